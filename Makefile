@@ -1,0 +1,44 @@
+# Two commands do all the set-up they need: `make demo` and `make test`.
+# They need python3 with pip (any version), make and git. Python 3.12 is found or fetched by uv, and
+# uv itself comes from the Python package index where it is not installed.
+
+SHELL := /bin/bash
+UV := $(or $(shell command -v uv),.uv/bin/uv)
+BIN := $(CURDIR)/.venv/bin
+# uv takes hard links where it can; on another file system it copies without a warning.
+export UV_LINK_MODE ?= copy
+
+.PHONY: demo test lint lock clean
+
+demo: .venv/.installed
+	mkdir -p demo
+	$(BIN)/snakemake --profile profiles/local --directory demo --configfile config/config.yaml
+	@echo "The report: $(CURDIR)/demo/results/report.html"
+
+test: .venv/.installed
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest tests/unit tests/scripts
+	$(BIN)/python -m pytest tests/workflow
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --quiet Snakefile rules
+	$(BIN)/snakemake --lint
+
+# Direct dependencies stand in pyproject.toml; this writes down the versions of everything.
+lock: $(UV)
+	$(UV) pip compile --quiet --upgrade --no-header --no-emit-index-url --no-emit-find-links \
+	    --no-annotate --group dev pyproject.toml --output-file requirements.txt
+
+.venv/.installed: requirements.txt .python-version | $(UV)
+	test -x .venv/bin/python || $(UV) venv --quiet
+	# Compiled once here, not at the start of every job.
+	$(UV) pip sync --quiet --compile-bytecode requirements.txt
+	touch $@
+
+.uv/bin/uv:
+	python3 -m pip install --quiet --target .uv uv
+
+clean:
+	rm -rf .venv .uv demo

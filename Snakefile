@@ -1,0 +1,28 @@
+"""cellferry: carry cell-type labels from a labelled single-cell reference to queries of any size."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+# A config named on the command line replaces the shipped one, it is not mixed with it.
+if "datasets" not in config:
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/reference.smk"
+include: "rules/query.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",
+        expand("results/predictions/{query}.parquet", query=QUERIES),
+        expand("results/predictions/{query}.csv.gz", query=QUERIES),
+        expand("results/labelled/{query}.h5ad", query=QUERIES),
+    localrule: True

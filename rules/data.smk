@@ -1,0 +1,209 @@
+# From the users' files to counts of the genes that all datasets share.
+#
+# Reads:  the files the configuration names
+# Writes: results/inspected/{dataset}.json   what is in the file; nothing but its header is read
+#         results/datasets.tsv               the same as one table; made only if every dataset can be used
+#         results/chunks/{dataset}/{chunk}.h5ad   raw counts, CSR float32, and the obs columns that are needed
+#         results/merged/{dataset}.h5ad      one file per dataset, a view over its chunks
+#         results/reference/splits.parquet   train, validation or test, per reference cell
+#         results/genes.tsv, genes.json      the genes the model sees, and what each dataset lost
+#         results/common/{part}.h5ad         the counts of those genes; the reference's parts apart
+
+
+rule demo_data:
+    output:
+        reference="resources/demo/reference.h5ad",
+        query=directory("resources/demo/query"),
+        query_obs="resources/demo/query_obs.csv",
+    log:
+        "logs/demo_data/demo_data.log",
+    benchmark:
+        "benchmarks/demo_data/demo_data.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(10),
+    message:
+        "Making the demo's datasets from scanpy's packaged pbmc68k_reduced"
+    script:
+        "../scripts/demo_data.py"
+
+
+rule inspect_dataset:
+    input:
+        path=dataset("path"),
+        obs=dataset("obs"),
+    output:
+        "results/inspected/{dataset}.json",
+    log:
+        "logs/inspect_dataset/{dataset}.log",
+    benchmark:
+        "benchmarks/inspect_dataset/{dataset}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(1000),
+        runtime=rising(10),
+    params:
+        dataset=lambda wildcards: config["datasets"][wildcards.dataset],
+    message:
+        "Inspecting {wildcards.dataset}"
+    script:
+        "../scripts/inspect_dataset.py"
+
+
+rule check_datasets:
+    input:
+        expand("results/inspected/{dataset}.json", dataset=DATASETS),
+    output:
+        "results/datasets.tsv",
+    log:
+        "logs/check_datasets/check_datasets.log",
+    benchmark:
+        "benchmarks/check_datasets/check_datasets.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(1000),
+        runtime=rising(10),
+    message:
+        "Checking that every dataset can be used"
+    script:
+        "../scripts/check_datasets.py"
+
+
+rule convert_to_chunks:
+    input:
+        path=dataset("path"),
+        obs=dataset("obs"),
+        inspected="results/inspected/{dataset}.json",
+        checked="results/datasets.tsv",
+    output:
+        # A folder: one job reads the file once, from front to back, and fills all chunks.
+        chunks=directory("results/chunks/{dataset}"),
+    log:
+        "logs/convert_to_chunks/{dataset}.log",
+    benchmark:
+        "benchmarks/convert_to_chunks/{dataset}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(240),
+    params:
+        dataset=lambda wildcards: config["datasets"][wildcards.dataset],
+    message:
+        "Converting {wildcards.dataset} to chunks"
+    script:
+        "../scripts/convert_to_chunks.py"
+
+
+rule merge_h5ad:
+    input:
+        chunks="results/chunks/{dataset}",
+    output:
+        merged="results/merged/{dataset}.h5ad",
+    log:
+        "logs/merge_h5ad/{dataset}.log",
+    benchmark:
+        "benchmarks/merge_h5ad/{dataset}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(120),
+    params:
+        materialise=config["merge"]["materialise"],
+    message:
+        "Merging the chunks of {wildcards.dataset}"
+    script:
+        "../scripts/merge_h5ad.py"
+
+
+rule split_reference:
+    input:
+        merged=f"results/merged/{REFERENCE}.h5ad",
+    output:
+        splits="results/reference/splits.parquet",
+    log:
+        "logs/split_reference/split_reference.log",
+    benchmark:
+        "benchmarks/split_reference/split_reference.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(30),
+    params:
+        **config["split"],
+        seed=config["seed"],
+    message:
+        "Holding back a validation and a test part of the reference"
+    script:
+        "../scripts/split_reference.py"
+
+
+rule select_genes:
+    input:
+        merged=expand("results/merged/{dataset}.h5ad", dataset=[REFERENCE, *QUERIES]),
+        # Inputs of the views: without them a merged file reads as zeroes.
+        chunks=expand("results/chunks/{dataset}", dataset=[REFERENCE, *QUERIES]),
+        splits="results/reference/splits.parquet",
+        gene_map=config["genes"]["map"] or [],
+    output:
+        genes="results/genes.tsv",
+        report="results/genes.json",
+    log:
+        "logs/select_genes/select_genes.log",
+    benchmark:
+        "benchmarks/select_genes/select_genes.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(4000),
+        runtime=rising(60),
+    params:
+        names=[REFERENCE, *QUERIES],
+        gene_ids=[config["datasets"][name]["gene_id"] for name in [REFERENCE, *QUERIES]],
+        n_variable=config["genes"]["n_variable"],
+        keep=config["genes"]["keep"],
+        min_common=config["genes"]["min_common"],
+        sketch_cells=config["genes"]["sketch_cells"],
+        seed=config["seed"],
+    message:
+        "Choosing variable genes among those that all datasets share"
+    script:
+        "../scripts/select_genes.py"
+
+
+rule subset_common_genes:
+    input:
+        merged=lambda wildcards: f"results/merged/{source_of(wildcards.part)}.h5ad",
+        chunks=lambda wildcards: f"results/chunks/{source_of(wildcards.part)}",
+        splits=lambda wildcards: (
+            "results/reference/splits.parquet" if source_of(wildcards.part) == REFERENCE else []
+        ),
+        genes="results/genes.tsv",
+        report="results/genes.json",
+        gene_map=config["genes"]["map"] or [],
+    output:
+        common="results/common/{part}.h5ad",
+    log:
+        "logs/subset_common_genes/{part}.log",
+    benchmark:
+        "benchmarks/subset_common_genes/{part}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(120),
+    params:
+        name=lambda wildcards: source_of(wildcards.part),
+        gene_id=lambda wildcards: config["datasets"][source_of(wildcards.part)]["gene_id"],
+        # The reference's own file holds the cells its model trains on.
+        split=lambda wildcards: "train" if wildcards.part == REFERENCE else wildcards.part,
+    message:
+        "Subsetting {wildcards.part} to the common genes"
+    script:
+        "../scripts/subset_common_genes.py"

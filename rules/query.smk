@@ -1,0 +1,119 @@
+# From a query's counts to labels. The held-back parts of the reference are queries too.
+#
+# Reads:  results/common/{query}.h5ad, results/reference/model/, results/reference/classifier/
+# Writes: results/mapped/{query}/model/            the reference model, fitted to the query's batches
+#         results/mapped/{part}/{chunk}.parquet    latents, one row per cell
+#         results/predictions/{query}/{chunk}.parquet, results/predictions/{query}.parquet and .csv.gz
+#         results/labelled/{query}.h5ad            counts of the common genes, labels and latents
+
+
+rule fit_query_model:
+    input:
+        common="results/common/{query}.h5ad",
+        model="results/reference/model",
+    output:
+        model=directory("results/mapped/{query}/model"),
+    log:
+        "logs/fit_query_model/{query}.log",
+    benchmark:
+        "benchmarks/fit_query_model/{query}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 4
+    resources:
+        mem_mb=rising(6000),
+        runtime=rising(120),
+    params:
+        **config["surgery"],
+        batch_size=config["model"]["batch_size"],
+        seed=config["seed"],
+    message:
+        "Fitting the reference model to the batches of {wildcards.query}"
+    script:
+        "../scripts/fit_query_model.py"
+
+
+rule map_query:
+    input:
+        common="results/common/{part}.h5ad",
+        # The reference's training cells need no fitting: they are mapped by the model as it is.
+        model=lambda wildcards: (
+            "results/reference/model"
+            if wildcards.part == REFERENCE
+            else f"results/mapped/{wildcards.part}/model"
+        ),
+    output:
+        mapped="results/mapped/{part}/{chunk}.parquet",
+    log:
+        "logs/map_query/{part}/{chunk}.log",
+    benchmark:
+        "benchmarks/map_query/{part}/{chunk}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 1
+    resources:
+        mem_mb=rising(3000),
+        runtime=rising(60),
+    params:
+        chunks=lambda wildcards: len(chunk_numbers(wildcards.part)),
+    message:
+        "Mapping chunk {wildcards.chunk} of {wildcards.part}"
+    script:
+        "../scripts/map_query.py"
+
+
+rule predict_labels:
+    input:
+        mapped="results/mapped/{query}/{chunk}.parquet",
+        classifier="results/reference/classifier",
+    output:
+        predictions="results/predictions/{query}/{chunk}.parquet",
+    log:
+        "logs/predict_labels/{query}/{chunk}.log",
+    benchmark:
+        "benchmarks/predict_labels/{query}/{chunk}.tsv"
+    conda:
+        "../envs/predict.yaml"
+    threads: 1
+    resources:
+        mem_mb=rising(3000),
+        runtime=rising(60),
+    params:
+        min_probability=config["prediction"]["min_probability"],
+        max_distance=config["prediction"].get("max_distance"),
+    message:
+        "Predicting labels for chunk {wildcards.chunk} of {wildcards.query}"
+    script:
+        "../scripts/predict_labels.py"
+
+
+rule gather_predictions:
+    input:
+        predictions=lambda wildcards: expand(
+            "results/predictions/{query}/{chunk}.parquet",
+            query=wildcards.query,
+            chunk=chunk_numbers(wildcards.query),
+        ),
+        mapped=lambda wildcards: expand(
+            "results/mapped/{query}/{chunk}.parquet",
+            query=wildcards.query,
+            chunk=chunk_numbers(wildcards.query),
+        ),
+        common="results/common/{query}.h5ad",
+    output:
+        parquet="results/predictions/{query}.parquet",
+        csv="results/predictions/{query}.csv.gz",
+        labelled="results/labelled/{query}.h5ad",
+    log:
+        "logs/gather_predictions/{query}.log",
+    benchmark:
+        "benchmarks/gather_predictions/{query}.tsv"
+    conda:
+        "../envs/predict.yaml"
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(120),
+    message:
+        "Gathering the predictions of {wildcards.query}"
+    script:
+        "../scripts/gather_predictions.py"

@@ -1,0 +1,86 @@
+# From the reference's training cells to a model and classifiers.
+#
+# Reads:  results/common/{reference}.h5ad      its training cells
+#         results/mapped/{part}/{chunk}.parquet  latents of its training and validation cells
+# Writes: results/reference/store.zarr         the training cells shuffled, for training from disk
+#         results/reference/model/             a scvi-tools model folder; anyone can load it
+#         results/reference/history.csv        loss per epoch
+#         results/reference/classifier/        XGBoost (UBJSON), linear model (npz), neighbours (parquet)
+
+
+rule shuffle_reference:
+    input:
+        common=f"results/common/{REFERENCE}.h5ad",
+    output:
+        store=directory("results/reference/store.zarr"),
+    log:
+        "logs/shuffle_reference/shuffle_reference.log",
+    benchmark:
+        "benchmarks/shuffle_reference/shuffle_reference.tsv"
+    conda:
+        "../envs/model.yaml"
+    resources:
+        mem_mb=rising(4000),
+        runtime=rising(120),
+    params:
+        seed=config["seed"],
+    message:
+        "Shuffling the reference's training cells for training from disk"
+    script:
+        "../scripts/shuffle_reference.py"
+
+
+rule train_reference_model:
+    input:
+        store="results/reference/store.zarr",
+    output:
+        model=directory("results/reference/model"),
+        history="results/reference/history.csv",
+    log:
+        "logs/train_reference_model/train_reference_model.log",
+    benchmark:
+        "benchmarks/train_reference_model/train_reference_model.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 4
+    resources:
+        mem_mb=rising(6000),
+        runtime=rising(720),
+    params:
+        **config["model"],
+        seed=config["seed"],
+        # Not an output: snakemake deletes the outputs of a failed job, and a retry resumes from here.
+        checkpoints="results/reference/checkpoints",
+    message:
+        "Training the reference model"
+    script:
+        "../scripts/train_reference_model.py"
+
+
+rule train_classifier:
+    input:
+        train=expand(f"results/mapped/{REFERENCE}/{{chunk}}.parquet", chunk=chunk_numbers(REFERENCE)),
+        validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
+    output:
+        classifier=directory("results/reference/classifier"),
+    log:
+        "logs/train_classifier/train_classifier.log",
+    benchmark:
+        "benchmarks/train_classifier/train_classifier.tsv"
+    conda:
+        "../envs/predict.yaml"
+    threads: 4
+    resources:
+        mem_mb=rising(4000),
+        runtime=rising(240),
+    params:
+        max_training_cells=config["prediction"]["max_training_cells"],
+        neighbors=config["prediction"]["neighbors"],
+        n_trees=config["prediction"]["n_trees"],
+        max_depth=config["prediction"]["max_depth"],
+        learning_rate=config["prediction"]["learning_rate"],
+        seed=config["seed"],
+    message:
+        "Training the classifiers on the reference's latent space"
+    script:
+        "../scripts/train_classifier.py"

@@ -1,0 +1,65 @@
+# From predictions to scores and pictures.
+#
+# Reads:  results/predictions/{query}.parquet, results/common/, results/mapped/, results/genes.json,
+#         results/datasets.tsv, results/reference/history.csv, benchmarks/
+# Writes: results/evaluation/{query}.json   scores of a query whose truth is known, beside a simple baseline
+#         results/report.html               one self-contained page
+
+
+rule evaluate:
+    input:
+        predictions="results/predictions/{query}.parquet",
+        reference=f"results/common/{REFERENCE}.h5ad",
+        common="results/common/{query}.h5ad",
+    output:
+        evaluation="results/evaluation/{query}.json",
+    log:
+        "logs/evaluate/{query}.log",
+    benchmark:
+        "benchmarks/evaluate/{query}.tsv"
+    conda:
+        "../envs/predict.yaml"
+    resources:
+        mem_mb=rising(4000),
+        runtime=rising(60),
+    params:
+        seed=config["seed"],
+    message:
+        "Scoring the predictions of {wildcards.query}"
+    script:
+        "../scripts/evaluate.py"
+
+
+rule report:
+    input:
+        evaluations=expand("results/evaluation/{query}.json", query=SCORED),
+        predictions=expand("results/predictions/{query}.parquet", query=["test", *QUERIES]),
+        mapped=lambda wildcards: [
+            path
+            for part in [REFERENCE, *QUERIES]
+            for path in expand("results/mapped/{part}/{chunk}.parquet", part=part, chunk=chunk_numbers(part))
+        ],
+        datasets="results/datasets.tsv",
+        genes="results/genes.json",
+        history="results/reference/history.csv",
+    output:
+        report="results/report.html",
+    log:
+        "logs/report/report.log",
+    benchmark:
+        "benchmarks/report/report.tsv"
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=rising(4000),
+        runtime=rising(60),
+    params:
+        reference=REFERENCE,
+        queries=QUERIES,
+        benchmarks="benchmarks",
+        config=config,
+        seed=config["seed"],
+    message:
+        "Drawing the report"
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,64 @@
+"""The simple baseline that results are held against: PCA and logistic regression on expression."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+
+from .h5ad import H5adReader
+from .sketch import combine, stratified_sketch
+
+COMPONENTS = 50
+MAX_CELLS = 20_000
+
+
+class Baseline:
+    """log1p of counts per 10,000, PCA (50 components), logistic regression with balanced labels.
+
+    Parameters
+    ----------
+    expression
+        log1p CP10k of the reference's cells: cells × genes, CSR.
+    labels
+        Their labels.
+    seed
+        Seed of the PCA.
+    """
+
+    def __init__(self, expression: sparse.csr_matrix, labels: np.ndarray, *, seed: int) -> None:
+        n_components = min(COMPONENTS, min(expression.shape) - 1)
+        # ARPACK centres implicitly, so the expression stays sparse.
+        self._pca = PCA(n_components, svd_solver="arpack", random_state=seed).fit(expression)
+        components = self._pca.transform(expression)
+        self._model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(components, labels)
+
+    def predict(self, expression: sparse.csr_matrix) -> np.ndarray:
+        """Labels of cells, from their log1p CP10k (cells × genes, CSR), as an object array of str."""
+        if expression.shape[0] == 0:
+            return np.empty(0, dtype=object)
+        return self._model.predict(self._pca.transform(expression)).astype(object)
+
+
+def log_normalised(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """log1p of counts per 10,000 counts of the cell: cells × genes, CSR float32; empty cells stay 0."""
+    totals = np.asarray(counts.sum(axis=1)).ravel()
+    per_value = np.repeat(1e4 / np.maximum(totals, 1e-6), np.diff(counts.indptr))
+    values = np.log1p(counts.data * per_value).astype(np.float32)
+    return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def cells_within(reader: H5adReader, budget: int) -> int:
+    """Cells of a sketch that fit `budget` bytes, 20,000 at most; counts are held up to four times."""
+    cell = 32 * max(1, -(-reader.nonzeros // max(1, reader.n_cells)))
+    return int(min(MAX_CELLS, max(100, budget // cell)))
+
+
+def train_baseline(reference: H5adReader, *, budget: int, seed: int) -> Baseline:
+    """Train on a sketch of the reference, drawn evenly over labels and batches."""
+    strata = reference.codes("label")
+    if "batch" in reference.obs_columns:
+        strata = combine(strata, reference.codes("batch"))
+    rows = stratified_sketch(strata, cells_within(reference, budget), seed=seed)
+    labels = np.append(reference.categories("label"), None)[reference.codes("label")[rows]]
+    print(f"the baseline learns from {len(rows)} of the reference's {reference.n_cells} training cells")
+    return Baseline(log_normalised(reference.rows(rows)), labels, seed=seed)

@@ -1,0 +1,244 @@
+"""The configuration: its schema, its defaults and its problems.
+
+Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from .errors import InputError
+
+SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "config.schema.yaml"
+README = "config/README.md"
+
+
+def load_schema() -> dict[str, Any]:
+    """The JSON schema (2020-12) of the configuration."""
+    return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
+
+
+def fill_defaults(config: dict[str, Any]) -> None:
+    """Add the schema's default for every key that `config` does not set, in place."""
+    schema = load_schema()
+    _fill(config, schema["properties"])
+    for dataset in config["datasets"].values():
+        _fill(dataset, schema["$defs"]["dataset"]["properties"])
+
+
+def _fill(values: dict[str, Any], properties: dict[str, Any]) -> None:
+    for key, schema in properties.items():
+        if "default" in schema:
+            # A copy: the configuration must not share its lists with the schema.
+            values.setdefault(key, yaml.safe_load(yaml.safe_dump(schema["default"])))
+        if schema.get("type") == "object" and "properties" in schema:
+            _fill(values[key], schema["properties"])
+
+
+def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str) -> None:
+    """Check a configuration before anything runs.
+
+    Parameters
+    ----------
+    config
+        The configuration as given, without defaults.
+    config_files
+        The files it came from, to find keys given twice, of which YAML silently keeps the last.
+    made_by_rules
+        Folder whose files need not exist yet, since a rule makes them.
+
+    Raises
+    ------
+    InputError
+        One message that lists all problems.
+    """
+    problems = [problem for path in config_files for problem in _duplicate_keys(Path(path))]
+    problems += _schema_problems(config)
+    if isinstance(config.get("datasets"), dict):
+        problems += _role_problems(config["datasets"])
+        for name, dataset in config["datasets"].items():
+            if isinstance(dataset, dict):
+                problems += _dataset_problems(name, dataset, Path(made_by_rules))
+    genes = config.get("genes")
+    gene_map = genes.get("map") if isinstance(genes, dict) else None
+    if isinstance(gene_map, str) and not Path(gene_map).is_file():
+        problems.append(f"genes.map: there is no file {gene_map}; correct the path or remove the key")
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise InputError(f"the configuration has {len(problems)} problem(s):\n{listed}")
+
+
+class _DuplicateKeyLoader(yaml.SafeLoader):
+    """Remembers keys that stand twice in one mapping."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.duplicates: list[tuple[str, int]] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                self.duplicates.append((key, key_node.start_mark.line + 1))
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _duplicate_keys(path: Path) -> list[str]:
+    with open(path, encoding="utf-8") as file:
+        loader = _DuplicateKeyLoader(file)
+        try:
+            loader.get_single_data()
+        finally:
+            loader.dispose()
+    return [
+        f"{path}, line {line}: the key '{key}' is given twice in one place; rename or remove one of them"
+        for key, line in loader.duplicates
+    ]
+
+
+def _schema_problems(config: dict[str, Any]) -> list[str]:
+    errors = sorted(
+        Draft202012Validator(load_schema()).iter_errors(config), key=lambda e: list(map(str, e.path))
+    )
+    return [problem for error in errors for problem in _describe(error)]
+
+
+def _describe(error: Any) -> list[str]:
+    """A schema error in the words of someone who edits config.yaml."""
+    place = ".".join(str(part) for part in error.absolute_path) or "the configuration"
+    if error.validator == "additionalProperties" and error.validator_value is False:
+        known = list(error.schema["properties"])
+        return [
+            f"{place}: there is no key '{key}'{_suggestion(key, known)}; all keys are in {README}"
+            for key in error.instance
+            if key not in known
+        ]
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return [f"{place}: the key '{key}' is missing; see {README}" for key in missing]
+    if error.parent is None and error.validator == "propertyNames":
+        return [f"{place}: {error.message}; see {README}"]
+    if list(error.schema_path)[-3:-1] == ["datasets", "propertyNames"]:
+        return [
+            f"datasets: '{error.instance}' cannot be a dataset's name; names are letters, digits, '-' and '_', "
+            "and 'validation' and 'test' are taken by the held-back parts of the reference"
+        ]
+    description = error.schema.get("description", "")
+    if error.validator == "oneOf":
+        choices = " or ".join(
+            str(choice.get("const", choice.get("type"))) for choice in error.validator_value
+        )
+        return [f"{place}: {error.instance!r} is not {choices}. {description}"]
+    return [f"{place}: {error.message}. {description}".rstrip()]
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _role_problems(datasets: dict[str, Any]) -> list[str]:
+    by_role: dict[str, list[str]] = {"reference": [], "query": []}
+    for name, dataset in datasets.items():
+        if isinstance(dataset, dict) and dataset.get("role") in by_role:
+            by_role[dataset["role"]].append(name)
+    problems = []
+    if len(by_role["reference"]) != 1:
+        found = ", ".join(by_role["reference"]) or "none"
+        problems.append(f"datasets: exactly one dataset needs `role: reference`; found {found}")
+    if not by_role["query"]:
+        problems.append("datasets: at least one dataset needs `role: query`")
+    for name in by_role["reference"]:
+        if not datasets[name].get("label"):
+            problems.append(
+                f"datasets.{name}.label: the reference needs the name of its obs column with the labels"
+            )
+    return problems
+
+
+def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -> list[str]:
+    problems = []
+    for key in ("path", "obs"):
+        path = dataset.get(key)
+        if isinstance(path, str) and not Path(path).is_relative_to(made_by_rules) and not Path(path).exists():
+            problems.append(
+                f"datasets.{name}.{key}: there is no file or folder {path} "
+                f"(looked in {Path.cwd()}); correct the path"
+            )
+    problems += _column_problems(name, dataset)
+    return problems
+
+
+def _column_problems(name: str, dataset: dict[str, Any]) -> list[str]:
+    """Columns that the configuration names and the dataset lacks.
+
+    Only where the header can be read without the data environment: an h5ad when h5py is installed,
+    an annotation table always. What is left out here is found by the rule inspect_dataset.
+    """
+    wanted = {key: dataset.get(key) for key in ("label", "batch")}
+    for key in ("cells", "keep_obs"):
+        if isinstance(dataset.get(key), dict | list):
+            wanted |= {f"{key}.{column}": column for column in dataset[key]}
+    found = obs_columns(dataset)
+    if found is None:
+        return []
+    return [
+        f"datasets.{name}.{key}: {dataset['path']} has no obs column '{column}'"
+        f"{_suggestion(column, found)}; it has: {', '.join(found) or 'none'}"
+        for key, column in wanted.items()
+        if isinstance(column, str) and column not in found
+    ]
+
+
+def obs_columns(dataset: dict[str, Any]) -> list[str] | None:
+    """Names of a dataset's obs columns, its annotation table's included; None if they cannot be told here."""
+    path = Path(str(dataset.get("path")))
+    columns: list[str] = []
+    if path.suffix == ".h5ad" and path.is_file():
+        try:
+            import h5py
+        except ImportError:  # the launcher environment of a login node may lack it
+            return None
+        try:
+            with h5py.File(path, "r", locking=False) as file:
+                obs = file["obs"]
+                names = obs.dtype.names if isinstance(obs, h5py.Dataset) else obs.attrs["column-order"]
+        except (OSError, KeyError):  # said in full by inspect_dataset
+            return None
+        columns += [str(column) for column in names]
+    elif not path.exists():
+        return None
+    table = dataset.get("obs")
+    if table is not None:
+        header = _table_header(Path(table))
+        if header is None:
+            return None
+        columns += header
+    elif path.suffix != ".h5ad":
+        return None if path.suffix == ".h5" else columns
+    return columns
+
+
+def _table_header(path: Path) -> list[str] | None:
+    if not path.is_file():
+        return None
+    import csv
+    import gzip
+
+    open_text = gzip.open if path.suffix == ".gz" else open
+    try:
+        with open_text(path, "rt", encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            second = file.readline()
+    except (OSError, EOFError, UnicodeDecodeError):
+        return None
+    delimiter = "\t" if "\t" in first else ","
+    header = next(csv.reader([first], delimiter=delimiter), [])
+    row = next(csv.reader([second], delimiter=delimiter), [])
+    # R writes one name fewer than there are columns: the row names have none.
+    return header if len(row) == len(header) + 1 else header[1:]

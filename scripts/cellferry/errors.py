@@ -1,0 +1,9 @@
+"""The one exception for what a user can mend: a file, a config key, a value."""
+
+
+class InputError(Exception):
+    """A user's input is at fault; the message names the file or key, the value found and the way out.
+
+    Scripts end with exit code 2 on it and without a traceback (see `cellferry.logs.logged`),
+    so that an input error is told apart from a passing fault.
+    """

@@ -1,0 +1,171 @@
+"""What every format offers: a header, cells (names and annotation), and blocks of counts."""
+
+import csv
+import dataclasses
+import errno
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from ..errors import InputError
+
+BYTES_PER_VALUE = 8
+"""A float32 value and its int32 column index."""
+
+BYTES_PER_CELL = 128
+"""A cell's name and row pointer, so that cells without counts cannot fill the memory either."""
+
+# Faults of the machine, not of the file: a retry may mend them, so they are not the user's errors.
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a dataset's configuration says about reading it; the defaults are the schema's.
+
+    Attributes
+    ----------
+    dataset
+        Its name, for messages.
+    counts, genome, orientation
+        The keys of these names below `datasets.NAME`.
+    """
+
+    dataset: str
+    counts: str = "auto"
+    genome: str | None = None
+    orientation: str = "auto"
+
+    def key(self, name: str) -> str:
+        """Full name of one of the dataset's keys, as it stands in messages."""
+        return f"datasets.{self.dataset}.{name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a file holds, as far as it can be told without reading its counts.
+
+    Attributes
+    ----------
+    path, format, options
+        The file, its format's name in the registry, and the options it was read with.
+    n_cells, n_genes
+        Shape of the counts.
+    nonzeros
+        Number of stored values; None if it is unknown before the counts are read.
+    dtype
+        Type of the stored values.
+    storage
+        `csr`, `csc`, `dense`, or `text` in tables.
+    places
+        The places where counts could be (`X`, `raw`, `layers/NAME`; `matrix` in formats that have
+        one place only), and whether their first values look like counts.
+    counts
+        The chosen place; None if the file has no matrix at all.
+    var
+        Genes that go with the counts: names as the index, and all columns of strings.
+    obs_columns
+        Names of the cells' annotation columns.
+    glanced
+        Some values of the chosen place, from its beginning (and middle and end where they can be reached).
+    details
+        What the format found out and needs for reading on.
+    """
+
+    path: Path
+    format: str
+    options: Options
+    n_cells: int
+    n_genes: int
+    nonzeros: int | None
+    dtype: str
+    storage: str
+    places: dict[str, bool]
+    counts: str | None
+    var: pd.DataFrame
+    obs_columns: list[str]
+    glanced: np.ndarray
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the first cells' counts can be had without reading all."""
+        return self.storage in ("csr", "dense") or bool(self.details.get("sorted"))
+
+    def replace(self, **changes: Any) -> "Header":
+        """A copy with some of the attributes changed."""
+        return dataclasses.replace(self, **changes)
+
+
+class Cells(NamedTuple):
+    """Cells without their counts.
+
+    Attributes
+    ----------
+    names
+        Object array of str.
+    obs
+        Annotation columns: object arrays of str (None where missing), or numbers (NaN where missing).
+    """
+
+    names: np.ndarray
+    obs: dict[str, np.ndarray]
+
+
+@dataclass
+class Block:
+    """Consecutive cells of a file.
+
+    Attributes
+    ----------
+    counts
+        Cells × genes, CSR float32, column indices sorted and unique within each row.
+    names, obs
+        As in `Cells`.
+    """
+
+    counts: sparse.csr_matrix
+    names: np.ndarray
+    obs: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return self.counts.shape[0]
+
+    def rows(self, selected: slice | np.ndarray) -> "Block":
+        """The selected rows, as a block."""
+        obs = {column: values[selected] for column, values in self.obs.items()}
+        return Block(self.counts[selected], self.names[selected], obs)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what broken files raise into an `InputError` that names the file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file or folder; correct the path") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read ({error}); ask its owner for read permission") from error
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise
+        raise InputError(
+            f"{path}: cannot be read, it is broken, incomplete or of another format ({error}); "
+            "compare its size or checksum with the original and copy or download it again"
+        ) from error
+
+
+def refuse_place(path: Path, options: Options) -> None:
+    """Raise an `InputError` if the configuration names a place in a format that has one matrix only."""
+    if options.counts != "auto":
+        raise InputError(
+            f"{path}: {options.key('counts')} is '{options.counts}', but files of this format hold one "
+            "matrix only; remove the key"
+        )

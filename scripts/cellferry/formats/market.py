@@ -1,0 +1,142 @@
+"""MatrixMarket files: their size line, and their entries in batches."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..transpose import Entries
+from .text import open_bytes
+
+
+class Size(NamedTuple):
+    """The first lines of a MatrixMarket file."""
+
+    rows: int
+    columns: int
+    entries: int
+    field: str
+    n_lines: int
+
+
+def read_size(path: Path) -> Size:
+    """Read the header of a MatrixMarket file.
+
+    Raises
+    ------
+    InputError
+        If it is not a general coordinate matrix of numbers.
+    """
+    with open_bytes(path) as file:
+        return _read_size(path, file)
+
+
+def _read_size(path: Path, file: IO[bytes]) -> Size:
+    banner = file.readline().decode("utf-8", "replace").lower().split()
+    if len(banner) < 5 or banner[0] != "%%matrixmarket":
+        raise InputError(f"{path}: does not begin with a MatrixMarket header; copy or export the file again")
+    _, _, layout, field, symmetry = banner[:5]
+    if layout != "coordinate" or field not in ("integer", "real", "double") or symmetry != "general":
+        raise InputError(
+            f"{path}: is a '{layout} {field} {symmetry}' MatrixMarket file, and 'coordinate integer general' "
+            "is needed (or real); export the counts so"
+        )
+    n_lines = 1
+    line = b"%"
+    while line.startswith(b"%") or (line and not line.strip()):
+        line = file.readline()
+        n_lines += 1
+    numbers = line.split()
+    if len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+        raise InputError(
+            f"{path}, line {n_lines}: must hold the numbers of rows, columns and entries, and holds "
+            f"'{line.decode('utf-8', 'replace').strip()[:80]}'; copy or export the file again"
+        )
+    rows, columns, entries = map(int, numbers)
+    return Size(rows, columns, entries, field, n_lines)
+
+
+def entries(path: Path, size: Size, text_bytes: int) -> Iterator[Entries]:
+    """Yield the entries in the file's order, positions counted from 0.
+
+    Parameters
+    ----------
+    path
+        The file, gzipped or not.
+    size
+        Its header.
+    text_bytes
+        Text to read at once; parsing takes about eight times as much memory.
+
+    Raises
+    ------
+    InputError
+        If a line is not an entry, lies outside the matrix, or there are fewer or more lines than the
+        header says.
+    """
+    n_read, line = 0, size.n_lines + 1
+    with open_bytes(path) as file:
+        _read_size(path, file)
+        while text := file.read(text_bytes):
+            text += file.readline()
+            batch = _parse(path, text, size, line)
+            n_read += len(batch.rows)
+            line += text.count(b"\n")
+            yield batch
+    if n_read != size.entries:
+        raise InputError(
+            f"{path}: holds {n_read} entries, and its header promises {size.entries}; "
+            "the file is incomplete: copy or export it again"
+        )
+
+
+def _parse(path: Path, text: bytes, size: Size, first_line: int) -> Entries:
+    try:
+        table = pd.read_csv(
+            io.BytesIO(text),
+            sep=r"\s+",
+            header=None,
+            names=["row", "column", "value"],
+            index_col=False,
+            dtype={"row": np.int64, "column": np.int64, "value": np.float64},
+        )
+    except (ValueError, OverflowError):  # pandas' parser errors are ValueErrors
+        raise _wrong_line(path, text, size, first_line) from None
+    rows, columns, values = (table[name].to_numpy() for name in ("row", "column", "value"))
+    if len(rows) and (
+        min(rows.min(), columns.min()) < 1
+        or rows.max() > size.rows
+        or columns.max() > size.columns
+        or (np.isnan(values).any() and _first_wrong(text, size) is not None)
+    ):
+        raise _wrong_line(path, text, size, first_line)
+    return Entries((rows - 1).astype(np.int32), (columns - 1).astype(np.int32), values.astype(np.float32))
+
+
+def _first_wrong(text: bytes, size: Size) -> tuple[int, str] | None:
+    """Position and text of the first line that is not an entry of the matrix."""
+    for number, line in enumerate(text.split(b"\n")):
+        parts = line.split()
+        if not parts:
+            continue
+        try:
+            row, column = int(parts[0]), int(parts[1])
+            float(parts[2])
+            if 1 <= row <= size.rows and 1 <= column <= size.columns:
+                continue
+        except (ValueError, IndexError):
+            pass
+        return number, line.decode("utf-8", "replace").strip()[:80]
+    return None
+
+
+def _wrong_line(path: Path, text: bytes, size: Size, first_line: int) -> InputError:
+    number, line = _first_wrong(text, size) or (0, "")
+    return InputError(
+        f"{path}, line {first_line + number}: '{line}' is not a row (1 to {size.rows}), a column "
+        f"(1 to {size.columns}) and a number; the file is damaged: copy or export it again"
+    )

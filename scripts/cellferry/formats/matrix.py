@@ -1,0 +1,156 @@
+"""Matrices in HDF5 files, sparse or dense, read as row blocks of bounded size."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from scipy import sparse
+
+from ..errors import InputError
+from ..transpose import Entries, row_blocks
+from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
+
+INDPTR_WINDOW = 1 << 20
+INT32_MAX = np.iinfo(np.int32).max
+GLANCE = 1 << 16
+"""Values looked at in one place of a matrix to guess what it holds."""
+
+
+class Stored(NamedTuple):
+    """A matrix as it lies in the file."""
+
+    storage: str
+    shape: tuple[int, int]
+    dtype: np.dtype
+    nonzeros: int | None
+
+
+def stored(element: h5py.Group | h5py.Dataset) -> Stored:
+    """Describe an AnnData matrix without reading it."""
+    if isinstance(element, h5py.Dataset):
+        shape = element.shape if element.ndim == 2 else (element.shape[0], 1)
+        return Stored("dense", shape, element.dtype, None)
+    attrs = element.attrs
+    # Files before 0.7 name these attributes after h5sparse.
+    encoding = str(attrs.get("encoding-type", attrs.get("h5sparse_format")))
+    shape = attrs.get("shape", attrs.get("h5sparse_shape"))
+    data = element["data"]
+    return Stored(encoding[:3], (int(shape[0]), int(shape[1])), data.dtype, int(data.shape[0]))
+
+
+def glance(element: h5py.Group | h5py.Dataset) -> np.ndarray:
+    """Values from the beginning, the middle and the end of a matrix."""
+    is_dense = isinstance(element, h5py.Dataset)
+    data = element if is_dense else element["data"]
+    n_rows = data.shape[0]
+    taken = max(1, GLANCE // max(1, int(np.prod(data.shape[1:])))) if is_dense else GLANCE
+    starts = sorted({0, max(0, (n_rows - taken) // 2), max(0, n_rows - taken)})
+    return np.concatenate([np.asarray(data[start : start + taken]).ravel() for start in starts])
+
+
+def looks_like_counts(values: np.ndarray) -> bool:
+    """Whether values could be counts: non-negative integers, at least one of them."""
+    if len(values) == 0 or values.dtype.kind not in "biuf":
+        return False
+    return bool(np.all(np.isfinite(values)) and np.all(values >= 0) and np.all(values == np.rint(values)))
+
+
+def blocks_of_rows(
+    element: h5py.Group | h5py.Dataset, max_bytes: int, scratch: Path, path: Path
+) -> Iterator[sparse.csr_matrix]:
+    """Rows of a matrix in order, as CSR float32 of at most `max_bytes` (8 per value), one row at least.
+
+    Parameters
+    ----------
+    element
+        Sparse group or dense dataset.
+    max_bytes
+        Size of a block.
+    scratch
+        Folder for temporary files, of which a CSC matrix needs 12 bytes per stored value.
+    path
+        The file, for messages.
+    """
+    found = stored(element)
+    if found.dtype.kind not in "biuf":
+        raise InputError(
+            f"{path}: {element.name} holds {found.dtype}, not numbers; export the counts as numbers"
+        )
+    if found.storage == "dense":
+        return dense_rows(element, max_bytes)
+    if found.storage == "csr":
+        return csr_rows(element, found.shape, max_bytes, path)
+    if found.storage == "csc":
+        entries = csc_entries(element, found.shape, max_bytes, path)
+        return row_blocks(entries, found.shape, max_bytes, scratch, nonzeros=found.nonzeros)
+    raise InputError(f"{path}: {element.name} is stored as {found.storage}; save it as CSR, CSC or dense")
+
+
+def csr_rows(
+    group: h5py.Group, shape: tuple[int, int], max_bytes: int, path: Path
+) -> Iterator[sparse.csr_matrix]:
+    """Row blocks of a CSR matrix (or of the CSC matrix of its transpose)."""
+    n_rows, n_columns = shape
+    start = 0
+    while start < n_rows:
+        pointers = group["indptr"][start : min(n_rows, start + INDPTR_WINDOW) + 1].astype(np.int64)
+        _check_pointers(pointers, group, path)
+        cost = (pointers - pointers[0]) * BYTES_PER_VALUE + np.arange(len(pointers)) * BYTES_PER_CELL
+        first = 0
+        while first < len(pointers) - 1:
+            last = max(first + 1, int(np.searchsorted(cost, cost[first] + max_bytes, side="right")) - 1)
+            begin, end = int(pointers[first]), int(pointers[last])
+            indices = _column_indices(group, begin, end, n_columns, path)
+            indptr = (pointers[first : last + 1] - begin).astype(indices.dtype)
+            data = group["data"][begin:end].astype(np.float32, copy=False)
+            block = sparse.csr_matrix((data, indices, indptr), shape=(last - first, n_columns))
+            block.sum_duplicates()
+            yield block
+            first = last
+        start += len(pointers) - 1
+
+
+def csc_entries(group: h5py.Group, shape: tuple[int, int], max_bytes: int, path: Path) -> Iterator[Entries]:
+    """Entries of a CSC matrix, in the file's order, in batches of at most `max_bytes` (12 per entry)."""
+    pointers = group["indptr"][:].astype(np.int64)  # one per gene
+    _check_pointers(pointers, group, path)
+    step = max(1, max_bytes // 12)
+    for begin in range(0, int(pointers[-1]), step):
+        end = min(begin + step, int(pointers[-1]))
+        rows = _column_indices(group, begin, end, shape[0], path)
+        columns = np.searchsorted(pointers, np.arange(begin, end), side="right").astype(np.int32) - 1
+        yield Entries(rows, columns, group["data"][begin:end].astype(np.float32))
+
+
+def dense_rows(dataset: h5py.Dataset, max_bytes: int) -> Iterator[sparse.csr_matrix]:
+    """Row blocks of a dense matrix; the dense rows count towards `max_bytes` too."""
+    n_rows, n_columns = dataset.shape if dataset.ndim == 2 else (dataset.shape[0], 1)
+    per_row = max(1, n_columns) * (dataset.dtype.itemsize + BYTES_PER_VALUE) + BYTES_PER_CELL
+    step = max(1, max_bytes // per_row)
+    if dataset.chunks and step > dataset.chunks[0]:
+        # Whole HDF5 chunks, so that none is unpacked twice.
+        step -= step % dataset.chunks[0]
+    for start in range(0, n_rows, step):
+        rows = dataset[start : start + step].reshape(-1, n_columns)
+        yield sparse.csr_matrix(rows.astype(np.float32, copy=False))
+
+
+def _check_pointers(pointers: np.ndarray, group: h5py.Group, path: Path) -> None:
+    n_values = group["data"].shape[0]
+    if np.any(np.diff(pointers) < 0) or pointers[-1] > n_values or len(group["indices"]) != n_values:
+        raise InputError(
+            f"{path}: the index arrays of {group.name} do not fit its {n_values} values; "
+            "the file is damaged: export it again"
+        )
+
+
+def _column_indices(group: h5py.Group, begin: int, end: int, bound: int, path: Path) -> np.ndarray:
+    indices: Any = group["indices"][begin:end]
+    # scipy trusts its indices: one out of bounds would crash the process without a message.
+    if len(indices) and (indices.min() < 0 or indices.max() >= bound):
+        raise InputError(
+            f"{path}: {group.name}/indices points outside the matrix; the file is damaged: export it again"
+        )
+    return indices.astype(np.int32 if end - begin <= INT32_MAX else np.int64, copy=False)

@@ -1,0 +1,66 @@
+"""Which side of a table of counts names the genes."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from ..genes import ENSEMBL
+from .interface import Options
+
+BARCODE = re.compile(r"^(.*[_:.#-])?[ACGT]{8,}([_:.-].*)?$")
+
+# Genes nearly every human or mouse data set has: ribosomal, mitochondrial, household genes.
+COMMON_GENE = re.compile(
+    r"^(RP[LS]\d+[AXLY]?\d*|MT-(ND|CO|ATP|CYB)\w*|ACTB|GAPDH|B2M|MALAT1|EEF1A1|TMSB4X|CD\d+[A-Z]?\d?)$", re.I
+)
+
+
+def genes_are_rows(path: Path, rows: Sequence[str], columns: Sequence[str], options: Options) -> bool:
+    """Tell from their names whether the rows of a table are genes.
+
+    The first of these rules that holds for one side only decides: most names of a side are Ensembl
+    ids, so it is the genes; most are cell barcodes (eight or more of A, C, G, T), so it is the cells;
+    at least two names, and more than of the other side, are genes that nearly every data set has.
+
+    Parameters
+    ----------
+    path
+        The table, for messages.
+    rows, columns
+        Names of both sides, or of the beginning of each.
+    options
+        Its `orientation` decides if it is not `auto`.
+
+    Raises
+    ------
+    InputError
+        If no rule decides.
+    """
+    if options.orientation != "auto":
+        return options.orientation == "genes"
+    ensembl = _share(rows, ENSEMBL.match), _share(columns, ENSEMBL.match)
+    if (ensembl[0] > 0.5) != (ensembl[1] > 0.5):
+        return ensembl[0] > 0.5
+    barcodes = _share(rows, BARCODE.match), _share(columns, BARCODE.match)
+    if (barcodes[0] > 0.5) != (barcodes[1] > 0.5):
+        return barcodes[1] > 0.5
+    common = _number(rows, COMMON_GENE.match), _number(columns, COMMON_GENE.match)
+    if max(common) >= 2 and common[0] != common[1]:
+        return common[0] > common[1]
+    raise InputError(
+        f"{path}: cannot tell whether its rows ({_some(rows)}) or its columns ({_some(columns)}) are the "
+        f"genes; set {options.key('orientation')} to what the rows are, `cells` or `genes`"
+    )
+
+
+def _number(names: Sequence[str], matches: Callable) -> int:
+    return sum(matches(name) is not None for name in names)
+
+
+def _share(names: Sequence[str], matches: Callable) -> float:
+    return _number(names, matches) / max(1, len(names))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], "…"] if len(names) > 3 else names) or "none"

@@ -1,0 +1,110 @@
+"""10x Genomics' .h5 files: Cell Ranger 3 and later (one group `matrix`), and earlier (a group per genome)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from .features import kept_features, select_columns
+from .interface import Block, Cells, Header, Options, refuse_place
+from .matrix import csr_rows, glance, looks_like_counts
+from .text import as_strings
+
+CELLS_AT_ONCE = 1 << 17
+
+
+def header(path: Path, options: Options) -> Header:
+    """Read the header of a 10x .h5 file; see `interface.Header`."""
+    refuse_place(path, options)
+    with h5py.File(path, "r", locking=False) as file:
+        groups = [
+            name for name, group in file.items() if isinstance(group, h5py.Group) and "barcodes" in group
+        ]
+        if not groups:
+            raise InputError(
+                f"{path}: is not a 10x .h5 file, no group in it holds barcodes; "
+                f"correct {options.key('format')}"
+            )
+        is_v3 = groups == ["matrix"]
+        name = "matrix" if is_v3 else _choose_genome(path, groups, options)
+        group = file[name]
+        var = _features(group) if is_v3 else _genes(group)
+        n_features, n_cells = (int(n) for n in group["shape"][:])
+        if (len(var), len(group["barcodes"]), len(group["indptr"]) - 1) != (n_features, n_cells, n_cells):
+            raise InputError(
+                f"{path}: the matrix of {name} is {n_features} features × {n_cells} cells, but {len(var)} "
+                f"features and {len(group['barcodes'])} cells are named; the file is damaged: export it again"
+            )
+        kept = kept_features(path, var, options) if is_v3 else np.arange(len(var))
+        values = glance(group)
+        return Header(
+            path=path,
+            format="10x_h5",
+            options=options,
+            n_cells=n_cells,
+            n_genes=len(kept),
+            nonzeros=int(group["data"].shape[0]),
+            dtype=str(group["data"].dtype),
+            storage="csr",  # genes × cells in CSC is cells × genes in CSR
+            places={"matrix": looks_like_counts(values)},
+            counts="matrix",
+            var=var.iloc[kept],
+            obs_columns=[],
+            glanced=values,
+            details={"group": name, "n_features": n_features, "kept": kept},
+        )
+
+
+def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
+    """Barcodes, a hundred thousand or so at a time; the format holds no annotation."""
+    with h5py.File(header.path, "r", locking=False) as file:
+        barcodes = file[header.details["group"]]["barcodes"]
+        for start in range(0, header.n_cells, CELLS_AT_ONCE):
+            yield Cells(as_strings(barcodes[start : start + CELLS_AT_ONCE]), {})
+
+
+def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
+    """Counts and barcodes, in row blocks; see `formats.blocks`."""
+    with h5py.File(header.path, "r", locking=False) as file:
+        group = file[header.details["group"]]
+        shape = (header.n_cells, header.details["n_features"])
+        start = 0
+        for counts in csr_rows(group, shape, max_bytes, header.path):
+            stop = start + counts.shape[0]
+            selected = select_columns(counts, header.details["kept"])
+            yield Block(selected, as_strings(group["barcodes"][start:stop]), {})
+            start = stop
+
+
+def _features(group: h5py.Group) -> pd.DataFrame:
+    """Features of Cell Ranger 3 and later: names as the index; ids, types and genomes as columns."""
+    features = group["features"]
+    columns = {"gene_ids": "id", "feature_types": "feature_type", "genome": "genome"}
+    if "gene_id" in features:  # probes, whose gene's id is apart
+        columns |= {"gene_ids": "gene_id", "probe_ids": "id"}
+    return pd.DataFrame(
+        {column: as_strings(features[key][:]) for column, key in columns.items() if key in features},
+        index=pd.Index(as_strings(features["name"][:]), dtype=object),
+    )
+
+
+def _genes(group: h5py.Group) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"gene_ids": as_strings(group["genes"][:])},
+        index=pd.Index(as_strings(group["gene_names"][:]), dtype=object),
+    )
+
+
+def _choose_genome(path: Path, groups: list[str], options: Options) -> str:
+    if options.genome in groups:
+        return options.genome
+    if options.genome is None and len(groups) == 1:
+        return groups[0]
+    found = f"is '{options.genome}'" if options.genome else "is not set"
+    raise InputError(
+        f"{path}: {options.key('genome')} {found}, and the file holds {', '.join(groups)}; "
+        "set it to one of them"
+    )

@@ -1,0 +1,155 @@
+"""10x Genomics' folders of matrix.mtx, barcodes.tsv and features.tsv (or genes.tsv), gzipped or plain.
+
+Prefixed names such as `sample1_matrix.mtx.gz` are understood too. Entries may be in any order: sorted
+by cell, as Cell Ranger writes them, they are streamed; otherwise they go through files on disk.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..transpose import Entries, row_blocks, sorted_row_blocks
+from .features import kept_features, select_columns
+from .interface import Block, Cells, Header, Options, refuse_place
+from .market import entries, read_size
+from .matrix import looks_like_counts
+from .text import open_bytes
+
+CELLS_AT_ONCE = 1 << 17
+GLANCE_BYTES = 1 << 20
+
+
+def header(path: Path, options: Options) -> Header:
+    """Read the header of a 10x mtx folder; see `interface.Header`."""
+    refuse_place(path, options)
+    matrix, prefix = _find_matrix(path)
+    features = _find(matrix, prefix, ("features.tsv", "genes.tsv"))
+    barcodes = _find(matrix, prefix, ("barcodes.tsv",))
+    size = read_size(matrix)
+    var = _read_features(features)
+    n_cells = _count_lines(barcodes)
+    named = (len(var), n_cells)
+    if (size.rows, size.columns) != named and (size.columns, size.rows) != named:
+        raise InputError(
+            f"{matrix}: is {size.rows} × {size.columns}, but {features.name} names {len(var)} features and "
+            f"{barcodes.name} {n_cells} cells; these files do not belong together or one is incomplete: "
+            "export or download them again"
+        )
+    kept = kept_features(features, var, options)
+    details = {
+        "matrix": matrix,
+        "barcodes": barcodes,
+        "kept": kept,
+        "n_features": len(var),
+        # Genes × cells is the rule; a square matrix is taken to follow it.
+        "cells_are_rows": (size.rows, size.columns) != named,
+    }
+    first = next(entries(matrix, size, GLANCE_BYTES), None)
+    first = Entries(*(np.empty(0),) * 3) if first is None else first
+    cells_of, genes_of = (
+        (first.rows, first.columns) if details["cells_are_rows"] else (first.columns, first.rows)
+    )
+    is_all = len(first.rows) == size.entries
+    # One gene's entries in the order of the cells do not tell how the file goes on.
+    details["sorted"] = bool(np.all(np.diff(cells_of) >= 0) and (is_all or np.ptp(genes_of) > 0))
+    return Header(
+        path=path,
+        format="10x_mtx",
+        options=options,
+        n_cells=n_cells,
+        n_genes=len(kept),
+        nonzeros=size.entries,
+        dtype=size.field,
+        storage="text",
+        places={"matrix": looks_like_counts(first.values)},
+        counts="matrix",
+        var=var.iloc[kept],
+        obs_columns=[],
+        glanced=first.values,
+        details=details,
+    )
+
+
+def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
+    """Barcodes, a hundred thousand or so at a time; the format holds no annotation."""
+    with open_bytes(header.details["barcodes"]) as file:
+        names = map(_barcode, file)
+        while some := list(itertools.islice(names, CELLS_AT_ONCE)):
+            yield Cells(np.array(some, dtype=object), {})
+
+
+def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
+    """Counts and barcodes, in row blocks; see `formats.blocks`."""
+    details = header.details
+    shape = (header.n_cells, details["n_features"])
+    # Parsing text takes about eight times its size.
+    batches = entries(details["matrix"], read_size(details["matrix"]), max(1, max_bytes // 8))
+    if not details["cells_are_rows"]:
+        batches = (Entries(batch.columns, batch.rows, batch.values) for batch in batches)
+    if details["sorted"]:
+        rows = sorted_row_blocks(batches, shape, max_bytes)
+    else:
+        rows = row_blocks(batches, shape, max_bytes, scratch, nonzeros=header.nonzeros)
+    with open_bytes(details["barcodes"]) as file:
+        for counts in rows:
+            names = np.array(
+                [_barcode(line) for line in itertools.islice(file, counts.shape[0])], dtype=object
+            )
+            yield Block(select_columns(counts, details["kept"]), names, {})
+
+
+def _find_matrix(path: Path) -> tuple[Path, str]:
+    """The matrix file, and what stands before `matrix.mtx` in its name."""
+    if path.is_file():
+        stem = path.name.removesuffix(".gz").removesuffix(".mtx")
+        return path, stem.removesuffix("matrix") if stem.endswith("matrix") else ""
+    found: dict[str, Path] = {}
+    for file in sorted(path.glob("*.mtx")) + sorted(path.glob("*.mtx.gz")):
+        found[file.name.removesuffix(".gz")] = file
+    if len(found) == 1:
+        return _find_matrix(next(iter(found.values())))
+    if found:
+        raise InputError(
+            f"{path}: holds several matrices, {', '.join(sorted(found))}; "
+            "name one of the files instead of the folder"
+        )
+    below = sorted({str(file.parent) for file in path.glob("*/*.mtx*")})
+    hint = f"; there are some in {', '.join(below)}: name one of these" if below else "; correct the path"
+    raise InputError(f"{path}: holds no matrix.mtx or matrix.mtx.gz{hint}")
+
+
+def _find(matrix: Path, prefix: str, names: tuple[str, ...]) -> Path:
+    for name in names:
+        for ending in ("", ".gz"):
+            candidate = matrix.with_name(f"{prefix}{name}{ending}")
+            if candidate.is_file():
+                return candidate
+    raise InputError(
+        f"{matrix}: beside it there must be {' or '.join(prefix + name for name in names)}, "
+        "gzipped or plain; copy it there"
+    )
+
+
+def _read_features(path: Path) -> pd.DataFrame:
+    with open_bytes(path) as file:
+        rows = [line.decode().rstrip("\r\n").split("\t") for line in file]
+    width = min(map(len, rows), default=0)
+    if width == 1:
+        return pd.DataFrame(index=pd.Index([row[0] for row in rows], dtype=object))
+    columns = {"gene_ids": [row[0] for row in rows]} if width else {}
+    if width > 2:
+        columns["feature_types"] = [row[2] for row in rows]
+    return pd.DataFrame(columns, index=pd.Index([row[1] for row in rows], dtype=object), dtype=object)
+
+
+def _barcode(line: bytes) -> str:
+    return line.decode().rstrip("\r\n").split("\t")[0].strip('"')
+
+
+def _count_lines(path: Path) -> int:
+    with open_bytes(path) as file:
+        return sum(1 for _ in file)

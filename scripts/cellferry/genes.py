@@ -1,0 +1,215 @@
+"""Gene ids: which kind they are, how datasets are brought to one kind, which genes all of them share."""
+
+import csv
+import gzip
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .errors import InputError
+
+ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
+KINDS = ("ensembl", "symbol")
+
+
+@dataclass(frozen=True)
+class GeneTable:
+    """Ensembl ids and symbols side by side, to translate one into the other."""
+
+    to_symbol: dict[str, str]
+    to_ensembl: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Harmonised:
+    """The genes of every dataset under ids of one kind.
+
+    Attributes
+    ----------
+    kind
+        `ensembl` or `symbol`.
+    ids
+        Per dataset, one id per gene of its file, in the file's order; None where there is none.
+    columns
+        Per dataset, the var column that the ids come from.
+    common
+        Ids that every dataset has, in the order of the reference.
+    """
+
+    kind: str
+    ids: dict[str, np.ndarray]
+    columns: dict[str, str]
+    common: list[str]
+
+
+def id_kind(ids: np.ndarray) -> str:
+    """Kind of gene ids: `ensembl` if most look like it, `symbol` otherwise (numeric ids included)."""
+    matches = sum(ENSEMBL.match(str(value)) is not None for value in ids)
+    return "ensembl" if matches > len(ids) / 2 else "symbol"
+
+
+def strip_version(gene: str) -> str:
+    """Ensembl id without its version: ENSG00000139618.19 -> ENSG00000139618; anything else as it is."""
+    match = ENSEMBL.match(gene)
+    return match[1] if match else gene
+
+
+def read_gene_table(path: str | Path) -> GeneTable:
+    """Read a two-column table of Ensembl ids and symbols, in either order, with or without a header.
+
+    Where an id stands in several rows, the first counts.
+
+    Raises
+    ------
+    InputError
+        If no row holds an Ensembl id.
+    """
+    to_symbol: dict[str, str] = {}
+    to_ensembl: dict[str, str] = {}
+    open_text = gzip.open if str(path).endswith(".gz") else open
+    with open_text(path, "rt", encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        for row in csv.reader(file, delimiter="\t" if "\t" in first else ","):
+            values = [strip_version(value.strip()) for value in row[:2]]
+            if len(values) < 2 or not all(values):
+                continue
+            if not ENSEMBL.match(values[0]):
+                values.reverse()
+            if ENSEMBL.match(values[0]):
+                to_symbol.setdefault(values[0], values[1])
+                to_ensembl.setdefault(values[1], values[0])
+    if not to_symbol:
+        raise InputError(
+            f"genes.map: {path} holds no Ensembl id in its first two columns; "
+            "it should have one row per gene: Ensembl id, symbol"
+        )
+    return GeneTable(to_symbol, to_ensembl)
+
+
+def candidate_ids(
+    var: pd.DataFrame, *, gene_id: str, table: GeneTable | None
+) -> dict[str, dict[str, np.ndarray]]:
+    """Ids a dataset can offer.
+
+    Parameters
+    ----------
+    var
+        Its genes.
+    gene_id
+        The column to take (`auto`: the index and every column of strings).
+    table
+        Translation for a dataset that holds ids of one kind only.
+
+    Returns
+    -------
+    For each kind the columns of that kind, each with one id (or None) per gene. A translated
+    column is there only where the dataset has none of that kind.
+
+    Raises
+    ------
+    InputError
+        If there is no column `gene_id`.
+    """
+    columns = {"index": var.index.to_numpy()}
+    for name in var.columns:
+        if pd.api.types.is_string_dtype(var[name].dtype) or isinstance(var[name].dtype, pd.CategoricalDtype):
+            columns[str(name)] = var[name].to_numpy()
+    if gene_id != "auto":
+        if gene_id not in columns:
+            raise InputError(f"gene_id: there is no var column '{gene_id}'; there are: {', '.join(columns)}")
+        columns = {gene_id: columns[gene_id]}
+    found: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in KINDS}
+    for name, values in columns.items():
+        ids = np.array([_clean(value) for value in values], dtype=object)
+        # A column such as `feature_biotype` says little about the gene it stands beside.
+        if name == "index" or gene_id != "auto" or len(set(ids)) > len(ids) / 2:
+            found[id_kind(values)][name] = ids
+    if table is not None:
+        translations = {"ensembl": ("symbol", table.to_ensembl), "symbol": ("ensembl", table.to_symbol)}
+        for kind, (other, translation) in translations.items():
+            if not found[kind]:
+                found[kind] = {
+                    f"{name}, by genes.map": np.array([translation.get(gene) for gene in ids], dtype=object)
+                    for name, ids in found[other].items()
+                }
+    return found
+
+
+def _clean(value: object) -> str | None:
+    return None if pd.isna(value) or not str(value).strip() else strip_version(str(value).strip())
+
+
+def harmonise(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, reference: str) -> Harmonised:
+    """Choose one kind of id, and for every dataset the column, so that most genes are shared.
+
+    Parameters
+    ----------
+    candidates
+        Per dataset, what `candidate_ids` gives.
+    reference
+        Name of the reference among them.
+
+    Raises
+    ------
+    InputError
+        If the datasets share no gene.
+    """
+    best: Harmonised | None = None
+    for kind in KINDS:
+        for reference_column, reference_ids in candidates[reference][kind].items():
+            ids, columns = {reference: reference_ids}, {reference: reference_column}
+            common = set(reference_ids) - {None}
+            for name, offered in candidates.items():
+                if name != reference and offered[kind]:
+                    reference_set = set(reference_ids)
+                    columns[name] = max(
+                        offered[kind], key=lambda c: len(reference_set.intersection(offered[kind][c]))
+                    )
+                    ids[name] = offered[kind][columns[name]]
+                    common &= set(ids[name])
+            if len(ids) == len(candidates) and (best is None or len(common) > len(best.common)):
+                ordered = [gene for gene in dict.fromkeys(reference_ids) if gene in common]
+                best = Harmonised(kind, ids, columns, ordered)
+    if best is None or not best.common:
+        examples = "; ".join(
+            f"{name}: {', '.join(str(gene) for gene in list(_any_ids(offered))[:3])}"
+            for name, offered in candidates.items()
+        )
+        raise InputError(
+            f"the datasets have no gene in common ({examples}). If some hold Ensembl ids and others symbols, "
+            "name a two-column table in genes.map; if the ids stand in another var column, name it in "
+            "datasets.NAME.gene_id; otherwise check that they are of one species"
+        )
+    return best
+
+
+def _any_ids(offered: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
+    return next((ids for columns in offered.values() for ids in columns.values()), np.array([]))
+
+
+def gene_selection(ids: np.ndarray, selected: list[str]) -> sparse.csr_matrix:
+    """Matrix that turns counts of a file's genes into counts of the selected genes.
+
+    Genes that stand several times in the file are summed: `counts @ gene_selection(...)`.
+
+    Parameters
+    ----------
+    ids
+        One id (or None) per gene of the file.
+    selected
+        Ids wanted, each once.
+
+    Returns
+    -------
+    Genes of the file × selected genes, zeros and ones, float32.
+    """
+    target = {gene: column for column, gene in enumerate(selected)}
+    columns = np.array([target.get(gene, -1) for gene in ids])
+    rows = np.flatnonzero(columns >= 0)
+    ones = np.ones(len(rows), dtype=np.float32)
+    return sparse.csr_matrix((ones, (rows, columns[rows])), shape=(len(ids), len(selected)))

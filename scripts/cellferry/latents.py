@@ -1,0 +1,93 @@
+"""Mapped cells on disk: parquet files with names, batches, labels and latents, read in blocks.
+
+A part (the reference, a held-back part of it, or a query) is a list of such files in the dataset's
+order. Columns: `cell`, `batch`, `label` (null where unknown) and `latent_0` … `latent_{L-1}` (float32).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS_PER_GROUP = 1 << 16
+"""Rows per row group of the files written here, and per block where nothing smaller is asked for."""
+
+
+def latent_columns(paths: Sequence[str | Path]) -> list[str]:
+    """Names of the latent columns, in order."""
+    columns = [name for name in pq.read_schema(paths[0]).names if name.startswith("latent_")]
+    return sorted(columns, key=lambda name: int(name.removeprefix("latent_")))
+
+
+def count_cells(paths: Sequence[str | Path]) -> int:
+    """Number of cells in all files; only their footers are read."""
+    return sum(pq.read_metadata(path).num_rows for path in paths)
+
+
+def blocks(
+    paths: Sequence[str | Path], columns: list[str], *, rows: int = ROWS_PER_GROUP
+) -> Iterator[pa.RecordBatch]:
+    """The files' cells one after the other, in blocks of at most `rows`."""
+    for path in paths:
+        # Closed file by file: there may be thousands of them.
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+
+
+def strings(column: pa.Array) -> np.ndarray:
+    """A string column as an object array of str, None where it is null."""
+    return column.to_numpy(zero_copy_only=False).astype(object, copy=False)
+
+
+def matrix(block: pa.RecordBatch | pa.Table, columns: list[str]) -> np.ndarray:
+    """Columns of a block or table as one array: cells × columns, float32, C order."""
+    values = np.empty((block.num_rows, len(columns)), dtype=np.float32)
+    for position, column in enumerate(columns):
+        values[:, position] = np.asarray(block.column(column))
+    return values
+
+
+def read_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, list[str]]:
+    """A string column of all cells as codes.
+
+    Returns
+    -------
+    Codes (int32, one per cell, -1 where null) and the sorted values they stand for. No more than one
+    block of strings is in memory at a time.
+    """
+    codes = np.empty(count_cells(paths), dtype=np.int32)
+    known: dict[str, int] = {}
+    start = 0
+    for block in blocks(paths, [column]):
+        encoded = block.column(0).dictionary_encode()
+        values = encoded.dictionary.to_pylist()
+        # One entry more than there are values: code -1 (null) indexes the last.
+        translation = np.array([known.setdefault(value, len(known)) for value in values] + [-1], np.int32)
+        codes[start : start + len(encoded)] = translation[encoded.indices.fill_null(-1).to_numpy()]
+        start += len(encoded)
+    values = sorted(known)
+    rank = np.full(len(known) + 1, -1, dtype=np.int32)
+    rank[[known[value] for value in values]] = np.arange(len(values))
+    return rank[codes], values
+
+
+def read_rows(paths: Sequence[str | Path], columns: list[str], rows: np.ndarray) -> pa.Table:
+    """Columns of the given rows (ascending, counted through all files)."""
+    found, start = [], 0
+    for block in blocks(paths, columns):
+        stop = start + block.num_rows
+        first, last = np.searchsorted(rows, [start, stop])
+        if first < last:
+            found.append(pa.table(block).take(rows[first:last] - start))
+        start = stop
+    if not found:
+        return pq.read_schema(paths[0]).empty_table().select(columns)
+    return pa.concat_tables(found).combine_chunks()
+
+
+def read_latents(paths: Sequence[str | Path], rows: np.ndarray) -> np.ndarray:
+    """Latents of the given rows (ascending, counted through all files): rows × latents, float32."""
+    columns = latent_columns(paths)
+    return matrix(read_rows(paths, columns, rows), columns)

@@ -1,0 +1,60 @@
+"""Multinomial logistic regression on the latent space; stored as npz."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+
+class LinearHead:
+    """Multinomial logistic regression on standardised latents.
+
+    Parameters
+    ----------
+    coefficients, intercepts
+        Labels × L and labels.
+    mean, scale
+        What latents are standardised with: (latents - mean) / scale.
+    """
+
+    file_name = "linear.npz"
+
+    def __init__(
+        self, coefficients: np.ndarray, intercepts: np.ndarray, mean: np.ndarray, scale: np.ndarray
+    ) -> None:
+        self.coefficients = coefficients
+        self.intercepts = intercepts
+        self.mean = mean
+        self.scale = scale
+
+    @classmethod
+    def train(cls, latents: np.ndarray, codes: np.ndarray) -> "LinearHead":
+        """Train on all cells, labels balanced."""
+        mean = latents.mean(axis=0, dtype=np.float64)
+        scale = latents.std(axis=0, dtype=np.float64)
+        scale[scale == 0] = 1
+        standardised = ((latents - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32)
+        model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardised, codes)
+        coefficients, intercepts = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
+        if len(coefficients) == 1:  # two labels: scikit-learn keeps the difference of their logits only
+            coefficients = np.concatenate([-coefficients, coefficients]) / 2
+            intercepts = np.concatenate([-intercepts, intercepts]) / 2
+        return cls(coefficients, intercepts, mean, scale)
+
+    def probabilities(self, latents: np.ndarray) -> np.ndarray:
+        """Probabilities of the labels: cells × labels."""
+        # In float64, where a product's rounding does not depend on how cells are cut into blocks.
+        logits = ((latents - self.mean) / self.scale) @ self.coefficients.T + self.intercepts
+        logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
+        np.exp(logits, out=logits)
+        return (logits / logits.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays as npz."""
+        np.savez(folder / self.file_name, **vars(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> "LinearHead":
+        """Read what `save` wrote."""
+        with np.load(folder / cls.file_name, allow_pickle=False) as arrays:
+            return cls(**arrays)

@@ -1,0 +1,142 @@
+"""The reference model: an ordinary scvi-tools model, built on a skeleton and trained from disk.
+
+scvi-tools 1.5 can train a model from a data module, but a model made that way cannot be loaded for
+surgery and needs its data module to be saved. A model that is registered on a skeleton AnnData (one cell per
+category, so that it knows all batches and labels) and only *trained* from a data module has neither
+trouble: its folder is what anyone's `load_query_data` opens.
+"""
+
+import logging
+import warnings
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scvi
+import torch
+from scipy import sparse
+from scvi.model.base import BaseModelClass
+
+from .errors import InputError
+
+BATCH, LABEL, UNLABELLED = "batch", "label", "unknown"
+"""Names of the obs columns a model is registered with, and the label of a cell that has none."""
+
+SMALLEST_BATCH_SIZE = 128
+LEAST_MINIBATCHES_PER_EPOCH = 20
+
+
+def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
+    """Fix the seed and the threads, and choose where to compute.
+
+    Parameters
+    ----------
+    threads
+        Cores the job was given.
+    seed
+        Seed of everything random.
+    gpu
+        GPUs the job was given.
+
+    Returns
+    -------
+    `gpu` or `cpu`, as Lightning names them.
+
+    Raises
+    ------
+    InputError
+        If the job was given a GPU and torch cannot use it: the CPU would take days without a word.
+    """
+    scvi.settings.seed = seed
+    quieten()
+    torch.set_num_threads(threads)
+    usable = torch.cuda.is_available()
+    if gpu and not usable:
+        raise InputError(
+            f"the job was given {gpu} GPU(s) and torch {torch.__version__} (built for CUDA "
+            f"{torch.version.cuda}) finds none it can use. Compare with the driver's CUDA version "
+            "(nvidia-smi), install a torch built for it in envs/model.yaml, or set gpu to 0 for this rule"
+        )
+    return "gpu" if usable else "cpu"
+
+
+def quieten() -> None:
+    """Keep out of the log what is as it should be, so that a real warning is seen."""
+    for message in (
+        "Category .* has fewer than 3 cells",  # a skeleton has one per category, a small block few
+        "SCANVI sampler is not available with custom dataloader",  # the store is shuffled already
+        "The number of training batches .* is smaller than the logging interval",
+        "Found .* module.s. in eval mode at the start of training",  # frozen parts, after surgery
+        "Trying to infer the `batch_size`",
+        ".*treespec, LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    scvi.settings.verbosity = logging.WARNING
+
+
+def skeleton(genes: list[str], batches: list[str], labels: list[str]) -> ad.AnnData:
+    """AnnData with as few cells as show every batch and every label; one count each."""
+    n_cells = max(len(batches), len(labels))
+    obs = pd.DataFrame(
+        {
+            BATCH: pd.Categorical(np.resize(batches, n_cells), categories=batches),
+            LABEL: pd.Categorical(np.resize(labels, n_cells), categories=labels),
+        },
+        index=[f"skeleton_{cell}" for cell in range(n_cells)],
+    )
+    return ad.AnnData(one_count_each(n_cells, len(genes)), obs=obs, var=pd.DataFrame(index=genes))
+
+
+def one_count_each(n_cells: int, n_genes: int) -> sparse.csr_matrix:
+    """Cells that hold one count of the first gene; scvi-tools takes cells without any for minified data."""
+    ones = np.ones(n_cells, dtype=np.float32)
+    cells = np.arange(n_cells)
+    return sparse.csr_matrix((ones, (cells, np.zeros_like(cells))), shape=(n_cells, n_genes))
+
+
+def cells_for_model(counts: sparse.csr_matrix, genes: pd.Index, batches: np.ndarray) -> ad.AnnData:
+    """Cells as a trained model takes them; labels are never shown to it.
+
+    Parameters
+    ----------
+    counts
+        Cells × genes, CSR float32.
+    genes
+        Gene ids.
+    batches
+        Batch of each cell.
+    """
+    obs = pd.DataFrame(
+        {BATCH: pd.Categorical(batches), LABEL: pd.Categorical([UNLABELLED] * len(batches))},
+        index=[str(cell) for cell in range(len(batches))],
+    )
+    return ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes))
+
+
+def model_class(folder: str) -> type[BaseModelClass]:
+    """Class of the model saved in `folder` (SCVI or SCANVI)."""
+    name = scvi.model.SCVI.load_registry(folder)["model_name"]
+    return getattr(scvi.model, name)
+
+
+def known_batches(folder: str) -> list[str]:
+    """Batches that the model saved in `folder` knows."""
+    registry = scvi.model.SCVI.load_registry(folder)
+    return [str(b) for b in registry["field_registries"]["batch"]["state_registry"]["categorical_mapping"]]
+
+
+def minibatch_size(batch_size: int, n_cells: int) -> int:
+    """Halve `batch_size` while an epoch has fewer than 20 minibatches, down to 128 cells at the least.
+
+    A reference of a thousand cells in minibatches of 512 makes two steps an epoch, and the model
+    is far from trained when its epochs are over.
+    """
+    while n_cells < LEAST_MINIBATCHES_PER_EPOCH * batch_size and batch_size // 2 >= SMALLEST_BATCH_SIZE:
+        batch_size //= 2
+    return batch_size
+
+
+def reference_epochs(epochs: int | str, n_cells: int) -> int:
+    """`epochs`, or for `auto` scvi-tools' heuristic: min(400, 8e6 / cells), never below 1."""
+    return max(1, min(400, round(8e6 / n_cells))) if epochs == "auto" else int(epochs)

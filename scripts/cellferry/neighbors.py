@@ -1,0 +1,136 @@
+"""A vote of the nearest reference cells in the latent space; stored as parquet."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.neighbors import NearestNeighbors
+
+from .latents import matrix
+
+FAR_QUANTILE = 0.99
+"""Share of held-back cells that are nearer to the reference than what is called far."""
+
+TINY = np.finfo(np.float32).tiny
+
+
+class NeighborsHead:
+    """A vote of the nearest reference cells, weighted by one over their distance; exact.
+
+    Parameters
+    ----------
+    latents, codes
+        The reference cells.
+    spread
+        Mean distance of each reference cell to its own nearest neighbours.
+    n_neighbors
+        Cells that vote; all of them if the reference has fewer.
+    n_labels
+        Number of labels.
+    far
+        The relative distance that 1 % of held-back cells exceed, see `vote`.
+    """
+
+    file_name = "neighbors.parquet"
+
+    def __init__(
+        self,
+        latents: np.ndarray,
+        codes: np.ndarray,
+        spread: np.ndarray,
+        *,
+        n_neighbors: int,
+        n_labels: int,
+        far: float = 1.0,
+    ) -> None:
+        self.latents = latents
+        self.codes = codes
+        self.spread = spread
+        self.n_neighbors = min(n_neighbors, len(codes))
+        self.n_labels = n_labels
+        self.far = far
+        # Brute force: at tens of dimensions a tree visits most cells anyway. scikit-learn cuts the
+        # distances into small tiles, so memory is cells × neighbours.
+        self._search = NearestNeighbors(n_neighbors=self.n_neighbors, algorithm="brute").fit(latents)
+
+    @classmethod
+    def train(
+        cls,
+        latents: np.ndarray,
+        codes: np.ndarray,
+        validation_latents: np.ndarray,
+        *,
+        n_neighbors: int,
+        n_labels: int,
+    ) -> "NeighborsHead":
+        """Keep all cells; learn from the validation's latents, where there are any, what is far."""
+        # A cell's own distance, 0, is among its first: one neighbour more, and it is left out.
+        n_others = min(n_neighbors, len(latents) - 1)
+        search = NearestNeighbors(n_neighbors=n_others + 1, algorithm="brute").fit(latents)
+        spread = search.kneighbors(latents)[0][:, 1:].mean(axis=1).astype(np.float32)
+        head = cls(latents, codes, spread, n_neighbors=n_neighbors, n_labels=n_labels)
+        if len(validation_latents):
+            head.far = float(np.quantile(head.vote(validation_latents)[1], FAR_QUANTILE))
+        else:
+            nearest = search.kneighbors(latents, return_distance=False)[:, 1:]
+            relative = spread / np.maximum(spread[nearest].mean(axis=1), TINY)
+            head.far = float(np.quantile(relative, FAR_QUANTILE))
+        return head
+
+    def vote(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of the labels, and how far the cells are from the reference.
+
+        Returns
+        -------
+        probabilities
+            Cells × labels.
+        distance
+            Per cell (float32), the mean distance to its neighbours over the neighbours' own `spread`,
+            so that sparse and dense parts of the reference measure alike. Over `far`: at 1, a cell is
+            as far away as the farthest 1 % of held-back cells; above, its type may be a new one.
+        """
+        votes = np.zeros((len(latents), self.n_labels), dtype=np.float32)
+        if len(latents) == 0:
+            return votes, np.zeros(0, dtype=np.float32)
+        neighbors = self._search.kneighbors(latents, return_distance=False)
+        # Again, neighbour by neighbour: the search's distances lose digits where they are small, and
+        # these are the ones that weigh most.
+        distances = np.stack(
+            [np.linalg.norm(self.latents[nearest] - latents, axis=1) for nearest in neighbors.T], axis=1
+        )
+        # A twin of a reference cell must not silence the other neighbours: nothing counts as nearer than
+        # a tenth of the mean distance.
+        mean = np.maximum(distances.mean(axis=1), TINY)
+        weights = 1 / np.maximum(distances, mean[:, None] / 10)
+        weights /= weights.sum(axis=1, keepdims=True)
+        cells = np.arange(len(latents))
+        for nearest, weight in zip(neighbors.T, weights.T, strict=True):
+            votes[cells, self.codes[nearest]] += weight
+        spread = np.maximum(self.spread[neighbors].mean(axis=1), TINY)
+        return votes, (mean / spread / self.far).astype(np.float32)
+
+    def probabilities(self, latents: np.ndarray) -> np.ndarray:
+        """Probabilities of the labels: cells × labels."""
+        return self.vote(latents)[0]
+
+    def save(self, folder: Path) -> None:
+        """Write the reference cells as parquet, with the three numbers of the vote beside its schema."""
+        columns = {"code": self.codes.astype(np.int32), "spread": self.spread}
+        columns |= {f"latent_{number}": column for number, column in enumerate(self.latents.T)}
+        settings = {name: str(getattr(self, name)) for name in ("n_neighbors", "n_labels", "far")}
+        pq.write_table(pa.table(columns).replace_schema_metadata(settings), folder / self.file_name)
+
+    @classmethod
+    def load(cls, folder: Path) -> "NeighborsHead":
+        """Read what `save` wrote."""
+        table = pq.read_table(folder / cls.file_name)
+        settings = table.schema.metadata
+        return cls(
+            matrix(table, table.column_names[2:]),
+            table.column("code").to_numpy(),
+            table.column("spread").to_numpy(),
+            n_neighbors=int(settings[b"n_neighbors"]),
+            n_labels=int(settings[b"n_labels"]),
+            far=float(settings[b"far"]),
+        )

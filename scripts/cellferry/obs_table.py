@@ -1,0 +1,157 @@
+"""A table of cells' annotation beside a file that holds none, joined by cell name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .cells import hashes, repeated_hashes, repeated_names
+from .errors import InputError
+from .formats.interface import readable
+from .formats.text import open_bytes, sniff_delimiter, split_line
+
+ROWS_AT_ONCE = 20_000
+MISSING = ["", "NA"]
+"""What pandas and R write for a missing value."""
+
+
+class ObsTable:
+    """Annotation of cells in a csv or tsv file, gzipped or not, cell names in the first column.
+
+    A header with one name fewer than there are columns, as R writes it, is understood.
+
+    Parameters
+    ----------
+    path
+        The table.
+    key
+        Its configuration key, for messages.
+
+    Attributes
+    ----------
+    columns
+        Names of the columns after the first.
+    n_matched
+        Cells found by `join` so far.
+    """
+
+    def __init__(self, path: str | Path, key: str) -> None:
+        self.path = Path(path)
+        self._key = key
+        self.n_matched = 0
+        with readable(self.path), open_bytes(self.path) as file:
+            first, second = (file.readline().decode("utf-8-sig") for _ in range(2))
+        if not first.strip():
+            raise InputError(f"{self.path} ({key}): the table is empty; name another or remove the key")
+        self._delimiter = sniff_delimiter(first)
+        with readable(self.path):
+            header, row = split_line(first, self._delimiter), split_line(second, self._delimiter)
+        if second.strip() and len(row) not in (len(header), len(header) + 1):
+            raise InputError(
+                f"{self.path} ({key}): is not a regular table: the header has {len(header)} names and the "
+                f"next line {len(row)} values; correct the header"
+            )
+        self.columns = header if len(row) == len(header) + 1 else header[1:]
+        self._hashes = np.empty(0, dtype=np.uint64)
+        self._values: dict[str, pd.Categorical | np.ndarray] = {}
+
+    def load(self, columns: list[str]) -> None:
+        """Read columns into memory: 8 bytes a cell for the name, and 4 (strings) or 8 (numbers) per column.
+
+        A column is numeric if all its values are; strings are kept as codes.
+
+        Raises
+        ------
+        InputError
+            If the table is irregular or names a cell twice.
+        """
+        parts: list[np.ndarray] = []
+        numbers: dict[str, list[np.ndarray]] = {column: [] for column in columns}
+        codes: dict[str, list[np.ndarray]] = {column: [] for column in columns}
+        known: dict[str, dict[str, int]] = {column: {} for column in columns}
+        # Both are tried side by side; the numeric reading is given up at the first text.
+        for chunk in self._chunks():
+            parts.append(hashes(chunk[0].fillna("").to_numpy(dtype=object)))
+            for column in columns:
+                values = chunk[self.columns.index(column) + 1]
+                if column in numbers:
+                    as_numbers = pd.to_numeric(values, errors="coerce")
+                    if (as_numbers.isna() & values.notna()).any():
+                        del numbers[column]
+                    else:
+                        numbers[column].append(as_numbers.to_numpy(dtype=np.float64))
+                found, categories = pd.factorize(values)
+                entries = known[column]
+                table = np.array([entries.setdefault(value, len(entries)) for value in categories] + [-1])
+                codes[column].append(table[found].astype(np.int32))
+        self._hashes = np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
+        self._check_unique()
+        order = np.argsort(self._hashes)
+        self._hashes = self._hashes[order]
+        for column in columns:
+            if column in numbers and parts:
+                self._values[column] = np.concatenate(numbers.pop(column))[order]
+            else:
+                every = np.concatenate(codes[column]) if parts else np.empty(0, dtype=np.int32)
+                self._values[column] = pd.Categorical.from_codes(every[order], list(known[column]))
+            del codes[column]
+
+    def _chunks(self) -> Iterator[pd.DataFrame]:
+        # All columns, though few are wanted: with `usecols` pandas says nothing of rows with too many.
+        with readable(self.path), open_bytes(self.path) as file:
+            try:
+                yield from pd.read_csv(
+                    file,
+                    sep=self._delimiter,
+                    header=None,
+                    skiprows=1,
+                    names=range(len(self.columns) + 1),
+                    index_col=False,
+                    dtype=str,
+                    keep_default_na=False,
+                    na_values=MISSING,
+                    chunksize=ROWS_AT_ONCE,
+                )
+            except pd.errors.EmptyDataError:  # a header and nothing else
+                return
+            except pd.errors.ParserError as error:
+                raise InputError(
+                    f"{self.path} ({self._key}): is not a regular table ({error}); correct the row"
+                ) from error
+
+    def _check_unique(self) -> None:
+        repeated = repeated_hashes([self._hashes])
+        if len(repeated) == 0:
+            return
+        names = (chunk[0].fillna("").to_numpy(dtype=object) for chunk in self._chunks())
+        for name in repeated_names(names, repeated):
+            raise InputError(
+                f"{self.path} ({self._key}): the cell '{name}' has more than one row; leave one row per cell"
+            )
+
+    def join(self, names: np.ndarray, columns: list[str]) -> dict[str, np.ndarray]:
+        """Annotation of the given cells: None or NaN for those the table does not name.
+
+        The columns must have been loaded.
+        """
+        if len(self._hashes) == 0:
+            found = np.zeros(len(names), dtype=bool)
+            rows = np.zeros(len(names), dtype=np.int64)
+        else:
+            wanted = hashes(names)
+            rows = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)
+            found = self._hashes[rows] == wanted
+        self.n_matched += int(np.count_nonzero(found))
+        joined = {}
+        for column in columns:
+            values = self._values[column]
+            if isinstance(values, pd.Categorical):
+                categories = np.append(values.categories.to_numpy(dtype=object), None)
+                codes = np.full(len(names), -1)
+                codes[found] = values.codes[rows[found]]
+                joined[column] = categories[codes]
+            else:
+                joined[column] = np.full(len(names), np.nan)
+                joined[column][found] = values[rows[found]]
+        return joined

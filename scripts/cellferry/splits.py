@@ -1,0 +1,111 @@
+"""Which reference cells train the model, and which are held back to stop, tune and score it."""
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(3)
+DROPPED = -1
+
+LEAST_BATCHES_TO_HOLD_BACK_TEST = 3
+LEAST_BATCHES_TO_HOLD_BACK_VALIDATION = 5
+TRIES = 500
+
+
+def split_cells(
+    labels: np.ndarray, batches: np.ndarray, *, by: str, validation: float, test: float, seed: int
+) -> np.ndarray:
+    """Split cells into train, validation and test.
+
+    A test on cells of a donor that the model knows flatters it, so whole batches are held back
+    where there are enough of them: for the test from three batches on, for validation from five.
+    Otherwise a share of every label is.
+
+    Parameters
+    ----------
+    labels, batches
+        Codes per cell; cells whose label is negative are in no part.
+    by
+        `auto`, `batch` (whole batches for both parts, or an error) or `label`.
+    validation, test
+        Shares of the cells.
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    0, 1, 2 for train, validation, test, and -1 for cells without a label (int8).
+
+    Raises
+    ------
+    ValueError
+        If `by` is `batch` and there are fewer than three batches.
+    """
+    used = labels >= 0
+    n_batches = len(np.unique(batches[used]))
+    if by == "batch" and n_batches < LEAST_BATCHES_TO_HOLD_BACK_TEST:
+        raise ValueError(f"holding back whole batches takes three of them; there are {n_batches}")
+    test_by_batch = by != "label" and n_batches >= LEAST_BATCHES_TO_HOLD_BACK_TEST
+    validation_by_batch = by == "batch" or (
+        by == "auto" and n_batches >= LEAST_BATCHES_TO_HOLD_BACK_VALIDATION
+    )
+    rng = np.random.default_rng(seed)
+    split = np.where(used, TRAIN, DROPPED).astype(np.int8)
+    for part, share, by_batch in (
+        (TEST, test, test_by_batch),
+        (VALIDATION, validation, validation_by_batch),
+    ):
+        remaining = np.flatnonzero(split == TRAIN)
+        # Shares are of all cells, whatever was taken before.
+        target = share * used.sum() / len(remaining)
+        # The test may have taken all batches but one; a share of every label is left then.
+        by_batch = by_batch and len(np.unique(batches[remaining])) > 1
+        take = _whole_batches if by_batch else _share_of_each_label
+        split[remaining[take(labels[remaining], batches[remaining], target, rng)]] = part
+    return split
+
+
+def _whole_batches(
+    labels: np.ndarray, batches: np.ndarray, share: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Mask of the cells of batches that make up `share` of the cells, of every label if that can be.
+
+    Of many random choices the one is taken that loses no label from what stays, misses few in what
+    is held back, and comes closest to the share.
+    """
+    batch_names, batch = np.unique(batches, return_inverse=True)
+    label_names, label = np.unique(labels, return_inverse=True)
+    cells = np.zeros((len(batch_names), len(label_names)), dtype=np.int64)
+    np.add.at(cells, (batch, label), 1)
+    best, best_cost = np.array([0]), np.inf
+    for _ in range(TRIES):
+        order = rng.permutation(len(batch_names))
+        held_share = np.cumsum(cells[order].sum(axis=1)) / cells.sum()
+        n_held = int(np.argmin(np.abs(held_share[:-1] - share))) + 1
+        held = cells[order[:n_held]].sum(axis=0)
+        lost = np.count_nonzero(held == cells.sum(axis=0))
+        missed = np.count_nonzero(held == 0) / len(label_names)
+        cost = 10 * lost + missed + abs(held_share[n_held - 1] - share)
+        if cost < best_cost:
+            best, best_cost = order[:n_held], cost
+    return np.isin(batch, best)
+
+
+def _share_of_each_label(
+    labels: np.ndarray, batches: np.ndarray, share: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Mask of a random `share` of the cells of every label; at least one cell, and never all."""
+    held = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        cells = np.flatnonzero(labels == label)
+        n_held = min(max(1, round(share * len(cells))), len(cells) - 1)
+        held[rng.permutation(cells)[:n_held]] = True
+    return held
+
+
+def read_split(path: str) -> np.ndarray:
+    """Part of each reference cell as `split_reference` wrote it, as an array of str (None: left out)."""
+    import pyarrow.parquet as pq
+
+    split = pq.read_table(path)["split"].combine_chunks()
+    names = np.array([*split.dictionary.to_pylist(), None], dtype=object)
+    return names[split.indices.fill_null(-1).to_numpy()]

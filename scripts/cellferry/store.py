@@ -1,0 +1,102 @@
+"""The shuffled store on disk that the reference model trains from (annbatch's layout, zarr v3)."""
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import torch
+import zarr
+from annbatch import DatasetCollection, Loader
+from annbatch.samplers import RandomSampler, SequentialSampler
+from lightning import LightningDataModule
+
+PRELOADED_MINIBATCHES = 32
+"""Minibatches read at once and shuffled among each other; what the loader holds in memory."""
+
+
+def load_codes(group: zarr.Group) -> ad.AnnData:
+    """One data set of the store: X stays on disk, obs holds its integer codes only."""
+    return ad.AnnData(
+        X=ad.io.sparse_dataset(group["X"]),
+        obs=pd.DataFrame({code: group["obs"][code][:] for code in ("batch_code", "label_code")}),
+    )
+
+
+class StoreDataModule(LightningDataModule):
+    """Minibatches of a shuffled store, as scvi-tools' modules take them.
+
+    Parameters
+    ----------
+    store
+        Folder that `shuffle_reference` wrote.
+    batch_size
+        Cells per minibatch.
+    monitored_share
+        Share of the cells that are not trained on and on which the loss is watched. The store is
+        shuffled, so its first cells are as good as any.
+    batch_mapping, label_mapping
+        The model's code for each code of the store.
+    seed
+        Seed of the order of the minibatches.
+    """
+
+    def __init__(
+        self,
+        store: str | Path,
+        *,
+        batch_size: int,
+        monitored_share: float,
+        batch_mapping: np.ndarray,
+        label_mapping: np.ndarray,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self._collection = DatasetCollection(zarr.open_group(store, mode="r"))
+        self.batch_size = batch_size
+        self._batch_mapping = batch_mapping.astype(np.int64)
+        self._label_mapping = label_mapping.astype(np.int64)
+        self._rng = np.random.default_rng(seed)
+        self.n_obs = int(zarr.open_group(store, mode="r").attrs["n_cells"])
+        self.n_val = round(monitored_share * self.n_obs)
+        self.n_train = self.n_obs - self.n_val
+
+    def _loader(self, sampler: RandomSampler | SequentialSampler) -> Loader:
+        loader = Loader(batch_sampler=sampler, preload_to_gpu=False)
+        return loader.use_collection(self._collection, load_adata=load_codes)
+
+    def train_dataloader(self) -> Loader:
+        """Minibatches of all cells but the monitored ones, in an order of its own each epoch."""
+        return self._loader(
+            RandomSampler(
+                chunk_size=self.batch_size,
+                preload_nchunks=PRELOADED_MINIBATCHES,
+                batch_size=self.batch_size,
+                mask=slice(self.n_val, self.n_obs),
+                rng=self._rng,
+            )
+        )
+
+    def val_dataloader(self) -> Loader | list:
+        """Minibatches of the monitored cells."""
+        if self.n_val == 0:
+            return []
+        return self._loader(
+            SequentialSampler(
+                chunk_size=self.batch_size,
+                preload_nchunks=PRELOADED_MINIBATCHES,
+                batch_size=self.batch_size,
+                mask=slice(0, self.n_val),
+            )
+        )
+
+    def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict[str, torch.Tensor | None]:
+        """Turn annbatch's minibatch (CSR and codes) into dense tensors; dense only for one minibatch."""
+        codes = batch["obs"]
+        return {
+            "X": torch.from_numpy(batch["X"].toarray().astype(np.float32, copy=False)),
+            "batch": torch.from_numpy(self._batch_mapping[codes["batch_code"]]).unsqueeze(1),
+            "labels": torch.from_numpy(self._label_mapping[codes["label_code"]]).unsqueeze(1),
+            "extra_categorical_covs": None,
+            "extra_continuous_covs": None,
+        }

@@ -1,0 +1,193 @@
+"""Entries of a matrix in any order, turned into row blocks through bucket files on disk.
+
+Each bucket holds the entries of a run of rows, 12 bytes each. First all entries are dealt to the
+buckets, then bucket after bucket is read, sorted by row and handed on. A bucket that turns out too
+large is dealt again, to smaller ones. Memory is set by `max_bytes`, whatever the size of the matrix;
+the disk must hold each entry once (briefly twice for a bucket that is dealt again).
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+BYTES_PER_VALUE = 8
+BYTES_PER_ROW = 128
+"""What a row costs besides its values: its name and annotation, which the caller adds."""
+
+MOST_BUCKETS = 256
+"""More open files would meet the limits of some systems; larger matrices are dealt twice."""
+
+ENTRY = np.dtype([("row", np.int32), ("column", np.int32), ("value", np.float32)])
+
+
+class Entries(NamedTuple):
+    """A batch of entries: row, column and value of each (equally long arrays)."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+
+
+class OutOfOrderError(Exception):
+    """Entries that began sorted by row do not go on so."""
+
+
+def sorted_row_blocks(
+    batches: Iterable[Entries], shape: tuple[int, int], max_bytes: int
+) -> Iterator[sparse.csr_matrix]:
+    """Yield the rows of a matrix in order, given its entries sorted by row; nothing goes to disk.
+
+    Parameters
+    ----------
+    batches
+        The entries, in batches of at most `max_bytes` each.
+    shape, max_bytes
+        As in `row_blocks`.
+
+    Raises
+    ------
+    OutOfOrderError
+        If an entry's row is smaller than that of the entry before; rows may have been yielded by then.
+    """
+    start = 0  # the first row that has not been yielded
+    held = Entries(*(np.empty(0, dtype=dtype) for dtype in (np.int32, np.int32, np.float32)))
+    for batch in batches:
+        held = Entries(*(np.concatenate(parts) for parts in zip(held, batch, strict=True)))
+        if len(held.rows) == 0:
+            continue
+        if held.rows[0] < start or np.any(np.diff(held.rows) < 0):
+            raise OutOfOrderError
+        # The last row may go on in the next batch.
+        stop = int(held.rows[-1])
+        yield from _cut(held, start, stop, shape[1], max_bytes)
+        start, begun = stop, np.searchsorted(held.rows, stop)
+        held = Entries(*(values[begun:] for values in held))
+    yield from _cut(held, start, shape[0], shape[1], max_bytes)
+
+
+def _cut(
+    entries: Entries, start: int, stop: int, n_columns: int, max_bytes: int
+) -> Iterator[sparse.csr_matrix]:
+    """Rows `start` to `stop` of sorted entries, in blocks of at most `max_bytes`."""
+    pointers = np.searchsorted(entries.rows, np.arange(start, stop + 1))
+    cost = pointers * BYTES_PER_VALUE + np.arange(len(pointers)) * BYTES_PER_ROW
+    first = 0
+    while first < stop - start:
+        last = max(first + 1, int(np.searchsorted(cost, cost[first] + max_bytes, side="right")) - 1)
+        begin, end = pointers[first], pointers[last]
+        indptr = (pointers[first : last + 1] - begin).astype(np.int32)
+        block = sparse.csr_matrix(
+            (
+                entries.values[begin:end].astype(np.float32),
+                entries.columns[begin:end].astype(np.int32),
+                indptr,
+            ),
+            shape=(last - first, n_columns),
+        )
+        block.sum_duplicates()
+        yield block
+        first = last
+
+
+def row_blocks(
+    batches: Iterable[Entries],
+    shape: tuple[int, int],
+    max_bytes: int,
+    scratch: Path,
+    *,
+    nonzeros: int | None,
+) -> Iterator[sparse.csr_matrix]:
+    """Yield the rows of a matrix in order, given its entries in any order.
+
+    Parameters
+    ----------
+    batches
+        The entries. Entries of the same row and column are summed.
+    shape
+        Rows and columns.
+    max_bytes
+        Size of a yielded block (8 bytes per value, 128 per row); one row at least. Sorting takes
+        up to four times as much.
+    scratch
+        Folder on disk for the bucket files; they are removed on the way, also after an error.
+    nonzeros
+        Expected number of entries; it sets the number of buckets. A guess will do.
+
+    Yields
+    ------
+    CSR float32 matrices that hold all rows of `shape` together; columns sorted and unique per row.
+    """
+    folder = Path(scratch) / f"buckets_{uuid.uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
+    try:
+        size = BYTES_PER_VALUE * (nonzeros or 0) + BYTES_PER_ROW * shape[0]
+        for start, stop, path in _deal(batches, 0, shape[0], size, max_bytes, folder):
+            yield from _read(path, start, stop, shape[1], max_bytes, folder)
+    finally:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def _deal(
+    batches: Iterable[Entries], start: int, stop: int, size: int, max_bytes: int, folder: Path
+) -> list[tuple[int, int, Path]]:
+    """Deal entries of rows `start` to `stop` to bucket files; return the buckets' row ranges and paths."""
+    # A quarter more than would do if all rows were alike.
+    n_buckets = int(np.clip(-(-5 * size // (4 * max_bytes)), 1, MOST_BUCKETS))
+    step = max(1, -(-(stop - start) // n_buckets))
+    bounds = [(first, min(first + step, stop)) for first in range(start, stop, step)]
+    paths = [folder / uuid.uuid4().hex for _ in bounds]
+    most = max(1, max_bytes // 16)  # sorting a batch takes some 40 bytes per entry
+    for batch in batches:
+        for first in range(0, len(batch.rows), most):
+            entries = np.empty(len(batch.rows[first : first + most]), dtype=ENTRY)
+            for name, values in zip(ENTRY.names, batch, strict=True):
+                entries[name] = values[first : first + most]
+            bucket = (entries["row"] - start) // step
+            order = np.argsort(bucket, kind="stable")
+            entries = entries[order]
+            ends = np.cumsum(np.bincount(bucket, minlength=len(bounds)))
+            begin = 0
+            for path, end in zip(paths, ends, strict=True):
+                if end > begin:
+                    with open(path, "ab") as file:
+                        entries[begin:end].tofile(file)
+                begin = end
+    return [(*bound, path) for bound, path in zip(bounds, paths, strict=True)]
+
+
+def _read(
+    path: Path, start: int, stop: int, n_columns: int, max_bytes: int, folder: Path
+) -> Iterator[sparse.csr_matrix]:
+    n_entries = path.stat().st_size // ENTRY.itemsize if path.exists() else 0
+    size = BYTES_PER_VALUE * n_entries + BYTES_PER_ROW * (stop - start)
+    if size > max_bytes and stop - start > 1:
+        buckets = _deal(_entries(path, max_bytes), start, stop, size, max_bytes, folder)
+        path.unlink(missing_ok=True)
+        for bucket_start, bucket_stop, bucket in buckets:
+            yield from _read(bucket, bucket_start, bucket_stop, n_columns, max_bytes, folder)
+        return
+    entries = np.fromfile(path, dtype=ENTRY) if n_entries else np.empty(0, dtype=ENTRY)
+    path.unlink(missing_ok=True)
+    rows = entries["row"] - np.int32(start)
+    # From coordinates scipy sorts by row and sums what stands twice.
+    block = sparse.coo_matrix(
+        (entries["value"].copy(), (rows, entries["column"].copy())), shape=(stop - start, n_columns)
+    )
+    del entries, rows
+    block = block.tocsr()
+    block.sum_duplicates()
+    yield block
+
+
+def _entries(path: Path, max_bytes: int) -> Iterator[Entries]:
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        while len(entries := np.fromfile(file, dtype=ENTRY, count=max(1, max_bytes // 16))):
+            yield Entries(entries["row"], entries["column"], entries["value"])

@@ -1,0 +1,20 @@
+"""Versions of cellferry and of the packages that made a result."""
+
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+def versions(packages: list[str]) -> dict[str, str]:
+    """Version by name, cellferry's first; packages that are not installed are left out."""
+    found = {"cellferry": "unknown"}
+    if PROJECT.is_file():
+        found["cellferry"] = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"]
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # each step has its own environment
+            continue
+    return found

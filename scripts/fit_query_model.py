@@ -1,0 +1,102 @@
+"""Fit the reference model to the batches of one query (scArches surgery), once, on a sketch of it."""
+
+import shutil
+
+import numpy as np
+from cellferry.budget import buffer_bytes
+from cellferry.files import complete
+from cellferry.h5ad import H5adReader
+from cellferry.logs import logged
+from cellferry.model import cells_for_model, known_batches, minibatch_size, model_class, set_up_torch
+from cellferry.sketch import stratified_sketch
+
+AUTO_MINIBATCHES = 2000
+FEWEST_EPOCHS, MOST_EPOCHS = 10, 200
+
+
+def fit_query_model(
+    common: str,
+    reference_model: str,
+    model: str,
+    *,
+    epochs: int | str,
+    sketch_cells: int,
+    batch_size: int,
+    seed: int,
+    mem_mb: int,
+    threads: int,
+    gpu: int,
+) -> None:
+    """Write the model that maps a query.
+
+    Surgery adds weights for every batch that the reference does not have, and trains only them. It
+    is done once for all chunks: a batch trained in two chunks would lie in two places. Where the
+    query has no new batch there is nothing to train, and the model is the reference's.
+
+    Parameters
+    ----------
+    common
+        The query's counts of the model's genes.
+    reference_model, model
+        Folder of the reference's model, and folder to write.
+    epochs, sketch_cells
+        As in the configuration's section `surgery`.
+    batch_size
+        Cells per minibatch.
+    seed, threads, gpu
+        See `cellferry.model.set_up_torch`.
+    mem_mb
+        Memory of the job; the sketch is made smaller if it does not fit.
+    """
+    accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
+    known = known_batches(reference_model)
+    with H5adReader(common) as reader:
+        codes = reader.codes("batch")
+        new = sorted(set(reader.categories("batch")[np.unique(codes)]).difference(known))
+        if not new:
+            print(f"{common} has no batch that the reference model does not know: it is used as it is")
+            with complete(model) as path:
+                shutil.copytree(reference_model, path)
+            return
+        # The sketch, and what scvi-tools copies of it while registering and training.
+        bytes_per_cell = 8 * 4 * max(1.0, reader.nonzeros / reader.n_cells)
+        affordable = int(buffer_bytes(mem_mb, fixed_mb=1500) / bytes_per_cell)
+        rows = stratified_sketch(codes, min(sketch_cells, affordable), seed=seed)
+        sketch = cells_for_model(reader.rows(rows), reader.var.index, reader.obs("batch")[rows])
+    size = minibatch_size(batch_size, len(rows))
+    if epochs == "auto":
+        epochs = int(np.clip(round(AUTO_MINIBATCHES / (len(rows) / size)), FEWEST_EPOCHS, MOST_EPOCHS))
+    print(f"new batches: {', '.join(new)}")
+    print(f"{len(rows)} of {len(codes)} cells, {epochs} epochs, minibatches of {size}, on the {accelerator}")
+
+    query_model = model_class(reference_model).load_query_data(
+        sketch, str(reference_model), accelerator=accelerator
+    )
+    query_model.train(
+        max_epochs=epochs,
+        batch_size=size,
+        accelerator=accelerator,
+        devices=1,
+        train_size=1.0,
+        # Weights of the reference must not decay while those of the query are learned (scArches).
+        plan_kwargs={"weight_decay": 0.0},
+        enable_progress_bar=False,
+    )
+    with complete(model) as path:
+        query_model.save(str(path))
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        fit_query_model(
+            snakemake.input.common,
+            snakemake.input.model,
+            snakemake.output.model,
+            epochs=snakemake.params.epochs,
+            sketch_cells=snakemake.params.sketch_cells,
+            batch_size=snakemake.params.batch_size,
+            seed=snakemake.params.seed,
+            mem_mb=snakemake.resources.mem_mb,
+            threads=snakemake.threads,
+            gpu=snakemake.resources.get("gpu", 0),
+        )

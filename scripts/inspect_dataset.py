@@ -1,0 +1,231 @@
+"""Look at a user's file without reading its counts: what it holds, and all that is wrong with it."""
+
+import difflib
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cellferry.cells import as_labels, hashes
+from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
+from cellferry.dataset import Dataset
+from cellferry.errors import InputError
+from cellferry.files import complete
+from cellferry.genes import id_kind
+from cellferry.logs import logged
+
+FIRST_SLICE_BYTES = 4 * 2**20
+OWN_COLUMNS = ("batch", "label")
+"""Columns of obs that cellferry writes itself."""
+
+MOST_LISTED = 200
+"""Labels and batches listed one by one; a column with more of them is not a label."""
+
+
+def inspect_dataset(path: str, obs: str | None, inspected: str, *, name: str, config: dict[str, Any]) -> None:
+    """Write what a dataset's file holds, and its problems, as JSON.
+
+    The user's mistakes do not end this function: they are collected under `problems`, so that all of
+    them can be told at once.
+
+    Parameters
+    ----------
+    path, obs
+        The dataset's file or folder, and its annotation table or nothing.
+    inspected
+        The JSON file to write.
+    name, config
+        The dataset's name and its part of the configuration, with defaults.
+    """
+    found: dict[str, Any] = {"dataset": name, "role": config["role"], "path": str(path)}
+    problems: list[str] = []
+    warnings: list[str] = []
+    if config["role"] == "reference" and not config["label"]:
+        problems.append(f"datasets.{name}.label: the reference needs the obs column with its labels; name it")
+    try:
+        dataset = Dataset(name, path, obs or None, config)
+        found |= describe_file(dataset)
+        problems += column_problems(dataset)
+        found |= describe_cells(dataset, problems)
+        problems += shape_problems(dataset)
+        warnings += look_at_counts(dataset, problems)
+    except InputError as error:
+        problems.append(str(error))
+    with complete(inspected) as temporary:
+        summary = found | {"problems": list(dict.fromkeys(problems)), "warnings": warnings}
+        temporary.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for kind in ("problems", "warnings"):
+        for sentence in summary[kind]:
+            print(f"{kind[:-1]}: {sentence}")
+
+
+def describe_file(dataset: Dataset) -> dict[str, Any]:
+    """Shape, storage, place of the counts and kinds of gene ids."""
+    header = dataset.header
+    columns = {column: header.var[column].to_numpy(dtype=object) for column in header.var}
+    names = header.var.index.to_numpy(dtype=object)
+    return {
+        "format": header.format,
+        "cells": header.n_cells,
+        "genes": header.n_genes,
+        "nonzeros": header.nonzeros,
+        "dtype": header.dtype,
+        "storage": header.storage,
+        "counts": header.counts,
+        "places": header.places,
+        "gene_id": gene_id_kind(names),
+        "gene_id_columns": {column: gene_id_kind(values) for column, values in columns.items()},
+        "duplicated_genes": int(header.var.index.duplicated().sum()),
+        "obs_columns": dataset.obs_columns,
+    }
+
+
+def gene_id_kind(ids: np.ndarray) -> str:
+    """`ensembl`, `symbol`, or `other` where most are numbers or missing."""
+    if sum(value is None or not str(value).strip() or str(value).isdigit() for value in ids) * 2 >= len(ids):
+        return "other"
+    return id_kind(ids)
+
+
+def column_problems(dataset: Dataset) -> list[str]:
+    """Columns that the configuration names and the dataset lacks, or that cannot be carried along."""
+    config, known = dataset.config, dataset.obs_columns
+    wanted = [(key, config[key]) for key in ("label", "batch") if config[key]]
+    wanted += [(f"cells.{column}", column) for column in config["cells"]]
+    wanted += [("keep_obs", column) for column in config["keep_obs"]]
+    problems = []
+    for key, column in wanted:
+        if column not in known:
+            close = difflib.get_close_matches(column, known, n=1, cutoff=0.5)
+            suggestion = f" (did you mean '{close[0]}'?)" if close else ""
+            remedy = (
+                f"it has: {', '.join(known)}" if known else f"it has none; give a table, {dataset.key('obs')}"
+            )
+            problems.append(
+                f"{dataset.key(key)}: {dataset.header.path} has no obs column '{column}'{suggestion}; "
+                f"{remedy}"
+            )
+    problems += [
+        f"{dataset.key('keep_obs')}: '{column}' is the name of a column that the workflow writes itself; "
+        f"rename the column in {dataset.header.path} or leave it out"
+        for column in config["keep_obs"]
+        if column in OWN_COLUMNS
+    ]
+    return problems
+
+
+def describe_cells(dataset: Dataset, problems: list[str]) -> dict[str, Any]:
+    """Labels, batches and repeated names of the cells that the filter keeps; adds to `problems`."""
+    config, path = dataset.config, dataset.header.path
+    known = set(dataset.obs_columns)
+    if not known.issuperset(config["cells"]):
+        return {}  # the missing filter column is a problem already, and what it keeps is unknown
+    label = config["label"] if config["label"] in known else None
+    batch = config["batch"] if config["batch"] in known else None
+    columns = list(dict.fromkeys([*config["cells"], *(c for c in (label, batch) if c)]))
+    dataset.load_table(columns)
+    labels: Counter = Counter()
+    batches: Counter = Counter()
+    seen: list[np.ndarray] = []
+    for cells in dataset.cells(columns):
+        kept = dataset.kept(cells)
+        seen.append(hashes(cells.names[kept]))
+        for column, counter in ((label, labels), (batch, batches)):
+            if column:
+                counter.update(as_labels(cells.obs[column][kept]).tolist())
+    n_kept = sum(map(len, seen))
+    n_repeated = n_kept - len(np.unique(np.concatenate(seen))) if seen else 0
+    if dataset.header.n_cells and n_kept == 0:
+        problems.append(
+            f"{dataset.key('cells')}: none of the {dataset.header.n_cells} cells of {path} has these "
+            f"values ({config['cells']}); correct them"
+        )
+    repeated = dataset.repeated_name(seen) if n_repeated else None
+    if repeated is not None:
+        problems.append(
+            f"{path}: {n_repeated} cell name(s) stand more than once, such as '{repeated}'; make them "
+            f"differ, or select cells of one sample with {dataset.key('cells')}"
+        )
+    missing = labels.pop(None, 0)
+    if label and n_kept:
+        problems += label_problems(dataset, label, labels, missing, n_kept)
+    return {
+        "cells_kept": n_kept,
+        "duplicated_cells": n_repeated,
+        "label": config["label"],
+        "n_labels": len(labels),
+        "labels": dict(labels.most_common(MOST_LISTED)),
+        "unlabelled_cells": missing,
+        "batch": config["batch"],
+        "n_batches": len(batches) if batch else 1,
+        "batches": {str(value): n for value, n in batches.most_common(MOST_LISTED)},
+    }
+
+
+def label_problems(dataset: Dataset, label: str, labels: Counter, missing: int, n_kept: int) -> list[str]:
+    """What is wrong with a dataset's labels."""
+    key, path = dataset.key("label"), dataset.header.path
+    if missing == n_kept:
+        return [f"{key}: the obs column '{label}' of {path} has no value for any cell; name another column"]
+    if dataset.config["role"] != "reference":
+        return []
+    if len(labels) == 1:
+        return [
+            f"{key}: all cells of {path} have the same value '{next(iter(labels))}' in '{label}', and two "
+            f"labels are needed; name another column or correct {dataset.key('cells')}"
+        ]
+    if missing * 2 > n_kept:
+        return [
+            f"{key}: {missing} of the {n_kept} cells of {path} have no value in '{label}'; name another "
+            f"column, or select labelled cells with {dataset.key('cells')}"
+        ]
+    return []
+
+
+def shape_problems(dataset: Dataset) -> list[str]:
+    """Files without cells, genes or a matrix."""
+    header = dataset.header
+    problems = [
+        f"{header.path}: holds no {what}; check how it was exported"
+        for what, n in (("cells", header.n_cells), ("genes", header.n_genes))
+        if n == 0
+    ]
+    if header.counts is None:
+        problems.append(f"{header.path}: holds no matrix in X, raw or layers; export it with its raw counts")
+    return problems
+
+
+def look_at_counts(dataset: Dataset, problems: list[str]) -> list[str]:
+    """Check the first cells' counts; adds to `problems` and returns doubts that are not certain."""
+    header = dataset.header
+    if header.counts is None or header.n_cells == 0 or header.n_genes == 0:
+        return []
+    source = Source.of(header)
+    if not header.in_order:  # the first cells' counts stand at the end of a long sort
+        problem = glance_problem(header.glanced, source)
+        problems += [problem] if problem else []
+        return []
+    smallest = SmallestValues()
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            block = next(dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch)))
+        check_counts(block.counts, block.names, header.var.index, source)
+        block.counts.eliminate_zeros()
+        smallest.add(block.counts)
+    except InputError as error:
+        problems.append(str(error))
+    doubt = smallest.doubt(source)
+    return [doubt] if doubt else []
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        inspect_dataset(
+            snakemake.input.path,
+            snakemake.input.obs,
+            snakemake.output[0],
+            name=snakemake.wildcards.dataset,
+            config=snakemake.params.dataset,
+        )

@@ -1,0 +1,87 @@
+"""Map one chunk of a query into the reference's latent space: forward passes, nothing is trained."""
+
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from cellferry.budget import buffer_bytes
+from cellferry.files import complete
+from cellferry.h5ad import H5adReader
+from cellferry.logs import logged
+from cellferry.model import cells_for_model, known_batches, model_class, one_count_each, set_up_torch
+
+CELLS_PER_MINIBATCH = 2048
+
+
+def map_query(
+    common: str,
+    model: str,
+    mapped: str,
+    *,
+    chunk: int,
+    chunks: int,
+    mem_mb: int,
+    threads: int,
+    gpu: int,
+) -> None:
+    """Write the latents of one chunk.
+
+    Parameters
+    ----------
+    common
+        The dataset's counts of the model's genes.
+    model
+        Folder of the model, fitted to the dataset's batches.
+    mapped
+        Parquet file to write, one row per cell: `cell`, `batch`, `label` (null where unknown),
+        `latent_0` and on (the posterior mean, float32).
+    chunk, chunks
+        Which of how many equal runs of cells.
+    mem_mb, threads, gpu
+        What the job was given.
+    """
+    accelerator = set_up_torch(threads=threads, seed=0, gpu=gpu)
+    max_bytes = buffer_bytes(mem_mb, fixed_mb=1500) // 6
+    started = time.monotonic()
+    with H5adReader(common) as reader, complete(mapped) as path:
+        # Loading takes an AnnData of the right genes; one cell of a batch the model knows will do.
+        first_cell = cells_for_model(
+            one_count_each(1, reader.n_genes), reader.var.index, np.array(known_batches(model)[:1])
+        )
+        loaded = model_class(model).load(str(model), adata=first_cell, accelerator=accelerator, device=1)
+        latents = [pa.field(f"latent_{number}", pa.float32()) for number in range(loaded.module.n_latent)]
+        names = [pa.field(name, pa.string()) for name in ("cell", "batch", "label")]
+        schema = pa.schema([*names, *latents])
+
+        first, last = (number * reader.n_cells // chunks for number in (chunk, chunk + 1))
+        with pq.ParquetWriter(path, schema) as writer:
+            for start, stop in reader.ranges(max_bytes, first, last):
+                batches = reader.obs("batch", start, stop)
+                cells = cells_for_model(reader.counts(start, stop), reader.var.index, batches)
+                latent = loaded.get_latent_representation(cells, batch_size=CELLS_PER_MINIBATCH)
+                labels = (
+                    reader.obs("label", start, stop)
+                    if "label" in reader.obs_columns
+                    else [None] * len(batches)
+                )
+                columns = [reader.names(start, stop), batches, labels, *latent.astype(np.float32).T]
+                writer.write_table(pa.table(columns, schema=schema))
+    n_cells = last - first
+    print(
+        f"{n_cells} cells mapped, {n_cells / (time.monotonic() - started):.0f} cells/s with loading the model"
+    )
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        map_query(
+            snakemake.input.common,
+            snakemake.input.model,
+            snakemake.output.mapped,
+            chunk=int(snakemake.wildcards.chunk),
+            chunks=snakemake.params.chunks,
+            mem_mb=snakemake.resources.mem_mb,
+            threads=snakemake.threads,
+            gpu=snakemake.resources.get("gpu", 0),
+        )

@@ -1,0 +1,216 @@
+"""Draw the report: one self-contained page with the answer, its scores, the genes, maps and costs."""
+
+import csv
+import datetime
+import json
+import platform
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import yaml
+from cellferry import figures
+from cellferry.benchmarks import costs, read_table
+from cellferry.counted import LabelCounts, count_labels
+from cellferry.files import complete
+from cellferry.latents import count_cells, read_latents, read_rows, strings
+from cellferry.logs import logged
+from cellferry.remarks import remarks
+from cellferry.versions import versions
+
+# Beside the package: snakemake runs a copy of this script from another folder.
+TEMPLATE = Path(figures.__file__).parent / "report.html.j2"
+MAX_MAP_CELLS = 10_000
+PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
+PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]
+
+
+def report(
+    *,
+    evaluations: list[str],
+    predictions: list[str],
+    mapped: list[str],
+    datasets: str,
+    genes: str,
+    history: str,
+    benchmarks: str,
+    page: str,
+    reference: str,
+    queries: list[str],
+    config: dict,
+    seed: int,
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    evaluations, predictions
+        One file per part, named `{part}.json` and `{part}.parquet`.
+    mapped
+        The chunks of all parts, in order, named `{part}/{chunk}.parquet`.
+    datasets, genes, history
+        What check_datasets, select_genes and train_reference_model report.
+    benchmarks
+        Folder with the benchmark tables.
+    page
+        The file to write.
+    reference, queries
+        Names of the datasets.
+    config
+        The configuration, shown at the end.
+    seed
+        Seed of the map.
+    """
+    scores = {Path(path).stem: json.loads(Path(path).read_text(encoding="utf-8")) for path in evaluations}
+    counted = {Path(path).stem: count_labels(path) for path in predictions}
+    answers = {query: counted[query] for query in queries}
+    gene_report = json.loads(Path(genes).read_text(encoding="utf-8"))
+    by_part: dict[str, list[str]] = {}
+    for path in mapped:
+        by_part.setdefault(Path(path).parent.name, []).append(path)
+    predicted = {Path(path).stem: path for path in predictions}
+    print("drawing the map")
+    cells = map_cells(reference, queries, by_part, predicted, seed=seed)
+    colors = figures.label_colors(labels_by_size(counted.values(), cells["label"]))
+    context = {
+        "reference": reference,
+        "answers": answers,
+        "scores": scores,
+        "remarks": remarks(answers, scores, gene_report),
+        "genes": gene_report,
+        "datasets": read_table(datasets),
+        "colors": colors,
+        "maps": draw_maps(cells, [reference, *queries], colors, seed=seed),
+        "confusions": {part: figures.confusion_heatmap(found["confusion"]) for part, found in scores.items()},
+        "confidence": figures.confidence_curve({part: found["confidence"] for part, found in scores.items()}),
+        "training_curve": training_curve(history),
+        "costs": costs(benchmarks),
+        "versions": {"python": platform.python_version(), **versions(PACKAGES)},
+        "limits": config.get("prediction", {}),
+        "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"percent": percent, "duration": duration, "count": count}
+    with complete(page) as path:
+        path.write_text(environment.get_template(TEMPLATE.name).render(context), encoding="utf-8")
+
+
+def map_cells(
+    reference: str, queries: list[str], by_part: dict[str, list[str]], predicted: dict[str, str], *, seed: int
+) -> dict[str, np.ndarray]:
+    """A sketch of at most 10,000 cells, as many of each dataset, as columns by name.
+
+    Columns: `latents` (cells × L), `dataset`, `label`, `probability`. Reference cells have their
+    own label and no probability (NaN).
+    """
+    rng = np.random.default_rng(seed)
+    parts = [reference, *queries]
+    found: dict[str, list[np.ndarray]] = {"latents": [], "dataset": [], "label": [], "probability": []}
+    for part in parts:
+        n_cells = count_cells(by_part[part])
+        n_drawn = min(n_cells, MAX_MAP_CELLS // len(parts))
+        rows = np.sort(rng.choice(n_cells, n_drawn, replace=False, shuffle=False))
+        if part == reference:
+            label = strings(read_rows(by_part[part], ["label"], rows)["label"])
+            probability = np.full(len(rows), np.nan, dtype=np.float32)
+        else:
+            answers = read_rows([predicted[part]], ["label", "probability"], rows)
+            label, probability = strings(answers["label"]), answers["probability"].to_numpy()
+        found["latents"].append(read_latents(by_part[part], rows))
+        found["dataset"].append(np.full(len(rows), part, dtype=object))
+        found["label"].append(label)
+        found["probability"].append(probability)
+    return {key: np.concatenate(arrays) for key, arrays in found.items()}
+
+
+def labels_by_size(counted: list[LabelCounts], map_labels: np.ndarray) -> list[str]:
+    """All labels, those of most query cells first; then those of the reference alone, by name."""
+    sizes: dict[str, int] = dict.fromkeys(sorted({label for label in map_labels if label is not None}), 0)
+    for answer in counted:
+        for entry in answer.labels:
+            sizes[entry["label"]] = sizes.get(entry["label"], 0) + entry["cells"]
+    return sorted(sizes, key=lambda label: -sizes[label])
+
+
+def draw_maps(
+    cells: dict[str, np.ndarray], names: list[str], colors: dict[str, str], *, seed: int
+) -> dict[str, str] | None:
+    """The three maps as images; None where there are too few cells for one."""
+    n_cells = len(cells["latents"])
+    if n_cells < 10:
+        return None
+    embedding = embed(cells["latents"], seed)
+    return {
+        "dataset": figures.map_by_dataset(embedding, cells["dataset"], names),
+        "label": figures.map_by_label(embedding, cells["label"], colors),
+        "probability": figures.map_by_probability(embedding, cells["probability"]),
+    }
+
+
+def embed(latents: np.ndarray, seed: int) -> np.ndarray:
+    """UMAP of latents: cells × 2."""
+    # Late: numba's compiler takes seconds and hundreds of MB.
+    from umap import UMAP
+
+    n_neighbors = min(15, len(latents) - 1)
+    return UMAP(n_neighbors=n_neighbors, init="pca", random_state=seed, n_jobs=1).fit_transform(latents)
+
+
+def training_curve(history: str) -> str | None:
+    """The loss per epoch as an image; None where the model left no history."""
+    with open(history, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    losses = {}
+    for column, name in {"train_loss": "training", "validation_loss": "validation"}.items():
+        points = [(float(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
+        points = [point for point in points if np.isfinite(point[1])]
+        if points:
+            losses[name] = tuple(zip(*points, strict=True))
+    return figures.training_curve(losses) if losses else None
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage."""
+    return "–" if value is None else f"{value:.1%}"
+
+
+def count(value: float | None) -> str:
+    """A number with separators of thousands; a fraction with three digits."""
+    if value is None:
+        return "–"
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds, no more of them than matter."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        report(
+            evaluations=snakemake.input.evaluations,
+            predictions=snakemake.input.predictions,
+            mapped=snakemake.input.mapped,
+            datasets=snakemake.input.datasets,
+            genes=snakemake.input.genes,
+            history=snakemake.input.history,
+            benchmarks=snakemake.params.benchmarks,
+            page=snakemake.output.report,
+            reference=snakemake.params.reference,
+            queries=snakemake.params.queries,
+            config=snakemake.params.config,
+            seed=snakemake.params.seed,
+        )

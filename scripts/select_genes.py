@@ -1,0 +1,224 @@
+"""Choose the genes of the model: those all datasets share, and among them the variable ones."""
+
+import json
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from cellferry.budget import buffer_bytes
+from cellferry.errors import InputError
+from cellferry.files import complete
+from cellferry.genes import (
+    GeneTable,
+    Harmonised,
+    candidate_ids,
+    gene_selection,
+    harmonise,
+    read_gene_table,
+    strip_version,
+)
+from cellferry.h5ad import H5adReader
+from cellferry.logs import logged
+from cellferry.sketch import combine, stratified_sketch
+from cellferry.splits import read_split
+
+LEAST_CELLS_PER_BATCH = 200
+"""Below this, a batch's own mean-variance fit is noise, and variable genes are chosen over all cells."""
+
+
+def select_genes(
+    merged: dict[str, str],
+    splits: str,
+    gene_map: str | None,
+    *,
+    genes: str,
+    report: str,
+    reference: str,
+    gene_ids: dict[str, str],
+    n_variable: int,
+    keep: list[str],
+    min_common: float,
+    sketch_cells: int,
+    seed: int,
+    mem_mb: int,
+) -> None:
+    """Write the genes the model will see, and what every dataset loses.
+
+    Parameters
+    ----------
+    merged
+        Merged file per dataset.
+    splits
+        Parts of the reference; genes are chosen on its training cells.
+    gene_map
+        Two-column table of Ensembl ids and symbols, or None.
+    genes, report
+        Files to write: a table with one row per chosen gene, and a JSON summary.
+    reference
+        Name of the reference in `merged`.
+    gene_ids
+        Per dataset the var column with gene ids, or `auto`.
+    n_variable, keep, min_common, sketch_cells, seed
+        As in the configuration's section `genes`.
+    mem_mb
+        Memory of the job; the sketch is made smaller if it does not fit.
+
+    Raises
+    ------
+    InputError
+        If too few genes are common.
+    """
+    table = read_gene_table(gene_map) if gene_map else None
+    var, gene_totals = {}, {}
+    for name, path in merged.items():
+        with H5adReader(path) as reader:
+            var[name], gene_totals[name] = reader.var, reader.uns["gene_totals"]
+    harmonised = harmonise(offered_ids(var, gene_ids, table), reference=reference)
+    shares = common_shares(harmonised, reference)
+    check_shares(shares, harmonised, min_common, reference)
+
+    rows = sketch_rows(merged[reference], splits, sketch_cells, seed=seed, mem_mb=mem_mb)
+    with H5adReader(merged[reference]) as reader:
+        counts = reader.rows(rows) @ gene_selection(harmonised.ids[reference], harmonised.common)
+        batch = reader.obs("batch")[rows]
+    sketch = ad.AnnData(counts, obs=pd.DataFrame({"batch": pd.Categorical(batch)}, index=rows.astype(str)))
+    rank = variable_rank(sketch, n_variable)
+    kept = np.isin(harmonised.common, wanted_genes(keep, harmonised, table))
+    chosen = pd.DataFrame({"gene": harmonised.common, "variable_rank": rank, "kept": kept})
+    chosen = chosen[(rank < n_variable) | kept]
+    with complete(genes) as path:
+        chosen.to_csv(path, sep="\t", index=False)
+
+    summary = {
+        "namespace": harmonised.kind,
+        "n_common": len(harmonised.common),
+        "n_selected": len(chosen),
+        "sketch_cells": len(rows),
+        "datasets": {
+            name: loss(harmonised, name, chosen["gene"].to_list(), gene_totals[name], shares[name])
+            for name in merged
+        },
+    }
+    print(json.dumps(summary, indent=2))
+    with complete(report) as path:
+        path.write_text(json.dumps(summary, indent=2), encoding="utf-8")
+
+
+def offered_ids(
+    var: dict[str, pd.DataFrame], gene_ids: dict[str, str], table: GeneTable | None
+) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """`candidate_ids` of every dataset; an error names the dataset."""
+    offered = {}
+    for name in var:
+        try:
+            offered[name] = candidate_ids(var[name], gene_id=gene_ids[name], table=table)
+        except InputError as error:
+            raise InputError(f"datasets.{name}.{error}") from error
+    return offered
+
+
+def common_shares(harmonised: Harmonised, reference: str) -> dict[str, float]:
+    """Common genes as a share of each dataset's genes, or of the reference's where it has fewer."""
+    n_genes = {name: len(set(ids) - {None}) for name, ids in harmonised.ids.items()}
+    return {name: len(harmonised.common) / min(n, n_genes[reference]) for name, n in n_genes.items()}
+
+
+def check_shares(
+    shares: dict[str, float], harmonised: Harmonised, min_common: float, reference: str
+) -> None:
+    """Refuse to go on with so few genes of a query that confidence would mean nothing."""
+    if min(share for name, share in shares.items() if name != reference) >= min_common:
+        return
+    sizes = {name: len(set(ids) - {None}) for name, ids in harmonised.ids.items()}
+    listed = ", ".join(f"{name} {share:.0%} of {sizes[name]}" for name, share in shares.items())
+    raise InputError(
+        f"only {len(harmonised.common)} genes are common to all datasets ({listed}), "
+        f"and genes.min_common is {min_common}. The dataset with the fewest genes is "
+        f"'{min(sizes, key=sizes.get)}': map it in a run of its own, name the right var column in "
+        "datasets.NAME.gene_id, translate ids with genes.map, or lower genes.min_common"
+    )
+
+
+def sketch_rows(merged: str, splits: str, sketch_cells: int, *, seed: int, mem_mb: int) -> np.ndarray:
+    """Training cells to choose genes on, drawn evenly over labels and batches; fewer if memory says so."""
+    with H5adReader(merged) as reader:
+        is_train = read_split(splits) == "train"
+        strata = np.where(is_train, combine(reader.codes("label"), reader.codes("batch")), -1)
+        # Counts, their selection, scanpy's working copies in float64: about 40 bytes a stored value.
+        bytes_per_cell = 40 * max(1.0, reader.nonzeros / max(1, reader.n_cells))
+    affordable = int(buffer_bytes(mem_mb, fixed_mb=500) / bytes_per_cell)
+    if affordable < sketch_cells:
+        print(
+            f"variable genes are chosen on {affordable} cells instead of {sketch_cells}: mem_mb is {mem_mb}"
+        )
+    return stratified_sketch(strata, min(sketch_cells, affordable), seed=seed)
+
+
+def variable_rank(sketch: ad.AnnData, n_variable: int) -> np.ndarray:
+    """Rank of every gene by variability, 0 first (Seurat v3's method, as in scanpy)."""
+    if sketch.n_vars <= n_variable:
+        return np.arange(sketch.n_vars)
+    smallest_batch = sketch.obs["batch"].value_counts().min()
+    batch_key = "batch" if smallest_batch >= LEAST_CELLS_PER_BATCH else None
+    ranked = sc.pp.highly_variable_genes(
+        sketch, flavor="seurat_v3", n_top_genes=n_variable, batch_key=batch_key, inplace=False
+    )
+    order = ranked["highly_variable_rank"].fillna(np.inf).to_numpy()
+    if batch_key:  # a gene variable in more batches comes first, as in scanpy's own choice
+        order = np.lexsort([order, -ranked["highly_variable_nbatches"].to_numpy()])
+    else:
+        order = np.argsort(order, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
+
+
+def wanted_genes(keep: list[str], harmonised: Harmonised, table: GeneTable | None) -> list[str]:
+    """Genes of `genes.keep` under the ids in use; those that not all datasets have are named in the log."""
+    translation = {}
+    if table is not None:
+        translation = table.to_ensembl if harmonised.kind == "ensembl" else table.to_symbol
+    wanted = [translation.get(strip_version(gene), strip_version(gene)) for gene in keep]
+    missing = sorted(set(wanted).difference(harmonised.common))
+    if missing:
+        print(f"genes.keep: not in all datasets, and so not kept: {', '.join(missing)}")
+    return wanted
+
+
+def loss(
+    harmonised: Harmonised, name: str, chosen: list[str], gene_totals: np.ndarray, common_share: float
+) -> dict:
+    """What a dataset keeps: numbers of genes, and the share of its counts in the chosen ones."""
+    ids = harmonised.ids[name]
+    known = [gene for gene in ids if gene is not None]
+    return {
+        "column": harmonised.columns[name],
+        "genes": len(ids),
+        "harmonised": len(set(known)),
+        "duplicates_summed": len(known) - len(set(known)),
+        "untranslated": len(ids) - len(known),
+        "common": len(harmonised.common),
+        "common_share": common_share,
+        "counts_in_selected": float(gene_totals[np.isin(ids, chosen)].sum() / max(1.0, gene_totals.sum())),
+    }
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        names = snakemake.params.names
+        select_genes(
+            dict(zip(names, snakemake.input.merged, strict=True)),
+            snakemake.input.splits,
+            snakemake.input.gene_map or None,
+            genes=snakemake.output.genes,
+            report=snakemake.output.report,
+            reference=names[0],
+            gene_ids=dict(zip(names, snakemake.params.gene_ids, strict=True)),
+            n_variable=snakemake.params.n_variable,
+            keep=snakemake.params.keep,
+            min_common=snakemake.params.min_common,
+            sketch_cells=snakemake.params.sketch_cells,
+            seed=snakemake.params.seed,
+            mem_mb=snakemake.resources.mem_mb,
+        )

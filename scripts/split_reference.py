@@ -1,0 +1,74 @@
+"""Hold back a validation and a test part of the reference."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from cellferry.errors import InputError
+from cellferry.files import complete
+from cellferry.h5ad import H5adReader
+from cellferry.logs import logged
+from cellferry.splits import DROPPED, SPLITS, split_cells
+
+
+def split_reference(
+    merged: str, splits: str, *, by: str, validation: float, test: float, min_cells_per_label: int, seed: int
+) -> None:
+    """Write which part each reference cell belongs to.
+
+    Parameters
+    ----------
+    merged
+        The merged reference; its obs holds `label` and `batch`.
+    splits
+        Parquet file to write: one row per cell in the order of `merged`, column `split` with
+        `train`, `validation`, `test`, or null for a cell without a usable label.
+    by, validation, test, seed
+        See `cellferry.splits.split_cells`.
+    min_cells_per_label
+        Labels with fewer cells are dropped.
+
+    Raises
+    ------
+    InputError
+        If fewer than two labels remain, or `by` cannot be obeyed.
+    """
+    with H5adReader(merged) as reader:
+        names = reader.categories("label")
+        labels = reader.codes("label")
+        batches = reader.codes("batch")
+    sizes = np.bincount(labels[labels >= 0], minlength=len(names))
+    rare = sizes < min_cells_per_label
+    print(f"{np.count_nonzero(labels < 0)} of {len(labels)} cells have no label and are left out")
+    for name, size in zip(names[rare], sizes[rare], strict=True):
+        print(f"label '{name}' is dropped: {size} cells, split.min_cells_per_label is {min_cells_per_label}")
+    if np.count_nonzero(~rare) < 2:
+        raise InputError(
+            f"{merged}: {np.count_nonzero(~rare)} label(s) of the reference have at least "
+            f"{min_cells_per_label} cells, and two are needed; lower split.min_cells_per_label or name "
+            "another obs column in datasets.NAME.label"
+        )
+    labels = np.where((labels >= 0) & ~rare[labels], labels, DROPPED)
+    try:
+        split = split_cells(labels, batches, by=by, validation=validation, test=test, seed=seed)
+    except ValueError as error:
+        raise InputError(f"split.by is '{by}', but {error}; set it to 'label' or 'auto'") from error
+    used = split != DROPPED
+    parts = pd.Categorical.from_codes(split[used], list(SPLITS))
+    print(pd.crosstab(names[labels[used]], parts, dropna=False, rownames=["label"], colnames=["split"]))
+    dictionary = pa.DictionaryArray.from_arrays(pa.array(split, mask=~used), pa.array(SPLITS))
+    with complete(splits) as path:
+        pq.write_table(pa.table({"split": dictionary}), path)
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        split_reference(
+            snakemake.input.merged,
+            snakemake.output.splits,
+            by=snakemake.params.by,
+            validation=snakemake.params.validation,
+            test=snakemake.params.test,
+            min_cells_per_label=snakemake.params.min_cells_per_label,
+            seed=snakemake.params.seed,
+        )

@@ -1,0 +1,179 @@
+"""Train the reference model from disk: scVI, and scANVI on top of it if asked for."""
+
+import shutil
+
+import numpy as np
+import scvi
+import zarr
+from cellferry.checkpoints import Checkpoints
+from cellferry.errors import InputError
+from cellferry.files import complete
+from cellferry.logs import logged
+from cellferry.model import (
+    BATCH,
+    LABEL,
+    UNLABELLED,
+    minibatch_size,
+    reference_epochs,
+    set_up_torch,
+    skeleton,
+)
+from cellferry.store import StoreDataModule
+from scvi.model.base import BaseModelClass
+
+MONITORED_SHARE = 0.05
+"""Share of the training cells on which the loss is watched for early stopping."""
+
+
+def train_reference_model(
+    store: str,
+    *,
+    model: str,
+    history: str,
+    checkpoints: str,
+    settings: dict,
+    seed: int,
+    threads: int,
+    gpu: int,
+) -> None:
+    """Train the reference model and save it as an ordinary scvi-tools folder.
+
+    Parameters
+    ----------
+    store
+        Shuffled training cells, as `shuffle_reference` wrote them.
+    model, history
+        Folder and table (loss per epoch) to write.
+    checkpoints
+        Folder for the state after each epoch; a killed training resumes from it.
+    settings
+        The configuration's section `model`.
+    seed, threads, gpu
+        See `cellferry.model.set_up_torch`.
+    """
+    accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
+    attributes = dict(zarr.open_group(store, mode="r").attrs)
+    if UNLABELLED in attributes["labels"]:
+        raise InputError(
+            f"a label of the reference is called '{UNLABELLED}', this workflow's word for no answer; "
+            "rename it or leave its cells out with datasets.NAME.cells"
+        )
+    scvi.model.SCVI.setup_anndata(
+        cells := skeleton(attributes["genes"], attributes["batches"], attributes["labels"]), batch_key=BATCH
+    )
+    reference_model = scvi.model.SCVI(
+        cells,
+        n_latent=settings["n_latent"],
+        n_layers=settings["n_layers"],
+        n_hidden=settings["n_hidden"],
+        dropout_rate=settings["dropout_rate"],
+        gene_likelihood=settings["gene_likelihood"],
+        # What scArches asks for: batches in the encoder, no batch norm, whose statistics a query would shift.
+        encode_covariates=True,
+        use_layer_norm="both",
+        use_batch_norm="none",
+    )
+    n_cells = attributes["n_cells"]
+    epochs = reference_epochs(settings["epochs"], n_cells)
+    batch_size = minibatch_size(settings["batch_size"], n_cells)
+    print(f"{n_cells} cells, at most {epochs} epochs, minibatches of {batch_size}, on the {accelerator}")
+
+    progress = Checkpoints(checkpoints, {"store": attributes, "settings": settings, "seed": seed})
+    train(
+        reference_model,
+        store,
+        attributes,
+        epochs=epochs,
+        batch_size=batch_size,
+        settings=settings,
+        seed=seed,
+        accelerator=accelerator,
+        callbacks=[progress],
+        resume_from=progress.resume_from(),
+    )
+    losses = progress.history()
+    print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
+    if settings["type"] == "scanvi":
+        reference_model = scvi.model.SCANVI.from_scvi_model(
+            reference_model, unlabeled_category=UNLABELLED, labels_key=LABEL
+        )
+        scanvi_epochs = settings["scanvi_epochs"]
+        if scanvi_epochs == "auto":
+            scanvi_epochs = min(10, max(2, round(epochs / 3)))
+        print(f"scANVI: {scanvi_epochs} epochs")
+        train(
+            reference_model,
+            store,
+            attributes,
+            epochs=scanvi_epochs,
+            batch_size=batch_size,
+            settings={**settings, "early_stopping": False},
+            seed=seed,
+            accelerator=accelerator,
+            callbacks=[],
+            resume_from=None,
+        )
+    with complete(history) as path:
+        losses.to_csv(path, index=False)
+    with complete(model) as path:
+        reference_model.save(str(path))
+    shutil.rmtree(progress.folder)
+
+
+def train(
+    model: BaseModelClass,
+    store: str,
+    attributes: dict,
+    *,
+    epochs: int,
+    batch_size: int,
+    settings: dict,
+    seed: int,
+    accelerator: str,
+    callbacks: list,
+    resume_from: str | None,
+) -> None:
+    """Train a model, registered on a skeleton, on the cells of a store."""
+    datamodule = StoreDataModule(
+        store,
+        batch_size=batch_size,
+        monitored_share=MONITORED_SHARE,
+        batch_mapping=code_mapping(model, "batch", attributes["batches"]),
+        label_mapping=code_mapping(model, "labels", attributes["labels"]),
+        seed=seed,
+    )
+    model.train(
+        max_epochs=epochs,
+        datamodule=datamodule,
+        accelerator=accelerator,
+        devices=1,
+        early_stopping=settings["early_stopping"] and datamodule.n_val > 0,
+        early_stopping_patience=settings["patience"],
+        check_val_every_n_epoch=1,
+        plan_kwargs={"lr": settings["learning_rate"]},
+        enable_progress_bar=False,
+        callbacks=callbacks,
+        ckpt_path=resume_from,
+    )
+
+
+def code_mapping(model: BaseModelClass, field: str, names: list[str]) -> np.ndarray:
+    """The model's code of each of `names`; zeros for a field it does not use."""
+    registered = model.adata_manager.get_state_registry(field)["categorical_mapping"]
+    codes = {str(name): code for code, name in enumerate(registered)}
+    return np.array([codes.get(name, 0) for name in names])
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        params = dict(snakemake.params.items())
+        train_reference_model(
+            snakemake.input.store,
+            model=snakemake.output.model,
+            history=snakemake.output.history,
+            checkpoints=params.pop("checkpoints"),
+            seed=params.pop("seed"),
+            settings=params,
+            threads=snakemake.threads,
+            gpu=snakemake.resources.get("gpu", 0),
+        )

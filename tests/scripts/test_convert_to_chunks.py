@@ -1,0 +1,229 @@
+import gzip
+import shutil
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from cellferry.config import load_schema
+from cellferry.errors import InputError
+from convert_to_chunks import convert_to_chunks
+from scipy import sparse
+
+pytestmark = pytest.mark.filterwarnings("ignore:Variable names are not unique")
+
+N_CELLS, N_GENES = 70, 40
+DEFAULTS = {
+    key: value["default"]
+    for key, value in load_schema()["$defs"]["dataset"]["properties"].items()
+    if "default" in value
+}
+
+
+def make_adata():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.8, size=(N_CELLS, N_GENES)).astype(np.float32)
+    obs = pd.DataFrame(
+        {
+            "ct": pd.Categorical(["B", "T", None, "nan", "B"] * 14),
+            "donor": pd.Categorical(["d1", "d2"] * 34 + [None, "d1"]),
+            "n": np.arange(N_CELLS, dtype=float),
+            "doublet": ["SNG", "SNG", "DBL", "SNG", "SNG"] * 14,
+            "plate": [1, 2] * 35,
+        },
+        index=[f"cell{i}" for i in range(N_CELLS)],
+    )
+    names = [f"G{i}" for i in range(N_GENES - 1)] + ["G0"]  # one name twice
+    return ad.AnnData(sparse.csr_matrix(counts), obs=obs, var=pd.DataFrame({"id": names}, index=names))
+
+
+@pytest.fixture
+def blood(tmp_path):
+    make_adata().write_h5ad(tmp_path / "blood.h5ad")
+    return tmp_path / "blood.h5ad"
+
+
+def convert(path, folder, *, obs=None, mem_mb=700, **config):
+    settings = {**DEFAULTS, "role": "query", "path": str(path), "chunks": 3, **config}
+    convert_to_chunks(
+        str(path), str(obs) if obs else [], str(folder), name="blood", config=settings, mem_mb=mem_mb
+    )
+    parts = [ad.read_h5ad(folder / f"{i}.h5ad") for i in range(settings["chunks"])]
+    assert len(list(folder.iterdir())) == len(parts)
+    return parts
+
+
+@pytest.mark.parametrize("chunks", [1, 3, 8])
+def test_chunks_hold_all_cells(blood, tmp_path, chunks):
+    parts = convert(
+        blood, tmp_path / "chunks", chunks=chunks, label="ct", batch="donor", keep_obs=["n", "ct"]
+    )
+    adata = make_adata()
+    assert [len(part) for part in parts] == [
+        (k + 1) * N_CELLS // chunks - k * N_CELLS // chunks for k in range(chunks)
+    ]
+    assert np.array_equal(sparse.vstack([part.X for part in parts]).toarray(), adata.X.toarray())
+    names = [name for part in parts for name in part.obs_names]
+    assert names == list(adata.obs_names)
+    obs = pd.concat([part.obs.astype({"batch": str, "label": object, "ct": object}) for part in parts])
+    assert list(obs["batch"][:2]) == ["blood/d1", "blood/d2"]
+    assert obs["batch"].iloc[68] == "blood/missing"
+    assert [None if pd.isna(v) else v for v in obs["label"][:4]] == ["B", "T", None, "nan"]
+    assert list(obs["n"]) == list(range(N_CELLS))
+    for part in parts:
+        assert list(part.obs.columns) == ["batch", "label", "n", "ct"]
+        assert list(part.var_names) == list(adata.var_names)
+        assert list(part.var["id"]) == list(adata.var["id"])
+        about = part.uns["cellferry"]
+        assert (about["cells"], about["nonzeros"]) == (len(part), part.X.nnz)
+        assert about["dataset"] == "blood"
+        assert about["total_counts"] == part.X.sum()
+        assert np.array_equal(about["gene_totals"], np.asarray(part.X.sum(axis=0)).ravel())
+    assert len({part.uns["cellferry"]["id"] for part in parts}) == chunks
+
+
+def test_blocks_and_chunks_need_not_agree(blood, tmp_path, monkeypatch):
+    whole = sparse.vstack([part.X for part in convert(blood, tmp_path / "a")]).toarray()
+    for max_bytes in (300, 2000, 10_000):
+        monkeypatch.setattr("convert_to_chunks.buffer_bytes", lambda *args, n=max_bytes, **kwargs: n * 5)
+        parts = convert(blood, tmp_path / str(max_bytes), chunks=7)
+        assert np.array_equal(sparse.vstack([part.X for part in parts]).toarray(), whole)
+
+
+def test_filter_and_single_batch(blood, tmp_path):
+    parts = convert(blood, tmp_path / "chunks", cells={"doublet": ["SNG"], "plate": [2]})
+    expected = make_adata().obs.query("doublet == 'SNG' and plate == 2").index
+    assert [name for part in parts for name in part.obs_names] == list(expected)
+    assert set(parts[0].obs["batch"]) == {"blood/all"}
+    assert "label" not in parts[0].obs
+
+
+def test_fewer_cells_than_chunks(blood, tmp_path):
+    parts = convert(blood, tmp_path / "chunks", chunks=7, cells={"n": [3, 4, 5]}, label="ct", keep_obs=["n"])
+    assert [len(part) for part in parts] == [0, 0, 1, 0, 1, 0, 1]
+    assert all(list(part.obs.columns) == ["batch", "label", "n"] for part in parts)
+    assert all(part.uns["cellferry"]["cells"] == len(part) for part in parts)
+
+
+def test_annotation_table(blood, tmp_path):
+    lines = [f"cell{i},{'x' if i % 2 else 'y'},{i}" for i in range(5, N_CELLS)]
+    (tmp_path / "obs.csv.gz").write_bytes(gzip.compress("\n".join(["name,ct,extra", *lines]).encode()))
+    parts = convert(
+        blood, tmp_path / "chunks", obs=tmp_path / "obs.csv.gz", label="ct", batch="donor", keep_obs=["extra"]
+    )
+    obs = pd.concat([part.obs.astype({"label": object}) for part in parts])
+    assert obs["label"].isna().sum() == 5  # the table stands before the file's column of the same name
+    assert obs["label"].iloc[5] == "x"
+    assert np.isnan(obs["extra"].iloc[0])
+    assert obs["extra"].iloc[7] == 7
+    assert obs["batch"].iloc[0] == "blood/d1"
+
+
+def test_annotation_table_of_other_cells(blood, tmp_path):
+    (tmp_path / "obs.csv").write_text("name,ct\nother,B\n")
+    with pytest.raises(
+        InputError, match=r"obs\.csv \(datasets\.blood\.obs\): names none of the cells of .*blood"
+    ):
+        convert(blood, tmp_path / "chunks", obs=tmp_path / "obs.csv", label="ct")
+
+
+def test_explicit_zeros_are_dropped(tmp_path):
+    adata = make_adata()
+    nonzeros = adata.X.nnz
+    adata.X.data[:10] = 0
+    adata.var_names_make_unique()
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    parts = convert(tmp_path / "a.h5ad", tmp_path / "chunks")
+    assert sum(part.X.nnz for part in parts) == nonzeros - 10
+
+
+def test_cells_of_the_same_name(tmp_path):
+    adata = make_adata()
+    adata.obs_names = [*adata.obs_names[:-1], "cell3"]
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(
+        InputError, match=r"a\.h5ad: more than one cell is called 'cell3'; .*datasets\.blood\.cells"
+    ):
+        convert(tmp_path / "a.h5ad", tmp_path / "chunks")
+    assert not (tmp_path / "chunks").exists()
+    parts = convert(tmp_path / "a.h5ad", tmp_path / "chunks", cells={"n": [3, 4, 5]})
+    assert sum(map(len, parts)) == 3
+
+
+def test_no_cell_is_kept(blood, tmp_path):
+    with pytest.raises(
+        InputError, match=r"blood\.h5ad: none of its 70 cells is kept; correct datasets\.blood\.cells"
+    ):
+        convert(blood, tmp_path / "chunks", cells={"doublet": ["sng"]})
+
+
+def test_wrong_value_far_from_where_one_looks_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("cellferry.formats.matrix.GLANCE", 10)
+    adata = make_adata()
+    adata.X.data[500] = 2.5
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(
+        InputError, match=r"a\.h5ad: X does not hold raw counts: 2\.5 in cell 'cell\d+', gene 'G\d+'"
+    ):
+        convert(tmp_path / "a.h5ad", tmp_path / "chunks")
+    assert not (tmp_path / "chunks").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5ad"]
+
+
+def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
+    monkeypatch.setattr("convert_to_chunks.buffer_bytes", lambda *args, **kwargs: 5 * 1000)
+    counts = sparse.coo_matrix(make_adata().X)
+    folder = tmp_path / "10x"
+    folder.mkdir()
+    order = np.argsort(counts.row, kind="stable")
+    order = np.append(order[1:], order[0])
+    lines = ["%%MatrixMarket matrix coordinate integer general", f"{N_GENES} {N_CELLS} {counts.nnz}"]
+    lines += [f"{counts.col[i] + 1} {counts.row[i] + 1} {counts.data[i]:.0f}" for i in order]
+    (folder / "matrix.mtx").write_text("\n".join(lines) + "\n")
+    (folder / "genes.tsv").write_text("".join(f"ENSG{i:011d}\tG{i}\n" for i in range(N_GENES)))
+    (folder / "barcodes.tsv").write_text("".join(f"cell{i}\n" for i in range(N_CELLS)))
+    parts = convert(folder, tmp_path / "chunks")
+    assert np.array_equal(sparse.vstack([part.X for part in parts]).toarray(), counts.toarray())
+    assert "not sorted by cell throughout" in capsys.readouterr().out
+
+
+def test_too_little_memory(blood, tmp_path):
+    with pytest.raises(InputError, match="mem_mb is 300, and this job cannot run below"):
+        convert(blood, tmp_path / "chunks", mem_mb=300)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_real_files_agree(test_data, tmp_path):
+    """The same cells as h5ad and as csv.gz must give the same chunks."""
+    reference = ad.read_h5ad(test_data / "cellmix/query_dropseq.h5ad")
+    csv = convert(
+        test_data / "cellmix/sc_dropseq.count.csv.gz",
+        tmp_path / "csv",
+        obs=test_data / "cellmix/sc_dropseq.metadata.csv.gz",
+        label="cell_line_demuxlet",
+        cells={"demuxlet_cls": ["SNG"]},
+    )
+    h5ad = convert(
+        test_data / "cellmix/query_dropseq.h5ad",
+        tmp_path / "h5ad",
+        label="cell_line_demuxlet",
+        cells={"demuxlet_cls": ["SNG"]},
+    )
+    from_csv, from_h5ad = (ad.concat(parts) for parts in (csv, h5ad))
+    assert from_csv.shape == from_h5ad.shape == (210, reference.n_vars)
+    from_csv = from_csv[:, from_h5ad.var_names]
+    assert np.array_equal(from_csv.X.toarray(), from_h5ad.X.toarray())
+    assert list(from_csv.obs["label"].astype(str)) == list(from_h5ad.obs["label"].astype(str))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_truncated_counts_are_told(test_data, tmp_path, capsys):
+    convert(test_data / "formats/h5ad/scAtlasTb_pbmc68k_fakecounts.h5ad", tmp_path / "chunks")
+    assert "only 34% of the cells have a 1 as smallest value" in capsys.readouterr().out
+
+
+def test_chunks_replace_older_ones(blood, tmp_path):
+    (tmp_path / "chunks").mkdir()
+    shutil.copy(blood, tmp_path / "chunks" / "9.h5ad")
+    convert(blood, tmp_path / "chunks", chunks=2)

@@ -1,0 +1,63 @@
+"""fit_query_model: surgery adds the query's batches and leaves the reference's weights alone."""
+
+import pytest
+import scvi
+import torch
+from cellferry.model import known_batches
+from fit_query_model import fit_query_model
+from simulate import simulate_cells, write_cells
+
+
+@pytest.fixture
+def fit(trained, tmp_path):
+    def run(cells, dataset, **settings):
+        write_cells(tmp_path / "query.h5ad", cells, dataset)
+        fit_query_model(
+            str(tmp_path / "query.h5ad"),
+            str(trained.folder / "model"),
+            str(tmp_path / "model"),
+            **{
+                "epochs": 2,
+                "sketch_cells": 100,
+                "batch_size": 128,
+                "seed": 0,
+                "mem_mb": 4000,
+                "threads": 1,
+                "gpu": 0,
+                **settings,
+            },
+        )
+        return str(tmp_path / "model")
+
+    return run
+
+
+def weights(folder):
+    return torch.load(f"{folder}/model.pt", weights_only=False, map_location="cpu")["model_state_dict"]
+
+
+def test_every_batch_of_the_query_is_learned_though_the_sketch_is_small(fit, capsys):
+    cells = simulate_cells(400, n_genes=60, batches=("x", "y", "z"), seed=3)
+    cells.obs.loc[cells.obs_names[:390], "sample"] = "x"
+    model = fit(cells, "patients", sketch_cells=30)
+    assert {"patients/x", "patients/y", "patients/z"} <= set(known_batches(model))
+    assert "30 of 400 cells" in capsys.readouterr().out
+
+
+def test_weights_of_the_reference_stay(trained, fit):
+    model = fit(simulate_cells(200, n_genes=60, batches=("x",), seed=3), "patients")
+    reference, query = weights(trained.folder / "model"), weights(model)
+    tensors = {name: value for name, value in reference.items() if torch.is_tensor(value)}
+    grown = 0
+    for name, weight in tensors.items():
+        # New batches are further columns of the layers that take the batch; the rest must be as it was.
+        assert torch.equal(query[name][tuple(slice(size) for size in weight.shape)], weight), name
+        grown += query[name].shape != weight.shape
+    assert grown > 0
+
+
+def test_known_batches_need_no_training(trained, fit, capsys):
+    model = fit(simulate_cells(100, n_genes=60, batches=("a",), seed=3), "atlas")
+    assert "it is used as it is" in capsys.readouterr().out
+    assert known_batches(model) == known_batches(str(trained.folder / "model"))
+    assert scvi.model.SCVI.load_registry(model)["model_name"] == "SCVI"

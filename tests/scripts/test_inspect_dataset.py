@@ -1,0 +1,239 @@
+import json
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from cellferry.config import load_schema
+from inspect_dataset import inspect_dataset
+from scipy import sparse
+
+N_CELLS, N_GENES = 50, 30
+DEFAULTS = {
+    key: value["default"]
+    for key, value in load_schema()["$defs"]["dataset"]["properties"].items()
+    if "default" in value
+}
+
+
+def make_adata():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.8, size=(N_CELLS, N_GENES)).astype(np.float32)
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(["B", "T", "T", "nan", None] * 10),
+            "empty": pd.Categorical([None] * N_CELLS, categories=["B"]),
+            "mostly_empty": pd.Categorical([*[None] * 40, *["B", "T"] * 5]),
+            "donor": pd.Categorical(["d1", "d2"] * 25),
+            "batch": "x",
+        },
+        index=[f"cell{i}" for i in range(N_CELLS)],
+    )
+    var = pd.DataFrame(
+        {"symbol": [f"S{i}" for i in range(N_GENES)], "number": [str(i) for i in range(N_GENES)]},
+        index=[f"ENSG{i:011d}" for i in range(N_GENES)],
+    )
+    return ad.AnnData(sparse.csr_matrix(counts), obs=obs, var=var)
+
+
+@pytest.fixture
+def blood(tmp_path):
+    make_adata().write_h5ad(tmp_path / "blood.h5ad")
+    return tmp_path / "blood.h5ad"
+
+
+def inspect(path, *, obs=None, role="query", **config):
+    settings = {**DEFAULTS, "role": role, "path": str(path), **config}
+    found = path.parent / "found.json"
+    inspect_dataset(str(path), str(obs) if obs else [], str(found), name="blood", config=settings)
+    return json.loads(found.read_text())
+
+
+def only_problem(found):
+    assert len(found["problems"]) == 1, found["problems"]
+    return found["problems"][0]
+
+
+def test_what_is_in_a_file(blood):
+    found = inspect(blood, role="reference", label="cell_type", batch="donor", keep_obs=["empty"])
+    assert found["problems"] == []
+    expected = {
+        "format": "h5ad",
+        "cells": N_CELLS,
+        "genes": N_GENES,
+        "nonzeros": make_adata().X.nnz,
+        "dtype": "float32",
+        "storage": "csr",
+        "counts": "X",
+        "gene_id": "ensembl",
+        "gene_id_columns": {"symbol": "symbol", "number": "other"},
+        "duplicated_genes": 0,
+        "duplicated_cells": 0,
+        "cells_kept": N_CELLS,
+        "labels": {"T": 20, "B": 10, "nan": 10},
+        "unlabelled_cells": 10,
+        "batches": {"d1": 25, "d2": 25},
+    }
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_columns_that_do_not_exist(blood):
+    found = inspect(blood, label="celltype", batch="doner", cells={"qc": ["ok"]}, keep_obs=["age"])
+    assert len(found["problems"]) == 4
+    first = found["problems"][0]
+    for part in ("datasets.blood.label", str(blood), "'celltype'", "did you mean 'cell_type'?", "donor"):
+        assert part in first
+    assert "did you mean 'donor'?" in found["problems"][1]
+    assert found["problems"][2].startswith("datasets.blood.cells.qc")
+    assert found["problems"][3].startswith("datasets.blood.keep_obs")
+
+
+def test_column_that_the_workflow_writes_itself(blood):
+    assert "keep_obs: 'batch' is the name of a column" in only_problem(inspect(blood, keep_obs=["batch"]))
+
+
+@pytest.mark.parametrize("role", ["reference", "query"])
+def test_label_column_without_values(blood, role):
+    problem = only_problem(inspect(blood, role=role, label="empty"))
+    assert problem.startswith("datasets.blood.label: the obs column 'empty'")
+    assert str(blood) in problem
+
+
+def test_label_column_full_of_missing_values(blood):
+    problem = only_problem(inspect(blood, role="reference", label="mostly_empty"))
+    assert "40 of the 50 cells" in problem
+    assert "datasets.blood.label" in problem
+
+
+def test_reference_with_one_label_after_the_filter(blood):
+    found = inspect(blood, role="reference", label="cell_type", cells={"cell_type": ["B"]})
+    assert "have the same value 'B' in 'cell_type'" in only_problem(found)
+    assert found["cells_kept"] == 10
+    assert inspect(blood, label="cell_type", cells={"cell_type": ["B"]})["problems"] == []
+
+
+def test_reference_without_label(blood):
+    assert only_problem(inspect(blood, role="reference")).startswith(
+        "datasets.blood.label: the reference needs"
+    )
+
+
+def test_no_cells_left(blood):
+    problem = only_problem(inspect(blood, cells={"donor": ["d9"]}))
+    assert problem.startswith("datasets.blood.cells: none of the 50 cells")
+
+
+@pytest.mark.parametrize(("rows", "columns", "what"), [(0, 5, "cells"), (5, 0, "genes")])
+def test_no_cells_or_genes(tmp_path, rows, columns, what):
+    make_adata()[:rows, :columns].copy().write_h5ad(tmp_path / "a.h5ad")
+    assert f"a.h5ad: holds no {what}" in " ".join(inspect(tmp_path / "a.h5ad")["problems"])
+
+
+def test_repeated_names(tmp_path):
+    adata = make_adata()
+    adata.obs_names = [*adata.obs_names[:-2], "cell1", "cell1"]
+    adata.var_names = [*adata.var_names[:-1], adata.var_names[0]]
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    found = inspect(tmp_path / "a.h5ad")
+    assert found["duplicated_genes"] == 1
+    assert found["duplicated_cells"] == 2
+    problem = only_problem(found)
+    assert "a.h5ad: 2 cell name(s) stand more than once, such as 'cell1'; make them differ" in problem
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89HDF\r\n\x1a\n" + b"\0" * 50])
+def test_broken_file(tmp_path, content):
+    (tmp_path / "a.h5ad").write_bytes(content)
+    problem = only_problem(inspect(tmp_path / "a.h5ad", label="ct"))
+    assert "a.h5ad" in problem
+    assert "copy" in problem
+
+
+def test_missing_file(tmp_path):
+    assert "correct the path" in only_problem(inspect(tmp_path / "a.h5ad"))
+
+
+def test_text_in_a_matrix(tmp_path):
+    (tmp_path / "a.csv").write_text(",ENSG00000000001,ENSG00000000002\nc1,1,B cell\n")
+    problem = only_problem(inspect(tmp_path / "a.csv"))
+    assert "'B cell' in row 'c1', column 'ENSG00000000002' is not a number" in problem
+
+
+@pytest.mark.parametrize(("value", "diagnosis"), [(np.nan, "missing"), (-1, "negative"), (0.5, "fractional")])
+@pytest.mark.parametrize("storage", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+def test_no_counts(tmp_path, value, diagnosis, storage):
+    adata = make_adata()
+    adata.X.data[5] = value
+    adata.X = storage(adata.X.toarray())
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    problem = only_problem(inspect(tmp_path / "a.h5ad"))
+    assert "a.h5ad: X does not hold raw counts" in problem
+    assert diagnosis in problem
+    assert "export" in problem
+
+
+def test_counts_elsewhere(tmp_path):
+    adata = make_adata()
+    adata.layers["umis"] = adata.X.copy()
+    adata.X.data += 0.5
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    problem = only_problem(inspect(tmp_path / "a.h5ad"))
+    assert "set datasets.blood.counts to layers/umis" in problem
+
+
+def test_no_matrix(tmp_path):
+    adata = make_adata()
+    adata.X = None
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    assert "a.h5ad: holds no matrix in X, raw or layers" in only_problem(inspect(tmp_path / "a.h5ad"))
+
+
+def test_two_genomes(test_data, tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes((test_data / "formats/10x/1.2.0/multiple_genomes.h5").read_bytes())
+    assert "a.h5: datasets.blood.genome is not set" in only_problem(inspect(path))
+
+
+def test_annotation_table(tmp_path):
+    (tmp_path / "a.csv").write_text(",ENSG00000000001,ENSG00000000002\nc1,1,0\nc2,3,1\n")
+    (tmp_path / "obs.csv").write_text("name,ct\nc1,B\nc2,T\n")
+    found = inspect(tmp_path / "a.csv", obs=tmp_path / "obs.csv", role="reference", label="ct")
+    assert found["problems"] == []
+    assert found["labels"] == {"B": 1, "T": 1}
+    missing = only_problem(inspect(tmp_path / "a.csv", role="reference", label="ct"))
+    assert "it has none; give a table, datasets.blood.obs" in missing
+    (tmp_path / "obs.csv").write_text("name,ct\nx1,B\nx2,T\n")
+    other = only_problem(inspect(tmp_path / "a.csv", obs=tmp_path / "obs.csv", label="ct"))
+    assert "names none of the cells" in other
+
+
+def test_only_the_header_is_read(tmp_path):
+    make_adata().write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        del file["X"]
+        x = file.create_group("X")
+        n = 10**13
+        x.attrs.update(
+            {"encoding-type": "csc_matrix", "encoding-version": "0.1.0", "shape": (N_CELLS, N_GENES)}
+        )
+        for key, dtype in (("data", np.float32), ("indices", np.int64), ("indptr", np.int64)):
+            x.create_dataset(key, shape=(n,), dtype=dtype, chunks=(1000,))
+    assert inspect(tmp_path / "a.h5ad")["nonzeros"] == n
+
+
+@pytest.mark.parametrize(
+    ("path", "config", "counts"),
+    [
+        ("pbmc/ref_pbmc3k.h5ad", {"role": "reference", "label": "cell_type"}, "layers/counts"),
+        ("pbmc/query_kang_ifnb.h5ad", {"batch": "sample_id"}, "raw"),
+        ("formats/10x/3.0.0/filtered_feature_bc_matrix", {}, "matrix"),
+    ],
+)
+def test_real_files(test_data, tmp_path, path, config, counts):
+    settings = {**DEFAULTS, "role": "query", **config}
+    inspect_dataset(str(test_data / path), [], str(tmp_path / "a.json"), name="a", config=settings)
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["problems"] == []
+    assert found["warnings"] == []
+    assert found["counts"] == counts

@@ -1,0 +1,98 @@
+"""merge_h5ad: the merged file is the dataset, as a view or materialised, and never silently less."""
+
+import shutil
+
+import anndata as ad
+import cellferry.h5ad
+import h5py
+import numpy as np
+import pytest
+from cellferry.errors import InputError
+from cellferry.h5ad import H5adReader
+from merge_h5ad import merge_h5ad
+from simulate import simulate_cells, write_chunks
+
+
+@pytest.fixture
+def cells():
+    return simulate_cells(100, batches=("a", "b"))
+
+
+@pytest.fixture
+def results(tmp_path, cells):
+    write_chunks(tmp_path / "results" / "chunks" / "atlas", cells, chunks=7)
+    return tmp_path / "results"
+
+
+def merge(results, *, materialise=False):
+    merged = results / "merged" / "atlas.h5ad"
+    merge_h5ad(str(results / "chunks" / "atlas"), str(merged), materialise=materialise, mem_mb=600)
+    return merged
+
+
+@pytest.mark.parametrize("materialise", [False, True])
+def test_merged_file_is_the_dataset(results, cells, materialise):
+    read = ad.read_h5ad(merge(results, materialise=materialise))
+    assert (read.X != cells.X).nnz == 0
+    assert read.X.dtype == np.float32
+    assert read.X.indices.dtype == read.X.indptr.dtype
+    assert list(read.obs_names) == list(cells.obs_names)
+    assert list(read.obs["label"]) == list(cells.obs["cell_type"])
+    assert list(read.obs["batch"]) == [f"atlas/{sample}" for sample in cells.obs["sample"]]
+    assert list(read.var_names) == list(cells.var_names)
+
+
+def test_view_copies_no_counts_and_the_materialised_file_needs_no_chunks(results, cells):
+    with h5py.File(merge(results)) as file:
+        assert file["X/data"].is_virtual
+        assert file["X/indices"].is_virtual
+    merged = merge(results, materialise=True)
+    shutil.rmtree(results / "chunks")
+    assert (ad.read_h5ad(merged).X != cells.X).nnz == 0
+
+
+def test_view_survives_moving_the_results(results, cells, tmp_path, monkeypatch):
+    merge(results)
+    moved = tmp_path / "elsewhere"
+    shutil.move(results, moved)
+    monkeypatch.chdir("/")
+    assert (ad.read_h5ad(moved / "merged" / "atlas.h5ad").X != cells.X).nnz == 0
+    with H5adReader(moved / "merged" / "atlas.h5ad") as reader:
+        assert (reader.counts(0, reader.n_cells) != cells.X).nnz == 0
+
+
+def test_beyond_int32_both_index_arrays_are_int64(results, cells, monkeypatch):
+    monkeypatch.setattr(cellferry.h5ad, "INT32_MAX", cells.X.nnz - 1)
+    with h5py.File(merge(results)) as file:
+        assert file["X/indices"].dtype == np.int64
+        assert file["X/indptr"].dtype == np.int64
+        np.testing.assert_array_equal(file["X/indices"][:], cells.X.indices)
+
+
+def test_missing_chunk_is_an_error_and_not_zeroes(results):
+    merged = merge(results)
+    (results / "chunks" / "atlas" / "3.h5ad").unlink()
+    with pytest.raises(InputError, match=r"is a view over .*3\.h5ad, which is missing"):
+        H5adReader(merged)
+
+
+def test_chunk_made_anew_is_an_error(results, cells):
+    merged = merge(results)
+    shutil.rmtree(results / "chunks" / "atlas")
+    write_chunks(results / "chunks" / "atlas", cells, chunks=7)
+    with pytest.raises(InputError, match="was made from another version"):
+        H5adReader(merged)
+
+
+@pytest.mark.parametrize("materialise", [False, True])
+def test_counts_that_differ_are_found(results, materialise):
+    with h5py.File(results / "chunks" / "atlas" / "2.h5ad", "r+") as file:
+        file["X/data"][5] += 1
+    with pytest.raises(RuntimeError, match="gene_totals differ"):
+        merge(results, materialise=materialise)
+
+
+def test_chunks_without_cells(tmp_path):
+    cells = simulate_cells(3)
+    write_chunks(tmp_path / "chunks" / "atlas", cells, chunks=5)
+    assert (ad.read_h5ad(merge(tmp_path)).X != cells.X).nnz == 0

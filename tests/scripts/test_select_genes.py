@@ -1,0 +1,109 @@
+"""select_genes: common genes first, variable ones among them, the loss reported, too little refused."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from cellferry.errors import InputError
+from select_genes import select_genes
+from simulate import simulate_cells, write_cells
+from split_reference import split_reference
+
+SETTINGS = {"n_variable": 50, "keep": [], "min_common": 0.3, "sketch_cells": 1000, "seed": 0, "mem_mb": 2000}
+
+
+@pytest.fixture
+def select(tmp_path):
+    def run(reference, query, gene_map=None, gene_ids=None, **settings):
+        for name, cells in (("atlas", reference), ("patients", query)):
+            write_cells(tmp_path / f"{name}.h5ad", cells, name)
+        split_reference(
+            str(tmp_path / "atlas.h5ad"),
+            str(tmp_path / "splits.parquet"),
+            by="auto",
+            validation=0.1,
+            test=0.1,
+            min_cells_per_label=10,
+            seed=0,
+        )
+        select_genes(
+            {name: str(tmp_path / f"{name}.h5ad") for name in ("atlas", "patients")},
+            str(tmp_path / "splits.parquet"),
+            gene_map,
+            genes=str(tmp_path / "genes.tsv"),
+            report=str(tmp_path / "genes.json"),
+            reference="atlas",
+            gene_ids=gene_ids or {"atlas": "auto", "patients": "auto"},
+            **{**SETTINGS, **settings},
+        )
+        return pd.read_csv(tmp_path / "genes.tsv", sep="\t"), json.loads(
+            (tmp_path / "genes.json").read_text()
+        )
+
+    return run
+
+
+def test_variable_genes_are_chosen_among_common_ones(select):
+    reference, query = simulate_cells(), simulate_cells(seed=1)[:, 60:].copy()
+    genes, report = select(reference, query)
+    assert len(genes) == 50
+    assert set(genes["gene"]) <= set(query.var_names)
+    assert report["n_common"] == 140
+    assert report["datasets"]["atlas"]["common_share"] == pytest.approx(0.7)
+    # The markers that tell the labels apart are the variable genes of this simulation.
+    spread = np.ptp(
+        [reference[reference.obs["cell_type"] == t].X.mean(axis=0) for t in ("T cell", "NK")], axis=0
+    )
+    markers = set(reference.var_names[np.argsort(-np.asarray(spread).ravel())[:10]]) & set(query.var_names)
+    assert markers <= set(genes["gene"])
+
+
+def test_all_common_genes_are_taken_where_there_are_few(select):
+    genes, _ = select(simulate_cells(), simulate_cells(seed=1), n_variable=4000)
+    assert len(genes) == 200
+
+
+def test_genes_to_keep_are_kept_and_missing_ones_named(select, capsys):
+    reference, query = simulate_cells(), simulate_cells(seed=1)[:, :150].copy()
+    genes, _ = select(reference, query, n_variable=10, keep=["GENE7", "GENE8", "GENE199"])
+    assert {"GENE7", "GENE8"} <= set(genes["gene"])
+    assert "GENE199" not in set(genes["gene"])
+    assert "genes.keep: not in all datasets, and so not kept: GENE199" in capsys.readouterr().out
+
+
+def test_variable_genes_per_batch_where_batches_are_large_enough(select):
+    reference = simulate_cells(900, batches=("a", "b"), shift=0.3)
+    genes, _ = select(reference, simulate_cells(seed=1))
+    assert len(genes) == 50
+
+
+def test_sketch_shrinks_to_the_memory(select, capsys):
+    reference, query = simulate_cells(500, n_genes=1500), simulate_cells(n_genes=1500, seed=1)
+    select(reference, query, mem_mb=815, sketch_cells=5000)
+    assert "instead of 5000: mem_mb is 815" in capsys.readouterr().out
+
+
+def test_too_few_common_genes_are_refused_with_the_culprit(select):
+    query = simulate_cells(seed=1)
+    query.var_names = [f"OTHER{n}" if n > 20 else name for n, name in enumerate(query.var_names)]
+    with pytest.raises(
+        InputError, match=r"only 21 genes are common.*patients 10%.*genes\.min_common is 0\.3"
+    ):
+        select(simulate_cells(), query)
+
+
+def test_wrong_gene_id_column_names_the_dataset(select):
+    with pytest.raises(InputError, match=r"datasets\.patients\.gene_id: there is no var column 'symbol'"):
+        select(simulate_cells(), simulate_cells(seed=1), gene_ids={"atlas": "auto", "patients": "symbol"})
+
+
+def test_loss_is_counted(select):
+    query = simulate_cells(seed=1)
+    query.var_names = ["GENE1", "GENE1", *query.var_names[2:]]
+    _, report = select(simulate_cells(), query, n_variable=4000)
+    loss = report["datasets"]["patients"]
+    assert loss["genes"] == 200
+    assert loss["harmonised"] == 199
+    assert loss["duplicates_summed"] == 1
+    assert loss["counts_in_selected"] == pytest.approx(1.0)

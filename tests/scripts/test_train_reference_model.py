@@ -1,0 +1,119 @@
+"""train_reference_model: an ordinary scvi-tools model, trained from disk, that resumes when killed."""
+
+import pandas as pd
+import pytest
+import scvi
+import torch
+from cellferry.checkpoints import Checkpoints
+from cellferry.errors import InputError
+from cellferry.model import minibatch_size, reference_epochs
+from simulate import simulate_cells
+from train_reference_model import train_reference_model
+
+
+def train(trained, out, **settings):
+    train_reference_model(
+        str(trained.folder / "store.zarr"),
+        model=str(out / "model"),
+        history=str(out / "history.csv"),
+        checkpoints=str(out / "checkpoints"),
+        settings={**trained.settings, **settings},
+        seed=0,
+        threads=1,
+        gpu=0,
+    )
+    return pd.read_csv(out / "history.csv")
+
+
+def as_query(cells, batch):
+    """Cells as somebody outside this workflow would bring them."""
+    query = cells.copy()
+    query.obs["batch"] = batch
+    return query
+
+
+def test_loss_falls_and_history_is_whole(trained):
+    history = pd.read_csv(trained.folder / "history.csv")
+    assert list(history["epoch"]) == [0, 1, 2, 3, 4]
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+    assert history["validation_loss"].notna().all()
+    assert not list((trained.folder / "checkpoints").iterdir())
+
+
+def test_model_opens_outside_this_workflow_and_takes_a_query(trained):
+    query = as_query(simulate_cells(100, n_genes=60, seed=5), "somebody's own")
+    model = scvi.model.SCVI.load_query_data(query, str(trained.folder / "model"))
+    model.train(max_epochs=1, plan_kwargs={"weight_decay": 0.0}, accelerator="cpu")
+    assert model.get_latent_representation().shape == (100, 4)
+
+
+def test_model_loads_with_the_reference(trained):
+    cells = as_query(trained.cells, [f"atlas/{sample}" for sample in trained.cells.obs["sample"]])
+    model = scvi.model.SCVI.load(str(trained.folder / "model"), adata=cells)
+    assert model.get_latent_representation().shape == (600, 4)
+
+
+def test_killed_training_resumes(trained, tmp_path, monkeypatch, capsys):
+    save, epochs_run = Checkpoints.on_train_epoch_end, []
+
+    def save_then_die(self, trainer, module):
+        save(self, trainer, module)
+        epochs_run.append(trainer.current_epoch)
+        if epochs_run == [0, 1, 2]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save_then_die)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(trained, tmp_path, epochs=6)
+    assert not (tmp_path / "model").exists()
+    history = train(trained, tmp_path, epochs=6)
+    assert epochs_run == [0, 1, 2, 3, 4, 5]
+    assert list(history["epoch"]) == [0, 1, 2, 3, 4, 5]
+    assert "resuming after epoch 3" in capsys.readouterr().out
+
+
+def test_other_settings_do_not_resume(trained, tmp_path):
+    first = Checkpoints(tmp_path, {"settings": {"n_latent": 4}})
+    other = Checkpoints(tmp_path, {"settings": {"n_latent": 5}})
+    first.folder.mkdir()
+    first.state_path.touch()
+    assert other.resume_from() is None
+    assert first.folder != other.folder
+
+
+def test_scanvi(trained, tmp_path):
+    train(trained, tmp_path, type="scanvi", scanvi_epochs=2)
+    query = as_query(simulate_cells(60, n_genes=60, seed=5), "atlas/a")
+    query.obs["label"] = "unknown"
+    model = scvi.model.SCANVI.load(str(tmp_path / "model"), adata=query)
+    assert set(model.predict()) <= {"T cell", "B cell", "NK"}
+
+
+def test_a_gpu_that_cannot_be_used_stops_the_job(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"given 1 GPU\(s\) and torch .* finds none"):
+        train_reference_model(
+            str(trained.folder / "store.zarr"),
+            model=str(tmp_path / "model"),
+            history=str(tmp_path / "history.csv"),
+            checkpoints=str(tmp_path / "checkpoints"),
+            settings=trained.settings,
+            seed=0,
+            threads=1,
+            gpu=1,
+        )
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "size"), [(100, 128), (2000, 128), (5200, 256), (10_240, 512), (10**7, 512)]
+)
+def test_minibatches_shrink_for_small_references(n_cells, size):
+    assert minibatch_size(512, n_cells) == size
+
+
+@pytest.mark.parametrize(
+    ("epochs", "n_cells", "expected"),
+    [("auto", 1000, 400), ("auto", 80_000, 100), ("auto", 10**7, 1), (30, 10**7, 30)],
+)
+def test_epochs_scale_with_cells(epochs, n_cells, expected):
+    assert reference_epochs(epochs, n_cells) == expected

@@ -1,0 +1,78 @@
+"""Small simulated cells with known labels, and the files of the chain made from them."""
+
+import uuid
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from cellferry.config import load_schema
+from cellferry.h5ad import H5adWriter
+from scipy import sparse
+
+
+def simulate_cells(
+    n_cells: int = 300,
+    *,
+    n_genes: int = 200,
+    labels: tuple[str, ...] = ("T cell", "B cell", "NK"),
+    batches: tuple[str, ...] = ("a",),
+    shift: float = 0.0,
+    seed: int = 0,
+) -> ad.AnnData:
+    """Counts of cells whose label is plain to see.
+
+    Every label has its own 10 % of the genes, ten times as high as elsewhere; every batch scales
+    genes at random by up to `shift` (log scale). `obs` holds `cell_type` and `sample`.
+    """
+    structure = np.random.default_rng(1234)  # the same biology, whatever the seed
+    base = structure.gamma(1.0, 1.0, n_genes)
+    profiles = np.tile(base, (len(labels), 1))
+    for number, markers in enumerate(np.array_split(structure.permutation(n_genes), 10)[: len(labels)]):
+        profiles[number, markers] = 10 * base.mean()
+    rng = np.random.default_rng(seed)
+    label = np.arange(n_cells) % len(labels)
+    batch = rng.integers(0, len(batches), n_cells)
+    scale = np.exp(rng.normal(0, shift, (len(batches), n_genes)))
+    rate = profiles[label] * scale[batch] * rng.lognormal(0, 0.3, (n_cells, 1))
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(np.array(labels)[label], categories=labels),
+            "sample": pd.Categorical(np.array(batches)[batch], categories=batches),
+        },
+        index=[f"cell{seed}_{number}" for number in range(n_cells)],
+    )
+    var = pd.DataFrame(index=[f"GENE{number}" for number in range(n_genes)])
+    return ad.AnnData(sparse.csr_matrix(rng.poisson(rate).astype(np.float32)), obs=obs, var=var)
+
+
+def write_cells(path: Path, cells: ad.AnnData, dataset: str) -> None:
+    """Write one file as `convert_to_chunks` does."""
+    with H5adWriter(path, cells.var, most_nonzeros=cells.X.nnz) as writer:
+        obs = {
+            "batch": np.array([f"{dataset}/{sample}" for sample in cells.obs["sample"]], dtype=object),
+            "label": cells.obs["cell_type"].astype(object).to_numpy(),
+        }
+        writer.append(cells.X.copy(), cells.obs_names.to_numpy(dtype=object), obs)
+        writer.write_uns(
+            id=uuid.uuid4().hex,
+            dataset=dataset,
+            cells=cells.n_obs,
+            nonzeros=cells.X.nnz,
+            total_counts=float(cells.X.sum()),
+            gene_totals=np.asarray(cells.X.sum(axis=0), dtype=np.float64).ravel(),
+        )
+
+
+def write_chunks(folder: Path, cells: ad.AnnData, *, chunks: int) -> None:
+    """Write a chunk folder as `convert_to_chunks` does; its name is the dataset's."""
+    folder.mkdir(parents=True)
+    for chunk in range(chunks):
+        first, last = (number * cells.n_obs // chunks for number in (chunk, chunk + 1))
+        write_cells(folder / f"{chunk}.h5ad", cells[first:last].copy(), folder.name)
+
+
+def default_settings(section: str) -> dict:
+    """A section of the configuration with every key at its default."""
+    properties = load_schema()["properties"][section]["properties"]
+    return {key: value["default"] for key, value in properties.items()}

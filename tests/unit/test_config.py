@@ -1,0 +1,160 @@
+"""The configuration: defaults, all problems at once in plain words, docs that agree with the schema."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from cellferry.config import check, fill_defaults, load_schema
+from cellferry.errors import InputError
+from jsonschema import Draft202012Validator
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config(tmp_path):
+    for name in ("reference.csv", "query.csv"):
+        (tmp_path / name).write_text("cell,gene\n")
+    obs = tmp_path / "obs.csv"
+    obs.write_text("cell,cell_type,donor\na,T,1\n")
+    return {
+        "datasets": {
+            "atlas": {
+                "role": "reference",
+                "path": str(tmp_path / "reference.csv"),
+                "obs": str(obs),
+                "label": "cell_type",
+            },
+            "patients": {"role": "query", "path": str(tmp_path / "query.csv")},
+        }
+    }
+
+
+def problems(config, *files):
+    with pytest.raises(InputError) as raised:
+        check(config, config_files=list(files), made_by_rules="resources/demo")
+    return str(raised.value)
+
+
+def test_schema_is_valid_and_complete():
+    schema = load_schema()
+    Draft202012Validator.check_schema(schema)
+    for properties in walk_properties(schema):
+        for key, value in properties.items():
+            assert value.get("description"), key
+
+
+def walk_properties(schema):
+    for part in (schema, schema["$defs"]["dataset"]):
+        yield part["properties"]
+        yield from (value["properties"] for value in part["properties"].values() if "properties" in value)
+
+
+def test_every_key_that_is_not_required_has_a_valid_default():
+    schema = load_schema()
+    for part in (schema, schema["$defs"]["dataset"]):
+        for key, value in part["properties"].items():
+            if key not in part.get("required", []):
+                assert "default" in value, key
+                Draft202012Validator(value).validate(value["default"])
+
+
+def test_minimal_config_is_enough(config):
+    check(config, config_files=[], made_by_rules="resources/demo")
+    fill_defaults(config)
+    assert config["datasets"]["patients"]["chunks"] == 25
+    assert config["genes"]["n_variable"] == 4000
+    assert config["model"]["n_latent"] == 30
+    assert config["model"]["batch_size"] == 512
+
+
+def test_defaults_are_not_shared_between_datasets(config):
+    fill_defaults(config)
+    config["datasets"]["atlas"]["keep_obs"].append("sex")
+    assert config["datasets"]["patients"]["keep_obs"] == []
+
+
+def test_given_values_are_kept(config):
+    config["model"] = {"n_latent": 10}
+    fill_defaults(config)
+    assert config["model"]["n_latent"] == 10
+    assert config["model"]["n_layers"] == 2
+
+
+def test_all_problems_are_listed_at_once(config, tmp_path):
+    config["datasets"]["atlas"]["labell"] = "x"
+    config["datasets"]["patients"]["path"] = str(tmp_path / "nowhere.h5ad")
+    config["model"] = {"epochs": "many"}
+    config["colour"] = "red"
+    message = problems(config)
+    assert "4 problem(s)" in message
+    assert "no key 'labell' (did you mean 'label'?)" in message
+    assert "datasets.patients.path: there is no file or folder" in message
+    assert "model.epochs: 'many' is not auto or integer" in message
+    assert "no key 'colour'" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["datasets"]["atlas"].pop("label"), "datasets.atlas.label: the reference needs"),
+        (lambda c: c["datasets"]["atlas"].update(role="query"), "found none"),
+        (lambda c: c["datasets"]["patients"].update(role="reference", label="x"), "found atlas, patients"),
+        (lambda c: c["datasets"].pop("patients"), "at least one dataset needs `role: query`"),
+        (lambda c: c["datasets"]["atlas"].update(chunks=0), "datasets.atlas.chunks: 0 is less than"),
+        (lambda c: c["datasets"]["atlas"].update(counts="layer/x"), "datasets.atlas.counts"),
+        (lambda c: c["datasets"]["patients"].pop("path"), "datasets.patients: the key 'path' is missing"),
+        (lambda c: c["datasets"].update({"a b": c["datasets"].pop("patients")}), "'a b' cannot be"),
+        (lambda c: c["datasets"].update({"test": c["datasets"].pop("patients")}), "'test' cannot be"),
+        (lambda c: c.update(genes={"map": "no.csv"}), "genes.map: there is no file no.csv"),
+        (lambda c: c["datasets"]["atlas"].update(label="celltype"), "did you mean 'cell_type'?"),
+        (lambda c: c["datasets"]["atlas"].update(batch="lane"), "datasets.atlas.batch"),
+        (lambda c: c["datasets"]["atlas"].update(cells={"qc": ["ok"]}), "datasets.atlas.cells.qc"),
+        (lambda c: c["datasets"]["atlas"].update(keep_obs=["sex"]), "datasets.atlas.keep_obs.sex"),
+        (lambda c: c["datasets"]["patients"].update(label="cell_type"), "it has: none"),
+        (lambda c: c.pop("datasets"), "the key 'datasets' is missing"),
+        (lambda c: c.update(datasets="atlas"), "datasets: 'atlas' is not of type 'object'"),
+    ],
+)
+def test_a_mistake_is_named(config, change, said):
+    config = copy.deepcopy(config)
+    change(config)
+    assert said in problems(config)
+
+
+def test_a_dataset_named_twice_is_found(config, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config).replace("patients:", "atlas:"))
+    twice = yaml.safe_load(path.read_text())
+    assert "the key 'atlas' is given twice" in problems(twice, str(path))
+
+
+def test_columns_of_an_h5ad_are_checked_before_anything_runs(config, tmp_path):
+    import anndata as ad
+    import numpy as np
+    import pandas as pd
+
+    path = tmp_path / "query.h5ad"
+    obs = pd.DataFrame({"sample": ["1", "2"]}, index=["a", "b"])
+    ad.AnnData(np.ones((2, 3), dtype=np.float32), obs=obs).write_h5ad(path)
+    config["datasets"]["patients"].update(path=str(path), batch="samples")
+    assert "has no obs column 'samples' (did you mean 'sample'?); it has: sample" in problems(config)
+
+
+def test_files_a_rule_makes_need_not_exist(config):
+    config["datasets"]["patients"]["path"] = "resources/demo/query"
+    check(config, config_files=[], made_by_rules="resources/demo")
+
+
+def test_the_key_table_of_the_readme_is_the_schema():
+    table = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "key_table.py")],
+        env={"PYTHONPATH": str(ROOT / "scripts")},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert table in (ROOT / "config" / "README.md").read_text(encoding="utf-8")

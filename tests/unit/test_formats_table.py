@@ -1,0 +1,255 @@
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+from cellferry.errors import InputError
+from cellferry.obs_table import ObsTable
+from reading import read_all, read_header
+
+GENES = [f"ENSG{i:011d}" for i in range(12)]
+CELLS = [f"s{i}" for i in range(40)]
+
+
+def make_counts():
+    return np.random.default_rng(0).poisson(0.5, size=(len(CELLS), len(GENES)))
+
+
+def write_table(path, *, genes_as_rows=False, header="pandas", genes=GENES, cells=CELLS, quoting=0, end="\n"):
+    frame = pd.DataFrame(make_counts(), index=cells, columns=genes)
+    frame = frame.T if genes_as_rows else frame
+    text = frame.to_csv(sep="\t" if ".tsv" in path.name else ",", quoting=quoting, lineterminator=end)
+    if header == "R":  # no name above the rows' names
+        first, rest = text.split(end, 1)
+        text = (
+            first.lstrip('"').lstrip(",\t") + end + rest
+            if not quoting
+            else first.removeprefix('"",') + end + rest
+        )
+    if header == "corner":
+        text = "gene" + text
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.csv.gz", "a.tsv.gz", "a.txt"])
+@pytest.mark.parametrize("genes_as_rows", [True, False])
+@pytest.mark.parametrize("max_bytes", [500, 10**6])
+def test_tables(tmp_path, name, genes_as_rows, max_bytes):
+    header = read_header(write_table(tmp_path / name, genes_as_rows=genes_as_rows))
+    assert (header.format, header.counts) == ("csv", "matrix")
+    counts, names, _, sizes = read_all(header, tmp_path / "scratch", max_bytes)
+    assert np.array_equal(counts, make_counts())
+    assert list(names) == CELLS
+    assert list(header.var.index) == GENES
+    assert all(size <= max_bytes for size in sizes)
+
+
+@pytest.mark.parametrize("genes_as_rows", [True, False])
+@pytest.mark.parametrize("header", ["pandas", "R", "corner"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_headers(tmp_path, genes_as_rows, header, end):
+    path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows, header=header, end=end)
+    found = read_header(path)
+    assert np.array_equal(read_all(found, tmp_path)[0], make_counts())
+
+
+def test_quotes_everywhere(tmp_path):
+    cells = [f"a,{name}" for name in CELLS]
+    header = read_header(write_table(tmp_path / "a.csv", quoting=1, header="R", cells=cells))
+    counts, names, _, _ = read_all(header, tmp_path)
+    assert np.array_equal(counts, make_counts())
+    assert list(names) == cells
+
+
+@pytest.mark.parametrize("genes_as_rows", [True, False])
+def test_lines_longer_than_the_csv_module_takes(tmp_path, genes_as_rows):
+    n_genes = 12_000
+    counts = pd.DataFrame(
+        np.random.default_rng(0).poisson(0.1, size=(3, n_genes)),
+        index=["s1", "s2", "s3"],
+        columns=[f"ENSG{i:011d}" for i in range(n_genes)],
+    )
+    (counts.T if genes_as_rows else counts).to_csv(tmp_path / "a.csv")
+    found, names, _, _ = read_all(read_header(tmp_path / "a.csv"), tmp_path)
+    assert np.array_equal(found, counts)
+    assert list(names) == ["s1", "s2", "s3"]
+
+
+def test_quote_that_is_not_closed(tmp_path):
+    (tmp_path / "a.csv").write_text('"' + "a," * 100_000 + "\n1,2\n")
+    with pytest.raises(InputError, match=r"a\.csv: cannot be read"):
+        read_header(tmp_path / "a.csv")
+
+
+def test_byte_order_mark(tmp_path):
+    path = write_table(tmp_path / "a.csv", header="corner")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert np.array_equal(read_all(read_header(path), tmp_path)[0], make_counts())
+
+
+@pytest.mark.parametrize("genes_as_rows", [True, False])
+@pytest.mark.parametrize(
+    ("genes", "cells"),
+    [
+        (GENES, [f"cell{i}" for i in range(40)]),
+        ([f"X{i}" for i in range(12)], [f"{'ACGTTGCA' * 2}-{i}" for i in range(40)]),
+        (["ACTB", "RPL3", "MT-CO1", *(f"X{i}" for i in range(9))], CELLS),
+    ],
+)
+def test_orientation_is_told_from_names(tmp_path, genes_as_rows, genes, cells):
+    path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows, genes=genes, cells=cells)
+    assert read_header(path).n_cells == len(cells)
+
+
+def test_orientation_that_cannot_be_told(tmp_path):
+    path = write_table(tmp_path / "a.csv", genes=[f"X{i}" for i in range(12)])
+    with pytest.raises(InputError, match=r"a\.csv: cannot tell .*set datasets\.blood\.orientation"):
+        read_header(path)
+    assert read_header(path, orientation="cells").n_cells == 40
+    assert read_header(path, orientation="genes").n_cells == 12
+
+
+def replace_field(path, line, field, text):
+    lines = path.read_text().splitlines()
+    fields = lines[line - 1].split(",")
+    fields[field] = text
+    lines[line - 1] = ",".join(fields)
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("genes_as_rows", [True, False])
+def test_text_in_a_table(tmp_path, genes_as_rows):
+    path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
+    replace_field(path, 4, 3, "B cell")
+    header = read_header(path)
+    row, column = (GENES[2], CELLS[2]) if genes_as_rows else (CELLS[2], GENES[2])
+    message = rf"a\.csv, line 4: 'B cell' in row '{row}', column '{column}' is not a number; .*key obs"
+    with pytest.raises(InputError, match=message):
+        read_all(header, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "NA", "nan"])
+def test_missing_values_become_nan(tmp_path, text):
+    path = write_table(tmp_path / "a.csv")
+    replace_field(path, 4, 3, text)
+    header = read_header(path)
+    assert not header.places["matrix"]
+    assert np.isnan(read_all(header, tmp_path)[0][2, 2])
+
+
+def test_line_of_another_length(tmp_path):
+    path = write_table(tmp_path / "a.csv")
+    path.write_text(path.read_text() + "s99,1,2\n")
+    with pytest.raises(
+        InputError, match=r"a\.csv, line 42 \('s99'\): holds 2 values, .*12 columns; correct the line"
+    ):
+        read_all(read_header(path), tmp_path)
+
+
+def test_header_of_another_length(tmp_path):
+    (tmp_path / "a.csv").write_text("ENSG00000000001\ns1,1,2,3\n")
+    with pytest.raises(InputError, match=r"a\.csv: the header names .* Export it so"):
+        read_header(tmp_path / "a.csv")
+
+
+def test_cut_off_gzip(tmp_path):
+    path = write_table(tmp_path / "a.csv.gz")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"a\.csv\.gz: cannot be read, it is broken"):
+        read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.csv", b""), ("a.csv", b"\n"), ("a.csv.gz", gzip.compress(b""))]
+)
+def test_empty_files(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"empty; copy or"):
+        read_header(tmp_path / name)
+
+
+def test_header_and_no_rows(tmp_path):
+    (tmp_path / "a.csv").write_text("," + ",".join(GENES) + "\n")
+    header = read_header(tmp_path / "a.csv")
+    assert (header.n_cells, header.n_genes) == (0, 12)
+
+
+def test_unknown_format(tmp_path):
+    (tmp_path / "a.rds").write_bytes(b"RDX3\n\0\0")
+    with pytest.raises(
+        InputError, match=r"a\.rds: .*not recognised; set datasets\.blood\.format to one of h5ad"
+    ):
+        read_header(tmp_path / "a.rds")
+    (tmp_path / "a.h5ad").write_bytes(b"hello")
+    with pytest.raises(InputError, match=r"a\.h5ad: is not an HDF5 file in spite of its name"):
+        read_header(tmp_path / "a.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("path", "genes_as_rows"),
+    [
+        ("formats/csv/test_small.csv", False),
+        ("formats/csv/test_small.tsv", False),
+        ("formats/csv/test_small_duplicate_gene_names.csv", False),
+        ("cellmix/sc_celseq2_5cl_p1.count.csv.gz", True),
+    ],
+)
+def test_real_tables_as_pandas_reads_them(test_data, tmp_path, path, genes_as_rows):
+    header = read_header(test_data / path)
+    counts, names, _, _ = read_all(header, tmp_path, 300_000)
+    frame = pd.read_csv(test_data / path, index_col=0, sep="\t" if path.endswith("tsv") else ",")
+    frame = frame.T if genes_as_rows else frame
+    assert np.array_equal(counts, frame.to_numpy())
+    assert list(names) == list(frame.index)
+    if "duplicate" in path:
+        assert header.var.index.duplicated().sum() > 0
+    else:
+        assert list(header.var.index) == list(frame.columns)
+
+
+OBS = "cell,ct,age,mixed\ns1,B,3,1\ns0,NA,,x\ns7,nan,1.5,\n"
+
+
+@pytest.mark.parametrize("name", ["obs.csv", "obs.csv.gz"])
+@pytest.mark.parametrize("r_style", [True, False])
+def test_obs_table(tmp_path, name, r_style):
+    text = OBS.removeprefix("cell,") if r_style else OBS
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    table = ObsTable(tmp_path / name, "datasets.blood.obs")
+    assert table.columns == ["ct", "age", "mixed"]
+    table.load(["ct", "age", "mixed"])
+    found = table.join(np.array(["s0", "s1", "s2", "s7"], dtype=object), ["ct", "age", "mixed"])
+    assert list(found["ct"]) == [None, "B", None, "nan"]
+    assert np.array_equal(found["age"], [np.nan, 3, np.nan, 1.5], equal_nan=True)
+    assert list(found["mixed"]) == ["x", "1", None, None]
+    assert table.n_matched == 3
+
+
+def test_obs_table_in_several_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr("cellferry.obs_table.ROWS_AT_ONCE", 2)
+    (tmp_path / "obs.csv").write_text(OBS)
+    table = ObsTable(tmp_path / "obs.csv", "datasets.blood.obs")
+    table.load(["mixed", "ct"])
+    assert list(table.join(np.array(["s7", "s1"], dtype=object), ["ct"])["ct"]) == ["nan", "B"]
+
+
+def test_obs_table_that_names_a_cell_twice(tmp_path):
+    (tmp_path / "obs.csv").write_text(OBS + "s1,T,2,\n")
+    with pytest.raises(
+        InputError, match=r"obs\.csv \(datasets\.blood\.obs\): the cell 's1' has more than one row"
+    ):
+        ObsTable(tmp_path / "obs.csv", "datasets.blood.obs").load(["ct"])
+
+
+def test_obs_table_that_is_broken(tmp_path):
+    (tmp_path / "obs.csv").write_text("")
+    with pytest.raises(InputError, match="the table is empty; name another or remove the key"):
+        ObsTable(tmp_path / "obs.csv", "datasets.blood.obs")
+    (tmp_path / "a.csv").write_text(OBS + "s8,T,2,3,4,5\n")
+    with pytest.raises(InputError, match=r"a\.csv \(datasets\.blood\.obs\): is not a regular table"):
+        ObsTable(tmp_path / "a.csv", "datasets.blood.obs").load(["ct"])
+    packed = gzip.compress((OBS + "".join(f"c{i},T,{i},\n" for i in range(5000))).encode())
+    (tmp_path / "b.csv.gz").write_bytes(packed[:-100])
+    with pytest.raises(InputError, match=r"b\.csv\.gz: cannot be read"):
+        ObsTable(tmp_path / "b.csv.gz", "datasets.blood.obs").load(["ct"])

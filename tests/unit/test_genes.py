@@ -1,0 +1,114 @@
+"""Gene ids: kinds, versions, translation, the choice of columns, summing of duplicates."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from cellferry.errors import InputError
+from cellferry.genes import candidate_ids, gene_selection, harmonise, id_kind, read_gene_table, strip_version
+from scipy import sparse
+
+ENSEMBL_IDS = ["ENSG00000000003.15", "ENSG00000000005", "ENSG00000000419.1"]
+SYMBOLS = ["TSPAN6", "TNMD", "DPM1"]
+
+
+def offered(var, table=None, gene_id="auto"):
+    return candidate_ids(var, gene_id=gene_id, table=table)
+
+
+@pytest.mark.parametrize(
+    ("ids", "kind"),
+    [
+        (ENSEMBL_IDS, "ensembl"),
+        (["ENSMUSG00000051951.6", "ENSMUSG00000089699"], "ensembl"),
+        (SYMBOLS, "symbol"),
+        (["574405", "574404"], "symbol"),
+        ([], "symbol"),
+    ],
+)
+def test_kind(ids, kind):
+    assert id_kind(np.array(ids)) == kind
+
+
+@pytest.mark.parametrize(
+    ("gene", "stripped"),
+    [
+        ("ENSG00000139618.19", "ENSG00000139618"),
+        ("ENSG00000182378.15_PAR_Y", "ENSG00000182378"),
+        ("AP000902.1", "AP000902.1"),  # a symbol, not a version
+        ("H2-K1", "H2-K1"),
+    ],
+)
+def test_versions_are_stripped_from_ensembl_ids_only(gene, stripped):
+    assert strip_version(gene) == stripped
+
+
+def test_a_var_column_brings_two_kinds_together():
+    reference = pd.DataFrame(index=ENSEMBL_IDS)
+    query = pd.DataFrame({"gene_ids": ["ENSG00000000005.6", "ENSG00000000419"]}, index=["TNMD", "DPM1"])
+    result = harmonise({"r": offered(reference), "q": offered(query)}, reference="r")
+    assert result.kind == "ensembl"
+    assert result.columns == {"r": "index", "q": "gene_ids"}
+    assert result.common == ["ENSG00000000005", "ENSG00000000419"]
+
+
+def test_a_table_brings_two_kinds_together(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text(
+        "gene_id,gene_name\n" + "".join(f"{e},{s}\n" for e, s in zip(ENSEMBL_IDS, SYMBOLS, strict=True))
+    )
+    table = read_gene_table(path)
+    candidates = {
+        "r": offered(pd.DataFrame(index=ENSEMBL_IDS), table),
+        "q": offered(pd.DataFrame(index=["DPM1", "TNMD", "NOT_IN_TABLE"]), table),
+    }
+    result = harmonise(candidates, reference="r")
+    assert result.common == ["ENSG00000000005", "ENSG00000000419"]
+    assert result.columns["q"] == "index, by genes.map"
+    assert list(result.ids["q"]) == ["ENSG00000000419", "ENSG00000000005", None]
+
+
+def test_table_columns_may_stand_the_other_way_and_the_first_row_counts(tmp_path):
+    path = tmp_path / "map.tsv"
+    path.write_text("TSPAN6\tENSG00000000003.15\nTSPAN6\tENSG00000999999\n")
+    table = read_gene_table(path)
+    assert table.to_ensembl == {"TSPAN6": "ENSG00000000003"}
+    assert table.to_symbol == {"ENSG00000000003": "TSPAN6", "ENSG00000999999": "TSPAN6"}
+
+
+def test_a_table_without_ensembl_ids_is_refused(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("a,b\nc,d\n")
+    with pytest.raises(InputError, match=r"genes\.map: .*map\.csv holds no Ensembl id"):
+        read_gene_table(path)
+
+
+def test_a_column_of_few_values_is_no_gene_id():
+    var = pd.DataFrame({"feature_biotype": pd.Categorical(["gene"] * 3)}, index=SYMBOLS)
+    assert list(offered(var)["symbol"]) == ["index"]
+
+
+def test_a_named_column_is_the_only_one_taken():
+    var = pd.DataFrame({"old": ["A", "B", "C"]}, index=SYMBOLS)
+    assert list(offered(var, gene_id="old")["symbol"]) == ["old"]
+
+
+def test_an_unknown_column_is_refused():
+    with pytest.raises(InputError, match="no var column 'symbol'; there are: index"):
+        offered(pd.DataFrame(index=SYMBOLS), gene_id="symbol")
+
+
+def test_no_gene_in_common_is_refused_with_examples():
+    candidates = {
+        "r": offered(pd.DataFrame(index=SYMBOLS)),
+        "q": offered(pd.DataFrame(index=["Tspan6", "Tnmd"])),
+    }
+    with pytest.raises(InputError, match=r"no gene in common.*q: Tspan6, Tnmd.*genes\.map.*gene_id.*species"):
+        harmonise(candidates, reference="r")
+
+
+def test_duplicates_are_summed_and_strangers_left_out():
+    counts = sparse.csr_matrix(np.array([[1, 2, 4, 8], [0, 3, 0, 1]], dtype=np.float32))
+    ids = np.array(["A", "B", "A", None], dtype=object)
+    selected = counts @ gene_selection(ids, ["B", "A", "C"])
+    np.testing.assert_array_equal(selected.toarray(), [[2, 5, 0], [3, 0, 0]])
+    assert selected.dtype == np.float32

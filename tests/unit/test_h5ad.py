@@ -1,0 +1,94 @@
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from cellferry.errors import InputError
+from cellferry.h5ad import INT32_MAX, H5adReader, H5adWriter
+from scipy import sparse
+
+
+def random_counts(n_cells=60, n_genes=12):
+    rng = np.random.default_rng(0)
+    return sparse.csr_matrix(rng.poisson(0.7, size=(n_cells, n_genes)).astype(np.float32))
+
+
+def write(path, counts, *, step=17, most_nonzeros=1000):
+    n_cells, n_genes = counts.shape
+    names = np.array([f"cell{i}" for i in range(n_cells)], dtype=object)
+    obs = {
+        "label": np.array([None if i % 7 == 0 else "abc"[i % 3] for i in range(n_cells)], dtype=object),
+        "age": np.arange(n_cells, dtype=np.float64),
+    }
+    var = pd.DataFrame({"symbol": [f"S{i}" for i in range(n_genes)]}, index=[f"G{i}" for i in range(n_genes)])
+    with H5adWriter(path, var, most_nonzeros=most_nonzeros) as writer:
+        for start in range(0, n_cells, step):
+            part = slice(start, start + step)
+            writer.append(counts[part], names[part], {key: values[part] for key, values in obs.items()})
+        writer.write_uns(id="an id", total=float(counts.sum()))
+    return names, obs, var
+
+
+def test_round_trip(tmp_path):
+    counts = random_counts()
+    names, obs, var = write(tmp_path / "a.h5ad", counts)
+    adata = ad.read_h5ad(tmp_path / "a.h5ad")
+    assert np.array_equal(adata.X.toarray(), counts.toarray())
+    assert list(adata.obs_names) == list(names)
+    assert adata.obs["label"].dtype == "category"
+    assert [None if pd.isna(v) else v for v in adata.obs["label"]] == list(obs["label"])
+    assert np.array_equal(adata.obs["age"], obs["age"])
+    assert list(adata.var["symbol"]) == list(var["symbol"])
+    with H5adReader(tmp_path / "a.h5ad") as reader:
+        assert (reader.n_cells, reader.n_genes, reader.nonzeros) == (*counts.shape, counts.nnz)
+        assert np.array_equal(reader.counts(5, 23).toarray(), counts[5:23].toarray())
+        assert list(reader.names(5, 23)) == list(names[5:23])
+        assert list(reader.obs("label", 5, 23)) == list(obs["label"][5:23])
+        assert reader.obs_columns == ["label", "age"]
+        assert str(reader.uns["id"]) == "an id"
+        some = np.array([0, 1, 30, 59])
+        assert np.array_equal(reader.rows(some).toarray(), counts[some].toarray())
+        ranges = list(reader.ranges(200))
+        assert ranges[0][0] == 0
+        assert ranges[-1][1] == len(names)
+        assert all(reader.counts(*r).nnz * 8 <= 200 for r in ranges if r[1] - r[0] > 1)
+
+
+@pytest.mark.parametrize(("most_nonzeros", "dtype"), [(INT32_MAX, np.int32), (INT32_MAX + 1, np.int64)])
+def test_index_arrays_have_one_type(tmp_path, most_nonzeros, dtype):
+    counts = random_counts()
+    write(tmp_path / "a.h5ad", counts, most_nonzeros=most_nonzeros)
+    with h5py.File(tmp_path / "a.h5ad") as file:
+        assert file["X/indices"].dtype == file["X/indptr"].dtype == dtype
+    with H5adReader(tmp_path / "a.h5ad") as reader:
+        block = reader.counts(0, 10)
+        assert block.indices.dtype == block.indptr.dtype == np.int32
+    assert np.array_equal(ad.read_h5ad(tmp_path / "a.h5ad").X.toarray(), counts.toarray())
+
+
+def test_no_cells(tmp_path):
+    write(tmp_path / "a.h5ad", random_counts()[:0])
+    assert ad.read_h5ad(tmp_path / "a.h5ad").shape == (0, 12)
+    with H5adWriter(tmp_path / "b.h5ad", pd.DataFrame(index=["G0", "G1"]), most_nonzeros=0) as writer:
+        empty = np.empty(0, dtype=object)
+        writer.append(sparse.csr_matrix((0, 2), dtype=np.float32), empty, {"batch": empty})
+    assert ad.read_h5ad(tmp_path / "b.h5ad").obs["batch"].dtype == "category"
+
+
+def test_unfinished_file_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        H5adWriter(tmp_path / "a.h5ad", pd.DataFrame(index=["G"]), most_nonzeros=1),
+    ):
+        raise RuntimeError("stop")
+    assert not list(tmp_path.iterdir())
+
+
+def test_truncated_file_is_named(tmp_path):
+    path = tmp_path / "a.h5ad"
+    write(path, random_counts())
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(
+        InputError, match=r"a\.h5ad: not a complete h5ad file.*delete it and run snakemake again"
+    ):
+        H5adReader(path)

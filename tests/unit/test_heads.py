@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+from cellferry.boosted_trees import XGBoostHead, depth_for
+from cellferry.heads import load_heads, mean_probabilities, predict
+from cellferry.linear_model import LinearHead
+from cellferry.neighbors import NeighborsHead
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from threadpoolctl import threadpool_limits
+
+NONE_HELD_BACK = (np.zeros((0, 5), np.float32), np.zeros(0, int))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with threadpool_limits(1):
+        yield
+
+
+def blobs(sizes, *, seed=0, spread=0.5):
+    """Latents in Gaussian blobs around corners 4 apart, and the blob of each cell."""
+    rng = np.random.default_rng(seed)
+    codes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    centres = 4 * np.eye(max(5, len(sizes)))[: len(sizes), :5]
+    return (centres[codes] + rng.normal(0, spread, (len(codes), 5))).astype(np.float32), codes
+
+
+def train(latents, codes, validation=NONE_HELD_BACK, *, n_trees=60, seed=0):
+    n_labels = codes.max() + 1
+    settings = {"n_labels": n_labels, "n_trees": n_trees, "max_depth": 6, "learning_rate": 0.1}
+    return {
+        "xgboost": XGBoostHead.train(latents, codes, validation, **settings, threads=1, seed=seed),
+        "linear": LinearHead.train(latents, codes),
+        "neighbors": NeighborsHead.train(latents, codes, validation[0], n_neighbors=15, n_labels=n_labels),
+    }
+
+
+@pytest.mark.parametrize("sizes", [(100, 100, 100), (300, 12, 60), (40, 40)], ids=["even", "rare", "two"])
+@pytest.mark.parametrize("checked", [True, False], ids=["early stopping", "no validation"])
+def test_every_head_tells_blobs_apart(sizes, checked):
+    validation = blobs((20,) * len(sizes), seed=1) if checked else NONE_HELD_BACK
+    heads = train(*blobs(sizes), validation)
+    latents, codes = blobs((50,) * len(sizes), seed=2)
+    for name, probabilities in predict(heads, latents)[0].items():
+        assert probabilities.dtype == np.float32
+        assert probabilities.shape == (len(codes), len(sizes))
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5, err_msg=name)
+        assert (probabilities.argmax(axis=1) == codes).mean() > 0.97, name
+
+
+def test_trees_do_not_collapse_on_a_handful_of_cells():
+    heads = train(*blobs((6, 6, 6)))
+    latents, codes = blobs((50, 50, 50), seed=2)
+    assert (heads["xgboost"].probabilities(latents).argmax(axis=1) == codes).mean() > 0.9
+
+
+def test_a_label_that_validation_lacks_is_still_learned():
+    heads = train(*blobs((100, 100, 100)), blobs((20, 20), seed=1))
+    latents, codes = blobs((0, 0, 50), seed=2)
+    assert (mean_probabilities(predict(heads, latents)[0]).argmax(axis=1) == codes).all()
+
+
+def test_stored_heads_predict_the_same(tmp_path):
+    heads = train(*blobs((50, 50, 50)))
+    for head in heads.values():
+        head.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "linear.npz",
+        "neighbors.parquet",
+        "xgboost.ubj",
+    ]
+    latents, _ = blobs((20, 20, 20), seed=2)
+    before = predict(heads, latents)[0]
+    after = predict(load_heads(tmp_path, threads=1), latents)[0]
+    for name in before:
+        assert np.array_equal(before[name], after[name]), name
+
+
+def test_predictions_do_not_depend_on_how_cells_are_cut():
+    heads = train(*blobs((200, 200, 200), spread=2.0))
+    latents, _ = blobs((300, 300, 300), seed=2, spread=2.0)
+    # Twins of reference cells, where a distance is 0.
+    latents[::7] = heads["neighbors"].latents[: len(latents[::7])]
+    whole = predict(heads, latents)[0]
+    for size in (1, 13, 512):
+        pieces = [predict(heads, latents[start : start + size])[0] for start in range(0, len(latents), size)]
+        for name, values in whole.items():
+            joined = np.concatenate([piece[name] for piece in pieces])
+            np.testing.assert_allclose(joined, values, atol=1e-6, err_msg=f"{name}, blocks of {size}")
+
+
+def test_no_cells_give_no_predictions():
+    heads = train(*blobs((30, 30)))
+    for probabilities in predict(heads, np.zeros((0, 5), np.float32))[0].values():
+        assert probabilities.shape == (0, 2)
+
+
+def test_the_same_seed_gives_the_same_trees():
+    latents, codes = blobs((80, 80), spread=2.0)
+    first, again, other = (
+        train(latents, codes, seed=seed)["xgboost"].probabilities(latents) for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("sizes", [(60, 30), (60, 30, 15)], ids=["two", "three"])
+def test_linear_head_is_scikit_learns_logistic_regression(sizes):
+    latents, codes = blobs(sizes, spread=2.0)
+    head = LinearHead.train(latents, codes)
+    standardised = (latents - latents.mean(axis=0)) / latents.std(axis=0)
+    expected = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardised, codes)
+    np.testing.assert_allclose(head.probabilities(latents), expected.predict_proba(standardised), atol=2e-3)
+
+
+def test_linear_head_with_a_latent_that_never_varies():
+    latents, codes = blobs((40, 40))
+    latents[:, 3] = 7
+    assert np.isfinite(LinearHead.train(latents, codes).probabilities(latents)).all()
+
+
+def test_neighbors_head_votes_like_scikit_learns_away_from_twins():
+    latents, codes = blobs((100, 100, 100), spread=2.0)
+    query, _ = blobs((30, 30, 30), seed=2, spread=2.0)
+    head = NeighborsHead.train(latents, codes, latents[:0], n_neighbors=15, n_labels=3)
+    expected = KNeighborsClassifier(15, weights="distance").fit(latents, codes)
+    found, _ = expected.kneighbors(query)
+    apart = found.min(axis=1) > found.mean(axis=1) / 10
+    np.testing.assert_allclose(
+        head.probabilities(query)[apart], expected.predict_proba(query)[apart], atol=1e-5
+    )
+
+
+def test_neighbors_head_lets_all_cells_vote_if_there_are_few():
+    latents, codes = blobs((3, 2))
+    head = NeighborsHead.train(latents, codes, latents[:0], n_neighbors=15, n_labels=2)
+    assert (head.probabilities(latents) > 0).all()
+
+
+@pytest.mark.parametrize("checked", [True, False], ids=["validation", "no validation"])
+def test_distance_tells_a_new_blob_from_known_ones(checked):
+    heads = train(*blobs((100, 100, 100)), blobs((50, 50, 50), seed=1) if checked else NONE_HELD_BACK)
+    _, near = predict(heads, blobs((100, 100, 100), seed=2)[0])
+    _, far = predict(heads, blobs((0, 0, 0, 50), seed=2)[0])
+    assert (near > 1).mean() < 0.05
+    assert (far > 1.5).all()
+
+
+def test_distance_is_relative_to_the_density_around():
+    rng = np.random.default_rng(0)
+    centres = np.array([[0, 0, 0], [50, 0, 0]])
+    codes = np.repeat([0, 1], 200)
+    scale = np.where(codes == 0, 1.0, 10.0)[:, None]
+    latents, held_back = (
+        (centres[codes] + scale * rng.normal(size=(400, 3))).astype(np.float32) for _ in range(2)
+    )
+    head = NeighborsHead.train(latents, codes, held_back, n_neighbors=15, n_labels=2)
+    _, distance = head.vote(held_back)
+    assert np.median(distance[codes == 0]) == pytest.approx(np.median(distance[codes == 1]), rel=0.1)
+
+
+def test_depth_follows_the_cells_per_label():
+    assert depth_for(np.repeat([0, 1], 10), 6) == 2
+    assert depth_for(np.repeat([0, 1], 150), 6) == 4
+    assert depth_for(np.repeat([0, 1], 100_000), 6) == 6
+    assert depth_for(np.repeat([0, 1], 100_000), 1) == 1

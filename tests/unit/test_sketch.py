@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from cellferry.sketch import combine, stratified_sketch
+
+
+def test_small_strata_are_kept_whole_and_the_rest_is_shared_evenly():
+    strata = np.repeat([0, 1, 2], [1000, 5, 400])
+    rows = stratified_sketch(strata, 205, seed=0)
+    assert np.bincount(strata[rows]).tolist() == [100, 5, 100]
+    assert (np.diff(rows) > 0).all()
+
+
+@pytest.mark.parametrize("n_cells", [0, 1, 7, 100, 1404])
+def test_as_many_cells_as_asked_for(n_cells):
+    strata = np.repeat([0, 1, 2], [1000, 5, 400])
+    assert len(stratified_sketch(strata, n_cells, seed=0)) == n_cells
+
+
+def test_all_cells_if_there_are_fewer_than_asked_for():
+    assert stratified_sketch(np.array([0, 1, 1, 0]), 10, seed=0).tolist() == [0, 1, 2, 3]
+
+
+def test_negative_strata_are_left_out():
+    strata = np.array([-1, 0, -1, 0, 1])
+    assert stratified_sketch(strata, 10, seed=0).tolist() == [1, 3, 4]
+    assert len(stratified_sketch(np.full(4, -1), 10, seed=0)) == 0
+    assert len(stratified_sketch(np.zeros(0, dtype=int), 10, seed=0)) == 0
+
+
+def test_the_same_seed_draws_the_same_cells_and_another_does_not():
+    strata = np.zeros(1000, dtype=int)
+    first = stratified_sketch(strata, 50, seed=1)
+    assert np.array_equal(first, stratified_sketch(strata, 50, seed=1))
+    assert not np.array_equal(first, stratified_sketch(strata, 50, seed=2))
+
+
+def test_a_stratum_gives_cells_from_everywhere():
+    rows = stratified_sketch(np.zeros(10_000, dtype=int), 1000, seed=0)
+    assert abs(rows.mean() - 5000) < 300
+
+
+def test_combine_counts_combinations_and_keeps_missing_apart():
+    combined = combine(np.array([0, 0, 1, 1, -1]), np.array([0, 2, 0, -1, 0]))
+    assert combined.tolist() == [0, 1, 2, -1, -1]
+
+
+def test_combine_of_nothing_but_missing():
+    assert combine(np.array([-1, -1]), np.array([0, 1])).tolist() == [-1, -1]

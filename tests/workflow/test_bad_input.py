@@ -1,0 +1,144 @@
+"""A user's mistakes: one clear error each, all of them at once, before any expensive job starts."""
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from simulate import simulate_cells
+
+
+@pytest.fixture
+def reference(run):
+    simulate_cells(60).write_h5ad(run.folder / "reference.h5ad")
+    return {"role": "reference", "path": "reference.h5ad", "label": "cell_type", "chunks": 1}
+
+
+def failed(run, datasets, **sections):
+    """Output of a run that must stop before it converts anything."""
+    result = run("--cores", "2", "--keep-going", config={"datasets": datasets, **sections})
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "Traceback" not in said
+    assert not (run.folder / "results" / "merged").exists()
+    return said
+
+
+def write_query(run, cells):
+    cells.write_h5ad(run.folder / "query.h5ad")
+    return {"role": "query", "path": "query.h5ad"}
+
+
+def test_a_truncated_and_an_empty_file_are_both_named(run, reference):
+    path = run.folder / "reference.h5ad"
+    path.write_bytes(path.read_bytes()[:5000])
+    (run.folder / "query.h5ad").write_bytes(b"")
+    said = failed(run, {"atlas": reference, "patients": {"role": "query", "path": "query.h5ad"}})
+    assert "datasets.atlas" in said
+    assert "reference.h5ad" in said
+    assert "datasets.patients" in said
+    assert "query.h5ad" in said
+
+
+def negative(cells):
+    cells.X.data[3] = -1
+
+
+def missing(cells):
+    cells.X.data[3] = np.nan
+
+
+def normalised(cells):
+    cells.X = np.log1p(cells.X)
+
+
+def no_cells(cells):
+    cells._inplace_subset_obs(np.zeros(cells.n_obs, dtype=bool))
+
+
+def duplicated(cells):
+    cells.obs_names = ["same", "same", *cells.obs_names[2:]]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (negative, "negative"),
+        (missing, "NaN"),
+        (normalised, "datasets.patients.counts"),
+        (no_cells, "no cells"),
+        (duplicated, "same"),
+    ],
+)
+def test_counts_that_are_none(run, reference, break_it, said):
+    cells = simulate_cells(60, seed=1)
+    break_it(cells)
+    output = failed(run, {"atlas": reference, "patients": write_query(run, cells)})
+    assert "query.h5ad" in output
+    assert said in output
+
+
+def test_text_in_a_matrix(run, reference):
+    table = pd.DataFrame([[1, "many"], [2, 3]], index=["a", "b"], columns=["GENE0", "GENE1"])
+    table.to_csv(run.folder / "query.csv")
+    query = {"role": "query", "path": "query.csv", "orientation": "cells"}
+    output = failed(run, {"atlas": reference, "patients": query})
+    assert "query.csv" in output
+    assert "many" in output
+
+
+def test_two_genomes(run, reference, test_data):
+    path = test_data / "formats" / "10x" / "1.2.0" / "multiple_genomes.h5"
+    output = failed(run, {"atlas": reference, "patients": {"role": "query", "path": str(path)}})
+    assert "datasets.patients.genome" in output
+    assert "hg19_chr21" in output
+    assert "another_genome" in output
+
+
+def test_labels_that_are_missing_and_a_single_label(run):
+    cells = simulate_cells(60)
+    cells.obs["empty"] = pd.Categorical([None] * 60, categories=["x"])
+    cells.obs["single"] = pd.Categorical(["x"] * 60)
+    cells.write_h5ad(run.folder / "reference.h5ad")
+    query = write_query(run, simulate_cells(60, seed=1))
+    for column in ("empty", "single"):
+        atlas = {"role": "reference", "path": "reference.h5ad", "label": column}
+        output = failed(run, {"atlas": atlas, "patients": query})
+        assert "datasets.atlas.label" in output
+        assert column in output
+
+
+def test_no_gene_in_common(run, reference):
+    cells = simulate_cells(60, seed=1)
+    cells.var_names = [f"OTHER{number}" for number in range(cells.n_vars)]
+    query = write_query(run, cells)
+    result = run(
+        "--cores", "2", config={"datasets": {"atlas": reference, "patients": {**query, "chunks": 1}}}
+    )
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "the datasets have no gene in common (atlas: GENE0" in said
+    assert "genes.map" in said
+    assert "Traceback" not in said
+
+
+def test_a_column_that_does_not_exist_stops_the_dry_run(run, reference):
+    query = write_query(run, simulate_cells(60, seed=1))
+    result = run("--dry-run", config={"datasets": {"atlas": {**reference, "label": "celltype"}, "q": query}})
+    assert result.returncode != 0
+    assert "has no obs column 'celltype' (did you mean 'cell_type'?)" in result.stdout + result.stderr
+
+
+def test_a_killed_conversion_leaves_nothing_that_looks_finished(run, reference):
+    """The file breaks off in the middle of what is converted, after its header."""
+    cells = simulate_cells(3000, seed=1)
+    query = write_query(run, cells)
+    with h5py.File(run.folder / "query.h5ad", "r+") as file:
+        file["X/data"][-1] = 0.5
+    result = run(
+        "--cores", "2", config={"datasets": {"atlas": reference, "patients": {**query, "chunks": 4}}}
+    )
+    assert result.returncode != 0
+    assert not (run.folder / "results" / "chunks" / "patients").exists()
+    assert "query.h5ad" in result.stdout + result.stderr
+    assert isinstance(ad.read_h5ad(run.folder / "results" / "chunks" / "atlas" / "0.h5ad"), ad.AnnData)

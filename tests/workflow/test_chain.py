@@ -1,0 +1,140 @@
+"""The whole chain on simulated cells whose labels are known, started as a user starts it."""
+
+import re
+from types import SimpleNamespace
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import snakemake
+from simulate import simulate_cells
+
+LABELS = ("T cell", "B cell", "NK <CD56&>", "Γδ T")
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A finished run: a reference of four donors (h5ad) and two queries (csv.gz, h5ad without labels)."""
+    folder = tmp_path_factory.mktemp("chain")
+    donors = ("d1", "d2", "d3", "d4")
+    reference = simulate_cells(480, labels=LABELS, batches=donors, shift=0.2)
+    labelled = simulate_cells(120, labels=LABELS, batches=("x", "y"), shift=0.2, seed=1)
+    unlabelled = simulate_cells(50, labels=LABELS, seed=2)
+    reference.write_h5ad(folder / "reference.h5ad")
+    table = pd.DataFrame(
+        labelled.X.toarray().astype(int), index=labelled.obs_names, columns=labelled.var_names
+    )
+    table.to_csv(folder / "labelled.csv.gz")
+    labelled.obs.to_csv(folder / "labelled_obs.csv")
+    # Another order of genes, one missing, one twice under the same name.
+    unlabelled = unlabelled[:, unlabelled.var_names[::-1][1:]].copy()
+    unlabelled.obs = unlabelled.obs[["sample"]]
+    unlabelled.write_h5ad(folder / "unlabelled.h5ad")
+    config = {
+        "datasets": {
+            "atlas": {
+                "role": "reference",
+                "path": "reference.h5ad",
+                "label": "cell_type",
+                "batch": "sample",
+                "chunks": 3,
+            },
+            "labelled": {
+                "role": "query",
+                "path": "labelled.csv.gz",
+                "obs": "labelled_obs.csv",
+                "label": "cell_type",
+                "batch": "sample",
+                "keep_obs": ["sample"],
+                "orientation": "cells",
+                "chunks": 2,
+            },
+            "unlabelled": {"role": "query", "path": "unlabelled.h5ad", "chunks": 1},
+        },
+        "genes": {"n_variable": 150, "keep": ["GENE3"]},
+        "model": {"epochs": 40, "n_latent": 8, "n_hidden": 32, "n_layers": 1},
+        "surgery": {"epochs": 20},
+        "prediction": {"n_trees": 30},
+    }
+    result = snakemake(folder, "--cores", "2", config=config)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return SimpleNamespace(folder=folder, config=config, results=folder / "results", labelled=labelled)
+
+
+def test_labels_are_right(chain):
+    predictions = pd.read_parquet(chain.results / "predictions" / "labelled.parquet")
+    assert list(predictions["cell"]) == list(chain.labelled.obs_names)
+    assert np.mean(predictions["best_label"] == chain.labelled.obs["cell_type"].to_numpy()) > 0.9
+
+
+def test_held_back_cells_never_meet_the_model(chain):
+    parts = {
+        part: set(ad.read_h5ad(chain.results / "common" / f"{part}.h5ad").obs_names)
+        for part in ("atlas", "validation", "test")
+    }
+    assert not parts["atlas"] & parts["validation"]
+    assert not parts["atlas"] & parts["test"]
+    assert sum(map(len, parts.values())) == 480
+    # Four donors: one whole donor is the test.
+    assert ad.read_h5ad(chain.results / "common" / "test.h5ad").obs["batch"].unique().size == 1
+
+
+def test_csv_holds_what_the_parquet_holds(chain):
+    parquet = pd.read_parquet(chain.results / "predictions" / "unlabelled.parquet")
+    csv = pd.read_csv(chain.results / "predictions" / "unlabelled.csv.gz")
+    assert list(csv.columns) == list(parquet.columns)
+    assert list(csv["cell"]) == list(parquet["cell"])
+    np.testing.assert_allclose(csv["probability"], parquet["probability"], atol=1e-5)
+
+
+def test_labelled_file_opens_in_scanpy(chain):
+    labelled = ad.read_h5ad(chain.results / "labelled" / "labelled.h5ad")
+    assert list(labelled.obs_names) == list(chain.labelled.obs_names)
+    assert labelled.obsm["X_cellferry"].shape == (120, 8)
+    assert labelled.obsm["X_cellferry"].dtype == np.float32
+    assert labelled.X.dtype == np.float32
+    genes = list(labelled.var_names)
+    np.testing.assert_array_equal(labelled.X.toarray(), chain.labelled[:, genes].X.toarray())
+    assert list(labelled.obs["sample"]) == list(chain.labelled.obs["sample"])
+
+
+def test_genes_all_datasets_have_and_the_one_to_keep(chain):
+    genes = pd.read_csv(chain.results / "genes.tsv", sep="\t")
+    assert "GENE199" not in set(genes["gene"])
+    assert "GENE3" in set(genes["gene"])
+    assert len(genes) in (150, 151)
+
+
+def test_report_is_one_file_that_needs_no_network(chain):
+    report = (chain.results / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="https?:', report)
+    assert "NK &lt;CD56&amp;&gt;" in report
+    assert "<CD56&>" not in report
+    assert "Γδ T" in report
+
+
+def test_a_second_run_has_nothing_to_do(chain):
+    result = snakemake(chain.folder, "--cores", "2", config=chain.config)
+    assert result.returncode == 0
+    assert "Nothing to be done" in result.stdout + result.stderr
+
+
+def test_a_changed_threshold_retrains_nothing(chain):
+    config = {**chain.config, "prediction": {"n_trees": 30, "min_probability": 0.9}}
+    result = snakemake(chain.folder, "--dry-run", config=config)
+    said = result.stdout + result.stderr
+    assert re.search(r"^predict_labels +\d", said, re.M)
+    assert not re.search(r"^(train_\w+|map_query|convert_to_chunks) +\d", said, re.M)
+
+
+def test_every_rule_left_a_log_and_a_benchmark(chain):
+    rules = {path.name for path in (chain.folder / "benchmarks").iterdir()}
+    assert rules == {path.name for path in (chain.folder / "logs").iterdir()}
+    assert len(rules) == 16
+    for path in (chain.folder / "benchmarks").rglob("*.tsv"):
+        assert float(pd.read_csv(path, sep="\t")["s"].iloc[0]) > 0
+
+
+def test_nothing_half_written_is_left(chain):
+    assert not [path for path in chain.results.rglob(".*") if path.name != ".snakemake_timestamp"]

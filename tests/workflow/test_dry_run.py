@@ -1,0 +1,92 @@
+"""Every shipped configuration and profile: the whole plan is visible before anything runs."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+
+RULES = re.findall(
+    r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
+)
+PROFILES = [path.name for path in (ROOT / "profiles").iterdir()]
+
+
+def plan(run, *arguments, **kwargs):
+    result = run("--dry-run", *arguments, **kwargs)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return dict(re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.M))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_shipped_config_shows_every_rule(run, profile):
+    jobs = plan(
+        run, "--profile", ROOT / "profiles" / profile, "--configfile", ROOT / "config" / "config.yaml"
+    )
+    assert set(RULES) <= set(jobs)
+
+
+def test_from_the_projects_own_folder_as_the_readme_says():
+    result = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "-n"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "train_reference_model" in result.stdout + result.stderr
+
+
+def test_number_of_jobs_is_known_before_anything_runs(run):
+    for name in ("reference.csv", "query.csv"):
+        (run.folder / name).write_text("x")
+    datasets = {
+        "atlas": {"role": "reference", "path": "reference.csv", "obs": "obs.csv", "label": "cell_type"},
+        "patients": {"role": "query", "path": "query.csv", "chunks": 40},
+    }
+    (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
+    jobs = plan(run, "--cores", "1", config={"datasets": datasets})
+    # 25 of the reference, 3 of each held-back tenth, 40 of the query
+    assert int(jobs["map_query"]) == 25 + 3 + 3 + 40
+    assert int(jobs["convert_to_chunks"]) == 2
+
+
+def test_a_config_on_the_command_line_replaces_the_shipped_one(run):
+    for name in ("reference.csv", "query.csv"):
+        (run.folder / name).write_text("x")
+    (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
+    datasets = {
+        "atlas": {"role": "reference", "path": "reference.csv", "obs": "obs.csv", "label": "cell_type"},
+        "patients": {"role": "query", "path": "query.csv"},
+    }
+    (run.folder / "config").mkdir()
+    (run.folder / "config" / "config.yaml").write_text((ROOT / "config" / "config.yaml").read_text())
+    jobs = plan(run, "--cores", "1", config={"datasets": datasets})
+    assert jobs["inspect_dataset"] == "2"
+
+
+def test_slurm_profile_sets_memory_and_time_for_every_rule_that_is_a_job():
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+    assert set(profile["set-resources"]) == set(RULES)
+    for rule, resources in profile["set-resources"].items():
+        assert {"mem_mb", "runtime"} <= set(resources), rule
+        assert "attempt" in resources["mem_mb"], rule
+    on_gpu = {rule for rule, resources in profile["set-resources"].items() if resources.get("gpu")}
+    assert on_gpu == {"train_reference_model", "fit_query_model", "map_query"}
+    assert set(profile["set-threads"]) <= set(RULES)
+
+
+def test_rules_have_log_benchmark_and_script_of_their_own_name():
+    for path in (ROOT / "rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
+            name = rule.split(":")[0]
+            assert f'"logs/{name}/' in rule, name
+            assert f'"benchmarks/{name}/' in rule, name
+            assert f'"../scripts/{name}.py"' in rule, name
+            assert "mem_mb=" in rule, name
+            assert "runtime=" in rule, name
+            assert "retries:" not in rule, name
+            assert list((ROOT / "tests" / "scripts").glob(f"test_{name}.py")), name
