@@ -80,7 +80,7 @@ rule predict_labels:
         runtime=rising(60),
     params:
         min_probability=config["prediction"]["min_probability"],
-        max_distance=config["prediction"].get("max_distance"),
+        max_distance=config["prediction"]["max_distance"],
     message:
         "Predicting labels for chunk {wildcards.chunk} of {wildcards.query}"
     script:

@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from cellferry.baseline import cells_within, log_normalised, train_baseline
 from cellferry.budget import buffer_bytes
+from cellferry.cells import UNKNOWN
 from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.latents import blocks, read_codes
 from cellferry.logs import logged
-from cellferry.scores import UNKNOWN, Pairs, confusion, known_only, label_scores, summary
+from cellferry.scores import Pairs, confusion, known_only, label_scores, summary
 from cellferry.sketch import stratified_sketch
 
 FIXED_MB = 400

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.budget import buffer_bytes
+from cellferry.cells import UNKNOWN
 from cellferry.files import complete
 from cellferry.heads import load_heads, mean_probabilities, predict
 from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
 from cellferry.logs import logged
-from cellferry.scores import UNKNOWN
 from threadpoolctl import threadpool_limits
 
 FIXED_MB = 400

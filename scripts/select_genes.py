@@ -124,9 +124,7 @@ def common_shares(harmonised: Harmonised, reference: str) -> dict[str, float]:
     return {name: len(harmonised.common) / min(n, n_genes[reference]) for name, n in n_genes.items()}
 
 
-def check_shares(
-    shares: dict[str, float], harmonised: Harmonised, min_common: float, reference: str
-) -> None:
+def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: float, reference: str) -> None:
     """Refuse to go on with so few genes of a query that confidence would mean nothing."""
     if min(share for name, share in shares.items() if name != reference) >= min_common:
         return

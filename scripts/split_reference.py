@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cellferry.cells import UNKNOWN
 from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
@@ -37,10 +38,12 @@ def split_reference(
         names = reader.categories("label")
         labels = reader.codes("label")
         batches = reader.codes("batch")
+    labels = np.where((labels >= 0) & (names == UNKNOWN)[labels], DROPPED, labels)
     sizes = np.bincount(labels[labels >= 0], minlength=len(names))
     rare = sizes < min_cells_per_label
-    print(f"{np.count_nonzero(labels < 0)} of {len(labels)} cells have no label and are left out")
-    for name, size in zip(names[rare], sizes[rare], strict=True):
+    left_out = np.count_nonzero(labels < 0)
+    print(f"{left_out} of {len(labels)} cells have no label, or are '{UNKNOWN}', and are left out")
+    for name, size in zip(names[rare & (sizes > 0)], sizes[rare & (sizes > 0)], strict=True):
         print(f"label '{name}' is dropped: {size} cells, split.min_cells_per_label is {min_cells_per_label}")
     if np.count_nonzero(~rare) < 2:
         raise InputError(

@@ -13,7 +13,6 @@ from cellferry.latents import latent_columns, read_codes, read_latents
 from cellferry.linear_model import LinearHead
 from cellferry.logs import logged
 from cellferry.neighbors import NeighborsHead
-from cellferry.scores import UNKNOWN
 from cellferry.sketch import combine, stratified_sketch
 from threadpoolctl import threadpool_limits
 
@@ -49,11 +48,6 @@ def train_classifier(
         raise InputError(
             f"the reference's training cells have {len(labels)} label(s) ({', '.join(labels) or 'none'}); "
             "at least two are needed: check datasets.<reference>.label"
-        )
-    if UNKNOWN in labels:
-        print(
-            "warning: the reference has a label named 'unknown', which is also what cells are called "
-            "that no label fits; compare `label` with `best_label` to tell them apart"
         )
     n_latent = len(latent_columns(train))
     fixed_mb = FIXED_MB + SKETCH_BYTES_PER_CELL * len(codes) // 1024**2

@@ -5,14 +5,13 @@ import shutil
 import numpy as np
 import scvi
 import zarr
+from cellferry.cells import UNKNOWN
 from cellferry.checkpoints import Checkpoints
-from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.logs import logged
 from cellferry.model import (
     BATCH,
     LABEL,
-    UNLABELLED,
     minibatch_size,
     reference_epochs,
     set_up_torch,
@@ -53,11 +52,6 @@ def train_reference_model(
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     attributes = dict(zarr.open_group(store, mode="r").attrs)
-    if UNLABELLED in attributes["labels"]:
-        raise InputError(
-            f"a label of the reference is called '{UNLABELLED}', this workflow's word for no answer; "
-            "rename it or leave its cells out with datasets.NAME.cells"
-        )
     scvi.model.SCVI.setup_anndata(
         cells := skeleton(attributes["genes"], attributes["batches"], attributes["labels"]), batch_key=BATCH
     )
@@ -95,7 +89,7 @@ def train_reference_model(
     print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
     if settings["type"] == "scanvi":
         reference_model = scvi.model.SCANVI.from_scvi_model(
-            reference_model, unlabeled_category=UNLABELLED, labels_key=LABEL
+            reference_model, unlabeled_category=UNKNOWN, labels_key=LABEL
         )
         scanvi_epochs = settings["scanvi_epochs"]
         if scanvi_epochs == "auto":

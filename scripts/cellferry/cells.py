@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+UNKNOWN = "unknown"
+"""The answer for a cell that no label fits; in the reference, a cell called so has no label."""
+
 
 def as_labels(values: np.ndarray) -> np.ndarray:
     """Annotation as label names: object array of str, None where missing.

@@ -125,8 +125,8 @@ def _describe(error: Any) -> list[str]:
         return [f"{place}: {error.message}; see {README}"]
     if list(error.schema_path)[-3:-1] == ["datasets", "propertyNames"]:
         return [
-            f"datasets: '{error.instance}' cannot be a dataset's name; names are letters, digits, '-' and '_', "
-            "and 'validation' and 'test' are taken by the held-back parts of the reference"
+            f"datasets: '{error.instance}' cannot be a dataset's name; names are letters, digits, '-' and "
+            "'_', and 'validation' and 'test' are taken by the held-back parts of the reference"
         ]
     description = error.schema.get("description", "")
     if error.validator == "oneOf":
@@ -153,12 +153,11 @@ def _role_problems(datasets: dict[str, Any]) -> list[str]:
         problems.append(f"datasets: exactly one dataset needs `role: reference`; found {found}")
     if not by_role["query"]:
         problems.append("datasets: at least one dataset needs `role: query`")
-    for name in by_role["reference"]:
-        if not datasets[name].get("label"):
-            problems.append(
-                f"datasets.{name}.label: the reference needs the name of its obs column with the labels"
-            )
-    return problems
+    return problems + [
+        f"datasets.{name}.label: the reference needs the name of its obs column with the labels"
+        for name in by_role["reference"]
+        if not datasets[name].get("label")
+    ]
 
 
 def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -> list[str]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from .cells import UNKNOWN
 from .latents import blocks
-from .scores import UNKNOWN
 
 
 @dataclass(frozen=True)

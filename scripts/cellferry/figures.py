@@ -12,7 +12,7 @@ import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
 
-from .scores import UNKNOWN
+from .cells import UNKNOWN
 
 LABEL_COLORS = [
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#332288", "#999933",

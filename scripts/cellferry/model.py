@@ -17,10 +17,11 @@ import torch
 from scipy import sparse
 from scvi.model.base import BaseModelClass
 
+from .cells import UNKNOWN
 from .errors import InputError
 
-BATCH, LABEL, UNLABELLED = "batch", "label", "unknown"
-"""Names of the obs columns a model is registered with, and the label of a cell that has none."""
+BATCH, LABEL = "batch", "label"
+"""Names of the obs columns a model is registered with."""
 
 SMALLEST_BATCH_SIZE = 128
 LEAST_MINIBATCHES_PER_EPOCH = 20
@@ -108,7 +109,7 @@ def cells_for_model(counts: sparse.csr_matrix, genes: pd.Index, batches: np.ndar
         Batch of each cell.
     """
     obs = pd.DataFrame(
-        {BATCH: pd.Categorical(batches), LABEL: pd.Categorical([UNLABELLED] * len(batches))},
+        {BATCH: pd.Categorical(batches), LABEL: pd.Categorical([UNKNOWN] * len(batches))},
         index=[str(cell) for cell in range(len(batches))],
     )
     return ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes))

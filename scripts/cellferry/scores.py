@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 
-UNKNOWN = "unknown"
 """What a cell is called that no label fits."""
 
 Pairs = Counter[tuple[str, str]]

@@ -27,16 +27,17 @@ def test_every_part_holds_every_label(tmp_path):
 
 def test_rare_labels_and_cells_without_label_are_left_out_and_named(tmp_path, capsys):
     cells = simulate_cells(300)
-    labels = cells.obs["cell_type"].astype(object)
+    labels = cells.obs["cell_type"].astype(object).to_numpy().copy()
     labels[:4] = "rare"
-    labels[4:9] = None
+    labels[4:8] = None
+    labels[8] = "unknown"
     cells.obs["cell_type"] = labels
     parts = split(tmp_path, cells)
     assert all(part is None for part in parts[:9])
     assert not any(part is None for part in parts[9:])
     said = capsys.readouterr().out
     assert "label 'rare' is dropped: 4 cells" in said
-    assert "5 of 300 cells have no label" in said
+    assert "5 of 300 cells have no label, or are" in said
 
 
 def test_one_label_is_refused(tmp_path):

@@ -125,9 +125,3 @@ def test_one_label_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"1 label\(s\) \(T cell\)"):
         train_classifier([only], [only], str(tmp_path / "classifier"), **SETTINGS)
     assert not (tmp_path / "classifier").exists()
-
-
-def test_a_label_named_unknown_is_pointed_out(tmp_path, capsys):
-    path = write_mapped(tmp_path / "ref/0.parquet", ["T cell", "unknown"] * 20)
-    train_classifier([path], [path], str(tmp_path / "classifier"), **SETTINGS)
-    assert "warning: the reference has a label named 'unknown'" in capsys.readouterr().out
