@@ -3,7 +3,9 @@
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: DATASETS, REFERENCE, QUERIES, HELD_BACK, SCORED, wildcard constraints, input functions
 
+import json
 from math import ceil
+from pathlib import Path
 
 from scripts.cellferry.config import check, fill_defaults
 

@@ -63,3 +63,15 @@ rule report:
         "Drawing the report"
     script:
         "../scripts/report.py"
+
+
+onsuccess:
+    for query in SCORED:
+        path = Path("results/evaluation") / f"{query}.json"
+        if path.exists():  # a run may have asked for less than everything
+            scores = json.loads(path.read_text())
+            print(
+                f"{query}: accuracy {scores['forced']['accuracy']:.3f}, macro-F1 {scores['forced']['macro_f1']:.3f} "
+                f"(baseline {scores['baseline']['accuracy']:.3f}, {scores['baseline']['macro_f1']:.3f}); "
+                f"{scores['answered']['rejected_share']:.1%} called unknown"
+            )
