@@ -9,8 +9,10 @@ from pathlib import Path
 
 from scripts.cellferry.config import check, fill_defaults
 
+MADE_BY_RULES = "resources/demo"
+
 if workflow.is_main_process:
-    check(config, config_files=workflow.configfiles, made_by_rules="resources/demo")
+    check(config, config_files=workflow.configfiles, made_by_rules=MADE_BY_RULES)
 fill_defaults(config)
 
 DATASETS = list(config["datasets"])
@@ -29,14 +31,25 @@ wildcard_constraints:
     chunk=r"\d+",
 
 
-def dataset(key):
-    """Input or param function: the value of `key` in the wildcard's dataset; [] where it is not set."""
+def dataset_files(wildcards):
+    """Input function: the wildcard's dataset, a folder as the files in it.
 
-    def value(wildcards):
-        found = config["datasets"][wildcards.dataset][key]
-        return [] if found is None else found
+    A folder's own time does not change when a file in it is overwritten.
+    """
+    path = Path(config["datasets"][wildcards.dataset]["path"])
+    if path.is_dir() and not path.is_relative_to(MADE_BY_RULES):
+        return sorted(str(file) for file in path.iterdir() if file.is_file())
+    return str(path)
 
-    return value
+
+def dataset_config(wildcards):
+    """Param function: what reading the wildcard's dataset depends on."""
+    return {key: value for key, value in config["datasets"][wildcards.dataset].items() if key != "gene_id"}
+
+
+def optional(path):
+    """A path as rules take it: none is an empty list."""
+    return [] if path is None else path
 
 
 def source_of(part):
@@ -57,3 +70,17 @@ def rising(base):
         return base * attempt
 
     return amount
+
+
+def scores_in_words(query, evaluation):
+    """One line on how well a query's labels fit the truth."""
+
+    def number(score):
+        return "-" if score is None else f"{score:.3f}"
+
+    forced, baseline = evaluation["forced"], evaluation["baseline"]
+    return (
+        f"{query}: accuracy {number(forced['accuracy'])}, macro-F1 {number(forced['macro_f1'])} "
+        f"(baseline {number(baseline['accuracy'])}, {number(baseline['macro_f1'])}); "
+        f"called unknown: {number(evaluation['answered']['rejected_share'])}"
+    )

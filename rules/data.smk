@@ -18,7 +18,7 @@ rule demo_data:
     log:
         "logs/demo_data/demo_data.log",
     benchmark:
-        "benchmarks/demo_data/demo_data.tsv"
+        "results/benchmarks/demo_data/demo_data.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -32,21 +32,21 @@ rule demo_data:
 
 rule inspect_dataset:
     input:
-        path=dataset("path"),
-        obs=dataset("obs"),
+        path=dataset_files,
+        obs=lambda wildcards: optional(config["datasets"][wildcards.dataset]["obs"]),
     output:
         "results/inspected/{dataset}.json",
     log:
         "logs/inspect_dataset/{dataset}.log",
     benchmark:
-        "benchmarks/inspect_dataset/{dataset}.tsv"
+        "results/benchmarks/inspect_dataset/{dataset}.tsv"
     conda:
         "../envs/data.yaml"
     resources:
         mem_mb=rising(1000),
         runtime=rising(10),
     params:
-        dataset=lambda wildcards: config["datasets"][wildcards.dataset],
+        dataset=dataset_config,
     message:
         "Inspecting {wildcards.dataset}"
     script:
@@ -61,7 +61,7 @@ rule check_datasets:
     log:
         "logs/check_datasets/check_datasets.log",
     benchmark:
-        "benchmarks/check_datasets/check_datasets.tsv"
+        "results/benchmarks/check_datasets/check_datasets.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -75,8 +75,8 @@ rule check_datasets:
 
 rule convert_to_chunks:
     input:
-        path=dataset("path"),
-        obs=dataset("obs"),
+        path=dataset_files,
+        obs=lambda wildcards: optional(config["datasets"][wildcards.dataset]["obs"]),
         inspected="results/inspected/{dataset}.json",
         checked="results/datasets.tsv",
     output:
@@ -85,14 +85,14 @@ rule convert_to_chunks:
     log:
         "logs/convert_to_chunks/{dataset}.log",
     benchmark:
-        "benchmarks/convert_to_chunks/{dataset}.tsv"
+        "results/benchmarks/convert_to_chunks/{dataset}.tsv"
     conda:
         "../envs/data.yaml"
     resources:
         mem_mb=rising(2000),
         runtime=rising(240),
     params:
-        dataset=lambda wildcards: config["datasets"][wildcards.dataset],
+        dataset=dataset_config,
     message:
         "Converting {wildcards.dataset} to chunks"
     script:
@@ -107,7 +107,7 @@ rule merge_h5ad:
     log:
         "logs/merge_h5ad/{dataset}.log",
     benchmark:
-        "benchmarks/merge_h5ad/{dataset}.tsv"
+        "results/benchmarks/merge_h5ad/{dataset}.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -129,7 +129,7 @@ rule split_reference:
     log:
         "logs/split_reference/split_reference.log",
     benchmark:
-        "benchmarks/split_reference/split_reference.tsv"
+        "results/benchmarks/split_reference/split_reference.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -150,14 +150,14 @@ rule select_genes:
         # Inputs of the views: without them a merged file reads as zeroes.
         chunks=expand("results/chunks/{dataset}", dataset=[REFERENCE, *QUERIES]),
         splits="results/reference/splits.parquet",
-        gene_map=config["genes"]["map"] or [],
+        gene_map=optional(config["genes"]["map"]),
     output:
         genes="results/genes.tsv",
         report="results/genes.json",
     log:
         "logs/select_genes/select_genes.log",
     benchmark:
-        "benchmarks/select_genes/select_genes.tsv"
+        "results/benchmarks/select_genes/select_genes.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -186,13 +186,13 @@ rule subset_common_genes:
         ),
         genes="results/genes.tsv",
         report="results/genes.json",
-        gene_map=config["genes"]["map"] or [],
+        gene_map=optional(config["genes"]["map"]),
     output:
         common="results/common/{part}.h5ad",
     log:
         "logs/subset_common_genes/{part}.log",
     benchmark:
-        "benchmarks/subset_common_genes/{part}.tsv"
+        "results/benchmarks/subset_common_genes/{part}.tsv"
     conda:
         "../envs/data.yaml"
     resources:

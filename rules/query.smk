@@ -16,7 +16,7 @@ rule fit_query_model:
     log:
         "logs/fit_query_model/{query}.log",
     benchmark:
-        "benchmarks/fit_query_model/{query}.tsv"
+        "results/benchmarks/fit_query_model/{query}.tsv"
     conda:
         "../envs/model.yaml"
     threads: 4
@@ -47,7 +47,7 @@ rule map_query:
     log:
         "logs/map_query/{part}/{chunk}.log",
     benchmark:
-        "benchmarks/map_query/{part}/{chunk}.tsv"
+        "results/benchmarks/map_query/{part}/{chunk}.tsv"
     conda:
         "../envs/model.yaml"
     threads: 1
@@ -71,7 +71,7 @@ rule predict_labels:
     log:
         "logs/predict_labels/{query}/{chunk}.log",
     benchmark:
-        "benchmarks/predict_labels/{query}/{chunk}.tsv"
+        "results/benchmarks/predict_labels/{query}/{chunk}.tsv"
     conda:
         "../envs/predict.yaml"
     threads: 1
@@ -107,7 +107,7 @@ rule gather_predictions:
     log:
         "logs/gather_predictions/{query}.log",
     benchmark:
-        "benchmarks/gather_predictions/{query}.tsv"
+        "results/benchmarks/gather_predictions/{query}.tsv"
     conda:
         "../envs/predict.yaml"
     resources:

@@ -16,7 +16,7 @@ rule shuffle_reference:
     log:
         "logs/shuffle_reference/shuffle_reference.log",
     benchmark:
-        "benchmarks/shuffle_reference/shuffle_reference.tsv"
+        "results/benchmarks/shuffle_reference/shuffle_reference.tsv"
     conda:
         "../envs/model.yaml"
     resources:
@@ -39,7 +39,7 @@ rule train_reference_model:
     log:
         "logs/train_reference_model/train_reference_model.log",
     benchmark:
-        "benchmarks/train_reference_model/train_reference_model.tsv"
+        "results/benchmarks/train_reference_model/train_reference_model.tsv"
     conda:
         "../envs/model.yaml"
     threads: 4
@@ -66,7 +66,7 @@ rule train_classifier:
     log:
         "logs/train_classifier/train_classifier.log",
     benchmark:
-        "benchmarks/train_classifier/train_classifier.tsv"
+        "results/benchmarks/train_classifier/train_classifier.tsv"
     conda:
         "../envs/predict.yaml"
     threads: 4

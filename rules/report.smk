@@ -1,7 +1,7 @@
 # From predictions to scores and pictures.
 #
 # Reads:  results/predictions/{query}.parquet, results/common/, results/mapped/, results/genes.json,
-#         results/datasets.tsv, results/reference/history.csv, benchmarks/
+#         results/datasets.tsv, results/reference/history.csv, results/benchmarks/
 # Writes: results/evaluation/{query}.json   scores of a query whose truth is known, beside a simple baseline
 #         results/report.html               one self-contained page
 
@@ -16,7 +16,7 @@ rule evaluate:
     log:
         "logs/evaluate/{query}.log",
     benchmark:
-        "benchmarks/evaluate/{query}.tsv"
+        "results/benchmarks/evaluate/{query}.tsv"
     conda:
         "../envs/predict.yaml"
     resources:
@@ -47,7 +47,7 @@ rule report:
     log:
         "logs/report/report.log",
     benchmark:
-        "benchmarks/report/report.tsv"
+        "results/benchmarks/report/report.tsv"
     conda:
         "../envs/report.yaml"
     resources:
@@ -56,7 +56,7 @@ rule report:
     params:
         reference=REFERENCE,
         queries=QUERIES,
-        benchmarks="benchmarks",
+        benchmarks="results/benchmarks",
         config=config,
         seed=config["seed"],
     message:
@@ -69,9 +69,4 @@ onsuccess:
     for query in SCORED:
         path = Path("results/evaluation") / f"{query}.json"
         if path.exists():  # a run may have asked for less than everything
-            scores = json.loads(path.read_text())
-            print(
-                f"{query}: accuracy {scores['forced']['accuracy']:.3f}, macro-F1 {scores['forced']['macro_f1']:.3f} "
-                f"(baseline {scores['baseline']['accuracy']:.3f}, {scores['baseline']['macro_f1']:.3f}); "
-                f"{scores['answered']['rejected_share']:.1%} called unknown"
-            )
+            print(scores_in_words(query, json.loads(path.read_text())))

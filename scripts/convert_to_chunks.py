@@ -165,7 +165,7 @@ def chunk_obs(dataset: Dataset, block: Block) -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         convert_to_chunks(
-            snakemake.input.path,
+            snakemake.params.dataset["path"],
             snakemake.input.obs,
             snakemake.output.chunks,
             name=snakemake.wildcards.dataset,

@@ -6,7 +6,6 @@ expm1(value) × total / 10,000 is off a whole number by the rounding only.
 """
 
 import gzip
-import shutil
 import warnings
 from pathlib import Path
 
@@ -68,7 +67,6 @@ def demo_data(reference: str, query: str, query_obs: str, *, seed: int) -> None:
         cells[~is_query].copy().write_h5ad(path)
     with complete(query_obs) as path:
         cells[is_query].obs.to_csv(path, index_label="cell")
-    shutil.rmtree(query, ignore_errors=True)  # snakemake has made the folder
     with complete(query) as path:
         write_10x(cells[is_query].copy(), path)
     print(f"{(~is_query).sum()} reference cells, {is_query.sum()} query cells, {cells.n_vars} genes")

@@ -38,8 +38,8 @@ def evaluate(
     if "truth" not in pq.read_schema(predictions).names:
         name = Path(predictions).stem
         raise InputError(
-            f"{predictions}: no cell of {name} has a label to be scored by; correct or remove "
-            f"datasets.{name}.label"
+            f"{predictions}: no cell of {name} has a label to be scored by; if it is one of your datasets, "
+            f"correct or remove datasets.{name}.label"
         )
     budget = buffer_bytes(mem_mb, fixed_mb=FIXED_MB)
     with H5adReader(reference) as reference_cells:

@@ -3,12 +3,12 @@
 import shutil
 
 import numpy as np
-from cellferry.budget import buffer_bytes
+from cellferry.budget import MB, buffer_bytes
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.model import cells_for_model, known_batches, minibatch_size, model_class, set_up_torch
-from cellferry.sketch import stratified_sketch
+from cellferry.sketch import SKETCH_BYTES_PER_CELL, stratified_sketch
 
 AUTO_MINIBATCHES = 2000
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 200
@@ -60,9 +60,13 @@ def fit_query_model(
             return
         # The sketch, and what scvi-tools copies of it while registering and training.
         bytes_per_cell = 8 * 4 * max(1.0, reader.nonzeros / reader.n_cells)
-        affordable = int(buffer_bytes(mem_mb, fixed_mb=1500) / bytes_per_cell)
-        rows = stratified_sketch(codes, min(sketch_cells, affordable), seed=seed)
-        sketch = cells_for_model(reader.rows(rows), reader.var.index, reader.obs("batch")[rows])
+        fixed_mb = 1500 + SKETCH_BYTES_PER_CELL * reader.n_cells // MB
+        affordable = int(buffer_bytes(mem_mb, fixed_mb=fixed_mb) / bytes_per_cell)
+        # One cell of every batch at the least: a batch that is not in the sketch could not be mapped.
+        n_cells = max(min(sketch_cells, affordable), len(np.unique(codes)))
+        rows = stratified_sketch(codes, n_cells, seed=seed)
+        batches = reader.categories("batch")[codes[rows]]
+        sketch = cells_for_model(reader.rows(rows), reader.var.index, batches)
     size = minibatch_size(batch_size, len(rows))
     if epochs == "auto":
         epochs = int(np.clip(round(AUTO_MINIBATCHES / (len(rows) / size)), FEWEST_EPOCHS, MOST_EPOCHS))

@@ -14,6 +14,7 @@ from cellferry.dataset import Dataset
 from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.genes import id_kind
+from cellferry.h5ad import MOST_CATEGORIES
 from cellferry.logs import logged
 
 FIRST_SLICE_BYTES = 4 * 2**20
@@ -21,7 +22,7 @@ OWN_COLUMNS = ("batch", "label")
 """Columns of obs that cellferry writes itself."""
 
 MOST_LISTED = 200
-"""Labels and batches listed one by one; a column with more of them is not a label."""
+"""Labels and batches listed one by one."""
 
 
 def inspect_dataset(path: str, obs: str | None, inspected: str, *, name: str, config: dict[str, Any]) -> None:
@@ -129,12 +130,19 @@ def describe_cells(dataset: Dataset, problems: list[str]) -> dict[str, Any]:
     labels: Counter = Counter()
     batches: Counter = Counter()
     seen: list[np.ndarray] = []
+    counters = {"label": (label, labels), "batch": (batch, batches)}
     for cells in dataset.cells(columns):
         kept = dataset.kept(cells)
         seen.append(hashes(cells.names[kept]))
-        for column, counter in ((label, labels), (batch, batches)):
+        for key, (column, counter) in list(counters.items()):
             if column:
                 counter.update(as_labels(cells.obs[column][kept]).tolist())
+                if len(counter) > MOST_CATEGORIES:
+                    del counters[key]
+                    problems.append(
+                        f"{dataset.key(key)}: the obs column '{column}' of {path} has more than "
+                        f"{MOST_CATEGORIES} different values, which is no {key}; name another column"
+                    )
     n_kept = sum(map(len, seen))
     n_repeated = n_kept - len(np.unique(np.concatenate(seen))) if seen else 0
     if dataset.header.n_cells and n_kept == 0:
@@ -223,7 +231,7 @@ def look_at_counts(dataset: Dataset, problems: list[str]) -> list[str]:
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         inspect_dataset(
-            snakemake.input.path,
+            snakemake.params.dataset["path"],
             snakemake.input.obs,
             snakemake.output[0],
             name=snakemake.wildcards.dataset,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from cellferry.budget import buffer_bytes
+from cellferry.counts import gene_totals
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
 
@@ -50,7 +51,7 @@ def merge_h5ad(chunks: str, merged: str, *, materialise: bool, mem_mb: int) -> N
                 else:
                     writer.append_view(chunk)
         sources = {
-            "sources": [f"../chunks/{Path(chunks).name}/{path.name}" for path in paths],
+            "sources": [writer.relative(path) for path in paths],
             "source_ids": [str(uns["id"]) for uns in expected],
         }
         writer.write_uns(id=uuid.uuid4().hex, **totals, **({} if materialise else sources))
@@ -60,13 +61,13 @@ def merge_h5ad(chunks: str, merged: str, *, materialise: bool, mem_mb: int) -> N
 def check_totals(merged: str, totals: dict, *, max_bytes: int) -> None:
     """Read the merged file from front to back and compare it with what the chunks hold."""
     with H5adReader(merged) as reader:
-        gene_totals = np.zeros(reader.n_genes)
+        totals_here = np.zeros(reader.n_genes)
         nonzeros = 0
         for start, stop in reader.ranges(max_bytes):
             block = reader.counts(start, stop)
             nonzeros += block.nnz
-            gene_totals += np.bincount(block.indices, weights=block.data, minlength=reader.n_genes)
-        found = {"cells": reader.n_cells, "nonzeros": nonzeros, "gene_totals": gene_totals}
+            totals_here += gene_totals(block)
+        found = {"cells": reader.n_cells, "nonzeros": nonzeros, "gene_totals": totals_here}
     for key, value in totals.items():
         if not np.array_equal(found[key], value):
             raise RuntimeError(
@@ -75,7 +76,7 @@ def check_totals(merged: str, totals: dict, *, max_bytes: int) -> None:
             )
     print(
         f"{merged}: {found['cells']} cells, {found['nonzeros']} stored values, "
-        f"{gene_totals.sum():.0f} counts, as in the chunks"
+        f"{totals_here.sum():.0f} counts, as in the chunks"
     )
 
 

@@ -6,7 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from cellferry.budget import buffer_bytes
+from cellferry.budget import MB, buffer_bytes
 from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.genes import (
@@ -20,8 +20,9 @@ from cellferry.genes import (
 )
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
-from cellferry.sketch import combine, stratified_sketch
+from cellferry.sketch import SKETCH_BYTES_PER_CELL, combine, stratified_sketch
 from cellferry.splits import read_split
+from scipy import sparse
 
 LEAST_CELLS_PER_BATCH = 200
 """Below this, a batch's own mean-variance fit is noise, and variable genes are chosen over all cells."""
@@ -81,7 +82,7 @@ def select_genes(
     rows = sketch_rows(merged[reference], splits, sketch_cells, seed=seed, mem_mb=mem_mb)
     with H5adReader(merged[reference]) as reader:
         counts = reader.rows(rows) @ gene_selection(harmonised.ids[reference], harmonised.common)
-        batch = reader.obs("batch")[rows]
+        batch = reader.categories("batch")[reader.codes("batch")[rows]]
     sketch = ad.AnnData(counts, obs=pd.DataFrame({"batch": pd.Categorical(batch)}, index=rows.astype(str)))
     rank = variable_rank(sketch, n_variable)
     kept = np.isin(harmonised.common, wanted_genes(keep, harmonised, table))
@@ -145,7 +146,8 @@ def sketch_rows(merged: str, splits: str, sketch_cells: int, *, seed: int, mem_m
         strata = np.where(is_train, combine(reader.codes("label"), reader.codes("batch")), -1)
         # Counts, their selection, scanpy's working copies in float64: about 40 bytes a stored value.
         bytes_per_cell = 40 * max(1.0, reader.nonzeros / max(1, reader.n_cells))
-    affordable = int(buffer_bytes(mem_mb, fixed_mb=500) / bytes_per_cell)
+        fixed_mb = 500 + SKETCH_BYTES_PER_CELL * reader.n_cells // MB
+    affordable = int(buffer_bytes(mem_mb, fixed_mb=fixed_mb) / bytes_per_cell)
     if affordable < sketch_cells:
         print(
             f"variable genes are chosen on {affordable} cells instead of {sketch_cells}: mem_mb is {mem_mb}"
@@ -158,18 +160,30 @@ def variable_rank(sketch: ad.AnnData, n_variable: int) -> np.ndarray:
     if sketch.n_vars <= n_variable:
         return np.arange(sketch.n_vars)
     smallest_batch = sketch.obs["batch"].value_counts().min()
-    batch_key = "batch" if smallest_batch >= LEAST_CELLS_PER_BATCH else None
-    ranked = sc.pp.highly_variable_genes(
-        sketch, flavor="seurat_v3", n_top_genes=n_variable, batch_key=batch_key, inplace=False
-    )
-    order = ranked["highly_variable_rank"].fillna(np.inf).to_numpy()
-    if batch_key:  # a gene variable in more batches comes first, as in scanpy's own choice
-        order = np.lexsort([order, -ranked["highly_variable_nbatches"].to_numpy()])
+    for batch_key in ["batch", None] if smallest_batch >= LEAST_CELLS_PER_BATCH else [None]:
+        try:
+            ranked = sc.pp.highly_variable_genes(
+                sketch, flavor="seurat_v3", n_top_genes=n_variable, batch_key=batch_key, inplace=False
+            )
+        except ValueError as error:  # its local regression fails on few, shallow cells
+            print(f"variable genes by Seurat v3's method, batch_key {batch_key}: {error}")
+            continue
+        n_batches = ranked.get("highly_variable_nbatches", pd.Series(0, index=ranked.index))
+        order = np.lexsort([-n_batches, ranked["highly_variable_rank"].fillna(np.inf)])
+        break
     else:
-        order = np.argsort(order, kind="stable")
+        print("variable genes are ranked by the variance of their log-normalised counts instead")
+        order = np.argsort(-log_variance(sketch.X), kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return rank
+
+
+def log_variance(counts: sparse.csr_matrix) -> np.ndarray:
+    """Variance of each gene's log1p of counts per 10,000."""
+    totals = np.maximum(np.asarray(counts.sum(axis=1)), 1)
+    values = counts.multiply(1e4 / totals).log1p().tocsr()
+    return np.asarray(values.power(2).mean(axis=0) - np.square(values.mean(axis=0))).ravel()
 
 
 def wanted_genes(keep: list[str], harmonised: Harmonised, table: GeneTable | None) -> list[str]:

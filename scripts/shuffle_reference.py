@@ -66,6 +66,8 @@ def shuffle_reference(common: str, store: str, *, seed: int, mem_mb: int) -> Non
                     # What annbatch's DatasetCollection looks for.
                     "encoding-type": "annbatch-preshuffled",
                     "encoding-version": "0.1.0",
+                    # A training resumes from a checkpoint only if it was made from these very cells.
+                    "made_from": str(reader.uns["id"]),
                     "n_cells": reader.n_cells,
                     "genes": [str(gene) for gene in reader.var.index],
                     "batches": list(reader.categories("batch")),

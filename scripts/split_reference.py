@@ -57,8 +57,8 @@ def split_reference(
     except ValueError as error:
         raise InputError(f"split.by is '{by}', but {error}; set it to 'label' or 'auto'") from error
     used = split != DROPPED
-    parts = pd.Categorical.from_codes(split[used], list(SPLITS))
-    print(pd.crosstab(names[labels[used]], parts, dropna=False, rownames=["label"], colnames=["split"]))
+    cells = np.bincount(labels[used] * len(SPLITS) + split[used], minlength=len(names) * len(SPLITS))
+    print(pd.DataFrame(cells.reshape(-1, len(SPLITS))[~rare], index=names[~rare], columns=SPLITS))
     dictionary = pa.DictionaryArray.from_arrays(pa.array(split, mask=~used), pa.array(SPLITS))
     with complete(splits) as path:
         pq.write_table(pa.table({"split": dictionary}), path)

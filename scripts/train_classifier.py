@@ -13,12 +13,10 @@ from cellferry.latents import latent_columns, read_codes, read_latents
 from cellferry.linear_model import LinearHead
 from cellferry.logs import logged
 from cellferry.neighbors import NeighborsHead
-from cellferry.sketch import combine, stratified_sketch
+from cellferry.sketch import SKETCH_BYTES_PER_CELL, combine, stratified_sketch
 from threadpoolctl import threadpool_limits
 
 FIXED_MB = 400
-# While the sketch is drawn: label and batch codes, their combinations, a permutation and its sorting.
-SKETCH_BYTES_PER_CELL = 80
 MAX_VALIDATION_CELLS = 50_000
 
 

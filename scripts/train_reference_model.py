@@ -3,22 +3,20 @@
 import shutil
 
 import numpy as np
-import scvi
 import zarr
-from cellferry.cells import UNKNOWN
 from cellferry.checkpoints import Checkpoints
 from cellferry.files import complete
 from cellferry.logs import logged
 from cellferry.model import (
-    BATCH,
-    LABEL,
+    BaseModelClass,
     minibatch_size,
+    new_model,
     reference_epochs,
+    refined_with_labels,
     set_up_torch,
     skeleton,
 )
 from cellferry.store import StoreDataModule
-from scvi.model.base import BaseModelClass
 
 MONITORED_SHARE = 0.05
 """Share of the training cells on which the loss is watched for early stopping."""
@@ -52,20 +50,8 @@ def train_reference_model(
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     attributes = dict(zarr.open_group(store, mode="r").attrs)
-    scvi.model.SCVI.setup_anndata(
-        cells := skeleton(attributes["genes"], attributes["batches"], attributes["labels"]), batch_key=BATCH
-    )
-    reference_model = scvi.model.SCVI(
-        cells,
-        n_latent=settings["n_latent"],
-        n_layers=settings["n_layers"],
-        n_hidden=settings["n_hidden"],
-        dropout_rate=settings["dropout_rate"],
-        gene_likelihood=settings["gene_likelihood"],
-        # What scArches asks for: batches in the encoder, no batch norm, whose statistics a query would shift.
-        encode_covariates=True,
-        use_layer_norm="both",
-        use_batch_norm="none",
+    reference_model = new_model(
+        skeleton(attributes["genes"], attributes["batches"], attributes["labels"]), settings
     )
     n_cells = attributes["n_cells"]
     epochs = reference_epochs(settings["epochs"], n_cells)
@@ -88,9 +74,7 @@ def train_reference_model(
     losses = progress.history()
     print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
     if settings["type"] == "scanvi":
-        reference_model = scvi.model.SCANVI.from_scvi_model(
-            reference_model, unlabeled_category=UNKNOWN, labels_key=LABEL
-        )
+        reference_model = refined_with_labels(reference_model)
         scanvi_epochs = settings["scanvi_epochs"]
         if scanvi_epochs == "auto":
             scanvi_epochs = min(10, max(2, round(epochs / 3)))
@@ -111,7 +95,7 @@ def train_reference_model(
         losses.to_csv(path, index=False)
     with complete(model) as path:
         reference_model.save(str(path))
-    shutil.rmtree(progress.folder)
+    shutil.rmtree(checkpoints)
 
 
 def train(

@@ -4,6 +4,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 """
 
 import difflib
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from .errors import InputError
+from .text import open_bytes, sniff_delimiter, split_line
 
 SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "config.schema.yaml"
 README = "config/README.md"
@@ -57,7 +59,7 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str
     """
     problems = [problem for path in config_files for problem in _duplicate_keys(Path(path))]
     problems += _schema_problems(config)
-    if isinstance(config.get("datasets"), dict):
+    if isinstance(config.get("datasets"), dict) and all(isinstance(name, str) for name in config["datasets"]):
         problems += _role_problems(config["datasets"])
         for name, dataset in config["datasets"].items():
             if isinstance(dataset, dict):
@@ -102,6 +104,10 @@ def _duplicate_keys(path: Path) -> list[str]:
 
 
 def _schema_problems(config: dict[str, Any]) -> list[str]:
+    names = config.get("datasets")
+    if isinstance(names, dict) and (numbers := [name for name in names if not isinstance(name, str)]):
+        # YAML reads 2023: as a number, and a schema looks at names that are strings only.
+        return [f"datasets: the name {name} is not text; write it in quotes or rename it" for name in numbers]
     errors = sorted(
         Draft202012Validator(load_schema()).iter_errors(config), key=lambda e: list(map(str, e.path))
     )
@@ -196,48 +202,41 @@ def _column_problems(name: str, dataset: dict[str, Any]) -> list[str]:
 
 def obs_columns(dataset: dict[str, Any]) -> list[str] | None:
     """Names of a dataset's obs columns, its annotation table's included; None if they cannot be told here."""
-    path = Path(str(dataset.get("path")))
-    columns: list[str] = []
-    if path.suffix == ".h5ad" and path.is_file():
-        try:
-            import h5py
-        except ImportError:  # the launcher environment of a login node may lack it
-            return None
-        try:
-            with h5py.File(path, "r", locking=False) as file:
-                obs = file["obs"]
-                names = obs.dtype.names if isinstance(obs, h5py.Dataset) else obs.attrs["column-order"]
-        except (OSError, KeyError):  # said in full by inspect_dataset
-            return None
-        columns += [str(column) for column in names]
-    elif not path.exists():
-        return None
-    table = dataset.get("obs")
-    if table is not None:
-        header = _table_header(Path(table))
-        if header is None:
-            return None
-        columns += header
-    elif path.suffix != ".h5ad":
-        return None if path.suffix == ".h5" else columns
-    return columns
+    columns = _file_columns(Path(str(dataset.get("path"))))
+    if columns is None or dataset.get("obs") is None:
+        return columns
+    table = _table_columns(Path(str(dataset["obs"])))
+    return None if table is None else columns + table
 
 
-def _table_header(path: Path) -> list[str] | None:
+def _file_columns(path: Path) -> list[str] | None:
+    if path.is_dir():
+        return [] if list(path.glob("*matrix.mtx*")) else None
     if not path.is_file():
         return None
-    import csv
-    import gzip
-
-    open_text = gzip.open if path.suffix == ".gz" else open
+    if path.name.removesuffix(".gz").endswith((".csv", ".tsv", ".mtx")):
+        return []
     try:
-        with open_text(path, "rt", encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            second = file.readline()
-    except (OSError, EOFError, UnicodeDecodeError):
+        import h5py
+    except ImportError:  # the launcher environment of a login node may lack it
         return None
-    delimiter = "\t" if "\t" in first else ","
-    header = next(csv.reader([first], delimiter=delimiter), [])
-    row = next(csv.reader([second], delimiter=delimiter), [])
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if "obs" not in file:
+                return [] if any("barcodes" in group for group in file.values()) else None
+            obs = file["obs"]
+            names = obs.dtype.names if isinstance(obs, h5py.Dataset) else obs.attrs["column-order"]
+            return [str(column) for column in names]
+    except (OSError, KeyError, TypeError):  # said in full by inspect_dataset
+        return None
+
+
+def _table_columns(path: Path) -> list[str] | None:
+    try:
+        with open_bytes(path) as file:
+            lines = [file.readline().decode("utf-8-sig") for _ in range(2)]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+        return None
+    header, row = (split_line(line, sniff_delimiter(lines[0])) for line in lines)
     # R writes one name fewer than there are columns: the row names have none.
     return header if len(row) == len(header) + 1 else header[1:]

@@ -62,7 +62,9 @@ class Dataset:
     def load_table(self, columns: list[str]) -> None:
         """Read the columns that the annotation table has into memory."""
         if self.table:
-            self.table.load([column for column in columns if column in self.table.columns])
+            names = {self.config["label"], self.config["batch"], *self.config["cells"]}
+            wanted = [column for column in columns if column in self.table.columns]
+            self.table.load(wanted, numeric=set(self.config["keep_obs"]) - names)
 
     def cells(self, columns: list[str]) -> Iterator[Cells]:
         """Names and annotation of all cells; `load_table` first.

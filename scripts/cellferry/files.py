@@ -1,11 +1,28 @@
-"""Files that appear under their final name only when they are complete."""
+"""Files: those of a user that may be broken, and our own that appear only when they are complete."""
 
+import csv
+import errno
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import InputError
+
+# Faults of the machine, not of the file: a retry may mend them, so they are not the user's errors.
+PASSING = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOMEM,
+    errno.EMFILE,
+}
 
 
 @contextmanager
@@ -33,3 +50,25 @@ def complete(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what broken files raise into an `InputError` that names the file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file or folder; correct the path") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read ({error}); ask its owner for read permission") from error
+    except KeyError as error:  # from h5py: a group or dataset that the format promises
+        raise InputError(
+            f"{path}: lacks a part that its format promises ({error.args[0]}); export it again"
+        ) from error
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise
+        raise InputError(
+            f"{path}: cannot be read, it is broken, incomplete or of another format ({error}); "
+            "compare its size or checksum with the original and copy or download it again"
+        ) from error

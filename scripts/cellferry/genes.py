@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from .errors import InputError
+from .files import readable
 
 ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
 KINDS = ("ensembl", "symbol")
@@ -71,7 +72,7 @@ def read_gene_table(path: str | Path) -> GeneTable:
     to_symbol: dict[str, str] = {}
     to_ensembl: dict[str, str] = {}
     open_text = gzip.open if str(path).endswith(".gz") else open
-    with open_text(path, "rt", encoding="utf-8-sig", newline="") as file:
+    with readable(Path(path)), open_text(path, "rt", encoding="utf-8-sig", newline="") as file:
         first = file.readline()
         file.seek(0)
         for row in csv.reader(file, delimiter="\t" if "\t" in first else ","):
@@ -116,7 +117,7 @@ def candidate_ids(
         If there is no column `gene_id`.
     """
     columns = {"index": var.index.to_numpy()}
-    for name in var.columns:
+    for name in var.columns.drop("index", errors="ignore"):
         if pd.api.types.is_string_dtype(var[name].dtype) or isinstance(var[name].dtype, pd.CategoricalDtype):
             columns[str(name)] = var[name].to_numpy()
     if gene_id != "auto":

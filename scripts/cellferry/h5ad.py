@@ -7,6 +7,7 @@ more than a block of X, whatever the number of cells.
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ ELEMENTS_PER_CHUNK = 1 << 18
 INDPTR_WINDOW = 1 << 20
 NAMES_PER_CHUNK = 1 << 14
 CELLS_PER_RANGE = 1 << 16
+BYTES_PER_CELL = 256
+MOST_CATEGORIES = 1 << 16
 INT32_MAX = np.iinfo(np.int32).max
 
 STRING = h5py.string_dtype()
@@ -49,8 +52,9 @@ class H5adWriter:
     def __init__(
         self, path: str | Path, var: pd.DataFrame, *, most_nonzeros: int, compression: str | None = None
     ) -> None:
-        self._complete = complete(path)
-        self._file = h5py.File(self._complete.__enter__(), "w")
+        self._closing = ExitStack()
+        temporary = self._closing.enter_context(complete(path))
+        self._file = self._closing.enter_context(h5py.File(temporary, "w"))
         self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         write_elem(self._file, "var", var)
         for group in ("layers", "obsm", "obsp", "varm", "varp", "uns"):
@@ -139,6 +143,11 @@ class H5adWriter:
             codes, found = pd.factorize(values)
             known = self._categories[column]
             # One entry more than there are categories: code -1 (missing) indexes the last.
+            if len(known) + len(found) > MOST_CATEGORIES and len(known.keys() | set(found)) > MOST_CATEGORIES:
+                raise InputError(
+                    f"the obs column '{column}' holds more than {MOST_CATEGORIES} different strings: it is "
+                    "neither a label nor a batch; name another column, or leave it out of keep_obs"
+                )
             translation = np.array([known.setdefault(str(value), len(known)) for value in found] + [-1])
             values = translation[codes].astype(np.int32)
         _extend(self._columns[column], values)
@@ -165,12 +174,12 @@ class H5adWriter:
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        try:
+        # Whatever fails on the way out must reach `complete`, or a broken file would get the final name.
+        with self._closing:
             if raised[0] is None:
                 self._finish()
-        finally:
-            self._file.close()
-            self._complete.__exit__(*raised)
+            else:
+                self._closing.__exit__(*raised)
 
     def _finish(self) -> None:
         obs = self._file["obs"]
@@ -182,14 +191,17 @@ class H5adWriter:
             self._link("data", np.dtype(np.float32))
             self._link("indices", self._index_dtype)
 
+    def relative(self, source: Path) -> str:
+        """Path of a source as seen from this file's folder."""
+        return os.path.relpath(source.resolve(), Path(self._file.filename).resolve().parent)
+
     def _link(self, name: str, dtype: np.dtype) -> None:
         """Replace X's array `name` by a virtual dataset over the same array of every source."""
-        folder = Path(self._file.filename).resolve().parent
         layout = h5py.VirtualLayout(shape=(self.nonzeros,), dtype=dtype)
         start = 0
         for path, nonzeros in self._views:
             if nonzeros:  # an empty selection cannot be mapped
-                source = os.path.relpath(path.resolve(), folder)
+                source = self.relative(path)
                 layout[start : start + nonzeros] = h5py.VirtualSource(
                     source, f"X/{name}", shape=(nonzeros,), dtype=dtype
                 )
@@ -246,6 +258,7 @@ class H5adReader:
             ) from error
         self._check_sources()
         self._indptr = self._x["indptr"]
+        self._categories: dict[str, np.ndarray] = {}
 
     def _check_sources(self) -> None:
         for source, expected in zip(self.uns.get("sources", []), self.uns.get("source_ids", []), strict=True):
@@ -253,8 +266,11 @@ class H5adReader:
             remedy = "restore it, or delete both and run snakemake again"
             if not path.exists():
                 raise InputError(f"{self.path}: is a view over {path}, which is missing; {remedy}")
-            with h5py.File(path, "r", locking=False) as chunk:
-                found = chunk["uns/cellferry/id"].asstr()[()]
+            try:
+                with h5py.File(path, "r", locking=False) as chunk:
+                    found = chunk["uns/cellferry/id"].asstr()[()]
+            except (OSError, KeyError) as error:
+                raise InputError(f"{self.path}: its chunk {path} is broken ({error}); {remedy}") from error
             if found != expected:
                 raise InputError(
                     f"{self.path}: was made from another version of {path} "
@@ -278,7 +294,9 @@ class H5adReader:
 
     def categories(self, column: str) -> np.ndarray:
         """Categories of a categorical obs column, as an object array of str."""
-        return self._file[f"obs/{column}/categories"].asstr()[:]
+        if column not in self._categories:
+            self._categories[column] = self._file[f"obs/{column}/categories"].asstr()[:]
+        return self._categories[column]
 
     def codes(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Codes (int32, -1 where missing) of a categorical obs column in rows `start` to `stop`."""
@@ -311,13 +329,17 @@ class H5adReader:
         )
 
     def ranges(self, max_bytes: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-        """Cut rows `start` to `stop` into ranges whose counts take at most `max_bytes`; one row at least."""
+        """Cut rows `start` to `stop` into ranges that take at most `max_bytes`; one row at least.
+
+        A stored value takes 8 bytes, float32 and its int32 index; names and obs about 256 a cell, so that
+        cells without counts cannot fill the memory either.
+        """
         stop = self.n_cells if stop is None else stop
-        most = max(1, max_bytes // 8)  # float32 value + int32 index
         while start < stop:
-            window = self._indptr[start : min(stop, start + INDPTR_WINDOW) + 1]
-            rows = int(np.searchsorted(window, window[0] + most, side="right")) - 1
-            end = start + max(1, min(rows, len(window) - 1))
+            window = self.indptr(start, min(stop, start + INDPTR_WINDOW)).astype(np.int64)
+            size = 8 * (window - window[0]) + BYTES_PER_CELL * np.arange(len(window))
+            rows = int(np.searchsorted(size, max_bytes, side="right")) - 1
+            end = start + max(1, rows)
             yield start, end
             start = end
 

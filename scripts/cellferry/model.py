@@ -89,6 +89,28 @@ def skeleton(genes: list[str], batches: list[str], labels: list[str]) -> ad.AnnD
     return ad.AnnData(one_count_each(n_cells, len(genes)), obs=obs, var=pd.DataFrame(index=genes))
 
 
+def new_model(cells: ad.AnnData, settings: dict) -> scvi.model.SCVI:
+    """An untrained scVI model registered on a skeleton; `settings` is the configuration's section `model`."""
+    scvi.model.SCVI.setup_anndata(cells, batch_key=BATCH)
+    return scvi.model.SCVI(
+        cells,
+        n_latent=settings["n_latent"],
+        n_layers=settings["n_layers"],
+        n_hidden=settings["n_hidden"],
+        dropout_rate=settings["dropout_rate"],
+        gene_likelihood=settings["gene_likelihood"],
+        # What scArches asks for: batches in the encoder, no batch norm, whose statistics a query would shift.
+        encode_covariates=True,
+        use_layer_norm="both",
+        use_batch_norm="none",
+    )
+
+
+def refined_with_labels(model: scvi.model.SCVI) -> scvi.model.SCANVI:
+    """An untrained scANVI model that begins with the weights of a trained scVI model."""
+    return scvi.model.SCANVI.from_scvi_model(model, unlabeled_category=UNKNOWN, labels_key=LABEL)
+
+
 def one_count_each(n_cells: int, n_genes: int) -> sparse.csr_matrix:
     """Cells that hold one count of the first gene; scvi-tools takes cells without any for minified data."""
     ones = np.ones(n_cells, dtype=np.float32)

@@ -8,8 +8,8 @@ import pandas as pd
 
 from .cells import hashes, repeated_hashes, repeated_names
 from .errors import InputError
-from .formats.interface import readable
-from .formats.text import open_bytes, sniff_delimiter, split_line
+from .files import readable
+from .text import open_bytes, sniff_delimiter, split_line
 
 ROWS_AT_ONCE = 20_000
 MISSING = ["", "NA"]
@@ -56,10 +56,11 @@ class ObsTable:
         self._hashes = np.empty(0, dtype=np.uint64)
         self._values: dict[str, pd.Categorical | np.ndarray] = {}
 
-    def load(self, columns: list[str]) -> None:
+    def load(self, columns: list[str], *, numeric: set[str] | frozenset[str] = frozenset()) -> None:
         """Read columns into memory: 8 bytes a cell for the name, and 4 (strings) or 8 (numbers) per column.
 
-        A column is numeric if all its values are; strings are kept as codes.
+        Of the columns in `numeric`, those whose values all are numbers become numbers. All others stay as
+        they are written: donors `001` and `01` are two. Strings are kept as codes.
 
         Raises
         ------
@@ -67,7 +68,7 @@ class ObsTable:
             If the table is irregular or names a cell twice.
         """
         parts: list[np.ndarray] = []
-        numbers: dict[str, list[np.ndarray]] = {column: [] for column in columns}
+        numbers: dict[str, list[np.ndarray]] = {column: [] for column in columns if column in numeric}
         codes: dict[str, list[np.ndarray]] = {column: [] for column in columns}
         known: dict[str, dict[str, int]] = {column: {} for column in columns}
         # Both are tried side by side; the numeric reading is given up at the first text.

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-"""What a cell is called that no label fits."""
+from .cells import UNKNOWN
 
 Pairs = Counter[tuple[str, str]]
 """Cells per (truth, prediction)."""

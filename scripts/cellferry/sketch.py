@@ -2,6 +2,9 @@
 
 import numpy as np
 
+SKETCH_BYTES_PER_CELL = 80
+"""Memory while a sketch is drawn: codes, their combinations, a permutation and its sorting."""
+
 
 def stratified_sketch(strata: np.ndarray, n_cells: int, *, seed: int) -> np.ndarray:
     """Draw cells evenly over strata, so that rare ones are kept whole.

@@ -25,7 +25,7 @@ def split_cells(
     labels, batches
         Codes per cell; cells whose label is negative are in no part.
     by
-        `auto`, `batch` (whole batches for both parts, or an error) or `label`.
+        `auto`, `batch` (whole batches for both parts, as far as there are any left) or `label`.
     validation, test
         Shares of the cells.
     seed

@@ -32,6 +32,13 @@ def fit(trained, tmp_path):
     return run
 
 
+def test_no_batch_is_lost_when_there_are_more_than_the_sketch_has_cells(fit):
+    batches = tuple(f"b{number}" for number in range(40))
+    cells = simulate_cells(200, n_genes=60, batches=batches, seed=3)
+    model = fit(cells, "patients", sketch_cells=30, epochs=1)
+    assert {f"patients/{batch}" for batch in cells.obs["sample"].unique()} <= set(known_batches(model))
+
+
 def weights(folder):
     return torch.load(f"{folder}/model.pt", weights_only=False, map_location="cpu")["model_state_dict"]
 

@@ -78,6 +78,18 @@ def test_variable_genes_per_batch_where_batches_are_large_enough(select):
     assert len(genes) == 50
 
 
+def test_shallow_cells_on_which_seurats_regression_fails(select, monkeypatch, capsys):
+    import scanpy as sc
+
+    def fails(*args, **kwargs):
+        raise ValueError("reciprocal condition number")
+
+    monkeypatch.setattr(sc.pp, "highly_variable_genes", fails)
+    genes, _ = select(simulate_cells(), simulate_cells(seed=1))
+    assert len(genes) == 50
+    assert "ranked by the variance of their log-normalised counts" in capsys.readouterr().out
+
+
 def test_sketch_shrinks_to_the_memory(select, capsys):
     reference, query = simulate_cells(500, n_genes=1500), simulate_cells(n_genes=1500, seed=1)
     select(reference, query, mem_mb=815, sketch_cells=5000)

@@ -7,7 +7,7 @@ import torch
 from cellferry.checkpoints import Checkpoints
 from cellferry.errors import InputError
 from cellferry.model import minibatch_size, reference_epochs
-from simulate import simulate_cells
+from simulate import simulate_cells, write_cells
 from train_reference_model import train_reference_model
 
 
@@ -37,7 +37,7 @@ def test_loss_falls_and_history_is_whole(trained):
     assert list(history["epoch"]) == [0, 1, 2, 3, 4]
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
     assert history["validation_loss"].notna().all()
-    assert not list((trained.folder / "checkpoints").iterdir())
+    assert not (trained.folder / "checkpoints").exists()
 
 
 def test_model_opens_outside_this_workflow_and_takes_a_query(trained):
@@ -79,6 +79,20 @@ def test_other_settings_do_not_resume(trained, tmp_path):
     first.state_path.touch()
     assert other.resume_from() is None
     assert first.folder != other.folder
+
+
+def test_other_cells_of_the_same_shape_do_not_resume(trained, tmp_path):
+    """Exchanged splits give as many cells, genes and batches, but cells that may now be the test."""
+    import zarr
+    from shuffle_reference import shuffle_reference
+
+    def fingerprint(seed):
+        write_cells(tmp_path / "common.h5ad", simulate_cells(100, n_genes=60, seed=seed), "atlas")
+        shuffle_reference(str(tmp_path / "common.h5ad"), str(tmp_path / "store.zarr"), seed=0, mem_mb=1100)
+        attributes = dict(zarr.open_group(tmp_path / "store.zarr", mode="r").attrs)
+        return Checkpoints(tmp_path, {"store": attributes}).folder
+
+    assert fingerprint(1) != fingerprint(2)
 
 
 def test_scanvi(trained, tmp_path):

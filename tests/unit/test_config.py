@@ -144,6 +144,23 @@ def test_columns_of_an_h5ad_are_checked_before_anything_runs(config, tmp_path):
     assert "has no obs column 'samples' (did you mean 'sample'?); it has: sample" in problems(config)
 
 
+def test_an_h5ad_is_known_by_its_content(config, tmp_path):
+    test_columns_of_an_h5ad_are_checked_before_anything_runs(config, tmp_path)
+    (tmp_path / "query.h5ad").rename(tmp_path / "query.hdf5")
+    config["datasets"]["patients"].update(path=str(tmp_path / "query.hdf5"), batch="sample")
+    check(config, config_files=[], made_by_rules="resources/demo")
+
+
+def test_a_table_with_semicolons_is_read(config, tmp_path):
+    (tmp_path / "obs.csv").write_text("cell;cell_type;donor\na;T;1\n")
+    check(config, config_files=[], made_by_rules="resources/demo")
+
+
+def test_a_name_that_yaml_takes_for_a_number(config):
+    config["datasets"][2023] = config["datasets"].pop("patients")
+    assert "datasets: the name 2023 is not text; write it in quotes" in problems(config)
+
+
 def test_files_a_rule_makes_need_not_exist(config):
     config["datasets"]["patients"]["path"] = "resources/demo/query"
     check(config, config_files=[], made_by_rules="resources/demo")

@@ -82,6 +82,13 @@ def test_a_table_without_ensembl_ids_is_refused(tmp_path):
         read_gene_table(path)
 
 
+def test_a_table_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_bytes(b"ENSG00000000003,\xe9\n")
+    with pytest.raises(InputError, match=r"map\.csv: cannot be read"):
+        read_gene_table(path)
+
+
 def test_a_column_of_few_values_is_no_gene_id():
     var = pd.DataFrame({"feature_biotype": pd.Categorical(["gene"] * 3)}, index=SYMBOLS)
     assert list(offered(var)["symbol"]) == ["index"]

@@ -1,4 +1,5 @@
 import anndata as ad
+import cellferry.h5ad
 import h5py
 import numpy as np
 import pandas as pd
@@ -92,3 +93,25 @@ def test_truncated_file_is_named(tmp_path):
         InputError, match=r"a\.h5ad: not a complete h5ad file.*delete it and run snakemake again"
     ):
         H5adReader(path)
+
+
+def test_a_file_that_cannot_be_finished_does_not_appear(tmp_path, monkeypatch):
+    def disk_full(self):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(H5adWriter, "_finish", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "a.h5ad", random_counts())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_column_of_a_million_strings_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(cellferry.h5ad, "MOST_CATEGORIES", 2)
+    with pytest.raises(InputError, match=r"'label' holds more than 2 different strings.*keep_obs"):
+        write(tmp_path / "a.h5ad", random_counts())
+
+
+def test_cells_without_counts_do_not_fill_a_range(tmp_path):
+    write(tmp_path / "a.h5ad", sparse.csr_matrix((60, 12), dtype=np.float32))
+    with H5adReader(tmp_path / "a.h5ad") as reader:
+        assert [stop - start for start, stop in reader.ranges(2560)] == [10] * 6

@@ -84,7 +84,7 @@ def test_rules_have_log_benchmark_and_script_of_their_own_name():
         for rule in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
             name = rule.split(":")[0]
             assert f'"logs/{name}/' in rule, name
-            assert f'"benchmarks/{name}/' in rule, name
+            assert f'"results/benchmarks/{name}/' in rule, name
             assert f'"../scripts/{name}.py"' in rule, name
             assert "mem_mb=" in rule, name
             assert "runtime=" in rule, name

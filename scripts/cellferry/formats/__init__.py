@@ -17,10 +17,11 @@ from pathlib import Path
 import h5py
 
 from ..errors import InputError
+from ..files import readable
+from ..text import first_bytes, is_gzipped
 from ..transpose import OutOfOrderError
 from . import h5ad, table, tenx_h5, tenx_mtx
-from .interface import Block, Cells, Header, Options, readable
-from .text import first_bytes, is_gzipped
+from .interface import Block, Cells, Header, Options
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
 

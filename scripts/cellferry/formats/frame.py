@@ -8,7 +8,7 @@ column (categorical, nullable-integer, nullable-boolean, nullable-string-array).
 import h5py
 import numpy as np
 
-from .text import as_strings
+from .interface import as_strings
 
 
 class Frame:

@@ -1,11 +1,6 @@
 """What every format offers: a header, cells (names and annotation), and blocks of counts."""
 
-import csv
 import dataclasses
-import errno
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,9 +16,6 @@ BYTES_PER_VALUE = 8
 
 BYTES_PER_CELL = 128
 """A cell's name and row pointer, so that cells without counts cannot fill the memory either."""
-
-# Faults of the machine, not of the file: a retry may mend them, so they are not the user's errors.
-PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,22 +136,15 @@ class Block:
         return Block(self.counts[selected], self.names[selected], obs)
 
 
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn what broken files raise into an `InputError` that names the file."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file or folder; correct the path") from error
-    except PermissionError as error:
-        raise InputError(f"{path}: may not be read ({error}); ask its owner for read permission") from error
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        if isinstance(error, OSError) and error.errno in PASSING:
-            raise
-        raise InputError(
-            f"{path}: cannot be read, it is broken, incomplete or of another format ({error}); "
-            "compare its size or checksum with the original and copy or download it again"
-        ) from error
+def as_strings(values: np.ndarray) -> np.ndarray:
+    """Bytes (UTF-8), numbers or booleans as an object array of str."""
+    values = np.asarray(values)
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8").astype(object)
+    decoded = [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()]
+    strings = np.empty(len(decoded), dtype=object)
+    strings[:] = decoded
+    return strings
 
 
 def refuse_place(path: Path, options: Options) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..text import open_bytes
 from ..transpose import Entries
-from .text import open_bytes
 
 
 class Size(NamedTuple):

@@ -14,11 +14,11 @@ import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
+from ..text import open_bytes, sniff_delimiter, split_line
 from ..transpose import Entries, row_blocks
 from .interface import Block, Cells, Header, Options, refuse_place
 from .matrix import looks_like_counts
 from .orientation import genes_are_rows
-from .text import open_bytes, sniff_delimiter, split_line
 
 CELLS_AT_ONCE = 1 << 17
 NAMES_TO_JUDGE = 5000
@@ -165,7 +165,8 @@ def _values(path: Path, lines: list[Line], details: dict) -> np.ndarray:
                 f"names {n_columns} columns; correct the line or export the table again"
             )
     # One value a line: pandas parses one long column far faster than many short ones.
-    text = b"\n".join(rest for _, _, rest in lines).replace(mark, b"\n")
+    # The end of line after the last keeps a missing last value.
+    text = b"\n".join(rest for _, _, rest in lines).replace(mark, b"\n") + b"\n"
     try:
         column = pd.read_csv(
             io.BytesIO(text),

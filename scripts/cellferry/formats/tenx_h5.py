@@ -9,9 +9,8 @@ import pandas as pd
 
 from ..errors import InputError
 from .features import kept_features, select_columns
-from .interface import Block, Cells, Header, Options, refuse_place
+from .interface import Block, Cells, Header, Options, as_strings, refuse_place
 from .matrix import csr_rows, glance, looks_like_counts
-from .text import as_strings
 
 CELLS_AT_ONCE = 1 << 17
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..text import open_bytes
 from ..transpose import Entries, row_blocks, sorted_row_blocks
 from .features import kept_features, select_columns
 from .interface import Block, Cells, Header, Options, refuse_place
 from .market import entries, read_size
 from .matrix import looks_like_counts
-from .text import open_bytes
 
 CELLS_AT_ONCE = 1 << 17
 GLANCE_BYTES = 1 << 20

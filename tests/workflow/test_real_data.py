@@ -1,0 +1,41 @@
+"""Real pairs of datasets: genes brought together in all of them, labels as good as they should be in some."""
+
+import json
+
+import pytest
+from conftest import ROOT, snakemake
+
+CONFIGS = ROOT / "tests" / "configs"
+
+
+def run_config(name, folder, test_data, *targets):
+    (folder / "data").symlink_to(test_data)
+    result = snakemake(folder, *targets, "--cores", "2", "--configfile", CONFIGS / f"{name}.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder / "results"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "common"),
+    [
+        ("pbmc3k_to_symphony", "symbol", 1342),
+        ("pbmc3k_to_kang", "symbol", 1154),
+        ("kang_ctrl_to_stim", "symbol", 1267),
+        ("celseq2_to_10x_symbols", "ensembl", 782),
+    ],
+)
+def test_genes_are_brought_together(name, kind, common, tmp_path, test_data):
+    results = run_config(name, tmp_path, test_data, "results/genes.json")
+    genes = json.loads((results / "genes.json").read_text())
+    assert genes["namespace"] == kind
+    assert genes["n_common"] == common
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "least"),
+    [("celseq2_to_dropseq", "dropseq", 0.95), ("kang_ctrl_to_stim", "kang_stim", 0.8)],
+)
+def test_the_answer_is_right(name, query, least, tmp_path, test_data):
+    results = run_config(name, tmp_path, test_data)
+    scores = json.loads((results / "evaluation" / f"{query}.json").read_text())
+    assert scores["answered"]["accuracy"] >= least
