@@ -218,12 +218,20 @@ def test_obs_table(tmp_path, name, r_style):
     (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
     table = ObsTable(tmp_path / name, "datasets.blood.obs")
     assert table.columns == ["ct", "age", "mixed"]
-    table.load(["ct", "age", "mixed"])
+    table.load(["ct", "age", "mixed"], numeric={"age", "mixed"})
     found = table.join(np.array(["s0", "s1", "s2", "s7"], dtype=object), ["ct", "age", "mixed"])
     assert list(found["ct"]) == [None, "B", None, "nan"]
     assert np.array_equal(found["age"], [np.nan, 3, np.nan, 1.5], equal_nan=True)
     assert list(found["mixed"]) == ["x", "1", None, None]
     assert table.n_matched == 3
+
+
+def test_obs_table_keeps_ids_as_they_are_written(tmp_path):
+    (tmp_path / "obs.csv").write_text("cell,donor\na,001\nb,01\nc,1\nd,12345678901234567\n")
+    table = ObsTable(tmp_path / "obs.csv", "datasets.blood.obs")
+    table.load(["donor"])
+    found = table.join(np.array(["a", "b", "c", "d"], dtype=object), ["donor"])["donor"]
+    assert list(found) == ["001", "01", "1", "12345678901234567"]
 
 
 def test_obs_table_in_several_chunks(tmp_path, monkeypatch):
@@ -253,3 +261,9 @@ def test_obs_table_that_is_broken(tmp_path):
     (tmp_path / "b.csv.gz").write_bytes(packed[:-100])
     with pytest.raises(InputError, match=r"b\.csv\.gz: cannot be read"):
         ObsTable(tmp_path / "b.csv.gz", "datasets.blood.obs").load(["ct"])
+
+
+def test_a_missing_last_value_is_a_missing_value(tmp_path):
+    (tmp_path / "a.csv").write_text("cell,G1,G2,G3\nc1,0,1,2\nc2,1,2,")
+    header = read_header(tmp_path / "a.csv", orientation="cells")
+    assert np.isnan(header.glanced).sum() == 1

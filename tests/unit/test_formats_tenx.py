@@ -291,3 +291,11 @@ def test_real_files_as_scanpy_reads_them(test_data, tmp_path, path, genome):
 def test_real_file_of_two_genomes(test_data):
     with pytest.raises(InputError, match=r"genome is not set, and the file holds another_genome, hg19_chr21"):
         read_header(test_data / "formats/10x/1.2.0/multiple_genomes.h5")
+
+
+def test_a_file_without_features_is_an_error_of_the_file(tmp_path):
+    write_h5(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["matrix/features"]
+    with pytest.raises(InputError, match=r"a\.h5: lacks a part that its format promises"):
+        read_header(tmp_path / "a.h5")

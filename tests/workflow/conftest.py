@@ -10,30 +10,36 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
-def snakemake(folder, *arguments, config=None):
-    """Run snakemake in `folder`; `config` is written to a file there and named on the command line."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-        "--directory",
-        str(folder),
-    ]
+def command_line(folder, *arguments, config=None):
+    """Command that runs snakemake in `folder`; `config` is written to a file there and named in it."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
+    command += arguments
     if config is not None:
         path = Path(folder) / "config.yaml"
         path.write_text(yaml.safe_dump(config))
-        command += ["--configfile", str(path)]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
+        command += ["--configfile", path]
+    return list(map(str, command))
+
+
+def snakemake(folder, *arguments, config=None):
+    """Run snakemake in `folder` and wait for it."""
+    command = command_line(folder, *arguments, config=config)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
 def run(tmp_path):
-    """`snakemake` in a fresh folder."""
+    """`snakemake` in a fresh folder; `run.start` does not wait for it."""
 
-    def start(*arguments, config=None):
+    def run_here(*arguments, config=None):
         return snakemake(tmp_path, *arguments, config=config)
 
-    start.folder = tmp_path
-    return start
+    def start(*arguments, config=None):
+        command = command_line(tmp_path, *arguments, config=config)
+        return subprocess.Popen(
+            command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    run_here.folder = tmp_path
+    run_here.start = start
+    return run_here

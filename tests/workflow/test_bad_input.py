@@ -1,5 +1,9 @@
 """A user's mistakes: one clear error each, all of them at once, before any expensive job starts."""
 
+import os
+import signal
+import time
+
 import anndata as ad
 import h5py
 import numpy as np
@@ -129,16 +133,41 @@ def test_a_column_that_does_not_exist_stops_the_dry_run(run, reference):
     assert "has no obs column 'celltype' (did you mean 'cell_type'?)" in result.stdout + result.stderr
 
 
-def test_a_killed_conversion_leaves_nothing_that_looks_finished(run, reference):
-    """The file breaks off in the middle of what is converted, after its header."""
+def test_a_file_that_is_wrong_in_its_middle_leaves_nothing_that_looks_finished(run, reference):
+    """The look at the beginning finds nothing; the conversion must, and leave no chunk behind."""
     cells = simulate_cells(3000, seed=1)
     query = write_query(run, cells)
     with h5py.File(run.folder / "query.h5ad", "r+") as file:
         file["X/data"][-1] = 0.5
-    result = run(
-        "--cores", "2", config={"datasets": {"atlas": reference, "patients": {**query, "chunks": 4}}}
-    )
+    datasets = {"atlas": reference, "patients": {**query, "chunks": 4}}
+    result = run("results/merged/patients.h5ad", "--cores", "2", config={"datasets": datasets})
+    said = result.stdout + result.stderr
     assert result.returncode != 0
-    assert not (run.folder / "results" / "chunks" / "patients").exists()
-    assert "query.h5ad" in result.stdout + result.stderr
-    assert isinstance(ad.read_h5ad(run.folder / "results" / "chunks" / "atlas" / "0.h5ad"), ad.AnnData)
+    assert "query.h5ad: X does not hold raw counts: 0.5 in cell 'cell1_2999'" in said
+    assert "Traceback" not in said
+    assert not list((run.folder / "results" / "chunks").glob("**/*patients*"))
+
+
+def test_a_killed_conversion_is_made_anew(run, reference):
+    """Killed without warning in the middle of writing: the next run finds nothing and begins again."""
+    simulate_cells(60_000, n_genes=300, seed=1).write_h5ad(run.folder / "query.h5ad")
+    query = {"role": "query", "path": "query.h5ad", "chunks": 2}
+    datasets = {"atlas": reference, "patients": query}
+    chunks = run.folder / "results" / "chunks" / "patients"
+
+    def begun():
+        return any(path.suffix == ".h5ad" for path in chunks.parent.glob(".*patients/.*h5ad"))
+
+    process = run.start("results/chunks/patients", "--cores", "1", config={"datasets": datasets})
+    deadline = time.monotonic() + 120
+    while not begun() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (chunks / "1.h5ad").exists()
+    run("--unlock", config={"datasets": datasets})
+    result = run(
+        "results/merged/patients.h5ad", "--cores", "2", "--rerun-incomplete", config={"datasets": datasets}
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert ad.read_h5ad(run.folder / "results" / "merged" / "patients.h5ad").n_obs == 60_000

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -12,6 +13,10 @@ RULES = re.findall(
     r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
 )
 PROFILES = [path.name for path in (ROOT / "profiles").iterdir()]
+
+
+def told(result):
+    return result.stdout + result.stderr
 
 
 def plan(run, *arguments, **kwargs):
@@ -66,6 +71,37 @@ def test_a_config_on_the_command_line_replaces_the_shipped_one(run):
     (run.folder / "config" / "config.yaml").write_text((ROOT / "config" / "config.yaml").read_text())
     jobs = plan(run, "--cores", "1", config={"datasets": datasets})
     assert jobs["inspect_dataset"] == "2"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_one_value_can_be_changed_on_the_command_line(profile):
+    command = ["--profile", f"profiles/{profile}", "-n", "--config", "seed=3"]
+    result = subprocess.run(
+        [sys.executable, "-m", "snakemake", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_file_overwritten_in_a_folder_is_noticed(run):
+    folder = run.folder / "query"
+    folder.mkdir()
+    for name in ("matrix.mtx.gz", "features.tsv.gz", "barcodes.tsv.gz"):
+        (folder / name).write_text("x")
+    (run.folder / "reference.csv").write_text("x")
+    (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
+    datasets = {
+        "atlas": {"role": "reference", "path": "reference.csv", "obs": "obs.csv", "label": "cell_type"},
+        "patients": {"role": "query", "path": "query"},
+    }
+    target = "results/inspected/patients.json"
+    assert run(target, "--cores", "1", config={"datasets": datasets}).returncode == 0
+    assert "Nothing to be done" in told(run(target, "-n", config={"datasets": datasets}))
+    time.sleep(1.1)  # times of files are compared to the second
+    with open(folder / "matrix.mtx.gz", "w") as file:
+        file.write("y")
+    assert "Updated input files: query/matrix.mtx.gz" in told(
+        run(target, "-n", config={"datasets": datasets})
+    )
 
 
 def test_slurm_profile_sets_memory_and_time_for_every_rule_that_is_a_job():
