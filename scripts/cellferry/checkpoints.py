@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: one after every epoch, so that a killed job resumes where it was."""
+"""Checkpoints of a training run, so that a killed job resumes where it was."""
 
 import hashlib
 import json
@@ -12,15 +12,16 @@ from lightning.pytorch.callbacks import Callback
 
 from .files import complete
 
-SECONDS_BETWEEN_LINES = 10
-"""A training of minutes and one of days both leave a log that can be read."""
+SECONDS_BETWEEN_CHECKPOINTS = 15
+"""Epochs of a small reference take less than writing their state does; those of a large one take minutes."""
 
 
 class Checkpoints(Callback):
-    """Keep the state after the last finished epoch, and the loss of every epoch so far.
+    """Keep the state after an epoch, and the loss of every epoch so far; say in the log how it goes.
 
-    A folder belongs to one set of inputs and settings: whatever differs in `made_from` makes the
-    folder's name differ, so that a changed configuration never resumes from another one's state.
+    A state is written after every epoch, unless the last one is a few seconds old. A folder belongs to
+    one set of inputs and settings: whatever differs in `made_from` makes its name differ, so that a
+    changed configuration never resumes from another one's state.
 
     Parameters
     ----------
@@ -32,44 +33,45 @@ class Checkpoints(Callback):
 
     def __init__(self, folder: str | Path, made_from: dict[str, Any]) -> None:
         fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
-        self.folder = Path(folder) / fingerprint
-        self.state_path = self.folder / "last.ckpt"
-        self._history_path = self.folder / "history.csv"
+        self.state_path = Path(folder) / fingerprint / "last.ckpt"
         self._epochs: list[dict[str, float]] = []
-        self._last_said = 0.0
+        self._last_written = 0.0
 
     def resume_from(self) -> str | None:
-        """Path of the state to resume from, or None; the epochs it covers are read back into the history."""
-        if not self.state_path.exists():
-            return None
-        self._epochs = pd.read_csv(self._history_path).to_dict("records")
-        print(f"resuming after epoch {len(self._epochs)} from {self.state_path}")
-        return str(self.state_path)
+        """Path of the state to resume from, or None."""
+        return str(self.state_path) if self.state_path.exists() else None
 
     def history(self) -> pd.DataFrame:
         """Loss per epoch: columns `epoch`, `train_loss`, `validation_loss`."""
         return pd.DataFrame(self._epochs, columns=["epoch", "train_loss", "validation_loss"])
 
+    def state_dict(self) -> dict[str, Any]:
+        """What Lightning puts into the state for this callback."""
+        return {"epochs": self._epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the history of the epochs that a state covers."""
+        self._epochs = state_dict["epochs"]
+        print(f"resuming after epoch {len(self._epochs)} from {self.state_path}")
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write history and state; the state last, since it is what a later run looks for."""
+        """Note the loss; write the state, and a line in the log, if the last ones are not just written."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        # Rows of an epoch that was begun, lost and repeated are replaced.
-        self._epochs = [row for row in self._epochs if row["epoch"] < trainer.current_epoch]
+        train_loss = metrics.get("elbo_train", float("nan"))
+        validation_loss = metrics.get("elbo_validation", float("nan"))
         self._epochs.append(
             {
                 "epoch": trainer.current_epoch,
-                "train_loss": metrics.get("elbo_train", float("nan")),
-                "validation_loss": metrics.get("elbo_validation", float("nan")),
+                "train_loss": train_loss,
+                "validation_loss": validation_loss,
             }
         )
-        with complete(self._history_path) as path:
-            self.history().to_csv(path, index=False)
+        if time.monotonic() - self._last_written < SECONDS_BETWEEN_CHECKPOINTS:
+            return
         with complete(self.state_path) as path:
             trainer.save_checkpoint(path, weights_only=False)  # the optimiser's state too
-        if time.monotonic() - self._last_said > SECONDS_BETWEEN_LINES:
-            self._last_said = time.monotonic()
-            last = self._epochs[-1]
-            print(
-                f"epoch {trainer.current_epoch + 1} of at most {trainer.max_epochs}: "
-                f"loss {last['train_loss']:.1f}, on monitored cells {last['validation_loss']:.1f}"
-            )
+        print(
+            f"epoch {trainer.current_epoch + 1} of at most {trainer.max_epochs}: "
+            f"loss {train_loss:.1f}, on monitored cells {validation_loss:.1f}"
+        )
+        self._last_written = time.monotonic()

@@ -63,6 +63,7 @@ def test_killed_training_resumes(trained, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save_then_die)
+    monkeypatch.setattr("cellferry.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(trained, tmp_path, epochs=6)
     assert not (tmp_path / "model").exists()
@@ -75,10 +76,10 @@ def test_killed_training_resumes(trained, tmp_path, monkeypatch, capsys):
 def test_other_settings_do_not_resume(trained, tmp_path):
     first = Checkpoints(tmp_path, {"settings": {"n_latent": 4}})
     other = Checkpoints(tmp_path, {"settings": {"n_latent": 5}})
-    first.folder.mkdir()
+    first.state_path.parent.mkdir()
     first.state_path.touch()
+    assert first.resume_from() == str(first.state_path)
     assert other.resume_from() is None
-    assert first.folder != other.folder
 
 
 def test_other_cells_of_the_same_shape_do_not_resume(trained, tmp_path):
@@ -90,7 +91,7 @@ def test_other_cells_of_the_same_shape_do_not_resume(trained, tmp_path):
         write_cells(tmp_path / "common.h5ad", simulate_cells(100, n_genes=60, seed=seed), "atlas")
         shuffle_reference(str(tmp_path / "common.h5ad"), str(tmp_path / "store.zarr"), seed=0, mem_mb=1100)
         attributes = dict(zarr.open_group(tmp_path / "store.zarr", mode="r").attrs)
-        return Checkpoints(tmp_path, {"store": attributes}).folder
+        return Checkpoints(tmp_path, {"store": attributes}).state_path
 
     assert fingerprint(1) != fingerprint(2)
 
