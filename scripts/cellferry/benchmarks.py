@@ -1,7 +1,7 @@
 """What the jobs cost, from the tables that Snakemake's `benchmark` directive leaves."""
 
+import ast
 import csv
-import json
 from pathlib import Path
 
 
@@ -57,7 +57,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _asked(resources: str | None) -> float | None:
+    """`mem_mb` of what Snakemake writes as a Python dict."""
     try:
-        return _number(json.loads(resources or "{}").get("mem_mb"))
-    except (json.JSONDecodeError, AttributeError):
+        return _number(ast.literal_eval(resources or "{}").get("mem_mb"))
+    except (ValueError, SyntaxError, AttributeError):
         return None

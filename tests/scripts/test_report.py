@@ -185,6 +185,16 @@ def test_costs_sum_jobs_per_rule(tmp_path):
     assert costs(tmp_path / "nowhere") == []
 
 
+def test_memory_asked_for_is_read_from_snakemakes_extended_benchmark(tmp_path):
+    folder = tmp_path / "merge_h5ad"
+    folder.mkdir()
+    row = "3.54\t255.21\t{'tmpdir': '/tmp', 'runtime': 120, 'mem_mb': 2000, 'mem': '2 GB'}"
+    (folder / "atlas.tsv").write_text(f"s\tmax_rss\tresources\n{row}\n")
+    (found,) = costs(tmp_path)
+    assert found["mem_mb"] == 2000
+    assert found["max_rss"] == 255.21
+
+
 def test_remarks_say_what_lowers_the_trust(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     scores = json.loads((tmp_path / "evaluation/test.json").read_text(encoding="utf-8"))
