@@ -29,8 +29,7 @@ IN_MEMORY = {
 }
 HEADER = """# Accuracy on real data
 
-Accuracy / macro-F1 over the cells whose label the reference has, in percent-free notation (.950 is 95 %).
-*Best label* takes every cell's best label; *answer* counts `unknown` as wrong. The baseline is what the
+Accuracy / macro-F1 over the cells whose label the reference has. *Best label* takes every cell's best label; *answer* counts `unknown` as wrong. The baseline is what the
 report shows beside every score: PCA and logistic regression on the same training cells and genes. All runs
 use the default settings. The model never sees the test part of the reference (a tenth of the cells or one
 whole batch), nor any query label.
@@ -74,10 +73,11 @@ def rows(name: str, work: Path) -> tuple[list[str], list[str]]:
         (work / name / "results" / "evaluation").glob("*.json"), key=lambda p: p.stem != "test"
     )
     scores, heads = [], []
-    reference = name.split("_to_")[0]
+    reference, target = name.split("_to_")
     for path in evaluations:
         e = json.loads(path.read_text())
-        query = f"{reference} → {'held-back test' if path.stem == 'test' else path.stem}"
+        is_test = path.stem == "test"
+        query = f"{reference} → {f'its test, on genes of {target}' if is_test else path.stem}"
         answered = e["answered"]
         scores.append(
             f"| {query} | {e['truth_in_reference']} | {pair(e['forced'])} | {pair(answered)} "
