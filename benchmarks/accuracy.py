@@ -29,10 +29,10 @@ IN_MEMORY = {
 }
 HEADER = """# Accuracy on real data
 
-Accuracy / macro-F1 over the cells whose label the reference has. *Best label* takes every cell's best label; *answer* counts `unknown` as wrong. The baseline is what the
-report shows beside every score: PCA and logistic regression on the same training cells and genes. All runs
-use the default settings. The model never sees the test part of the reference (a tenth of the cells or one
-whole batch), nor any query label.
+Accuracy / macro-F1 over the cells whose label the reference has. *Best label* takes every cell's best label;
+*answer* counts `unknown` as wrong. The baseline is what the report shows beside every score: PCA and logistic
+regression on the same training cells and genes. All runs use the default settings. The model never sees the
+test part of the reference (a tenth of the cells, or one whole batch), nor any query label.
 
 | reference → query | cells | best label | answer | unknown | right of those answered | baseline |
 |---|---|---|---|---|---|---|

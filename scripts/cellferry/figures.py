@@ -91,19 +91,12 @@ def map_by_dataset(embedding: np.ndarray, datasets: np.ndarray, names: list[str]
 
 
 def map_by_label(embedding: np.ndarray, labels: np.ndarray, colors: dict[str, str]) -> str:
-    """Map of the latent space coloured by label; labels with a colour of their own are also written on it."""
+    """Map of the latent space coloured by label; small labels share one colour."""
     with mpl.rc_context(STYLE):
         figure, axes, size = _map_axes(embedding, width=7)
         _scatter(axes, embedding, np.array([colors[label] for label in labels]), size)
         present = [label for label in colors if label in set(labels)]
         key = {label: colors[label] for label in present if colors[label] != OTHER_COLOR}
-        for label in key:
-            if label != UNKNOWN:
-                x, y = np.median(embedding[labels == label], axis=0)
-                axes.text(
-                    x, y, _short(label, 18), fontsize=7, ha="center", va="center",
-                    bbox={"facecolor": "white", "alpha": 0.75, "pad": 0.8, "edgecolor": "none"},
-                )  # fmt: skip
         if len(key) < len(present):
             key[f"{len(present) - len(key)} more labels"] = OTHER_COLOR
         _key(axes, key)
