@@ -23,7 +23,7 @@ test: .venv/.installed
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check --quiet Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
 # Direct dependencies stand in pyproject.toml; this writes down the versions of everything.
@@ -31,9 +31,9 @@ lock: $(UV)
 	$(UV) pip compile --quiet --upgrade --no-header --no-emit-index-url --no-emit-find-links \
 	    --no-annotate --group dev pyproject.toml --output-file requirements.txt
 
+# Byte code is compiled once here, not at the start of every job.
 .venv/.installed: requirements.txt .python-version | $(UV)
 	test -x .venv/bin/python || $(UV) venv --quiet
-	# Compiled once here, not at the start of every job.
 	$(UV) pip sync --quiet --compile-bytecode requirements.txt
 	touch $@
 
