@@ -78,7 +78,8 @@ rule convert_to_chunks:
         path=dataset_files,
         obs=lambda wildcards: optional(config["datasets"][wildcards.dataset]["obs"]),
         inspected="results/inspected/{dataset}.json",
-        checked="results/datasets.tsv",
+        # Must be there, however new: another dataset that is added later makes this one no other.
+        checked=ancient("results/datasets.tsv"),
     output:
         # A folder: one job reads the file once, from front to back, and fills all chunks.
         chunks=directory("results/chunks/{dataset}"),

@@ -7,6 +7,8 @@ import torch
 from cellferry.checkpoints import Checkpoints
 from cellferry.errors import InputError
 from cellferry.model import minibatch_size, reference_epochs
+from fit_query_model import fit_query_model
+from map_query import map_query
 from simulate import simulate_cells, write_cells
 from train_reference_model import train_reference_model
 
@@ -96,11 +98,36 @@ def test_other_cells_of_the_same_shape_do_not_resume(trained, tmp_path):
     assert fingerprint(1) != fingerprint(2)
 
 
-def test_scanvi(trained, tmp_path):
+def test_scanvi_is_refined_takes_a_query_and_maps_it(trained, tmp_path):
     train(trained, tmp_path, type="scanvi", scanvi_epochs=2)
-    query = as_query(simulate_cells(60, n_genes=60, seed=5), "atlas/a")
-    query.obs["label"] = "unknown"
-    model = scvi.model.SCANVI.load(str(tmp_path / "model"), adata=query)
+    query = simulate_cells(60, n_genes=60, batches=("x",), seed=5)
+    write_cells(tmp_path / "query.h5ad", query, "patients")
+    fit_query_model(
+        str(tmp_path / "query.h5ad"),
+        str(tmp_path / "model"),
+        str(tmp_path / "query_model"),
+        epochs=1,
+        sketch_cells=100,
+        batch_size=128,
+        seed=0,
+        mem_mb=4000,
+        threads=1,
+        gpu=0,
+    )
+    map_query(
+        str(tmp_path / "query.h5ad"),
+        str(tmp_path / "query_model"),
+        str(tmp_path / "0.parquet"),
+        chunk=0,
+        chunks=1,
+        mem_mb=4000,
+        threads=1,
+        gpu=0,
+    )
+    assert len(pd.read_parquet(tmp_path / "0.parquet")) == 60
+    cells = as_query(query, "patients/x")
+    cells.obs["label"] = "unknown"
+    model = scvi.model.SCANVI.load(str(tmp_path / "query_model"), adata=cells)
     assert set(model.predict()) <= {"T cell", "B cell", "NK"}
 
 

@@ -120,6 +120,15 @@ def test_a_second_run_has_nothing_to_do(chain):
     assert "Nothing to be done" in result.stdout + result.stderr
 
 
+def test_another_query_converts_nothing_but_itself(chain):
+    another = {"role": "query", "path": "unlabelled.h5ad", "chunks": 1}
+    config = {**chain.config, "datasets": {**chain.config["datasets"], "another": another}}
+    result = snakemake(chain.folder, "--dry-run", config=config)
+    said = result.stdout + result.stderr
+    assert re.search(r"^convert_to_chunks +1$", said, re.M)
+    assert re.search(r"^merge_h5ad +1$", said, re.M)
+
+
 def test_a_changed_threshold_retrains_nothing(chain):
     config = {**chain.config, "prediction": {"n_trees": 30, "min_probability": 0.9}}
     result = snakemake(chain.folder, "--dry-run", config=config)
