@@ -161,7 +161,8 @@ def harmonise(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, refere
         If the datasets share no gene.
     """
     best: Harmonised | None = None
-    for kind in KINDS:
+    # Of two kinds that do equally well, the one that the reference's own genes are called by.
+    for kind in sorted(KINDS, key=lambda kind: "index" not in candidates[reference][kind]):
         for reference_column, reference_ids in candidates[reference][kind].items():
             ids, columns = {reference: reference_ids}, {reference: reference_column}
             common = set(reference_ids) - {None}

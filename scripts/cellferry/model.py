@@ -68,6 +68,7 @@ def quieten() -> None:
         "SCANVI sampler is not available with custom dataloader",  # the store is shuffled already
         "The number of training batches .* is smaller than the logging interval",
         "Found .* module.s. in eval mode at the start of training",  # frozen parts, after surgery
+        "Object at .snakemake_timestamp is not recognized",  # Snakemake's mark in a folder it made
         "Trying to infer the `batch_size`",
         ".*treespec, LeafSpec.*",
     ):

@@ -51,6 +51,12 @@ def test_a_var_column_brings_two_kinds_together():
     assert result.common == ["ENSG00000000005", "ENSG00000000419"]
 
 
+def test_of_two_kinds_that_fit_the_references_names_win():
+    var = pd.DataFrame({"ENSEMBL": ENSEMBL_IDS}, index=SYMBOLS)
+    result = harmonise({"r": offered(var), "q": offered(var)}, reference="r")
+    assert (result.kind, result.common) == ("symbol", SYMBOLS)
+
+
 def test_a_table_brings_two_kinds_together(tmp_path):
     path = tmp_path / "map.csv"
     path.write_text(

@@ -19,9 +19,9 @@ def run_config(name, folder, test_data, *targets):
     ("name", "kind", "common"),
     [
         ("pbmc3k_to_symphony", "symbol", 1342),
-        ("pbmc3k_to_kang", "symbol", 1154),
+        ("pbmc3k_to_kang", "symbol", 1251),
         ("kang_ctrl_to_stim", "symbol", 1267),
-        ("celseq2_to_10x_symbols", "ensembl", 782),
+        ("celseq2_to_10x_symbols", "symbol", 694),
     ],
 )
 def test_genes_are_brought_together(name, kind, common, tmp_path, test_data):
