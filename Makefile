@@ -28,8 +28,8 @@ lint: .venv/.installed
 
 # Direct dependencies stand in pyproject.toml; this writes down the versions of everything.
 lock: $(UV)
-	$(UV) pip compile --quiet --upgrade --no-header --no-emit-index-url --no-emit-find-links \
-	    --no-annotate --group dev pyproject.toml --output-file requirements.txt
+	$(UV) pip compile --quiet --upgrade --no-header --no-annotate --group dev pyproject.toml \
+	    --output-file requirements.txt
 
 # Byte code is compiled once here, not at the start of every job.
 .venv/.installed: requirements.txt .python-version | $(UV)
