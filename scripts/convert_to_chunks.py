@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cellferry.budget import buffer_bytes
+from cellferry.budget import Budget
 from cellferry.cells import as_labels, hashes
 from cellferry.counts import SmallestValues, Source, check_counts, gene_totals
 from cellferry.dataset import Dataset, run_bounds
@@ -27,7 +27,7 @@ BUFFERS_PER_BLOCK = 5
 
 
 def convert_to_chunks(
-    path: str, obs: str | None, chunks: str, *, name: str, config: dict[str, Any], mem_mb: int
+    path: str, obs: str | None, chunks: str, *, name: str, config: dict[str, Any], budget: Budget
 ) -> None:
     """Convert a dataset to chunk files `0.h5ad` … `{N-1}.h5ad`.
 
@@ -39,7 +39,7 @@ def convert_to_chunks(
         The folder to write. It appears when it is complete.
     name, config
         The dataset's name and its part of the configuration, with defaults.
-    mem_mb
+    budget
         Memory of the job.
 
     Raises
@@ -54,7 +54,7 @@ def convert_to_chunks(
     dataset.load_table(columns)
     # The annotation table's columns and its names' hashes are held; sorting them takes as much again.
     held_mb = 16 * (1 + len(columns)) * dataset.header.n_cells // 2**20 if obs else 0
-    max_bytes = buffer_bytes(mem_mb, fixed_mb=FIXED_MB + held_mb) // BUFFERS_PER_BLOCK
+    max_bytes = budget.buffer_bytes(fixed_mb=FIXED_MB + held_mb) // BUFFERS_PER_BLOCK
     try:
         write_chunks(dataset, columns, bounds, chunks, max_bytes=max_bytes)
     except OutOfOrderError:
@@ -170,5 +170,5 @@ if __name__ == "__main__":
             snakemake.output.chunks,
             name=snakemake.wildcards.dataset,
             config=snakemake.params.dataset,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
         )

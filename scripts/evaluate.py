@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from cellferry.baseline import cells_within, log_normalised, train_baseline
-from cellferry.budget import buffer_bytes
+from cellferry.budget import Budget
 from cellferry.cells import UNKNOWN
 from cellferry.errors import InputError
 from cellferry.files import complete
@@ -24,7 +24,7 @@ CONFIDENCE_BINS = 10
 
 
 def evaluate(
-    predictions: str, reference: str, common: str, evaluation: str, *, seed: int, mem_mb: int
+    predictions: str, reference: str, common: str, evaluation: str, *, seed: int, budget: Budget
 ) -> None:
     """Write the scores of `predictions`, which has a column `truth`, to the json file `evaluation`.
 
@@ -41,7 +41,7 @@ def evaluate(
             f"{predictions}: no cell of {name} has a label to be scored by; if it is one of your datasets, "
             f"correct or remove datasets.{name}.label"
         )
-    budget = buffer_bytes(mem_mb, fixed_mb=FIXED_MB)
+    max_bytes = budget.buffer_bytes(fixed_mb=FIXED_MB)
     with H5adReader(reference) as reference_cells:
         codes = reference_cells.codes("label")
         labels = reference_cells.categories("label")[np.unique(codes[codes >= 0])]
@@ -50,7 +50,7 @@ def evaluate(
         scores = describe(pairs, n_cells, known)
         scores["confidence"] = confidence(predictions)
         scores["baseline"] = baseline_scores(
-            predictions, reference_cells, common, known, budget=budget, seed=seed
+            predictions, reference_cells, common, known, max_bytes=max_bytes, seed=seed
         )
     print(
         f"{scores['with_truth']} of {n_cells} cells have a truth; accuracy {scores['forced']['accuracy']}, "
@@ -157,7 +157,7 @@ def confidence(predictions: str) -> list[dict]:
 
 
 def baseline_scores(
-    predictions: str, reference: H5adReader, common: str, known: set[str], *, budget: int, seed: int
+    predictions: str, reference: H5adReader, common: str, known: set[str], *, max_bytes: int, seed: int
 ) -> dict:
     """Scores of the baseline on a sketch of the query's cells whose truth the reference knows.
 
@@ -173,10 +173,10 @@ def baseline_scores(
             )
         # One entry more than there are names: code -1 (no truth) indexes the last.
         scored = np.array([name in known for name in names] + [False])[codes]
-        rows = stratified_sketch(np.where(scored, 0, -1), cells_within(query, budget // 2), seed=seed)
+        rows = stratified_sketch(np.where(scored, 0, -1), cells_within(query, max_bytes // 2), seed=seed)
         truth = [names[code] for code in codes[rows]]
         best = [best_names[code] for code in best_codes[rows]]
-        model = train_baseline(reference, budget=budget // 2, seed=seed)
+        model = train_baseline(reference, max_bytes=max_bytes // 2, seed=seed)
         predicted = model.predict(log_normalised(query.rows(rows)))
     return {
         "method": "log1p CP10k of the common genes, PCA, logistic regression",
@@ -194,5 +194,5 @@ if __name__ == "__main__":
             snakemake.input.common,
             snakemake.output.evaluation,
             seed=snakemake.params.seed,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
         )

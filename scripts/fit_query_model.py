@@ -3,7 +3,7 @@
 import shutil
 
 import numpy as np
-from cellferry.budget import MB, buffer_bytes
+from cellferry.budget import MB, Budget
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
@@ -23,7 +23,7 @@ def fit_query_model(
     sketch_cells: int,
     batch_size: int,
     seed: int,
-    mem_mb: int,
+    budget: Budget,
     threads: int,
     gpu: int,
 ) -> None:
@@ -45,7 +45,7 @@ def fit_query_model(
         Cells per minibatch.
     seed, threads, gpu
         See `cellferry.model.set_up_torch`.
-    mem_mb
+    budget
         Memory of the job; the sketch is made smaller if it does not fit.
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
@@ -61,7 +61,7 @@ def fit_query_model(
         # The sketch, and what scvi-tools copies of it while registering and training.
         bytes_per_cell = 8 * 4 * max(1.0, reader.nonzeros / reader.n_cells)
         fixed_mb = 1500 + SKETCH_BYTES_PER_CELL * reader.n_cells // MB
-        affordable = int(buffer_bytes(mem_mb, fixed_mb=fixed_mb) / bytes_per_cell)
+        affordable = int(budget.buffer_bytes(fixed_mb=fixed_mb) / bytes_per_cell)
         # One cell of every batch at the least: a batch that is not in the sketch could not be mapped.
         n_cells = max(min(sketch_cells, affordable), len(np.unique(codes)))
         rows = stratified_sketch(codes, n_cells, seed=seed)
@@ -100,7 +100,7 @@ if __name__ == "__main__":
             sketch_cells=snakemake.params.sketch_cells,
             batch_size=snakemake.params.batch_size,
             seed=snakemake.params.seed,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
             gpu=snakemake.resources.get("gpu", 0),
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from cellferry.budget import buffer_bytes
+from cellferry.budget import Budget
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix, strings
@@ -25,7 +25,7 @@ def gather_predictions(
     parquet: str,
     csv: str,
     labelled: str,
-    mem_mb: int,
+    budget: Budget,
 ) -> None:
     """Concatenate the chunks' predictions and write them in three formats, block by block.
 
@@ -38,7 +38,7 @@ def gather_predictions(
     with H5adReader(common) as reader:
         # A block's counts three times (read, converted, written), its strings, and the compressor.
         cell = 24 * max(1, reader.nonzeros // max(1, reader.n_cells)) + 100 * len(schema) + 1000
-        rows = int(np.clip(buffer_bytes(mem_mb, fixed_mb=FIXED_MB) // (4 * cell), 256, ROWS_PER_GROUP))
+        rows = int(np.clip(budget.buffer_bytes(fixed_mb=FIXED_MB) // (4 * cell), 256, ROWS_PER_GROUP))
         obs = carried_columns(reader, schema)
         with (
             complete(parquet) as parquet_path,
@@ -140,5 +140,5 @@ if __name__ == "__main__":
             parquet=snakemake.output.parquet,
             csv=snakemake.output.csv,
             labelled=snakemake.output.labelled,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
         )

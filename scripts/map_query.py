@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.budget import buffer_bytes
+from cellferry.budget import Budget
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
@@ -21,7 +21,7 @@ def map_query(
     *,
     chunk: int,
     chunks: int,
-    mem_mb: int,
+    budget: Budget,
     threads: int,
     gpu: int,
 ) -> None:
@@ -38,11 +38,11 @@ def map_query(
         `latent_0` and on (the posterior mean, float32).
     chunk, chunks
         Which of how many equal runs of cells.
-    mem_mb, threads, gpu
+    budget, threads, gpu
         What the job was given.
     """
     accelerator = set_up_torch(threads=threads, seed=0, gpu=gpu)
-    max_bytes = buffer_bytes(mem_mb, fixed_mb=1500) // 6
+    max_bytes = budget.buffer_bytes(fixed_mb=1500) // 6
     started = time.monotonic()
     with H5adReader(common) as reader, complete(mapped) as path:
         # Loading takes an AnnData of the right genes; one cell of a batch the model knows will do.
@@ -81,7 +81,7 @@ if __name__ == "__main__":
             snakemake.output.mapped,
             chunk=int(snakemake.wildcards.chunk),
             chunks=snakemake.params.chunks,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
             gpu=snakemake.resources.get("gpu", 0),
         )

@@ -4,13 +4,13 @@ import uuid
 from pathlib import Path
 
 import numpy as np
-from cellferry.budget import buffer_bytes
+from cellferry.budget import Budget
 from cellferry.counts import gene_totals
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
 
 
-def merge_h5ad(chunks: str, merged: str, *, materialise: bool, mem_mb: int) -> None:
+def merge_h5ad(chunks: str, merged: str, *, materialise: bool, budget: Budget) -> None:
     """Merge chunk files into one h5ad.
 
     Parameters
@@ -21,7 +21,7 @@ def merge_h5ad(chunks: str, merged: str, *, materialise: bool, mem_mb: int) -> N
         The file to write: a view over the chunks (an HDF5 virtual dataset), or all of it.
     materialise
         Copy the counts, so that the file needs no other.
-    mem_mb
+    budget
         Memory of the job.
 
     Raises
@@ -30,7 +30,7 @@ def merge_h5ad(chunks: str, merged: str, *, materialise: bool, mem_mb: int) -> N
         If cells, stored values or counts differ between the chunks and the merged file.
     """
     paths = sorted(Path(chunks).glob("*.h5ad"), key=lambda path: int(path.stem))
-    max_bytes = buffer_bytes(mem_mb, fixed_mb=250) // 6
+    max_bytes = budget.buffer_bytes(fixed_mb=250) // 6
     expected = []
     for path in paths:
         with H5adReader(path) as chunk:
@@ -86,5 +86,5 @@ if __name__ == "__main__":
             snakemake.input.chunks,
             snakemake.output.merged,
             materialise=snakemake.params.materialise,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
         )

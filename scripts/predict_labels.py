@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.budget import buffer_bytes
+from cellferry.budget import Budget
 from cellferry.cells import UNKNOWN
 from cellferry.files import complete
 from cellferry.heads import load_heads, mean_probabilities, predict
@@ -24,7 +24,7 @@ def predict_labels(
     *,
     min_probability: float,
     max_distance: float | None,
-    mem_mb: int,
+    budget: Budget,
     threads: int,
 ) -> None:
     """Write one row per cell of `mapped`, in its order, to the parquet file `predictions`.
@@ -38,8 +38,8 @@ def predict_labels(
     # Per cell: probabilities of three heads and their mean, the linear model's in float64 while it
     # works; neighbours with indices, distances and weights; latents in three versions.
     cell = 48 * len(labels) + 32 * heads["neighbors"].n_neighbors + 24 * len(columns)
-    budget = buffer_bytes(mem_mb, fixed_mb=FIXED_MB) - 2 * heads["neighbors"].latents.nbytes
-    rows = int(np.clip(budget // cell, 256, ROWS_PER_GROUP))
+    max_bytes = budget.buffer_bytes(fixed_mb=FIXED_MB) - 2 * heads["neighbors"].latents.nbytes
+    rows = int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     n_cells = n_unknown = 0
@@ -136,6 +136,6 @@ if __name__ == "__main__":
             snakemake.output.predictions,
             min_probability=snakemake.params.min_probability,
             max_distance=snakemake.params.max_distance,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
         )

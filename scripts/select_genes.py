@@ -6,7 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from cellferry.budget import MB, buffer_bytes
+from cellferry.budget import MB, Budget
 from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.genes import (
@@ -42,7 +42,7 @@ def select_genes(
     min_common: float,
     sketch_cells: int,
     seed: int,
-    mem_mb: int,
+    budget: Budget,
 ) -> None:
     """Write the genes the model will see, and what every dataset loses.
 
@@ -62,7 +62,7 @@ def select_genes(
         Per dataset the var column with gene ids, or `auto`.
     n_variable, keep, min_common, sketch_cells, seed
         As in the configuration's section `genes`.
-    mem_mb
+    budget
         Memory of the job; the sketch is made smaller if it does not fit.
 
     Raises
@@ -79,7 +79,7 @@ def select_genes(
     shares = common_shares(harmonised, reference)
     check_shares(shares, harmonised, min_common, reference)
 
-    rows = sketch_rows(merged[reference], splits, sketch_cells, seed=seed, mem_mb=mem_mb)
+    rows = sketch_rows(merged[reference], splits, sketch_cells, seed=seed, budget=budget)
     with H5adReader(merged[reference]) as reader:
         counts = reader.rows(rows) @ gene_selection(harmonised.ids[reference], harmonised.common)
         batch = reader.categories("batch")[reader.codes("batch")[rows]]
@@ -139,7 +139,7 @@ def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: f
     )
 
 
-def sketch_rows(merged: str, splits: str, sketch_cells: int, *, seed: int, mem_mb: int) -> np.ndarray:
+def sketch_rows(merged: str, splits: str, sketch_cells: int, *, seed: int, budget: Budget) -> np.ndarray:
     """Training cells to choose genes on, drawn evenly over labels and batches; fewer if memory says so."""
     with H5adReader(merged) as reader:
         is_train = read_split(splits) == "train"
@@ -147,10 +147,11 @@ def sketch_rows(merged: str, splits: str, sketch_cells: int, *, seed: int, mem_m
         # Counts, their selection, scanpy's working copies in float64: about 40 bytes a stored value.
         bytes_per_cell = 40 * max(1.0, reader.nonzeros / max(1, reader.n_cells))
         fixed_mb = 500 + SKETCH_BYTES_PER_CELL * reader.n_cells // MB
-    affordable = int(buffer_bytes(mem_mb, fixed_mb=fixed_mb) / bytes_per_cell)
+    affordable = int(budget.buffer_bytes(fixed_mb=fixed_mb) / bytes_per_cell)
     if affordable < sketch_cells:
         print(
-            f"variable genes are chosen on {affordable} cells instead of {sketch_cells}: mem_mb is {mem_mb}"
+            f"variable genes are chosen on {affordable} cells instead of {sketch_cells}: "
+            f"mem_mb is {budget.mem_mb}"
         )
     return stratified_sketch(strata, min(sketch_cells, affordable), seed=seed)
 
@@ -232,5 +233,5 @@ if __name__ == "__main__":
             min_common=snakemake.params.min_common,
             sketch_cells=snakemake.params.sketch_cells,
             seed=snakemake.params.seed,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
         )

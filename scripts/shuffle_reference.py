@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import zarr
 from annbatch import write_sharded
-from cellferry.budget import MB, buffer_bytes
+from cellferry.budget import MB, Budget
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
@@ -14,7 +14,7 @@ ROWS_READ_TOGETHER = 512
 """Cells read from disk in one piece: single cells would cost a seek each."""
 
 
-def shuffle_reference(common: str, store: str, *, seed: int, mem_mb: int) -> None:
+def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> None:
     """Write the store: data sets of shuffled cells, each as large as memory allows.
 
     Runs of neighbouring cells are dealt out at random to the data sets, and the cells of a data set
@@ -30,14 +30,14 @@ def shuffle_reference(common: str, store: str, *, seed: int, mem_mb: int) -> Non
         codes stand for.
     seed
         Seed of the shuffle.
-    mem_mb
+    budget
         Memory of the job.
     """
     rng = np.random.default_rng(seed)
     with H5adReader(common) as reader:
         nonzeros_per_cell = max(1.0, reader.nonzeros / reader.n_cells)
         # The runs, their concatenation, the shuffled copy and what the writer holds of it.
-        cells_per_dataset = int(buffer_bytes(mem_mb, fixed_mb=700) / (8 * 5 * nonzeros_per_cell))
+        cells_per_dataset = int(budget.buffer_bytes(fixed_mb=700) / (8 * 5 * nonzeros_per_cell))
         starts = np.arange(0, reader.n_cells, ROWS_READ_TOGETHER)
         runs_per_dataset = max(1, cells_per_dataset // ROWS_READ_TOGETHER)
         n_datasets = -(-len(starts) // runs_per_dataset)
@@ -82,5 +82,5 @@ if __name__ == "__main__":
             snakemake.input.common,
             snakemake.output.store,
             seed=snakemake.params.seed,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
         )

@@ -5,7 +5,7 @@ import uuid
 
 import numpy as np
 import pandas as pd
-from cellferry.budget import buffer_bytes
+from cellferry.budget import Budget
 from cellferry.genes import candidate_ids, gene_selection, read_gene_table
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
@@ -22,7 +22,7 @@ def subset_common_genes(
     name: str,
     gene_id: str,
     cells: np.ndarray | None,
-    mem_mb: int,
+    budget: Budget,
 ) -> None:
     """Write the counts of the chosen genes, genes that stand several times in the file summed.
 
@@ -42,11 +42,11 @@ def subset_common_genes(
         Its var column with gene ids, or `auto`.
     cells
         Mask of the cells to keep, or None for all.
-    mem_mb
+    budget
         Memory of the job.
     """
     # A block, its counterpart in the chosen genes, and what scipy holds while multiplying.
-    max_bytes = buffer_bytes(mem_mb, fixed_mb=300) // 6
+    max_bytes = budget.buffer_bytes(fixed_mb=300) // 6
     selected = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)["gene"].to_list()
     with open(report, encoding="utf-8") as file:
         summary = json.load(file)
@@ -81,5 +81,5 @@ if __name__ == "__main__":
             name=snakemake.params.name,
             gene_id=snakemake.params.gene_id,
             cells=read_split(splits) == snakemake.params.split if splits else None,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
         )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from cellferry.boosted_trees import XGBoostHead, depth_for
-from cellferry.budget import buffer_bytes
-from cellferry.errors import InputError
+from cellferry.budget import Budget
+from cellferry.errors import InputError, TooLittleMemoryError
 from cellferry.files import complete
 from cellferry.heads import Heads, mean_probabilities, predict
 from cellferry.latents import latent_columns, read_codes, read_latents
@@ -31,7 +31,7 @@ def train_classifier(
     max_depth: int,
     learning_rate: float,
     seed: int,
-    mem_mb: int,
+    budget: Budget,
     threads: int,
 ) -> None:
     """Train the heads on a sketch of the training cells and write them to the folder `classifier`.
@@ -50,7 +50,7 @@ def train_classifier(
     n_latent = len(latent_columns(train))
     fixed_mb = FIXED_MB + SKETCH_BYTES_PER_CELL * len(codes) // 1024**2
     cap = training_cap(
-        buffer_bytes(mem_mb, fixed_mb=fixed_mb),
+        budget.buffer_bytes(fixed_mb=fixed_mb),
         n_labels=len(labels),
         n_latent=n_latent,
         max_training_cells=max_training_cells,
@@ -106,19 +106,19 @@ def train_classifier(
 
 
 def training_cap(
-    budget: int, *, n_labels: int, n_latent: int, max_training_cells: int, neighbors: int
+    max_bytes: int, *, n_labels: int, n_latent: int, max_training_cells: int, neighbors: int
 ) -> int:
-    """Training cells at most, by the configuration and by what `budget` bytes can hold; logs the reason.
+    """Training cells at most, by the configuration and by what `max_bytes` can hold; logs the reason.
 
     XGBoost needs 10 to 12 bytes per cell and label while it trains (margins, gradients, predictions), for
     its validation cells too; the linear model needs about as much. Latents are held raw, standardised
-    and binned. Raises InputError where the budget does not hold 100 cells.
+    and binned. Raises TooLittleMemoryError where they do not hold 100 cells.
     """
     cell = 16 * n_labels + 16 * n_latent + 40 * neighbors
     validation = MAX_VALIDATION_CELLS * (12 * n_labels + 8 * n_latent)
-    by_memory = (budget - min(validation, budget // 2)) // cell
+    by_memory = (max_bytes - min(validation, max_bytes // 2)) // cell
     if by_memory < min(100, max_training_cells):
-        raise InputError(
+        raise TooLittleMemoryError(
             f"the memory of train_classifier holds {max(by_memory, 0)} cells of {n_labels} labels; "
             "raise mem_mb for this rule in the profile (set-resources)"
         )
@@ -172,6 +172,6 @@ if __name__ == "__main__":
             max_depth=snakemake.params.max_depth,
             learning_rate=snakemake.params.learning_rate,
             seed=snakemake.params.seed,
-            mem_mb=snakemake.resources.mem_mb,
+            budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
         )

@@ -58,19 +58,16 @@ def train_reference_model(
     batch_size = minibatch_size(settings["batch_size"], n_cells)
     print(f"{n_cells} cells, at most {epochs} epochs, minibatches of {batch_size}, on the {accelerator}")
 
-    progress = Checkpoints(checkpoints, {"store": attributes, "settings": settings, "seed": seed})
-    train(
-        reference_model,
-        store,
-        attributes,
-        epochs=epochs,
-        batch_size=batch_size,
-        settings=settings,
-        seed=seed,
-        accelerator=accelerator,
-        callbacks=[progress],
-        resume_from=progress.resume_from(),
-    )
+    made_from = {"store": attributes, "settings": settings, "seed": seed}
+    progress = Checkpoints(checkpoints, made_from)
+    on_store = {
+        "store": store,
+        "attributes": attributes,
+        "batch_size": batch_size,
+        "seed": seed,
+        "accelerator": accelerator,
+    }
+    train(reference_model, **on_store, settings=settings, epochs=epochs, progress=progress)
     losses = progress.history()
     print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
     if settings["type"] == "scanvi":
@@ -81,15 +78,10 @@ def train_reference_model(
         print(f"scANVI: {scanvi_epochs} epochs")
         train(
             reference_model,
-            store,
-            attributes,
-            epochs=scanvi_epochs,
-            batch_size=batch_size,
+            **on_store,
             settings={**settings, "early_stopping": False},
-            seed=seed,
-            accelerator=accelerator,
-            callbacks=[],
-            resume_from=None,
+            epochs=scanvi_epochs,
+            progress=Checkpoints(checkpoints, {**made_from, "refined": True}),
         )
     with complete(history) as path:
         losses.to_csv(path, index=False)
@@ -100,18 +92,17 @@ def train_reference_model(
 
 def train(
     model: BaseModelClass,
+    *,
     store: str,
     attributes: dict,
-    *,
-    epochs: int,
     batch_size: int,
-    settings: dict,
     seed: int,
     accelerator: str,
-    callbacks: list,
-    resume_from: str | None,
+    settings: dict,
+    epochs: int,
+    progress: Checkpoints,
 ) -> None:
-    """Train a model, registered on a skeleton, on the cells of a store."""
+    """Train a model, registered on a skeleton, on the cells of a store, or go on where that was stopped."""
     datamodule = StoreDataModule(
         store,
         batch_size=batch_size,
@@ -121,7 +112,7 @@ def train(
         seed=seed,
     )
     model.train(
-        max_epochs=epochs,
+        max_epochs=progress.most_epochs(epochs),
         datamodule=datamodule,
         accelerator=accelerator,
         devices=1,
@@ -130,8 +121,8 @@ def train(
         check_val_every_n_epoch=1,
         plan_kwargs={"lr": settings["learning_rate"]},
         enable_progress_bar=False,
-        callbacks=callbacks,
-        ckpt_path=resume_from,
+        callbacks=[progress],
+        ckpt_path=progress.resume_from(),
     )
 
 

@@ -1,6 +1,9 @@
 """Memory is an input: a job's `mem_mb`, and what of it a script may fill with buffers."""
 
-from .errors import InputError
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import TooLittleMemoryError
 
 SNAKEMAKE_MB = 250
 """Resident memory of the snakemake processes that SLURM counts as part of the same job."""
@@ -11,25 +14,51 @@ LEAST_BUFFER_MB = 64
 MB = 1024**2
 
 
-def buffer_bytes(mem_mb: int, *, fixed_mb: int) -> int:
-    """Bytes a script may hold in buffers.
+@dataclass(frozen=True)
+class Budget:
+    """The memory of a job.
 
     Parameters
     ----------
     mem_mb
-        What the job was given (`resources.mem_mb`), in MB.
-    fixed_mb
-        What the script needs whatever its buffers: interpreter, libraries, gene tables, models.
-
-    Raises
-    ------
-    InputError
-        If `mem_mb` is too small for the script to run at all; the message says the least it needs.
+        What the job was given, in MB (`resources.mem_mb`).
+    attempt
+        How often the job has been started, itself included. An earlier attempt may have been killed
+        although it kept to its budget, so what was not foreseen gets the larger share now: the
+        n-th attempt fills an n-th. While `mem_mb` rises with the attempts its blocks stay as they were, and
+        where a site's limit keeps it from rising they get smaller.
     """
-    least = SNAKEMAKE_MB + fixed_mb + LEAST_BUFFER_MB
-    if mem_mb < least:
-        raise InputError(
-            f"mem_mb is {mem_mb}, and this job cannot run below {least}; "
-            f"raise mem_mb for this rule in the profile (set-resources)"
+
+    mem_mb: int
+    attempt: int = 1
+
+    @classmethod
+    def of(cls, resources: Any) -> "Budget":
+        """The budget in a script's `snakemake.resources`; a profile that repeats jobs sets `attempt`."""
+        return cls(resources.mem_mb, resources.get("attempt", 1))
+
+    def buffer_bytes(self, *, fixed_mb: int) -> int:
+        """Bytes a script may hold in buffers.
+
+        Parameters
+        ----------
+        fixed_mb
+            What the script needs whatever its buffers: interpreter, libraries, gene tables, models.
+
+        Raises
+        ------
+        TooLittleMemoryError
+            If `mem_mb` is too small for the script to run at all; the message says the least it needs.
+        """
+        least = SNAKEMAKE_MB + fixed_mb + LEAST_BUFFER_MB
+        if self.mem_mb < least:
+            raise TooLittleMemoryError(
+                f"mem_mb is {self.mem_mb}, and this job cannot run below {least}; "
+                f"raise mem_mb for this rule in the profile (set-resources)"
+            )
+        buffer_mb = max(LEAST_BUFFER_MB, (self.mem_mb - SNAKEMAKE_MB - fixed_mb) // self.attempt)
+        print(
+            f"attempt {self.attempt}: buffers of {buffer_mb} MB; mem_mb is {self.mem_mb}, "
+            f"of which {fixed_mb} for the rest and {SNAKEMAKE_MB} for snakemake"
         )
-    return (mem_mb - SNAKEMAKE_MB - fixed_mb) * MB
+        return buffer_mb * MB

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
@@ -15,13 +17,21 @@ from .files import complete
 SECONDS_BETWEEN_CHECKPOINTS = 15
 """Epochs of a small reference take less than writing their state does; those of a large one take minutes."""
 
+TIME_IS_SHORT = signal.SIGURG
+"""Sent by SLURM a moment before a job's time limit (`--signal` in the profile).
+
+Whatever does not await it ignores it. Any other signal would end the snakemake processes around the
+script, and the script with them.
+"""
+
 
 class Checkpoints(Callback):
-    """Keep the state after an epoch, and the loss of every epoch so far; say in the log how it goes.
+    """Keep the state of a training, and the loss of every epoch so far; say in the log how it goes.
 
-    A state is written after every epoch, unless the last one is a few seconds old. A folder belongs to
-    one set of inputs and settings: whatever differs in `made_from` makes its name differ, so that a
-    changed configuration never resumes from another one's state.
+    A state is written after every epoch, unless the last one is a few seconds old; at once when SLURM says
+    that time is short, be it in the middle of an epoch; and when training is over. A folder belongs to one
+    set of inputs and settings: whatever differs in `made_from` makes its name differ, so that a changed
+    configuration never resumes from another one's state.
 
     Parameters
     ----------
@@ -35,11 +45,21 @@ class Checkpoints(Callback):
         fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
         self.state_path = Path(folder) / fingerprint / "last.ckpt"
         self._epochs: list[dict[str, float]] = []
+        self._finished = False
+        self._time_is_short = False
         self._last_written = 0.0
 
     def resume_from(self) -> str | None:
         """Path of the state to resume from, or None."""
         return str(self.state_path) if self.state_path.exists() else None
+
+    def most_epochs(self, epochs: int) -> int:
+        """`epochs`, or as many as there were if the state to resume from is that of a finished training."""
+        if not self.state_path.exists():
+            return epochs
+        callbacks = torch.load(self.state_path, map_location="cpu", weights_only=False)["callbacks"]
+        state = callbacks[self.state_key]
+        return len(state["epochs"]) if state["finished"] else epochs
 
     def history(self) -> pd.DataFrame:
         """Loss per epoch: columns `epoch`, `train_loss`, `validation_loss`."""
@@ -47,12 +67,27 @@ class Checkpoints(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What Lightning puts into the state for this callback."""
-        return {"epochs": self._epochs}
+        return {"epochs": self._epochs, "finished": self._finished}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the history of the epochs that a state covers."""
         self._epochs = state_dict["epochs"]
         print(f"resuming after epoch {len(self._epochs)} from {self.state_path}")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Await SLURM's word that time is short."""
+
+        def note(number: int, frame: Any) -> None:
+            self._time_is_short = True
+
+        signal.signal(TIME_IS_SHORT, note)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Write the state in the middle of an epoch if time is short, and go on: it may be enough."""
+        if self._time_is_short:
+            self._time_is_short = False
+            self._write(trainer)
+            print(f"time is short: the state in epoch {trainer.current_epoch + 1} is written")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the loss; write the state, and a line in the log, if the last ones are not just written."""
@@ -68,10 +103,18 @@ class Checkpoints(Callback):
         )
         if time.monotonic() - self._last_written < SECONDS_BETWEEN_CHECKPOINTS:
             return
-        with complete(self.state_path) as path:
-            trainer.save_checkpoint(path, weights_only=False)  # the optimiser's state too
+        self._write(trainer)
         print(
             f"epoch {trainer.current_epoch + 1} of at most {trainer.max_epochs}: "
             f"loss {train_loss:.1f}, on monitored cells {validation_loss:.1f}"
         )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the state of the finished training: what comes after it may be killed too."""
+        self._finished = True
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        with complete(self.state_path) as path:
+            trainer.save_checkpoint(path, weights_only=False)  # the optimiser's state too
         self._last_written = time.monotonic()

@@ -1,9 +1,13 @@
-"""The one exception for what a user can mend: a file, a config key, a value."""
+"""The exceptions for what a user can mend: a file, a config key, a value."""
 
 
 class InputError(Exception):
     """A user's input is at fault; the message names the file or key, the value found and the way out.
 
     Scripts end with exit code 2 on it and without a traceback (see `cellferry.logs.logged`),
-    so that an input error is told apart from a passing fault.
+    so that an input error is told apart from a passing fault: running it again would not help.
     """
+
+
+class TooLittleMemoryError(InputError):
+    """A job cannot run in the memory it was given; another attempt may be given more."""

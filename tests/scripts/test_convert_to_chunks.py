@@ -5,6 +5,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.budget import Budget
 from cellferry.config import load_schema
 from cellferry.errors import InputError
 from convert_to_chunks import convert_to_chunks
@@ -43,10 +44,13 @@ def blood(tmp_path):
     return tmp_path / "blood.h5ad"
 
 
-def convert(path, folder, *, obs=None, mem_mb=700, **config):
+LITTLE = Budget(700)
+
+
+def convert(path, folder, *, obs=None, budget=LITTLE, **config):
     settings = {**DEFAULTS, "role": "query", "path": str(path), "chunks": 3, **config}
     convert_to_chunks(
-        str(path), str(obs) if obs else [], str(folder), name="blood", config=settings, mem_mb=mem_mb
+        str(path), str(obs) if obs else [], str(folder), name="blood", config=settings, budget=budget
     )
     parts = [ad.read_h5ad(folder / f"{i}.h5ad") for i in range(settings["chunks"])]
     assert len(list(folder.iterdir())) == len(parts)
@@ -85,7 +89,7 @@ def test_chunks_hold_all_cells(blood, tmp_path, chunks):
 def test_blocks_and_chunks_need_not_agree(blood, tmp_path, monkeypatch):
     whole = sparse.vstack([part.X for part in convert(blood, tmp_path / "a")]).toarray()
     for max_bytes in (300, 2000, 10_000):
-        monkeypatch.setattr("convert_to_chunks.buffer_bytes", lambda *args, n=max_bytes, **kwargs: n * 5)
+        monkeypatch.setattr(Budget, "buffer_bytes", lambda self, n=max_bytes, **kwargs: n * 5)
         parts = convert(blood, tmp_path / str(max_bytes), chunks=7)
         assert np.array_equal(sparse.vstack([part.X for part in parts]).toarray(), whole)
 
@@ -172,7 +176,7 @@ def test_wrong_value_far_from_where_one_looks_first(tmp_path, monkeypatch):
 
 def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
-    monkeypatch.setattr("convert_to_chunks.buffer_bytes", lambda *args, **kwargs: 5 * 1000)
+    monkeypatch.setattr(Budget, "buffer_bytes", lambda self, **kwargs: 5 * 1000)
     counts = sparse.coo_matrix(make_adata().X)
     folder = tmp_path / "10x"
     folder.mkdir()
@@ -190,7 +194,7 @@ def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
 
 def test_too_little_memory(blood, tmp_path):
     with pytest.raises(InputError, match="mem_mb is 300, and this job cannot run below"):
-        convert(blood, tmp_path / "chunks", mem_mb=300)
+        convert(blood, tmp_path / "chunks", budget=Budget(300))
 
 
 @pytest.mark.filterwarnings("ignore")

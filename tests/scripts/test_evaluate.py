@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.baseline import log_normalised
+from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.h5ad import H5adWriter
 from evaluate import evaluate
@@ -61,7 +62,7 @@ def run(folder, **changed):
         **{key: str(folder / name) for key, name in paths.items()},
         evaluation=str(folder / "query.json"),
         seed=0,
-        mem_mb=2000,
+        budget=Budget(2000),
     )
     return json.loads((folder / "query.json").read_text(encoding="utf-8"))
 

@@ -3,6 +3,7 @@
 import pytest
 import scvi
 import torch
+from cellferry.budget import Budget
 from cellferry.model import known_batches
 from fit_query_model import fit_query_model
 from simulate import simulate_cells, write_cells
@@ -21,7 +22,7 @@ def fit(trained, tmp_path):
                 "sketch_cells": 100,
                 "batch_size": 128,
                 "seed": 0,
-                "mem_mb": 4000,
+                "budget": Budget(4000),
                 "threads": 1,
                 "gpu": 0,
                 **settings,

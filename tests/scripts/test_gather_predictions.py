@@ -4,6 +4,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cellferry.budget import Budget
 from cellferry.h5ad import H5adWriter
 from gather_predictions import gather_predictions
 from scipy import sparse
@@ -48,7 +49,9 @@ def gather(query, tmp_path, **changed):
         "csv": tmp_path / "out.csv.gz",
         "labelled": tmp_path / "labelled.h5ad",
     }
-    gather_predictions(**query | changed, **{key: str(path) for key, path in outputs.items()}, mem_mb=2000)
+    gather_predictions(
+        **query | changed, **{key: str(path) for key, path in outputs.items()}, budget=Budget(2000)
+    )
     return outputs
 
 

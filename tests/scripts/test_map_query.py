@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import scvi
+from cellferry.budget import Budget
 from cellferry.h5ad import H5adReader
 from map_query import map_query
 from simulate import simulate_cells, write_cells
@@ -23,7 +24,7 @@ def mapped(trained, tmp_path):
                 str(tmp_path / f"{chunk}.parquet"),
                 chunk=chunk,
                 chunks=chunks,
-                mem_mb=4000,
+                budget=Budget(4000),
                 threads=1,
                 gpu=0,
             )

@@ -7,6 +7,7 @@ import cellferry.h5ad
 import h5py
 import numpy as np
 import pytest
+from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.h5ad import H5adReader
 from merge_h5ad import merge_h5ad
@@ -26,7 +27,7 @@ def results(tmp_path, cells):
 
 def merge(results, *, materialise=False):
     merged = results / "merged" / "atlas.h5ad"
-    merge_h5ad(str(results / "chunks" / "atlas"), str(merged), materialise=materialise, mem_mb=600)
+    merge_h5ad(str(results / "chunks" / "atlas"), str(merged), materialise=materialise, budget=Budget(600))
     return merged
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cellferry.boosted_trees import XGBoostHead
+from cellferry.budget import Budget
 from cellferry.linear_model import LinearHead
 from cellferry.neighbors import NeighborsHead
 from predict_labels import answer, predict_labels
@@ -57,7 +58,7 @@ def write_mapped(path, latents, labels=None):
 
 def predict(tmp_path, classifier, latents, labels=None, **settings):
     mapped = write_mapped(tmp_path / "mapped.parquet", latents, labels)
-    settings = {"min_probability": 0.5, "max_distance": None, "mem_mb": 3000, "threads": 1} | settings
+    settings = {"min_probability": 0.5, "max_distance": None, "budget": Budget(3000), "threads": 1} | settings
     predict_labels(str(mapped), str(classifier), str(tmp_path / "predictions.parquet"), **settings)
     return pd.read_parquet(tmp_path / "predictions.parquet")
 

@@ -5,12 +5,20 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.budget import Budget
 from cellferry.errors import InputError
 from select_genes import select_genes
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 
-SETTINGS = {"n_variable": 50, "keep": [], "min_common": 0.3, "sketch_cells": 1000, "seed": 0, "mem_mb": 2000}
+SETTINGS = {
+    "n_variable": 50,
+    "keep": [],
+    "min_common": 0.3,
+    "sketch_cells": 1000,
+    "seed": 0,
+    "budget": Budget(2000),
+}
 
 
 @pytest.fixture
@@ -92,7 +100,7 @@ def test_shallow_cells_on_which_seurats_regression_fails(select, monkeypatch, ca
 
 def test_sketch_shrinks_to_the_memory(select, capsys):
     reference, query = simulate_cells(500, n_genes=1500), simulate_cells(n_genes=1500, seed=1)
-    select(reference, query, mem_mb=815, sketch_cells=5000)
+    select(reference, query, budget=Budget(815), sketch_cells=5000)
     assert "instead of 5000: mem_mb is 815" in capsys.readouterr().out
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import shuffle_reference as script
 import zarr
+from cellferry.budget import Budget
 from cellferry.store import StoreDataModule
 from simulate import simulate_cells, write_cells
 
@@ -18,7 +19,7 @@ def cells(tmp_path):
 def store(tmp_path, **settings):
     path = tmp_path / "store.zarr"
     script.shuffle_reference(
-        str(tmp_path / "common.h5ad"), str(path), **{"seed": 0, "mem_mb": 1100, **settings}
+        str(tmp_path / "common.h5ad"), str(path), **{"seed": 0, "budget": Budget(1100), **settings}
     )
     return path
 
@@ -65,7 +66,7 @@ def test_cells_are_shuffled(tmp_path, cells):
 
 
 def test_several_data_sets_when_memory_is_small(tmp_path, cells, monkeypatch):
-    monkeypatch.setattr(script, "buffer_bytes", lambda mem_mb, fixed_mb: 8 * 5 * 30 * 600)
+    monkeypatch.setattr(Budget, "buffer_bytes", lambda budget, fixed_mb: 8 * 5 * 30 * 600)
     monkeypatch.setattr(script, "ROWS_READ_TOGETHER", 50)
     path = store(tmp_path)
     assert len([key for key in zarr.open_group(path, mode="r") if key.startswith("dataset_")]) > 1

@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.budget import Budget
 from cellferry.h5ad import H5adReader
 from simulate import simulate_cells, write_cells
 from subset_common_genes import subset_common_genes
@@ -30,7 +31,7 @@ def subset(tmp_path):
             name="atlas",
             gene_id="auto",
             cells=mask,
-            mem_mb=700,
+            budget=Budget(700),
         )
         return ad.read_h5ad(tmp_path / "common.h5ad")
 

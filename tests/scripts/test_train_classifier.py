@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.heads import load_heads, predict
 from threadpoolctl import threadpool_limits
@@ -16,7 +17,7 @@ SETTINGS = {
     "max_depth": 6,
     "learning_rate": 0.1,
     "seed": 0,
-    "mem_mb": 4000,
+    "budget": Budget(4000),
     "threads": 1,
 }
 CENTRES = {"T cell": 0, "B cell": 1, "γδ <T>": 2}

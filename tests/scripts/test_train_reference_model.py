@@ -1,10 +1,13 @@
 """train_reference_model: an ordinary scvi-tools model, trained from disk, that resumes when killed."""
 
+import os
+
 import pandas as pd
 import pytest
 import scvi
 import torch
-from cellferry.checkpoints import Checkpoints
+from cellferry.budget import Budget
+from cellferry.checkpoints import TIME_IS_SHORT, Checkpoints
 from cellferry.errors import InputError
 from cellferry.model import minibatch_size, reference_epochs
 from fit_query_model import fit_query_model
@@ -75,6 +78,51 @@ def test_killed_training_resumes(trained, tmp_path, monkeypatch, capsys):
     assert "resuming after epoch 3" in capsys.readouterr().out
 
 
+def test_state_is_written_in_the_middle_of_an_epoch_when_time_is_short(
+    trained, tmp_path, monkeypatch, capsys
+):
+    """SLURM sends a signal before the time limit; the next attempt goes on from there."""
+    at_end_of_batch, batches_run = Checkpoints.on_train_batch_end, []
+
+    def die_after_the_signal(self, trainer, *arguments):
+        batches_run.append((trainer.current_epoch, arguments[-1]))
+        if batches_run[-1] == (1, 1):
+            os.kill(os.getpid(), TIME_IS_SHORT)
+        at_end_of_batch(self, trainer, *arguments)
+        if batches_run[-2:] == [(1, 1), (1, 2)]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "on_train_batch_end", die_after_the_signal)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(trained, tmp_path, epochs=4)
+    assert "time is short: the state in epoch 2 is written" in capsys.readouterr().out
+    batches = len({batch for epoch, batch in batches_run if epoch == 0})
+    batches_run.clear()
+    history = train(trained, tmp_path, epochs=4)
+    assert list(history["epoch"]) == [0, 1, 2, 3]
+    # The rest of the epoch that was begun, and no more of it.
+    assert [batch for epoch, batch in batches_run if epoch == 1] == list(range(2, batches))
+
+
+def test_training_killed_while_it_is_refined_does_not_begin_anew(trained, tmp_path, monkeypatch, capsys):
+    save, epochs_run = Checkpoints.on_train_epoch_end, []
+
+    def save_then_die(self, trainer, module):
+        save(self, trainer, module)
+        epochs_run.append(type(module.module).__name__)
+        if epochs_run.count("SCANVAE") == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save_then_die)
+    settings = {"type": "scanvi", "epochs": 3, "scanvi_epochs": 2}
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(trained, tmp_path, **settings)
+    history = train(trained, tmp_path, **settings)
+    assert epochs_run == ["VAE", "VAE", "VAE", "SCANVAE", "SCANVAE"]
+    assert list(history["epoch"]) == [0, 1, 2]
+    assert scvi.model.SCVI.load_registry(str(tmp_path / "model"))["model_name"] == "SCANVI"
+
+
 def test_other_settings_do_not_resume(trained, tmp_path):
     first = Checkpoints(tmp_path, {"settings": {"n_latent": 4}})
     other = Checkpoints(tmp_path, {"settings": {"n_latent": 5}})
@@ -91,7 +139,9 @@ def test_other_cells_of_the_same_shape_do_not_resume(trained, tmp_path):
 
     def fingerprint(seed):
         write_cells(tmp_path / "common.h5ad", simulate_cells(100, n_genes=60, seed=seed), "atlas")
-        shuffle_reference(str(tmp_path / "common.h5ad"), str(tmp_path / "store.zarr"), seed=0, mem_mb=1100)
+        shuffle_reference(
+            str(tmp_path / "common.h5ad"), str(tmp_path / "store.zarr"), seed=0, budget=Budget(1100)
+        )
         attributes = dict(zarr.open_group(tmp_path / "store.zarr", mode="r").attrs)
         return Checkpoints(tmp_path, {"store": attributes}).state_path
 
@@ -110,7 +160,7 @@ def test_scanvi_is_refined_takes_a_query_and_maps_it(trained, tmp_path):
         sketch_cells=100,
         batch_size=128,
         seed=0,
-        mem_mb=4000,
+        budget=Budget(4000),
         threads=1,
         gpu=0,
     )
@@ -120,7 +170,7 @@ def test_scanvi_is_refined_takes_a_query_and_maps_it(trained, tmp_path):
         str(tmp_path / "0.parquet"),
         chunk=0,
         chunks=1,
-        mem_mb=4000,
+        budget=Budget(4000),
         threads=1,
         gpu=0,
     )
