@@ -1,0 +1,109 @@
+"""Every script in the environment of its rule and nothing else, as Snakemake makes it with a conda.
+
+The conda is a stand-in (tests/stand_in); how Snakemake calls it and activates what it made is real.
+"""
+
+import shutil
+import subprocess
+
+import pytest
+from conftest import ROOT
+from launcher import CONDA, launcher_variables, make_launcher
+from test_environments import ENVIRONMENTS
+
+
+class Launcher:
+    """Starts snakemake on a login node's environment; all runs share the rules' environments."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.programs = make_launcher(folder)
+        self.variables = launcher_variables(self.programs)
+
+    def command(self, *command, cwd=None):
+        return subprocess.run(
+            list(map(str, command)), cwd=cwd, env=self.variables, capture_output=True, text=True, check=False
+        )
+
+    def snakemake(self, folder, *arguments, project=ROOT):
+        where = ["--snakefile", project / "Snakefile", "--directory", folder]
+        conda = ["--software-deployment-method", "conda", "--conda-prefix", self.folder / "conda"]
+        config = ["--cores", "2", "--configfile", project / "config" / "config.yaml"]
+        return self.command(self.programs / "snakemake", *where, *conda, *arguments, *config)
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("login_node")
+    yield Launcher(folder)
+    shutil.rmtree(folder)  # ten gigabytes, unless they are links into uv's cache
+
+
+@pytest.fixture(scope="module")
+def prefixes(launcher):
+    """Where Snakemake made the environment of each file in envs/."""
+    made = launcher.snakemake(launcher.folder, "--conda-create-envs-only")
+    assert made.returncode == 0, made.stdout + made.stderr
+    listed = launcher.snakemake(launcher.folder, "--list-conda-envs")
+    rows = [line.split("\t") for line in listed.stdout.splitlines() if line.count("\t") == 2]
+    return {f"envs/{file.rpartition('/')[2]}": launcher.folder / location for file, _, location in rows[1:]}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """What of the project a run needs, as a copy that may be changed."""
+    copy = tmp_path / "project"
+    for folder in ("config", "rules", "scripts", "envs"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", copy)
+    return copy
+
+
+def test_each_environment_holds_all_that_its_scripts_import(launcher, prefixes):
+    assert set(prefixes) == set(ENVIRONMENTS)
+    # Side by side: every first import of an environment writes byte code.
+    imports = {
+        environment: subprocess.Popen(
+            [prefix / "bin" / "python", "-c", f"import {', '.join(ENVIRONMENTS[environment])}"],
+            cwd=ROOT / "scripts",
+            env=launcher.variables,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for environment, prefix in prefixes.items()
+    }
+    complaints = {environment: process.communicate()[1] for environment, process in imports.items()}
+    failed = {name: complaints[name] for name, process in imports.items() if process.returncode != 0}
+    assert not failed
+
+
+def test_a_script_runs_in_its_rules_environment(launcher, prefixes, project, tmp_path):
+    script = project / "scripts" / "demo_data.py"
+    script.write_text("import sys\nprint('ran in', sys.prefix)\n" + script.read_text())
+    result = launcher.snakemake(tmp_path / "run", "demo_data", project=project)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"ran in {prefixes['envs/data.yaml']}\n" in result.stdout
+
+
+def test_a_script_cannot_import_what_its_environment_lacks(launcher, project, tmp_path):
+    script = project / "scripts" / "demo_data.py"
+    script.write_text("import xgboost\n" + script.read_text())
+    result = launcher.snakemake(tmp_path / "run", "demo_data", project=project)
+    assert result.returncode == 1
+    assert "ModuleNotFoundError: No module named 'xgboost'" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["install", "numpy"], ["env", "create", "--name", "cells"], ["list"]])
+def test_the_stand_in_refuses_what_it_does_not_know(launcher, arguments):
+    result = launcher.command(CONDA, *arguments)
+    assert result.returncode != 0
+    assert "stand-in" in result.stderr
+
+
+@pytest.mark.parametrize("dependency", ["- scvi-tools=1.5.1", "- pip: [h5py==3.15.0]"])
+def test_the_stand_in_makes_no_environment_that_it_cannot_make_as_locked(launcher, tmp_path, dependency):
+    file = tmp_path / "environment.yaml"
+    file.write_text(f"dependencies:\n  - python=3.12\n  - pip\n  {dependency}\n")
+    result = launcher.command(CONDA, "env", "create", "--file", file, "--prefix", tmp_path / "prefix")
+    assert result.returncode != 0
+    assert "stand-in" in result.stderr
