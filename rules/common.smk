@@ -3,15 +3,16 @@
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: DATASETS, REFERENCE, QUERIES, HELD_BACK, SCORED, wildcard constraints, input functions
 
-import json
 from math import ceil
 from pathlib import Path
 
 from scripts.cellferry.config import check, fill_defaults
+from scripts.cellferry.logs import begin_run
 
 MADE_BY_RULES = "resources/demo"
 
 if workflow.is_main_process:
+    begin_run()
     check(config, config_files=workflow.configfiles, made_by_rules=MADE_BY_RULES)
 fill_defaults(config)
 
@@ -70,17 +71,3 @@ def rising(base):
         return base * attempt
 
     return amount
-
-
-def scores_in_words(query, evaluation):
-    """One line on how well a query's labels fit the truth."""
-
-    def number(score):
-        return "-" if score is None else f"{score:.3f}"
-
-    forced, baseline = evaluation["forced"], evaluation["baseline"]
-    return (
-        f"{query}: accuracy {number(forced['accuracy'])}, macro-F1 {number(forced['macro_f1'])} "
-        f"(baseline {number(baseline['accuracy'])}, {number(baseline['macro_f1'])}); "
-        f"called unknown: {number(evaluation['answered']['rejected_share'])}"
-    )

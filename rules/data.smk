@@ -62,6 +62,8 @@ rule check_datasets:
         "logs/check_datasets/check_datasets.log",
     benchmark:
         "results/benchmarks/check_datasets/check_datasets.tsv"
+    # A table of a few lines: not worth a job.
+    localrule: True
     conda:
         "../envs/data.yaml"
     resources:

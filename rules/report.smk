@@ -63,10 +63,3 @@ rule report:
         "Drawing the report"
     script:
         "../scripts/report.py"
-
-
-onsuccess:
-    for query in SCORED:
-        path = Path("results/evaluation") / f"{query}.json"
-        if path.exists():  # a run may have asked for less than everything
-            print(scores_in_words(query, json.loads(path.read_text())))

@@ -30,3 +30,23 @@ def launcher_variables(programs: Path) -> dict[str, str]:
     variables = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     variables["PATH"] = os.pathsep.join(map(str, [CONDA.parent, programs, os.environ["PATH"]]))
     return variables
+
+
+class Launcher:
+    """Starts snakemake on a login node's environment; all runs share the rules' environments."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.programs = make_launcher(folder)
+        self.variables = launcher_variables(self.programs)
+
+    def command(self, *command, cwd=None):
+        return subprocess.run(
+            list(map(str, command)), cwd=cwd, env=self.variables, capture_output=True, text=True, check=False
+        )
+
+    def snakemake(self, folder, *arguments, project=ROOT):
+        where = ["--snakefile", project / "Snakefile", "--directory", folder]
+        conda = ["--software-deployment-method", "conda", "--conda-prefix", self.folder / "conda"]
+        config = ["--cores", "2", "--configfile", project / "config" / "config.yaml"]
+        return self.command(self.programs / "snakemake", *where, *conda, *arguments, *config)

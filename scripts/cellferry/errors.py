@@ -9,5 +9,8 @@ class InputError(Exception):
     """
 
 
-class TooLittleMemoryError(InputError):
-    """A job cannot run in the memory it was given; another attempt may be given more."""
+class AllocationError(InputError):
+    """What a job was given does not do: too little memory, a GPU that cannot be used.
+
+    Another attempt may be given more, or another node. Exit code 3.
+    """

@@ -7,7 +7,7 @@ import shutil
 import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
@@ -39,17 +39,40 @@ def complete(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         if temporary.is_dir():
-            if path.exists():  # a folder cannot be renamed over one that holds files
-                shutil.rmtree(path)
+            _replace_folder(temporary, path)
         else:
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
-        os.replace(temporary, path)
+            os.replace(temporary, path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
+        _remove(temporary)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Rename a folder to `path`, which may be taken by another, even one that comes up at this moment.
+
+    A folder cannot be renamed over one that holds files. The former one steps aside whole: whoever reads
+    it must not meet it half removed.
+    """
+    former = new.with_name(f"{new.name}.former")
+    while True:
+        with suppress(FileNotFoundError):
+            os.replace(path, former)
+        _remove(former)
+        try:
+            os.replace(new, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
         else:
-            temporary.unlink(missing_ok=True)
+            return
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

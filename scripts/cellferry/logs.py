@@ -1,14 +1,30 @@
 """Where a script's output goes: the rule's log file."""
 
+import errno
 import os
+import shutil
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from .errors import InputError
+from .errors import AllocationError, InputError
+
+INPUT_ERROR = "error: "
+"""How the last line of a log begins when the user's input is at fault."""
 
 INPUT_ERROR_EXIT_CODE = 2
+ALLOCATION_ERROR_EXIT_CODE = 3
+
+RUN_BEGAN = "CELLFERRY_RUN_BEGAN"
+"""Environment variable: when the main process began (seconds since the epoch)."""
+
+
+def begin_run() -> None:
+    """Tell the scripts of this run, which inherit the environment on a cluster too, when it began."""
+    os.environ[RUN_BEGAN] = str(time.time())
 
 
 @contextmanager
@@ -16,9 +32,11 @@ def logged(path: str) -> Iterator[None]:
     """Send everything written below to the log at `path`: Python's and C's output, progress bars, tracebacks.
 
     The file descriptors themselves are redirected, since HDF5, OpenMP and XGBoost write past `sys.stderr`.
-    An `InputError` becomes the last line of the log and one line on the terminal, with exit code 2.
+    An `InputError` becomes the last line of the log and one line on the terminal, with exit code 2. Where
+    failed jobs are started again, the next attempt of the same run ends at once and says the same.
     """
     terminal = os.dup(2)
+    error_before = _input_error_of_this_run(path)
     with open(path, "w", buffering=1, encoding="utf-8") as log:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -27,14 +45,46 @@ def logged(path: str) -> Iterator[None]:
         # Line by line, so that a killed job's log holds all it said.
         sys.stdout = sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
         try:
+            if error_before:
+                raise InputError(error_before)
             yield
+        except AllocationError as error:
+            _say(f"not enough: {error}", terminal)
+            sys.exit(ALLOCATION_ERROR_EXIT_CODE)
         except InputError as error:
-            message = f"error: {error}"
-            print(message, flush=True)
-            os.write(terminal, f"{message}\n".encode())
+            _say(f"{INPUT_ERROR}{error}", terminal)
             sys.exit(INPUT_ERROR_EXIT_CODE)
-        except BaseException:
+        except Exception as error:
             traceback.print_exc()
-            raise
+            if is_no_space(error):
+                free_mb = shutil.disk_usage(".").free // 2**20
+                _say(f"the disk is full or a quota used up ({free_mb} MB left in {Path.cwd()})", terminal)
+            sys.exit(1)
         finally:
             sys.stdout.flush()
+
+
+def is_no_space(error: BaseException) -> bool:
+    """Whether an error says that a disk is full; HDF5 hides the number in its message."""
+    return isinstance(error, OSError) and (
+        error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+    )
+
+
+def _say(message: str, terminal: int) -> None:
+    os.write(terminal, f"{message}\n".encode())
+    print(message, flush=True)
+
+
+def _input_error_of_this_run(path: str) -> str | None:
+    """The input error that an earlier attempt of this run ended with, if one did.
+
+    Nobody mends a file between two attempts, and to find the mistake again may take hours.
+    """
+    log = Path(path)
+    if RUN_BEGAN not in os.environ or not log.exists():
+        return None
+    if log.stat().st_mtime < float(os.environ[RUN_BEGAN]):
+        return None
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1].removeprefix(INPUT_ERROR) if lines and lines[-1].startswith(INPUT_ERROR) else None

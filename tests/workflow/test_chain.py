@@ -7,7 +7,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import snakemake
+from running import snakemake
 from simulate import simulate_cells
 
 LABELS = ("T cell", "B cell", "NK <CD56&>", "Γδ T")

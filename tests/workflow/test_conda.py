@@ -7,36 +7,9 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT
-from launcher import CONDA, launcher_variables, make_launcher
+from launcher import CONDA
+from running import ROOT
 from test_environments import ENVIRONMENTS
-
-
-class Launcher:
-    """Starts snakemake on a login node's environment; all runs share the rules' environments."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.programs = make_launcher(folder)
-        self.variables = launcher_variables(self.programs)
-
-    def command(self, *command, cwd=None):
-        return subprocess.run(
-            list(map(str, command)), cwd=cwd, env=self.variables, capture_output=True, text=True, check=False
-        )
-
-    def snakemake(self, folder, *arguments, project=ROOT):
-        where = ["--snakefile", project / "Snakefile", "--directory", folder]
-        conda = ["--software-deployment-method", "conda", "--conda-prefix", self.folder / "conda"]
-        config = ["--cores", "2", "--configfile", project / "config" / "config.yaml"]
-        return self.command(self.programs / "snakemake", *where, *conda, *arguments, *config)
-
-
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("login_node")
-    yield Launcher(folder)
-    shutil.rmtree(folder)  # ten gigabytes, unless they are links into uv's cache
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import yaml
-from conftest import ROOT
+from running import ROOT
 
 RULES = re.findall(
     r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import ROOT, snakemake
+from running import ROOT, snakemake
 
 CONFIGS = ROOT / "tests" / "configs"
 

@@ -1,0 +1,42 @@
+# What is checked before the first job, and what is said at the end.
+
+import json
+
+from scripts.cellferry.environments import check_environments
+from scripts.cellferry.failures import explain_failures
+from scripts.cellferry.slurm import check_cluster
+
+
+def scores_in_words(query, evaluation):
+    """One line on how well a query's labels fit the truth."""
+
+    def number(score):
+        return "-" if score is None else f"{score:.3f}"
+
+    forced, baseline = evaluation["forced"], evaluation["baseline"]
+    return (
+        f"{query}: accuracy {number(forced['accuracy'])}, macro-F1 {number(forced['macro_f1'])} "
+        f"(baseline {number(baseline['accuracy'])}, {number(baseline['macro_f1'])}); "
+        f"called unknown: {number(evaluation['answered']['rejected_share'])}"
+    )
+
+
+onstart:
+    if not workflow.deployment_settings.deployment_method:
+        check_environments()
+    if workflow.executor_plugin.name == "slurm":
+        check_cluster(
+            [job for job in workflow.dag.needrun_jobs() if not job.is_local],
+            attempts=1 + workflow.execution_settings.retries,
+        )
+
+
+onsuccess:
+    for query in SCORED:
+        path = Path("results/evaluation") / f"{query}.json"
+        if path.exists():  # a run may have asked for less than everything
+            print(scores_in_words(query, json.loads(path.read_text())))
+
+
+onerror:
+    print(explain_failures(log))

@@ -1,0 +1,245 @@
+"""What SLURM can give, checked before jobs are sent to it, and what it has to say about those that failed.
+
+Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+"""
+
+import getpass
+import os
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+LEAST_FREE_MB = 500
+PROFILE = "profiles/slurm/config.yaml"
+
+
+# ---- Before the first job --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class Request:
+    """What a rule's job asks SLURM for in one of its attempts."""
+
+    rule: str
+    attempt: int
+    account: str
+    partition: str
+    mem_mb: int
+    cpus: int
+    minutes: int
+    gpus: int
+    gpu_kind: str
+
+    @classmethod
+    def of(cls, job: Any, attempt: int) -> "Request":
+        """The request of a Snakemake job, as the SLURM plugin will phrase it."""
+        resources = job.rule.expand_resources(
+            job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"}
+        )
+        kind, count = _gpus(str(resources.get("gres", "")))
+        return cls(
+            rule=job.rule.name,
+            attempt=attempt,
+            account=str(resources.get("slurm_account", "")),
+            partition=str(resources.get("slurm_partition", "")),
+            mem_mb=int(resources.get("mem_mb", 0)),
+            cpus=int(resources.get("_cores", 1)),
+            minutes=int(resources.get("runtime", 0)),
+            gpus=int(resources.get("gpu", 0)) or count,
+            gpu_kind=str(resources.get("gpu_model", "")) or kind,
+        )
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one node of a partition has; `minutes` is the partition's time limit."""
+
+    partition: str
+    mem_mb: int
+    cpus: int
+    gpus: int
+    gpu_kind: str
+    minutes: float
+
+
+def check_cluster(jobs: Iterable[Any], *, attempts: int) -> None:
+    """Check, before anything is submitted, that SLURM can run what the jobs will ask for.
+
+    Parameters
+    ----------
+    jobs
+        Snakemake's jobs that are to be submitted.
+    attempts
+        How often a job may be started; the first and the last attempt are checked.
+
+    Raises
+    ------
+    InputError
+        One message that lists all problems, each with its remedy.
+    """
+    if shutil.which("sbatch") is None:
+        raise InputError(
+            "there is no sbatch on the PATH: this machine cannot submit SLURM jobs. Log in to the cluster's "
+            "login node (or load its slurm module), or run here with --profile profiles/local"
+        )
+    requests = {Request.of(job, attempt) for job in jobs for attempt in {1, attempts}}
+    problems = request_problems(sorted(requests), _nodes())
+    problems += account_problems({request.account for request in requests}, _accounts())
+    problems += _disk_problems(Path.cwd())
+    problems += _orphan_problems(Path.cwd())
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise InputError(f"the cluster cannot run this ({len(problems)} problem(s)):\n{listed}")
+
+
+def request_problems(requests: list[Request], nodes: list[Node]) -> list[str]:
+    """Why SLURM would refuse requests, or let them wait for ever; a problem of several rules is told once."""
+    partitions = defaultdict(list)
+    for node in nodes:
+        partitions[node.partition].append(node)
+    rules = defaultdict(list)
+    for request in requests:
+        for problem in _problems(request, partitions):
+            rules[problem].append(request.rule)
+    return [f"{', '.join(dict.fromkeys(names))}: {problem}" for problem, names in rules.items()]
+
+
+def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[str]:
+    # SLURM takes a list and chooses; no partition at all is its default one, which need not be ours to know.
+    wanted = [name for name in request.partition.split(",") if name]
+    missing = [name for name in wanted if name not in partitions]
+    if missing:
+        return [
+            f"there is no partition '{missing[0]}'; this cluster has {', '.join(partitions)}. "
+            f"Set cpu_partition and gpu_partition at the top of {PROFILE}"
+        ]
+    nodes = [node for name in wanted or partitions for node in partitions[name]]
+    place = f"partition {request.partition}" if wanted else "the cluster"
+    which = "" if request.attempt == 1 else f" on attempt {request.attempt}"
+    with_gpu = [
+        node
+        for node in nodes
+        if node.gpus >= request.gpus and (not request.gpus or request.gpu_kind in ("", node.gpu_kind))
+    ]
+    if not with_gpu:
+        kinds = {f"{node.gpu_kind or 'gpu'}:{node.gpus}" for node in nodes if node.gpus}
+        return [
+            f"asks for {request.gpu_kind or 'gpu'}:{request.gpus}, and {place} has "
+            f"{', '.join(sorted(kinds)) or 'no GPU'}. Set gpu_partition, gpu_kind and gpus (0: on CPUs) "
+            f"at the top of {PROFILE}"
+        ]
+    problems = []
+    most_mem_mb = max(node.mem_mb for node in with_gpu)
+    if request.mem_mb > most_mem_mb:
+        problems.append(
+            f"asks for {request.mem_mb} MB{which}, and the largest node of {place} has {most_mem_mb}. "
+            f"Set most_mem_mb at the top of {PROFILE} to {most_mem_mb} or less: jobs work in smaller blocks"
+        )
+    most_cpus = max(node.cpus for node in with_gpu)
+    if request.cpus > most_cpus:
+        problems.append(
+            f"asks for {request.cpus} CPUs, and the largest node of {place} has {most_cpus}. "
+            f"Lower it under set-threads in {PROFILE}"
+        )
+    most_minutes = max(node.minutes for node in with_gpu)
+    if request.minutes > most_minutes:
+        problems.append(
+            f"asks for {request.minutes} minutes{which}, and {place} allows {most_minutes:.0f}. "
+            f"Set most_minutes at the top of {PROFILE} to {most_minutes:.0f} or less"
+        )
+    return problems
+
+
+def account_problems(wanted: Iterable[str], known: set[str]) -> list[str]:
+    """Accounts that jobs would be charged to and that the user does not have; nothing if none is known."""
+    return [
+        f"there is no account '{account}' for you; you have {', '.join(sorted(known))}. "
+        f"Set account at the top of {PROFILE}"
+        for account in sorted(wanted)
+        if account and known and account.lower() not in known
+    ]
+
+
+def _nodes() -> list[Node]:
+    answer = ask("sinfo", "--noheader", "--Node", "--format=%R|%m|%c|%G|%l")
+    if answer is None:
+        raise InputError(
+            "SLURM does not answer (sinfo failed); look at `scontrol ping`, and start again when it does"
+        )
+    nodes = []
+    for line in answer.splitlines():
+        partition, mem_mb, cpus, gres, limit = line.strip().split("|")
+        kind, count = _gpus(gres)
+        numbers = (int(re.match(r"\d+", text)[0]) for text in (mem_mb, cpus))
+        nodes.append(Node(partition, *numbers, count, kind, _minutes(limit)))
+    return nodes
+
+
+def _accounts() -> set[str]:
+    user = getpass.getuser()
+    answer = ask(
+        "sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={user}", "format=account"
+    )
+    return {line.strip().lower() for line in (answer or "").splitlines() if line.strip()}
+
+
+def _disk_problems(folder: Path) -> list[str]:
+    free_mb = shutil.disk_usage(folder).free // 2**20
+    if free_mb >= LEAST_FREE_MB:
+        return []
+    return [
+        f"the file system of {folder} has {free_mb} MB left; free some space, or work in a folder elsewhere "
+        "(snakemake --directory)"
+    ]
+
+
+def _orphan_problems(folder: Path) -> list[str]:
+    """Jobs that an earlier run in this folder has left behind: they would write what new ones write, too."""
+    answer = ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%Z|%k") or ""
+    jobs = [line.strip().split("|", 3) for line in answer.splitlines()]
+    orphans = {
+        job: rule
+        for job, state, where, rule in jobs
+        if rule.startswith("rule_")
+        and state != "COMPLETING"
+        and os.path.realpath(where) == str(folder.resolve())
+    }
+    if not orphans:
+        return []
+    listed = ", ".join(f"{job} ({rule})" for job, rule in orphans.items())
+    return [
+        f"{len(orphans)} job(s) of an earlier run in {folder} are still in the queue: {listed}. Wait until "
+        f"they are done, which keeps their work, or cancel them: scancel {' '.join(orphans)}"
+    ]
+
+
+def _gpus(gres: str) -> tuple[str, int]:
+    """Kind and number of the GPUs in a generic resource as SLURM writes it: `gpu:a100:4(S:0-1)`, `gpu:2`."""
+    found = re.search(r"\bgpu(?::([A-Za-z][\w.-]*))?(?::(\d+))?", gres)
+    return ("", 0) if found is None else (found[1] or "", int(found[2] or 1))
+
+
+def _minutes(limit: str) -> float:
+    """Minutes of a time as SLURM writes it: `2-00:00:00`, `30:00`, `infinite`."""
+    if not re.fullmatch(r"(\d+-)?[\d:]+", limit):
+        return float("inf")
+    days, _, clock = limit.rpartition("-")
+    seconds = 0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + int(part)
+    return 1440 * int(days or 0) + seconds / 60
+
+
+def ask(*command: str) -> str | None:
+    """What a SLURM command prints; None if there is no such command or it fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None

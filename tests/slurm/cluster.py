@@ -1,0 +1,276 @@
+"""A throw-away SLURM on this machine, what can happen to one, and runs of the workflow on it."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+import yte
+from running import ROOT, command_line
+
+HERE = Path(__file__).parent
+DAEMONS = ["slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sbatch"]
+GPU_RULES = ["train_reference_model", "fit_query_model", "map_query"]
+
+
+def missing_programs() -> list[str]:
+    """What of SLURM and its helpers is not installed."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    return [program for program in DAEMONS if shutil.which(program, path=path) is None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as squeue or sacct shows it; `rule` is the rule it runs."""
+
+    number: str
+    state: str
+    rule: str
+    node: str = ""
+
+
+class Cluster:
+    """A running cluster; `variables` are those of a shell on its login node."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.programs = f"{folder / 'bin'}:/usr/sbin"
+        self.variables = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}
+
+    @classmethod
+    def start(cls) -> "Cluster":
+        """Start one, in a folder of its own."""
+        folder = Path(tempfile.mkdtemp(prefix="cf-"))  # short: it holds unix sockets
+        # Output goes to a file: the daemons inherit it, and a pipe would never end.
+        log = folder.with_suffix(".log")
+        with open(log, "w") as said:
+            started = subprocess.run([HERE / "start_cluster", folder], stdout=said, stderr=said, check=False)
+        if started.returncode != 0:
+            raise RuntimeError(f"the test cluster did not start:\n{log.read_text()}")
+        return cls(folder)
+
+    def stop(self) -> None:
+        """End all jobs and daemons and remove the folder."""
+        subprocess.run([HERE / "stop_cluster", self.folder], check=True, capture_output=True)
+        shutil.rmtree(self.folder)
+        self.folder.with_suffix(".log").unlink()
+
+    def ask(self, *command: object) -> str:
+        """What one of SLURM's commands prints."""
+        result = subprocess.run(
+            list(map(str, command)), env=self.variables, capture_output=True, text=True, check=True
+        )
+        return result.stdout
+
+    def queue(self, folder: Path | None = None) -> list[Job]:
+        """Jobs that wait or run, all of them or those of the run in a folder."""
+        lines = self.ask("squeue", "--noheader", "--format=%i|%T|%k|%N|%Z").splitlines()
+        return [
+            Job(number, state, _rule(comment), node)
+            for number, state, comment, node, where in _rows(lines)
+            if folder is None or where == str(folder)
+        ]
+
+    def accounted(self, run: "Run") -> list[dict[str, str]]:
+        """What sacct says of the jobs of a run, one row per job, in the order of their submission."""
+        columns = [
+            "JobID",
+            "State",
+            "Comment",
+            "Partition",
+            "ReqMem",
+            "ReqCPUS",
+            "TimelimitRaw",
+            "AllocTRES",
+            "WorkDir",
+        ]
+        lines = self.ask(
+            "sacct",
+            "--allocations",
+            "--noheader",
+            "--parsable2",
+            "--units=M",
+            f"--format={','.join(columns)}",
+            "--starttime=now-1days",
+            "--duplicates",
+        ).splitlines()
+        rows = [dict(zip(columns, values, strict=True)) for values in _rows(lines)]
+        return [{**row, "rule": _rule(row["Comment"])} for row in rows if row["WorkDir"] == str(run.folder)]
+
+    def wait_until_ready(self, seconds: int = 90) -> None:
+        """Wait until every node can take a job."""
+        nodes = ["sinfo", "--noheader", "--Node", "--partition=urgent", "--format=%T"]
+        states = {"idle", "mixed", "allocated"}
+        wait_for(lambda: set(self.ask(*nodes).split()) <= states, seconds, "all nodes to be ready")
+
+    # ---- What can happen ---------------------------------------------------------------------------------
+
+    def take_memory_away(self, number: str) -> None:
+        """Lower the limit of a job's running step to a little more than it uses: its next need kills it."""
+        (step,) = Path("/sys/fs/cgroup/memory").glob(f"slurm_*/uid_*/job_{number}/step_0")
+        used = int((step / "memory.usage_in_bytes").read_text())
+        for attempt in range(20):  # the kernel refuses a limit below what is used at that moment
+            try:
+                (step / "memory.limit_in_bytes").write_text(str(used + (attempt + 1) * 2**20))
+                return
+            except OSError:
+                continue
+        raise RuntimeError(f"the memory limit of job {number} cannot be lowered")
+
+    def kill_node(self, node: str) -> None:
+        """Kill a node's daemon and all its jobs' processes without warning, as a power cut does."""
+        pids = [(self.folder / "pids" / f"slurmd.{node}.pid").read_text().strip()]
+        for number in self.ask("squeue", "--noheader", f"--nodelist={node}", "--format=%i").split():
+            keepers = ["pgrep", "-f", rf"slurmstepd: \[{number}\."]
+            pids += subprocess.run(keepers, capture_output=True, text=True, check=False).stdout.split()
+        for processes in Path(f"/sys/fs/cgroup/freezer/slurm_{node}").rglob("cgroup.procs"):
+            pids += processes.read_text().split()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+    def start_node(self, node: str) -> None:
+        """Start a node's daemon again."""
+        variables = {**self.variables, "SLURM_CONF": str(self.folder / "conf" / "slurm.conf")}
+        subprocess.run(["slurmd", "-N", node], env=variables, check=True)
+
+    def stop_daemon(self, name: str) -> None:
+        """Stop slurmctld or slurmdbd."""
+        path = self.folder / "pids" / f"{name}.pid"
+        pid = int(path.read_text())
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not _alive(pid), 30, f"{name} to end")
+
+    def start_daemon(self, name: str) -> None:
+        """Start slurmctld or slurmdbd again."""
+        variables = {**self.variables, "SLURM_CONF": str(self.folder / "conf" / "slurm.conf")}
+        subprocess.run([name], env=variables, check=True)
+
+
+class Run:
+    """The workflow on a cluster, with the shipped profile.
+
+    Parameters
+    ----------
+    cluster, folder, config
+        Where it runs, and what on.
+    resources
+        Changes of the profile's set-resources: per rule, what to add or replace.
+    launcher
+        Environment to start snakemake from, with a conda; the tests' own without one if None.
+    profile
+        Changes of the profile's other entries.
+    """
+
+    def __init__(self, cluster, folder, config, *, resources=None, launcher=None, **profile) -> None:
+        self.cluster, self.folder, self.config = cluster, Path(folder), config
+        self.program = [sys.executable, "-m", "snakemake"]
+        self.variables = cluster.variables
+        entries = shipped_profile()
+        if launcher:
+            self.program = [launcher.programs / "snakemake"]
+            self.variables = {
+                **launcher.variables,
+                "PATH": f"{cluster.programs}:{launcher.variables['PATH']}",
+            }
+            entries |= {"software-deployment-method": "conda", "conda-prefix": str(launcher.folder / "conda")}
+        # Status is asked for at 1, 12 and 33 seconds, and so on.
+        entries["slurm-init-seconds-before-status-checks"] = 1
+        for rule in GPU_RULES:
+            # The cluster's GPUs are none, and a script that is told of one (gpu) insists on using it.
+            entries["set-resources"][rule]["gres"] = f"gpu:{entries['set-resources'][rule].pop('gpu')}"
+        for rule, changes in (resources or {}).items():
+            entries["set-resources"].setdefault(rule, {}).update(changes)
+        entries |= profile
+        self.profile = entries
+        (self.folder / "profile").mkdir(parents=True, exist_ok=True)
+        (self.folder / "profile" / "config.yaml").write_text(yaml.safe_dump(entries))
+
+    def command(self, *arguments):
+        """Command that starts snakemake."""
+        profile = ["--profile", self.folder / "profile"]
+        return command_line(self.folder, *arguments, *profile, config=self.config, program=self.program)
+
+    def start(self, *arguments):
+        """Start snakemake and do not wait; what it says goes to the file `said`."""
+        with open(self.folder / "said", "a") as said:
+            return subprocess.Popen(
+                self.command(*arguments),
+                env=self.variables,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+
+    def finish(self, *arguments, seconds=420):
+        """Run snakemake; returns its exit code and what it said."""
+        process = self.start(*arguments)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return code, self.said()
+
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+    def script(self, rule: str) -> int | None:
+        """Process of a rule's script, as opposed to the snakemakes around it; None if none runs."""
+        pattern = rf"^python[0-9.]* {self.folder}/.snakemake/scripts/tmp[^/]*\.{rule}\.py"
+        found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
+        return int(found.stdout.split()[0]) if found.stdout else None
+
+    def wait_for_job(self, rule: str, *, seconds=120, known=()) -> Job:
+        """Wait until the script of a rule's job runs, and tell the job."""
+        found = []
+
+        def runs():
+            found[:] = [
+                job
+                for job in self.cluster.queue(self.folder)
+                if job.rule == rule and job.state == "RUNNING" and job.number not in known
+            ]
+            return found and self.script(rule)
+
+        wait_for(runs, seconds, f"the script of {rule} to run")
+        return found[0]
+
+
+def shipped_profile() -> dict:
+    """The SLURM profile as snakemake reads it."""
+    text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8")
+    return yte.process_yaml(text, require_use_yte=True)
+
+
+def wait_for(condition, seconds: float, what: str):
+    """Wait until `condition()` is true, and return what it returns."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    raise TimeoutError(f"waited {seconds} seconds for {what}")
+
+
+def _rule(comment: str) -> str:
+    return re.sub(r"_wildcards_.*", "", comment).removeprefix("rule_")
+
+
+def _rows(lines):
+    return (line.strip().split("|") for line in lines)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False

@@ -1,0 +1,75 @@
+"""The whole workflow on a SLURM, as a user starts it: shipped profile, real cells, conda."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from cluster import GPU_RULES, Run
+from running import ROOT
+
+
+@pytest.fixture(scope="module")
+def chain(cluster, launcher, tmp_path_factory):
+    """A finished run of the demo, started from a login node's environment with a conda on the PATH."""
+    folder = tmp_path_factory.mktemp("chain")
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    # Fewer epochs than the demo trains: what is asked here is whether it arrives.
+    config["model"] = {"epochs": 100}
+    run = Run(
+        cluster,
+        folder,
+        config,
+        launcher=launcher,
+        **{"slurm-keep-successful-logs": True},
+    )
+    code, said = run.finish(seconds=900)
+    assert code == 0, said
+    return SimpleNamespace(run=run, said=said, jobs=cluster.accounted(run), folder=folder)
+
+
+def test_the_labels_are_right(chain):
+    scores = json.loads((chain.folder / "results" / "evaluation" / "pbmc_query.json").read_text())
+    assert scores["forced"]["accuracy"] > 0.75
+    assert "pbmc_query: accuracy" in chain.said
+
+
+def test_every_rule_is_a_job_of_its_own_but_the_local_ones(chain):
+    jobs = re.findall(r"^(\w+) +(\d+)$", chain.said.partition("total ")[0], re.M)
+    planned = {rule: int(count) for rule, count in jobs if rule not in ("all", "check_datasets")}
+    done = {rule: sum(job["rule"] == rule for job in chain.jobs) for rule in planned}
+    assert done == planned
+    assert {job["State"] for job in chain.jobs} == {"COMPLETED"}
+
+
+def test_jobs_ask_for_what_the_profile_says(chain):
+    profile = chain.run.profile
+    for job in chain.jobs:
+        rule = job["rule"]
+        mem_mb = int(re.match(r"min\((\d+) \* attempt", profile["set-resources"][rule]["mem_mb"])[1])
+        minutes = int(re.match(r"min\((\d+) \* attempt", profile["set-resources"][rule]["runtime"])[1])
+        assert float(job["ReqMem"].rstrip("M")) == mem_mb, rule
+        assert int(job["TimelimitRaw"]) == minutes, rule
+        assert int(job["ReqCPUS"]) == profile["set-threads"].get(rule, 1), rule
+
+
+def test_gpu_rules_and_they_alone_get_a_gpu_in_its_partition(chain):
+    for job in chain.jobs:
+        on_gpu = job["rule"] in GPU_RULES
+        assert job["Partition"] == ("gpu" if on_gpu else "cpu"), job
+        assert ("gres/gpu=1" in job["AllocTRES"]) == on_gpu, job
+
+
+def test_logs_are_where_the_readme_says(chain):
+    for job in chain.jobs:
+        rule, number = job["rule"], job["JobID"]
+        assert list((chain.folder / "logs" / rule).rglob("*.log")), rule
+        assert list((chain.folder / "logs" / "slurm" / f"rule_{rule}").rglob(f"{number}.log")), job
+
+
+def test_each_script_ran_in_its_rules_environment(chain, launcher):
+    made = {path.name for path in (launcher.folder / "conda").iterdir() if path.is_dir()}
+    assert len(made) == 4
+    said = chain.said + "".join(path.read_text() for path in (chain.folder / "logs" / "slurm").rglob("*.log"))
+    assert set(re.findall(r"Activating conda environment: \S*/conda/(\w+)", said)) == made

@@ -1,0 +1,71 @@
+"""What a cluster cannot give is told before anything is submitted, with the remedy."""
+
+import os
+import subprocess
+
+import pytest
+
+
+def refused(run, *, seconds=60, target="results/inspected/atlas.json"):
+    """What a run says that must stop before it submits anything."""
+    code, said = run.finish(target, seconds=seconds)
+    assert code == 1
+    assert "has been submitted" not in said
+    assert "Traceback" not in said
+    return said
+
+
+def test_all_that_is_too_large_or_missing_is_told_at_once(run):
+    changes = {
+        "inspect_dataset": {"slurm_partition": "main"},
+        "convert_to_chunks": {"mem_mb": "40000 * attempt"},
+        "merge_h5ad": {"runtime": "9000"},
+        "split_reference": {"slurm_account": "nobody"},
+        "map_query": {"slurm_partition": "cpu"},
+    }
+    said = refused(run(resources=changes, **{"set-threads": {"train_classifier": 99}}), target="all")
+    assert "the cluster cannot run this (6 problem(s))" in said
+    assert "inspect_dataset: there is no partition 'main'; this cluster has cpu, gpu, urgent." in said
+    assert "convert_to_chunks: asks for 120000 MB on attempt 3, and the largest node of partition cpu" in said
+    assert "Set most_mem_mb at the top of profiles/slurm/config.yaml to 64000 or less" in said
+    assert "merge_h5ad: asks for 9000 minutes, and partition cpu allows 2880" in said
+    assert "there is no account 'nobody' for you; you have default" in said
+    assert "map_query: asks for gpu:1, and partition cpu has no GPU" in said
+    assert "train_classifier: asks for 99 CPUs" in said
+
+
+def test_no_sbatch_on_the_path(run, tmp_path):
+    run = run()
+    # Everything but SLURM's commands.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for folder in ("/usr/bin", "/bin", "/usr/sbin", "/sbin"):
+        for program in os.scandir(folder):
+            if not (programs / program.name).exists() and not program.name.startswith(("s", "m")):
+                (programs / program.name).symlink_to(program.path)
+    (programs / "sh").symlink_to("/bin/sh")
+    run.variables = {**run.variables, "PATH": str(programs)}
+    said = refused(run)
+    assert "there is no sbatch on the PATH" in said
+    assert "--profile profiles/local" in said
+
+
+def test_results_on_a_full_file_system(run, tmp_path):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", tmp_path], check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        said = refused(run())
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert f"the file system of {tmp_path} has" in said
+    assert "free some space" in said
+
+
+def test_a_refusal_at_submission_is_told_with_the_remedy(run):
+    """What no look at the partitions can foresee: here an account that expired between two jobs."""
+    run = run(resources={"inspect_dataset": {"slurm_extra": "--qos=none-such"}}, retries=0)
+    code, said = run.finish("results/inspected/atlas.json", seconds=60)
+    told = said.partition("job(s) failed")[2]
+    assert code == 1
+    assert "SLURM did not take it" in told
+    assert "qos" in told.lower()

@@ -1,0 +1,92 @@
+"""Jobs that are run again on a real SLURM, after they really exceeded what they were given."""
+
+import contextlib
+import os
+import re
+import signal
+import time
+
+import anndata as ad
+import h5py
+import pandas as pd
+from cluster import wait_for
+from running import snakemake
+
+
+def asked(jobs, rule, column):
+    return [job[column] for job in jobs if job["rule"] == rule]
+
+
+def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller_blocks(run, cluster):
+    run = run(resources={"convert_to_chunks": {"mem_mb": "min(1000 * attempt, 1500)"}})
+    process = run.start("results/merged/atlas.h5ad")
+    first = run.wait_for_job("convert_to_chunks")
+    cluster.take_memory_away(first.number)
+    second = run.wait_for_job("convert_to_chunks", known=[first.number])
+    cluster.take_memory_away(second.number)
+    assert process.wait(180) == 0, run.said()
+    jobs = cluster.accounted(run)
+    assert asked(jobs, "convert_to_chunks", "ReqMem") == ["1000M", "1500M", "1500M"]
+    log = (run.folder / "logs" / "convert_to_chunks" / "atlas.log").read_text()
+    third = int(re.search(r"attempt 3: buffers of (\d+) MB", log)[1])
+    assert third == (1500 - 250 - 300) // 3
+    assert ad.read_h5ad(run.folder / "results" / "merged" / "atlas.h5ad").n_obs == 240
+    assert not [path for path in run.folder.glob("results/chunks/.*") if path.name != ".snakemake_timestamp"]
+
+
+def test_what_slurm_knows_is_said_when_all_attempts_were_killed(run, cluster):
+    run = run(retries=0)
+    process = run.start("results/inspected/atlas.json")
+    job = run.wait_for_job("inspect_dataset")
+    cluster.take_memory_away(job.number)
+    assert process.wait(120) == 1
+    said = run.said().partition("job(s) failed")[2]
+    assert f"attempt 1: OUT_OF_MEMORY on {job.node}" in said
+    assert f"(SLURM job {job.number}, " in said
+    assert "raise mem_mb of inspect_dataset in profiles/slurm/config.yaml" in said
+
+
+def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
+    model = {"epochs": 300, "n_latent": 5, "n_hidden": 16, "n_layers": 1, "early_stopping": False}
+    run = run(config={"model": model}, resources={"train_reference_model": {"runtime": "1 * attempt"}})
+    prepared = snakemake(run.folder, "results/reference/store.zarr", "--cores", "2", config=run.config)
+    assert prepared.returncode == 0, prepared.stderr
+    log = run.folder / "logs" / "train_reference_model" / "train_reference_model.log"
+
+    process = run.start("results/reference/model")
+    first = run.wait_for_job("train_reference_model")
+    script = run.script("train_reference_model")
+    wait_for(lambda: log.exists() and "epoch 1 of" in log.read_text(), 60, "the training to begin")
+    # What SLURM sends at the profile's --signal; a limit of one minute leaves no room for it.
+    cluster.ask("scancel", "--signal=URG", first.number)
+    wait_for(lambda: "time is short: the state in epoch" in log.read_text(), 30, "the state to be written")
+    # As on a slow node: the script runs for a tenth of the time, until SLURM ends it.
+    while run.script("train_reference_model") == script:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(script, signal.SIGSTOP)
+            time.sleep(0.9)
+            os.kill(script, signal.SIGCONT)
+            time.sleep(0.1)
+
+    assert process.wait(240) == 0, run.said()
+    assert asked(cluster.accounted(run), "train_reference_model", "State") == ["TIMEOUT", "COMPLETED"]
+    assert int(re.search(r"resuming after epoch (\d+)", log.read_text())[1]) > 0
+    history = pd.read_csv(run.folder / "results" / "reference" / "history.csv")
+    assert list(history["epoch"]) == list(range(300))
+
+
+def test_a_mistake_is_looked_for_once_and_named_last(run, cluster):
+    run = run()
+    with h5py.File(run.folder / "query.h5ad", "r+") as file:
+        file["X/data"][-1] = 0.5
+    code, said = run.finish("results/merged/patients.h5ad")
+    assert code == 1
+    mistake = "error: query.h5ad: X does not hold raw counts: 0.5 in cell 'cell1_59'"
+    log = (run.folder / "logs" / "convert_to_chunks" / "patients.log").read_text()
+    assert log.splitlines()[-1].startswith(mistake)
+    # The last attempt did not begin the work again.
+    assert len(log.splitlines()) == 1
+    told = said.partition("job(s) failed")[2]
+    assert "convert_to_chunks: results/chunks/patients" in told
+    assert mistake in told
+    assert not list((run.folder / "results" / "chunks").glob("*patients*"))

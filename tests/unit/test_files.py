@@ -1,0 +1,61 @@
+import threading
+
+import pytest
+from cellferry.files import complete
+
+
+def fill(path, text):
+    path.mkdir()
+    for number in range(50):
+        (path / f"{number}.txt").write_text(text)
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    with complete(tmp_path / "folder" / "cells.txt") as path:
+        path.write_text("half")
+        assert not (tmp_path / "folder" / "cells.txt").exists()
+        path.write_text("whole")
+    assert (tmp_path / "folder" / "cells.txt").read_text() == "whole"
+    assert len(list((tmp_path / "folder").iterdir())) == 1
+
+
+@pytest.mark.parametrize("write", [fill, lambda path, text: path.write_text(text)])
+def test_what_fails_leaves_the_former_and_nothing_else(tmp_path, write):
+    with complete(tmp_path / "out") as path:
+        write(path, "former")
+
+    def fail():
+        with complete(tmp_path / "out") as path:
+            write(path, "half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+    text = (tmp_path / "out" / "7.txt" if write is fill else tmp_path / "out").read_text()
+    assert text == "former"
+
+
+def test_writers_of_the_same_folder_do_not_harm_each_other(tmp_path):
+    """An orphan on the cluster and its successor: whoever comes last wins, with a whole folder."""
+    out, failures = tmp_path / "chunks", []
+    start = threading.Barrier(4)
+
+    def write(text):
+        start.wait()
+        try:
+            for _ in range(10):
+                with complete(out) as path:
+                    fill(path, text)
+        except OSError as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=write, args=(text,)) for text in "abcd"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert not failures
+    assert len({path.read_text() for path in out.iterdir()}) == 1
+    assert len(list(out.iterdir())) == 50
+    assert [entry.name for entry in tmp_path.iterdir()] == ["chunks"]

@@ -1,0 +1,84 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def run(folder, body, **variables):
+    """A script that does `body` under `logged`, in a process of its own as rules run it."""
+    code = (
+        "from cellferry.errors import AllocationError, InputError\n"
+        "from cellferry.logs import logged\n"
+        f"with logged('rule.log'):\n    {body}\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def last_line(folder):
+    return (folder / "rule.log").read_text().splitlines()[-1]
+
+
+MISTAKE = "print('reading'); raise InputError('cells.h5ad: is broken')"
+
+
+def test_what_python_and_its_children_print_goes_to_the_log(tmp_path):
+    result = run(tmp_path, "import os; print('from python', flush=True); os.system('echo from a child')")
+    assert result.returncode == 0
+    assert result.stdout + result.stderr == ""
+    assert (tmp_path / "rule.log").read_text() == "from python\nfrom a child\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "code"),
+    [("InputError", "error: too bad", 2), ("AllocationError", "not enough: too bad", 3)],
+)
+def test_a_mistake_is_the_last_line_and_has_an_exit_code_of_its_own(tmp_path, error, line, code):
+    result = run(tmp_path, f"raise {error}('too bad')")
+    assert result.returncode == code
+    assert last_line(tmp_path) == line
+    assert result.stderr == f"{line}\n"
+
+
+def test_any_other_error_keeps_its_traceback(tmp_path):
+    result = run(tmp_path, "1 / 0")
+    assert result.returncode == 1
+    assert last_line(tmp_path) == "ZeroDivisionError: division by zero"
+
+
+def test_a_full_disk_is_said_in_plain_words(tmp_path):
+    result = run(tmp_path, "import errno; raise OSError(errno.ENOSPC, 'No space left on device')")
+    assert result.returncode == 1
+    assert "the disk is full or a quota used up" in last_line(tmp_path)
+
+
+def test_the_next_attempt_of_a_run_does_not_look_for_the_mistake_again(tmp_path):
+    began = str(time.time() - 1)
+    run(tmp_path, MISTAKE, CELLFERRY_RUN_BEGAN=began)
+    again = run(tmp_path, "print('hours of work')", CELLFERRY_RUN_BEGAN=began)
+    assert again.returncode == 2
+    assert (tmp_path / "rule.log").read_text() == "error: cells.h5ad: is broken\n"
+
+
+def test_another_run_looks_again(tmp_path):
+    run(tmp_path, MISTAKE, CELLFERRY_RUN_BEGAN=str(time.time() - 1))
+    assert run(tmp_path, "print('mended')", CELLFERRY_RUN_BEGAN=str(time.time() + 1)).returncode == 0
+    assert last_line(tmp_path) == "mended"
+
+
+@pytest.mark.parametrize("body", ["raise AllocationError('too little')", "1 / 0"])
+def test_a_passing_fault_is_tried_again(tmp_path, body):
+    began = str(time.time() - 1)
+    run(tmp_path, body, CELLFERRY_RUN_BEGAN=began)
+    assert run(tmp_path, "print('enough now')", CELLFERRY_RUN_BEGAN=began).returncode == 0

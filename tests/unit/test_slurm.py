@@ -1,0 +1,136 @@
+import pytest
+from cellferry import slurm
+from cellferry.errors import InputError
+from cellferry.slurm import Node, Request, account_problems, request_problems
+
+NODES = [
+    Node("cpu", 64_000, 16, 0, "", 2880),
+    Node("cpu", 128_000, 32, 0, "", 2880),
+    Node("gpu", 64_000, 16, 2, "a100", 1440),
+]
+
+
+def request(**changes):
+    asked = {
+        "rule": "map_query",
+        "attempt": 1,
+        "account": "lab",
+        "partition": "cpu",
+        "mem_mb": 8000,
+        "cpus": 4,
+        "minutes": 60,
+        "gpus": 0,
+        "gpu_kind": "",
+    }
+    return Request(**asked | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"mem_mb": 128_000, "cpus": 32, "minutes": 2880},
+        {"partition": "gpu", "gpus": 2, "gpu_kind": "a100"},
+        {"partition": "gpu,cpu", "gpus": 1},
+        {"partition": ""},
+    ],
+)
+def test_what_a_node_has_is_granted(changes):
+    assert request_problems([request(**changes)], NODES) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"partition": "main"}, "there is no partition 'main'; this cluster has cpu, gpu"),
+        ({"mem_mb": 200_000}, "asks for 200000 MB, and the largest node of partition cpu has 128000"),
+        ({"mem_mb": 200_000, "attempt": 3}, "asks for 200000 MB on attempt 3"),
+        ({"cpus": 64}, "asks for 64 CPUs"),
+        ({"minutes": 9000}, "asks for 9000 minutes, and partition cpu allows 2880"),
+        ({"gpus": 1}, "asks for gpu:1, and partition cpu has no GPU"),
+        (
+            {"partition": "gpu", "gpus": 1, "gpu_kind": "h100"},
+            "asks for h100:1, and partition gpu has a100:2",
+        ),
+        # The large node has no GPU, and the one with a GPU less memory.
+        (
+            {"partition": "gpu,cpu", "gpus": 1, "mem_mb": 100_000},
+            "node of partition gpu,cpu has 64000",
+        ),
+    ],
+)
+def test_what_no_node_has_is_told_with_the_remedy(changes, said):
+    (problem,) = request_problems([request(**changes)], NODES)
+    assert problem.startswith("map_query: ")
+    assert said in problem
+    assert "profiles/slurm/config.yaml" in problem
+
+
+def test_a_problem_of_several_rules_is_told_once():
+    requests = [request(partition="main"), request(rule="report", partition="main")]
+    (problem,) = request_problems(requests, NODES)
+    assert problem.startswith("map_query, report: ")
+
+
+def test_accounts():
+    assert account_problems({"lab", "Lab"}, {"lab"}) == []
+    assert account_problems({"lab"}, set()) == []  # a site without accounting has none
+    (problem,) = account_problems({"default"}, {"lab", "other"})
+    assert "there is no account 'default' for you; you have lab, other" in problem
+
+
+@pytest.mark.parametrize(
+    ("gres", "kind", "count"),
+    [
+        ("gpu:a100:4(S:0-1)", "a100", 4),
+        ("gpu:2", "", 2),
+        ("gpu", "", 1),
+        ("nvme:1,gpu:rtx3090:8", "rtx3090", 8),
+        ("(null)", "", 0),
+    ],
+)
+def test_gpus_as_slurm_writes_them(gres, kind, count):
+    assert slurm._gpus(gres) == (kind, count)
+
+
+@pytest.mark.parametrize(
+    ("limit", "minutes"),
+    [("2-00:00:00", 2880), ("1:30:00", 90), ("30:00", 30), ("infinite", float("inf")), ("n/a", float("inf"))],
+)
+def test_times_as_slurm_writes_them(limit, minutes):
+    assert slurm._minutes(limit) == minutes
+
+
+def test_no_sbatch_is_told_with_the_ways_out(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"no sbatch on the PATH.*login node.*profiles/local"):
+        slurm.check_cluster([], attempts=3)
+
+
+def test_a_full_disk_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(slurm, "LEAST_FREE_MB", 10**9)
+    (problem,) = slurm._disk_problems(tmp_path)
+    assert str(tmp_path) in problem
+    assert "MB left" in problem
+
+
+def test_jobs_left_behind_by_an_earlier_run_are_told(monkeypatch, tmp_path):
+    queue = "\n".join(
+        [
+            f"7|RUNNING|{tmp_path}|rule_map_query_wildcards_patients_3",
+            f"8|COMPLETING|{tmp_path}|rule_map_query_wildcards_patients_4",
+            f"9|RUNNING|{tmp_path.parent}|rule_report",
+            f"10|RUNNING|{tmp_path}|(null)",
+        ]
+    )
+    monkeypatch.setattr(slurm, "ask", lambda *command: queue)
+    (problem,) = slurm._orphan_problems(tmp_path)
+    assert "1 job(s) of an earlier run" in problem
+    assert "7 (rule_map_query_wildcards_patients_3)" in problem
+    assert problem.endswith("scancel 7")
+
+
+def test_a_command_that_fails_or_is_missing_answers_nothing():
+    assert slurm.ask("false") is None
+    assert slurm.ask("no-such-command-here") is None
+    assert slurm.ask("echo", "this") == "this\n"
