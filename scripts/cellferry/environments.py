@@ -25,9 +25,9 @@ def check_environments() -> None:
     if missing:
         raise InputError(
             f"jobs would run in the environment that snakemake runs in, and it lacks {', '.join(missing)}. "
-            "Either put conda on the PATH and give --software-deployment-method conda (profiles/slurm does so "
-            "then), which makes an environment for each rule; or start snakemake from an environment with all, "
-            "which `make demo` makes: .venv/bin/snakemake"
+            "Either put conda on the PATH and give --software-deployment-method conda (profiles/slurm does "
+            "so then), which makes an environment for each rule; or start snakemake from the environment "
+            "that `make demo` makes, which holds everything: .venv/bin/snakemake"
         )
 
 

@@ -90,7 +90,7 @@ def check_cluster(jobs: Iterable[Any], *, attempts: int) -> None:
             "login node (or load its slurm module), or run here with --profile profiles/local"
         )
     requests = {Request.of(job, attempt) for job in jobs for attempt in {1, attempts}}
-    problems = request_problems(sorted(requests), _nodes())
+    problems = request_problems(requests, _nodes())
     problems += account_problems({request.account for request in requests}, _accounts())
     problems += _disk_problems(Path.cwd())
     problems += _orphan_problems(Path.cwd())
@@ -99,15 +99,19 @@ def check_cluster(jobs: Iterable[Any], *, attempts: int) -> None:
         raise InputError(f"the cluster cannot run this ({len(problems)} problem(s)):\n{listed}")
 
 
-def request_problems(requests: list[Request], nodes: list[Node]) -> list[str]:
+def request_problems(requests: Iterable[Request], nodes: list[Node]) -> list[str]:
     """Why SLURM would refuse requests, or let them wait for ever; a problem of several rules is told once."""
     partitions = defaultdict(list)
     for node in nodes:
         partitions[node.partition].append(node)
     rules = defaultdict(list)
-    for request in requests:
-        for problem in _problems(request, partitions):
+    refused = set()
+    for request in sorted(requests, key=lambda request: (request.attempt, request.rule)):
+        # What is refused on the first attempt is refused on the last, too.
+        problems = [] if request.rule in refused else _problems(request, partitions)
+        for problem in problems:
             rules[problem].append(request.rule)
+            refused.add(request.rule)
     return [f"{', '.join(dict.fromkeys(names))}: {problem}" for problem, names in rules.items()]
 
 
@@ -117,7 +121,7 @@ def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[str]:
     missing = [name for name in wanted if name not in partitions]
     if missing:
         return [
-            f"there is no partition '{missing[0]}'; this cluster has {', '.join(partitions)}. "
+            f"there is no partition '{missing[0]}'; this cluster has {', '.join(sorted(partitions))}. "
             f"Set cpu_partition and gpu_partition at the top of {PROFILE}"
         ]
     nodes = [node for name in wanted or partitions for node in partitions[name]]

@@ -134,3 +134,9 @@ def test_a_command_that_fails_or_is_missing_answers_nothing():
     assert slurm.ask("false") is None
     assert slurm.ask("no-such-command-here") is None
     assert slurm.ask("echo", "this") == "this\n"
+
+
+def test_what_is_too_much_at_first_is_not_told_again_for_the_last_attempt():
+    requests = [request(minutes=9000, attempt=3), request(minutes=9000)]
+    (problem,) = request_problems(requests, NODES)
+    assert "attempt" not in problem
