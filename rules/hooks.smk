@@ -4,6 +4,7 @@ import json
 
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
+from scripts.cellferry.files import remove_remnants
 from scripts.cellferry.slurm import check_cluster
 
 
@@ -32,6 +33,7 @@ onstart:
 
 
 onsuccess:
+    remove_remnants("results")
     for query in SCORED:
         path = Path("results/evaluation") / f"{query}.json"
         if path.exists():  # a run may have asked for less than everything

@@ -56,15 +56,15 @@ class Failure:
     attempts: list[Attempt] = field(default_factory=list)
 
 
-def explain_failures(snakemake_log: str) -> str:
+def explain_failures(snakemake_logs: list[str]) -> str:
     """What became of the jobs that failed in a run: what SLURM knows of each attempt, and what to change.
 
     Parameters
     ----------
-    snakemake_log
-        The main process's log (`log` in an `onerror` hook).
+    snakemake_logs
+        The main process's logs (`log` in an `onerror` hook).
     """
-    failures = read_failures(Path(snakemake_log).read_text(encoding="utf-8", errors="replace"))
+    failures = read_failures("".join(map(_read, snakemake_logs)))
     ids = [attempt.slurm_id for failure in failures for attempt in failure.attempts]
     accounted = accounting(ask("sacct", *SACCT, f"--jobs={','.join(ids)}") or "" if ids else "")
     for failure in failures:

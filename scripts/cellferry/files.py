@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import re
 import shutil
 import uuid
 import zlib
@@ -23,6 +24,10 @@ PASSING = {
     errno.ENOMEM,
     errno.EMFILE,
 }
+
+
+REMNANT = re.compile(r"\.[0-9a-f]{8}\..")
+"""How a temporary name begins."""
 
 
 @contextmanager
@@ -46,6 +51,13 @@ def complete(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
     finally:
         _remove(temporary)
+
+
+def remove_remnants(folder: str | Path) -> None:
+    """Remove what killed jobs left under temporary names; only where no job runs that still writes."""
+    for path in list(Path(folder).rglob(".*")):
+        if REMNANT.match(path.name):
+            _remove(path)
 
 
 def _replace_folder(new: Path, path: Path) -> None:

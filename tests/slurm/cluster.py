@@ -223,11 +223,11 @@ class Run:
     def said(self) -> str:
         return (self.folder / "said").read_text()
 
-    def script(self, rule: str) -> int | None:
-        """Process of a rule's script, as opposed to the snakemakes around it; None if none runs."""
+    def scripts(self, rule: str) -> list[int]:
+        """Processes of a rule's scripts, as opposed to the snakemakes around them."""
         pattern = rf"^python[0-9.]* {self.folder}/.snakemake/scripts/tmp[^/]*\.{rule}\.py"
         found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
-        return int(found.stdout.split()[0]) if found.stdout else None
+        return [int(pid) for pid in found.stdout.split()]
 
     def wait_for_job(self, rule: str, *, seconds=120, known=()) -> Job:
         """Wait until the script of a rule's job runs, and tell the job."""
@@ -239,7 +239,7 @@ class Run:
                 for job in self.cluster.queue(self.folder)
                 if job.rule == rule and job.state == "RUNNING" and job.number not in known
             ]
-            return found and self.script(rule)
+            return found and self.scripts(rule)
 
         wait_for(runs, seconds, f"the script of {rule} to run")
         return found[0]

@@ -19,7 +19,7 @@ def test_after_kill_9_the_jobs_left_behind_are_told_and_the_next_run_finishes(ru
     run = run()
     process = run.start("results/merged/atlas.h5ad")
     orphan = run.wait_for_job("convert_to_chunks")
-    os.kill(run.script("convert_to_chunks"), signal.SIGSTOP)  # it shall not end before its successor
+    os.kill(run.scripts("convert_to_chunks")[0], signal.SIGSTOP)  # it shall not end before its successor
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

@@ -55,13 +55,13 @@ def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
 
     process = run.start("results/reference/model")
     first = run.wait_for_job("train_reference_model")
-    script = run.script("train_reference_model")
+    (script,) = run.scripts("train_reference_model")
     wait_for(lambda: log.exists() and "epoch 1 of" in log.read_text(), 60, "the training to begin")
     # What SLURM sends at the profile's --signal; a limit of one minute leaves no room for it.
     cluster.ask("scancel", "--signal=URG", first.number)
     wait_for(lambda: "time is short: the state in epoch" in log.read_text(), 30, "the state to be written")
     # As on a slow node: the script runs for a tenth of the time, until SLURM ends it.
-    while run.script("train_reference_model") == script:
+    while script in run.scripts("train_reference_model"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(script, signal.SIGSTOP)
             time.sleep(0.9)

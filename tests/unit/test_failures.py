@@ -49,7 +49,7 @@ def told(folder, monkeypatch, text, *, sacct=None):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(failures, "ask", lambda *command: sacct)
     (folder / "snakemake.log").write_text(text)
-    return explain_failures(str(folder / "snakemake.log"))
+    return explain_failures([str(folder / "snakemake.log")])
 
 
 def write(folder, path, text):

@@ -1,7 +1,7 @@
 import threading
 
 import pytest
-from cellferry.files import complete
+from cellferry.files import complete, remove_remnants
 
 
 def fill(path, text):
@@ -59,3 +59,14 @@ def test_writers_of_the_same_folder_do_not_harm_each_other(tmp_path):
     assert len({path.read_text() for path in out.iterdir()}) == 1
     assert len(list(out.iterdir())) == 50
     assert [entry.name for entry in tmp_path.iterdir()] == ["chunks"]
+
+
+def test_what_killed_jobs_left_is_removed_and_nothing_else(tmp_path):
+    fill(tmp_path / "chunks", "finished")
+    for name in ("0.h5ad", ".snakemake_timestamp", ".hidden"):
+        (tmp_path / "chunks" / name).write_text("kept")
+    fill(tmp_path / ".0123abcd.chunks", "half")
+    (tmp_path / "chunks" / ".89abcdef.1.h5ad").write_text("half")
+    remove_remnants(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["chunks"]
+    assert len(list((tmp_path / "chunks").iterdir())) == 53

@@ -1,0 +1,275 @@
+"""Faults on a real SLURM, one under a job of every rule, in a loop that counts what survives.
+
+    PYTHONPATH=scripts:tests .venv/bin/python tests/slurm/faults.py [--faults cancelled,preempted] [--times 1]
+
+prints the table of docs/slurm.md. It starts the cluster of the SLURM tests, runs the whole workflow once per
+fault, and freezes the first script of each rule while the fault is made, so that it hits a job at work. A
+fault is survived if the run then finishes by itself (or, where snakemake itself was ended, when it is started
+again), with the right labels, nothing half-written, no job in the queue and no finished job run twice.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from cluster import Cluster, Run, wait_for
+from simulate import simulate_cells
+
+RULES = [
+    "inspect_dataset",
+    "convert_to_chunks",
+    "merge_h5ad",
+    "split_reference",
+    "select_genes",
+    "subset_common_genes",
+    "shuffle_reference",
+    "train_reference_model",
+    "fit_query_model",
+    "map_query",
+    "train_classifier",
+    "predict_labels",
+    "gather_predictions",
+    "evaluate",
+    "report",
+]
+SECONDS_PER_RUN = 3600
+
+
+class Job:
+    """The job whose script is frozen, on its cluster and in its run."""
+
+    def __init__(self, run, rule, pid) -> None:
+        self.run, self.cluster, self.rule, self.pid = run, run.cluster, rule, pid
+        cgroups = Path(f"/proc/{pid}/cgroup").read_text()
+        self.node, self.number = re.search(r"/slurm_(\w+)/uid_\d+/job_(\d+)/", cgroups).groups()
+
+    def go_on(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
+
+    def wait_until_ended(self, seconds=180) -> None:
+        wait_for(lambda: not Path(f"/proc/{self.pid}").exists(), seconds, f"the job of {self.rule} to end")
+
+
+# ---- The faults: each returns the snakemake that goes on, where that is another one ----------------------
+
+
+def out_of_memory(job, snakemake):
+    job.cluster.take_memory_away(job.number)
+    job.go_on()
+
+
+def time_limit(job, snakemake):
+    job.cluster.ask("scontrol", "update", f"JobId={job.number}", "TimeLimit=1")
+    job.wait_until_ended()
+
+
+def cancelled(job, snakemake):
+    job.cluster.ask("scancel", job.number)
+
+
+def node_failure(job, snakemake):
+    job.cluster.kill_node(job.node)
+    down = ["sinfo", "--noheader", "--partition=urgent", f"--nodes={job.node}", "--format=%T"]
+    wait_for(lambda: job.cluster.ask(*down).startswith("down"), 120, f"{job.node} to be down")
+    job.cluster.start_node(job.node)
+    job.cluster.wait_until_ready()
+
+
+def node_drained(job, snakemake):
+    job.cluster.ask("scontrol", "update", f"NodeName={job.node}", "State=DRAIN", "Reason=test")
+    job.go_on()
+    job.wait_until_ended()
+    time.sleep(10)
+    job.cluster.ask("scontrol", "update", f"NodeName={job.node}", "State=RESUME")
+
+
+def controller_restarted(job, snakemake):
+    job.cluster.stop_daemon("slurmctld")
+    job.go_on()
+    time.sleep(20)
+    job.cluster.start_daemon("slurmctld")
+
+
+def accounting_down(job, snakemake):
+    job.cluster.stop_daemon("slurmdbd")
+    job.go_on()
+    time.sleep(60)
+    job.cluster.start_daemon("slurmdbd")
+
+
+def preempted(job, snakemake):
+    urgent = ["sbatch", "-p", "urgent", "-A", "default", "-w", job.node, "--exclusive", "-o", "/dev/null"]
+    job.cluster.ask(*urgent, "--wrap", "sleep 5")
+    job.wait_until_ended()
+
+
+def snakemake_interrupted(job, snakemake):
+    os.kill(snakemake.pid, signal.SIGINT)
+    snakemake.wait(240)
+    return job.run.start()
+
+
+def snakemake_killed(job, snakemake):
+    os.killpg(snakemake.pid, signal.SIGKILL)
+    snakemake.wait()
+    job.run.finish("--unlock")
+    said = job.run.finish()[1]  # refused, since its jobs still run
+    ids = re.findall(r"or cancel them: scancel ([\d ]+)", said)[-1].split()
+    job.cluster.ask("scancel", *ids)
+    wait_for(lambda: not job.cluster.queue(job.run.folder), 60, "the cancelled jobs to be gone")
+    return job.run.start()
+
+
+def two_writers(job, snakemake):
+    """Killed and started again without the check for old jobs: an old and a new one write the same."""
+    os.killpg(snakemake.pid, signal.SIGKILL)
+    snakemake.wait()
+    job.run.finish("--unlock")
+    again = job.run.start("--no-hooks")
+    wait_for(
+        lambda: [pid for pid in job.run.scripts(job.rule) if pid != job.pid] or again.poll() is not None,
+        180,
+        f"the second writer of {job.rule}",
+    )
+    job.go_on()
+    return again
+
+
+FAULTS = {
+    "killed for its memory": out_of_memory,
+    "time limit": time_limit,
+    "scancel": cancelled,
+    "node failure (slurmd and jobs killed)": node_failure,
+    "node drained": node_drained,
+    "slurmctld down for 20 s": controller_restarted,
+    "slurmdbd down for a minute": accounting_down,
+    "preempted, requeued": preempted,
+    "snakemake: Ctrl-C, started again": snakemake_interrupted,
+    "snakemake: kill -9, old jobs cancelled, started again": snakemake_killed,
+    "snakemake: kill -9, started again beside its old jobs": two_writers,
+}
+
+
+# ---- The loop --------------------------------------------------------------------------------------------
+
+
+def make_run(cluster, folder):
+    """The workflow on simulated cells whose labels are plain to see."""
+    simulate_cells(240, batches=("a", "b")).write_h5ad(folder / "reference.h5ad")
+    simulate_cells(60, seed=1).write_h5ad(folder / "query.h5ad")
+    atlas = {"role": "reference", "path": "reference.h5ad", "label": "cell_type", "batch": "sample"}
+    patients = {"role": "query", "path": "query.h5ad"}
+    config = {
+        "datasets": {"atlas": {**atlas, "chunks": 1}, "patients": {**patients, "chunks": 1}},
+        "genes": {"n_variable": 150},
+        "model": {"epochs": 30, "n_latent": 5, "n_hidden": 16, "n_layers": 1},
+        "surgery": {"epochs": 5},
+        "prediction": {"n_trees": 20},
+    }
+    return Run(cluster, folder, config)
+
+
+def run_with(fault, cluster):
+    """One run in which the fault hits a job of every rule; returns what became of each, and what is wrong."""
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    run = make_run(cluster, folder)
+    snakemake, outcome, began = run.start(), {}, time.monotonic()
+    while time.monotonic() - began < SECONDS_PER_RUN:
+        if snakemake.poll() is not None:
+            if snakemake.returncode == 0:
+                break
+            failed = re.findall(r"^(\w+): results/", run.said().rpartition("job(s) failed")[2], re.M)
+            for rule in failed or ["?"]:
+                outcome[rule] = "by hand"
+            if list(outcome.values()).count("by hand") > len(RULES):
+                return outcome, [f"does not finish; see {folder}"]
+            snakemake = run.start()
+        for rule in RULES:
+            if rule not in outcome and (pids := run.scripts(rule)):
+                with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                    os.kill(pids[0], signal.SIGSTOP)
+                    job = Job(run, rule, pids[0])
+                    print(f"  {rule}: SLURM job {job.number} on {job.node}", flush=True)
+                    snakemake = fault(job, snakemake) or snakemake
+                    outcome[rule] = "survived"
+        time.sleep(0.2)
+    problems = wrong(run, fault)
+    if not problems:
+        shutil.rmtree(folder)
+    return outcome, problems
+
+
+def wrong(run, fault):
+    """What is wrong with a run that has finished."""
+    results, problems = run.folder / "results", []
+    wait_for(lambda: not run.cluster.queue(run.folder), 60, "the queue to be empty")
+    remnants = [path for path in results.rglob(".*") if path.name != ".snakemake_timestamp"]
+    problems += [f"left behind: {path}" for path in remnants]
+    truth = simulate_cells(60, seed=1).obs["cell_type"]
+    predictions = pd.read_parquet(results / "predictions" / "patients.parquet")
+    labelled = ad.read_h5ad(results / "labelled" / "patients.h5ad")
+    if list(predictions["cell"]) != list(truth.index) or list(labelled.obs_names) != list(truth.index):
+        problems.append("cells are missing or out of order")
+    if np.mean(predictions["best_label"].to_numpy() == truth.to_numpy()) < 0.9:
+        problems.append("labels are wrong")
+    completed = Counter(job["Comment"] for job in run.cluster.accounted(run) if job["State"] == "COMPLETED")
+    if fault is not two_writers:
+        problems += [f"run twice: {job}" for job, times in completed.items() if times > 1]
+    if "Nothing to be done" not in run.finish()[1].rpartition("Building DAG")[2]:
+        problems.append("another run finds something to do")
+    return problems
+
+
+def table(counts, times):
+    """Markdown: faults × rules, how often survived."""
+    lines = ["| fault | " + " | ".join(f"`{rule}`" for rule in RULES) + " | all |"]
+    lines.append("|---" * (len(RULES) + 2) + "|")
+    for fault, by_rule in counts.items():
+        cells = [f"{by_rule.get(rule, {}).get('survived', 0)}/{times}" for rule in RULES]
+        total = sum(outcomes.get("survived", 0) for outcomes in by_rule.values())
+        lines.append(f"| {fault} | {' | '.join(cells)} | {total}/{times * len(RULES)} |")
+    return "\n".join(lines)
+
+
+def main():
+    names = {function.__name__: fault for fault, function in FAULTS.items()}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faults", default=",".join(names), help=f"of {', '.join(names)}")
+    parser.add_argument("--times", type=int, default=1, help="how often each")
+    parser.add_argument("--json", type=Path, help="also write the counts to this file")
+    arguments = parser.parse_args()
+    cluster, counts, problems = Cluster.start(), {}, []
+    try:
+        for name in arguments.faults.split(","):
+            fault = names[name]
+            counts[fault] = {rule: Counter() for rule in RULES}
+            for _ in range(arguments.times):
+                print(f"{fault} ({time.strftime('%H:%M:%S')})", flush=True)
+                outcome, found = run_with(FAULTS[fault], cluster)
+                for rule, what in outcome.items():
+                    counts[fault].setdefault(rule, Counter())[what] += 1
+                print(*(f"  wrong: {problem}" for problem in found), sep="\n", flush=True)
+                problems += found
+            if arguments.json:
+                arguments.json.write_text(json.dumps(counts, indent=1))
+    finally:
+        cluster.stop()
+    print(table(counts, arguments.times))
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
