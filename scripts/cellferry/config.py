@@ -3,6 +3,7 @@
 Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
 """
 
+import copy
 import difflib
 import zlib
 from pathlib import Path
@@ -35,7 +36,7 @@ def _fill(values: dict[str, Any], properties: dict[str, Any]) -> None:
     for key, schema in properties.items():
         if "default" in schema:
             # A copy: the configuration must not share its lists with the schema.
-            values.setdefault(key, yaml.safe_load(yaml.safe_dump(schema["default"])))
+            values.setdefault(key, copy.deepcopy(schema["default"]))
         if schema.get("type") == "object" and "properties" in schema:
             _fill(values[key], schema["properties"])
 
