@@ -7,7 +7,7 @@ import time
 
 import pytest
 import yaml
-from running import ROOT
+from running import ROOT, command_line
 
 RULES = re.findall(
     r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
@@ -57,6 +57,25 @@ def test_number_of_jobs_is_known_before_anything_runs(run):
     # 25 of the reference, 3 of each held-back tenth, 40 of the query
     assert int(jobs["map_query"]) == 25 + 3 + 3 + 40
     assert int(jobs["convert_to_chunks"]) == 2
+
+
+def test_a_hundred_datasets_are_planned_without_an_explosion(tmp_path):
+    names = ["atlas", *(f"query{number}" for number in range(1, 100))]
+    datasets = {name: {"role": "query", "path": f"{name}.csv", "chunks": 25} for name in names}
+    datasets["atlas"] |= {"role": "reference", "obs": "obs.csv", "label": "cell_type"}
+    for name in names:
+        (tmp_path / f"{name}.csv").write_text("x")
+    (tmp_path / "obs.csv").write_text("cell,cell_type\na,b\n")
+    arguments = ["--dry-run", "--profile", ROOT / "profiles" / "slurm"]
+    command = command_line(tmp_path, *arguments, config={"datasets": datasets})
+    # Takes 20 seconds; the limit is for jobs or inputs that grow faster than the number of chunks.
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, told(result)
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", told(result), re.M))
+    # 25 of every dataset, 3 of each held-back tenth of the reference
+    assert int(jobs["map_query"]) == 100 * 25 + 3 + 3
+    assert int(jobs["predict_labels"]) == 99 * 25 + 3
+    assert int(jobs["convert_to_chunks"]) == 100
 
 
 def test_a_config_on_the_command_line_replaces_the_shipped_one(run):
