@@ -225,7 +225,7 @@ class Run:
 
     def scripts(self, rule: str) -> list[int]:
         """Processes of a rule's scripts, as opposed to the snakemakes around them."""
-        pattern = rf"^python[0-9.]* {self.folder}/.snakemake/scripts/tmp[^/]*\.{rule}\.py"
+        pattern = rf"^\S*python[0-9.]* {self.folder}/.snakemake/scripts/tmp[^/]*\.{rule}\.py"
         found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
