@@ -27,7 +27,14 @@ BUFFERS_PER_BLOCK = 5
 
 
 def convert_to_chunks(
-    path: str, obs: str | None, chunks: str, *, name: str, config: dict[str, Any], budget: Budget
+    path: str,
+    obs: str | None,
+    chunks: str,
+    *,
+    name: str,
+    config: dict[str, Any],
+    budget: Budget,
+    scratch: str | None,
 ) -> None:
     """Convert a dataset to chunk files `0.h5ad` … `{N-1}.h5ad`.
 
@@ -41,6 +48,8 @@ def convert_to_chunks(
         The dataset's name and its part of the configuration, with defaults.
     budget
         Memory of the job.
+    scratch
+        Folder for what must be sorted by cell and does not fit in memory; beside the chunks if None.
 
     Raises
     ------
@@ -56,11 +65,11 @@ def convert_to_chunks(
     held_mb = 16 * (1 + len(columns)) * dataset.header.n_cells // 2**20 if obs else 0
     max_bytes = budget.buffer_bytes(fixed_mb=FIXED_MB + held_mb) // BUFFERS_PER_BLOCK
     try:
-        write_chunks(dataset, columns, bounds, chunks, max_bytes=max_bytes)
+        write_chunks(dataset, columns, bounds, chunks, max_bytes=max_bytes, scratch=scratch)
     except OutOfOrderError:
         print(f"{path}: is not sorted by cell throughout; beginning again by way of files on disk")
         dataset.header = dataset.header.replace(details=dataset.header.details | {"sorted": False})
-        write_chunks(dataset, columns, bounds, chunks, max_bytes=max_bytes)
+        write_chunks(dataset, columns, bounds, chunks, max_bytes=max_bytes, scratch=scratch)
 
 
 def count_cells(dataset: Dataset) -> int:
@@ -91,7 +100,13 @@ def needed_columns(config: dict[str, Any]) -> list[str]:
 
 
 def write_chunks(
-    dataset: Dataset, columns: list[str], bounds: np.ndarray, chunks: str, *, max_bytes: int
+    dataset: Dataset,
+    columns: list[str],
+    bounds: np.ndarray,
+    chunks: str,
+    *,
+    max_bytes: int,
+    scratch: str | None,
 ) -> None:
     """Write the kept cells as one file per run, with a line in the log for each."""
     header, smallest = dataset.header, SmallestValues()
@@ -100,7 +115,7 @@ def write_chunks(
     most = header.n_cells * header.n_genes if header.nonzeros is None else header.nonzeros
     with complete(chunks) as folder:
         folder.mkdir()
-        blocks = kept_blocks(dataset, columns, source, max_bytes=max_bytes, scratch=folder)
+        blocks = kept_blocks(dataset, columns, source, max_bytes=max_bytes, scratch=Path(scratch or folder))
         began = time.monotonic()
         for chunk, pieces in itertools.groupby(runs(blocks, bounds), key=itemgetter(0)):
             totals = np.zeros(header.n_genes)
@@ -171,4 +186,5 @@ if __name__ == "__main__":
             name=snakemake.wildcards.dataset,
             config=snakemake.params.dataset,
             budget=Budget.of(snakemake.resources),
+            scratch=snakemake.resources.get("scratch"),
         )

@@ -32,6 +32,7 @@ def train_reference_model(
     seed: int,
     threads: int,
     gpu: int,
+    minutes: float,
 ) -> None:
     """Train the reference model and save it as an ordinary scvi-tools folder.
 
@@ -42,11 +43,13 @@ def train_reference_model(
     model, history
         Folder and table (loss per epoch) to write.
     checkpoints
-        Folder for the state after each epoch; a killed training resumes from it.
+        Folder for the state of the training; when killed, it resumes from there.
     settings
         The configuration's section `model`.
     seed, threads, gpu
         See `cellferry.model.set_up_torch`.
+    minutes
+        Time limit of the job; a state is written shortly before it.
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     attributes = dict(zarr.open_group(store, mode="r").attrs)
@@ -59,7 +62,7 @@ def train_reference_model(
     print(f"{n_cells} cells, at most {epochs} epochs, minibatches of {batch_size}, on the {accelerator}")
 
     made_from = {"store": attributes, "settings": settings, "seed": seed}
-    progress = Checkpoints(checkpoints, made_from)
+    progress = Checkpoints(checkpoints, made_from, minutes=minutes)
     on_store = {
         "store": store,
         "attributes": attributes,
@@ -81,7 +84,7 @@ def train_reference_model(
             **on_store,
             settings={**settings, "early_stopping": False},
             epochs=scanvi_epochs,
-            progress=Checkpoints(checkpoints, {**made_from, "refined": True}),
+            progress=Checkpoints(checkpoints, {**made_from, "refined": True}, minutes=minutes),
         )
     with complete(history) as path:
         losses.to_csv(path, index=False)
@@ -145,4 +148,5 @@ if __name__ == "__main__":
             settings=params,
             threads=snakemake.threads,
             gpu=snakemake.resources.get("gpu", 0),
+            minutes=snakemake.resources.runtime,
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import signal
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,25 @@ from lightning.pytorch.callbacks import Callback
 from .files import complete
 
 SECONDS_BETWEEN_CHECKPOINTS = 15
-"""Epochs of a small reference take less than writing their state does; those of a large one take minutes."""
+"""Epochs of a small reference take less than writing their state does."""
 
-TIME_IS_SHORT = signal.SIGURG
-"""Sent by SLURM a moment before a job's time limit (`--signal` in the profile).
+SECONDS_WITHIN_AN_EPOCH = 600
+"""Epochs of a large one take long: this is what a killed job has to do again at most."""
 
-Whatever does not await it ignores it. Any other signal would end the snakemake processes around the
-script, and the script with them.
-"""
+SECONDS_BEFORE_THE_LIMIT = 180
+"""When time is short: until then a state is written, starting a job and loading its libraries included."""
 
 
 class Checkpoints(Callback):
     """Keep the state of a training, and the loss of every epoch so far; say in the log how it goes.
 
-    A state is written after every epoch, unless the last one is a few seconds old; at once when SLURM says
-    that time is short, be it in the middle of an epoch; and when training is over. A folder belongs to one
-    set of inputs and settings: whatever differs in `made_from` makes its name differ, so that a changed
+    A state is written after every epoch, unless the last one is a few seconds old; every ten minutes within
+    an epoch; shortly before the job's time limit; and when training is over. A folder belongs to one set of
+    inputs and settings: whatever differs in `made_from` makes its name differ, so that a changed
     configuration never resumes from another one's state.
+
+    The limit is watched by the clock. The signal that SLURM can send before it (`sbatch --signal`) does not
+    get here: SLURM sends it to the process that it started itself, a snakemake, which knows nothing of it.
 
     Parameters
     ----------
@@ -39,15 +41,18 @@ class Checkpoints(Callback):
         Where checkpoints of all runs lie.
     made_from
         Everything the training depends on, JSON-serialisable.
+    minutes
+        Time limit of the job (`resources.runtime`).
     """
 
-    def __init__(self, folder: str | Path, made_from: dict[str, Any]) -> None:
+    def __init__(self, folder: str | Path, made_from: dict[str, Any], *, minutes: float = math.inf) -> None:
         fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
         self.state_path = Path(folder) / fingerprint / "last.ckpt"
         self._epochs: list[dict[str, float]] = []
         self._finished = False
-        self._time_is_short = False
-        self._last_written = 0.0
+        self._last_written = -math.inf
+        seconds = 60 * minutes
+        self._time_is_short = time.monotonic() + seconds - min(SECONDS_BEFORE_THE_LIMIT, seconds / 2)
 
     def resume_from(self) -> str | None:
         """Path of the state to resume from, or None."""
@@ -75,19 +80,18 @@ class Checkpoints(Callback):
         print(f"resuming after epoch {len(self._epochs)} from {self.state_path}")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Await SLURM's word that time is short."""
-
-        def note(number: int, frame: Any) -> None:
-            self._time_is_short = True
-
-        signal.signal(TIME_IS_SHORT, note)
+        """Begin to count the time that would have to be done again."""
+        self._last_written = max(self._last_written, time.monotonic() - SECONDS_BETWEEN_CHECKPOINTS)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Write the state in the middle of an epoch if time is short, and go on: it may be enough."""
-        if self._time_is_short:
-            self._time_is_short = False
+        """Write the state within an epoch if the last one is old or time is short, and go on."""
+        now = time.monotonic()
+        if now >= self._time_is_short:
+            self._time_is_short = math.inf
+            print(f"time is short: writing the state in epoch {trainer.current_epoch + 1}")
             self._write(trainer)
-            print(f"time is short: the state in epoch {trainer.current_epoch + 1} is written")
+        elif now - self._last_written >= SECONDS_WITHIN_AN_EPOCH:
+            self._write(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the loss; write the state, and a line in the log, if the last ones are not just written."""

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .logs import INPUT_ERROR
+from .logs import INPUT_ERROR, input_error_in
 from .slurm import PROFILE, ask
 
 # What SLURM itself writes into a job's output, for sites whose accounting is off or down.
@@ -72,7 +72,7 @@ def explain_failures(snakemake_logs: list[str]) -> str:
     if not failures:
         return ""
     # A user's mistakes come last, where the eye falls.
-    told = sorted((_is_input_error(failure), _tell(failure)) for failure in failures)
+    told = sorted((input_error_in(_read(failure.log)) is not None, _tell(failure)) for failure in failures)
     return "\n".join(
         [f"\n{len(failures)} job(s) failed; what is finished is kept.", *(text for _, text in told)]
     )
@@ -91,7 +91,7 @@ def read_failures(text: str) -> list[Failure]:
     for block in re.finditer(blocks, text, re.M | re.S):
         rule, before, job, after = block.groups()
         failure = failures.setdefault(job, Failure(rule, attempts=submitted.get(job, [])))
-        failure.message = before.partition("message: ")[2].strip()
+        failure.message = before.partition("message: ")[2].strip().removeprefix("None")
         failure.outputs = _value(after, "output")
         failure.log = _value(after, "log").partition(" (check")[0].split(", ")[0]
     for job in re.findall(r"^Finished jobid: (\d+) ", text, re.M):
@@ -155,14 +155,6 @@ def _read(path: str) -> str:
         return ""
 
 
-def _last_line(path: str) -> str:
-    return next((line for line in reversed(_read(path).splitlines()) if line.strip()), "")
-
-
-def _is_input_error(failure: Failure) -> bool:
-    return _last_line(failure.log).startswith(INPUT_ERROR)
-
-
 def _tell(failure: Failure) -> str:
     lines = ["", f"{failure.rule}: {failure.outputs}", f"  log: {failure.log}"]
     for number, attempt in enumerate(failure.attempts, start=1):
@@ -176,9 +168,9 @@ def _tell(failure: Failure) -> str:
 
 
 def _remedy(failure: Failure) -> str:
-    rule, last_line = failure.rule, _last_line(failure.log)
-    if last_line.startswith(INPUT_ERROR):
-        return last_line
+    rule = failure.rule
+    if mistake := input_error_in(_read(failure.log)):
+        return INPUT_ERROR + mistake
     if not failure.attempts and "sbatch failed" in failure.message:
         said = failure.message.partition("The error message was '")[2].partition("'.")[0]
         remedy = next(
@@ -208,4 +200,6 @@ def _remedy(failure: Failure) -> str:
     if last.state in ("CANCELLED", "PREEMPTED", "REVOKED", "DEADLINE"):
         return f"somebody or something else ended it ({last.state}): start snakemake again"
     errors = re.findall(r"^\w[\w.]*(?:Error|Exception)\b.*$", everything, re.M)
-    return errors[-1] if errors else last_line or "its logs do not say why; start snakemake again"
+    return (
+        errors[-1] if errors else _last_line(failure.log) or "its logs do not say why; start snakemake again"
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from .errors import AllocationError, InputError
 
 INPUT_ERROR = "error: "
-"""How the last line of a log begins when the user's input is at fault."""
+"""How the end of a log begins when the user's input is at fault."""
 
 INPUT_ERROR_EXIT_CODE = 2
 ALLOCATION_ERROR_EXIT_CODE = 3
@@ -32,7 +32,7 @@ def logged(path: str) -> Iterator[None]:
     """Send everything written below to the log at `path`: Python's and C's output, progress bars, tracebacks.
 
     The file descriptors themselves are redirected, since HDF5, OpenMP and XGBoost write past `sys.stderr`.
-    An `InputError` becomes the last line of the log and one line on the terminal, with exit code 2. Where
+    An `InputError` becomes the end of the log and is said on the terminal, with exit code 2. Where
     failed jobs are started again, the next attempt of the same run ends at once and says the same.
     """
     terminal = os.dup(2)
@@ -71,6 +71,14 @@ def is_no_space(error: BaseException) -> bool:
     )
 
 
+def input_error_in(log: str) -> str | None:
+    """The message of the input error that a log ends with; None if it ends with anything else."""
+    _, found, message = f"\n{log}".rpartition(f"\n{INPUT_ERROR}")
+    first, *others = message.strip().split("\n")
+    # A list of problems is indented; a traceback after somebody else's "error:" is not.
+    return "\n".join([first, *others]) if found and all(line.startswith(" ") for line in others) else None
+
+
 def _say(message: str, terminal: int) -> None:
     os.write(terminal, f"{message}\n".encode())
     print(message, flush=True)
@@ -86,5 +94,4 @@ def _input_error_of_this_run(path: str) -> str | None:
         return None
     if log.stat().st_mtime < float(os.environ[RUN_BEGAN]):
         return None
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return lines[-1].removeprefix(INPUT_ERROR) if lines and lines[-1].startswith(INPUT_ERROR) else None
+    return input_error_in(log.read_text(encoding="utf-8", errors="replace"))

@@ -27,5 +27,6 @@ def trained(tmp_path_factory):
         seed=0,
         threads=1,
         gpu=0,
+        minutes=60,
     )
     return SimpleNamespace(folder=folder, cells=cells, settings=settings)

@@ -47,10 +47,16 @@ def blood(tmp_path):
 LITTLE = Budget(700)
 
 
-def convert(path, folder, *, obs=None, budget=LITTLE, **config):
+def convert(path, folder, *, obs=None, budget=LITTLE, scratch=None, **config):
     settings = {**DEFAULTS, "role": "query", "path": str(path), "chunks": 3, **config}
     convert_to_chunks(
-        str(path), str(obs) if obs else [], str(folder), name="blood", config=settings, budget=budget
+        str(path),
+        str(obs) if obs else [],
+        str(folder),
+        name="blood",
+        config=settings,
+        budget=budget,
+        scratch=scratch,
     )
     parts = [ad.read_h5ad(folder / f"{i}.h5ad") for i in range(settings["chunks"])]
     assert len(list(folder.iterdir())) == len(parts)
@@ -187,9 +193,10 @@ def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
     (folder / "matrix.mtx").write_text("\n".join(lines) + "\n")
     (folder / "genes.tsv").write_text("".join(f"ENSG{i:011d}\tG{i}\n" for i in range(N_GENES)))
     (folder / "barcodes.tsv").write_text("".join(f"cell{i}\n" for i in range(N_CELLS)))
-    parts = convert(folder, tmp_path / "chunks")
+    parts = convert(folder, tmp_path / "chunks", scratch=str(tmp_path / "scratch"))
     assert np.array_equal(sparse.vstack([part.X for part in parts]).toarray(), counts.toarray())
     assert "not sorted by cell throughout" in capsys.readouterr().out
+    assert list((tmp_path / "scratch").iterdir()) == []  # used, and tidied up
 
 
 def test_too_little_memory(blood, tmp_path):

@@ -1,13 +1,11 @@
 """train_reference_model: an ordinary scvi-tools model, trained from disk, that resumes when killed."""
 
-import os
-
 import pandas as pd
 import pytest
 import scvi
 import torch
 from cellferry.budget import Budget
-from cellferry.checkpoints import TIME_IS_SHORT, Checkpoints
+from cellferry.checkpoints import Checkpoints
 from cellferry.errors import InputError
 from cellferry.model import minibatch_size, reference_epochs
 from fit_query_model import fit_query_model
@@ -16,7 +14,7 @@ from simulate import simulate_cells, write_cells
 from train_reference_model import train_reference_model
 
 
-def train(trained, out, **settings):
+def train(trained, out, *, minutes=60, **settings):
     train_reference_model(
         str(trained.folder / "store.zarr"),
         model=str(out / "model"),
@@ -26,6 +24,7 @@ def train(trained, out, **settings):
         seed=0,
         threads=1,
         gpu=0,
+        minutes=minutes,
     )
     return pd.read_csv(out / "history.csv")
 
@@ -78,30 +77,37 @@ def test_killed_training_resumes(trained, tmp_path, monkeypatch, capsys):
     assert "resuming after epoch 3" in capsys.readouterr().out
 
 
-def test_state_is_written_in_the_middle_of_an_epoch_when_time_is_short(
-    trained, tmp_path, monkeypatch, capsys
-):
-    """SLURM sends a signal before the time limit; the next attempt goes on from there."""
+@pytest.mark.parametrize("reason", ["time is short", "the last state is old"])
+def test_a_state_is_written_within_an_epoch(trained, tmp_path, monkeypatch, capsys, reason):
     at_end_of_batch, batches_run = Checkpoints.on_train_batch_end, []
 
-    def die_after_the_signal(self, trainer, *arguments):
+    def die_a_little_later(self, trainer, *arguments):
         batches_run.append((trainer.current_epoch, arguments[-1]))
         if batches_run[-1] == (1, 1):
-            os.kill(os.getpid(), TIME_IS_SHORT)
+            if reason == "time is short":
+                self._time_is_short = 0
+            else:
+                self._last_written = -1e9
         at_end_of_batch(self, trainer, *arguments)
         if batches_run[-2:] == [(1, 1), (1, 2)]:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Checkpoints, "on_train_batch_end", die_after_the_signal)
+    monkeypatch.setattr(Checkpoints, "on_train_batch_end", die_a_little_later)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(trained, tmp_path, epochs=4)
-    assert "time is short: the state in epoch 2 is written" in capsys.readouterr().out
+    assert ("time is short" in capsys.readouterr().out) == (reason == "time is short")
     batches = len({batch for epoch, batch in batches_run if epoch == 0})
     batches_run.clear()
     history = train(trained, tmp_path, epochs=4)
     assert list(history["epoch"]) == [0, 1, 2, 3]
     # The rest of the epoch that was begun, and no more of it.
     assert [batch for epoch, batch in batches_run if epoch == 1] == list(range(2, batches))
+
+
+@pytest.mark.parametrize(("minutes", "written"), [(60, False), (0.0001, True)])
+def test_time_is_short_at_the_end_of_what_the_job_was_given(trained, tmp_path, capsys, minutes, written):
+    train(trained, tmp_path, epochs=1, minutes=minutes)
+    assert ("time is short" in capsys.readouterr().out) == written
 
 
 def test_training_killed_while_it_is_refined_does_not_begin_anew(trained, tmp_path, monkeypatch, capsys):
@@ -193,6 +199,7 @@ def test_a_gpu_that_cannot_be_used_stops_the_job(trained, tmp_path, monkeypatch)
             seed=0,
             threads=1,
             gpu=1,
+            minutes=60,
         )
 
 

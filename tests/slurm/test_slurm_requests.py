@@ -61,11 +61,11 @@ def test_results_on_a_full_file_system(run, tmp_path):
     assert "free some space" in said
 
 
-def test_a_refusal_at_submission_is_told_with_the_remedy(run):
-    """What no look at the partitions can foresee: here an account that expired between two jobs."""
-    run = run(resources={"inspect_dataset": {"slurm_extra": "--qos=none-such"}}, retries=0)
+def test_a_refusal_at_submission_is_told_in_slurms_words(run):
+    """What no look at the partitions can foresee."""
+    run = run(resources={"inspect_dataset": {"slurm_extra": "--nodelist=c9"}}, retries=0)
     code, said = run.finish("results/inspected/atlas.json", seconds=60)
     told = said.partition("job(s) failed")[2]
     assert code == 1
-    assert "SLURM did not take it" in told
-    assert "qos" in told.lower()
+    assert "SLURM did not take it (sbatch: error" in told
+    assert "Invalid node name specified" in told

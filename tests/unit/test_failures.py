@@ -114,6 +114,16 @@ def test_a_users_mistake_is_the_last_that_is_said(tmp_path, monkeypatch):
     assert said.splitlines()[-1].strip() == mistake
 
 
+def test_a_mistake_of_several_lines_is_told_whole(tmp_path, monkeypatch):
+    mistake = "error: the datasets have 2 problem(s):\n  - a.h5ad: is empty\n  - b.h5ad: is broken"
+    write(tmp_path, "logs/check_datasets/check_datasets.log", f"{mistake}\n")
+    local = REFUSED.replace("report", "check_datasets").split("    message")[0] + (
+        "    message: None\n    jobid: 1\n    output: results/datasets.tsv\n"
+        "    log: logs/check_datasets/check_datasets.log (check log file(s) for error details)\n"
+    )
+    assert told(tmp_path, monkeypatch, local).endswith(mistake)
+
+
 def test_a_refused_job_is_told_with_slurms_words_and_the_remedy(tmp_path, monkeypatch):
     said = told(tmp_path, monkeypatch, REFUSED)
     assert "SLURM did not take it (sbatch: error: invalid partition specified: main)" in said

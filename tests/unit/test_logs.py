@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cellferry.logs import input_error_in
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -75,6 +76,14 @@ def test_another_run_looks_again(tmp_path):
     run(tmp_path, MISTAKE, CELLFERRY_RUN_BEGAN=str(time.time() - 1))
     assert run(tmp_path, "print('mended')", CELLFERRY_RUN_BEGAN=str(time.time() + 1)).returncode == 0
     assert last_line(tmp_path) == "mended"
+
+
+def test_somebody_elses_error_is_no_mistake_of_the_user():
+    assert input_error_in("reading\nerror: no\n") == "no"
+    assert input_error_in("error: two problems\n  - one\n  - two\n") == "two problems\n  - one\n  - two"
+    assert input_error_in("error: H5Dread\nTraceback (most recent call last):\n") is None
+    assert input_error_in("an error: no\n") is None
+    assert input_error_in("") is None
 
 
 @pytest.mark.parametrize("body", ["raise AllocationError('too little')", "1 / 0"])
