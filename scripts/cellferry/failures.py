@@ -200,6 +200,5 @@ def _remedy(failure: Failure) -> str:
     if last.state in ("CANCELLED", "PREEMPTED", "REVOKED", "DEADLINE"):
         return f"somebody or something else ended it ({last.state}): start snakemake again"
     errors = re.findall(r"^\w[\w.]*(?:Error|Exception)\b.*$", everything, re.M)
-    return (
-        errors[-1] if errors else _last_line(failure.log) or "its logs do not say why; start snakemake again"
-    )
+    lines = [line for line in everything.splitlines() if line.strip()]
+    return (errors or lines or ["its logs do not say why; start snakemake again"])[-1]
