@@ -46,13 +46,16 @@ class Cluster:
         self.variables = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}
 
     @classmethod
-    def start(cls) -> "Cluster":
-        """Start one, in a folder of its own."""
+    def start(cls, *, port: int = 26800, prefix: str = "") -> "Cluster":
+        """Start one, in a folder of its own; beside another it needs other ports and names of nodes."""
+        variables = {**os.environ, "CLUSTER_PORT": str(port), "CLUSTER_PREFIX": prefix}
         folder = Path(tempfile.mkdtemp(prefix="cf-"))  # short: it holds unix sockets
         # Output goes to a file: the daemons inherit it, and a pipe would never end.
         log = folder.with_suffix(".log")
         with open(log, "w") as said:
-            started = subprocess.run([HERE / "start_cluster", folder], stdout=said, stderr=said, check=False)
+            started = subprocess.run(
+                [HERE / "start_cluster", folder], env=variables, stdout=said, stderr=said, check=False
+            )
         if started.returncode != 0:
             raise RuntimeError(f"the test cluster did not start:\n{log.read_text()}")
         return cls(folder)

@@ -1,6 +1,6 @@
 """Faults on a real SLURM, one under a job of every rule, in a loop that counts what survives.
 
-    PYTHONPATH=scripts:tests .venv/bin/python tests/slurm/faults.py [--faults cancelled,preempted] [--times 1]
+    PYTHONPATH=scripts:tests .venv/bin/python tests/slurm/faults.py [--faults cancelled,preempted] [--times 3]
 
 prints the table of docs/slurm.md. It starts the cluster of the SLURM tests, runs the whole workflow once per
 fault, and freezes the first script of each rule while the fault is made, so that it hits a job at work. A
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anndata as ad
@@ -149,18 +150,20 @@ def two_writers(job, snakemake):
 
 
 FAULTS = {
-    "killed for its memory": out_of_memory,
-    "time limit": time_limit,
-    "scancel": cancelled,
-    "node failure (slurmd and jobs killed)": node_failure,
-    "node drained": node_drained,
-    "slurmctld down for 20 s": controller_restarted,
-    "slurmdbd down for a minute": accounting_down,
-    "preempted, requeued": preempted,
-    "snakemake: Ctrl-C, started again": snakemake_interrupted,
-    "snakemake: kill -9, old jobs cancelled, started again": snakemake_killed,
-    "snakemake: kill -9, started again beside its old jobs": two_writers,
+    out_of_memory: "killed for its memory",
+    time_limit: "time limit",
+    cancelled: "`scancel`",
+    snakemake_interrupted: "snakemake: Ctrl-C, started again",
+    snakemake_killed: "snakemake: `kill -9`, old jobs cancelled, started again",
+    two_writers: "snakemake: `kill -9`, started again beside its old jobs",
+    node_failure: "node failure (slurmd and its jobs killed)",
+    node_drained: "node drained",
+    preempted: "preempted, requeued",
+    controller_restarted: "slurmctld down for 20 seconds",
+    accounting_down: "slurmdbd down for a minute",
 }
+# These hit a whole node or all of them; of the others, several runs go side by side.
+ALONE = [node_failure, node_drained, preempted, controller_restarted, accounting_down]
 
 
 # ---- The loop --------------------------------------------------------------------------------------------
@@ -186,23 +189,23 @@ def run_with(fault, cluster):
     """One run in which the fault hits a job of every rule; returns what became of each, and what is wrong."""
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     run = make_run(cluster, folder)
-    snakemake, outcome, began = run.start(), {}, time.monotonic()
+    snakemake, outcome, starts_by_hand, began = run.start(), {}, 0, time.monotonic()
     while time.monotonic() - began < SECONDS_PER_RUN:
         if snakemake.poll() is not None:
             if snakemake.returncode == 0:
                 break
             failed = re.findall(r"^(\w+): results/", run.said().rpartition("job(s) failed")[2], re.M)
-            for rule in failed or ["?"]:
-                outcome[rule] = "by hand"
-            if list(outcome.values()).count("by hand") > len(RULES):
+            if not failed or starts_by_hand == len(RULES):
                 return outcome, [f"does not finish; see {folder}"]
+            outcome |= dict.fromkeys(failed, "finished by hand")
+            starts_by_hand += 1
             snakemake = run.start()
         for rule in RULES:
             if rule not in outcome and (pids := run.scripts(rule)):
                 with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                     os.kill(pids[0], signal.SIGSTOP)
                     job = Job(run, rule, pids[0])
-                    print(f"  {rule}: SLURM job {job.number} on {job.node}", flush=True)
+                    print(f"{fault.__name__}: {rule}, SLURM job {job.number} on {job.node}", flush=True)
                     snakemake = fault(job, snakemake) or snakemake
                     outcome[rule] = "survived"
         time.sleep(0.2)
@@ -238,33 +241,41 @@ def table(counts, times):
     lines = ["| fault | " + " | ".join(f"`{rule}`" for rule in RULES) + " | all |"]
     lines.append("|---" * (len(RULES) + 2) + "|")
     for fault, by_rule in counts.items():
-        cells = [f"{by_rule.get(rule, {}).get('survived', 0)}/{times}" for rule in RULES]
-        total = sum(outcomes.get("survived", 0) for outcomes in by_rule.values())
-        lines.append(f"| {fault} | {' | '.join(cells)} | {total}/{times * len(RULES)} |")
+        survived = [by_rule[rule]["survived"] for rule in RULES]
+        cells = [f"{number}/{times}" for number in survived]
+        lines.append(f"| {fault} | {' | '.join(cells)} | {sum(survived)}/{times * len(RULES)} |")
     return "\n".join(lines)
 
 
 def main():
-    names = {function.__name__: fault for fault, function in FAULTS.items()}
+    names = {fault.__name__: fault for fault in FAULTS}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", default=",".join(names), help=f"of {', '.join(names)}")
     parser.add_argument("--times", type=int, default=1, help="how often each")
+    parser.add_argument("--port", type=int, default=26900, help="of the cluster; 20 from there on are used")
     parser.add_argument("--json", type=Path, help="also write the counts to this file")
     arguments = parser.parse_args()
-    cluster, counts, problems = Cluster.start(), {}, []
+    faults = [names[name] for name in arguments.faults.split(",") for _ in range(arguments.times)]
+    counts = {FAULTS[fault]: {rule: Counter() for rule in RULES} for fault in faults}
+    # Beside that of the tests, if that runs.
+    cluster, problems = Cluster.start(port=arguments.port, prefix=f"f{arguments.port % 1000}"), []
+
+    def count(fault):
+        outcome, found = run_with(fault, cluster)
+        for rule, what in outcome.items():
+            counts[FAULTS[fault]][rule][what] += 1
+        for problem in found:
+            print(f"{fault.__name__}: WRONG: {problem}", flush=True)
+        problems.extend(found)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(counts, indent=1))
+
     try:
-        for name in arguments.faults.split(","):
-            fault = names[name]
-            counts[fault] = {rule: Counter() for rule in RULES}
-            for _ in range(arguments.times):
-                print(f"{fault} ({time.strftime('%H:%M:%S')})", flush=True)
-                outcome, found = run_with(FAULTS[fault], cluster)
-                for rule, what in outcome.items():
-                    counts[fault].setdefault(rule, Counter())[what] += 1
-                print(*(f"  wrong: {problem}" for problem in found), sep="\n", flush=True)
-                problems += found
-            if arguments.json:
-                arguments.json.write_text(json.dumps(counts, indent=1))
+        with ThreadPoolExecutor(max_workers=3) as side_by_side:
+            list(side_by_side.map(count, [fault for fault in faults if fault not in ALONE]))
+        for fault in faults:
+            if fault in ALONE:
+                count(fault)
     finally:
         cluster.stop()
     print(table(counts, arguments.times))
