@@ -17,8 +17,7 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest tests/unit tests/scripts
-	$(BIN)/python -m pytest tests/workflow
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -6,6 +6,20 @@ import pytest
 from launcher import Launcher
 
 
+LONGEST_FIRST = ["slurm", "workflow", "scripts", "unit"]
+
+
+def pytest_collection_modifyitems(items):
+    """Share the tests out over processes (pytest-xdist); a file stays together, as do its fixtures."""
+    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.parent.name))
+    for item in items:
+        # One login node's environment for all that start from it: the rules' environments are large.
+        group = "launcher" if "launcher" in item.fixturenames else item.path.stem
+        # Pairs of real datasets take minutes each and have nothing in common.
+        group = item.name if item.path.stem == "test_real_data" else group
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def test_data():
     """Folder of real files, which are no part of the project."""
