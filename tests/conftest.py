@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from launcher import Launcher
 
-
 LONGEST_FIRST = ["slurm", "workflow", "scripts", "unit"]
 
 

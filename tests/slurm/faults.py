@@ -83,8 +83,8 @@ def cancelled(job, snakemake):
 
 def node_failure(job, snakemake):
     job.cluster.kill_node(job.node)
-    down = ["sinfo", "--noheader", "--partition=urgent", f"--nodes={job.node}", "--format=%T"]
-    wait_for(lambda: job.cluster.ask(*down).startswith("down"), 120, f"{job.node} to be down")
+    running = ["squeue", "--noheader", f"--nodelist={job.node}", "--states=RUNNING", "--format=%i"]
+    wait_for(lambda: not job.cluster.ask(*running), 120, f"SLURM to notice that {job.node} is down")
     job.cluster.start_node(job.node)
     job.cluster.wait_until_ready()
 
