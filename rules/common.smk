@@ -8,8 +8,10 @@ from pathlib import Path
 
 from scripts.cellferry.config import check, fill_defaults
 from scripts.cellferry.logs import begin_run
+from scripts.cellferry.slurm import Patience
 
 MADE_BY_RULES = "resources/demo"
+PATIENCE = Patience()
 
 if workflow.is_main_process:
     begin_run()
@@ -62,6 +64,16 @@ def chunk_numbers(part):
     """Numbers of the chunks that a part is mapped in; a held-back part has its share of the reference's."""
     chunks = config["datasets"][source_of(part)]["chunks"]
     return range(ceil(chunks * config["split"][part]) if part in HELD_BACK else chunks)
+
+
+def this_attempt(wildcards, attempt):
+    """Resource function: which attempt this is; scripts size their buffers by it.
+
+    One after the first begins when SLURM answers.
+    """
+    if attempt > 1 and workflow.is_main_process and workflow.executor_plugin.name == "slurm":
+        PATIENCE.wait_until_slurm_answers()
+    return attempt
 
 
 def rising(base):

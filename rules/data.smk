@@ -24,6 +24,7 @@ rule demo_data:
     resources:
         mem_mb=rising(2000),
         runtime=rising(10),
+        attempt=this_attempt,
     message:
         "Making the demo's datasets from scanpy's packaged pbmc68k_reduced"
     script:
@@ -45,6 +46,7 @@ rule inspect_dataset:
     resources:
         mem_mb=rising(1000),
         runtime=rising(10),
+        attempt=this_attempt,
     params:
         dataset=dataset_config,
     message:
@@ -69,6 +71,7 @@ rule check_datasets:
     resources:
         mem_mb=rising(1000),
         runtime=rising(10),
+        attempt=this_attempt,
     message:
         "Checking that every dataset can be used"
     script:
@@ -94,6 +97,7 @@ rule convert_to_chunks:
     resources:
         mem_mb=rising(2000),
         runtime=rising(240),
+        attempt=this_attempt,
     params:
         dataset=dataset_config,
     message:
@@ -116,6 +120,7 @@ rule merge_h5ad:
     resources:
         mem_mb=rising(2000),
         runtime=rising(120),
+        attempt=this_attempt,
     params:
         materialise=config["merge"]["materialise"],
     message:
@@ -138,6 +143,7 @@ rule split_reference:
     resources:
         mem_mb=rising(2000),
         runtime=rising(30),
+        attempt=this_attempt,
     params:
         **config["split"],
         seed=config["seed"],
@@ -166,6 +172,7 @@ rule select_genes:
     resources:
         mem_mb=rising(4000),
         runtime=rising(60),
+        attempt=this_attempt,
     params:
         names=[REFERENCE, *QUERIES],
         gene_ids=[config["datasets"][name]["gene_id"] for name in [REFERENCE, *QUERIES]],
@@ -201,6 +208,7 @@ rule subset_common_genes:
     resources:
         mem_mb=rising(2000),
         runtime=rising(120),
+        attempt=this_attempt,
     params:
         name=lambda wildcards: source_of(wildcards.part),
         gene_id=lambda wildcards: config["datasets"][source_of(wildcards.part)]["gene_id"],

@@ -23,6 +23,7 @@ rule fit_query_model:
     resources:
         mem_mb=rising(6000),
         runtime=rising(120),
+        attempt=this_attempt,
     params:
         **config["surgery"],
         batch_size=config["model"]["batch_size"],
@@ -54,6 +55,7 @@ rule map_query:
     resources:
         mem_mb=rising(3000),
         runtime=rising(60),
+        attempt=this_attempt,
     params:
         chunks=lambda wildcards: len(chunk_numbers(wildcards.part)),
     message:
@@ -78,6 +80,7 @@ rule predict_labels:
     resources:
         mem_mb=rising(3000),
         runtime=rising(60),
+        attempt=this_attempt,
     params:
         min_probability=config["prediction"]["min_probability"],
         max_distance=config["prediction"]["max_distance"],
@@ -113,6 +116,7 @@ rule gather_predictions:
     resources:
         mem_mb=rising(2000),
         runtime=rising(120),
+        attempt=this_attempt,
     message:
         "Gathering the predictions of {wildcards.query}"
     script:

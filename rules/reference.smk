@@ -22,6 +22,7 @@ rule shuffle_reference:
     resources:
         mem_mb=rising(4000),
         runtime=rising(120),
+        attempt=this_attempt,
     params:
         seed=config["seed"],
     message:
@@ -46,6 +47,7 @@ rule train_reference_model:
     resources:
         mem_mb=rising(6000),
         runtime=rising(720),
+        attempt=this_attempt,
     params:
         **config["model"],
         seed=config["seed"],
@@ -73,6 +75,7 @@ rule train_classifier:
     resources:
         mem_mb=rising(4000),
         runtime=rising(240),
+        attempt=this_attempt,
     params:
         max_training_cells=config["prediction"]["max_training_cells"],
         neighbors=config["prediction"]["neighbors"],

@@ -22,6 +22,7 @@ rule evaluate:
     resources:
         mem_mb=rising(4000),
         runtime=rising(60),
+        attempt=this_attempt,
     params:
         seed=config["seed"],
     message:
@@ -53,6 +54,7 @@ rule report:
     resources:
         mem_mb=rising(4000),
         runtime=rising(60),
+        attempt=this_attempt,
     params:
         reference=REFERENCE,
         queries=QUERIES,

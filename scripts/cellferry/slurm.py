@@ -4,10 +4,12 @@ Read by the Snakefile, so it imports nothing that a login node with Snakemake al
 """
 
 import getpass
+import math
 import os
 import re
 import shutil
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -222,6 +224,39 @@ def _orphan_problems(folder: Path) -> list[str]:
         f"{len(orphans)} job(s) of an earlier run in {folder} are still in the queue: {listed}. Wait until "
         f"they are done, which keeps their work, or cancel them: scancel {' '.join(orphans)}"
     ]
+
+
+class Patience:
+    """Waits while SLURM is out of order.
+
+    A job whose submission met a controller or an accounting database that was down counts as failed, and is
+    submitted again at once: without patience, an outage of a minute ends a run.
+    """
+
+    LONGEST_SECONDS = 600
+    SECONDS_BETWEEN_QUESTIONS = 10
+
+    def __init__(self) -> None:
+        self._had_accounting = False
+        self._answered = -math.inf
+
+    def wait_until_slurm_answers(self) -> None:
+        """Return when SLURM answers, or after ten minutes; an answer holds for ten seconds."""
+        for _ in range(self.LONGEST_SECONDS // self.SECONDS_BETWEEN_QUESTIONS):
+            now = time.monotonic()
+            if now - self._answered < self.SECONDS_BETWEEN_QUESTIONS or self._answers():
+                return
+            print("SLURM does not answer: waiting for it", flush=True)
+            time.sleep(self.SECONDS_BETWEEN_QUESTIONS)
+
+    def _answers(self) -> bool:
+        accounting = ask("sacctmgr", "--noheader", "show", "cluster") is not None
+        self._had_accounting |= accounting
+        # A site may have none.
+        if ask("sinfo", "--noheader") is None or (self._had_accounting and not accounting):
+            return False
+        self._answered = time.monotonic()
+        return True
 
 
 def _gpus(gres: str) -> tuple[str, int]:

@@ -140,3 +140,54 @@ def test_what_is_too_much_at_first_is_not_told_again_for_the_last_attempt():
     requests = [request(minutes=9000, attempt=3), request(minutes=9000)]
     (problem,) = request_problems(requests, NODES)
     assert "attempt" not in problem
+
+
+@pytest.fixture
+def patience(monkeypatch):
+    """A `Patience` whose clock moves when it sleeps; `down` holds the commands that do not answer."""
+    patience, clock = slurm.Patience(), [1000.0]
+    patience.down, patience.asked = set(), []
+    patience.slept = lambda: clock[0] - 1000
+
+    def ask(command, *arguments):
+        patience.asked.append(command)
+        return None if command in patience.down else ""
+
+    def sleep(seconds):
+        clock[0] += seconds
+        if clock[0] >= 1060:
+            patience.down.clear()
+
+    monkeypatch.setattr(slurm, "ask", ask)
+    monkeypatch.setattr(slurm.time, "sleep", sleep)
+    monkeypatch.setattr(slurm.time, "monotonic", lambda: clock[0])
+    return patience
+
+
+@pytest.mark.parametrize("command", ["sinfo", "sacctmgr"])
+def test_an_outage_is_waited_out(patience, command):
+    patience.wait_until_slurm_answers()
+    assert patience.slept() == 0
+    slurm.time.sleep(20)
+    patience.down.add(command)
+    patience.wait_until_slurm_answers()
+    assert patience.slept() == 60
+
+
+def test_a_site_without_accounting_is_not_waited_for(patience):
+    patience.down.add("sacctmgr")
+    patience.wait_until_slurm_answers()
+    assert patience.slept() == 0
+
+
+def test_thousands_of_jobs_ask_slurm_once(patience):
+    for _ in range(1000):
+        patience.wait_until_slurm_answers()
+    assert len(patience.asked) == 2
+
+
+def test_patience_has_an_end(patience):
+    patience.down.add("sinfo")
+    patience.LONGEST_SECONDS = 50
+    patience.wait_until_slurm_answers()
+    assert patience.slept() == 50
