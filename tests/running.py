@@ -1,12 +1,25 @@
 """The workflow as a user starts it, in a folder of its own."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+import yte
 
 ROOT = Path(__file__).parents[1]
+
+
+def slurm_profile(**site) -> dict:
+    """The SLURM profile as snakemake reads it; `site` changes the variables at its top."""
+    text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8")
+    for name, value in site.items():
+        text, found = re.subn(rf"^  {name}: .*$", f"  {name}: {json.dumps(value)}", text, flags=re.M)
+        if found != 1:
+            raise KeyError(name)
+    return yte.process_yaml(text, require_use_yte=True)
 
 
 def command_line(folder, *arguments, config=None, program=(sys.executable, "-m", "snakemake")):

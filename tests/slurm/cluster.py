@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-import yte
-from running import ROOT, command_line
+from running import command_line, slurm_profile
 
 HERE = Path(__file__).parent
 DAEMONS = ["slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sbatch"]
@@ -177,7 +176,7 @@ class Run:
         self.cluster, self.folder, self.config = cluster, Path(folder), config
         self.program = [sys.executable, "-m", "snakemake"]
         self.variables = cluster.variables
-        entries = shipped_profile()
+        entries = slurm_profile()
         if launcher:
             self.program = [launcher.programs / "snakemake"]
             self.variables = {
@@ -246,12 +245,6 @@ class Run:
 
         wait_for(runs, seconds, f"the script of {rule} to run")
         return found[0]
-
-
-def shipped_profile() -> dict:
-    """The SLURM profile as snakemake reads it."""
-    text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8")
-    return yte.process_yaml(text, require_use_yte=True)
 
 
 def wait_for(condition, seconds: float, what: str):

@@ -6,8 +6,7 @@ import sys
 import time
 
 import pytest
-import yaml
-from running import ROOT, command_line
+from running import ROOT, command_line, slurm_profile
 
 RULES = re.findall(
     r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
@@ -123,15 +122,45 @@ def test_a_file_overwritten_in_a_folder_is_noticed(run):
     )
 
 
+GPU_RULES = {"train_reference_model", "fit_query_model", "map_query"}
+
+
 def test_slurm_profile_sets_memory_and_time_for_every_rule_that_is_a_job():
-    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
-    assert set(profile["set-resources"]) == set(RULES)
+    profile = slurm_profile()
+    assert set(profile["set-resources"]) == set(RULES) - {"check_datasets"}
     for rule, resources in profile["set-resources"].items():
-        assert {"mem_mb", "runtime"} <= set(resources), rule
-        assert "attempt" in resources["mem_mb"], rule
-    on_gpu = {rule for rule, resources in profile["set-resources"].items() if resources.get("gpu")}
-    assert on_gpu == {"train_reference_model", "fit_query_model", "map_query"}
+        assert re.fullmatch(r"min\(\d+ \* attempt, 180000\)", resources["mem_mb"]), rule
+        assert re.fullmatch(r"min\(\d+ \* attempt, 2880\)", resources["runtime"]), rule
+        assert ("gpu" in resources) == (rule in GPU_RULES), rule
     assert set(profile["set-threads"]) <= set(RULES)
+
+
+def test_the_top_of_the_slurm_profile_is_all_that_a_site_fills_in():
+    site = {
+        "account": 12345,
+        "cpu_partition": "all",
+        "gpu_partition": "gpu-long",
+        "gpu_kind": "a100",
+        "most_mem_mb": 64000,
+        "most_minutes": 600,
+        "scratch": "/scratch/$USER",
+    }
+    profile = slurm_profile(**site)
+    everywhere = profile["default-resources"]
+    # Names are in quotes: Snakemake would take them for numbers and functions of Python.
+    assert everywhere["slurm_account"] == "'12345'"
+    assert everywhere["slurm_partition"] == "'all'"
+    assert everywhere["scratch"] == everywhere["tmpdir"] == "/scratch/$USER"
+    for rule, resources in profile["set-resources"].items():
+        assert resources["mem_mb"].endswith(", 64000)"), rule
+        assert resources["runtime"].endswith(", 600)"), rule
+        assert resources.get("slurm_partition") == ("'gpu-long'" if rule in GPU_RULES else None), rule
+        assert resources.get("gpu_model") == ("'a100'" if rule in GPU_RULES else None), rule
+
+
+def test_without_gpus_nothing_asks_for_one():
+    for resources in slurm_profile(gpus=0)["set-resources"].values():
+        assert set(resources) == {"mem_mb", "runtime"}
 
 
 def test_rules_have_log_benchmark_and_script_of_their_own_name():
@@ -143,5 +172,6 @@ def test_rules_have_log_benchmark_and_script_of_their_own_name():
             assert f'"../scripts/{name}.py"' in rule, name
             assert "mem_mb=" in rule, name
             assert "runtime=" in rule, name
+            assert "attempt=this_attempt" in rule, name
             assert "retries:" not in rule, name
             assert list((ROOT / "tests" / "scripts").glob(f"test_{name}.py")), name
