@@ -66,6 +66,16 @@ def test_a_script_cannot_import_what_its_environment_lacks(launcher, project, tm
     assert "ModuleNotFoundError: No module named 'xgboost'" in result.stderr
 
 
+def test_without_conda_a_launcher_says_what_its_environment_lacks(launcher, tmp_path):
+    where = ["--snakefile", ROOT / "Snakefile", "--directory", tmp_path, "--cores", "1"]
+    config = ROOT / "config" / "config.yaml"
+    result = launcher.command(launcher.programs / "snakemake", *where, "demo_data", "--configfile", config)
+    assert result.returncode == 1
+    assert "it lacks annbatch, anndata, lightning, " in result.stderr
+    assert "conda on the PATH" in result.stderr
+    assert "make demo" in result.stderr
+
+
 @pytest.mark.parametrize("arguments", [["install", "numpy"], ["env", "create", "--name", "cells"], ["list"]])
 def test_the_stand_in_refuses_what_it_does_not_know(launcher, arguments):
     result = launcher.command(CONDA, *arguments)
