@@ -8,8 +8,8 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .logs import INPUT_ERROR, input_error_in
-from .slurm import PROFILE, ask
+from .logs import INPUT_ERROR, NO_SPACE, input_error_in
+from .slurm import LEAST_FREE_MB, PROFILE, ask
 
 # What SLURM itself writes into a job's output, for sites whose accounting is off or down.
 SAID_BY_SLURM = {
@@ -181,9 +181,8 @@ def _remedy(failure: Failure) -> str:
         return f"it could not be submitted: {failure.message.partition('For further error')[0]}"
     last = failure.attempts[-1] if failure.attempts else Attempt("", "")
     everything = _read(failure.log) + _read(last.slurm_log)
-    full = re.search("No space left on device|Disk quota exceeded", everything)
-    if full or not shutil.disk_usage(".").free:
-        return "the disk is full or your quota is used up: free some space and start snakemake again"
+    if re.search(f"{NO_SPACE}|No space left on device|Disk quota exceeded", everything):
+        return f"{NO_SPACE}: free some space, then start snakemake again"
     if last.state == "OUT_OF_MEMORY":
         return (
             f"it needs more than {last.asked_mb or 'its'} MB: raise mem_mb of {rule} in {PROFILE} "
@@ -200,5 +199,8 @@ def _remedy(failure: Failure) -> str:
     if last.state in ("CANCELLED", "PREEMPTED", "REVOKED", "DEADLINE"):
         return f"somebody or something else ended it ({last.state}): start snakemake again"
     errors = re.findall(r"^\w[\w.]*(?:Error|Exception)\b.*$", everything, re.M)
+    free_mb = shutil.disk_usage(".").free // 2**20
+    if not errors and free_mb < LEAST_FREE_MB:
+        return f"there are {free_mb} MB left on the disk: free some space, then start snakemake again"
     lines = [line for line in everything.splitlines() if line.strip()]
     return (errors or lines or ["its logs do not say why; start snakemake again"])[-1]

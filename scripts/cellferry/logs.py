@@ -2,12 +2,11 @@
 
 import errno
 import os
-import shutil
 import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import AllocationError, InputError
@@ -17,6 +16,8 @@ INPUT_ERROR = "error: "
 
 INPUT_ERROR_EXIT_CODE = 2
 ALLOCATION_ERROR_EXIT_CODE = 3
+
+NO_SPACE = "the disk is full or a quota is used up"
 
 RUN_BEGAN = "CELLFERRY_RUN_BEGAN"
 """Environment variable: when the main process began (seconds since the epoch)."""
@@ -55,13 +56,15 @@ def logged(path: str) -> Iterator[None]:
             _say(f"{INPUT_ERROR}{error}", terminal)
             sys.exit(INPUT_ERROR_EXIT_CODE)
         except Exception as error:
-            traceback.print_exc()
+            # On a full disk the log cannot take what is said either.
+            with suppress(OSError):
+                traceback.print_exc()
             if is_no_space(error):
-                free_mb = shutil.disk_usage(".").free // 2**20
-                _say(f"the disk is full or a quota used up ({free_mb} MB left in {Path.cwd()})", terminal)
+                _say(f"{NO_SPACE} in {Path.cwd()}: free some, then start snakemake again", terminal)
             sys.exit(1)
         finally:
-            sys.stdout.flush()
+            with suppress(OSError):
+                sys.stdout.flush()
 
 
 def is_no_space(error: BaseException) -> bool:
@@ -81,7 +84,8 @@ def input_error_in(log: str) -> str | None:
 
 def _say(message: str, terminal: int) -> None:
     os.write(terminal, f"{message}\n".encode())
-    print(message, flush=True)
+    with suppress(OSError):
+        print(message, flush=True)
 
 
 def _input_error_of_this_run(path: str) -> str | None:

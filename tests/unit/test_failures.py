@@ -106,6 +106,11 @@ def test_without_accounting_slurms_own_log_is_read(tmp_path, monkeypatch, writte
     assert remedy in said
 
 
+def test_where_no_log_could_be_written_the_disk_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(failures, "LEAST_FREE_MB", 10**9)
+    assert "MB left on the disk" in told(tmp_path, monkeypatch, attempts(7))
+
+
 def test_a_users_mistake_is_the_last_that_is_said(tmp_path, monkeypatch):
     mistake = "error: patients.h5ad: X does not hold raw counts"
     write(tmp_path, "logs/convert_to_chunks/patients.log", f"reading\n{mistake}\n")

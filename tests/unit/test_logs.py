@@ -61,7 +61,7 @@ def test_any_other_error_keeps_its_traceback(tmp_path):
 def test_a_full_disk_is_said_in_plain_words(tmp_path):
     result = run(tmp_path, "import errno; raise OSError(errno.ENOSPC, 'No space left on device')")
     assert result.returncode == 1
-    assert "the disk is full or a quota used up" in last_line(tmp_path)
+    assert "the disk is full or a quota is used up in" in last_line(tmp_path)
 
 
 def test_the_next_attempt_of_a_run_does_not_look_for_the_mistake_again(tmp_path):
