@@ -1,7 +1,9 @@
 """Tests on a real SLURM, which they start; where Debian's packages for it are missing they are skipped."""
 
 import fcntl
+import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,34 +15,43 @@ MODEL = {"epochs": 20, "n_latent": 5, "n_hidden": 16, "n_layers": 1}
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """The one cluster of all test processes; the first that needs it starts it."""
+    """The one cluster of all test processes: the first that needs it starts it, the last one stops it."""
     missing = missing_programs()
     if missing:
         pytest.skip(f"no SLURM here: {', '.join(missing)} missing (.ci/run installs Debian's packages)")
-    note = _note(tmp_path_factory)
-    with open(note, "a+") as file:
+    base = tmp_path_factory.getbasetemp()
+    # The processes of pytest-xdist have folders of their own in one that they share.
+    note = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cluster.json"
+    with _shared(note) as state:
+        if not state.get("users"):
+            state["folder"] = str(Cluster.start().folder)
+        state["users"] = state.get("users", 0) + 1
+        cluster = Cluster(Path(state["folder"]))
+    yield cluster
+    with _shared(note) as state:
+        state["users"] -= 1
+        if not state["users"]:
+            cluster.stop()
+
+
+@contextmanager
+def _shared(path):
+    """What a file holds, to be changed by one process at a time."""
+    with open(path, "a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        if folder := file.read():
-            return Cluster(Path(folder))
-        cluster = Cluster.start()
-        file.write(str(cluster.folder))
-        return cluster
+        state = json.loads(file.read() or "{}")
+        yield state
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps(state))
 
 
-def _note(tmp_path_factory):
-    """File with the cluster's folder; the folder that all processes of pytest-xdist share has one."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cluster"
-
-
-def pytest_sessionfinish(session):
-    """Stop the cluster when the last process is done."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        return
-    note = _note(session.config._tmp_path_factory)
-    if note.exists():
-        Cluster(Path(note.read_text())).stop()
+@pytest.fixture
+def memory_limits(cluster):
+    """The kernel's limits on the memory of jobs, for tests that lower them."""
+    if "proctrack/cgroup" not in (cluster.folder / "conf" / "slurm.conf").read_text():
+        pytest.skip("lowering the memory limit of a running job needs root and cgroups of version 1")
 
 
 @pytest.fixture

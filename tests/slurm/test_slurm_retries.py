@@ -18,7 +18,9 @@ def asked(jobs, rule, column):
     return [job[column] for job in jobs if job["rule"] == rule]
 
 
-def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller_blocks(run, cluster):
+def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller_blocks(
+    run, cluster, memory_limits
+):
     run = run(resources={"convert_to_chunks": {"mem_mb": "min(1000 * attempt, 1500)"}})
     process = run.start("results/merged/atlas.h5ad")
     first = run.wait_for_job("convert_to_chunks")
@@ -35,7 +37,7 @@ def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller
     assert not [path for path in run.folder.glob("results/chunks/.*") if path.name != ".snakemake_timestamp"]
 
 
-def test_what_slurm_knows_is_said_when_all_attempts_were_killed(run, cluster):
+def test_what_slurm_knows_is_said_when_all_attempts_were_killed(run, cluster, memory_limits):
     run = run(retries=0)
     process = run.start("results/inspected/atlas.json")
     job = run.wait_for_job("inspect_dataset")
