@@ -5,7 +5,7 @@ import json
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.files import remove_remnants
-from scripts.cellferry.slurm import check_cluster
+from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
 
 
 def scores_in_words(query, evaluation):
@@ -23,12 +23,13 @@ def scores_in_words(query, evaluation):
 
 
 onstart:
-    if not workflow.deployment_settings.deployment_method:
+    if not workflow.deployment_settings.deployment_method and not workflow.touch:
         check_environments()
     if workflow.executor_plugin.name == "slurm":
         check_cluster(
             [job for job in workflow.dag.needrun_jobs() if not job.is_local],
             attempts=1 + workflow.execution_settings.retries,
+            first_look_seconds=workflow.executor_settings.init_seconds_before_status_checks,
         )
 
 
@@ -41,4 +42,5 @@ onsuccess:
 
 
 onerror:
-    print(explain_failures(log))
+    print(cancel_what_is_left(Path.cwd()) if workflow.executor_plugin.name == "slurm" else "")
+    print(explain_failures(workflow.scheduler.failed, workflow.dag.jobid, log))

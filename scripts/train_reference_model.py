@@ -1,6 +1,7 @@
 """Train the reference model from disk: scVI, and scANVI on top of it if asked for."""
 
 import shutil
+import time
 
 import numpy as np
 import zarr
@@ -51,6 +52,7 @@ def train_reference_model(
     minutes
         Time limit of the job; a state is written shortly before it.
     """
+    deadline = time.monotonic() + 60 * minutes
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     attributes = dict(zarr.open_group(store, mode="r").attrs)
     reference_model = new_model(
@@ -62,7 +64,7 @@ def train_reference_model(
     print(f"{n_cells} cells, at most {epochs} epochs, minibatches of {batch_size}, on the {accelerator}")
 
     made_from = {"store": attributes, "settings": settings, "seed": seed}
-    progress = Checkpoints(checkpoints, made_from, minutes=minutes)
+    progress = Checkpoints(checkpoints, made_from, deadline=deadline)
     on_store = {
         "store": store,
         "attributes": attributes,
@@ -84,7 +86,7 @@ def train_reference_model(
             **on_store,
             settings={**settings, "early_stopping": False},
             epochs=scanvi_epochs,
-            progress=Checkpoints(checkpoints, {**made_from, "refined": True}, minutes=minutes),
+            progress=Checkpoints(checkpoints, {**made_from, "refined": True}, deadline=deadline),
         )
     with complete(history) as path:
         losses.to_csv(path, index=False)

@@ -34,8 +34,8 @@ class Budget:
 
     @classmethod
     def of(cls, resources: Any) -> "Budget":
-        """The budget in a script's `snakemake.resources`; a profile that repeats jobs sets `attempt`."""
-        return cls(resources.mem_mb, resources.get("attempt", 1))
+        """The budget in a script's `snakemake.resources`."""
+        return cls(resources.mem_mb, resources.attempt)
 
     def buffer_bytes(self, *, fixed_mb: int) -> int:
         """Bytes a script may hold in buffers.

@@ -41,18 +41,18 @@ class Checkpoints(Callback):
         Where checkpoints of all runs lie.
     made_from
         Everything the training depends on, JSON-serialisable.
-    minutes
-        Time limit of the job (`resources.runtime`).
+    deadline
+        When the job will be ended, on the clock of `time.monotonic`.
     """
 
-    def __init__(self, folder: str | Path, made_from: dict[str, Any], *, minutes: float = math.inf) -> None:
+    def __init__(self, folder: str | Path, made_from: dict[str, Any], *, deadline: float = math.inf) -> None:
         fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
         self.state_path = Path(folder) / fingerprint / "last.ckpt"
         self._epochs: list[dict[str, float]] = []
         self._finished = False
         self._last_written = -math.inf
-        seconds = 60 * minutes
-        self._time_is_short = time.monotonic() + seconds - min(SECONDS_BEFORE_THE_LIMIT, seconds / 2)
+        left = deadline - time.monotonic()
+        self._time_is_short = deadline - min(SECONDS_BEFORE_THE_LIMIT, left / 2)
 
     def resume_from(self) -> str | None:
         """Path of the state to resume from, or None."""
@@ -64,7 +64,7 @@ class Checkpoints(Callback):
             return epochs
         callbacks = torch.load(self.state_path, map_location="cpu", weights_only=False)["callbacks"]
         state = callbacks[self.state_key]
-        return len(state["epochs"]) if state["finished"] else epochs
+        return len(state["epochs"]) if state.get("finished") else epochs
 
     def history(self) -> pd.DataFrame:
         """Loss per epoch: columns `epoch`, `train_loss`, `validation_loss`."""

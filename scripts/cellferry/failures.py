@@ -5,11 +5,13 @@ Read by the Snakefile, so it imports nothing that a login node with Snakemake al
 
 import re
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from .logs import INPUT_ERROR, NO_SPACE, input_error_in
-from .slurm import LEAST_FREE_MB, PROFILE, ask
+from .slurm import LEAST_FREE_MB, PROFILE, ask, fields
 
 # What SLURM itself writes into a job's output, for sites whose accounting is off or down.
 SAID_BY_SLURM = {
@@ -20,15 +22,21 @@ SAID_BY_SLURM = {
     "CANCELLED": "CANCELLED AT",
 }
 REFUSALS = {
-    "invalid partition": f"set cpu_partition and gpu_partition at the top of {PROFILE} (sinfo -s lists them)",
-    "account": f"set account at the top of {PROFILE} (sacctmgr show associations user=$USER format=account)",
+    "policy|MaxSubmit|MaxJobs": f"you may have fewer jobs or less at a time: lower jobs in {PROFILE}",
+    "invalid qos": f"set qos under default-resources in {PROFILE} (sacctmgr show qos format=name)",
+    "invalid account": f"set account at the top of {PROFILE} (sacctmgr show associations user=$USER)",
+    "invalid partition": f"set cpu_partition and gpu_partition at the top of {PROFILE} (sinfo -s)",
     "time limit": f"lower most_minutes at the top of {PROFILE} (sinfo -o '%P %l')",
     "memory": f"lower most_mem_mb at the top of {PROFILE} (sinfo -o '%P %m')",
     "processor|CPU count": f"lower the rule's number under set-threads in {PROFILE} (sinfo -o '%P %c')",
     "gres|node config": f"lower gpus, most_mem_mb or set-threads in {PROFILE} (sinfo -o '%P %m %c %G')",
-    "limit|QOS": f"your site allows fewer jobs at a time: lower jobs in {PROFILE}, or ask its support",
     "Socket timed out|Unable to contact": "the controller was too busy or down; start snakemake again",
 }
+
+
+REFUSED = r"message: (?:SLURM sbatch failed.*?'|Job submission failed[^:]*:)(.*?)(?:'\.$|'\.\n|For further|$)"
+# The last line of a traceback, or of a job that was given too little; not what Snakemake makes of it.
+ERROR = r"^(?!RuleException|CalledProcessError|WorkflowError)(?:\w[\w.]*(?:Error|Exception)\b|not enough:).*$"
 
 
 @dataclass(frozen=True)
@@ -50,27 +58,37 @@ class Failure:
     """A job of the workflow that failed in all its attempts."""
 
     rule: str
-    outputs: str = ""
-    log: str = ""
-    message: str = ""
+    outputs: str
+    log: str
+    refusal: str = ""
     attempts: list[Attempt] = field(default_factory=list)
 
 
-def explain_failures(snakemake_logs: list[str]) -> str:
+def explain_failures(jobs: Iterable[Any], jobid: Callable[[Any], int], snakemake_logs: list[str]) -> str:
     """What became of the jobs that failed in a run: what SLURM knows of each attempt, and what to change.
 
     Parameters
     ----------
+    jobs
+        Snakemake's jobs that failed for good.
+    jobid
+        A job's number in the log.
     snakemake_logs
         The main process's logs (`log` in an `onerror` hook).
     """
-    failures = read_failures("".join(map(_read, snakemake_logs)))
+    said = "".join(map(_read, snakemake_logs))
+    failures = [
+        Failure(
+            job.rule.name, ", ".join(job.output), next(iter(job.log), ""), *read_attempts(said, jobid(job))
+        )
+        for job in jobs
+    ]
+    if not failures:
+        return ""
     ids = [attempt.slurm_id for failure in failures for attempt in failure.attempts]
     accounted = accounting(ask("sacct", *SACCT, f"--jobs={','.join(ids)}") or "" if ids else "")
     for failure in failures:
         failure.attempts = [_with_state(attempt, accounted) for attempt in failure.attempts]
-    if not failures:
-        return ""
     # A user's mistakes come last, where the eye falls.
     told = sorted((input_error_in(_read(failure.log)) is not None, _tell(failure)) for failure in failures)
     return "\n".join(
@@ -78,30 +96,19 @@ def explain_failures(snakemake_logs: list[str]) -> str:
     )
 
 
-def read_failures(text: str) -> list[Failure]:
-    """The jobs that failed and never finished by a main process's log, in the order of their failure."""
-    failures: dict[str, Failure] = {}
-    submitted: dict[str, list[Attempt]] = {}
-    for found in re.finditer(
-        r"^Job (\d+) has been submitted with SLURM jobid (\d+) \(log: (.*)\)\.$", text, re.M
-    ):
-        submitted.setdefault(found[1], []).append(Attempt(found[2], found[3]))
-    # What sbatch said may fill several lines between the rule's name and the job's number.
-    blocks = r"^Error in rule (\w+):\n(.*?)^    jobid: (\d+)\n((?:    [^\n]*\n?)*)"
-    for block in re.finditer(blocks, text, re.M | re.S):
-        rule, before, job, after = block.groups()
-        failure = failures.setdefault(job, Failure(rule, attempts=submitted.get(job, [])))
-        failure.message = before.partition("message: ")[2].strip().removeprefix("None")
-        failure.outputs = _value(after, "output")
-        failure.log = _value(after, "log").partition(" (check")[0].split(", ")[0]
-    for job in re.findall(r"^Finished jobid: (\d+) ", text, re.M):
-        failures.pop(job, None)
-    return list(failures.values())
-
-
-def _value(block: str, key: str) -> str:
-    found = re.search(rf"^    {key}: (.*)$", block, re.M)
-    return found[1] if found else ""
+def read_attempts(said: str, job: int) -> tuple[str, list[Attempt]]:
+    """Why a job could not be submitted the last time, if so, and its SLURM jobs, by a main process's log."""
+    submitted = rf"^Job {job} has been submitted with SLURM jobid (\d+) \(log: (.*)\)\.$"
+    refusal, attempts = "", []
+    for part in re.split(r"^Error in rule \w+:\n", f"\n{said}", flags=re.M):
+        # What sbatch said fills the lines before the job's number.
+        message, _, number = part.partition("\n    jobid: ")
+        if re.match(rf"{job}\b", number) and (found := re.search(REFUSED, message, re.S)):
+            refusal = found[1].strip()
+        for found in re.finditer(submitted, part, re.M):
+            attempts.append(Attempt(*found.groups()))
+            refusal = ""
+    return refusal, attempts
 
 
 SACCT = [
@@ -119,14 +126,18 @@ def accounting(text: str) -> dict[str, Attempt]:
     step is killed for its memory, the job around it has merely failed: only the step says OUT_OF_MEMORY.
     """
     jobs: dict[str, Attempt] = {}
-    for line in text.splitlines():
-        name, state, node, ran, limit, used, asked = line.split("|")
+    for name, state, node, ran, limit, used, asked in fields(text, 7):
         job, _, step = name.partition(".")
         attempt = jobs.setdefault(job, Attempt(job, ""))
         attempt = replace(attempt, used_mb=max(attempt.used_mb, _megabytes(used)))
         if not step:
             attempt = replace(
-                attempt, state=state.split()[0], node=node, ran=ran, limit=limit, asked_mb=_megabytes(asked)
+                attempt,
+                state=(state.split() or ["?"])[0],
+                node=node,
+                ran=ran,
+                limit=limit,
+                asked_mb=_megabytes(asked),
             )
         elif state.startswith("OUT_OF_ME"):
             attempt = replace(attempt, state="OUT_OF_MEMORY")
@@ -168,20 +179,15 @@ def _tell(failure: Failure) -> str:
 
 
 def _remedy(failure: Failure) -> str:
-    rule = failure.rule
-    if mistake := input_error_in(_read(failure.log)):
+    rule, log = failure.rule, _read(failure.log)
+    if mistake := input_error_in(log):
         return INPUT_ERROR + mistake
-    if not failure.attempts and "sbatch failed" in failure.message:
-        said = failure.message.partition("The error message was '")[2].partition("'.")[0]
-        remedy = next(
-            (way for words, way in REFUSALS.items() if re.search(words, said, re.I)), "see `man sbatch`"
-        )
-        return f"SLURM did not take it ({said}): {remedy}"
-    if not failure.attempts and failure.message:
-        return f"it could not be submitted: {failure.message.partition('For further error')[0]}"
+    if failure.refusal:
+        found = (way for words, way in REFUSALS.items() if re.search(words, failure.refusal, re.I))
+        return f"SLURM did not take it ({failure.refusal}): {next(found, 'see `man sbatch`')}"
     last = failure.attempts[-1] if failure.attempts else Attempt("", "")
-    everything = _read(failure.log) + _read(last.slurm_log)
-    if re.search(f"{NO_SPACE}|No space left on device|Disk quota exceeded", everything):
+    slurm_log = _read(last.slurm_log)
+    if re.search(f"{NO_SPACE}|No space left on device|Disk quota exceeded", log + slurm_log):
         return f"{NO_SPACE}: free some space, then start snakemake again"
     if last.state == "OUT_OF_MEMORY":
         return (
@@ -198,9 +204,11 @@ def _remedy(failure: Failure) -> str:
         return f"its node failed: start snakemake again with --slurm-exclude-failed-nodes {last.node}"
     if last.state in ("CANCELLED", "PREEMPTED", "REVOKED", "DEADLINE"):
         return f"somebody or something else ended it ({last.state}): start snakemake again"
-    errors = re.findall(r"^\w[\w.]*(?:Error|Exception)\b.*$", everything, re.M)
+    # The rule's own words; where it did not come to say any, those of what started it.
+    for text in (log, slurm_log):
+        if errors := re.findall(ERROR, text, re.M):
+            return errors[-1]
     free_mb = shutil.disk_usage(".").free // 2**20
-    if not errors and free_mb < LEAST_FREE_MB:
+    if free_mb < LEAST_FREE_MB:
         return f"there are {free_mb} MB left on the disk: free some space, then start snakemake again"
-    lines = [line for line in everything.splitlines() if line.strip()]
-    return (errors or lines or ["its logs do not say why; start snakemake again"])[-1]
+    return "its logs do not say why; start snakemake again"

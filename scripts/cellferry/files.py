@@ -13,17 +13,22 @@ from pathlib import Path
 
 from .errors import InputError
 
-# Faults of the machine, not of the file: a retry may mend them, so they are not the user's errors.
-PASSING = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EFBIG,
-    errno.EIO,
-    errno.ESTALE,
-    errno.ENOMEM,
-    errno.EMFILE,
+# What is wrong with a file or its path. Every other number is a fault of the machine (a full disk, a file
+# server that does not answer): a retry may mend it, so it is no error of the user's.
+OF_THE_FILE = {
+    None,
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
 }
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error is a fault of the machine and not of the file that was being read."""
+    return isinstance(error, OSError) and error.errno not in OF_THE_FILE
 
 
 REMNANT = re.compile(r"\.[0-9a-f]{8}\..")
@@ -32,7 +37,7 @@ REMNANT = re.compile(r"\.[0-9a-f]{8}\..")
 
 @contextmanager
 def complete(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; on success it is synced and renamed, on failure removed.
+    """Yield a temporary name beside `path`; renamed on success (a file is synced before), removed on failure.
 
     The name is unique, so that two jobs writing the same output (an orphan on the cluster and its
     successor) cannot harm each other: the last to finish wins with a whole file or folder.
@@ -70,14 +75,18 @@ def _replace_folder(new: Path, path: Path) -> None:
     while True:
         with suppress(FileNotFoundError):
             os.replace(path, former)
-        _remove(former)
         try:
             os.replace(new, path)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                with suppress(OSError):
+                    os.replace(former, path)
                 raise
         else:
             return
+        finally:
+            # Somebody may still read it, on a file system that then will not let it go.
+            shutil.rmtree(former, ignore_errors=True)
 
 
 def _remove(path: Path) -> None:
@@ -101,7 +110,7 @@ def readable(path: Path) -> Iterator[None]:
             f"{path}: lacks a part that its format promises ({error.args[0]}); export it again"
         ) from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        if isinstance(error, OSError) and error.errno in PASSING:
+        if is_passing(error):
             raise
         raise InputError(
             f"{path}: cannot be read, it is broken, incomplete or of another format ({error}); "

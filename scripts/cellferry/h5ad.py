@@ -18,7 +18,7 @@ from anndata.io import read_elem, write_elem
 from scipy import sparse
 
 from .errors import InputError
-from .files import complete
+from .files import complete, is_passing
 
 # 256k elements (1 MiB of float32): anndata's automatic chunks of about 10k elements halve reading speed.
 ELEMENTS_PER_CHUNK = 1 << 18
@@ -252,6 +252,8 @@ class H5adReader:
             self.uns = read_elem(self._file["uns/cellferry"]) if "cellferry" in self._file["uns"] else {}
             self.var: pd.DataFrame = read_elem(self._file["var"])
         except (OSError, KeyError) as error:
+            if is_passing(error):
+                raise
             raise InputError(
                 f"{self.path}: not a complete h5ad file of this workflow ({error}); "
                 "delete it and run snakemake again to make it anew"
@@ -270,6 +272,8 @@ class H5adReader:
                 with h5py.File(path, "r", locking=False) as chunk:
                     found = chunk["uns/cellferry/id"].asstr()[()]
             except (OSError, KeyError) as error:
+                if is_passing(error):
+                    raise
                 raise InputError(f"{self.path}: its chunk {path} is broken ({error}); {remedy}") from error
             if found != expected:
                 raise InputError(

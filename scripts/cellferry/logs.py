@@ -1,15 +1,17 @@
 """Where a script's output goes: the rule's log file."""
 
 import errno
+import json
 import os
 import sys
-import time
 import traceback
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import AllocationError, InputError
+from .files import complete
 
 INPUT_ERROR = "error: "
 """How the end of a log begins when the user's input is at fault."""
@@ -19,13 +21,13 @@ ALLOCATION_ERROR_EXIT_CODE = 3
 
 NO_SPACE = "the disk is full or a quota is used up"
 
-RUN_BEGAN = "CELLFERRY_RUN_BEGAN"
-"""Environment variable: when the main process began (seconds since the epoch)."""
+RUN = "CELLFERRY_RUN"
+"""Environment variable: the id of a run of the workflow, the same for all its jobs."""
 
 
 def begin_run() -> None:
-    """Tell the scripts of this run, which inherit the environment on a cluster too, when it began."""
-    os.environ[RUN_BEGAN] = str(time.time())
+    """Give this run an id; its scripts inherit the environment, on a cluster too."""
+    os.environ[RUN] = uuid.uuid4().hex
 
 
 @contextmanager
@@ -37,7 +39,8 @@ def logged(path: str) -> Iterator[None]:
     failed jobs are started again, the next attempt of the same run ends at once and says the same.
     """
     terminal = os.dup(2)
-    error_before = _input_error_of_this_run(path)
+    mistake = _Mistake(path)
+    said_before = mistake.of_this_run()
     with open(path, "w", buffering=1, encoding="utf-8") as log:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -46,13 +49,14 @@ def logged(path: str) -> Iterator[None]:
         # Line by line, so that a killed job's log holds all it said.
         sys.stdout = sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
         try:
-            if error_before:
-                raise InputError(error_before)
+            if said_before:
+                raise InputError(said_before)
             yield
         except AllocationError as error:
             _say(f"not enough: {error}", terminal)
             sys.exit(ALLOCATION_ERROR_EXIT_CODE)
         except InputError as error:
+            mistake.note(str(error))
             _say(f"{INPUT_ERROR}{error}", terminal)
             sys.exit(INPUT_ERROR_EXIT_CODE)
         except Exception as error:
@@ -88,14 +92,27 @@ def _say(message: str, terminal: int) -> None:
         print(message, flush=True)
 
 
-def _input_error_of_this_run(path: str) -> str | None:
+class _Mistake:
     """The input error that an earlier attempt of this run ended with, if one did.
 
-    Nobody mends a file between two attempts, and to find the mistake again may take hours.
+    Nobody mends a file between two attempts, and to find the mistake again may take hours. It is noted beside
+    the log: Snakemake removes the log itself before each attempt.
     """
-    log = Path(path)
-    if RUN_BEGAN not in os.environ or not log.exists():
+
+    def __init__(self, log: str) -> None:
+        self._path = Path(f"{log}.mistake")
+        self._run = os.environ.get(RUN)
+
+    def of_this_run(self) -> str | None:
+        if not self._path.exists():
+            return None
+        noted = json.loads(self._path.read_text(encoding="utf-8"))
+        if self._run and noted["run"] == self._run:
+            return noted["message"]
+        self._path.unlink(missing_ok=True)
         return None
-    if log.stat().st_mtime < float(os.environ[RUN_BEGAN]):
-        return None
-    return input_error_in(log.read_text(encoding="utf-8", errors="replace"))
+
+    def note(self, message: str) -> None:
+        if self._run:
+            with complete(self._path) as path:
+                path.write_text(json.dumps({"run": self._run, "message": message}), encoding="utf-8")

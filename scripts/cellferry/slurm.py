@@ -19,6 +19,7 @@ from typing import Any
 from .errors import InputError
 
 LEAST_FREE_MB = 500
+LONGEST_LOOK_SECONDS = 195  # the plugin asks every 180 seconds at the longest
 PROFILE = "profiles/slurm/config.yaml"
 
 
@@ -45,7 +46,7 @@ class Request:
         resources = job.rule.expand_resources(
             job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"}
         )
-        kind, count = _gpus(str(resources.get("gres", "")))
+        ((kind, count),) = (_gpus(str(resources.get("gres", ""))) or {"": 0}).items()
         return cls(
             rule=job.rule.name,
             attempt=attempt,
@@ -61,17 +62,23 @@ class Request:
 
 @dataclass(frozen=True)
 class Node:
-    """What one node of a partition has; `minutes` is the partition's time limit."""
+    """What one node of a partition has: `gpus` by kind; `minutes` is the partition's time limit."""
 
     partition: str
     mem_mb: int
     cpus: int
-    gpus: int
-    gpu_kind: str
+    gpus: dict[str, int]
     minutes: float
 
+    def has_gpus(self, request: Request) -> bool:
+        """Whether it has the GPUs of a request."""
+        if not request.gpus:
+            return True
+        kinds = [request.gpu_kind] if request.gpu_kind else list(self.gpus)
+        return any(self.gpus.get(kind, 0) >= request.gpus for kind in kinds)
 
-def check_cluster(jobs: Iterable[Any], *, attempts: int) -> None:
+
+def check_cluster(jobs: Iterable[Any], *, attempts: int, first_look_seconds: int) -> None:
     """Check, before anything is submitted, that SLURM can run what the jobs will ask for.
 
     Parameters
@@ -80,6 +87,8 @@ def check_cluster(jobs: Iterable[Any], *, attempts: int) -> None:
         Snakemake's jobs that are to be submitted.
     attempts
         How often a job may be started; the first and the last attempt are checked.
+    first_look_seconds
+        The plugin's `init_seconds_before_status_checks`.
 
     Raises
     ------
@@ -91,9 +100,11 @@ def check_cluster(jobs: Iterable[Any], *, attempts: int) -> None:
             "there is no sbatch on the PATH: this machine cannot submit SLURM jobs. Log in to the cluster's "
             "login node (or load its slurm module), or run here with --profile profiles/local"
         )
+    nodes = _nodes()
     requests = {Request.of(job, attempt) for job in jobs for attempt in {1, attempts}}
-    problems = request_problems(requests, _nodes())
+    problems = request_problems(requests, nodes)
     problems += account_problems({request.account for request in requests}, _accounts())
+    problems += memory_of_jobs_problems(ask("scontrol", "show", "config") or "", first_look_seconds)
     problems += _disk_problems(Path.cwd())
     problems += _orphan_problems(Path.cwd())
     if problems:
@@ -129,13 +140,15 @@ def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[str]:
     nodes = [node for name in wanted or partitions for node in partitions[name]]
     place = f"partition {request.partition}" if wanted else "the cluster"
     which = "" if request.attempt == 1 else f" on attempt {request.attempt}"
-    with_gpu = [
-        node
-        for node in nodes
-        if node.gpus >= request.gpus and (not request.gpus or request.gpu_kind in ("", node.gpu_kind))
-    ]
+    if request.gpu_kind and not re.fullmatch(r"[A-Za-z0-9_.]+", request.gpu_kind):
+        return [
+            f"asks for GPUs of kind '{request.gpu_kind}', and the SLURM plugin takes letters, digits, _ and "
+            f'. only. Set gpu_kind at the top of {PROFILE} to "" and choose them by '
+            "`constraint:` or by their partition"
+        ]
+    with_gpu = [node for node in nodes if node.has_gpus(request)]
     if not with_gpu:
-        kinds = {f"{node.gpu_kind or 'gpu'}:{node.gpus}" for node in nodes if node.gpus}
+        kinds = {f"{kind or 'gpu'}:{count}" for node in nodes for kind, count in node.gpus.items()}
         return [
             f"asks for {request.gpu_kind or 'gpu'}:{request.gpus}, and {place} has "
             f"{', '.join(sorted(kinds)) or 'no GPU'}. Set gpu_partition, gpu_kind and gpus (0: on CPUs) "
@@ -160,31 +173,57 @@ def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[str]:
             f"asks for {request.minutes} minutes{which}, and {place} allows {most_minutes:.0f}. "
             f"Set most_minutes at the top of {PROFILE} to {most_minutes:.0f} or less"
         )
+    together = [
+        node
+        for node in with_gpu
+        if node.mem_mb >= request.mem_mb and node.cpus >= request.cpus and node.minutes >= request.minutes
+    ]
+    if not problems and not together:
+        problems.append(
+            f"asks for {request.mem_mb} MB, {request.cpus} CPUs and {request.minutes} minutes{which}, and no "
+            f"single node of {place} has all three. In {PROFILE}, lower most_mem_mb, most_minutes or the "
+            "rule's number under set-threads"
+        )
     return problems
 
 
 def account_problems(wanted: Iterable[str], known: set[str]) -> list[str]:
     """Accounts that jobs would be charged to and that the user does not have; nothing if none is known."""
+    named = {name for names in wanted for name in re.split(r"[,\s]+", names) if name}
     return [
         f"there is no account '{account}' for you; you have {', '.join(sorted(known))}. "
         f"Set account at the top of {PROFILE}"
-        for account in sorted(wanted)
-        if account and known and account.lower() not in known
+        for account in sorted(named)
+        if known and account.lower() not in known
+    ]
+
+
+def memory_of_jobs_problems(scontrol_config: str, first_look_seconds: int) -> list[str]:
+    """A controller that may forget a finished job before snakemake has asked for it, and would wait for ever.
+
+    The plugin asks every 180 seconds at the longest. Where MinJobAge is below three times its first interval
+    it asks the accounting instead, which does not forget.
+    """
+    found = re.search(r"^MinJobAge\s*=\s*(\d+)", scontrol_config, re.M)
+    if not found or not 3 * first_look_seconds <= int(found[1]) < LONGEST_LOOK_SECONDS:
+        return []
+    return [
+        f"SLURM forgets finished jobs after {found[1]} s (MinJobAge), perhaps before snakemake asks for "
+        f"them. Set slurm-init-seconds-before-status-checks in {PROFILE} to {LONGEST_LOOK_SECONDS // 3}"
     ]
 
 
 def _nodes() -> list[Node]:
-    answer = ask("sinfo", "--noheader", "--Node", "--format=%R|%m|%c|%G|%l")
+    # All: partitions that are hidden may be used nevertheless.
+    answer = ask("sinfo", "--all", "--noheader", "--Node", "--format=%R|%m|%c|%G|%l")
     if answer is None:
         raise InputError(
             "SLURM does not answer (sinfo failed); look at `scontrol ping`, and start again when it does"
         )
     nodes = []
-    for line in answer.splitlines():
-        partition, mem_mb, cpus, gres, limit = line.strip().split("|")
-        kind, count = _gpus(gres)
+    for partition, mem_mb, cpus, gres, limit in fields(answer, 5):
         numbers = (int(re.match(r"\d+", text)[0]) for text in (mem_mb, cpus))
-        nodes.append(Node(partition, *numbers, count, kind, _minutes(limit)))
+        nodes.append(Node(partition, *numbers, _gpus(gres), _minutes(limit)))
     return nodes
 
 
@@ -206,24 +245,40 @@ def _disk_problems(folder: Path) -> list[str]:
     ]
 
 
-def _orphan_problems(folder: Path) -> list[str]:
-    """Jobs that an earlier run in this folder has left behind: they would write what new ones write, too."""
+def jobs_in_queue(folder: Path) -> dict[str, str]:
+    """Jobs of runs in a folder that wait or run: their SLURM ids, and what they are."""
     answer = ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%Z|%k") or ""
-    jobs = [line.strip().split("|", 3) for line in answer.splitlines()]
-    orphans = {
-        job: rule
-        for job, state, where, rule in jobs
-        if rule.startswith("rule_")
+    return {
+        job: comment
+        for job, state, where, comment in fields(answer, 4)
+        if comment.startswith("rule_")
         and state != "COMPLETING"
         and os.path.realpath(where) == str(folder.resolve())
     }
+
+
+def _orphan_problems(folder: Path) -> list[str]:
+    """Jobs that an earlier run in this folder has left behind: they would write what new ones write, too."""
+    orphans = jobs_in_queue(folder)
     if not orphans:
         return []
-    listed = ", ".join(f"{job} ({rule})" for job, rule in orphans.items())
+    listed = ", ".join(f"{job} ({comment})" for job, comment in orphans.items())
     return [
         f"{len(orphans)} job(s) of an earlier run in {folder} are still in the queue: {listed}. Wait until "
         f"they are done, which keeps their work, or cancel them: scancel {' '.join(orphans)}"
     ]
+
+
+def cancel_what_is_left(folder: Path) -> str:
+    """Cancel the jobs of a run that has ended, and say so.
+
+    On Ctrl-C, Snakemake cancels the jobs it knows of; it knows of none while it asks for their states, which
+    takes seconds.
+    """
+    left = jobs_in_queue(folder)
+    if not left or ask("scancel", *left) is None:
+        return ""
+    return f"cancelled {len(left)} job(s) that were left in the queue: {', '.join(left)}"
 
 
 class Patience:
@@ -238,31 +293,39 @@ class Patience:
 
     def __init__(self) -> None:
         self._had_accounting = False
-        self._answered = -math.inf
+        self._holds_until = -math.inf
 
     def wait_until_slurm_answers(self) -> None:
-        """Return when SLURM answers, or after ten minutes; an answer holds for ten seconds."""
-        for _ in range(self.LONGEST_SECONDS // self.SECONDS_BETWEEN_QUESTIONS):
-            now = time.monotonic()
-            if now - self._answered < self.SECONDS_BETWEEN_QUESTIONS or self._answers():
-                return
-            print("SLURM does not answer: waiting for it", flush=True)
-            time.sleep(self.SECONDS_BETWEEN_QUESTIONS)
+        """Return when SLURM answers, which then holds for ten seconds, or after ten minutes.
+
+        Who has waited in vain does not wait again for as long.
+        """
+        deadline = time.monotonic() + self.LONGEST_SECONDS
+        while time.monotonic() > self._holds_until:
+            if self._answers():
+                self._holds_until = time.monotonic() + self.SECONDS_BETWEEN_QUESTIONS
+            elif time.monotonic() >= deadline:
+                self._holds_until = time.monotonic() + self.LONGEST_SECONDS
+            else:
+                print("SLURM does not answer: waiting for it", flush=True)
+                time.sleep(self.SECONDS_BETWEEN_QUESTIONS)
 
     def _answers(self) -> bool:
         accounting = ask("sacctmgr", "--noheader", "show", "cluster") is not None
         self._had_accounting |= accounting
         # A site may have none.
-        if ask("sinfo", "--noheader") is None or (self._had_accounting and not accounting):
-            return False
-        self._answered = time.monotonic()
-        return True
+        return ask("sinfo", "--noheader") is not None and (accounting or not self._had_accounting)
 
 
-def _gpus(gres: str) -> tuple[str, int]:
-    """Kind and number of the GPUs in a generic resource as SLURM writes it: `gpu:a100:4(S:0-1)`, `gpu:2`."""
-    found = re.search(r"\bgpu(?::([A-Za-z][\w.-]*))?(?::(\d+))?", gres)
-    return ("", 0) if found is None else (found[1] or "", int(found[2] or 1))
+def _gpus(gres: str) -> dict[str, int]:
+    """GPUs by kind in generic resources as SLURM writes them: `gpu:a100:4(S:0-1),gpu:2`; "" is no kind."""
+    gpus: dict[str, int] = defaultdict(int)
+    for entry in re.sub(r"\([^)]*\)", "", gres).split(","):
+        name, *rest = entry.strip().split(":")
+        if name == "gpu":
+            count = int(rest.pop()) if rest and rest[-1].isdigit() else 1
+            gpus[":".join(rest)] += count
+    return dict(gpus)
 
 
 def _minutes(limit: str) -> float:
@@ -274,6 +337,12 @@ def _minutes(limit: str) -> float:
     for part in clock.split(":"):
         seconds = 60 * seconds + int(part)
     return 1440 * int(days or 0) + seconds / 60
+
+
+def fields(answer: str, n: int) -> list[list[str]]:
+    """Lines of `n` fields; what a site or an older SLURM prints between them is left out."""
+    lines = [line.strip().split("|", n - 1) for line in answer.splitlines()]
+    return [line for line in lines if len(line) == n]
 
 
 def ask(*command: str) -> str | None:

@@ -182,7 +182,8 @@ def make_run(cluster, folder):
         "surgery": {"epochs": 5},
         "prediction": {"n_trees": 20},
     }
-    return Run(cluster, folder, config)
+    # Few threads: a job that is frozen keeps its cores from those that go on.
+    return Run(cluster, folder, config, **{"set-threads": {}})
 
 
 def run_with(fault, cluster):

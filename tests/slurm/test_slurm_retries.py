@@ -51,7 +51,7 @@ def test_what_slurm_knows_is_said_when_all_attempts_were_killed(run, cluster, me
 
 def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
     model = {"epochs": 300, "n_latent": 5, "n_hidden": 16, "n_layers": 1, "early_stopping": False}
-    run = run(config={"model": model}, resources={"train_reference_model": {"runtime": "1 * attempt"}})
+    run = run(config={"model": model}, resources={"train_reference_model": {"runtime": "2 * attempt"}})
     prepared = snakemake(run.folder, "results/reference/store.zarr", "--cores", "2", config=run.config)
     assert prepared.returncode == 0, prepared.stderr
     log = run.folder / "logs" / "train_reference_model" / "train_reference_model.log"
@@ -70,7 +70,7 @@ def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
             time.sleep(0.1)
     assert "time is short: writing the state in epoch" in said
 
-    assert process.wait(240) == 0, run.said()
+    assert process.wait(300) == 0, run.said()
     assert asked(cluster.accounted(run), "train_reference_model", "State") == ["TIMEOUT", "COMPLETED"]
     assert int(re.search(r"resuming after epoch (\d+)", log.read_text())[1]) > 0
     history = pd.read_csv(run.folder / "results" / "reference" / "history.csv")
@@ -80,12 +80,12 @@ def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
 def test_a_mistake_is_looked_for_once_and_named_last(run, cluster):
     run = run()
     # Too many to be seen by the look at the beginning.
-    simulate_cells(3000, seed=1).write_h5ad(run.folder / "query.h5ad")
+    simulate_cells(8000, seed=1).write_h5ad(run.folder / "query.h5ad")
     with h5py.File(run.folder / "query.h5ad", "r+") as file:
         file["X/data"][-1] = 0.5
     code, said = run.finish("results/merged/patients.h5ad")
     assert code == 1
-    mistake = "error: query.h5ad: X does not hold raw counts: 0.5 in cell 'cell1_2999'"
+    mistake = "error: query.h5ad: X does not hold raw counts: 0.5 in cell 'cell1_7999'"
     log = (run.folder / "logs" / "convert_to_chunks" / "patients.log").read_text()
     assert log.splitlines()[-1].startswith(mistake)
     # The last attempt did not begin the work again.

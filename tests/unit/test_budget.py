@@ -31,6 +31,5 @@ def test_too_little_memory_is_told_with_the_least_that_would_do():
         Budget(300).buffer_bytes(fixed_mb=300)
 
 
-def test_the_attempt_is_the_first_where_the_profile_does_not_count_them():
-    resources = SimpleNamespace(mem_mb=1000, get=lambda name, default: default)
-    assert Budget.of(resources) == Budget(1000, attempt=1)
+def test_a_script_finds_its_budget_in_its_resources():
+    assert Budget.of(SimpleNamespace(mem_mb=1000, attempt=2)) == Budget(1000, attempt=2)

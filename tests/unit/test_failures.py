@@ -1,6 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
 from cellferry import failures
-from cellferry.failures import accounting, explain_failures, read_failures
+from cellferry.failures import accounting, explain_failures, read_attempts
 
 SLURM_LOG = "logs/slurm/rule_convert_to_chunks/patients/{number}.log"
 SUBMITTED = f"Job 8 has been submitted with SLURM jobid {{number}} (log: {SLURM_LOG})."
@@ -14,9 +16,14 @@ Error in rule convert_to_chunks:
     output: results/chunks/patients
     log: {LOGS} (check log file(s) for error details)
     external_jobid: {{number}}
-Logfile logs/convert_to_chunks/patients.log:
+Logfile logs/slurm/rule_convert_to_chunks/patients/{{number}}.log:
 =====
-    jobid: 99
+[Sun Nov 22 09:27:30 2026]
+Error in rule convert_to_chunks:
+    message: None
+    jobid: 0
+    output: results/chunks/patients
+    log: logs/convert_to_chunks/patients.log (check log file(s) for error details)
 =====
 """
 RESTARTED = "Trying to restart job 8."
@@ -45,11 +52,22 @@ def attempts(*numbers):
     return "\n".join(lines[:-1])
 
 
-def told(folder, monkeypatch, text, *, sacct=None):
+CONVERT = SimpleNamespace(
+    rule=SimpleNamespace(name="convert_to_chunks"),
+    output=["results/chunks/patients"],
+    log=["logs/convert_to_chunks/patients.log"],
+)
+REPORT = SimpleNamespace(
+    rule=SimpleNamespace(name="report"), output=["results/report.html"], log=["logs/report/report.log"]
+)
+
+
+def told(folder, monkeypatch, text, *jobs, sacct=None):
+    """What is said of jobs that failed for good; `text` is the main process's log."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(failures, "ask", lambda *command: sacct)
     (folder / "snakemake.log").write_text(text)
-    return explain_failures([str(folder / "snakemake.log")])
+    return explain_failures(jobs, lambda job: 8 if job is CONVERT else 1, [str(folder / "snakemake.log")])
 
 
 def write(folder, path, text):
@@ -57,16 +75,26 @@ def write(folder, path, text):
     (folder / path).write_text(text)
 
 
-def test_a_job_that_failed_is_read_with_all_its_attempts():
-    (failure,) = read_failures(attempts(700012, 700015))
-    assert failure.rule == "convert_to_chunks"
-    assert failure.outputs == "results/chunks/patients"
-    assert failure.log == "logs/convert_to_chunks/patients.log"
-    assert [attempt.slurm_id for attempt in failure.attempts] == ["700012", "700015"]
+def test_a_job_is_read_with_all_its_attempts():
+    refusal, found = read_attempts(attempts(700012, 700015), 8)
+    assert refusal == ""
+    assert [attempt.slurm_id for attempt in found] == ["700012", "700015"]
+    assert found[1].slurm_log == SLURM_LOG.format(number=700015)
 
 
-def test_a_job_that_was_repaired_by_another_attempt_is_none_that_failed():
-    assert read_failures(attempts(700012) + "\nFinished jobid: 8 (Rule: convert_to_chunks)\n") == []
+def test_other_jobs_attempts_are_not_its_own():
+    assert read_attempts(attempts(700012), 88) == ("", [])
+    assert read_attempts(attempts(700012), 0) == ("", [])
+
+
+def test_a_refusal_counts_if_it_was_the_last_word():
+    refused = REFUSED.replace("jobid: 1", "jobid: 8")
+    assert read_attempts(attempts(700012) + "\n" + refused, 8)[0].startswith("sbatch: error: invalid")
+    assert read_attempts(refused + attempts(700012), 8)[0] == ""
+    odd = refused.replace(
+        "SLURM sbatch failed. The error message was '", "Job submission failed with exception: "
+    )
+    assert read_attempts(odd, 8)[0].startswith("sbatch: error: invalid")
 
 
 def test_a_step_that_was_killed_for_memory_says_so_for_its_job():
@@ -77,7 +105,7 @@ def test_a_step_that_was_killed_for_memory_says_so_for_its_job():
 
 
 def test_what_slurm_knows_and_what_to_change(tmp_path, monkeypatch):
-    said = told(tmp_path, monkeypatch, attempts(700015, 700012), sacct=SACCT)
+    said = told(tmp_path, monkeypatch, attempts(700015, 700012), CONVERT, sacct=SACCT)
     assert "1 job(s) failed" in said
     assert "attempt 2: OUT_OF_MEMORY on c1, 00:00:12 of 08:00:00, 7990 of 8000 MB (SLURM job 700012" in said
     assert "needs more than 8000 MB: raise mem_mb of convert_to_chunks in profiles/slurm/config.yaml" in said
@@ -101,39 +129,59 @@ def test_what_slurm_knows_and_what_to_change(tmp_path, monkeypatch):
 )
 def test_without_accounting_slurms_own_log_is_read(tmp_path, monkeypatch, written, state, remedy):
     write(tmp_path, "logs/slurm/rule_convert_to_chunks/patients/7.log", written)
-    said = told(tmp_path, monkeypatch, attempts(7))
+    said = told(tmp_path, monkeypatch, attempts(7), CONVERT)
     assert f"attempt 1: {state} on" in said
     assert remedy in said
 
 
 def test_where_no_log_could_be_written_the_disk_is_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(failures, "LEAST_FREE_MB", 10**9)
-    assert "MB left on the disk" in told(tmp_path, monkeypatch, attempts(7))
+    assert "MB left on the disk" in told(tmp_path, monkeypatch, attempts(7), CONVERT)
 
 
 def test_a_users_mistake_is_the_last_that_is_said(tmp_path, monkeypatch):
     mistake = "error: patients.h5ad: X does not hold raw counts"
     write(tmp_path, "logs/convert_to_chunks/patients.log", f"reading\n{mistake}\n")
-    said = told(tmp_path, monkeypatch, attempts(7) + "\n" + REFUSED)
+    said = told(tmp_path, monkeypatch, attempts(7) + "\n" + REFUSED, CONVERT, REPORT)
     assert said.startswith("\n2 job(s) failed")
     assert said.splitlines()[-1].strip() == mistake
 
 
 def test_a_mistake_of_several_lines_is_told_whole(tmp_path, monkeypatch):
     mistake = "error: the datasets have 2 problem(s):\n  - a.h5ad: is empty\n  - b.h5ad: is broken"
-    write(tmp_path, "logs/check_datasets/check_datasets.log", f"{mistake}\n")
-    local = REFUSED.replace("report", "check_datasets").split("    message")[0] + (
-        "    message: None\n    jobid: 1\n    output: results/datasets.tsv\n"
-        "    log: logs/check_datasets/check_datasets.log (check log file(s) for error details)\n"
-    )
-    assert told(tmp_path, monkeypatch, local).endswith(mistake)
+    write(tmp_path, "logs/report/report.log", f"{mistake}\n")
+    assert told(tmp_path, monkeypatch, "", REPORT).endswith(mistake)
+
+
+@pytest.mark.parametrize("written", ["ValueError: something in the data", "not enough: mem_mb is 300"])
+def test_what_the_script_said_comes_before_what_snakemake_makes_of_it(tmp_path, monkeypatch, written):
+    write(tmp_path, "logs/convert_to_chunks/patients.log", f"reading\n{written}\n")
+    slurm_log = "RuleException:\nCalledProcessError in file data.smk, line 1:\nWorkflowError:\nAt least one\n"
+    write(tmp_path, SLURM_LOG.format(number=7), slurm_log)
+    assert told(tmp_path, monkeypatch, attempts(7), CONVERT).endswith(f"  {written}")
+    write(tmp_path, "logs/convert_to_chunks/patients.log", "")
+    assert "its logs do not say why" in told(tmp_path, monkeypatch, attempts(7), CONVERT)
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Job violates accounting/QOS policy (job submit limit, user's time limits)", "lower jobs in"),
+        ("Invalid qos specification", "set qos under default-resources"),
+        ("Invalid account or account/partition combination specified", "set account at the top"),
+        ("Requested time limit is invalid (missing or exceeds some limit)", "lower most_minutes"),
+    ],
+)
+def test_refusals_have_their_own_remedies(tmp_path, monkeypatch, said, remedy):
+    refused = REFUSED.replace("invalid partition specified: main", said)
+    assert remedy in told(tmp_path, monkeypatch, refused, REPORT)
 
 
 def test_a_refused_job_is_told_with_slurms_words_and_the_remedy(tmp_path, monkeypatch):
-    said = told(tmp_path, monkeypatch, REFUSED)
+    said = told(tmp_path, monkeypatch, REFUSED, REPORT)
     assert "SLURM did not take it (sbatch: error: invalid partition specified: main)" in said
     assert "set cpu_partition and gpu_partition" in said
 
 
 def test_nothing_is_said_where_no_job_failed(tmp_path, monkeypatch):
-    assert told(tmp_path, monkeypatch, "Finished jobid: 8 (Rule: convert_to_chunks)\n") == ""
+    assert told(tmp_path, monkeypatch, attempts(7)) == ""

@@ -4,9 +4,9 @@ from cellferry.errors import InputError
 from cellferry.slurm import Node, Request, account_problems, request_problems
 
 NODES = [
-    Node("cpu", 64_000, 16, 0, "", 2880),
-    Node("cpu", 128_000, 32, 0, "", 2880),
-    Node("gpu", 64_000, 16, 2, "a100", 1440),
+    Node("cpu", 64_000, 64, {}, 2880),
+    Node("cpu", 128_000, 32, {}, 2880),
+    Node("gpu", 64_000, 16, {"a100": 2, "v100": 1}, 1440),
 ]
 
 
@@ -32,6 +32,7 @@ def request(**changes):
         {"mem_mb": 128_000, "cpus": 32, "minutes": 2880},
         {"partition": "gpu", "gpus": 2, "gpu_kind": "a100"},
         {"partition": "gpu,cpu", "gpus": 1},
+        {"partition": "gpu", "gpus": 1, "gpu_kind": "v100"},
         {"partition": ""},
     ],
 )
@@ -45,7 +46,8 @@ def test_what_a_node_has_is_granted(changes):
         ({"partition": "main"}, "there is no partition 'main'; this cluster has cpu, gpu"),
         ({"mem_mb": 200_000}, "asks for 200000 MB, and the largest node of partition cpu has 128000"),
         ({"mem_mb": 200_000, "attempt": 3}, "asks for 200000 MB on attempt 3"),
-        ({"cpus": 64}, "asks for 64 CPUs"),
+        ({"cpus": 65}, "asks for 65 CPUs"),
+        ({"mem_mb": 128_000, "cpus": 64}, "no single node of partition cpu has all three"),
         ({"minutes": 9000}, "asks for 9000 minutes, and partition cpu allows 2880"),
         ({"gpus": 1}, "asks for gpu:1, and partition cpu has no GPU"),
         (
@@ -73,24 +75,44 @@ def test_a_problem_of_several_rules_is_told_once():
 
 
 def test_accounts():
-    assert account_problems({"lab", "Lab"}, {"lab"}) == []
+    assert account_problems({"lab", "Lab", "lab,lab"}, {"lab"}) == []
     assert account_problems({"lab"}, set()) == []  # a site without accounting has none
     (problem,) = account_problems({"default"}, {"lab", "other"})
     assert "there is no account 'default' for you; you have lab, other" in problem
 
 
+def test_a_kind_of_gpu_that_the_plugin_refuses_is_told():
+    (problem,) = request_problems([request(partition="gpu", gpus=1, gpu_kind="a100-sxm4")], NODES)
+    assert "takes letters, digits, _ and . only" in problem
+
+
 @pytest.mark.parametrize(
-    ("gres", "kind", "count"),
+    ("gres", "gpus"),
     [
-        ("gpu:a100:4(S:0-1)", "a100", 4),
-        ("gpu:2", "", 2),
-        ("gpu", "", 1),
-        ("nvme:1,gpu:rtx3090:8", "rtx3090", 8),
-        ("(null)", "", 0),
+        ("gpu:a100:4(S:0-1)", {"a100": 4}),
+        ("gpu:2", {"": 2}),
+        ("gpu", {"": 1}),
+        ("nvme:1,gpu:rtx3090:8", {"rtx3090": 8}),
+        ("gpu:a100:2(S:0),gpu:v100:2(S:1)", {"a100": 2, "v100": 2}),
+        ("gpu:2080ti:8", {"2080ti": 8}),
+        ("gpu:3090:4", {"3090": 4}),
+        ("gpu:1g.10gb:7", {"1g.10gb": 7}),
+        ("gpu_mem:40000", {}),
+        ("(null)", {}),
     ],
 )
-def test_gpus_as_slurm_writes_them(gres, kind, count):
-    assert slurm._gpus(gres) == (kind, count)
+def test_gpus_as_slurm_writes_them(gres, gpus):
+    assert slurm._gpus(gres) == gpus
+
+
+@pytest.mark.parametrize(
+    ("min_job_age", "first_look", "told"),
+    [(300, 20, False), (120, 20, True), (50, 20, False), (120, 65, False)],
+)
+def test_a_controller_that_forgets_jobs_too_early_is_told(min_job_age, first_look, told):
+    config = f"MessageTimeout = 10\nMinJobAge               = {min_job_age} sec\n"
+    assert bool(slurm.memory_of_jobs_problems(config, first_look)) == told
+    assert slurm.memory_of_jobs_problems("", first_look) == []
 
 
 @pytest.mark.parametrize(
@@ -104,7 +126,7 @@ def test_times_as_slurm_writes_them(limit, minutes):
 def test_no_sbatch_is_told_with_the_ways_out(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"no sbatch on the PATH.*login node.*profiles/local"):
-        slurm.check_cluster([], attempts=3)
+        slurm.check_cluster([], attempts=3, first_look_seconds=20)
 
 
 def test_a_full_disk_is_told(monkeypatch, tmp_path):
@@ -121,6 +143,7 @@ def test_jobs_left_behind_by_an_earlier_run_are_told(monkeypatch, tmp_path):
             f"8|COMPLETING|{tmp_path}|rule_map_query_wildcards_patients_4",
             f"9|RUNNING|{tmp_path.parent}|rule_report",
             f"10|RUNNING|{tmp_path}|(null)",
+            "CLUSTER: another",
         ]
     )
     monkeypatch.setattr(slurm, "ask", lambda *command: queue)
@@ -168,7 +191,7 @@ def patience(monkeypatch):
 def test_an_outage_is_waited_out(patience, command):
     patience.wait_until_slurm_answers()
     assert patience.slept() == 0
-    slurm.time.sleep(20)
+    slurm.time.sleep(20)  # an answer holds for a while
     patience.down.add(command)
     patience.wait_until_slurm_answers()
     assert patience.slept() == 60
@@ -186,8 +209,22 @@ def test_thousands_of_jobs_ask_slurm_once(patience):
     assert len(patience.asked) == 2
 
 
-def test_patience_has_an_end(patience):
+def test_patience_has_an_end_and_is_not_begun_anew_by_every_job(patience):
     patience.down.add("sinfo")
     patience.LONGEST_SECONDS = 50
-    patience.wait_until_slurm_answers()
+    for _ in range(100):
+        patience.wait_until_slurm_answers()
     assert patience.slept() == 50
+
+
+def test_what_a_run_leaves_in_the_queue_is_cancelled(monkeypatch, tmp_path):
+    asked = []
+
+    def ask(*command):
+        asked.append(command)
+        return f"7|RUNNING|{tmp_path}|rule_report" if command[0] == "squeue" else ""
+
+    monkeypatch.setattr(slurm, "ask", ask)
+    assert slurm.cancel_what_is_left(tmp_path) == "cancelled 1 job(s) that were left in the queue: 7"
+    assert asked[-1] == ("scancel", "7")
+    assert slurm.cancel_what_is_left(tmp_path / "another") == ""

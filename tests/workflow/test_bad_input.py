@@ -133,7 +133,7 @@ def test_a_column_that_does_not_exist_stops_the_dry_run(run, reference):
 
 def test_a_file_that_is_wrong_in_its_middle_leaves_nothing_that_looks_finished(run, reference):
     """The look at the beginning finds nothing; the conversion must, and leave no chunk behind."""
-    cells = simulate_cells(3000, seed=1)
+    cells = simulate_cells(8000, seed=1)
     query = write_query(run, cells)
     with h5py.File(run.folder / "query.h5ad", "r+") as file:
         file["X/data"][-1] = 0.5
@@ -141,8 +141,9 @@ def test_a_file_that_is_wrong_in_its_middle_leaves_nothing_that_looks_finished(r
     result = run("results/merged/patients.h5ad", "--cores", "2", config={"datasets": datasets})
     said = result.stdout + result.stderr
     assert result.returncode != 0
-    assert "query.h5ad: X does not hold raw counts: 0.5 in cell 'cell1_2999'" in said
+    assert "query.h5ad: X does not hold raw counts: 0.5 in cell 'cell1_7999'" in said
     assert "Traceback" not in said
+    assert (run.folder / "results" / "datasets.tsv").exists()
     assert not list((run.folder / "results" / "chunks").glob("**/*patients*"))
 
 

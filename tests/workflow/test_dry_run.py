@@ -150,7 +150,7 @@ def test_the_top_of_the_slurm_profile_is_all_that_a_site_fills_in():
     # Names are in quotes: Snakemake would take them for numbers and functions of Python.
     assert everywhere["slurm_account"] == "'12345'"
     assert everywhere["slurm_partition"] == "'all'"
-    assert everywhere["scratch"] == everywhere["tmpdir"] == "/scratch/$USER"
+    assert everywhere["scratch"] == "'/scratch/$USER'"
     for rule, resources in profile["set-resources"].items():
         assert resources["mem_mb"].endswith(", 64000)"), rule
         assert resources["runtime"].endswith(", 600)"), rule
