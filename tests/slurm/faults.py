@@ -183,7 +183,7 @@ def make_run(cluster, folder):
         "prediction": {"n_trees": 20},
     }
     # Few threads: a job that is frozen keeps its cores from those that go on.
-    return Run(cluster, folder, config, **{"set-threads": {}})
+    return Run(cluster, folder, config, **{"set-threads": {"train_classifier": 2}})
 
 
 def run_with(fault, cluster):
