@@ -150,17 +150,17 @@ def two_writers(job, snakemake):
 
 
 FAULTS = {
-    out_of_memory: "killed for its memory",
+    out_of_memory: "killed for memory",
     time_limit: "time limit",
     cancelled: "`scancel`",
-    snakemake_interrupted: "snakemake: Ctrl-C, started again",
-    snakemake_killed: "snakemake: `kill -9`, old jobs cancelled, started again",
-    two_writers: "snakemake: `kill -9`, started again beside its old jobs",
-    node_failure: "node failure (slurmd and its jobs killed)",
+    snakemake_interrupted: "Ctrl-C",
+    snakemake_killed: "`kill -9`",
+    two_writers: "two writers",
+    node_failure: "node failure",
     node_drained: "node drained",
-    preempted: "preempted, requeued",
-    controller_restarted: "slurmctld down for 20 seconds",
-    accounting_down: "slurmdbd down for a minute",
+    preempted: "preempted",
+    controller_restarted: "slurmctld down",
+    accounting_down: "slurmdbd down",
 }
 # These hit a whole node or all of them; of the others, several runs go side by side.
 ALONE = [node_failure, node_drained, preempted, controller_restarted, accounting_down]
@@ -186,8 +186,8 @@ def make_run(cluster, folder):
     return Run(cluster, folder, config, **{"set-threads": {"train_classifier": 2}})
 
 
-def run_with(fault, cluster):
-    """One run in which the fault hits a job of every rule; returns what became of each, and what is wrong."""
+def run_with(fault, cluster, rules):
+    """One run in which the fault hits a job of each rule; returns what became of each, and what is wrong."""
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     run = make_run(cluster, folder)
     snakemake, outcome, starts_by_hand, began = run.start(), {}, 0, time.monotonic()
@@ -196,12 +196,12 @@ def run_with(fault, cluster):
             if snakemake.returncode == 0:
                 break
             failed = re.findall(r"^(\w+): results/", run.said().rpartition("job(s) failed")[2], re.M)
-            if not failed or starts_by_hand == len(RULES):
+            if not failed or starts_by_hand == len(rules):
                 return outcome, [f"does not finish; see {folder}"]
             outcome |= dict.fromkeys(failed, "finished by hand")
             starts_by_hand += 1
             snakemake = run.start()
-        for rule in RULES:
+        for rule in rules:
             if rule not in outcome and (pids := run.scripts(rule)):
                 with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                     os.kill(pids[0], signal.SIGSTOP)
@@ -237,14 +237,16 @@ def wrong(run, fault):
     return problems
 
 
-def table(counts, times):
-    """Markdown: faults × rules, how often survived."""
-    lines = ["| fault | " + " | ".join(f"`{rule}`" for rule in RULES) + " | all |"]
-    lines.append("|---" * (len(RULES) + 2) + "|")
-    for fault, by_rule in counts.items():
-        survived = [by_rule[rule]["survived"] for rule in RULES]
-        cells = [f"{number}/{times}" for number in survived]
-        lines.append(f"| {fault} | {' | '.join(cells)} | {sum(survived)}/{times * len(RULES)} |")
+def table(counts):
+    """Markdown: rules × faults, how often survived of how often tried."""
+    lines = ["| rule | " + " | ".join(FAULTS.values()) + " |", "|---" * (len(FAULTS) + 1) + "|"]
+
+    def cell(outcomes):
+        return f"{outcomes.get('survived', 0)}/{sum(outcomes.values())}" if outcomes else "-"
+
+    for rule in RULES:
+        cells = [cell(counts.get(fault.__name__, {}).get(rule)) for fault in FAULTS]
+        lines.append(f"| `{rule}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -252,19 +254,27 @@ def main():
     names = {fault.__name__: fault for fault in FAULTS}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", default=",".join(names), help=f"of {', '.join(names)}")
+    parser.add_argument("--rules", default=",".join(RULES), help="under whose jobs")
     parser.add_argument("--times", type=int, default=1, help="how often each")
     parser.add_argument("--port", type=int, default=26900, help="of the cluster; 20 from there on are used")
-    parser.add_argument("--json", type=Path, help="also write the counts to this file")
+    parser.add_argument(
+        "--json", type=Path, help="file to add the counts to; the table is made of all it holds"
+    )
     arguments = parser.parse_args()
     faults = [names[name] for name in arguments.faults.split(",") for _ in range(arguments.times)]
-    counts = {FAULTS[fault]: {rule: Counter() for rule in RULES} for fault in faults}
+    counts = {}
+    if arguments.json and arguments.json.exists():
+        counts = json.loads(arguments.json.read_text())
     # Beside that of the tests, if that runs.
     cluster, problems = Cluster.start(port=arguments.port, prefix=f"f{arguments.port % 1000}"), []
 
     def count(fault):
-        outcome, found = run_with(fault, cluster)
+        outcome, found = run_with(fault, cluster, arguments.rules.split(","))
+        by_rule = counts.setdefault(fault.__name__, {})
         for rule, what in outcome.items():
-            counts[FAULTS[fault]][rule][what] += 1
+            outcomes = by_rule.setdefault(rule, {})
+            what = "wrong" if found else what
+            outcomes[what] = outcomes.get(what, 0) + 1
         for problem in found:
             print(f"{fault.__name__}: WRONG: {problem}", flush=True)
         problems.extend(found)
@@ -279,7 +289,7 @@ def main():
                 count(fault)
     finally:
         cluster.stop()
-    print(table(counts, arguments.times))
+    print(table(counts))
     sys.exit(1 if problems else 0)
 
 
