@@ -5,8 +5,6 @@
 SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
-# uv takes hard links where it can; on another file system it copies without a warning.
-export UV_LINK_MODE ?= copy
 
 .PHONY: demo test lint lock clean
 

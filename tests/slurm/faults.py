@@ -257,9 +257,7 @@ def main():
     parser.add_argument("--rules", default=",".join(RULES), help="under whose jobs")
     parser.add_argument("--times", type=int, default=1, help="how often each")
     parser.add_argument("--port", type=int, default=26900, help="of the cluster; 20 from there on are used")
-    parser.add_argument(
-        "--json", type=Path, help="file to add the counts to; the table is of all in it"
-    )
+    parser.add_argument("--json", type=Path, help="file to add the counts to; the table is of all in it")
     arguments = parser.parse_args()
     faults = [names[name] for name in arguments.faults.split(",") for _ in range(arguments.times)]
     counts = {}
