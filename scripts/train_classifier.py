@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from cellferry.boosted_trees import XGBoostHead, depth_for
 from cellferry.budget import Budget
-from cellferry.errors import AllocationError, InputError
+from cellferry.errors import InputError, PassingError
 from cellferry.files import complete
 from cellferry.heads import Heads, mean_probabilities, predict
 from cellferry.latents import latent_columns, read_codes, read_latents
@@ -112,13 +112,13 @@ def training_cap(
 
     XGBoost needs 10 to 12 bytes per cell and label while it trains (margins, gradients, predictions), for
     its validation cells too; the linear model needs about as much. Latents are held raw, standardised
-    and binned. Raises AllocationError where they do not hold 100 cells.
+    and binned. Raises PassingError where they do not hold 100 cells.
     """
     cell = 16 * n_labels + 16 * n_latent + 40 * neighbors
     validation = MAX_VALIDATION_CELLS * (12 * n_labels + 8 * n_latent)
     by_memory = (max_bytes - min(validation, max_bytes // 2)) // cell
     if by_memory < min(100, max_training_cells):
-        raise AllocationError(
+        raise PassingError(
             f"the memory of train_classifier holds {max(by_memory, 0)} cells of {n_labels} labels; "
             "raise mem_mb for this rule in the profile (set-resources)"
         )

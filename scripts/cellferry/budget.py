@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import AllocationError
+from .errors import PassingError
 
 SNAKEMAKE_MB = 250
 """Resident memory of the snakemake processes that SLURM counts as part of the same job."""
@@ -47,12 +47,12 @@ class Budget:
 
         Raises
         ------
-        AllocationError
+        PassingError
             If `mem_mb` is too small for the script to run at all; the message says the least it needs.
         """
         least = SNAKEMAKE_MB + fixed_mb + LEAST_BUFFER_MB
         if self.mem_mb < least:
-            raise AllocationError(
+            raise PassingError(
                 f"mem_mb is {self.mem_mb}, and this job cannot run below {least}; "
                 f"raise mem_mb for this rule in the profile (set-resources)"
             )

@@ -9,8 +9,9 @@ class InputError(Exception):
     """
 
 
-class AllocationError(InputError):
-    """What a job was given does not do: too little memory, a GPU that cannot be used.
+class PassingError(InputError):
+    """Something is missing that another attempt may find or be given.
 
-    Another attempt may be given more, or another node. Exit code 3.
+    More memory, a GPU that can be used, a file of the workflow's that a file server does not show yet. Exit
+    code 3.
     """

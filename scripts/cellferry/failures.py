@@ -36,7 +36,9 @@ REFUSALS = {
 
 REFUSED = r"message: (?:SLURM sbatch failed.*?'|Job submission failed[^:]*:)(.*?)(?:'\.$|'\.\n|For further|$)"
 # The last line of a traceback, or of a job that was given too little; not what Snakemake makes of it.
-ERROR = r"^(?!RuleException|CalledProcessError|WorkflowError)(?:\w[\w.]*(?:Error|Exception)\b|not enough:).*$"
+ERROR = (
+    r"^(?!RuleException|CalledProcessError|WorkflowError)(?:\w[\w.]*(?:Error|Exception)\b|cannot go on:).*$"
+)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pandas as pd
 from anndata.io import read_elem, write_elem
 from scipy import sparse
 
-from .errors import InputError
+from .errors import InputError, PassingError
 from .files import complete, is_passing
 
 # 256k elements (1 MiB of float32): anndata's automatic chunks of about 10k elements halve reading speed.
@@ -254,7 +254,7 @@ class H5adReader:
         except (OSError, KeyError) as error:
             if is_passing(error):
                 raise
-            raise InputError(
+            raise PassingError(
                 f"{self.path}: not a complete h5ad file of this workflow ({error}); "
                 "delete it and run snakemake again to make it anew"
             ) from error
@@ -267,16 +267,16 @@ class H5adReader:
             path = Path(os.path.normpath(self.path.parent / source))
             remedy = "restore it, or delete both and run snakemake again"
             if not path.exists():
-                raise InputError(f"{self.path}: is a view over {path}, which is missing; {remedy}")
+                raise PassingError(f"{self.path}: is a view over {path}, which is missing; {remedy}")
             try:
                 with h5py.File(path, "r", locking=False) as chunk:
                     found = chunk["uns/cellferry/id"].asstr()[()]
             except (OSError, KeyError) as error:
                 if is_passing(error):
                     raise
-                raise InputError(f"{self.path}: its chunk {path} is broken ({error}); {remedy}") from error
+                raise PassingError(f"{self.path}: its chunk {path} is broken ({error}); {remedy}") from error
             if found != expected:
-                raise InputError(
+                raise PassingError(
                     f"{self.path}: was made from another version of {path} "
                     f"(id {expected}, found {found}); {remedy}"
                 )

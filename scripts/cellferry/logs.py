@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import AllocationError, InputError
+from .errors import InputError, PassingError
 from .files import complete
 
 INPUT_ERROR = "error: "
 """How the end of a log begins when the user's input is at fault."""
 
 INPUT_ERROR_EXIT_CODE = 2
-ALLOCATION_ERROR_EXIT_CODE = 3
+PASSING_ERROR_EXIT_CODE = 3
 
 NO_SPACE = "the disk is full or a quota is used up"
 
@@ -52,9 +52,9 @@ def logged(path: str) -> Iterator[None]:
             if said_before:
                 raise InputError(said_before)
             yield
-        except AllocationError as error:
-            _say(f"not enough: {error}", terminal)
-            sys.exit(ALLOCATION_ERROR_EXIT_CODE)
+        except PassingError as error:
+            _say(f"cannot go on: {error}", terminal)
+            sys.exit(PASSING_ERROR_EXIT_CODE)
         except InputError as error:
             mistake.note(str(error))
             _say(f"{INPUT_ERROR}{error}", terminal)

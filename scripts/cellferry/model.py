@@ -18,7 +18,7 @@ from scipy import sparse
 from scvi.model.base import BaseModelClass
 
 from .cells import UNKNOWN
-from .errors import AllocationError
+from .errors import PassingError
 
 BATCH, LABEL = "batch", "label"
 """Names of the obs columns a model is registered with."""
@@ -45,7 +45,7 @@ def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
 
     Raises
     ------
-    AllocationError
+    PassingError
         If the job was given a GPU and torch cannot use it: the CPU would take days without a word.
     """
     scvi.settings.seed = seed
@@ -53,7 +53,7 @@ def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
     torch.set_num_threads(threads)
     usable = torch.cuda.is_available()
     if gpu and not usable:
-        raise AllocationError(
+        raise PassingError(
             f"the job was given {gpu} GPU(s) and torch {torch.__version__} (built for CUDA "
             f"{torch.version.cuda}) finds none it can use. Compare with the driver's CUDA version "
             "(nvidia-smi), install a torch built for it in envs/model.yaml, or set gpu to 0 for this rule"

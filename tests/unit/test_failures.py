@@ -153,7 +153,7 @@ def test_a_mistake_of_several_lines_is_told_whole(tmp_path, monkeypatch):
     assert told(tmp_path, monkeypatch, "", REPORT).endswith(mistake)
 
 
-@pytest.mark.parametrize("written", ["ValueError: something in the data", "not enough: mem_mb is 300"])
+@pytest.mark.parametrize("written", ["ValueError: something in the data", "cannot go on: mem_mb is 300"])
 def test_what_the_script_said_comes_before_what_snakemake_makes_of_it(tmp_path, monkeypatch, written):
     write(tmp_path, "logs/convert_to_chunks/patients.log", f"reading\n{written}\n")
     slurm_log = "RuleException:\nCalledProcessError in file data.smk, line 1:\nWorkflowError:\nAt least one\n"
