@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .logs import INPUT_ERROR, NO_SPACE, input_error_in
+from .logs import INPUT_ERROR, NO_SPACE, PASSING_ERROR, input_error_in
 from .slurm import LEAST_FREE_MB, PROFILE, ask, fields
 
 # What SLURM itself writes into a job's output, for sites whose accounting is off or down.
@@ -37,7 +37,8 @@ REFUSALS = {
 REFUSED = r"message: (?:SLURM sbatch failed.*?'|Job submission failed[^:]*:)(.*?)(?:'\.$|'\.\n|For further|$)"
 # The last line of a traceback, or of a job that was given too little; not what Snakemake makes of it.
 ERROR = (
-    r"^(?!RuleException|CalledProcessError|WorkflowError)(?:\w[\w.]*(?:Error|Exception)\b|cannot go on:).*$"
+    r"^(?!RuleException|CalledProcessError|WorkflowError)"
+    rf"(?:\w[\w.]*(?:Error|Exception)\b|{PASSING_ERROR}).*$"
 )
 
 

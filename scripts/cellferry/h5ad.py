@@ -236,7 +236,7 @@ class H5adReader:
 
     Raises
     ------
-    InputError
+    PassingError
         If the file cannot be read, or is a merged file with a source that is missing or is not the
         one it was made from (HDF5 itself would silently read zeroes).
     """

@@ -16,6 +16,9 @@ from .files import complete
 INPUT_ERROR = "error: "
 """How the end of a log begins when the user's input is at fault."""
 
+PASSING_ERROR = "cannot go on: "
+"""The same, where another attempt may find things otherwise."""
+
 INPUT_ERROR_EXIT_CODE = 2
 PASSING_ERROR_EXIT_CODE = 3
 
@@ -53,7 +56,7 @@ def logged(path: str) -> Iterator[None]:
                 raise InputError(said_before)
             yield
         except PassingError as error:
-            _say(f"cannot go on: {error}", terminal)
+            _say(f"{PASSING_ERROR}{error}", terminal)
             sys.exit(PASSING_ERROR_EXIT_CODE)
         except InputError as error:
             mistake.note(str(error))
