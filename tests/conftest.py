@@ -8,6 +8,7 @@ from launcher import Launcher
 LONGEST_FIRST = ["slurm", "workflow", "scripts", "unit"]
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
     """Share the tests out over processes (pytest-xdist); a file stays together, as do its fixtures."""
     items.sort(key=lambda item: LONGEST_FIRST.index(item.path.parent.name))
