@@ -4,20 +4,30 @@ from pathlib import Path
 
 import pytest
 from launcher import Launcher
+from xdist.scheduler import LoadScopeScheduling
 
 LONGEST_FIRST = ["slurm", "workflow", "scripts", "unit"]
+# They start from the same login node's environment, with environments of the rules that are large.
+WITH_LAUNCHER = ("tests/slurm/test_slurm_chain.py", "tests/workflow/test_conda.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
-    """Share the tests out over processes (pytest-xdist); a file stays together, as do its fixtures."""
+    """Begin with the tests that take longest."""
     items.sort(key=lambda item: LONGEST_FIRST.index(item.path.parent.name))
-    for item in items:
-        # One login node's environment for all that start from it: the rules' environments are large.
-        group = "launcher" if "launcher" in item.fixturenames else item.path.stem
-        # Pairs of real datasets take minutes each and have nothing in common.
-        group = item.name if item.path.stem == "test_real_data" else group
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Share the tests out over processes; a file stays together, as do its fixtures."""
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            if file in WITH_LAUNCHER:
+                return "launcher"
+            # Pairs of real datasets take minutes each and have nothing in common.
+            return nodeid if file.endswith("test_real_data.py") else file
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
