@@ -15,7 +15,7 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --numprocesses 3
+	$(BIN)/python -m pytest --numprocesses 3 --no-loadscope-reorder
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
