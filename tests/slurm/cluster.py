@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,19 +46,24 @@ class Cluster:
         self.variables = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}
 
     @classmethod
-    def start(cls, *, port: int = 26800, prefix: str = "") -> "Cluster":
-        """Start one, in a folder of its own; beside another it needs other ports and names of nodes."""
-        variables = {**os.environ, "CLUSTER_PORT": str(port), "CLUSTER_PREFIX": prefix}
+    def start(cls) -> "Cluster":
+        """Start one, in a folder of its own and beside any other that runs."""
         folder = Path(tempfile.mkdtemp(prefix="cf-"))  # short: it holds unix sockets
+        port = next(
+            port for port in range(26800, 28800, 20) if not any(map(_is_taken, range(port, port + 20)))
+        )
+        variables = {**os.environ, "CLUSTER_PORT": str(port), "CLUSTER_PREFIX": f"p{port}"}
         # Output goes to a file: the daemons inherit it, and a pipe would never end.
         log = folder.with_suffix(".log")
         with open(log, "w") as said:
-            started = subprocess.run(
-                [HERE / "start_cluster", folder], env=variables, stdout=said, stderr=said, check=False
-            )
+            start = [HERE / "start_cluster", folder]
+            started = subprocess.run(start, env=variables, stdout=said, stderr=said, check=False)
+        cluster = cls(folder)
         if started.returncode != 0:
-            raise RuntimeError(f"the test cluster did not start:\n{log.read_text()}")
-        return cls(folder)
+            said = log.read_text()
+            cluster.stop()
+            raise RuntimeError(f"the test cluster did not start:\n{said}")
+        return cluster
 
     def stop(self) -> None:
         """End all jobs and daemons and remove the folder."""
@@ -255,6 +261,11 @@ def wait_for(condition, seconds: float, what: str):
             return value
         time.sleep(0.1)
     raise TimeoutError(f"waited {seconds} seconds for {what}")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _rule(comment: str) -> str:

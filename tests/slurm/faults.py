@@ -256,15 +256,13 @@ def main():
     parser.add_argument("--faults", default=",".join(names), help=f"of {', '.join(names)}")
     parser.add_argument("--rules", default=",".join(RULES), help="under whose jobs")
     parser.add_argument("--times", type=int, default=1, help="how often each")
-    parser.add_argument("--port", type=int, default=26900, help="of the cluster; 20 from there on are used")
     parser.add_argument("--json", type=Path, help="file to add the counts to; the table is of all in it")
     arguments = parser.parse_args()
     faults = [names[name] for name in arguments.faults.split(",") for _ in range(arguments.times)]
     counts = {}
     if arguments.json and arguments.json.exists():
         counts = json.loads(arguments.json.read_text())
-    # Beside that of the tests, if that runs.
-    cluster, problems = Cluster.start(port=arguments.port, prefix=f"f{arguments.port % 1000}"), []
+    cluster, problems = Cluster.start(), []
 
     def count(fault):
         outcome, found = run_with(fault, cluster, arguments.rules.split(","))
