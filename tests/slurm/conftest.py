@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Run, missing_programs
+from cluster import Cluster, Run, missing_programs, wait_for
 from simulate import simulate_cells
 
 MODEL = {"epochs": 20, "n_latent": 5, "n_hidden": 16, "n_layers": 1}
@@ -69,7 +69,7 @@ def run(cluster, tmp_path):
         return Run(cluster, tmp_path, config, **settings)
 
     yield make
-    assert not cluster.queue(tmp_path)
+    wait_for(lambda: not cluster.queue(tmp_path), 60, "the run's last job to leave the queue")
 
 
 def pytest_collection_modifyitems(items):
