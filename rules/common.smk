@@ -11,6 +11,8 @@ from scripts.cellferry.logs import begin_run
 from scripts.cellferry.slurm import Patience
 
 MADE_BY_RULES = "resources/demo"
+# State of a training that was interrupted.
+CHECKPOINTS = "results/reference/checkpoints"
 PATIENCE = Patience()
 
 if workflow.is_main_process:

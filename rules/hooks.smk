@@ -1,6 +1,7 @@
 # What is checked before the first job, and what is said at the end.
 
 import json
+import shutil
 
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
@@ -35,6 +36,10 @@ onstart:
 
 onsuccess:
     remove_remnants("results")
+    if Path(
+        "results/reference/model"
+    ).exists():  # a run may have asked for less, with a training to resume
+        shutil.rmtree(CHECKPOINTS, ignore_errors=True)
     for query in SCORED:
         path = Path("results/evaluation") / f"{query}.json"
         if path.exists():  # a run may have asked for less than everything

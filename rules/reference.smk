@@ -52,7 +52,7 @@ rule train_reference_model:
         **config["model"],
         seed=config["seed"],
         # Not an output: snakemake deletes the outputs of a failed job, and a retry resumes from here.
-        checkpoints="results/reference/checkpoints",
+        checkpoints=CHECKPOINTS,
     message:
         "Training the reference model"
     script:

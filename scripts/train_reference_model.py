@@ -1,6 +1,5 @@
 """Train the reference model from disk: scVI, and scANVI on top of it if asked for."""
 
-import shutil
 import time
 
 import numpy as np
@@ -44,7 +43,8 @@ def train_reference_model(
     model, history
         Folder and table (loss per epoch) to write.
     checkpoints
-        Folder for the state of the training; when killed, it resumes from there.
+        Folder for the state of the training. When killed, be it in its last second, it resumes from there;
+        so the folder stays until a run of the workflow has ended well.
     settings
         The configuration's section `model`.
     seed, threads, gpu
@@ -92,7 +92,6 @@ def train_reference_model(
         losses.to_csv(path, index=False)
     with complete(model) as path:
         reference_model.save(str(path))
-    shutil.rmtree(checkpoints)
 
 
 def train(

@@ -1,5 +1,7 @@
 """train_reference_model: an ordinary scvi-tools model, trained from disk, that resumes when killed."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import scvi
@@ -41,7 +43,15 @@ def test_loss_falls_and_history_is_whole(trained):
     assert list(history["epoch"]) == [0, 1, 2, 3, 4]
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
     assert history["validation_loss"].notna().all()
-    assert not (trained.folder / "checkpoints").exists()
+
+
+def test_a_training_killed_after_its_last_epoch_is_not_done_again(trained, tmp_path, monkeypatch):
+    history = train(trained, tmp_path, epochs=2)
+    shutil.rmtree(tmp_path / "model")  # Snakemake removes the outputs of a job that was killed
+    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", lambda *_: pytest.fail("trained again"))
+    again = train(trained, tmp_path, epochs=2)
+    pd.testing.assert_frame_equal(again, history)
+    assert (tmp_path / "model").exists()
 
 
 def test_model_opens_outside_this_workflow_and_takes_a_query(trained):

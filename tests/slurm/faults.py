@@ -102,6 +102,10 @@ def controller_restarted(job, snakemake):
     job.go_on()
     time.sleep(20)
     job.cluster.start_daemon("slurmctld")
+    # SLURM 22.05 loses count of the GPUs of jobs that ran while its controller was restarted, and lets the
+    # next ones wait for ever; this is how an administrator makes it count anew.
+    time.sleep(5)
+    job.cluster.ask("scontrol", "reconfigure")
 
 
 def accounting_down(job, snakemake):

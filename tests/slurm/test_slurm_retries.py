@@ -50,7 +50,7 @@ def test_what_slurm_knows_is_said_when_all_attempts_were_killed(run, cluster, me
 
 
 def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
-    model = {"epochs": 300, "n_latent": 5, "n_hidden": 16, "n_layers": 1, "early_stopping": False}
+    model = {"epochs": 900, "n_latent": 5, "n_hidden": 16, "n_layers": 1, "early_stopping": False}
     run = run(config={"model": model}, resources={"train_reference_model": {"runtime": "2 * attempt"}})
     prepared = snakemake(run.folder, "results/reference/store.zarr", "--cores", "2", config=run.config)
     assert prepared.returncode == 0, prepared.stderr
@@ -60,21 +60,21 @@ def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
     run.wait_for_job("train_reference_model")
     (script,) = run.scripts("train_reference_model")
     wait_for(lambda: log.exists() and "epoch 1 of" in log.read_text(), 60, "the training to begin")
-    # As on a slow node: the script runs for a tenth of the time, until SLURM ends it.
+    # As on a slow node: the script runs for a twentieth of the time, until SLURM ends it.
     while script in run.scripts("train_reference_model"):
         said = log.read_text()
         with contextlib.suppress(ProcessLookupError):
             os.kill(script, signal.SIGSTOP)
-            time.sleep(0.9)
+            time.sleep(1.9)
             os.kill(script, signal.SIGCONT)
             time.sleep(0.1)
     assert "time is short: writing the state in epoch" in said
 
-    assert process.wait(300) == 0, run.said()
+    assert process.wait(420) == 0, run.said()
     assert asked(cluster.accounted(run), "train_reference_model", "State") == ["TIMEOUT", "COMPLETED"]
     assert int(re.search(r"resuming after epoch (\d+)", log.read_text())[1]) > 0
     history = pd.read_csv(run.folder / "results" / "reference" / "history.csv")
-    assert list(history["epoch"]) == list(range(300))
+    assert list(history["epoch"]) == list(range(900))
 
 
 def test_a_mistake_is_looked_for_once_and_named_last(run, cluster):
