@@ -36,9 +36,8 @@ onstart:
 
 onsuccess:
     remove_remnants("results")
-    if Path(
-        "results/reference/model"
-    ).exists():  # a run may have asked for less, with a training to resume
+    # A run may have asked for less than the model, whose training is to be resumed by another.
+    if Path("results/reference/model").exists():
         shutil.rmtree(CHECKPOINTS, ignore_errors=True)
     for query in SCORED:
         path = Path("results/evaluation") / f"{query}.json"
@@ -47,5 +46,6 @@ onsuccess:
 
 
 onerror:
-    print(cancel_what_is_left(Path.cwd()) if workflow.executor_plugin.name == "slurm" else "")
+    if workflow.executor_plugin.name == "slurm":
+        print(cancel_what_is_left(Path.cwd()))
     print(explain_failures(workflow.scheduler.failed, workflow.dag.jobid, log))

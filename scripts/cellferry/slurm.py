@@ -26,7 +26,7 @@ PROFILE = "profiles/slurm/config.yaml"
 # ---- Before the first job --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Request:
     """What a rule's job asks SLURM for in one of its attempts."""
 
