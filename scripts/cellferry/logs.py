@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import sys
 import traceback
 import uuid
@@ -21,6 +22,9 @@ PASSING_ERROR = "cannot go on: "
 
 INPUT_ERROR_EXIT_CODE = 2
 PASSING_ERROR_EXIT_CODE = 3
+
+PEAK = "peak memory: "
+"""How the last line of a finished script's log begins."""
 
 NO_SPACE = "the disk is full or a quota is used up"
 
@@ -55,6 +59,7 @@ def logged(path: str) -> Iterator[None]:
             if said_before:
                 raise InputError(said_before)
             yield
+            print(f"{PEAK}{peak_mb()} MB")
         except PassingError as error:
             _say(f"{PASSING_ERROR}{error}", terminal)
             sys.exit(PASSING_ERROR_EXIT_CODE)
@@ -74,6 +79,21 @@ def logged(path: str) -> Iterator[None]:
                 sys.stdout.flush()
 
 
+def peak_mb() -> int:
+    """The most memory that this process has held (resident, MB), as the kernel counts it.
+
+    Snakemake's own benchmark looks every 30 seconds and misses what lies between.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)[1]) // 1024
+
+
+def peak_in(log: str) -> int | None:
+    """The peak (MB) that a finished script's log ends with; None if it ends otherwise."""
+    found = re.search(rf"^{PEAK}(\d+) MB$", log.strip().rpartition("\n")[2])
+    return int(found[1]) if found else None
+
+
 def is_no_space(error: BaseException) -> bool:
     """Whether an error says that a disk is full; HDF5 hides the number in its message."""
     return isinstance(error, OSError) and (
@@ -87,6 +107,16 @@ def input_error_in(log: str) -> str | None:
     first, *others = message.strip().split("\n")
     # A list of problems is indented; a traceback after somebody else's "error:" is not.
     return "\n".join([first, *others]) if found and all(line.startswith(" ") for line in others) else None
+
+
+def input_error_of_this_run(path: str) -> str | None:
+    """The input error that the script with the log at `path` ended with, be it in an earlier attempt.
+
+    Where that attempt's input is gone, the next one ends before its script begins, and without a log.
+    """
+    with suppress(OSError):
+        return input_error_in(Path(path).read_text(encoding="utf-8", errors="replace"))
+    return _Mistake(path).of_this_run()
 
 
 def _say(message: str, terminal: int) -> None:
