@@ -1,6 +1,5 @@
 """Small simulated cells with known labels, and the files of the chain made from them."""
 
-import uuid
 from pathlib import Path
 
 import anndata as ad
@@ -48,14 +47,13 @@ def simulate_cells(
 
 def write_cells(path: Path, cells: ad.AnnData, dataset: str) -> None:
     """Write one file as `convert_to_chunks` does."""
-    with H5adWriter(path, cells.var, most_nonzeros=cells.X.nnz) as writer:
+    with H5adWriter(path, cells.var) as writer:
         obs = {
             "batch": np.array([f"{dataset}/{sample}" for sample in cells.obs["sample"]], dtype=object),
             "label": cells.obs["cell_type"].astype(object).to_numpy(),
         }
         writer.append(cells.X.copy(), cells.obs_names.to_numpy(dtype=object), obs)
         writer.write_uns(
-            id=uuid.uuid4().hex,
             dataset=dataset,
             cells=cells.n_obs,
             nonzeros=cells.X.nnz,

@@ -45,7 +45,7 @@ def complete(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: several writers choose a format or a compression by it.
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    temporary = _hidden(path)
     try:
         yield temporary
         if temporary.is_dir():
@@ -56,6 +56,16 @@ def complete(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
     finally:
         _remove(temporary)
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged file or folder to a hidden name, so that the next run makes it anew."""
+    with suppress(FileNotFoundError):  # another job was faster
+        os.replace(path, _hidden(path))
 
 
 def remove_remnants(folder: str | Path) -> None:

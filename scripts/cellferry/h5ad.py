@@ -3,13 +3,20 @@
 Every file here is plain AnnData on disk (X as CSR float32, obs, var), readable with
 `anndata.read_h5ad`. `H5adWriter` appends blocks; `H5adReader` reads row ranges. Neither holds
 more than a block of X, whatever the number of cells.
+
+Below `uns/cellferry` each file holds the CRC-32 of its stored values and of their genes, once per file that
+it was put together from, and an id made from its content: the same cells give the same id.
 """
 
+import hashlib
 import os
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import h5py
 import numpy as np
@@ -18,22 +25,29 @@ from anndata.io import read_elem, write_elem
 from scipy import sparse
 
 from .errors import InputError, PassingError
-from .files import complete, is_passing
+from .files import complete, is_passing, set_aside
 
-# 256k elements (1 MiB of float32): anndata's automatic chunks of about 10k elements halve reading speed.
-ELEMENTS_PER_CHUNK = 1 << 18
-INDPTR_WINDOW = 1 << 20
-NAMES_PER_CHUNK = 1 << 14
+# 128k elements (512 KiB of float32): anndata's automatic chunks of about 10k elements halve reading speed.
+ELEMENTS_PER_CHUNK = 1 << 17
+INDPTR_WINDOW = 1 << 17
+VALUES_AT_ONCE = 1 << 22
+CELLS_PER_CHUNK = 1 << 14
 CELLS_PER_RANGE = 1 << 16
 BYTES_PER_CELL = 256
 MOST_CATEGORIES = 1 << 16
 INT32_MAX = np.iinfo(np.int32).max
 
 STRING = h5py.string_dtype()
+X_ARRAYS = {"data": np.dtype(np.float32), "indices": np.dtype(np.int32)}
+"""Arrays of X that are as long as there are values, and what they are held as in memory."""
+X_CHUNKS = {"data": ELEMENTS_PER_CHUNK, "indices": ELEMENTS_PER_CHUNK, "indptr": CELLS_PER_CHUNK}
 
 
 class H5adWriter:
     """Write an AnnData h5ad file block by block; it appears under `path` only when closed without error.
+
+    Index arrays are int32 as long as that counts the stored values and int64 beyond, always both of one
+    type: scipy casts the whole index array at every selection otherwise.
 
     Parameters
     ----------
@@ -41,20 +55,16 @@ class H5adWriter:
         The file to write.
     var
         Genes: index and columns as they shall stand in the file.
-    most_nonzeros
-        An upper bound of the number of stored values. Index arrays are int32 where that fits and
-        int64 where it does not, always both of one type: scipy casts the whole index array at every
-        selection otherwise.
     compression
         An h5py filter name, for what a user takes away; None between rules, where speed counts.
     """
 
-    def __init__(
-        self, path: str | Path, var: pd.DataFrame, *, most_nonzeros: int, compression: str | None = None
-    ) -> None:
+    def __init__(self, path: str | Path, var: pd.DataFrame, *, compression: str | None = None) -> None:
         self._closing = ExitStack()
         temporary = self._closing.enter_context(complete(path))
-        self._file = self._closing.enter_context(h5py.File(temporary, "w"))
+        # Blocks are written as they are, without a cache; what is compressed must wait until it is whole.
+        cache = {} if compression else {"rdcc_nbytes": 0}
+        self._file = self._closing.enter_context(h5py.File(temporary, "w", **cache))
         self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         write_elem(self._file, "var", var)
         for group in ("layers", "obsm", "obsp", "varm", "varp", "uns"):
@@ -63,26 +73,27 @@ class H5adWriter:
         self.n_cells = 0
         self.nonzeros = 0
         self.n_genes = len(var)
-        self._views: list[tuple[Path, int]] = []
-        self._index_dtype = np.dtype(np.int32 if most_nonzeros <= INT32_MAX else np.int64)
-        self._options = {"compression": compression} if compression else {}
+        self._genes = zlib.crc32("\n".join(map(str, var.index)).encode())
+        self._sources: list[Source] = []
+        self._uns: dict[str, Any] = {}
+        # Running checksums: of X's arrays, names and columns, however they are cut into blocks.
+        self._crc: dict[str, int] = defaultdict(int)
+        # Bytes of like significance side by side: half the size of compressed counts, in less time.
+        self._options = {"compression": compression, "shuffle": True} if compression else {}
         x = self._file.create_group("X")
         x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
-        self._data = self._growing(x, "data", np.float32)
-        self._indices = self._growing(x, "indices", self._index_dtype)
-        self._indptr = self._growing(x, "indptr", self._index_dtype)
-        _extend(self._indptr, np.zeros(1, dtype=self._index_dtype))
+        for name in ("data", "indices", "indptr"):
+            self._growing(x, name, X_ARRAYS.get(name, np.int32), chunk=X_CHUNKS[name])
+        _extend(x["indptr"], np.zeros(1, dtype=np.int32))
 
         obs = self._file.create_group("obs")
         obs.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index"})
-        self._names = self._growing(obs, "_index", STRING, chunk=NAMES_PER_CHUNK)
-        self._names.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+        names = self._growing(obs, "_index", STRING, chunk=CELLS_PER_CHUNK)
+        names.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
         self._columns: dict[str, h5py.Dataset] = {}
         self._categories: dict[str, dict[str, int]] = {}
 
-    def _growing(
-        self, group: h5py.Group, name: str, dtype: Any, chunk: int = ELEMENTS_PER_CHUNK
-    ) -> h5py.Dataset:
+    def _growing(self, group: h5py.Group, name: str, dtype: Any, *, chunk: int) -> h5py.Dataset:
         return group.create_dataset(
             name, shape=(0,), maxshape=(None,), dtype=dtype, chunks=(chunk,), **self._options
         )
@@ -101,60 +112,105 @@ class H5adWriter:
             numbers stay numbers.
         """
         counts.sort_indices()
-        _extend(self._data, counts.data)
-        _extend(self._indices, counts.indices)
-        self._append_cells(counts.indptr, names, obs)
-
-    def append_view(self, source: "H5adReader") -> None:
-        """Append all cells of another file without copying its counts.
-
-        X becomes an HDF5 virtual dataset over the sources, named relative to this file, so that the
-        folder that holds both can be moved. Not to be mixed with `append` in one file.
-        """
-        self._views.append((source.path, source.nonzeros))
-        for start, stop in source.cell_ranges():
-            obs = {column: source.obs(column, start, stop) for column in source.obs_columns}
-            self._append_cells(source.indptr(start, stop), source.names(start, stop), obs)
-
-    def _append_cells(self, indptr: np.ndarray, names: np.ndarray, obs: dict[str, np.ndarray]) -> None:
-        offsets = indptr.astype(np.int64) - int(indptr[0])
-        _extend(self._indptr, offsets[1:] + self.nonzeros)
-        _extend(self._names, names.astype(object))
+        self._append_lengths(counts.indptr)
+        for name, dtype in X_ARRAYS.items():
+            values = getattr(counts, name).astype(dtype, copy=False)
+            self._crc[name] = zlib.crc32(values, self._crc[name])
+            _extend(self._file["X"][name], values)
+        self._crc["names"] = zlib.crc32("\n".join([*names, ""]).encode(), self._crc["names"])
+        _extend(self._file["obs/_index"], names.astype(object))
         for column, values in obs.items():
             self._append_column(column, values)
-        self.nonzeros += int(offsets[-1])
-        self.n_cells += len(names)
+
+    def append_file(self, source: "H5adReader", *, copy: bool) -> None:
+        """Append all cells of another file; not to be mixed with `append` in one file.
+
+        Parameters
+        ----------
+        source
+            The file.
+        copy
+            Copy its counts and names. If not, they become HDF5 virtual datasets over all sources, named
+            relative to this file, so that the folder that holds both can be moved.
+        """
+        own = source.uns
+        path = None if copy else self._relative(source.path)
+        self._sources.append(Source(str(own["id"]), path, source.n_cells, source.nonzeros, *own["crc32"][0]))
+        for start, stop in source.cell_ranges():
+            self._append_lengths(source.indptr(start, stop))
+            for column in source.obs_columns:
+                if source.is_categorical(column):
+                    codes = source.codes(column, start, stop)
+                    self._append_codes(column, codes, source.categories(column))
+                else:
+                    self._append_column(column, source.obs(column, start, stop))
+            if copy:
+                _extend(self._file["obs/_index"], source.names(start, stop))
+        if copy:
+            for name in X_ARRAYS:
+                for start in range(0, source.nonzeros, VALUES_AT_ONCE):
+                    values = source.values(name, start, min(start + VALUES_AT_ONCE, source.nonzeros))
+                    _extend(self._file["X"][name], values)
+
+    def _append_lengths(self, indptr: np.ndarray) -> None:
+        """Append cells to the index pointers, given where each one's values begin and end."""
+        offsets = indptr.astype(np.int64) - int(indptr[0])
+        nonzeros = self.nonzeros + int(offsets[-1])
+        if self.nonzeros <= INT32_MAX < nonzeros:
+            self._widen_indices()
+        _extend(self._file["X/indptr"], offsets[1:] + self.nonzeros)
+        self.nonzeros = nonzeros
+        self.n_cells += len(indptr) - 1
+
+    def _widen_indices(self) -> None:
+        """Write both index arrays again as int64: there will be more values than int32 counts."""
+        x = self._file["X"]
+        for name in ("indptr", "indices"):
+            narrow = x[name]
+            del x[name]
+            wide = self._growing(x, name, np.int64, chunk=X_CHUNKS[name])
+            for start in range(0, len(narrow), VALUES_AT_ONCE):
+                _extend(wide, narrow[start : start + VALUES_AT_ONCE])
 
     def _append_column(self, column: str, values: np.ndarray) -> None:
-        group = self._file["obs"]
-        is_string = values.dtype.kind in "OUS"
-        if column not in self._columns:
-            if is_string:
-                categorical = group.create_group(column)
-                categorical.attrs.update(
-                    {"encoding-type": "categorical", "encoding-version": "0.2.0", "ordered": False}
-                )
-                self._columns[column] = self._growing(categorical, "codes", np.int32)
-                self._categories[column] = {}
-            else:
-                self._columns[column] = self._growing(group, column, values.dtype)
-            self._columns[column].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-        if is_string:
+        if values.dtype.kind in "OUS":
             codes, found = pd.factorize(values)
-            known = self._categories[column]
-            # One entry more than there are categories: code -1 (missing) indexes the last.
-            if len(known) + len(found) > MOST_CATEGORIES and len(known.keys() | set(found)) > MOST_CATEGORIES:
-                raise InputError(
-                    f"the obs column '{column}' holds more than {MOST_CATEGORIES} different strings: it is "
-                    "neither a label nor a batch; name another column, or leave it out of keep_obs"
-                )
-            translation = np.array([known.setdefault(str(value), len(known)) for value in found] + [-1])
-            values = translation[codes].astype(np.int32)
+            self._append_codes(column, codes, found)
+            return
+        if column not in self._columns:
+            self._columns[column] = self._growing(
+                self._file["obs"], column, values.dtype, chunk=CELLS_PER_CHUNK
+            )
+            self._columns[column].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        self._crc[column] = zlib.crc32(np.ascontiguousarray(values), self._crc[column])
         _extend(self._columns[column], values)
+
+    def _append_codes(self, column: str, codes: np.ndarray, categories: np.ndarray) -> None:
+        """Append to a column of strings, given as codes (-1: missing) of `categories`."""
+        if column not in self._columns:
+            group = self._file["obs"].create_group(column)
+            group.attrs.update(
+                {"encoding-type": "categorical", "encoding-version": "0.2.0", "ordered": False}
+            )
+            self._columns[column] = self._growing(group, "codes", np.int32, chunk=CELLS_PER_CHUNK)
+            self._columns[column].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+            self._categories[column] = {}
+        known = self._categories[column]
+        total = len(known) + len(categories)
+        if total > MOST_CATEGORIES and len(known.keys() | set(categories)) > MOST_CATEGORIES:
+            raise InputError(
+                f"the obs column '{column}' holds more than {MOST_CATEGORIES} different strings: it is "
+                "neither a label nor a batch; name another column, or leave it out of keep_obs"
+            )
+        # One entry more than there are categories: code -1 (missing) indexes the last.
+        translation = np.array([known.setdefault(str(value), len(known)) for value in categories] + [-1])
+        codes = translation[codes].astype(np.int32)
+        self._crc[column] = zlib.crc32(codes, self._crc[column])
+        _extend(self._columns[column], codes)
 
     def write_uns(self, **values: Any) -> None:
         """Write unstructured annotation, one element per keyword, below `uns/cellferry`."""
-        write_elem(self._file["uns"], "cellferry", values)
+        self._uns |= values
 
     def write_obsm(self, key: str, blocks: Iterator[np.ndarray], *, width: int) -> None:
         """Write a dense cells × `width` float32 array into obsm, block by block."""
@@ -186,28 +242,56 @@ class H5adWriter:
         for column, categories in self._categories.items():
             write_elem(obs[column], "categories", np.array(list(categories), dtype=object))
         obs.attrs["column-order"] = np.array(list(self._columns), dtype=STRING)
-        self._file["X"].attrs["shape"] = (self.n_cells, self.n_genes)
-        if self._views:
-            self._link("data", np.dtype(np.float32))
-            self._link("indices", self._index_dtype)
+        x = self._file["X"]
+        x.attrs["shape"] = (self.n_cells, self.n_genes)
+        if any(source.path for source in self._sources):
+            for name in X_ARRAYS:
+                self._link(x, name, "nonzeros")
+            self._link(obs, "_index", "cells")
+        content = [[source.id for source in self._sources], self._crc, self._categories, self._genes]
+        own = Source("", None, self.n_cells, self.nonzeros, *(self._crc[name] for name in X_ARRAYS))
+        parts = self._sources or [own]
+        about = {
+            "id": hashlib.sha256(repr(content).encode()).hexdigest()[:32],
+            "nonzeros_of": np.array([part.nonzeros for part in parts], dtype=np.int64),
+            "crc32": np.array([part[-len(X_ARRAYS) :] for part in parts], dtype=np.uint32),
+        }
+        views = [source for source in self._sources if source.path]
+        if views:
+            about |= {
+                "sources": [source.path for source in views],
+                "source_ids": [source.id for source in views],
+            }
+        write_elem(self._file["uns"], "cellferry", about | self._uns)
 
-    def relative(self, source: Path) -> str:
+    def _relative(self, source: Path) -> str:
         """Path of a source as seen from this file's folder."""
         return os.path.relpath(source.resolve(), Path(self._file.filename).resolve().parent)
 
-    def _link(self, name: str, dtype: np.dtype) -> None:
-        """Replace X's array `name` by a virtual dataset over the same array of every source."""
-        layout = h5py.VirtualLayout(shape=(self.nonzeros,), dtype=dtype)
+    def _link(self, group: h5py.Group, name: str, length: str) -> None:
+        """Replace an array by a virtual dataset over the same array of every source."""
+        dtype, attributes = group[name].dtype, dict(group[name].attrs)
+        lengths = [getattr(source, length) for source in self._sources]
+        layout = h5py.VirtualLayout(shape=(sum(lengths),), dtype=dtype)
         start = 0
-        for path, nonzeros in self._views:
-            if nonzeros:  # an empty selection cannot be mapped
-                source = self.relative(path)
-                layout[start : start + nonzeros] = h5py.VirtualSource(
-                    source, f"X/{name}", shape=(nonzeros,), dtype=dtype
-                )
-                start += nonzeros
-        del self._file[f"X/{name}"]
-        self._file["X"].create_virtual_dataset(name, layout)
+        for source, n in zip(self._sources, lengths, strict=True):
+            if n:  # an empty selection cannot be mapped
+                place = f"{group.name}/{name}"
+                layout[start : start + n] = h5py.VirtualSource(source.path, place, shape=(n,), dtype=dtype)
+                start += n
+        del group[name]
+        group.create_virtual_dataset(name, layout).attrs.update(attributes)
+
+
+class Source(NamedTuple):
+    """A file that another was put together from: id, path (None: copied), size, checksums of X's arrays."""
+
+    id: str
+    path: str | None
+    cells: int
+    nonzeros: int
+    crc32_data: int
+    crc32_indices: int
 
 
 def _extend(dataset: h5py.Dataset, values: np.ndarray) -> None:
@@ -229,8 +313,6 @@ class H5adReader:
     ----------
     n_cells, n_genes, nonzeros
         Shape of X and its number of stored values.
-    var
-        Genes, as a data frame.
     uns
         What `H5adWriter.write_uns` left.
 
@@ -239,18 +321,20 @@ class H5adReader:
     PassingError
         If the file cannot be read, or is a merged file with a source that is missing or is not the
         one it was made from (HDF5 itself would silently read zeroes).
+    InputError
+        If a source was damaged; it is set aside.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            # Opened read-only without a lock: HDF5's locks fail on some parallel file systems.
-            self._file = h5py.File(self.path, "r", locking=False)
+            # Opened read-only without a lock: HDF5's locks fail on some parallel file systems. Without its
+            # cache: blocks are read once, and by way of the cache at half the speed.
+            self._file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=0)
             self._x = self._file["X"]
             self.n_cells, self.n_genes = (int(n) for n in self._x.attrs["shape"])
             self.nonzeros = int(self._x["data"].shape[0])
-            self.uns = read_elem(self._file["uns/cellferry"]) if "cellferry" in self._file["uns"] else {}
-            self.var: pd.DataFrame = read_elem(self._file["var"])
+            self.uns = _read_plain(self._file["uns/cellferry"])
         except (OSError, KeyError) as error:
             if is_passing(error):
                 raise
@@ -262,9 +346,18 @@ class H5adReader:
         self._indptr = self._x["indptr"]
         self._categories: dict[str, np.ndarray] = {}
 
+    @cached_property
+    def var(self) -> pd.DataFrame:
+        """Genes: index and columns."""
+        return read_elem(self._file["var"])
+
+    @property
+    def sources(self) -> list[Path]:
+        """The files that a view looks at; none for another file."""
+        return [Path(os.path.normpath(self.path.parent / source)) for source in self.uns.get("sources", [])]
+
     def _check_sources(self) -> None:
-        for source, expected in zip(self.uns.get("sources", []), self.uns.get("source_ids", []), strict=True):
-            path = Path(os.path.normpath(self.path.parent / source))
+        for path, expected in zip(self.sources, self.uns.get("source_ids", []), strict=True):
             remedy = "restore it, or delete both and run snakemake again"
             if not path.exists():
                 raise PassingError(f"{self.path}: is a view over {path}, which is missing; {remedy}")
@@ -274,12 +367,33 @@ class H5adReader:
             except (OSError, KeyError) as error:
                 if is_passing(error):
                     raise
-                raise PassingError(f"{self.path}: its chunk {path} is broken ({error}); {remedy}") from error
+                self._set_aside(path, error)
             if found != expected:
                 raise PassingError(
                     f"{self.path}: was made from another version of {path} "
                     f"(id {expected}, found {found}); {remedy}"
                 )
+
+    def _set_aside(self, path: Path, why: object) -> NoReturn:
+        """Take a damaged file out of the next run's way; of a view's sources all, since one job made them."""
+        whole = path if path == self.path else path.parent
+        set_aside(whole)
+        # No passing one: another attempt would only find that the file is gone.
+        raise InputError(
+            f"{path}: was damaged after it had been written ({why}); {whole} was set aside, "
+            "run snakemake again to make it anew"
+        )
+
+    def _explain(self, why: object) -> NoReturn:
+        """Say which file is damaged, after a second look at each."""
+        for path in self.sources or [self.path]:
+            try:
+                _verify(path)
+            except (OSError, _DamagedError) as error:
+                if is_passing(error):
+                    raise
+                self._set_aside(path, error)
+        raise PassingError(f"{self.path}: could not be read well at first ({why}), and then could; try again")
 
     def __enter__(self) -> "H5adReader":
         return self
@@ -302,13 +416,17 @@ class H5adReader:
             self._categories[column] = self._file[f"obs/{column}/categories"].asstr()[:]
         return self._categories[column]
 
+    def is_categorical(self, column: str) -> bool:
+        """Whether an obs column holds strings, as codes of categories."""
+        return isinstance(self._file[f"obs/{column}"], h5py.Group)
+
     def codes(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Codes (int32, -1 where missing) of a categorical obs column in rows `start` to `stop`."""
         return self._file[f"obs/{column}/codes"][start:stop]
 
     def obs(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Values of an obs column in rows `start` to `stop`: str objects (None where missing), or numbers."""
-        if isinstance(self._file[f"obs/{column}"], h5py.Group):
+        if self.is_categorical(column):
             return np.append(self.categories(column), None)[self.codes(column, start, stop)]
         return self._file[f"obs/{column}"][start:stop]
 
@@ -321,16 +439,38 @@ class H5adReader:
         for start in range(0, self.n_cells, CELLS_PER_RANGE):
             yield start, min(start + CELLS_PER_RANGE, self.n_cells)
 
+    def values(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Stored values `start` to `stop` of X (`data`, float32) or their genes (`indices`, int32)."""
+        try:
+            return self._x[name].astype(X_ARRAYS[name])[start:stop]
+        except OSError as error:
+            if is_passing(error):
+                raise
+            self._explain(error)
+
     def counts(self, start: int, stop: int) -> sparse.csr_matrix:
         """Counts of the cells in rows `start` to `stop`: cells × genes, CSR float32."""
         indptr = self.indptr(start, stop).astype(np.int64)
         first, last = int(indptr[0]), int(indptr[-1])
-        index_dtype = np.int32 if last - first <= INT32_MAX else np.int64
-        data = self._x["data"][first:last]
-        indices = self._x["indices"][first:last].astype(index_dtype, copy=False)
-        return sparse.csr_matrix(
-            (data, indices, (indptr - first).astype(index_dtype)), shape=(stop - start, self.n_genes)
-        )
+        arrays = [self.values(name, first, last) for name in X_ARRAYS]
+        pointers = (indptr - first).astype(np.int32 if last - first <= INT32_MAX else np.int64)
+        return sparse.csr_matrix((*arrays, pointers), shape=(stop - start, self.n_genes))
+
+    def blocks(self, max_bytes: int) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
+        """All cells in blocks of at most `max_bytes`: first row, end, and counts.
+
+        Every value is held against the checksums of the files that this one was put together from, the last
+        of them at the end.
+
+        Raises
+        ------
+        InputError
+            If a file was damaged after it had been written; it is named and set aside.
+        """
+        try:
+            yield from _checked(self, max_bytes)
+        except _DamagedError as error:
+            self._explain(error)
 
     def ranges(self, max_bytes: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
         """Cut rows `start` to `stop` into ranges that take at most `max_bytes`; one row at least.
@@ -351,10 +491,72 @@ class H5adReader:
         """Counts of the given rows (ascending, unique), in that order: cells × genes, CSR float32."""
         if len(rows) == 0:
             return sparse.csr_matrix((0, self.n_genes), dtype=np.float32)
-        # Rows close together are read as one range, since a seek costs more than a few rows too many;
-        # a range is cut after 1024 wanted rows, so that it stays a small part of what is returned.
-        gaps = np.flatnonzero(np.diff(rows) > 32) + 1
-        runs = np.split(rows, np.union1d(gaps, np.arange(1024, len(rows), 1024)))
-        return sparse.vstack(
-            [self.counts(int(run[0]), int(run[-1]) + 1)[run - run[0]] for run in runs], format="csr"
-        )
+        # Rows close together are read as one range, since a seek costs more than a few rows too many; ranges
+        # are short, so that what is read beside them stays a small part of what is returned.
+        most_rows = max(1, VALUES_AT_ONCE * self.n_cells // max(1, 4 * self.nonzeros))
+        apart = (np.diff(rows) > 32) | (np.diff(rows // most_rows) > 0)
+        runs = np.split(rows, np.flatnonzero(apart) + 1)
+        # Filled piece by piece: put together from a list, they would be held twice.
+        lengths = np.diff(self.indptr(0, self.n_cells))[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        arrays = [np.empty(indptr[-1], dtype) for dtype in X_ARRAYS.values()]
+        start = 0
+        for run in runs:
+            piece = self.counts(int(run[0]), int(run[-1]) + 1)[run - run[0]]
+            for name, values in zip(X_ARRAYS, arrays, strict=True):
+                values[start : start + piece.nnz] = getattr(piece, name)
+            start += piece.nnz
+        pointers = indptr.astype(np.int32 if start <= INT32_MAX else np.int64)
+        return sparse.csr_matrix((*arrays, pointers), shape=(len(rows), self.n_genes))
+
+
+def _read_plain(group: h5py.Group) -> dict[str, Any]:
+    """Numbers, strings and arrays of a group; `read_elem` takes ten times as long, and chunks are many."""
+    return {
+        name: (element.asstr() if h5py.check_string_dtype(element.dtype) else element)[()]
+        for name, element in group.items()
+        if isinstance(element, h5py.Dataset)
+    }
+
+
+class _DamagedError(Exception):
+    """Values that are not those that were written."""
+
+
+def _checked(reader: H5adReader, max_bytes: int) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
+    parts = zip(reader.uns["nonzeros_of"].tolist(), reader.uns["crc32"].tolist(), strict=True)
+    missing, expected, found = 0, [0, 0], [0, 0]
+    for start, stop in reader.ranges(max_bytes):
+        counts = reader.counts(start, stop)
+        first = 0
+        while first < counts.nnz:
+            while missing == 0:
+                if found != expected:
+                    raise _DamagedError("its checksum is another")
+                (missing, expected), found = next(parts), [0, 0]
+            last = min(first + missing, counts.nnz)
+            found = [
+                zlib.crc32(getattr(counts, name)[first:last], crc)
+                for name, crc in zip(X_ARRAYS, found, strict=True)
+            ]
+            missing -= last - first
+            first = last
+        yield start, stop, counts
+    if found != expected:
+        raise _DamagedError("its checksum is another")
+
+
+def _verify(path: Path) -> None:
+    """Read a file from front to back against its checksums."""
+    with h5py.File(path, "r", locking=False, rdcc_nbytes=0) as file:
+        x, about = file["X"], _read_plain(file["uns/cellferry"])
+        for name, column in zip(X_ARRAYS, about["crc32"].T.tolist(), strict=True):
+            start = 0
+            for n, expected in zip(about["nonzeros_of"].tolist(), column, strict=True):
+                crc = 0
+                for first in range(start, start + n, VALUES_AT_ONCE):
+                    last = min(first + VALUES_AT_ONCE, start + n)
+                    crc = zlib.crc32(x[name].astype(X_ARRAYS[name])[first:last], crc)
+                if crc != expected:
+                    raise _DamagedError(f"the checksum of X/{name} is another")
+                start += n

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cellferry.budget import Budget
 from cellferry.errors import InputError
-from cellferry.h5ad import H5adReader
+from cellferry.h5ad import H5adReader, H5adWriter
 from merge_h5ad import merge_h5ad
 from simulate import simulate_cells, write_chunks
 
@@ -77,19 +77,54 @@ def test_missing_chunk_is_an_error_and_not_zeroes(results):
         H5adReader(merged)
 
 
-def test_chunk_made_anew_is_an_error(results, cells):
+def test_chunk_of_other_cells_is_an_error_and_the_same_made_anew_is_none(results, cells):
     merged = merge(results)
     shutil.rmtree(results / "chunks" / "atlas")
     write_chunks(results / "chunks" / "atlas", cells, chunks=7)
+    H5adReader(merged)
+    shutil.rmtree(results / "chunks" / "atlas")
+    write_chunks(results / "chunks" / "atlas", cells[::-1].copy(), chunks=7)
     with pytest.raises(InputError, match="was made from another version"):
         H5adReader(merged)
 
 
-@pytest.mark.parametrize("materialise", [False, True])
-def test_counts_that_differ_are_found(results, materialise):
+def test_a_chunk_that_was_changed_is_found_when_it_is_copied(results):
     with h5py.File(results / "chunks" / "atlas" / "2.h5ad", "r+") as file:
         file["X/data"][5] += 1
-    with pytest.raises(RuntimeError, match="gene_totals differ"):
+    with pytest.raises(InputError, match=r"atlas\.h5ad: was damaged"):
+        merge(results, materialise=True)
+
+
+def test_a_chunk_that_was_changed_is_found_when_a_view_is_read(results):
+    merged = merge(results)
+    with h5py.File(results / "chunks" / "atlas" / "2.h5ad", "r+") as file:
+        file["X/data"][5] += 1
+    with H5adReader(merged) as reader, pytest.raises(InputError, match=r"2\.h5ad: was damaged"):
+        list(reader.blocks(10**6))
+    assert not (results / "chunks" / "atlas").exists()
+
+
+def test_a_truncated_chunk_is_found_named_and_set_aside(results):
+    merged = merge(results)
+    chunk = results / "chunks" / "atlas" / "4.h5ad"
+    chunk.write_bytes(chunk.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"4\.h5ad: was damaged .*truncated.*set aside"):
+        H5adReader(merged)
+    assert not chunk.parent.exists()
+
+
+@pytest.mark.parametrize("materialise", [False, True])
+def test_a_merged_file_that_differs_from_its_chunks_is_found(results, materialise, monkeypatch):
+    append = H5adWriter.append_file
+
+    def twice_the_first(self, source, *, copy):
+        if source.path.stem != "3":
+            return append(self, source, copy=copy)
+        with H5adReader(source.path.with_stem("2")) as other:
+            return append(self, other, copy=copy)
+
+    monkeypatch.setattr(H5adWriter, "append_file", twice_the_first)
+    with pytest.raises(RuntimeError, match=r"stored values|is not that of the chunk"):
         merge(results, materialise=materialise)
 
 

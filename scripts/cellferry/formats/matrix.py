@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..transpose import Entries, row_blocks
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
 
-INDPTR_WINDOW = 1 << 20
+INDPTR_WINDOW = 1 << 17
 INT32_MAX = np.iinfo(np.int32).max
 GLANCE = 1 << 16
 """Values looked at in one place of a matrix to guess what it holds."""

@@ -1,0 +1,37 @@
+"""What files hold, in a form to compare: two files may differ in how they were written and hold the same."""
+
+import gzip
+import hashlib
+
+import h5py
+import numpy as np
+import pandas as pd
+
+
+def content(path):
+    """A file's content: arrays of HDF5, a table of parquet, bytes without gzip's time of all others."""
+    if path.suffix == ".h5ad":
+        with h5py.File(path, "r") as file:
+            found = {}
+            file.visititems(lambda name, item: found.update({name: _digest(item)}))
+            return found
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path).to_csv()
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def contents(folder):
+    """Content by name of all files in a folder, but for Snakemake's marks."""
+    return {
+        str(path.relative_to(folder)): content(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".snakemake_timestamp"
+    }
+
+
+def _digest(item):
+    if isinstance(item, h5py.Group):
+        return sorted(item)
+    values = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
+    text = repr(np.asarray(values).tolist())
+    return item.dtype.str, item.shape, hashlib.sha256(text.encode()).hexdigest()
