@@ -2,7 +2,6 @@
 
 import itertools
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -18,12 +17,10 @@ from cellferry.files import complete
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.h5ad import H5adWriter
 from cellferry.logs import logged
+from cellferry.needs import BLOCK_BYTES, MB, NEEDS
 
-FIXED_MB = 300
-"""Interpreter and libraries (measured: 255 MB) and the gene tables."""
-
-BUFFERS_PER_BLOCK = 5
-"""A block, what it is read from or sorted into (up to four times as much for a moment)."""
+MOST_SORTED_BYTES = 512 * MB
+"""Values sorted at once, where a file is not in the cells' order."""
 
 
 def convert_to_chunks(
@@ -62,14 +59,24 @@ def convert_to_chunks(
     columns = needed_columns(config)
     dataset.load_table(columns)
     # The annotation table's columns and its names' hashes are held; sorting them takes as much again.
-    held_mb = 16 * (1 + len(columns)) * dataset.header.n_cells // 2**20 if obs else 0
-    max_bytes = budget.buffer_bytes(fixed_mb=FIXED_MB + held_mb) // BUFFERS_PER_BLOCK
-    try:
+    table_mb = 16 * (1 + len(columns)) * dataset.header.n_cells // MB if obs else 0
+
+    def write() -> None:
+        max_bytes = budget.block_bytes(
+            NEEDS["convert_to_chunks"],
+            cells=n_cells,
+            more_mb=table_mb,
+            # What must be sorted by way of files is dealt to fewer of them where memory is plenty.
+            most=BLOCK_BYTES if dataset.header.in_order else MOST_SORTED_BYTES,
+        )
         write_chunks(dataset, columns, bounds, chunks, max_bytes=max_bytes, scratch=scratch)
+
+    try:
+        write()
     except OutOfOrderError:
         print(f"{path}: is not sorted by cell throughout; beginning again by way of files on disk")
         dataset.header = dataset.header.replace(details=dataset.header.details | {"sorted": False})
-        write_chunks(dataset, columns, bounds, chunks, max_bytes=max_bytes, scratch=scratch)
+        write()
 
 
 def count_cells(dataset: Dataset) -> int:
@@ -111,21 +118,18 @@ def write_chunks(
     """Write the kept cells as one file per run, with a line in the log for each."""
     header, smallest = dataset.header, SmallestValues()
     source = Source.of(header)
-    # One bound for all chunks: files that are merged shall have index arrays of one type.
-    most = header.n_cells * header.n_genes if header.nonzeros is None else header.nonzeros
     with complete(chunks) as folder:
         folder.mkdir()
         blocks = kept_blocks(dataset, columns, source, max_bytes=max_bytes, scratch=Path(scratch or folder))
         began = time.monotonic()
         for chunk, pieces in itertools.groupby(runs(blocks, bounds), key=itemgetter(0)):
             totals = np.zeros(header.n_genes)
-            with H5adWriter(folder / f"{chunk}.h5ad", header.var, most_nonzeros=most) as writer:
+            with H5adWriter(folder / f"{chunk}.h5ad", header.var) as writer:
                 for _, piece in pieces:
                     writer.append(piece.counts, piece.names, chunk_obs(dataset, piece))
                     smallest.add(piece.counts)
                     totals += gene_totals(piece.counts)
                 writer.write_uns(
-                    id=uuid.uuid4().hex,
                     dataset=dataset.name,
                     cells=writer.n_cells,
                     nonzeros=writer.nonzeros,

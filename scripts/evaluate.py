@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from cellferry.baseline import cells_within, log_normalised, train_baseline
+from cellferry.baseline import log_normalised, train_baseline
 from cellferry.budget import Budget
 from cellferry.cells import UNKNOWN
 from cellferry.errors import InputError
@@ -16,10 +16,10 @@ from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.latents import blocks, read_codes
 from cellferry.logs import logged
+from cellferry.needs import MAX_BASELINE_CELLS, NEEDS
 from cellferry.scores import Pairs, confusion, known_only, label_scores, summary
-from cellferry.sketch import stratified_sketch
+from cellferry.sketch import sketch_values, stratified_sketch
 
-FIXED_MB = 400
 CONFIDENCE_BINS = 10
 
 
@@ -41,7 +41,6 @@ def evaluate(
             f"{predictions}: no cell of {name} has a label to be scored by; if it is one of your datasets, "
             f"correct or remove datasets.{name}.label"
         )
-    max_bytes = budget.buffer_bytes(fixed_mb=FIXED_MB)
     with H5adReader(reference) as reference_cells:
         codes = reference_cells.codes("label")
         labels = reference_cells.categories("label")[np.unique(codes[codes >= 0])]
@@ -50,7 +49,7 @@ def evaluate(
         scores = describe(pairs, n_cells, known)
         scores["confidence"] = confidence(predictions)
         scores["baseline"] = baseline_scores(
-            predictions, reference_cells, common, known, max_bytes=max_bytes, seed=seed
+            predictions, reference_cells, common, known, budget=budget, seed=seed
         )
     print(
         f"{scores['with_truth']} of {n_cells} cells have a truth; accuracy {scores['forced']['accuracy']}, "
@@ -157,15 +156,18 @@ def confidence(predictions: str) -> list[dict]:
 
 
 def baseline_scores(
-    predictions: str, reference: H5adReader, common: str, known: set[str], *, max_bytes: int, seed: int
+    predictions: str, reference: H5adReader, common: str, known: set[str], *, budget: Budget, seed: int
 ) -> dict:
     """Scores of the baseline on a sketch of the query's cells whose truth the reference knows.
 
     `cellferry_on_the_same_cells` holds those of the best labels, since the sketch may be a part of them.
     """
-    codes, names = read_codes([predictions], "truth")
-    best_codes, best_names = read_codes([predictions], "best_label")
     with H5adReader(common) as query:
+        values = sum(sketch_values(file, MAX_BASELINE_CELLS) for file in (reference, query))
+        n_cells = reference.n_cells + query.n_cells
+        budget.require(NEEDS["evaluate"], cells=n_cells, values=values)
+        codes, names = read_codes([predictions], "truth")
+        best_codes, best_names = read_codes([predictions], "best_label")
         if len(codes) != query.n_cells:
             raise RuntimeError(
                 f"{predictions} has {len(codes)} cells and {common} {query.n_cells}; delete the predictions "
@@ -173,10 +175,10 @@ def baseline_scores(
             )
         # One entry more than there are names: code -1 (no truth) indexes the last.
         scored = np.array([name in known for name in names] + [False])[codes]
-        rows = stratified_sketch(np.where(scored, 0, -1), cells_within(query, max_bytes // 2), seed=seed)
+        rows = stratified_sketch(np.where(scored, 0, -1), MAX_BASELINE_CELLS, seed=seed)
         truth = [names[code] for code in codes[rows]]
         best = [best_names[code] for code in best_codes[rows]]
-        model = train_baseline(reference, max_bytes=max_bytes // 2, seed=seed)
+        model = train_baseline(reference, seed=seed)
         predicted = model.predict(log_normalised(query.rows(rows)))
     return {
         "method": "log1p CP10k of the common genes, PCA, logistic regression",

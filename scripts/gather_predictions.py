@@ -11,9 +11,9 @@ from cellferry.files import complete
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix, strings
 from cellferry.logs import logged
+from cellferry.needs import NEEDS
 from cellferry.versions import versions
 
-FIXED_MB = 300
 LATENT_KEY = "X_cellferry"
 
 
@@ -38,7 +38,13 @@ def gather_predictions(
     with H5adReader(common) as reader:
         # A block's counts three times (read, converted, written), its strings, and the compressor.
         cell = 24 * max(1, reader.nonzeros // max(1, reader.n_cells)) + 100 * len(schema) + 1000
-        rows = int(np.clip(budget.buffer_bytes(fixed_mb=FIXED_MB) // (4 * cell), 256, ROWS_PER_GROUP))
+        rows = int(
+            np.clip(
+                budget.block_bytes(NEEDS["gather_predictions"], cells=reader.n_cells) // cell,
+                256,
+                ROWS_PER_GROUP,
+            )
+        )
         obs = carried_columns(reader, schema)
         with (
             complete(parquet) as parquet_path,
@@ -46,9 +52,7 @@ def gather_predictions(
             pq.ParquetWriter(parquet_path, schema) as parquet_writer,
             pa.CompressedOutputStream(str(csv_path), "gzip") as csv_stream,
             pa.csv.CSVWriter(csv_stream, schema) as csv_writer,
-            H5adWriter(
-                labelled, reader.var, most_nonzeros=reader.nonzeros, compression="gzip"
-            ) as labelled_writer,
+            H5adWriter(labelled, reader.var, compression="gzip") as labelled_writer,
         ):
             for start, table in checked(prediction_blocks(predictions, schema, rows), reader):
                 parquet_writer.write_table(table)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cellferry.cells import as_labels, hashes
+from cellferry.cells import as_labels, count_repeated, hashes
 from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
 from cellferry.dataset import Dataset
 from cellferry.errors import InputError
@@ -51,7 +51,8 @@ def inspect_dataset(path: str, obs: str | None, inspected: str, *, name: str, co
         problems += column_problems(dataset)
         found |= describe_cells(dataset, problems)
         problems += shape_problems(dataset)
-        warnings += look_at_counts(dataset, problems)
+        found["values_per_cell"], doubts = look_at_counts(dataset, problems)
+        warnings += doubts
     except InputError as error:
         problems.append(str(error))
     with complete(inspected) as temporary:
@@ -74,6 +75,7 @@ def describe_file(dataset: Dataset) -> dict[str, Any]:
         "nonzeros": header.nonzeros,
         "dtype": header.dtype,
         "storage": header.storage,
+        "in_order": header.in_order,
         "counts": header.counts,
         "places": header.places,
         "gene_id": gene_id_kind(names),
@@ -144,7 +146,7 @@ def describe_cells(dataset: Dataset, problems: list[str]) -> dict[str, Any]:
                         f"{MOST_CATEGORIES} different values, which is no {key}; name another column"
                     )
     n_kept = sum(map(len, seen))
-    n_repeated = n_kept - len(np.unique(np.concatenate(seen))) if seen else 0
+    n_repeated = count_repeated(seen)
     if dataset.header.n_cells and n_kept == 0:
         problems.append(
             f"{dataset.key('cells')}: none of the {dataset.header.n_cells} cells of {path} has these "
@@ -205,27 +207,35 @@ def shape_problems(dataset: Dataset) -> list[str]:
     return problems
 
 
-def look_at_counts(dataset: Dataset, problems: list[str]) -> list[str]:
-    """Check the first cells' counts; adds to `problems` and returns doubts that are not certain."""
+def look_at_counts(dataset: Dataset, problems: list[str]) -> tuple[float, list[str]]:
+    """Check the first cells' counts; adds to `problems`.
+
+    Returns
+    -------
+    Stored values per cell, by the header or as far as can be seen, and doubts that are not certain.
+    """
     header = dataset.header
     if header.counts is None or header.n_cells == 0 or header.n_genes == 0:
-        return []
+        return 0.0, []
     source = Source.of(header)
+    in_header = None if header.nonzeros is None else header.nonzeros / header.n_cells
     if not header.in_order:  # the first cells' counts stand at the end of a long sort
         problem = glance_problem(header.glanced, source)
         problems += [problem] if problem else []
-        return []
-    smallest = SmallestValues()
+        seen = np.count_nonzero(header.glanced) / max(1, len(header.glanced)) * header.n_genes
+        return in_header or seen, []
+    smallest, seen = SmallestValues(), 0.0
     try:
         with tempfile.TemporaryDirectory() as scratch:
             block = next(dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch)))
         check_counts(block.counts, block.names, header.var.index, source)
         block.counts.eliminate_zeros()
         smallest.add(block.counts)
+        seen = block.counts.nnz / len(block)
     except InputError as error:
         problems.append(str(error))
     doubt = smallest.doubt(source)
-    return [doubt] if doubt else []
+    return in_header or seen, [doubt] if doubt else []
 
 
 if __name__ == "__main__":

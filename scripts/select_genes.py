@@ -6,21 +6,22 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from cellferry.budget import MB, Budget
+from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.genes import (
+    GeneSelection,
     GeneTable,
     Harmonised,
     candidate_ids,
-    gene_selection,
     harmonise,
     read_gene_table,
     strip_version,
 )
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
-from cellferry.sketch import SKETCH_BYTES_PER_CELL, combine, stratified_sketch
+from cellferry.needs import NEEDS
+from cellferry.sketch import combine, sketch_values, stratified_sketch
 from cellferry.splits import read_split
 from scipy import sparse
 
@@ -63,7 +64,7 @@ def select_genes(
     n_variable, keep, min_common, sketch_cells, seed
         As in the configuration's section `genes`.
     budget
-        Memory of the job; the sketch is made smaller if it does not fit.
+        Memory of the job.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def select_genes(
 
     rows = sketch_rows(merged[reference], splits, sketch_cells, seed=seed, budget=budget)
     with H5adReader(merged[reference]) as reader:
-        counts = reader.rows(rows) @ gene_selection(harmonised.ids[reference], harmonised.common)
+        counts = GeneSelection(harmonised.ids[reference], harmonised.common)(reader.rows(rows))
         batch = reader.categories("batch")[reader.codes("batch")[rows]]
     sketch = ad.AnnData(counts, obs=pd.DataFrame({"batch": pd.Categorical(batch)}, index=rows.astype(str)))
     rank = variable_rank(sketch, n_variable)
@@ -140,20 +141,17 @@ def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: f
 
 
 def sketch_rows(merged: str, splits: str, sketch_cells: int, *, seed: int, budget: Budget) -> np.ndarray:
-    """Training cells to choose genes on, drawn evenly over labels and batches; fewer if memory says so."""
+    """Training cells to choose genes on, drawn evenly over labels and batches."""
     with H5adReader(merged) as reader:
-        is_train = read_split(splits) == "train"
-        strata = np.where(is_train, combine(reader.codes("label"), reader.codes("batch")), -1)
-        # Counts, their selection, scanpy's working copies in float64: about 40 bytes a stored value.
-        bytes_per_cell = 40 * max(1.0, reader.nonzeros / max(1, reader.n_cells))
-        fixed_mb = 500 + SKETCH_BYTES_PER_CELL * reader.n_cells // MB
-    affordable = int(budget.buffer_bytes(fixed_mb=fixed_mb) / bytes_per_cell)
-    if affordable < sketch_cells:
-        print(
-            f"variable genes are chosen on {affordable} cells instead of {sketch_cells}: "
-            f"mem_mb is {budget.mem_mb}"
+        budget.require(
+            NEEDS["select_genes"],
+            cells=reader.n_cells,
+            values=sketch_values(reader, sketch_cells),
+            remedy="lower genes.sketch_cells",
         )
-    return stratified_sketch(strata, min(sketch_cells, affordable), seed=seed)
+        strata = combine(reader.codes("label"), reader.codes("batch"))
+    strata[~read_split(splits, "train")] = -1
+    return stratified_sketch(strata, sketch_cells, seed=seed)
 
 
 def variable_rank(sketch: ad.AnnData, n_variable: int) -> np.ndarray:

@@ -4,16 +4,26 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cellferry.budget import Budget
 from cellferry.cells import UNKNOWN
 from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
+from cellferry.needs import NEEDS
 from cellferry.splits import DROPPED, SPLITS, split_cells
 
 
 def split_reference(
-    merged: str, splits: str, *, by: str, validation: float, test: float, min_cells_per_label: int, seed: int
+    merged: str,
+    splits: str,
+    *,
+    by: str,
+    validation: float,
+    test: float,
+    min_cells_per_label: int,
+    seed: int,
+    budget: Budget,
 ) -> None:
     """Write which part each reference cell belongs to.
 
@@ -28,6 +38,8 @@ def split_reference(
         See `cellferry.splits.split_cells`.
     min_cells_per_label
         Labels with fewer cells are dropped.
+    budget
+        Memory of the job.
 
     Raises
     ------
@@ -35,10 +47,11 @@ def split_reference(
         If fewer than two labels remain, or `by` cannot be obeyed.
     """
     with H5adReader(merged) as reader:
+        budget.require(NEEDS["split_reference"], cells=reader.n_cells)
         names = reader.categories("label")
         labels = reader.codes("label")
         batches = reader.codes("batch")
-    labels = np.where((labels >= 0) & (names == UNKNOWN)[labels], DROPPED, labels)
+    labels[(labels >= 0) & (names == UNKNOWN)[labels]] = DROPPED
     sizes = np.bincount(labels[labels >= 0], minlength=len(names))
     rare = sizes < min_cells_per_label
     left_out = np.count_nonzero(labels < 0)
@@ -51,7 +64,7 @@ def split_reference(
             f"{min_cells_per_label} cells, and two are needed; lower split.min_cells_per_label or name "
             "another obs column in datasets.NAME.label"
         )
-    labels = np.where((labels >= 0) & ~rare[labels], labels, DROPPED)
+    labels[(labels >= 0) & rare[labels]] = DROPPED
     try:
         split = split_cells(labels, batches, by=by, validation=validation, test=test, seed=seed)
     except ValueError as error:
@@ -74,4 +87,5 @@ if __name__ == "__main__":
             test=snakemake.params.test,
             min_cells_per_label=snakemake.params.min_cells_per_label,
             seed=snakemake.params.seed,
+            budget=Budget.of(snakemake.resources),
         )

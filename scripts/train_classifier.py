@@ -6,18 +6,16 @@ from pathlib import Path
 import numpy as np
 from cellferry.boosted_trees import XGBoostHead, depth_for
 from cellferry.budget import Budget
-from cellferry.errors import InputError, PassingError
+from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.heads import Heads, mean_probabilities, predict
 from cellferry.latents import latent_columns, read_codes, read_latents
 from cellferry.linear_model import LinearHead
 from cellferry.logs import logged
+from cellferry.needs import MAX_VALIDATION_CELLS, NEEDS, training_cap, training_mb
 from cellferry.neighbors import NeighborsHead
-from cellferry.sketch import SKETCH_BYTES_PER_CELL, combine, stratified_sketch
+from cellferry.sketch import combine, stratified_sketch
 from threadpoolctl import threadpool_limits
-
-FIXED_MB = 400
-MAX_VALIDATION_CELLS = 50_000
 
 
 def train_classifier(
@@ -48,13 +46,17 @@ def train_classifier(
             "at least two are needed: check datasets.<reference>.label"
         )
     n_latent = len(latent_columns(train))
-    fixed_mb = FIXED_MB + SKETCH_BYTES_PER_CELL * len(codes) // 1024**2
-    cap = training_cap(
-        budget.buffer_bytes(fixed_mb=fixed_mb),
-        n_labels=len(labels),
-        n_latent=n_latent,
-        max_training_cells=max_training_cells,
-        neighbors=neighbors,
+    cap = training_cap(n_labels=len(labels), max_training_cells=max_training_cells)
+    reason = f"XGBoost's memory grows with cells × {len(labels)} labels"
+    reason = "prediction.max_training_cells" if cap == max_training_cells else reason
+    print(f"at most {cap} training cells: {reason}")
+    budget.require(
+        NEEDS["train_classifier"],
+        cells=len(codes),
+        more_mb=training_mb(
+            min(cap, len(codes)), n_labels=len(labels), n_latent=n_latent, neighbors=neighbors
+        ),
+        remedy="lower prediction.max_training_cells",
     )
     rows = stratified_sketch(combine(codes, read_codes(train, "batch")[0]), cap, seed=seed)
     print(f"training on {len(rows)} of the reference's {len(codes)} training cells, {len(labels)} labels")
@@ -103,30 +105,6 @@ def train_classifier(
             head.save(folder)
         text = json.dumps(description, indent=2, ensure_ascii=False)
         (Path(folder) / "labels.json").write_text(text, encoding="utf-8")
-
-
-def training_cap(
-    max_bytes: int, *, n_labels: int, n_latent: int, max_training_cells: int, neighbors: int
-) -> int:
-    """Training cells at most, by the configuration and by what `max_bytes` can hold; logs the reason.
-
-    XGBoost needs 10 to 12 bytes per cell and label while it trains (margins, gradients, predictions), for
-    its validation cells too; the linear model needs about as much. Latents are held raw, standardised
-    and binned. Raises PassingError where they do not hold 100 cells.
-    """
-    cell = 16 * n_labels + 16 * n_latent + 40 * neighbors
-    validation = MAX_VALIDATION_CELLS * (12 * n_labels + 8 * n_latent)
-    by_memory = (max_bytes - min(validation, max_bytes // 2)) // cell
-    if by_memory < min(100, max_training_cells):
-        raise PassingError(
-            f"the memory of train_classifier holds {max(by_memory, 0)} cells of {n_labels} labels; "
-            "raise mem_mb for this rule in the profile (set-resources)"
-        )
-    if by_memory < max_training_cells:
-        print(f"at most {by_memory} training cells: more do not fit the job's memory (mem_mb)")
-        return by_memory
-    print(f"at most {max_training_cells} training cells: prediction.max_training_cells")
-    return max_training_cells
 
 
 def read_validation(paths: list[str], labels: list[str], *, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,10 +6,10 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from .h5ad import H5adReader
+from .needs import MAX_BASELINE_CELLS
 from .sketch import combine, stratified_sketch
 
 COMPONENTS = 50
-MAX_CELLS = 20_000
 
 
 class Baseline:
@@ -47,18 +47,12 @@ def log_normalised(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
 
 
-def cells_within(reader: H5adReader, max_bytes: int) -> int:
-    """Cells of a sketch that fit `max_bytes` bytes, 20,000 at most; counts are held up to four times."""
-    cell = 32 * max(1, -(-reader.nonzeros // max(1, reader.n_cells)))
-    return int(min(MAX_CELLS, max(100, max_bytes // cell)))
-
-
-def train_baseline(reference: H5adReader, *, max_bytes: int, seed: int) -> Baseline:
+def train_baseline(reference: H5adReader, *, seed: int) -> Baseline:
     """Train on a sketch of the reference, drawn evenly over labels and batches."""
     strata = reference.codes("label")
     if "batch" in reference.obs_columns:
         strata = combine(strata, reference.codes("batch"))
-    rows = stratified_sketch(strata, cells_within(reference, max_bytes), seed=seed)
+    rows = stratified_sketch(strata, MAX_BASELINE_CELLS, seed=seed)
     labels = np.append(reference.categories("label"), None)[reference.codes("label")[rows]]
     print(f"the baseline learns from {len(rows)} of the reference's {reference.n_cells} training cells")
     return Baseline(log_normalised(reference.rows(rows)), labels, seed=seed)

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import PassingError
+from .needs import BLOCK_BYTES, MB, Need
 
 SNAKEMAKE_MB = 250
 """Resident memory of the snakemake processes that SLURM counts as part of the same job."""
 
 LEAST_BUFFER_MB = 64
 """Below this, blocks get so small that a job would not end in reasonable time."""
-
-MB = 1024**2
 
 
 @dataclass(frozen=True)
@@ -37,28 +36,55 @@ class Budget:
         """The budget in a script's `snakemake.resources`."""
         return cls(resources.mem_mb, resources.attempt)
 
-    def buffer_bytes(self, *, fixed_mb: int) -> int:
-        """Bytes a script may hold in buffers.
+    def require(
+        self, need: Need, *, cells: int = 0, values: float = 0, more_mb: int = 0, remedy: str = ""
+    ) -> None:
+        """Stop at once a job that its memory does not hold.
 
         Parameters
         ----------
-        fixed_mb
-            What the script needs whatever its buffers: interpreter, libraries, gene tables, models.
+        need
+            What the rule needs.
+        cells, values
+            Cells the job works on, and stored values of the sketch it holds.
+        more_mb
+            What else is held, such as an annotation table or a classifier.
+        remedy
+            What else than more memory would help.
 
         Raises
         ------
         PassingError
             If `mem_mb` is too small for the script to run at all; the message says the least it needs.
         """
-        least = SNAKEMAKE_MB + fixed_mb + LEAST_BUFFER_MB
+        self._check(need.held_mb(cells=cells, values=values) + more_mb, least_mb=0, remedy=remedy)
+
+    def block_bytes(self, need: Need, *, cells: int = 0, more_mb: int = 0, most: int = BLOCK_BYTES) -> int:
+        """Bytes of a block, which is held `need.blocks` times; stops as `require` does.
+
+        Parameters
+        ----------
+        need, cells, more_mb
+            See `require`.
+        most
+            Size that is enough, however much memory there is.
+        """
+        held_mb = need.held_mb(cells=cells) + more_mb
+        self._check(held_mb, least_mb=LEAST_BUFFER_MB)
+        block = self.predicted_block_bytes(need, held_mb=held_mb, most=most)
+        print(f"attempt {self.attempt}: blocks of {block / MB:.0f} MB")
+        return block
+
+    def predicted_block_bytes(self, need: Need, *, held_mb: int, most: int = BLOCK_BYTES) -> int:
+        """What `block_bytes` gives a job that holds so much; of one that cannot run, the least block."""
+        buffer_mb = (self.mem_mb - SNAKEMAKE_MB - held_mb) // self.attempt
+        return min(most, max(LEAST_BUFFER_MB, buffer_mb) * MB // need.blocks)
+
+    def _check(self, held_mb: int, *, least_mb: int, remedy: str = "") -> None:
+        least = SNAKEMAKE_MB + held_mb + least_mb
         if self.mem_mb < least:
             raise PassingError(
                 f"mem_mb is {self.mem_mb}, and this job cannot run below {least}; "
-                f"raise mem_mb for this rule in the profile (set-resources)"
+                f"raise mem_mb for this rule in the profile (set-resources){remedy and f', or {remedy}'}"
             )
-        buffer_mb = max(LEAST_BUFFER_MB, (self.mem_mb - SNAKEMAKE_MB - fixed_mb) // self.attempt)
-        print(
-            f"attempt {self.attempt}: buffers of {buffer_mb} MB; mem_mb is {self.mem_mb}, "
-            f"of which {fixed_mb} for the rest and {SNAKEMAKE_MB} for snakemake"
-        )
-        return buffer_mb * MB
+        print(f"mem_mb is {self.mem_mb}, of which {held_mb} are held throughout, {SNAKEMAKE_MB} by snakemake")

@@ -71,6 +71,15 @@ def repeated_hashes(parts: list[np.ndarray]) -> np.ndarray:
     return np.unique(every[1:][every[1:] == every[:-1]])
 
 
+def count_repeated(parts: list[np.ndarray]) -> int:
+    """How many hashes of the concatenated parts stand there already."""
+    if not parts:
+        return 0
+    every = np.concatenate(parts)
+    every.sort()
+    return int(np.count_nonzero(every[1:] == every[:-1]))
+
+
 def repeated_names(names: Iterable[np.ndarray], suspects: np.ndarray, most: int = 1000) -> Iterator[str]:
     """Names that really repeat, given the repeated hashes: two names may share a hash by chance.
 

@@ -2,8 +2,12 @@
 
 import numpy as np
 
-SKETCH_BYTES_PER_CELL = 80
-"""Memory while a sketch is drawn: codes, their combinations, a permutation and its sorting."""
+from .h5ad import H5adReader
+
+
+def sketch_values(cells: H5adReader, n_cells: int) -> float:
+    """Stored values that a sketch of so many of a file's cells is likely to hold."""
+    return min(n_cells, cells.n_cells) * cells.nonzeros / max(1, cells.n_cells)
 
 
 def stratified_sketch(strata: np.ndarray, n_cells: int, *, seed: int) -> np.ndarray:
@@ -25,15 +29,17 @@ def stratified_sketch(strata: np.ndarray, n_cells: int, *, seed: int) -> np.ndar
     -------
     Positions of the drawn cells, ascending (int64).
     """
-    sizes = np.bincount(strata[strata >= 0]) if np.any(strata >= 0) else np.zeros(0, dtype=np.int64)
-    quota = _even_quota(sizes, n_cells)
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(strata))
-    order = order[strata[order] >= 0]
-    order = order[np.argsort(strata[order], kind="stable")]
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else np.zeros(0, dtype=np.int64)
-    rank = np.arange(len(order)) - np.repeat(starts, sizes)
-    return np.sort(order[rank < np.repeat(quota, sizes)])
+    present = np.flatnonzero(strata >= 0)
+    sizes = np.bincount(strata[present])
+    # One number per cell to sort by: its stratum, then chance.
+    keys = strata[present].astype(np.uint64)
+    keys <<= np.uint64(32)
+    keys |= np.random.default_rng(seed).integers(2**32, size=len(keys), dtype=np.uint32)
+    order = np.argsort(keys)
+    del keys
+    starts = np.cumsum(sizes) - sizes
+    drawn = [order[start : start + n] for start, n in zip(starts, _even_quota(sizes, n_cells), strict=True)]
+    return np.sort(present[np.concatenate(drawn)]) if drawn else present
 
 
 def _even_quota(sizes: np.ndarray, total: int) -> np.ndarray:
@@ -56,13 +62,15 @@ def _even_quota(sizes: np.ndarray, total: int) -> np.ndarray:
 
 
 def combine(*codes: np.ndarray) -> np.ndarray:
-    """Codes of the combinations of several code arrays; negative where any of them is."""
-    combined = np.zeros(len(codes[0]), dtype=np.int64)
-    missing = np.zeros(len(codes[0]), dtype=bool)
-    for code in codes:
-        combined = combined * (int(code.max(initial=0)) + 1) + code
-        missing |= code < 0
-    if not missing.all():
-        combined[~missing] = np.unique(combined[~missing], return_inverse=True)[1]
-    combined[missing] = -1
+    """Codes (int32) of the combinations of several code arrays; negative where any of them is."""
+    combined = codes[0]
+    for code in codes[1:]:
+        both = combined.astype(np.int64)
+        both *= int(code.max(initial=0)) + 1
+        both += code
+        both[(combined < 0) | (code < 0)] = -1
+        # The combinations that occur, numbered: far fewer than could.
+        values = np.unique(both)
+        combined = np.searchsorted(values[values >= 0], both).astype(np.int32)
+        combined[both < 0] = -1
     return combined

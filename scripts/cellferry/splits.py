@@ -102,10 +102,10 @@ def _share_of_each_label(
     return held
 
 
-def read_split(path: str) -> np.ndarray:
-    """Part of each reference cell as `split_reference` wrote it, as an array of str (None: left out)."""
+def read_split(path: str, part: str) -> np.ndarray:
+    """Mask of the reference cells that `split_reference` put into a part."""
     import pyarrow.parquet as pq
 
     split = pq.read_table(path)["split"].combine_chunks()
-    names = np.array([*split.dictionary.to_pylist(), None], dtype=object)
-    return names[split.indices.fill_null(-1).to_numpy()]
+    code = split.dictionary.to_pylist().index(part)
+    return split.indices.fill_null(DROPPED).to_numpy() == code

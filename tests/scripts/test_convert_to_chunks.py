@@ -95,7 +95,7 @@ def test_chunks_hold_all_cells(blood, tmp_path, chunks):
 def test_blocks_and_chunks_need_not_agree(blood, tmp_path, monkeypatch):
     whole = sparse.vstack([part.X for part in convert(blood, tmp_path / "a")]).toarray()
     for max_bytes in (300, 2000, 10_000):
-        monkeypatch.setattr(Budget, "buffer_bytes", lambda self, n=max_bytes, **kwargs: n * 5)
+        monkeypatch.setattr(Budget, "block_bytes", lambda self, need, n=max_bytes, **kwargs: n)
         parts = convert(blood, tmp_path / str(max_bytes), chunks=7)
         assert np.array_equal(sparse.vstack([part.X for part in parts]).toarray(), whole)
 
@@ -182,7 +182,7 @@ def test_wrong_value_far_from_where_one_looks_first(tmp_path, monkeypatch):
 
 def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
-    monkeypatch.setattr(Budget, "buffer_bytes", lambda self, **kwargs: 5 * 1000)
+    monkeypatch.setattr(Budget, "block_bytes", lambda self, need, **kwargs: 1000)
     counts = sparse.coo_matrix(make_adata().X)
     folder = tmp_path / "10x"
     folder.mkdir()

@@ -30,7 +30,7 @@ def write_common(path, labels, rng):
         rates[row, 10 * code : 10 * code + 10] = 4
     counts = sparse.csr_matrix(rng.poisson(rates).astype(np.float32))
     names = np.array([f"cell{row}" for row in range(len(labels))], dtype=object)
-    with H5adWriter(path, pd.DataFrame(index=[f"g{n}" for n in range(40)]), most_nonzeros=counts.nnz) as file:
+    with H5adWriter(path, pd.DataFrame(index=[f"g{n}" for n in range(40)])) as file:
         file.append(counts, names, {"batch": np.array(["a"] * len(labels), object), "label": labels})
     return names
 

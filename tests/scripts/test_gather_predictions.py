@@ -19,7 +19,7 @@ def query(tmp_path):
     counts = sparse.csr_matrix(np.arange(24, dtype=np.float32).reshape(6, 4))
     genes = pd.DataFrame(index=["g1", "g2", "g3", "g4"])
     common = tmp_path / "common.h5ad"
-    with H5adWriter(common, genes, most_nonzeros=counts.nnz) as writer:
+    with H5adWriter(common, genes) as writer:
         obs = {
             "batch": np.array(["a", "b"] * 3, dtype=object),
             "label": np.array([None, None, "T, CD4", None, 'B "x"', "T, CD4"], dtype=object),

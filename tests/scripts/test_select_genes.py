@@ -34,6 +34,7 @@ def select(tmp_path):
             test=0.1,
             min_cells_per_label=10,
             seed=0,
+            budget=Budget(1000),
         )
         select_genes(
             {name: str(tmp_path / f"{name}.h5ad") for name in ("atlas", "patients")},
@@ -98,10 +99,10 @@ def test_shallow_cells_on_which_seurats_regression_fails(select, monkeypatch, ca
     assert "ranked by the variance of their log-normalised counts" in capsys.readouterr().out
 
 
-def test_sketch_shrinks_to_the_memory(select, capsys):
+def test_a_sketch_that_memory_does_not_hold_is_refused(select):
     reference, query = simulate_cells(500, n_genes=1500), simulate_cells(n_genes=1500, seed=1)
-    select(reference, query, budget=Budget(815), sketch_cells=5000)
-    assert "instead of 5000: mem_mb is 815" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
+        select(reference, query, budget=Budget(690), sketch_cells=5000)
 
 
 def test_too_few_common_genes_are_refused_with_the_culprit(select):

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from cellferry.budget import Budget
 from cellferry.errors import InputError
-from cellferry.splits import read_split
+from cellferry.splits import SPLITS, read_split
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 
@@ -12,10 +13,12 @@ SETTINGS = {"by": "auto", "validation": 0.1, "test": 0.1, "min_cells_per_label":
 
 def split(tmp_path, cells, **settings):
     write_cells(tmp_path / "merged.h5ad", cells, "atlas")
-    split_reference(
-        str(tmp_path / "merged.h5ad"), str(tmp_path / "splits.parquet"), **{**SETTINGS, **settings}
-    )
-    return read_split(str(tmp_path / "splits.parquet"))
+    splits = str(tmp_path / "splits.parquet")
+    split_reference(str(tmp_path / "merged.h5ad"), splits, **{**SETTINGS, **settings}, budget=Budget(1000))
+    parts = np.full(cells.n_obs, None)
+    for part in SPLITS:
+        parts[read_split(splits, part)] = part
+    return parts
 
 
 def test_every_part_holds_every_label(tmp_path):

@@ -4,11 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cellferry import needs
 from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.heads import load_heads, predict
 from threadpoolctl import threadpool_limits
-from train_classifier import train_classifier, training_cap
+from train_classifier import train_classifier
 
 SETTINGS = {
     "max_training_cells": 10_000,
@@ -97,14 +98,19 @@ def test_the_cap_draws_evenly_over_labels_and_batches_and_says_so(mapped, tmp_pa
     assert "at most 150 training cells: prediction.max_training_cells" in capsys.readouterr().out
 
 
-def test_memory_caps_the_training_cells(capsys):
-    shape = {"n_labels": 100, "n_latent": 30, "neighbors": 15}
-    assert training_cap(4 * 1024**3, max_training_cells=200_000, **shape) == 200_000
-    cap = training_cap(200 * 1024**2, max_training_cells=200_000, **shape)
-    assert 10_000 < cap < 100_000
-    assert f"at most {cap} training cells: more do not fit the job's memory" in capsys.readouterr().out
-    with pytest.raises(InputError, match="raise mem_mb"):
-        training_cap(100_000, max_training_cells=200_000, **shape)
+def test_the_training_cells_are_capped_and_the_reason_is_told(mapped, tmp_path, capsys, monkeypatch):
+    assert needs.training_cap(n_labels=100, max_training_cells=200_000) == 200_000
+    assert needs.training_cap(n_labels=1000, max_training_cells=200_000) == 50_000
+    monkeypatch.setattr(needs, "MOST_CELLS_TIMES_LABELS", 300)
+    train_classifier(*mapped, str(tmp_path / "classifier"), **SETTINGS)
+    said = capsys.readouterr().out
+    assert "at most 100 training cells: XGBoost's memory grows with cells × 3 labels" in said
+    assert "training on 100 of" in said
+
+
+def test_too_little_memory_is_told_at_once(mapped, tmp_path):
+    with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower prediction\.max_training_cells"):
+        train_classifier(*mapped, str(tmp_path / "classifier"), **{**SETTINGS, "budget": Budget(300)})
 
 
 def test_without_validation_cells(mapped, tmp_path):

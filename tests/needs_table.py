@@ -1,0 +1,25 @@
+"""The table of docs/memory.md: what the jobs of each rule hold. Made with: python tests/needs_table.py."""
+
+from cellferry.needs import BLOCK_BYTES, MB, NEEDS
+
+HEADER = (
+    "| rule | held whatever the data, MB | bytes a cell | blocks of 32 MB at once "
+    "| bytes a value of a sketch |\n"
+    "|---|---|---|---|---|\n"
+)
+
+
+def needs_table() -> str:
+    """One row per rule."""
+    assert BLOCK_BYTES == 32 * MB
+    rows = (
+        [rule, need.fixed_mb, need.cell_bytes, need.blocks, need.value_bytes] for rule, need in NEEDS.items()
+    )
+    return HEADER + "".join(
+        f"| `{rule}` | " + " | ".join(str(number) if number else "" for number in numbers) + " |\n"
+        for rule, *numbers in rows
+    )
+
+
+if __name__ == "__main__":
+    print(needs_table(), end="")

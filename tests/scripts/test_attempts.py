@@ -1,0 +1,272 @@
+"""A job that is run again, with more memory or a smaller share of it, writes what it would have written."""
+
+import json
+
+import cellferry.budget
+import numpy as np
+import pandas as pd
+import pytest
+from cellferry.budget import Budget
+from cellferry.config import load_schema
+from content import contents
+from convert_to_chunks import convert_to_chunks
+from gather_predictions import gather_predictions
+from map_query import map_query
+from merge_h5ad import merge_h5ad
+from predict_labels import predict_labels
+from scipy import io
+from select_genes import select_genes
+from shuffle_reference import shuffle_reference
+from simulate import simulate_cells, write_cells, write_chunks
+from split_reference import split_reference
+from subset_common_genes import subset_common_genes
+from subset_reference import subset_reference
+from train_classifier import train_classifier
+
+BUDGETS = [Budget(2000), Budget(4000, 2), Budget(2000, 3), Budget(8000)]
+DATASET = load_schema()["$defs"]["dataset"]["properties"]
+DEFAULTS = {key: value["default"] for key, value in DATASET.items() if "default" in value}
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """Sizes of the blocks so far; kB for MB, so that small files are cut into many."""
+    monkeypatch.setattr(cellferry.budget, "MB", 1024)
+    found, block_bytes = [], Budget.block_bytes
+
+    def noted(*args, **kwargs):
+        found.append(block_bytes(*args, **kwargs))
+        return found[-1]
+
+    monkeypatch.setattr(Budget, "block_bytes", noted)
+    return found
+
+
+@pytest.fixture
+def same(tmp_path):
+    """Runs a script (`write(folder, budget)`) with every budget, and compares what it writes."""
+
+    def check(write):
+        expected = None
+        for number, budget in enumerate(BUDGETS):
+            folder = tmp_path / f"written_{number}"
+            folder.mkdir()
+            write(folder, budget)
+            found = contents(folder)
+            expected = expected or found
+            assert found
+            assert found == expected, budget
+
+    return check
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return simulate_cells(2000, batches=("a", "b"))
+
+
+def convert(path, folder, budget):
+    config = {**DEFAULTS, "role": "query", "path": str(path), "chunks": 3}
+    convert_to_chunks(
+        str(path), None, str(folder / "chunks"), name="blood", config=config, budget=budget, scratch=None
+    )
+
+
+def test_convert_to_chunks(tmp_path, cells, same, sizes):
+    cells.write_h5ad(tmp_path / "blood.h5ad")
+    same(lambda folder, budget: convert(tmp_path / "blood.h5ad", folder, budget))
+    assert len(set(sizes)) > 1
+
+
+def test_convert_to_chunks_of_a_file_that_is_not_in_the_order_of_cells(tmp_path, cells, same, sizes):
+    some = cells[:1000]
+    source = tmp_path / "10x"
+    source.mkdir()
+    by_gene = some.X.tocsc().tocoo()
+    by_gene.coords = by_gene.coords[::-1]
+    by_gene.resize(some.shape[::-1])
+    io.mmwrite(source / "matrix.mtx", by_gene.astype(np.int32), field="integer")
+    (source / "genes.tsv").write_text("".join(f"{gene}\t{gene}\n" for gene in some.var_names))
+    (source / "barcodes.tsv").write_text("".join(f"{name}\n" for name in some.obs_names))
+    same(lambda folder, budget: convert(source, folder, budget))
+    assert len(set(sizes)) > 1
+
+
+@pytest.mark.parametrize("materialise", [False, True])
+def test_merge_h5ad(tmp_path, cells, same, sizes, materialise):
+    chunks = tmp_path / "chunks" / "blood"
+    write_chunks(chunks, cells, chunks=3)
+    same(
+        lambda folder, budget: merge_h5ad(
+            str(chunks), str(folder / "blood.h5ad"), materialise=materialise, budget=budget
+        )
+    )
+    assert len(set(sizes)) > 1
+
+
+@pytest.fixture
+def selected(tmp_path, cells):
+    """A merged file, its parts, and a choice of its genes."""
+    write_cells(tmp_path / "merged.h5ad", cells, "atlas")
+    split_reference(
+        str(tmp_path / "merged.h5ad"),
+        str(tmp_path / "splits.parquet"),
+        by="label",
+        validation=0.1,
+        test=0.2,
+        min_cells_per_label=10,
+        seed=0,
+        budget=BUDGETS[0],
+    )
+    pd.DataFrame({"gene": ["GENE5", "GENE150", "GENE1"]}).to_csv(tmp_path / "genes.tsv", sep="\t")
+    report = {"namespace": "symbol", "datasets": {"atlas": {"column": "index"}}}
+    (tmp_path / "genes.json").write_text(json.dumps(report))
+    return {
+        name: str(tmp_path / name) for name in ("merged.h5ad", "splits.parquet", "genes.tsv", "genes.json")
+    }
+
+
+def test_select_genes(selected, same):
+    files = dict.fromkeys(("atlas", "patients"), selected["merged.h5ad"])
+    same(
+        lambda folder, budget: select_genes(
+            files,
+            selected["splits.parquet"],
+            None,
+            genes=str(folder / "genes.tsv"),
+            report=str(folder / "genes.json"),
+            reference="atlas",
+            gene_ids=dict.fromkeys(files, "auto"),
+            n_variable=50,
+            keep=[],
+            min_common=0.3,
+            sketch_cells=1000,
+            seed=0,
+            budget=budget,
+        )
+    )
+
+
+def test_subset_reference(selected, same, sizes):
+    merged, splits, genes, report = selected.values()
+    same(
+        lambda folder, budget: subset_reference(
+            merged,
+            splits,
+            genes,
+            report,
+            None,
+            {part: str(folder / f"{part}.h5ad") for part in ("train", "validation", "test")},
+            name="atlas",
+            gene_id="auto",
+            budget=budget,
+        )
+    )
+    assert len(set(sizes)) > 1
+
+
+def test_subset_common_genes(selected, same, sizes):
+    merged, _, genes, report = selected.values()
+    same(
+        lambda folder, budget: subset_common_genes(
+            merged,
+            genes,
+            report,
+            None,
+            str(folder / "common.h5ad"),
+            name="atlas",
+            gene_id="auto",
+            budget=budget,
+        )
+    )
+    assert len(set(sizes)) > 1
+
+
+def test_shuffle_reference(selected, same):
+    same(
+        lambda folder, budget: shuffle_reference(
+            selected["merged.h5ad"], str(folder / "store.zarr"), seed=0, budget=budget
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def query(trained, tmp_path_factory):
+    """A query's counts of the trained model's genes, its cells mapped in two chunks, and classifiers."""
+    folder = tmp_path_factory.mktemp("query")
+    cells = simulate_cells(1500, n_genes=60, batches=("a", "b"), seed=3)
+    write_cells(folder / "common.h5ad", cells, "atlas")
+    mapped = [folder / "0.parquet", folder / "1.parquet"]
+    for chunk, path in enumerate(mapped):
+        map_chunk(trained, folder / "common.h5ad", path, BUDGETS[0], chunk=chunk)
+    train_classifier(
+        [str(mapped[0])],
+        [str(mapped[1])],
+        str(folder / "classifier"),
+        max_training_cells=1000,
+        neighbors=5,
+        n_trees=10,
+        max_depth=3,
+        learning_rate=0.3,
+        seed=0,
+        budget=BUDGETS[0],
+        threads=1,
+    )
+    return folder
+
+
+def map_chunk(trained, common, path, budget, *, chunk):
+    model = str(trained.folder / "model")
+    map_query(str(common), model, str(path), chunk=chunk, chunks=2, budget=budget, threads=1, gpu=0)
+
+
+def predict_chunk(query, path, budget, *, chunk):
+    predict_labels(
+        str(query / f"{chunk}.parquet"),
+        str(query / "classifier"),
+        str(path),
+        min_probability=0.5,
+        max_distance=1.0,
+        budget=budget,
+        threads=1,
+    )
+
+
+def tables_agree(tmp_path, write):
+    """What `same` checks, for numbers from products of matrices, whose last bits depend on their size."""
+    tables = []
+    for number, budget in enumerate(BUDGETS):
+        write(tmp_path / f"{number}.parquet", budget)
+        tables.append(pd.read_parquet(tmp_path / f"{number}.parquet"))
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0], rtol=0, atol=1e-6)
+
+
+def test_map_query(trained, query, tmp_path, sizes):
+    tables_agree(
+        tmp_path, lambda path, budget: map_chunk(trained, query / "common.h5ad", path, budget, chunk=1)
+    )
+    assert len(set(sizes)) > 1
+
+
+def test_predict_labels(query, tmp_path, sizes):
+    tables_agree(tmp_path, lambda path, budget: predict_chunk(query, path, budget, chunk=1))
+    assert len(set(sizes)) > 1
+
+
+def test_gather_predictions(query, tmp_path, same, sizes):
+    predictions = [str(tmp_path / f"predictions_{chunk}.parquet") for chunk in (0, 1)]
+    for chunk, path in enumerate(predictions):
+        predict_chunk(query, path, BUDGETS[0], chunk=chunk)
+    same(
+        lambda folder, budget: gather_predictions(
+            predictions,
+            [str(query / "0.parquet"), str(query / "1.parquet")],
+            str(query / "common.h5ad"),
+            parquet=str(folder / "predictions.parquet"),
+            csv=str(folder / "predictions.csv.gz"),
+            labelled=str(folder / "labelled.h5ad"),
+            budget=budget,
+        )
+    )
+    assert len(set(sizes)) > 1
