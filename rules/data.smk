@@ -22,7 +22,7 @@ rule demo_data:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=rising(2000),
+        mem_mb=rising(1000),
         runtime=rising(10),
         attempt=this_attempt,
     message:
@@ -118,7 +118,7 @@ rule merge_h5ad:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=rising(2000),
+        mem_mb=rising(1000),
         runtime=rising(120),
         attempt=this_attempt,
     params:
@@ -170,7 +170,7 @@ rule select_genes:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=rising(4000),
+        mem_mb=rising(2000),
         runtime=rising(60),
         attempt=this_attempt,
     params:
@@ -187,34 +187,62 @@ rule select_genes:
         "../scripts/select_genes.py"
 
 
-rule subset_common_genes:
+rule subset_reference:
     input:
-        merged=lambda wildcards: f"results/merged/{source_of(wildcards.part)}.h5ad",
-        chunks=lambda wildcards: f"results/chunks/{source_of(wildcards.part)}",
-        splits=lambda wildcards: (
-            "results/reference/splits.parquet" if source_of(wildcards.part) == REFERENCE else []
-        ),
+        merged=f"results/merged/{REFERENCE}.h5ad",
+        chunks=f"results/chunks/{REFERENCE}",
+        splits="results/reference/splits.parquet",
         genes="results/genes.tsv",
         report="results/genes.json",
         gene_map=optional(config["genes"]["map"]),
     output:
-        common="results/common/{part}.h5ad",
+        # The reference's own file holds the cells its model trains on.
+        train=f"results/common/{REFERENCE}.h5ad",
+        validation="results/common/validation.h5ad",
+        test="results/common/test.h5ad",
     log:
-        "logs/subset_common_genes/{part}.log",
+        "logs/subset_reference/subset_reference.log",
     benchmark:
-        "results/benchmarks/subset_common_genes/{part}.tsv"
+        "results/benchmarks/subset_reference/subset_reference.tsv"
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=rising(2000),
+        mem_mb=rising(1000),
         runtime=rising(120),
         attempt=this_attempt,
     params:
-        name=lambda wildcards: source_of(wildcards.part),
-        gene_id=lambda wildcards: config["datasets"][source_of(wildcards.part)]["gene_id"],
-        # The reference's own file holds the cells its model trains on.
-        split=lambda wildcards: "train" if wildcards.part == REFERENCE else wildcards.part,
+        name=REFERENCE,
+        gene_id=config["datasets"][REFERENCE]["gene_id"],
     message:
-        "Subsetting {wildcards.part} to the common genes"
+        "Subsetting the parts of the reference to the common genes"
+    script:
+        "../scripts/subset_reference.py"
+
+
+rule subset_common_genes:
+    input:
+        merged="results/merged/{query}.h5ad",
+        chunks="results/chunks/{query}",
+        genes="results/genes.tsv",
+        report="results/genes.json",
+        gene_map=optional(config["genes"]["map"]),
+    output:
+        common="results/common/{query}.h5ad",
+    log:
+        "logs/subset_common_genes/{query}.log",
+    benchmark:
+        "results/benchmarks/subset_common_genes/{query}.tsv"
+    wildcard_constraints:
+        query="|".join(QUERIES),
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(1000),
+        runtime=rising(120),
+        attempt=this_attempt,
+    params:
+        gene_id=lambda wildcards: config["datasets"][wildcards.query]["gene_id"],
+    message:
+        "Subsetting {wildcards.query} to the common genes"
     script:
         "../scripts/subset_common_genes.py"

@@ -194,24 +194,29 @@ def _any_ids(offered: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
     return next((ids for columns in offered.values() for ids in columns.values()), np.array([]))
 
 
-def gene_selection(ids: np.ndarray, selected: list[str]) -> sparse.csr_matrix:
-    """Matrix that turns counts of a file's genes into counts of the selected genes.
-
-    Genes that stand several times in the file are summed: `counts @ gene_selection(...)`.
+class GeneSelection:
+    """Turns counts of a file's genes into counts of the selected genes.
 
     Parameters
     ----------
     ids
-        One id (or None) per gene of the file.
+        One id (or None) per gene of the file. Genes that stand several times are summed.
     selected
         Ids wanted, each once.
-
-    Returns
-    -------
-    Genes of the file × selected genes, zeros and ones, float32.
     """
-    target = {gene: column for column, gene in enumerate(selected)}
-    columns = np.array([target.get(gene, -1) for gene in ids])
-    rows = np.flatnonzero(columns >= 0)
-    ones = np.ones(len(rows), dtype=np.float32)
-    return sparse.csr_matrix((ones, (rows, columns[rows])), shape=(len(ids), len(selected)))
+
+    def __init__(self, ids: np.ndarray, selected: list[str]) -> None:
+        self.n_genes = len(selected)
+        target = {gene: column for column, gene in enumerate(selected)}
+        columns = np.array([target.get(gene, -1) for gene in ids])
+        rows = np.flatnonzero(columns >= 0)
+        self._columns = None
+        if len(rows) == len(selected) == len(np.unique(columns[rows])):
+            # Each once: picking columns is twice as fast as multiplying.
+            self._columns = rows[np.argsort(columns[rows])]
+        ones = np.ones(len(rows), dtype=np.float32)
+        self._matrix = sparse.csr_matrix((ones, (rows, columns[rows])), shape=(len(ids), len(selected)))
+
+    def __call__(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Counts of the selected genes: cells × selected genes, CSR float32."""
+        return counts @ self._matrix if self._columns is None else counts[:, self._columns]

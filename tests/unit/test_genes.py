@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.errors import InputError
-from cellferry.genes import candidate_ids, gene_selection, harmonise, id_kind, read_gene_table, strip_version
+from cellferry.genes import GeneSelection, candidate_ids, harmonise, id_kind, read_gene_table, strip_version
 from scipy import sparse
 
 ENSEMBL_IDS = ["ENSG00000000003.15", "ENSG00000000005", "ENSG00000000419.1"]
@@ -122,6 +122,6 @@ def test_no_gene_in_common_is_refused_with_examples():
 def test_duplicates_are_summed_and_strangers_left_out():
     counts = sparse.csr_matrix(np.array([[1, 2, 4, 8], [0, 3, 0, 1]], dtype=np.float32))
     ids = np.array(["A", "B", "A", None], dtype=object)
-    selected = counts @ gene_selection(ids, ["B", "A", "C"])
+    selected = GeneSelection(ids, ["B", "A", "C"])(counts)
     np.testing.assert_array_equal(selected.toarray(), [[2, 5, 0], [3, 0, 0]])
     assert selected.dtype == np.float32
