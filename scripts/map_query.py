@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.budget import Budget
+from cellferry.encoder import Encoder
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.model import cells_for_model, known_batches, model_class, one_count_each, set_up_torch
-
-CELLS_PER_MINIBATCH = 2048
+from cellferry.needs import NEEDS
 
 
 def map_query(
@@ -42,7 +42,7 @@ def map_query(
         What the job was given.
     """
     accelerator = set_up_torch(threads=threads, seed=0, gpu=gpu)
-    max_bytes = budget.buffer_bytes(fixed_mb=1500) // 6
+    max_bytes = budget.block_bytes(NEEDS["map_query"])
     started = time.monotonic()
     with H5adReader(common) as reader, complete(mapped) as path:
         # Loading takes an AnnData of the right genes; one cell of a batch the model knows will do.
@@ -50,22 +50,24 @@ def map_query(
             one_count_each(1, reader.n_genes), reader.var.index, np.array(known_batches(model)[:1])
         )
         loaded = model_class(model).load(str(model), adata=first_cell, accelerator=accelerator, device=1)
-        latents = [pa.field(f"latent_{number}", pa.float32()) for number in range(loaded.module.n_latent)]
+        encoder = Encoder(loaded)
+        latents = [pa.field(f"latent_{number}", pa.float32()) for number in range(encoder.n_latent)]
         names = [pa.field(name, pa.string()) for name in ("cell", "batch", "label")]
         schema = pa.schema([*names, *latents])
 
+        model_codes = {batch: code for code, batch in enumerate(encoder.batches)}
         first, last = (number * reader.n_cells // chunks for number in (chunk, chunk + 1))
         with pq.ParquetWriter(path, schema) as writer:
             for start, stop in reader.ranges(max_bytes, first, last):
                 batches = reader.obs("batch", start, stop)
-                cells = cells_for_model(reader.counts(start, stop), reader.var.index, batches)
-                latent = loaded.get_latent_representation(cells, batch_size=CELLS_PER_MINIBATCH)
+                codes = np.array([model_codes[batch] for batch in batches], dtype=np.int64)
+                latent = encoder.latents(reader.counts(start, stop), codes)
                 labels = (
                     reader.obs("label", start, stop)
                     if "label" in reader.obs_columns
                     else [None] * len(batches)
                 )
-                columns = [reader.names(start, stop), batches, labels, *latent.astype(np.float32).T]
+                columns = [reader.names(start, stop), batches, labels, *latent.T]
                 writer.write_table(pa.table(columns, schema=schema))
     n_cells = last - first
     print(

@@ -1,0 +1,105 @@
+"""Posterior means of a trained model, computed on the stored values of sparse counts only.
+
+scvi-tools' `get_latent_representation` makes every cell dense, and most of its first layer's products have
+a zero in them. Here the first layer sums the weights of the genes that a cell has; the other layers are the
+model's own.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from scipy import sparse
+from scvi.model.base import BaseModelClass
+
+from .model import BATCH
+
+CELLS_PER_MINIBATCH = 1024
+
+
+class Encoder:
+    """The encoder of a model as `new_model` makes it: log1p of the counts, batches among the inputs.
+
+    Parameters
+    ----------
+    model
+        A trained SCVI or SCANVI model; it is not changed. Its device is where latents are computed.
+
+    Attributes
+    ----------
+    batches
+        The model's batches, in the order of its codes.
+    n_latent
+        Dimensions of the latent space.
+    """
+
+    def __init__(self, model: BaseModelClass) -> None:
+        registered = model.adata_manager.get_state_registry(BATCH)["categorical_mapping"]
+        self.batches = [str(batch) for batch in registered]
+        self.n_latent: int = model.module.n_latent
+        self._device = model.device
+        self._hidden = copy.deepcopy(model.module.z_encoder.encoder).eval()
+        first = self._hidden.fc_layers[0]
+        first[0] = SparseLinear(first[0], model.module.n_input)
+        self._mean = model.module.z_encoder.mean_encoder
+
+    def latents(self, counts: sparse.csr_matrix, batches: np.ndarray) -> np.ndarray:
+        """Posterior means of cells.
+
+        Parameters
+        ----------
+        counts
+            Cells × genes, CSR float32; each cell's genes ascending.
+        batches
+            Code of each cell's batch: its place in `self.batches`.
+
+        Returns
+        -------
+        Cells × latents, float32.
+        """
+        n_cells = len(batches)
+        latents = np.empty((n_cells, self.n_latent), dtype=np.float32)
+        # Matrix products round differently for other numbers of rows. All minibatches have the same
+        # number, the last one empty cells at its end, so that latents do not depend on the cut.
+        padded = np.zeros(CELLS_PER_MINIBATCH, dtype=np.int64)
+        offsets = np.empty(CELLS_PER_MINIBATCH + 1, dtype=counts.indices.dtype)
+        with torch.inference_mode():
+            for start in range(0, n_cells, CELLS_PER_MINIBATCH):
+                stop = min(start + CELLS_PER_MINIBATCH, n_cells)
+                first, last = counts.indptr[start], counts.indptr[stop]
+                offsets[: stop - start + 1] = counts.indptr[start : stop + 1] - first
+                offsets[stop - start + 1 :] = last - first
+                padded[: stop - start] = batches[start:stop]
+                arrays = (counts.indices[first:last], offsets, counts.data[first:last], padded)
+                genes, edges, values, codes = (torch.from_numpy(a).to(self._device) for a in arrays)
+                hidden = self._hidden((genes, edges, torch.log1p(values), codes), codes[:, None])
+                latents[start:stop] = self._mean(hidden)[: stop - start].cpu().numpy()
+        return latents
+
+
+class SparseLinear(torch.nn.Module):
+    """A linear layer on sparse values and batches, in the place of one on dense values and one-hot batches.
+
+    Parameters
+    ----------
+    layer
+        The layer on dense values; its inputs are the genes and then, if there are several, the batches.
+    n_genes
+        Number of genes.
+    """
+
+    def __init__(self, layer: torch.nn.Linear, n_genes: int) -> None:
+        super().__init__()
+        weight = layer.weight.detach().T.contiguous()
+        self.genes = weight[:n_genes]
+        # The batch of a model that knows only one is not among its inputs.
+        self.batches = layer.bias.detach() + (weight[n_genes:] if len(weight) > n_genes else 0)
+        self.batches = self.batches.reshape(-1, layer.out_features)
+
+    def forward(self, cells: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Cells × nodes, from stored `genes` and `values`, the `edges` between cells, and `batches`."""
+        genes, edges, values, batches = cells
+        summed = torch.nn.functional.embedding_bag(
+            genes, self.genes, edges, mode="sum", per_sample_weights=values, include_last_offset=True
+        )
+        return summed + self.batches[batches]
