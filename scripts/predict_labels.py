@@ -12,9 +12,8 @@ from cellferry.files import complete
 from cellferry.heads import load_heads, mean_probabilities, predict
 from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
 from cellferry.logs import logged
+from cellferry.needs import MB, NEEDS
 from threadpoolctl import threadpool_limits
-
-FIXED_MB = 400
 
 
 def predict_labels(
@@ -38,7 +37,8 @@ def predict_labels(
     # Per cell: probabilities of three heads and their mean, the linear model's in float64 while it
     # works; neighbours with indices, distances and weights; latents in three versions.
     cell = 48 * len(labels) + 32 * heads["neighbors"].n_neighbors + 24 * len(columns)
-    max_bytes = budget.buffer_bytes(fixed_mb=FIXED_MB) - 2 * heads["neighbors"].latents.nbytes
+    held_mb = 3 * heads["neighbors"].latents.nbytes // MB
+    max_bytes = budget.block_bytes(NEEDS["predict_labels"], more_mb=held_mb)
     rows = int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))

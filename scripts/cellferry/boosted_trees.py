@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
+from .forest import Forest
+
 PATIENCE = 25
 """Boosting rounds without a better validation loss before training stops."""
 
@@ -31,6 +33,10 @@ class XGBoostHead:
 
     def __init__(self, booster: xgboost.Booster) -> None:
         self.booster = booster
+        try:
+            self._predict = Forest(booster).probabilities
+        except ValueError:  # trees too deep for it
+            self._predict = booster.inplace_predict
 
     @classmethod
     def train(
@@ -80,7 +86,7 @@ class XGBoostHead:
         """Probabilities of the labels: cells × labels."""
         if len(latents) == 0:  # XGBoost forgets the number of labels where there is no row
             return self.probabilities(np.zeros((1, latents.shape[1]), dtype=np.float32))[:0]
-        return self.booster.inplace_predict(latents)
+        return self._predict(latents)
 
     def save(self, folder: Path) -> None:
         """Write the trees as UBJSON, XGBoost's own format."""

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sklearn.neighbors import NearestNeighbors
 
 from .latents import matrix
+from .nearest import NearestCells, grouped
 
 FAR_QUANTILE = 0.99
 """Share of held-back cells that are nearer to the reference than what is called far."""
@@ -16,7 +16,7 @@ TINY = np.finfo(np.float32).tiny
 
 
 class NeighborsHead:
-    """A vote of the nearest reference cells, weighted by one over their distance; exact.
+    """A vote of the nearest reference cells, weighted by one over their distance.
 
     Parameters
     ----------
@@ -24,6 +24,8 @@ class NeighborsHead:
         The reference cells.
     spread
         Mean distance of each reference cell to its own nearest neighbours.
+    groups
+        Group of each reference cell, see `cellferry.nearest`.
     n_neighbors
         Cells that vote; all of them if the reference has fewer.
     n_labels
@@ -39,6 +41,7 @@ class NeighborsHead:
         latents: np.ndarray,
         codes: np.ndarray,
         spread: np.ndarray,
+        groups: np.ndarray,
         *,
         n_neighbors: int,
         n_labels: int,
@@ -47,12 +50,11 @@ class NeighborsHead:
         self.latents = latents
         self.codes = codes
         self.spread = spread
+        self.groups = groups
         self.n_neighbors = min(n_neighbors, len(codes))
         self.n_labels = n_labels
         self.far = far
-        # Brute force: at tens of dimensions a tree visits most cells anyway. scikit-learn cuts the
-        # distances into small tiles, so memory is cells × neighbours.
-        self._search = NearestNeighbors(n_neighbors=self.n_neighbors, algorithm="brute").fit(latents)
+        self._nearest = NearestCells(latents, groups, self.n_neighbors)
 
     @classmethod
     def train(
@@ -67,14 +69,14 @@ class NeighborsHead:
         """Keep all cells; learn from the validation's latents, where there are any, what is far."""
         # A cell's own distance, 0, is among its first: one neighbour more, and it is left out.
         n_others = min(n_neighbors, len(latents) - 1)
-        search = NearestNeighbors(n_neighbors=n_others + 1, algorithm="brute").fit(latents)
-        spread = search.kneighbors(latents)[0][:, 1:].mean(axis=1).astype(np.float32)
-        head = cls(latents, codes, spread, n_neighbors=n_neighbors, n_labels=n_labels)
+        groups = grouped(latents)
+        nearest, distances = NearestCells(latents, groups, n_others + 1).search(latents)
+        spread = distances[:, 1:].mean(axis=1)
+        head = cls(latents, codes, spread, groups, n_neighbors=n_neighbors, n_labels=n_labels)
         if len(validation_latents):
             head.far = float(np.quantile(head.vote(validation_latents)[1], FAR_QUANTILE))
         else:
-            nearest = search.kneighbors(latents, return_distance=False)[:, 1:]
-            relative = spread / np.maximum(spread[nearest].mean(axis=1), TINY)
+            relative = spread / np.maximum(spread[nearest[:, 1:]].mean(axis=1), TINY)
             head.far = float(np.quantile(relative, FAR_QUANTILE))
         return head
 
@@ -93,12 +95,7 @@ class NeighborsHead:
         votes = np.zeros((len(latents), self.n_labels), dtype=np.float32)
         if len(latents) == 0:
             return votes, np.zeros(0, dtype=np.float32)
-        neighbors = self._search.kneighbors(latents, return_distance=False)
-        # Again, neighbour by neighbour: the search's distances lose digits where they are small, and
-        # these are the ones that weigh most.
-        distances = np.stack(
-            [np.linalg.norm(self.latents[nearest] - latents, axis=1) for nearest in neighbors.T], axis=1
-        )
+        neighbors, distances = self._nearest.search(latents)
         # A twin of a reference cell must not silence the other neighbours: nothing counts as nearer than
         # a tenth of the mean distance.
         mean = np.maximum(distances.mean(axis=1), TINY)
@@ -116,7 +113,7 @@ class NeighborsHead:
 
     def save(self, folder: Path) -> None:
         """Write the reference cells as parquet, with the three numbers of the vote beside its schema."""
-        columns = {"code": self.codes.astype(np.int32), "spread": self.spread}
+        columns = {"code": self.codes.astype(np.int32), "spread": self.spread, "group": self.groups}
         columns |= {f"latent_{number}": column for number, column in enumerate(self.latents.T)}
         settings = {name: str(getattr(self, name)) for name in ("n_neighbors", "n_labels", "far")}
         pq.write_table(pa.table(columns).replace_schema_metadata(settings), folder / self.file_name)
@@ -127,9 +124,8 @@ class NeighborsHead:
         table = pq.read_table(folder / cls.file_name)
         settings = table.schema.metadata
         return cls(
-            matrix(table, table.column_names[2:]),
-            table.column("code").to_numpy(),
-            table.column("spread").to_numpy(),
+            matrix(table, table.column_names[3:]),
+            *(table.column(name).to_numpy() for name in ("code", "spread", "group")),
             n_neighbors=int(settings[b"n_neighbors"]),
             n_labels=int(settings[b"n_labels"]),
             far=float(settings[b"far"]),

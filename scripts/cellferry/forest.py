@@ -1,0 +1,114 @@
+"""Predictions of XGBoost's trees, several times as fast as XGBoost's own: the same splits, the same sums.
+
+XGBoost follows one cell at a time through a tree, and waits at every node for a number in memory. Here each
+node is asked of 256 cells at once. Latents become the number of split points at or below them, one byte, so
+that a processor compares 16 or more cells with one instruction.
+"""
+
+import json
+
+import numba
+import numpy as np
+import xgboost
+
+CELLS_AT_ONCE = 256
+
+
+class Forest:
+    """The trees of a booster for several labels (`multi:softprob`) on latents without missing values.
+
+    Raises
+    ------
+    ValueError
+        If a tree has more than 256 nodes (deeper than 7), or a latent more than 255 split points.
+    """
+
+    def __init__(self, booster: xgboost.Booster) -> None:
+        learner = json.loads(booster.save_raw("json"))["learner"]
+        model = learner["gradient_booster"]["model"]
+        trees = model["trees"]
+        self._n_labels = int(learner["learner_model_param"]["num_class"])
+        self._base_scores = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32)
+        self._label_of_tree = np.array(model["tree_info"], dtype=np.int64)
+
+        columns = ("left_children", "right_children", "split_indices", "split_conditions")
+        left, right, latent, split = (np.concatenate([tree[column] for tree in trees]) for column in columns)
+        split = split.astype(np.float32)
+        sizes = np.array([len(tree["left_children"]) for tree in trees])
+        number = np.concatenate([np.arange(size) for size in sizes])
+        inner = left >= 0
+        n_latent = int(learner["learner_model_param"]["num_feature"])
+        found = [np.unique(split[inner & (latent == one)]) for one in range(n_latent)]
+        if sizes.max() > 256 or max(map(len, found)) > 255:
+            raise ValueError("nodes or split points do not fit a byte")
+        # Ascending, then infinite: latents × 255.
+        self._splits = np.stack([np.append(splits, np.full(255 - len(splits), np.inf)) for splits in found])
+        self._splits = self._splits.astype(np.float32)
+
+        # A leaf holds its value where an inner node holds its split.
+        self._values = np.zeros((len(trees), 256), dtype=np.float32)
+        self._values[np.repeat(np.arange(len(trees)), sizes), number] = split
+        place = np.zeros(len(split), dtype=np.int64)
+        for one, splits in enumerate(self._splits):
+            asked = inner & (latent == one)
+            place[asked] = np.searchsorted(splits, split[asked])
+        # Inner nodes only, tree by tree; a node has a lower number than its children.
+        self._latents = latent[inner]
+        self._nodes = np.stack([number, place, left, right], axis=1)[inner].astype(np.uint8)
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        self._edges = np.concatenate([[0], np.cumsum(inner)])[starts]
+
+    def probabilities(self, latents: np.ndarray) -> np.ndarray:
+        """Probabilities of the labels: cells × labels, float32."""
+        n_cells = len(latents)
+        n_padded = -(-n_cells // CELLS_AT_ONCE) * CELLS_AT_ONCE
+        codes = np.zeros((latents.shape[1], n_padded), dtype=np.uint8)
+        _count_splits(latents.T, self._splits, codes)
+        margins = np.repeat(np.resize(self._base_scores, self._n_labels)[:, None], n_padded, axis=1)
+        _add_leaves(
+            codes, self._edges, self._latents, self._nodes, self._values, self._label_of_tree, margins
+        )
+        margins = margins[:, :n_cells]
+        margins -= margins.max(axis=0)
+        np.exp(margins, out=margins)
+        return np.ascontiguousarray((margins / margins.sum(axis=0, dtype=np.float64)).T, dtype=np.float32)
+
+
+@numba.njit(cache=True)
+def _count_splits(values: np.ndarray, splits: np.ndarray, codes: np.ndarray) -> None:
+    """Write to `codes` how many of a latent's splits lie at or below each of its values (latents × cells)."""
+    for latent in range(len(values)):
+        for cell in range(values.shape[1]):
+            count = 0
+            for step in (128, 64, 32, 16, 8, 4, 2, 1):
+                count += step if splits[latent, count + step - 1] <= values[latent, cell] else 0
+            codes[latent, cell] = count
+
+
+@numba.njit(cache=True)
+def _add_leaves(
+    codes: np.ndarray,
+    edges: np.ndarray,
+    latents: np.ndarray,
+    nodes: np.ndarray,
+    values: np.ndarray,
+    label_of_tree: np.ndarray,
+    margins: np.ndarray,
+) -> None:
+    """Add to `margins` (labels × cells) the leaves that cells (`codes`: latents × cells) end in.
+
+    Rows of `nodes`: number of the node in its tree, place of its split point, left and right child.
+    """
+    at = np.empty(CELLS_AT_ONCE, dtype=np.uint8)
+    for start in range(0, codes.shape[1], CELLS_AT_ONCE):
+        for tree in range(len(label_of_tree)):
+            at[:] = 0
+            for node in range(edges[tree], edges[tree + 1]):
+                here, place, left, right = nodes[node]
+                row = codes[latents[node], start : start + CELLS_AT_ONCE]
+                for cell in range(CELLS_AT_ONCE):
+                    below = left if row[cell] <= place else right
+                    at[cell] = below if at[cell] == here else at[cell]
+            sums, leaves = margins[label_of_tree[tree], start : start + CELLS_AT_ONCE], values[tree]
+            for cell in range(CELLS_AT_ONCE):
+                sums[cell] += leaves[at[cell]]
