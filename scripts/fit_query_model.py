@@ -3,15 +3,14 @@
 import shutil
 
 import numpy as np
-from cellferry.budget import MB, Budget
+from cellferry.budget import Budget
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
-from cellferry.model import cells_for_model, known_batches, minibatch_size, model_class, set_up_torch
-from cellferry.sketch import SKETCH_BYTES_PER_CELL, stratified_sketch
-
-AUTO_MINIBATCHES = 2000
-FEWEST_EPOCHS, MOST_EPOCHS = 10, 200
+from cellferry.model import cells_for_model, known_batches, model_class, set_up_torch
+from cellferry.needs import NEEDS
+from cellferry.schedule import fitting_epochs, minibatch_size
+from cellferry.sketch import sketch_values, stratified_sketch
 
 
 def fit_query_model(
@@ -46,7 +45,7 @@ def fit_query_model(
     seed, threads, gpu
         See `cellferry.model.set_up_torch`.
     budget
-        Memory of the job; the sketch is made smaller if it does not fit.
+        Memory of the job.
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     known = known_batches(reference_model)
@@ -58,18 +57,19 @@ def fit_query_model(
             with complete(model) as path:
                 shutil.copytree(reference_model, path)
             return
-        # The sketch, and what scvi-tools copies of it while registering and training.
-        bytes_per_cell = 8 * 4 * max(1.0, reader.nonzeros / reader.n_cells)
-        fixed_mb = 1500 + SKETCH_BYTES_PER_CELL * reader.n_cells // MB
-        affordable = int(budget.buffer_bytes(fixed_mb=fixed_mb) / bytes_per_cell)
         # One cell of every batch at the least: a batch that is not in the sketch could not be mapped.
-        n_cells = max(min(sketch_cells, affordable), len(np.unique(codes)))
+        n_cells = max(min(sketch_cells, reader.n_cells), len(np.unique(codes)))
+        budget.require(
+            NEEDS["fit_query_model"],
+            cells=reader.n_cells,
+            values=sketch_values(reader, n_cells),
+            remedy="lower surgery.sketch_cells",
+        )
         rows = stratified_sketch(codes, n_cells, seed=seed)
         batches = reader.categories("batch")[codes[rows]]
         sketch = cells_for_model(reader.rows(rows), reader.var.index, batches)
     size = minibatch_size(batch_size, len(rows))
-    if epochs == "auto":
-        epochs = int(np.clip(round(AUTO_MINIBATCHES / (len(rows) / size)), FEWEST_EPOCHS, MOST_EPOCHS))
+    epochs = fitting_epochs(epochs, len(rows), size)
     print(f"new batches: {', '.join(new)}")
     print(f"{len(rows)} of {len(codes)} cells, {epochs} epochs, minibatches of {size}, on the {accelerator}")
 

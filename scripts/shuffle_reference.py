@@ -5,21 +5,25 @@ import numpy as np
 import pandas as pd
 import zarr
 from annbatch import write_sharded
-from cellferry.budget import MB, Budget
+from cellferry.budget import Budget
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
+from cellferry.needs import MB, NEEDS, VALUES_PER_DATASET
 
 ROWS_READ_TOGETHER = 512
 """Cells read from disk in one piece: single cells would cost a seek each."""
 
+CELLS_PER_ZARR_CHUNK = 512
+"""Cells compressed together, about: where they are few, reading is mostly zarr's handling of chunks."""
+
 
 def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> None:
-    """Write the store: data sets of shuffled cells, each as large as memory allows.
+    """Write the store: data sets of shuffled cells, one in memory at a time.
 
     Runs of neighbouring cells are dealt out at random to the data sets, and the cells of a data set
-    are shuffled, so that any stretch of the store is a fair sample (annbatch's pre-shuffling, but
-    read and written within `mem_mb`).
+    are shuffled, so that any stretch of the store is a fair sample (annbatch's pre-shuffling, with data
+    sets of its own size).
 
     Parameters
     ----------
@@ -36,8 +40,10 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
     rng = np.random.default_rng(seed)
     with H5adReader(common) as reader:
         nonzeros_per_cell = max(1.0, reader.nonzeros / reader.n_cells)
-        # The runs, their concatenation, the shuffled copy and what the writer holds of it.
-        cells_per_dataset = int(budget.buffer_bytes(fixed_mb=700) / (8 * 5 * nonzeros_per_cell))
+        values = min(VALUES_PER_DATASET, reader.nonzeros)
+        budget.require(NEEDS["shuffle_reference"], cells=reader.n_cells, values=values)
+        cells_per_dataset = int(VALUES_PER_DATASET / nonzeros_per_cell)
+        codes = {f"{column}_code": reader.codes(column) for column in ("batch", "label")}
         starts = np.arange(0, reader.n_cells, ROWS_READ_TOGETHER)
         runs_per_dataset = max(1, cells_per_dataset // ROWS_READ_TOGETHER)
         n_datasets = -(-len(starts) // runs_per_dataset)
@@ -56,10 +62,15 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
                 )
                 order = rng.permutation(len(rows))
                 obs = pd.DataFrame(
-                    {f"{column}_code": reader.codes(column)[rows][order] for column in ("batch", "label")},
+                    {name: values[rows][order] for name, values in codes.items()},
                     index=rows[order].astype(str),
                 )
-                write_sharded(group, ad.AnnData(reader.rows(rows)[order], obs=obs), key=f"dataset_{number}")
+                write_sharded(
+                    group,
+                    ad.AnnData(reader.rows(rows)[order], obs=obs),
+                    n_obs_per_chunk=CELLS_PER_ZARR_CHUNK,
+                    key=f"dataset_{number}",
+                )
                 print(f"data set {number + 1} of {n_datasets} written: {len(rows)} cells")
             group.attrs.update(
                 {
@@ -69,6 +80,7 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
                     # A training resumes from a checkpoint only if it was made from these very cells.
                     "made_from": str(reader.uns["id"]),
                     "n_cells": reader.n_cells,
+                    "nonzeros": reader.nonzeros,
                     "genes": [str(gene) for gene in reader.var.index],
                     "batches": list(reader.categories("batch")),
                     "labels": list(reader.categories("label")),

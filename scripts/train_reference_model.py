@@ -4,18 +4,19 @@ import time
 
 import numpy as np
 import zarr
+from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
 from cellferry.files import complete
 from cellferry.logs import logged
 from cellferry.model import (
     BaseModelClass,
-    minibatch_size,
     new_model,
-    reference_epochs,
     refined_with_labels,
     set_up_torch,
     skeleton,
 )
+from cellferry.needs import NEEDS, model_mb, preloaded_values
+from cellferry.schedule import minibatch_size, reference_epochs, refining_epochs
 from cellferry.store import StoreDataModule
 
 MONITORED_SHARE = 0.05
@@ -33,6 +34,7 @@ def train_reference_model(
     threads: int,
     gpu: int,
     minutes: float,
+    budget: Budget,
 ) -> None:
     """Train the reference model and save it as an ordinary scvi-tools folder.
 
@@ -51,6 +53,8 @@ def train_reference_model(
         See `cellferry.model.set_up_torch`.
     minutes
         Time limit of the job; a state is written shortly before it.
+    budget
+        Memory of the job.
     """
     deadline = time.monotonic() + 60 * minutes
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
@@ -59,6 +63,12 @@ def train_reference_model(
         skeleton(attributes["genes"], attributes["batches"], attributes["labels"]), settings
     )
     n_cells = attributes["n_cells"]
+    budget.require(
+        NEEDS["train_reference_model"],
+        values=preloaded_values(settings["batch_size"], n_cells, attributes["nonzeros"]),
+        more_mb=model_mb(len(attributes["genes"]), settings["n_hidden"]),
+        remedy="lower model.batch_size",
+    )
     epochs = reference_epochs(settings["epochs"], n_cells)
     batch_size = minibatch_size(settings["batch_size"], n_cells)
     print(f"{n_cells} cells, at most {epochs} epochs, minibatches of {batch_size}, on the {accelerator}")
@@ -77,9 +87,7 @@ def train_reference_model(
     print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
     if settings["type"] == "scanvi":
         reference_model = refined_with_labels(reference_model)
-        scanvi_epochs = settings["scanvi_epochs"]
-        if scanvi_epochs == "auto":
-            scanvi_epochs = min(10, max(2, round(epochs / 3)))
+        scanvi_epochs = refining_epochs(settings["scanvi_epochs"], epochs)
         print(f"scANVI: {scanvi_epochs} epochs")
         train(
             reference_model,
@@ -150,4 +158,5 @@ if __name__ == "__main__":
             threads=snakemake.threads,
             gpu=snakemake.resources.get("gpu", 0),
             minutes=snakemake.resources.runtime,
+            budget=Budget.of(snakemake.resources),
         )

@@ -23,9 +23,6 @@ from .errors import PassingError
 BATCH, LABEL = "batch", "label"
 """Names of the obs columns a model is registered with."""
 
-SMALLEST_BATCH_SIZE = 128
-LEAST_MINIBATCHES_PER_EPOCH = 20
-
 
 def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
     """Fix the seed and the threads, and choose where to compute.
@@ -148,19 +145,3 @@ def known_batches(folder: str) -> list[str]:
     """Batches that the model saved in `folder` knows."""
     registry = scvi.model.SCVI.load_registry(folder)
     return [str(b) for b in registry["field_registries"]["batch"]["state_registry"]["categorical_mapping"]]
-
-
-def minibatch_size(batch_size: int, n_cells: int) -> int:
-    """Halve `batch_size` while an epoch has fewer than 20 minibatches, down to 128 cells at the least.
-
-    A reference of a thousand cells in minibatches of 512 makes two steps an epoch, and the model
-    is far from trained when its epochs are over.
-    """
-    while n_cells < LEAST_MINIBATCHES_PER_EPOCH * batch_size and batch_size // 2 >= SMALLEST_BATCH_SIZE:
-        batch_size //= 2
-    return batch_size
-
-
-def reference_epochs(epochs: int | str, n_cells: int) -> int:
-    """`epochs`, or for `auto` scvi-tools' heuristic: min(400, 8e6 / cells), never below 1."""
-    return max(1, min(400, round(8e6 / n_cells))) if epochs == "auto" else int(epochs)

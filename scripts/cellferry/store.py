@@ -11,16 +11,10 @@ from annbatch import DatasetCollection, Loader
 from annbatch.samplers import RandomSampler, SequentialSampler
 from lightning import LightningDataModule
 
-PRELOADED_MINIBATCHES = 32
-"""Minibatches read at once and shuffled among each other; what the loader holds in memory."""
+from .needs import PRELOADED_MINIBATCHES
 
-
-def load_codes(group: zarr.Group) -> ad.AnnData:
-    """One data set of the store: X stays on disk, obs holds its integer codes only."""
-    return ad.AnnData(
-        X=ad.io.sparse_dataset(group["X"]),
-        obs=pd.DataFrame({code: group["obs"][code][:] for code in ("batch_code", "label_code")}),
-    )
+MINIBATCHES_PER_PIECE = 4
+"""Read as one piece of a large store, which is shuffled: single ones would take half as long again."""
 
 
 class StoreDataModule(LightningDataModule):
@@ -52,7 +46,12 @@ class StoreDataModule(LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self._collection = DatasetCollection(zarr.open_group(store, mode="r"))
+        groups = list(DatasetCollection(zarr.open_group(store, mode="r")))
+        self._counts = [ad.io.sparse_dataset(group["X"]) for group in groups]  # on disk
+        self._codes = [
+            pd.DataFrame({code: group["obs"][code][:] for code in ("batch_code", "label_code")})
+            for group in groups
+        ]
         self.batch_size = batch_size
         self._batch_mapping = batch_mapping.astype(np.int64)
         self._label_mapping = label_mapping.astype(np.int64)
@@ -60,17 +59,19 @@ class StoreDataModule(LightningDataModule):
         self.n_obs = int(zarr.open_group(store, mode="r").attrs["n_cells"])
         self.n_val = round(monitored_share * self.n_obs)
         self.n_train = self.n_obs - self.n_val
+        read_whole = self.n_train <= PRELOADED_MINIBATCHES * batch_size
+        self._minibatches_per_piece = 1 if read_whole else MINIBATCHES_PER_PIECE
 
     def _loader(self, sampler: RandomSampler | SequentialSampler) -> Loader:
         loader = Loader(batch_sampler=sampler, preload_to_gpu=False)
-        return loader.use_collection(self._collection, load_adata=load_codes)
+        return loader.add_datasets(self._counts, self._codes)
 
     def train_dataloader(self) -> Loader:
         """Minibatches of all cells but the monitored ones, in an order of its own each epoch."""
         return self._loader(
             RandomSampler(
-                chunk_size=self.batch_size,
-                preload_nchunks=PRELOADED_MINIBATCHES,
+                chunk_size=self._minibatches_per_piece * self.batch_size,
+                preload_nchunks=PRELOADED_MINIBATCHES // self._minibatches_per_piece,
                 batch_size=self.batch_size,
                 mask=slice(self.n_val, self.n_obs),
                 rng=self._rng,
@@ -83,8 +84,8 @@ class StoreDataModule(LightningDataModule):
             return []
         return self._loader(
             SequentialSampler(
-                chunk_size=self.batch_size,
-                preload_nchunks=PRELOADED_MINIBATCHES,
+                chunk_size=self._minibatches_per_piece * self.batch_size,
+                preload_nchunks=PRELOADED_MINIBATCHES // self._minibatches_per_piece,
                 batch_size=self.batch_size,
                 mask=slice(0, self.n_val),
             )

@@ -28,5 +28,6 @@ def trained(tmp_path_factory):
         threads=1,
         gpu=0,
         minutes=60,
+        budget=Budget(4000),
     )
     return SimpleNamespace(folder=folder, cells=cells, settings=settings)

@@ -9,14 +9,14 @@ import torch
 from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
 from cellferry.errors import InputError
-from cellferry.model import minibatch_size, reference_epochs
+from cellferry.schedule import minibatch_size, reference_epochs
 from fit_query_model import fit_query_model
 from map_query import map_query
 from simulate import simulate_cells, write_cells
 from train_reference_model import train_reference_model
 
 
-def train(trained, out, *, minutes=60, **settings):
+def train(trained, out, *, minutes=60, mem_mb=4000, **settings):
     train_reference_model(
         str(trained.folder / "store.zarr"),
         model=str(out / "model"),
@@ -27,6 +27,7 @@ def train(trained, out, *, minutes=60, **settings):
         threads=1,
         gpu=0,
         minutes=minutes,
+        budget=Budget(mem_mb),
     )
     return pd.read_csv(out / "history.csv")
 
@@ -210,6 +211,7 @@ def test_a_gpu_that_cannot_be_used_stops_the_job(trained, tmp_path, monkeypatch)
             threads=1,
             gpu=1,
             minutes=60,
+            budget=Budget(4000),
         )
 
 
@@ -226,3 +228,9 @@ def test_minibatches_shrink_for_small_references(n_cells, size):
 )
 def test_epochs_scale_with_cells(epochs, n_cells, expected):
     assert reference_epochs(epochs, n_cells) == expected
+
+
+def test_too_little_memory_is_told_before_anything_is_trained(trained, tmp_path):
+    with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower model\.batch_size"):
+        train(trained, tmp_path, mem_mb=1000)
+    assert not list(tmp_path.iterdir())
