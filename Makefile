@@ -6,12 +6,18 @@ SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: demo test lint lock clean
+.PHONY: demo plan test lint lock scale clean
 
 demo: .venv/.installed
 	mkdir -p demo
 	$(BIN)/snakemake --profile profiles/local --directory demo --configfile config/config.yaml
 	@echo "The report: $(CURDIR)/demo/results/report.html"
+
+# What a run would take:  make plan CONFIG=config/config.yaml PROFILE=profiles/slurm
+CONFIG := config/config.yaml
+PROFILE := profiles/slurm
+plan: .venv/.installed
+	$(BIN)/snakemake plan --profile $(PROFILE) --executor local --cores 1 --configfile $(CONFIG) --quiet all
 
 test: .venv/.installed
 	$(MAKE) --no-print-directory lint
@@ -27,6 +33,11 @@ lint: .venv/.installed
 lock: $(UV)
 	$(UV) pip compile --quiet --upgrade --no-header --no-annotate --group dev pyproject.toml \
 	    --output-file requirements.txt
+
+# Memory and time against cells, on simulated ones: benchmarks/scale.md. A million takes hours and 40 GB of disk.
+CELLS := 50000 200000 1000000
+scale: .venv/.installed
+	$(BIN)/python benchmarks/scale.py --cells $(CELLS)
 
 # Byte code is compiled once here, not at the start of every job.
 .venv/.installed: requirements.txt .python-version | $(UV)

@@ -16,6 +16,7 @@ include: "rules/data.smk"
 include: "rules/reference.smk"
 include: "rules/query.smk"
 include: "rules/report.smk"
+include: "rules/plan.smk"
 include: "rules/hooks.smk"
 
 

@@ -85,3 +85,17 @@ def rising(base):
         return base * attempt
 
     return amount
+
+
+def asked_for(wildcards):
+    """Param function: what the jobs of every rule ask for, attempt by attempt."""
+    attempts = range(1, workflow.execution_settings.retries + 2)
+    asked = {}
+    for found in workflow.rules:
+        amounts = [
+            found.expand_resources({}, [], attempt, skip_evaluation={"tmpdir"}) for attempt in attempts
+        ]
+        asked[found.name] = {
+            name: [int(resources.get(name, 0)) for resources in amounts] for name in ("mem_mb", "runtime")
+        }
+    return asked

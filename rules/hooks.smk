@@ -6,6 +6,7 @@ import shutil
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.files import remove_remnants
+from scripts.cellferry.logs import PEAK
 from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
 
 
@@ -35,14 +36,19 @@ onstart:
 
 
 onsuccess:
-    remove_remnants("results")
+    for folder in ("results", MADE_BY_RULES):
+        remove_remnants(folder)
     # A run may have asked for less than the model, whose training is to be resumed by another.
     if Path("results/reference/model").exists():
         shutil.rmtree(CHECKPOINTS, ignore_errors=True)
-    for query in SCORED:
-        path = Path("results/evaluation") / f"{query}.json"
-        if path.exists():  # a run may have asked for less than everything
-            print(scores_in_words(query, json.loads(path.read_text())))
+    rules_in_dag = {job.rule.name for job in workflow.dag.jobs}
+    if "plan" in rules_in_dag:
+        print(Path("logs/plan/plan.log").read_text().rpartition(f"\n{PEAK}")[0])
+    if "evaluate" in rules_in_dag:
+        for query in SCORED:
+            path = Path("results/evaluation") / f"{query}.json"
+            if path.exists():  # a run may have asked for less than everything
+                print(scores_in_words(query, json.loads(path.read_text())))
 
 
 onerror:

@@ -21,7 +21,7 @@ rule fit_query_model:
         "../envs/model.yaml"
     threads: 4
     resources:
-        mem_mb=rising(6000),
+        mem_mb=rising(4000),
         runtime=rising(120),
         attempt=this_attempt,
     params:
@@ -53,7 +53,7 @@ rule map_query:
         "../envs/model.yaml"
     threads: 1
     resources:
-        mem_mb=rising(3000),
+        mem_mb=rising(2000),
         runtime=rising(60),
         attempt=this_attempt,
     params:
@@ -78,7 +78,7 @@ rule predict_labels:
         "../envs/predict.yaml"
     threads: 1
     resources:
-        mem_mb=rising(3000),
+        mem_mb=rising(2000),
         runtime=rising(60),
         attempt=this_attempt,
     params:

@@ -20,7 +20,7 @@ rule shuffle_reference:
     conda:
         "../envs/model.yaml"
     resources:
-        mem_mb=rising(4000),
+        mem_mb=rising(2000),
         runtime=rising(120),
         attempt=this_attempt,
     params:
@@ -45,7 +45,7 @@ rule train_reference_model:
         "../envs/model.yaml"
     threads: 4
     resources:
-        mem_mb=rising(6000),
+        mem_mb=rising(4000),
         runtime=rising(720),
         attempt=this_attempt,
     params:

@@ -20,7 +20,7 @@ rule evaluate:
     conda:
         "../envs/predict.yaml"
     resources:
-        mem_mb=rising(4000),
+        mem_mb=rising(2000),
         runtime=rising(60),
         attempt=this_attempt,
     params:
@@ -40,6 +40,7 @@ rule report:
             for part in [REFERENCE, *QUERIES]
             for path in expand("results/mapped/{part}/{chunk}.parquet", part=part, chunk=chunk_numbers(part))
         ],
+        inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         datasets="results/datasets.tsv",
         genes="results/genes.json",
         history="results/reference/history.csv",
@@ -52,13 +53,14 @@ rule report:
     conda:
         "../envs/report.yaml"
     resources:
-        mem_mb=rising(4000),
+        mem_mb=rising(2000),
         runtime=rising(60),
         attempt=this_attempt,
     params:
         reference=REFERENCE,
         queries=QUERIES,
         benchmarks="results/benchmarks",
+        logs="logs",
         config=config,
         seed=config["seed"],
     message:

@@ -15,12 +15,15 @@ from cellferry.counted import LabelCounts, count_labels
 from cellferry.files import complete
 from cellferry.latents import count_cells, read_latents, read_rows, strings
 from cellferry.logs import logged
+from cellferry.plan import expected_jobs
 from cellferry.remarks import remarks
+from cellferry.text import duration
 from cellferry.versions import versions
 
 # Beside the package: snakemake runs a copy of this script from another folder.
 TEMPLATE = Path(figures.__file__).parent / "report.html.j2"
 MAX_MAP_CELLS = 10_000
+UNLIMITED_MB = 10**6
 PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
 PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]
 
@@ -30,10 +33,12 @@ def report(
     evaluations: list[str],
     predictions: list[str],
     mapped: list[str],
+    inspected: list[str],
     datasets: str,
     genes: str,
     history: str,
     benchmarks: str,
+    logs: str,
     page: str,
     reference: str,
     queries: list[str],
@@ -48,10 +53,12 @@ def report(
         One file per part, named `{part}.json` and `{part}.parquet`.
     mapped
         The chunks of all parts, in order, named `{part}/{chunk}.parquet`.
+    inspected
+        What inspect_dataset wrote, one file per dataset; costs are predicted from it.
     datasets, genes, history
         What check_datasets, select_genes and train_reference_model report.
-    benchmarks
-        Folder with the benchmark tables.
+    benchmarks, logs
+        Folders with the benchmark tables and the logs.
     page
         The file to write.
     reference, queries
@@ -84,7 +91,7 @@ def report(
         "confusions": {part: figures.confusion_heatmap(found["confusion"]) for part, found in scores.items()},
         "confidence": figures.confidence_curve({part: found["confidence"] for part, found in scores.items()}),
         "training_curve": training_curve(history),
-        "costs": costs(benchmarks),
+        "costs": with_predictions(costs(benchmarks, logs), inspected, config),
         "versions": {"python": platform.python_version(), **versions(PACKAGES)},
         "limits": config.get("prediction", {}),
         "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
@@ -100,6 +107,17 @@ def report(
     environment.filters |= {"percent": percent, "duration": duration, "count": count}
     with complete(page) as path:
         path.write_text(environment.get_template(TEMPLATE.name).render(context), encoding="utf-8")
+
+
+def with_predictions(costs: list[dict], inspected: list[str], config: dict) -> list[dict]:
+    """Costs with the memory (MB) that was predicted for the largest job of each rule; None where none was."""
+    found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
+    jobs = list(expected_jobs(config, found))
+    for cost in costs:
+        mem_mb = int(cost["mem_mb"] or UNLIMITED_MB)
+        peaks = [job.peak_mb(mem_mb) for job in jobs if job.rule == cost["rule"]]
+        cost["predicted"] = max(peaks, default=None)
+    return costs
 
 
 def map_cells(
@@ -190,24 +208,18 @@ def count(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds, no more of them than matter."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         report(
             evaluations=snakemake.input.evaluations,
             predictions=snakemake.input.predictions,
             mapped=snakemake.input.mapped,
+            inspected=snakemake.input.inspected,
             datasets=snakemake.input.datasets,
             genes=snakemake.input.genes,
             history=snakemake.input.history,
             benchmarks=snakemake.params.benchmarks,
+            logs=snakemake.params.logs,
             page=snakemake.output.report,
             reference=snakemake.params.reference,
             queries=snakemake.params.queries,

@@ -1,33 +1,41 @@
-"""What the jobs cost, from the tables that Snakemake's `benchmark` directive leaves."""
+"""What the jobs cost, from the tables that Snakemake's `benchmark` directive leaves, and from the logs."""
 
 import ast
 import csv
 from pathlib import Path
 
+from .logs import peak_in
 
-def costs(folder: str | Path) -> list[dict]:
+
+def costs(folder: str | Path, logs: str | Path) -> list[dict]:
     """Cost per rule, the longest first.
 
     Parameters
     ----------
     folder
         Where the tables are: `{folder}/{rule}/**/*.tsv`, a header and one row per repetition.
+    logs
+        Where the logs are, of the same names. Snakemake looks at a job's memory every 30 seconds; a log
+        ends with the peak that the kernel saw.
 
     Returns
     -------
     One dict per rule: `rule`, `jobs`, `seconds` (wall time, all jobs), `longest` (seconds of the longest
-    job), `max_rss` (MB, the largest of all jobs) and `mem_mb` (asked for; None unless Snakemake ran
-    with `--benchmark-extended`). `max_rss` is None where jobs were too short to be measured.
+    job), `used` (memory in MB, the largest of all jobs; None where nothing was measured) and `mem_mb`
+    (asked for; None unless Snakemake ran with `--benchmark-extended`).
     """
     by_rule: dict[str, list[dict]] = {}
     for path in sorted(Path(folder).rglob("*.tsv")):
         rows = read_table(path)
         if rows and "max_rss" in rows[0]:
-            by_rule.setdefault(path.relative_to(folder).parts[0], []).extend(rows)
+            name = path.relative_to(folder)
+            log = Path(logs) / name.with_suffix(".log")
+            peak = peak_in(log.read_text(encoding="utf-8")) if log.exists() else None
+            by_rule.setdefault(name.parts[0], []).extend(row | {"peak": peak} for row in rows)
     found = []
     for rule, rows in by_rule.items():
         seconds = [number for row in rows if (number := _number(row.get("s"))) is not None]
-        memory = [number for row in rows if (number := _number(row.get("max_rss")))]
+        memory = [number for row in rows for key in ("max_rss", "peak") if (number := _number(row.get(key)))]
         asked = [number for row in rows if (number := _asked(row.get("resources"))) is not None]
         found.append(
             {
@@ -35,7 +43,7 @@ def costs(folder: str | Path) -> list[dict]:
                 "jobs": len(rows),
                 "seconds": sum(seconds),
                 "longest": max(seconds, default=0.0),
-                "max_rss": max(memory, default=None),
+                "used": max(memory, default=None),
                 "mem_mb": max(asked, default=None),
             }
         )

@@ -40,3 +40,11 @@ def sniff_delimiter(line: str) -> str:
 def split_line(line: str, delimiter: str) -> list[str]:
     """Fields of one line, quotes removed."""
     return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds, no more of them than matter."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -9,9 +9,11 @@ import pytest
 import report as script
 from cellferry import figures
 from cellferry.benchmarks import costs
+from cellferry.config import fill_defaults
 from cellferry.counted import LabelCounts
 from cellferry.remarks import remarks
-from report import count, duration, labels_by_size, map_cells, percent, report
+from cellferry.text import duration
+from report import count, labels_by_size, map_cells, percent, report
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
 
@@ -22,7 +24,11 @@ class World:
     def __init__(self, folder, *, queries, scored, labels):
         self.folder, self.labels = folder, labels
         self.rng = np.random.default_rng(0)
-        self.settings = {"reference": "ref", "queries": queries, "config": {"seed": 0}, "seed": 0}
+        roles = {"ref": "reference"} | dict.fromkeys(queries, "query")
+        config = {"datasets": {name: {"role": role, "path": "x"} for name, role in roles.items()}}
+        fill_defaults(config)
+        self.settings = {"reference": "ref", "queries": queries, "config": config, "seed": 0}
+        self.inspected = [self.write_inspected(name, role) for name, role in roles.items()]
         self.mapped = [path for part in ("ref", *queries) for path in self.write_mapped(part)]
         self.predictions = [self.write_predictions(part) for part in ("test", *queries)]
         self.evaluations = [self.write_evaluation(part) for part in scored]
@@ -35,6 +41,14 @@ class World:
             (folder / "benchmarks" / rule).mkdir(parents=True)
             for number, row in enumerate(rows):
                 (folder / f"benchmarks/{rule}/{number}.tsv").write_text(f"s\tmax_rss\n{row}\n")
+
+    def write_inspected(self, name, role):
+        path = self.folder / f"inspected/{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        about = {"dataset": name, "role": role, "cells": 60, "cells_kept": 60, "genes": 2000}
+        about |= {"values_per_cell": 300.0, "in_order": True, "n_labels": len(self.labels), "label": None}
+        path.write_text(json.dumps(about), encoding="utf-8")
+        return str(path)
 
     def write_mapped(self, part):
         paths = []
@@ -78,6 +92,7 @@ class World:
     def draw(self, **changed):
         inputs = {
             "evaluations": self.evaluations, "predictions": self.predictions, "mapped": self.mapped,
+            "inspected": self.inspected, "logs": str(self.folder / "logs"),
             "datasets": str(self.folder / "datasets.tsv"), "genes": str(self.folder / "genes.json"),
             "history": str(self.folder / "history.csv"), "benchmarks": str(self.folder / "benchmarks"),
         }  # fmt: skip
@@ -171,18 +186,18 @@ def test_colours_go_to_the_largest_labels_and_stay():
 
 def test_costs_sum_jobs_per_rule(tmp_path):
     World(tmp_path, queries=["q1"], scored=[], labels=LABELS)
-    assert costs(tmp_path / "benchmarks") == [
+    assert costs(tmp_path / "benchmarks", tmp_path / "logs") == [
         {
             "rule": "map_query",
             "jobs": 2,
             "seconds": 30.5,
             "longest": 20.0,
-            "max_rss": 512.25,
+            "used": 512.25,
             "mem_mb": None,
         },
-        {"rule": "report", "jobs": 1, "seconds": 0, "longest": 0.0, "max_rss": None, "mem_mb": None},
+        {"rule": "report", "jobs": 1, "seconds": 0, "longest": 0.0, "used": None, "mem_mb": None},
     ]
-    assert costs(tmp_path / "nowhere") == []
+    assert costs(tmp_path / "nowhere", tmp_path) == []
 
 
 def test_memory_asked_for_is_read_from_snakemakes_extended_benchmark(tmp_path):
@@ -190,9 +205,26 @@ def test_memory_asked_for_is_read_from_snakemakes_extended_benchmark(tmp_path):
     folder.mkdir()
     row = "3.54\t255.21\t{'tmpdir': '/tmp', 'runtime': 120, 'mem_mb': 2000, 'mem': '2 GB'}"
     (folder / "atlas.tsv").write_text(f"s\tmax_rss\tresources\n{row}\n")
-    (found,) = costs(tmp_path)
+    (found,) = costs(tmp_path, tmp_path / "logs")
     assert found["mem_mb"] == 2000
-    assert found["max_rss"] == 255.21
+    assert found["used"] == 255.21
+
+
+def test_memory_used_is_what_the_kernel_saw_where_the_log_tells(tmp_path):
+    (tmp_path / "merge_h5ad").mkdir()
+    (tmp_path / "logs" / "merge_h5ad").mkdir(parents=True)
+    (tmp_path / "merge_h5ad" / "atlas.tsv").write_text("s\tmax_rss\n3.54\t255.21\n")
+    (tmp_path / "logs" / "merge_h5ad" / "atlas.log").write_text("merged\npeak memory: 300 MB\n")
+    (found,) = costs(tmp_path, tmp_path / "logs")
+    assert found["used"] == 300
+
+
+def test_costs_stand_beside_what_was_predicted(tmp_path, no_umap):
+    page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
+    row = re.search(r"<td>map_query</td>.*?</tr>", page, re.S)[0]
+    asked, predicted, used = re.findall(r">([\d,]+ MB|–)<", row)
+    assert (asked, used) == ("–", "512 MB")
+    assert 500 < int(predicted.removesuffix(" MB").replace(",", "")) < 3000
 
 
 def test_remarks_say_what_lowers_the_trust(tmp_path):

@@ -1,5 +1,7 @@
 """The whole chain on simulated cells whose labels are known, started as a user starts it."""
 
+import copy
+import json
 import re
 from types import SimpleNamespace
 
@@ -7,6 +9,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.benchmarks import costs
+from cellferry.config import fill_defaults
+from cellferry.plan import expected_jobs
 from running import snakemake
 from simulate import simulate_cells
 
@@ -140,10 +145,26 @@ def test_a_changed_threshold_retrains_nothing(chain):
 def test_every_rule_left_a_log_and_a_benchmark(chain):
     rules = {path.name for path in (chain.results / "benchmarks").iterdir()}
     assert rules == {path.name for path in (chain.folder / "logs").iterdir()}
-    assert len(rules) == 16
+    assert len(rules) == 17
     for path in (chain.results / "benchmarks").rglob("*.tsv"):
         assert float(pd.read_csv(path, sep="\t")["s"].iloc[0]) > 0
 
 
 def test_nothing_half_written_is_left(chain):
     assert not [path for path in chain.results.rglob(".*") if path.name != ".snakemake_timestamp"]
+
+
+def test_memory_is_as_predicted(chain):
+    """Within 30 % of the largest job of every rule (here mostly interpreter and libraries)."""
+    config = copy.deepcopy(chain.config)
+    fill_defaults(config)
+    inspected = [json.loads(path.read_text()) for path in (chain.results / "inspected").glob("*.json")]
+    predicted = {}
+    for job in expected_jobs(config, inspected):
+        predicted[job.rule] = max(predicted.get(job.rule, 0), job.peak_mb(4000))
+    used = {cost["rule"]: cost["used"] for cost in costs(chain.results / "benchmarks", chain.folder / "logs")}
+    assert set(predicted) == set(used)
+    off = {
+        rule: (predicted[rule], used[rule]) for rule in used if abs(predicted[rule] / used[rule] - 1) > 0.3
+    }
+    assert not off

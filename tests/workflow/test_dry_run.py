@@ -11,6 +11,7 @@ from running import ROOT, command_line, slurm_profile
 RULES = re.findall(
     r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
 )
+RULES.remove("plan")  # is asked for by its name only
 PROFILES = [path.name for path in (ROOT / "profiles").iterdir()]
 
 

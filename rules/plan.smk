@@ -1,0 +1,29 @@
+# What a run will take, before it begins:  snakemake --profile profiles/slurm --executor local --cores 1 plan
+#
+# Reads:  results/inspected/, what the profile asks for
+# Writes: logs/plan/plan.log, which is printed at the end
+
+
+rule plan:
+    input:
+        inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
+        # Not made where a dataset cannot be used.
+        checked="results/datasets.tsv",
+    log:
+        "logs/plan/plan.log",
+    benchmark:
+        "results/benchmarks/plan/plan.tsv"
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(1000),
+        runtime=rising(10),
+        attempt=this_attempt,
+    params:
+        asked=asked_for,
+        config=config,
+    message:
+        "Predicting memory, disk and time of every rule"
+    script:
+        "../scripts/plan.py"

@@ -1,0 +1,381 @@
+"""What a run will take: for every rule its jobs, and their predicted memory, disk and time.
+
+From what `inspect_dataset` found in the files' headers and from the configuration; nothing is read.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import ceil
+
+from .budget import SNAKEMAKE_MB, Budget
+from .needs import (
+    MAX_BASELINE_CELLS,
+    MB,
+    NEEDS,
+    VALUES_PER_DATASET,
+    classifier_mb,
+    model_mb,
+    preloaded_values,
+    training_cap,
+    training_mb,
+)
+from .schedule import fitting_epochs, reference_epochs
+from .text import duration
+
+VALUE_BYTES = 8
+"""A stored value on disk and in memory: float32, and its gene as int32."""
+
+CELL_BYTES = 60
+"""A cell's name and codes on disk."""
+
+UNSORTED_BYTES = 12
+"""A stored value in the files by which a matrix is sorted."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Cells that are worked on as one: a dataset, or a held-back part of the reference."""
+
+    name: str
+    chunks: int
+    cells: int
+    values: int
+    common_values: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, or several alike.
+
+    Attributes
+    ----------
+    rule
+        Its rule.
+    jobs
+        How many there are of it.
+    cells, values
+        Cells and stored values that each of them works through.
+    held_cells, sketch_values, more_mb
+        What each holds, see `cellferry.budget.Budget.require`.
+    disk_mb
+        What all of them write together.
+    """
+
+    rule: str
+    jobs: int = 1
+    cells: float = 0
+    values: float = 0
+    held_cells: float = 0
+    sketch_values: float = 0
+    more_mb: float = 0
+    disk_mb: float = 0
+
+    def peak_mb(self, mem_mb: int, attempt: int = 1) -> int:
+        """Memory at most, given so much; of a job that cannot run in it, what it needs.
+
+        The script alone, without the snakemake processes around it.
+        """
+        need = NEEDS[self.rule]
+        peak = need.held_mb(cells=int(self.held_cells), values=self.sketch_values) + int(self.more_mb)
+        if need.blocks:
+            block = Budget(mem_mb, attempt).predicted_block_bytes(need, held_mb=peak)
+            peak += int(need.blocks * min(block, self.values * VALUE_BYTES)) // MB
+        return peak
+
+    @property
+    def seconds(self) -> float:
+        """Time that each of them takes on one core of the machine that was measured."""
+        need = NEEDS[self.rule]
+        return need.seconds + self.cells / need.cells_per_s + self.values / need.values_per_s
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the jobs of a rule ask for, attempt by attempt: MB and minutes."""
+
+    mem_mb: list[int]
+    runtime: list[int]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A rule in the plan.
+
+    Attributes
+    ----------
+    rule, jobs
+        Its name and the number of its jobs.
+    mem_mb
+        What its jobs ask for on the first attempt.
+    peak_mb, disk_mb
+        Memory of its largest job, without the snakemake processes beside it; what all of them write.
+    longest, seconds
+        Time of its longest job and of all, on one core.
+    verdict
+        Whether that fits what the profile asks for.
+    """
+
+    rule: str
+    jobs: int
+    mem_mb: int
+    peak_mb: int
+    disk_mb: float
+    longest: float
+    seconds: float
+    verdict: str
+
+
+def plan(jobs: Iterable[Job], asked: dict[str, Asked]) -> list[Line]:
+    """One line per rule of the jobs, in their order."""
+    by_rule: dict[str, list[Job]] = {}
+    for job in jobs:
+        by_rule.setdefault(job.rule, []).append(job)
+    return [_line(rule, found, asked[rule]) for rule, found in by_rule.items()]
+
+
+def _line(rule: str, jobs: list[Job], asked: Asked) -> Line:
+    longest = max(job.seconds for job in jobs)
+    peaks = [
+        max(job.peak_mb(mem_mb, attempt) for job in jobs)
+        for attempt, mem_mb in enumerate(asked.mem_mb, start=1)
+    ]
+    return Line(
+        rule,
+        sum(job.jobs for job in jobs),
+        asked.mem_mb[0],
+        peaks[0],
+        sum(job.disk_mb for job in jobs),
+        longest,
+        sum(job.jobs * job.seconds for job in jobs),
+        "; ".join(
+            filter(
+                None,
+                [
+                    _verdict("mem_mb", [peak + SNAKEMAKE_MB for peak in peaks], asked.mem_mb),
+                    _verdict("runtime", [longest / 60] * len(asked.runtime), asked.runtime),
+                ],
+            )
+        )
+        or "fits",
+    )
+
+
+def _verdict(resource: str, needed: list[float], given: list[int]) -> str | None:
+    """What is wrong with what is given to each attempt; None if the first has enough."""
+    fits = [most >= least for least, most in zip(needed, given, strict=True)]
+    if fits[0]:
+        return None
+    if any(fits):
+        return f"{resource}: {given[0]} is too little, attempt {fits.index(True) + 1} will do"
+    return f"DOES NOT FIT: {resource} is {max(given)} at most, and {ceil(needed[-1])} is needed"
+
+
+def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
+    """All jobs of a run.
+
+    Parameters
+    ----------
+    config
+        The configuration, with defaults.
+    inspected
+        What `inspect_dataset` wrote for each dataset.
+    """
+    found = {dataset["dataset"]: dataset for dataset in inspected}
+    reference, *queries = sorted(found, key=lambda name: found[name]["role"] != "reference")
+    n_genes = min(dataset["genes"] for dataset in inspected)
+    n_selected = min(config["genes"]["n_variable"], n_genes)
+    whole = {name: _whole(dataset, config, n_selected) for name, dataset in found.items()}
+    held_back = {
+        part: _share(whole[reference], part, config["split"][part]) for part in ("validation", "test")
+    }
+    trained = 1 - sum(config["split"][part] for part in held_back)
+    train = _share(whole[reference], reference, trained)
+    n_labels = max(2, found[reference]["n_labels"])
+    settings = config["prediction"]
+    n_latent = config["model"]["n_latent"]
+
+    for name, dataset in found.items():
+        yield from _data_jobs(whole[name], dataset, materialise=config["merge"]["materialise"])
+    yield Job("check_datasets")
+    everything = whole[reference]
+    yield Job(
+        "split_reference", held_cells=everything.cells, cells=everything.cells, disk_mb=everything.cells / MB
+    )
+    sketch = min(config["genes"]["sketch_cells"], train.cells)
+    sketch_values = sketch * everything.values / max(1, everything.cells)
+    yield Job(
+        "select_genes",
+        held_cells=everything.cells,
+        values=sketch_values,
+        sketch_values=sketch_values,
+        disk_mb=1,
+    )
+    yield Job(
+        "subset_reference",
+        cells=everything.cells,
+        values=everything.values,
+        held_cells=everything.cells,
+        disk_mb=_h5ad_mb(everything.cells, everything.common_values),
+    )
+    for name in queries:
+        part = whole[name]
+        yield Job(
+            "subset_common_genes",
+            cells=part.cells,
+            values=part.values,
+            disk_mb=_h5ad_mb(part.cells, part.common_values),
+        )
+
+    yield Job(
+        "shuffle_reference",
+        cells=train.cells,
+        values=train.common_values,
+        held_cells=train.cells,
+        sketch_values=min(train.common_values, VALUES_PER_DATASET),
+        disk_mb=4 * train.common_values / MB,
+    )
+    epochs = reference_epochs(config["model"]["epochs"], max(1, train.cells))
+    weights_mb = model_mb(n_selected, config["model"]["n_hidden"])
+    yield Job(
+        "train_reference_model",
+        cells=epochs * train.cells,
+        sketch_values=preloaded_values(config["model"]["batch_size"], train.cells, train.common_values),
+        more_mb=weights_mb,
+        disk_mb=2 * weights_mb,
+    )
+    cap = training_cap(n_labels=n_labels, max_training_cells=settings["max_training_cells"])
+    yield Job(
+        "train_classifier",
+        # Measured at 100 rounds of 20 labels.
+        cells=min(cap, train.cells) * settings["n_trees"] * n_labels / 2000,
+        held_cells=train.cells,
+        more_mb=training_mb(
+            min(cap, train.cells), n_labels=n_labels, n_latent=n_latent, neighbors=settings["neighbors"]
+        ),
+        disk_mb=cap * 4 * n_latent / MB,
+    )
+
+    fitted = [*held_back.values(), *(whole[name] for name in queries)]
+    for part in fitted:
+        sketch = min(config["surgery"]["sketch_cells"], part.cells)
+        yield Job(
+            "fit_query_model",
+            cells=sketch
+            * fitting_epochs(config["surgery"]["epochs"], max(1, sketch), config["model"]["batch_size"]),
+            held_cells=part.cells,
+            sketch_values=sketch * part.common_values / max(1, part.cells),
+            more_mb=weights_mb,
+            disk_mb=weights_mb / 4,
+        )
+    for part in [train, *fitted]:
+        yield _chunked(part, "map_query", more_mb=weights_mb, bytes_per_cell=4 * n_latent + CELL_BYTES)
+    heads_mb = classifier_mb(min(cap, train.cells), n_latent=n_latent)
+    for part in fitted[1:]:
+        yield _chunked(part, "predict_labels", more_mb=heads_mb, bytes_per_cell=80)
+        yield Job(
+            "gather_predictions",
+            cells=part.cells,
+            held_cells=part.cells,
+            values=part.common_values,
+            disk_mb=(part.cells * (4 * n_latent + 200) + 2 * part.common_values) / MB,
+        )
+    scored = [held_back["test"], *(whole[name] for name in queries if found[name].get("label"))]
+    for part in scored:
+        cells = [min(MAX_BASELINE_CELLS, some.cells) for some in (train, part)]
+        values = sum(
+            n * some.common_values / max(1, some.cells) for n, some in zip(cells, (train, part), strict=True)
+        )
+        yield Job("evaluate", held_cells=train.cells + part.cells, cells=part.cells, sketch_values=values)
+    yield Job("report", held_cells=train.cells + sum(whole[name].cells for name in queries), disk_mb=1)
+
+
+def _whole(dataset: dict, config: dict, n_selected: int) -> Part:
+    own = config["datasets"][dataset["dataset"]]
+    cells = dataset["cells_kept"]
+    values = cells * dataset["values_per_cell"]
+    # Variable genes hold about twice their share of the stored values.
+    common = values * min(1.0, 2 * n_selected / max(1, dataset["genes"]))
+    return Part(dataset["dataset"], own["chunks"], cells, int(values), int(common))
+
+
+def _share(part: Part, name: str, share: float) -> Part:
+    return Part(
+        name,
+        ceil(part.chunks * share) if name in ("validation", "test") else part.chunks,
+        round(part.cells * share),
+        round(part.values * share),
+        round(part.common_values * share),
+    )
+
+
+def _data_jobs(part: Part, dataset: dict, *, materialise: bool) -> Iterator[Job]:
+    in_file = dataset["cells"]
+    yield Job("inspect_dataset", held_cells=in_file, cells=in_file)
+    values = in_file * dataset["values_per_cell"]
+    sorting_mb = 0 if dataset["in_order"] else UNSORTED_BYTES * values / MB
+    yield Job(
+        "convert_to_chunks",
+        cells=in_file,
+        values=values,
+        held_cells=part.cells,
+        disk_mb=_h5ad_mb(part.cells, part.values) + sorting_mb,
+    )
+    yield Job(
+        "merge_h5ad",
+        cells=part.cells,
+        values=part.values if materialise else 0,
+        disk_mb=_h5ad_mb(part.cells, part.values if materialise else 0),
+    )
+
+
+def _chunked(part: Part, rule: str, *, more_mb: float, bytes_per_cell: int) -> Job:
+    return Job(
+        rule,
+        jobs=part.chunks,
+        cells=part.cells / part.chunks,
+        values=part.common_values / part.chunks,
+        more_mb=more_mb,
+        disk_mb=part.cells * bytes_per_cell / MB,
+    )
+
+
+def _h5ad_mb(cells: float, values: float) -> float:
+    return (cells * CELL_BYTES + values * VALUE_BYTES) / MB
+
+
+def as_table(lines: list[Line], *, free_mb: float, note: str) -> str:
+    """The plan as text."""
+    heads = ("rule", "jobs", "asked for", "predicted", "disk", "longest job", "all jobs", "")
+    rows = [
+        (
+            line.rule,
+            str(line.jobs),
+            f"{line.mem_mb:,} MB",
+            f"{line.peak_mb + SNAKEMAKE_MB:,} MB",
+            size(line.disk_mb),
+            duration(line.longest),
+            duration(line.seconds),
+            line.verdict,
+        )
+        for line in lines
+    ]
+    disk_mb = sum(line.disk_mb for line in lines)
+    jobs, seconds = sum(line.jobs for line in lines), sum(line.seconds for line in lines)
+    fits = "fits" if disk_mb < free_mb else f"DOES NOT FIT: {size(free_mb)} are free here"
+    rows.append(("all", str(jobs), "", "", size(disk_mb), "", duration(seconds), fits))
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+
+    def text(cells: tuple[str, ...]) -> str:
+        # The rule and the verdict to the left, numbers to the right.
+        aligned = [
+            cell.ljust(width) if position in (0, len(heads) - 1) else cell.rjust(width)
+            for position, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "  ".join(aligned).rstrip()
+
+    return "\n".join([text(heads), *map(text, rows), note])
+
+
+def size(mb: float) -> str:
+    """Megabytes in words."""
+    return f"{mb / 1024:,.1f} GB" if mb >= 1024 else f"{ceil(mb)} MB"

@@ -1,0 +1,35 @@
+"""Say what the run will take, rule by rule, and what of it does not fit, before any job is submitted."""
+
+import json
+import shutil
+from pathlib import Path
+
+from cellferry.logs import logged
+from cellferry.plan import Asked, as_table, expected_jobs, plan
+
+NOTE = """
+asked for: mem_mb of the first attempt. predicted: the largest job, with 250 MB for the snakemake processes
+beside it. Times are those of one core of benchmarks/scale.md; a GPU trains and maps many times faster."""
+
+
+def print_plan(inspected: list[str], config: dict, asked: dict[str, dict]) -> None:
+    """Print the plan.
+
+    Parameters
+    ----------
+    inspected
+        JSON files as `inspect_dataset` writes them.
+    config
+        The configuration, with defaults.
+    asked
+        For every rule `mem_mb` and `runtime`, a list of one number per attempt.
+    """
+    found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
+    lines = plan(expected_jobs(config, found), {rule: Asked(**amounts) for rule, amounts in asked.items()})
+    free_mb = shutil.disk_usage(Path.cwd()).free / 2**20
+    print(as_table(lines, free_mb=free_mb, note=NOTE))
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        print_plan(list(snakemake.input.inspected), snakemake.params.config, snakemake.params.asked)

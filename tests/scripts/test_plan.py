@@ -1,0 +1,108 @@
+"""plan: jobs of every rule, what they take, and what does not fit what is asked for."""
+
+import json
+import re
+
+import pytest
+from cellferry.config import fill_defaults
+from cellferry.needs import NEEDS
+from cellferry.plan import Asked, Job, as_table, expected_jobs, plan
+from plan import print_plan
+
+ENOUGH = Asked(mem_mb=[4000, 8000], runtime=[60, 120])
+
+
+def about(name, role, *, cells=100_000, genes=20_000, in_order=True):
+    found = {
+        "dataset": name,
+        "role": role,
+        "cells": cells,
+        "cells_kept": cells,
+        "genes": genes,
+        "label": "type",
+    }
+    return found | {"values_per_cell": 2000.0, "in_order": in_order, "n_labels": 20}
+
+
+@pytest.fixture
+def config():
+    config = {
+        "datasets": {
+            "atlas": {"role": "reference", "path": "a.h5ad", "label": "type"},
+            "blood": {"role": "query", "path": "b.h5ad", "chunks": 7},
+        }
+    }
+    fill_defaults(config)
+    return config
+
+
+def jobs(config, **query):
+    return list(expected_jobs(config, [about("blood", "query", **query), about("atlas", "reference")]))
+
+
+def largest(found, rule, mem_mb=4000):
+    return max(job.peak_mb(mem_mb) for job in found if job.rule == rule)
+
+
+def test_jobs_are_counted_per_chunk(config):
+    counted = {}
+    for job in jobs(config):
+        counted[job.rule] = counted.get(job.rule, 0) + job.jobs
+    assert counted["convert_to_chunks"] == 2
+    assert counted["map_query"] == 25 + 3 + 3 + 7
+    assert counted["predict_labels"] == 3 + 7
+    assert counted["fit_query_model"] == 3
+
+
+def test_memory_does_not_grow_with_cells_beyond_a_few_bytes_each(config):
+    few, many = jobs(config), jobs(config, cells=10_100_000)
+    for rule in {job.rule for job in few}:
+        growth = (largest(many, rule) - largest(few, rule)) * 2**20 / 10**7
+        assert growth <= 60, rule
+
+
+def test_less_memory_makes_smaller_blocks_and_a_lower_peak(config):
+    assert largest(jobs(config), "convert_to_chunks", 590) < largest(jobs(config), "convert_to_chunks", 4000)
+
+
+def test_what_does_not_fit_is_marked():
+    job = Job("split_reference", held_cells=10**9)
+    needed = job.peak_mb(4000) + 250
+    (line,) = plan([job], {"split_reference": ENOUGH})
+    assert line.verdict == f"DOES NOT FIT: mem_mb is 8000 at most, and {needed} is needed"
+    (line,) = plan([Job("merge_h5ad")], {"merge_h5ad": Asked(mem_mb=[300, 600], runtime=[60, 120])})
+    assert line.verdict == "mem_mb: 300 is too little, attempt 2 will do"
+    (line,) = plan([Job("merge_h5ad")], {"merge_h5ad": ENOUGH})
+    assert line.verdict == "fits"
+
+
+def test_what_takes_too_long_is_marked(monkeypatch):
+    slow = Job("train_reference_model", cells=NEEDS["train_reference_model"].cells_per_s * 5400)
+    (line,) = plan([slow], {"train_reference_model": ENOUGH})
+    assert line.verdict.startswith("runtime: 60 is too little, attempt 2 will do")
+
+
+def test_the_table_says_when_the_disk_is_too_small():
+    lines = plan([Job("merge_h5ad", disk_mb=5000)], {"merge_h5ad": ENOUGH})
+    assert "DOES NOT FIT: 1.0 GB are free here" in as_table(lines, free_mb=1024, note="")
+    assert "DOES NOT" not in as_table(lines, free_mb=10**6, note="")
+
+
+def test_every_rule_has_a_line(config, tmp_path, capsys):
+    paths = []
+    for name, role in (("atlas", "reference"), ("blood", "query")):
+        paths.append(str(tmp_path / f"{name}.json"))
+        (tmp_path / f"{name}.json").write_text(json.dumps(about(name, role)))
+    asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in NEEDS}
+    print_plan(paths, config, asked)
+    said = capsys.readouterr().out
+    for rule in set(NEEDS) - {"demo_data"}:
+        assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
+
+
+def test_a_file_that_must_be_sorted_needs_disk_for_it(config):
+    disks = [
+        max(job.disk_mb for job in jobs(config, in_order=in_order) if job.rule == "convert_to_chunks")
+        for in_order in (True, False)
+    ]
+    assert disks[1] > 2 * disks[0]
