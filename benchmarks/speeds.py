@@ -1,0 +1,229 @@
+"""How many cells a second the parts of training, mapping and prediction handle on one core.
+
+    python benchmarks/speeds.py FOLDER    # in the work folder of a run; `scale.py --only speeds` makes one
+
+What starts only once (models loaded, trainers set up) is left out: a part is timed on few and on many cells,
+and the difference counts.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import scvi
+import zarr
+from cellferry.budget import Budget
+from cellferry.checkpoints import Checkpoints
+from cellferry.config import fill_defaults
+from cellferry.h5ad import H5adReader
+from cellferry.heads import load_heads
+from cellferry.latents import count_cells, read_latents
+from cellferry.model import new_model, set_up_torch, skeleton
+from cellferry.schedule import minibatch_size
+from cellferry.store import StoreDataModule
+from map_query import map_query
+from predict_labels import predict_labels
+from train_reference_model import MONITORED_SHARE, code_mapping, train
+
+LEAST_SECONDS = 5
+MOST_PRELOADED = 100
+"""Minibatches the bare loop holds in memory; it goes over them again as often as needed."""
+FEW, MANY = 1, 20
+"""Shares of a query: one in `MANY` chunks stands for few cells, `FEW` for all of them."""
+MAP_MB, PREDICT_MB = 3000, 3000
+
+
+def now() -> np.ndarray:
+    """Seconds of the wall's clock and CPU seconds of this process; other work falsifies only the first."""
+    return np.array([time.monotonic(), time.process_time()])
+
+
+def seconds_of(work: Callable[[], object]) -> np.ndarray:
+    """Wall and CPU seconds of some work, whose prints are not shown."""
+    start = now()
+    with contextlib.redirect_stdout(io.StringIO()):
+        work()
+    return now() - start
+
+
+def until_long_enough(work: Callable[[], int]) -> tuple[int, np.ndarray]:
+    """Cells and seconds of some work, done once before and then repeated for some seconds."""
+    work()
+    cells, start = 0, now()
+    while (now() - start)[1] < LEAST_SECONDS:
+        cells += work()
+    return cells, now() - start
+
+
+class Training:
+    """The reference's store, a model and what is timed of their training."""
+
+    def __init__(self, folder: Path, settings: dict) -> None:
+        self.store = str(folder / "results" / "reference" / "store.zarr")
+        self.settings = settings | {"early_stopping": False}
+        self.attributes = dict(zarr.open_group(self.store, mode="r").attrs)
+        self.batch_size = minibatch_size(settings["batch_size"], self.attributes["n_cells"])
+        self.model = new_model(
+            skeleton(*(self.attributes[names] for names in ("genes", "batches", "labels"))), settings
+        )
+        self.datamodule = StoreDataModule(
+            self.store,
+            batch_size=self.batch_size,
+            monitored_share=MONITORED_SHARE,
+            batch_mapping=code_mapping(self.model, "batch", self.attributes["batches"]),
+            label_mapping=code_mapping(self.model, "labels", self.attributes["labels"]),
+            seed=0,
+        )
+
+    def minibatches(self) -> Iterator[dict]:
+        """An epoch's minibatches as the module takes them."""
+        for batch in self.datamodule.train_dataloader():
+            yield self.datamodule.on_before_batch_transfer(batch, 0)
+
+    def load(self) -> int:
+        """Load an epoch's minibatches; how many cells that were."""
+        return sum(len(batch["X"]) for batch in self.minibatches())
+
+    def epochs(self, number: int) -> np.ndarray:
+        """Seconds of a training as the workflow does it."""
+        with tempfile.TemporaryDirectory() as checkpoints:
+            return seconds_of(
+                lambda: train(
+                    self.model,
+                    store=self.store,
+                    attributes=self.attributes,
+                    batch_size=self.batch_size,
+                    seed=0,
+                    accelerator="cpu",
+                    settings=self.settings,
+                    epochs=number,
+                    progress=Checkpoints(checkpoints, {}),
+                )
+            )
+
+    def bare_loop(self) -> Callable[[], int]:
+        """The same module, optimiser and minibatches with nothing around: a pass over preloaded ones."""
+        batches = list(islice(self.minibatches(), MOST_PRELOADED))
+        plan = scvi.train.TrainingPlan(self.model.module, lr=self.settings["learning_rate"])
+        optimizer = plan.configure_optimizers()["optimizer"]
+
+        def work() -> int:
+            self.model.module.train()
+            for batch in batches:
+                optimizer.zero_grad()
+                _, _, losses = self.model.module(batch, loss_kwargs={"kl_weight": 1.0})
+                losses.loss.backward()
+                optimizer.step()
+            return sum(len(batch["X"]) for batch in batches)
+
+        return work
+
+    def bare_encoder(self) -> Callable[[], int]:
+        """Forward passes over preloaded minibatches with nothing around."""
+        batches = list(islice(self.minibatches(), MOST_PRELOADED))
+
+        def work() -> int:
+            self.model.module.eval()
+            with torch.inference_mode():
+                for batch in batches:
+                    self.model.module.inference(batch["X"], batch["batch"])
+            return sum(len(batch["X"]) for batch in batches)
+
+        return work
+
+
+def training_speeds(training: Training) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Name, cells and seconds of the parts of training."""
+    yield "training: minibatches from the store alone", *until_long_enough(training.load)
+    cells, seconds = until_long_enough(training.bare_loop())
+    yield "training: bare torch loop on preloaded minibatches", cells, seconds
+    n_train = training.datamodule.n_train
+    epochs = 1 + int(np.ceil(3 * LEAST_SECONDS * cells / seconds[1] / n_train))
+    training.epochs(1)
+    difference = training.epochs(1 + epochs) - training.epochs(1)
+    yield "training: the workflow's epoch, 5 % more cells watched", epochs * n_train, difference
+    yield "encoder: bare forward passes on preloaded minibatches", *until_long_enough(training.bare_encoder())
+
+
+def query_speeds(folder: Path, prediction: dict) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Name, cells and seconds of mapping and prediction, on the query as a whole."""
+    results = folder / "results"
+    common, classifier = str(results / "common" / "query.h5ad"), str(results / "reference" / "classifier")
+    with H5adReader(common) as reader:
+        n_cells = reader.n_cells
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        mapped = {chunks: f"{name}/{chunks}.parquet" for chunks in (FEW, MANY)}
+
+        def map_all(chunks: int) -> np.ndarray:
+            return seconds_of(
+                lambda: map_query(
+                    common,
+                    str(results / "mapped" / "query" / "model"),
+                    mapped[chunks],
+                    chunk=0,
+                    chunks=chunks,
+                    budget=Budget(MAP_MB),
+                    threads=1,
+                    gpu=0,
+                )
+            )
+
+        def predict_all(chunks: int) -> np.ndarray:
+            return seconds_of(
+                lambda: predict_labels(
+                    mapped[chunks],
+                    classifier,
+                    f"{name}/predictions.parquet",
+                    min_probability=prediction["min_probability"],
+                    max_distance=prediction["max_distance"],
+                    budget=Budget(PREDICT_MB),
+                    threads=1,
+                )
+            )
+
+        more = n_cells - n_cells // MANY
+        for part, work in (("map_query", map_all), ("predict_labels", predict_all)):
+            work(MANY)
+            few = work(MANY)
+            yield part, more, work(FEW) - few
+        paths = [mapped[FEW]]
+        rows = np.arange(min(count_cells(paths), 20_000))
+        latents = read_latents(paths, rows)
+        for head, fitted in load_heads(classifier, threads=1).items():
+            timed = until_long_enough(lambda fitted=fitted: len(fitted.probabilities(latents)))
+            yield f"predict_labels: {head} alone", *timed
+
+
+def measure(folder: Path) -> list[dict]:
+    """Rows of all parts; `of` says how many cells a minibatch of the training holds."""
+    set_up_torch(threads=1, seed=0, gpu=0)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    fill_defaults(config)
+    training = Training(folder, config["model"])
+    found = [*training_speeds(training), *query_speeds(folder, config["prediction"])]
+    of = f"minibatches of {training.batch_size}"
+    rows = [{"name": name, "of": of, "cells": cells} for name, cells, _ in found]
+    return [
+        row | {"seconds": wall, "cpu_seconds": cpu}
+        for row, (_, _, (wall, cpu)) in zip(rows, found, strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    print(json.dumps(measure(options.folder.resolve())))
