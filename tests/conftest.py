@@ -16,6 +16,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST_FIRST.index(item.path.parent.name))
 
 
+@pytest.hookimpl(optionalhook=True)  # there is none without pytest-xdist
 def pytest_xdist_make_scheduler(config, log):
     """Share the tests out over processes; a file stays together, as do its fixtures."""
 

@@ -34,6 +34,7 @@ RULES = [
     "merge_h5ad",
     "split_reference",
     "select_genes",
+    "subset_reference",
     "subset_common_genes",
     "shuffle_reference",
     "train_reference_model",

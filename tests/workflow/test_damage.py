@@ -1,0 +1,202 @@
+"""Files that were damaged after the workflow wrote them, a full disk, and two runs in one folder."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from types import SimpleNamespace
+
+import h5py
+import pandas as pd
+import pytest
+from cellferry.h5ad import H5adReader
+from content import contents
+from running import command_line, snakemake
+from simulate import simulate_cells
+
+COMMON = "results/common/patients.h5ad"
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("datasets")
+    simulate_cells(240, batches=("a", "b")).write_h5ad(folder / "reference.h5ad")
+    simulate_cells(60, seed=1).write_h5ad(folder / "query.h5ad")
+    atlas = {"role": "reference", "path": str(folder / "reference.h5ad"), "label": "cell_type", "chunks": 2}
+    patients = {"role": "query", "path": str(folder / "query.h5ad"), "chunks": 3}
+    return {
+        "datasets": {"atlas": atlas, "patients": patients},
+        "genes": {"n_variable": 150},
+        "model": {"epochs": 20, "n_latent": 5, "n_hidden": 16, "n_layers": 1},
+        "surgery": {"epochs": 5},
+        "prediction": {"n_trees": 20},
+    }
+
+
+def run(folder, config, *arguments):
+    """A run of the workflow, and how many jobs of each rule finished in it."""
+    result = snakemake(folder, *arguments, "--cores", "2", config=config)
+    said = result.stdout + result.stderr
+    jobs = Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", said, re.M))
+    return SimpleNamespace(returncode=result.returncode, said=said, jobs=jobs)
+
+
+@pytest.fixture(scope="module")
+def counts(tmp_path_factory, datasets):
+    """A run that has come to the common genes' counts."""
+    folder = tmp_path_factory.mktemp("counts")
+    first = run(folder, datasets, COMMON)
+    assert first.returncode == 0, first.said
+    return folder
+
+
+@pytest.fixture
+def copied(counts, tmp_path):
+    """The same run in a folder of its own."""
+    shutil.copytree(counts, tmp_path / "run", copy_function=shutil.copy2)
+    return tmp_path / "run"
+
+
+def flip(path):
+    """One byte of the counts becomes another."""
+    with h5py.File(path, "r") as file:
+        chunk = file["X/data"].id.get_chunk_info(0)
+    with open(path, "r+b") as file:
+        file.seek(chunk.byte_offset + 17)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 0x40]))
+
+
+def truncate(path):
+    with open(path, "r+b") as file:
+        file.truncate(path.stat().st_size - 1000)
+
+
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def half_zero(path):
+    """What a file system may leave of a file after the power has gone."""
+    with open(path, "r+b") as file:
+        size = path.stat().st_size
+        file.seek(size // 2)
+        file.write(bytes(size - size // 2))
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, zero, half_zero])
+def test_a_damaged_chunk_is_named_set_aside_and_made_anew(copied, datasets, damage):
+    expected = contents(copied / "results")
+    damage(copied / "results" / "chunks" / "patients" / "1.h5ad")
+    failed = run(copied, datasets, COMMON, "--forcerun", "subset_common_genes")
+    log = (copied / "logs" / "subset_common_genes" / "patients.log").read_text()
+    assert failed.returncode != 0
+    for said in (failed.said, log):
+        assert "results/chunks/patients/1.h5ad: was damaged after it had been written" in said
+        assert "results/chunks/patients was set aside, run snakemake again to make it anew" in said
+    assert "Traceback" not in failed.said
+    assert not (copied / "results" / "chunks" / "patients").exists()
+    assert not (copied / COMMON).exists()
+    again = run(copied, datasets, COMMON)
+    assert again.returncode == 0, again.said
+    assert again.jobs["convert_to_chunks"] == again.jobs["merge_h5ad"] == 1
+    assert without_benchmarks(contents(copied / "results")) == without_benchmarks(expected)
+    assert not [path for path in (copied / "results").rglob(".*") if path.name != ".snakemake_timestamp"]
+
+
+def without_benchmarks(files):
+    return {name: what for name, what in files.items() if not name.startswith("benchmarks/")}
+
+
+def test_damage_is_told_although_the_next_attempt_finds_nothing(copied, datasets):
+    flip(copied / "results" / "chunks" / "patients" / "1.h5ad")
+    failed = run(copied, datasets, COMMON, "--forcerun", "subset_common_genes", "--retries", "1")
+    told = failed.said.partition("1 job(s) failed")[2]
+    assert "results/chunks/patients/1.h5ad: was damaged after it had been written" in told
+
+
+def test_after_damage_the_predictions_are_the_same(tmp_path, datasets):
+    target = "results/predictions/patients.parquet"
+    first = run(tmp_path, datasets, target)
+    assert first.returncode == 0, first.said
+    expected = pd.read_parquet(tmp_path / target)
+    flip(tmp_path / "results" / "chunks" / "patients" / "1.h5ad")
+    failed = run(tmp_path, datasets, target, "--forcerun", "subset_common_genes")
+    assert failed.returncode != 0
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / target), expected)
+    again = run(tmp_path, datasets, target)
+    assert again.returncode == 0, again.said
+    assert again.jobs["convert_to_chunks"] == 1
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / target), expected)
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(tmp_path, datasets, counts):
+    command = command_line(tmp_path, COMMON, "--cores", "1", config=datasets)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as first:
+        for line in first.stdout:
+            if "Inspecting" in line:
+                break
+        second = run(tmp_path, datasets, COMMON)
+        said = first.communicate()[0]
+    assert second.returncode != 0
+    assert "Directory cannot be locked" in second.said
+    assert first.returncode == 0, said
+    assert_same_results(tmp_path, counts)
+
+
+def assert_same_results(folder, other):
+    found, expected = (without_benchmarks(contents(path / "results")) for path in (folder, other))
+    assert found == expected
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of its own; `grow` makes it large."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", tmp_path], check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+
+    def resize(size):
+        subprocess.run(["mount", "-o", f"remount,size={size}", tmp_path], check=True)
+
+    yield SimpleNamespace(folder=tmp_path, resize=resize)
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def space_left(folder, megabytes):
+    """Size (kB) of a file system that has so much left."""
+    disk = os.statvfs(folder)
+    return f"{(disk.f_blocks - disk.f_bfree) * disk.f_frsize // 1024 + 1024 * megabytes}k"
+
+
+@pytest.mark.parametrize(
+    ("before", "rule", "target"),
+    [
+        ("results/chunks/patients", "merge_h5ad", "results/merged/patients.h5ad"),
+        ("results/genes.tsv", "subset_common_genes", COMMON),
+    ],
+)
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk, datasets, before, rule, target):
+    folder = small_disk.folder
+    simulate_cells(12_000, seed=1).write_h5ad(folder / "query.h5ad")
+    patients = {"role": "query", "path": "query.h5ad", "chunks": 3}
+    materialise = rule == "merge_h5ad"
+    config = {
+        **datasets,
+        "datasets": {**datasets["datasets"], "patients": patients},
+        "merge": {"materialise": materialise},
+    }
+    assert run(folder, config, before).returncode == 0
+    small_disk.resize(space_left(folder, 4))
+    failed = run(folder, config, target)
+    assert failed.returncode != 0
+    assert f"the disk is full or a quota is used up in {folder}" in failed.said
+    assert f"{rule}: {target}" in failed.said
+    assert not (folder / target).exists()
+    assert not list((folder / target).parent.glob(".*"))
+    small_disk.resize("64m")
+    again = run(folder, config, target)
+    assert again.returncode == 0, again.said
+    with H5adReader(folder / target) as reader:
+        assert sum(stop - start for start, stop, _ in reader.blocks(10**7)) == 12_000

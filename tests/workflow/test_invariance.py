@@ -1,0 +1,98 @@
+"""Into how many chunks a dataset is cut changes nothing; on real cells."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from content import content, contents
+from running import snakemake
+
+pytestmark = pytest.mark.slow
+
+# In front of the reference's name and behind it: batches are sorted by name.
+CHUNKS = {"all_at_once": 1, "in_7": 7, "in_25": 25}
+CUT = ["in_7", "in_25"]
+# Here they were equal to the last bit; another processor may sum the rows of a product in another order.
+TOLERANCE = 1e-6
+
+
+def config(test_data, *, reference_chunks, queries):
+    """Cell lines by CEL-seq2, and the same Drop-seq cells as several queries; trained for long enough."""
+    cells = {"cells": {"demuxlet_cls": ["SNG"]}, "label": "cell_line_demuxlet"}
+    reference = {"role": "reference", "path": str(test_data / "cellmix" / "ref_celseq2_5cl.h5ad")}
+    query = {"role": "query", "path": str(test_data / "cellmix" / "query_dropseq.h5ad")}
+    return {
+        "datasets": {
+            "celseq2": {**reference, **cells, "batch": "plate", "chunks": reference_chunks},
+            **{name: {**query, **cells, "chunks": CHUNKS[name]} for name in queries},
+        },
+        "genes": {"n_variable": 500},
+        "model": {"epochs": 20, "n_latent": 8, "n_hidden": 32, "n_layers": 1},
+        "surgery": {"epochs": 20},
+        "prediction": {"n_trees": 30},
+    }
+
+
+def results(folder, settings, *targets):
+    result = snakemake(folder, *targets, "--cores", "2", config=settings)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder / "results"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, test_data):
+    """A run whose queries are the same file, in 1, 7 and 25 chunks; its results."""
+    settings = config(test_data, reference_chunks=1, queries=CHUNKS)
+    targets = [f"results/predictions/{name}.parquet" for name in CHUNKS]
+    return results(tmp_path_factory.mktemp("whole"), settings, *targets)
+
+
+def query(whole, name):
+    """A query's predictions, latents and fitted model."""
+    mapped = [pd.read_parquet(whole / f"mapped/{name}/{chunk}.parquet") for chunk in range(CHUNKS[name])]
+    return SimpleNamespace(
+        predictions=pd.read_parquet(whole / f"predictions/{name}.parquet"),
+        latents=pd.concat(mapped).filter(like="latent_").to_numpy(),
+        model=torch.load(whole / f"mapped/{name}/model/model.pt", weights_only=False)["model_state_dict"],
+    )
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_labels_do_not_depend_on_the_chunks(whole, name):
+    expected, found = query(whole, "all_at_once").predictions, query(whole, name).predictions
+    assert len(found) == 210
+    assert (found["best_label"] == found["truth"]).mean() > 0.9
+    for column in expected.select_dtypes(exclude="number"):
+        assert list(found[column]) == list(expected[column]), column
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_latents_do_not_depend_on_the_chunks(whole, name):
+    expected, found = query(whole, "all_at_once").latents, query(whole, name).latents
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_surgery_depends_on_the_cells_alone(whole, name):
+    """Not on the dataset's name, which its batches bear."""
+    expected, found = query(whole, "all_at_once").model, query(whole, name).model
+    assert list(found) == list(expected)
+    tensors = [weights for weights in expected if isinstance(expected[weights], torch.Tensor)]
+    assert len(tensors) > 10
+    for weights in tensors:
+        assert torch.equal(found[weights], expected[weights]), weights
+
+
+def test_what_the_model_trains_on_does_not_depend_on_the_references_chunks(whole, tmp_path, test_data):
+    settings = config(test_data, reference_chunks=7, queries=["all_at_once"])
+    again = results(tmp_path, settings, "results/reference/store.zarr")
+    store = contents(again / "reference" / "store.zarr")
+    assert len(store) > 5
+    assert store == contents(whole / "reference" / "store.zarr")
+    for part in ("celseq2", "validation", "test"):
+        name = f"common/{part}.h5ad"
+        assert content(again / name) == content(whole / name), part
+    assert content(again / "genes.tsv") == content(whole / "genes.tsv")
