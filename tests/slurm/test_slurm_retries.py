@@ -9,6 +9,8 @@ import time
 import anndata as ad
 import h5py
 import pandas as pd
+from cellferry.budget import SNAKEMAKE_MB
+from cellferry.needs import BLOCK_BYTES, MB, NEEDS
 from cluster import wait_for
 from running import snakemake
 from simulate import simulate_cells
@@ -21,7 +23,7 @@ def asked(jobs, rule, column):
 def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller_blocks(
     run, cluster, memory_limits
 ):
-    run = run(resources={"convert_to_chunks": {"mem_mb": "min(1000 * attempt, 1500)"}})
+    run = run(resources={"convert_to_chunks": {"mem_mb": "min(800 * attempt, 850)"}})
     process = run.start("results/merged/atlas.h5ad")
     first = run.wait_for_job("convert_to_chunks")
     cluster.take_memory_away(first.number)
@@ -29,10 +31,12 @@ def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller
     cluster.take_memory_away(second.number)
     assert process.wait(180) == 0, run.said()
     jobs = cluster.accounted(run)
-    assert asked(jobs, "convert_to_chunks", "ReqMem") == ["1000M", "1500M", "1500M"]
+    assert asked(jobs, "convert_to_chunks", "ReqMem") == ["800M", "850M", "850M"]
     log = (run.folder / "logs" / "convert_to_chunks" / "atlas.log").read_text()
-    third = int(re.search(r"attempt 3: buffers of (\d+) MB", log)[1])
-    assert third == (1500 - 250 - 300) // 3
+    need = NEEDS["convert_to_chunks"]
+    third = (850 - SNAKEMAKE_MB - need.held_mb()) // 3 / need.blocks
+    assert third < BLOCK_BYTES / MB
+    assert f"attempt 3: blocks of {third:.0f} MB" in log
     assert ad.read_h5ad(run.folder / "results" / "merged" / "atlas.h5ad").n_obs == 240
     assert not [path for path in run.folder.glob("results/chunks/.*") if path.name != ".snakemake_timestamp"]
 
