@@ -5,7 +5,7 @@ import shutil
 
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
-from scripts.cellferry.files import remove_remnants
+from scripts.cellferry.files import remove_remnants, set_aside_damaged
 from scripts.cellferry.logs import PEAK
 from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
 
@@ -54,4 +54,5 @@ onsuccess:
 onerror:
     if workflow.executor_plugin.name == "slurm":
         print(cancel_what_is_left(Path.cwd()))
+    set_aside_damaged("results")
     print(explain_failures(workflow.scheduler.failed, workflow.dag.jobid, log))

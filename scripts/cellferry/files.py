@@ -34,6 +34,9 @@ def is_passing(error: BaseException) -> bool:
 REMNANT = re.compile(r"\.[0-9a-f]{8}\..")
 """How a temporary name begins."""
 
+DAMAGED = ".damaged."
+"""How the name of a mark begins."""
+
 
 @contextmanager
 def complete(path: str | Path) -> Iterator[Path]:
@@ -62,10 +65,22 @@ def _hidden(path: Path) -> Path:
     return path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
 
 
-def set_aside(path: Path) -> None:
-    """Rename a damaged file or folder to a hidden name, so that the next run makes it anew."""
-    with suppress(FileNotFoundError):  # another job was faster
-        os.replace(path, _hidden(path))
+def mark_as_damaged(path: Path) -> None:
+    """Note beside a file or folder that it is damaged; `set_aside_damaged` takes it away when no job runs."""
+    path.with_name(f"{DAMAGED}{path.name}").touch()
+
+
+def set_aside_damaged(folder: str | Path) -> None:
+    """Give what is marked as damaged a hidden name, so that the next run makes it anew.
+
+    Not done by the job that finds the damage: Snakemake ends at once, without a word on why, where a job
+    is to be tried again and its input is gone.
+    """
+    for mark in list(Path(folder).rglob(f"{DAMAGED}*")):
+        damaged = mark.with_name(mark.name.removeprefix(DAMAGED))
+        with suppress(FileNotFoundError):
+            os.replace(damaged, _hidden(damaged))
+        mark.unlink(missing_ok=True)
 
 
 def remove_remnants(folder: str | Path) -> None:

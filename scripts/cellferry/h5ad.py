@@ -25,7 +25,7 @@ from anndata.io import read_elem, write_elem
 from scipy import sparse
 
 from .errors import InputError, PassingError
-from .files import complete, is_passing, set_aside
+from .files import complete, is_passing, mark_as_damaged
 
 # 128k elements (512 KiB of float32): anndata's automatic chunks of about 10k elements halve reading speed.
 ELEMENTS_PER_CHUNK = 1 << 17
@@ -147,10 +147,14 @@ class H5adWriter:
             if copy:
                 _extend(self._file["obs/_index"], source.names(start, stop))
         if copy:
-            for name in X_ARRAYS:
+            for name, expected in zip(X_ARRAYS, own["crc32"][0].tolist(), strict=True):
+                crc = 0
                 for start in range(0, source.nonzeros, VALUES_AT_ONCE):
                     values = source.values(name, start, min(start + VALUES_AT_ONCE, source.nonzeros))
+                    crc = zlib.crc32(values, crc)
                     _extend(self._file["X"][name], values)
+                if crc != expected:
+                    source.refuse(source.path, f"the checksum of X/{name} is another", source.path.parent)
 
     def _append_lengths(self, indptr: np.ndarray) -> None:
         """Append cells to the index pointers, given where each one's values begin and end."""
@@ -322,7 +326,7 @@ class H5adReader:
         If the file cannot be read, or is a merged file with a source that is missing or is not the
         one it was made from (HDF5 itself would silently read zeroes).
     InputError
-        If a source was damaged; it is set aside.
+        If a source was damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -367,21 +371,21 @@ class H5adReader:
             except (OSError, KeyError) as error:
                 if is_passing(error):
                     raise
-                self._set_aside(path, error)
+                self.refuse(path, error)
             if found != expected:
                 raise PassingError(
                     f"{self.path}: was made from another version of {path} "
                     f"(id {expected}, found {found}); {remedy}"
                 )
 
-    def _set_aside(self, path: Path, why: object) -> NoReturn:
-        """Take a damaged file out of the next run's way; of a view's sources all, since one job made them."""
-        whole = path if path == self.path else path.parent
-        set_aside(whole)
-        # No passing one: another attempt would only find that the file is gone.
+    def refuse(self, path: Path, why: object, whole: Path | None = None) -> NoReturn:
+        """Mark a damaged file, or `whole`, to be made anew; a view's sources all, since one job made them."""
+        whole = whole or (path if path == self.path else path.parent)
+        mark_as_damaged(whole)
+        # No passing one: another attempt would read the same.
         raise InputError(
-            f"{path}: was damaged after it had been written ({why}); {whole} was set aside, "
-            "run snakemake again to make it anew"
+            f"{path}: was damaged after it had been written ({why}); {whole} is set aside when this run "
+            "ends, run snakemake again to make it anew"
         )
 
     def _explain(self, why: object) -> NoReturn:
@@ -392,7 +396,7 @@ class H5adReader:
             except (OSError, _DamagedError) as error:
                 if is_passing(error):
                     raise
-                self._set_aside(path, error)
+                self.refuse(path, error)
         raise PassingError(f"{self.path}: could not be read well at first ({why}), and then could; try again")
 
     def __enter__(self) -> "H5adReader":
@@ -465,7 +469,7 @@ class H5adReader:
         Raises
         ------
         InputError
-            If a file was damaged after it had been written; it is named and set aside.
+            If a file was damaged after it had been written; it is named, and set aside when the run ends.
         """
         try:
             yield from _checked(self, max_bytes)

