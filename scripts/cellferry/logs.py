@@ -26,6 +26,7 @@ PASSING_ERROR_EXIT_CODE = 3
 PEAK = "peak memory: "
 """How the last line of a finished script's log begins."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_SPACE = "the disk is full or a quota is used up"
 
 RUN = "CELLFERRY_RUN"
@@ -73,6 +74,8 @@ def logged(path: str) -> Iterator[None]:
                 traceback.print_exc()
             if is_no_space(error):
                 _say(f"{NO_SPACE} in {Path.cwd()}: free some, then start snakemake again", terminal)
+                # At an ordinary end HDF5 tries again to write what found no space, and crashes.
+                os._exit(1)
             sys.exit(1)
         finally:
             with suppress(OSError):
@@ -95,10 +98,11 @@ def peak_in(log: str) -> int | None:
 
 
 def is_no_space(error: BaseException) -> bool:
-    """Whether an error says that a disk is full; HDF5 hides the number in its message."""
-    return isinstance(error, OSError) and (
-        error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
-    )
+    """Whether an error says that a disk is full.
+
+    HDF5 hides the number in its message, and what fails when a file is closed becomes a RuntimeError.
+    """
+    return getattr(error, "errno", None) in FULL or any(os.strerror(number) in str(error) for number in FULL)
 
 
 def input_error_in(log: str) -> str | None:

@@ -57,8 +57,16 @@ def test_any_other_error_keeps_its_traceback(tmp_path):
     assert last_line(tmp_path) == "ZeroDivisionError: division by zero"
 
 
-def test_a_full_disk_is_said_in_plain_words(tmp_path):
-    result = run(tmp_path, "import errno; raise OSError(errno.ENOSPC, 'No space left on device')")
+@pytest.mark.parametrize(
+    "error",
+    [
+        "OSError(28, 'No space left on device')",
+        "OSError(122, 'Disk quota exceeded')",
+        "RuntimeError('file write failed: errno = 28, error message = \\'No space left on device\\'')",
+    ],
+)
+def test_a_full_disk_is_said_in_plain_words(tmp_path, error):
+    result = run(tmp_path, f"raise {error}")
     assert result.returncode == 1
     assert "the disk is full or a quota is used up in" in last_line(tmp_path)
 
