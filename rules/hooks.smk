@@ -24,6 +24,13 @@ def scores_in_words(query, evaluation):
     )
 
 
+def remove_what_killed_jobs_left():
+    """To be called when no job runs any more, be it another workflow's in this folder (--nolock)."""
+    if workflow.execution_settings.lock:
+        for folder in ("results", MADE_BY_RULES):
+            remove_remnants(folder)
+
+
 onstart:
     if not workflow.deployment_settings.deployment_method and not workflow.touch:
         check_environments()
@@ -36,8 +43,7 @@ onstart:
 
 
 onsuccess:
-    for folder in ("results", MADE_BY_RULES):
-        remove_remnants(folder)
+    remove_what_killed_jobs_left()
     # A run may have asked for less than the model, whose training is to be resumed by another.
     if Path("results/reference/model").exists():
         shutil.rmtree(CHECKPOINTS, ignore_errors=True)
@@ -54,5 +60,8 @@ onsuccess:
 onerror:
     if workflow.executor_plugin.name == "slurm":
         print(cancel_what_is_left(Path.cwd()))
+    elif workflow.executor_plugin.name == "local":
+        # HDF5 may crash on a full disk, which must not stay full of what was half written.
+        remove_what_killed_jobs_left()
     set_aside_damaged("results")
     print(explain_failures(workflow.scheduler.failed, workflow.dag.jobid, log))

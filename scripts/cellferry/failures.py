@@ -191,7 +191,7 @@ def _remedy(failure: Failure) -> str:
     last = failure.attempts[-1] if failure.attempts else Attempt("", "")
     slurm_log = _read(last.slurm_log)
     if re.search(f"{NO_SPACE}|No space left on device|Disk quota exceeded", log + slurm_log):
-        return f"{NO_SPACE}: free some space, then start snakemake again"
+        return f"{NO_SPACE} in {Path.cwd()}: free some, then start snakemake again"
     if last.state == "OUT_OF_MEMORY":
         return (
             f"it needs more than {last.asked_mb or 'its'} MB: raise mem_mb of {rule} in {PROFILE} "
