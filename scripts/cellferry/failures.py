@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .logs import INPUT_ERROR, NO_SPACE, PASSING_ERROR, input_error_of_this_run
+from .logs import INPUT_ERROR, NO_SPACE, PASSING_ERROR, input_error_in
 from .slurm import LEAST_FREE_MB, PROFILE, ask, fields
 
 # What SLURM itself writes into a job's output, for sites whose accounting is off or down.
@@ -93,7 +93,7 @@ def explain_failures(jobs: Iterable[Any], jobid: Callable[[Any], int], snakemake
     for failure in failures:
         failure.attempts = [_with_state(attempt, accounted) for attempt in failure.attempts]
     # A user's mistakes come last, where the eye falls.
-    told = sorted((input_error_of_this_run(failure.log) is not None, _tell(failure)) for failure in failures)
+    told = sorted((input_error_in(_read(failure.log)) is not None, _tell(failure)) for failure in failures)
     return "\n".join(
         [f"\n{len(failures)} job(s) failed; what is finished is kept.", *(text for _, text in told)]
     )
@@ -183,7 +183,7 @@ def _tell(failure: Failure) -> str:
 
 def _remedy(failure: Failure) -> str:
     rule, log = failure.rule, _read(failure.log)
-    if mistake := input_error_of_this_run(failure.log):
+    if mistake := input_error_in(log):
         return INPUT_ERROR + mistake
     if failure.refusal:
         found = (way for words, way in REFUSALS.items() if re.search(words, failure.refusal, re.I))

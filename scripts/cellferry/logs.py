@@ -113,16 +113,6 @@ def input_error_in(log: str) -> str | None:
     return "\n".join([first, *others]) if found and all(line.startswith(" ") for line in others) else None
 
 
-def input_error_of_this_run(path: str) -> str | None:
-    """The input error that the script with the log at `path` ended with, be it in an earlier attempt.
-
-    Where that attempt's input is gone, the next one ends before its script begins, and without a log.
-    """
-    with suppress(OSError):
-        return input_error_in(Path(path).read_text(encoding="utf-8", errors="replace"))
-    return _Mistake(path).of_this_run()
-
-
 def _say(message: str, terminal: int) -> None:
     os.write(terminal, f"{message}\n".encode())
     with suppress(OSError):
