@@ -131,6 +131,7 @@ def write_chunks(
                     totals += gene_totals(piece.counts)
                 writer.write_uns(
                     dataset=dataset.name,
+                    chunks=len(bounds) - 1,
                     cells=writer.n_cells,
                     nonzeros=writer.nonzeros,
                     total_counts=float(totals.sum()),

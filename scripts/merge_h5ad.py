@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from cellferry.budget import Budget
+from cellferry.errors import PassingError
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
@@ -28,7 +29,7 @@ def merge_h5ad(chunks: str, merged: str, *, materialise: bool, budget: Budget) -
     Raises
     ------
     InputError
-        If a chunk was damaged after it had been written.
+        If a chunk was damaged after it had been written, or is missing.
     RuntimeError
         If cells, stored values or counts differ between the chunks and the merged file.
     """
@@ -38,6 +39,11 @@ def merge_h5ad(chunks: str, merged: str, *, materialise: bool, budget: Budget) -
     totals = {"cells": 0, "nonzeros": 0, "gene_totals": 0.0}
     edges = {}
     with H5adReader(paths[0]) as first, H5adWriter(merged, first.var) as writer:
+        expected = int(first.uns["chunks"])
+        if len(paths) != expected:
+            raise PassingError(
+                f"{chunks}: holds {len(paths)} of {expected} chunks; delete it and run snakemake again"
+            )
         for path in paths:
             with H5adReader(path) as chunk:
                 for row in {0, chunk.n_cells - 1} if chunk.n_cells else ():

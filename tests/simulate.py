@@ -45,7 +45,7 @@ def simulate_cells(
     return ad.AnnData(sparse.csr_matrix(rng.poisson(rate).astype(np.float32)), obs=obs, var=var)
 
 
-def write_cells(path: Path, cells: ad.AnnData, dataset: str) -> None:
+def write_cells(path: Path, cells: ad.AnnData, dataset: str, *, chunks: int = 1) -> None:
     """Write one file as `convert_to_chunks` does."""
     with H5adWriter(path, cells.var) as writer:
         obs = {
@@ -55,6 +55,7 @@ def write_cells(path: Path, cells: ad.AnnData, dataset: str) -> None:
         writer.append(cells.X.copy(), cells.obs_names.to_numpy(dtype=object), obs)
         writer.write_uns(
             dataset=dataset,
+            chunks=chunks,
             cells=cells.n_obs,
             nonzeros=cells.X.nnz,
             total_counts=float(cells.X.sum()),
@@ -67,7 +68,7 @@ def write_chunks(folder: Path, cells: ad.AnnData, *, chunks: int) -> None:
     folder.mkdir(parents=True)
     for chunk in range(chunks):
         first, last = (number * cells.n_obs // chunks for number in (chunk, chunk + 1))
-        write_cells(folder / f"{chunk}.h5ad", cells[first:last].copy(), folder.name)
+        write_cells(folder / f"{chunk}.h5ad", cells[first:last].copy(), folder.name, chunks=chunks)
 
 
 def default_settings(section: str) -> dict:

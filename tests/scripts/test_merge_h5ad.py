@@ -133,6 +133,13 @@ def test_a_merged_file_that_differs_from_its_chunks_is_found(results, materialis
         merge(results, materialise=materialise)
 
 
+@pytest.mark.parametrize("missing", [0, 3, 6])
+def test_a_chunk_that_is_missing_is_not_merged_over(results, missing):
+    (results / "chunks" / "atlas" / f"{missing}.h5ad").unlink()
+    with pytest.raises(InputError, match=r"atlas: holds 6 of 7 chunks; delete it"):
+        merge(results)
+
+
 def test_chunks_without_cells(tmp_path):
     cells = simulate_cells(3)
     write_chunks(tmp_path / "chunks" / "atlas", cells, chunks=5)
