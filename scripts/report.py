@@ -15,6 +15,7 @@ from cellferry.counted import LabelCounts, count_labels
 from cellferry.files import complete
 from cellferry.latents import count_cells, read_latents, read_rows, strings
 from cellferry.logs import logged
+from cellferry.needs import MAX_MAP_CELLS
 from cellferry.plan import expected_jobs
 from cellferry.remarks import remarks
 from cellferry.text import duration
@@ -22,7 +23,6 @@ from cellferry.versions import versions
 
 # Beside the package: snakemake runs a copy of this script from another folder.
 TEMPLATE = Path(figures.__file__).parent / "report.html.j2"
-MAX_MAP_CELLS = 10_000
 UNLIMITED_MB = 10**6
 PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
 PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]

@@ -58,7 +58,7 @@ NEEDS = {
     "predict_labels": Need(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
     "gather_predictions": Need(fixed_mb=270, cell_bytes=60, blocks=1, seconds=2, values_per_s=5e6),
     "evaluate": Need(fixed_mb=325, cell_bytes=24, value_bytes=13, seconds=4, cells_per_s=4e4),
-    "report": Need(fixed_mb=620, cell_bytes=45, seconds=50),
+    "report": Need(fixed_mb=470, cell_bytes=45, seconds=50),
 }
 
 VALUES_PER_DATASET = 1 << 23
@@ -69,6 +69,9 @@ PRELOADED_MINIBATCHES = 32
 
 MAX_VALIDATION_CELLS = 50_000
 MAX_BASELINE_CELLS = 20_000
+MAX_MAP_CELLS = 10_000
+MAP_BYTES = 16_000
+"""What UMAP holds per cell of the report's map."""
 MOST_CELLS_TIMES_LABELS = 50_000_000
 
 

@@ -9,7 +9,9 @@ from math import ceil
 
 from .budget import SNAKEMAKE_MB, Budget
 from .needs import (
+    MAP_BYTES,
     MAX_BASELINE_CELLS,
+    MAX_MAP_CELLS,
     MB,
     NEEDS,
     VALUES_PER_DATASET,
@@ -286,7 +288,8 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
             n * some.common_values / max(1, some.cells) for n, some in zip(cells, (train, part), strict=True)
         )
         yield Job("evaluate", held_cells=train.cells + part.cells, cells=part.cells, sketch_values=values)
-    yield Job("report", held_cells=train.cells + sum(whole[name].cells for name in queries), disk_mb=1)
+    shown = train.cells + sum(whole[name].cells for name in queries)
+    yield Job("report", held_cells=shown, more_mb=MAP_BYTES * min(shown, MAX_MAP_CELLS) / MB, disk_mb=1)
 
 
 def _whole(dataset: dict, config: dict, n_selected: int) -> Part:
