@@ -64,20 +64,21 @@ def hashes(names: np.ndarray) -> np.ndarray:
 
 def repeated_hashes(parts: list[np.ndarray]) -> np.ndarray:
     """Hashes that stand more than once in the concatenated parts, sorted."""
-    if not parts:
-        return np.empty(0, dtype=np.uint64)
-    every = np.concatenate(parts)
-    every.sort()
-    return np.unique(every[1:][every[1:] == every[:-1]])
+    return np.unique(_repetitions(parts))
 
 
 def count_repeated(parts: list[np.ndarray]) -> int:
     """How many hashes of the concatenated parts stand there already."""
+    return len(_repetitions(parts))
+
+
+def _repetitions(parts: list[np.ndarray]) -> np.ndarray:
+    """Every hash that stands in the concatenated parts already, sorted."""
     if not parts:
-        return 0
+        return np.empty(0, dtype=np.uint64)
     every = np.concatenate(parts)
     every.sort()
-    return int(np.count_nonzero(every[1:] == every[:-1]))
+    return every[1:][every[1:] == every[:-1]]
 
 
 def repeated_names(names: Iterable[np.ndarray], suspects: np.ndarray, most: int = 1000) -> Iterator[str]:
