@@ -17,10 +17,7 @@ from cellferry.files import complete
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.h5ad import H5adWriter
 from cellferry.logs import logged
-from cellferry.needs import BLOCK_BYTES, MB, NEEDS
-
-MOST_SORTED_BYTES = 512 * MB
-"""Values sorted at once, where a file is not in the cells' order."""
+from cellferry.needs import BLOCK_BYTES, MB, NEEDS, SORTED_BYTES
 
 
 def convert_to_chunks(
@@ -67,7 +64,7 @@ def convert_to_chunks(
             cells=n_cells,
             more_mb=table_mb,
             # What must be sorted by way of files is dealt to fewer of them where memory is plenty.
-            most=BLOCK_BYTES if dataset.header.in_order else MOST_SORTED_BYTES,
+            most=BLOCK_BYTES if dataset.header.in_order else SORTED_BYTES,
         )
         write_chunks(dataset, columns, bounds, chunks, max_bytes=max_bytes, scratch=scratch)
 

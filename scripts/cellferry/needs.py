@@ -8,6 +8,9 @@ MB = 1024**2
 BLOCK_BYTES = 32 * MB
 """Counts read at once, at most. Larger blocks are slower: they leave the processor's cache."""
 
+SORTED_BYTES = 512 * MB
+"""Values sorted at once, where a file is not in the cells' order."""
+
 
 @dataclass(frozen=True)
 class Need:

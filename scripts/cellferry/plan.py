@@ -9,11 +9,13 @@ from math import ceil
 
 from .budget import SNAKEMAKE_MB, Budget
 from .needs import (
+    BLOCK_BYTES,
     MAP_BYTES,
     MAX_BASELINE_CELLS,
     MAX_MAP_CELLS,
     MB,
     NEEDS,
+    SORTED_BYTES,
     VALUES_PER_DATASET,
     classifier_mb,
     model_mb,
@@ -61,6 +63,8 @@ class Job:
         What each holds, see `cellferry.budget.Budget.require`.
     disk_mb
         What all of them write together.
+    most_block
+        Bytes of a block that are enough.
     """
 
     rule: str
@@ -71,6 +75,7 @@ class Job:
     sketch_values: float = 0
     more_mb: float = 0
     disk_mb: float = 0
+    most_block: int = BLOCK_BYTES
 
     def peak_mb(self, mem_mb: int, attempt: int = 1) -> int:
         """Memory at most, given so much; of a job that cannot run in it, what it needs.
@@ -80,7 +85,7 @@ class Job:
         need = NEEDS[self.rule]
         peak = need.held_mb(cells=int(self.held_cells), values=self.sketch_values) + int(self.more_mb)
         if need.blocks:
-            block = Budget(mem_mb, attempt).predicted_block_bytes(need, held_mb=peak)
+            block = Budget(mem_mb, attempt).predicted_block_bytes(need, held_mb=peak, most=self.most_block)
             peak += int(need.blocks * min(block, self.values * VALUE_BYTES)) // MB
         return peak
 
@@ -141,6 +146,10 @@ def _line(rule: str, jobs: list[Job], asked: Asked) -> Line:
         max(job.peak_mb(mem_mb, attempt) for job in jobs)
         for attempt, mem_mb in enumerate(asked.mem_mb, start=1)
     ]
+    verdicts = [
+        _verdict("mem_mb", [peak + SNAKEMAKE_MB for peak in peaks], asked.mem_mb),
+        _verdict("runtime", [longest / 60] * len(asked.runtime), asked.runtime),
+    ]
     return Line(
         rule,
         sum(job.jobs for job in jobs),
@@ -149,16 +158,7 @@ def _line(rule: str, jobs: list[Job], asked: Asked) -> Line:
         sum(job.disk_mb for job in jobs),
         longest,
         sum(job.jobs * job.seconds for job in jobs),
-        "; ".join(
-            filter(
-                None,
-                [
-                    _verdict("mem_mb", [peak + SNAKEMAKE_MB for peak in peaks], asked.mem_mb),
-                    _verdict("runtime", [longest / 60] * len(asked.runtime), asked.runtime),
-                ],
-            )
-        )
-        or "fits",
+        "; ".join(verdict for verdict in verdicts if verdict) or "fits",
     )
 
 
@@ -322,6 +322,7 @@ def _data_jobs(part: Part, dataset: dict, *, materialise: bool) -> Iterator[Job]
         values=values,
         held_cells=part.cells,
         disk_mb=_h5ad_mb(part.cells, part.values) + sorting_mb,
+        most_block=BLOCK_BYTES if dataset["in_order"] else SORTED_BYTES,
     )
     yield Job(
         "merge_h5ad",

@@ -65,6 +65,13 @@ def test_less_memory_makes_smaller_blocks_and_a_lower_peak(config):
     assert largest(jobs(config), "convert_to_chunks", 590) < largest(jobs(config), "convert_to_chunks", 4000)
 
 
+def test_sorting_a_file_takes_larger_blocks(config):
+    in_order, sorted_first = (
+        largest(jobs(config, in_order=in_order), "convert_to_chunks") for in_order in (True, False)
+    )
+    assert sorted_first > in_order + 1000
+
+
 def test_what_does_not_fit_is_marked():
     job = Job("split_reference", held_cells=10**9)
     needed = job.peak_mb(4000) + 250
