@@ -4,7 +4,7 @@ from cellferry.budget import Budget
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
-from cellferry.subset import read_selection, write_parts
+from cellferry.subset import write_parts
 
 
 def subset_common_genes(
@@ -25,7 +25,7 @@ def subset_common_genes(
     merged
         The dataset's merged file.
     genes, report, gene_map, name, gene_id
-        See `cellferry.subset.read_selection`.
+        See `cellferry.subset.write_parts`.
     common
         File to write.
     budget
@@ -33,8 +33,9 @@ def subset_common_genes(
     """
     max_bytes = budget.block_bytes(NEEDS["subset_common_genes"])
     with H5adReader(merged) as reader:
-        selection, var = read_selection(reader, genes, report, gene_map, name=name, gene_id=gene_id)
-        write_parts(reader, selection, var, {common: None}, name=name, max_bytes=max_bytes)
+        write_parts(
+            reader, genes, report, gene_map, {common: None}, name=name, gene_id=gene_id, max_bytes=max_bytes
+        )
 
 
 if __name__ == "__main__":

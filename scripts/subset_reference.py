@@ -5,7 +5,7 @@ from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
 from cellferry.splits import read_split
-from cellferry.subset import read_selection, write_parts
+from cellferry.subset import write_parts
 
 
 def subset_reference(
@@ -29,7 +29,7 @@ def subset_reference(
     splits
         Part of each of its cells, as `split_reference` wrote them.
     genes, report, gene_map, name, gene_id
-        See `cellferry.subset.read_selection`.
+        See `cellferry.subset.write_parts`.
     parts
         File to write for each of the parts `train`, `validation` and `test`.
     budget
@@ -37,9 +37,8 @@ def subset_reference(
     """
     with H5adReader(merged) as reader:
         max_bytes = budget.block_bytes(NEEDS["subset_reference"], cells=reader.n_cells)
-        selection, var = read_selection(reader, genes, report, gene_map, name=name, gene_id=gene_id)
         masks = {path: read_split(splits, part) for part, path in parts.items()}
-        write_parts(reader, selection, var, masks, name=name, max_bytes=max_bytes)
+        write_parts(reader, genes, report, gene_map, masks, name=name, gene_id=gene_id, max_bytes=max_bytes)
 
 
 if __name__ == "__main__":

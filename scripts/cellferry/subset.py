@@ -10,10 +10,21 @@ from .genes import GeneSelection, candidate_ids, read_gene_table
 from .h5ad import H5adReader, H5adWriter
 
 
-def read_selection(
-    reader: H5adReader, genes: str, report: str, gene_map: str | None, *, name: str, gene_id: str
-) -> tuple[GeneSelection, pd.DataFrame]:
-    """How a dataset's genes become the chosen ones, and these as var.
+def write_parts(
+    reader: H5adReader,
+    genes: str,
+    report: str,
+    gene_map: str | None,
+    parts: dict[str, np.ndarray | None],
+    *,
+    name: str,
+    gene_id: str,
+    max_bytes: int,
+) -> None:
+    """Write the chosen genes' counts of a file's cells, in their order.
+
+    Genes that stand several times in the file are summed. All stored values are read, and held against the
+    checksums of the chunks.
 
     Parameters
     ----------
@@ -23,10 +34,14 @@ def read_selection(
         Chosen genes and summary, as `select_genes` wrote them.
     gene_map
         Two-column table of Ensembl ids and symbols, or None.
+    parts
+        Files to write, and for each the mask of its cells; None for all.
     name
         The dataset's name in `report`.
     gene_id
         Its var column with gene ids, or `auto`.
+    max_bytes
+        Size of a block.
     """
     selected = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)["gene"].to_list()
     with open(report, encoding="utf-8") as file:
@@ -34,48 +49,21 @@ def read_selection(
     table = read_gene_table(gene_map) if gene_map else None
     offered = candidate_ids(reader.var, gene_id=gene_id, table=table)
     ids = offered[summary["namespace"]][summary["datasets"][name]["column"]]
-    return GeneSelection(ids, selected), pd.DataFrame(index=pd.Index(selected, name="gene"))
-
-
-def write_parts(
-    reader: H5adReader,
-    selection: GeneSelection,
-    var: pd.DataFrame,
-    parts: dict[str, np.ndarray | None],
-    *,
-    name: str,
-    max_bytes: int,
-) -> None:
-    """Write the selected genes' counts of a file's cells, in their order.
-
-    All stored values are read, and held against the checksums of the chunks.
-
-    Parameters
-    ----------
-    reader
-        The merged file.
-    selection, var
-        As `read_selection` gives them.
-    parts
-        Files to write, and for each the mask of its cells; None for all.
-    name
-        The dataset's name.
-    max_bytes
-        Size of a block.
-    """
+    selection = GeneSelection(ids, selected)
+    var = pd.DataFrame(index=pd.Index(selected, name="gene"))
     with ExitStack() as closing:
         writers = {path: closing.enter_context(H5adWriter(path, var)) for path in parts}
         for start, stop, counts in reader.blocks(max_bytes):
-            selected = selection(counts)
+            chosen = selection(counts)
             names = reader.names(start, stop)
             obs = {column: reader.obs(column, start, stop) for column in reader.obs_columns}
             for path, mask in parts.items():
                 if mask is None:
-                    writers[path].append(selected, names, obs)
+                    writers[path].append(chosen, names, obs)
                     continue
                 kept = np.flatnonzero(mask[start:stop])
                 columns = {column: values[kept] for column, values in obs.items()}
-                writers[path].append(selected[kept], names[kept], columns)
+                writers[path].append(chosen[kept], names[kept], columns)
         for path, writer in writers.items():
             writer.write_uns(dataset=name)
             print(
