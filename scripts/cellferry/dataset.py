@@ -45,9 +45,7 @@ class Dataset:
         self.config = config
         options = Options(
             dataset=name,
-            counts=config["counts"],
-            genome=config["genome"],
-            orientation=config["orientation"],
+            **{key: config[key] for key in ("counts", "assay", "genome", "orientation", "compensate")},
         )
         self.header = formats.header(path, options, config["format"])
         self.table = ObsTable(obs, options.key("obs")) if obs else None

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 CELLS = (3_000, 9_000)
 GENES = 5_000
 MOST_GROWTH_MB = 40
-"""For three times as many cells, 144 MB of counts instead of 48; the smaller number fills a block (blocks end with a chunk)."""
+"""For three times as many cells, 144 MB of counts instead of 48; the smaller number fills a block already."""
 
 CHAIN = """
 import sys

@@ -105,7 +105,7 @@ def test_all_problems_are_listed_at_once(config, tmp_path):
         (lambda c: c["datasets"]["patients"].update(role="reference", label="x"), "found atlas, patients"),
         (lambda c: c["datasets"].pop("patients"), "at least one dataset needs `role: query`"),
         (lambda c: c["datasets"]["atlas"].update(chunks=0), "datasets.atlas.chunks: 0 is less than"),
-        (lambda c: c["datasets"]["atlas"].update(counts="layer/x"), "datasets.atlas.counts"),
+        (lambda c: c["datasets"]["atlas"].update(counts=""), "datasets.atlas.counts"),
         (lambda c: c["datasets"]["patients"].pop("path"), "datasets.patients: the key 'path' is missing"),
         (lambda c: c["datasets"].update({"a b": c["datasets"].pop("patients")}), "'a b' cannot be"),
         (lambda c: c["datasets"].update({"test": c["datasets"].pop("patients")}), "'test' cannot be"),

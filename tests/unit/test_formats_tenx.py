@@ -182,7 +182,7 @@ def test_mtx_with_cells_as_rows(tmp_path):
 
 def test_mtx_folder_without_matrix(tmp_path):
     (tmp_path / "a").mkdir()
-    with pytest.raises(InputError, match=r"a: holds no matrix\.mtx or matrix\.mtx\.gz; correct the path"):
+    with pytest.raises(InputError, match=r"a: this folder holds nothing that can be read"):
         read_header(tmp_path / "a")
     write_mtx(tmp_path / "a" / "hg19")
     with pytest.raises(InputError, match=r"there are some in .*hg19: name one of these"):

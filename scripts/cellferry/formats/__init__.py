@@ -1,33 +1,34 @@
 """Readers of the users' files: one module per format, found out by `detect`, listed in `READERS`.
 
-A reader offers three functions, whose types are in `interface`:
+A reader offers four functions, whose types are in `interface`:
 
+- `recognises(path, looks)` tells from a look at a file whether it is of the format;
 - `header(path, options)` tells what a file holds without reading its counts;
 - `cells(header, columns)` yields the cells' names and annotation alone;
 - `blocks(header, columns, max_bytes, scratch)` yields counts, names and annotation in row blocks.
 
-To add a format, write a module with these three, enter it in `READERS`, teach `detect` its looks,
-and add its name to `format` in config/schemas/config.schema.yaml.
+To add a format, write a module with these four, enter it in `READERS`, and add its name to `format` in
+config/schemas/config.schema.yaml.
 """
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
-
 from ..errors import InputError
 from ..files import readable
-from ..text import first_bytes, is_gzipped
 from ..transpose import OutOfOrderError
 from . import h5ad, table, tenx_h5, tenx_mtx
-from .interface import Block, Cells, Header, Options
+from .interface import Block, Cells, Header, Looks, Options
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
 
-READERS = {"h5ad": h5ad, "10x_h5": tenx_h5, "10x_mtx": tenx_mtx, "csv": table}
-
-TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".tab")
+READERS = {
+    "h5ad": h5ad,
+    "10x_h5": tenx_h5,
+    "10x_mtx": tenx_mtx,
+    # By its ending alone, therefore last.
+    "csv": table,
+}
 
 
 def header(path: str | Path, options: Options, format: str = "auto") -> Header:  # noqa: A002
@@ -92,48 +93,25 @@ def detect(path: Path, options: Options) -> str:
     Raises
     ------
     InputError
-        If it is empty, a zip archive, or none of the formats that can be read.
+        If it is empty, or none of the formats that can be read.
     """
-    if path.is_dir():
-        return "10x_mtx"
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; copy or download it again")
-    if h5py.is_hdf5(path):
-        return _detect_hdf5(path, options)
-    start = first_bytes(path, 512)
-    if start.startswith(b"%%MatrixMarket"):
-        return "10x_mtx"
-    if start.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
-        raise InputError(f"{path}: is a zip archive; unpack it and name the file or folder inside")
-    endings = [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
-    if endings and endings[-1] in TEXT_ENDINGS and b"\0" not in start:
-        return "csv"
-    if endings and endings[-1] in (".h5ad", ".h5"):
-        raise InputError(
-            f"{path}: is not an HDF5 file in spite of its name, or broken at its start; "
-            "copy or download it again"
-        )
-    packed = "gzipped " if is_gzipped(path) else ""
+    looks = Looks.of(path)
+    for name, reader in READERS.items():
+        if reader.recognises(path, looks):
+            return name
     raise InputError(
-        f"{path}: the format of this {packed}file was not recognised; set {options.key('format')} "
-        f"to one of {', '.join(READERS)}, or convert the file to one of them"
+        f"{path}: {_unrecognised(path, looks)}; set {options.key('format')} to one of {', '.join(READERS)} "
+        "if it is one of these after all, or convert it to one"
     )
 
 
-def _detect_hdf5(path: Path, options: Options) -> str:
-    with h5py.File(path, "r", locking=False) as file:
-        if "mod" in file and "X" not in file:
-            raise InputError(
-                f"{path}: is MuData, with the modalities {', '.join(file['mod'])}; "
-                "write the one with the RNA counts to an h5ad file of its own"
-            )
-        if "obs" in file and "var" in file:
-            return "h5ad"
-        # Cell Ranger 3 and later have one group `matrix`; earlier ones a group per genome.
-        if any(isinstance(group, h5py.Group) and "barcodes" in group for group in file.values()):
-            return "10x_h5"
-        groups = ", ".join(file) or "nothing"
-    raise InputError(
-        f"{path}: is an HDF5 file, but neither h5ad nor 10x (it holds {groups}); "
-        f"convert it to one of them, or set {options.key('format')}"
-    )
+def _unrecognised(path: Path, looks: Looks) -> str:
+    if path.is_dir():
+        return f"this folder holds nothing that can be read ({', '.join(looks.inside[:5]) or 'it is empty'})"
+    if looks.groups is not None:
+        return f"is an HDF5 file of no known format (it holds {', '.join(looks.groups) or 'nothing'})"
+    if path.suffix.lower() in (".h5ad", ".h5", ".loom", ".h5mu", ".h5seurat"):
+        return "is not an HDF5 file in spite of its name, or broken at its start: copy or download it again"
+    return "its format was not recognised"

@@ -9,13 +9,18 @@ import pandas as pd
 
 from ..errors import InputError
 from .frame import Frame
-from .interface import Block, Cells, Header, Options
+from .interface import Block, Cells, Header, Looks, Options
 from .matrix import blocks_of_rows, glance, looks_like_counts, stored
 
 AUTOMATIC = ("layers/counts", "raw", "X")
 """Where `counts: auto` looks, in this order."""
 
 CELLS_AT_ONCE = 1 << 17
+
+
+def recognises(path: Path, looks: Looks) -> bool:
+    """Whether a file is an h5ad file."""
+    return looks.groups is not None and {"obs", "var"} <= looks.groups.keys()
 
 
 def header(path: Path, options: Options) -> Header:

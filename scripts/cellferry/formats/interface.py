@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
+from ..text import first_bytes
 
 BYTES_PER_VALUE = 8
 """A float32 value and its int32 column index."""
@@ -26,14 +28,16 @@ class Options:
     ----------
     dataset
         Its name, for messages.
-    counts, genome, orientation
+    counts, assay, genome, orientation, compensate
         The keys of these names below `datasets.NAME`.
     """
 
     dataset: str
     counts: str = "auto"
+    assay: str | None = None
     genome: str | None = None
     orientation: str = "auto"
+    compensate: bool = False
 
     def key(self, name: str) -> str:
         """Full name of one of the dataset's keys, as it stands in messages."""
@@ -67,6 +71,10 @@ class Header:
         Names of the cells' annotation columns.
     glanced
         Some values of the chosen place, from its beginning (and middle and end where they can be reached).
+    values
+        `counts`, or `intensities` in formats that hold those by their nature (FCS).
+    remarks
+        What the reader chose among several things, or left out: sentences for the log.
     details
         What the format found out and needs for reading on.
     """
@@ -84,6 +92,8 @@ class Header:
     var: pd.DataFrame
     obs_columns: list[str]
     glanced: np.ndarray
+    values: str = "counts"
+    remarks: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -94,6 +104,37 @@ class Header:
     def replace(self, **changes: Any) -> "Header":
         """A copy with some of the attributes changed."""
         return dataclasses.replace(self, **changes)
+
+
+class Looks(NamedTuple):
+    """What a first look at a file or folder shows.
+
+    Attributes
+    ----------
+    start
+        The first bytes of a file, unpacked if it is compressed.
+    groups
+        Names in an HDF5 file, each with the names in it if it is a group; None for other files.
+    inside
+        Sorted names in a folder.
+    """
+
+    start: bytes
+    groups: dict[str, set[str]] | None
+    inside: list[str]
+
+    @classmethod
+    def of(cls, path: Path) -> "Looks":
+        """Look at a file or folder."""
+        if path.is_dir():
+            return cls(b"", None, sorted(entry.name for entry in path.iterdir()))
+        if not h5py.is_hdf5(path):
+            return cls(first_bytes(path, 512), None, [])
+        with h5py.File(path, "r", locking=False) as file:
+            groups = {
+                name: set(item) if isinstance(item, h5py.Group) else set() for name, item in file.items()
+            }
+        return cls(b"", groups, [])
 
 
 class Cells(NamedTuple):

@@ -16,10 +16,12 @@ from scipy import sparse
 from ..errors import InputError
 from ..text import open_bytes, sniff_delimiter, split_line
 from ..transpose import Entries, row_blocks
-from .interface import Block, Cells, Header, Options, refuse_place
+from .interface import Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import looks_like_counts
 from .orientation import genes_are_rows
 
+ENDINGS = (".csv", ".tsv", ".txt", ".tab")
+PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 CELLS_AT_ONCE = 1 << 17
 NAMES_TO_JUDGE = 5000
 GLANCE_BYTES = 1 << 20
@@ -27,6 +29,12 @@ MISSING = ["", "NA", "NaN", "nan"]
 
 Line = tuple[int, str, bytes]
 """Number of a line, the name it begins with, and the rest of it."""
+
+
+def recognises(path: Path, looks: Looks) -> bool:
+    """Whether a file is text and calls itself a table."""
+    endings = [ending.lower() for ending in path.suffixes if ending.lower() not in PACKED_ENDINGS]
+    return bool(endings) and endings[-1] in ENDINGS and b"\0" not in looks.start
 
 
 def header(path: Path, options: Options) -> Header:

@@ -9,10 +9,16 @@ import pandas as pd
 
 from ..errors import InputError
 from .features import kept_features, select_columns
-from .interface import Block, Cells, Header, Options, as_strings, refuse_place
+from .interface import Block, Cells, Header, Looks, Options, as_strings, refuse_place
 from .matrix import csr_rows, glance, looks_like_counts
 
 CELLS_AT_ONCE = 1 << 17
+
+
+def recognises(path: Path, looks: Looks) -> bool:
+    """Whether a file is one of 10x Genomics' .h5 files."""
+    # Cell Ranger 3 and later have one group `matrix`; earlier ones a group per genome.
+    return any("barcodes" in group for group in (looks.groups or {}).values())
 
 
 def header(path: Path, options: Options) -> Header:

@@ -15,12 +15,18 @@ from ..errors import InputError
 from ..text import open_bytes
 from ..transpose import Entries, row_blocks, sorted_row_blocks
 from .features import kept_features, select_columns
-from .interface import Block, Cells, Header, Options, refuse_place
+from .interface import Block, Cells, Header, Looks, Options, refuse_place
 from .market import entries, read_size
 from .matrix import looks_like_counts
 
 CELLS_AT_ONCE = 1 << 17
 GLANCE_BYTES = 1 << 20
+
+
+def recognises(path: Path, looks: Looks) -> bool:
+    """Whether this is a MatrixMarket file or a folder with one, here or in a folder below."""
+    in_folder = path.is_dir() and (any(path.glob("*.mtx*")) or any(path.glob("*/*.mtx*")))
+    return in_folder or looks.start.startswith(b"%%MatrixMarket")
 
 
 def header(path: Path, options: Options) -> Header:
