@@ -121,6 +121,17 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def state_of(path: Path) -> tuple[int, int, int]:
+    """Number of files, their bytes, and when the last of them was written (ns): differs if a file has changed."""
+    files = [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]
+    stats = [file.stat() for file in files]
+    return (
+        len(stats),
+        sum(stat.st_size for stat in stats),
+        max((stat.st_mtime_ns for stat in stats), default=0),
+    )
+
+
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Turn what broken files raise into an `InputError` that names the file."""

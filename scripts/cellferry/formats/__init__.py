@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import readable
+from ..files import readable, state_of
 from ..transpose import OutOfOrderError
 from . import h5ad, table, tenx_h5, tenx_mtx
 from .interface import Block, Cells, Header, Looks, Options
@@ -50,8 +50,9 @@ def header(path: str | Path, options: Options, format: str = "auto") -> Header: 
     """
     path = Path(path)
     with readable(path):
+        state = state_of(path)
         reader = READERS[detect(path, options) if format == "auto" else format]
-        return reader.header(path, options)
+        return reader.header(path, options).replace(state=state)
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
@@ -60,8 +61,15 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
         yield from READERS[header.format].cells(header, columns)
 
 
-def blocks(header: Header, columns: list[str], max_bytes: int, scratch: str | Path) -> Iterator[Block]:
-    """Yield all cells with their counts, in the file's order, in blocks of bounded size.
+def blocks(
+    header: Header,
+    columns: list[str],
+    max_bytes: int,
+    scratch: str | Path,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[Block]:
+    """Yield cells with their counts, in the file's order, in blocks of bounded size.
 
     Parameters
     ----------
@@ -74,17 +82,50 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: str | Pa
         file is dense. One cell at least. Reading takes up to four times as much for a moment.
     scratch
         Folder for temporary files, used where cells do not come in order (12 bytes per stored value).
+    start, stop
+        The first cell, and the one after the last; all of them by default. What comes before is read too
+        where a file can only be read from front to back.
 
     Raises
     ------
     InputError
-        If the file turns out to be broken.
+        If the file turns out to be broken, or changes while it is read.
     OutOfOrderError
         If a file that began sorted by cell does not go on so: read it again with the header's
         `details["sorted"]` set to False.
     """
+    stop = header.n_cells if stop is None else stop
+    reader = READERS[header.format]
+    n_cells = 0
     with readable(header.path):
-        yield from READERS[header.format].blocks(header, columns, max_bytes, Path(scratch))
+        if header.is_seekable:
+            found = reader.blocks(header, columns, max_bytes, Path(scratch), start, stop)
+        else:
+            found = _between(reader.blocks(header, columns, max_bytes, Path(scratch)), start, stop)
+        for block in found:
+            n_cells += len(block)
+            yield block
+        if state_of(header.path) != header.state:
+            raise InputError(
+                f"{header.path}: was changed while it was read; wait until it is complete, then run snakemake again"
+            )
+    if n_cells != stop - start:
+        raise InputError(
+            f"{header.path}: {n_cells} cells were found where {stop - start} should be; "
+            "the file is damaged: export it again"
+        )
+
+
+def _between(blocks: Iterator[Block], start: int, stop: int) -> Iterator[Block]:
+    """Cells `start` to `stop` of blocks that begin with the first cell."""
+    position = 0
+    for block in blocks:
+        first, last = max(0, start - position), min(len(block), stop - position)
+        if first < last:
+            yield block if (first, last) == (0, len(block)) else block.rows(slice(first, last))
+        position += len(block)
+        if position >= stop:
+            return
 
 
 def detect(path: Path, options: Options) -> str:

@@ -74,16 +74,17 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
             )
 
 
-def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
+def blocks(
+    header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with h5py.File(header.path, "r", locking=False) as file:
-        obs = Frame(file, "obs")
-        start = 0
-        for counts in blocks_of_rows(_places(file)[header.counts], max_bytes, scratch, header.path):
-            stop = start + counts.shape[0]
-            values = {column: obs.values(column, start, stop) for column in columns}
-            yield Block(counts, obs.names(start, stop), values)
-            start = stop
+        obs, matrix = Frame(file, "obs"), _places(file)[header.counts]
+        for counts in blocks_of_rows(matrix, max_bytes, scratch, header.path, start, stop):
+            end = start + counts.shape[0]
+            values = {column: obs.values(column, start, end) for column in columns}
+            yield Block(counts, obs.names(start, end), values)
+            start = end
 
 
 def _places(file: h5py.File) -> dict[str, h5py.Group | h5py.Dataset]:

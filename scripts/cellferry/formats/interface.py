@@ -77,6 +77,8 @@ class Header:
         What the reader chose among several things, or left out: sentences for the log.
     details
         What the format found out and needs for reading on.
+    state
+        See `files.state_of`: what the file was like before its header was read.
     """
 
     path: Path
@@ -95,11 +97,17 @@ class Header:
     values: str = "counts"
     remarks: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    state: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def is_seekable(self) -> bool:
+        """Whether reading can begin with any cell: `blocks` of the format takes `start` and `stop` then."""
+        return self.storage in ("csr", "dense")
 
     @property
     def in_order(self) -> bool:
         """Whether the first cells' counts can be had without reading all."""
-        return self.storage in ("csr", "dense") or bool(self.details.get("sorted"))
+        return self.is_seekable or bool(self.details.get("sorted"))
 
     def replace(self, **changes: Any) -> "Header":
         """A copy with some of the attributes changed."""

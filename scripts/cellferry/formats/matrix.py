@@ -58,7 +58,12 @@ def looks_like_counts(values: np.ndarray) -> bool:
 
 
 def blocks_of_rows(
-    element: h5py.Group | h5py.Dataset, max_bytes: int, scratch: Path, path: Path
+    element: h5py.Group | h5py.Dataset,
+    max_bytes: int,
+    scratch: Path,
+    path: Path,
+    start: int = 0,
+    stop: int | None = None,
 ) -> Iterator[sparse.csr_matrix]:
     """Rows of a matrix in order, as CSR float32 of at most `max_bytes` (8 per value), one row at least.
 
@@ -72,6 +77,8 @@ def blocks_of_rows(
         Folder for temporary files, of which a CSC matrix needs 12 bytes per stored value.
     path
         The file, for messages.
+    start, stop
+        The first row, and the one after the last; all of a CSC matrix are read whatever they are.
     """
     found = stored(element)
     if found.dtype.kind not in "biuf":
@@ -79,9 +86,9 @@ def blocks_of_rows(
             f"{path}: {element.name} holds {found.dtype}, not numbers; export the counts as numbers"
         )
     if found.storage == "dense":
-        return dense_rows(element, max_bytes)
+        return dense_rows(element, max_bytes, start, stop)
     if found.storage == "csr":
-        return csr_rows(element, found.shape, max_bytes, path)
+        return csr_rows(element, found.shape, max_bytes, path, start, stop)
     if found.storage == "csc":
         entries = csc_entries(element, found.shape, max_bytes, path)
         return row_blocks(entries, found.shape, max_bytes, scratch, nonzeros=found.nonzeros)
@@ -89,11 +96,16 @@ def blocks_of_rows(
 
 
 def csr_rows(
-    group: h5py.Group, shape: tuple[int, int], max_bytes: int, path: Path
+    group: h5py.Group,
+    shape: tuple[int, int],
+    max_bytes: int,
+    path: Path,
+    start: int = 0,
+    stop: int | None = None,
 ) -> Iterator[sparse.csr_matrix]:
     """Row blocks of a CSR matrix (or of the CSC matrix of its transpose)."""
-    n_rows, n_columns = shape
-    start = 0
+    n_columns = shape[1]
+    n_rows = shape[0] if stop is None else stop
     while start < n_rows:
         pointers = group["indptr"][start : min(n_rows, start + INDPTR_WINDOW) + 1].astype(np.int64)
         _check_pointers(pointers, group, path)
@@ -124,16 +136,19 @@ def csc_entries(group: h5py.Group, shape: tuple[int, int], max_bytes: int, path:
         yield Entries(rows, columns, group["data"][begin:end].astype(np.float32))
 
 
-def dense_rows(dataset: h5py.Dataset, max_bytes: int) -> Iterator[sparse.csr_matrix]:
+def dense_rows(
+    dataset: h5py.Dataset, max_bytes: int, start: int = 0, stop: int | None = None
+) -> Iterator[sparse.csr_matrix]:
     """Row blocks of a dense matrix; the dense rows count towards `max_bytes` too."""
     n_rows, n_columns = dataset.shape if dataset.ndim == 2 else (dataset.shape[0], 1)
+    stop = n_rows if stop is None else stop
     per_row = max(1, n_columns) * (dataset.dtype.itemsize + BYTES_PER_VALUE) + BYTES_PER_CELL
     step = max(1, max_bytes // per_row)
     if dataset.chunks and step > dataset.chunks[0]:
         # Whole HDF5 chunks, so that none is unpacked twice.
         step -= step % dataset.chunks[0]
-    for start in range(0, n_rows, step):
-        rows = dataset[start : start + step].reshape(-1, n_columns)
+    for first in range(start, stop, step):
+        rows = dataset[first : min(first + step, stop)].reshape(-1, n_columns)
         yield sparse.csr_matrix(rows.astype(np.float32, copy=False))
 
 

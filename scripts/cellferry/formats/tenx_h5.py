@@ -71,17 +71,18 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
             yield Cells(as_strings(barcodes[start : start + CELLS_AT_ONCE]), {})
 
 
-def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
+def blocks(
+    header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int, stop: int
+) -> Iterator[Block]:
     """Counts and barcodes, in row blocks; see `formats.blocks`."""
     with h5py.File(header.path, "r", locking=False) as file:
         group = file[header.details["group"]]
         shape = (header.n_cells, header.details["n_features"])
-        start = 0
-        for counts in csr_rows(group, shape, max_bytes, header.path):
-            stop = start + counts.shape[0]
+        for counts in csr_rows(group, shape, max_bytes, header.path, start, stop):
+            end = start + counts.shape[0]
             selected = select_columns(counts, header.details["kept"])
-            yield Block(selected, as_strings(group["barcodes"][start:stop]), {})
-            start = stop
+            yield Block(selected, as_strings(group["barcodes"][start:end]), {})
+            start = end
 
 
 def _features(group: h5py.Group) -> pd.DataFrame:

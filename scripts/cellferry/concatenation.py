@@ -1,0 +1,177 @@
+"""Several files of one dataset, read one after another as if they were one."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import formats
+from .errors import InputError
+from .formats import Block, Cells, Header, Options, OutOfOrderError
+from .formats.features import select_columns
+
+LEAST_COMMON = 0.5
+"""Share of a file's genes that the others must have too."""
+
+GLANCED = 1 << 16
+
+
+class Concatenation:
+    """The files of a dataset in their order; one alone is the same as that file.
+
+    Files whose genes differ are read as the genes that all of them have, in the first one's order.
+
+    Parameters
+    ----------
+    files
+        Paths by sample.
+    options, format
+        See `formats.header`.
+
+    Attributes
+    ----------
+    header
+        Of the only file, or of all together.
+    samples
+        Names of the files.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or the files do not belong together.
+    """
+
+    def __init__(self, files: dict[str, Path], options: Options, format: str) -> None:  # noqa: A002
+        self.samples = list(files)
+        self._headers: list[Header] = []
+        for path in files.values():
+            header = formats.header(path, options, format)
+            if self._headers and header.var.equals(self._headers[0].var):
+                header = header.replace(var=self._headers[0].var)  # the names are held once
+            self._headers.append(header)
+        if len({header.values for header in self._headers}) > 1:
+            raise InputError(
+                f"{options.key('path')}: some of its files hold counts and others intensities; "
+                "make two datasets of them"
+            )
+        self._genes = _common_genes(self._headers, options)
+        self._starts = np.cumsum([0, *(header.n_cells for header in self._headers)])
+        self.header = self._headers[0] if len(files) == 1 else self._together()
+
+    def _together(self) -> Header:
+        headers = self._headers
+        first = headers[0]
+        places = {
+            place: all(header.places.get(place, False) for header in headers)
+            for place in first.places
+            if all(place in header.places for header in headers)
+        }
+        kept = self._genes[0]
+        var = first.var if kept is None else first.var.iloc[kept]
+        stored = [header.nonzeros for header in headers]
+        return first.replace(
+            n_cells=int(self._starts[-1]),
+            n_genes=len(var),
+            var=var,
+            nonzeros=None if None in stored else sum(stored),
+            places=places,
+            counts=None if any(header.counts is None for header in headers) else first.counts,
+            obs_columns=[
+                column
+                for column in first.obs_columns
+                if all(column in header.obs_columns for header in headers)
+            ],
+            glanced=np.concatenate([header.glanced[: GLANCED // len(headers) + 1] for header in headers]),
+            remarks=_remarks(self.samples, headers, len(var)),
+        )
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the first cells' counts can be had without reading all of a file."""
+        return all(header.in_order for header in self._headers)
+
+    def cells(self, columns: list[str]) -> Iterator[tuple[int, Cells]]:
+        """Yield the number of the file, and names and the given annotation columns of its cells."""
+        for number, header in enumerate(self._headers):
+            for cells in formats.cells(header, columns):
+                yield number, cells
+
+    def blocks(
+        self, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[int, Block]]:
+        """Yield the number of the file, and blocks of its cells; see `formats.blocks`.
+
+        Parameters
+        ----------
+        start, stop
+            The first cell, and the one after the last, counted over all files.
+
+        Raises
+        ------
+        OutOfOrderError
+            If a file is not sorted as it seemed to be; the next call knows that.
+        """
+        stop = int(self._starts[-1]) if stop is None else stop
+        for number, header in enumerate(self._headers):
+            offset = int(self._starts[number])
+            first, last = max(start - offset, 0), min(stop - offset, header.n_cells)
+            if first >= last:
+                continue
+            try:
+                for block in formats.blocks(header, columns, max_bytes, scratch, first, last):
+                    if self._genes[number] is not None:
+                        block.counts = select_columns(block.counts, self._genes[number])
+                        block.counts.sort_indices()
+                    yield number, block
+            except OutOfOrderError:
+                print(f"{header.path}: is not sorted by cell throughout; it goes by way of files on disk")
+                self._headers[number] = header.replace(details=header.details | {"sorted": False})
+                raise
+
+
+def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | None]:
+    """For each file the positions of the genes that all have; None where these are all, in this order."""
+    if all(header.var is headers[0].var for header in headers):
+        return [None] * len(headers)
+    with_ids = all("gene_ids" in header.var for header in headers)
+    keys = [_gene_keys(header.var, with_ids=with_ids) for header in headers]
+    common = keys[0]
+    for other in keys[1:]:
+        common = common[common.isin(other)]
+    for header, own in zip(headers, keys, strict=True):
+        if len(common) < LEAST_COMMON * len(own):
+            raise InputError(
+                f"{header.path}: of its {len(own)} genes only {len(common)} are in all files of "
+                f"{options.key('path')} (the first of them names {', '.join(map(str, headers[0].var.index[:3]))} "
+                f"…, this one {', '.join(map(str, header.var.index[:3]))} …); leave the file out, or make a "
+                "dataset of its own of it"
+            )
+    return [
+        None if len(common) == len(own) and common.equals(own) else own.get_indexer(common) for own in keys
+    ]
+
+
+def _gene_keys(var: pd.DataFrame, *, with_ids: bool) -> pd.MultiIndex:
+    """What a gene is known by: its name, its id if there is one, and a number where these repeat."""
+    names = pd.DataFrame({"name": var.index.to_numpy(dtype=object)})
+    names["id"] = var["gene_ids"].to_numpy(dtype=object) if with_ids else ""
+    names["number"] = names.groupby(["name", "id"], dropna=False).cumcount()
+    return pd.MultiIndex.from_frame(names)
+
+
+def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[str]:
+    """What is to be said of the files together, and of each of them."""
+    sizes = [header.n_genes for header in headers]
+    remarks = [f"{len(headers)} files, the samples {', '.join(samples)}"]
+    if max(sizes) > n_common:
+        remarks.append(
+            f"the files have {min(sizes)} to {max(sizes)} genes; the {n_common} that all of them have are used"
+        )
+    # What holds for many files is said once.
+    ways = itertools.groupby(sorted(remark for header in headers for remark in set(header.remarks)))
+    return remarks + [
+        remark if n == len(headers) else f"{remark} ({n} of the files)"
+        for remark, n in ((remark, len(list(same))) for remark, same in ways)
+    ]

@@ -1,0 +1,106 @@
+"""The files that a dataset is made of: one, or several, each with the cells of a sample.
+
+Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
+"""
+
+import glob
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from .text import OPENERS
+
+PACKED_ENDINGS = (".gz", ".bz2", ".xz")
+
+JOB_BYTES = 512 * 1024**2
+"""Bytes of a dataset's files that are worth a job of their own."""
+
+READ_TO_THE_END = (*OPENERS, b"%%Matrix", b"RDX", b"RDB", b"X\n", b"B\n", b"PK\x03\x04")
+"""Beginnings of files that can only be read from front to back: compressed and R's files, text, archives."""
+
+TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".tab", ".mtx")
+
+
+def sample_files(path: str | list[str] | dict[str, str]) -> dict[str, Path]:
+    """Files of a dataset by the names of their samples.
+
+    Parameters
+    ----------
+    path
+        As in the configuration: a file or folder, a pattern such as `plates/*.csv.gz`, a list of those, or
+        samples' names with a file or folder each. A folder of FCS files stands for these.
+
+    Returns
+    -------
+    Paths by sample, patterns' files in alphabetical order. A file that is not one of several has the name ``""``.
+    Where names are not given, they are what differs between the paths, without endings:
+    `run/a/matrix.h5` and `run/b/matrix.h5` are `a` and `b`.
+    """
+    if isinstance(path, dict):
+        return {sample: Path(file) for sample, file in path.items()}
+    paths = [file for pattern in ([path] if isinstance(path, str) else path) for file in _expanded(pattern)]
+    if isinstance(path, str) and paths == [Path(path)]:
+        return {"": paths[0]}
+    return dict(zip(_names(paths), paths, strict=True))
+
+
+def _expanded(pattern: str) -> list[Path]:
+    """The files that a pattern, or a folder of FCS files, stands for."""
+    path = Path(pattern)
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix.lower() == ".fcs") or [path]
+    if glob.has_magic(pattern) and not path.exists():
+        return sorted(map(Path, glob.glob(pattern, recursive=True)))
+    return [path]
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """What differs between paths."""
+    parts = [(*path.parts[:-1], _stem(path)) for path in paths]
+    if len(paths) == 1:
+        return [parts[0][-1]]
+    while len({some[0] for some in parts}) == 1 and min(map(len, parts)) > 1:
+        parts = [some[1:] for some in parts]
+    while len({some[-1] for some in parts}) == 1 and min(map(len, parts)) > 1:
+        parts = [some[:-1] for some in parts]
+    names = ["_".join(some) for some in parts]
+    repeated = {name for name, n in Counter(names).items() if n > 1}
+    return [path.name if name in repeated else name for name, path in zip(names, paths, strict=True)]
+
+
+def _stem(path: Path) -> str:
+    """A file's name without what tells its format."""
+    if path.is_dir():
+        return path.name
+    name = Path(path.name.removesuffix(path.suffix) if path.suffix in PACKED_ENDINGS else path.name)
+    return name.stem
+
+
+def all_files(path: str | list[str] | dict[str, str]) -> Iterator[Path]:
+    """Every single file that a dataset is made of, in folders and below them."""
+    for file in sample_files(path).values():
+        if file.is_dir():
+            yield from sorted(inside for inside in file.rglob("*") if inside.is_file())
+        else:
+            yield file
+
+
+def conversion_jobs(path: str | list[str] | dict[str, str], *, chunks: int) -> int:
+    """Number of jobs that a dataset's conversion is shared among, each making some of the chunks.
+
+    One for every half a gigabyte; a single one for a file that must be read from front to back.
+    """
+    files = list(sample_files(path).values())
+    if len(files) == 1 and _is_read_to_the_end(files[0]):
+        return 1
+    size = sum(file.stat().st_size for file in all_files(path) if file.exists())
+    return max(1, min(chunks, -(-size // JOB_BYTES)))
+
+
+def _is_read_to_the_end(path: Path) -> bool:
+    if path.is_dir():
+        return any(path.glob("*.mtx*"))
+    if not path.is_file() or path.suffix.lower() in TEXT_ENDINGS:
+        return True
+    with open(path, "rb") as file:
+        return file.read(8).startswith(READ_TO_THE_END)
