@@ -30,7 +30,7 @@ class Way:
 
     name: str
     work: Callable[[Path], None] | None
-    sources: tuple[str, ...] = ("results/chunks/query/*.h5ad",)
+    sources: tuple[str, ...] = ("results/chunks/query/0/*.h5ad",)
     of: str = "query"
     libraries: tuple[str, ...] = ("anndata", "merge_h5ad")
 
@@ -42,7 +42,7 @@ def numbered(folder: Path) -> list[Path]:
 
 def chunk_files(folder: Path) -> list[Path]:
     """Chunks of the query, as the workflow made them."""
-    return numbered(folder / "results" / "chunks" / "query")
+    return numbered(folder / "results" / "chunks" / "query" / "0")
 
 
 def convert(folder: Path) -> None:
@@ -50,16 +50,20 @@ def convert(folder: Path) -> None:
     from cellferry.budget import Budget
     from cellferry.config import fill_defaults
     from convert_to_chunks import convert_to_chunks
+    from inspect_dataset import inspect_dataset
 
     config = yaml.safe_load((folder / "config.yaml").read_text())
     fill_defaults(config)
-    dataset = config["datasets"]["query"] | {"chunks": MANY_CHUNKS, "path": str(folder / "query.h5ad")}
+    changes = {"chunks": MANY_CHUNKS, "jobs": 1, "path": str(folder / "query.h5ad")}
+    dataset = config["datasets"]["query"] | changes
+    inspected = str(folder / "side" / "query.json")
+    inspect_dataset(inspected, name="query", config=dataset)
     convert_to_chunks(
-        dataset["path"],
-        None,
+        inspected,
         str(folder / "side" / "chunks"),
         name="query",
         config=dataset,
+        job=0,
         budget=Budget(MEM_MB),
         scratch=None,
     )
@@ -81,7 +85,7 @@ def merge(folder: Path, *, materialise: bool) -> None:
     from merge_h5ad import merge_h5ad
 
     merge_h5ad(
-        str(folder / "results" / "chunks" / "query"),
+        [str(folder / "results" / "chunks" / "query" / "0")],
         str(folder / "side" / "out.h5ad"),
         materialise=materialise,
         budget=Budget(MEM_MB),

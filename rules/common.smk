@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scripts.cellferry.config import check, fill_defaults
 from scripts.cellferry.logs import begin_run
+from scripts.cellferry.samples import all_files, table_files
 from scripts.cellferry.slurm import Patience
 
 MADE_BY_RULES = "resources/demo"
@@ -34,22 +35,34 @@ wildcard_constraints:
     part="|".join([*DATASETS, *HELD_BACK]),
     query="|".join([*QUERIES, *HELD_BACK]),
     chunk=r"\d+",
+    job=r"\d+",
 
 
 def dataset_files(wildcards):
-    """Input function: the wildcard's dataset, a folder as the files in it.
+    """Input function: the files of the wildcard's dataset, a folder as the files in it.
 
     A folder's own time does not change when a file in it is overwritten.
     """
-    path = Path(config["datasets"][wildcards.dataset]["path"])
-    if path.is_dir() and not path.is_relative_to(MADE_BY_RULES):
-        return sorted(str(file) for file in path.iterdir() if file.is_file())
-    return str(path)
+    path = config["datasets"][wildcards.dataset]["path"]
+    if isinstance(path, str) and Path(path).is_relative_to(MADE_BY_RULES):
+        return path
+    return [str(file) for file in all_files(path)]
+
+
+def dataset_tables(wildcards):
+    """Input function: the annotation tables of the wildcard's dataset."""
+    return [str(file) for file in table_files(config["datasets"][wildcards.dataset]["obs"])]
 
 
 def dataset_config(wildcards):
     """Param function: what reading the wildcard's dataset depends on."""
-    return {key: value for key, value in config["datasets"][wildcards.dataset].items() if key != "gene_id"}
+    own = config["datasets"][wildcards.dataset]
+    return {key: value for key, value in own.items() if key not in ("gene_id", "jobs")}
+
+
+def chunk_folders(dataset):
+    """Folders of a dataset's chunks, one of each job that makes some."""
+    return [f"results/chunks/{dataset}/{job}" for job in range(config["datasets"][dataset]["jobs"])]
 
 
 def optional(path):

@@ -3,7 +3,7 @@
 # Reads:  the files the configuration names
 # Writes: results/inspected/{dataset}.json   what is in the file; nothing but its header is read
 #         results/datasets.tsv               the same as one table; made only if every dataset can be used
-#         results/chunks/{dataset}/{chunk}.h5ad   raw counts, CSR float32, and the obs columns that are needed
+#         results/chunks/{dataset}/{job}/{chunk}.h5ad   raw counts, CSR float32, and the obs columns that are needed
 #         results/merged/{dataset}.h5ad      one file per dataset, a view over its chunks
 #         results/reference/splits.parquet   train, validation or test, per reference cell
 #         results/genes.tsv, genes.json      the genes the model sees, and what each dataset lost
@@ -34,7 +34,7 @@ rule demo_data:
 rule inspect_dataset:
     input:
         path=dataset_files,
-        obs=lambda wildcards: optional(config["datasets"][wildcards.dataset]["obs"]),
+        obs=dataset_tables,
     output:
         "results/inspected/{dataset}.json",
     log:
@@ -81,17 +81,17 @@ rule check_datasets:
 rule convert_to_chunks:
     input:
         path=dataset_files,
-        obs=lambda wildcards: optional(config["datasets"][wildcards.dataset]["obs"]),
+        obs=dataset_tables,
         inspected="results/inspected/{dataset}.json",
         # Must be there, however new: another dataset that is added later makes this one no other.
         checked=ancient("results/datasets.tsv"),
     output:
-        # A folder: one job reads the file once, from front to back, and fills all chunks.
-        chunks=directory("results/chunks/{dataset}"),
+        # A folder: a job reads its share of the files once, from front to back, and fills several chunks.
+        chunks=directory("results/chunks/{dataset}/{job}"),
     log:
-        "logs/convert_to_chunks/{dataset}.log",
+        "logs/convert_to_chunks/{dataset}_{job}.log",
     benchmark:
-        "results/benchmarks/convert_to_chunks/{dataset}.tsv"
+        "results/benchmarks/convert_to_chunks/{dataset}_{job}.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -99,16 +99,19 @@ rule convert_to_chunks:
         runtime=rising(240),
         attempt=this_attempt,
     params:
-        dataset=dataset_config,
+        dataset=lambda wildcards: {
+            **dataset_config(wildcards),
+            "jobs": config["datasets"][wildcards.dataset]["jobs"],
+        },
     message:
-        "Converting {wildcards.dataset} to chunks"
+        "Converting {wildcards.dataset} to chunks (job {wildcards.job})"
     script:
         "../scripts/convert_to_chunks.py"
 
 
 rule merge_h5ad:
     input:
-        chunks="results/chunks/{dataset}",
+        chunks=lambda wildcards: chunk_folders(wildcards.dataset),
     output:
         merged="results/merged/{dataset}.h5ad",
     log:
@@ -157,7 +160,7 @@ rule select_genes:
     input:
         merged=expand("results/merged/{dataset}.h5ad", dataset=[REFERENCE, *QUERIES]),
         # Inputs of the views: without them a merged file reads as zeroes.
-        chunks=expand("results/chunks/{dataset}", dataset=[REFERENCE, *QUERIES]),
+        chunks=[folder for name in DATASETS for folder in chunk_folders(name)],
         splits="results/reference/splits.parquet",
         gene_map=optional(config["genes"]["map"]),
     output:
@@ -190,7 +193,7 @@ rule select_genes:
 rule subset_reference:
     input:
         merged=f"results/merged/{REFERENCE}.h5ad",
-        chunks=f"results/chunks/{REFERENCE}",
+        chunks=chunk_folders(REFERENCE),
         splits="results/reference/splits.parquet",
         genes="results/genes.tsv",
         report="results/genes.json",
@@ -222,7 +225,7 @@ rule subset_reference:
 rule subset_common_genes:
     input:
         merged="results/merged/{query}.h5ad",
-        chunks="results/chunks/{query}",
+        chunks=lambda wildcards: chunk_folders(wildcards.query),
         genes="results/genes.tsv",
         report="results/genes.json",
         gene_map=optional(config["genes"]["map"]),

@@ -1,15 +1,16 @@
-"""Read a user's file once, from front to back, and write its raw counts as equal chunks of cells."""
+"""Read a user's files once, from front to back, and write their raw counts as equal chunks of cells."""
 
 import itertools
+import json
 import time
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from cellferry.budget import Budget
-from cellferry.cells import as_labels, hashes
+from cellferry.cells import as_labels
 from cellferry.counts import SmallestValues, Source, check_counts, gene_totals
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
@@ -17,29 +18,31 @@ from cellferry.files import complete
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.h5ad import H5adWriter
 from cellferry.logs import logged
-from cellferry.needs import BLOCK_BYTES, MB, NEEDS, SORTED_BYTES
+from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
 
 
 def convert_to_chunks(
-    path: str,
-    obs: str | None,
+    inspected: str,
     chunks: str,
     *,
     name: str,
     config: dict[str, Any],
+    job: int,
     budget: Budget,
     scratch: str | None,
 ) -> None:
-    """Convert a dataset to chunk files `0.h5ad` … `{N-1}.h5ad`.
+    """Convert a dataset, or a job's share of it, to chunk files `{chunk}.h5ad`.
 
     Parameters
     ----------
-    path, obs
-        The dataset's file or folder, and its annotation table or nothing.
+    inspected
+        JSON file as `inspect_dataset` writes it: it tells where chunks begin.
     chunks
         The folder to write. It appears when it is complete.
     name, config
         The dataset's name and its part of the configuration, with defaults.
+    job
+        Number of the share, of `config["jobs"]`.
     budget
         Memory of the job.
     scratch
@@ -48,53 +51,51 @@ def convert_to_chunks(
     Raises
     ------
     InputError
-        If the file is broken, does not hold raw counts, or names a cell twice.
+        If the file is broken, does not hold raw counts, or is not the one that was inspected.
     """
-    dataset = Dataset(name, path, obs or None, config)
-    n_cells = count_cells(dataset)
-    bounds = run_bounds(n_cells, config["chunks"])
+    dataset = Dataset(name, config)
+    found = json.loads(Path(inspected).read_text(encoding="utf-8"))
+    if dataset.header.n_cells != found["cells"]:
+        raise InputError(
+            f"{dataset.header.path}: held {found['cells']} cells when it was inspected, and now "
+            f"{dataset.header.n_cells}; when it is complete, run snakemake again"
+        )
+    first, last = run_bounds(config["chunks"], config["jobs"])[[job, job + 1]]
+    share = Share(
+        first=int(first),
+        bounds=run_bounds(found["cells_kept"], config["chunks"])[first : last + 1],
+        rows=(found["starts"][first], found["starts"][last]),
+    )
     columns = needed_columns(config)
-    dataset.load_table(columns)
-    # The annotation table's columns and its names' hashes are held; sorting them takes as much again.
-    table_mb = 16 * (1 + len(columns)) * dataset.header.n_cells // MB if obs else 0
-
-    def write() -> None:
-        max_bytes = budget.block_bytes(
-            NEEDS["convert_to_chunks"],
-            cells=n_cells,
-            more_mb=table_mb,
-            # What must be sorted by way of files is dealt to fewer of them where memory is plenty.
-            most=BLOCK_BYTES if dataset.header.in_order else SORTED_BYTES,
-        )
-        write_chunks(dataset, columns, bounds, chunks, max_bytes=max_bytes, scratch=scratch)
-
+    dataset.load_tables(columns)
+    max_bytes = budget.block_bytes(
+        NEEDS["convert_to_chunks"],
+        more_mb=dataset.tables_mb(columns),
+        # What must be sorted by way of files is dealt to fewer of them where memory is plenty.
+        most=BLOCK_BYTES if dataset.in_order else SORTED_BYTES,
+    )
     try:
-        write()
+        write_chunks(dataset, columns, share, chunks, max_bytes=max_bytes, scratch=scratch)
     except OutOfOrderError:
-        print(f"{path}: is not sorted by cell throughout; beginning again by way of files on disk")
-        dataset.header = dataset.header.replace(details=dataset.header.details | {"sorted": False})
-        write()
+        write_chunks(dataset, columns, share, chunks, max_bytes=max_bytes, scratch=scratch)
 
 
-def count_cells(dataset: Dataset) -> int:
-    """Number of cells the `cells` filter keeps, after a check that their names differ."""
-    filters = list(dataset.config["cells"])
-    dataset.load_table(filters)
-    seen = [hashes(cells.names[dataset.kept(cells)]) for cells in dataset.cells(filters)]
-    n_cells = sum(map(len, seen))
-    if n_cells == 0:
-        raise InputError(
-            f"{dataset.header.path}: none of its {dataset.header.n_cells} cells is kept; "
-            f"correct {dataset.key('cells')}"
-        )
-    repeated = dataset.repeated_name(seen)
-    if repeated is not None:
-        raise InputError(
-            f"{dataset.header.path}: more than one cell is called '{repeated}'; make the names differ, "
-            "for example with the sample's name in front, or select cells of one sample with "
-            f"{dataset.key('cells')}"
-        )
-    return n_cells
+class Share(NamedTuple):
+    """The chunks that a job makes.
+
+    Attributes
+    ----------
+    first
+        Number of the first of them.
+    bounds
+        Where they begin, and where the last ends, counted in kept cells.
+    rows
+        Where the first begins and the last ends, counted in all cells.
+    """
+
+    first: int
+    bounds: np.ndarray
+    rows: tuple[int, int]
 
 
 def needed_columns(config: dict[str, Any]) -> list[str]:
@@ -106,20 +107,22 @@ def needed_columns(config: dict[str, Any]) -> list[str]:
 def write_chunks(
     dataset: Dataset,
     columns: list[str],
-    bounds: np.ndarray,
+    share: Share,
     chunks: str,
     *,
     max_bytes: int,
     scratch: str | None,
 ) -> None:
-    """Write the kept cells as one file per run, with a line in the log for each."""
+    """Write the kept cells of a share as one file per chunk, with a line in the log for each."""
     header, smallest = dataset.header, SmallestValues()
     source = Source.of(header)
     with complete(chunks) as folder:
         folder.mkdir()
-        blocks = kept_blocks(dataset, columns, source, max_bytes=max_bytes, scratch=Path(scratch or folder))
+        blocks = kept_blocks(
+            dataset, columns, source, share, max_bytes=max_bytes, scratch=Path(scratch or folder)
+        )
         began = time.monotonic()
-        for chunk, pieces in itertools.groupby(runs(blocks, bounds), key=itemgetter(0)):
+        for chunk, pieces in itertools.groupby(runs(blocks, share), key=itemgetter(0)):
             totals = np.zeros(header.n_genes)
             with H5adWriter(folder / f"{chunk}.h5ad", header.var) as writer:
                 for _, piece in pieces:
@@ -128,7 +131,7 @@ def write_chunks(
                     totals += gene_totals(piece.counts)
                 writer.write_uns(
                     dataset=dataset.name,
-                    chunks=len(bounds) - 1,
+                    chunks=dataset.config["chunks"],
                     cells=writer.n_cells,
                     nonzeros=writer.nonzeros,
                     total_counts=float(totals.sum()),
@@ -145,30 +148,37 @@ def write_chunks(
 
 
 def kept_blocks(
-    dataset: Dataset, columns: list[str], source: Source, *, max_bytes: int, scratch: Path
+    dataset: Dataset,
+    columns: list[str],
+    source: Source,
+    share: Share,
+    *,
+    max_bytes: int,
+    scratch: Path,
 ) -> Iterator[Block]:
-    """Blocks of the kept cells, checked, without explicit zeros."""
-    for block in dataset.blocks(columns, max_bytes, scratch):
+    """Blocks of a share's kept cells, checked, without explicit zeros."""
+    for block in dataset.blocks(columns, max_bytes, scratch, *share.rows):
         check_counts(block.counts, block.names, dataset.header.var.index, source)
         block.counts.eliminate_zeros()
         kept = dataset.kept(block)
         yield block if kept.all() else block.rows(kept)
 
 
-def runs(blocks: Iterable[Block], bounds: np.ndarray) -> Iterator[tuple[int, Block]]:
-    """Cut blocks where a run ends; yield the number of the run and the piece, empty runs included."""
-    run, start, last = 0, 0, len(bounds) - 2
+def runs(blocks: Iterable[Block], share: Share) -> Iterator[tuple[int, Block]]:
+    """Cut blocks where a chunk ends; yield its number and the piece, empty chunks included."""
+    lengths = np.diff(share.bounds).tolist()
+    run, written = 0, 0
     for block in blocks:
         first = 0
         while True:
-            end = min(len(block), first + int(bounds[run + 1]) - start)
+            end = min(len(block), first + lengths[run] - written)
             whole = first == 0 and end == len(block)
-            yield run, block if whole else block.rows(slice(first, end))
-            start += end - first
+            yield share.first + run, block if whole else block.rows(slice(first, end))
+            written += end - first
             first = end
-            if start < bounds[run + 1] or run == last:
+            if written < lengths[run] or run == len(lengths) - 1:
                 break
-            run += 1
+            run, written = run + 1, 0
 
 
 def chunk_obs(dataset: Dataset, block: Block) -> dict[str, np.ndarray]:
@@ -182,11 +192,11 @@ def chunk_obs(dataset: Dataset, block: Block) -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         convert_to_chunks(
-            snakemake.params.dataset["path"],
-            snakemake.input.obs,
+            snakemake.input.inspected,
             snakemake.output.chunks,
             name=snakemake.wildcards.dataset,
             config=snakemake.params.dataset,
+            job=int(snakemake.wildcards.job),
             budget=Budget.of(snakemake.resources),
             scratch=snakemake.resources.get("scratch"),
         )

@@ -4,15 +4,17 @@ import difflib
 import json
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cellferry.cells import as_labels, count_repeated, hashes
 from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
-from cellferry.dataset import Dataset
+from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
 from cellferry.files import complete
+from cellferry.formats import OutOfOrderError
 from cellferry.genes import id_kind
 from cellferry.h5ad import MOST_CATEGORIES
 from cellferry.logs import logged
@@ -25,7 +27,7 @@ MOST_LISTED = 200
 """Labels and batches listed one by one."""
 
 
-def inspect_dataset(path: str, obs: str | None, inspected: str, *, name: str, config: dict[str, Any]) -> None:
+def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any]) -> None:
     """Write what a dataset's file holds, and its problems, as JSON.
 
     The user's mistakes do not end this function: they are collected under `problems`, so that all of
@@ -33,26 +35,27 @@ def inspect_dataset(path: str, obs: str | None, inspected: str, *, name: str, co
 
     Parameters
     ----------
-    path, obs
-        The dataset's file or folder, and its annotation table or nothing.
     inspected
         The JSON file to write.
     name, config
         The dataset's name and its part of the configuration, with defaults.
     """
-    found: dict[str, Any] = {"dataset": name, "role": config["role"], "path": str(path)}
+    found: dict[str, Any] = {"dataset": name, "role": config["role"], "path": config["path"]}
     problems: list[str] = []
     warnings: list[str] = []
     if config["role"] == "reference" and not config["label"]:
         problems.append(f"datasets.{name}.label: the reference needs the obs column with its labels; name it")
     try:
-        dataset = Dataset(name, path, obs or None, config)
+        dataset = Dataset(name, config)
         found |= describe_file(dataset)
         problems += column_problems(dataset)
         found |= describe_cells(dataset, problems)
         problems += shape_problems(dataset)
         found["values_per_cell"], doubts = look_at_counts(dataset, problems)
+        found["in_order"] = dataset.in_order
         warnings += doubts
+        for remark in dataset.header.remarks:
+            print(remark)
     except InputError as error:
         problems.append(str(error))
     with complete(inspected) as temporary:
@@ -75,7 +78,6 @@ def describe_file(dataset: Dataset) -> dict[str, Any]:
         "nonzeros": header.nonzeros,
         "dtype": header.dtype,
         "storage": header.storage,
-        "in_order": header.in_order,
         "counts": header.counts,
         "places": header.places,
         "gene_id": gene_id_kind(names),
@@ -128,13 +130,15 @@ def describe_cells(dataset: Dataset, problems: list[str]) -> dict[str, Any]:
     label = config["label"] if config["label"] in known else None
     batch = config["batch"] if config["batch"] in known else None
     columns = list(dict.fromkeys([*config["cells"], *(c for c in (label, batch) if c)]))
-    dataset.load_table(columns)
+    dataset.load_tables(columns)
     labels: Counter = Counter()
     batches: Counter = Counter()
     seen: list[np.ndarray] = []
+    are_kept: list[np.ndarray] = []
     counters = {"label": (label, labels), "batch": (batch, batches)}
     for cells in dataset.cells(columns):
         kept = dataset.kept(cells)
+        are_kept.append(kept)
         seen.append(hashes(cells.names[kept]))
         for key, (column, counter) in list(counters.items()):
             if column:
@@ -156,13 +160,15 @@ def describe_cells(dataset: Dataset, problems: list[str]) -> dict[str, Any]:
     if repeated is not None:
         problems.append(
             f"{path}: {n_repeated} cell name(s) stand more than once, such as '{repeated}'; make them "
-            f"differ, or select cells of one sample with {dataset.key('cells')}"
+            f"differ, for example with {dataset.key('prefix')}, or select cells of one sample with "
+            f"{dataset.key('cells')}"
         )
     missing = labels.pop(None, 0)
     if label and n_kept:
         problems += label_problems(dataset, label, labels, missing, n_kept)
     return {
         "cells_kept": n_kept,
+        "starts": chunk_starts(are_kept, config["chunks"]),
         "duplicated_cells": n_repeated,
         "label": config["label"],
         "n_labels": len(labels),
@@ -172,6 +178,13 @@ def describe_cells(dataset: Dataset, problems: list[str]) -> dict[str, Any]:
         "n_batches": len(batches) if batch else 1,
         "batches": {str(value): n for value, n in batches.most_common(MOST_LISTED)},
     }
+
+
+def chunk_starts(are_kept: list[np.ndarray], n_chunks: int) -> list[int]:
+    """Where chunks begin, and where the last one ends, counted in all cells."""
+    kept = np.flatnonzero(np.concatenate(are_kept)) if are_kept else np.empty(0, dtype=np.int64)
+    end = kept[-1:] + 1 if len(kept) else np.zeros(1, dtype=np.int64)
+    return np.append(kept, end)[run_bounds(len(kept), n_chunks)].tolist()
 
 
 def label_problems(dataset: Dataset, label: str, labels: Counter, missing: int, n_kept: int) -> list[str]:
@@ -219,15 +232,21 @@ def look_at_counts(dataset: Dataset, problems: list[str]) -> tuple[float, list[s
         return 0.0, []
     source = Source.of(header)
     in_header = None if header.nonzeros is None else header.nonzeros / header.n_cells
-    if not header.in_order:  # the first cells' counts stand at the end of a long sort
+    block = None
+    try:
+        if dataset.in_order:
+            with tempfile.TemporaryDirectory() as scratch, suppress(OutOfOrderError):
+                block = next(dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch)))
+    except InputError as error:
+        problems.append(str(error))
+        return in_header or 0.0, []
+    if block is None:  # the first cells' counts stand at the end of a long sort
         problem = glance_problem(header.glanced, source)
         problems += [problem] if problem else []
         seen = np.count_nonzero(header.glanced) / max(1, len(header.glanced)) * header.n_genes
         return in_header or seen, []
     smallest, seen = SmallestValues(), 0.0
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            block = next(dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch)))
         check_counts(block.counts, block.names, header.var.index, source)
         block.counts.eliminate_zeros()
         smallest.add(block.counts)
@@ -241,8 +260,6 @@ def look_at_counts(dataset: Dataset, problems: list[str]) -> tuple[float, list[s
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         inspect_dataset(
-            snakemake.params.dataset["path"],
-            snakemake.input.obs,
             snakemake.output[0],
             name=snakemake.wildcards.dataset,
             config=snakemake.params.dataset,

@@ -12,13 +12,13 @@ from cellferry.needs import NEEDS
 REMEDY = "delete the chunks and the merged file and run snakemake again"
 
 
-def merge_h5ad(chunks: str, merged: str, *, materialise: bool, budget: Budget) -> None:
+def merge_h5ad(chunks: list[str], merged: str, *, materialise: bool, budget: Budget) -> None:
     """Merge chunk files into one h5ad.
 
     Parameters
     ----------
     chunks
-        Folder of chunk files as `convert_to_chunks` writes them, numbered from 0.
+        Folders of chunk files as `convert_to_chunks` writes them, numbered from 0 throughout.
     merged
         The file to write: a view over the chunks (an HDF5 virtual dataset), or all of it.
     materialise
@@ -33,7 +33,9 @@ def merge_h5ad(chunks: str, merged: str, *, materialise: bool, budget: Budget) -
     RuntimeError
         If cells, stored values or counts differ between the chunks and the merged file.
     """
-    paths = sorted(Path(chunks).glob("*.h5ad"), key=lambda path: int(path.stem))
+    paths = sorted(
+        (path for folder in chunks for path in Path(folder).glob("*.h5ad")), key=lambda path: int(path.stem)
+    )
     max_bytes = budget.block_bytes(NEEDS["merge_h5ad"])
     started = time.monotonic()
     totals = {"cells": 0, "nonzeros": 0, "gene_totals": 0.0}
@@ -42,7 +44,8 @@ def merge_h5ad(chunks: str, merged: str, *, materialise: bool, budget: Budget) -
         expected = int(first.uns["chunks"])
         if len(paths) != expected:
             raise PassingError(
-                f"{chunks}: holds {len(paths)} of {expected} chunks; delete it and run snakemake again"
+                f"{', '.join(chunks)}: holds {len(paths)} of {expected} chunks; delete the folder and run "
+                "snakemake again"
             )
         for path in paths:
             with H5adReader(path) as chunk:
@@ -100,7 +103,7 @@ def cell_at(reader: H5adReader, row: int) -> list:
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         merge_h5ad(
-            snakemake.input.chunks,
+            list(snakemake.input.chunks),
             snakemake.output.merged,
             materialise=snakemake.params.materialise,
             budget=Budget.of(snakemake.resources),

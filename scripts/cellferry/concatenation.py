@@ -10,10 +10,9 @@ import pandas as pd
 from . import formats
 from .errors import InputError
 from .formats import Block, Cells, Header, Options, OutOfOrderError
-from .formats.features import select_columns
 
 LEAST_COMMON = 0.5
-"""Share of a file's genes that the others must have too."""
+"""Share of the genes of a file and of the first one that must be common."""
 
 GLANCED = 1 << 16
 
@@ -122,7 +121,7 @@ class Concatenation:
             try:
                 for block in formats.blocks(header, columns, max_bytes, scratch, first, last):
                     if self._genes[number] is not None:
-                        block.counts = select_columns(block.counts, self._genes[number])
+                        block.counts = block.counts[:, self._genes[number]]
                         block.counts.sort_indices()
                     yield number, block
             except OutOfOrderError:
@@ -138,19 +137,21 @@ def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | 
     with_ids = all("gene_ids" in header.var for header in headers)
     keys = [_gene_keys(header.var, with_ids=with_ids) for header in headers]
     common = keys[0]
-    for other in keys[1:]:
-        common = common[common.isin(other)]
-    for header, own in zip(headers, keys, strict=True):
-        if len(common) < LEAST_COMMON * len(own):
+    for header, own in zip(headers[1:], keys[1:], strict=True):
+        common = common[common.isin(own)]
+        if len(common) < LEAST_COMMON * max(len(keys[0]), len(own)):
             raise InputError(
-                f"{header.path}: of its {len(own)} genes only {len(common)} are in all files of "
-                f"{options.key('path')} (the first of them names {', '.join(map(str, headers[0].var.index[:3]))} "
-                f"…, this one {', '.join(map(str, header.var.index[:3]))} …); leave the file out, or make a "
-                "dataset of its own of it"
+                f"{header.path}: has {len(common)} genes in common with the files before it in "
+                f"{options.key('path')}; the first has {len(keys[0])}, such as {_some(headers[0])}, "
+                f"and it has {len(own)}, such as {_some(header)}; leave it out, or make a dataset of its own of it"
             )
     return [
         None if len(common) == len(own) and common.equals(own) else own.get_indexer(common) for own in keys
     ]
+
+
+def _some(header: Header) -> str:
+    return ", ".join([*map(str, header.var.index[:3]), "…"])
 
 
 def _gene_keys(var: pd.DataFrame, *, with_ids: bool) -> pd.MultiIndex:
@@ -167,7 +168,7 @@ def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[s
     remarks = [f"{len(headers)} files, the samples {', '.join(samples)}"]
     if max(sizes) > n_common:
         remarks.append(
-            f"the files have {min(sizes)} to {max(sizes)} genes; the {n_common} that all of them have are used"
+            f"the files have {min(sizes)} to {max(sizes)} genes; those that all have are used, {n_common}"
         )
     # What holds for many files is said once.
     ways = itertools.groupby(sorted(remark for header in headers for remark in set(header.remarks)))

@@ -5,6 +5,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 
 import copy
 import difflib
+import glob
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from .errors import InputError
+from .samples import conversion_jobs, sample_files, table_files
 from .text import open_bytes, sniff_delimiter, split_line
 
 SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "config.schema.yaml"
@@ -25,11 +27,17 @@ def load_schema() -> dict[str, Any]:
 
 
 def fill_defaults(config: dict[str, Any]) -> None:
-    """Add the schema's default for every key that `config` does not set, in place."""
+    """Add the schema's default for every key that `config` does not set, in place.
+
+    Where the number of conversion jobs is left open, it follows from the files.
+    """
     schema = load_schema()
     _fill(config, schema["properties"])
     for dataset in config["datasets"].values():
         _fill(dataset, schema["$defs"]["dataset"]["properties"])
+        if dataset["jobs"] == "auto":
+            dataset["jobs"] = conversion_jobs(dataset["path"], chunks=dataset["chunks"])
+        dataset["jobs"] = min(dataset["jobs"], dataset["chunks"])
 
 
 def _fill(values: dict[str, Any], properties: dict[str, Any]) -> None:
@@ -170,14 +178,28 @@ def _role_problems(datasets: dict[str, Any]) -> list[str]:
 def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -> list[str]:
     problems = []
     for key in ("path", "obs"):
-        path = dataset.get(key)
-        if isinstance(path, str) and not Path(path).is_relative_to(made_by_rules) and not Path(path).exists():
-            problems.append(
-                f"datasets.{name}.{key}: there is no file or folder {path} "
-                f"(looked in {Path.cwd()}); correct the path"
-            )
-    problems += _column_problems(name, dataset)
-    return problems
+        paths = _paths(dataset.get(key))
+        problems += [
+            f"datasets.{name}.{key}: there is nothing that fits the pattern {path} (looked in {Path.cwd()}); "
+            "correct it"
+            if glob.has_magic(path)
+            else f"datasets.{name}.{key}: there is no file or folder {path} (looked in {Path.cwd()}); "
+            "correct the path"
+            for path in paths
+            if not Path(path).is_relative_to(made_by_rules) and not Path(path).exists()
+            if not glob.glob(path, recursive=True)
+        ]
+        problems += [
+            f"datasets.{name}.{key}: names {path} twice; remove one of them"
+            for path in sorted({path for path in paths if paths.count(path) > 1})
+        ]
+    return problems or _column_problems(name, dataset)
+
+
+def _paths(given: Any) -> list[str]:
+    """Paths and patterns of a key that takes one, several, or several with names."""
+    several = list(given.values()) if isinstance(given, dict) else given
+    return [path for path in (several if isinstance(several, list) else [several]) if isinstance(path, str)]
 
 
 def _column_problems(name: str, dataset: dict[str, Any]) -> list[str]:
@@ -203,10 +225,16 @@ def _column_problems(name: str, dataset: dict[str, Any]) -> list[str]:
 
 def obs_columns(dataset: dict[str, Any]) -> list[str] | None:
     """Names of a dataset's obs columns, its annotation table's included; None if they cannot be told here."""
-    columns = _file_columns(Path(str(dataset.get("path"))))
-    if columns is None or dataset.get("obs") is None:
+    if not _paths(dataset.get("path")):
+        return None
+    files = sample_files(dataset["path"])
+    columns = _file_columns(next(iter(files.values())))
+    if columns is None:
+        return None
+    columns = columns if "" in files else [*columns, "sample"]
+    if not dataset.get("obs"):
         return columns
-    table = _table_columns(Path(str(dataset["obs"])))
+    table = _table_columns(table_files(dataset["obs"])[0])
     return None if table is None else columns + table
 
 
@@ -223,6 +251,8 @@ def _file_columns(path: Path) -> list[str] | None:
         return None
     try:
         with h5py.File(path, "r", locking=False) as file:
+            if "mod" in file:
+                return None
             if "obs" not in file:
                 return [] if any("barcodes" in group for group in file.values()) else None
             obs = file["obs"]

@@ -1,4 +1,4 @@
-"""One of the user's datasets: its file, its annotation table, and which of its cells are used."""
+"""One of the user's datasets: its files, its annotation, and which of its cells are used."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from . import formats
 from .cells import as_labels, keep, repeated_hashes, repeated_names
+from .concatenation import Concatenation
 from .errors import InputError
 from .formats import Block, Cells, Options
+from .needs import MB
 from .obs_table import ObsTable
+from .samples import sample_files, table_files
+
+SAMPLE = "sample"
+"""The obs column with the names of a dataset's files."""
 
 
 class Dataset:
@@ -20,82 +25,138 @@ class Dataset:
     ----------
     name
         Its name in the configuration.
-    path
-        File or folder.
-    obs
-        Annotation table, or nothing.
     config
         Its part of the configuration, with defaults.
 
     Attributes
     ----------
     header
-        See `formats.interface.Header`.
+        See `formats.interface.Header`; of several files together.
     obs_columns
-        Annotation columns of the file and of the table; the table's come before the file's of the same name.
+        Annotation columns of the files and the tables; a table's come before a file's of the same name. With
+        several files the column `sample` is among them.
 
     Raises
     ------
     InputError
-        If the file or the table cannot be read.
+        If a file or table cannot be read.
     """
 
-    def __init__(self, name: str, path: str, obs: str | None, config: dict[str, Any]) -> None:
+    def __init__(self, name: str, config: dict[str, Any]) -> None:
         self.name = name
         self.config = config
         options = Options(
             dataset=name,
             **{key: config[key] for key in ("counts", "assay", "genome", "orientation", "compensate")},
         )
-        self.header = formats.header(path, options, config["format"])
-        self.table = ObsTable(obs, options.key("obs")) if obs else None
-        from_table = self.table.columns if self.table else []
-        from_file = [column for column in self.header.obs_columns if column not in from_table]
-        self.obs_columns = [*from_table, *from_file]
+        files = sample_files(config["path"])
+        if not files:
+            raise InputError(f"{options.key('path')}: there is no file like {config['path']}; correct it")
+        self._files = Concatenation(files, options, config["format"])
+        self.header = self._files.header
+        self._tables = self._annotation(options, n_files=len(files))
+        self._is_one = "" in files
+        from_tables = [column for table in self._tables for column in table.columns]
+        from_files = [*self.header.obs_columns, *([] if self._is_one else [SAMPLE])]
+        self.obs_columns = list(dict.fromkeys([*from_tables, *from_files]))
+
+    def _annotation(self, options: Options, *, n_files: int) -> list[ObsTable]:
+        """The annotation tables: none, one for all files, or one for each."""
+        paths = table_files(self.config["obs"])
+        if len(paths) > 1 and len(paths) != n_files:
+            raise InputError(
+                f"{options.key('obs')}: names {len(paths)} tables, and the dataset has {n_files} files; name "
+                "one for each file, in the same order, or one for all"
+            )
+        return [ObsTable(path, options.key("obs")) for path in paths]
 
     def key(self, name: str) -> str:
         """Full name of one of the dataset's configuration keys."""
         return self.header.options.key(name)
 
-    def load_table(self, columns: list[str]) -> None:
-        """Read the columns that the annotation table has into memory."""
-        if self.table:
-            names = {self.config["label"], self.config["batch"], *self.config["cells"]}
-            wanted = [column for column in columns if column in self.table.columns]
-            self.table.load(wanted, numeric=set(self.config["keep_obs"]) - names)
+    @property
+    def in_order(self) -> bool:
+        """Whether the first cells' counts can be had without reading all of a file."""
+        return self._files.in_order
+
+    def tables_mb(self, columns: list[str]) -> int:
+        """MB that annotation tables hold with the given columns; sorting their names takes as much again."""
+        return 16 * (1 + len(columns)) * self.header.n_cells // MB if self._tables else 0
+
+    def load_tables(self, columns: list[str]) -> None:
+        """Read the columns that the annotation tables have into memory."""
+        names = {self.config["label"], self.config["batch"], *self.config["cells"]}
+        numeric = set(self.config["keep_obs"]) - names
+        for table in self._tables:
+            table.load([column for column in columns if column in table.columns], numeric=numeric)
 
     def cells(self, columns: list[str]) -> Iterator[Cells]:
-        """Names and annotation of all cells; `load_table` first.
+        """Names and annotation of all cells; `load_tables` first.
 
         Raises
         ------
         InputError
-            At the end, if there is an annotation table and it names none of the cells.
+            At the end, if an annotation table names none of the cells it is for.
         """
-        in_table, in_file = self._split(columns)
-        if self.table:
-            self.table.n_matched = 0
-        some = None
-        for names, obs in formats.cells(self.header, in_file):
-            some = names[0] if some is None and len(names) else some
-            yield Cells(names, obs | (self.table.join(names, in_table) if self.table else {}))
-        if self.table and self.table.n_matched == 0 and some is not None:
-            raise InputError(
-                f"{self.table.path} ({self.key('obs')}): names none of the cells of {self.header.path} "
-                f"(the first of them is '{some}'); its first column must hold the cell names"
-            )
+        for table in self._tables:
+            table.n_matched = 0
+        firsts: dict[int, str] = {}
+        for number, cells in self._files.cells(self._in_files(columns)):
+            names = self._cell_names(number, cells.names)
+            if len(names) and self._tables:
+                firsts.setdefault(self._table_number(number), self._joined_by(number, cells.names)[0])
+            yield Cells(names, self._annotated(number, cells, columns))
+        for number, first in firsts.items():
+            if self._tables[number].n_matched == 0:
+                raise InputError(
+                    f"{self._tables[number].path} ({self.key('obs')}): names none of the cells of "
+                    f"{self.config['path']} (the first of them is '{first}'); its first column must hold the "
+                    "cell names"
+                )
 
-    def blocks(self, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
-        """Counts, names and annotation of all cells; `load_table` first."""
-        in_table, in_file = self._split(columns)
-        for block in formats.blocks(self.header, in_file, max_bytes, scratch):
-            if self.table:
-                block.obs |= self.table.join(block.names, in_table)
-            yield block
+    def blocks(
+        self, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
+    ) -> Iterator[Block]:
+        """Counts, names and annotation of the cells from `start` to `stop`; `load_tables` first."""
+        for number, block in self._files.blocks(self._in_files(columns), max_bytes, scratch, start, stop):
+            obs = self._annotated(number, Cells(block.names, block.obs), columns)
+            yield Block(block.counts, self._cell_names(number, block.names), obs)
 
-    def _split(self, columns: list[str]) -> tuple[list[str], list[str]]:
-        in_table = [column for column in columns if self.table and column in self.table.columns]
-        return in_table, [column for column in columns if column not in in_table]
+    def _in_files(self, columns: list[str]) -> list[str]:
+        """Those of the columns that no table has and the files have."""
+        in_tables = {column for table in self._tables for column in table.columns}
+        return [column for column in columns if column in self.header.obs_columns and column not in in_tables]
+
+    def _annotated(self, number: int, cells: Cells, columns: list[str]) -> dict[str, np.ndarray]:
+        """Annotation of a file's cells: the table's, else the file's, else the sample."""
+        obs = dict(cells.obs)
+        if self._tables:
+            table = self._tables[self._table_number(number)]
+            in_table = [column for column in columns if column in table.columns]
+            obs |= table.join(self._joined_by(number, cells.names), in_table)
+        for column in columns:
+            if column not in obs:  # the sample, or a column of other files' tables
+                value = self._files.samples[number] if column == SAMPLE and not self._is_one else None
+                obs[column] = np.full(len(cells.names), value, dtype=object)
+        if not self._is_one:  # what is a whole number in one file may not be so in another
+            obs = {
+                column: values if values.dtype == object else values.astype(np.float64)
+                for column, values in obs.items()
+            }
+        return obs
+
+    def _table_number(self, number: int) -> int:
+        return number if len(self._tables) > 1 else 0
+
+    def _joined_by(self, number: int, names: np.ndarray) -> np.ndarray:
+        """Names by which a table knows cells: a file's own table by those in the file."""
+        return names if len(self._tables) > 1 else self._cell_names(number, names)
+
+    def _cell_names(self, number: int, names: np.ndarray) -> np.ndarray:
+        """Names of a file's cells: of several files with the sample's name in front."""
+        if self._is_one or not self.config["prefix"]:
+            return names
+        return np.array([f"{self._files.samples[number]}_{name}" for name in names], dtype=object)
 
     def kept(self, cells: Cells) -> np.ndarray:
         """Which of the given cells the `cells` filter keeps, as a boolean array."""

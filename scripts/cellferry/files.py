@@ -122,7 +122,7 @@ def _remove(path: Path) -> None:
 
 
 def state_of(path: Path) -> tuple[int, int, int]:
-    """Number of files, their bytes, and when the last of them was written (ns): differs if a file has changed."""
+    """Number of files, their bytes, and when the last of them was written (ns)."""
     files = [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]
     stats = [file.stat() for file in files]
     return (

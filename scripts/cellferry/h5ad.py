@@ -186,6 +186,8 @@ class H5adWriter:
                 self._file["obs"], column, values.dtype, chunk=CELLS_PER_CHUNK
             )
             self._columns[column].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        elif column in self._categories:
+            raise _mixed(column)
         self._crc[column] = zlib.crc32(np.ascontiguousarray(values), self._crc[column])
         _extend(self._columns[column], values)
 
@@ -199,6 +201,8 @@ class H5adWriter:
             self._columns[column] = self._growing(group, "codes", np.int32, chunk=CELLS_PER_CHUNK)
             self._columns[column].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
             self._categories[column] = {}
+        elif column not in self._categories:
+            raise _mixed(column)
         known = self._categories[column]
         total = len(known) + len(categories)
         if total > MOST_CATEGORIES and len(known.keys() | set(categories)) > MOST_CATEGORIES:
@@ -296,6 +300,13 @@ class Source(NamedTuple):
     nonzeros: int
     crc32_data: int
     crc32_indices: int
+
+
+def _mixed(column: str) -> InputError:
+    return InputError(
+        f"the obs column '{column}' holds numbers in some of the dataset's files and text in others; "
+        "leave it out of keep_obs, or make it the same in all of them"
+    )
 
 
 def _extend(dataset: h5py.Dataset, values: np.ndarray) -> None:

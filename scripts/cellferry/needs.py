@@ -47,7 +47,7 @@ NEEDS = {
     "demo_data": Need(fixed_mb=330, seconds=10),
     "inspect_dataset": Need(fixed_mb=255, cell_bytes=24, seconds=2, cells_per_s=3e6),
     "check_datasets": Need(fixed_mb=110, seconds=1),
-    "convert_to_chunks": Need(fixed_mb=258, cell_bytes=24, blocks=5, seconds=2, values_per_s=18e6),
+    "convert_to_chunks": Need(fixed_mb=258, blocks=5, seconds=2, values_per_s=18e6),
     "merge_h5ad": Need(fixed_mb=258, blocks=2, seconds=2, cells_per_s=1e6, values_per_s=55e6),
     "split_reference": Need(fixed_mb=256, cell_bytes=40, seconds=2, cells_per_s=2e5),
     "select_genes": Need(fixed_mb=440, cell_bytes=40, value_bytes=14, seconds=9, values_per_s=12e6),

@@ -197,7 +197,12 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
     n_latent = config["model"]["n_latent"]
 
     for name, dataset in found.items():
-        yield from _data_jobs(whole[name], dataset, materialise=config["merge"]["materialise"])
+        yield from _data_jobs(
+            whole[name],
+            dataset,
+            jobs=config["datasets"][name]["jobs"],
+            materialise=config["merge"]["materialise"],
+        )
     yield Job("check_datasets")
     everything = whole[reference]
     yield Job(
@@ -311,16 +316,16 @@ def _share(part: Part, name: str, share: float) -> Part:
     )
 
 
-def _data_jobs(part: Part, dataset: dict, *, materialise: bool) -> Iterator[Job]:
+def _data_jobs(part: Part, dataset: dict, *, jobs: int, materialise: bool) -> Iterator[Job]:
     in_file = dataset["cells"]
     yield Job("inspect_dataset", held_cells=in_file, cells=in_file)
     values = in_file * dataset["values_per_cell"]
     sorting_mb = 0 if dataset["in_order"] else UNSORTED_BYTES * values / MB
     yield Job(
         "convert_to_chunks",
-        cells=in_file,
-        values=values,
-        held_cells=part.cells,
+        jobs=jobs,
+        cells=in_file / jobs,
+        values=values / jobs,
         disk_mb=_h5ad_mb(part.cells, part.values) + sorting_mb,
         most_block=BLOCK_BYTES if dataset["in_order"] else SORTED_BYTES,
     )

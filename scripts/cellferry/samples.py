@@ -32,7 +32,7 @@ def sample_files(path: str | list[str] | dict[str, str]) -> dict[str, Path]:
 
     Returns
     -------
-    Paths by sample, patterns' files in alphabetical order. A file that is not one of several has the name ``""``.
+    Paths by sample, a pattern's files in alphabetical order; a file that is not one of several is ``""``.
     Where names are not given, they are what differs between the paths, without endings:
     `run/a/matrix.h5` and `run/b/matrix.h5` are `a` and `b`.
     """
@@ -76,11 +76,16 @@ def _stem(path: Path) -> str:
     return name.stem
 
 
+def table_files(obs: str | list[str] | None) -> list[Path]:
+    """Annotation tables: none, one, or one for each file of the dataset, which patterns can name too."""
+    return [file for pattern in ([obs] if isinstance(obs, str) else obs or []) for file in _expanded(pattern)]
+
+
 def all_files(path: str | list[str] | dict[str, str]) -> Iterator[Path]:
-    """Every single file that a dataset is made of, in folders and below them."""
+    """The files that a dataset is made of; of a folder those that are in it, not below it."""
     for file in sample_files(path).values():
         if file.is_dir():
-            yield from sorted(inside for inside in file.rglob("*") if inside.is_file())
+            yield from sorted(inside for inside in file.iterdir() if inside.is_file())
         else:
             yield file
 

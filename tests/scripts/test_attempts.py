@@ -11,6 +11,7 @@ from cellferry.config import load_schema
 from content import contents
 from convert_to_chunks import convert_to_chunks
 from gather_predictions import gather_predictions
+from inspect_dataset import inspect_dataset
 from map_query import map_query
 from merge_h5ad import merge_h5ad
 from predict_labels import predict_labels
@@ -66,9 +67,11 @@ def cells():
 
 
 def convert(path, folder, budget):
-    config = {**DEFAULTS, "role": "query", "path": str(path), "chunks": 3}
+    config = {**DEFAULTS, "role": "query", "path": str(path), "chunks": 3, "jobs": 1}
+    inspected = str(path.with_suffix(".json"))
+    inspect_dataset(inspected, name="blood", config=config)
     convert_to_chunks(
-        str(path), None, str(folder / "chunks"), name="blood", config=config, budget=budget, scratch=None
+        inspected, str(folder / "chunks"), name="blood", config=config, job=0, budget=budget, scratch=None
     )
 
 
@@ -98,7 +101,7 @@ def test_merge_h5ad(tmp_path, cells, same, sizes, materialise):
     write_chunks(chunks, cells, chunks=3)
     same(
         lambda folder, budget: merge_h5ad(
-            str(chunks), str(folder / "blood.h5ad"), materialise=materialise, budget=budget
+            [str(chunks)], str(folder / "blood.h5ad"), materialise=materialise, budget=budget
         )
     )
     assert len(set(sizes)) > 1

@@ -8,7 +8,9 @@ import pytest
 from cellferry.budget import Budget
 from cellferry.config import load_schema
 from cellferry.errors import InputError
+from check_datasets import check_datasets
 from convert_to_chunks import convert_to_chunks
+from inspect_dataset import inspect_dataset
 from scipy import sparse
 
 pytestmark = pytest.mark.filterwarnings("ignore:Variable names are not unique")
@@ -48,19 +50,25 @@ LITTLE = Budget(700)
 
 
 def convert(path, folder, *, obs=None, budget=LITTLE, scratch=None, **config):
-    settings = {**DEFAULTS, "role": "query", "path": str(path), "chunks": 3, **config}
-    convert_to_chunks(
-        str(path),
-        str(obs) if obs else [],
-        str(folder),
-        name="blood",
-        config=settings,
-        budget=budget,
-        scratch=scratch,
-    )
-    parts = [ad.read_h5ad(folder / f"{i}.h5ad") for i in range(settings["chunks"])]
-    assert len(list(folder.iterdir())) == len(parts)
-    return parts
+    """Inspect, check and convert; the chunks in their order."""
+    settings = {"path": path if isinstance(path, list | dict) else str(path), "obs": obs and str(obs)}
+    settings = {**DEFAULTS, "role": "query", **settings, "chunks": 3, "jobs": 1, **config}
+    inspected = folder.with_suffix(".json")
+    inspect_dataset(str(inspected), name="blood", config=settings)
+    check_datasets([str(inspected)], str(folder.with_suffix(".tsv")))
+    for job in range(settings["jobs"]):
+        convert_to_chunks(
+            str(inspected),
+            str(folder / str(job)),
+            name="blood",
+            config=settings,
+            job=job,
+            budget=budget,
+            scratch=scratch,
+        )
+    paths = sorted(folder.glob("*/*.h5ad"), key=lambda chunk: int(chunk.stem))
+    assert [int(chunk.stem) for chunk in paths] == list(range(settings["chunks"]))
+    return [ad.read_h5ad(chunk) for chunk in paths]
 
 
 @pytest.mark.parametrize("chunks", [1, 3, 8])
@@ -152,7 +160,8 @@ def test_cells_of_the_same_name(tmp_path):
     adata.obs_names = [*adata.obs_names[:-1], "cell3"]
     adata.write_h5ad(tmp_path / "a.h5ad")
     with pytest.raises(
-        InputError, match=r"a\.h5ad: more than one cell is called 'cell3'; .*datasets\.blood\.cells"
+        InputError,
+        match=r"a\.h5ad: 1 cell name\(s\) stand more than once, such as 'cell3'; .*datasets\.blood\.cells",
     ):
         convert(tmp_path / "a.h5ad", tmp_path / "chunks")
     assert not (tmp_path / "chunks").exists()
@@ -162,7 +171,7 @@ def test_cells_of_the_same_name(tmp_path):
 
 def test_no_cell_is_kept(blood, tmp_path):
     with pytest.raises(
-        InputError, match=r"blood\.h5ad: none of its 70 cells is kept; correct datasets\.blood\.cells"
+        InputError, match=r"datasets\.blood\.cells: none of the 70 cells of .*blood\.h5ad has these"
     ):
         convert(blood, tmp_path / "chunks", cells={"doublet": ["sng"]})
 
@@ -176,8 +185,7 @@ def test_wrong_value_far_from_where_one_looks_first(tmp_path, monkeypatch):
         InputError, match=r"a\.h5ad: X does not hold raw counts: 2\.5 in cell 'cell\d+', gene 'G\d+'"
     ):
         convert(tmp_path / "a.h5ad", tmp_path / "chunks")
-    assert not (tmp_path / "chunks").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.h5ad"]
+    assert not list(tmp_path.glob("chunks/*"))
 
 
 def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
@@ -235,6 +243,6 @@ def test_truncated_counts_are_told(test_data, tmp_path, capsys):
 
 
 def test_chunks_replace_older_ones(blood, tmp_path):
-    (tmp_path / "chunks").mkdir()
-    shutil.copy(blood, tmp_path / "chunks" / "9.h5ad")
+    (tmp_path / "chunks" / "0").mkdir(parents=True)
+    shutil.copy(blood, tmp_path / "chunks" / "0" / "9.h5ad")
     convert(blood, tmp_path / "chunks", chunks=2)

@@ -44,9 +44,9 @@ def blood(tmp_path):
 
 
 def inspect(path, *, obs=None, role="query", **config):
-    settings = {**DEFAULTS, "role": role, "path": str(path), **config}
+    settings = {**DEFAULTS, "role": role, "path": str(path), "obs": obs and str(obs), **config}
     found = path.parent / "found.json"
-    inspect_dataset(str(path), str(obs) if obs else [], str(found), name="blood", config=settings)
+    inspect_dataset(str(found), name="blood", config=settings)
     return json.loads(found.read_text())
 
 
@@ -231,8 +231,8 @@ def test_only_the_header_is_read(tmp_path):
     ],
 )
 def test_real_files(test_data, tmp_path, path, config, counts):
-    settings = {**DEFAULTS, "role": "query", **config}
-    inspect_dataset(str(test_data / path), [], str(tmp_path / "a.json"), name="a", config=settings)
+    settings = {**DEFAULTS, "role": "query", "path": str(test_data / path), **config}
+    inspect_dataset(str(tmp_path / "a.json"), name="a", config=settings)
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["problems"] == []
     assert found["warnings"] == []

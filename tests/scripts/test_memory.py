@@ -10,10 +10,10 @@ from cellferry.logs import peak_in
 from cellferry.plan import Job
 
 ROOT = Path(__file__).parents[2]
-CELLS = (3_000, 9_000)
+CELLS = (6_000, 18_000)
 GENES = 5_000
-MOST_GROWTH_MB = 40
-"""For three times as many cells, 144 MB of counts instead of 48; the smaller number fills a block already."""
+MOST_GROWTH_MB = 60
+"""For three times as many cells, 288 MB of counts instead of 96; the smaller number fills blocks already."""
 
 CHAIN = """
 import sys
@@ -21,18 +21,21 @@ from cellferry.budget import Budget
 from cellferry.logs import logged
 rule = sys.argv[1]
 with logged(f"{rule}.log"):
-    if rule == "convert_to_chunks":
+    if rule in ("inspect_dataset", "convert_to_chunks"):
         from cellferry.config import fill_defaults
         from convert_to_chunks import convert_to_chunks
-        config = {"datasets": {"blood": {"role": "query", "path": "blood.h5ad", "chunks": 1}}}
-        fill_defaults(config)
-        own = config["datasets"]["blood"]
+        from inspect_dataset import inspect_dataset
+        own = {"role": "query", "path": "blood.h5ad", "chunks": 1, "jobs": 1}
+        fill_defaults({"datasets": {"blood": own}})
+    if rule == "inspect_dataset":
+        inspect_dataset("blood.json", name="blood", config=own)
+    elif rule == "convert_to_chunks":
         convert_to_chunks(
-            "blood.h5ad", None, "chunks", name="blood", config=own, budget=Budget(2000), scratch=None
+            "blood.json", "chunks", name="blood", config=own, job=0, budget=Budget(2000), scratch=None
         )
     elif rule == "merge_h5ad":
         from merge_h5ad import merge_h5ad
-        merge_h5ad("chunks", "merged.h5ad", materialise=True, budget=Budget(2000))
+        merge_h5ad(["chunks"], "merged.h5ad", materialise=True, budget=Budget(2000))
     elif rule == "subset_common_genes":
         from subset_common_genes import subset_common_genes
         subset_common_genes(
@@ -40,7 +43,7 @@ with logged(f"{rule}.log"):
             name="blood", gene_id="auto", budget=Budget(2000),
         )
 """
-RULES = ("convert_to_chunks", "merge_h5ad", "subset_common_genes")
+RULES = ("inspect_dataset", "convert_to_chunks", "merge_h5ad", "subset_common_genes")
 
 
 @pytest.fixture(scope="module")

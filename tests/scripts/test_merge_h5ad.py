@@ -28,7 +28,7 @@ def results(tmp_path, cells):
 
 def merge(results, *, materialise=False):
     merged = results / "merged" / "atlas.h5ad"
-    merge_h5ad(str(results / "chunks" / "atlas"), str(merged), materialise=materialise, budget=Budget(600))
+    merge_h5ad([str(results / "chunks" / "atlas")], str(merged), materialise=materialise, budget=Budget(600))
     return merged
 
 
@@ -136,7 +136,7 @@ def test_a_merged_file_that_differs_from_its_chunks_is_found(results, materialis
 @pytest.mark.parametrize("missing", [0, 3, 6])
 def test_a_chunk_that_is_missing_is_not_merged_over(results, missing):
     (results / "chunks" / "atlas" / f"{missing}.h5ad").unlink()
-    with pytest.raises(InputError, match=r"atlas: holds 6 of 7 chunks; delete it"):
+    with pytest.raises(InputError, match=r"atlas: holds 6 of 7 chunks; delete the folder"):
         merge(results)
 
 

@@ -107,7 +107,7 @@ def blocks(
             yield block
         if state_of(header.path) != header.state:
             raise InputError(
-                f"{header.path}: was changed while it was read; wait until it is complete, then run snakemake again"
+                f"{header.path}: was changed while it was read; when it is complete, run snakemake again"
             )
     if n_cells != stop - start:
         raise InputError(
