@@ -215,6 +215,11 @@ def shape_problems(dataset: Dataset) -> list[str]:
         for what, n in (("cells", header.n_cells), ("genes", header.n_genes))
         if n == 0
     ]
+    if header.values != "counts":
+        problems.append(
+            f"{header.path}: holds {header.values}, as {header.format} files do, and the models that are "
+            "trained here learn from raw counts; it can be converted, not mapped"
+        )
     if header.counts is None:
         problems.append(f"{header.path}: holds no matrix in X, raw or layers; export it with its raw counts")
     return problems

@@ -37,18 +37,26 @@ class Source:
         format has one matrix only.
     others
         The file's other places, and whether their first values look like counts.
+    values
+        `counts`, or `intensities`: these can be any number.
     """
 
     path: Path
     place: str
     key: str | None
     others: dict[str, bool]
+    values: str = "counts"
 
     @classmethod
     def of(cls, header: Header) -> "Source":
         """The place that was chosen when a header was read."""
         key = header.options.key("counts") if len(header.places) > 1 else None
-        return cls(header.path, header.counts or "matrix", key, header.places)
+        return cls(header.path, header.counts or "matrix", key, header.places, header.values)
+
+    @property
+    def wanted(self) -> str:
+        """What the place should hold."""
+        return "raw counts" if self.values == "counts" else self.values
 
     @property
     def remedy(self) -> str:
@@ -58,11 +66,11 @@ class Source:
             return f"set {self.key} to {' or '.join(better)}, where the first values look like counts"
         looked = [place for place in self.others if place != self.place]
         elsewhere = f" (no other place of the file does: {', '.join(looked)})" if looked else ""
-        return f"raw counts are needed{elsewhere}: export the file with them"
+        return f"{self.wanted} are needed{elsewhere}: export the file with them"
 
 
 def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, source: Source) -> None:
-    """Raise an `InputError` unless all stored values are finite, non-negative integers.
+    """Raise an `InputError` unless all stored values are finite, and counts non-negative integers.
 
     Parameters
     ----------
@@ -76,13 +84,13 @@ def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, 
         Where the values come from.
     """
     values = counts.data
-    wrong = _wrong(values)
+    wrong = _wrong(values, source)
     if not wrong.any():
         return
     position = int(np.argmax(wrong))
     row = int(np.searchsorted(counts.indptr, position, side="right")) - 1
     raise InputError(
-        f"{source.path}: {source.place} does not hold raw counts: {values[position]:g} in cell "
+        f"{source.path}: {source.place} does not hold {source.wanted}: {values[position]:g} in cell "
         f"'{names[row]}', gene '{genes[counts.indices[position]]}'; {_diagnosis(values)}; {source.remedy}"
     )
 
@@ -101,16 +109,18 @@ def gene_totals(counts: sparse.csr_matrix) -> np.ndarray:
 
 def glance_problem(values: np.ndarray, source: Source) -> str | None:
     """What `check_counts` would say of values whose cells and genes are unknown; None if all are counts."""
-    wrong = _wrong(values)
+    wrong = _wrong(values, source)
     if not wrong.any():
         return None
     return (
-        f"{source.path}: {source.place} does not hold raw counts: {values[np.argmax(wrong)]:g} is among its "
+        f"{source.path}: {source.place} does not hold {source.wanted}: {values[np.argmax(wrong)]:g} is among its "
         f"values; {_diagnosis(values)}; {source.remedy}"
     )
 
 
-def _wrong(values: np.ndarray) -> np.ndarray:
+def _wrong(values: np.ndarray, source: Source) -> np.ndarray:
+    if source.values == "intensities":
+        return ~np.isfinite(values)
     # NaN and infinity fail the comparison too.
     with np.errstate(invalid="ignore"):
         return ~((values >= 0) & (values == np.rint(values)) & (values < np.inf))
@@ -162,7 +172,11 @@ class SmallestValues:
 
     def doubt(self, source: Source) -> str | None:
         """A warning if too few cells have a 1; None otherwise."""
-        if self.looked_at == 0 or self.with_one >= LEAST_SHARE_WITH_ONE * self.looked_at:
+        if (
+            source.values != "counts"
+            or self.looked_at == 0
+            or self.with_one >= LEAST_SHARE_WITH_ONE * self.looked_at
+        ):
             return None
         share = self.with_one / self.looked_at
         return (

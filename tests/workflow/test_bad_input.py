@@ -157,7 +157,7 @@ def test_a_killed_conversion_is_made_anew(run, reference):
     def begun():
         return any(path.suffix == ".h5ad" for path in chunks.parent.glob(".*patients/.*h5ad"))
 
-    process = run.start("results/chunks/patients", "--cores", "1", config={"datasets": datasets})
+    process = run.start("results/chunks/patients/0", "--cores", "1", config={"datasets": datasets})
     deadline = time.monotonic() + 120
     while not begun() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -172,7 +172,7 @@ def test_files_until_the_training_are_the_same(undisturbed, disturbed):
     patterns = [
         "inspected/*",
         "datasets.tsv",
-        "chunks/*/*",
+        "chunks/*/*/*",
         "merged/*",
         "reference/splits.parquet",
         "genes.*",

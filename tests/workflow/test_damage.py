@@ -89,18 +89,18 @@ def half_zero(path):
 @pytest.mark.parametrize("damage", [flip, truncate, zero, half_zero])
 def test_a_damaged_chunk_is_named_set_aside_and_made_anew(copied, datasets, damage):
     expected = contents(copied / "results")
-    damage(copied / "results" / "chunks" / "patients" / "1.h5ad")
+    damage(copied / "results" / "chunks" / "patients" / "0" / "1.h5ad")
     failed = run(copied, datasets, COMMON, "--forcerun", "subset_common_genes")
     log = (copied / "logs" / "subset_common_genes" / "patients.log").read_text()
     assert failed.returncode != 0
     for said in (failed.said, log):
-        assert "results/chunks/patients/1.h5ad: was damaged after it had been written" in said
+        assert "results/chunks/patients/0/1.h5ad: was damaged after it had been written" in said
         assert (
-            "results/chunks/patients is set aside when this run ends, run snakemake again to make it anew"
+            "results/chunks/patients/0 is set aside when this run ends, run snakemake again to make it anew"
             in said
         )
     assert "Traceback" not in failed.said
-    assert not (copied / "results" / "chunks" / "patients").exists()
+    assert not (copied / "results" / "chunks" / "patients" / "0").exists()
     assert not (copied / COMMON).exists()
     again = run(copied, datasets, COMMON)
     assert again.returncode == 0, again.said
@@ -114,10 +114,10 @@ def without_benchmarks(files):
 
 
 def test_damage_is_told_once_more_by_the_next_attempt(copied, datasets):
-    flip(copied / "results" / "chunks" / "patients" / "1.h5ad")
+    flip(copied / "results" / "chunks" / "patients" / "0" / "1.h5ad")
     failed = run(copied, datasets, COMMON, "--forcerun", "subset_common_genes", "--retries", "1")
     told = failed.said.partition("1 job(s) failed")[2]
-    assert "results/chunks/patients/1.h5ad: was damaged after it had been written" in told
+    assert "results/chunks/patients/0/1.h5ad: was damaged after it had been written" in told
 
 
 def test_after_damage_the_predictions_are_the_same(tmp_path, datasets):
@@ -125,7 +125,7 @@ def test_after_damage_the_predictions_are_the_same(tmp_path, datasets):
     first = run(tmp_path, datasets, target)
     assert first.returncode == 0, first.said
     expected, mapped = pd.read_parquet(tmp_path / target), contents(tmp_path / "results" / "mapped")
-    flip(tmp_path / "results" / "chunks" / "patients" / "1.h5ad")
+    flip(tmp_path / "results" / "chunks" / "patients" / "0" / "1.h5ad")
     failed = run(tmp_path, datasets, target, "--forcerun", "subset_common_genes")
     assert failed.returncode != 0
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / target), expected)
@@ -179,7 +179,7 @@ def space_left(folder, megabytes):
 @pytest.mark.parametrize(
     ("before", "rule", "target"),
     [
-        ("results/chunks/patients", "merge_h5ad", "results/merged/patients.h5ad"),
+        ("results/chunks/patients/0", "merge_h5ad", "results/merged/patients.h5ad"),
         ("results/genes.tsv", "subset_common_genes", COMMON),
     ],
 )
