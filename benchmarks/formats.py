@@ -1,0 +1,296 @@
+"""Every format that can be read, in three sizes, beside the tool that is usually taken for it.
+
+    python benchmarks/formats.py                      # all of it: generate, measure, write formats.tsv and .md
+    python benchmarks/formats.py --only csv 10x_h5    # some formats, into the same table
+
+The same simulated cells are written in each format. Each reading is a process of its own on one core: cellferry
+streams over all blocks of counts, as a conversion does without its writing; the other tool reads the file into
+a CSR matrix of cells × genes. Files are in the page cache for both.
+"""
+
+import argparse
+import gzip
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from measuring import ROOT, available_mb, machine, measured_inside, run_measured
+
+TABLE = ROOT / "benchmarks" / "formats.tsv"
+PAGE = ROOT / "benchmarks" / "formats.md"
+SIZES = (5_000, 20_000, 80_000)
+GENES = 5_000
+MARKERS = 40
+MEM_MB = 2000
+"""What cellferry gets: the `mem_mb` of convert_to_chunks."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A format: how it is written, and how others read it."""
+
+    name: str
+    write: Callable[[Path, Path], Path]
+    tool: str
+    read: Callable[[Path], object]
+
+
+def cells_of(source: Path):
+    """The simulated cells, in memory."""
+    import anndata as ad
+
+    return ad.read_h5ad(source)
+
+
+def write_dense_h5ad(source: Path, folder: Path) -> Path:
+    """Dense float32 in X."""
+    import anndata as ad
+
+    cells = cells_of(source)
+    path = folder / "dense.h5ad"
+    ad.AnnData(cells.X.toarray(), obs=cells.obs, var=cells.var).write_h5ad(path)
+    return path
+
+
+def write_csr_h5ad(source: Path, folder: Path) -> Path:
+    """CSR, gzip."""
+    path = folder / "csr.h5ad"
+    cells_of(source).write_h5ad(path, compression="gzip")
+    return path
+
+
+def write_csc_h5ad(source: Path, folder: Path) -> Path:
+    """CSC, gzip."""
+    cells = cells_of(source)
+    cells.X = cells.X.tocsc()
+    path = folder / "csc.h5ad"
+    cells.write_h5ad(path, compression="gzip")
+    return path
+
+
+def write_10x_h5(source: Path, folder: Path) -> Path:
+    """As Cell Ranger 3 and later write it: gzip, int32."""
+    import h5py
+
+    cells = cells_of(source)
+    path = folder / "matrix.h5"
+    options = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "chunks": True}
+    with h5py.File(path, "w") as file:
+        group = file.create_group("matrix")
+        group.create_dataset("data", data=cells.X.data.astype(np.int32), **options)
+        group.create_dataset("indices", data=cells.X.indices.astype(np.int64), **options)
+        group.create_dataset("indptr", data=cells.X.indptr.astype(np.int64), **options)
+        group["shape"] = np.array([cells.n_vars, cells.n_obs], dtype=np.int32)
+        group["barcodes"] = cells.obs_names.to_numpy().astype("S")
+        features = group.create_group("features")
+        for name in ("id", "name"):
+            features[name] = cells.var_names.to_numpy().astype("S")
+        features["feature_type"] = np.full(cells.n_vars, b"Gene Expression")
+        features["genome"] = np.full(cells.n_vars, b"GRCh38")
+    return path
+
+
+def write_10x_mtx(source: Path, folder: Path) -> Path:
+    """As Cell Ranger 3 and later write it, gzipped, cell by cell."""
+    cells = cells_of(source)
+    path = folder / "mtx"
+    path.mkdir()
+    with gzip.open(path / "matrix.mtx.gz", "wb", compresslevel=6) as file:
+        file.write(b"%%MatrixMarket matrix coordinate integer general\n%\n")
+        file.write(f"{cells.n_vars} {cells.n_obs} {cells.X.nnz}\n".encode())
+        for start in range(0, cells.n_obs, 1000):
+            part = cells.X[start : start + 1000].tocoo()
+            columns = {"gene": part.col + 1, "cell": part.row + start + 1, "count": part.data.astype(int)}
+            file.write(pd.DataFrame(columns).to_csv(sep=" ", header=False, index=False).encode())
+    with gzip.open(path / "barcodes.tsv.gz", "wt") as file:
+        file.writelines(f"{name}\n" for name in cells.obs_names)
+    with gzip.open(path / "features.tsv.gz", "wt") as file:
+        file.writelines(f"{name}\t{name}\tGene Expression\n" for name in cells.var_names)
+    return path
+
+
+def write_csv(source: Path, folder: Path, *, transposed: bool = False) -> Path:
+    """Cells × genes, or genes × cells, plain."""
+    cells = cells_of(source)
+    counts = (cells.X.T if transposed else cells.X).tocsr().astype(np.int32)
+    rows, columns = (cells.var_names, cells.obs_names) if transposed else (cells.obs_names, cells.var_names)
+    path = folder / "table.csv"
+    for start in range(0, len(rows), 500):
+        part = pd.DataFrame(counts[start : start + 500].toarray(), rows[start : start + 500], columns)
+        part.to_csv(path, mode="a", header=start == 0)
+    return path
+
+
+def write_csv_genes(source: Path, folder: Path) -> Path:
+    """Genes × cells."""
+    return write_csv(source, folder, transposed=True)
+
+
+def read_h5ad(path: Path) -> object:
+    """As CSR."""
+    import anndata as ad
+    from scipy import sparse
+
+    return sparse.csr_matrix(ad.read_h5ad(path).X)
+
+
+def read_10x_h5(path: Path) -> object:
+    """With scanpy."""
+    import scanpy as sc
+
+    return sc.read_10x_h5(path).X.tocsr()
+
+
+def read_10x_mtx(path: Path) -> object:
+    """With scanpy."""
+    import scanpy as sc
+
+    return sc.read_10x_mtx(path).X.tocsr()
+
+
+def read_csv(path: Path) -> object:
+    """With pandas."""
+    from scipy import sparse
+
+    return sparse.csr_matrix(pd.read_csv(path, index_col=0).to_numpy(np.float32))
+
+
+def read_csv_genes(path: Path) -> object:
+    """With pandas, and turned."""
+    from scipy import sparse
+
+    return sparse.csr_matrix(pd.read_csv(path, index_col=0).to_numpy(np.float32).T)
+
+
+KINDS = [
+    Kind("h5ad, CSR", write_csr_h5ad, "anndata", read_h5ad),
+    Kind("h5ad, CSC", write_csc_h5ad, "anndata", read_h5ad),
+    Kind("h5ad, dense", write_dense_h5ad, "anndata", read_h5ad),
+    Kind("10x_h5", write_10x_h5, "scanpy", read_10x_h5),
+    Kind("10x_mtx, gzip", write_10x_mtx, "scanpy", read_10x_mtx),
+    Kind("csv, cells × genes", write_csv, "pandas", read_csv),
+    Kind("csv, genes × cells", write_csv_genes, "pandas", read_csv_genes),
+]
+
+
+def read_with_cellferry(path: Path) -> int:
+    """All blocks, as `convert_to_chunks` reads them; the number of stored values."""
+    from cellferry.budget import Budget
+    from cellferry.config import fill_defaults
+    from cellferry.dataset import Dataset
+    from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
+
+    own = {"role": "query", "path": str(path)}
+    fill_defaults({"datasets": {"cells": own}})
+    dataset = Dataset("cells", own)
+    most = BLOCK_BYTES if dataset.in_order else SORTED_BYTES
+    max_bytes = Budget(MEM_MB).block_bytes(NEEDS["convert_to_chunks"], most=most)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        return sum(block.counts.nnz for block in dataset.blocks([], max_bytes, Path(scratch)))
+
+
+def measure(kind: Kind, cells: int, source: Path, folder: Path, *, runs: int) -> list[dict]:
+    """Write a file, read it both ways, remove it."""
+    folder.mkdir()
+    path = kind.write(source, folder)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files) / 1e6
+    rows = []
+    for way in ("cellferry", kind.tool):
+        command = [sys.executable, __file__, "--way", kind.name, way, path]
+        found = [run_measured(command, limit_mb=int(0.85 * available_mb())) for _ in range(runs)]
+        best = min(found, key=lambda one: one.get("seconds", np.inf))
+        rows.append({"format": kind.name, "cells": cells, "file_mb": size, "way": way, **best})
+        print(rows[-1], flush=True)
+    shutil.rmtree(folder)
+    return rows
+
+
+def save(rows: list[dict]) -> None:
+    """Put rows into the table in place of those of the same format and size; write the page."""
+    columns = ["format", "cells", "file_mb", "way", "seconds", "cpu_seconds", "peak_mb", "outcome"]
+    table = pd.DataFrame(rows, columns=columns)
+    if TABLE.exists():
+        old = pd.read_csv(TABLE, sep="\t", comment="#")
+        again = old.set_index(["format", "cells"]).index.isin(table.set_index(["format", "cells"]).index)
+        table = pd.concat([old[~again], table])
+    order = [kind.name for kind in KINDS]
+    table = table.sort_values(
+        ["format", "cells"],
+        key=lambda values: values.map(lambda value: order.index(value) if value in order else value),
+        kind="stable",
+    )
+    for column in ("file_mb", "seconds", "cpu_seconds"):
+        table[column] = table[column].astype(float).round(2)
+    table.to_csv(TABLE, sep="\t", index=False)
+    PAGE.write_text(page(table), encoding="utf-8")
+
+
+def page(table: pd.DataFrame) -> str:
+    """The table for people: both ways in one line."""
+    lines = [
+        "# Reading files",
+        "",
+        f"{machine()}. `python benchmarks/formats.py`. {GENES:,} genes (FCS: {MARKERS} markers), a tenth of them "
+        f"in each cell. cellferry had {MEM_MB:,} MB. MB/s are of the file as it lies on the disk. The best of three.",
+        "",
+        "| format | cells | file, MB | cellferry, s | MB/s | peak, MB | beside it | s | MB/s | peak, MB | times as fast | of its memory |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for (name, cells), both in table.groupby(["format", "cells"], sort=False):
+        own = both[both["way"] == "cellferry"].iloc[0]
+        other = both[both["way"] != "cellferry"].iloc[0]
+        size = own["file_mb"]
+        line = [name, f"{cells:,}", f"{size:.0f}", f"{own['seconds']:.2f}", f"{size / own['seconds']:.0f}"]
+        line += [f"{own['peak_mb']:.0f}", other["way"]]
+        if other["outcome"] == "ok":
+            line += [f"{other['seconds']:.2f}", f"{size / other['seconds']:.0f}", f"{other['peak_mb']:.0f}"]
+            line += [f"{other['seconds'] / own['seconds']:.1f}", f"{own['peak_mb'] / other['peak_mb']:.2f}"]
+        else:
+            line += [other["outcome"], "", "", "", ""]
+        lines.append("| " + " | ".join(line) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, or be one way that is measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", help="formats whose names begin so")
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="cells")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--way", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        name, way, path = options.way
+        kind = next(kind for kind in KINDS if kind.name == name)
+        sys.path[:0] = [str(ROOT / "scripts")]
+        if way == "cellferry":
+            import cellferry.dataset  # noqa: F401
+
+            measured_inside(lambda: read_with_cellferry(Path(path)))
+        else:
+            import anndata  # noqa: F401
+
+            measured_inside(lambda: kind.read(Path(path)))
+        return
+    from simulated_counts import simulate_counts
+
+    sys.path[:0] = [str(ROOT / "scripts")]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for cells in options.sizes:
+            source = Path(folder) / "cells.h5ad"
+            simulate_counts(source, n_cells=cells, n_genes=GENES)
+            for kind in KINDS:
+                if not options.only or kind.name.startswith(tuple(options.only)):
+                    rows += measure(kind, cells, source, Path(folder) / "files", runs=options.runs)
+                    save(rows)
+
+
+if __name__ == "__main__":
+    main()
