@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import readable, state_of
 from ..transpose import OutOfOrderError
-from . import h5ad, table, tenx_h5, tenx_mtx
+from . import bpcells, h5ad, table, tenx_h5, tenx_mtx
 from .interface import Block, Cells, Header, Looks, Options
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
@@ -26,6 +26,7 @@ READERS = {
     "h5ad": h5ad,
     "10x_h5": tenx_h5,
     "10x_mtx": tenx_mtx,
+    "bpcells": bpcells,
     # By its ending alone, therefore last.
     "csv": table,
 }

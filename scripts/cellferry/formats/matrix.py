@@ -27,9 +27,14 @@ class Stored(NamedTuple):
     nonzeros: int | None
 
 
+def is_array(element: Any) -> bool:
+    """Whether this is an array (a dense matrix, a column) and not a group of arrays."""
+    return hasattr(element, "dtype")
+
+
 def stored(element: h5py.Group | h5py.Dataset) -> Stored:
     """Describe an AnnData matrix without reading it."""
-    if isinstance(element, h5py.Dataset):
+    if is_array(element):
         shape = element.shape if element.ndim == 2 else (element.shape[0], 1)
         return Stored("dense", shape, element.dtype, None)
     attrs = element.attrs
@@ -42,7 +47,7 @@ def stored(element: h5py.Group | h5py.Dataset) -> Stored:
 
 def glance(element: h5py.Group | h5py.Dataset) -> np.ndarray:
     """Values from the beginning, the middle and the end of a matrix."""
-    is_dense = isinstance(element, h5py.Dataset)
+    is_dense = is_array(element)
     data = element if is_dense else element["data"]
     n_rows = data.shape[0]
     taken = max(1, GLANCE // max(1, int(np.prod(data.shape[1:])))) if is_dense else GLANCE

@@ -39,6 +39,17 @@ def genes_are_rows(path: Path, rows: Sequence[str], columns: Sequence[str], opti
     """
     if options.orientation != "auto":
         return options.orientation == "genes"
+    told = probably_genes_are_rows(rows, columns)
+    if told is not None:
+        return told
+    raise InputError(
+        f"{path}: cannot tell whether its rows ({_some(rows)}) or its columns ({_some(columns)}) are the "
+        f"genes; set {options.key('orientation')} to what the rows are, `cells` or `genes`"
+    )
+
+
+def probably_genes_are_rows(rows: Sequence[str], columns: Sequence[str]) -> bool | None:
+    """What the rules of `genes_are_rows` say; None if none of them decides."""
     ensembl = _share(rows, ENSEMBL.match), _share(columns, ENSEMBL.match)
     if (ensembl[0] > 0.5) != (ensembl[1] > 0.5):
         return ensembl[0] > 0.5
@@ -48,10 +59,7 @@ def genes_are_rows(path: Path, rows: Sequence[str], columns: Sequence[str], opti
     common = _number(rows, COMMON_GENE.match), _number(columns, COMMON_GENE.match)
     if max(common) >= 2 and common[0] != common[1]:
         return common[0] > common[1]
-    raise InputError(
-        f"{path}: cannot tell whether its rows ({_some(rows)}) or its columns ({_some(columns)}) are the "
-        f"genes; set {options.key('orientation')} to what the rows are, `cells` or `genes`"
-    )
+    return None
 
 
 def _number(names: Sequence[str], matches: Callable) -> int:
