@@ -150,6 +150,16 @@ def test_damaged_indices(tmp_path, array, position, value):
         read_all(header, tmp_path)
 
 
+def test_codes_beyond_the_categories(tmp_path):
+    make_adata().write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        file["obs/ct/codes"][7] = 9
+    with pytest.raises(
+        InputError, match=r"a\.h5ad: .*ct has codes beyond its 4 categories.*download it again"
+    ):
+        read_all(read_header(tmp_path / "a.h5ad"), tmp_path, columns=["ct"])
+
+
 def test_shape_that_does_not_fit(tmp_path):
     make_adata(sparse.csr_matrix(make_counts())).write_h5ad(tmp_path / "a.h5ad")
     with h5py.File(tmp_path / "a.h5ad", "r+") as file:

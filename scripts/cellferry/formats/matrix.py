@@ -1,4 +1,4 @@
-"""Matrices in HDF5 files, sparse or dense, read as row blocks of bounded size."""
+"""Matrices in HDF5 files and zarr stores, sparse or dense, read as row blocks of bounded size."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,11 +6,15 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+import zarr
 from scipy import sparse
 
 from ..errors import InputError
 from ..transpose import Entries, row_blocks
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
+
+type Group = h5py.Group | zarr.Group
+type Array = h5py.Dataset | zarr.Array
 
 INDPTR_WINDOW = 1 << 17
 INT32_MAX = np.iinfo(np.int32).max
@@ -32,7 +36,7 @@ def is_array(element: Any) -> bool:
     return hasattr(element, "dtype")
 
 
-def stored(element: h5py.Group | h5py.Dataset) -> Stored:
+def stored(element: Group | Array) -> Stored:
     """Describe an AnnData matrix without reading it."""
     if is_array(element):
         shape = element.shape if element.ndim == 2 else (element.shape[0], 1)
@@ -45,7 +49,7 @@ def stored(element: h5py.Group | h5py.Dataset) -> Stored:
     return Stored(encoding[:3], (int(shape[0]), int(shape[1])), data.dtype, int(data.shape[0]))
 
 
-def glance(element: h5py.Group | h5py.Dataset) -> np.ndarray:
+def glance(element: Group | Array) -> np.ndarray:
     """Values from the beginning, the middle and the end of a matrix."""
     is_dense = is_array(element)
     data = element if is_dense else element["data"]
@@ -63,7 +67,7 @@ def looks_like_counts(values: np.ndarray) -> bool:
 
 
 def blocks_of_rows(
-    element: h5py.Group | h5py.Dataset,
+    element: Group | Array,
     max_bytes: int,
     scratch: Path,
     path: Path,
@@ -101,7 +105,7 @@ def blocks_of_rows(
 
 
 def csr_rows(
-    group: h5py.Group,
+    group: Group,
     shape: tuple[int, int],
     max_bytes: int,
     path: Path,
@@ -129,7 +133,7 @@ def csr_rows(
         start += len(pointers) - 1
 
 
-def csc_entries(group: h5py.Group, shape: tuple[int, int], max_bytes: int, path: Path) -> Iterator[Entries]:
+def csc_entries(group: Group, shape: tuple[int, int], max_bytes: int, path: Path) -> Iterator[Entries]:
     """Entries of a CSC matrix, in the file's order, in batches of at most `max_bytes` (12 per entry)."""
     pointers = group["indptr"][:].astype(np.int64)  # one per gene
     _check_pointers(pointers, group, path)
@@ -142,7 +146,7 @@ def csc_entries(group: h5py.Group, shape: tuple[int, int], max_bytes: int, path:
 
 
 def dense_rows(
-    dataset: h5py.Dataset, max_bytes: int, start: int = 0, stop: int | None = None
+    dataset: Array, max_bytes: int, start: int = 0, stop: int | None = None
 ) -> Iterator[sparse.csr_matrix]:
     """Row blocks of a dense matrix; the dense rows count towards `max_bytes` too."""
     n_rows, n_columns = dataset.shape if dataset.ndim == 2 else (dataset.shape[0], 1)
@@ -170,16 +174,16 @@ def compressed(rows: np.ndarray) -> sparse.csr_matrix:
     )
 
 
-def _check_pointers(pointers: np.ndarray, group: h5py.Group, path: Path) -> None:
+def _check_pointers(pointers: np.ndarray, group: Group, path: Path) -> None:
     n_values = group["data"].shape[0]
-    if np.any(np.diff(pointers) < 0) or pointers[-1] > n_values or len(group["indices"]) != n_values:
+    if np.any(np.diff(pointers) < 0) or pointers[-1] > n_values or group["indices"].shape[0] != n_values:
         raise InputError(
             f"{path}: the index arrays of {group.name} do not fit its {n_values} values; "
             "the file is damaged: export it again"
         )
 
 
-def _column_indices(group: h5py.Group, begin: int, end: int, bound: int, path: Path) -> np.ndarray:
+def _column_indices(group: Group, begin: int, end: int, bound: int, path: Path) -> np.ndarray:
     indices: Any = group["indices"][begin:end]
     # scipy trusts its indices: one out of bounds would crash the process without a message.
     if len(indices) and (indices.min() < 0 or indices.max() >= bound):

@@ -1,0 +1,161 @@
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+from cellferry.errors import InputError
+from reading import read_all, read_header
+from scipy import sparse
+
+N_CELLS, N_GENES = 60, 25
+
+
+def make_counts():
+    return np.random.default_rng(0).poisson(0.6, size=(N_CELLS, N_GENES)).astype(np.float32)
+
+
+def make_adata():
+    counts = make_counts()
+    obs = pd.DataFrame(
+        {
+            "ct": pd.Categorical(["nan", "None", None] * 20, categories=["None", "nan", "unused", "β-Zelle"]),
+            "text": np.array(["a", "NA", "ü"] * 20, dtype=object),
+            "string": pd.array(["a", None, "c"] * 20, dtype="string"),
+            "float": np.where(np.arange(N_CELLS) % 5, 1.5, np.nan),
+            "int": np.arange(N_CELLS),
+            "flag": np.arange(N_CELLS) % 2 == 0,
+            "nullable": pd.array([1, None, 3] * 20, dtype="Int64"),
+            "nullable_flag": pd.array([True, None, False] * 20, dtype="boolean"),
+        },
+        index=[f"cell{i}" for i in range(N_CELLS)],
+    )
+    var = pd.DataFrame(
+        {"symbol": [f"S{i}" for i in range(N_GENES)], "mean": counts.mean(axis=0)},
+        index=[f"ENSG{i:011d}" for i in range(N_GENES)],
+    )
+    adata = ad.AnnData(np.log1p(counts * 1.5), obs=obs, var=var)
+    raw_var = pd.DataFrame({"id": "x"}, index=[f"raw{i}" for i in range(N_GENES)])
+    adata.raw = ad.AnnData(sparse.csr_matrix(counts), var=raw_var)
+    adata.layers["csr"] = sparse.csr_matrix(counts)
+    adata.layers["csc"] = sparse.csc_matrix(counts.astype(np.int64))
+    adata.layers["dense"] = counts.astype(np.float64)
+    return adata
+
+
+def write(adata, path, version, **arguments):
+    with ad.settings.override(zarr_write_format=version, allow_write_nullable_strings=True):
+        adata.write_zarr(path, **arguments)
+    return path
+
+
+@pytest.fixture(params=[2, 3])
+def version(request):
+    return request.param
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("place", ["raw", "layers/csr", "layers/csc", "layers/dense"])
+def test_as_anndata_reads_it(tmp_path, version, place):
+    path = write(make_adata(), tmp_path / "a.zarr", version)
+    header = read_header(path, counts=place)
+    expected = ad.read_zarr(path)
+    assert header.format == "zarr"
+    assert header.storage == {"raw": "csr"}.get(place, place[7:])
+    assert list(header.obs_columns) == list(expected.obs.columns)
+    for max_bytes in (3000, 10**6):
+        counts, names, obs, sizes = read_all(header, tmp_path / "scratch", max_bytes, header.obs_columns)
+        assert np.array_equal(counts, make_counts())
+        assert list(names) == list(expected.obs_names)
+        assert all(size <= max_bytes for size in sizes)
+    source = expected.raw if place == "raw" else expected
+    assert list(header.var.index) == list(source.var_names)
+    assert list(header.var.columns) == (["id"] if place == "raw" else ["symbol"])
+    for column, values in obs.items():
+        series = expected.obs[column]
+        if values.dtype == object:
+            assert [value is None for value in values] == list(series.isna())
+            assert [value for value in values if value is not None] == [str(v) for v in series.dropna()]
+        else:
+            assert np.array_equal(values, series.to_numpy(values.dtype, na_value=np.nan), equal_nan=True)
+
+
+def test_places_of_counts(tmp_path, version):
+    header = read_header(write(make_adata(), tmp_path / "a.zarr", version))
+    assert header.counts == "raw"
+    assert header.places == {
+        "X": False,
+        "raw": True,
+        "layers/csr": True,
+        "layers/csc": True,
+        "layers/dense": True,
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_several_chunks(tmp_path, version):
+    path = write(make_adata(), tmp_path / "a.zarr", version, chunks=(7, 5))
+    for place in ("layers/dense", "layers/csr"):
+        header = read_header(path, counts=place)
+        assert np.array_equal(read_all(header, tmp_path, 2000)[0], make_counts())
+
+
+def test_sharded_store(tmp_path):
+    path = write(make_adata(), tmp_path / "a.zarr", 3)
+    group = zarr.open_group(path / "layers/csr", mode="r+", use_consolidated=False)
+    for name in ("data", "indices"):
+        values = group[name][:]
+        del group[name]
+        n = 64 * -(-len(values) // 64)
+        group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=(16,), shards=(n,))[:] = (
+            values
+        )
+    zarr.consolidate_metadata(path)
+    header = read_header(path, counts="layers/csr")
+    assert np.array_equal(read_all(header, tmp_path, 2000)[0], make_counts())
+
+
+def test_no_obs(tmp_path):
+    zarr.open_group(tmp_path / "a.zarr", mode="w").create_array("x", shape=(3,), dtype="i4")
+    with pytest.raises(InputError, match=r"holds nothing that can be read"):
+        read_header(tmp_path / "a.zarr")
+    with pytest.raises(InputError, match=r"has no obs, so it holds no AnnData.*datasets\.blood\.format"):
+        read_header(tmp_path / "a.zarr", "zarr")
+
+
+def chunk_files(folder):
+    return [file for file in folder.rglob("*") if file.is_file() and file.name[0] not in ".z"]
+
+
+@pytest.mark.parametrize("array", ["layers/csr/data", "layers/csr/indices", "obs/_index", "var/_index"])
+def test_a_missing_chunk_is_no_zeros(tmp_path, version, array):
+    path = write(make_adata(), tmp_path / "a.zarr", version)
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    values = group["layers/csr/indices"][:]
+    del group["layers/csr/indices"]
+    group.create_array("layers/csr/indices", shape=values.shape, dtype=values.dtype, chunks=(50,))[:] = values
+    zarr.consolidate_metadata(path)
+    read_header(path, counts="layers/csr")
+    for file in chunk_files(path / array)[:2]:
+        file.unlink()
+    with pytest.raises(InputError, match=r"a\.zarr: .* chunks of .* are missing; the store is incomplete"):
+        read_header(path, counts="layers/csr")
+
+
+@pytest.mark.parametrize("array", ["layers/csr/data", "layers/dense", "obs/ct/codes", "obs/float"])
+def test_truncated_chunks(tmp_path, version, array):
+    path = write(make_adata(), tmp_path / "a.zarr", version)
+    for file in chunk_files(path / array):
+        file.write_bytes(file.read_bytes()[:-5])
+    place = "layers/dense" if array == "layers/dense" else "layers/csr"
+    with pytest.raises(InputError, match=r"a\.zarr.*(broken|incomplete).*copy"):
+        read_all(read_header(path, counts=place), tmp_path, columns=["ct", "float"])
+
+
+@pytest.mark.parametrize("name", [".zgroup", "zarr.json", ".zattrs", ".zmetadata"])
+def test_broken_metadata(tmp_path, version, name):
+    path = write(make_adata(), tmp_path / "a.zarr", version)
+    if not (path / name).exists():
+        pytest.skip("a file of the other version")
+    (path / name).write_text("{")
+    with pytest.raises(InputError, match=r"a\.zarr: .*copy"):
+        read_header(path)
