@@ -252,13 +252,6 @@ def test_place_found_in_real_files(test_data, path, place):
     assert read_header(test_data / path).counts == place
 
 
-def test_mudata_is_named(test_data):
-    with pytest.raises(
-        InputError, match=r"is MuData, with the modalities AB, RNA; write the one with the RNA"
-    ):
-        read_header(test_data / "formats/citeseq_AML_SCUBA/AML_mudata.h5mu")
-
-
 def test_a_matrix_without_values_is_an_error_of_the_file(tmp_path):
     make_adata(sparse.csr_matrix(make_counts())).write_h5ad(tmp_path / "a.h5ad")
     with h5py.File(tmp_path / "a.h5ad", "r+") as file:

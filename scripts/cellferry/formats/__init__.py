@@ -17,12 +17,14 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import readable, state_of
 from ..transpose import OutOfOrderError
-from . import bpcells, h5ad, table, tenx_h5, tenx_mtx, zarr_store
+from . import bpcells, h5ad, h5mu, table, tenx_h5, tenx_mtx, zarr_store
 from .interface import Block, Cells, Header, Looks, Options
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
 
 READERS = {
+    # Before h5ad: both have obs and var.
+    "h5mu": h5mu,
     "h5ad": h5ad,
     "zarr": zarr_store,
     "10x_h5": tenx_h5,

@@ -59,9 +59,8 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
     )
 
 
-def cells(root: Group, header: Header, columns: list[str]) -> Iterator[Cells]:
+def cells(obs: Frame, header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    obs = Frame(root, "obs")
     for start in range(0, header.n_cells, CELLS_AT_ONCE):
         stop = min(header.n_cells, start + CELLS_AT_ONCE)
         yield Cells(obs.names(start, stop), {column: obs.values(column, start, stop) for column in columns})
@@ -69,6 +68,7 @@ def cells(root: Group, header: Header, columns: list[str]) -> Iterator[Cells]:
 
 def blocks(
     root: Group,
+    obs: Frame,
     header: Header,
     columns: list[str],
     max_bytes: int,
@@ -77,7 +77,7 @@ def blocks(
     stop: int | None = None,
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    obs, matrix = Frame(root, "obs"), places_of(root)[header.counts]
+    matrix = places_of(root)[header.counts]
     for counts in blocks_of_rows(matrix, max_bytes, scratch, header.path, start, stop):
         end = start + counts.shape[0]
         values = {column: obs.values(column, start, end) for column in columns}

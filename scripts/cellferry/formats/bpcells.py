@@ -90,11 +90,14 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
         yield Cells(np.array(some, dtype=object), {})
 
 
-def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
+def blocks(
+    header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
     """Counts and names of the cells, in row blocks; see `formats.blocks`."""
     cells_are_rows = header.details["cells_are_rows"]
-    names = _lines(header.path / ("row_names" if cells_are_rows else "col_names"))
-    for counts in open_matrix(header.path).blocks(max_bytes, scratch, cells_are_rows=cells_are_rows):
+    names = itertools.islice(_lines(header.path / ("row_names" if cells_are_rows else "col_names")), start, None)
+    matrix = open_matrix(header.path)
+    for counts in matrix.blocks(max_bytes, scratch, cells_are_rows=cells_are_rows, start=start, stop=stop):
         some = list(itertools.islice(names, counts.shape[0]))
         yield Block(counts, np.array(some, dtype=object), {})
 
@@ -200,7 +203,13 @@ class Matrix:
         return glance(self)
 
     def blocks(
-        self, max_bytes: int, scratch: Path, *, cells_are_rows: bool = False
+        self,
+        max_bytes: int,
+        scratch: Path,
+        *,
+        cells_are_rows: bool = False,
+        start: int = 0,
+        stop: int | None = None,
     ) -> Iterator[sparse.csr_matrix]:
         """Cells × genes in order, as CSR float32 of at most `max_bytes` (8 per value), one cell at least.
 
@@ -212,6 +221,8 @@ class Matrix:
             Folder for temporary files, 12 bytes per value, if the entries of a cell do not lie together.
         cells_are_rows
             Whether the rows of the matrix are the cells; the columns are otherwise.
+        start, stop
+            The first cell, and the one after the last, where the entries of a cell lie together.
 
         Raises
         ------
@@ -220,7 +231,7 @@ class Matrix:
         """
         shape = self.shape if cells_are_rows else self.shape[::-1]
         if self.cells_lie_together(cells_are_rows):
-            return csr_rows(self, shape, max_bytes, self.folder)
+            return csr_rows(self, shape, max_bytes, self.folder, start, stop)
         entries = csc_entries(self, shape, max_bytes, self.folder)
         return row_blocks(entries, shape, max_bytes, scratch, nonzeros=self.nonzeros)
 

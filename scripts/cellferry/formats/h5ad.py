@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 
 from . import anndata_store
+from .frame import Frame
 from .interface import Block, Cells, Header, Looks, Options
 
 
@@ -23,7 +24,7 @@ def header(path: Path, options: Options) -> Header:
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
     with h5py.File(header.path, "r", locking=False) as file:
-        yield from anndata_store.cells(file, header, columns)
+        yield from anndata_store.cells(Frame(file, "obs"), header, columns)
 
 
 def blocks(
@@ -31,4 +32,4 @@ def blocks(
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with h5py.File(header.path, "r", locking=False) as file:
-        yield from anndata_store.blocks(file, header, columns, max_bytes, scratch, start, stop)
+        yield from anndata_store.blocks(file, Frame(file, "obs"), header, columns, max_bytes, scratch, start, stop)

@@ -33,7 +33,7 @@ def header(path: Path, options: Options) -> Header:
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
     with opened(header.path) as root:
-        yield from anndata_store.cells(root, header, columns)
+        yield from anndata_store.cells(Frame(root, "obs"), header, columns)
 
 
 def blocks(
@@ -41,7 +41,7 @@ def blocks(
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with opened(header.path) as root:
-        yield from anndata_store.blocks(root, header, columns, max_bytes, scratch, start, stop)
+        yield from anndata_store.blocks(root, Frame(root, "obs"), header, columns, max_bytes, scratch, start, stop)
 
 
 @contextmanager

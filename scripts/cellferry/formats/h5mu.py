@@ -1,0 +1,132 @@
+"""MuData's h5mu files: one modality of them, which is an AnnData object below `mod/NAME`.
+
+Cells and their annotation are the modality's. Columns of the whole object's obs are added where the
+modality has none of that name; `obsmap/NAME` says, for each cell of the whole, which of the modality's
+it is (from 1 on, 0 for none).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ..errors import InputError
+from . import anndata_store
+from .features import GENE_EXPRESSION
+from .frame import Frame
+from .interface import Block, Cells, Header, Looks, Options
+
+NAMES_OF_RNA = ("rna", "gex")
+
+
+def recognises(path: Path, looks: Looks) -> bool:
+    """Whether a file is an h5mu file."""
+    return looks.groups is not None and {"mod", "obs"} <= looks.groups.keys()
+
+
+def header(path: Path, options: Options) -> Header:
+    """Read the header of a modality; see `interface.Header`."""
+    with h5py.File(path, "r", locking=False) as file:
+        if "mod" not in file:
+            raise InputError(
+                f"{path}: has no mod, so it is not an h5mu file; correct {options.key('format')}"
+            )
+        modality = _choose(path, file, options)
+        found = anndata_store.header(file["mod"][modality], path, options, "h5mu")
+        others = [name for name in file["mod"] if name != modality]
+        remarks = [f"modality {modality} is read, {', '.join(others)} left out"] if others else []
+        obs = _obs(file, modality)
+        if isinstance(obs, Frame) and "obs" in file and Frame(file, "obs").columns:
+            remarks.append(
+                f"columns of the whole object's obs are left out: its cells are not in {modality}'s order"
+            )
+        return found.replace(obs_columns=obs.columns, remarks=remarks, details={"modality": modality})
+
+
+def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
+    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    with h5py.File(header.path, "r", locking=False) as file:
+        modality = header.details["modality"]
+        yield from anndata_store.cells(_obs(file, modality), header, columns)
+
+
+def blocks(
+    header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
+    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    with h5py.File(header.path, "r", locking=False) as file:
+        modality = header.details["modality"]
+        root, obs = file["mod"][modality], _obs(file, modality)
+        yield from anndata_store.blocks(root, obs, header, columns, max_bytes, scratch, start, stop)
+
+
+class JoinedFrame:
+    """A modality's obs with those columns of the whole object's obs that it lacks.
+
+    Parameters
+    ----------
+    own, whole
+        Both frames.
+    rows
+        Increasing rows of the whole in which the modality's cells stand.
+
+    Attributes
+    ----------
+    columns
+        Names of the columns, the modality's first.
+    """
+
+    def __init__(self, own: Frame, whole: Frame, rows: np.ndarray) -> None:
+        self._own, self._whole, self._rows = own, whole, rows
+        self.columns = own.columns + [column for column in whole.columns if column not in own.columns]
+
+    def names(self, start: int, stop: int) -> np.ndarray:
+        """See `Frame.names`."""
+        return self._own.names(start, stop)
+
+    def values(self, column: str, start: int, stop: int) -> np.ndarray:
+        """See `Frame.values`."""
+        if column in self._own.columns:
+            return self._own.values(column, start, stop)
+        rows = self._rows[start:stop].astype(np.int64)
+        first, last = (rows[0], rows[-1] + 1) if len(rows) else (0, 0)
+        return self._whole.values(column, int(first), int(last))[rows - first]
+
+
+def _obs(file: h5py.File, modality: str) -> Frame | JoinedFrame:
+    own = Frame(file["mod"][modality], "obs")
+    if "obs" not in file or f"obsmap/{modality}" not in file:
+        return own
+    positions = file[f"obsmap/{modality}"][:]
+    rows = np.flatnonzero(positions).astype(np.uint32)
+    # Another order would take reading back and forth.
+    is_in_order = np.array_equal(positions[rows], np.arange(1, len(own) + 1))
+    return JoinedFrame(own, Frame(file, "obs"), rows) if is_in_order else own
+
+
+def _choose(path: Path, file: h5py.File, options: Options) -> str:
+    """The modality that is named, or the one with the RNA."""
+    modalities = list(file["mod"])
+    if options.assay is not None:
+        if options.assay not in modalities:
+            raise InputError(
+                f"{path}: {options.key('assay')} is '{options.assay}', and the modalities are "
+                f"{', '.join(modalities)}; set it to one of them"
+            )
+        return options.assay
+    if len(modalities) == 1:
+        return modalities[0]
+    called_rna = [name for name in modalities if name.lower() in NAMES_OF_RNA]
+    found = called_rna or [name for name in modalities if _holds_genes(file["mod"][name])]
+    if len(found) != 1:
+        raise InputError(
+            f"{path}: cannot tell which of the modalities {', '.join(modalities)} holds the RNA; set "
+            f"{options.key('assay')} to one of them"
+        )
+    return found[0]
+
+
+def _holds_genes(modality: h5py.Group) -> bool:
+    var = Frame(modality, "var")
+    return "feature_types" in var.columns and set(var.values("feature_types")) == {GENE_EXPRESSION}
