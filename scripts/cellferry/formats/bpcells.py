@@ -95,7 +95,9 @@ def blocks(
 ) -> Iterator[Block]:
     """Counts and names of the cells, in row blocks; see `formats.blocks`."""
     cells_are_rows = header.details["cells_are_rows"]
-    names = itertools.islice(_lines(header.path / ("row_names" if cells_are_rows else "col_names")), start, None)
+    names = itertools.islice(
+        _lines(header.path / ("row_names" if cells_are_rows else "col_names")), start, None
+    )
     matrix = open_matrix(header.path)
     for counts in matrix.blocks(max_bytes, scratch, cells_are_rows=cells_are_rows, start=start, stop=stop):
         some = list(itertools.islice(names, counts.shape[0]))

@@ -32,4 +32,6 @@ def blocks(
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with h5py.File(header.path, "r", locking=False) as file:
-        yield from anndata_store.blocks(file, Frame(file, "obs"), header, columns, max_bytes, scratch, start, stop)
+        yield from anndata_store.blocks(
+            file, Frame(file, "obs"), header, columns, max_bytes, scratch, start, stop
+        )

@@ -41,7 +41,9 @@ def blocks(
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with opened(header.path) as root:
-        yield from anndata_store.blocks(root, Frame(root, "obs"), header, columns, max_bytes, scratch, start, stop)
+        yield from anndata_store.blocks(
+            root, Frame(root, "obs"), header, columns, max_bytes, scratch, start, stop
+        )
 
 
 @contextmanager
