@@ -4,6 +4,7 @@ import bz2
 import csv
 import lzma
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -32,6 +33,13 @@ def open_bytes(path: Path) -> IO[bytes]:
         start = file.read(6)
     opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), open)
     return opener(path, "rb")
+
+
+def whole_lines(file: IO[bytes], n_bytes: int) -> Iterator[bytes]:
+    """The rest of a file in pieces of `n_bytes`, completed to whole lines; all end with an end of line."""
+    while text := file.read(n_bytes):
+        text += b"" if text.endswith(b"\n") else file.readline()
+        yield text if text.endswith(b"\n") else text + b"\n"
 
 
 def sniff_delimiter(line: str) -> str:

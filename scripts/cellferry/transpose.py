@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from scipy import sparse
 
@@ -21,7 +22,8 @@ BYTES_PER_ROW = 128
 MOST_BUCKETS = 256
 """More open files would meet the limits of some systems; larger matrices are dealt twice."""
 
-ENTRY = np.dtype([("row", np.int32), ("column", np.int32), ("value", np.float32)])
+BYTES_PER_ENTRY = 12
+"""In a bucket: row and column (int32), and the bits of a float32 value."""
 
 
 class Entries(NamedTuple):
@@ -142,21 +144,16 @@ def _deal(
     step = max(1, -(-(stop - start) // n_buckets))
     bounds = [(first, min(first + step, stop)) for first in range(start, stop, step)]
     paths = [folder / uuid.uuid4().hex for _ in bounds]
-    most = max(1, max_bytes // 16)  # sorting a batch takes some 40 bytes per entry
+    most = max(1, max_bytes // 16)
     for batch in batches:
         for first in range(0, len(batch.rows), most):
-            entries = np.empty(len(batch.rows[first : first + most]), dtype=ENTRY)
-            for name, values in zip(ENTRY.names, batch, strict=True):
-                entries[name] = values[first : first + most]
-            bucket = (entries["row"] - start) // step
-            order = np.argsort(bucket, kind="stable")
-            entries = entries[order]
-            ends = np.cumsum(np.bincount(bucket, minlength=len(bounds)))
+            part = (values[first : first + most] for values in batch)
+            entries, ends = _sort_by_bucket(*_as_int32(*part), start, stop, step, len(bounds))
             begin = 0
             for path, end in zip(paths, ends, strict=True):
                 if end > begin:
                     with open(path, "ab") as file:
-                        entries[begin:end].tofile(file)
+                        file.write(entries[begin:end].data)  # unlike tofile, says that a disk is full
                 begin = end
     return [(*bound, path) for bound, path in zip(bounds, paths, strict=True)]
 
@@ -164,7 +161,7 @@ def _deal(
 def _read(
     path: Path, start: int, stop: int, n_columns: int, max_bytes: int, folder: Path
 ) -> Iterator[sparse.csr_matrix]:
-    n_entries = path.stat().st_size // ENTRY.itemsize if path.exists() else 0
+    n_entries = path.stat().st_size // BYTES_PER_ENTRY if path.exists() else 0
     size = BYTES_PER_VALUE * n_entries + BYTES_PER_ROW * (stop - start)
     if size > max_bytes and stop - start > 1:
         buckets = _deal(_entries(path, max_bytes), start, stop, size, max_bytes, folder)
@@ -172,15 +169,11 @@ def _read(
         for bucket_start, bucket_stop, bucket in buckets:
             yield from _read(bucket, bucket_start, bucket_stop, n_columns, max_bytes, folder)
         return
-    entries = np.fromfile(path, dtype=ENTRY) if n_entries else np.empty(0, dtype=ENTRY)
+    entries = np.fromfile(path, dtype=np.int32) if n_entries else np.empty(0, dtype=np.int32)
     path.unlink(missing_ok=True)
-    rows = entries["row"] - np.int32(start)
-    # From coordinates scipy sorts by row and sums what stands twice.
-    block = sparse.coo_matrix(
-        (entries["value"].copy(), (rows, entries["column"].copy())), shape=(stop - start, n_columns)
-    )
-    del entries, rows
-    block = block.tocsr()
+    indptr, indices, bits = _sort_by_row(entries.reshape(-1, 3), start, stop - start)
+    del entries
+    block = sparse.csr_matrix((bits.view(np.float32), indices, indptr), shape=(stop - start, n_columns))
     block.sum_duplicates()
     yield block
 
@@ -189,5 +182,59 @@ def _entries(path: Path, max_bytes: int) -> Iterator[Entries]:
     if not path.exists():
         return
     with open(path, "rb") as file:
-        while len(entries := np.fromfile(file, dtype=ENTRY, count=max(1, max_bytes // 16))):
-            yield Entries(entries["row"], entries["column"], entries["value"])
+        while len(entries := np.fromfile(file, dtype=np.int32, count=3 * max(1, max_bytes // 16))):
+            rows, columns, bits = entries.reshape(-1, 3).T
+            yield Entries(rows, columns, np.ascontiguousarray(bits).view(np.float32))
+
+
+def _as_int32(rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> Iterator[np.ndarray]:
+    """Entries as the functions below want them, values as their bits."""
+    yield np.ascontiguousarray(rows, dtype=np.int32)
+    yield np.ascontiguousarray(columns, dtype=np.int32)
+    yield np.ascontiguousarray(values, dtype=np.float32).view(np.int32)
+
+
+@numba.njit(cache=True)
+def _sort_by_bucket(
+    rows: np.ndarray,
+    columns: np.ndarray,
+    values: np.ndarray,
+    start: int,
+    stop: int,
+    step: int,
+    n_buckets: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Entries (n × 3) in the order of their buckets, otherwise as they were, and where each bucket ends."""
+    places = np.zeros(n_buckets, dtype=np.int64)
+    for entry in range(len(rows)):
+        if not start <= rows[entry] < stop:
+            raise IndexError("an entry's row lies outside the matrix")
+        places[(rows[entry] - start) // step] += 1
+    n_before = 0
+    for bucket in range(n_buckets):
+        places[bucket], n_before = n_before, n_before + places[bucket]
+    entries = np.empty((len(rows), 3), dtype=np.int32)
+    for entry in range(len(rows)):
+        bucket = (rows[entry] - start) // step
+        place = places[bucket]
+        entries[place, 0], entries[place, 1], entries[place, 2] = rows[entry], columns[entry], values[entry]
+        places[bucket] += 1
+    return entries, places
+
+
+@numba.njit(cache=True)
+def _sort_by_row(entries: np.ndarray, start: int, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row pointers, columns and values of entries (n × 3), which keep their order within a row."""
+    # Shifted by one row: as its entries are put in, the pointer to a row's first becomes that to its end.
+    indptr = np.zeros(n_rows + 2, dtype=np.int32)
+    for entry in range(len(entries)):
+        indptr[entries[entry, 0] - start + 2] += 1
+    for row in range(n_rows):
+        indptr[row + 2] += indptr[row + 1]
+    columns, values = np.empty(len(entries), dtype=np.int32), np.empty(len(entries), dtype=np.int32)
+    for entry in range(len(entries)):
+        row = entries[entry, 0] - start
+        place = indptr[row + 1]
+        columns[place], values[place] = entries[entry, 1], entries[entry, 2]
+        indptr[row + 1] += 1
+    return indptr[: n_rows + 1], columns, values

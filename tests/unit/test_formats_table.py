@@ -208,6 +208,74 @@ def test_real_tables_as_pandas_reads_them(test_data, tmp_path, path, genes_as_ro
         assert list(header.var.index) == list(frame.columns)
 
 
+@pytest.mark.parametrize("genes_as_rows", [True, False])
+@pytest.mark.parametrize("max_bytes", [500, 10**6])
+@pytest.mark.parametrize("write", ["{}.000", "{}e0", '"{}"', "+{}", " {}", "{}.00000000000000000"])
+def test_numbers_that_are_written_otherwise(tmp_path, genes_as_rows, max_bytes, write):
+    path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
+    lines = path.read_text().splitlines()
+    for line in (3, 7):
+        name, *values = lines[line].split(",")
+        lines[line] = ",".join([name, *map(write.format, values)])
+    path.write_text("\n".join(lines))
+    assert np.array_equal(read_all(read_header(path), tmp_path, max_bytes)[0], make_counts())
+
+
+@pytest.mark.parametrize("genes_as_rows", [True, False])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_empty_lines_and_no_end_of_the_last(tmp_path, genes_as_rows, end, packed):
+    path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
+    text = path.read_text().rstrip().replace("\n", end * 2).encode()
+    path.write_bytes(gzip.compress(text) if packed else text)
+    for max_bytes in (400, 10**6):
+        counts, _, _, _ = read_all(read_header(path), tmp_path, max_bytes)
+        assert np.array_equal(counts, make_counts())
+
+
+@pytest.mark.parametrize("genes_as_rows", [True, False])
+@pytest.mark.parametrize("lines", [-1, 1])
+def test_table_that_changes_while_it_is_read(tmp_path, genes_as_rows, lines):
+    path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
+    header = read_header(path)
+    text = path.read_text().splitlines()
+    path.write_text("\n".join(text[:lines] if lines < 0 else [*text, text[-1]]) + "\n")
+    found = "more than the" if lines > 0 else r"\d+ rows instead of the"
+    with pytest.raises(
+        InputError, match=rf"a\.csv: holds {found} \d+ rows .*changed while it was read; start"
+    ):
+        read_all(header, tmp_path)
+    assert not list(tmp_path.glob("buckets_*"))
+
+
+def test_table_that_is_still_empty_when_its_header_is_read(tmp_path):
+    (tmp_path / "a.csv").write_text("ENSG00000000001\n")
+    header = read_header(tmp_path / "a.csv", orientation="cells")
+    assert (header.n_cells, header.n_genes) == (0, 0)
+    (tmp_path / "a.csv").write_text("ENSG00000000001\ns1,1\n")
+    with pytest.raises(InputError, match=r"line 2 \('s1'\): holds 1 values, and the header names 0"):
+        read_all(header, tmp_path)
+
+
+def test_gzip_that_is_cut_off_after_its_header_was_read(tmp_path):
+    path = write_table(tmp_path / "a.csv.gz")
+    header = read_header(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"a\.csv\.gz: cannot be read, it is broken"):
+        read_all(header, tmp_path)
+
+
+@pytest.mark.parametrize("n_judged", [1, 5, 5000])
+def test_many_names_are_judged_by_the_first_ones(tmp_path, monkeypatch, n_judged):
+    monkeypatch.setattr("cellferry.formats.table.NAMES_TO_JUDGE", n_judged)
+    monkeypatch.setattr("cellferry.formats.table.GLANCE_BYTES", 200)
+    for genes_as_rows in (True, False):
+        path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
+        counts, names, _, _ = read_all(read_header(path), tmp_path)
+        assert np.array_equal(counts, make_counts())
+        assert list(names) == CELLS
+
+
 OBS = "cell,ct,age,mixed\ns1,B,3,1\ns0,NA,,x\ns7,nan,1.5,\n"
 
 

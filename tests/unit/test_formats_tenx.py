@@ -229,6 +229,38 @@ def test_mtx_with_fewer_entries_than_promised(tmp_path):
         read_all(read_header(tmp_path / "a"), tmp_path)
 
 
+@pytest.mark.parametrize("max_bytes", [300, 10**6])
+def test_mtx_with_more_entries_than_promised(tmp_path, max_bytes):
+    write_mtx(tmp_path / "a", n_listed=99)
+    with pytest.raises(
+        InputError,
+        match=r"matrix\.mtx\.gz: holds more than the 99 entries .*or changed while it was read: copy",
+    ):
+        read_all(read_header(tmp_path / "a"), tmp_path, max_bytes)
+
+
+def test_mtx_that_grows_while_it_is_read(tmp_path):
+    write_mtx(tmp_path / "a", ending="")
+    header = read_header(tmp_path / "a")
+    with open(tmp_path / "a" / "matrix.mtx", "a") as file:
+        file.write(f"1 {N_CELLS} 1\n")
+    with pytest.raises(InputError, match=r"matrix\.mtx: holds more than .*changed while it was read"):
+        read_all(header, tmp_path)
+
+
+@pytest.mark.parametrize("write", ["{}.000", "{}e0", "+{}", "  {}", "\t{}", "{} \r", "{}.00000000000000000"])
+@pytest.mark.parametrize("max_bytes", [300, 10**6])
+def test_mtx_with_numbers_that_are_written_otherwise(tmp_path, write, max_bytes):
+    counts = write_mtx(tmp_path / "a", ending="")
+    path = tmp_path / "a" / "matrix.mtx"
+    lines = path.read_text().splitlines()
+    for line in (3, 50, len(lines) - 1):
+        position, _, value = lines[line].rpartition(" ")
+        lines[line] = f"{position} {write.format(value)}"
+    path.write_bytes("\n".join(lines).encode())
+    assert np.array_equal(read_all(read_header(tmp_path / "a"), tmp_path, max_bytes)[0], counts)
+
+
 def test_mtx_cut_off(tmp_path):
     write_mtx(tmp_path / "a")
     path = tmp_path / "a" / "matrix.mtx.gz"

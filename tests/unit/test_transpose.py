@@ -53,6 +53,13 @@ def test_row_blocks_sums_what_stands_twice_and_yields_empty_rows(tmp_path):
     assert sparse.vstack(blocks).toarray().tolist() == [[0, 0], [0, 0], [0, 7], [0, 0], [0, 0]]
 
 
+@pytest.mark.parametrize("row", [-1, 5, 2**31 - 1])
+def test_row_blocks_refuses_entries_outside_the_matrix(tmp_path, row):
+    batch = Entries(np.array([2, row]), np.array([1, 1]), np.array([3.0, 4.0]))
+    with pytest.raises(IndexError, match="outside the matrix"):
+        list(row_blocks([batch], (5, 2), 10**6, tmp_path, nonzeros=2))
+
+
 def test_row_blocks_leaves_nothing_behind_when_given_up(tmp_path):
     matrix = random_matrix()
     blocks = row_blocks(

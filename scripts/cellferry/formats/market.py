@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..text import open_bytes
+from ..text import open_bytes, whole_lines
 from ..transpose import Entries
+from .digits import parse_entries
 
 
 class Size(NamedTuple):
@@ -81,11 +82,16 @@ def entries(path: Path, size: Size, text_bytes: int) -> Iterator[Entries]:
     n_read, line = 0, size.n_lines + 1
     with open_bytes(path) as file:
         _read_size(path, file)
-        while text := file.read(text_bytes):
-            text += file.readline()
-            batch = _parse(path, text, size, line)
+        for text in whole_lines(file, text_bytes):
+            plain = parse_entries(text, size.rows, size.columns)
+            batch = _parse(path, text, size, line) if plain is None else Entries(*plain[:3])
             n_read += len(batch.rows)
-            line += text.count(b"\n")
+            line += text.count(b"\n") if plain is None else plain[3]
+            if n_read > size.entries:
+                raise InputError(
+                    f"{path}: holds more than the {size.entries} entries that its header promises; it is "
+                    "damaged, or changed while it was read: copy or export it again"
+                )
             yield batch
     if n_read != size.entries:
         raise InputError(

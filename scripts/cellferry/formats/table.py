@@ -14,17 +14,20 @@ import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
-from ..text import open_bytes, sniff_delimiter, split_line
+from ..text import open_bytes, sniff_delimiter, split_line, whole_lines
 from ..transpose import Entries, row_blocks
-from .interface import Block, Cells, Header, Looks, Options, refuse_place
+from .digits import line_starts, parse_rows
+from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import looks_like_counts
 from .orientation import genes_are_rows
 
 ENDINGS = (".csv", ".tsv", ".txt", ".tab")
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
-CELLS_AT_ONCE = 1 << 17
 NAMES_TO_JUDGE = 5000
 GLANCE_BYTES = 1 << 20
+TEXT_BYTES = 1 << 22
+"""Text read at once, at most: more does not fit into the processor's cache."""
+
 MISSING = ["", "NA", "NaN", "nan"]
 
 Line = tuple[int, str, bytes]
@@ -46,23 +49,28 @@ def header(path: Path, options: Options) -> Header:
         raise InputError(f"{path}: the table is empty; copy or export it again")
     delimiter = sniff_delimiter(first)
     fields = split_line(first, delimiter)
-    first_names, first_lines = _begin(path, delimiter)
-    n_values = first_lines[0][2].count(delimiter.encode()) + 1 if first_lines else max(0, len(fields) - 1)
+    beginning = next(_texts(path, GLANCE_BYTES), b"")
+    first_line = next(_split(beginning, 2, delimiter), None)
+    n_values = first_line[2].count(delimiter.encode()) + 1 if first_line else max(0, len(fields) - 1)
     columns = fields if len(fields) == n_values else fields[1:]
     if len(columns) != n_values:
         raise InputError(
             f"{path}: the header names {len(columns)} columns and line 2 holds {n_values} values after its "
             "name; is it a table with the names of its rows in the first column? Export it so"
         )
-    rows_are_genes = genes_are_rows(path, first_names, columns[:NAMES_TO_JUDGE], options)
-    if rows_are_genes:
-        genes = [name for _, name, _ in _lines(path, delimiter)]
-        n_cells = len(columns)
-    else:
-        genes = columns
-        n_cells = sum(1 for _ in _lines(path, delimiter))
+    names, n_rows, rows_are_genes = [], 0, None
+    for text in _texts(path, GLANCE_BYTES):
+        starts = line_starts(text)
+        n_rows += len(starts)
+        if rows_are_genes is None and len(names) >= NAMES_TO_JUDGE:
+            rows_are_genes = genes_are_rows(path, names, columns[:NAMES_TO_JUDGE], options)
+        if rows_are_genes is not False:  # the names of cells may be too many to hold
+            names += _names(text, starts, delimiter)
+    if rows_are_genes is None:
+        rows_are_genes = genes_are_rows(path, names, columns[:NAMES_TO_JUDGE], options)
+    genes, n_cells = (names, len(columns)) if rows_are_genes else (columns, n_rows)
     details = {"delimiter": delimiter, "columns": columns, "rows_are_genes": rows_are_genes}
-    glanced = _glance(path, first_lines, details)
+    glanced = _glance(path, beginning, details)
     return Header(
         path=path,
         format="csv",
@@ -86,21 +94,21 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     if header.details["rows_are_genes"]:
         yield Cells(np.array(header.details["columns"], dtype=object), {})
         return
-    lines = _lines(header.path, header.details["delimiter"])
-    while some := [name for _, name, _ in itertools.islice(lines, CELLS_AT_ONCE)]:
-        yield Cells(np.array(some, dtype=object), {})
+    for text in _texts(header.path, GLANCE_BYTES):
+        names = _names(text, line_starts(text), header.details["delimiter"])
+        yield Cells(np.array(names, dtype=object), {})
 
 
 def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
     """Counts and names of the cells, in row blocks; see `formats.blocks`."""
     if not header.details["rows_are_genes"]:
-        for names, values in _batches(header.path, header.details, max_bytes):
-            yield Block(sparse.csr_matrix(values), names, {})
+        for names, counts in _rows(header, max_bytes):
+            yield Block(counts, np.array(names, dtype=object), {})
         return
     names = np.array(header.details["columns"], dtype=object)
     share = np.count_nonzero(header.glanced) / max(1, len(header.glanced))
     shape = (header.n_cells, header.n_genes)
-    entries = _entries(header.path, header.details, max_bytes)
+    entries = _entries(header, max_bytes)
     start = 0
     for counts in row_blocks(entries, shape, max_bytes, scratch, nonzeros=int(share * shape[0] * shape[1])):
         stop = start + counts.shape[0]
@@ -108,63 +116,113 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) ->
         start = stop
 
 
-def _entries(path: Path, details: dict, max_bytes: int) -> Iterator[Entries]:
+def _entries(header: Header, max_bytes: int) -> Iterator[Entries]:
+    """Entries (cells, genes, values) of a table whose rows are genes."""
     start = 0
-    for names, values in _batches(path, details, max_bytes):
-        genes, of_cells = np.nonzero(values)
-        yield Entries(of_cells.astype(np.int32), (genes + start).astype(np.int32), values[genes, of_cells])
-        start += len(names)
+    for names, counts in _rows(header, max_bytes):
+        stop = start + len(names)
+        genes = np.repeat(np.arange(start, stop, dtype=np.int32), np.diff(counts.indptr))
+        yield Entries(counts.indices, genes, counts.data)
+        start = stop
 
 
-def _begin(path: Path, delimiter: str) -> tuple[list[str], list[Line]]:
-    """Names of the first lines, and as many whole lines as are looked at more closely."""
-    names, lines, n_bytes = [], [], 0
-    for line in itertools.islice(_lines(path, delimiter), NAMES_TO_JUDGE):
-        names.append(line[1])
-        if n_bytes < GLANCE_BYTES:
-            lines.append(line)
-            n_bytes += len(line[2])
-    return names, lines
+def _rows(header: Header, max_bytes: int) -> Iterator[tuple[list[str], sparse.csr_matrix]]:
+    """Names and values of a table's rows, in batches of at most `max_bytes`.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer of them than there were when the header was read.
+    """
+    details = header.details
+    expected = header.n_genes if details["rows_are_genes"] else header.n_cells
+    n_rows, line = 0, 2
+    # Text becomes four times its size at most, where every value is one digit and none is zero.
+    for text in _texts(header.path, min(max(1, max_bytes // 4), TEXT_BYTES)):
+        for names, counts in _parse(header.path, text, line, details, max_bytes):
+            n_rows += len(names)
+            if n_rows > expected:
+                raise _changed(header.path, f"more than the {expected}")
+            yield names, counts
+        line += text.count(b"\n")
+    if n_rows < expected:
+        raise _changed(header.path, f"{n_rows} rows instead of the {expected}")
 
 
-def _lines(path: Path, delimiter: str) -> Iterator[Line]:
-    """The lines after the header, empty ones left out."""
-    mark = delimiter.encode()
+def _changed(path: Path, found: str) -> InputError:
+    return InputError(
+        f"{path}: holds {found} rows that were counted before: it changed while it was read; start again "
+        "when it is complete"
+    )
+
+
+def _texts(path: Path, n_bytes: int) -> Iterator[bytes]:
+    """The lines after the header, as many at once as `n_bytes` hold."""
     with open_bytes(path) as file:
         file.readline()
-        for number, line in enumerate(file, start=2):
-            text = line.rstrip(b"\r\n")
-            if not text:
-                continue
-            if text.startswith(b'"'):  # the name may hold the delimiter
-                name, _, rest = text[1:].partition(b'"')
-                rest = rest.removeprefix(mark)
-            else:
-                name, _, rest = text.partition(mark)
-            yield number, name.decode(), rest
+        yield from whole_lines(file, n_bytes)
 
 
-def _batches(path: Path, details: dict, max_bytes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Names and values (rows × columns, float32) of lines that take at most `max_bytes`, dense and sparse."""
-    n_columns = len(details["columns"])
-    most = max(1, max_bytes // (max(1, n_columns) * 12 + 128))
-    lines = _lines(path, details["delimiter"])
-    while some := list(itertools.islice(lines, most)):
-        yield np.array([name for _, name, _ in some], dtype=object), _values(path, some, details)
+def _names(text: bytes, starts: np.ndarray, delimiter: str) -> list[str]:
+    """The names that the lines at the given positions begin with."""
+    mark, names = delimiter.encode(), []
+    ends = [*starts[1:].tolist(), len(text)]
+    for start, end in zip(starts.tolist(), ends, strict=False):
+        is_quoted = text.startswith(b'"', start)  # the name may hold the delimiter
+        stop = text.find(b'"' if is_quoted else mark, start + is_quoted, end)
+        name = text[start + is_quoted : stop] if stop >= 0 else text[start:end].rstrip(b"\r\n")
+        names.append(name.decode())
+    return names
 
 
-def _glance(path: Path, lines: list[Line], details: dict) -> np.ndarray:
+def _split(text: bytes, first_number: int, delimiter: str) -> Iterator[Line]:
+    """The lines of a text, empty ones left out."""
+    mark = delimiter.encode()
+    for number, line in enumerate(text.split(b"\n"), start=first_number):
+        if line in (b"", b"\r"):
+            continue
+        if line.startswith(b'"'):
+            name, _, rest = line[1:].rstrip(b"\r").partition(b'"')
+            rest = rest.removeprefix(mark)
+        else:
+            name, _, rest = line.rstrip(b"\r").partition(mark)
+        yield number, name.decode(), rest
+
+
+def _parse(
+    path: Path, text: bytes, first_number: int, details: dict, max_bytes: int
+) -> Iterator[tuple[list[str], sparse.csr_matrix]]:
+    """Names and values of the lines of a text that begins with a line of the given number."""
+    delimiter, n_columns = details["delimiter"], len(details["columns"])
+    most = max(1, max_bytes // (n_columns * BYTES_PER_VALUE + BYTES_PER_CELL))
+    at, number = 0, first_number
+    while at < len(text):
+        rows = parse_rows(text, at, delimiter, n_columns, most)
+        at, number = rows.at, number + rows.n_lines
+        if len(rows.starts):
+            counts = sparse.csr_matrix(
+                (rows.values, rows.indices, rows.indptr), shape=(len(rows.starts), n_columns)
+            )
+            yield _names(text[:at], rows.starts, delimiter), counts
+        elif at < len(text):  # Where one line is unusual the next ones mostly are, too.
+            lines = _split(text[at:], number, delimiter)
+            # What is parsed by pandas is dense for a moment.
+            while some := list(itertools.islice(lines, max(1, 2 * most // 3))):
+                yield [name for _, name, _ in some], sparse.csr_matrix(_values(path, some, details))
+            return
+
+
+def _glance(path: Path, text: bytes, details: dict) -> np.ndarray:
     """Values of the first lines; none if they are broken, which `blocks` will say."""
-    if not lines or not details["columns"]:
-        return np.empty(0)
     try:
-        return _values(path, lines, details).ravel()
+        parsed = [counts.toarray().ravel() for _, counts in _parse(path, text, 2, details, 16 * len(text))]
     except InputError:
         return np.array([np.nan])
+    return np.concatenate(parsed) if parsed else np.empty(0)
 
 
 def _values(path: Path, lines: list[Line], details: dict) -> np.ndarray:
-    """Parse lines to a float32 array of rows × columns; missing values become NaN."""
+    """Let pandas parse lines to a float32 array of rows × columns; missing values become NaN."""
     mark, n_columns = details["delimiter"].encode(), len(details["columns"])
     for number, name, rest in lines:
         if rest.count(mark) + 1 != n_columns:
@@ -187,6 +245,8 @@ def _values(path: Path, lines: list[Line], details: dict) -> np.ndarray:
         )[0].to_numpy()
     except (ValueError, OverflowError):
         raise _not_a_number(path, lines, details) from None
+    if len(column) != len(lines) * n_columns:  # an end of line of another kind inside a line
+        raise _not_a_number(path, lines, details)
     return column.reshape(len(lines), n_columns)
 
 
