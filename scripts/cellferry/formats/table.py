@@ -6,7 +6,7 @@ first one (R writes none). A table says nowhere how long it is, so its header ta
 
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -136,15 +136,14 @@ def _rows(header: Header, max_bytes: int) -> Iterator[tuple[list[str], sparse.cs
     """
     details = header.details
     expected = header.n_genes if details["rows_are_genes"] else header.n_cells
-    n_rows, line = 0, 2
+    n_rows = 0
     # Text becomes four times its size at most, where every value is one digit and none is zero.
-    for text in _texts(header.path, min(max(1, max_bytes // 4), TEXT_BYTES)):
-        for names, counts in _parse(header.path, text, line, details, max_bytes):
-            n_rows += len(names)
-            if n_rows > expected:
-                raise _changed(header.path, f"more than the {expected}")
-            yield names, counts
-        line += text.count(b"\n")
+    texts = _texts(header.path, min(max(1, max_bytes // 4), TEXT_BYTES))
+    for names, counts in _parse(header.path, texts, details, max_bytes):
+        n_rows += len(names)
+        if n_rows > expected:
+            raise _changed(header.path, f"more than the {expected}")
+        yield names, counts
     if n_rows < expected:
         raise _changed(header.path, f"{n_rows} rows instead of the {expected}")
 
@@ -190,32 +189,34 @@ def _split(text: bytes, first_number: int, delimiter: str) -> Iterator[Line]:
 
 
 def _parse(
-    path: Path, text: bytes, first_number: int, details: dict, max_bytes: int
+    path: Path, texts: Iterable[bytes], details: dict, max_bytes: int
 ) -> Iterator[tuple[list[str], sparse.csr_matrix]]:
-    """Names and values of the lines of a text that begins with a line of the given number."""
+    """Names and values of the lines of texts, which begin with the file's second line."""
     delimiter, n_columns = details["delimiter"], len(details["columns"])
     most = max(1, max_bytes // (n_columns * BYTES_PER_VALUE + BYTES_PER_CELL))
-    at, number = 0, first_number
-    while at < len(text):
-        rows = parse_rows(text, at, delimiter, n_columns, most)
-        at, number = rows.at, number + rows.n_lines
-        if len(rows.starts):
-            counts = sparse.csr_matrix(
-                (rows.values, rows.indices, rows.indptr), shape=(len(rows.starts), n_columns)
-            )
-            yield _names(text[:at], rows.starts, delimiter), counts
-        elif at < len(text):  # Where one line is unusual the next ones mostly are, too.
-            lines = _split(text[at:], number, delimiter)
-            # What is parsed by pandas is dense for a moment.
-            while some := list(itertools.islice(lines, max(1, 2 * most // 3))):
-                yield [name for _, name, _ in some], sparse.csr_matrix(_values(path, some, details))
-            return
+    number = 2
+    for text in texts:
+        at = 0
+        while at < len(text):
+            rows = parse_rows(text, at, delimiter, n_columns, most)
+            at, number = rows.at, number + rows.n_lines
+            if len(rows.starts):
+                counts = sparse.csr_matrix(
+                    (rows.values, rows.indices, rows.indptr), shape=(len(rows.starts), n_columns)
+                )
+                yield _names(text[:at], rows.starts, delimiter), counts
+            elif at < len(text):  # Where one line is unusual the next ones mostly are, too.
+                lines = _split(text[at:], number, delimiter)
+                # What is parsed by pandas is dense for a moment.
+                while some := list(itertools.islice(lines, max(1, 2 * most // 3))):
+                    yield [name for _, name, _ in some], sparse.csr_matrix(_values(path, some, details))
+                at, number = len(text), number + text.count(b"\n", at)
 
 
 def _glance(path: Path, text: bytes, details: dict) -> np.ndarray:
     """Values of the first lines; none if they are broken, which `blocks` will say."""
     try:
-        parsed = [counts.toarray().ravel() for _, counts in _parse(path, text, 2, details, 16 * len(text))]
+        parsed = [counts.toarray().ravel() for _, counts in _parse(path, [text], details, 16 * len(text))]
     except InputError:
         return np.array([np.nan])
     return np.concatenate(parsed) if parsed else np.empty(0)
