@@ -113,8 +113,8 @@ def glance_problem(values: np.ndarray, source: Source) -> str | None:
     if not wrong.any():
         return None
     return (
-        f"{source.path}: {source.place} does not hold {source.wanted}: {values[np.argmax(wrong)]:g} is among its "
-        f"values; {_diagnosis(values)}; {source.remedy}"
+        f"{source.path}: {source.place} does not hold {source.wanted}: {values[np.argmax(wrong)]:g} is among "
+        f"its values; {_diagnosis(values)}; {source.remedy}"
     )
 
 

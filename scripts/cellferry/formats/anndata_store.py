@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from ..errors import InputError
 from .frame import Frame
-from .interface import Block, Cells, Header, Options
+from .interface import Header, Options, choose_place
 from .matrix import Array, Group, blocks_of_rows, glance, is_array, looks_like_counts, stored
 
 AUTOMATIC = ("layers/counts", "raw", "X")
 """Where `counts: auto` looks, in this order."""
-
-CELLS_AT_ONCE = 1 << 17
 
 
 def header(root: Group, path: Path, options: Options, file_format: str) -> Header:
@@ -31,7 +30,7 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
     glances = {place: glance(element) for place, element in elements.items()}
     places = {place: looks_like_counts(values) for place, values in glances.items()}
     obs = Frame(root, "obs")
-    counts = _choose(path, places, options)
+    counts = choose_place(path, places, options, AUTOMATIC)
     var = _names_and_strings(genes_of(root, counts))
     if counts is None:
         found = None
@@ -59,30 +58,11 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
     )
 
 
-def cells(obs: Frame, header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names and annotation of the cells, a hundred thousand or so at a time."""
-    for start in range(0, header.n_cells, CELLS_AT_ONCE):
-        stop = min(header.n_cells, start + CELLS_AT_ONCE)
-        yield Cells(obs.names(start, stop), {column: obs.values(column, start, stop) for column in columns})
-
-
-def blocks(
-    root: Group,
-    obs: Frame,
-    header: Header,
-    columns: list[str],
-    max_bytes: int,
-    scratch: Path,
-    start: int = 0,
-    stop: int | None = None,
-) -> Iterator[Block]:
-    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    matrix = places_of(root)[header.counts]
-    for counts in blocks_of_rows(matrix, max_bytes, scratch, header.path, start, stop):
-        end = start + counts.shape[0]
-        values = {column: obs.values(column, start, end) for column in columns}
-        yield Block(counts, obs.names(start, end), values)
-        start = end
+def counts_of(
+    root: Group, header: Header, max_bytes: int, scratch: Path, start: int, stop: int | None
+) -> Iterator[sparse.csr_matrix]:
+    """Row blocks of the chosen place; see `formats.blocks`."""
+    return blocks_of_rows(places_of(root)[header.counts], max_bytes, scratch, header.path, start, stop)
 
 
 def places_of(root: Group) -> dict[str, Group | Array]:
@@ -96,19 +76,6 @@ def places_of(root: Group) -> dict[str, Group | Array]:
         for place, element in places.items()
         if element is not None and (not is_array(element) or element.ndim in (1, 2))
     }
-
-
-def _choose(path: Path, places: dict[str, bool], options: Options) -> str | None:
-    if options.counts != "auto":
-        if options.counts not in places:
-            raise InputError(
-                f"{path}: {options.key('counts')} is '{options.counts}', which the file does not have; "
-                f"it has: {', '.join(places) or 'no matrix at all'}"
-            )
-        return options.counts
-    present = [place for place in AUTOMATIC if place in places]
-    # Where none looks like counts, the first one is named in the message that check_counts gives.
-    return next((place for place in present if places[place]), next(iter(present or places), None))
 
 
 def genes_of(root: Group, place: str | None) -> Frame:

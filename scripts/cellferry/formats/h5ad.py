@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 
 from . import anndata_store
+from .annotation import annotated_blocks, annotated_cells
 from .frame import Frame
 from .interface import Block, Cells, Header, Looks, Options
 
@@ -24,7 +25,7 @@ def header(path: Path, options: Options) -> Header:
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
     with h5py.File(header.path, "r", locking=False) as file:
-        yield from anndata_store.cells(Frame(file, "obs"), header, columns)
+        yield from annotated_cells(Frame(file, "obs"), header.n_cells, columns)
 
 
 def blocks(
@@ -32,6 +33,5 @@ def blocks(
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with h5py.File(header.path, "r", locking=False) as file:
-        yield from anndata_store.blocks(
-            file, Frame(file, "obs"), header, columns, max_bytes, scratch, start, stop
-        )
+        rows = anndata_store.counts_of(file, header, max_bytes, scratch, start, stop)
+        yield from annotated_blocks(rows, Frame(file, "obs"), columns, start)

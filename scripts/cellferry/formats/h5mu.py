@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from . import anndata_store
+from .annotation import annotated_blocks, annotated_cells
 from .features import GENE_EXPRESSION
 from .frame import Frame
 from .interface import Block, Cells, Header, Looks, Options
@@ -47,8 +48,8 @@ def header(path: Path, options: Options) -> Header:
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
     with h5py.File(header.path, "r", locking=False) as file:
-        modality = header.details["modality"]
-        yield from anndata_store.cells(_obs(file, modality), header, columns)
+        obs = _obs(file, header.details["modality"])
+        yield from annotated_cells(obs, header.n_cells, columns)
 
 
 def blocks(
@@ -57,8 +58,8 @@ def blocks(
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with h5py.File(header.path, "r", locking=False) as file:
         modality = header.details["modality"]
-        root, obs = file["mod"][modality], _obs(file, modality)
-        yield from anndata_store.blocks(root, obs, header, columns, max_bytes, scratch, start, stop)
+        rows = anndata_store.counts_of(file["mod"][modality], header, max_bytes, scratch, start, stop)
+        yield from annotated_blocks(rows, _obs(file, modality), columns, start)
 
 
 class JoinedFrame:

@@ -59,7 +59,7 @@ class Header:
     dtype
         Type of the stored values.
     storage
-        `csr`, `csc`, `dense`, or `text` in tables.
+        `csr`, `csc`, `dense`, `dense genes × cells`, or `text` in tables.
     places
         The places where counts could be (`X`, `raw`, `layers/NAME`; `matrix` in formats that have
         one place only), and whether their first values look like counts.
@@ -203,3 +203,43 @@ def refuse_place(path: Path, options: Options) -> None:
             f"{path}: {options.key('counts')} is '{options.counts}', but files of this format hold one "
             "matrix only; remove the key"
         )
+
+
+def choose_place(
+    path: Path, places: dict[str, bool], options: Options, automatic: tuple[str, ...]
+) -> str | None:
+    """The place that the configuration names, or the first that looks like counts.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    places
+        See `Header.places`.
+    options
+        Its `counts` may name a layer without `layers/`.
+    automatic
+        Where `auto` looks, in this order.
+
+    Returns
+    -------
+    None if there is no matrix at all.
+
+    Raises
+    ------
+    InputError
+        If the named place is not there.
+    """
+    if options.counts != "auto":
+        found = next(
+            (place for place in (options.counts, f"layers/{options.counts}") if place in places), None
+        )
+        if found is None:
+            raise InputError(
+                f"{path}: {options.key('counts')} is '{options.counts}', which the file does not have; "
+                f"it has: {', '.join(places) or 'no matrix at all'}"
+            )
+        return found
+    present = [place for place in automatic if place in places]
+    # Where none looks like counts, the first one is named in the message that check_counts gives.
+    return next((place for place in present if places[place]), next(iter(present or places), None))

@@ -8,6 +8,7 @@ import zarr
 
 from ..errors import InputError
 from . import anndata_store
+from .annotation import annotated_blocks, annotated_cells
 from .frame import Frame
 from .interface import Block, Cells, Header, Looks, Options
 
@@ -33,7 +34,7 @@ def header(path: Path, options: Options) -> Header:
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
     with opened(header.path) as root:
-        yield from anndata_store.cells(Frame(root, "obs"), header, columns)
+        yield from annotated_cells(Frame(root, "obs"), header.n_cells, columns)
 
 
 def blocks(
@@ -41,9 +42,8 @@ def blocks(
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with opened(header.path) as root:
-        yield from anndata_store.blocks(
-            root, Frame(root, "obs"), header, columns, max_bytes, scratch, start, stop
-        )
+        rows = anndata_store.counts_of(root, header, max_bytes, scratch, start, stop)
+        yield from annotated_blocks(rows, Frame(root, "obs"), columns, start)
 
 
 @contextmanager

@@ -1,0 +1,223 @@
+"""Loom files, specification 2 and 3: dense matrices of genes × cells with attributes of both.
+
+The main matrix and the layers come in HDF5 chunks that reach over many cells. Where all chunks over the
+same cells fit in a block, blocks are cut there and the cells come in order; chunks wider than that (and
+matrices without chunks) go through files on disk, so that each is unpacked once.
+"""
+
+import html
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..needs import BLOCK_BYTES
+from ..transpose import Entries, row_blocks
+from .annotation import annotated_blocks, annotated_cells
+from .interface import BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, as_strings, choose_place
+from .matrix import dense_rows, glance, looks_like_counts
+
+CELL_NAMES = (
+    "CellID",
+    "obs_names",
+    "cell_names",
+    "cell_id",
+    "Cell_id",
+    "cellid",
+    "Barcode",
+    "barcode",
+    "_index",
+)
+GENE_NAMES = ("Gene", "var_names", "gene_names", "GeneName", "gene", "Name", "Accession", "_index")
+"""Attributes that hold the names, by what loompy, scanpy and R's packages call them; the first one counts."""
+
+AUTOMATIC = ("layers/counts", "matrix")
+"""Where `counts: auto` looks, in this order."""
+
+R_LOGICALS = {"FALSE", "TRUE", "NA"}
+
+
+def recognises(path: Path, looks: Looks) -> bool:
+    """Whether a file is a loom file."""
+    return looks.groups is not None and {"matrix", "row_attrs", "col_attrs"} <= looks.groups.keys()
+
+
+def header(path: Path, options: Options) -> Header:
+    """Read the header of a loom file; see `interface.Header`."""
+    with h5py.File(path, "r", locking=False) as file:
+        layers = file.get("layers", {})
+        matrices = {"matrix": file["matrix"]} | {f"layers/{name}": layers[name] for name in layers}
+        for place, dataset in matrices.items():
+            if dataset.shape != file["matrix"].shape or dataset.ndim != 2 or dataset.dtype.kind not in "biuf":
+                raise InputError(
+                    f"{path}: {place} is no matrix of numbers, or not of the shape of the others "
+                    f"({dataset.dtype}, {' × '.join(map(str, dataset.shape))}); write the file again"
+                )
+        glances = {place: glance(Transposed(dataset)) for place, dataset in matrices.items()}
+        places = {place: looks_like_counts(values) for place, values in glances.items()}
+        place = choose_place(path, places, options, AUTOMATIC)
+        dataset = matrices[place]
+        n_genes, n_cells = dataset.shape
+        genes = Attributes(path, file, "row_attrs", n_genes, GENE_NAMES)
+        obs = Attributes(path, file, "col_attrs", n_cells, CELL_NAMES)
+        columns = {name: genes.values(name, 0, n_genes) for name in genes.columns if genes.is_string(name)}
+        return Header(
+            path=path,
+            format="loom",
+            options=options,
+            n_cells=n_cells,
+            n_genes=n_genes,
+            nonzeros=None,
+            dtype=str(dataset.dtype),
+            storage="dense" if _stripe_bytes(dataset) <= BLOCK_BYTES else "dense genes × cells",
+            places=places,
+            counts=place,
+            var=pd.DataFrame(columns, index=pd.Index(genes.names(0, n_genes), dtype=object)),
+            obs_columns=obs.columns,
+            glanced=glances[place],
+            remarks=[f"cells are called by {obs.index}, genes by {genes.index}"],
+        )
+
+
+def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
+    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    with h5py.File(header.path, "r", locking=False) as file:
+        obs = Attributes(header.path, file, "col_attrs", header.n_cells, CELL_NAMES)
+        yield from annotated_cells(obs, header.n_cells, columns)
+
+
+def blocks(
+    header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
+    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    with h5py.File(header.path, "r", locking=False) as file:
+        dataset = file[header.counts]
+        if header.in_order or _stripe_bytes(dataset) <= max_bytes:
+            rows = dense_rows(Transposed(dataset), max_bytes, start, stop)
+        else:
+            share = np.count_nonzero(header.glanced) / max(1, len(header.glanced))
+            shape = (header.n_cells, header.n_genes)
+            nonzeros = int(share * shape[0] * shape[1])
+            rows = row_blocks(_entries(dataset, max_bytes), shape, max_bytes, scratch, nonzeros=nonzeros)
+        obs = Attributes(header.path, file, "col_attrs", header.n_cells, CELL_NAMES)
+        yield from annotated_blocks(rows, obs, columns, start)
+
+
+class Transposed:
+    """A view of a dense genes × cells dataset as cells × genes."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset = dataset
+        self.dtype, self.ndim, self.shape = dataset.dtype, 2, dataset.shape[::-1]
+        self.chunks = dataset.chunks and dataset.chunks[::-1]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return np.ascontiguousarray(self._dataset[:, rows].T)
+
+
+class Attributes:
+    """The attributes of one side of a loom file, of which one is the names.
+
+    Parameters
+    ----------
+    path, file
+        The file, for messages, and open.
+    side
+        `row_attrs` or `col_attrs`.
+    length
+        Number of genes or cells.
+    names
+        What the attribute with the names may be called.
+
+    Attributes
+    ----------
+    index
+        The attribute with the names.
+    columns
+        The other attributes that hold one number or string each.
+
+    Raises
+    ------
+    InputError
+        If no attribute holds names.
+    """
+
+    def __init__(self, path: Path, file: h5py.File, side: str, length: int, names: tuple[str, ...]) -> None:
+        self._group = file[side]
+        usable = [
+            name
+            for name, item in self._group.items()
+            if isinstance(item, h5py.Dataset) and item.shape == (length,) and item.dtype.kind in "biufSO"
+        ]
+        self.index = next((name for name in names if name in usable), "")
+        if not self.index:
+            raise InputError(
+                f"{path}: none of its {side} is {' or '.join(names)}, of {length} values each (it has "
+                f"{', '.join(self._group) or 'none'}); name the attribute so, or write the file again"
+            )
+        self.columns = [name for name in usable if name != self.index]
+        # Version 2 wrote what is not ASCII as XML does.
+        self._is_escaped = not str(_attribute(file, "LOOM_SPEC_VERSION")).strip("[]'b").startswith("3")
+
+    def names(self, start: int, stop: int) -> np.ndarray:
+        """Names in rows `start` to `stop`, as an object array of str."""
+        return as_strings(self.values(self.index, start, stop))
+
+    def is_string(self, column: str) -> bool:
+        """Whether a column holds strings or categories."""
+        dtype = self._group[column].dtype
+        return dtype.kind in "SO" or h5py.check_enum_dtype(dtype) is not None
+
+    def values(self, column: str, start: int, stop: int) -> np.ndarray:
+        """Values in rows `start` to `stop`; see `interface.Cells`."""
+        dataset = self._group[column]
+        values = dataset[start:stop]
+        levels = h5py.check_enum_dtype(dataset.dtype)
+        if levels is not None:  # a factor or logicals, by R
+            names = {
+                number: None if levels.keys() == R_LOGICALS and name == "NA" else name
+                for name, number in levels.items()
+            }
+            return np.array([names.get(number) for number in values.tolist()], dtype=object)
+        if values.dtype.kind not in "SOb":
+            return values
+        strings = as_strings(values)
+        if self._is_escaped:
+            strings[:] = [html.unescape(text) for text in strings]
+        return strings
+
+
+def _attribute(file: h5py.File, name: str) -> object:
+    """A global attribute: in a group since version 3, an attribute of the file before."""
+    if "attrs" in file and name in file["attrs"]:
+        value = file["attrs"][name][()]
+        return value.decode() if isinstance(value, bytes) else value
+    return file.attrs.get(name, "")
+
+
+def _stripe_bytes(dataset: h5py.Dataset) -> int:
+    """What the chunks over the same cells take, with the counts read from them."""
+    n_genes, n_cells = dataset.shape
+    width = dataset.chunks[1] if dataset.chunks else n_cells
+    return n_genes * min(width, n_cells) * (dataset.dtype.itemsize + BYTES_PER_VALUE)
+
+
+def _entries(dataset: h5py.Dataset, max_bytes: int) -> Iterator[Entries]:
+    """Entries of a genes × cells dataset, in tiles of whole chunks where these fit in `max_bytes`."""
+    n_genes, n_cells = dataset.shape
+    height, width = dataset.chunks or (1, n_cells)
+    most = max(1, max_bytes // 32)  # a value, its mask, and its position if it is no zero
+    width = min(n_cells, max(width, most // height // width * width), most)
+    height = max(1, min(height, most // width))
+    for gene in range(0, n_genes, height):
+        for cell in range(0, n_cells, width):
+            tile = dataset[gene : gene + height, cell : cell + width]
+            genes, of_cells = np.nonzero(tile)
+            yield Entries(
+                (of_cells + cell).astype(np.int32),
+                (genes + gene).astype(np.int32),
+                tile[genes, of_cells].astype(np.float32),
+            )
