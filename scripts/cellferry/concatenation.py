@@ -143,7 +143,7 @@ def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | 
             raise InputError(
                 f"{header.path}: has {len(common)} genes in common with the files before it in "
                 f"{options.key('path')}; the first has {len(keys[0])}, such as {_some(headers[0])}, "
-                f"and it has {len(own)}, such as {_some(header)}; leave it out, or make it a dataset of its own"
+                f"and it has {len(own)}, such as {_some(header)}; make a dataset of its own of it"
             )
     return [
         None if len(common) == len(own) and common.equals(own) else own.get_indexer(common) for own in keys

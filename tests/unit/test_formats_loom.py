@@ -64,7 +64,7 @@ def test_chunks(tmp_path, monkeypatch, chunks, dtype, most):
 def test_wide_chunks_are_unpacked_once(tmp_path, monkeypatch):
     """The stripes of a file with wide chunks are larger than a block; its tiles are whole chunks."""
     header = read_header(write_loom(tmp_path / "a.loom", chunks=(5, 30)))
-    header = header.replace(details={"sorted": False})
+    header = header.replace(storage="dense genes × cells")
     read = []
     original = h5py.Dataset.__getitem__
 
