@@ -250,8 +250,8 @@ def page(table: pd.DataFrame) -> str:
         "# Reading files",
         "",
         f"{machine()}. `python benchmarks/formats.py`. {GENES:,} genes (FCS: {MARKERS} markers), a tenth of "
-        f"them in each cell. cellferry had {MEM_MB:,} MB. Seconds are the processor's, of the best of three runs; "
-        "MB/s are of the file as it lies on the disk.",
+        f"them in each cell. cellferry had {MEM_MB:,} MB. Seconds are the processor's, of the best of three "
+        "runs; MB/s are of the file as it lies on the disk.",
         "",
         "| " + " | ".join(HEADS) + " |",
         "|---" * len(HEADS) + "|",

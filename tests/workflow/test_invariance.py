@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cellferry.budget import Budget
 from content import content, contents
+from map_query import map_query
+from predict_labels import predict_labels
 from running import snakemake
 
 pytestmark = pytest.mark.slow
 
 # In front of the reference's name and behind it: batches are sorted by name.
-CHUNKS = {"all_at_once": 1, "in_7": 7, "in_25": 25}
-CUT = ["in_7", "in_25"]
+CHUNKS = {"all_at_once": 1, "in_7": 7}
+MANY_CHUNKS = 25
 # Here they were equal to the last bit; another processor may sum the rows of a product in another order.
 TOLERANCE = 1e-6
 
@@ -43,7 +46,7 @@ def results(folder, settings, *targets):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, test_data):
-    """A run whose queries are the same file, in 1, 7 and 25 chunks; its results."""
+    """A run whose queries are the same file, in 1 and in 7 chunks; its results."""
     settings = config(test_data, reference_chunks=1, queries=CHUNKS)
     targets = [f"results/predictions/{name}.parquet" for name in CHUNKS]
     return results(tmp_path_factory.mktemp("whole"), settings, *targets)
@@ -59,9 +62,8 @@ def query(whole, name):
     )
 
 
-@pytest.mark.parametrize("name", CUT)
-def test_labels_do_not_depend_on_the_chunks(whole, name):
-    expected, found = query(whole, "all_at_once").predictions, query(whole, name).predictions
+def test_labels_do_not_depend_on_the_chunks(whole):
+    expected, found = query(whole, "all_at_once").predictions, query(whole, "in_7").predictions
     assert len(found) == 210
     assert (found["best_label"] == found["truth"]).mean() > 0.9
     for column in expected.select_dtypes(exclude="number"):
@@ -69,16 +71,48 @@ def test_labels_do_not_depend_on_the_chunks(whole, name):
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", CUT)
-def test_latents_do_not_depend_on_the_chunks(whole, name):
-    expected, found = query(whole, "all_at_once").latents, query(whole, name).latents
+def test_latents_do_not_depend_on_the_chunks(whole):
+    expected, found = query(whole, "all_at_once").latents, query(whole, "in_7").latents
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", CUT)
-def test_surgery_depends_on_the_cells_alone(whole, name):
+def test_many_small_chunks(whole, tmp_path):
+    """By the scripts' functions: the jobs would take most of their time to start."""
+    expected = query(whole, "all_at_once")
+    latents, predictions = [], []
+    for chunk in range(MANY_CHUNKS):
+        mapped, predicted = tmp_path / f"{chunk}_mapped.parquet", tmp_path / f"{chunk}.parquet"
+        map_query(
+            str(whole / "common" / "all_at_once.h5ad"),
+            str(whole / "mapped" / "all_at_once" / "model"),
+            str(mapped),
+            chunk=chunk,
+            chunks=MANY_CHUNKS,
+            budget=Budget(2000),
+            threads=1,
+            gpu=0,
+        )
+        predict_labels(
+            str(mapped),
+            str(whole / "reference" / "classifier"),
+            str(predicted),
+            min_probability=0.5,
+            max_distance=None,
+            budget=Budget(2000),
+            threads=1,
+        )
+        latents.append(pd.read_parquet(mapped).filter(like="latent_").to_numpy())
+        predictions.append(pd.read_parquet(predicted))
+    np.testing.assert_allclose(np.concatenate(latents), expected.latents, rtol=0, atol=TOLERANCE)
+    found = pd.concat(predictions, ignore_index=True)
+    columns = [column for column in found if column in expected.predictions]
+    assert {"cell", "label", "best_label", "probability"} <= set(columns)
+    pd.testing.assert_frame_equal(found[columns], expected.predictions[columns], rtol=0, atol=TOLERANCE)
+
+
+def test_surgery_depends_on_the_cells_alone(whole):
     """Not on the dataset's name, which its batches bear."""
-    expected, found = query(whole, "all_at_once").model, query(whole, name).model
+    expected, found = query(whole, "all_at_once").model, query(whole, "in_7").model
     assert list(found) == list(expected)
     tensors = [weights for weights in expected if isinstance(expected[weights], torch.Tensor)]
     assert len(tensors) > 10
