@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 import uuid
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
+from .text import UNPACKING_ERRORS
 
 # What is wrong with a file or its path. Every other number is a fault of the machine (a full disk, a file
 # server that does not answer): a retry may mend it, so it is no error of the user's.
@@ -145,7 +145,7 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path}: lacks a part that its format promises ({error.args[0]}); export it again"
         ) from error
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, *UNPACKING_ERRORS, UnicodeDecodeError, csv.Error) as error:
         if is_passing(error):
             raise
         raise InputError(

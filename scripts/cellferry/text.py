@@ -4,17 +4,23 @@ import bz2
 import csv
 import lzma
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 try:
     from isal import igzip as gzip  # three times as fast
+    from isal.igzip_lib import IsalError as GzipError
 except ImportError:  # on a login node
     import gzip
+    from zlib import error as GzipError  # noqa: N812
 
 OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 """How to open a compressed file, by its first bytes."""
+
+UNPACKING_ERRORS = (zlib.error, GzipError, lzma.LZMAError, EOFError)
+"""What is raised by compressed files that are broken or end too early, besides OSError."""
 
 SNIFFED = 1 << 16
 QUOTED = re.compile(r'"[^"]*"')

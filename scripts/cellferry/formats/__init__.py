@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import readable, state_of
 from ..transpose import OutOfOrderError
-from . import bpcells, fcs, h5ad, h5mu, loom, table, tenx_h5, tenx_mtx, zarr_store
+from . import bpcells, fcs, h5ad, h5mu, loom, r, table, tenx_h5, tenx_mtx, zarr_store
 from .interface import Block, Cells, Header, Looks, Options
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
@@ -32,6 +32,7 @@ READERS = {
     "10x_mtx": tenx_mtx,
     "bpcells": bpcells,
     "fcs": fcs,
+    "r": r,
     # By its ending alone, therefore last.
     "csv": table,
 }

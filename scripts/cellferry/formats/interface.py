@@ -102,7 +102,7 @@ class Header:
     @property
     def is_seekable(self) -> bool:
         """Whether reading can begin with any cell: `blocks` of the format takes `start` and `stop` then."""
-        return self.storage in ("csr", "dense")
+        return self.storage in ("csr", "dense") and self.details.get("sorted", True)
 
     @property
     def in_order(self) -> bool:

@@ -1,0 +1,301 @@
+"""Which of an R file's matrices is meant: the object, its assay, and the place with the counts."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InputError
+from ..interface import Options
+from ..matrix import looks_like_counts
+from .linked import View, view_of
+from .matrices import matrix_of
+from .objects import Assay, Experiment, Part, describe, experiment_of
+from .stream import Node, Tree
+from .vectors import Vectors, vectors
+
+RAW = ("counts", "raw.data")
+"""Where raw counts belong."""
+
+SCALED = "scale.data"
+RNA = "RNA"
+
+
+@dataclass
+class Place:
+    """A place that can hold counts, after a look at it.
+
+    Attributes
+    ----------
+    name
+        As the configuration has it.
+    parts
+        The matrices that stand side by side in it.
+    views
+        What each of these is; none if that cannot be told.
+    problem
+        Why it cannot.
+    glanced
+        Some of its values.
+    """
+
+    name: str
+    parts: list[Part]
+    views: list[View] = field(default_factory=list)
+    problem: str | None = None
+    glanced: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has neither genes nor cells: a slot that was never filled or was emptied."""
+        return self.problem is None and not any(all(view.shape) for view in self.views)
+
+    @property
+    def looks_right(self) -> bool:
+        """Whether its first values look like counts."""
+        return looks_like_counts(self.glanced)
+
+    def __str__(self) -> str:
+        if self.problem:
+            return f"{self.name} cannot be read"
+        if self.is_empty:
+            return f"{self.name} is empty"
+        size = f"{self.views[0].shape[0]} × {sum(view.shape[1] for view in self.views)}"
+        return f"{self.name}: {size}{'' if self.looks_right else ', does not look like counts'}"
+
+
+@dataclass
+class Chosen:
+    """What is to be read.
+
+    Attributes
+    ----------
+    place
+        The place; it has views.
+    places
+        All that are not empty, and whether their first values look like counts.
+    assay, experiment
+        What it is in; None for a matrix that stands alone.
+    remarks
+        What was chosen among several, and why.
+    """
+
+    place: Place
+    places: dict[str, bool]
+    assay: Assay | None
+    experiment: Experiment | None
+    remarks: list[str]
+
+
+def choose(tree: Tree, options: Options) -> Chosen:
+    """Choose the object, its assay and the place of the counts.
+
+    Raises
+    ------
+    InputError
+        If there are none, or several that nothing tells apart; the message says what was found.
+    """
+    name, node, wanted = _object(tree, options)
+    remarks = []
+    if len(tree.objects) > 1:
+        others = ", ".join(other for other in tree.objects if other != name)
+        remarks.append(f"the object {name} is read, and not {others}")
+    experiment = experiment_of(node)
+    if experiment is None:
+        return _matrix(tree, name or "matrix", node, options, wanted, remarks)
+    assay = _assay(tree, experiment, options, wanted, remarks)
+    place, places = _place(tree, experiment, assay, options, remarks)
+    return Chosen(place, places, assay, experiment, remarks)
+
+
+def _object(tree: Tree, options: Options) -> tuple[str, Node, str | None]:
+    """The object, and what is left of the key `assay` to say within it."""
+    usable = {name: node for name, node in tree.objects.items() if _is_usable(node)}
+    if not usable:
+        found = {name: describe(node) for name, node in tree.objects.items()}
+        listed = ", ".join(f"{name}, {what}" if name else what for name, what in found.items())
+        raise InputError(
+            f"{tree.path}: holds {listed or 'nothing'}, and no Seurat object, SingleCellExperiment or matrix "
+            f"of numbers; save one of these with saveRDS"
+            f"{' (a table of counts can be written as csv)' if 'data.frame' in listed else ''}"
+        )
+    wanted = options.assay
+    if wanted is not None:
+        name, _, rest = wanted.partition("/")
+        if name in usable and name:
+            return name, usable[name], rest or None
+    if len(usable) > 1:
+        listed = "; ".join(f"{name}, {describe(node)}" for name, node in usable.items())
+        raise InputError(
+            f"{tree.path}: holds {len(usable)} objects with counts: {listed}; set {options.key('assay')} to "
+            "the name of one of them, or to OBJECT/ASSAY"
+        )
+    ((name, node),) = usable.items()
+    return name, node, wanted
+
+
+def _is_usable(node: Node) -> bool:
+    is_linked = node.package == "BPCells" or {"seed", "filepath"} & node.attributes.keys()
+    return (node.kind == "S4" and bool(is_linked)) or bool(matrix_of(node) or experiment_of(node))
+
+
+def _matrix(
+    tree: Tree, name: str, node: Node, options: Options, wanted: str | None, remarks: list[str]
+) -> Chosen:
+    for key, value in (("assay", wanted), ("counts", None if options.counts == "auto" else options.counts)):
+        if value is not None:
+            raise InputError(
+                f"{tree.path}: {options.key(key)} is '{value}', but the file holds a matrix only "
+                f"({describe(node)}); remove the key"
+            )
+    place = look(tree, "matrix", [Part(name, node)])
+    if place.problem:
+        raise InputError(place.problem)
+    return Chosen(place, {"matrix": place.looks_right}, None, None, remarks)
+
+
+def _assay(
+    tree: Tree, experiment: Experiment, options: Options, wanted: str | None, remarks: list[str]
+) -> Assay:
+    assays, kind = experiment.assays, experiment.kind_of_assay
+    if wanted is not None:
+        if wanted not in assays:
+            raise InputError(
+                f"{tree.path}: {options.key('assay')} is '{wanted}', which the {experiment.what} does not "
+                f"have; it has: {', '.join(name for name in assays if name) or f'no named {kind}'}"
+            )
+        return assays[wanted]
+    if kind == "experiment" or len(assays) == 1:
+        chosen = assays.get(experiment.active) or next(iter(assays.values()))
+    else:
+        chosen = _with_rna(tree, experiment, options)
+    others = [name for name in assays if name != chosen.name]
+    if others:
+        remarks.append(
+            f"the {kind} {chosen.name or 'with the cells themselves'} is read, and not "
+            f"{', '.join(others)} ({options.key('assay')})"
+        )
+    if chosen.is_derived:
+        remarks.append(
+            f"the assay {chosen.name} holds what was computed from raw counts, which the file does not have"
+        )
+    return chosen
+
+
+def _with_rna(tree: Tree, experiment: Experiment, options: Options) -> Assay:
+    """The assay called RNA, else the active one, else the only other one, of those with raw counts."""
+    with_counts = {
+        name: assay
+        for name, assay in experiment.assays.items()
+        if any(not place.is_empty and place.name in RAW for place in _looks(tree, assay))
+    }
+    ranked = [RNA, experiment.active, *(with_counts if len(with_counts) == 1 else ())]
+    chosen = next((name for name in ranked if name in with_counts), None)
+    if chosen is not None:
+        return with_counts[chosen]
+    if with_counts:
+        raise InputError(
+            f"{tree.path}: several assays of the {experiment.what} hold counts, {', '.join(with_counts)}, "
+            f"and none is called {RNA} or in use; set {options.key('assay')} to one of them"
+        )
+    if not experiment.assays:
+        raise InputError(f"{tree.path}: the {experiment.what} has no assays; save it again with its counts")
+    # The message about its places tells of the others too.
+    return (
+        experiment.assays.get(RNA)
+        or experiment.assays.get(experiment.active)
+        or next(iter(experiment.assays.values()))
+    )
+
+
+def _place(
+    tree: Tree, experiment: Experiment, assay: Assay, options: Options, remarks: list[str]
+) -> tuple[Place, dict[str, bool]]:
+    found = {place.name: place for place in _looks(tree, assay)}
+    places = {name: place.looks_right for name, place in found.items() if not place.is_empty}
+    if options.counts != "auto":
+        place = found.get(options.counts)
+        if place is None and options.counts in assay.parts:
+            place = look(tree, options.counts, assay.parts[options.counts])
+        if place is None or place.is_empty:
+            raise InputError(
+                f"{tree.path}: {options.key('counts')} is '{options.counts}', which "
+                f"{'is empty' if place else 'is not there'}; {_found(tree, experiment, assay)}"
+            )
+        if place.problem:
+            raise InputError(place.problem)
+        return place, places | {place.name: place.looks_right}
+    raw = next((found[name] for name in RAW if name in found and not found[name].is_empty), None)
+    others = [place for place in found.values() if place is not raw and place.name != SCALED]
+    if raw is not None and raw.problem:
+        raise InputError(raw.problem)
+    if raw is not None and not raw.looks_right:
+        same = next((place for place in others if _are_equal(raw, place)), None)
+        if same is not None:
+            raise InputError(
+                f"{tree.path}: {raw.name} of {_named(experiment, assay)} holds the same values as "
+                f"{same.name}, which are no counts; save the object with its raw counts, or name another file"
+            )
+    likely = [place for place in (raw, *others) if place is not None and place.looks_right]
+    chosen = likely[0] if likely else raw
+    if chosen is None:
+        raise InputError(
+            f"{tree.path}: holds no raw counts; {_found(tree, experiment, assay)}; save the object with its "
+            "raw counts, or name another file"
+        )
+    rest = [name for name in places if name != chosen.name]
+    instead = f", and not from {', '.join(rest)}" if rest else ""
+    remarks.append(f"counts are taken from {chosen.name} of {_named(experiment, assay)}{instead}")
+    return chosen, places
+
+
+def _looks(tree: Tree, assay: Assay) -> Iterator[Place]:
+    return (look(tree, name, parts) for name, parts in assay.places.items())
+
+
+def look(tree: Tree, name: str, parts: list[Part]) -> Place:
+    """Find out what a place's matrices are, and look at some of their values."""
+    place = Place(name, parts)
+    try:
+        for part in parts:
+            view = view_of(part.matrix, tree, lambda node: read_whole(tree, node))
+            if view is None:
+                raise InputError(
+                    f"{tree.path}: {part.where} is {describe(part.matrix)}, which is no matrix that can be "
+                    "read; turn it into a dgCMatrix or matrix in R and save it again"
+                )
+            for piece in view.pieces:
+                piece.matrix.check(tree.path, part.where)
+            place.views.append(view)
+        kept = Vectors(tree, None, None)
+        glances = [piece.matrix.glance(kept) for view in place.views for piece in view.pieces]
+        place.glanced = np.concatenate(glances) if glances else place.glanced
+    except InputError as error:
+        place.problem = str(error)
+        place.views = []
+    return place
+
+
+def read_whole(tree: Tree, node: Node) -> np.ndarray:
+    """All numbers of a vector."""
+    with tempfile.TemporaryDirectory() as folder, vectors(tree, [node], Path(folder)) as opened:
+        return opened.numbers(node)[:]
+
+
+def _are_equal(one: Place, other: Place) -> bool:
+    shapes = [[view.shape for view in place.views] for place in (one, other)]
+    return bool(one.views) and shapes[0] == shapes[1] and np.array_equal(one.glanced, other.glanced)
+
+
+def _named(experiment: Experiment, assay: Assay) -> str:
+    return f"{experiment.kind_of_assay} {assay.name}" if assay.name else f"the {experiment.what}"
+
+
+def _found(tree: Tree, experiment: Experiment, assay: Assay) -> str:
+    """All assays with all their places, the given one first."""
+    every = [assay, *(other for other in experiment.assays.values() if other is not assay)]
+    places = ["; ".join(map(str, _looks(tree, each))) or "nothing in it" for each in every]
+    listed = [f"{_named(experiment, each)} ({what})" for each, what in zip(every, places, strict=True)]
+    return f"it has {', '.join(listed)}"
