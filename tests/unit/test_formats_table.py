@@ -176,11 +176,11 @@ def test_header_and_no_rows(tmp_path):
 
 
 def test_unknown_format(tmp_path):
-    (tmp_path / "a.rds").write_bytes(b"RDX3\n\0\0")
+    (tmp_path / "a.tar").write_bytes(b"hello\0\0")
     with pytest.raises(
-        InputError, match=r"a\.rds: .*not recognised; set datasets\.blood\.format to one of .*h5ad"
+        InputError, match=r"a\.tar: .*not recognised; set datasets\.blood\.format to one of .*h5ad"
     ):
-        read_header(tmp_path / "a.rds")
+        read_header(tmp_path / "a.tar")
     (tmp_path / "a.h5ad").write_bytes(b"hello")
     with pytest.raises(InputError, match=r"a\.h5ad: is not an HDF5 file in spite of its name"):
         read_header(tmp_path / "a.h5ad")

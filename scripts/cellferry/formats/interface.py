@@ -101,8 +101,11 @@ class Header:
 
     @property
     def is_seekable(self) -> bool:
-        """Whether reading can begin with any cell: `blocks` of the format takes `start` and `stop` then."""
-        return self.storage in ("csr", "dense") and self.details.get("sorted", True)
+        """Whether reading can begin with any cell: `blocks` of the format takes `start` and `stop` then.
+
+        Formats that are read from front to back say in `details["sorted"]` whether cells come in order.
+        """
+        return self.storage in ("csr", "dense") and "sorted" not in self.details
 
     @property
     def in_order(self) -> bool:
