@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import readable, state_of
 from ..transpose import OutOfOrderError
-from . import bpcells, fcs, h5ad, h5mu, loom, r, table, tenx_h5, tenx_mtx, zarr_store
+from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, r, table, tenx_h5, tenx_mtx, zarr_store
 from .interface import Block, Cells, Header, Looks, Options
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
@@ -28,6 +28,7 @@ READERS = {
     "h5ad": h5ad,
     "zarr": zarr_store,
     "loom": loom,
+    "h5seurat": h5seurat,
     "10x_h5": tenx_h5,
     "10x_mtx": tenx_mtx,
     "bpcells": bpcells,

@@ -1,0 +1,228 @@
+"""SeuratDisk's h5Seurat files: one slot of one assay.
+
+A sparse slot holds R's dgCMatrix of features × cells, which is cells × features in CSR. A dense one is
+written column by column, so that HDF5 calls it cells × features.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from .annotation import annotated_blocks, annotated_cells
+from .interface import Block, Cells, Header, Looks, Options, as_strings, choose_place
+from .matrix import csr_rows, dense_rows, glance, is_array, looks_like_counts
+
+SLOTS = ("counts", "data")
+RNA = "RNA"
+"""The assay with the raw counts, whichever is active."""
+
+MISSING_INTEGER = np.iinfo(np.int32).min
+MISSING_LOGICAL = 2
+MISSING_STRING = "NA"
+"""How R's missing values are written; a string `NA` cannot be told from them."""
+
+
+def recognises(path: Path, looks: Looks) -> bool:
+    """Whether a file is an h5Seurat file."""
+    return looks.groups is not None and {"assays", "cell.names"} <= looks.groups.keys()
+
+
+def header(path: Path, options: Options) -> Header:
+    """Read the header of an h5Seurat file; see `interface.Header`."""
+    with h5py.File(path, "r", locking=False) as file:
+        name = _choose_assay(path, file, options)
+        assay = file["assays"][name]
+        slots = _slots(assay)
+        if options.counts == "auto" and "counts" not in slots:
+            raise InputError(
+                f"{path}: the counts slot of assay {name} is empty; the file holds {_listed(file)}: set "
+                f"{options.key('assay')} to an assay with counts, or save the object with its raw counts"
+            )
+        glances = {slot: glance(_values(slots[slot])) for slot in slots}
+        places = {slot: looks_like_counts(values) for slot, values in glances.items()}
+        place = choose_place(path, places, options, ("counts",))
+        features = as_strings(assay["features"][:])
+        n_cells = file["cell.names"].shape[0]
+        found = _shape(slots[place], len(features))
+        if found != (n_cells, len(features)):
+            raise InputError(
+                f"{path}: {place} of assay {name} is {found[0]} cells × {found[1]} features, but {n_cells} "
+                f"cells and {len(features)} features are named; the file is damaged: save it again"
+            )
+        others = [other for other in file["assays"] if other != name]
+        values = _values(slots[place])
+        return Header(
+            path=path,
+            format="h5seurat",
+            options=options,
+            n_cells=n_cells,
+            n_genes=len(features),
+            nonzeros=None if is_array(slots[place]) else int(values.shape[0]),
+            dtype=str(values.dtype),
+            storage="dense" if is_array(slots[place]) else "csr",
+            places=places,
+            counts=place,
+            var=_var(assay, features),
+            obs_columns=_obs(file).columns,
+            glanced=glances[place],
+            remarks=[f"assay {name} is read, {', '.join(others)} left out"] if others else [],
+            details={"assay": name},
+        )
+
+
+def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
+    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    with h5py.File(header.path, "r", locking=False) as file:
+        yield from annotated_cells(_obs(file), header.n_cells, columns)
+
+
+def blocks(
+    header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
+    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    with h5py.File(header.path, "r", locking=False) as file:
+        slot = file["assays"][header.details["assay"]][header.counts]
+        if is_array(slot):
+            rows = dense_rows(slot, max_bytes, start, stop)
+        else:
+            rows = csr_rows(slot, (header.n_cells, header.n_genes), max_bytes, header.path, start, stop)
+        yield from annotated_blocks(rows, _obs(file), columns, start)
+
+
+class RFrame:
+    """An R data frame: a group of columns, factors being groups of levels and values, or a compound dataset.
+
+    Parameters
+    ----------
+    frame
+        The group or dataset; None for a frame without columns.
+    names
+        Dataset with the names of its rows, which h5Seurat keeps elsewhere.
+    more
+        Further columns by name, as they would stand in the group.
+
+    Attributes
+    ----------
+    columns
+        Names of the columns.
+    """
+
+    def __init__(
+        self,
+        frame: h5py.Group | h5py.Dataset | None,
+        names: h5py.Dataset,
+        more: dict[str, h5py.Group | h5py.Dataset],
+    ) -> None:
+        self._names = names
+        self._logicals: set[str] = set()
+        self._columns: dict[str, h5py.Group | h5py.Dataset | tuple[h5py.Dataset, str]] = {}
+        if frame is not None:
+            self._logicals = {str(column) for column in np.atleast_1d(frame.attrs.get("logicals", []))}
+            if is_array(frame):
+                self._columns = {column: (frame, column) for column in frame.dtype.names or ()}
+            else:
+                listed = [str(column) for column in np.atleast_1d(frame.attrs.get("colnames", []))]
+                order = [column for column in listed if column in frame]
+                order += [column for column in frame if column not in (*listed, "_index", "row.names")]
+                self._columns = {column: frame[column] for column in order}
+        self._columns |= more
+        self.columns = list(self._columns)
+
+    def names(self, start: int, stop: int) -> np.ndarray:
+        """Names in rows `start` to `stop`, as an object array of str."""
+        return as_strings(self._names[start:stop])
+
+    def is_string(self, column: str) -> bool:
+        """Whether a column is a factor or holds strings."""
+        item = self._columns[column]
+        if isinstance(item, tuple):
+            return item[0].dtype[column].kind in "SO"
+        return not is_array(item) or item.dtype.kind in "SO"
+
+    def values(self, column: str, start: int, stop: int) -> np.ndarray:
+        """Values in rows `start` to `stop`; see `interface.Cells`."""
+        item = self._columns[column]
+        if isinstance(item, tuple):
+            values = item[0].fields(column)[start:stop]
+        elif not is_array(item):
+            return _factor(item, start, stop)
+        else:
+            values = item[start:stop]
+        if values.dtype.kind in "SO":
+            strings = as_strings(values)
+            strings[strings == MISSING_STRING] = None
+            return strings
+        if column in self._logicals or (is_array(item) and item.attrs.get("s3class") == "logical"):
+            names = np.array(["False", "True", None], dtype=object)
+            return names[np.where((values == 0) | (values == 1), values, MISSING_LOGICAL)]
+        if values.dtype.kind == "i" and np.any(values == MISSING_INTEGER):
+            return np.where(values == MISSING_INTEGER, np.nan, values.astype(np.float64))
+        return values
+
+
+def _factor(group: h5py.Group, start: int, stop: int) -> np.ndarray:
+    """Levels of a factor's values, which count from 1; None where the value is R's missing integer."""
+    levels = np.append(as_strings(group["levels"][:]), None)
+    values = group["values"][start:stop].astype(np.int64)
+    if np.any(values >= len(levels)):
+        raise OSError(f"{group.name} has values beyond its {len(levels) - 1} levels")
+    return levels[np.where(values < 1, len(levels), values) - 1]
+
+
+def _obs(file: h5py.File) -> RFrame:
+    more = {"active.ident": file["active.ident"]} if "active.ident" in file else {}
+    return RFrame(file.get("meta.data"), file["cell.names"], more)
+
+
+def _var(assay: h5py.Group, features: np.ndarray) -> pd.DataFrame:
+    frame = RFrame(assay.get("meta.features"), assay["features"], {})
+    columns = {name: frame.values(name, 0, len(features)) for name in frame.columns if frame.is_string(name)}
+    return pd.DataFrame(columns, index=pd.Index(features, dtype=object))
+
+
+def _slots(assay: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:
+    """The slots of an assay that hold values."""
+    found = {slot: assay[slot] for slot in SLOTS if slot in assay}
+    return {slot: item for slot, item in found.items() if _values(item).size}
+
+
+def _values(slot: h5py.Group | h5py.Dataset) -> h5py.Dataset:
+    return slot if is_array(slot) else slot["data"]
+
+
+def _shape(slot: h5py.Group | h5py.Dataset, n_features: int) -> tuple[int, int]:
+    """Cells and features of a slot; a sparse one may leave out the latter."""
+    if is_array(slot):
+        return slot.shape
+    return slot["indptr"].shape[0] - 1, int(slot.attrs.get("dims", (n_features,))[0])
+
+
+def _choose_assay(path: Path, file: h5py.File, options: Options) -> str:
+    """The assay that is named, else RNA, else the active one."""
+    assays = file["assays"]
+    if options.assay is not None:
+        if options.assay not in assays:
+            raise InputError(
+                f"{path}: {options.key('assay')} is '{options.assay}', and the file holds {_listed(file)}; "
+                "set it to one of these assays"
+            )
+        return options.assay
+    active = str(file.attrs.get("active.assay", "")).strip("[]'")
+    chosen = RNA if RNA in assays else active
+    if chosen not in assays:
+        raise InputError(
+            f"{path}: holds no assay {RNA}, and its active assay '{active}' is not there; it holds "
+            f"{_listed(file)}: set {options.key('assay')} to one of these assays"
+        )
+    return chosen
+
+
+def _listed(file: h5py.File) -> str:
+    """The assays and their slots, for messages."""
+    assays = file["assays"]
+    found = [f"{name} ({', '.join(_slots(assays[name])) or 'no counts, no data'})" for name in assays]
+    return ", ".join(found) or "no assays"
