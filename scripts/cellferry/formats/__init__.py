@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import readable, state_of
 from ..transpose import OutOfOrderError
-from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, r, table, tenx_h5, tenx_mtx, zarr_store
+from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, parquet, r, table, tenx_h5, tenx_mtx, zarr_store
 from .interface import Block, Cells, Header, Looks, Options
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
@@ -34,6 +34,7 @@ READERS = {
     "bpcells": bpcells,
     "fcs": fcs,
     "r": r,
+    "parquet": parquet,
     # By its ending alone, therefore last.
     "csv": table,
 }

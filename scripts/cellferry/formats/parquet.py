@@ -1,0 +1,350 @@
+"""Parquet and feather (Arrow) tables, cells × genes or genes × cells: a column of names, and numbers.
+
+These files hold groups of rows, and in each group column after column. Where the rows are cells and the
+groups are small, a group is read at once and the cells come in order. Otherwise as many columns are read
+at once as fit in memory, and their values sorted by cell by way of files on disk.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import InputError
+from ..needs import BLOCK_BYTES
+from ..transpose import Entries, row_blocks
+from .annotation import CELLS_AT_ONCE
+from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
+from .matrix import GLANCE, compressed, looks_like_counts
+from .orientation import genes_are_rows
+
+PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
+"""The first bytes of the files."""
+
+GLANCED_COLUMNS = 64
+NAMES_TO_JUDGE = 5000
+
+
+def recognises(path: Path, looks: Looks) -> bool:
+    """Whether a file is a parquet or feather table."""
+    return looks.start.startswith((PARQUET, ARROW, OLD_FEATHER))
+
+
+def header(path: Path, options: Options) -> Header:
+    """Read the header of a table; see `interface.Header`."""
+    refuse_place(path, options)
+    with opened(path) as table:
+        schema = table.schema
+        repeated = [name for name, n in Counter(schema.names).items() if n > 1]
+        if repeated:
+            raise InputError(f"{path}: has several columns called '{repeated[0]}'; make their names differ")
+        numbers = [field.name for field in schema if _is_number(field.type)]
+        texts = [field.name for field in schema if _is_text(field.type)]
+        others = sorted({*schema.names} - {*numbers, *texts})
+        index = _names_column(path, schema, texts)
+        some = next(table.read([index], NAMES_TO_JUDGE), None)
+        first_names = [] if some is None else as_texts(some.column(0)).tolist()
+        rows_are_genes = genes_are_rows(path, first_names, numbers[:NAMES_TO_JUDGE], options)
+        annotation = [name for name in texts if name != index]
+        remarks = [f"rows are called by the column {index}"]
+        if others:
+            remarks.append(f"columns left out, neither numbers nor text: {', '.join(others)}")
+        if rows_are_genes:
+            var = _frame(table, index, annotation)
+        else:
+            var = pd.DataFrame(index=pd.Index(numbers, dtype=object))
+        values = _glance(table, numbers)
+        n_cells = len(numbers) if rows_are_genes else table.n_rows
+        is_streamed = not rows_are_genes and table.largest_group(numbers) <= BLOCK_BYTES
+        return Header(
+            path=path,
+            format="parquet",
+            options=options,
+            n_cells=n_cells,
+            n_genes=len(var),
+            nonzeros=None,
+            dtype=", ".join(sorted({str(schema.field(name).type) for name in numbers})),
+            storage="dense" if is_streamed else "columns",
+            places={"matrix": looks_like_counts(values)},
+            counts="matrix",
+            var=var,
+            obs_columns=[] if rows_are_genes else annotation,
+            glanced=values,
+            remarks=remarks,
+            details={"index": index, "numbers": numbers, "rows_are_genes": rows_are_genes},
+        )
+
+
+def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
+    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    details = header.details
+    if details["rows_are_genes"]:
+        yield Cells(np.array(details["numbers"], dtype=object), {})
+        return
+    with opened(header.path) as table:
+        for batch in table.read([details["index"], *columns], CELLS_AT_ONCE):
+            yield _annotation(batch, columns)
+
+
+def blocks(
+    header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
+    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    numbers = header.details["numbers"]
+    with opened(header.path) as table:
+        if header.in_order:
+            wanted = [header.details["index"], *columns, *numbers]
+            step = _rows_at_once(len(numbers), max_bytes)
+            for batch in table.read(wanted, step, start, header.n_cells if stop is None else stop):
+                names, obs = _annotation(batch, columns)
+                yield Block(compressed(_dense(batch, numbers)), names, obs)
+            return
+        shape = (header.n_cells, header.n_genes)
+        share = np.count_nonzero(header.glanced) / max(1, len(header.glanced))
+        entries = _entries(table, header, max_bytes)
+        nonzeros = int(share * shape[0] * shape[1])
+        annotation = _Queue(cells(header, columns), columns)
+        for counts in row_blocks(entries, shape, max_bytes, scratch, nonzeros=nonzeros):
+            names, obs = annotation.take(counts.shape[0])
+            yield Block(counts, names, obs)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator["Table"]:
+    """Open a table; what Arrow raises becomes an `InputError`."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(ARROW))
+        if start.startswith(OLD_FEATHER):
+            raise InputError(f"{path}: is a feather file of version 1; write it again with a recent version")
+        yield ParquetTable(path) if start.startswith(PARQUET) else ArrowTable(path)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{path}: cannot be read, the table is broken or incomplete ({error}); compare its size or "
+            "checksum with the original and copy or download it again"
+        ) from error
+
+
+class Table(ABC):
+    """A table in groups of rows.
+
+    Attributes
+    ----------
+    schema
+        Names and types of the columns.
+    lengths
+        Number of rows in each group.
+    """
+
+    schema: pa.Schema
+    lengths: list[int]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return sum(self.lengths)
+
+    @abstractmethod
+    def group_bytes(self, group: int) -> dict[str, int]:
+        """Bytes that each column of a group takes when it is read."""
+
+    @abstractmethod
+    def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
+        """Rows of a group in order, `n_rows` at once."""
+
+    def largest_group(self, columns: Sequence[str]) -> int:
+        """Bytes that the given columns of a group take at most."""
+        sizes = map(self.group_bytes, range(len(self.lengths)))
+        return max((sum(size[column] for column in columns) for size in sizes), default=0)
+
+    def read(
+        self, columns: list[str], n_rows: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows `start` to `stop` of the given columns, at most `n_rows` at once."""
+        stop = self.n_rows if stop is None else stop
+        first = 0
+        for group, length in enumerate(self.lengths):
+            if first + length > start and first < stop:
+                position = first
+                for batch in self.read_group(group, columns, n_rows):
+                    begin, end = max(0, start - position), min(len(batch), stop - position)
+                    if begin < end:
+                        # By name: Arrow takes a dot in a name for nesting and may give more than was asked.
+                        yield batch.slice(begin, end - begin).select(columns)
+                    position += len(batch)
+            first += length
+
+
+class ParquetTable(Table):
+    """A parquet file with its row groups."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path)
+        self.schema = self._file.schema_arrow
+        metadata = self._file.metadata
+        self.lengths = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+    def group_bytes(self, group: int) -> dict[str, int]:
+        """See `Table`."""
+        found = self._file.metadata.row_group(group)
+        columns = map(found.column, range(found.num_columns))
+        return {column.path_in_schema: column.total_uncompressed_size for column in columns}
+
+    def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
+        """See `Table`."""
+        return self._file.iter_batches(n_rows, row_groups=[group], columns=columns, use_threads=False)
+
+
+class ArrowTable(Table):
+    """A feather (Arrow) file with its record batches."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with pa.OSFile(str(path)) as file:
+            self.schema = pa.ipc.open_file(file).schema
+            reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=[0]))
+            self.lengths = [len(reader.get_batch(group)) for group in range(reader.num_record_batches)]
+
+    def group_bytes(self, group: int) -> dict[str, int]:
+        """See `Table`."""
+        return {
+            field.name: self.lengths[group] * (field.type.bit_width // 8 if _is_number(field.type) else 32)
+            for field in self.schema
+        }
+
+    def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
+        """See `Table`."""
+        positions = {name: position for position, name in enumerate(self.schema.names)}
+        wanted = pa.ipc.IpcReadOptions(
+            included_fields=[positions[name] for name in columns], use_threads=False
+        )
+        with pa.OSFile(str(self._path)) as file:
+            batch = pa.ipc.open_file(file, options=wanted).get_batch(group)
+        for start in range(0, len(batch), n_rows):
+            yield batch.slice(start, n_rows)
+
+
+class _Queue:
+    """Cells that come in batches, taken in other numbers."""
+
+    def __init__(self, batches: Iterator[Cells], columns: list[str]) -> None:
+        self._batches = batches
+        self._held = Cells(np.empty(0, dtype=object), {})
+        self._columns = columns
+
+    def take(self, n: int) -> Cells:
+        parts = [self._held]
+        while sum(len(part.names) for part in parts) < n:
+            parts.append(next(self._batches))
+        parts = [part for part in parts if len(part.names)] or parts
+        names = np.concatenate([part.names for part in parts])
+        obs = {
+            column: np.concatenate([part.obs[column] for part in parts])
+            for column in self._columns
+            if all(column in part.obs for part in parts)
+        }
+        self._held = Cells(names[n:], {column: values[n:] for column, values in obs.items()})
+        return Cells(names[:n], {column: values[:n] for column, values in obs.items()})
+
+
+def as_texts(values: pa.Array) -> np.ndarray:
+    """Strings, categories or booleans as an object array of str, None where missing."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    strings = np.empty(len(values), dtype=object)
+    strings[:] = [None if value is None else str(value) for value in values.to_pylist()]
+    return strings
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_boolean(kind)
+    )
+
+
+def _names_column(path: Path, schema: pa.Schema, texts: list[str]) -> str:
+    """The column with the names: pandas' index, or the first of strings."""
+    stored = (schema.pandas_metadata or {}).get("index_columns", [])
+    indices = [name for name in stored if isinstance(name, str) and name in texts]
+    strings = indices or [name for name in texts if not pa.types.is_boolean(schema.field(name).type)]
+    if not strings:
+        raise InputError(
+            f"{path}: none of its columns holds strings, so its rows have no names; write it again with them "
+            "(in pandas: with a named index)"
+        )
+    return strings[0]
+
+
+def _annotation(batch: pa.RecordBatch, columns: list[str]) -> Cells:
+    return Cells(as_texts(batch.column(0)), {column: as_texts(batch.column(column)) for column in columns})
+
+
+def _frame(table: Table, index: str, columns: list[str]) -> pd.DataFrame:
+    """Names and strings of all rows."""
+    parts = [_annotation(batch, columns) for batch in table.read([index, *columns], CELLS_AT_ONCE)]
+    parts = parts or [Cells(np.empty(0, dtype=object), {column: np.empty(0) for column in columns})]
+    values = {column: np.concatenate([part.obs[column] for part in parts]) for column in columns}
+    return pd.DataFrame(values, index=pd.Index(np.concatenate([part.names for part in parts]), dtype=object))
+
+
+def _rows_at_once(n_columns: int, max_bytes: int) -> int:
+    """Rows that fit in `max_bytes`: as Arrow holds them, dense, and sparse if no value is zero."""
+    return max(1, max_bytes // (n_columns * 2 * BYTES_PER_VALUE + BYTES_PER_CELL))
+
+
+def _dense(batch: pa.RecordBatch, columns: list[str]) -> np.ndarray:
+    """Rows × columns, float32; missing values become NaN."""
+    tensor = batch.select(columns).to_tensor(null_to_nan=True, row_major=True)
+    return tensor.to_numpy().astype(np.float32, copy=False)
+
+
+def _entries(table: Table, header: Header, max_bytes: int) -> Iterator[Entries]:
+    """Entries (cells, genes, values), as many columns and rows at once as fit in `max_bytes`."""
+    numbers = header.details["numbers"]
+    first_row = 0
+    for group, length in enumerate(table.lengths):
+        sizes = table.group_bytes(group)
+        cost = np.array([sizes[name] for name in numbers])
+        first = 0
+        while first < len(numbers):
+            fitting = int(np.searchsorted(np.cumsum(cost[first:]), max_bytes, side="right"))
+            some = numbers[first : first + max(1, fitting)]
+            row = first_row
+            for batch in table.read_group(group, some, _rows_at_once(len(some), max_bytes)):
+                values = _dense(batch, some)
+                rows, columns = np.nonzero(values)
+                found = values[rows, columns]
+                rows, columns = (rows + row).astype(np.int32), (columns + first).astype(np.int32)
+                turned = header.details["rows_are_genes"]
+                yield Entries(columns, rows, found) if turned else Entries(rows, columns, found)
+                row += len(values)
+            first += len(some)
+        first_row += length
+
+
+def _glance(table: Table, numbers: list[str]) -> np.ndarray:
+    """Values of some columns, from the first and the last group."""
+    some = numbers[:: max(1, len(numbers) // GLANCED_COLUMNS)]
+    if not some:
+        return np.empty(0)
+    groups = sorted({0, len(table.lengths) - 1}) if table.lengths else []
+    found = []
+    for group in groups:
+        batch = next(iter(table.read_group(group, some, max(1, GLANCE // len(some)))), None)
+        found += [] if batch is None else [_dense(batch, some).ravel()]
+    return np.concatenate(found) if found else np.empty(0)
