@@ -153,6 +153,11 @@ def _matrix(
     place = look(tree, "matrix", [Part(name, node)])
     if place.problem:
         raise InputError(place.problem)
+    if place.views[0].lacks_names:
+        raise InputError(
+            f"{tree.path}: {describe(node)} selects from a matrix with names, which it does not hold itself; "
+            "turn it into a dgCMatrix or matrix in R and save it again"
+        )
     return Chosen(place, {"matrix": place.looks_right}, None, None, remarks)
 
 
@@ -185,29 +190,25 @@ def _assay(
 
 
 def _with_rna(tree: Tree, experiment: Experiment, options: Options) -> Assay:
-    """The assay called RNA, else the active one, else the only other one, of those with raw counts."""
-    with_counts = {
-        name: assay
-        for name, assay in experiment.assays.items()
-        if any(not place.is_empty and place.name in RAW for place in _looks(tree, assay))
-    }
-    ranked = [RNA, experiment.active, *(with_counts if len(with_counts) == 1 else ())]
-    chosen = next((name for name in ranked if name in with_counts), None)
-    if chosen is not None:
-        return with_counts[chosen]
-    if with_counts:
-        raise InputError(
-            f"{tree.path}: several assays of the {experiment.what} hold counts, {', '.join(with_counts)}, "
-            f"and none is called {RNA} or in use; set {options.key('assay')} to one of them"
-        )
-    if not experiment.assays:
+    """The assay called RNA; without one, that in use if it has raw counts, or else the only one that has."""
+    assays = experiment.assays
+    if not assays:
         raise InputError(f"{tree.path}: the {experiment.what} has no assays; save it again with its counts")
-    # The message about its places tells of the others too.
-    return (
-        experiment.assays.get(RNA)
-        or experiment.assays.get(experiment.active)
-        or next(iter(experiment.assays.values()))
-    )
+    if RNA in assays:
+        return assays[RNA]
+    with_counts = [name for name, assay in assays.items() if _has_raw(tree, assay)]
+    if len(with_counts) > 1 and experiment.active not in with_counts:
+        raise InputError(
+            f"{tree.path}: several assays of the {experiment.what} hold counts, {', '.join(with_counts)}, and "
+            f"none is called {RNA} or in use; set {options.key('assay')} to one of them"
+        )
+    if not with_counts:  # what is wrong is told when its places are looked at
+        return assays.get(experiment.active) or next(iter(assays.values()))
+    return assays[experiment.active if experiment.active in with_counts else with_counts[0]]
+
+
+def _has_raw(tree: Tree, assay: Assay) -> bool:
+    return any(place.name in RAW and not place.is_empty for place in _looks(tree, assay))
 
 
 def _place(

@@ -102,12 +102,15 @@ class View:
         What it consists of; where there are several, they stand side by side.
     row_names, column_names
         None where it has none.
+    lacks_names
+        Whether R would take its names from those of what it selects from.
     """
 
     shape: tuple[int, int]
     pieces: list[Piece]
     row_names: Node | None
     column_names: Node | None
+    lacks_names: bool = False
 
 
 def view_of(node: Node, tree: Tree, read: ReadIntegers) -> View | None:
@@ -212,7 +215,8 @@ class _Follow:
             name if side is None else None
             for name, side in zip((inner.row_names, inner.column_names), sides, strict=True)
         ]
-        return View((shape[0], shape[1]), pieces, *names)
+        lacks_names = [inner.row_names, inner.column_names] != names
+        return View((shape[0], shape[1]), pieces, *names, lacks_names)
 
     def _bpcells(self, node: Node) -> View:
         name, slots = node.classes[0], node.attributes
@@ -287,7 +291,8 @@ class _Follow:
 
 def _renamed(inner: View, names: Node | None) -> View:
     row_names, column_names = dimnames(names)
-    return View(inner.shape, inner.pieces, row_names or inner.row_names, column_names or inner.column_names)
+    names = (row_names or inner.row_names, column_names or inner.column_names)
+    return View(inner.shape, inner.pieces, *names, inner.lacks_names and None in names)
 
 
 def _through(old: np.ndarray | None, new: np.ndarray | None) -> np.ndarray | None:
@@ -300,7 +305,7 @@ def _through(old: np.ndarray | None, new: np.ndarray | None) -> np.ndarray | Non
 def turn(inner: View) -> View:
     """A view of one piece with its rows as columns."""
     pieces = [Piece(piece.matrix, not piece.is_turned, piece.positions[::-1]) for piece in inner.pieces]
-    return View(inner.shape[::-1], pieces, inner.column_names, inner.row_names)
+    return View(inner.shape[::-1], pieces, inner.column_names, inner.row_names, inner.lacks_names)
 
 
 def _side_by_side(views: list[View]) -> View:

@@ -80,6 +80,12 @@ NOTHING = {
     242: "environment",
     241: "environment",
 }
+FIELDS = "fields"
+"""Of an environment or pairlist nothing is kept but `DATA`."""
+
+DATA = ("data", ".->data")
+"""The field of a reference object with its value, itself or, if it is checked, behind a function."""
+
 HAS_ATTRIBUTES, HAS_TAG = 1 << 9, 1 << 10
 HAS_NO_VALUE = -1
 
@@ -439,8 +445,7 @@ class Walk:
         Parameters
         ----------
         keep
-            Whether it is kept: True, False, or the name of the only binding in it that is (the fields of a
-            reference object are bindings of an environment).
+            Whether it is kept: True, False, or `FIELDS`.
         flags
             Its first integer, if it has been read.
         """
@@ -520,7 +525,7 @@ class Walk:
             if flags & HAS_ATTRIBUTES:
                 yield self.value(False)
             tag = (yield self.value(False)).text if flags & HAS_TAG else ""
-            wanted = tag == keep if isinstance(keep, str) else keep and tag not in skipped
+            wanted = tag in DATA if keep == FIELDS else keep and tag not in skipped
             item = yield self.value(wanted)
             if wanted and self._nodes < MOST_NODES:
                 self._nodes += 1
@@ -538,11 +543,15 @@ class Walk:
         node = self._refer(Node("environment"))
         self._stream.integer()  # whether it is locked
         yield self.value(False)  # the environment around it
-        frame = yield self.value("data" if keep else False)
-        table = yield self.value("data" if keep else False)
+        frame = yield self.value(FIELDS if keep else False)
+        table = yield self.value(FIELDS if keep else False)
         yield self.value(False)
+        bindings: dict[str, Node] = {}
         for pairs in (frame, *table.items):
-            node.attributes |= dict(zip(pairs.tags, pairs.items, strict=True))
+            bindings |= dict(zip(pairs.tags, pairs.items, strict=True))
+        for name in DATA:
+            if name in bindings:
+                node.attributes["data"] = bindings[name]
         return node
 
     def _altrep(self, keep: bool | str) -> Steps:
