@@ -54,10 +54,12 @@ class Kind:
 
 
 def cells_of(source: Path):
-    """The simulated cells, in memory."""
+    """The simulated cells, in memory, with gene ids that tell genes from cells."""
     import anndata as ad
 
-    return ad.read_h5ad(source)
+    cells = ad.read_h5ad(source)
+    cells.var_names = [f"ENSG{number:011d}" for number in range(cells.n_vars)]
+    return cells
 
 
 def write_dense_h5ad(source: Path, folder: Path) -> Path:
@@ -144,6 +146,79 @@ def write_csv_genes(source: Path, folder: Path) -> Path:
     return write_csv(source, folder, transposed=True)
 
 
+def write_zarr(source: Path, folder: Path) -> Path:
+    """As anndata writes it."""
+    path = folder / "cells.zarr"
+    cells_of(source).write_zarr(path)
+    return path
+
+
+def write_h5mu(source: Path, folder: Path) -> Path:
+    """One modality, gzip."""
+    import mudata
+
+    path = folder / "cells.h5mu"
+    mudata.MuData({"rna": cells_of(source)}).write_h5mu(path, compression="gzip")
+    return path
+
+
+def write_loom(source: Path, folder: Path) -> Path:
+    """As loompy writes it: genes × cells, gzip, HDF5 chunks of 64 × 64."""
+    import h5py
+
+    cells = cells_of(source)
+    path = folder / "cells.loom"
+    with h5py.File(path, "w") as file:
+        options = {"chunks": (64, 64), "compression": "gzip", "compression_opts": 2}
+        matrix = file.create_dataset("matrix", (cells.n_vars, cells.n_obs), np.float32, **options)
+        for start in range(0, cells.n_obs, 640):
+            matrix[:, start : start + 640] = cells.X[start : start + 640].toarray().T
+        file["row_attrs/Gene"] = cells.var_names.to_numpy().astype("S")
+        file["col_attrs/CellID"] = cells.obs_names.to_numpy().astype("S")
+        file["attrs/LOOM_SPEC_VERSION"] = b"3.0.0"
+    return path
+
+
+def write_parquet(source: Path, folder: Path) -> Path:
+    """Cells × genes by pandas, 5,000 cells to a group."""
+    cells = cells_of(source)
+    path = folder / "cells.parquet"
+    frame = pd.DataFrame(cells.X.toarray().astype(np.int32), cells.obs_names, cells.var_names)
+    frame.to_parquet(path, row_group_size=5000)
+    return path
+
+
+def write_bpcells(source: Path, folder: Path) -> Path:
+    """Genes × cells by column, whole numbers, not packed."""
+    cells = cells_of(source)
+    path = folder / "bpcells"
+    path.mkdir()
+    arrays = {
+        "shape": (b"UINT32v1", np.array([cells.n_vars, cells.n_obs], dtype="<u4")),
+        "idxptr": (b"UINT64v1", cells.X.indptr.astype("<u8")),
+        "index": (b"UINT32v1", cells.X.indices.astype("<u4")),
+        "val": (b"UINT32v1", cells.X.data.astype("<u4")),
+    }
+    for name, (magic, values) in arrays.items():
+        (path / name).write_bytes(magic + values.tobytes())
+    texts = {"version": ["unpacked-uint-matrix-v2"], "storage_order": ["col"]}
+    for name, lines in {**texts, "row_names": cells.var_names, "col_names": cells.obs_names}.items():
+        (path / name).write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def write_fcs(source: Path, folder: Path) -> Path:
+    """Float32, as many events as there are cells times 20."""
+    from flowio import create_fcs
+
+    n_events = 20 * cells_of(source).n_obs
+    events = np.random.default_rng(0).gamma(2, 50, (n_events, MARKERS)).astype(np.float32)
+    path = folder / "events.fcs"
+    with open(path, "wb") as file:
+        create_fcs(file, events.ravel(), [f"D{number}" for number in range(MARKERS)])
+    return path
+
+
 def read_h5ad(path: Path) -> object:
     """As CSR."""
     import anndata as ad
@@ -180,6 +255,54 @@ def read_csv_genes(path: Path) -> object:
     return sparse.csr_matrix(pd.read_csv(path, index_col=0).to_numpy(np.float32).T)
 
 
+def read_zarr(path: Path) -> object:
+    """As CSR."""
+    import anndata as ad
+
+    return ad.read_zarr(path).X.tocsr()
+
+
+def read_h5mu(path: Path) -> object:
+    """As CSR."""
+    import mudata
+
+    return mudata.read_h5mu(path)["rna"].X.tocsr()
+
+
+def read_loom(path: Path) -> object:
+    """Whole, as loompy and anndata do it."""
+    import h5py
+    from scipy import sparse
+
+    with h5py.File(path) as file:
+        return sparse.csr_matrix(file["matrix"][:].T)
+
+
+def read_parquet(path: Path) -> object:
+    """With pandas."""
+    from scipy import sparse
+
+    return sparse.csr_matrix(pd.read_parquet(path).to_numpy(np.float32))
+
+
+def read_bpcells(path: Path) -> object:
+    """Array by array; BPCells itself is an R package."""
+    from scipy import sparse
+
+    pointers, indices = (
+        np.fromfile(path / name, kind, offset=8) for name, kind in (("idxptr", "<u8"), ("index", "<u4"))
+    )
+    values = np.fromfile(path / "val", "<u4", offset=8)
+    return sparse.csr_matrix((values.astype(np.float32), indices, pointers))
+
+
+def read_fcs(path: Path) -> object:
+    """With flowio."""
+    from flowio import FlowData
+
+    return FlowData(path).as_array(preprocess=True)
+
+
 KINDS = [
     Kind("h5ad, CSR", write_csr_h5ad, "anndata", read_h5ad),
     Kind("h5ad, CSC", write_csc_h5ad, "anndata", read_h5ad),
@@ -188,6 +311,12 @@ KINDS = [
     Kind("10x_mtx, gzip", write_10x_mtx, "scanpy", read_10x_mtx),
     Kind("csv, cells × genes", write_csv, "pandas", read_csv),
     Kind("csv, genes × cells", write_csv_genes, "pandas", read_csv_genes),
+    Kind("parquet, cells × genes", write_parquet, "pandas", read_parquet),
+    Kind("zarr, CSR", write_zarr, "anndata", read_zarr),
+    Kind("h5mu, CSR", write_h5mu, "mudata", read_h5mu),
+    Kind("loom", write_loom, "h5py, whole", read_loom),
+    Kind("bpcells", write_bpcells, "numpy, whole", read_bpcells),
+    Kind("fcs", write_fcs, "flowio", read_fcs),
 ]
 
 
@@ -302,6 +431,7 @@ def main() -> None:
             measured_inside(lambda: read_with_cellferry(Path(path)))
         else:
             import anndata  # noqa: F401
+            import flowio  # noqa: F401
 
             measured_inside(lambda: kind.read(Path(path)))
         return

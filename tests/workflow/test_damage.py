@@ -179,6 +179,7 @@ def space_left(folder, megabytes):
 @pytest.mark.parametrize(
     ("before", "rule", "target"),
     [
+        ("results/datasets.tsv", "convert_to_chunks", "results/chunks/patients/0"),
         ("results/chunks/patients/0", "merge_h5ad", "results/merged/patients.h5ad"),
         ("results/genes.tsv", "subset_common_genes", COMMON),
     ],

@@ -199,8 +199,8 @@ def _with_rna(tree: Tree, experiment: Experiment, options: Options) -> Assay:
     with_counts = [name for name, assay in assays.items() if _has_raw(tree, assay)]
     if len(with_counts) > 1 and experiment.active not in with_counts:
         raise InputError(
-            f"{tree.path}: several assays of the {experiment.what} hold counts, {', '.join(with_counts)}, and "
-            f"none is called {RNA} or in use; set {options.key('assay')} to one of them"
+            f"{tree.path}: several assays of the {experiment.what} hold counts, {', '.join(with_counts)}, "
+            f"and none is called {RNA} or in use; set {options.key('assay')} to one of them"
         )
     if not with_counts:  # what is wrong is told when its places are looked at
         return assays.get(experiment.active) or next(iter(assays.values()))
