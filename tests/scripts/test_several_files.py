@@ -198,6 +198,38 @@ def test_a_file_that_changes_between_inspection_and_conversion(plates, tmp_path,
         convert(str(tmp_path / "plate*.h5ad"), tmp_path / "chunks", jobs=jobs)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_file_that_changes_while_it_is_read(plates, tmp_path, monkeypatch, jobs):
+    from convert_to_chunks import check_counts
+
+    def check_late(*arguments):
+        check_counts(*arguments)
+        with open(tmp_path / "plate1.h5ad", "ab") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr("convert_to_chunks.check_counts", check_late)
+    with pytest.raises(InputError, match=r"plate1\.h5ad: was changed while it was read; when it is complete"):
+        convert(str(tmp_path / "plate*.h5ad"), tmp_path / "chunks", jobs=jobs)
+    assert not list(tmp_path.glob("chunks/**/*.h5ad"))
+
+
+def test_a_file_that_may_not_be_read(plates, tmp_path, monkeypatch):
+    import h5py
+
+    opened = h5py.File
+
+    def refuse(path, *arguments, **keywords):
+        if "plate1" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **keywords)
+
+    monkeypatch.setattr("h5py.File", refuse)
+    with pytest.raises(
+        InputError, match=r"plate1\.h5ad: may not be read .*ask its owner for read permission"
+    ):
+        convert(str(tmp_path / "plate*.h5ad"), tmp_path / "chunks")
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_real_plates(test_data, tmp_path):
     """Three plates of CEL-seq2, whose barcodes repeat, are what the h5ad file holds together."""
