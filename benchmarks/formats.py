@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,14 +44,17 @@ MEM_MB = 2000
 """What cellferry gets: the `mem_mb` of convert_to_chunks."""
 
 
+READ_RDS = "library(Matrix); object <- readRDS(commandArgs(TRUE)[1])"
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A format: how it is written, and how others read it."""
+    """A format: how it is written, and how others read it (None: by R)."""
 
     name: str
     write: Callable[[Path, Path], Path]
     tool: str
-    read: Callable[[Path], object]
+    read: Callable[[Path], object] | None
 
 
 def cells_of(source: Path):
@@ -207,6 +211,24 @@ def write_bpcells(source: Path, folder: Path) -> Path:
     return path
 
 
+def write_seurat(source: Path, folder: Path) -> Path:
+    """A Seurat object, version 4: counts, normalised values, and 500 genes scaled; gzip."""
+    import r_writer as r
+
+    cells = cells_of(source)
+    genes, names = list(cells.var_names), list(cells.obs_names)
+    scaled = np.zeros((cells.n_obs, 500)) + 0.25
+    assay = r.assay(
+        counts=r.dgc(cells.X, genes, names),
+        data=r.dgc(cells.X.log1p(), genes, names),
+        **{"scale.data": r.dense(scaled, genes[:500], names)},
+    )
+    meta = r.frame({"donor": r.factor(np.ones(cells.n_obs), ["a"])}, names)
+    path = folder / "seurat.rds"
+    r.write_rds(path, r.seurat({"RNA": assay}, meta, "RNA"), partial(gzip.open, compresslevel=1))
+    return path
+
+
 def write_fcs(source: Path, folder: Path) -> Path:
     """Float32, as many events as there are cells times 20."""
     from flowio import create_fcs
@@ -316,6 +338,7 @@ KINDS = [
     Kind("h5mu, CSR", write_h5mu, "mudata", read_h5mu),
     Kind("loom", write_loom, "h5py, whole", read_loom),
     Kind("bpcells", write_bpcells, "numpy, whole", read_bpcells),
+    Kind("r, Seurat", write_seurat, "R", None),
     Kind("fcs", write_fcs, "flowio", read_fcs),
 ]
 
@@ -345,6 +368,8 @@ def measure(kind: Kind, cells: int, source: Path, folder: Path, *, runs: int) ->
     rows = []
     for way in ("cellferry", kind.tool):
         command = [sys.executable, __file__, "--way", kind.name, way, path]
+        if way == "R":
+            command = ["Rscript", "-e", READ_RDS, path]
         found = [run_measured(command, limit_mb=int(0.85 * available_mb())) for _ in range(runs)]
         best = min(found, key=lambda one: one.get("cpu_seconds", np.inf))
         rows.append({"format": kind.name, "cells": cells, "file_mb": size, "way": way, **best})
@@ -437,7 +462,7 @@ def main() -> None:
         return
     from simulated_counts import simulate_counts
 
-    sys.path[:0] = [str(ROOT / "scripts")]
+    sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for cells in options.sizes:
