@@ -16,9 +16,8 @@ import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
-from ..transpose import row_blocks
 from .interface import Block, Cells, Header, Looks, Options, refuse_place
-from .matrix import csc_entries, csr_rows, glance, looks_like_counts
+from .matrix import csc_rows, csr_rows, glance, looks_like_counts
 from .orientation import probably_genes_are_rows
 
 CELLS_AT_ONCE = 1 << 17
@@ -224,7 +223,7 @@ class Matrix:
         cells_are_rows
             Whether the rows of the matrix are the cells; the columns are otherwise.
         start, stop
-            The first cell, and the one after the last, where the entries of a cell lie together.
+            The first cell, and the one after the last.
 
         Raises
         ------
@@ -234,8 +233,7 @@ class Matrix:
         shape = self.shape if cells_are_rows else self.shape[::-1]
         if self.cells_lie_together(cells_are_rows):
             return csr_rows(self, shape, max_bytes, self.folder, start, stop)
-        entries = csc_entries(self, shape, max_bytes, self.folder)
-        return row_blocks(entries, shape, max_bytes, scratch, nonzeros=self.nonzeros)
+        return csc_rows(self, shape, max_bytes, scratch, self.folder, start, stop)
 
 
 class Numbers:

@@ -105,12 +105,12 @@ class Header:
 
         Formats that are read from front to back say in `details["sorted"]` whether cells come in order.
         """
-        return self.storage in ("csr", "dense") and "sorted" not in self.details
+        return self.storage in ("csr", "csc", "dense") and "sorted" not in self.details
 
     @property
     def in_order(self) -> bool:
         """Whether the first cells' counts can be had without reading all."""
-        return self.is_seekable or bool(self.details.get("sorted"))
+        return bool(self.details.get("sorted", self.storage in ("csr", "dense")))
 
     def replace(self, **changes: Any) -> "Header":
         """A copy with some of the attributes changed."""

@@ -87,7 +87,7 @@ def blocks_of_rows(
     path
         The file, for messages.
     start, stop
-        The first row, and the one after the last; all of a CSC matrix are read whatever they are.
+        The first row, and the one after the last; of a CSC matrix all values are read whatever they are.
     """
     found = stored(element)
     if found.dtype.kind not in "biuf":
@@ -99,8 +99,7 @@ def blocks_of_rows(
     if found.storage == "csr":
         return csr_rows(element, found.shape, max_bytes, path, start, stop)
     if found.storage == "csc":
-        entries = csc_entries(element, found.shape, max_bytes, path)
-        return row_blocks(entries, found.shape, max_bytes, scratch, nonzeros=found.nonzeros)
+        return csc_rows(element, found.shape, max_bytes, scratch, path, start, stop)
     raise InputError(f"{path}: {element.name} is stored as {found.storage}; save it as CSR, CSC or dense")
 
 
@@ -133,15 +132,40 @@ def csr_rows(
         start += len(pointers) - 1
 
 
+def csc_rows(
+    group: Group,
+    shape: tuple[int, int],
+    max_bytes: int,
+    scratch: Path,
+    path: Path,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[sparse.csr_matrix]:
+    """Row blocks of a CSC matrix: the rows from `start` to `stop` are sorted by way of files."""
+    stop = shape[0] if stop is None else stop
+    entries = csc_entries(group, shape, max_bytes, path)
+    nonzeros = group["data"].shape[0]
+    if (start, stop) != (0, shape[0]):
+        entries = (_between(batch, start, stop) for batch in entries)
+        nonzeros = nonzeros * (stop - start) // max(1, shape[0])
+    return row_blocks(entries, (stop - start, shape[1]), max_bytes, scratch, nonzeros=nonzeros)
+
+
+def _between(batch: Entries, start: int, stop: int) -> Entries:
+    kept = (batch.rows >= start) & (batch.rows < stop)
+    return Entries(batch.rows[kept] - np.int32(start), batch.columns[kept], batch.values[kept])
+
+
 def csc_entries(group: Group, shape: tuple[int, int], max_bytes: int, path: Path) -> Iterator[Entries]:
     """Entries of a CSC matrix, in the file's order, in batches of at most `max_bytes` (12 per entry)."""
     pointers = group["indptr"][:].astype(np.int64)  # one per gene
     _check_pointers(pointers, group, path)
+    genes = np.arange(shape[1], dtype=np.int32)
     step = max(1, max_bytes // 12)
     for begin in range(0, int(pointers[-1]), step):
         end = min(begin + step, int(pointers[-1]))
         rows = _column_indices(group, begin, end, shape[0], path)
-        columns = np.searchsorted(pointers, np.arange(begin, end), side="right").astype(np.int32) - 1
+        columns = np.repeat(genes, np.diff(np.clip(pointers, begin, end)))
         yield Entries(rows, columns, group["data"][begin:end].astype(np.float32))
 
 
