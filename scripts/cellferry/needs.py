@@ -45,7 +45,7 @@ class Need:
 
 NEEDS = {
     "demo_data": Need(fixed_mb=330, seconds=10),
-    "inspect_dataset": Need(fixed_mb=255, cell_bytes=24, seconds=2, cells_per_s=3e6),
+    "inspect_dataset": Need(fixed_mb=290, cell_bytes=24, seconds=2, cells_per_s=3e6),
     "check_datasets": Need(fixed_mb=110, seconds=1),
     "convert_to_chunks": Need(fixed_mb=258, blocks=5, seconds=2, values_per_s=18e6),
     "merge_h5ad": Need(fixed_mb=258, blocks=2, seconds=2, cells_per_s=1e6, values_per_s=55e6),
