@@ -4,6 +4,7 @@ import bz2
 import csv
 import lzma
 import re
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ except ImportError:  # on a login node
 OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 """How to open a compressed file, by its first bytes."""
 
-UNPACKING_ERRORS = (zlib.error, GzipError, lzma.LZMAError, EOFError)
+UNPACKING_ERRORS = (zlib.error, GzipError, lzma.LZMAError, zipfile.BadZipFile, EOFError)
 """What is raised by compressed files that are broken or end too early, besides OSError."""
 
 SNIFFED = 1 << 16
@@ -33,12 +34,15 @@ def first_bytes(path: Path, n: int) -> bytes:
         return file.read(n)
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading bytes; gzip, bzip2 and xz are told by the content and unpacked."""
-    with open(path, "rb") as file:
+def open_bytes(path: Path | zipfile.Path) -> IO[bytes]:
+    """Open a file, also one in a zip, for reading bytes; gzip, bzip2 and xz are found out and unpacked."""
+    packed = path if isinstance(path, zipfile.Path) else Path(path)
+    with packed.open("rb") as file:
         start = file.read(6)
-    opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), open)
-    return opener(path, "rb")
+    opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
+    if opener is None:
+        return packed.open("rb")
+    return opener(packed.open("rb") if isinstance(packed, zipfile.Path) else packed, "rb")
 
 
 def whole_lines(file: IO[bytes], n_bytes: int) -> Iterator[bytes]:

@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -97,6 +100,16 @@ def test_several_chunks(tmp_path, version):
     for place in ("layers/dense", "layers/csr"):
         header = read_header(path, counts=place)
         assert np.array_equal(read_all(header, tmp_path, 2000)[0], make_counts())
+
+
+def test_zipped_store(tmp_path, version):
+    folder = write(make_adata(), tmp_path / "a.zarr", version)
+    path = Path(shutil.make_archive(str(folder), "zip", folder))
+    header = read_header(path, counts="layers/csc")
+    assert header.format == "zarr"
+    counts, _, obs, _ = read_all(header, tmp_path, 3000, ["ct"])
+    assert np.array_equal(counts, make_counts())
+    assert list(obs["ct"][:3]) == ["nan", "None", None]
 
 
 def test_sharded_store(tmp_path):

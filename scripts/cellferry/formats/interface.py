@@ -1,6 +1,7 @@
 """What every format offers: a header, cells (names and annotation), and blocks of counts."""
 
 import dataclasses
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,7 +128,7 @@ class Looks(NamedTuple):
     groups
         Names in an HDF5 file, each with the names in it if it is a group; None for other files.
     inside
-        Sorted names in a folder.
+        Sorted names in a folder or, on its first level, in a zip archive.
     """
 
     start: bytes
@@ -139,13 +140,17 @@ class Looks(NamedTuple):
         """Look at a file or folder."""
         if path.is_dir():
             return cls(b"", None, sorted(entry.name for entry in path.iterdir()))
-        if not h5py.is_hdf5(path):
-            return cls(first_bytes(path, 512), None, [])
-        with h5py.File(path, "r", locking=False) as file:
-            groups = {
-                name: set(item) if isinstance(item, h5py.Group) else set() for name, item in file.items()
-            }
-        return cls(b"", groups, [])
+        if h5py.is_hdf5(path):
+            with h5py.File(path, "r", locking=False) as file:
+                groups = {
+                    name: set(item) if isinstance(item, h5py.Group) else set() for name, item in file.items()
+                }
+            return cls(b"", groups, [])
+        inside: list[str] = []
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                inside = sorted({name.split("/")[0] for name in archive.namelist()})
+        return cls(first_bytes(path, 512), None, inside)
 
 
 class Cells(NamedTuple):

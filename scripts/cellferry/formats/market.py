@@ -1,6 +1,7 @@
 """MatrixMarket files: their size line, and their entries in batches."""
 
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -24,7 +25,7 @@ class Size(NamedTuple):
     n_lines: int
 
 
-def read_size(path: Path) -> Size:
+def read_size(path: Path | zipfile.Path) -> Size:
     """Read the header of a MatrixMarket file.
 
     Raises
@@ -36,7 +37,7 @@ def read_size(path: Path) -> Size:
         return _read_size(path, file)
 
 
-def _read_size(path: Path, file: IO[bytes]) -> Size:
+def _read_size(path: Path | zipfile.Path, file: IO[bytes]) -> Size:
     banner = file.readline().decode("utf-8", "replace").lower().split()
     if len(banner) < 5 or banner[0] != "%%matrixmarket":
         raise InputError(f"{path}: does not begin with a MatrixMarket header; copy or export the file again")
@@ -61,7 +62,7 @@ def _read_size(path: Path, file: IO[bytes]) -> Size:
     return Size(rows, columns, entries, field, n_lines)
 
 
-def entries(path: Path, size: Size, text_bytes: int) -> Iterator[Entries]:
+def entries(path: Path | zipfile.Path, size: Size, text_bytes: int) -> Iterator[Entries]:
     """Yield the entries in the file's order, positions counted from 0.
 
     Parameters

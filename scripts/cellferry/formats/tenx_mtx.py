@@ -1,10 +1,12 @@
 """10x Genomics' folders of matrix.mtx, barcodes.tsv and features.tsv (or genes.tsv), gzipped or plain.
 
+Such a folder may be in a zip archive, anywhere, and is read as it is unpacked; nothing goes to disk.
 Prefixed names such as `sample1_matrix.mtx.gz` are understood too. Entries may be in any order: sorted
 by cell, as Cell Ranger writes them, they are streamed; otherwise they go through files on disk.
 """
 
 import itertools
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +21,22 @@ from .interface import Block, Cells, Header, Looks, Options, refuse_place
 from .market import entries, read_size
 from .matrix import looks_like_counts
 
+type File = Path | zipfile.Path
+
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+"""First bytes of an archive, and of an empty one."""
+
+ENCRYPTED = 1
+"""Flag of a file in an archive."""
+
 CELLS_AT_ONCE = 1 << 17
 GLANCE_BYTES = 1 << 20
 
 
 def recognises(path: Path, looks: Looks) -> bool:
-    """Whether this is a MatrixMarket file or a folder with one, here or in a folder below."""
+    """Whether this is a MatrixMarket file, a folder with one (or with such a folder), or any zip archive."""
     in_folder = path.is_dir() and (any(path.glob("*.mtx*")) or any(path.glob("*/*.mtx*")))
-    return in_folder or looks.start.startswith(b"%%MatrixMarket")
+    return in_folder or looks.start.startswith((b"%%MatrixMarket", *ZIP))
 
 
 def header(path: Path, options: Options) -> Header:
@@ -108,16 +118,20 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) ->
             yield Block(select_columns(counts, details["kept"]), names, {})
 
 
-def _find_matrix(path: Path) -> tuple[Path, str]:
+def _find_matrix(path: File) -> tuple[File, str]:
     """The matrix file, and what stands before `matrix.mtx` in its name."""
+    if isinstance(path, Path) and path.is_file():
+        with open(path, "rb") as file:
+            is_zip = file.read(4) in ZIP
+        if is_zip:
+            return _with_prefix(_matrix_in_zip(path))
     if path.is_file():
-        stem = path.name.removesuffix(".gz").removesuffix(".mtx")
-        return path, stem.removesuffix("matrix") if stem.endswith("matrix") else ""
+        return _with_prefix(path)
     found: dict[str, Path] = {}
     for file in sorted(path.glob("*.mtx")) + sorted(path.glob("*.mtx.gz")):
         found[file.name.removesuffix(".gz")] = file
     if len(found) == 1:
-        return _find_matrix(next(iter(found.values())))
+        return _with_prefix(next(iter(found.values())))
     if found:
         raise InputError(
             f"{path}: holds several matrices, {', '.join(sorted(found))}; "
@@ -128,10 +142,31 @@ def _find_matrix(path: Path) -> tuple[Path, str]:
     raise InputError(f"{path}: holds no matrix.mtx or matrix.mtx.gz{hint}")
 
 
-def _find(matrix: Path, prefix: str, names: tuple[str, ...]) -> Path:
+def _with_prefix(matrix: File) -> tuple[File, str]:
+    stem = matrix.name.removesuffix(".gz").removesuffix(".mtx")
+    return matrix, stem.removesuffix("matrix") if stem.endswith("matrix") else ""
+
+
+def _matrix_in_zip(path: Path) -> zipfile.Path:
+    archive = zipfile.ZipFile(path)
+    # What macOS packs along are no files of the user's.
+    files = [file for file in archive.infolist() if not file.is_dir() and "__MACOSX" not in file.filename]
+    found = [file for file in files if file.filename.endswith((".mtx", ".mtx.gz"))]
+    if len(found) != 1:
+        inside = ", ".join(file.filename for file in (found or files)[:5]) or "nothing"
+        raise InputError(
+            f"{path}: is a zip archive, in which there must be one matrix.mtx or matrix.mtx.gz, with "
+            f"barcodes and features beside it, and it holds {inside}; unpack it and name what is to be read"
+        )
+    if found[0].flag_bits & ENCRYPTED:
+        raise InputError(f"{path}: is a zip archive with a password; unpack it and name the folder")
+    return zipfile.Path(archive, found[0].filename)
+
+
+def _find(matrix: File, prefix: str, names: tuple[str, ...]) -> File:
     for name in names:
         for ending in ("", ".gz"):
-            candidate = matrix.with_name(f"{prefix}{name}{ending}")
+            candidate = matrix.parent / f"{prefix}{name}{ending}"
             if candidate.is_file():
                 return candidate
     raise InputError(
@@ -140,7 +175,7 @@ def _find(matrix: Path, prefix: str, names: tuple[str, ...]) -> Path:
     )
 
 
-def _read_features(path: Path) -> pd.DataFrame:
+def _read_features(path: File) -> pd.DataFrame:
     with open_bytes(path) as file:
         rows = [line.decode().rstrip("\r\n").split("\t") for line in file]
     width = min(map(len, rows), default=0)
@@ -156,6 +191,6 @@ def _barcode(line: bytes) -> str:
     return line.decode().rstrip("\r\n").split("\t")[0].strip('"')
 
 
-def _count_lines(path: Path) -> int:
+def _count_lines(path: File) -> int:
     with open_bytes(path) as file:
         return sum(1 for _ in file)

@@ -1,10 +1,11 @@
-"""AnnData's zarr stores, format 2 and 3: folders with a file per chunk."""
+"""AnnData's zarr stores, format 2 and 3: folders with a file per chunk, or the content of one in a zip."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import zarr
+from zarr.storage import ZipStore
 
 from ..errors import InputError
 from . import anndata_store
@@ -19,7 +20,7 @@ BLOSC_HEADER = 16
 
 
 def recognises(path: Path, looks: Looks) -> bool:
-    """Whether a folder is an AnnData object in a zarr store."""
+    """Whether a folder or zip archive is an AnnData object in a zarr store."""
     return {"obs", "var"} <= set(looks.inside) and not METADATA.isdisjoint(looks.inside)
 
 
@@ -50,7 +51,8 @@ def blocks(
 def opened(path: Path) -> Iterator[zarr.Group]:
     """Open a zarr store; what a broken one raises becomes an `InputError`."""
     try:
-        yield zarr.open_group(path, mode="r")
+        with ZipStore(path, mode="r") if path.is_file() else nullcontext(path) as store:
+            yield zarr.open_group(store, mode="r")
     # Metadata that are no JSON, chunks that cannot be unpacked or are too short.
     except (ValueError, RuntimeError) as error:
         raise InputError(
@@ -75,6 +77,8 @@ def _check_chunks(root: zarr.Group, found: Header) -> None:
                 f"{found.path}: {n_missing} of the {array.nchunks} chunks of {array.name} are missing; "
                 "the store is incomplete: copy or export it again"
             )
+    if found.path.is_file():  # a zip has checksums
+        return
     for part in (root["obs"], root["var"], element):
         for array in _arrays(part):
             _check_lengths(found.path, array)
