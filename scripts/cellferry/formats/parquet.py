@@ -7,7 +7,7 @@ at once as fit in memory, and their values sorted by cell by way of files on dis
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,9 @@ from .orientation import genes_are_rows
 
 PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
 """The first bytes of the files."""
+
+COLUMN_BYTES = 1 << 16
+"""What Arrow holds per column of a parquet file while it reads, besides the values."""
 
 GLANCED_COLUMNS = 64
 NAMES_TO_JUDGE = 5000
@@ -61,7 +64,7 @@ def header(path: Path, options: Options) -> Header:
             var = pd.DataFrame(index=pd.Index(numbers, dtype=object))
         values = _glance(table, numbers)
         n_cells = len(numbers) if rows_are_genes else table.n_rows
-        is_streamed = not rows_are_genes and table.largest_group(numbers) <= BLOCK_BYTES
+        is_streamed = not rows_are_genes and table.largest_group() <= BLOCK_BYTES
         return Header(
             path=path,
             format="parquet",
@@ -100,10 +103,10 @@ def blocks(
     with opened(header.path) as table:
         if header.in_order:
             wanted = [header.details["index"], *columns, *numbers]
-            step = _rows_at_once(len(numbers), max_bytes)
-            for batch in table.read(wanted, step, start, header.n_cells if stop is None else stop):
-                names, obs = _annotation(batch, columns)
-                yield Block(compressed(_dense(batch, numbers)), names, obs)
+            for batch in table.read(wanted, _rows_read(table, numbers, max_bytes), start, stop):
+                for part in _parts(batch, len(numbers), max_bytes):
+                    names, obs = _annotation(part, columns)
+                    yield Block(compressed(_dense(part, numbers)), names, obs)
             return
         shape = (header.n_cells, header.n_genes)
         share = np.count_nonzero(header.glanced) / max(1, len(header.glanced))
@@ -151,17 +154,16 @@ class Table(ABC):
         return sum(self.lengths)
 
     @abstractmethod
+    def largest_group(self) -> int:
+        """Bytes that a group takes at most when it is read."""
+
+    @abstractmethod
     def group_bytes(self, group: int) -> dict[str, int]:
         """Bytes that each column of a group takes when it is read."""
 
     @abstractmethod
     def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
         """Rows of a group in order, `n_rows` at once."""
-
-    def largest_group(self, columns: Sequence[str]) -> int:
-        """Bytes that the given columns of a group take at most."""
-        sizes = map(self.group_bytes, range(len(self.lengths)))
-        return max((sum(size[column] for column in columns) for size in sizes), default=0)
 
     def read(
         self, columns: list[str], n_rows: int, start: int = 0, stop: int | None = None
@@ -190,11 +192,17 @@ class ParquetTable(Table):
         metadata = self._file.metadata
         self.lengths = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
+    def largest_group(self) -> int:
+        """See `Table`."""
+        metadata = self._file.metadata
+        sizes = (metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+        return max(sizes, default=0)
+
     def group_bytes(self, group: int) -> dict[str, int]:
         """See `Table`."""
         found = self._file.metadata.row_group(group)
         columns = map(found.column, range(found.num_columns))
-        return {column.path_in_schema: column.total_uncompressed_size for column in columns}
+        return {column.path_in_schema: column.total_uncompressed_size + COLUMN_BYTES for column in columns}
 
     def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
         """See `Table`."""
@@ -210,6 +218,10 @@ class ArrowTable(Table):
             self.schema = pa.ipc.open_file(file).schema
             reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=[0]))
             self.lengths = [len(reader.get_batch(group)) for group in range(reader.num_record_batches)]
+
+    def largest_group(self) -> int:
+        """See `Table`."""
+        return sum(self.group_bytes(int(np.argmax(self.lengths))).values()) if self.lengths else 0
 
     def group_bytes(self, group: int) -> dict[str, int]:
         """See `Table`."""
@@ -302,9 +314,17 @@ def _frame(table: Table, index: str, columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(values, index=pd.Index(np.concatenate([part.names for part in parts]), dtype=object))
 
 
-def _rows_at_once(n_columns: int, max_bytes: int) -> int:
-    """Rows that fit in `max_bytes`: as Arrow holds them, dense, and sparse if no value is zero."""
-    return max(1, max_bytes // (n_columns * 2 * BYTES_PER_VALUE + BYTES_PER_CELL))
+def _rows_read(table: Table, columns: list[str], max_bytes: int) -> int:
+    """Rows that are read at once: each time costs as much per column as dozens of values."""
+    width = sum(table.schema.field(name).type.bit_width // 8 for name in columns)
+    return max(1, max_bytes // max(1, width))
+
+
+def _parts(batch: pa.RecordBatch, n_columns: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Rows of a batch that fit in `max_bytes`, dense and, if no value is zero, sparse."""
+    step = max(1, max_bytes // (n_columns * 2 * BYTES_PER_VALUE + BYTES_PER_CELL))
+    for start in range(0, len(batch), step):
+        yield batch.slice(start, step)
 
 
 def _dense(batch: pa.RecordBatch, columns: list[str]) -> np.ndarray:
@@ -325,14 +345,15 @@ def _entries(table: Table, header: Header, max_bytes: int) -> Iterator[Entries]:
             fitting = int(np.searchsorted(np.cumsum(cost[first:]), max_bytes, side="right"))
             some = numbers[first : first + max(1, fitting)]
             row = first_row
-            for batch in table.read_group(group, some, _rows_at_once(len(some), max_bytes)):
-                values = _dense(batch, some)
-                rows, columns = np.nonzero(values)
-                found = values[rows, columns]
-                rows, columns = (rows + row).astype(np.int32), (columns + first).astype(np.int32)
-                turned = header.details["rows_are_genes"]
-                yield Entries(columns, rows, found) if turned else Entries(rows, columns, found)
-                row += len(values)
+            for batch in table.read_group(group, some, _rows_read(table, some, max_bytes)):
+                for part in _parts(batch, len(some), max_bytes):
+                    values = _dense(part, some)
+                    rows, columns = np.nonzero(values)
+                    found = values[rows, columns]
+                    rows, columns = (rows + row).astype(np.int32), (columns + first).astype(np.int32)
+                    turned = header.details["rows_are_genes"]
+                    yield Entries(columns, rows, found) if turned else Entries(rows, columns, found)
+                    row += len(values)
             first += len(some)
         first_row += length
 
