@@ -269,6 +269,22 @@ if (requireNamespace("HDF5Array", quietly = TRUE)) suppressPackageStartupMessage
   keep("hdf5_memory.rds", SingleCellExperiment(list(counts = DelayedArray(sparse)[, n_cells:1])), counts, NULL)
   saveRDS(DelayedArray(sparse)[, n_cells:1], file.path(folder, "hdf5_names.rds"))
   saveRDS(SingleCellExperiment(list(counts = log1p(stored))), file.path(folder, "hdf5_log.rds"))
+  # Files of one small matrix that the caller has made: h5ad by cell, by gene and dense, and 10x. Not all of
+  # R's versions can open them, so what opening makes is made here.
+  path <- function(name) file.path(folder, paste0("small", name))
+  small <- as.matrix(HDF5Array(path("_dense.h5ad"), "/X"))
+  dimnames(small) <- list(paste0("gene", 0:11), paste0("cell", 0:29))
+  seeds <- list(
+    h5ad_csr = new("CSC_H5ADMatrixSeed", filepath = path("_csr.h5ad"), group = "/X", dim = dim(small)),
+    h5ad_dense = seed(HDF5Array(path("_dense.h5ad"), "/X")),
+    h5ad_csc = new("CSR_H5ADMatrixSeed", filepath = path("_csc.h5ad"), group = "/X", dim = dim(small)),
+    tenx = new("TENxMatrixSeed", filepath = path(".h5"), group = "mm10", dim = dim(small), dimnames = dimnames(small))
+  )
+  for (name in names(seeds)) {
+    experiment <- SingleCellExperiment(list(counts = small))
+    assays(experiment, withDimnames = FALSE)$counts <- DelayedArray(seeds[[name]])
+    keep(paste0(name, ".rds"), experiment, small)
+  }
   HDF5Array::saveHDF5SummarizedExperiment(whole, file.path(folder, "saved"))
   oracle("saved", counts, obs)
 })

@@ -4,12 +4,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from cellferry.errors import InputError
 from cellferry.formats.r import stream
 from reading import read_all, read_header
+from scipy import sparse
 
 pytestmark = pytest.mark.slow  # R takes its time to load its packages
 
@@ -28,9 +31,25 @@ def objects(tmp_path_factory):
     if subprocess.run(["Rscript", "-e", present], capture_output=True, check=False).returncode:
         pytest.skip(f"R lacks one of the packages {PACKAGES}")
     folder = tmp_path_factory.mktemp("r_objects")
+    write_small(folder)
     subprocess.run(["Rscript", str(SCRIPT), str(folder)], capture_output=True, check=True)
     assert (folder / "done").exists()
     return folder
+
+
+def write_small(folder):
+    """Files that R's objects can point to."""
+    counts = np.random.default_rng(0).poisson(0.7, size=(30, 12)).astype(np.float32)
+    cells, genes = [f"cell{i}" for i in range(30)], [f"gene{i}" for i in range(12)]
+    obs, var = pd.DataFrame(index=cells), pd.DataFrame(index=genes)
+    for name, x in {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.asarray}.items():
+        ad.AnnData(x(counts), obs=obs, var=var).write_h5ad(folder / f"small_{name}.h5ad")
+    by_cell = sparse.csr_matrix(counts)
+    with h5py.File(folder / "small.h5", "w") as file:
+        for name in ("data", "indices", "indptr"):
+            file[f"mm10/{name}"] = getattr(by_cell, name)
+        file["mm10/shape"] = np.array([12, 30])
+        file["mm10/barcodes"], file["mm10/genes"] = np.array(cells, "S"), np.array(genes, "S")
 
 
 def lines(path):
@@ -91,6 +110,7 @@ SAME = [f"{name}.rds" for name in (*MATRICES, *SAVED, *SEURAT, *BIOCONDUCTOR)]
 SAME += ["alone.rda", "alone2.RData", "alone_plain.rda", "one_of_several.rda"]
 LARGE = ["large.rds", "large_plain.rds", "large_dense.rds"]
 HDF5 = ["hdf5.rds", "hdf5_subset.rds", "hdf5_turned.rds", "hdf5_bound.rds", "hdf5_memory.rds"]
+HDF5 += ["tenx.rds", "h5ad_csr.rds", "h5ad_csc.rds", "h5ad_dense.rds"]
 
 
 @pytest.fixture
