@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from ...cells import hashes
 from ...errors import InputError
@@ -22,7 +23,7 @@ from ...needs import BLOCK_BYTES
 from ..interface import Block, Cells, Header, Looks, Options
 from ..orientation import probably_genes_are_rows
 from .choice import Place, choose
-from .linked import Linked, Piece, turn
+from .linked import Linked, Piece, View, turn
 from .matrices import Matrix, cell_blocks, storage
 from .objects import Assay, Names, Table, text_columns
 from .stream import ASCII_STARTS, STARTS, Node, Tree, read_tree
@@ -145,7 +146,9 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) ->
                 yield Block(counts, *annotation.take(rows))
 
 
-def _counts(stretch: Stretch, opened: Vectors, header: Header, max_bytes: int, scratch: Path) -> Iterator:
+def _counts(
+    stretch: Stretch, opened: Vectors, header: Header, max_bytes: int, scratch: Path
+) -> Iterator[sparse.csr_matrix]:
     """Blocks of a stored matrix, with the genes of the dataset."""
     matrix, turned = stretch.matrix, stretch.cells_are_rows
     # Larger blocks are of use only where cells must be sorted.
@@ -209,7 +212,7 @@ def _names_of_cells(place: Place, cells: Table | None) -> Node | None:
     return place.views[0].column_names if len(place.views) == 1 else None
 
 
-def _names_of_genes(names: Names, view) -> Names:
+def _names_of_genes(names: Names, view: View) -> Names:
     return Names(view.row_names) if names.node is None else names
 
 
@@ -236,17 +239,18 @@ def _are_the_same(own: Names, n: int, names: Node | None) -> bool:
     return own.node.digest is not None and own.node.digest == names.digest and own.node.length == n
 
 
-def _chosen_names(path: Path, where: str, names: Names, n: int, opened: Vectors) -> list[str]:
-    """The names of a matrix' rows or columns."""
-    found = list(opened.strings(names.node))
-    if len(found) != n and names.chosen_by is not None:
+def _chosen_names(path: Path, where: str, names: Names, n: int, opened: Vectors) -> Iterator[str]:
+    """The names of a matrix' rows or columns, one after another."""
+    found = opened.strings(names.node)
+    n_found = names.node.length
+    if n_found != n and names.chosen_by is not None:
         logical, column = names.chosen_by
-        is_chosen = opened.numbers(logical)[column * len(found) : (column + 1) * len(found)] == 1
-        found = [name for name, kept in zip(found, is_chosen, strict=False) if kept]
-    if len(found) != n:
+        is_chosen = opened.numbers(logical)[column * n_found : (column + 1) * n_found] == 1
+        found, n_found = itertools.compress(found, is_chosen), np.count_nonzero(is_chosen)
+    if n_found != n:
         raise InputError(
-            f"{path}: {where} has {n} rows or columns, and {len(found)} names are given for them; the object "
-            "is damaged: save it again"
+            f"{path}: {where} has {n} rows or columns, and {n_found} names are given for them; the object is "
+            "damaged: save it again"
         )
     return found
 
@@ -262,7 +266,7 @@ def _genes(
                 f"{path}: nothing names the {view.shape[0]} genes of {part.where}; give the object its row "
                 "names and save it again"
             )
-        found.append(_chosen_names(path, part.where, side, view.shape[0], opened))
+        found.append(list(_chosen_names(path, part.where, side, view.shape[0], opened)))
     every = list(dict.fromkeys(itertools.chain(*found)))
     if all(names == found[0] for names in found):
         return found[0], [None] * len(found)
@@ -328,9 +332,9 @@ class _Lookup:
         return np.where(self._sorted[at] == wanted, self._order[at], -1) if len(self._sorted) else at - 1
 
 
-def _hashes(names) -> np.ndarray:
-    strings, found = iter(names), []
-    while some := list(itertools.islice(strings, CELLS_AT_ONCE)):
+def _hashes(names: Iterator[str]) -> np.ndarray:
+    found = []
+    while some := list(itertools.islice(names, CELLS_AT_ONCE)):
         found.append(hashes(np.array(some, dtype=object)))
     return np.concatenate(found) if found else np.empty(0, dtype=np.uint64)
 
