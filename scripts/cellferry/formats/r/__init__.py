@@ -92,13 +92,14 @@ def header(path: Path, options: Options) -> Header:
         format="r",
         options=options,
         n_cells=sum(
-            stretch.n_cells if stretch.rows is None else np.count_nonzero(stretch.rows >= 0)
+            stretch.n_cells if stretch.rows is None else int(np.count_nonzero(stretch.rows >= 0))
             for stretch in stretches
         ),
         n_genes=len(genes),
         nonzeros=None if None in nonzeros else sum(nonzeros),
         dtype=stretches[0].matrix.dtype,
-        storage=kinds[0],
+        # One part that must be sorted decides.
+        storage=next((kind for kind in kinds if kind in ("csc", "triplets")), kinds[0]),
         places=chosen.places,
         counts=place.name,
         var=var,
