@@ -18,6 +18,9 @@ METADATA = {".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"}
 
 BLOSC_HEADER = 16
 
+ONE_AFTER_ANOTHER = {"threading.max_workers": 1, "async.concurrency": 1}
+"""As fast on a core or two, and the memory of many threads is given back late: it grew with the file."""
+
 
 def recognises(path: Path, looks: Looks) -> bool:
     """Whether a folder or zip archive is an AnnData object in a zarr store."""
@@ -51,7 +54,8 @@ def blocks(
 def opened(path: Path) -> Iterator[zarr.Group]:
     """Open a zarr store; what a broken one raises becomes an `InputError`."""
     try:
-        with ZipStore(path, mode="r") if path.is_file() else nullcontext(path) as store:
+        found = ZipStore(path, mode="r") if path.is_file() else nullcontext(path)
+        with zarr.config.set(ONE_AFTER_ANOTHER), found as store:
             yield zarr.open_group(store, mode="r")
     # Metadata that are no JSON, chunks that cannot be unpacked or are too short.
     except (ValueError, RuntimeError) as error:
