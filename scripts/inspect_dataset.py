@@ -218,7 +218,7 @@ def shape_problems(dataset: Dataset) -> list[str]:
     if header.values != "counts":
         problems.append(
             f"{header.path}: holds {header.values}, as {header.format} files do, and the models that are "
-            "trained here learn from raw counts; it can be converted, not mapped"
+            "trained here learn from raw counts; take such datasets out"
         )
     if header.counts is None:
         problems.append(f"{header.path}: holds no matrix in X, raw or layers; export it with its raw counts")
