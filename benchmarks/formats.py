@@ -354,7 +354,7 @@ def read_with_cellferry(path: Path) -> int:
     fill_defaults({"datasets": {"cells": own}})
     dataset = Dataset("cells", own)
     most = BLOCK_BYTES if dataset.in_order else SORTED_BYTES
-    max_bytes = Budget(MEM_MB).block_bytes(NEEDS["convert_to_chunks"], most=most)
+    max_bytes = Budget(MEM_MB).block_bytes(NEEDS["convert_to_chunks"], more_mb=dataset.held_mb([]), most=most)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         return sum(block.counts.nnz for block in dataset.blocks([], max_bytes, Path(scratch)))
 

@@ -70,7 +70,7 @@ def convert_to_chunks(
     dataset.load_tables(columns)
     max_bytes = budget.block_bytes(
         NEEDS["convert_to_chunks"],
-        more_mb=dataset.tables_mb(columns),
+        more_mb=dataset.held_mb(columns),
         # What must be sorted by way of files is dealt to fewer of them where memory is plenty.
         most=BLOCK_BYTES if dataset.in_order else SORTED_BYTES,
     )

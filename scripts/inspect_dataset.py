@@ -75,6 +75,7 @@ def describe_file(dataset: Dataset) -> dict[str, Any]:
         "format": header.format,
         "cells": header.n_cells,
         "genes": header.n_genes,
+        "held_mb": header.held_mb,
         "nonzeros": header.nonzeros,
         "dtype": header.dtype,
         "storage": header.storage,

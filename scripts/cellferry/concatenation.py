@@ -76,6 +76,7 @@ class Concatenation:
             var=var,
             nonzeros=None if None in stored else sum(stored),
             places=places,
+            held_mb=max(header.held_mb for header in headers),
             counts=None if any(header.counts is None for header in headers) else first.counts,
             obs_columns=[
                 column

@@ -79,9 +79,14 @@ class Dataset:
         """Whether the first cells' counts can be had without reading all of a file."""
         return self._files.in_order
 
-    def tables_mb(self, columns: list[str]) -> int:
-        """MB that annotation tables hold with the given columns; sorting their names takes as much again."""
-        return 16 * (1 + len(columns)) * self.header.n_cells // MB if self._tables else 0
+    def held_mb(self, columns: list[str]) -> int:
+        """MB that are held besides the blocks.
+
+        Annotation tables with the given columns, whose names take as much again while they are sorted; and
+        what the format needs.
+        """
+        tables = 16 * (1 + len(columns)) * self.header.n_cells // MB if self._tables else 0
+        return tables + self.header.held_mb
 
     def load_tables(self, columns: list[str]) -> None:
         """Read the columns that the annotation tables have into memory."""

@@ -327,6 +327,7 @@ def _data_jobs(part: Part, dataset: dict, *, jobs: int, materialise: bool) -> It
         cells=in_file / jobs,
         # Each job reads all of a file that is not in the order of its cells.
         values=values / jobs if dataset["in_order"] else values,
+        more_mb=dataset.get("held_mb", 0),
         disk_mb=_h5ad_mb(part.cells, part.values) + sorting_mb,
         most_block=BLOCK_BYTES if dataset["in_order"] else SORTED_BYTES,
     )

@@ -74,6 +74,8 @@ class Header:
         Some values of the chosen place, from its beginning (and middle and end where they can be reached).
     values
         `counts`, or `intensities` in formats that hold those by their nature (FCS).
+    held_mb
+        MB that reading takes besides the blocks.
     remarks
         What the reader chose among several things, or left out: sentences for the log.
     details
@@ -96,6 +98,7 @@ class Header:
     obs_columns: list[str]
     glanced: np.ndarray
     values: str = "counts"
+    held_mb: int = 0
     remarks: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     state: tuple[int, int, int] = (0, 0, 0)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import InputError
-from ..needs import BLOCK_BYTES
+from ..needs import BLOCK_BYTES, MB
 from ..transpose import Entries, row_blocks
 from .annotation import CELLS_AT_ONCE
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
@@ -29,6 +29,12 @@ PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
 
 COLUMN_BYTES = 1 << 16
 """What Arrow holds per column of a parquet file while it reads, besides the values."""
+
+DESCRIPTION_BYTES = 1100
+"""What Arrow holds of each column of each group of a parquet file as long as it is open."""
+
+READING_MB = 250
+"""What Arrow holds besides, at most, as measured."""
 
 GLANCED_COLUMNS = 64
 NAMES_TO_JUDGE = 5000
@@ -73,6 +79,7 @@ def header(path: Path, options: Options) -> Header:
             n_genes=len(var),
             nonzeros=None,
             dtype=", ".join(sorted({str(schema.field(name).type) for name in numbers})),
+            held_mb=READING_MB + DESCRIPTION_BYTES * len(schema.names) * len(table.lengths) // MB,
             storage="dense" if is_streamed else "columns",
             places={"matrix": looks_like_counts(values)},
             counts="matrix",
