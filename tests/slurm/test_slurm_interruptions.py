@@ -27,7 +27,7 @@ def test_after_kill_9_the_jobs_left_behind_are_told_and_the_next_run_finishes(ru
     assert run.finish("--unlock")[0] == 0
     code, said = run.finish("results/merged/atlas.h5ad")
     assert code == 1
-    assert f"{orphan.number} (rule_convert_to_chunks_wildcards_atlas)" in said
+    assert f"{orphan.number} (rule_convert_to_chunks_wildcards_atlas_0)" in said
     assert f"scancel {orphan.number}" in said
 
     cluster.ask("scancel", orphan.number)

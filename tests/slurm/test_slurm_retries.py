@@ -32,7 +32,7 @@ def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller
     assert process.wait(180) == 0, run.said()
     jobs = cluster.accounted(run)
     assert asked(jobs, "convert_to_chunks", "ReqMem") == ["800M", "850M", "850M"]
-    log = (run.folder / "logs" / "convert_to_chunks" / "atlas.log").read_text()
+    log = (run.folder / "logs" / "convert_to_chunks" / "atlas_0.log").read_text()
     need = NEEDS["convert_to_chunks"]
     third = (850 - SNAKEMAKE_MB - need.held_mb()) // 3 / need.blocks
     assert third < BLOCK_BYTES / MB
@@ -92,11 +92,11 @@ def test_a_mistake_is_looked_for_once_and_named_last(run, cluster):
     code, said = run.finish("results/merged/patients.h5ad")
     assert code == 1
     mistake = "error: query.h5ad: X does not hold raw counts: 0.5 in cell 'cell1_7999'"
-    log = (run.folder / "logs" / "convert_to_chunks" / "patients.log").read_text()
+    log = (run.folder / "logs" / "convert_to_chunks" / "patients_0.log").read_text()
     assert log.splitlines()[-1].startswith(mistake)
     # The last attempt did not begin the work again.
     assert len(log.splitlines()) == 1
     told = said.partition("job(s) failed")[2]
     assert "convert_to_chunks: results/chunks/patients/0" in told
     assert mistake in told
-    assert not list((run.folder / "results" / "chunks").glob("*patients*"))
+    assert not list((run.folder / "results" / "chunks" / "patients").glob("**/*.h5ad"))
