@@ -356,7 +356,7 @@ def read_with_cellferry(path: Path) -> int:
     most = BLOCK_BYTES if dataset.in_order else SORTED_BYTES
     max_bytes = Budget(MEM_MB).block_bytes(NEEDS["convert_to_chunks"], more_mb=dataset.held_mb([]), most=most)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        return sum(block.counts.nnz for block in dataset.blocks([], max_bytes, Path(scratch)))
+        return sum(block.counts.nnz for _, block in dataset.blocks([], max_bytes, Path(scratch)))
 
 
 def measure(kind: Kind, cells: int, source: Path, folder: Path, *, runs: int) -> list[dict]:

@@ -118,9 +118,7 @@ def write_chunks(
     source = Source.of(header)
     with complete(chunks) as folder:
         folder.mkdir()
-        blocks = kept_blocks(
-            dataset, columns, source, share, max_bytes=max_bytes, scratch=Path(scratch or folder)
-        )
+        blocks = kept_blocks(dataset, columns, share, max_bytes=max_bytes, scratch=Path(scratch or folder))
         began = time.monotonic()
         for chunk, pieces in itertools.groupby(runs(blocks, share), key=itemgetter(0)):
             totals = np.zeros(header.n_genes)
@@ -150,15 +148,14 @@ def write_chunks(
 def kept_blocks(
     dataset: Dataset,
     columns: list[str],
-    source: Source,
     share: Share,
     *,
     max_bytes: int,
     scratch: Path,
 ) -> Iterator[Block]:
     """Blocks of a share's kept cells, checked, without explicit zeros."""
-    for block in dataset.blocks(columns, max_bytes, scratch, *share.rows):
-        check_counts(block.counts, block.names, dataset.header.var.index, source)
+    for header, block in dataset.blocks(columns, max_bytes, scratch, *share.rows):
+        check_counts(block.counts, block.names, dataset.header.var.index, Source.of(header))
         block.counts.eliminate_zeros()
         kept = dataset.kept(block)
         yield block if kept.all() else block.rows(kept)

@@ -242,18 +242,19 @@ def look_at_counts(dataset: Dataset, problems: list[str]) -> tuple[float, list[s
     try:
         if dataset.in_order:
             with tempfile.TemporaryDirectory() as scratch, suppress(OutOfOrderError):
-                block = next(dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch)))
+                _, block = next(dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch)))
     except InputError as error:
         problems.append(str(error))
         return in_header or 0.0, []
-    if block is None:  # the first cells' counts stand at the end of a long sort
-        problem = glance_problem(header.glanced, source)
+    for file in dataset.headers if block is None else dataset.headers[1:]:
+        problem = glance_problem(file.glanced, Source.of(file))
         problems += [problem] if problem else []
+    if block is None:  # the first cells' counts stand at the end of a long sort
         seen = np.count_nonzero(header.glanced) / max(1, len(header.glanced)) * header.n_genes
         return in_header or seen, []
     smallest, seen = SmallestValues(), 0.0
     try:
-        check_counts(block.counts, block.names, header.var.index, source)
+        check_counts(block.counts, block.names, header.var.index, Source.of(dataset.headers[0]))
         block.counts.eliminate_zeros()
         smallest.add(block.counts)
         seen = block.counts.nnz / len(block)

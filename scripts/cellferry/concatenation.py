@@ -1,6 +1,7 @@
 """Several files of one dataset, read one after another as if they were one."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,9 @@ class Concatenation:
     Attributes
     ----------
     header
-        Of the only file, or of all together.
+        Of the only file, or of all together; its path is the folder that holds them all then.
+    headers
+        Of each file.
     samples
         Names of the files.
 
@@ -44,23 +47,23 @@ class Concatenation:
 
     def __init__(self, files: dict[str, Path], options: Options, format: str) -> None:  # noqa: A002
         self.samples = list(files)
-        self._headers: list[Header] = []
+        self.headers: list[Header] = []
         for path in files.values():
             header = formats.header(path, options, format)
-            if self._headers and header.var.equals(self._headers[0].var):
-                header = header.replace(var=self._headers[0].var)  # the names are held once
-            self._headers.append(header)
-        if len({header.values for header in self._headers}) > 1:
+            if self.headers and header.var.equals(self.headers[0].var):
+                header = header.replace(var=self.headers[0].var)  # the names are held once
+            self.headers.append(header)
+        if len({header.values for header in self.headers}) > 1:
             raise InputError(
                 f"{options.key('path')}: some of its files hold counts and others intensities; "
                 "make two datasets of them"
             )
-        self._genes = _common_genes(self._headers, options)
-        self._starts = np.cumsum([0, *(header.n_cells for header in self._headers)])
-        self.header = self._headers[0] if len(files) == 1 else self._together()
+        self._genes = _common_genes(self.headers, options)
+        self._starts = np.cumsum([0, *(header.n_cells for header in self.headers)])
+        self.header = self.headers[0] if len(files) == 1 else self._together()
 
     def _together(self) -> Header:
-        headers = self._headers
+        headers = self.headers
         first = headers[0]
         places = {
             place: all(header.places.get(place, False) for header in headers)
@@ -71,6 +74,7 @@ class Concatenation:
         var = first.var if kept is None else first.var.iloc[kept]
         stored = [header.nonzeros for header in headers]
         return first.replace(
+            path=Path(os.path.commonpath([header.path.parent.absolute() for header in headers])),
             n_cells=int(self._starts[-1]),
             n_genes=len(var),
             var=var,
@@ -90,11 +94,11 @@ class Concatenation:
     @property
     def in_order(self) -> bool:
         """Whether the first cells' counts can be had without reading all of a file."""
-        return all(header.in_order for header in self._headers)
+        return all(header.in_order for header in self.headers)
 
     def cells(self, columns: list[str]) -> Iterator[tuple[int, Cells]]:
         """Yield the number of the file, and names and the given annotation columns of its cells."""
-        for number, header in enumerate(self._headers):
+        for number, header in enumerate(self.headers):
             for cells in formats.cells(header, columns):
                 yield number, cells
 
@@ -114,7 +118,7 @@ class Concatenation:
             If a file is not sorted as it seemed to be; the next call knows that.
         """
         stop = int(self._starts[-1]) if stop is None else stop
-        for number, header in enumerate(self._headers):
+        for number, header in enumerate(self.headers):
             offset = int(self._starts[number])
             first, last = max(start - offset, 0), min(stop - offset, header.n_cells)
             if first >= last:
@@ -127,7 +131,7 @@ class Concatenation:
                     yield number, block
             except OutOfOrderError:
                 print(f"{header.path}: is not sorted by cell throughout; it goes by way of files on disk")
-                self._headers[number] = header.replace(details=header.details | {"sorted": False})
+                self.headers[number] = header.replace(details=header.details | {"sorted": False})
                 raise
 
 

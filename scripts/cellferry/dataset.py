@@ -9,7 +9,7 @@ import numpy as np
 from .cells import as_labels, keep, repeated_hashes, repeated_names
 from .concatenation import Concatenation
 from .errors import InputError
-from .formats import Block, Cells, Options
+from .formats import Block, Cells, Header, Options
 from .needs import MB
 from .obs_table import ObsTable
 from .samples import sample_files, table_files
@@ -30,8 +30,8 @@ class Dataset:
 
     Attributes
     ----------
-    header
-        See `formats.interface.Header`; of several files together.
+    header, headers
+        See `formats.interface.Header`; of all files together, and of each.
     obs_columns
         Annotation columns of the files and the tables; a table's come before a file's of the same name. With
         several files the column `sample` is among them.
@@ -53,7 +53,7 @@ class Dataset:
         if not files:
             raise InputError(f"{options.key('path')}: there is no file like {config['path']}; correct it")
         self._files = Concatenation(files, options, config["format"])
-        self.header = self._files.header
+        self.header, self.headers = self._files.header, self._files.headers
         self._tables = self._annotation(options, n_files=len(files))
         self._is_one = "" in files
         from_tables = [column for table in self._tables for column in table.columns]
@@ -121,11 +121,17 @@ class Dataset:
 
     def blocks(
         self, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
-    ) -> Iterator[Block]:
-        """Counts, names and annotation of the cells from `start` to `stop`; `load_tables` first."""
+    ) -> Iterator[tuple[Header, Block]]:
+        """The file's header, and counts, names and annotation of its cells; `load_tables` first.
+
+        Parameters
+        ----------
+        start, stop
+            The first cell, and the one after the last, counted over all files.
+        """
         for number, block in self._files.blocks(self._in_files(columns), max_bytes, scratch, start, stop):
             obs = self._annotated(number, Cells(block.names, block.obs), columns)
-            yield Block(block.counts, self._cell_names(number, block.names), obs)
+            yield self.headers[number], Block(block.counts, self._cell_names(number, block.names), obs)
 
     def _in_files(self, columns: list[str]) -> list[str]:
         """Those of the columns that no table has and the files have."""

@@ -185,6 +185,20 @@ def test_a_column_of_numbers_here_and_text_there(plates, tmp_path):
         convert(str(tmp_path / "plate*.h5ad"), tmp_path / "chunks", keep_obs=["n"], chunks=1)
 
 
+def test_wrong_values_are_told_of_the_file_they_are_in(plates, tmp_path, monkeypatch):
+    plates["plate1"].X.data[7] = 0.5
+    plates["plate1"].write_h5ad(tmp_path / "plate1.h5ad")
+    with pytest.raises(
+        InputError, match=r"plate1\.h5ad: X does not hold raw counts: 0\.5 is among its values"
+    ):
+        convert(str(tmp_path / "plate*.h5ad"), tmp_path / "seen_early")
+    monkeypatch.setattr("cellferry.formats.matrix.GLANCE", 2)
+    with pytest.raises(
+        InputError, match=r"plate1\.h5ad: X does not hold raw counts: 0\.5 in cell 'plate1_cell0'"
+    ):
+        convert(str(tmp_path / "plate*.h5ad"), tmp_path / "seen_late")
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_file_that_changes_between_inspection_and_conversion(plates, tmp_path, monkeypatch, jobs):
     from convert_to_chunks import Dataset
