@@ -33,7 +33,7 @@ def test_genes_are_brought_together(name, kind, common, tmp_path, test_data):
 
 @pytest.mark.parametrize(
     ("name", "query", "least"),
-    [("celseq2_to_dropseq", "dropseq", 0.95), ("kang_ctrl_to_stim", "kang_stim", 0.8)],
+    [("celseq2_plates_to_dropseq", "dropseq", 0.95), ("kang_ctrl_to_stim", "kang_stim", 0.8)],
 )
 def test_the_answer_is_right(name, query, least, tmp_path, test_data):
     results = run_config(name, tmp_path, test_data)
