@@ -9,34 +9,18 @@ import zarr
 from cellferry.errors import InputError
 from reading import read_all, read_header
 from scipy import sparse
-
-N_CELLS, N_GENES = 60, 25
-
-
-def make_counts():
-    return np.random.default_rng(0).poisson(0.6, size=(N_CELLS, N_GENES)).astype(np.float32)
+from test_formats_h5ad import N_GENES, make_counts
+from test_formats_h5ad import make_adata as cells_of_all_kinds
 
 
 def make_adata():
+    """Log-normalised X, and counts in raw and in layers of every kind."""
     counts = make_counts()
-    obs = pd.DataFrame(
-        {
-            "ct": pd.Categorical(["nan", "None", None] * 20, categories=["None", "nan", "unused", "β-Zelle"]),
-            "text": np.array(["a", "NA", "ü"] * 20, dtype=object),
-            "string": pd.array(["a", None, "c"] * 20, dtype="string"),
-            "float": np.where(np.arange(N_CELLS) % 5, 1.5, np.nan),
-            "int": np.arange(N_CELLS),
-            "flag": np.arange(N_CELLS) % 2 == 0,
-            "nullable": pd.array([1, None, 3] * 20, dtype="Int64"),
-            "nullable_flag": pd.array([True, None, False] * 20, dtype="boolean"),
-        },
-        index=[f"cell{i}" for i in range(N_CELLS)],
-    )
-    var = pd.DataFrame(
-        {"symbol": [f"S{i}" for i in range(N_GENES)], "mean": counts.mean(axis=0)},
-        index=[f"ENSG{i:011d}" for i in range(N_GENES)],
-    )
-    adata = ad.AnnData(np.log1p(counts * 1.5), obs=obs, var=var)
+    adata = cells_of_all_kinds()
+    adata.obs["text"] = np.array(["a", "NA", "ü"] * 20, dtype=object)
+    adata.obs["string"] = pd.array(["a", None, "c"] * 20, dtype="string")
+    del adata.obs["number"]
+    adata.X = np.log1p(counts * 1.5)
     raw_var = pd.DataFrame({"id": "x"}, index=[f"raw{i}" for i in range(N_GENES)])
     adata.raw = ad.AnnData(sparse.csr_matrix(counts), var=raw_var)
     adata.layers["csr"] = sparse.csr_matrix(counts)
