@@ -139,9 +139,12 @@ def write_csv(source: Path, folder: Path, *, transposed: bool = False) -> Path:
     counts = (cells.X.T if transposed else cells.X).tocsr().astype(np.int32)
     rows, columns = (cells.var_names, cells.obs_names) if transposed else (cells.obs_names, cells.var_names)
     path = folder / "table.csv"
-    for start in range(0, len(rows), 500):
-        part = pd.DataFrame(counts[start : start + 500].toarray(), rows[start : start + 500], columns)
-        part.to_csv(path, mode="a", header=start == 0)
+    digits = [str(count) for count in range(counts.max() + 1)]
+    with open(path, "w", encoding="ascii") as file:
+        file.write(",".join(["", *columns]) + "\n")
+        for number, name in enumerate(rows):
+            values = counts[number].toarray()[0].tolist()
+            file.write(",".join([name, *(digits[value] for value in values)]) + "\n")
     return path
 
 
