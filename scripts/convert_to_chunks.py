@@ -4,6 +4,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,10 +75,11 @@ def convert_to_chunks(
         # What must be sorted by way of files is dealt to fewer of them where memory is plenty.
         most=BLOCK_BYTES if dataset.in_order else SORTED_BYTES,
     )
-    try:
-        write_chunks(dataset, columns, share, chunks, max_bytes=max_bytes, scratch=scratch)
-    except OutOfOrderError:
-        write_chunks(dataset, columns, share, chunks, max_bytes=max_bytes, scratch=scratch)
+    in_vain = True
+    while in_vain:  # once more for each file that turns out not to be sorted
+        with suppress(OutOfOrderError):
+            write_chunks(dataset, columns, share, chunks, max_bytes=max_bytes, scratch=scratch)
+            in_vain = False
 
 
 class Share(NamedTuple):

@@ -188,11 +188,7 @@ def test_wrong_value_far_from_where_one_looks_first(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("chunks/*"))
 
 
-def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
-    monkeypatch.setattr(Budget, "block_bytes", lambda self, need, **kwargs: 1000)
-    counts = sparse.coo_matrix(make_adata().X)
-    folder = tmp_path / "10x"
+def write_mtx_whose_order_ends_late(folder, counts):
     folder.mkdir()
     order = np.argsort(counts.row, kind="stable")
     order = np.append(order[1:], order[0])
@@ -201,7 +197,14 @@ def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
     (folder / "matrix.mtx").write_text("\n".join(lines) + "\n")
     (folder / "genes.tsv").write_text("".join(f"ENSG{i:011d}\tG{i}\n" for i in range(N_GENES)))
     (folder / "barcodes.tsv").write_text("".join(f"cell{i}\n" for i in range(N_CELLS)))
-    parts = convert(folder, tmp_path / "chunks", scratch=str(tmp_path / "scratch"))
+
+
+def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
+    monkeypatch.setattr(Budget, "block_bytes", lambda self, need, **kwargs: 1000)
+    counts = sparse.coo_matrix(make_adata().X)
+    write_mtx_whose_order_ends_late(tmp_path / "10x", counts)
+    parts = convert(tmp_path / "10x", tmp_path / "chunks", scratch=str(tmp_path / "scratch"))
     assert np.array_equal(sparse.vstack([part.X for part in parts]).toarray(), counts.toarray())
     assert "not sorted by cell throughout" in capsys.readouterr().out
     assert list((tmp_path / "scratch").iterdir()) == []  # used, and tidied up

@@ -4,9 +4,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.budget import Budget
 from cellferry.errors import InputError
 from scipy import sparse
-from test_convert_to_chunks import convert, make_adata
+from test_convert_to_chunks import convert, make_adata, write_mtx_whose_order_ends_late
 
 pytestmark = pytest.mark.filterwarnings("ignore:Variable names are not unique")
 
@@ -88,6 +89,16 @@ def test_a_table_is_shared_among_jobs(tmp_path):
     adata.to_df().astype(int).to_csv(tmp_path / "blood.csv")
     chunks = convert(tmp_path / "blood.csv", tmp_path / "chunks", jobs=3)
     assert np.array_equal(counts(chunks), adata.X.toarray())
+
+
+def test_several_files_whose_order_ends_late(tmp_path, monkeypatch):
+    monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
+    monkeypatch.setattr(Budget, "block_bytes", lambda self, need, **kwargs: 1000)
+    expected = sparse.coo_matrix(make_adata().X)
+    for name in "abc":
+        write_mtx_whose_order_ends_late(tmp_path / name, expected)
+    chunks = convert([str(tmp_path / name) for name in "abc"], tmp_path / "chunks")
+    assert np.array_equal(counts(chunks), np.vstack([expected.toarray()] * 3))
 
 
 def test_names_can_stay_as_they_are_if_they_differ(plates, tmp_path):
