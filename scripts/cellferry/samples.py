@@ -4,7 +4,6 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 """
 
 import glob
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +40,7 @@ def sample_files(path: str | list[str] | dict[str, str]) -> dict[str, Path]:
     paths = [file for pattern in ([path] if isinstance(path, str) else path) for file in _expanded(pattern)]
     if isinstance(path, str) and paths == [Path(path)]:
         return {"": paths[0]}
+    paths = list(dict.fromkeys(paths))  # patterns may overlap
     return dict(zip(_names(paths), paths, strict=True))
 
 
@@ -55,17 +55,23 @@ def _expanded(pattern: str) -> list[Path]:
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """What differs between paths."""
-    parts = [(*path.parts[:-1], _stem(path)) for path in paths]
-    if len(paths) == 1:
+    """What differs between paths: without endings, with them where they tell files apart, or all of it."""
+    for last_part in (_stem, lambda path: path.name):
+        names = _differences([(*path.parts[:-1], last_part(path)) for path in paths])
+        if len(set(names)) == len(names):
+            return names
+    return list(map(str, paths))
+
+
+def _differences(parts: list[tuple[str, ...]]) -> list[str]:
+    """Paths without the parts that all begin or end with; of a single one the last part."""
+    if len(parts) == 1:
         return [parts[0][-1]]
     while len({some[0] for some in parts}) == 1 and min(map(len, parts)) > 1:
         parts = [some[1:] for some in parts]
     while len({some[-1] for some in parts}) == 1 and min(map(len, parts)) > 1:
         parts = [some[:-1] for some in parts]
-    names = ["_".join(some) for some in parts]
-    repeated = {name for name, n in Counter(names).items() if n > 1}
-    return [path.name if name in repeated else name for name, path in zip(names, paths, strict=True)]
+    return ["_".join(some) for some in parts]
 
 
 def _stem(path: Path) -> str:

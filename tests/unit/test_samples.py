@@ -51,6 +51,17 @@ def test_names_that_differ_by_their_endings_alone(folder):
     assert list(sample_files(["plates/p1.tsv", "plates/p1.csv.gz"])) == ["p1.tsv", "p1.csv.gz"]
 
 
+def test_no_file_is_lost_to_another_of_the_same_name(folder):
+    paths = [f"{place}/p1.{ending}" for place in ("plates", "runs") for ending in ("csv", "tsv")]
+    assert as_text(sample_files(paths)) == {path.replace("/", "_"): path for path in paths}
+    alike = ["a/b_c.csv", "a_b/c.csv"]
+    assert as_text(sample_files(alike)) == {path: path for path in alike}
+
+
+def test_patterns_may_overlap(folder):
+    assert list(sample_files(["plates/*.csv.gz", "plates/p1.csv.gz"])) == ["p1", "p2"]
+
+
 def test_a_folder_of_fcs_files_is_its_files(folder):
     Path("fcs").mkdir()
     for name in ("b.fcs", "a.FCS", "notes.txt"):
