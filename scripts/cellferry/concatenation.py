@@ -1,7 +1,7 @@
 """Several files of one dataset, read one after another as if they were one."""
 
-import itertools
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,8 +176,7 @@ def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[s
             f"the files have {min(sizes)} to {max(sizes)} genes; those that all have are used, {n_common}"
         )
     # What holds for many files is said once.
-    ways = itertools.groupby(sorted(remark for header in headers for remark in set(header.remarks)))
+    said = Counter(remark for header in headers for remark in set(header.remarks))
     return remarks + [
-        remark if n == len(headers) else f"{remark} ({n} of the files)"
-        for remark, n in ((remark, len(list(same))) for remark, same in ways)
+        remark if n == len(headers) else f"{remark} ({n} of the files)" for remark, n in sorted(said.items())
     ]
