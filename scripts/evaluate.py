@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from cellferry.baseline import log_normalised, train_baseline
+from cellferry.baseline import train_baseline
 from cellferry.budget import Budget
 from cellferry.cells import UNKNOWN
 from cellferry.errors import InputError
+from cellferry.expression import log_normalised
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.latents import blocks, read_codes

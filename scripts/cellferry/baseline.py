@@ -5,6 +5,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
+from .expression import log_normalised
 from .h5ad import H5adReader
 from .needs import MAX_BASELINE_CELLS
 from .sketch import combine, stratified_sketch
@@ -37,14 +38,6 @@ class Baseline:
         if expression.shape[0] == 0:
             return np.empty(0, dtype=object)
         return self._model.predict(self._pca.transform(expression)).astype(object)
-
-
-def log_normalised(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """log1p of counts per 10,000 counts of the cell: cells × genes, CSR float32; empty cells stay 0."""
-    totals = np.asarray(counts.sum(axis=1)).ravel()
-    per_value = np.repeat(1e4 / np.maximum(totals, 1e-6), np.diff(counts.indptr))
-    values = np.log1p(counts.data * per_value).astype(np.float32)
-    return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def train_baseline(reference: H5adReader, *, seed: int) -> Baseline:

@@ -6,6 +6,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (float32) from logits, both cells × labels; the logits are overwritten."""
+    logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
+    np.exp(logits, out=logits)
+    return (logits / logits.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
 class LinearHead:
     """Multinomial logistic regression on standardised latents.
 
@@ -45,9 +52,7 @@ class LinearHead:
         """Probabilities of the labels: cells × labels."""
         # In float64, where a product's rounding does not depend on how cells are cut into blocks.
         logits = ((latents - self.mean) / self.scale) @ self.coefficients.T + self.intercepts
-        logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
-        np.exp(logits, out=logits)
-        return (logits / logits.sum(axis=1, keepdims=True)).astype(np.float32)
+        return softmax(logits)
 
     def save(self, folder: Path) -> None:
         """Write the arrays as npz."""

@@ -1,0 +1,77 @@
+"""A linear model on expression, beside the classifiers on the latent space; stored as npz.
+
+A latent space can move with the conditions of a query, and all classifiers on it then err together. The
+expression of the genes themselves is a second view that errs elsewhere.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from .linear_model import softmax
+
+REGULARISATION = 0.01
+"""scikit-learn's C: thousands of genes take strong shrinkage."""
+
+LEAST_DEVIATION = 1e-6
+"""Genes that vary less among the training cells say nothing."""
+
+
+def log_normalised(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """log1p of counts per 10,000 counts of the cell: cells × genes, CSR float32; empty cells stay 0."""
+    totals = np.asarray(counts.sum(axis=1)).ravel()
+    per_value = np.repeat(1e4 / np.maximum(totals, 1e-6), np.diff(counts.indptr))
+    values = np.log1p(counts.data * per_value).astype(np.float32)
+    return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+
+
+class ExpressionHead:
+    """Multinomial logistic regression on z-scored log1p CP10k.
+
+    The z-scores are by the training cells' mean and deviation, for queries too: by its own statistics a
+    query of one cell type would lose what tells its type from others.
+
+    Parameters
+    ----------
+    coefficients, intercepts
+        Labels × genes (float32) and labels, on log1p CP10k itself.
+    """
+
+    file_name = "expression.npz"
+
+    def __init__(self, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
+        self.coefficients = coefficients
+        self.intercepts = intercepts
+
+    @classmethod
+    def train(cls, counts: sparse.csr_matrix, codes: np.ndarray) -> "ExpressionHead":
+        """Train on raw counts (cells × genes, CSR) and the cells' label codes."""
+        expression = log_normalised(counts)
+        mean = np.asarray(expression.mean(axis=0, dtype=np.float64)).ravel()
+        squares = np.asarray(expression.multiply(expression).mean(axis=0, dtype=np.float64)).ravel()
+        deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+        scale = np.where(deviation > LEAST_DEVIATION, 1 / np.maximum(deviation, LEAST_DEVIATION), 0)
+        # Scaled but not centred, the matrix stays sparse; the intercept is free, and takes up the means.
+        expression.data *= scale.astype(np.float32)[expression.indices]
+        model = LogisticRegression(C=REGULARISATION, max_iter=500).fit(expression, codes)
+        coefficients, intercepts = model.coef_ * scale, model.intercept_
+        if len(coefficients) == 1:  # two labels: scikit-learn keeps the difference of their logits only
+            coefficients = np.concatenate([-coefficients, coefficients]) / 2
+            intercepts = np.concatenate([-intercepts, intercepts]) / 2
+        return cls(coefficients.astype(np.float32), intercepts.astype(np.float64))
+
+    def probabilities(self, counts: sparse.csr_matrix) -> np.ndarray:
+        """Probabilities of the labels from raw counts (cells × genes, CSR): cells × labels, float32."""
+        return softmax(log_normalised(counts) @ self.coefficients.T + self.intercepts)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays as npz."""
+        np.savez(folder / self.file_name, **vars(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> "ExpressionHead":
+        """Read what `save` wrote."""
+        with np.load(folder / cls.file_name, allow_pickle=False) as arrays:
+            return cls(**arrays)
