@@ -12,6 +12,7 @@ from cellferry.model import (
     BaseModelClass,
     new_model,
     refined_with_labels,
+    scanvi_classifier,
     set_up_torch,
     skeleton,
 )
@@ -100,6 +101,9 @@ def train_reference_model(
         losses.to_csv(path, index=False)
     with complete(model) as path:
         reference_model.save(str(path))
+        if settings["type"] == "scanvi":
+            # Beside what scvi-tools saved: predict_labels runs without torch.
+            scanvi_classifier(reference_model).save(path)
 
 
 def train(

@@ -1,0 +1,70 @@
+"""scANVI's own classifier as plain arrays: a few dense layers on the latent space, without torch."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .linear_model import softmax
+
+LAYER_NORM_EPSILON = 1e-5
+"""As in torch."""
+
+
+class ScanviHead:
+    """The classifier of a scANVI model.
+
+    After each dense layer but the last, the nodes are normalised over the layer, if the model does so, and
+    cut at 0 (ReLU).
+
+    Parameters
+    ----------
+    labels
+        What the outputs of its last layer stand for.
+    layer_norm
+        Whether nodes are normalised.
+    layers
+        `weight_0` (out × in), `bias_0`, `weight_1`, and so on.
+    """
+
+    file_name = "scanvi.npz"
+
+    def __init__(self, labels: np.ndarray, layer_norm: bool, **layers: np.ndarray) -> None:
+        self.labels = labels
+        self.layer_norm = bool(layer_norm)
+        self.layers = layers
+
+    def among(self, labels: list[str]) -> "ScanviHead":
+        """The same for these labels, in this order; one the model does not know gets probability 0."""
+        last = len(self.layers) // 2 - 1
+        weight, bias = self.layers[f"weight_{last}"], self.layers[f"bias_{last}"]
+        place = {label: row for row, label in enumerate(self.labels.tolist())}
+        rows = np.array([place.get(label, -1) for label in labels])
+        chosen = {
+            f"weight_{last}": np.where(rows[:, None] < 0, 0, weight[rows]),
+            f"bias_{last}": np.where(rows < 0, -np.inf, bias[rows]),
+        }
+        return ScanviHead(np.array(labels), self.layer_norm, **self.layers | chosen)
+
+    def probabilities(self, latents: np.ndarray) -> np.ndarray:
+        """Probabilities of the labels: cells × labels."""
+        # In float64, where a product's rounding does not depend on how cells are cut into blocks.
+        values = latents.astype(np.float64)
+        n_layers = len(self.layers) // 2
+        for layer in range(n_layers):
+            values = values @ self.layers[f"weight_{layer}"].T + self.layers[f"bias_{layer}"]
+            if layer < n_layers - 1:
+                if self.layer_norm:
+                    values -= values.mean(axis=1, keepdims=True)
+                    values /= np.sqrt(np.square(values).mean(axis=1, keepdims=True) + LAYER_NORM_EPSILON)
+                np.maximum(values, 0, out=values)
+        return softmax(values)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays as npz."""
+        np.savez(folder / self.file_name, labels=self.labels, layer_norm=self.layer_norm, **self.layers)
+
+    @classmethod
+    def load(cls, folder: Path) -> "ScanviHead":
+        """Read what `save` wrote."""
+        with np.load(folder / cls.file_name, allow_pickle=False) as arrays:
+            return cls(**arrays)
