@@ -1,41 +1,51 @@
-"""The classifiers on the latent space: XGBoost, a multinomial linear model, a vote of neighbours.
+"""The classifiers ("heads"), and what they make of a block of cells.
 
-Each loses badly somewhere (boosted trees under a shift of conditions, neighbours between batches), so a
-cell's answer is the mean of their probabilities. All are stored in open formats: UBJSON, npz, parquet.
+Three work on the latent space (boosted trees, a linear model, a vote of neighbours), and a fourth where the
+model is scANVI: the model's own. One works on expression. Each loses badly somewhere (boosted trees under a
+shift of conditions, neighbours between batches), so none is trusted alone: see `combination`. All are stored
+in open formats: UBJSON, npz, parquet.
 
-Shapes: latents are cells × L float32, codes are one int per cell that indexes the sorted labels,
-probabilities are cells × labels float32.
+Shapes: latents are cells × L float32, counts cells × genes CSR float32, codes are one int per cell that
+indexes the sorted labels, probabilities are cells × labels float32.
 """
 
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from .boosted_trees import XGBoostHead
+from .expression import ExpressionHead
 from .linear_model import LinearHead
 from .neighbors import NeighborsHead
+from .scanvi_classifier import ScanviHead
 
-Heads = dict[str, XGBoostHead | LinearHead | NeighborsHead]
-"""The heads by name, in the order their columns stand in: xgboost, linear, neighbors."""
+HEADS = {
+    "xgboost": XGBoostHead,
+    "linear": LinearHead,
+    "neighbors": NeighborsHead,
+    "scanvi": ScanviHead,
+    "expression": ExpressionHead,
+}
+"""The heads by name, in the order that their columns stand in."""
+
+VIEWS = (("xgboost", "linear", "neighbors", "scanvi"), ("expression",))
+"""What the heads look at: the latent space, and expression. Heads of one view err together."""
+
+Heads = dict[str, XGBoostHead | LinearHead | NeighborsHead | ScanviHead | ExpressionHead]
 
 
-def load_heads(folder: str | Path, *, threads: int) -> Heads:
-    """Read the heads that train_classifier stored in `folder`."""
+def load_heads(folder: str | Path, names: list[str], *, threads: int) -> Heads:
+    """Read heads that train_classifier stored in `folder`."""
     folder = Path(folder)
     return {
-        "xgboost": XGBoostHead.load(folder, threads=threads),
-        "linear": LinearHead.load(folder),
-        "neighbors": NeighborsHead.load(folder),
+        name: HEADS[name].load(folder, threads=threads) if name == "xgboost" else HEADS[name].load(folder)
+        for name in names
     }
 
 
-def predict(heads: Heads, latents: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Probabilities by head, each cells × labels; and distances, as `NeighborsHead.vote` gives them."""
-    by_head = {name: heads[name].probabilities(latents) for name in ("xgboost", "linear")}
-    by_head["neighbors"], distance = heads["neighbors"].vote(latents)
-    return by_head, distance
-
-
-def mean_probabilities(by_head: dict[str, np.ndarray]) -> np.ndarray:
-    """Mean of the heads' probabilities: cells × labels, float32."""
-    return np.mean(list(by_head.values()), axis=0, dtype=np.float32)
+def predict(heads: Heads, latents: np.ndarray, counts: sparse.csr_matrix | None) -> dict[str, np.ndarray]:
+    """Probabilities by head, each cells × labels; `counts` may be None where no head takes them."""
+    return {
+        name: head.probabilities(counts if name == "expression" else latents) for name, head in heads.items()
+    }

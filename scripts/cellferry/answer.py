@@ -1,0 +1,159 @@
+"""From the heads' probabilities to what a cell is told: a label at some level, or why there is none."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .calibration import Calibration
+from .cells import UNKNOWN
+from .combination import combined
+from .levels import LEAF_LEVEL, Level, best_path
+from .outside import Tail
+
+AMBIGUOUS = "ambiguous"
+OUTSIDE = "outside the reference"
+LOW_QUALITY = "low quality"
+SUBTYPE_UNSURE = "subtype unsure"
+
+SET_SEPARATOR = " | "
+
+
+@dataclass(frozen=True)
+class AnswerRules:
+    """What was learned from held-back cells: how heads are mixed, calibrated, and when a label is given out.
+
+    Attributes
+    ----------
+    temperatures, weights
+        Of the heads, by name.
+    calibration
+        Of the mixture.
+    tails
+        Of the distance to neighbours and to labels.
+    thresholds
+        Least probability per level, by node.
+    set_threshold
+        Least probability of a label in the prediction set.
+    held_back
+        What the rules do to the cells they were learned from.
+    """
+
+    temperatures: dict[str, float]
+    weights: dict[str, float]
+    calibration: Calibration
+    tails: tuple[Tail, Tail]
+    thresholds: dict[str, dict[str, float]]
+    set_threshold: float
+    held_back: dict
+
+    def probabilities(self, by_head: dict[str, np.ndarray]) -> np.ndarray:
+        """Calibrated probabilities of the leaves: cells × labels, float32."""
+        names = list(by_head)
+        mixture = combined(
+            by_head, [self.temperatures[name] for name in names], [self.weights[name] for name in names]
+        )
+        return self.calibration(mixture)
+
+    def outside_p(self, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:
+        """p-value of each cell's being inside the reference: the larger of the two distances'."""
+        to_neighbors, to_labels = self.tails
+        return np.maximum(to_neighbors.p_values(distance), to_labels.p_values(label_distance))
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "AnswerRules":
+        """Read what `save` wrote."""
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        calibration = Calibration(**found.pop("calibration"))
+        tails = tuple(Tail(**tail) for tail in found.pop("tails"))
+        return cls(calibration=calibration, tails=tails, **found)
+
+
+def answers(
+    probabilities: np.ndarray,
+    outside_p: np.ndarray,
+    too_few: np.ndarray,
+    levels: list[Level],
+    rules: AnswerRules,
+    *,
+    min_p: float,
+) -> dict[str, np.ndarray]:
+    """Columns of the answer.
+
+    Parameters
+    ----------
+    probabilities
+        Calibrated, cells × leaves; at least two leaves.
+    outside_p
+        See `AnswerRules.outside_p`.
+    too_few
+        Which cells have too few counts or genes.
+    levels
+        The coarsest first, the leaves last.
+    rules
+        Thresholds.
+    min_p
+        Cells with a smaller `outside_p` get no label.
+
+    Returns
+    -------
+    `label`, `level`, `reason`, `best_label`, `probability`, `runner_up`, `runner_up_probability`,
+    `prediction_set` and, for each level above the leaves, `level_NAME` and `level_NAME_probability`.
+    """
+    n_cells = len(probabilities)
+    cells = np.arange(n_cells)
+    leaves = np.array(levels[-1].nodes, dtype=object)
+    path = best_path(probabilities, levels)
+    label = np.full(n_cells, UNKNOWN, dtype=object)
+    level_name = np.full(n_cells, None, dtype=object)
+    reason = np.full(n_cells, AMBIGUOUS, dtype=object)
+    by_level = {}
+    for level, (best, probability) in zip(levels, path, strict=True):
+        names = np.array(level.nodes, dtype=object)[best]
+        passes = probability >= np.array([rules.thresholds[level.name][node] for node in level.nodes])[best]
+        label[passes] = names[passes]
+        # A node of a single leaf leaves nothing open.
+        whole = passes & (np.bincount(level.of_leaf)[best] == 1)
+        level_name[passes], reason[passes] = level.name, SUBTYPE_UNSURE
+        label[whole], level_name[whole], reason[whole] = leaves[path[-1][0]][whole], LEAF_LEVEL, None
+        if level.name != LEAF_LEVEL:
+            by_level |= {f"level_{level.name}": names, f"level_{level.name}_probability": probability}
+    for rejected, why in ((outside_p < min_p, OUTSIDE), (too_few, LOW_QUALITY)):
+        label[rejected], level_name[rejected], reason[rejected] = UNKNOWN, None, why
+
+    best, probability = path[-1]
+    rest = probabilities.copy()
+    rest[cells, best] = -1
+    runner_up = rest.argmax(axis=1)
+    return {
+        "label": label,
+        "level": level_name,
+        "reason": reason,
+        "best_label": leaves[best],
+        "probability": probability,
+        "runner_up": leaves[runner_up],
+        "runner_up_probability": rest[cells, runner_up],
+        "prediction_set": prediction_sets(probabilities, best, leaves, rules.set_threshold),
+        **by_level,
+    }
+
+
+def prediction_sets(
+    probabilities: np.ndarray, best: np.ndarray, leaves: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Labels whose probability reaches the threshold, the likeliest first; the best in any case."""
+    inside = probabilities >= threshold
+    inside[np.arange(len(best)), best] = True
+    sets = leaves[best].copy()
+    for cell in np.flatnonzero(inside.sum(axis=1) > 1):
+        members = np.flatnonzero(inside[cell])
+        # A path from the top may end in a leaf that another one exceeds; the answer stands first.
+        order = np.lexsort([-probabilities[cell, members], members != best[cell]])
+        members = members[order]
+        sets[cell] = SET_SEPARATOR.join(leaves[members])
+    return sets

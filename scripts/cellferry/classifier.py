@@ -1,0 +1,128 @@
+"""The trained classifiers of a reference: what they make of mapped cells and their counts."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from .h5ad import H5adReader
+from .heads import load_heads, predict
+from .latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
+from .levels import read_levels
+from .needs import MB
+from .neighbors import NeighborsHead
+from .outside import LabelDistances
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the classifiers say of a block of cells.
+
+    Attributes
+    ----------
+    cells
+        The block of the mapped file.
+    by_head
+        Probabilities of each head, cells × labels.
+    distance, label_distance
+        Distance to the nearest reference cells (1: as far as the farthest 1 % of held-back cells), and
+        Mahalanobis' to the nearest label.
+    n_counts, n_genes
+        Counts of the model's genes, and how many of these genes a cell has.
+    """
+
+    cells: pa.RecordBatch
+    by_head: dict[str, np.ndarray]
+    distance: np.ndarray
+    label_distance: np.ndarray
+    n_counts: np.ndarray
+    n_genes: np.ndarray
+
+
+class Classifier:
+    """What train_classifier wrote.
+
+    Attributes
+    ----------
+    labels
+        The leaves, sorted; what columns of probabilities stand for.
+    levels
+        All levels, see `cellferry.levels`.
+    head_names
+        The heads, in order.
+    """
+
+    def __init__(self, folder: str | Path, *, threads: int) -> None:
+        description = json.loads((Path(folder) / "labels.json").read_text(encoding="utf-8"))
+        self.labels: list[str] = description["labels"]
+        self.levels = read_levels(description["levels"], self.labels)
+        self.head_names: list[str] = description["heads"]
+        others = [name for name in self.head_names if name != "neighbors"]
+        self._heads = load_heads(folder, others, threads=threads)
+        self._nearest = NeighborsHead.load(Path(folder))
+        self._distances = LabelDistances.load(Path(folder))
+
+    @property
+    def held_mb(self) -> int:
+        """Memory of the reference's cells, and of searching them."""
+        return 3 * self._nearest.latents.nbytes // MB
+
+    def rows_in(self, max_bytes: int, cells: H5adReader) -> int:
+        """Cells of a block whose probabilities, neighbours, latents and counts take at most `max_bytes`."""
+        n_latent = self._nearest.latents.shape[1]
+        values = cells.nonzeros // max(1, cells.n_cells)
+        # Probabilities of all heads, tempered and mixed, and in float64 while a linear model works;
+        # neighbours with indices, distances and weights; latents in three versions; counts in two.
+        heads = 16 * (len(self.head_names) + 1) * len(self.labels)
+        cell = heads + 32 * self._nearest.n_neighbors + 24 * n_latent + 24 * values
+        return int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
+
+    def judge(self, cells: pa.RecordBatch, latents: np.ndarray, counts: sparse.csr_matrix) -> Judged:
+        """What the heads and distances are for cells with these latents and raw counts (cells × genes)."""
+        found = predict(self._heads, latents, counts)
+        found["neighbors"], distance = self._nearest.vote(latents)
+        return Judged(
+            cells,
+            {name: found[name] for name in self.head_names},
+            distance,
+            self._distances.nearest(latents),
+            np.asarray(counts.sum(axis=1)).ravel(),
+            np.diff(counts.indptr),
+        )
+
+    def judged(
+        self, mapped: list[str], common: H5adReader, columns: list[str], *, first: int, rows: int
+    ) -> Iterator[Judged]:
+        """Mapped cells block by block.
+
+        Parameters
+        ----------
+        mapped
+            Files of mapped cells, in order.
+        common
+            Counts of a part; the first mapped cell is its cell number `first`.
+        columns
+            Columns of the mapped file to pass on.
+        rows
+            Cells of a block at most.
+
+        Raises
+        ------
+        RuntimeError
+            If the part has fewer cells than were mapped.
+        """
+        latents = latent_columns(mapped)
+        start = first
+        for block in blocks(mapped, [*columns, *latents], rows=rows):
+            stop = start + len(block)
+            if stop > common.n_cells:
+                raise RuntimeError(
+                    f"{common.path}: has {common.n_cells} cells, fewer than were mapped; delete the folder "
+                    f"{Path(mapped[0]).parent} and run snakemake again"
+                )
+            yield self.judge(block, matrix(block, latents), common.counts(start, stop))
+            start = stop

@@ -1,0 +1,100 @@
+"""One answer out of several heads: their tempered probabilities, weighted by how well they did.
+
+Temperatures and weights are learned on held-back cells. Heads of one view (latent space, expression) err
+together, so every view has the same weight before anything is known, and every head the same within its view.
+Weights move from there only by held-back donors (batches that the model never saw): cells of a donor it knows
+say little about how a head does on another.
+"""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from .heads import VIEWS
+
+LEAST_PROBABILITY = 1e-4
+"""Heads that give probabilities of 0 (a vote) are not believed to be that sure."""
+
+TEMPERATURES = (0.25, 4.0)
+
+PRIOR_CELLS = 200
+"""Held-back cells that weigh as much as what was assumed before."""
+
+MOST_CELLS_PER_DONOR = 100
+"""Cells of one donor are much alike: more of them weigh no more than so many."""
+
+ITERATIONS = 200
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities (cells × labels) with their logs over a temperature: less sure above 1, surer below."""
+    logits = np.log(np.maximum(probabilities, LEAST_PROBABILITY), dtype=np.float32)
+    logits /= temperature
+    logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
+    np.exp(logits, out=logits)
+    return logits / logits.sum(axis=1, keepdims=True)
+
+
+def fitted_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
+    """The temperature under which held-back cells are most likely (Guo et al. 2017); 1 where there are none.
+
+    One more cell is thought to be wrong, so that few cells without an error do not make a head certain.
+    """
+    if len(codes) == 0:
+        return 1.0
+    cells, n_labels = np.arange(len(codes)), probabilities.shape[1]
+    wrong = 1 / (len(codes) + 1)
+
+    def loss(log_temperature: float) -> float:
+        logs = np.log(np.maximum(tempered(probabilities, np.exp(log_temperature)), 1e-12))
+        right = logs[cells, codes]
+        others = (logs.sum(axis=1) - right) / (n_labels - 1)
+        return -float(np.mean((1 - wrong) * right + wrong * others))
+
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+
+
+def prior_weights(names: list[str]) -> np.ndarray:
+    """Weights of heads of which nothing is known: one share per view, shared by its heads."""
+    views = [next(number for number, view in enumerate(VIEWS) if name in view) for name in names]
+    return np.array([1 / (len(set(views)) * views.count(view)) for view in views])
+
+
+def learned_weights(
+    probabilities: list[np.ndarray], codes: np.ndarray, donors: np.ndarray, prior: np.ndarray
+) -> np.ndarray:
+    """Weights of the heads in a mixture, by expectation maximisation from held-back donors.
+
+    Parameters
+    ----------
+    probabilities
+        Of each head, cells × labels.
+    codes
+        The cells' labels.
+    donors
+        Donor of each cell, as a code; negative where the model knows the donor. Such cells do not count.
+    prior
+        Weights before; they count as 200 cells.
+
+    Returns
+    -------
+    Weights, which sum to 1; the prior where no donor was held back.
+    """
+    used = np.flatnonzero(donors >= 0)
+    if len(used) == 0:
+        return prior
+    sizes = np.bincount(donors[used])
+    evidence = np.minimum(1, MOST_CELLS_PER_DONOR / sizes[donors[used]])
+    likelihood = np.stack([each[used, codes[used]] for each in probabilities], axis=1).astype(np.float64)
+    weights = prior
+    for _ in range(ITERATIONS):
+        responsible = np.maximum(likelihood, LEAST_PROBABILITY) * weights
+        responsible /= responsible.sum(axis=1, keepdims=True)
+        weights = PRIOR_CELLS * prior + evidence @ responsible
+        weights /= weights.sum()
+    return weights
+
+
+def combined(by_head: dict[str, np.ndarray], temperatures: list[float], weights: list[float]) -> np.ndarray:
+    """Weighted mean of the heads' tempered probabilities: cells × labels, float32."""
+    parts = zip(by_head.values(), temperatures, weights, strict=True)
+    return sum(np.float32(weight) * tempered(each, temperature) for each, temperature, weight in parts)

@@ -1,0 +1,92 @@
+"""From which probability on a label is given out, so that the error stays below what the user allows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NEVER = 2.0
+"""A threshold that no probability reaches."""
+
+UNTESTED = 0.5
+"""Where all held-back cells may be given out, what is less sure than any of them is, down to this."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Held-back cells at one level: the node each would be given, its probability, whether it is right."""
+
+    nodes: np.ndarray
+    probability: np.ndarray
+    right: np.ndarray
+
+    def of_node(self, node: int) -> "Held":
+        """Those that would be given one node."""
+        own = self.nodes == node
+        return Held(self.nodes[own], self.probability[own], self.right[own])
+
+
+def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarray:
+    """Least probability at which each node is given out.
+
+    A node's error above a threshold is estimated from the held-back cells that it would be given to,
+    (wrong + s × error of all nodes) / (cells + s) with s = 1 / max_error cells: a node that many held-back
+    cells got is judged by these, one that few got by all nodes together. The error of all nodes is
+    (wrong + 1) / (cells + 1), which bounds the expected error of further cells like them (as in conformal
+    risk control, Angelopoulos et al. 2024). The least threshold is taken whose estimate is at most
+    `max_error`; where all held-back cells may be given out, it goes down to one half.
+
+    Parameters
+    ----------
+    held
+        Held-back cells.
+    n_nodes
+        Number of nodes.
+    max_error
+        Share of wrong labels among those given out; 1 gives out everything.
+
+    Returns
+    -------
+    Thresholds, one per node; `NEVER` for one that is not given out. Without held-back cells
+    1 - max_error.
+    """
+    if max_error >= 1:
+        return np.zeros(n_nodes)
+    if len(held.nodes) == 0:
+        return np.full(n_nodes, 1 - max_error)
+    strength = 1 / max_error
+    candidates = np.unique(held.probability)
+    wrong, cells = counts_above(held, candidates)
+    of_all = (wrong + 1) / (cells + 1)
+    thresholds = np.empty(n_nodes)
+    for node in range(n_nodes):
+        own = held.of_node(node)
+        wrong, cells = counts_above(own, candidates)
+        passing = candidates[(wrong + strength * of_all) / (cells + strength) <= max_error]
+        if len(passing) == 0:
+            thresholds[node] = NEVER
+        elif passing[0] <= own.probability.min(initial=np.inf):
+            thresholds[node] = min(passing[0], UNTESTED)
+        else:
+            thresholds[node] = passing[0]
+    return thresholds
+
+
+def counts_above(held: Held, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Wrong cells and all cells whose probability is at least each of `thresholds`."""
+    order = np.argsort(held.probability)
+    below = np.searchsorted(held.probability[order], thresholds)
+    wrong = np.concatenate([[0], np.cumsum(~held.right[order])])
+    return wrong[-1] - wrong[below], len(order) - below
+
+
+def set_threshold(probability_of_truth: np.ndarray, *, max_error: float) -> float:
+    """Probability from which on a label is in the prediction set, which holds the truth in 1 - max_error.
+
+    Split conformal prediction (Sadinle et al. 2019): of held-back cells' probabilities of their true label,
+    the one that all but a share of `max_error` reach. Too few cells give every label.
+    """
+    n_cells = len(probability_of_truth)
+    n_missed = int(np.floor((n_cells + 1) * max_error))
+    if n_missed < 1:
+        return 0.0
+    return float(np.sort(probability_of_truth)[min(n_missed, n_cells) - 1])
