@@ -67,7 +67,9 @@ rule map_query:
 rule predict_labels:
     input:
         mapped="results/mapped/{query}/{chunk}.parquet",
+        common="results/common/{query}.h5ad",
         classifier="results/reference/classifier",
+        rules="results/reference/rules.json",
     output:
         predictions="results/predictions/{query}/{chunk}.parquet",
     log:
@@ -82,8 +84,10 @@ rule predict_labels:
         runtime=rising(60),
         attempt=this_attempt,
     params:
-        min_probability=config["prediction"]["min_probability"],
-        max_distance=config["prediction"]["max_distance"],
+        chunks=lambda wildcards: len(chunk_numbers(wildcards.query)),
+        min_p=config["prediction"]["min_p"],
+        min_counts=config["prediction"]["min_counts"],
+        min_genes=config["prediction"]["min_genes"],
     message:
         "Predicting labels for chunk {wildcards.chunk} of {wildcards.query}"
     script:

@@ -63,6 +63,9 @@ rule train_classifier:
     input:
         train=expand(f"results/mapped/{REFERENCE}/{{chunk}}.parquet", chunk=chunk_numbers(REFERENCE)),
         validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
+        common=f"results/common/{REFERENCE}.h5ad",
+        model="results/reference/model",
+        labels="results/reference/labels.json",
     output:
         classifier=directory("results/reference/classifier"),
     log:
@@ -77,6 +80,7 @@ rule train_classifier:
         runtime=rising(240),
         attempt=this_attempt,
     params:
+        heads=config["prediction"]["heads"],
         max_training_cells=config["prediction"]["max_training_cells"],
         neighbors=config["prediction"]["neighbors"],
         n_trees=config["prediction"]["n_trees"],
@@ -84,6 +88,34 @@ rule train_classifier:
         learning_rate=config["prediction"]["learning_rate"],
         seed=config["seed"],
     message:
-        "Training the classifiers on the reference's latent space"
+        "Training the classifiers on the reference's latents and expression"
     script:
         "../scripts/train_classifier.py"
+
+
+rule calibrate_classifier:
+    input:
+        train=expand(f"results/mapped/{REFERENCE}/{{chunk}}.parquet", chunk=chunk_numbers(REFERENCE)),
+        validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
+        common="results/common/validation.h5ad",
+        classifier="results/reference/classifier",
+    output:
+        rules="results/reference/rules.json",
+    log:
+        "logs/calibrate_classifier/calibrate_classifier.log",
+    benchmark:
+        "results/benchmarks/calibrate_classifier/calibrate_classifier.tsv"
+    conda:
+        "../envs/predict.yaml"
+    threads: 1
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(60),
+        attempt=this_attempt,
+    params:
+        max_error=config["prediction"]["max_error"],
+        seed=config["seed"],
+    message:
+        "Calibrating the classifiers on the reference's validation cells"
+    script:
+        "../scripts/calibrate_classifier.py"

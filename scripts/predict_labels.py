@@ -1,130 +1,103 @@
-"""Predict the labels of a chunk of mapped cells: the mean of the classifiers' probabilities."""
+"""Predict the labels of a chunk of mapped cells; a cell that gets none is told why."""
 
-import json
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cellferry.answer import AnswerRules, answers
 from cellferry.budget import Budget
-from cellferry.cells import UNKNOWN
+from cellferry.classifier import Classifier
 from cellferry.files import complete
-from cellferry.heads import load_heads, mean_probabilities, predict
-from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
+from cellferry.h5ad import H5adReader
+from cellferry.latents import blocks
+from cellferry.levels import Level
 from cellferry.logs import logged
-from cellferry.needs import MB, NEEDS
+from cellferry.needs import NEEDS
 from threadpoolctl import threadpool_limits
 
 
 def predict_labels(
     mapped: str,
+    common: str,
     classifier: str,
+    rules: str,
     predictions: str,
     *,
-    min_probability: float,
-    max_distance: float | None,
+    chunk: int,
+    chunks: int,
+    min_p: float,
+    min_counts: float,
+    min_genes: int,
     budget: Budget,
     threads: int,
 ) -> None:
     """Write one row per cell of `mapped`, in its order, to the parquet file `predictions`.
 
-    A cell gets the label `unknown` where its best label has a probability below `min_probability`, or
-    where it is farther from the reference than `max_distance` (1: as the farthest 1 % of held-back cells).
+    Parameters
+    ----------
+    mapped
+        The chunk's latents.
+    common
+        Counts of the whole part that the chunk is of.
+    classifier, rules
+        What train_classifier and calibrate_classifier wrote.
+    predictions
+        File to write; docs/labels.md tells its columns.
+    chunk, chunks
+        Which of how many equal runs of cells of `common` the chunk is.
+    min_p, min_counts, min_genes
+        As in the configuration's section `prediction`.
+    budget, threads
+        Memory and cores of the job.
     """
-    heads = load_heads(classifier, threads=threads)
-    labels = json.loads((Path(classifier) / "labels.json").read_text(encoding="utf-8"))["labels"]
-    columns = latent_columns([mapped])
-    # Per cell: probabilities of three heads and their mean, the linear model's in float64 while it
-    # works; neighbours with indices, distances and weights; latents in three versions.
-    cell = 48 * len(labels) + 32 * heads["neighbors"].n_neighbors + 24 * len(columns)
-    held_mb = 3 * heads["neighbors"].latents.nbytes // MB
-    max_bytes = budget.block_bytes(NEEDS["predict_labels"], more_mb=held_mb)
-    rows = int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
-
+    heads = Classifier(classifier, threads=threads)
+    learned = AnswerRules.load(rules)
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
-    n_cells = n_unknown = 0
-    with (
-        complete(predictions) as path,
-        pq.ParquetWriter(path, prediction_schema(list(heads), with_truth=has_truth)) as writer,
-    ):
-        for block in blocks([mapped], ["cell", "label", *columns], rows=rows):
-            by_head, distance = predict(heads, matrix(block, columns))
-            answers = answer(
-                by_head, distance, labels, min_probability=min_probability, max_distance=max_distance
-            )
-            if has_truth:
-                answers["truth"] = block.column("label").cast(pa.string())
-            table = pa.table(
-                {"cell": block.column("cell").cast(pa.string()), **answers}, schema=writer.schema
-            )
-            writer.write_table(table)
-            n_cells += len(block)
-            n_unknown += int((answers["label"] == UNKNOWN).sum())
-    limits = f"probability below {min_probability}"
-    limits += "" if max_distance is None else f" or distance above {max_distance}"
-    print(f"{n_cells} cells, {n_unknown} of them unknown ({limits})")
+    reasons: Counter[str | None] = Counter()
+    with H5adReader(common) as cells, complete(predictions) as path:
+        rows = heads.rows_in(budget.block_bytes(NEEDS["predict_labels"], more_mb=heads.held_mb), cells)
+        schema = prediction_schema(heads.levels, heads.head_names, with_truth=has_truth)
+        first = chunk * cells.n_cells // chunks
+        with pq.ParquetWriter(path, schema) as writer:
+            for judged in heads.judged([mapped], cells, ["cell", "label"], first=first, rows=rows):
+                outside_p = learned.outside_p(judged.distance, judged.label_distance)
+                too_few = (judged.n_counts < min_counts) | (judged.n_genes < min_genes)
+                probabilities = learned.probabilities(judged.by_head)
+                columns = answers(probabilities, outside_p, too_few, heads.levels, learned, min_p=min_p)
+                columns |= {"outside_p": outside_p, "distance": judged.distance}
+                columns |= head_columns(judged.by_head, heads.labels)
+                columns |= {"cell": judged.cells.column("cell"), "truth": judged.cells.column("label")}
+                arrays = [pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names]
+                writer.write_table(pa.table(arrays, schema=schema))
+                reasons.update(columns["reason"].tolist())
+    labelled = reasons.pop(None, 0)
+    print(f"{labelled + reasons.total()} cells, {labelled} of them with a label; others: {dict(reasons)}")
 
 
-def prediction_schema(heads: list[str], *, with_truth: bool) -> pa.Schema:
+def prediction_schema(levels: list[Level], heads: list[str], *, with_truth: bool) -> pa.Schema:
     """Columns of a file of predictions."""
-    fields = {"cell": pa.string(), "label": pa.string(), "best_label": pa.string()}
-    fields |= {"probability": pa.float32(), "runner_up": pa.string(), "runner_up_probability": pa.float32()}
-    fields["distance"] = pa.float32()
+    text, number = pa.string(), pa.float32()
+    fields = {"cell": text, "label": text, "level": text, "reason": text}
+    fields |= {"best_label": text, "probability": number, "runner_up": text, "runner_up_probability": number}
+    fields |= {"prediction_set": text, "outside_p": number, "distance": number}
+    for level in levels[:-1]:
+        fields |= {f"level_{level.name}": text, f"level_{level.name}_probability": number}
     for head in heads:
-        fields |= {f"{head}_label": pa.string(), f"{head}_probability": pa.float32()}
+        fields |= {f"{head}_label": text, f"{head}_probability": number}
     if with_truth:
-        fields["truth"] = pa.string()
+        fields["truth"] = text
     return pa.schema(fields)
 
 
-def answer(
-    by_head: dict[str, np.ndarray],
-    distance: np.ndarray,
-    labels: list[str],
-    *,
-    min_probability: float,
-    max_distance: float | None,
-) -> dict[str, np.ndarray]:
-    """Columns of the answer.
-
-    Parameters
-    ----------
-    by_head
-        Probabilities by head, each cells × labels; at least two labels.
-    distance
-        Distance of each cell from the reference.
-    labels
-        What the columns of the probabilities stand for.
-    min_probability
-        Least mean probability of a label that is given out.
-    max_distance
-        Greatest distance of a cell that is given one; None for any.
-    """
+def head_columns(by_head: dict[str, np.ndarray], labels: list[str]) -> dict[str, np.ndarray]:
+    """Each head's own answer and its probability."""
     names = np.array(labels, dtype=object)
-    mean = mean_probabilities(by_head)
-    cells = np.arange(len(mean))
-    best = mean.argmax(axis=1)
-    probability = mean[cells, best]
-    mean[cells, best] = -1
-    runner_up = mean.argmax(axis=1)
-    best_label = names[best]
-    rejected = probability < min_probability
-    if max_distance is not None:
-        rejected |= distance > max_distance
-    columns = {
-        "label": np.where(rejected, UNKNOWN, best_label),
-        "best_label": best_label,
-        "probability": probability,
-        "runner_up": names[runner_up],
-        "runner_up_probability": mean[cells, runner_up],
-        "distance": distance,
-    }
+    columns = {}
     for head, probabilities in by_head.items():
-        head_best = probabilities.argmax(axis=1)
-        columns |= {
-            f"{head}_label": names[head_best],
-            f"{head}_probability": probabilities[cells, head_best],
-        }
+        best = probabilities.argmax(axis=1)
+        columns[f"{head}_label"] = names[best]
+        columns[f"{head}_probability"] = probabilities[np.arange(len(best)), best]
     return columns
 
 
@@ -132,10 +105,15 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
         predict_labels(
             snakemake.input.mapped,
+            snakemake.input.common,
             snakemake.input.classifier,
+            snakemake.input.rules,
             snakemake.output.predictions,
-            min_probability=snakemake.params.min_probability,
-            max_distance=snakemake.params.max_distance,
+            chunk=int(snakemake.wildcards.chunk),
+            chunks=snakemake.params.chunks,
+            min_p=snakemake.params.min_p,
+            min_counts=snakemake.params.min_counts,
+            min_genes=snakemake.params.min_genes,
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
         )

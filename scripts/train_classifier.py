@@ -1,4 +1,4 @@
-"""Train the classifiers on the latents of the reference's training cells."""
+"""Train the classifiers on the latents and the expression of the reference's training cells."""
 
 import json
 from pathlib import Path
@@ -7,22 +7,36 @@ import numpy as np
 from cellferry.boosted_trees import XGBoostHead, depth_for
 from cellferry.budget import Budget
 from cellferry.errors import InputError
+from cellferry.expression import ExpressionHead
 from cellferry.files import complete
-from cellferry.heads import Heads, mean_probabilities, predict
+from cellferry.h5ad import H5adReader
+from cellferry.heads import HEADS, Heads
 from cellferry.latents import latent_columns, read_codes, read_latents
 from cellferry.linear_model import LinearHead
 from cellferry.logs import logged
-from cellferry.needs import MAX_VALIDATION_CELLS, NEEDS, training_cap, training_mb
+from cellferry.needs import (
+    MAX_EXPRESSION_CELLS,
+    MAX_VALIDATION_CELLS,
+    NEEDS,
+    training_cap,
+    training_mb,
+)
 from cellferry.neighbors import NeighborsHead
-from cellferry.sketch import combine, stratified_sketch
+from cellferry.outside import LabelDistances
+from cellferry.scanvi_classifier import ScanviHead
+from cellferry.sketch import combine, sketch_values, stratified_sketch
 from threadpoolctl import threadpool_limits
 
 
 def train_classifier(
     train: list[str],
     validation: list[str],
+    common: str,
+    model: str,
+    reference_labels: str,
     classifier: str,
     *,
+    heads: list[str],
     max_training_cells: int,
     neighbors: int,
     n_trees: int,
@@ -33,6 +47,25 @@ def train_classifier(
     threads: int,
 ) -> None:
     """Train the heads on a sketch of the training cells and write them to the folder `classifier`.
+
+    Parameters
+    ----------
+    train, validation
+        Mapped chunks of the reference's training and validation cells.
+    common
+        Counts of the training cells, in the order of `train`.
+    model
+        Folder of the reference model; a scANVI model has a classifier of its own.
+    reference_labels
+        Labels and levels, as `split_reference` wrote them.
+    classifier
+        Folder to write.
+    heads
+        Names of the heads to train.
+    max_training_cells, neighbors, n_trees, max_depth, learning_rate
+        As in the configuration's section `prediction`.
+    seed, threads, budget
+        Seed of what is random, cores and memory of the job.
 
     Raises
     ------
@@ -45,27 +78,31 @@ def train_classifier(
             f"the reference's training cells have {len(labels)} label(s) ({', '.join(labels) or 'none'}); "
             "at least two are needed: check datasets.<reference>.label"
         )
-    n_latent = len(latent_columns(train))
     cap = training_cap(n_labels=len(labels), max_training_cells=max_training_cells)
     reason = f"XGBoost's memory grows with cells × {len(labels)} labels"
     reason = "prediction.max_training_cells" if cap == max_training_cells else reason
     print(f"at most {cap} training cells: {reason}")
-    budget.require(
-        NEEDS["train_classifier"],
-        cells=len(codes),
-        more_mb=training_mb(
-            min(cap, len(codes)), n_labels=len(labels), n_latent=n_latent, neighbors=neighbors
-        ),
-        remedy="lower prediction.max_training_cells",
-    )
-    rows = stratified_sketch(combine(codes, read_codes(train, "batch")[0]), cap, seed=seed)
+    strata = combine(codes, read_codes(train, "batch")[0])
+    rows = stratified_sketch(strata, cap, seed=seed)
+    on_expression = rows[stratified_sketch(strata[rows], MAX_EXPRESSION_CELLS, seed=seed)]
     print(f"training on {len(rows)} of the reference's {len(codes)} training cells, {len(labels)} labels")
+    with H5adReader(common) as cells:
+        n_latent = len(latent_columns(train))
+        budget.require(
+            NEEDS["train_classifier"],
+            cells=len(codes),
+            values=sketch_values(cells, len(on_expression)) if "expression" in heads else 0,
+            more_mb=training_mb(len(rows), n_labels=len(labels), n_latent=n_latent, neighbors=neighbors),
+            remedy="lower prediction.max_training_cells",
+        )
+        labels, codes = _only_drawn(labels, codes, rows)
+        trained: Heads = {}
+        if "expression" in heads:
+            trained["expression"] = ExpressionHead.train(cells.rows(on_expression), codes[on_expression])
     latents, codes = read_latents(train, rows), codes[rows]
-    labels, codes = _only_drawn(labels, codes)
     held_back = read_validation(validation, labels, seed=seed)
-
-    heads: Heads = {
-        "xgboost": XGBoostHead.train(
+    if "xgboost" in heads:
+        trained["xgboost"] = XGBoostHead.train(
             latents,
             codes,
             held_back,
@@ -75,24 +112,30 @@ def train_classifier(
             learning_rate=learning_rate,
             threads=threads,
             seed=seed,
-        ),
-        "linear": LinearHead.train(latents, codes),
-        "neighbors": NeighborsHead.train(
-            latents, codes, held_back[0], n_neighbors=neighbors, n_labels=len(labels)
-        ),
-    }
-    accuracy = validation_accuracy(heads, *held_back)
-    print(f"accuracy on {len(held_back[1])} validation cells: {accuracy}")
+        )
+    if "linear" in heads:
+        trained["linear"] = LinearHead.train(latents, codes)
+    if "scanvi" in heads and (Path(model) / ScanviHead.file_name).exists():
+        trained["scanvi"] = ScanviHead.load(Path(model)).among(labels)
+    nearest = NeighborsHead.train(latents, codes, held_back[0], n_neighbors=neighbors, n_labels=len(labels))
+    distances = LabelDistances.train(latents, codes, n_labels=len(labels))
+    if "neighbors" in heads:
+        trained["neighbors"] = nearest
+    if not trained:
+        raise InputError(
+            f"prediction.heads: none of {heads} can be trained here; scanvi takes a model of type scanvi"
+        )
     description = {
         "labels": labels,
+        "heads": [name for name in HEADS if name in trained],
+        "levels": json.loads(Path(reference_labels).read_text(encoding="utf-8"))["levels"],
         "training_cells": {label: int(n) for label, n in zip(labels, np.bincount(codes), strict=True)},
         "validation_cells": len(held_back[1]),
-        "validation_accuracy": accuracy,
         "settings": {
             "max_training_cells": max_training_cells,
             "neighbors": neighbors,
             "n_trees": n_trees,
-            "trees_kept": heads["xgboost"].booster.num_boosted_rounds(),
+            "trees_kept": trained["xgboost"].booster.num_boosted_rounds() if "xgboost" in trained else 0,
             "max_depth": max_depth,
             "depth": depth_for(codes, max_depth),
             "learning_rate": learning_rate,
@@ -101,8 +144,9 @@ def train_classifier(
     }
     with complete(classifier) as folder:
         folder.mkdir()
-        for head in heads.values():
-            head.save(folder)
+        # Neighbours are kept whether they vote or not: the distance to the reference is by them.
+        for part in {**trained, "neighbors": nearest, "distances": distances}.values():
+            part.save(folder)
         text = json.dumps(description, indent=2, ensure_ascii=False)
         (Path(folder) / "labels.json").write_text(text, encoding="utf-8")
 
@@ -120,22 +164,16 @@ def read_validation(paths: list[str], labels: list[str], *, seed: int) -> tuple[
     return read_latents(paths, rows), codes[rows]
 
 
-def validation_accuracy(heads: Heads, latents: np.ndarray, codes: np.ndarray) -> dict[str, float | None]:
-    """Share of validation cells that each head and their mean label right; None where there are none."""
-    if len(codes) == 0:
-        return dict.fromkeys([*heads, "mean"])
-    by_head, _ = predict(heads, latents)
-    by_head["mean"] = mean_probabilities(by_head)
-    return {name: float((values.argmax(axis=1) == codes).mean()) for name, values in by_head.items()}
-
-
-def _only_drawn(labels: list[str], codes: np.ndarray) -> tuple[list[str], np.ndarray]:
+def _only_drawn(labels: list[str], codes: np.ndarray, rows: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Labels of which a cell was drawn, and codes that count these only: XGBoost wants none without cells."""
-    drawn, codes = np.unique(codes, return_inverse=True)
+    drawn = np.unique(codes[rows])
     if len(drawn) < len(labels):
         left_out = sorted(set(labels) - {labels[code] for code in drawn})
         print(f"warning: no training cell could be drawn for the label(s): {', '.join(left_out)}")
-    return [labels[code] for code in drawn], codes
+    # One entry more than there are labels: code -1 (no label) indexes the last.
+    place = np.full(len(labels) + 1, -1, dtype=np.int32)
+    place[drawn] = np.arange(len(drawn))
+    return [labels[code] for code in drawn], place[codes]
 
 
 if __name__ == "__main__":
@@ -143,7 +181,11 @@ if __name__ == "__main__":
         train_classifier(
             snakemake.input.train,
             snakemake.input.validation,
+            snakemake.input.common,
+            snakemake.input.model,
+            snakemake.input.labels,
             snakemake.output.classifier,
+            heads=snakemake.params.heads,
             max_training_cells=snakemake.params.max_training_cells,
             neighbors=snakemake.params.neighbors,
             n_trees=snakemake.params.n_trees,

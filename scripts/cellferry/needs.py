@@ -57,7 +57,10 @@ NEEDS = {
     "train_reference_model": Need(fixed_mb=1075, value_bytes=50, seconds=8, cells_per_s=3.5e3),
     "fit_query_model": Need(fixed_mb=1005, cell_bytes=36, value_bytes=14, seconds=8, cells_per_s=5.7e3),
     "map_query": Need(fixed_mb=985, blocks=2, seconds=9, cells_per_s=6e4),
-    "train_classifier": Need(fixed_mb=430, cell_bytes=40, seconds=15, cells_per_s=9e3),
+    "train_classifier": Need(
+        fixed_mb=430, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=1e6
+    ),
+    "calibrate_classifier": Need(fixed_mb=335, cell_bytes=16, blocks=1, seconds=4, cells_per_s=3e4),
     "predict_labels": Need(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
     "gather_predictions": Need(fixed_mb=270, cell_bytes=60, blocks=1, seconds=2, values_per_s=5e6),
     "evaluate": Need(fixed_mb=325, cell_bytes=24, value_bytes=13, seconds=4, cells_per_s=4e4),
@@ -71,6 +74,9 @@ PRELOADED_MINIBATCHES = 32
 """Minibatches that training reads at once and shuffles among each other."""
 
 MAX_VALIDATION_CELLS = 50_000
+MAX_EXPRESSION_CELLS = 20_000
+"""Cells that a linear model learns from: its time grows with their stored values times labels."""
+
 MAX_BASELINE_CELLS = 20_000
 MAX_MAP_CELLS = 10_000
 MAP_BYTES = 16_000
@@ -94,6 +100,11 @@ def model_mb(n_genes: int, n_hidden: int) -> int:
 def training_cap(*, n_labels: int, max_training_cells: int) -> int:
     """Cells that the classifiers train on at most: XGBoost's memory grows with cells times labels."""
     return min(max_training_cells, MOST_CELLS_TIMES_LABELS // n_labels)
+
+
+def calibration_cap(*, n_labels: int) -> int:
+    """Held-back cells that the answer is calibrated on at most: probabilities of all heads are held."""
+    return min(MAX_VALIDATION_CELLS, 5_000_000 // n_labels)
 
 
 def training_mb(n_cells: int, *, n_labels: int, n_latent: int, neighbors: int) -> int:
