@@ -11,6 +11,8 @@ rule evaluate:
         predictions="results/predictions/{query}.parquet",
         reference=f"results/common/{REFERENCE}.h5ad",
         common="results/common/{query}.h5ad",
+        classifier="results/reference/classifier",
+        labels="results/reference/labels.json",
     output:
         evaluation="results/evaluation/{query}.json",
     log:

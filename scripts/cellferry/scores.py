@@ -1,4 +1,4 @@
-"""Scores of predicted labels, all from counts of (truth, prediction) pairs: no list of cells is needed."""
+"""Scores of predicted labels, from what can be counted block by block: no list of labels is needed."""
 
 from collections import Counter
 
@@ -8,6 +8,10 @@ from .cells import UNKNOWN
 
 Pairs = Counter[tuple[str, str]]
 """Cells per (truth, prediction)."""
+
+RELIABILITY_BINS = 10
+LEAST_CONFUSED_SHARE = 0.1
+LEAST_CONFUSED_CELLS = 3
 
 
 def label_scores(pairs: Pairs, labels: list[str]) -> dict[str, dict[str, float]]:
@@ -44,11 +48,6 @@ def summary(pairs: Pairs) -> dict[str, float | None]:
     return {"accuracy": hits / n_cells, "macro_f1": float(np.mean(f1))}
 
 
-def known_only(pairs: Pairs, known: set[str]) -> Pairs:
-    """Pairs whose truth is one of `known`."""
-    return Counter({pair: n for pair, n in pairs.items() if pair[0] in known})
-
-
 def confusion(pairs: Pairs) -> dict[str, list]:
     """Confusion matrix: `truth` names its rows, `predicted` its columns, `cells` holds lists of counts.
 
@@ -61,3 +60,78 @@ def confusion(pairs: Pairs) -> dict[str, list]:
         "predicted": predicted,
         "cells": [[pairs[row, column] for column in predicted] for row in truth],
     }
+
+
+def confused_labels(pairs: Pairs) -> list[dict]:
+    """Pairs of labels that are often taken for each other, the worst first.
+
+    Of the cells of two labels, `share` is the part that got the other one's; listed from a tenth of the
+    cells and three cells on, as `labels`, `share`, `confused` and `cells`.
+    """
+    truth = Counter()
+    swapped: Counter[tuple[str, str]] = Counter()
+    for (true_label, predicted_label), n in pairs.items():
+        truth[true_label] += n
+        if true_label != predicted_label and predicted_label != UNKNOWN:
+            swapped[tuple(sorted((true_label, predicted_label)))] += n
+    found = [
+        {"labels": list(both), "share": n / (truth[both[0]] + truth[both[1]]), "confused": n}
+        | {"cells": truth[both[0]] + truth[both[1]]}
+        for both, n in swapped.items()
+        if n >= LEAST_CONFUSED_CELLS
+    ]
+    found = [entry for entry in found if entry["share"] >= LEAST_CONFUSED_SHARE]
+    return sorted(found, key=lambda entry: (-entry["share"], entry["labels"]))
+
+
+class Reliability:
+    """How far probabilities can be taken at their word, in ten bins of equal width.
+
+    A probability p is in the bin [k/10, (k+1)/10); 1 is in the last.
+    """
+
+    def __init__(self) -> None:
+        self._cells, self._hits, self._sums = (np.zeros(RELIABILITY_BINS) for _ in range(3))
+
+    def add(self, probability: np.ndarray, right: np.ndarray) -> None:
+        """Count cells: the probability of each one's label, and whether the label is right."""
+        bins = np.minimum((probability * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+        self._cells += np.bincount(bins, minlength=RELIABILITY_BINS)
+        self._hits += np.bincount(bins, weights=right, minlength=RELIABILITY_BINS)
+        self._sums += np.bincount(bins, weights=probability, minlength=RELIABILITY_BINS)
+
+    def bins(self) -> list[dict]:
+        """Cells, mean probability and accuracy of every bin that has cells."""
+        return [
+            {
+                "from": number / RELIABILITY_BINS,
+                "to": (number + 1) / RELIABILITY_BINS,
+                "cells": int(self._cells[number]),
+                "mean_probability": self._sums[number] / self._cells[number],
+                "accuracy": self._hits[number] / self._cells[number],
+            }
+            for number in range(RELIABILITY_BINS)
+            if self._cells[number]
+        ]
+
+    def ece(self) -> float | None:
+        """Expected calibration error (Guo et al. 2017); None without cells.
+
+        The mean over cells of |accuracy - mean probability| of their bin.
+        """
+        n_cells = self._cells.sum()
+        # A bin's cells times its gap is the gap of its sums.
+        return float(np.abs(self._hits - self._sums).sum() / n_cells) if n_cells else None
+
+
+def auroc(low: np.ndarray, high: np.ndarray) -> float | None:
+    """Chance that a random value of `high` exceeds one of `low`, ties counted half; None if one is empty.
+
+    That is the area under the ROC curve. `low` must be sorted.
+    """
+    if len(low) == 0 or len(high) == 0:
+        return None
+    # Sums apart: of all cells' positions only one array at a time is held.
+    below = np.searchsorted(low, high, side="left").sum(dtype=np.float64)
+    not_above = np.searchsorted(low, high, side="right").sum(dtype=np.float64)
+    return float((below + not_above) / 2 / len(low) / len(high))

@@ -9,7 +9,13 @@ from cellferry.errors import InputError
 from cellferry.h5ad import H5adWriter
 from evaluate import evaluate
 from scipy import sparse
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 from threadpoolctl import threadpool_limits
 
 KNOWN = ["B", "NK", "T"]
@@ -35,29 +41,85 @@ def write_common(path, labels, rng):
     return names
 
 
+RARE, COARSE, FOREIGN = "Treg", "lymphocyte", "HSC"
+FAMILY = {"B": "B lineage", "NK": "lymphocyte", "T": "lymphocyte", RARE: "lymphocyte"}
+
+
+def write_labels(folder, *, levels):
+    """What is known of the reference's labels: three, and one with too few cells."""
+    (folder / "classifier").mkdir()
+    known = {"labels": KNOWN, "heads": HEADS, "levels": levels}
+    (folder / "classifier" / "labels.json").write_text(json.dumps(known), encoding="utf-8")
+    seen = {label: {"cells": 60, "predictable": label != RARE} for label in [*KNOWN, RARE]}
+    (folder / "labels.json").write_text(json.dumps({"labels": seen, "levels": levels}), encoding="utf-8")
+
+
+def as_predictions(frame):
+    """Columns that a table of labels and probabilities lacks for one of predictions, as for a sure answer."""
+    columns = {"level": np.where(frame["label"] == "unknown", None, "label")}
+    columns["reason"] = np.where(frame["label"] == "unknown", "ambiguous", None)
+    columns["prediction_set"] = frame["best_label"]
+    columns["outside_p"] = frame["probability"]
+    columns["distance"] = 1 - frame["probability"]
+    for head in HEADS:
+        columns |= {f"{head}_label": frame["best_label"], f"{head}_probability": frame["probability"]}
+    return frame.assign(**{name: values for name, values in columns.items() if name not in frame})
+
+
 @pytest.fixture
 def scored(tmp_path):
     """A reference of three labels and 400 predicted cells: some unknown, foreign, or without a truth."""
     rng = np.random.default_rng(0)
+    write_labels(tmp_path, levels=[])
     write_common(tmp_path / "reference.h5ad", np.array(KNOWN * 60, dtype=object), rng)
-    truth = rng.choice([*KNOWN, "HSC"], 400, p=[0.4, 0.3, 0.2, 0.1]).astype(object)
+    truth = rng.choice([*KNOWN, FOREIGN], 400, p=[0.4, 0.3, 0.2, 0.1]).astype(object)
     names = write_common(tmp_path / "query.h5ad", truth, rng)
     table = {"cell": names}
-    for column in ("best_label", *(f"{head}_label" for head in HEADS)):
+    for prefix in ("", *(f"{head}_" for head in HEADS)):
         guess = rng.choice(KNOWN, 400).astype(object)
-        right = (rng.random(400) < 0.8) & (truth != "HSC")
-        table[column] = np.where(right, truth, guess)
-    table["probability"] = rng.random(400).astype(np.float32)
+        right = (rng.random(400) < 0.8) & (truth != FOREIGN)
+        table[f"{prefix or 'best_'}label"] = np.where(right, truth, guess)
+        table[f"{prefix}probability"] = rng.random(400).astype(np.float32)
     table["label"] = np.where(table["probability"] < 0.3, "unknown", table["best_label"])
+    table["distance"] = rng.normal(np.where(truth == FOREIGN, 1.5, 0.5), 1).round(1).astype(np.float32)
+    table["outside_p"] = rng.random(400).round(2).astype(np.float32)
+    sets = [sorted({label, rng.choice(KNOWN)}) for label in table["best_label"]]
+    table["prediction_set"] = [" | ".join(labels) for labels in sets]
     table["truth"] = truth.copy()
     table["truth"][:50] = None
-    frame = pd.DataFrame(table)
+    frame = as_predictions(pd.DataFrame(table))
+    frame.to_parquet(tmp_path / "query.parquet")
+    return frame, tmp_path
+
+
+@pytest.fixture
+def layered(tmp_path):
+    """Two levels; a query with truths of both, of a rare label and a foreign one; some answers backed off."""
+    rng = np.random.default_rng(2)
+    write_labels(tmp_path, levels=[{"name": "family", "of": FAMILY}])
+    write_common(tmp_path / "reference.h5ad", np.array(KNOWN * 20, dtype=object), rng)
+    truth = rng.choice([*KNOWN, COARSE, RARE, FOREIGN], 300).astype(object)
+    best = np.where(rng.random(300) < 0.6, truth, rng.choice(KNOWN, 300))
+    best = np.where(np.isin(best, KNOWN), best, "T").astype(object)
+    frame = pd.DataFrame({"cell": write_common(tmp_path / "query.h5ad", truth, rng), "best_label": best})
+    frame["level_family"] = [FAMILY[label] for label in best]
+    frame["level_family"] = np.where(rng.random(300) < 0.1, "B lineage", frame["level_family"])
+    frame["probability"] = rng.random(300).astype(np.float32)
+    frame["level_family_probability"] = (1 + frame["probability"]) / 2
+    frame["level"] = rng.choice(["label", "family", None], 300, p=[0.6, 0.3, 0.1])
+    frame["label"] = frame["best_label"].where(frame["level"] == "label", frame["level_family"])
+    frame["label"] = frame["label"].where(frame["level"].notna(), "unknown")
+    reason = {"label": None, "family": "subtype unsure"}
+    frame["reason"] = [reason.get(level, "outside the reference") for level in frame["level"]]
+    frame["truth"] = truth
+    frame = as_predictions(frame)
     frame.to_parquet(tmp_path / "query.parquet")
     return frame, tmp_path
 
 
 def run(folder, **changed):
-    paths = {"predictions": "query.parquet", "reference": "reference.h5ad", "common": "query.h5ad"} | changed
+    paths = {"predictions": "query.parquet", "reference": "reference.h5ad", "common": "query.h5ad"}
+    paths |= {"classifier": "classifier", "labels": "labels.json"} | changed
     evaluate(
         **{key: str(folder / name) for key, name in paths.items()},
         evaluation=str(folder / "query.json"),
@@ -77,9 +139,10 @@ def test_scores_are_scikit_learns(scored):
         assert scores["accuracy"] == pytest.approx(accuracy_score(known["truth"], known[column]))
         expected = f1_score(known["truth"], known[column], labels=KNOWN, average="macro")
         assert scores["macro_f1"] == pytest.approx(expected)
-    for column, kind in {"best_label": "forced", "label": "answered"}.items():
+    kinds = {"best_label": "forced", "label": "answer"} | {f"{head}_label": head for head in HEADS}
+    for column, kind in kinds.items():
         expected = precision_recall_fscore_support(known["truth"], known[column], labels=KNOWN)
-        by_label = found["labels"][kind]
+        by_label = found["levels"]["label"]["heads"][kind]["labels"]
         assert list(by_label) == KNOWN
         for name, values in zip(["precision", "recall", "f1", "support"], expected, strict=True):
             assert [by_label[label][name] for label in KNOWN] == pytest.approx(list(values))
@@ -97,7 +160,10 @@ def test_counts_and_rejection(scored):
     assert found["truth_not_in_reference"] == foreign.sum()
     n_unknown = (frame["label"][foreign] == "unknown").sum()
     assert found["truth_not_in_reference_called_unknown"] == n_unknown
-    assert found["labels_not_in_reference"] == {"HSC": {"cells": foreign.sum(), "unknown": n_unknown}}
+    entry = found["labels_not_in_reference"]["HSC"]
+    assert (entry["cells"], entry["unknown"]) == (foreign.sum(), n_unknown)
+    assert entry["as"] == frame["label"][foreign & (frame["label"] != "unknown")].value_counts().to_dict()
+    assert entry["accepted"] == sum(entry["as"].values()) == foreign.sum() - n_unknown
     assert found["answered"]["rejected_share"] == pytest.approx(1 - len(accepted) / len(known))
     expected = (accepted["label"] == accepted["truth"]).mean()
     assert found["answered"]["accuracy_among_accepted"] == pytest.approx(expected)
@@ -114,15 +180,139 @@ def test_confusion_matrix_has_foreign_labels_and_unknown(scored):
     assert found["cells"] == expected[:4][:, [0, 2, 3, 4]].tolist()
 
 
-def test_confidence_bins_hold_all_cells_with_a_truth(scored):
+def test_confidence_and_calibration_are_of_the_cells_with_a_label_of_the_reference(scored):
     frame, folder = scored
-    bins = run(folder)["confidence"]
-    assert sum(entry["cells"] for entry in bins) == 350
-    inside = frame[frame["truth"].notna() & frame["probability"].between(0.5, 0.6, inclusive="left")]
+    found = run(folder)
+    known = frame[frame["truth"].isin(KNOWN)]
+    bins = found["confidence"]
+    assert sum(entry["cells"] for entry in bins) == len(known)
+    inside = known[known["probability"].between(0.5, 0.6, inclusive="left")]
     entry = next(entry for entry in bins if entry["from"] == 0.5)
     assert entry["cells"] == len(inside)
     assert entry["accuracy"] == pytest.approx((inside["best_label"] == inside["truth"]).mean())
     assert 0.5 <= entry["mean_probability"] < 0.6
+    for head in HEADS:
+        right = known[f"{head}_label"] == known["truth"]
+        probability = known[f"{head}_probability"]
+        bins = pd.cut(probability, np.linspace(0, 1, 11), right=False)
+        gaps = [
+            abs(right[rows].mean() - probability[rows].mean()) * len(rows)
+            for rows in known.groupby(bins, observed=True).groups.values()
+        ]
+        assert found["heads"][head]["ece"] == pytest.approx(sum(gaps) / len(known), abs=1e-6)
+
+
+def test_unknown_is_told_from_known_as_scikit_learn_says(scored):
+    frame, folder = scored
+    found = run(folder)
+    with_truth = frame[frame["truth"].notna()]
+    is_foreign = with_truth["truth"] == FOREIGN
+    expected = {
+        "outside_p": roc_auc_score(is_foreign, -with_truth["outside_p"]),
+        "distance": roc_auc_score(is_foreign, with_truth["distance"]),
+        "probability": roc_auc_score(is_foreign, -with_truth["probability"]),
+    }
+    assert found["labels_not_in_reference"][FOREIGN]["auroc"] == pytest.approx(expected)
+    assert found["not_in_reference"]["auroc"] == pytest.approx(expected)
+    assert found["not_in_reference"]["cells"] == is_foreign.sum()
+    assert found["not_predictable"] == {
+        "cells": 0,
+        "accepted": 0,
+        "auroc": dict.fromkeys(expected),
+    }
+
+
+def test_cells_without_a_distance_are_left_out(scored):
+    frame, folder = scored
+    frame["distance"] = frame["distance"].where(frame.index % 3 > 0)
+    frame.to_parquet(folder / "query.parquet")
+    used = frame[frame["truth"].notna() & frame["distance"].notna()]
+    expected = roc_auc_score(used["truth"] == FOREIGN, used["distance"])
+    assert run(folder)["not_in_reference"]["auroc"]["distance"] == pytest.approx(expected)
+
+
+def test_prediction_sets(scored):
+    frame, folder = scored
+    found = run(folder)["prediction_sets"]
+    known = frame[frame["truth"].isin(KNOWN)]
+    sets = known["prediction_set"].str.split(" | ", regex=False)
+    assert found["cells"] == len(known)
+    holds = [truth in labels for truth, labels in zip(known["truth"], sets, strict=True)]
+    assert found["coverage"] == pytest.approx(np.mean(holds))
+    assert found["mean_size"] == pytest.approx(sets.str.len().mean())
+
+
+def test_empty_prediction_sets_hold_nothing(scored):
+    frame, folder = scored
+    frame["prediction_set"] = np.where(frame.index % 2, "", None)
+    frame.to_parquet(folder / "query.parquet")
+    found = run(folder)["prediction_sets"]
+    assert (found["coverage"], found["mean_size"]) == (0, 0)
+
+
+def test_levels_are_scored_where_the_truth_says_something(layered):
+    frame, folder = layered
+    found = run(folder)
+    kinds = [COARSE, RARE, FOREIGN]
+    counts = ["truth_at_a_coarser_level", "truth_not_predictable", "truth_not_in_reference"]
+    assert [found[key] for key in counts] == [(frame["truth"] == kind).sum() for kind in kinds]
+    assert list(found["levels"]) == ["label", "family"]
+    leaf, family = (found["levels"][level]["heads"] for level in ("label", "family"))
+
+    known = frame[frame["truth"].isin(KNOWN)]
+    answer = known["label"].where(known["level"] == "label", "unknown")
+    assert found["levels"]["label"]["cells"] == len(known)
+    assert leaf["answer"]["accuracy"] == pytest.approx(accuracy_score(known["truth"], answer))
+    assert leaf["answer"]["accuracy"] == found["answered"]["accuracy"]
+
+    inside = frame[frame["truth"] != FOREIGN]
+    truth = inside["truth"].map(FAMILY | {COARSE: COARSE})
+    answer = inside["label"].where(inside["level"] == "family", inside["best_label"].map(FAMILY))
+    columns = {
+        "answer": answer.where(inside["level"].notna(), "unknown"),
+        "forced": inside["level_family"],
+        "linear": inside["linear_label"].map(FAMILY),
+    }
+    assert found["levels"]["family"]["cells"] == len(inside)
+    for head, values in columns.items():
+        assert family[head]["accuracy"] == pytest.approx(accuracy_score(truth, values))
+        expected = f1_score(truth, values, labels=["B lineage", "lymphocyte"], average="macro")
+        assert family[head]["macro_f1"] == pytest.approx(expected)
+    assert family["linear"]["ece"] is None
+    assert 0 < family["answer"]["ece"] < 1
+
+
+def test_rejection_by_reason_and_errors_at_the_level_of_the_answer(layered):
+    frame, folder = layered
+    found = run(folder)["rejection"]
+    assert found["reasons"] == frame["reason"].value_counts().to_dict()
+    assert found["unknown"] == frame["level"].isna().sum()
+    assert found["coarser"] == (frame["level"] == "family").sum()
+    assert found["accepted_share"] == pytest.approx(frame["level"].notna().mean())
+
+    accepted = frame[frame["level"].notna()]
+    family = accepted["truth"].map(FAMILY | {COARSE: COARSE})
+    of_answer = accepted["label"].where(accepted["level"] == "family", accepted["label"].map(FAMILY))
+    by_family = (accepted["level"] == "family") | (accepted["truth"] == COARSE)
+    right = (accepted["truth"] == accepted["label"]).where(~by_family, family == of_answer)
+    known = accepted["truth"].isin([*KNOWN, COARSE])
+    assert found["all_truth"]["error_among_accepted"] == pytest.approx(1 - right.mean())
+    assert found["known_truth"]["error_among_accepted"] == pytest.approx(1 - right[known].mean())
+    assert found["known_truth"]["accepted"] == known.sum()
+
+
+def test_cells_of_a_rare_label_stand_apart_from_foreign_ones(layered):
+    frame, folder = layered
+    found = run(folder)
+    rare = frame[frame["truth"] == RARE]
+    assert list(found["labels_not_in_reference"]) == [FOREIGN]
+    entry = found["labels_not_predictable"][RARE]
+    assert entry["cells"] == len(rare)
+    assert entry["accepted"] == rare["level"].notna().sum()
+    others = frame[frame["truth"].isin([*KNOWN, COARSE])]
+    both = pd.concat([rare, others])
+    expected = roc_auc_score(both["truth"] == RARE, -both["probability"])
+    assert entry["auroc"]["probability"] == pytest.approx(expected)
 
 
 def test_baseline_learns_from_the_genes(scored):
@@ -142,10 +332,10 @@ def test_baseline_is_near_perfect_where_genes_mean_the_same(scored, tmp_path):
     truth = rng.choice(KNOWN, 100).astype(object)
     names = write_common(tmp_path / "easy.h5ad", truth, rng)
     table = {"cell": names, "best_label": truth, "label": truth, "truth": truth, "probability": np.ones(100)}
-    pd.DataFrame(table).to_parquet(tmp_path / "easy.parquet")
+    as_predictions(pd.DataFrame(table)).to_parquet(tmp_path / "easy.parquet")
     found = run(folder, predictions="easy.parquet", common="easy.h5ad")
     assert found["baseline"]["accuracy"] > 0.95
-    assert found["heads"] == {}
+    assert found["confused_labels"] == []
 
 
 def test_no_truth_the_reference_knows_is_reported_not_scored(scored, tmp_path):
@@ -154,7 +344,11 @@ def test_no_truth_the_reference_knows_is_reported_not_scored(scored, tmp_path):
     frame["truth"] = "HSC"
     frame.to_parquet(folder / "foreign.parquet")
     found = run(folder, predictions="foreign.parquet")
-    assert found["forced"] == {"accuracy": None, "macro_f1": None}
+    assert found["forced"] == {"accuracy": None, "macro_f1": None, "ece": None}
+    assert found["rejection"]["known_truth"]["error_among_accepted"] is None
+    assert found["rejection"]["all_truth"]["error_among_accepted"] == 1
+    assert found["not_in_reference"]["auroc"]["distance"] is None
+    assert found["prediction_sets"] == {"cells": 0, "coverage": None, "mean_size": None}
     assert found["baseline"]["accuracy"] is None
     assert found["truth_not_in_reference"] == 400
 

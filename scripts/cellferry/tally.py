@@ -1,0 +1,158 @@
+"""What a query's predictions say against its truth, counted in one pass over their blocks."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .latents import blocks, read_codes
+from .scores import Pairs, Reliability, auroc
+from .truth import IN_REFERENCE, LEAF, Levels
+
+SET_SEPARATOR = " | "
+"""Between the labels of a prediction set."""
+
+Answer = tuple[str | None, str, str | None, str | None]
+"""Truth, label, level, reason."""
+
+LOWER_OUTSIDE = {"outside_p": True, "distance": False, "probability": True}
+"""What tells unknown from known cells, and whether it is lower for the unknown."""
+
+
+@dataclass
+class Tally:
+    """Counts of a query's cells.
+
+    Attributes
+    ----------
+    n_cells
+        All cells.
+    answers
+        Cells per truth (None where there is none), answer, its level and the reason for it.
+    pairs
+        By column of labels (`best_label`, `{head}_label`, `level_{name}`): cells per (truth, value), of the
+        cells that have a truth.
+    reliability
+        By the same columns, of the cells whose truth says something at the column's level.
+    in_sets, set_sizes, n_sets
+        Of the cells whose truth is one of the reference's labels: how many have it in their prediction
+        set, how large all sets are together, how many cells these are.
+    """
+
+    n_cells: int = 0
+    answers: Counter[Answer] = field(default_factory=Counter)
+    pairs: dict[str, Pairs] = field(default_factory=dict)
+    reliability: dict[str, Reliability] = field(default_factory=dict)
+    in_sets: int = 0
+    set_sizes: int = 0
+    n_sets: int = 0
+
+
+def tally(predictions: str, levels: Levels, heads: list[str]) -> Tally:
+    """Count the cells of a parquet file of predictions, which has a column `truth`."""
+    # Column of labels: that of their probability, and the level they are at.
+    columns = {"best_label": ("probability", LEAF)}
+    columns |= {f"{head}_label": (f"{head}_probability", LEAF) for head in heads}
+    columns |= {f"level_{name}": (f"level_{name}_probability", name) for name in levels.names[1:]}
+    found = Tally(
+        pairs={column: Counter() for column in columns},
+        reliability={column: Reliability() for column in columns},
+    )
+    read = ["truth", "label", "level", "reason", "prediction_set", *columns]
+    read += [probability for probability, _ in columns.values()]
+    for block in blocks([predictions], read):
+        table = pa.table(block)
+        found.n_cells += len(table)
+        found.answers += _counted(table, ["truth", "label", "level", "reason"])
+        table = table.filter(pc.is_valid(table["truth"]))
+        for column, (probability, level) in columns.items():
+            found.pairs[column] += _counted(table, ["truth", column])
+            truth = _at_level(table["truth"], levels, level)
+            says = pc.is_valid(truth)
+            right = pc.equal(truth, table[column]).filter(says).to_numpy()
+            found.reliability[column].add(table[probability].filter(says).to_numpy(), right)
+        _count_sets(found, table, levels)
+    return found
+
+
+def _counted(table: pa.Table, columns: list[str]) -> Counter:
+    """Cells per combination of the columns' values."""
+    counted = table.group_by(columns).aggregate([([], "count_all")])
+    keys = zip(*(counted[column].to_pylist() for column in columns), strict=True)
+    return Counter(dict(zip(keys, counted["count_all"].to_pylist(), strict=True)))
+
+
+def _at_level(truth: pa.ChunkedArray, levels: Levels, level: str) -> pa.ChunkedArray:
+    """What each cell's truth is at a level; null where it says nothing about it."""
+    encoded = truth.combine_chunks().dictionary_encode()
+    nodes = [levels.of_truth(value, level) for value in encoded.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(nodes, pa.string()).take(encoded.indices)])
+
+
+def _count_sets(found: Tally, table: pa.Table, levels: Levels) -> None:
+    for (truth, joined), n in _counted(table, ["truth", "prediction_set"]).items():
+        if levels.kind(truth) != IN_REFERENCE:
+            continue
+        found.n_sets += n
+        if joined:
+            # Ends marked, so that no label is found within a longer one.
+            marked = f"{SET_SEPARATOR}{joined}{SET_SEPARATOR}"
+            found.in_sets += n * (f"{SET_SEPARATOR}{truth}{SET_SEPARATOR}" in marked)
+            found.set_sizes += n * (joined.count(SET_SEPARATOR) + 1)
+
+
+def separation(
+    predictions: str, known: set[str], unknown: list[str]
+) -> tuple[dict[str, dict[str, float | None]], dict[str, float | None]]:
+    """AUROC of the cells of labels that the reference lacks against the cells of those it knows.
+
+    Parameters
+    ----------
+    predictions
+        Parquet file of predictions.
+    known
+        True labels that the reference knows.
+    unknown
+        True labels that it lacks.
+
+    Returns
+    -------
+    By label of `unknown`, and of all of them together: AUROC of `outside_p`, `distance` and `probability`;
+    1 where all unknown cells are farther out, or less sure, than every known one, .5 by chance. Cells
+    without a value are left out. Holds one column at a time: 4 bytes a cell, and as many to sort it.
+    """
+    codes, names = read_codes([predictions], "truth")
+    # One entry more than there are names: code -1 (no truth) indexes the last.
+    is_known = np.array([name in known for name in names] + [False])
+    by_label: dict[str, dict[str, float | None]] = {label: {} for label in unknown}
+    together: dict[str, float | None] = {}
+    for column in LOWER_OUTSIDE:
+        values = _column(predictions, column, len(codes))
+        if LOWER_OUTSIDE[column]:
+            np.negative(values, out=values)
+        inside = values[is_known[codes]]
+        inside = inside[~np.isnan(inside)]
+        inside.sort()
+        total, n_outside = 0.0, 0
+        for label in unknown:
+            outside = values[codes == names.index(label)]
+            outside = outside[~np.isnan(outside)]
+            area = auroc(inside, outside)
+            by_label[label][column] = area
+            if area is not None:
+                total += area * len(outside)
+                n_outside += len(outside)
+        together[column] = total / n_outside if n_outside else None
+    return by_label, together
+
+
+def _column(path: str, column: str, n_cells: int) -> np.ndarray:
+    """A column of numbers of all cells (float32), NaN where it is null."""
+    values = np.empty(n_cells, dtype=np.float32)
+    start = 0
+    for block in blocks([path], [column]):
+        values[start : start + len(block)] = block.column(0).to_numpy(zero_copy_only=False)
+        start += len(block)
+    return values
