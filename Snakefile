@@ -24,7 +24,7 @@ rule all:
     default_target: True
     input:
         "results/report.html",
-        expand("results/predictions/{query}.parquet", query=QUERIES),
-        expand("results/predictions/{query}.csv.gz", query=QUERIES),
+        "results/evaluation/scores.tsv",
+        expand("results/predictions/{query}.{kind}", query=QUERIES, kind=["parquet", "csv.gz"]),
         expand("results/labelled/{query}.h5ad", query=QUERIES),
     localrule: True

@@ -69,6 +69,7 @@ WORKS_ON = {
     "split_reference": ("reference",),
     "subset_reference": ("reference",),
     "train_classifier": ("train", "validation"),
+    "gather_scores": ("query",),
     "report": ("query", "train"),
 }
 

@@ -1,8 +1,9 @@
 # From predictions to scores and pictures.
 #
 # Reads:  results/predictions/{query}.parquet, results/common/, results/mapped/, results/genes.json,
-#         results/datasets.tsv, results/reference/history.csv, results/benchmarks/
+#         results/datasets.tsv, results/reference/history.csv, labels.json and classifier/, results/benchmarks/
 # Writes: results/evaluation/{query}.json   scores of a query whose truth is known, beside a simple baseline
+#         results/evaluation/scores.tsv     the same of all that was scored: dataset, level, label, head
 #         results/report.html               one self-contained page
 
 
@@ -31,6 +32,29 @@ rule evaluate:
         "Scoring the predictions of {wildcards.query}"
     script:
         "../scripts/evaluate.py"
+
+
+rule gather_scores:
+    input:
+        expand("results/evaluation/{query}.json", query=SCORED),
+    output:
+        "results/evaluation/scores.tsv",
+    log:
+        "logs/gather_scores/gather_scores.log",
+    benchmark:
+        "results/benchmarks/gather_scores/gather_scores.tsv"
+    # A table of scores: not worth a job.
+    localrule: True
+    conda:
+        "../envs/predict.yaml"
+    resources:
+        mem_mb=rising(1000),
+        runtime=rising(10),
+        attempt=this_attempt,
+    message:
+        "Gathering the scores"
+    script:
+        "../scripts/gather_scores.py"
 
 
 rule report:

@@ -293,6 +293,7 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
             n * some.common_values / max(1, some.cells) for n, some in zip(cells, (train, part), strict=True)
         )
         yield Job("evaluate", held_cells=train.cells + part.cells, cells=part.cells, sketch_values=values)
+    yield Job("gather_scores")
     shown = train.cells + sum(whole[name].cells for name in queries)
     yield Job("report", held_cells=shown, more_mb=MAP_BYTES * min(shown, MAX_MAP_CELLS) / MB, disk_mb=1)
 

@@ -145,7 +145,7 @@ def test_a_changed_threshold_retrains_nothing(chain):
 def test_every_rule_left_a_log_and_a_benchmark(chain):
     rules = {path.name for path in (chain.results / "benchmarks").iterdir()}
     assert rules == {path.name for path in (chain.folder / "logs").iterdir()}
-    assert len(rules) == 17
+    assert len(rules) == 18
     for path in (chain.results / "benchmarks").rglob("*.tsv"):
         assert float(pd.read_csv(path, sep="\t")["s"].iloc[0]) > 0
 

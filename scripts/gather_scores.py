@@ -1,0 +1,60 @@
+"""Gather the scores of all that was scored into one table: dataset, level, label, head."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from cellferry.files import complete
+from cellferry.logs import logged
+
+ALL = "(all)"
+"""Stands for all labels together."""
+
+PER_LABEL = ["precision", "recall", "f1", "support"]
+OVERALL = ["accuracy", "macro_f1", "ece"]
+COLUMNS = ["dataset", "level", "label", "head", *PER_LABEL, *OVERALL]
+
+
+def gather_scores(evaluations: list[str], table: str) -> None:
+    """Write one row per dataset, level, label and head.
+
+    Parameters
+    ----------
+    evaluations
+        JSON files as `evaluate` writes them, named by their dataset.
+    table
+        The table to write (tsv). Head `answer` is the workflow's own, `forced` its best label of every cell,
+        `baseline` the simple one, on the cells it was scored on. Rows of a label have precision, recall, F1
+        and support; rows of `(all)` support, accuracy, macro-F1 and, where there are probabilities, ece.
+    """
+    n_rows = 0
+    with complete(table) as path, open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        for evaluation in evaluations:
+            scores = json.loads(Path(evaluation).read_text(encoding="utf-8"))
+            for row in score_rows(scores):
+                writer.writerow({"dataset": Path(evaluation).stem, **row})
+                n_rows += 1
+    print(f"{n_rows} scores of {len(evaluations)} datasets")
+
+
+def score_rows(scores: dict) -> Iterator[dict]:
+    """The rows of one dataset; an empty cell is what a row has no value for."""
+    for level, found in scores["levels"].items():
+        for head, by_head in found["heads"].items():
+            overall = {name: by_head[name] for name in OVERALL}
+            yield {"level": level, "label": ALL, "head": head, "support": found["cells"], **overall}
+            for label, per_label in by_head["labels"].items():
+                values = {name: per_label[name] for name in PER_LABEL}
+                yield {"level": level, "label": label, "head": head, **values}
+    baseline = scores["baseline"]
+    overall = {name: baseline[name] for name in ("accuracy", "macro_f1")}
+    leaf = next(iter(scores["levels"]))
+    yield {"level": leaf, "label": ALL, "head": "baseline", "support": baseline["n_cells"], **overall}
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        gather_scores(list(snakemake.input), snakemake.output[0])

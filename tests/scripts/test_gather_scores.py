@@ -1,0 +1,55 @@
+import json
+
+import pandas as pd
+import pytest
+from gather_scores import COLUMNS, gather_scores
+
+LABELS = {"T\tcell": (1.0, 0.5), "Γδ T": (0.25, 0.75)}
+
+
+def write_evaluation(path, accuracy):
+    by_label = {
+        label: {"precision": precision, "recall": recall, "f1": 0.5, "support": 7}
+        for label, (precision, recall) in LABELS.items()
+    }
+    head = {"accuracy": accuracy, "macro_f1": 0.5, "ece": 0.125, "labels": by_label}
+    levels = {
+        "label": {"cells": 14, "heads": {"answer": head, "linear": head}},
+        "family": {"cells": 15, "heads": {"answer": head, "linear": head | {"ece": None, "labels": {}}}},
+    }
+    scores = {"levels": levels, "baseline": {"n_cells": 12, "accuracy": 0.75, "macro_f1": None}}
+    path.write_text(json.dumps(scores, ensure_ascii=False), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def table(tmp_path):
+    evaluations = [write_evaluation(tmp_path / f"{name}.json", share) for name, share in
+                   {"test": 0.9, "blood": 0.8}.items()]  # fmt: skip
+    gather_scores(evaluations, str(tmp_path / "scores.tsv"))
+    return pd.read_csv(tmp_path / "scores.tsv", sep="\t")
+
+
+def test_one_row_per_dataset_level_label_and_head(table):
+    assert list(table.columns) == COLUMNS
+    assert list(table["dataset"].unique()) == ["test", "blood"]
+    assert not table.duplicated(["dataset", "level", "label", "head"]).any()
+    # Two heads, two labels and all of them; above the leaf one head has no labels; and the baseline.
+    assert len(table) == 2 * (2 * 3 + 3 + 1 + 1)
+
+
+def test_values_stand_where_they_belong(table):
+    indexed = table.set_index(["dataset", "level", "label", "head"])
+    label = indexed.loc[("blood", "label", "Γδ T", "linear")]
+    assert label[["precision", "recall", "f1", "support"]].tolist() == [0.25, 0.75, 0.5, 7]
+    assert label[["accuracy", "macro_f1", "ece"]].isna().all()
+    overall = indexed.loc[("blood", "label", "(all)", "answer")]
+    assert overall[["accuracy", "macro_f1", "ece", "support"]].tolist() == [0.8, 0.5, 0.125, 14]
+    assert pd.isna(indexed.loc[("test", "family", "(all)", "linear"), "ece"])
+    baseline = indexed.loc[("test", "label", "(all)", "baseline")]
+    assert (baseline["accuracy"], baseline["support"]) == (0.75, 12)
+    assert pd.isna(baseline["macro_f1"])
+
+
+def test_labels_keep_their_tabs(table):
+    assert "T\tcell" in set(table["label"])
