@@ -68,6 +68,7 @@ rule report:
         ],
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         datasets="results/datasets.tsv",
+        labels="results/reference/labels.json",
         genes="results/genes.json",
         history="results/reference/history.csv",
     output:

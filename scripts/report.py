@@ -31,6 +31,8 @@ PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]
 def report(
     *,
     evaluations: list[str],
+    left_out: str | None,
+    labels: str,
     predictions: list[str],
     mapped: list[str],
     inspected: list[str],
@@ -51,6 +53,10 @@ def report(
     ----------
     evaluations, predictions
         One file per part, named `{part}.json` and `{part}.parquet`.
+    left_out
+        What became of the cells of each label when the reference was without it, if that was tried.
+    labels
+        What split_reference says about the reference's labels.
     mapped
         The chunks of all parts, in order, named `{part}/{chunk}.parquet`.
     inspected
@@ -71,6 +77,9 @@ def report(
     scores = {Path(path).stem: json.loads(Path(path).read_text(encoding="utf-8")) for path in evaluations}
     counted = {Path(path).stem: count_labels(path) for path in predictions}
     answers = {query: counted[query] for query in queries}
+    seen = json.loads(Path(labels).read_text(encoding="utf-8"))["labels"]
+    rare = {label: found["cells"] for label, found in seen.items() if not found["predictable"]}
+    without = json.loads(Path(left_out).read_text(encoding="utf-8")) if left_out else {}
     gene_report = json.loads(Path(genes).read_text(encoding="utf-8"))
     by_part: dict[str, list[str]] = {}
     for path in mapped:
@@ -83,13 +92,19 @@ def report(
         "reference": reference,
         "answers": answers,
         "scores": scores,
-        "remarks": remarks(answers, scores, gene_report),
+        "unseen": unseen_labels(scores),
+        "rare": rare,
+        "left_out": without,
+        "remarks": remarks(answers, scores, gene_report, rare=rare, left_out=without),
         "genes": gene_report,
         "datasets": read_table(datasets),
         "colors": colors,
         "maps": draw_maps(cells, [reference, *queries], colors, seed=seed),
         "confusions": {part: figures.confusion_heatmap(found["confusion"]) for part, found in scores.items()},
-        "confidence": figures.confidence_curve({part: found["confidence"] for part, found in scores.items()}),
+        "confidence": figures.confidence_curve(
+            {part: found["confidence"] for part, found in scores.items()},
+            {part: found["forced"]["ece"] for part, found in scores.items()},
+        ),
         "training_curve": training_curve(history),
         "costs": with_predictions(costs(benchmarks, logs), inspected, config),
         "versions": {"python": platform.python_version(), **versions(PACKAGES)},
@@ -107,6 +122,17 @@ def report(
     environment.filters |= {"percent": percent, "duration": duration, "count": count}
     with complete(page) as path:
         path.write_text(environment.get_template(TEMPLATE.name).render(context), encoding="utf-8")
+
+
+def unseen_labels(scores: dict[str, dict]) -> list[dict]:
+    """The true labels that no cell can get, dataset by dataset, with what became of their cells."""
+    kinds = {"labels_not_in_reference": "not in the reference", "labels_not_predictable": "too few cells"}
+    return [
+        {"dataset": part, "label": label, "why": why, **entry}
+        for part, found in scores.items()
+        for key, why in kinds.items()
+        for label, entry in found[key].items()
+    ]
 
 
 def with_predictions(costs: list[dict], inspected: list[str], config: dict) -> list[dict]:
@@ -212,6 +238,8 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         report(
             evaluations=snakemake.input.evaluations,
+            left_out=snakemake.input.get("left_out"),
+            labels=snakemake.input.labels,
             predictions=snakemake.input.predictions,
             mapped=snakemake.input.mapped,
             inspected=snakemake.input.inspected,

@@ -4,9 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from .cells import UNKNOWN
 from .latents import blocks
+from .truth import LEAF
 
 
 @dataclass(frozen=True)
@@ -20,28 +23,54 @@ class LabelCounts:
     n_unknown
         Cells that were called unknown.
     labels
-        One dict per label, the largest first: `label`, `cells`, `share` of all cells, `probability`
-        (mean over its cells). `unknown` is not among them.
+        One dict per label, the largest first: `label`, its `level`, `cells`, `share` of all cells,
+        `probability` (mean over its cells). `unknown` is not among them.
+    reasons
+        Cells by the reason why they are unknown, or have a label of a coarser level; the largest first.
     """
 
     n_cells: int
     n_unknown: int
     labels: list[dict]
+    reasons: dict[str, int]
+
+    @property
+    def n_coarser(self) -> int:
+        """Cells that got a label of a level above the reference's own labels."""
+        return sum(entry["cells"] for entry in self.labels if entry["level"] != LEAF)
 
 
 def count_labels(predictions: str) -> LabelCounts:
     """Count the answers in a parquet file of predictions."""
-    cells: Counter[str] = Counter()
-    sums: Counter[str] = Counter()
-    for block in blocks([predictions], ["label", "probability"]):
-        grouped = pa.table(block).group_by("label").aggregate([("probability", "sum"), ([], "count_all")])
-        for row in grouped.to_pylist():
-            cells[row["label"]] += row["count_all"]
-            sums[row["label"]] += row["probability_sum"]
-    n_cells = cells.total()
-    n_unknown = cells.pop(UNKNOWN, 0)
-    labels = [
-        {"label": label, "cells": n, "share": n / n_cells, "probability": sums[label] / n}
-        for label, n in sorted(cells.items(), key=lambda item: (-item[1], item[0]))
+    cells: Counter[tuple[str, str]] = Counter()
+    sums: Counter[tuple[str, str]] = Counter()
+    reasons: Counter[str] = Counter()
+    columns = ["label", "level", "reason", "probability"]
+    columns += [
+        name
+        for name in pq.read_schema(predictions).names
+        if name.startswith("level_") and name.endswith("_probability")
     ]
-    return LabelCounts(n_cells, n_unknown, labels)
+    n_unknown = 0
+    for block in blocks([predictions], columns):
+        table = pa.table(block)
+        reasons.update(_counts(table["reason"].drop_null()))
+        n_unknown += pc.sum(pc.equal(table["label"], UNKNOWN)).as_py() or 0
+        for level in pc.unique(table["level"].drop_null()).to_pylist():
+            probability = "probability" if level == LEAF else f"level_{level}_probability"
+            answered = table.filter(pc.equal(table["level"], level))
+            grouped = answered.group_by("label").aggregate([(probability, "sum"), ([], "count_all")])
+            for row in grouped.to_pylist():
+                cells[row["label"], level] += row["count_all"]
+                sums[row["label"], level] += row[f"{probability}_sum"]
+    n_cells = cells.total() + n_unknown
+    labels = [
+        {"label": label, "level": level, "cells": n, "share": n / n_cells}
+        | {"probability": sums[label, level] / n}
+        for (label, level), n in sorted(cells.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return LabelCounts(n_cells, n_unknown, labels, dict(reasons.most_common()))
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in column.value_counts().to_pylist()}

@@ -189,8 +189,11 @@ def training_curve(losses: dict[str, tuple[list[float], list[float]]]) -> str:
         return data_uri(figure, kind="svg")
 
 
-def confidence_curve(by_dataset: dict[str, list[dict]]) -> str:
-    """Share of right labels against the probability given, per dataset; the diagonal is what is meant."""
+def confidence_curve(by_dataset: dict[str, list[dict]], errors: dict[str, float | None]) -> str:
+    """Share of right labels against the probability given, per dataset; the diagonal is what is meant.
+
+    The key gives each dataset's expected calibration error, where it has one.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2, 3.6))
         axes = figure.subplots()
@@ -205,7 +208,9 @@ def confidence_curve(by_dataset: dict[str, list[dict]]) -> str:
                 marker=markers[position % len(markers)],
                 markersize=4,
                 linewidth=1.2,
-                label="\u200b" + _short(name),
+                label="\u200b"
+                + _short(name)
+                + ("" if errors[name] is None else f" (ECE {errors[name]:.3f})"),
             )
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="probability given", ylabel="share of right labels")
         axes.legend(frameon=False, fontsize=8)

@@ -4,11 +4,23 @@ from .counted import LabelCounts
 
 LOW_ACCURACY = 0.8
 MUCH_UNKNOWN = 0.2
+MUCH_MISCALIBRATED = 0.1
+CELLS_TO_JUDGE_CALIBRATION = 200
+"""With fewer, chance alone gives bins a gap of that size."""
+MUCH_ACCEPTED = 0.5
+MOST_CONFUSED_NAMED = 3
 FEW_COMMON_GENES = 0.5
 BASELINE_MARGIN = 0.02
 
 
-def remarks(answers: dict[str, LabelCounts], evaluations: dict[str, dict], genes: dict) -> list[str]:
+def remarks(
+    answers: dict[str, LabelCounts],
+    evaluations: dict[str, dict],
+    genes: dict,
+    *,
+    rare: dict[str, int],
+    left_out: dict[str, dict],
+) -> list[str]:
     """Sentences on what lowers the trust in the answer; none where nothing does.
 
     Parameters
@@ -19,8 +31,29 @@ def remarks(answers: dict[str, LabelCounts], evaluations: dict[str, dict], genes
         Scores by part, as `evaluate` writes them.
     genes
         What `select_genes` reports.
+    rare
+        Cells by label of the reference's labels that have too few to be learned.
+    left_out
+        By label that was taken out of the reference: what became of its held-back cells.
     """
     found = []
+    if rare:
+        listed = ", ".join(f"{label} ({cells:,})" for label, cells in rare.items())
+        found.append(
+            f"The reference has {len(rare)} label(s) of too few cells to be learned: {listed}. No cell can "
+            "get them; such cells should be unknown, or get a label of a coarser level."
+        )
+    shares = {
+        label: entry["accepted"] / entry["cells"] for label, entry in left_out.items() if entry["cells"]
+    }
+    mistaken = [label for label, share in shares.items() if share > MUCH_ACCEPTED]
+    if mistaken:
+        worst = max(mistaken, key=shares.get)
+        taken_for = max(left_out[worst]["as"], key=left_out[worst]["as"].get)
+        found.append(
+            f"{len(mistaken)} of {len(left_out)} labels would be taken for others if the reference lacked "
+            f"them: without {worst}, {shares[worst]:.1%} of its cells were accepted, most as {taken_for}."
+        )
     for name, scores in evaluations.items():
         accuracy, baseline = scores["forced"]["accuracy"], scores["baseline"]["accuracy"]
         if accuracy is None:
@@ -33,6 +66,16 @@ def remarks(answers: dict[str, LabelCounts], evaluations: dict[str, dict], genes
                 f"{name}: the simple baseline is right more often ({baseline:.1%} against {same:.1%}); "
                 "the reference model may have been trained too briefly or on too few cells."
             )
+        ece = scores["forced"]["ece"]
+        if ece > MUCH_MISCALIBRATED and scores["truth_in_reference"] >= CELLS_TO_JUDGE_CALIBRATION:
+            found.append(
+                f"{name}: a probability is off by {ece:.2f} on average; do not take it at its word there."
+            )
+        found += [
+            f"{name}: {pair['labels'][0]} and {pair['labels'][1]} are hardly told apart; {pair['share']:.1%} "
+            "of their cells got the other one's label."
+            for pair in scores["confused_labels"][:MOST_CONFUSED_NAMED]
+        ]
         if scores["truth_not_in_reference"]:
             found.append(
                 f"{name}: {scores['truth_not_in_reference']:,} cells have a label that the reference lacks "

@@ -3,6 +3,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,20 +11,30 @@ import report as script
 from cellferry import figures
 from cellferry.benchmarks import costs
 from cellferry.config import fill_defaults
-from cellferry.counted import LabelCounts
+from cellferry.counted import LabelCounts, count_labels
+from cellferry.evaluation import add_separation, describe
 from cellferry.remarks import remarks
+from cellferry.tally import tally
 from cellferry.text import duration
+from cellferry.truth import Levels
 from report import count, labels_by_size, map_cells, percent, report
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
+RARE = "mast <1>"
+HEADS = ["xgboost", "linear"]
+REASONS = ["ambiguous", "outside the reference", "low quality"]
 
 
 class World:
     """The files a report is drawn from: a reference, queries of 60 cells in two chunks each, a test part."""
 
-    def __init__(self, folder, *, queries, scored, labels):
-        self.folder, self.labels = folder, labels
+    def __init__(self, folder, *, queries, scored, labels, levels=(), cells=60):
+        self.folder, self.labels, self.levels, self.cells = folder, labels, list(levels), cells
         self.rng = np.random.default_rng(0)
+        seen = {label: {"cells": 60, "predictable": True, "ontology": None} for label in labels}
+        seen[RARE] = {"cells": 4, "predictable": False, "ontology": None}
+        folder.mkdir(exist_ok=True)
+        (folder / "labels.json").write_text(json.dumps({"labels": seen, "levels": self.levels}))
         roles = {"ref": "reference"} | dict.fromkeys(queries, "query")
         config = {"datasets": {name: {"role": role, "path": "x"} for name, role in roles.items()}}
         fill_defaults(config)
@@ -51,47 +62,69 @@ class World:
         return str(path)
 
     def write_mapped(self, part):
-        paths = []
+        paths, n_cells = [], self.cells // 2
         for chunk in range(2):
-            latents = {f"latent_{n}": self.rng.normal(size=30).astype(np.float32) for n in range(3)}
-            labels = pa.array(self.rng.choice(self.labels, 30) if part == "ref" else [None] * 30, pa.string())
+            latents = {f"latent_{n}": self.rng.normal(size=n_cells).astype(np.float32) for n in range(3)}
+            labels = pa.array(
+                self.rng.choice(self.labels, n_cells) if part == "ref" else [None] * n_cells, pa.string()
+            )
             path = self.folder / f"mapped/{part}/{chunk}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            names = pa.array([f"c{chunk}_{row}" for row in range(30)])
+            names = pa.array([f"c{chunk}_{row}" for row in range(n_cells)])
             pq.write_table(pa.table({"cell": names, "batch": names, "label": labels, **latents}), path)
             paths.append(str(path))
         return paths
 
     def write_predictions(self, part):
+        """Random answers: a sixth unknown, another sixth of a coarser level where there is one."""
         path = self.folder / f"predictions/{part}.parquet"
         path.parent.mkdir(exist_ok=True)
-        labels = self.rng.choice([*self.labels, "unknown"], 60)
-        pq.write_table(pa.table({"label": labels, "probability": self.rng.random(60).astype("f4")}), path)
+        best = self.rng.choice(self.labels, self.cells).astype(object)
+        table = {"label": best.copy(), "best_label": best, "prediction_set": best}
+        table["level"] = np.repeat("label", self.cells).astype(object)
+        table["reason"] = np.full(self.cells, None, dtype=object)
+        table["label"][:10], table["level"][:10] = "unknown", None
+        table["reason"][:10] = self.rng.choice(REASONS, 10)
+        numbers = ["probability", "outside_p", "distance", *(f"{head}_probability" for head in HEADS)]
+        for level in self.levels:
+            nodes = np.array([level["of"][label] for label in best], dtype=object)
+            table[f"level_{level['name']}"] = nodes
+            numbers.append(f"level_{level['name']}_probability")
+            table["label"][10:20], table["level"][10:20] = nodes[10:20], level["name"]
+            table["reason"][10:20] = "subtype unsure"
+        table |= {name: self.rng.random(self.cells).astype("f4") for name in numbers}
+        table |= {f"{head}_label": self.rng.choice(self.labels, self.cells) for head in HEADS}
+        table["truth"] = np.where(
+            self.rng.random(self.cells) < 0.7, best, self.rng.choice(self.labels, self.cells)
+        )
+        table["truth"][:7] = ["<HSC>"] * 3 + [RARE] * 4
+        pd.DataFrame(table).to_parquet(path)
         return str(path)
 
     def write_evaluation(self, part):
+        predictions = str(self.folder / f"predictions/{part}.parquet")
+        levels = Levels(self.labels, [RARE], self.levels)
+        counted = tally(predictions, levels, HEADS)
+        scores = describe(counted, levels, HEADS)
+        add_separation(scores, predictions, counted, levels)
         both = {"accuracy": 0.912, "macro_f1": 0.834}
-        scores = {
-            "n_cells": 60, "with_truth": 60, "truth_in_reference": 57, "truth_not_in_reference": 3,
-            "truth_not_in_reference_called_unknown": 1,
-            "labels_not_in_reference": {"<HSC>": {"cells": 3, "unknown": 1}},
-            "forced": both, "answered": both | {"rejected_share": 0.05, "accuracy_among_accepted": None},
-            "heads": dict.fromkeys(["xgboost", "linear", "neighbors"], both),
-            "baseline": both | {"n_cells": 57, "cellferry_on_the_same_cells": both},
-            "confidence": [{"from": 0.9, "to": 1.0, "cells": 60, "mean_probability": 0.95, "accuracy": 0.9}],
-        }  # fmt: skip
-        one = {"precision": 1.0, "recall": 0.5, "f1": 0.667, "support": 10}
-        scores["labels"] = dict.fromkeys(["forced", "answered"], dict.fromkeys(self.labels, one))
-        cells = self.rng.integers(0, 9, (len(self.labels), len(self.labels) + 1)).tolist()
-        scores["confusion"] = {"truth": self.labels, "predicted": [*self.labels, "unknown"], "cells": cells}
+        scores["baseline"] = both | {"n_cells": 57, "cellferry_on_the_same_cells": both}
         path = self.folder / f"evaluation/{part}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(scores), encoding="utf-8")
         return str(path)
 
+    def write_left_out(self):
+        entry = {"cells": 50, "accepted": 40, "as": {"B": 30, "γδ $T$": 10}}
+        entry["auroc"] = {"outside_p": 0.9712, "distance": 0.5, "probability": None}
+        path = self.folder / "evaluation/left_out.json"
+        path.write_text(json.dumps({"T <CD4> & co": entry}), encoding="utf-8")
+        return str(path)
+
     def draw(self, **changed):
         inputs = {
-            "evaluations": self.evaluations, "predictions": self.predictions, "mapped": self.mapped,
+            "evaluations": self.evaluations, "left_out": None, "labels": str(self.folder / "labels.json"),
+            "predictions": self.predictions, "mapped": self.mapped,
             "inspected": self.inspected, "logs": str(self.folder / "logs"),
             "datasets": str(self.folder / "datasets.tsv"), "genes": str(self.folder / "genes.json"),
             "history": str(self.folder / "history.csv"), "benchmarks": str(self.folder / "benchmarks"),
@@ -130,11 +163,111 @@ def test_page_opens_with_the_answer(tmp_path, no_umap):
         assert expected in text
 
 
+FAMILY = {"name": "family <coarse>", "of": dict(zip(LABELS, ["T", "T", "other", "B"], strict=True))}
+
+
+def cells_of(page, heading, first):
+    """Cells of the row that begins with `first`, in the table after a heading."""
+    section = re.split(r"<h[23]", page.partition(f">{heading}<")[2])[0]
+    rows = [
+        [
+            html.unescape(re.sub(r"<[^>]+>", "", cell)).strip()
+            for cell in re.findall(r"<td.*?</td>", row, re.S)
+        ]
+        for row in re.findall(r"<tr>(.*?)</tr>", section, re.S)
+    ]
+    return next(row for row in rows if row[:1] == [first])
+
+
+def test_scores_are_shown_level_by_level(tmp_path, no_umap):
+    world = World(tmp_path, queries=["q1"], scored=["test", "q1"], labels=LABELS, levels=[FAMILY])
+    page = world.draw()
+    scores = json.loads((tmp_path / "evaluation/q1.json").read_text(encoding="utf-8"))
+    section = page.partition(">Level by level<")[2].partition("<h3")[0]
+    for level, found in scores["levels"].items():
+        assert html.escape(level) in section
+        for head in ("forced", "answer"):
+            assert f"{found['heads'][head]['macro_f1']:.3f}" in section
+    assert "10 got a label of a coarser level" in page
+    assert "subtype unsure 10" in page
+    one_level = World(tmp_path / "one", queries=["q1"], scored=["test"], labels=LABELS)
+    assert "Level by level" not in one_level.draw()
+
+
+def test_calibration_error_stands_beside_the_curve_and_in_the_table(tmp_path, no_umap, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        figures, "confidence_curve", lambda bins, errors: drawn.update(errors) or "data:image/"
+    )
+    page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
+    forced = json.loads((tmp_path / "evaluation/test.json").read_text(encoding="utf-8"))["forced"]
+    assert drawn == {"test": forced["ece"]}
+    row = cells_of(page, "The classifiers one by one", "test")
+    assert row[1] == f"{forced['accuracy']:.3f} / {forced['macro_f1']:.3f} / {forced['ece']:.3f}"
+
+
+def test_reasons_and_risk_are_shown_per_query(tmp_path, no_umap):
+    page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
+    rejection = json.loads((tmp_path / "evaluation/test.json").read_text(encoding="utf-8"))["rejection"]
+    row = cells_of(page, "What was accepted, and at what risk", "test")
+    assert row[1:3] == ["60", "83.3%"]
+    assert row[3:6] == [str(n) for n in rejection["reasons"].values()]
+    assert row[7] == f"{rejection['all_truth']['error_among_accepted']:.1%}"
+    answered = page.partition('id="trust"')[0]
+    for reason in REASONS:
+        assert re.search(rf"{reason} \d", answered)
+
+
+def test_labels_that_are_confused_and_those_that_are_not_seen(tmp_path, no_umap):
+    world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
+    path = tmp_path / "evaluation/test.json"
+    scores = json.loads(path.read_text(encoding="utf-8"))
+    scores["confused_labels"] = [{"labels": LABELS[:2], "share": 0.25, "confused": 5, "cells": 20}]
+    path.write_text(json.dumps(scores), encoding="utf-8")
+    page = world.draw(left_out=world.write_left_out())
+    row = cells_of(page, "Labels that cannot be told apart", "test")
+    assert row == ["test", " – ".join(LABELS[:2]), "20", "5 (25.0%)"]
+    heading = "What this reference cannot see"
+    section = page.partition(f">{heading}<")[2]
+    assert f"{html.escape(RARE)} (4 cells)" in section
+    for label, why in {"<HSC>": "not in the reference", RARE: "too few cells"}.items():
+        assert re.search(rf">{re.escape(html.escape(label))}</td><td>{why}", section)
+    left_out = cells_of(page, heading, "T <CD4> & co")
+    assert left_out == ["T <CD4> & co", "50", "40", "80.0%", "B (30), γδ $T$ (10)", "0.971", "0.500", "–"]
+    assert "taken for others if the reference lacked them" in page
+
+
+def test_nothing_confused_and_nothing_unseen_is_said_so(tmp_path, no_umap):
+    world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
+    path = tmp_path / "evaluation/test.json"
+    scores = json.loads(path.read_text(encoding="utf-8"))
+    scores |= {"labels_not_in_reference": {}, "labels_not_predictable": {}, "confused_labels": []}
+    path.write_text(json.dumps(scores), encoding="utf-8")
+    seen = {label: {"cells": 60, "predictable": True} for label in LABELS}
+    (tmp_path / "labels.json").write_text(json.dumps({"labels": seen}), encoding="utf-8")
+    page = world.draw()
+    assert "None: of no two labels" in page
+    assert "this cannot be said" in page
+
+
+def test_answers_are_counted_with_the_probability_of_their_level(tmp_path):
+    world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS, levels=[FAMILY])
+    frame = pd.read_parquet(world.predictions[1])
+    found = count_labels(world.predictions[1])
+    assert (found.n_cells, found.n_unknown, found.n_coarser) == (60, 10, 10)
+    assert found.reasons == frame["reason"].value_counts().to_dict()
+    for entry in found.labels:
+        rows = frame[(frame["label"] == entry["label"]) & (frame["level"] == entry["level"])]
+        column = "probability" if entry["level"] == "label" else f"level_{FAMILY['name']}_probability"
+        assert entry["cells"] == len(rows)
+        assert entry["probability"] == pytest.approx(rows[column].mean())
+
+
 def test_many_labels(tmp_path, no_umap):
     labels = [f"label number {n}" for n in range(200)]
-    page = World(tmp_path, queries=["q1"], scored=["test"], labels=labels).draw()
+    page = World(tmp_path, queries=["q1"], scored=["test"], labels=labels, cells=3000).draw()
     assert "smaller labels" in page
-    assert "The 60 largest of 200 labels" in page
+    assert "The 60 largest of 202 labels" in page  # the rare one and the foreign one are rows, too
     assert len(page) < 10 * 1024**2
 
 
@@ -180,7 +313,7 @@ def test_colours_go_to_the_largest_labels_and_stay():
     assert colors["unknown"] == figures.UNKNOWN_COLOR
     assert len({colors[label] for label in labels[:20]}) == 20
     assert {colors[label] for label in labels[20:]} == {figures.OTHER_COLOR}
-    counted = LabelCounts(3, 0, [{"label": "b", "cells": 2}, {"label": "c", "cells": 1}])
+    counted = LabelCounts(3, 0, [{"label": "b", "cells": 2}, {"label": "c", "cells": 1}], {})
     assert labels_by_size([counted], np.array(["a", "b", None], dtype=object)) == ["b", "c", "a"]
 
 
@@ -233,17 +366,30 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
     assert len(world.evaluations) == 1
     scores["forced"]["accuracy"] = 0.5
     scores["baseline"] |= {"accuracy": 0.9, "cellferry_on_the_same_cells": {"accuracy": 0.5}}
-    answers = {"q1": LabelCounts(100, 40, [])}
-    found = " ".join(remarks(answers, {"test": scores}, {"datasets": {"q1": {"common_share": 0.2}}}))
+    scores["forced"]["ece"], scores["truth_in_reference"] = 0.3, 500
+    scores["confused_labels"] = [{"labels": ["a", "b"], "share": 0.25, "confused": 5, "cells": 20}]
+    answers = {"q1": LabelCounts(100, 40, [], {})}
+    left_out = {
+        "seen as B": {"cells": 10, "accepted": 8, "as": {"A": 1, "B": 7}},
+        "seen": {"cells": 10, "accepted": 1, "as": {"A": 1}},
+        "empty": {"cells": 0, "accepted": 0, "as": {}},
+    }
+    genes = {"datasets": {"q1": {"common_share": 0.2}}}
+    found = " ".join(remarks(answers, {"test": scores}, genes, rare={"mast": 1234}, left_out=left_out))
     for expected in (
         "only 50.0% of the cells",
         "simple baseline",
         "<HSC>",
         "40.0% of the cells",
         "only 20.0%",
+        "off by 0.30",
+        "a and b are hardly told apart; 25.0%",
+        "mast (1,234)",
+        "1 of 3 labels",
+        "without seen as B, 80.0% of its cells were accepted, most as B",
     ):
         assert expected in found
-    assert remarks({"q1": LabelCounts(100, 1, [])}, {}, {}) == []
+    assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, {}, rare={}, left_out={}) == []
 
 
 def test_numbers_are_readable():
