@@ -125,14 +125,23 @@ def report(
 
 
 def unseen_labels(scores: dict[str, dict]) -> list[dict]:
-    """The true labels that no cell can get, dataset by dataset, with what became of their cells."""
-    kinds = {"labels_not_in_reference": "not in the reference", "labels_not_predictable": "too few cells"}
-    return [
-        {"dataset": part, "label": label, "why": why, **entry}
-        for part, found in scores.items()
-        for key, why in kinds.items()
-        for label, entry in found[key].items()
-    ]
+    """The true labels that no cell can get, dataset by dataset, with what became of their cells.
+
+    Several of a kind are followed by a row of all of them together.
+    """
+    rows = []
+    for part, found in scores.items():
+        for kind, why in {
+            "not_in_reference": "not in the reference",
+            "not_predictable": "too few cells",
+        }.items():
+            labels = found[f"labels_{kind}"]
+            rows += [
+                {"dataset": part, "label": label, "why": why, **entry} for label, entry in labels.items()
+            ]
+            if len(labels) > 1:
+                rows.append({"dataset": part, "label": "(together)", "why": why, "as": {}, **found[kind]})
+    return rows
 
 
 def with_predictions(costs: list[dict], inspected: list[str], config: dict) -> list[dict]:

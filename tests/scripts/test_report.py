@@ -237,6 +237,16 @@ def test_labels_that_are_confused_and_those_that_are_not_seen(tmp_path, no_umap)
     assert "taken for others if the reference lacked them" in page
 
 
+def test_several_unseen_labels_have_a_row_together(tmp_path):
+    World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
+    scores = json.loads((tmp_path / "evaluation/test.json").read_text(encoding="utf-8"))
+    assert [row["label"] for row in script.unseen_labels({"test": scores})] == ["<HSC>", RARE]
+    scores["labels_not_in_reference"]["other"] = scores["labels_not_in_reference"]["<HSC>"]
+    rows = script.unseen_labels({"test": scores})
+    assert [row["label"] for row in rows] == ["<HSC>", "other", "(together)", RARE]
+    assert rows[2]["auroc"] == scores["not_in_reference"]["auroc"]
+
+
 def test_nothing_confused_and_nothing_unseen_is_said_so(tmp_path, no_umap):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     path = tmp_path / "evaluation/test.json"
