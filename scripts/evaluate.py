@@ -19,7 +19,7 @@ from cellferry.needs import MAX_BASELINE_CELLS, NEEDS
 from cellferry.scores import summary
 from cellferry.sketch import sketch_values, stratified_sketch
 from cellferry.tally import tally
-from cellferry.truth import IN_REFERENCE, Levels
+from cellferry.truth import IN_REFERENCE, LabelTree
 
 
 def evaluate(
@@ -61,14 +61,14 @@ def evaluate(
             f"{predictions}: no cell of {name} has a label to be scored by; if it is one of your datasets, "
             f"correct or remove datasets.{name}.label"
         )
-    levels = Levels.read(classifier, labels)
+    tree = LabelTree.read(classifier, labels)
     heads = json.loads((Path(classifier) / "labels.json").read_text(encoding="utf-8"))["heads"]
-    counted = tally(predictions, levels, heads)
-    scores = describe(counted, levels, heads)
-    add_separation(scores, predictions, counted, levels)
+    counted = tally(predictions, tree, heads)
+    scores = describe(counted, tree, heads)
+    add_separation(scores, predictions, counted, tree)
     with H5adReader(reference) as reference_cells:
         scores["baseline"] = baseline_scores(
-            predictions, reference_cells, common, levels, budget=budget, seed=seed
+            predictions, reference_cells, common, tree, budget=budget, seed=seed
         )
     print(
         f"{scores['with_truth']} of {scores['n_cells']} cells have a truth; accuracy "
@@ -82,7 +82,7 @@ def evaluate(
 
 
 def baseline_scores(
-    predictions: str, reference: H5adReader, common: str, levels: Levels, *, budget: Budget, seed: int
+    predictions: str, reference: H5adReader, common: str, tree: LabelTree, *, budget: Budget, seed: int
 ) -> dict:
     """Scores of the baseline on a sketch of the query's cells whose truth the reference knows.
 
@@ -100,7 +100,7 @@ def baseline_scores(
                 "and run snakemake again"
             )
         # One entry more than there are names: code -1 (no truth) indexes the last.
-        scored = np.array([levels.kind(name) == IN_REFERENCE for name in names] + [False])[codes]
+        scored = np.array([tree.kind(name) == IN_REFERENCE for name in names] + [False])[codes]
         rows = stratified_sketch(np.where(scored, 0, -1), MAX_BASELINE_CELLS, seed=seed)
         truth = [names[code] for code in codes[rows]]
         best = [best_names[code] for code in best_codes[rows]]

@@ -5,10 +5,10 @@ from collections import Counter
 from .cells import UNKNOWN
 from .scores import Pairs, confused_labels, confusion, label_scores, summary
 from .tally import Tally, separation
-from .truth import COARSER, IN_REFERENCE, LEAF, NOT_IN_REFERENCE, NOT_PREDICTABLE, Levels
+from .truth import COARSER, IN_REFERENCE, LEAF, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
 
 
-def describe(counted: Tally, levels: Levels, heads: list[str]) -> dict:
+def describe(counted: Tally, tree: LabelTree, heads: list[str]) -> dict:
     """Scores from what was counted.
 
     Accuracy, macro-F1 and calibration are over cells whose truth is one of the reference's labels; at a
@@ -19,14 +19,14 @@ def describe(counted: Tally, levels: Levels, heads: list[str]) -> dict:
     answers: Pairs = Counter()
     for (truth, label, _, _), n in counted.answers.items():
         if truth is not None:
-            kinds[levels.kind(truth)] += n
+            kinds[tree.kind(truth)] += n
             answers[truth, label] += n
-    by_level = level_scores(counted, levels, heads)
+    by_level = level_scores(counted, tree, heads)
     leaf = {name: _summary_only(scores) for name, scores in by_level[LEAF]["heads"].items()}
-    rejected = rejection(counted, levels)
-    foreign, rare = (unseen(counted, levels, kind) for kind in (NOT_IN_REFERENCE, NOT_PREDICTABLE))
+    rejected = rejection(counted, tree)
+    foreign, rare = (unseen(counted, tree, kind) for kind in (NOT_IN_REFERENCE, NOT_PREDICTABLE))
     best = Counter(
-        {pair: n for pair, n in counted.pairs["best_label"].items() if levels.kind(pair[0]) == IN_REFERENCE}
+        {pair: n for pair, n in counted.pairs["best_label"].items() if tree.kind(pair[0]) == IN_REFERENCE}
     )
     return {
         "n_cells": counted.n_cells,
@@ -58,7 +58,7 @@ def describe(counted: Tally, levels: Levels, heads: list[str]) -> dict:
     }
 
 
-def level_scores(counted: Tally, levels: Levels, heads: list[str]) -> dict[str, dict]:
+def level_scores(counted: Tally, tree: LabelTree, heads: list[str]) -> dict[str, dict]:
     """Scores by level, the finest first: number of cells, and by head its summary, ece and scores per label.
 
     Beside the heads stand `answer` and `forced`. The heads give probabilities of leaf labels only, so
@@ -69,16 +69,16 @@ def level_scores(counted: Tally, levels: Levels, heads: list[str]) -> dict[str, 
         if truth is not None:
             answers[truth, label, answered_at] += n
     found = {}
-    for level in levels.names:
+    for level in tree.names:
         forced = "best_label" if level == LEAF else f"level_{level}"
         pairs = {
-            "answer": _at_level(answers, levels, level),
-            "forced": _at_level(_answered_at(level, counted.pairs[forced]), levels, level),
+            "answer": _at_level(answers, tree, level),
+            "forced": _at_level(_answered_at(level, counted.pairs[forced]), tree, level),
         }
         ece = dict.fromkeys(pairs, counted.reliability[forced].ece())
         for head in heads:
             column = f"{head}_label"
-            pairs[head] = _at_level(_answered_at(LEAF, counted.pairs[column]), levels, level)
+            pairs[head] = _at_level(_answered_at(LEAF, counted.pairs[column]), tree, level)
             ece[head] = counted.reliability[column].ece() if level == LEAF else None
         found[level] = {
             "cells": pairs["answer"].total(),
@@ -98,17 +98,17 @@ def _answered_at(level: str, pairs: Pairs) -> Counter[tuple[str, str, str | None
     return Counter({(truth, label, level): n for (truth, label), n in pairs.items()})
 
 
-def _at_level(answers: Counter[tuple[str, str, str | None]], levels: Levels, level: str) -> Pairs:
+def _at_level(answers: Counter[tuple[str, str, str | None]], tree: LabelTree, level: str) -> Pairs:
     """Truth and answer as they are at a level, without cells whose truth says nothing about it."""
     pairs: Pairs = Counter()
     for (truth, label, answered_at), n in answers.items():
-        node = levels.of_truth(truth, level)
+        node = tree.of_truth(truth, level)
         if node is not None:
-            pairs[node, levels.of_answer(label, answered_at, level)] += n
+            pairs[node, tree.of_answer(label, answered_at, level)] += n
     return pairs
 
 
-def rejection(counted: Tally, levels: Levels) -> dict:
+def rejection(counted: Tally, tree: LabelTree) -> dict:
     """How many cells got an answer, why others did not or got a coarser one, and how often answers are wrong.
 
     `known_truth` is over cells whose truth the reference knows (at any level), `all_truth` over all
@@ -127,11 +127,11 @@ def rejection(counted: Tally, levels: Levels) -> dict:
             n_backed_off += n
         if truth is None:
             continue
-        for group in _groups(truth, levels):
+        for group in _groups(truth, tree):
             cells[group] += n
             if label != UNKNOWN:
                 accepted[group] += n
-                right[group] += n * levels.is_right(truth, label, level)
+                right[group] += n * tree.is_right(truth, label, level)
     return {
         "reasons": dict(sorted(reasons.items())),
         "unknown": n_unknown,
@@ -150,16 +150,16 @@ def rejection(counted: Tally, levels: Levels) -> dict:
     }
 
 
-def _groups(truth: str, levels: Levels) -> list[str]:
-    known = levels.kind(truth) in (IN_REFERENCE, COARSER)
+def _groups(truth: str, tree: LabelTree) -> list[str]:
+    known = tree.kind(truth) in (IN_REFERENCE, COARSER)
     return ["known_truth", "all_truth"] if known else ["all_truth"]
 
 
-def unseen(counted: Tally, levels: Levels, kind: str) -> dict[str, dict]:
+def unseen(counted: Tally, tree: LabelTree, kind: str) -> dict[str, dict]:
     """True labels of a kind that cannot be answered: their cells, how many were accepted, and as what."""
     found: dict[str, dict] = {}
     for (truth, label, _, _), n in counted.answers.items():
-        if truth is None or levels.kind(truth) != kind:
+        if truth is None or tree.kind(truth) != kind:
             continue
         entry = found.setdefault(truth, {"cells": 0, "unknown": 0, "accepted": 0, "as": Counter()})
         entry["cells"] += n
@@ -169,10 +169,10 @@ def unseen(counted: Tally, levels: Levels, kind: str) -> dict[str, dict]:
     return {label: entry | {"as": dict(entry["as"].most_common())} for label, entry in sorted(found.items())}
 
 
-def add_separation(scores: dict, predictions: str, counted: Tally, levels: Levels) -> None:
+def add_separation(scores: dict, predictions: str, counted: Tally, tree: LabelTree) -> None:
     """Add the AUROC of cells of unseen labels against those of known ones, per label and of all together."""
     truths = {truth for truth, *_ in counted.answers if truth is not None}
-    known = {truth for truth in truths if levels.kind(truth) in (IN_REFERENCE, COARSER)}
+    known = {truth for truth in truths if tree.kind(truth) in (IN_REFERENCE, COARSER)}
     for key in ("not_in_reference", "not_predictable"):
         labels = scores[f"labels_{key}"]
         by_label, together = separation(predictions, known, list(labels))

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from .latents import blocks, read_codes
 from .scores import Pairs, Reliability, auroc
-from .truth import IN_REFERENCE, LEAF, Levels
+from .truth import IN_REFERENCE, LEAF, LabelTree
 
 SET_SEPARATOR = " | "
 """Between the labels of a prediction set."""
@@ -50,12 +50,12 @@ class Tally:
     n_sets: int = 0
 
 
-def tally(predictions: str, levels: Levels, heads: list[str]) -> Tally:
+def tally(predictions: str, tree: LabelTree, heads: list[str]) -> Tally:
     """Count the cells of a parquet file of predictions, which has a column `truth`."""
     # Column of labels: that of their probability, and the level they are at.
     columns = {"best_label": ("probability", LEAF)}
     columns |= {f"{head}_label": (f"{head}_probability", LEAF) for head in heads}
-    columns |= {f"level_{name}": (f"level_{name}_probability", name) for name in levels.names[1:]}
+    columns |= {f"level_{name}": (f"level_{name}_probability", name) for name in tree.names[1:]}
     found = Tally(
         pairs={column: Counter() for column in columns},
         reliability={column: Reliability() for column in columns},
@@ -69,11 +69,11 @@ def tally(predictions: str, levels: Levels, heads: list[str]) -> Tally:
         table = table.filter(pc.is_valid(table["truth"]))
         for column, (probability, level) in columns.items():
             found.pairs[column] += _counted(table, ["truth", column])
-            truth = _at_level(table["truth"], levels, level)
+            truth = _at_level(table["truth"], tree, level)
             says = pc.is_valid(truth)
             right = pc.equal(truth, table[column]).filter(says).to_numpy()
             found.reliability[column].add(table[probability].filter(says).to_numpy(), right)
-        _count_sets(found, table, levels)
+        _count_sets(found, table, tree)
     return found
 
 
@@ -84,16 +84,16 @@ def _counted(table: pa.Table, columns: list[str]) -> Counter:
     return Counter(dict(zip(keys, counted["count_all"].to_pylist(), strict=True)))
 
 
-def _at_level(truth: pa.ChunkedArray, levels: Levels, level: str) -> pa.ChunkedArray:
+def _at_level(truth: pa.ChunkedArray, tree: LabelTree, level: str) -> pa.ChunkedArray:
     """What each cell's truth is at a level; null where it says nothing about it."""
     encoded = truth.combine_chunks().dictionary_encode()
-    nodes = [levels.of_truth(value, level) for value in encoded.dictionary.to_pylist()]
+    nodes = [tree.of_truth(value, level) for value in encoded.dictionary.to_pylist()]
     return pa.chunked_array([pa.array(nodes, pa.string()).take(encoded.indices)])
 
 
-def _count_sets(found: Tally, table: pa.Table, levels: Levels) -> None:
+def _count_sets(found: Tally, table: pa.Table, tree: LabelTree) -> None:
     for (truth, joined), n in _counted(table, ["truth", "prediction_set"]).items():
-        if levels.kind(truth) != IN_REFERENCE:
+        if tree.kind(truth) != IN_REFERENCE:
             continue
         found.n_sets += n
         if joined:

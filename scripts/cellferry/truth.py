@@ -18,7 +18,7 @@ NOT_PREDICTABLE = "not predictable"
 NOT_IN_REFERENCE = "not in the reference"
 
 
-class Levels:
+class LabelTree:
     """The labels that can be answered and what stands above them.
 
     Parameters
@@ -62,7 +62,7 @@ class Levels:
             self._above[LEAF, label] = _nodes(label, coarser)
 
     @classmethod
-    def read(cls, classifier: str | Path, reference_labels: str | Path) -> "Levels":
+    def read(cls, classifier: str | Path, reference_labels: str | Path) -> "LabelTree":
         """From the folder of the classifiers, and what split_reference says about the reference's labels."""
         known = json.loads((Path(classifier) / "labels.json").read_text(encoding="utf-8"))
         seen = json.loads(Path(reference_labels).read_text(encoding="utf-8"))["labels"]

@@ -16,7 +16,7 @@ from cellferry.evaluation import add_separation, describe
 from cellferry.remarks import remarks
 from cellferry.tally import tally
 from cellferry.text import duration
-from cellferry.truth import Levels
+from cellferry.truth import LabelTree
 from report import count, labels_by_size, map_cells, percent, report
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
@@ -103,10 +103,10 @@ class World:
 
     def write_evaluation(self, part):
         predictions = str(self.folder / f"predictions/{part}.parquet")
-        levels = Levels(self.labels, [RARE], self.levels)
-        counted = tally(predictions, levels, HEADS)
-        scores = describe(counted, levels, HEADS)
-        add_separation(scores, predictions, counted, levels)
+        tree = LabelTree(self.labels, [RARE], self.levels)
+        counted = tally(predictions, tree, HEADS)
+        scores = describe(counted, tree, HEADS)
+        add_separation(scores, predictions, counted, tree)
         both = {"accuracy": 0.912, "macro_f1": 0.834}
         scores["baseline"] = both | {"n_cells": 57, "cellferry_on_the_same_cells": both}
         path = self.folder / f"evaluation/{part}.json"

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from cellferry.truth import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, Levels
+from cellferry.truth import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
 
 LABELS = ["CD4 T", "CD8 T", "B", "monocyte"]
 LEVELS = [
@@ -18,12 +18,12 @@ LEVELS = [
 
 
 @pytest.fixture
-def levels():
-    return Levels(LABELS, ["Treg", "mast"], LEVELS)
+def tree():
+    return LabelTree(LABELS, ["Treg", "mast"], LEVELS)
 
 
-def test_levels_are_named_from_the_finest(levels):
-    assert levels.names == ["label", "family", "lineage"]
+def test_levels_are_named_from_the_finest(tree):
+    assert tree.names == ["label", "family", "lineage"]
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def test_levels_are_named_from_the_finest(levels):
         ("HSC", NOT_IN_REFERENCE, [None, None, None]),
     ],
 )
-def test_what_a_truth_says_at_each_level(levels, truth, kind, meaning):
-    assert levels.kind(truth) == kind
-    assert [levels.of_truth(truth, level) for level in levels.names] == meaning
+def test_what_a_truth_says_at_each_level(tree, truth, kind, meaning):
+    assert tree.kind(truth) == kind
+    assert [tree.of_truth(truth, level) for level in tree.names] == meaning
 
 
-def test_an_answer_counts_at_its_level_and_above(levels):
+def test_an_answer_counts_at_its_level_and_above(tree):
     def at_levels(label, level):
-        return [levels.of_answer(label, level, at) for at in levels.names]
+        return [tree.of_answer(label, level, at) for at in tree.names]
 
     assert at_levels("CD8 T", "label") == ["CD8 T", "T", "lymphoid"]
     assert at_levels("T", "family") == ["unknown", "T", "lymphoid"]
@@ -69,8 +69,8 @@ def test_an_answer_counts_at_its_level_and_above(levels):
         ("HSC", "lymphoid", "lineage", False),
     ],
 )
-def test_truth_and_answer_are_compared_at_the_coarser_of_their_levels(levels, truth, label, level, right):
-    assert levels.is_right(truth, label, level) is right
+def test_truth_and_answer_are_compared_at_the_coarser_of_their_levels(tree, truth, label, level, right):
+    assert tree.is_right(truth, label, level) is right
 
 
 def test_a_node_that_a_level_above_divides_says_nothing_there():
@@ -78,18 +78,18 @@ def test_a_node_that_a_level_above_divides_says_nothing_there():
         {"name": "upper", "of": {"a": "x", "b": "y"}},
         {"name": "lower", "of": {"a": "n", "b": "n"}},
     ]
-    levels = Levels(["a", "b"], [], crossing)
-    assert levels.of_truth("n", "lower") == "n"
-    assert levels.of_truth("n", "upper") is None
+    tree = LabelTree(["a", "b"], [], crossing)
+    assert tree.of_truth("n", "lower") == "n"
+    assert tree.of_truth("n", "upper") is None
 
 
 def test_read_takes_rare_labels_from_the_reference(tmp_path):
     (tmp_path / "labels.json").write_text(json.dumps({"labels": ["a", "b"], "levels": []}))
     seen = {name: {"cells": 20, "predictable": name != "rare"} for name in ("a", "b", "rare", "not drawn")}
     (tmp_path / "seen.json").write_text(json.dumps({"labels": seen, "levels": []}))
-    levels = Levels.read(tmp_path, tmp_path / "seen.json")
-    assert levels.names == ["label"]
-    assert [levels.kind(name) for name in ("a", "rare", "not drawn", "other")] == [
+    tree = LabelTree.read(tmp_path, tmp_path / "seen.json")
+    assert tree.names == ["label"]
+    assert [tree.kind(name) for name in ("a", "rare", "not drawn", "other")] == [
         IN_REFERENCE,
         NOT_PREDICTABLE,
         NOT_PREDICTABLE,
