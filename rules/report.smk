@@ -3,6 +3,7 @@
 # Reads:  results/predictions/{query}.parquet, results/common/, results/mapped/, results/genes.json,
 #         results/datasets.tsv, results/reference/history.csv, labels.json and classifier/, results/benchmarks/
 # Writes: results/evaluation/{query}.json   scores of a query whose truth is known, beside a simple baseline
+#         results/reference/left_out.json   what becomes of cells of a label that the reference lacks
 #         results/evaluation/scores.tsv     the same of all that was scored: dataset, level, label, head
 #         results/report.html               one self-contained page
 
@@ -32,6 +33,35 @@ rule evaluate:
         "Scoring the predictions of {wildcards.query}"
     script:
         "../scripts/evaluate.py"
+
+
+rule leave_labels_out:
+    input:
+        mapped=expand("results/mapped/test/{chunk}.parquet", chunk=chunk_numbers("test")),
+        common="results/common/test.h5ad",
+        classifier="results/reference/classifier",
+        rules="results/reference/rules.json",
+    output:
+        left_out="results/reference/left_out.json",
+    log:
+        "logs/leave_labels_out/leave_labels_out.log",
+    benchmark:
+        "results/benchmarks/leave_labels_out/leave_labels_out.tsv"
+    conda:
+        "../envs/predict.yaml"
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(120),
+        attempt=this_attempt,
+    params:
+        min_p=config["prediction"]["min_p"],
+        min_counts=config["prediction"]["min_counts"],
+        min_genes=config["prediction"]["min_genes"],
+        seed=config["seed"],
+    message:
+        "Taking out each label of the reference"
+    script:
+        "../scripts/leave_labels_out.py"
 
 
 rule gather_scores:
@@ -69,6 +99,7 @@ rule report:
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         datasets="results/datasets.tsv",
         labels="results/reference/labels.json",
+        left_out="results/reference/left_out.json",
         genes="results/genes.json",
         history="results/reference/history.csv",
     output:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from scipy import sparse
 from .h5ad import H5adReader
 from .heads import load_heads, predict
 from .latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
-from .levels import read_levels
+from .levels import Level, read_levels
 from .needs import MB
 from .neighbors import NeighborsHead
 from .outside import LabelDistances
@@ -43,6 +44,15 @@ class Judged:
     n_genes: np.ndarray
 
 
+class Without(NamedTuple):
+    """What the classifiers would say of cells without one of the labels; see `Judged`."""
+
+    levels: list[Level]
+    by_head: dict[str, np.ndarray]
+    distance: np.ndarray
+    label_distance: np.ndarray
+
+
 class Classifier:
     """What train_classifier wrote.
 
@@ -65,6 +75,31 @@ class Classifier:
         self._heads = load_heads(folder, others, threads=threads)
         self._nearest = NeighborsHead.load(Path(folder))
         self._distances = LabelDistances.load(Path(folder))
+
+    def without(self, code: int, by_head: dict[str, np.ndarray], latents: np.ndarray) -> "Without":
+        """What the classifiers would say of cells if a label were not in the reference.
+
+        A classifier's probabilities given that the label is out of the question are those of the others,
+        over their sum; the vote of neighbours and the distances are taken anew. The latent space is still
+        the one that the label's cells helped to train.
+
+        Parameters
+        ----------
+        code
+            The label.
+        by_head, latents
+            Of the cells, as `judge` was given and gives them.
+        """
+        found = {name: _given_others(values, code) for name, values in by_head.items()}
+        votes, distance = self._nearest.without(code).vote(latents)
+        if "neighbors" in found:
+            found["neighbors"] = votes
+        return Without(
+            [level.without(code) for level in self.levels],
+            found,
+            distance,
+            self._distances.without(code).nearest(latents),
+        )
 
     @property
     def held_mb(self) -> int:
@@ -126,3 +161,10 @@ class Classifier:
                 )
             yield self.judge(block, matrix(block, latents), common.counts(start, stop))
             start = stop
+
+
+def _given_others(probabilities: np.ndarray, code: int) -> np.ndarray:
+    """Probabilities of the other labels, given that it is one of them; even where all are 0."""
+    others = np.delete(probabilities, code, axis=1)
+    sums = others.sum(axis=1, keepdims=True)
+    return np.where(sums > 0, others / np.where(sums > 0, sums, 1), np.float32(1 / others.shape[1]))

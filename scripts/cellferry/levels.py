@@ -33,6 +33,13 @@ class Level:
             sums[:, node] += probabilities[:, leaf]
         return sums
 
+    def without(self, leaf: int) -> "Level":
+        """The level of all leaves but one; leaves behind it move up."""
+        of_leaf = np.delete(self.of_leaf, leaf)
+        if self.name != LEAF_LEVEL:
+            return Level(self.name, self.nodes, of_leaf)
+        return Level(self.name, [*self.nodes[:leaf], *self.nodes[leaf + 1 :]], np.arange(len(of_leaf)))
+
 
 def read_levels(found: list[dict], leaves: list[str]) -> list[Level]:
     """All levels, the coarsest first and the leaves last.

@@ -111,6 +111,19 @@ class NeighborsHead:
         """Probabilities of the labels: cells × labels."""
         return self.vote(latents)[0]
 
+    def without(self, code: int) -> "NeighborsHead":
+        """The same head on the cells of all labels but one; labels behind it move up."""
+        kept = self.codes != code
+        return NeighborsHead(
+            self.latents[kept],
+            self.codes[kept] - (self.codes[kept] > code),
+            self.spread[kept],
+            np.unique(self.groups[kept], return_inverse=True)[1].astype(np.int32),
+            n_neighbors=self.n_neighbors,
+            n_labels=self.n_labels - 1,
+            far=self.far,
+        )
+
     def save(self, folder: Path) -> None:
         """Write the reference cells as parquet, with the three numbers of the vote beside its schema."""
         columns = {"code": self.codes.astype(np.int32), "spread": self.spread, "group": self.groups}

@@ -1,0 +1,148 @@
+"""Ask what the reference cannot see: take out each label, and predict its held-back cells by what is left."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from cellferry.answer import AnswerRules, answers
+from cellferry.budget import Budget
+from cellferry.cells import UNKNOWN
+from cellferry.classifier import Classifier
+from cellferry.files import complete
+from cellferry.h5ad import H5adReader
+from cellferry.latents import latent_columns, matrix, read_codes
+from cellferry.logs import logged
+from cellferry.needs import MB, NEEDS, calibration_cap
+from cellferry.scores import auroc
+from cellferry.sketch import stratified_sketch
+from threadpoolctl import threadpool_limits
+
+LEAST_LABELS = 3
+"""Where two labels are left there is something to choose from."""
+
+
+def leave_labels_out(
+    mapped: list[str],
+    common: str,
+    classifier: str,
+    rules: str,
+    left_out: str,
+    *,
+    min_p: float,
+    min_counts: float,
+    min_genes: int,
+    seed: int,
+    budget: Budget,
+    threads: int,
+) -> None:
+    """Write as JSON, by label, what becomes of its held-back cells when it is not in the reference.
+
+    `cells`, `accepted` (how many get a wrong label), `as` (which ones), `coarser` (how many get a label of a
+    coarser level that is right), and `auroc`: of telling these cells from all other held-back cells by
+    `outside_p`, `distance` or `probability`.
+
+    Parameters
+    ----------
+    mapped, common
+        Latents, in chunks, and counts of the held-back cells.
+    classifier, rules
+        What train_classifier and calibrate_classifier wrote.
+    left_out
+        File to write.
+    min_p, min_counts, min_genes
+        As in the configuration's section `prediction`.
+    seed, budget, threads
+        Seed of the draw of cells, memory and cores of the job.
+    """
+    heads = Classifier(classifier, threads=threads)
+    learned = AnswerRules.load(rules)
+    found, names = read_codes(mapped, "label")
+    # One entry more than there are names: code -1 (null) indexes the last.
+    place = {label: code for code, label in enumerate(heads.labels)}
+    codes = np.array([place.get(name, -1) for name in names] + [-1])[found]
+    drawn = np.zeros(len(codes), dtype=bool)
+    cap = calibration_cap(n_labels=len(heads.labels))
+    drawn[stratified_sketch(codes, cap, seed=seed)] = True
+    codes = codes[drawn]
+    held_mb = heads.held_mb + 8 * (2 * len(heads.head_names) + 4) * len(codes) * len(heads.labels) // MB
+    with H5adReader(common) as cells:
+        max_bytes = budget.block_bytes(NEEDS["leave_labels_out"], cells=len(drawn), more_mb=2 * held_mb)
+        rows = heads.rows_in(max_bytes, cells)
+        columns, parts, start = latent_columns(mapped), [], 0
+        for judged in heads.judged(mapped, cells, [], first=0, rows=rows):
+            kept = drawn[start : start + len(judged.cells)]
+            too_few = (judged.n_counts < min_counts) | (judged.n_genes < min_genes)
+            by_head = {name: values[kept] for name, values in judged.by_head.items()}
+            parts.append((by_head, matrix(judged.cells, columns)[kept], too_few[kept]))
+            start += len(judged.cells)
+    by_head = {name: np.concatenate([part[0][name] for part in parts]) for name in heads.head_names}
+    latents, too_few = (np.concatenate([part[which] for part in parts]) for which in (1, 2))
+
+    fates: dict[str, dict[str, Any]] = {}
+    for code in np.unique(codes) if len(heads.labels) >= LEAST_LABELS else []:
+        without = heads.without(code, by_head, latents)
+        outside_p = learned.outside_p(without.distance, without.label_distance)
+        told = answers(
+            learned.probabilities(without.by_head), outside_p, too_few, without.levels, learned, min_p=min_p
+        )
+        above = {level.name: level.nodes[level.of_leaf[code]] for level in heads.levels[:-1]}
+        scores = {"outside_p": -outside_p, "distance": without.distance, "probability": -told["probability"]}
+        fates[heads.labels[code]] = fate(told, codes == code, above, scores)
+        print(f"{heads.labels[code]}: {fates[heads.labels[code]]}")
+    with complete(left_out) as path:
+        path.write_text(json.dumps(fates, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def fate(
+    told: dict[str, np.ndarray], own: np.ndarray, above: dict[str, str], scores: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """What became of the cells (`own`) of a label that was taken out.
+
+    Parameters
+    ----------
+    told
+        The answers of all cells.
+    own
+        Which cells are of the label.
+    above
+        The label's node at each coarser level.
+    scores
+        Numbers that should be higher for the label's cells than for others.
+    """
+    given: Counter[tuple[str, str | None]] = Counter(
+        zip(told["label"][own].tolist(), told["level"][own].tolist(), strict=True)
+    )
+    wrong: Counter[str] = Counter()
+    coarser = 0
+    for (label, level), n in given.items():
+        if label == UNKNOWN:
+            continue
+        if above.get(level) == label:
+            coarser += n
+        else:
+            wrong[label] += n
+    return {
+        "cells": int(own.sum()),
+        "accepted": wrong.total(),
+        "as": dict(wrong.most_common()),
+        "coarser": coarser,
+        "auroc": {name: auroc(np.sort(values[~own]), values[own]) for name, values in scores.items()},
+    }
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+        leave_labels_out(
+            snakemake.input.mapped,
+            snakemake.input.common,
+            snakemake.input.classifier,
+            snakemake.input.rules,
+            snakemake.output.left_out,
+            min_p=snakemake.params.min_p,
+            min_counts=snakemake.params.min_counts,
+            min_genes=snakemake.params.min_genes,
+            seed=snakemake.params.seed,
+            budget=Budget.of(snakemake.resources),
+            threads=snakemake.threads,
+        )
