@@ -26,9 +26,9 @@ ONE_JOB += ["--mode", "remote", "--nolock", "--ignore-incomplete", "--max-invent
 
 def make_config(folder: Path, datasets: int, chunks: int) -> None:
     """Write a configuration of one reference and `datasets - 1` queries, and its dummy files."""
-    names = ["reference", *(f"query{number}" for number in range(1, datasets))]
+    names = ["atlas", *(f"query{number}" for number in range(1, datasets))]
     config = {name: {"role": "query", "path": f"{name}.csv", "chunks": chunks} for name in names}
-    config["reference"] |= {"role": "reference", "obs": "obs.csv", "label": "cell_type"}
+    config["atlas"] |= {"role": "reference", "obs": "obs.csv", "label": "cell_type"}
     for name in names:
         (folder / f"{name}.csv").write_text("x")
     (folder / "obs.csv").write_text("cell,cell_type\na,b\n")

@@ -60,9 +60,9 @@ CHAIN_BYTES_PER_CELL = 36_000
 FILES_BYTES_PER_CELL = 24_000
 FREE_TO_STAY = 2 * 10**9
 
-# Of a dataset, these work on all cells; others on a part, under whose name the cells are looked up.
-ON_WHOLE_DATASETS = ("inspect_dataset", "convert_to_chunks", "merge_h5ad", "subset_reference")
-# The same of rules that are not named after a dataset or part; others work on the training cells.
+# The reference's name as a dataset: `reference` is the part that the model trains on.
+NAMES = {"query": "query", "reference": "atlas"}
+# What rules that are not named after a dataset or part work on; others work on the training cells.
 WORKS_ON = {
     "check_datasets": ("query", "reference"),
     "select_genes": ("query", "reference"),
@@ -80,8 +80,8 @@ def make_data(folder: Path, cells: int) -> None:
     running = []
     for name, n_cells in (("query", cells), ("reference", cells // REFERENCE_SHARE)):
         path = folder / f"{name}.h5ad"
-        datasets[name] = {"role": name, "path": path.name, "label": "cell_type", "batch": "sample"}
-        datasets[name]["chunks"] = CHUNKS[name]
+        about = {"role": name, "path": path.name, "label": "cell_type", "batch": "sample"}
+        datasets[NAMES[name]] = {**about, "chunks": CHUNKS[name]}
         if not path.exists():
             command = [sys.executable, ROOT / "benchmarks" / "simulated_counts.py", path]
             command += ["--cells", n_cells, "--seed", SEEDS[name], "--batches", *BATCHES[name]]
@@ -119,7 +119,7 @@ def run_workflow(folder: Path, *targets: str) -> tuple[float, float]:
 def numbers_of_cells(folder: Path) -> dict[str, int]:
     """Cells of the datasets and of the parts that the workflow cut."""
     results = folder / "results"
-    files = {name: results / "merged" / f"{name}.h5ad" for name in ("query", "reference")}
+    files = {name: results / "merged" / f"{NAMES[name]}.h5ad" for name in NAMES}
     files |= {name: results / "common" / f"{name}.h5ad" for name in ("validation", "test")}
     files["train"] = results / "common" / "reference.h5ad"
     found = {}
@@ -129,10 +129,10 @@ def numbers_of_cells(folder: Path) -> dict[str, int]:
     return found
 
 
-def part_of(rule: str, table: Path) -> str:
+def part_of(table: Path) -> str:
     """The part that a job worked on, by the name of its benchmark table below the rule's folder."""
     part = Path(table.parts[0]).stem
-    return "train" if part == "reference" and rule not in ON_WHOLE_DATASETS else part
+    return {"atlas": "reference", "reference": "train"}.get(part, part)
 
 
 def job_rows(folder: Path) -> list[dict]:
@@ -149,7 +149,7 @@ def job_rows(folder: Path) -> list[dict]:
             continue
         (timed, *_) = read_table(path)
         log = Path("logs", rule, *rest).with_suffix(".log")
-        part = part_of(rule, Path(*rest))
+        part = part_of(Path(*rest))
         parts = (part,) if part in cells else WORKS_ON.get(rule, ("train",))
         job = {key: notes.get(str(log), {}).get(key) for key in ("cpu_seconds", "read_mb", "written_mb")}
         job |= {"parts": parts, "seconds": float(timed["s"])}

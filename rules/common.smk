@@ -1,7 +1,7 @@
 # Validates the configuration, then names what the rules share.
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
-# Defines: DATASETS, REFERENCE, QUERIES, HELD_BACK, SCORED, wildcard constraints, input functions
+# Defines: DATASETS, REFERENCES, QUERIES, HELD_BACK, SCORED, wildcard constraints, input functions
 
 from math import ceil
 from pathlib import Path
@@ -22,9 +22,10 @@ if workflow.is_main_process:
 fill_defaults(config)
 
 DATASETS = list(config["datasets"])
-REFERENCE = next(name for name in DATASETS if config["datasets"][name]["role"] == "reference")
-QUERIES = [name for name in DATASETS if name != REFERENCE]
-# Parts of the reference that its model never meets: mapped and predicted like any query.
+# Trained together; the first one's gene names win a tie.
+REFERENCES = [name for name in DATASETS if config["datasets"][name]["role"] == "reference"]
+QUERIES = [name for name in DATASETS if name not in REFERENCES]
+# Parts of the references that their model never meets: mapped and predicted like any query.
 HELD_BACK = ["validation", "test"]
 # Queries whose truth is known.
 SCORED = ["test", *(name for name in QUERIES if config["datasets"][name]["label"])]
@@ -32,7 +33,7 @@ SCORED = ["test", *(name for name in QUERIES if config["datasets"][name]["label"
 
 wildcard_constraints:
     dataset="|".join(DATASETS),
-    part="|".join([*DATASETS, *HELD_BACK]),
+    part="|".join(["reference", *QUERIES, *HELD_BACK]),
     query="|".join([*QUERIES, *HELD_BACK]),
     chunk=r"\d+",
     job=r"\d+",
@@ -70,14 +71,14 @@ def optional(path):
     return [] if path is None else path
 
 
-def source_of(part):
-    """The dataset that a part was cut from: the reference for its held-back parts, itself otherwise."""
-    return REFERENCE if part in HELD_BACK else part
-
-
 def chunk_numbers(part):
-    """Numbers of the chunks that a part is mapped in; a held-back part has its share of the reference's."""
-    chunks = config["datasets"][source_of(part)]["chunks"]
+    """Numbers of the chunks that a part is mapped in.
+
+    The part `reference` has as many as all references; a held-back part has its share of those.
+    """
+    if part in QUERIES:
+        return range(config["datasets"][part]["chunks"])
+    chunks = sum(config["datasets"][name]["chunks"] for name in REFERENCES)
     return range(ceil(chunks * config["split"][part]) if part in HELD_BACK else chunks)
 
 

@@ -7,7 +7,7 @@
 #         results/merged/{dataset}.h5ad      one file per dataset, a view over its chunks
 #         results/reference/splits.parquet   train, validation or test, per reference cell
 #         results/genes.tsv, genes.json      the genes the model sees, and what each dataset lost
-#         results/common/{part}.h5ad         the counts of those genes; the reference's parts apart
+#         results/common/{part}.h5ad         the counts of those genes; the references' parts (reference, validation, test) together
 
 
 rule demo_data:
@@ -134,7 +134,7 @@ rule merge_h5ad:
 
 rule split_reference:
     input:
-        merged=f"results/merged/{REFERENCE}.h5ad",
+        merged=expand("results/merged/{dataset}.h5ad", dataset=REFERENCES),
     output:
         splits="results/reference/splits.parquet",
     log:
@@ -151,14 +151,14 @@ rule split_reference:
         **config["split"],
         seed=config["seed"],
     message:
-        "Holding back a validation and a test part of the reference"
+        "Holding back a validation and a test part of the references"
     script:
         "../scripts/split_reference.py"
 
 
 rule select_genes:
     input:
-        merged=expand("results/merged/{dataset}.h5ad", dataset=[REFERENCE, *QUERIES]),
+        merged=expand("results/merged/{dataset}.h5ad", dataset=[*REFERENCES, *QUERIES]),
         # Inputs of the views: without them a merged file reads as zeroes.
         chunks=[folder for name in DATASETS for folder in chunk_folders(name)],
         splits="results/reference/splits.parquet",
@@ -177,8 +177,9 @@ rule select_genes:
         runtime=rising(60),
         attempt=this_attempt,
     params:
-        names=[REFERENCE, *QUERIES],
-        gene_ids=[config["datasets"][name]["gene_id"] for name in [REFERENCE, *QUERIES]],
+        names=[*REFERENCES, *QUERIES],
+        references=REFERENCES,
+        gene_ids=[config["datasets"][name]["gene_id"] for name in [*REFERENCES, *QUERIES]],
         n_variable=config["genes"]["n_variable"],
         keep=config["genes"]["keep"],
         min_common=config["genes"]["min_common"],
@@ -192,15 +193,15 @@ rule select_genes:
 
 rule subset_reference:
     input:
-        merged=f"results/merged/{REFERENCE}.h5ad",
-        chunks=chunk_folders(REFERENCE),
+        merged=expand("results/merged/{dataset}.h5ad", dataset=REFERENCES),
+        chunks=[folder for name in REFERENCES for folder in chunk_folders(name)],
         splits="results/reference/splits.parquet",
         genes="results/genes.tsv",
         report="results/genes.json",
         gene_map=optional(config["genes"]["map"]),
     output:
-        # The reference's own file holds the cells its model trains on.
-        train=f"results/common/{REFERENCE}.h5ad",
+        # The cells that the model trains on.
+        train="results/common/reference.h5ad",
         validation="results/common/validation.h5ad",
         test="results/common/test.h5ad",
     log:
@@ -214,10 +215,10 @@ rule subset_reference:
         runtime=rising(120),
         attempt=this_attempt,
     params:
-        name=REFERENCE,
-        gene_id=config["datasets"][REFERENCE]["gene_id"],
+        names=REFERENCES,
+        gene_ids=[config["datasets"][name]["gene_id"] for name in REFERENCES],
     message:
-        "Subsetting the parts of the reference to the common genes"
+        "Subsetting the parts of the references to the common genes"
     script:
         "../scripts/subset_reference.py"
 

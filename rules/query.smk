@@ -40,7 +40,7 @@ rule map_query:
         # The reference's training cells need no fitting: they are mapped by the model as it is.
         model=lambda wildcards: (
             "results/reference/model"
-            if wildcards.part == REFERENCE
+            if wildcards.part == "reference"
             else f"results/mapped/{wildcards.part}/model"
         ),
     output:

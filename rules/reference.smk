@@ -1,6 +1,6 @@
 # From the reference's training cells to a model and classifiers.
 #
-# Reads:  results/common/{reference}.h5ad      its training cells
+# Reads:  results/common/reference.h5ad        its training cells
 #         results/mapped/{part}/{chunk}.parquet  latents of its training and validation cells
 # Writes: results/reference/store.zarr         the training cells shuffled, for training from disk
 #         results/reference/model/             a scvi-tools model folder; anyone can load it
@@ -10,7 +10,7 @@
 
 rule shuffle_reference:
     input:
-        common=f"results/common/{REFERENCE}.h5ad",
+        common="results/common/reference.h5ad",
     output:
         store=directory("results/reference/store.zarr"),
     log:
@@ -61,7 +61,7 @@ rule train_reference_model:
 
 rule train_classifier:
     input:
-        train=expand(f"results/mapped/{REFERENCE}/{{chunk}}.parquet", chunk=chunk_numbers(REFERENCE)),
+        train=expand("results/mapped/reference/{chunk}.parquet", chunk=chunk_numbers("reference")),
         validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
         common=f"results/common/{REFERENCE}.h5ad",
         model="results/reference/model",

@@ -11,7 +11,7 @@
 rule evaluate:
     input:
         predictions="results/predictions/{query}.parquet",
-        reference=f"results/common/{REFERENCE}.h5ad",
+        reference="results/common/reference.h5ad",
         common="results/common/{query}.h5ad",
         classifier="results/reference/classifier",
         labels="results/reference/labels.json",
@@ -93,7 +93,7 @@ rule report:
         predictions=expand("results/predictions/{query}.parquet", query=["test", *QUERIES]),
         mapped=lambda wildcards: [
             path
-            for part in [REFERENCE, *QUERIES]
+            for part in ["reference", *QUERIES]
             for path in expand("results/mapped/{part}/{chunk}.parquet", part=part, chunk=chunk_numbers(part))
         ],
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
@@ -115,7 +115,7 @@ rule report:
         runtime=rising(60),
         attempt=this_attempt,
     params:
-        reference=REFERENCE,
+        references=REFERENCES,
         queries=QUERIES,
         benchmarks="results/benchmarks",
         logs="logs",

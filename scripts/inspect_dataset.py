@@ -44,7 +44,7 @@ def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any]) -> Non
     problems: list[str] = []
     warnings: list[str] = []
     if config["role"] == "reference" and not config["label"]:
-        problems.append(f"datasets.{name}.label: the reference needs the obs column with its labels; name it")
+        problems.append(f"datasets.{name}.label: a reference needs the obs column with its labels; name it")
     try:
         dataset = Dataset(name, config)
         found |= describe_file(dataset)

@@ -42,7 +42,7 @@ def report(
     benchmarks: str,
     logs: str,
     page: str,
-    reference: str,
+    references: list[str],
     queries: list[str],
     config: dict,
     seed: int,
@@ -67,8 +67,8 @@ def report(
         Folders with the benchmark tables and the logs.
     page
         The file to write.
-    reference, queries
-        Names of the datasets.
+    references, queries
+        Names of the datasets; the references together are the part `reference`.
     config
         The configuration, shown at the end.
     seed
@@ -86,10 +86,10 @@ def report(
         by_part.setdefault(Path(path).parent.name, []).append(path)
     predicted = {Path(path).stem: path for path in predictions}
     print("drawing the map")
-    cells = map_cells(reference, queries, by_part, predicted, seed=seed)
+    cells = map_cells(queries, by_part, predicted, seed=seed)
     colors = figures.label_colors(labels_by_size(counted.values(), cells["label"]))
     context = {
-        "reference": reference,
+        "reference": " and ".join(references),
         "answers": answers,
         "scores": scores,
         "unseen": unseen_labels(scores),
@@ -99,7 +99,7 @@ def report(
         "genes": gene_report,
         "datasets": read_table(datasets),
         "colors": colors,
-        "maps": draw_maps(cells, [reference, *queries], colors, seed=seed),
+        "maps": draw_maps(cells, ["reference", *queries], colors, seed=seed),
         "confusions": {part: figures.confusion_heatmap(found["confusion"]) for part, found in scores.items()},
         "confidence": figures.confidence_curve(
             {part: found["confidence"] for part, found in scores.items()},
@@ -156,7 +156,7 @@ def with_predictions(costs: list[dict], inspected: list[str], config: dict) -> l
 
 
 def map_cells(
-    reference: str, queries: list[str], by_part: dict[str, list[str]], predicted: dict[str, str], *, seed: int
+    queries: list[str], by_part: dict[str, list[str]], predicted: dict[str, str], *, seed: int
 ) -> dict[str, np.ndarray]:
     """A sketch of at most 10,000 cells, as many of each dataset, as columns by name.
 
@@ -164,13 +164,13 @@ def map_cells(
     own label and no probability (NaN).
     """
     rng = np.random.default_rng(seed)
-    parts = [reference, *queries]
+    parts = ["reference", *queries]
     found: dict[str, list[np.ndarray]] = {"latents": [], "dataset": [], "label": [], "probability": []}
     for part in parts:
         n_cells = count_cells(by_part[part])
         n_drawn = min(n_cells, MAX_MAP_CELLS // len(parts))
         rows = np.sort(rng.choice(n_cells, n_drawn, replace=False, shuffle=False))
-        if part == reference:
+        if part == "reference":
             label = strings(read_rows(by_part[part], ["label"], rows)["label"])
             probability = np.full(len(rows), np.nan, dtype=np.float32)
         else:
@@ -258,7 +258,7 @@ if __name__ == "__main__":
             benchmarks=snakemake.params.benchmarks,
             logs=snakemake.params.logs,
             page=snakemake.output.report,
-            reference=snakemake.params.reference,
+            references=snakemake.params.references,
             queries=snakemake.params.queries,
             config=snakemake.params.config,
             seed=snakemake.params.seed,

@@ -21,7 +21,8 @@ from cellferry.genes import (
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
-from cellferry.sketch import combine, sketch_values, stratified_sketch
+from cellferry.references import cell_bounds, joint_codes
+from cellferry.sketch import combine, stratified_sketch
 from cellferry.splits import read_split
 from scipy import sparse
 
@@ -36,7 +37,7 @@ def select_genes(
     *,
     genes: str,
     report: str,
-    reference: str,
+    references: list[str],
     gene_ids: dict[str, str],
     n_variable: int,
     keep: list[str],
@@ -52,13 +53,13 @@ def select_genes(
     merged
         Merged file per dataset.
     splits
-        Parts of the reference; genes are chosen on its training cells.
+        Parts of the references; genes are chosen on their training cells.
     gene_map
         Two-column table of Ensembl ids and symbols, or None.
     genes, report
         Files to write: a table with one row per chosen gene, and a JSON summary.
-    reference
-        Name of the reference in `merged`.
+    references
+        Names of the references in `merged`, in the order of `splits`. The first one's gene names win a tie.
     gene_ids
         Per dataset the var column with gene ids, or `auto`.
     n_variable, keep, min_common, sketch_cells, seed
@@ -76,15 +77,13 @@ def select_genes(
     for name, path in merged.items():
         with H5adReader(path) as reader:
             var[name], gene_totals[name] = reader.var, reader.uns["gene_totals"]
-    harmonised = harmonise(offered_ids(var, gene_ids, table), reference=reference)
-    shares = common_shares(harmonised, reference)
-    check_shares(shares, harmonised, min_common, reference)
+    harmonised = harmonise(offered_ids(var, gene_ids, table), reference=references[0])
+    shares = common_shares(harmonised, references[0])
+    check_shares(shares, harmonised, min_common, references[0])
 
-    rows = sketch_rows(merged[reference], splits, sketch_cells, seed=seed, budget=budget)
-    with H5adReader(merged[reference]) as reader:
-        counts = GeneSelection(harmonised.ids[reference], harmonised.common)(reader.rows(rows))
-        batch = reader.categories("batch")[reader.codes("batch")[rows]]
-    sketch = ad.AnnData(counts, obs=pd.DataFrame({"batch": pd.Categorical(batch)}, index=rows.astype(str)))
+    training = {name: merged[name] for name in references}
+    rows = sketch_rows(list(training.values()), splits, sketch_cells, seed=seed, budget=budget)
+    sketch = read_sketch(training, harmonised, rows)
     rank = variable_rank(sketch, n_variable)
     kept = np.isin(harmonised.common, wanted_genes(keep, harmonised, table))
     chosen = pd.DataFrame({"gene": harmonised.common, "variable_rank": rank, "kept": kept})
@@ -96,7 +95,7 @@ def select_genes(
         "namespace": harmonised.kind,
         "n_common": len(harmonised.common),
         "n_selected": len(chosen),
-        "sketch_cells": len(rows),
+        "sketch_cells": sketch.n_obs,
         "datasets": {
             name: loss(harmonised, name, chosen["gene"].to_list(), gene_totals[name], shares[name])
             for name in merged
@@ -127,7 +126,7 @@ def common_shares(harmonised: Harmonised, reference: str) -> dict[str, float]:
 
 
 def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: float, reference: str) -> None:
-    """Refuse to go on with so few genes of a query that confidence would mean nothing."""
+    """Refuse to go on with so few genes of a dataset that confidence would mean nothing."""
     if min(share for name, share in shares.items() if name != reference) >= min_common:
         return
     sizes = {name: len(set(ids) - {None}) for name, ids in harmonised.ids.items()}
@@ -135,23 +134,48 @@ def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: f
     raise InputError(
         f"only {len(harmonised.common)} genes are common to all datasets ({listed}), "
         f"and genes.min_common is {min_common}. The dataset with the fewest genes is "
-        f"'{min(sizes, key=sizes.get)}': map it in a run of its own, name the right var column in "
-        "datasets.NAME.gene_id, translate ids with genes.map, or lower genes.min_common"
+        f"'{min(sizes, key=sizes.get)}': map it in a run of its own or leave it out, name the right var "
+        "column in datasets.NAME.gene_id, translate ids with genes.map, or lower genes.min_common"
     )
 
 
-def sketch_rows(merged: str, splits: str, sketch_cells: int, *, seed: int, budget: Budget) -> np.ndarray:
-    """Training cells to choose genes on, drawn evenly over labels and batches."""
-    with H5adReader(merged) as reader:
-        budget.require(
-            NEEDS["select_genes"],
-            cells=reader.n_cells,
-            values=sketch_values(reader, sketch_cells),
-            remedy="lower genes.sketch_cells",
-        )
-        strata = combine(reader.codes("label"), reader.codes("batch"))
+def sketch_rows(
+    merged: list[str], splits: str, sketch_cells: int, *, seed: int, budget: Budget
+) -> list[np.ndarray]:
+    """Training cells to choose genes on, drawn evenly over labels and batches: rows of each file."""
+    bounds = cell_bounds(merged)
+    budget.require(
+        NEEDS["select_genes"],
+        cells=int(bounds[-1]),
+        values=min(sketch_cells, int(bounds[-1])) * most_values_per_cell(merged),
+        remedy="lower genes.sketch_cells",
+    )
+    strata = combine(joint_codes(merged, "label")[0], joint_codes(merged, "batch")[0])
     strata[~read_split(splits, "train")] = -1
-    return stratified_sketch(strata, sketch_cells, seed=seed)
+    rows = stratified_sketch(strata, sketch_cells, seed=seed)
+    starts = np.searchsorted(rows, bounds)
+    return [rows[starts[n] : starts[n + 1]] - bounds[n] for n in range(len(merged))]
+
+
+def most_values_per_cell(merged: list[str]) -> float:
+    """Stored values of a cell in the file that has most of them."""
+    most = 0.0
+    for path in merged:
+        with H5adReader(path) as reader:
+            most = max(most, reader.nonzeros / max(1, reader.n_cells))
+    return most
+
+
+def read_sketch(merged: dict[str, str], harmonised: Harmonised, rows: list[np.ndarray]) -> ad.AnnData:
+    """Counts of the common genes, and batches, of the given rows of each file."""
+    counts, batches = [], []
+    for (name, path), some in zip(merged.items(), rows, strict=True):
+        with H5adReader(path) as reader:
+            counts.append(GeneSelection(harmonised.ids[name], harmonised.common)(reader.rows(some)))
+            batches.append(reader.categories("batch")[reader.codes("batch")[some]])
+    together = counts[0] if len(counts) == 1 else sparse.vstack(counts, format="csr")
+    batch = pd.Categorical(np.concatenate(batches))
+    return ad.AnnData(together, obs=pd.DataFrame({"batch": batch}, index=np.arange(len(batch)).astype(str)))
 
 
 def variable_rank(sketch: ad.AnnData, n_variable: int) -> np.ndarray:
@@ -224,7 +248,7 @@ if __name__ == "__main__":
             snakemake.input.gene_map or None,
             genes=snakemake.output.genes,
             report=snakemake.output.report,
-            reference=names[0],
+            references=snakemake.params.references,
             gene_ids=dict(zip(names, snakemake.params.gene_ids, strict=True)),
             n_variable=snakemake.params.n_variable,
             keep=snakemake.params.keep,

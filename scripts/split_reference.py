@@ -1,4 +1,4 @@
-"""Hold back a validation and a test part of the reference."""
+"""Hold back a validation and a test part of the references, which are split as one."""
 
 import numpy as np
 import pandas as pd
@@ -8,14 +8,14 @@ from cellferry.budget import Budget
 from cellferry.cells import UNKNOWN
 from cellferry.errors import InputError
 from cellferry.files import complete
-from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
+from cellferry.references import cell_bounds, joint_codes
 from cellferry.splits import DROPPED, SPLITS, split_cells
 
 
 def split_reference(
-    merged: str,
+    merged: list[str],
     splits: str,
     *,
     by: str,
@@ -30,9 +30,9 @@ def split_reference(
     Parameters
     ----------
     merged
-        The merged reference; its obs holds `label` and `batch`.
+        The merged references; their obs holds `label` and `batch`.
     splits
-        Parquet file to write: one row per cell in the order of `merged`, column `split` with
+        Parquet file to write: one row per cell, file after file in their order, column `split` with
         `train`, `validation`, `test`, or null for a cell without a usable label.
     by, validation, test, seed
         See `cellferry.splits.split_cells`.
@@ -46,11 +46,9 @@ def split_reference(
     InputError
         If fewer than two labels remain, or `by` cannot be obeyed.
     """
-    with H5adReader(merged) as reader:
-        budget.require(NEEDS["split_reference"], cells=reader.n_cells)
-        names = reader.categories("label")
-        labels = reader.codes("label")
-        batches = reader.codes("batch")
+    budget.require(NEEDS["split_reference"], cells=int(cell_bounds(merged)[-1]))
+    labels, names = joint_codes(merged, "label")
+    batches, _ = joint_codes(merged, "batch")
     labels[(labels >= 0) & (names == UNKNOWN)[labels]] = DROPPED
     sizes = np.bincount(labels[labels >= 0], minlength=len(names))
     rare = sizes < min_cells_per_label
@@ -60,7 +58,7 @@ def split_reference(
         print(f"label '{name}' is dropped: {size} cells, split.min_cells_per_label is {min_cells_per_label}")
     if np.count_nonzero(~rare) < 2:
         raise InputError(
-            f"{merged}: {np.count_nonzero(~rare)} label(s) of the reference have at least "
+            f"{', '.join(merged)}: {np.count_nonzero(~rare)} label(s) of the reference have at least "
             f"{min_cells_per_label} cells, and two are needed; lower split.min_cells_per_label or name "
             "another obs column in datasets.NAME.label"
         )
@@ -80,7 +78,7 @@ def split_reference(
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
         split_reference(
-            snakemake.input.merged,
+            list(snakemake.input.merged),
             snakemake.output.splits,
             by=snakemake.params.by,
             validation=snakemake.params.validation,

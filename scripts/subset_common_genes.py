@@ -1,10 +1,11 @@
 """Write a query's counts of the chosen genes, in one pass over its merged file."""
 
 from cellferry.budget import Budget
-from cellferry.h5ad import H5adReader
+from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
-from cellferry.subset import write_parts
+from cellferry.references import common_obs
+from cellferry.subset import append_cells, chosen_genes, gene_selection
 
 
 def subset_common_genes(
@@ -25,17 +26,22 @@ def subset_common_genes(
     merged
         The dataset's merged file.
     genes, report, gene_map, name, gene_id
-        See `cellferry.subset.write_parts`.
+        See `cellferry.subset.gene_selection`.
     common
         File to write.
     budget
         Memory of the job.
     """
     max_bytes = budget.block_bytes(NEEDS["subset_common_genes"])
-    with H5adReader(merged) as reader:
-        write_parts(
-            reader, genes, report, gene_map, {common: None}, name=name, gene_id=gene_id, max_bytes=max_bytes
+    with H5adReader(merged) as reader, H5adWriter(common, chosen_genes(genes)) as writer:
+        append_cells(
+            reader,
+            gene_selection(reader, genes, report, gene_map, name=name, gene_id=gene_id),
+            [(writer, None)],
+            columns=common_obs([merged]),
+            max_bytes=max_bytes,
         )
+        writer.write_uns(dataset=name)
 
 
 if __name__ == "__main__":

@@ -1,56 +1,83 @@
-"""Write the reference's counts of the chosen genes, its held-back parts apart, in one pass."""
+"""Write the references' counts of the chosen genes, their held-back parts apart, in one pass over each."""
+
+from contextlib import ExitStack
+from itertools import pairwise
 
 from cellferry.budget import Budget
-from cellferry.h5ad import H5adReader
+from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
+from cellferry.references import cell_bounds, common_obs
 from cellferry.splits import read_split
-from cellferry.subset import write_parts
+from cellferry.subset import append_cells, chosen_genes, gene_selection
+
+PART = "reference"
+"""What the references are called when they are one."""
 
 
 def subset_reference(
-    merged: str,
+    merged: dict[str, str],
     splits: str,
     genes: str,
     report: str,
     gene_map: str | None,
     parts: dict[str, str],
     *,
-    name: str,
-    gene_id: str,
+    gene_ids: dict[str, str],
     budget: Budget,
 ) -> None:
-    """Write the counts of the chosen genes, genes that stand several times in the file summed.
+    """Write the counts of the chosen genes, genes that stand several times in a file summed.
+
+    The references are read one after the other. Where there are several, their names and `/` stand before
+    the cells' names, and of obs there is what all of them have.
 
     Parameters
     ----------
     merged
-        The reference's merged file.
+        The merged file of each reference.
     splits
-        Part of each of its cells, as `split_reference` wrote them.
-    genes, report, gene_map, name, gene_id
-        See `cellferry.subset.write_parts`.
+        Part of each of their cells, as `split_reference` wrote them.
+    genes, report, gene_map
+        See `cellferry.subset.gene_selection`.
     parts
         File to write for each of the parts `train`, `validation` and `test`.
+    gene_ids
+        Per reference the var column with gene ids, or `auto`.
     budget
         Memory of the job.
     """
-    with H5adReader(merged) as reader:
-        max_bytes = budget.block_bytes(NEEDS["subset_reference"], cells=reader.n_cells)
-        masks = {path: read_split(splits, part) for part, path in parts.items()}
-        write_parts(reader, genes, report, gene_map, masks, name=name, gene_id=gene_id, max_bytes=max_bytes)
+    paths = list(merged.values())
+    bounds = cell_bounds(paths)
+    max_bytes = budget.block_bytes(NEEDS["subset_reference"], cells=int(bounds[-1]))
+    masks = [read_split(splits, part) for part in parts]
+    columns = common_obs(paths)
+    with ExitStack() as closing:
+        var = chosen_genes(genes)
+        writers = [closing.enter_context(H5adWriter(path, var)) for path in parts.values()]
+        for (name, path), (start, stop) in zip(merged.items(), pairwise(bounds), strict=True):
+            with H5adReader(path) as reader:
+                append_cells(
+                    reader,
+                    gene_selection(reader, genes, report, gene_map, name=name, gene_id=gene_ids[name]),
+                    [(writer, mask[start:stop]) for writer, mask in zip(writers, masks, strict=True)],
+                    columns=columns,
+                    prefix=f"{name}/" if len(merged) > 1 else "",
+                    max_bytes=max_bytes,
+                )
+        for writer in writers:
+            writer.write_uns(dataset=PART)
 
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
+        names = snakemake.params.names
         subset_reference(
-            snakemake.input.merged,
+            dict(zip(names, snakemake.input.merged, strict=True)),
             snakemake.input.splits,
             snakemake.input.genes,
             snakemake.input.report,
             snakemake.input.gene_map or None,
             dict(snakemake.output.items()),
-            name=snakemake.params.name,
-            gene_id=snakemake.params.gene_id,
+            gene_ids=dict(zip(names, snakemake.params.gene_ids, strict=True)),
             budget=Budget.of(snakemake.resources),
         )

@@ -141,7 +141,7 @@ def _describe(error: Any) -> list[str]:
     if list(error.schema_path)[-3:-1] == ["datasets", "propertyNames"]:
         return [
             f"datasets: '{error.instance}' cannot be a dataset's name; names are letters, digits, '-' and "
-            "'_', and 'validation' and 'test' are taken by the held-back parts of the reference"
+            "'_', and 'reference', 'validation' and 'test' are taken by parts of the references; rename it"
         ]
     description = error.schema.get("description", "")
     if error.validator == "oneOf":
@@ -163,13 +163,12 @@ def _role_problems(datasets: dict[str, Any]) -> list[str]:
         if isinstance(dataset, dict) and dataset.get("role") in by_role:
             by_role[dataset["role"]].append(name)
     problems = []
-    if len(by_role["reference"]) != 1:
-        found = ", ".join(by_role["reference"]) or "none"
-        problems.append(f"datasets: exactly one dataset needs `role: reference`; found {found}")
+    if not by_role["reference"]:
+        problems.append("datasets: at least one dataset needs `role: reference`")
     if not by_role["query"]:
         problems.append("datasets: at least one dataset needs `role: query`")
     return problems + [
-        f"datasets.{name}.label: the reference needs the name of its obs column with the labels"
+        f"datasets.{name}.label: a reference needs the name of its obs column with the labels"
         for name in by_role["reference"]
         if not datasets[name].get("label")
     ]

@@ -60,6 +60,7 @@ class H5adWriter:
     """
 
     def __init__(self, path: str | Path, var: pd.DataFrame, *, compression: str | None = None) -> None:
+        self.path = Path(path)
         self._closing = ExitStack()
         temporary = self._closing.enter_context(complete(path))
         # Blocks are written as they are, without a cache; what is compressed must wait until it is whole.
@@ -434,6 +435,10 @@ class H5adReader:
     def is_categorical(self, column: str) -> bool:
         """Whether an obs column holds strings, as codes of categories."""
         return isinstance(self._file[f"obs/{column}"], h5py.Group)
+
+    def dtype(self, column: str) -> np.dtype | None:
+        """Type of an obs column's numbers; None where it holds strings."""
+        return None if self.is_categorical(column) else self._file[f"obs/{column}"].dtype
 
     def codes(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Codes (int32, -1 where missing) of a categorical obs column in rows `start` to `stop`."""

@@ -183,16 +183,15 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
         What `inspect_dataset` wrote for each dataset.
     """
     found = {dataset["dataset"]: dataset for dataset in inspected}
-    reference, *queries = sorted(found, key=lambda name: found[name]["role"] != "reference")
+    references = [name for name in found if found[name]["role"] == "reference"]
+    queries = [name for name in found if name not in references]
     n_genes = min(dataset["genes"] for dataset in inspected)
     n_selected = min(config["genes"]["n_variable"], n_genes)
     whole = {name: _whole(dataset, config, n_selected) for name, dataset in found.items()}
-    held_back = {
-        part: _share(whole[reference], part, config["split"][part]) for part in ("validation", "test")
-    }
-    trained = 1 - sum(config["split"][part] for part in held_back)
-    train = _share(whole[reference], reference, trained)
-    n_labels = max(2, found[reference]["n_labels"])
+    everything = _together([whole[name] for name in references])
+    held_back = {part: _share(everything, part, config["split"][part]) for part in ("validation", "test")}
+    train = _share(everything, "reference", 1 - sum(config["split"][part] for part in held_back))
+    n_labels = max(2, *(found[name]["n_labels"] for name in references))
     settings = config["prediction"]
     n_latent = config["model"]["n_latent"]
 
@@ -204,7 +203,6 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
             materialise=config["merge"]["materialise"],
         )
     yield Job("check_datasets")
-    everything = whole[reference]
     yield Job(
         "split_reference", held_cells=everything.cells, cells=everything.cells, disk_mb=everything.cells / MB
     )
@@ -305,6 +303,13 @@ def _whole(dataset: dict, config: dict, n_selected: int) -> Part:
     # Variable genes hold about twice their share of the stored values.
     common = values * min(1.0, 2 * n_selected / max(1, dataset["genes"]))
     return Part(dataset["dataset"], own["chunks"], cells, int(values), int(common))
+
+
+def _together(parts: list[Part]) -> Part:
+    chunks, cells, values, common = (
+        sum(getattr(part, name) for part in parts) for name in ("chunks", "cells", "values", "common_values")
+    )
+    return Part("reference", chunks, cells, values, common)
 
 
 def _share(part: Part, name: str, share: float) -> Part:

@@ -112,7 +112,7 @@ def selected(tmp_path, cells):
     """A merged file, its parts, and a choice of its genes."""
     write_cells(tmp_path / "merged.h5ad", cells, "atlas")
     split_reference(
-        str(tmp_path / "merged.h5ad"),
+        [str(tmp_path / "merged.h5ad")],
         str(tmp_path / "splits.parquet"),
         by="label",
         validation=0.1,
@@ -138,7 +138,7 @@ def test_select_genes(selected, same):
             None,
             genes=str(folder / "genes.tsv"),
             report=str(folder / "genes.json"),
-            reference="atlas",
+            references=["atlas"],
             gene_ids=dict.fromkeys(files, "auto"),
             n_variable=50,
             keep=[],
@@ -154,14 +154,13 @@ def test_subset_reference(selected, same, sizes):
     merged, splits, genes, report = selected.values()
     same(
         lambda folder, budget: subset_reference(
-            merged,
+            {"atlas": merged},
             splits,
             genes,
             report,
             None,
             {part: str(folder / f"{part}.h5ad") for part in ("train", "validation", "test")},
-            name="atlas",
-            gene_id="auto",
+            gene_ids={"atlas": "auto"},
             budget=budget,
         )
     )

@@ -115,7 +115,7 @@ def test_reference_with_one_label_after_the_filter(blood):
 
 def test_reference_without_label(blood):
     assert only_problem(inspect(blood, role="reference")).startswith(
-        "datasets.blood.label: the reference needs"
+        "datasets.blood.label: a reference needs"
     )
 
 

@@ -54,6 +54,16 @@ def test_jobs_are_counted_per_chunk(config):
     assert counted["fit_query_model"] == 3
 
 
+def test_several_references_are_one_to_most_rules(config):
+    config["datasets"]["lung"] = {"role": "reference", "path": "c.h5ad", "label": "type", "chunks": 10}
+    fill_defaults(config)
+    found = [about("blood", "query"), about("atlas", "reference"), about("lung", "reference", cells=50_000)]
+    (split,) = (job for job in expected_jobs(config, found) if job.rule == "split_reference")
+    assert split.cells == 150_000
+    mapped = sum(job.jobs for job in expected_jobs(config, found) if job.rule == "map_query")
+    assert mapped == 25 + 10 + 4 + 4 + 7
+
+
 def test_memory_does_not_grow_with_cells_beyond_a_few_bytes_each(config):
     few, many = jobs(config), jobs(config, cells=10_100_000)
     for rule in {job.rule for job in few}:

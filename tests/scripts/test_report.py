@@ -38,9 +38,9 @@ class World:
         roles = {"ref": "reference"} | dict.fromkeys(queries, "query")
         config = {"datasets": {name: {"role": role, "path": "x"} for name, role in roles.items()}}
         fill_defaults(config)
-        self.settings = {"reference": "ref", "queries": queries, "config": config, "seed": 0}
+        self.settings = {"references": ["ref"], "queries": queries, "config": config, "seed": 0}
         self.inspected = [self.write_inspected(name, role) for name, role in roles.items()]
-        self.mapped = [path for part in ("ref", *queries) for path in self.write_mapped(part)]
+        self.mapped = [path for part in ("reference", *queries) for path in self.write_mapped(part)]
         self.predictions = [self.write_predictions(part) for part in ("test", *queries)]
         self.evaluations = [self.write_evaluation(part) for part in scored]
         (folder / "datasets.tsv").write_text("dataset\tcells\nref\t60\n", encoding="utf-8")
@@ -66,7 +66,7 @@ class World:
         for chunk in range(2):
             latents = {f"latent_{n}": self.rng.normal(size=n_cells).astype(np.float32) for n in range(3)}
             labels = pa.array(
-                self.rng.choice(self.labels, n_cells) if part == "ref" else [None] * n_cells, pa.string()
+                self.rng.choice(self.labels, n_cells) if part == "reference" else [None] * n_cells, pa.string()
             )
             path = self.folder / f"mapped/{part}/{chunk}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -306,10 +306,10 @@ def test_umap_of_the_latents(tmp_path):
 def test_map_cells_keep_labels_and_latents_together(tmp_path, monkeypatch):
     monkeypatch.setattr(script, "MAX_MAP_CELLS", 50)
     world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS)
-    by_part = {"ref": world.mapped[:2], "q1": world.mapped[2:]}
-    cells = map_cells("ref", ["q1"], by_part, {"q1": world.predictions[1]}, seed=0)
+    by_part = {"reference": world.mapped[:2], "q1": world.mapped[2:]}
+    cells = map_cells(["q1"], by_part, {"q1": world.predictions[1]}, seed=0)
     assert cells["latents"].shape == (50, 3)
-    assert cells["dataset"].tolist() == ["ref"] * 25 + ["q1"] * 25
+    assert cells["dataset"].tolist() == ["reference"] * 25 + ["q1"] * 25
     tables = [pq.read_table(path, columns=["latent_0", "label"]) for path in world.mapped[:2]]
     label_of = {row["latent_0"]: row["label"] for table in tables for row in table.to_pylist()}
     assert [label_of[float(value)] for value in cells["latents"][:25, 0]] == cells["label"][:25].tolist()

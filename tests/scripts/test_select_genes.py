@@ -2,9 +2,13 @@
 
 import json
 
+import anndata as ad
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import scanpy as sc
 from cellferry.budget import Budget
 from cellferry.errors import InputError
 from select_genes import select_genes
@@ -27,7 +31,7 @@ def select(tmp_path):
         for name, cells in (("atlas", reference), ("patients", query)):
             write_cells(tmp_path / f"{name}.h5ad", cells, name)
         split_reference(
-            str(tmp_path / "atlas.h5ad"),
+            [str(tmp_path / "atlas.h5ad")],
             str(tmp_path / "splits.parquet"),
             by="auto",
             validation=0.1,
@@ -42,7 +46,7 @@ def select(tmp_path):
             gene_map,
             genes=str(tmp_path / "genes.tsv"),
             report=str(tmp_path / "genes.json"),
-            reference="atlas",
+            references=["atlas"],
             gene_ids=gene_ids or {"atlas": "auto", "patients": "auto"},
             **{**SETTINGS, **settings},
         )
@@ -128,3 +132,36 @@ def test_loss_is_counted(select):
     assert loss["harmonised"] == 199
     assert loss["duplicates_summed"] == 1
     assert loss["counts_in_selected"] == pytest.approx(1.0)
+
+
+def test_several_references(tmp_path):
+    """Common to all, chosen on the training cells of both, each read with its own genes."""
+    atlas, blood = simulate_cells(300), simulate_cells(300, seed=1)[:, ::-1][:, :150].copy()
+    merged = {"atlas": atlas, "blood": blood, "patients": simulate_cells(100, seed=2)}
+    for name, cells in merged.items():
+        write_cells(tmp_path / f"{name}.h5ad", cells, name)
+        merged[name] = str(tmp_path / f"{name}.h5ad")
+    split = np.array(["train", "test"])[(np.arange(600) % 10 == 0).astype(int)]
+    splits = pa.DictionaryArray.from_arrays(pa.array((split == "test").astype(np.int8)), ["train", "test"])
+    pq.write_table(pa.table({"split": splits}), tmp_path / "splits.parquet")
+    select_genes(
+        merged,
+        str(tmp_path / "splits.parquet"),
+        None,
+        genes=str(tmp_path / "genes.tsv"),
+        report=str(tmp_path / "genes.json"),
+        references=["atlas", "blood"],
+        gene_ids=dict.fromkeys(merged, "auto"),
+        **SETTINGS,
+    )
+    genes = pd.read_csv(tmp_path / "genes.tsv", sep="\t")
+    common = list(atlas.var_names[50:])
+    parts = {"atlas": atlas[split[:300] == "train"], "blood": blood[split[300:] == "train"]}
+    train = ad.concat({name: cells[:, common] for name, cells in parts.items()}, label="batch")
+    expected = sc.pp.highly_variable_genes(
+        train, flavor="seurat_v3", n_top_genes=50, batch_key="batch", inplace=False
+    )
+    assert list(genes["gene"]) == list(train.var_names[expected["highly_variable"]])
+    report = json.loads((tmp_path / "genes.json").read_text())
+    assert report["sketch_cells"] == 540
+    assert report["datasets"]["blood"]["common_share"] == 1

@@ -14,7 +14,7 @@ SETTINGS = {"by": "auto", "validation": 0.1, "test": 0.1, "min_cells_per_label":
 def split(tmp_path, cells, **settings):
     write_cells(tmp_path / "merged.h5ad", cells, "atlas")
     splits = str(tmp_path / "splits.parquet")
-    split_reference(str(tmp_path / "merged.h5ad"), splits, **{**SETTINGS, **settings}, budget=Budget(1000))
+    split_reference([str(tmp_path / "merged.h5ad")], splits, **{**SETTINGS, **settings}, budget=Budget(1000))
     parts = np.full(cells.n_obs, None)
     for part in SPLITS:
         parts[read_split(splits, part)] = part
@@ -59,3 +59,28 @@ def test_whole_batches(tmp_path):
     parts = split(tmp_path, cells)
     for sample in "abcdefgh":
         assert len(np.unique(parts[(cells.obs["sample"] == sample).to_numpy()].astype(str))) == 1
+
+
+def test_several_references_are_split_as_one(tmp_path):
+    """Batches of all are held back whole, and a label's cells are counted over all of them."""
+    first = simulate_cells(200, batches=("a", "b"))
+    second = simulate_cells(150, labels=("NK", "mast", "T cell"), batches=("c", "d", "e"), seed=1)
+    for cells in (first, second):
+        cells.obs["cell_type"] = cells.obs["cell_type"].astype(object).to_numpy()
+    first.obs.iloc[:6, 0] = "rare"
+    second.obs.iloc[:6, 0] = "rare"
+    paths = []
+    for name, cells in {"atlas": first, "blood": second}.items():
+        paths.append(str(tmp_path / f"{name}.h5ad"))
+        write_cells(paths[-1], cells, name)
+    splits = str(tmp_path / "splits.parquet")
+    split_reference(paths, splits, **SETTINGS, budget=Budget(1000))
+    parts = np.full(350, None)
+    for part in SPLITS:
+        parts[read_split(splits, part)] = part
+    assert not any(part is None for part in parts)  # the rare label has 12 cells in both together
+    batches = np.concatenate([first.obs["sample"].astype(str), second.obs["sample"].astype(str)])
+    for sample in "abcde":
+        assert len(set(parts[batches == sample])) == 1, sample
+    labels = np.concatenate([first.obs["cell_type"], second.obs["cell_type"]])
+    assert set(labels[parts == "train"]) == set(labels)

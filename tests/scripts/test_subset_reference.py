@@ -6,7 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from cellferry.budget import Budget
-from cellferry.h5ad import H5adReader
+from cellferry.h5ad import H5adReader, H5adWriter
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 from subset_reference import subset_reference
@@ -24,7 +24,7 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
     merged, splits = str(tmp_path / "merged.h5ad"), str(tmp_path / "splits.parquet")
     write_cells(merged, cells, "atlas")
     split_reference(
-        merged,
+        [merged],
         splits,
         by="label",
         validation=0.1,
@@ -38,14 +38,13 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
     (tmp_path / "genes.json").write_text(json.dumps(report))
     parts = {part: str(tmp_path / f"{part}.h5ad") for part in ("train", "validation", "test")}
     subset_reference(
-        merged,
+        {"atlas": merged},
         splits,
         str(tmp_path / "genes.tsv"),
         str(tmp_path / "genes.json"),
         None,
         parts,
-        name="atlas",
-        gene_id="auto",
+        gene_ids={"atlas": "auto"},
         budget=Budget(700),
     )
     split = pd.read_parquet(splits)["split"]
@@ -55,3 +54,60 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
         assert list(common.obs["label"]) == list(expected.obs["cell_type"])
         np.testing.assert_array_equal(common.X.toarray(), expected[:, CHOSEN].X.toarray())
     assert split.isna().sum() == 10
+
+
+def test_several_references_are_written_one_after_the_other(tmp_path):
+    """Cells that bear the same names, genes in another order, other columns: what is common stays."""
+    names = ("atlas", "blood")
+    cells = dict(zip(names, (simulate_cells(120), simulate_cells(90)[:, ::-1].copy()), strict=True))
+    merged = {name: str(tmp_path / f"{name}.h5ad") for name in names}
+    more = {
+        "atlas": {"age": np.arange(120), "sex": np.full(120, "f", dtype=object), "only": np.zeros(120)},
+        "blood": {"age": np.arange(90) + 0.5, "sex": np.ones(90)},
+    }
+    for name in names:
+        with H5adWriter(merged[name], cells[name].var) as writer:
+            obs = {
+                "batch": np.full(cells[name].n_obs, f"{name}/a", dtype=object),
+                "label": cells[name].obs["cell_type"].astype(object).to_numpy(),
+            }
+            writer.append(cells[name].X.copy(), cells[name].obs_names.to_numpy(object), obs | more[name])
+    splits = str(tmp_path / "splits.parquet")
+    split_reference(
+        list(merged.values()),
+        splits,
+        by="label",
+        validation=0.1,
+        test=0.2,
+        min_cells_per_label=10,
+        seed=0,
+        budget=Budget(1000),
+    )
+    pd.DataFrame({"gene": CHOSEN}).to_csv(tmp_path / "genes.tsv", sep="\t", index=False)
+    report = {"namespace": "symbol", "datasets": {name: {"column": "index"} for name in names}}
+    (tmp_path / "genes.json").write_text(json.dumps(report))
+    parts = {part: str(tmp_path / f"{part}.h5ad") for part in ("train", "validation", "test")}
+    subset_reference(
+        merged,
+        splits,
+        str(tmp_path / "genes.tsv"),
+        str(tmp_path / "genes.json"),
+        None,
+        parts,
+        gene_ids=dict.fromkeys(names, "auto"),
+        budget=Budget(700),
+    )
+    expected = ad.concat({name: cells[name][:, CHOSEN] for name in names}, label="name", index_unique="/")
+    expected.obs_names = [f"{name}/{cell}" for name in names for cell in cells[name].obs_names]
+    expected.obs["age"] = [*range(120), *(np.arange(90) + 0.5)]
+    split = pd.read_parquet(splits)["split"]
+    for part, path in parts.items():
+        common, some = ad.read_h5ad(path), expected[(split == part).to_numpy()]
+        assert list(common.obs_names) == list(some.obs_names)
+        assert list(common.obs.columns) == ["batch", "label", "age"]
+        assert list(common.obs["age"]) == list(some.obs["age"])
+        assert list(common.obs["label"]) == list(some.obs["cell_type"])
+        assert [str(batch).split("/")[0] for batch in common.obs["batch"]] == [
+            name.split("/")[0] for name in some.obs_names
+        ]
+        np.testing.assert_array_equal(common.X.toarray(), some.X.toarray())

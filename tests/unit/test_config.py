@@ -100,15 +100,18 @@ def test_all_problems_are_listed_at_once(config, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda c: c["datasets"]["atlas"].pop("label"), "datasets.atlas.label: the reference needs"),
-        (lambda c: c["datasets"]["atlas"].update(role="query"), "found none"),
-        (lambda c: c["datasets"]["patients"].update(role="reference", label="x"), "found atlas, patients"),
+        (lambda c: c["datasets"]["atlas"].pop("label"), "datasets.atlas.label: a reference needs"),
+        (
+            lambda c: c["datasets"]["atlas"].update(role="query"),
+            "at least one dataset needs `role: ref",
+        ),
         (lambda c: c["datasets"].pop("patients"), "at least one dataset needs `role: query`"),
         (lambda c: c["datasets"]["atlas"].update(chunks=0), "datasets.atlas.chunks: 0 is less than"),
         (lambda c: c["datasets"]["atlas"].update(counts=""), "datasets.atlas.counts"),
         (lambda c: c["datasets"]["patients"].pop("path"), "datasets.patients: the key 'path' is missing"),
         (lambda c: c["datasets"].update({"a b": c["datasets"].pop("patients")}), "'a b' cannot be"),
         (lambda c: c["datasets"].update({"test": c["datasets"].pop("patients")}), "'test' cannot be"),
+        (lambda c: c["datasets"].update(reference=c["datasets"].pop("atlas")), "'reference' cannot be"),
         (lambda c: c.update(genes={"map": "no.csv"}), "genes.map: there is no file no.csv"),
         (lambda c: c["datasets"]["atlas"].update(label="celltype"), "did you mean 'cell_type'?"),
         (lambda c: c["datasets"]["atlas"].update(batch="lane"), "datasets.atlas.batch"),

@@ -76,10 +76,10 @@ def test_labels_are_right(chain):
 def test_held_back_cells_never_meet_the_model(chain):
     parts = {
         part: set(ad.read_h5ad(chain.results / "common" / f"{part}.h5ad").obs_names)
-        for part in ("atlas", "validation", "test")
+        for part in ("reference", "validation", "test")
     }
-    assert not parts["atlas"] & parts["validation"]
-    assert not parts["atlas"] & parts["test"]
+    assert not parts["reference"] & parts["validation"]
+    assert not parts["reference"] & parts["test"]
     assert sum(map(len, parts.values())) == 480
     # Four donors: one whole donor is the test.
     assert ad.read_h5ad(chain.results / "common" / "test.h5ad").obs["batch"].unique().size == 1

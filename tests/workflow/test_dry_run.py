@@ -59,6 +59,22 @@ def test_number_of_jobs_is_known_before_anything_runs(run):
     assert int(jobs["convert_to_chunks"]) == 2
 
 
+def test_several_references_are_one_part(run):
+    for name in ("atlas.csv", "lung.csv", "query.csv"):
+        (run.folder / name).write_text("x")
+    (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
+    reference = {"role": "reference", "obs": "obs.csv", "label": "cell_type"}
+    datasets = {
+        "atlas": {**reference, "path": "atlas.csv"},
+        "patients": {"role": "query", "path": "query.csv", "chunks": 2},
+        "lung": {**reference, "path": "lung.csv", "chunks": 10},
+    }
+    jobs = plan(run, "--cores", "1", config={"datasets": datasets})
+    # 35 of the references together, 4 of each held-back tenth, 2 of the query
+    assert int(jobs["map_query"]) == 35 + 4 + 4 + 2
+    assert (jobs["split_reference"], jobs["subset_reference"], jobs["merge_h5ad"]) == ("1", "1", "3")
+
+
 def test_a_hundred_datasets_are_planned_without_an_explosion(tmp_path):
     names = ["atlas", *(f"query{number}" for number in range(1, 100))]
     datasets = {name: {"role": "query", "path": f"{name}.csv", "chunks": 25} for name in names}

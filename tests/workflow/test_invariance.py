@@ -126,7 +126,7 @@ def test_what_the_model_trains_on_does_not_depend_on_the_references_chunks(whole
     store = contents(again / "reference" / "store.zarr")
     assert len(store) > 5
     assert store == contents(whole / "reference" / "store.zarr")
-    for part in ("celseq2", "validation", "test"):
+    for part in ("reference", "validation", "test"):
         name = f"common/{part}.h5ad"
         assert content(again / name) == content(whole / name), part
     assert content(again / "genes.tsv") == content(whole / "genes.tsv")
