@@ -127,6 +127,9 @@ def subset(folder: Path) -> None:
         str(folder / "side" / "out.h5ad"),
         name="query",
         gene_id="auto",
+        labelled_only=False,
+        max_cells=None,
+        seed=0,
         budget=Budget(MEM_MB),
     )
 

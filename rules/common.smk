@@ -1,7 +1,8 @@
 # Validates the configuration, then names what the rules share.
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
-# Defines: DATASETS, REFERENCES, QUERIES, HELD_BACK, SCORED, wildcard constraints, input functions
+# Defines: DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED,
+#          wildcard constraints, input functions
 
 from math import ceil
 from pathlib import Path
@@ -24,17 +25,20 @@ fill_defaults(config)
 DATASETS = list(config["datasets"])
 # Trained together; the first one's gene names win a tie.
 REFERENCES = [name for name in DATASETS if config["datasets"][name]["role"] == "reference"]
-QUERIES = [name for name in DATASETS if name not in REFERENCES]
+QUERIES = [name for name in DATASETS if config["datasets"][name]["role"] == "query"]
+# Labelled datasets that are there to be scored.
+EVALUATED = [name for name in DATASETS if config["datasets"][name]["role"] == "evaluate"]
+MAPPED = [*QUERIES, *EVALUATED]
 # Parts of the references that their model never meets: mapped and predicted like any query.
 HELD_BACK = ["validation", "test"]
 # Queries whose truth is known.
-SCORED = ["test", *(name for name in QUERIES if config["datasets"][name]["label"])]
+SCORED = ["test", *(name for name in MAPPED if config["datasets"][name]["label"])]
 
 
 wildcard_constraints:
     dataset="|".join(DATASETS),
-    part="|".join(["reference", *QUERIES, *HELD_BACK]),
-    query="|".join([*QUERIES, *HELD_BACK]),
+    part="|".join(["reference", *MAPPED, *HELD_BACK]),
+    query="|".join([*MAPPED, *HELD_BACK]),
     chunk=r"\d+",
     job=r"\d+",
 
@@ -76,7 +80,7 @@ def chunk_numbers(part):
 
     The part `reference` has as many as all references; a held-back part has its share of those.
     """
-    if part in QUERIES:
+    if part in MAPPED:
         return range(config["datasets"][part]["chunks"])
     chunks = sum(config["datasets"][name]["chunks"] for name in REFERENCES)
     return range(ceil(chunks * config["split"][part]) if part in HELD_BACK else chunks)

@@ -158,7 +158,7 @@ rule split_reference:
 
 rule select_genes:
     input:
-        merged=expand("results/merged/{dataset}.h5ad", dataset=[*REFERENCES, *QUERIES]),
+        merged=expand("results/merged/{dataset}.h5ad", dataset=[*REFERENCES, *MAPPED]),
         # Inputs of the views: without them a merged file reads as zeroes.
         chunks=[folder for name in DATASETS for folder in chunk_folders(name)],
         splits="results/reference/splits.parquet",
@@ -177,9 +177,9 @@ rule select_genes:
         runtime=rising(60),
         attempt=this_attempt,
     params:
-        names=[*REFERENCES, *QUERIES],
+        names=[*REFERENCES, *MAPPED],
         references=REFERENCES,
-        gene_ids=[config["datasets"][name]["gene_id"] for name in [*REFERENCES, *QUERIES]],
+        gene_ids=[config["datasets"][name]["gene_id"] for name in [*REFERENCES, *MAPPED]],
         n_variable=config["genes"]["n_variable"],
         keep=config["genes"]["keep"],
         min_common=config["genes"]["min_common"],
@@ -237,7 +237,7 @@ rule subset_common_genes:
     benchmark:
         "results/benchmarks/subset_common_genes/{query}.tsv"
     wildcard_constraints:
-        query="|".join(QUERIES),
+        query="|".join(MAPPED),
     conda:
         "../envs/data.yaml"
     resources:
@@ -246,6 +246,11 @@ rule subset_common_genes:
         attempt=this_attempt,
     params:
         gene_id=lambda wildcards: config["datasets"][wildcards.query]["gene_id"],
+        labelled_only=lambda wildcards: wildcards.query in EVALUATED,
+        max_cells=lambda wildcards: (
+            config["datasets"][wildcards.query]["max_cells"] if wildcards.query in EVALUATED else None
+        ),
+        seed=config["seed"],
     message:
         "Subsetting {wildcards.query} to the common genes"
     script:

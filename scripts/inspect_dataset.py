@@ -23,6 +23,9 @@ FIRST_SLICE_BYTES = 4 * 2**20
 OWN_COLUMNS = ("batch", "label")
 """Columns of obs that cellferry writes itself."""
 
+LABELLED = {"reference": "a reference", "evaluate": "a dataset to evaluate"}
+"""Roles that need labels."""
+
 MOST_LISTED = 200
 """Labels and batches listed one by one."""
 
@@ -43,8 +46,10 @@ def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any]) -> Non
     found: dict[str, Any] = {"dataset": name, "role": config["role"], "path": config["path"]}
     problems: list[str] = []
     warnings: list[str] = []
-    if config["role"] == "reference" and not config["label"]:
-        problems.append(f"datasets.{name}.label: a reference needs the obs column with its labels; name it")
+    if config["role"] in LABELLED and not config["label"]:
+        problems.append(
+            f"datasets.{name}.label: {LABELLED[config['role']]} needs the obs column with its labels; name it"
+        )
     try:
         dataset = Dataset(name, config)
         found |= describe_file(dataset)

@@ -1,5 +1,6 @@
 """Write a query's counts of the chosen genes, in one pass over its merged file."""
 
+import numpy as np
 from cellferry.budget import Budget
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
@@ -17,6 +18,9 @@ def subset_common_genes(
     *,
     name: str,
     gene_id: str,
+    labelled_only: bool,
+    max_cells: int | None,
+    seed: int,
     budget: Budget,
 ) -> None:
     """Write the counts of the chosen genes, genes that stand several times in the file summed.
@@ -29,19 +33,43 @@ def subset_common_genes(
         See `cellferry.subset.gene_selection`.
     common
         File to write.
+    labelled_only
+        Leave out cells without a label.
+    max_cells
+        Cells to write at most, drawn at random; None: all.
+    seed
+        Seed of the draw.
     budget
         Memory of the job.
     """
-    max_bytes = budget.block_bytes(NEEDS["subset_common_genes"])
     with H5adReader(merged) as reader, H5adWriter(common, chosen_genes(genes)) as writer:
+        drawn = labelled_only or max_cells is not None
+        max_bytes = budget.block_bytes(NEEDS["subset_common_genes"], cells=reader.n_cells if drawn else 0)
+        mask = None
+        if drawn:
+            mask = cells_to_score(reader, labelled_only=labelled_only, max_cells=max_cells, seed=seed)
         append_cells(
             reader,
             gene_selection(reader, genes, report, gene_map, name=name, gene_id=gene_id),
-            [(writer, None)],
+            [(writer, mask)],
             columns=common_obs([merged]),
             max_bytes=max_bytes,
         )
         writer.write_uns(dataset=name)
+
+
+def cells_to_score(
+    reader: H5adReader, *, labelled_only: bool, max_cells: int | None, seed: int
+) -> np.ndarray:
+    """Mask of the cells to write: every cell has the same chance, so labels and batches keep their shares."""
+    mask = reader.codes("label") >= 0 if labelled_only else np.ones(reader.n_cells, dtype=bool)
+    n_cells = np.count_nonzero(mask)
+    if max_cells is not None and n_cells > max_cells:
+        rows = np.flatnonzero(mask)
+        mask[:] = False
+        mask[np.random.default_rng(seed).choice(rows, max_cells, replace=False, shuffle=False)] = True
+    print(f"{n_cells} of {reader.n_cells} cells can be scored, {np.count_nonzero(mask)} of them are drawn")
+    return mask
 
 
 if __name__ == "__main__":
@@ -54,5 +82,8 @@ if __name__ == "__main__":
             snakemake.output.common,
             name=snakemake.wildcards.query,
             gene_id=snakemake.params.gene_id,
+            labelled_only=snakemake.params.labelled_only,
+            max_cells=snakemake.params.max_cells,
+            seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
         )

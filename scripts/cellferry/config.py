@@ -158,18 +158,19 @@ def _suggestion(key: str, known: list[str]) -> str:
 
 
 def _role_problems(datasets: dict[str, Any]) -> list[str]:
-    by_role: dict[str, list[str]] = {"reference": [], "query": []}
+    by_role: dict[str, list[str]] = {"reference": [], "query": [], "evaluate": []}
     for name, dataset in datasets.items():
         if isinstance(dataset, dict) and dataset.get("role") in by_role:
             by_role[dataset["role"]].append(name)
     problems = []
     if not by_role["reference"]:
         problems.append("datasets: at least one dataset needs `role: reference`")
-    if not by_role["query"]:
-        problems.append("datasets: at least one dataset needs `role: query`")
+    if not by_role["query"] and not by_role["evaluate"]:
+        problems.append("datasets: at least one dataset needs `role: query` or `role: evaluate`")
     return problems + [
-        f"datasets.{name}.label: a reference needs the name of its obs column with the labels"
-        for name in by_role["reference"]
+        f"datasets.{name}.label: {what} needs the name of its obs column with the labels"
+        for role, what in (("reference", "a reference"), ("evaluate", "a dataset to evaluate"))
+        for name in by_role[role]
         if not datasets[name].get("label")
     ]
 

@@ -52,7 +52,7 @@ NEEDS = {
     "split_reference": Need(fixed_mb=256, cell_bytes=40, seconds=2, cells_per_s=2e5),
     "select_genes": Need(fixed_mb=440, cell_bytes=40, value_bytes=14, seconds=9, values_per_s=12e6),
     "subset_reference": Need(fixed_mb=258, cell_bytes=8, blocks=3, seconds=2, values_per_s=60e6),
-    "subset_common_genes": Need(fixed_mb=258, blocks=3, seconds=2, values_per_s=60e6),
+    "subset_common_genes": Need(fixed_mb=258, cell_bytes=24, blocks=3, seconds=2, values_per_s=60e6),
     "shuffle_reference": Need(fixed_mb=710, cell_bytes=16, value_bytes=22, seconds=4, values_per_s=8e6),
     "train_reference_model": Need(fixed_mb=1075, value_bytes=50, seconds=8, cells_per_s=3.5e3),
     "fit_query_model": Need(fixed_mb=1005, cell_bytes=36, value_bytes=14, seconds=8, cells_per_s=5.7e3),

@@ -184,10 +184,15 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
     """
     found = {dataset["dataset"]: dataset for dataset in inspected}
     references = [name for name in found if found[name]["role"] == "reference"]
-    queries = [name for name in found if name not in references]
+    evaluated = [name for name in found if found[name]["role"] == "evaluate"]
     n_genes = min(dataset["genes"] for dataset in inspected)
     n_selected = min(config["genes"]["n_variable"], n_genes)
     whole = {name: _whole(dataset, config, n_selected) for name, dataset in found.items()}
+    mapped = {
+        name: _labelled(whole[name], found[name], config) if name in evaluated else whole[name]
+        for name in found
+        if name not in references
+    }
     everything = _together([whole[name] for name in references])
     held_back = {part: _share(everything, part, config["split"][part]) for part in ("validation", "test")}
     train = _share(everything, "reference", 1 - sum(config["split"][part] for part in held_back))
@@ -222,12 +227,12 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
         held_cells=everything.cells,
         disk_mb=_h5ad_mb(everything.cells, everything.common_values),
     )
-    for name in queries:
-        part = whole[name]
+    for name, part in mapped.items():
         yield Job(
             "subset_common_genes",
-            cells=part.cells,
-            values=part.values,
+            cells=whole[name].cells,
+            values=whole[name].values,
+            held_cells=whole[name].cells if name in evaluated else 0,
             disk_mb=_h5ad_mb(part.cells, part.common_values),
         )
 
@@ -260,7 +265,7 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
         disk_mb=cap * 4 * n_latent / MB,
     )
 
-    fitted = [*held_back.values(), *(whole[name] for name in queries)]
+    fitted = [*held_back.values(), *mapped.values()]
     for part in fitted:
         sketch = min(config["surgery"]["sketch_cells"], part.cells)
         yield Job(
@@ -284,7 +289,7 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
             values=part.common_values,
             disk_mb=(part.cells * (4 * n_latent + 200) + 2 * part.common_values) / MB,
         )
-    scored = [held_back["test"], *(whole[name] for name in queries if found[name].get("label"))]
+    scored = [held_back["test"], *(part for name, part in mapped.items() if found[name].get("label"))]
     for part in scored:
         cells = [min(MAX_BASELINE_CELLS, some.cells) for some in (train, part)]
         values = sum(
@@ -292,7 +297,7 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
         )
         yield Job("evaluate", held_cells=train.cells + part.cells, cells=part.cells, sketch_values=values)
     yield Job("gather_scores")
-    shown = train.cells + sum(whole[name].cells for name in queries)
+    shown = train.cells + sum(part.cells for name, part in mapped.items() if name not in evaluated)
     yield Job("report", held_cells=shown, more_mb=MAP_BYTES * min(shown, MAX_MAP_CELLS) / MB, disk_mb=1)
 
 
@@ -303,6 +308,13 @@ def _whole(dataset: dict, config: dict, n_selected: int) -> Part:
     # Variable genes hold about twice their share of the stored values.
     common = values * min(1.0, 2 * n_selected / max(1, dataset["genes"]))
     return Part(dataset["dataset"], own["chunks"], cells, int(values), int(common))
+
+
+def _labelled(part: Part, dataset: dict, config: dict) -> Part:
+    """The cells of a dataset to evaluate that are scored."""
+    labelled = part.cells - dataset.get("unlabelled_cells", 0)
+    most = config["datasets"][part.name]["max_cells"]
+    return _share(part, part.name, min(labelled, labelled if most is None else most) / max(1, part.cells))
 
 
 def _together(parts: list[Part]) -> Part:

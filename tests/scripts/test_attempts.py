@@ -178,6 +178,9 @@ def test_subset_common_genes(selected, same, sizes):
             str(folder / "common.h5ad"),
             name="atlas",
             gene_id="auto",
+            labelled_only=False,
+            max_cells=None,
+            seed=0,
             budget=budget,
         )
     )

@@ -64,6 +64,20 @@ def test_several_references_are_one_to_most_rules(config):
     assert mapped == 25 + 10 + 4 + 4 + 7
 
 
+def test_of_a_dataset_to_evaluate_few_cells_are_mapped(config):
+    config["datasets"]["lung"] = {"role": "evaluate", "path": "c.h5ad", "label": "type", "max_cells": 1000}
+    fill_defaults(config)
+    found = [about("blood", "query"), about("atlas", "reference"), about("lung", "evaluate")]
+    found[2]["unlabelled_cells"] = 40_000
+    by_rule = {}
+    for job in expected_jobs(config, found):
+        by_rule.setdefault(job.rule, []).append(job)
+    assert [job.cells for job in by_rule["subset_common_genes"]] == [100_000, 100_000]
+    assert by_rule["predict_labels"][-1].jobs * by_rule["predict_labels"][-1].cells == 1000
+    assert [job.cells for job in by_rule["evaluate"]] == [10_000, 100_000, 1000]
+    assert by_rule["report"][0].held_cells == 80_000 + 100_000
+
+
 def test_memory_does_not_grow_with_cells_beyond_a_few_bytes_each(config):
     few, many = jobs(config), jobs(config, cells=10_100_000)
     for rule in {job.rule for job in few}:

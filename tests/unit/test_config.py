@@ -105,7 +105,11 @@ def test_all_problems_are_listed_at_once(config, tmp_path):
             lambda c: c["datasets"]["atlas"].update(role="query"),
             "at least one dataset needs `role: ref",
         ),
-        (lambda c: c["datasets"].pop("patients"), "at least one dataset needs `role: query`"),
+        (lambda c: c["datasets"].pop("patients"), "at least one dataset needs `role: query` or"),
+        (
+            lambda c: c["datasets"]["patients"].update(role="evaluate"),
+            "datasets.patients.label: a dataset to evaluate needs",
+        ),
         (lambda c: c["datasets"]["atlas"].update(chunks=0), "datasets.atlas.chunks: 0 is less than"),
         (lambda c: c["datasets"]["atlas"].update(counts=""), "datasets.atlas.counts"),
         (lambda c: c["datasets"]["patients"].pop("path"), "datasets.patients: the key 'path' is missing"),

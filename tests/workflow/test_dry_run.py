@@ -75,6 +75,21 @@ def test_several_references_are_one_part(run):
     assert (jobs["split_reference"], jobs["subset_reference"], jobs["merge_h5ad"]) == ("1", "1", "3")
 
 
+def test_a_dataset_to_evaluate_is_predicted_and_scored(run):
+    for name in ("atlas.csv", "lung.csv"):
+        (run.folder / name).write_text("x")
+    (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
+    table = {"obs": "obs.csv", "label": "cell_type"}
+    datasets = {
+        "atlas": {**table, "role": "reference", "path": "atlas.csv"},
+        "lung": {**table, "role": "evaluate", "path": "lung.csv", "chunks": 4},
+    }
+    jobs = plan(run, "--cores", "1", config={"datasets": datasets})
+    # the test part and the dataset
+    assert (jobs["evaluate"], jobs["gather_predictions"], jobs["subset_common_genes"]) == ("2", "2", "1")
+    assert int(jobs["predict_labels"]) == 3 + 4
+
+
 def test_a_hundred_datasets_are_planned_without_an_explosion(tmp_path):
     names = ["atlas", *(f"query{number}" for number in range(1, 100))]
     datasets = {name: {"role": "query", "path": f"{name}.csv", "chunks": 25} for name in names}
