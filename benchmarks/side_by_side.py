@@ -49,6 +49,7 @@ def convert(folder: Path) -> None:
     """The user's file once more, in a hundred chunks."""
     from cellferry.budget import Budget
     from cellferry.config import fill_defaults
+    from cellferry.labels import LabelNames
     from convert_to_chunks import convert_to_chunks
     from inspect_dataset import inspect_dataset
 
@@ -57,12 +58,13 @@ def convert(folder: Path) -> None:
     changes = {"chunks": MANY_CHUNKS, "jobs": 1, "path": str(folder / "query.h5ad")}
     dataset = config["datasets"]["query"] | changes
     inspected = str(folder / "side" / "query.json")
-    inspect_dataset(inspected, name="query", config=dataset)
+    inspect_dataset(inspected, name="query", config=dataset, label_names=LabelNames({}, []))
     convert_to_chunks(
         inspected,
         str(folder / "side" / "chunks"),
         name="query",
         config=dataset,
+        label_names=LabelNames({}, []),
         job=0,
         budget=Budget(MEM_MB),
         scratch=None,

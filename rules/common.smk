@@ -62,12 +62,18 @@ def dataset_tables(wildcards):
 def dataset_config(wildcards):
     """Param function: what reading the wildcard's dataset depends on."""
     own = config["datasets"][wildcards.dataset]
-    return {key: value for key, value in own.items() if key not in ("gene_id", "jobs")}
+    return {key: value for key, value in own.items() if key not in ("gene_id", "jobs", "max_cells")}
 
 
 def chunk_folders(dataset):
     """Folders of a dataset's chunks, one of each job that makes some."""
     return [f"results/chunks/{dataset}/{job}" for job in range(config["datasets"][dataset]["jobs"])]
+
+
+def label_table(key):
+    """The file of a key below `labels`; none where the configuration itself holds the names."""
+    value = config["labels"][key]
+    return value if isinstance(value, str) else []
 
 
 def optional(path):

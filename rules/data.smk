@@ -6,6 +6,7 @@
 #         results/chunks/{dataset}/{job}/{chunk}.h5ad   raw counts, CSR float32, and the obs columns that are needed
 #         results/merged/{dataset}.h5ad      one file per dataset, a view over its chunks
 #         results/reference/splits.parquet   train, validation or test, per reference cell
+#         results/reference/labels.json      its labels: their cells, whether they can be predicted, their levels
 #         results/genes.tsv, genes.json      the genes the model sees, and what each dataset lost
 #         results/common/{part}.h5ad         the counts of those genes; the references' parts (reference, validation, test) together
 
@@ -35,6 +36,7 @@ rule inspect_dataset:
     input:
         path=dataset_files,
         obs=dataset_tables,
+        rename=label_table("rename"),
     output:
         "results/inspected/{dataset}.json",
     log:
@@ -49,6 +51,7 @@ rule inspect_dataset:
         attempt=this_attempt,
     params:
         dataset=dataset_config,
+        labels={key: config["labels"][key] for key in ("rename", "missing")},
     message:
         "Inspecting {wildcards.dataset}"
     script:
@@ -57,7 +60,8 @@ rule inspect_dataset:
 
 rule check_datasets:
     input:
-        expand("results/inspected/{dataset}.json", dataset=DATASETS),
+        inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
+        parents=label_table("parents"),
     output:
         "results/datasets.tsv",
     log:
@@ -72,6 +76,8 @@ rule check_datasets:
         mem_mb=rising(1000),
         runtime=rising(10),
         attempt=this_attempt,
+    params:
+        parents=config["labels"]["parents"],
     message:
         "Checking that every dataset can be used"
     script:
@@ -82,6 +88,7 @@ rule convert_to_chunks:
     input:
         path=dataset_files,
         obs=dataset_tables,
+        rename=label_table("rename"),
         inspected="results/inspected/{dataset}.json",
         # Must be there, however new: another dataset that is added later makes this one no other.
         checked=ancient("results/datasets.tsv"),
@@ -103,6 +110,7 @@ rule convert_to_chunks:
             **dataset_config(wildcards),
             "jobs": config["datasets"][wildcards.dataset]["jobs"],
         },
+        labels={key: config["labels"][key] for key in ("rename", "missing")},
     message:
         "Converting {wildcards.dataset} to chunks (job {wildcards.job})"
     script:
@@ -135,8 +143,12 @@ rule merge_h5ad:
 rule split_reference:
     input:
         merged=expand("results/merged/{dataset}.h5ad", dataset=REFERENCES),
+        inspected=expand("results/inspected/{dataset}.json", dataset=REFERENCES),
+        parents=label_table("parents"),
+        ontology=label_table("ontology"),
     output:
         splits="results/reference/splits.parquet",
+        labels="results/reference/labels.json",
     log:
         "logs/split_reference/split_reference.log",
     benchmark:
@@ -149,6 +161,8 @@ rule split_reference:
         attempt=this_attempt,
     params:
         **config["split"],
+        parents=config["labels"]["parents"],
+        ontology=config["labels"]["ontology"],
         seed=config["seed"],
     message:
         "Holding back a validation and a test part of the references"

@@ -6,6 +6,9 @@ from pathlib import Path
 import pandas as pd
 from cellferry.errors import InputError
 from cellferry.files import complete
+from cellferry.label_tables import read_parents
+from cellferry.labels import closest, folded
+from cellferry.levels import Level, joined_levels
 from cellferry.logs import logged
 
 COLUMNS = {
@@ -24,8 +27,14 @@ COLUMNS = {
 """Columns of the table, and where their values stand in a dataset's JSON."""
 
 
-def check_datasets(inspected: list[str], table: str) -> None:
+MOST_ASKED = 50
+"""Foreign labels of a dataset that are said one by one."""
+
+
+def check_datasets(inspected: list[str], table: str, *, parents: dict | str) -> None:
     """Write one row per dataset, if all of them can be used.
+
+    Labels that no reference has are named in the log, with the one that they might stand for.
 
     Parameters
     ----------
@@ -33,6 +42,8 @@ def check_datasets(inspected: list[str], table: str) -> None:
         JSON files as `inspect_dataset` writes them.
     table
         The table to write (tsv).
+    parents
+        As in the configuration's section `labels`.
 
     Raises
     ------
@@ -44,6 +55,17 @@ def check_datasets(inspected: list[str], table: str) -> None:
         for warning in dataset["warnings"]:
             print(f"warning: {dataset['dataset']}: {warning}")
     problems = [(dataset["dataset"], problem) for dataset in found for problem in dataset["problems"]]
+    references = [dataset for dataset in found if dataset["role"] == "reference"]
+    if not problems and references:
+        nodes: set[str] = set(read_parents(parents).values())
+        try:
+            check_labels(references)
+            for level in reference_levels(references):
+                nodes.update(level["of"].values())
+        except InputError as error:
+            problems.append((references[0]["dataset"], str(error)))
+        for question in questions(found, nodes):
+            print(f"warning: {question}")
     if problems:
         listed = "\n".join(f"  - {name}: {problem}" for name, problem in problems)
         raise InputError(f"the datasets have {len(problems)} problem(s):\n{listed}")
@@ -55,6 +77,62 @@ def check_datasets(inspected: list[str], table: str) -> None:
     print(Path(table).read_text(encoding="utf-8"), end="")
 
 
+def check_labels(references: list[dict]) -> None:
+    """Refuse references that have one label together."""
+    labels = {label for dataset in references for label in dataset["labels"]}
+    if len(labels) < 2:
+        named = ", ".join(f"'{dataset['label']}' of {dataset['path']}" for dataset in references)
+        keys = ", ".join(f"datasets.{dataset['dataset']}.label" for dataset in references)
+        raise InputError(
+            f"{keys}: all labelled cells have the same label '{''.join(labels)}' in {named}, and two are "
+            "needed; name another column, or correct datasets.NAME.cells"
+        )
+
+
+def reference_levels(references: list[dict]) -> list[Level]:
+    """Levels of the references' columns, after a look whether they fit together."""
+    labels = [label for dataset in references for label in dataset["labels"]]
+    return joined_levels({dataset["dataset"]: dataset["levels"] for dataset in references}, labels)
+
+
+def questions(found: list[dict], nodes: set[str]) -> list[str]:
+    """What to ask about labels: those that no reference has, and references' that differ in spelling only.
+
+    Parameters
+    ----------
+    found
+        What `inspect_dataset` wrote for each dataset.
+    nodes
+        Coarser labels, which a query's truth may be.
+    """
+    known: dict[str, str] = {}
+    spelled: dict[str, tuple[str, str]] = {}
+    asked = []
+    for dataset in found:
+        if dataset["role"] != "reference":
+            continue
+        for label in dataset["labels"]:
+            known.setdefault(label, dataset["dataset"])
+            like, first = spelled.setdefault(folded(label), (label, dataset["dataset"]))
+            if like != label:
+                asked.append(
+                    f"'{label}' of {dataset['dataset']} and '{like}' of {first} are two labels; if they are "
+                    "one, say so in labels.rename"
+                )
+    names = [*known, *sorted(nodes - known.keys())]
+    for dataset in found:
+        if dataset["role"] == "reference":
+            continue
+        foreign = {label: n for label, n in dataset["labels"].items() if label not in names}
+        for label, n in list(foreign.items())[:MOST_ASKED]:
+            like = closest(label, names)
+            hint = f"; did you mean '{like}'? Then say so in labels.rename" if like else ""
+            asked.append(f"{dataset['dataset']}: no reference has the label '{label}' ({n} cells){hint}")
+        if len(foreign) > MOST_ASKED:
+            asked.append(f"{dataset['dataset']}: nor {len(foreign) - MOST_ASKED} more of its labels")
+    return asked
+
+
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        check_datasets(list(snakemake.input), snakemake.output[0])
+        check_datasets(list(snakemake.input.inspected), snakemake.output[0], parents=snakemake.params.parents)

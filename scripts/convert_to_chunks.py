@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from cellferry.budget import Budget
-from cellferry.cells import as_labels
 from cellferry.counts import SmallestValues, Source, check_counts, gene_totals
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.h5ad import H5adWriter
+from cellferry.labels import LabelNames
 from cellferry.logs import logged
 from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
 
@@ -28,6 +28,7 @@ def convert_to_chunks(
     *,
     name: str,
     config: dict[str, Any],
+    label_names: LabelNames,
     job: int,
     budget: Budget,
     scratch: str | None,
@@ -42,6 +43,8 @@ def convert_to_chunks(
         The folder to write. It appears when it is complete.
     name, config
         The dataset's name and its part of the configuration, with defaults.
+    label_names
+        What its labels are called.
     job
         Number of the share, of `config["jobs"]`.
     budget
@@ -78,7 +81,9 @@ def convert_to_chunks(
     in_vain = True
     while in_vain:  # once more for each file that turns out not to be sorted
         with suppress(OutOfOrderError):
-            write_chunks(dataset, columns, share, chunks, max_bytes=max_bytes, scratch=scratch)
+            write_chunks(
+                dataset, columns, share, chunks, label_names=label_names, max_bytes=max_bytes, scratch=scratch
+            )
             in_vain = False
 
 
@@ -112,6 +117,7 @@ def write_chunks(
     share: Share,
     chunks: str,
     *,
+    label_names: LabelNames,
     max_bytes: int,
     scratch: str | None,
 ) -> None:
@@ -126,7 +132,7 @@ def write_chunks(
             totals = np.zeros(header.n_genes)
             with H5adWriter(folder / f"{chunk}.h5ad", header.var) as writer:
                 for _, piece in pieces:
-                    writer.append(piece.counts, piece.names, chunk_obs(dataset, piece))
+                    writer.append(piece.counts, piece.names, chunk_obs(dataset, piece, label_names))
                     smallest.add(piece.counts)
                     totals += gene_totals(piece.counts)
                 writer.write_uns(
@@ -180,11 +186,11 @@ def runs(blocks: Iterable[Block], share: Share) -> Iterator[tuple[int, Block]]:
             run, written = run + 1, 0
 
 
-def chunk_obs(dataset: Dataset, block: Block) -> dict[str, np.ndarray]:
+def chunk_obs(dataset: Dataset, block: Block, label_names: LabelNames) -> dict[str, np.ndarray]:
     """Columns of obs as they stand in the chunks."""
     obs = {"batch": dataset.batches(block.obs, len(block))}
     if dataset.config["label"]:
-        obs["label"] = as_labels(block.obs[dataset.config["label"]])
+        obs["label"] = label_names(block.obs[dataset.config["label"]])
     return obs | {column: block.obs[column] for column in dataset.config["keep_obs"]}
 
 
@@ -195,6 +201,7 @@ if __name__ == "__main__":
             snakemake.output.chunks,
             name=snakemake.wildcards.dataset,
             config=snakemake.params.dataset,
+            label_names=LabelNames(**snakemake.params.labels),
             job=int(snakemake.wildcards.job),
             budget=Budget.of(snakemake.resources),
             scratch=snakemake.resources.get("scratch"),

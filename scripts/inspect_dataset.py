@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from cellferry.cells import as_labels, count_repeated, hashes
 from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
 from cellferry.dataset import Dataset, run_bounds
@@ -17,6 +18,8 @@ from cellferry.files import complete
 from cellferry.formats import OutOfOrderError
 from cellferry.genes import id_kind
 from cellferry.h5ad import MOST_CATEGORIES
+from cellferry.labels import Counted, LabelNames, count_names
+from cellferry.levels import Level, levels_of_columns
 from cellferry.logs import logged
 
 FIRST_SLICE_BYTES = 4 * 2**20
@@ -27,10 +30,10 @@ LABELLED = {"reference": "a reference", "evaluate": "a dataset to evaluate"}
 """Roles that need labels."""
 
 MOST_LISTED = 200
-"""Labels and batches listed one by one."""
+"""Batches listed one by one."""
 
 
-def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any]) -> None:
+def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any], label_names: LabelNames) -> None:
     """Write what a dataset's file holds, and its problems, as JSON.
 
     The user's mistakes do not end this function: they are collected under `problems`, so that all of
@@ -42,6 +45,8 @@ def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any]) -> Non
         The JSON file to write.
     name, config
         The dataset's name and its part of the configuration, with defaults.
+    label_names
+        What its labels are called.
     """
     found: dict[str, Any] = {"dataset": name, "role": config["role"], "path": config["path"]}
     problems: list[str] = []
@@ -54,7 +59,7 @@ def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any]) -> Non
         dataset = Dataset(name, config)
         found |= describe_file(dataset)
         problems += column_problems(dataset)
-        found |= describe_cells(dataset, problems)
+        found |= describe_cells(dataset, label_names, problems, warnings)
         problems += shape_problems(dataset)
         found["values_per_cell"], doubts = look_at_counts(dataset, problems)
         found["in_order"] = dataset.in_order
@@ -105,7 +110,7 @@ def column_problems(dataset: Dataset) -> list[str]:
     config, known = dataset.config, dataset.obs_columns
     wanted = [(key, config[key]) for key in ("label", "batch") if config[key]]
     wanted += [(f"cells.{column}", column) for column in config["cells"]]
-    wanted += [("keep_obs", column) for column in config["keep_obs"]]
+    wanted += [(key, column) for key in ("levels", "keep_obs") for column in config[key]]
     problems = []
     for key, column in wanted:
         if column not in known:
@@ -127,17 +132,24 @@ def column_problems(dataset: Dataset) -> list[str]:
     return problems
 
 
-def describe_cells(dataset: Dataset, problems: list[str]) -> dict[str, Any]:
-    """Labels, batches and repeated names of the cells that the filter keeps; adds to `problems`."""
+def describe_cells(
+    dataset: Dataset, label_names: LabelNames, problems: list[str], warnings: list[str]
+) -> dict[str, Any]:
+    """Labels, levels, batches and repeated names of the cells that the filter keeps.
+
+    Adds to `problems` and `warnings`.
+    """
     config, path = dataset.config, dataset.header.path
     known = set(dataset.obs_columns)
     if not known.issuperset(config["cells"]):
         return {}  # the missing filter column is a problem already, and what it keeps is unknown
     label = config["label"] if config["label"] in known else None
     batch = config["batch"] if config["batch"] in known else None
-    columns = list(dict.fromkeys([*config["cells"], *(c for c in (label, batch) if c)]))
+    above = [column for column in config["levels"] if label and column in known]
+    columns = list(dict.fromkeys([*config["cells"], *(c for c in (label, batch) if c), *above]))
     dataset.load_tables(columns)
     labels: Counter = Counter()
+    lines: Counter = Counter()
     batches: Counter = Counter()
     seen: list[np.ndarray] = []
     are_kept: list[np.ndarray] = []
@@ -155,6 +167,8 @@ def describe_cells(dataset: Dataset, problems: list[str]) -> dict[str, Any]:
                         f"{dataset.key(key)}: the obs column '{column}' of {path} has more than "
                         f"{MOST_CATEGORIES} different values, which is no {key}; name another column"
                     )
+        if above and len(lines) <= MOST_CATEGORIES:
+            lines.update(count_lines([cells.obs[column][kept] for column in (label, *above)], label_names))
     n_kept = sum(map(len, seen))
     n_repeated = count_repeated(seen)
     if dataset.header.n_cells and n_kept == 0:
@@ -169,21 +183,50 @@ def describe_cells(dataset: Dataset, problems: list[str]) -> dict[str, Any]:
             f"differ, for example with {dataset.key('prefix')}, or select cells of one sample with "
             f"{dataset.key('cells')}"
         )
-    missing = labels.pop(None, 0)
+    counted = count_names(labels, label_names)
+    levels: list[Level] = []
     if label and n_kept:
-        problems += label_problems(dataset, label, labels, missing, n_kept)
+        problems += label_problems(dataset, label, counted, n_kept)
+        warnings += label_warnings(dataset, label, counted)
+        levels = described_levels(dataset, above, lines, problems)
     return {
         "cells_kept": n_kept,
         "starts": chunk_starts(are_kept, config["chunks"]),
         "duplicated_cells": n_repeated,
         "label": config["label"],
-        "n_labels": len(labels),
-        "labels": dict(labels.most_common(MOST_LISTED)),
-        "unlabelled_cells": missing,
+        "n_labels": len(counted.labels),
+        "labels": dict(counted.labels.most_common()),
+        "unlabelled_cells": counted.unlabelled,
+        "levels": levels,
         "batch": config["batch"],
         "n_batches": len(batches) if batch else 1,
         "batches": {str(value): n for value, n in batches.most_common(MOST_LISTED)},
     }
+
+
+def count_lines(columns: list[np.ndarray], label_names: LabelNames) -> dict[tuple, int]:
+    """Cells per tuple of values of label columns, None where there is none."""
+    named = pd.DataFrame({number: label_names(values) for number, values in enumerate(columns)})
+    counted = named.value_counts(dropna=False, sort=False)
+    return {tuple(None if pd.isna(value) else value for value in line): int(n) for line, n in counted.items()}
+
+
+def described_levels(
+    dataset: Dataset, columns: list[str], lines: Counter, problems: list[str]
+) -> list[Level]:
+    """The levels in the given columns; adds to `problems` where they are none."""
+    key = dataset.key("levels")
+    if len(lines) > MOST_CATEGORIES:
+        problems.append(
+            f"{key}: {', '.join(columns)} of {dataset.header.path} have more than {MOST_CATEGORIES} "
+            "different values, and are no coarser labels; name other columns"
+        )
+        return []
+    try:
+        return levels_of_columns(columns, lines, key)
+    except InputError as error:
+        problems.append(str(error))
+        return []
 
 
 def chunk_starts(are_kept: list[np.ndarray], n_chunks: int) -> list[int]:
@@ -193,24 +236,36 @@ def chunk_starts(are_kept: list[np.ndarray], n_chunks: int) -> list[int]:
     return np.append(kept, end)[run_bounds(len(kept), n_chunks)].tolist()
 
 
-def label_problems(dataset: Dataset, label: str, labels: Counter, missing: int, n_kept: int) -> list[str]:
+def label_problems(dataset: Dataset, label: str, counted: Counted, n_kept: int) -> list[str]:
     """What is wrong with a dataset's labels."""
     key, path = dataset.key("label"), dataset.header.path
-    if missing == n_kept:
+    if counted.unlabelled == n_kept:
         return [f"{key}: the obs column '{label}' of {path} has no value for any cell; name another column"]
     if dataset.config["role"] != "reference":
         return []
-    if len(labels) == 1:
+    if counted.unlabelled * 2 > n_kept:
         return [
-            f"{key}: all cells of {path} have the same value '{next(iter(labels))}' in '{label}', and two "
-            f"labels are needed; name another column or correct {dataset.key('cells')}"
-        ]
-    if missing * 2 > n_kept:
-        return [
-            f"{key}: {missing} of the {n_kept} cells of {path} have no value in '{label}'; name another "
-            f"column, or select labelled cells with {dataset.key('cells')}"
+            f"{key}: {counted.unlabelled} of the {n_kept} cells of {path} have no label in '{label}'; name "
+            f"another column, or select labelled cells with {dataset.key('cells')}"
         ]
     return []
+
+
+def label_warnings(dataset: Dataset, label: str, counted: Counted) -> list[str]:
+    """What was done to labels as they stand in the file."""
+    path = dataset.header.path
+    found = []
+    if counted.missing:
+        said = ", ".join(f"'{spelling}' ({n} cells)" for spelling, n in counted.missing.most_common())
+        found.append(f"{path}: in '{label}' these count as no label (labels.missing): {said}")
+    if counted.renamed:
+        said = ", ".join(
+            f"{spelling!r} is '{name}' ({n} cells)" for spelling, (name, n) in counted.renamed.items()
+        )
+        found.append(
+            f"{path}: in '{label}' labels are called otherwise (labels.rename, single blanks): {said}"
+        )
+    return found
 
 
 def shape_problems(dataset: Dataset) -> list[str]:
@@ -275,4 +330,5 @@ if __name__ == "__main__":
             snakemake.output[0],
             name=snakemake.wildcards.dataset,
             config=snakemake.params.dataset,
+            label_names=LabelNames(**snakemake.params.labels),
         )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from cellferry.config import load_schema
 from cellferry.h5ad import H5adWriter
+from cellferry.labels import LabelNames
 from scipy import sparse
 
 
@@ -75,3 +76,9 @@ def default_settings(section: str) -> dict:
     """A section of the configuration with every key at its default."""
     properties = load_schema()["properties"][section]["properties"]
     return {key: value["default"] for key, value in properties.items()}
+
+
+def label_names(**given) -> LabelNames:
+    """What labels are called, with every key of `labels` that is not given at its default."""
+    settings = default_settings("labels") | given
+    return LabelNames(settings["rename"], settings["missing"])

@@ -9,7 +9,7 @@ import numpy as np
 from .calibration import Calibration
 from .cells import UNKNOWN
 from .combination import combined
-from .levels import LEAF_LEVEL, Level, best_path
+from .summed_levels import LEAF_LEVEL, Level, best_path
 from .outside import Tail
 
 AMBIGUOUS = "ambiguous"

@@ -13,7 +13,7 @@ from scipy import sparse
 from .h5ad import H5adReader
 from .heads import load_heads, predict
 from .latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
-from .levels import Level, read_levels
+from .summed_levels import Level, read_levels
 from .needs import MB
 from .neighbors import NeighborsHead
 from .outside import LabelDistances

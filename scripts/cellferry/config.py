@@ -14,6 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from .errors import InputError
+from .label_tables import read_ontology, read_parents, read_renames
 from .samples import conversion_jobs, sample_files, table_files
 from .text import open_bytes, sniff_delimiter, split_line
 
@@ -77,6 +78,7 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str
     gene_map = genes.get("map") if isinstance(genes, dict) else None
     if isinstance(gene_map, str) and not Path(gene_map).is_file():
         problems.append(f"genes.map: there is no file {gene_map}; correct the path or remove the key")
+    problems += _label_problems(config)
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise InputError(f"the configuration has {len(problems)} problem(s):\n{listed}")
@@ -175,6 +177,36 @@ def _role_problems(datasets: dict[str, Any]) -> list[str]:
     ]
 
 
+def _label_problems(config: dict[str, Any]) -> list[str]:
+    """What is wrong with the section `labels`, its tables, and the columns of levels."""
+    section = config.get("labels")
+    labels = section if isinstance(section, dict) else {}
+    problems = []
+    for key, read in (("rename", read_renames), ("parents", read_parents), ("ontology", read_ontology)):
+        if isinstance(labels.get(key), dict | str):
+            try:
+                read(labels[key])
+            except InputError as error:
+                problems.append(str(error) if str(error).startswith("labels.") else f"labels.{key}: {error}")
+    datasets = config.get("datasets")
+    for name, dataset in (datasets if isinstance(datasets, dict) else {}).items():
+        levels = dataset.get("levels") if isinstance(dataset, dict) else None
+        if not isinstance(levels, list) or not levels:
+            continue
+        if dataset.get("role") in ("query", "evaluate"):
+            problems.append(f"datasets.{name}.levels: only a reference has levels; take the key out")
+        if labels.get("parents"):
+            problems.append(
+                f"datasets.{name}.levels: labels.parents gives coarser labels already; take one of them out"
+            )
+        problems += [
+            f"datasets.{name}.levels: '{level}' is what the labels themselves are called; name another column"
+            for level in levels
+            if level in ("label", dataset.get("label"))
+        ]
+    return problems
+
+
 def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -> list[str]:
     problems = []
     for key in ("path", "obs"):
@@ -209,7 +241,7 @@ def _column_problems(name: str, dataset: dict[str, Any]) -> list[str]:
     an annotation table always. What is left out here is found by the rule inspect_dataset.
     """
     wanted = {key: dataset.get(key) for key in ("label", "batch")}
-    for key in ("cells", "keep_obs"):
+    for key in ("cells", "keep_obs", "levels"):
         if isinstance(dataset.get(key), dict | list):
             wanted |= {f"{key}.{column}": column for column in dataset[key]}
     found = obs_columns(dataset)

@@ -18,7 +18,7 @@ from predict_labels import predict_labels
 from scipy import io
 from select_genes import select_genes
 from shuffle_reference import shuffle_reference
-from simulate import simulate_cells, write_cells, write_chunks
+from simulate import label_names, simulate_cells, write_cells, write_chunks
 from split_reference import split_reference
 from subset_common_genes import subset_common_genes
 from subset_reference import subset_reference
@@ -69,9 +69,16 @@ def cells():
 def convert(path, folder, budget):
     config = {**DEFAULTS, "role": "query", "path": str(path), "chunks": 3, "jobs": 1}
     inspected = str(path.with_suffix(".json"))
-    inspect_dataset(inspected, name="blood", config=config)
+    inspect_dataset(inspected, name="blood", config=config, label_names=label_names())
     convert_to_chunks(
-        inspected, str(folder / "chunks"), name="blood", config=config, job=0, budget=budget, scratch=None
+        inspected,
+        str(folder / "chunks"),
+        name="blood",
+        config=config,
+        label_names=label_names(),
+        job=0,
+        budget=budget,
+        scratch=None,
     )
 
 
@@ -113,11 +120,15 @@ def selected(tmp_path, cells):
     write_cells(tmp_path / "merged.h5ad", cells, "atlas")
     split_reference(
         [str(tmp_path / "merged.h5ad")],
+        [],
         str(tmp_path / "splits.parquet"),
+        str(tmp_path / "labels.json"),
         by="label",
         validation=0.1,
         test=0.2,
         min_cells_per_label=10,
+        parents={},
+        ontology={},
         seed=0,
         budget=BUDGETS[0],
     )

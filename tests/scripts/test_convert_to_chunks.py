@@ -12,6 +12,7 @@ from check_datasets import check_datasets
 from convert_to_chunks import convert_to_chunks
 from inspect_dataset import inspect_dataset
 from scipy import sparse
+from simulate import label_names
 
 pytestmark = pytest.mark.filterwarnings("ignore:Variable names are not unique")
 
@@ -54,14 +55,15 @@ def convert(path, folder, *, obs=None, budget=LITTLE, scratch=None, **config):
     settings = {"path": path if isinstance(path, list | dict) else str(path), "obs": obs and str(obs)}
     settings = {**DEFAULTS, "role": "query", **settings, "chunks": 3, "jobs": 1, **config}
     inspected = folder.with_suffix(".json")
-    inspect_dataset(str(inspected), name="blood", config=settings)
-    check_datasets([str(inspected)], str(folder.with_suffix(".tsv")))
+    inspect_dataset(str(inspected), name="blood", config=settings, label_names=label_names())
+    check_datasets([str(inspected)], str(folder.with_suffix(".tsv")), parents={})
     for job in range(settings["jobs"]):
         convert_to_chunks(
             str(inspected),
             str(folder / str(job)),
             name="blood",
             config=settings,
+            label_names=label_names(),
             job=job,
             budget=budget,
             scratch=scratch,
@@ -86,7 +88,7 @@ def test_chunks_hold_all_cells(blood, tmp_path, chunks):
     obs = pd.concat([part.obs.astype({"batch": str, "label": object, "ct": object}) for part in parts])
     assert list(obs["batch"][:2]) == ["blood/d1", "blood/d2"]
     assert obs["batch"].iloc[68] == "blood/missing"
-    assert [None if pd.isna(v) else v for v in obs["label"][:4]] == ["B", "T", None, "nan"]
+    assert [None if pd.isna(v) else v for v in obs["label"][:4]] == ["B", "T", None, None]
     assert list(obs["n"]) == list(range(N_CELLS))
     for part in parts:
         assert list(part.obs.columns) == ["batch", "label", "n", "ct"]

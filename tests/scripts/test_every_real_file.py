@@ -15,6 +15,7 @@ from convert_to_chunks import convert_to_chunks
 from flowio import FlowData
 from inspect_dataset import inspect_dataset
 from scipy import io, sparse
+from simulate import label_names
 from test_convert_to_chunks import convert
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -212,12 +213,13 @@ def test_intensities_are_what_flowio_finds(test_data, tmp_path, path):
     own = {"role": "query", "path": str(test_data / path), "chunks": 3}
     fill_defaults({"datasets": {"blood": own}})
     inspected = str(tmp_path / "blood.json")
-    inspect_dataset(inspected, name="blood", config=own)
+    inspect_dataset(inspected, name="blood", config=own, label_names=label_names())
     convert_to_chunks(
         inspected,
         str(tmp_path / "chunks"),
         name="blood",
         config=own,
+        label_names=label_names(),
         job=0,
         budget=Budget(1000),
         scratch=None,

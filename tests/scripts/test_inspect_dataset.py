@@ -8,6 +8,7 @@ import pytest
 from cellferry.config import load_schema
 from inspect_dataset import inspect_dataset
 from scipy import sparse
+from simulate import label_names
 
 N_CELLS, N_GENES = 50, 30
 DEFAULTS = {
@@ -43,10 +44,10 @@ def blood(tmp_path):
     return tmp_path / "blood.h5ad"
 
 
-def inspect(path, *, obs=None, role="query", **config):
+def inspect(path, *, obs=None, role="query", labels=None, **config):
     settings = {**DEFAULTS, "role": role, "path": str(path), "obs": obs and str(obs), **config}
     found = path.parent / "found.json"
-    inspect_dataset(str(found), name="blood", config=settings)
+    inspect_dataset(str(found), name="blood", config=settings, label_names=label_names(**labels or {}))
     return json.loads(found.read_text())
 
 
@@ -71,8 +72,9 @@ def test_what_is_in_a_file(blood):
         "duplicated_genes": 0,
         "duplicated_cells": 0,
         "cells_kept": N_CELLS,
-        "labels": {"T": 20, "B": 10, "nan": 10},
-        "unlabelled_cells": 10,
+        "labels": {"T": 20, "B": 10},
+        "unlabelled_cells": 20,
+        "levels": [],
         "batches": {"d1": 25, "d2": 25},
     }
     assert {key: found[key] for key in expected} == expected
@@ -106,11 +108,122 @@ def test_label_column_full_of_missing_values(blood):
     assert "datasets.blood.label" in problem
 
 
-def test_reference_with_one_label_after_the_filter(blood):
+def test_one_label_after_the_filter(blood):
+    """Not refused here: another reference may have more."""
     found = inspect(blood, role="reference", label="cell_type", cells={"cell_type": ["B"]})
-    assert "have the same value 'B' in 'cell_type'" in only_problem(found)
+    assert found["problems"] == []
     assert found["cells_kept"] == 10
-    assert inspect(blood, label="cell_type", cells={"cell_type": ["B"]})["problems"] == []
+    assert found["labels"] == {"B": 10}
+
+
+def test_spellings_of_missing_labels_are_said_and_others_brought_together(blood):
+    found = inspect(blood, label="cell_type", labels={"rename": {"T": "T cell"}})
+    assert found["labels"] == {"T cell": 20, "B": 10}
+    missing, renamed = found["warnings"]
+    assert "count as no label (labels.missing): 'nan' (10 cells)" in missing
+    assert "'T' is 'T cell' (20 cells)" in renamed
+    assert inspect(blood, label="cell_type", labels={"missing": []})["labels"]["nan"] == 10
+
+
+def test_a_column_that_holds_nothing_but_words_for_no_label(tmp_path):
+    adata = make_adata()
+    adata.obs["ct"] = pd.Categorical(
+        ["nan", "None", "Unknown", " n/a", ""] * 10,
+        categories=[
+            "nan",
+            "None",
+            "Unknown",
+            " n/a",
+            "",
+            "never used",
+        ],
+    )
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    found = inspect(tmp_path / "a.h5ad", role="reference", label="ct")
+    assert "has no value for any cell" in only_problem(found)
+    assert found["labels"] == {}
+    assert "'Unknown' (10 cells)" in found["warnings"][0]
+
+
+def write_levels(tmp_path, **columns):
+    adata = make_adata()
+    adata.obs["ct"] = ["CD4", "CD8", "Mono", "Mast", "CD4"] * 10
+    for name, of in columns.items():
+        adata.obs[name] = pd.Categorical([of.get(label) for label in adata.obs["ct"]])
+    adata.obs["half"] = adata.obs["lineage"].where(np.arange(N_CELLS) % 2 == 0)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    return tmp_path / "a.h5ad"
+
+
+def test_levels(tmp_path):
+    """Coarsest first; a value that some cells of a label lack is that of the others."""
+    lineage = {"CD4": "T cell", "CD8": "T cell", "Mono": "myeloid"}
+    compartment = {"CD4": "lymphoid", "CD8": "lymphoid", "Mono": "other", "Mast": "nan"}
+    path = write_levels(tmp_path, lineage=lineage, compartment=compartment)
+    found = inspect(path, role="reference", label="ct", levels=["half", "compartment"])
+    assert found["problems"] == []
+    del compartment["Mast"]
+    assert found["levels"] == [{"name": "compartment", "of": compartment}, {"name": "half", "of": lineage}]
+
+
+def test_a_label_below_two_parents(tmp_path):
+    path = write_levels(tmp_path, lineage={"CD4": "T cell", "Mono": "myeloid"})
+    adata = ad.read_h5ad(path)
+    adata.obs["lineage"] = adata.obs["lineage"].astype(object)
+    adata.obs.iloc[:3, adata.obs.columns.get_loc("lineage")] = "blood"
+    adata.write_h5ad(path)
+    problem = only_problem(inspect(path, role="reference", label="ct", levels=["lineage"]))
+    assert problem.startswith("datasets.blood.levels: a label must have one value in 'lineage'")
+    assert "'CD4' (T cell: 19 cells, blood: 1 cells)" in problem
+    assert "'Mono' (myeloid: 9 cells, blood: 1 cells)" in problem
+
+
+def test_levels_that_are_no_tree(tmp_path):
+    lineage = {"CD4": "T cell", "CD8": "T cell"}
+    path = write_levels(tmp_path, lineage=lineage, above={"CD4": "lymphoid", "CD8": "myeloid"})
+    problem = only_problem(inspect(path, role="reference", label="ct", levels=["lineage", "above"]))
+    assert "'T cell' of 'lineage' stands below 'lymphoid' of 'above' in cells of 'CD4'" in problem
+
+
+def test_a_level_that_does_not_exist(blood):
+    problem = only_problem(inspect(blood, role="reference", label="cell_type", levels=["donors"]))
+    assert problem.startswith("datasets.blood.levels")
+    assert "did you mean 'donor'?" in problem
+
+
+LETTERS = ["γδ T", "CD4+/CD25+", "B, naive", "NK\tbright", "NK\nbright", "NK  bright ", "β | α"]
+
+
+def test_labels_of_any_letters(tmp_path):
+    adata = make_adata()[:42].copy()
+    adata.obs["ct"] = pd.Categorical(LETTERS * 6)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    found = inspect(tmp_path / "a.h5ad", role="reference", label="ct")
+    assert found["problems"] == []
+    assert found["labels"] == {"NK bright": 18, "γδ T": 6, "CD4+/CD25+": 6, "B, naive": 6, "β | α": 6}
+    (renamed,) = found["warnings"]
+    assert r"'NK\tbright' is 'NK bright' (6 cells)" in renamed
+
+
+def test_real_labels_with_words_for_none(test_data, tmp_path):
+    """The Human Lung Cell Atlas: 'None' where a level does not reach, and Greek letters."""
+    path = test_data / "formats" / "h5ad" / "hlca_Krasnow_2020_100genes.h5ad"
+    obs = ad.read_h5ad(path, backed="r").obs
+
+    def found(label, levels):
+        settings = {**DEFAULTS, "role": "reference", "path": str(path), "label": label, "levels": levels}
+        inspect_dataset(str(tmp_path / "a.json"), name="a", config=settings, label_names=label_names())
+        return json.loads((tmp_path / "a.json").read_text())
+
+    fourth = found("ann_level_4", [])
+    assert fourth["labels"] == obs["ann_level_4"].value_counts()[lambda n: n > 0].drop("None").to_dict()
+    assert "'None' (104 cells)" in fourth["warnings"][0]
+    finest = found("ann_finest_level", ["ann_level_4", "ann_level_3", "ann_level_2", "ann_level_1"])
+    assert finest["problems"] == []
+    assert finest["labels"]["Alveolar Mφ CCL3+"] == 39
+    assert [level["name"] for level in finest["levels"]] == [f"ann_level_{n}" for n in (1, 2, 3, 4)]
+    pairs = obs[["ann_finest_level", "ann_level_2"]].drop_duplicates().astype(str)
+    assert finest["levels"][1]["of"] == dict(pairs.to_numpy().tolist())
 
 
 def test_reference_without_label(blood):
@@ -232,7 +345,7 @@ def test_only_the_header_is_read(tmp_path):
 )
 def test_real_files(test_data, tmp_path, path, config, counts):
     settings = {**DEFAULTS, "role": "query", "path": str(test_data / path), **config}
-    inspect_dataset(str(tmp_path / "a.json"), name="a", config=settings)
+    inspect_dataset(str(tmp_path / "a.json"), name="a", config=settings, label_names=label_names())
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["problems"] == []
     assert found["warnings"] == []

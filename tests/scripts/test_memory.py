@@ -25,13 +25,15 @@ with logged(f"{rule}.log"):
         from cellferry.config import fill_defaults
         from convert_to_chunks import convert_to_chunks
         from inspect_dataset import inspect_dataset
+        from cellferry.labels import LabelNames
         own = {"role": "query", "path": "blood.h5ad", "chunks": 1, "jobs": 1}
         fill_defaults({"datasets": {"blood": own}})
     if rule == "inspect_dataset":
-        inspect_dataset("blood.json", name="blood", config=own)
+        inspect_dataset("blood.json", name="blood", config=own, label_names=LabelNames({}, []))
     elif rule == "convert_to_chunks":
         convert_to_chunks(
-            "blood.json", "chunks", name="blood", config=own, job=0, budget=Budget(2000), scratch=None
+            "blood.json", "chunks", name="blood", config=own, label_names=LabelNames({}, []), job=0,
+            budget=Budget(2000), scratch=None,
         )
     elif rule == "merge_h5ad":
         from merge_h5ad import merge_h5ad

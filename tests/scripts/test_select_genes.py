@@ -32,11 +32,15 @@ def select(tmp_path):
             write_cells(tmp_path / f"{name}.h5ad", cells, name)
         split_reference(
             [str(tmp_path / "atlas.h5ad")],
+            [],
             str(tmp_path / "splits.parquet"),
+            str(tmp_path / "labels.json"),
             by="auto",
             validation=0.1,
             test=0.1,
             min_cells_per_label=10,
+            parents={},
+            ontology={},
             seed=0,
             budget=Budget(1000),
         )

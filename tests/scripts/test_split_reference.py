@@ -1,5 +1,7 @@
 """split_reference: what is dropped, what is refused, what is written."""
 
+import json
+
 import numpy as np
 import pytest
 from cellferry.budget import Budget
@@ -8,17 +10,34 @@ from cellferry.splits import SPLITS, read_split
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 
-SETTINGS = {"by": "auto", "validation": 0.1, "test": 0.1, "min_cells_per_label": 10, "seed": 0}
+SETTINGS = {"by": "auto", "validation": 0.1, "test": 0.1, "min_cells_per_label": 10}
+SETTINGS |= {"parents": {}, "ontology": {}, "seed": 0}
 
 
 def split(tmp_path, cells, **settings):
     write_cells(tmp_path / "merged.h5ad", cells, "atlas")
+    return split_files(tmp_path, [tmp_path / "merged.h5ad"], cells.n_obs, **settings)
+
+
+def split_files(tmp_path, merged, n_cells, *, inspected=(), **settings):
+    """Part of each cell; labels.json is written."""
     splits = str(tmp_path / "splits.parquet")
-    split_reference([str(tmp_path / "merged.h5ad")], splits, **{**SETTINGS, **settings}, budget=Budget(1000))
-    parts = np.full(cells.n_obs, None)
+    split_reference(
+        [str(path) for path in merged],
+        [str(path) for path in inspected],
+        splits,
+        str(tmp_path / "labels.json"),
+        **{**SETTINGS, **settings},
+        budget=Budget(1000),
+    )
+    parts = np.full(n_cells, None)
     for part in SPLITS:
         parts[read_split(splits, part)] = part
     return parts
+
+
+def described(tmp_path):
+    return json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
 
 
 def test_every_part_holds_every_label(tmp_path):
@@ -33,14 +52,49 @@ def test_rare_labels_and_cells_without_label_are_left_out_and_named(tmp_path, ca
     labels = cells.obs["cell_type"].astype(object).to_numpy().copy()
     labels[:4] = "rare"
     labels[4:8] = None
-    labels[8] = "unknown"
     cells.obs["cell_type"] = labels
     parts = split(tmp_path, cells)
-    assert all(part is None for part in parts[:9])
-    assert not any(part is None for part in parts[9:])
+    assert all(part is None for part in parts[:8])
+    assert not any(part is None for part in parts[8:])
     said = capsys.readouterr().out
-    assert "label 'rare' is dropped: 4 cells" in said
-    assert "5 of 300 cells have no label, or are" in said
+    assert "label 'rare' is seen, but not predictable: 4 cells" in said
+    assert "4 of 300 cells have no label" in said
+
+
+def test_what_is_known_of_labels(tmp_path):
+    """Cells per part, rare ones too; levels and ids, a label's own among them."""
+    cells = simulate_cells(300)
+    labels = cells.obs["cell_type"].astype(object).to_numpy().copy()
+    labels[labels == "NK"] = "CL:0000623"
+    labels[:4] = "rare"
+    cells.obs["cell_type"] = labels
+    parents = {"T cell": "lymphocyte", "B cell": "lymphocyte", "rare": "myeloid"}
+    ids = {"T cell": "CL:0000084", "lymphocyte": "CL:0000542"}
+    parts = split(tmp_path, cells, parents=parents, ontology=ids)
+    found = described(tmp_path)
+    assert list(found["labels"]) == ["B cell", "CL:0000623", "T cell", "rare"]
+    for label, about in found["labels"].items():
+        expected = {part: int(np.sum((labels == label) & (parts == part))) for part in SPLITS}
+        assert {part: about[part] for part in SPLITS} == expected
+        assert about["cells"] == np.sum(labels == label)
+        assert about["predictable"] == (label != "rare")
+    known = {label: about["ontology"] for label, about in found["labels"].items()}
+    assert known == {"B cell": None, "CL:0000623": "CL:0000623", "T cell": "CL:0000084", "rare": None}
+    of = {"B cell": "lymphocyte", "T cell": "lymphocyte", "CL:0000623": "CL:0000623", "rare": "myeloid"}
+    assert found["levels"] == [{"name": "level_1", "of": of}]
+    assert found["ontology"] == {"lymphocyte": "CL:0000542", "myeloid": None}
+
+
+def test_levels_of_columns_and_without(tmp_path):
+    cells = simulate_cells(100)
+    split(tmp_path, cells)
+    assert described(tmp_path)["levels"] == []
+    inspected = tmp_path / "atlas.json"
+    level = {"name": "lineage", "of": {"T cell": "T/NK", "NK": "T/NK"}}
+    inspected.write_text(json.dumps({"dataset": "atlas", "levels": [level]}))
+    split_files(tmp_path, [tmp_path / "merged.h5ad"], 100, inspected=[inspected])
+    level["of"]["B cell"] = "B cell"
+    assert described(tmp_path)["levels"] == [level]
 
 
 def test_one_label_is_refused(tmp_path):
@@ -73,11 +127,7 @@ def test_several_references_are_split_as_one(tmp_path):
     for name, cells in {"atlas": first, "blood": second}.items():
         paths.append(str(tmp_path / f"{name}.h5ad"))
         write_cells(paths[-1], cells, name)
-    splits = str(tmp_path / "splits.parquet")
-    split_reference(paths, splits, **SETTINGS, budget=Budget(1000))
-    parts = np.full(350, None)
-    for part in SPLITS:
-        parts[read_split(splits, part)] = part
+    parts = split_files(tmp_path, paths, 350)
     assert not any(part is None for part in parts)  # the rare label has 12 cells in both together
     batches = np.concatenate([first.obs["sample"].astype(str), second.obs["sample"].astype(str)])
     for sample in "abcde":

@@ -25,11 +25,15 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
     write_cells(merged, cells, "atlas")
     split_reference(
         [merged],
+        [],
         splits,
+        str(tmp_path / "labels.json"),
         by="label",
         validation=0.1,
         test=0.2,
         min_cells_per_label=10,
+        parents={},
+        ontology={},
         seed=0,
         budget=Budget(1000),
     )
@@ -75,11 +79,15 @@ def test_several_references_are_written_one_after_the_other(tmp_path):
     splits = str(tmp_path / "splits.parquet")
     split_reference(
         list(merged.values()),
+        [],
         splits,
+        str(tmp_path / "labels.json"),
         by="label",
         validation=0.1,
         test=0.2,
         min_cells_per_label=10,
+        parents={},
+        ontology={},
         seed=0,
         budget=Budget(1000),
     )

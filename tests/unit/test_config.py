@@ -122,6 +122,20 @@ def test_all_problems_are_listed_at_once(config, tmp_path):
         (lambda c: c["datasets"]["atlas"].update(cells={"qc": ["ok"]}), "datasets.atlas.cells.qc"),
         (lambda c: c["datasets"]["atlas"].update(keep_obs=["sex"]), "datasets.atlas.keep_obs.sex"),
         (lambda c: c["datasets"]["patients"].update(label="cell_type"), "it has: none"),
+        (lambda c: c.update(labels={"rename": "no.csv"}), "labels.rename: no.csv: there is no such file"),
+        (lambda c: c.update(labels={"rename": {"a": "b", "b": "c"}}), "'a' becomes 'b', and 'b' becomes 'c'"),
+        (lambda c: c.update(labels={"parents": {"T": "T"}}), "labels.parents: goes round in a circle"),
+        (lambda c: c.update(labels={"ontology": {"T": "84"}}), "'84', given to 'T', is no id"),
+        (lambda c: c["datasets"]["atlas"].update(levels=["lineage"]), "datasets.atlas.levels.lineage"),
+        (lambda c: c["datasets"]["patients"].update(levels=["donor"]), "levels: only a reference has levels"),
+        (lambda c: c["datasets"]["atlas"].update(levels=["cell_type"]), "'cell_type' is what the labels"),
+        (
+            lambda c: (
+                c.update(labels={"parents": {"T": "lymphoid"}})
+                or c["datasets"]["atlas"].update(levels=["donor"])
+            ),
+            "datasets.atlas.levels: labels.parents gives coarser labels already",
+        ),
         (lambda c: c.pop("datasets"), "the key 'datasets' is missing"),
         (lambda c: c.update(datasets="atlas"), "datasets: 'atlas' is not of type 'object'"),
     ],

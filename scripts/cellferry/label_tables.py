@@ -1,0 +1,113 @@
+"""What the configuration says about labels: their spellings, their parents, their ontology ids.
+
+Each is a mapping in the configuration, or the path of a table. Read by the Snakefile too, so it imports
+nothing that a login node with Snakemake alone lacks.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .files import readable
+from .text import open_bytes, sniff_delimiter, split_line
+
+ONTOLOGY_ID = re.compile(r"^CL:\d{7}$")
+
+
+def one_line(label: Any) -> str:
+    """A label with single blanks between its words: no tabs, line ends, or blanks around it."""
+    return " ".join(str(label).split())
+
+
+def read_renames(given: dict | str) -> dict[str, str]:
+    """Label by spelling.
+
+    Parameters
+    ----------
+    given
+        `labels.rename` of the configuration: a mapping, or the path of a table (csv or tsv) whose first two
+        columns are spelling and label.
+
+    Raises
+    ------
+    InputError
+        If a spelling has two labels, or is renamed to one that is renamed itself.
+    """
+    renames = _read_pairs(given, "labels.rename")
+    for spelling, label in renames.items():
+        final = renames.get(label, label)
+        if final != label:
+            raise InputError(
+                f"labels.rename: '{spelling}' becomes '{label}', and '{label}' becomes '{final}'; give "
+                f"'{spelling}' the label that it shall have in the end"
+            )
+    return renames
+
+
+def read_parents(given: dict | str) -> dict[str, str]:
+    """Parent by label, from `labels.parents`: a mapping, or the path of a table of label and parent.
+
+    Raises
+    ------
+    InputError
+        If a label has two parents, or is its own ancestor.
+    """
+    parents = _read_pairs(given, "labels.parents")
+    for label in parents:
+        chain = [label]
+        while chain[-1] in parents:
+            chain.append(parents[chain[-1]])
+            if chain[-1] in chain[:-1]:
+                circle = " → ".join(chain[chain.index(chain[-1]) :])
+                raise InputError(f"labels.parents: goes round in a circle, {circle}; take out one of them")
+    return parents
+
+
+def read_ontology(given: dict | str) -> dict[str, str]:
+    """Cell Ontology id by label, from `labels.ontology`: a mapping, or the path of a table of label and id.
+
+    Raises
+    ------
+    InputError
+        If a label has two ids, or an id is none.
+    """
+    ids = _read_pairs(given, "labels.ontology")
+    if isinstance(given, str) and ids and not ONTOLOGY_ID.match(next(iter(ids.values()))):
+        del ids[next(iter(ids))]  # the table's header
+    for label, own in ids.items():
+        if not ONTOLOGY_ID.match(own):
+            raise InputError(
+                f"labels.ontology: '{own}', given to '{label}', is no id of the Cell Ontology, which look "
+                "like CL:0000084; correct it"
+            )
+    return ids
+
+
+def _read_pairs(given: dict | str, key: str) -> dict[str, str]:
+    pairs = _table_rows(Path(given), key) if isinstance(given, str) else list(given.items())
+    found: dict[str, str] = {}
+    for name, value in ((one_line(name), one_line(value)) for name, value in pairs):
+        if not name or not value:
+            raise InputError(f"{key}: '{name}' stands beside '{value}', and neither may be empty; correct it")
+        if found.setdefault(name, value) != value:
+            raise InputError(
+                f"{key}: '{name}' stands twice, beside '{found[name]}' and '{value}'; leave one of them"
+            )
+    return found
+
+
+def _table_rows(path: Path, key: str) -> list[tuple[str, str]]:
+    """The first two columns of a table, its header included if it has one."""
+    with readable(path), open_bytes(path) as file:
+        lines = file.read().decode("utf-8-sig").splitlines()
+    delimiter = sniff_delimiter(lines[0]) if lines else ","
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        row = split_line(line, delimiter)
+        if len(row) < 2:
+            raise InputError(f"{key}: line {number} of {path} has one column, and two are needed; correct it")
+        rows.append((row[0], row[1]))
+    return rows

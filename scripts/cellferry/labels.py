@@ -1,0 +1,92 @@
+"""How labels are called from the moment they are read: spellings brought together, missing ones set apart."""
+
+import difflib
+import re
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .cells import UNKNOWN, as_labels
+from .label_tables import one_line, read_renames
+
+NOT_LETTERS = re.compile(r"[\W_]+")
+
+
+class LabelNames:
+    """The names of labels, by the configuration's section `labels`.
+
+    Parameters
+    ----------
+    rename
+        See `label_tables.read_renames`.
+    missing
+        Names that count as no label, compared without case. `unknown` always does: it is the answer for
+        cells that no label fits.
+    """
+
+    def __init__(self, rename: dict | str, missing: list[str]) -> None:
+        self._renames = read_renames(rename)
+        self._missing = {one_line(name).casefold() for name in missing} | {"", UNKNOWN}
+
+    def name(self, spelling: str) -> str | None:
+        """The label that a spelling stands for; None if it stands for none."""
+        label = one_line(spelling)
+        label = self._renames.get(label, label)
+        return None if label.casefold() in self._missing else label
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Annotation as labels: object array of str, None where a cell has none."""
+        codes, spellings = pd.factorize(as_labels(values))
+        # One entry more than there are spellings: code -1 (missing) indexes the last.
+        return np.array([*map(self.name, spellings), None], dtype=object)[codes]
+
+
+class Counted(NamedTuple):
+    """Cells per label, and what was done to the spellings that were found.
+
+    Attributes
+    ----------
+    labels
+        Cells per label.
+    unlabelled
+        Cells that have none.
+    missing
+        Cells per spelling that counts as no label.
+    renamed
+        Cells per spelling that became another label, and that label.
+    """
+
+    labels: Counter
+    unlabelled: int
+    missing: Counter
+    renamed: dict[str, tuple[str, int]]
+
+
+def count_names(spellings: Counter, names: LabelNames) -> Counted:
+    """Cells per label, given the cells per spelling (None where there is no value)."""
+    labels: Counter = Counter()
+    missing: Counter = Counter()
+    renamed = {}
+    for spelling, cells in spellings.items():
+        label = None if spelling is None else names.name(spelling)
+        if label is not None:
+            labels[label] += cells
+            if label != spelling:
+                renamed[str(spelling)] = (label, cells)
+        elif spelling is not None:
+            missing[str(spelling)] += cells
+    return Counted(labels, spellings.total() - labels.total(), missing, renamed)
+
+
+def closest(label: str, known: list[str]) -> str | None:
+    """The known label that is spelled most like a given one; None where none is much like it."""
+    folded = {name.casefold(): name for name in known}
+    found = difflib.get_close_matches(label.casefold(), folded, n=1, cutoff=0.75)
+    return folded[found[0]] if found else None
+
+
+def folded(label: str) -> str:
+    """A label without case, punctuation and blanks, to find names that differ in nothing else."""
+    return NOT_LETTERS.sub("", label.casefold())

@@ -1,0 +1,89 @@
+"""Names of labels: what counts as none, what is renamed, what a table may hold."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from cellferry.errors import InputError
+from cellferry.label_tables import read_ontology, read_parents, read_renames
+from cellferry.labels import LabelNames, closest, count_names, folded
+from simulate import label_names
+
+
+def test_words_for_no_label():
+    values = np.array(
+        ["nan", "None", " NA ", "Unknown", "n/a", "", "\t", None, np.nan, "NaN cell"], dtype=object
+    )
+    assert list(label_names()(values)) == [None] * 9 + ["NaN cell"]
+
+
+def test_what_counts_as_missing_can_be_changed_but_for_the_answer_unknown():
+    names = label_names(missing=["Doublet"])
+    assert [names.name(value) for value in ("doublet", "none", "unknown", "")] == [None, "none", None, None]
+
+
+def test_spellings_are_brought_together_and_cleaned_of_blanks():
+    names = label_names(rename={"CD4 T cells": "CD4 T", 7: "B", "junk": "unknown"})
+    values = np.array(["CD4 T cells", "CD4  T\tcells", "CD4 T", "γδ T\n", "junk"], dtype=object)
+    assert list(names(values)) == ["CD4 T", "CD4 T", "CD4 T", "γδ T", None]
+    assert list(names(np.array([7.0, 8.0, np.nan]))) == ["B", "8", None]
+
+
+def test_counts_say_what_was_done():
+    found = count_names(
+        Counter({"T": 3, "t cell": 2, "nan": 4, None: 1}), label_names(rename={"t cell": "T"})
+    )
+    assert found.labels == {"T": 5}
+    assert found.unlabelled == 5
+    assert found.missing == {"nan": 4}
+    assert found.renamed == {"t cell": ("T", 2)}
+
+
+@pytest.mark.parametrize("name", ["names.csv", "names.tsv"])
+def test_tables(tmp_path, name):
+    delimiter = "\t" if name.endswith("tsv") else ","
+    rows = [["spelling", "label"], ['"B, naive"', "B"], ["Γδ T", "γδ T"], [], ["B cells", "B", "more"]]
+    path = tmp_path / name
+    path.write_text("\n".join(delimiter.join(row) for row in rows) + "\n", encoding="utf-8-sig")
+    names = LabelNames(str(path), [])
+    assert [names.name(value) for value in ("B, naive", "Γδ T", "B cells")] == ["B", "γδ T", "B"]
+
+
+@pytest.mark.parametrize(
+    ("read", "given", "said"),
+    [
+        (read_renames, {"a": "b", "b": "c"}, "'a' becomes 'b', and 'b' becomes 'c'"),
+        (read_renames, {"a": " "}, "labels.rename: 'a' stands beside ''"),
+        (read_renames, {"a": "b", "a ": "c"}, "'a' stands twice, beside 'b' and 'c'"),
+        (read_parents, {"a": "b", "b": "c", "c": "b"}, "labels.parents: goes round in a circle, b → c → b"),
+        (read_parents, {"a": "a"}, "a → a"),
+        (read_ontology, {"a": "CL:84"}, "'CL:84', given to 'a', is no id of the Cell Ontology"),
+    ],
+)
+def test_what_is_refused(read, given, said):
+    with pytest.raises(InputError, match=said):
+        read(given)
+
+
+def test_a_table_that_names_two_labels_for_a_spelling(tmp_path):
+    path = tmp_path / "names.csv"
+    path.write_text("Mono,CD14 Mono\nMono,CD16 Mono\n")
+    with pytest.raises(InputError, match="'Mono' stands twice, beside 'CD14 Mono' and 'CD16 Mono'"):
+        read_renames(str(path))
+    path.write_text("Mono\n")
+    with pytest.raises(InputError, match=r"line 1 of .*names\.csv has one column, and two are needed"):
+        read_renames(str(path))
+    with pytest.raises(InputError, match="no such file"):
+        read_renames(str(tmp_path / "nowhere.csv"))
+
+
+def test_the_header_of_a_table_of_ids_is_no_id(tmp_path):
+    path = tmp_path / "ids.tsv"
+    path.write_text("label\tid\nT cell\tCL:0000084\n")
+    assert read_ontology(str(path)) == {"T cell": "CL:0000084"}
+
+
+def test_what_a_label_might_stand_for():
+    assert closest("cd4 t cell", ["B cell", "CD4 T cells"]) == "CD4 T cells"
+    assert closest("erythrocyte", ["B cell", "CD4 T cells"]) is None
+    assert folded("CD14+ Mono_cyte") == folded("cd14 monocyte")
