@@ -63,7 +63,7 @@ rule train_classifier:
     input:
         train=expand("results/mapped/reference/{chunk}.parquet", chunk=chunk_numbers("reference")),
         validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
-        common=f"results/common/{REFERENCE}.h5ad",
+        common="results/common/reference.h5ad",
         model="results/reference/model",
         labels="results/reference/labels.json",
     output:
@@ -95,7 +95,7 @@ rule train_classifier:
 
 rule calibrate_classifier:
     input:
-        train=expand(f"results/mapped/{REFERENCE}/{{chunk}}.parquet", chunk=chunk_numbers(REFERENCE)),
+        train=expand("results/mapped/reference/{chunk}.parquet", chunk=chunk_numbers("reference")),
         validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
         common="results/common/validation.h5ad",
         classifier="results/reference/classifier",

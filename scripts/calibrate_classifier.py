@@ -9,11 +9,11 @@ from cellferry.combination import combined, fitted_temperature, learned_weights,
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.latents import read_codes
-from cellferry.summed_levels import best_path
 from cellferry.logs import logged
 from cellferry.needs import MB, NEEDS, calibration_cap
 from cellferry.outside import Tail
 from cellferry.sketch import stratified_sketch
+from cellferry.summed_levels import best_path
 from cellferry.thresholds import Held, label_thresholds, set_threshold
 from scipy.stats import beta
 from threadpoolctl import threadpool_limits

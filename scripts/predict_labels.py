@@ -11,9 +11,9 @@ from cellferry.classifier import Classifier
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.latents import blocks
-from cellferry.summed_levels import Level
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
+from cellferry.summed_levels import Level
 from threadpoolctl import threadpool_limits
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from .calibration import Calibration
 from .cells import UNKNOWN
 from .combination import combined
-from .summed_levels import LEAF_LEVEL, Level, best_path
 from .outside import Tail
+from .summed_levels import LEAF_LEVEL, Level, best_path
 
 AMBIGUOUS = "ambiguous"
 OUTSIDE = "outside the reference"

@@ -13,10 +13,10 @@ from scipy import sparse
 from .h5ad import H5adReader
 from .heads import load_heads, predict
 from .latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
-from .summed_levels import Level, read_levels
 from .needs import MB
 from .neighbors import NeighborsHead
 from .outside import LabelDistances
+from .summed_levels import Level, read_levels
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Classifier:
     labels
         The leaves, sorted; what columns of probabilities stand for.
     levels
-        All levels, see `cellferry.levels`.
+        All levels, see `cellferry.summed_levels`.
     head_names
         The heads, in order.
     """

@@ -66,7 +66,8 @@ class World:
         for chunk in range(2):
             latents = {f"latent_{n}": self.rng.normal(size=n_cells).astype(np.float32) for n in range(3)}
             labels = pa.array(
-                self.rng.choice(self.labels, n_cells) if part == "reference" else [None] * n_cells, pa.string()
+                self.rng.choice(self.labels, n_cells) if part == "reference" else [None] * n_cells,
+                pa.string(),
             )
             path = self.folder / f"mapped/{part}/{chunk}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
