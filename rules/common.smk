@@ -1,8 +1,8 @@
 # Validates the configuration, then names what the rules share.
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
-# Defines: DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED,
-#          wildcard constraints, input functions
+# Defines: DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED, GENE_SOURCES, ZERO_FILLED,
+#          TRAINED, wildcard constraints, input functions
 
 from math import ceil
 from pathlib import Path
@@ -32,7 +32,15 @@ MAPPED = [*QUERIES, *EVALUATED]
 # Parts of the references that their model never meets: mapped and predicted like any query.
 HELD_BACK = ["validation", "test"]
 # Queries whose truth is known.
-SCORED = ["test", *(name for name in MAPPED if config["datasets"][name]["label"])]
+SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
+# Where model and classifiers are: here, or in the results of an earlier run, of which nothing is made again.
+TRAINED = config["pretrained"] or "results"
+if TRAINED == "results":
+    SCORED = ["test", *SCORED]
+# Datasets among whose common genes the model's are chosen.
+GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
+# Queries that may lack genes of the model.
+ZERO_FILLED = [name for name in MAPPED if name not in GENE_SOURCES or TRAINED != "results"]
 
 
 wildcard_constraints:
@@ -88,6 +96,8 @@ def chunk_numbers(part):
     """
     if part in MAPPED:
         return range(config["datasets"][part]["chunks"])
+    if TRAINED != "results":
+        return range(len(list(Path(TRAINED, "mapped", part).glob("*.parquet"))))
     chunks = sum(config["datasets"][name]["chunks"] for name in REFERENCES)
     return range(ceil(chunks * config["split"][part]) if part in HELD_BACK else chunks)
 

@@ -172,9 +172,9 @@ rule split_reference:
 
 rule select_genes:
     input:
-        merged=expand("results/merged/{dataset}.h5ad", dataset=[*REFERENCES, *MAPPED]),
+        merged=expand("results/merged/{dataset}.h5ad", dataset=GENE_SOURCES),
         # Inputs of the views: without them a merged file reads as zeroes.
-        chunks=[folder for name in DATASETS for folder in chunk_folders(name)],
+        chunks=[folder for name in GENE_SOURCES for folder in chunk_folders(name)],
         splits="results/reference/splits.parquet",
         gene_map=optional(config["genes"]["map"]),
     output:
@@ -191,16 +191,16 @@ rule select_genes:
         runtime=rising(60),
         attempt=this_attempt,
     params:
-        names=[*REFERENCES, *MAPPED],
+        names=GENE_SOURCES,
         references=REFERENCES,
-        gene_ids=[config["datasets"][name]["gene_id"] for name in [*REFERENCES, *MAPPED]],
+        gene_ids=[config["datasets"][name]["gene_id"] for name in GENE_SOURCES],
         n_variable=config["genes"]["n_variable"],
         keep=config["genes"]["keep"],
         min_common=config["genes"]["min_common"],
         sketch_cells=config["genes"]["sketch_cells"],
         seed=config["seed"],
     message:
-        "Choosing variable genes among those that all datasets share"
+        f"Choosing variable genes among those that {', '.join(GENE_SOURCES)} share"
     script:
         "../scripts/select_genes.py"
 
@@ -241,8 +241,8 @@ rule subset_common_genes:
     input:
         merged="results/merged/{query}.h5ad",
         chunks=lambda wildcards: chunk_folders(wildcards.query),
-        genes="results/genes.tsv",
-        report="results/genes.json",
+        genes=f"{TRAINED}/genes.tsv",
+        report=f"{TRAINED}/genes.json",
         gene_map=optional(config["genes"]["map"]),
     output:
         common="results/common/{query}.h5ad",
@@ -260,6 +260,7 @@ rule subset_common_genes:
         attempt=this_attempt,
     params:
         gene_id=lambda wildcards: config["datasets"][wildcards.query]["gene_id"],
+        min_common=config["genes"]["min_common"],
         labelled_only=lambda wildcards: wildcards.query in EVALUATED,
         max_cells=lambda wildcards: (
             config["datasets"][wildcards.query]["max_cells"] if wildcards.query in EVALUATED else None

@@ -3,6 +3,7 @@
 # Reads:  results/common/{query}.h5ad, results/reference/model/, results/reference/classifier/
 # Writes: results/mapped/{query}/model/            the reference model, fitted to the query's batches
 #         results/mapped/{part}/{chunk}.parquet    latents, one row per cell
+#         results/mapped/{query}/gene_loss.json    what the model's genes are worth that a query lacks
 #         results/predictions/{query}/{chunk}.parquet, results/predictions/{query}.parquet and .csv.gz
 #         results/labelled/{query}.h5ad            counts of the common genes, labels and latents
 
@@ -10,7 +11,7 @@
 rule fit_query_model:
     input:
         common="results/common/{query}.h5ad",
-        model="results/reference/model",
+        model=f"{TRAINED}/reference/model",
     output:
         model=directory("results/mapped/{query}/model"),
     log:
@@ -64,12 +65,41 @@ rule map_query:
         "../scripts/map_query.py"
 
 
+rule predict_gene_loss:
+    input:
+        common="results/common/{query}.h5ad",
+        validation=f"{TRAINED}/common/validation.h5ad",
+        model=f"{TRAINED}/mapped/validation/model",
+        classifier=f"{TRAINED}/reference/classifier",
+        rules=f"{TRAINED}/reference/rules.json",
+    output:
+        gene_loss="results/mapped/{query}/gene_loss.json",
+    log:
+        "logs/predict_gene_loss/{query}.log",
+    benchmark:
+        "results/benchmarks/predict_gene_loss/{query}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 1
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(60),
+        attempt=this_attempt,
+    params:
+        max_loss=config["genes"]["max_loss"],
+        seed=config["seed"],
+    message:
+        "Foretelling what the genes cost that {wildcards.query} lacks"
+    script:
+        "../scripts/predict_gene_loss.py"
+
+
 rule predict_labels:
     input:
         mapped="results/mapped/{query}/{chunk}.parquet",
         common="results/common/{query}.h5ad",
-        classifier="results/reference/classifier",
-        rules="results/reference/rules.json",
+        classifier=f"{TRAINED}/reference/classifier",
+        rules=f"{TRAINED}/reference/rules.json",
     output:
         predictions="results/predictions/{query}/{chunk}.parquet",
     log:

@@ -11,10 +11,10 @@
 rule evaluate:
     input:
         predictions="results/predictions/{query}.parquet",
-        reference="results/common/reference.h5ad",
+        reference=f"{TRAINED}/common/reference.h5ad",
         common="results/common/{query}.h5ad",
-        classifier="results/reference/classifier",
-        labels="results/reference/labels.json",
+        classifier=f"{TRAINED}/reference/classifier",
+        labels=f"{TRAINED}/reference/labels.json",
     output:
         evaluation="results/evaluation/{query}.json",
     log:
@@ -90,18 +90,18 @@ rule gather_scores:
 rule report:
     input:
         evaluations=expand("results/evaluation/{query}.json", query=SCORED),
-        predictions=expand("results/predictions/{query}.parquet", query=["test", *QUERIES]),
-        mapped=lambda wildcards: [
-            path
-            for part in ["reference", *QUERIES]
-            for path in expand("results/mapped/{part}/{chunk}.parquet", part=part, chunk=chunk_numbers(part))
-        ],
+        tested=f"{TRAINED}/evaluation/test.json",
+        predictions=expand("results/predictions/{query}.parquet", query=QUERIES),
+        mapped=expand(f"{TRAINED}/mapped/reference/{{chunk}}.parquet", chunk=chunk_numbers("reference"))
+        + [f"results/mapped/{query}/{chunk}.parquet" for query in QUERIES for chunk in chunk_numbers(query)],
+        gene_loss=expand("results/mapped/{query}/gene_loss.json", query=ZERO_FILLED),
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         datasets="results/datasets.tsv",
-        labels="results/reference/labels.json",
-        left_out="results/reference/left_out.json",
-        genes="results/genes.json",
-        history="results/reference/history.csv",
+        labels=f"{TRAINED}/reference/labels.json",
+        left_out=f"{TRAINED}/reference/left_out.json",
+        rules=f"{TRAINED}/reference/rules.json",
+        genes=f"{TRAINED}/genes.json",
+        history=f"{TRAINED}/reference/history.csv",
     output:
         report="results/report.html",
     log:

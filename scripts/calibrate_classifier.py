@@ -113,7 +113,7 @@ def judge_drawn(
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     """Probabilities by head, and the two distances, of the drawn cells."""
     parts, start = [], 0
-    for judged in heads.judged(mapped, cells, [], first=0, rows=rows):
+    for _, judged in heads.judged(mapped, cells, [], first=0, rows=rows):
         stop = start + len(judged.distance)
         kept = drawn[start:stop]
         by_head = {name: values[kept] for name, values in judged.by_head.items()}

@@ -70,12 +70,12 @@ def leave_labels_out(
         max_bytes = budget.block_bytes(NEEDS["leave_labels_out"], cells=len(drawn), more_mb=2 * held_mb)
         rows = heads.rows_in(max_bytes, cells)
         columns, parts, start = latent_columns(mapped), [], 0
-        for judged in heads.judged(mapped, cells, [], first=0, rows=rows):
-            kept = drawn[start : start + len(judged.cells)]
+        for block, judged in heads.judged(mapped, cells, [], first=0, rows=rows):
+            kept = drawn[start : start + len(block)]
             too_few = (judged.n_counts < min_counts) | (judged.n_genes < min_genes)
             by_head = {name: values[kept] for name, values in judged.by_head.items()}
-            parts.append((by_head, matrix(judged.cells, columns)[kept], too_few[kept]))
-            start += len(judged.cells)
+            parts.append((by_head, matrix(block, columns)[kept], too_few[kept]))
+            start += len(block)
     by_head = {name: np.concatenate([part[0][name] for part in parts]) for name in heads.head_names}
     latents, too_few = (np.concatenate([part[which] for part in parts]) for which in (1, 2))
 

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.budget import Budget
-from cellferry.encoder import Encoder
+from cellferry.encoder import load_encoder
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
-from cellferry.model import cells_for_model, known_batches, model_class, one_count_each, set_up_torch
+from cellferry.model import set_up_torch
 from cellferry.needs import NEEDS
 
 
@@ -45,12 +45,7 @@ def map_query(
     max_bytes = budget.block_bytes(NEEDS["map_query"])
     started = time.monotonic()
     with H5adReader(common) as reader, complete(mapped) as path:
-        # Loading takes an AnnData of the right genes; one cell of a batch the model knows will do.
-        first_cell = cells_for_model(
-            one_count_each(1, reader.n_genes), reader.var.index, np.array(known_batches(model)[:1])
-        )
-        loaded = model_class(model).load(str(model), adata=first_cell, accelerator=accelerator, device=1)
-        encoder = Encoder(loaded)
+        encoder = load_encoder(model, reader.var.index, accelerator=accelerator)
         latents = [pa.field(f"latent_{number}", pa.float32()) for number in range(encoder.n_latent)]
         names = [pa.field(name, pa.string()) for name in ("cell", "batch", "label")]
         schema = pa.schema([*names, *latents])

@@ -60,14 +60,14 @@ def predict_labels(
         schema = prediction_schema(heads.levels, heads.head_names, with_truth=has_truth)
         first = chunk * cells.n_cells // chunks
         with pq.ParquetWriter(path, schema) as writer:
-            for judged in heads.judged([mapped], cells, ["cell", "label"], first=first, rows=rows):
+            for block, judged in heads.judged([mapped], cells, ["cell", "label"], first=first, rows=rows):
                 outside_p = learned.outside_p(judged.distance, judged.label_distance)
                 too_few = (judged.n_counts < min_counts) | (judged.n_genes < min_genes)
                 probabilities = learned.probabilities(judged.by_head)
                 columns = answers(probabilities, outside_p, too_few, heads.levels, learned, min_p=min_p)
                 columns |= {"outside_p": outside_p, "distance": judged.distance}
                 columns |= head_columns(judged.by_head, heads.labels)
-                columns |= {"cell": judged.cells.column("cell"), "truth": judged.cells.column("label")}
+                columns |= {"cell": block.column("cell"), "truth": block.column("label")}
                 arrays = [pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names]
                 writer.write_table(pa.table(arrays, schema=schema))
                 reasons.update(columns["reason"].tolist())

@@ -1,4 +1,4 @@
-"""Choose the genes of the model: those all datasets share, and among them the variable ones."""
+"""Choose the genes of the model: those that all given datasets share, and among them the variable ones."""
 
 import json
 
@@ -127,7 +127,7 @@ def common_shares(harmonised: Harmonised, reference: str) -> dict[str, float]:
 
 def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: float, reference: str) -> None:
     """Refuse to go on with so few genes of a dataset that confidence would mean nothing."""
-    if min(share for name, share in shares.items() if name != reference) >= min_common:
+    if min((share for name, share in shares.items() if name != reference), default=1) >= min_common:
         return
     sizes = {name: len(set(ids) - {None}) for name, ids in harmonised.ids.items()}
     listed = ", ".join(f"{name} {share:.0%} of {sizes[name]}" for name, share in shares.items())

@@ -18,6 +18,7 @@ def subset_common_genes(
     *,
     name: str,
     gene_id: str,
+    min_common: float,
     labelled_only: bool,
     max_cells: int | None,
     seed: int,
@@ -29,7 +30,9 @@ def subset_common_genes(
     ----------
     merged
         The dataset's merged file.
-    genes, report, gene_map, name, gene_id
+    genes
+        Chosen genes, as `select_genes` wrote them.
+    report, gene_map, name, gene_id, min_common
         See `cellferry.subset.gene_selection`.
     common
         File to write.
@@ -42,20 +45,26 @@ def subset_common_genes(
     budget
         Memory of the job.
     """
-    with H5adReader(merged) as reader, H5adWriter(common, chosen_genes(genes)) as writer:
+    with H5adReader(merged) as reader:
         drawn = labelled_only or max_cells is not None
         max_bytes = budget.block_bytes(NEEDS["subset_common_genes"], cells=reader.n_cells if drawn else 0)
         mask = None
         if drawn:
             mask = cells_to_score(reader, labelled_only=labelled_only, max_cells=max_cells, seed=seed)
-        append_cells(
+        selection, var = gene_selection(
             reader,
-            gene_selection(reader, genes, report, gene_map, name=name, gene_id=gene_id),
-            [(writer, mask)],
-            columns=common_obs([merged]),
-            max_bytes=max_bytes,
+            chosen_genes(genes),
+            report,
+            gene_map,
+            name=name,
+            gene_id=gene_id,
+            min_common=min_common,
         )
-        writer.write_uns(dataset=name)
+        with H5adWriter(common, var) as writer:
+            append_cells(
+                reader, selection, [(writer, mask)], columns=common_obs([merged]), max_bytes=max_bytes
+            )
+            writer.write_uns(dataset=name)
 
 
 def cells_to_score(
@@ -82,6 +91,7 @@ if __name__ == "__main__":
             snakemake.output.common,
             name=snakemake.wildcards.query,
             gene_id=snakemake.params.gene_id,
+            min_common=snakemake.params.min_common,
             labelled_only=snakemake.params.labelled_only,
             max_cells=snakemake.params.max_cells,
             seed=snakemake.params.seed,

@@ -3,13 +3,14 @@
 from contextlib import ExitStack
 from itertools import pairwise
 
+import pandas as pd
 from cellferry.budget import Budget
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
 from cellferry.references import cell_bounds, common_obs
 from cellferry.splits import read_split
-from cellferry.subset import append_cells, chosen_genes, gene_selection
+from cellferry.subset import MEASURED, append_cells, chosen_genes, gene_selection
 
 PART = "reference"
 """What the references are called when they are one."""
@@ -37,7 +38,9 @@ def subset_reference(
         The merged file of each reference.
     splits
         Part of each of their cells, as `split_reference` wrote them.
-    genes, report, gene_map
+    genes
+        Chosen genes, as `select_genes` wrote them.
+    report, gene_map
         See `cellferry.subset.gene_selection`.
     parts
         File to write for each of the parts `train`, `validation` and `test`.
@@ -52,13 +55,17 @@ def subset_reference(
     masks = [read_split(splits, part) for part in parts]
     columns = common_obs(paths)
     with ExitStack() as closing:
-        var = chosen_genes(genes)
+        selected = chosen_genes(genes)
+        var = pd.DataFrame({MEASURED: True}, index=pd.Index(selected, name="gene"))
         writers = [closing.enter_context(H5adWriter(path, var)) for path in parts.values()]
         for (name, path), (start, stop) in zip(merged.items(), pairwise(bounds), strict=True):
             with H5adReader(path) as reader:
+                selection, _ = gene_selection(
+                    reader, selected, report, gene_map, name=name, gene_id=gene_ids[name]
+                )
                 append_cells(
                     reader,
-                    gene_selection(reader, genes, report, gene_map, name=name, gene_id=gene_ids[name]),
+                    selection,
                     [(writer, mask[start:stop]) for writer, mask in zip(writers, masks, strict=True)],
                     columns=columns,
                     prefix=f"{name}/" if len(merged) > 1 else "",

@@ -25,8 +25,6 @@ class Judged:
 
     Attributes
     ----------
-    cells
-        The block of the mapped file.
     by_head
         Probabilities of each head, cells × labels.
     distance, label_distance
@@ -36,7 +34,6 @@ class Judged:
         Counts of the model's genes, and how many of these genes a cell has.
     """
 
-    cells: pa.RecordBatch
     by_head: dict[str, np.ndarray]
     distance: np.ndarray
     label_distance: np.ndarray
@@ -116,12 +113,11 @@ class Classifier:
         cell = heads + 32 * self._nearest.n_neighbors + 24 * n_latent + 24 * values
         return int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
-    def judge(self, cells: pa.RecordBatch, latents: np.ndarray, counts: sparse.csr_matrix) -> Judged:
+    def judge(self, latents: np.ndarray, counts: sparse.csr_matrix) -> Judged:
         """What the heads and distances are for cells with these latents and raw counts (cells × genes)."""
         found = predict(self._heads, latents, counts)
         found["neighbors"], distance = self._nearest.vote(latents)
         return Judged(
-            cells,
             {name: found[name] for name in self.head_names},
             distance,
             self._distances.nearest(latents),
@@ -131,8 +127,8 @@ class Classifier:
 
     def judged(
         self, mapped: list[str], common: H5adReader, columns: list[str], *, first: int, rows: int
-    ) -> Iterator[Judged]:
-        """Mapped cells block by block.
+    ) -> Iterator[tuple[pa.RecordBatch, Judged]]:
+        """Mapped cells block by block: their columns, and what the classifiers say.
 
         Parameters
         ----------
@@ -159,7 +155,7 @@ class Classifier:
                     f"{common.path}: has {common.n_cells} cells, fewer than were mapped; delete the folder "
                     f"{Path(mapped[0]).parent} and run snakemake again"
                 )
-            yield self.judge(block, matrix(block, latents), common.counts(start, stop))
+            yield block, self.judge(matrix(block, latents), common.counts(start, stop))
             start = stop
 
 

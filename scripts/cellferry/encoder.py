@@ -8,11 +8,12 @@ model's own.
 import copy
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from scvi.model.base import BaseModelClass
 
-from .model import BATCH
+from .model import BATCH, cells_for_model, known_batches, model_class, one_count_each
 
 CELLS_PER_MINIBATCH = 1024
 
@@ -75,6 +76,14 @@ class Encoder:
                 hidden = self._hidden((genes, edges, torch.log1p(values), codes), codes[:, None])
                 latents[start:stop] = self._mean(hidden)[: stop - start].cpu().numpy()
         return latents
+
+
+def load_encoder(folder: str, genes: pd.Index, *, accelerator: str) -> Encoder:
+    """The encoder of the model saved in a folder, for counts of these genes."""
+    # Loading takes an AnnData of the right genes; one cell of a batch the model knows will do.
+    first_cell = cells_for_model(one_count_each(1, len(genes)), genes, np.array(known_batches(folder)[:1]))
+    model = model_class(folder).load(str(folder), adata=first_cell, accelerator=accelerator, device=1)
+    return Encoder(model)
 
 
 class SparseLinear(torch.nn.Module):

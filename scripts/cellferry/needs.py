@@ -61,6 +61,7 @@ NEEDS = {
         fixed_mb=430, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=1e6
     ),
     "calibrate_classifier": Need(fixed_mb=335, cell_bytes=16, blocks=1, seconds=4, cells_per_s=3e4),
+    "predict_gene_loss": Need(fixed_mb=1100, cell_bytes=16, blocks=2, seconds=12, cells_per_s=8e3),
     "predict_labels": Need(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
     "gather_predictions": Need(fixed_mb=270, cell_bytes=60, blocks=1, seconds=2, values_per_s=5e6),
     "leave_labels_out": Need(fixed_mb=345, cell_bytes=16, blocks=1, seconds=4, cells_per_s=2e3),

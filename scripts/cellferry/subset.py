@@ -5,40 +5,80 @@ import json
 import numpy as np
 import pandas as pd
 
+from .errors import InputError
 from .genes import GeneSelection, candidate_ids, read_gene_table
 from .h5ad import H5adReader, H5adWriter
 
+MEASURED = "measured"
+"""Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
 
-def chosen_genes(genes: str) -> pd.DataFrame:
-    """The chosen genes, as `select_genes` wrote them, as var of a file."""
-    selected = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)["gene"]
-    return pd.DataFrame(index=pd.Index(selected, name="gene"))
+
+def chosen_genes(genes: str) -> list[str]:
+    """The chosen genes, as `select_genes` wrote them."""
+    table = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
+    return table["gene"].to_list()
 
 
 def gene_selection(
-    reader: H5adReader, genes: str, report: str, gene_map: str | None, *, name: str, gene_id: str
-) -> GeneSelection:
+    reader: H5adReader,
+    genes: list[str],
+    report: str,
+    gene_map: str | None,
+    *,
+    name: str,
+    gene_id: str,
+    min_common: float = 0.0,
+) -> tuple[GeneSelection, pd.DataFrame]:
     """What picks the chosen genes from a file's counts; genes that stand several times in it are summed.
 
     Parameters
     ----------
     reader
         The dataset's merged file.
-    genes, report
-        Chosen genes and summary, as `select_genes` wrote them.
+    genes
+        Chosen genes.
+    report
+        Summary, as `select_genes` wrote it.
     gene_map
         Two-column table of Ensembl ids and symbols, or None.
     name
-        The dataset's name in `report`.
+        The dataset's name.
     gene_id
         Its var column with gene ids, or `auto`.
+    min_common
+        Share of the chosen genes that the dataset must have.
+
+    Returns
+    -------
+    What picks the genes, and var of the file to write: the genes, and which of them were `measured`.
+
+    Raises
+    ------
+    InputError
+        If the dataset has too few of the genes.
     """
     with open(report, encoding="utf-8") as file:
         summary = json.load(file)
     table = read_gene_table(gene_map) if gene_map else None
-    offered = candidate_ids(reader.var, gene_id=gene_id, table=table)
-    ids = offered[summary["namespace"]][summary["datasets"][name]["column"]]
-    return GeneSelection(ids, list(chosen_genes(genes).index))
+    offered = candidate_ids(reader.var, gene_id=gene_id, table=table)[summary["namespace"]]
+    wanted = set(genes)
+    if name in summary["datasets"]:
+        ids = offered[summary["datasets"][name]["column"]]
+    else:  # genes were chosen without this dataset
+        ids = max(offered.values(), key=lambda some: len(wanted.intersection(some)), default=np.array([]))
+    found = wanted.intersection(ids)
+    share = len(found) / len(genes)
+    if share < min_common or not found:
+        raise InputError(
+            f"datasets.{name}: has {len(found)} of the model's {len(genes)} genes ({share:.0%}), and "
+            f"genes.min_common is {min_common}; name the right var column in datasets.{name}.gene_id, "
+            f"translate its ids ({', '.join(map(str, reader.var.index[:3]))}, ...) to the model's "
+            f"({', '.join(genes[:3])}, ...) with genes.map, or train on genes that both have "
+            "(genes.retrain_on_common)"
+        )
+    print(f"{name} has {len(found)} of the {len(genes)} genes")
+    var = pd.DataFrame({MEASURED: [gene in found for gene in genes]}, index=pd.Index(genes, name="gene"))
+    return GeneSelection(ids, genes), var
 
 
 def append_cells(
