@@ -110,11 +110,10 @@ def score(
         here = np.flatnonzero(drawn[start:stop])
         counts = cells.counts(start, stop)[here]
         truth = cells.obs("label", start, stop)[here].tolist()
-        batches = np.array(
-            [batch_code[batch] for batch in cells.obs("batch", start, stop)[here]], dtype=np.int64
-        )
+        batches = cells.obs("batch", start, stop)[here]
+        batch_codes = np.array([batch_code[batch] for batch in batches], dtype=np.int64)
         for counted, some in zip(pairs, (counts, sparse.csr_matrix(counts @ kept_genes)), strict=True):
-            judged = heads.judge(encoder.latents(some, codes_of_batches), some)
+            judged = heads.judge(encoder.latents(some, batch_codes), some)
             best = labels[learned.probabilities(judged.by_head).argmax(axis=1)]
             counted.update(zip(truth, best.tolist(), strict=True))
     return pairs

@@ -28,12 +28,13 @@ class Held:
 def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarray:
     """Least probability at which each node is given out.
 
-    A node's error above a threshold is estimated from the held-back cells that it would be given to,
-    (wrong + s × error of all nodes) / (cells + s) with s = 1 / max_error cells: a node that many held-back
-    cells got is judged by these, one that few got by all nodes together. The error of all nodes is
-    (wrong + 1) / (cells + 1), which bounds the expected error of further cells like them (as in conformal
-    risk control, Angelopoulos et al. 2024). The least threshold is taken whose estimate is at most
-    `max_error`; where all held-back cells may be given out, it goes down to one half.
+    A node's error above a threshold is estimated in three steps, each of which weighs s = 1 / max_error
+    cells in the next: the error that the calibrated probabilities expect, the mean of 1 - probability; the
+    held-back cells of all nodes, (wrong + s × expected) / (cells + s); and those that the node itself would
+    be given to, (wrong + s × error of all) / (cells + s). So a node that many held-back cells got is judged
+    by these, one that few got by all nodes together, and all of them by their probabilities where there are
+    few cells at all. The least threshold is taken whose estimate is at most `max_error`; where all held-back
+    cells may be given out, it goes down to one half.
 
     Parameters
     ----------
@@ -55,12 +56,12 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
         return np.full(n_nodes, 1 - max_error)
     strength = 1 / max_error
     candidates = np.unique(held.probability)
-    wrong, cells = counts_above(held, candidates)
-    of_all = (wrong + 1) / (cells + 1)
+    wrong, cells, expected = above(held, candidates)
+    of_all = (wrong + strength * expected / cells) / (cells + strength)
     thresholds = np.empty(n_nodes)
     for node in range(n_nodes):
         own = held.of_node(node)
-        wrong, cells = counts_above(own, candidates)
+        wrong, cells, _ = above(own, candidates)
         passing = candidates[(wrong + strength * of_all) / (cells + strength) <= max_error]
         if len(passing) == 0:
             thresholds[node] = NEVER
@@ -71,12 +72,13 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
     return thresholds
 
 
-def counts_above(held: Held, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wrong cells and all cells whose probability is at least each of `thresholds`."""
+def above(held: Held, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wrong cells, all cells, and the wrong ones expected, with a probability of at least each threshold."""
     order = np.argsort(held.probability)
     below = np.searchsorted(held.probability[order], thresholds)
     wrong = np.concatenate([[0], np.cumsum(~held.right[order])])
-    return wrong[-1] - wrong[below], len(order) - below
+    expected = np.concatenate([[0], np.cumsum(1 - held.probability[order], dtype=np.float64)])
+    return wrong[-1] - wrong[below], len(order) - below, expected[-1] - expected[below]
 
 
 def set_threshold(probability_of_truth: np.ndarray, *, max_error: float) -> float:
