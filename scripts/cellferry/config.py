@@ -70,10 +70,11 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str
     problems = [problem for path in config_files for problem in _duplicate_keys(Path(path))]
     problems += _schema_problems(config)
     if isinstance(config.get("datasets"), dict) and all(isinstance(name, str) for name in config["datasets"]):
-        problems += _role_problems(config["datasets"])
+        problems += _role_problems(config["datasets"], pretrained=bool(config.get("pretrained")))
         for name, dataset in config["datasets"].items():
             if isinstance(dataset, dict):
                 problems += _dataset_problems(name, dataset, Path(made_by_rules))
+    problems += _pretrained_problems(config)
     genes = config.get("genes")
     gene_map = genes.get("map") if isinstance(genes, dict) else None
     if isinstance(gene_map, str) and not Path(gene_map).is_file():
@@ -159,14 +160,58 @@ def _suggestion(key: str, known: list[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-def _role_problems(datasets: dict[str, Any]) -> list[str]:
+PRETRAINED_FILES = (
+    "genes.tsv",
+    "genes.json",
+    "common/reference.h5ad",
+    "common/validation.h5ad",
+    "mapped/reference/0.parquet",
+    "mapped/validation/model/model.pt",
+    "evaluation/test.json",
+    "reference/model/model.pt",
+    "reference/classifier/labels.json",
+    "reference/rules.json",
+    "reference/labels.json",
+    "reference/left_out.json",
+    "reference/history.csv",
+)
+"""What a run needs of the results of an earlier one, in which the reference was trained."""
+
+
+def _pretrained_problems(config: dict[str, Any]) -> list[str]:
+    """What is wrong with the folder of an earlier run."""
+    folder = config.get("pretrained")
+    if not isinstance(folder, str):
+        return []
+    if Path(folder).resolve() == Path("results").resolve():
+        return [
+            f"pretrained: {folder} is where this run writes its own results; run snakemake in another folder, "
+            "or leave the key out and keep the reference among the datasets"
+        ]
+    missing = [name for name in PRETRAINED_FILES if not Path(folder, name).exists()]
+    if missing:
+        return [
+            f"pretrained: {folder} (looked in {Path.cwd()}) has no {', '.join(missing)}; name the folder "
+            "`results` of a finished run"
+        ]
+    return []
+
+
+def _role_problems(datasets: dict[str, Any], *, pretrained: bool) -> list[str]:
     by_role: dict[str, list[str]] = {"reference": [], "query": [], "evaluate": []}
     for name, dataset in datasets.items():
         if isinstance(dataset, dict) and dataset.get("role") in by_role:
             by_role[dataset["role"]].append(name)
     problems = []
-    if not by_role["reference"]:
-        problems.append("datasets: at least one dataset needs `role: reference`")
+    if pretrained and by_role["reference"]:
+        problems.append(
+            f"datasets.{by_role['reference'][0]}.role: a run with `pretrained` has its reference already; "
+            "remove the dataset, or the key `pretrained` to train a model anew"
+        )
+    if not pretrained and not by_role["reference"]:
+        problems.append(
+            "datasets: at least one dataset needs `role: reference`, or name an earlier run in `pretrained`"
+        )
     if not by_role["query"] and not by_role["evaluate"]:
         problems.append("datasets: at least one dataset needs `role: query` or `role: evaluate`")
     return problems + [
