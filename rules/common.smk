@@ -35,8 +35,6 @@ HELD_BACK = ["validation", "test"]
 SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
 # Where model and classifiers are: here, or in the results of an earlier run, of which nothing is made again.
 TRAINED = config["pretrained"] or "results"
-if TRAINED == "results":
-    SCORED = ["test", *SCORED]
 # Datasets among whose common genes the model's are chosen.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
 # Queries that may lack genes of the model.

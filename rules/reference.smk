@@ -99,6 +99,8 @@ rule calibrate_classifier:
         validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
         common="results/common/validation.h5ad",
         classifier="results/reference/classifier",
+        model="results/reference/model",
+        genes="results/genes.tsv",
     output:
         rules="results/reference/rules.json",
     log:

@@ -66,6 +66,7 @@ rule leave_labels_out:
 
 rule gather_scores:
     input:
+        f"{TRAINED}/evaluation/test.json",
         expand("results/evaluation/{query}.json", query=SCORED),
     output:
         "results/evaluation/scores.tsv",
@@ -89,8 +90,10 @@ rule gather_scores:
 
 rule report:
     input:
-        evaluations=expand("results/evaluation/{query}.json", query=SCORED),
-        tested=f"{TRAINED}/evaluation/test.json",
+        evaluations=[
+            f"{TRAINED}/evaluation/test.json",
+            *expand("results/evaluation/{query}.json", query=SCORED),
+        ],
         predictions=expand("results/predictions/{query}.parquet", query=QUERIES),
         mapped=expand(f"{TRAINED}/mapped/reference/{{chunk}}.parquet", chunk=chunk_numbers("reference"))
         + [f"results/mapped/{query}/{chunk}.parquet" for query in QUERIES for chunk in chunk_numbers(query)],

@@ -7,6 +7,7 @@ from cellferry.calibration import fit_calibration
 from cellferry.classifier import Classifier
 from cellferry.combination import combined, fitted_temperature, learned_weights, prior_weights, tempered
 from cellferry.files import complete
+from cellferry.fingerprints import of_files
 from cellferry.h5ad import H5adReader
 from cellferry.latents import read_codes
 from cellferry.logs import logged
@@ -27,6 +28,8 @@ def calibrate_classifier(
     train: list[str],
     common: str,
     classifier: str,
+    model: str,
+    genes: str,
     rules: str,
     *,
     max_error: float,
@@ -46,6 +49,8 @@ def calibrate_classifier(
         Counts of the validation cells, in the same order.
     classifier
         Folder of the classifiers.
+    model, genes
+        The model's folder and its genes: their hashes are written down.
     rules
         File to write.
     max_error
@@ -93,6 +98,10 @@ def calibrate_classifier(
         thresholds=thresholds,
         set_threshold=set_threshold(probabilities[np.arange(len(codes)), codes], max_error=max_error),
         held_back={"cells": len(codes), "donors": n_donors, "max_error": max_error},
+        made_from={
+            name: of_files(path)
+            for name, path in {"model": model, "genes": genes, "classifier": classifier}.items()
+        },
     )
     learned.held_back.update(error_of(learned, heads, probabilities, codes))
     print(f"of the held-back cells: {learned.held_back}")
@@ -152,6 +161,8 @@ if __name__ == "__main__":
             snakemake.input.train,
             snakemake.input.common,
             snakemake.input.classifier,
+            snakemake.input.model,
+            snakemake.input.genes,
             snakemake.output.rules,
             max_error=snakemake.params.max_error,
             seed=snakemake.params.seed,

@@ -12,6 +12,7 @@ from cellferry.errors import InputError
 from cellferry.evaluation import add_separation, describe
 from cellferry.expression import log_normalised
 from cellferry.files import complete
+from cellferry.fingerprints import of_predictions
 from cellferry.h5ad import H5adReader
 from cellferry.latents import read_codes
 from cellferry.logs import logged
@@ -64,7 +65,7 @@ def evaluate(
     tree = LabelTree.read(classifier, labels)
     heads = json.loads((Path(classifier) / "labels.json").read_text(encoding="utf-8"))["heads"]
     counted = tally(predictions, tree, heads)
-    scores = describe(counted, tree, heads)
+    scores = {"made_from": of_predictions([predictions]), **describe(counted, tree, heads)}
     add_separation(scores, predictions, counted, tree)
     with H5adReader(reference) as reference_cells:
         scores["baseline"] = baseline_scores(

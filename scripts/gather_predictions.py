@@ -8,6 +8,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from cellferry.budget import Budget
 from cellferry.files import complete
+from cellferry.fingerprints import of_predictions
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix, strings
 from cellferry.logs import logged
@@ -68,7 +69,10 @@ def gather_predictions(
                 (matrix(table, columns) for _, table in latents),
                 width=len(columns),
             )
-            labelled_writer.write_uns(versions=versions(["anndata", "scvi-tools", "xgboost", "scikit-learn"]))
+            labelled_writer.write_uns(
+                made_from=of_predictions(predictions),
+                versions=versions(["anndata", "scvi-tools", "xgboost", "scikit-learn"]),
+            )
         print(f"{reader.n_cells} cells gathered from {len(predictions)} chunks")
 
 

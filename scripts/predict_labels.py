@@ -1,5 +1,6 @@
 """Predict the labels of a chunk of mapped cells; a cell that gets none is told why."""
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ from cellferry.answer import AnswerRules, answers
 from cellferry.budget import Budget
 from cellferry.classifier import Classifier
 from cellferry.files import complete
+from cellferry.fingerprints import MADE_FROM, of_files, of_settings
 from cellferry.h5ad import H5adReader
 from cellferry.latents import blocks
 from cellferry.logs import logged
@@ -58,6 +60,9 @@ def predict_labels(
     with H5adReader(common) as cells, complete(predictions) as path:
         rows = heads.rows_in(budget.block_bytes(NEEDS["predict_labels"], more_mb=heads.held_mb), cells)
         schema = prediction_schema(heads.levels, heads.head_names, with_truth=has_truth)
+        limits = {"min_p": min_p, "min_counts": min_counts, "min_genes": min_genes}
+        made_from = learned.made_from | {"rules": of_files(rules), "settings": of_settings(limits)}
+        schema = schema.with_metadata({MADE_FROM: json.dumps(made_from)})
         first = chunk * cells.n_cells // chunks
         with pq.ParquetWriter(path, schema) as writer:
             for block, judged in heads.judged([mapped], cells, ["cell", "label"], first=first, rows=rows):

@@ -24,6 +24,7 @@ from cellferry.versions import versions
 # Beside the package: snakemake runs a copy of this script from another folder.
 TEMPLATE = Path(figures.__file__).parent / "report.html.j2"
 UNLIMITED_MB = 10**6
+MOST_LOSING_NAMED = 3
 PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
 PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]
 
@@ -31,6 +32,8 @@ PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]
 def report(
     *,
     evaluations: list[str],
+    gene_loss: list[str],
+    rules: str,
     left_out: str | None,
     labels: str,
     predictions: list[str],
@@ -53,6 +56,10 @@ def report(
     ----------
     evaluations, predictions
         One file per part, named `{part}.json` and `{part}.parquet`.
+    gene_loss
+        What predict_gene_loss says of queries that may lack genes, one file `{query}/gene_loss.json` each.
+    rules
+        What calibrate_classifier learned.
     left_out
         What became of the cells of each label when the reference was without it, if that was tried.
     labels
@@ -80,6 +87,7 @@ def report(
     seen = json.loads(Path(labels).read_text(encoding="utf-8"))["labels"]
     rare = {label: found["cells"] for label, found in seen.items() if not found["predictable"]}
     without = json.loads(Path(left_out).read_text(encoding="utf-8")) if left_out else {}
+    losses = read_gene_loss(gene_loss)
     gene_report = json.loads(Path(genes).read_text(encoding="utf-8"))
     by_part: dict[str, list[str]] = {}
     for path in mapped:
@@ -89,14 +97,16 @@ def report(
     cells = map_cells(queries, by_part, predicted, seed=seed)
     colors = figures.label_colors(labels_by_size(counted.values(), cells["label"]))
     context = {
-        "reference": " and ".join(references),
+        "reference": " and ".join(references) or str(config["pretrained"]),
         "answers": answers,
         "scores": scores,
         "unseen": unseen_labels(scores),
         "rare": rare,
         "left_out": without,
-        "remarks": remarks(answers, scores, gene_report, rare=rare, left_out=without),
+        "remarks": remarks(answers, scores, gene_report, gene_loss=losses, rare=rare, left_out=without),
         "genes": gene_report,
+        "gene_loss": losses,
+        "rules": json.loads(Path(rules).read_text(encoding="utf-8")),
         "datasets": read_table(datasets),
         "colors": colors,
         "maps": draw_maps(cells, ["reference", *queries], colors, seed=seed),
@@ -122,6 +132,16 @@ def report(
     environment.filters |= {"percent": percent, "duration": duration, "count": count}
     with complete(page) as path:
         path.write_text(environment.get_template(TEMPLATE.name).render(context), encoding="utf-8")
+
+
+def read_gene_loss(paths: list[str]) -> dict[str, dict]:
+    """What predict_gene_loss says, by query; `worst` holds the labels that lose most."""
+    losses = {Path(path).parent.name: json.loads(Path(path).read_text(encoding="utf-8")) for path in paths}
+    for loss in losses.values():
+        fall = {label: entry["f1_without"] - entry["f1"] for label, entry in loss["labels"].items()}
+        worst = sorted((label for label in fall if fall[label] < 0), key=fall.get)[:MOST_LOSING_NAMED]
+        loss["worst"] = [(label, loss["labels"][label]) for label in worst]
+    return losses
 
 
 def unseen_labels(scores: dict[str, dict]) -> list[dict]:
@@ -247,6 +267,8 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         report(
             evaluations=snakemake.input.evaluations,
+            gene_loss=snakemake.input.gene_loss,
+            rules=snakemake.input.rules,
             left_out=snakemake.input.get("left_out"),
             labels=snakemake.input.labels,
             predictions=snakemake.input.predictions,

@@ -38,6 +38,8 @@ class AnswerRules:
         Least probability of a label in the prediction set.
     held_back
         What the rules do to the cells they were learned from.
+    made_from
+        Hashes of the model, its genes and the classifiers.
     """
 
     temperatures: dict[str, float]
@@ -47,6 +49,7 @@ class AnswerRules:
     thresholds: dict[str, dict[str, float]]
     set_threshold: float
     held_back: dict
+    made_from: dict[str, str]
 
     def probabilities(self, by_head: dict[str, np.ndarray]) -> np.ndarray:
         """Calibrated probabilities of the leaves: cells × labels, float32."""

@@ -185,8 +185,8 @@ def _pretrained_problems(config: dict[str, Any]) -> list[str]:
         return []
     if Path(folder).resolve() == Path("results").resolve():
         return [
-            f"pretrained: {folder} is where this run writes its own results; run snakemake in another folder, "
-            "or leave the key out and keep the reference among the datasets"
+            f"pretrained: {folder} is where this run writes its own results; run snakemake in another "
+            "folder, or leave the key out and keep the reference among the datasets"
         ]
     missing = [name for name in PRETRAINED_FILES if not Path(folder, name).exists()]
     if missing:

@@ -2,8 +2,14 @@
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
+
+MADE_FROM = "made_from"
+"""Name under which files of predictions hold the hashes."""
 
 PIECE_BYTES = 1 << 20
 SHOWN = 16
@@ -22,6 +28,24 @@ def of_files(path: str | Path) -> str:
             while piece := opened.read(PIECE_BYTES):
                 found.update(piece)
     return found.hexdigest()[:SHOWN]
+
+
+def of_predictions(paths: list[str]) -> dict[str, str]:
+    """What all of these files of predictions were made from; empty if they do not say.
+
+    Raises
+    ------
+    RuntimeError
+        If they were not made from the same.
+    """
+    found = {path: (pq.read_schema(path).metadata or {}).get(MADE_FROM.encode(), b"{}") for path in paths}
+    if len(set(found.values())) > 1:
+        first, other = next((a, b) for a, b in pairwise(paths) if found[a] != found[b])
+        raise RuntimeError(
+            f"{first} and {other} were not predicted by the same model and settings; delete "
+            f"{Path(other).parent} and run snakemake again"
+        )
+    return json.loads(next(iter(found.values())))
 
 
 def of_settings(settings: Any) -> str:

@@ -18,6 +18,7 @@ def remarks(
     evaluations: dict[str, dict],
     genes: dict,
     *,
+    gene_loss: dict[str, dict],
     rare: dict[str, int],
     left_out: dict[str, dict],
 ) -> list[str]:
@@ -31,6 +32,8 @@ def remarks(
         Scores by part, as `evaluate` writes them.
     genes
         What `select_genes` reports.
+    gene_loss
+        By query that may lack genes of the model, what predict_gene_loss says.
     rare
         Cells by label of the reference's labels that have too few to be learned.
     left_out
@@ -93,4 +96,10 @@ def remarks(
         share = genes.get("datasets", {}).get(name, {}).get("common_share")
         if isinstance(share, int | float) and share < FEW_COMMON_GENES:
             found.append(f"{name}: only {share:.1%} of its genes are common to all datasets.")
+    found += [
+        f"{name}: lacks {loss['genes'] - loss['measured']:,} of the model's {loss['genes']:,} genes, which "
+        f"costs {loss['loss']:.3f} of the macro-F1; train on common genes (genes.retrain_on_common)."
+        for name, loss in gene_loss.items()
+        if loss["advice"]
+    ]
     return found
