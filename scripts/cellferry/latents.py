@@ -32,7 +32,8 @@ def blocks(
     """The files' cells one after the other, in blocks of at most `rows`."""
     for path in paths:
         # Closed file by file: there may be thousands of them.
-        with pq.ParquetFile(path) as file:
+        # Buffered ahead, whatever was read stays in memory until the file is closed.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
 
 
