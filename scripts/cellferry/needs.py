@@ -65,7 +65,7 @@ NEEDS = {
     "predict_labels": Need(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
     "gather_predictions": Need(fixed_mb=270, cell_bytes=60, blocks=1, seconds=2, values_per_s=5e6),
     "leave_labels_out": Need(fixed_mb=345, cell_bytes=16, blocks=1, seconds=4, cells_per_s=2e3),
-    "evaluate": Need(fixed_mb=325, cell_bytes=24, value_bytes=13, seconds=4, cells_per_s=4e4),
+    "evaluate": Need(fixed_mb=360, cell_bytes=24, value_bytes=13, seconds=4, cells_per_s=4e4),
     "gather_scores": Need(fixed_mb=26, seconds=1),
     "report": Need(fixed_mb=470, cell_bytes=45, seconds=50),
 }

@@ -11,6 +11,9 @@ from .latents import blocks, read_codes
 from .scores import Pairs, Reliability, auroc
 from .truth import IN_REFERENCE, LEAF, LabelTree
 
+ROWS = 1 << 13
+"""Cells that are counted at once: all columns of strings of a block are held several times."""
+
 SET_SEPARATOR = " | "
 """Between the labels of a prediction set."""
 
@@ -62,7 +65,7 @@ def tally(predictions: str, tree: LabelTree, heads: list[str]) -> Tally:
     )
     read = ["truth", "label", "level", "reason", "prediction_set", *columns]
     read += [probability for probability, _ in columns.values()]
-    for block in blocks([predictions], read):
+    for block in blocks([predictions], read, rows=ROWS):
         table = pa.table(block)
         found.n_cells += len(table)
         found.answers += _counted(table, ["truth", "label", "level", "reason"])
