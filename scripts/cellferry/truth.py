@@ -56,10 +56,14 @@ class LabelTree:
                     if len({upper["of"][label] for label in below}) == 1
                 }
                 self._above[level["name"], node] = {level["name"]: node} | above
-        self._rare = set(rare) - set(self._level_of)
+        rare = set(rare)
+        # A coarser label of rare ones alone cannot be answered either.
+        barren = {level["of"][label] for level in coarser for label in rare if label in level["of"]}
+        self._rare = (rare | barren) - set(self._level_of)
         for label in self._rare:
             self._level_of[label] = LEAF
-            self._above[LEAF, label] = _nodes(label, coarser)
+            nodes = _nodes(label, coarser).items()
+            self._above[LEAF, label] = {name: node for name, node in nodes if (name, node) in self._above}
 
     @classmethod
     def read(cls, classifier: str | Path, reference_labels: str | Path) -> "LabelTree":

@@ -8,18 +8,19 @@ LEVELS = [
     {
         "name": "lineage",
         "of": {"CD4 T": "lymphoid", "CD8 T": "lymphoid", "B": "lymphoid", "monocyte": "myeloid"}
-        | {"Treg": "lymphoid"},
+        | {"Treg": "lymphoid", "platelet": "blood"},
     },
     {
         "name": "family",
-        "of": {"CD4 T": "T", "CD8 T": "T", "B": "B", "monocyte": "monocyte", "Treg": "T"},
+        "of": {"CD4 T": "T", "CD8 T": "T", "B": "B", "monocyte": "monocyte", "Treg": "T"}
+        | {"platelet": "platelet"},
     },
 ]
 
 
 @pytest.fixture
 def tree():
-    return LabelTree(LABELS, ["Treg", "mast"], LEVELS)
+    return LabelTree(LABELS, ["Treg", "mast", "platelet"], LEVELS)
 
 
 def test_levels_are_named_from_the_finest(tree):
@@ -35,6 +36,8 @@ def test_levels_are_named_from_the_finest(tree):
         ("B", IN_REFERENCE, ["B", "B", "lymphoid"]),  # stands at two levels: the finer counts
         ("Treg", NOT_PREDICTABLE, [None, "T", "lymphoid"]),
         ("mast", NOT_PREDICTABLE, [None, None, None]),
+        ("platelet", NOT_PREDICTABLE, [None, None, None]),  # no label that is known is beside it
+        ("blood", NOT_PREDICTABLE, [None, None, None]),
         ("HSC", NOT_IN_REFERENCE, [None, None, None]),
     ],
 )
