@@ -22,7 +22,7 @@ from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
 from cellferry.references import cell_bounds, joint_codes
-from cellferry.sketch import combine, stratified_sketch
+from cellferry.sketch import stratified_sketch
 from cellferry.splits import read_split
 from scipy import sparse
 
@@ -142,7 +142,7 @@ def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: f
 def sketch_rows(
     merged: list[str], splits: str, sketch_cells: int, *, seed: int, budget: Budget
 ) -> list[np.ndarray]:
-    """Training cells to choose genes on, drawn evenly over labels and batches: rows of each file."""
+    """Training cells to choose genes on, evenly over labels and their batches: rows of each file."""
     bounds = cell_bounds(merged)
     budget.require(
         NEEDS["select_genes"],
@@ -150,9 +150,9 @@ def sketch_rows(
         values=min(sketch_cells, int(bounds[-1])) * most_values_per_cell(merged),
         remedy="lower genes.sketch_cells",
     )
-    strata = combine(joint_codes(merged, "label")[0], joint_codes(merged, "batch")[0])
-    strata[~read_split(splits, "train")] = -1
-    rows = stratified_sketch(strata, sketch_cells, seed=seed)
+    labels, batches = (joint_codes(merged, column)[0] for column in ("label", "batch"))
+    labels[~read_split(splits, "train")] = -1
+    rows = stratified_sketch(labels, sketch_cells, seed=seed, within=batches)
     starts = np.searchsorted(rows, bounds)
     return [rows[starts[n] : starts[n + 1]] - bounds[n] for n in range(len(merged))]
 

@@ -10,7 +10,9 @@ def sketch_values(cells: H5adReader, n_cells: int) -> float:
     return min(n_cells, cells.n_cells) * cells.nonzeros / max(1, cells.n_cells)
 
 
-def stratified_sketch(strata: np.ndarray, n_cells: int, *, seed: int) -> np.ndarray:
+def stratified_sketch(
+    strata: np.ndarray, n_cells: int, *, seed: int, within: np.ndarray | None = None
+) -> np.ndarray:
     """Draw cells evenly over strata, so that rare ones are kept whole.
 
     Every stratum gives the same number of cells as long as it has them; what small strata cannot
@@ -24,22 +26,42 @@ def stratified_sketch(strata: np.ndarray, n_cells: int, *, seed: int) -> np.ndar
         Cells to draw at most.
     seed
         Seed of the draw.
+    within
+        A second division, such as the batches within labels: what a stratum gives is drawn evenly over it in
+        turn. A label of one batch then gives as much as one of many.
 
     Returns
     -------
     Positions of the drawn cells, ascending (int64).
     """
-    present = np.flatnonzero(strata >= 0)
-    sizes = np.bincount(strata[present])
+    groups = strata if within is None else combine(strata, within)
+    present = np.flatnonzero(groups >= 0)
+    sizes = np.bincount(groups[present])
+    if within is None:
+        quota = _even_quota(sizes, n_cells)
+    else:
+        stratum_of = np.zeros(len(sizes), dtype=np.int64)
+        stratum_of[groups[present]] = strata[present]
+        quota = _nested_quota(sizes, stratum_of, n_cells)
     # One number per cell to sort by: its stratum, then chance.
-    keys = strata[present].astype(np.uint64)
+    keys = groups[present].astype(np.uint64)
     keys <<= np.uint64(32)
     keys |= np.random.default_rng(seed).integers(2**32, size=len(keys), dtype=np.uint32)
     order = np.argsort(keys)
     del keys
     starts = np.cumsum(sizes) - sizes
-    drawn = [order[start : start + n] for start, n in zip(starts, _even_quota(sizes, n_cells), strict=True)]
+    drawn = [order[start : start + n] for start, n in zip(starts, quota, strict=True)]
     return np.sort(present[np.concatenate(drawn)]) if drawn else present
+
+
+def _nested_quota(sizes: np.ndarray, stratum_of: np.ndarray, total: int) -> np.ndarray:
+    """Quota per group: even over the strata that the groups belong to, and even over the groups of each."""
+    quota = np.zeros_like(sizes)
+    of_strata = _even_quota(np.bincount(stratum_of, weights=sizes).astype(np.int64), total)
+    for stratum, n in enumerate(of_strata):
+        groups = np.flatnonzero(stratum_of == stratum)
+        quota[groups] = _even_quota(sizes[groups], int(n))
+    return quota
 
 
 def _even_quota(sizes: np.ndarray, total: int) -> np.ndarray:

@@ -18,7 +18,8 @@ def split_cells(
 
     A test on cells of a donor that the model knows flatters it, so whole batches are held back
     where there are enough of them: for the test from three batches on, for validation from five.
-    Otherwise a share of every label is.
+    Otherwise a share of every label is. A label never loses all its training cells: those of a label that
+    one batch alone holds stay in training where that batch is held back.
 
     Parameters
     ----------
@@ -57,10 +58,13 @@ def split_cells(
         remaining = np.flatnonzero(split == TRAIN)
         # Shares are of all cells, whatever was taken before.
         target = share * used.sum() / len(remaining)
-        # The test may have taken all batches but one; a share of every label is left then.
-        by_batch = by_batch and len(np.unique(batches[remaining])) > 1
-        take = _whole_batches if by_batch else _share_of_each_label
-        split[remaining[take(labels[remaining], batches[remaining], target, rng)]] = part
+        held = np.zeros(len(remaining), dtype=bool)
+        if by_batch and len(np.unique(batches[remaining])) > 1:
+            held = _whole_batches(labels[remaining], batches[remaining], target, rng)
+        # The test may have taken all batches but one, or no label may be in two of them.
+        if not held.any():
+            held = _share_of_each_label(labels[remaining], target, rng)
+        split[remaining[held]] = part
     return split
 
 
@@ -70,7 +74,7 @@ def _whole_batches(
     """Mask of the cells of batches that make up `share` of the cells, of every label if that can be.
 
     Of many random choices the one is taken that loses no label from what stays, misses few in what
-    is held back, and comes closest to the share.
+    is held back, and comes closest to the share. Labels that even the best one would lose are left out.
     """
     batch_names, batch = np.unique(batches, return_inverse=True)
     label_names, label = np.unique(labels, return_inverse=True)
@@ -87,12 +91,12 @@ def _whole_batches(
         cost = 10 * lost + missed + abs(held_share[n_held - 1] - share)
         if cost < best_cost:
             best, best_cost = order[:n_held], cost
-    return np.isin(batch, best)
+    stays = np.isin(np.arange(len(batch_names)), best, invert=True)
+    is_kept = cells[stays].sum(axis=0) > 0
+    return ~stays[batch] & is_kept[label]
 
 
-def _share_of_each_label(
-    labels: np.ndarray, batches: np.ndarray, share: float, rng: np.random.Generator
-) -> np.ndarray:
+def _share_of_each_label(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Mask of a random `share` of the cells of every label; at least one cell, and never all."""
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):

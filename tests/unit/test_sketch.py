@@ -39,6 +39,18 @@ def test_a_stratum_gives_cells_from_everywhere():
     assert abs(rows.mean() - 5000) < 300
 
 
+def test_labels_of_few_batches_give_as_much_as_those_of_many():
+    """A small label is drawn whole, though it has one batch only and the others have ten."""
+    labels = np.repeat([0, 1, 2], [5000, 3000, 60])
+    batches = np.concatenate([np.arange(5000) % 10, np.arange(3000) % 10, np.full(60, 3)])
+    batches[:4000] = 0  # one batch holds most of the first label
+    rows = stratified_sketch(labels, 560, seed=0, within=batches)
+    assert np.bincount(labels[rows]).tolist() == [250, 250, 60]
+    assert np.bincount(batches[rows][labels[rows] == 0]).tolist() == [25] * 10
+    assert len(stratified_sketch(labels, 10_000, seed=0, within=batches)) == len(labels)
+    assert len(stratified_sketch(np.full(3, -1), 10, seed=0, within=np.zeros(3, dtype=int))) == 0
+
+
 def test_combine_counts_combinations_and_keeps_missing_apart():
     combined = combine(np.array([0, 0, 1, 1, -1]), np.array([0, 2, 0, -1, 0]))
     assert combined.tolist() == [0, 1, 2, -1, -1]

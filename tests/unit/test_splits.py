@@ -78,3 +78,24 @@ def test_same_seed_same_split():
     other = split_cells(labels, batches, by="label", **{**SHARES, "seed": 1})
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_labels_of_one_batch_each_stay_in_training():
+    """Every batch has a label of its own: whichever is held back, that label's cells are not."""
+    labels, batches = cells(6)
+    own = np.arange(2000) % 10 == 0
+    labels[own] = 10 + batches[own]
+    for by in ("auto", "batch"):
+        split = split_cells(labels, batches, by=by, **SHARES)
+        assert set(labels[split == TRAIN]) == set(labels)
+        assert {TRAIN, VALIDATION, TEST} == set(split)
+        shared = ~own
+        for batch in range(6):
+            assert len(np.unique(split[shared & (batches == batch)])) == 1
+
+
+def test_batches_that_were_sorted_by_label_cannot_be_held_back():
+    labels, _ = cells(1)
+    split = split_cells(labels, labels + 7, by="auto", **SHARES)
+    for label in range(4):
+        assert {TRAIN, VALIDATION, TEST} == set(split[labels == label])
