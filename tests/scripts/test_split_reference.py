@@ -134,3 +134,13 @@ def test_several_references_are_split_as_one(tmp_path):
         assert len(set(parts[batches == sample])) == 1, sample
     labels = np.concatenate([first.obs["cell_type"], second.obs["cell_type"]])
     assert set(labels[parts == "train"]) == set(labels)
+
+
+def test_all_cells_of_one_donor(tmp_path):
+    """A share of each label is held back; there is no other donor to ask."""
+    cells = simulate_cells(300, batches=("only",))
+    parts = split(tmp_path, cells)
+    for label, about in described(tmp_path)["labels"].items():
+        counts = [np.sum((cells.obs["cell_type"] == label) & (parts == part)) for part in SPLITS]
+        assert counts == [80, 10, 10]
+        assert [about[part] for part in SPLITS] == counts

@@ -170,3 +170,29 @@ def test_a_killed_conversion_is_made_anew(run, reference):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert ad.read_h5ad(run.folder / "results" / "merged" / "patients.h5ad").n_obs == 60_000
+
+
+def test_what_is_wrong_with_labels_is_said_before_anything_runs(run, reference):
+    query = write_query(run, simulate_cells(60, seed=1))
+    (run.folder / "names.tsv").write_text("T cell\tT\nT cell\tCD4 T\n")
+    labels = {"rename": "names.tsv", "parents": {"a": "b", "b": "a"}}
+    datasets = {"reference": reference, "patients": query}
+    result = run("--dry-run", config={"datasets": datasets, "labels": labels})
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "the configuration has 3 problem(s)" in said
+    assert "labels.rename: 'T cell' stands twice, beside 'T' and 'CD4 T'; leave one of them" in said
+    assert "labels.parents: goes round in a circle, a → b → a" in said
+    assert "'reference' cannot be a dataset's name" in said
+    assert "Traceback" not in said
+
+
+def test_a_label_below_two_parents(run):
+    cells = simulate_cells(60)
+    cells.obs["lineage"] = pd.Categorical(np.where(np.arange(60) % 20 == 0, "other", "lymphoid"))
+    cells.write_h5ad(run.folder / "reference.h5ad")
+    query = write_query(run, simulate_cells(60, seed=1))
+    atlas = {"role": "reference", "path": "reference.h5ad", "label": "cell_type", "levels": ["lineage"]}
+    said = failed(run, {"atlas": atlas, "patients": query})
+    assert "datasets.atlas.levels: a label must have one value in 'lineage', and there are several" in said
+    assert "'T cell' (lymphoid: 19 cells, other: 1 cells)" in said

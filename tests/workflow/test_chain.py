@@ -15,7 +15,7 @@ from cellferry.plan import expected_jobs
 from running import snakemake
 from simulate import simulate_cells
 
-LABELS = ("T cell", "B cell", "NK <CD56&>", "Γδ T")
+LABELS = ("T cell", "B/plasma, naive", "NK <CD56&>", "Γδ T")
 
 
 @pytest.fixture(scope="module")
