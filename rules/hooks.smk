@@ -51,7 +51,7 @@ onsuccess:
     if "plan" in rules_in_dag:
         print(Path("logs/plan/plan.log").read_text().rpartition(f"\n{PEAK}")[0])
     if "evaluate" in rules_in_dag:
-        for query in SCORED:
+        for query in ["test", *SCORED]:
             path = Path("results/evaluation") / f"{query}.json"
             if path.exists():  # a run may have asked for less than everything
                 print(scores_in_words(query, json.loads(path.read_text())))
