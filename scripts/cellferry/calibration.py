@@ -43,15 +43,17 @@ class Calibration:
         cells = np.arange(len(probabilities))
         best = probabilities.argmax(axis=1)
         top = probabilities[cells, best]
-        others = probabilities / np.maximum(1 - top, TINY)[:, None]
+        # Shares of the others in what the best leaves over; even where float32 says that it leaves nothing.
+        others = np.maximum(probabilities, TINY)
         others[cells, best] = 0
+        others /= others.sum(axis=1, keepdims=True)
         # The best stays the best: at the least it is level with the next.
         second = others.max(axis=1)
         level = second / (1 + second) * (1 + TINY)
         aimed = np.maximum(np.interp(top, self.given, self.right), level).astype(np.float32)
         calibrated = others * (1 - aimed)[:, None]
         calibrated[cells, best] = aimed
-        return calibrated / calibrated.sum(axis=1, keepdims=True)
+        return calibrated
 
 
 def fit_temperature(probabilities: np.ndarray, codes: np.ndarray) -> Calibration:
