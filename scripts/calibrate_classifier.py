@@ -121,7 +121,9 @@ def judge_drawn(
     heads: Classifier, mapped: list[str], cells: H5adReader, drawn: np.ndarray, rows: int
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     """Probabilities by head, and the two distances, of the drawn cells."""
-    parts, start = [], 0
+    # Of no cells, so that no mapped cell is no error.
+    nothing, none_far = np.zeros((0, len(heads.labels)), np.float32), np.zeros(0, np.float32)
+    parts, start = [(dict.fromkeys(heads.head_names, nothing), none_far, none_far)], 0
     for _, judged in heads.judged(mapped, cells, [], first=0, rows=rows):
         stop = start + len(judged.distance)
         kept = drawn[start:stop]

@@ -83,7 +83,8 @@ class Tail:
     Attributes
     ----------
     quantiles
-        Distances of held-back cells at even steps of rank, from the nearest to where the tail begins.
+        Distances of held-back cells at even steps of rank, from the nearest to where the tail begins; none
+        if there were no cells.
     scale
         Mean distance beyond there of the cells that are farther.
     cells
@@ -98,7 +99,7 @@ class Tail:
     def fit(cls, distances: np.ndarray, *, steps: int = 91) -> "Tail":
         """From held-back cells' distances; of no cells everything is inside."""
         if len(distances) == 0:
-            return cls((np.inf,), 1.0, 1)
+            return cls((), 1.0, 0)
         quantiles = np.quantile(distances, np.linspace(0, 1 - TAIL_SHARE, steps))
         beyond = distances[distances >= quantiles[-1]] - quantiles[-1]
         # Not narrower than a hundredth of the distance: few cells may lie close together by chance.
@@ -111,9 +112,9 @@ class Tail:
         Beyond the nearest nine tenths the distances are taken to fall off exponentially. Of a scale that
         few cells show, the next cell's distance is not exponential but Lomax distributed.
         """
-        edge = self.quantiles[-1]
-        if not np.isfinite(edge):
+        if not self.quantiles:
             return np.ones(len(distances), dtype=np.float32)
+        edge = self.quantiles[-1]
         within = np.interp(distances, self.quantiles, np.linspace(1, TAIL_SHARE, len(self.quantiles)))
         excess = np.maximum(distances - edge, 0) / (self.cells * self.scale)
         return np.where(distances > edge, TAIL_SHARE * (1 + excess) ** -self.cells, within).astype(np.float32)

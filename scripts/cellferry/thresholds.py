@@ -89,6 +89,6 @@ def set_threshold(probability_of_truth: np.ndarray, *, max_error: float) -> floa
     """
     n_cells = len(probability_of_truth)
     n_missed = int(np.floor((n_cells + 1) * max_error))
-    if n_missed < 1:
+    if n_missed < 1 or n_cells == 0:
         return 0.0
     return float(np.sort(probability_of_truth)[min(n_missed, n_cells) - 1])
