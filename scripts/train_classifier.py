@@ -98,7 +98,9 @@ def train_classifier(
         labels, codes = _only_drawn(labels, codes, rows)
         trained: Heads = {}
         if "expression" in heads:
-            trained["expression"] = ExpressionHead.train(cells.rows(on_expression), codes[on_expression])
+            trained["expression"] = ExpressionHead.train(
+                cells.rows(on_expression), codes[on_expression], n_labels=len(labels)
+            )
     latents, codes = read_latents(train, rows), codes[rows]
     held_back = read_validation(validation, labels, seed=seed)
     if "xgboost" in heads:

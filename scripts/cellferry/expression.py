@@ -46,8 +46,11 @@ class ExpressionHead:
         self.intercepts = intercepts
 
     @classmethod
-    def train(cls, counts: sparse.csr_matrix, codes: np.ndarray) -> "ExpressionHead":
-        """Train on raw counts (cells × genes, CSR) and the cells' label codes."""
+    def train(cls, counts: sparse.csr_matrix, codes: np.ndarray, *, n_labels: int) -> "ExpressionHead":
+        """Train on raw counts (cells × genes, CSR) and the cells' label codes.
+
+        A label without cells gets probability 0: of many labels in many batches not all may have been drawn.
+        """
         expression = log_normalised(counts)
         mean = np.asarray(expression.mean(axis=0, dtype=np.float64)).ravel()
         squares = np.asarray(expression.multiply(expression).mean(axis=0, dtype=np.float64)).ravel()
@@ -60,7 +63,10 @@ class ExpressionHead:
         if len(coefficients) == 1:  # two labels: scikit-learn keeps the difference of their logits only
             coefficients = np.concatenate([-coefficients, coefficients]) / 2
             intercepts = np.concatenate([-intercepts, intercepts]) / 2
-        return cls(coefficients.astype(np.float32), intercepts.astype(np.float64))
+        all_coefficients = np.zeros((n_labels, counts.shape[1]), dtype=np.float32)
+        all_intercepts = np.full(n_labels, -np.inf)
+        all_coefficients[model.classes_], all_intercepts[model.classes_] = coefficients, intercepts
+        return cls(all_coefficients, all_intercepts)
 
     def probabilities(self, counts: sparse.csr_matrix) -> np.ndarray:
         """Probabilities of the labels from raw counts (cells × genes, CSR): cells × labels, float32."""
