@@ -70,7 +70,10 @@ def train_classifier(
     Raises
     ------
     InputError
-        If the training cells have fewer than two labels, or the memory is too small for a useful sketch.
+        If the training cells have fewer than two labels, the memory is too small for a useful sketch, or none
+        of the heads can be trained.
+    RuntimeError
+        If `common` and the mapped cells are not of one number.
     """
     codes, labels = read_codes(train, "label")
     if len(labels) < 2:
@@ -87,6 +90,11 @@ def train_classifier(
     on_expression = rows[stratified_sketch(strata[rows], MAX_EXPRESSION_CELLS, seed=seed)]
     print(f"training on {len(rows)} of the reference's {len(codes)} training cells, {len(labels)} labels")
     with H5adReader(common) as cells:
+        if len(codes) != cells.n_cells:
+            raise RuntimeError(
+                f"{common}: has {cells.n_cells} cells, but {len(codes)} were mapped; delete the folder "
+                f"{Path(train[0]).parent} and run snakemake again"
+            )
         n_latent = len(latent_columns(train))
         budget.require(
             NEEDS["train_classifier"],
