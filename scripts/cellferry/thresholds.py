@@ -8,7 +8,7 @@ NEVER = 2.0
 """A threshold that no probability reaches."""
 
 UNTESTED = 0.5
-"""Where all held-back cells may be given out, what is less sure than any of them is, down to this."""
+"""Where all held-back cells may be given out, so is what is less sure than any of them, down to this."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
     held-back cells of all nodes, (wrong + s × expected) / (cells + s); and those that the node itself would
     be given to, (wrong + s × error of all) / (cells + s). So a node that many held-back cells got is judged
     by these, one that few got by all nodes together, and all of them by their probabilities where there are
-    few cells at all. The least threshold is taken whose estimate is at most `max_error`; where all held-back
-    cells may be given out, it goes down to one half.
+    few cells at all. The least threshold is taken whose estimate is at most `max_error`; where that is so
+    with the held-back cells of all nodes, it goes down to one half.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
         passing = candidates[(wrong + strength * of_all) / (cells + strength) <= max_error]
         if len(passing) == 0:
             thresholds[node] = NEVER
-        elif passing[0] <= own.probability.min(initial=np.inf):
+        elif passing[0] == candidates[0]:
             thresholds[node] = min(passing[0], UNTESTED)
         else:
             thresholds[node] = passing[0]
