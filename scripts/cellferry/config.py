@@ -80,6 +80,7 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str
     if isinstance(gene_map, str) and not Path(gene_map).is_file():
         problems.append(f"genes.map: there is no file {gene_map}; correct the path or remove the key")
     problems += _label_problems(config)
+    problems += _head_problems(config)
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise InputError(f"the configuration has {len(problems)} problem(s):\n{listed}")
@@ -250,6 +251,18 @@ def _label_problems(config: dict[str, Any]) -> list[str]:
             if level in ("label", dataset.get("label"))
         ]
     return problems
+
+
+def _head_problems(config: dict[str, Any]) -> list[str]:
+    prediction, model = (
+        config[name] if isinstance(config.get(name), dict) else {} for name in ("prediction", "model")
+    )
+    if prediction.get("heads") == ["scanvi"] and model.get("type") != "scanvi":
+        return [
+            "prediction.heads: [scanvi] leaves nothing to predict with, since only a model of type scanvi has "
+            "such a classifier; name another head too, or set model.type to scanvi"
+        ]
+    return []
 
 
 def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -> list[str]:
