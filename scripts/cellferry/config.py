@@ -259,8 +259,8 @@ def _head_problems(config: dict[str, Any]) -> list[str]:
     )
     if prediction.get("heads") == ["scanvi"] and model.get("type") != "scanvi":
         return [
-            "prediction.heads: [scanvi] leaves nothing to predict with, since only a model of type scanvi has "
-            "such a classifier; name another head too, or set model.type to scanvi"
+            "prediction.heads: [scanvi] leaves nothing to predict with, since only a model of type scanvi "
+            "has such a classifier; name another head too, or set model.type to scanvi"
         ]
     return []
 
