@@ -7,6 +7,14 @@ from .scores import Pairs, confused_labels, confusion, label_scores, summary
 from .tally import Tally, separation
 from .truth import COARSER, IN_REFERENCE, LEAF, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
 
+GROUPS = {
+    IN_REFERENCE: ("leaf_truth", "known_truth", "all_truth"),
+    COARSER: ("known_truth", "all_truth"),
+    NOT_PREDICTABLE: ("all_truth",),
+    NOT_IN_REFERENCE: ("all_truth",),
+}
+"""By what the reference knows of a cell's truth: in which shares of rejection and error the cell counts."""
+
 
 def describe(counted: Tally, tree: LabelTree, heads: list[str]) -> dict:
     """Scores from what was counted.
@@ -41,8 +49,8 @@ def describe(counted: Tally, tree: LabelTree, heads: list[str]) -> dict:
         "forced": leaf["forced"],
         "answered": leaf["answer"]
         | {
-            "rejected_share": rejected["known_truth"]["unknown_share"],
-            "accuracy_among_accepted": rejected["known_truth"]["accuracy_among_accepted"],
+            "rejected_share": rejected["leaf_truth"]["unknown_share"],
+            "accuracy_among_accepted": rejected["leaf_truth"]["accuracy_among_accepted"],
         },
         "heads": {head: leaf[head] for head in heads},
         "levels": by_level,
@@ -111,8 +119,9 @@ def _at_level(answers: Counter[tuple[str, str, str | None]], tree: LabelTree, le
 def rejection(counted: Tally, tree: LabelTree) -> dict:
     """How many cells got an answer, why others did not or got a coarser one, and how often answers are wrong.
 
-    `known_truth` is over cells whose truth the reference knows (at any level), `all_truth` over all
-    with a truth: an answer to a cell of a label that it does not know is wrong. An answer is held against the
+    `leaf_truth` is over cells whose truth is one of the reference's labels, `known_truth` over those whose
+    truth it knows at any level, `all_truth` over all with a truth: an answer to a cell of a label that it
+    does not know is wrong. An answer is held against the
     truth at the coarser of their levels.
     """
     reasons: Counter[str] = Counter()
@@ -127,7 +136,7 @@ def rejection(counted: Tally, tree: LabelTree) -> dict:
             n_backed_off += n
         if truth is None:
             continue
-        for group in _groups(truth, tree):
+        for group in GROUPS[tree.kind(truth)]:
             cells[group] += n
             if label != UNKNOWN:
                 accepted[group] += n
@@ -146,13 +155,8 @@ def rejection(counted: Tally, tree: LabelTree) -> dict:
             "accuracy_among_accepted": _share(right[group], accepted[group]),
             "error_among_accepted": _share(accepted[group] - right[group], accepted[group]),
         }
-        for group in ("known_truth", "all_truth")
+        for group in GROUPS[IN_REFERENCE]
     }
-
-
-def _groups(truth: str, tree: LabelTree) -> list[str]:
-    known = tree.kind(truth) in (IN_REFERENCE, COARSER)
-    return ["known_truth", "all_truth"] if known else ["all_truth"]
 
 
 def unseen(counted: Tally, tree: LabelTree, kind: str) -> dict[str, dict]:

@@ -299,6 +299,8 @@ def test_rejection_by_reason_and_errors_at_the_level_of_the_answer(layered):
     assert found["all_truth"]["error_among_accepted"] == pytest.approx(1 - right.mean())
     assert found["known_truth"]["error_among_accepted"] == pytest.approx(1 - right[known].mean())
     assert found["known_truth"]["accepted"] == known.sum()
+    leaf = accepted["truth"].isin(KNOWN)
+    assert found["leaf_truth"]["accuracy_among_accepted"] == pytest.approx(right[leaf].mean())
 
 
 def test_cells_of_a_rare_label_stand_apart_from_foreign_ones(layered):
