@@ -15,7 +15,6 @@ from cellferry.h5ad import H5adReader
 from cellferry.latents import blocks
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
-from cellferry.summed_levels import Level
 from threadpoolctl import threadpool_limits
 
 
@@ -59,7 +58,7 @@ def predict_labels(
     reasons: Counter[str | None] = Counter()
     with H5adReader(common) as cells, complete(predictions) as path:
         rows = heads.rows_in(budget.block_bytes(NEEDS["predict_labels"], more_mb=heads.held_mb), cells)
-        schema = prediction_schema(heads.levels, heads.head_names, with_truth=has_truth)
+        schema = prediction_schema(heads, with_truth=has_truth)
         limits = {"min_p": min_p, "min_counts": min_counts, "min_genes": min_genes}
         made_from = learned.made_from | {"rules": of_files(rules), "settings": of_settings(limits)}
         schema = schema.with_metadata({MADE_FROM: json.dumps(made_from)})
@@ -72,6 +71,7 @@ def predict_labels(
                 columns = answers(probabilities, outside_p, too_few, heads.levels, learned, min_p=min_p)
                 columns |= {"outside_p": outside_p, "distance": judged.distance}
                 columns |= head_columns(judged.by_head, heads.labels)
+                columns["ontology"] = [heads.ontology.get(label) for label in columns["label"]]
                 columns |= {"cell": block.column("cell"), "truth": block.column("label")}
                 arrays = [pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names]
                 writer.write_table(pa.table(arrays, schema=schema))
@@ -80,15 +80,17 @@ def predict_labels(
     print(f"{labelled + reasons.total()} cells, {labelled} of them with a label; others: {dict(reasons)}")
 
 
-def prediction_schema(levels: list[Level], heads: list[str], *, with_truth: bool) -> pa.Schema:
+def prediction_schema(classifier: Classifier, *, with_truth: bool) -> pa.Schema:
     """Columns of a file of predictions."""
     text, number = pa.string(), pa.float32()
     fields = {"cell": text, "label": text, "level": text, "reason": text}
     fields |= {"best_label": text, "probability": number, "runner_up": text, "runner_up_probability": number}
     fields |= {"prediction_set": text, "outside_p": number, "distance": number}
-    for level in levels[:-1]:
+    if classifier.ontology:
+        fields["ontology"] = text
+    for level in classifier.levels[:-1]:
         fields |= {f"level_{level.name}": text, f"level_{level.name}_probability": number}
-    for head in heads:
+    for head in classifier.head_names:
         fields |= {f"{head}_label": text, f"{head}_probability": number}
     if with_truth:
         fields["truth"] = text

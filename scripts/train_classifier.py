@@ -135,10 +135,12 @@ def train_classifier(
         raise InputError(
             f"prediction.heads: none of {heads} can be trained here; scanvi takes a model of type scanvi"
         )
+    known = json.loads(Path(reference_labels).read_text(encoding="utf-8"))
     description = {
         "labels": labels,
         "heads": [name for name in HEADS if name in trained],
-        "levels": json.loads(Path(reference_labels).read_text(encoding="utf-8"))["levels"],
+        "levels": known["levels"],
+        "ontology": ontology_ids(known),
         "training_cells": {label: int(n) for label, n in zip(labels, np.bincount(codes), strict=True)},
         "validation_cells": len(held_back[1]),
         "settings": {
@@ -172,6 +174,12 @@ def read_validation(paths: list[str], labels: list[str], *, seed: int) -> tuple[
     if missing:
         print(f"no validation cell has the label(s): {', '.join(missing)}")
     return read_latents(paths, rows), codes[rows]
+
+
+def ontology_ids(known: dict) -> dict[str, str]:
+    """Ontology ids by label, coarser ones included, of those that have one."""
+    ids = {label: found["ontology"] for label, found in known["labels"].items()} | known.get("ontology", {})
+    return {label: found for label, found in ids.items() if found}
 
 
 def _only_drawn(labels: list[str], codes: np.ndarray, rows: np.ndarray) -> tuple[list[str], np.ndarray]:

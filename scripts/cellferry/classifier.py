@@ -61,6 +61,8 @@ class Classifier:
         All levels, see `cellferry.summed_levels`.
     head_names
         The heads, in order.
+    ontology
+        Ontology ids of those labels that have one, coarser ones included.
     """
 
     def __init__(self, folder: str | Path, *, threads: int) -> None:
@@ -68,6 +70,7 @@ class Classifier:
         self.labels: list[str] = description["labels"]
         self.levels = read_levels(description["levels"], self.labels)
         self.head_names: list[str] = description["heads"]
+        self.ontology: dict[str, str] = description["ontology"]
         others = [name for name in self.head_names if name != "neighbors"]
         self._heads = load_heads(folder, others, threads=threads)
         self._nearest = NeighborsHead.load(Path(folder))
