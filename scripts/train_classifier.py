@@ -24,7 +24,7 @@ from cellferry.needs import (
 from cellferry.neighbors import NeighborsHead
 from cellferry.outside import LabelDistances
 from cellferry.scanvi_classifier import ScanviHead
-from cellferry.sketch import combine, sketch_values, stratified_sketch
+from cellferry.sketch import sketch_values, stratified_sketch
 from threadpoolctl import threadpool_limits
 
 
@@ -85,9 +85,10 @@ def train_classifier(
     reason = f"XGBoost's memory grows with cells × {len(labels)} labels"
     reason = "prediction.max_training_cells" if cap == max_training_cells else reason
     print(f"at most {cap} training cells: {reason}")
-    strata = combine(codes, read_codes(train, "batch")[0])
-    rows = stratified_sketch(strata, cap, seed=seed)
-    on_expression = rows[stratified_sketch(strata[rows], MAX_EXPRESSION_CELLS, seed=seed)]
+    batches = read_codes(train, "batch")[0]
+    rows = stratified_sketch(codes, cap, seed=seed, within=batches)
+    drawn = stratified_sketch(codes[rows], MAX_EXPRESSION_CELLS, seed=seed, within=batches[rows])
+    on_expression = rows[drawn]
     print(f"training on {len(rows)} of the reference's {len(codes)} training cells, {len(labels)} labels")
     with H5adReader(common) as cells:
         if len(codes) != cells.n_cells:

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from .expression import log_normalised
 from .h5ad import H5adReader
 from .needs import MAX_BASELINE_CELLS
-from .sketch import combine, stratified_sketch
+from .sketch import stratified_sketch
 
 COMPONENTS = 50
 
@@ -42,10 +42,8 @@ class Baseline:
 
 def train_baseline(reference: H5adReader, *, seed: int) -> Baseline:
     """Train on a sketch of the reference, drawn evenly over labels and batches."""
-    strata = reference.codes("label")
-    if "batch" in reference.obs_columns:
-        strata = combine(strata, reference.codes("batch"))
-    rows = stratified_sketch(strata, MAX_BASELINE_CELLS, seed=seed)
+    batches = reference.codes("batch") if "batch" in reference.obs_columns else None
+    rows = stratified_sketch(reference.codes("label"), MAX_BASELINE_CELLS, seed=seed, within=batches)
     labels = np.append(reference.categories("label"), None)[reference.codes("label")[rows]]
     print(f"the baseline learns from {len(rows)} of the reference's {reference.n_cells} training cells")
     return Baseline(log_normalised(reference.rows(rows)), labels, seed=seed)
