@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from .linear_model import softmax
+from .softmax import softmax
 
 REGULARISATION = 0.01
 """scikit-learn's C: thousands of genes take strong shrinkage."""

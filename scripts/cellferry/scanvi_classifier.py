@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .linear_model import softmax
+from .softmax import softmax
 
 LAYER_NORM_EPSILON = 1e-5
 """As in torch."""
