@@ -11,7 +11,7 @@ from cellferry.fingerprints import of_files
 from cellferry.h5ad import H5adReader
 from cellferry.latents import read_codes
 from cellferry.logs import logged
-from cellferry.needs import MB, NEEDS, calibration_cap
+from cellferry.needs import NEEDS, calibration_cap, calibration_mb
 from cellferry.outside import Tail
 from cellferry.sketch import stratified_sketch
 from cellferry.summed_levels import best_path
@@ -67,9 +67,11 @@ def calibrate_classifier(
     drawn = np.zeros(len(codes), dtype=bool)
     drawn[stratified_sketch(np.where(codes < 0, -1, 0), cap, seed=seed)] = True
     codes, donors = codes[drawn], held_back_donors(validation, train)[drawn]
-    held_mb = heads.held_mb + 8 * (2 * len(heads.head_names) + 4) * len(codes) * len(heads.labels) // MB
+    held_mb = calibration_mb(len(codes), n_labels=len(heads.labels), n_heads=len(heads.head_names))
     with H5adReader(common) as cells:
-        max_bytes = budget.block_bytes(NEEDS["calibrate_classifier"], cells=len(drawn), more_mb=held_mb)
+        max_bytes = budget.block_bytes(
+            NEEDS["calibrate_classifier"], cells=len(drawn), more_mb=heads.held_mb + held_mb
+        )
         by_head, distances = judge_drawn(heads, validation, cells, drawn, heads.rows_in(max_bytes, cells))
 
     prior = prior_weights(heads.head_names)

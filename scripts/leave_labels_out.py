@@ -13,7 +13,7 @@ from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.latents import latent_columns, matrix, read_codes
 from cellferry.logs import logged
-from cellferry.needs import MB, NEEDS, calibration_cap
+from cellferry.needs import NEEDS, calibration_cap, calibration_mb
 from cellferry.scores import auroc
 from cellferry.sketch import stratified_sketch
 from threadpoolctl import threadpool_limits
@@ -65,7 +65,8 @@ def leave_labels_out(
     cap = calibration_cap(n_labels=len(heads.labels))
     drawn[stratified_sketch(codes, cap, seed=seed)] = True
     codes = codes[drawn]
-    held_mb = heads.held_mb + 8 * (2 * len(heads.head_names) + 4) * len(codes) * len(heads.labels) // MB
+    held_mb = heads.held_mb
+    held_mb += calibration_mb(len(codes), n_labels=len(heads.labels), n_heads=len(heads.head_names))
     with H5adReader(common) as cells:
         max_bytes = budget.block_bytes(NEEDS["leave_labels_out"], cells=len(drawn), more_mb=2 * held_mb)
         rows = heads.rows_in(max_bytes, cells)

@@ -13,7 +13,7 @@ from scipy import sparse
 from .h5ad import H5adReader
 from .heads import load_heads, predict
 from .latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
-from .needs import MB
+from .needs import MB, judged_bytes
 from .neighbors import NeighborsHead
 from .outside import LabelDistances
 from .summed_levels import Level, read_levels
@@ -108,12 +108,13 @@ class Classifier:
 
     def rows_in(self, max_bytes: int, cells: H5adReader) -> int:
         """Cells of a block whose probabilities, neighbours, latents and counts take at most `max_bytes`."""
-        n_latent = self._nearest.latents.shape[1]
-        values = cells.nonzeros // max(1, cells.n_cells)
-        # Probabilities of all heads, tempered and mixed, and in float64 while a linear model works;
-        # neighbours with indices, distances and weights; latents in three versions; counts in two.
-        heads = 16 * (len(self.head_names) + 1) * len(self.labels)
-        cell = heads + 32 * self._nearest.n_neighbors + 24 * n_latent + 24 * values
+        cell = judged_bytes(
+            n_labels=len(self.labels),
+            n_heads=len(self.head_names),
+            neighbors=self._nearest.n_neighbors,
+            n_latent=self._nearest.latents.shape[1],
+            values=cells.nonzeros / max(1, cells.n_cells),
+        )
         return int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
     def judge(self, latents: np.ndarray, counts: sparse.csr_matrix) -> Judged:

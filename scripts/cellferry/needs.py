@@ -110,6 +110,20 @@ def calibration_cap(*, n_labels: int) -> int:
     return min(MAX_VALIDATION_CELLS, 5_000_000 // n_labels)
 
 
+def calibration_mb(n_cells: int, *, n_labels: int, n_heads: int) -> int:
+    """MB of held-back cells' probabilities: of each head as they are and tempered, and mixed."""
+    return 8 * (2 * n_heads + 4) * n_cells * n_labels // MB
+
+
+def judged_bytes(*, n_labels: int, n_heads: int, neighbors: int, n_latent: int, values: float) -> int:
+    """Bytes that a cell of so many stored values takes while the heads look at it.
+
+    Probabilities of all heads, tempered and mixed, and in float64 while a linear model works; neighbours with
+    indices, distances and weights; latents in three versions; counts in two.
+    """
+    return int(16 * (n_heads + 1) * n_labels + 32 * neighbors + 24 * n_latent + 24 * values)
+
+
 def training_mb(n_cells: int, *, n_labels: int, n_latent: int, neighbors: int) -> int:
     """MB that training the classifiers takes.
 

@@ -4,7 +4,7 @@ From what `inspect_dataset` found in the files' headers and from the configurati
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from .budget import SNAKEMAKE_MB, Budget
@@ -12,12 +12,16 @@ from .needs import (
     BLOCK_BYTES,
     MAP_BYTES,
     MAX_BASELINE_CELLS,
+    MAX_EXPRESSION_CELLS,
     MAX_MAP_CELLS,
     MB,
     NEEDS,
     SORTED_BYTES,
     VALUES_PER_DATASET,
+    calibration_cap,
+    calibration_mb,
     classifier_mb,
+    judged_bytes,
     model_mb,
     preloaded_values,
     training_cap,
@@ -254,11 +258,16 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
         disk_mb=2 * weights_mb,
     )
     cap = training_cap(n_labels=n_labels, max_training_cells=settings["max_training_cells"])
+    heads = [head for head in settings["heads"] if head != "scanvi" or config["model"]["type"] == "scanvi"]
+    sketch = min(MAX_EXPRESSION_CELLS, cap, train.cells) if "expression" in heads else 0
+    sketch_values = sketch * train.common_values / max(1, train.cells)
     yield Job(
         "train_classifier",
         # Measured at 100 rounds of 20 labels.
-        cells=min(cap, train.cells) * settings["n_trees"] * n_labels / 2000,
+        cells=min(cap, train.cells) * settings["n_trees"] * n_labels / 2000 if "xgboost" in heads else 0,
+        values=sketch_values,
         held_cells=train.cells,
+        sketch_values=sketch_values,
         more_mb=training_mb(
             min(cap, train.cells), n_labels=n_labels, n_latent=n_latent, neighbors=settings["neighbors"]
         ),
@@ -280,8 +289,27 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
     for part in [train, *fitted]:
         yield _chunked(part, "map_query", more_mb=weights_mb, bytes_per_cell=4 * n_latent + CELL_BYTES)
     heads_mb = classifier_mb(min(cap, train.cells), n_latent=n_latent)
+    validation, *predicted = (
+        _judged(part, n_labels=n_labels, n_heads=len(heads), n_latent=n_latent, config=config)
+        for part in fitted
+    )
+    held_mb = {
+        part.name: heads_mb
+        + calibration_mb(
+            min(calibration_cap(n_labels=n_labels), part.cells), n_labels=n_labels, n_heads=len(heads)
+        )
+        for part in held_back.values()
+    }
+    yield Job(
+        "calibrate_classifier",
+        cells=validation.cells,
+        values=validation.common_values,
+        held_cells=validation.cells,
+        more_mb=held_mb["validation"],
+    )
+    for part in predicted:
+        yield _chunked(part, "predict_labels", more_mb=heads_mb, bytes_per_cell=100)
     for part in fitted[1:]:
-        yield _chunked(part, "predict_labels", more_mb=heads_mb, bytes_per_cell=80)
         yield Job(
             "gather_predictions",
             cells=part.cells,
@@ -289,6 +317,15 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
             values=part.common_values,
             disk_mb=(part.cells * (4 * n_latent + 200) + 2 * part.common_values) / MB,
         )
+    test = predicted[0]
+    yield Job(
+        "leave_labels_out",
+        # Measured at 20 labels, each of which is left out once.
+        cells=min(calibration_cap(n_labels=n_labels), test.cells) * n_labels / 20,
+        values=test.common_values,
+        held_cells=test.cells,
+        more_mb=2 * held_mb["test"],
+    )
     scored = [held_back["test"], *(part for name, part in mapped.items() if found[name].get("label"))]
     for part in scored:
         cells = [min(MAX_BASELINE_CELLS, some.cells) for some in (train, part)]
@@ -322,6 +359,18 @@ def _together(parts: list[Part]) -> Part:
         sum(getattr(part, name) for part in parts) for name in ("chunks", "cells", "values", "common_values")
     )
     return Part("reference", chunks, cells, values, common)
+
+
+def _judged(part: Part, *, n_labels: int, n_heads: int, n_latent: int, config: dict) -> Part:
+    """A part whose values are as many as fill what its cells take while the heads look at them."""
+    a_cell = judged_bytes(
+        n_labels=n_labels,
+        n_heads=n_heads,
+        neighbors=config["prediction"]["neighbors"],
+        n_latent=n_latent,
+        values=part.common_values / max(1, part.cells),
+    )
+    return replace(part, common_values=part.cells * a_cell // VALUE_BYTES)
 
 
 def _share(part: Part, name: str, share: float) -> Part:

@@ -51,6 +51,7 @@ def test_jobs_are_counted_per_chunk(config):
     assert counted["convert_to_chunks"] == 2
     assert counted["map_query"] == 25 + 3 + 3 + 7
     assert counted["predict_labels"] == 3 + 7
+    assert counted["calibrate_classifier"] == counted["leave_labels_out"] == 1
     assert counted["fit_query_model"] == 3
 
 
@@ -83,6 +84,22 @@ def test_memory_does_not_grow_with_cells_beyond_a_few_bytes_each(config):
     for rule in {job.rule for job in few}:
         growth = (largest(many, rule) - largest(few, rule)) * 2**20 / 10**7
         assert growth <= 60, rule
+
+
+def test_a_head_that_is_switched_off_costs_nothing(config):
+    every = jobs(config)
+    config["prediction"]["heads"] = ["neighbors"]
+    one = jobs(config)
+    for rule in ("train_classifier", "calibrate_classifier"):
+        assert largest(one, rule) < largest(every, rule)
+    seconds = [job.seconds for found in (one, every) for job in found if job.rule == "train_classifier"]
+    assert seconds[0] < seconds[1] / 2
+
+
+def test_scanvis_classifier_counts_where_there_is_one(config):
+    without = largest(jobs(config), "calibrate_classifier")
+    config["model"]["type"] = "scanvi"
+    assert largest(jobs(config), "calibrate_classifier") > without
 
 
 def test_less_memory_makes_smaller_blocks_and_a_lower_peak(config):
