@@ -9,6 +9,8 @@ rule plan:
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         # Not made where a dataset cannot be used.
         checked="results/datasets.tsv",
+        # The reference of an earlier run is not trained again.
+        trained=[] if TRAINED == "results" else f"{TRAINED}/reference/labels.json",
     log:
         "logs/plan/plan.log",
     benchmark:

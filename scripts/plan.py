@@ -12,7 +12,9 @@ asked for: mem_mb of the first attempt. predicted: the largest job, with 250 MB 
 beside it. Times are those of one core of benchmarks/scale.md; a GPU trains and maps many times faster."""
 
 
-def print_plan(inspected: list[str], config: dict, asked: dict[str, dict]) -> None:
+def print_plan(
+    inspected: list[str], config: dict, asked: dict[str, dict], *, trained_labels: str | None
+) -> None:
     """Print the plan.
 
     Parameters
@@ -23,13 +25,22 @@ def print_plan(inspected: list[str], config: dict, asked: dict[str, dict]) -> No
         The configuration, with defaults.
     asked
         For every rule `mem_mb` and `runtime`, a list of one number per attempt.
+    trained_labels
+        What an earlier run says of its labels, where the reference was trained there.
     """
+    trained = json.loads(Path(trained_labels).read_text(encoding="utf-8")) if trained_labels else None
     found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
-    lines = plan(expected_jobs(config, found), {rule: Asked(**amounts) for rule, amounts in asked.items()})
+    jobs = expected_jobs(config, found, trained)
+    lines = plan(jobs, {rule: Asked(**amounts) for rule, amounts in asked.items()})
     free_mb = shutil.disk_usage(Path.cwd()).free / 2**20
     print(as_table(lines, free_mb=free_mb, note=NOTE))
 
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        print_plan(list(snakemake.input.inspected), snakemake.params.config, snakemake.params.asked)
+        print_plan(
+            list(snakemake.input.inspected),
+            snakemake.params.config,
+            snakemake.params.asked,
+            trained_labels=snakemake.input.trained or None,
+        )

@@ -84,8 +84,8 @@ def report(
     scores = {Path(path).stem: json.loads(Path(path).read_text(encoding="utf-8")) for path in evaluations}
     counted = {Path(path).stem: count_labels(path) for path in predictions}
     answers = {query: counted[query] for query in queries}
-    seen = json.loads(Path(labels).read_text(encoding="utf-8"))["labels"]
-    rare = {label: found["cells"] for label, found in seen.items() if not found["predictable"]}
+    seen = json.loads(Path(labels).read_text(encoding="utf-8"))
+    rare = {label: found["cells"] for label, found in seen["labels"].items() if not found["predictable"]}
     without = json.loads(Path(left_out).read_text(encoding="utf-8")) if left_out else {}
     losses = read_gene_loss(gene_loss)
     gene_report = json.loads(Path(genes).read_text(encoding="utf-8"))
@@ -116,7 +116,9 @@ def report(
             {part: found["forced"]["ece"] for part, found in scores.items()},
         ),
         "training_curve": training_curve(history),
-        "costs": with_predictions(costs(benchmarks, logs), inspected, config),
+        "costs": with_predictions(
+            costs(benchmarks, logs), inspected, config, seen if config.get("pretrained") else None
+        ),
         "versions": {"python": platform.python_version(), **versions(PACKAGES)},
         "limits": config.get("prediction", {}),
         "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
@@ -164,10 +166,12 @@ def unseen_labels(scores: dict[str, dict]) -> list[dict]:
     return rows
 
 
-def with_predictions(costs: list[dict], inspected: list[str], config: dict) -> list[dict]:
+def with_predictions(
+    costs: list[dict], inspected: list[str], config: dict, trained: dict | None
+) -> list[dict]:
     """Costs with the memory (MB) that was predicted for the largest job of each rule; None where none was."""
     found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
-    jobs = list(expected_jobs(config, found))
+    jobs = list(expected_jobs(config, found, trained))
     for cost in costs:
         mem_mb = int(cost["mem_mb"] or UNLIMITED_MB)
         peaks = [job.peak_mb(mem_mb) for job in jobs if job.rule == cost["rule"]]

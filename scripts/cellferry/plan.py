@@ -176,7 +176,102 @@ def _verdict(resource: str, needed: list[float], given: list[int]) -> str | None
     return f"DOES NOT FIT: {resource} is {max(given)} at most, and {ceil(needed[-1])} is needed"
 
 
-def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
+@dataclass(frozen=True)
+class Run:
+    """What the jobs of a run follow from.
+
+    Attributes
+    ----------
+    config
+        The configuration, with defaults.
+    found
+        What `inspect_dataset` wrote, by dataset.
+    whole
+        The datasets.
+    mapped
+        Those that are mapped, with the cells that are.
+    train, held_back
+        The references' training cells, and their held-back parts; parts of no cells where the reference was
+        trained by an earlier run.
+    n_labels, heads
+        Labels, and classifiers.
+    """
+
+    config: dict
+    found: dict[str, dict]
+    whole: dict[str, Part]
+    mapped: dict[str, Part]
+    train: Part
+    held_back: dict[str, Part]
+    n_labels: int
+    heads: list[str]
+
+    @classmethod
+    def of(cls, config: dict, inspected: list[dict], trained: dict | None) -> "Run":
+        """See `expected_jobs`."""
+        found = {dataset["dataset"]: dataset for dataset in inspected}
+        n_selected = min(config["genes"]["n_variable"], min(dataset["genes"] for dataset in inspected))
+        whole = {name: _whole(dataset, config, n_selected) for name, dataset in found.items()}
+        references = [name for name in found if found[name]["role"] == "reference"]
+        mapped = {
+            name: _labelled(whole[name], found[name], config)
+            if found[name]["role"] == "evaluate"
+            else whole[name]
+            for name in found
+            if name not in references
+        }
+        if trained is None:
+            everything = _together([whole[name] for name in references])
+            n_labels = max(found[name]["n_labels"] for name in references)
+        else:
+            predictable = [label for label in trained["labels"].values() if label["predictable"]]
+            n_cells, n_labels = sum(label["cells"] for label in predictable), len(predictable)
+            everything = Part("reference", 1, n_cells, 0, 0)
+        held_back = {part: _share(everything, part, config["split"][part]) for part in ("validation", "test")}
+        train = _share(everything, "reference", 1 - sum(config["split"][part] for part in held_back))
+        named = config["prediction"]["heads"]
+        heads = [head for head in named if head != "scanvi" or config["model"]["type"] == "scanvi"]
+        return cls(config, found, whole, mapped, train, held_back, max(2, n_labels), heads)
+
+    @property
+    def n_latent(self) -> int:
+        """Dimensions of the latent space."""
+        return self.config["model"]["n_latent"]
+
+    @property
+    def model_mb(self) -> int:
+        """MB of the model while it is trained."""
+        n_genes = min(dataset["genes"] for dataset in self.found.values())
+        return model_mb(min(self.config["genes"]["n_variable"], n_genes), self.config["model"]["n_hidden"])
+
+    @property
+    def training_cells(self) -> int:
+        """Cells that the classifiers learn from."""
+        most = self.config["prediction"]["max_training_cells"]
+        return min(training_cap(n_labels=self.n_labels, max_training_cells=most), self.train.cells)
+
+    @property
+    def classifier_mb(self) -> int:
+        """MB of the trained classifiers."""
+        return classifier_mb(self.training_cells, n_latent=self.n_latent)
+
+    def calibration_mb(self, part: Part) -> int:
+        """MB of the classifiers and of what they say of a held-back part."""
+        n_cells = min(calibration_cap(n_labels=self.n_labels), part.cells)
+        return self.classifier_mb + calibration_mb(n_cells, n_labels=self.n_labels, n_heads=len(self.heads))
+
+    def judged(self, part: Part) -> Part:
+        """A part with as many values as judging its cells takes the memory of."""
+        return _judged(
+            part,
+            n_labels=self.n_labels,
+            n_heads=len(self.heads),
+            n_latent=self.n_latent,
+            config=self.config,
+        )
+
+
+def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = None) -> Iterator[Job]:
     """All jobs of a run.
 
     Parameters
@@ -185,37 +280,44 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
         The configuration, with defaults.
     inspected
         What `inspect_dataset` wrote for each dataset.
+    trained
+        What an earlier run, in which the reference was trained, says of its labels; None where it is trained
+        in this one.
     """
-    found = {dataset["dataset"]: dataset for dataset in inspected}
-    references = [name for name in found if found[name]["role"] == "reference"]
-    evaluated = [name for name in found if found[name]["role"] == "evaluate"]
-    n_genes = min(dataset["genes"] for dataset in inspected)
-    n_selected = min(config["genes"]["n_variable"], n_genes)
-    whole = {name: _whole(dataset, config, n_selected) for name, dataset in found.items()}
-    mapped = {
-        name: _labelled(whole[name], found[name], config) if name in evaluated else whole[name]
-        for name in found
-        if name not in references
-    }
-    everything = _together([whole[name] for name in references])
-    held_back = {part: _share(everything, part, config["split"][part]) for part in ("validation", "test")}
-    train = _share(everything, "reference", 1 - sum(config["split"][part] for part in held_back))
-    n_labels = max(2, *(found[name]["n_labels"] for name in references))
-    settings = config["prediction"]
-    n_latent = config["model"]["n_latent"]
-
-    for name, dataset in found.items():
+    run = Run.of(config, inspected, trained)
+    trains = trained is None
+    for name, dataset in run.found.items():
         yield from _data_jobs(
-            whole[name],
+            run.whole[name],
             dataset,
             jobs=config["datasets"][name]["jobs"],
             materialise=config["merge"]["materialise"],
         )
     yield Job("check_datasets")
+    if trains:
+        yield from _reference_data_jobs(run)
+    for name, part in run.mapped.items():
+        yield Job(
+            "subset_common_genes",
+            cells=run.whole[name].cells,
+            values=run.whole[name].values,
+            held_cells=run.whole[name].cells if run.found[name]["role"] == "evaluate" else 0,
+            disk_mb=_h5ad_mb(part.cells, part.common_values),
+        )
+    if trains:
+        yield from _training_jobs(run)
+    yield from _mapping_jobs(run, [*run.held_back.values()] if trains else [])
+    yield from _prediction_jobs(run, trains=trains)
+    yield from _scoring_jobs(run, trains=trains)
+
+
+def _reference_data_jobs(run: Run) -> Iterator[Job]:
+    """Splitting the references, choosing genes on them, and writing their counts."""
+    everything = _together([run.train, *run.held_back.values()])
     yield Job(
         "split_reference", held_cells=everything.cells, cells=everything.cells, disk_mb=everything.cells / MB
     )
-    sketch = min(config["genes"]["sketch_cells"], train.cells)
+    sketch = min(run.config["genes"]["sketch_cells"], run.train.cells)
     sketch_values = sketch * everything.values / max(1, everything.cells)
     yield Job(
         "select_genes",
@@ -231,15 +333,11 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
         held_cells=everything.cells,
         disk_mb=_h5ad_mb(everything.cells, everything.common_values),
     )
-    for name, part in mapped.items():
-        yield Job(
-            "subset_common_genes",
-            cells=whole[name].cells,
-            values=whole[name].values,
-            held_cells=whole[name].cells if name in evaluated else 0,
-            disk_mb=_h5ad_mb(part.cells, part.common_values),
-        )
 
+
+def _training_jobs(run: Run) -> Iterator[Job]:
+    """From the training cells to a model and classifiers."""
+    train, settings = run.train, run.config["prediction"]
     yield Job(
         "shuffle_reference",
         cells=train.cells,
@@ -248,93 +346,107 @@ def expected_jobs(config: dict, inspected: list[dict]) -> Iterator[Job]:
         sketch_values=min(train.common_values, VALUES_PER_DATASET),
         disk_mb=4 * train.common_values / MB,
     )
-    epochs = reference_epochs(config["model"]["epochs"], max(1, train.cells))
-    weights_mb = model_mb(n_selected, config["model"]["n_hidden"])
+    epochs = reference_epochs(run.config["model"]["epochs"], max(1, train.cells))
+    batch_size = run.config["model"]["batch_size"]
     yield Job(
         "train_reference_model",
         cells=epochs * train.cells,
-        sketch_values=preloaded_values(config["model"]["batch_size"], train.cells, train.common_values),
-        more_mb=weights_mb,
-        disk_mb=2 * weights_mb,
+        sketch_values=preloaded_values(batch_size, train.cells, train.common_values),
+        more_mb=run.model_mb,
+        disk_mb=2 * run.model_mb,
     )
-    cap = training_cap(n_labels=n_labels, max_training_cells=settings["max_training_cells"])
-    heads = [head for head in settings["heads"] if head != "scanvi" or config["model"]["type"] == "scanvi"]
-    sketch = min(MAX_EXPRESSION_CELLS, cap, train.cells) if "expression" in heads else 0
+    n_cells = run.training_cells
+    sketch = min(MAX_EXPRESSION_CELLS, n_cells) if "expression" in run.heads else 0
     sketch_values = sketch * train.common_values / max(1, train.cells)
     yield Job(
         "train_classifier",
         # Measured at 100 rounds of 20 labels.
-        cells=min(cap, train.cells) * settings["n_trees"] * n_labels / 2000 if "xgboost" in heads else 0,
+        cells=n_cells * settings["n_trees"] * run.n_labels / 2000 if "xgboost" in run.heads else 0,
         values=sketch_values,
         held_cells=train.cells,
         sketch_values=sketch_values,
         more_mb=training_mb(
-            min(cap, train.cells), n_labels=n_labels, n_latent=n_latent, neighbors=settings["neighbors"]
+            n_cells, n_labels=run.n_labels, n_latent=run.n_latent, neighbors=settings["neighbors"]
         ),
-        disk_mb=cap * 4 * n_latent / MB,
+        disk_mb=n_cells * 4 * run.n_latent / MB,
     )
 
-    fitted = [*held_back.values(), *mapped.values()]
+
+def _mapping_jobs(run: Run, held_back: list[Part]) -> Iterator[Job]:
+    """Fitting the model to the batches of all parts, and mapping them."""
+    fitted = [*held_back, *run.mapped.values()]
     for part in fitted:
-        sketch = min(config["surgery"]["sketch_cells"], part.cells)
+        sketch = min(run.config["surgery"]["sketch_cells"], part.cells)
+        epochs = fitting_epochs(
+            run.config["surgery"]["epochs"], max(1, sketch), run.config["model"]["batch_size"]
+        )
         yield Job(
             "fit_query_model",
-            cells=sketch
-            * fitting_epochs(config["surgery"]["epochs"], max(1, sketch), config["model"]["batch_size"]),
+            cells=sketch * epochs,
             held_cells=part.cells,
             sketch_values=sketch * part.common_values / max(1, part.cells),
-            more_mb=weights_mb,
-            disk_mb=weights_mb / 4,
+            more_mb=run.model_mb,
+            disk_mb=run.model_mb / 4,
         )
-    for part in [train, *fitted]:
-        yield _chunked(part, "map_query", more_mb=weights_mb, bytes_per_cell=4 * n_latent + CELL_BYTES)
-    heads_mb = classifier_mb(min(cap, train.cells), n_latent=n_latent)
-    validation, *predicted = (
-        _judged(part, n_labels=n_labels, n_heads=len(heads), n_latent=n_latent, config=config)
-        for part in fitted
-    )
-    held_mb = {
-        part.name: heads_mb
-        + calibration_mb(
-            min(calibration_cap(n_labels=n_labels), part.cells), n_labels=n_labels, n_heads=len(heads)
+    for part in [run.train, *fitted] if held_back else fitted:
+        yield _chunked(part, "map_query", more_mb=run.model_mb, bytes_per_cell=4 * run.n_latent + CELL_BYTES)
+
+
+def _prediction_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
+    """Calibrating the classifiers, and predicting with them."""
+    validation, test = (run.judged(run.held_back[name]) for name in ("validation", "test"))
+    if trains:
+        yield Job(
+            "calibrate_classifier",
+            cells=validation.cells,
+            values=validation.common_values,
+            held_cells=validation.cells,
+            more_mb=run.calibration_mb(validation),
         )
-        for part in held_back.values()
-    }
-    yield Job(
-        "calibrate_classifier",
-        cells=validation.cells,
-        values=validation.common_values,
-        held_cells=validation.cells,
-        more_mb=held_mb["validation"],
-    )
+    if not trains or not run.config["genes"]["retrain_on_common"]:
+        yield Job(
+            "predict_gene_loss",
+            jobs=len(run.mapped),
+            cells=validation.cells,
+            values=validation.common_values,
+            held_cells=validation.cells,
+            more_mb=run.classifier_mb + run.model_mb / 4,
+        )
+    predicted = [*([run.held_back["test"]] if trains else []), *run.mapped.values()]
     for part in predicted:
-        yield _chunked(part, "predict_labels", more_mb=heads_mb, bytes_per_cell=100)
-    for part in fitted[1:]:
+        yield _chunked(run.judged(part), "predict_labels", more_mb=run.classifier_mb, bytes_per_cell=100)
+    for part in predicted:
         yield Job(
             "gather_predictions",
             cells=part.cells,
             held_cells=part.cells,
             values=part.common_values,
-            disk_mb=(part.cells * (4 * n_latent + 200) + 2 * part.common_values) / MB,
+            disk_mb=(part.cells * (4 * run.n_latent + 200) + 2 * part.common_values) / MB,
         )
-    test = predicted[0]
-    yield Job(
-        "leave_labels_out",
-        # Measured at 20 labels, each of which is left out once.
-        cells=min(calibration_cap(n_labels=n_labels), test.cells) * n_labels / 20,
-        values=test.common_values,
-        held_cells=test.cells,
-        more_mb=2 * held_mb["test"],
-    )
-    scored = [held_back["test"], *(part for name, part in mapped.items() if found[name].get("label"))]
-    for part in scored:
-        cells = [min(MAX_BASELINE_CELLS, some.cells) for some in (train, part)]
+    if trains:
+        yield Job(
+            "leave_labels_out",
+            # Measured at 20 labels, each of which is left out once.
+            cells=min(calibration_cap(n_labels=run.n_labels), test.cells) * run.n_labels / 20,
+            values=test.common_values,
+            held_cells=test.cells,
+            more_mb=2 * run.calibration_mb(test),
+        )
+
+
+def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
+    """Scores and the report."""
+    scored = [part for name, part in run.mapped.items() if run.found[name].get("label")]
+    for part in [*([run.held_back["test"]] if trains else []), *scored]:
+        cells = [min(MAX_BASELINE_CELLS, some.cells) for some in (run.train, part)]
         values = sum(
-            n * some.common_values / max(1, some.cells) for n, some in zip(cells, (train, part), strict=True)
+            n * some.common_values / max(1, some.cells)
+            for n, some in zip(cells, (run.train, part), strict=True)
         )
-        yield Job("evaluate", held_cells=train.cells + part.cells, cells=part.cells, sketch_values=values)
+        yield Job("evaluate", held_cells=run.train.cells + part.cells, cells=part.cells, sketch_values=values)
     yield Job("gather_scores")
-    shown = train.cells + sum(part.cells for name, part in mapped.items() if name not in evaluated)
+    queries = [part for name, part in run.mapped.items() if run.found[name]["role"] == "query"]
+    shown = run.train.cells + sum(part.cells for part in queries)
     yield Job("report", held_cells=shown, more_mb=MAP_BYTES * min(shown, MAX_MAP_CELLS) / MB, disk_mb=1)
 
 
