@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from .calibration import Calibration
-from .cells import UNKNOWN
+from .cells import LEAF_LEVEL, SET_SEPARATOR, UNKNOWN
 from .combination import combined
 from .outside import Tail
-from .summed_levels import LEAF_LEVEL, Level, best_path
+from .summed_levels import Level, best_path
 
 AMBIGUOUS = "ambiguous"
 OUTSIDE = "outside the reference"
 LOW_QUALITY = "low quality"
 SUBTYPE_UNSURE = "subtype unsure"
-
-SET_SEPARATOR = " | "
 
 
 @dataclass(frozen=True)

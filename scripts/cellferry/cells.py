@@ -9,6 +9,12 @@ import pandas as pd
 UNKNOWN = "unknown"
 """The answer for a cell that no label fits; in the reference, a cell called so has no label."""
 
+LEAF_LEVEL = "label"
+"""Name of the finest level of labels; the levels above it have names of their own."""
+
+SET_SEPARATOR = " | "
+"""What stands between the labels of a prediction set."""
+
 
 def as_labels(values: np.ndarray) -> np.ndarray:
     """Annotation as label names: object array of str, None where missing.

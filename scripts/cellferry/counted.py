@@ -7,9 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .cells import UNKNOWN
+from .cells import LEAF_LEVEL, UNKNOWN
 from .latents import blocks
-from .truth import LEAF
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class LabelCounts:
     @property
     def n_coarser(self) -> int:
         """Cells that got a label of a level above the reference's own labels."""
-        return sum(entry["cells"] for entry in self.labels if entry["level"] != LEAF)
+        return sum(entry["cells"] for entry in self.labels if entry["level"] != LEAF_LEVEL)
 
 
 def count_labels(predictions: str) -> LabelCounts:
@@ -57,7 +56,7 @@ def count_labels(predictions: str) -> LabelCounts:
         reasons.update(_counts(table["reason"].drop_null()))
         n_unknown += pc.sum(pc.equal(table["label"], UNKNOWN)).as_py() or 0
         for level in pc.unique(table["level"].drop_null()).to_pylist():
-            probability = "probability" if level == LEAF else f"level_{level}_probability"
+            probability = "probability" if level == LEAF_LEVEL else f"level_{level}_probability"
             answered = table.filter(pc.equal(table["level"], level))
             grouped = answered.group_by("label").aggregate([(probability, "sum"), ([], "count_all")])
             for row in grouped.to_pylist():

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from .cells import UNKNOWN
+from .cells import LEAF_LEVEL, UNKNOWN
 from .scores import Pairs, confused_labels, confusion, label_scores, summary
 from .tally import Tally, separation
-from .truth import COARSER, IN_REFERENCE, LEAF, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
+from .truth import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
 
 GROUPS = {
     IN_REFERENCE: ("leaf_truth", "known_truth", "all_truth"),
@@ -30,7 +30,7 @@ def describe(counted: Tally, tree: LabelTree, heads: list[str]) -> dict:
             kinds[tree.kind(truth)] += n
             answers[truth, label] += n
     by_level = level_scores(counted, tree, heads)
-    leaf = {name: _summary_only(scores) for name, scores in by_level[LEAF]["heads"].items()}
+    leaf = {name: _summary_only(scores) for name, scores in by_level[LEAF_LEVEL]["heads"].items()}
     rejected = rejection(counted, tree)
     foreign, rare = (unseen(counted, tree, kind) for kind in (NOT_IN_REFERENCE, NOT_PREDICTABLE))
     best = Counter(
@@ -78,7 +78,7 @@ def level_scores(counted: Tally, tree: LabelTree, heads: list[str]) -> dict[str,
             answers[truth, label, answered_at] += n
     found = {}
     for level in tree.names:
-        forced = "best_label" if level == LEAF else f"level_{level}"
+        forced = "best_label" if level == LEAF_LEVEL else f"level_{level}"
         pairs = {
             "answer": _at_level(answers, tree, level),
             "forced": _at_level(_answered_at(level, counted.pairs[forced]), tree, level),
@@ -86,8 +86,8 @@ def level_scores(counted: Tally, tree: LabelTree, heads: list[str]) -> dict[str,
         ece = dict.fromkeys(pairs, counted.reliability[forced].ece())
         for head in heads:
             column = f"{head}_label"
-            pairs[head] = _at_level(_answered_at(LEAF, counted.pairs[column]), tree, level)
-            ece[head] = counted.reliability[column].ece() if level == LEAF else None
+            pairs[head] = _at_level(_answered_at(LEAF_LEVEL, counted.pairs[column]), tree, level)
+            ece[head] = counted.reliability[column].ece() if level == LEAF_LEVEL else None
         found[level] = {
             "cells": pairs["answer"].total(),
             "heads": {
@@ -132,7 +132,7 @@ def rejection(counted: Tally, tree: LabelTree) -> dict:
             reasons[reason] += n
         if label == UNKNOWN:
             n_unknown += n
-        elif level != LEAF:
+        elif level != LEAF_LEVEL:
             n_backed_off += n
         if truth is None:
             continue

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEAF_LEVEL = "label"
-"""Name of the finest level."""
+from .cells import LEAF_LEVEL
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .cells import LEAF_LEVEL, SET_SEPARATOR
 from .latents import blocks, read_codes
 from .scores import Pairs, Reliability, auroc
-from .truth import IN_REFERENCE, LEAF, LabelTree
+from .truth import IN_REFERENCE, LabelTree
 
 ROWS = 1 << 13
 """Cells that are counted at once: all columns of strings of a block are held several times."""
-
-SET_SEPARATOR = " | "
-"""Between the labels of a prediction set."""
 
 Answer = tuple[str | None, str, str | None, str | None]
 """Truth, label, level, reason."""
@@ -56,8 +54,8 @@ class Tally:
 def tally(predictions: str, tree: LabelTree, heads: list[str]) -> Tally:
     """Count the cells of a parquet file of predictions, which has a column `truth`."""
     # Column of labels: that of their probability, and the level they are at.
-    columns = {"best_label": ("probability", LEAF)}
-    columns |= {f"{head}_label": (f"{head}_probability", LEAF) for head in heads}
+    columns = {"best_label": ("probability", LEAF_LEVEL)}
+    columns |= {f"{head}_label": (f"{head}_probability", LEAF_LEVEL) for head in heads}
     columns |= {f"level_{name}": (f"level_{name}_probability", name) for name in tree.names[1:]}
     found = Tally(
         pairs={column: Counter() for column in columns},

@@ -1,16 +1,10 @@
-"""What labels mean at each level: a query's truth may be coarser than the reference's labels, or an answer.
-
-The level of the labels themselves is called `label`; the levels above it have names of their own.
-"""
+"""What labels mean at each level: a query's truth may be coarser than the reference's labels, or an answer."""
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from .cells import UNKNOWN
-
-LEAF = "label"
-"""Name of the level of the labels themselves."""
+from .cells import LEAF_LEVEL, UNKNOWN
 
 IN_REFERENCE = "in the reference"
 COARSER = "at a coarser level"
@@ -38,13 +32,13 @@ class LabelTree:
 
     def __init__(self, labels: Iterable[str], rare: Iterable[str], levels: list[dict]) -> None:
         coarser = levels[::-1]
-        self.names = [LEAF, *(level["name"] for level in coarser)]
+        self.names = [LEAF_LEVEL, *(level["name"] for level in coarser)]
         labels = list(labels)
         # By level and name: what the name means there and at the levels above.
         self._above: dict[tuple[str, str], dict[str, str]] = {}
-        self._level_of = dict.fromkeys(labels, LEAF)
+        self._level_of = dict.fromkeys(labels, LEAF_LEVEL)
         for label in labels:
-            self._above[LEAF, label] = {LEAF: label} | _nodes(label, coarser)
+            self._above[LEAF_LEVEL, label] = {LEAF_LEVEL: label} | _nodes(label, coarser)
         for position, level in enumerate(coarser):
             for node in sorted({level["of"][label] for label in labels}):
                 self._level_of.setdefault(node, level["name"])
@@ -61,9 +55,11 @@ class LabelTree:
         barren = {level["of"][label] for level in coarser for label in rare if label in level["of"]}
         self._rare = (rare | barren) - set(self._level_of)
         for label in self._rare:
-            self._level_of[label] = LEAF
+            self._level_of[label] = LEAF_LEVEL
             nodes = _nodes(label, coarser).items()
-            self._above[LEAF, label] = {name: node for name, node in nodes if (name, node) in self._above}
+            self._above[LEAF_LEVEL, label] = {
+                name: node for name, node in nodes if (name, node) in self._above
+            }
 
     @classmethod
     def read(cls, classifier: str | Path, reference_labels: str | Path) -> "LabelTree":
@@ -78,23 +74,23 @@ class LabelTree:
             return NOT_IN_REFERENCE
         if truth in self._rare:
             return NOT_PREDICTABLE
-        return IN_REFERENCE if self._level_of[truth] == LEAF else COARSER
+        return IN_REFERENCE if self._level_of[truth] == LEAF_LEVEL else COARSER
 
     def of_truth(self, truth: str, at: str) -> str | None:
         """What a true label is at a level; None where it says nothing about it.
 
         A name that stands at several levels is taken for the finest.
         """
-        return self._above.get((self._level_of.get(truth, LEAF), truth), {}).get(at)
+        return self._above.get((self._level_of.get(truth, LEAF_LEVEL), truth), {}).get(at)
 
     def of_answer(self, label: str, level: str | None, at: str) -> str:
         """What an answer at `level` is at the level `at`: `unknown` where it was not that precise."""
-        return self._above.get((level or LEAF, label), {}).get(at, UNKNOWN)
+        return self._above.get((level or LEAF_LEVEL, label), {}).get(at, UNKNOWN)
 
     def is_right(self, truth: str, label: str, level: str | None) -> bool:
         """Whether an answer agrees with the truth, at the coarser of their two levels."""
         order = self.names.index
-        at = max(self._level_of.get(truth, LEAF), level or LEAF, key=order)
+        at = max(self._level_of.get(truth, LEAF_LEVEL), level or LEAF_LEVEL, key=order)
         return self.of_truth(truth, at) == self.of_answer(label, level, at)
 
 
