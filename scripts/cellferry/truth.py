@@ -1,4 +1,4 @@
-"""What labels mean at each level: a query's truth may be coarser than the reference's labels, or an answer."""
+"""What labels mean at each level: a truth may be coarser than the labels of the reference, or an answer."""
 
 import json
 from collections.abc import Iterable
