@@ -4,6 +4,7 @@
 # Writes: results/mapped/{query}/model/            the reference model, fitted to the query's batches
 #         results/mapped/{part}/{chunk}.parquet    latents, one row per cell
 #         results/mapped/{query}/gene_loss.json    what the model's genes are worth that a query lacks
+#         results/mapped/{query}/rules.json        the answer's rules with the genes that it has
 #         results/predictions/{query}/{chunk}.parquet, results/predictions/{query}.parquet and .csv.gz
 #         results/labelled/{query}.h5ad            counts of the common genes, labels and latents
 
@@ -74,6 +75,7 @@ rule predict_gene_loss:
         rules=f"{TRAINED}/reference/rules.json",
     output:
         gene_loss="results/mapped/{query}/gene_loss.json",
+        rules="results/mapped/{query}/rules.json",
     log:
         "logs/predict_gene_loss/{query}.log",
     benchmark:
@@ -87,6 +89,7 @@ rule predict_gene_loss:
         attempt=this_attempt,
     params:
         max_loss=config["genes"]["max_loss"],
+        max_error=config["prediction"]["max_error"],
         seed=config["seed"],
     message:
         "Foretelling what the genes cost that {wildcards.query} lacks"
@@ -99,7 +102,12 @@ rule predict_labels:
         mapped="results/mapped/{query}/{chunk}.parquet",
         common="results/common/{query}.h5ad",
         classifier=f"{TRAINED}/reference/classifier",
-        rules=f"{TRAINED}/reference/rules.json",
+        # What a probability is worth depends on the genes that the query has.
+        rules=lambda wildcards: (
+            f"results/mapped/{wildcards.query}/rules.json"
+            if wildcards.query in ZERO_FILLED
+            else f"{TRAINED}/reference/rules.json"
+        ),
     output:
         predictions="results/predictions/{query}/{chunk}.parquet",
     log:

@@ -1,20 +1,24 @@
-"""Foretell what a query's missing genes cost: score the reference's validation cells without them."""
+"""Foretell what a query's missing genes cost, and learn anew how far the answer can be trusted without them.
+
+The reference's validation cells are mapped and judged with the counts of these genes set to 0.
+"""
 
 import json
 from collections import Counter
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from cellferry.answer import AnswerRules
 from cellferry.budget import Budget
-from cellferry.classifier import Classifier
+from cellferry.classifier import Classifier, Judged
 from cellferry.encoder import Encoder, load_encoder
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
+from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.logs import logged
 from cellferry.model import set_up_torch
-from cellferry.needs import MAX_VALIDATION_CELLS, NEEDS, model_mb
-from cellferry.scores import Pairs, label_scores, summary
+from cellferry.needs import NEEDS, calibration_cap, calibration_mb, model_mb
+from cellferry.scores import label_scores, summary
 from cellferry.sketch import stratified_sketch
 from cellferry.subset import MEASURED
 from scipy import sparse
@@ -27,15 +31,17 @@ def predict_gene_loss(
     model: str,
     classifier: str,
     rules: str,
-    gene_loss: str,
     *,
+    gene_loss: str,
+    own_rules: str,
     max_loss: float,
+    max_error: float,
     seed: int,
     budget: Budget,
     threads: int,
     gpu: int,
 ) -> None:
-    """Write as JSON which share of the model's genes a query has, and what the others are worth.
+    """Write which share of the model's genes a query has, what the others are worth, and the answer's rules.
 
     Parameters
     ----------
@@ -46,95 +52,125 @@ def predict_gene_loss(
     classifier, rules
         What train_classifier and calibrate_classifier wrote.
     gene_loss
-        File to write: `genes`, `measured`, `cells`, macro-F1 of the best label with all genes (`macro_f1`)
+        JSON to write: `genes`, `measured`, `cells`, macro-F1 of the best label with all genes (`macro_f1`)
         and without the missing ones (`macro_f1_without`), their difference (`loss`), F1 by label, and whether
         retraining is advised (`advice`).
+    own_rules
+        JSON to write: the answer's rules for cells that have only the measured genes.
     max_loss
         Loss beyond which retraining is advised.
+    max_error
+        Share of wrong labels among those given out.
     seed, budget, threads, gpu
         Seed of the draw of cells, and what the job was given.
     """
+    accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     with H5adReader(common) as query:
         measured = query.var[MEASURED].to_numpy(dtype=bool)
         name = str(query.uns["dataset"])
-    found: dict[str, Any] = {"genes": len(measured), "measured": int(measured.sum())}
-    if not measured.all():
-        accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
-        heads = Classifier(classifier, threads=threads)
-        with H5adReader(validation) as cells:
-            more_mb = heads.held_mb + model_mb(cells.n_genes, 0)
-            max_bytes = budget.block_bytes(NEEDS["predict_gene_loss"], cells=cells.n_cells, more_mb=more_mb)
-            encoder = load_encoder(model, cells.var.index, accelerator=accelerator)
-            learned = AnswerRules.load(rules)
-            pairs = score(cells, measured, encoder, heads, learned, max_bytes=max_bytes, seed=seed)
-        found |= compare(*pairs)
-        print(
-            f"{name} lacks {np.count_nonzero(~measured)} of the model's {len(measured)} genes; without them "
-            f"macro-F1 of the validation cells falls from {found['macro_f1']:.3f} to "
-            f"{found['macro_f1_without']:.3f}"
-        )
-        if found["loss"] > max_loss:
-            print(
-                f"warning: that is more than genes.max_loss ({max_loss}): set genes.retrain_on_common, so "
-                f"that the model is trained on genes that {name} has too"
-            )
-    else:
-        found |= {"cells": 0, "macro_f1": None, "macro_f1_without": None, "loss": 0.0, "labels": {}}
-        print(f"{name} has all of the model's {len(measured)} genes")
+    heads = Classifier(classifier, threads=threads)
+    learned = AnswerRules.load(rules)
+    with H5adReader(validation) as cells:
+        codes, drawn = draw_cells(cells, heads, seed=seed)
+        held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
+        more_mb = heads.held_mb + 2 * held_mb + model_mb(cells.n_genes, 1)
+        max_bytes = budget.block_bytes(NEEDS["predict_gene_loss"], cells=cells.n_cells, more_mb=more_mb)
+        encoder = load_encoder(model, cells.var.index, accelerator=accelerator)
+        rows = heads.rows_in(max_bytes, cells)
+        judged = {
+            which: judge(cells, drawn, genes, encoder, heads, rows=rows)
+            for which, genes in (("all", np.ones_like(measured)), ("measured", measured))
+        }
+    with_all, without = (HeldBackCells.of(codes, blocks, heads) for blocks in judged.values())
+    own = learn_rules(
+        without,
+        heads,
+        # What is known of the heads was learned from all genes; donors were counted there.
+        donors=np.full(len(codes), -1),
+        prior=np.array([learned.weights[head] for head in heads.head_names]),
+        max_error=max_error,
+        made_from=learned.made_from,
+    )
+    own = replace(own, held_back=own.held_back | {"donors": learned.held_back["donors"]})
+    found = {"genes": len(measured), "measured": int(measured.sum())}
+    found |= compare(learned, with_all, own, without, heads.labels)
     found["advice"] = found["loss"] > max_loss
+    print(
+        f"{name} has {found['measured']} of the model's {found['genes']} genes; with these alone macro-F1 of "
+        f"the validation cells is {found['macro_f1_without']:.3f}, and {found['macro_f1']:.3f} with all"
+    )
+    if found["advice"]:
+        print(
+            f"warning: the loss is more than genes.max_loss ({max_loss}): set genes.retrain_on_common, so "
+            f"that the model is trained on genes that {name} has too"
+        )
     with complete(gene_loss) as path:
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+    with complete(own_rules) as path:
+        own.save(path)
 
 
-def score(
+def draw_cells(cells: H5adReader, heads: Classifier, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (as the classifiers' codes) and rows of validation cells to judge, drawn at random."""
+    place = {label: code for code, label in enumerate(heads.labels)}
+    # One entry more than there are names: code -1 (no label) indexes the last.
+    codes = np.array([place.get(name, -1) for name in cells.categories("label")] + [-1])[cells.codes("label")]
+    cap = calibration_cap(n_labels=len(heads.labels))
+    drawn = stratified_sketch(np.where(codes < 0, -1, 0), cap, seed=seed)
+    return codes[drawn], drawn
+
+
+def judge(
     cells: H5adReader,
+    drawn: np.ndarray,
     measured: np.ndarray,
     encoder: Encoder,
     heads: Classifier,
-    learned: AnswerRules,
     *,
-    max_bytes: int,
-    seed: int,
-) -> tuple[Pairs, Pairs]:
-    """Pairs of true and best label of validation cells, with all genes and with the measured ones."""
-    codes = cells.codes("label")
-    drawn = np.zeros(len(codes), dtype=bool)
-    drawn[stratified_sketch(codes, MAX_VALIDATION_CELLS, seed=seed)] = True
+    rows: int,
+) -> list[Judged]:
+    """What the classifiers say of the drawn cells, block by block, if only these genes had been measured."""
     kept_genes = sparse.diags_array(measured.astype(np.float32)).tocsr()
     batch_code = {batch: code for code, batch in enumerate(encoder.batches)}
-    labels = np.array(heads.labels, dtype=object)
-    pairs: tuple[Pairs, Pairs] = Counter(), Counter()
-    rows = heads.rows_in(max_bytes, cells)
+    codes = np.array([batch_code.get(batch, 0) for batch in cells.categories("batch")], dtype=np.int64)
+    judged = []
     for start in range(0, cells.n_cells, rows):
         stop = min(start + rows, cells.n_cells)
-        here = np.flatnonzero(drawn[start:stop])
-        counts = cells.counts(start, stop)[here]
-        truth = cells.obs("label", start, stop)[here].tolist()
-        batches = cells.obs("batch", start, stop)[here]
-        batch_codes = np.array([batch_code[batch] for batch in batches], dtype=np.int64)
-        for counted, some in zip(pairs, (counts, sparse.csr_matrix(counts @ kept_genes)), strict=True):
-            judged = heads.judge(encoder.latents(some, batch_codes), some)
-            best = labels[learned.probabilities(judged.by_head).argmax(axis=1)]
-            counted.update(zip(truth, best.tolist(), strict=True))
-    return pairs
+        first, last = np.searchsorted(drawn, [start, stop])
+        here = drawn[first:last] - start
+        counts = sparse.csr_matrix(cells.counts(start, stop)[here] @ kept_genes)
+        counts.sort_indices()
+        batches = codes[cells.codes("batch", start, stop)[here]]
+        judged.append(heads.judge(encoder.latents(counts, batches), counts))
+    return judged
 
 
-def compare(with_all: Pairs, without: Pairs) -> dict[str, Any]:
+def compare(
+    learned: AnswerRules, with_all: HeldBackCells, own: AnswerRules, without: HeldBackCells, labels: list[str]
+) -> dict:
     """Macro-F1 and F1 by label, with and without the missing genes."""
-    labels = sorted({truth for truth, _ in with_all})
-    f1 = [label_scores(pairs, labels) for pairs in (with_all, without)]
-    macro = [summary(pairs)["macro_f1"] for pairs in (with_all, without)]
-    by_label = {
-        label: {"f1": f1[0][label]["f1"], "f1_without": f1[1][label]["f1"]}
-        | {"cells": f1[0][label]["support"]}
-        for label in labels
-    }
+    pairs = [
+        Counter(
+            zip(cells.codes.tolist(), rules.probabilities(cells.by_head).argmax(axis=1).tolist(), strict=True)
+        )
+        for rules, cells in ((learned, with_all), (own, without))
+    ]
+    codes = np.unique(with_all.codes).tolist()
+    f1 = [label_scores(counted, codes) for counted in pairs]
+    macro = [summary(counted)["macro_f1"] for counted in pairs]
     return {
-        "cells": with_all.total(),
+        "cells": len(with_all.codes),
         "macro_f1": macro[0],
         "macro_f1_without": macro[1],
         "loss": macro[0] - macro[1],
-        "labels": by_label,
+        "labels": {
+            labels[code]: {
+                "f1": f1[0][code]["f1"],
+                "f1_without": f1[1][code]["f1"],
+                "cells": f1[0][code]["support"],
+            }
+            for code in codes
+        },
     }
 
 
@@ -146,8 +182,10 @@ if __name__ == "__main__":
             snakemake.input.model,
             snakemake.input.classifier,
             snakemake.input.rules,
-            snakemake.output.gene_loss,
+            gene_loss=snakemake.output.gene_loss,
+            own_rules=snakemake.output.rules,
             max_loss=snakemake.params.max_loss,
+            max_error=snakemake.params.max_error,
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,

@@ -40,6 +40,12 @@ class Judged:
     n_counts: np.ndarray
     n_genes: np.ndarray
 
+    def of_cells(self, kept: np.ndarray) -> "Judged":
+        """The same of some cells, given as a mask."""
+        by_head = {name: values[kept] for name, values in self.by_head.items()}
+        rest = (self.distance, self.label_distance, self.n_counts, self.n_genes)
+        return Judged(by_head, *(values[kept] for values in rest))
+
 
 class Without(NamedTuple):
     """What the classifiers would say of cells without one of the labels; see `Judged`."""

@@ -1,0 +1,128 @@
+"""What held-back cells teach: how heads are mixed and calibrated, and from where on labels are given out."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import beta
+
+from .answer import AnswerRules, answers
+from .calibration import fit_calibration
+from .classifier import Classifier, Judged
+from .combination import combined, fitted_temperature, learned_weights, tempered
+from .outside import Tail
+from .summed_levels import best_path
+from .thresholds import Held, label_thresholds, set_threshold
+
+CONFIDENCE = 0.95
+"""Of the bound on the error among held-back cells that are given a label."""
+
+
+class HeldBackCells(NamedTuple):
+    """Held-back cells and what the classifiers say of them.
+
+    Attributes
+    ----------
+    codes
+        Their labels.
+    by_head
+        Probabilities of each head, cells × labels.
+    distance, label_distance
+        See `cellferry.classifier.Judged`.
+    """
+
+    codes: np.ndarray
+    by_head: dict[str, np.ndarray]
+    distance: np.ndarray
+    label_distance: np.ndarray
+
+    @classmethod
+    def of(cls, codes: np.ndarray, judged: list[Judged], heads: Classifier) -> "HeldBackCells":
+        """From blocks of them, of which there may be none."""
+        nothing = np.zeros((0, len(heads.labels)), dtype=np.float32)
+        by_head = {
+            name: np.concatenate([nothing, *(one.by_head[name] for one in judged)])
+            for name in heads.head_names
+        }
+        distances = (
+            np.concatenate([nothing[:, 0], *(getattr(one, which) for one in judged)])
+            for which in ("distance", "label_distance")
+        )
+        return cls(codes, by_head, *distances)
+
+
+def learn_rules(
+    cells: HeldBackCells,
+    heads: Classifier,
+    *,
+    donors: np.ndarray,
+    prior: np.ndarray,
+    max_error: float,
+    made_from: dict[str, str],
+) -> AnswerRules:
+    """Rules of the answer.
+
+    Parameters
+    ----------
+    cells
+        Held-back cells.
+    heads
+        The classifiers, for their labels and levels.
+    donors
+        Donor of each cell as a code, negative where the model knows it.
+    prior
+        Weights of the heads before anything is learned.
+    max_error
+        Share of wrong labels among those given out.
+    made_from
+        Hashes to write down.
+    """
+    codes, by_head = cells.codes, cells.by_head
+    temperatures = [fitted_temperature(each, codes) for each in by_head.values()]
+    sure = [tempered(each, one) for each, one in zip(by_head.values(), temperatures, strict=True)]
+    weights = learned_weights(sure, codes, donors, prior)
+    n_donors = len(np.unique(donors[donors >= 0]))
+    print(f"{len(codes)} held-back cells, {n_donors} held-back donors")
+    print(f"temperatures {dict(zip(by_head, np.round(temperatures, 2).tolist(), strict=True))}")
+    print(f"weights {dict(zip(by_head, np.round(weights, 3).tolist(), strict=True))}")
+    mixture = combined(by_head, temperatures, weights)
+    calibration = fit_calibration(mixture, codes)
+    probabilities = calibration(mixture)
+
+    thresholds = {}
+    for level, (best, probability) in zip(heads.levels, best_path(probabilities, heads.levels), strict=True):
+        held = Held(best, probability, best == level.of_leaf[codes])
+        least = label_thresholds(held, n_nodes=len(level.nodes), max_error=max_error)
+        thresholds[level.name] = dict(zip(level.nodes, least.tolist(), strict=True))
+    rules = AnswerRules(
+        temperatures=dict(zip(by_head, temperatures, strict=True)),
+        weights=dict(zip(by_head, weights.tolist(), strict=True)),
+        calibration=calibration,
+        tails=(Tail.fit(cells.distance), Tail.fit(cells.label_distance)),
+        thresholds=thresholds,
+        set_threshold=set_threshold(probabilities[np.arange(len(codes)), codes], max_error=max_error),
+        held_back={"cells": len(codes), "donors": n_donors, "max_error": max_error},
+        made_from=made_from,
+    )
+    rules.held_back.update(_error_of(rules, heads, probabilities, codes))
+    print(f"of the held-back cells: {rules.held_back}")
+    return rules
+
+
+def _error_of(
+    rules: AnswerRules, heads: Classifier, probabilities: np.ndarray, codes: np.ndarray
+) -> dict[str, float | None]:
+    """How many held-back cells get a leaf, the error among these, and its bound (Clopper and Pearson)."""
+    n_cells = len(codes)
+    inside, enough = np.ones(n_cells), np.zeros(n_cells, dtype=bool)
+    found = answers(probabilities, inside, enough, heads.levels, rules, min_p=0.0)
+    truth = np.array(heads.labels, dtype=object)[codes]
+    accepted = np.equal(found["reason"], None)
+    n_accepted, n_wrong = int(accepted.sum()), int((accepted & (found["label"] != truth)).sum())
+    bound = beta.ppf(CONFIDENCE, n_wrong + 1, n_accepted - n_wrong) if n_wrong < n_accepted else 1.0
+    return {
+        "accepted": n_accepted,
+        "wrong": n_wrong,
+        "error": n_wrong / n_accepted if n_accepted else None,
+        "error_bound_95": float(bound),
+        "accuracy": float((found["best_label"] == truth).mean()) if n_cells else None,
+    }
