@@ -82,3 +82,18 @@ def label_names(**given) -> LabelNames:
     """What labels are called, with every key of `labels` that is not given at its default."""
     settings = default_settings("labels") | given
     return LabelNames(settings["rename"], settings["missing"])
+
+
+def simulate_probabilities(
+    n_cells: int, *, n_labels: int, spread: float = 2.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (cells × labels, float32) that are right, and labels drawn by them (codes).
+
+    `spread` is the deviation of the logits: the larger, the surer.
+    """
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, spread, (n_cells, n_labels))
+    probabilities = np.exp(logits)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    drawn = probabilities.cumsum(axis=1) > rng.random((n_cells, 1))
+    return probabilities.astype(np.float32), drawn.argmax(axis=1)

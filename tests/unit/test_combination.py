@@ -1,0 +1,129 @@
+"""One answer out of several heads: temperatures, weights, the mixture."""
+
+import numpy as np
+import pytest
+from cellferry.combination import (
+    LEAST_PROBABILITY,
+    TEMPERATURES,
+    combined,
+    fitted_temperature,
+    learned_weights,
+    prior_weights,
+    tempered,
+)
+from simulate import simulate_probabilities
+
+ALL_HEADS = ["xgboost", "linear", "neighbors", "scanvi", "expression"]
+
+
+def test_tempered_is_a_softmax_of_logits_over_the_temperature():
+    probabilities, _ = simulate_probabilities(30, n_labels=4, seed=0)
+    for temperature in (0.5, 1.0, 3.0):
+        powers = probabilities.astype(np.float64) ** (1 / temperature)
+        expected = powers / powers.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(tempered(probabilities, temperature), expected, atol=1e-3)
+    assert tempered(probabilities[:0], 2.0).shape == (0, 4)
+
+
+def test_no_head_is_believed_to_be_certain():
+    vote = np.array([[1, 0, 0]], np.float32)
+    found = tempered(vote, 1.0)
+    np.testing.assert_allclose(found, [[1, LEAST_PROBABILITY, LEAST_PROBABILITY]], rtol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_a_known_temperature_is_found_again(temperature):
+    probabilities, codes = simulate_probabilities(4000, n_labels=5, spread=1.5, seed=1)
+    # Of probabilities that are right, those that come of too hot or too cold logits.
+    powers = probabilities.astype(np.float64) ** temperature
+    given = powers / powers.sum(axis=1, keepdims=True)
+    assert fitted_temperature(given, codes) == pytest.approx(temperature, rel=0.1)
+
+
+def test_few_cells_without_an_error_do_not_make_a_head_certain():
+    right = np.array([[0.9, 0.1]] * 5, np.float32)
+    codes = np.zeros(5, dtype=int)
+    sharpened = tempered(right, fitted_temperature(right, codes))[0, 0]
+    assert sharpened < 0.93
+    many = tempered(
+        np.repeat(right, 200, axis=0), fitted_temperature(np.repeat(right, 200, 0), np.zeros(1000, int))
+    )
+    assert many[0, 0] > 0.99
+
+
+def test_without_held_back_cells_the_temperature_is_1():
+    assert fitted_temperature(np.zeros((0, 3), np.float32), np.zeros(0, int)) == 1.0
+
+
+def test_a_head_that_is_always_wrong_gets_the_highest_temperature():
+    wrong = np.array([[0.99, 0.005, 0.005]] * 50, np.float32)
+    assert fitted_temperature(wrong, np.ones(50, int)) == pytest.approx(TEMPERATURES[1], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (ALL_HEADS, [1 / 8] * 4 + [1 / 2]),
+        (["xgboost", "linear", "neighbors", "expression"], [1 / 6] * 3 + [1 / 2]),
+        (["linear", "neighbors"], [1 / 2, 1 / 2]),
+        (["expression"], [1]),
+    ],
+)
+def test_views_weigh_the_same_before_anything_is_known(names, expected):
+    np.testing.assert_allclose(prior_weights(names), expected)
+
+
+@pytest.fixture
+def good_and_bad():
+    """Two heads' probabilities of the same cells: right ones, and the same of other cells."""
+    good, codes = simulate_probabilities(1000, n_labels=4, spread=2.0, seed=2)
+    return [np.random.default_rng(0).permutation(good), good], codes
+
+
+def test_weights_stay_where_no_donor_was_held_back(good_and_bad):
+    heads, codes = good_and_bad
+    prior = prior_weights(["linear", "neighbors"])
+    assert np.array_equal(learned_weights(heads, codes, np.full(1000, -1), prior), prior)
+
+
+def test_weights_move_to_the_better_head_the_more_donors_there_are(good_and_bad):
+    heads, codes = good_and_bad
+    prior = prior_weights(["linear", "neighbors"])
+    found = []
+    for n_donors in (1, 3, 10):
+        donors = np.arange(1000) % 10
+        donors[donors >= n_donors] = -1
+        weights = learned_weights(heads, codes, donors, prior)
+        assert weights.sum() == pytest.approx(1)
+        found.append(weights[1])
+    assert 0.5 < found[0] < found[1] < found[2]
+    assert found[2] > 0.75
+
+
+def test_a_donor_of_many_cells_weighs_no_more_than_one_of_a_hundred(good_and_bad):
+    heads, codes = good_and_bad
+    prior = prior_weights(["linear", "neighbors"])
+    whole = learned_weights(heads, codes, np.zeros(1000, int), prior)
+    hundred = learned_weights([head[:100] for head in heads], codes[:100], np.zeros(100, int), prior)
+    np.testing.assert_allclose(whole, hundred, atol=0.05)
+
+
+def test_a_head_that_gives_the_truth_0_is_not_ruled_out_for_ever():
+    heads = [np.array([[1, 0]] * 300, np.float32), np.array([[0, 1]] * 300, np.float32)]
+    weights = learned_weights(heads, np.ones(300, int), np.arange(300) // 100, np.array([0.5, 0.5]))
+    assert 0 < weights[0] < 0.3
+
+
+def test_the_mixture_is_a_weighted_mean_of_tempered_probabilities(good_and_bad):
+    heads, _ = good_and_bad
+    found = combined(dict(zip(["a", "b"], heads, strict=True)), [2.0, 0.5], [0.25, 0.75])
+    expected = 0.25 * tempered(heads[0], 2.0) + 0.75 * tempered(heads[1], 0.5)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_as_many_weights_as_heads(good_and_bad):
+    heads, _ = good_and_bad
+    with pytest.raises(ValueError, match="zip"):
+        combined({"a": heads[0], "b": heads[1]}, [1.0], [0.5, 0.5])
