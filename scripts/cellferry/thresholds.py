@@ -11,6 +11,10 @@ UNTESTED = 0.5
 """Where all held-back cells may be given out, so is what is less sure than any of them, down to this."""
 
 
+LEAST_CELLS = 5
+"""Its likeliest held-back cells, if it has so many, judge a node however high the threshold."""
+
+
 @dataclass(frozen=True)
 class Held:
     """Held-back cells at one level: the node each would be given, its probability, whether it is right."""
@@ -33,8 +37,9 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
     held-back cells of all nodes, (wrong + s × expected) / (cells + s); and those that the node itself would
     be given to, (wrong + s × error of all) / (cells + s). So a node that many held-back cells got is judged
     by these, one that few got by all nodes together, and all of them by their probabilities where there are
-    few cells at all. The least threshold is taken whose estimate is at most `max_error`; where that is so
-    with the held-back cells of all nodes, it goes down to one half.
+    few cells at all. A node's five likeliest cells count at every threshold: one that is always wrong would
+    be given out above them otherwise. The least threshold is taken whose estimate is at most `max_error`;
+    where that is so with the held-back cells of all nodes, it goes down to one half.
 
     Parameters
     ----------
@@ -61,7 +66,8 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
     thresholds = np.empty(n_nodes)
     for node in range(n_nodes):
         own = held.of_node(node)
-        wrong, cells, _ = above(own, candidates)
+        likeliest = np.sort(own.probability)[-LEAST_CELLS:]
+        wrong, cells, _ = above(own, np.minimum(candidates, likeliest.min(initial=np.inf)))
         passing = candidates[(wrong + strength * of_all) / (cells + strength) <= max_error]
         if len(passing) == 0:
             thresholds[node] = NEVER
