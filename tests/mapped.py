@@ -1,0 +1,104 @@
+"""Small mapped cells: corners of the latent space, counts with marker genes; written as the rules do."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from cellferry.h5ad import H5adWriter
+from scipy import sparse
+
+LABELS = ["B, naive", "NK/ILC", "γδ T"]
+"""Sorted; every label has a corner of the latent space and ten of the genes."""
+
+N_LATENT = 5
+N_GENES = 40
+
+
+def latents_at(places: list[float | int], *, spread: float = 0.0, seed: int = 0) -> np.ndarray:
+    """Latents (float32) of cells around the corners of labels; a place between two of them is mixed."""
+    places = np.asarray(places, dtype=float)
+    corners = 4 * np.eye(N_LATENT)
+    lower = np.floor(places).astype(int)
+    share = (places - lower)[:, None]
+    exact = (1 - share) * corners[lower] + share * corners[np.minimum(lower + 1, N_LATENT - 1)]
+    noise = np.random.default_rng(seed).normal(0, 1, exact.shape)
+    return (exact + spread * noise).astype(np.float32)
+
+
+def counts_at(places: list[float | int], *, depth: float = 1.0, seed: int = 0) -> sparse.csr_matrix:
+    """Counts of 40 genes; a place is a label's number, or between two, where both have their genes."""
+    rates = np.full((len(places), N_GENES), 0.3)
+    for cell, place in enumerate(places):
+        for label in {int(np.floor(place)), int(np.ceil(place))}:
+            rates[cell, 10 * label : 10 * label + 10] = 3
+    return sparse.csr_matrix(np.random.default_rng(seed).poisson(depth * rates).astype(np.float32))
+
+
+def write_mapped(
+    path: Path, latents: np.ndarray, labels: list[str | None], batches: list[str], *, first: int = 0
+) -> str:
+    """A file of mapped cells, as map_query writes it."""
+    n_cells = len(latents)
+    columns = {
+        "cell": pa.array([f"cell{first + row}" for row in range(n_cells)], pa.string()),
+        "batch": pa.array(batches, pa.string()),
+        "label": pa.array(labels, pa.string()),
+    }
+    columns |= {f"latent_{number}": latents[:, number] for number in range(N_LATENT)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return str(path)
+
+
+def write_counts(path: Path, counts: sparse.csr_matrix) -> str:
+    """Counts of a part, as the subset rules write them, but for the obs."""
+    names = np.array([f"cell{row}" for row in range(counts.shape[0])], dtype=object)
+    with H5adWriter(path, pd.DataFrame(index=[f"GENE{number}" for number in range(N_GENES)])) as writer:
+        writer.append(counts, names, {})
+    return str(path)
+
+
+def write_part(
+    folder: Path,
+    places: list[float | int],
+    *,
+    labels: list[str | None] | None = None,
+    batches: tuple[str, ...] = ("a", "b"),
+    chunks: int = 1,
+    spread: float = 0.5,
+    depth: float = 1.0,
+    seed: int = 0,
+) -> SimpleNamespace:
+    """A part's mapped chunks and its counts.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    places
+        Where each cell lies: the number of its label in `LABELS`, or a number between two.
+    labels
+        What the cells are called; by their places if it is not given.
+    batches
+        The cells' batches, in turn.
+    chunks
+        Into how many files to cut the mapped cells.
+    spread, depth, seed
+        Deviation of the latents, depth of the counts, seed of both.
+    """
+    n_cells = len(places)
+    if labels is None:
+        labels = [LABELS[round(place)] if place <= len(LABELS) - 1 else None for place in places]
+    latents = latents_at(places, spread=spread, seed=seed)
+    in_turn = [batches[row % len(batches)] for row in range(n_cells)]
+    mapped = []
+    for chunk in range(chunks):
+        first, last = (number * n_cells // chunks for number in (chunk, chunk + 1))
+        cells = slice(first, last)
+        path = folder / f"{chunk}.parquet"
+        mapped.append(write_mapped(path, latents[cells], labels[cells], in_turn[cells], first=first))
+    common = write_counts(folder / "common.h5ad", counts_at(places, depth=depth, seed=seed))
+    return SimpleNamespace(mapped=mapped, common=common, labels=labels, places=places)
