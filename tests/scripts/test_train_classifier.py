@@ -1,17 +1,22 @@
+"""train_classifier: which cells are learned from, which heads are made, what is written."""
+
 import json
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cellferry import needs
 from cellferry.budget import Budget
 from cellferry.errors import InputError
-from cellferry.heads import load_heads, predict
+from cellferry.heads import HEADS, load_heads, predict
+from cellferry.outside import LabelDistances
+from cellferry.scanvi_classifier import ScanviHead
+from mapped import LABELS, counts_at, latents_at, write_part
 from threadpoolctl import threadpool_limits
 from train_classifier import train_classifier
 
 SETTINGS = {
+    "heads": list(HEADS),
     "max_training_cells": 10_000,
     "neighbors": 15,
     "n_trees": 50,
@@ -21,7 +26,7 @@ SETTINGS = {
     "budget": Budget(4000),
     "threads": 1,
 }
-CENTRES = {"T cell": 0, "B cell": 1, "γδ <T>": 2}
+LEVELS = [{"name": "lineage", "of": dict(zip(LABELS, ["B", "T/NK", "T/NK"], strict=True))}]
 
 
 @pytest.fixture(autouse=True)
@@ -30,67 +35,124 @@ def one_thread():
         yield
 
 
-def write_mapped(path, labels, *, seed=0, batches=("a", "b")):
-    """A mapped file with each label's cells around a corner of its own; None is a cell without a label."""
-    rng = np.random.default_rng(seed)
-    latents = rng.normal(0, 0.5, (len(labels), 4)).astype(np.float32)
-    for row, label in enumerate(labels):
-        latents[row, CENTRES.get(label, 3)] += 4
-    columns = {
-        "cell": pa.array([f"cell{row}" for row in range(len(labels))], pa.string()),
-        "batch": pa.array([batches[row % len(batches)] for row in range(len(labels))], pa.string()),
-        "label": pa.array(labels, pa.string()),
-    }
-    columns |= {f"latent_{number}": latents[:, number] for number in range(4)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), path)
-    return str(path)
-
-
 @pytest.fixture
-def mapped(tmp_path):
-    """Training cells in three chunks, one of them empty, and validation cells."""
-    chunks = [["T cell"] * 150 + ["B cell"] * 50 + [None] * 5, [], ["γδ <T>"] * 30 + ["T cell"] * 70]
-    train = [write_mapped(tmp_path / f"ref/{n}.parquet", chunk, seed=n) for n, chunk in enumerate(chunks)]
-    held_back = ["T cell"] * 20 + ["B cell"] * 20 + ["not in training"] * 3
-    return train, [write_mapped(tmp_path / "validation/0.parquet", held_back, seed=9)]
+def parts(tmp_path):
+    """Training cells in three chunks, one of them empty; validation cells; an empty model folder."""
+    places = [0] * 150 + [1] * 50 + [2] * 5 + [2] * 30 + [0] * 70
+    labels = [LABELS[place] for place in places]
+    labels[200:205] = [None] * 5
+    train = write_part(tmp_path / "train", places, labels=labels)
+    cells = pq.read_table(train.mapped[0])
+    train.mapped = [str(tmp_path / f"train/chunk{number}.parquet") for number in range(3)]
+    for path, (first, last) in zip(train.mapped, [(0, 205), (205, 205), (205, 305)], strict=True):
+        pq.write_table(cells.slice(first, last - first), path)
+    held_back = [LABELS[0]] * 20 + [LABELS[1]] * 20 + ["not in training"] * 3
+    validation = write_part(tmp_path / "validation", [0] * 20 + [1] * 20 + [3] * 3, labels=held_back, seed=9)
+    (tmp_path / "model").mkdir()
+    about = {label: {"ontology": f"CL:000000{code}" if code else None} for code, label in enumerate(LABELS)}
+    (tmp_path / "labels.json").write_text(json.dumps({"labels": about, "levels": LEVELS}), encoding="utf-8")
+    return train, validation
 
 
-def test_writes_heads_that_know_the_labels(mapped, tmp_path, capsys):
-    train_classifier(*mapped, str(tmp_path / "classifier"), **SETTINGS)
-    description = json.loads((tmp_path / "classifier/labels.json").read_text(encoding="utf-8"))
-    assert description["labels"] == sorted(CENTRES)
-    assert description["training_cells"] == {"B cell": 50, "T cell": 220, "γδ <T>": 30}
+def run(tmp_path, parts, *, out="classifier", **settings):
+    train, validation = parts
+    train_classifier(
+        train.mapped,
+        validation.mapped,
+        train.common,
+        str(tmp_path / "model"),
+        str(tmp_path / "labels.json"),
+        str(tmp_path / out),
+        **SETTINGS | settings,
+    )
+    return json.loads((tmp_path / out / "labels.json").read_text(encoding="utf-8"))
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_writes_heads_that_know_the_labels(parts, tmp_path, capsys):
+    description = run(tmp_path, parts)
+    assert description["labels"] == LABELS
+    assert description["heads"] == ["xgboost", "linear", "neighbors", "expression"]
+    assert description["levels"] == LEVELS
+    assert description["ontology"] == {LABELS[1]: "CL:0000001", LABELS[2]: "CL:0000002"}
+    assert description["training_cells"] == dict(zip(LABELS, [220, 50, 30], strict=True))
     assert description["validation_cells"] == 40
-    assert set(description["validation_accuracy"]) == {"xgboost", "linear", "neighbors", "mean"}
-    assert min(description["validation_accuracy"].values()) > 0.95
     assert description["settings"]["trees_kept"] <= 50
-    latents = np.zeros((3, 4), dtype=np.float32)
-    for row, label in enumerate(description["labels"]):
-        latents[row, CENTRES[label]] = 4
-    for probabilities in predict(load_heads(tmp_path / "classifier", threads=1), latents)[0].values():
-        assert probabilities.argmax(axis=1).tolist() == [0, 1, 2]
+    heads = load_heads(tmp_path / "classifier", description["heads"], threads=1)
+    found = predict(heads, latents_at([0, 1, 2]), counts_at([0, 1, 2], seed=7))
+    for name, probabilities in found.items():
+        assert probabilities.argmax(axis=1).tolist() == [0, 1, 2], name
     log = capsys.readouterr().out
     assert "training on 300 of the reference's 305 training cells" in log
-    assert "no validation cell has the label(s): γδ <T>" in log
+    assert "no validation cell has the label(s): γδ T" in log
 
 
-def test_nothing_is_pickled(mapped, tmp_path):
-    train_classifier(*mapped, str(tmp_path / "classifier"), **SETTINGS)
-    found = sorted(path.name for path in (tmp_path / "classifier").iterdir())
-    assert found == ["labels.json", "linear.npz", "neighbors.parquet", "xgboost.ubj"]
-    with np.load(tmp_path / "classifier/linear.npz", allow_pickle=False) as arrays:
-        assert {name: array.shape for name, array in arrays.items()} == {
-            "coefficients": (3, 4),
-            "intercepts": (3,),
-            "mean": (4,),
-            "scale": (4,),
-        }
+def test_nothing_is_pickled(parts, tmp_path):
+    run(tmp_path, parts)
+    assert files(tmp_path / "classifier") == [
+        "expression.npz",
+        "label_distances.npz",
+        "labels.json",
+        "linear.npz",
+        "neighbors.parquet",
+        "xgboost.ubj",
+    ]
+    for name in ("expression", "label_distances", "linear"):
+        with np.load(tmp_path / f"classifier/{name}.npz", allow_pickle=False) as arrays:
+            assert all(len(array) for array in arrays.values())
 
 
-def test_the_cap_draws_evenly_over_labels_and_batches_and_says_so(mapped, tmp_path, capsys):
-    settings = SETTINGS | {"max_training_cells": 150}
-    train_classifier(*mapped, str(tmp_path / "classifier"), **settings)
+@pytest.mark.parametrize("off", ["xgboost", "linear", "neighbors", "expression"])
+def test_each_head_can_be_switched_off(parts, tmp_path, off):
+    wanted = [name for name in HEADS if name != off]
+    description = run(tmp_path, parts, heads=wanted)
+    assert description["heads"] == [name for name in wanted if name != "scanvi"]
+    # Neighbours and labels' centres tell what is outside, whoever votes.
+    assert {"neighbors.parquet", "label_distances.npz"} <= set(files(tmp_path / "classifier"))
+    assert (tmp_path / "classifier" / HEADS[off].file_name).exists() == (off == "neighbors")
+    assert (description["settings"]["trees_kept"] == 0) == (off == "xgboost")
+
+
+def scanvi_head(labels):
+    """A classifier of a model that knows these labels, of one layer."""
+    return ScanviHead(
+        np.array(labels),
+        False,
+        weight_0=np.eye(5)[: len(labels)] * 2.0,
+        bias_0=np.zeros(len(labels)),
+    )
+
+
+def test_scanvis_classifier_votes_where_the_model_has_one(parts, tmp_path):
+    scanvi_head(LABELS[:2]).save(tmp_path / "model")
+    description = run(tmp_path, parts)
+    assert description["heads"] == list(HEADS)
+    (head,) = load_heads(tmp_path / "classifier", ["scanvi"], threads=1).values()
+    found = head.probabilities(latents_at([0, 1, 2]))
+    assert found[:2].argmax(axis=1).tolist() == [0, 1]
+    assert (found[:, 2] == 0).all()  # the model does not know it
+    assert run(tmp_path, parts, out="alone", heads=["scanvi"])["heads"] == ["scanvi"]
+
+
+def test_scanvi_alone_without_such_a_model_is_refused(parts, tmp_path):
+    with pytest.raises(InputError, match=r"prediction\.heads: none of \['scanvi'\].*type scanvi"):
+        run(tmp_path, parts, heads=["scanvi"])
+    assert not (tmp_path / "classifier").exists()
+
+
+def test_the_distances_are_of_the_cells_that_were_drawn(parts, tmp_path):
+    run(tmp_path, parts)
+    distances = LabelDistances.load(tmp_path / "classifier")
+    assert distances.means.shape == (3, 5)
+    inside, outside = distances.nearest(latents_at([0, 1, 2, 4]))[[0, 3]]
+    assert outside > 3 * inside
+
+
+def test_the_cap_draws_evenly_over_labels_and_batches_and_says_so(parts, tmp_path, capsys):
+    run(tmp_path, parts, max_training_cells=150)
     table = pq.read_table(tmp_path / "classifier/neighbors.parquet")
     sizes = np.bincount(table["code"].to_numpy())
     assert sizes.sum() == 150
@@ -98,37 +160,62 @@ def test_the_cap_draws_evenly_over_labels_and_batches_and_says_so(mapped, tmp_pa
     assert "at most 150 training cells: prediction.max_training_cells" in capsys.readouterr().out
 
 
-def test_the_training_cells_are_capped_and_the_reason_is_told(mapped, tmp_path, capsys, monkeypatch):
+def test_the_training_cells_are_capped_and_the_reason_is_told(parts, tmp_path, capsys, monkeypatch):
     assert needs.training_cap(n_labels=100, max_training_cells=200_000) == 200_000
     assert needs.training_cap(n_labels=1000, max_training_cells=200_000) == 50_000
     monkeypatch.setattr(needs, "MOST_CELLS_TIMES_LABELS", 300)
-    train_classifier(*mapped, str(tmp_path / "classifier"), **SETTINGS)
+    run(tmp_path, parts)
     said = capsys.readouterr().out
     assert "at most 100 training cells: XGBoost's memory grows with cells × 3 labels" in said
     assert "training on 100 of" in said
 
 
-def test_too_little_memory_is_told_at_once(mapped, tmp_path):
+def test_fewer_cells_for_expression_than_labels(parts, tmp_path, monkeypatch):
+    """A label without a cell there gets probability 0, and the others keep their places."""
+    monkeypatch.setattr("train_classifier.MAX_EXPRESSION_CELLS", 2)
+    description = run(tmp_path, parts)
+    assert description["labels"] == LABELS
+    (head,) = load_heads(tmp_path / "classifier", ["expression"], threads=1).values()
+    assert head.probabilities(counts_at([0, 1, 2])).shape == (3, 3)
+
+
+def test_too_little_memory_is_told_at_once(parts, tmp_path):
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower prediction\.max_training_cells"):
-        train_classifier(*mapped, str(tmp_path / "classifier"), **{**SETTINGS, "budget": Budget(300)})
+        run(tmp_path, parts, budget=Budget(300))
 
 
-def test_without_validation_cells(mapped, tmp_path):
-    empty = write_mapped(tmp_path / "validation/1.parquet", [])
-    train_classifier(mapped[0], [empty], str(tmp_path / "classifier"), **SETTINGS)
-    description = json.loads((tmp_path / "classifier/labels.json").read_text(encoding="utf-8"))
-    assert set(description["validation_accuracy"].values()) == {None}
+def test_counts_of_other_cells_are_refused(parts, tmp_path):
+    train, validation = parts
+    train.common = validation.common
+    with pytest.raises(RuntimeError, match="has 43 cells, but 305 were mapped"):
+        run(tmp_path, parts)
 
 
-def test_the_same_seed_gives_the_same_files(mapped, tmp_path):
+def test_without_validation_cells(parts, tmp_path):
+    nothing = write_part(tmp_path / "nothing", [])
+    description = run(tmp_path, (parts[0], nothing))
+    assert description["validation_cells"] == 0
+    assert description["settings"]["trees_kept"] == 50
+
+
+def test_the_same_seed_gives_the_same_files(parts, tmp_path):
     for name in ("first", "again"):
-        train_classifier(*mapped, str(tmp_path / name), **SETTINGS)
-    for file in ("xgboost.ubj", "neighbors.parquet", "labels.json"):
+        run(tmp_path, parts, out=name)
+    for file in files(tmp_path / "first"):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "again" / file).read_bytes(), file
 
 
-def test_one_label_is_refused(tmp_path):
-    only = write_mapped(tmp_path / "ref/0.parquet", ["T cell"] * 10)
-    with pytest.raises(InputError, match=r"1 label\(s\) \(T cell\)"):
-        train_classifier([only], [only], str(tmp_path / "classifier"), **SETTINGS)
+def test_two_labels(tmp_path, parts):
+    two = write_part(tmp_path / "two", [0, 1] * 60)
+    description = run(tmp_path, (two, parts[1]))
+    heads = load_heads(tmp_path / "classifier", description["heads"], threads=1)
+    for name, values in predict(heads, latents_at([0, 1]), counts_at([0, 1], seed=7)).items():
+        assert values.argmax(axis=1).tolist() == [0, 1], name
+
+
+@pytest.mark.parametrize("labels", [[LABELS[0]] * 10, [None] * 10], ids=["one", "none"])
+def test_one_label_is_refused(tmp_path, parts, labels):
+    only = write_part(tmp_path / "only", [0] * 10, labels=labels)
+    with pytest.raises(InputError, match=r"training cells have [01] label\(s\) \((B, naive|none)\)"):
+        run(tmp_path, (only, parts[1]))
     assert not (tmp_path / "classifier").exists()
