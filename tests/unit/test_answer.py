@@ -1,0 +1,231 @@
+"""What a cell is told: a label at some level, or why there is none."""
+
+import json
+
+import numpy as np
+import pytest
+from cellferry.answer import (
+    AMBIGUOUS,
+    LOW_QUALITY,
+    OUTSIDE,
+    SUBTYPE_UNSURE,
+    AnswerRules,
+    answers,
+)
+from cellferry.calibration import Calibration, fit_isotonic
+from cellferry.combination import combined
+from cellferry.outside import Tail
+from cellferry.summed_levels import LEAF_LEVEL, read_levels
+from cellferry.thresholds import NEVER
+from simulate import simulate_probabilities
+
+LEAVES = ["B", "CD4 T", "CD8+, T", "γδ T/NKT"]
+LINEAGE = {"name": "lineage", "of": dict(zip(LEAVES, ["B cell", "T", "T", "T"], strict=True))}
+COMPARTMENT = {"name": "compartment", "of": dict.fromkeys(LEAVES, "lymphoid")}
+
+
+def rules(thresholds=None, **changed):
+    """Rules that mix two heads evenly and ask for .7 everywhere."""
+    levels = read_levels([COMPARTMENT, LINEAGE], LEAVES)
+    least = {level.name: dict.fromkeys(level.nodes, 0.7) for level in levels}
+    for name, nodes in (thresholds or {}).items():
+        least[name] |= nodes
+    tail = Tail(tuple(np.linspace(0, 1, 91).tolist()), 0.1, 50)
+    settings = {
+        "temperatures": {"linear": 1.0, "expression": 1.0},
+        "weights": {"linear": 0.5, "expression": 0.5},
+        "calibration": Calibration("temperature", 1.0),
+        "tails": (tail, tail),
+        "thresholds": least,
+        "set_threshold": 0.1,
+        "held_back": {},
+        "made_from": {},
+    }
+    return AnswerRules(**settings | changed)
+
+
+def ask(probabilities, *, found=(), outside_p=None, too_few=None, min_p=0.005, learned=None):
+    """Answers to cells with these probabilities of the leaves."""
+    probabilities = np.array(probabilities, dtype=np.float32).reshape(-1, len(LEAVES))
+    n_cells = len(probabilities)
+    return answers(
+        probabilities,
+        np.ones(n_cells, np.float32) if outside_p is None else np.array(outside_p, np.float32),
+        np.zeros(n_cells, bool) if too_few is None else np.array(too_few),
+        read_levels(list(found), LEAVES),
+        learned or rules(),
+        min_p=min_p,
+    )
+
+
+SURE, SUBTYPES, TIE, LOW = (
+    [0.9, 0.05, 0.03, 0.02],
+    [0.1, 0.5, 0.39, 0.01],
+    [0.51, 0.29, 0.1, 0.1],
+    [0.2, 0.35, 0.25, 0.2],
+)
+
+
+def told(columns):
+    """Label, level and reason of each cell."""
+    return list(zip(columns["label"], columns["level"], columns["reason"], strict=True))
+
+
+def test_each_reason():
+    found = ask(
+        [SURE, TIE, SURE, SURE, SURE],
+        outside_p=[1, 1, 0.001, 1, 0.001],
+        too_few=[False, False, False, True, True],
+    )
+    assert told(found) == [
+        ("B", LEAF_LEVEL, None),
+        ("unknown", None, AMBIGUOUS),
+        ("unknown", None, OUTSIDE),
+        ("unknown", None, LOW_QUALITY),
+        ("unknown", None, LOW_QUALITY),  # of a cell of few counts nothing else can be said
+    ]
+    # What it would be is told of every cell.
+    assert found["best_label"].tolist() == ["B"] * 5
+    assert found["runner_up"].tolist() == ["CD4 T"] * 5
+    np.testing.assert_allclose(found["probability"], [0.9, 0.51, 0.9, 0.9, 0.9])
+    np.testing.assert_allclose(found["runner_up_probability"], [0.05, 0.29, 0.05, 0.05, 0.05])
+
+
+def test_without_levels_there_are_no_columns_of_levels():
+    assert not [name for name in ask([SURE]) if name.startswith("level_")]
+
+
+def test_a_cell_is_outside_below_the_limit_and_not_at_it():
+    found = ask([SURE] * 3, outside_p=[0.005, 0.0049, 0.0], min_p=0.005)
+    assert found["reason"].tolist() == [None, OUTSIDE, OUTSIDE]
+    assert ask([SURE], outside_p=[0.0], min_p=0)["reason"].tolist() == [None]
+
+
+def test_where_the_leaf_is_unsure_the_answer_is_coarser():
+    found = ask([SUBTYPES, TIE, LOW], found=[COMPARTMENT, LINEAGE])
+    assert told(found) == [
+        ("T", "lineage", SUBTYPE_UNSURE),
+        ("lymphoid", "compartment", SUBTYPE_UNSURE),
+        ("T", "lineage", SUBTYPE_UNSURE),
+    ]
+    assert found["level_lineage"].tolist() == ["T", "B cell", "T"]
+    np.testing.assert_allclose(found["level_lineage_probability"], [0.9, 0.51, 0.8], rtol=1e-6)
+    assert found["level_compartment"].tolist() == ["lymphoid"] * 3
+    np.testing.assert_allclose(found["level_compartment_probability"], 1, rtol=1e-6)
+    assert found["best_label"].tolist() == ["CD4 T", "B", "CD4 T"]
+
+
+def test_the_finest_level_that_passes_is_given_even_if_a_coarser_one_does_not():
+    learned = rules({"lineage": {"B cell": NEVER}})
+    assert told(ask([SURE], found=[COMPARTMENT, LINEAGE], learned=learned)) == [("B", LEAF_LEVEL, None)]
+
+
+def test_a_node_of_a_single_leaf_is_that_leaf():
+    learned = rules({LEAF_LEVEL: {"B": NEVER}})
+    found = ask([SURE, SURE], found=[LINEAGE], learned=learned, too_few=[False, True])
+    assert told(found) == [("B", LEAF_LEVEL, None), ("unknown", None, LOW_QUALITY)]
+
+
+def test_each_node_has_a_threshold_of_its_own():
+    learned = rules({LEAF_LEVEL: {"B": NEVER, "CD4 T": 0.5}})
+    cells = [SURE, [0.1, 0.5, 0.3, 0.1], [0.1, 0.49, 0.31, 0.1], [0.1, 0.05, 0.75, 0.1]]
+    found = ask(cells, learned=learned)
+    assert found["label"].tolist() == ["unknown", "CD4 T", "unknown", "CD8+, T"]
+
+
+def test_a_probability_that_equals_the_threshold_passes():
+    """Thresholds are probabilities of held-back cells, and pass through JSON."""
+    probabilities, _ = simulate_probabilities(200, n_labels=4)
+    for cell in probabilities[:50]:
+        least = json.loads(json.dumps(np.float64(cell.max()).tolist()))
+        learned = rules({LEAF_LEVEL: dict.fromkeys(LEAVES, least)})
+        assert ask([cell], learned=learned)["reason"].tolist() == [None]
+
+
+def test_levels_never_contradict_the_label():
+    probabilities, _ = simulate_probabilities(2000, n_labels=4, spread=1.0)
+    learned = rules({LEAF_LEVEL: dict.fromkeys(LEAVES, 0.4), "lineage": dict.fromkeys(["B cell", "T"], 0.7)})
+    found = ask(probabilities, found=[COMPARTMENT, LINEAGE], learned=learned)
+    for best, lineage in zip(found["best_label"], found["level_lineage"], strict=True):
+        assert LINEAGE["of"][best] == lineage
+    for label, level, best, lineage in zip(
+        found["label"], found["level"], found["best_label"], found["level_lineage"], strict=True
+    ):
+        assert label == {LEAF_LEVEL: best, "lineage": lineage, "compartment": "lymphoid"}[level]
+    assert set(found["level"]) == {LEAF_LEVEL, "lineage", "compartment"}
+
+
+def test_prediction_sets_are_in_order_and_hold_the_best_label():
+    found = ask([SURE, SUBTYPES, TIE, [0.25, 0.25, 0.25, 0.25]], learned=rules(set_threshold=0.2))
+    assert found["prediction_set"].tolist() == ["B", "CD4 T | CD8+, T", "B | CD4 T", " | ".join(LEAVES)]
+    assert ask([SURE], learned=rules(set_threshold=0.95))["prediction_set"].tolist() == ["B"]
+    assert ask([SURE], learned=rules(set_threshold=0))["prediction_set"].tolist() == [" | ".join(LEAVES)]
+
+
+def test_the_answer_stands_first_in_its_set_where_another_leaf_is_likelier():
+    # T together is likelier than B, which is likelier than each of them.
+    found = ask([[0.4, 0.35, 0.2, 0.05]], found=[LINEAGE], learned=rules(set_threshold=0.2))
+    assert found["best_label"].tolist() == ["CD4 T"]
+    assert found["runner_up"].tolist() == ["B"]
+    assert found["prediction_set"].tolist() == ["CD4 T | B | CD8+, T"]
+
+
+def test_the_runner_up_of_two_labels():
+    levels = read_levels([], ["a", "b"])
+    learned = rules(thresholds=None)
+    learned.thresholds[LEAF_LEVEL] = {"a": 0.7, "b": 0.7}
+    found = answers(
+        np.array([[0.2, 0.8]], np.float32), np.ones(1), np.zeros(1, bool), levels, learned, min_p=0.0
+    )
+    assert (found["best_label"][0], found["runner_up"][0]) == ("b", "a")
+    assert found["runner_up_probability"][0] == pytest.approx(0.2)
+
+
+def test_no_cells():
+    found = ask([], found=[COMPARTMENT, LINEAGE])
+    assert all(len(column) == 0 for column in found.values())
+
+
+def test_probabilities_are_the_calibrated_mixture():
+    linear, codes = simulate_probabilities(300, n_labels=4, seed=0)
+    expression, _ = simulate_probabilities(300, n_labels=4, seed=1)
+    by_head = {"linear": linear, "expression": expression}
+    calibration = fit_isotonic(linear, codes)
+    learned = rules(
+        temperatures={"expression": 2.0, "linear": 0.5},  # in another order than the heads
+        weights={"expression": 0.25, "linear": 0.75},
+        calibration=calibration,
+    )
+    expected = calibration(combined(by_head, [0.5, 2.0], [0.75, 0.25]))
+    np.testing.assert_array_equal(learned.probabilities(by_head), expected)
+
+
+def test_a_cell_is_outside_only_where_both_distances_say_so():
+    near, far = np.float32(0.1), np.float32(50)
+    learned = rules()
+    found = learned.outside_p(np.array([near, near, far, far]), np.array([near, far, near, far]))
+    assert (found[:3] > 0.5).all()
+    assert found[3] < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["isotonic", "temperature"])
+def test_rules_are_plain_json_and_read_as_they_were(tmp_path, kind):
+    probabilities, codes = simulate_probabilities(300, n_labels=4)
+    calibration = fit_isotonic(probabilities, codes) if kind == "isotonic" else Calibration(kind, 1.3)
+    learned = rules(
+        calibration=calibration,
+        tails=(Tail.fit(np.random.default_rng(0).gamma(5, 1, 100)), Tail.fit(np.zeros(0))),
+        held_back={"cells": 300},
+    )
+    learned.save(tmp_path / "rules.json")
+    text = (tmp_path / "rules.json").read_text(encoding="utf-8")
+    assert "γδ T/NKT" in text
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    again = AnswerRules.load(tmp_path / "rules.json")
+    by_head = {"linear": probabilities, "expression": probabilities[::-1]}
+    np.testing.assert_array_equal(again.probabilities(by_head), learned.probabilities(by_head))
+    distances = np.linspace(0, 30, 50)
+    np.testing.assert_array_equal(
+        again.outside_p(distances, distances), learned.outside_p(distances, distances)
+    )
+    assert again.thresholds == learned.thresholds
