@@ -1,5 +1,6 @@
 """Small mapped cells: corners of the latent space, counts with marker genes; written as the rules do."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,11 +8,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cellferry.budget import Budget
 from cellferry.h5ad import H5adWriter
+from cellferry.heads import HEADS
+from cellferry.scanvi_classifier import ScanviHead
 from scipy import sparse
+from train_classifier import train_classifier
 
 LABELS = ["B, naive", "NK/ILC", "γδ T"]
 """Sorted; every label has a corner of the latent space and ten of the genes."""
+
+LEVELS = [{"name": "lineage", "of": dict(zip(LABELS, ["B", "T/NK", "T/NK"], strict=True))}]
 
 N_LATENT = 5
 N_GENES = 40
@@ -102,3 +109,57 @@ def write_part(
         mapped.append(write_mapped(path, latents[cells], labels[cells], in_turn[cells], first=first))
     common = write_counts(folder / "common.h5ad", counts_at(places, depth=depth, seed=seed))
     return SimpleNamespace(mapped=mapped, common=common, labels=labels, places=places)
+
+
+def train_heads(
+    folder: Path,
+    places: list[float | int],
+    *,
+    heads: tuple[str, ...] = tuple(HEADS),
+    levels: list[dict] = LEVELS,
+    ontology: dict[str, str] | None = None,
+    model: ScanviHead | None = None,
+    **how,
+) -> SimpleNamespace:
+    """Train classifiers on simulated cells into the folder `classifier`.
+
+    Beside it stands what later rules read: `train`, `model`, `genes.tsv`.
+
+    Parameters
+    ----------
+    folder, places, how
+        See `write_part`.
+    heads
+        As in the configuration.
+    levels, ontology
+        What is known of the labels: levels above them, ids of labels and nodes.
+    model
+        The classifier of a scANVI model.
+    """
+    train = write_part(folder / "train", places, **how)
+    (folder / "model").mkdir()
+    if model:
+        model.save(folder / "model")
+    (folder / "genes.tsv").write_text("gene\n")
+    about = {"labels": {label: {"ontology": None} for label in LABELS}, "levels": levels}
+    about["ontology"] = ontology or {}
+    (folder / "labels.json").write_text(json.dumps(about), encoding="utf-8")
+    nothing = write_part(folder / "nothing", [])
+    train_classifier(
+        train.mapped,
+        nothing.mapped,
+        train.common,
+        str(folder / "model"),
+        str(folder / "labels.json"),
+        str(folder / "classifier"),
+        heads=list(heads),
+        max_training_cells=10_000,
+        neighbors=15,
+        n_trees=30,
+        max_depth=4,
+        learning_rate=0.2,
+        seed=0,
+        budget=Budget(4000),
+        threads=1,
+    )
+    return train

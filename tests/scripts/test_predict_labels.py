@@ -1,24 +1,29 @@
+"""predict_labels: columns, order, reasons; the same whatever the blocks, the chunks and the cells beside."""
+
 import json
 
 import numpy as np
 import pandas as pd
-import predict_labels as script
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cellferry.boosted_trees import XGBoostHead
+from calibrate_classifier import calibrate_classifier
 from cellferry.budget import Budget
-from cellferry.linear_model import LinearHead
-from cellferry.neighbors import NeighborsHead
-from predict_labels import answer, predict_labels
+from cellferry.errors import InputError
+from cellferry.heads import HEADS
+from cellferry.scanvi_classifier import ScanviHead
+from mapped import LABELS, N_LATENT, train_heads, write_part
+from predict_labels import predict_labels
 from threadpoolctl import threadpool_limits
 
-LABELS = ["B", "NK", "T"]
-COLUMNS = [
-    "cell", "label", "best_label", "probability", "runner_up", "runner_up_probability", "distance",
-    "xgboost_label", "xgboost_probability", "linear_label", "linear_probability",
-    "neighbors_label", "neighbors_probability",
+ANSWER = [
+    "cell", "label", "level", "reason", "best_label", "probability", "runner_up", "runner_up_probability",
+    "prediction_set", "outside_p", "distance", "level_lineage", "level_lineage_probability",
 ]  # fmt: skip
+FOUR_HEADS = [name for name in HEADS if name != "scanvi"]
+
+
+def columns(heads):
+    return ANSWER + [f"{head}_{what}" for head in heads for what in ("label", "probability")]
 
 
 @pytest.fixture(autouse=True)
@@ -27,116 +32,219 @@ def one_thread():
         yield
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    """Classifiers for three blobs, at 4 on one axis each."""
-    folder = tmp_path_factory.mktemp("classifier")
-    rng = np.random.default_rng(0)
-    codes = np.repeat([0, 1, 2], 80)
-    latents = (4 * np.eye(4)[codes] + rng.normal(0, 0.5, (240, 4))).astype(np.float32)
-    nothing = (latents[:0], codes[:0])
-    settings = {"n_labels": 3, "n_trees": 60, "max_depth": 4, "learning_rate": 0.1, "threads": 1, "seed": 0}
-    XGBoostHead.train(latents, codes, nothing, **settings).save(folder)
-    LinearHead.train(latents, codes).save(folder)
-    NeighborsHead.train(latents, codes, latents[:0], n_neighbors=15, n_labels=3).save(folder)
-    (folder / "labels.json").write_text(json.dumps({"labels": LABELS}), encoding="utf-8")
+def train(folder, **how):
+    """Classifiers of three labels, and rules from held-back cells of two other donors, some of them mixed."""
+    trained = train_heads(folder, list(range(3)) * 80, spread=0.5, **how)
+    places = list(range(3)) * 60 + [0.5, 1.5] * 40
+    labels = [LABELS[int(place + 0.5 * (cell % 3 == 0))] for cell, place in enumerate(places)]
+    held_back = write_part(folder / "validation", places, labels=labels, batches=("x", "y"), seed=3)
+    calibrate_classifier(
+        held_back.mapped,
+        trained.mapped,
+        held_back.common,
+        str(folder / "classifier"),
+        str(folder / "model"),
+        str(folder / "genes.tsv"),
+        str(folder / "rules.json"),
+        max_error=0.05,
+        seed=0,
+        budget=Budget(2000),
+        threads=1,
+    )
     return folder
 
 
-def write_mapped(path, latents, labels=None):
-    names = [f"cell{row}" for row in range(len(latents))]
-    table = {
-        "cell": pa.array(names, pa.string()),
-        "batch": pa.array(["a"] * len(latents), pa.string()),
-        "label": pa.array(labels or [None] * len(latents), pa.string()),
-    }
-    latents = np.asarray(latents, dtype=np.float32).reshape(-1, 4)
-    table |= {f"latent_{number}": latents[:, number] for number in range(4)}
-    pq.write_table(pa.table(table), path)
-    return path
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    with threadpool_limits(1):
+        return train(tmp_path_factory.mktemp("trained"))
 
 
-def predict(tmp_path, classifier, latents, labels=None, **settings):
-    mapped = write_mapped(tmp_path / "mapped.parquet", latents, labels)
-    settings = {"min_probability": 0.5, "max_distance": None, "budget": Budget(3000), "threads": 1} | settings
-    predict_labels(str(mapped), str(classifier), str(tmp_path / "predictions.parquet"), **settings)
-    return pd.read_parquet(tmp_path / "predictions.parquet")
+def predict(trained, part, *, chunk=0, chunks=1, **settings):
+    """A chunk's predictions."""
+    settings = {"min_p": 0.005, "min_counts": 10, "min_genes": 5, "budget": Budget(2000)} | settings
+    path = trained / "predictions.parquet"
+    predict_labels(
+        part.mapped[chunk],
+        part.common,
+        str(trained / "classifier"),
+        str(trained / "rules.json"),
+        str(path),
+        chunk=chunk,
+        chunks=chunks,
+        threads=1,
+        **settings,
+    )
+    return pd.read_parquet(path)
 
 
-def test_cells_in_a_blob_get_its_label_in_the_order_they_came(tmp_path, classifier):
-    order = np.random.default_rng(1).integers(0, 3, 200)
-    found = predict(tmp_path, classifier, 4 * np.eye(4)[order])
-    assert list(found.columns) == COLUMNS
+def query(tmp_path, places, **how):
+    return write_part(tmp_path / "query", places, **{"spread": 0.3, "seed": 5} | how)
+
+
+def test_cells_in_a_blob_get_its_label_in_the_order_they_came(trained, tmp_path):
+    places = np.random.default_rng(1).integers(0, 3, 200).tolist()
+    found = predict(trained, query(tmp_path, places, labels=[None] * 200))
+    assert list(found.columns) == columns(FOUR_HEADS)
     assert found["cell"].tolist() == [f"cell{row}" for row in range(200)]
-    for column in ("label", "best_label", "xgboost_label", "linear_label", "neighbors_label"):
-        assert found[column].tolist() == [LABELS[code] for code in order], column
-    assert (found["probability"] > 0.9).all()
+    expected = [LABELS[place] for place in places]
+    for column in ("best_label", *(f"{head}_label" for head in FOUR_HEADS)):
+        assert np.mean(found[column] == expected) > 0.97, column
+    given = found["reason"].isna()
+    assert given.mean() > 0.95
+    assert (found["label"][given] == found["best_label"][given]).all()
+    assert (found["level"][given] == "label").all()
     assert (found["runner_up"] != found["best_label"]).all()
+    assert (
+        found["level_lineage"].tolist() == found["best_label"].map({LABELS[0]: "B"}).fillna("T/NK").tolist()
+    )
+    assert (found["level_lineage_probability"] >= found["probability"] - 1e-6).all()
 
 
-def test_probability_is_the_mean_of_the_heads(tmp_path, classifier):
-    found = predict(tmp_path, classifier, 4 * np.eye(4)[[0, 1, 2]])
-    heads = found[["xgboost_probability", "linear_probability", "neighbors_probability"]]
-    np.testing.assert_allclose(found["probability"], heads.mean(axis=1), atol=1e-6)
+def test_text_is_text_and_numbers_are_float32(trained, tmp_path):
+    predict(trained, query(tmp_path, [0, 1, 2], labels=[None] * 3))
+    types = {field.name: str(field.type) for field in pq.read_schema(trained / "predictions.parquet")}
+    numbers = [name for name, kind in types.items() if kind == "float"]
+    assert set(types.values()) == {"string", "float"}
+    assert numbers == [
+        name for name in types if name.endswith("probability") or name in ("outside_p", "distance")
+    ]
 
 
-def test_ambiguous_cells_are_unknown(tmp_path, classifier):
-    between = np.array([[4, 4, 4, 0], [1.3, 1.3, 1.3, 0]])
-    found = predict(tmp_path, classifier, np.concatenate([between, 4 * np.eye(4)[:3]]), min_probability=0.8)
-    assert found["label"].tolist() == ["unknown", "unknown", *LABELS]
-    assert set(found["best_label"]) <= set(LABELS)
-    assert (found["probability"][:2] < 0.8).all()
+def test_what_it_was_made_from_stands_in_the_file(trained, tmp_path):
+    made_from = []
+    for min_p in (0.005, 0.01):
+        predict(trained, query(tmp_path, [0]), min_p=min_p)
+        metadata = pq.read_schema(trained / "predictions.parquet").metadata
+        made_from.append(json.loads(metadata[b"made_from"]))
+    assert set(made_from[0]) == {"model", "genes", "classifier", "rules", "settings"}
+    assert {name for name in made_from[0] if made_from[0][name] != made_from[1][name]} == {"settings"}
 
 
-def test_the_threshold_decides(tmp_path, classifier):
-    latents = np.random.default_rng(0).normal(1, 2, (100, 4))
-    none = predict(tmp_path, classifier, latents, min_probability=0)
-    some = predict(tmp_path, classifier, latents, min_probability=0.7)
-    every = predict(tmp_path, classifier, latents, min_probability=1.0)
-    assert not (none["label"] == "unknown").any()
-    assert ((some["label"] == "unknown") == (some["probability"] < 0.7)).all()
-    assert (every["label"] == "unknown").mean() > 0.9
+def test_a_cell_that_is_far_from_the_reference_is_outside_however_sure_the_heads(trained, tmp_path):
+    part = query(tmp_path, [0, 1, 2, 4, 4], spread=0.1)
+    limited, free = predict(trained, part), predict(trained, part, min_p=0)
+    assert (limited["reason"] == "outside the reference").tolist() == [False] * 3 + [True] * 2
+    assert (limited["label"][3:] == "unknown").all()
+    assert limited["level"][3:].isna().all()
+    assert (limited["outside_p"] < 0.005).tolist() == [False] * 3 + [True] * 2
+    assert (limited["distance"] > 1).tolist() == [False] * 3 + [True] * 2
+    assert not (free["reason"] == "outside the reference").any()
+    pd.testing.assert_series_equal(limited["best_label"], free["best_label"])
 
 
-def test_cells_far_from_the_reference_are_unknown_however_sure_the_heads(tmp_path, classifier):
-    latents = np.concatenate([40 * np.eye(4)[:3], 4 * np.eye(4)[:3]])
-    sure = predict(tmp_path, classifier, latents)
-    assert sure["label"].tolist() == LABELS * 2
-    assert (sure["distance"] > 1).tolist() == [True] * 3 + [False] * 3
-    limited = predict(tmp_path, classifier, latents, max_distance=1.0)
-    assert limited["label"].tolist() == ["unknown"] * 3 + LABELS
-    assert limited["best_label"].tolist() == LABELS * 2
+def test_a_cell_between_two_labels_is_called_what_both_are(trained, tmp_path):
+    found = predict(trained, query(tmp_path, [0.5] * 10 + [1.5] * 10, spread=0.02), min_p=0)
+    ambiguous = found["reason"] == "ambiguous"
+    assert ambiguous.any()
+    assert (found["label"][ambiguous] == "unknown").all()
+    assert (found["level"][ambiguous].isna()).all()
+    # NK and γδ T are of one lineage.
+    coarser = found["reason"][10:] == "subtype unsure"
+    assert coarser.any()
+    assert (found["label"][10:][coarser] == "T/NK").all()
+    assert (found["level"][10:][coarser] == "lineage").all()
 
 
-def test_truth_is_carried_where_there_is_any(tmp_path, classifier):
-    found = predict(tmp_path, classifier, 4 * np.eye(4)[:3], ["B", None, "HSC"])
-    assert list(found.columns) == [*COLUMNS, "truth"]
-    assert found["truth"].isna().tolist() == [False, True, False]
+def test_cells_of_few_counts_or_genes_are_of_low_quality(trained, tmp_path):
+    part = query(tmp_path, [0, 1, 2] * 10, depth=0.2)
+    n_counts = predict(trained, part, min_counts=0, min_genes=0)["reason"]
+    assert "low quality" not in set(n_counts)
+    for limits in ({"min_counts": 1000}, {"min_genes": 41}):
+        found = predict(trained, part, **limits)
+        assert set(found["reason"]) == {"low quality"}
+        assert set(found["label"]) == {"unknown"}
+    some = predict(trained, part, min_counts=8, min_genes=0)["reason"] == "low quality"
+    assert 0 < some.sum() < 30
+
+
+def test_probabilities_of_a_cell_do_not_depend_on_the_cells_beside_it(trained, tmp_path):
+    """A query of one cell type must not be ruined by its being of one."""
+    places = [0, 1, 2] * 30
+    whole = predict(trained, query(tmp_path / "mixed", places, spread=1.5))
+    part = query(tmp_path / "mixed", places, spread=1.5, chunks=90)
+    alone = pd.concat(
+        [predict(trained, part, chunk=chunk, chunks=90) for chunk in range(0, 90, 3)], ignore_index=True
+    )
+    expected = whole[::3].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunks", [2, 7])
+def test_chunks_do_not_change_the_answer(trained, tmp_path, chunks):
+    places = np.random.default_rng(0).uniform(0, 2, 700).tolist()
+    whole = predict(trained, query(tmp_path / "whole", places, spread=1.0))
+    part = query(tmp_path / "cut", places, spread=1.0, chunks=chunks)
+    pieces = [predict(trained, part, chunk=chunk, chunks=chunks) for chunk in range(chunks)]
+    pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole, rtol=0, atol=1e-6)
+
+
+def test_blocks_do_not_change_the_answer(trained, tmp_path, monkeypatch):
+    part = query(tmp_path, np.random.default_rng(0).uniform(0, 2, 700).tolist(), spread=1.0)
+    whole = predict(trained, part)
+    assert len(set(whole["reason"])) > 2
+    monkeypatch.setattr("cellferry.classifier.ROWS_PER_GROUP", 256)
+    pd.testing.assert_frame_equal(predict(trained, part), whole, rtol=0, atol=1e-6)
+
+
+def test_truth_is_carried_where_there_is_any(trained, tmp_path):
+    found = predict(trained, query(tmp_path, [0, 1, 2], labels=[LABELS[0], None, "HSC/MPP, γ"]))
+    assert list(found.columns) == [*columns(FOUR_HEADS), "truth"]
+    assert found["truth"].fillna("none").tolist() == [LABELS[0], "none", "HSC/MPP, γ"]
 
 
 @pytest.mark.parametrize("n_cells", [0, 1])
-def test_a_chunk_of_no_or_one_cell(tmp_path, classifier, n_cells):
-    found = predict(tmp_path, classifier, 4 * np.eye(4)[:n_cells])
-    assert list(found.columns) == COLUMNS
+def test_a_chunk_of_no_or_one_cell(trained, tmp_path, n_cells):
+    found = predict(trained, query(tmp_path, [0, 1][:n_cells], labels=[None] * n_cells, spread=0.1))
+    assert list(found.columns) == columns(FOUR_HEADS)
     assert found["best_label"].tolist() == LABELS[:n_cells]
+    types = {str(field.type) for field in pq.read_schema(trained / "predictions.parquet")}
+    assert types == {"string", "float"}
 
 
-def test_blocks_do_not_change_the_answer(tmp_path, classifier, monkeypatch):
-    latents = np.random.default_rng(0).normal(1, 2, (700, 4))
-    whole = predict(tmp_path, classifier, latents)
-    monkeypatch.setattr(script, "ROWS_PER_GROUP", 256)
-    pieces = predict(tmp_path, classifier, latents)
-    pd.testing.assert_frame_equal(whole, pieces, rtol=0, atol=1e-6)
+def test_cells_without_counts(trained, tmp_path):
+    found = predict(trained, query(tmp_path, [0, 1, 2], depth=0))
+    assert set(found["reason"]) == {"low quality"}
+    assert np.isfinite(found["probability"]).all()
 
 
-def test_runner_up_of_two_labels():
-    columns = answer(
-        {"one": np.array([[0.2, 0.8]], np.float32)},
-        np.ones(1, np.float32),
-        ["a", "b"],
-        min_probability=0.5,
-        max_distance=None,
-    )
-    assert columns["best_label"][0] == "b"
-    assert columns["runner_up"][0] == "a"
-    assert columns["runner_up_probability"][0] == pytest.approx(0.2)
+@pytest.mark.parametrize("heads", [("linear",), ("expression",), ("neighbors", "expression"), tuple(HEADS)])
+def test_heads_that_are_switched_off_have_no_columns(tmp_path, heads):
+    trained = train(tmp_path / "trained", heads=heads)
+    found = predict(trained, query(tmp_path, [0, 1, 2], labels=[None] * 3, spread=0.1))
+    assert list(found.columns) == columns([head for head in heads if head != "scanvi"])
+    assert found["best_label"].tolist() == LABELS
+    assert found["distance"].notna().all()
+
+
+def test_scanvis_classifier_has_columns_where_there_is_one(tmp_path):
+    corners = np.eye(N_LATENT)[:3] * 2
+    head = ScanviHead(np.array(LABELS), False, weight_0=corners, bias_0=np.zeros(3))
+    trained = train(tmp_path / "trained", model=head)
+    found = predict(trained, query(tmp_path, [0, 1, 2], labels=[None] * 3, spread=0.1))
+    assert list(found.columns) == columns(HEADS)
+    assert found["scanvi_label"].tolist() == LABELS
+
+
+def test_ontology_ids_stand_beside_the_answers(tmp_path):
+    trained = train(tmp_path / "trained", ontology={LABELS[0]: "CL:0000788", "T/NK": "CL:0000000"})
+    found = predict(trained, query(tmp_path, [0, 1, 2, 4], spread=0.1))
+    assert found["ontology"].fillna("none").tolist() == ["CL:0000788", "none", "none", "none"]
+
+
+def test_without_levels_there_are_no_columns_of_them(tmp_path):
+    trained = train(tmp_path / "trained", levels=[])
+    found = predict(trained, query(tmp_path, [0, 1, 2]))
+    assert not [name for name in found if name.startswith("level_")]
+
+
+def test_counts_of_fewer_cells_than_were_mapped_are_refused(trained, tmp_path):
+    part, other = query(tmp_path / "one", [0, 1, 2]), query(tmp_path / "other", [0, 1])
+    part.common = other.common
+    with pytest.raises(RuntimeError, match="has 2 cells, fewer than were mapped"):
+        predict(trained, part)
+
+
+def test_too_little_memory_is_told_at_once(trained, tmp_path):
+    with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
+        predict(trained, query(tmp_path, [0]), budget=Budget(300))

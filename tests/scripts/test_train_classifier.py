@@ -11,7 +11,7 @@ from cellferry.errors import InputError
 from cellferry.heads import HEADS, load_heads, predict
 from cellferry.outside import LabelDistances
 from cellferry.scanvi_classifier import ScanviHead
-from mapped import LABELS, counts_at, latents_at, write_part
+from mapped import LABELS, LEVELS, counts_at, latents_at, write_part
 from threadpoolctl import threadpool_limits
 from train_classifier import train_classifier
 
@@ -26,7 +26,6 @@ SETTINGS = {
     "budget": Budget(4000),
     "threads": 1,
 }
-LEVELS = [{"name": "lineage", "of": dict(zip(LABELS, ["B", "T/NK", "T/NK"], strict=True))}]
 
 
 @pytest.fixture(autouse=True)
