@@ -135,10 +135,11 @@ def _scatter(axes: mpl.axes.Axes, embedding: np.ndarray, colors: np.ndarray, siz
     axes.scatter(*embedding[order].T, s=size, c=colors[order], linewidths=0)
 
 
-def confusion_heatmap(confusion: dict[str, list]) -> str:
+def confusion_heatmap(confusion: dict[str, list], *, kind: str = "svg") -> str:
     """Shares of each true label's cells (rows) by answer (columns); at most the 60 largest true labels.
 
     Where there are more answers than that, those that are not among the rows share the column `others`.
+    `kind` as in `data_uri`.
     """
     cells = np.array(confusion["cells"], dtype=np.float64)
     largest = np.sort(np.argsort(-cells.sum(axis=1), kind="stable")[:MOST_IN_CONFUSION])
@@ -164,7 +165,7 @@ def confusion_heatmap(confusion: dict[str, list]) -> str:
                 value = share[row, column]
                 color = "white" if value > 0.6 else "black"
                 axes.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=6, color=color)
-        return data_uri(figure, kind="svg")
+        return data_uri(figure, kind=kind)
 
 
 def training_curve(losses: dict[str, tuple[list[float], list[float]]]) -> str:
@@ -189,10 +190,12 @@ def training_curve(losses: dict[str, tuple[list[float], list[float]]]) -> str:
         return data_uri(figure, kind="svg")
 
 
-def confidence_curve(by_dataset: dict[str, list[dict]], errors: dict[str, float | None]) -> str:
+def confidence_curve(
+    by_dataset: dict[str, list[dict]], errors: dict[str, float | None], *, kind: str = "svg"
+) -> str:
     """Share of right labels against the probability given, per dataset; the diagonal is what is meant.
 
-    The key gives each dataset's expected calibration error, where it has one.
+    The key gives each dataset's expected calibration error, where it has one. `kind` as in `data_uri`.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2, 3.6))
@@ -214,4 +217,4 @@ def confidence_curve(by_dataset: dict[str, list[dict]], errors: dict[str, float 
             )
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="probability given", ylabel="share of right labels")
         axes.legend(frameon=False, fontsize=8)
-        return data_uri(figure, kind="svg")
+        return data_uri(figure, kind=kind)
