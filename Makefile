@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: demo plan test lint lock scale clean
+.PHONY: demo plan test lint lock scale benchmark-accuracy clean
 
 demo: .venv/.installed
 	mkdir -p demo
@@ -38,6 +38,14 @@ lock: $(UV)
 CELLS := 50000 200000 1000000
 scale: .venv/.installed
 	$(BIN)/python benchmarks/scale.py --cells $(CELLS)
+
+# Labels of real queries beside those of other tools: benchmarks/accuracy.md. A run takes minutes, and there are
+# seven for each seed; those that are finished in WORK are not repeated.
+DATA ?= $(CELLFERRY_TEST_DATA)
+WORK ?= accuracy_work
+SEEDS ?= 0 1 2
+benchmark-accuracy: .venv/.installed | $(UV)
+	$(BIN)/python benchmarks/accuracy.py --data "$(DATA)" --work "$(WORK)" --seeds $(SEEDS)
 
 # Byte code is compiled once here, not at the start of every job.
 .venv/.installed: requirements.txt .python-version | $(UV)
