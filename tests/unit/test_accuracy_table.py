@@ -249,6 +249,7 @@ def test_page_of_a_run_says_everything(made, monkeypatch, tmp_path):
     accuracy_scores.save(accuracy_scores.collect(work, RUN, 3), "a machine")
     text = page(*accuracy_scores.read())
     assert "a machine." in text
+    assert "- AUROC of HSC cells, which the reference lacks (Here → Blood): ." in text
     assert text.count("\n## ") == 8
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     for heads, row in pairwise(rows):
