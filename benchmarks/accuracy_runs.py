@@ -18,6 +18,8 @@ TEST = "test"
 """The part of a reference that its model never meets: scored like a query."""
 LEAST_CELLS_ALONE = 20
 """Cells of a label that make a query of their own."""
+SEED_OF_QUERIES_OF_ONE_LABEL = 0
+"""They are many and take most of a run's time: they are made with one seed only."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def make_run(run: Run, seed: int, data: Path, work: Path, *, cores: int, again: 
         targets = [path.relative_to(folder) for path in inspected]
         snakemake(folder, [*targets, "--cores", cores, "--configfile", folder / "mixed.yaml"])
     cells = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["labels"] for path in inspected}
-    changed = write_if_changed(folder / "config.yaml", with_queries_of_one_label(config, cells))
+    if seed == SEED_OF_QUERIES_OF_ONE_LABEL:
+        config = with_queries_of_one_label(config, cells)
+    changed = write_if_changed(folder / "config.yaml", config)
     if changed or again is not None or not (folder / TARGET).exists():
         forced = ["--forcerun", *again] if again else []
         snakemake(folder, [TARGET, *forced, "--cores", cores, "--configfile", folder / "config.yaml"])

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from accuracy_runs import RUNS, TEST, Run, queries_of_one_label, run_folder
+from accuracy_runs import (
+    RUNS,
+    SEED_OF_QUERIES_OF_ONE_LABEL,
+    TEST,
+    Run,
+    queries_of_one_label,
+    run_folder,
+)
 from cellferry.scores import auroc, summary
 from cellferry.truth import IN_REFERENCE, LabelTree
 from measuring import ROOT
@@ -40,7 +47,8 @@ def collect(work: Path, run: Run, seed: int) -> list[dict]:
     for query, pair in run.pairs.items():
         rows += scores_of(folder, query, pair, MIXED)
         rows += scores_of_unseen(folder, query, pair)
-    rows += scores_of_one_label(folder, run)
+    if seed == SEED_OF_QUERIES_OF_ONE_LABEL:
+        rows += scores_of_one_label(folder, run)
     return [{**row, "seed": seed} for row in rows if row["value"] is not None]
 
 
