@@ -185,10 +185,13 @@ def query_speeds(folder: Path, prediction: dict) -> Iterator[tuple[str, int, np.
             return seconds_of(
                 lambda: predict_labels(
                     mapped[chunks],
+                    common,
                     classifier,
+                    str(results / "reference" / "rules.json"),
                     f"{name}/predictions.parquet",
-                    min_probability=prediction["min_probability"],
-                    max_distance=prediction["max_distance"],
+                    chunk=0,
+                    chunks=chunks,
+                    **{key: prediction[key] for key in ("min_p", "min_counts", "min_genes")},
                     budget=Budget(PREDICT_MB),
                     threads=1,
                 )
@@ -202,8 +205,12 @@ def query_speeds(folder: Path, prediction: dict) -> Iterator[tuple[str, int, np.
         paths = [mapped[FEW]]
         rows = np.arange(min(count_cells(paths), 20_000))
         latents = read_latents(paths, rows)
-        for head, fitted in load_heads(classifier, threads=1).items():
-            timed = until_long_enough(lambda fitted=fitted: len(fitted.probabilities(latents)))
+        with H5adReader(common) as reader:
+            counts = reader.counts(0, len(rows))
+        names = json.loads((Path(classifier) / "labels.json").read_text(encoding="utf-8"))["heads"]
+        for head, fitted in load_heads(classifier, names, threads=1).items():
+            seen = counts if head == "expression" else latents
+            timed = until_long_enough(lambda fitted=fitted, seen=seen: len(fitted.probabilities(seen)))
             yield f"predict_labels: {head} alone", *timed
 
 

@@ -6,6 +6,8 @@ import cellferry.budget
 import numpy as np
 import pandas as pd
 import pytest
+from calibrate_classifier import calibrate_classifier
+from cellferry.answer import AnswerRules
 from cellferry.budget import Budget
 from cellferry.config import load_schema
 from content import contents
@@ -189,6 +191,7 @@ def test_subset_common_genes(selected, same, sizes):
             str(folder / "common.h5ad"),
             name="atlas",
             gene_id="auto",
+            min_common=0.3,
             labelled_only=False,
             max_cells=None,
             seed=0,
@@ -215,10 +218,16 @@ def query(trained, tmp_path_factory):
     mapped = [folder / "0.parquet", folder / "1.parquet"]
     for chunk, path in enumerate(mapped):
         map_chunk(trained, folder / "common.h5ad", path, BUDGETS[0], chunk=chunk)
+    files = [str(path) for path in mapped]
+    (folder / "labels.json").write_text(json.dumps({"labels": {}, "levels": []}))
     train_classifier(
-        [str(mapped[0])],
-        [str(mapped[1])],
+        files,
+        files,
+        str(folder / "common.h5ad"),
+        str(trained.folder / "model"),
+        str(folder / "labels.json"),
         str(folder / "classifier"),
+        heads=["xgboost", "linear", "neighbors", "expression"],
         max_training_cells=1000,
         neighbors=5,
         n_trees=10,
@@ -228,7 +237,24 @@ def query(trained, tmp_path_factory):
         budget=BUDGETS[0],
         threads=1,
     )
+    calibrate_chunks(trained, folder, folder / "rules.json", BUDGETS[0])
     return folder
+
+
+def calibrate_chunks(trained, query, path, budget):
+    calibrate_classifier(
+        [str(query / f"{chunk}.parquet") for chunk in (0, 1)],
+        [str(query / "0.parquet")],
+        str(query / "common.h5ad"),
+        str(query / "classifier"),
+        str(trained.folder / "model"),
+        str(query / "labels.json"),
+        str(path),
+        max_error=0.05,
+        seed=0,
+        budget=budget,
+        threads=1,
+    )
 
 
 def map_chunk(trained, common, path, budget, *, chunk):
@@ -239,10 +265,15 @@ def map_chunk(trained, common, path, budget, *, chunk):
 def predict_chunk(query, path, budget, *, chunk):
     predict_labels(
         str(query / f"{chunk}.parquet"),
+        str(query / "common.h5ad"),
         str(query / "classifier"),
+        str(query / "rules.json"),
         str(path),
-        min_probability=0.5,
-        max_distance=1.0,
+        chunk=chunk,
+        chunks=2,
+        min_p=0.005,
+        min_counts=20,
+        min_genes=10,
         budget=budget,
         threads=1,
     )
@@ -262,6 +293,17 @@ def test_map_query(trained, query, tmp_path, sizes):
     tables_agree(
         tmp_path, lambda path, budget: map_chunk(trained, query / "common.h5ad", path, budget, chunk=1)
     )
+    assert len(set(sizes)) > 1
+
+
+def test_calibrate_classifier(trained, query, tmp_path, sizes):
+    thresholds = []
+    for number, budget in enumerate(BUDGETS):
+        calibrate_chunks(trained, query, tmp_path / str(number), budget)
+        found = AnswerRules.load(tmp_path / str(number))
+        numbers = [*found.weights.values(), *found.temperatures.values(), found.set_threshold]
+        thresholds.append([*numbers, *found.thresholds["label"].values()])
+    np.testing.assert_allclose(thresholds[1:], np.tile(thresholds[0], (len(BUDGETS) - 1, 1)), atol=1e-5)
     assert len(set(sizes)) > 1
 
 

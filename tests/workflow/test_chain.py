@@ -134,12 +134,31 @@ def test_another_query_converts_nothing_but_itself(chain):
     assert re.search(r"^merge_h5ad +1$", said, re.M)
 
 
-def test_a_changed_threshold_retrains_nothing(chain):
-    config = {**chain.config, "prediction": {"n_trees": 30, "min_probability": 0.9}}
+@pytest.mark.parametrize(("change", "calibrated"), [({"min_p": 0.1}, False), ({"max_error": 0.2}, True)])
+def test_a_changed_limit_retrains_nothing(chain, change, calibrated):
+    config = {**chain.config, "prediction": {"n_trees": 30, **change}}
     result = snakemake(chain.folder, "--dry-run", config=config)
     said = result.stdout + result.stderr
     assert re.search(r"^predict_labels +\d", said, re.M)
+    assert bool(re.search(r"^calibrate_classifier +\d", said, re.M)) == calibrated
     assert not re.search(r"^(train_\w+|map_query|convert_to_chunks) +\d", said, re.M)
+
+
+def test_the_rules_of_the_answer_are_told(chain):
+    rules = json.loads((chain.results / "reference" / "rules.json").read_text(encoding="utf-8"))
+    assert set(rules["thresholds"]["label"]) == set(LABELS)
+    assert set(rules["weights"]) == {"xgboost", "linear", "neighbors", "expression"}
+    held_back = rules["held_back"]
+    assert held_back["cells"] == ad.read_h5ad(chain.results / "common" / "validation.h5ad").n_obs
+    assert held_back["error"] <= held_back["max_error"] == 0.05
+
+
+def test_every_cell_is_told_why_it_has_no_label(chain):
+    predictions = pd.read_parquet(chain.results / "predictions" / "labelled.parquet")
+    unknown = predictions["label"] == "unknown"
+    assert (predictions["reason"].notna() == unknown).all()
+    assert (predictions["level"].isna() == unknown).all()
+    assert unknown.mean() < 0.5
 
 
 def test_every_rule_left_a_log_and_a_benchmark(chain):

@@ -11,6 +11,7 @@ from content import content, contents
 from map_query import map_query
 from predict_labels import predict_labels
 from running import snakemake
+from simulate import default_settings
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +79,7 @@ def test_latents_do_not_depend_on_the_chunks(whole):
 
 def test_many_small_chunks(whole, tmp_path):
     """By the scripts' functions: the jobs would take most of their time to start."""
-    expected = query(whole, "all_at_once")
+    expected, prediction = query(whole, "all_at_once"), default_settings("prediction")
     latents, predictions = [], []
     for chunk in range(MANY_CHUNKS):
         mapped, predicted = tmp_path / f"{chunk}_mapped.parquet", tmp_path / f"{chunk}.parquet"
@@ -94,10 +95,13 @@ def test_many_small_chunks(whole, tmp_path):
         )
         predict_labels(
             str(mapped),
+            str(whole / "common" / "all_at_once.h5ad"),
             str(whole / "reference" / "classifier"),
+            str(whole / "reference" / "rules.json"),
             str(predicted),
-            min_probability=0.5,
-            max_distance=None,
+            chunk=chunk,
+            chunks=MANY_CHUNKS,
+            **{key: prediction[key] for key in ("min_p", "min_counts", "min_genes")},
             budget=Budget(2000),
             threads=1,
         )
