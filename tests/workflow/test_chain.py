@@ -164,7 +164,7 @@ def test_every_cell_is_told_why_it_has_no_label(chain):
 def test_every_rule_left_a_log_and_a_benchmark(chain):
     rules = {path.name for path in (chain.results / "benchmarks").iterdir()}
     assert rules == {path.name for path in (chain.folder / "logs").iterdir()}
-    assert len(rules) == 18
+    assert len(rules) == 20
     for path in (chain.results / "benchmarks").rglob("*.tsv"):
         assert float(pd.read_csv(path, sep="\t")["s"].iloc[0]) > 0
 
