@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 
+import accuracy_pictures
 import accuracy_runs
 import accuracy_scores
 import accuracy_tables
@@ -255,6 +256,15 @@ def test_page_of_a_run_says_everything(made, monkeypatch, tmp_path):
     for heads, row in pairwise(rows):
         assert not row.startswith("| ---") or row.count("|") == heads.count("|")
     assert sum(row.startswith("| Here → Blood | HSC |") for row in rows) == 2
+
+
+def test_pictures_are_pngs(made, monkeypatch, tmp_path):
+    work, _ = made
+    for name in ("RELIABILITY", "CONFUSION"):
+        monkeypatch.setattr(accuracy_pictures, name, tmp_path / f"{name}.png")
+    accuracy_pictures.draw(accuracy_runs.run_folder(work, RUN, 3), RUN)
+    for name in ("RELIABILITY", "CONFUSION"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
