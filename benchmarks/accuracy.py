@@ -5,8 +5,8 @@
     python benchmarks/accuracy.py --only tables
 
 Each pair of a labelled reference and queries with known labels goes through the whole workflow, with each
-seed, and every label of a query is a query of its own beside it. Finished runs in the work folder are not
-repeated; measured pairs and seeds take the place of their older rows in the table.
+seed; with seed 0 every label of a query is a query of its own beside it. Finished runs in the work folder are
+not repeated; measured pairs and seeds take the place of their older rows in the table.
 """
 
 import argparse

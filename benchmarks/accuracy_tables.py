@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from accuracy_quoted import AUROC_OF_B_CELLS, METHODS, TOOLS
-from accuracy_runs import LEAST_CELLS_ALONE
+from accuracy_runs import LEAST_CELLS_ALONE, SEED_OF_QUERIES_OF_ONE_LABEL
 from accuracy_scores import (
     ALONE,
     ANSWER,
@@ -77,8 +77,9 @@ AUROC of telling their cells from those of labels it has: 1 where all of them lo
 """
 ONE_LABEL = """## Queries of a single cell type
 
-Every label of a query with {least} cells or more is a query of its own beside the mixed one: the same cells,
-mapped and predicted without the others. Shares of the label's cells that are right, or `unknown`.
+With seed {seed}, every label of a query with {least} cells or more is a query of its own beside the mixed
+one: the same cells, mapped and predicted without the others. Shares of the label's cells that are right, or
+`unknown`.
 
 """
 FOOTER = """## How
@@ -110,7 +111,8 @@ def page(table: pd.DataFrame, machine: str) -> str:
     parts += [BY_HEAD, by_method_table(table, "macro_f1", [*heads, BASELINE, CELLTYPIST])]
     parts += [CALIBRATION, by_method_table(table, "ece", heads)]
     parts += [REJECTION, rejection_table(table), UNSEEN_LABELS, unseen_table(table)]
-    parts += [ONE_LABEL.format(least=LEAST_CELLS_ALONE), one_label_table(table)]
+    alone = ONE_LABEL.format(seed=SEED_OF_QUERIES_OF_ONE_LABEL, least=LEAST_CELLS_ALONE)
+    parts += [alone, one_label_table(table)]
     return "".join(parts) + FOOTER.format(machine=machine, seeds=seeds)
 
 
@@ -149,15 +151,18 @@ def in_short(table: pd.DataFrame) -> str:
     if others:
         name = min(others, key=lambda name: others[name][0])
         size, where = others[name]
-        lines.append(f"The smallest worst gap of another tool: {short(size)} ({name}; {where}).")
+        lines.append(
+            f"The smallest worst gap of another tool, on the pairs it has: {short(size)} ({name}; {where})."
+        )
     alone = means(table, ALONE, BEST_LABEL, ["right, mixed", "right, alone"])
     right = alone[alone["right, mixed"] >= KEPT_ALONE]
     lost = right[right["right, alone"] < KEPT_ALONE]
-    lines.append(
-        f"Of {len(right)} labels of which a mixed query has {short(KEPT_ALONE)} or more right, "
-        f"{len(right) - len(lost)} have as many right in a query of their own"
-        + (f"; not: {listed(lost)}." if len(lost) else ".")
-    )
+    if len(right):
+        lines.append(
+            f"Of {len(right)} labels of which a mixed query has {short(KEPT_ALONE)} or more right, "
+            f"{len(right) - len(lost)} have as many right in a query of their own"
+            + (f"; not: {listed(lost)}." if len(lost) else ".")
+        )
     errors = means(table, HELD_BACK, ANSWER, ["error among accepted"]).iloc[:, 0]
     lines.append(
         f"Errors among the labels given to held-back cells: {short(errors.min())} to {short(errors.max())}."
