@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from accuracy_runs import (
     RUNS,
-    SEED_OF_QUERIES_OF_ONE_LABEL,
     TEST,
     Run,
     queries_of_one_label,
@@ -47,7 +46,7 @@ def collect(work: Path, run: Run, seed: int) -> list[dict]:
     for query, pair in run.pairs.items():
         rows += scores_of(folder, query, pair, MIXED)
         rows += scores_of_unseen(folder, query, pair)
-    if seed == SEED_OF_QUERIES_OF_ONE_LABEL:
+    if run.has_queries_of_one_label(seed):
         rows += scores_of_one_label(folder, run)
     return [{**row, "seed": seed} for row in rows if row["value"] is not None]
 
