@@ -1,0 +1,139 @@
+"""leave_labels_out: what becomes of held-back cells of a label that the reference does not have."""
+
+import json
+
+import numpy as np
+import pytest
+from calibrate_classifier import calibrate_classifier
+from cellferry.budget import Budget
+from cellferry.errors import InputError
+from leave_labels_out import fate, leave_labels_out
+from mapped import LABELS, train_heads, write_part
+from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Classifiers of three labels far apart, and rules from held-back cells of two other donors."""
+    folder = tmp_path_factory.mktemp("trained")
+    with threadpool_limits(1):
+        train = train_heads(folder, list(range(3)) * 80, spread=0.4)
+        held_back = write_part(
+            folder / "validation", list(range(3)) * 60, batches=("x", "y"), spread=0.4, seed=3
+        )
+        calibrate_classifier(
+            held_back.mapped,
+            train.mapped,
+            held_back.common,
+            str(folder / "classifier"),
+            str(folder / "model"),
+            str(folder / "genes.tsv"),
+            str(folder / "rules.json"),
+            max_error=0.05,
+            seed=0,
+            budget=Budget(2000),
+            threads=1,
+        )
+    return folder
+
+
+def leave_out(trained, part, **settings):
+    settings = {"min_p": 0.005, "min_counts": 10, "min_genes": 5, "budget": Budget(2000)} | settings
+    path = trained / "left_out.json"
+    leave_labels_out(
+        part.mapped,
+        part.common,
+        str(trained / "classifier"),
+        str(trained / "rules.json"),
+        str(path),
+        seed=0,
+        threads=1,
+        **settings,
+    )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def held_back(folder, places, **how):
+    return write_part(folder, places, **{"spread": 0.4, "seed": 4} | how)
+
+
+def test_labels_far_apart_are_seen_to_be_missing(trained, tmp_path):
+    found = leave_out(trained, held_back(tmp_path, list(range(3)) * 40))
+    assert list(found) == LABELS
+    for label, told in found.items():
+        assert told["cells"] == 40
+        assert told["accepted"] == sum(told["as"].values())
+        assert told["accepted"] + told["coarser"] < 8, label
+        assert told["auroc"]["outside_p"] > 0.95, label
+        assert told["auroc"]["distance"] > 0.95, label
+
+
+def test_without_limits_they_are_taken_for_others_or_for_their_lineage(trained, tmp_path):
+    part = held_back(tmp_path, list(range(3)) * 40)
+    found = leave_out(trained, part, min_p=0.0)
+    assert LABELS[0] not in found[LABELS[0]]["as"]
+    # γδ T without γδ T: what is left of its lineage is NK/ILC, which is no right answer.
+    assert found[LABELS[2]]["accepted"] > leave_out(trained, part)[LABELS[2]]["accepted"]
+    assert set(found[LABELS[2]]["as"]) <= {LABELS[0], LABELS[1], "B"}
+
+
+def test_labels_without_held_back_cells_and_cells_without_label_are_left_out(trained, tmp_path):
+    labels = [LABELS[0], LABELS[1], None, "Mono"] * 10
+    found = leave_out(trained, held_back(tmp_path, [0, 1, 2, 3] * 10, labels=labels))
+    assert {label: told["cells"] for label, told in found.items()} == {LABELS[0]: 10, LABELS[1]: 10}
+
+
+def test_of_two_labels_none_can_be_left_out(tmp_path):
+    train = train_heads(tmp_path, [0, 1] * 60, spread=0.4)
+    calibrate_classifier(
+        train.mapped,
+        train.mapped,
+        train.common,
+        str(tmp_path / "classifier"),
+        str(tmp_path / "model"),
+        str(tmp_path / "genes.tsv"),
+        str(tmp_path / "rules.json"),
+        max_error=0.05,
+        seed=0,
+        budget=Budget(2000),
+        threads=1,
+    )
+    assert leave_out(tmp_path, held_back(tmp_path / "test", [0, 1] * 10)) == {}
+
+
+def test_chunks_and_blocks_change_nothing(trained, tmp_path, monkeypatch):
+    whole = leave_out(trained, held_back(tmp_path / "whole", list(range(3)) * 120))
+    monkeypatch.setattr("cellferry.classifier.ROWS_PER_GROUP", 256)
+    cut = leave_out(trained, held_back(tmp_path / "cut", list(range(3)) * 120, chunks=3))
+    for label, told in whole.items():
+        assert cut[label]["as"] == told["as"]
+        assert cut[label]["auroc"] == pytest.approx(told["auroc"], abs=1e-4)
+
+
+def test_fates_are_counted():
+    told = {
+        "label": np.array(["a", "T", "unknown", "T", "b", "a"], dtype=object),
+        "level": np.array(["label", "lineage", None, "label", "label", "label"], dtype=object),
+    }
+    own = np.array([True] * 4 + [False] * 2)
+    scores = {"distance": np.array([3.0, 1, 4, 1.5, 2, 1])}
+    found = fate(told, own, {"lineage": "T"}, scores)
+    assert found == {
+        "cells": 4,
+        "accepted": 2,  # as a, and as a label called like the lineage
+        "as": {"a": 1, "T": 1},
+        "coarser": 1,
+        "auroc": {"distance": roc_auc_score(own, scores["distance"])},
+    }
+
+
+def test_too_little_memory_is_told_at_once(trained, tmp_path):
+    with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
+        leave_out(trained, held_back(tmp_path, [0, 1, 2]), budget=Budget(300))
