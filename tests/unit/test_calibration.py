@@ -70,8 +70,8 @@ def test_the_isotonic_curve_is_scikit_learns():
     curve = IsotonicRegression(y_min=1 / 402, y_max=401 / 402, out_of_bounds="clip").fit(top, right)
     fresh = stepped(200, seed=1)[0]
     expected = curve.predict(fresh.max(axis=1))
-    assert (expected > 1 / 3).all()  # below, the two others would be likelier
-    np.testing.assert_allclose(calibration(fresh).max(axis=1), expected, atol=1e-5)
+    # Below a third, the two others would be likelier.
+    np.testing.assert_allclose(calibration(fresh).max(axis=1), np.maximum(expected, 1 / 3), atol=1e-5)
 
 
 def test_the_best_label_stays_the_best_where_the_curve_is_low():
