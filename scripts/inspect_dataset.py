@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cellferry.cells import as_labels, count_repeated, hashes
+from cellferry.cells import SET_SEPARATOR, as_labels, count_repeated, hashes
 from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
@@ -248,7 +248,12 @@ def label_problems(dataset: Dataset, label: str, counted: Counted, n_kept: int) 
             f"{key}: {counted.unlabelled} of the {n_kept} cells of {path} have no label in '{label}'; name "
             f"another column, or select labelled cells with {dataset.key('cells')}"
         ]
-    return []
+    return [
+        f"{key}: the label '{name}' in '{label}' of {path} holds '{SET_SEPARATOR}', which stands between the "
+        "labels of a prediction set; give it another name in labels.rename"
+        for name in counted.labels
+        if SET_SEPARATOR in name
+    ]
 
 
 def label_warnings(dataset: Dataset, label: str, counted: Counted) -> list[str]:

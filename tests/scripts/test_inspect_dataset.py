@@ -191,7 +191,7 @@ def test_a_level_that_does_not_exist(blood):
     assert "did you mean 'donor'?" in problem
 
 
-LETTERS = ["γδ T", "CD4+/CD25+", "B, naive", "NK\tbright", "NK\nbright", "NK  bright ", "β | α"]
+LETTERS = ["γδ T", "CD4+/CD25+", "B, naive", "NK\tbright", "NK\nbright", "NK  bright ", "β / α"]
 
 
 def test_labels_of_any_letters(tmp_path):
@@ -200,9 +200,20 @@ def test_labels_of_any_letters(tmp_path):
     adata.write_h5ad(tmp_path / "a.h5ad")
     found = inspect(tmp_path / "a.h5ad", role="reference", label="ct")
     assert found["problems"] == []
-    assert found["labels"] == {"NK bright": 18, "γδ T": 6, "CD4+/CD25+": 6, "B, naive": 6, "β | α": 6}
+    assert found["labels"] == {"NK bright": 18, "γδ T": 6, "CD4+/CD25+": 6, "B, naive": 6, "β / α": 6}
     (renamed,) = found["warnings"]
     assert r"'NK\tbright' is 'NK bright' (6 cells)" in renamed
+
+
+def test_a_label_that_reads_like_a_prediction_set(tmp_path):
+    adata = make_adata()
+    adata.obs["ct"] = ["T | NK", "B"] * 25
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    problem = only_problem(inspect(tmp_path / "a.h5ad", role="reference", label="ct"))
+    assert "the label 'T | NK'" in problem
+    assert "labels.rename" in problem
+    renamed = {"rename": {"T | NK": "T or NK"}}
+    assert inspect(tmp_path / "a.h5ad", role="reference", label="ct", labels=renamed)["problems"] == []
 
 
 def test_real_labels_with_words_for_none(test_data, tmp_path):
