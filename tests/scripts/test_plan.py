@@ -142,10 +142,35 @@ def test_every_rule_has_a_line(config, tmp_path, capsys):
         paths.append(str(tmp_path / f"{name}.json"))
         (tmp_path / f"{name}.json").write_text(json.dumps(about(name, role)))
     asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in NEEDS}
-    print_plan(paths, config, asked)
+    print_plan(paths, config, asked, trained_labels=None)
     said = capsys.readouterr().out
-    for rule in set(NEEDS) - {"demo_data"}:
+    for rule in set(NEEDS) - {"demo_data", "predict_gene_loss"}:
         assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
+
+
+def test_genes_that_queries_may_lack_are_a_job_of_each(config):
+    config["genes"]["retrain_on_common"] = False
+    assert [job.jobs for job in jobs(config) if job.rule == "predict_gene_loss"] == [1]
+
+
+def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, capsys):
+    del config["datasets"]["atlas"]
+    (tmp_path / "blood.json").write_text(json.dumps(about("blood", "query")))
+    seen = {f"label {number}": {"cells": 5000, "predictable": True} for number in range(20)}
+    (tmp_path / "labels.json").write_text(json.dumps({"labels": seen, "levels": []}))
+    asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in NEEDS}
+    labels = str(tmp_path / "labels.json")
+    print_plan([str(tmp_path / "blood.json")], config, asked, trained_labels=labels)
+    said = capsys.readouterr().out
+    for rule in ("subset_common_genes", "map_query", "predict_gene_loss", "predict_labels", "report"):
+        assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
+    for rule in ("split_reference", "select_genes", "train_reference_model", "train_classifier", "calibrate"):
+        assert rule not in said
+    # The classifiers of 80,000 training cells are held.
+    found = expected_jobs(
+        config, [about("blood", "query")], json.loads((tmp_path / "labels.json").read_text())
+    )
+    assert largest(found, "predict_labels") > NEEDS["predict_labels"].fixed_mb + 15
 
 
 def test_a_file_that_must_be_sorted_needs_disk_for_it(config):

@@ -43,6 +43,7 @@ class World:
         self.mapped = [path for part in ("reference", *queries) for path in self.write_mapped(part)]
         self.predictions = [self.write_predictions(part) for part in ("test", *queries)]
         self.evaluations = [self.write_evaluation(part) for part in scored]
+        self.gene_loss = []
         (folder / "datasets.tsv").write_text("dataset\tcells\nref\t60\n", encoding="utf-8")
         genes = {"namespace": "symbol", "n_common": 1342, "n_selected": 900, "new_key": "something"}
         genes["datasets"] = {name: {"genes": 2000, "common_share": 0.5} for name in ("ref", *queries)}
@@ -115,6 +116,28 @@ class World:
         path.write_text(json.dumps(scores), encoding="utf-8")
         return str(path)
 
+    def write_rules(self):
+        held_back = {"cells": 100, "donors": 0, "accepted": 90, "wrong": 3, "error": 1 / 30}
+        rules = {
+            "held_back": held_back | {"error_bound_95": 0.084},
+            "weights": {"linear": 0.5, "expression": 0.5},
+        }
+        path = self.folder / "rules.json"
+        path.write_text(json.dumps(rules | {"made_from": {"model": "0123abcd", "genes": "4567efab"}}))
+        return path
+
+    def write_gene_loss(self, query, loss):
+        labels = {
+            "B": {"f1": 1.0, "f1_without": 0.25, "cells": 3},
+            "T": {"f1": 0.5, "f1_without": 0.5, "cells": 3},
+        }
+        found = {"genes": 4000, "measured": 547, "macro_f1": 0.964, "macro_f1_without": 0.964 - loss}
+        found |= {"cells": 6, "loss": loss, "labels": labels, "advice": loss > 0.05}
+        path = self.folder / f"mapped/{query}/gene_loss.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found))
+        self.gene_loss.append(str(path))
+
     def write_left_out(self):
         entry = {"cells": 50, "accepted": 40, "as": {"B": 30, "γδ $T$": 10}}
         entry["auroc"] = {"outside_p": 0.9712, "distance": 0.5, "probability": None}
@@ -124,7 +147,8 @@ class World:
 
     def draw(self, **changed):
         inputs = {
-            "evaluations": self.evaluations, "left_out": None, "labels": str(self.folder / "labels.json"),
+            "evaluations": self.evaluations, "gene_loss": self.gene_loss, "rules": str(self.write_rules()),
+            "left_out": None, "labels": str(self.folder / "labels.json"),
             "predictions": self.predictions, "mapped": self.mapped,
             "inspected": self.inspected, "logs": str(self.folder / "logs"),
             "datasets": str(self.folder / "datasets.tsv"), "genes": str(self.folder / "genes.json"),
@@ -274,6 +298,28 @@ def test_answers_are_counted_with_the_probability_of_their_level(tmp_path):
         assert entry["probability"] == pytest.approx(rows[column].mean())
 
 
+def test_what_was_learned_from_held_back_cells_and_hashes(tmp_path, no_umap):
+    page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
+    text = re.sub(r"\s+", " ", page)
+    assert "model <code>0123abcd</code>" in text
+    assert (
+        "Of 100 held-back cells 90 got a label, 3 a wrong one (3.3%; below 8.4% with 95 % confidence" in text
+    )
+    assert "linear 0.500, expression 0.500" in text
+
+
+def test_genes_that_a_query_lacks(tmp_path, no_umap):
+    world = World(tmp_path, queries=["q1", "q2"], scored=["test"], labels=LABELS)
+    world.write_gene_loss("q1", 0.2)
+    world.write_gene_loss("q2", 0.01)
+    page = world.draw()
+    row = cells_of(page, "Genes of the model that a query lacks", "q1")
+    assert row[1:6] == ["4,000", "547", "0.964", "0.764", "0.200"]
+    assert re.sub(r"\s+", " ", row[6]) == "B (1.000 to 0.250)"
+    assert "q1: lacks 3,453 of the model" in page
+    assert "q2: lacks" not in page
+
+
 def test_many_labels(tmp_path, no_umap):
     labels = [f"label number {n}" for n in range(200)]
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=labels, cells=3000).draw()
@@ -386,7 +432,9 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
         "empty": {"cells": 0, "accepted": 0, "as": {}},
     }
     genes = {"datasets": {"q1": {"common_share": 0.2}}}
-    found = " ".join(remarks(answers, {"test": scores}, genes, rare={"mast": 1234}, left_out=left_out))
+    found = " ".join(
+        remarks(answers, {"test": scores}, genes, gene_loss={}, rare={"mast": 1234}, left_out=left_out)
+    )
     for expected in (
         "only 50.0% of the cells",
         "simple baseline",
@@ -400,7 +448,7 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
         "without seen as B, 80.0% of its cells were accepted, most as B",
     ):
         assert expected in found
-    assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, {}, rare={}, left_out={}) == []
+    assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, {}, gene_loss={}, rare={}, left_out={}) == []
 
 
 def test_numbers_are_readable():

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.budget import Budget
+from cellferry.errors import InputError
 from cellferry.h5ad import H5adReader
 from simulate import simulate_cells, write_cells
 from subset_common_genes import subset_common_genes
@@ -20,7 +21,7 @@ def subset(tmp_path):
     report = {"namespace": "symbol", "datasets": {"atlas": {"column": "index"}}}
     (tmp_path / "genes.json").write_text(json.dumps(report))
 
-    def run(cells, *, labelled_only=False, max_cells=None, seed=0):
+    def run(cells, *, name="atlas", min_common=0.0, labelled_only=False, max_cells=None, seed=0):
         write_cells(tmp_path / "merged.h5ad", cells, "atlas")
         subset_common_genes(
             str(tmp_path / "merged.h5ad"),
@@ -28,8 +29,9 @@ def subset(tmp_path):
             str(tmp_path / "genes.json"),
             None,
             str(tmp_path / "common.h5ad"),
-            name="atlas",
+            name=name,
             gene_id="auto",
+            min_common=min_common,
             labelled_only=labelled_only,
             max_cells=max_cells,
             seed=seed,
@@ -55,6 +57,30 @@ def test_duplicated_genes_are_summed(subset):
     cells.var_names = ["GENE5", *cells.var_names[1:]]
     common = subset(cells)
     np.testing.assert_array_equal(common.X.toarray()[:, 0], expected[:, 0] + expected[:, 5])
+
+
+def test_genes_that_a_dataset_lacks_count_as_zero_and_are_said(subset):
+    """Of a dataset among which genes were not chosen: the column that has most of them is taken."""
+    cells = simulate_cells()[:, [5, 1, 7]].copy()
+    cells.var["symbol"] = cells.var_names
+    cells.var_names = ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003"]
+    common = subset(cells, name="later", min_common=0.5)
+    assert list(common.var["measured"]) == [True, False, True]
+    np.testing.assert_array_equal(common.X.toarray()[:, [0, 2]], cells.X.toarray()[:, :2])
+    assert common.X[:, 1].nnz == 0
+
+
+def test_too_few_of_the_genes(subset, tmp_path):
+    cells = simulate_cells()[:, [5, 7, 8]].copy()
+    with pytest.raises(InputError, match=r"datasets\.later: has 1 of the model's 3 genes \(33%\).*gene_id"):
+        subset(cells, name="later", min_common=0.5)
+    assert not (tmp_path / "common.h5ad").exists()
+
+
+def test_none_of_the_genes(subset):
+    cells = simulate_cells()[:, [7, 8]].copy()
+    with pytest.raises(InputError, match="has 0 of the model's 3 genes"):
+        subset(cells, name="later")
 
 
 def test_small_blocks_and_genes_in_another_order(subset, monkeypatch):

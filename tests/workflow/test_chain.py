@@ -20,12 +20,18 @@ LABELS = ("T cell", "B/plasma, naive", "NK <CD56&>", "Γδ T")
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
-    """A finished run: a reference of four donors (h5ad) and two queries (csv.gz, h5ad without labels)."""
+    """A finished run: a reference of four donors (h5ad) and three queries.
+
+    One is labelled (csv.gz), one of ten cells without labels (h5ad), and one of a type that the reference
+    lacks alone.
+    """
     folder = tmp_path_factory.mktemp("chain")
     donors = ("d1", "d2", "d3", "d4")
     reference = simulate_cells(480, labels=LABELS, batches=donors, shift=0.2)
     labelled = simulate_cells(120, labels=LABELS, batches=("x", "y"), shift=0.2, seed=1)
-    unlabelled = simulate_cells(50, labels=LABELS, seed=2)
+    unlabelled = simulate_cells(10, labels=LABELS, seed=2)
+    foreign = simulate_cells(400, labels=(*LABELS, "a", "b", "c", "new"), seed=3)
+    foreign = foreign[foreign.obs["cell_type"] == "new"]
     reference.write_h5ad(folder / "reference.h5ad")
     table = pd.DataFrame(
         labelled.X.toarray().astype(int), index=labelled.obs_names, columns=labelled.var_names
@@ -36,6 +42,7 @@ def chain(tmp_path_factory):
     unlabelled = unlabelled[:, unlabelled.var_names[::-1][1:]].copy()
     unlabelled.obs = unlabelled.obs[["sample"]]
     unlabelled.write_h5ad(folder / "unlabelled.h5ad")
+    foreign.write_h5ad(folder / "foreign.h5ad")
     config = {
         "datasets": {
             "atlas": {
@@ -56,6 +63,7 @@ def chain(tmp_path_factory):
                 "chunks": 2,
             },
             "unlabelled": {"role": "query", "path": "unlabelled.h5ad", "chunks": 1},
+            "foreign": {"role": "query", "path": "foreign.h5ad", "chunks": 1},
         },
         "genes": {"n_variable": 150, "keep": ["GENE3"]},
         "model": {"epochs": 40, "n_latent": 8, "n_hidden": 32, "n_layers": 1},
@@ -71,6 +79,18 @@ def test_labels_are_right(chain):
     predictions = pd.read_parquet(chain.results / "predictions" / "labelled.parquet")
     assert list(predictions["cell"]) == list(chain.labelled.obs_names)
     assert np.mean(predictions["best_label"] == chain.labelled.obs["cell_type"].to_numpy()) > 0.9
+
+
+def test_ten_cells_are_labelled_too(chain):
+    predictions = pd.read_parquet(chain.results / "predictions" / "unlabelled.parquet")
+    truth = [LABELS[number % len(LABELS)] for number in range(10)]
+    assert (predictions["best_label"] == truth).sum() >= 9
+
+
+def test_cells_of_a_type_that_the_reference_lacks_are_unknown(chain):
+    predictions = pd.read_parquet(chain.results / "predictions" / "foreign.parquet")
+    assert (predictions["label"] == "unknown").mean() > 0.9
+    assert set(predictions["reason"].dropna()) <= {"outside the reference", "ambiguous"}
 
 
 def test_held_back_cells_never_meet_the_model(chain):
