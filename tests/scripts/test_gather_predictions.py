@@ -1,3 +1,5 @@
+import json
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -5,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cellferry.budget import Budget
+from cellferry.fingerprints import MADE_FROM, of_predictions
 from cellferry.h5ad import H5adWriter
 from gather_predictions import gather_predictions
 from scipy import sparse
@@ -53,6 +56,28 @@ def gather(query, tmp_path, **changed):
         **query | changed, **{key: str(path) for key, path in outputs.items()}, budget=Budget(2000)
     )
     return outputs
+
+
+def with_hashes(paths, made_from):
+    for path, hashes in zip(paths, made_from, strict=True):
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata({MADE_FROM: json.dumps(hashes)}), path)
+
+
+def test_hashes_of_what_they_were_made_from_are_carried_along(query, tmp_path):
+    with_hashes(query[0]["predictions"], [{"model": "0123", "rules": "4567"}] * 3)
+    outputs = gather(query[0], tmp_path)
+    assert of_predictions([outputs["parquet"]]) == {"model": "0123", "rules": "4567"}
+    labelled = ad.read_h5ad(outputs["labelled"])
+    assert labelled.uns["cellferry"]["made_from"] == {"model": "0123", "rules": "4567"}
+
+
+def test_chunks_of_different_models_are_not_put_together(query, tmp_path):
+    with_hashes(query[0]["predictions"], [{"model": "a"}, {"model": "a"}, {"model": "b"}])
+    with pytest.raises(RuntimeError, match="not predicted by the same model and settings; delete"):
+        gather(query[0], tmp_path)
+    assert not (tmp_path / "out.parquet").exists()
+    assert not (tmp_path / "labelled.h5ad").exists()
 
 
 def test_table_has_every_cell_in_order(query, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cellferry.config import check, fill_defaults, load_schema
+from cellferry.config import PRETRAINED_FILES, check, fill_defaults, load_schema
 from cellferry.errors import InputError
 from jsonschema import Draft202012Validator
 
@@ -147,6 +147,42 @@ def test_a_mistake_is_named(config, change, said):
     config = copy.deepcopy(config)
     change(config)
     assert said in problems(config)
+
+
+@pytest.fixture
+def trained_before(config, tmp_path):
+    """A configuration with the results of an earlier run in place of a reference."""
+    for name in PRETRAINED_FILES:
+        path = tmp_path / "earlier" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    del config["datasets"]["atlas"]
+    return config | {"pretrained": str(tmp_path / "earlier")}
+
+
+def test_the_results_of_an_earlier_run_take_the_place_of_a_reference(trained_before):
+    check(trained_before, config_files=[], made_by_rules="resources/demo")
+
+
+def test_what_is_missing_of_an_earlier_run_is_listed(trained_before, tmp_path):
+    (tmp_path / "earlier/reference/rules.json").unlink()
+    (tmp_path / "earlier/genes.tsv").unlink()
+    said = problems(trained_before)
+    assert "has no genes.tsv, reference/rules.json; name the folder" in said
+    assert str(tmp_path / "earlier") in said
+
+
+def test_a_reference_beside_an_earlier_runs(trained_before, config):
+    trained_before["datasets"]["atlas"] = config["datasets"]["patients"] | {"role": "reference", "label": "x"}
+    assert "datasets.atlas.role: a run with `pretrained` has its reference already" in problems(
+        trained_before
+    )
+
+
+def test_its_own_results_are_no_earlier_runs(trained_before, tmp_path, monkeypatch):
+    (tmp_path / "earlier").rename(tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    assert "where this run writes its own results" in problems(trained_before | {"pretrained": "results"})
 
 
 def test_a_dataset_named_twice_is_found(config, tmp_path):

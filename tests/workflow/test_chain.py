@@ -181,6 +181,50 @@ def test_every_cell_is_told_why_it_has_no_label(chain):
     assert unknown.mean() < 0.5
 
 
+def trained_before(chain, **datasets):
+    """Configuration of a run with the results of the chain in place of a reference."""
+    rest = {key: value for key, value in chain.config.items() if key != "datasets"}
+    named = {name: copy.deepcopy(chain.config["datasets"][name]) for name in ("labelled", *datasets)}
+    for dataset in named.values():
+        dataset |= {key: str(chain.folder / dataset[key]) for key in ("path", "obs") if key in dataset}
+    return rest | {"pretrained": str(chain.results), "datasets": named}
+
+
+def test_a_trained_reference_is_used_by_another_run(chain, tmp_path):
+    """Nothing is trained again, and the same cells get the same labels; another query is mapped alone."""
+    result = snakemake(tmp_path, "--cores", "2", config=trained_before(chain))
+    said = result.stdout + result.stderr
+    assert result.returncode == 0, said
+    assert not re.search(r"^(train_\w+|select_genes|split_reference|calibrate_classifier) +\d", said, re.M)
+    paths = [
+        str(folder / "predictions" / "labelled.parquet") for folder in (chain.results, tmp_path / "results")
+    ]
+    first, again = map(pd.read_parquet, paths)
+    assert list(again["best_label"]) == list(first["best_label"])
+    np.testing.assert_allclose(again["probability"], first["probability"], atol=0.01)
+    before, now = (of_predictions([path]) for path in paths)
+    assert {what: now[what] for what in ("model", "genes", "classifier")} == {
+        what: before[what] for what in ("model", "genes", "classifier")
+    }
+    assert (tmp_path / "results" / "report.html").exists()
+
+    result = snakemake(tmp_path, "--dry-run", config=trained_before(chain, foreign={}))
+    said = result.stdout + result.stderr
+    assert re.search(r"^map_query +1$", said, re.M)
+    assert re.search(r"^fit_query_model +1$", said, re.M)
+
+
+def test_genes_of_the_reference_alone_leave_other_queries_as_they_are(chain):
+    another = {"role": "query", "path": "unlabelled.h5ad", "chunks": 1}
+    alone = {"genes": chain.config["genes"] | {"retrain_on_common": False}}
+    jobs = []
+    for more in ({}, {"another": another}):
+        config = {**chain.config, **alone, "datasets": {**chain.config["datasets"], **more}}
+        result = snakemake(chain.folder, "--dry-run", config=config)
+        jobs.append(dict(re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.M)))
+    assert (jobs[0]["predict_gene_loss"], jobs[1]["predict_gene_loss"]) == ("3", "4")
+
+
 def test_every_rule_left_a_log_and_a_benchmark(chain):
     rules = {path.name for path in (chain.results / "benchmarks").iterdir()}
     assert rules == {path.name for path in (chain.folder / "logs").iterdir()}

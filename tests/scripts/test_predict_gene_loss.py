@@ -1,0 +1,158 @@
+"""predict_gene_loss: what the genes that a query lacks are worth, and rules for cells without them."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from calibrate_classifier import calibrate_classifier
+from cellferry.answer import AnswerRules
+from cellferry.budget import Budget
+from cellferry.h5ad import H5adWriter
+from map_query import map_query
+from predict_gene_loss import predict_gene_loss
+from predict_labels import predict_labels
+from scipy import sparse
+from simulate import simulate_cells, write_cells
+from sklearn.metrics import f1_score
+from threadpoolctl import threadpool_limits
+from train_classifier import train_classifier
+
+HEADS = ["linear", "neighbors", "expression"]
+
+
+@pytest.fixture(scope="module")
+def reference(trained, tmp_path_factory):
+    """Classifiers and rules of the trained model, and validation cells of its batches."""
+    folder = tmp_path_factory.mktemp("gene_loss")
+    validation = simulate_cells(150, n_genes=60, batches=("a", "b"), shift=0.2, seed=7)
+    write_cells(folder / "validation.h5ad", validation, "atlas")
+    for name, counts in (
+        ("train", trained.folder / "common.h5ad"),
+        ("validation", folder / "validation.h5ad"),
+    ):
+        (folder / name).mkdir()
+        map_part(counts, trained.folder / "model", folder / name / "0.parquet")
+    (folder / "genes.tsv").write_text("gene\n")
+    about = {"labels": {label: {"ontology": None} for label in ("T cell", "B cell", "NK")}, "levels": []}
+    (folder / "labels.json").write_text(json.dumps(about))
+    mapped = {name: [str(folder / name / "0.parquet")] for name in ("train", "validation")}
+    with threadpool_limits(1):
+        train_classifier(
+            mapped["train"],
+            mapped["validation"],
+            str(trained.folder / "common.h5ad"),
+            str(trained.folder / "model"),
+            str(folder / "labels.json"),
+            str(folder / "classifier"),
+            heads=HEADS,
+            max_training_cells=10_000,
+            neighbors=15,
+            n_trees=10,
+            max_depth=2,
+            learning_rate=0.2,
+            seed=0,
+            budget=Budget(4000),
+            threads=1,
+        )
+        calibrate_classifier(
+            mapped["validation"],
+            mapped["train"],
+            str(folder / "validation.h5ad"),
+            str(folder / "classifier"),
+            str(trained.folder / "model"),
+            str(folder / "genes.tsv"),
+            str(folder / "rules.json"),
+            max_error=0.1,
+            seed=0,
+            budget=Budget(2000),
+            threads=1,
+        )
+    return SimpleNamespace(folder=folder, validation=validation, model=trained.folder / "model")
+
+
+def map_part(counts, model, mapped):
+    given = {"chunk": 0, "chunks": 1, "budget": Budget(4000), "threads": 1, "gpu": 0}
+    map_query(str(counts), str(model), str(mapped), **given)
+
+
+def write_query(path, measured, n_genes=60):
+    """A query of which nothing but its genes matters."""
+    cells = simulate_cells(10, n_genes=n_genes)
+    with H5adWriter(path, pd.DataFrame({"measured": measured}, index=cells.var_names)) as writer:
+        writer.append(cells.X, cells.obs_names.to_numpy(dtype=object), {})
+        writer.write_uns(dataset="blood")
+
+
+def foretell(reference, tmp_path, measured, **changed):
+    write_query(tmp_path / "query.h5ad", measured)
+    settings = {"max_loss": 0.05, "max_error": 0.1, "seed": 0, "budget": Budget(3000), "threads": 1, "gpu": 0}
+    with threadpool_limits(1):
+        predict_gene_loss(
+            str(tmp_path / "query.h5ad"),
+            str(reference.folder / "validation.h5ad"),
+            str(reference.model),
+            str(reference.folder / "classifier"),
+            str(reference.folder / "rules.json"),
+            gene_loss=str(tmp_path / "gene_loss.json"),
+            own_rules=str(tmp_path / "rules.json"),
+            **settings | changed,
+        )
+    return json.loads((tmp_path / "gene_loss.json").read_text()), AnswerRules.load(tmp_path / "rules.json")
+
+
+def test_nothing_is_lost_with_all_genes(reference, tmp_path):
+    found, rules = foretell(reference, tmp_path, np.ones(60, bool))
+    assert found["measured"] == found["genes"] == 60
+    assert found["cells"] == 150
+    assert found["loss"] == 0
+    assert not found["advice"]
+    learned = AnswerRules.load(reference.folder / "rules.json")
+    assert rules.temperatures == pytest.approx(learned.temperatures, rel=1e-3)
+    assert rules.thresholds["label"] == pytest.approx(learned.thresholds["label"], abs=1e-3)
+    assert rules.weights == learned.weights
+    assert rules.made_from == learned.made_from
+
+
+def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, tmp_path, capsys):
+    """Compared with validation cells whose counts of these genes were really set to 0."""
+    measured = np.arange(60) % 6 == 0
+    found, _ = foretell(reference, tmp_path, measured)
+    assert found["measured"] == 10
+    assert found["advice"]
+    assert "warning: the loss is more than genes.max_loss (0.05)" in capsys.readouterr().out
+
+    poor = reference.validation.copy()
+    poor.X = sparse.csr_matrix(poor.X @ sparse.diags_array(measured.astype(np.float32)))
+    poor.X.eliminate_zeros()
+    write_cells(tmp_path / "poor.h5ad", poor, "atlas")
+    map_part(tmp_path / "poor.h5ad", reference.model, tmp_path / "poor.parquet")
+    with threadpool_limits(1):
+        predict_labels(
+            str(tmp_path / "poor.parquet"),
+            str(tmp_path / "poor.h5ad"),
+            str(reference.folder / "classifier"),
+            str(tmp_path / "rules.json"),
+            str(tmp_path / "predictions.parquet"),
+            chunk=0,
+            chunks=1,
+            min_p=0,
+            min_counts=0,
+            min_genes=0,
+            budget=Budget(2000),
+            threads=1,
+        )
+    predicted = pd.read_parquet(tmp_path / "predictions.parquet")
+    macro_f1 = f1_score(predicted["truth"], predicted["best_label"], average="macro")
+    assert found["macro_f1_without"] == pytest.approx(macro_f1, abs=0.01)
+    assert found["loss"] == pytest.approx(found["macro_f1"] - found["macro_f1_without"])
+    # What is given out is as right as it should be, although the classifiers have lost much.
+    given = predicted["label"] != "unknown"
+    assert (predicted["label"] != predicted["truth"])[given].mean() <= 0.15
+
+
+def test_the_limit_of_the_loss_is_the_users(reference, tmp_path):
+    found, _ = foretell(reference, tmp_path, np.arange(60) % 6 == 0, max_loss=1.0)
+    assert found["loss"] > 0
+    assert not found["advice"]
