@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from cellferry.benchmarks import costs
 from cellferry.config import fill_defaults
+from cellferry.fingerprints import of_predictions
 from cellferry.plan import expected_jobs
 from running import snakemake
 from simulate import simulate_cells
