@@ -51,10 +51,15 @@ def read_parents(given: dict | str) -> dict[str, str]:
     Raises
     ------
     InputError
-        If a label has two parents, or is its own ancestor.
+        If a label has two parents, is its own ancestor, or its parent is called `unknown`.
     """
     parents = _read_pairs(given, "labels.parents")
-    for label in parents:
+    for label, parent in parents.items():
+        if parent.casefold() == "unknown":
+            raise InputError(
+                f"labels.parents: '{parent}', the parent of '{label}', is what cells without a label are "
+                "called; give it another name or take the line out"
+            )
         chain = [label]
         while chain[-1] in parents:
             chain.append(parents[chain[-1]])

@@ -60,11 +60,15 @@ def gene_selection(
     with open(report, encoding="utf-8") as file:
         summary = json.load(file)
     table = read_gene_table(gene_map) if gene_map else None
-    offered = candidate_ids(reader.var, gene_id=gene_id, table=table)[summary["namespace"]]
+    try:
+        offered = candidate_ids(reader.var, gene_id=gene_id, table=table)[summary["namespace"]]
+    except InputError as error:
+        raise InputError(f"datasets.{name}.{error}") from error
     wanted = set(genes)
-    if name in summary["datasets"]:
-        ids = offered[summary["datasets"][name]["column"]]
-    else:  # genes were chosen without this dataset
+    column = summary["datasets"].get(name, {}).get("column")
+    if column in offered:
+        ids = offered[column]
+    else:  # genes were chosen without this dataset, be it that an earlier run had another of its name
         ids = max(offered.values(), key=lambda some: len(wanted.intersection(some)), default=np.array([]))
     found = wanted.intersection(ids)
     share = len(found) / len(genes)

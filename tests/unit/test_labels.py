@@ -57,6 +57,11 @@ def test_tables(tmp_path, name):
         (read_renames, {"a": "b", "a ": "c"}, "'a' stands twice, beside 'b' and 'c'"),
         (read_parents, {"a": "b", "b": "c", "c": "b"}, "labels.parents: goes round in a circle, b → c → b"),
         (read_parents, {"a": "a"}, "a → a"),
+        (
+            read_parents,
+            {"a": "Unknown"},
+            "labels.parents: 'Unknown', the parent of 'a', is what cells without",
+        ),
         (read_ontology, {"a": "CL:84"}, "'CL:84', given to 'a', is no id of the Cell Ontology"),
     ],
 )
