@@ -8,10 +8,10 @@ from cellferry.files import complete
 from cellferry.fingerprints import of_files
 from cellferry.h5ad import H5adReader
 from cellferry.held_back import HeldBackCells, learn_rules
-from cellferry.latents import read_codes
+from cellferry.latents import codes_among, read_codes, read_values
 from cellferry.logs import logged
 from cellferry.needs import NEEDS, calibration_cap, calibration_mb
-from cellferry.sketch import stratified_sketch
+from cellferry.sketch import random_sketch
 from threadpoolctl import threadpool_limits
 
 
@@ -51,13 +51,10 @@ def calibrate_classifier(
         Seed of the draw of validation cells, memory and cores of the job.
     """
     heads = Classifier(classifier, threads=threads)
-    found, names = read_codes(validation, "label")
-    # One entry more than there are names: code -1 (null) indexes the last.
-    place = {label: code for code, label in enumerate(heads.labels)}
-    codes = np.array([place.get(name, -1) for name in names] + [-1])[found]
+    codes = codes_among(heads.labels, *read_codes(validation, "label"))
     cap = calibration_cap(n_labels=len(heads.labels))
     drawn = np.zeros(len(codes), dtype=bool)
-    drawn[stratified_sketch(np.where(codes < 0, -1, 0), cap, seed=seed)] = True
+    drawn[random_sketch(codes >= 0, cap, seed=seed)] = True
     codes, donors = codes[drawn], held_back_donors(validation, train)[drawn]
     held_mb = calibration_mb(len(codes), n_labels=len(heads.labels), n_heads=len(heads.head_names))
     judged, start = [], 0
@@ -84,9 +81,10 @@ def calibrate_classifier(
 def held_back_donors(validation: list[str], train: list[str]) -> np.ndarray:
     """Batch of each validation cell, as a code; -1 where training cells are of that batch too."""
     codes, batches = read_codes(validation, "batch")
-    known = set(read_codes(train, "batch")[1])
-    unseen = np.array([code if batch not in known else -1 for code, batch in enumerate(batches)] + [-1])
-    return unseen[codes]
+    known = read_values(train, "batch")
+    unseen = [code if batch not in known else -1 for code, batch in enumerate(batches)]
+    # One entry more than there are batches: code -1 (null) indexes the last.
+    return np.array([*unseen, -1], dtype=np.int32)[codes]
 
 
 if __name__ == "__main__":

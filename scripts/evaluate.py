@@ -18,7 +18,7 @@ from cellferry.latents import read_codes
 from cellferry.logs import logged
 from cellferry.needs import MAX_BASELINE_CELLS, NEEDS
 from cellferry.scores import summary
-from cellferry.sketch import sketch_values, stratified_sketch
+from cellferry.sketch import random_sketch, sketch_values
 from cellferry.tally import tally
 from cellferry.truth import IN_REFERENCE, LabelTree
 
@@ -102,7 +102,7 @@ def baseline_scores(
             )
         # One entry more than there are names: code -1 (no truth) indexes the last.
         scored = np.array([tree.kind(name) == IN_REFERENCE for name in names] + [False])[codes]
-        rows = stratified_sketch(np.where(scored, 0, -1), MAX_BASELINE_CELLS, seed=seed)
+        rows = random_sketch(scored, MAX_BASELINE_CELLS, seed=seed)
         truth = [names[code] for code in codes[rows]]
         best = [best_names[code] for code in best_codes[rows]]
         model = train_baseline(reference, seed=seed)

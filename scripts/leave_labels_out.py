@@ -11,7 +11,7 @@ from cellferry.cells import UNKNOWN
 from cellferry.classifier import Classifier
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
-from cellferry.latents import latent_columns, matrix, read_codes
+from cellferry.latents import codes_among, latent_columns, matrix, read_codes
 from cellferry.logs import logged
 from cellferry.needs import NEEDS, calibration_cap, calibration_mb
 from cellferry.scores import auroc
@@ -57,10 +57,7 @@ def leave_labels_out(
     """
     heads = Classifier(classifier, threads=threads)
     learned = AnswerRules.load(rules)
-    found, names = read_codes(mapped, "label")
-    # One entry more than there are names: code -1 (null) indexes the last.
-    place = {label: code for code, label in enumerate(heads.labels)}
-    codes = np.array([place.get(name, -1) for name in names] + [-1])[found]
+    codes = codes_among(heads.labels, *read_codes(mapped, "label"))
     drawn = np.zeros(len(codes), dtype=bool)
     cap = calibration_cap(n_labels=len(heads.labels))
     drawn[stratified_sketch(codes, cap, seed=seed)] = True

@@ -15,11 +15,12 @@ from cellferry.encoder import Encoder, load_encoder
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.held_back import HeldBackCells, learn_rules
+from cellferry.latents import codes_among
 from cellferry.logs import logged
 from cellferry.model import set_up_torch
 from cellferry.needs import NEEDS, calibration_cap, calibration_mb, model_mb
 from cellferry.scores import label_scores, summary
-from cellferry.sketch import stratified_sketch
+from cellferry.sketch import random_sketch
 from cellferry.subset import MEASURED
 from scipy import sparse
 from threadpoolctl import threadpool_limits
@@ -112,11 +113,8 @@ def predict_gene_loss(
 
 def draw_cells(cells: H5adReader, heads: Classifier, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels (as the classifiers' codes) and rows of validation cells to judge, drawn at random."""
-    place = {label: code for code, label in enumerate(heads.labels)}
-    # One entry more than there are names: code -1 (no label) indexes the last.
-    codes = np.array([place.get(name, -1) for name in cells.categories("label")] + [-1])[cells.codes("label")]
-    cap = calibration_cap(n_labels=len(heads.labels))
-    drawn = stratified_sketch(np.where(codes < 0, -1, 0), cap, seed=seed)
+    codes = codes_among(heads.labels, cells.codes("label"), cells.categories("label"))
+    drawn = random_sketch(codes >= 0, calibration_cap(n_labels=len(heads.labels)), seed=seed)
     return codes[drawn], drawn
 
 

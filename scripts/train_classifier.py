@@ -11,7 +11,7 @@ from cellferry.expression import ExpressionHead
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.heads import HEADS, Heads
-from cellferry.latents import latent_columns, read_codes, read_latents
+from cellferry.latents import codes_among, latent_columns, read_codes, read_latents
 from cellferry.linear_model import LinearHead
 from cellferry.logs import logged
 from cellferry.needs import (
@@ -24,7 +24,7 @@ from cellferry.needs import (
 from cellferry.neighbors import NeighborsHead
 from cellferry.outside import LabelDistances
 from cellferry.scanvi_classifier import ScanviHead
-from cellferry.sketch import sketch_values, stratified_sketch
+from cellferry.sketch import random_sketch, sketch_values, stratified_sketch
 from threadpoolctl import threadpool_limits
 
 
@@ -166,11 +166,8 @@ def train_classifier(
 
 def read_validation(paths: list[str], labels: list[str], *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Latents (cells × L) and codes of validation cells whose label is one of `labels`, drawn at random."""
-    found, names = read_codes(paths, "label")
-    position = {label: code for code, label in enumerate(labels)}
-    # One entry more than there are names: code -1 (null) indexes the last.
-    codes = np.array([position.get(name, -1) for name in names] + [-1])[found]
-    rows = stratified_sketch(np.where(codes < 0, -1, 0), MAX_VALIDATION_CELLS, seed=seed)
+    codes = codes_among(labels, *read_codes(paths, "label"))
+    rows = random_sketch(codes >= 0, MAX_VALIDATION_CELLS, seed=seed)
     missing = sorted(set(labels) - {labels[code] for code in np.unique(codes[rows])})
     if missing:
         print(f"no validation cell has the label(s): {', '.join(missing)}")

@@ -74,6 +74,21 @@ def read_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, li
     return rank[codes], values
 
 
+def read_values(paths: Sequence[str | Path], column: str) -> set[str]:
+    """The values of a string column, without null; whatever the number of cells, one block is held."""
+    found: set[str | None] = set()
+    for block in blocks(paths, [column]):
+        found.update(block.column(0).unique().to_pylist())
+    return found - {None}
+
+
+def codes_among(labels: Sequence[str], codes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Codes of `names` (-1: missing) as codes of `labels` (int32), -1 for a name that is none of these."""
+    place = {label: code for code, label in enumerate(labels)}
+    # One entry more than there are names: code -1 (missing) indexes the last.
+    return np.array([place.get(name, -1) for name in names] + [-1], dtype=np.int32)[codes]
+
+
 def read_rows(paths: Sequence[str | Path], columns: list[str], rows: np.ndarray) -> pa.Table:
     """Columns of the given rows (ascending, counted through all files)."""
     found, start = [], 0

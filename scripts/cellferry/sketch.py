@@ -54,6 +54,11 @@ def stratified_sketch(
     return np.sort(present[np.concatenate(drawn)]) if drawn else present
 
 
+def random_sketch(usable: np.ndarray, n_cells: int, *, seed: int) -> np.ndarray:
+    """Draw `n_cells` at most of the usable cells (a mask), all alike; positions, ascending (int64)."""
+    return stratified_sketch(np.where(usable, np.int8(0), np.int8(-1)), n_cells, seed=seed)
+
+
 def _nested_quota(sizes: np.ndarray, stratum_of: np.ndarray, total: int) -> np.ndarray:
     """Quota per group: even over the strata that the groups belong to, and even over the groups of each."""
     quota = np.zeros_like(sizes)

@@ -39,5 +39,5 @@ def test_the_column_that_was_chosen_is_taken(selected):
 
 
 def test_a_column_that_is_not_there_is_named_with_the_dataset(selected):
-    with pytest.raises(InputError, match="datasets.patients.gene_id: there is no var column 'gene'"):
+    with pytest.raises(InputError, match=r"datasets\.patients\.gene_id: there is no var column 'gene'"):
         selected(pd.DataFrame(index=np.array(GENES)), gene_id="gene")

@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.latents import blocks
+from cellferry.latents import blocks, codes_among, read_codes, read_values
 
 
 def test_blocks_that_were_read_do_not_stay_in_memory(tmp_path):
@@ -15,3 +15,13 @@ def test_blocks_that_were_read_do_not_stay_in_memory(tmp_path):
     held = [pa.total_allocated_bytes() - before for _ in blocks([path], ["latent_0"], rows=1 << 16)]
     assert path.stat().st_size > 19 << 20
     assert max(held) < 8 << 20
+
+
+def test_codes_of_some_labels_and_the_values_that_occur(tmp_path):
+    paths = [str(tmp_path / name) for name in ("0.parquet", "1.parquet", "2.parquet")]
+    for path, labels in zip(paths, (["T", None, "NK"], [], ["B", "T"]), strict=True):
+        pq.write_table(pa.table({"label": pa.array(labels, pa.string())}), path)
+    assert read_values(paths, "label") == {"B", "NK", "T"}
+    codes = codes_among(["B", "T", "γδ T"], *read_codes(paths, "label"))
+    assert codes.tolist() == [1, -1, -1, 0, 1]
+    assert codes.dtype == np.int32

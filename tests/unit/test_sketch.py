@@ -1,6 +1,9 @@
+import tracemalloc
+
 import numpy as np
 import pytest
-from cellferry.sketch import combine, stratified_sketch
+from cellferry.needs import NEEDS
+from cellferry.sketch import combine, random_sketch, stratified_sketch
 
 
 def test_small_strata_are_kept_whole_and_the_rest_is_shared_evenly():
@@ -58,3 +61,23 @@ def test_combine_counts_combinations_and_keeps_missing_apart():
 
 def test_combine_of_nothing_but_missing():
     assert combine(np.array([-1, -1]), np.array([0, 1])).tolist() == [-1, -1]
+
+
+def test_a_random_sketch_is_of_usable_cells_only_and_all_of_them_have_the_same_chance():
+    usable = np.arange(9000) % 3 > 0
+    rows = random_sketch(usable, 600, seed=0)
+    assert len(rows) == 600
+    assert usable[rows].all()
+    assert 250 < np.count_nonzero(rows < 4500) < 350
+    np.testing.assert_array_equal(random_sketch(usable, 10**6, seed=0), np.flatnonzero(usable))
+
+
+def test_a_random_sketch_of_many_cells_takes_what_its_rules_count_with():
+    usable = np.ones(1_000_000, dtype=bool)
+    tracemalloc.start()
+    random_sketch(usable, 100, seed=0)
+    peak = tracemalloc.get_traced_memory()[1] / len(usable)
+    tracemalloc.stop()
+    # Beside it, rules hold two columns of codes (int32) and a mask.
+    for rule in ("calibrate_classifier", "predict_gene_loss", "evaluate"):
+        assert peak + 10 <= NEEDS[rule].cell_bytes
