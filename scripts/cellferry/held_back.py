@@ -10,7 +10,7 @@ from .calibration import fit_calibration
 from .classifier import Classifier, Judged
 from .combination import combined, fitted_temperature, learned_weights, tempered
 from .outside import Tail
-from .summed_levels import best_path
+from .summed_levels import Level, best_path
 from .thresholds import Held, label_thresholds, set_threshold
 
 CONFIDENCE = 0.95
@@ -88,17 +88,12 @@ def learn_rules(
     calibration = fit_calibration(mixture, codes)
     probabilities = calibration(mixture)
 
-    thresholds = {}
-    for level, (best, probability) in zip(heads.levels, best_path(probabilities, heads.levels), strict=True):
-        held = Held(best, probability, best == level.of_leaf[codes])
-        least = label_thresholds(held, n_nodes=len(level.nodes), max_error=max_error)
-        thresholds[level.name] = dict(zip(level.nodes, least.tolist(), strict=True))
     rules = AnswerRules(
         temperatures=dict(zip(by_head, temperatures, strict=True)),
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
         calibration=calibration,
         tails=(Tail.fit(cells.distance), Tail.fit(cells.label_distance)),
-        thresholds=thresholds,
+        thresholds=level_thresholds(probabilities, codes, heads.levels, max_error=max_error),
         set_threshold=set_threshold(probabilities[np.arange(len(codes)), codes], max_error=max_error),
         held_back={"cells": len(codes), "donors": n_donors, "max_error": max_error},
         made_from=made_from,
@@ -106,6 +101,26 @@ def learn_rules(
     rules.held_back.update(_error_of(rules, heads, probabilities, codes))
     print(f"of the held-back cells: {rules.held_back}")
     return rules
+
+
+def level_thresholds(
+    probabilities: np.ndarray, codes: np.ndarray, levels: list[Level], *, max_error: float
+) -> dict[str, dict[str, float]]:
+    """Least probability per level (the coarsest first), by node.
+
+    A coarser label goes to cells that got no finer one. So its error is that of such cells: beside the
+    many that did get one, which are right at the coarser level almost always, it would not be seen.
+    """
+    thresholds = {}
+    open_cells = np.ones(len(codes), dtype=bool)
+    for level, (best, probability) in reversed(
+        list(zip(levels, best_path(probabilities, levels), strict=True))
+    ):
+        held = Held(best, probability, best == level.of_leaf[codes]).of_cells(open_cells)
+        least = label_thresholds(held, n_nodes=len(level.nodes), max_error=max_error)
+        thresholds[level.name] = dict(zip(level.nodes, least.tolist(), strict=True))
+        open_cells &= probability < least[best]
+    return dict(reversed(thresholds.items()))
 
 
 def _error_of(

@@ -23,10 +23,13 @@ class Held:
     probability: np.ndarray
     right: np.ndarray
 
+    def of_cells(self, kept: np.ndarray) -> "Held":
+        """Some of them, given as a mask."""
+        return Held(self.nodes[kept], self.probability[kept], self.right[kept])
+
     def of_node(self, node: int) -> "Held":
         """Those that would be given one node."""
-        own = self.nodes == node
-        return Held(self.nodes[own], self.probability[own], self.right[own])
+        return self.of_cells(self.nodes == node)
 
 
 def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarray:
