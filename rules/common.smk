@@ -34,7 +34,7 @@ HELD_BACK = ["validation", "test"]
 # Queries whose truth is known.
 SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
 # Where model and classifiers are: here, or in the results of an earlier run, of which nothing is made again.
-TRAINED = config["pretrained"] or "results"
+TRAINED = str(Path(config["pretrained"] or "results"))
 # Datasets among whose common genes the model's are chosen.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
 # Queries that may lack genes of the model.
@@ -95,7 +95,7 @@ def chunk_numbers(part):
     if part in MAPPED:
         return range(config["datasets"][part]["chunks"])
     if TRAINED != "results":
-        return range(len(list(Path(TRAINED, "mapped", part).glob("*.parquet"))))
+        return range(len(list(Path(TRAINED, "mapped", part).glob("[0-9]*.parquet"))))
     chunks = sum(config["datasets"][name]["chunks"] for name in REFERENCES)
     return range(ceil(chunks * config["split"][part]) if part in HELD_BACK else chunks)
 
