@@ -6,7 +6,9 @@ import sys
 import time
 
 import pytest
+from cellferry.config import PRETRAINED_FILES
 from running import ROOT, command_line, slurm_profile
+from simulate import simulate_cells
 
 RULES = re.findall(
     r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
@@ -208,3 +210,16 @@ def test_rules_have_log_benchmark_and_script_of_their_own_name():
             assert "attempt=this_attempt" in rule, name
             assert "retries:" not in rule, name
             assert list((ROOT / "tests" / "scripts").glob(f"test_{name}.py")), name
+
+
+def test_what_a_killed_job_left_in_an_earlier_run_is_no_chunk_of_it(run):
+    simulate_cells(60).write_h5ad(run.folder / "cells.h5ad")
+    for name in [*PRETRAINED_FILES, "mapped/reference/.12345678.1.parquet"]:
+        path = run.folder / "earlier" / "results" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    patients = {"role": "query", "path": "cells.h5ad", "chunks": 2}
+    jobs = plan(run, config={"datasets": {"patients": patients}, "pretrained": "./earlier/results/"})
+    assert jobs["map_query"] == "2"
+    assert jobs["predict_gene_loss"] == "1"
+    assert "train_reference_model" not in jobs
