@@ -55,7 +55,7 @@ def predict_gene_loss(
     gene_loss
         JSON to write: `genes`, `measured`, `cells`, macro-F1 of the best label with all genes (`macro_f1`)
         and without the missing ones (`macro_f1_without`), their difference (`loss`), F1 by label, and whether
-        retraining is advised (`advice`).
+        retraining is advised (`advice`). Scores are null where the reference has no validation cells.
     own_rules
         JSON to write: the answer's rules for cells that have only the measured genes.
     max_loss
@@ -95,11 +95,15 @@ def predict_gene_loss(
     own = replace(own, held_back=own.held_back | {"donors": learned.held_back["donors"]})
     found = {"genes": len(measured), "measured": int(measured.sum())}
     found |= compare(learned, with_all, own, without, heads.labels)
-    found["advice"] = found["loss"] > max_loss
-    print(
-        f"{name} has {found['measured']} of the model's {found['genes']} genes; with these alone macro-F1 of "
-        f"the validation cells is {found['macro_f1_without']:.3f}, and {found['macro_f1']:.3f} with all"
-    )
+    found["advice"] = found["cells"] > 0 and found["loss"] > max_loss
+    print(f"{name} has {found['measured']} of the model's {found['genes']} genes")
+    if found["cells"]:
+        print(
+            f"with these alone macro-F1 of {found['cells']} validation cells is "
+            f"{found['macro_f1_without']:.3f}, and {found['macro_f1']:.3f} with all"
+        )
+    else:
+        print("the reference has no validation cells: what the others are worth cannot be foretold")
     if found["advice"]:
         print(
             f"warning: the loss is more than genes.max_loss ({max_loss}): set genes.retrain_on_common, so "
@@ -160,7 +164,7 @@ def compare(
         "cells": len(with_all.codes),
         "macro_f1": macro[0],
         "macro_f1_without": macro[1],
-        "loss": macro[0] - macro[1],
+        "loss": macro[0] - macro[1] if len(with_all.codes) else None,
         "labels": {
             labels[code]: {
                 "f1": f1[0][code]["f1"],

@@ -9,6 +9,7 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.answer import AnswerRules
 from cellferry.budget import Budget
+from cellferry.errors import InputError
 from cellferry.h5ad import H5adWriter
 from map_query import map_query
 from predict_gene_loss import predict_gene_loss
@@ -85,13 +86,13 @@ def write_query(path, measured, n_genes=60):
         writer.write_uns(dataset="blood")
 
 
-def foretell(reference, tmp_path, measured, **changed):
+def foretell(reference, tmp_path, measured, *, validation=None, **changed):
     write_query(tmp_path / "query.h5ad", measured)
     settings = {"max_loss": 0.05, "max_error": 0.1, "seed": 0, "budget": Budget(3000), "threads": 1, "gpu": 0}
     with threadpool_limits(1):
         predict_gene_loss(
             str(tmp_path / "query.h5ad"),
-            str(reference.folder / "validation.h5ad"),
+            str(validation or reference.folder / "validation.h5ad"),
             str(reference.model),
             str(reference.folder / "classifier"),
             str(reference.folder / "rules.json"),
@@ -156,3 +157,33 @@ def test_the_limit_of_the_loss_is_the_users(reference, tmp_path):
     found, _ = foretell(reference, tmp_path, np.arange(60) % 6 == 0, max_loss=1.0)
     assert found["loss"] > 0
     assert not found["advice"]
+
+
+def test_without_validation_cells_nothing_is_foretold(reference, tmp_path, capsys):
+    nothing = tmp_path / "nothing.h5ad"
+    write_cells(nothing, reference.validation[:0].copy(), "atlas")
+    found, rules = foretell(reference, tmp_path, np.arange(60) < 30, validation=nothing)
+    assert (found["measured"], found["cells"]) == (30, 0)
+    assert found["loss"] is found["macro_f1"] is found["macro_f1_without"] is None
+    assert found["advice"] is False
+    assert "no validation cells" in capsys.readouterr().out
+    assert set(rules.thresholds["label"]) == {"T cell", "B cell", "NK"}
+
+
+def test_memory_and_blocks_change_nothing(reference, tmp_path, monkeypatch):
+    """Blocks of which some hold no cell that was drawn."""
+    monkeypatch.setattr("predict_gene_loss.calibration_cap", lambda n_labels: 20)
+    measured = np.arange(60) < 40
+    whole, whole_rules = foretell(reference, tmp_path, measured)
+    monkeypatch.setattr("cellferry.classifier.Classifier.rows_in", lambda *_: 8)
+    found, rules = foretell(reference, tmp_path, measured, budget=Budget(4000, 2))
+    assert found == whole
+    assert whole["cells"] == 20
+    assert rules.weights == pytest.approx(whole_rules.weights)
+    assert rules.thresholds["label"] == pytest.approx(whole_rules.thresholds["label"], abs=1e-5)
+
+
+def test_too_little_memory_is_told_at_once(reference, tmp_path):
+    with pytest.raises(InputError, match=r"mem_mb is 900, and this job cannot run below \d+"):
+        foretell(reference, tmp_path, np.ones(60, bool), budget=Budget(900))
+    assert not (tmp_path / "rules.json").exists()
