@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,17 +20,32 @@ SHOWN = 16
 
 
 def of_files(path: str | Path) -> str:
-    """SHA-256 of a file, or of all files in a folder with their names."""
+    """SHA-256 of a file, or of all files in a folder with their names.
+
+    Of a model as torch saves it only the weights count: scvi-tools writes the time of the run beside them.
+    """
     path = Path(path)
     found = hashlib.sha256()
     # Snakemake leaves its mark in folders it made.
     files = [path] if path.is_file() else sorted(f for f in path.rglob("[!.]*") if f.is_file())
     for file in files:
         found.update(file.name.encode() + b"\0")
-        with open(file, "rb") as opened:
-            while piece := opened.read(PIECE_BYTES):
-                found.update(piece)
+        for piece in _pieces(file):
+            found.update(piece)
     return found.hexdigest()[:SHOWN]
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    """A file's content, or the weights in a file of torch, which is a zip archive."""
+    with ExitStack() as closing:
+        opened = [closing.enter_context(open(file, "rb"))]
+        if file.suffix == ".pt" and zipfile.is_zipfile(file):
+            archive = closing.enter_context(zipfile.ZipFile(file))
+            names = sorted(name for name in archive.namelist() if "/data/" in name)
+            opened = [closing.enter_context(archive.open(name)) for name in names]
+        for each in opened:
+            while piece := each.read(PIECE_BYTES):
+                yield piece
 
 
 def of_predictions(paths: list[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +31,21 @@ def test_a_folder_is_its_files_names_and_content(tmp_path):
 def test_a_file(tmp_path):
     write(tmp_path / "a", one="1", two="1", three="2")
     assert of_files(tmp_path / "a" / "one") != of_files(tmp_path / "a" / "three")
+
+
+def write_model(path, weights, about):
+    """A file as torch saves it: one record for each array of weights, and one for all else."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", about)
+        for number, values in enumerate(weights):
+            archive.writestr(f"model/data/{number}", values)
+    return of_files(path)
+
+
+def test_of_a_model_only_the_weights_count(tmp_path):
+    first = write_model(tmp_path / "model.pt", [b"1", b"2"], "run of today")
+    assert write_model(tmp_path / "model.pt", [b"1", b"2"], "run of tomorrow") == first
+    assert write_model(tmp_path / "model.pt", [b"1", b"3"], "run of today") != first
 
 
 def test_settings_in_any_order():
