@@ -3,12 +3,14 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.budget import Budget
 from cellferry.errors import InputError
 from leave_labels_out import fate, leave_labels_out
 from mapped import LABELS, train_heads, write_part
+from predict_labels import predict_labels
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
@@ -25,23 +27,26 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     with threadpool_limits(1):
         train = train_heads(folder, list(range(3)) * 80, spread=0.4)
-        held_back = write_part(
-            folder / "validation", list(range(3)) * 60, batches=("x", "y"), spread=0.4, seed=3
-        )
-        calibrate_classifier(
-            held_back.mapped,
-            train.mapped,
-            held_back.common,
-            str(folder / "classifier"),
-            str(folder / "model"),
-            str(folder / "genes.tsv"),
-            str(folder / "rules.json"),
-            max_error=0.05,
-            seed=0,
-            budget=Budget(2000),
-            threads=1,
-        )
+        calibrate(folder, train, list(range(3)) * 60, spread=0.4)
     return folder
+
+
+def calibrate(folder, train, places, **how):
+    """Rules from held-back cells of two other donors, beside the classifiers."""
+    validation = write_part(folder / "validation", places, batches=("x", "y"), seed=3, **how)
+    calibrate_classifier(
+        validation.mapped,
+        train.mapped,
+        validation.common,
+        str(folder / "classifier"),
+        str(folder / "model"),
+        str(folder / "genes.tsv"),
+        str(folder / "rules.json"),
+        max_error=0.05,
+        seed=0,
+        budget=Budget(2000),
+        threads=1,
+    )
 
 
 def leave_out(trained, part, **settings):
@@ -84,6 +89,38 @@ def test_without_limits_they_are_taken_for_others_or_for_their_lineage(trained, 
     assert set(found[LABELS[2]]["as"]) <= {LABELS[0], LABELS[1], "B"}
 
 
+def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw_it(tmp_path):
+    """Compared with classifiers and rules that were really trained without the label's cells."""
+    near = {0: 0, 1: 1, 2: 1.51}  # the third label's cells lie beside the second's
+    for name, codes in (("all", [0, 1, 2]), ("without", [0, 1])):
+        (tmp_path / name).mkdir()
+        places = [near[code] for code in codes] * 100
+        train = train_heads(tmp_path / name, places, levels=[], spread=1.5)
+        calibrate(tmp_path / name, train, places, spread=1.5)
+    cells = held_back(tmp_path / "test", list(near.values()) * 80, spread=1.5)
+    found = leave_out(tmp_path / "all", cells)[LABELS[2]]
+    assert found["accepted"] > 0.5 * found["cells"]
+    assert found["as"][LABELS[1]] > 0.9 * found["accepted"]
+
+    predict_labels(
+        cells.mapped[0],
+        cells.common,
+        str(tmp_path / "without" / "classifier"),
+        str(tmp_path / "without" / "rules.json"),
+        str(tmp_path / "predictions.parquet"),
+        chunk=0,
+        chunks=1,
+        min_p=0.005,
+        min_counts=10,
+        min_genes=5,
+        budget=Budget(2000),
+        threads=1,
+    )
+    predicted = pd.read_parquet(tmp_path / "predictions.parquet")
+    told = predicted.loc[predicted["truth"] == LABELS[2], "label"].value_counts()
+    assert found["as"][LABELS[1]] == pytest.approx(told[LABELS[1]], abs=0.15 * found["cells"])
+
+
 def test_labels_without_held_back_cells_and_cells_without_label_are_left_out(trained, tmp_path):
     labels = [LABELS[0], LABELS[1], None, "Mono"] * 10
     found = leave_out(trained, held_back(tmp_path, [0, 1, 2, 3] * 10, labels=labels))
@@ -92,19 +129,7 @@ def test_labels_without_held_back_cells_and_cells_without_label_are_left_out(tra
 
 def test_of_two_labels_none_can_be_left_out(tmp_path):
     train = train_heads(tmp_path, [0, 1] * 60, spread=0.4)
-    calibrate_classifier(
-        train.mapped,
-        train.mapped,
-        train.common,
-        str(tmp_path / "classifier"),
-        str(tmp_path / "model"),
-        str(tmp_path / "genes.tsv"),
-        str(tmp_path / "rules.json"),
-        max_error=0.05,
-        seed=0,
-        budget=Budget(2000),
-        threads=1,
-    )
+    calibrate(tmp_path, train, [0, 1] * 60, spread=0.4)
     assert leave_out(tmp_path, held_back(tmp_path / "test", [0, 1] * 10)) == {}
 
 

@@ -44,21 +44,23 @@ def select(tmp_path):
             seed=0,
             budget=Budget(1000),
         )
-        select_genes(
-            {name: str(tmp_path / f"{name}.h5ad") for name in ("atlas", "patients")},
-            str(tmp_path / "splits.parquet"),
-            gene_map,
-            genes=str(tmp_path / "genes.tsv"),
-            report=str(tmp_path / "genes.json"),
-            references=["atlas"],
-            gene_ids=gene_ids or {"atlas": "auto", "patients": "auto"},
-            **{**SETTINGS, **settings},
-        )
-        return pd.read_csv(tmp_path / "genes.tsv", sep="\t"), json.loads(
-            (tmp_path / "genes.json").read_text()
-        )
+        return choose(tmp_path, ["atlas", "patients"], gene_map, gene_ids, **settings)
 
     return run
+
+
+def choose(folder, names, gene_map=None, gene_ids=None, **settings):
+    select_genes(
+        {name: str(folder / f"{name}.h5ad") for name in names},
+        str(folder / "splits.parquet"),
+        gene_map,
+        genes=str(folder / "genes.tsv"),
+        report=str(folder / "genes.json"),
+        references=["atlas"],
+        gene_ids=gene_ids or dict.fromkeys(names, "auto"),
+        **{**SETTINGS, **settings},
+    )
+    return pd.read_csv(folder / "genes.tsv", sep="\t"), json.loads((folder / "genes.json").read_text())
 
 
 def test_variable_genes_are_chosen_among_common_ones(select):
@@ -136,6 +138,16 @@ def test_loss_is_counted(select):
     assert loss["harmonised"] == 199
     assert loss["duplicates_summed"] == 1
     assert loss["counts_in_selected"] == pytest.approx(1.0)
+
+
+def test_a_reference_alone_chooses_among_its_own_genes(select, tmp_path):
+    """As with genes.retrain_on_common: false; of shares there is its own, and nothing to refuse."""
+    both, _ = select(simulate_cells(), simulate_cells(seed=1), n_variable=50)
+    genes, report = choose(tmp_path, ["atlas"], n_variable=50, min_common=1.0)
+    assert list(genes["gene"]) == list(both["gene"])
+    assert list(report["datasets"]) == ["atlas"]
+    assert report["n_common"] == 200
+    assert report["datasets"]["atlas"]["common_share"] == 1
 
 
 def test_several_references(tmp_path):
