@@ -1,6 +1,7 @@
 """Several references, a dataset to evaluate, and labels that each of them spells in its own way."""
 
 import json
+import re
 
 import anndata as ad
 import numpy as np
@@ -80,3 +81,30 @@ def test_a_table_of_names_that_has_changed_is_noticed(run):
     config["labels"]["rename"] = {"T cell": "T", "NK": "T"}
     assert run(target, "--cores", "1", config=config).returncode == 0
     assert json.loads((run.folder / target).read_text())["labels"] == {"T": 40, "B cell": 20}
+
+
+def test_genes_of_the_references_alone_stay_whatever_queries_are_added(run):
+    simulate_cells(120).write_h5ad(run.folder / "atlas.h5ad")
+    simulate_cells(30, seed=1)[:, :150].copy().write_h5ad(run.folder / "blood.h5ad")
+    query = {"role": "query", "path": "blood.h5ad", "chunks": 1}
+    atlas = {"role": "reference", "path": "atlas.h5ad", "label": "cell_type", "chunks": 1}
+    config = {"datasets": {"atlas": atlas, "blood": query}, "genes": {"retrain_on_common": False}}
+    target = "results/genes.tsv"
+    result = run(target, "--cores", "2", config=config)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert len(pd.read_csv(run.folder / target, sep="\t")) == 200
+    assert not (run.folder / "results" / "chunks" / "blood").exists()
+
+    config["datasets"]["skin"] = query
+    jobs = planned(run, target, config)
+    assert jobs.keys() <= {"inspect_dataset", "check_datasets", "total"}
+    config["genes"]["retrain_on_common"] = True
+    assert planned(run, target, config)["select_genes"] == 1
+
+
+def planned(run, target, config):
+    """Jobs by rule of a dry run; none where there is nothing to do."""
+    result = run(target, "--dry-run", config=config)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.M)
+    return {rule: int(number) for rule, number in found}
