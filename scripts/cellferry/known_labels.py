@@ -1,0 +1,108 @@
+"""Labels of a reference: which can be learned, into which parts their cells are split, what is above them."""
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError
+from .label_tables import ONTOLOGY_ID, read_parents
+from .levels import Level, joined_levels, levels_of_parents
+from .splits import DROPPED, SPLITS, split_cells
+
+
+def split_labelled(
+    labels: np.ndarray,
+    names: np.ndarray,
+    batches: np.ndarray,
+    *,
+    by: str,
+    validation: float,
+    test: float,
+    min_cells_per_label: int,
+    seed: int,
+    where: str,
+    label_key: str,
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Split the cells whose label has enough of them, and count what is in the parts.
+
+    Parameters
+    ----------
+    labels, names
+        Code of each cell's label, negative where it has none (those of rare labels become so, in place), and
+        what the codes stand for.
+    batches
+        Code of each cell's batch.
+    by, validation, test, seed
+        See `cellferry.splits.split_cells`.
+    min_cells_per_label
+        Labels with fewer cells are seen, and not predicted.
+    where, label_key
+        What to call the cells' files, and the configuration's key of their labels, in an error.
+
+    Returns
+    -------
+    The part of each cell, as `split_cells` gives it, and a table by label: `cells`, `train`, `validation`,
+    `test`, and `predictable`.
+
+    Raises
+    ------
+    InputError
+        If fewer than two labels remain, or `by` cannot be obeyed.
+    """
+    sizes = np.bincount(labels[labels >= 0], minlength=len(names))
+    rare = sizes < min_cells_per_label
+    print(f"{np.count_nonzero(labels < 0)} of {len(labels)} cells have no label, and are left out")
+    for name, size in zip(names[rare], sizes[rare], strict=True):
+        if size:
+            print(
+                f"label '{name}' is seen, but not predictable: {size} cells, split.min_cells_per_label is "
+                f"{min_cells_per_label}"
+            )
+    if np.count_nonzero(~rare) < 2:
+        raise InputError(
+            f"{where}: {np.count_nonzero(~rare)} label(s) of the reference have at least "
+            f"{min_cells_per_label} cells, and two are needed; lower split.min_cells_per_label or name "
+            f"another obs column in {label_key}"
+        )
+    labels[(labels >= 0) & rare[labels]] = DROPPED
+    try:
+        split = split_cells(labels, batches, by=by, validation=validation, test=test, seed=seed)
+    except ValueError as error:
+        raise InputError(f"split.by is '{by}', but {error}; set it to 'label' or 'auto'") from error
+    used = split != DROPPED
+    parts = np.bincount(labels[used] * len(SPLITS) + split[used], minlength=len(names) * len(SPLITS))
+    table = pd.DataFrame(parts.reshape(-1, len(SPLITS)), index=names, columns=list(SPLITS))
+    table.insert(0, "cells", sizes)
+    table["predictable"] = ~rare
+    table = table[table["cells"] > 0].sort_index()
+    print(table.to_string())
+    return split, table
+
+
+def levels_above(table: pd.DataFrame, by_dataset: dict[str, list[Level]], parents: dict | str) -> list[Level]:
+    """Levels above the labels (index of `table`), of the references' columns or of the table of parents."""
+    predictable = table.index[table["predictable"]]
+    named = read_parents(parents)
+    if named:
+        levels = levels_of_parents(named, table.index, predictable)
+        if not levels:
+            print("warning: labels.parents names no parent of a label that can be predicted")
+        return levels
+    return joined_levels(by_dataset, table.index)
+
+
+def describe_labels(table: pd.DataFrame, levels: list[Level], ids: dict[str, str]) -> dict:
+    """What labels.json holds: labels, levels, and the Cell Ontology ids of the nodes on these."""
+
+    def own_id(name: str) -> str | None:
+        return ids.get(name, name if ONTOLOGY_ID.match(name) else None)
+
+    labels = {
+        label: {
+            **{column: int(row[column]) for column in ("cells", *SPLITS)},
+            "predictable": bool(row["predictable"]),
+            "ontology": own_id(label),
+        }
+        for label, row in table.iterrows()
+    }
+    nodes = sorted({node for level in levels for node in level["of"].values()} - labels.keys())
+    return {"labels": labels, "levels": levels, "ontology": {node: own_id(node) for node in nodes}}
