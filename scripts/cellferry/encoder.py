@@ -19,7 +19,7 @@ CELLS_PER_MINIBATCH = 1024
 
 
 class Encoder:
-    """The encoder of a model as `new_model` makes it: log1p of the counts, batches among the inputs.
+    """The encoder of a model as `new_model` makes it: log1p of the counts, batches among the inputs or not.
 
     Parameters
     ----------
@@ -92,7 +92,8 @@ class SparseLinear(torch.nn.Module):
     Parameters
     ----------
     layer
-        The layer on dense values; its inputs are the genes and then, if there are several, the batches.
+        The layer on dense values; its inputs are the genes and then, if there are several and it takes them,
+        the batches.
     n_genes
         Number of genes.
     """
@@ -101,9 +102,9 @@ class SparseLinear(torch.nn.Module):
         super().__init__()
         weight = layer.weight.detach().T.contiguous()
         self.genes = weight[:n_genes]
-        # The batch of a model that knows only one is not among its inputs.
-        self.batches = layer.bias.detach() + (weight[n_genes:] if len(weight) > n_genes else 0)
-        self.batches = self.batches.reshape(-1, layer.out_features)
+        # The batch of a model that knows only one, or shows none to its encoder, is not among the inputs.
+        self.takes_batches = len(weight) > n_genes
+        self.batches = layer.bias.detach() + (weight[n_genes:] if self.takes_batches else 0)
 
     def forward(self, cells: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Cells × nodes, from stored `genes` and `values`, the `edges` between cells, and `batches`."""
@@ -111,4 +112,4 @@ class SparseLinear(torch.nn.Module):
         summed = torch.nn.functional.embedding_bag(
             genes, self.genes, edges, mode="sum", per_sample_weights=values, include_last_offset=True
         )
-        return summed + self.batches[batches]
+        return summed + (self.batches[batches] if self.takes_batches else self.batches)

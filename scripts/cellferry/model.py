@@ -164,7 +164,21 @@ def scanvi_classifier(model: scvi.model.SCANVI) -> ScanviHead:
             layers[f"bias_{number}"] = module.bias.detach().cpu().double().numpy()
         elif isinstance(module, torch.nn.LayerNorm) and not module.elementwise_affine:
             layer_norm = True
+        elif isinstance(module, torch.nn.BatchNorm1d) and module.track_running_stats:
+            _fold(module, layers)
         elif isinstance(module, torch.nn.BatchNorm1d | torch.nn.LayerNorm | torch.nn.Softmax):
             raise ValueError(f"the model's classifier has a layer of another kind: {module}")
     names = [str(model._code_to_label[code]) for code in range(model.module.n_labels)]
     return ScanviHead(np.array(names), layer_norm, **layers)
+
+
+def _fold(norm: torch.nn.BatchNorm1d, layers: dict[str, np.ndarray]) -> None:
+    """Take a batch norm, which is linear once the model is trained, into the dense layer before it."""
+    weight, bias = list(layers)[-2:]
+    mean, variance, scale, shift = (
+        values.detach().cpu().double().numpy()
+        for values in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+    scale = scale / np.sqrt(variance + norm.eps)
+    layers[weight] = layers[weight] * scale[:, None]
+    layers[bias] = (layers[bias] - mean) * scale + shift
