@@ -16,7 +16,9 @@ def scores_in_words(query, evaluation):
     def number(score):
         return "-" if score is None else f"{score:.3f}"
 
-    forced, baseline = evaluation["forced"], evaluation["baseline"]
+    forced = evaluation["forced"]
+    # None where the reference has no counts to train it on.
+    baseline = evaluation["baseline"] or {"accuracy": None, "macro_f1": None}
     return (
         f"{query}: accuracy {number(forced['accuracy'])}, macro-F1 {number(forced['macro_f1'])} "
         f"(baseline {number(baseline['accuracy'])}, {number(baseline['macro_f1'])}); "

@@ -1,5 +1,7 @@
 """Learn from held-back cells how to mix the classifiers, calibrate them, and when to give no label."""
 
+from contextlib import nullcontext
+
 import numpy as np
 from cellferry.budget import Budget
 from cellferry.classifier import Classifier
@@ -18,7 +20,7 @@ from threadpoolctl import threadpool_limits
 def calibrate_classifier(
     validation: list[str],
     train: list[str],
-    common: str,
+    common: str | None,
     classifier: str,
     model: str,
     genes: str,
@@ -38,7 +40,7 @@ def calibrate_classifier(
     train
         Mapped chunks of the training cells; batches that these lack are held-back donors.
     common
-        Counts of the validation cells, in the same order.
+        Counts of the validation cells, in the same order; None where there are none, and no head takes them.
     classifier
         Folder of the classifiers.
     model, genes
@@ -58,7 +60,7 @@ def calibrate_classifier(
     codes, donors = codes[drawn], held_back_donors(validation, train)[drawn]
     held_mb = calibration_mb(len(codes), n_labels=len(heads.labels), n_heads=len(heads.head_names))
     judged, start = [], 0
-    with H5adReader(common) as cells:
+    with H5adReader(common) if common else nullcontext() as cells:
         max_bytes = budget.block_bytes(
             NEEDS["calibrate_classifier"], cells=len(drawn), more_mb=heads.held_mb + held_mb
         )
@@ -92,7 +94,7 @@ if __name__ == "__main__":
         calibrate_classifier(
             snakemake.input.validation,
             snakemake.input.train,
-            snakemake.input.common,
+            snakemake.input.common or None,
             snakemake.input.classifier,
             snakemake.input.model,
             snakemake.input.genes,

@@ -25,7 +25,7 @@ from cellferry.truth import IN_REFERENCE, LabelTree
 
 def evaluate(
     predictions: str,
-    reference: str,
+    reference: str | None,
     common: str,
     classifier: str,
     labels: str,
@@ -41,7 +41,8 @@ def evaluate(
     predictions
         Parquet file of a query's predictions.
     reference, common
-        Counts of the reference's training cells and of the query's, for the baseline.
+        Counts of the reference's training cells and of the query's, for the baseline; there is none without
+        the reference's.
     classifier, labels
         Folder of the classifiers, and what split_reference says about the reference's labels.
     evaluation
@@ -67,13 +68,16 @@ def evaluate(
     counted = tally(predictions, tree, heads)
     scores = {"made_from": of_predictions([predictions]), **describe(counted, tree, heads)}
     add_separation(scores, predictions, counted, tree)
-    with H5adReader(reference) as reference_cells:
-        scores["baseline"] = baseline_scores(
-            predictions, reference_cells, common, tree, budget=budget, seed=seed
-        )
+    scores["baseline"] = None
+    if reference:
+        with H5adReader(reference) as reference_cells:
+            scores["baseline"] = baseline_scores(
+                predictions, reference_cells, common, tree, budget=budget, seed=seed
+            )
+    baseline = scores["baseline"]["accuracy"] if scores["baseline"] else "not known"
     print(
         f"{scores['with_truth']} of {scores['n_cells']} cells have a truth; accuracy "
-        f"{scores['forced']['accuracy']}, of the baseline {scores['baseline']['accuracy']}"
+        f"{scores['forced']['accuracy']}, of the baseline {baseline}"
     )
     for key in ("labels_not_in_reference", "labels_not_predictable"):
         if scores[key]:
@@ -119,7 +123,7 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         evaluate(
             snakemake.input.predictions,
-            snakemake.input.reference,
+            snakemake.input.reference or None,
             snakemake.input.common,
             snakemake.input.classifier,
             snakemake.input.labels,

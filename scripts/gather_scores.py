@@ -50,6 +50,8 @@ def score_rows(scores: dict) -> Iterator[dict]:
                 values = {name: per_label[name] for name in PER_LABEL}
                 yield {"level": level, "label": label, "head": head, **values}
     baseline = scores["baseline"]
+    if baseline is None:
+        return
     overall = {name: baseline[name] for name in ("accuracy", "macro_f1")}
     leaf = next(iter(scores["levels"]))
     yield {"level": leaf, "label": ALL, "head": "baseline", "support": baseline["n_cells"], **overall}

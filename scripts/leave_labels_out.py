@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ LEAST_LABELS = 3
 
 def leave_labels_out(
     mapped: list[str],
-    common: str,
+    common: str | None,
     classifier: str,
     rules: str,
     left_out: str,
@@ -45,7 +46,7 @@ def leave_labels_out(
     Parameters
     ----------
     mapped, common
-        Latents, in chunks, and counts of the held-back cells.
+        Latents, in chunks, and counts of the held-back cells; None where there are no counts.
     classifier, rules
         What train_classifier and calibrate_classifier wrote.
     left_out
@@ -64,7 +65,7 @@ def leave_labels_out(
     codes = codes[drawn]
     held_mb = heads.held_mb
     held_mb += calibration_mb(len(codes), n_labels=len(heads.labels), n_heads=len(heads.head_names))
-    with H5adReader(common) as cells:
+    with H5adReader(common) if common else nullcontext() as cells:
         max_bytes = budget.block_bytes(NEEDS["leave_labels_out"], cells=len(drawn), more_mb=2 * held_mb)
         rows = heads.rows_in(max_bytes, cells)
         columns, parts, start = latent_columns(mapped), [], 0
@@ -133,7 +134,7 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
         leave_labels_out(
             snakemake.input.mapped,
-            snakemake.input.common,
+            snakemake.input.common or None,
             snakemake.input.classifier,
             snakemake.input.rules,
             snakemake.output.left_out,

@@ -1,6 +1,7 @@
 """Train the classifiers on the latents and the expression of the reference's training cells."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from threadpoolctl import threadpool_limits
 def train_classifier(
     train: list[str],
     validation: list[str],
-    common: str,
+    common: str | None,
     model: str,
     reference_labels: str,
     classifier: str,
@@ -53,7 +54,8 @@ def train_classifier(
     train, validation
         Mapped chunks of the reference's training and validation cells.
     common
-        Counts of the training cells, in the order of `train`.
+        Counts of the training cells, in the order of `train`; None where there are none, and so no head that
+        learns from them.
     model
         Folder of the reference model; a scANVI model has a classifier of its own.
     reference_labels
@@ -90,8 +92,11 @@ def train_classifier(
     drawn = stratified_sketch(codes[rows], MAX_EXPRESSION_CELLS, seed=seed, within=batches[rows])
     on_expression = rows[drawn]
     print(f"training on {len(rows)} of the reference's {len(codes)} training cells, {len(labels)} labels")
-    with H5adReader(common) as cells:
-        if len(codes) != cells.n_cells:
+    if common is None:
+        heads = [head for head in heads if head != "expression"]
+        print("there are no counts of the reference's cells: no classifier learns from expression")
+    with H5adReader(common) if common else nullcontext() as cells:
+        if cells and len(codes) != cells.n_cells:
             raise RuntimeError(
                 f"{common}: has {cells.n_cells} cells, but {len(codes)} were mapped; delete the folder "
                 f"{Path(train[0]).parent} and run snakemake again"
@@ -197,7 +202,7 @@ if __name__ == "__main__":
         train_classifier(
             snakemake.input.train,
             snakemake.input.validation,
-            snakemake.input.common,
+            snakemake.input.common or None,
             snakemake.input.model,
             snakemake.input.labels,
             snakemake.output.classifier,

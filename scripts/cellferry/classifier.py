@@ -31,7 +31,7 @@ class Judged:
         Distance to the nearest reference cells (1: as far as the farthest 1 % of held-back cells), and
         Mahalanobis' to the nearest label.
     n_counts, n_genes
-        Counts of the model's genes, and how many of these genes a cell has.
+        Counts of the model's genes, and how many of these genes a cell has; infinite where that is not known.
     """
 
     by_head: dict[str, np.ndarray]
@@ -112,31 +112,35 @@ class Classifier:
         """Memory of the reference's cells, and of searching them."""
         return 3 * self._nearest.latents.nbytes // MB
 
-    def rows_in(self, max_bytes: int, cells: H5adReader) -> int:
+    def rows_in(self, max_bytes: int, cells: H5adReader | None) -> int:
         """Cells of a block whose probabilities, neighbours, latents and counts take at most `max_bytes`."""
         cell = judged_bytes(
             n_labels=len(self.labels),
             n_heads=len(self.head_names),
             neighbors=self._nearest.n_neighbors,
             n_latent=self._nearest.latents.shape[1],
-            values=cells.nonzeros / max(1, cells.n_cells),
+            values=cells.nonzeros / max(1, cells.n_cells) if cells else 0,
         )
         return int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
-    def judge(self, latents: np.ndarray, counts: sparse.csr_matrix) -> Judged:
-        """What the heads and distances are for cells with these latents and raw counts (cells × genes)."""
+    def judge(self, latents: np.ndarray, counts: sparse.csr_matrix | None) -> Judged:
+        """What the heads and distances are for cells with these latents and raw counts (cells × genes).
+
+        Counts may be None where no head takes them.
+        """
         found = predict(self._heads, latents, counts)
         found["neighbors"], distance = self._nearest.vote(latents)
+        not_known = np.full(len(latents), np.inf)
         return Judged(
             {name: found[name] for name in self.head_names},
             distance,
             self._distances.nearest(latents),
-            np.asarray(counts.sum(axis=1)).ravel(),
-            np.diff(counts.indptr),
+            not_known if counts is None else np.asarray(counts.sum(axis=1)).ravel(),
+            not_known if counts is None else np.diff(counts.indptr),
         )
 
     def judged(
-        self, mapped: list[str], common: H5adReader, columns: list[str], *, first: int, rows: int
+        self, mapped: list[str], common: H5adReader | None, columns: list[str], *, first: int, rows: int
     ) -> Iterator[tuple[pa.RecordBatch, Judged]]:
         """Mapped cells block by block: their columns, and what the classifiers say.
 
@@ -145,7 +149,7 @@ class Classifier:
         mapped
             Files of mapped cells, in order.
         common
-            Counts of a part; the first mapped cell is its cell number `first`.
+            Counts of a part; the first mapped cell is its cell number `first`. None where there are none.
         columns
             Columns of the mapped file to pass on.
         rows
@@ -160,12 +164,13 @@ class Classifier:
         start = first
         for block in blocks(mapped, [*columns, *latents], rows=rows):
             stop = start + len(block)
-            if stop > common.n_cells:
+            if common and stop > common.n_cells:
                 raise RuntimeError(
                     f"{common.path}: has {common.n_cells} cells, fewer than were mapped; delete the folder "
                     f"{Path(mapped[0]).parent} and run snakemake again"
                 )
-            yield block, self.judge(matrix(block, latents), common.counts(start, stop))
+            counts = common.counts(start, stop) if common else None
+            yield block, self.judge(matrix(block, latents), counts)
             start = stop
 
 

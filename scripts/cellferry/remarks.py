@@ -58,15 +58,16 @@ def remarks(
             f"them: without {worst}, {shares[worst]:.1%} of its cells were accepted, most as {taken_for}."
         )
     for name, scores in evaluations.items():
-        accuracy, baseline = scores["forced"]["accuracy"], scores["baseline"]["accuracy"]
+        accuracy, baseline = scores["forced"]["accuracy"], scores["baseline"]
         if accuracy is None:
             continue
         if accuracy < LOW_ACCURACY:
             found.append(f"{name}: only {accuracy:.1%} of the cells with a known truth got the right label.")
-        same = scores["baseline"]["cellferry_on_the_same_cells"]["accuracy"]
-        if baseline is not None and same is not None and same < baseline - BASELINE_MARGIN:
+        of_baseline = baseline and baseline["accuracy"]
+        same = baseline and baseline["cellferry_on_the_same_cells"]["accuracy"]
+        if of_baseline is not None and same is not None and same < of_baseline - BASELINE_MARGIN:
             found.append(
-                f"{name}: the simple baseline is right more often ({baseline:.1%} against {same:.1%}); "
+                f"{name}: the simple baseline is right more often ({of_baseline:.1%} against {same:.1%}); "
                 "the reference model may have been trained too briefly or on too few cells."
             )
         ece = scores["forced"]["ece"]
