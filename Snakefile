@@ -20,6 +20,11 @@ include: "rules/plan.smk"
 include: "rules/hooks.smk"
 
 
+if IMPORTED:
+
+    include: "rules/imported.smk"
+
+
 rule all:
     default_target: True
     input:

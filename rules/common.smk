@@ -2,7 +2,7 @@
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED, GENE_SOURCES, ZERO_FILLED,
-#          TRAINED, wildcard constraints, input functions
+#          IMPORTED, TRAINED, TESTED, wildcard constraints, input functions
 
 from math import ceil
 from pathlib import Path
@@ -33,12 +33,16 @@ MAPPED = [*QUERIES, *EVALUATED]
 HELD_BACK = ["validation", "test"]
 # Queries whose truth is known.
 SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
+# Whether the reference is a model of others: import_reference takes it in, and there are none of its counts.
+IMPORTED = isinstance(config["pretrained"], dict)
 # Where model and classifiers are: here, or in the results of an earlier run, of which nothing is made again.
-TRAINED = str(Path(config["pretrained"] or "results"))
+TRAINED = "results" if IMPORTED else str(Path(config["pretrained"] or "results"))
+# Scores of the references' test part, which has no counts to predict from where the model is of others.
+TESTED = [] if IMPORTED else [f"{TRAINED}/evaluation/test.json"]
 # Datasets among whose common genes the model's are chosen.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
-# Queries that may lack genes of the model.
-ZERO_FILLED = [name for name in MAPPED if name not in GENE_SOURCES or TRAINED != "results"]
+# Queries that may lack genes of the model, and whose loss can be foretold, which takes counts of the reference.
+ZERO_FILLED = [name for name in MAPPED if not IMPORTED and (name not in GENE_SOURCES or TRAINED != "results")]
 
 
 wildcard_constraints:
@@ -94,6 +98,8 @@ def chunk_numbers(part):
     """
     if part in MAPPED:
         return range(config["datasets"][part]["chunks"])
+    if IMPORTED:
+        return range(1)
     if TRAINED != "results":
         return range(len(list(Path(TRAINED, "mapped", part).glob("[0-9]*.parquet"))))
     chunks = sum(config["datasets"][name]["chunks"] for name in REFERENCES)

@@ -9,8 +9,8 @@ rule plan:
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         # Not made where a dataset cannot be used.
         checked="results/datasets.tsv",
-        # The reference of an earlier run is not trained again.
-        trained=[] if TRAINED == "results" else f"{TRAINED}/reference/labels.json",
+        # What was trained before is not trained again.
+        trained=f"{TRAINED}/reference/labels.json" if config["pretrained"] else [],
     log:
         "logs/plan/plan.log",
     benchmark:

@@ -63,7 +63,7 @@ rule train_classifier:
     input:
         train=expand("results/mapped/reference/{chunk}.parquet", chunk=chunk_numbers("reference")),
         validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
-        common="results/common/reference.h5ad",
+        common=[] if IMPORTED else "results/common/reference.h5ad",
         model="results/reference/model",
         labels="results/reference/labels.json",
     output:
@@ -97,7 +97,7 @@ rule calibrate_classifier:
     input:
         train=expand("results/mapped/reference/{chunk}.parquet", chunk=chunk_numbers("reference")),
         validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
-        common="results/common/validation.h5ad",
+        common=[] if IMPORTED else "results/common/validation.h5ad",
         classifier="results/reference/classifier",
         model="results/reference/model",
         genes="results/genes.tsv",

@@ -11,7 +11,7 @@
 rule evaluate:
     input:
         predictions="results/predictions/{query}.parquet",
-        reference=f"{TRAINED}/common/reference.h5ad",
+        reference=[] if IMPORTED else f"{TRAINED}/common/reference.h5ad",
         common="results/common/{query}.h5ad",
         classifier=f"{TRAINED}/reference/classifier",
         labels=f"{TRAINED}/reference/labels.json",
@@ -38,7 +38,7 @@ rule evaluate:
 rule leave_labels_out:
     input:
         mapped=expand("results/mapped/test/{chunk}.parquet", chunk=chunk_numbers("test")),
-        common="results/common/test.h5ad",
+        common=[] if IMPORTED else "results/common/test.h5ad",
         classifier="results/reference/classifier",
         rules="results/reference/rules.json",
     output:
@@ -66,7 +66,7 @@ rule leave_labels_out:
 
 rule gather_scores:
     input:
-        f"{TRAINED}/evaluation/test.json",
+        TESTED,
         expand("results/evaluation/{query}.json", query=SCORED),
     output:
         "results/evaluation/scores.tsv",
@@ -90,14 +90,13 @@ rule gather_scores:
 
 rule report:
     input:
-        evaluations=[
-            f"{TRAINED}/evaluation/test.json",
-            *expand("results/evaluation/{query}.json", query=SCORED),
-        ],
+        evaluations=[*TESTED, *expand("results/evaluation/{query}.json", query=SCORED)],
         predictions=expand("results/predictions/{query}.parquet", query=QUERIES),
         mapped=expand(f"{TRAINED}/mapped/reference/{{chunk}}.parquet", chunk=chunk_numbers("reference"))
         + [f"results/mapped/{query}/{chunk}.parquet" for query in QUERIES for chunk in chunk_numbers(query)],
         gene_loss=expand("results/mapped/{query}/gene_loss.json", query=ZERO_FILLED),
+        # Which of the model's genes they have, where no more can be said.
+        common=expand("results/common/{query}.h5ad", query=MAPPED if IMPORTED else []),
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         datasets="results/datasets.tsv",
         labels=f"{TRAINED}/reference/labels.json",

@@ -4,8 +4,10 @@ import csv
 import datetime
 import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import jinja2
 import numpy as np
 import yaml
@@ -33,6 +35,7 @@ def report(
     *,
     evaluations: list[str],
     gene_loss: list[str],
+    common: Sequence[str] = (),
     rules: str,
     left_out: str | None,
     labels: str,
@@ -58,6 +61,8 @@ def report(
         One file per part, named `{part}.json` and `{part}.parquet`.
     gene_loss
         What predict_gene_loss says of queries that may lack genes, one file `{query}/gene_loss.json` each.
+    common
+        Where the model is of others: counts of the queries, which tell what of its genes they have.
     rules
         What calibrate_classifier learned.
     left_out
@@ -97,7 +102,8 @@ def report(
     cells = map_cells(queries, by_part, predicted, seed=seed)
     colors = figures.label_colors(labels_by_size(counted.values(), cells["label"]))
     context = {
-        "reference": " and ".join(references) or str(config["pretrained"]),
+        "reference": " and ".join(references) or pretrained_name(config),
+        "imported": isinstance(config["pretrained"], dict),
         "answers": answers,
         "scores": scores,
         "unseen": unseen_labels(scores),
@@ -106,6 +112,7 @@ def report(
         "remarks": remarks(answers, scores, gene_report, gene_loss=losses, rare=rare, left_out=without),
         "genes": gene_report,
         "gene_loss": losses,
+        "measured": {Path(path).stem: measured_genes(path) for path in common},
         "rules": json.loads(Path(rules).read_text(encoding="utf-8")),
         "datasets": read_table(datasets),
         "colors": colors,
@@ -144,6 +151,19 @@ def read_gene_loss(paths: list[str]) -> dict[str, dict]:
         worst = sorted((label for label in fall if fall[label] < 0), key=fall.get)[:MOST_LOSING_NAMED]
         loss["worst"] = [(label, loss["labels"][label]) for label in worst]
     return losses
+
+
+def pretrained_name(config: dict) -> str:
+    """What the configuration calls a reference that was trained before."""
+    pretrained = config["pretrained"]
+    return pretrained["model"] if isinstance(pretrained, dict) else str(pretrained)
+
+
+def measured_genes(common: str) -> tuple[int, int]:
+    """How many of the model's genes a query has, and how many the model has."""
+    with h5py.File(common, "r", locking=False) as file:
+        measured = file["var/measured"][:]
+    return int(measured.sum()), len(measured)
 
 
 def unseen_labels(scores: dict[str, dict]) -> list[dict]:
@@ -272,6 +292,7 @@ if __name__ == "__main__":
         report(
             evaluations=snakemake.input.evaluations,
             gene_loss=snakemake.input.gene_loss,
+            common=snakemake.input.common,
             rules=snakemake.input.rules,
             left_out=snakemake.input.get("left_out"),
             labels=snakemake.input.labels,

@@ -23,12 +23,13 @@ def _rows(schema: dict[str, Any], prefix: str, leave_out: frozenset[str] | set[s
     for key, value in schema["properties"].items():
         if key in leave_out:
             continue
-        if "properties" in value:
-            rows += _rows(value, f"{prefix}{key}.")
-        else:
+        # A section is no key itself, unless it can be a plain value too.
+        if "properties" not in value or value["type"] != "object":
             required = key in schema.get("required", [])
             default = "required" if required else f"`{json.dumps(value['default'])}`"
             rows.append((prefix + key, default, value["description"].replace("|", "\\|")))
+        if "properties" in value:
+            rows += _rows(value, f"{prefix}{key}.")
     return rows
 
 

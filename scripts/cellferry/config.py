@@ -46,7 +46,7 @@ def _fill(values: dict[str, Any], properties: dict[str, Any]) -> None:
         if "default" in schema:
             # A copy: the configuration must not share its lists with the schema.
             values.setdefault(key, copy.deepcopy(schema["default"]))
-        if schema.get("type") == "object" and "properties" in schema:
+        if "properties" in schema and isinstance(values[key], dict):
             _fill(values[key], schema["properties"])
 
 
@@ -180,8 +180,10 @@ PRETRAINED_FILES = (
 
 
 def _pretrained_problems(config: dict[str, Any]) -> list[str]:
-    """What is wrong with the folder of an earlier run."""
+    """What is wrong with the folder of an earlier run, or with a model of others."""
     folder = config.get("pretrained")
+    if isinstance(folder, dict):
+        return _imported_problems(folder)
     if not isinstance(folder, str):
         return []
     if Path(folder).resolve() == Path("results").resolve():
@@ -196,6 +198,36 @@ def _pretrained_problems(config: dict[str, Any]) -> list[str]:
             "`results` of a finished run"
         ]
     return []
+
+
+def _imported_problems(imported: dict[str, Any]) -> list[str]:
+    """What is wrong with a model of others: what is not there, and columns that the latents lack."""
+    model, latents = imported.get("model"), imported.get("latents")
+    problems = []
+    if isinstance(model, str) and not Path(model, "model.pt").is_file():
+        problems.append(
+            f"pretrained.model: {model} (looked in {Path.cwd()}) has no file model.pt; name the folder that "
+            "scvi-tools' model.save() wrote"
+        )
+    if not isinstance(latents, str):
+        return problems
+    if not Path(latents).is_file():
+        return [*problems, f"pretrained.latents: there is no file {latents}; correct the path"]
+    found = _latent_columns(Path(latents))
+    return problems + [
+        f"pretrained.{key}: {latents} has no column '{imported[key]}'{_suggestion(imported[key], found)}; it "
+        f"has: {', '.join(found) or 'none'}"
+        for key in ("label", "batch")
+        if found is not None and isinstance(imported.get(key), str) and imported[key] not in found
+    ]
+
+
+def _latent_columns(path: Path) -> list[str] | None:
+    """Columns of a file of latents; None if they cannot be told here."""
+    if path.suffix == ".parquet":  # takes more than a login node has
+        return None
+    is_text = path.name.removesuffix(".gz").endswith((".csv", ".tsv"))
+    return _table_columns(path) if is_text else _file_columns(path)
 
 
 def _role_problems(datasets: dict[str, Any], *, pretrained: bool) -> list[str]:
@@ -257,7 +289,13 @@ def _head_problems(config: dict[str, Any]) -> list[str]:
     prediction, model = (
         config[name] if isinstance(config.get(name), dict) else {} for name in ("prediction", "model")
     )
-    if prediction.get("heads") == ["scanvi"] and model.get("type") != "scanvi":
+    imported = isinstance(config.get("pretrained"), dict)
+    if imported and prediction.get("heads") == ["expression"]:
+        return [
+            "prediction.heads: [expression] leaves nothing to predict with, since a model of others comes "
+            "without the counts that this head learns from; name another head too"
+        ]
+    if prediction.get("heads") == ["scanvi"] and model.get("type") != "scanvi" and not imported:
         return [
             "prediction.heads: [scanvi] leaves nothing to predict with, since only a model of type scanvi "
             "has such a classifier; name another head too, or set model.type to scanvi"

@@ -55,6 +55,7 @@ NEEDS = {
     "subset_common_genes": Need(fixed_mb=258, cell_bytes=24, blocks=3, seconds=2, values_per_s=60e6),
     "shuffle_reference": Need(fixed_mb=710, cell_bytes=16, value_bytes=22, seconds=4, values_per_s=8e6),
     "train_reference_model": Need(fixed_mb=1075, value_bytes=50, seconds=8, cells_per_s=3.5e3),
+    "import_reference": Need(fixed_mb=1005, cell_bytes=40, seconds=12, cells_per_s=2e5),
     "fit_query_model": Need(fixed_mb=1005, cell_bytes=36, value_bytes=14, seconds=8, cells_per_s=5.7e3),
     "map_query": Need(fixed_mb=985, blocks=2, seconds=9, cells_per_s=6e4),
     "train_classifier": Need(

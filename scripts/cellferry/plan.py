@@ -231,6 +231,8 @@ class Run:
         train = _share(everything, "reference", 1 - sum(config["split"][part] for part in held_back))
         named = config["prediction"]["heads"]
         heads = [head for head in named if head != "scanvi" or config["model"]["type"] == "scanvi"]
+        if isinstance(config["pretrained"], dict):  # no counts to learn from
+            heads = [head for head in heads if head != "expression"]
         return cls(config, found, whole, mapped, train, held_back, max(2, n_labels), heads)
 
     @property
@@ -281,11 +283,11 @@ def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = No
     inspected
         What `inspect_dataset` wrote for each dataset.
     trained
-        What an earlier run, in which the reference was trained, says of its labels; None where it is trained
-        in this one.
+        What an earlier run, in which the reference was trained, or the import of a model of others says of
+        its labels; None where it is trained in this run.
     """
     run = Run.of(config, inspected, trained)
-    trains = trained is None
+    trains, imports = trained is None, isinstance(config["pretrained"], dict)
     for name, dataset in run.found.items():
         yield from _data_jobs(
             run.whole[name],
@@ -306,8 +308,15 @@ def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = No
         )
     if trains:
         yield from _training_jobs(run)
+    if imports:
+        n_cells = run.train.cells + sum(part.cells for part in run.held_back.values())
+        yield Job(
+            "import_reference", cells=n_cells, held_cells=n_cells, disk_mb=n_cells * 4 * run.n_latent / MB
+        )
+    if trains or imports:
+        yield _classifier_job(run)
     yield from _mapping_jobs(run, [*run.held_back.values()] if trains else [])
-    yield from _prediction_jobs(run, trains=trains)
+    yield from _prediction_jobs(run, trains=trains, imports=imports)
     yield from _scoring_jobs(run, trains=trains)
 
 
@@ -336,8 +345,8 @@ def _reference_data_jobs(run: Run) -> Iterator[Job]:
 
 
 def _training_jobs(run: Run) -> Iterator[Job]:
-    """From the training cells to a model and classifiers."""
-    train, settings = run.train, run.config["prediction"]
+    """From the training cells to a model."""
+    train = run.train
     yield Job(
         "shuffle_reference",
         cells=train.cells,
@@ -355,10 +364,15 @@ def _training_jobs(run: Run) -> Iterator[Job]:
         more_mb=run.model_mb,
         disk_mb=2 * run.model_mb,
     )
+
+
+def _classifier_job(run: Run) -> Job:
+    """Training the classifiers."""
+    train, settings = run.train, run.config["prediction"]
     n_cells = run.training_cells
     sketch = min(MAX_EXPRESSION_CELLS, n_cells) if "expression" in run.heads else 0
     sketch_values = sketch * train.common_values / max(1, train.cells)
-    yield Job(
+    return Job(
         "train_classifier",
         # Measured at 100 rounds of 20 labels.
         cells=n_cells * settings["n_trees"] * run.n_labels / 2000 if "xgboost" in run.heads else 0,
@@ -392,10 +406,10 @@ def _mapping_jobs(run: Run, held_back: list[Part]) -> Iterator[Job]:
         yield _chunked(part, "map_query", more_mb=run.model_mb, bytes_per_cell=4 * run.n_latent + CELL_BYTES)
 
 
-def _prediction_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
+def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
     """Calibrating the classifiers, and predicting with them."""
     validation, test = (run.judged(run.held_back[name]) for name in ("validation", "test"))
-    if trains:
+    if trains or imports:
         yield Job(
             "calibrate_classifier",
             cells=validation.cells,
@@ -403,7 +417,7 @@ def _prediction_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
             held_cells=validation.cells,
             more_mb=run.calibration_mb(validation),
         )
-    if not trains or not run.config["genes"]["retrain_on_common"]:
+    if not imports and (not trains or not run.config["genes"]["retrain_on_common"]):
         yield Job(
             "predict_gene_loss",
             jobs=len(run.mapped),
@@ -423,7 +437,7 @@ def _prediction_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
             values=part.common_values,
             disk_mb=(part.cells * (4 * run.n_latent + 200) + 2 * part.common_values) / MB,
         )
-    if trains:
+    if trains or imports:
         yield Job(
             "leave_labels_out",
             # Measured at 20 labels, each of which is left out once.

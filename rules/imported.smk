@@ -1,0 +1,52 @@
+# From a model of others, and its latents, to what the rules of a reference would have made. Included where the
+# key `pretrained` holds such a model.
+#
+# Reads:  the files that `pretrained` names
+# Writes: results/genes.tsv, genes.json         the model's genes
+#         results/reference/model/              the model, under the names of columns that the workflow uses
+#         results/reference/labels.json, history.csv (empty)
+#         results/mapped/{reference,validation,test}/0.parquet   the latents of its cells
+
+
+# These make the same files from a reference's counts.
+ruleorder: import_reference > select_genes > split_reference > train_reference_model > map_query
+
+
+rule import_reference:
+    input:
+        model=f"{config['pretrained']['model']}/model.pt",
+        latents=config["pretrained"]["latents"],
+        rename=label_table("rename"),
+        parents=label_table("parents"),
+        ontology=label_table("ontology"),
+    output:
+        genes="results/genes.tsv",
+        report="results/genes.json",
+        model=directory("results/reference/model"),
+        labels="results/reference/labels.json",
+        history="results/reference/history.csv",
+        train="results/mapped/reference/0.parquet",
+        validation="results/mapped/validation/0.parquet",
+        test="results/mapped/test/0.parquet",
+    log:
+        "logs/import_reference/import_reference.log",
+    benchmark:
+        "results/benchmarks/import_reference/import_reference.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 1
+    resources:
+        mem_mb=rising(3000),
+        runtime=rising(60),
+        attempt=this_attempt,
+    params:
+        pretrained=config["pretrained"],
+        split=config["split"],
+        labels={key: config["labels"][key] for key in ("rename", "missing")},
+        parents=config["labels"]["parents"],
+        ontology=config["labels"]["ontology"],
+        seed=config["seed"],
+    message:
+        "Taking in the model of others in the place of a reference"
+    script:
+        "../scripts/import_reference.py"

@@ -1,0 +1,194 @@
+"""Latents and annotation of cells as others keep them: h5ad, parquet, or a table as text, read in blocks."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from .cells import as_labels
+from .errors import InputError
+from .files import readable
+from .formats.frame import Frame
+from .formats.matrix import is_array
+from .latents import strings
+from .text import first_bytes, open_bytes, sniff_delimiter, split_line
+
+KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_cellferry")
+"""Elements of obsm that are looked for where the configuration names none."""
+
+COLUMN_KEY = "latent"
+"""The same of a table, whose columns are called `latent_0` and so on."""
+
+ROWS = 1 << 14
+"""Cells of a block."""
+
+TEXT_BYTES = 4 << 20
+"""What is read at once of a table as text."""
+
+
+class LatentBlock(NamedTuple):
+    """Some cells: names, columns of obs (str objects, None where missing), and cells × latents float32."""
+
+    names: np.ndarray
+    obs: dict[str, np.ndarray]
+    latents: np.ndarray
+
+
+class LatentTable(Protocol):
+    """A file of latents.
+
+    Attributes
+    ----------
+    columns
+        Columns of its annotation.
+    width
+        Dimensions of the latent space.
+    """
+
+    columns: list[str]
+    width: int
+
+    def blocks(self, wanted: list[str]) -> Iterator[LatentBlock]:
+        """All cells, in order, with these columns of annotation."""
+
+
+def open_latents(path: str, key: str | None) -> LatentTable:
+    """The file's latents, by what the file is.
+
+    Parameters
+    ----------
+    path
+        An h5ad file with the latents in obsm; a parquet, csv or tsv file with a row per cell and the latents
+        in columns `KEY_0`, `KEY_1`, and so on.
+    key
+        Name of the element of obsm, or what the columns begin with; None takes what is there.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or holds no such latents.
+    """
+    with readable(Path(path)):
+        start = first_bytes(Path(path), 8)
+        if start.startswith(b"\x89HDF"):
+            return _StoredLatents(path, key)
+        return _ParquetLatents(path, key) if start.startswith(b"PAR1") else _TextLatents(path, key)
+
+
+class _StoredLatents:
+    """Latents in the obsm of an h5ad file."""
+
+    def __init__(self, path: str, key: str | None) -> None:
+        self.path = path
+        with h5py.File(path, "r", locking=False) as file:
+            found = [name for name, item in file.get("obsm", {}).items() if is_array(item) and item.ndim == 2]
+            wanted = [key] if key else [name for name in KEYS if name in found]
+            if not wanted or wanted[0] not in found:
+                raise InputError(
+                    f"pretrained.key: {path} has no obsm {' or '.join([key] if key else KEYS)}; name the "
+                    f"element that holds the model's latents, of: {', '.join(found) or 'none'}"
+                )
+            self.key = wanted[0]
+            n_cells, self.width = file["obsm"][self.key].shape
+            obs = Frame(file, "obs")
+            self.columns = obs.columns
+            if n_cells != len(obs):
+                raise InputError(
+                    f"{path}: obsm {self.key} has {n_cells} rows, and obs {len(obs)}; export the file again"
+                )
+
+    def blocks(self, wanted: list[str]) -> Iterator[LatentBlock]:
+        with readable(Path(self.path)), h5py.File(self.path, "r", locking=False) as file:
+            obs, latents = Frame(file, "obs"), file["obsm"][self.key]
+            for start in range(0, len(obs), ROWS):
+                stop = start + ROWS
+                columns = {column: as_labels(obs.values(column, start, stop)) for column in wanted}
+                yield LatentBlock(obs.names(start, stop), columns, latents[start:stop].astype(np.float32))
+
+
+class _TabularLatents:
+    """What parquet and text have in common: a column of names, and one of each latent."""
+
+    def __init__(self, path: str, key: str | None, index: str, names: list[str]) -> None:
+        self.path, self._index = path, index
+        key = key or COLUMN_KEY
+        pattern = re.compile(re.escape(key) + r"_?(\d+)")
+        numbered = {int(match[1]): name for name in names if (match := pattern.fullmatch(name))}
+        first = min(numbered, default=0)
+        if not numbered or first > 1 or max(numbered) - first + 1 != len(numbered):
+            raise InputError(
+                f"pretrained.key: {path} has no columns {key}_0, {key}_1 and so on; name what the columns "
+                "with the model's latents begin with"
+            )
+        self._latents = [numbered[number] for number in sorted(numbered)]
+        self.width = len(self._latents)
+        self.columns = [name for name in names if name not in (index, *self._latents)]
+
+    def _block(self, batch: pa.RecordBatch, wanted: list[str]) -> LatentBlock:
+        latents = np.empty((batch.num_rows, self.width), dtype=np.float32)
+        for position, name in enumerate(self._latents):
+            latents[:, position] = batch.column(name).to_numpy(zero_copy_only=False)
+        obs = {name: as_labels(_values(batch.column(name))) for name in wanted}
+        return LatentBlock(_values(batch.column(self._index)).astype(str).astype(object), obs, latents)
+
+
+class _ParquetLatents(_TabularLatents):
+    """Latents in the columns of a parquet file."""
+
+    def __init__(self, path: str, key: str | None) -> None:
+        schema = pq.read_schema(path)
+        # What pandas wrote as the index, if it was more than numbers.
+        index = (schema.pandas_metadata or {}).get("index_columns", [])
+        name = next((name for name in ["cell", *index] if name in schema.names), None)
+        if name is None:
+            raise InputError(f"{path}: has no column 'cell' with the cells' names, and no index; add one")
+        super().__init__(path, key, name, schema.names)
+
+    def blocks(self, wanted: list[str]) -> Iterator[LatentBlock]:
+        columns = [self._index, *wanted, *self._latents]
+        with readable(Path(self.path)), pq.ParquetFile(self.path, pre_buffer=False) as file:
+            for batch in file.iter_batches(batch_size=ROWS, columns=columns, use_threads=False):
+                yield self._block(batch, wanted)
+
+
+class _TextLatents(_TabularLatents):
+    """Latents in the columns of a table as text, whose first column names the cells."""
+
+    def __init__(self, path: str, key: str | None) -> None:
+        with open_bytes(Path(path)) as file:
+            line = file.readline().decode("utf-8-sig")
+        delimiter = sniff_delimiter(line)
+        self._parsing = pa_csv.ParseOptions(delimiter=delimiter)
+        names = split_line(line, delimiter)
+        super().__init__(path, key, names[0], names)
+
+    def blocks(self, wanted: list[str]) -> Iterator[LatentBlock]:
+        types = {name: pa.string() for name in (self._index, *wanted)}
+        conversion = pa_csv.ConvertOptions(
+            column_types=types | {name: pa.float32() for name in self._latents},
+            include_columns=[self._index, *wanted, *self._latents],
+        )
+        reading = pa_csv.ReadOptions(block_size=TEXT_BYTES, use_threads=False)
+        with readable(Path(self.path)), open_bytes(Path(self.path)) as file:
+            try:
+                for batch in pa_csv.open_csv(file, reading, self._parsing, conversion):
+                    yield self._block(batch, wanted)
+            except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+                raise InputError(
+                    f"{self.path}: cannot be read as a table ({error}); correct or export it again"
+                ) from error
+
+
+def _values(column: pa.Array) -> np.ndarray:
+    """A column as objects where it is text (also in categories), as numbers otherwise."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return strings(column)
+    return column.to_numpy(zero_copy_only=False)

@@ -1,0 +1,242 @@
+"""Take a model that somebody else trained, with its latents, in the place of a reference."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from cellferry.budget import Budget
+from cellferry.errors import InputError
+from cellferry.files import complete
+from cellferry.foreign_model import adopt_model, load_checked
+from cellferry.genes import id_kind
+from cellferry.known_labels import describe_labels, levels_above, split_labelled
+from cellferry.label_tables import read_ontology
+from cellferry.labels import LabelNames
+from cellferry.latent_tables import LatentTable, open_latents
+from cellferry.logs import logged
+from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
+from cellferry.needs import NEEDS
+
+ONE_BATCH = "reference"
+"""Batch of all cells, where no column tells them apart."""
+
+
+def import_reference(
+    pretrained: dict,
+    *,
+    genes: str,
+    gene_report: str,
+    model: str,
+    labels: str,
+    history: str,
+    mapped: dict[str, str],
+    split: dict,
+    label_names: LabelNames,
+    parents: dict | str,
+    ontology: dict | str,
+    seed: int,
+    budget: Budget,
+    threads: int,
+) -> None:
+    """Write what the rules of a reference would have written, as far as it can be had without its counts.
+
+    Parameters
+    ----------
+    pretrained
+        As in the configuration: `model`, `latents`, `label`, `batch`, `key`.
+    genes, gene_report, model, labels, history
+        Files (and a folder, `model`) as select_genes, train_reference_model and split_reference write them;
+        the history is empty.
+    mapped
+        By part (`train`, `validation`, `test`) the file of its mapped cells, as map_query writes it.
+    split
+        The configuration's section `split`.
+    label_names, parents, ontology
+        As in the configuration's section `labels`.
+    seed, budget, threads
+        Seed of the split, memory and cores of the job.
+
+    Raises
+    ------
+    InputError
+        If the model or its latents cannot be used.
+    """
+    accelerator = set_up_torch(threads=threads, seed=seed, gpu=0)
+    table = open_latents(pretrained["latents"], pretrained["key"])
+    check_columns(table, pretrained)
+    cells = label_and_batch_codes(table, pretrained, label_names)
+    budget.require(NEEDS["import_reference"], cells=len(cells.labels))
+    parts, counted = split_labelled(
+        cells.labels,
+        cells.names,
+        cells.batches,
+        **split,
+        seed=seed,
+        where=pretrained["latents"],
+        label_key="pretrained.label",
+    )
+    known = describe_labels(counted, levels_above(counted, {}, parents), read_ontology(ontology))
+    with complete(model) as folder:
+        ids = adopt_model(pretrained["model"], folder)
+        adopted = load_checked(
+            str(folder), ids, seed=seed, accelerator=accelerator, named=pretrained["model"]
+        )
+        if adopted.module.n_latent != table.width:
+            raise InputError(
+                f"pretrained.latents: {pretrained['latents']} has {table.width} latents of a cell, and the "
+                f"model {pretrained['model']} makes {adopted.module.n_latent}; name those that this model "
+                "made (pretrained.key)"
+            )
+        save_scanvi_classifier(adopted, counted.index[counted["predictable"]].to_list(), label_names, folder)
+    print(f"{len(ids)} genes ({id_kind(ids)}), {table.width} latents, {len(cells.labels)} cells")
+    write_genes(ids, genes, gene_report)
+    write_parts(table, parts, pretrained, label_names, mapped)
+    with complete(labels) as path:
+        path.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
+    with complete(history) as path:
+        path.write_text("epoch,train_loss,validation_loss\n", encoding="utf-8")
+
+
+def check_columns(table: LatentTable, pretrained: dict) -> None:
+    """Refuse a table without the columns that the configuration names."""
+    for key in ("label", "batch"):
+        column = pretrained[key]
+        if column is not None and column not in table.columns:
+            raise InputError(
+                f"pretrained.{key}: {pretrained['latents']} has no column '{column}'; it has: "
+                f"{', '.join(table.columns) or 'none'}"
+            )
+
+
+class CellCodes(NamedTuple):
+    """Label and batch of all cells as codes.
+
+    Attributes
+    ----------
+    labels, batches
+        One code per cell (int32), -1 for a cell without a label.
+    names
+        What the codes of labels stand for.
+    """
+
+    labels: np.ndarray
+    batches: np.ndarray
+    names: np.ndarray
+
+
+def label_and_batch_codes(table: LatentTable, pretrained: dict, label_names: LabelNames) -> CellCodes:
+    """Read labels and batches, block by block."""
+    known: dict[str, dict[str, int]] = {"label": {}, "batch": {}}
+    codes: dict[str, list[np.ndarray]] = {"label": [], "batch": []}
+    for _, annotation, _ in read_cells(table, pretrained, label_names):
+        for column, found in known.items():
+            in_block, names = pd.factorize(annotation[column])
+            # One entry more than there are names: code -1 (missing) indexes the last.
+            place = np.array([found.setdefault(name, len(found)) for name in names] + [-1], dtype=np.int32)
+            codes[column].append(place[in_block])
+    labels, batches = (np.concatenate([np.empty(0, np.int32), *codes[column]]) for column in known)
+    return CellCodes(labels, batches, np.array(list(known["label"]), dtype=object))
+
+
+def read_cells(
+    table: LatentTable, pretrained: dict, label_names: LabelNames
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]]:
+    """Names, `label` and `batch` (object arrays), and latents, block by block."""
+    label, batch = pretrained["label"], pretrained["batch"]
+    for block in table.blocks([column for column in (label, batch) if column is not None]):
+        batches = np.full(len(block.names), ONE_BATCH, dtype=object)
+        if batch is not None:
+            missing = pd.isna(block.obs[batch])
+            if missing.any():
+                raise InputError(
+                    f"pretrained.batch: the column '{batch}' of {pretrained['latents']} is empty for the "
+                    f"cell {block.names[missing][0]}; name another column, or fill it"
+                )
+            batches = block.obs[batch]
+        yield block.names, {"label": label_names(block.obs[label]), "batch": batches}, block.latents
+
+
+def save_scanvi_classifier(
+    model: BaseModelClass, labels: list[str], label_names: LabelNames, folder: Path
+) -> None:
+    """Write the classifier of a scANVI model beside it, if it knows the labels that are to be learned."""
+    if type(model).__name__ != "SCANVI":
+        return
+    try:
+        head = scanvi_classifier(model)
+    except ValueError as error:
+        print(f"scANVI's own classifier has no vote: {error}")
+        return
+    names = [label_names.name(label) or label for label in head.labels.tolist()]
+    missing = sorted(set(labels).difference(names))
+    if missing or len(set(names)) < len(names):
+        print(f"scANVI's own classifier has no vote: its labels are others; it lacks {', '.join(missing)}")
+        return
+    head.labels = np.array(names)
+    head.save(folder)
+
+
+def write_genes(ids: pd.Index, genes: str, report: str) -> None:
+    """Write the model's genes, in its order, and what select_genes would say of them."""
+    with complete(genes) as path:
+        table = pd.DataFrame({"gene": ids, "variable_rank": np.arange(len(ids)), "kept": False})
+        table.to_csv(path, sep="\t", index=False)
+    summary = {"namespace": id_kind(ids.to_numpy()), "n_selected": len(ids), "datasets": {}}
+    with complete(report) as path:
+        path.write_text(json.dumps(summary, indent=2), encoding="utf-8")
+
+
+def write_parts(
+    table: LatentTable,
+    parts: np.ndarray,
+    pretrained: dict,
+    label_names: LabelNames,
+    mapped: dict[str, str],
+) -> None:
+    """Write the mapped cells of each part; `parts` holds each cell's place in `mapped`, or -1."""
+    texts = [pa.field(name, pa.string()) for name in ("cell", "batch", "label")]
+    numbers = [pa.field(f"latent_{number}", pa.float32()) for number in range(table.width)]
+    schema = pa.schema([*texts, *numbers])
+    with ExitStack() as stack:
+        paths = [stack.enter_context(complete(path)) for path in mapped.values()]
+        writers = [stack.enter_context(pq.ParquetWriter(path, schema)) for path in paths]
+        start = 0
+        for names, annotation, latents in read_cells(table, pretrained, label_names):
+            finite = np.isfinite(latents).all(axis=1)
+            if not finite.all():
+                raise InputError(
+                    f"pretrained.latents: {pretrained['latents']} has latents that are no numbers, those of "
+                    f"{names[~finite][0]} among them; take such cells out"
+                )
+            here = parts[start : start + len(names)]
+            for part, writer in enumerate(writers):
+                own = here == part
+                columns = [names[own], annotation["batch"][own], annotation["label"][own], *latents[own].T]
+                writer.write_table(pa.table(columns, schema=schema))
+            start += len(names)
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        import_reference(
+            snakemake.params.pretrained,
+            genes=snakemake.output.genes,
+            gene_report=snakemake.output.report,
+            model=snakemake.output.model,
+            labels=snakemake.output.labels,
+            history=snakemake.output.history,
+            mapped={part: snakemake.output[part] for part in ("train", "validation", "test")},
+            split=snakemake.params.split,
+            label_names=LabelNames(**snakemake.params.labels),
+            parents=snakemake.params.parents,
+            ontology=snakemake.params.ontology,
+            seed=snakemake.params.seed,
+            budget=Budget.of(snakemake.resources),
+            threads=snakemake.threads,
+        )
