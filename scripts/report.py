@@ -121,7 +121,9 @@ def report(
         "confidence": figures.confidence_curve(
             {part: found["confidence"] for part, found in scores.items()},
             {part: found["forced"]["ece"] for part, found in scores.items()},
-        ),
+        )
+        if scores
+        else None,
         "training_curve": training_curve(history),
         "costs": with_predictions(
             costs(benchmarks, logs), inspected, config, seen if config.get("pretrained") else None

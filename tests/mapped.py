@@ -119,6 +119,7 @@ def train_heads(
     levels: list[dict] = LEVELS,
     ontology: dict[str, str] | None = None,
     model: ScanviHead | None = None,
+    counts: bool = True,
     **how,
 ) -> SimpleNamespace:
     """Train classifiers on simulated cells into the folder `classifier`.
@@ -135,6 +136,8 @@ def train_heads(
         What is known of the labels: levels above them, ids of labels and nodes.
     model
         The classifier of a scANVI model.
+    counts
+        Whether there are counts of the cells.
     """
     train = write_part(folder / "train", places, **how)
     (folder / "model").mkdir()
@@ -148,7 +151,7 @@ def train_heads(
     train_classifier(
         train.mapped,
         nothing.mapped,
-        train.common,
+        train.common if counts else None,
         str(folder / "model"),
         str(folder / "labels.json"),
         str(folder / "classifier"),

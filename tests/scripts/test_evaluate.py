@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -121,12 +122,21 @@ def run(folder, **changed):
     paths = {"predictions": "query.parquet", "reference": "reference.h5ad", "common": "query.h5ad"}
     paths |= {"classifier": "classifier", "labels": "labels.json"} | changed
     evaluate(
-        **{key: str(folder / name) for key, name in paths.items()},
+        **{key: name and str(folder / name) for key, name in paths.items()},
         evaluation=str(folder / "query.json"),
         seed=0,
         budget=Budget(2000),
     )
     return json.loads((folder / "query.json").read_text(encoding="utf-8"))
+
+
+def test_without_counts_of_the_reference_there_is_no_baseline(scored):
+    folder = next(item for item in scored if isinstance(item, Path))
+    with_baseline = run(folder)
+    without = run(folder, reference=None)
+    assert without["baseline"] is None
+    assert with_baseline["baseline"] is not None
+    assert without["forced"] == with_baseline["forced"]
 
 
 def test_scores_are_scikit_learns(scored):

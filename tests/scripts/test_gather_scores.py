@@ -51,5 +51,15 @@ def test_values_stand_where_they_belong(table):
     assert pd.isna(baseline["macro_f1"])
 
 
+def test_a_dataset_without_a_baseline(tmp_path):
+    path = write_evaluation(tmp_path / "blood.json", 0.9)
+    scores = json.loads((tmp_path / "blood.json").read_text(encoding="utf-8"))
+    (tmp_path / "blood.json").write_text(json.dumps(scores | {"baseline": None}), encoding="utf-8")
+    gather_scores([path], str(tmp_path / "scores.tsv"))
+    found = pd.read_csv(tmp_path / "scores.tsv", sep="\t")
+    assert "baseline" not in set(found["head"])
+    assert len(found) == 2 * 3 + 3 + 1
+
+
 def test_labels_keep_their_tabs(table):
     assert "T\tcell" in set(table["label"])

@@ -142,6 +142,35 @@ def test_chunks_and_blocks_change_nothing(trained, tmp_path, monkeypatch):
         assert cut[label]["auroc"] == pytest.approx(told["auroc"], abs=1e-4)
 
 
+def test_a_reference_without_counts(tmp_path):
+    """Training, calibration and this go by latents alone, as they do where nobody looks at expression."""
+    found = {}
+    for counts in (True, False):
+        folder = tmp_path / str(counts)
+        heads = ("xgboost", "linear", "neighbors") + (() if counts else ("expression",))
+        train = train_heads(folder, list(range(3)) * 80, spread=0.4, heads=heads, counts=counts)
+        validation = held_back(folder / "validation", list(range(3)) * 60, batches=("x", "y"), seed=3)
+        part = held_back(folder / "test", list(range(3)) * 40)
+        if not counts:
+            validation.common = part.common = None
+        calibrate_classifier(
+            validation.mapped,
+            train.mapped,
+            validation.common,
+            str(folder / "classifier"),
+            str(folder / "model"),
+            str(folder / "genes.tsv"),
+            str(folder / "rules.json"),
+            max_error=0.05,
+            seed=0,
+            budget=Budget(2000),
+            threads=1,
+        )
+        found[counts] = leave_out(folder, part, min_counts=0, min_genes=0)
+    assert set(found[True]) == set(LABELS)
+    assert found[False] == found[True]
+
+
 def test_fates_are_counted():
     told = {
         "label": np.array(["a", "T", "unknown", "T", "b", "a"], dtype=object),

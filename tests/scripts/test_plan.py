@@ -144,13 +144,26 @@ def test_every_rule_has_a_line(config, tmp_path, capsys):
     asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in NEEDS}
     print_plan(paths, config, asked, trained_labels=None)
     said = capsys.readouterr().out
-    for rule in set(NEEDS) - {"demo_data", "predict_gene_loss"}:
+    for rule in set(NEEDS) - {"demo_data", "predict_gene_loss", "import_reference"}:
         assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
 
 
 def test_genes_that_queries_may_lack_are_a_job_of_each(config):
     config["genes"]["retrain_on_common"] = False
     assert [job.jobs for job in jobs(config) if job.rule == "predict_gene_loss"] == [1]
+
+
+def test_a_model_of_others_is_taken_in_and_its_classifiers_trained(config):
+    del config["datasets"]["atlas"]
+    config["pretrained"] = {"model": "model", "latents": "cells.h5ad", "label": "type"}
+    fill_defaults(config)
+    seen = {f"label {number}": {"cells": 5000, "predictable": True} for number in range(20)}
+    found = list(expected_jobs(config, [about("blood", "query")], {"labels": seen, "levels": []}))
+    rules = {job.rule for job in found}
+    assert {"import_reference", "train_classifier", "calibrate_classifier", "leave_labels_out"} <= rules
+    assert not rules & {"split_reference", "select_genes", "train_reference_model", "predict_gene_loss"}
+    (imported,) = (job for job in found if job.rule == "import_reference")
+    assert imported.held_cells == 100_000
 
 
 def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, capsys):

@@ -2,6 +2,7 @@ import html
 import json
 import re
 
+import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -415,6 +416,28 @@ def test_costs_stand_beside_what_was_predicted(tmp_path, no_umap):
     asked, predicted, used = re.findall(r">([\d,]+ MB|–)<", row)
     assert (asked, used) == ("–", "512 MB")
     assert 500 < int(predicted.removesuffix(" MB").replace(",", "")) < 3000
+
+
+def test_a_model_of_others_leaves_things_unsaid(tmp_path, no_umap):
+    world = World(tmp_path, queries=["q1"], scored=["q1"], labels=LABELS)
+    world.settings["config"]["pretrained"] = {"model": "atlas/model", "latents": "cells.h5ad"}
+    world.settings["references"] = []
+    scores = json.loads((tmp_path / "evaluation/q1.json").read_text(encoding="utf-8"))
+    (tmp_path / "evaluation/q1.json").write_text(json.dumps(scores | {"baseline": None}))
+    assert not [said for said in remarks({}, {"q1": scores | {"baseline": None}}, {}, gene_loss={}, rare={},
+                                         left_out={}) if "baseline" in said]  # fmt: skip
+    with h5py.File(tmp_path / "q1.h5ad", "w") as file:
+        file["var/measured"] = np.array([True] * 3 + [False])
+    page = world.draw(common=[str(tmp_path / "q1.h5ad")])
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "Cell-type labels from atlas/model" in text
+    assert "what missing genes cost cannot be foretold" in text
+    assert "q1 4 3 75.0%" in text
+
+
+def test_nothing_was_scored(tmp_path, no_umap):
+    page = World(tmp_path, queries=["q1"], scored=[], labels=LABELS).draw()
+    assert "No cells of a known truth were scored." in page
 
 
 def test_remarks_say_what_lowers_the_trust(tmp_path):

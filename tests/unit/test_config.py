@@ -185,6 +185,51 @@ def test_its_own_results_are_no_earlier_runs(trained_before, tmp_path, monkeypat
     assert "where this run writes its own results" in problems(trained_before | {"pretrained": "results"})
 
 
+@pytest.fixture
+def imported(config, tmp_path):
+    """A configuration with a model of others in place of a reference."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/model.pt").touch()
+    (tmp_path / "cells.csv").write_text("cell,cell_type,donor,latent_0\na,B,d,1\n")
+    del config["datasets"]["atlas"]
+    given = {"model": str(tmp_path / "model"), "latents": str(tmp_path / "cells.csv"), "label": "cell_type"}
+    return config | {"pretrained": given}
+
+
+def test_a_model_of_others_takes_the_place_of_a_reference(imported):
+    check(imported, config_files=[], made_by_rules="resources/demo")
+    fill_defaults(imported)
+    assert imported["pretrained"]["batch"] is None
+    assert imported["pretrained"]["key"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "nowhere"}, "has no file model.pt; name the folder"),
+        ({"latents": "nowhere.h5ad"}, "pretrained.latents: there is no file nowhere.h5ad"),
+        ({"label": "celltype"}, "has no column 'celltype' (did you mean 'cell_type'?)"),
+        ({"batch": "sample"}, "pretrained.batch: "),
+        ({"genes": "x"}, "pretrained: there is no key 'genes'"),
+        ({"label": None}, "pretrained.label: None is not of type 'string'"),
+    ],
+)
+def test_a_mistake_in_a_model_of_others_is_named(imported, change, said):
+    imported["pretrained"] |= change
+    assert said in problems(imported)
+
+
+def test_what_a_model_of_others_needs(imported):
+    del imported["pretrained"]["label"]
+    assert "pretrained: the key 'label' is missing" in problems(imported)
+
+
+def test_expression_alone_takes_counts(imported):
+    assert "[expression] leaves nothing to predict with" in problems(
+        imported | {"prediction": {"heads": ["expression"]}}
+    )
+
+
 def test_a_dataset_named_twice_is_found(config, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config).replace("patients:", "atlas:"))
