@@ -62,6 +62,8 @@ rule check_datasets:
     input:
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         parents=label_table("parents"),
+        # What was trained before knows its labels.
+        trained=f"{TRAINED}/reference/labels.json" if config["pretrained"] else [],
     output:
         "results/datasets.tsv",
     log:

@@ -31,7 +31,9 @@ MOST_ASKED = 50
 """Foreign labels of a dataset that are said one by one."""
 
 
-def check_datasets(inspected: list[str], table: str, *, parents: dict | str) -> None:
+def check_datasets(
+    inspected: list[str], table: str, *, parents: dict | str, trained_labels: str | None = None
+) -> None:
     """Write one row per dataset, if all of them can be used.
 
     Labels that no reference has are named in the log, with the one that they might stand for.
@@ -44,6 +46,8 @@ def check_datasets(inspected: list[str], table: str, *, parents: dict | str) -> 
         The table to write (tsv).
     parents
         As in the configuration's section `labels`.
+    trained_labels
+        What is known of the labels of a reference that was trained before; None where there is none.
 
     Raises
     ------
@@ -65,6 +69,11 @@ def check_datasets(inspected: list[str], table: str, *, parents: dict | str) -> 
         except InputError as error:
             problems.append((references[0]["dataset"], str(error)))
         for question in questions(found, nodes):
+            print(f"warning: {question}")
+    if not problems and trained_labels:
+        trained = json.loads(Path(trained_labels).read_text(encoding="utf-8"))
+        names = {node for level in trained["levels"] for node in level["of"].values()}
+        for question in questions(found, names.union(trained["labels"])):
             print(f"warning: {question}")
     if problems:
         listed = "\n".join(f"  - {name}: {problem}" for name, problem in problems)
@@ -103,7 +112,7 @@ def questions(found: list[dict], nodes: set[str]) -> list[str]:
     found
         What `inspect_dataset` wrote for each dataset.
     nodes
-        Coarser labels, which a query's truth may be.
+        Coarser labels, which a query's truth may be, and labels of a reference that is not among the datasets.
     """
     known: dict[str, str] = {}
     spelled: dict[str, tuple[str, str]] = {}
@@ -135,4 +144,9 @@ def questions(found: list[dict], nodes: set[str]) -> list[str]:
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        check_datasets(list(snakemake.input.inspected), snakemake.output[0], parents=snakemake.params.parents)
+        check_datasets(
+            list(snakemake.input.inspected),
+            snakemake.output[0],
+            parents=snakemake.params.parents,
+            trained_labels=snakemake.input.trained or None,
+        )

@@ -82,6 +82,18 @@ def test_labels_that_no_reference_has_are_asked_about(tmp_path, capsys):
     assert (tmp_path / "datasets.tsv").exists()
 
 
+def test_labels_that_a_reference_trained_before_lacks_are_asked_about(tmp_path, capsys):
+    known = {"labels": {"B cell": {}, "CD4": {}}, "levels": [{"name": "lineage", "of": {"CD4": "T cell"}}]}
+    (tmp_path / "labels.json").write_text(json.dumps(known))
+    labels = {"b cells": 5, "T cell": 4, "CD4": 1}
+    paths = [write(tmp_path, dataset="blood", role="query", labels=labels, warnings=[])]
+    trained = str(tmp_path / "labels.json")
+    check_datasets(paths, str(tmp_path / "datasets.tsv"), parents={}, trained_labels=trained)
+    said = capsys.readouterr().out
+    assert "no reference has the label 'b cells' (5 cells); did you mean 'B cell'?" in said
+    assert said.count("no reference has") == 1
+
+
 def test_one_label_in_all_references_together(tmp_path):
     paths = [write(tmp_path, labels={"B": 90}), write(tmp_path, dataset="lung", labels={"B": 90})]
     with pytest.raises(
