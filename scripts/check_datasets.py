@@ -112,7 +112,7 @@ def questions(found: list[dict], nodes: set[str]) -> list[str]:
     found
         What `inspect_dataset` wrote for each dataset.
     nodes
-        Coarser labels, which a query's truth may be, and labels of a reference that is not among the datasets.
+        Coarser labels, which a query's truth may be, and labels of a reference that was trained before.
     """
     known: dict[str, str] = {}
     spelled: dict[str, tuple[str, str]] = {}
