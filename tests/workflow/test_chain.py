@@ -215,17 +215,6 @@ def test_a_trained_reference_is_used_by_another_run(chain, tmp_path):
     assert re.search(r"^fit_query_model +1$", said, re.M)
 
 
-def test_genes_of_the_reference_alone_leave_other_queries_as_they_are(chain):
-    another = {"role": "query", "path": "unlabelled.h5ad", "chunks": 1}
-    alone = {"genes": chain.config["genes"] | {"retrain_on_common": False}}
-    jobs = []
-    for more in ({}, {"another": another}):
-        config = {**chain.config, **alone, "datasets": {**chain.config["datasets"], **more}}
-        result = snakemake(chain.folder, "--dry-run", config=config)
-        jobs.append(dict(re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.M)))
-    assert (jobs[0]["predict_gene_loss"], jobs[1]["predict_gene_loss"]) == ("3", "4")
-
-
 def test_every_rule_left_a_log_and_a_benchmark(chain):
     rules = {path.name for path in (chain.results / "benchmarks").iterdir()}
     assert rules == {path.name for path in (chain.folder / "logs").iterdir()}
