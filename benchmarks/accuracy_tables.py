@@ -33,7 +33,8 @@ INTRODUCTION = """# Labels beside those of other tools
 Real pairs of a labelled reference and a query whose labels are known; seeds: {seeds}; all settings are the
 defaults. A value with a spread is the mean of the seeds, with the least and the most; one without is of
 one seed, the first, or the same in all. Accuracy and macro-F1 are over cells whose label the reference
-has (in ten cells or more). *Best label* takes every cell's best label, *answer* counts `unknown` as wrong. All numbers are in [accuracy.tsv](accuracy.tsv).
+has (in ten cells or more). *Best label* takes every cell's best label, *answer* counts `unknown` as wrong.
+All numbers are in [accuracy.tsv](accuracy.tsv).
 
 The workflow, PCA and logistic regression, and CellTypist learn from the same training cells (a fifth or more
 of a reference is held back) and the same genes. What is marked *quoted* was measured once, by hand, with one
