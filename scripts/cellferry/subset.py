@@ -65,11 +65,12 @@ def gene_selection(
     except InputError as error:
         raise InputError(f"datasets.{name}.{error}") from error
     wanted = set(genes)
+    # A column that was chosen with this dataset has all of them; where an earlier run chose, its dataset of
+    # this name may have been another one.
     column = summary["datasets"].get(name, {}).get("column")
-    if column in offered:
-        ids = offered[column]
-    else:  # genes were chosen without this dataset, be it that an earlier run had another of its name
-        ids = max(offered.values(), key=lambda some: len(wanted.intersection(some)), default=np.array([]))
+    columns = sorted(offered, key=lambda some: some != column)
+    best = max(columns, key=lambda some: len(wanted.intersection(offered[some])), default=None)
+    ids = np.array([]) if best is None else offered[best]
     found = wanted.intersection(ids)
     share = len(found) / len(genes)
     if share < min_common or not found:
