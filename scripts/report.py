@@ -94,6 +94,9 @@ def report(
     without = json.loads(Path(left_out).read_text(encoding="utf-8")) if left_out else {}
     losses = read_gene_loss(gene_loss)
     gene_report = json.loads(Path(genes).read_text(encoding="utf-8"))
+    if not references:
+        # An earlier run chose them, and its datasets are others, even those of the same name.
+        gene_report = {key: gene_report[key] for key in ("namespace", "n_selected")} | {"datasets": {}}
     by_part: dict[str, list[str]] = {}
     for path in mapped:
         by_part.setdefault(Path(path).parent.name, []).append(path)

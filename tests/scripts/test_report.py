@@ -435,6 +435,23 @@ def test_a_model_of_others_leaves_things_unsaid(tmp_path, no_umap):
     assert "q1 4 3 75.0%" in text
 
 
+def test_what_an_earlier_run_says_of_its_datasets_is_not_said_of_these(tmp_path, no_umap):
+    world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
+    genes = json.loads((tmp_path / "genes.json").read_text(encoding="utf-8"))
+    genes["datasets"]["q1"]["common_share"] = 0.1
+    (tmp_path / "genes.json").write_text(json.dumps(genes), encoding="utf-8")
+    assert "only 10.0% of its genes" in world.draw()
+    world.settings["config"]["pretrained"] = "earlier/results"
+    world.settings["references"] = []
+    world.write_gene_loss("q1", 0.01)
+    page = world.draw()
+    assert "only 10.0% of its genes" not in page
+    assert "common to all datasets" not in page
+    assert "10.0%" not in re.split(r"<h2", page.partition(">What was mapped<")[2])[0]
+    assert ">900<" in page
+    assert cells_of(page, "Genes of the model that a query lacks", "q1")[1:3] == ["4,000", "547"]
+
+
 def test_nothing_was_scored(tmp_path, no_umap):
     page = World(tmp_path, queries=["q1"], scored=[], labels=LABELS).draw()
     assert "No cells of a known truth were scored." in page
