@@ -106,8 +106,8 @@ def predict_gene_loss(
         print("the reference has no validation cells: what the others are worth cannot be foretold")
     if found["advice"]:
         print(
-            f"warning: the loss is more than genes.max_loss ({max_loss}): set genes.retrain_on_common, so "
-            f"that the model is trained on genes that {name} has too"
+            f"warning: the loss is more than genes.max_loss ({max_loss}): train on genes that {name} "
+            "has too (genes.retrain_on_common: true, and no `pretrained`)"
         )
     with complete(gene_loss) as path:
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")

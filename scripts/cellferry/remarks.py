@@ -99,7 +99,8 @@ def remarks(
             found.append(f"{name}: only {share:.1%} of its genes are common to all datasets.")
     found += [
         f"{name}: lacks {loss['genes'] - loss['measured']:,} of the model's {loss['genes']:,} genes, which "
-        f"costs {loss['loss']:.3f} of the macro-F1; train on common genes (genes.retrain_on_common)."
+        f"costs {loss['loss']:.3f} of the macro-F1; train on common genes "
+        "(genes.retrain_on_common: true, and no `pretrained`)."
         for name, loss in gene_loss.items()
         if loss["advice"]
     ]

@@ -79,7 +79,7 @@ def gene_selection(
             f"genes.min_common is {min_common}; name the right var column in datasets.{name}.gene_id, "
             f"translate its ids ({', '.join(map(str, reader.var.index[:3]))}, ...) to the model's "
             f"({', '.join(genes[:3])}, ...) with genes.map, or train on genes that both have "
-            "(genes.retrain_on_common)"
+            "(genes.retrain_on_common: true, and no `pretrained`)"
         )
     print(f"{name} has {len(found)} of the {len(genes)} genes")
     var = pd.DataFrame({MEASURED: [gene in found for gene in genes]}, index=pd.Index(genes, name="gene"))

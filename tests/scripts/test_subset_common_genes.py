@@ -72,7 +72,9 @@ def test_genes_that_a_dataset_lacks_count_as_zero_and_are_said(subset):
 
 def test_too_few_of_the_genes(subset, tmp_path):
     cells = simulate_cells()[:, [5, 7, 8]].copy()
-    with pytest.raises(InputError, match=r"datasets\.later: has 1 of the model's 3 genes \(33%\).*gene_id"):
+    with pytest.raises(
+        InputError, match=r"datasets\.later: has 1 of the model's 3 genes \(33%\).*gene_id.*no `pretrained`"
+    ):
         subset(cells, name="later", min_common=0.5)
     assert not (tmp_path / "common.h5ad").exists()
 
