@@ -6,6 +6,7 @@ The reference's validation cells are mapped and judged with the counts of these 
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from cellferry.answer import AnswerRules
@@ -18,7 +19,7 @@ from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.latents import codes_among
 from cellferry.logs import logged
 from cellferry.model import set_up_torch
-from cellferry.needs import NEEDS, calibration_cap, calibration_mb, model_mb
+from cellferry.needs import MB, NEEDS, calibration_cap, calibration_mb
 from cellferry.scores import label_scores, summary
 from cellferry.sketch import random_sketch
 from cellferry.subset import MEASURED
@@ -74,7 +75,9 @@ def predict_gene_loss(
     with H5adReader(validation) as cells:
         codes, drawn = draw_cells(cells, heads, seed=seed)
         held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
-        more_mb = heads.held_mb + 2 * held_mb + model_mb(cells.n_genes, 1)
+        # The weights of the model, and once more those of its encoder.
+        model_mb = 2 * Path(model, "model.pt").stat().st_size // MB
+        more_mb = heads.held_mb + 2 * held_mb + model_mb
         max_bytes = budget.block_bytes(NEEDS["predict_gene_loss"], cells=cells.n_cells, more_mb=more_mb)
         encoder = load_encoder(model, cells.var.index, accelerator=accelerator)
         rows = heads.rows_in(max_bytes, cells)

@@ -424,7 +424,7 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             cells=validation.cells,
             values=validation.common_values,
             held_cells=validation.cells,
-            more_mb=2 * run.calibration_mb(validation) + run.model_mb / 4,
+            more_mb=2 * run.calibration_mb(validation) - run.classifier_mb + run.model_mb / 2,
         )
     predicted = [*([run.held_back["test"]] if trains else []), *run.mapped.values()]
     for part in predicted:
