@@ -50,7 +50,9 @@ def imports(path, seen):
     for module in modules:
         if module.split(".")[0] == "cellferry":
             file = SCRIPTS / Path(*module.split("."))
-            for candidate in (file.with_suffix(".py"), file / "__init__.py"):
+            # A module's packages are imported before it.
+            folders = [folder for folder in (file, *file.parents) if SCRIPTS in folder.parents]
+            for candidate in (file.with_suffix(".py"), *(folder / "__init__.py" for folder in folders)):
                 if candidate.exists():
                     found |= imports(candidate, seen)
         else:

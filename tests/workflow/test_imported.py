@@ -1,15 +1,20 @@
 """A model that others trained, in the place of a reference: from it to labels, as a user starts it."""
 
 import json
+import os
 import re
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from foreign import LABELS, train_foreign
-from running import snakemake
+from running import command_line, snakemake
 from simulate import simulate_cells
+
+DYING = Path(__file__).parent / "dying"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,7 @@ def imported(tmp_path_factory):
         "surgery": {"epochs": 10},
         "prediction": {"n_trees": 30},
     }
+    deaths = deaths_at_renames(folder, "import_reference", (2, 7), config)
     planned = snakemake(folder, "plan", "--cores", "2", config=config)
     assert planned.returncode == 0, planned.stdout + planned.stderr
     result = snakemake(folder, "--cores", "2", config=config)
@@ -46,8 +52,27 @@ def imported(tmp_path_factory):
         truth=truth,
         results=folder / "results",
         planned=planned.stdout,
+        deaths=deaths,
         said=result.stdout + result.stderr,
     )
+
+
+def deaths_at_renames(folder, rule, renames, config):
+    """Run a rule that dies before it renames some of its outputs, and is started again; gives the log."""
+    notes = folder / "deaths"
+    notes.mkdir()
+    for rename in set(range(1, 10)) - set(renames):
+        (notes / f"{rule}.{rename}").touch()
+    environment = {**os.environ, "PYTHONPATH": str(DYING), "CELLFERRY_DEATHS": str(notes)}
+    command = command_line(folder, rule, "--cores", "2", "--retries", "3", config=config)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def test_import_reference_is_made_again_after_it_died(imported):
+    """All its outputs are there in the end; the labels of the other tests come from them."""
+    assert imported.deaths.count("Trying to restart job") == 2
 
 
 def test_labels_are_right(imported):
