@@ -1,7 +1,7 @@
 # Validates the configuration, then names what the rules share.
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
-# Defines: DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED, GENE_SOURCES, ZERO_FILLED,
+# Defines: CYTOMETRY, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED, GENE_SOURCES, ZERO_FILLED,
 #          IMPORTED, TRAINED, TESTED, wildcard constraints, input functions
 
 from math import ceil
@@ -22,6 +22,8 @@ if workflow.is_main_process:
     check(config, config_files=workflow.configfiles, made_by_rules=MADE_BY_RULES)
 fill_defaults(config)
 
+# Whether the datasets hold intensities of markers, and not counts of genes.
+CYTOMETRY = config["modality"] == "cytometry"
 DATASETS = list(config["datasets"])
 # Trained together; the first one's gene names win a tie.
 REFERENCES = [name for name in DATASETS if config["datasets"][name]["role"] == "reference"]
@@ -72,7 +74,8 @@ def dataset_tables(wildcards):
 def dataset_config(wildcards):
     """Param function: what reading the wildcard's dataset depends on."""
     own = config["datasets"][wildcards.dataset]
-    return {key: value for key, value in own.items() if key not in ("gene_id", "jobs", "max_cells")}
+    reading = {key: value for key, value in own.items() if key not in ("gene_id", "jobs", "max_cells")}
+    return reading | ({"modality": "cytometry", "markers": config["cytometry"]["markers"]} if CYTOMETRY else {})
 
 
 def chunk_folders(dataset):

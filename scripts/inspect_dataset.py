@@ -15,14 +15,22 @@ from cellferry.counts import SmallestValues, Source, check_counts, glance_proble
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
 from cellferry.files import complete
-from cellferry.formats import OutOfOrderError
+from cellferry.formats import Block, OutOfOrderError
 from cellferry.genes import id_kind
 from cellferry.h5ad import MOST_CATEGORIES
+from cellferry.intensities import look
 from cellferry.labels import Counted, LabelNames, count_names
 from cellferry.levels import Level, levels_of_columns
 from cellferry.logs import logged
+from cellferry.panel import CHANNEL, KIND, MARKER, listed, read_markers
 
 FIRST_SLICE_BYTES = 4 * 2**20
+LEAST_ORDERED = 100
+"""Events of which no marker's values are sorted by chance."""
+
+HUGE = 1e7
+"""No instrument measures more."""
+
 OWN_COLUMNS = ("batch", "label")
 """Columns of obs that cellferry writes itself."""
 
@@ -61,7 +69,10 @@ def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any], label_
         problems += column_problems(dataset)
         found |= describe_cells(dataset, label_names, problems, warnings)
         problems += shape_problems(dataset)
-        found["values_per_cell"], doubts = look_at_counts(dataset, problems)
+        first = first_block(dataset, problems)
+        found["values_per_cell"], doubts = look_at_counts(dataset, first, problems)
+        if dataset.is_cytometry and first is not None:
+            found |= describe_channels(dataset, first, problems, doubts)
         found["in_order"] = dataset.in_order
         warnings += doubts
         for remark in dataset.header.remarks:
@@ -281,17 +292,32 @@ def shape_problems(dataset: Dataset) -> list[str]:
         for what, n in (("cells", header.n_cells), ("genes", header.n_genes))
         if n == 0
     ]
-    if header.values != "counts":
+    if header.values != "counts" and not dataset.is_cytometry:
         problems.append(
-            f"{header.path}: holds {header.values}, as {header.format} files do, and the models that are "
-            "trained here learn from raw counts; take such datasets out"
+            f"{header.path}: holds {header.values}, as {header.format} files do, and not counts; set "
+            "modality: cytometry, or take the dataset out"
         )
     if header.counts is None:
         problems.append(f"{header.path}: holds no matrix in X, raw or layers; export it with its raw counts")
     return problems
 
 
-def look_at_counts(dataset: Dataset, problems: list[str]) -> tuple[float, list[str]]:
+def first_block(dataset: Dataset, problems: list[str]) -> Block | None:
+    """The first cells; None where they cannot be had without reading all, or at all: adds to `problems`."""
+    header = dataset.header
+    if header.counts is None or header.n_cells == 0 or header.n_genes == 0:
+        return None
+    if not dataset.in_order and not dataset.is_cytometry:  # whose few channels are soon sorted
+        return None
+    try:
+        with tempfile.TemporaryDirectory() as scratch, suppress(OutOfOrderError):
+            return next(dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch)))[1]
+    except InputError as error:
+        problems.append(str(error))
+    return None
+
+
+def look_at_counts(dataset: Dataset, block: Block | None, problems: list[str]) -> tuple[float, list[str]]:
     """Check the first cells' counts; adds to `problems`.
 
     Returns
@@ -303,14 +329,6 @@ def look_at_counts(dataset: Dataset, problems: list[str]) -> tuple[float, list[s
         return 0.0, []
     source = Source.of(header)
     in_header = None if header.nonzeros is None else header.nonzeros / header.n_cells
-    block = None
-    try:
-        if dataset.in_order:
-            with tempfile.TemporaryDirectory() as scratch, suppress(OutOfOrderError):
-                _, block = next(dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch)))
-    except InputError as error:
-        problems.append(str(error))
-        return in_header or 0.0, []
     for file in dataset.headers if block is None else dataset.headers[1:]:
         problem = glance_problem(file.glanced, Source.of(file))
         problems += [problem] if problem else []
@@ -327,6 +345,48 @@ def look_at_counts(dataset: Dataset, problems: list[str]) -> tuple[float, list[s
         problems.append(str(error))
     doubt = smallest.doubt(source)
     return in_header or seen, [doubt] if doubt else []
+
+
+def describe_channels(
+    dataset: Dataset, first: Block, problems: list[str], doubts: list[str]
+) -> dict[str, Any]:
+    """Of cytometry: the channels, and what the values of the markers are like.
+
+    Adds to `problems` and `doubts`.
+    """
+    var, path = dataset.header.var, dataset.headers[0].path
+    markers = (var[KIND] == MARKER).to_numpy()
+    values = first.counts[:, markers].toarray()
+    table = read_markers(dataset.config["markers"])
+    for name, column in zip(var.index[markers], values.T, strict=True):
+        told, _ = table.find(name, var.loc[name, CHANNEL])
+        if not told and len(column) >= LEAST_ORDERED and (np.diff(column) >= 0).all() and np.ptp(column) > 0:
+            problems.append(
+                f"{path}: '{name}' rises from event to event, as a time or a number does, and counts as a "
+                f"marker; say in cytometry.markers that it is none ('{name}': null), or that it is "
+                f"('{name}': {name})"
+            )
+    with np.errstate(invalid="ignore"):
+        huge = var.index[markers][(np.abs(values) > HUGE).any(axis=0)].tolist()
+    if huge:
+        doubts.append(
+            f"{path}: there are values beyond {HUGE:g} ({listed(huge)}); they are cut off where the "
+            "reference's range ends"
+        )
+    seen = look(
+        values,
+        var,
+        technology=dataset.config["technology"],
+        transformed=dataset.config["transformed"],
+        machine=dataset.headers[0].details.get("machine", ""),
+    )
+    dropped = [f"{name} ({kind})" for name, kind in zip(var.index, var[KIND], strict=True) if kind != MARKER]
+    print(
+        f"{markers.sum()} markers: {listed(var.index[markers])}; dropped: {', '.join(dropped) or 'nothing'}"
+    )
+    print(f"{seen.values} values of {seen.technology} cytometry: {seen.why}")
+    channels = [[name, row[KIND], row[CHANNEL]] for name, row in var.iterrows()]
+    return {"channels": channels, "intensities": seen._asdict()}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pandas as pd
 from . import formats
 from .errors import InputError
 from .formats import Block, Cells, Header, Options, OutOfOrderError
+from .panel import KIND, marker_key
 
 LEAST_COMMON = 0.5
 """Share of the genes of a file and of the first one that must be common."""
@@ -38,6 +39,8 @@ class Concatenation:
         Of each file.
     samples
         Names of the files.
+    starts
+        Where the files' cells begin, counted over all, and where the last ones end.
 
     Raises
     ------
@@ -59,7 +62,7 @@ class Concatenation:
                 "make two datasets of them"
             )
         self._genes = _common_genes(self.headers, options)
-        self._starts = np.cumsum([0, *(header.n_cells for header in self.headers)])
+        self.starts = np.cumsum([0, *(header.n_cells for header in self.headers)])
         self.header = self.headers[0] if len(files) == 1 else self._together()
 
     def _together(self) -> Header:
@@ -75,7 +78,7 @@ class Concatenation:
         stored = [header.nonzeros for header in headers]
         return first.replace(
             path=Path(os.path.commonpath([header.path.parent.absolute() for header in headers])),
-            n_cells=int(self._starts[-1]),
+            n_cells=int(self.starts[-1]),
             n_genes=len(var),
             var=var,
             nonzeros=None if None in stored else sum(stored),
@@ -117,9 +120,9 @@ class Concatenation:
         OutOfOrderError
             If a file is not sorted as it seemed to be; the next call knows that.
         """
-        stop = int(self._starts[-1]) if stop is None else stop
+        stop = int(self.starts[-1]) if stop is None else stop
         for number, header in enumerate(self.headers):
-            offset = int(self._starts[number])
+            offset = int(self.starts[number])
             first, last = max(start - offset, 0), min(stop - offset, header.n_cells)
             if first >= last:
                 continue
@@ -160,8 +163,12 @@ def _some(header: Header) -> str:
 
 
 def _gene_keys(var: pd.DataFrame, *, with_ids: bool) -> pd.MultiIndex:
-    """What a gene is known by: its name, its id if there is one, and a number where these repeat."""
-    names = pd.DataFrame({"name": var.index.to_numpy(dtype=object)})
+    """What a gene is known by: its name, its id if there is one, and a number where these repeat.
+
+    Channels are known by what spellings of a marker have in common.
+    """
+    own = map(marker_key, var.index) if KIND in var else var.index
+    names = pd.DataFrame({"name": list(own)}, dtype=object)
     names["id"] = var["gene_ids"].to_numpy(dtype=object) if with_ids else ""
     names["number"] = names.groupby(["name", "id"], dropna=False).cumcount()
     return pd.MultiIndex.from_frame(names)

@@ -15,8 +15,32 @@ from jsonschema import Draft202012Validator
 
 from .errors import InputError
 from .label_tables import read_ontology, read_parents, read_renames
+from .panel import read_markers
 from .samples import conversion_jobs, sample_files, table_files
 from .text import open_bytes, sniff_delimiter, split_line
+
+MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
+    "rna": {"type": "scvi", "n_latent": 30, "n_layers": 2},
+    # Its latent space depends on the number of markers.
+    "cytometry": {"type": "cytovi", "n_layers": 1},
+}
+"""What `auto` stands for in the section `model`."""
+
+ONLY_FOR = {
+    "rna": (
+        ("genes", "n_variable"),
+        ("genes", "keep"),
+        ("genes", "map"),
+        ("model", "gene_likelihood"),
+        ("model", "scanvi_epochs"),
+        ("prediction", "min_counts"),
+        ("prediction", "min_genes"),
+    ),
+    "cytometry": (("cytometry", "markers"), ("cytometry", "cofactor")),
+}
+"""Keys that mean nothing with another modality."""
+
+DATASET_ONLY_FOR = {"rna": ("gene_id",), "cytometry": ("technology", "transformed")}
 
 SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "config.schema.yaml"
 README = "config/README.md"
@@ -34,6 +58,10 @@ def fill_defaults(config: dict[str, Any]) -> None:
     """
     schema = load_schema()
     _fill(config, schema["properties"])
+    model = config["model"]
+    for key, value in MODEL_DEFAULTS[config["modality"]].items():
+        if model[key] == "auto":
+            model[key] = value
     for dataset in config["datasets"].values():
         _fill(dataset, schema["$defs"]["dataset"]["properties"])
         if dataset["jobs"] == "auto":
@@ -81,6 +109,7 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str
         problems.append(f"genes.map: there is no file {gene_map}; correct the path or remove the key")
     problems += _label_problems(config)
     problems += _head_problems(config)
+    problems += _modality_problems(config)
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise InputError(f"the configuration has {len(problems)} problem(s):\n{listed}")
@@ -303,6 +332,46 @@ def _head_problems(config: dict[str, Any]) -> list[str]:
     return []
 
 
+def _modality_problems(config: dict[str, Any]) -> list[str]:
+    """Keys that have no effect with the modality, models that do not fit it, and a wrong table of markers."""
+    modality = config.get("modality", "rna")
+    if modality not in MODEL_DEFAULTS:
+        return []  # said by the schema
+    (other,) = MODEL_DEFAULTS.keys() - {modality}
+    given = [
+        f"{section}.{key}"
+        for section, key in ONLY_FOR[other]
+        if isinstance(config.get(section), dict) and key in config[section]
+    ]
+    datasets = config.get("datasets")
+    given += [
+        f"datasets.{name}.{key}"
+        for name, dataset in (datasets if isinstance(datasets, dict) else {}).items()
+        for key in DATASET_ONLY_FOR[other]
+        if isinstance(dataset, dict) and key in dataset
+    ]
+    problems = [
+        f"{key}: has no effect where modality is {modality}; take the key out, or set modality: {other}"
+        for key in given
+    ]
+    model = config.get("model")
+    kind = model.get("type", "auto") if isinstance(model, dict) else "auto"
+    if (kind == "cytovi") != (modality == "cytometry") and kind in ("cytovi", "scvi", "scanvi"):
+        problems.append(
+            f"model.type: {kind} does not learn from what datasets of modality {modality} hold; take the key "
+            f"out, or set modality: {other}"
+        )
+    markers = config["cytometry"].get("markers") if isinstance(config.get("cytometry"), dict) else None
+    if isinstance(markers, dict | str):
+        try:
+            read_markers(markers)
+        except InputError as error:
+            problems.append(
+                str(error) if str(error).startswith("cytometry.") else f"cytometry.markers: {error}"
+            )
+    return problems
+
+
 def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -> list[str]:
     problems = []
     for key in ("path", "obs"):
@@ -362,7 +431,7 @@ def obs_columns(dataset: dict[str, Any]) -> list[str] | None:
     columns = columns if "" in files else [*columns, "sample"]
     if not dataset.get("obs"):
         return columns
-    table = _table_columns(table_files(dataset["obs"])[0])
+    table = _table_columns(table_files(dataset["obs"])[0], named=dataset.get("obs_by") != "order")
     return None if table is None else columns + table
 
 
@@ -390,7 +459,7 @@ def _file_columns(path: Path) -> list[str] | None:
         return None
 
 
-def _table_columns(path: Path) -> list[str] | None:
+def _table_columns(path: Path, *, named: bool = True) -> list[str] | None:
     try:
         with open_bytes(path) as file:
             lines = [file.readline().decode("utf-8-sig") for _ in range(2)]
@@ -398,4 +467,4 @@ def _table_columns(path: Path) -> list[str] | None:
         return None
     header, row = (split_line(line, sniff_delimiter(lines[0])) for line in lines)
     # R writes one name fewer than there are columns: the row names have none.
-    return header if len(row) == len(header) + 1 else header[1:]
+    return header if len(row) == len(header) + 1 or not named else header[1:]

@@ -1,5 +1,6 @@
 """One of the user's datasets: its files, its annotation, and which of its cells are used."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,8 @@ class Dataset:
     def __init__(self, name: str, config: dict[str, Any]) -> None:
         self.name = name
         self.config = config
-        options = Options(
-            dataset=name,
-            **{key: config[key] for key in ("counts", "assay", "genome", "orientation", "compensate")},
-        )
+        known = {field.name for field in dataclasses.fields(Options)}
+        options = Options(dataset=name, **{key: value for key, value in config.items() if key in known})
         files = sample_files(config["path"])
         if not files:
             raise InputError(f"{options.key('path')}: there is no file like {config['path']}; correct it")
@@ -68,11 +67,17 @@ class Dataset:
                 f"{options.key('obs')}: names {len(paths)} tables, and the dataset has {n_files} files; name "
                 "one for each file, in the same order, or one for all"
             )
-        return [ObsTable(path, options.key("obs")) for path in paths]
+        by_order = self.config.get("obs_by") == "order"
+        return [ObsTable(path, options.key("obs"), by_order=by_order) for path in paths]
 
     def key(self, name: str) -> str:
         """Full name of one of the dataset's configuration keys."""
         return self.header.options.key(name)
+
+    @property
+    def is_cytometry(self) -> bool:
+        """Whether it holds intensities of markers, as the configuration says."""
+        return self.header.options.modality == "cytometry"
 
     @property
     def in_order(self) -> bool:
@@ -92,8 +97,15 @@ class Dataset:
         """Read the columns that the annotation tables have into memory."""
         names = {self.config["label"], self.config["batch"], *self.config["cells"]}
         numeric = set(self.config["keep_obs"]) - names
-        for table in self._tables:
+        for number, table in enumerate(self._tables):
             table.load([column for column in columns if column in table.columns], numeric=numeric)
+            header = self.headers[number] if len(self._tables) > 1 else self.header
+            if table.by_order and table.n_rows != header.n_cells:
+                raise InputError(
+                    f"{table.path} ({self.key('obs')}): has {table.n_rows} lines after its header, and "
+                    f"{header.path} {header.n_cells} cells; {self.key('obs_by')} is `order`, which takes a "
+                    "header and one line for each cell"
+                )
 
     def cells(self, columns: list[str]) -> Iterator[Cells]:
         """Names and annotation of all cells; `load_tables` first.
@@ -106,17 +118,19 @@ class Dataset:
         for table in self._tables:
             table.n_matched = 0
         firsts: dict[int, str] = {}
+        start = 0
         for number, cells in self._files.cells(self._in_files(columns)):
             names = self._cell_names(number, cells.names)
             if len(names) and self._tables:
                 firsts.setdefault(self._table_number(number), self._joined_by(number, cells.names)[0])
-            yield Cells(names, self._annotated(number, cells, columns))
+            yield Cells(names, self._annotated(number, cells, columns, start))
+            start += len(names)
         for number, first in firsts.items():
-            if self._tables[number].n_matched == 0:
+            if self._tables[number].n_matched == 0 and not self._tables[number].by_order:
                 raise InputError(
                     f"{self._tables[number].path} ({self.key('obs')}): names none of the cells of "
                     f"{self.config['path']} (the first of them is '{first}'); its first column must hold the "
-                    "cell names"
+                    f"cell names, or its lines be in the cells' order ({self.key('obs_by')}: order)"
                 )
 
     def blocks(
@@ -130,7 +144,8 @@ class Dataset:
             The first cell, and the one after the last, counted over all files.
         """
         for number, block in self._files.blocks(self._in_files(columns), max_bytes, scratch, start, stop):
-            obs = self._annotated(number, Cells(block.names, block.obs), columns)
+            obs = self._annotated(number, Cells(block.names, block.obs), columns, start)
+            start += len(block)
             yield self.headers[number], Block(block.counts, self._cell_names(number, block.names), obs)
 
     def _in_files(self, columns: list[str]) -> list[str]:
@@ -138,13 +153,20 @@ class Dataset:
         in_tables = {column for table in self._tables for column in table.columns}
         return [column for column in columns if column in self.header.obs_columns and column not in in_tables]
 
-    def _annotated(self, number: int, cells: Cells, columns: list[str]) -> dict[str, np.ndarray]:
-        """Annotation of a file's cells: the table's, else the file's, else the sample."""
+    def _annotated(self, number: int, cells: Cells, columns: list[str], start: int) -> dict[str, np.ndarray]:
+        """Annotation of a file's cells: the table's, else the file's, else the sample.
+
+        `start` is where they begin, counted over all files.
+        """
         obs = dict(cells.obs)
         if self._tables:
             table = self._tables[self._table_number(number)]
             in_table = [column for column in columns if column in table.columns]
-            obs |= table.join(self._joined_by(number, cells.names), in_table)
+            if table.by_order:
+                line = start - (int(self._files.starts[number]) if len(self._tables) > 1 else 0)
+                obs |= table.lines(line, line + len(cells.names), in_table)
+            else:
+                obs |= table.join(self._joined_by(number, cells.names), in_table)
         for column in columns:
             if column not in obs:  # the sample, or a column of other files' tables
                 value = self._files.samples[number] if column == SAMPLE and not self._is_one else None

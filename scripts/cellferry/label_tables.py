@@ -90,7 +90,7 @@ def read_ontology(given: dict | str) -> dict[str, str]:
 
 
 def _read_pairs(given: dict | str, key: str) -> dict[str, str]:
-    pairs = _table_rows(Path(given), key) if isinstance(given, str) else list(given.items())
+    pairs = table_rows(Path(given), key) if isinstance(given, str) else list(given.items())
     found: dict[str, str] = {}
     for name, value in ((one_line(name), one_line(value)) for name, value in pairs):
         if not name or not value:
@@ -102,7 +102,7 @@ def _read_pairs(given: dict | str, key: str) -> dict[str, str]:
     return found
 
 
-def _table_rows(path: Path, key: str) -> list[tuple[str, str]]:
+def table_rows(path: Path, key: str) -> list[tuple[str, str]]:
     """The first two columns of a table, its header included if it has one."""
     with readable(path), open_bytes(path) as file:
         lines = file.read().decode("utf-8-sig").splitlines()

@@ -1,4 +1,4 @@
-"""A table of cells' annotation beside a file that holds none, joined by cell name."""
+"""A table of cells' annotation beside a file that holds none, joined by cell name, or line by line."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,17 +27,23 @@ class ObsTable:
         The table.
     key
         Its configuration key, for messages.
+    by_order
+        Its lines are in the cells' order, so that names are not needed; the first column is one like others.
 
     Attributes
     ----------
     columns
-        Names of the columns after the first.
+        Names of the columns after the first; with `by_order` of all.
+    n_rows
+        Lines after the header, known when columns are loaded.
     n_matched
         Cells found by `join` so far.
     """
 
-    def __init__(self, path: str | Path, key: str) -> None:
+    def __init__(self, path: str | Path, key: str, *, by_order: bool = False) -> None:
         self.path = Path(path)
+        self.by_order = by_order
+        self.n_rows = 0
         self._key = key
         self.n_matched = 0
         with readable(self.path), open_bytes(self.path) as file:
@@ -52,7 +58,10 @@ class ObsTable:
                 f"{self.path} ({key}): is not a regular table: the header has {len(header)} names and the "
                 f"next line {len(row)} values; correct the header"
             )
-        self.columns = header if len(row) == len(header) + 1 else header[1:]
+        nameless = len(row) == len(header) + 1
+        self.columns = header if nameless or by_order else header[1:]
+        # Where the first of them stands.
+        self._first = 1 if nameless or not by_order else 0
         self._hashes = np.empty(0, dtype=np.uint64)
         self._values: dict[str, pd.Categorical | np.ndarray] = {}
 
@@ -73,9 +82,11 @@ class ObsTable:
         known: dict[str, dict[str, int]] = {column: {} for column in columns}
         # Both are tried side by side; the numeric reading is given up at the first text.
         for chunk in self._chunks():
-            parts.append(hashes(chunk[0].fillna("").to_numpy(dtype=object)))
+            if not self.by_order:
+                parts.append(hashes(chunk[0].fillna("").to_numpy(dtype=object)))
+            self.n_rows += len(chunk)
             for column in columns:
-                values = chunk[self.columns.index(column) + 1]
+                values = chunk[self.columns.index(column) + self._first]
                 if column in numbers:
                     as_numbers = pd.to_numeric(values, errors="coerce")
                     if (as_numbers.isna() & values.notna()).any():
@@ -88,13 +99,13 @@ class ObsTable:
                 codes[column].append(table[found].astype(np.int32))
         self._hashes = np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
         self._check_unique()
-        order = np.argsort(self._hashes)
-        self._hashes = self._hashes[order]
+        order = np.arange(self.n_rows) if self.by_order else np.argsort(self._hashes)
+        self._hashes = self._hashes[order] if parts else self._hashes
         for column in columns:
-            if column in numbers and parts:
+            if column in numbers and self.n_rows:
                 self._values[column] = np.concatenate(numbers.pop(column))[order]
             else:
-                every = np.concatenate(codes[column]) if parts else np.empty(0, dtype=np.int32)
+                every = np.concatenate(codes[column]) if self.n_rows else np.empty(0, dtype=np.int32)
                 self._values[column] = pd.Categorical.from_codes(every[order], list(known[column]))
             del codes[column]
 
@@ -107,7 +118,7 @@ class ObsTable:
                     sep=self._delimiter,
                     header=None,
                     skiprows=1,
-                    names=range(len(self.columns) + 1),
+                    names=range(len(self.columns) + self._first),
                     index_col=False,
                     dtype=str,
                     keep_default_na=False,
@@ -144,15 +155,22 @@ class ObsTable:
             rows = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)
             found = self._hashes[rows] == wanted
         self.n_matched += int(np.count_nonzero(found))
+        return self._values_at(rows, found, columns)
+
+    def lines(self, start: int, stop: int, columns: list[str]) -> dict[str, np.ndarray]:
+        """Annotation in the given lines, counted after the header; None or NaN where there is none."""
+        return self._values_at(np.arange(start, stop), np.ones(stop - start, dtype=bool), columns)
+
+    def _values_at(self, rows: np.ndarray, found: np.ndarray, columns: list[str]) -> dict[str, np.ndarray]:
         joined = {}
         for column in columns:
             values = self._values[column]
             if isinstance(values, pd.Categorical):
                 categories = np.append(values.categories.to_numpy(dtype=object), None)
-                codes = np.full(len(names), -1)
+                codes = np.full(len(rows), -1)
                 codes[found] = values.codes[rows[found]]
                 joined[column] = categories[codes]
             else:
-                joined[column] = np.full(len(names), np.nan)
+                joined[column] = np.full(len(rows), np.nan)
                 joined[column][found] = values[rows[found]]
         return joined

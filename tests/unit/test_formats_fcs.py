@@ -104,9 +104,7 @@ def test_channels_are_told_apart(tmp_path):
     )
     assert list(header.var.index) == ["PE-A", "SSEA4", "Timd4", "Nd142Di", "CD64", "FSCN1"]
     assert header.obs_columns == [name for name in detectors if name not in set(header.var.index)]
-    assert header.remarks[0].startswith(
-        "channels that are no markers', left to obs: FSC-A (scatter), ssc-h (scat"
-    )
+    assert header.remarks[0].startswith("channels that are no markers': FSC-A (scatter), ssc-h (scat")
     assert header.remarks[1] == "no channel has a marker's name ($PnS), so they go by their detectors' ($PnN)"
 
 
@@ -116,10 +114,9 @@ def test_markers_names_stand_before_detectors(tmp_path):
     assert header.var.to_dict("list") == {
         "detector": ["FITC-A", "PE-A", "APC-A"],
         "marker": ["CD3", "CD19", ""],
-        "channel": ["marker"] * 3,
     }
     assert header.remarks == [
-        "channels that are no markers', left to obs: FSC-A (scatter), Time (time)",
+        "channels that are no markers': FSC-A (scatter), Time (time)",
         "channels without a marker's name ($PnS) go by their detector's: APC-A",
     ]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files import readable, state_of
+from ..panel import channels_of, read_markers
 from ..transpose import OutOfOrderError
 from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, parquet, r, table, tenx_h5, tenx_mtx, zarr_store
 from .interface import Block, Cells, Header, Looks, Options
@@ -61,7 +62,11 @@ def header(path: str | Path, options: Options, format: str = "auto") -> Header: 
     with readable(path):
         state = state_of(path)
         reader = READERS[detect(path, options) if format == "auto" else format]
-        return reader.header(path, options).replace(state=state)
+        found = reader.header(path, options).replace(state=state)
+    if options.modality == "cytometry":
+        channels = channels_of(found.var, read_markers(options.markers), str(path))
+        found = found.replace(values="intensities", var=channels)
+    return found
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:

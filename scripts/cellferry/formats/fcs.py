@@ -5,7 +5,6 @@ Values are linear, as the standard defines them: integers without the bits that 
 channels ($PnE) raised, amplified ones divided by their gain ($PnG). Time stays in the file's own steps.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +13,10 @@ import numpy as np
 import pandas as pd
 from flowio import FlowData
 from flowio.exceptions import FCSParsingError
-from scipy import sparse
 
 from ..errors import InputError
+from ..intensities import all_stored
+from ..panel import channel_kind
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import GLANCE, looks_like_counts
 
@@ -25,15 +25,6 @@ VERSIONS = ("FCS2.0", "FCS3.0", "FCS3.1")
 WIDTHS = ("8", "16", "32", "64")
 SPILLOVERS = ("spillover", "spill", "comp")
 """Keywords, as flowio writes them, of the matrix that tells how channels spill into each other."""
-
-# By the detector's name, as the makers' software writes it.
-SCATTER = re.compile(r"[FS]SC(\d*([ _.-]|$)|[AHW]$)|[FS]S([ _.-]|$)", re.I)
-TIME = re.compile(r"(TIME|HDR-T)([ _.-]|\d*$)", re.I)
-OTHER = re.compile(
-    r"(event|cell)[ _-]?length$|event[ _-]?(#|no|num|number|count|id)$|file[ _-]?(no|num|number)$"
-    r"|(center|offset|width|residual|beaddist|bc_separation_dist|mahalanobis_dist)$",
-    re.I,
-)
 
 
 class Channel(NamedTuple):
@@ -44,7 +35,7 @@ class Channel(NamedTuple):
     detector, marker
         Short name ($PnN), and what it is stained for ($PnS; empty where nothing is said).
     kind
-        `marker`, `scatter`, `time`, or `other` for what software adds: an event's length or number.
+        `marker`, or what else it is, see `cellferry.panel.KINDS`.
     mask
         Bits of an integer that count; None if all do.
     decades, at_zero, most
@@ -105,16 +96,17 @@ def header(path: Path, options: Options) -> Header:
     channels = _channels(path, flow)
     start = _start(path, flow, version, record.itemsize * flow.event_count)
     markers = [i for i, channel in enumerate(channels) if channel.kind == "marker"]
-    if not markers:
+    # For cytometry all channels are read: labels go back to files with all of them.
+    read = list(range(len(channels))) if options.modality == "cytometry" else markers
+    if not read:
         raise InputError(
             f"{path}: none of its channels ({_listed(channel.detector for channel in channels)}) is a "
             "marker's; export it with them"
         )
     spillover = _spillover(path, text, channels, options) if options.compensate else None
     var = pd.DataFrame(
-        {name: [getattr(channels[i], name) for i in markers] for name in ("detector", "marker")}
-        | {"channel": "marker"},
-        index=pd.Index([channels[i].marker or channels[i].detector for i in markers], dtype=object),
+        {name: [getattr(channels[i], name) for i in read] for name in ("detector", "marker")},
+        index=pd.Index([channels[i].marker or channels[i].detector for i in read], dtype=object),
         dtype=object,
     )
     found = Header(
@@ -122,7 +114,7 @@ def header(path: Path, options: Options) -> Header:
         format="fcs",
         options=options,
         n_cells=flow.event_count,
-        n_genes=len(markers),
+        n_genes=len(read),
         nonzeros=None,
         dtype={"I": "integer", "F": "float32", "D": "float64"}[text["datatype"].upper()],
         storage="dense",
@@ -137,11 +129,12 @@ def header(path: Path, options: Options) -> Header:
             "start": start,
             "record": record,
             "channels": channels,
-            "markers": markers,
+            "read": read,
+            "machine": text.get("cyt", ""),
             "spillover": spillover,
         },
     )
-    first = next(_events(found, 0, min(found.n_cells, -(-GLANCE // len(markers)))))
+    first = next(_events(found, 0, min(found.n_cells, -(-GLANCE // len(read)))))
     glanced = _intensities(found, first).ravel()
     return found.replace(glanced=glanced, places={"matrix": looks_like_counts(glanced)})
 
@@ -157,13 +150,15 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int, stop: int
 ) -> Iterator[Block]:
-    """Intensities of the markers' channels, in row blocks; see `formats.blocks`."""
+    """Intensities of the channels that are read, in row blocks; see `formats.blocks`."""
     details = header.details
     dense = details["record"].itemsize + 4 * len(details["channels"])
     per_event = BYTES_PER_CELL + dense + BYTES_PER_VALUE * header.n_genes
     for events in _events(header, start, stop, max(1, max_bytes // per_event)):
         end = start + len(events)
-        yield Block(_sparse(_intensities(header, events)), _names(start, end), _obs(header, events, columns))
+        yield Block(
+            all_stored(_intensities(header, events)), _names(start, end), _obs(header, events, columns)
+        )
         start = end
 
 
@@ -221,17 +216,18 @@ def _channels(path: Path, flow: FlowData) -> list[Channel]:
         if mask is not None and mask >= (1 << int(flow.text.get(f"p{n}b", 0))) - 1:
             mask = None
         channels.append(
-            Channel(detector, marker, _kind(detector, marker), mask, decades, at_zero, most, keywords["png"])
+            Channel(
+                detector,
+                marker,
+                channel_kind(detector, marker),
+                mask,
+                decades,
+                at_zero,
+                most,
+                keywords["png"],
+            )
         )
     return channels
-
-
-def _kind(detector: str, marker: str) -> str:
-    if SCATTER.match(detector):
-        return "scatter"
-    if TIME.match(detector):
-        return "time"
-    return "other" if OTHER.match(detector) or OTHER.match(marker) else "marker"
 
 
 def _record(path: Path, text: dict[str, str]) -> np.dtype:
@@ -334,7 +330,7 @@ def _remarks(
     unnamed = [c.detector for c in channels if c.kind == "marker" and not c.marker]
     remarks = []
     if left_out:
-        remarks.append(f"channels that are no markers', left to obs: {', '.join(left_out)}")
+        remarks.append(f"channels that are no markers': {', '.join(left_out)}")
     if not any(c.marker for c in channels):
         remarks.append("no channel has a marker's name ($PnS), so they go by their detectors' ($PnN)")
     elif unnamed:
@@ -369,7 +365,7 @@ def _events(header: Header, start: int, stop: int, at_once: int | None = None) -
 
 
 def _intensities(header: Header, events: np.ndarray) -> np.ndarray:
-    """Linear values of the markers' channels: events × markers, float32."""
+    """Linear values of the channels that are read: events × channels, float32."""
     details = header.details
     values = np.empty((len(events), len(details["channels"])), dtype=np.float32)
     for i, channel in enumerate(details["channels"]):
@@ -377,15 +373,7 @@ def _intensities(header: Header, events: np.ndarray) -> np.ndarray:
     if details["spillover"]:
         at = details["spillover"].channels
         values[:, at] = values[:, at] @ details["spillover"].inverse
-    return values[:, details["markers"]]
-
-
-def _sparse(values: np.ndarray) -> sparse.csr_matrix:
-    """All values as CSR: hardly one is zero, so looking for those does not pay."""
-    n_rows, n_columns = values.shape
-    indices = np.tile(np.arange(n_columns, dtype=np.int32), n_rows)
-    indptr = np.arange(n_rows + 1, dtype=np.int32) * np.int32(n_columns)
-    return sparse.csr_matrix((values.ravel(), indices, indptr), shape=values.shape)
+    return values[:, details["read"]]
 
 
 def _obs(header: Header, events: np.ndarray, columns: list[str]) -> dict[str, np.ndarray]:

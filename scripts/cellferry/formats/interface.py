@@ -31,6 +31,10 @@ class Options:
         Its name, for messages.
     counts, assay, genome, orientation, compensate
         The keys of these names below `datasets.NAME`.
+    modality
+        What is in the file: `rna` or `cytometry`.
+    markers
+        The key `cytometry.markers`.
     """
 
     dataset: str
@@ -39,6 +43,8 @@ class Options:
     genome: str | None = None
     orientation: str = "auto"
     compensate: bool = False
+    modality: str = "rna"
+    markers: dict | str = field(default_factory=dict)
 
     def key(self, name: str) -> str:
         """Full name of one of the dataset's keys, as it stands in messages."""
@@ -73,7 +79,7 @@ class Header:
     glanced
         Some values of the chosen place, from its beginning (and middle and end where they can be reached).
     values
-        `counts`, or `intensities` in formats that hold those by their nature (FCS).
+        `counts`, or `intensities`: where the configuration says so, and in FCS files in any case.
     held_mb
         MB that reading takes besides the blocks.
     remarks

@@ -2,10 +2,14 @@
 
 The first column holds the rows' names. The header names the columns, with or without a name for the
 first one (R writes none). A table says nowhere how long it is, so its header takes a pass over the lines.
+
+Tables of cytometry mostly have no names of events: where their first column holds numbers under a channel's
+name, it is read as a channel, and events are called by their number.
 """
 
 import io
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -30,6 +34,9 @@ TEXT_BYTES = 1 << 22
 
 MISSING = ["", "NA", "NaN", "nan"]
 
+NAMES = re.compile(r"(cell|event|barcode|row)?[ _]?(ids?|names?|index|barcodes?|cells?|events?)?$", re.I)
+"""What a column of names of cells is called; one with another name holds a channel."""
+
 Line = tuple[int, str, bytes]
 """Number of a line, the name it begins with, and the rest of it."""
 
@@ -49,7 +56,11 @@ def header(path: Path, options: Options) -> Header:
         raise InputError(f"{path}: the table is empty; copy or export it again")
     delimiter = sniff_delimiter(first)
     fields = split_line(first, delimiter)
-    beginning = next(_texts(path, GLANCE_BYTES), b"")
+    nameless = options.modality == "cytometry" and _is_nameless(path, fields, delimiter)
+    # Every line begins with an empty name then.
+    before = delimiter.encode() if nameless else b""
+    fields = ["", *fields] if nameless else fields
+    beginning = next(_texts(path, GLANCE_BYTES, before), b"")
     first_line = next(_split(beginning, 2, delimiter), None)
     n_values = first_line[2].count(delimiter.encode()) + 1 if first_line else max(0, len(fields) - 1)
     columns = fields if len(fields) == n_values else fields[1:]
@@ -59,7 +70,9 @@ def header(path: Path, options: Options) -> Header:
             "name; is it a table with the names of its rows in the first column? Export it so"
         )
     names, n_rows, rows_are_genes = [], 0, None
-    for text in _texts(path, GLANCE_BYTES):
+    if options.modality == "cytometry" and options.orientation == "auto":
+        rows_are_genes = False
+    for text in _texts(path, GLANCE_BYTES, before):
         starts = line_starts(text)
         n_rows += len(starts)
         if rows_are_genes is None and len(names) >= NAMES_TO_JUDGE:
@@ -69,7 +82,7 @@ def header(path: Path, options: Options) -> Header:
     if rows_are_genes is None:
         rows_are_genes = genes_are_rows(path, names, columns[:NAMES_TO_JUDGE], options)
     genes, n_cells = (names, len(columns)) if rows_are_genes else (columns, n_rows)
-    details = {"delimiter": delimiter, "columns": columns, "rows_are_genes": rows_are_genes}
+    details = {"delimiter": delimiter, "columns": columns, "rows_are_genes": rows_are_genes, "before": before}
     glanced = _glance(path, beginning, details)
     return Header(
         path=path,
@@ -94,16 +107,20 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     if header.details["rows_are_genes"]:
         yield Cells(np.array(header.details["columns"], dtype=object), {})
         return
-    for text in _texts(header.path, GLANCE_BYTES):
+    start = 0
+    for text in _texts(header.path, GLANCE_BYTES, header.details["before"]):
         names = _names(text, line_starts(text), header.details["delimiter"])
-        yield Cells(np.array(names, dtype=object), {})
+        yield Cells(_called(header, names, start), {})
+        start += len(names)
 
 
 def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
     """Counts and names of the cells, in row blocks; see `formats.blocks`."""
     if not header.details["rows_are_genes"]:
+        start = 0
         for names, counts in _rows(header, max_bytes):
-            yield Block(counts, np.array(names, dtype=object), {})
+            yield Block(counts, _called(header, names, start), {})
+            start += len(names)
         return
     names = np.array(header.details["columns"], dtype=object)
     share = np.count_nonzero(header.glanced) / max(1, len(header.glanced))
@@ -138,7 +155,7 @@ def _rows(header: Header, max_bytes: int) -> Iterator[tuple[list[str], sparse.cs
     expected = header.n_genes if details["rows_are_genes"] else header.n_cells
     n_rows = 0
     # Text becomes four times its size at most, where every value is one digit and none is zero.
-    texts = _texts(header.path, min(max(1, max_bytes // 4), TEXT_BYTES))
+    texts = _texts(header.path, min(max(1, max_bytes // 4), TEXT_BYTES), details["before"])
     for names, counts in _parse(header.path, texts, details, max_bytes):
         n_rows += len(names)
         if n_rows > expected:
@@ -155,11 +172,37 @@ def _changed(path: Path, found: str) -> InputError:
     )
 
 
-def _texts(path: Path, n_bytes: int) -> Iterator[bytes]:
-    """The lines after the header, as many at once as `n_bytes` hold."""
+def _is_nameless(path: Path, fields: list[str], delimiter: str) -> bool:
+    """Whether the first column of a table of cytometry is a channel: numbers, and not called names."""
+    if NAMES.match(fields[0].strip()):
+        return False
     with open_bytes(path) as file:
         file.readline()
-        yield from whole_lines(file, n_bytes)
+        values = split_line(file.readline().decode("utf-8", "replace"), delimiter)
+    try:
+        float(values[0])
+    except ValueError:
+        return False
+    return len(values) == len(fields)
+
+
+def _called(header: Header, names: list[str], start: int) -> np.ndarray:
+    """Names of cells, where they have none the number of each, the first being `start` + 1."""
+    if header.details["before"]:
+        names = [f"event{number}" for number in range(start + 1, start + len(names) + 1)]
+    return np.array(names, dtype=object)
+
+
+def _texts(path: Path, n_bytes: int, before: bytes) -> Iterator[bytes]:
+    """The lines after the header, as many at once as `n_bytes` hold, each with `before` in front of it."""
+    with open_bytes(path) as file:
+        file.readline()
+        for text in whole_lines(file, n_bytes):
+            if not before:
+                yield text
+                continue
+            rest = text.rstrip(b"\r\n")
+            yield before + rest.replace(b"\n", b"\n" + before) + b"\n"
 
 
 def _names(text: bytes, starts: np.ndarray, delimiter: str) -> list[str]:

@@ -1,0 +1,232 @@
+"""Intensities of cytometry: what they are like in a file, and how they become what the model learns from.
+
+CytoVI's documentation asks for arcsinh of the values over a cofactor, and for scaling to 0..1. Both are the
+reference's here: a query is transformed with what was learned on the reference, so that a model can be used
+again. The range is not from the least to the greatest value, as in scikit-learn's MinMaxScaler, but between
+quantiles: among millions of events there is always one that would squeeze all others together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .errors import InputError
+from .panel import CHANNEL, DETECTOR, KIND, MARKER, METAL, marker_key
+
+COFACTORS = {"mass": 5.0, "fluorescence": 150.0}
+"""What the field divides by before arcsinh."""
+
+RANGE = (0.001, 0.999)
+"""Quantiles of the reference's values that become 0 and 1."""
+
+LIMITS = (-1.0, 2.0)
+"""Scaled values are cut off here: farther out are artefacts, which would outweigh all other events."""
+
+LEAST_RANGE = 1e-6
+
+RAW, TRANSFORMED, SCALED = "raw", "transformed", "scaled"
+MOST_SCALED = 1.01
+MOST_TRANSFORMED = 20.0
+"""arcsinh(x / 5) of 1e9: transformed values are smaller, and raw ones of a whole panel are not."""
+
+MASS_CYTOMETERS = ("cytof", "helios", "dvs", "fluidigm", "starion")
+LEAST_FLUORESCENCE = -20.0
+MOST_MASS = 15_000.0
+
+
+class Look(NamedTuple):
+    """What a first look at a dataset's markers shows.
+
+    Attributes
+    ----------
+    values
+        `raw`, `transformed` (no arcsinh is needed) or `scaled` (to 0..1 or z-scores besides).
+    technology
+        `mass` or `fluorescence`.
+    why
+        How these are known, for people.
+    """
+
+    values: str
+    technology: str
+    why: str
+
+
+def look(
+    values: np.ndarray,
+    var: pd.DataFrame,
+    *,
+    technology: str,
+    transformed: str | bool,
+    machine: str = "",
+) -> Look:
+    """Tell what kind of values a dataset holds.
+
+    Parameters
+    ----------
+    values
+        Some cells' markers: cells × markers.
+    var
+        The channels, see `cellferry.panel.channels_of`.
+    technology, transformed
+        As the dataset's keys; `auto` where the user says nothing.
+    machine
+        What the file says of the instrument.
+    """
+    kind, why_kind = _kind_of(values, transformed)
+    if technology == "auto":
+        technology, why = _technology_of(values, var, machine, raw=kind == RAW)
+    else:
+        why = "technology is given"
+    return Look(kind, technology, f"{why_kind}; {why}")
+
+
+def _kind_of(values: np.ndarray, transformed: str | bool) -> tuple[str, str]:
+    finite = values[np.isfinite(values)]
+    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    between = f"values lie between {least:g} and {most:g}"
+    if transformed is False:
+        return RAW, f"{between}, and transformed is false"
+    if least >= -0.01 and most <= MOST_SCALED:
+        return SCALED, f"{between}: they are scaled already"
+    if transformed is True:
+        return TRANSFORMED, f"{between}, and transformed is true"
+    if most <= MOST_TRANSFORMED:
+        return TRANSFORMED, f"{between}: they are transformed already"
+    return RAW, between
+
+
+def _technology_of(values: np.ndarray, var: pd.DataFrame, machine: str, *, raw: bool) -> tuple[str, str]:
+    named = var[[column for column in (CHANNEL, DETECTOR) if column in var]].to_numpy(dtype=object).ravel()
+    if any(word in machine.casefold() for word in MASS_CYTOMETERS):
+        return "mass", f"the instrument is {machine}"
+    kinds = set(var[KIND])
+    if any(METAL.search(str(name)) for name in named) or "dna" in kinds:
+        return "mass", "channels are named after metals or DNA"
+    if "scatter" in kinds:
+        return "fluorescence", "there are scatter channels"
+    if raw and values.size and (values.min() < LEAST_FLUORESCENCE or values.max() > MOST_MASS):
+        return "fluorescence", "values are as large, or as far below 0, as of fluorescence"
+    return "mass", "nothing speaks for fluorescence"
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """Arcsinh and scaling, marker by marker.
+
+    Attributes
+    ----------
+    markers
+        Names of the model's markers.
+    cofactors
+        By technology, one per marker.
+    low, high
+        Transformed values that become 0 and 1.
+    """
+
+    markers: list[str]
+    cofactors: dict[str, np.ndarray]
+    low: np.ndarray
+    high: np.ndarray
+
+    def of(self, seen: Look, measured: np.ndarray) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
+        """What makes a dataset's values the model's.
+
+        Parameters
+        ----------
+        seen
+            What the dataset holds.
+        measured
+            Which of the markers it has; the others stay 0.
+
+        Returns
+        -------
+        Function of cells × markers (CSR); gives the same with all values stored, float32.
+        """
+        cofactors = self.cofactors[seen.technology].astype(np.float32) if seen.values == RAW else None
+        low = self.low.astype(np.float32)
+        span = np.maximum(self.high - self.low, LEAST_RANGE).astype(np.float32)
+
+        def transform(values: sparse.csr_matrix) -> sparse.csr_matrix:
+            dense = values.toarray().astype(np.float32, copy=False)
+            if cofactors is not None:
+                dense /= cofactors
+                np.arcsinh(dense, out=dense)
+            dense -= low
+            dense /= span
+            np.clip(dense, *LIMITS, out=dense)
+            dense[:, ~measured] = 0
+            return all_stored(dense)
+
+        return transform
+
+    def to_json(self) -> dict:
+        """As plain numbers and lists."""
+        return {
+            "markers": self.markers,
+            "cofactors": {name: values.tolist() for name, values in self.cofactors.items()},
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "limits": list(LIMITS),
+        }
+
+    @classmethod
+    def from_json(cls, found: dict) -> Transformation:
+        """Back from `to_json`."""
+        cofactors = {name: np.array(values) for name, values in found["cofactors"].items()}
+        return cls(found["markers"], cofactors, np.array(found["low"]), np.array(found["high"]))
+
+    @classmethod
+    def load(cls, genes_report: str | Path) -> Transformation:
+        """From the summary that `select_markers` wrote."""
+        return cls.from_json(json.loads(Path(genes_report).read_text(encoding="utf-8"))["transformation"])
+
+
+def all_stored(values: np.ndarray) -> sparse.csr_matrix:
+    """All values as CSR (int32 indices): hardly one is zero, so looking for those does not pay."""
+    n_rows, n_columns = values.shape
+    indices = np.tile(np.arange(n_columns, dtype=np.int32), n_rows)
+    indptr = np.arange(n_rows + 1, dtype=np.int32) * np.int32(n_columns)
+    return sparse.csr_matrix((values.ravel(), indices, indptr), shape=values.shape)
+
+
+def cofactors_of(given: str | float | dict, markers: list[str]) -> dict[str, np.ndarray]:
+    """Cofactors by technology, one per marker, from `cytometry.cofactor`.
+
+    Raises
+    ------
+    InputError
+        If it names a marker that there is not.
+    """
+    own = given if isinstance(given, dict) else {}
+    keys = [marker_key(marker) for marker in markers]
+    told = {marker_key(marker): float(value) for marker, value in own.items()}
+    unknown = [marker for marker in own if marker_key(marker) not in keys]
+    if unknown:
+        raise InputError(
+            f"cytometry.cofactor: names {', '.join(unknown)}, which is none of the markers "
+            f"({', '.join(markers)}); correct it"
+        )
+    everywhere = float(given) if isinstance(given, int | float) else None
+    return {
+        technology: np.array([told.get(key, everywhere or cofactor) for key in keys])
+        for technology, cofactor in COFACTORS.items()
+    }
+
+
+def look_of(inspected: dict) -> Look:
+    """What `inspect_dataset` wrote of a dataset's values."""
+    return Look(**inspected["intensities"])
+
+
+def markers_seen(inspected: dict) -> list[str]:
+    """Names of the markers that `inspect_dataset` found."""
+    return [name for name, kind, _ in inspected["channels"] if kind == MARKER]
