@@ -20,6 +20,11 @@ include: "rules/plan.smk"
 include: "rules/hooks.smk"
 
 
+if CYTOMETRY:
+
+    include: "rules/cytometry.smk"
+
+
 if IMPORTED:
 
     include: "rules/imported.smk"

@@ -74,8 +74,11 @@ def dataset_tables(wildcards):
 def dataset_config(wildcards):
     """Param function: what reading the wildcard's dataset depends on."""
     own = config["datasets"][wildcards.dataset]
-    reading = {key: value for key, value in own.items() if key not in ("gene_id", "jobs", "max_cells")}
-    return reading | ({"modality": "cytometry", "markers": config["cytometry"]["markers"]} if CYTOMETRY else {})
+    elsewhere = ("gene_id", "jobs", "max_cells", "technology", "transformed")
+    reading = {key: value for key, value in own.items() if key not in elsewhere}
+    return reading | (
+        {"modality": "cytometry", "markers": config["cytometry"]["markers"]} if CYTOMETRY else {}
+    )
 
 
 def chunk_folders(dataset):
@@ -87,6 +90,12 @@ def label_table(key):
     """The file of a key below `labels`; none where the configuration itself holds the names."""
     value = config["labels"][key]
     return value if isinstance(value, str) else []
+
+
+def marker_table(wildcards):
+    """Input function: the file of `cytometry.markers`; none where the configuration itself holds them."""
+    markers = config["cytometry"]["markers"]
+    return markers if isinstance(markers, str) else []
 
 
 def optional(path):

@@ -37,6 +37,7 @@ rule inspect_dataset:
         path=dataset_files,
         obs=dataset_tables,
         rename=label_table("rename"),
+        markers=marker_table,
     output:
         "results/inspected/{dataset}.json",
     log:
@@ -50,7 +51,10 @@ rule inspect_dataset:
         runtime=rising(10),
         attempt=this_attempt,
     params:
-        dataset=dataset_config,
+        dataset=lambda wildcards: {
+            **dataset_config(wildcards),
+            **{key: config["datasets"][wildcards.dataset][key] for key in ("technology", "transformed")},
+        },
         labels={key: config["labels"][key] for key in ("rename", "missing")},
     message:
         "Inspecting {wildcards.dataset}"
@@ -91,6 +95,7 @@ rule convert_to_chunks:
         path=dataset_files,
         obs=dataset_tables,
         rename=label_table("rename"),
+        markers=marker_table,
         inspected="results/inspected/{dataset}.json",
         # Must be there, however new: another dataset that is added later makes this one no other.
         checked=ancient("results/datasets.tsv"),
@@ -215,6 +220,8 @@ rule subset_reference:
         genes="results/genes.tsv",
         report="results/genes.json",
         gene_map=optional(config["genes"]["map"]),
+        # How intensities are transformed.
+        inspected=expand("results/inspected/{dataset}.json", dataset=REFERENCES if CYTOMETRY else []),
     output:
         # The cells that the model trains on.
         train="results/common/reference.h5ad",
@@ -246,6 +253,7 @@ rule subset_common_genes:
         genes=f"{TRAINED}/genes.tsv",
         report=f"{TRAINED}/genes.json",
         gene_map=optional(config["genes"]["map"]),
+        inspected="results/inspected/{query}.json" if CYTOMETRY else [],
     output:
         common="results/common/{query}.h5ad",
     log:

@@ -7,10 +7,11 @@ from cellferry.budget import Budget
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
-from cellferry.model import cells_for_model, known_batches, model_class, set_up_torch
+from cellferry.model import as_it_is, cells_for_model, known_batches, model_class, set_up_torch, train
 from cellferry.needs import NEEDS
 from cellferry.schedule import fitting_epochs, minibatch_size
 from cellferry.sketch import sketch_values, stratified_sketch
+from cellferry.subset import BACKBONE, MEASURED
 
 
 def fit_query_model(
@@ -18,6 +19,7 @@ def fit_query_model(
     reference_model: str,
     model: str,
     *,
+    fit: bool,
     epochs: int | str,
     sketch_cells: int,
     batch_size: int,
@@ -38,7 +40,7 @@ def fit_query_model(
         The query's counts of the model's genes.
     reference_model, model
         Folder of the reference's model, and folder to write.
-    epochs, sketch_cells
+    fit, epochs, sketch_cells
         As in the configuration's section `surgery`.
     batch_size
         Cells per minibatch.
@@ -67,25 +69,36 @@ def fit_query_model(
         )
         rows = stratified_sketch(codes, n_cells, seed=seed)
         batches = reader.categories("batch")[codes[rows]]
-        sketch = cells_for_model(reader.rows(rows), reader.var.index, batches)
+        measured = None
+        if BACKBONE in reader.var:
+            # The encoder sees the backbone; what is missing there is 0, and counts as if it were measured.
+            measured = (reader.var[MEASURED] | reader.var[BACKBONE]).to_numpy()
+        sketch = cells_for_model(reader.rows(rows), reader.var.index, batches, measured)
     size = minibatch_size(batch_size, len(rows))
     epochs = fitting_epochs(epochs, len(rows), size)
     print(f"new batches: {', '.join(new)}")
-    print(f"{len(rows)} of {len(codes)} cells, {epochs} epochs, minibatches of {size}, on the {accelerator}")
+    if fit:
+        print(f"{len(rows)} of {len(codes)} cells, {epochs} epochs, batches of {size}, on the {accelerator}")
+    else:
+        print("they have the mean weights of the reference's batches (surgery.fit is false)")
 
     query_model = model_class(reference_model).load_query_data(
         sketch, str(reference_model), accelerator=accelerator
     )
-    query_model.train(
-        max_epochs=epochs,
-        batch_size=size,
-        accelerator=accelerator,
-        devices=1,
-        train_size=1.0,
-        # Weights of the reference must not decay while those of the query are learned (scArches).
-        plan_kwargs={"weight_decay": 0.0},
-        enable_progress_bar=False,
-    )
+    if fit:
+        train(
+            query_model,
+            max_epochs=epochs,
+            batch_size=size,
+            accelerator=accelerator,
+            devices=1,
+            train_size=1.0,
+            # Weights of the reference must not decay while those of the query are learned (scArches).
+            plan_kwargs={"weight_decay": 0.0},
+            enable_progress_bar=False,
+        )
+    else:
+        as_it_is(query_model, reference_model)
     with complete(model) as path:
         query_model.save(str(path))
 
@@ -96,6 +109,7 @@ if __name__ == "__main__":
             snakemake.input.common,
             snakemake.input.model,
             snakemake.output.model,
+            fit=snakemake.params.fit,
             epochs=snakemake.params.epochs,
             sketch_cells=snakemake.params.sketch_cells,
             batch_size=snakemake.params.batch_size,

@@ -21,8 +21,7 @@ from cellferry.genes import (
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
-from cellferry.references import cell_bounds, joint_codes
-from cellferry.sketch import stratified_sketch
+from cellferry.references import training_sketch
 from cellferry.splits import read_split
 from scipy import sparse
 
@@ -82,7 +81,14 @@ def select_genes(
     check_shares(shares, harmonised, min_common, references[0])
 
     training = {name: merged[name] for name in references}
-    rows = sketch_rows(list(training.values()), splits, sketch_cells, seed=seed, budget=budget)
+    rows = training_sketch(
+        list(training.values()),
+        read_split(splits, "train"),
+        sketch_cells,
+        seed=seed,
+        need=NEEDS["select_genes"],
+        budget=budget,
+    )
     sketch = read_sketch(training, harmonised, rows)
     rank = variable_rank(sketch, n_variable)
     kept = np.isin(harmonised.common, wanted_genes(keep, harmonised, table))
@@ -137,33 +143,6 @@ def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: f
         f"'{min(sizes, key=sizes.get)}': map it in a run of its own or leave it out, name the right var "
         "column in datasets.NAME.gene_id, translate ids with genes.map, or lower genes.min_common"
     )
-
-
-def sketch_rows(
-    merged: list[str], splits: str, sketch_cells: int, *, seed: int, budget: Budget
-) -> list[np.ndarray]:
-    """Training cells to choose genes on, evenly over labels and their batches: rows of each file."""
-    bounds = cell_bounds(merged)
-    budget.require(
-        NEEDS["select_genes"],
-        cells=int(bounds[-1]),
-        values=min(sketch_cells, int(bounds[-1])) * most_values_per_cell(merged),
-        remedy="lower genes.sketch_cells",
-    )
-    labels, batches = (joint_codes(merged, column)[0] for column in ("label", "batch"))
-    labels[~read_split(splits, "train")] = -1
-    rows = stratified_sketch(labels, sketch_cells, seed=seed, within=batches)
-    starts = np.searchsorted(rows, bounds)
-    return [rows[starts[n] : starts[n + 1]] - bounds[n] for n in range(len(merged))]
-
-
-def most_values_per_cell(merged: list[str]) -> float:
-    """Stored values of a cell in the file that has most of them."""
-    most = 0.0
-    for path in merged:
-        with H5adReader(path) as reader:
-            most = max(most, reader.nonzeros / max(1, reader.n_cells))
-    return most
 
 
 def read_sketch(merged: dict[str, str], harmonised: Harmonised, rows: list[np.ndarray]) -> ad.AnnData:

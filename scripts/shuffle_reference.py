@@ -10,6 +10,7 @@ from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.needs import MB, NEEDS, VALUES_PER_DATASET
+from cellferry.subset import BACKBONE, MEASURED
 
 ROWS_READ_TOGETHER = 512
 """Cells read from disk in one piece: single cells would cost a seek each."""
@@ -84,8 +85,22 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
                     "genes": [str(gene) for gene in reader.var.index],
                     "batches": list(reader.categories("batch")),
                     "labels": list(reader.categories("label")),
+                    **panel_attributes(reader),
                 }
             )
+
+
+def panel_attributes(reader: H5adReader) -> dict[str, list[bool] | dict[str, list[bool]]]:
+    """Of cytometry: which markers are in the `backbone`, and which each reference `measured`."""
+    if BACKBONE not in reader.var:
+        return {}
+    start = f"{MEASURED}_"
+    measured = {
+        column.removeprefix(start): values.tolist()
+        for column, values in reader.var.items()
+        if column.startswith(start)
+    }
+    return {"backbone": reader.var[BACKBONE].tolist(), "measured": measured}
 
 
 if __name__ == "__main__":

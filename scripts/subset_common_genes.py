@@ -1,4 +1,4 @@
-"""Write a query's counts of the chosen genes, in one pass over its merged file."""
+"""Write a query's counts of the chosen genes (or values of the markers), in one pass over its merged file."""
 
 import numpy as np
 from cellferry.budget import Budget
@@ -6,7 +6,7 @@ from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
 from cellferry.references import common_obs
-from cellferry.subset import append_cells, chosen_genes, gene_selection
+from cellferry.subset import append_cells, chosen_genes, gene_selection, marker_selection
 
 
 def subset_common_genes(
@@ -16,6 +16,7 @@ def subset_common_genes(
     gene_map: str | None,
     common: str,
     *,
+    inspected: str | None,
     name: str,
     gene_id: str,
     min_common: float,
@@ -36,6 +37,8 @@ def subset_common_genes(
         See `cellferry.subset.gene_selection`.
     common
         File to write.
+    inspected
+        Of cytometry: what `inspect_dataset` wrote. None: the dataset holds counts.
     labelled_only
         Leave out cells without a label.
     max_cells
@@ -48,23 +51,29 @@ def subset_common_genes(
     with H5adReader(merged) as reader:
         drawn = labelled_only or max_cells is not None
         max_bytes = budget.block_bytes(NEEDS["subset_common_genes"], cells=reader.n_cells if drawn else 0)
+        max_bytes //= 2 if inspected else 1  # intensities are dense while they are transformed
         mask = None
         if drawn:
             mask = cells_to_score(reader, labelled_only=labelled_only, max_cells=max_cells, seed=seed)
-        selection, var = gene_selection(
-            reader,
-            chosen_genes(genes),
-            report,
-            gene_map,
-            name=name,
-            gene_id=gene_id,
-            min_common=min_common,
-        )
+        if inspected:
+            selection, var = marker_selection(
+                reader, genes, report, inspected, name=name, min_common=min_common
+            )
+        else:
+            selection, var = gene_selection(
+                reader,
+                chosen_genes(genes),
+                report,
+                gene_map,
+                name=name,
+                gene_id=gene_id,
+                min_common=min_common,
+            )
         with H5adWriter(common, var) as writer:
             append_cells(
                 reader, selection, [(writer, mask)], columns=common_obs([merged]), max_bytes=max_bytes
             )
-            writer.write_uns(dataset=name)
+            writer.write_uns(dataset=name, values="intensities" if inspected else "counts")
 
 
 def cells_to_score(
@@ -89,6 +98,7 @@ if __name__ == "__main__":
             snakemake.input.report,
             snakemake.input.gene_map or None,
             snakemake.output.common,
+            inspected=snakemake.input.inspected or None,
             name=snakemake.wildcards.query,
             gene_id=snakemake.params.gene_id,
             min_common=snakemake.params.min_common,

@@ -1,4 +1,7 @@
-"""Write the references' counts of the chosen genes, their held-back parts apart, in one pass over each."""
+"""Write the references' counts of the chosen genes (or values of the markers), held-back parts apart.
+
+One pass over each reference.
+"""
 
 from contextlib import ExitStack
 from itertools import pairwise
@@ -10,7 +13,14 @@ from cellferry.logs import logged
 from cellferry.needs import NEEDS
 from cellferry.references import cell_bounds, common_obs
 from cellferry.splits import read_split
-from cellferry.subset import MEASURED, append_cells, chosen_genes, gene_selection
+from cellferry.subset import (
+    BACKBONE,
+    MEASURED,
+    append_cells,
+    chosen_genes,
+    gene_selection,
+    marker_selection,
+)
 
 PART = "reference"
 """What the references are called when they are one."""
@@ -24,6 +34,7 @@ def subset_reference(
     gene_map: str | None,
     parts: dict[str, str],
     *,
+    inspected: list[str],
     gene_ids: dict[str, str],
     budget: Budget,
 ) -> None:
@@ -44,6 +55,8 @@ def subset_reference(
         See `cellferry.subset.gene_selection`.
     parts
         File to write for each of the parts `train`, `validation` and `test`.
+    inspected
+        Of cytometry: what `inspect_dataset` wrote of each reference. Empty: they hold counts.
     gene_ids
         Per reference the var column with gene ids, or `auto`.
     budget
@@ -52,27 +65,34 @@ def subset_reference(
     paths = list(merged.values())
     bounds = cell_bounds(paths)
     max_bytes = budget.block_bytes(NEEDS["subset_reference"], cells=int(bounds[-1]))
+    max_bytes //= 2 if inspected else 1  # intensities are dense while they are transformed
     masks = [read_split(splits, part) for part in parts]
     columns = common_obs(paths)
     with ExitStack() as closing:
         selected = chosen_genes(genes)
+        readers = {name: closing.enter_context(H5adReader(path)) for name, path in merged.items()}
         var = pd.DataFrame({MEASURED: True}, index=pd.Index(selected, name="gene"))
-        writers = [closing.enter_context(H5adWriter(path, var)) for path in parts.values()]
-        for (name, path), (start, stop) in zip(merged.items(), pairwise(bounds), strict=True):
-            with H5adReader(path) as reader:
-                selection, _ = gene_selection(
+        selections = {}
+        for number, (name, reader) in enumerate(readers.items()):
+            if inspected:
+                selections[name], own = marker_selection(reader, genes, report, inspected[number], name=name)
+                var[BACKBONE], var[f"{MEASURED}_{name}"] = own[BACKBONE], own[MEASURED]
+            else:
+                selections[name], _ = gene_selection(
                     reader, selected, report, gene_map, name=name, gene_id=gene_ids[name]
                 )
-                append_cells(
-                    reader,
-                    selection,
-                    [(writer, mask[start:stop]) for writer, mask in zip(writers, masks, strict=True)],
-                    columns=columns,
-                    prefix=f"{name}/" if len(merged) > 1 else "",
-                    max_bytes=max_bytes,
-                )
+        writers = [closing.enter_context(H5adWriter(path, var)) for path in parts.values()]
+        for (name, reader), (start, stop) in zip(readers.items(), pairwise(bounds), strict=True):
+            append_cells(
+                reader,
+                selections[name],
+                [(writer, mask[start:stop]) for writer, mask in zip(writers, masks, strict=True)],
+                columns=columns,
+                prefix=f"{name}/" if len(merged) > 1 else "",
+                max_bytes=max_bytes,
+            )
         for writer in writers:
-            writer.write_uns(dataset=PART)
+            writer.write_uns(dataset=PART, values="intensities" if inspected else "counts")
 
 
 if __name__ == "__main__":
@@ -85,6 +105,7 @@ if __name__ == "__main__":
             snakemake.input.report,
             snakemake.input.gene_map or None,
             dict(snakemake.output.items()),
+            inspected=list(snakemake.input.inspected),
             gene_ids=dict(zip(names, snakemake.params.gene_ids, strict=True)),
             budget=Budget.of(snakemake.resources),
         )

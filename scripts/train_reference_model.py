@@ -1,4 +1,4 @@
-"""Train the reference model from disk: scVI, and scANVI on top of it if asked for."""
+"""Train the reference model from disk: scVI, and scANVI on top of it if asked for, or CytoVI."""
 
 import time
 
@@ -10,11 +10,14 @@ from cellferry.files import complete
 from cellferry.logs import logged
 from cellferry.model import (
     BaseModelClass,
+    measured_by_batch,
+    new_cytovi,
     new_model,
     refined_with_labels,
     scanvi_classifier,
     set_up_torch,
     skeleton,
+    train,
 )
 from cellferry.needs import NEEDS, model_mb, preloaded_values
 from cellferry.schedule import minibatch_size, reference_epochs, refining_epochs
@@ -60,9 +63,7 @@ def train_reference_model(
     deadline = time.monotonic() + 60 * minutes
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     attributes = dict(zarr.open_group(store, mode="r").attrs)
-    reference_model = new_model(
-        skeleton(attributes["genes"], attributes["batches"], attributes["labels"]), settings
-    )
+    reference_model = untrained(attributes, settings)
     n_cells = attributes["n_cells"]
     budget.require(
         NEEDS["train_reference_model"],
@@ -83,14 +84,14 @@ def train_reference_model(
         "seed": seed,
         "accelerator": accelerator,
     }
-    train(reference_model, **on_store, settings=settings, epochs=epochs, progress=progress)
+    train_on_store(reference_model, **on_store, settings=settings, epochs=epochs, progress=progress)
     losses = progress.history()
     print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
     if settings["type"] == "scanvi":
         reference_model = refined_with_labels(reference_model)
         scanvi_epochs = refining_epochs(settings["scanvi_epochs"], epochs)
         print(f"scANVI: {scanvi_epochs} epochs")
-        train(
+        train_on_store(
             reference_model,
             **on_store,
             settings={**settings, "early_stopping": False},
@@ -106,7 +107,16 @@ def train_reference_model(
             scanvi_classifier(reference_model).save(path)
 
 
-def train(
+def untrained(attributes: dict, settings: dict) -> BaseModelClass:
+    """A new model for the cells of a store."""
+    measured = attributes.get("measured")
+    cells = skeleton(attributes["genes"], attributes["batches"], attributes["labels"], measured)
+    if settings["type"] == "cytovi":
+        return new_cytovi(cells, settings, attributes["backbone"])
+    return new_model(cells, settings)
+
+
+def train_on_store(
     model: BaseModelClass,
     *,
     store: str,
@@ -119,15 +129,26 @@ def train(
     progress: Checkpoints,
 ) -> None:
     """Train a model, registered on a skeleton, on the cells of a store, or go on where that was stopped."""
+    measured = None
+    if "measured" in attributes:
+        measured = measured_by_batch(attributes["batches"], attributes["measured"])
     datamodule = StoreDataModule(
         store,
         batch_size=batch_size,
         monitored_share=MONITORED_SHARE,
         batch_mapping=code_mapping(model, "batch", attributes["batches"]),
         label_mapping=code_mapping(model, "labels", attributes["labels"]),
+        measured=measured,
         seed=seed,
     )
-    model.train(
+    plan = {"lr": settings["learning_rate"]}
+    if measured is not None:
+        # The prior has its full weight at the end, however few epochs there are.
+        plan["n_epochs_kl_warmup"] = min(400, epochs)
+        # Where panels differ, values that are missing would tell the batches apart.
+        plan["adversarial_classifier"] = not measured.all()
+    train(
+        model,
         max_epochs=progress.most_epochs(epochs),
         datamodule=datamodule,
         accelerator=accelerator,
@@ -135,7 +156,7 @@ def train(
         early_stopping=settings["early_stopping"] and datamodule.n_val > 0,
         early_stopping_patience=settings["patience"],
         check_val_every_n_epoch=1,
-        plan_kwargs={"lr": settings["learning_rate"]},
+        plan_kwargs=plan,
         enable_progress_bar=False,
         callbacks=[progress],
         ckpt_path=progress.resume_from(),

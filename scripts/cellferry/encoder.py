@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
+from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
 from .model import BATCH, cells_for_model, known_batches, model_class, one_count_each
@@ -19,12 +20,14 @@ CELLS_PER_MINIBATCH = 1024
 
 
 class Encoder:
-    """The encoder of a model as `new_model` makes it: log1p of the counts, batches among the inputs or not.
+    """The encoder of a model as `new_model` and `new_cytovi` make it.
+
+    Its inputs are log1p of the counts (values as they are, of CytoVI), and batches or not.
 
     Parameters
     ----------
     model
-        A trained SCVI or SCANVI model; it is not changed. Its device is where latents are computed.
+        A trained SCVI, SCANVI or CYTOVI model; it is not changed. Its device is where latents are computed.
 
     Attributes
     ----------
@@ -41,7 +44,9 @@ class Encoder:
         self._device = model.device
         self._hidden = copy.deepcopy(model.module.z_encoder.encoder).eval()
         first = self._hidden.fc_layers[0]
-        first[0] = SparseLinear(first[0], model.module.n_input)
+        seen = getattr(model.module, "encoder_marker_mask", None)
+        first[0] = SparseLinear(first[0], model.summary_stats.n_vars, seen)
+        self._scaled = torch.log1p if model.module.log_variational else torch.nn.Identity()
         self._mean = model.module.z_encoder.mean_encoder
 
     def latents(self, counts: sparse.csr_matrix, batches: np.ndarray) -> np.ndarray:
@@ -73,7 +78,7 @@ class Encoder:
                 padded[: stop - start] = batches[start:stop]
                 arrays = (counts.indices[first:last], offsets, counts.data[first:last], padded)
                 genes, edges, values, codes = (torch.from_numpy(a).to(self._device) for a in arrays)
-                hidden = self._hidden((genes, edges, torch.log1p(values), codes), codes[:, None])
+                hidden = self._hidden((genes, edges, self._scaled(values), codes), codes[:, None])
                 latents[start:stop] = self._mean(hidden)[: stop - start].cpu().numpy()
         return latents
 
@@ -81,8 +86,11 @@ class Encoder:
 def load_encoder(folder: str, genes: pd.Index, *, accelerator: str) -> Encoder:
     """The encoder of the model saved in a folder, for counts of these genes."""
     # Loading takes an AnnData of the right genes; one cell of a batch the model knows will do.
-    first_cell = cells_for_model(one_count_each(1, len(genes)), genes, np.array(known_batches(folder)[:1]))
-    model = model_class(folder).load(str(folder), adata=first_cell, accelerator=accelerator, device=1)
+    kind = model_class(folder)
+    measured = np.ones(len(genes)) if kind is CYTOVI else None
+    batch = np.array(known_batches(folder)[:1])
+    first_cell = cells_for_model(one_count_each(1, len(genes)), genes, batch, measured)
+    model = kind.load(str(folder), adata=first_cell, accelerator=accelerator, device=1)
     return Encoder(model)
 
 
@@ -96,11 +104,17 @@ class SparseLinear(torch.nn.Module):
         the batches.
     n_genes
         Number of genes.
+    seen
+        Mask of the genes that are among the inputs; None if all are.
     """
 
-    def __init__(self, layer: torch.nn.Linear, n_genes: int) -> None:
+    def __init__(self, layer: torch.nn.Linear, n_genes: int, seen: np.ndarray | None = None) -> None:
         super().__init__()
         weight = layer.weight.detach().T.contiguous()
+        if seen is not None:
+            rows = torch.from_numpy(np.flatnonzero(seen)).to(weight.device)
+            all_genes = torch.zeros(n_genes, weight.shape[1], device=weight.device)
+            weight = torch.cat([all_genes.index_copy(0, rows, weight[: len(rows)]), weight[len(rows) :]])
         self.genes = weight[:n_genes]
         # The batch of a model that knows only one, or shows none to its encoder, is not among the inputs.
         self.takes_batches = len(weight) > n_genes

@@ -8,6 +8,8 @@ trouble: its folder is what anyone's `load_query_data` opens.
 
 import logging
 import warnings
+from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -15,7 +17,8 @@ import pandas as pd
 import scvi
 import torch
 from scipy import sparse
-from scvi.model.base import BaseModelClass
+from scvi.external import CYTOVI
+from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
 from .cells import UNKNOWN
 from .errors import PassingError
@@ -23,6 +26,12 @@ from .scanvi_classifier import ScanviHead
 
 BATCH, LABEL = "batch", "label"
 """Names of the obs columns a model is registered with."""
+
+MASK = "_nan_mask"
+"""CytoVI's name of the layer that tells which values were measured."""
+
+# What scArches asks for: batches in the encoder, no batch norm, whose statistics a query would shift.
+FOR_SURGERY = {"encode_covariates": True, "use_layer_norm": "both", "use_batch_norm": "none"}
 
 
 def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
@@ -75,8 +84,16 @@ def quieten() -> None:
     scvi.settings.verbosity = logging.WARNING
 
 
-def skeleton(genes: list[str], batches: list[str], labels: list[str]) -> ad.AnnData:
-    """AnnData with as few cells as show every batch and every label; one count each."""
+def skeleton(
+    genes: list[str],
+    batches: list[str],
+    labels: list[str],
+    measured: dict[str, list[bool]] | None = None,
+) -> ad.AnnData:
+    """AnnData with as few cells as show every batch and every label; one count each.
+
+    With `measured`, the markers that the dataset of a batch has, it is one for CytoVI.
+    """
     n_cells = max(len(batches), len(labels))
     obs = pd.DataFrame(
         {
@@ -85,7 +102,42 @@ def skeleton(genes: list[str], batches: list[str], labels: list[str]) -> ad.AnnD
         },
         index=[f"skeleton_{cell}" for cell in range(n_cells)],
     )
-    return ad.AnnData(one_count_each(n_cells, len(genes)), obs=obs, var=pd.DataFrame(index=genes))
+    cells = ad.AnnData(one_count_each(n_cells, len(genes)), obs=obs, var=pd.DataFrame(index=genes))
+    return cells if measured is None else with_mask(cells, measured_by_batch(list(obs[BATCH]), measured))
+
+
+def measured_by_batch(batches: list[str], measured: dict[str, list[bool]]) -> np.ndarray:
+    """Which markers were measured in each batch: batches × markers, float32.
+
+    A batch's name begins with its dataset's, and a dataset has one panel.
+    """
+    rows = [measured[batch.partition("/")[0]] for batch in batches]
+    return np.array(rows, dtype=np.float32)
+
+
+def with_mask(cells: ad.AnnData, mask: np.ndarray) -> ad.AnnData:
+    """Cells as CytoVI takes them: dense, with a layer that tells which values were measured."""
+    cells.X = cells.X.toarray()
+    cells.layers[MASK] = np.ascontiguousarray(np.broadcast_to(mask, cells.shape), dtype=np.float32)
+    return cells
+
+
+def new_cytovi(cells: ad.AnnData, settings: dict, backbone: list[bool]) -> CYTOVI:
+    """An untrained CytoVI model registered on a skeleton.
+
+    The encoder sees the markers of the backbone; all are decoded, as far as they were measured.
+    """
+    CYTOVI.setup_anndata(cells, batch_key=BATCH, nan_layer=MASK)
+    return CYTOVI(
+        cells,
+        n_latent=None if settings["n_latent"] == "auto" else settings["n_latent"],
+        n_layers=settings["n_layers"],
+        n_hidden=settings["n_hidden"],
+        dropout_rate=settings["dropout_rate"],
+        # Named, since the model would take those that a query has when it is loaded for one.
+        encoder_marker_list=cells.var_names[np.array(backbone)].tolist(),
+        **FOR_SURGERY,
+    )
 
 
 def new_model(cells: ad.AnnData, settings: dict) -> scvi.model.SCVI:
@@ -98,11 +150,17 @@ def new_model(cells: ad.AnnData, settings: dict) -> scvi.model.SCVI:
         n_hidden=settings["n_hidden"],
         dropout_rate=settings["dropout_rate"],
         gene_likelihood=settings["gene_likelihood"],
-        # What scArches asks for: batches in the encoder, no batch norm, whose statistics a query would shift.
-        encode_covariates=True,
-        use_layer_norm="both",
-        use_batch_norm="none",
+        **FOR_SURGERY,
     )
+
+
+def train(model: BaseModelClass, **settings: Any) -> None:
+    """Train a model as scvi-tools does.
+
+    CytoVI's own `train` takes no data module; the method that it overrides does, and is the same otherwise.
+    """
+    method = UnsupervisedTrainingMixin.train if isinstance(model, CYTOVI) else type(model).train
+    method(model, **settings)
 
 
 def refined_with_labels(model: scvi.model.SCVI) -> scvi.model.SCANVI:
@@ -117,7 +175,9 @@ def one_count_each(n_cells: int, n_genes: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((ones, (cells, np.zeros_like(cells))), shape=(n_cells, n_genes))
 
 
-def cells_for_model(counts: sparse.csr_matrix, genes: pd.Index, batches: np.ndarray) -> ad.AnnData:
+def cells_for_model(
+    counts: sparse.csr_matrix, genes: pd.Index, batches: np.ndarray, measured: np.ndarray | None = None
+) -> ad.AnnData:
     """Cells as a trained model takes them; labels are never shown to it.
 
     Parameters
@@ -128,18 +188,52 @@ def cells_for_model(counts: sparse.csr_matrix, genes: pd.Index, batches: np.ndar
         Gene ids.
     batches
         Batch of each cell.
+    measured
+        For CytoVI: which of the markers were measured.
     """
     obs = pd.DataFrame(
         {BATCH: pd.Categorical(batches), LABEL: pd.Categorical([UNKNOWN] * len(batches))},
         index=[str(cell) for cell in range(len(batches))],
     )
-    return ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes))
+    cells = ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes))
+    return cells if measured is None else with_mask(cells, measured)
 
 
 def model_class(folder: str) -> type[BaseModelClass]:
-    """Class of the model saved in `folder` (SCVI or SCANVI)."""
+    """Class of the model saved in `folder` (SCVI, SCANVI or CYTOVI)."""
     name = scvi.model.SCVI.load_registry(folder)["model_name"]
-    return getattr(scvi.model, name)
+    return CYTOVI if name == CYTOVI.__name__ else getattr(scvi.model, name)
+
+
+def as_it_is(model: BaseModelClass, reference_folder: str) -> BaseModelClass:
+    """Give the batches that are new to a model the mean weights of those that its reference knows.
+
+    In place of training: cells are mapped as if their batch were none in particular.
+
+    Parameters
+    ----------
+    model
+        What `load_query_data` made of the reference's model.
+    reference_folder
+        Folder of that.
+
+    Returns
+    -------
+    The same model.
+    """
+    file = Path(reference_folder, "model.pt")
+    known = torch.load(file, map_location="cpu", weights_only=False)["model_state_dict"]
+    own = model.module.state_dict()
+    n_known = len(known_batches(reference_folder))
+    for name, weight in own.items():
+        n_new = weight.shape[-1] - known[name].shape[-1] if weight.ndim == 2 else 0
+        if n_new > 0:
+            # A model of one batch has no weights for it: neither has a new one then.
+            before = known[name][:, -n_known:].mean(dim=1) if n_known > 1 else torch.zeros(len(weight))
+            weight[:, -n_new:] = before[:, None].to(weight.device)
+    model.module.load_state_dict(own)
+    model.is_trained_ = True
+    return model
 
 
 def known_batches(folder: str) -> list[str]:

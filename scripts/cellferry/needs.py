@@ -51,6 +51,8 @@ NEEDS = {
     "merge_h5ad": Need(fixed_mb=258, blocks=2, seconds=2, cells_per_s=1e6, values_per_s=55e6),
     "split_reference": Need(fixed_mb=256, cell_bytes=40, seconds=2, cells_per_s=2e5),
     "select_genes": Need(fixed_mb=440, cell_bytes=40, value_bytes=14, seconds=9, values_per_s=12e6),
+    "select_markers": Need(fixed_mb=262, cell_bytes=40, value_bytes=24, seconds=3, values_per_s=12e6),
+    "compare_panels": Need(fixed_mb=110, seconds=1),
     "subset_reference": Need(fixed_mb=258, cell_bytes=8, blocks=3, seconds=2, values_per_s=60e6),
     "subset_common_genes": Need(fixed_mb=258, cell_bytes=24, blocks=3, seconds=2, values_per_s=60e6),
     "shuffle_reference": Need(fixed_mb=710, cell_bytes=16, value_bytes=22, seconds=4, values_per_s=8e6),

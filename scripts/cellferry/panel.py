@@ -210,6 +210,68 @@ def names_in_model(var: pd.DataFrame, model_markers: Iterable[str]) -> list[str 
     ]
 
 
+class Panels(NamedTuple):
+    """The markers of several datasets.
+
+    Attributes
+    ----------
+    markers
+        Markers of any reference, under the name that the first of them gives them.
+    backbone
+        Those of them that every dataset has.
+    names
+        By dataset, the model's marker for each of its own; its own name where no reference has it.
+    """
+
+    markers: list[str]
+    backbone: list[str]
+    names: dict[str, list[str]]
+
+
+def joint_panels(panels: dict[str, list[str]], references: list[str]) -> Panels:
+    """Find the markers that datasets share.
+
+    Parameters
+    ----------
+    panels
+        Names of the markers of each dataset.
+    references
+        Which of the datasets are references; at least one.
+    """
+    called: dict[str, str] = {}
+    for name in references:
+        for marker in panels[name]:
+            called.setdefault(marker_key(marker), marker)
+    names = {name: [called.get(marker_key(marker), marker) for marker in own] for name, own in panels.items()}
+    markers = list(called.values())
+    backbone = [marker for marker in markers if all(marker in own for own in names.values())]
+    return Panels(markers, backbone, names)
+
+
+def check_backbone(panels: Panels, references: list[str], min_common: float) -> None:
+    """Refuse a backbone that is too small a part of what the references have.
+
+    Raises
+    ------
+    InputError
+        If it is less than `min_common` of the smallest reference's markers, or fewer than two.
+    """
+    smallest = min(len(panels.names[name]) for name in references)
+    if len(panels.backbone) >= max(2, min_common * smallest):
+        return
+    lacking = {
+        name: [marker for marker in panels.markers if marker not in own] for name, own in panels.names.items()
+    }
+    most = max(lacking, key=lambda name: len(lacking[name]))
+    raise InputError(
+        f"only {len(panels.backbone)} of the references' {smallest} markers are in all datasets "
+        f"({', '.join(f'{name} {len(own)}' for name, own in panels.names.items())} markers), and "
+        f"genes.min_common is {min_common}. '{most}' lacks {listed(lacking[most])} and has "
+        f"{listed(panels.names[most])}: if some of these are called otherwise, say so in cytometry.markers; "
+        "else leave the dataset out, or lower genes.min_common"
+    )
+
+
 def listed(names: Iterable[str]) -> str:
     """Names for a message, not more than twenty."""
     names = list(names)

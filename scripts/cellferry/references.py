@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .budget import Budget
 from .h5ad import H5adReader
+from .needs import Need
+from .sketch import stratified_sketch
 
 
 def cell_bounds(paths: Sequence[str | Path]) -> np.ndarray:
@@ -36,6 +39,55 @@ def joint_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, n
             joint = np.array([known.setdefault(value, len(known)) for value in values] + [-1], np.int32)
             codes[start:stop] = joint[reader.codes(column)]
     return codes, np.array(list(known), dtype=object)
+
+
+def training_sketch(
+    merged: list[str],
+    training: np.ndarray,
+    sketch_cells: int,
+    *,
+    seed: int,
+    need: Need,
+    budget: Budget,
+) -> list[np.ndarray]:
+    """Training cells to learn from what is learned once, evenly over labels and their batches.
+
+    Parameters
+    ----------
+    merged
+        The merged references.
+    training
+        Mask of the training cells of all.
+    sketch_cells
+        Cells to draw at most.
+    seed, need, budget
+        Seed of the draw; what the job needs, and its memory.
+
+    Returns
+    -------
+    Rows of each file.
+    """
+    bounds = cell_bounds(merged)
+    budget.require(
+        need,
+        cells=int(bounds[-1]),
+        values=min(sketch_cells, int(bounds[-1])) * most_values_per_cell(merged),
+        remedy="lower genes.sketch_cells",
+    )
+    labels, batches = (joint_codes(merged, column)[0] for column in ("label", "batch"))
+    labels[~training] = -1
+    rows = stratified_sketch(labels, sketch_cells, seed=seed, within=batches)
+    starts = np.searchsorted(rows, bounds)
+    return [rows[starts[n] : starts[n + 1]] - bounds[n] for n in range(len(merged))]
+
+
+def most_values_per_cell(merged: list[str]) -> float:
+    """Stored values of a cell in the file that has most of them."""
+    most = 0.0
+    for path in merged:
+        with H5adReader(path) as reader:
+            most = max(most, reader.nonzeros / max(1, reader.n_cells))
+    return most
 
 
 def common_obs(paths: Sequence[str | Path]) -> dict[str, np.dtype | None]:

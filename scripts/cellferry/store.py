@@ -31,6 +31,8 @@ class StoreDataModule(LightningDataModule):
         shuffled, so its first cells are as good as any.
     batch_mapping, label_mapping
         The model's code for each code of the store.
+    measured
+        For CytoVI: which markers were measured in each of the store's batches, batches × markers.
     seed
         Seed of the order of the minibatches.
     """
@@ -43,6 +45,7 @@ class StoreDataModule(LightningDataModule):
         monitored_share: float,
         batch_mapping: np.ndarray,
         label_mapping: np.ndarray,
+        measured: np.ndarray | None = None,
         seed: int,
     ) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class StoreDataModule(LightningDataModule):
         self.batch_size = batch_size
         self._batch_mapping = batch_mapping.astype(np.int64)
         self._label_mapping = label_mapping.astype(np.int64)
+        self._measured = measured
         self._rng = np.random.default_rng(seed)
         self.n_obs = int(zarr.open_group(store, mode="r").attrs["n_cells"])
         self.n_val = round(monitored_share * self.n_obs)
@@ -94,10 +98,13 @@ class StoreDataModule(LightningDataModule):
     def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict[str, torch.Tensor | None]:
         """Turn annbatch's minibatch (CSR and codes) into dense tensors; dense only for one minibatch."""
         codes = batch["obs"]
-        return {
+        cells = {
             "X": torch.from_numpy(batch["X"].toarray().astype(np.float32, copy=False)),
             "batch": torch.from_numpy(self._batch_mapping[codes["batch_code"]]).unsqueeze(1),
             "labels": torch.from_numpy(self._label_mapping[codes["label_code"]]).unsqueeze(1),
             "extra_categorical_covs": None,
             "extra_continuous_covs": None,
         }
+        if self._measured is not None:
+            cells["nan_layer"] = torch.from_numpy(self._measured[codes["batch_code"]])
+        return cells

@@ -1,16 +1,26 @@
 """A pass over a merged file that writes the chosen genes of all its cells, or of parts of them."""
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from .errors import InputError
 from .genes import GeneSelection, candidate_ids, read_gene_table
 from .h5ad import H5adReader, H5adWriter
+from .intensities import SCALED, Transformation, look_of
+from .panel import listed, markers_of, names_in_model
 
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
+
+BACKBONE = "backbone"
+"""Name of the var column that tells which markers all references have: classifiers and encoder see these."""
+
+Selection = Callable[[sparse.csr_matrix], sparse.csr_matrix]
+"""Makes values of the model's genes out of values of a file's: cells × genes, CSR float32 both."""
 
 
 def chosen_genes(genes: str) -> list[str]:
@@ -86,9 +96,72 @@ def gene_selection(
     return GeneSelection(ids, genes), var
 
 
+def marker_selection(
+    reader: H5adReader,
+    genes: str,
+    report: str,
+    inspected: str,
+    *,
+    name: str,
+    min_common: float = 0.0,
+) -> tuple[Selection, pd.DataFrame]:
+    """What picks the model's markers from a file's intensities, and transforms them.
+
+    Parameters
+    ----------
+    reader
+        The dataset's merged file.
+    genes, report
+        The model's markers and the summary, as `select_markers` wrote them.
+    inspected
+        What `inspect_dataset` wrote of the dataset.
+    name
+        The dataset's name.
+    min_common
+        Share of the backbone that the dataset must have.
+
+    Returns
+    -------
+    What picks and transforms, and var of the file to write: the markers, which of them were `measured`, and
+    which are in the `backbone`.
+
+    Raises
+    ------
+    InputError
+        If the dataset has too few of the markers, or its values are of another kind.
+    """
+    table = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
+    with open(report, encoding="utf-8") as file:
+        summary = json.load(file)
+    with open(inspected, encoding="utf-8") as file:
+        seen = look_of(json.load(file))
+    ids = np.array(names_in_model(reader.var, table["gene"]), dtype=object)
+    measured = table["gene"].isin(set(ids) - {None}).to_numpy()
+    backbone = table[BACKBONE].to_numpy(dtype=bool)
+    found, needed = int((measured & backbone).sum()), int(backbone.sum())
+    if found < min_common * needed or not found:
+        lacking = table["gene"][backbone & ~measured]
+        raise InputError(
+            f"datasets.{name}: has {found} of the {needed} markers that the model sees, and genes.min_common "
+            f"is {min_common}; it lacks {listed(lacking)} and has {listed(markers_of(reader.var))}: if some "
+            "of these are called otherwise, say so in cytometry.markers; else train on markers that both have"
+        )
+    kinds = {one["values"] for one in summary["values"].values()}
+    if (seen.values == SCALED) != (SCALED in kinds):
+        raise InputError(
+            f"datasets.{name}: holds {seen.values} values ({seen.why}), and the reference {', '.join(kinds)} "
+            f"ones; give both as they were measured, or correct datasets.{name}.transformed"
+        )
+    print(f"{name} has {found} of the {needed} markers that the model sees")
+    picks = GeneSelection(ids, table["gene"].to_list())
+    transform = Transformation.from_json(summary["transformation"]).of(seen, measured)
+    var = pd.DataFrame({MEASURED: measured, BACKBONE: backbone}, index=pd.Index(table["gene"], name="gene"))
+    return lambda values: transform(picks(values)), var
+
+
 def append_cells(
     reader: H5adReader,
-    selection: GeneSelection,
+    selection: Selection,
     parts: list[tuple[H5adWriter, np.ndarray | None]],
     *,
     columns: dict[str, np.dtype | None],
@@ -102,7 +175,7 @@ def append_cells(
     Parameters
     ----------
     reader, selection
-        The dataset's merged file, and what picks the chosen genes.
+        The dataset's merged file, and what makes values of the model's genes out of its.
     parts
         Files to append to, each with the mask of its cells; None for all.
     columns

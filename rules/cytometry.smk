@@ -1,0 +1,66 @@
+# What cytometry has and counts have not. Included where `modality` is cytometry.
+#
+# Reads:  results/merged/{dataset}.h5ad, results/inspected/{dataset}.json
+# Writes: results/genes.tsv, genes.json   the markers of the model, and how their values are transformed
+#         results/panel.tsv               every channel of every dataset, and what becomes of it
+
+
+# It makes the same files for markers.
+ruleorder: select_markers > select_genes
+
+
+rule select_markers:
+    input:
+        merged=expand("results/merged/{dataset}.h5ad", dataset=GENE_SOURCES),
+        # Inputs of the views: without them a merged file reads as zeroes.
+        chunks=[folder for name in GENE_SOURCES for folder in chunk_folders(name)],
+        inspected=expand("results/inspected/{dataset}.json", dataset=GENE_SOURCES),
+        splits="results/reference/splits.parquet",
+    output:
+        genes="results/genes.tsv",
+        report="results/genes.json",
+    log:
+        "logs/select_markers/select_markers.log",
+    benchmark:
+        "results/benchmarks/select_markers/select_markers.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(60),
+        attempt=this_attempt,
+    params:
+        names=GENE_SOURCES,
+        references=REFERENCES,
+        cofactor=config["cytometry"]["cofactor"],
+        min_common=config["genes"]["min_common"],
+        sketch_cells=config["genes"]["sketch_cells"],
+        seed=config["seed"],
+    message:
+        f"Choosing the markers that {', '.join(GENE_SOURCES)} share, and learning how they are scaled"
+    script:
+        "../scripts/select_markers.py"
+
+
+rule compare_panels:
+    input:
+        inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
+        genes=f"{TRAINED}/genes.tsv",
+    output:
+        "results/panel.tsv",
+    log:
+        "logs/compare_panels/compare_panels.log",
+    benchmark:
+        "results/benchmarks/compare_panels/compare_panels.tsv"
+    # A table of channels: not worth a job.
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=rising(1000),
+        runtime=rising(10),
+        attempt=this_attempt,
+    message:
+        "Comparing the panels of all datasets with the model's"
+    script:
+        "../scripts/compare_panels.py"

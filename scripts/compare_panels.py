@@ -1,0 +1,52 @@
+"""Say of every channel of every dataset what becomes of it, and which of the model's markers are missing."""
+
+import json
+
+import pandas as pd
+from cellferry.files import complete
+from cellferry.logs import logged
+from cellferry.panel import MARKER, marker_key
+from cellferry.subset import BACKBONE
+
+COLUMNS = ("dataset", "channel", "marker", "kind", "use")
+
+
+def compare_panels(inspected: list[str], genes: str, panel: str) -> None:
+    """Write a table with a row per channel, and per marker that a dataset lacks.
+
+    Columns: `dataset`; `channel`, the name in its file; `marker`, the name in the model (or its own, where the
+    model has none); `kind`; `use`: `backbone` (the model sees it), `decoded` (only some references have it),
+    `not in the model`, `missing`, or `dropped`.
+
+    Parameters
+    ----------
+    inspected
+        JSON files as `inspect_dataset` writes them.
+    genes
+        The model's markers, as `select_markers` wrote them.
+    panel
+        Table to write (tsv).
+    """
+    model = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
+    uses = dict(zip(model["gene"], model[BACKBONE].map({True: "backbone", False: "decoded"}), strict=True))
+    known = {marker_key(marker): marker for marker in uses}
+    rows = []
+    for path in inspected:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+        lacking = dict.fromkeys(uses)
+        for name, kind, channel in found["channels"]:
+            marker = known.get(marker_key(name), name) if kind == MARKER else None
+            use = uses.get(marker, "not in the model") if marker else "dropped"
+            rows.append((found["dataset"], channel, marker, kind, use))
+            lacking.pop(marker, None)
+        rows += [(found["dataset"], None, marker, MARKER, "missing") for marker in lacking]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    with complete(panel) as path:
+        table.to_csv(path, sep="\t", index=False)
+    print(table.groupby(["dataset", "use"], sort=False).size().to_string())
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        compare_panels(list(snakemake.input.inspected), snakemake.input.genes, snakemake.output[0])

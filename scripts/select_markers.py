@@ -1,0 +1,147 @@
+"""Choose the markers of the model, and learn on the reference how their values are scaled."""
+
+import json
+
+import numpy as np
+import pandas as pd
+from cellferry.budget import Budget
+from cellferry.files import complete
+from cellferry.h5ad import H5adReader
+from cellferry.intensities import RANGE, RAW, Look, Transformation, cofactors_of, look_of
+from cellferry.logs import logged
+from cellferry.needs import NEEDS
+from cellferry.panel import Panels, check_backbone, joint_panels, markers_of, names_in_model
+from cellferry.references import training_sketch
+from cellferry.splits import read_split
+
+
+def select_markers(
+    merged: dict[str, str],
+    inspected: dict[str, str],
+    splits: str,
+    *,
+    genes: str,
+    report: str,
+    references: list[str],
+    cofactor: str | float | dict,
+    min_common: float,
+    sketch_cells: int,
+    seed: int,
+    budget: Budget,
+) -> None:
+    """Write the markers that the model will see, and how their values are transformed.
+
+    Parameters
+    ----------
+    merged, inspected
+        Merged file, and what `inspect_dataset` wrote, of each dataset whose panel is compared.
+    splits
+        Parts of the references; scaling is learned on their training cells.
+    genes
+        Table to write, a row per marker: `gene`, and whether it is in the `backbone`.
+    report
+        JSON to write: numbers of markers, and the `transformation`.
+    references
+        Names of the references in `merged`, in the order of `splits`.
+    cofactor
+        The key `cytometry.cofactor`.
+    min_common, sketch_cells, seed
+        As in the configuration's section `genes`.
+    budget
+        Memory of the job.
+
+    Raises
+    ------
+    InputError
+        If too few markers are common.
+    """
+    var = {}
+    for name, path in merged.items():
+        with H5adReader(path) as reader:
+            var[name] = reader.var
+    panels = joint_panels({name: markers_of(channels) for name, channels in var.items()}, references)
+    check_backbone(panels, references, min_common)
+    seen = {}
+    for name, path in inspected.items():
+        with open(path, encoding="utf-8") as file:
+            seen[name] = look_of(json.load(file))
+    rows = training_sketch(
+        [merged[name] for name in references],
+        read_split(splits, "train"),
+        sketch_cells,
+        seed=seed,
+        need=NEEDS["select_markers"],
+        budget=budget,
+    )
+    cofactors = cofactors_of(cofactor, panels.markers)
+    parts = [
+        transformed_sketch(merged[name], some, panels.markers, cofactors, seen[name])
+        for name, some in zip(references, rows, strict=True)
+    ]
+    low, high = np.nanquantile(np.concatenate(parts), RANGE, axis=0)
+    transformation = Transformation(panels.markers, cofactors, low, high)
+
+    chosen = pd.DataFrame({"gene": panels.markers})
+    chosen["backbone"] = chosen["gene"].isin(panels.backbone)
+    with complete(genes) as path:
+        chosen.to_csv(path, sep="\t", index=False)
+    summary = {
+        "namespace": "marker",
+        "n_common": len(panels.backbone),
+        "n_selected": len(panels.markers),
+        "sketch_cells": sum(map(len, rows)),
+        "datasets": {name: shares(name, panels, len(var[name])) for name in merged},
+        "values": {name: one._asdict() for name, one in seen.items()},
+        "transformation": transformation.to_json(),
+    }
+    print(f"{len(panels.markers)} markers, {len(panels.backbone)} of them in all datasets")
+    with complete(report) as path:
+        path.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def transformed_sketch(
+    merged: str, rows: np.ndarray, markers: list[str], cofactors: dict[str, np.ndarray], seen: Look
+) -> np.ndarray:
+    """Values of some cells after arcsinh: cells × markers, float32, NaN where a file lacks a marker."""
+    with H5adReader(merged) as reader:
+        names = names_in_model(reader.var, markers)
+        found = reader.rows(rows).toarray()
+    values = np.full((len(rows), len(markers)), np.nan, dtype=np.float32)
+    for column, name in enumerate(names):
+        if name is not None:
+            values[:, markers.index(name)] = found[:, column]
+    return np.arcsinh(values / cofactors[seen.technology]) if seen.values == RAW else values
+
+
+def shares(name: str, panels: Panels, n_channels: int) -> dict:
+    """Numbers of a dataset's channels and markers."""
+    own = panels.names[name]
+    known = len(set(own) & set(panels.markers))
+    return {
+        "column": "index",
+        "genes": n_channels,
+        "harmonised": len(own),
+        "duplicates_summed": 0,
+        "untranslated": n_channels - len(own),
+        "common": len(panels.backbone),
+        "common_share": len(panels.backbone) / max(1, min(len(own), len(panels.markers))),
+        "in_model": known,
+    }
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        names = snakemake.params.names
+        select_markers(
+            dict(zip(names, snakemake.input.merged, strict=True)),
+            dict(zip(names, snakemake.input.inspected, strict=True)),
+            snakemake.input.splits,
+            genes=snakemake.output.genes,
+            report=snakemake.output.report,
+            references=snakemake.params.references,
+            cofactor=snakemake.params.cofactor,
+            min_common=snakemake.params.min_common,
+            sketch_cells=snakemake.params.sketch_cells,
+            seed=snakemake.params.seed,
+            budget=Budget.of(snakemake.resources),
+        )
