@@ -129,6 +129,7 @@ def subset(folder: Path) -> None:
         str(folder / "side" / "out.h5ad"),
         name="query",
         gene_id="auto",
+        inspected=None,
         labelled_only=False,
         max_cells=None,
         seed=0,

@@ -68,6 +68,7 @@ rule check_datasets:
         parents=label_table("parents"),
         # What was trained before knows its labels.
         trained=f"{TRAINED}/reference/labels.json" if config["pretrained"] else [],
+        trained_genes=f"{TRAINED}/genes.tsv" if config["pretrained"] and CYTOMETRY else [],
     output:
         "results/datasets.tsv",
     log:
@@ -84,6 +85,8 @@ rule check_datasets:
         attempt=this_attempt,
     params:
         parents=config["labels"]["parents"],
+        gene_sources=GENE_SOURCES,
+        min_common=config["genes"]["min_common"],
     message:
         "Checking that every dataset can be used"
     script:
@@ -168,6 +171,7 @@ rule split_reference:
         attempt=this_attempt,
     params:
         **config["split"],
+        subsample=config["reference"]["subsample"],
         parents=config["labels"]["parents"],
         ontology=config["labels"]["ontology"],
         seed=config["seed"],

@@ -6,10 +6,13 @@ from pathlib import Path
 import pandas as pd
 from cellferry.errors import InputError
 from cellferry.files import complete
+from cellferry.intensities import SCALED, look_of, markers_seen
 from cellferry.label_tables import read_parents
 from cellferry.labels import closest, folded
 from cellferry.levels import Level, joined_levels
 from cellferry.logs import logged
+from cellferry.panel import check_backbone, check_share, joint_panels
+from cellferry.subset import BACKBONE
 
 COLUMNS = {
     "dataset": "dataset",
@@ -32,7 +35,14 @@ MOST_ASKED = 50
 
 
 def check_datasets(
-    inspected: list[str], table: str, *, parents: dict | str, trained_labels: str | None = None
+    inspected: list[str],
+    table: str,
+    *,
+    parents: dict | str,
+    trained_labels: str | None = None,
+    trained_genes: str | None = None,
+    gene_sources: list[str] | None = None,
+    min_common: float = 0.0,
 ) -> None:
     """Write one row per dataset, if all of them can be used.
 
@@ -48,6 +58,12 @@ def check_datasets(
         As in the configuration's section `labels`.
     trained_labels
         What is known of the labels of a reference that was trained before; None where there is none.
+    trained_genes
+        Of cytometry: the markers of a model that was trained before.
+    gene_sources
+        Of cytometry: the datasets among whose common markers the model's are chosen.
+    min_common
+        The key `genes.min_common`.
 
     Raises
     ------
@@ -75,6 +91,12 @@ def check_datasets(
         names = {node for level in trained["levels"] for node in level["of"].values()}
         for question in questions(found, names.union(trained["labels"])):
             print(f"warning: {question}")
+    if not problems and "channels" in found[0]:
+        try:
+            check_panels(found, gene_sources or [], trained_genes, min_common)
+            check_values(found)
+        except InputError as error:
+            problems.append(("panels", str(error)))
     if problems:
         listed = "\n".join(f"  - {name}: {problem}" for name, problem in problems)
         raise InputError(f"the datasets have {len(problems)} problem(s):\n{listed}")
@@ -96,6 +118,40 @@ def check_labels(references: list[dict]) -> None:
             f"{keys}: all labelled cells have the same label '{''.join(labels)}' in {named}, and two are "
             "needed; name another column, or correct datasets.NAME.cells"
         )
+
+
+def check_panels(
+    found: list[dict], gene_sources: list[str], trained_genes: str | None, min_common: float
+) -> None:
+    """Refuse datasets of cytometry that share too few markers with each other, or with a trained model."""
+    markers = {dataset["dataset"]: markers_seen(dataset) for dataset in found}
+    references = [dataset["dataset"] for dataset in found if dataset["role"] == "reference"]
+    if trained_genes:
+        model = pd.read_csv(trained_genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
+        backbone = model["gene"][model[BACKBONE]].to_list()
+    else:
+        panels = joint_panels({name: markers[name] for name in gene_sources}, references)
+        check_backbone(panels, references, min_common)
+        backbone = panels.backbone
+    for name, own in markers.items():
+        check_share(name, own, backbone, min_common)
+
+
+def check_values(found: list[dict]) -> None:
+    """Refuse datasets of which some are scaled already, and say which are of another technology."""
+    seen = {dataset["dataset"]: look_of(dataset) for dataset in found}
+    scaled = [name for name, one in seen.items() if one.values == SCALED]
+    others = [name for name in seen if name not in scaled]
+    if scaled and others:
+        raise InputError(
+            f"datasets.{scaled[0]}: its values are scaled to 0..1 ({seen[scaled[0]].why}), and those of "
+            f"{', '.join(others)} are not; give all as they were measured, or say what they are in "
+            f"datasets.{scaled[0]}.transformed"
+        )
+    technologies = {one.technology for one in seen.values()}
+    if len(technologies) > 1:
+        listed = ", ".join(f"{name} {one.technology}" for name, one in seen.items())
+        print(f"warning: datasets are of several technologies ({listed}); their scales may not agree")
 
 
 def reference_levels(references: list[dict]) -> list[Level]:
@@ -149,4 +205,7 @@ if __name__ == "__main__":
             snakemake.output[0],
             parents=snakemake.params.parents,
             trained_labels=snakemake.input.trained or None,
+            trained_genes=snakemake.input.trained_genes or None,
+            gene_sources=snakemake.params.gene_sources,
+            min_common=snakemake.params.min_common,
         )

@@ -14,9 +14,9 @@ COLUMNS = ("dataset", "channel", "marker", "kind", "use")
 def compare_panels(inspected: list[str], genes: str, panel: str) -> None:
     """Write a table with a row per channel, and per marker that a dataset lacks.
 
-    Columns: `dataset`; `channel`, the name in its file; `marker`, the name in the model (or its own, where the
-    model has none); `kind`; `use`: `backbone` (the model sees it), `decoded` (only some references have it),
-    `not in the model`, `missing`, or `dropped`.
+    Columns: `dataset`; `channel`, the name in its file; `marker`, the name in the model (its own, where the
+    model does not have it); `kind`; `use`: `backbone` (the model sees it), `decoded` (only some references
+    have it), `not in the model`, `missing`, or `dropped`.
 
     Parameters
     ----------

@@ -25,6 +25,7 @@ def split_reference(
     validation: float,
     test: float,
     min_cells_per_label: int,
+    subsample: int | None,
     parents: dict | str,
     ontology: dict | str,
     seed: int,
@@ -48,6 +49,8 @@ def split_reference(
         See `cellferry.splits.split_cells`.
     min_cells_per_label
         Labels with fewer cells are seen, and not predicted.
+    subsample
+        Cells to use at most, see `cellferry.known_labels.split_labelled`.
     parents, ontology
         As in the configuration's section `labels`.
     budget
@@ -72,6 +75,7 @@ def split_reference(
         seed=seed,
         where=", ".join(merged),
         label_key="datasets.NAME.label",
+        subsample=subsample,
     )
     found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
     levels = levels_above(table, {dataset["dataset"]: dataset["levels"] for dataset in found}, parents)
@@ -94,6 +98,7 @@ if __name__ == "__main__":
             validation=snakemake.params.validation,
             test=snakemake.params.test,
             min_cells_per_label=snakemake.params.min_cells_per_label,
+            subsample=snakemake.params.subsample,
             parents=snakemake.params.parents,
             ontology=snakemake.params.ontology,
             seed=snakemake.params.seed,

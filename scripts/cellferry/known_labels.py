@@ -6,6 +6,7 @@ import pandas as pd
 from .errors import InputError
 from .label_tables import ONTOLOGY_ID, read_parents
 from .levels import Level, joined_levels, levels_of_parents
+from .sketch import stratified_sketch
 from .splits import DROPPED, SPLITS, split_cells
 
 
@@ -21,6 +22,7 @@ def split_labelled(
     seed: int,
     where: str,
     label_key: str,
+    subsample: int | None = None,
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Split the cells whose label has enough of them, and count what is in the parts.
 
@@ -37,6 +39,9 @@ def split_labelled(
         Labels with fewer cells are seen, and not predicted.
     where, label_key
         What to call the cells' files, and the configuration's key of their labels, in an error.
+    subsample
+        Cells to use at most, drawn evenly over labels and, within them, batches; None for all. The others are
+        in no part, as if they had no label.
 
     Returns
     -------
@@ -64,6 +69,12 @@ def split_labelled(
             f"another obs column in {label_key}"
         )
     labels[(labels >= 0) & rare[labels]] = DROPPED
+    n_labelled = np.count_nonzero(labels >= 0)
+    if subsample is not None and n_labelled > subsample:
+        drawn = np.zeros(len(labels), dtype=bool)
+        drawn[stratified_sketch(labels, subsample, seed=seed, within=batches)] = True
+        labels[~drawn] = DROPPED
+        print(f"{subsample} of {n_labelled} labelled cells are used (reference.subsample)")
     try:
         split = split_cells(labels, batches, by=by, validation=validation, test=test, seed=seed)
     except ValueError as error:

@@ -272,6 +272,36 @@ def check_backbone(panels: Panels, references: list[str], min_common: float) -> 
     )
 
 
+def check_share(name: str, own: list[str], backbone: list[str], min_common: float) -> None:
+    """Refuse a dataset that has too few of the markers that a model sees.
+
+    Parameters
+    ----------
+    name, own
+        The dataset's name, and its markers.
+    backbone
+        The markers that the model sees.
+    min_common
+        Share of them that it must have.
+
+    Raises
+    ------
+    InputError
+        If it has fewer, or none.
+    """
+    keys = set(map(marker_key, own))
+    lacking = [marker for marker in backbone if marker_key(marker) not in keys]
+    found = len(backbone) - len(lacking)
+    if found and found >= min_common * len(backbone):
+        return
+    raise InputError(
+        f"datasets.{name}: has {found} of the {len(backbone)} markers that the model sees, and "
+        f"genes.min_common is {min_common}; it lacks {listed(lacking)} and has {listed(own)}: if some of "
+        "these are called otherwise, say so in cytometry.markers; else leave the dataset out, or train on "
+        "markers that both have"
+    )
+
+
 def listed(names: Iterable[str]) -> str:
     """Names for a message, not more than twenty."""
     names = list(names)

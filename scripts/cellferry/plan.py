@@ -33,6 +33,9 @@ from .text import duration
 VALUE_BYTES = 8
 """A stored value on disk and in memory: float32, and its gene as int32."""
 
+MOST_LATENT = 20
+"""Dimensions of CytoVI's latent space at most, where they are left to it."""
+
 CELL_BYTES = 60
 """A cell's name and codes on disk."""
 
@@ -222,6 +225,9 @@ class Run:
         }
         if trained is None:
             everything = _together([whole[name] for name in references])
+            most = config["reference"]["subsample"]
+            if most is not None and everything.cells > most:
+                everything = _share(everything, "reference", most / everything.cells)
             n_labels = max(found[name]["n_labels"] for name in references)
         else:
             predictable = [label for label in trained["labels"].values() if label["predictable"]]
@@ -237,8 +243,9 @@ class Run:
 
     @property
     def n_latent(self) -> int:
-        """Dimensions of the latent space."""
-        return self.config["model"]["n_latent"]
+        """Dimensions of the latent space, at most where they depend on the markers."""
+        configured = self.config["model"]["n_latent"]
+        return MOST_LATENT if configured == "auto" else configured
 
     @property
     def model_mb(self) -> int:
@@ -296,6 +303,8 @@ def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = No
             materialise=config["merge"]["materialise"],
         )
     yield Job("check_datasets")
+    if config["modality"] == "cytometry":
+        yield Job("compare_panels")
     if trains:
         yield from _reference_data_jobs(run)
     for name, part in run.mapped.items():
@@ -322,14 +331,15 @@ def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = No
 
 def _reference_data_jobs(run: Run) -> Iterator[Job]:
     """Splitting the references, choosing genes on them, and writing their counts."""
-    everything = _together([run.train, *run.held_back.values()])
+    everything = _together([run.whole[name] for name in run.found if run.found[name]["role"] == "reference"])
+    used = _together([run.train, *run.held_back.values()])
     yield Job(
         "split_reference", held_cells=everything.cells, cells=everything.cells, disk_mb=everything.cells / MB
     )
     sketch = min(run.config["genes"]["sketch_cells"], run.train.cells)
     sketch_values = sketch * everything.values / max(1, everything.cells)
     yield Job(
-        "select_genes",
+        "select_markers" if run.config["modality"] == "cytometry" else "select_genes",
         held_cells=everything.cells,
         values=sketch_values,
         sketch_values=sketch_values,
@@ -340,7 +350,7 @@ def _reference_data_jobs(run: Run) -> Iterator[Job]:
         cells=everything.cells,
         values=everything.values,
         held_cells=everything.cells,
-        disk_mb=_h5ad_mb(everything.cells, everything.common_values),
+        disk_mb=_h5ad_mb(used.cells, used.common_values),
     )
 
 

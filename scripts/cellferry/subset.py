@@ -11,7 +11,7 @@ from .errors import InputError
 from .genes import GeneSelection, candidate_ids, read_gene_table
 from .h5ad import H5adReader, H5adWriter
 from .intensities import SCALED, Transformation, look_of
-from .panel import listed, markers_of, names_in_model
+from .panel import check_share, markers_of, names_in_model
 
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
@@ -138,21 +138,14 @@ def marker_selection(
     ids = np.array(names_in_model(reader.var, table["gene"]), dtype=object)
     measured = table["gene"].isin(set(ids) - {None}).to_numpy()
     backbone = table[BACKBONE].to_numpy(dtype=bool)
-    found, needed = int((measured & backbone).sum()), int(backbone.sum())
-    if found < min_common * needed or not found:
-        lacking = table["gene"][backbone & ~measured]
-        raise InputError(
-            f"datasets.{name}: has {found} of the {needed} markers that the model sees, and genes.min_common "
-            f"is {min_common}; it lacks {listed(lacking)} and has {listed(markers_of(reader.var))}: if some "
-            "of these are called otherwise, say so in cytometry.markers; else train on markers that both have"
-        )
+    check_share(name, markers_of(reader.var), table["gene"][backbone].to_list(), min_common)
     kinds = {one["values"] for one in summary["values"].values()}
     if (seen.values == SCALED) != (SCALED in kinds):
         raise InputError(
             f"datasets.{name}: holds {seen.values} values ({seen.why}), and the reference {', '.join(kinds)} "
             f"ones; give both as they were measured, or correct datasets.{name}.transformed"
         )
-    print(f"{name} has {found} of the {needed} markers that the model sees")
+    print(f"{name} has {(measured & backbone).sum()} of the {backbone.sum()} markers that the model sees")
     picks = GeneSelection(ids, table["gene"].to_list())
     transform = Transformation.from_json(summary["transformation"]).of(seen, measured)
     var = pd.DataFrame({MEASURED: measured, BACKBONE: backbone}, index=pd.Index(table["gene"], name="gene"))

@@ -128,6 +128,7 @@ def selected(tmp_path, cells):
         by="label",
         validation=0.1,
         test=0.2,
+        subsample=None,
         min_cells_per_label=10,
         parents={},
         ontology={},
@@ -173,6 +174,7 @@ def test_subset_reference(selected, same, sizes):
             report,
             None,
             {part: str(folder / f"{part}.h5ad") for part in ("train", "validation", "test")},
+            inspected=[],
             gene_ids={"atlas": "auto"},
             budget=budget,
         )
@@ -192,6 +194,7 @@ def test_subset_common_genes(selected, same, sizes):
             name="atlas",
             gene_id="auto",
             min_common=0.3,
+            inspected=None,
             labelled_only=False,
             max_cells=None,
             seed=0,

@@ -39,6 +39,7 @@ def models(trained, tmp_path_factory):
             str(folder / "query.h5ad"),
             str(found[name]),
             str(found[f"{name} after surgery"]),
+            fit=True,
             epochs=3,
             sketch_cells=200,
             batch_size=128,

@@ -18,6 +18,7 @@ def fit(trained, tmp_path):
             str(trained.folder / "model"),
             str(tmp_path / "model"),
             **{
+                "fit": True,
                 "epochs": 2,
                 "sketch_cells": 100,
                 "batch_size": 128,

@@ -113,6 +113,7 @@ def test_a_query_is_fitted_and_mapped(kind, request, tmp_path):
         common,
         str(tmp_path / "model"),
         fitted,
+        fit=True,
         epochs=1,
         sketch_cells=200,
         batch_size=128,

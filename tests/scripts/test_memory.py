@@ -42,7 +42,8 @@ with logged(f"{rule}.log"):
         from subset_common_genes import subset_common_genes
         subset_common_genes(
             "merged.h5ad", "genes.tsv", "genes.json", None, "common.h5ad",
-            name="blood", gene_id="auto", min_common=0.1, labelled_only=False, max_cells=None, seed=0,
+            inspected=None, name="blood", gene_id="auto", min_common=0.1, labelled_only=False,
+            max_cells=None, seed=0,
             budget=Budget(2000),
         )
 """

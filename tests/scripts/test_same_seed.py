@@ -47,7 +47,16 @@ for part in ("reference", "validation", "query"):
     if part != "reference":
         model = f"{part}_model"
         fit_query_model(
-            common, "model", model, epochs=4, sketch_cells=200, batch_size=128, seed=seed, gpu=0, **job
+            common,
+            "model",
+            model,
+            fit=True,
+            epochs=4,
+            sketch_cells=200,
+            batch_size=128,
+            seed=seed,
+            gpu=0,
+            **job,
         )
     map_query(common, model, f"{part}.parquet", chunk=0, chunks=1, gpu=0, **job)
 with threadpool_limits(2):

@@ -38,6 +38,7 @@ def select(tmp_path):
             by="auto",
             validation=0.1,
             test=0.1,
+            subsample=None,
             min_cells_per_label=10,
             parents={},
             ontology={},

@@ -10,7 +10,7 @@ from cellferry.splits import SPLITS, read_split
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 
-SETTINGS = {"by": "auto", "validation": 0.1, "test": 0.1, "min_cells_per_label": 10}
+SETTINGS = {"by": "auto", "validation": 0.1, "test": 0.1, "min_cells_per_label": 10, "subsample": None}
 SETTINGS |= {"parents": {}, "ontology": {}, "seed": 0}
 
 

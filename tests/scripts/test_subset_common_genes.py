@@ -32,6 +32,7 @@ def subset(tmp_path):
             name=name,
             gene_id="auto",
             min_common=min_common,
+            inspected=None,
             labelled_only=labelled_only,
             max_cells=max_cells,
             seed=seed,

@@ -31,6 +31,7 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
         by="label",
         validation=0.1,
         test=0.2,
+        subsample=None,
         min_cells_per_label=10,
         parents={},
         ontology={},
@@ -48,6 +49,7 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
         str(tmp_path / "genes.json"),
         None,
         parts,
+        inspected=[],
         gene_ids={"atlas": "auto"},
         budget=Budget(700),
     )
@@ -85,6 +87,7 @@ def test_several_references_are_written_one_after_the_other(tmp_path):
         by="label",
         validation=0.1,
         test=0.2,
+        subsample=None,
         min_cells_per_label=10,
         parents={},
         ontology={},
@@ -102,6 +105,7 @@ def test_several_references_are_written_one_after_the_other(tmp_path):
         str(tmp_path / "genes.json"),
         None,
         parts,
+        inspected=[],
         gene_ids=dict.fromkeys(names, "auto"),
         budget=Budget(700),
     )

@@ -173,6 +173,7 @@ def test_scanvi_is_refined_takes_a_query_and_maps_it(trained, tmp_path):
         str(tmp_path / "query.h5ad"),
         str(tmp_path / "model"),
         str(tmp_path / "query_model"),
+        fit=True,
         epochs=1,
         sketch_cells=100,
         batch_size=128,
