@@ -30,6 +30,11 @@ if IMPORTED:
     include: "rules/imported.smk"
 
 
+if CYTOMETRY:
+
+    include: "rules/cytometry.smk"
+
+
 rule all:
     default_target: True
     input:
@@ -37,4 +42,5 @@ rule all:
         "results/evaluation/scores.tsv",
         expand("results/predictions/{query}.{kind}", query=QUERIES, kind=["parquet", "csv.gz"]),
         expand("results/labelled/{query}.h5ad", query=QUERIES),
+        expand("results/fcs/{query}", query=QUERIES if CYTOMETRY else []),
     localrule: True

@@ -1,8 +1,9 @@
 # What cytometry has and counts have not. Included where `modality` is cytometry.
 #
-# Reads:  results/merged/{dataset}.h5ad, results/inspected/{dataset}.json
+# Reads:  results/merged/{dataset}.h5ad, results/inspected/{dataset}.json, predictions and mapped cells of queries
 # Writes: results/genes.tsv, genes.json   the markers of the model, and how their values are transformed
 #         results/panel.tsv               every channel of every dataset, and what becomes of it
+#         results/fcs/{query}/            a file per sample, with channels of labels and latents to gate on
 
 
 # It makes the same files for markers.
@@ -64,3 +65,34 @@ rule compare_panels:
         "Comparing the panels of all datasets with the model's"
     script:
         "../scripts/compare_panels.py"
+
+
+rule write_fcs:
+    input:
+        merged="results/merged/{query}.h5ad",
+        # Inputs of the view: without them a merged file reads as zeroes.
+        chunks=lambda wildcards: chunk_folders(wildcards.query),
+        predictions="results/predictions/{query}.parquet",
+        mapped=lambda wildcards: expand(
+            "results/mapped/{query}/{chunk}.parquet",
+            query=wildcards.query,
+            chunk=chunk_numbers(wildcards.query),
+        ),
+    output:
+        fcs=directory("results/fcs/{query}"),
+    log:
+        "logs/write_fcs/{query}.log",
+    benchmark:
+        "results/benchmarks/write_fcs/{query}.tsv"
+    wildcard_constraints:
+        query="|".join(QUERIES),
+    conda:
+        "../envs/predict.yaml"
+    resources:
+        mem_mb=rising(1000),
+        runtime=rising(120),
+        attempt=this_attempt,
+    message:
+        "Writing the samples of {wildcards.query} as FCS files"
+    script:
+        "../scripts/write_fcs.py"

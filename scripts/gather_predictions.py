@@ -10,6 +10,7 @@ from cellferry.budget import Budget
 from cellferry.files import complete
 from cellferry.fingerprints import of_predictions
 from cellferry.h5ad import H5adReader, H5adWriter
+from cellferry.in_step import check_names, check_number
 from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix, strings
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
@@ -114,24 +115,10 @@ def checked(
     """Pass on blocks with the row they start at, as long as they hold the cells of `reader` in its order."""
     start = 0
     for table in tables:
-        names = strings(table.column("cell"))
-        expected = reader.names(start, start + len(names))
-        if len(names) != len(expected) or (names != expected).any():
-            wrong = next(
-                (i for i, (a, b) in enumerate(zip(names, expected, strict=False)) if a != b), len(expected)
-            )
-            raise RuntimeError(
-                f"{reader.path}: cell {start + wrong} of {reader.n_cells} is not the one in the chunks "
-                f"({names[wrong]!r}); delete the query's folders in results/mapped and results/predictions "
-                "and run snakemake again"
-            )
+        check_names(reader, start, strings(table.column("cell")))
         yield start, table
-        start += len(names)
-    if start != reader.n_cells:
-        raise RuntimeError(
-            f"{reader.path}: has {reader.n_cells} cells, but the chunks hold {start}; delete the query's "
-            "folders in results/mapped and results/predictions and run snakemake again"
-        )
+        start += len(table)
+    check_number(reader, start)
 
 
 def values(column: pa.ChunkedArray) -> np.ndarray:

@@ -43,6 +43,10 @@ UNSORTED_BYTES = 12
 """A stored value in the files by which a matrix is sorted."""
 
 
+ADDED_CHANNELS = 4
+"""Channels of an FCS file that are made of a cell's predictions: two labels, a probability and a p-value."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Cells that are worked on as one: a dataset, or a held-back part of the reference."""
@@ -326,6 +330,8 @@ def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = No
         yield _classifier_job(run)
     yield from _mapping_jobs(run, [*run.held_back.values()] if trains else [])
     yield from _prediction_jobs(run, trains=trains, imports=imports)
+    if config["modality"] == "cytometry":
+        yield from _fcs_jobs(run)
     yield from _scoring_jobs(run, trains=trains)
 
 
@@ -456,6 +462,16 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             held_cells=test.cells,
             more_mb=2 * run.calibration_mb(test),
         )
+
+
+def _fcs_jobs(run: Run) -> Iterator[Job]:
+    """Writing the queries' samples as FCS files, all channels and latents as float32."""
+    for name in run.mapped:
+        part, found = run.whole[name], run.found[name]
+        if found["role"] == "query":
+            n_channels = found["genes"] + ADDED_CHANNELS + run.n_latent
+            disk_mb = 4 * part.cells * n_channels / MB
+            yield Job("write_fcs", cells=part.cells, values=part.values, disk_mb=disk_mb)
 
 
 def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:

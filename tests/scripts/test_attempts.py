@@ -25,6 +25,7 @@ from split_reference import split_reference
 from subset_common_genes import subset_common_genes
 from subset_reference import subset_reference
 from train_classifier import train_classifier
+from write_fcs import write_fcs
 
 BUDGETS = [Budget(2000), Budget(4000, 2), Budget(2000, 3), Budget(8000)]
 DATASET = load_schema()["$defs"]["dataset"]["properties"]
@@ -327,6 +328,28 @@ def test_gather_predictions(query, tmp_path, same, sizes):
             parquet=str(folder / "predictions.parquet"),
             csv=str(folder / "predictions.csv.gz"),
             labelled=str(folder / "labelled.h5ad"),
+            budget=budget,
+        )
+    )
+    assert len(set(sizes)) > 1
+
+
+def test_write_fcs(query, tmp_path, same, sizes):
+    predictions = [str(tmp_path / f"predictions_{chunk}.parquet") for chunk in (0, 1)]
+    for chunk, path in enumerate(predictions):
+        predict_chunk(query, path, BUDGETS[0], chunk=chunk)
+    gathered = pd.concat([pd.read_parquet(path) for path in predictions])
+    gathered.to_parquet(tmp_path / "predictions.parquet", index=False)
+    cells = simulate_cells(1500, n_genes=60, batches=("a", "b"), seed=3)
+    cells.var["channel"] = cells.var_names
+    write_cells(tmp_path / "merged.h5ad", cells, "atlas")
+    same(
+        lambda folder, budget: write_fcs(
+            str(tmp_path / "merged.h5ad"),
+            str(tmp_path / "predictions.parquet"),
+            [str(query / "0.parquet"), str(query / "1.parquet")],
+            str(folder / "fcs"),
+            query="atlas",
             budget=budget,
         )
     )

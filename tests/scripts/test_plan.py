@@ -154,6 +154,19 @@ def test_genes_that_queries_may_lack_are_a_job_of_each(config):
     assert [job.jobs for job in jobs(config) if job.rule == "predict_gene_loss"] == [1]
 
 
+def test_files_for_cytometrists_are_a_job_of_each_query(config):
+    assert "write_fcs" not in {job.rule for job in jobs(config)}
+    config["modality"] = "cytometry"
+    config["datasets"]["lung"] = {"role": "evaluate", "path": "c.fcs", "label": "type"}
+    fill_defaults(config)
+    found = [about("blood", "query", genes=40), about("atlas", "reference", genes=40)]
+    found.append(about("lung", "evaluate", genes=40) | {"unlabelled_cells": 0})
+    (written,) = (job for job in expected_jobs(config, found) if job.rule == "write_fcs")
+    assert written.cells == 100_000
+    # 40 channels, two labels, their probability and p-value, and 30 latents, in float32
+    assert written.disk_mb == pytest.approx(100_000 * 74 * 4 / 1024**2)
+
+
 def test_a_model_of_others_is_taken_in_and_its_classifiers_trained(config):
     del config["datasets"]["atlas"]
     config["pretrained"] = {"model": "model", "latents": "cells.h5ad", "label": "type"}

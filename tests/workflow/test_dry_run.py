@@ -33,8 +33,9 @@ def test_the_shipped_config_shows_every_rule(run, profile):
     jobs = plan(
         run, "--profile", ROOT / "profiles" / profile, "--configfile", ROOT / "config" / "config.yaml"
     )
-    # The model of that configuration has no genes that a query lacks, and is not of others.
-    assert set(RULES) - {"predict_gene_loss", "import_reference", *ONLY_CYTOMETRY} <= set(jobs)
+    # The model of that configuration has no genes that a query lacks, is not of others, and is of RNA.
+    optional = {"predict_gene_loss", "import_reference", *ONLY_CYTOMETRY}
+    assert set(RULES) - optional == set(jobs) - {"all", "total"}
 
 
 def test_from_the_projects_own_folder_as_the_readme_says():
@@ -92,6 +93,17 @@ def test_a_dataset_to_evaluate_is_predicted_and_scored(run):
     # the test part and the dataset
     assert (jobs["evaluate"], jobs["gather_predictions"], jobs["subset_common_genes"]) == ("2", "2", "1")
     assert int(jobs["predict_labels"]) == 3 + 4
+
+
+def test_queries_of_cytometry_are_written_for_cytometrists(run):
+    simulate_cells(60).write_h5ad(run.folder / "cells.h5ad")
+    own = {"path": "cells.h5ad", "label": "cell_type", "chunks": 2}
+    datasets = {"atlas": {**own, "role": "reference"}, "lung": {**own, "role": "evaluate"}}
+    jobs = plan(run, config={"modality": "cytometry", "datasets": datasets})
+    assert "write_fcs" not in jobs
+    datasets |= {name: {**own, "role": "query"} for name in ("blood", "marrow")}
+    jobs = plan(run, config={"modality": "cytometry", "datasets": datasets})
+    assert jobs["write_fcs"] == "2"
 
 
 def test_a_hundred_datasets_are_planned_without_an_explosion(tmp_path):

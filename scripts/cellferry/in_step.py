@@ -1,0 +1,68 @@
+"""Tables of cells, walked in step with the h5ad file that holds the same cells."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from .h5ad import H5adReader
+from .latents import ROWS_PER_GROUP, blocks, count_cells, strings
+
+REMEDY = "delete the query's folders in results/mapped and results/predictions and run snakemake again"
+
+
+def in_step(
+    paths: Sequence[str | Path], columns: list[str], reader: H5adReader, ranges: list[tuple[int, int]]
+) -> Iterator[pa.Table]:
+    """The cells of parquet files in the given ranges of rows of `reader`.
+
+    Parameters
+    ----------
+    paths, columns
+        Files with the cells of `reader` in its order, however they are cut into files; what to read of them.
+    reader
+        The h5ad file.
+    ranges
+        First row and end of each range, one after the other without gaps.
+
+    Raises
+    ------
+    RuntimeError
+        If the cells are not those of `reader`, in its order.
+    """
+    check_number(reader, count_cells(paths))
+    most = max((stop - start for start, stop in ranges), default=1)
+    batches = blocks(paths, ["cell", *columns], rows=min(most, ROWS_PER_GROUP))
+    rest = pa.RecordBatch.from_pylist([])
+    for start, stop in ranges:
+        pieces, missing = [], stop - start
+        while missing:
+            rest = rest if len(rest) else next(batches)
+            pieces.append(rest.slice(0, missing))
+            rest = rest.slice(missing)
+            missing -= len(pieces[-1])
+        table = pa.Table.from_batches(pieces)
+        check_names(reader, start, strings(table.column("cell")))
+        yield table.drop_columns("cell")
+
+
+def check_names(reader: H5adReader, start: int, names: np.ndarray) -> None:
+    """Stop if the cells of `reader` from row `start` on are called otherwise than in a table."""
+    expected = reader.names(start, start + len(names))
+    if len(names) != len(expected) or (names != expected).any():
+        wrong = next(
+            (i for i, (a, b) in enumerate(zip(names, expected, strict=False)) if a != b), len(expected)
+        )
+        raise RuntimeError(
+            f"{reader.path}: cell {start + wrong} of {reader.n_cells} is not the one in the chunks "
+            f"({names[wrong]!r}); {REMEDY}"
+        )
+
+
+def check_number(reader: H5adReader, n_cells: int) -> None:
+    """Stop if `reader` has another number of cells than a table."""
+    if n_cells != reader.n_cells:
+        raise RuntimeError(
+            f"{reader.path}: has {reader.n_cells} cells, but the chunks hold {n_cells}; {REMEDY}"
+        )

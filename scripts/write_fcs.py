@@ -1,0 +1,178 @@
+"""Write a query's events with their labels and latents as FCS files, one per sample, to gate on them."""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from cellferry.budget import Budget
+from cellferry.cells import UNKNOWN
+from cellferry.fcs_writer import Channel, FcsWriter, each_once
+from cellferry.files import complete
+from cellferry.h5ad import BYTES_PER_CELL, H5adReader
+from cellferry.in_step import in_step
+from cellferry.latents import latent_columns, matrix, read_values
+from cellferry.logs import logged
+from cellferry.needs import NEEDS
+
+CODED = {"label_code": "label", "best_label_code": "best_label"}
+"""Channels that hold a label as a number, and the columns of the predictions with its name."""
+
+NUMBERS = ["probability", "outside_p"]
+"""Columns of the predictions that are channels as they are."""
+
+MOST_OPEN = 200
+"""Files that are written at once: a process may often not have more than 1024 open."""
+
+NAME_BYTES = 200
+"""Most file systems take names of 255; a file that is being written has a longer one."""
+
+
+def write_fcs(
+    merged: str, predictions: str, mapped: list[str], fcs: str, *, query: str, budget: Budget
+) -> None:
+    """Write `{sample}.fcs` for every batch of a query, and `labels.csv`.
+
+    Parameters
+    ----------
+    merged
+        The query's merged file: linear intensities of all channels.
+    predictions, mapped
+        Its predictions, and the files of its mapped cells.
+    fcs
+        The folder to write.
+    query
+        The query's name, which its batches' names begin with.
+    budget
+        Memory of the job.
+
+    Raises
+    ------
+    RuntimeError
+        If the cells of predictions or mapped files are not those of `merged`, in its order.
+    """
+    codes = label_codes(predictions)
+    latents = latent_columns(mapped)
+    with H5adReader(merged) as reader, complete(fcs) as folder:
+        folder.mkdir()
+        write_table(folder / "labels.csv", codes)
+        channels = all_channels(reader, latents, n_codes=len(codes))
+        # An event's numbers as they were read, side by side, and those of one sample; its name three times.
+        an_event = 12 * len(channels) + 400
+        block = budget.block_bytes(NEEDS["write_fcs"])
+        max_bytes = block * BYTES_PER_CELL // (BYTES_PER_CELL + an_event)
+        names = [batch.removeprefix(f"{query}/") for batch in reader.categories("batch")]
+        samples = [
+            Sample(code, name, folder / f"{file}.fcs")
+            for code, (name, file) in enumerate(zip(names, file_names(names), strict=True))
+        ]
+        for first in range(0, len(samples), MOST_OPEN):
+            blocks = events(reader, predictions, mapped, codes, max_bytes=max_bytes)
+            write_samples(blocks, samples[first : first + MOST_OPEN], channels, codes)
+
+
+class Sample(NamedTuple):
+    """A batch of the query: its code in the merged file, its name, and its file."""
+
+    code: int
+    name: str
+    path: Path
+
+
+def label_codes(predictions: str) -> dict[str, int]:
+    """Codes by label: 0 is `unknown`, the others follow in the order of their names."""
+    labels = read_values([predictions], "label") | read_values([predictions], "best_label")
+    return {label: code for code, label in enumerate([UNKNOWN, *sorted(labels - {UNKNOWN})])}
+
+
+def write_table(path: Path, codes: dict[str, int]) -> None:
+    """Write what the codes mean."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["code", "label"])
+        rows.writerows((code, label) for label, code in codes.items())
+
+
+def all_channels(reader: H5adReader, latents: list[str], *, n_codes: int) -> list[Channel]:
+    """The query's own channels, and those that are added to them.
+
+    A query's channel that is called like one that is added gets the suffix `_input`.
+    """
+    added = [Channel(name, most=n_codes) for name in CODED]
+    added += [Channel(name, most=1) for name in NUMBERS]
+    added += [Channel(name) for name in latents]
+    taken = {channel.name for channel in added}
+    names = [name.strip().replace(",", ".") for name in reader.var["channel"]]
+    names = each_once([f"{name}_input" if name in taken else name for name in names])
+    markers = ["" if marker == name else marker for marker, name in zip(reader.var.index, names, strict=True)]
+    return [*map(Channel, names, markers), *added]
+
+
+def file_names(samples: Sequence[str]) -> list[str]:
+    """Names of files by those of samples, different ones also where case does not count."""
+    names = [re.sub(r"[^\w.+-]+", "_", sample).lstrip(".") or "_" for sample in samples]
+    return each_once([name.encode()[:NAME_BYTES].decode(errors="ignore") for name in names], ignore_case=True)
+
+
+def events(
+    reader: H5adReader, predictions: str, mapped: list[str], codes: dict[str, int], *, max_bytes: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All events in blocks: codes of their batches, and events × channels (float32)."""
+    latents = latent_columns(mapped)
+    ranges = list(reader.ranges(max_bytes))
+    for (start, stop, intensities), predicted, places in zip(
+        reader.blocks(max_bytes),
+        in_step([predictions], [*CODED.values(), *NUMBERS], reader, ranges),
+        in_step(mapped, latents, reader, ranges),
+        strict=True,
+    ):
+        labels = [coded(predicted.column(column), codes) for column in CODED.values()]
+        values = [intensities.toarray(), *labels, matrix(predicted, NUMBERS), matrix(places, latents)]
+        yield reader.codes("batch", start, stop), np.hstack(values)
+
+
+def coded(labels: pa.ChunkedArray, codes: dict[str, int]) -> np.ndarray:
+    """A column of labels as their codes: cells × 1, float32; without a label 0."""
+    encoded = labels.combine_chunks().dictionary_encode()
+    # One entry more than there are names: a null becomes -1, which indexes the last.
+    values = np.array([codes[name] for name in encoded.dictionary.to_pylist()] + [0], dtype=np.float32)
+    return values[encoded.indices.fill_null(-1).to_numpy()][:, None]
+
+
+def write_samples(
+    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
+    samples: list[Sample],
+    channels: list[Channel],
+    codes: dict[str, int],
+) -> None:
+    """Write the events of the given samples; those of others are passed over."""
+    labels = {f"CELLFERRY_LABEL_{code}": label for label, code in codes.items()}
+    writers: dict[int, FcsWriter] = {}
+    with ExitStack() as closing:
+        for batches, values in blocks:
+            met = set(np.unique(batches).tolist())
+            for sample in (sample for sample in samples if sample.code in met):
+                # Not before its first event: a file without any is none.
+                if sample.code not in writers:
+                    own = {"$FIL": sample.path.name, "$SMNO": sample.name}
+                    writer = FcsWriter(sample.path, channels, own | labels)
+                    writers[sample.code] = closing.enter_context(writer)
+                writers[sample.code].append(values[batches == sample.code])
+    for sample in (sample for sample in samples if sample.code in writers):
+        print(f"{sample.path.name}: {writers[sample.code].n_events} events of sample {sample.name}")
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        write_fcs(
+            snakemake.input.merged,
+            snakemake.input.predictions,
+            list(snakemake.input.mapped),
+            snakemake.output.fcs,
+            query=snakemake.wildcards.query,
+            budget=Budget.of(snakemake.resources),
+        )
