@@ -100,14 +100,15 @@ def write_table(path: Path, codes: dict[str, int]) -> None:
 def all_channels(reader: H5adReader, latents: list[str], *, n_codes: int) -> list[Channel]:
     """The query's own channels, and those that are added to them.
 
-    A query's channel that is called like one that is added gets the suffix `_input`.
+    A query's channel that is called like one that is added gets the suffix `_input`; among themselves
+    they are told apart by numbers.
     """
     added = [Channel(name, most=n_codes) for name in CODED]
     added += [Channel(name, most=1) for name in NUMBERS]
     added += [Channel(name) for name in latents]
-    taken = {channel.name for channel in added}
+    taken = [channel.name for channel in added]
     names = [name.strip().replace(",", ".") for name in reader.var["channel"]]
-    names = each_once([f"{name}_input" if name in taken else name for name in names])
+    names = each_once([*taken, *(f"{name}_input" if name in taken else name for name in names)])[len(taken) :]
     markers = ["" if marker == name else marker for marker, name in zip(reader.var.index, names, strict=True)]
     return [*map(Channel, names, markers), *added]
 

@@ -18,7 +18,8 @@ from simulate import write_cells
 from write_fcs import write_fcs
 
 N_EVENTS = 300
-CHANNELS = {"CD3": "FITC-A", "CD19, human": "PE-A", "FSC-A": "FSC-A", "probability": "probability"}
+CHANNELS = {"CD3": "FITC-A", "CD19, human": "PE,A", "FSC-A": "FSC-A", "probability": "probability"}
+CHANNELS |= {"x": "latent", "y": "latent"}
 LABELS = ["T cell", "B/NK, naïve", "unknown", "T cells (all)", None]
 CODES = {"unknown": 0, "B/NK, naïve": 1, "NK": 2, "T cell": 3, "T cells (all)": 4}
 SAMPLES = ["H1", "donor 1/day 2", "donor 1_day 2", "γδ", "h1"]
@@ -91,10 +92,10 @@ def test_every_sample_has_a_file_with_all_its_numbers(query, tmp_path):
     for sample, (flow, values) in found.items():
         np.testing.assert_array_equal(values, expected[sample])
         assert flow.pnn_labels == [
-            "FITC-A", "PE-A", "FSC-A", "probability_input", "label_code", "best_label_code", "probability",
-            "outside_p", *(f"latent_{n}" for n in range(12)),
+            "FITC-A", "PE.A", "FSC-A", "probability_input", "latent", "latent_12",
+            "label_code", "best_label_code", "probability", "outside_p", *(f"latent_{n}" for n in range(12)),
         ]  # fmt: skip
-        assert flow.pns_labels[:5] == ["CD3", "CD19, human", "", "probability", ""]
+        assert flow.pns_labels[:7] == ["CD3", "CD19, human", "", "probability", "x", "y", ""]
 
 
 def test_files_are_called_like_samples_and_none_hides_another(query, tmp_path, capsys):
@@ -114,7 +115,7 @@ def test_codes_are_explained(query, tmp_path):
         assert {label: flow.text[f"cellferry_label_{code}"] for label, code in CODES.items()} == {
             label: label for label in CODES
         }
-        assert (flow.text["p5r"], flow.text["p5d"]) == ("5", "Linear,0,5")
+        assert (flow.text["p7r"], flow.text["p7d"]) == ("5", "Linear,0,5")
 
 
 def test_our_own_reader_opens_the_files(query, tmp_path):
@@ -147,9 +148,9 @@ def test_a_file_does_not_depend_on_the_memory(query, tmp_path, monkeypatch):
 
 
 def test_a_query_of_one_sample(tmp_path):
-    files, expected = make_query(tmp_path, samples=["all"], n_events=7)
+    files, expected = make_query(tmp_path, samples=["all"], n_events=70)
     (flow, values), = by_sample(write(files, tmp_path)).values()  # fmt: skip
-    assert flow.event_count == 7
+    assert flow.event_count == 70
     np.testing.assert_array_equal(values, expected["all"])
 
 
