@@ -30,11 +30,6 @@ if IMPORTED:
     include: "rules/imported.smk"
 
 
-if CYTOMETRY:
-
-    include: "rules/cytometry.smk"
-
-
 rule all:
     default_target: True
     input:

@@ -53,7 +53,7 @@ KINDS = {
         r"(event|cell)[ _-]?length$|event[ _-]?(#|no|num|number|count|id)$"
         r"|(file|sample)[ _-]?(no|num|number|id)$"
         r"|(center|offset|width|residual|mahalanobis_dist|background|autofluorescence|af|empty|blank)$"
-        r"|(umap|tsne|bhsne\d*|pca?)[ _-]?\d+$",
+        r"|(umap|tsne|bhsne\d*|pca?|latent)[ _-]?\d+$|(best_)?label_code$|probability$|outside_p$",
         re.I,
     ),
 }
