@@ -1,8 +1,8 @@
 # Validates the configuration, then names what the rules share.
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
-# Defines: CYTOMETRY, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED, GENE_SOURCES, ZERO_FILLED,
-#          IMPORTED, TRAINED, TESTED, wildcard constraints, input functions
+# Defines: CYTOMETRY, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED, GENE_SOURCES,
+#          COMPARED, ZERO_FILLED, IMPORTED, TRAINED, TESTED, wildcard constraints, input functions
 
 from math import ceil
 from pathlib import Path
@@ -43,6 +43,8 @@ TRAINED = "results" if IMPORTED else str(Path(config["pretrained"] or "results")
 TESTED = [] if IMPORTED else [f"{TRAINED}/evaluation/test.json"]
 # Datasets among whose common genes the model's are chosen.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
+# Queries that are mapped in two ways, to see what fitting the model changes.
+COMPARED = MAPPED if CYTOMETRY and config["surgery"]["fit"] else []
 # Queries that may lack genes of the model, and whose loss can be foretold, which takes counts of the reference.
 ZERO_FILLED = [name for name in MAPPED if not IMPORTED and (name not in GENE_SOURCES or TRAINED != "results")]
 
@@ -90,6 +92,12 @@ def label_table(key):
     """The file of a key below `labels`; none where the configuration itself holds the names."""
     value = config["labels"][key]
     return value if isinstance(value, str) else []
+
+
+def answer_rules(wildcards):
+    """Input function: the answer's rules for the wildcard's query."""
+    own = wildcards.query in ZERO_FILLED
+    return f"results/mapped/{wildcards.query}/rules.json" if own else f"{TRAINED}/reference/rules.json"
 
 
 def marker_table(wildcards):

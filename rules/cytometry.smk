@@ -3,6 +3,7 @@
 # Reads:  results/merged/{dataset}.h5ad, results/inspected/{dataset}.json, predictions and mapped cells of queries
 # Writes: results/genes.tsv, genes.json   the markers of the model, and how their values are transformed
 #         results/panel.tsv               every channel of every dataset, and what becomes of it
+#         results/mapped/{query}/mappings.json   the query's labels by the fitted model, and by the model as it is
 #         results/fcs/{query}/            a file per sample, with channels of labels and latents to gate on
 
 
@@ -65,6 +66,35 @@ rule compare_panels:
         "Comparing the panels of all datasets with the model's"
     script:
         "../scripts/compare_panels.py"
+
+
+rule compare_mappings:
+    input:
+        common="results/common/{query}.h5ad",
+        model="results/mapped/{query}/model",
+        reference_model=f"{TRAINED}/reference/model",
+        classifier=f"{TRAINED}/reference/classifier",
+        rules=answer_rules,
+    output:
+        mappings="results/mapped/{query}/mappings.json",
+    log:
+        "logs/compare_mappings/{query}.log",
+    benchmark:
+        "results/benchmarks/compare_mappings/{query}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: 1
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(30),
+        attempt=this_attempt,
+    params:
+        min_p=config["prediction"]["min_p"],
+        seed=config["seed"],
+    message:
+        "Mapping a sketch of {wildcards.query} by the fitted model and by the model as it is"
+    script:
+        "../scripts/compare_mappings.py"
 
 
 rule write_fcs:

@@ -103,11 +103,7 @@ rule predict_labels:
         common="results/common/{query}.h5ad",
         classifier=f"{TRAINED}/reference/classifier",
         # What a probability is worth depends on the genes that the query has.
-        rules=lambda wildcards: (
-            f"results/mapped/{wildcards.query}/rules.json"
-            if wildcards.query in ZERO_FILLED
-            else f"{TRAINED}/reference/rules.json"
-        ),
+        rules=answer_rules,
     output:
         predictions="results/predictions/{query}/{chunk}.parquet",
     log:

@@ -98,6 +98,8 @@ rule report:
         # Which of the model's genes they have, where no more can be said.
         common=expand("results/common/{query}.h5ad", query=MAPPED if IMPORTED else []),
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
+        panel="results/panel.tsv" if CYTOMETRY else [],
+        mappings=expand("results/mapped/{query}/mappings.json", query=COMPARED),
         datasets="results/datasets.tsv",
         labels=f"{TRAINED}/reference/labels.json",
         left_out=f"{TRAINED}/reference/left_out.json",

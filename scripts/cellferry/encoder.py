@@ -85,13 +85,17 @@ class Encoder:
 
 def load_encoder(folder: str, genes: pd.Index, *, accelerator: str) -> Encoder:
     """The encoder of the model saved in a folder, for counts of these genes."""
+    return Encoder(load_model(folder, genes, accelerator=accelerator))
+
+
+def load_model(folder: str, genes: pd.Index, *, accelerator: str) -> BaseModelClass:
+    """The model saved in a folder, with a cell of these genes that nobody looks at."""
     # Loading takes an AnnData of the right genes; one cell of a batch the model knows will do.
     kind = model_class(folder)
     measured = np.ones(len(genes)) if kind is CYTOVI else None
     batch = np.array(known_batches(folder)[:1])
     first_cell = cells_for_model(one_count_each(1, len(genes)), genes, batch, measured)
-    model = kind.load(str(folder), adata=first_cell, accelerator=accelerator, device=1)
-    return Encoder(model)
+    return kind.load(str(folder), adata=first_cell, accelerator=accelerator, device=1)
 
 
 class SparseLinear(torch.nn.Module):

@@ -65,6 +65,7 @@ NEEDS = {
     ),
     "calibrate_classifier": Need(fixed_mb=335, cell_bytes=36, blocks=1, seconds=4, cells_per_s=3e4),
     "predict_gene_loss": Need(fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3),
+    "compare_mappings": Need(fixed_mb=1100, cell_bytes=24, value_bytes=40, seconds=12),
     "predict_labels": Need(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
     "gather_predictions": Need(fixed_mb=270, cell_bytes=60, blocks=1, seconds=2, values_per_s=5e6),
     "write_fcs": Need(fixed_mb=315, blocks=1, seconds=2, cells_per_s=7e5, values_per_s=50e6),
@@ -83,6 +84,9 @@ PRELOADED_MINIBATCHES = 32
 MAX_VALIDATION_CELLS = 50_000
 MAX_EXPRESSION_CELLS = 20_000
 """Cells that a linear model learns from: its time grows with their stored values times labels."""
+
+MAX_COMPARED_CELLS = 20_000
+"""Cells of a query that are mapped in two ways."""
 
 MAX_BASELINE_CELLS = 20_000
 MAX_MAP_CELLS = 10_000

@@ -12,6 +12,7 @@ from .needs import (
     BLOCK_BYTES,
     MAP_BYTES,
     MAX_BASELINE_CELLS,
+    MAX_COMPARED_CELLS,
     MAX_EXPRESSION_CELLS,
     MAX_MAP_CELLS,
     MB,
@@ -442,6 +443,16 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             held_cells=validation.cells,
             more_mb=2 * run.calibration_mb(validation) - run.classifier_mb + run.model_mb / 2,
         )
+    if run.config["modality"] == "cytometry" and run.config["surgery"]["fit"]:
+        for part in run.mapped.values():
+            compared = _share(part, part.name, min(1, MAX_COMPARED_CELLS / max(1, part.cells)))
+            yield Job(
+                "compare_mappings",
+                cells=2 * compared.cells,
+                held_cells=part.cells,
+                sketch_values=compared.common_values,
+                more_mb=run.classifier_mb + run.calibration_mb(compared) + run.model_mb / 2,
+            )
     predicted = [*([run.held_back["test"]] if trains else []), *run.mapped.values()]
     for part in predicted:
         yield _chunked(run.judged(part), "predict_labels", more_mb=run.classifier_mb, bytes_per_cell=100)

@@ -9,7 +9,7 @@ from cellferry.needs import NEEDS
 from cellferry.plan import Asked, Job, as_table, expected_jobs, plan
 from plan import print_plan
 
-ONLY_CYTOMETRY = ("select_markers", "compare_panels", "write_fcs")
+ONLY_CYTOMETRY = ("select_markers", "compare_panels", "compare_mappings", "write_fcs")
 ENOUGH = Asked(mem_mb=[4000, 8000], runtime=[60, 120])
 
 
