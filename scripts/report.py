@@ -15,6 +15,7 @@ from cellferry import figures
 from cellferry.benchmarks import costs, read_table
 from cellferry.counted import LabelCounts, count_labels
 from cellferry.files import complete
+from cellferry.intensities import RAW
 from cellferry.latents import count_cells, read_latents, read_rows, strings
 from cellferry.logs import logged
 from cellferry.needs import MAX_MAP_CELLS
@@ -45,6 +46,8 @@ def report(
     datasets: str,
     genes: str,
     history: str,
+    panel: str | None = None,
+    mappings: Sequence[str] = (),
     benchmarks: str,
     logs: str,
     page: str,
@@ -75,6 +78,10 @@ def report(
         What inspect_dataset wrote, one file per dataset; costs are predicted from it.
     datasets, genes, history
         What check_datasets, select_genes and train_reference_model report.
+    panel
+        Of cytometry: what compare_panels says of every channel.
+    mappings
+        What compare_mappings says of queries that the model was fitted to, `{query}/mappings.json` each.
     benchmarks, logs
         Folders with the benchmark tables and the logs.
     page
@@ -94,6 +101,7 @@ def report(
     without = json.loads(Path(left_out).read_text(encoding="utf-8")) if left_out else {}
     losses = read_gene_loss(gene_loss)
     gene_report = json.loads(Path(genes).read_text(encoding="utf-8"))
+    cofactors = gene_report.get("transformation", {}).get("cofactors", {})
     if not references:
         # An earlier run chose them, and its datasets are others, even those of the same name.
         gene_report = {key: gene_report[key] for key in ("namespace", "n_selected")} | {"datasets": {}}
@@ -115,6 +123,10 @@ def report(
         "remarks": remarks(answers, scores, gene_report, gene_loss=losses, rare=rare, left_out=without),
         "genes": gene_report,
         "gene_loss": losses,
+        "panels": panels(panel, inspected, cofactors) if panel else [],
+        "mappings": {
+            Path(path).parent.name: json.loads(Path(path).read_text(encoding="utf-8")) for path in mappings
+        },
         "measured": {Path(path).stem: measured_genes(path) for path in common},
         "rules": json.loads(Path(rules).read_text(encoding="utf-8")),
         "datasets": read_table(datasets),
@@ -156,6 +168,30 @@ def read_gene_loss(paths: list[str]) -> dict[str, dict]:
         worst = sorted((label for label in fall if fall[label] < 0), key=fall.get)[:MOST_LOSING_NAMED]
         loss["worst"] = [(label, loss["labels"][label]) for label in worst]
     return losses
+
+
+def panels(panel: str, inspected: list[str], cofactors: dict[str, list[float]]) -> list[dict]:
+    """Of each dataset of cytometry its kind of values, their cofactors, and its channels by use."""
+    uses: dict[str, dict[str, list[str]]] = {}
+    for row in read_table(panel):
+        by_use = uses.setdefault(row["dataset"], {})
+        by_use.setdefault(row["use"], []).append(row["marker"] or f"{row['channel']} ({row['kind']})")
+    rows = []
+    for path in inspected:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        seen = found["intensities"]
+        used = sorted(set(cofactors.get(seen["technology"], [])))
+        rows.append(
+            {
+                "dataset": found["dataset"],
+                "technology": seen["technology"],
+                "values": seen["values"],
+                "cofactors": used if seen["values"] == RAW else [],
+                "why": seen["why"],
+                "uses": uses[found["dataset"]],
+            }
+        )
+    return rows
 
 
 def pretrained_name(config: dict) -> str:
@@ -307,6 +343,8 @@ if __name__ == "__main__":
             datasets=snakemake.input.datasets,
             genes=snakemake.input.genes,
             history=snakemake.input.history,
+            panel=snakemake.input.panel or None,
+            mappings=snakemake.input.mappings,
             benchmarks=snakemake.params.benchmarks,
             logs=snakemake.params.logs,
             page=snakemake.output.report,

@@ -111,7 +111,7 @@ class World:
         scores = describe(counted, tree, HEADS)
         add_separation(scores, predictions, counted, tree)
         both = {"accuracy": 0.912, "macro_f1": 0.834}
-        scores["baseline"] = both | {"n_cells": 57, "cellferry_on_the_same_cells": both}
+        scores["baseline"] = both | {"method": "PCA", "n_cells": 57, "cellferry_on_the_same_cells": both}
         path = self.folder / f"evaluation/{part}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(scores), encoding="utf-8")
