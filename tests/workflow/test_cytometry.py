@@ -1,0 +1,108 @@
+"""Cytometry as a user starts it: gated events to labels, a model that is used again, labels to gate on."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from flowio import FlowData
+from running import ROOT, snakemake
+
+EXAMPLE = ROOT / "config" / "examples" / "cytometry.yaml"
+LEVINE = "levine32_cytof"
+TRAINING = {"split_reference", "select_markers", "subset_reference", "shuffle_reference"}
+TRAINING |= {"train_reference_model", "train_classifier", "calibrate_classifier", "leave_labels_out"}
+
+
+@pytest.fixture(scope="module")
+def levine(tmp_path_factory, test_data):
+    """The example configuration, as it stands, on the data that it names."""
+    folder = tmp_path_factory.mktemp("levine")
+    (folder / LEVINE).symlink_to(test_data / LEVINE)
+    result = snakemake(folder, "--cores", "2", "--configfile", EXAMPLE)
+    assert result.returncode == 0, result.stdout + result.stderr
+    predictions = pd.read_parquet(folder / "results" / "predictions" / "healthy2.parquet")
+    return SimpleNamespace(folder=folder, results=folder / "results", predictions=predictions)
+
+
+def other_ways_in():
+    """The example's configuration with the same query from other files."""
+    config = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    both = {"role": "query", "label": "population", "cells": {"sample": ["H2"]}, "chunks": 1}
+    config["datasets"] |= {
+        "h5ad": {**both, "path": f"{LEVINE}/query_H2_dense.h5ad"},
+        "seurat": {**both, "path": f"{LEVINE}/Levine_32dim_seurat_v5_Assay5.rds", "label": "population_id"},
+        "sce": {**both, "path": f"{LEVINE}/Levine_32dim_sce.rds"},
+    }
+    return config
+
+
+def test_gated_populations_get_their_label(levine):
+    scores = json.loads((levine.results / "evaluation" / "healthy2.json").read_text(encoding="utf-8"))
+    assert scores["truth_in_reference"] == 700
+    assert scores["forced"]["accuracy"] >= 0.95
+    assert {"expression", "expression_xgboost", "cytovi"} <= set(scores["heads"])
+
+
+def test_values_are_the_same_whichever_way_in(levine):
+    ways = ("h5ad", "seurat", "sce")
+    targets = [f"results/common/{way}.h5ad" for way in ways]
+    result = snakemake(levine.folder, *targets, "--cores", "2", config=other_ways_in())
+    assert result.returncode == 0, result.stdout + result.stderr
+    expected = ad.read_h5ad(levine.results / "common" / "healthy2.h5ad")
+    for way in ways:
+        found = ad.read_h5ad(levine.results / "common" / f"{way}.h5ad")
+        assert list(found.var_names) == list(expected.var_names)
+        np.testing.assert_allclose(found.X.toarray(), expected.X.toarray(), atol=1e-6)
+        assert list(found.obs["label"].astype(str)) == list(expected.obs["label"].astype(str))
+
+
+def test_another_query_is_labelled_without_training(levine, tmp_path):
+    (tmp_path / LEVINE).symlink_to(levine.folder / LEVINE)
+    config = other_ways_in()
+    config = {
+        "modality": "cytometry",
+        "pretrained": str(levine.results),
+        "datasets": {"h5ad": config["datasets"]["h5ad"]},
+        "labels": config["labels"],
+    }
+    planned = snakemake(tmp_path, "-n", "--cores", "2", config=config)
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    jobs = set(re.findall(r"^rule (\w+):$", planned.stdout, re.M))
+    assert {"fit_query_model", "map_query", "predict_labels", "write_fcs"} <= jobs
+    assert not jobs & TRAINING
+    target = "results/predictions/h5ad.parquet"
+    result = snakemake(tmp_path, target, "--cores", "2", config=config)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = pd.read_parquet(tmp_path / target)
+    # The same events in the same order: fitted alike, labelled alike.
+    assert list(found["label"]) == list(levine.predictions["label"])
+
+
+def test_labels_are_written_to_gate_on(levine, test_data):
+    folder = levine.results / "fcs" / "healthy2"
+    codes = pd.read_csv(folder / "labels.csv").set_index("label")["code"]
+    flow = FlowData(folder / "all.fcs")
+    names = [channel["pnn"] for channel in flow.channels.values()]
+    events = pd.DataFrame(flow.as_array(preprocess=False), columns=names)
+    expected = [codes.get(label, 0) for label in levine.predictions["label"]]
+    assert events["label_code"].tolist() == expected
+    original = FlowData(test_data / LEVINE / "Levine_H2.fcs").as_array(preprocess=False)
+    np.testing.assert_allclose(events.to_numpy()[:, : original.shape[1]], original, rtol=1e-6)
+
+
+def test_the_report_tells_of_panels_and_of_both_mappings(levine):
+    page = (levine.results / "report.html").read_text(encoding="utf-8")
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "Viability (viability)" in text
+    assert "What fitting the model to a query changes" in text
+    assert "raw" in text
+    panel = pd.read_csv(levine.results / "panel.tsv", sep="\t")
+    assert (panel["use"] == "backbone").groupby(panel["dataset"]).sum().to_dict() == {
+        "healthy1": 32,
+        "healthy2": 32,
+    }
