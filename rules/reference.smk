@@ -64,6 +64,8 @@ rule train_classifier:
         train=expand("results/mapped/reference/{chunk}.parquet", chunk=chunk_numbers("reference")),
         validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
         common=[] if IMPORTED else "results/common/reference.h5ad",
+        # Boosted trees on marker values, too, are stopped by validation cells.
+        validation_common=[] if IMPORTED or not CYTOMETRY else "results/common/validation.h5ad",
         model="results/reference/model",
         labels="results/reference/labels.json",
     output:
@@ -80,6 +82,7 @@ rule train_classifier:
         runtime=rising(240),
         attempt=this_attempt,
     params:
+        modality=config["modality"],
         heads=config["prediction"]["heads"],
         max_training_cells=config["prediction"]["max_training_cells"],
         neighbors=config["prediction"]["neighbors"],

@@ -12,6 +12,7 @@ from cellferry.h5ad import H5adReader
 from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.latents import codes_among, read_codes, read_values
 from cellferry.logs import logged
+from cellferry.marker_values import holds_intensities
 from cellferry.needs import NEEDS, calibration_cap, calibration_mb
 from cellferry.sketch import random_sketch
 from threadpoolctl import threadpool_limits
@@ -40,7 +41,7 @@ def calibrate_classifier(
     train
         Mapped chunks of the training cells; batches that these lack are held-back donors.
     common
-        Counts of the validation cells, in the same order; None where there are none, and no head takes them.
+        Expression of the validation cells, in the same order; None where there is none, and no head takes it.
     classifier
         Folder of the classifiers.
     model, genes
@@ -61,6 +62,7 @@ def calibrate_classifier(
     held_mb = calibration_mb(len(codes), n_labels=len(heads.labels), n_heads=len(heads.head_names))
     judged, start = [], 0
     with H5adReader(common) if common else nullcontext() as cells:
+        intensities = cells is not None and holds_intensities(cells)
         max_bytes = budget.block_bytes(
             NEEDS["calibrate_classifier"], cells=len(drawn), more_mb=heads.held_mb + held_mb
         )
@@ -72,7 +74,7 @@ def calibrate_classifier(
         HeldBackCells.of(codes, judged, heads),
         heads,
         donors=donors,
-        prior=prior_weights(heads.head_names),
+        prior=prior_weights(heads.head_names, intensities=intensities),
         max_error=max_error,
         made_from={name: of_files(path) for name, path in hashed.items()},
     )

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from cellferry.baseline import train_baseline
+from cellferry.baseline import expression_of, train_baseline
 from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.evaluation import add_separation, describe
-from cellferry.expression import log_normalised
 from cellferry.files import complete
 from cellferry.fingerprints import of_predictions
 from cellferry.h5ad import H5adReader
 from cellferry.latents import read_codes
 from cellferry.logs import logged
+from cellferry.marker_values import holds_intensities
 from cellferry.needs import MAX_BASELINE_CELLS, NEEDS
 from cellferry.scores import summary
 from cellferry.sketch import random_sketch, sketch_values
@@ -41,8 +41,8 @@ def evaluate(
     predictions
         Parquet file of a query's predictions.
     reference, common
-        Counts of the reference's training cells and of the query's, for the baseline; there is none without
-        the reference's.
+        Counts or marker values of the reference's training cells and of the query's, for the baseline; there
+        is none without the reference's.
     classifier, labels
         Folder of the classifiers, and what split_reference says about the reference's labels.
     evaluation
@@ -110,9 +110,11 @@ def baseline_scores(
         truth = [names[code] for code in codes[rows]]
         best = [best_names[code] for code in best_codes[rows]]
         model = train_baseline(reference, seed=seed)
-        predicted = model.predict(log_normalised(query.rows(rows)))
+        predicted = model.predict(expression_of(query, rows))
+        intensities = holds_intensities(reference)
+    seen = "values of the backbone's markers" if intensities else "log1p CP10k of the common genes"
     return {
-        "method": "log1p CP10k of the common genes, PCA, logistic regression",
+        "method": f"{seen}, PCA, logistic regression",
         "n_cells": len(rows),
         **summary(Counter(zip(truth, predicted, strict=True))),
         "cellferry_on_the_same_cells": summary(Counter(zip(truth, best, strict=True))),

@@ -18,6 +18,7 @@ from cellferry.h5ad import H5adReader
 from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.latents import codes_among
 from cellferry.logs import logged
+from cellferry.marker_values import holds_intensities
 from cellferry.model import set_up_torch
 from cellferry.needs import MB, NEEDS, calibration_cap, calibration_mb
 from cellferry.scores import label_scores, summary
@@ -146,7 +147,8 @@ def judge(
         counts = sparse.csr_matrix(cells.counts(start, stop)[here] @ kept_genes)
         counts.sort_indices()
         batches = codes[cells.codes("batch", start, stop)[here]]
-        judged.append(heads.judge(encoder.latents(counts, batches), counts))
+        latents = encoder.latents(counts, batches)
+        judged.append(heads.judge(latents, counts, intensities=holds_intensities(cells)))
     return judged
 
 

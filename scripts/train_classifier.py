@@ -3,18 +3,21 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from cellferry.boosted_trees import XGBoostHead, depth_for
+from cellferry.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
 from cellferry.budget import Budget
+from cellferry.cytovi import CytoviHead
 from cellferry.errors import InputError
 from cellferry.expression import ExpressionHead
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
-from cellferry.heads import HEADS, Heads
-from cellferry.latents import codes_among, latent_columns, read_codes, read_latents
+from cellferry.heads import HEADS, ON_EXPRESSION, Heads
+from cellferry.latents import codes_among, count_cells, latent_columns, read_codes, read_latents
 from cellferry.linear_model import LinearHead
 from cellferry.logs import logged
+from cellferry.marker_values import holds_intensities, marker_values
 from cellferry.needs import (
     MAX_EXPRESSION_CELLS,
     MAX_VALIDATION_CELLS,
@@ -26,6 +29,7 @@ from cellferry.neighbors import NeighborsHead
 from cellferry.outside import LabelDistances
 from cellferry.scanvi_classifier import ScanviHead
 from cellferry.sketch import random_sketch, sketch_values, stratified_sketch
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 
@@ -37,6 +41,8 @@ def train_classifier(
     reference_labels: str,
     classifier: str,
     *,
+    validation_common: str | None,
+    modality: str,
     heads: list[str],
     max_training_cells: int,
     neighbors: int,
@@ -54,14 +60,18 @@ def train_classifier(
     train, validation
         Mapped chunks of the reference's training and validation cells.
     common
-        Counts of the training cells, in the order of `train`; None where there are none, and so no head that
-        learns from them.
+        Expression of the training cells, in the order of `train`: counts, or marker values; None where there
+        is none, and so no head that learns from it.
     model
         Folder of the reference model; a scANVI model has a classifier of its own.
     reference_labels
         Labels and levels, as `split_reference` wrote them.
     classifier
         Folder to write.
+    validation_common
+        Marker values of the validation cells, in the order of `validation`; None where `common` holds none.
+    modality
+        `rna` or `cytometry`.
     heads
         Names of the heads to train.
     max_training_cells, neighbors, n_trees, max_depth, learning_rate
@@ -75,7 +85,7 @@ def train_classifier(
         If the training cells have fewer than two labels, the memory is too small for a useful sketch, or none
         of the heads can be trained.
     RuntimeError
-        If `common` and the mapped cells are not of one number.
+        If the cells of a part and those of it that were mapped are not of one number.
     """
     codes, labels = read_codes(train, "label")
     if len(labels) < 2:
@@ -90,57 +100,63 @@ def train_classifier(
     batches = read_codes(train, "batch")[0]
     rows = stratified_sketch(codes, cap, seed=seed, within=batches)
     drawn = stratified_sketch(codes[rows], MAX_EXPRESSION_CELLS, seed=seed, within=batches[rows])
-    on_expression = rows[drawn]
     print(f"training on {len(rows)} of the reference's {len(codes)} training cells, {len(labels)} labels")
     if common is None:
-        heads = [head for head in heads if head != "expression"]
         print("there are no counts of the reference's cells: no classifier learns from expression")
     with H5adReader(common) if common else nullcontext() as cells:
-        if cells and len(codes) != cells.n_cells:
-            raise RuntimeError(
-                f"{common}: has {cells.n_cells} cells, but {len(codes)} were mapped; delete the folder "
-                f"{Path(train[0]).parent} and run snakemake again"
-            )
-        n_latent = len(latent_columns(train))
+        if cells:
+            _check_number(cells, len(codes), train)
+        heads = trainable(heads, model, cells, modality=modality)
+        intensities = cells is not None and holds_intensities(cells)
+        on_markers = intensities and not set(ON_EXPRESSION).isdisjoint(heads)
         budget.require(
             NEEDS["train_classifier"],
             cells=len(codes),
-            values=sketch_values(cells, len(on_expression)) if "expression" in heads else 0,
-            more_mb=training_mb(len(rows), n_labels=len(labels), n_latent=n_latent, neighbors=neighbors),
+            values=sketch_values(cells, len(drawn)) if "expression" in heads else 0,
+            more_mb=training_mb(
+                len(rows),
+                n_labels=len(labels),
+                n_latent=len(latent_columns(train)),
+                neighbors=neighbors,
+                n_markers=cells.n_genes if on_markers else 0,
+            ),
             remedy="lower prediction.max_training_cells",
         )
         labels, codes = _only_drawn(labels, codes, rows)
+        learned, held_back = Drawn(rows, codes[rows]), draw_validation(validation, labels, seed=seed)
+        trees = {
+            "n_labels": len(labels),
+            "n_trees": n_trees,
+            "max_depth": max_depth,
+            "learning_rate": learning_rate,
+            "threads": threads,
+            "seed": seed,
+        }
         trained: Heads = {}
-        if "expression" in heads:
+        if on_markers:
+            with H5adReader(validation_common) as others:
+                _check_number(others, count_cells(validation), validation)
+                trained = train_on_markers(heads, cells, learned, drawn, others, held_back, trees)
+        elif "expression" in heads:
             trained["expression"] = ExpressionHead.train(
-                cells.rows(on_expression), codes[on_expression], n_labels=len(labels)
+                cells.rows(rows[drawn]), learned.codes[drawn], n_labels=len(labels), normalise=True
             )
-    latents, codes = read_latents(train, rows), codes[rows]
-    held_back = read_validation(validation, labels, seed=seed)
+    latents, codes = read_latents(train, rows), learned.codes
+    held_back_latents = read_latents(validation, held_back.rows)
     if "xgboost" in heads:
-        trained["xgboost"] = XGBoostHead.train(
-            latents,
-            codes,
-            held_back,
-            n_labels=len(labels),
-            n_trees=n_trees,
-            max_depth=max_depth,
-            learning_rate=learning_rate,
-            threads=threads,
-            seed=seed,
-        )
+        trained["xgboost"] = XGBoostHead.train(latents, codes, (held_back_latents, held_back.codes), **trees)
     if "linear" in heads:
         trained["linear"] = LinearHead.train(latents, codes)
-    if "scanvi" in heads and (Path(model) / ScanviHead.file_name).exists():
+    if "scanvi" in heads:
         trained["scanvi"] = ScanviHead.load(Path(model)).among(labels)
-    nearest = NeighborsHead.train(latents, codes, held_back[0], n_neighbors=neighbors, n_labels=len(labels))
+    nearest = NeighborsHead.train(
+        latents, codes, held_back_latents, n_neighbors=neighbors, n_labels=len(labels)
+    )
     distances = LabelDistances.train(latents, codes, n_labels=len(labels))
     if "neighbors" in heads:
         trained["neighbors"] = nearest
-    if not trained:
-        raise InputError(
-            f"prediction.heads: none of {heads} can be trained here; scanvi takes a model of type scanvi"
-        )
+    if "cytovi" in heads:
+        trained["cytovi"] = CytoviHead(nearest)
     known = json.loads(Path(reference_labels).read_text(encoding="utf-8"))
     description = {
         "labels": labels,
@@ -148,12 +164,13 @@ def train_classifier(
         "levels": known["levels"],
         "ontology": ontology_ids(known),
         "training_cells": {label: int(n) for label, n in zip(labels, np.bincount(codes), strict=True)},
-        "validation_cells": len(held_back[1]),
+        "validation_cells": len(held_back.codes),
         "settings": {
             "max_training_cells": max_training_cells,
             "neighbors": neighbors,
             "n_trees": n_trees,
-            "trees_kept": trained["xgboost"].booster.num_boosted_rounds() if "xgboost" in trained else 0,
+            "trees_kept": _rounds(trained, "xgboost"),
+            "expression_trees_kept": _rounds(trained, "expression_xgboost"),
             "max_depth": max_depth,
             "depth": depth_for(codes, max_depth),
             "learning_rate": learning_rate,
@@ -169,20 +186,98 @@ def train_classifier(
         (Path(folder) / "labels.json").write_text(text, encoding="utf-8")
 
 
-def read_validation(paths: list[str], labels: list[str], *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Latents (cells × L) and codes of validation cells whose label is one of `labels`, drawn at random."""
+class Drawn(NamedTuple):
+    """Cells that were drawn: their rows in the part, ascending, and codes of their labels."""
+
+    rows: np.ndarray
+    codes: np.ndarray
+
+
+def trainable(heads: list[str], model: str, cells: H5adReader | None, *, modality: str) -> list[str]:
+    """Those of the heads that can be trained on these cells.
+
+    Raises
+    ------
+    InputError
+        If none can.
+    """
+    can = {
+        "scanvi": (Path(model) / ScanviHead.file_name).exists(),
+        "cytovi": modality == "cytometry",
+        "expression": cells is not None,
+        "expression_xgboost": cells is not None and holds_intensities(cells),
+    }
+    found = [head for head in heads if can.get(head, True)]
+    if not found:
+        raise InputError(
+            f"prediction.heads: none of {heads} can be trained here; scanvi takes a model of type scanvi, "
+            "cytovi and expression_xgboost take cytometry, and expression takes counts of the reference"
+        )
+    return found
+
+
+def train_on_markers(
+    heads: list[str],
+    cells: H5adReader,
+    learned: Drawn,
+    part: np.ndarray,
+    validation: H5adReader,
+    held_back: Drawn,
+    trees: dict[str, Any],
+) -> Heads:
+    """Those of the heads that look at marker values.
+
+    Parameters
+    ----------
+    heads
+        Names of all heads to train.
+    cells, learned
+        The training cells' values, and the cells to learn from.
+    part
+        Which of these the linear model learns from, as positions among them.
+    validation, held_back
+        The same of validation cells, which may stop the trees early.
+    trees
+        Further arguments of `XGBoostHead.train`.
+    """
+    values = marker_values(cells, learned.rows)
+    trained: Heads = {}
+    if "expression" in heads:
+        trained["expression"] = ExpressionHead.train(
+            sparse.csr_matrix(values[part]), learned.codes[part], n_labels=trees["n_labels"], normalise=False
+        )
+    if "expression_xgboost" in heads:
+        checked = (marker_values(validation, held_back.rows), held_back.codes)
+        trained["expression_xgboost"] = ExpressionXGBoostHead.train(values, learned.codes, checked, **trees)
+    return trained
+
+
+def draw_validation(paths: list[str], labels: list[str], *, seed: int) -> Drawn:
+    """Validation cells whose label is one of `labels`, drawn at random."""
     codes = codes_among(labels, *read_codes(paths, "label"))
     rows = random_sketch(codes >= 0, MAX_VALIDATION_CELLS, seed=seed)
     missing = sorted(set(labels) - {labels[code] for code in np.unique(codes[rows])})
     if missing:
         print(f"no validation cell has the label(s): {', '.join(missing)}")
-    return read_latents(paths, rows), codes[rows]
+    return Drawn(rows, codes[rows])
 
 
 def ontology_ids(known: dict) -> dict[str, str]:
     """Ontology ids by label, coarser ones included, of those that have one."""
     ids = {label: found["ontology"] for label, found in known["labels"].items()} | known.get("ontology", {})
     return {label: found for label, found in ids.items() if found}
+
+
+def _check_number(cells: H5adReader, n_mapped: int, mapped: list[str]) -> None:
+    if cells.n_cells != n_mapped:
+        raise RuntimeError(
+            f"{cells.path}: has {cells.n_cells} cells, but {n_mapped} were mapped; delete the folder "
+            f"{Path(mapped[0]).parent} and run snakemake again"
+        )
+
+
+def _rounds(trained: Heads, name: str) -> int:
+    return trained[name].booster.num_boosted_rounds() if name in trained else 0
 
 
 def _only_drawn(labels: list[str], codes: np.ndarray, rows: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -206,6 +301,8 @@ if __name__ == "__main__":
             snakemake.input.model,
             snakemake.input.labels,
             snakemake.output.classifier,
+            validation_common=snakemake.input.validation_common or None,
+            modality=snakemake.params.modality,
             heads=snakemake.params.heads,
             max_training_cells=snakemake.params.max_training_cells,
             neighbors=snakemake.params.neighbors,

@@ -1,4 +1,4 @@
-"""Small mapped cells: corners of the latent space, counts with marker genes; written as the rules do."""
+"""Small mapped cells: corners of the latent space, counts or marker values; written as the rules do."""
 
 import json
 from pathlib import Path
@@ -22,6 +22,8 @@ LEVELS = [{"name": "lineage", "of": dict(zip(LABELS, ["B", "T/NK", "T/NK"], stri
 
 N_LATENT = 5
 N_GENES = 40
+TELLTALE = 30
+"""A marker that tells every label by itself, and is not of the backbone."""
 
 
 def latents_at(places: list[float | int], *, spread: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -44,6 +46,25 @@ def counts_at(places: list[float | int], *, depth: float = 1.0, seed: int = 0) -
     return sparse.csr_matrix(np.random.default_rng(seed).poisson(depth * rates).astype(np.float32))
 
 
+def values_at(places: list[float | int], *, spread: float = 0.1, seed: int = 0) -> sparse.csr_matrix:
+    """Values of 40 markers, all stored, of which each label has ten of its own; `TELLTALE` is exact."""
+    levels = np.full((len(places), N_GENES), 0.2)
+    for cell, place in enumerate(places):
+        for label in {int(np.floor(place)), int(np.ceil(place))}:
+            levels[cell, 10 * label : 10 * label + 10] = 0.7
+    values = levels + np.random.default_rng(seed).normal(0, spread, levels.shape)
+    values[:, TELLTALE] = np.asarray(places) / 4
+    return stored(values)
+
+
+def stored(values: np.ndarray) -> sparse.csr_matrix:
+    """An array as CSR (float32) that stores every value, zeros too."""
+    n_cells, n_markers = values.shape
+    indices = np.tile(np.arange(n_markers, dtype=np.int32), n_cells)
+    indptr = n_markers * np.arange(n_cells + 1, dtype=np.int32)
+    return sparse.csr_matrix((values.astype(np.float32).ravel(), indices, indptr), shape=values.shape)
+
+
 def write_mapped(
     path: Path, latents: np.ndarray, labels: list[str | None], batches: list[str], *, first: int = 0
 ) -> str:
@@ -60,11 +81,16 @@ def write_mapped(
     return str(path)
 
 
-def write_counts(path: Path, counts: sparse.csr_matrix) -> str:
-    """Counts of a part, as the subset rules write them, but for the obs."""
-    names = np.array([f"cell{row}" for row in range(counts.shape[0])], dtype=object)
-    with H5adWriter(path, pd.DataFrame(index=[f"GENE{number}" for number in range(N_GENES)])) as writer:
-        writer.append(counts, names, {})
+def write_expression(path: Path, expression: sparse.csr_matrix, *, markers: bool) -> str:
+    """Counts or marker values of a part, as the subset rules write them, but for the obs."""
+    names = np.array([f"cell{row}" for row in range(expression.shape[0])], dtype=object)
+    var = pd.DataFrame(index=[f"GENE{number}" for number in range(N_GENES)])
+    if markers:
+        var = var.assign(measured=True, backbone=np.arange(N_GENES) != TELLTALE)
+    with H5adWriter(path, var) as writer:
+        writer.append(expression, names, {})
+        if markers:
+            writer.write_uns(values="intensities")
     return str(path)
 
 
@@ -77,9 +103,10 @@ def write_part(
     chunks: int = 1,
     spread: float = 0.5,
     depth: float = 1.0,
+    markers: bool = False,
     seed: int = 0,
 ) -> SimpleNamespace:
-    """A part's mapped chunks and its counts.
+    """A part's mapped chunks and its expression.
 
     Parameters
     ----------
@@ -95,6 +122,8 @@ def write_part(
         Into how many files to cut the mapped cells.
     spread, depth, seed
         Deviation of the latents, depth of the counts, seed of both.
+    markers
+        Whether there are marker values, and no counts.
     """
     n_cells = len(places)
     if labels is None:
@@ -107,7 +136,8 @@ def write_part(
         cells = slice(first, last)
         path = folder / f"{chunk}.parquet"
         mapped.append(write_mapped(path, latents[cells], labels[cells], in_turn[cells], first=first))
-    common = write_counts(folder / "common.h5ad", counts_at(places, depth=depth, seed=seed))
+    expression = values_at(places, seed=seed) if markers else counts_at(places, depth=depth, seed=seed)
+    common = write_expression(folder / "common.h5ad", expression, markers=markers)
     return SimpleNamespace(mapped=mapped, common=common, labels=labels, places=places)
 
 
@@ -120,6 +150,7 @@ def train_heads(
     ontology: dict[str, str] | None = None,
     model: ScanviHead | None = None,
     counts: bool = True,
+    markers: bool = False,
     **how,
 ) -> SimpleNamespace:
     """Train classifiers on simulated cells into the folder `classifier`.
@@ -138,8 +169,10 @@ def train_heads(
         The classifier of a scANVI model.
     counts
         Whether there are counts of the cells.
+    markers
+        Whether there are marker values instead.
     """
-    train = write_part(folder / "train", places, **how)
+    train = write_part(folder / "train", places, markers=markers, **how)
     (folder / "model").mkdir()
     if model:
         model.save(folder / "model")
@@ -147,7 +180,7 @@ def train_heads(
     about = {"labels": {label: {"ontology": None} for label in LABELS}, "levels": levels}
     about["ontology"] = ontology or {}
     (folder / "labels.json").write_text(json.dumps(about), encoding="utf-8")
-    nothing = write_part(folder / "nothing", [])
+    nothing = write_part(folder / "nothing", [], markers=markers)
     train_classifier(
         train.mapped,
         nothing.mapped,
@@ -155,6 +188,8 @@ def train_heads(
         str(folder / "model"),
         str(folder / "labels.json"),
         str(folder / "classifier"),
+        validation_common=nothing.common if markers else None,
+        modality="cytometry" if markers else "rna",
         heads=list(heads),
         max_training_cells=10_000,
         neighbors=15,

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from .expression import log_normalised
 from .h5ad import H5adReader
+from .marker_values import holds_intensities, marker_values
 from .needs import MAX_BASELINE_CELLS
 from .sketch import stratified_sketch
 
@@ -14,12 +15,12 @@ COMPONENTS = 50
 
 
 class Baseline:
-    """log1p of counts per 10,000, PCA (50 components), logistic regression with balanced labels.
+    """PCA (50 components) of the expression, logistic regression with balanced labels.
 
     Parameters
     ----------
     expression
-        log1p CP10k of the reference's cells: cells × genes, CSR.
+        Of the reference's cells, see `expression_of`: cells × genes, CSR.
     labels
         Their labels.
     seed
@@ -34,10 +35,17 @@ class Baseline:
         self._model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(components, labels)
 
     def predict(self, expression: sparse.csr_matrix) -> np.ndarray:
-        """Labels of cells, from their log1p CP10k (cells × genes, CSR), as an object array of str."""
+        """Labels of cells, from their expression (cells × genes, CSR), as an object array of str."""
         if expression.shape[0] == 0:
             return np.empty(0, dtype=object)
         return self._model.predict(self._pca.transform(expression)).astype(object)
+
+
+def expression_of(cells: H5adReader, rows: np.ndarray) -> sparse.csr_matrix:
+    """What the baseline sees of some rows: log1p CP10k of counts; marker values of the backbone as such."""
+    if holds_intensities(cells):
+        return sparse.csr_matrix(marker_values(cells, rows))
+    return log_normalised(cells.rows(rows))
 
 
 def train_baseline(reference: H5adReader, *, seed: int) -> Baseline:
@@ -46,4 +54,4 @@ def train_baseline(reference: H5adReader, *, seed: int) -> Baseline:
     rows = stratified_sketch(reference.codes("label"), MAX_BASELINE_CELLS, seed=seed, within=batches)
     labels = np.append(reference.categories("label"), None)[reference.codes("label")[rows]]
     print(f"the baseline learns from {len(rows)} of the reference's {reference.n_cells} training cells")
-    return Baseline(log_normalised(reference.rows(rows)), labels, seed=seed)
+    return Baseline(expression_of(reference, rows), labels, seed=seed)

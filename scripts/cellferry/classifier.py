@@ -1,4 +1,4 @@
-"""The trained classifiers of a reference: what they make of mapped cells and their counts."""
+"""The trained classifiers of a reference: what they make of mapped cells and their expression."""
 
 import json
 from collections.abc import Iterator
@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from .cytovi import CytoviHead
 from .h5ad import H5adReader
 from .heads import load_heads, predict
 from .latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
-from .needs import MB, judged_bytes
+from .marker_values import holds_intensities
+from .needs import CYTOVI_NEIGHBORS, MB, judged_bytes
 from .neighbors import NeighborsHead
 from .outside import LabelDistances
 from .summed_levels import Level, read_levels
@@ -31,7 +33,8 @@ class Judged:
         Distance to the nearest reference cells (1: as far as the farthest 1 % of held-back cells), and
         Mahalanobis' to the nearest label.
     n_counts, n_genes
-        Counts of the model's genes, and how many of these genes a cell has; infinite where that is not known.
+        Counts of the model's genes, and how many of these genes a cell has; infinite where that is not known,
+        or nothing is counted.
     """
 
     by_head: dict[str, np.ndarray]
@@ -77,9 +80,11 @@ class Classifier:
         self.levels = read_levels(description["levels"], self.labels)
         self.head_names: list[str] = description["heads"]
         self.ontology: dict[str, str] = description["ontology"]
-        others = [name for name in self.head_names if name != "neighbors"]
+        # Heads that ask neighbours share one search, and one copy of the reference's cells.
+        others = [name for name in self.head_names if name not in ("neighbors", "cytovi")]
         self._heads = load_heads(folder, others, threads=threads)
-        self._nearest = NeighborsHead.load(Path(folder))
+        n_searched = CYTOVI_NEIGHBORS if "cytovi" in self.head_names else 0
+        self._nearest = NeighborsHead.load(Path(folder), n_searched=n_searched)
         self._distances = LabelDistances.load(Path(folder))
 
     def without(self, code: int, by_head: dict[str, np.ndarray], latents: np.ndarray) -> "Without":
@@ -97,9 +102,8 @@ class Classifier:
             Of the cells, as `judge` was given and gives them.
         """
         found = {name: _given_others(values, code) for name, values in by_head.items()}
-        votes, distance = self._nearest.without(code).vote(latents)
-        if "neighbors" in found:
-            found["neighbors"] = votes
+        votes, distance = self._asked(self._nearest.without(code), latents)
+        found |= {name: values for name, values in votes.items() if name in found}
         return Without(
             [level.without(code) for level in self.levels],
             found,
@@ -113,31 +117,50 @@ class Classifier:
         return 3 * self._nearest.latents.nbytes // MB
 
     def rows_in(self, max_bytes: int, cells: H5adReader | None) -> int:
-        """Cells of a block whose probabilities, neighbours, latents and counts take at most `max_bytes`."""
+        """Cells of a block whose probabilities, neighbours, latents and values take at most `max_bytes`."""
         cell = judged_bytes(
             n_labels=len(self.labels),
             n_heads=len(self.head_names),
-            neighbors=self._nearest.n_neighbors,
+            neighbors=self._nearest.n_searched,
             n_latent=self._nearest.latents.shape[1],
             values=cells.nonzeros / max(1, cells.n_cells) if cells else 0,
         )
         return int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
-    def judge(self, latents: np.ndarray, counts: sparse.csr_matrix | None) -> Judged:
-        """What the heads and distances are for cells with these latents and raw counts (cells × genes).
+    def judge(
+        self, latents: np.ndarray, expression: sparse.csr_matrix | None, *, intensities: bool
+    ) -> Judged:
+        """What the heads and distances are for cells.
 
-        Counts may be None where no head takes them.
+        Parameters
+        ----------
+        latents
+            Of the cells.
+        expression
+            Their raw counts (cells × genes) or marker values; may be None where no head takes them.
+        intensities
+            Whether these are marker values, which say nothing of a cell's quality.
         """
-        found = predict(self._heads, latents, counts)
-        found["neighbors"], distance = self._nearest.vote(latents)
+        votes, distance = self._asked(self._nearest, latents)
+        found = predict(self._heads, latents, expression) | votes
+        counted = expression is not None and not intensities
         not_known = np.full(len(latents), np.inf)
         return Judged(
             {name: found[name] for name in self.head_names},
             distance,
             self._distances.nearest(latents),
-            not_known if counts is None else np.asarray(counts.sum(axis=1)).ravel(),
-            not_known if counts is None else np.diff(counts.indptr),
+            np.asarray(expression.sum(axis=1)).ravel() if counted else not_known,
+            np.diff(expression.indptr) if counted else not_known,
         )
+
+    def _asked(self, cells: NeighborsHead, latents: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Probabilities of the heads that ask neighbours, and the distance to these; all by one search."""
+        rows, distances = cells.search(latents)
+        votes, distance = cells.vote_of(rows, distances)
+        found = {"neighbors": votes}
+        if "cytovi" in self.head_names:
+            found["cytovi"] = CytoviHead(cells).shares(rows)
+        return found, distance
 
     def judged(
         self, mapped: list[str], common: H5adReader | None, columns: list[str], *, first: int, rows: int
@@ -149,7 +172,7 @@ class Classifier:
         mapped
             Files of mapped cells, in order.
         common
-            Counts of a part; the first mapped cell is its cell number `first`. None where there are none.
+            Expression of a part; the first mapped cell is its cell number `first`. None where there is none.
         columns
             Columns of the mapped file to pass on.
         rows
@@ -161,6 +184,7 @@ class Classifier:
             If the part has fewer cells than were mapped.
         """
         latents = latent_columns(mapped)
+        intensities = common is not None and holds_intensities(common)
         start = first
         for block in blocks(mapped, [*columns, *latents], rows=rows):
             stop = start + len(block)
@@ -169,8 +193,8 @@ class Classifier:
                     f"{common.path}: has {common.n_cells} cells, fewer than were mapped; delete the folder "
                     f"{Path(mapped[0]).parent} and run snakemake again"
                 )
-            counts = common.counts(start, stop) if common else None
-            yield block, self.judge(matrix(block, latents), counts)
+            expression = common.counts(start, stop) if common else None
+            yield block, self.judge(matrix(block, latents), expression, intensities=intensities)
             start = stop
 
 

@@ -1,7 +1,12 @@
 """One answer out of several heads: their tempered probabilities, weighted by how well they did.
 
 Temperatures and weights are learned on held-back cells. Heads of one view (latent space, expression) err
-together, so every view has the same weight before anything is known, and every head the same within its view.
+together, so every head of a view has the same weight before anything is known. The two views of counts share
+evenly: the latent space holds what thousands of noisy genes have in common, and each shows what the other
+misses. Marker values are all that was measured of an event, and few: a latent space is a summary of the same
+forty numbers, and can tell nothing that they do not. So their view has three quarters. Half leaves the answer
+to the latent space wherever that is the surer one; all would give away its vote where batches differ.
+
 Weights move from there only by held-back donors (batches that the model never saw): cells of a donor it knows
 say little about how a head does on another.
 """
@@ -9,7 +14,7 @@ say little about how a head does on another.
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from .heads import VIEWS
+from .heads import ON_EXPRESSION
 
 LEAST_PROBABILITY = 1e-4
 """Heads that give probabilities of 0 (a vote) are not believed to be that sure."""
@@ -21,6 +26,10 @@ PRIOR_CELLS = 200
 
 MOST_CELLS_PER_DONOR = 100
 """Cells of one donor are much alike: more of them weigh no more than so many."""
+
+SHARE_OF_EXPRESSION = 0.5
+SHARE_OF_MARKERS = 0.75
+"""Weight of the view on expression before anything is known, of counts of genes or values of markers."""
 
 ITERATIONS = 200
 
@@ -53,10 +62,23 @@ def fitted_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
 
 
-def prior_weights(names: list[str]) -> np.ndarray:
-    """Weights of heads of which nothing is known: one share per view, shared by its heads."""
-    views = [next(number for number, view in enumerate(VIEWS) if name in view) for name in names]
-    return np.array([1 / (len(set(views)) * views.count(view)) for view in views])
+def prior_weights(names: list[str], *, intensities: bool) -> np.ndarray:
+    """Weights of heads of which nothing is known: a share per view, which its heads share evenly.
+
+    Parameters
+    ----------
+    names
+        The heads.
+    intensities
+        Whether their expression is marker values, and not counts.
+    """
+    on_expression = np.isin(names, ON_EXPRESSION)
+    share = SHARE_OF_MARKERS if intensities else SHARE_OF_EXPRESSION
+    weights = np.where(
+        on_expression, share / max(1, on_expression.sum()), (1 - share) / max(1, (~on_expression).sum())
+    )
+    # The only view has all.
+    return weights / weights.sum()
 
 
 def learned_weights(

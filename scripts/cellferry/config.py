@@ -319,17 +319,24 @@ def _head_problems(config: dict[str, Any]) -> list[str]:
         config[name] if isinstance(config.get(name), dict) else {} for name in ("prediction", "model")
     )
     imported = isinstance(config.get("pretrained"), dict)
-    if imported and prediction.get("heads") == ["expression"]:
-        return [
-            "prediction.heads: [expression] leaves nothing to predict with, since a model of others comes "
-            "without the counts that this head learns from; name another head too"
-        ]
-    if prediction.get("heads") == ["scanvi"] and model.get("type") != "scanvi" and not imported:
-        return [
-            "prediction.heads: [scanvi] leaves nothing to predict with, since only a model of type scanvi "
-            "has such a classifier; name another head too, or set model.type to scanvi"
-        ]
-    return []
+    cytometry = config.get("modality") == "cytometry"
+    without = {}
+    if cytometry or (model.get("type") != "scanvi" and not imported):
+        without["scanvi"] = "only a model of type scanvi has such a classifier"
+    if imported:
+        reason = "a model of others comes without the counts that heads on expression learn from"
+        without |= {"expression": reason, "expression_xgboost": reason}
+    if not cytometry:
+        reason = "cytovi and expression_xgboost take cytometry (modality)"
+        without |= {"cytovi": reason, "expression_xgboost": reason}
+    named = prediction.get("heads")
+    if not isinstance(named, list) or not named or not all(head in without for head in named):
+        return []
+    reasons = ", and ".join(dict.fromkeys(without[head] for head in named))
+    return [
+        f"prediction.heads: [{', '.join(named)}] leaves nothing to predict with, since {reasons}; "
+        "name another head too"
+    ]
 
 
 def _modality_problems(config: dict[str, Any]) -> list[str]:

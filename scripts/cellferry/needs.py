@@ -88,6 +88,9 @@ MAX_EXPRESSION_CELLS = 20_000
 MAX_COMPARED_CELLS = 20_000
 """Cells of a query that are mapped in two ways."""
 
+CYTOVI_NEIGHBORS = 20
+"""Neighbours that CytoVI asks for a label if it is not told otherwise."""
+
 MAX_BASELINE_CELLS = 20_000
 MAX_MAP_CELLS = 10_000
 MAP_BYTES = 16_000
@@ -127,19 +130,21 @@ def judged_bytes(*, n_labels: int, n_heads: int, neighbors: int, n_latent: int, 
     """Bytes that a cell of so many stored values takes while the heads look at it.
 
     Probabilities of all heads, tempered and mixed, and in float64 while a linear model works; neighbours with
-    indices, distances and weights; latents in three versions; counts in two.
+    indices, distances and weights; latents in three versions; counts in two, marker values sparse and dense.
     """
     return int(16 * (n_heads + 1) * n_labels + 32 * neighbors + 24 * n_latent + 24 * values)
 
 
-def training_mb(n_cells: int, *, n_labels: int, n_latent: int, neighbors: int) -> int:
+def training_mb(n_cells: int, *, n_labels: int, n_latent: int, neighbors: int, n_markers: int = 0) -> int:
     """MB that training the classifiers takes.
 
     XGBoost holds margins, gradients and predictions of training and validation cells; the linear model about
-    as much; latents are held raw, standardised and binned; every cell has its nearest others.
+    as much; latents are held raw, standardised and binned; every cell has its nearest others. Markers, where
+    they are learned from, are held like latents, and read in blocks.
     """
-    training = n_cells * (16 * n_labels + 16 * n_latent + 40 * neighbors)
-    return (training + MAX_VALIDATION_CELLS * (12 * n_labels + 8 * n_latent)) // MB
+    training = n_cells * (16 * n_labels + 16 * (n_latent + n_markers) + 40 * neighbors)
+    validation = MAX_VALIDATION_CELLS * (12 * n_labels + 8 * (n_latent + n_markers))
+    return (training + validation + (2 * BLOCK_BYTES if n_markers else 0)) // MB
 
 
 def classifier_mb(n_cells: int, *, n_latent: int) -> int:

@@ -30,6 +30,8 @@ class NeighborsHead:
         Cells that vote; all of them if the reference has fewer.
     n_labels
         Number of labels.
+    n_searched
+        Nearest cells to find, where another head asks more of them than vote here.
     far
         The relative distance that 1 % of held-back cells exceed, see `vote`.
     """
@@ -45,6 +47,7 @@ class NeighborsHead:
         *,
         n_neighbors: int,
         n_labels: int,
+        n_searched: int = 0,
         far: float = 1.0,
     ) -> None:
         self.latents = latents
@@ -53,8 +56,9 @@ class NeighborsHead:
         self.groups = groups
         self.n_neighbors = min(n_neighbors, len(codes))
         self.n_labels = n_labels
+        self.n_searched = min(max(n_neighbors, n_searched), len(codes))
         self.far = far
-        self._nearest = NearestCells(latents, groups, self.n_neighbors)
+        self._nearest = NearestCells(latents, groups, self.n_searched)
 
     @classmethod
     def train(
@@ -80,8 +84,16 @@ class NeighborsHead:
             head.far = float(np.quantile(relative, FAR_QUANTILE))
         return head
 
+    def search(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the nearest reference cells, nearest first, and their distances: cells × `n_searched`."""
+        return self._nearest.search(latents)
+
     def vote(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities of the labels, and how far the cells are from the reference.
+        """Probabilities of the labels, and how far the cells are from the reference; see `vote_of`."""
+        return self.vote_of(*self.search(latents))
+
+    def vote_of(self, neighbors: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vote of the nearest of what `search` found.
 
         Returns
         -------
@@ -92,16 +104,14 @@ class NeighborsHead:
             so that sparse and dense parts of the reference measure alike. Over `far`: at 1, a cell is
             as far away as the farthest 1 % of held-back cells; above, its type may be a new one.
         """
-        votes = np.zeros((len(latents), self.n_labels), dtype=np.float32)
-        if len(latents) == 0:
-            return votes, np.zeros(0, dtype=np.float32)
-        neighbors, distances = self._nearest.search(latents)
+        neighbors, distances = neighbors[:, : self.n_neighbors], distances[:, : self.n_neighbors]
+        votes = np.zeros((len(neighbors), self.n_labels), dtype=np.float32)
         # A twin of a reference cell must not silence the other neighbours: nothing counts as nearer than
         # a tenth of the mean distance.
         mean = np.maximum(distances.mean(axis=1), TINY)
         weights = 1 / np.maximum(distances, mean[:, None] / 10)
         weights /= weights.sum(axis=1, keepdims=True)
-        cells = np.arange(len(latents))
+        cells = np.arange(len(neighbors))
         for nearest, weight in zip(neighbors.T, weights.T, strict=True):
             votes[cells, self.codes[nearest]] += weight
         spread = np.maximum(self.spread[neighbors].mean(axis=1), TINY)
@@ -121,6 +131,7 @@ class NeighborsHead:
             np.unique(self.groups[kept], return_inverse=True)[1].astype(np.int32),
             n_neighbors=self.n_neighbors,
             n_labels=self.n_labels - 1,
+            n_searched=self.n_searched,
             far=self.far,
         )
 
@@ -132,8 +143,8 @@ class NeighborsHead:
         pq.write_table(pa.table(columns).replace_schema_metadata(settings), folder / self.file_name)
 
     @classmethod
-    def load(cls, folder: Path) -> "NeighborsHead":
-        """Read what `save` wrote."""
+    def load(cls, folder: Path, *, n_searched: int = 0) -> "NeighborsHead":
+        """Read what `save` wrote; for `n_searched` see the class."""
         table = pq.read_table(folder / cls.file_name)
         settings = table.schema.metadata
         return cls(
@@ -141,5 +152,6 @@ class NeighborsHead:
             *(table.column(name).to_numpy() for name in ("code", "spread", "group")),
             n_neighbors=int(settings[b"n_neighbors"]),
             n_labels=int(settings[b"n_labels"]),
+            n_searched=n_searched,
             far=float(settings[b"far"]),
         )

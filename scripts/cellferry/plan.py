@@ -10,6 +10,7 @@ from math import ceil
 from .budget import SNAKEMAKE_MB, Budget
 from .needs import (
     BLOCK_BYTES,
+    CYTOVI_NEIGHBORS,
     MAP_BYTES,
     MAX_BASELINE_CELLS,
     MAX_COMPARED_CELLS,
@@ -240,10 +241,15 @@ class Run:
             everything = Part("reference", 1, n_cells, 0, 0)
         held_back = {part: _share(everything, part, config["split"][part]) for part in ("validation", "test")}
         train = _share(everything, "reference", 1 - sum(config["split"][part] for part in held_back))
-        named = config["prediction"]["heads"]
-        heads = [head for head in named if head != "scanvi" or config["model"]["type"] == "scanvi"]
-        if isinstance(config["pretrained"], dict):  # no counts to learn from
-            heads = [head for head in heads if head != "expression"]
+        cytometry = config["modality"] == "cytometry"
+        imported = isinstance(config["pretrained"], dict)  # no expression to learn from
+        can = {
+            "scanvi": config["model"]["type"] == "scanvi" and not cytometry,
+            "cytovi": cytometry,
+            "expression": not imported,
+            "expression_xgboost": cytometry and not imported,
+        }
+        heads = [head for head in config["prediction"]["heads"] if can.get(head, True)]
         return cls(config, found, whole, mapped, train, held_back, max(2, n_labels), heads)
 
     @property
@@ -257,6 +263,18 @@ class Run:
         """MB of the model while it is trained."""
         n_genes = min(dataset["genes"] for dataset in self.found.values())
         return model_mb(min(self.config["genes"]["n_variable"], n_genes), self.config["model"]["n_hidden"])
+
+    @property
+    def neighbors(self) -> int:
+        """Reference cells that are looked for around a cell."""
+        return max(self.config["prediction"]["neighbors"], CYTOVI_NEIGHBORS if "cytovi" in self.heads else 0)
+
+    @property
+    def n_markers(self) -> int:
+        """Markers that classifiers learn from; 0 where these are genes."""
+        if self.config["modality"] != "cytometry" or not {"expression", "expression_xgboost"} & {*self.heads}:
+            return 0
+        return min(dataset["genes"] for dataset in self.found.values())
 
     @property
     def training_cells(self) -> int:
@@ -281,7 +299,7 @@ class Run:
             n_labels=self.n_labels,
             n_heads=len(self.heads),
             n_latent=self.n_latent,
-            config=self.config,
+            neighbors=self.neighbors,
         )
 
 
@@ -387,17 +405,22 @@ def _classifier_job(run: Run) -> Job:
     """Training the classifiers."""
     train, settings = run.train, run.config["prediction"]
     n_cells = run.training_cells
+    forests = len({"xgboost", "expression_xgboost"} & {*run.heads})
     sketch = min(MAX_EXPRESSION_CELLS, n_cells) if "expression" in run.heads else 0
     sketch_values = sketch * train.common_values / max(1, train.cells)
     return Job(
         "train_classifier",
         # Measured at 100 rounds of 20 labels.
-        cells=n_cells * settings["n_trees"] * run.n_labels / 2000 if "xgboost" in run.heads else 0,
+        cells=n_cells * settings["n_trees"] * run.n_labels / 2000 * forests,
         values=sketch_values,
         held_cells=train.cells,
         sketch_values=sketch_values,
         more_mb=training_mb(
-            n_cells, n_labels=run.n_labels, n_latent=run.n_latent, neighbors=settings["neighbors"]
+            n_cells,
+            n_labels=run.n_labels,
+            n_latent=run.n_latent,
+            neighbors=settings["neighbors"],
+            n_markers=run.n_markers,
         ),
         disk_mb=n_cells * 4 * run.n_latent / MB,
     )
@@ -524,12 +547,12 @@ def _together(parts: list[Part]) -> Part:
     return Part("reference", chunks, cells, values, common)
 
 
-def _judged(part: Part, *, n_labels: int, n_heads: int, n_latent: int, config: dict) -> Part:
+def _judged(part: Part, *, n_labels: int, n_heads: int, n_latent: int, neighbors: int) -> Part:
     """A part whose values are as many as fill what its cells take while the heads look at them."""
     a_cell = judged_bytes(
         n_labels=n_labels,
         n_heads=n_heads,
-        neighbors=config["prediction"]["neighbors"],
+        neighbors=neighbors,
         n_latent=n_latent,
         values=part.common_values / max(1, part.cells),
     )

@@ -231,6 +231,8 @@ def query(trained, tmp_path_factory):
         str(trained.folder / "model"),
         str(folder / "labels.json"),
         str(folder / "classifier"),
+        validation_common=None,
+        modality="rna",
         heads=["xgboost", "linear", "neighbors", "expression"],
         max_training_cells=1000,
         neighbors=5,

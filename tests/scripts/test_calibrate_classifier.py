@@ -133,12 +133,15 @@ def test_fresh_cells_of_such_donors_get_what_was_promised(many, trained, tmp_pat
 def test_cells_of_donors_that_the_model_knows_move_no_weight(trained, tmp_path):
     part = held_back(tmp_path, list(range(3)) * 100, batches=("a", "b"))
     rules = calibrate(trained, tmp_path, part)
-    np.testing.assert_allclose(list(rules.weights.values()), prior_weights(HEADS))
+    np.testing.assert_allclose(list(rules.weights.values()), prior_weights(HEADS, intensities=False))
     assert rules.held_back["donors"] == 0
 
 
 def test_held_back_donors_move_weights(many):
-    assert np.abs(np.array(list(many[0].weights.values())) - prior_weights(HEADS)).max() > 0.02
+    assert (
+        np.abs(np.array(list(many[0].weights.values())) - prior_weights(HEADS, intensities=False)).max()
+        > 0.02
+    )
 
 
 def test_more_allowed_error_means_more_labels(many, trained, tmp_path):
@@ -174,7 +177,7 @@ def test_the_cells_are_capped(trained, tmp_path, monkeypatch):
 @pytest.mark.parametrize("places", [[], [3] * 10], ids=["no cells", "none of a known label"])
 def test_without_held_back_cells_the_probability_decides(trained, tmp_path, places):
     rules = calibrate(trained, tmp_path, held_back(tmp_path / "validation", places))
-    np.testing.assert_allclose(list(rules.weights.values()), prior_weights(HEADS))
+    np.testing.assert_allclose(list(rules.weights.values()), prior_weights(HEADS, intensities=False))
     assert set(rules.temperatures.values()) == {1.0}
     np.testing.assert_allclose(list(rules.thresholds["label"].values()), 0.95)
     assert rules.held_back["error"] is None
@@ -208,3 +211,18 @@ def test_counts_of_fewer_cells_are_refused(trained, tmp_path):
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
     with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
         calibrate(trained, tmp_path, held_back(tmp_path, [0, 1, 2]), budget=Budget(300))
+
+
+def test_marker_values_outweigh_the_latent_space(tmp_path):
+    """Where no donor was held back; held-back donors move weights from there."""
+    train_heads(tmp_path, list(range(3)) * 40, markers=True)
+    names = ["xgboost", "linear", "neighbors", "cytovi", "expression", "expression_xgboost"]
+    found = {}
+    for batches in (("a", "b"), ("x", "y", "z")):
+        part = write_part(
+            tmp_path / batches[0], list(range(3)) * 100, batches=batches, spread=2.5, markers=True, seed=1
+        )
+        found[batches[0]] = calibrate(tmp_path, tmp_path, part).weights
+    assert list(found["a"]) == names
+    assert found["a"] == pytest.approx(dict.fromkeys(names[:4], 1 / 16) | dict.fromkeys(names[4:], 3 / 8))
+    assert found["x"]["expression"] + found["x"]["expression_xgboost"] > 0.8

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.baseline import log_normalised
 from cellferry.budget import Budget
 from cellferry.errors import InputError
+from cellferry.expression import log_normalised
 from cellferry.h5ad import H5adWriter
 from evaluate import evaluate
 from scipy import sparse
@@ -386,3 +386,37 @@ def test_log_normalised_is_scanpys():
     sc.pp.normalize_total(adata, target_sum=1e4)
     sc.pp.log1p(adata)
     np.testing.assert_allclose(log_normalised(counts).toarray(), adata.X.toarray(), rtol=1e-6)
+
+
+def write_values(path, labels, rng, *, telltale):
+    """Cells whose label shows in the values of markers, some below 0; the last is not of the backbone."""
+    codes = pd.factorize(labels, sort=True)[0]
+    values = rng.normal(0.1, 0.15, (len(labels), 12))
+    values[np.arange(len(labels)), codes] += 0.8
+    values[:, -1] = codes if telltale else 0
+    var = pd.DataFrame({"backbone": np.arange(12) < 11}, index=[f"CD{n}" for n in range(12)])
+    names = np.array([f"cell{row}" for row in range(len(labels))], dtype=object)
+    with H5adWriter(path, var) as file:
+        obs = {"batch": np.array(["a"] * len(labels), object), "label": labels}
+        file.append(sparse.csr_matrix(values.astype(np.float32)), names, obs)
+        file.write_uns(values="intensities")
+    return names
+
+
+def test_baseline_learns_from_marker_values_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    write_labels(tmp_path, levels=[])
+    reference, truth = np.array(KNOWN * 60, dtype=object), rng.choice(KNOWN, 200).astype(object)
+    write_values(tmp_path / "reference.h5ad", reference, rng, telltale=True)
+    names = write_values(tmp_path / "query.h5ad", truth, rng, telltale=False)
+    table = {"cell": names, "best_label": truth, "label": truth, "truth": truth, "probability": np.ones(200)}
+    as_predictions(pd.DataFrame(table)).to_parquet(tmp_path / "query.parquet")
+    baseline = run(tmp_path)["baseline"]
+    assert baseline["method"] == "values of the backbone's markers, PCA, logistic regression"
+    # The marker that tells every label of the reference is 0 in the query.
+    assert baseline["accuracy"] > 0.95
+
+
+def test_the_baseline_says_what_it_learned_from(scored):
+    method = run(scored[1])["baseline"]["method"]
+    assert method == "log1p CP10k of the common genes, PCA, logistic regression"

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.budget import Budget
+from cellferry.classifier import Classifier
 from cellferry.errors import InputError
 from leave_labels_out import fate, leave_labels_out
-from mapped import LABELS, train_heads, write_part
+from mapped import LABELS, latents_at, train_heads, values_at, write_part
 from predict_labels import predict_labels
 from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 
@@ -191,3 +193,30 @@ def test_fates_are_counted():
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
     with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
         leave_out(trained, held_back(tmp_path, [0, 1, 2]), budget=Budget(300))
+
+
+def test_marker_values_are_never_of_low_quality(tmp_path):
+    """With cytovi's vote, which is taken anew without the label's cells as the neighbours' is."""
+    train = train_heads(tmp_path, list(range(3)) * 80, spread=0.4, markers=True)
+    calibrate(tmp_path, train, list(range(3)) * 60, spread=0.4, markers=True)
+    part = held_back(tmp_path / "test", list(range(3)) * 40, markers=True)
+    found = leave_out(tmp_path, part, min_p=0.0, min_counts=10**6, min_genes=41)
+    assert found == leave_out(tmp_path, part, min_p=0.0, min_counts=0, min_genes=0)
+    # All would be `unknown`, and none accepted.
+    assert found[LABELS[2]]["accepted"] > 0
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_cytovis_vote_without_a_label_is_that_of_the_other_labels_cells(tmp_path, code):
+    train_heads(tmp_path, list(range(3)) * 80, spread=2.0, markers=True)
+    heads = Classifier(tmp_path / "classifier", threads=1)
+    latents = latents_at(list(range(3)) * 20, spread=2.0, seed=4)
+    by_head = heads.judge(latents, values_at(list(range(3)) * 20), intensities=True).by_head
+    found = heads.without(code, by_head, latents).by_head
+    cells = pd.read_parquet(tmp_path / "classifier" / "neighbors.parquet")
+    reference, codes = cells.filter(like="latent_").to_numpy(), cells["code"].to_numpy()
+    kept = codes != code
+    nearest = NearestNeighbors(n_neighbors=20, algorithm="brute").fit(reference[kept]).kneighbors(latents)[1]
+    labels = codes[kept][nearest]
+    expected = np.stack([(labels == other).mean(axis=1) for other in range(3) if other != code], axis=1)
+    np.testing.assert_allclose(found["cytovi"], expected, atol=1e-6)

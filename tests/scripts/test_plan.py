@@ -103,6 +103,21 @@ def test_scanvis_classifier_counts_where_there_is_one(config):
     assert largest(jobs(config), "calibrate_classifier") > without
 
 
+def test_heads_of_cytometry_count_there(config):
+    def classifier(found):
+        (job,) = (job for job in found if job.rule == "train_classifier")
+        return job
+
+    counted, on_genes = jobs(config), classifier(jobs(config))
+    config["modality"] = "cytometry"
+    on_markers = classifier(jobs(config))
+    assert on_markers.cells == 2 * on_genes.cells
+    assert on_markers.more_mb > on_genes.more_mb
+    assert largest(jobs(config), "calibrate_classifier") > largest(counted, "calibrate_classifier")
+    config["prediction"]["heads"] = ["xgboost", "cytovi"]
+    assert classifier(jobs(config)).more_mb == on_genes.more_mb
+
+
 def test_less_memory_makes_smaller_blocks_and_a_lower_peak(config):
     assert largest(jobs(config), "convert_to_chunks", 590) < largest(jobs(config), "convert_to_chunks", 4000)
 

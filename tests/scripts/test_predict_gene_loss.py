@@ -12,6 +12,7 @@ from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.h5ad import H5adWriter
 from map_query import map_query
+from mapped import stored
 from predict_gene_loss import predict_gene_loss
 from predict_labels import predict_labels
 from scipy import sparse
@@ -29,10 +30,24 @@ def reference(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gene_loss")
     validation = simulate_cells(150, n_genes=60, batches=("a", "b"), shift=0.2, seed=7)
     write_cells(folder / "validation.h5ad", validation, "atlas")
-    for name, counts in (
-        ("train", trained.folder / "common.h5ad"),
-        ("validation", folder / "validation.h5ad"),
-    ):
+    return learn(trained, folder, trained.folder / "common.h5ad", validation, heads=HEADS)
+
+
+@pytest.fixture(scope="module")
+def on_markers(trained, tmp_path_factory):
+    """The same where the model's genes are markers; the last five are not of the backbone."""
+    folder = tmp_path_factory.mktemp("marker_loss")
+    validation = marker_values_of(simulate_cells(150, n_genes=60, batches=("a", "b"), shift=0.2, seed=7))
+    backbone = np.arange(60) < 55
+    write_values(folder / "validation.h5ad", validation, backbone=backbone)
+    write_values(folder / "train.h5ad", marker_values_of(trained.cells), backbone=backbone)
+    heads = [*HEADS, "cytovi", "expression_xgboost"]
+    return learn(trained, folder, folder / "train.h5ad", validation, heads=heads, modality="cytometry")
+
+
+def learn(trained, folder, common, validation, *, heads, modality="rna"):
+    """Map training and validation cells, and learn from them; the latter's file is in the folder already."""
+    for name, counts in (("train", common), ("validation", folder / "validation.h5ad")):
         (folder / name).mkdir()
         map_part(counts, trained.folder / "model", folder / name / "0.parquet")
     (folder / "genes.tsv").write_text("gene\n")
@@ -43,11 +58,13 @@ def reference(trained, tmp_path_factory):
         train_classifier(
             mapped["train"],
             mapped["validation"],
-            str(trained.folder / "common.h5ad"),
+            str(common),
             str(trained.folder / "model"),
             str(folder / "labels.json"),
             str(folder / "classifier"),
-            heads=HEADS,
+            validation_common=str(folder / "validation.h5ad") if modality == "cytometry" else None,
+            modality=modality,
+            heads=heads,
             max_training_cells=10_000,
             neighbors=15,
             n_trees=10,
@@ -71,6 +88,23 @@ def reference(trained, tmp_path_factory):
             threads=1,
         )
     return SimpleNamespace(folder=folder, validation=validation, model=trained.folder / "model")
+
+
+def marker_values_of(cells):
+    """Values as of transformed intensities, every one stored."""
+    cells = cells.copy()
+    cells.X = stored(np.arcsinh(cells.X.toarray() / 5) / 3)
+    return cells
+
+
+def write_values(path, cells, *, backbone):
+    with H5adWriter(path, cells.var.assign(backbone=backbone)) as writer:
+        obs = {
+            "batch": np.array([f"atlas/{sample}" for sample in cells.obs["sample"]], dtype=object),
+            "label": cells.obs["cell_type"].astype(object).to_numpy(),
+        }
+        writer.append(cells.X, cells.obs_names.to_numpy(dtype=object), obs)
+        writer.write_uns(dataset="atlas", values="intensities")
 
 
 def map_part(counts, model, mapped):
@@ -187,3 +221,37 @@ def test_too_little_memory_is_told_at_once(reference, tmp_path):
     with pytest.raises(InputError, match=r"mem_mb is 900, and this job cannot run below \d+"):
         foretell(reference, tmp_path, np.ones(60, bool), budget=Budget(900))
     assert not (tmp_path / "rules.json").exists()
+
+
+def test_of_marker_values_too(on_markers, tmp_path):
+    """Compared with validation cells whose values of these markers were really set to 0."""
+    found, _ = foretell(on_markers, tmp_path, np.ones(60, bool))
+    assert (found["loss"], found["measured"]) == (0, 60)
+    measured = np.arange(60) % 6 == 0
+    found, rules = foretell(on_markers, tmp_path, measured)
+    assert found["loss"] > 0.05
+    assert set(rules.weights) == {*HEADS, "cytovi", "expression_xgboost"}
+
+    poor = on_markers.validation.copy()
+    poor.X = stored(poor.X.toarray() * measured)
+    write_values(tmp_path / "poor.h5ad", poor, backbone=np.arange(60) < 55)
+    map_part(tmp_path / "poor.h5ad", on_markers.model, tmp_path / "poor.parquet")
+    with threadpool_limits(1):
+        predict_labels(
+            str(tmp_path / "poor.parquet"),
+            str(tmp_path / "poor.h5ad"),
+            str(on_markers.folder / "classifier"),
+            str(tmp_path / "rules.json"),
+            str(tmp_path / "predictions.parquet"),
+            chunk=0,
+            chunks=1,
+            min_p=0,
+            min_counts=50,
+            min_genes=20,
+            budget=Budget(2000),
+            threads=1,
+        )
+    predicted = pd.read_parquet(tmp_path / "predictions.parquet")
+    macro_f1 = f1_score(predicted["truth"], predicted["best_label"], average="macro")
+    assert found["macro_f1_without"] == pytest.approx(macro_f1, abs=0.01)
+    assert "low quality" not in set(predicted["reason"])

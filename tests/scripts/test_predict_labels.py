@@ -1,6 +1,7 @@
 """predict_labels: columns, order, reasons; the same whatever the blocks, the chunks and the cells beside."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,15 +12,18 @@ from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.heads import HEADS
 from cellferry.scanvi_classifier import ScanviHead
-from mapped import LABELS, N_LATENT, train_heads, write_part
+from mapped import LABELS, N_LATENT, TELLTALE, stored, train_heads, values_at, write_expression, write_part
 from predict_labels import predict_labels
+from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 ANSWER = [
     "cell", "label", "level", "reason", "best_label", "probability", "runner_up", "runner_up_probability",
     "prediction_set", "outside_p", "distance", "level_lineage", "level_lineage_probability",
 ]  # fmt: skip
-FOUR_HEADS = [name for name in HEADS if name != "scanvi"]
+OF_MARKERS = ("cytovi", "expression_xgboost")
+FOUR_HEADS = [name for name in HEADS if name not in ("scanvi", *OF_MARKERS)]
+SIX_HEADS = [name for name in HEADS if name != "scanvi"]
 
 
 def columns(heads):
@@ -32,12 +36,14 @@ def one_thread():
         yield
 
 
-def train(folder, **how):
+def train(folder, *, markers=False, **how):
     """Classifiers of three labels, and rules from held-back cells of two other donors, some of them mixed."""
-    trained = train_heads(folder, list(range(3)) * 80, spread=0.5, **how)
+    trained = train_heads(folder, list(range(3)) * 80, spread=0.5, markers=markers, **how)
     places = list(range(3)) * 60 + [0.5, 1.5] * 40
     labels = [LABELS[int(place + 0.5 * (cell % 3 == 0))] for cell, place in enumerate(places)]
-    held_back = write_part(folder / "validation", places, labels=labels, batches=("x", "y"), seed=3)
+    held_back = write_part(
+        folder / "validation", places, labels=labels, batches=("x", "y"), markers=markers, seed=3
+    )
     calibrate_classifier(
         held_back.mapped,
         trained.mapped,
@@ -58,6 +64,12 @@ def train(folder, **how):
 def trained(tmp_path_factory):
     with threadpool_limits(1):
         return train(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="module")
+def on_markers(tmp_path_factory):
+    with threadpool_limits(1):
+        return train(tmp_path_factory.mktemp("on_markers"), markers=True)
 
 
 def predict(trained, part, *, chunk=0, chunks=1, **settings):
@@ -212,7 +224,7 @@ def test_cells_without_counts(trained, tmp_path):
 def test_heads_that_are_switched_off_have_no_columns(tmp_path, heads):
     trained = train(tmp_path / "trained", heads=heads)
     found = predict(trained, query(tmp_path, [0, 1, 2], labels=[None] * 3, spread=0.1))
-    assert list(found.columns) == columns([head for head in heads if head != "scanvi"])
+    assert list(found.columns) == columns([head for head in heads if head in FOUR_HEADS])
     assert found["best_label"].tolist() == LABELS
     assert found["distance"].notna().all()
 
@@ -222,7 +234,7 @@ def test_scanvis_classifier_has_columns_where_there_is_one(tmp_path):
     head = ScanviHead(np.array(LABELS), False, weight_0=corners, bias_0=np.zeros(3))
     trained = train(tmp_path / "trained", model=head)
     found = predict(trained, query(tmp_path, [0, 1, 2], labels=[None] * 3, spread=0.1))
-    assert list(found.columns) == columns(HEADS)
+    assert list(found.columns) == columns([head for head in HEADS if head not in OF_MARKERS])
     assert found["scanvi_label"].tolist() == LABELS
 
 
@@ -248,3 +260,70 @@ def test_counts_of_fewer_cells_than_were_mapped_are_refused(trained, tmp_path):
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
     with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
         predict(trained, query(tmp_path, [0]), budget=Budget(300))
+
+
+def test_marker_values_have_heads_of_their_own(on_markers, tmp_path):
+    places = np.random.default_rng(1).integers(0, 3, 200).tolist()
+    found = predict(on_markers, query(tmp_path, places, labels=[None] * 200, markers=True))
+    assert list(found.columns) == columns(SIX_HEADS)
+    expected = [LABELS[place] for place in places]
+    for column in ("best_label", *(f"{head}_label" for head in SIX_HEADS)):
+        assert np.mean(found[column] == expected) > 0.97, column
+
+
+def test_cytovis_columns_are_the_label_of_most_of_twenty_neighbours_and_its_share(on_markers, tmp_path):
+    """Whatever the number of neighbours that vote with weights."""
+    part = query(tmp_path, [0, 1, 2] * 30, spread=2.5, markers=True)
+    found = predict(on_markers, part)
+    cells = pd.read_parquet(on_markers / "classifier" / "neighbors.parquet")
+    reference = cells.filter(like="latent_").to_numpy()
+    latents = pd.read_parquet(part.mapped[0]).filter(like="latent_").to_numpy()
+    nearest = NearestNeighbors(n_neighbors=20, algorithm="brute").fit(reference).kneighbors(latents)[1]
+    shares = np.stack([(cells["code"].to_numpy()[nearest] == code).mean(axis=1) for code in range(3)], axis=1)
+    assert found["cytovi_label"].tolist() == [LABELS[code] for code in shares.argmax(axis=1)]
+    np.testing.assert_allclose(found["cytovi_probability"], shares.max(axis=1), atol=1e-6)
+    assert shares.max(axis=1).min() < 0.7
+
+
+def test_nothing_of_marker_values_is_of_low_quality(on_markers, tmp_path):
+    part = query(tmp_path, [0, 1, 2] * 10, markers=True)
+    found = predict(on_markers, part, min_counts=10**6, min_genes=41)
+    assert "low quality" not in set(found["reason"])
+    pd.testing.assert_frame_equal(found, predict(on_markers, part, min_counts=0, min_genes=0))
+
+
+def test_a_marker_beyond_the_backbone_changes_no_answer(on_markers, tmp_path):
+    part = query(tmp_path, [0, 1, 2] * 10, markers=True)
+    expected = predict(on_markers, part)
+    values = values_at([0, 1, 2] * 10, seed=5).toarray()
+    values[:, TELLTALE] = 0
+    write_expression(Path(part.common), stored(values), markers=True)
+    pd.testing.assert_frame_equal(predict(on_markers, part), expected)
+
+
+def test_chunks_and_blocks_of_marker_values_do_not_change_the_answer(on_markers, tmp_path, monkeypatch):
+    places = np.random.default_rng(0).uniform(0, 2, 700).tolist()
+    whole = predict(on_markers, query(tmp_path / "whole", places, spread=1.0, markers=True))
+    part = query(tmp_path / "cut", places, spread=1.0, chunks=7, markers=True)
+    pieces = [predict(on_markers, part, chunk=chunk, chunks=7) for chunk in range(7)]
+    pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole, rtol=0, atol=1e-6)
+    monkeypatch.setattr("cellferry.classifier.ROWS_PER_GROUP", 256)
+    part = query(tmp_path / "again", places, spread=1.0, markers=True)
+    pd.testing.assert_frame_equal(predict(on_markers, part), whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_cells", [0, 1])
+def test_marker_values_of_no_or_one_cell(on_markers, tmp_path, n_cells):
+    part = query(tmp_path, [0, 1][:n_cells], labels=[None] * n_cells, spread=0.1, markers=True)
+    found = predict(on_markers, part)
+    assert list(found.columns) == columns(SIX_HEADS)
+    assert found["best_label"].tolist() == LABELS[:n_cells]
+
+
+@pytest.mark.parametrize("heads", [("cytovi",), ("neighbors", "cytovi"), ("expression_xgboost",)])
+def test_heads_of_marker_values_vote_alone_too(tmp_path, heads):
+    trained = train(tmp_path / "trained", heads=heads, markers=True)
+    found = predict(trained, query(tmp_path, [0, 1, 2], labels=[None] * 3, spread=0.1, markers=True))
+    assert list(found.columns) == columns(heads)
+    assert found["best_label"].tolist() == LABELS
+    assert found["distance"].notna().all()

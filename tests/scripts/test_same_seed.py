@@ -62,7 +62,8 @@ for part in ("reference", "validation", "query"):
 with threadpool_limits(2):
     train_classifier(
         ["reference.parquet"], ["validation.parquet"], str(inputs / "reference.h5ad"), "model",
-        str(inputs / "labels.json"), "classifier", n_trees=10, seed=seed, **job,
+        str(inputs / "labels.json"), "classifier", validation_common=None, modality="rna", n_trees=10,
+        seed=seed, **job,
         **chosen("heads", "max_training_cells", "neighbors", "max_depth", "learning_rate"),
     )
     calibrate_classifier(

@@ -1,6 +1,7 @@
 """train_classifier: which cells are learned from, which heads are made, what is written."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,11 +12,13 @@ from cellferry.errors import InputError
 from cellferry.heads import HEADS, load_heads, predict
 from cellferry.outside import LabelDistances
 from cellferry.scanvi_classifier import ScanviHead
-from mapped import LABELS, LEVELS, counts_at, latents_at, write_part
+from mapped import LABELS, LEVELS, N_GENES, TELLTALE, counts_at, latents_at, values_at, write_part
 from threadpoolctl import threadpool_limits
 from train_classifier import train_classifier
 
 SETTINGS = {
+    "validation_common": None,
+    "modality": "rna",
     "heads": list(HEADS),
     "max_training_cells": 10_000,
     "neighbors": 15,
@@ -27,6 +30,10 @@ SETTINGS = {
     "threads": 1,
 }
 
+OF_MARKERS = ("cytovi", "expression_xgboost")
+NOT_HERE = ("scanvi", *OF_MARKERS)
+"""Heads that counts and a model without a classifier cannot train."""
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -37,16 +44,32 @@ def one_thread():
 @pytest.fixture
 def parts(tmp_path):
     """Training cells in three chunks, one of them empty; validation cells; an empty model folder."""
+    return write_parts(tmp_path)
+
+
+@pytest.fixture
+def on_markers(tmp_path):
+    """The same with marker values in the place of counts."""
+    return write_parts(tmp_path, markers=True)
+
+
+def write_parts(tmp_path, *, markers=False):
     places = [0] * 150 + [1] * 50 + [2] * 5 + [2] * 30 + [0] * 70
     labels = [LABELS[place] for place in places]
     labels[200:205] = [None] * 5
-    train = write_part(tmp_path / "train", places, labels=labels)
+    train = write_part(tmp_path / "train", places, labels=labels, markers=markers)
     cells = pq.read_table(train.mapped[0])
     train.mapped = [str(tmp_path / f"train/chunk{number}.parquet") for number in range(3)]
     for path, (first, last) in zip(train.mapped, [(0, 205), (205, 205), (205, 305)], strict=True):
         pq.write_table(cells.slice(first, last - first), path)
     held_back = [LABELS[0]] * 20 + [LABELS[1]] * 20 + ["not in training"] * 3
-    validation = write_part(tmp_path / "validation", [0] * 20 + [1] * 20 + [3] * 3, labels=held_back, seed=9)
+    validation = write_part(
+        tmp_path / "validation",
+        [0] * 20 + [1] * 20 + [3] * 3,
+        labels=held_back,
+        markers=markers,
+        seed=9,
+    )
     (tmp_path / "model").mkdir()
     about = {label: {"ontology": f"CL:000000{code}" if code else None} for code, label in enumerate(LABELS)}
     (tmp_path / "labels.json").write_text(json.dumps({"labels": about, "levels": LEVELS}), encoding="utf-8")
@@ -101,14 +124,14 @@ def test_nothing_is_pickled(parts, tmp_path):
     ]
     for name in ("expression", "label_distances", "linear"):
         with np.load(tmp_path / f"classifier/{name}.npz", allow_pickle=False) as arrays:
-            assert all(len(array) for array in arrays.values())
+            assert all(array.size for array in arrays.values())
 
 
 @pytest.mark.parametrize("off", ["xgboost", "linear", "neighbors", "expression"])
 def test_each_head_can_be_switched_off(parts, tmp_path, off):
     wanted = [name for name in HEADS if name != off]
     description = run(tmp_path, parts, heads=wanted)
-    assert description["heads"] == [name for name in wanted if name != "scanvi"]
+    assert description["heads"] == [name for name in wanted if name not in NOT_HERE]
     # Neighbours and labels' centres tell what is outside, whoever votes.
     assert {"neighbors.parquet", "label_distances.npz"} <= set(files(tmp_path / "classifier"))
     assert (tmp_path / "classifier" / HEADS[off].file_name).exists() == (off == "neighbors")
@@ -128,7 +151,7 @@ def scanvi_head(labels):
 def test_scanvis_classifier_votes_where_the_model_has_one(parts, tmp_path):
     scanvi_head(LABELS[:2]).save(tmp_path / "model")
     description = run(tmp_path, parts)
-    assert description["heads"] == list(HEADS)
+    assert description["heads"] == [name for name in HEADS if name not in OF_MARKERS]
     (head,) = load_heads(tmp_path / "classifier", ["scanvi"], threads=1).values()
     found = head.probabilities(latents_at([0, 1, 2]))
     assert found[:2].argmax(axis=1).tolist() == [0, 1]
@@ -218,3 +241,88 @@ def test_one_label_is_refused(tmp_path, parts, labels):
     with pytest.raises(InputError, match=r"training cells have [01] label\(s\) \((B, naive|none)\)"):
         run(tmp_path, (only, parts[1]))
     assert not (tmp_path / "classifier").exists()
+
+
+def run_on_markers(tmp_path, parts, **settings):
+    return run(tmp_path, parts, **{"modality": "cytometry", "validation_common": parts[1].common} | settings)
+
+
+def test_marker_values_are_learned_from_by_heads_of_their_own(on_markers, tmp_path):
+    description = run_on_markers(tmp_path, on_markers)
+    assert description["heads"] == [name for name in HEADS if name != "scanvi"]
+    assert 0 < description["settings"]["expression_trees_kept"] <= 50
+    heads = load_heads(tmp_path / "classifier", description["heads"], threads=1)
+    for name, found in predict(heads, latents_at([0, 1, 2]), values_at([0, 1, 2], seed=7)).items():
+        assert found.argmax(axis=1).tolist() == [0, 1, 2], name
+    assert not heads["expression"].normalise
+    # The neighbours are stored once.
+    assert files(tmp_path / "classifier") == [
+        "expression.npz",
+        "expression_xgboost.ubj",
+        "label_distances.npz",
+        "labels.json",
+        "linear.npz",
+        "neighbors.parquet",
+        "xgboost.ubj",
+    ]
+
+
+def test_what_only_some_references_have_is_not_learned_from(on_markers, tmp_path):
+    """Although it tells every label exactly."""
+    run_on_markers(tmp_path, on_markers)
+    heads = load_heads(tmp_path / "classifier", ["expression", "expression_xgboost"], threads=1)
+    assert (heads["expression"].coefficients[:, TELLTALE] == 0).all()
+    assert np.count_nonzero(heads["expression"].coefficients) == 3 * (N_GENES - 1)
+    splits = heads["expression_xgboost"].booster.get_score(importance_type="weight")
+    assert splits
+    assert f"f{TELLTALE}" not in splits
+
+
+def test_validation_cells_stop_the_trees_on_markers(on_markers, tmp_path):
+    """With the labels of validation cells all wrong, the first round is the best."""
+    train, validation = on_markers
+    names = [LABELS[1]] * 20 + [LABELS[0]] * 20 + ["not in training"] * 3
+    wrong = write_part(tmp_path / "wrong", validation.places, labels=names, markers=True, seed=9)
+    settings = run_on_markers(tmp_path, (train, wrong))["settings"]
+    assert (settings["trees_kept"], settings["expression_trees_kept"]) == (1, 1)
+
+
+@pytest.mark.parametrize("off", ["cytovi", "expression", "expression_xgboost"])
+def test_each_head_of_cytometry_can_be_switched_off(on_markers, tmp_path, off):
+    wanted = [name for name in HEADS if name != off]
+    description = run_on_markers(tmp_path, on_markers, heads=wanted)
+    assert description["heads"] == [name for name in wanted if name != "scanvi"]
+    assert (description["settings"]["expression_trees_kept"] == 0) == (off == "expression_xgboost")
+
+
+def test_without_expression_cytovis_vote_is_left(on_markers, tmp_path):
+    on_markers[0].common = None
+    description = run_on_markers(tmp_path, on_markers, validation_common=None)
+    assert description["heads"] == ["xgboost", "linear", "neighbors", "cytovi"]
+
+
+def test_without_validation_cells_trees_on_markers_are_trained_too(on_markers, tmp_path):
+    nothing = write_part(tmp_path / "nothing", [], markers=True)
+    description = run_on_markers(tmp_path, (on_markers[0], nothing))
+    assert description["settings"]["expression_trees_kept"] == 50
+
+
+@pytest.mark.parametrize("heads", [["cytovi"], ["expression_xgboost"]])
+def test_heads_of_cytometry_are_refused_where_genes_were_counted(parts, tmp_path, heads):
+    with pytest.raises(InputError, match=r"none of .* cytovi and expression_xgboost take cytometry"):
+        run(tmp_path, parts, heads=heads)
+
+
+def test_marker_values_of_other_validation_cells_are_refused(on_markers, tmp_path):
+    other = write_part(tmp_path / "other", [0, 1], markers=True)
+    with pytest.raises(RuntimeError, match="has 2 cells, but 43 were mapped"):
+        run_on_markers(tmp_path, on_markers, validation_common=other.common)
+
+
+def test_markers_take_memory(on_markers, tmp_path):
+    with pytest.raises(InputError, match=r"cannot run below \d+") as told:
+        run_on_markers(tmp_path, on_markers, budget=Budget(300))
+    with pytest.raises(InputError, match=r"cannot run below \d+") as without:
+        run_on_markers(tmp_path, on_markers, heads=["linear"], budget=Budget(300))
+    least, less = (int(re.search(r"below (\d+)", str(one.value))[1]) for one in (told, without))
+    assert least >= less + 64

@@ -14,6 +14,7 @@ from cellferry.combination import (
 from simulate import simulate_probabilities
 
 ALL_HEADS = ["xgboost", "linear", "neighbors", "scanvi", "expression"]
+OF_CYTOMETRY = ["xgboost", "linear", "neighbors", "cytovi", "expression", "expression_xgboost"]
 
 
 def test_tempered_is_a_softmax_of_logits_over_the_temperature():
@@ -70,7 +71,29 @@ def test_a_head_that_is_always_wrong_gets_the_highest_temperature():
     ],
 )
 def test_views_weigh_the_same_before_anything_is_known(names, expected):
-    np.testing.assert_allclose(prior_weights(names), expected)
+    np.testing.assert_allclose(prior_weights(names, intensities=False), expected)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (OF_CYTOMETRY, [1 / 16] * 4 + [3 / 8] * 2),
+        (["linear", "expression_xgboost"], [1 / 4, 3 / 4]),
+        (["linear", "cytovi"], [1 / 2, 1 / 2]),
+        (["expression", "expression_xgboost"], [1 / 2, 1 / 2]),
+        (["expression_xgboost"], [1]),
+    ],
+)
+def test_markers_outweigh_their_summary(names, expected):
+    np.testing.assert_allclose(prior_weights(names, intensities=True), expected)
+
+
+def test_markers_decide_where_they_are_the_surer_view():
+    """Two heads on them against four on the latent space, each as sure as the other view's."""
+    by_head = {name: np.array([[0.1, 0.9]], np.float32) for name in OF_CYTOMETRY}
+    by_head |= {name: np.array([[0.9, 0.1]], np.float32) for name in ("expression", "expression_xgboost")}
+    weights = prior_weights(OF_CYTOMETRY, intensities=True).tolist()
+    assert combined(by_head, [1.0] * 6, weights).argmax() == 0
 
 
 @pytest.fixture
@@ -82,13 +105,13 @@ def good_and_bad():
 
 def test_weights_stay_where_no_donor_was_held_back(good_and_bad):
     heads, codes = good_and_bad
-    prior = prior_weights(["linear", "neighbors"])
+    prior = prior_weights(["linear", "neighbors"], intensities=False)
     assert np.array_equal(learned_weights(heads, codes, np.full(1000, -1), prior), prior)
 
 
 def test_weights_move_to_the_better_head_the_more_donors_there_are(good_and_bad):
     heads, codes = good_and_bad
-    prior = prior_weights(["linear", "neighbors"])
+    prior = prior_weights(["linear", "neighbors"], intensities=False)
     found = []
     for n_donors in (1, 3, 10):
         donors = np.arange(1000) % 10
@@ -102,7 +125,7 @@ def test_weights_move_to_the_better_head_the_more_donors_there_are(good_and_bad)
 
 def test_a_donor_of_many_cells_weighs_no_more_than_one_of_a_hundred(good_and_bad):
     heads, codes = good_and_bad
-    prior = prior_weights(["linear", "neighbors"])
+    prior = prior_weights(["linear", "neighbors"], intensities=False)
     whole = learned_weights(heads, codes, np.zeros(1000, int), prior)
     hundred = learned_weights([head[:100] for head in heads], codes[:100], np.zeros(100, int), prior)
     np.testing.assert_allclose(whole, hundred, atol=0.05)

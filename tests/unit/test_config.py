@@ -117,6 +117,18 @@ def test_all_problems_are_listed_at_once(config, tmp_path):
         (lambda c: c["datasets"].update({"test": c["datasets"].pop("patients")}), "'test' cannot be"),
         (lambda c: c["datasets"].update(reference=c["datasets"].pop("atlas")), "'reference' cannot be"),
         (lambda c: c.update(prediction={"heads": ["scanvi"]}), "prediction.heads: [scanvi] leaves nothing"),
+        (
+            lambda c: c.update(prediction={"heads": ["cytovi", "expression_xgboost"]}),
+            "[cytovi, expression_xgboost] leaves nothing to predict with, since cytovi and "
+            "expression_xgboost take cytometry (modality); name another head too",
+        ),
+        (
+            lambda c: c.update(
+                modality="cytometry", model={"type": "scanvi"}, prediction={"heads": ["scanvi"]}
+            ),
+            "prediction.heads: [scanvi] leaves nothing",
+        ),
+        (lambda c: c.update(modality="atac"), "modality: 'atac' is not one of"),
         (lambda c: c.update(prediction={"heads": []}), "prediction.heads: [] should be non-empty"),
         (lambda c: c.update(prediction={"max_error": 0}), "prediction.max_error: 0 is less than or equal"),
         (lambda c: c.update(genes={"map": "no.csv"}), "genes.map: there is no file no.csv"),
@@ -224,9 +236,18 @@ def test_what_a_model_of_others_needs(imported):
     assert "pretrained: the key 'label' is missing" in problems(imported)
 
 
-def test_expression_alone_takes_counts(imported):
-    assert "[expression] leaves nothing to predict with" in problems(
-        imported | {"prediction": {"heads": ["expression"]}}
+@pytest.mark.parametrize("heads", [["expression"], ["expression", "expression_xgboost"]])
+def test_expression_alone_takes_counts(imported, heads):
+    for modality in ("rna", "cytometry"):
+        said = problems(imported | {"prediction": {"heads": heads}, "modality": modality})
+        assert f"[{', '.join(heads)}] leaves nothing to predict with, since a model of others" in said
+
+
+def test_cytovis_vote_takes_no_counts(imported):
+    check(
+        imported | {"prediction": {"heads": ["cytovi"]}, "modality": "cytometry"},
+        config_files=[],
+        made_by_rules="resources/demo",
     )
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from cellferry.boosted_trees import XGBoostHead, depth_for
+from cellferry.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
 from cellferry.expression import ExpressionHead
-from cellferry.heads import HEADS, VIEWS, load_heads, predict
+from cellferry.heads import HEADS, ON_EXPRESSION, load_heads, predict
 from cellferry.linear_model import LinearHead
 from cellferry.neighbors import NeighborsHead
 from scipy import sparse
@@ -42,7 +42,7 @@ def train(latents, codes, validation=NONE_HELD_BACK, *, n_trees=60, seed=0):
         "xgboost": XGBoostHead.train(latents, codes, validation, **settings, threads=1, seed=seed),
         "linear": LinearHead.train(latents, codes),
         "neighbors": NeighborsHead.train(latents, codes, validation[0], n_neighbors=15, n_labels=n_labels),
-        "expression": ExpressionHead.train(counts_of(codes), codes, n_labels=n_labels),
+        "expression": ExpressionHead.train(counts_of(codes), codes, n_labels=n_labels, normalise=True),
     }
 
 
@@ -100,8 +100,8 @@ def test_only_the_heads_asked_for_are_read(tmp_path):
     }
 
 
-def test_every_head_has_one_view():
-    assert sorted(HEADS) == sorted(name for view in VIEWS for name in view)
+def test_heads_on_expression_are_heads():
+    assert set(ON_EXPRESSION) < set(HEADS)
 
 
 def test_predictions_do_not_depend_on_how_cells_are_cut():
@@ -196,3 +196,36 @@ def test_depth_follows_the_cells_per_label():
     assert depth_for(np.repeat([0, 1], 600), 6) == 4
     assert depth_for(np.repeat([0, 1], 100_000), 6) == 6
     assert depth_for(np.repeat([0, 1], 100_000), 1) == 1
+
+
+@pytest.mark.parametrize("max_depth", [4, 9], ids=["by the forest", "by xgboost"])
+def test_trees_on_marker_values_are_those_on_latents(tmp_path, max_depth):
+    """Stored under another name, and asked with sparse values."""
+    values, codes = blobs((400, 400, 400), spread=1.5)
+    validation = blobs((40, 40, 40), seed=1, spread=1.5)
+    settings = {"n_labels": 3, "n_trees": 20, "max_depth": max_depth, "learning_rate": 0.3}
+    given = (values, codes, validation)
+    on_latents, on_markers = (
+        head.train(*given, **settings, threads=1, seed=0) for head in (XGBoostHead, ExpressionXGBoostHead)
+    )
+    on_markers.save(tmp_path)
+    (read,) = load_heads(tmp_path, ["expression_xgboost"], threads=1).values()
+    query = blobs((30, 30, 30), seed=2, spread=1.5)[0]
+    expected = on_latents.probabilities(query)
+    for head in (on_markers, read):
+        assert np.array_equal(head.probabilities(sparse.csr_matrix(query)), expected)
+        assert head.probabilities(sparse.csr_matrix(query)[:0]).shape == (0, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["expression_xgboost.ubj"]
+
+
+def test_more_neighbours_that_are_looked_for_change_no_vote():
+    latents, codes = blobs((900, 900, 900), spread=2.0)
+    query, _ = blobs((100, 100, 100), seed=2, spread=2.0)
+    heads = [NeighborsHead.train(latents, codes, query[:0], n_neighbors=15, n_labels=3) for _ in range(2)]
+    heads[1] = NeighborsHead(
+        heads[1].latents, codes, heads[1].spread, heads[1].groups,
+        n_neighbors=15, n_labels=3, n_searched=20, far=heads[1].far,
+    )  # fmt: skip
+    assert heads[1].search(query)[0].shape == (300, 20)
+    for found, expected in zip(heads[1].vote(query), heads[0].vote(query), strict=True):
+        assert np.array_equal(found, expected)
