@@ -11,8 +11,8 @@ from cellferry.label_tables import read_parents
 from cellferry.labels import closest, folded
 from cellferry.levels import Level, joined_levels
 from cellferry.logs import logged
+from cellferry.marker_values import BACKBONE
 from cellferry.panel import check_backbone, check_share, joint_panels
-from cellferry.subset import BACKBONE
 
 COLUMNS = {
     "dataset": "dataset",

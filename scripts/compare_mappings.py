@@ -80,7 +80,9 @@ def compare_mappings(
     for way, encoder in encoders.items():
         codes = {batch: code for code, batch in enumerate(encoder.batches)}
         latents = encoder.latents(cells, np.array([codes[batch] for batch in batches], dtype=np.int64))
-        found[way], best[way] = describe(heads.judge(latents, cells), heads, learned, truth, min_p=min_p)
+        found[way], best[way] = describe(
+            heads.judge(latents, cells, intensities=True), heads, learned, truth, min_p=min_p
+        )
         print(f"{way}: {found[way]}")
     found["same_label"] = float(np.mean(best[FITTED] == best[AS_IT_IS])) if len(rows) else None
     print(f"the best label is the same for {found['same_label']:.1%} of {len(rows)} cells")

@@ -5,8 +5,8 @@ import json
 import pandas as pd
 from cellferry.files import complete
 from cellferry.logs import logged
+from cellferry.marker_values import BACKBONE
 from cellferry.panel import MARKER, marker_key
-from cellferry.subset import BACKBONE
 
 COLUMNS = ("dataset", "channel", "marker", "kind", "use")
 

@@ -7,11 +7,12 @@ from cellferry.budget import Budget
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
+from cellferry.marker_values import BACKBONE
 from cellferry.model import as_it_is, cells_for_model, known_batches, model_class, set_up_torch, train
 from cellferry.needs import NEEDS
 from cellferry.schedule import fitting_epochs, minibatch_size
 from cellferry.sketch import sketch_values, stratified_sketch
-from cellferry.subset import BACKBONE, MEASURED
+from cellferry.subset import MEASURED
 
 
 def fit_query_model(

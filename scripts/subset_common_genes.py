@@ -4,6 +4,7 @@ import numpy as np
 from cellferry.budget import Budget
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
+from cellferry.marker_values import INTENSITIES
 from cellferry.needs import NEEDS
 from cellferry.references import common_obs
 from cellferry.subset import append_cells, chosen_genes, gene_selection, marker_selection
@@ -73,7 +74,7 @@ def subset_common_genes(
             append_cells(
                 reader, selection, [(writer, mask)], columns=common_obs([merged]), max_bytes=max_bytes
             )
-            writer.write_uns(dataset=name, values="intensities" if inspected else "counts")
+            writer.write_uns(dataset=name, values=INTENSITIES if inspected else "counts")
 
 
 def cells_to_score(

@@ -10,11 +10,11 @@ import pandas as pd
 from cellferry.budget import Budget
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
+from cellferry.marker_values import BACKBONE, INTENSITIES
 from cellferry.needs import NEEDS
 from cellferry.references import cell_bounds, common_obs
 from cellferry.splits import read_split
 from cellferry.subset import (
-    BACKBONE,
     MEASURED,
     append_cells,
     chosen_genes,
@@ -92,7 +92,7 @@ def subset_reference(
                 max_bytes=max_bytes,
             )
         for writer in writers:
-            writer.write_uns(dataset=PART, values="intensities" if inspected else "counts")
+            writer.write_uns(dataset=PART, values=INTENSITIES if inspected else "counts")
 
 
 if __name__ == "__main__":

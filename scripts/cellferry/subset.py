@@ -11,13 +11,11 @@ from .errors import InputError
 from .genes import GeneSelection, candidate_ids, read_gene_table
 from .h5ad import H5adReader, H5adWriter
 from .intensities import SCALED, Transformation, look_of
+from .marker_values import BACKBONE
 from .panel import check_share, markers_of, names_in_model
 
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
-
-BACKBONE = "backbone"
-"""Name of the var column that tells which markers all references have: classifiers and encoder see these."""
 
 Selection = Callable[[sparse.csr_matrix], sparse.csr_matrix]
 """Makes values of the model's genes out of values of a file's: cells × genes, CSR float32 both."""
