@@ -20,6 +20,9 @@ from .neighbors import NeighborsHead
 from .outside import LabelDistances
 from .summed_levels import Level, read_levels
 
+FOREST_BYTES = 6
+"""What a byte of a file of trees takes in memory: as XGBoost's own trees, and as those that are asked."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -86,6 +89,7 @@ class Classifier:
         n_searched = CYTOVI_NEIGHBORS if "cytovi" in self.head_names else 0
         self._nearest = NeighborsHead.load(Path(folder), n_searched=n_searched)
         self._distances = LabelDistances.load(Path(folder))
+        self._forest_bytes = sum(path.stat().st_size for path in Path(folder).glob("*.ubj"))
 
     def without(self, code: int, by_head: dict[str, np.ndarray], latents: np.ndarray) -> "Without":
         """What the classifiers would say of cells if a label were not in the reference.
@@ -113,8 +117,8 @@ class Classifier:
 
     @property
     def held_mb(self) -> int:
-        """Memory of the reference's cells, and of searching them."""
-        return 3 * self._nearest.latents.nbytes // MB
+        """Memory of the reference's cells and of searching them, and of trees."""
+        return (3 * self._nearest.latents.nbytes + FOREST_BYTES * self._forest_bytes) // MB
 
     def rows_in(self, max_bytes: int, cells: H5adReader | None) -> int:
         """Cells of a block whose probabilities, neighbours, latents and values take at most `max_bytes`."""

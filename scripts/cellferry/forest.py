@@ -6,12 +6,19 @@ that a processor compares 16 or more cells with one instruction.
 """
 
 import json
+from collections.abc import Iterator
 
 import numba
 import numpy as np
 import xgboost
 
 CELLS_AT_ONCE = 256
+
+MOST_NODES = 256
+"""Of a tree: their numbers are bytes."""
+
+ROUNDS_AT_ONCE = 5
+"""On the way trees are Python's objects, which take ten times as much memory."""
 
 
 class Forest:
@@ -24,30 +31,24 @@ class Forest:
     """
 
     def __init__(self, booster: xgboost.Booster) -> None:
-        learner = json.loads(booster.save_raw("json"))["learner"]
-        model = learner["gradient_booster"]["model"]
-        trees = model["trees"]
-        self._n_labels = int(learner["learner_model_param"]["num_class"])
-        self._base_scores = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32)
-        self._label_of_tree = np.array(model["tree_info"], dtype=np.int64)
-
-        columns = ("left_children", "right_children", "split_indices", "split_conditions")
-        left, right, latent, split = (np.concatenate([tree[column] for tree in trees]) for column in columns)
-        split = split.astype(np.float32)
-        sizes = np.array([len(tree["left_children"]) for tree in trees])
+        about = json.loads(booster[:1].save_raw("json"))["learner"]["learner_model_param"]
+        self._n_labels = int(about["num_class"])
+        self._base_scores = np.array(json.loads(about["base_score"]), np.float32)
+        labels, sizes, *columns = (np.concatenate(parts) for parts in zip(*_read(booster), strict=True))
+        self._label_of_tree = labels
+        left, right, latent, split = columns
         number = np.concatenate([np.arange(size) for size in sizes])
         inner = left >= 0
-        n_latent = int(learner["learner_model_param"]["num_feature"])
-        found = [np.unique(split[inner & (latent == one)]) for one in range(n_latent)]
-        if sizes.max() > 256 or max(map(len, found)) > 255:
-            raise ValueError("nodes or split points do not fit a byte")
+        found = [np.unique(split[inner & (latent == one)]) for one in range(int(about["num_feature"]))]
+        if max(map(len, found)) > 255:
+            raise ValueError("split points do not fit a byte")
         # Ascending, then infinite: latents × 255.
         self._splits = np.stack([np.append(splits, np.full(255 - len(splits), np.inf)) for splits in found])
         self._splits = self._splits.astype(np.float32)
 
         # A leaf holds its value where an inner node holds its split.
-        self._values = np.zeros((len(trees), 256), dtype=np.float32)
-        self._values[np.repeat(np.arange(len(trees)), sizes), number] = split
+        self._values = np.zeros((len(sizes), MOST_NODES), dtype=np.float32)
+        self._values[np.repeat(np.arange(len(sizes)), sizes), number] = split
         place = np.zeros(len(split), dtype=np.int64)
         for one, splits in enumerate(self._splits):
             asked = inner & (latent == one)
@@ -72,6 +73,35 @@ class Forest:
         margins -= margins.max(axis=0)
         np.exp(margins, out=margins)
         return np.ascontiguousarray((margins / margins.sum(axis=0, dtype=np.float64)).T, dtype=np.float32)
+
+
+def _read(booster: xgboost.Booster) -> Iterator[tuple[np.ndarray, ...]]:
+    """The trees of a few rounds: label and number of nodes of each; then, node by node, four columns.
+
+    These are its left and right child (negative: none), the latent it asks, and its split or value.
+
+    Raises
+    ------
+    ValueError
+        If a tree has too many nodes.
+    """
+    columns = ("left_children", "right_children", "split_indices", "split_conditions")
+    n_rounds = booster.num_boosted_rounds()
+    for start in range(0, n_rounds, ROUNDS_AT_ONCE):
+        some = booster[start : min(start + ROUNDS_AT_ONCE, n_rounds)]
+        model = json.loads(some.save_raw("json"))["learner"]["gradient_booster"]["model"]
+        sizes = np.array([len(tree["left_children"]) for tree in model["trees"]])
+        if sizes.max() > MOST_NODES:
+            raise ValueError("the numbers of nodes do not fit a byte")
+        kinds = (np.int32, np.int32, np.int32, np.float32)
+        yield (
+            np.array(model["tree_info"]),
+            sizes,
+            *(
+                np.concatenate([np.array(tree[column], kind) for tree in model["trees"]])
+                for column, kind in zip(columns, kinds, strict=True)
+            ),
+        )
 
 
 @numba.njit(cache=True)

@@ -327,3 +327,10 @@ def test_heads_of_marker_values_vote_alone_too(tmp_path, heads):
     assert list(found.columns) == columns(heads)
     assert found["best_label"].tolist() == LABELS
     assert found["distance"].notna().all()
+
+
+def test_trees_are_counted_as_held(trained, tmp_path, monkeypatch):
+    size = (trained / "classifier" / "xgboost.ubj").stat().st_size
+    monkeypatch.setattr("cellferry.classifier.FOREST_BYTES", 2000 * 2**20 // size)
+    with pytest.raises(InputError, match=r"mem_mb is 2000, and this job cannot run below \d+"):
+        predict(trained, query(tmp_path, [0]))

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import xgboost
@@ -63,3 +65,13 @@ def test_deeper_trees_are_left_to_xgboost():
         Forest(trees)
     assert np.array_equal(XGBoostHead(trees).probabilities(latents), trees.inplace_predict(latents))
     assert XGBoostHead(trees).probabilities(latents[:0]).shape == (0, 2)
+
+
+def test_of_many_trees_no_more_than_a_few_are_pythons_objects():
+    trees, _ = booster(10, 6, rounds=60)
+    Forest(trees)
+    tracemalloc.start()
+    Forest(trees)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3.5 * len(trees.save_raw("ubj"))
