@@ -1,6 +1,7 @@
 """The workflow as a user starts it, in a folder of its own."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import yaml
 import yte
 
 ROOT = Path(__file__).parents[1]
+DYING = ROOT / "tests" / "workflow" / "dying"
+MOST_RENAMES = 10
 
 
 def slurm_profile(**site) -> dict:
@@ -37,3 +40,16 @@ def snakemake(folder, *arguments, config=None):
     """Run snakemake in `folder` and wait for it."""
     command = command_line(folder, *arguments, config=config)
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def dying(notes, renames):
+    """Environment in which scripts die before they rename an output, the first time that they come there.
+
+    `renames` says which scripts, and before which of their renames; `notes` is the folder for a note of each.
+    """
+    notes.mkdir()
+    for script in (ROOT / "scripts").glob("*.py"):
+        for rename in ("checkpoint", *range(1, MOST_RENAMES)):
+            if rename not in renames.get(script.stem, ()):
+                (notes / f"{script.stem}.{rename}").touch()
+    return {**os.environ, "PYTHONPATH": str(DYING), "CELLFERRY_DEATHS": str(notes)}

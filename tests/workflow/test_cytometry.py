@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from types import SimpleNamespace
 
 import anndata as ad
@@ -10,10 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 from flowio import FlowData
-from running import ROOT, snakemake
+from running import ROOT, command_line, dying, snakemake
+from simulate import simulate_events, write_samples
 
 EXAMPLE = ROOT / "config" / "examples" / "cytometry.yaml"
 LEVINE = "levine32_cytof"
+CYTOMETRY_ONLY = re.findall(r"^rule (\w+):", (ROOT / "rules" / "cytometry.smk").read_text(), re.M)
 TRAINING = {"split_reference", "select_markers", "subset_reference", "shuffle_reference"}
 TRAINING |= {"train_reference_model", "train_classifier", "calibrate_classifier", "leave_labels_out"}
 
@@ -29,6 +32,41 @@ def levine(tmp_path_factory, test_data):
     return SimpleNamespace(folder=folder, results=folder / "results", predictions=predictions)
 
 
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """Two references of different panels, and a query that lacks a marker and spells others otherwise.
+
+    What cytometry has more than counts dies before each of its renames.
+    """
+    folder = tmp_path_factory.mktemp("simulated")
+    write_samples(folder / "first", simulate_events(300, batches=("a", "b")))
+    other_panel = ("139La_CD3", "CD19", "cd56", "CD4", "CD8", "HLA_DR", "CD45RA", "CD14", "CD11c", "CD25")
+    write_samples(folder / "second", simulate_events(200, panel=other_panel, batches=("c",), seed=1))
+    lacking = ("CD3", "CD19(Nd142)Di", "CD56", "CD4", "CD8", "HLA-DR", "CD45RA", "CD14", "CD127")
+    truth = simulate_events(120, panel=lacking, batches=("x", "y"), shift=0.2, seed=2)
+    write_samples(folder / "cohort", truth)
+    gated = {"obs_by": "order", "label": "population", "batch": "sample", "chunks": 2}
+    config = {
+        "modality": "cytometry",
+        "datasets": {
+            name: {"role": role, "path": f"{name}/*.fcs", "obs": f"{name}/*.csv", **gated}
+            for name, role in (("first", "reference"), ("second", "reference"), ("cohort", "query"))
+        },
+        "reference": {"subsample": 400},
+        "genes": {"retrain_on_common": False},
+        "model": {"epochs": 40, "n_hidden": 16},
+        "surgery": {"epochs": 5},
+        "prediction": {"n_trees": 20},
+    }
+    deaths = dict.fromkeys(CYTOMETRY_ONLY, (1, 2))
+    command = command_line(folder, "--cores", "2", "--retries", "3", config=config)
+    environment = dying(folder / "deaths", deaths)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    said = result.stdout + result.stderr
+    return SimpleNamespace(folder=folder, results=folder / "results", config=config, said=said)
+
+
 def other_ways_in():
     """The example's configuration with the same query from other files."""
     config = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
@@ -39,6 +77,46 @@ def other_ways_in():
         "sce": {**both, "path": f"{LEVINE}/Levine_32dim_sce.rds"},
     }
     return config
+
+
+def test_references_of_different_panels_label_a_query_that_lacks_a_marker(simulated):
+    scores = json.loads((simulated.results / "evaluation" / "cohort.json").read_text(encoding="utf-8"))
+    assert scores["forced"]["accuracy"] > 0.9
+    panel = pd.read_csv(simulated.results / "panel.tsv", sep="\t")
+    uses = {
+        name: {use: set(rows["marker"].dropna()) for use, rows in own.groupby("use")}
+        for name, own in panel.groupby("dataset")
+    }
+    assert uses["first"]["decoded"] == {"CD16"}
+    assert uses["second"]["decoded"] == {"CD25"}
+    assert uses["cohort"]["missing"] == {"CD11c", "CD16", "CD25"}
+    assert uses["cohort"]["not in the model"] == {"CD127"}
+    assert {len(own["backbone"]) for name, own in uses.items() if name != "cohort"} == {9}
+    gene_loss = json.loads((simulated.results / "mapped" / "cohort" / "gene_loss.json").read_text())
+    assert gene_loss["cells"] > 0
+
+
+def test_a_subsample_is_trained_on(simulated):
+    labels = json.loads((simulated.results / "reference" / "labels.json").read_text(encoding="utf-8"))
+    parts = [
+        sum(label[part] for part in ("train", "validation", "test")) for label in labels["labels"].values()
+    ]
+    assert sum(parts) == 400
+    assert max(parts) - min(parts) <= 1
+
+
+def test_scripts_that_died_were_started_again(simulated):
+    """Before each of their renames, when the output is complete and has not its final name."""
+    notes = [path.name for path in (simulated.folder / "deaths").iterdir()]
+    assert {f"{script}.1" for script in CYTOMETRY_ONLY} <= set(notes)
+    assert simulated.said.count("Trying to restart job") >= len(CYTOMETRY_ONLY)
+    again = snakemake(simulated.folder, "--cores", "2", config=simulated.config)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_a_file_of_each_sample_is_written(simulated):
+    folder = simulated.results / "fcs" / "cohort"
+    assert {path.name for path in folder.iterdir()} == {"x.fcs", "y.fcs", "labels.csv"}
 
 
 def test_gated_populations_get_their_label(levine):

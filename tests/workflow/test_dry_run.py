@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+import yaml
 from cellferry.config import PRETRAINED_FILES
 from running import ROOT, command_line, slurm_profile
 from simulate import simulate_cells
@@ -36,6 +37,21 @@ def test_the_shipped_config_shows_every_rule(run, profile):
     # The model of that configuration has no genes that a query lacks, is not of others, and is of RNA.
     optional = {"predict_gene_loss", "import_reference", *ONLY_CYTOMETRY}
     assert set(RULES) - optional == set(jobs) - {"all", "total"}
+
+
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "config" / "examples").glob("*.yaml")), ids=lambda path: path.stem
+)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_example_shows_its_plan(run, tmp_path, example, profile):
+    config = yaml.safe_load(example.read_text(encoding="utf-8"))
+    for dataset in config["datasets"].values():
+        for path in [dataset["path"], *([dataset["obs"]] if "obs" in dataset else [])]:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            # Nothing is read for a plan but the columns of tables.
+            (tmp_path / path).write_text(f"cell_id,{dataset.get('label')}\n")
+    jobs = plan(run, "--profile", ROOT / "profiles" / profile, "--configfile", example)
+    assert {"inspect_dataset", "train_reference_model", "report"} <= set(jobs)
 
 
 def test_from_the_projects_own_folder_as_the_readme_says():

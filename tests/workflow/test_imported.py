@@ -1,20 +1,16 @@
 """A model that others trained, in the place of a reference: from it to labels, as a user starts it."""
 
 import json
-import os
 import re
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from foreign import LABELS, train_foreign
-from running import command_line, snakemake
+from running import command_line, dying, snakemake
 from simulate import simulate_cells
-
-DYING = Path(__file__).parent / "dying"
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +55,7 @@ def imported(tmp_path_factory):
 
 def deaths_at_renames(folder, rule, renames, config):
     """Run a rule that dies before it renames some of its outputs, and is started again; gives the log."""
-    notes = folder / "deaths"
-    notes.mkdir()
-    for rename in set(range(1, 10)) - set(renames):
-        (notes / f"{rule}.{rename}").touch()
-    environment = {**os.environ, "PYTHONPATH": str(DYING), "CELLFERRY_DEATHS": str(notes)}
+    environment = dying(folder / "deaths", {rule: renames})
     command = command_line(folder, rule, "--cores", "2", "--retries", "3", config=config)
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
