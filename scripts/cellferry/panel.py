@@ -29,38 +29,63 @@ MARKER = "marker"
 
 # What antibodies and stains are labelled with in mass cytometry, and what is seen of contaminations.
 _ELEMENTS = (
-    "Y|Rh|Pd|Ag|Cd|In|Sn|Te|I|Xe|Cs|Ba|La|Ce|Pr|Nd|Sm|Eu|Gd|Tb|Dy|Ho|Er|Tm|Yb|Lu|Hf|Ta|Os|Ir|Pt|Au|Pb|Bi"
+    "ArAr|Rh|Pd|Ag|In|Sn|Te|Xe|Cs|Ba|La|Ce|Pr|Nd|Sm|Eu|Gd|Tb|Dy|Ho|Er|Tm|Yb|Lu|Hf|Ta|Os|Ir|Pt|Au|Pb|Bi"
 )
-_MASS = r"(?:7[5-9]|[89]\d|1\d\d|20\d)"
-# With case: CD110 is a marker, Cd110 cadmium.
-_METAL = rf"(?:{_MASS}(?:{_ELEMENTS})|(?:{_ELEMENTS}){_MASS})(?:[ ._-]?D[id])?"
+_MASS = r"(?:80|1\d\d|20\d)"
+# With case, and its own masses only: CD110 is a marker, Cd110 cadmium, Cd200 a marker of the mouse.
+_CADMIUM = r"(?:10[68]|11[0-46])"
+# Y182 is a tyrosine.
+_METAL = (
+    rf"(?:{_MASS}(?:{_ELEMENTS})|(?:{_ELEMENTS}){_MASS}|{_CADMIUM}Cd|Cd{_CADMIUM}|89Y|Y89|127I|I127)"
+    r"(?:[ ._-]?D[id])?"
+)
 METAL = re.compile(rf"\(?{_METAL}\)?(?:D[id])?$")
 BEFORE = re.compile(rf"^\(?{_METAL}\)?(?:D[id])?[ _.:-]+(?=\w)")
-AFTER = re.compile(rf"[ _.:-]*\({_METAL}\)(?:D[id])?$|[ _.:-]+{_METAL}$")
+# One that was measured by several metals, too: CD3(110:114)Dd.
+_IN_BRACKETS = rf"\({_METAL}(?:[ ,;:/_-]*{_METAL})*\)(?:D[id])?|\(\d{{2,3}}(?:[:,;-]\d{{2,3}})*\)D[id]"
+AFTER = re.compile(rf"[ _.:-]*(?:{_IN_BRACKETS})$|[ _.:-]+{_METAL}$")
+COMPENSATED = re.compile(r"^(?:FJ)?Comp-(?=\S)")
 
 KINDS = {
-    "time": re.compile(r"time$|hdr-t$", re.I),
-    "scatter": re.compile(r"(comp-)?[fs]sc(\d*([ _.-]|$)|[ahw]$)|[fs]s([ _.-]|$)", re.I),
-    "dna": re.compile(r"dna[ _-]?\d*$|.*intercalator|\(?(19[13]Ir|Ir19[13])\)?", re.I),
-    "viability": re.compile(
-        r".*viab|.*live.{0,3}dead|l[ /_-]?d$|dead|.*cisplatin|.*zombie|7.?aad|dapi|propidium|pi$|.*sytox"
-        r"|fixable|ghost|\(?(19[458]Pt|Pt19[458]|103Rh|Rh103)(\)|$|D)",
+    "time": re.compile(r"time([ _.]*[(\[].*|[ _.-]?(m?s|sec|stamp|msw|lsw|\d))?$|hdr-t$", re.I),
+    "scatter": re.compile(
+        r"(comp-)?v?[fs]sc(\d*([ _.(-]|$)|[ahw]$)|.*[ _-][fs]sc([ _.-]|$)|[fs]s([ _.-]|$)"
+        r"|(forward|side)[ _-]?scatter",
         re.I,
     ),
-    "bead": re.compile(r".*\bbeads?|.*_beads?|beaddist", re.I),
-    "barcode": re.compile(r"bc[ _-]?\d+$|.*barcode|bc_separation", re.I),
+    "dna": re.compile(r"dna[ _.-]?(ir)?[ _.-]?\d*$|.*intercalator|\(?(19[13]Ir|Ir19[13])\)?", re.I),
+    "viability": re.compile(
+        r".*viab|.*live.{0,3}dead|.*(?<![a-z])l/d(?![a-z])|l[ _-]?d([ _-].*)?$|live$|dead|fixable"
+        r"|.*cisplatin|.*zombie|.*sytox|viakrome|7.?aad|dapi|hoechst|draq[57]|propidium|pi$|ghost"
+        r"|fv[ds][ _-]?\w*$"
+        r"|\(?(19[458]Pt|Pt19[458]|103Rh|Rh103)(\)|$|D)",
+        re.I,
+    ),
+    "bead": re.compile(r".*bead|eq[ _-]?\d?$", re.I),
+    "barcode": re.compile(r"bc[ _-]?\d+$|.*barcod|bc[ _-]separation", re.I),
     "other": re.compile(
-        r"(event|cell)[ _-]?length$|event[ _-]?(#|no|num|number|count|id)$"
-        r"|(file|sample)[ _-]?(no|num|number|id)$"
-        r"|(center|offset|width|residual|mahalanobis_dist|background|autofluorescence|af|empty|blank)$"
-        r"|(umap|tsne|bhsne\d*|pca?|latent)[ _-]?\d+$|(best_)?label_code$|probability$|outside_p$",
+        r"(event|cell)[ _.-]?length|(original[ _-]?)?(event|cell)[ _.-]?(#|no|nr|num|number|count|id)$"
+        r"|(file|sample)[ _.-]?(no|nr|num|number|id)$|individual$|labels?$|population([ _-]?id)?$"
+        r"|(meta)?cluster(s|[ _-]?(id|no|num|number))?$"
+        r"|(center|offset|width|residual|mahalanobis[ _-]dist|\d*bckg\d*(di)?|background)$"
+        r"|(conta\w*|empty|blank|(autofluorescence|af)([ _-][ahw])?)$"
+        r"|(umap|(opt-?)?t-?sne|bhsne\d*|latent)[ _-]?(\d+|[xy])$|pca[ _]?\d+$"
+        r"|(best[ _-])?label[ _-]code$|probability$|outside[ _-]p$",
         re.I,
     ),
 }
 """What a channel is that is no marker, by its name."""
 
+TOLD_BY_DETECTOR = ("time", "scatter", "dna", "other")
+"""Kinds that a detector's name tells, whatever it was said to be stained for.
+
+Others it does not: antibodies are measured by platinum, too, and by detectors called DAPI-A.
+"""
+
 GREEK = str.maketrans({"α": "a", "β": "b", "γ": "g", "δ": "d", "ε": "e", "ζ": "z", "κ": "k", "λ": "l"})
 IGNORED = re.compile(r"[\s_.,:;/\\()\[\]-]+")
+AREA, OTHER_SIZE = re.compile(r"(.*\S)[ _-]A$"), re.compile(r"(.*\S)[ _-][HW]$")
+"""Pulses are measured by their area, height and width."""
 
 
 def marker_name(name: str) -> str:
@@ -68,40 +93,59 @@ def marker_name(name: str) -> str:
 
     `139La_CD45RA`, `CD45RA(La139)Di` and `Comp-FITC-A :: CD45RA` are CD45RA.
     """
-    own = name.rpartition("::")[2].strip()
+    detector, _, own = name.rpartition("::")
+    own = COMPENSATED.sub("", own.strip() or detector.strip()).removesuffix("(v)").strip()
     own = AFTER.sub("", BEFORE.sub("", own, count=1))
-    return own.strip() or name.strip()
+    return own.strip(" _") or name.strip()
+
+
+def is_named_after_metal(name: str) -> bool:
+    """Whether a metal stands in a channel's name."""
+    return bool(METAL.match(name) or BEFORE.match(name) or AFTER.search(name))
 
 
 def marker_key(name: str) -> str:
     """What two names of one marker have in common: no metal, case, blanks, dashes, dots or underscores."""
-    return IGNORED.sub("", marker_name(name).translate(GREEK)).casefold() or name.casefold()
+    return _folded(marker_name(name))
 
 
-def channel_kind(*names: str) -> str:
-    """`marker`, or what a channel of these names (as in the file, and its detector's) is instead."""
+def _whole_key(name: str) -> str:
+    """The same with metal and detector."""
+    return _folded(COMPENSATED.sub("", name.strip()))
+
+
+def _folded(name: str) -> str:
+    return IGNORED.sub("", name.translate(GREEK)).casefold() or name.casefold()
+
+
+def channel_kind(name: str, detector: str = "") -> str:
+    """`marker`, or what a channel of this name (as in the file) and this detector is instead."""
     for kind, pattern in KINDS.items():
-        if any(pattern.match(one) for name in names for one in (name.strip(), marker_name(name))):
+        if pattern.match(name.strip()) or pattern.match(marker_name(name)):
             return kind
-    return MARKER
+    return next((kind for kind in TOLD_BY_DETECTOR if KINDS[kind].match(detector.strip())), MARKER)
 
 
 class MarkerTable(NamedTuple):
-    """What `cytometry.markers` says, by the key of a name.
+    """What `cytometry.markers` says: the marker that a name stands for; none for what is no marker.
 
     Attributes
     ----------
+    channels
+        By the whole name of a channel, of those in which a metal or a detector stands.
     markers
-        The marker that a name stands for; none for a channel that is no marker.
+        By the key of a name, of all others.
     """
 
+    channels: dict[str, str | None]
     markers: dict[str, str | None]
 
     def find(self, *names: str) -> tuple[bool, str | None]:
         """Whether one of a channel's names is in the table, and its marker."""
-        for name in names:
-            if marker_key(name) in self.markers:
-                return True, self.markers[marker_key(name)]
+        for known, key in ((self.channels, _whole_key), (self.markers, marker_key)):
+            for name in names:
+                if key(name) in known:
+                    return True, known[key(name)]
         return False, None
 
 
@@ -114,15 +158,21 @@ def read_markers(given: dict | str) -> MarkerTable:
         If a name stands for two markers.
     """
     pairs = table_rows(Path(given), "cytometry.markers") if isinstance(given, str) else given.items()
-    found: dict[str, str | None] = {}
+    table = MarkerTable({}, {})
     for name, marker in pairs:
-        key = marker_key(str(name))
+        key = _whole_key(str(name))
+        known = table.markers if key == marker_key(str(name)) else table.channels
         own = None if marker is None or not str(marker).strip() else str(marker).strip()
-        if found.setdefault(key, own) != own:
+        if known.setdefault(key, own) != own:
             raise InputError(
-                f"cytometry.markers: '{name}' stands for '{own}' and for '{found[key]}'; leave one of them"
+                f"cytometry.markers: '{name}' stands for {_said(own)} and for {_said(known[key])}; leave one "
+                "of them"
             )
-    return MarkerTable(found)
+    return table
+
+
+def _said(marker: str | None) -> str:
+    return "no marker" if marker is None else f"'{marker}'"
 
 
 def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataFrame:
@@ -140,7 +190,8 @@ def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataF
     Returns
     -------
     The index holds markers' names without metals and detectors, and what `markers` calls them; other channels
-    keep theirs. Columns: `kind`, `channel` (the name in the file), and `detector` where there is one.
+    keep theirs, with a number where a name is taken. Columns: `kind`, `channel` (the name in the file), and
+    `detector` where there is one.
 
     Raises
     ------
@@ -150,49 +201,90 @@ def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataF
     import pandas as pd
 
     names = [str(name) for name in var.index]
-    detectors = var[DETECTOR].tolist() if DETECTOR in var else names
+    detectors = list(map(_detector, names, var.get(DETECTOR, names)))
     nameless = [position for position, name in enumerate(names, start=1) if not name.strip()]
     if nameless:
         raise InputError(
             f"{where}: channel {', '.join(map(str, nameless))} of {len(names)} has no name; name it, or "
             "export the file without it"
         )
+    kinds = [channel_kind(name, detector) for name, detector in zip(names, detectors, strict=True)]
     # Where nobody wrote down the antibodies, metals are all there is to go by.
-    metals_alone = all(METAL.match(name) or channel_kind(name) != MARKER for name in names)
-    kinds, final = [], []
-    for name, detector in zip(names, detectors, strict=True):
+    are_metals = [METAL.match(marker_name(name)) is not None for name in names]
+    metals_alone = all(is_metal or kind != MARKER for is_metal, kind in zip(are_metals, kinds, strict=True))
+    areas = {found[1] for detector in detectors if (found := AREA.match(detector))}
+    final = list(names)
+    for position, (name, detector) in enumerate(zip(names, detectors, strict=True)):
         is_told, marker = markers.find(name, detector)
-        kind = channel_kind(name, detector)
+        size = OTHER_SIZE.match(detector)
         if is_told:
-            kind = MARKER if marker else "other"
-        elif METAL.match(name) and not metals_alone and kind == MARKER:
-            kind = "other"  # a contamination, or an unused channel
-        kinds.append(kind)
-        final.append((marker or marker_name(name)) if kind == MARKER else name)
-    keys: dict[str, str] = {}
-    for name, kind, own in zip(names, kinds, final, strict=True):
-        if kind == MARKER and keys.setdefault(marker_key(own), name) != name:
-            raise InputError(
-                f"{where}: the channels '{keys[marker_key(own)]}' and '{name}' are both called {own}; tell "
-                f"them apart in cytometry.markers, or drop one there ('{name}': null)"
-            )
+            kinds[position] = MARKER if marker else "other"
+        elif kinds[position] == MARKER and (
+            (are_metals[position] and not metals_alone)  # a contamination, or an unused channel
+            or (size and size[1] in areas)
+        ):
+            kinds[position] = "other"
+        if kinds[position] == MARKER:
+            final[position] = marker or marker_name(name)
+    _check_once(names, detectors, kinds, final, where)
     if MARKER not in kinds:
         raise InputError(
             f"{where}: none of its channels is a marker's ({listed(names)}); name the markers in "
             "cytometry.markers"
         )
-    index = pd.Index(_unique(final), dtype=object)
-    columns = {KIND: kinds, CHANNEL: names} | ({DETECTOR: detectors} if DETECTOR in var else {})
+    index = pd.Index(_unique(final, kinds), dtype=object)
+    columns = {KIND: kinds, CHANNEL: names} | ({DETECTOR: var[DETECTOR].tolist()} if DETECTOR in var else {})
     return pd.DataFrame(columns, index=index, dtype=object)
 
 
-def _unique(names: list[str]) -> list[str]:
-    """Names with numbers behind those that stand again."""
-    seen: dict[str, int] = {}
+def _detector(name: str, detector: object) -> str:
+    """A channel's detector: what stands before `::` where the file says nothing else."""
+    told = detector if isinstance(detector, str) and detector.strip() else name
+    before = COMPENSATED.sub("", told.partition("::")[0].strip())
+    return before or told
+
+
+def _check_once(
+    names: list[str], detectors: list[str], kinds: list[str], markers: list[str], where: str
+) -> None:
+    """Refuse two channels of one marker."""
+    first: dict[str, int] = {}
+    for position, (kind, marker) in enumerate(zip(kinds, markers, strict=True)):
+        if kind != MARKER:
+            continue
+        other = first.setdefault(marker_key(marker), position)
+        if other == position:
+            continue
+        called = [
+            f"'{names[n]}'" + (f" ({detectors[n]})" if names[other] == names[position] else "")
+            for n in (other, position)
+        ]
+        # What drops the one and not the other.
+        droppable = [
+            name
+            for one, rest in ((position, other), (other, position))
+            for name in (names[one], detectors[one])
+            if not read_markers({name: None}).find(names[rest], detectors[rest])[0]
+        ]
+        remedy = (
+            f"tell them apart in cytometry.markers, or drop one there ('{droppable[0]}': null)"
+            if droppable
+            else "rename one of them in the file, or export it without"
+        )
+        raise InputError(f"{where}: the channels {' and '.join(called)} are both called {marker}; {remedy}")
+
+
+def _unique(names: list[str], kinds: list[str]) -> list[str]:
+    """Names with numbers behind those that stand again; markers, which are once each, have none."""
+    taken = {name for name, kind in zip(names, kinds, strict=True) if kind == MARKER}
     unique = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    for name, kind in zip(names, kinds, strict=True):
+        own, number = name, 1
+        while kind != MARKER and own in taken:
+            number += 1
+            own = f"{name}_{number}"
+        taken.add(own)
+        unique.append(own)
     return unique
 
 

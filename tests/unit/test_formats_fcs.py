@@ -121,6 +121,33 @@ def test_markers_names_stand_before_detectors(tmp_path):
     ]
 
 
+def test_all_channels_are_read_for_cytometry(tmp_path):
+    """Labels go back to files with all of them; those that are no markers can be obs columns besides."""
+    values = make_values()
+    channels = [("FSC-A", ""), ("FITC-A", "CD3"), ("FITC-H", "CD3"), ("APC-A", "GFP"), ("Time", "")]
+    path = write_fcs(tmp_path / "a.fcs", values, channels=channels)
+    header = read_header(path, modality="cytometry", markers={"GFP": None})
+    assert header.values == "intensities"
+    found, _, obs, _ = read_all(header, tmp_path, 500, ["Time"])
+    assert np.array_equal(found, values)
+    assert list(header.var.index) == ["FSC-A", "CD3", "CD3_2", "GFP", "Time"]
+    assert header.var.to_dict("list") == {
+        "kind": ["scatter", "marker", "other", "other", "time"],
+        "channel": ["FSC-A", "CD3", "CD3", "GFP", "Time"],
+        "detector": ["FSC-A", "FITC-A", "FITC-H", "APC-A", "Time"],
+    }
+    assert np.array_equal(obs["Time"], values[:, 4])
+
+
+def test_markers_that_stand_twice_are_refused_for_cytometry(tmp_path):
+    channels = [("FSC-A", ""), ("A", "CD3"), ("B", "CD3"), ("C", "CD4"), ("Time", "")]
+    path = write_fcs(tmp_path / "a.fcs", make_values(), channels=channels)
+    with pytest.raises(InputError, match=r"a\.fcs: the channels 'CD3' \(A\) and 'CD3' \(B\) .*\('B': null\)"):
+        read_header(path, modality="cytometry")
+    header = read_header(path, modality="cytometry", markers={"B": "CD3 of another clone"})
+    assert list(header.var.index) == ["FSC-A", "CD3", "CD3 of another clone", "CD4", "Time"]
+
+
 def test_markers_that_stand_twice(tmp_path):
     channels = [("FSC-A", ""), ("A", "CD3"), ("B", "CD3"), ("C", "CD3"), ("Time", "")]
     values = make_values()
@@ -333,15 +360,17 @@ def test_real_file_as_flowio_reads_it(test_data, tmp_path):
     header = read_header(path)
     found, _, obs, _ = read_all(header, tmp_path, 10**6, ["Time", "SSC-W"])
     labels = {n - 1: channel["pnn"] for n, channel in flow.channels.items()}
-    markers = [i for i in range(18) if not labels[i].startswith(("FSC", "SSC", "Time"))]
+    # AmCyan-A tells living from dead cells ($PnS is l/d).
+    markers = [i for i in range(18) if not labels[i].startswith(("FSC", "SSC", "Time", "AmCyan"))]
     assert np.array_equal(found, as_flowio_reads(path, markers))
     assert list(header.var["detector"]) == [labels[i] for i in markers]
     assert np.array_equal(obs["Time"], flow.as_array(preprocess=False)[:, 0])
     n, *fields = flow.text["spill"].split(",")
     names, matrix = fields[: int(n)], np.array(fields[int(n) :], dtype=float).reshape(int(n), int(n))
-    positions = [list(header.var["detector"]).index(name) for name in names]
-    expected = np.linalg.solve(matrix.T, as_flowio_reads(path, markers)[:, positions].T.astype(float)).T
-    compensated = read_all(read_header(path, compensate=True), tmp_path, 10**6)[0]
+    whole = read_header(path, compensate=True, modality="cytometry")
+    positions = [list(whole.var["detector"]).index(name) for name in names]
+    expected = np.linalg.solve(matrix.T, as_flowio_reads(path, positions).T.astype(float)).T
+    compensated = read_all(whole, tmp_path, 10**6)[0]
     assert np.allclose(compensated[:, positions], expected, rtol=1e-4, atol=1e-2)
 
 
@@ -349,10 +378,10 @@ def test_real_file_as_flowio_reads_it(test_data, tmp_path):
 def test_real_mass_cytometry_file(test_data, tmp_path, sample, h5ad):
     folder = test_data / "levine32_cytof"
     header = read_header(folder / f"Levine_{sample}.fcs")
-    others = ["Time", "Cell_length", "file_number", "event_number"]
+    others = ["Time", "Cell_length", "DNA1", "DNA2", "Viability", "file_number", "event_number"]
     assert header.obs_columns == others
     found, _, obs, _ = read_all(header, tmp_path, 50_000, others)
-    assert np.array_equal(found, as_flowio_reads(header.path, range(2, 37)))
+    assert np.array_equal(found, as_flowio_reads(header.path, range(4, 36)))
     same_cells = ad.read_h5ad(folder / h5ad)
     assert np.array_equal(found, same_cells[:, list(header.var.index)].X)
     for column in others:

@@ -219,7 +219,7 @@ def _channels(path: Path, flow: FlowData) -> list[Channel]:
             Channel(
                 detector,
                 marker,
-                channel_kind(detector, marker),
+                channel_kind(marker or detector, detector),
                 mask,
                 decades,
                 at_zero,
