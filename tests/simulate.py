@@ -1,13 +1,17 @@
 """Small simulated cells with known labels, and the files of the chain made from them."""
 
+import csv
+import zlib
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 from cellferry.config import load_schema
+from cellferry.fcs_writer import Channel, FcsWriter
 from cellferry.h5ad import H5adWriter
 from cellferry.labels import LabelNames
+from cellferry.panel import CHANNEL, KIND, channel_kind, marker_key, marker_name
 from scipy import sparse
 
 
@@ -44,6 +48,68 @@ def simulate_cells(
     )
     var = pd.DataFrame(index=[f"GENE{number}" for number in range(n_genes)])
     return ad.AnnData(sparse.csr_matrix(rng.poisson(rate).astype(np.float32)), obs=obs, var=var)
+
+
+PANEL = ("CD3", "CD19", "CD56", "CD4", "CD8", "HLA-DR", "CD45RA", "CD14", "CD11c", "CD16")
+
+
+def simulate_events(
+    n_events: int = 300,
+    *,
+    panel: tuple[str, ...] = PANEL,
+    labels: tuple[str, ...] = ("T cell", "B cell", "NK"),
+    batches: tuple[str, ...] = ("a",),
+    shift: float = 0.0,
+    cofactor: float = 5.0,
+    seed: int = 0,
+) -> ad.AnnData:
+    """Intensities of cytometry as they stand in a merged file, with labels that are plain to see.
+
+    Events are normally distributed after arcsinh(value / `cofactor`): around 4 where a label has a marker,
+    around 0 elsewhere, so that values are lognormal there and often negative here. Every batch shifts markers
+    by up to `shift`. What a marker is like depends on its name and not on the panel. Time stands before the
+    markers, DNA1 behind them.
+    """
+    rng = np.random.default_rng(seed)
+    label = np.arange(n_events) % len(labels)
+    batch = rng.integers(0, len(batches), n_events)
+    place = np.array([zlib.crc32(marker_key(marker).encode()) for marker in panel])
+    means = 4.0 * (np.arange(len(labels))[:, None] == place % len(labels))
+    shifts = rng.normal(0, shift, (len(batches), len(panel)))
+    transformed = means[label] + shifts[batch] + rng.normal(0, 0.4, (n_events, len(panel)))
+    time = np.sort(rng.uniform(0, 1e5, n_events))
+    dna = rng.lognormal(6, 0.2, n_events)
+    values = np.column_stack([time, cofactor * np.sinh(transformed), dna]).astype(np.float32)
+    channels = ["Time", *panel, "DNA1"]
+    kinds = [channel_kind(channel) for channel in channels]
+    var = pd.DataFrame({KIND: kinds, CHANNEL: channels}, index=list(map(marker_name, channels)))
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(np.array(labels)[label], categories=labels),
+            "sample": pd.Categorical(np.array(batches)[batch], categories=batches),
+        },
+        index=[f"event{number}" for number in range(1, n_events + 1)],
+    )
+    return ad.AnnData(sparse.csr_matrix(values), obs=obs, var=var)
+
+
+def describe_events(events: ad.AnnData, dataset: str, *, role: str = "query", **intensities: str) -> dict:
+    """What `inspect_dataset` writes of the channels of simulated events."""
+    channels = [[name, row[KIND], row[CHANNEL]] for name, row in events.var.iterrows()]
+    look = {"values": "raw", "technology": "mass", "why": "simulated"} | intensities
+    return {"dataset": dataset, "role": role, "channels": channels, "intensities": look}
+
+
+def write_samples(folder: Path, events: ad.AnnData) -> None:
+    """Write simulated events as an FCS file per sample, and a table with a label per line beside each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for sample in events.obs["sample"].cat.categories:
+        own = events[events.obs["sample"] == sample]
+        channels = [Channel(f"D{n}", name) for n, name in enumerate(events.var[CHANNEL])]
+        with FcsWriter(folder / f"{sample}.fcs", channels, {}) as writer:
+            writer.append(own.X.toarray())
+        with open(folder / f"{sample}.csv", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["population"], *([label] for label in own.obs["cell_type"])])
 
 
 def write_cells(path: Path, cells: ad.AnnData, dataset: str, *, chunks: int = 1) -> None:

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import sparse
 
 from .errors import InputError
-from .panel import CHANNEL, DETECTOR, KIND, MARKER, METAL, marker_key
+from .panel import CHANNEL, DETECTOR, KIND, MARKER, is_named_after_metal, marker_key
 
 COFACTORS = {"mass": 5.0, "fluorescence": 150.0}
 """What the field divides by before arcsinh."""
@@ -31,6 +31,7 @@ LIMITS = (-1.0, 2.0)
 """Scaled values are cut off here: farther out are artefacts, which would outweigh all other events."""
 
 LEAST_RANGE = 1e-6
+"""A marker of less has one value, and is only moved, as scikit-learn's scaler has it."""
 
 RAW, TRANSFORMED, SCALED = "raw", "transformed", "scaled"
 MOST_SCALED = 1.01
@@ -48,7 +49,7 @@ class Look(NamedTuple):
     Attributes
     ----------
     values
-        `raw`, `transformed` (no arcsinh is needed) or `scaled` (to 0..1 or z-scores besides).
+        `raw`, `transformed` (no arcsinh is needed) or `scaled` (to 0..1, besides).
     technology
         `mass` or `fluorescence`.
     why
@@ -99,7 +100,7 @@ def _kind_of(values: np.ndarray, transformed: str | bool) -> tuple[str, str]:
         return SCALED, f"{between}: they are scaled already"
     if transformed is True:
         return TRANSFORMED, f"{between}, and transformed is true"
-    if most <= MOST_TRANSFORMED:
+    if max(most, -least) <= MOST_TRANSFORMED:
         return TRANSFORMED, f"{between}: they are transformed already"
     return RAW, between
 
@@ -109,11 +110,13 @@ def _technology_of(values: np.ndarray, var: pd.DataFrame, machine: str, *, raw: 
     if any(word in machine.casefold() for word in MASS_CYTOMETERS):
         return "mass", f"the instrument is {machine}"
     kinds = set(var[KIND])
-    if any(METAL.search(str(name)) for name in named) or "dna" in kinds:
-        return "mass", "channels are named after metals or DNA"
+    if any(is_named_after_metal(str(name)) for name in named):
+        return "mass", "channels are named after metals"
     if "scatter" in kinds:
         return "fluorescence", "there are scatter channels"
-    if raw and values.size and (values.min() < LEAST_FLUORESCENCE or values.max() > MOST_MASS):
+    if "dna" in kinds:
+        return "mass", "there are DNA channels, and none of scatter"
+    if raw and ((values < LEAST_FLUORESCENCE).any() or (values > MOST_MASS).any()):
         return "fluorescence", "values are as large, or as far below 0, as of fluorescence"
     return "mass", "nothing speaks for fluorescence"
 
@@ -130,12 +133,15 @@ class Transformation:
         By technology, one per marker.
     low, high
         Transformed values that become 0 and 1.
+    limits
+        Where scaled values are cut off.
     """
 
     markers: list[str]
     cofactors: dict[str, np.ndarray]
     low: np.ndarray
     high: np.ndarray
+    limits: tuple[float, float] = LIMITS
 
     def of(self, seen: Look, measured: np.ndarray) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
         """What makes a dataset's values the model's.
@@ -153,7 +159,7 @@ class Transformation:
         """
         cofactors = self.cofactors[seen.technology].astype(np.float32) if seen.values == RAW else None
         low = self.low.astype(np.float32)
-        span = np.maximum(self.high - self.low, LEAST_RANGE).astype(np.float32)
+        span = np.where(self.high - self.low < LEAST_RANGE, 1, self.high - self.low).astype(np.float32)
 
         def transform(values: sparse.csr_matrix) -> sparse.csr_matrix:
             dense = values.toarray().astype(np.float32, copy=False)
@@ -162,7 +168,7 @@ class Transformation:
                 np.arcsinh(dense, out=dense)
             dense -= low
             dense /= span
-            np.clip(dense, *LIMITS, out=dense)
+            np.clip(dense, *self.limits, out=dense)
             dense[:, ~measured] = 0
             return all_stored(dense)
 
@@ -175,14 +181,15 @@ class Transformation:
             "cofactors": {name: values.tolist() for name, values in self.cofactors.items()},
             "low": self.low.tolist(),
             "high": self.high.tolist(),
-            "limits": list(LIMITS),
+            "limits": list(self.limits),
         }
 
     @classmethod
     def from_json(cls, found: dict) -> Transformation:
         """Back from `to_json`."""
         cofactors = {name: np.array(values) for name, values in found["cofactors"].items()}
-        return cls(found["markers"], cofactors, np.array(found["low"]), np.array(found["high"]))
+        low, high = np.array(found["low"]), np.array(found["high"])
+        return cls(found["markers"], cofactors, low, high, tuple(found.get("limits", LIMITS)))
 
     @classmethod
     def load(cls, genes_report: str | Path) -> Transformation:
