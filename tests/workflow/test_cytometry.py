@@ -116,7 +116,7 @@ def test_scripts_that_died_were_started_again(simulated):
 
 def test_a_file_of_each_sample_is_written(simulated):
     folder = simulated.results / "fcs" / "cohort"
-    assert {path.name for path in folder.iterdir()} == {"x.fcs", "y.fcs", "labels.csv"}
+    assert {path.name for path in folder.glob("[!.]*")} == {"x.fcs", "y.fcs", "labels.csv"}
 
 
 def test_gated_populations_get_their_label(levine):
