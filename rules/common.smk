@@ -44,7 +44,7 @@ TESTED = [] if IMPORTED else [f"{TRAINED}/evaluation/test.json"]
 # Datasets among whose common genes the model's are chosen.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
 # Queries that are mapped in two ways, to see what fitting the model changes.
-COMPARED = MAPPED if CYTOMETRY and config["surgery"]["fit"] else []
+COMPARED = MAPPED if CYTOMETRY else []
 # Queries that may lack genes of the model, and whose loss can be foretold, which takes counts of the reference.
 ZERO_FILLED = [name for name in MAPPED if not IMPORTED and (name not in GENE_SOURCES or TRAINED != "results")]
 

@@ -83,12 +83,14 @@ rule compare_mappings:
         "results/benchmarks/compare_mappings/{query}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 1
+    threads: 4
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(30),
+        mem_mb=rising(4000),
+        runtime=rising(120),
         attempt=this_attempt,
     params:
+        **config["surgery"],
+        batch_size=config["model"]["batch_size"],
         min_p=config["prediction"]["min_p"],
         seed=config["seed"],
     message:

@@ -12,9 +12,10 @@ from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.model import as_it_is, set_up_torch
-from cellferry.needs import MAX_COMPARED_CELLS, NEEDS, calibration_mb
+from cellferry.needs import MAX_COMPARED_CELLS, MB, NEEDS, calibration_mb
 from cellferry.scores import summary
 from cellferry.sketch import random_sketch, sketch_values
+from cellferry.surgery import draw_sketch, model_for_query, new_batches
 from threadpoolctl import threadpool_limits
 
 FITTED, AS_IT_IS = "fitted", "as_it_is"
@@ -28,6 +29,10 @@ def compare_mappings(
     rules: str,
     mappings: str,
     *,
+    fit: bool,
+    epochs: int | str,
+    sketch_cells: int,
+    batch_size: int,
     min_p: float,
     seed: int,
     budget: Budget,
@@ -41,7 +46,7 @@ def compare_mappings(
     common
         Values of the query's cells.
     model, reference_model
-        Folder of the model that was fitted to the query's batches, and of the one that it was made of.
+        Folder of the model that maps the query, and of the reference's that it was made of.
     classifier, rules
         What train_classifier wrote, and the answer's rules for this query.
     mappings
@@ -49,6 +54,10 @@ def compare_mappings(
         (`labelled`) and outside the reference (`outside`), their mean `probability`, and `accuracy` and
         `macro_f1` of the best label where the truth is known; `same_label`, the share of cells whose best
         label is the same.
+    fit, epochs, sketch_cells
+        As in the configuration's section `surgery`. Without `fit` the model is fitted here, to compare.
+    batch_size
+        Cells per minibatch.
     min_p
         As in the configuration's section `prediction`.
     seed, budget, threads, gpu
@@ -62,20 +71,36 @@ def compare_mappings(
         probabilities_mb = calibration_mb(
             len(rows), n_labels=len(heads.labels), n_heads=len(heads.head_names)
         )
-        budget.require(
-            NEEDS["compare_mappings"],
-            cells=reader.n_cells,
-            values=sketch_values(reader, len(rows)),
-            more_mb=heads.held_mb + probabilities_mb,
-        )
+        values = sketch_values(reader, len(rows))
+        held_mb = heads.held_mb + probabilities_mb
+        need = NEEDS["compare_mappings"]
+        budget.require(need, cells=reader.n_cells, values=values, more_mb=held_mb)
         cells = reader.rows(rows)
         batches = reader.categories("batch")[reader.codes("batch")[rows]]
         truth = None
         if "label" in reader.obs_columns:
             truth = np.append(reader.categories("label"), None)[reader.codes("label")[rows]]
-        loaded = load_model(model, reader.var.index, accelerator=accelerator)
-    encoders = {FITTED: Encoder(loaded)}
-    encoders[AS_IT_IS] = Encoder(as_it_is(loaded, reference_model))
+        sketch = None
+        if not fit and new_batches(reader, reference_model):
+            held_mb += int(need.value_bytes * values) // MB
+            sketch = draw_sketch(
+                reader,
+                reference_model,
+                sketch_cells=sketch_cells,
+                seed=seed,
+                need=need,
+                budget=budget,
+                more_mb=held_mb,
+            )
+        used = load_model(model, reader.var.index, accelerator=accelerator)
+    encoders = {FITTED if fit else AS_IT_IS: Encoder(used)}
+    if fit:
+        encoders[AS_IT_IS] = Encoder(as_it_is(used, reference_model))
+    elif sketch is not None:
+        how = {"epochs": epochs, "batch_size": batch_size, "accelerator": accelerator}
+        encoders[FITTED] = Encoder(model_for_query(sketch, reference_model, fit=True, **how))
+    else:
+        encoders[FITTED] = encoders[AS_IT_IS]  # it has no batch to be fitted to
     found, best = {"cells": len(rows)}, {}
     for way, encoder in encoders.items():
         codes = {batch: code for code, batch in enumerate(encoder.batches)}
@@ -121,6 +146,10 @@ if __name__ == "__main__":
             snakemake.input.classifier,
             snakemake.input.rules,
             snakemake.output.mappings,
+            fit=snakemake.params.fit,
+            epochs=snakemake.params.epochs,
+            sketch_cells=snakemake.params.sketch_cells,
+            batch_size=snakemake.params.batch_size,
             min_p=snakemake.params.min_p,
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),

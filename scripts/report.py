@@ -124,6 +124,7 @@ def report(
         "genes": gene_report,
         "gene_loss": losses,
         "panels": panels(panel, inspected, cofactors) if panel else [],
+        "fit": config.get("surgery", {}).get("fit", True),
         "mappings": {
             Path(path).parent.name: json.loads(Path(path).read_text(encoding="utf-8")) for path in mappings
         },

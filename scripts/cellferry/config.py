@@ -19,12 +19,17 @@ from .panel import read_markers
 from .samples import conversion_jobs, sample_files, table_files
 from .text import open_bytes, sniff_delimiter, split_line
 
-MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
-    "rna": {"type": "scvi", "n_latent": 30, "n_layers": 2},
-    # Its latent space depends on the number of markers.
-    "cytometry": {"type": "cytovi", "n_layers": 1},
+AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
+    "rna": {
+        ("model", "type"): "scvi",
+        ("model", "n_latent"): 30,
+        ("model", "n_layers"): 2,
+        ("surgery", "fit"): True,
+    },
+    # CytoVI's latent space depends on the number of markers.
+    "cytometry": {("model", "type"): "cytovi", ("model", "n_layers"): 1, ("surgery", "fit"): False},
 }
-"""What `auto` stands for in the section `model`."""
+"""What `auto` stands for, where it depends on the modality."""
 
 ONLY_FOR = {
     "rna": (
@@ -58,10 +63,9 @@ def fill_defaults(config: dict[str, Any]) -> None:
     """
     schema = load_schema()
     _fill(config, schema["properties"])
-    model = config["model"]
-    for key, value in MODEL_DEFAULTS[config["modality"]].items():
-        if model[key] == "auto":
-            model[key] = value
+    for (section, key), value in AUTOMATIC[config["modality"]].items():
+        if config[section][key] == "auto":
+            config[section][key] = value
     for dataset in config["datasets"].values():
         _fill(dataset, schema["$defs"]["dataset"]["properties"])
         if dataset["jobs"] == "auto":
@@ -342,9 +346,9 @@ def _head_problems(config: dict[str, Any]) -> list[str]:
 def _modality_problems(config: dict[str, Any]) -> list[str]:
     """Keys that have no effect with the modality, models that do not fit it, and a wrong table of markers."""
     modality = config.get("modality", "rna")
-    if modality not in MODEL_DEFAULTS:
+    if modality not in AUTOMATIC:
         return []  # said by the schema
-    (other,) = MODEL_DEFAULTS.keys() - {modality}
+    (other,) = AUTOMATIC.keys() - {modality}
     given = [
         f"{section}.{key}"
         for section, key in ONLY_FOR[other]

@@ -466,7 +466,7 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             held_cells=validation.cells,
             more_mb=2 * run.calibration_mb(validation) - run.classifier_mb + run.model_mb / 2,
         )
-    if run.config["modality"] == "cytometry" and run.config["surgery"]["fit"]:
+    if run.config["modality"] == "cytometry":
         for part in run.mapped.values():
             compared = _share(part, part.name, min(1, MAX_COMPARED_CELLS / max(1, part.cells)))
             yield Job(

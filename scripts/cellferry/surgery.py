@@ -1,0 +1,129 @@
+"""A reference's model for the batches of a query: fitted to them (scArches surgery), or taken as it is."""
+
+from typing import NamedTuple
+
+import anndata as ad
+import numpy as np
+from scvi.model.base import BaseModelClass
+
+from .budget import Budget
+from .h5ad import H5adReader
+from .marker_values import BACKBONE
+from .model import as_it_is, cells_for_model, known_batches, model_class, train
+from .needs import Need
+from .schedule import fitting_epochs, minibatch_size
+from .sketch import sketch_values, stratified_sketch
+from .subset import MEASURED
+
+
+class QuerySketch(NamedTuple):
+    """Cells of a query, drawn evenly over its batches.
+
+    Attributes
+    ----------
+    cells
+        As the model takes them.
+    of
+        Cells of the query.
+    new
+        Batches of the query that the reference's model does not know.
+    """
+
+    cells: ad.AnnData
+    of: int
+    new: list[str]
+
+
+def new_batches(reader: H5adReader, reference_model: str) -> list[str]:
+    """Batches of a query that the model in a folder does not know."""
+    found = reader.categories("batch")[np.unique(reader.codes("batch"))]
+    return sorted(set(found).difference(known_batches(reference_model)))
+
+
+def draw_sketch(
+    reader: H5adReader,
+    reference_model: str,
+    *,
+    sketch_cells: int,
+    seed: int,
+    need: Need,
+    budget: Budget,
+    more_mb: int = 0,
+) -> QuerySketch:
+    """Draw cells to fit a model to; of every batch one at the least: it could not be mapped otherwise.
+
+    Parameters
+    ----------
+    reader
+        The query's counts (or values) of the model's genes.
+    reference_model
+        Folder of the model.
+    sketch_cells
+        The key `surgery.sketch_cells`.
+    seed, need, budget, more_mb
+        Seed of the draw; what the job needs, its memory, and what else it holds.
+    """
+    codes = reader.codes("batch")
+    n_cells = max(min(sketch_cells, reader.n_cells), len(np.unique(codes)))
+    budget.require(
+        need,
+        cells=reader.n_cells,
+        values=sketch_values(reader, n_cells),
+        more_mb=more_mb,
+        remedy="lower surgery.sketch_cells",
+    )
+    rows = stratified_sketch(codes, n_cells, seed=seed)
+    measured = None
+    if BACKBONE in reader.var:
+        # The encoder sees the backbone; what is missing there is 0, and counts as if it were measured.
+        measured = (reader.var[MEASURED] | reader.var[BACKBONE]).to_numpy()
+    batches = reader.categories("batch")[codes[rows]]
+    cells = cells_for_model(reader.rows(rows), reader.var.index, batches, measured)
+    return QuerySketch(cells, reader.n_cells, new_batches(reader, reference_model))
+
+
+def model_for_query(
+    sketch: QuerySketch,
+    reference_model: str,
+    *,
+    fit: bool,
+    epochs: int | str,
+    batch_size: int,
+    accelerator: str,
+) -> BaseModelClass:
+    """The model with weights for the new batches, trained, or the mean of the reference's batches.
+
+    Parameters
+    ----------
+    sketch, reference_model
+        See `draw_sketch`.
+    fit, epochs
+        As in the configuration's section `surgery`.
+    batch_size
+        Cells per minibatch.
+    accelerator
+        Where to compute.
+    """
+    print(f"new batches: {', '.join(sketch.new)}")
+    model = model_class(reference_model).load_query_data(
+        sketch.cells, str(reference_model), accelerator=accelerator
+    )
+    if not fit:
+        print("they have the mean weights of the reference's batches (surgery.fit)")
+        return as_it_is(model, reference_model)
+    size = minibatch_size(batch_size, sketch.cells.n_obs)
+    epochs = fitting_epochs(epochs, sketch.cells.n_obs, size)
+    drawn = f"{sketch.cells.n_obs} of {sketch.of} cells"
+    print(f"{drawn}, {epochs} epochs, minibatches of {size}, on the {accelerator}")
+    train(
+        model,
+        max_epochs=epochs,
+        batch_size=size,
+        accelerator=accelerator,
+        devices=1,
+        train_size=1.0,
+        # Weights of the reference must not decay while those of the query are learned (scArches).
+        plan_kwargs={"weight_decay": 0.0},
+        enable_progress_bar=False,
+    )
+    return model
