@@ -78,7 +78,15 @@ def select_markers(
         transformed_sketch(merged[name], some, panels.markers, cofactors, seen[name])
         for name, some in zip(references, rows, strict=True)
     ]
-    low, high = np.nanquantile(np.concatenate(parts), RANGE, axis=0)
+    sketch = np.concatenate(parts)
+    del parts
+    learned = ~np.isnan(sketch).all(axis=0)
+    if not learned.all():
+        names = [marker for marker, found in zip(panels.markers, learned, strict=True) if not found]
+        print(f"left out, since no training cell's were measured: {', '.join(names)}")
+        panels = panels._replace(markers=[marker for marker in panels.markers if marker not in names])
+        cofactors = {technology: values[learned] for technology, values in cofactors.items()}
+    low, high = np.nanquantile(sketch[:, learned], RANGE, axis=0)
     transformation = Transformation(panels.markers, cofactors, low, high)
 
     chosen = pd.DataFrame({"gene": panels.markers})
@@ -110,7 +118,10 @@ def transformed_sketch(
     for column, name in enumerate(names):
         if name is not None:
             values[:, markers.index(name)] = found[:, column]
-    return np.arcsinh(values / cofactors[seen.technology]) if seen.values == RAW else values
+    if seen.values == RAW:
+        values /= cofactors[seen.technology].astype(np.float32)
+        np.arcsinh(values, out=values)
+    return values
 
 
 def shares(name: str, panels: Panels, n_channels: int) -> dict:
