@@ -4,7 +4,8 @@ import difflib
 import json
 import tempfile
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,20 @@ from cellferry.files import complete
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.genes import id_kind
 from cellferry.h5ad import MOST_CATEGORIES
-from cellferry.intensities import look
+from cellferry.intensities import Look, look
 from cellferry.labels import Counted, LabelNames, count_names
 from cellferry.levels import Level, levels_of_columns
 from cellferry.logs import logged
-from cellferry.panel import CHANNEL, KIND, MARKER, listed, read_markers
+from cellferry.panel import CHANNEL, DETECTOR, KIND, MARKER, listed, read_markers
 
 FIRST_SLICE_BYTES = 4 * 2**20
-LEAST_ORDERED = 100
-"""Events of which no marker's values are sorted by chance."""
+FIRST_EVENTS, LEAST_EVENTS = 50_000, 100
+"""Of cytometry: events that are looked at in all files after the first together, and in each at least.
 
-HUGE = 1e7
+Fewer may have sorted values, or none but small ones, by chance.
+"""
+
+HUGE = 1e8
 """No instrument measures more."""
 
 OWN_COLUMNS = ("batch", "label")
@@ -69,10 +73,10 @@ def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any], label_
         problems += column_problems(dataset)
         found |= describe_cells(dataset, label_names, problems, warnings)
         problems += shape_problems(dataset)
-        first = first_block(dataset, problems)
-        found["values_per_cell"], doubts = look_at_counts(dataset, first, problems)
-        if dataset.is_cytometry and first is not None:
-            found |= describe_channels(dataset, first, problems, doubts)
+        firsts = first_blocks(dataset, problems)
+        found["values_per_cell"], doubts = look_at_counts(dataset, firsts, problems)
+        if dataset.is_cytometry and any(firsts.values()):
+            found |= describe_channels(dataset, firsts, problems, doubts)
         found["in_order"] = dataset.in_order
         warnings += doubts
         for remark in dataset.header.remarks:
@@ -302,23 +306,49 @@ def shape_problems(dataset: Dataset) -> list[str]:
     return problems
 
 
-def first_block(dataset: Dataset, problems: list[str]) -> Block | None:
-    """The first cells; None where they cannot be had without reading all, or at all: adds to `problems`."""
+def first_blocks(dataset: Dataset, problems: list[str]) -> dict[int, Block | None]:
+    """The first cells by number of their file: of the first file, of cytometry of all files.
+
+    None where they cannot be read, which is added to `problems`. There are none where they cannot be had
+    without reading all of a file; but few channels are soon sorted.
+    """
     header = dataset.header
     if header.counts is None or header.n_cells == 0 or header.n_genes == 0:
-        return None
-    if not dataset.in_order and not dataset.is_cytometry:  # whose few channels are soon sorted
-        return None
-    try:
-        with tempfile.TemporaryDirectory() as scratch, suppress(OutOfOrderError):
-            return next(dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch)))[1]
-    except InputError as error:
-        problems.append(str(error))
+        return {}
+    if not dataset.in_order and not dataset.is_cytometry:
+        return {}
+    most = max(LEAST_EVENTS, FIRST_EVENTS // len(dataset.headers))
+    firsts: dict[int, Block | None] = {}
+    for number, (start, end) in enumerate(pairwise(dataset.starts.tolist())):
+        if number and not dataset.is_cytometry:
+            break
+        stop = min(end, start + most) if number else None
+        try:
+            if block := first_block(dataset, start, stop):
+                firsts[number] = block
+        except InputError as error:
+            firsts[number] = None
+            problems.append(str(error))
+    return firsts
+
+
+def first_block(dataset: Dataset, start: int, stop: int | None) -> Block | None:
+    """The first block of a range of cells; None if there is none, or the file is not sorted after all."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for _ in range(2):
+            blocks = dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch), start, stop)
+            # Closed before the folder goes in which values may have been sorted.
+            with suppress(OutOfOrderError), closing(blocks):
+                return next((block for _, block in blocks), None)
+            if not dataset.is_cytometry:
+                break
     return None
 
 
-def look_at_counts(dataset: Dataset, block: Block | None, problems: list[str]) -> tuple[float, list[str]]:
-    """Check the first cells' counts; adds to `problems`.
+def look_at_counts(
+    dataset: Dataset, firsts: dict[int, Block | None], problems: list[str]
+) -> tuple[float, list[str]]:
+    """Check the first cells' counts, see `first_blocks`; adds to `problems`.
 
     Returns
     -------
@@ -329,57 +359,59 @@ def look_at_counts(dataset: Dataset, block: Block | None, problems: list[str]) -
         return 0.0, []
     source = Source.of(header)
     in_header = None if header.nonzeros is None else header.nonzeros / header.n_cells
-    for file in dataset.headers if block is None else dataset.headers[1:]:
-        problem = glance_problem(file.glanced, Source.of(file))
-        problems += [problem] if problem else []
-    if block is None:  # the first cells' counts stand at the end of a long sort
-        seen = np.count_nonzero(header.glanced) / max(1, len(header.glanced)) * header.n_genes
-        return in_header or seen, []
     smallest, seen = SmallestValues(), 0.0
-    try:
-        check_counts(block.counts, block.names, header.var.index, Source.of(dataset.headers[0]))
-        block.counts.eliminate_zeros()
-        smallest.add(block.counts)
-        seen = block.counts.nnz / len(block)
-    except InputError as error:
-        problems.append(str(error))
+    if 0 not in firsts:  # the first cells' counts stand at the end of a long sort
+        seen = np.count_nonzero(header.glanced) / max(1, len(header.glanced)) * header.n_genes
+    for number, file in enumerate(dataset.headers):
+        if number not in firsts:
+            problem = glance_problem(file.glanced, Source.of(file))
+            problems += [problem] if problem else []
+            continue
+        block = firsts[number]
+        try:
+            if block is not None:
+                check_counts(block.counts, block.names, header.var.index, Source.of(file))
+                block.counts.eliminate_zeros()
+                smallest.add(block.counts)
+                seen = seen or block.counts.nnz / len(block)
+        except InputError as error:
+            problems.append(str(error))
     doubt = smallest.doubt(source)
     return in_header or seen, [doubt] if doubt else []
 
 
 def describe_channels(
-    dataset: Dataset, first: Block, problems: list[str], doubts: list[str]
+    dataset: Dataset, firsts: dict[int, Block | None], problems: list[str], doubts: list[str]
 ) -> dict[str, Any]:
-    """Of cytometry: the channels, and what the values of the markers are like.
+    """Of cytometry: the channels, and what values of the markers are like in the first events of each file.
 
     Adds to `problems` and `doubts`.
     """
-    var, path = dataset.header.var, dataset.headers[0].path
+    var = dataset.header.var
     markers = (var[KIND] == MARKER).to_numpy()
-    values = first.counts[:, markers].toarray()
-    table = read_markers(dataset.config["markers"])
-    for name, column in zip(var.index[markers], values.T, strict=True):
-        told, _ = table.find(name, var.loc[name, CHANNEL])
-        if not told and len(column) >= LEAST_ORDERED and (np.diff(column) >= 0).all() and np.ptp(column) > 0:
-            problems.append(
-                f"{path}: '{name}' rises from event to event, as a time or a number does, and counts as a "
-                f"marker; say in cytometry.markers that it is none ('{name}': null), or that it is "
-                f"('{name}': {name})"
+    values = {
+        number: block.counts[:, markers].toarray() for number, block in firsts.items() if block is not None
+    }
+    problems += rising_markers(dataset, values)
+    looks = {}
+    for number, own in values.items():
+        file = dataset.headers[number]
+        with np.errstate(invalid="ignore"):
+            huge = var.index[markers][(np.abs(own) > HUGE).any(axis=0)].tolist()
+        if huge:
+            doubts.append(
+                f"{file.path}: there are values beyond {HUGE:g} ({listed(huge)}); they are cut off where the "
+                "reference's range ends"
             )
-    with np.errstate(invalid="ignore"):
-        huge = var.index[markers][(np.abs(values) > HUGE).any(axis=0)].tolist()
-    if huge:
-        doubts.append(
-            f"{path}: there are values beyond {HUGE:g} ({listed(huge)}); they are cut off where the "
-            "reference's range ends"
+        looks[number] = look(
+            own,
+            var,
+            technology=dataset.config["technology"],
+            transformed=dataset.config["transformed"],
+            machine=file.details.get("machine", ""),
         )
-    seen = look(
-        values,
-        var,
-        technology=dataset.config["technology"],
-        transformed=dataset.config["transformed"],
-        machine=dataset.headers[0].details.get("machine", ""),
-    )
+    problems += other_values(dataset, {n: one for n, one in looks.items() if len(values[n]) >= LEAST_EVENTS})
+    seen = next(iter(looks.values()))
     dropped = [f"{name} ({kind})" for name, kind in zip(var.index, var[KIND], strict=True) if kind != MARKER]
     print(
         f"{markers.sum()} markers: {listed(var.index[markers])}; dropped: {', '.join(dropped) or 'nothing'}"
@@ -387,6 +419,46 @@ def describe_channels(
     print(f"{seen.values} values of {seen.technology} cytometry: {seen.why}")
     channels = [[name, row[KIND], row[CHANNEL]] for name, row in var.iterrows()]
     return {"channels": channels, "intensities": seen._asdict()}
+
+
+def rising_markers(dataset: Dataset, values: dict[int, np.ndarray]) -> list[str]:
+    """What is wrong with channels of cytometry that count as markers and rise as a time does.
+
+    Parameters
+    ----------
+    values
+        Of the first events of files, by their numbers: events × markers.
+    """
+    table = read_markers(dataset.config["markers"])
+    markers = dataset.header.var[dataset.header.var[KIND] == MARKER]
+    problems: dict[str, str] = {}
+    for number, found in values.items():
+        if len(found) < LEAST_EVENTS:
+            continue
+        rising = (np.diff(found, axis=0) >= 0).all(axis=0) & (found[0] < found[-1])
+        for name, row in markers[rising].iterrows():
+            if table.find(name, row[CHANNEL], row.get(DETECTOR, row[CHANNEL]))[0]:
+                continue
+            problems.setdefault(
+                name,
+                f"{dataset.headers[number].path}: '{name}' rises from event to event, as a time or a number "
+                "does, and counts as a marker; say in cytometry.markers that it is none "
+                f"('{name}': null), or that it is one ('{name}': {name})",
+            )
+    return list(problems.values())
+
+
+def other_values(dataset: Dataset, looks: dict[int, Look]) -> list[str]:
+    """What is wrong with files of cytometry, by their numbers, whose values are of different kinds."""
+    files = dataset.headers
+    first, seen = next(iter(looks.items()), (0, None))
+    return [
+        f"{files[number].path}: holds {own.values} values ({own.why}), and {files[first].path} {seen.values} "
+        f"ones ({seen.why}); give all as they were measured, make datasets of their own of them, or say what "
+        f"they are in {dataset.key('transformed')}"
+        for number, own in looks.items()
+        if own.values != seen.values
+    ][:1]
 
 
 if __name__ == "__main__":

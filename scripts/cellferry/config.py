@@ -401,6 +401,11 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -
             f"datasets.{name}.{key}: names {path} twice; remove one of them"
             for path in sorted({path for path in paths if paths.count(path) > 1})
         ]
+    if dataset.get("obs_by") == "order" and not dataset.get("obs"):
+        problems.append(
+            f"datasets.{name}.obs_by: has no effect without a table; name it in datasets.{name}.obs, or take "
+            "the key out"
+        )
     return problems or _column_problems(name, dataset)
 
 

@@ -89,9 +89,10 @@ def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, 
         return
     position = int(np.argmax(wrong))
     row = int(np.searchsorted(counts.indptr, position, side="right")) - 1
+    column = "gene" if source.values == "counts" else "channel"
     raise InputError(
         f"{source.path}: {source.place} does not hold {source.wanted}: {values[position]:g} in cell "
-        f"'{names[row]}', gene '{genes[counts.indices[position]]}'; {_diagnosis(values)}; {source.remedy}"
+        f"'{names[row]}', {column} '{genes[counts.indices[position]]}'; {_diagnosis(values)}; {source.remedy}"
     )
 
 

@@ -33,6 +33,8 @@ class Dataset:
     ----------
     header, headers
         See `formats.interface.Header`; of all files together, and of each.
+    starts
+        Where the files' cells begin, counted over all, and where the last ones end.
     obs_columns
         Annotation columns of the files and the tables; a table's come before a file's of the same name. With
         several files the column `sample` is among them.
@@ -53,6 +55,7 @@ class Dataset:
             raise InputError(f"{options.key('path')}: there is no file like {config['path']}; correct it")
         self._files = Concatenation(files, options, config["format"])
         self.header, self.headers = self._files.header, self._files.headers
+        self.starts = self._files.starts
         self._tables = self._annotation(options, n_files=len(files))
         self._is_one = "" in files
         from_tables = [column for table in self._tables for column in table.columns]
@@ -101,10 +104,12 @@ class Dataset:
             table.load([column for column in columns if column in table.columns], numeric=numeric)
             header = self.headers[number] if len(self._tables) > 1 else self.header
             if table.by_order and table.n_rows != header.n_cells:
+                lacks_header = table.n_rows + 1 == header.n_cells
                 raise InputError(
                     f"{table.path} ({self.key('obs')}): has {table.n_rows} lines after its header, and "
                     f"{header.path} {header.n_cells} cells; {self.key('obs_by')} is `order`, which takes a "
                     "header and one line for each cell"
+                    + (f": is '{table.columns[0]}' the first cell's, and no header?" if lacks_header else "")
                 )
 
     def cells(self, columns: list[str]) -> Iterator[Cells]:
@@ -163,7 +168,7 @@ class Dataset:
             table = self._tables[self._table_number(number)]
             in_table = [column for column in columns if column in table.columns]
             if table.by_order:
-                line = start - (int(self._files.starts[number]) if len(self._tables) > 1 else 0)
+                line = start - (int(self.starts[number]) if len(self._tables) > 1 else 0)
                 obs |= table.lines(line, line + len(cells.names), in_table)
             else:
                 obs |= table.join(self._joined_by(number, cells.names), in_table)

@@ -76,6 +76,7 @@ class ObsTable:
         InputError
             If the table is irregular or names a cell twice.
         """
+        self.n_rows = 0
         parts: list[np.ndarray] = []
         numbers: dict[str, list[np.ndarray]] = {column: [] for column in columns if column in numeric}
         codes: dict[str, list[np.ndarray]] = {column: [] for column in columns}
@@ -120,6 +121,8 @@ class ObsTable:
                     skiprows=1,
                     names=range(len(self.columns) + self._first),
                     index_col=False,
+                    # Where labels are all there is, an empty line is a cell without one.
+                    skip_blank_lines=not self.by_order or len(self.columns) > 1,
                     dtype=str,
                     keep_default_na=False,
                     na_values=MISSING,

@@ -37,6 +37,9 @@ MISSING = ["", "NA", "NaN", "nan"]
 NAMES = re.compile(r"(cell|event|barcode|row)?[ _]?(ids?|names?|index|barcodes?|cells?|events?)?$", re.I)
 """What a column of names of cells is called; one with another name holds a channel."""
 
+NOT_EMPTY = re.compile(rb"^(?=[^\r\n])", re.M)
+"""Where a line begins that is not empty."""
+
 Line = tuple[int, str, bytes]
 """Number of a line, the name it begins with, and the rest of it."""
 
@@ -178,10 +181,11 @@ def _is_nameless(path: Path, fields: list[str], delimiter: str) -> bool:
         return False
     with open_bytes(path) as file:
         file.readline()
-        values = split_line(file.readline().decode("utf-8", "replace"), delimiter)
+        first = next((line for line in file if line.strip()), b"")
+    values = split_line(first.decode("utf-8", "replace"), delimiter)
     try:
         float(values[0])
-    except ValueError:
+    except (ValueError, IndexError):
         return False
     return len(values) == len(fields)
 
@@ -194,15 +198,19 @@ def _called(header: Header, names: list[str], start: int) -> np.ndarray:
 
 
 def _texts(path: Path, n_bytes: int, before: bytes) -> Iterator[bytes]:
-    """The lines after the header, as many at once as `n_bytes` hold, each with `before` in front of it."""
+    """The lines after the header, as many at once as `n_bytes` hold.
+
+    In front of all but empty ones stands `before`.
+    """
     with open_bytes(path) as file:
         file.readline()
         for text in whole_lines(file, n_bytes):
             if not before:
                 yield text
-                continue
-            rest = text.rstrip(b"\r\n")
-            yield before + rest.replace(b"\n", b"\n" + before) + b"\n"
+            elif text.startswith((b"\n", b"\r")) or b"\n\n" in text or b"\n\r" in text:
+                yield NOT_EMPTY.sub(before, text)
+            else:  # ten times as fast
+                yield before + text.removesuffix(b"\n").replace(b"\n", b"\n" + before) + b"\n"
 
 
 def _names(text: bytes, starts: np.ndarray, delimiter: str) -> list[str]:
@@ -270,8 +278,9 @@ def _values(path: Path, lines: list[Line], details: dict) -> np.ndarray:
     mark, n_columns = details["delimiter"].encode(), len(details["columns"])
     for number, name, rest in lines:
         if rest.count(mark) + 1 != n_columns:
+            called = f" ('{name}')" if name else ""
             raise InputError(
-                f"{path}, line {number} ('{name}'): holds {rest.count(mark) + 1} values, and the header "
+                f"{path}, line {number}{called}: holds {rest.count(mark) + 1} values, and the header "
                 f"names {n_columns} columns; correct the line or export the table again"
             )
     # One value a line: pandas parses one long column far faster than many short ones.
@@ -301,8 +310,9 @@ def _not_a_number(path: Path, lines: list[Line], details: dict) -> InputError:
             try:
                 float(text if text not in MISSING else "nan")
             except ValueError:
+                row = f"row '{name}', " if name else ""
                 return InputError(
-                    f"{path}, line {number}: '{text[:80]}' in row '{name}', column '{column}' is not a "
+                    f"{path}, line {number}: '{text[:80]}' in {row}column '{column}' is not a "
                     "number; a table of counts holds names in its first column and header only (annotation "
                     "goes to a table of its own, key obs)"
                 )
