@@ -11,7 +11,7 @@ from cellferry.config import load_schema
 from cellferry.fcs_writer import Channel, FcsWriter
 from cellferry.h5ad import H5adWriter
 from cellferry.labels import LabelNames
-from cellferry.panel import CHANNEL, KIND, channel_kind, marker_key, marker_name
+from cellferry.panel import CHANNEL, KIND, MARKER, channel_kind, marker_key, marker_name
 from scipy import sparse
 
 
@@ -105,7 +105,10 @@ def write_samples(folder: Path, events: ad.AnnData) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for sample in events.obs["sample"].cat.categories:
         own = events[events.obs["sample"] == sample]
-        channels = [Channel(f"D{n}", name) for n, name in enumerate(events.var[CHANNEL])]
+        channels = [
+            Channel(f"D{n}", name) if channel_kind(name) == MARKER else Channel(name)
+            for n, name in enumerate(events.var[CHANNEL])
+        ]
         with FcsWriter(folder / f"{sample}.fcs", channels, {}) as writer:
             writer.append(own.X.toarray())
         with open(folder / f"{sample}.csv", "w", newline="", encoding="utf-8") as file:
