@@ -91,7 +91,7 @@ def check_datasets(
         names = {node for level in trained["levels"] for node in level["of"].values()}
         for question in questions(found, names.union(trained["labels"])):
             print(f"warning: {question}")
-    if not problems and "channels" in found[0]:
+    if not problems and "channels" in found[0] and (references or trained_genes):
         try:
             check_panels(found, gene_sources or [], trained_genes, min_common)
             check_values(found)

@@ -23,7 +23,16 @@ from cellferry.intensities import Look, look
 from cellferry.labels import Counted, LabelNames, count_names
 from cellferry.levels import Level, levels_of_columns
 from cellferry.logs import logged
-from cellferry.panel import CHANNEL, DETECTOR, KIND, MARKER, listed, read_markers
+from cellferry.panel import (
+    CHANNEL,
+    DETECTOR,
+    KIND,
+    MARKER,
+    listed,
+    marker_key,
+    markers_of,
+    read_markers,
+)
 
 FIRST_SLICE_BYTES = 4 * 2**20
 FIRST_EVENTS, LEAST_EVENTS = 50_000, 100
@@ -393,6 +402,7 @@ def describe_channels(
         number: block.counts[:, markers].toarray() for number, block in firsts.items() if block is not None
     }
     problems += rising_markers(dataset, values)
+    doubts += left_out_markers(dataset)
     looks = {}
     for number, own in values.items():
         file = dataset.headers[number]
@@ -446,6 +456,27 @@ def rising_markers(dataset: Dataset, values: dict[int, np.ndarray]) -> list[str]
                 f"('{name}': null), or that it is one ('{name}': {name})",
             )
     return list(problems.values())
+
+
+def left_out_markers(dataset: Dataset) -> list[str]:
+    """A word about markers of cytometry that some of a dataset's files have, and not all."""
+    used = set(map(marker_key, markers_of(dataset.header.var)))
+    files: dict[str, list[str]] = {}
+    for file in dataset.headers:
+        for marker in markers_of(file.var):
+            if marker_key(marker) not in used:
+                files.setdefault(marker_key(marker), [marker]).append(file.path.name)
+    if not files:
+        return []
+    n = len(dataset.headers)
+    said = [
+        f"{marker} (in {listed(names) if len(names) < 4 else f'{len(names)} of {n}'})"
+        for marker, *names in files.values()
+    ]
+    return [
+        f"{dataset.key('path')}: markers that not all of its {n} files have are left out: {listed(said)}; if "
+        "some are called otherwise elsewhere, say so in cytometry.markers, or make datasets of the files"
+    ]
 
 
 def other_values(dataset: Dataset, looks: dict[int, Look]) -> list[str]:

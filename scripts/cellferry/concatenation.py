@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,10 @@ import pandas as pd
 from . import formats
 from .errors import InputError
 from .formats import Block, Cells, Header, Options, OutOfOrderError
-from .panel import KIND, marker_key
+from .panel import KIND, MARKER, marker_key, markers_of
 
 LEAST_COMMON = 0.5
-"""Share of the genes of a file and of the first one that must be common."""
+"""Share of the genes (or markers) of a file and of the first one that must be common."""
 
 GLANCED = 1 << 16
 
@@ -22,7 +23,7 @@ GLANCED = 1 << 16
 class Concatenation:
     """The files of a dataset in their order; one alone is the same as that file.
 
-    Files whose genes differ are read as the genes that all of them have, in the first one's order.
+    Files whose genes (or channels) differ are read as those that all of them have, in the first one's order.
 
     Parameters
     ----------
@@ -145,31 +146,57 @@ def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | 
     with_ids = all("gene_ids" in header.var for header in headers)
     keys = [_gene_keys(header.var, with_ids=with_ids) for header in headers]
     common = keys[0]
+    first = _genes(headers[0])
     for header, own in zip(headers[1:], keys[1:], strict=True):
         common = common[common.isin(own)]
-        if len(common) < LEAST_COMMON * max(len(keys[0]), len(own)):
+        genes = _genes(header)
+        # Every cytometer has time and scatter.
+        n_common = int(common.isin(own[genes.positions]).sum())
+        if n_common < LEAST_COMMON * max(len(first.names), len(genes.names)):
+            otherwise = (
+                "if some of these are called otherwise, say so in cytometry.markers; else "
+                if KIND in header.var
+                else ""
+            )
             raise InputError(
-                f"{header.path}: has {len(common)} genes in common with the files before it in "
-                f"{options.key('path')}; the first has {len(keys[0])}, such as {_some(headers[0])}, "
-                f"and it has {len(own)}, such as {_some(header)}; make a dataset of its own of it"
+                f"{header.path}: has {n_common} {genes.what} in common with the files before it in "
+                f"{options.key('path')}; the first has {len(first.names)}, such as {_some(first.names)}, "
+                f"and it has {len(genes.names)}, such as {_some(genes.names)}; {otherwise}make a dataset of "
+                "its own of it"
             )
     return [
         None if len(common) == len(own) and common.equals(own) else own.get_indexer(common) for own in keys
     ]
 
 
-def _some(header: Header) -> str:
-    return ", ".join([*map(str, header.var.index[:3]), "…"])
+class _Genes(NamedTuple):
+    """What counts when files are compared: genes, or the channels that are markers."""
+
+    what: str
+    names: list[str]
+    positions: np.ndarray
+
+
+def _genes(header: Header) -> _Genes:
+    if KIND not in header.var:
+        return _Genes("genes", list(map(str, header.var.index)), np.arange(len(header.var)))
+    return _Genes("markers", markers_of(header.var), np.flatnonzero(header.var[KIND] == MARKER))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join([*names[:3], "…"])
 
 
 def _gene_keys(var: pd.DataFrame, *, with_ids: bool) -> pd.MultiIndex:
     """What a gene is known by: its name, its id if there is one, and a number where these repeat.
 
-    Channels are known by what spellings of a marker have in common.
+    Channels are known by what spellings of a marker have in common, and whether they are one.
     """
     own = map(marker_key, var.index) if KIND in var else var.index
     names = pd.DataFrame({"name": list(own)}, dtype=object)
     names["id"] = var["gene_ids"].to_numpy(dtype=object) if with_ids else ""
+    if KIND in var:
+        names["id"] = np.where(var[KIND] == MARKER, MARKER, "")
     names["number"] = names.groupby(["name", "id"], dropna=False).cumcount()
     return pd.MultiIndex.from_frame(names)
 
@@ -179,8 +206,9 @@ def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[s
     sizes = [header.n_genes for header in headers]
     remarks = [f"{len(headers)} files, the samples {', '.join(samples)}"]
     if max(sizes) > n_common:
+        what = "channels" if KIND in headers[0].var else "genes"
         remarks.append(
-            f"the files have {min(sizes)} to {max(sizes)} genes; those that all have are used, {n_common}"
+            f"the files have {min(sizes)} to {max(sizes)} {what}; those that all have are used, {n_common}"
         )
     # What holds for many files is said once.
     said = Counter(remark for header in headers for remark in set(header.remarks))

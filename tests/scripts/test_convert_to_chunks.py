@@ -52,7 +52,10 @@ LITTLE = Budget(700)
 
 def convert(path, folder, *, obs=None, budget=LITTLE, scratch=None, **config):
     """Inspect, check and convert; the chunks in their order."""
-    settings = {"path": path if isinstance(path, list | dict) else str(path), "obs": obs and str(obs)}
+    settings = {
+        "path": path if isinstance(path, list | dict) else str(path),
+        "obs": obs if isinstance(obs, list) else obs and str(obs),
+    }
     settings = {**DEFAULTS, "role": "query", **settings, "chunks": 3, "jobs": 1, **config}
     inspected = folder.with_suffix(".json")
     inspect_dataset(str(inspected), name="blood", config=settings, label_names=label_names())
