@@ -311,8 +311,8 @@ def test_channels_are_matched_by_marker(tmp_path, capsys):
     assert np.array_equal(obs["Time"].to_numpy(np.float32), found[:, 0])
     said = capsys.readouterr().out
     assert (
-        "warning: datasets.blood.path: markers that not all of its 2 files have are left out: CD4 (in a.fcs), "
-        "CD99 (in b.fcs); if some are called otherwise elsewhere, say so in cytometry.markers" in said
+        "warning: datasets.blood.path: markers that not all of its 2 files have are left out: "
+        "CD4 (in a.fcs), CD99 (in b.fcs); if some are called otherwise elsewhere, say so in" in said
     )
     assert "the files have 12 to 12 channels; those that all have are used, 11" in said
 
