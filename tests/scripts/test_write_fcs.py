@@ -12,7 +12,7 @@ import write_fcs as script
 from cellferry.budget import Budget
 from cellferry.errors import InputError
 from merge_h5ad import merge_h5ad
-from reading import read_header
+from reading import read_all, read_header
 from scipy import sparse
 from simulate import write_cells
 from write_fcs import write_fcs
@@ -119,9 +119,15 @@ def test_codes_are_explained(query, tmp_path):
 
 
 def test_our_own_reader_opens_the_files(query, tmp_path):
-    header = read_header(write(query[0], tmp_path) / "γδ.fcs")
-    assert header.n_cells == len(query[1]["γδ"])
-    assert {"CD3", "CD19, human", "label_code", "latent_11"} < set(header.var.index)
+    """Channels that were added are no markers, so that a file can be a query again."""
+    path = write(query[0], tmp_path) / "γδ.fcs"
+    header = read_header(path, modality="cytometry")
+    np.testing.assert_array_equal(read_all(header, tmp_path)[0], query[1]["γδ"])
+    kinds = dict(zip(header.var["channel"], header.var["kind"], strict=True))
+    assert {name for name, kind in kinds.items() if kind == "marker"} == {"CD3", "CD19, human", "x"}
+    assert kinds["FSC-A"] == "scatter"
+    added = {"label_code", "best_label_code", "probability", "outside_p", "latent_0", "latent_11"}
+    assert {kinds[name] for name in added} == {"other"}
 
 
 @pytest.mark.parametrize("most_open", [1, 2])
