@@ -114,6 +114,18 @@ def test_scripts_that_died_were_started_again(simulated):
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
+def test_labels_are_those_of_the_model_as_it_is(simulated):
+    """All cells are in the sketch that is mapped in both ways."""
+    mappings = json.loads((simulated.results / "mapped" / "cohort" / "mappings.json").read_text())
+    predictions = pd.read_parquet(simulated.results / "predictions" / "cohort.parquet")
+    assert mappings["cells"] == len(predictions)
+    assert mappings["as_it_is"]["labelled"] == pytest.approx(predictions["reason"].isna().mean())
+    right = (predictions["best_label"] == predictions["truth"]).mean()
+    assert mappings["as_it_is"]["accuracy"] == pytest.approx(right)
+    # Whatever a few epochs of surgery do, it is another mapping.
+    assert mappings["fitted"]["probability"] != mappings["as_it_is"]["probability"]
+
+
 def test_a_file_of_each_sample_is_written(simulated):
     folder = simulated.results / "fcs" / "cohort"
     assert {path.name for path in folder.glob("[!.]*")} == {"x.fcs", "y.fcs", "labels.csv"}

@@ -1,0 +1,57 @@
+"""compare_mappings: what it says of one way; both ways of a whole run are in tests/workflow/test_cytometry.py."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cellferry.answer import AnswerRules
+from cellferry.calibration import Calibration
+from cellferry.classifier import Judged
+from cellferry.outside import Tail
+from cellferry.summed_levels import read_levels
+from compare_mappings import describe
+
+LABELS = ["B", "NK", "T"]
+HEADS = SimpleNamespace(labels=LABELS, levels=read_levels([], LABELS))
+# Distances of held-back cells are even between 0 and 1.
+TAIL = Tail(tuple(np.linspace(0, 0.9, 91).tolist()), 0.01, 50)
+RULES = AnswerRules(
+    temperatures={"linear": 1.0},
+    weights={"linear": 1.0},
+    calibration=Calibration("temperature", 1.0),
+    tails=(TAIL, TAIL),
+    thresholds={"label": dict.fromkeys(LABELS, 0.7)},
+    set_threshold=0.1,
+    held_back={},
+    made_from={},
+)
+
+
+def judged(best, sure, distance):
+    """Cells with a probability of their best label (the others share the rest), at some distance."""
+    probabilities = np.full((len(best), 3), 0.0, dtype=np.float32)
+    probabilities += (1 - np.array(sure, dtype=np.float32)[:, None]) / 2
+    probabilities[np.arange(len(best)), best] = sure
+    far = np.array(distance, dtype=np.float32)
+    unknown = np.full(len(best), np.inf)
+    return Judged({"linear": probabilities}, far, far, unknown, unknown)
+
+
+def test_shares_and_scores_of_one_way():
+    truth = np.array(["B", "NK", "NK", "T", None, "mast cell"], dtype=object)
+    seen = judged([0, 1, 2, 2, 0, 1], [0.9, 0.9, 0.9, 0.5, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1, 5, 0.1])
+    numbers, best = describe(seen, HEADS, RULES, truth, min_p=0.005)
+    assert best.tolist() == ["B", "NK", "T", "T", "B", "NK"]
+    assert numbers["outside"] == pytest.approx(1 / 6)
+    # Neither the one that is outside nor the one that is not sure enough.
+    assert numbers["labelled"] == pytest.approx(4 / 6)
+    # Of the four whose truth the reference knows.
+    assert numbers["accuracy"] == pytest.approx(3 / 4)
+    assert numbers["macro_f1"] == pytest.approx(np.mean([1, 2 / 3, 2 / 3]))
+
+
+def test_without_a_truth_there_are_no_scores():
+    numbers, _ = describe(judged([0, 1], [0.9, 0.9], [0.1, 0.1]), HEADS, RULES, None, min_p=0.005)
+    assert "accuracy" not in numbers
+    assert numbers["labelled"] == 1
+    assert numbers["probability"] == pytest.approx(0.9, abs=1e-3)
