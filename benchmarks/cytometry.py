@@ -39,8 +39,9 @@ INTRODUCTION = """# Cytometry: memory and time against events
 Generated events ([cytometry.py](cytometry.py): {markers} markers, {types} types, each file with a shift of
 its own) in FCS files: a query of {query} files, in 25 chunks, and a reference of {atlas} with a tenth as many
 events. The workflow runs as a user runs it (`profiles/local`), one job at a time and kept on one core;
-settings other than the defaults: {settings}. Seconds are of all jobs of a rule, the start of Python and its
-libraries included; MiB the largest of its jobs, as the kernel counts it; *asked* is `mem_mb`.
+settings other than the defaults: {settings}.
+Seconds are of all jobs of a rule, the start of Python and its libraries included; MiB the largest of its
+jobs, as the kernel counts it; *asked* is `mem_mb`.
 
 Command: `python benchmarks/cytometry.py --events {events}`. Machine: {machine}.
 
@@ -112,7 +113,7 @@ def as_table(rows: dict[int, list[dict]]) -> str:
             if (same["name"], same["of"]) == (row["name"], row["of"])
         ]
         line = [f"`{row['name']}`", row["of"], row["jobs"], f"{row['cells']:,}", f"{row['seconds']:.0f}"]
-        line += [f"{row['cells'] / row['seconds']:,.0f}", *peaks, row["mem_mb"]]
+        line += [f"{row['cells'] / row['seconds']:,.0f}", *peaks, f"{row['mem_mb']:.0f}"]
         lines.append(line)
     return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
 

@@ -12,6 +12,7 @@ What is measured already is not measured again.
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -131,7 +132,7 @@ def numbers_of_cells(folder: Path) -> dict[str, int]:
 
 def part_of(table: Path) -> str:
     """The part that a job worked on, by the name of its benchmark table below the rule's folder."""
-    part = Path(table.parts[0]).stem
+    part = re.sub(r"_\d+$", "", Path(table.parts[0]).stem)  # jobs that share a dataset have a number
     return {"atlas": "reference", "reference": "train"}.get(part, part)
 
 

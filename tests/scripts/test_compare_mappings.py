@@ -1,4 +1,4 @@
-"""compare_mappings: what it says of one way; both ways of a whole run are in tests/workflow/test_cytometry.py."""
+"""What is said of one way of mapping; both ways of a whole run are in tests/workflow/test_cytometry.py."""
 
 from types import SimpleNamespace
 
