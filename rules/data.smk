@@ -69,6 +69,7 @@ rule check_datasets:
         # What was trained before knows its labels.
         trained=f"{TRAINED}/reference/labels.json" if config["pretrained"] else [],
         trained_genes=f"{TRAINED}/genes.tsv" if config["pretrained"] and CYTOMETRY else [],
+        trained_report=f"{TRAINED}/genes.json" if config["pretrained"] and CYTOMETRY else [],
     output:
         "results/datasets.tsv",
     log:
@@ -87,6 +88,7 @@ rule check_datasets:
         parents=config["labels"]["parents"],
         gene_sources=GENE_SOURCES,
         min_common=config["genes"]["min_common"],
+        cofactor=config["cytometry"]["cofactor"],
     message:
         "Checking that every dataset can be used"
     script:

@@ -1,12 +1,13 @@
 """Stop before anything long begins if a dataset cannot be used, and say everything that is wrong at once."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
 from cellferry.errors import InputError
 from cellferry.files import complete
-from cellferry.intensities import SCALED, look_of, markers_seen
+from cellferry.intensities import RAW, SCALED, TRANSFORMED, Look, cofactors_of, look_of, markers_seen
 from cellferry.label_tables import read_parents
 from cellferry.labels import closest, folded
 from cellferry.levels import Level, joined_levels
@@ -41,8 +42,10 @@ def check_datasets(
     parents: dict | str,
     trained_labels: str | None = None,
     trained_genes: str | None = None,
+    trained_report: str | None = None,
     gene_sources: list[str] | None = None,
     min_common: float = 0.0,
+    cofactor: str | float | dict = "auto",
 ) -> None:
     """Write one row per dataset, if all of them can be used.
 
@@ -58,12 +61,12 @@ def check_datasets(
         As in the configuration's section `labels`.
     trained_labels
         What is known of the labels of a reference that was trained before; None where there is none.
-    trained_genes
-        Of cytometry: the markers of a model that was trained before.
+    trained_genes, trained_report
+        Of cytometry: the markers of a model that was trained before, and what is known of them.
     gene_sources
         Of cytometry: the datasets among whose common markers the model's are chosen.
-    min_common
-        The key `genes.min_common`.
+    min_common, cofactor
+        The keys `genes.min_common` and `cytometry.cofactor`.
 
     Raises
     ------
@@ -93,8 +96,8 @@ def check_datasets(
             print(f"warning: {question}")
     if not problems and "channels" in found[0] and (references or trained_genes):
         try:
-            check_panels(found, gene_sources or [], trained_genes, min_common)
-            check_values(found)
+            check_panels(found, gene_sources or [], trained_genes, min_common, cofactor)
+            check_values(found, trained_report)
         except InputError as error:
             problems.append(("panels", str(error)))
     if problems:
@@ -121,9 +124,16 @@ def check_labels(references: list[dict]) -> None:
 
 
 def check_panels(
-    found: list[dict], gene_sources: list[str], trained_genes: str | None, min_common: float
+    found: list[dict],
+    gene_sources: list[str],
+    trained_genes: str | None,
+    min_common: float,
+    cofactor: str | float | dict,
 ) -> None:
-    """Refuse datasets of cytometry that share too few markers with each other, or with a trained model."""
+    """Refuse datasets of cytometry that share too few markers with each other, or with a trained model.
+
+    And cofactors of markers that the model to train will not have.
+    """
     markers = {dataset["dataset"]: markers_seen(dataset) for dataset in found}
     references = [dataset["dataset"] for dataset in found if dataset["role"] == "reference"]
     if trained_genes:
@@ -132,26 +142,39 @@ def check_panels(
     else:
         panels = joint_panels({name: markers[name] for name in gene_sources}, references)
         check_backbone(panels, references, min_common)
+        cofactors_of(cofactor, panels.markers)
         backbone = panels.backbone
     for name, own in markers.items():
         check_share(name, own, backbone, min_common)
 
 
-def check_values(found: list[dict]) -> None:
-    """Refuse datasets of which some are scaled already, and say which are of another technology."""
-    seen = {dataset["dataset"]: look_of(dataset) for dataset in found}
+def check_values(found: list[dict], trained_report: str | None) -> None:
+    """Refuse datasets of which some are scaled already, and say what else of their values differs."""
+    seen = {f"datasets.{dataset['dataset']}": look_of(dataset) for dataset in found}
+    if trained_report:
+        trained = json.loads(Path(trained_report).read_text(encoding="utf-8")).get("values", {})
+        seen |= {f"the earlier run ({name})": Look(**look) for name, look in trained.items()}
     scaled = [name for name, one in seen.items() if one.values == SCALED]
     others = [name for name in seen if name not in scaled]
     if scaled and others:
         raise InputError(
-            f"datasets.{scaled[0]}: its values are scaled to 0..1 ({seen[scaled[0]].why}), and those of "
-            f"{', '.join(others)} are not; give all as they were measured, or say what they are in "
-            f"datasets.{scaled[0]}.transformed"
+            f"{scaled[0]}: its values are scaled to 0..1 ({seen[scaled[0]].why}), and those of "
+            f"{', '.join(others)} are not; give all as they were measured, or, if these are raw after all, "
+            "say so in datasets.NAME.transformed: false"
         )
-    technologies = {one.technology for one in seen.values()}
-    if len(technologies) > 1:
-        listed = ", ".join(f"{name} {one.technology}" for name, one in seen.items())
-        print(f"warning: datasets are of several technologies ({listed}); their scales may not agree")
+    by_values, by_technology = defaultdict(list), defaultdict(list)
+    for name, one in seen.items():
+        by_values[one.values].append(name)
+        by_technology[one.technology].append(name)
+    if by_values[RAW] and by_values[TRANSFORMED]:
+        raw, transformed = (", ".join(by_values[kind]) for kind in (RAW, TRANSFORMED))
+        print(
+            f"warning: values are raw in {raw} and transformed already in {transformed}; they agree only if "
+            "these are arcsinh(value / cofactor), of the cofactor that is used here (cytometry.cofactor)"
+        )
+    if len(by_technology) > 1:
+        listed = ", ".join(f"{one} in {' and '.join(names)}" for one, names in by_technology.items())
+        print(f"warning: datasets are of several technologies ({listed}); they may not agree")
 
 
 def reference_levels(references: list[dict]) -> list[Level]:
@@ -206,6 +229,8 @@ if __name__ == "__main__":
             parents=snakemake.params.parents,
             trained_labels=snakemake.input.trained or None,
             trained_genes=snakemake.input.trained_genes or None,
+            trained_report=snakemake.input.trained_report or None,
             gene_sources=snakemake.params.gene_sources,
             min_common=snakemake.params.min_common,
+            cofactor=snakemake.params.cofactor,
         )

@@ -141,7 +141,8 @@ def marker_selection(
     if (seen.values == SCALED) != (SCALED in kinds):
         raise InputError(
             f"datasets.{name}: holds {seen.values} values ({seen.why}), and the reference {', '.join(kinds)} "
-            f"ones; give both as they were measured, or correct datasets.{name}.transformed"
+            f"ones; give both as they were measured, or, if these are raw after all, say so in "
+            f"datasets.{name}.transformed: false"
         )
     print(f"{name} has {(measured & backbone).sum()} of the {backbone.sum()} markers that the model sees")
     picks = GeneSelection(ids, table["gene"].to_list())

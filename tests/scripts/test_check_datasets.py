@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from cellferry.errors import InputError
 from check_datasets import check_datasets
+from simulate import PANEL, describe_events, simulate_events
 
 FOUND = {
     "dataset": "atlas",
@@ -111,3 +112,125 @@ def test_references_whose_levels_contradict_each_other(tmp_path):
         InputError, match="'NK' stands below 'innate' in 'lineage', and below 'lymphoid' in atlas"
     ):
         check_datasets(paths, str(tmp_path / "datasets.tsv"), parents={})
+
+
+# --- cytometry ------------------------------------------------------------------------------------------
+
+LOOKS = {"values": "raw", "technology": "mass"}
+
+
+def write_events(folder, name, *, panel=PANEL, role="query", **look):
+    events = describe_events(simulate_events(3, panel=panel), name, role=role, **LOOKS | look)
+    return write(folder, warnings=[], **events)
+
+
+def check_events(folder, paths, *, sources=("atlas", "patients"), **settings):
+    settings = {"gene_sources": list(sources), "min_common": 0.3, **settings}
+    check_datasets(paths, str(folder / "datasets.tsv"), parents={}, **settings)
+
+
+def test_panels_that_fit(tmp_path, capsys):
+    paths = [write_events(tmp_path, "atlas", role="reference"), write_events(tmp_path, "patients")]
+    check_events(tmp_path, paths, cofactor={"cd-3": 7})
+    assert (tmp_path / "datasets.tsv").exists()
+    assert "warning" not in capsys.readouterr().out
+
+
+FORTY = tuple(f"CD{number}" for number in range(1, 41))
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (("atlas", "patients"), "panels: only 3 of the references' 40 markers are in all datasets"),
+        (
+            ("atlas",),
+            "panels: datasets.patients: has 3 of the 40 markers that the model sees, and genes.min_",
+        ),
+    ],
+)
+def test_three_of_forty_markers(tmp_path, sources, said):
+    """With and without training on what all have, before anything is converted."""
+    paths = [
+        write_events(tmp_path, "atlas", role="reference", panel=FORTY),
+        write_events(tmp_path, "patients", panel=(*FORTY[:3], "Foo")),
+    ]
+    with pytest.raises(InputError, match=said) as raised:
+        check_events(tmp_path, paths, sources=sources)
+    assert "and has CD1, CD2, CD3, Foo: if some of these are called otherwise, say so in" in str(raised.value)
+    assert not (tmp_path / "datasets.tsv").exists()
+    check_events(tmp_path, paths, sources=sources, min_common=0.07)
+
+
+def write_trained(folder, markers=PANEL, *, backbone=PANEL, **look):
+    """What a run leaves in which a model was trained."""
+    table = pd.DataFrame({"gene": list(markers)})
+    table["backbone"] = table["gene"].isin(backbone)
+    table.to_csv(folder / "genes.tsv", sep="\t", index=False)
+    values = {"atlas": {**LOOKS, "why": "seen", **look}}
+    (folder / "genes.json").write_text(json.dumps({"values": values}))
+    return {"trained_genes": str(folder / "genes.tsv"), "trained_report": str(folder / "genes.json")}
+
+
+def test_panels_and_values_of_a_model_trained_before(tmp_path):
+    trained = write_trained(tmp_path, backbone=PANEL[:8])
+    check_events(tmp_path, [write_events(tmp_path, "patients", panel=("141Pr_cd3", *PANEL[1:3]))], **trained)
+    few = [write_events(tmp_path, "patients", panel=(*PANEL[8:], "CD3"))]
+    with pytest.raises(InputError, match=r"datasets\.patients: has 1 of the 8 markers that the model sees"):
+        check_events(tmp_path, few, **trained)
+    scaled = [write_events(tmp_path, "patients", values="scaled")]
+    with pytest.raises(
+        InputError,
+        match=r"panels: datasets\.patients: its values are scaled to 0..1 \(simulated\), and those of "
+        r"the earlier run \(atlas\) are not; .* datasets\.NAME\.transformed: false",
+    ):
+        check_events(tmp_path, scaled, **trained)
+    check_events(tmp_path, scaled, **write_trained(tmp_path, values="scaled"))
+
+
+def test_scaled_beside_raw_values(tmp_path):
+    paths = [
+        write_events(tmp_path, "atlas", role="reference"),
+        write_events(tmp_path, "patients", values="scaled"),
+        write_events(tmp_path, "more", values="transformed"),
+    ]
+    with pytest.raises(
+        InputError,
+        match=r"datasets\.patients: its values are scaled .* of datasets\.atlas, datasets\.more are not",
+    ):
+        check_events(tmp_path, paths)
+    for name, role in {"atlas": "reference", "more": "query"}.items():
+        write_events(tmp_path, name, role=role, values="scaled")
+    check_events(tmp_path, paths)
+
+
+def test_values_that_may_not_agree_are_told(tmp_path, capsys):
+    paths = [
+        write_events(tmp_path, "atlas", role="reference", values="transformed"),
+        write_events(tmp_path, "patients", technology="fluorescence"),
+        write_events(tmp_path, "more"),
+    ]
+    check_events(tmp_path, paths)
+    said = capsys.readouterr().out
+    assert (
+        "warning: values are raw in datasets.patients, datasets.more and transformed already in "
+        "datasets.atlas; they agree only if" in said
+    )
+    assert (
+        "warning: datasets are of several technologies (mass in datasets.atlas and datasets.more, "
+        "fluorescence in datasets.patients); they may not agree" in said
+    )
+
+
+def test_cofactors_of_unknown_markers_are_told_before_anything_is_converted(tmp_path):
+    paths = [write_events(tmp_path, "atlas", role="reference"), write_events(tmp_path, "patients")]
+    with pytest.raises(InputError, match=r"cytometry\.cofactor: names CD99, which is none of the markers"):
+        check_events(tmp_path, paths, cofactor={"CD99": 7})
+
+
+def test_problems_of_files_come_before_those_of_panels(tmp_path):
+    paths = [write_events(tmp_path, "atlas", role="reference"), str(tmp_path / "patients.json")]
+    broken = {"dataset": "patients", "role": "query", "problems": ["broken"], "warnings": []}
+    (tmp_path / "patients.json").write_text(json.dumps(broken))
+    with pytest.raises(InputError, match=r"1 problem\(s\):\n  - patients: broken$"):
+        check_events(tmp_path, paths)
