@@ -346,7 +346,7 @@ def _head_problems(config: dict[str, Any]) -> list[str]:
 def _modality_problems(config: dict[str, Any]) -> list[str]:
     """Keys that have no effect with the modality, models that do not fit it, and a wrong table of markers."""
     modality = config.get("modality", "rna")
-    if modality not in AUTOMATIC:
+    if not isinstance(modality, str) or modality not in AUTOMATIC:
         return []  # said by the schema
     (other,) = AUTOMATIC.keys() - {modality}
     given = [

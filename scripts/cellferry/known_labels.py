@@ -51,7 +51,7 @@ def split_labelled(
     Raises
     ------
     InputError
-        If fewer than two labels remain, or `by` cannot be obeyed.
+        If fewer than two labels remain, `subsample` is too few cells for them, or `by` cannot be obeyed.
     """
     sizes = np.bincount(labels[labels >= 0], minlength=len(names))
     rare = sizes < min_cells_per_label
@@ -70,6 +70,12 @@ def split_labelled(
         )
     labels[(labels >= 0) & rare[labels]] = DROPPED
     n_labelled = np.count_nonzero(labels >= 0)
+    n_predictable = np.count_nonzero(~rare)
+    if subsample is not None and subsample < min_cells_per_label * n_predictable:
+        raise InputError(
+            f"reference.subsample is {subsample}, and {n_predictable} labels can be predicted, which take "
+            f"{min_cells_per_label} cells each (split.min_cells_per_label); raise the one or lower the other"
+        )
     if subsample is not None and n_labelled > subsample:
         drawn = np.zeros(len(labels), dtype=bool)
         drawn[stratified_sketch(labels, subsample, seed=seed, within=batches)] = True

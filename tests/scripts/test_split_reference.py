@@ -144,3 +144,72 @@ def test_all_cells_of_one_donor(tmp_path):
         counts = [np.sum((cells.obs["cell_type"] == label) & (parts == part)) for part in SPLITS]
         assert counts == [80, 10, 10]
         assert [about[part] for part in SPLITS] == counts
+
+
+def counted(cells, used):
+    """Used cells by label and sample."""
+    return cells.obs[used].groupby(["cell_type", "sample"], observed=False).size()
+
+
+def test_a_subsample_is_even_over_labels_and_their_samples(tmp_path, capsys):
+    """What a small label or sample cannot give the others do."""
+    cells = simulate_cells(3000, labels=("T cell", "B cell", "NK", "mast"), batches=("a", "b", "c"))
+    label, sample = (cells.obs[column].astype(str).to_numpy() for column in ("cell_type", "sample"))
+    mast, in_c = np.flatnonzero(label == "mast"), np.flatnonzero((label == "B cell") & (sample == "c"))
+    cells = cells[np.setdiff1d(np.arange(3000), [*mast[30:], *in_c[20:]])].copy()
+    parts = split(tmp_path, cells, subsample=630, by="label")
+    used = np.array([part is not None for part in parts])
+    assert used.sum() == 630
+    found = counted(cells, used)
+    assert found["mast"].sum() == 30  # whole
+    assert found["B cell", "c"] == 20  # whole
+    for label in ("T cell", "B cell", "NK"):
+        assert found[label].sum() == 200
+    assert set(found["T cell"]) <= {66, 67}
+    assert set(found["NK"]) <= {66, 67}
+    assert set(found["B cell"][["a", "b"]]) == {90}
+    assert f"630 of {len(cells)} labelled cells are used (reference.subsample)" in capsys.readouterr().out
+    about = described(tmp_path)["labels"]
+    assert about["mast"]["cells"] == 30
+    assert [sum(about[label][part] for part in SPLITS) for label in ("T cell", "mast")] == [200, 30]
+
+
+def test_a_subsample_that_is_larger_than_the_reference_is_the_whole(tmp_path):
+    cells = simulate_cells(300, batches=("a", "b", "c"))
+    whole = split(tmp_path, cells)
+    for subsample in (300, 5000):
+        assert list(split(tmp_path, cells, subsample=subsample)) == list(whole)
+
+
+def test_a_subsample_has_no_cells_without_label(tmp_path):
+    cells = simulate_cells(300)
+    labels = cells.obs["cell_type"].astype(object).to_numpy().copy()
+    labels[:90] = None
+    labels[90:94] = "rare"
+    cells.obs["cell_type"] = labels
+    parts = split(tmp_path, cells, subsample=120)
+    assert all(part is None for part in parts[:94])
+    assert sum(part is not None for part in parts) == 120
+    again, other = (split(tmp_path, cells, subsample=120, seed=seed) for seed in (0, 1))
+    assert list(again) == list(parts)
+    assert list(other) != list(parts)
+
+
+def test_a_subsample_of_several_references_together(tmp_path):
+    paths = []
+    for seed, name in enumerate(("atlas", "blood")):
+        cells = simulate_cells(600, batches=(f"{name}1", f"{name}2"), seed=seed)
+        paths.append(str(tmp_path / f"{name}.h5ad"))
+        write_cells(paths[-1], cells, name)
+    parts = split_files(tmp_path, paths, 1200, subsample=240)
+    used = np.array([part is not None for part in parts])
+    assert (used[:600].sum(), used[600:].sum()) == (120, 120)
+
+
+def test_a_subsample_of_too_few_cells(tmp_path):
+    with pytest.raises(
+        InputError,
+        match=r"reference\.subsample is 100, and 3 labels can be predicted, which take 50 cells each "
+        r"\(split\.min_cells_per_label\); raise the one or lower the other",
+    ):
+        split(tmp_path, simulate_cells(600), subsample=100, min_cells_per_label=50)
