@@ -391,7 +391,7 @@ def test_keys_of_cytometry_without_it(config, change, said):
         ),
         (
             lambda c: c["datasets"]["patients"].update(obs_by="order"),
-            "datasets.patients.obs_by: has no effect without a table; name it in datasets.patients.obs, or take",
+            "datasets.patients.obs_by: has no effect without a table; name it in datasets.patients.obs",
         ),
         (
             lambda c: c.update(cytometry={"cofactor": 0}),
