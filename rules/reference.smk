@@ -34,6 +34,8 @@ rule shuffle_reference:
 rule train_reference_model:
     input:
         store="results/reference/store.zarr",
+        # How intensities are transformed: the model's folder holds it too.
+        marker_report="results/genes.json" if CYTOMETRY else [],
     output:
         model=directory("results/reference/model"),
         history="results/reference/history.csv",

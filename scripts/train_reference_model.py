@@ -1,12 +1,15 @@
 """Train the reference model from disk: scVI, and scANVI on top of it if asked for, or CytoVI."""
 
+import json
 import time
+from pathlib import Path
 
 import numpy as np
 import zarr
 from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
 from cellferry.files import complete
+from cellferry.intensities import write_transformation
 from cellferry.logs import logged
 from cellferry.model import (
     BaseModelClass,
@@ -39,6 +42,7 @@ def train_reference_model(
     gpu: int,
     minutes: float,
     budget: Budget,
+    marker_report: str | None = None,
 ) -> None:
     """Train the reference model and save it as an ordinary scvi-tools folder.
 
@@ -59,6 +63,8 @@ def train_reference_model(
         Time limit of the job; a state is written shortly before it.
     budget
         Memory of the job.
+    marker_report
+        Of cytometry: what `select_markers` says of the markers.
     """
     deadline = time.monotonic() + 60 * minutes
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
@@ -105,6 +111,8 @@ def train_reference_model(
         if settings["type"] == "scanvi":
             # Beside what scvi-tools saved: predict_labels runs without torch.
             scanvi_classifier(reference_model).save(path)
+        if marker_report:
+            write_transformation(json.loads(Path(marker_report).read_text(encoding="utf-8")), path)
 
 
 def untrained(attributes: dict, settings: dict) -> BaseModelClass:
@@ -184,4 +192,5 @@ if __name__ == "__main__":
             gpu=snakemake.resources.get("gpu", 0),
             minutes=snakemake.resources.runtime,
             budget=Budget.of(snakemake.resources),
+            marker_report=snakemake.input.marker_report or None,
         )

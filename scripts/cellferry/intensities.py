@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import sparse
 
 from .errors import InputError
-from .panel import CHANNEL, DETECTOR, KIND, MARKER, is_named_after_metal, marker_key
+from .panel import CHANNEL, DETECTOR, KIND, MARKER, TRANSFORMATION, is_named_after_metal, marker_key
 
 COFACTORS = {"mass": 5.0, "fluorescence": 150.0}
 """What the field divides by before arcsinh."""
@@ -151,7 +151,7 @@ class Transformation:
         seen
             What the dataset holds.
         measured
-            Which of the markers it has; the others stay 0.
+            Which of the markers it has; the others are 0, or what is nearest to it within the limits.
 
         Returns
         -------
@@ -160,6 +160,7 @@ class Transformation:
         cofactors = self.cofactors[seen.technology].astype(np.float32) if seen.values == RAW else None
         low = self.low.astype(np.float32)
         span = np.where(self.high - self.low < LEAST_RANGE, 1, self.high - self.low).astype(np.float32)
+        missing = np.clip(0.0, *self.limits)
 
         def transform(values: sparse.csr_matrix) -> sparse.csr_matrix:
             dense = values.toarray().astype(np.float32, copy=False)
@@ -169,7 +170,7 @@ class Transformation:
             dense -= low
             dense /= span
             np.clip(dense, *self.limits, out=dense)
-            dense[:, ~measured] = 0
+            dense[:, ~measured] = missing
             return all_stored(dense)
 
         return transform
@@ -195,6 +196,20 @@ class Transformation:
     def load(cls, genes_report: str | Path) -> Transformation:
         """From the summary that `select_markers` wrote."""
         return cls.from_json(json.loads(Path(genes_report).read_text(encoding="utf-8"))["transformation"])
+
+
+def write_transformation(summary: dict, folder: Path) -> None:
+    """Write how values become what a model takes into its folder, which then is all that others need.
+
+    Parameters
+    ----------
+    summary
+        What `select_markers` says: `transformation` and `values`.
+    folder
+        The model's.
+    """
+    told = {**summary["transformation"], "values": summary["values"]}
+    (folder / TRANSFORMATION).write_text(json.dumps(told, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def all_stored(values: np.ndarray) -> sparse.csr_matrix:
@@ -232,6 +247,31 @@ def cofactors_of(given: str | float | dict, markers: list[str]) -> dict[str, np.
 def look_of(inspected: dict) -> Look:
     """What `inspect_dataset` wrote of a dataset's values."""
     return Look(**inspected["intensities"])
+
+
+def check_kind(name: str, seen: Look, learned_from: dict[str, dict]) -> None:
+    """Refuse a dataset whose values are scaled already where the model's own were not, or the other way.
+
+    Parameters
+    ----------
+    name, seen
+        The dataset's name, and what it holds.
+    learned_from
+        The same of the datasets that the transformation was learned from: `values` in genes.json.
+
+    Raises
+    ------
+    InputError
+        If they do not fit together.
+    """
+    kinds = {one["values"]: one["why"] for one in learned_from.values()}
+    if (seen.values == SCALED) == (SCALED in kinds):
+        return
+    listed = ", ".join(f"{kind} ones ({why})" for kind, why in kinds.items())
+    raise InputError(
+        f"datasets.{name}: holds {seen.values} values ({seen.why}), and the model was trained on {listed}; "
+        f"give both of one kind, or correct datasets.{name}.transformed"
+    )
 
 
 def markers_seen(inspected: dict) -> list[str]:

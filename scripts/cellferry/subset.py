@@ -10,7 +10,7 @@ from scipy import sparse
 from .errors import InputError
 from .genes import GeneSelection, candidate_ids, read_gene_table
 from .h5ad import H5adReader, H5adWriter
-from .intensities import SCALED, Transformation, look_of
+from .intensities import Transformation, check_kind, look_of
 from .marker_values import BACKBONE
 from .panel import check_share, markers_of, names_in_model
 
@@ -137,13 +137,7 @@ def marker_selection(
     measured = table["gene"].isin(set(ids) - {None}).to_numpy()
     backbone = table[BACKBONE].to_numpy(dtype=bool)
     check_share(name, markers_of(reader.var), table["gene"][backbone].to_list(), min_common)
-    kinds = {one["values"] for one in summary["values"].values()}
-    if (seen.values == SCALED) != (SCALED in kinds):
-        raise InputError(
-            f"datasets.{name}: holds {seen.values} values ({seen.why}), and the reference {', '.join(kinds)} "
-            f"ones; give both as they were measured, or, if these are raw after all, say so in "
-            f"datasets.{name}.transformed: false"
-        )
+    check_kind(name, seen, summary["values"])
     print(f"{name} has {(measured & backbone).sum()} of the {backbone.sum()} markers that the model sees")
     picks = GeneSelection(ids, table["gene"].to_list())
     transform = Transformation.from_json(summary["transformation"]).of(seen, measured)
