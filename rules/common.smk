@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.cellferry.config import check, fill_defaults
 from scripts.cellferry.logs import begin_run
+from scripts.cellferry.panel import TRANSFORMATION
 from scripts.cellferry.samples import all_files, table_files
 from scripts.cellferry.slurm import Patience
 
@@ -109,6 +110,12 @@ def marker_table(wildcards):
 def optional(path):
     """A path as rules take it: none is an empty list."""
     return [] if path is None else path
+
+
+def transformation_beside(model):
+    """The file in a model's folder that says how intensities are transformed, if there is one."""
+    path = Path(model, TRANSFORMATION)
+    return str(path) if path.exists() else []
 
 
 def chunk_numbers(part):

@@ -3,19 +3,22 @@
 #
 # Reads:  the files that `pretrained` names
 # Writes: results/genes.tsv, genes.json         the model's genes
-#         results/reference/model/              the model, under the names of columns that the workflow uses
+#         results/reference/model/              the model, under the names of columns that the workflow uses;
+#                                               of cytometry also transformation.json, how its input is scaled
 #         results/reference/labels.json, history.csv (empty)
 #         results/mapped/{reference,validation,test}/0.parquet   the latents of its cells
 
 
 # These make the same files from a reference's counts.
-ruleorder: import_reference > select_genes > split_reference > train_reference_model > map_query
+ruleorder: import_reference > select_markers > select_genes > split_reference > train_reference_model > map_query
 
 
 rule import_reference:
     input:
         model=f"{config['pretrained']['model']}/model.pt",
         latents=config["pretrained"]["latents"],
+        transformation=transformation_beside(config["pretrained"]["model"]),
+        scaling=optional(config["pretrained"]["scaling"]),
         rename=label_table("rename"),
         parents=label_table("parents"),
         ontology=label_table("ontology"),
@@ -46,6 +49,8 @@ rule import_reference:
         parents=config["labels"]["parents"],
         ontology=config["labels"]["ontology"],
         seed=config["seed"],
+        modality=config["modality"],
+        cofactor=config["cytometry"]["cofactor"],
     message:
         "Taking in the model of others in the place of a reference"
     script:

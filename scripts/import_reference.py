@@ -13,15 +13,19 @@ import pyarrow.parquet as pq
 from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.files import complete
-from cellferry.foreign_model import adopt_model, load_checked
+from cellferry.foreign_model import Adopted, adopt_model, load_checked
 from cellferry.genes import id_kind
+from cellferry.intensities import write_transformation
 from cellferry.known_labels import describe_labels, levels_above, split_labelled
 from cellferry.label_tables import read_ontology
 from cellferry.labels import LabelNames
 from cellferry.latent_tables import LatentTable, open_latents
 from cellferry.logs import logged
+from cellferry.marker_values import BACKBONE
 from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.needs import NEEDS
+from cellferry.panel import MARKER, channel_kind, listed
+from cellferry.scaling import told_scaling
 
 ONE_BATCH = "reference"
 """Batch of all cells, where no column tells them apart."""
@@ -43,13 +47,16 @@ def import_reference(
     seed: int,
     budget: Budget,
     threads: int,
+    modality: str = "rna",
+    cofactor: str | float | dict = "auto",
 ) -> None:
     """Write what the rules of a reference would have written, as far as it can be had without its counts.
 
     Parameters
     ----------
     pretrained
-        As in the configuration: `model`, `latents`, `label`, `batch`, `key`.
+        As in the configuration: `model`, `latents`, `label`, `batch`, `key`; of cytometry also `scaling` and
+        `backbone`.
     genes, gene_report, model, labels, history
         Files (and a folder, `model`) as select_genes, train_reference_model and split_reference write them;
         the history is empty.
@@ -61,6 +68,8 @@ def import_reference(
         As in the configuration's section `labels`.
     seed, budget, threads
         Seed of the split, memory and cores of the job.
+    modality, cofactor
+        What the datasets hold, and the key `cytometry.cofactor`.
 
     Raises
     ------
@@ -83,9 +92,16 @@ def import_reference(
     )
     known = describe_labels(counted, levels_above(counted, {}, parents), read_ontology(ontology))
     with complete(model) as folder:
-        ids = adopt_model(pretrained["model"], folder)
+        taken = adopt_model(
+            pretrained["model"], folder, modality=modality, backbone=pretrained.get("backbone")
+        )
+        if modality == "cytometry":
+            summary = describe_markers(taken, pretrained, cofactor)
+            write_transformation(summary, folder)
+        else:
+            summary = describe_genes(taken)
         adopted = load_checked(
-            str(folder), ids, seed=seed, accelerator=accelerator, named=pretrained["model"]
+            str(folder), taken, seed=seed, accelerator=accelerator, named=pretrained["model"]
         )
         if adopted.module.n_latent != table.width:
             raise InputError(
@@ -94,8 +110,11 @@ def import_reference(
                 "made (pretrained.key)"
             )
         save_scanvi_classifier(adopted, counted.index[counted["predictable"]].to_list(), label_names, folder)
-    print(f"{len(ids)} genes ({id_kind(ids)}), {table.width} latents, {len(cells.labels)} cells")
-    write_genes(ids, genes, gene_report)
+    kind = summary["namespace"]
+    print(f"{len(taken.genes)} genes ({kind}), {table.width} latents, {len(cells.labels)} cells")
+    if not adopted.module.encode_covariates:
+        print("the model's encoder takes no batch: queries are mapped by the model as it is (no surgery)")
+    write_genes(taken, summary, genes, gene_report)
     write_parts(table, parts, pretrained, label_names, mapped)
     with complete(labels) as path:
         path.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -182,14 +201,47 @@ def save_scanvi_classifier(
     head.save(folder)
 
 
-def write_genes(ids: pd.Index, genes: str, report: str) -> None:
-    """Write the model's genes, in its order, and what select_genes would say of them."""
+def describe_genes(taken: Adopted) -> dict:
+    """What select_genes would say of the model's genes."""
+    return {"namespace": id_kind(taken.genes.to_numpy()), "n_selected": len(taken.genes), "datasets": {}}
+
+
+def describe_markers(taken: Adopted, pretrained: dict, cofactor: str | float | dict) -> dict:
+    """What select_markers would say of the model's markers and their transformation."""
+    markers = taken.genes.to_list()
+    transformation, learned_from = told_scaling(
+        pretrained["model"], pretrained.get("scaling"), markers, cofactor=cofactor, limits=taken.limits
+    )
+    no_markers = [marker for marker in markers if channel_kind(marker) != MARKER]
+    if no_markers:
+        print(
+            f"warning: the model has channels that are dropped from datasets ({listed(no_markers)}), and "
+            "then count as missing; cytometry.markers can say that they are markers "
+            f"({{{no_markers[0]}: {no_markers[0]}}})"
+        )
+    for kind, why in {(one["values"], one["why"]) for one in learned_from.values()}:
+        print(f"the model was trained on {kind} values: {why}")
+    return {
+        "namespace": "marker",
+        "n_common": int(taken.backbone.sum()),
+        "n_selected": len(markers),
+        "datasets": {},
+        "values": learned_from,
+        "transformation": transformation.to_json(),
+    }
+
+
+def write_genes(taken: Adopted, summary: dict, genes: str, report: str) -> None:
+    """Write the model's genes or markers, in its order, and what is said of them."""
+    table = pd.DataFrame({"gene": taken.genes})
+    if taken.backbone is None:
+        table = table.assign(variable_rank=np.arange(len(table)), kept=False)
+    else:
+        table[BACKBONE] = taken.backbone
     with complete(genes) as path:
-        table = pd.DataFrame({"gene": ids, "variable_rank": np.arange(len(ids)), "kept": False})
         table.to_csv(path, sep="\t", index=False)
-    summary = {"namespace": id_kind(ids.to_numpy()), "n_selected": len(ids), "datasets": {}}
     with complete(report) as path:
-        path.write_text(json.dumps(summary, indent=2), encoding="utf-8")
+        path.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def write_parts(
@@ -239,4 +291,6 @@ if __name__ == "__main__":
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
+            modality=snakemake.params.modality,
+            cofactor=snakemake.params.cofactor,
         )

@@ -1,11 +1,13 @@
-"""A model that somebody else trained: other names of columns, a layer, scvi-tools' own defaults."""
+"""Models that somebody else trained: other names of columns, a layer, scvi-tools' own defaults."""
 
 import warnings
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import scvi
+from scvi.external import cytovi
 from simulate import simulate_cells
 
 LABELS = ("T cell", "B cell", "NK")
@@ -56,3 +58,91 @@ def train_foreign(
     cells = ad.AnnData(obs=cells.obs[["annotation", "donor"]].copy(), obsm={"X_scVI": cells.obsm["X_scVI"]})
     cells.write_h5ad(folder / "cells.h5ad")
     return cells
+
+
+MARKERS = ("CD45", "CD3", "CD4", "CD8a", "CD19", "HLA-DR", "CD56", "CD45RA", "CD14", "CD33", "CD20", "IgM")
+
+
+def simulate_events(
+    n_cells: int = 400,
+    *,
+    markers: tuple[str, ...] = MARKERS,
+    batches: tuple[str, ...] = ("d1", "d2", "d3", "d4"),
+    seed: int = 0,
+) -> ad.AnnData:
+    """Linear intensities of mass cytometry, of which each label has three markers of its own (float32).
+
+    `obs` holds `annotation` and `donor`.
+    """
+    rng = np.random.default_rng(seed)
+    label, donor = np.arange(n_cells) % len(LABELS), rng.integers(0, len(batches), n_cells)
+    level = np.full((n_cells, len(MARKERS)), 0.5)
+    for code in range(len(LABELS)):
+        level[np.ix_(label == code, range(3 * code, 3 * code + 3))] = 4.0
+    values = 5 * np.sinh(level + 0.1 * donor[:, None] + rng.normal(0, 0.5, level.shape))
+    obs = pd.DataFrame(
+        {
+            "annotation": pd.Categorical(np.array(LABELS)[label], categories=LABELS),
+            "donor": pd.Categorical(np.array(batches)[donor], categories=batches),
+        },
+        index=[f"event{seed}_{number}" for number in range(n_cells)],
+    )
+    events = ad.AnnData(values.astype(np.float32), obs=obs, var=pd.DataFrame(index=list(MARKERS)))
+    return events[:, list(markers)].copy()
+
+
+def train_foreign_cytovi(
+    folder: Path,
+    *,
+    n_cells: int = 400,
+    epochs: int = 2,
+    lacking: dict[str, list[str]] | None = None,
+    setup: dict | None = None,
+    **options,
+) -> ad.AnnData:
+    """Train a CytoVI model as its documentation does, into `folder/model`; latents go into `cells.h5ad`.
+
+    The transformed values that became 0 and 1 are written as `scaling.csv`.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    n_cells, epochs
+        Number of events, and how long to train.
+    lacking
+        Markers that a donor lacks.
+    setup, options
+        What else setup_anndata and the model are given.
+
+    Returns
+    -------
+    The events, with the layers that CytoVI's functions make.
+    """
+    scvi.settings.seed = 0
+    events = simulate_events(n_cells)
+    events.layers["raw"] = events.X.copy()
+    options = {"n_hidden": 16, "n_latent": 4, **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cytovi.transform_arcsinh(events, global_scaling_factor=5)
+        cytovi.scale(events)
+        if lacking:
+            for donor, markers in lacking.items():
+                rows, columns = events.obs["donor"] == donor, events.var_names.isin(markers)
+                events.layers["scaled"][np.ix_(rows, columns)] = np.nan
+            cytovi.register_nan_layer(events)
+        keys = {"layer": "scaled", "batch_key": "donor", "sample_key": "donor", **(setup or {})}
+        cytovi.CYTOVI.setup_anndata(events, **keys)
+        model = cytovi.CYTOVI(events, **options)
+        model.train(max_epochs=epochs, n_epochs_kl_warmup=1, accelerator="cpu", enable_progress_bar=False)
+        events.obsm["X_CytoVI"] = model.get_latent_representation()
+        model.save(str(folder / "model"))
+    kept = ad.AnnData(obs=events.obs.copy(), obsm={"X_CytoVI": events.obsm["X_CytoVI"]})
+    kept.write_h5ad(folder / "cells.h5ad")
+    transformed = events.layers["transformed"]
+    scaling = pd.DataFrame(
+        {"marker": events.var_names, "low": transformed.min(0), "high": transformed.max(0)}
+    )
+    scaling.to_csv(folder / "scaling.csv", index=False)
+    return events

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from .errors import InputError
 from .label_tables import read_ontology, read_parents, read_renames
-from .panel import read_markers
+from .panel import SCALING_COLUMNS, TRANSFORMATION, read_markers
 from .samples import conversion_jobs, sample_files, table_files
 from .text import open_bytes, sniff_delimiter, split_line
 
@@ -41,7 +41,12 @@ ONLY_FOR = {
         ("prediction", "min_counts"),
         ("prediction", "min_genes"),
     ),
-    "cytometry": (("cytometry", "markers"), ("cytometry", "cofactor")),
+    "cytometry": (
+        ("cytometry", "markers"),
+        ("cytometry", "cofactor"),
+        ("pretrained", "scaling"),
+        ("pretrained", "backbone"),
+    ),
 }
 """Keys that mean nothing with another modality."""
 
@@ -236,7 +241,7 @@ def _pretrained_problems(config: dict[str, Any]) -> list[str]:
 def _imported_problems(imported: dict[str, Any]) -> list[str]:
     """What is wrong with a model of others: what is not there, and columns that the latents lack."""
     model, latents = imported.get("model"), imported.get("latents")
-    problems = []
+    problems = _scaling_problems(imported)
     if isinstance(model, str) and not Path(model, "model.pt").is_file():
         problems.append(
             f"pretrained.model: {model} (looked in {Path.cwd()}) has no file model.pt; name the folder that "
@@ -253,6 +258,27 @@ def _imported_problems(imported: dict[str, Any]) -> list[str]:
         for key in ("label", "batch")
         if found is not None and isinstance(imported.get(key), str) and imported[key] not in found
     ]
+
+
+def _scaling_problems(imported: dict[str, Any]) -> list[str]:
+    """What is wrong with the table that says how a model's values were scaled."""
+    model, scaling = imported.get("model"), imported.get("scaling")
+    if not isinstance(scaling, str):
+        return []
+    if isinstance(model, str) and Path(model, TRANSFORMATION).exists():
+        return [
+            f"pretrained.scaling: {model} holds a {TRANSFORMATION} that says how values are scaled; take the "
+            "key out"
+        ]
+    if not Path(scaling).is_file():
+        return [f"pretrained.scaling: there is no file {scaling}; correct the path"]
+    found = _table_columns(Path(scaling), named=False)
+    missing = [column for column in SCALING_COLUMNS if found is not None and column not in found]
+    return (
+        [f"pretrained.scaling: {scaling} has no column {', '.join(missing)}; it has: {', '.join(found)}"]
+        if missing
+        else []
+    )
 
 
 def _latent_columns(path: Path) -> list[str] | None:

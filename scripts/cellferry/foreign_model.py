@@ -7,13 +7,14 @@ the model remembers of these names is replaced by the workflow's own.
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
+from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
 from .cells import UNKNOWN
@@ -21,9 +22,18 @@ from .encoder import Encoder
 from .errors import InputError
 from .files import readable
 from .genes import strip_version
-from .model import BATCH, LABEL, cells_for_model, known_batches, model_class
+from .intensities import all_stored
+from .model import BATCH, LABEL, MASK, cells_for_model, known_batches, model_class
+from .panel import listed, marker_key
 
-CLASSES = ("SCVI", "SCANVI")
+CLASSES = {"rna": ("SCVI", "SCANVI"), "cytometry": ("CYTOVI",)}
+"""Models that queries can be mapped onto, by what the datasets hold."""
+
+LIMITS = {"normal": (-10.0, 10.0), "beta": (1e-6, 1 - 1e-6)}
+"""Where scaled values are cut off, by CytoVI's likelihood: the beta distribution has no 0 and no 1. Others
+are cut off far out, since z-scores may be among them."""
+
+FIRST_LAYER = "z_encoder.encoder.fc_layers.Layer 0.0.weight"
 
 NOT_IN_QUERIES = ("size_factor_key", "categorical_covariate_keys", "continuous_covariate_keys")
 """What a model may have been trained with, and no query of the workflow's has."""
@@ -37,27 +47,48 @@ MOST_DIFFERENCE = 1e-3
 """Latents of made-up cells may differ by so much between scvi-tools' encoder and the workflow's own."""
 
 
-def adopt_model(folder: str, adopted: Path) -> pd.Index:
+class Adopted(NamedTuple):
+    """What a model of others takes.
+
+    Attributes
+    ----------
+    genes
+        Its genes or markers, in its order.
+    backbone
+        Of CytoVI: which of the markers its encoder sees.
+    limits
+        Of CytoVI: where scaled values are cut off.
+    """
+
+    genes: pd.Index
+    backbone: np.ndarray | None = None
+    limits: tuple[float, float] | None = None
+
+
+def adopt_model(
+    folder: str, adopted: Path, *, modality: str = "rna", backbone: list[str] | None = None
+) -> Adopted:
     """Write a model of others into the folder `adopted`, as one of the workflow's.
 
-    Returns
-    -------
-    Its genes, in its order.
+    Parameters
+    ----------
+    folder, adopted
+        Its folder, and the one to write.
+    modality
+        What the datasets hold: `rna` or `cytometry`.
+    backbone
+        Of CytoVI: the markers that its encoder sees, for a model that does not tell.
 
     Raises
     ------
     InputError
-        If it is no model of class SCVI or SCANVI, or needs more of a cell than counts and a batch.
+        If it is no model of a class that goes with the modality, or needs more of a cell than counts (or
+        intensities) and a batch.
     """
     saved = _load(folder)
     attributes = saved["attr_dict"]
     registry = attributes["registry_"]
-    name = registry.get("model_name")
-    if name not in CLASSES:
-        raise InputError(
-            f"pretrained.model: {folder} is a model of class {name}; queries can be mapped onto "
-            f"{' and '.join(CLASSES)} only"
-        )
+    _check_class(registry.get("model_name"), folder, modality)
     arguments = registry["setup_args"]
     more = [f"{key} ({arguments[key]})" for key in NOT_IN_QUERIES if arguments.get(key)]
     if more:
@@ -70,20 +101,114 @@ def adopt_model(folder: str, adopted: Path) -> pd.Index:
             f"pretrained.model: {folder} has a dispersion per label, which queries do not have; train it "
             "with dispersion 'gene'"
         )
-    genes = pd.Index([strip_version(str(gene)) for gene in saved["var_names"]], dtype=object)
-    if genes.has_duplicates:
-        twice = genes[genes.duplicated()].unique()[:3]
-        raise InputError(
-            f"pretrained.model: {folder} has genes that stand twice in it ({', '.join(twice)}); its genes "
-            "need names of their own"
-        )
+    genes = _names_of(saved, folder, modality)
     saved["var_names"] = genes.to_numpy()
     _rename_batches(registry)
     _rename_labels(registry, folder)
     registry["setup_args"] = {**registry["setup_args"], "layer": None}
+    found = Adopted(genes)
+    if modality == "cytometry":
+        try:
+            found = _adopt_cytovi(saved, genes, backbone, folder)
+        except KeyError as error:
+            raise InputError(
+                f"pretrained.model: {folder} is not what scvi-tools saves of a CYTOVI model (no {error}); "
+                "load and save it with the version in envs/model.yaml"
+            ) from error
     adopted.mkdir()
     torch.save(saved, adopted / "model.pt")
+    return found
+
+
+def _check_class(name: str | None, folder: str, modality: str) -> None:
+    if name in CLASSES[modality]:
+        return
+    wrong = (
+        f"pretrained.model: {folder} is a model of class {name}, and where modality is {modality} queries "
+        f"can be mapped onto {' and '.join(CLASSES[modality])} only; name another model"
+    )
+    fitting = [other for other, classes in CLASSES.items() if name in classes]
+    raise InputError(wrong + "".join(f", or set modality: {other}" for other in fitting))
+
+
+def _names_of(saved: dict[str, Any], folder: str, modality: str) -> pd.Index:
+    """Names of the model's genes or markers."""
+    names = [str(name) for name in saved["var_names"]]
+    genes = pd.Index(names if modality == "cytometry" else map(strip_version, names), dtype=object)
+    twice = genes.duplicated()
+    if modality == "cytometry":
+        twice = pd.Index(map(marker_key, genes)).duplicated()
+    if twice.any():
+        raise InputError(
+            f"pretrained.model: {folder} has {'markers' if modality == 'cytometry' else 'genes'} that stand "
+            f"twice in it ({', '.join(genes[twice].unique()[:3])}); they need names of their own"
+        )
     return genes
+
+
+def _adopt_cytovi(
+    saved: dict[str, Any], markers: pd.Index, backbone: list[str] | None, folder: str
+) -> Adopted:
+    """Make a model of class CYTOVI one that is told which values were measured, as the workflow's own are.
+
+    With a mask of ones it computes what it computed before.
+    """
+    registry, parameters = (saved["attr_dict"][key] for key in ("registry_", "init_params_"))
+    own = parameters["non_kwargs"]
+    seen = _seen_markers(saved, markers, backbone, folder)
+    # Named, since the model would take those that a query has.
+    own |= {"encode_backbone_only": None, "encoder_marker_list": markers[seen].tolist()}
+    if own["prior_mixture"]:
+        # A model that was shown labels has a component of its prior for each. Queries have none.
+        own["prior_mixture_k"] = len(saved["model_state_dict"]["prior_means"])
+    if "sample_id" in registry["field_registries"]:
+        registry["field_registries"]["sample_id"]["state_registry"]["categorical_mapping"] = np.array([0])
+    registry["setup_args"] = {**registry["setup_args"], "sample_key": None, "nan_layer": MASK}
+    return Adopted(markers, seen, LIMITS[own["protein_likelihood"]])
+
+
+def _seen_markers(
+    saved: dict[str, Any], markers: pd.Index, backbone: list[str] | None, folder: str
+) -> np.ndarray:
+    """Mask of the markers that the encoder sees.
+
+    Where CytoVI found out itself which markers all batches have, the file says only how many there are.
+    """
+    n_seen, told = _inputs_of(saved, markers)
+    if told is not None:
+        if backbone is not None:
+            raise InputError(
+                f"pretrained.backbone: the model {folder} says itself what its encoder sees "
+                f"({listed(markers[told])}); take the key out"
+            )
+        return told
+    sees = f"the encoder of {folder} sees {n_seen} of its {len(markers)} markers ({listed(markers)})"
+    if backbone is None:
+        raise InputError(
+            f"pretrained.backbone: {sees}, and the file does not say which; name those that all its "
+            "batches had"
+        )
+    keys = {marker_key(marker): marker for marker in backbone}
+    named = np.array([keys.pop(marker_key(marker), None) is not None for marker in markers])
+    if keys or named.sum() != n_seen:
+        wrong = f"{listed(keys.values())}, which it does not have" if keys else f"{named.sum()} of them"
+        raise InputError(f"pretrained.backbone: names {wrong}: {sees}; name those that all its batches had")
+    return named
+
+
+def _inputs_of(saved: dict[str, Any], markers: pd.Index) -> tuple[int, np.ndarray | None]:
+    """How many markers the encoder sees, and their mask, if the file tells."""
+    registry, parameters = (saved["attr_dict"][key] for key in ("registry_", "init_params_"))
+    own, more = parameters["non_kwargs"], parameters["kwargs"].get("model_kwargs", {})
+    n_batches = len(registry["field_registries"]["batch"]["state_registry"]["categorical_mapping"])
+    n_seen = saved["model_state_dict"][FIRST_LAYER].shape[1]
+    if more.get("encode_covariates") and n_batches > 1:
+        n_seen -= n_batches
+    if n_seen == len(markers):
+        return n_seen, np.ones(len(markers), dtype=bool)
+    if own["encoder_marker_list"] is None or own["encode_backbone_only"]:
+        return n_seen, None
+    return n_seen, markers.isin([str(marker) for marker in own["encoder_marker_list"]])
 
 
 def _load(folder: str) -> dict[str, Any]:
@@ -120,8 +245,8 @@ def _rename_batches(registry: dict) -> None:
 
 def _rename_labels(registry: dict, folder: str) -> None:
     state = registry["field_registries"]["labels"]["state_registry"]
-    if registry["model_name"] == "SCVI":
-        # Labels that scVI was shown take no part in anything.
+    if registry["model_name"] != "SCANVI":
+        # Labels that scVI was shown take no part in anything, those that CytoVI was shown in its prior.
         state["categorical_mapping"] = np.array([0])
         registry["setup_args"] = {**registry["setup_args"], "labels_key": None}
         return
@@ -138,7 +263,7 @@ def _rename_labels(registry: dict, folder: str) -> None:
     registry["setup_args"] = {**registry["setup_args"], **renamed}
 
 
-def load_checked(folder: str, genes: pd.Index, *, seed: int, accelerator: str, named: str) -> BaseModelClass:
+def load_checked(folder: str, adopted: Adopted, *, seed: int, accelerator: str, named: str) -> BaseModelClass:
     """Load an adopted model, and see that queries can be mapped onto it.
 
     Made-up cells are mapped by scvi-tools and by the workflow's own encoder, as they are and after the model
@@ -146,7 +271,7 @@ def load_checked(folder: str, genes: pd.Index, *, seed: int, accelerator: str, n
 
     Parameters
     ----------
-    folder, genes
+    folder, adopted
         What `adopt_model` wrote and found.
     seed, accelerator
         Of the made-up cells; where to compute.
@@ -159,12 +284,16 @@ def load_checked(folder: str, genes: pd.Index, *, seed: int, accelerator: str, n
         If scvi-tools cannot load or fit it, or the two encoders do not agree.
     """
     rng = np.random.default_rng(seed)
-    counts = sparse.csr_matrix(rng.poisson(0.5, (MADE_UP_CELLS, len(genes))).astype(np.float32))
+    genes, shape = adopted.genes, (MADE_UP_CELLS, len(adopted.genes))
+    if adopted.limits is None:
+        values, measured = sparse.csr_matrix(rng.poisson(0.5, shape).astype(np.float32)), None
+    else:
+        values, measured = all_stored(rng.uniform(*adopted.limits, shape).astype(np.float32)), np.ones(shape)
     batches = rng.choice(known_batches(folder), MADE_UP_CELLS)
+    new_batches = np.array([NEW_BATCH] * MADE_UP_CELLS)
     try:
-        cells = cells_for_model(counts, genes, batches)
+        cells, new = (cells_for_model(values, genes, some, measured) for some in (batches, new_batches))
         model = model_class(folder).load(folder, adata=cells, accelerator=accelerator, device=1)
-        new = cells_for_model(counts, genes, np.array([NEW_BATCH] * MADE_UP_CELLS))
         fitted = model_class(folder).load_query_data(new, folder, accelerator=accelerator)
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         raise InputError(
@@ -173,27 +302,30 @@ def load_checked(folder: str, genes: pd.Index, *, seed: int, accelerator: str, n
         ) from error
     # It is; what is new in it is random, and the same for both encoders.
     fitted.is_trained_ = True
-    for which, some, of in ((model, cells, batches), (fitted, new, [NEW_BATCH] * MADE_UP_CELLS)):
-        if not _encoders_agree(which, some, of):
+    for which, some, of in ((model, cells, batches), (fitted, new, new_batches)):
+        if not _encoders_agree(which, some, values, of):
             raise InputError(
-                f"pretrained.model: the encoder of {named} is of a kind that is not supported: log1p of the "
-                "counts, then layers with or without the batch, and a normal distribution are; train a model "
-                "with scvi-tools' defaults for log_variational, latent_distribution and batch_representation"
+                f"pretrained.model: the encoder of {named} is of a kind that is not supported: "
+                f"{'values as they are' if measured is not None else 'counts or their log1p'}, then layers "
+                "with or without the batch, and a normal distribution are; train a model with scvi-tools' "
+                "defaults for log_variational, latent_distribution and batch_representation"
             )
     return model
 
 
-def _encoders_agree(model: BaseModelClass, cells: ad.AnnData, batches: Sequence[str]) -> bool:
+def _encoders_agree(
+    model: BaseModelClass, cells: ad.AnnData, values: sparse.csr_matrix, batches: Sequence[str]
+) -> bool:
     """Whether both encoders say the same of cells of these batches."""
     module = model.module
+    if isinstance(model, CYTOVI) and module.log_variational:
+        return False  # values below 0 are not for it
     first = module.z_encoder.encoder.fc_layers[0][0]
     n_batches = module.n_batch if module.n_batch > 1 else 0
-    if not isinstance(first, torch.nn.Linear) or first.in_features not in (
-        module.n_input,
-        module.n_input + n_batches,
-    ):
+    n_seen = int(np.sum(module.encoder_marker_mask)) if isinstance(model, CYTOVI) else module.n_input
+    if not isinstance(first, torch.nn.Linear) or first.in_features not in (n_seen, n_seen + n_batches):
         return False
     expected = model.get_latent_representation(cells)
     encoder = Encoder(model)
     codes = np.array([encoder.batches.index(batch) for batch in batches], dtype=np.int64)
-    return bool(np.max(np.abs(encoder.latents(cells.X, codes) - expected)) < MOST_DIFFERENCE)
+    return bool(np.max(np.abs(encoder.latents(values, codes) - expected)) < MOST_DIFFERENCE)

@@ -19,7 +19,7 @@ from .formats.matrix import is_array
 from .latents import strings
 from .text import first_bytes, open_bytes, sniff_delimiter, split_line
 
-KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_cellferry")
+KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry")
 """Elements of obsm that are looked for where the configuration names none."""
 
 COLUMN_KEY = "latent"

@@ -108,6 +108,10 @@ def model_for_query(
     model = model_class(reference_model).load_query_data(
         sketch.cells, str(reference_model), accelerator=accelerator
     )
+    if fit and not model.module.encode_covariates:
+        # Others train such models; only the decoder would learn.
+        print("the model's encoder takes no batch: fitting could not move the query, and is left out")
+        fit = False
     if not fit:
         print("they have the mean weights of the reference's batches (surgery.fit)")
         return as_it_is(model, reference_model)

@@ -269,9 +269,18 @@ def test_a_file_that_is_no_model_is_refused(foreign, tmp_path):
         take(foreign, tmp_path, model=str(tmp_path / "no model"))
 
 
-@pytest.mark.parametrize("option", [{"log_variational": False}, {"latent_distribution": "ln"}])
-def test_an_encoder_of_another_kind_is_refused(tmp_path, option):
-    train_foreign(tmp_path, n_cells=200, **option)
+def test_a_model_of_counts_that_are_not_logarithmised_is_taken(tmp_path):
+    cells = train_foreign(tmp_path, n_cells=200, log_variational=False)
+    (tmp_path / "taken").mkdir()
+    take(SimpleNamespace(folder=tmp_path), tmp_path / "taken")
+    counts = simulate_cells(200, n_genes=60, labels=LABELS, batches=("d1", "d2", "d3", "d4"), shift=0.2)
+    encoder = load_encoder(str(tmp_path / "taken" / "model"), counts.var_names, accelerator="cpu")
+    codes = np.array([encoder.batches.index(donor) for donor in counts.obs["sample"]])
+    np.testing.assert_allclose(encoder.latents(counts.X, codes), cells.obsm["X_scVI"], atol=1e-4)
+
+
+def test_an_encoder_of_another_kind_is_refused(tmp_path):
+    train_foreign(tmp_path, n_cells=200, latent_distribution="ln")
     with pytest.raises(InputError, match="is of a kind that is not supported"):
         take(SimpleNamespace(folder=tmp_path), tmp_path / "imported")
 

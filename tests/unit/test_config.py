@@ -231,6 +231,45 @@ def test_a_mistake_in_a_model_of_others_is_named(imported, change, said):
     assert said in problems(imported)
 
 
+@pytest.fixture
+def imported_cytovi(imported, tmp_path):
+    """A configuration with a CytoVI model of others, and how its values were scaled."""
+    (tmp_path / "scaling.csv").write_text("marker,low,high\nCD3,0.1,5\n")
+    imported["pretrained"]["scaling"] = str(tmp_path / "scaling.csv")
+    return imported | {"modality": "cytometry"}
+
+
+def test_a_cytovi_model_comes_with_its_scaling(imported_cytovi):
+    check(imported_cytovi, config_files=[], made_by_rules="resources/demo")
+    fill_defaults(imported_cytovi)
+    assert imported_cytovi["pretrained"]["backbone"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scaling": "nowhere.csv"}, "pretrained.scaling: there is no file nowhere.csv"),
+        ({"scaling": "cells.csv"}, "has no column marker, low, high; it has: cell, cell_type, donor"),
+        ({"backbone": []}, "pretrained.backbone: [] "),
+        ({"backbone": "CD3"}, "pretrained.backbone: 'CD3' is not of type 'array', 'null'"),
+    ],
+)
+def test_a_mistake_in_the_scaling_of_a_model_is_named(imported_cytovi, tmp_path, monkeypatch, change, said):
+    monkeypatch.chdir(tmp_path)
+    imported_cytovi["pretrained"] |= change
+    assert said in problems(imported_cytovi)
+
+
+def test_a_model_that_says_how_it_is_scaled_is_not_told(imported_cytovi, tmp_path):
+    (tmp_path / "model/transformation.json").touch()
+    assert "holds a transformation.json that says how values are scaled" in problems(imported_cytovi)
+
+
+def test_only_intensities_are_scaled(imported_cytovi):
+    said = problems(imported_cytovi | {"modality": "rna"})
+    assert "pretrained.scaling: has no effect where modality is rna" in said
+
+
 def test_what_a_model_of_others_needs(imported):
     del imported["pretrained"]["label"]
     assert "pretrained: the key 'label' is missing" in problems(imported)

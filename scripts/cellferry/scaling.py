@@ -1,0 +1,159 @@
+"""How intensities become what a model of others takes: as its folder says, or a table of the user."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError
+from .files import readable
+from .intensities import SCALED, TRANSFORMED, Transformation, cofactors_of
+from .panel import SCALING_COLUMNS, TRANSFORMATION, listed, marker_key
+from .text import open_bytes, sniff_delimiter
+
+COFACTOR = "cofactor"
+
+GIVEN = "pretrained"
+"""What stands for the datasets that a model of others was trained on."""
+
+
+def told_scaling(
+    folder: str,
+    table: str | None,
+    markers: list[str],
+    *,
+    cofactor: str | float | dict,
+    limits: tuple[float, float],
+) -> tuple[Transformation, dict[str, dict]]:
+    """The transformation of a model of others.
+
+    Parameters
+    ----------
+    folder
+        The model's; one that this workflow trained holds its transformation.
+    table
+        The key `pretrained.scaling`: a table of marker, low and high; None: datasets hold what the
+        model takes.
+    markers
+        The model's, in its order.
+    cofactor
+        The key `cytometry.cofactor`, for markers to which the table gives none.
+    limits
+        Where scaled values are cut off, if the model's folder does not say it.
+
+    Returns
+    -------
+    It, and what kind of values it was learned from, as `values` of `select_markers`.
+
+    Raises
+    ------
+    InputError
+        If what is told is not whole, or not about this model.
+    """
+    own = Path(folder, TRANSFORMATION)
+    if own.is_file():
+        if table is not None:
+            raise InputError(
+                f"pretrained.scaling: {folder} holds a {TRANSFORMATION} that says how values are scaled; "
+                "take the key out"
+            )
+        return _read_transformation(own, markers)
+    if table is None:
+        kind, why = SCALED, "without a table in pretrained.scaling values are taken as they are"
+        low, high = np.zeros(len(markers)), np.ones(len(markers))
+        cofactors = cofactors_of("auto", markers)
+    else:
+        kind, why = TRANSFORMED, f"{table} says what became 0 and 1"
+        low, high, cofactors = _read_table(table, markers, cofactor)
+    found = Transformation(markers, cofactors, low, high, limits)
+    return found, {GIVEN: {"values": kind, "technology": None, "why": why}}
+
+
+def _read_transformation(path: Path, markers: list[str]) -> tuple[Transformation, dict[str, dict]]:
+    """What `train_reference_model` wrote beside its model."""
+    with readable(path):
+        text = path.read_text(encoding="utf-8")
+    try:
+        told = json.loads(text)
+        found, learned_from = Transformation.from_json(told), told["values"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"pretrained.model: {path} is not what this workflow writes beside a model ({error!r}); copy the "
+            "model's folder again"
+        ) from error
+    if found.markers != markers:
+        others = sorted(set(markers) ^ set(found.markers))
+        raise InputError(
+            f"pretrained.model: {path} is about another model, with other markers "
+            f"({listed(others) or 'in another order'}); copy the model's folder again"
+        )
+    return found, learned_from
+
+
+def _read_table(
+    path: str, markers: list[str], cofactor: str | float | dict
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """`low` and `high` of each marker, and its cofactors by technology."""
+    table = _rows_of(path, markers)
+    low, high = (_numbers(table[column]) for column in ("low", "high"))
+    wrong = ~(np.isfinite(low) & np.isfinite(high) & (low < high))
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"pretrained.scaling: {path} gives {markers[first]} the values '{table['low'].iloc[first]}' and "
+            f"'{table['high'].iloc[first]}'; low and high are numbers, and low is the smaller one"
+        )
+    cofactors = cofactors_of(cofactor, markers)
+    if COFACTOR not in table:
+        return low, high, cofactors
+    told = table[COFACTOR].str.strip().to_numpy()
+    numbers = _numbers(table[COFACTOR])
+    wrong = (told != "") & ~((numbers > 0) & np.isfinite(numbers))
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"pretrained.scaling: {path} gives {markers[first]} the cofactor '{told[first]}'; give a number "
+            "above 0, or none for that of cytometry.cofactor"
+        )
+    own = {name: np.where(told != "", numbers, values) for name, values in cofactors.items()}
+    return low, high, own
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    """Text as numbers, NaN where it is none."""
+    return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+
+
+def _rows_of(path: str, markers: list[str]) -> pd.DataFrame:
+    """The table's rows of the markers, in their order, as text."""
+    with readable(Path(path)), open_bytes(Path(path)) as file:
+        text = file.read().decode("utf-8-sig")
+    try:
+        delimiter = sniff_delimiter(text.partition("\n")[0])
+        table = pd.read_csv(StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(
+            f"pretrained.scaling: {path} is no table ({error}); correct or export it again"
+        ) from error
+    lacking = [column for column in SCALING_COLUMNS if column not in table]
+    if lacking:
+        raise InputError(
+            f"pretrained.scaling: {path} has no column {', '.join(lacking)}; it has: "
+            f"{', '.join(table.columns)}"
+        )
+    keys = table["marker"].map(marker_key)
+    twice = keys.duplicated()
+    if twice.any():
+        raise InputError(
+            f"pretrained.scaling: {path} has the marker {table['marker'][twice].iloc[0]} twice; leave one of "
+            "them"
+        )
+    missing = [marker for marker in markers if marker_key(marker) not in set(keys)]
+    if missing:
+        raise InputError(
+            f"pretrained.scaling: {path} lacks {listed(missing)} of the model's {len(markers)} markers, and "
+            f"has {listed(table['marker'])}; add them"
+        )
+    return table.set_index(keys).loc[[marker_key(marker) for marker in markers]]
