@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scvi
 from scvi.external import cytovi
-from simulate import simulate_cells
+from simulate import simulate_cells, simulate_events
 
 LABELS = ("T cell", "B cell", "NK")
 
@@ -63,32 +63,18 @@ def train_foreign(
 MARKERS = ("CD45", "CD3", "CD4", "CD8a", "CD19", "HLA-DR", "CD56", "CD45RA", "CD14", "CD33", "CD20", "IgM")
 
 
-def simulate_events(
+def foreign_events(
     n_cells: int = 400,
     *,
     markers: tuple[str, ...] = MARKERS,
     batches: tuple[str, ...] = ("d1", "d2", "d3", "d4"),
     seed: int = 0,
 ) -> ad.AnnData:
-    """Linear intensities of mass cytometry, of which each label has three markers of its own (float32).
-
-    `obs` holds `annotation` and `donor`.
-    """
-    rng = np.random.default_rng(seed)
-    label, donor = np.arange(n_cells) % len(LABELS), rng.integers(0, len(batches), n_cells)
-    level = np.full((n_cells, len(MARKERS)), 0.5)
-    for code in range(len(LABELS)):
-        level[np.ix_(label == code, range(3 * code, 3 * code + 3))] = 4.0
-    values = 5 * np.sinh(level + 0.1 * donor[:, None] + rng.normal(0, 0.5, level.shape))
-    obs = pd.DataFrame(
-        {
-            "annotation": pd.Categorical(np.array(LABELS)[label], categories=LABELS),
-            "donor": pd.Categorical(np.array(batches)[donor], categories=batches),
-        },
-        index=[f"event{seed}_{number}" for number in range(n_cells)],
-    )
-    events = ad.AnnData(values.astype(np.float32), obs=obs, var=pd.DataFrame(index=list(MARKERS)))
-    return events[:, list(markers)].copy()
+    """Linear intensities of markers alone, dense; `obs` holds `annotation` and `donor`."""
+    events = simulate_events(n_cells, panel=markers, labels=LABELS, batches=batches, shift=0.2, seed=seed)
+    obs = events.obs.rename(columns={"sample": "donor", "cell_type": "annotation"})
+    values = events[:, list(markers)].X.toarray()
+    return ad.AnnData(values, obs=obs, var=pd.DataFrame(index=list(markers)))
 
 
 def train_foreign_cytovi(
@@ -120,7 +106,7 @@ def train_foreign_cytovi(
     The events, with the layers that CytoVI's functions make.
     """
     scvi.settings.seed = 0
-    events = simulate_events(n_cells)
+    events = foreign_events(n_cells)
     events.layers["raw"] = events.X.copy()
     options = {"n_hidden": 16, "n_latent": 4, **options}
     with warnings.catch_warnings():

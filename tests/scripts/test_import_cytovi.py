@@ -17,7 +17,7 @@ from cellferry.intensities import Look
 from cellferry.model import cells_for_model, model_class
 from cellferry.panel import channels_of, read_markers
 from fit_query_model import fit_query_model
-from foreign import LABELS, MARKERS, simulate_events, train_foreign, train_foreign_cytovi
+from foreign import LABELS, MARKERS, foreign_events, train_foreign, train_foreign_cytovi
 from import_reference import import_reference
 from map_query import map_query
 from scipy import sparse
@@ -189,7 +189,7 @@ def fitted(folder, common, **how):
 def test_a_model_whose_encoder_takes_no_batch_is_used_as_it_is(foreign, tmp_path, capsys):
     take(foreign.folder, tmp_path)
     assert "encoder takes no batch" in capsys.readouterr().out
-    query = simulate_events(300, batches=("x", "y"), seed=5)
+    query = foreign_events(300, batches=("x", "y"), seed=5)
     common = common_of(tmp_path, query)
     found = fitted(tmp_path, common)
     assert "encoder takes no batch: fitting could not move the query" in capsys.readouterr().out
@@ -199,7 +199,7 @@ def test_a_model_whose_encoder_takes_no_batch_is_used_as_it_is(foreign, tmp_path
 def test_training_would_not_have_moved_it(foreign, tmp_path):
     """Surgery by scvi-tools itself, of the model as others left it."""
     take(foreign.folder, tmp_path)
-    common = common_of(tmp_path, simulate_events(300, batches=("x", "y"), seed=5))
+    common = common_of(tmp_path, foreign_events(300, batches=("x", "y"), seed=5))
     with H5adReader(common) as reader:
         values, names = reader.counts(0, reader.n_cells), reader.var.index
         batches = reader.obs("batch", 0, reader.n_cells)
@@ -218,7 +218,7 @@ def test_a_query_is_fitted_though_it_lacks_markers(likelihood, tmp_path):
     train_foreign_cytovi(tmp_path, encode_covariates=True, protein_likelihood=likelihood)
     (tmp_path / "taken").mkdir()
     take(tmp_path, tmp_path / "taken")
-    query = simulate_events(300, markers=MARKERS[:-2], batches=("x", "y"), seed=5)
+    query = foreign_events(300, markers=MARKERS[:-2], batches=("x", "y"), seed=5)
     common = common_of(tmp_path / "taken", query)
     latents = fitted(tmp_path / "taken", common)
     assert np.isfinite(latents).all()
@@ -253,7 +253,7 @@ def test_scaled_values_do_not_go_with_a_scaling(foreign, tmp_path):
 def test_a_query_of_too_few_markers_is_refused(foreign, tmp_path):
     take(foreign.folder, tmp_path)
     with pytest.raises(InputError, match=r"datasets.query: has 3 of the 12 markers that the model sees"):
-        common_of(tmp_path, simulate_events(50, markers=MARKERS[:3]))
+        common_of(tmp_path, foreign_events(50, markers=MARKERS[:3]))
 
 
 def rewritten(foreign, path, change):
@@ -327,7 +327,7 @@ def own(tmp_path_factory, foreign):
     measured = {"a": [True] * 10, "b": [True] * 9 + [False]}
     var = pd.DataFrame({"measured": True, "backbone": measured["b"]}, index=list(MARKERS[:10]))
     var = var.assign(measured_a=measured["a"], measured_b=measured["b"])
-    events = simulate_events(300, markers=MARKERS[:10], batches=("a/1", "b/1"))
+    events = foreign_events(300, markers=MARKERS[:10], batches=("a/1", "b/1"))
     values = foreign.events.layers["scaled"][:300, :10].astype(np.float32)
     with H5adWriter(folder / "common.h5ad", var) as writer:
         obs = {
@@ -374,7 +374,7 @@ def test_the_folder_of_our_own_model_stands_alone(own, tmp_path):
     assert {key: told[key] for key in own.report} == own.report
     table = pd.read_csv(tmp_path / "genes.tsv", sep="\t")
     assert list(table["gene"][~table["backbone"]]) == ["CD33"]
-    query = simulate_events(100, seed=3)
+    query = foreign_events(100, seed=3)
     with H5adReader(common_of(tmp_path, query)) as reader:
         expected = np.clip((np.arcsinh(query.X[:, :10] / 5) - 0.5) / 4, -1, 2)
         np.testing.assert_allclose(reader.counts(0, 100).toarray(), expected, atol=1e-5)

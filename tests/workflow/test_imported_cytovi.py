@@ -7,7 +7,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from foreign import simulate_events, train_foreign_cytovi
+from foreign import foreign_events, train_foreign_cytovi
 from running import snakemake
 
 SPELLED = {"CD45RA": "cd45_ra", "HLA-DR": "HLADR"}
@@ -18,7 +18,7 @@ def imported(tmp_path_factory):
     """Values of a query that lacks a marker, and spells others otherwise, as the model takes them."""
     folder = tmp_path_factory.mktemp("imported_cytovi")
     train_foreign_cytovi(folder, n_cells=200)
-    events = simulate_events(90, batches=("x", "y"), seed=1)
+    events = foreign_events(90, batches=("x", "y"), seed=1)
     query = events[:, events.var_names[1:][::-1]].copy()
     query.var_names = [SPELLED.get(name, name) for name in query.var_names]
     query.write_h5ad(folder / "query.h5ad")
