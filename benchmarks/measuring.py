@@ -136,9 +136,10 @@ def measured_inside(work: Callable[[], None]) -> None:
     """Do the work, and print what it took as the last line: what `run_measured` reads."""
     # By its path: some systems have a sitecustomize of their own.
     usage = runpy.run_path(str(HOOK / "sitecustomize.py"))["usage"]
+    start_mb = _status_mb(Path("/proc/self/status"), "VmRSS:")
     before, start = usage(), time.monotonic()
     work()
-    found = {"seconds": time.monotonic() - start}
+    found = {"seconds": time.monotonic() - start, "start_mb": start_mb}
     found |= {key: value - before[key] for key, value in usage().items()}
     found["peak_mb"] = _status_mb(Path("/proc/self/status"), "VmHWM:")
     print(json.dumps(found))

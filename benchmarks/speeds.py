@@ -29,7 +29,7 @@ from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
 from cellferry.config import fill_defaults
 from cellferry.h5ad import H5adReader
-from cellferry.heads import load_heads
+from cellferry.heads import ON_EXPRESSION, load_heads
 from cellferry.latents import count_cells, read_latents
 from cellferry.model import new_model, set_up_torch, skeleton
 from cellferry.schedule import minibatch_size
@@ -209,7 +209,7 @@ def query_speeds(folder: Path, prediction: dict) -> Iterator[tuple[str, int, np.
             counts = reader.counts(0, len(rows))
         names = json.loads((Path(classifier) / "labels.json").read_text(encoding="utf-8"))["heads"]
         for head, fitted in load_heads(classifier, names, threads=1).items():
-            seen = counts if head == "expression" else latents
+            seen = counts if head in ON_EXPRESSION else latents
             timed = until_long_enough(lambda fitted=fitted, seen=seen: len(fitted.probabilities(seen)))
             yield f"predict_labels: {head} alone", *timed
 

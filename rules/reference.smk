@@ -1,6 +1,7 @@
 # From the reference's training cells to a model and classifiers.
 #
 # Reads:  results/common/reference.h5ad        its training cells
+#         results/common/validation.h5ad       of cytometry: its validation cells
 #         results/mapped/{part}/{chunk}.parquet  latents of its training and validation cells
 # Writes: results/reference/store.zarr         the training cells shuffled, for training from disk
 #         results/reference/model/             a scvi-tools model folder; anyone can load it

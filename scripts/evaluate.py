@@ -16,7 +16,7 @@ from cellferry.h5ad import H5adReader
 from cellferry.latents import read_codes
 from cellferry.logs import logged
 from cellferry.marker_values import holds_intensities
-from cellferry.needs import MAX_BASELINE_CELLS, NEEDS
+from cellferry.needs import MARKERS_READ_MB, MAX_BASELINE_CELLS, NEEDS
 from cellferry.scores import summary
 from cellferry.sketch import random_sketch, sketch_values
 from cellferry.tally import tally
@@ -96,7 +96,9 @@ def baseline_scores(
     with H5adReader(common) as query:
         values = sum(sketch_values(file, MAX_BASELINE_CELLS) for file in (reference, query))
         n_cells = reference.n_cells + query.n_cells
-        budget.require(NEEDS["evaluate"], cells=n_cells, values=values)
+        intensities = holds_intensities(reference)
+        more_mb = MARKERS_READ_MB if intensities else 0
+        budget.require(NEEDS["evaluate"], cells=n_cells, values=values, more_mb=more_mb)
         codes, names = read_codes([predictions], "truth")
         best_codes, best_names = read_codes([predictions], "best_label")
         if len(codes) != query.n_cells:
@@ -111,7 +113,6 @@ def baseline_scores(
         best = [best_names[code] for code in best_codes[rows]]
         model = train_baseline(reference, seed=seed)
         predicted = model.predict(expression_of(query, rows))
-        intensities = holds_intensities(reference)
     seen = "values of the backbone's markers" if intensities else "log1p CP10k of the common genes"
     return {
         "method": f"{seen}, PCA, logistic regression",

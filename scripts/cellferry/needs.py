@@ -87,6 +87,8 @@ MAX_EXPRESSION_CELLS = 20_000
 
 MAX_COMPARED_CELLS = 20_000
 """Cells of a query that are mapped in two ways."""
+MARKERS_READ_MB = 2 * BLOCK_BYTES // MB
+"""What is held while marker values of drawn cells are picked out of blocks."""
 
 CYTOVI_NEIGHBORS = 20
 """Neighbours that CytoVI asks for a label if it is not told otherwise."""
@@ -144,7 +146,7 @@ def training_mb(n_cells: int, *, n_labels: int, n_latent: int, neighbors: int, n
     """
     training = n_cells * (16 * n_labels + 16 * (n_latent + n_markers) + 40 * neighbors)
     validation = MAX_VALIDATION_CELLS * (12 * n_labels + 8 * (n_latent + n_markers))
-    return (training + validation + (2 * BLOCK_BYTES if n_markers else 0)) // MB
+    return (training + validation) // MB + (MARKERS_READ_MB if n_markers else 0)
 
 
 def classifier_mb(n_cells: int, *, n_latent: int) -> int:

@@ -12,6 +12,7 @@ from .needs import (
     BLOCK_BYTES,
     CYTOVI_NEIGHBORS,
     MAP_BYTES,
+    MARKERS_READ_MB,
     MAX_BASELINE_CELLS,
     MAX_COMPARED_CELLS,
     MAX_EXPRESSION_CELLS,
@@ -517,7 +518,13 @@ def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
             n * some.common_values / max(1, some.cells)
             for n, some in zip(cells, (run.train, part), strict=True)
         )
-        yield Job("evaluate", held_cells=run.train.cells + part.cells, cells=part.cells, sketch_values=values)
+        yield Job(
+            "evaluate",
+            held_cells=run.train.cells + part.cells,
+            cells=part.cells,
+            sketch_values=values,
+            more_mb=MARKERS_READ_MB if run.config["modality"] == "cytometry" else 0,
+        )
     yield Job("gather_scores")
     queries = [part for name, part in run.mapped.items() if run.found[name]["role"] == "query"]
     shown = run.train.cells + sum(part.cells for part in queries)
