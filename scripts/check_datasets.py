@@ -12,8 +12,7 @@ from cellferry.label_tables import read_parents
 from cellferry.labels import closest, folded
 from cellferry.levels import Level, joined_levels
 from cellferry.logs import logged
-from cellferry.marker_values import BACKBONE
-from cellferry.panel import check_backbone, check_share, joint_panels
+from cellferry.panel import BACKBONE, check_backbone, check_share, joint_panels
 
 COLUMNS = {
     "dataset": "dataset",

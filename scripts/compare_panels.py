@@ -5,8 +5,7 @@ import json
 import pandas as pd
 from cellferry.files import complete
 from cellferry.logs import logged
-from cellferry.marker_values import BACKBONE
-from cellferry.panel import MARKER, marker_key
+from cellferry.panel import BACKBONE, MARKER, marker_key
 
 COLUMNS = ("dataset", "channel", "marker", "kind", "use")
 

@@ -21,10 +21,9 @@ from cellferry.label_tables import read_ontology
 from cellferry.labels import LabelNames
 from cellferry.latent_tables import LatentTable, open_latents
 from cellferry.logs import logged
-from cellferry.marker_values import BACKBONE
 from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.needs import NEEDS
-from cellferry.panel import MARKER, channel_kind, listed
+from cellferry.panel import BACKBONE, MARKER, channel_kind, listed
 from cellferry.scaling import told_scaling
 
 ONE_BATCH = "reference"

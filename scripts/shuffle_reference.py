@@ -9,8 +9,8 @@ from cellferry.budget import Budget
 from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
-from cellferry.marker_values import BACKBONE
 from cellferry.needs import MB, NEEDS, VALUES_PER_DATASET
+from cellferry.panel import BACKBONE
 from cellferry.subset import MEASURED
 
 ROWS_READ_TOGETHER = 512

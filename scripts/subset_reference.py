@@ -10,8 +10,9 @@ import pandas as pd
 from cellferry.budget import Budget
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
-from cellferry.marker_values import BACKBONE, INTENSITIES
+from cellferry.marker_values import INTENSITIES
 from cellferry.needs import NEEDS
+from cellferry.panel import BACKBONE
 from cellferry.references import cell_bounds, common_obs
 from cellferry.splits import read_split
 from cellferry.subset import (

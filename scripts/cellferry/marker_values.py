@@ -4,12 +4,10 @@ import numpy as np
 
 from .h5ad import H5adReader
 from .needs import BLOCK_BYTES
+from .panel import BACKBONE
 
 INTENSITIES = "intensities"
 """What such a file holds by its own words."""
-
-BACKBONE = "backbone"
-"""Name of the var column that tells which markers all references have."""
 
 
 def holds_intensities(cells: H5adReader) -> bool:

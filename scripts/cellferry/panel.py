@@ -27,6 +27,9 @@ DETECTOR = "detector"
 
 MARKER = "marker"
 
+BACKBONE = "backbone"
+"""Name of the var column that tells which markers all references have."""
+
 TRANSFORMATION = "transformation.json"
 """File in a model's folder that tells how intensities become what the model takes."""
 

@@ -11,8 +11,7 @@ from .errors import InputError
 from .genes import GeneSelection, candidate_ids, read_gene_table
 from .h5ad import H5adReader, H5adWriter
 from .intensities import Transformation, check_kind, look_of
-from .marker_values import BACKBONE
-from .panel import check_share, markers_of, names_in_model
+from .panel import BACKBONE, check_share, markers_of, names_in_model
 
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
