@@ -28,7 +28,7 @@ TABLE = ROOT / "benchmarks" / "cytometry.md"
 SETTINGS = {
     "modality": "cytometry",
     "model": {"epochs": 4, "early_stopping": False},
-    "surgery": {"epochs": 2},
+    "surgery": {"fit": True, "epochs": 2},
     "prediction": {"n_trees": 100},
     "genes": {"retrain_on_common": False},
 }
