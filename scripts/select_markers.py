@@ -72,6 +72,7 @@ def select_markers(
         seed=seed,
         need=NEEDS["select_markers"],
         budget=budget,
+        least_values=len(panels.markers),
     )
     cofactors = cofactors_of(cofactor, panels.markers)
     parts = [

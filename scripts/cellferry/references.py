@@ -49,6 +49,7 @@ def training_sketch(
     seed: int,
     need: Need,
     budget: Budget,
+    least_values: int = 0,
 ) -> list[np.ndarray]:
     """Training cells to learn from what is learned once, evenly over labels and their batches.
 
@@ -62,6 +63,8 @@ def training_sketch(
         Cells to draw at most.
     seed, need, budget
         Seed of the draw; what the job needs, and its memory.
+    least_values
+        Values of a cell that are held, where fewer are stored.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def training_sketch(
     budget.require(
         need,
         cells=int(bounds[-1]),
-        values=min(sketch_cells, int(bounds[-1])) * most_values_per_cell(merged),
+        values=min(sketch_cells, int(bounds[-1])) * max(least_values, most_values_per_cell(merged)),
         remedy="lower genes.sketch_cells",
     )
     labels, batches = (joint_codes(merged, column)[0] for column in ("label", "batch"))

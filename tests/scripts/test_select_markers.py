@@ -14,6 +14,7 @@ from cellferry.h5ad import H5adReader
 from cellferry.intensities import RANGE, Transformation
 from cellferry.splits import SPLITS
 from cellferry.subset import marker_selection
+from scipy import sparse
 from select_markers import select_markers
 from simulate import PANEL, describe_events, simulate_events, write_cells
 from subset_common_genes import subset_common_genes
@@ -246,3 +247,7 @@ def test_a_sketch_is_drawn_of_many_cells(select):
 def test_a_sketch_that_memory_does_not_hold_is_refused(select):
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
         select({"atlas": simulate_events(20_000)}, budget=Budget(513), sketch_cells=20_000)
+    empty = simulate_events(20_000)
+    empty.X = sparse.csr_matrix(empty.shape, dtype=np.float32)  # held as if all values were stored
+    with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
+        select({"atlas": empty}, budget=Budget(513), sketch_cells=20_000)
