@@ -205,9 +205,9 @@ def test_a_query_with_three_of_the_markers(select, tmp_path):
         (
             "raw",
             "scaled",
-            r"datasets\.patients: holds scaled values \(simulated\), and the reference raw ones",
+            r"datasets\.patients: holds scaled values \(simulated\), and the model was trained on raw ones",
         ),
-        ("scaled", "raw", r"holds raw values .* and the reference scaled .* datasets\.patients\.transformed"),
+        ("scaled", "raw", r"holds raw values .* on scaled ones .* correct datasets\.patients\.transformed"),
         ("scaled", "transformed", "holds transformed values"),
     ],
 )
