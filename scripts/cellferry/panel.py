@@ -56,7 +56,7 @@ AFTER = re.compile(rf"[ _.:-]*(?:{_IN_BRACKETS})$|[ _.:-]+{_METAL}$")
 COMPENSATED = re.compile(r"^(?:FJ)?Comp-(?=\S)")
 
 KINDS = {
-    "time": re.compile(r"time([ _.]*[(\[].*|[ _.-]?(m?s|sec|stamp|msw|lsw|\d))?$|hdr-t$", re.I),
+    "time": re.compile(r"time([ _.]*[(\[].*|[ _.-]?(m?s|sec|stamp|msw|lsw|\d))?$|t[lm]sw$|hdr-t$", re.I),
     "scatter": re.compile(
         r"(comp-)?v?[fs]sc(\d*([ _.(-]|$)|[ahw]$)|.*[ _-][fs]sc([ _.-]|$)|[fs]s([ _.-]|$)"
         r"|(forward|side)[ _-]?scatter",
@@ -74,7 +74,8 @@ KINDS = {
     "barcode": re.compile(r"bc[ _-]?\d+$|.*barcod|bc[ _-]separation", re.I),
     "other": re.compile(
         r"(event|cell)[ _.-]?length|(original[ _-]?)?(event|cell)[ _.-]?(#|no|nr|num|number|count|id)$"
-        r"|(file|sample)[ _.-]?(no|nr|num|number|id)$|individual$|labels?$|population([ _-]?id)?$"
+        r"|(file|sample)[ _.-]?(no|nr|num|number|id)$|individual$|labels?$|hdr-\w+$|population([ _-]?id)?$"
+        r"|event[ _-]info$|sort[ _-](result|classifier)|.*\bbits\b|drop[ _-]phase$"
         r"|(meta)?cluster(s|[ _-]?(id|no|num|number))?$"
         r"|(center|offset|width|residual|mahalanobis[ _-]dist|\d*bckg\d*(di)?|background)$"
         r"|(conta\w*|empty|blank|(autofluorescence|af)([ _-][ahw])?)$"

@@ -87,7 +87,7 @@ def test_no_marker_is_dropped_whatever_measured_it(detector):
 
 
 KINDS = {
-    "time": "Time time TIME HDR-T Time(ms) TIME_MSW Timestamp",
+    "time": "Time time TIME HDR-T Time(ms) TIME_MSW TLSW Timestamp",
     "scatter": "FSC-A FSC-H FSC-W SSC-A ssc-h SSC-B-A FSC_A SSC_1_A FSCA SSCH SSC V-SSC-A VSSC-A "
     "VSSC-H Comp-FSC-A 405-SSC-A FS_INT SS SS_Log FSC-Width",
     "dna": "DNA DNA1 DNA-2 DNA_1 191Ir_DNA1 193Ir_DNA2 DNA1(Ir191)Di DNA2(Ir193)Dd Ir191Di 191Ir "
@@ -99,7 +99,8 @@ KINDS = {
     "Hoechst33342 DRAQ7 Ghost_Dye",
     "bead": "Beads 140Ce_Beads Bead beadDist 140Ce_EQ4_Beads EQBeads EQ4 Ce140_Bead",
     "barcode": "BC1 BC-12 102Pd_BC1 BC1(La139)Dd 102Pd_Barcode bc_separation_dist",
-    "other": "Event_length Event_length(ms) Cell_length event_length EventLength Event_# EventNum "
+    "other": "HDR-CE HDR-SE HDR-V Event_Info Sort_Result_Bits Drop_Phase Event_length Event_length(ms) "
+    "Cell_length event_length EventLength Event_# EventNum "
     "event_number EventID OriginalEventID cell_id file_number FileNum SampleID sample_id "
     "Center Offset Width Residual mahalanobis_dist BCKG190Di Autofluorescence AF AF-A "
     "background Empty label individual population cluster_id UMAP_1 UMAP1 UMAP_X tSNE1 "
