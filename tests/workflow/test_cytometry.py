@@ -96,6 +96,12 @@ def test_references_of_different_panels_label_a_query_that_lacks_a_marker(simula
     assert gene_loss["cells"] > 0
 
 
+def test_the_model_says_how_values_become_its_own(simulated):
+    told = json.loads((simulated.results / "reference" / "model" / "transformation.json").read_text())
+    report = json.loads((simulated.results / "genes.json").read_text())
+    assert told == report["transformation"] | {"values": report["values"]}
+
+
 def test_a_subsample_is_trained_on(simulated):
     labels = json.loads((simulated.results / "reference" / "labels.json").read_text(encoding="utf-8"))
     parts = [
