@@ -10,7 +10,12 @@
 
 
 # These make the same files from a reference's counts.
-ruleorder: import_reference > select_markers > select_genes > split_reference > train_reference_model > map_query
+ruleorder: import_reference > select_genes > split_reference > train_reference_model > map_query
+
+
+if CYTOMETRY:
+
+    ruleorder: import_reference > select_markers
 
 
 rule import_reference:
