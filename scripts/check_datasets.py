@@ -7,12 +7,22 @@ from pathlib import Path
 import pandas as pd
 from cellferry.errors import InputError
 from cellferry.files import complete
-from cellferry.intensities import RAW, SCALED, TRANSFORMED, Look, cofactors_of, look_of, markers_seen
+from cellferry.intensities import (
+    RAW,
+    SCALED,
+    TRANSFORMED,
+    Look,
+    check_kind,
+    cofactors_of,
+    look_of,
+    markers_seen,
+)
 from cellferry.label_tables import read_parents
 from cellferry.labels import closest, folded
 from cellferry.levels import Level, joined_levels
 from cellferry.logs import logged
 from cellferry.panel import BACKBONE, check_backbone, check_share, joint_panels
+from cellferry.scaling import GIVEN
 
 COLUMNS = {
     "dataset": "dataset",
@@ -152,7 +162,11 @@ def check_values(found: list[dict], trained_report: str | None) -> None:
     seen = {f"datasets.{dataset['dataset']}": look_of(dataset) for dataset in found}
     if trained_report:
         trained = json.loads(Path(trained_report).read_text(encoding="utf-8")).get("values", {})
-        seen |= {f"the earlier run ({name})": Look(**look) for name, look in trained.items()}
+        if GIVEN in trained:  # a model of others, which cannot be changed
+            for dataset in found:
+                check_kind(dataset["dataset"], look_of(dataset), trained)
+        for name, look in trained.items():
+            seen["the model" if name == GIVEN else f"the earlier run ({name})"] = Look(**look)
     scaled = [name for name, one in seen.items() if one.values == SCALED]
     others = [name for name in seen if name not in scaled]
     if scaled and others:
@@ -164,7 +178,8 @@ def check_values(found: list[dict], trained_report: str | None) -> None:
     by_values, by_technology = defaultdict(list), defaultdict(list)
     for name, one in seen.items():
         by_values[one.values].append(name)
-        by_technology[one.technology].append(name)
+        if one.technology:  # that of a model of others is not known
+            by_technology[one.technology].append(name)
     if by_values[RAW] and by_values[TRANSFORMED]:
         raw, transformed = (", ".join(by_values[kind]) for kind in (RAW, TRANSFORMED))
         print(

@@ -188,6 +188,23 @@ def test_panels_and_values_of_a_model_trained_before(tmp_path):
     check_events(tmp_path, scaled, **write_trained(tmp_path, values="scaled"))
 
 
+def of_others(folder, **look):
+    """What is said of a model of others whose values were of this kind."""
+    trained = write_trained(folder)
+    values = {"pretrained": {"technology": None, **look}}
+    (folder / "genes.json").write_text(json.dumps({"values": values}))
+    return trained
+
+
+def test_values_that_a_model_of_others_takes(tmp_path, capsys):
+    query = [write_events(tmp_path, "patients")]
+    check_events(tmp_path, query, **of_others(tmp_path, values="transformed", why="a table"))
+    assert "technologies" not in capsys.readouterr().out
+    said = r"patients: holds raw values \(simulated\), and the model was trained on scaled ones \(no table\)"
+    with pytest.raises(InputError, match=said):
+        check_events(tmp_path, query, **of_others(tmp_path, values="scaled", why="no table"))
+
+
 def test_scaled_beside_raw_values(tmp_path):
     paths = [
         write_events(tmp_path, "atlas", role="reference"),
