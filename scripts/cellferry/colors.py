@@ -1,7 +1,7 @@
 """One colour per label, the same in every figure and in every file of a reference's queries.
 
-Okabe and Ito's colours (2008), then Paul Tol's: told apart by colour-blind readers as far as so many can be. More
-labels than that get lighter and darker shades of the same.
+Okabe and Ito's colours (2008), then Paul Tol's: told apart by colour-blind readers as far as so many can
+be. More labels than that get lighter and darker shades of the same.
 """
 
 from .cells import UNKNOWN
@@ -24,8 +24,8 @@ def colors_of(labels: dict) -> dict[str, str]:
     ----------
     labels
         What split_reference says of the reference's labels: `labels` with the `cells` of each, and `levels`
-        with the coarser label `of` each. Those of most cells come first, the coarser ones last; the queries have
-        no say, so that colours are the same whatever is mapped.
+        with the coarser label `of` each. Those of most cells come first, the coarser ones last; the
+        queries have no say, so that colours are the same whatever is mapped.
     """
     sizes = {label: found["cells"] for label, found in labels["labels"].items()}
     ordered = _by_size(sizes)
