@@ -11,6 +11,10 @@ if "datasets" not in config:
     configfile: "config/config.yaml"
 
 
+# What `snakemake --report` opens with.
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/reference.smk"

@@ -6,7 +6,7 @@ import shutil
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.files import remove_remnants, set_aside_damaged
-from scripts.cellferry.logs import PEAK
+from scripts.cellferry.logs import PEAK, command_for
 from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
 
 
@@ -67,3 +67,4 @@ onerror:
         remove_what_killed_jobs_left()
     set_aside_damaged("results")
     print(explain_failures(workflow.scheduler.failed, workflow.dag.jobid, log))
+    print(f"A report of what there is: {command_for('report_so_far')}")

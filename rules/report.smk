@@ -6,6 +6,8 @@
 #         results/reference/left_out.json   what becomes of cells of a label that the reference lacks
 #         results/evaluation/scores.tsv     the same of all that was scored: dataset, level, label, head
 #         results/report.html               one self-contained page
+#         results/figures/                  its figures, for `snakemake --report` too
+#         results/report_so_far.html        the page of a run that has not come to its end
 
 
 rule evaluate:
@@ -69,7 +71,7 @@ rule gather_scores:
         TESTED,
         expand("results/evaluation/{query}.json", query=SCORED),
     output:
-        "results/evaluation/scores.tsv",
+        report("results/evaluation/scores.tsv", caption="../report/scores.rst", category="2 Scores"),
     log:
         "logs/gather_scores/gather_scores.log",
     benchmark:
@@ -107,7 +109,33 @@ rule report:
         genes=f"{TRAINED}/genes.json",
         history=f"{TRAINED}/reference/history.csv",
     output:
-        report="results/report.html",
+        report=report("results/report.html", caption="../report/page.rst", category="1 The whole report"),
+        confusion=report(
+            directory("results/figures/confusion"),
+            patterns=["{cells_of}.svg"],
+            caption="../report/confusion.rst",
+            category="2 Scores",
+            labels={"figure": "truth and answer", "cells of": "{cells_of}"},
+        ),
+        reliability=report(
+            "results/figures/reliability.svg",
+            caption="../report/reliability.rst",
+            category="2 Scores",
+            labels={"figure": "reliability curve", "cells of": "all that were scored"},
+        ),
+        maps=report(
+            directory("results/figures/maps"),
+            patterns=["{by}.png"],
+            caption="../report/maps.rst",
+            category="3 Maps",
+            labels={"coloured by": "{by}"},
+        ),
+        training=report(
+            "results/figures/training.svg",
+            caption="../report/training.rst",
+            category="4 Training",
+            labels={"figure": "loss per epoch"},
+        ),
     log:
         "logs/report/report.log",
     benchmark:
@@ -129,3 +157,33 @@ rule report:
         "Drawing the report"
     script:
         "../scripts/report.py"
+
+
+# For a run that failed, and is not to be waited for: what there is, and what is missing.
+rule report_so_far:
+    log:
+        "logs/report_so_far/report_so_far.log",
+    benchmark:
+        "results/benchmarks/report_so_far/report_so_far.tsv"
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=rising(2000),
+        runtime=rising(60),
+        attempt=this_attempt,
+    params:
+        # No input: what is not there would be made.
+        files={name: rules.report.input.get(name) for name in rules.report.input.keys()},
+        page="results/report_so_far.html",
+        drawn="results/figures_so_far",
+        references=REFERENCES,
+        queries=QUERIES,
+        benchmarks="results/benchmarks",
+        logs="logs",
+        config=config,
+        seed=config["seed"],
+    message:
+        "Drawing what there is so far"
+    script:
+        "../scripts/report_so_far.py"

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from cellferry.baseline import expression_of, train_baseline
 from cellferry.budget import Budget
 from cellferry.errors import InputError
-from cellferry.evaluation import add_separation, describe
+from cellferry.evaluation import add_separation, describe, of_leaves
 from cellferry.files import complete
 from cellferry.fingerprints import of_predictions
 from cellferry.h5ad import H5adReader
@@ -91,7 +91,8 @@ def baseline_scores(
 ) -> dict:
     """Scores of the baseline on a sketch of the query's cells whose truth the reference knows.
 
-    `cellferry_on_the_same_cells` holds those of the best labels, since the sketch may be a part of them.
+    `levels` holds them by level, `cellferry_on_the_same_cells` those of the best labels, since the sketch
+    may be a part of the cells.
     """
     with H5adReader(common) as query:
         values = sum(sketch_values(file, MAX_BASELINE_CELLS) for file in (reference, query))
@@ -114,10 +115,12 @@ def baseline_scores(
         model = train_baseline(reference, seed=seed)
         predicted = model.predict(expression_of(query, rows))
     seen = "values of the backbone's markers" if intensities else "log1p CP10k of the common genes"
+    pairs = Counter(zip(truth, predicted, strict=True))
     return {
         "method": f"{seen}, PCA, logistic regression",
         "n_cells": len(rows),
-        **summary(Counter(zip(truth, predicted, strict=True))),
+        **summary(pairs),
+        "levels": {level: summary(of_leaves(pairs, tree, level)) for level in tree.names},
         "cellferry_on_the_same_cells": summary(Counter(zip(truth, best, strict=True))),
     }
 

@@ -105,7 +105,8 @@ def train_reference_model(
             progress=Checkpoints(checkpoints, {**made_from, "refined": True}, deadline=deadline),
         )
     with complete(history) as path:
-        losses.to_csv(path, index=False)
+        # How many there were to be: where there are fewer, training was stopped early.
+        losses.assign(max_epochs=epochs).to_csv(path, index=False)
     with complete(model) as path:
         reference_model.save(str(path))
         if settings["type"] == "scanvi":

@@ -21,8 +21,9 @@ def costs(folder: str | Path, logs: str | Path) -> list[dict]:
     Returns
     -------
     One dict per rule: `rule`, `jobs`, `seconds` (wall time, all jobs), `longest` (seconds of the longest
-    job), `used` (memory in MB, the largest of all jobs; None where nothing was measured) and `mem_mb`
-    (asked for; None unless Snakemake ran with `--benchmark-extended`).
+    job), `used` (memory in MB, the largest of all jobs; None where nothing was measured) `mem_mb`
+    (asked for; None unless Snakemake ran with `--benchmark-extended`) and `cpu` (share of the granted cores'
+    time that was used; None likewise).
     """
     by_rule: dict[str, list[dict]] = {}
     for path in sorted(Path(folder).rglob("*.tsv")):
@@ -37,6 +38,8 @@ def costs(folder: str | Path, logs: str | Path) -> list[dict]:
         seconds = [number for row in rows if (number := _number(row.get("s"))) is not None]
         memory = [number for row in rows for key in ("max_rss", "peak") if (number := _number(row.get(key)))]
         asked = [number for row in rows if (number := _asked(row.get("resources"))) is not None]
+        granted = sum((_number(row.get("s")) or 0) * (_number(row.get("threads")) or 0) for row in rows)
+        worked = sum(_number(row.get("cpu_time")) or 0 for row in rows)
         found.append(
             {
                 "rule": rule,
@@ -45,15 +48,16 @@ def costs(folder: str | Path, logs: str | Path) -> list[dict]:
                 "longest": max(seconds, default=0.0),
                 "used": max(memory, default=None),
                 "mem_mb": max(asked, default=None),
+                "cpu": worked / granted if granted else None,
             }
         )
     return sorted(found, key=lambda cost: -cost["seconds"])
 
 
-def read_table(path: str | Path) -> list[dict[str, str]]:
-    """Rows of a tab-separated table by column; empty where the file is."""
+def read_table(path: str | Path, *, delimiter: str = "\t") -> list[dict[str, str]]:
+    """Rows of a table by column, separated by tabs if nothing else is said; empty where the file is."""
     with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+        return list(csv.DictReader(file, delimiter=delimiter))
 
 
 def _number(text: str | None) -> float | None:

@@ -9,6 +9,12 @@ import pandas as pd
 UNKNOWN = "unknown"
 """The answer for a cell that no label fits; in the reference, a cell called so has no label."""
 
+AMBIGUOUS = "ambiguous"
+OUTSIDE = "outside the reference"
+LOW_QUALITY = "low quality"
+SUBTYPE_UNSURE = "subtype unsure"
+"""Why a cell is unknown or, the last one, got a label of a coarser level."""
+
 LEAF_LEVEL = "label"
 """Name of the finest level of labels; the levels above it have names of their own."""
 

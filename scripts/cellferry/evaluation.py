@@ -106,6 +106,11 @@ def _answered_at(level: str, pairs: Pairs) -> Counter[tuple[str, str, str | None
     return Counter({(truth, label, level): n for (truth, label), n in pairs.items()})
 
 
+def of_leaves(pairs: Pairs, tree: LabelTree, level: str) -> Pairs:
+    """Truth and leaf label as they are at a level."""
+    return _at_level(_answered_at(LEAF_LEVEL, pairs), tree, level)
+
+
 def _at_level(answers: Counter[tuple[str, str, str | None]], tree: LabelTree, level: str) -> Pairs:
     """Truth and answer as they are at a level, without cells whose truth says nothing about it."""
     pairs: Pairs = Counter()

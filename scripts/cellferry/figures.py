@@ -1,29 +1,33 @@
-"""The report's figures, as images to stand inline in a page.
+"""The report's figures: drawn once, for the page, for `snakemake --report`, and for print.
 
-Colours: Okabe and Ito's and Paul Tol's, told apart by colour-blind readers; a label has the same colour in
-every figure. Where there are more labels than colours, the smallest share one grey.
+What can be counted (confusion, calibration, losses) is SVG, and says its numbers where the mouse rests; maps
+of thousands of cells are PNG, so that a page stays small whatever the number of cells.
 """
 
 import base64
 import io
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import matplotlib.ticker
 import numpy as np
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from .cells import UNKNOWN
+from .colors import PALETTE, REFERENCE_COLOR, assign_colors
+from .files import complete
 
-LABEL_COLORS = [
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#332288", "#999933",
-    "#882255", "#44AA99", "#B8A400", "#AA4499", "#117733", "#661100", "#6699CC", "#DDAA99",
-    "#004488", "#88CC66", "#AA7744", "#BB5566",
-]  # fmt: skip
-UNKNOWN_COLOR = "#222222"
-OTHER_COLOR = "#B5B5B5"
-REFERENCE_COLOR = "#B5B5B5"
+NO_COLOR = "#E4E4E4"
 MOST_IN_CONFUSION = 60
+MOST_IN_KEY = 24
 LEAST_CELLS_PER_BIN = 10
+SVG = "{http://www.w3.org/2000/svg}"
+MARKERS = "osD^vP*X"
 
 STYLE = {
     "font.family": "sans-serif",
@@ -32,83 +36,103 @@ STYLE = {
     "axes.spines.right": False,
     "text.parse_math": False,  # a `$` in a label is a `$`
     "svg.fonttype": "none",
-    "svg.hashsalt": "cellferry",
 }
 
 
-def label_colors(labels: list[str]) -> dict[str, str]:
-    """Colour by label; `labels` are ordered by size, so that the largest get colours of their own."""
-    named = [label for label in labels if label != UNKNOWN]
-    colors = dict.fromkeys(named, OTHER_COLOR)
-    colors |= dict(zip(named, LABEL_COLORS, strict=False))
-    return colors | {UNKNOWN: UNKNOWN_COLOR}
+def save(figure: Figure, path: str | Path, titles: dict[str, list[str]] | None = None) -> None:
+    """Write a figure; its kind is that of the file's name, SVG or PNG.
 
-
-def data_uri(figure: Figure, *, kind: str) -> str:
-    """A figure as the `src` of an img element; `kind` is svg, or png where there are many points."""
+    Parameters
+    ----------
+    figure, path
+        What to write, and where.
+    titles
+        In an SVG: what is said of the shapes of a collection (in their order), by the collection's gid.
+    """
+    kind = Path(path).suffix.removeprefix(".")
     buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight", metadata=metadata)
-    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
-    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    # Names of what an SVG refers to must differ from those of other figures in the page.
+    with mpl.rc_context(STYLE | {"svg.hashsalt": str(path)}):
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight", metadata=metadata)
+    written = buffer.getvalue() if kind == "png" else with_titles(buffer.getvalue(), titles or {})
+    with complete(path) as beside:
+        beside.write_bytes(written)
 
 
-def _map_axes(embedding: np.ndarray, *, width: float) -> tuple[Figure, mpl.axes.Axes, float]:
-    """An empty map, and the area of a point in it."""
-    figure = Figure(figsize=(width, 4.6))
-    axes = figure.subplots()
-    axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
-    axes.set_aspect("equal", adjustable="datalim")
-    return figure, axes, float(np.clip(30_000 / max(1, len(embedding)), 3, 25))
+def with_titles(svg: bytes, titles: dict[str, list[str]]) -> bytes:
+    """An SVG whose shapes say what they are where the mouse rests; see `save`."""
+    ElementTree.register_namespace("", SVG.strip("{}"))
+    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    root = ElementTree.fromstring(svg)
+    root.remove(root.find(f"{SVG}metadata"))
+    # A page holds several figures, whose groups have the same names; only definitions are referred to.
+    for group in root.iter(f"{SVG}g"):
+        said = titles.get(group.attrib.pop("id", ""), [])
+        shapes = [
+            shape
+            for child in group
+            if child.tag != f"{SVG}defs"
+            for shape in child.iter()
+            if shape.tag in (f"{SVG}path", f"{SVG}use")
+        ]
+        for shape, text in zip(shapes, said, strict=bool(said)):
+            ElementTree.SubElement(shape, f"{SVG}title").text = text
+    return ElementTree.tostring(root, encoding="utf-8")
 
 
-def _key(axes: mpl.axes.Axes, colors: dict[str, str], *, below: bool = False) -> None:
-    """A legend to the right of the map, or below it."""
-    handles = [
-        mpl.lines.Line2D([], [], marker="o", linestyle="", color=color, label="\u200b" + _short(name))
-        for name, color in colors.items()
-    ]
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.06), "ncols": 3}
-    if not below:
-        place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-    axes.legend(handles=handles, frameon=False, fontsize=8, **place)
+def for_page(path: str | Path) -> str:
+    """An SVG file as it stands inside a page: no prolog, as wide as there is room."""
+    found = re.search(r"<svg\b.*</svg>", Path(path).read_text(encoding="utf-8"), re.S)[0]
+    return re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", found, count=1)
 
 
-def _short(name: str, most: int = 28) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
+def png_uri(path: str | Path) -> str:
+    """A PNG file as the `src` of an img element."""
+    return f"data:image/png;base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
 
 
-def map_by_dataset(embedding: np.ndarray, datasets: np.ndarray, names: list[str]) -> str:
-    """Map of the latent space (cells × 2) coloured by dataset; the first of `names` is the reference."""
+def nothing_to_draw(why: str) -> Figure:
+    """A figure that says why there is none."""
     with mpl.rc_context(STYLE):
-        figure, axes, size = _map_axes(embedding, width=5)
-        colors = {names[0]: REFERENCE_COLOR}
-        for position, name in enumerate(names[1:]):
-            colors[name] = LABEL_COLORS[position % len(LABEL_COLORS)]
-        _scatter(axes, embedding, np.array([colors[name] for name in datasets]), size)
-        _key(axes, colors, below=True)
-        return data_uri(figure, kind="png")
+        figure = Figure(figsize=(4.2, 1))
+        figure.text(0.5, 0.5, why, ha="center", va="center", color="#5b6675")
+        return figure
 
 
-def map_by_label(embedding: np.ndarray, labels: np.ndarray, colors: dict[str, str]) -> str:
-    """Map of the latent space coloured by label; small labels share one colour."""
+def map_by_category(embedding: np.ndarray, values: np.ndarray, colors: dict[str, str]) -> Figure:
+    """Map of the latent space (cells × 2) coloured by label, dataset or batch.
+
+    Parameters
+    ----------
+    embedding
+        Cells × 2.
+    values
+        The category of each cell, None where it has none.
+    colors
+        Colour by category, in the order of the key.
+    """
     with mpl.rc_context(STYLE):
-        figure, axes, size = _map_axes(embedding, width=7)
-        _scatter(axes, embedding, np.array([colors[label] for label in labels]), size)
-        present = [label for label in colors if label in set(labels)]
-        key = {label: colors[label] for label in present if colors[label] != OTHER_COLOR}
-        if len(key) < len(present):
-            key[f"{len(present) - len(key)} more labels"] = OTHER_COLOR
-        _key(axes, key)
-        return data_uri(figure, kind="png")
+        figure, axes, size = _map_axes(embedding)
+        # Shuffled, so that no category hides another by being drawn last.
+        order = np.random.default_rng(0).permutation(len(embedding))
+        drawn = np.array([colors.get(value, NO_COLOR) for value in values[order]])
+        axes.scatter(*embedding[order].T, s=size, c=drawn, linewidths=0)
+        present = set(values)
+        key = {name: color for name, color in colors.items() if name in present}
+        more = dict(list(key.items())[:MOST_IN_KEY])
+        if len(key) > len(more):
+            more[f"and {len(key) - len(more)} more"] = "#FFFFFF"
+        _key(axes, more)
+        return figure
 
 
-def map_by_probability(embedding: np.ndarray, probability: np.ndarray) -> str:
+def map_by_probability(embedding: np.ndarray, probability: np.ndarray) -> Figure:
     """Map of the latent space coloured by the answer's probability; reference cells (NaN) are grey."""
     with mpl.rc_context(STYLE):
-        figure, axes, size = _map_axes(embedding, width=5)
+        figure, axes, size = _map_axes(embedding)
         of_query = ~np.isnan(probability)
-        axes.scatter(*embedding[~of_query].T, s=size, c="#E4E4E4", linewidths=0)
+        axes.scatter(*embedding[~of_query].T, s=size, c=NO_COLOR, linewidths=0)
         points = axes.scatter(
             *embedding[of_query].T,
             s=size,
@@ -118,30 +142,45 @@ def map_by_probability(embedding: np.ndarray, probability: np.ndarray) -> str:
             vmax=1,
             linewidths=0,
         )
-        figure.colorbar(
-            points,
-            ax=axes,
-            label="probability of the best label",
-            orientation="horizontal",
-            shrink=0.6,
-            pad=0.08,
-        )
-        return data_uri(figure, kind="png")
+        figure.colorbar(points, ax=axes, label="probability of the best label", shrink=0.6)
+        return figure
 
 
-def _scatter(axes: mpl.axes.Axes, embedding: np.ndarray, colors: np.ndarray, size: float) -> None:
-    # Shuffled, so that no dataset or label hides another by being drawn last.
-    order = np.random.default_rng(0).permutation(len(embedding))
-    axes.scatter(*embedding[order].T, s=size, c=colors[order], linewidths=0)
+def dataset_colors(names: list[str]) -> dict[str, str]:
+    """Colour by dataset; the first of `names` is the reference, which is grey."""
+    return {names[0]: REFERENCE_COLOR} | assign_colors(names[1:])
 
 
-def confusion_heatmap(confusion: dict[str, list], *, kind: str = "svg") -> str:
-    """Shares of each true label's cells (rows) by answer (columns); at most the 60 largest true labels.
+def _map_axes(embedding: np.ndarray) -> tuple[Figure, mpl.axes.Axes, float]:
+    """An empty map, and the area of a point in it."""
+    figure = Figure(figsize=(7, 4.6))
+    axes = figure.subplots()
+    axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    axes.set_aspect("equal", adjustable="datalim")
+    return figure, axes, float(np.clip(30_000 / max(1, len(embedding)), 3, 25))
 
-    Where there are more answers than that, those that are not among the rows share the column `others`.
-    `kind` as in `data_uri`.
+
+def _key(axes: mpl.axes.Axes, colors: dict[str, str]) -> None:
+    handles = [
+        mpl.lines.Line2D([], [], marker="o", linestyle="", color=color, label="\u200b" + short(name))
+        for name, color in colors.items()
+    ]
+    place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    axes.legend(handles=handles, frameon=False, fontsize=8, **place)
+
+
+def short(name: str, most: int = 28) -> str:
+    """A name that fits beside a figure."""
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def confusion_shares(confusion: dict[str, list]) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+    """What a confusion matrix shows: labels of its rows (truth) and columns (answer), cells, shares of a row.
+
+    At most the 60 largest true labels. Where there are more answers than that, those that are not among the
+    rows share the column `others`.
     """
-    cells = np.array(confusion["cells"], dtype=np.float64)
+    cells = np.array(confusion["cells"], dtype=np.int64)
     largest = np.sort(np.argsort(-cells.sum(axis=1), kind="stable")[:MOST_IN_CONFUSION])
     truth, cells = [confusion["truth"][row] for row in largest], cells[largest]
     predicted = confusion["predicted"]
@@ -149,72 +188,104 @@ def confusion_heatmap(confusion: dict[str, list], *, kind: str = "svg") -> str:
         shown = np.array([name in {*truth, UNKNOWN} for name in predicted])
         predicted = [name for name in predicted if name in {*truth, UNKNOWN}] + ["others"]
         cells = np.column_stack([cells[:, shown], cells[:, ~shown].sum(axis=1)])
-    share = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
-    with mpl.rc_context(STYLE | {"font.size": 8 if len(truth) <= 30 else 5.5}):
-        side = 0.34 if len(truth) <= 30 else 0.16
+    return truth, predicted, cells, cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
+
+
+def confusion_heatmap(confusion: dict[str, list]) -> tuple[Figure, dict[str, list[str]]]:
+    """Shares of each true label's cells (rows) by answer (columns), with their titles."""
+    truth, predicted, cells, share = confusion_shares(confusion)
+    found = np.argwhere(cells > 0)
+    few = len(truth) <= 30
+    with mpl.rc_context(STYLE | {"font.size": 8 if few else 5.5}):
+        side = 0.34 if few else 0.16
         figure = Figure(figsize=(1.5 + side * len(predicted), 1 + side * len(truth)))
         axes = figure.subplots()
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-        axes.set_xticks(range(len(predicted)), [_short(name) for name in predicted], rotation=90)
-        axes.set_yticks(range(len(truth)), [_short(name) for name in truth])
+        squares = PatchCollection([Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in found])
+        squares.set(array=share[tuple(found.T)], cmap="Blues", clim=(0, 1), gid="shares")
+        axes.add_collection(squares)
+        axes.set(xlim=(-0.5, len(predicted) - 0.5), ylim=(len(truth) - 0.5, -0.5), aspect="equal")
+        axes.set_xticks(range(len(predicted)), [short(name) for name in predicted], rotation=90)
+        axes.set_yticks(range(len(truth)), [short(name) for name in truth])
         axes.set(xlabel="answer", ylabel="truth")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        if len(truth) <= 30:
-            for row, column in np.argwhere(share >= 0.005):
-                value = share[row, column]
+        for row, column in found if few else ():
+            value = share[row, column]
+            if value >= 0.005:
                 color = "white" if value > 0.6 else "black"
                 axes.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=6, color=color)
-        return data_uri(figure, kind=kind)
+    titles = [
+        f"truth {truth[row]}, answer {predicted[column]}: {cells[row, column]:,} of {cells[row].sum():,} "
+        f"cells ({share[row, column]:.1%})"
+        for row, column in found
+    ]
+    return figure, {"shares": titles}
 
 
-def training_curve(losses: dict[str, tuple[list[float], list[float]]]) -> str:
+def training_curve(losses: dict[str, tuple[list[float], list[float]]]) -> tuple[Figure, dict[str, list[str]]]:
     """Loss per epoch; `losses` holds epochs and values by name."""
+    titles = {}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.5, 2.8))
         axes = figure.subplots()
-        styles = ["-", "--"]
         for position, (name, (x, y)) in enumerate(losses.items()):
-            axes.plot(
-                x,
-                y,
-                styles[position % 2],
-                marker="." if len(x) < 3 else "",
-                color=LABEL_COLORS[position],
-                label=name,
-                linewidth=1.4,
-            )
+            color = PALETTE[position]
+            axes.plot(x, y, ["-", "--"][position % 2], color=color, label=name, linewidth=1.4)
+            axes.scatter(x, y, s=4 if len(x) > 30 else 12, color=color, linewidths=0, gid=name)
+            titles[name] = [
+                f"{name}, epoch {epoch:.0f}: {loss:.4g}" for epoch, loss in zip(x, y, strict=True)
+            ]
         axes.set(xlabel="epoch", ylabel="loss")
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
         axes.legend(frameon=False)
-        return data_uri(figure, kind="svg")
+    return figure, titles
 
 
-def confidence_curve(
-    by_dataset: dict[str, list[dict]], errors: dict[str, float | None], *, kind: str = "svg"
-) -> str:
+def reliability_curve(
+    by_dataset: dict[str, list[dict]], errors: dict[str, float | None]
+) -> tuple[Figure, dict[str, list[str]]]:
     """Share of right labels against the probability given, per dataset; the diagonal is what is meant.
 
-    The key gives each dataset's expected calibration error, where it has one. `kind` as in `data_uri`.
+    The key gives each dataset's expected calibration error, where it has one.
     """
+    titles = {}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2, 3.6))
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
-        markers = "osD^vP*X"
         for position, (name, bins) in enumerate(by_dataset.items()):
             filled = [entry for entry in bins if entry["cells"] >= LEAST_CELLS_PER_BIN]
-            axes.plot(
-                [entry["mean_probability"] for entry in filled],
-                [entry["accuracy"] for entry in filled],
-                color=LABEL_COLORS[position % len(LABEL_COLORS)],
-                marker=markers[position % len(markers)],
-                markersize=4,
-                linewidth=1.2,
-                label="\u200b"
-                + _short(name)
+            x = [entry["mean_probability"] for entry in filled]
+            y = [entry["accuracy"] for entry in filled]
+            look = {
+                "color": PALETTE[position % len(PALETTE)],
+                "label": "\u200b"
+                + short(name)
                 + ("" if errors[name] is None else f" (ECE {errors[name]:.3f})"),
-            )
+            }
+            axes.plot(x, y, marker=MARKERS[position % len(MARKERS)], markersize=4, linewidth=1.2, **look)
+            # Unseen, and large enough for a mouse to meet.
+            axes.scatter(x, y, s=120, alpha=0, gid=f"bins {name}")
+            titles[f"bins {name}"] = [_bin_in_words(name, entry) for entry in filled]
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="probability given", ylabel="share of right labels")
         axes.legend(frameon=False, fontsize=8)
-        return data_uri(figure, kind=kind)
+    return figure, titles
+
+
+def _bin_in_words(name: str, entry: dict) -> str:
+    return (
+        f"{name}: {entry['cells']:,} cells were given a probability of {entry['mean_probability']:.2f} on "
+        f"average, and {entry['accuracy']:.1%} of them are right"
+    )
+
+
+def losses_of(rows: Iterable[dict[str, str]]) -> dict[str, tuple[list[float], list[float]]]:
+    """Epochs and losses by name, from the rows of a training's history; without what is not finite."""
+    rows = list(rows)
+    losses = {}
+    for column, name in {"train_loss": "training", "validation_loss": "validation"}.items():
+        points = [(float(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
+        points = [point for point in points if np.isfinite(point[1])]
+        if points:
+            losses[name] = tuple(map(list, zip(*points, strict=True)))
+    return losses

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import sys
 import traceback
 import uuid
@@ -32,10 +33,20 @@ NO_SPACE = "the disk is full or a quota is used up"
 RUN = "CELLFERRY_RUN"
 """Environment variable: the id of a run of the workflow, the same for all its jobs."""
 
+COMMAND = "CELLFERRY_COMMAND"
+"""Environment variable: the command that started the run. As a rule's param it would make results anew."""
+
 
 def begin_run() -> None:
     """Give this run an id; its scripts inherit the environment, on a cluster too."""
     os.environ[RUN] = uuid.uuid4().hex
+    os.environ[COMMAND] = command_for()
+
+
+def command_for(*targets: str) -> str:
+    """The command that started this process, with more targets."""
+    # Targets first: several options take all that follows them.
+    return shlex.join(["snakemake", *targets, *sys.argv[1:]])
 
 
 @contextmanager
@@ -103,6 +114,17 @@ def is_no_space(error: BaseException) -> bool:
     HDF5 hides the number in its message, and what fails when a file is closed becomes a RuntimeError.
     """
     return getattr(error, "errno", None) in FULL or any(os.strerror(number) in str(error) for number in FULL)
+
+
+def unfinished_logs(folder: str | Path) -> list[tuple[Path, str]]:
+    """The logs of jobs that did not come to their end, and the last that each of them says."""
+    found = []
+    for path in sorted(Path(folder).rglob("*.log")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if peak_in(text) is None:
+            said = input_error_in(text) or text.strip().rpartition("\n")[2]
+            found.append((path, said or "nothing: it was ended from outside, or has only begun"))
+    return found
 
 
 def input_error_in(log: str) -> str | None:

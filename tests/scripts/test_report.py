@@ -8,17 +8,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import report as script
-from cellferry import figures
+from cellferry import figures, map_sketch
+from cellferry import page as report_page
+from cellferry.batches import count_batches
 from cellferry.benchmarks import costs
 from cellferry.config import fill_defaults
 from cellferry.counted import LabelCounts, count_labels
 from cellferry.evaluation import add_separation, describe
+from cellferry.map_sketch import map_cells
+from cellferry.page import count, percent, write_page
 from cellferry.remarks import remarks
 from cellferry.tally import tally
 from cellferry.text import duration
 from cellferry.truth import LabelTree
-from report import count, labels_by_size, map_cells, percent, report
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
 RARE = "mast <1>"
@@ -49,7 +51,9 @@ class World:
         genes = {"namespace": "symbol", "n_common": 1342, "n_selected": 900, "new_key": "something"}
         genes["datasets"] = {name: {"genes": 2000, "common_share": 0.5} for name in ("ref", *queries)}
         (folder / "genes.json").write_text(json.dumps(genes), encoding="utf-8")
-        (folder / "history.csv").write_text("epoch,train_loss,validation_loss\n0,5,6\n1,4,\n2,3,4\n")
+        (folder / "history.csv").write_text(
+            "epoch,train_loss,validation_loss,max_epochs\n0,5,6,400\n1,4,,400\n2,3,4,400\n"
+        )
         for rule, rows in {"map_query/a": ["10.5\t512.25", "20\tNA"], "report": ["-\t-"]}.items():
             (folder / "benchmarks" / rule).mkdir(parents=True)
             for number, row in enumerate(rows):
@@ -155,27 +159,43 @@ class World:
             "datasets": str(self.folder / "datasets.tsv"), "genes": str(self.folder / "genes.json"),
             "history": str(self.folder / "history.csv"), "benchmarks": str(self.folder / "benchmarks"),
         }  # fmt: skip
-        report(**inputs | self.settings | changed, page=str(self.folder / "report.html"))
+        place = {"page": str(self.folder / "report.html"), "drawn": str(self.folder / "figures")}
+        write_page(**inputs | self.settings | place | changed)
         return (self.folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def no_umap(monkeypatch):
     """The map's place taken by two latents: umap's compiler takes half a minute."""
-    monkeypatch.setattr(script, "embed", lambda latents, seed: latents[:, :2])
+    monkeypatch.setattr(report_page, "embed", lambda latents, seed: latents[:, :2])
 
 
 def test_page_is_self_contained_and_escaped(tmp_path, no_umap):
     page = World(tmp_path, queries=["q1", "q2"], scored=["test", "q1"], labels=LABELS).draw()
     text = re.sub(r'"data:image/[^"]+"', '"picture"', page)
+    # Names of XML and what an SVG says of them are no addresses that are fetched.
+    text = re.sub(r'xmlns(:xlink)?="[^"]*"', "", text)
     assert "://" not in text
-    assert re.search(r"<script|<link|@import|url\(", text) is None
+    assert re.search(r"<script[^>]* src|<link|@import|url\((?!#)", text) is None
     for label in [*LABELS, "<HSC>"]:
-        assert html.escape(label) in text
+        assert html.escape(label, quote=False) in text
     assert "<CD4>" not in text
     assert "<HSC>" not in text
-    assert page.count('src="data:image/') == 3 + 1 + 2 + 1  # maps, confidence, confusions, training
+    assert page.count('src="data:image/') == 4  # the maps
+    assert page.count("<svg") == 1 + 2 + 1  # reliability, confusions, training
     assert len(page) < 10 * 1024**2
+
+
+def test_figures_are_files_too_and_the_same(tmp_path, no_umap):
+    page = World(tmp_path, queries=["q1"], scored=["test", "q1"], labels=LABELS).draw()
+    drawn = tmp_path / "figures"
+    names = sorted(str(path.relative_to(drawn)) for path in drawn.rglob("*.*"))
+    maps = [f"maps/{by}.png" for by in ("batch", "dataset", "label", "probability")]
+    assert names == ["confusion/q1.svg", "confusion/test.svg", *maps, "reliability.svg", "training.svg"]
+    for path in drawn.rglob("*.svg"):
+        assert figures.for_page(path) in page
+    for path in drawn.rglob("*.png"):
+        assert figures.png_uri(path) in page
 
 
 def test_page_opens_with_the_answer(tmp_path, no_umap):
@@ -222,8 +242,9 @@ def test_scores_are_shown_level_by_level(tmp_path, no_umap):
 
 def test_calibration_error_stands_beside_the_curve_and_in_the_table(tmp_path, no_umap, monkeypatch):
     drawn = {}
+    curve = figures.reliability_curve
     monkeypatch.setattr(
-        figures, "confidence_curve", lambda bins, errors: drawn.update(errors) or "data:image/"
+        figures, "reliability_curve", lambda bins, errors: drawn.update(errors) or curve(bins, errors)
     )
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
     forced = json.loads((tmp_path / "evaluation/test.json").read_text(encoding="utf-8"))["forced"]
@@ -266,9 +287,9 @@ def test_labels_that_are_confused_and_those_that_are_not_seen(tmp_path, no_umap)
 def test_several_unseen_labels_have_a_row_together(tmp_path):
     World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     scores = json.loads((tmp_path / "evaluation/test.json").read_text(encoding="utf-8"))
-    assert [row["label"] for row in script.unseen_labels({"test": scores})] == ["<HSC>", RARE]
+    assert [row["label"] for row in report_page.unseen_labels({"test": scores})] == ["<HSC>", RARE]
     scores["labels_not_in_reference"]["other"] = scores["labels_not_in_reference"]["<HSC>"]
-    rows = script.unseen_labels({"test": scores})
+    rows = report_page.unseen_labels({"test": scores})
     assert [row["label"] for row in rows] == ["<HSC>", "other", "(together)", RARE]
     assert rows[2]["auroc"] == scores["not_in_reference"]["auroc"]
 
@@ -329,14 +350,95 @@ def test_many_labels(tmp_path, no_umap):
     assert len(page) < 10 * 1024**2
 
 
-def test_confusion_of_many_labels_keeps_every_cell(monkeypatch):
-    shares = []
-    monkeypatch.setattr("matplotlib.axes.Axes.imshow", lambda axes, values, **settings: shares.append(values))
+def test_confusion_of_many_labels_keeps_every_cell():
     labels = [f"l{n:03d}" for n in range(100)]
-    cells = np.random.default_rng(0).integers(1, 9, (100, 101)).tolist()
-    figures.confusion_heatmap({"truth": labels, "predicted": [*labels, "unknown"], "cells": cells})
-    assert shares[0].shape == (60, 62)  # the rows' labels, unknown, others
-    np.testing.assert_allclose(shares[0].sum(axis=1), 1)
+    cells = np.random.default_rng(0).integers(1, 9, (100, 101))
+    confusion = {"truth": labels, "predicted": [*labels, "unknown"], "cells": cells.tolist()}
+    truth, predicted, shown, shares = figures.confusion_shares(confusion)
+    assert shares.shape == (60, 62)  # the rows' labels, unknown, others
+    assert predicted[-2:] == ["unknown", "others"]
+    np.testing.assert_array_equal(
+        shown.sum(axis=1), cells[[labels.index(name) for name in truth]].sum(axis=1)
+    )
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+
+
+def test_figures_say_their_numbers(tmp_path):
+    confusion = {"truth": ["a", "b"], "predicted": ["a", "b"], "cells": [[3, 1], [0, 2]]}
+    figures.save(*insert(figures.confusion_heatmap(confusion), tmp_path / "c.svg"))
+    said = re.findall(r"<title>(.*?)</title>", (tmp_path / "c.svg").read_text(encoding="utf-8"))
+    assert said == [
+        "truth a, answer a: 3 of 4 cells (75.0%)",
+        "truth a, answer b: 1 of 4 cells (25.0%)",
+        "truth b, answer b: 2 of 2 cells (100.0%)",
+    ]
+    losses = {"training": ([0.0, 1.0], [9.0, 8.0]), "validation": ([1.0], [8.5])}
+    figures.save(*insert(figures.training_curve(losses), tmp_path / "t.svg"))
+    said = re.findall(r"<title>(.*?)</title>", (tmp_path / "t.svg").read_text(encoding="utf-8"))
+    assert said == ["training, epoch 0: 9", "training, epoch 1: 8", "validation, epoch 1: 8.5"]
+
+
+def insert(drawn, path):
+    figure, titles = drawn
+    return figure, path, titles
+
+
+def test_wrong_answers_are_listed_the_commonest_first():
+    confusion = {"truth": ["a", "b"], "predicted": ["a", "b", "unknown"], "cells": [[6, 1, 3], [0, 2, 0]]}
+    assert report_page.mistakes(confusion) == [
+        {"truth": "a", "answer": "unknown", "cells": 3, "share": 0.3},
+        {"truth": "a", "answer": "b", "cells": 1, "share": 0.1},
+    ]
+
+
+def test_batches_are_counted_across_files_and_blocks(tmp_path):
+    rng = np.random.default_rng(0)
+    cells = pd.DataFrame(
+        {
+            "batch": rng.choice(["q/b1", "q/b2", "q/b3"], 500, p=[0.7, 0.2, 0.1]),
+            "label": rng.choice(["T", "B", "unknown"], 500),
+            "probability": rng.random(500).astype("f4"),
+        }
+    )
+    far = (cells["label"] == "unknown") & (rng.random(500) < 0.5)
+    cells["reason"] = np.where(far, "outside the reference", None)
+    mapped = []
+    for n, rows in enumerate(np.array_split(np.arange(500), 7)):
+        mapped.append(str(tmp_path / f"{n}.parquet"))
+        cells.loc[rows, ["batch"]].to_parquet(mapped[-1])
+    table = pa.Table.from_pandas(cells[["label", "reason", "probability"]])
+    pq.write_table(table, tmp_path / "p.parquet", row_group_size=64)
+    found = count_batches(mapped, str(tmp_path / "p.parquet"))
+    assert [row["batch"] for row in found] == cells["batch"].value_counts().index.tolist()
+    for row in found:
+        own = cells[cells["batch"] == row["batch"]]
+        known = own["label"][own["label"] != "unknown"].value_counts()
+        assert row["cells"] == len(own)
+        assert row["unknown"] == pytest.approx((own["label"] == "unknown").mean())
+        assert row["outside"] == pytest.approx(own["reason"].notna().mean())
+        assert row["probability"] == pytest.approx(own["probability"].mean())
+        assert row["share"] == pytest.approx(known.iloc[0] / len(own))
+
+
+def test_of_very_many_batches_those_with_most_unknown_cells_are_shown(tmp_path, no_umap, monkeypatch):
+    monkeypatch.setattr(report_page, "MOST_BATCHES_SHOWN", 5)
+    page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()  # a batch per cell
+    section = page.partition(">Batches of the queries<")[2].partition("<h3")[0]
+    assert "q1: 60 batches" in re.sub(r"\s+", " ", section)
+    assert section.count("100.0%</td>") >= 5
+
+
+def test_how_training_went():
+    config = {"model": {"type": "scvi", "patience": 45, "early_stopping": True}}
+    rows = [
+        {"epoch": str(n), "train_loss": str(9 - n), "validation_loss": str(loss), "max_epochs": "400"}
+        for n, loss in enumerate([9, 7, 8])
+    ]
+    said = report_page.training_in_words(rows, config)
+    assert (said["epochs"], said["max_epochs"], said["best"], said["loss"]) == (3, 400, 2, 7)
+    assert report_page.training_in_words([], config) is None
+    del rows[-1]["max_epochs"]  # of an earlier version
+    assert report_page.training_in_words(rows, config)["max_epochs"] is None
 
 
 def test_history_without_a_single_loss(tmp_path, no_umap):
@@ -352,10 +454,11 @@ def test_umap_of_the_latents(tmp_path):
 
 
 def test_map_cells_keep_labels_and_latents_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(script, "MAX_MAP_CELLS", 50)
+    monkeypatch.setattr(map_sketch, "MAX_MAP_CELLS", 50)
     world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS)
     by_part = {"reference": world.mapped[:2], "q1": world.mapped[2:]}
-    cells = map_cells(["q1"], by_part, {"q1": world.predictions[1]}, seed=0)
+    cells = map_cells(by_part, {"q1": world.predictions[1]}, seed=0)
+    assert set(cells["batch"]) <= {f"c{chunk}_{row}" for chunk in (0, 1) for row in range(30)}
     assert cells["latents"].shape == (50, 3)
     assert cells["dataset"].tolist() == ["reference"] * 25 + ["q1"] * 25
     tables = [pq.read_table(path, columns=["latent_0", "label"]) for path in world.mapped[:2]]
@@ -363,16 +466,6 @@ def test_map_cells_keep_labels_and_latents_together(tmp_path, monkeypatch):
     assert [label_of[float(value)] for value in cells["latents"][:25, 0]] == cells["label"][:25].tolist()
     assert np.isnan(cells["probability"][:25]).all()
     assert not np.isnan(cells["probability"][25:]).any()
-
-
-def test_colours_go_to_the_largest_labels_and_stay():
-    labels = [f"l{n}" for n in range(30)]
-    colors = figures.label_colors(labels)
-    assert colors["unknown"] == figures.UNKNOWN_COLOR
-    assert len({colors[label] for label in labels[:20]}) == 20
-    assert {colors[label] for label in labels[20:]} == {figures.OTHER_COLOR}
-    counted = LabelCounts(3, 0, [{"label": "b", "cells": 2}, {"label": "c", "cells": 1}], {})
-    assert labels_by_size([counted], np.array(["a", "b", None], dtype=object)) == ["b", "c", "a"]
 
 
 def test_costs_sum_jobs_per_rule(tmp_path):
@@ -385,8 +478,17 @@ def test_costs_sum_jobs_per_rule(tmp_path):
             "longest": 20.0,
             "used": 512.25,
             "mem_mb": None,
+            "cpu": None,
         },
-        {"rule": "report", "jobs": 1, "seconds": 0, "longest": 0.0, "used": None, "mem_mb": None},
+        {
+            "rule": "report",
+            "jobs": 1,
+            "seconds": 0,
+            "longest": 0.0,
+            "used": None,
+            "mem_mb": None,
+            "cpu": None,
+        },
     ]
     assert costs(tmp_path / "nowhere", tmp_path) == []
 
@@ -413,7 +515,8 @@ def test_memory_used_is_what_the_kernel_saw_where_the_log_tells(tmp_path):
 def test_costs_stand_beside_what_was_predicted(tmp_path, no_umap):
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
     row = re.search(r"<td>map_query</td>.*?</tr>", page, re.S)[0]
-    asked, predicted, used = re.findall(r">([\d,]+ MB|–)<", row)
+    asked, predicted, used, *shares = re.findall(r">([\d,]+ MB|–)<", row)
+    assert shares == ["–", "–"]  # of what was asked for, of the cores: neither is known
     assert (asked, used) == ("–", "512 MB")
     assert 500 < int(predicted.removesuffix(" MB").replace(",", "")) < 3000
 

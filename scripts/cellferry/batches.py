@@ -1,0 +1,82 @@
+"""What became of each batch of a query, counted from its predictions block by block."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .cells import OUTSIDE, UNKNOWN
+from .latents import blocks
+
+
+def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
+    """Cells per batch of a query, and what they are called; the largest batch first.
+
+    Parameters
+    ----------
+    mapped
+        The query's mapped cells: parquet files in order, which hold the batches.
+    predictions
+        Its predictions, in the same order of cells.
+
+    Returns
+    -------
+    One dict per batch: `batch`, `cells`, `unknown` and `outside` (shares of its cells that are unknown, and
+    that lie outside the reference), `probability` (mean of the best label's), `commonest` label and its
+    `share`.
+    """
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    outside: Counter[str] = Counter()
+    probability: Counter[str] = Counter()
+    with pq.ParquetFile(predictions, pre_buffer=False) as file:
+        answers = _Rows(file)
+        for block in blocks(mapped, ["batch"]):
+            table = answers.take(block.num_rows).append_column("batch", block.column(0))
+            counted = table.group_by(["batch", "label"]).aggregate(
+                [([], "count_all"), ("probability", "sum")]
+            )
+            for row in counted.to_pylist():
+                labels[row["batch"]][row["label"]] += row["count_all"]
+                probability[row["batch"]] += row["probability_sum"]
+            far = table.filter(pc.equal(table["reason"], OUTSIDE))
+            outside.update({row["values"]: row["counts"] for row in far["batch"].value_counts().to_pylist()})
+    found = []
+    for batch, counts in labels.items():
+        n_cells = counts.total()
+        commonest, n_commonest = max(
+            ((label, n) for label, n in counts.items() if label != UNKNOWN),
+            key=lambda item: item[1],
+            default=(None, 0),
+        )
+        found.append(
+            {
+                "batch": batch,
+                "cells": n_cells,
+                "unknown": counts[UNKNOWN] / n_cells,
+                "outside": outside[batch] / n_cells,
+                "probability": probability[batch] / n_cells,
+                "commonest": commonest,
+                "share": n_commonest / n_cells,
+            }
+        )
+    return sorted(found, key=lambda row: (-row["cells"], row["batch"]))
+
+
+class _Rows:
+    """The rows of a file of predictions, in pieces of any size."""
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self._blocks = file.iter_batches(columns=["label", "reason", "probability"], use_threads=False)
+        self._rest = pa.table({})
+
+    def take(self, n_rows: int) -> pa.Table:
+        pieces = [self._rest] if self._rest.num_rows else []
+        missing = n_rows - self._rest.num_rows
+        while missing > 0:
+            pieces.append(pa.table(next(self._blocks)))
+            missing -= pieces[-1].num_rows
+        table = pa.concat_tables(pieces)
+        self._rest = table.slice(n_rows)
+        return table.slice(0, n_rows)

@@ -1,0 +1,117 @@
+"""The cells that the report's maps show: a sketch, of the same size whatever the number of cells."""
+
+import base64
+
+import numpy as np
+import pyarrow as pa
+
+from .latents import count_cells, read_latents, read_rows, strings
+from .needs import MAX_MAP_CELLS
+
+LEAST_CELLS = 10
+"""Of fewer cells no map is drawn."""
+STEPS = 65535
+"""In how many steps the page knows a cell's place; far more than it has points across."""
+NO_PROBABILITY = 255
+
+
+def map_cells(
+    by_part: dict[str, list[str]], predicted: dict[str, str], *, seed: int
+) -> dict[str, np.ndarray]:
+    """A sketch of at most 10,000 cells, as many of each part, as columns by name.
+
+    Parameters
+    ----------
+    by_part
+        The mapped cells of the reference and of each query: parquet files in order, by the part's name.
+    predicted
+        The queries' predictions, in the same order of cells.
+    seed
+        Seed of the drawing.
+
+    Returns
+    -------
+    `latents` (cells × L), `dataset`, `batch`, `label`, `probability`. Reference cells have their own label
+    and no probability (NaN).
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("latents", "dataset", "batch", "label", "probability")
+    }
+    for part, paths in by_part.items():
+        n_cells = count_cells(paths)
+        n_drawn = min(n_cells, MAX_MAP_CELLS // len(by_part))
+        rows = np.sort(rng.choice(n_cells, n_drawn, replace=False, shuffle=False))
+        mapped = read_rows(paths, ["batch", "label"], rows)
+        if part in predicted:
+            answers = read_rows([predicted[part]], ["label", "probability"], rows)
+            label, probability = _strings(answers["label"]), answers["probability"].to_numpy()
+        else:
+            label, probability = _strings(mapped["label"]), np.full(len(rows), np.nan, dtype=np.float32)
+        found["latents"].append(read_latents(paths, rows))
+        found["dataset"].append(np.full(len(rows), part, dtype=object))
+        found["batch"].append(_strings(mapped["batch"]))
+        found["label"].append(label)
+        found["probability"].append(probability)
+    return {key: np.concatenate(arrays) for key, arrays in found.items()}
+
+
+def _strings(column: pa.ChunkedArray) -> np.ndarray:
+    return strings(column.combine_chunks()) if column.num_chunks != 1 else strings(column.chunk(0))
+
+
+def embed(latents: np.ndarray, seed: int) -> np.ndarray:
+    """UMAP of latents: cells × 2."""
+    # Late: numba's compiler takes seconds and hundreds of MB.
+    from umap import UMAP
+
+    n_neighbors = min(15, len(latents) - 1)
+    return UMAP(n_neighbors=n_neighbors, init="pca", random_state=seed, n_jobs=1).fit_transform(latents)
+
+
+def for_page(
+    cells: dict[str, np.ndarray], embedding: np.ndarray, colors: dict[str, dict[str, str]]
+) -> dict[str, object]:
+    """What the page's own map is drawn from, some ten bytes a cell, as JSON can hold it.
+
+    Parameters
+    ----------
+    cells, embedding
+        The cells, and their places: cells × 2.
+    colors
+        By column (`label`, `dataset`, `batch`): colour by category, in the order of the key.
+
+    Returns
+    -------
+    `n` cells; `x`, `y` (0 to 65535, y downwards) and `probability` (hundredths, 255 for none) in base64;
+    `by`: for each column `names`, `colors`, and `codes` in base64, the last one of which means none.
+    """
+    order = np.random.default_rng(0).permutation(len(embedding))
+    # One scale for both directions: distances must not be stretched.
+    low = embedding.min(axis=0)
+    scale = STEPS / max(float(np.ptp(embedding, axis=0).max()), 1e-9)
+    x, y = ((embedding[order] - low) * scale).T
+    probability = np.round(100 * cells["probability"][order])
+    return {
+        "n": len(embedding),
+        "x": _base64(x, "<u2"),
+        "y": _base64(y.max() - y, "<u2"),
+        "probability": _base64(np.nan_to_num(probability, nan=NO_PROBABILITY), "u1"),
+        "by": {
+            name: {
+                "names": list(by),
+                "colors": list(by.values()),
+                "codes": _base64(_codes(cells[name][order], list(by)), "<u2"),
+            }
+            for name, by in colors.items()
+        },
+    }
+
+
+def _codes(values: np.ndarray, names: list[str]) -> np.ndarray:
+    place = {name: code for code, name in enumerate(names)}
+    return np.array([place.get(value, len(names)) for value in values])
+
+
+def _base64(values: np.ndarray, dtype: str) -> str:
+    return base64.b64encode(values.astype(dtype).tobytes()).decode()

@@ -1,0 +1,66 @@
+"""Draw the report of a run that has not come to its end: what there is, and what is missing."""
+
+from pathlib import Path
+
+from cellferry.logs import logged
+from cellferry.page import write_page
+
+MISSING = {
+    "evaluations": "the scores of {name}",
+    "predictions": "the labels of {name}",
+    "mapped": "{n} of {of} chunks of mapped cells of {name}",
+    "gene_loss": "what {name} loses with its missing genes",
+    "mappings": "the comparison of mappings of {name}",
+    "inspected": "what {name} holds",
+    "common": "the counts of {name}",
+    "panel": "the panels",
+    "datasets": "the list of datasets",
+    "labels": "the reference's labels and its parts",
+    "left_out": "what becomes of labels that the reference lacks",
+    "rules": "the calibrated classifiers",
+    "genes": "the genes of the model",
+    "history": "the trained model",
+}
+"""How to speak of what is not there, by the name of the report's input."""
+MANY = ("evaluations", "predictions", "mapped", "gene_loss", "mappings", "inspected", "common")
+BY_FOLDER = ("mapped", "gene_loss", "mappings")
+"""Inputs whose files lie in a folder that has the dataset's name."""
+
+
+def what_is_there(files: dict[str, str | list[str]]) -> tuple[dict[str, str | list[str] | None], list[str]]:
+    """Divide the report's input.
+
+    Parameters
+    ----------
+    files
+        Path or paths by name, as the rule `report` takes them.
+
+    Returns
+    -------
+    The same with those that exist (None or an empty list where there are none), and what is missing in words.
+    Of a part that is not mapped whole no chunk is left: its cells would not be those of its predictions.
+    """
+    there, missing = {}, []
+    for name, paths in files.items():
+        paths = [paths] if isinstance(paths, str) else list(paths)
+        by_part: dict[str, list[str]] = {}
+        for path in paths:
+            part = Path(path).parent.name if name in BY_FOLDER else Path(path).stem
+            by_part.setdefault(part, []).append(path)
+        found = []
+        for part, of_part in by_part.items():
+            lacking = [path for path in of_part if not Path(path).exists()]
+            if lacking:
+                missing.append(MISSING[name].format(name=part, n=len(lacking), of=len(of_part)))
+            else:
+                found += of_part
+        there[name] = found if name in MANY else next(iter(found), None)
+    return there, missing
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]):
+        params = dict(snakemake.params.items())
+        there, missing = what_is_there(params.pop("files"))
+        write_page(**there, **params, missing=missing)
+        print(f"{params['page']}: {len(missing)} parts are missing")
