@@ -112,6 +112,13 @@ def optional(path):
     return [] if path is None else path
 
 
+def plain_paths(named):
+    """A rule's named files as strings and lists of them: Snakemake's own cannot be given as a param."""
+    return {
+        name: str(files) if isinstance(files, str) else list(map(str, files)) for name, files in named.items()
+    }
+
+
 def transformation_beside(model):
     """The file in a model's folder that says how intensities are transformed, if there is one."""
     path = Path(model, TRANSFORMATION)

@@ -174,7 +174,7 @@ rule report_so_far:
         attempt=this_attempt,
     params:
         # No input: what is not there would be made.
-        files={name: rules.report.input.get(name) for name in rules.report.input.keys()},
+        files=plain_paths(rules.report.input),
         page="results/report_so_far.html",
         drawn="results/figures_so_far",
         references=REFERENCES,

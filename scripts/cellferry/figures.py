@@ -280,11 +280,11 @@ def _bin_in_words(name: str, entry: dict) -> str:
 
 
 def losses_of(rows: Iterable[dict[str, str]]) -> dict[str, tuple[list[float], list[float]]]:
-    """Epochs and losses by name, from the rows of a training's history; without what is not finite."""
+    """Epochs (from 1 on) and losses by name, from a training's history; without what is not finite."""
     rows = list(rows)
     losses = {}
     for column, name in {"train_loss": "training", "validation_loss": "validation"}.items():
-        points = [(float(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
+        points = [(float(row["epoch"]) + 1, float(row[column])) for row in rows if row.get(column)]
         points = [point for point in points if np.isfinite(point[1])]
         if points:
             losses[name] = tuple(map(list, zip(*points, strict=True)))

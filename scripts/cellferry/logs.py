@@ -46,7 +46,8 @@ def begin_run() -> None:
 def command_for(*targets: str) -> str:
     """The command that started this process, with more targets."""
     # Targets first: several options take all that follows them.
-    return shlex.join(["snakemake", *targets, *sys.argv[1:]])
+    more = [target for target in targets if target not in sys.argv]
+    return shlex.join(["snakemake", *more, *sys.argv[1:]])
 
 
 @contextmanager

@@ -31,8 +31,9 @@ REASONS = ["ambiguous", "outside the reference", "low quality"]
 class World:
     """The files a report is drawn from: a reference, queries of 60 cells in two chunks each, a test part."""
 
-    def __init__(self, folder, *, queries, scored, labels, levels=(), cells=60):
+    def __init__(self, folder, *, queries, scored, labels, levels=(), cells=60, batches=None):
         self.folder, self.labels, self.levels, self.cells = folder, labels, list(levels), cells
+        self.batches = batches
         self.rng = np.random.default_rng(0)
         seen = {label: {"cells": 60, "predictable": True, "ontology": None} for label in labels}
         seen[RARE] = {"cells": 4, "predictable": False, "ontology": None}
@@ -78,7 +79,8 @@ class World:
             path = self.folder / f"mapped/{part}/{chunk}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             names = pa.array([f"c{chunk}_{row}" for row in range(n_cells)])
-            pq.write_table(pa.table({"cell": names, "batch": names, "label": labels, **latents}), path)
+            batches = [f"{part}/b{row % self.batches}" for row in range(n_cells)] if self.batches else names
+            pq.write_table(pa.table({"cell": names, "batch": batches, "label": labels, **latents}), path)
             paths.append(str(path))
         return paths
 

@@ -20,6 +20,8 @@ def world(tmp_path):
 def draw(world, files, missing):
     (world.folder / "logs/predict_labels/q2").mkdir(parents=True)
     (world.folder / "logs/predict_labels/q2/1.log").write_text("reading\nerror: <the disk> is full\n")
+    (world.folder / "logs/report_so_far").mkdir()
+    (world.folder / "logs/report_so_far/report_so_far.log").write_text("drawing\n")
     (world.folder / "logs/predict_labels/q2/0.log").write_text("peak memory: 10 MB\n")
     page = world.draw(**files, missing=missing)
     assert "://" not in re.sub(r'xmlns(:xlink)?="[^"]*"', "", page)
@@ -55,6 +57,7 @@ def test_a_query_without_an_answer_is_named_and_not_left_out(world, no_umap):
     said = html.escape("<the disk> is full")
     assert f"q2/1.log</code>: {said}" in page
     assert "q2/0.log" not in page
+    assert "report_so_far.log" not in page
 
 
 def test_there_is_a_page_when_there_is_hardly_anything(world, no_umap):
