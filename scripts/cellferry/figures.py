@@ -20,7 +20,6 @@ from matplotlib.patches import Rectangle
 
 from .cells import UNKNOWN
 from .colors import PALETTE, REFERENCE_COLOR, assign_colors
-from .files import complete
 
 NO_COLOR = "#E4E4E4"
 MOST_IN_CONFUSION = 60
@@ -40,7 +39,7 @@ STYLE = {
 
 
 def save(figure: Figure, path: str | Path, titles: dict[str, list[str]] | None = None) -> None:
-    """Write a figure; its kind is that of the file's name, SVG or PNG.
+    """Write a figure, and the folder it goes into; its kind is that of the file's name, SVG or PNG.
 
     Parameters
     ----------
@@ -52,12 +51,12 @@ def save(figure: Figure, path: str | Path, titles: dict[str, list[str]] | None =
     kind = Path(path).suffix.removeprefix(".")
     buffer = io.BytesIO()
     # Names of what an SVG refers to must differ from those of other figures in the page.
-    with mpl.rc_context(STYLE | {"svg.hashsalt": str(path)}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": Path(path).name}):
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight", metadata=metadata)
     written = buffer.getvalue() if kind == "png" else with_titles(buffer.getvalue(), titles or {})
-    with complete(path) as beside:
-        beside.write_bytes(written)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(written)
 
 
 def with_titles(svg: bytes, titles: dict[str, list[str]]) -> bytes:

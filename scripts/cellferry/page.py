@@ -153,7 +153,6 @@ def write_page(
         "rules": answer_rules,
         "datasets": read_table(datasets) if datasets else [],
         "colors": colors,
-        "map": draw_maps(by_part, predicted, colors, Path(drawn, "maps"), seed=seed),
         "mistakes": {part: mistakes(found["confusion"]) for part, found in scores.items()},
         "training": training,
         "costs": with_predictions(
@@ -167,9 +166,10 @@ def write_page(
         "command": os.environ.get(COMMAND),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    context["figures"] = draw_curves(scores, rows, Path(drawn)) | {
-        "confusion": draw_confusions(scores, Path(drawn, "confusion"))
-    }
+    with complete(drawn) as folder:
+        context["map"] = draw_maps(by_part, predicted, colors, folder / "maps", seed=seed)
+        context["figures"] = draw_curves(scores, rows, folder)
+        context["figures"]["confusion"] = draw_confusions(scores, folder / "confusion")
     write(page, context)
 
 
@@ -316,7 +316,6 @@ def draw_maps(
     seed: int,
 ) -> dict | None:
     """Draw the maps into `{folder}/{colored by}.png`; what the page needs of them, None for too few."""
-    folder.mkdir(parents=True, exist_ok=True)
     shown = {part: paths for part, paths in by_part.items() if part == REFERENCE or part in predicted}
     print("drawing the maps")
     cells = map_cells(shown, predicted, seed=seed) if shown else {"latents": np.empty((0, 1))}
@@ -365,7 +364,6 @@ def draw_curves(
 
 def draw_confusions(scores: dict[str, dict], folder: Path) -> dict[str, str]:
     """Draw `{folder}/{part}.svg` for each part that was scored; as they stand in the page."""
-    folder.mkdir(parents=True, exist_ok=True)
     for part, found in scores.items():
         if any(map(sum, found["confusion"]["cells"])):
             heatmap, titles = figures.confusion_heatmap(found["confusion"])

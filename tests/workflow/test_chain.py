@@ -1,6 +1,7 @@
 """The whole chain on simulated cells whose labels are known, started as a user starts it."""
 
 import copy
+import html
 import json
 import re
 from types import SimpleNamespace
@@ -138,6 +139,26 @@ def test_report_is_one_file_that_needs_no_network(chain):
     assert "NK &lt;CD56&amp;&gt;" in report
     assert "<CD56&>" not in report
     assert "Γδ T" in report
+
+
+def test_snakemakes_own_report_has_the_figures_under_headings(chain):
+    result = snakemake(chain.folder, "--report", "snakemake_report.html", config=chain.config)
+    assert result.returncode == 0, result.stderr
+    report = (chain.folder / "snakemake_report.html").read_text(encoding="utf-8")
+    for category in ("1 The whole report", "2 Scores", "3 Maps", "4 Training"):
+        assert f'"{category}"' in report
+    for figure in ("maps/batch.png", "maps/label.png", "confusion/test.svg", "confusion/labelled.svg"):
+        assert (chain.results / "figures" / figure).stat().st_size > 1000
+        assert figure in report
+    for caption in ("sums to 100 %", "Read neighbourhoods", "right 8", "levelled off"):
+        assert caption in report
+
+
+def test_the_command_to_make_it_again_stands_in_the_report(chain):
+    report = (chain.results / "report.html").read_text(encoding="utf-8")
+    said = html.unescape(re.search(r"To make it again.*?<pre>(.*?)</pre>", report, re.S)[1])
+    assert said.startswith("snakemake --snakefile")
+    assert said.endswith(f"--cores 2 --configfile {chain.folder / 'config.yaml'}")
 
 
 def test_a_second_run_has_nothing_to_do(chain):

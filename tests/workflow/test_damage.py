@@ -120,6 +120,21 @@ def test_damage_is_told_once_more_by_the_next_attempt(copied, datasets):
     assert "results/chunks/patients/0/1.h5ad: was damaged after it had been written" in told
 
 
+def test_a_failed_run_names_a_report_that_says_what_is_missing(copied, datasets):
+    flip(copied / "results" / "chunks" / "patients" / "0" / "1.h5ad")
+    failed = run(copied, datasets, COMMON, "--forcerun", "subset_common_genes")
+    command = re.search(r"^A report of what there is: snakemake report_so_far (.*)$", failed.said, re.M)[1]
+    assert command.endswith("--configfile " + str(copied / "config.yaml"))
+    made = run(copied, datasets, "report_so_far")
+    assert made.returncode == 0, made.said
+    assert made.jobs == {"report_so_far": 1}
+    page = re.sub(r"\s+", " ", (copied / "results" / "report_so_far.html").read_text(encoding="utf-8"))
+    assert "This report is not complete" in page
+    for missing in ("the labels of patients", "the calibrated classifiers", "3 of 3 chunks of mapped cells"):
+        assert f"<li>{missing}" in page
+    assert re.search(r"subset_common_genes/\w+.log</code>: [^<]*was damaged after it had been written", page)
+
+
 def test_after_damage_the_predictions_are_the_same(tmp_path, datasets):
     target = "results/predictions/patients.parquet"
     first = run(tmp_path, datasets, target)
