@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from operator import itemgetter
@@ -20,6 +19,7 @@ from cellferry.h5ad import H5adWriter
 from cellferry.labels import LabelNames
 from cellferry.logs import logged
 from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
+from cellferry.progress import Progress
 
 
 def convert_to_chunks(
@@ -127,7 +127,6 @@ def write_chunks(
     with complete(chunks) as folder:
         folder.mkdir()
         blocks = kept_blocks(dataset, columns, share, max_bytes=max_bytes, scratch=Path(scratch or folder))
-        began = time.monotonic()
         for chunk, pieces in itertools.groupby(runs(blocks, share), key=itemgetter(0)):
             totals = np.zeros(header.n_genes)
             with H5adWriter(folder / f"{chunk}.h5ad", header.var) as writer:
@@ -143,10 +142,9 @@ def write_chunks(
                     total_counts=float(totals.sum()),
                     gene_totals=totals,
                 )
-            seconds, began = time.monotonic() - began, time.monotonic()
             print(
                 f"chunk {chunk}: {writer.n_cells} cells, {writer.nonzeros} stored values, "
-                f"{totals.sum():.0f} counts, {writer.n_cells / max(seconds, 1e-3):.0f} cells/s"
+                f"{totals.sum():.0f} counts"
             )
     doubt = smallest.doubt(source)
     if doubt:
@@ -162,11 +160,14 @@ def kept_blocks(
     scratch: Path,
 ) -> Iterator[Block]:
     """Blocks of a share's kept cells, checked, without explicit zeros."""
+    progress = Progress("read", share.rows[1] - share.rows[0])
     for header, block in dataset.blocks(columns, max_bytes, scratch, *share.rows):
         check_counts(block.counts, block.names, dataset.header.var.index, Source.of(header))
         block.counts.eliminate_zeros()
         kept = dataset.kept(block)
         yield block if kept.all() else block.rows(kept)
+        progress.add(len(block))
+    progress.end()
 
 
 def runs(blocks: Iterable[Block], share: Share) -> Iterator[tuple[int, Block]]:

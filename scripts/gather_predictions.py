@@ -14,6 +14,7 @@ from cellferry.in_step import check_names, check_number
 from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix, strings
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
+from cellferry.progress import Progress
 from cellferry.versions import versions
 
 LATENT_KEY = "X_cellferry"
@@ -56,6 +57,7 @@ def gather_predictions(
             pa.csv.CSVWriter(csv_stream, schema) as csv_writer,
             H5adWriter(labelled, reader.var, compression="gzip") as labelled_writer,
         ):
+            progress = Progress("gathered", reader.n_cells)
             for start, table in checked(prediction_blocks(predictions, schema, rows), reader):
                 parquet_writer.write_table(table)
                 csv_writer.write_table(table)
@@ -63,6 +65,7 @@ def gather_predictions(
                 columns = {new: reader.obs(old, start, stop) for old, new in obs.items()}
                 columns |= {name: values(table.column(name)) for name in schema.names if name != "cell"}
                 labelled_writer.append(reader.counts(start, stop), reader.names(start, stop), columns)
+                progress.add(len(table))
             columns = latent_columns(mapped)
             latents = checked(latent_blocks(mapped, columns, rows), reader)
             labelled_writer.write_obsm(

@@ -24,6 +24,7 @@ from cellferry.logs import logged
 from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.needs import NEEDS
 from cellferry.panel import BACKBONE, MARKER, channel_kind, listed
+from cellferry.progress import Progress
 from cellferry.scaling import told_scaling
 
 ONE_BATCH = "reference"
@@ -257,7 +258,7 @@ def write_parts(
     with ExitStack() as stack:
         paths = [stack.enter_context(complete(path)) for path in mapped.values()]
         writers = [stack.enter_context(pq.ParquetWriter(path, schema)) for path in paths]
-        start = 0
+        start, progress = 0, Progress("imported", len(parts))
         for names, annotation, latents in read_cells(table, pretrained, label_names):
             finite = np.isfinite(latents).all(axis=1)
             if not finite.all():
@@ -271,6 +272,7 @@ def write_parts(
                 columns = [names[own], annotation["batch"][own], annotation["label"][own], *latents[own].T]
                 writer.write_table(pa.table(columns, schema=schema))
             start += len(names)
+            progress.add(len(names))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from cellferry.panel import (
     markers_of,
     read_markers,
 )
+from cellferry.progress import Progress
 
 FIRST_SLICE_BYTES = 4 * 2**20
 FIRST_EVENTS, LEAST_EVENTS = 50_000, 100
@@ -178,6 +179,7 @@ def describe_cells(
     seen: list[np.ndarray] = []
     are_kept: list[np.ndarray] = []
     counters = {"label": (label, labels), "batch": (batch, batches)}
+    progress = Progress("looked at the names of", dataset.header.n_cells)
     for cells in dataset.cells(columns):
         kept = dataset.kept(cells)
         are_kept.append(kept)
@@ -193,6 +195,7 @@ def describe_cells(
                     )
         if above and len(lines) <= MOST_CATEGORIES:
             lines.update(count_lines([cells.obs[column][kept] for column in (label, *above)], label_names))
+        progress.add(len(kept))
     n_kept = sum(map(len, seen))
     n_repeated = count_repeated(seen)
     if dataset.header.n_cells and n_kept == 0:

@@ -15,6 +15,7 @@ from cellferry.h5ad import H5adReader
 from cellferry.latents import codes_among, latent_columns, matrix, read_codes
 from cellferry.logs import logged
 from cellferry.needs import NEEDS, calibration_cap, calibration_mb
+from cellferry.progress import Progress
 from cellferry.scores import auroc
 from cellferry.sketch import stratified_sketch
 from threadpoolctl import threadpool_limits
@@ -79,7 +80,9 @@ def leave_labels_out(
     latents, too_few = (np.concatenate([part[which] for part in parts]) for which in (1, 2))
 
     fates: dict[str, dict[str, Any]] = {}
-    for code in np.unique(codes) if len(heads.labels) >= LEAST_LABELS else []:
+    taken_out = np.unique(codes) if len(heads.labels) >= LEAST_LABELS else []
+    progress = Progress("took out", len(taken_out), "labels")
+    for code in taken_out:
         without = heads.without(code, by_head, latents)
         outside_p = learned.outside_p(without.distance, without.label_distance)
         told = answers(
@@ -89,6 +92,7 @@ def leave_labels_out(
         scores = {"outside_p": -outside_p, "distance": without.distance, "probability": -told["probability"]}
         fates[heads.labels[code]] = fate(told, codes == code, above, scores)
         print(f"{heads.labels[code]}: {fates[heads.labels[code]]}")
+        progress.add(1)
     with complete(left_out) as path:
         path.write_text(json.dumps(fates, indent=1, ensure_ascii=False), encoding="utf-8")
 

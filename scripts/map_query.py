@@ -1,7 +1,5 @@
 """Map one chunk of a query into the reference's latent space: forward passes, nothing is trained."""
 
-import time
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +10,7 @@ from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.model import set_up_torch
 from cellferry.needs import NEEDS
+from cellferry.progress import Progress
 
 
 def map_query(
@@ -43,7 +42,6 @@ def map_query(
     """
     accelerator = set_up_torch(threads=threads, seed=0, gpu=gpu)
     max_bytes = budget.block_bytes(NEEDS["map_query"])
-    started = time.monotonic()
     with H5adReader(common) as reader, complete(mapped) as path:
         encoder = load_encoder(model, reader.var.index, accelerator=accelerator)
         latents = [pa.field(f"latent_{number}", pa.float32()) for number in range(encoder.n_latent)]
@@ -52,6 +50,7 @@ def map_query(
 
         model_codes = {batch: code for code, batch in enumerate(encoder.batches)}
         first, last = (number * reader.n_cells // chunks for number in (chunk, chunk + 1))
+        progress = Progress("mapped", last - first)
         with pq.ParquetWriter(path, schema) as writer:
             for start, stop in reader.ranges(max_bytes, first, last):
                 batches = reader.obs("batch", start, stop)
@@ -64,10 +63,8 @@ def map_query(
                 )
                 columns = [reader.names(start, stop), batches, labels, *latent.T]
                 writer.write_table(pa.table(columns, schema=schema))
-    n_cells = last - first
-    print(
-        f"{n_cells} cells mapped, {n_cells / (time.monotonic() - started):.0f} cells/s with loading the model"
-    )
+                progress.add(stop - start)
+        progress.end()
 
 
 if __name__ == "__main__":

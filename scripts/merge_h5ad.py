@@ -1,6 +1,5 @@
 """Put the chunks of one dataset together as one h5ad file, and prove that nothing was lost."""
 
-import time
 from pathlib import Path
 
 from cellferry.budget import Budget
@@ -8,6 +7,7 @@ from cellferry.errors import PassingError
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
+from cellferry.progress import Progress
 
 REMEDY = "delete the chunks and the merged file and run snakemake again"
 
@@ -37,7 +37,6 @@ def merge_h5ad(chunks: list[str], merged: str, *, materialise: bool, budget: Bud
         (path for folder in chunks for path in Path(folder).glob("*.h5ad")), key=lambda path: int(path.stem)
     )
     max_bytes = budget.block_bytes(NEEDS["merge_h5ad"])
-    started = time.monotonic()
     totals = {"cells": 0, "nonzeros": 0, "gene_totals": 0.0}
     edges = {}
     with H5adReader(paths[0]) as first, H5adWriter(merged, first.var) as writer:
@@ -47,14 +46,15 @@ def merge_h5ad(chunks: list[str], merged: str, *, materialise: bool, budget: Bud
                 f"{', '.join(chunks)}: holds {len(paths)} of {expected} chunks; delete the folder and run "
                 "snakemake again"
             )
+        progress = Progress("merged", len(paths), "chunks")
         for path in paths:
             with H5adReader(path) as chunk:
                 for row in {0, chunk.n_cells - 1} if chunk.n_cells else ():
                     edges[writer.n_cells + row] = cell_at(chunk, row)
                 writer.append_file(chunk, copy=materialise)
                 totals = {key: total + chunk.uns[key] for key, total in totals.items()}
+            progress.add(1)
         writer.write_uns(**totals)
-    print(f"{len(paths)} chunks merged in {time.monotonic() - started:.2f} s")
     check_merged(merged, totals, edges, max_bytes=max_bytes, whole=materialise)
 
 
@@ -83,8 +83,9 @@ def check_merged(merged: str, totals: dict, edges: dict[int, list], *, max_bytes
                 f"{totals['cells']} and {totals['nonzeros']}; {REMEDY}"
             )
         if whole:
-            for _ in reader.blocks(max_bytes):
-                pass
+            progress = Progress("compared", reader.n_cells)
+            for start, stop, _ in reader.blocks(max_bytes):
+                progress.add(stop - start)
         for row, expected in edges.items():
             if cell_at(reader, row) != expected:
                 raise RuntimeError(f"{merged}: cell {row} is not that of the chunk; {REMEDY}")

@@ -21,6 +21,7 @@ from cellferry.genes import (
 from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
+from cellferry.progress import Progress
 from cellferry.references import training_sketch
 from cellferry.splits import read_split
 from scipy import sparse
@@ -148,9 +149,10 @@ def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: f
 def read_sketch(merged: dict[str, str], harmonised: Harmonised, rows: list[np.ndarray]) -> ad.AnnData:
     """Counts of the common genes, and batches, of the given rows of each file."""
     counts, batches = [], []
+    progress = Progress("read", sum(map(len, rows)), "drawn cells")
     for (name, path), some in zip(merged.items(), rows, strict=True):
         with H5adReader(path) as reader:
-            counts.append(GeneSelection(harmonised.ids[name], harmonised.common)(reader.rows(some)))
+            counts.append(GeneSelection(harmonised.ids[name], harmonised.common)(reader.rows(some, progress)))
             batches.append(reader.categories("batch")[reader.codes("batch")[some]])
     together = counts[0] if len(counts) == 1 else sparse.vstack(counts, format="csr")
     batch = pd.Categorical(np.concatenate(batches))

@@ -11,6 +11,7 @@ from cellferry.h5ad import H5adReader
 from cellferry.logs import logged
 from cellferry.needs import MB, NEEDS, VALUES_PER_DATASET
 from cellferry.panel import BACKBONE
+from cellferry.progress import Progress
 from cellferry.subset import MEASURED
 
 ROWS_READ_TOGETHER = 512
@@ -55,6 +56,7 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
         )
         with complete(store) as path:
             group = zarr.open_group(path, mode="w", zarr_format=3)
+            progress = Progress("shuffled", reader.n_cells, at_most=True)
             for number, dealt in enumerate(np.array_split(rng.permutation(starts), n_datasets)):
                 rows = np.concatenate(
                     [
@@ -69,11 +71,11 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
                 )
                 write_sharded(
                     group,
-                    ad.AnnData(reader.rows(rows)[order], obs=obs),
+                    ad.AnnData(reader.rows(rows, progress)[order], obs=obs),
                     n_obs_per_chunk=CELLS_PER_ZARR_CHUNK,
                     key=f"dataset_{number}",
                 )
-                print(f"data set {number + 1} of {n_datasets} written: {len(rows)} cells")
+            progress.end()
             group.attrs.update(
                 {
                     # What annbatch's DatasetCollection looks for.

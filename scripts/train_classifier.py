@@ -27,6 +27,7 @@ from cellferry.needs import (
 )
 from cellferry.neighbors import NeighborsHead
 from cellferry.outside import LabelDistances
+from cellferry.progress import timed
 from cellferry.scanvi_classifier import ScanviHead
 from cellferry.sketch import random_sketch, sketch_values, stratified_sketch
 from scipy import sparse
@@ -138,21 +139,24 @@ def train_classifier(
                 _check_number(others, count_cells(validation), validation)
                 trained = train_on_markers(heads, cells, learned, drawn, others, held_back, trees)
         elif "expression" in heads:
-            trained["expression"] = ExpressionHead.train(
-                cells.rows(rows[drawn]), learned.codes[drawn], n_labels=len(labels), normalise=True
-            )
+            with timed(f"linear model on the expression of {len(drawn):,} cells"):
+                trained["expression"] = ExpressionHead.train(
+                    cells.rows(rows[drawn]), learned.codes[drawn], n_labels=len(labels), normalise=True
+                )
     latents, codes = read_latents(train, rows), learned.codes
     held_back_latents = read_latents(validation, held_back.rows)
     if "xgboost" in heads:
         trained["xgboost"] = XGBoostHead.train(latents, codes, (held_back_latents, held_back.codes), **trees)
     if "linear" in heads:
-        trained["linear"] = LinearHead.train(latents, codes)
+        with timed(f"linear model on the latents of {len(codes):,} cells"):
+            trained["linear"] = LinearHead.train(latents, codes)
     if "scanvi" in heads:
         trained["scanvi"] = ScanviHead.load(Path(model)).among(labels)
-    nearest = NeighborsHead.train(
-        latents, codes, held_back_latents, n_neighbors=neighbors, n_labels=len(labels)
-    )
-    distances = LabelDistances.train(latents, codes, n_labels=len(labels))
+    with timed(f"nearest neighbours of {len(codes):,} cells"):
+        nearest = NeighborsHead.train(
+            latents, codes, held_back_latents, n_neighbors=neighbors, n_labels=len(labels)
+        )
+        distances = LabelDistances.train(latents, codes, n_labels=len(labels))
     if "neighbors" in heads:
         trained["neighbors"] = nearest
     if "cytovi" in heads:
@@ -243,9 +247,11 @@ def train_on_markers(
     values = marker_values(cells, learned.rows)
     trained: Heads = {}
     if "expression" in heads:
-        trained["expression"] = ExpressionHead.train(
-            sparse.csr_matrix(values[part]), learned.codes[part], n_labels=trees["n_labels"], normalise=False
-        )
+        chosen = sparse.csr_matrix(values[part])
+        with timed(f"linear model on the marker values of {len(part):,} cells"):
+            trained["expression"] = ExpressionHead.train(
+                chosen, learned.codes[part], n_labels=trees["n_labels"], normalise=False
+            )
     if "expression_xgboost" in heads:
         checked = (marker_values(validation, held_back.rows), held_back.codes)
         trained["expression_xgboost"] = ExpressionXGBoostHead.train(values, learned.codes, checked, **trees)

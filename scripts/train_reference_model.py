@@ -25,6 +25,7 @@ from cellferry.model import (
 from cellferry.needs import NEEDS, model_mb, preloaded_values
 from cellferry.schedule import minibatch_size, reference_epochs, refining_epochs
 from cellferry.store import StoreDataModule
+from cellferry.training_progress import TrainingProgress
 
 MONITORED_SHARE = 0.05
 """Share of the training cells on which the loss is watched for early stopping."""
@@ -82,7 +83,7 @@ def train_reference_model(
     print(f"{n_cells} cells, at most {epochs} epochs, minibatches of {batch_size}, on the {accelerator}")
 
     made_from = {"store": attributes, "settings": settings, "seed": seed}
-    progress = Checkpoints(checkpoints, made_from, deadline=deadline)
+    kept = Checkpoints(checkpoints, made_from, deadline=deadline)
     on_store = {
         "store": store,
         "attributes": attributes,
@@ -90,8 +91,8 @@ def train_reference_model(
         "seed": seed,
         "accelerator": accelerator,
     }
-    train_on_store(reference_model, **on_store, settings=settings, epochs=epochs, progress=progress)
-    losses = progress.history()
+    train_on_store(reference_model, **on_store, settings=settings, epochs=epochs, checkpoints=kept)
+    losses = kept.history()
     print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
     if settings["type"] == "scanvi":
         reference_model = refined_with_labels(reference_model)
@@ -102,7 +103,7 @@ def train_reference_model(
             **on_store,
             settings={**settings, "early_stopping": False},
             epochs=scanvi_epochs,
-            progress=Checkpoints(checkpoints, {**made_from, "refined": True}, deadline=deadline),
+            checkpoints=Checkpoints(checkpoints, {**made_from, "refined": True}, deadline=deadline),
         )
     with complete(history) as path:
         # How many there were to be: where there are fewer, training was stopped early.
@@ -135,7 +136,7 @@ def train_on_store(
     accelerator: str,
     settings: dict,
     epochs: int,
-    progress: Checkpoints,
+    checkpoints: Checkpoints,
 ) -> None:
     """Train a model, registered on a skeleton, on the cells of a store, or go on where that was stopped."""
     measured = None
@@ -158,7 +159,7 @@ def train_on_store(
         plan["adversarial_classifier"] = not measured.all()
     train(
         model,
-        max_epochs=progress.most_epochs(epochs),
+        max_epochs=checkpoints.most_epochs(epochs),
         datamodule=datamodule,
         accelerator=accelerator,
         devices=1,
@@ -167,8 +168,8 @@ def train_on_store(
         check_val_every_n_epoch=1,
         plan_kwargs=plan,
         enable_progress_bar=False,
-        callbacks=[progress],
-        ckpt_path=progress.resume_from(),
+        callbacks=[checkpoints, TrainingProgress(datamodule.n_train)],
+        ckpt_path=checkpoints.resume_from(),
     )
 
 

@@ -18,6 +18,7 @@ from cellferry.in_step import in_step
 from cellferry.latents import latent_columns, matrix, read_values
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
+from cellferry.progress import Progress
 
 CODED = {"label_code": "label", "best_label_code": "best_label"}
 """Channels that hold a label as a number, and the columns of the predictions with its name."""
@@ -71,6 +72,8 @@ def write_fcs(
             for code, (name, file) in enumerate(zip(names, file_names(names), strict=True))
         ]
         for first in range(0, len(samples), MOST_OPEN):
+            if len(samples) > MOST_OPEN:
+                print(f"samples {first + 1} to {min(first + MOST_OPEN, len(samples))} of {len(samples)}")
             blocks = events(reader, predictions, mapped, codes, max_bytes=max_bytes)
             write_samples(blocks, samples[first : first + MOST_OPEN], channels, codes)
 
@@ -125,6 +128,7 @@ def events(
     """All events in blocks: codes of their batches, and events × channels (float32)."""
     latents = latent_columns(mapped)
     ranges = list(reader.ranges(max_bytes))
+    progress = Progress("read", reader.n_cells, "events")
     for (start, stop, intensities), predicted, places in zip(
         reader.blocks(max_bytes),
         in_step([predictions], [*CODED.values(), *NUMBERS], reader, ranges),
@@ -134,6 +138,7 @@ def events(
         labels = [coded(predicted.column(column), codes) for column in CODED.values()]
         values = [intensities.toarray(), *labels, matrix(predicted, NUMBERS), matrix(places, latents)]
         yield reader.codes("batch", start, stop), np.hstack(values)
+        progress.add(stop - start)
 
 
 def coded(labels: pa.ChunkedArray, codes: dict[str, int]) -> np.ndarray:

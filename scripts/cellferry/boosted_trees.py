@@ -7,6 +7,7 @@ import xgboost
 from scipy import sparse
 
 from .forest import Forest
+from .progress import Progress
 
 PATIENCE = 25
 """Boosting rounds without a better validation loss before training stops."""
@@ -31,6 +32,22 @@ def depth_for(codes: np.ndarray, max_depth: int) -> int:
     """
     cells_per_label = float(np.median(np.bincount(codes)))
     return min(max_depth, max(2, int(np.log2(max(cells_per_label, 1) / CELLS_PER_LEAF))))
+
+
+class _Rounds(xgboost.callback.TrainingCallback):
+    """Say how far the training is, with the loss on validation cells where there are some."""
+
+    def __init__(self, most: int) -> None:
+        self._progress = Progress("XGBoost grew", most, "rounds of trees", at_most=True)
+
+    def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: dict) -> bool:
+        losses = evals_log.get("validation", {}).get("mlogloss")
+        self._progress.add(1, f"validation loss {losses[-1]:.4f}" if losses else "")
+        return False
+
+    def after_training(self, model: xgboost.Booster) -> xgboost.Booster:
+        self._progress.end()
+        return model
 
 
 class XGBoostHead:
@@ -79,13 +96,15 @@ class XGBoostHead:
             held_back = xgboost.QuantileDMatrix(
                 *validation, weight=weights[validation[1]], ref=training, nthread=threads
             )
+        rounds = n_trees if checked else min(n_trees, ROUNDS_UNCHECKED)
         booster = xgboost.train(
             settings,
             training,
-            num_boost_round=n_trees if checked else min(n_trees, ROUNDS_UNCHECKED),
+            num_boost_round=rounds,
             evals=[(held_back, "validation")] if checked else [],
             early_stopping_rounds=PATIENCE if checked else None,
-            verbose_eval=50,
+            verbose_eval=False,
+            callbacks=[_Rounds(rounds)],
         )
         return cls(booster[: booster.best_iteration + 1] if checked else booster)
 

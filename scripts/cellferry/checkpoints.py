@@ -25,7 +25,7 @@ SECONDS_BEFORE_THE_LIMIT = 180
 
 
 class Checkpoints(Callback):
-    """Keep the state of a training, and the loss of every epoch so far; say in the log how it goes.
+    """Keep the state of a training, and the loss of every epoch so far.
 
     A state is written after every epoch, unless the last one is a few seconds old; every ten minutes within
     an epoch; shortly before the job's time limit; and when training is over. A folder belongs to one set of
@@ -94,7 +94,7 @@ class Checkpoints(Callback):
             self._write(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the loss; write the state, and a line in the log, if the last ones are not just written."""
+        """Note the loss; write the state if the last one is not just written."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         train_loss = metrics.get("elbo_train", float("nan"))
         validation_loss = metrics.get("elbo_validation", float("nan"))
@@ -105,13 +105,8 @@ class Checkpoints(Callback):
                 "validation_loss": validation_loss,
             }
         )
-        if time.monotonic() - self._last_written < SECONDS_BETWEEN_CHECKPOINTS:
-            return
-        self._write(trainer)
-        print(
-            f"epoch {trainer.current_epoch + 1} of at most {trainer.max_epochs}: "
-            f"loss {train_loss:.1f}, on monitored cells {validation_loss:.1f}"
-        )
+        if time.monotonic() - self._last_written >= SECONDS_BETWEEN_CHECKPOINTS:
+            self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the state of the finished training: what comes after it may be killed too."""

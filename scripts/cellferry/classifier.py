@@ -13,11 +13,12 @@ from scipy import sparse
 from .cytovi import CytoviHead
 from .h5ad import H5adReader
 from .heads import load_heads, predict
-from .latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
+from .latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
 from .marker_values import holds_intensities
 from .needs import CYTOVI_NEIGHBORS, MB, judged_bytes
 from .neighbors import NeighborsHead
 from .outside import LabelDistances
+from .progress import Progress
 from .summed_levels import Level, read_levels
 
 FOREST_BYTES = 6
@@ -171,6 +172,8 @@ class Classifier:
     ) -> Iterator[tuple[pa.RecordBatch, Judged]]:
         """Mapped cells block by block: their columns, and what the classifiers say.
 
+        The log tells how far that is.
+
         Parameters
         ----------
         mapped
@@ -189,7 +192,7 @@ class Classifier:
         """
         latents = latent_columns(mapped)
         intensities = common is not None and holds_intensities(common)
-        start = first
+        start, progress = first, Progress("classified", count_cells(mapped))
         for block in blocks(mapped, [*columns, *latents], rows=rows):
             stop = start + len(block)
             if common and stop > common.n_cells:
@@ -199,6 +202,7 @@ class Classifier:
                 )
             expression = common.counts(start, stop) if common else None
             yield block, self.judge(matrix(block, latents), expression, intensities=intensities)
+            progress.add(stop - start)
             start = stop
 
 

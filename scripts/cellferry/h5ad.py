@@ -26,6 +26,7 @@ from scipy import sparse
 
 from .errors import InputError, PassingError
 from .files import complete, is_passing, mark_as_damaged
+from .progress import Progress
 
 # 128k elements (512 KiB of float32): anndata's automatic chunks of about 10k elements halve reading speed.
 ELEMENTS_PER_CHUNK = 1 << 17
@@ -507,8 +508,11 @@ class H5adReader:
             yield start, end
             start = end
 
-    def rows(self, rows: np.ndarray) -> sparse.csr_matrix:
-        """Counts of the given rows (ascending, unique), in that order: cells × genes, CSR float32."""
+    def rows(self, rows: np.ndarray, progress: Progress | None = None) -> sparse.csr_matrix:
+        """Counts of the given rows (ascending, unique), in that order: cells × genes, CSR float32.
+
+        `progress` counts them.
+        """
         if len(rows) == 0:
             return sparse.csr_matrix((0, self.n_genes), dtype=np.float32)
         # Rows close together are read as one range, since a seek costs more than a few rows too many; ranges
@@ -526,6 +530,8 @@ class H5adReader:
             for name, values in zip(X_ARRAYS, arrays, strict=True):
                 values[start : start + piece.nnz] = getattr(piece, name)
             start += piece.nnz
+            if progress:
+                progress.add(len(run))
         pointers = indptr.astype(np.int32 if start <= INT32_MAX else np.int64)
         return sparse.csr_matrix((*arrays, pointers), shape=(len(rows), self.n_genes))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .errors import InputError, PassingError
 from .files import complete
+from .progress import watched
 
 INPUT_ERROR = "error: "
 """How the end of a log begins when the user's input is at fault."""
@@ -52,7 +53,9 @@ def command_for(*targets: str) -> str:
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Send everything written below to the log at `path`: Python's and C's output, progress bars, tracebacks.
+    """Send everything written below to the log at `path`: Python's and C's output, tracebacks.
+
+    On a terminal, what says how far a step is (`cellferry.progress`) draws a bar besides.
 
     The file descriptors themselves are redirected, since HDF5, OpenMP and XGBoost write past `sys.stderr`.
     An `InputError` becomes the end of the log and is said on the terminal, with exit code 2. Where
@@ -71,7 +74,8 @@ def logged(path: str) -> Iterator[None]:
         try:
             if said_before:
                 raise InputError(said_before)
-            yield
+            with watched(terminal, path):
+                yield
             print(f"{PEAK}{peak_mb()} MB")
         except PassingError as error:
             _say(f"{PASSING_ERROR}{error}", terminal)

@@ -78,6 +78,7 @@ def quieten() -> None:
         "Object at .snakemake_timestamp is not recognized",  # Snakemake's mark in a folder it made
         "Trying to infer the `batch_size`",
         ".*treespec, LeafSpec.*",
+        "The `srun` command is available on your system but is not used",  # each job is one process
     ):
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

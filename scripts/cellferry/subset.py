@@ -12,6 +12,7 @@ from .genes import GeneSelection, candidate_ids, read_gene_table
 from .h5ad import H5adReader, H5adWriter
 from .intensities import Transformation, check_kind, look_of
 from .panel import BACKBONE, check_share, markers_of, names_in_model
+from .progress import Progress
 
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
@@ -171,6 +172,7 @@ def append_cells(
         Size of a block.
     """
     written = [(writer.n_cells, writer.nonzeros) for writer, _ in parts]
+    progress = Progress("read", reader.n_cells)
     for start, stop, counts in reader.blocks(max_bytes):
         chosen = selection(counts)
         names = reader.names(start, stop)
@@ -184,6 +186,7 @@ def append_cells(
                 continue
             kept = np.flatnonzero(mask[start:stop])
             writer.append(chosen[kept], names[kept], {column: obs[column][kept] for column in obs})
+        progress.add(stop - start)
     for (writer, _), (n_cells, nonzeros) in zip(parts, written, strict=True):
         print(
             f"{writer.path}: {writer.n_cells - n_cells} of {reader.n_cells} cells, {writer.n_genes} of "

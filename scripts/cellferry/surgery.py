@@ -11,9 +11,11 @@ from .h5ad import H5adReader
 from .model import as_it_is, cells_for_model, known_batches, model_class, train
 from .needs import Need
 from .panel import BACKBONE
+from .progress import Progress
 from .schedule import fitting_epochs, minibatch_size
 from .sketch import sketch_values, stratified_sketch
 from .subset import MEASURED
+from .training_progress import TrainingProgress
 
 
 class QuerySketch(NamedTuple):
@@ -78,7 +80,8 @@ def draw_sketch(
         # The encoder sees the backbone; what is missing there is 0, and counts as if it were measured.
         measured = (reader.var[MEASURED] | reader.var[BACKBONE]).to_numpy()
     batches = reader.categories("batch")[codes[rows]]
-    cells = cells_for_model(reader.rows(rows), reader.var.index, batches, measured)
+    counts = reader.rows(rows, Progress("read", len(rows), "drawn cells"))
+    cells = cells_for_model(counts, reader.var.index, batches, measured)
     return QuerySketch(cells, reader.n_cells, new_batches(reader, reference_model))
 
 
@@ -129,5 +132,6 @@ def model_for_query(
         # Weights of the reference must not decay while those of the query are learned (scArches).
         plan_kwargs={"weight_decay": 0.0},
         enable_progress_bar=False,
+        callbacks=[TrainingProgress(sketch.cells.n_obs)],
     )
     return model

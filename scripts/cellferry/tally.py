@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .cells import LEAF_LEVEL, SET_SEPARATOR
-from .latents import blocks, read_codes
+from .latents import blocks, count_cells, read_codes
+from .progress import Progress
 from .scores import Pairs, Reliability, auroc
 from .truth import IN_REFERENCE, LabelTree
 
@@ -63,6 +64,7 @@ def tally(predictions: str, tree: LabelTree, heads: list[str]) -> Tally:
     )
     read = ["truth", "label", "level", "reason", "prediction_set", *columns]
     read += [probability for probability, _ in columns.values()]
+    progress = Progress("scored", count_cells([predictions]))
     for block in blocks([predictions], read, rows=ROWS):
         table = pa.table(block)
         found.n_cells += len(table)
@@ -75,6 +77,7 @@ def tally(predictions: str, tree: LabelTree, heads: list[str]) -> Tally:
             right = pc.equal(truth, table[column]).filter(says).to_numpy()
             found.reliability[column].add(table[probability].filter(says).to_numpy(), right)
         _count_sets(found, table, tree)
+        progress.add(len(block))
     return found
 
 

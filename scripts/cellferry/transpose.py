@@ -15,6 +15,8 @@ import numba
 import numpy as np
 from scipy import sparse
 
+from .progress import Progress
+
 BYTES_PER_VALUE = 8
 BYTES_PER_ROW = 128
 """What a row costs besides its values: its name and annotation, which the caller adds."""
@@ -127,12 +129,21 @@ def row_blocks(
     folder.mkdir(parents=True)
     try:
         size = BYTES_PER_VALUE * (nonzeros or 0) + BYTES_PER_ROW * shape[0]
-        for start, stop, path in _deal(batches, 0, shape[0], size, max_bytes, folder):
+        for start, stop, path in _deal(_counted(batches, nonzeros), 0, shape[0], size, max_bytes, folder):
             yield from _read(path, start, stop, shape[1], max_bytes, folder)
     finally:
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
+
+
+def _counted(batches: Iterable[Entries], expected: int | None) -> Iterator[Entries]:
+    """Pass batches on, and say how far reading them is."""
+    progress = Progress("sorted by cell", expected, "values", at_most=True)
+    for batch in batches:
+        yield batch
+        progress.add(len(batch.rows))
+    progress.end()
 
 
 def _deal(
