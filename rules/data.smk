@@ -90,7 +90,7 @@ rule check_datasets:
         min_common=config["genes"]["min_common"],
         cofactor=config["cytometry"]["cofactor"],
     message:
-        "Checking that every dataset can be used"
+        f"Checking that {', '.join(DATASETS)} can be used"
     script:
         "../scripts/check_datasets.py"
 
@@ -124,7 +124,7 @@ rule convert_to_chunks:
         },
         labels={key: config["labels"][key] for key in ("rename", "missing")},
     message:
-        "Converting {wildcards.dataset} to chunks (job {wildcards.job})"
+        "Converting {wildcards.dataset} to chunks: job {wildcards.job}, one of {params.dataset[jobs]}"
     script:
         "../scripts/convert_to_chunks.py"
 
@@ -178,7 +178,7 @@ rule split_reference:
         ontology=config["labels"]["ontology"],
         seed=config["seed"],
     message:
-        "Holding back a validation and a test part of the references"
+        f"Holding back a validation and a test part of {', '.join(REFERENCES)}"
     script:
         "../scripts/split_reference.py"
 
@@ -247,7 +247,7 @@ rule subset_reference:
         names=REFERENCES,
         gene_ids=[config["datasets"][name]["gene_id"] for name in REFERENCES],
     message:
-        "Subsetting the parts of the references to the common genes"
+        f"Subsetting the parts of {', '.join(REFERENCES)} to the common genes"
     script:
         "../scripts/subset_reference.py"
 

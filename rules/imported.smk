@@ -57,6 +57,6 @@ rule import_reference:
         modality=config["modality"],
         cofactor=config["cytometry"]["cofactor"],
     message:
-        "Taking in the model of others in the place of a reference"
+        f"Taking in the model of others in {config['pretrained']['model']} in the place of a reference"
     script:
         "../scripts/import_reference.py"

@@ -61,7 +61,7 @@ rule map_query:
     params:
         chunks=lambda wildcards: len(chunk_numbers(wildcards.part)),
     message:
-        "Mapping chunk {wildcards.chunk} of {wildcards.part}"
+        "Mapping chunk {wildcards.chunk} of {wildcards.part}, one of {params.chunks}"
     script:
         "../scripts/map_query.py"
 
@@ -123,7 +123,7 @@ rule predict_labels:
         min_counts=config["prediction"]["min_counts"],
         min_genes=config["prediction"]["min_genes"],
     message:
-        "Predicting labels for chunk {wildcards.chunk} of {wildcards.query}"
+        "Predicting labels for chunk {wildcards.chunk} of {wildcards.query}, one of {params.chunks}"
     script:
         "../scripts/predict_labels.py"
 

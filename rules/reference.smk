@@ -27,7 +27,7 @@ rule shuffle_reference:
     params:
         seed=config["seed"],
     message:
-        "Shuffling the reference's training cells for training from disk"
+        f"Shuffling the training cells of {', '.join(REFERENCES)} for training from disk"
     script:
         "../scripts/shuffle_reference.py"
 
@@ -57,7 +57,7 @@ rule train_reference_model:
         # Not an output: snakemake deletes the outputs of a failed job, and a retry resumes from here.
         checkpoints=CHECKPOINTS,
     message:
-        "Training the reference model"
+        f"Training the reference model on {', '.join(REFERENCES)}"
     script:
         "../scripts/train_reference_model.py"
 

@@ -13,6 +13,7 @@ from convert_to_chunks import convert_to_chunks
 from inspect_dataset import inspect_dataset
 from scipy import sparse
 from simulate import label_names, simulate_events
+from told import tells_progress
 
 pytestmark = pytest.mark.filterwarnings("ignore:Variable names are not unique")
 
@@ -74,6 +75,19 @@ def convert(path, folder, *, obs=None, budget=LITTLE, scratch=None, **config):
     paths = sorted(folder.glob("*/*.h5ad"), key=lambda chunk: int(chunk.stem))
     assert [int(chunk.stem) for chunk in paths] == list(range(settings["chunks"]))
     return [ad.read_h5ad(chunk) for chunk in paths]
+
+
+@pytest.mark.parametrize("layout", ["by cell", "by gene"])
+def test_the_log_tells_how_far_it_is(tmp_path, monkeypatch, capsys, layout):
+    adata = make_adata()
+    if layout == "by gene":
+        adata.X = adata.X.tocsc()
+    adata.write_h5ad(tmp_path / "blood.h5ad")
+    monkeypatch.setattr(Budget, "block_bytes", lambda *_, **__: 2000)
+    convert(tmp_path / "blood.h5ad", tmp_path / "chunks")
+    log = capsys.readouterr().out
+    assert tells_progress(log, "read")
+    assert tells_progress(log, "sorted by cell") == (layout == "by gene")
 
 
 @pytest.mark.parametrize("chunks", [1, 3, 8])

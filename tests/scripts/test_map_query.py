@@ -10,6 +10,7 @@ from cellferry.budget import Budget
 from cellferry.h5ad import H5adReader
 from map_query import map_query
 from simulate import simulate_cells, write_cells
+from told import tells_progress
 
 
 @pytest.fixture
@@ -65,6 +66,13 @@ def test_latents_are_what_scvi_tools_gives(trained, mapped, query):
     cells.obs["batch"] = [f"atlas/{sample}" for sample in query.obs["sample"]]
     model = scvi.model.SCVI.load(str(trained.folder / "model"), adata=cells)
     np.testing.assert_allclose(latent(mapped(query, chunks=3)), model.get_latent_representation(), atol=1e-5)
+
+
+def test_the_log_tells_how_far_it_is(mapped, query, monkeypatch, capsys):
+    ranges = H5adReader.ranges
+    monkeypatch.setattr(H5adReader, "ranges", lambda self, _, *rows: ranges(self, 2000, *rows))
+    mapped(query, chunks=1)
+    assert tells_progress(capsys.readouterr().out, "mapped")
 
 
 def test_a_chunk_without_cells_is_an_empty_table(mapped, query, tmp_path):

@@ -16,6 +16,7 @@ from mapped import LABELS, N_LATENT, TELLTALE, stored, train_heads, values_at, w
 from predict_labels import predict_labels
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
+from told import tells_progress
 
 ANSWER = [
     "cell", "label", "level", "reason", "best_label", "probability", "runner_up", "runner_up_probability",
@@ -197,6 +198,13 @@ def test_blocks_do_not_change_the_answer(trained, tmp_path, monkeypatch):
     assert len(set(whole["reason"])) > 2
     monkeypatch.setattr("cellferry.classifier.ROWS_PER_GROUP", 256)
     pd.testing.assert_frame_equal(predict(trained, part), whole, rtol=0, atol=1e-6)
+
+
+def test_the_log_tells_how_far_it_is(trained, tmp_path, monkeypatch, capsys):
+    part = query(tmp_path, list(range(3)) * 20)
+    monkeypatch.setattr("cellferry.classifier.Classifier.rows_in", lambda *_: 7)
+    predict(trained, part)
+    assert tells_progress(capsys.readouterr().out, "classified")
 
 
 def test_truth_is_carried_where_there_is_any(trained, tmp_path):

@@ -1,5 +1,6 @@
 """train_reference_model: an ordinary scvi-tools model, trained from disk, that resumes when killed."""
 
+import re
 import shutil
 
 import pandas as pd
@@ -13,6 +14,7 @@ from cellferry.schedule import minibatch_size, reference_epochs
 from fit_query_model import fit_query_model
 from map_query import map_query
 from simulate import simulate_cells, write_cells
+from told import tells_progress
 from train_reference_model import train_reference_model
 
 
@@ -44,6 +46,39 @@ def test_loss_falls_and_history_is_whole(trained):
     assert list(history["epoch"]) == [0, 1, 2, 3, 4]
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
     assert history["validation_loss"].notna().all()
+
+
+def test_the_log_tells_how_far_it_is_with_the_loss_and_little_else(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("cellferry.progress.SECONDS_BETWEEN_LINES", 0.05)
+    train(trained, tmp_path, epochs=30)
+    log = capsys.readouterr().out
+    assert tells_progress(log, "trained on")
+    last = [line for line in log.splitlines() if line.startswith("trained on")][-1]
+    assert re.search(r"^trained on 17,100 cells in .*; epoch 30 of at most 30: loss \d+\.\d, on", last)
+    monkeypatch.setattr("cellferry.progress.SECONDS_BETWEEN_LINES", 30)
+    train(trained, tmp_path / "again", epochs=31)
+    assert len(capsys.readouterr().out.splitlines()) < 10
+
+
+def test_a_training_that_goes_on_tells_its_own_rate(trained, tmp_path, monkeypatch, capsys):
+    end_of_epoch = Checkpoints.on_train_epoch_end
+
+    def save_then_die(self, trainer, module):
+        end_of_epoch(self, trainer, module)
+        if trainer.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("cellferry.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save_then_die)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(trained, tmp_path, epochs=6)
+    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", end_of_epoch)
+    capsys.readouterr()
+    train(trained, tmp_path, epochs=6)
+    # 570 of the 600 cells are trained on; three epochs were done before.
+    told = re.findall(r"^trained on ([\d,]+) (?:of at most 3,420 )?cells", capsys.readouterr().out, re.M)
+    assert 3 * 570 < int(told[0].replace(",", "")) < 4 * 570
+    assert told[-1] == "3,420"
 
 
 def test_a_training_killed_after_its_last_epoch_is_not_done_again(trained, tmp_path, monkeypatch):

@@ -26,7 +26,12 @@ def told(result):
 def plan(run, *arguments, **kwargs):
     result = run("--dry-run", *arguments, **kwargs)
     assert result.returncode == 0, result.stdout + result.stderr
-    return dict(re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.M))
+    return plan_of(result)
+
+
+def plan_of(result):
+    """Jobs by rule, as a dry run's table has them."""
+    return dict(re.findall(r"^(\w+) +(\d+)$", told(result), re.M))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -52,6 +57,31 @@ def test_every_example_shows_its_plan(run, tmp_path, example, profile):
             (tmp_path / path).write_text(f"cell_id,{dataset.get('label')}\n")
     jobs = plan(run, "--profile", ROOT / "profiles" / profile, "--configfile", example)
     assert {"inspect_dataset", "train_reference_model", "report"} <= set(jobs)
+
+
+def test_messages_name_the_dataset_and_the_piece_that_a_job_works_on(run):
+    result = run("--dry-run", "--cores", "1", "--configfile", ROOT / "config" / "config.yaml")
+    messages = set(re.findall(r"^Job \d+: (.*)$", told(result), re.M))
+    assert {
+        "Inspecting pbmc_query",
+        "Checking that pbmc_reference, pbmc_query can be used",
+        "Converting pbmc_query to chunks: job 0, one of 1",
+        "Mapping chunk 1 of pbmc_query, one of 2",
+        "Mapping chunk 0 of reference, one of 1",
+        "Predicting labels for chunk 1 of pbmc_query, one of 2",
+        "Training the reference model on pbmc_reference",
+    } <= messages
+    # No two jobs say the same.
+    assert len(messages) == int(plan_of(result)["total"]) - 1  # `all` says nothing
+
+
+def test_messages_name_every_wildcard():
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    for name, rule in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S):
+        log = re.search(r"log:\n\s+\"(.*)\"", rule)[1]
+        message = re.search(r"message:\n\s+f?\"(.*)\"", rule)[1]
+        for wildcard in re.findall(r"{(\w+)}", log):
+            assert f"{{wildcards.{wildcard}}}" in message, name
 
 
 def test_from_the_projects_own_folder_as_the_readme_says():
