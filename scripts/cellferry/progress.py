@@ -196,7 +196,9 @@ def watched(stderr: int, log: str) -> Iterator[None]:
     global _screen
     if os.isatty(stderr) and os.environ.get("TERM", "dumb") != "dumb":
         with suppress(OSError):  # a terminal that cannot be opened again
-            _screen = _Screen(os.ttyname(stderr), "/".join(Path(log).with_suffix("").parts[1:]))
+            # A rule of a single job has a log of its own name.
+            parts = dict.fromkeys(Path(log).with_suffix("").parts[1:])
+            _screen = _Screen(os.ttyname(stderr), "/".join(parts))
     try:
         yield
     finally:
