@@ -141,6 +141,9 @@ rule gather_predictions:
             chunk=chunk_numbers(wildcards.query),
         ),
         common="results/common/{query}.h5ad",
+        # Where its cells lie, and how many there are of each label, is what places and colours go by.
+        classifier=f"{TRAINED}/reference/classifier",
+        labels=f"{TRAINED}/reference/labels.json",
     output:
         parquet="results/predictions/{query}.parquet",
         csv="results/predictions/{query}.csv.gz",
@@ -155,6 +158,8 @@ rule gather_predictions:
         mem_mb=rising(2000),
         runtime=rising(120),
         attempt=this_attempt,
+    params:
+        labelled=config["output"]["labelled"],
     message:
         "Gathering the predictions of {wildcards.query}"
     script:

@@ -1,36 +1,72 @@
-"""Gather a query's predictions: one table, the same as csv, and an h5ad with counts and latents."""
+"""Gather a query's predictions: one table, the same as csv, and an h5ad with latents and maybe counts."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from cellferry.budget import Budget
+from cellferry.colors import REFERENCE_COLOR, colors_of
+from cellferry.embedding import N_AXES, PrincipalAxes
 from cellferry.files import complete
 from cellferry.fingerprints import of_predictions
-from cellferry.h5ad import H5adReader, H5adWriter
+from cellferry.h5ad import MOST_CATEGORIES, H5adReader, H5adWriter
 from cellferry.in_step import check_names, check_number
-from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix, strings
+from cellferry.latents import (
+    REFERENCE_CELLS,
+    ROWS_PER_GROUP,
+    blocks,
+    latent_columns,
+    matrix,
+    read_values,
+    strings,
+)
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
 from cellferry.progress import Progress
 from cellferry.versions import versions
 
 LATENT_KEY = "X_cellferry"
+PLACE_KEY = "X_cellferry_pca"
+"""Two dimensions of the latents: viewers such as CELLxGENE draw the first two of what they find."""
+
+NONE = "none"
+"""What stands in the h5ad where a prediction says nothing: viewers do not know missing categories."""
+
+NO_LABELS = ("cell", "level", "reason", "prediction_set", "ontology")
+"""Columns of strings that are no labels."""
 
 
 def gather_predictions(
     predictions: list[str],
     mapped: list[str],
     common: str,
+    classifier: str,
+    labels: str,
     *,
     parquet: str,
     csv: str,
     labelled: str,
+    counts: bool,
     budget: Budget,
 ) -> None:
     """Concatenate the chunks' predictions and write them in three formats, block by block.
+
+    Parameters
+    ----------
+    predictions, mapped, common
+        The chunks' predictions and latents, and the counts of all cells.
+    classifier, labels
+        Folder of the classifiers, and what split_reference says of the reference's labels, for their colours.
+    parquet, csv, labelled
+        Files to write.
+    counts
+        Whether the labelled file holds the counts too.
+    budget
+        Memory of the job.
 
     Raises
     ------
@@ -39,45 +75,46 @@ def gather_predictions(
     """
     schema = widest_schema(predictions)
     with H5adReader(common) as reader:
+        max_bytes = budget.block_bytes(NEEDS["gather_predictions"], cells=reader.n_cells)
         # A block's counts three times (read, converted, written), its strings, and the compressor.
-        cell = 24 * max(1, reader.nonzeros // max(1, reader.n_cells)) + 100 * len(schema) + 1000
-        rows = int(
-            np.clip(
-                budget.block_bytes(NEEDS["gather_predictions"], cells=reader.n_cells) // cell,
-                256,
-                ROWS_PER_GROUP,
-            )
-        )
+        values_per_cell = max(1, reader.nonzeros // max(1, reader.n_cells)) if counts else 0
+        cell = 24 * values_per_cell + 100 * len(schema) + 1000
+        rows = int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
         obs = carried_columns(reader, schema)
+        predicted = [name for name in schema.names if name != "cell"]
+        if len(read_values(predictions, "prediction_set")) > MOST_CATEGORIES:
+            predicted.remove("prediction_set")
+            print(f"prediction_set has more than {MOST_CATEGORIES} values: {labelled} is without it")
         with (
             complete(parquet) as parquet_path,
             complete(csv) as csv_path,
             pq.ParquetWriter(parquet_path, schema) as parquet_writer,
             pa.CompressedOutputStream(str(csv_path), "gzip") as csv_stream,
             pa.csv.CSVWriter(csv_stream, schema) as csv_writer,
-            H5adWriter(labelled, reader.var, compression="gzip") as labelled_writer,
+            H5adWriter(labelled, reader.var, compression="gzip", counts=counts) as labelled_writer,
         ):
+            order_labels(labelled_writer, predictions, label_columns(schema), labels)
             progress = Progress("gathered", reader.n_cells)
             for start, table in checked(prediction_blocks(predictions, schema, rows), reader):
                 parquet_writer.write_table(table)
                 csv_writer.write_table(table)
                 stop = start + len(table)
                 columns = {new: reader.obs(old, start, stop) for old, new in obs.items()}
-                columns |= {name: values(table.column(name)) for name in schema.names if name != "cell"}
-                labelled_writer.append(reader.counts(start, stop), reader.names(start, stop), columns)
+                columns |= {name: values(table.column(name)) for name in predicted}
+                own = reader.counts(start, stop) if counts else None
+                labelled_writer.append(own, reader.names(start, stop), columns)
                 progress.add(len(table))
             columns = latent_columns(mapped)
             latents = checked(latent_blocks(mapped, columns, rows), reader)
-            labelled_writer.write_obsm(
-                LATENT_KEY,
-                (matrix(table, columns) for _, table in latents),
-                width=len(columns),
-            )
+            tables = (matrix(table, columns) for _, table in latents)
+            labelled_writer.write_obsm(LATENT_KEY, tables, width=len(columns))
+            axes = PrincipalAxes(Path(classifier) / REFERENCE_CELLS)
+            places = (axes(matrix(table, columns)) for table in latent_blocks(mapped, columns, rows))
+            labelled_writer.write_obsm(PLACE_KEY, places, width=N_AXES)
             labelled_writer.write_uns(
                 made_from=of_predictions(predictions),
                 versions=versions(["anndata", "scvi-tools", "xgboost", "scikit-learn"]),
             )
-        print(f"{reader.n_cells} cells gathered from {len(predictions)} chunks")
 
 
 def widest_schema(predictions: list[str]) -> pa.Schema:
@@ -93,6 +130,26 @@ def carried_columns(reader: H5adReader, schema: pa.Schema) -> dict[str, str]:
     """
     kept = [column for column in reader.obs_columns if column != "label"]
     return {column: f"{column}_input" if column in schema.names else column for column in kept}
+
+
+def label_columns(schema: pa.Schema) -> list[str]:
+    """Columns that hold labels."""
+    return [field.name for field in schema if pa.types.is_string(field.type) and field.name not in NO_LABELS]
+
+
+def order_labels(writer: H5adWriter, predictions: list[str], columns: list[str], labels: str) -> None:
+    """Give labels the order and the colours that they have in every file and figure of the reference."""
+    colors = colors_of(json.loads(Path(labels).read_text(encoding="utf-8")))
+    for column in columns:
+        names = in_order(read_values(predictions, column, missing=NONE), list(colors))
+        # A truth that the reference does not know is grey.
+        writer.order_categories(column, names, {name: colors.get(name, REFERENCE_COLOR) for name in names})
+
+
+def in_order(names: set[str], known: list[str]) -> list[str]:
+    """Names in the order of those that are known, then the others by name, `none` last."""
+    others = sorted(names.difference(known, [NONE]))
+    return [name for name in [*known, *others, NONE] if name in names]
 
 
 def prediction_blocks(paths: list[str], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
@@ -125,8 +182,8 @@ def checked(
 
 
 def values(column: pa.ChunkedArray) -> np.ndarray:
-    """A column as what `H5adWriter` takes: an object array of str (None where null), or numbers."""
-    return strings(column) if pa.types.is_string(column.type) else column.to_numpy()
+    """A column as what `H5adWriter` takes: an object array of str (`none` where null), or numbers."""
+    return strings(column.fill_null(NONE)) if pa.types.is_string(column.type) else column.to_numpy()
 
 
 if __name__ == "__main__":
@@ -135,8 +192,11 @@ if __name__ == "__main__":
             snakemake.input.predictions,
             snakemake.input.mapped,
             snakemake.input.common,
+            snakemake.input.classifier,
+            snakemake.input.labels,
             parquet=snakemake.output.parquet,
             csv=snakemake.output.csv,
             labelled=snakemake.output.labelled,
+            counts=snakemake.params.labelled == "all",
             budget=Budget.of(snakemake.resources),
         )

@@ -58,9 +58,13 @@ class H5adWriter:
         Genes: index and columns as they shall stand in the file.
     compression
         An h5py filter name, for what a user takes away; None between rules, where speed counts.
+    counts
+        Whether the file has an X; `append` takes None in its place otherwise.
     """
 
-    def __init__(self, path: str | Path, var: pd.DataFrame, *, compression: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, var: pd.DataFrame, *, compression: str | None = None, counts: bool = True
+    ) -> None:
         self.path = Path(path)
         self._closing = ExitStack()
         temporary = self._closing.enter_context(complete(path))
@@ -78,15 +82,19 @@ class H5adWriter:
         self._genes = zlib.crc32("\n".join(map(str, var.index)).encode())
         self._sources: list[Source] = []
         self._uns: dict[str, Any] = {}
+        self._ordered: dict[str, list[str]] = {}
+        self._colors: dict[str, dict[str, str]] = {}
         # Running checksums: of X's arrays, names and columns, however they are cut into blocks.
         self._crc: dict[str, int] = defaultdict(int)
         # Bytes of like significance side by side: half the size of compressed counts, in less time.
         self._options = {"compression": compression, "shuffle": True} if compression else {}
-        x = self._file.create_group("X")
-        x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
-        for name in ("data", "indices", "indptr"):
-            self._growing(x, name, X_ARRAYS.get(name, np.int32), chunk=X_CHUNKS[name])
-        _extend(x["indptr"], np.zeros(1, dtype=np.int32))
+        self._has_counts = counts
+        if counts:
+            x = self._file.create_group("X")
+            x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
+            for name in ("data", "indices", "indptr"):
+                self._growing(x, name, X_ARRAYS.get(name, np.int32), chunk=X_CHUNKS[name])
+            _extend(x["indptr"], np.zeros(1, dtype=np.int32))
 
         obs = self._file.create_group("obs")
         obs.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index"})
@@ -100,25 +108,28 @@ class H5adWriter:
             name, shape=(0,), maxshape=(None,), dtype=dtype, chunks=(chunk,), **self._options
         )
 
-    def append(self, counts: sparse.csr_matrix, names: np.ndarray, obs: dict[str, np.ndarray]) -> None:
+    def append(self, counts: sparse.csr_matrix | None, names: np.ndarray, obs: dict[str, np.ndarray]) -> None:
         """Append cells.
 
         Parameters
         ----------
         counts
-            Cells × genes, CSR.
+            Cells × genes, CSR; None in a file without counts.
         names
             Cell names, one per row of `counts`.
         obs
             Columns of obs, the same ones in every call. Strings become categories (missing: None),
             numbers stay numbers.
         """
-        counts.sort_indices()
-        self._append_lengths(counts.indptr)
-        for name, dtype in X_ARRAYS.items():
-            values = getattr(counts, name).astype(dtype, copy=False)
-            self._crc[name] = zlib.crc32(values, self._crc[name])
-            _extend(self._file["X"][name], values)
+        if self._has_counts:
+            counts.sort_indices()
+            self._append_lengths(counts.indptr)
+            for name, dtype in X_ARRAYS.items():
+                values = getattr(counts, name).astype(dtype, copy=False)
+                self._crc[name] = zlib.crc32(values, self._crc[name])
+                _extend(self._file["X"][name], values)
+        else:
+            self.n_cells += len(names)
         self._crc["names"] = zlib.crc32("\n".join([*names, ""]).encode(), self._crc["names"])
         _extend(self._file["obs/_index"], names.astype(object))
         for column, values in obs.items():
@@ -202,7 +213,7 @@ class H5adWriter:
             )
             self._columns[column] = self._growing(group, "codes", np.int32, chunk=CELLS_PER_CHUNK)
             self._columns[column].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-            self._categories[column] = {}
+            self._categories[column] = {name: n for n, name in enumerate(self._ordered.get(column, []))}
         elif column not in self._categories:
             raise _mixed(column)
         known = self._categories[column]
@@ -217,6 +228,20 @@ class H5adWriter:
         codes = translation[codes].astype(np.int32)
         self._crc[column] = zlib.crc32(codes, self._crc[column])
         _extend(self._columns[column], codes)
+
+    def order_categories(self, column: str, categories: list[str], colors: dict[str, str]) -> None:
+        """Say before the first cells in which order a column's categories stand, and what colours they have.
+
+        Parameters
+        ----------
+        column
+            The column, which holds strings.
+        categories
+            All that it will hold.
+        colors
+            Colour of each (`#RRGGBB`), for `uns[f"{column}_colors"]`, where scanpy looks for them.
+        """
+        self._ordered[column], self._colors[column] = categories, colors
 
     def write_uns(self, **values: Any) -> None:
         """Write unstructured annotation, one element per keyword, below `uns/cellferry`."""
@@ -252,11 +277,14 @@ class H5adWriter:
         for column, categories in self._categories.items():
             write_elem(obs[column], "categories", np.array(list(categories), dtype=object))
         obs.attrs["column-order"] = np.array(list(self._columns), dtype=STRING)
-        x = self._file["X"]
-        x.attrs["shape"] = (self.n_cells, self.n_genes)
+        for column in self._colors.keys() & self._categories.keys():
+            colors = [self._colors[column][category] for category in self._categories[column]]
+            write_elem(self._file["uns"], f"{column}_colors", np.array(colors, dtype=object))
+        if self._has_counts:
+            self._file["X"].attrs["shape"] = (self.n_cells, self.n_genes)
         if any(source.path for source in self._sources):
             for name in X_ARRAYS:
-                self._link(x, name, "nonzeros")
+                self._link(self._file["X"], name, "nonzeros")
             self._link(obs, "_index", "cells")
         content = [[source.id for source in self._sources], self._crc, self._categories, self._genes]
         own = Source("", None, self.n_cells, self.nonzeros, *(self._crc[name] for name in X_ARRAYS))

@@ -11,6 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+REFERENCE_CELLS = "neighbors.parquet"
+"""Name of the file, among the classifiers, with latents of the reference's cells that they learned from."""
+
 ROWS_PER_GROUP = 1 << 16
 """Rows per row group of the files written here, and per block where nothing smaller is asked for."""
 
@@ -74,11 +77,20 @@ def read_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, li
     return rank[codes], values
 
 
-def read_values(paths: Sequence[str | Path], column: str) -> set[str]:
-    """The values of a string column, without null; whatever the number of cells, one block is held."""
+def read_values(paths: Sequence[str | Path], column: str, missing: str | None = None) -> set[str]:
+    """The values of a string column; whatever the number of cells, one block is held.
+
+    A file without the column holds nothing but nulls. They count as `missing`, or not at all.
+    """
     found: set[str | None] = set()
-    for block in blocks(paths, [column]):
-        found.update(block.column(0).unique().to_pylist())
+    for path in paths:
+        if column not in pq.read_schema(path).names:
+            found.add(None)
+            continue
+        for block in blocks([path], [column]):
+            found.update(block.column(0).unique().to_pylist())
+    if None in found and missing is not None:
+        found.add(missing)
     return found - {None}
 
 

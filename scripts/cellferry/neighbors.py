@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .latents import matrix
+from .latents import REFERENCE_CELLS, matrix
 from .nearest import NearestCells, grouped
 
 FAR_QUANTILE = 0.99
@@ -36,7 +36,7 @@ class NeighborsHead:
         The relative distance that 1 % of held-back cells exceed, see `vote`.
     """
 
-    file_name = "neighbors.parquet"
+    file_name = REFERENCE_CELLS
 
     def __init__(
         self,

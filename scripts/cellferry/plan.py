@@ -480,13 +480,17 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
     predicted = [*([run.held_back["test"]] if trains else []), *run.mapped.values()]
     for part in predicted:
         yield _chunked(run.judged(part), "predict_labels", more_mb=run.classifier_mb, bytes_per_cell=100)
+    counts = run.config["output"]["labelled"] == "all"
     for part in predicted:
+        values = part.common_values if counts else 0
         yield Job(
             "gather_predictions",
             cells=part.cells,
             held_cells=part.cells,
-            values=part.common_values,
-            disk_mb=(part.cells * (4 * run.n_latent + 200) + 2 * part.common_values) / MB,
+            values=values,
+            # Without counts its blocks are of strings alone.
+            more_mb=0 if counts else BLOCK_BYTES / MB,
+            disk_mb=(part.cells * (4 * run.n_latent + 200) + 2 * values) / MB,
         )
     if trains or imports:
         yield Job(

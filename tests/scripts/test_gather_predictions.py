@@ -1,18 +1,23 @@
 import json
+import re
 
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cellferry.budget import Budget
+from cellferry.colors import REFERENCE_COLOR, colors_of
 from cellferry.fingerprints import MADE_FROM, of_predictions
 from cellferry.h5ad import H5adWriter
 from gather_predictions import gather_predictions
 from scipy import sparse
+from sklearn.decomposition import PCA
 
 NAMES = np.array([f"barcode-{row}" for row in (3, 1, 2, 0, 5, 4)], dtype=object)
+LABELS = {"γ": {"cells": 90}, "T, CD4": {"cells": 400}, "not met": {"cells": 5}}
 CHUNKS = [slice(0, 2), slice(2, 2), slice(2, 6)]
 
 
@@ -28,6 +33,10 @@ def query(tmp_path):
             "label": np.array([None, None, "T, CD4", None, 'B "x"', "T, CD4"], dtype=object),
             "age": np.array([30, 31, 32, 33, 34, 35]),
             "probability": np.array([0.0] * 6),
+            "treated": np.array([True, False] * 3),
+            "site": np.array(["gut", None] * 3, dtype=object),
+            "note": np.array([None] * 6, dtype=object),
+            "dose": np.array([0.5, np.nan] * 3),
         }
         writer.append(counts, NAMES, obs)
     latents = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -43,17 +52,27 @@ def query(tmp_path):
         mapped.append(str(tmp_path / f"mapped{number}.parquet"))
         columns |= {f"latent_{j}": latents[chunk, j] for j in range(3)}
         pq.write_table(pa.table(columns), mapped[-1])
-    return {"predictions": predictions, "mapped": mapped, "common": str(common)}, counts, latents
+    reference = np.random.default_rng(1).normal(size=(50, 3)) * [1, 5, 3] + [9, 0, -9]
+    (tmp_path / "classifier").mkdir()
+    columns = {f"latent_{j}": reference[:, j].astype(np.float32) for j in range(3)}
+    pq.write_table(pa.table(columns), tmp_path / "classifier" / "neighbors.parquet")
+    (tmp_path / "labels.json").write_text(json.dumps({"labels": LABELS, "levels": []}), encoding="utf-8")
+    inputs = {"predictions": predictions, "mapped": mapped, "common": str(common)}
+    inputs |= {"classifier": str(tmp_path / "classifier"), "labels": str(tmp_path / "labels.json")}
+    return inputs, counts, latents
 
 
-def gather(query, tmp_path, **changed):
+def gather(query, tmp_path, *, counts=True, **changed):
     outputs = {
         "parquet": tmp_path / "out.parquet",
         "csv": tmp_path / "out.csv.gz",
         "labelled": tmp_path / "labelled.h5ad",
     }
     gather_predictions(
-        **query | changed, **{key: str(path) for key, path in outputs.items()}, budget=Budget(2000)
+        **query | changed,
+        **{key: str(path) for key, path in outputs.items()},
+        counts=counts,
+        budget=Budget(2000),
     )
     return outputs
 
@@ -107,21 +126,121 @@ def test_labelled_file_is_plain_anndata(query, tmp_path):
     np.testing.assert_array_equal(adata.obsm["X_cellferry"], latents)
     assert "cellferry" in adata.uns["cellferry"]["versions"]
     assert list(adata.obs.columns) == [
-        "batch", "age", "probability_input", "label", "probability", "truth",
+        "batch", "age", "probability_input", "treated", "site", "note", "dose", "label", "probability",
+        "truth",
     ]  # fmt: skip
     dtypes = adata.obs.dtypes.astype(str).to_dict()
     assert dtypes["label"] == dtypes["batch"] == dtypes["truth"] == "category"
     assert dtypes["probability"] == "float32"
     assert dtypes["age"] == "int64"
-    assert set(adata.obs["truth"].cat.categories) == {"T, CD4", 'B "x"'}
+    assert dtypes["treated"] == "bool"
+    assert adata.obs["site"].isna().tolist() == [False, True] * 3
     assert adata.obs["label"].tolist() == pd.read_parquet(tmp_path / "out.parquet")["label"].tolist()
 
 
-def test_scanpy_can_plot_and_write_it(query, tmp_path):
+def colors_in(adata, column):
+    return dict(zip(adata.obs[column].cat.categories, adata.uns[f"{column}_colors"], strict=True))
+
+
+def test_labels_stand_in_the_order_of_the_references_and_have_its_colours(query, tmp_path):
+    adata = ad.read_h5ad(gather(query[0], tmp_path)["labelled"])
+    colors = colors_of({"labels": LABELS})
+    assert adata.obs["label"].cat.categories.tolist() == ["T, CD4", "γ", "unknown", 'B "x"']
+    assert colors_in(adata, "label") == {
+        "T, CD4": colors["T, CD4"], "γ": colors["γ"], "unknown": colors["unknown"], 'B "x"': REFERENCE_COLOR,
+    }  # fmt: skip
+    # What is not known is a category too, and the last: viewers know no missing ones.
+    assert adata.obs["truth"].tolist() == ["none", "none", "T, CD4", "none", 'B "x"', "T, CD4"]
+    assert adata.obs["truth"].cat.categories.tolist() == ["T, CD4", 'B "x"', "none"]
+    assert colors_in(adata, "truth")["T, CD4"] == colors["T, CD4"]
+
+
+def test_places_are_the_latents_first_two_principal_components_among_the_reference(query, tmp_path):
+    adata = ad.read_h5ad(gather(query[0], tmp_path)["labelled"])
+    reference = pd.read_parquet(tmp_path / "classifier" / "neighbors.parquet").to_numpy()
+    expected = PCA(2).fit(reference.astype(np.float64)).transform(query[2])
+    found = adata.obsm["X_cellferry_pca"]
+    assert found.dtype == np.float32
+    # An axis has no direction of its own.
+    np.testing.assert_allclose(found * np.sign(found[0]), expected * np.sign(expected[0]), rtol=1e-4)
+
+
+def check_for_cellxgene(adata):
+    """What CELLxGENE's adaptor of AnnData asks of a file, by its code (version 1.3.0)."""
+    assert adata.obs.columns.is_unique
+    assert adata.var.columns.is_unique
+    assert adata.obs_names.is_unique
+    assert adata.var_names.is_unique
+    assert adata.X[0, 0:1].shape == (1, 1)
+    assert adata.X.dtype == np.float32
+    for table in (adata.obs, adata.var):
+        for name, column in table.items():
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                assert all(isinstance(category, str) for category in column.cat.categories), name
+            elif column.dtype.kind in "iu":
+                assert np.can_cast(column.dtype, np.int32) or column.abs().max() < 2**31, name
+            else:
+                assert column.dtype.kind in "bf", name
+    places = [value for name, value in adata.obsm.items() if name.startswith("X_")]
+    assert places
+    for array in places:
+        assert type(array) is np.ndarray
+        assert array.dtype.kind == "f"
+        assert array.shape[0] == adata.n_obs
+        assert array.shape[1] >= 2
+        assert np.isfinite(array).all()
+    for name in adata.uns:
+        if name.endswith("_colors"):
+            colors = colors_in(adata, name.removesuffix("_colors"))
+            assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in colors.values())
+
+
+def test_cellxgene_can_open_it(query, tmp_path):
+    adata = ad.read_h5ad(gather(query[0], tmp_path)["labelled"])
+    check_for_cellxgene(adata)
+    # None of the predictions is missing there.
+    assert not adata.obs[["label", "probability", "truth"]].isna().to_numpy().any()
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_scanpy_can_plot_and_write_it(query, tmp_path, counts):
     sc = pytest.importorskip("scanpy")
-    adata = sc.read_h5ad(gather(query[0], tmp_path)["labelled"])
-    sc.pl.embedding(adata, "X_cellferry", color=["label", "probability", "truth"], show=False)
+    adata = sc.read_h5ad(gather(query[0], tmp_path, counts=counts)["labelled"])
+    before = colors_in(adata, "label")
+    for basis in ("X_cellferry", "X_cellferry_pca"):
+        sc.pl.embedding(adata, basis, color=["label", "probability", "truth"], show=False)
+    plt.close("all")
+    # scanpy kept the colours, and did not make its own.
+    assert colors_in(adata, "label") == before
     adata.write_h5ad(tmp_path / "again.h5ad")
+    again = sc.read_h5ad(tmp_path / "again.h5ad")
+    pd.testing.assert_frame_equal(again.obs, adata.obs)
+    assert colors_in(again, "label") == before
+
+
+def test_without_counts_all_else_is_the_same(query, tmp_path):
+    whole = ad.read_h5ad(gather(query[0], tmp_path)["labelled"])
+    (tmp_path / "lean").mkdir()
+    lean = ad.read_h5ad(gather(query[0], tmp_path / "lean", counts=False)["labelled"])
+    assert lean.X is None
+    assert lean.shape == whole.shape
+    pd.testing.assert_frame_equal(lean.obs, whole.obs)
+    pd.testing.assert_frame_equal(lean.var, whole.var)
+    for key in whole.obsm:
+        np.testing.assert_array_equal(lean.obsm[key], whole.obsm[key])
+    assert lean.uns["label_colors"].tolist() == whole.uns["label_colors"].tolist()
+
+
+def test_too_many_prediction_sets_stand_in_the_table_alone(query, tmp_path, monkeypatch, capsys):
+    for number, path in enumerate(query[0]["predictions"]):
+        table = pq.read_table(path)
+        sets = pa.array([f"set {number} {row}" for row in range(len(table))], pa.string())
+        pq.write_table(table.append_column("prediction_set", sets), path)
+    monkeypatch.setattr("gather_predictions.MOST_CATEGORIES", 5)
+    outputs = gather(query[0], tmp_path)
+    assert pd.read_parquet(outputs["parquet"])["prediction_set"].nunique() == 6
+    assert "prediction_set" not in ad.read_h5ad(outputs["labelled"]).obs
+    assert "prediction_set has more than 5 values" in capsys.readouterr().out
 
 
 def test_chunks_in_the_wrong_order_are_refused(query, tmp_path):

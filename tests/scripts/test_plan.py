@@ -215,6 +215,16 @@ def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, c
     assert largest(found, "predict_labels") > NEEDS["predict_labels"].fixed_mb + 15
 
 
+def test_labelled_files_without_counts_take_little_disk(config):
+    disks = {}
+    for config["output"]["labelled"] in ("all", "obs"):
+        found = [job for job in jobs(config) if job.rule == "gather_predictions"]
+        disks[config["output"]["labelled"]] = sum(job.disk_mb for job in found)
+        assert all(job.peak_mb(2000) <= 2000 - 250 for job in found)
+    assert disks["obs"] == pytest.approx(100_000 * (1 + 0.1) * (4 * 30 + 200) / 1024**2)
+    assert disks["all"] > 5 * disks["obs"]
+
+
 def test_a_file_that_must_be_sorted_needs_disk_for_it(config):
     disks = [
         max(job.disk_mb for job in jobs(config, in_order=in_order) if job.rule == "convert_to_chunks")
