@@ -8,6 +8,9 @@ from .latents import blocks, latent_columns, matrix
 
 N_AXES = 2
 
+ROWS = 1 << 12
+"""Cells that are held at once, in float64."""
+
 
 class PrincipalAxes:
     """The two directions in which the reference's cells lie farthest apart.
@@ -23,7 +26,7 @@ class PrincipalAxes:
         columns = latent_columns([reference])
         n, total = 0, np.zeros(len(columns))
         products = np.zeros((len(columns), len(columns)))
-        for block in blocks([reference], columns):
+        for block in blocks([reference], columns, rows=ROWS):
             latents = matrix(block, columns).astype(np.float64)
             n += len(latents)
             total += latents.sum(axis=0)

@@ -67,7 +67,9 @@ NEEDS = {
     "predict_gene_loss": Need(fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3),
     "compare_mappings": Need(fixed_mb=1100, cell_bytes=24, value_bytes=40, seconds=12),
     "predict_labels": Need(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
-    "gather_predictions": Need(fixed_mb=270, cell_bytes=60, blocks=1, seconds=2, values_per_s=5e6),
+    "gather_predictions": Need(
+        fixed_mb=335, cell_bytes=60, blocks=1, seconds=2, cells_per_s=3e4, values_per_s=7.5e6
+    ),
     "write_fcs": Need(fixed_mb=315, blocks=1, seconds=2, cells_per_s=7e5, values_per_s=50e6),
     "leave_labels_out": Need(fixed_mb=345, cell_bytes=36, blocks=1, seconds=4, cells_per_s=2e3),
     "evaluate": Need(fixed_mb=360, cell_bytes=36, value_bytes=13, seconds=4, cells_per_s=4e4),
