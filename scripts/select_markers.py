@@ -11,6 +11,7 @@ from cellferry.intensities import RANGE, RAW, Look, Transformation, cofactors_of
 from cellferry.logs import logged
 from cellferry.needs import NEEDS
 from cellferry.panel import Panels, check_backbone, joint_panels, markers_of, names_in_model
+from cellferry.progress import Progress
 from cellferry.references import training_sketch
 from cellferry.splits import read_split
 
@@ -114,7 +115,7 @@ def transformed_sketch(
     """Values of some cells after arcsinh: cells × markers, float32, NaN where a file lacks a marker."""
     with H5adReader(merged) as reader:
         names = names_in_model(reader.var, markers)
-        found = reader.rows(rows).toarray()
+        found = reader.rows(rows, Progress("read", len(rows), "drawn cells")).toarray()
     values = np.full((len(rows), len(markers)), np.nan, dtype=np.float32)
     for column, name in enumerate(names):
         if name is not None:

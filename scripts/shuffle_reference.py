@@ -1,5 +1,7 @@
 """Shuffle the reference's training cells into a store that a model trains from without loading it."""
 
+import warnings
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -41,6 +43,7 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
         Memory of the job.
     """
     rng = np.random.default_rng(seed)
+    warnings.filterwarnings("ignore", message="Consolidated metadata")  # nobody else reads the store
     with H5adReader(common) as reader:
         nonzeros_per_cell = max(1.0, reader.nonzeros / reader.n_cells)
         values = min(VALUES_PER_DATASET, reader.nonzeros)
