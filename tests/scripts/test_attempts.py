@@ -327,9 +327,12 @@ def test_gather_predictions(query, tmp_path, same, sizes):
             predictions,
             [str(query / "0.parquet"), str(query / "1.parquet")],
             str(query / "common.h5ad"),
+            str(query / "classifier"),
+            str(query / "labels.json"),
             parquet=str(folder / "predictions.parquet"),
             csv=str(folder / "predictions.csv.gz"),
             labelled=str(folder / "labelled.h5ad"),
+            counts=True,
             budget=budget,
         )
     )
