@@ -35,6 +35,8 @@ class Progress:
         Whether the step may end before `total`.
     already
         Units that an earlier job did.
+    only_if_long
+        Whether a step of less than half a minute is not worth a line, as there may be thousands of them.
     clock
         Seconds on a clock that never goes back.
     """
@@ -47,6 +49,7 @@ class Progress:
         *,
         at_most: bool = False,
         already: int = 0,
+        only_if_long: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._done, self._total, self._unit, self._at_most = done, total, unit, at_most
@@ -54,7 +57,8 @@ class Progress:
         self._note = ""
         self._clock = clock
         self._began = clock()
-        self._next_line = self._began
+        self._first_line = self._began + (SECONDS_BETWEEN_LINES if only_if_long else 0)
+        self._next_line = self._first_line
         self._next_bar = self._began + SECONDS_BETWEEN_BARS
         self._ended = False
 
@@ -84,6 +88,8 @@ class Progress:
         self._ended = True
         if _screen:
             _screen.clear()
+        if self._clock() < self._first_line:
+            return
         told = f"{self._done} {self._n:,} {self._unit} in {duration(self._seconds)}, {self._rate}"
         print(f"{told}{self._noted}")
 

@@ -138,8 +138,8 @@ def row_blocks(
 
 
 def _counted(batches: Iterable[Entries], expected: int | None) -> Iterator[Entries]:
-    """Pass batches on, and say how far reading them is."""
-    progress = Progress("sorted by cell", expected, "values", at_most=True)
+    """Pass batches on, and say how far reading them is; a dataset may be of thousands of files."""
+    progress = Progress("sorted by cell", expected, "values", at_most=True, only_if_long=True)
     for batch in batches:
         yield batch
         progress.add(len(batch.rows))

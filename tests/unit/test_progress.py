@@ -105,6 +105,18 @@ def test_without_a_total_or_beyond_a_wrong_one_only_the_rate_is_known(clock, cap
     assert lines(capsys) == ["sorted 10 values, 5 values/s"]
 
 
+def test_of_steps_that_may_be_thousands_only_long_ones_are_told(clock, capsys):
+    for seconds in (5, 10):
+        progress = Progress("sorted", 100, "values", only_if_long=True, clock=clock)
+        for _ in range(4):
+            clock.now += seconds
+            progress.add(25)
+        told = lines(capsys)
+        assert [line.split(",")[0] for line in told] == (
+            [] if seconds == 5 else ["sorted 75 of 100 values (75.0 %)", "sorted 100 values in 40.0 s"]
+        )
+
+
 def test_a_step_without_parts_tells_its_time(capsys):
     with timed("linear model"):
         pass
