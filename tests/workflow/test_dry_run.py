@@ -8,7 +8,8 @@ import time
 import pytest
 import yaml
 from cellferry.config import PRETRAINED_FILES
-from running import ROOT, command_line, slurm_profile
+from placeholders import write_placeholders
+from running import ROOT, command_line, slurm_profile, snakemake
 from simulate import simulate_cells
 
 RULES = re.findall(
@@ -17,6 +18,7 @@ RULES = re.findall(
 ONLY_CYTOMETRY = re.findall(r"^rule (\w+):", (ROOT / "rules" / "cytometry.smk").read_text(), re.M)
 RULES.remove("plan")  # is asked for by its name only
 PROFILES = [path.name for path in (ROOT / "profiles").iterdir()]
+EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.yaml"))
 
 
 def told(result):
@@ -44,19 +46,30 @@ def test_the_shipped_config_shows_every_rule(run, profile):
     assert set(RULES) - optional == set(jobs) - {"all", "total"}
 
 
-@pytest.mark.parametrize(
-    "example", sorted((ROOT / "config" / "examples").glob("*.yaml")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_example_shows_its_plan(run, tmp_path, example, profile):
+def test_every_example_shows_its_plan(tmp_path, example, profile):
     config = yaml.safe_load(example.read_text(encoding="utf-8"))
-    for dataset in config["datasets"].values():
-        for path in [dataset["path"], *([dataset["obs"]] if "obs" in dataset else [])]:
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            # Nothing is read for a plan but the columns of tables.
-            (tmp_path / path).write_text(f"cell_id,{dataset.get('label')}\n")
-    jobs = plan(run, "--profile", ROOT / "profiles" / profile, "--configfile", example)
-    assert {"inspect_dataset", "train_reference_model", "report"} <= set(jobs)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_placeholders(config, folder)
+    result = snakemake(
+        folder, "--dry-run", "--profile", ROOT / "profiles" / profile, "--configfile", example
+    )
+    assert result.returncode == 0, told(result)
+    jobs = plan_of(result)
+    assert {"inspect_dataset", "map_query", "report"} <= set(jobs)
+    trained = config.get("pretrained")
+    assert ("train_reference_model" in jobs) == (trained is None)
+    assert ("import_reference" in jobs) == isinstance(trained, dict)
+
+
+def test_the_examples_cover_every_modality_role_and_kind_of_reference():
+    configs = [yaml.safe_load(example.read_text(encoding="utf-8")) for example in EXAMPLES]
+    roles = [dataset["role"] for config in configs for dataset in config["datasets"].values()]
+    assert set(roles) == {"reference", "query", "evaluate"}
+    assert {config.get("modality", "rna") for config in configs} == {"rna", "cytometry"}
+    assert {type(config.get("pretrained")) for config in configs} == {type(None), str, dict}
 
 
 def test_messages_name_the_dataset_and_the_piece_that_a_job_works_on(run):

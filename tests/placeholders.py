@@ -1,0 +1,38 @@
+"""Stand-ins for the files that a configuration names: enough for a dry run, which reads none of them."""
+
+from pathlib import Path
+from typing import Any
+
+from cellferry.config import PRETRAINED_FILES
+
+
+def write_placeholders(config: dict[str, Any], folder: Path) -> None:
+    """Write what a configuration names below `folder`, where there is nothing yet.
+
+    A pattern gets one file. Tables have the columns that the configuration names: only those are read.
+    """
+    for dataset in config["datasets"].values():
+        columns = [dataset.get("label"), dataset.get("batch"), *dataset.get("keep_obs", [])]
+        for path in [*_paths(dataset["path"]), *_paths(dataset.get("obs"))]:
+            _write(folder / path.replace("*", "first"), columns)
+    trained = config.get("pretrained")
+    if isinstance(trained, str):
+        for name in PRETRAINED_FILES:
+            _write(folder / trained / name, [])
+    elif trained:
+        _write(folder / trained["model"] / "model.pt", [])
+        _write(folder / trained["latents"], [trained["label"], trained.get("batch")])
+
+
+def _paths(given: Any) -> list[str]:
+    """Paths and patterns of a key that takes none, one, several, or several with names."""
+    if given is None:
+        return []
+    several = list(given.values()) if isinstance(given, dict) else given
+    return several if isinstance(several, list) else [several]
+
+
+def _write(path: Path, columns: list[str | None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_text(",".join(["cell_id", *filter(None, columns)]) + "\n", encoding="utf-8")
