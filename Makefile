@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: demo plan test lint lock scale benchmark-accuracy clean
+.PHONY: demo plan test lint lock scale benchmark-accuracy rulegraph clean
 
 demo: .venv/.installed
 	mkdir -p demo
@@ -46,6 +46,15 @@ WORK ?= accuracy_work
 SEEDS ?= 0 1 2
 benchmark-accuracy: .venv/.installed | $(UV)
 	$(BIN)/python benchmarks/accuracy.py --data "$(DATA)" --work "$(WORK)" --seeds $(SEEDS)
+
+# The rules and what they wait for, without edges that follow from others: docs/rulegraph.svg. Needs graphviz.
+rulegraph: .venv/.installed
+	@command -v dot tred >/dev/null || { echo "error: dot and tred are missing; install graphviz" >&2; exit 1; }
+	@set -o pipefail; folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	    $(BIN)/snakemake --rulegraph --cores 1 --directory "$$folder" --configfile config/config.yaml \
+	    | sed 's/color = "[^"]*"/color = "#4477aa"/' | tred \
+	    | dot -Granksep=0.2 -Nheight=0.3 -Nmargin=0.08,0.03 -Tsvg > "$$folder/rulegraph.svg" && \
+	    cp "$$folder/rulegraph.svg" docs/rulegraph.svg
 
 # Byte code is compiled once here, not at the start of every job.
 .venv/.installed: requirements.txt .python-version | $(UV)
