@@ -53,9 +53,7 @@ def test_every_example_shows_its_plan(tmp_path, example, profile):
     folder = tmp_path / "run"
     folder.mkdir()
     write_placeholders(config, folder)
-    result = snakemake(
-        folder, "--dry-run", "--profile", ROOT / "profiles" / profile, "--configfile", example
-    )
+    result = snakemake(folder, "--dry-run", "--profile", ROOT / "profiles" / profile, "--configfile", example)
     assert result.returncode == 0, told(result)
     jobs = plan_of(result)
     assert {"inspect_dataset", "map_query", "report"} <= set(jobs)
