@@ -6,12 +6,18 @@ SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: demo plan test lint lock scale benchmark-accuracy rulegraph clean
+.PHONY: demo new plan test lint lock scale benchmark-accuracy rulegraph clean
 
 demo: .venv/.installed
 	mkdir -p demo
 	$(BIN)/snakemake --profile profiles/local --directory demo --configfile config/config.yaml
 	@echo "The report: $(CURDIR)/demo/results/report.html"
+
+# A configuration from files:  make new NAME=kidney REFERENCE=/data/atlas.h5ad QUERY="/data/a.h5ad /data/b.h5ad"
+# LABEL= and BATCH= name columns, FORCE=1 writes over config/NAME.yaml.
+new: .venv/.installed
+	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.new --name "$(NAME)" --reference "$(REFERENCE)" \
+	    --query "$(QUERY)" --label "$(LABEL)" --batch "$(BATCH)" --force "$(FORCE)"
 
 # What a run would take:  make plan CONFIG=config/config.yaml PROFILE=profiles/slurm
 CONFIG := config/config.yaml
