@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: demo new plan test lint lock scale benchmark-accuracy rulegraph clean
+.PHONY: demo new doctor plan test lint lock scale benchmark-accuracy rulegraph clean
 
 demo: .venv/.installed
 	mkdir -p demo
@@ -18,6 +18,14 @@ demo: .venv/.installed
 new: .venv/.installed
 	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.new --name "$(NAME)" --reference "$(REFERENCE)" \
 	    --query "$(QUERY)" --label "$(LABEL)" --batch "$(BATCH)" --force "$(FORCE)"
+
+# What of this machine or cluster would keep a run from working:  make doctor PROFILE=profiles/slurm DIRECTORY=. GPU=1
+# GPU=1 sends a small job to the GPU partition, and waits WAIT seconds for it. Needs nothing but python3.
+DIRECTORY := .
+WAIT := 300
+doctor:
+	@PYTHONPATH=scripts $(or $(wildcard .venv/bin/python),python3) -m cellferry.doctor --profile "$(PROFILE)" \
+	    --directory "$(DIRECTORY)" --wait $(WAIT) $(if $(filter-out 0,$(GPU)),--gpu)
 
 # What a run would take:  make plan CONFIG=config/config.yaml PROFILE=profiles/slurm
 CONFIG := config/config.yaml

@@ -3,6 +3,8 @@
 Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
 """
 
+from __future__ import annotations  # `make doctor` reads it with a login node's Python 3.8
+
 import getpass
 import math
 import os
@@ -100,10 +102,10 @@ def check_cluster(jobs: Iterable[Any], *, attempts: int, first_look_seconds: int
             "there is no sbatch on the PATH: this machine cannot submit SLURM jobs. Log in to the cluster's "
             "login node (or load its slurm module), or run here with --profile profiles/local"
         )
-    nodes = _nodes()
+    nodes = nodes_of_cluster()
     requests = {Request.of(job, attempt) for job in jobs for attempt in {1, attempts}}
     problems = request_problems(requests, nodes)
-    problems += account_problems({request.account for request in requests}, _accounts())
+    problems += account_problems({request.account for request in requests}, accounts_of_user())
     problems += memory_of_jobs_problems(ask("scontrol", "show", "config") or "", first_look_seconds)
     problems += _disk_problems(Path.cwd())
     problems += _orphan_problems(Path.cwd())
@@ -213,7 +215,8 @@ def memory_of_jobs_problems(scontrol_config: str, first_look_seconds: int) -> li
     ]
 
 
-def _nodes() -> list[Node]:
+def nodes_of_cluster() -> list[Node]:
+    """Every node of every partition; raises `InputError` if SLURM does not answer."""
     # All: partitions that are hidden may be used nevertheless.
     answer = ask("sinfo", "--all", "--noheader", "--Node", "--format=%R|%m|%c|%G|%l")
     if answer is None:
@@ -227,7 +230,8 @@ def _nodes() -> list[Node]:
     return nodes
 
 
-def _accounts() -> set[str]:
+def accounts_of_user() -> set[str]:
+    """Accounts of the user, in small letters; none where a site has no accounting."""
     user = getpass.getuser()
     answer = ask(
         "sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={user}", "format=account"
