@@ -55,7 +55,7 @@ def check_python() -> list:
     wanted = _found(r'requires-python = ">=([\d.]+)', PROJECT / "pyproject.toml")
     if _in_own_environment():
         if _numbers(here)[:2] == _numbers(wanted)[:2]:
-            return [Finding("ok", "Python", "{} in .venv".format(here))]
+            return [Finding("ok", "Python", f"{here} in .venv")]
         return [
             Finding(
                 "FAILS",
@@ -64,7 +64,7 @@ def check_python() -> list:
                 "rm -rf .venv && make demo",
             )
         ]
-    if sys.version_info < (3, 8):
+    if sys.version_info < (3, 8):  # noqa: UP036
         text = f"{here}, too old to look at everything; the workflow's own will be {wanted}"
         return [Finding("note", "Python", text, "make demo, then make doctor again")]
     return [Finding("ok", "Python", f"{here} runs this; the workflow's own will be {wanted}")]
@@ -122,11 +122,8 @@ def check_conda() -> list:
         code, said = _said("conda", "--version")
         there = _found(r"(\d[\d.]+)", said)
         if code or not there:
-            return [
-                Finding(
-                    "FAILS", "conda", "on the PATH and does not answer", "take it off the PATH, or mend it"
-                )
-            ]
+            text = "on the PATH and does not answer"
+            return [Finding("FAILS", "conda", text, "mend it, or take it off the PATH")]
         if _numbers(there) < (24, 7, 1):
             text = f"{there}; snakemake takes 24.7.1 or later"
             return [Finding("FAILS", "conda", text, "conda install -n base 'conda>=24.7.1'")]
@@ -150,18 +147,14 @@ def check_slurm(profile: Path) -> list:
     if slurm is None:
         text = f"there; Python {platform.python_version()} is too old to ask it"
         return [Finding("note", "SLURM", text, "make demo, then make doctor again")]
-    silent = [
-        name
-        for name, question in {
-            "sbatch": ["--version"],
-            "sinfo": ["--noheader"],
-            "squeue": ["--noheader"],
-        }.items()
-        if slurm.ask(name, *question) is None
-    ]
+    questions = [["sbatch", "--version"], ["sinfo", "--noheader"], ["squeue", "--noheader"]]
+    silent = [question[0] for question in questions if slurm.ask(*question) is None]
     if silent:
-        text = f"{', '.join(silent)}: no answer"
-        return [Finding("FAILS", "SLURM", text, "look at `scontrol ping`, or ask your site")]
+        # Its programs may be installed without a cluster behind them.
+        status = "FAILS" if _uses_slurm(profile) else "note"
+        text = f"no answer from {', '.join(silent)}"
+        remedy = "look at `scontrol ping`; to run on this machine: make doctor PROFILE=profiles/local"
+        return [Finding(status, "SLURM", text, remedy if status == "FAILS" else "")]
     version = _found(r"([\d.]+)", slurm.ask("sbatch", "--version")) or "of unknown version"
     findings = [Finding("ok", "SLURM", f"{version}; sbatch, sinfo and squeue answer")]
     if slurm.ask("sacct", "--noheader", "--allocations", "--format=JobID") is None:
@@ -174,6 +167,8 @@ def check_slurm(profile: Path) -> list:
     except slurm.InputError as error:
         return [*findings, Finding("FAILS", "partitions", str(error), "ask your site")]
     values, problems = profile_values(profile)
+    if not problems and not _uses_slurm(profile):
+        problems = [Finding("ok", "profile", f"{profile} runs on this machine, and sends nothing to SLURM")]
     return [*findings, *_partitions(nodes, values), *problems, *_profile(profile, values, nodes)]
 
 
@@ -226,9 +221,8 @@ def profile_values(profile: Path) -> tuple:
         r"""^ +(\w+): *(?:("[^"\n]*"|'[^'\n]*')|([^#\s][^\n]*?)?) *(?:#.*)?$""", block, re.M
     ):
         values[name] = quoted[1:-1] if quoted else plain
-    if not values:
-        text = f"{path} has no values at its top to compare"
-        return {}, [Finding("note", "profile", text, remedy if "slurm" not in str(path) else "")]
+    if not values and _uses_slurm(profile):
+        return {}, [Finding("note", "profile", f"{path} has no values at its top to compare", remedy)]
     findings = []
     for name in ("gpus", "most_mem_mb", "most_minutes"):
         if name in values and not values[name].isdigit():
@@ -274,9 +268,7 @@ def _largest(values: dict, nodes: list) -> list:
     most = max(node.mem_mb for node in ours)
     if int(values.get("most_mem_mb") or 0) <= most:
         return []
-    text = (
-        f"most_mem_mb is {values['most_mem_mb']}, and the largest node has {most}: no rule asks for more yet"
-    )
+    text = f"most_mem_mb is {values['most_mem_mb']}, and the largest node has {most} (no rule asks for more)"
     return [Finding("note", "profile", text, f"Set most_mem_mb to {most} or less")]
 
 
@@ -622,9 +614,7 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
         # A site's sbatch may say more than an error.
         lines = [line for line in said.splitlines() if "error" in line] or said.splitlines() or ["nothing"]
         text = f"SLURM did not take it: {lines[-1].strip()}"
-        return [
-            Finding("FAILS", "GPU job", text, "correct account, gpu_partition or gpu_kind in the profile")
-        ]
+        return [Finding("FAILS", "GPU job", text, "mend account, gpu_partition, gpu_kind in the profile")]
     job = found.group(1)
     print(f"       (job {job} waits for a GPU; at most {wait_seconds} s)", flush=True)
     ended = False
@@ -651,9 +641,7 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
             _said("scancel", job)
     if not ended and state == "PENDING":
         text = f"waited {wait_seconds} s and has not begun ({reason}): cancelled"
-        return [
-            Finding("note", "GPU job", text, "again when the queue is shorter: make doctor GPU=1 WAIT=3600")
-        ]
+        return [Finding("note", "GPU job", text, "wait longer: make doctor GPU=1 WAIT=3600")]
     lines = _text(answer).split("\n")
     if lines != [""]:
         last = [line for line in lines if line.strip()][-1].strip()
@@ -728,6 +716,10 @@ def _text(path: Path) -> str:
 
 def _profile_text(profile: Path) -> str:
     return _text(profile if profile.is_file() else profile / "config.yaml")
+
+
+def _uses_slurm(profile: Path) -> bool:
+    return bool(_found(r"^(executor): *slurm", _profile_text(profile)))
 
 
 def _limit(minutes: float) -> str:

@@ -43,7 +43,7 @@ class Request:
     gpu_kind: str
 
     @classmethod
-    def of(cls, job: Any, attempt: int) -> "Request":
+    def of(cls, job: Any, attempt: int) -> Request:
         """The request of a Snakemake job, as the SLURM plugin will phrase it."""
         resources = job.rule.expand_resources(
             job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"}
