@@ -1,0 +1,61 @@
+"""docs/troubleshooting.md quotes messages as the program says them."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import snakemake.exceptions
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+HOLE = "\0"
+LEAST_LETTERS = 8
+"""A quoted message says more than that besides its holes."""
+
+
+def templates(path):
+    """All strings of a module but its docstrings, with a hole for each value that is put into them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(p.value if isinstance(p, ast.Constant) else HOLE for p in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+@pytest.fixture(scope="module")
+def said():
+    modules = [*(ROOT / "scripts").rglob("*.py"), Path(snakemake.exceptions.__file__)]
+    return [text for path in modules for text in templates(path)]
+
+
+def quoted():
+    """Messages at the beginning of a list item, between the markers of bold code."""
+    lines = re.sub(r"\n  +", " ", PAGE)
+    items = re.findall(r"^- (\*\*`.*)$", lines, re.M)
+    return [message for item in items for message in re.findall(r"\*\*`(.+?)`\*\*", item)]
+
+
+def is_said(message, text):
+    """Whether the parts of a message stand in a text in this order, with something else between them."""
+    pattern = ".*".join(re.escape(part.strip()) for part in message.split("…"))
+    return re.search(pattern, text, re.S) is not None
+
+
+@pytest.mark.parametrize("message", quoted())
+def test_messages_are_those_of_the_program(message, said):
+    assert len(message.replace("…", "")) >= LEAST_LETTERS or message.isupper(), "says too little"
+    assert any(is_said(message, text) for text in said)
+
+
+def test_a_message_that_nobody_says_is_found(said):
+    assert not any(is_said("there is no such … message anywhere", text) for text in said)
+    assert is_said("has … of … genes", f"{HOLE}: has {HOLE} of the {HOLE} genes")
+    assert not is_said("of … has", f"has {HOLE} of the")
+
+
+def test_messages_are_found_on_the_page_and_none_twice():
+    assert len(quoted()) > 60
+    assert len(set(quoted())) == len(quoted())
