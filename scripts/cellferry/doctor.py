@@ -141,12 +141,14 @@ def check_conda() -> list:
 
 def check_slurm(profile: Path) -> list:
     """Whether SLURM's commands answer, what its partitions have, and what of the profile they lack."""
+    values, problems = profile_values(profile)
     if shutil.which("sbatch") is None:
         text = "no sbatch here: the workflow runs on this machine (profiles/local)"
-        return [Finding("note", "SLURM", text, "for a cluster: log in to its login node, or load its module")]
+        remedy = "for a cluster: log in to its login node, or load its module"
+        return [Finding("note", "SLURM", text, remedy), *problems]
     if slurm is None:
         text = f"there; Python {platform.python_version()} is too old to ask it"
-        return [Finding("note", "SLURM", text, "make demo, then make doctor again")]
+        return [Finding("note", "SLURM", text, "make demo, then make doctor again"), *problems]
     questions = [["sbatch", "--version"], ["sinfo", "--noheader"], ["squeue", "--noheader"]]
     silent = [question[0] for question in questions if slurm.ask(*question) is None]
     if silent:
@@ -154,7 +156,7 @@ def check_slurm(profile: Path) -> list:
         status = "FAILS" if _uses_slurm(profile) else "note"
         text = f"no answer from {', '.join(silent)}"
         remedy = "look at `scontrol ping`; to run on this machine: make doctor PROFILE=profiles/local"
-        return [Finding(status, "SLURM", text, remedy if status == "FAILS" else "")]
+        return [Finding(status, "SLURM", text, remedy if status == "FAILS" else ""), *problems]
     version = _found(r"([\d.]+)", slurm.ask("sbatch", "--version")) or "of unknown version"
     findings = [Finding("ok", "SLURM", f"{version}; sbatch, sinfo and squeue answer")]
     if slurm.ask("sacct", "--noheader", "--allocations", "--format=JobID") is None:
@@ -165,8 +167,7 @@ def check_slurm(profile: Path) -> list:
     try:
         nodes = slurm.nodes_of_cluster()
     except slurm.InputError as error:
-        return [*findings, Finding("FAILS", "partitions", str(error), "ask your site")]
-    values, problems = profile_values(profile)
+        return [*findings, Finding("FAILS", "partitions", str(error), "ask your site"), *problems]
     if not problems and not _uses_slurm(profile):
         problems = [Finding("ok", "profile", f"{profile} runs on this machine, and sends nothing to SLURM")]
     return [*findings, *_partitions(nodes, values), *problems, *_profile(profile, values, nodes)]
@@ -445,7 +446,7 @@ def _space(folder: Path) -> list:
 # ---- This machine ----------------------------------------------------------------------------------------
 
 
-def check_machine() -> list:
+def check_machine(profile: Path) -> list:
     """Cores and memory that this session may use, which may be less than the machine has."""
     cores, usable = os.cpu_count() or 1, _usable_cores()
     text = f"{usable}" if usable == cores else f"{usable} of the machine's {cores} may be used here"
@@ -453,7 +454,7 @@ def check_machine() -> list:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     limit = _least(_cgroup_numbers("memory", "memory.max", "memory.limit_in_bytes"))
     usable = min(memory, limit // 2**20) if limit else memory
-    on_cluster = bool(shutil.which("sbatch"))
+    on_cluster = _on_cluster(profile)
     if usable < memory:
         text = f"{usable} MB of the machine's {memory} may be used here"
         # profiles/local counts what the machine has.
@@ -511,10 +512,10 @@ def _least(numbers: list) -> int:
 # ---- GPUs ------------------------------------------------------------------------------------------------
 
 
-def check_gpu_here() -> list:
+def check_gpu_here(profile: Path) -> list:
     """On a machine with a driver: whether it is new enough for torch, and torch sees it."""
     if shutil.which("nvidia-smi") is None:
-        if shutil.which("sbatch"):
+        if _on_cluster(profile):
             return [Finding("ok", "GPU", "none on this node; `make doctor GPU=1` tries one of the cluster's")]
         return [Finding("note", "GPU", "none: training computes on the CPU, and takes longer")]
     return _judged({"node": "this machine", **what_torch_sees()}, "GPU")
@@ -532,10 +533,12 @@ def what_torch_sees() -> dict:
     if not code and said.strip():
         seen["name"] = said.splitlines()[0].strip()
     program = "import torch; print('torch', torch.__version__, torch.version.cuda, torch.cuda.is_available())"
-    said = _said(sys.executable, "-c", program)[1]
+    # From a network file system, the first time, importing takes minutes.
+    said = _said(sys.executable, "-c", program, seconds=4 * ANSWER_SECONDS)[1]
     found = re.search(r"^torch (\S+) (\S+) (\S+)$", said, re.M)
     seen["torch"], seen["built"], sees = found.groups() if found else ("", "", "")
     seen["sees"] = sees == "True"
+    seen["fault"] = "" if found or "No module named 'torch'" in said else said.strip().split("\n")[-1]
     return seen
 
 
@@ -551,8 +554,12 @@ def _judged(seen: dict, subject: str) -> list:
     torch = f"torch {seen['torch']} built for CUDA {built}" if seen["torch"] else ""
     if seen["sees"]:
         return [Finding("ok", subject, f"{driver}; {torch} sees it")]
+    if seen["fault"]:
+        text = f"{driver}; torch cannot be imported: {seen['fault']}"
+        return [Finding("FAILS", subject, text, "rm -f .venv/.installed && make demo")]
     if seen["torch"] and built == "None":
-        return [Finding("FAILS", subject, f"{driver}; {torch}: it is a build for CPUs", "make demo")]
+        remedy = "rm -f .venv/.installed && make demo"
+        return [Finding("FAILS", subject, f"{driver}; {torch}: it is a build for CPUs", remedy)]
     if seen["cuda"] and built and _numbers(seen["cuda"])[:1] < _numbers(built)[:1]:
         text = f"{driver}, and torch is built for CUDA {built}"
         return [Finding("FAILS", subject, text, "use nodes with a newer driver, or gpus: 0 in the profile")]
@@ -590,7 +597,9 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
     python, scripts = shlex.quote(sys.executable), shlex.quote(str(PROJECT / "scripts"))
     script = trial / "job.sh"
     script.write_text(
-        f"#!/bin/sh\nhostname\nPYTHONPATH={scripts} exec {python} -m cellferry.doctor --what-torch-sees\n"
+        "#!/bin/sh\n"
+        'echo "${SLURMD_NODENAME:-$(hostname)}"\n'
+        f"PYTHONPATH={scripts}${{PYTHONPATH:+:$PYTHONPATH}} exec {python} -m cellferry.doctor --what-torch-sees\n"
     )
     kind = values.get("gpu_kind")
     command = [
@@ -617,24 +626,27 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
         return [Finding("FAILS", "GPU job", text, "mend account, gpu_partition, gpu_kind in the profile")]
     job = found.group(1)
     print(f"       (job {job} waits for a GPU; at most {wait_seconds} s)", flush=True)
-    ended = False
+    ended, unknown, state, reason = False, 0, "", ""
+    deadline = time.monotonic() + wait_seconds
     try:
-        deadline = time.monotonic() + wait_seconds
-        state = reason = ""
-        grace = 0
         while time.monotonic() < deadline:
             os.listdir(str(trial))  # a network file system shows new files then
             seen = _answered(_text(answer))
             if seen:
                 ended = True
-                return _judged(seen, "GPU job")
+                text = f"{trial.parent} is seen on {seen['node']}"
+                return [*_judged(seen, "GPU job"), Finding("ok", "GPU job", text)]
             code, said = _said("squeue", "--noheader", f"--jobs={job}", "--format=%T|%r")
-            state, _, reason = said.strip().partition("|")
-            if code or state not in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
-                grace += 1
-                if grace > 10:
-                    ended = True
-                    break
+            now, _, why = said.strip().partition("|")
+            if not code and now in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
+                if now != "PENDING" and state in ("", "PENDING"):
+                    deadline = time.monotonic() + 60 * (GPU_JOB_MINUTES + 1)  # it has a limit of its own
+                state, reason, unknown = now, why, 0
+            else:
+                unknown += 1
+            if unknown > 10:  # it has left the queue, and a file may appear late
+                ended = True
+                break
             time.sleep(2)
     finally:
         if not ended:
@@ -663,7 +675,7 @@ def _answered(text: str) -> dict:
 # ---- Small things ----------------------------------------------------------------------------------------
 
 
-def _said(*command: str) -> tuple:
+def _said(*command: str, seconds: float = 0) -> tuple:
     """Exit code of a command, and what it prints, errors included; it may be missing or hang."""
     try:
         done = subprocess.run(  # not capture_output: Python 3.6
@@ -671,11 +683,11 @@ def _said(*command: str) -> tuple:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=ANSWER_SECONDS,
+            timeout=seconds or ANSWER_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return 124, f"no answer in {ANSWER_SECONDS} s"
+        return 124, f"no answer in {seconds or ANSWER_SECONDS} s"
     except OSError as error:
         return 127, f"{command[0]}: {error.strerror}"
     return done.returncode, done.stdout.decode("utf-8", "replace")
@@ -722,10 +734,14 @@ def _uses_slurm(profile: Path) -> bool:
     return bool(_found(r"^(executor): *slurm", _profile_text(profile)))
 
 
+def _on_cluster(profile: Path) -> bool:
+    return _uses_slurm(profile) and shutil.which("sbatch") is not None
+
+
 def _limit(minutes: float) -> str:
     if minutes == float("inf"):
         return "no time limit"
-    return f"{minutes / 1440:g} days" if minutes >= 2880 else f"{minutes / 60:g} hours"
+    return f"{minutes / 1440:g} days" if minutes >= 2880 else f"{minutes:g} minutes"
 
 
 # ---- What is printed -------------------------------------------------------------------------------------
@@ -755,8 +771,8 @@ def examine(profile: Path, folder: Path, gpu: bool, wait_seconds: int) -> int:
         ("conda", check_conda, ()),
         ("SLURM", check_slurm, (profile,)),
         ("folder", check_folder, (folder,)),
-        ("machine", check_machine, ()),
-        ("GPU", check_gpu_here, ()),
+        ("machine", check_machine, (profile,)),
+        ("GPU", check_gpu_here, (profile,)),
     ]
     if gpu:
         checks.append(("GPU job", check_gpu_node, (profile, folder, wait_seconds)))
