@@ -16,7 +16,12 @@ EXAMPLE = ROOT / "config" / "examples" / "several_references.yaml"
 LABELS = ("T cell", "B cell", "NK")
 SPELLED = {"T cell": "T cells", "NK": "nk cell"}
 # What the example leaves at defaults that are meant for large data.
-SMALLER = {"model": {"epochs": 40, "n_hidden": 32}, "surgery": {"epochs": 10}, "prediction": {"n_trees": 20}}
+SMALLER = {
+    "datasets": {name: {"chunks": 1} for name in ("atlas", "blood", "lung", "patients")},
+    "model": {"epochs": 40, "n_hidden": 32},
+    "surgery": {"epochs": 10},
+    "prediction": {"n_trees": 20},
+}
 
 
 @pytest.fixture(scope="module")
