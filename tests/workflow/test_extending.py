@@ -1,0 +1,119 @@
+"""What docs/extending.md says is done to a copy of the project, and works there."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+import yaml
+from cellferry import formats
+from running import ROOT, command_line
+
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+GENES = [f"GENE{number}" for number in range(30)]
+
+LABELLED = """
+import json, sys
+from pathlib import Path
+from threadpoolctl import threadpool_limits
+from mapped import counts_at, latents_at, train_heads
+from cellferry.classifier import Classifier
+
+with threadpool_limits(1):
+    train_heads(Path("."), [0, 1, 2] * 40, heads=("linear", "nearest_mean"))
+    judged = Classifier("classifier", threads=1).judge(latents_at([0, 1, 2, 1]), None, intensities=False)
+Path("found.json").write_text(json.dumps({name: p.tolist() for name, p in judged.by_head.items()}))
+"""
+
+
+def blocks(language):
+    """Fenced blocks of the page that name a file in their first line: the file, and the rest."""
+    found = re.findall(rf"^```{language}\n# (\S+)\n(.*?)^```$", PAGE, re.M | re.S)
+    assert found
+    return found
+
+
+def edited(text, diff):
+    """A text after the change that a block shows: its lines without + must stand in it, once."""
+    lines = diff.splitlines(keepends=True)
+    before = "".join(line[1:] for line in lines if line[0] in " -")
+    after = "".join(line[1:] for line in lines if line[0] in " +")
+    assert text.count(before) == 1, f"stands {text.count(before)} times:\n{before}"
+    return text.replace(before, after)
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """A copy of the project with what the page adds."""
+    copy = tmp_path_factory.mktemp("extended")
+    for name in ("scripts", "rules", "config", "envs", "tests"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, copy / name)
+    for name, text in blocks("python"):
+        assert not (copy / name).exists()
+        (copy / name).write_text(text, encoding="utf-8")
+    for name, diff in blocks("diff"):
+        path = copy / name
+        path.write_text(edited(path.read_text(encoding="utf-8"), diff), encoding="utf-8")
+    return copy
+
+
+def write_json_lines(path, counts):
+    """Cells as the page's format holds them."""
+    lines = [json.dumps({"genes": GENES})]
+    for number, row in enumerate(counts):
+        held = {GENES[gene]: int(row[gene]) for gene in np.flatnonzero(row)[::-1]}
+        lines.append(json.dumps({"cell": f"c{number}", "counts": held, "obs": {"type": "AB"[number % 2]}}))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_a_new_format_goes_through_the_workflow(extended, tmp_path):
+    counts = np.random.default_rng(0).poisson(0.7, size=(60, len(GENES)))
+    write_json_lines(tmp_path / "cells.jsonl", counts)
+    config = {
+        "datasets": {
+            "atlas": {"role": "reference", "path": "cells.jsonl", "label": "type", "chunks": 2},
+            "mine": {"role": "query", "path": "cells.jsonl", "format": "json_lines", "chunks": 2},
+        },
+        "prediction": {"heads": ["linear", "nearest_mean"]},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    command = command_line(tmp_path, "results/merged/atlas.h5ad", "--cores", "2")
+    command[command.index(str(ROOT / "Snakefile"))] = str(extended / "Snakefile")
+    command += ["--configfile", str(tmp_path / "config.yaml")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    merged = anndata.read_h5ad(tmp_path / "results" / "merged" / "atlas.h5ad")
+    np.testing.assert_array_equal(merged.X.toarray(), counts)
+    assert merged.obs_names.tolist() == [f"c{number}" for number in range(60)]
+    assert merged.obs["label"].tolist() == ["A", "B"] * 30
+
+
+def test_a_new_head_is_trained_and_asked(extended, tmp_path):
+    environment = {"PYTHONPATH": f"{extended / 'scripts'}:{extended / 'tests'}", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", LABELLED]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert list(found) == ["linear", "nearest_mean"]
+    for probabilities in map(np.array, found.values()):
+        assert probabilities.argmax(axis=1).tolist() == [0, 1, 2, 1]
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_added_code_is_in_style(extended):
+    added = [extended / name for name, _ in blocks("python")]
+    ruff = Path(sys.executable).with_name("ruff")
+    subprocess.run([ruff, "check", *added], cwd=extended, check=True)
+    subprocess.run([ruff, "format", "--check", *added], cwd=extended, check=True)
+
+
+def test_formats_that_can_be_set_are_those_that_are_read():
+    schema = yaml.safe_load((ROOT / "config" / "schemas" / "config.schema.yaml").read_text())
+    allowed = schema["$defs"]["dataset"]["properties"]["format"]["enum"]
+    assert sorted(allowed) == sorted(["auto", *formats.READERS])
