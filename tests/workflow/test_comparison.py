@@ -1,0 +1,47 @@
+"""docs/comparison.md has the numbers of the benchmarks' tables, as they are."""
+
+import re
+
+import pytest
+from running import ROOT
+
+PAGE = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+MEASURED, _, FEATURES = PAGE.partition("\n## What each does\n")
+TABLES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.md"))
+
+
+def rows(text):
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize("row", [row for row in rows(MEASURED) if re.search(r"\d", row)])
+def test_rows_with_numbers_are_rows_of_the_benchmarks(row):
+    assert row in TABLES.splitlines()
+
+
+def test_rows_stand_below_the_heads_that_they_have_there():
+    for block in re.split(r"\n\n", MEASURED):
+        head, *_ = rows(block) or [""]
+        if head:
+            (there,) = {part for part in re.split(r"\n\n", TABLES) if part.splitlines()[:1] == [head]}
+            assert set(rows(block)) <= set(there.splitlines())
+
+
+def test_numbers_in_sentences_are_measured():
+    whole = next(row for row in TABLES.splitlines() if row.startswith("| the whole run"))
+    _, _, n_jobs, *seconds = (cell.strip() for cell in whole.split("|")[:6])
+    assert n_jobs == "80"
+    assert "eighty jobs" in PAGE
+    for number in seconds:
+        assert f"took {number} s with" in PAGE or f"\nand {number} s with" in PAGE
+    asked = [row.split("|") for row in TABLES.splitlines() if re.match(r"\| `\w+`, \w+ \| [\d,]+ \|", row)]
+    largest = max(int(cells[5].replace(",", "")) for cells in asked if len(cells) == 9)
+    assert f"more than {largest:,} MiB" in PAGE
+
+
+def test_features_have_a_word_for_every_tool():
+    head, _, *others = rows(FEATURES)
+    assert len(others) > 10
+    for row in others:
+        assert row.count("|") == head.count("|")
+        assert all(cell.strip() for cell in row.strip("|").split("|"))
