@@ -24,7 +24,8 @@ new: .venv/.installed
 DIRECTORY := .
 WAIT := 300
 doctor:
-	@PYTHONPATH=scripts $(or $(wildcard .venv/bin/python),python3) -m cellferry.doctor --profile "$(PROFILE)" \
+	@python=.venv/bin/python; test -x $$python || python=python3; \
+	PYTHONPATH=scripts $$python -m cellferry.doctor --profile "$(PROFILE)" \
 	    --directory "$(DIRECTORY)" --wait $(WAIT) $(if $(filter-out 0,$(GPU)),--gpu)
 
 # What a run would take:  make plan CONFIG=config/config.yaml PROFILE=profiles/slurm

@@ -77,7 +77,8 @@ def check_environment() -> list:
         if (PROJECT / ".venv").exists():
             text = "its Python is gone (moved, or made on another machine)"
             return [Finding("FAILS", ".venv", text, "rm -rf .venv && make demo")]
-        if not shutil.which("uv") and _said(sys.executable, "-m", "pip", "--version")[0]:
+        another_way = any(map(shutil.which, ("uv", "conda", str(PROJECT / ".uv" / "bin" / "uv"))))
+        if not another_way and _said(sys.executable, "-m", "pip", "--version")[0]:
             text = "not there, and python3 has no pip to make it with"
             return [Finding("FAILS", ".venv", text, "load a newer Python (module avail python)")]
         return [Finding("note", ".venv", "not there yet", "make demo (or conda: docs/slurm.md)")]
@@ -599,7 +600,8 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
     script.write_text(
         "#!/bin/sh\n"
         'echo "${SLURMD_NODENAME:-$(hostname)}"\n'
-        f"PYTHONPATH={scripts}${{PYTHONPATH:+:$PYTHONPATH}} exec {python} -m cellferry.doctor --what-torch-sees\n"
+        f"PYTHONPATH={scripts}${{PYTHONPATH:+:$PYTHONPATH}}; export PYTHONPATH\n"
+        f"exec {python} -m cellferry.doctor --what-torch-sees\n"
     )
     kind = values.get("gpu_kind")
     command = [
@@ -811,3 +813,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit("stopped")
+    except BrokenPipeError:  # make doctor | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
