@@ -225,8 +225,11 @@ def nothing(copy, command):
 
 
 SNAKEMAKE = r"(?:\w+=\S+ )*(?:\S*/)?snakemake "
+SHIPPED = "tests/workflow/test_plan_command.py runs it on the shipped configuration"
 # The first that fits counts: what a command looks like, how it is checked, and why it is not simply run.
 KNOWN = [
+    (r"make plan( CONFIG=config/config\.yaml| PROFILE=\S+)*$", makes_plans, SHIPPED),
+    (SNAKEMAKE + r"(?!.*--configfile)(.* )?plan\b", dry_run, SHIPPED),
     (r"make (plan|new)\b", works, ""),
     (r"make doctor\b", says_what_it_finds, "this machine has no cluster"),
     (r"make demo\b", makes_plans, "takes minutes; the SLURM tests run the same chain"),
@@ -307,8 +310,9 @@ def test_python_compiles(page):
 def test_code_of_other_languages_has_tests_of_its_own():
     languages = {(language, str(page)) for page in PAGES for _, language, _ in FENCE.findall(text_of(page))}
     known = {*SHELLS, "python", "yaml", "mermaid", "text", ""}
-    # tests/scripts/test_outputs.py runs what is on this page.
-    assert {found for found in languages if found[0] not in known} <= {("r", "docs/outputs.md")}
+    # tests/scripts/test_outputs.py and tests/workflow/test_extending.py do what these pages say.
+    elsewhere = {("r", "docs/outputs.md"), ("diff", "docs/extending.md")}
+    assert {found for found in languages if found[0] not in known} <= elsewhere
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=str)
