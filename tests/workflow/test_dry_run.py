@@ -16,7 +16,7 @@ RULES = re.findall(
     r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
 )
 ONLY_CYTOMETRY = re.findall(r"^rule (\w+):", (ROOT / "rules" / "cytometry.smk").read_text(), re.M)
-RULES.remove("plan")  # is asked for by its name only
+RULES = [rule for rule in RULES if rule not in ("plan", "report_so_far")]  # asked for by their names only
 PROFILES = [path.name for path in (ROOT / "profiles").iterdir()]
 EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.yaml"))
 
