@@ -32,7 +32,8 @@ doctor:
 CONFIG := config/config.yaml
 PROFILE := profiles/slurm
 plan: .venv/.installed
-	$(BIN)/snakemake plan --profile $(PROFILE) --executor local --cores 1 --configfile $(CONFIG) --quiet all
+	@$(BIN)/snakemake plan --forcerun plan --profile $(PROFILE) --executor local --cores 1 --quiet all \
+	    --directory "$(DIRECTORY)" --configfile $(CONFIG)
 
 test: .venv/.installed
 	$(MAKE) --no-print-directory lint

@@ -1,4 +1,6 @@
-# What a run will take, before it begins:  snakemake --profile profiles/slurm --executor local --cores 1 plan
+# What a run will take, before it begins:  make plan, which is
+#     snakemake plan --forcerun plan --profile profiles/slurm --executor local --cores 1
+# Forced, since it counts as done where it was made before.
 #
 # Reads:  results/inspected/, what the profile asks for
 # Writes: logs/plan/plan.log, which is printed at the end

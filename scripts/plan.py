@@ -8,8 +8,9 @@ from cellferry.logs import logged
 from cellferry.plan import Asked, as_table, expected_jobs, plan
 
 NOTE = """
-asked for: mem_mb of the first attempt. predicted: the largest job, with 250 MB for the snakemake processes
-beside it. Times are those of one core of benchmarks/scale.md; a GPU trains and maps many times faster."""
+memory: what the first attempt asks for. predicted: the largest job, with 250 MB for snakemake.
+longest, all jobs: time of the longest job and of all together, on one core of benchmarks/scale.md;
+a GPU trains and maps many times faster."""
 
 
 def print_plan(
@@ -33,7 +34,7 @@ def print_plan(
     jobs = expected_jobs(config, found, trained)
     lines = plan(jobs, {rule: Asked(**amounts) for rule, amounts in asked.items()})
     free_mb = shutil.disk_usage(Path.cwd()).free / 2**20
-    print(as_table(lines, free_mb=free_mb, note=NOTE))
+    print(as_table(lines, datasets=found, free_mb=free_mb, note=NOTE))
 
 
 if __name__ == "__main__":

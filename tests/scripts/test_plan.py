@@ -146,10 +146,50 @@ def test_what_takes_too_long_is_marked(monkeypatch):
     assert line.verdict.startswith("runtime: 60 is too little, attempt 2 will do")
 
 
+def said_of(lines, *, free_mb=10**6, found=()):
+    return as_table(lines, datasets=list(found) or [about("blood", "query")], free_mb=free_mb, note="")
+
+
 def test_the_table_says_when_the_disk_is_too_small():
     lines = plan([Job("merge_h5ad", disk_mb=5000)], {"merge_h5ad": ENOUGH})
-    assert "DOES NOT FIT: 1.0 GB are free here" in as_table(lines, free_mb=1024, note="")
-    assert "DOES NOT" not in as_table(lines, free_mb=10**6, note="")
+    said = said_of(lines, free_mb=1024)
+    assert "DOES NOT FIT (1):\n  disk: the results take 4.9 GB, and 1.0 GB are free here." in said
+    assert "snakemake --directory" in said
+    assert "DOES NOT" not in said_of(lines)
+    assert "Everything fits; 976.6 GB of disk are free here." in said_of(lines)
+
+
+def test_what_does_not_fit_stands_at_the_end_with_a_remedy():
+    few = Asked(mem_mb=[300, 600], runtime=[60, 120])
+    jobs = [
+        Job("split_reference", held_cells=10**9),
+        Job("merge_h5ad"),
+        Job("map_query", cells=NEEDS["map_query"].cells_per_s * 36_000),
+    ]
+    lines = plan(jobs, {"split_reference": ENOUGH, "merge_h5ad": few, "map_query": ENOUGH})
+    said = said_of(lines)
+    needed = jobs[0].peak_mb(4000) + 250
+    assert re.search(r"^split_reference .* TOO LITTLE$", said, re.M)
+    assert re.search(r"^merge_h5ad .* later$", said, re.M)
+    table, _, wrong = said.partition("DOES NOT FIT (2):")
+    assert "merge_h5ad: mem_mb: 300 is too little, attempt 2 will do." in table
+    assert f"split_reference: mem_mb is 8000 at most, and {needed} is needed." in wrong
+    assert f"set mem_mb of split_reference (and most_mem_mb) to {needed} or more" in wrong
+    assert "map_query: runtime is 120 at most" in wrong
+    assert "Raise datasets.NAME.chunks" in wrong
+
+
+def test_the_plan_of_huge_datasets_is_at_most_a_hundred_columns_wide(config):
+    found = [
+        about("a" * 60, "query", cells=123_456_789),
+        about("atlas", "reference", cells=98_765_432) | {"cells_kept": 1_234_567},
+    ]
+    config["datasets"]["a" * 60] = config["datasets"].pop("blood")
+    lines = plan(expected_jobs(config, found), dict.fromkeys(NEEDS, ENOUGH))
+    said = said_of(lines, free_mb=1, found=found)
+    assert max(map(len, said.splitlines())) <= 100
+    assert "1,234,567 of 98,765,432" in said
+    assert re.search(r"^all +\d+ +4,000 MB ", said, re.M)
 
 
 def test_every_rule_has_a_line(config, tmp_path, capsys):
@@ -160,6 +200,7 @@ def test_every_rule_has_a_line(config, tmp_path, capsys):
     asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in NEEDS}
     print_plan(paths, config, asked, trained_labels=None)
     said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 100
     for rule in set(NEEDS) - {"demo_data", "predict_gene_loss", "import_reference", *ONLY_CYTOMETRY}:
         assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
 

@@ -14,7 +14,17 @@ BEFORE = {"demo_data", "all", "total"}
 
 def plan(run, *arguments, profile="slurm", **kwargs):
     """What `make plan` prints, and its lines by rule."""
-    where = ["plan", "--profile", ROOT / "profiles" / profile, "--executor", "local", "--cores", "1"]
+    where = [
+        "plan",
+        "--forcerun",
+        "plan",
+        "--profile",
+        ROOT / "profiles" / profile,
+        "--executor",
+        "local",
+        "--cores",
+        "1",
+    ]
     result = run(*where, *arguments, **kwargs)
     assert result.returncode == 0, result.stdout + result.stderr
     table = f"\n{result.stdout}".partition("\nrule ")[2]
@@ -57,11 +67,20 @@ def test_it_counts_the_jobs_that_will_run(run, datasets):
     }
 
 
+def test_it_is_said_again_when_nothing_has_changed(run, datasets):
+    first, _ = plan(run, config={"datasets": datasets})
+    second, lines = plan(run, config={"datasets": datasets})
+    assert "train_reference_model" in lines
+    assert second.splitlines()[-20:-2] == first.splitlines()[-20:-2]  # less the disk that is free
+    assert "--forcerun plan" in (ROOT / "Makefile").read_text()
+
+
 def test_a_rule_that_does_not_fit_is_marked(run, datasets):
     arguments = ["--set-resources", "map_query:mem_mb=700"]
     said, lines = plan(run, *arguments, profile="local", config={"datasets": datasets})
-    assert re.search(r"DOES NOT FIT: mem_mb is 700 at most, and \d+ is needed", lines["map_query"])
-    assert said.count("DOES NOT FIT") == 1
+    assert lines["map_query"].endswith("TOO LITTLE")
+    assert said.count("TOO LITTLE") == 1
+    assert re.search(r"DOES NOT FIT \(1\):\n  map_query: mem_mb is 700 at most, and \d+ is needed\.", said)
 
 
 def test_a_mistake_in_the_input_is_told_instead(run, datasets):
