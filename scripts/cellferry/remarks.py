@@ -4,6 +4,8 @@ from .counted import LabelCounts
 
 LOW_ACCURACY = 0.8
 MUCH_UNKNOWN = 0.2
+TEST = "test"
+"""The part of the reference that was held back to be scored."""
 MUCH_MISCALIBRATED = 0.1
 CELLS_TO_JUDGE_CALIBRATION = 200
 """With fewer, chance alone gives bins a gap of that size."""
@@ -64,6 +66,12 @@ def remarks(
         if accuracy < LOW_ACCURACY:
             found.append(f"{name}: only {accuracy:.1%} of the cells with a known truth got the right label.")
         of_baseline = baseline and baseline["accuracy"]
+        rejected = scores["answered"]["rejected_share"]
+        if name == TEST and rejected is not None and rejected > MUCH_UNKNOWN:
+            found.append(
+                f"{name}: {rejected:.1%} of the reference's own held-back cells are unknown; the model may have "
+                "been trained too briefly (model.epochs), or its donors differ too much."
+            )
         same = baseline and baseline["cellferry_on_the_same_cells"]["accuracy"]
         if of_baseline is not None and same is not None and same < of_baseline - BASELINE_MARGIN:
             found.append(

@@ -570,6 +570,7 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
     scores["baseline"] |= {"accuracy": 0.9, "cellferry_on_the_same_cells": {"accuracy": 0.5}}
     scores["forced"]["ece"], scores["truth_in_reference"] = 0.3, 500
     scores["confused_labels"] = [{"labels": ["a", "b"], "share": 0.25, "confused": 5, "cells": 20}]
+    scores["answered"]["rejected_share"] = 0.9
     answers = {"q1": LabelCounts(100, 40, [], {})}
     left_out = {
         "seen as B": {"cells": 10, "accepted": 8, "as": {"A": 1, "B": 7}},
@@ -587,6 +588,7 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
         "40.0% of the cells",
         "only 20.0%",
         "off by 0.30",
+        "90.0% of the reference's own held-back cells are unknown",
         "a and b are hardly told apart; 25.0%",
         "mast (1,234)",
         "1 of 3 labels",
