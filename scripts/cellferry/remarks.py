@@ -69,8 +69,8 @@ def remarks(
         rejected = scores["answered"]["rejected_share"]
         if name == TEST and rejected is not None and rejected > MUCH_UNKNOWN:
             found.append(
-                f"{name}: {rejected:.1%} of the reference's own held-back cells are unknown; the model may have "
-                "been trained too briefly (model.epochs), or its donors differ too much."
+                f"{name}: {rejected:.1%} of the reference's own held-back cells are unknown; the model may "
+                "have been trained too briefly (model.epochs), or its donors differ too much."
             )
         same = baseline and baseline["cellferry_on_the_same_cells"]["accuracy"]
         if of_baseline is not None and same is not None and same < of_baseline - BASELINE_MARGIN:
