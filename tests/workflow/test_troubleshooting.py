@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import snakemake.deployment.conda
 import snakemake.exceptions
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,8 @@ def templates(path):
 
 @pytest.fixture(scope="module")
 def said():
-    modules = [*(ROOT / "scripts").rglob("*.py"), Path(snakemake.exceptions.__file__)]
+    of_snakemake = (snakemake.exceptions, snakemake.deployment.conda)
+    modules = [*(ROOT / "scripts").rglob("*.py"), *(Path(module.__file__) for module in of_snakemake)]
     return [text for path in modules for text in templates(path)]
 
 
