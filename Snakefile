@@ -21,7 +21,6 @@ include: "rules/reference.smk"
 include: "rules/query.smk"
 include: "rules/report.smk"
 include: "rules/plan.smk"
-include: "rules/hooks.smk"
 
 
 if CYTOMETRY:
@@ -32,6 +31,10 @@ if CYTOMETRY:
 if IMPORTED:
 
     include: "rules/imported.smk"
+
+
+include: "rules/provenance.smk"
+include: "rules/hooks.smk"
 
 
 rule all:

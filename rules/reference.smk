@@ -52,7 +52,7 @@ rule train_reference_model:
         runtime=rising(720),
         attempt=this_attempt,
     params:
-        **config["model"],
+        settings=config["model"],
         seed=config["seed"],
         # Not an output: snakemake deletes the outputs of a failed job, and a retry resumes from here.
         checkpoints=CHECKPOINTS,

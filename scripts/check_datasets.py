@@ -2,11 +2,13 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from cellferry.errors import InputError
-from cellferry.files import complete
+from cellferry.files import complete, mark_as_damaged
+from cellferry.fingerprints import MADE_FROM
 from cellferry.intensities import (
     RAW,
     SCALED,
@@ -49,6 +51,7 @@ def check_datasets(
     table: str,
     *,
     parents: dict | str,
+    checked: Sequence[str] = (),
     trained_labels: str | None = None,
     trained_genes: str | None = None,
     trained_report: str | None = None,
@@ -58,7 +61,8 @@ def check_datasets(
 ) -> None:
     """Write one row per dataset, if all of them can be used.
 
-    Labels that no reference has are named in the log, with the one that they might stand for.
+    Labels that no reference has are named in the log, with the one that they might stand for. What was inspected
+    with problems is inspected again by the next run: its files may be others then.
 
     Parameters
     ----------
@@ -68,6 +72,8 @@ def check_datasets(
         The table to write (tsv).
     parents
         As in the configuration's section `labels`.
+    checked
+        Files to write, each of a dataset's name: what that one was inspected as.
     trained_labels
         What is known of the labels of a reference that was trained before; None where there is none.
     trained_genes, trained_report
@@ -109,6 +115,9 @@ def check_datasets(
             check_values(found, trained_report)
         except InputError as error:
             problems.append(("panels", str(error)))
+    for path, dataset in zip(inspected, found, strict=True):
+        if dataset["problems"]:
+            mark_as_damaged(Path(path))
     if problems:
         listed = "\n".join(f"  - {name}: {problem}" for name, problem in problems)
         raise InputError(f"the datasets have {len(problems)} problem(s):\n{listed}")
@@ -117,6 +126,10 @@ def check_datasets(
         pd.DataFrame(rows, columns=list(COLUMNS)).astype({"nonzeros": "Int64"}).to_csv(
             temporary, sep="\t", index=False
         )
+    by_name = {dataset["dataset"]: dataset for dataset in found}
+    for path in map(Path, checked):
+        with complete(path) as temporary:
+            temporary.write_text(by_name[path.name][MADE_FROM], encoding="utf-8")
     print(Path(table).read_text(encoding="utf-8"), end="")
 
 
@@ -239,7 +252,8 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]):
         check_datasets(
             list(snakemake.input.inspected),
-            snakemake.output[0],
+            snakemake.output.table,
+            checked=snakemake.output.checked,
             parents=snakemake.params.parents,
             trained_labels=snakemake.input.trained or None,
             trained_genes=snakemake.input.trained_genes or None,

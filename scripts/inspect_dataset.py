@@ -16,6 +16,7 @@ from cellferry.counts import SmallestValues, Source, check_counts, glance_proble
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
 from cellferry.files import complete
+from cellferry.fingerprints import MADE_FROM, of_settings
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.genes import id_kind
 from cellferry.h5ad import MOST_CATEGORIES
@@ -55,7 +56,9 @@ MOST_LISTED = 200
 """Batches listed one by one."""
 
 
-def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any], label_names: LabelNames) -> None:
+def inspect_dataset(
+    inspected: str, *, name: str, config: dict[str, Any], label_names: LabelNames, made_from: str = ""
+) -> None:
     """Write what a dataset's file holds, and its problems, as JSON.
 
     The user's mistakes do not end this function: they are collected under `problems`, so that all of
@@ -69,8 +72,15 @@ def inspect_dataset(inspected: str, *, name: str, config: dict[str, Any], label_
         The dataset's name and its part of the configuration, with defaults.
     label_names
         What its labels are called.
+    made_from
+        Hash of all that the inspection depends on, to recognise it by.
     """
-    found: dict[str, Any] = {"dataset": name, "role": config["role"], "path": config["path"]}
+    found: dict[str, Any] = {
+        "dataset": name,
+        "role": config["role"],
+        "path": config["path"],
+        MADE_FROM: made_from,
+    }
     problems: list[str] = []
     warnings: list[str] = []
     if config["role"] in LABELLED and not config["label"]:
@@ -502,4 +512,5 @@ if __name__ == "__main__":
             name=snakemake.wildcards.dataset,
             config=snakemake.params.dataset,
             label_names=LabelNames(**snakemake.params.labels),
+            made_from=of_settings(snakemake.params.provenance),
         )

@@ -182,14 +182,13 @@ def code_mapping(model: BaseModelClass, field: str, names: list[str]) -> np.ndar
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        params = dict(snakemake.params.items())
         train_reference_model(
             snakemake.input.store,
             model=snakemake.output.model,
             history=snakemake.output.history,
-            checkpoints=params.pop("checkpoints"),
-            seed=params.pop("seed"),
-            settings=params,
+            checkpoints=snakemake.params.checkpoints,
+            settings=snakemake.params.settings,
+            seed=snakemake.params.seed,
             threads=snakemake.threads,
             gpu=snakemake.resources.get("gpu", 0),
             minutes=snakemake.resources.runtime,

@@ -62,7 +62,7 @@ def load_schema() -> dict[str, Any]:
 
 
 def fill_defaults(config: dict[str, Any]) -> None:
-    """Add the schema's default for every key that `config` does not set, in place.
+    """Add the schema's default for every key that `config` does not set, in place; keys get its order.
 
     Where the number of conversion jobs is left open, it follows from the files.
     """
@@ -83,8 +83,17 @@ def _fill(values: dict[str, Any], properties: dict[str, Any]) -> None:
         if "default" in schema:
             # A copy: the configuration must not share its lists with the schema.
             values.setdefault(key, copy.deepcopy(schema["default"]))
+        if key not in values:
+            continue
+        # The schema's order and kinds: params that differ in these alone would make results again.
+        values[key] = _as_declared(values.pop(key), schema)
         if "properties" in schema and isinstance(values[key], dict):
             _fill(values[key], schema["properties"])
+
+
+def _as_declared(value: Any, schema: dict[str, Any]) -> Any:
+    """A value; a whole number is a float where the schema has `type: number`."""
+    return float(value) if schema.get("type") == "number" and type(value) is int else value
 
 
 def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str) -> None:

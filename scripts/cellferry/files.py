@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -130,6 +131,24 @@ def state_of(path: Path) -> tuple[int, int, int]:
         sum(stat.st_size for stat in stats),
         max((stat.st_mtime_ns for stat in stats), default=0),
     )
+
+
+CHECKSUM_BYTES = 1_000_000
+"""Files up to this size are told apart by their content, as Snakemake does (--max-checksum-file-size)."""
+
+
+def signature(path: Path) -> str:
+    """What tells a file from another one in its place, be that an older one.
+
+    SHA-256 of the content of a small file, bytes and time (whole seconds, which copies keep) of a large one.
+    """
+    try:
+        stat = path.stat()
+        if stat.st_size > CHECKSUM_BYTES and os.access(path, os.R_OK):
+            return f"{stat.st_size} bytes of {int(stat.st_mtime)}"
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 @contextmanager

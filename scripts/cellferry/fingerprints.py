@@ -9,10 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 MADE_FROM = "made_from"
-"""Name under which files of predictions hold the hashes."""
+"""Name under which results hold the hashes."""
 
 PIECE_BYTES = 1 << 20
 SHOWN = 16
@@ -56,6 +54,8 @@ def of_predictions(paths: list[str]) -> dict[str, str]:
     RuntimeError
         If they were not made from the same.
     """
+    import pyarrow.parquet as pq  # the Snakefile takes hashes of settings where there is none
+
     found = {path: (pq.read_schema(path).metadata or {}).get(MADE_FROM.encode(), b"{}") for path in paths}
     if len(set(found.values())) > 1:
         first, other = next((a, b) for a, b in pairwise(paths) if found[a] != found[b])

@@ -1,0 +1,35 @@
+"""Versions of the rules' methods: results that another version made are made again.
+
+Raise a rule's number in the change that makes its results differ for the same inputs and settings, and add a
+row to docs/upgrading.md. Rules that come after it need no new number: their inputs change.
+"""
+
+METHODS = {
+    "demo_data": 1,
+    "inspect_dataset": 1,
+    "check_datasets": 1,
+    "convert_to_chunks": 1,
+    "merge_h5ad": 1,
+    "split_reference": 1,
+    "select_genes": 1,
+    "select_markers": 1,
+    "subset_reference": 1,
+    "subset_common_genes": 1,
+    "shuffle_reference": 1,
+    "train_reference_model": 1,
+    "import_reference": 1,
+    "fit_query_model": 1,
+    "map_query": 1,
+    "predict_gene_loss": 1,
+    "train_classifier": 1,
+    "calibrate_classifier": 1,
+    "predict_labels": 1,
+    "gather_predictions": 1,
+    "compare_panels": 1,
+    "compare_mappings": 1,
+    "write_fcs": 1,
+    "evaluate": 1,
+    "leave_labels_out": 1,
+    "gather_scores": 1,
+    "report": 1,
+}

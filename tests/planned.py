@@ -1,0 +1,90 @@
+"""Plans of the workflow, made in this process: a fifth of a second each, where a dry run takes two."""
+
+import os
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+import yaml
+from cellferry.fingerprints import of_settings
+from running import ROOT
+from snakemake.api import SnakemakeApi
+from snakemake.io import is_flagged
+from snakemake.settings.enums import Quietness, RerunTrigger
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    ExecutionSettings,
+    OutputSettings,
+    ResourceSettings,
+)
+
+PROFILE = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text(encoding="utf-8"))
+TRIGGERS = frozenset(RerunTrigger.parse_choice(name) for name in PROFILE["rerun-triggers"])
+
+LONG_AGO = 1_700_000_000
+"""When finished results were made (seconds); inputs must be older."""
+
+
+@contextmanager
+def planned(folder, config, *targets, executor="dryrun", forceall=False):
+    """Snakemake's DAG for a configuration in `folder`."""
+    path = Path(folder) / "config.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    here = os.getcwd()
+    try:
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=1),
+                config_settings=ConfigSettings(configfiles=[path]),
+                snakefile=ROOT / "Snakefile",
+                workdir=Path(folder),
+            )
+            dag = workflow.dag(
+                DAGSettings(
+                    targets=frozenset(targets),
+                    rerun_triggers=TRIGGERS,
+                    force_incomplete=True,
+                    forceall=forceall,
+                )
+            )
+            # The hooks would read the results.
+            dag.execute_workflow(executor, execution_settings=ExecutionSettings(no_hooks=True))
+            yield workflow._workflow.dag
+    finally:
+        os.chdir(here)
+
+
+def named(job):
+    """A job's rule and wildcards."""
+    return (job.rule.name, *(job.wildcards_dict[name] for name in sorted(job.wildcards_dict)))
+
+
+def jobs_to_run(folder, config, *targets):
+    """The jobs that a run would do, each as rule and wildcards; `all` is not among them."""
+    with planned(folder, config, *targets) as dag:
+        return {named(job) for job in dag.needrun_jobs(exclude_finished=False)} - {("all",)}
+
+
+def finish(folder, config):
+    """Make what a finished run leaves, in name only: every output is there, and Snakemake's records of it."""
+    with planned(folder, config) as dag:
+        levels = [[output for job in level for output in job.output] for level in dag.toposorted()]
+        checked = {
+            f"results/checked/{job.wildcards.dataset}": of_settings(job.params.provenance)
+            for job in dag.jobs
+            if job.rule.name == "inspect_dataset"
+        }
+    for output in chain(*levels):
+        path = Path(folder, output)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_flagged(output, "directory"):
+            path.mkdir(exist_ok=True)
+        else:
+            path.write_text(checked.get(output, ""))
+    with planned(folder, config, executor="touch", forceall=True):
+        pass
+    for second, output in ((second, output) for second, level in enumerate(levels) for output in level):
+        path = Path(folder, output)
+        for touched in [path, *path.glob(".snakemake_timestamp")]:
+            os.utime(touched, (LONG_AGO + second, LONG_AGO + second))
