@@ -33,7 +33,6 @@ if IMPORTED:
     include: "rules/imported.smk"
 
 
-include: "rules/provenance.smk"
 include: "rules/hooks.smk"
 
 

@@ -2,18 +2,17 @@
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: CYTOMETRY, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED, GENE_SOURCES,
-#          COMPARED, ZERO_FILLED, IMPORTED, TRAINED, TESTED, wildcard constraints, input functions
+#          COMPARED, ZERO_FILLED, IMPORTED, TRAINED, TESTED, CHECKED, PROVENANCE, wildcard constraints,
+#          input functions
 
-import inspect
 from math import ceil
 from pathlib import Path
 
 from scripts.cellferry.config import check, fill_defaults
-from scripts.cellferry.files import signature
 from scripts.cellferry.fingerprints import of_settings
 from scripts.cellferry.logs import begin_run
-from scripts.cellferry.methods import METHODS
 from scripts.cellferry.panel import TRANSFORMATION
+from scripts.cellferry.provenance import Provenance
 from scripts.cellferry.samples import all_files, table_files
 from scripts.cellferry.slurm import Patience
 
@@ -21,9 +20,12 @@ MADE_BY_RULES = "resources/demo"
 # State of a training that was interrupted.
 CHECKPOINTS = "results/reference/checkpoints"
 PATIENCE = Patience()
+# A stamp per dataset, which its conversion waits for.
+CHECKED = "results/checked"
+PROVENANCE = Provenance(workflow, made_by_rules=("results", MADE_BY_RULES), waited_for=CHECKED)
 
 if workflow.is_main_process:
-    begin_run()
+    RUN = begin_run()
     check(config, config_files=workflow.configfiles, made_by_rules=MADE_BY_RULES)
 fill_defaults(config)
 
@@ -175,31 +177,3 @@ def asked_for(wildcards):
             name: [int(resources.get(name, 0)) for resources in amounts] for name in ("mem_mb", "runtime")
         }
     return asked
-
-
-def provenance(rule):
-    """Param function of a rule: the version of its method, the user's files that it reads, its params by name."""
-
-    def of_job(wildcards):
-        def value(item):
-            return item(wildcards) if callable(item) else item
-
-        files = [path for item in map(value, rule.input) for path in ([item] if isinstance(item, str) else item)]
-        return {
-            "method": METHODS[rule.name],
-            "files": {str(path): signature(Path(path)) for path in files if not is_made_by_rules(path)},
-            **{name: value(item) for name, item in params.items()},
-        }
-
-    # Those that are made of inputs or outputs differ only where these do.
-    params = {
-        name: item
-        for name, item in rule.params.items()
-        if not callable(item) or list(inspect.signature(item).parameters) == ["wildcards"]
-    }
-    return of_job
-
-
-def is_made_by_rules(path):
-    """Whether a file is no user's, but made by a rule of this run."""
-    return path.startswith(("results/", f"{MADE_BY_RULES}/"))

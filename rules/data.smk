@@ -36,11 +36,15 @@ rule demo_data:
         "../scripts/demo_data.py"
 
 
+def inspected_from(dataset):
+    """Hash of what a dataset would be inspected from now: its files, its keys, the method."""
+    return of_settings(PROVENANCE.own(rules.inspect_dataset.rule, SimpleNamespace(dataset=dataset)))
+
+
 def is_checked(dataset):
-    """Whether an earlier run checked a dataset as it would be inspected now: its files, its keys, the method."""
-    made_from = of_settings(provenance(rules.inspect_dataset.rule)(SimpleNamespace(dataset=dataset)))
-    checked = Path("results/checked", dataset)
-    return checked.exists() and checked.read_text(encoding="utf-8") == made_from
+    """Whether an earlier run checked a dataset as it would be inspected now."""
+    checked = Path(CHECKED, dataset)
+    return checked.exists() and checked.read_text(encoding="utf-8") == inspected_from(dataset)
 
 
 rule inspect_dataset:

@@ -1,4 +1,4 @@
-# What is checked before the first job, and what is said at the end.
+# What is checked before the first job, and what is said at the end. Included last.
 
 import json
 import shutil
@@ -7,7 +7,19 @@ from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.files import remove_remnants, set_aside_damaged
 from scripts.cellferry.logs import PEAK, command_for
+from scripts.cellferry.methods import METHODS
+from scripts.cellferry.runs import distrust_others, forget_run, take_over
 from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
+
+
+for each in workflow.rules:
+    if each.output:
+        PROVENANCE.record(each)
+
+if workflow.is_main_process:
+    # The configuration, the methods and the user's files.
+    MADE_FROM = of_settings([config, METHODS, *map(inspected_from, DATASETS)])
+    distrust_others(MADE_FROM)
 
 
 def scores_in_words(query, evaluation):
@@ -42,9 +54,12 @@ onstart:
             attempts=1 + workflow.execution_settings.retries,
             first_look_seconds=workflow.executor_settings.init_seconds_before_status_checks,
         )
+    if workflow.execution_settings.lock:
+        take_over(workflow, RUN, MADE_FROM)
 
 
 onsuccess:
+    forget_run()
     remove_what_killed_jobs_left()
     # A run may have asked for less than the model, whose training is to be resumed by another.
     if Path("results/reference/model").exists():
@@ -65,6 +80,7 @@ onerror:
     elif workflow.executor_plugin.name == "local":
         # HDF5 may crash on a full disk, which must not stay full of what was half written.
         remove_what_killed_jobs_left()
+    forget_run()
     set_aside_damaged("results")
     print(explain_failures(workflow.scheduler.failed, workflow.dag.jobid, log))
     print(f"A report of what there is: {command_for('report_so_far')}")

@@ -512,5 +512,5 @@ if __name__ == "__main__":
             name=snakemake.wildcards.dataset,
             config=snakemake.params.dataset,
             label_names=LabelNames(**snakemake.params.labels),
-            made_from=of_settings(snakemake.params.provenance),
+            made_from=of_settings(snakemake.params.provenance["own"]),
         )

@@ -71,7 +71,7 @@ def finish(folder, config):
     with planned(folder, config) as dag:
         levels = [[output for job in level for output in job.output] for level in dag.toposorted()]
         checked = {
-            f"results/checked/{job.wildcards.dataset}": of_settings(job.params.provenance)
+            f"results/checked/{job.wildcards.dataset}": of_settings(job.params.provenance["own"])
             for job in dag.jobs
             if job.rule.name == "inspect_dataset"
         }

@@ -15,3 +15,7 @@ class PassingError(InputError):
     More memory, a GPU that can be used, a file of the workflow's that a file server does not show yet. Exit
     code 3.
     """
+
+
+class SupersededError(Exception):
+    """The run that started this job does not count any more, since another one has begun. Exit code 4."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
+from .runs import check_that_it_counts
 from .text import UNPACKING_ERRORS
 
 # What is wrong with a file or its path. Every other number is a fault of the machine (a full disk, a file
@@ -43,8 +44,13 @@ DAMAGED = ".damaged."
 def complete(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; renamed on success (a file is synced before), removed on failure.
 
-    The name is unique, so that two jobs writing the same output (an orphan on the cluster and its
-    successor) cannot harm each other: the last to finish wins with a whole file or folder.
+    The name is unique, so that two jobs writing the same output (one that was left by a killed snakemake, and its
+    successor) cannot harm each other.
+
+    Raises
+    ------
+    SupersededError
+        If the run that started this process does not count any more, see `cellferry.runs`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,11 +58,13 @@ def complete(path: str | Path) -> Iterator[Path]:
     temporary = _hidden(path)
     try:
         yield temporary
+        if temporary.is_file():
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+        check_that_it_counts()
         if temporary.is_dir():
             _replace_folder(temporary, path)
         else:
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
             os.replace(temporary, path)
     finally:
         _remove(temporary)
@@ -67,7 +75,14 @@ def _hidden(path: Path) -> Path:
 
 
 def mark_as_damaged(path: Path) -> None:
-    """Note beside a file or folder that it is damaged; `set_aside_damaged` takes it away when no job runs."""
+    """Note beside a file or folder that it is damaged; `set_aside_damaged` takes it away when no job runs.
+
+    Raises
+    ------
+    SupersededError
+        If the run that started this process does not count any more: another one has made it anew, perhaps.
+    """
+    check_that_it_counts()
     path.with_name(f"{DAMAGED}{path.name}").touch()
 
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import InputError, PassingError
+from .errors import InputError, PassingError, SupersededError
 from .files import complete
 from .progress import watched
+from .runs import check_that_it_counts
 
 INPUT_ERROR = "error: "
 """How the end of a log begins when the user's input is at fault."""
@@ -24,6 +25,7 @@ PASSING_ERROR = "cannot go on: "
 
 INPUT_ERROR_EXIT_CODE = 2
 PASSING_ERROR_EXIT_CODE = 3
+SUPERSEDED_EXIT_CODE = 4
 
 PEAK = "peak memory: "
 """How the last line of a finished script's log begins."""
@@ -38,10 +40,11 @@ COMMAND = "CELLFERRY_COMMAND"
 """Environment variable: the command that started the run. As a rule's param it would make results anew."""
 
 
-def begin_run() -> None:
-    """Give this run an id; its scripts inherit the environment, on a cluster too."""
+def begin_run() -> str:
+    """Give this run an id, and return it; its scripts inherit the environment, on a cluster too."""
     os.environ[RUN] = uuid.uuid4().hex
     os.environ[COMMAND] = command_for()
+    return os.environ[RUN]
 
 
 def command_for(*targets: str) -> str:
@@ -59,8 +62,14 @@ def logged(path: str) -> Iterator[None]:
 
     The file descriptors themselves are redirected, since HDF5, OpenMP and XGBoost write past `sys.stderr`.
     An `InputError` becomes the end of the log and is said on the terminal, with exit code 2. Where
-    failed jobs are started again, the next attempt of the same run ends at once and says the same.
+    failed jobs are started again, the next attempt of the same run ends at once and says the same. A job of a run
+    that does not count any more ends at once too (`cellferry.runs`), with exit code 4.
     """
+    try:
+        check_that_it_counts()
+    except SupersededError as error:  # the log is another job's now
+        print(error, file=sys.stderr)
+        sys.exit(SUPERSEDED_EXIT_CODE)
     terminal = os.dup(2)
     mistake = _Mistake(path)
     said_before = mistake.of_this_run()
@@ -77,6 +86,9 @@ def logged(path: str) -> Iterator[None]:
             with watched(terminal, path):
                 yield
             print(f"{PEAK}{peak_mb()} MB")
+        except SupersededError as error:
+            _say(str(error), terminal)
+            sys.exit(SUPERSEDED_EXIT_CODE)
         except PassingError as error:
             _say(f"{PASSING_ERROR}{error}", terminal)
             sys.exit(PASSING_ERROR_EXIT_CODE)
