@@ -34,6 +34,8 @@ PROFILE := profiles/slurm
 plan: .venv/.installed
 	@$(BIN)/snakemake plan --forcerun plan --profile $(PROFILE) --executor local --cores 1 --quiet all \
 	    --directory "$(DIRECTORY)" --configfile $(CONFIG)
+	@$(BIN)/snakemake --dry-run --profile $(PROFILE) --directory "$(DIRECTORY)" --configfile $(CONFIG) \
+	    2>/dev/null | grep "^Changed: " || true
 
 test: .venv/.installed
 	$(MAKE) --no-print-directory lint

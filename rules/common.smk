@@ -7,10 +7,11 @@
 
 from math import ceil
 from pathlib import Path
+from types import SimpleNamespace
 
 from scripts.cellferry.config import check, fill_defaults
 from scripts.cellferry.fingerprints import of_settings
-from scripts.cellferry.logs import begin_run
+from scripts.cellferry.logs import begin_run, mistakes_end_the_run
 from scripts.cellferry.panel import TRANSFORMATION
 from scripts.cellferry.provenance import Provenance
 from scripts.cellferry.samples import all_files, table_files
@@ -26,7 +27,8 @@ PROVENANCE = Provenance(workflow, made_by_rules=("results", MADE_BY_RULES), wait
 
 if workflow.is_main_process:
     RUN = begin_run()
-    check(config, config_files=workflow.configfiles, made_by_rules=MADE_BY_RULES)
+    with mistakes_end_the_run():
+        check(config, config_files=workflow.configfiles, made_by_rules=MADE_BY_RULES)
 fill_defaults(config)
 
 # Whether the datasets hold intensities of markers, and not counts of genes.
@@ -177,3 +179,14 @@ def asked_for(wildcards):
             name: [int(resources.get(name, 0)) for resources in amounts] for name in ("mem_mb", "runtime")
         }
     return asked
+
+
+def inspected_from(dataset):
+    """Hash of what a dataset would be inspected from now: its files, its keys, the method."""
+    return of_settings(PROVENANCE.own(rules.inspect_dataset.rule, SimpleNamespace(dataset=dataset)))
+
+
+def is_checked(dataset):
+    """Whether an earlier run checked a dataset as it would be inspected now."""
+    checked = Path(CHECKED, dataset)
+    return checked.exists() and checked.read_text(encoding="utf-8") == inspected_from(dataset)

@@ -12,9 +12,6 @@
 #         results/common/{part}.h5ad         the counts of those genes; the references' parts (reference, validation, test) together
 
 
-from types import SimpleNamespace
-
-
 rule demo_data:
     output:
         reference="resources/demo/reference.h5ad",
@@ -34,17 +31,6 @@ rule demo_data:
         "Making the demo's datasets from scanpy's packaged pbmc68k_reduced"
     script:
         "../scripts/demo_data.py"
-
-
-def inspected_from(dataset):
-    """Hash of what a dataset would be inspected from now: its files, its keys, the method."""
-    return of_settings(PROVENANCE.own(rules.inspect_dataset.rule, SimpleNamespace(dataset=dataset)))
-
-
-def is_checked(dataset):
-    """Whether an earlier run checked a dataset as it would be inspected now."""
-    checked = Path(CHECKED, dataset)
-    return checked.exists() and checked.read_text(encoding="utf-8") == inspected_from(dataset)
 
 
 rule inspect_dataset:
@@ -227,7 +213,7 @@ rule select_genes:
     params:
         names=GENE_SOURCES,
         references=REFERENCES,
-        gene_ids=[config["datasets"][name]["gene_id"] for name in GENE_SOURCES],
+        gene_ids={name: config["datasets"][name]["gene_id"] for name in GENE_SOURCES},
         n_variable=config["genes"]["n_variable"],
         keep=config["genes"]["keep"],
         min_common=config["genes"]["min_common"],
@@ -266,7 +252,7 @@ rule subset_reference:
         attempt=this_attempt,
     params:
         names=REFERENCES,
-        gene_ids=[config["datasets"][name]["gene_id"] for name in REFERENCES],
+        gene_ids={name: config["datasets"][name]["gene_id"] for name in REFERENCES},
     message:
         f"Subsetting the parts of {', '.join(REFERENCES)} to the common genes"
     script:

@@ -1,16 +1,19 @@
 # What is checked before the first job, and what is said at the end. Included last.
 
+import atexit
 import json
 import shutil
 
+from scripts.cellferry.changes import describe_changes
+from scripts.cellferry.clock import check_clock
+from scripts.cellferry.disk import check_temporary_folder
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.files import remove_remnants, set_aside_damaged
-from scripts.cellferry.logs import PEAK, command_for
+from scripts.cellferry.logs import PEAK, command_for, is_command_line, mistakes_end_the_run
 from scripts.cellferry.methods import METHODS
 from scripts.cellferry.runs import distrust_others, forget_run, take_over
 from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
-
 
 for each in workflow.rules:
     if each.output:
@@ -45,15 +48,31 @@ def remove_what_killed_jobs_left():
             remove_remnants(folder)
 
 
+def say_what_changed():
+    """Say what a changed configuration makes again; in a dry run last, where it is read."""
+    changes = describe_changes(workflow.dag, workflow.persistence, config)
+    if changes:
+        print(changes)
+
+
+if workflow.is_main_process and is_command_line():
+    # There is no hook of a dry run.
+    atexit.register(lambda: workflow.dryrun and workflow.scheduler and say_what_changed())
+
+
 onstart:
-    if not workflow.deployment_settings.deployment_method and not workflow.touch:
-        check_environments()
-    if workflow.executor_plugin.name == "slurm":
-        check_cluster(
-            [job for job in workflow.dag.needrun_jobs() if not job.is_local],
-            attempts=1 + workflow.execution_settings.retries,
-            first_look_seconds=workflow.executor_settings.init_seconds_before_status_checks,
-        )
+    say_what_changed()
+    with mistakes_end_the_run():
+        check_temporary_folder()
+        check_clock(file for job in workflow.dag.needrun_jobs() if job.output for file in job.input)
+        if not workflow.deployment_settings.deployment_method and not workflow.touch:
+            check_environments()
+        if workflow.executor_plugin.name == "slurm":
+            check_cluster(
+                [job for job in workflow.dag.needrun_jobs() if not job.is_local],
+                attempts=1 + workflow.execution_settings.retries,
+                first_look_seconds=workflow.executor_settings.init_seconds_before_status_checks,
+            )
     if workflow.execution_settings.lock:
         take_over(workflow, RUN, MADE_FROM)
 
@@ -75,6 +94,8 @@ onsuccess:
 
 
 onerror:
+    # Or it would end with a warning of incomplete files, of which there are none.
+    workflow.execution_settings.keep_incomplete = False
     if workflow.executor_plugin.name == "slurm":
         print(cancel_what_is_left(Path.cwd()))
     elif workflow.executor_plugin.name == "local":
@@ -83,4 +104,5 @@ onerror:
     forget_run()
     set_aside_damaged("results")
     print(explain_failures(workflow.scheduler.failed, workflow.dag.jobid, log))
-    print(f"A report of what there is: {command_for('report_so_far')}")
+    report_so_far = command_for("report_so_far", instead_of=workflow.dag_settings.targets)
+    print(f"A report of what there is: {report_so_far}")

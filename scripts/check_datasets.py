@@ -61,8 +61,8 @@ def check_datasets(
 ) -> None:
     """Write one row per dataset, if all of them can be used.
 
-    Labels that no reference has are named in the log, with the one that they might stand for. What was inspected
-    with problems is inspected again by the next run: its files may be others then.
+    Labels that no reference has are named in the log, with the one that they might stand for. What was
+    inspected with problems is inspected again by the next run: its files may be others then.
 
     Parameters
     ----------

@@ -230,7 +230,7 @@ if __name__ == "__main__":
             genes=snakemake.output.genes,
             report=snakemake.output.report,
             references=snakemake.params.references,
-            gene_ids=dict(zip(names, snakemake.params.gene_ids, strict=True)),
+            gene_ids=snakemake.params.gene_ids,
             n_variable=snakemake.params.n_variable,
             keep=snakemake.params.keep,
             min_common=snakemake.params.min_common,

@@ -107,6 +107,6 @@ if __name__ == "__main__":
             snakemake.input.gene_map or None,
             dict(snakemake.output.items()),
             inspected=list(snakemake.input.inspected),
-            gene_ids=dict(zip(names, snakemake.params.gene_ids, strict=True)),
+            gene_ids=snakemake.params.gene_ids,
             budget=Budget.of(snakemake.resources),
         )

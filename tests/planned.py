@@ -2,7 +2,6 @@
 
 import os
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -11,13 +10,7 @@ from running import ROOT
 from snakemake.api import SnakemakeApi
 from snakemake.io import is_flagged
 from snakemake.settings.enums import Quietness, RerunTrigger
-from snakemake.settings.types import (
-    ConfigSettings,
-    DAGSettings,
-    ExecutionSettings,
-    OutputSettings,
-    ResourceSettings,
-)
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
 PROFILE = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text(encoding="utf-8"))
 TRIGGERS = frozenset(RerunTrigger.parse_choice(name) for name in PROFILE["rerun-triggers"])
@@ -27,7 +20,7 @@ LONG_AGO = 1_700_000_000
 
 
 @contextmanager
-def planned(folder, config, *targets, executor="dryrun", forceall=False):
+def planned(folder, config, *targets):
     """Snakemake's DAG for a configuration in `folder`."""
     path = Path(folder) / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -41,15 +34,9 @@ def planned(folder, config, *targets, executor="dryrun", forceall=False):
                 workdir=Path(folder),
             )
             dag = workflow.dag(
-                DAGSettings(
-                    targets=frozenset(targets),
-                    rerun_triggers=TRIGGERS,
-                    force_incomplete=True,
-                    forceall=forceall,
-                )
+                DAGSettings(targets=frozenset(targets), rerun_triggers=TRIGGERS, force_incomplete=True)
             )
-            # The hooks would read the results.
-            dag.execute_workflow(executor, execution_settings=ExecutionSettings(no_hooks=True))
+            dag.execute_workflow("dryrun")
             yield workflow._workflow.dag
     finally:
         os.chdir(here)
@@ -69,22 +56,22 @@ def jobs_to_run(folder, config, *targets):
 def finish(folder, config):
     """Make what a finished run leaves, in name only: every output is there, and Snakemake's records of it."""
     with planned(folder, config) as dag:
-        levels = [[output for job in level for output in job.output] for level in dag.toposorted()]
-        checked = {
-            f"results/checked/{job.wildcards.dataset}": of_settings(job.params.provenance["own"])
+        made_from = {
+            job.wildcards.dataset: of_settings(job.params.provenance["own"])
             for job in dag.jobs
             if job.rule.name == "inspect_dataset"
         }
-    for output in chain(*levels):
-        path = Path(folder, output)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if is_flagged(output, "directory"):
-            path.mkdir(exist_ok=True)
-        else:
-            path.write_text(checked.get(output, ""))
-    with planned(folder, config, executor="touch", forceall=True):
-        pass
-    for second, output in ((second, output) for second, level in enumerate(levels) for output in level):
-        path = Path(folder, output)
-        for touched in [path, *path.glob(".snakemake_timestamp")]:
-            os.utime(touched, (LONG_AGO + second, LONG_AGO + second))
+        for level, jobs in enumerate(dag.toposorted()):
+            for job in jobs:
+                for output in job.output:
+                    path = Path(folder, output)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    if is_flagged(output, "directory"):
+                        path.mkdir(exist_ok=True)
+                    elif path.parent.name == "checked":
+                        path.write_text(made_from[path.name])
+                    else:
+                        path.touch()
+                    os.utime(path, (LONG_AGO + level, LONG_AGO + level))
+        for job in dag.jobs:
+            dag.workflow.async_run(dag.workflow.persistence.finished(job))

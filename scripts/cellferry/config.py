@@ -6,6 +6,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 import copy
 import difflib
 import glob
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from jsonschema import Draft202012Validator
 from .errors import InputError
 from .label_tables import read_ontology, read_parents, read_renames
 from .panel import SCALING_COLUMNS, TRANSFORMATION, read_markers
+from .paths import path_problem
 from .samples import conversion_jobs, sample_files, table_files
 from .text import open_bytes, sniff_delimiter, split_line
 
@@ -123,8 +125,8 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str
     problems += _pretrained_problems(config)
     genes = config.get("genes")
     gene_map = genes.get("map") if isinstance(genes, dict) else None
-    if isinstance(gene_map, str) and not Path(gene_map).is_file():
-        problems.append(f"genes.map: there is no file {gene_map}; correct the path or remove the key")
+    if isinstance(gene_map, str) and (problem := path_problem(gene_map, folders=False)):
+        problems.append(f"genes.map: {problem}")
     problems += _label_problems(config)
     problems += _head_problems(config)
     problems += _modality_problems(config)
@@ -258,8 +260,8 @@ def _imported_problems(imported: dict[str, Any]) -> list[str]:
         )
     if not isinstance(latents, str):
         return problems
-    if not Path(latents).is_file():
-        return [*problems, f"pretrained.latents: there is no file {latents}; correct the path"]
+    if problem := path_problem(latents, folders=False):
+        return [*problems, f"pretrained.latents: {problem}"]
     found = _latent_columns(Path(latents))
     return problems + [
         f"pretrained.{key}: {latents} has no column '{imported[key]}'{_suggestion(imported[key], found)}; it "
@@ -279,8 +281,8 @@ def _scaling_problems(imported: dict[str, Any]) -> list[str]:
             f"pretrained.scaling: {model} holds a {TRANSFORMATION} that says how values are scaled; take the "
             "key out"
         ]
-    if not Path(scaling).is_file():
-        return [f"pretrained.scaling: there is no file {scaling}; correct the path"]
+    if problem := path_problem(scaling, folders=False):
+        return [f"pretrained.scaling: {problem}"]
     found = _table_columns(Path(scaling), named=False)
     missing = [column for column in SCALING_COLUMNS if found is not None and column not in found]
     return (
@@ -422,16 +424,10 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -
     problems = []
     for key in ("path", "obs"):
         paths = _paths(dataset.get(key))
-        problems += [
-            f"datasets.{name}.{key}: there is nothing that fits the pattern {path} (looked in {Path.cwd()}); "
-            "correct it"
-            if glob.has_magic(path)
-            else f"datasets.{name}.{key}: there is no file or folder {path} (looked in {Path.cwd()}); "
-            "correct the path"
-            for path in paths
-            if not Path(path).is_relative_to(made_by_rules) and not Path(path).exists()
-            if not glob.glob(path, recursive=True)
-        ]
+        for path in paths:
+            if not Path(path).is_relative_to(made_by_rules):
+                problem = _pattern_problem(path, folders=key == "path")
+                problems += [f"datasets.{name}.{key}: {problem}"] if problem else []
         problems += [
             f"datasets.{name}.{key}: names {path} twice; remove one of them"
             for path in sorted({path for path in paths if paths.count(path) > 1})
@@ -442,6 +438,15 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -
             "the key out"
         )
     return problems or _column_problems(name, dataset)
+
+
+def _pattern_problem(pattern: str, *, folders: bool) -> str | None:
+    """What keeps a path, or any of those that fit a pattern, from being read."""
+    found = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else []
+    if glob.has_magic(pattern) and not found and not os.path.lexists(pattern):
+        return f"there is nothing that fits the pattern {pattern} (looked in {Path.cwd()}); correct it"
+    problems = (path_problem(path, folders=folders) for path in sorted(found) or [pattern])
+    return next(filter(None, problems), None)
 
 
 def _paths(given: Any) -> list[str]:

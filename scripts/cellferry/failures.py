@@ -190,7 +190,9 @@ def _remedy(failure: Failure) -> str:
         return f"SLURM did not take it ({failure.refusal}): {next(found, 'see `man sbatch`')}"
     last = failure.attempts[-1] if failure.attempts else Attempt("", "")
     slurm_log = _read(last.slurm_log)
-    if re.search(f"{NO_SPACE}|No space left on device|Disk quota exceeded", log + slurm_log):
+    if found := re.search(f"^{NO_SPACE}.*$", log + slurm_log, re.M):
+        return found[0]
+    if re.search("No space left on device|Disk quota exceeded", log + slurm_log):
         return f"{NO_SPACE} in {Path.cwd()}: free some, then start snakemake again"
     if last.state == "OUT_OF_MEMORY":
         return (

@@ -44,8 +44,8 @@ DAMAGED = ".damaged."
 def complete(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; renamed on success (a file is synced before), removed on failure.
 
-    The name is unique, so that two jobs writing the same output (one that was left by a killed snakemake, and its
-    successor) cannot harm each other.
+    The name is unique, so that two jobs writing the same output (one that was left by a killed snakemake, and
+    its successor) cannot harm each other.
 
     Raises
     ------

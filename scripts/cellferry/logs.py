@@ -5,13 +5,16 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
+from .disk import fullest_folder
 from .errors import InputError, PassingError, SupersededError
 from .files import complete
 from .progress import watched
@@ -40,6 +43,22 @@ COMMAND = "CELLFERRY_COMMAND"
 """Environment variable: the command that started the run. As a rule's param it would make results anew."""
 
 
+SELECTING = (
+    "--forcerun",
+    "-R",
+    "--forceall",
+    "-F",
+    "--force",
+    "-f",
+    "--until",
+    "-U",
+    "--omit-from",
+    "-O",
+    "--batch",
+)
+"""Options of snakemake's that say which jobs are run."""
+
+
 def begin_run() -> str:
     """Give this run an id, and return it; its scripts inherit the environment, on a cluster too."""
     os.environ[RUN] = uuid.uuid4().hex
@@ -47,11 +66,51 @@ def begin_run() -> str:
     return os.environ[RUN]
 
 
-def command_for(*targets: str) -> str:
-    """The command that started this process, with more targets."""
+def command_for(*targets: str, instead_of: Collection[str] = ()) -> str:
+    """The command that started this process, or the same for `targets` in the place of `instead_of`."""
+    if not targets:
+        return shlex.join([*_program(), *sys.argv[1:]])
+    kept, last, selects = [], "", False
+    for word in takewhile(lambda word: word != "--", sys.argv[1:]):  # behind it there are targets
+        if word.startswith("-"):
+            selects = word.partition("=")[0] in SELECTING
+        if not selects and (word not in instead_of or _takes_a_value(last)):
+            kept.append(word)
+        last = word
     # Targets first: several options take all that follows them.
-    more = [target for target in targets if target not in sys.argv]
-    return shlex.join(["snakemake", *more, *sys.argv[1:]])
+    return shlex.join([*_program(), *targets, *kept])
+
+
+def _takes_a_value(word: str) -> bool:
+    """Whether a word is an option of snakemake's that others follow."""
+    from snakemake.cli import get_argument_parser
+
+    option = get_argument_parser()._option_string_actions.get(word)
+    return option is not None and option.nargs != 0
+
+
+def is_command_line() -> bool:
+    """Whether this process is the program snakemake, and not another that calls it."""
+    return "snakemake" in Path(sys.argv[0]).parts[-2:]
+
+
+def _program() -> list[str]:
+    """How this process was started: by a name that the shell finds, a path, or a module of a Python."""
+    program = Path(sys.argv[0])
+    words = [str(program)] if program.name != "__main__.py" else [sys.executable, "-m", program.parent.name]
+    found = shutil.which(Path(words[0]).name)
+    if found and Path(found).resolve() == Path(words[0]).resolve():
+        words[0] = Path(words[0]).name
+    return words
+
+
+@contextmanager
+def mistakes_end_the_run() -> Iterator[None]:
+    """End snakemake with an `InputError` and nothing around it; to be used in the Snakefile."""
+    try:
+        yield
+    except InputError as error:
+        sys.exit(f"{INPUT_ERROR}{error}")
 
 
 @contextmanager
@@ -62,8 +121,8 @@ def logged(path: str) -> Iterator[None]:
 
     The file descriptors themselves are redirected, since HDF5, OpenMP and XGBoost write past `sys.stderr`.
     An `InputError` becomes the end of the log and is said on the terminal, with exit code 2. Where
-    failed jobs are started again, the next attempt of the same run ends at once and says the same. A job of a run
-    that does not count any more ends at once too (`cellferry.runs`), with exit code 4.
+    failed jobs are started again, the next attempt of the same run ends at once and says the same. A job of a
+    run that does not count any more ends at once too (`cellferry.runs`), with exit code 4.
     """
     try:
         check_that_it_counts()
@@ -101,7 +160,7 @@ def logged(path: str) -> Iterator[None]:
             with suppress(OSError):
                 traceback.print_exc()
             if is_no_space(error):
-                _say(f"{NO_SPACE} in {Path.cwd()}: free some, then start snakemake again", terminal)
+                _say(f"{NO_SPACE} in {fullest_folder()}: free some, then start snakemake again", terminal)
                 # At an ordinary end HDF5 tries again to write what found no space, and crashes.
                 os._exit(1)
             sys.exit(1)

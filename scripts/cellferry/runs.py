@@ -1,8 +1,9 @@
 """Runs of the workflow in a folder, and whether the one that a job belongs to still counts.
 
-A snakemake that is killed leaves its jobs running, on this machine or on the cluster. What they finish after another
-run has begun on the same results must not take the place of its results. So each run has a record in the folder as
-long as it counts, and a job looks for it before it puts anything in place (`cellferry.files.complete`).
+A snakemake that is killed leaves its jobs running, on this machine or on the cluster. What they finish after
+another run has begun on the same results must not take the place of its results. So each run has a record in
+the folder as long as it counts, and a job looks for it before it puts anything in place
+(`cellferry.files.complete`).
 
 Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
 """
@@ -22,7 +23,7 @@ from .errors import SupersededError
 FOLDER = Path("results/.runs")
 
 RECORD = "CELLFERRY_RUN_RECORD"
-"""Environment variable: the record of the run that started a job. Not set where a run has none (--no-hooks)."""
+"""Environment variable: the record of the run that started a job; not set where it has none (--no-hooks)."""
 
 LOOKS, SECONDS_BETWEEN_LOOKS = 3, 1.0
 """A network file system may not show a file at once."""
@@ -97,7 +98,7 @@ def check_that_it_counts() -> None:
 
 
 def take_over(workflow: Any, name: str, made_from: str) -> None:
-    """Begin a run whose locks Snakemake has granted: whoever was to make what it needs or makes counts no more.
+    """Begin a run whose locks Snakemake has granted: others that were to make what it uses count no more.
 
     Parameters
     ----------

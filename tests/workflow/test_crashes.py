@@ -199,6 +199,16 @@ def test_labels_are_the_same(undisturbed, disturbed):
             assert list(found["best_label"]) == list(expected["best_label"])
 
 
+@pytest.mark.xfail(reason="a resumed training draws other minibatches than an undisturbed one", strict=False)
+def test_every_number_of_every_cell_is_the_same(undisturbed, disturbed):
+    for pattern in ("mapped/*/*.parquet", "predictions/*.parquet"):
+        paths = sorted(undisturbed.results.glob(pattern))
+        assert paths
+        for path in paths:
+            found = pd.read_parquet(disturbed.results / path.relative_to(undisturbed.results))
+            pd.testing.assert_frame_equal(found, pd.read_parquet(path))
+
+
 def test_there_are_the_same_files_and_nothing_half_written(undisturbed, disturbed):
     def names(results):
         return {path.relative_to(results) for path in results.rglob("*")}

@@ -1,0 +1,132 @@
+"""What a changed configuration makes again, and why: one line, before anything runs.
+
+Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+"""
+
+import ast
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from .provenance import PARAM
+
+STAGES = {
+    "chunks": ("convert_to_chunks",),
+    "genes": ("select_genes", "select_markers"),
+    "model": ("train_reference_model", "import_reference"),
+    "latents": ("map_query",),
+    "classifiers": ("train_classifier",),
+    "labels": ("predict_labels",),
+}
+"""What users know of a run, and the rules that make it."""
+
+FOLLOWS_FROM_OTHERS = ("names", "references", "gene_sources", "queries", "chunks", "labelled_only")
+"""Params that differ only where a dataset or a key does that is said already."""
+
+OWN, CONFIGURATION, CAME_OR_WENT = range(3)
+"""Kinds of changes: of what a job depends on, of what the report shows, of files that came or went."""
+
+MOST_TOLD = 6
+LONGEST_VALUE = 40
+
+
+def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str | None:
+    """What differs from what results were made from, what is made again, and what is kept; None if nothing.
+
+    Parameters
+    ----------
+    dag, persistence
+        Snakemake's jobs, and its records of what was made.
+    config
+        The configuration, with defaults.
+    """
+    in_order = [job for level in dag.toposorted() for job in level if job.output]
+    needed = set(dag.needrun_jobs(exclude_finished=False)).intersection(in_order)
+    again = [job for job in in_order if job in needed]
+    found = dict.fromkeys(change for job in again for change in _changes_of(job, persistence, config))
+    if not found:
+        return None
+    # Where no job says what changed, the report does, which shows the configuration; then files that came or
+    # went.
+    first_kind = min(kind for kind, _ in found)
+    changes = [text for kind, text in found if kind == first_kind]
+    told = changes[:MOST_TOLD]
+    if len(changes) > MOST_TOLD:
+        told.append(f"{len(changes) - MOST_TOLD} more")
+    firsts = dict.fromkeys(job.rule.name for job in again if needed.isdisjoint(dag.dependencies[job]))
+    follows = " and all after" if len({job.rule.name for job in again}) > len(firsts) else ""
+    jobs = f"{len(again)} of {len(in_order)} jobs"
+    there = {job.rule.name for job in in_order}
+    # What a new dataset needs was not there before.
+    made = {job.rule.name for job in again if any(map(persistence.metadata, job.output))}
+    kept = [stage for stage, rules in STAGES.items() if there.intersection(rules) and made.isdisjoint(rules)]
+    return (
+        f"Changed: {', '.join(told)}. Made again: {', '.join(firsts)}{follows} ({jobs}). "
+        f"Kept: {', '.join(kept) or 'nothing'}."
+    )
+
+
+def _changes_of(job: Any, persistence: Any, config: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """What of a job differs from what its outputs were made from: kinds of change, and each in words."""
+    before, now = _recorded(job, persistence), job.params[PARAM]["own"]
+    for path, old, new in _differences(before, now) if before else ():
+        came_or_went = old is None or new is None
+        if path[0] == "method":
+            yield OWN, f"the method of {job.rule.name} ({old} → {new})"
+        elif path[0] == "files":
+            what = "new" if old is None else "gone" if new is None else "another file"
+            yield CAME_OR_WENT if came_or_went else OWN, f"{path[1]} ({what})"
+        elif path[:2] == ("config", "datasets") and len(path) == 3:
+            yield OWN, f"datasets.{path[2]} ({'new' if old is None else 'taken out'})"
+        elif path[0] not in FOLLOWS_FROM_OTHERS and not (path[0] == "gene_ids" and came_or_went):
+            values = " → ".join(filter(None, map(_short, (old, new))))
+            kind = CONFIGURATION if path[0] == "config" else OWN
+            yield kind, f"{_key(path, new, job, config)} ({values or 'other values'})"
+
+
+def _recorded(job: Any, persistence: Any) -> dict[str, Any] | None:
+    for path in job.output:
+        record = persistence.metadata(path)
+        for param in (record.params or []) if record else []:
+            if param.startswith("{'own': "):
+                with suppress(ValueError):  # a number such as nan
+                    return ast.literal_eval(param)["own"]
+    return None
+
+
+def _differences(
+    old: Any, new: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Places in nested dicts where two differ, with what stands there; None where one has nothing."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _differences(old.get(key), new.get(key), (*path, str(key)))
+    elif old != new:
+        yield path, old, new
+
+
+def _key(path: tuple[str, ...], value: Any, job: Any, config: dict[str, Any]) -> str:
+    """A key of the configuration by its place among a job's params."""
+    first, *rest = path
+    if path[:2] == ("dataset", "markers"):
+        return ".".join(["cytometry", *rest])
+    if first == "dataset":
+        return ".".join(["datasets", job.wildcards.dataset, *rest])
+    if first == "config":
+        return ".".join(rest)
+    if first == "gene_ids" and rest:
+        return f"datasets.{rest[0]}.gene_id"
+    if first in ("gene_id", "max_cells"):
+        return f"datasets.{job.wildcards.query}.{first}"
+    if first == "settings":
+        return ".".join(["model", *rest])
+    sections = [key for key, section in config.items() if isinstance(section, dict) and first in section]
+    if len(sections) > 1:
+        sections = [key for key in sections if config[key][first] == value]
+    return ".".join([*(sections if len(sections) == 1 else []), *path])
+
+
+def _short(value: Any) -> str:
+    """A value as text; empty where it is too long to be shown."""
+    text = "none" if value is None else str(value)
+    return text if len(text) <= LONGEST_VALUE else ""

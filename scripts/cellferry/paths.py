@@ -1,0 +1,54 @@
+"""Paths that the configuration names, and what keeps them from being read.
+
+Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+
+def path_problem(path: str | Path, *, folders: bool = True) -> str | None:
+    """Why a path cannot be read, and what to do about it; None if it can be.
+
+    Parameters
+    ----------
+    path
+        Of a file or folder; of a folder the files in it, not below it, are looked at too.
+    folders
+        Whether it may be a folder.
+    """
+    path = Path(path)
+    kind = "file or folder" if folders else "file"
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return _folder_problem(path) if folders else f"{path} is a folder; name a file"
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            return f"{path} is a link to {os.readlink(path)}, which is not there; correct the path"
+        return f"there is no {kind} {path} (looked in {Path.cwd()}); correct the path"
+    except PermissionError:
+        return f"{path} is in a folder that may not be entered; ask its owner for permission"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return f"{path} is a link that leads back to itself; correct the path"
+        return f"{path}: {error.strerror}; correct the path"
+    if not stat.S_ISREG(mode):
+        return f"{path} is neither a file nor a folder; correct the path"
+    if not os.access(path, os.R_OK):
+        return f"{path} may not be read; ask its owner for read permission"
+    return None
+
+
+def _folder_problem(path: Path) -> str | None:
+    if not os.access(path, os.R_OK | os.X_OK):
+        return f"the folder {path} may not be read; ask its owner for permission to read and enter it"
+    entries = sorted(path.iterdir())
+    if not entries:
+        return f"the folder {path} is empty; correct the path"
+    unreadable = [entry for entry in entries if entry.is_file() and not os.access(entry, os.R_OK)]
+    if unreadable:
+        return f"{unreadable[0]} may not be read; ask its owner for read permission"
+    return None

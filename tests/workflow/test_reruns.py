@@ -1,0 +1,390 @@
+"""Which change makes what again, key by key and in pairs, after finished runs; held against the docs."""
+
+import copy
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from cellferry.changes import STAGES, describe_changes
+from cellferry.config import PRETRAINED_FILES
+from cellferry.methods import METHODS
+from key_table import key_table
+from placeholders import write_placeholders
+from planned import finish, jobs_to_run, named, planned
+from running import ROOT
+from simulate import simulate_cells
+
+KEYS = re.findall(r"^\| `([^`]+)`", key_table(), re.M)
+ROW = re.compile(r"^\| (`[^|]+`) \| (`[^|]+`) \|([^|]*)\|$", re.M)
+
+DATASETS = {
+    "atlas": {"role": "reference", "path": "a.h5ad", "label": "cell_type", "chunks": 2},
+    "patients": {"role": "query", "path": "b.h5ad", "chunks": 2},
+    "lung": {"role": "evaluate", "path": "c.h5ad", "label": "cell_type", "chunks": 1},
+}
+QUERIES = {name: dataset for name, dataset in DATASETS.items() if dataset["role"] != "reference"}
+CONFIGS = {
+    "rna": {"datasets": DATASETS, "model": {"type": "scanvi"}},
+    "own genes": {"datasets": DATASETS, "genes": {"retrain_on_common": False}},
+    "cytometry": {"modality": "cytometry", "datasets": DATASETS},
+    "imported": {
+        "datasets": QUERIES,
+        "pretrained": {"model": "vae", "latents": "latents.csv", "label": "cell_type"},
+    },
+    "earlier": {"datasets": QUERIES, "pretrained": "earlier/results"},
+}
+
+# Another value of every key, with which the configuration is still one.
+DATASET_CHANGES = {
+    "path": "d.h5ad",
+    "format": "h5ad",
+    "label": "finer",
+    "levels": ["lineage"],
+    "batch": "donor",
+    "counts": "X",
+    "assay": "RNA",
+    "gene_id": "index",
+    "obs": "obs.csv",
+    "obs_by": "order",
+    "prefix": False,
+    "cells": {"donor": ["a"]},
+    "keep_obs": ["donor"],
+    "genome": "GRCh38",
+    "compensate": True,
+    "orientation": "cells",
+    "jobs": 2,
+    "chunks": 3,
+}
+SECTION_CHANGES = {
+    "labels.rename": {"a": "b"},
+    "labels.missing": ["none of these"],
+    "labels.parents": {"T cell": "lymphoid"},
+    "labels.ontology": {"T cell": "CL:0000084"},
+    "genes.n_variable": 100,
+    "genes.keep": ["GENE1"],
+    "genes.map": "names.tsv",
+    "genes.retrain_on_common": False,
+    "genes.max_loss": 0.1,
+    "genes.min_common": 0.5,
+    "genes.sketch_cells": 1000,
+    "reference.subsample": 200,
+    "split.by": "label",
+    "split.validation": 0.2,
+    "split.test": 0.2,
+    "split.min_cells_per_label": 5,
+    "model.type": "scvi",
+    "model.n_latent": 10,
+    "model.n_layers": 1,
+    "model.n_hidden": 64,
+    "model.dropout_rate": 0.2,
+    "model.gene_likelihood": "zinb",
+    "model.epochs": 45,  # as `patience`
+    "model.batch_size": 128,
+    "model.learning_rate": 0.01,
+    "model.early_stopping": False,
+    "model.patience": 30,  # as `n_latent`
+    "model.scanvi_epochs": 2,  # as `n_layers`
+    "surgery.fit": False,
+    "surgery.epochs": 5,
+    "surgery.sketch_cells": 1000,
+    "prediction.max_error": 0.1,
+    "prediction.min_p": 0.01,
+    "prediction.min_counts": 5,
+    "prediction.min_genes": 5,
+    "prediction.heads": ["xgboost"],
+    "prediction.max_training_cells": 1000,
+    "prediction.neighbors": 10,  # as `max_depth`
+    "prediction.n_trees": 15,
+    "prediction.max_depth": 5,
+    "prediction.learning_rate": 0.1,
+    "merge.materialise": True,
+    "output.labelled": "obs",
+    "seed": 3,
+}
+CHANGES = {
+    "rna": {
+        **SECTION_CHANGES,
+        **{f"datasets.atlas.{key}": value for key, value in DATASET_CHANGES.items()},
+        **{f"datasets.patients.{key}": value for key, value in DATASET_CHANGES.items() if key != "levels"},
+        "datasets.patients.role": "evaluate",
+        "datasets.lung.max_cells": 10,
+    },
+    "own genes": {
+        "genes.max_loss": 0.1,
+        "genes.min_common": 0.5,
+        "prediction.max_error": 0.1,
+        **{f"datasets.patients.{key}": value for key, value in DATASET_CHANGES.items() if key != "levels"},
+        "datasets.lung.max_cells": 10,
+    },
+    "cytometry": {
+        "cytometry.markers": {"CD3": "CD3e"},
+        "cytometry.cofactor": 7,
+        "datasets.atlas.technology": "mass",
+        "datasets.patients.transformed": True,
+    },
+    "imported": {
+        "pretrained.model": "other_vae",
+        "pretrained.latents": "other_latents.csv",
+        "pretrained.label": "finer",
+        "pretrained.batch": "donor",
+        "pretrained.key": "z",
+    },
+    "imported cytometry": {"pretrained.scaling": "scaling.csv", "pretrained.backbone": ["CD3"]},
+    "earlier": {"pretrained": "another/results"},
+}
+CONFIGS["imported cytometry"] = {**CONFIGS["imported"], "modality": "cytometry"}
+
+
+def changed(config, changes):
+    """A configuration with other values of some keys."""
+    config = copy.deepcopy(config)
+    for key, value in changes.items():
+        place = config
+        *sections, last = key.split(".")
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+        if last == "obs_by":
+            place["obs"] = "obs.csv"
+        if value == "evaluate":
+            place["label"] = "cell_type"
+    return config
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """What runs of each kind left, in name only."""
+    folder = tmp_path_factory.mktemp("runs")
+    cells = simulate_cells(60)
+    for column in ("finer", "lineage", "donor"):
+        cells.obs[column] = "a"
+    made = {}
+    for kind, config in CONFIGS.items():
+        own = folder / kind
+        own.mkdir()
+        for name in "abcd":
+            cells.write_h5ad(own / f"{name}.h5ad")
+        for name in ("obs.csv", "latents.csv", "other_latents.csv"):
+            (own / name).write_text("cell,cell_type,finer,donor\na,b,c,d\n")
+        (own / "names.tsv").write_text("ENSG00000000001\tGENE1\n")
+        (own / "scaling.csv").write_text("marker,low,high\nCD3,0,5\n")
+        write_placeholders(config, own)
+        for name in ("vae", "other_vae"):
+            (own / name).mkdir(exist_ok=True)
+            (own / name / "model.pt").touch()
+        for earlier in ("earlier", "another"):
+            for name in PRETRAINED_FILES:
+                path = own / earlier / "results" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(earlier)
+        for path in own.rglob("*"):
+            os.utime(path, (1_600_000_000, 1_600_000_000))
+        finish(own, config)
+        made[kind] = SimpleNamespace(folder=own, config=config, plans={})
+    return made
+
+
+def plan(run, **changes):
+    """Jobs of the changed configuration, and those that a run would do."""
+    key = str(sorted(changes.items()))
+    if key not in run.plans:
+        with planned(run.folder, changed(run.config, changes)) as dag:
+            to_do = {named(job) for job in dag.needrun_jobs(exclude_finished=False)} - {("all",)}
+            needed = [job for job in dag.needrun_jobs(exclude_finished=False) if job.output]
+            firsts = {job.rule.name for job in needed if not set(dag.dependencies[job]).intersection(needed)}
+            said = describe_changes(dag, dag.workflow.persistence, dag.workflow.globals["config"])
+            run.plans[key] = SimpleNamespace(
+                jobs={named(job) for job in dag.jobs}, to_do=to_do, firsts=firsts, said=said
+            )
+    return run.plans[key]
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_nothing_is_planned_after_a_finished_run(runs, kind):
+    assert plan(runs[kind]).to_do == set()
+    assert plan(runs[kind]).said is None
+
+
+def test_every_key_is_tried():
+    tried = {re.sub(r"^datasets\.\w+\.", "datasets.NAME.", key) for keys in CHANGES.values() for key in keys}
+    # Other modalities hold other files: nothing of the one can stay with the other.
+    assert set(KEYS) - {"modality"} == tried
+
+
+def rows(kind):
+    """A table of docs/rerunning.md by key: rules that run first, stages that are kept."""
+    text = (ROOT / "docs" / "rerunning.md").read_text(encoding="utf-8")
+    default, _, own_genes = text.partition("\n## Queries and a model with genes of its own\n")
+    return {
+        key: (set(re.findall("`([^`]+)`", rules)), set(re.findall(r"\w+", kept)))
+        for keys, rules, kept in ROW.findall(own_genes if kind == "own genes" else default)
+        for key in re.findall("`([^`]+)`", keys)
+    }
+
+
+@pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind, keys in CHANGES.items() for key in keys])
+def test_the_table_of_the_docs_says_what_a_change_makes_again(runs, kind, key):
+    found = plan(runs[kind], **{key: CHANGES[kind][key]})
+    made = {job[0] for job in found.to_do}
+    there = {job[0] for job in found.jobs}
+    kept = {stage for stage, rules in STAGES.items() if made.isdisjoint(rules) and there.intersection(rules)}
+    assert (found.firsts, kept) == rows(kind)[re.sub(r"^datasets\.\w+\.", "datasets.NAME.", key)]
+    assert "report" in made
+    assert found.said.startswith("Changed: ")
+    assert key.rpartition(".")[2] in found.said
+
+
+def test_a_single_other_value_is_seen_whatever_else_has_it():
+    """Of such keys Snakemake alone would see nothing: a set of values does not differ."""
+    values = {key: value for key, value in SECTION_CHANGES.items() if key.startswith("model.")}
+    assert values["model.scanvi_epochs"] == 2
+    assert values["model.epochs"] == 45
+
+
+def pairs(kind):
+    """Each section with each other, and each key with those that the checks of all datasets depend on."""
+    keys = CHANGES[kind]
+    by_section = {}
+    for key in keys:
+        by_section.setdefault(".".join(key.split(".")[: 2 if key.startswith("datasets") else 1]), []).append(
+            key
+        )
+    chosen = [(a[0], b[-1]) for a, b in itertools.combinations(by_section.values(), 2)]
+    gates = [key for key in ("genes.min_common", "datasets.patients.batch") if key in keys]
+    chosen += [(key, gate) for key in keys for gate in gates if key != gate]
+    return list(dict.fromkeys(tuple(sorted(pair)) for pair in chosen))
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_two_changes_make_again_what_each_does(runs, kind):
+    run, values = runs[kind], CHANGES[kind]
+    for first, second in pairs(kind):
+        if {first, second} == {"labels.parents", "datasets.atlas.levels"}:
+            continue  # one or the other
+        one, other = (plan(run, **{key: values[key]}) for key in (first, second))
+        both = plan(run, **{key: values[key] for key in (first, second)})
+        expected = (one.to_do | other.to_do) & both.jobs
+        known = one.jobs | other.jobs
+        assert both.to_do & known == expected, (first, second)
+
+
+def test_a_query_that_is_added_with_another_change_hides_nothing(runs):
+    run = runs["own genes"]
+    more = {"datasets.more": {"role": "query", "path": "d.h5ad", "chunks": 1}}
+    with_query, with_both = plan(run, **more), plan(run, **more, **{"model.n_latent": 10})
+    rules = {job[0] for job in with_query.to_do}
+    assert {"inspect_dataset", "check_datasets", "convert_to_chunks", "map_query", "report"} <= rules
+    assert not {"train_reference_model", "select_genes", "train_classifier"} & rules
+    assert ("convert_to_chunks", "more", "0") in with_query.to_do
+    assert [job for job in with_query.to_do if job[0] == "convert_to_chunks"] == [
+        ("convert_to_chunks", "more", "0")
+    ]
+    assert with_both.to_do == with_query.to_do | plan(run, **{"model.n_latent": 10}).to_do
+    assert with_query.said.startswith("Changed: datasets.more (new). Made again: ")
+    assert with_query.said.endswith("Kept: chunks, genes, model, latents, classifiers, labels.")
+
+
+def test_values_that_keys_swap_are_seen(runs):
+    run = runs["rna"]
+    finished = {"model.n_hidden": 128, "model.batch_size": 512}
+    assert plan(run, **finished).to_do == set()
+    swapped = plan(run, **{"model.n_hidden": 512, "model.batch_size": 128})
+    assert "train_reference_model" in {job[0] for job in swapped.to_do}
+
+
+def test_what_means_the_same_makes_nothing_again(runs):
+    """Another order of keys, a default written out, a whole number for a fraction."""
+    run = runs["rna"]
+    config = changed(run.config, {"datasets.patients.format": "auto", "genes.min_common": 0.30})
+    config["datasets"]["atlas"] = dict(reversed(config["datasets"]["atlas"].items()))
+    config["prediction"] = {"min_counts": 50, "min_p": 0.005, "heads": None}
+    del config["prediction"]["heads"]
+    assert jobs_to_run(run.folder, config) == set()
+
+
+def test_all_of_a_version_of_a_method_is_made_again(runs, monkeypatch):
+    run = runs["rna"]
+    # The Snakefile imports the package under another name than the tests do.
+    from scripts.cellferry import provenance
+
+    monkeypatch.setitem(provenance.METHODS, "train_classifier", METHODS["train_classifier"] + 1)
+    with planned(run.folder, run.config) as dag:
+        again = {named(job)[0] for job in dag.needrun_jobs(exclude_finished=False)}
+        said = describe_changes(dag, dag.workflow.persistence, dag.workflow.globals["config"])
+    assert {"train_classifier", "calibrate_classifier", "predict_labels", "report"} <= again
+    assert not {"convert_to_chunks", "train_reference_model", "map_query"} & again
+    assert said.startswith(
+        "Changed: the method of train_classifier (1 → 2). Made again: train_classifier and all after"
+    )
+
+
+def test_another_file_in_the_place_of_one_is_seen_though_it_is_older(runs, tmp_path):
+    run = runs["rna"]
+    shutil.copytree(run.folder, tmp_path / "run", copy_function=shutil.copy2, symlinks=True)
+    folder = tmp_path / "run"
+    assert jobs_to_run(folder, run.config) == set()
+    simulate_cells(61, seed=5).write_h5ad(folder / "b.h5ad")
+    os.utime(folder / "b.h5ad", (1_500_000_000, 1_500_000_000))
+    to_do = jobs_to_run(folder, run.config)
+    assert ("inspect_dataset", "patients") in to_do
+    assert ("inspect_dataset", "atlas") not in to_do
+    # A large one is told by its size and time.
+    shutil.copy2(run.folder / "b.h5ad", folder / "b.h5ad")
+    assert jobs_to_run(folder, run.config) == set()
+
+
+def test_after_a_failed_job_what_comes_after_it_is_made_again(runs, tmp_path):
+    """Snakemake records a failed job's params as those of its results, and removes these."""
+    run = runs["own genes"]
+    shutil.copytree(run.folder, tmp_path / "run", copy_function=shutil.copy2)
+    config = changed(run.config, {"surgery.epochs": 5})
+    before = jobs_to_run(tmp_path / "run", config)
+    with planned(tmp_path / "run", config) as dag:
+        (job,) = (job for job in dag.jobs if named(job) == ("fit_query_model", "patients"))
+        dag.workflow.async_run(dag.workflow.persistence.finished(job))
+    shutil.rmtree(tmp_path / "run" / "results" / "mapped" / "patients" / "model")
+    assert jobs_to_run(tmp_path / "run", config) == before
+
+
+def test_a_clone_makes_nothing_again(runs, tmp_path):
+    run = runs["rna"]
+    clone = tmp_path / "clone"
+    for part in ("rules", "scripts", "envs", "config", "profiles", "report"):
+        # Unlike copy2, with the time of now.
+        shutil.copytree(ROOT / part, clone / part, copy_function=shutil.copy)
+    shutil.copy(ROOT / "Snakefile", clone)
+    shutil.copytree(run.folder, tmp_path / "run", copy_function=shutil.copy2)
+    arguments = ["-n", "--profile", "profiles/local", "--directory", tmp_path / "run"]
+    for project in (ROOT, clone):
+        result = subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments, "--configfile", tmp_path / "run" / "config.yaml"],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "Nothing to be done" in result.stdout + result.stderr
+
+
+def test_methods_are_those_of_the_rules():
+    rules = re.findall(
+        r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
+    )
+    assert set(METHODS) == set(rules) - {"plan", "report_so_far"}
+
+
+def test_the_page_on_upgrading_has_every_version_of_a_method():
+    text = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
+    versions = {}
+    for release, raised in reversed(re.findall(r"^\| (\d+\.\d+\.\d+) \| ([^|]*) \|", text, re.M)):
+        assert re.search(rf"^## \[{re.escape(release)}\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+        if "all rules: 1" in raised:
+            versions |= dict.fromkeys(METHODS, 1)
+        versions |= {rule: int(version) for rule, version in re.findall(r"`(\w+)`: (\d+)", raised)}
+    assert versions == METHODS
