@@ -34,7 +34,7 @@ def check_clock(paths: Iterable[str]) -> None:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
         where = "results resources" if newest.startswith(("results/", "resources/")) else shlex.quote(newest)
         raise InputError(
-            f"{newest} was written {minutes} minutes from now: the clock of this machine ({stamp}) is behind, "
-            "or that of another was ahead. Set the clock right and start again; if it is right, give such files "
-            f"one time: find -L {where} -newermt '{stamp}' -exec touch -d '{stamp}' {{}} +"
+            f"{newest} was written {minutes} minutes from now: the clock of this machine ({stamp}) is "
+            "behind, or that of another was ahead. Set the clock right and start again; if it is right, give "
+            f"such files one time: find -L {where} -newermt '{stamp}' -exec touch -d '{stamp}' {{}} +"
         )

@@ -31,8 +31,8 @@ def check_temporary_folder() -> None:
     free_mb = shutil.disk_usage(folder).free // 2**20
     if free_mb < LEAST_TEMPORARY_MB:
         raise InputError(
-            f"TMPDIR: the file system of {folder} has {free_mb} MB left; free some space there, or set TMPDIR "
-            "to a folder elsewhere"
+            f"TMPDIR: the file system of {folder} has {free_mb} MB left; free some space there, or set "
+            "TMPDIR to a folder elsewhere"
         )
 
 

@@ -1,10 +1,10 @@
 """All that a result was made from, recorded with it by Snakemake: what differs makes it again.
 
 By itself Snakemake compares the values of params without their names, and misses two keys that swap their
-values. It goes by the time of files, and misses an older one in the place of another. It records the params of
-a job that failed as those of its results, and misses what was to be made after that job. So every rule gets a
-param that holds the version of its method, signatures of the user's files, its params by name, and a hash of
-the same of all jobs before it.
+values. It goes by the time of files, and misses an older one in the place of another. It records the
+params of a job that failed as those of its results, and misses what was to be made after that job. So
+every rule gets a param that holds the version of its method, signatures of the user's files, its params
+by name, and a hash of the same of all jobs before it.
 
 Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
 """
