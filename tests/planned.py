@@ -3,6 +3,7 @@
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import yaml
 from cellferry.fingerprints import of_settings
@@ -26,7 +27,8 @@ def planned(folder, config, *targets):
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     here = os.getcwd()
     try:
-        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        # A run notes itself in the environment.
+        with patch.dict(os.environ), SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=1),
                 config_settings=ConfigSettings(configfiles=[path]),

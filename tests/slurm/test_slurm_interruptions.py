@@ -1,9 +1,11 @@
 """A run that is interrupted, and started again, leaves no job behind and nothing half-written."""
 
 import os
+import shutil
 import signal
 
 import anndata as ad
+from cluster import wait_for
 
 
 def test_a_cancelled_job_is_run_again(run, cluster):
@@ -46,3 +48,73 @@ def test_ctrl_c_cancels_the_jobs(run, cluster):
     assert not [job for job in cluster.queue(run.folder) if job.state != "COMPLETING"]
     code, said = run.finish("results/inspected/atlas.json")
     assert code == 0, said
+
+
+def hide_orphans(run, folder):
+    """Put a squeue on the PATH that shows nothing to who asks for the folders of jobs."""
+    folder.mkdir()
+    squeue = shutil.which("squeue", path=run.variables["PATH"])
+    (folder / "squeue").write_text(f'#!/bin/sh\ncase "$*" in *%Z*) exit 0;; esac\nexec {squeue} "$@"\n')
+    (folder / "squeue").chmod(0o755)
+    run.variables = {**run.variables, "PATH": f"{folder}:{run.variables['PATH']}"}
+
+
+SPLITS = "results/reference/splits.parquet"
+
+
+def leave_a_job_behind(run):
+    """Kill snakemake while the script of split_reference works, and let that come to its end unseen."""
+    process = run.start(SPLITS)
+    run.wait_for_job("split_reference")
+    (script,) = run.scripts("split_reference")
+    os.kill(script, signal.SIGSTOP)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    os.kill(script, signal.SIGCONT)
+    wait_for(lambda: not run.cluster.queue(run.folder), 60, "the job that was left to end")
+    assert (run.folder / SPLITS).exists()
+    assert run.finish("--unlock")[0] == 0
+
+
+def test_what_a_job_finished_unseen_is_kept_and_a_later_change_is_noticed(run):
+    run = run()
+    leave_a_job_behind(run)
+    made = (run.folder / SPLITS).stat().st_mtime_ns
+    code, said = run.finish("results/genes.tsv")  # there is more to be made, from it
+    assert code == 0, said
+    assert (run.folder / SPLITS).stat().st_mtime_ns == made
+    run.config["split"] = {"test": 0.3}
+    code, said = run.finish(SPLITS)
+    assert code == 0, said
+    assert (run.folder / SPLITS).stat().st_mtime_ns > made
+
+
+def test_what_a_job_finished_unseen_is_made_again_under_another_configuration(run):
+    run = run()
+    leave_a_job_behind(run)
+    made = (run.folder / SPLITS).stat().st_mtime_ns
+    run.config["split"] = {"test": 0.3}
+    code, said = run.finish(SPLITS)
+    assert code == 0, said
+    assert (run.folder / SPLITS).stat().st_mtime_ns > made
+
+
+def test_a_job_that_is_left_and_not_seen_writes_nothing(run, tmp_path):
+    """Where the look into the queue misses it, the next run begins beside it."""
+    run = run()
+    hide_orphans(run, tmp_path / "programs")
+    process = run.start("results/chunks/atlas/0")
+    orphan = run.wait_for_job("convert_to_chunks")
+    (script,) = run.scripts("convert_to_chunks")
+    os.kill(script, signal.SIGSTOP)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert run.finish("--unlock")[0] == 0
+    run.config["datasets"]["atlas"]["chunks"] = 2
+    code, said = run.finish("results/chunks/atlas/0")
+    assert code == 0, said
+    chunks = sorted((run.folder / "results" / "chunks" / "atlas" / "0").glob("*.h5ad"))
+    assert len(chunks) == 2
+    os.kill(script, signal.SIGCONT)
+    wait_for(lambda: orphan.number not in [job.number for job in run.cluster.queue()], 90, "the orphan to end")
+    assert sorted((run.folder / "results" / "chunks" / "atlas" / "0").glob("*.h5ad")) == chunks

@@ -18,7 +18,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(RECORD, raising=False)
+    monkeypatch.setenv(RECORD, "")  # taken back at the end, whatever it is then
     monkeypatch.setattr(runs, "SECONDS_BETWEEN_LOOKS", 0.0)
     return tmp_path
 

@@ -17,7 +17,8 @@ RULES = re.findall(
 )
 ONLY_CYTOMETRY = re.findall(r"^rule (\w+):", (ROOT / "rules" / "cytometry.smk").read_text(), re.M)
 RULES = [rule for rule in RULES if rule not in ("plan", "report_so_far")]  # asked for by their names only
-PROFILES = [path.name for path in (ROOT / "profiles").iterdir()]
+# Snakemake reads profiles/default besides each of them.
+PROFILES = [path.name for path in (ROOT / "profiles").iterdir() if path.name != "default"]
 EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.yaml"))
 
 
