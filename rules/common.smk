@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from scripts.cellferry.config import check, fill_defaults
 from scripts.cellferry.fingerprints import of_settings
-from scripts.cellferry.logs import begin_run, mistakes_end_the_run
+from scripts.cellferry.logs import begin_run, exit_on_input_error
 from scripts.cellferry.panel import TRANSFORMATION
 from scripts.cellferry.provenance import Provenance
 from scripts.cellferry.samples import all_files, table_files
@@ -21,13 +21,13 @@ MADE_BY_RULES = "resources/demo"
 # State of a training that was interrupted.
 CHECKPOINTS = "results/reference/checkpoints"
 PATIENCE = Patience()
-# A stamp per dataset, which its conversion waits for.
+# One file per dataset, which its conversion waits for.
 CHECKED = "results/checked"
 PROVENANCE = Provenance(workflow, made_by_rules=("results", MADE_BY_RULES), waited_for=CHECKED)
 
 if workflow.is_main_process:
     RUN = begin_run()
-    with mistakes_end_the_run():
+    with exit_on_input_error():
         check(config, config_files=workflow.configfiles, made_by_rules=MADE_BY_RULES)
 fill_defaults(config)
 
@@ -182,11 +182,11 @@ def asked_for(wildcards):
 
 
 def inspected_from(dataset):
-    """Hash of what a dataset would be inspected from now: its files, its keys, the method."""
+    """Hash of the files, keys and method version that a dataset would be inspected with now."""
     return of_settings(PROVENANCE.own(rules.inspect_dataset.rule, SimpleNamespace(dataset=dataset)))
 
 
 def is_checked(dataset):
-    """Whether an earlier run checked a dataset as it would be inspected now."""
+    """Whether a dataset was checked in its present state."""
     checked = Path(CHECKED, dataset)
     return checked.exists() and checked.read_text(encoding="utf-8") == inspected_from(dataset)

@@ -3,7 +3,7 @@
 # Reads:  the files the configuration names
 # Writes: results/inspected/{dataset}.json   what is in the file; nothing but its header is read
 #         results/datasets.tsv               the same as one table; made only if every dataset can be used
-#         results/checked/{dataset}          what it was inspected as when all were found good together
+#         results/checked/{dataset}          hash of the state in which a dataset passed the checks
 #         results/chunks/{dataset}/{job}/{chunk}.h5ad   raw counts, CSR float32, and the obs columns that are needed
 #         results/merged/{dataset}.h5ad      one file per dataset, a view over its chunks
 #         results/reference/splits.parquet   train, validation or test, per reference cell
@@ -63,7 +63,7 @@ rule inspect_dataset:
         "../scripts/inspect_dataset.py"
 
 
-# Datasets that were not checked as they are now. Jobs do not ask: theirs were, before they began.
+# Datasets that were not checked in their present state. Not needed inside a job, which starts after the checks.
 UNCHECKED = [dataset for dataset in DATASETS if not is_checked(dataset)] if workflow.is_main_process else []
 
 
@@ -77,7 +77,8 @@ rule check_datasets:
         trained_report=f"{TRAINED}/genes.json" if config["pretrained"] and CYTOMETRY else [],
     output:
         table="results/datasets.tsv",
-        # Of others there is one from an earlier run, which no rule makes: this job hides no change of theirs.
+        # The files of other datasets exist, and no rule makes them: Snakemake ignores changed params of jobs behind
+        # a job that must run, so this job must not stand before conversions that it does not concern.
         checked=expand("results/checked/{dataset}", dataset=UNCHECKED),
     log:
         "logs/check_datasets/check_datasets.log",
@@ -109,7 +110,7 @@ rule convert_to_chunks:
         rename=label_table("rename"),
         markers=marker_table,
         inspected="results/inspected/{dataset}.json",
-        # Begins after all datasets are checked, if this one was not checked as it is.
+        # Made by check_datasets if this dataset was not checked in its present state.
         checked="results/checked/{dataset}",
     output:
         # A folder: a job reads its share of the files once, from front to back, and fills several chunks.

@@ -1,4 +1,4 @@
-# What is checked before the first job, and what is said at the end. Included last.
+# Checks before the first job and messages at the end of a run. Included last.
 
 import atexit
 import json
@@ -10,9 +10,9 @@ from scripts.cellferry.disk import check_temporary_folder
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.files import remove_remnants, set_aside_damaged
-from scripts.cellferry.logs import PEAK, command_for, is_command_line, mistakes_end_the_run
-from scripts.cellferry.methods import METHODS
-from scripts.cellferry.runs import distrust_others, forget_run, take_over
+from scripts.cellferry.logs import PEAK, command_for, is_snakemake_cli, exit_on_input_error
+from scripts.cellferry.methods import METHOD_VERSIONS
+from scripts.cellferry.runs import invalidate_unrecorded, unregister_run, supersede_other_runs
 from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
 
 for each in workflow.rules:
@@ -20,9 +20,9 @@ for each in workflow.rules:
         PROVENANCE.record(each)
 
 if workflow.is_main_process:
-    # The configuration, the methods and the user's files.
-    MADE_FROM = of_settings([config, METHODS, *map(inspected_from, DATASETS)])
-    distrust_others(MADE_FROM)
+    # Identifies the configuration, the methods and the user's files.
+    MADE_FROM = of_settings([config, METHOD_VERSIONS, *map(inspected_from, DATASETS)])
+    invalidate_unrecorded(MADE_FROM)
 
 
 def scores_in_words(query, evaluation):
@@ -48,21 +48,21 @@ def remove_what_killed_jobs_left():
             remove_remnants(folder)
 
 
-def say_what_changed():
-    """Say what a changed configuration makes again; in a dry run last, where it is read."""
+def print_changes():
+    """Print what changed and what is made again; after a dry run's table, where users look."""
     changes = describe_changes(workflow.dag, workflow.persistence, config)
     if changes:
         print(changes)
 
 
-if workflow.is_main_process and is_command_line():
-    # There is no hook of a dry run.
-    atexit.register(lambda: workflow.dryrun and workflow.scheduler and say_what_changed())
+if workflow.is_main_process and is_snakemake_cli():
+    # Snakemake has no hook for dry runs.
+    atexit.register(lambda: workflow.dryrun and workflow.scheduler and print_changes())
 
 
 onstart:
-    say_what_changed()
-    with mistakes_end_the_run():
+    print_changes()
+    with exit_on_input_error():
         check_temporary_folder()
         check_clock(file for job in workflow.dag.needrun_jobs() if job.output for file in job.input)
         if not workflow.deployment_settings.deployment_method and not workflow.touch:
@@ -74,11 +74,11 @@ onstart:
                 first_look_seconds=workflow.executor_settings.init_seconds_before_status_checks,
             )
     if workflow.execution_settings.lock:
-        take_over(workflow, RUN, MADE_FROM)
+        supersede_other_runs(workflow, RUN, MADE_FROM)
 
 
 onsuccess:
-    forget_run()
+    unregister_run()
     remove_what_killed_jobs_left()
     # A run may have asked for less than the model, whose training is to be resumed by another.
     if Path("results/reference/model").exists():
@@ -94,14 +94,14 @@ onsuccess:
 
 
 onerror:
-    # Or it would end with a warning of incomplete files, of which there are none.
+    # Otherwise Snakemake warns of incomplete files, which do not exist here.
     workflow.execution_settings.keep_incomplete = False
     if workflow.executor_plugin.name == "slurm":
         print(cancel_what_is_left(Path.cwd()))
     elif workflow.executor_plugin.name == "local":
         # HDF5 may crash on a full disk, which must not stay full of what was half written.
         remove_what_killed_jobs_left()
-    forget_run()
+    unregister_run()
     set_aside_damaged("results")
     print(explain_failures(workflow.scheduler.failed, workflow.dag.jobid, log))
     report_so_far = command_for("report_so_far", instead_of=workflow.dag_settings.targets)

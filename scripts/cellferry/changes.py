@@ -1,6 +1,6 @@
-"""What a changed configuration makes again, and why: one line, before anything runs.
+"""One line on what changed since results were made, what is made again, and what is kept.
 
-Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library only.
 """
 
 import ast
@@ -18,25 +18,25 @@ STAGES = {
     "classifiers": ("train_classifier",),
     "labels": ("predict_labels",),
 }
-"""What users know of a run, and the rules that make it."""
+"""Stages of a run, and the rules that make their results."""
 
 FOLLOWS_FROM_OTHERS = ("names", "references", "gene_sources", "queries", "chunks", "labelled_only")
-"""Params that differ only where a dataset or a key does that is said already."""
+"""Params that differ only together with a dataset or key that is listed already."""
 
 OWN, CONFIGURATION, CAME_OR_WENT = range(3)
 """Kinds of changes: of what a job depends on, of what the report shows, of files that came or went."""
 
-MOST_TOLD = 6
-LONGEST_VALUE = 40
+MAX_CHANGES = 6
+MAX_VALUE_LENGTH = 40
 
 
 def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str | None:
-    """What differs from what results were made from, what is made again, and what is kept; None if nothing.
+    """Describe the changes, the jobs that they repeat and the stages that are kept; None without changes.
 
     Parameters
     ----------
     dag, persistence
-        Snakemake's jobs, and its records of what was made.
+        Snakemake's DAG and its stored records.
     config
         The configuration, with defaults.
     """
@@ -46,18 +46,18 @@ def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str 
     found = dict.fromkeys(change for job in again for change in _changes_of(job, persistence, config))
     if not found:
         return None
-    # Where no job says what changed, the report does, which shows the configuration; then files that came or
-    # went.
+    # Jobs name most changes, the report (it holds the configuration) the others. Files that came or went are
+    # listed only if nothing else is.
     first_kind = min(kind for kind, _ in found)
     changes = [text for kind, text in found if kind == first_kind]
-    told = changes[:MOST_TOLD]
-    if len(changes) > MOST_TOLD:
-        told.append(f"{len(changes) - MOST_TOLD} more")
+    told = changes[:MAX_CHANGES]
+    if len(changes) > MAX_CHANGES:
+        told.append(f"{len(changes) - MAX_CHANGES} more")
     firsts = dict.fromkeys(job.rule.name for job in again if needed.isdisjoint(dag.dependencies[job]))
     follows = " and all after" if len({job.rule.name for job in again}) > len(firsts) else ""
     jobs = f"{len(again)} of {len(in_order)} jobs"
     there = {job.rule.name for job in in_order}
-    # What a new dataset needs was not there before.
+    # Jobs of a new dataset repeat nothing.
     made = {job.rule.name for job in again if any(map(persistence.metadata, job.output))}
     kept = [stage for stage, rules in STAGES.items() if there.intersection(rules) and made.isdisjoint(rules)]
     return (
@@ -67,7 +67,7 @@ def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str 
 
 
 def _changes_of(job: Any, persistence: Any, config: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    """What of a job differs from what its outputs were made from: kinds of change, and each in words."""
+    """Differences between a job and the provenance of its outputs: the kind of each, and its text."""
     before, now = _recorded(job, persistence), job.params[PARAM]["own"]
     for path, old, new in _differences(before, now) if before else ():
         came_or_went = old is None or new is None
@@ -97,7 +97,7 @@ def _recorded(job: Any, persistence: Any) -> dict[str, Any] | None:
 def _differences(
     old: Any, new: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Places in nested dicts where two differ, with what stands there; None where one has nothing."""
+    """Paths at which two nested dicts differ, with both values; None for a missing value."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys([*old, *new]):
             yield from _differences(old.get(key), new.get(key), (*path, str(key)))
@@ -106,7 +106,7 @@ def _differences(
 
 
 def _key(path: tuple[str, ...], value: Any, job: Any, config: dict[str, Any]) -> str:
-    """A key of the configuration by its place among a job's params."""
+    """The key of the configuration that a path in a job's params stands for."""
     first, *rest = path
     if path[:2] == ("dataset", "markers"):
         return ".".join(["cytometry", *rest])
@@ -127,6 +127,6 @@ def _key(path: tuple[str, ...], value: Any, job: Any, config: dict[str, Any]) ->
 
 
 def _short(value: Any) -> str:
-    """A value as text; empty where it is too long to be shown."""
+    """A value as text; empty if it is too long."""
     text = "none" if value is None else str(value)
-    return text if len(text) <= LONGEST_VALUE else ""
+    return text if len(text) <= MAX_VALUE_LENGTH else ""

@@ -1,6 +1,6 @@
-"""The machine's clock, beside the times of files: what is made goes by these.
+"""A comparison of the machine's clock with the times of files, which decide what is made again.
 
-Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library only.
 """
 
 import shlex
@@ -16,12 +16,12 @@ TOLERATED_SECONDS = 60
 
 
 def check_clock(paths: Iterable[str]) -> None:
-    """Check that no file is newer than now: what is made from it would count as older.
+    """Check that no file is dated in the future; results made from it would look older than it.
 
     Raises
     ------
     InputError
-        If one is; the message says how to go on.
+        If one is; the message contains the command that repairs the times.
     """
     now = time.time()
     times = {}

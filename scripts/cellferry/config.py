@@ -64,7 +64,7 @@ def load_schema() -> dict[str, Any]:
 
 
 def fill_defaults(config: dict[str, Any]) -> None:
-    """Add the schema's default for every key that `config` does not set, in place; keys get its order.
+    """Add the schema's default for every key that `config` does not set, in place, and order keys as it does.
 
     Where the number of conversion jobs is left open, it follows from the files.
     """
@@ -87,7 +87,7 @@ def _fill(values: dict[str, Any], properties: dict[str, Any]) -> None:
             values.setdefault(key, copy.deepcopy(schema["default"]))
         if key not in values:
             continue
-        # The schema's order and kinds: params that differ in these alone would make results again.
+        # In the schema's order and type, or a param that differs in these alone would repeat a job.
         values[key] = _as_declared(values.pop(key), schema)
         if "properties" in schema and isinstance(values[key], dict):
             _fill(values[key], schema["properties"])
@@ -441,7 +441,7 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -
 
 
 def _pattern_problem(pattern: str, *, folders: bool) -> str | None:
-    """What keeps a path, or any of those that fit a pattern, from being read."""
+    """The first problem of a path, or of the paths that match a pattern."""
     found = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else []
     if glob.has_magic(pattern) and not found and not os.path.lexists(pattern):
         return f"there is nothing that fits the pattern {pattern} (looked in {Path.cwd()}); correct it"

@@ -18,4 +18,4 @@ class PassingError(InputError):
 
 
 class SupersededError(Exception):
-    """The run that started this job does not count any more, since another one has begun. Exit code 4."""
+    """The run that started this job was replaced by a later one. Exit code 4."""

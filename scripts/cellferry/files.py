@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
-from .runs import check_that_it_counts
+from .runs import check_run_is_current
 from .text import UNPACKING_ERRORS
 
 # What is wrong with a file or its path. Every other number is a fault of the machine (a full disk, a file
@@ -50,7 +50,7 @@ def complete(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     SupersededError
-        If the run that started this process does not count any more, see `cellferry.runs`.
+        If the run that started this process was replaced by a later one (`cellferry.runs`).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def complete(path: str | Path) -> Iterator[Path]:
         if temporary.is_file():
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
-        check_that_it_counts()
+        check_run_is_current()
         if temporary.is_dir():
             _replace_folder(temporary, path)
         else:
@@ -80,9 +80,9 @@ def mark_as_damaged(path: Path) -> None:
     Raises
     ------
     SupersededError
-        If the run that started this process does not count any more: another one has made it anew, perhaps.
+        If the run that started this process was replaced by a later one, which may have made the file again.
     """
-    check_that_it_counts()
+    check_run_is_current()
     path.with_name(f"{DAMAGED}{path.name}").touch()
 
 
@@ -149,13 +149,13 @@ def state_of(path: Path) -> tuple[int, int, int]:
 
 
 CHECKSUM_BYTES = 1_000_000
-"""Files up to this size are told apart by their content, as Snakemake does (--max-checksum-file-size)."""
+"""Files up to this size are compared by content; Snakemake's default of --max-checksum-file-size."""
 
 
 def signature(path: Path) -> str:
-    """What tells a file from another one in its place, be that an older one.
+    """Identity of a file: SHA-256 of a small one, size and time (seconds) of a large one.
 
-    SHA-256 of the content of a small file, bytes and time (whole seconds, which copies keep) of a large one.
+    Unlike a comparison of times, it detects a file that was replaced by an older one.
     """
     try:
         stat = path.stat()

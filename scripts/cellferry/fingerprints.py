@@ -68,4 +68,11 @@ def of_predictions(paths: list[str]) -> dict[str, str]:
 
 def of_settings(settings: Any) -> str:
     """SHA-256 of plain values; the order of keys does not matter."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:SHOWN]
+    return hashlib.sha256(json.dumps(_with_text_keys(settings), sort_keys=True).encode()).hexdigest()[:SHOWN]
+
+
+def _with_text_keys(value: Any) -> Any:
+    """The same with text as keys of dicts: labels may be numbers, which cannot be sorted among text."""
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(item) for key, item in value.items()}
+    return [_with_text_keys(item) for item in value] if isinstance(value, list | tuple) else value

@@ -18,7 +18,7 @@ from .disk import fullest_folder
 from .errors import InputError, PassingError, SupersededError
 from .files import complete
 from .progress import watched
-from .runs import check_that_it_counts
+from .runs import check_run_is_current
 
 INPUT_ERROR = "error: "
 """How the end of a log begins when the user's input is at fault."""
@@ -56,7 +56,7 @@ SELECTING = (
     "-O",
     "--batch",
 )
-"""Options of snakemake's that say which jobs are run."""
+"""Options of snakemake that select jobs."""
 
 
 def begin_run() -> str:
@@ -82,15 +82,15 @@ def command_for(*targets: str, instead_of: Collection[str] = ()) -> str:
 
 
 def _takes_a_value(word: str) -> bool:
-    """Whether a word is an option of snakemake's that others follow."""
+    """Whether a word is an option of snakemake that takes values."""
     from snakemake.cli import get_argument_parser
 
     option = get_argument_parser()._option_string_actions.get(word)
     return option is not None and option.nargs != 0
 
 
-def is_command_line() -> bool:
-    """Whether this process is the program snakemake, and not another that calls it."""
+def is_snakemake_cli() -> bool:
+    """Whether this process is the snakemake program and not a caller of its API."""
     return "snakemake" in Path(sys.argv[0]).parts[-2:]
 
 
@@ -105,8 +105,8 @@ def _program() -> list[str]:
 
 
 @contextmanager
-def mistakes_end_the_run() -> Iterator[None]:
-    """End snakemake with an `InputError` and nothing around it; to be used in the Snakefile."""
+def exit_on_input_error() -> Iterator[None]:
+    """Exit snakemake with the message of an `InputError`, without a stack; for the Snakefile."""
     try:
         yield
     except InputError as error:
@@ -121,11 +121,11 @@ def logged(path: str) -> Iterator[None]:
 
     The file descriptors themselves are redirected, since HDF5, OpenMP and XGBoost write past `sys.stderr`.
     An `InputError` becomes the end of the log and is said on the terminal, with exit code 2. Where
-    failed jobs are started again, the next attempt of the same run ends at once and says the same. A job of a
-    run that does not count any more ends at once too (`cellferry.runs`), with exit code 4.
+    failed jobs are started again, the next attempt of the same run ends at once and says the same. A job
+    whose run was replaced by a later one ends at once too (`cellferry.runs`), with exit code 4.
     """
     try:
-        check_that_it_counts()
+        check_run_is_current()
     except SupersededError as error:  # the log is another job's now
         print(error, file=sys.stderr)
         sys.exit(SUPERSEDED_EXIT_CODE)

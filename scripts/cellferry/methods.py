@@ -1,10 +1,10 @@
-"""Versions of the rules' methods: results that another version made are made again.
+"""Method versions of the rules; results of another version are made again.
 
-Raise a rule's number in the change that makes its results differ for the same inputs and settings, and add a
-row to docs/upgrading.md. Rules that come after it need no new number: their inputs change.
+Raise the number of a rule in the commit that changes its results for the same inputs and settings, and
+add a row to docs/upgrading.md. Rules after it need no new number.
 """
 
-METHODS = {
+METHOD_VERSIONS = {
     "demo_data": 1,
     "inspect_dataset": 1,
     "check_datasets": 1,

@@ -1,6 +1,6 @@
-"""Paths that the configuration names, and what keeps them from being read.
+"""Problems of the paths in a configuration.
 
-Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library only.
 """
 
 import errno
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def path_problem(path: str | Path, *, folders: bool = True) -> str | None:
-    """Why a path cannot be read, and what to do about it; None if it can be.
+    """The reason why a path cannot be read, with a remedy; None for a readable path.
 
     Parameters
     ----------
     path
-        Of a file or folder; of a folder the files in it, not below it, are looked at too.
+        A file or folder. The files directly in a folder are checked too.
     folders
         Whether it may be a folder.
     """

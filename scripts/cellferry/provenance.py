@@ -1,14 +1,15 @@
-"""All that a result was made from, recorded with it by Snakemake: what differs makes it again.
+"""Provenance: everything a result was made from, stored with it by Snakemake and compared in every run.
 
-By itself Snakemake compares the values of params without their names, and misses two keys that swap their
-values. It goes by the time of files, and misses an older one in the place of another. It records the
-params of a job that failed as those of its results, and misses what was to be made after that job. So
-every rule gets a param that holds the version of its method, signatures of the user's files, its params
-by name, and a hash of the same of all jobs before it.
+Snakemake alone misses some changes. It compares the values of params without their names, so that two
+keys can swap values unnoticed. It compares files by time, so that an older file can replace another. It
+stores the params of a failed job as those of its results, so that the jobs behind it look up to date.
+Every rule therefore gets a param with its method version, signatures of the user's files, its params by
+name, and a hash of the same of all jobs before it.
 
-Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library only.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from .files import signature
 from .fingerprints import of_settings
-from .methods import METHODS
+from .methods import METHOD_VERSIONS
 
 PARAM = "provenance"
 """Name of the param, a dict of `own` and `earlier`."""
@@ -28,11 +29,11 @@ class Provenance:
     Parameters
     ----------
     workflow
-        Snakemake's.
+        Snakemake's workflow.
     made_by_rules
-        Folders whose files are made by rules; all others are the user's.
+        Folders with outputs of rules; files elsewhere belong to the user.
     waited_for
-        Folder of files that jobs only wait for.
+        Folder of files that only order jobs; they do not enter the provenance.
     """
 
     def __init__(self, workflow: Any, *, made_by_rules: tuple[str, ...], waited_for: str) -> None:
@@ -40,9 +41,10 @@ class Provenance:
         self._made_by_rules = tuple(f"{folder}/" for folder in made_by_rules)
         self._waited_for = f"{waited_for}/"
         self._jobs: dict[tuple, Any] = {}
+        self._signature = functools.cache(signature)
 
     def record(self, rule: Any) -> None:
-        """Give a rule the param, after all others."""
+        """Add the param to a rule, after all its other params."""
 
         def provenance(wildcards: Any) -> dict[str, Any]:
             return {"own": self.own(rule, wildcards), "earlier": self._earlier(rule, wildcards)}
@@ -50,7 +52,7 @@ class Provenance:
         rule.set_params(**{PARAM: provenance})
 
     def own(self, rule: Any, wildcards: Any) -> dict[str, Any]:
-        """What a job's result depends on besides the results of other jobs."""
+        """The part of a job's provenance that other jobs have no share in."""
 
         def value(item: Any) -> Any:
             return item(wildcards) if callable(item) else item
@@ -60,8 +62,8 @@ class Provenance:
             files += [item] if isinstance(item, str) else item
         params = {name: value(item) for name, item in rule.params.items() if _is_compared(name, item)}
         return {
-            "method": METHODS[rule.name],
-            "files": {str(file): signature(Path(file)) for file in files if self._is_the_users(file)},
+            "method": METHOD_VERSIONS[rule.name],
+            "files": {str(file): self._signature(Path(file)) for file in files if self._is_the_users(file)},
             **params,
         }
 
@@ -71,7 +73,7 @@ class Provenance:
     def _earlier(self, rule: Any, wildcards: Any) -> str:
         """Hash of the provenance of all jobs that make a job's inputs.
 
-        A job on a cluster knows itself alone; what it finds is not recorded.
+        A job on a cluster plans itself alone, and its hash differs; only the main process stores one.
         """
         job = self._job(rule.name, wildcards)
         before = {} if job is None else self._workflow.dag.dependencies[job]
@@ -94,7 +96,7 @@ def _key(rule_name: str, wildcards: Any) -> tuple:
 
 
 def _is_compared(name: str, item: Any | Callable) -> bool:
-    """Whether a param counts by itself; one that is made of inputs or outputs differs only where these do."""
+    """Whether a param is compared; those made from inputs or outputs differ only where these do."""
     if name == PARAM:
         return False
     return not callable(item) or list(inspect.signature(item).parameters) == ["wildcards"]

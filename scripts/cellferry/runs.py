@@ -1,11 +1,11 @@
-"""Runs of the workflow in a folder, and whether the one that a job belongs to still counts.
+"""Runs of the workflow in a folder, and whether the run of a job is still the current one.
 
-A snakemake that is killed leaves its jobs running, on this machine or on the cluster. What they finish after
-another run has begun on the same results must not take the place of its results. So each run has a record in
-the folder as long as it counts, and a job looks for it before it puts anything in place
+A snakemake that is killed leaves its jobs running, on this machine or on the cluster. Their results must
+not replace those of a run that has begun since. Each run therefore has a record in the folder; the next
+run on the same results removes it, and a job without a record puts nothing in place
 (`cellferry.files.complete`).
 
-Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library only.
 """
 
 import json
@@ -23,15 +23,15 @@ from .errors import SupersededError
 FOLDER = Path("results/.runs")
 
 RECORD = "CELLFERRY_RUN_RECORD"
-"""Environment variable: the record of the run that started a job; not set where it has none (--no-hooks)."""
+"""Environment variable: the record of the run that started a job; unset with --no-hooks."""
 
-LOOKS, SECONDS_BETWEEN_LOOKS = 3, 1.0
-"""A network file system may not show a file at once."""
+ATTEMPTS, SECONDS_BETWEEN_ATTEMPTS = 3, 1.0
+"""For reading a record: a network file system may show a new file late."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """An earlier run that came to no end, or another one that is at work in the same folder.
+    """A run of another process: one that was killed, or one that works on other results in this folder.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class Run:
     outputs: frozenset[str]
 
 
-def record_run(name: str, made_from: str, outputs: Iterable[str]) -> None:
-    """Let the run of this process count; jobs that it starts from now on know it."""
+def register_run(name: str, made_from: str, outputs: Iterable[str]) -> None:
+    """Write the record of this process's run; jobs inherit its path."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.json"
     hidden = path.with_suffix(".new")
@@ -58,8 +58,8 @@ def record_run(name: str, made_from: str, outputs: Iterable[str]) -> None:
     os.environ[RECORD] = str(path)
 
 
-def forget_run() -> None:
-    """Let the run of this process count no more, when it has come to its end."""
+def unregister_run() -> None:
+    """Remove the record of this process's run, at its end."""
     if record := os.environ.pop(RECORD, None):
         Path(record).unlink(missing_ok=True)
         with suppress(OSError):
@@ -67,7 +67,7 @@ def forget_run() -> None:
 
 
 def other_runs() -> list[Run]:
-    """Runs of other processes that have a record in the folder."""
+    """Runs of other processes that have a record."""
     found = []
     for path in sorted(FOLDER.glob("*.json")):
         if str(path) != os.environ.get(RECORD):
@@ -76,34 +76,35 @@ def other_runs() -> list[Run]:
     return found
 
 
-def check_that_it_counts() -> None:
-    """Check that the run which started this process has a record.
+def check_run_is_current() -> None:
+    """Check that the run that started this process still has its record.
 
     Raises
     ------
     SupersededError
-        If it has none any more.
+        If the record is gone.
     """
     record = os.environ.get(RECORD)
     if not record:
         return
-    for look in range(LOOKS):
-        if Path(record).exists():
+    for attempt in range(ATTEMPTS):
+        # Opening asks the file server; a test for existence may be answered from the client's cache.
+        with suppress(FileNotFoundError), open(record, encoding="utf-8"):
             return
-        if look < LOOKS - 1:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if attempt < ATTEMPTS - 1:
+            time.sleep(SECONDS_BETWEEN_ATTEMPTS)
     raise SupersededError(
         "this job belongs to an earlier run, and another one has begun since: nothing was put in place"
     )
 
 
-def take_over(workflow: Any, name: str, made_from: str) -> None:
-    """Begin a run whose locks Snakemake has granted: others that were to make what it uses count no more.
+def supersede_other_runs(workflow: Any, name: str, made_from: str) -> None:
+    """Register a run to which Snakemake has granted its locks, and end all runs that would write its files.
 
     Parameters
     ----------
     workflow
-        Snakemake's, whose jobs are known.
+        Snakemake's workflow, with its DAG.
     name, made_from
         Of the new run, see `Run`.
     """
@@ -116,19 +117,19 @@ def take_over(workflow: Any, name: str, made_from: str) -> None:
         unrecorded = set(_unrecorded(run.outputs, persistence))
         for job in dag.jobs:
             if not dag.needrun(job) and not unrecorded.isdisjoint(job.output):
-                # Made from the same, or it would have been distrusted.
+                # Made from the same configuration and files, or it would be marked incomplete.
                 workflow.async_run(persistence.finished(job))
                 unrecorded.difference_update(job.output)
         _mark_incomplete(unrecorded - outputs, persistence)
         run.record.unlink()
-    record_run(name, made_from, outputs)
+    register_run(name, made_from, outputs)
 
 
-def distrust_others(made_from: str) -> None:
-    """Let what jobs of other runs finished unseen, and from something else, be made again.
+def invalidate_unrecorded(made_from: str) -> None:
+    """Mark results as incomplete that other runs left without a record of what they were made from.
 
-    On a cluster a job that outlives its snakemake leaves a result, of which there is no record of what it was
-    made from, so that no change would be noticed.
+    On a cluster, a job that outlives its snakemake leaves such a result, of which no change would be noticed.
+    Results of a run with the same configuration, methods and files are kept.
     """
     runs = [run for run in other_runs() if run.made_from != made_from]
     if runs:
@@ -140,7 +141,7 @@ def distrust_others(made_from: str) -> None:
 
 
 def _unrecorded(outputs: Iterable[str], persistence: Any) -> list[str]:
-    """Outputs that are there, and of which Snakemake has no record."""
+    """Outputs that exist without a record of Snakemake's."""
     from snakemake.io import IOFile
 
     return [path for path in outputs if Path(path).exists() and persistence.metadata(IOFile(path)) is None]

@@ -250,7 +250,7 @@ def _disk_problems(folder: Path) -> list[str]:
 
 
 def jobs_in_queue(folder: Path) -> dict[str, str] | None:
-    """Jobs of runs in a folder that wait or run: their SLURM ids, and what they are; None without an answer."""
+    """SLURM ids and descriptions of the jobs of runs in a folder; None if squeue does not answer."""
     answer = ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%Z|%k")
     if answer is None:
         return None
@@ -267,7 +267,9 @@ def _orphan_problems(folder: Path) -> list[str]:
     """Jobs that an earlier run in this folder has left behind: they would write what new ones write, too."""
     orphans = jobs_in_queue(folder)
     if orphans is None:
-        return ["squeue does not answer, so that jobs of an earlier run would be missed; start again when it does"]
+        return [
+            "squeue does not answer, so that jobs of an earlier run would be missed; start again when it does"
+        ]
     if not orphans:
         return []
     listed = ", ".join(f"{job} ({comment})" for job, comment in orphans.items())

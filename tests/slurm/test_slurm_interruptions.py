@@ -116,5 +116,7 @@ def test_a_job_that_is_left_and_not_seen_writes_nothing(run, tmp_path):
     chunks = sorted((run.folder / "results" / "chunks" / "atlas" / "0").glob("*.h5ad"))
     assert len(chunks) == 2
     os.kill(script, signal.SIGCONT)
-    wait_for(lambda: orphan.number not in [job.number for job in run.cluster.queue()], 90, "the orphan to end")
+    wait_for(
+        lambda: orphan.number not in [job.number for job in run.cluster.queue()], 90, "the orphan to end"
+    )
     assert sorted((run.folder / "results" / "chunks" / "atlas" / "0").glob("*.h5ad")) == chunks

@@ -73,3 +73,9 @@ def test_predictions_of_two_models_are_refused(tmp_path):
 
 def test_predictions_that_do_not_say(tmp_path):
     assert of_predictions([write_predictions(tmp_path / "0.parquet", None)]) == {}
+
+
+def test_labels_that_are_numbers_can_be_hashed_among_text():
+    assert of_settings({"rename": {1: "T cell", "b": "B cell"}}) == of_settings(
+        {"rename": {"b": "B cell", "1": "T cell"}}
+    )

@@ -10,7 +10,7 @@ import pytest
 from cellferry import runs
 from cellferry.errors import SupersededError
 from cellferry.files import complete, mark_as_damaged
-from cellferry.runs import RECORD, Run, check_that_it_counts, forget_run, other_runs, record_run
+from cellferry.runs import RECORD, Run, check_run_is_current, other_runs, register_run, unregister_run
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(RECORD, "")  # taken back at the end, whatever it is then
-    monkeypatch.setattr(runs, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(runs, "SECONDS_BETWEEN_ATTEMPTS", 0.0)
     return tmp_path
 
 
@@ -34,19 +34,19 @@ def test_without_a_record_nothing_is_looked_for(folder):
 
 
 def test_files_and_folders_are_put_in_place_while_the_run_counts(folder):
-    record_run("one", "a", ["out.txt"])
+    register_run("one", "a", ["out.txt"])
     write("out.txt")
     with complete("chunks") as temporary:
         temporary.mkdir()
         (temporary / "0").touch()
     assert (folder / "chunks" / "0").exists()
-    forget_run()
+    unregister_run()
     assert RECORD not in os.environ
     assert not (folder / "results" / ".runs").exists()
 
 
 def test_nothing_is_put_in_place_when_it_does_not(folder):
-    record_run("one", "a", ["out.txt"])
+    register_run("one", "a", ["out.txt"])
     write("out.txt", "former")
     (run,) = (folder / "results" / ".runs").iterdir()
     run.unlink()
@@ -61,18 +61,18 @@ def test_nothing_is_put_in_place_when_it_does_not(folder):
 
 
 def test_a_record_that_a_file_server_shows_late_counts(monkeypatch):
-    record_run("one", "a", [])
+    register_run("one", "a", [])
     record = Path(os.environ[RECORD])
     text = record.read_text()
     record.unlink()
     monkeypatch.setattr(runs.time, "sleep", lambda seconds: record.write_text(text))
-    check_that_it_counts()
+    check_run_is_current()
 
 
 def test_other_runs_are_told_apart_from_ones_own():
-    record_run("one", "a", ["x", "y"])
+    register_run("one", "a", ["x", "y"])
     first = os.environ.pop(RECORD)
-    record_run("two", "b", ["z"])
+    register_run("two", "b", ["z"])
     assert other_runs() == [Run(Path(first), "a", frozenset("xy"))]
 
 
@@ -89,7 +89,7 @@ def test_a_script_of_such_a_run_ends_at_once_and_leaves_the_log_alone(folder):
 
 
 class Persistence:
-    """What `take_over` asks Snakemake's records."""
+    """What `supersede_other_runs` asks Snakemake's records."""
 
     def __init__(self, recorded, *, inputs=(), outputs=()):
         self.recorded, self.incomplete = set(recorded), set()
@@ -111,20 +111,20 @@ class Persistence:
         self.recorded |= set(job.output)
 
 
-def take_over(persistence, *, jobs, needed=()):
+def supersede_other_runs(persistence, *, jobs, needed=()):
     dag = SimpleNamespace(jobs=jobs, needrun=lambda job: job in needed)
     workflow = SimpleNamespace(persistence=persistence, dag=dag, async_run=lambda nothing: None)
-    runs.take_over(workflow, "new", "a")
+    runs.supersede_other_runs(workflow, "new", "a")
 
 
 def test_what_a_job_finished_unseen_is_adopted_or_made_again(folder):
     for name in ("adopted", "not_asked_for", "remade", "recorded"):
         (folder / name).touch()
-    record_run("old", "a", ["adopted", "not_asked_for", "remade", "recorded", "missing"])
+    register_run("old", "a", ["adopted", "not_asked_for", "remade", "recorded", "missing"])
     old = Path(os.environ.pop(RECORD))
     jobs = [SimpleNamespace(output=[name]) for name in ("adopted", "remade", "recorded")]
     persistence = Persistence(["recorded"], inputs=["adopted"], outputs=["remade"])
-    take_over(persistence, jobs=jobs, needed=[jobs[1]])
+    supersede_other_runs(persistence, jobs=jobs, needed=[jobs[1]])
     assert persistence.recorded == {"recorded", "adopted"}
     assert persistence.incomplete == {"not_asked_for"}
     assert not old.exists()
@@ -132,18 +132,18 @@ def test_what_a_job_finished_unseen_is_adopted_or_made_again(folder):
 
 
 def test_a_run_that_makes_other_things_counts_on():
-    record_run("old", "a", ["theirs"])
+    register_run("old", "a", ["theirs"])
     old = Path(os.environ.pop(RECORD))
-    take_over(Persistence([], inputs=["ours"], outputs=["too"]), jobs=[])
+    supersede_other_runs(Persistence([], inputs=["ours"], outputs=["too"]), jobs=[])
     assert old.exists()
 
 
 def test_what_was_made_from_something_else_is_distrusted(folder):
     (folder / "out.txt").touch()
-    record_run("old", "a", ["out.txt", "missing"])
+    register_run("old", "a", ["out.txt", "missing"])
     os.environ.pop(RECORD)
     incomplete = folder / ".snakemake" / "incomplete"
-    runs.distrust_others("a")
+    runs.invalidate_unrecorded("a")
     assert not incomplete.exists()
-    runs.distrust_others("b")
+    runs.invalidate_unrecorded("b")
     assert len(list(incomplete.iterdir())) == 1

@@ -96,9 +96,13 @@ def test_a_file_whose_permissions_are_mended(run, config, ordinary):
     query.chmod(0)
     failed = start(run, config, TARGET, before=ordinary)
     assert failed.returncode == 1
-    assert words(failed).strip().endswith(
-        "error: the configuration has 1 problem(s):\n"
-        "  - datasets.patients.path: query.h5ad may not be read; ask its owner for read permission"
+    assert (
+        words(failed)
+        .strip()
+        .endswith(
+            "error: the configuration has 1 problem(s):\n"
+            "  - datasets.patients.path: query.h5ad may not be read; ask its owner for read permission"
+        )
     )
     query.chmod(0o644)
     os.utime(query, LONG_AGO)
@@ -146,7 +150,9 @@ def test_a_path_that_cannot_be_read_is_one_error_before_anything_runs(run, confi
         folder.chmod(0o755)
     assert result.returncode == 1
     said = words(result)[words(result).index("error: ") :]
-    assert said.startswith(f"error: the configuration has 1 problem(s):\n  - datasets.patients.path: {problem}")
+    assert said.startswith(
+        f"error: the configuration has 1 problem(s):\n  - datasets.patients.path: {problem}"
+    )
     assert len(said.strip().splitlines()) == 2
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from cellferry.changes import STAGES, describe_changes
 from cellferry.config import PRETRAINED_FILES
-from cellferry.methods import METHODS
+from cellferry.methods import METHOD_VERSIONS
 from key_table import key_table
 from placeholders import write_placeholders
 from planned import finish, jobs_to_run, named, planned
@@ -312,7 +312,9 @@ def test_all_of_a_version_of_a_method_is_made_again(runs, monkeypatch):
     # The Snakefile imports the package under another name than the tests do.
     from scripts.cellferry import provenance
 
-    monkeypatch.setitem(provenance.METHODS, "train_classifier", METHODS["train_classifier"] + 1)
+    monkeypatch.setitem(
+        provenance.METHOD_VERSIONS, "train_classifier", METHOD_VERSIONS["train_classifier"] + 1
+    )
     with planned(run.folder, run.config) as dag:
         again = {named(job)[0] for job in dag.needrun_jobs(exclude_finished=False)}
         said = describe_changes(dag, dag.workflow.persistence, dag.workflow.globals["config"])
@@ -376,7 +378,7 @@ def test_methods_are_those_of_the_rules():
     rules = re.findall(
         r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
     )
-    assert set(METHODS) == set(rules) - {"plan", "report_so_far"}
+    assert set(METHOD_VERSIONS) == set(rules) - {"plan", "report_so_far"}
 
 
 def test_the_page_on_upgrading_has_every_version_of_a_method():
@@ -385,6 +387,6 @@ def test_the_page_on_upgrading_has_every_version_of_a_method():
     for release, raised in reversed(re.findall(r"^\| (\d+\.\d+\.\d+) \| ([^|]*) \|", text, re.M)):
         assert re.search(rf"^## \[{re.escape(release)}\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
         if "all rules: 1" in raised:
-            versions |= dict.fromkeys(METHODS, 1)
+            versions |= dict.fromkeys(METHOD_VERSIONS, 1)
         versions |= {rule: int(version) for rule, version in re.findall(r"`(\w+)`: (\d+)", raised)}
-    assert versions == METHODS
+    assert versions == METHOD_VERSIONS
