@@ -17,11 +17,18 @@ def write_placeholders(config: dict[str, Any], folder: Path) -> None:
             _write(folder / path.replace("*", "first"), columns)
     trained = config.get("pretrained")
     if isinstance(trained, str):
-        for name in PRETRAINED_FILES:
-            _write(folder / trained / name, [])
+        write_earlier_run(folder / trained)
     elif trained:
         _write(folder / trained["model"] / "model.pt", [])
         _write(folder / trained["latents"], [trained["label"], trained.get("batch")])
+
+
+def write_earlier_run(results: Path) -> None:
+    """Write what is needed of the results of an earlier run, in name only."""
+    for name in PRETRAINED_FILES:
+        path = results / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}", encoding="utf-8")
 
 
 def _paths(given: Any) -> list[str]:

@@ -6,6 +6,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 import copy
 import difflib
 import glob
+import json
 import os
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ from jsonschema import Draft202012Validator
 
 from .errors import InputError
 from .label_tables import read_ontology, read_parents, read_renames
+from .methods import FORMAT_VERSION
 from .panel import SCALING_COLUMNS, TRANSFORMATION, read_markers
 from .paths import path_problem
 from .samples import conversion_jobs, sample_files, table_files
@@ -245,6 +247,16 @@ def _pretrained_problems(config: dict[str, Any]) -> list[str]:
         return [
             f"pretrained: {folder} (looked in {Path.cwd()}) has no {', '.join(missing)}; name the folder "
             "`results` of a finished run"
+        ]
+    labels = Path(folder, "reference", "labels.json")
+    try:
+        found = json.loads(labels.read_text(encoding="utf-8")).get("format", 1)
+    except (OSError, ValueError) as error:
+        return [f"pretrained: {labels} cannot be read ({error}); copy the folder again"]
+    if found != FORMAT_VERSION:
+        return [
+            f"pretrained: {folder} holds results of format {found}, and this version reads format "
+            f"{FORMAT_VERSION}; run it again with this version, or continue with the version that made it"
         ]
     return []
 

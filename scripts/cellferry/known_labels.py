@@ -6,6 +6,7 @@ import pandas as pd
 from .errors import InputError
 from .label_tables import ONTOLOGY_ID, read_parents
 from .levels import Level, joined_levels, levels_of_parents
+from .methods import FORMAT_VERSION
 from .sketch import stratified_sketch
 from .splits import DROPPED, SPLITS, split_cells
 
@@ -122,4 +123,5 @@ def describe_labels(table: pd.DataFrame, levels: list[Level], ids: dict[str, str
         for label, row in table.iterrows()
     }
     nodes = sorted({node for level in levels for node in level["of"].values()} - labels.keys())
-    return {"labels": labels, "levels": levels, "ontology": {node: own_id(node) for node in nodes}}
+    ontology = {node: own_id(node) for node in nodes}
+    return {"format": FORMAT_VERSION, "labels": labels, "levels": levels, "ontology": ontology}

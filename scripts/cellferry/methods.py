@@ -4,6 +4,9 @@ Raise the number of a rule in the commit that changes its results for the same i
 add a row to docs/upgrading.md. Rules after it need no new number.
 """
 
+FORMAT_VERSION = 1
+"""Version of the result files that `pretrained` reads; to be raised when older ones cannot be read."""
+
 METHOD_VERSIONS = {
     "demo_data": 1,
     "inspect_dataset": 1,

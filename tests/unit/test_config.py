@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cellferry.config import PRETRAINED_FILES, check, fill_defaults, load_schema
+from cellferry.config import check, fill_defaults, load_schema
 from cellferry.errors import InputError
 from jsonschema import Draft202012Validator
+from placeholders import write_earlier_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -164,10 +165,7 @@ def test_a_mistake_is_named(config, change, said):
 @pytest.fixture
 def trained_before(config, tmp_path):
     """A configuration with the results of an earlier run in place of a reference."""
-    for name in PRETRAINED_FILES:
-        path = tmp_path / "earlier" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    write_earlier_run(tmp_path / "earlier")
     del config["datasets"]["atlas"]
     return config | {"pretrained": str(tmp_path / "earlier")}
 
@@ -182,6 +180,18 @@ def test_what_is_missing_of_an_earlier_run_is_listed(trained_before, tmp_path):
     said = problems(trained_before)
     assert "has no genes.tsv, reference/rules.json; name the folder" in said
     assert str(tmp_path / "earlier") in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"format": 99}', "holds results of format 99, and this version reads format 1; run it again with"),
+        ('{"labels"', "labels.json cannot be read ("),
+    ],
+)
+def test_an_earlier_run_of_another_format_or_cut_off(trained_before, tmp_path, text, said):
+    (tmp_path / "earlier/reference/labels.json").write_text(text)
+    assert said in problems(trained_before)
 
 
 def test_a_reference_beside_an_earlier_runs(trained_before, config):

@@ -7,8 +7,7 @@ import time
 
 import pytest
 import yaml
-from cellferry.config import PRETRAINED_FILES
-from placeholders import write_placeholders
+from placeholders import write_earlier_run, write_placeholders
 from running import ROOT, command_line, slurm_profile, snakemake
 from simulate import simulate_cells
 
@@ -285,10 +284,9 @@ def test_rules_have_log_benchmark_and_script_of_their_own_name():
 
 def test_what_a_killed_job_left_in_an_earlier_run_is_no_chunk_of_it(run):
     simulate_cells(60).write_h5ad(run.folder / "cells.h5ad")
-    for name in [*PRETRAINED_FILES, "mapped/reference/.12345678.1.parquet"]:
-        path = run.folder / "earlier" / "results" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    earlier = run.folder / "earlier" / "results"
+    write_earlier_run(earlier)
+    (earlier / "mapped" / "reference" / ".12345678.1.parquet").touch()
     patients = {"role": "query", "path": "cells.h5ad", "chunks": 2}
     jobs = plan(run, config={"datasets": {"patients": patients}, "pretrained": "./earlier/results/"})
     assert jobs["map_query"] == "2"

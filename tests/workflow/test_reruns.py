@@ -11,10 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 from cellferry.changes import STAGES, describe_changes
-from cellferry.config import PRETRAINED_FILES
 from cellferry.methods import METHOD_VERSIONS
 from key_table import key_table
-from placeholders import write_placeholders
+from placeholders import write_earlier_run, write_placeholders
 from planned import finish, jobs_to_run, named, planned
 from running import ROOT
 from simulate import simulate_cells
@@ -178,10 +177,9 @@ def runs(tmp_path_factory):
             (own / name).mkdir(exist_ok=True)
             (own / name / "model.pt").touch()
         for earlier in ("earlier", "another"):
-            for name in PRETRAINED_FILES:
-                path = own / earlier / "results" / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(earlier)
+            write_earlier_run(own / earlier / "results")
+        # Its genes are others.
+        (own / "another" / "results" / "genes.tsv").write_text("other")
         for path in own.rglob("*"):
             os.utime(path, (1_600_000_000, 1_600_000_000))
         finish(own, config)
