@@ -9,9 +9,9 @@ from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 
+from scripts.cellferry.command_line import begin_run, exit_on_input_error
 from scripts.cellferry.config import check, fill_defaults
 from scripts.cellferry.fingerprints import of_settings
-from scripts.cellferry.logs import begin_run, exit_on_input_error
 from scripts.cellferry.panel import TRANSFORMATION
 from scripts.cellferry.provenance import Provenance
 from scripts.cellferry.samples import all_files, table_files

@@ -6,14 +6,16 @@ import shutil
 
 from scripts.cellferry.changes import describe_changes
 from scripts.cellferry.clock import check_clock
+from scripts.cellferry.command_line import command_for, exit_on_input_error, is_snakemake_cli
 from scripts.cellferry.disk import check_temporary_folder
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.files import remove_remnants, set_aside_damaged
-from scripts.cellferry.logs import PEAK, command_for, is_snakemake_cli, exit_on_input_error
+from scripts.cellferry.logs import PEAK
 from scripts.cellferry.methods import METHOD_VERSIONS
-from scripts.cellferry.runs import invalidate_unrecorded, unregister_run, supersede_other_runs
+from scripts.cellferry.runs import unregister_run
 from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
+from scripts.cellferry.takeover import invalidate_unrecorded, supersede_other_runs
 
 for each in workflow.rules:
     if each.output:
@@ -73,8 +75,8 @@ onstart:
                 attempts=1 + workflow.execution_settings.retries,
                 first_look_seconds=workflow.executor_settings.init_seconds_before_status_checks,
             )
-    if workflow.execution_settings.lock:
-        supersede_other_runs(workflow, RUN, MADE_FROM)
+        if workflow.execution_settings.lock:
+            supersede_other_runs(workflow, RUN, MADE_FROM)
 
 
 onsuccess:

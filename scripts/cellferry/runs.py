@@ -15,10 +15,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-from .errors import SupersededError
+from .errors import InputError, SupersededError
 
 FOLDER = Path("results/.runs")
 
@@ -49,12 +47,23 @@ class Run:
 
 
 def register_run(name: str, made_from: str, outputs: Iterable[str]) -> None:
-    """Write the record of this process's run; jobs inherit its path."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    """Write the record of this process's run; jobs inherit its path.
+
+    Raises
+    ------
+    InputError
+        If results cannot be written.
+    """
     path = FOLDER / f"{name}.json"
     hidden = path.with_suffix(".new")
-    hidden.write_text(json.dumps({"made_from": made_from, "outputs": sorted(outputs)}), encoding="utf-8")
-    os.replace(hidden, path)
+    try:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        hidden.write_text(json.dumps({"made_from": made_from, "outputs": sorted(outputs)}), encoding="utf-8")
+        os.replace(hidden, path)
+    except OSError as error:
+        raise InputError(
+            f"{path.absolute()} cannot be written ({error}); mend that and start again"
+        ) from error
     os.environ[RECORD] = str(path)
 
 
@@ -96,58 +105,3 @@ def check_run_is_current() -> None:
     raise SupersededError(
         "this job belongs to an earlier run, and another one has begun since: nothing was put in place"
     )
-
-
-def supersede_other_runs(workflow: Any, name: str, made_from: str) -> None:
-    """Register a run to which Snakemake has granted its locks, and end all runs that would write its files.
-
-    Parameters
-    ----------
-    workflow
-        Snakemake's workflow, with its DAG.
-    name, made_from
-        Of the new run, see `Run`.
-    """
-    persistence, dag = workflow.persistence, workflow.dag
-    outputs = set(map(str, persistence.all_outputfiles()))
-    concerned = outputs.union(map(str, persistence.all_inputfiles()))
-    for run in other_runs():
-        if run.outputs.isdisjoint(concerned):
-            continue
-        unrecorded = set(_unrecorded(run.outputs, persistence))
-        for job in dag.jobs:
-            if not dag.needrun(job) and not unrecorded.isdisjoint(job.output):
-                # Made from the same configuration and files, or it would be marked incomplete.
-                workflow.async_run(persistence.finished(job))
-                unrecorded.difference_update(job.output)
-        _mark_incomplete(unrecorded - outputs, persistence)
-        run.record.unlink()
-    register_run(name, made_from, outputs)
-
-
-def invalidate_unrecorded(made_from: str) -> None:
-    """Mark results as incomplete that other runs left without a record of what they were made from.
-
-    On a cluster, a job that outlives its snakemake leaves such a result, of which no change would be noticed.
-    Results of a run with the same configuration, methods and files are kept.
-    """
-    runs = [run for run in other_runs() if run.made_from != made_from]
-    if runs:
-        from snakemake.persistence.file import FilePersistence
-
-        persistence = FilePersistence()
-        for run in runs:
-            _mark_incomplete(_unrecorded(run.outputs, persistence), persistence)
-
-
-def _unrecorded(outputs: Iterable[str], persistence: Any) -> list[str]:
-    """Outputs that exist without a record of Snakemake's."""
-    from snakemake.io import IOFile
-
-    return [path for path in outputs if Path(path).exists() and persistence.metadata(IOFile(path)) is None]
-
-
-def _mark_incomplete(outputs: Iterable[str], persistence: Any) -> None:
-    from snakemake.io import IOFile
-
-    persistence.started(SimpleNamespace(output=list(map(IOFile, outputs))))

@@ -1,5 +1,6 @@
 """A run that is interrupted, and started again, leaves no job behind and nothing half-written."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -43,6 +44,9 @@ def test_ctrl_c_cancels_the_jobs(run, cluster):
     run = run()
     process = run.start("results/inspected/atlas.json")
     run.wait_for_job("inspect_dataset")
+    for script in run.scripts("inspect_dataset"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(script, signal.SIGSTOP)  # it shall not end before
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(120) != 0
     assert not [job for job in cluster.queue(run.folder) if job.state != "COMPLETING"]

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cellferry.logs import command_for, input_error_in, peak_in
+from cellferry.logs import input_error_in, peak_in
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -105,35 +105,3 @@ def test_a_finished_log_ends_with_the_peak_of_its_memory(tmp_path):
     assert 200 < peak_in((tmp_path / "rule.log").read_text()) < 300
     run(tmp_path, MISTAKE)
     assert peak_in((tmp_path / "rule.log").read_text()) is None
-
-
-PROGRAM = "/somewhere/.venv/bin/snakemake"
-
-
-@pytest.mark.parametrize(
-    ("given", "targets", "command"),
-    [
-        (["--profile", "p", "--", "all"], {"all"}, f"{PROGRAM} report_so_far --profile p"),
-        (["-k", "results/x", "--cores", "2"], {"results/x"}, f"{PROGRAM} report_so_far -k --cores 2"),
-        (["--cores", "2", "--config", "seed=3"], set(), f"{PROGRAM} report_so_far --cores 2 --config seed=3"),
-        # Of no use to the report, and a cause to make others.
-        (["--forcerun", "a", "b", "-n"], {"a", "b"}, f"{PROGRAM} report_so_far -n"),
-        (["x", "-U", "x", "-p"], {"x"}, f"{PROGRAM} report_so_far -p"),
-        (["x", "--directory", "x"], {"x"}, f"{PROGRAM} report_so_far --directory x"),
-    ],
-)
-def test_the_command_for_another_target_can_be_run(monkeypatch, given, targets, command):
-    monkeypatch.setattr(sys, "argv", [PROGRAM, *given])
-    assert command_for("report_so_far", instead_of=targets) == command
-    assert command_for() == " ".join([PROGRAM, *given])
-
-
-def test_the_program_is_named_as_it_can_be_started(monkeypatch, tmp_path):
-    program = tmp_path / "snakemake"
-    program.touch(mode=0o755)
-    monkeypatch.setattr(sys, "argv", [str(program), "-n"])
-    assert command_for() == f"{program} -n"
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert command_for() == "snakemake -n"
-    monkeypatch.setattr(sys, "argv", ["/lib/snakemake/__main__.py", "-n"])
-    assert command_for() == f"{sys.executable} -m snakemake -n"

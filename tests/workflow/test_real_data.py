@@ -33,9 +33,11 @@ def test_genes_are_brought_together(name, kind, common, tmp_path, test_data):
 
 @pytest.mark.parametrize(
     ("name", "query", "least"),
-    [("celseq2_plates_to_dropseq", "dropseq", 0.95), ("kang_ctrl_to_stim", "kang_stim", 0.8)],
+    [("celseq2_plates_to_dropseq", "dropseq", 0.95), ("kang_ctrl_to_stim", "kang_stim", 0.88)],
 )
 def test_the_answer_is_right(name, query, least, tmp_path, test_data):
+    """Best labels, and those given; how many cells are unknown differs between processors, same seed or not."""
     results = run_config(name, tmp_path, test_data)
     scores = json.loads((results / "evaluation" / f"{query}.json").read_text())
-    assert scores["answered"]["accuracy"] >= least
+    assert scores["forced"]["accuracy"] >= least
+    assert scores["answered"]["accuracy_among_accepted"] >= least
