@@ -36,7 +36,7 @@ def test_genes_are_brought_together(name, kind, common, tmp_path, test_data):
     [("celseq2_plates_to_dropseq", "dropseq", 0.95), ("kang_ctrl_to_stim", "kang_stim", 0.88)],
 )
 def test_the_answer_is_right(name, query, least, tmp_path, test_data):
-    """Best labels, and those given; how many cells are unknown differs between processors, same seed or not."""
+    """Best labels, and given ones; how many cells are unknown differs between processors, with one seed."""
     results = run_config(name, tmp_path, test_data)
     scores = json.loads((results / "evaluation" / f"{query}.json").read_text())
     assert scores["forced"]["accuracy"] >= least
