@@ -9,26 +9,32 @@ from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 
-from scripts.cellferry.command_line import begin_run, exit_on_input_error
+from scripts.cellferry.command_line import begin_run, exit_with_message
 from scripts.cellferry.config import check, fill_defaults
 from scripts.cellferry.fingerprints import of_settings
 from scripts.cellferry.panel import TRANSFORMATION
 from scripts.cellferry.provenance import Provenance
+from scripts.cellferry.runs import check_run_is_current
 from scripts.cellferry.samples import all_files, table_files
 from scripts.cellferry.slurm import Patience
 
-MADE_BY_RULES = "resources/demo"
+# What the rule demo_data makes.
+DEMO_DATA = ("resources/demo/reference.h5ad", "resources/demo/query", "resources/demo/query_obs.csv")
 # State of a training that was interrupted.
 CHECKPOINTS = "results/reference/checkpoints"
 PATIENCE = Patience()
 # One file per dataset, which its conversion waits for.
 CHECKED = "results/checked"
-PROVENANCE = Provenance(workflow, made_by_rules=("results", MADE_BY_RULES), waited_for=CHECKED)
+PROVENANCE = Provenance(workflow, made_by_rules=("results", *DEMO_DATA), waited_for=CHECKED)
 
 if workflow.is_main_process:
     RUN = begin_run()
-    with exit_on_input_error():
-        check(config, config_files=workflow.configfiles, made_by_rules=MADE_BY_RULES)
+    with exit_with_message():
+        check(config, config_files=workflow.configfiles, made_by_rules=DEMO_DATA)
+else:
+    # Before Snakemake removes what the job is to write.
+    with exit_with_message():
+        check_run_is_current()
 fill_defaults(config)
 
 # Whether the datasets hold intensities of markers, and not counts of genes.
@@ -72,7 +78,7 @@ def dataset_files(wildcards):
     A folder's own time does not change when a file in it is overwritten.
     """
     path = config["datasets"][wildcards.dataset]["path"]
-    if isinstance(path, str) and Path(path).is_relative_to(MADE_BY_RULES):
+    if isinstance(path, str) and Path(path) in map(Path, DEMO_DATA):
         return path
     return [str(file) for file in all_files(path)]
 

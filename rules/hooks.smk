@@ -6,14 +6,14 @@ import shutil
 
 from scripts.cellferry.changes import describe_changes
 from scripts.cellferry.clock import check_clock
-from scripts.cellferry.command_line import command_for, exit_on_input_error, is_snakemake_cli
+from scripts.cellferry.command_line import command_for, exit_with_message, is_snakemake_cli
 from scripts.cellferry.disk import check_temporary_folder
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.files import remove_remnants, set_aside_damaged
 from scripts.cellferry.logs import PEAK
 from scripts.cellferry.methods import METHOD_VERSIONS
-from scripts.cellferry.runs import unregister_run
+from scripts.cellferry.runs import other_runs, unregister_run
 from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
 from scripts.cellferry.takeover import invalidate_unrecorded, supersede_other_runs
 
@@ -23,8 +23,11 @@ for each in workflow.rules:
 
 if workflow.is_main_process:
     # Identifies the configuration, the methods and the user's files.
-    MADE_FROM = of_settings([config, METHOD_VERSIONS, *map(inspected_from, DATASETS)])
-    invalidate_unrecorded(MADE_FROM)
+    MADE_FROM = of_settings(
+        [config, METHOD_VERSIONS, PROVENANCE.of_shared_files(), *map(inspected_from, DATASETS)]
+    )
+    with exit_with_message():
+        invalidate_unrecorded(MADE_FROM)
 
 
 def scores_in_words(query, evaluation):
@@ -44,15 +47,18 @@ def scores_in_words(query, evaluation):
 
 
 def remove_what_killed_jobs_left():
-    """To be called when no job runs any more, be it another workflow's in this folder (--nolock)."""
-    if workflow.execution_settings.lock:
-        for folder in ("results", MADE_BY_RULES):
+    """To be called when no job of this run runs any more; others in this folder may, and then nothing is removed."""
+    if workflow.execution_settings.lock and not other_runs():
+        for folder in ("results", "resources/demo"):
             remove_remnants(folder)
 
 
 def print_changes():
     """Print what changed and what is made again; after a dry run's table, where users look."""
-    changes = describe_changes(workflow.dag, workflow.persistence, config)
+    try:
+        changes = describe_changes(workflow.dag, workflow.persistence, config)
+    except Exception as error:  # no reason to keep a run from its work
+        changes = f"What changed cannot be told ({error!r})."
     if changes:
         print(changes)
 
@@ -64,7 +70,7 @@ if workflow.is_main_process and is_snakemake_cli():
 
 onstart:
     print_changes()
-    with exit_on_input_error():
+    with exit_with_message():
         check_temporary_folder()
         check_clock(file for job in workflow.dag.needrun_jobs() if job.output for file in job.input)
         if not workflow.deployment_settings.deployment_method and not workflow.touch:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from snakemake.cli import get_argument_parser
 
-from .errors import InputError
+from .errors import InputError, SupersededError
 from .logs import COMMAND, INPUT_ERROR, RUN
 
 SELECTING = (
@@ -78,9 +78,9 @@ def _program() -> list[str]:
 
 
 @contextmanager
-def exit_on_input_error() -> Iterator[None]:
-    """Exit snakemake with the message of an `InputError`, without a stack; for the Snakefile."""
+def exit_with_message() -> Iterator[None]:
+    """Exit snakemake with the message of an error that needs no stack; for the Snakefile."""
     try:
         yield
-    except InputError as error:
+    except (InputError, SupersededError) as error:
         sys.exit(f"{INPUT_ERROR}{error}")

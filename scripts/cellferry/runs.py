@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import InputError, SupersededError
@@ -39,11 +39,14 @@ class Run:
         Hash of its configuration, of the methods and of the user's files.
     outputs
         Paths that it was to make.
+    marked
+        Those of them that were marked as incomplete on its account.
     """
 
     record: Path
     made_from: str
     outputs: frozenset[str]
+    marked: frozenset[str] = frozenset()
 
 
 def register_run(name: str, made_from: str, outputs: Iterable[str]) -> None:
@@ -55,16 +58,30 @@ def register_run(name: str, made_from: str, outputs: Iterable[str]) -> None:
         If results cannot be written.
     """
     path = FOLDER / f"{name}.json"
-    hidden = path.with_suffix(".new")
     try:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        hidden.write_text(json.dumps({"made_from": made_from, "outputs": sorted(outputs)}), encoding="utf-8")
-        os.replace(hidden, path)
+        _write(Run(path, made_from, frozenset(outputs)))
     except OSError as error:
         raise InputError(
             f"{path.absolute()} cannot be written ({error}); mend that and start again"
         ) from error
     os.environ[RECORD] = str(path)
+
+
+def mark_run(run: Run, marked: Iterable[str]) -> None:
+    """Note in the record of another run which of its outputs were marked as incomplete."""
+    if frozenset(marked) != run.marked:
+        _write(replace(run, marked=frozenset(marked)))
+
+
+def _write(run: Run) -> None:
+    run.record.parent.mkdir(parents=True, exist_ok=True)
+    hidden = run.record.with_suffix(".new")
+    text = {"made_from": run.made_from, "outputs": sorted(run.outputs), "marked": sorted(run.marked)}
+    with open(hidden, "w", encoding="utf-8") as file:
+        json.dump(text, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(hidden, run.record)
 
 
 def unregister_run() -> None:
@@ -76,12 +93,26 @@ def unregister_run() -> None:
 
 
 def other_runs() -> list[Run]:
-    """Runs of other processes that have a record."""
+    """Runs of other processes that have a record.
+
+    Raises
+    ------
+    InputError
+        If a record cannot be read.
+    """
     found = []
     for path in sorted(FOLDER.glob("*.json")):
-        if str(path) != os.environ.get(RECORD):
-            run = json.loads(path.read_text(encoding="utf-8"))
-            found.append(Run(path, run["made_from"], frozenset(run["outputs"])))
+        if str(path) == os.environ.get(RECORD):
+            continue
+        with suppress(FileNotFoundError):  # a run that has ended at this moment
+            try:
+                run = json.loads(path.read_text(encoding="utf-8"))
+                found.append(Run(path, run["made_from"], frozenset(run["outputs"]), frozenset(run["marked"])))
+            except (ValueError, LookupError, TypeError) as error:
+                raise InputError(
+                    f"{path.absolute()}: the record of an earlier run is damaged ({error}); delete it, and "
+                    "what jobs of that run may have written since"
+                ) from error
     return found
 
 

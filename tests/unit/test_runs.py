@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 from cellferry import runs
-from cellferry.errors import SupersededError
+from cellferry.errors import InputError, SupersededError
 from cellferry.files import complete, mark_as_damaged
-from cellferry.runs import RECORD, Run, check_run_is_current, other_runs, register_run, unregister_run
+from cellferry.runs import (
+    RECORD,
+    Run,
+    check_run_is_current,
+    mark_run,
+    other_runs,
+    register_run,
+    unregister_run,
+)
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -73,6 +81,25 @@ def test_other_runs_are_told_apart_from_ones_own():
     first = os.environ.pop(RECORD)
     register_run("two", "b", ["z"])
     assert other_runs() == [Run(Path(first), "a", frozenset("xy"))]
+    mark_run(other_runs()[0], ["x"])
+    assert other_runs() == [Run(Path(first), "a", frozenset("xy"), frozenset("x"))]
+
+
+def test_a_damaged_record_is_named_with_the_way_out():
+    register_run("one", "a", ["x"])
+    record = Path(os.environ.pop(RECORD))
+    for text in ("", record.read_text()[:-5], "[]", '{"made_from": "a"}', '{"outputs": 1, "marked": []}'):
+        record.write_text(text)
+        with pytest.raises(
+            InputError, match=r"one\.json: the record of an earlier run is damaged .* delete it"
+        ):
+            other_runs()
+
+
+def test_results_that_cannot_be_written_are_named(folder):
+    (folder / "results").touch()
+    with pytest.raises(InputError, match=r"results/\.runs/one\.json cannot be written .* start again"):
+        register_run("one", "a", ["x"])
 
 
 def test_a_script_of_such_a_run_ends_at_once_and_leaves_the_log_alone(folder):

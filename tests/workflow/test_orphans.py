@@ -74,10 +74,19 @@ def test_an_orphaned_training_overwrites_nothing(run, config):
 
 def test_a_run_of_other_results_in_the_same_folder_goes_on(run, config):
     """Snakemake lets two runs work in one folder if neither makes what the other needs."""
-    process = run.start("results/inspected/atlas.json", "--cores", "1", config=config)
-    record = wait_until(lambda: list((run.folder / "results").glob(".runs/*.json")), "the first run to begin")
+    inspected = run.folder / "results" / "inspected" / "atlas.json"
+    process = run.start(str(inspected.relative_to(run.folder)), "--cores", "1", config=config)
+    (job,) = wait_until(lambda: scripts(run.folder, "inspect_dataset"), "the first run's job to begin")
+    os.kill(job, signal.SIGSTOP)
+    (record,) = (run.folder / "results" / ".runs").glob("*.json")
+    half_written = inspected.with_name(f".01234567.{inspected.name}")
+    half_written.touch()
     other = run("resources/demo/query", "--cores", "1", config=config)
     assert other.returncode == 0, other.stdout + other.stderr
+    assert record.exists()
+    assert half_written.exists()
+    os.kill(job, signal.SIGCONT)
     assert process.wait(60) == 0
-    assert (run.folder / "results" / "inspected" / "atlas.json").exists()
-    assert not record[0].exists()
+    assert inspected.exists()
+    assert not record.exists()
+    assert not half_written.exists()
