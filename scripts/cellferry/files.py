@@ -155,15 +155,26 @@ CHECKSUM_BYTES = 1_000_000
 def signature(path: Path) -> str:
     """Identity of a file: SHA-256 of a small one, size and time (seconds) of a large one.
 
-    Unlike a comparison of times, it detects a file that was replaced by an older one.
+    Unlike a comparison of times, it detects a file that was replaced by an older one. A folder's is made of
+    the sizes and times of all files below it.
     """
     try:
         stat = path.stat()
+        if path.is_dir():
+            return _signature_of_folder(path)
         if stat.st_size > CHECKSUM_BYTES and os.access(path, os.R_OK):
             return f"{stat.st_size} bytes of {int(stat.st_mtime)}"
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror}"
+
+
+def _signature_of_folder(folder: Path) -> str:
+    found = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        stat = file.stat()
+        found.update(f"{file.relative_to(folder)} {stat.st_size} {int(stat.st_mtime)}\n".encode())
+    return found.hexdigest()
 
 
 @contextmanager

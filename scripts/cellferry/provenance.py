@@ -31,15 +31,15 @@ class Provenance:
     workflow
         Snakemake's workflow.
     made_by_rules
-        Folders with outputs of rules; files elsewhere belong to the user.
+        Folders and files that rules make; all others belong to the user.
     waited_for
         Folder of files that only order jobs; they do not enter the provenance.
     """
 
     def __init__(self, workflow: Any, *, made_by_rules: tuple[str, ...], waited_for: str) -> None:
         self._workflow = workflow
-        self._made_by_rules = tuple(f"{folder}/" for folder in made_by_rules)
-        self._waited_for = f"{waited_for}/"
+        self._made_by_rules = made_by_rules
+        self._waited_for = waited_for
         self._jobs: dict[tuple, Any] = {}
         self._signature = functools.cache(signature)
 
@@ -67,8 +67,13 @@ class Provenance:
             **params,
         }
 
+    def of_shared_files(self) -> dict[str, str]:
+        """Signatures of the user's files that rules name whatever the wildcards."""
+        named = (item for rule in self._workflow.rules for item in rule.input if not callable(item))
+        return {str(file): self._signature(Path(file)) for file in named if self._is_the_users(file)}
+
     def _is_the_users(self, file: str) -> bool:
-        return not file.startswith(self._made_by_rules)
+        return not any(Path(file).is_relative_to(made) for made in self._made_by_rules)
 
     def _earlier(self, rule: Any, wildcards: Any) -> str:
         """Hash of the provenance of all jobs that make a job's inputs.
@@ -80,7 +85,7 @@ class Provenance:
         made_from = [
             of_settings(dependency.params[PARAM])
             for dependency, files in before.items()
-            if not all(file.startswith(self._waited_for) for file in files)
+            if not all(Path(file).is_relative_to(self._waited_for) for file in files)
         ]
         return of_settings(sorted(made_from))
 

@@ -17,6 +17,9 @@ JOB_BYTES = 512 * 1024**2
 READ_TO_THE_END = (*OPENERS, b"%%Matrix", b"RDX", b"RDB", b"X\n", b"B\n", b"PK\x03\x04")
 """Beginnings of files that can only be read from front to back: compressed and R's files, text, archives."""
 
+BESIDE_MATRIX = ("barcodes", "features", "genes")
+"""Lists of cells and features in files beside a matrix.mtx."""
+
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".tab", ".mtx")
 
 
@@ -88,12 +91,25 @@ def table_files(obs: str | list[str] | None) -> list[Path]:
 
 
 def all_files(path: str | list[str] | dict[str, str]) -> Iterator[Path]:
-    """The files that a dataset is made of; of a folder those that are in it, not below it."""
+    """The files that a dataset is made of, those in a folder and beside a matrix.mtx included.
+
+    Of a folder in a folder (a zarr store may hold a million files) the path alone.
+    """
     for file in sample_files(path).values():
         if file.is_dir():
-            yield from sorted(inside for inside in file.iterdir() if inside.is_file())
+            yield from sorted(file.iterdir())
         else:
             yield file
+            if ".mtx" in file.suffixes[-2:]:
+                prefix = glob.escape(prefix_of_matrix(file.name))
+                for names in BESIDE_MATRIX:
+                    yield from sorted(file.parent.glob(f"{prefix}{names}.tsv*"))
+
+
+def prefix_of_matrix(name: str) -> str:
+    """What stands before `matrix.mtx` in a file's name, and before those of the lists beside it."""
+    stem = name.removesuffix(".gz").removesuffix(".mtx")
+    return stem.removesuffix("matrix") if stem.endswith("matrix") else ""
 
 
 def conversion_jobs(path: str | list[str] | dict[str, str], *, chunks: int) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..samples import prefix_of_matrix
 from ..text import open_bytes
 from ..transpose import Entries, row_blocks, sorted_row_blocks
 from .features import kept_features, select_columns
@@ -143,8 +144,7 @@ def _find_matrix(path: File) -> tuple[File, str]:
 
 
 def _with_prefix(matrix: File) -> tuple[File, str]:
-    stem = matrix.name.removesuffix(".gz").removesuffix(".mtx")
-    return matrix, stem.removesuffix("matrix") if stem.endswith("matrix") else ""
+    return matrix, prefix_of_matrix(matrix.name)
 
 
 def _matrix_in_zip(path: Path) -> zipfile.Path:
