@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +90,34 @@ def _fill(values: dict[str, Any], properties: dict[str, Any]) -> None:
             values.setdefault(key, copy.deepcopy(schema["default"]))
         if key not in values:
             continue
-        # In the schema's order and type, or a param that differs in these alone would repeat a job.
+        # Popped, so that the keys get the schema's order.
         values[key] = _as_declared(values.pop(key), schema)
         if "properties" in schema and isinstance(values[key], dict):
             _fill(values[key], schema["properties"])
 
 
 def _as_declared(value: Any, schema: dict[str, Any]) -> Any:
-    """A value; a whole number is a float where the schema has `type: number`."""
-    return float(value) if schema.get("type") == "number" and type(value) is int else value
+    """A value in one of the forms that mean the same, so that a run does not repeat jobs for another of them.
+
+    Numbers are floats or whole, as the schema has it, and maps of plain values are sorted.
+    """
+    choices = [schema, *schema.get("oneOf", [])]
+    types: set[str] = set()
+    for choice in choices:
+        named = choice.get("type", [])
+        types.update([named] if isinstance(named, str) else named)
+    if type(value) is int and "number" in types and "string" not in types:
+        return float(value)
+    if type(value) is float and value.is_integer() and "integer" in types:
+        return int(value)
+    if isinstance(value, dict) and "object" in types and "properties" not in schema:
+        (of_values,) = (one["additionalProperties"] for one in choices if "additionalProperties" in one)
+        in_order = value if "$ref" in of_values else sorted(value, key=str)  # the order of datasets counts
+        return {key: _as_declared(value[key], of_values) for key in in_order}
+    return value
 
 
-def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str) -> None:
+def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: Collection[str] = ()) -> None:
     """Check a configuration before anything runs.
 
     Parameters
@@ -110,7 +127,7 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str
     config_files
         The files it came from, to find keys given twice, of which YAML silently keeps the last.
     made_by_rules
-        Folder whose files need not exist yet, since a rule makes them.
+        Paths that need not exist yet, since a rule makes them.
 
     Raises
     ------
@@ -123,7 +140,7 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: str
         problems += _role_problems(config["datasets"], pretrained=bool(config.get("pretrained")))
         for name, dataset in config["datasets"].items():
             if isinstance(dataset, dict):
-                problems += _dataset_problems(name, dataset, Path(made_by_rules))
+                problems += _dataset_problems(name, dataset, set(map(Path, made_by_rules)))
     problems += _pretrained_problems(config)
     genes = config.get("genes")
     gene_map = genes.get("map") if isinstance(genes, dict) else None
@@ -432,12 +449,12 @@ def _modality_problems(config: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: Path) -> list[str]:
+def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Path]) -> list[str]:
     problems = []
     for key in ("path", "obs"):
         paths = _paths(dataset.get(key))
         for path in paths:
-            if not Path(path).is_relative_to(made_by_rules):
+            if Path(path) not in made_by_rules:
                 problem = _pattern_problem(path, folders=key == "path")
                 problems += [f"datasets.{name}.{key}: {problem}"] if problem else []
         problems += [

@@ -527,7 +527,7 @@ def problems_of(text: str) -> tuple[list[str], list[str]]:
         path = Path(folder, "config.yaml")
         path.write_text(text, encoding="utf-8")
         try:
-            check(config, config_files=[str(path)], made_by_rules="resources/demo")
+            check(config, config_files=[str(path)])
         except InputError as error:
             return _split(error), []
         fill_defaults(config)

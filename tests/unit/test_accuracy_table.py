@@ -42,7 +42,7 @@ def test_configurations_have_the_queries_of_their_run(run, test_data, tmp_path, 
     assert config["seed"] == 5
     assert [name for name, own in config["datasets"].items() if own["role"] == "query"] == list(run.pairs)
     config = with_queries_of_one_label(config, dict.fromkeys(run.pairs, CELLS))
-    check(config, config_files=[], made_by_rules="resources/demo")
+    check(config, config_files=[])
 
 
 def test_every_label_of_enough_cells_is_a_query_of_its_own():

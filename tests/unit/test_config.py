@@ -36,7 +36,7 @@ def config(tmp_path):
 
 def problems(config, *files):
     with pytest.raises(InputError) as raised:
-        check(config, config_files=list(files), made_by_rules="resources/demo")
+        check(config, config_files=list(files))
     return str(raised.value)
 
 
@@ -64,7 +64,7 @@ def test_every_key_that_is_not_required_has_a_valid_default():
 
 
 def test_minimal_config_is_enough(config):
-    check(config, config_files=[], made_by_rules="resources/demo")
+    check(config, config_files=[])
     fill_defaults(config)
     assert config["datasets"]["patients"]["chunks"] == 25
     assert config["genes"]["n_variable"] == 4000
@@ -171,7 +171,7 @@ def trained_before(config, tmp_path):
 
 
 def test_the_results_of_an_earlier_run_take_the_place_of_a_reference(trained_before):
-    check(trained_before, config_files=[], made_by_rules="resources/demo")
+    check(trained_before, config_files=[])
 
 
 def test_what_is_missing_of_an_earlier_run_is_listed(trained_before, tmp_path):
@@ -219,7 +219,7 @@ def imported(config, tmp_path):
 
 
 def test_a_model_of_others_takes_the_place_of_a_reference(imported):
-    check(imported, config_files=[], made_by_rules="resources/demo")
+    check(imported, config_files=[])
     fill_defaults(imported)
     assert imported["pretrained"]["batch"] is None
     assert imported["pretrained"]["key"] is None
@@ -250,7 +250,7 @@ def imported_cytovi(imported, tmp_path):
 
 
 def test_a_cytovi_model_comes_with_its_scaling(imported_cytovi):
-    check(imported_cytovi, config_files=[], made_by_rules="resources/demo")
+    check(imported_cytovi, config_files=[])
     fill_defaults(imported_cytovi)
     assert imported_cytovi["pretrained"]["backbone"] is None
 
@@ -296,7 +296,6 @@ def test_cytovis_vote_takes_no_counts(imported):
     check(
         imported | {"prediction": {"heads": ["cytovi"]}, "modality": "cytometry"},
         config_files=[],
-        made_by_rules="resources/demo",
     )
 
 
@@ -323,12 +322,12 @@ def test_an_h5ad_is_known_by_its_content(config, tmp_path):
     test_columns_of_an_h5ad_are_checked_before_anything_runs(config, tmp_path)
     (tmp_path / "query.h5ad").rename(tmp_path / "query.hdf5")
     config["datasets"]["patients"].update(path=str(tmp_path / "query.hdf5"), batch="sample")
-    check(config, config_files=[], made_by_rules="resources/demo")
+    check(config, config_files=[])
 
 
 def test_a_table_with_semicolons_is_read(config, tmp_path):
     (tmp_path / "obs.csv").write_text("cell;cell_type;donor\na;T;1\n")
-    check(config, config_files=[], made_by_rules="resources/demo")
+    check(config, config_files=[])
 
 
 def test_a_name_that_yaml_takes_for_a_number(config):
@@ -337,8 +336,11 @@ def test_a_name_that_yaml_takes_for_a_number(config):
 
 
 def test_files_a_rule_makes_need_not_exist(config):
-    config["datasets"]["patients"]["path"] = "resources/demo/query"
-    check(config, config_files=[], made_by_rules="resources/demo")
+    config["datasets"]["patients"]["path"] = "./resources/demo/query/"
+    check(config, config_files=[], made_by_rules=["resources/demo/query"])
+    config["datasets"]["patients"]["path"] = "resources/demo/mine.h5ad"
+    with pytest.raises(InputError, match=r"no file or folder resources/demo/mine\.h5ad"):
+        check(config, config_files=[], made_by_rules=["resources/demo/query"])
 
 
 def test_the_key_table_of_the_readme_is_the_schema():
@@ -357,7 +359,7 @@ def test_the_key_table_of_the_readme_is_the_schema():
 
 def test_defaults_of_cytometry(config):
     config["modality"] = "cytometry"
-    check(config, config_files=[], made_by_rules="resources/demo")
+    check(config, config_files=[])
     fill_defaults(config)
     assert (config["model"]["type"], config["model"]["n_layers"]) == ("cytovi", 1)
     assert config["model"]["n_latent"] == "auto"  # depends on the markers
@@ -479,12 +481,12 @@ def test_a_table_of_markers_is_read_before_anything_runs(config, tmp_path):
     config |= {"modality": "cytometry", "cytometry": {"markers": str(tmp_path / "markers.csv")}}
     assert "cytometry.markers: line 3 of" in problems(config)
     (tmp_path / "markers.csv").write_text("name,marker\nCD8a,CD8\nGFP,\n")
-    check(config, config_files=[], made_by_rules="resources/demo")
+    check(config, config_files=[])
 
 
 def test_by_order_no_column_of_a_table_holds_names(config):
     """The first one can be the label."""
     config["datasets"]["atlas"] |= {"label": "cell", "obs_by": "order"}
-    check(config, config_files=[], made_by_rules="resources/demo")
+    check(config, config_files=[])
     config["datasets"]["atlas"]["obs_by"] = "name"
     assert "has no obs column 'cell'" in problems(config)
