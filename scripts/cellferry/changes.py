@@ -26,12 +26,14 @@ FOLLOWS_FROM_OTHERS = ("names", "references", "gene_sources", "queries", "chunks
 OWN, CONFIGURATION, CAME_OR_WENT = range(3)
 """Kinds of changes: of what a job depends on, of what the report shows, of files that came or went."""
 
+OTHERWISE = "no key and no file of yours, but a result, its record or an environment"
+
 MAX_CHANGES = 6
 MAX_VALUE_LENGTH = 40
 
 
 def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str | None:
-    """Describe the changes, the jobs that they repeat and the stages that are kept; None without changes.
+    """Describe the changes, the jobs that they repeat and the stages that are kept; None if none is repeated.
 
     Parameters
     ----------
@@ -44,21 +46,21 @@ def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str 
     needed = set(dag.needrun_jobs(exclude_finished=False)).intersection(in_order)
     again = [job for job in in_order if job in needed]
     found = dict.fromkeys(change for job in again for change in _changes_of(job, persistence, config))
-    if not found:
+    # Jobs of a new dataset repeat nothing.
+    made = {job.rule.name for job in again if any(map(persistence.metadata, job.output))}
+    if not found and not made:
         return None
     # Jobs name most changes, the report (it holds the configuration) the others. Files that came or went are
     # listed only if nothing else is.
-    first_kind = min(kind for kind, _ in found)
+    first_kind = min((kind for kind, _ in found), default=None)
     changes = [text for kind, text in found if kind == first_kind]
-    told = changes[:MAX_CHANGES]
+    told = changes[:MAX_CHANGES] or [OTHERWISE]
     if len(changes) > MAX_CHANGES:
         told.append(f"{len(changes) - MAX_CHANGES} more")
     firsts = dict.fromkeys(job.rule.name for job in again if needed.isdisjoint(dag.dependencies[job]))
     follows = " and all after" if len({job.rule.name for job in again}) > len(firsts) else ""
     jobs = f"{len(again)} of {len(in_order)} jobs"
     there = {job.rule.name for job in in_order}
-    # Jobs of a new dataset repeat nothing.
-    made = {job.rule.name for job in again if any(map(persistence.metadata, job.output))}
     kept = [stage for stage, rules in STAGES.items() if there.intersection(rules) and made.isdisjoint(rules)]
     return (
         f"Changed: {', '.join(told)}. Made again: {', '.join(firsts)}{follows} ({jobs}). "

@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from types import SimpleNamespace
 
 import pytest
-from cellferry.changes import STAGES, describe_changes
+from cellferry.changes import OTHERWISE, STAGES, describe_changes
 from cellferry.methods import METHOD_VERSIONS
+from cellferry.runs import RECORD, unregister_run
+from cellferry.takeover import supersede_other_runs
 from key_table import key_table
 from placeholders import write_earlier_run, write_placeholders
 from planned import finish, jobs_to_run, named, planned
@@ -27,8 +30,9 @@ DATASETS = {
     "lung": {"role": "evaluate", "path": "c.h5ad", "label": "cell_type", "chunks": 1},
 }
 QUERIES = {name: dataset for name, dataset in DATASETS.items() if dataset["role"] != "reference"}
+RENAMED = {"cd4 t": "CD4 T", "cd8 t": "CD8 T"}
 CONFIGS = {
-    "rna": {"datasets": DATASETS, "model": {"type": "scanvi"}},
+    "rna": {"datasets": DATASETS, "model": {"type": "scanvi"}, "labels": {"rename": RENAMED}},
     "own genes": {"datasets": DATASETS, "genes": {"retrain_on_common": False}},
     "cytometry": {"modality": "cytometry", "datasets": DATASETS},
     "imported": {
@@ -187,6 +191,18 @@ def runs(tmp_path_factory):
     return made
 
 
+@pytest.fixture
+def copied(runs, tmp_path):
+    """Copies what a run of a kind left, which a test may change."""
+
+    def copy_of(kind):
+        folder = tmp_path / kind
+        shutil.copytree(runs[kind].folder, folder, copy_function=shutil.copy2, symlinks=True)
+        return folder, runs[kind].config
+
+    return copy_of
+
+
 def plan(run, **changes):
     """Jobs of the changed configuration, and those that a run would do."""
     key = str(sorted(changes.items()))
@@ -235,13 +251,6 @@ def test_the_table_of_the_docs_says_what_a_change_makes_again(runs, kind, key):
     assert "report" in made
     assert found.said.startswith("Changed: ")
     assert key.rpartition(".")[2] in found.said
-
-
-def test_a_single_other_value_is_seen_whatever_else_has_it():
-    """Of such keys Snakemake alone would see nothing: a set of values does not differ."""
-    values = {key: value for key, value in SECTION_CHANGES.items() if key.startswith("model.")}
-    assert values["model.scanvi_epochs"] == 2
-    assert values["model.epochs"] == 45
 
 
 def pairs(kind):
@@ -296,12 +305,13 @@ def test_values_that_keys_swap_are_seen(runs):
 
 
 def test_what_means_the_same_makes_nothing_again(runs):
-    """Another order of keys, a default written out, a whole number for a fraction."""
+    """Another order of keys or names, a default written out, a whole number for a fraction or the reverse."""
     run = runs["rna"]
-    config = changed(run.config, {"datasets.patients.format": "auto", "genes.min_common": 0.30})
+    same = {"datasets.patients.format": "auto", "genes.min_common": 0.30, "datasets.patients.chunks": 2.0}
+    config = changed(run.config, same)
     config["datasets"]["atlas"] = dict(reversed(config["datasets"]["atlas"].items()))
-    config["prediction"] = {"min_counts": 50, "min_p": 0.005, "heads": None}
-    del config["prediction"]["heads"]
+    config["labels"] = {"rename": dict(reversed(RENAMED.items()))}
+    config["prediction"] = {"min_p": 0.005, "min_counts": 50}
     assert jobs_to_run(run.folder, config) == set()
 
 
@@ -323,32 +333,89 @@ def test_all_of_a_version_of_a_method_is_made_again(runs, monkeypatch):
     )
 
 
-def test_another_file_in_the_place_of_one_is_seen_though_it_is_older(runs, tmp_path):
-    run = runs["rna"]
-    shutil.copytree(run.folder, tmp_path / "run", copy_function=shutil.copy2, symlinks=True)
-    folder = tmp_path / "run"
-    assert jobs_to_run(folder, run.config) == set()
+def test_another_file_in_the_place_of_one_is_seen_though_it_is_older(copied):
+    folder, config = copied("rna")
+    assert jobs_to_run(folder, config) == set()
+    shutil.copy2(folder / "b.h5ad", folder / "kept.h5ad")
     simulate_cells(61, seed=5).write_h5ad(folder / "b.h5ad")
     os.utime(folder / "b.h5ad", (1_500_000_000, 1_500_000_000))
-    to_do = jobs_to_run(folder, run.config)
+    to_do = jobs_to_run(folder, config)
     assert ("inspect_dataset", "patients") in to_do
     assert ("inspect_dataset", "atlas") not in to_do
-    # A large one is told by its size and time.
-    shutil.copy2(run.folder / "b.h5ad", folder / "b.h5ad")
-    assert jobs_to_run(folder, run.config) == set()
+    shutil.copy2(folder / "kept.h5ad", folder / "b.h5ad")
+    assert jobs_to_run(folder, config) == set()
 
 
-def test_after_a_failed_job_what_comes_after_it_is_made_again(runs, tmp_path):
-    """Snakemake records a failed job's params as those of its results, and removes these."""
-    run = runs["own genes"]
-    shutil.copytree(run.folder, tmp_path / "run", copy_function=shutil.copy2)
-    config = changed(run.config, {"surgery.epochs": 5})
-    before = jobs_to_run(tmp_path / "run", config)
-    with planned(tmp_path / "run", config) as dag:
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_after_a_failed_job_what_comes_after_it_is_made_again(copied, monkeypatch, is_removed):
+    """Snakemake records a failed job's params as those of its results.
+
+    It removes these, but not where it could not submit the job.
+    """
+    folder, config = copied("own genes")
+    config = changed(config, {"surgery.epochs": 5})
+    before = jobs_to_run(folder, config)
+    with planned(folder, config) as dag, chdir(folder):
+        monkeypatch.delenv(RECORD, raising=False)
+        dag._finished.clear()  # a dry run counts all jobs as finished
+        supersede_other_runs(dag.workflow, "new", "anything")
         (job,) = (job for job in dag.jobs if named(job) == ("fit_query_model", "patients"))
+        if is_removed:
+            shutil.rmtree(job.output[0])
         dag.workflow.async_run(dag.workflow.persistence.finished(job))
-    shutil.rmtree(tmp_path / "run" / "results" / "mapped" / "patients" / "model")
-    assert jobs_to_run(tmp_path / "run", config) == before
+        unregister_run()
+    assert jobs_to_run(folder, config) == before
+
+
+def test_what_is_made_again_without_a_change_is_said(copied):
+    folder, config = copied("rna")
+    (folder / "results" / "report.html").unlink()
+    with planned(folder, config) as dag:
+        said = describe_changes(dag, dag.workflow.persistence, dag.workflow.globals["config"])
+    assert said == (
+        f"Changed: {OTHERWISE}. Made again: report ({said.partition('(')[2].partition(')')[0]}). "
+        "Kept: chunks, genes, model, latents, classifiers, labels."
+    )
+    assert "(1 of " in said
+
+
+def test_every_file_of_the_users_tells_a_run_from_others(copied):
+    """What a killed run left is kept only if it was made from the same."""
+    folder, config = copied("rna")
+    (folder / "parents.tsv").write_text("T cell\tlymphoid\n")
+    config = changed(config, {"labels.parents": "parents.tsv", "genes.map": "names.tsv"})
+    seen = set()
+    for path in ("a.h5ad", "parents.tsv", "names.tsv"):
+        os.utime(folder / path, (1_550_000_000, 1_550_000_000))
+        with open(folder / path, "a") as file:
+            file.write("\n")
+        with planned(folder, config) as dag:
+            seen.add(dag.workflow.globals["MADE_FROM"])
+    folder, config = copied("earlier")
+    for path in ("genes.tsv", "reference/classifier/labels.json", "mapped/reference/0.parquet"):
+        (folder / "earlier" / "results" / path).write_text("[]")
+        with planned(folder, config) as dag:
+            seen.add(dag.workflow.globals["MADE_FROM"])
+    assert len(seen) == 6
+
+
+@pytest.mark.parametrize("changed_file", ["X/data/0", "layers/.zarray", "barcodes.tsv"])
+def test_a_file_deep_in_a_folder_or_beside_a_matrix_is_seen(copied, changed_file):
+    folder, config = copied("rna")
+    for path in ("s.zarr/X/data/0", "s.zarr/layers/.zarray", "barcodes.tsv", "m.mtx", "genes.tsv.gz"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).touch()
+    for path in [*folder.glob("*"), *(folder / "s.zarr").rglob("*")]:
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    config = changed(config, {"datasets.atlas.path": "s.zarr", "datasets.patients.path": "m.mtx"})
+    finish(folder, config)
+    assert jobs_to_run(folder, config) == set()
+    path, dataset = folder / changed_file, "patients"
+    if not path.exists():
+        path, dataset = folder / "s.zarr" / changed_file, "atlas"
+    path.write_text("other")
+    os.utime(path, (1_550_000_000, 1_550_000_000))
+    assert ("inspect_dataset", dataset) in jobs_to_run(folder, config)
 
 
 def test_a_clone_makes_nothing_again(runs, tmp_path):
