@@ -209,6 +209,8 @@ class Run:
 
     def start(self, *arguments):
         """Start snakemake and do not wait; what it says goes to the file `said`."""
+        # A shell lets what it starts in the background ignore Ctrl-C, and children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with open(self.folder / "said", "a") as said:
             return subprocess.Popen(
                 self.command(*arguments),
