@@ -15,7 +15,7 @@ from scripts.cellferry.logs import PEAK
 from scripts.cellferry.methods import METHOD_VERSIONS
 from scripts.cellferry.runs import other_runs, unregister_run
 from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
-from scripts.cellferry.takeover import invalidate_unrecorded, supersede_other_runs
+from scripts.cellferry.takeover import invalidate_problems, invalidate_unrecorded, supersede_other_runs
 
 for each in workflow.rules:
     if each.output:
@@ -28,6 +28,7 @@ if workflow.is_main_process:
     )
     with exit_with_message():
         invalidate_unrecorded(MADE_FROM)
+    invalidate_problems(f"results/inspected/{dataset}.json" for dataset in DATASETS)
 
 
 def scores_in_words(query, evaluation):

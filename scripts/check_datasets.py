@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from cellferry.errors import InputError
-from cellferry.files import complete, mark_as_damaged
+from cellferry.files import complete
 from cellferry.fingerprints import MADE_FROM
 from cellferry.intensities import (
     RAW,
@@ -61,8 +61,7 @@ def check_datasets(
 ) -> None:
     """Write one row per dataset, if all of them can be used.
 
-    Labels that no reference has are named in the log, with the one that they might stand for. What was
-    inspected with problems is inspected again by the next run: its files may be others then.
+    Labels that no reference has are named in the log, with the one that they might stand for.
 
     Parameters
     ----------
@@ -115,9 +114,6 @@ def check_datasets(
             check_values(found, trained_report)
         except InputError as error:
             problems.append(("panels", str(error)))
-    for path, dataset in zip(inspected, found, strict=True):
-        if dataset["problems"]:
-            mark_as_damaged(Path(path))
     if problems:
         listed = "\n".join(f"  - {name}: {problem}" for name, problem in problems)
         raise InputError(f"the datasets have {len(problems)} problem(s):\n{listed}")

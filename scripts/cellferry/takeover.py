@@ -8,6 +8,7 @@ since the run began, and only with the time that it names.
 Imported by the Snakefile alone, since it imports snakemake, which the environments of the rules lack.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,28 @@ def invalidate_unrecorded(made_from: str) -> None:
             incomplete = persistence._filter_incomplete_keys(unrecorded)
             _mark_incomplete(set(unrecorded) - incomplete, persistence)
             mark_run(run, run.marked.union(set(unrecorded) - incomplete))
+
+
+def invalidate_problems(inspected: Iterable[str]) -> None:
+    """Mark inspections that found problems as incomplete: what they looked at may have been mended.
+
+    To be called before the DAG is built.
+
+    Parameters
+    ----------
+    inspected
+        JSON files as `inspect_dataset` writes them; one need not exist.
+    """
+    with_problems = [path for path in inspected if Path(path).exists() and _has_problems(Path(path))]
+    if with_problems:
+        _mark_incomplete(with_problems, FilePersistence())
+
+
+def _has_problems(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8"))["problems"])
+    except (OSError, ValueError, LookupError, TypeError):  # told by check_datasets
+        return False
 
 
 def supersede_other_runs(workflow: Any, name: str, made_from: str) -> None:

@@ -1,5 +1,6 @@
 """Inputs that were at fault and are mended, however old the right file is, and paths that cannot be read."""
 
+import json
 import os
 import re
 import shutil
@@ -44,9 +45,13 @@ def test_a_truncated_file_that_is_replaced_by_an_older_whole_one(run, config):
     failed = start(run, config, TARGET)
     assert failed.returncode != 0
     assert "patients: query.h5ad: cannot be read" in words(failed)
+    found = json.loads((run.folder / "results" / "inspected" / "patients.json").read_text())
+    assert "cannot be read" in found["problems"][0]
     # Only what had a problem is looked at again.
-    assert not (run.folder / "results" / "inspected" / "patients.json").exists()
-    assert (run.folder / "results" / "inspected" / "atlas.json").exists()
+    for _ in range(2):
+        planned = words(start(run, config, TARGET, "-n"))
+        assert "Inspecting patients" in planned
+        assert "Inspecting atlas" not in planned
     shutil.copy2(run.folder / "right.h5ad", query)
     mended = start(run, config, TARGET)
     assert mended.returncode == 0, words(mended)
