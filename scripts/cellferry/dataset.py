@@ -176,11 +176,6 @@ class Dataset:
             if column not in obs:  # the sample, or a column of other files' tables
                 value = self._files.samples[number] if column == SAMPLE and not self._is_one else None
                 obs[column] = np.full(len(cells.names), value, dtype=object)
-        if not self._is_one:  # what is a whole number in one file may not be so in another
-            obs = {
-                column: values if values.dtype == object else values.astype(np.float64)
-                for column, values in obs.items()
-            }
         return obs
 
     def _table_number(self, number: int) -> int:

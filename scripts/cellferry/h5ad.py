@@ -12,9 +12,9 @@ import hashlib
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -24,6 +24,7 @@ import pandas as pd
 from anndata.io import read_elem, write_elem
 from scipy import sparse
 
+from .cells import as_labels
 from .errors import InputError, PassingError
 from .files import complete, is_passing, mark_as_damaged
 from .progress import Progress
@@ -190,6 +191,8 @@ class H5adWriter:
                 _extend(wide, narrow[start : start + VALUES_AT_ONCE])
 
     def _append_column(self, column: str, values: np.ndarray) -> None:
+        if values.dtype == bool and column in self._categories:
+            values = as_labels(values)
         if values.dtype.kind in "OUS":
             codes, found = pd.factorize(values)
             self._append_codes(column, codes, found)
@@ -201,11 +204,30 @@ class H5adWriter:
             self._columns[column].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
         elif column in self._categories:
             raise _mixed(column)
-        self._crc[column] = zlib.crc32(np.ascontiguousarray(values), self._crc[column])
+        # Whole numbers in some cells may not be so in others, or be missing there.
+        dtype = np.result_type(self._columns[column].dtype, values.dtype)
+        if dtype != self._columns[column].dtype:
+            self._append_again(column, partial(np.asarray, dtype=dtype))
+        values = np.ascontiguousarray(values, dtype=dtype)
+        self._crc[column] = zlib.crc32(values, self._crc[column])
         _extend(self._columns[column], values)
+
+    def _append_again(self, column: str, converted: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Write a column of numbers or booleans again, as another type."""
+        order, old = list(self._columns), self._columns.pop(column)
+        del self._file["obs"][column]
+        self._crc[column] = 0
+        for start in range(0, len(old), CELLS_PER_RANGE):
+            self._append_column(column, converted(old[start : start + CELLS_PER_RANGE]))
+        self._columns, self._categories = (
+            {name: known[name] for name in order if name in known}
+            for known in (self._columns, self._categories)
+        )
 
     def _append_codes(self, column: str, codes: np.ndarray, categories: np.ndarray) -> None:
         """Append to a column of strings, given as codes (-1: missing) of `categories`."""
+        if column in self._columns and self._columns[column].dtype == bool:
+            self._append_again(column, as_labels)
         if column not in self._columns:
             group = self._file["obs"].create_group(column)
             group.attrs.update(

@@ -56,6 +56,47 @@ def test_round_trip(tmp_path):
         assert all(reader.counts(*r).nnz * 8 <= 200 for r in ranges if r[1] - r[0] > 1)
 
 
+def text(values):
+    return np.array(values, dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([np.array([1, 2]), np.array([0.5, np.nan])], np.array([1, 2, 0.5, np.nan])),
+        ([np.array([1], dtype=np.int32), np.array([2**40])], np.array([1, 2**40])),
+        ([np.array([1], dtype=np.uint8), np.array([-1], dtype=np.int8)], np.array([1, -1], dtype=np.int16)),
+        ([np.array([True]), np.array([False, True])], np.array([True, False, True])),
+        ([np.array([True, False]), text(["no", None])], text(["True", "False", "no", None])),
+        ([text(["no", None]), np.array([True, False])], text(["no", None, "True", "False"])),
+    ],
+)
+def test_a_column_gets_the_type_that_holds_all_of_its_blocks(tmp_path, parts, expected):
+    names = text([f"cell{number}" for number in range(len(expected))])
+    counts, var = random_counts(len(expected)), pd.DataFrame(index=[f"G{i}" for i in range(12)])
+    ends = np.cumsum([0, *map(len, parts)])
+    with H5adWriter(tmp_path / "a.h5ad", var) as writer:
+        for part, start, stop in zip(parts, ends[:-1], ends[1:], strict=True):
+            some = names[start:stop]
+            writer.append(counts[start:stop], some, {"other": some, "column": part, "last": some})
+    with H5adWriter(tmp_path / "b.h5ad", var) as writer:
+        writer.append(counts, names, {"other": names, "column": expected, "last": names})
+    with H5adReader(tmp_path / "a.h5ad") as one, H5adReader(tmp_path / "b.h5ad") as other:
+        assert one.obs_columns == other.obs_columns == ["other", "column", "last"]
+        assert one.obs("column").dtype == other.obs("column").dtype == expected.dtype
+        np.testing.assert_array_equal(one.obs("column"), other.obs("column"))
+        np.testing.assert_array_equal(one.obs("column"), expected)
+        assert one.uns["id"] == other.uns["id"]
+    with H5adWriter(tmp_path / "merged.h5ad", var) as writer:
+        for path in ("b.h5ad", "a.h5ad"):
+            with H5adReader(tmp_path / path) as reader:
+                writer.append_file(reader, copy=True)
+    column = ad.read_h5ad(tmp_path / "merged.h5ad").obs["column"].to_numpy()
+    assert [None if pd.isna(value) else value for value in column] == [
+        None if pd.isna(value) else value for value in [*expected, *expected]
+    ]
+
+
 @pytest.mark.parametrize(("limit", "dtype"), [(10**6, np.int32), (100, np.int64)])
 def test_index_arrays_have_one_type(tmp_path, monkeypatch, limit, dtype):
     monkeypatch.setattr(cellferry.h5ad, "INT32_MAX", limit)

@@ -170,7 +170,8 @@ class Cells(NamedTuple):
     names
         Object array of str.
     obs
-        Annotation columns: object arrays of str (None where missing), or numbers (NaN where missing).
+        Annotation columns: object arrays of str (None where missing), numbers (NaN where missing), or
+        booleans. The type may differ from one part of a file to the next.
     """
 
     names: np.ndarray
