@@ -29,15 +29,16 @@ def as_labels(values: np.ndarray) -> np.ndarray:
     and without missing values; an empty string counts as missing.
     """
     if values.dtype.kind not in "OUS":
-        numbers = values.astype(object)
-        labels = np.array([_number_name(number) for number in numbers.tolist()], dtype=object)
-        return np.where(pd.isna(numbers), None, labels) if len(labels) else numbers
+        codes, numbers = pd.factorize(values)
+        # One entry more than there are numbers: code -1 (missing) indexes the last.
+        return np.array([*map(_number_name, numbers), None], dtype=object)[codes]
     missing = pd.isna(values) | (values == "")
     return np.where(missing, None, values)
 
 
 def _number_name(number: Any) -> str:
-    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+    is_whole = isinstance(number, float | np.floating) and float(number).is_integer()
+    return str(int(number)) if is_whole else str(number)
 
 
 def keep(obs: dict[str, np.ndarray], wanted: dict[str, list[Any]], n_cells: int) -> np.ndarray:

@@ -3,6 +3,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from anndata.io import write_elem
 from cellferry import formats
 from cellferry.errors import InputError
 from reading import read_all, read_header
@@ -67,7 +68,8 @@ def test_obs_values(tmp_path):
     assert list(obs["ct"][:3]) == ["nan", "None", None]
     assert list(obs["number"][:3]) == ["1", "2", "3"]
     assert list(obs["text"][:2]) == ["a", "NA"]
-    assert list(obs["flag"][:2]) == ["True", "False"]
+    assert list(obs["flag"][:2]) == [True, False]
+    assert obs["flag"].dtype == bool
     assert list(obs["nullable_flag"][:3]) == ["True", None, "False"]
     assert np.array_equal(obs["nullable"][:3], [1, np.nan, 3], equal_nan=True)
     assert np.isnan(obs["float"][0])
@@ -104,6 +106,19 @@ def test_places_of_counts(tmp_path):
     layer = read_header(tmp_path / "a.h5ad", counts="layers/kept")
     assert (layer.storage, layer.n_genes, layer.var.index[0]) == ("csc", 7, "ENSG00000000000")
     assert np.array_equal(read_all(layer, tmp_path)[0], counts[:, :7])
+
+
+def test_layers_whose_names_hold_slashes(tmp_path):
+    """HDF5 makes groups of them."""
+    path = tmp_path / "a.h5ad"
+    make_adata(np.log1p(make_counts())).write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        write_elem(file.create_group("layers/raw/of all"), "counts", sparse.csr_matrix(make_counts()))
+        write_elem(file["layers/raw"], "dense", make_counts() * 2)
+    header = read_header(path)
+    assert header.places == {"X": False, "layers/raw/dense": True, "layers/raw/of all/counts": True}
+    for place in ("layers/raw/of all/counts", "raw/of all/counts"):
+        assert np.array_equal(read_all(read_header(path, counts=place), tmp_path)[0], make_counts())
 
 
 def test_place_that_is_not_there(tmp_path):

@@ -85,6 +85,14 @@ def test_columns_of_the_whole_in_another_order(tmp_path, with_map):
     read_all(header, tmp_path, 500, header.obs_columns)
 
 
+def test_columns_of_the_whole_without_a_map(tmp_path):
+    """As R's MuDataSeurat writes it: the cells' names are what tells."""
+    header = read_header(write_h5mu(tmp_path / "a.h5mu", make_two(), with_map=False))
+    assert header.obs_columns == ["depth", "both", "donor", "number"]
+    _, names, obs, _ = read_all(header, tmp_path, 500, header.obs_columns)
+    assert list(obs["number"]) == [int(name[1:]) for name in names]
+
+
 def test_named_modality(tmp_path):
     path = write_h5mu(tmp_path / "a.h5mu", make_two())
     header = read_header(path, assay="prot")

@@ -87,7 +87,7 @@ def test_annotation(tmp_path, version):
     _, _, obs, _ = read_all(header, tmp_path, 3000, header.obs_columns)
     assert list(obs["ct"][:2]) == ["β-Zelle", "T"]
     assert list(obs["factor"][:3]) == ["a", "b", None]
-    assert list(obs["logical"][:3]) == ["FALSE", "TRUE", None]
+    assert list(obs["logical"][:3]) == ["False", "True", None]
     assert np.array_equal(obs["depth"], np.arange(N_CELLS) * 0.5)
     assert list(header.var.columns) == ["Accession"]
     assert header.var.index[3] == "G3"

@@ -1,17 +1,23 @@
 """obs and var of AnnData objects on disk, read by columns and ranges of rows, in all on-disk versions.
 
 0.5 and 0.6: one compound dataset, categories in `uns/{column}_categories`. 0.7: a group of datasets,
-categories below `__categories`, referred to by an attribute. 0.8 on: a group with an encoding per
-column (categorical, nullable-integer, nullable-boolean, nullable-string-array).
+categories below `__categories`, referred to by an attribute, which SeuratDisk leaves out. 0.8 on: a group
+with an encoding per column (categorical, nullable-integer, nullable-boolean, nullable-string-array);
+categories may be numbers, or nullable strings themselves.
 """
 
 import numpy as np
 
+from ..cells import as_labels
 from .interface import as_strings
-from .matrix import Array, Group, is_array
+from .matrix import Array, Group, is_array, text_attribute, texts_attribute
+from .values import STRINGS, decoded, holds_strings
 
-STRINGS = "SOTU"
-"""Kinds of numpy types that hold strings: bytes, objects, variable and fixed length."""
+CATEGORIES = "__categories"
+"""Group in a frame that holds the categories of its columns."""
+
+INDEX_NAMES = ("_index", "index")
+"""Names of the index where no attribute tells."""
 
 
 class Frame:
@@ -38,10 +44,11 @@ class Frame:
         if self.is_compound:
             self._index, *self.columns = self._frame.dtype.names
         else:
-            self._index = str(self._frame.attrs.get("_index", "_index"))
-            order = self._frame.attrs.get("column-order")
+            named = text_attribute(self._frame, "_index")
+            self._index = named or next((name for name in INDEX_NAMES if name in self._frame), INDEX_NAMES[0])
+            order = texts_attribute(self._frame, "column-order")
             found = self._frame.keys() if order is None else order
-            self.columns = [str(name) for name in found if name not in (self._index, "__categories")]
+            self.columns = [str(name) for name in found if name not in (self._index, CATEGORIES)]
 
     def __len__(self) -> int:
         return self.index.shape[0]
@@ -64,17 +71,17 @@ class Frame:
         if self.categories(column) is not None:
             return True
         if self.is_compound:
-            return self._frame.dtype[column].kind in STRINGS
+            return holds_strings(self._frame.dtype[column])
         item = self._frame[column]
         if not is_array(item):
             return "values" in item and item["values"].dtype.kind in STRINGS
-        return item.dtype.kind in STRINGS
+        return item.shape[1:] in ((), (1,)) and holds_strings(item.dtype)
 
     def values(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Values in rows `start` to `stop`: str objects (None where missing) or numbers (NaN where missing).
+        """Values in rows `start` to `stop`: str objects (None where missing), booleans, or numbers.
 
-        Booleans become the strings `True` and `False`. Strings such as `nan` or `None` that stand in
-        the file stay what they are.
+        Missing numbers are NaN; booleans of which some may be missing are the strings `True` and `False`.
+        Strings such as `nan` or `None` that stand in the file stay what they are.
         """
         categories = self.categories(column)
         if categories is not None:
@@ -83,14 +90,11 @@ class Frame:
                 raise OSError(f"{column} has codes beyond its {len(categories)} categories")
             return np.append(categories, None)[np.where(codes < 0, len(categories), codes)]
         if not self.is_compound and not is_array(self._frame[column]):
-            group = self._frame[column]
-            values = group["values"][start:stop]
-            missing = group["mask"][start:stop] if "mask" in group else np.zeros(len(values), dtype=bool)
-            if values.dtype.kind in "biuf" and values.dtype != bool:
-                return np.where(missing, np.nan, values.astype(np.float64))
-            return np.where(missing, None, as_strings(values))
-        values = self._stored(column, start, stop)
-        return as_strings(values) if values.dtype.kind in STRINGS + "b" else values
+            return _nullable(self._frame[column], start, stop)
+        return decoded(self._stored(column, start, stop), self._dtype(column))
+
+    def _dtype(self, column: str) -> np.dtype:
+        return self._frame.dtype[column] if self.is_compound else self._frame[column].dtype
 
     def _stored(self, column: str, start: int, stop: int | None) -> np.ndarray:
         if self.is_compound:
@@ -105,20 +109,44 @@ class Frame:
     def categories(self, column: str) -> np.ndarray | None:
         """Categories of a column, as an object array of str; None if it has none."""
         if column not in self._known_categories:
-            self._known_categories[column] = self._read_categories(column)
+            found = self._stored_categories(column)
+            self._known_categories[column] = None if found is None else _names(found)
         return self._known_categories[column]
 
-    def _read_categories(self, column: str) -> np.ndarray | None:
+    def _stored_categories(self, column: str) -> np.ndarray | None:
         if self.is_compound:
             stored = self._root.get(f"uns/{column}_categories")
             if stored is None or self._frame.dtype[column].kind not in "iu":
                 return None
-            categories = as_strings(np.atleast_1d(stored[()]))
+            categories = np.atleast_1d(stored[()])
             # obs and var shared these entries: they are of the frame whose codes fit.
             fits = len(self) == 0 or self._frame.fields(column)[:].max() < len(categories)
             return categories if fits else None
         item = self._frame[column]
         if not is_array(item):
-            return as_strings(item["categories"][:]) if "categories" in item else None
+            return _all_values(item["categories"]) if "categories" in item else None
         reference = item.attrs.get("categories")
-        return None if reference is None else as_strings(self._root[reference][:])
+        if reference is not None:
+            return _all_values(self._root[reference])
+        if item.dtype.kind in "iu" and column in self._frame.get(CATEGORIES, ()):
+            return _all_values(self._frame[CATEGORIES][column])
+        return None
+
+
+def _all_values(element: Array | Group) -> np.ndarray:
+    """All values of an array, or of a group of nullable ones."""
+    return np.atleast_1d(element[()] if is_array(element) else _nullable(element, 0, None))
+
+
+def _names(categories: np.ndarray) -> np.ndarray:
+    """Categories as str: numbers in their shortest form, as `cells.as_labels` has those of other columns."""
+    return as_strings(categories) if categories.dtype.kind in STRINGS else as_labels(categories)
+
+
+def _nullable(group: Group, start: int, stop: int | None) -> np.ndarray:
+    """Values of a group of `values` and `mask`, True where one is missing."""
+    values = group["values"][start:stop]
+    missing = group["mask"][start:stop].astype(bool) if "mask" in group else np.zeros(len(values), dtype=bool)
+    if values.dtype.kind in "iuf":
+        return np.where(missing, np.nan, values.astype(np.float64))
+    return np.where(missing, None, as_strings(decoded(values)))

@@ -2,7 +2,7 @@
 
 Cells and their annotation are the modality's. Columns of the whole object's obs are added where the
 modality has none of that name; `obsmap/NAME` says, for each cell of the whole, which of the modality's
-it is (from 1 on, 0 for none).
+it is (from 1 on, 0 for none). Without that map, cells are matched by their names.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ..cells import hashes
 from ..errors import InputError
 from . import anndata_store
-from .annotation import annotated_blocks, annotated_cells
+from .annotation import CELLS_AT_ONCE, annotated_blocks, annotated_cells
 from .features import GENE_EXPRESSION
 from .frame import Frame
 from .interface import Block, Cells, Header, Looks, Options
@@ -40,7 +41,8 @@ def header(path: Path, options: Options) -> Header:
         obs = _obs(file, modality)
         if isinstance(obs, Frame) and "obs" in file and Frame(file, "obs").columns:
             remarks.append(
-                f"columns of the whole object's obs are left out: its cells are not in {modality}'s order"
+                f"columns of the whole object's obs are left out: its cells are not those of {modality}, "
+                "or in another order"
             )
         return found.replace(obs_columns=obs.columns, remarks=remarks, details={"modality": modality})
 
@@ -97,13 +99,30 @@ class JoinedFrame:
 
 def _obs(file: h5py.File, modality: str) -> Frame | JoinedFrame:
     own = Frame(file["mod"][modality], "obs")
-    if "obs" not in file or f"obsmap/{modality}" not in file:
+    if "obs" not in file:
         return own
-    positions = file[f"obsmap/{modality}"][:]
-    rows = np.flatnonzero(positions).astype(np.uint32)
+    whole = Frame(file, "obs")
+    if not whole.columns:
+        return own
     # Another order would take reading back and forth.
-    is_in_order = np.array_equal(positions[rows], np.arange(1, len(own) + 1))
-    return JoinedFrame(own, Frame(file, "obs"), rows) if is_in_order else own
+    if f"obsmap/{modality}" in file:
+        positions = file[f"obsmap/{modality}"][:].ravel()
+        rows = np.flatnonzero(positions)
+        is_in_order = np.array_equal(positions[rows], np.arange(1, len(own) + 1))
+    else:  # R's MuDataSeurat writes no map
+        names, own_names = _hashes(whole), _hashes(own)
+        rows = np.flatnonzero(np.isin(names, own_names))
+        is_in_order = np.array_equal(names[rows], own_names)
+    return JoinedFrame(own, whole, rows.astype(np.uint32)) if is_in_order else own
+
+
+def _hashes(frame: Frame) -> np.ndarray:
+    """Hashes of all names of a frame."""
+    parts = [
+        hashes(frame.names(start, min(start + CELLS_AT_ONCE, len(frame))))
+        for start in range(0, len(frame), CELLS_AT_ONCE)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
 
 
 def _choose(path: Path, file: h5py.File, options: Options) -> str:

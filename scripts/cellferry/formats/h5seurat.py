@@ -14,13 +14,21 @@ import pandas as pd
 from ..errors import InputError
 from .annotation import annotated_blocks, annotated_cells
 from .interface import Block, Cells, Header, Looks, Options, as_strings, choose_place
-from .matrix import csr_rows, dense_rows, glance, is_array, looks_like_counts
+from .matrix import (
+    csr_rows,
+    dense_rows,
+    glance,
+    is_array,
+    looks_like_counts,
+    text_attribute,
+    texts_attribute,
+)
+from .values import decoded
 
 SLOTS = ("counts", "data")
 RNA = "RNA"
 """The assay with the raw counts, whichever is active."""
 
-MISSING_INTEGER = np.iinfo(np.int32).min
 MISSING_LOGICAL = 2
 MISSING_STRING = "NA"
 """How R's missing values are written; a string `NA` cannot be told from them."""
@@ -121,11 +129,11 @@ class RFrame:
         self._logicals: set[str] = set()
         self._columns: dict[str, h5py.Group | h5py.Dataset | tuple[h5py.Dataset, str]] = {}
         if frame is not None:
-            self._logicals = {str(column) for column in np.atleast_1d(frame.attrs.get("logicals", []))}
+            self._logicals = set(texts_attribute(frame, "logicals") or [])
             if is_array(frame):
                 self._columns = {column: (frame, column) for column in frame.dtype.names or ()}
             else:
-                listed = [str(column) for column in np.atleast_1d(frame.attrs.get("colnames", []))]
+                listed = texts_attribute(frame, "colnames") or []
                 order = [column for column in listed if column in frame]
                 order += [column for column in frame if column not in (*listed, "_index", "row.names")]
                 self._columns = {column: frame[column] for column in order}
@@ -156,12 +164,10 @@ class RFrame:
             strings = as_strings(values)
             strings[strings == MISSING_STRING] = None
             return strings
-        if column in self._logicals or (is_array(item) and item.attrs.get("s3class") == "logical"):
+        if column in self._logicals or (is_array(item) and text_attribute(item, "s3class") == "logical"):
             names = np.array(["False", "True", None], dtype=object)
             return names[np.where((values == 0) | (values == 1), values, MISSING_LOGICAL)]
-        if values.dtype.kind == "i" and np.any(values == MISSING_INTEGER):
-            return np.where(values == MISSING_INTEGER, np.nan, values.astype(np.float64))
-        return values
+        return decoded(values)
 
 
 def _factor(group: h5py.Group, start: int, stop: int) -> np.ndarray:
@@ -211,7 +217,7 @@ def _choose_assay(path: Path, file: h5py.File, options: Options) -> str:
                 "set it to one of these assays"
             )
         return options.assay
-    active = str(file.attrs.get("active.assay", "")).strip("[]'")
+    active = text_attribute(file, "active.assay") or ""
     chosen = RNA if RNA in assays else active
     if chosen not in assays:
         raise InputError(

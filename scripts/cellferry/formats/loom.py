@@ -19,6 +19,7 @@ from ..transpose import Entries, row_blocks
 from .annotation import annotated_blocks, annotated_cells
 from .interface import BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, as_strings, choose_place
 from .matrix import dense_rows, glance, looks_like_counts
+from .values import STRINGS, decoded, holds_strings
 
 CELL_NAMES = (
     "CellID",
@@ -36,8 +37,6 @@ GENE_NAMES = ("Gene", "var_names", "gene_names", "GeneName", "gene", "Name", "Ac
 
 AUTOMATIC = ("layers/counts", "matrix")
 """Where `counts: auto` looks, in this order."""
-
-R_LOGICALS = {"FALSE", "TRUE", "NA"}
 
 
 def recognises(path: Path, looks: Looks) -> bool:
@@ -168,26 +167,15 @@ class Attributes:
 
     def is_string(self, column: str) -> bool:
         """Whether a column holds strings or categories."""
-        dtype = self._group[column].dtype
-        return dtype.kind in "SO" or h5py.check_enum_dtype(dtype) is not None
+        return holds_strings(self._group[column].dtype)
 
     def values(self, column: str, start: int, stop: int) -> np.ndarray:
         """Values in rows `start` to `stop`; see `interface.Cells`."""
         dataset = self._group[column]
-        values = dataset[start:stop]
-        levels = h5py.check_enum_dtype(dataset.dtype)
-        if levels is not None:  # a factor or logicals, by R
-            names = {
-                number: None if levels.keys() == R_LOGICALS and name == "NA" else name
-                for name, number in levels.items()
-            }
-            return np.array([names.get(number) for number in values.tolist()], dtype=object)
-        if values.dtype.kind not in "SOb":
-            return values
-        strings = as_strings(values)
-        if self._is_escaped:
-            strings[:] = [html.unescape(text) for text in strings]
-        return strings
+        values = decoded(dataset[start:stop], dataset.dtype)
+        if dataset.dtype.kind in STRINGS and self._is_escaped:
+            values[:] = [html.unescape(text) for text in values]
+        return values
 
 
 def _attribute(file: h5py.File, name: str) -> object:

@@ -36,6 +36,26 @@ def is_array(element: Any) -> bool:
     return hasattr(element, "dtype")
 
 
+def text_attribute(element: Group | Array, name: str) -> str | None:
+    """An attribute that holds one string, of whatever type and shape its writer gave it."""
+    found = texts_attribute(element, name)
+    return found[0] if found else None
+
+
+def texts_attribute(element: Group | Array, name: str) -> list[str] | None:
+    """An attribute that holds strings: of variable or fixed length, or as bytes; None if it is missing."""
+    value = element.attrs.get(name)
+    if value is None or isinstance(value, h5py.Empty):
+        return None
+    strings = np.atleast_1d(np.asarray(value, dtype=object)).ravel().tolist()
+    return [item.decode() if isinstance(item, bytes) else str(item) for item in strings]
+
+
+def is_matrix(element: Group | Array) -> bool:
+    """Whether this is an array or a group with the arrays of a sparse matrix, not a group of matrices."""
+    return is_array(element) or not {"data", "indices", "indptr"}.isdisjoint(element)
+
+
 def stored(element: Group | Array) -> Stored:
     """Describe an AnnData matrix without reading it."""
     if is_array(element):
@@ -43,7 +63,7 @@ def stored(element: Group | Array) -> Stored:
         return Stored("dense", shape, element.dtype, None)
     attrs = element.attrs
     # Files before 0.7 name these attributes after h5sparse.
-    encoding = str(attrs.get("encoding-type", attrs.get("h5sparse_format")))
+    encoding = text_attribute(element, "encoding-type") or text_attribute(element, "h5sparse_format") or ""
     shape = attrs.get("shape", attrs.get("h5sparse_shape"))
     data = element["data"]
     return Stored(encoding[:3], (int(shape[0]), int(shape[1])), data.dtype, int(data.shape[0]))

@@ -1,0 +1,67 @@
+"""Values of annotation columns as files of several writers store them: one decoding for all HDF5 formats.
+
+h5py writes booleans as an enum of FALSE and TRUE, R's packages add NA to it and write factors as other
+enums. R's missing integer is the smallest of 32 bits.
+"""
+
+import h5py
+import numpy as np
+
+from .interface import as_strings
+
+STRINGS = "SOTU"
+"""Kinds of numpy types that hold strings: bytes, objects, variable and fixed length."""
+
+MISSING_INTEGER = np.iinfo(np.int32).min
+"""R's NA among integers."""
+
+LOGICAL_LEVELS = {"FALSE": "False", "TRUE": "True", "NA": None}
+"""R's logical values, as Python spells them."""
+
+
+def decoded(values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
+    """Stored values as `interface.Cells` holds them.
+
+    Parameters
+    ----------
+    values
+        Of one column, n or n × 1.
+    dtype
+        Type of the stored column, if the values have lost its levels.
+
+    Returns
+    -------
+    Object array of str (None where missing), booleans, or numbers (NaN where missing).
+
+    Raises
+    ------
+    OSError
+        If the values are neither strings nor numbers, or several for each row.
+    """
+    dtype = values.dtype if dtype is None else dtype
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or dtype.kind not in STRINGS + "biuf":
+        raise OSError(f"an annotation column holds {dtype} of shape {values.shape}, not one value per row")
+    levels = levels_of(dtype)
+    if levels is not None:
+        return np.array([levels.get(number) for number in values.tolist()], dtype=object)
+    if dtype.kind in STRINGS:
+        return as_strings(values)
+    if dtype == np.int32 and np.any(values == MISSING_INTEGER):
+        return np.where(values == MISSING_INTEGER, np.nan, values.astype(np.float64))
+    return values
+
+
+def levels_of(dtype: np.dtype) -> dict[int, str | None] | None:
+    """Names of an enum's values; None for other types. Numpy's booleans are none."""
+    levels = h5py.check_enum_dtype(dtype)
+    if levels is None:
+        return None
+    is_logical = levels.keys() <= LOGICAL_LEVELS.keys()
+    return {number: LOGICAL_LEVELS[name] if is_logical else name for name, number in levels.items()}
+
+
+def holds_strings(dtype: np.dtype) -> bool:
+    """Whether a stored column holds strings or a factor."""
+    return dtype.kind in STRINGS or levels_of(dtype) is not None
