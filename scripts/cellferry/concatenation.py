@@ -12,6 +12,7 @@ import pandas as pd
 from . import formats
 from .errors import InputError
 from .formats import Block, Cells, Header, Options, OutOfOrderError
+from .genes import strip_version
 from .panel import KIND, MARKER, marker_key, markers_of
 
 LEAST_COMMON = 0.5
@@ -194,7 +195,8 @@ def _gene_keys(var: pd.DataFrame, *, with_ids: bool) -> pd.MultiIndex:
     """
     own = map(marker_key, var.index) if KIND in var else var.index
     names = pd.DataFrame({"name": list(own)}, dtype=object)
-    names["id"] = var["gene_ids"].to_numpy(dtype=object) if with_ids else ""
+    # Without versions: samples may have been aligned to several releases.
+    names["id"] = [strip_version(str(gene)) for gene in var["gene_ids"]] if with_ids else ""
     if KIND in var:
         names["id"] = np.where(var[KIND] == MARKER, MARKER, "")
     names["number"] = names.groupby(["name", "id"], dropna=False).cumcount()

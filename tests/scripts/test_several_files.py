@@ -188,6 +188,29 @@ def test_tables_that_do_not_fit(plates, tmp_path):
         convert(paths, tmp_path / "chunks", obs=str(tmp_path / "plate*.csv"), label="label")
 
 
+def test_versions_of_gene_ids_tell_no_genes_apart(plates, tmp_path):
+    for number, plate in enumerate(plates.values()):
+        plate.var["gene_ids"] = [f"ENSG{i:011d}.{i + number}" for i in range(plate.n_vars)]
+        plate.write_h5ad(tmp_path / f"plate{number}.h5ad")
+    chunks = convert(str(tmp_path / "plate*.h5ad"), tmp_path / "chunks", chunks=1)
+    assert np.array_equal(counts(chunks), make_adata().X.toarray())
+
+
+def test_booleans_stay_booleans_where_they_are_in_all_files(plates, tmp_path):
+    for name, plate in plates.items():
+        plate.obs["flag"] = np.arange(len(plate)) % 2 == 0
+        plate.obs["some"] = (
+            plate.obs["flag"] if name == "plate0" else pd.array([True, None] * 50)[: len(plate)]
+        )
+        plate.write_h5ad(tmp_path / f"{name}.h5ad")
+    chunks = convert(str(tmp_path / "plate*.h5ad"), tmp_path / "chunks", keep_obs=["flag", "some"], chunks=1)
+    obs = chunks[0].obs
+    assert obs["flag"].dtype == bool
+    assert list(obs["flag"]) == [flag for plate in plates.values() for flag in plate.obs["flag"]]
+    assert list(obs["some"].cat.categories) == ["True", "False"]
+    assert obs["some"].isna().sum() == 24
+
+
 def test_a_column_of_numbers_here_and_text_there(plates, tmp_path):
     plates["plate2"].obs["n"] = plates["plate2"].obs["n"].astype(str)
     plates["plate2"].write_h5ad(tmp_path / "plate2.h5ad")

@@ -197,6 +197,51 @@ def test_mtx_without_barcodes(tmp_path):
         read_header(tmp_path / "a")
 
 
+def rewrite(path, change):
+    path.write_text(change(path.read_text().splitlines()), encoding="utf-8")
+
+
+def quoted(line):
+    return "\t".join(f'"{field}"' for field in line.split("\t"))
+
+
+LISTS = {
+    "a byte-order mark": lambda lines: "\ufeff" + "\n".join(lines) + "\n",
+    "quotes": lambda lines: "\n".join(map(quoted, lines)),
+    "empty lines at the end": lambda lines: "\n".join(lines) + "\n\n \n",
+    "carriage returns": lambda lines: "\r\n".join(lines) + "\r\n",
+    "a header": lambda lines: "\n".join(["x\ty\tz"[: 2 * lines[0].count("\t") + 1], *lines]) + "\n",
+    "a header in quotes": lambda lines: "\n".join(map(quoted, ["x\ty\tz", *lines])),
+}
+
+
+@pytest.mark.parametrize("what", LISTS)
+@pytest.mark.parametrize("names", [["barcodes"], ["features"], ["barcodes", "features"]])
+def test_mtx_lists_as_people_write_them(tmp_path, what, names):
+    write_mtx(tmp_path, ending="")
+    expected = read_header(tmp_path)
+    for name in names:
+        rewrite(tmp_path / f"{name}.tsv", LISTS[what])
+    header = read_header(tmp_path)
+    assert header.var.equals(expected.var)
+    counts, barcodes, _, _ = read_all(header, tmp_path / "scratch")
+    assert np.array_equal(counts, make_counts())
+    assert list(barcodes) == BARCODES
+
+
+def test_mtx_of_unsigned_integers(tmp_path):
+    write_mtx(tmp_path, field="unsigned-integer")
+    header = read_header(tmp_path)
+    assert header.counts == "matrix"
+    assert np.array_equal(read_all(header, tmp_path / "scratch")[0], make_counts())
+
+
+def test_mtx_of_a_pattern_is_refused(tmp_path):
+    write_mtx(tmp_path, field="pattern")
+    with pytest.raises(InputError, match=r"'coordinate pattern general'.*a pattern says where counts are"):
+        read_header(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["features", "barcodes"])
 def test_mtx_with_a_list_too_short(tmp_path, name):
     write_mtx(tmp_path / "a", ending="")

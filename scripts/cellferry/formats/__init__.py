@@ -19,6 +19,7 @@ from ..files import readable, state_of
 from ..panel import channels_of, read_markers
 from ..transpose import OutOfOrderError
 from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, parquet, r, table, tenx_h5, tenx_mtx, zarr_store
+from .features import as_stored, genes_of, only_genes
 from .interface import Block, Cells, Header, Looks, Options
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
@@ -65,8 +66,8 @@ def header(path: str | Path, options: Options, format: str = "auto") -> Header: 
         found = reader.header(path, options).replace(state=state)
     if options.modality == "cytometry":
         channels = channels_of(found.var, read_markers(options.markers), str(path))
-        found = found.replace(values="intensities", var=channels)
-    return found
+        return found.replace(values="intensities", var=channels)
+    return only_genes(found)
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
@@ -112,11 +113,13 @@ def blocks(
     reader = READERS[header.format]
     n_cells = 0
     with readable(header.path):
+        stored = as_stored(header)
         if header.is_seekable:
-            found = reader.blocks(header, columns, max_bytes, Path(scratch), start, stop)
+            found = reader.blocks(stored, columns, max_bytes, Path(scratch), start, stop)
         else:
-            found = _between(reader.blocks(header, columns, max_bytes, Path(scratch)), start, stop)
+            found = _between(reader.blocks(stored, columns, max_bytes, Path(scratch)), start, stop)
         for block in found:
+            block.counts = genes_of(block.counts, header)
             n_cells += len(block)
             yield block
         if state_of(header.path) != header.state:

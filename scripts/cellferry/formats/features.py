@@ -1,63 +1,110 @@
-"""Features of 10x matrices: which of them are genes, and of which genome."""
+"""Features of a file that are genes, by the types and genomes that 10x gives them, whatever the format.
 
-from pathlib import Path
+Cell Ranger writes genes, antibodies, guides and peaks into one matrix. An antibody is often named like
+the gene of its protein, so that its counts would be added to the gene's.
+"""
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
-from .interface import Options
+from .interface import Header
 
 GENE_EXPRESSION = "Gene Expression"
+OTHER_TYPES = {
+    "antibody capture",
+    "antigen capture",
+    "crispr guide capture",
+    "custom",
+    "multiplexing capture",
+    "peaks",
+}
+"""Types that 10x gives to other features; a column with none of all these holds something else."""
+
+TYPE_COLUMNS = ("feature_types", "feature_type", "Type")
+"""Columns of the types, as scanpy and DropletUtils name them."""
+
+GENES = "genes"
+"""Key in `Header.details`: positions of the genes among all features, and the number of these."""
 
 
-def kept_features(path: Path, features: pd.DataFrame, options: Options) -> np.ndarray:
-    """Positions of the features that are genes of the chosen genome.
-
-    Parameters
-    ----------
-    path
-        The file, for messages.
-    features
-        One row per feature; the columns `feature_types` and `genome` count where they are present.
-    options
-        Its `genome` must be set where genes of several genomes are in the file.
+def only_genes(header: Header) -> Header:
+    """A header without the features that are not genes, or of another genome than the one that is read.
 
     Raises
     ------
     InputError
         If there are no genes, or the genome is not chosen or not there.
     """
-    kept = np.ones(len(features), dtype=bool)
-    if "feature_types" in features and len(features):
-        kept = (features["feature_types"] == GENE_EXPRESSION).to_numpy()
-        if not kept.any():
-            raise InputError(
-                f"{path}: holds no '{GENE_EXPRESSION}' features, only {_listed(features['feature_types'])}; "
-                "name the file with the genes"
-            )
-    if "genome" in features:
-        genomes = list(dict.fromkeys(features["genome"][kept]))
-        if options.genome is not None and options.genome not in genomes:
-            raise InputError(
-                f"{path}: {options.key('genome')} is '{options.genome}', and the file holds "
-                f"{', '.join(genomes)}; set it to one of them"
-            )
-        if options.genome is None and len(genomes) > 1:
-            raise InputError(
-                f"{path}: holds genes of {len(genomes)} genomes, {', '.join(genomes)}; "
-                f"set {options.key('genome')} to one of them"
-            )
-        if options.genome is not None:
-            kept = kept & (features["genome"] == options.genome).to_numpy()
-    return np.flatnonzero(kept)
+    kept = _are_genes(header) & _are_of_genome(header)
+    if kept.all():
+        return header
+    dropped = header.var[~kept]
+    column = _type_column(header.var)
+    listed = "" if column is None else f" ({_counted(dropped[column])})"
+    return header.replace(
+        var=header.var[kept],
+        n_genes=int(kept.sum()),
+        details=header.details | {GENES: (np.flatnonzero(kept), len(kept))},
+        remarks=[*header.remarks, f"{len(dropped)} features are left out{listed}"],
+    )
+
+
+def as_stored(header: Header) -> Header:
+    """The header with all features of the file, for its reader."""
+    return header.replace(n_genes=header.details[GENES][1]) if GENES in header.details else header
+
+
+def genes_of(counts: sparse.csr_matrix, header: Header) -> sparse.csr_matrix:
+    """The columns of the genes; the block itself if these are all."""
+    return counts[:, header.details[GENES][0]] if GENES in header.details else counts
+
+
+def _type_column(var: pd.DataFrame) -> str | None:
+    known = OTHER_TYPES | {GENE_EXPRESSION.casefold()}
+    for column in TYPE_COLUMNS:
+        if column in var and not known.isdisjoint(str(value).casefold() for value in var[column].unique()):
+            return column
+    return None
+
+
+def _are_genes(header: Header) -> np.ndarray:
+    column = _type_column(header.var)
+    if column is None:
+        return np.ones(len(header.var), dtype=bool)
+    kept = (header.var[column].astype(str).str.casefold() == GENE_EXPRESSION.casefold()).to_numpy()
+    if not kept.any():
+        raise InputError(
+            f"{header.path}: holds no '{GENE_EXPRESSION}' features, only {_listed(header.var[column])}; name "
+            "the file with the genes"
+        )
+    return kept
+
+
+def _are_of_genome(header: Header) -> np.ndarray:
+    """Features of the genome that is named, which must be where a 10x .h5 file holds genes of several."""
+    named = header.options.genome
+    everything = np.ones(len(header.var), dtype=bool)
+    if "genome" not in header.var or (named is None and header.format != "10x_h5"):
+        return everything
+    genomes = list(dict.fromkeys(header.var["genome"][_are_genes(header)]))
+    if named is not None and named not in genomes:
+        raise InputError(
+            f"{header.path}: {header.options.key('genome')} is '{named}', and the file holds "
+            f"{', '.join(map(str, genomes))}; set it to one of them"
+        )
+    if named is None and len(genomes) > 1:
+        raise InputError(
+            f"{header.path}: holds genes of {len(genomes)} genomes, {', '.join(genomes)}; "
+            f"set {header.options.key('genome')} to one of them"
+        )
+    return everything if named is None else (header.var["genome"] == named).to_numpy()
 
 
 def _listed(values: pd.Series) -> str:
     return ", ".join(f"'{value}'" for value in dict.fromkeys(values))
 
 
-def select_columns(counts: sparse.csr_matrix, kept: np.ndarray) -> sparse.csr_matrix:
-    """The kept columns of a block; the block itself if these are all."""
-    return counts if len(kept) == counts.shape[1] else counts[:, kept]
+def _counted(values: pd.Series) -> str:
+    return ", ".join(f"{value}: {n}" for value, n in values.value_counts(sort=False).items())

@@ -14,6 +14,9 @@ from ..text import open_bytes, whole_lines
 from ..transpose import Entries
 from .digits import parse_entries
 
+FIELDS = ("integer", "real", "double", "unsigned-integer")
+"""What entries may be; scipy wrote the last of unsigned counts."""
+
 
 class Size(NamedTuple):
     """The first lines of a MatrixMarket file."""
@@ -42,10 +45,13 @@ def _read_size(path: Path | zipfile.Path, file: IO[bytes]) -> Size:
     if len(banner) < 5 or banner[0] != "%%matrixmarket":
         raise InputError(f"{path}: does not begin with a MatrixMarket header; copy or export the file again")
     _, _, layout, field, symmetry = banner[:5]
-    if layout != "coordinate" or field not in ("integer", "real", "double") or symmetry != "general":
+    if layout != "coordinate" or field not in FIELDS or symmetry != "general":
+        why = (
+            "; a pattern says where counts are not zero, and not what they are" if field == "pattern" else ""
+        )
         raise InputError(
             f"{path}: is a '{layout} {field} {symmetry}' MatrixMarket file, and 'coordinate integer general' "
-            "is needed (or real); export the counts so"
+            f"is needed (or real){why}; export the counts so"
         )
     n_lines = 1
     line = b"%"

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
-import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from .features import kept_features, select_columns
 from .interface import Block, Cells, Header, Looks, Options, as_strings, refuse_place
 from .matrix import csr_rows, glance, looks_like_counts
 
@@ -43,23 +41,22 @@ def header(path: Path, options: Options) -> Header:
                 f"{path}: the matrix of {name} is {n_features} features × {n_cells} cells, but {len(var)} "
                 f"features and {len(group['barcodes'])} cells are named; the file is damaged: export it again"
             )
-        kept = kept_features(path, var, options) if is_v3 else np.arange(len(var))
         values = glance(group)
         return Header(
             path=path,
             format="10x_h5",
             options=options,
             n_cells=n_cells,
-            n_genes=len(kept),
+            n_genes=len(var),
             nonzeros=int(group["data"].shape[0]),
             dtype=str(group["data"].dtype),
             storage="csr",  # genes × cells in CSC is cells × genes in CSR
             places={"matrix": looks_like_counts(values)},
             counts="matrix",
-            var=var.iloc[kept],
+            var=var,
             obs_columns=[],
             glanced=values,
-            details={"group": name, "n_features": n_features, "kept": kept},
+            details={"group": name},
         )
 
 
@@ -77,11 +74,10 @@ def blocks(
     """Counts and barcodes, in row blocks; see `formats.blocks`."""
     with h5py.File(header.path, "r", locking=False) as file:
         group = file[header.details["group"]]
-        shape = (header.n_cells, header.details["n_features"])
+        shape = (header.n_cells, header.n_genes)
         for counts in csr_rows(group, shape, max_bytes, header.path, start, stop):
             end = start + counts.shape[0]
-            selected = select_columns(counts, header.details["kept"])
-            yield Block(selected, as_strings(group["barcodes"][start:end]), {})
+            yield Block(counts, as_strings(group["barcodes"][start:end]), {})
             start = end
 
 

@@ -15,11 +15,10 @@ import pandas as pd
 
 from ..errors import InputError
 from ..samples import prefix_of_matrix
-from ..text import open_bytes
+from ..text import open_bytes, split_line
 from ..transpose import Entries, row_blocks, sorted_row_blocks
-from .features import kept_features, select_columns
 from .interface import Block, Cells, Header, Looks, Options, refuse_place
-from .market import entries, read_size
+from .market import Size, entries, read_size
 from .matrix import looks_like_counts
 
 type File = Path | zipfile.Path
@@ -47,21 +46,20 @@ def header(path: Path, options: Options) -> Header:
     features = _find(matrix, prefix, ("features.tsv", "genes.tsv"))
     barcodes = _find(matrix, prefix, ("barcodes.tsv",))
     size = read_size(matrix)
-    var = _read_features(features)
-    n_cells = _count_lines(barcodes)
-    named = (len(var), n_cells)
-    if (size.rows, size.columns) != named and (size.columns, size.rows) != named:
+    rows, n_lines = _read_features(features), sum(1 for _ in _lines(barcodes))
+    headers = _headers(len(rows), n_lines, size)
+    if headers is None:
         raise InputError(
-            f"{matrix}: is {size.rows} × {size.columns}, but {features.name} names {len(var)} features and "
-            f"{barcodes.name} {n_cells} cells; these files do not belong together or one is incomplete: "
+            f"{matrix}: is {size.rows} × {size.columns}, but {features.name} names {len(rows)} features and "
+            f"{barcodes.name} {n_lines} cells; these files do not belong together or one is incomplete: "
             "export or download them again"
         )
-    kept = kept_features(features, var, options)
+    var, n_cells = _named(rows[headers[0] :]), n_lines - headers[1]
+    named = (len(var), n_cells)
     details = {
         "matrix": matrix,
         "barcodes": barcodes,
-        "kept": kept,
-        "n_features": len(var),
+        "barcodes_header": headers[1],
         # Genes × cells is the rule; a square matrix is taken to follow it.
         "cells_are_rows": (size.rows, size.columns) != named,
     }
@@ -78,13 +76,13 @@ def header(path: Path, options: Options) -> Header:
         format="10x_mtx",
         options=options,
         n_cells=n_cells,
-        n_genes=len(kept),
+        n_genes=len(var),
         nonzeros=size.entries,
         dtype=size.field,
         storage="text",
         places={"matrix": looks_like_counts(first.values)},
         counts="matrix",
-        var=var.iloc[kept],
+        var=var,
         obs_columns=[],
         glanced=first.values,
         details=details,
@@ -93,16 +91,15 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Barcodes, a hundred thousand or so at a time; the format holds no annotation."""
-    with open_bytes(header.details["barcodes"]) as file:
-        names = map(_barcode, file)
-        while some := list(itertools.islice(names, CELLS_AT_ONCE)):
-            yield Cells(np.array(some, dtype=object), {})
+    names = _barcodes(header)
+    while some := list(itertools.islice(names, CELLS_AT_ONCE)):
+        yield Cells(np.array(some, dtype=object), {})
 
 
 def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
     """Counts and barcodes, in row blocks; see `formats.blocks`."""
     details = header.details
-    shape = (header.n_cells, details["n_features"])
+    shape = (header.n_cells, header.n_genes)
     # Parsing text takes about eight times its size.
     batches = entries(details["matrix"], read_size(details["matrix"]), max(1, max_bytes // 8))
     if not details["cells_are_rows"]:
@@ -111,12 +108,9 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) ->
         rows = sorted_row_blocks(batches, shape, max_bytes)
     else:
         rows = row_blocks(batches, shape, max_bytes, scratch, nonzeros=header.nonzeros)
-    with open_bytes(details["barcodes"]) as file:
-        for counts in rows:
-            names = np.array(
-                [_barcode(line) for line in itertools.islice(file, counts.shape[0])], dtype=object
-            )
-            yield Block(select_columns(counts, details["kept"]), names, {})
+    names = _barcodes(header)
+    for counts in rows:
+        yield Block(counts, np.array(list(itertools.islice(names, counts.shape[0])), dtype=object), {})
 
 
 def _find_matrix(path: File) -> tuple[File, str]:
@@ -175,22 +169,46 @@ def _find(matrix: File, prefix: str, names: tuple[str, ...]) -> File:
     )
 
 
-def _read_features(path: File) -> pd.DataFrame:
+def _lines(path: File) -> Iterator[str]:
+    """Lines of a list that are not empty, without a byte-order mark."""
     with open_bytes(path) as file:
-        rows = [line.decode().rstrip("\r\n").split("\t") for line in file]
+        for number, line in enumerate(file):
+            text = line.decode("utf-8-sig" if number == 0 else "utf-8").rstrip("\r\n")
+            if text.strip():
+                yield text
+
+
+def _read_features(path: File) -> list[list[str]]:
+    return list(map(_fields, _lines(path)))
+
+
+def _fields(line: str) -> list[str]:
+    """Fields of a line, without the quotes that R writes."""
+    fields = split_line(line, "\t") if '"' in line else line.split("\t")
+    return [field.strip() for field in fields]
+
+
+def _named(rows: list[list[str]]) -> pd.DataFrame:
+    """Features: ids and names in the first two columns, types in the third, or names alone."""
     width = min(map(len, rows), default=0)
-    if width == 1:
+    if width < 2:
         return pd.DataFrame(index=pd.Index([row[0] for row in rows], dtype=object))
-    columns = {"gene_ids": [row[0] for row in rows]} if width else {}
+    columns = {"gene_ids": [row[0] for row in rows]}
     if width > 2:
         columns["feature_types"] = [row[2] for row in rows]
     return pd.DataFrame(columns, index=pd.Index([row[1] for row in rows], dtype=object), dtype=object)
 
 
-def _barcode(line: bytes) -> str:
-    return line.decode().rstrip("\r\n").split("\t")[0].strip('"')
+def _barcodes(header: Header) -> Iterator[str]:
+    lines = itertools.islice(_lines(header.details["barcodes"]), header.details["barcodes_header"], None)
+    for line in lines:
+        yield _fields(line)[0]
 
 
-def _count_lines(path: File) -> int:
-    with open_bytes(path) as file:
-        return sum(1 for _ in file)
+def _headers(n_features: int, n_barcodes: int, size: Size) -> tuple[int, int] | None:
+    """Lines of a header in the lists of features and barcodes (0 or 1) with which they fit the matrix."""
+    for headers in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        named = (n_features - headers[0], n_barcodes - headers[1])
+        if named in ((size.rows, size.columns), (size.columns, size.rows)):
+            return headers
+    return None
