@@ -10,7 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from scripts.cellferry.command_line import begin_run, exit_with_message
-from scripts.cellferry.config import check, fill_defaults
+from scripts.cellferry.config import check, fill_defaults, load_schema
+from scripts.cellferry.config_text import restore_text
 from scripts.cellferry.fingerprints import of_settings
 from scripts.cellferry.panel import TRANSFORMATION
 from scripts.cellferry.provenance import Provenance
@@ -27,6 +28,7 @@ PATIENCE = Patience()
 CHECKED = "results/checked"
 PROVENANCE = Provenance(workflow, made_by_rules=("results", *DEMO_DATA), waited_for=CHECKED)
 
+restore_text(config, workflow.configfiles, load_schema())
 if workflow.is_main_process:
     RUN = begin_run()
     with exit_with_message():

@@ -9,7 +9,7 @@ import glob
 import json
 import os
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,15 +159,15 @@ class _DuplicateKeyLoader(yaml.SafeLoader):
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
-        self.duplicates: list[tuple[str, int]] = []
+        self.duplicates: list[tuple[str, str, int]] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
+        seen: dict[Any, str] = {}
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key, text = self.construct_object(key_node, deep=True), key_node.value
             if key in seen:
-                self.duplicates.append((key, key_node.start_mark.line + 1))
-            seen.add(key)
+                self.duplicates.append((text, seen[key], key_node.start_mark.line + 1))
+            seen[key] = text
         return super().construct_mapping(node, deep)
 
 
@@ -179,20 +179,32 @@ def _duplicate_keys(path: Path) -> list[str]:
         finally:
             loader.dispose()
     return [
-        f"{path}, line {line}: the key '{key}' is given twice in one place; rename or remove one of them"
-        for key, line in loader.duplicates
+        f"{path}, line {line}: the key '{key}' is given twice in one place"
+        + (f" (without quotes '{first}' is the same to YAML)" if first != key else "")
+        + "; rename or remove one of them"
+        for key, first, line in loader.duplicates
     ]
 
 
 def _schema_problems(config: dict[str, Any]) -> list[str]:
-    names = config.get("datasets")
-    if isinstance(names, dict) and (numbers := [name for name in names if not isinstance(name, str)]):
-        # YAML reads 2023: as a number, and a schema looks at names that are strings only.
-        return [f"datasets: the name {name} is not text; write it in quotes or rename it" for name in numbers]
+    if names := list(_names_that_are_no_text(config, "")):
+        # A schema looks at names that are strings only.
+        return [
+            f"{place}the name {name!r} is not text; write it in quotes or rename it" for place, name in names
+        ]
     errors = sorted(
         Draft202012Validator(load_schema()).iter_errors(config), key=lambda e: list(map(str, e.path))
     )
     return [problem for error in errors for problem in _describe(error)]
+
+
+def _names_that_are_no_text(values: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(values, dict):
+        return
+    for name, value in values.items():
+        if not isinstance(name, str):
+            yield f"{place}: " if place else "", name
+        yield from _names_that_are_no_text(value, f"{place}.{name}".removeprefix("."))
 
 
 def _describe(error: Any) -> list[str]:
@@ -216,12 +228,19 @@ def _describe(error: Any) -> list[str]:
             "'_', and 'reference', 'validation' and 'test' are taken by parts of the references; rename it"
         ]
     description = error.schema.get("description", "")
+    if error.validator == "type" and "string" in error.validator_value and not _is_plain(error.instance):
+        return [f"{place}: {error.instance!r} is not text; write it in quotes. {description}".rstrip()]
     if error.validator == "oneOf":
         choices = " or ".join(
             str(choice.get("const", choice.get("type"))) for choice in error.validator_value
         )
         return [f"{place}: {error.instance!r} is not {choices}. {description}"]
     return [f"{place}: {error.message}. {description}".rstrip()]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether quotes could not make text of a value."""
+    return value is None or isinstance(value, str | dict | list)
 
 
 def _suggestion(key: str, known: list[str]) -> str:

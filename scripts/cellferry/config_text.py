@@ -1,0 +1,104 @@
+"""Text of the configuration that YAML takes for something else: `no`, `ON`, `003`, `2024-01-02`.
+
+Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LITERALS = {"true": True, "false": False}
+"""How booleans are written where text is allowed too; YAML's `yes`, `no`, `on` and `off` are text there."""
+
+
+def restore_text(config: dict[str, Any], config_files: list[str], schema: dict[str, Any]) -> None:
+    """Put what is written in the place of what YAML made of it, wherever the schema asks for text, in place.
+
+    Keys of maps whose names are the user's are text. Where numbers or booleans are allowed besides, they stay
+    what they are if they are spelled as such. What does not come from these files is left as it is.
+
+    Parameters
+    ----------
+    config
+        The configuration, as Snakemake read it.
+    config_files
+        The files it came from, in their order.
+    schema
+        Its JSON schema.
+    """
+    for path in config_files:
+        node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        if isinstance(node, yaml.MappingNode):
+            restored = _restored(config, node, schema, schema)
+            config.clear()
+            config.update(restored)
+
+
+def _restored(value: Any, node: yaml.Node, schema: dict[str, Any], root: dict[str, Any]) -> Any:
+    choices = list(_choices(schema, root))
+    if isinstance(value, dict) and isinstance(node, yaml.MappingNode):
+        return dict(_restored_items(value, node, choices, root))
+    if isinstance(value, list) and isinstance(node, yaml.SequenceNode) and len(value) == len(node.value):
+        items = next((choice["items"] for choice in choices if "items" in choice), {})
+        return [_restored(one, own, items, root) for one, own in zip(value, node.value, strict=True)]
+    if isinstance(value, str | dict | list) or not isinstance(node, yaml.ScalarNode):
+        return value
+    types = {name for choice in choices for name in _types(choice)}
+    is_same = _constructed(node) == value  # or the value comes from elsewhere
+    return node.value if is_same and "string" in types and not _is_meant(value, node.value, types) else value
+
+
+def _restored_items(
+    values: dict[Any, Any], node: yaml.MappingNode, choices: list[dict[str, Any]], root: dict[str, Any]
+) -> Iterator[tuple[Any, Any]]:
+    known = {name: own for choice in choices for name, own in choice.get("properties", {}).items()}
+    others = next((own for choice in choices if (own := choice.get("additionalProperties"))), None)
+    nodes: dict[tuple[type, Any], tuple[yaml.Node, yaml.Node]] = {}
+    for name, own in node.value:
+        # Also as they are written: an earlier file may have restored the key.
+        for key in (_constructed(name), name.value) if isinstance(name, yaml.ScalarNode) else ():
+            nodes[type(key), key] = (name, own)
+    for key, value in values.items():
+        name, own = nodes.get((type(key), key), (None, None))
+        if name is None:
+            yield key, value
+        elif key in known:
+            yield key, _restored(value, own, known[key], root)
+        elif others:
+            yield name.value, _restored(value, own, others, root)
+        else:
+            yield key, value
+
+
+def _choices(schema: dict[str, Any], root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    yield schema
+    for key in ("oneOf", "anyOf"):
+        yield from schema.get(key, [])
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    named = schema.get("type", [])
+    return [named] if isinstance(named, str) else named
+
+
+def _constructed(node: yaml.Node) -> Any:
+    """What YAML makes of a scalar; None where it can make nothing, as of the 30th of February."""
+    try:
+        return yaml.constructor.SafeConstructor().construct_object(node, deep=True)
+    except (yaml.YAMLError, ValueError):
+        return None
+
+
+def _is_meant(value: Any, text: str, types: set[str]) -> bool:
+    """Whether a value is what its spelling looks like, of one of the types that are allowed besides text."""
+    if value is None:
+        return True
+    if isinstance(value, bool):
+        return "boolean" in types and text.lower() in LITERALS
+    if isinstance(value, int | float):
+        return ("number" in types or "integer" in types) and text == str(value)
+    return False
