@@ -71,6 +71,7 @@ rule check_datasets:
     input:
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         parents=label_table("parents"),
+        ontology=label_table("ontology"),
         # What was trained before knows its labels.
         trained=f"{TRAINED}/reference/labels.json" if config["pretrained"] else [],
         trained_genes=f"{TRAINED}/genes.tsv" if config["pretrained"] and CYTOMETRY else [],
@@ -94,6 +95,7 @@ rule check_datasets:
         attempt=this_attempt,
     params:
         parents=config["labels"]["parents"],
+        ontology=config["labels"]["ontology"],
         gene_sources=GENE_SOURCES,
         min_common=config["genes"]["min_common"],
         cofactor=config["cytometry"]["cofactor"],

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,12 +19,13 @@ from cellferry.intensities import (
     look_of,
     markers_seen,
 )
-from cellferry.label_tables import read_parents
+from cellferry.label_tables import read_ontology, read_parents
 from cellferry.labels import closest, folded
 from cellferry.levels import Level, joined_levels
 from cellferry.logs import logged
 from cellferry.panel import BACKBONE, check_backbone, check_share, joint_panels
 from cellferry.scaling import GIVEN
+from cellferry.unused_names import unused_names
 
 COLUMNS = {
     "dataset": "dataset",
@@ -52,6 +53,7 @@ def check_datasets(
     *,
     parents: dict | str,
     checked: Sequence[str] = (),
+    ontology: dict | str | None = None,
     trained_labels: str | None = None,
     trained_genes: str | None = None,
     trained_report: str | None = None,
@@ -69,7 +71,7 @@ def check_datasets(
         JSON files as `inspect_dataset` writes them.
     table
         The table to write (tsv).
-    parents
+    parents, ontology
         As in the configuration's section `labels`.
     checked
         Files to write, each of a dataset's name: what that one was inspected as.
@@ -103,6 +105,14 @@ def check_datasets(
             problems.append((references[0]["dataset"], str(error)))
         for question in questions(found, nodes):
             print(f"warning: {question}")
+    if not problems:
+        unused = [
+            *unused_markers(found),
+            *(unused_labels(found, parents, ontology or {}) if references else []),
+        ]
+        problems += [("names", problem) for some, _ in unused for problem in some]
+        for warning in (warning for _, some in unused for warning in some):
+            print(f"warning: {warning}")
     if not problems and trained_labels:
         trained = json.loads(Path(trained_labels).read_text(encoding="utf-8"))
         names = {node for level in trained["levels"] for node in level["of"].values()}
@@ -127,6 +137,40 @@ def check_datasets(
         with complete(path) as temporary:
             temporary.write_text(by_name[path.name][MADE_FROM], encoding="utf-8")
     print(Path(table).read_text(encoding="utf-8"), end="")
+
+
+def unused_labels(
+    found: list[dict], parents: dict | str, ontology: dict | str
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Problems and warnings of names in the configuration's section `labels` that no label has."""
+    labels = {label for dataset in found for label in dataset["labels"]}
+    references = [dataset for dataset in found if dataset["role"] == "reference"]
+    own = {label for dataset in references for label in dataset["labels"]}
+    renamed = merged_names(dataset["named"].get("labels.rename", {}) for dataset in found)
+    yield unused_names(renamed, key="labels.rename", what="label of a dataset", known=labels)
+    above = read_parents(parents)
+    nodes = own.union(above.values())
+    named = {label: label in nodes for label in above}
+    yield unused_names(named, key="labels.parents", what="label of a reference", known=own)
+    for level in reference_levels(references):
+        nodes.update(level["of"].values())
+    named = {label: label in nodes for label in read_ontology(ontology)}
+    yield unused_names(named, key="labels.ontology", what="label of a reference or parent", known=nodes)
+
+
+def unused_markers(found: list[dict]) -> Iterator[tuple[list[str], list[str]]]:
+    """Problems and warnings of names in `cytometry.markers` that no channel has."""
+    named = merged_names(dataset["named"].get("cytometry.markers", {}) for dataset in found)
+    channels = {channel for dataset in found for _, _, channel in dataset.get("channels", [])}
+    yield unused_names(named, key="cytometry.markers", what="channel of a dataset", known=channels)
+
+
+def merged_names(named: Iterable[dict[str, bool]]) -> dict[str, bool]:
+    """Names of all datasets, and whether any of these has them."""
+    merged: dict[str, bool] = {}
+    for own in named:
+        merged |= {name: is_found or merged.get(name, False) for name, is_found in own.items()}
+    return merged
 
 
 def check_labels(references: list[dict]) -> None:
@@ -251,6 +295,7 @@ if __name__ == "__main__":
             snakemake.output.table,
             checked=snakemake.output.checked,
             parents=snakemake.params.parents,
+            ontology=snakemake.params.ontology,
             trained_labels=snakemake.input.trained or None,
             trained_genes=snakemake.input.trained_genes or None,
             trained_report=snakemake.input.trained_report or None,

@@ -4,6 +4,7 @@ import difflib
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cellferry.cells import SET_SEPARATOR, as_labels, count_repeated, hashes
+from cellferry.cells import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted
 from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
@@ -32,9 +33,11 @@ from cellferry.panel import (
     listed,
     marker_key,
     markers_of,
+    named_channels,
     read_markers,
 )
 from cellferry.progress import Progress
+from cellferry.unused_names import unused_names
 
 FIRST_SLICE_BYTES = 4 * 2**20
 FIRST_EVENTS, LEAST_EVENTS = 50_000, 100
@@ -97,6 +100,9 @@ def inspect_dataset(
         found["values_per_cell"], doubts = look_at_counts(dataset, firsts, problems)
         if dataset.is_cytometry and any(firsts.values()):
             found |= describe_channels(dataset, firsts, problems, doubts)
+            found.setdefault("named", {})["cytometry.markers"] = named_channels(
+                dataset.config["markers"], [file.var for file in dataset.headers]
+            )
         found["in_order"] = dataset.in_order
         warnings += doubts
         for remark in dataset.header.remarks:
@@ -186,6 +192,8 @@ def describe_cells(
     labels: Counter = Counter()
     lines: Counter = Counter()
     batches: Counter = Counter()
+    filtered: dict[str, set[str]] = {column: set() for column in config["cells"]}
+    spellings: set[str] = set()
     seen: list[np.ndarray] = []
     are_kept: list[np.ndarray] = []
     counters = {"label": (label, labels), "batch": (batch, batches)}
@@ -193,6 +201,10 @@ def describe_cells(
     for cells in dataset.cells(columns):
         kept = dataset.kept(cells)
         are_kept.append(kept)
+        for column, values in filtered.items():
+            add_names(values, cells.obs[column])
+        for column in above:
+            add_names(spellings, cells.obs[column])
         seen.append(hashes(cells.names[kept]))
         for key, (column, counter) in list(counters.items()):
             if column:
@@ -206,11 +218,18 @@ def describe_cells(
         if above and len(lines) <= MOST_CATEGORIES:
             lines.update(count_lines([cells.obs[column][kept] for column in (label, *above)], label_names))
         progress.add(len(kept))
+    remarks, left_out = dataset.annotation_in_words([*columns, *config["keep_obs"]])
+    for remark in remarks:
+        print(remark)
+    warnings += left_out
     n_kept = sum(map(len, seen))
     n_repeated = count_repeated(seen)
-    if dataset.header.n_cells and n_kept == 0:
+    unused = list(unused_values(dataset, filtered))
+    problems += [problem for some, _ in unused for problem in some]
+    warnings += [warning for _, some in unused for warning in some]
+    if dataset.header.n_cells and n_kept == 0 and not any(some for some, _ in unused):
         problems.append(
-            f"{dataset.key('cells')}: none of the {dataset.header.n_cells} cells of {path} has these "
+            f"{dataset.key('cells')}: none of the {dataset.header.n_cells} cells of {path} has all of these "
             f"values ({config['cells']}); correct them"
         )
     repeated = dataset.repeated_name(seen) if n_repeated else None
@@ -227,6 +246,7 @@ def describe_cells(
         warnings += label_warnings(dataset, label, counted)
         levels = described_levels(dataset, above, lines, problems)
     return {
+        "named": {"labels.rename": label_names.renamed({*filter(None, labels), *spellings}) if label else {}},
         "cells_kept": n_kept,
         "starts": chunk_starts(are_kept, config["chunks"]),
         "duplicated_cells": n_repeated,
@@ -239,6 +259,23 @@ def describe_cells(
         "n_batches": len(batches) if batch else 1,
         "batches": {str(value): n for value, n in batches.most_common(MOST_LISTED)},
     }
+
+
+def unused_values(dataset: Dataset, found: dict[str, set[str]]) -> Iterator[tuple[list[str], list[str]]]:
+    """Problems and warnings of values that the cell filter names, and that its columns do not hold."""
+    for column, values in found.items():
+        yield unused_names(
+            names_wanted(dataset.config["cells"][column], values),
+            key=dataset.key(f"cells.{column}"),
+            what=f"value of the obs column '{column}' of {dataset.header.path} ({listed(sorted(values))})",
+            known=values,
+        )
+
+
+def add_names(names: set[str], values: np.ndarray) -> None:
+    """Add the different values of a column, as they are called, to names; no more than can be listed."""
+    if len(names) <= MOST_CATEGORIES:
+        names.update(name for name in pd.unique(as_labels(values)) if name is not None)
 
 
 def count_lines(columns: list[np.ndarray], label_names: LabelNames) -> dict[tuple, int]:

@@ -10,6 +10,7 @@ from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.files import complete
 from cellferry.genes import (
+    BY_MAP,
     GeneSelection,
     GeneTable,
     Harmonised,
@@ -25,6 +26,9 @@ from cellferry.progress import Progress
 from cellferry.references import training_sketch
 from cellferry.splits import read_split
 from scipy import sparse
+
+WELL_TRANSLATED = 0.9
+"""Share of a dataset's genes that `genes.map` names without a warning."""
 
 LEAST_CELLS_PER_BATCH = 200
 """Below this, a batch's own mean-variance fit is noise, and variable genes are chosen over all cells."""
@@ -78,6 +82,8 @@ def select_genes(
         with H5adReader(path) as reader:
             var[name], gene_totals[name] = reader.var, reader.uns["gene_totals"]
     harmonised = harmonise(offered_ids(var, gene_ids, table), reference=references[0])
+    if table is not None:
+        say_what_is_translated(harmonised)
     shares = common_shares(harmonised, references[0])
     check_shares(shares, harmonised, min_common, references[0])
 
@@ -124,6 +130,18 @@ def offered_ids(
         except InputError as error:
             raise InputError(f"datasets.{name}.{error}") from error
     return offered
+
+
+def say_what_is_translated(harmonised: Harmonised) -> None:
+    """Say how many genes of each dataset `genes.map` translates, if it is used at all."""
+    translated = [name for name, column in harmonised.columns.items() if column.endswith(BY_MAP)]
+    if not translated:
+        print("genes.map: not needed, all datasets hold ids of one kind")
+    for name in translated:
+        ids = harmonised.ids[name]
+        n = sum(gene is not None for gene in ids)
+        doubt = "warning: " if n < len(ids) * WELL_TRANSLATED else ""
+        print(f"{doubt}genes.map: names {n} of {len(ids)} genes of {name}; the others are left out")
 
 
 def common_shares(harmonised: Harmonised, reference: str) -> dict[str, float]:
@@ -198,7 +216,7 @@ def wanted_genes(keep: list[str], harmonised: Harmonised, table: GeneTable | Non
     wanted = [translation.get(strip_version(gene), strip_version(gene)) for gene in keep]
     missing = sorted(set(wanted).difference(harmonised.common))
     if missing:
-        print(f"genes.keep: not in all datasets, and so not kept: {', '.join(missing)}")
+        print(f"warning: genes.keep: not in all datasets, and so not kept: {', '.join(missing)}")
     return wanted
 
 

@@ -1,6 +1,6 @@
 """Cells: which ones a dataset keeps, what their labels and batches are called, whether names repeat."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,11 @@ def keep(obs: dict[str, np.ndarray], wanted: dict[str, list[Any]], n_cells: int)
         names = {name for value in values for name in _value_names(value)}
         kept &= pd.Series(as_labels(obs[column]), dtype=object).isin(names).to_numpy()
     return kept
+
+
+def names_wanted(values: list[Any], found: Collection[str]) -> dict[str, bool]:
+    """Every value of a filter as it is said, and whether a column with the given names holds it."""
+    return {str(value): not set(found).isdisjoint(_value_names(value)) for value in values}
 
 
 def _value_names(value: Any) -> list[str]:

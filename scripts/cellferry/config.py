@@ -480,11 +480,13 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Pat
             f"datasets.{name}.{key}: names {path} twice; remove one of them"
             for path in sorted({path for path in paths if paths.count(path) > 1})
         ]
-    if dataset.get("obs_by") == "order" and not dataset.get("obs"):
-        problems.append(
-            f"datasets.{name}.obs_by: has no effect without a table; name it in datasets.{name}.obs, or take "
+    if not dataset.get("obs"):
+        problems += [
+            f"datasets.{name}.{key}: has no effect without a table; name it in datasets.{name}.obs, or take "
             "the key out"
-        )
+            for key, default in (("obs_by", "name"), ("obs_min_common", 0.5))
+            if dataset.get(key, default) != default
+        ]
     return problems or _column_problems(name, dataset)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,18 @@ from .samples import sample_files, table_files
 
 SAMPLE = "sample"
 """The obs column with the names of a dataset's files."""
+
+
+WELL_NAMED = 0.9
+"""Share of the cells that an annotation table names without a warning."""
+
+
+class Named(NamedTuple):
+    """Cells that an annotation table is for, how many of them it names, and the first one's name."""
+
+    cells: int
+    matched: int
+    first: str
 
 
 class Dataset:
@@ -37,7 +49,7 @@ class Dataset:
         Where the files' cells begin, counted over all, and where the last ones end.
     obs_columns
         Annotation columns of the files and the tables; a table's come before a file's of the same name. With
-        several files the column `sample` is among them.
+        several files the column `sample` is among them: the file that a cell is of, unless a table says else.
 
     Raises
     ------
@@ -58,6 +70,7 @@ class Dataset:
         self.starts = self._files.starts
         self._tables = self._annotation(options, n_files=len(files))
         self._is_one = "" in files
+        self._named: dict[int, Named] = {}
         from_tables = [column for table in self._tables for column in table.columns]
         from_files = [*self.header.obs_columns, *([] if self._is_one else [SAMPLE])]
         self.obs_columns = list(dict.fromkeys([*from_tables, *from_files]))
@@ -118,25 +131,69 @@ class Dataset:
         Raises
         ------
         InputError
-            At the end, if an annotation table names none of the cells it is for.
+            At the end, if an annotation table names too few of the cells it is for.
         """
         for table in self._tables:
             table.n_matched = 0
-        firsts: dict[int, str] = {}
+        self._named = {}
         start = 0
         for number, cells in self._files.cells(self._in_files(columns)):
             names = self._cell_names(number, cells.names)
+            obs = self._annotated(number, cells, columns, start)
             if len(names) and self._tables:
-                firsts.setdefault(self._table_number(number), self._joined_by(number, cells.names)[0])
-            yield Cells(names, self._annotated(number, cells, columns, start))
+                self._count_named(number, cells.names)
+            yield Cells(names, obs)
             start += len(names)
-        for number, first in firsts.items():
-            if self._tables[number].n_matched == 0 and not self._tables[number].by_order:
-                raise InputError(
-                    f"{self._tables[number].path} ({self.key('obs')}): names none of the cells of "
-                    f"{self.config['path']} (the first of them is '{first}'); its first column must hold the "
-                    f"cell names, or its lines be in the cells' order ({self.key('obs_by')}: order)"
-                )
+        for table, named in self._named_by_table():
+            if named.matched < named.cells * self.config["obs_min_common"] or named.matched == 0:
+                raise InputError(self._too_few_named(table, named))
+
+    def _count_named(self, number: int, names: np.ndarray) -> None:
+        """Note how many of the cells so far a file's annotation table has named."""
+        of_table = self._table_number(number)
+        before = self._named.get(of_table)
+        self._named[of_table] = Named(
+            cells=len(names) + (before.cells if before else 0),
+            matched=self._tables[of_table].n_matched,
+            first=before.first if before else self._joined_by(number, names)[0],
+        )
+
+    def _named_by_table(self) -> Iterator[tuple[ObsTable, Named]]:
+        for number, named in self._named.items():
+            if not self._tables[number].by_order:
+                yield self._tables[number], named
+
+    def _too_few_named(self, table: ObsTable, named: Named) -> str:
+        share = f"{named.matched or 'none'} of the {named.cells} cells"
+        said = (
+            f"{table.path} ({self.key('obs')}): names {share} of {self.config['path']} (the first of them is "
+            f"'{named.first}'); "
+        )
+        if named.matched == 0:
+            return said + (
+                "its first column must hold the cell names, or its lines be in the cells' order "
+                f"({self.key('obs_by')}: order)"
+            )
+        return said + (
+            f"if it is not that of another sample, lower {self.key('obs_min_common')}, now "
+            f"{self.config['obs_min_common']:g}: the other cells are used without annotation"
+        )
+
+    def annotation_in_words(self, columns: list[str]) -> tuple[list[str], list[str]]:
+        """How many cells each annotation table names, and warnings of what is left out; `cells` first."""
+        remarks, warnings = [], []
+        if SAMPLE in columns and not self._is_one and SAMPLE in self.header.obs_columns:
+            warnings.append(
+                f"{self.header.path}: the files' own obs column '{SAMPLE}' is left out, since `{SAMPLE}` is "
+                "the file here; to use it, give it another name in the files"
+            )
+        for table, named in self._named_by_table():
+            said = f"{table.path}: names {named.matched} of {named.cells} cells"
+            if named.matched < named.cells * WELL_NAMED:
+                warnings.append(f"{said}; the others are used without annotation")
+            else:
+                remarks.append(said)
+        return remarks, warnings
 
     def blocks(
         self, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
@@ -154,9 +211,11 @@ class Dataset:
             yield self.headers[number], Block(block.counts, self._cell_names(number, block.names), obs)
 
     def _in_files(self, columns: list[str]) -> list[str]:
-        """Those of the columns that no table has and the files have."""
-        in_tables = {column for table in self._tables for column in table.columns}
-        return [column for column in columns if column in self.header.obs_columns and column not in in_tables]
+        """Those of the columns that are the files' own: no table has them, and `sample` is the file."""
+        others = {column for table in self._tables for column in table.columns}
+        if not self._is_one:
+            others.add(SAMPLE)
+        return [column for column in columns if column in self.header.obs_columns and column not in others]
 
     def _annotated(self, number: int, cells: Cells, columns: list[str], start: int) -> dict[str, np.ndarray]:
         """Annotation of a file's cells: the table's, else the file's, else the sample.

@@ -15,6 +15,8 @@ from .files import readable
 
 ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
 KINDS = ("ensembl", "symbol")
+BY_MAP = ", by genes.map"
+"""Ending of the name of a column whose ids are translated."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,13 @@ def strip_version(gene: str) -> str:
 def read_gene_table(path: str | Path) -> GeneTable:
     """Read a two-column table of Ensembl ids and symbols, in either order, with or without a header.
 
-    Where an id stands in several rows, the first counts.
+    Where an id stands in several rows, the first counts. A row with Ensembl ids in both columns (of another
+    release or species, or in the place of a missing symbol) translates nothing.
 
     Raises
     ------
     InputError
-        If no row holds an Ensembl id.
+        If no row holds an Ensembl id and a symbol.
     """
     to_symbol: dict[str, str] = {}
     to_ensembl: dict[str, str] = {}
@@ -81,12 +84,12 @@ def read_gene_table(path: str | Path) -> GeneTable:
                 continue
             if not ENSEMBL.match(values[0]):
                 values.reverse()
-            if ENSEMBL.match(values[0]):
+            if ENSEMBL.match(values[0]) and not ENSEMBL.match(values[1]):
                 to_symbol.setdefault(values[0], values[1])
                 to_ensembl.setdefault(values[1], values[0])
     if not to_symbol:
         raise InputError(
-            f"genes.map: {path} holds no Ensembl id in its first two columns; "
+            f"genes.map: {path} holds no Ensembl id beside a symbol in its first two columns; "
             "it should have one row per gene: Ensembl id, symbol"
         )
     return GeneTable(to_symbol, to_ensembl)
@@ -135,7 +138,7 @@ def candidate_ids(
         for kind, (other, translation) in translations.items():
             if not found[kind]:
                 found[kind] = {
-                    f"{name}, by genes.map": np.array([translation.get(gene) for gene in ids], dtype=object)
+                    f"{name}{BY_MAP}": np.array([translation.get(gene) for gene in ids], dtype=object)
                     for name, ids in found[other].items()
                 }
     return found

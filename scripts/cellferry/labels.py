@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,11 @@ class LabelNames:
         label = one_line(spelling)
         label = self._renames.get(label, label)
         return None if label.casefold() in self._missing else label
+
+    def renamed(self, spellings: Iterable[str]) -> dict[str, bool]:
+        """Every spelling of `rename`, and whether it is among the given ones."""
+        found = set(map(one_line, spellings))
+        return {spelling: spelling in found for spelling in self._renames}
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Annotation as labels: object array of str, None where a cell has none."""

@@ -181,6 +181,22 @@ def read_markers(given: dict | str) -> MarkerTable:
     return table
 
 
+def named_channels(given: dict | str, files: Iterable[pd.DataFrame]) -> dict[str, bool]:
+    """Every name of `cytometry.markers`, and whether a channel is called so; files as from `channels_of`."""
+    pairs = table_rows(Path(given), "cytometry.markers") if isinstance(given, str) else given.items()
+    whole, keys = set(), set()
+    for var in files:
+        for name, detector in zip(var[CHANNEL], var.get(DETECTOR, var[CHANNEL]), strict=True):
+            for known in (name, _detector(name, detector)):
+                whole.add(_whole_key(known))
+                keys.add(marker_key(known))
+    named = {}
+    for name in (str(name) for name, _ in pairs):
+        key = _whole_key(name)
+        named[name] = key in (keys if key == marker_key(name) else whole)
+    return named
+
+
 def _said(marker: str | None) -> str:
     return "no marker" if marker is None else f"'{marker}'"
 

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -21,6 +22,7 @@ FOUND = {
     "n_labels": 3,
     "labels": {"B cell": 40, "CD4 T": 30, "NK": 20},
     "levels": [],
+    "named": {},
     "n_batches": 2,
     "problems": [],
     "warnings": ["a doubt"],
@@ -112,6 +114,70 @@ def test_references_whose_levels_contradict_each_other(tmp_path):
         InputError, match="'NK' stands below 'innate' in 'lineage', and below 'lymphoid' in atlas"
     ):
         check_datasets(paths, str(tmp_path / "datasets.tsv"), parents={})
+
+
+RENAMES = {"B-cell": True, "Tcell": False, "NK": False}
+
+
+@pytest.mark.parametrize(
+    ("settings", "second", "expected"),
+    [
+        (
+            {},
+            RENAMES | {"NK": True},
+            "warning: labels.rename: 1 of 3 names fit no label of a dataset: 'Tcell'",
+        ),
+        (
+            {"parents": {"CD4 T": "T", "T": "lymphoid", "CD4": "T"}},
+            {},
+            "1 of 3 names fit no label of a reference",
+        ),
+        (
+            {"ontology": {"NK": "CL:0000623", "NKT": "CL:0000814"}},
+            {},
+            "reference or parent: 'NKT' (did you mean 'NK'?)",
+        ),
+        ({"parents": {"NK": "innate"}, "ontology": {"innate": "CL:0000623"}}, {}, None),
+    ],
+)
+def test_names_that_fit_nothing_are_told(tmp_path, capsys, settings, second, expected):
+    first = {"labels.rename": RENAMES if second else {}}
+    paths = [write(tmp_path, named=first), write(tmp_path, dataset="lung", named={"labels.rename": second})]
+    check_datasets(paths, str(tmp_path / "datasets.tsv"), **{"parents": {}, **settings})
+    said = capsys.readouterr().out
+    assert expected in said if expected else "fit no" not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "named", "expected"),
+    [
+        (
+            {},
+            {"labels.rename": {"a": False, "Nk": False}},
+            "labels.rename: fits no label of a dataset: 'a', 'Nk'",
+        ),
+        ({}, {"cytometry.markers": {"CD4": False}}, "cytometry.markers: fits no channel of a dataset: 'CD4'"),
+        (
+            {"parents": {"x": "y"}},
+            {},
+            "labels.parents: fits no label of a reference: 'x'; correct it or take it out",
+        ),
+        (
+            {"ontology": {"x": "CL:0000623"}},
+            {},
+            "labels.ontology: fits no label of a reference or parent: 'x'",
+        ),
+    ],
+)
+def test_a_key_that_fits_nothing_is_refused(tmp_path, settings, named, expected):
+    with pytest.raises(InputError, match=re.escape(expected)):
+        check_datasets([write(tmp_path, named=named)], str(tmp_path / "a.tsv"), **{"parents": {}, **settings})
+
+
+def test_without_references_renames_may_fit_nothing(tmp_path):
+    """The labels of what was trained before may be those that are renamed."""
+    path = write(tmp_path, role="query", named={"labels.rename": {"a": False}})
+    check_datasets([path], str(tmp_path / "datasets.tsv"), parents={"x": "y"})
 
 
 # --- cytometry ------------------------------------------------------------------------------------------

@@ -245,7 +245,8 @@ def test_reference_without_label(blood):
 
 def test_no_cells_left(blood):
     problem = only_problem(inspect(blood, cells={"donor": ["d9"]}))
-    assert problem.startswith("datasets.blood.cells: none of the 50 cells")
+    assert problem.startswith("datasets.blood.cells.donor: fits no value of the obs column 'donor' of ")
+    assert problem.endswith("blood.h5ad (d1, d2): 'd9'; correct it or take it out")
 
 
 @pytest.mark.parametrize(("rows", "columns", "what"), [(0, 5, "cells"), (5, 0, "genes")])
@@ -329,7 +330,101 @@ def test_annotation_table(tmp_path):
     assert "it has none; give a table, datasets.blood.obs" in missing
     (tmp_path / "obs.csv").write_text("name,ct\nx1,B\nx2,T\n")
     other = only_problem(inspect(tmp_path / "a.csv", obs=tmp_path / "obs.csv", label="ct"))
-    assert "names none of the cells" in other
+    assert "names none of the 2 cells" in other
+
+
+@pytest.mark.parametrize(
+    ("named", "settings", "problem", "warning"),
+    [
+        (50, {}, None, None),
+        (46, {}, None, None),
+        (44, {}, None, "names 44 of 50 cells; the others are used without annotation"),
+        (25, {}, None, "names 25 of 50 cells"),
+        (24, {}, "names 24 of the 50 cells of", None),
+        (1, {}, "if it is not that of another sample, lower datasets.blood.obs_min_common, now 0.5", None),
+        (24, {"obs_min_common": 0.4}, None, "names 24 of 50 cells"),
+        (1, {"obs_min_common": 0}, None, "names 1 of 50 cells"),
+        (0, {"obs_min_common": 0}, "names none of the 50 cells of", None),
+        (45, {"obs_min_common": 1}, "names 45 of the 50 cells of", None),
+    ],
+)
+def test_an_annotation_table_must_be_that_of_the_cells(blood, capsys, named, settings, problem, warning):
+    """Barcodes of another sample are the same by chance, a few of them."""
+    names = [f"cell{i}" for i in range(named)] + [f"other{i}" for i in range(50 - named)]
+    table = blood.parent / "obs.csv"
+    table.write_text("cell,plate\n" + "".join(f"{name},p{i % 2}\n" for i, name in enumerate(names)))
+    found = inspect(blood, obs=table, batch="plate", **settings)
+    assert (problem in only_problem(found)) if problem else found["problems"] == []
+    assert any(warning in one for one in found["warnings"]) if warning else not found["warnings"]
+    if named >= 45 and not problem:
+        assert f"obs.csv: names {named} of 50 cells" in capsys.readouterr().out
+
+
+def test_each_of_several_tables_must_be_that_of_its_file(tmp_path):
+    for plate in "ab":
+        make_adata().write_h5ad(tmp_path / f"{plate}.h5ad")
+        names = [f"{'cell' if plate == 'a' else 'other'}{i}" for i in range(49)]
+        lines = "".join(f"{name},x\n" for name in [*names, "cell49"])
+        (tmp_path / f"{plate}.csv").write_text("cell,donor\n" + lines)
+    found = inspect(tmp_path / "*.h5ad", obs=tmp_path / "*.csv", batch="donor")
+    assert "b.csv (datasets.blood.obs): names 1 of the 50 cells" in only_problem(found)
+
+
+@pytest.mark.parametrize("key", ["batch", "keep_obs", "label", "cells"])
+def test_the_files_own_column_sample(tmp_path, key):
+    """Of several files `sample` is the file; of one it is the file's own column."""
+    for name in ("a", "b"):
+        adata = make_adata()
+        adata.obs["sample"] = [f"{name}{i % 5}" for i in range(N_CELLS)]
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+    one = {"keep_obs": ["sample"], "cells": {"sample": ["a0"]}}.get(key, "sample")
+    several = {"cells": {"sample": ["a"]}}.get(key, one)
+    found = inspect(tmp_path / "a.h5ad", **{key: one})
+    assert (found["problems"], found["warnings"]) == ([], [])
+    assert found["cells_kept"] == (10 if key == "cells" else 50)
+    assert found["n_batches"] == (5 if key == "batch" else 1)
+    found = inspect(tmp_path / "*.h5ad", **{key: several})
+    assert found["problems"] == []
+    assert found["cells_kept"] == (50 if key == "cells" else 100)
+    assert found["n_batches"] == (2 if key == "batch" else 1)
+    assert "the files' own obs column 'sample' is left out" in " ".join(found["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("values", "problem", "warning"),
+    [
+        (["d1", "d2"], False, False),
+        (["d1", "D2", "d3"], False, True),
+        (["D2", "d3"], True, False),
+        ([1, True, "d1"], False, True),
+    ],
+)
+def test_values_of_a_filter_that_no_cell_has(blood, values, problem, warning):
+    found = inspect(blood, cells={"donor": values})
+    assert len(found["problems"]) == problem
+    assert len(found["warnings"]) == warning
+    said = " ".join(found["problems"] + found["warnings"])
+    assert ("datasets.blood.cells.donor: " in said) == (problem or warning)
+
+
+def test_values_that_no_cell_has_together(blood):
+    adata = make_adata()
+    adata.obs["plate"] = adata.obs["donor"].map({"d1": "p1", "d2": "p2"})
+    adata.write_h5ad(blood)
+    problem = only_problem(inspect(blood, cells={"donor": ["d1"], "plate": ["p2"]}))
+    assert problem.startswith("datasets.blood.cells: none of the 50 cells")
+
+
+def test_renames_that_were_found_are_noted(blood):
+    labels = {"rename": {"B": "B cell", "t": "T cell", "d1": "x"}}
+    assert inspect(blood, labels=labels)["named"] == {"labels.rename": {}}
+    found = inspect(blood, labels=labels, label="cell_type")
+    assert found["named"] == {"labels.rename": {"B": True, "t": False, "d1": False}}
+    adata = make_adata()
+    adata.obs["level"] = adata.obs["cell_type"].map({"B": "d1", "T": "t"})
+    adata.write_h5ad(blood)
+    found = inspect(blood, labels=labels, label="cell_type", levels=["level"], role="reference")
+    assert found["named"] == {"labels.rename": {"B": True, "t": True, "d1": True}}
 
 
 def test_only_the_header_is_read(tmp_path):

@@ -130,6 +130,29 @@ def test_wrong_gene_id_column_names_the_dataset(select):
         select(simulate_cells(), simulate_cells(seed=1), gene_ids={"atlas": "auto", "patients": "symbol"})
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (200, "\ngenes.map: names 200 of 200 genes of patients"),
+        (150, "\nwarning: genes.map: names 150 of 200 genes of patients; the others are left out"),
+    ],
+)
+def test_what_a_table_of_ids_translates_is_said(select, tmp_path, capsys, rows, said):
+    query = simulate_cells(seed=1)
+    query.var_names = [f"ENSG{n:011d}" for n in range(200)]
+    path = tmp_path / "map.csv"
+    path.write_text("".join(f"ENSG{n:011d},GENE{n}\n" for n in range(rows)))
+    _, report = select(simulate_cells(), query, str(path))
+    assert said in capsys.readouterr().out
+    assert report["n_common"] == rows
+
+
+def test_a_table_of_ids_that_is_not_needed(select, tmp_path, capsys):
+    (tmp_path / "map.csv").write_text("ENSG00000000003,TSPAN6\n")
+    select(simulate_cells(), simulate_cells(seed=1), str(tmp_path / "map.csv"))
+    assert "genes.map: not needed" in capsys.readouterr().out
+
+
 def test_loss_is_counted(select):
     query = simulate_cells(seed=1)
     query.var_names = ["GENE1", "GENE1", *query.var_names[2:]]

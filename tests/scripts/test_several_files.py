@@ -184,7 +184,7 @@ def test_tables_that_do_not_fit(plates, tmp_path):
     ):
         convert(paths, tmp_path / "chunks", obs=str(tmp_path / "plate[01].csv"), label="label")
     (tmp_path / "plate1.csv").write_text("cell,label\nsomebody,x\n")
-    with pytest.raises(InputError, match=r"plate1\.csv .*names none of the cells of .*'cell0'"):
+    with pytest.raises(InputError, match=r"plate1\.csv .*names none of the \d+ cells of .*'cell0'"):
         convert(paths, tmp_path / "chunks", obs=str(tmp_path / "plate*.csv"), label="label")
 
 

@@ -88,6 +88,20 @@ def test_a_table_without_ensembl_ids_is_refused(tmp_path):
         read_gene_table(path)
 
 
+def test_rows_of_two_ensembl_ids_translate_nothing(tmp_path):
+    """biomaRt writes the id where a gene has no symbol; other tables hold ids with versions, or of mice."""
+    path = tmp_path / "map.csv"
+    path.write_text(
+        "ENSG00000000003,ENSG00000000003\nENSG00000000005,TNMD\nENSMUSG00000067377,ENSG00000000419\n"
+    )
+    table = read_gene_table(path)
+    assert table.to_symbol == {"ENSG00000000005": "TNMD"}
+    assert table.to_ensembl == {"TNMD": "ENSG00000000005"}
+    path.write_text("gene_id,gene_id_version,symbol\nENSG00000000003,ENSG00000000003.15,TSPAN6\n")
+    with pytest.raises(InputError, match=r"genes\.map: .* holds no Ensembl id beside a symbol"):
+        read_gene_table(path)
+
+
 def test_a_table_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "map.csv"
     path.write_bytes(b"ENSG00000000003,\xe9\n")

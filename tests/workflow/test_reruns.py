@@ -54,6 +54,7 @@ DATASET_CHANGES = {
     "gene_id": "index",
     "obs": "obs.csv",
     "obs_by": "order",
+    "obs_min_common": 0.2,
     "prefix": False,
     "cells": {"donor": ["a"]},
     "keep_obs": ["donor"],

@@ -1,0 +1,44 @@
+"""Names in the configuration that stand for nothing in the data, so that their keys have no effect."""
+
+from collections.abc import Iterable
+
+from .labels import closest
+
+MOST_SAID = 10
+
+
+def unused_names(
+    named: dict[str, bool], *, key: str, what: str, known: Iterable[str] = ()
+) -> tuple[list[str], list[str]]:
+    """What to say of names of which some or all stand for nothing.
+
+    Parameters
+    ----------
+    named
+        The names that the configuration gives, and whether each was found.
+    key
+        Their key.
+    what
+        What they should fit, such as `label of a dataset`.
+    known
+        What they could have been meant for.
+
+    Returns
+    -------
+    Problems (one if all names are unused) and warnings (one if some are).
+    """
+    unused = [name for name, is_found in named.items() if not is_found]
+    if not unused:
+        return [], []
+    known = list(known)
+    said = [_with_hint(name, known) for name in unused[:MOST_SAID]]
+    if len(unused) > MOST_SAID:
+        said.append(f"{len(unused) - MOST_SAID} more")
+    if len(unused) < len(named):
+        return [], [f"{key}: {len(unused)} of {len(named)} names fit no {what}: {', '.join(said)}"]
+    return [f"{key}: fits no {what}: {', '.join(said)}; correct it or take it out"], []
+
+
+def _with_hint(name: str, known: list[str]) -> str:
+    like = closest(name, known)
+    return f"'{name}' (did you mean '{like}'?)" if like and like != name else f"'{name}'"
