@@ -153,7 +153,7 @@ def changed(config, changes):
         for section in sections:
             place = place.setdefault(section, {})
         place[last] = value
-        if last == "obs_by":
+        if last in ("obs_by", "obs_min_common"):
             place["obs"] = "obs.csv"
         if value == "evaluate":
             place["label"] = "cell_type"
