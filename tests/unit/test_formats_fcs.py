@@ -264,37 +264,54 @@ def test_compensation_that_is_not_possible(tmp_path, spill, message):
         ),
         ({"TOT": "0"}, r"holds no events"),
         ({"TOT": None}, r"lacks the keyword \$TOT, which FCS files must have"),
-        ({"TOT": "many"}, r"its keywords cannot be read, or do not fit the file"),
-        ({"PAR": "6"}, r"\$PAR promises 6 channels, and 5 are named"),
+        ({"TOT": "many"}, r"its keyword \$TOT is 'many', which is no whole number"),
+        ({"PAR": "6"}, r"lacks the keyword \$P6N, \$P6B, \$P6E, \$P6R, which FCS files must have"),
+        ({"PAR": "0"}, r"\$PAR promises 0 channels, and 5 are named"),
         ({"PAR": "4"}, r"\$PAR promises 4 channels, and 5 are named"),
-        ({"P3N": None}, r"\$PAR promises 5 channels, and 4 are named"),
-        ({"P3R": None}, r"lacks the keyword \$P3R"),
-        ({"BYTEORD": "3,4,1,2"}, r"\$BYTEORD is '3,4,1,2', which is neither"),
-        ({"BYTEORD": None}, r"\$BYTEORD is '', which is neither"),
+        ({"BYTEORD": "1,2,4"}, r"\$BYTEORD is '1,2,4', which does not say in which order the 4 bytes"),
+        ({"BYTEORD": "2,1,3"}, r"\$BYTEORD is '2,1,3', which does not say in which order the 4 bytes"),
+        ({"BYTEORD": None}, r"lacks the keyword \$BYTEORD"),
         ({"DATATYPE": "A"}, r"\$DATATYPE is 'A', and I, F and D are read; export it as"),
         ({"DATATYPE": None}, r"lacks the keyword \$DATATYPE"),
         ({"DATATYPE": "D"}, r"50 events \(\$TOT\) of 40 bytes are 2000 bytes, and do not fit"),
         (
             {"DATATYPE": "I", "P2B": "10"},
-            r"holds integers of '10' bits \(\$PnB\), and 8, 16, 32, 64 are read",
+            r"holds integers of '10' bits \(\$P2B\), and 8, 16, 24, … 64 are read",
         ),
         ({"MODE": "C"}, r"holds histograms \(\$MODE is C\)"),
-        (
-            {"ENDDATA": "9999999"},
-            r"its keywords cannot be read, or do not fit the file .*greater than file size",
-        ),
+        ({"ENDDATA": "9999999"}, r"is 5096 bytes long, and its events end at byte 9999999"),
         (
             {"BEGINDATA": "4097", "ENDDATA": "5096"},
             r".* do not fit where they should be \(bytes 4097 to 5096 or 4096 ",
         ),
         ({"BEGINDATA": "4000", "offsets": (4001, 4990)}, r".* do not fit where they should be"),
-        ({"BEGINDATA": "x"}, r"its keywords cannot be read"),
+        ({"BEGINDATA": "x"}, r"its keyword \$BEGINDATA is 'x', which is no whole number"),
+        ({"P2E": "4"}, r"its keyword \$P2E is '4', which is not 2 numbers with commas between them"),
+        ({"P2E": "four,1"}, r"its keyword \$P2E is 'four,1', which is no number"),
+        ({"P2E": "nan,1"}, r"its keyword \$P2E is 'nan,1', which is no number"),
+        ({"P2E": "4,1", "P2R": "0"}, r"channel FITC-A is logarithmic and its \$P2R is 0"),
+        ({"P2E": "4,1", "P2R": "high"}, r"its keyword \$P2R is 'high', which is no number"),
+        ({"P2G": "high"}, r"its keyword \$P2G is 'high', which is no number"),
     ],
 )
 def test_headers_that_lie(tmp_path, keywords, message):
     path = write_fcs(tmp_path / "a.fcs", make_values(), **keywords)
     with pytest.raises(InputError, match=rf"a\.fcs: {message}"):
         read_header(path)
+
+
+@pytest.mark.parametrize("version", ["2.0", "3.0", "3.1", "3.2"])
+@pytest.mark.parametrize("keyword", ["BYTEORD", "DATATYPE", "PAR", "TOT", "P3N", "P1B", "P5E", "P2R"])
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_keywords_that_the_standard_requires(tmp_path, version, keyword, value):
+    path = write_fcs(tmp_path / "a.fcs", make_values(), version=version, **{keyword: value})
+    if version == "2.0" and keyword in ("TOT", "P5E"):
+        header = read_header(path)
+        assert np.array_equal(read_all(header, tmp_path)[0], make_values()[:, MARKERS])
+        assert ("channels without $PnE are taken as linear: Time" in header.remarks) == (keyword == "P5E")
+    else:
+        with pytest.raises(InputError, match=rf"(lacks|has no value for) the keyword \${keyword}, which FCS"):
+            read_header(path)
 
 
 @pytest.mark.parametrize("version", ["2.0", "3.1"])
@@ -328,7 +345,9 @@ def test_file_that_is_cut_off_after_its_header_was_read(tmp_path):
 def test_other_versions_and_packed_files(tmp_path):
     path = write_fcs(tmp_path / "a.fcs", make_values())
     path.write_bytes(path.read_bytes().replace(b"FCS3.1", b"FCS1.0"))
-    with pytest.raises(InputError, match=r"is of version 'FCS1\.0', and FCS2\.0, FCS3\.0, FCS3\.1 are read"):
+    with pytest.raises(
+        InputError, match=r"is of version 'FCS1\.0', and FCS2\.0, FCS3\.0, FCS3\.1, FCS3\.2 are read"
+    ):
         read_header(path)
     packed = tmp_path / "b.fcs.gz"
     packed.write_bytes(gzip.compress(write_fcs(path, make_values()).read_bytes()))

@@ -1,8 +1,7 @@
-"""Flow and mass cytometry: FCS 2.0, 3.0 and 3.1, one file of list-mode events.
+"""Flow and mass cytometry: FCS 2.0, 3.0, 3.1 and 3.2, one file of list-mode events.
 
-Keywords are parsed by flowio; events are read here, in ranges, since flowio reads all of them at once.
-Values are linear, as the standard defines them: integers without the bits that $PnR excludes, logarithmic
-channels ($PnE) raised, amplified ones divided by their gain ($PnG). Time stays in the file's own steps.
+Its keywords are read by `fcs_text`, what its numbers stand for by `fcs_events`; events are read here, in
+ranges, since libraries read all of them at once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,55 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from flowio import FlowData
-from flowio.exceptions import FCSParsingError
 
 from ..errors import InputError
 from ..intensities import all_stored
-from ..panel import channel_kind
+from .fcs_events import Channel, read_channels, record_of, stored_as
+from .fcs_text import Keywords, read_keywords
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import GLANCE, looks_like_counts
 
 CELLS_AT_ONCE = 1 << 17
-VERSIONS = ("FCS2.0", "FCS3.0", "FCS3.1")
-WIDTHS = ("8", "16", "32", "64")
-SPILLOVERS = ("spillover", "spill", "comp")
-"""Keywords, as flowio writes them, of the matrix that tells how channels spill into each other."""
-
-
-class Channel(NamedTuple):
-    """One of the numbers that are measured of each event.
-
-    Attributes
-    ----------
-    detector, marker
-        Short name ($PnN), and what it is stained for ($PnS; empty where nothing is said).
-    kind
-        `marker`, or what else it is, see `cellferry.panel.KINDS`.
-    mask
-        Bits of an integer that count; None if all do.
-    decades, at_zero, most
-        Of a logarithmic channel: the stored value 0 stands for `at_zero`, `most` for as many decades more.
-        A linear one has no decades.
-    gain
-        What values are divided by.
-    """
-
-    detector: str
-    marker: str
-    kind: str
-    mask: int | None
-    decades: float
-    at_zero: float
-    most: float
-    gain: float
-
-    def linear(self, stored: np.ndarray) -> np.ndarray:
-        """Stored values on the linear scale: float64 where there is something to calculate."""
-        values = stored if self.mask is None else stored & stored.dtype.type(self.mask)
-        if self.decades > 0:
-            values = 10 ** (self.decades * values.astype(np.float64) / self.most) * self.at_zero
-        return values.astype(np.float64) / self.gain if self.gain not in (0, 1) else values
+SPILLOVERS = ("SPILLOVER", "SPILL", "COMP")
+"""Keywords of the matrix that tells how channels spill into each other."""
 
 
 class Spillover(NamedTuple):
@@ -85,16 +46,15 @@ def recognises(path: Path, looks: Looks) -> bool:
 def header(path: Path, options: Options) -> Header:
     """Read the keywords of an FCS file; see `interface.Header`."""
     refuse_place(path, options)
-    flow, version = _keywords(path)
-    text = flow.text
-    if text.get("mode", "L").upper() != "L":
+    keywords = read_keywords(path)
+    if keywords.text("MODE", "L").upper() != "L":
         raise InputError(
-            f"{path}: holds histograms ($MODE is {text['mode']}), not the events they were made of; export "
-            "the events (list mode)"
+            f"{path}: holds histograms ($MODE is {keywords.text('MODE')}), not the events they were made of; "
+            "export the events (list mode)"
         )
-    record = _record(path, text)
-    channels = _channels(path, flow)
-    start = _start(path, flow, version, record.itemsize * flow.event_count)
+    channels = read_channels(keywords)
+    record = record_of(channels)
+    n_events, start = _events_lie(keywords, record.itemsize)
     markers = [i for i, channel in enumerate(channels) if channel.kind == "marker"]
     # For cytometry all channels are read: labels go back to files with all of them.
     read = list(range(len(channels))) if options.modality == "cytometry" else markers
@@ -103,7 +63,7 @@ def header(path: Path, options: Options) -> Header:
             f"{path}: none of its channels ({_listed(channel.detector for channel in channels)}) is a "
             "marker's; export it with them"
         )
-    spillover = _spillover(path, text, channels, options) if options.compensate else None
+    spillover = _spillover(keywords, channels, options) if options.compensate else None
     var = pd.DataFrame(
         {name: [getattr(channels[i], name) for i in read] for name in ("detector", "marker")},
         index=pd.Index([channels[i].marker or channels[i].detector for i in read], dtype=object),
@@ -113,10 +73,10 @@ def header(path: Path, options: Options) -> Header:
         path=path,
         format="fcs",
         options=options,
-        n_cells=flow.event_count,
+        n_cells=n_events,
         n_genes=len(read),
         nonzeros=None,
-        dtype={"I": "integer", "F": "float32", "D": "float64"}[text["datatype"].upper()],
+        dtype=stored_as(keywords),
         storage="dense",
         places={"matrix": False},
         counts="matrix",
@@ -124,13 +84,13 @@ def header(path: Path, options: Options) -> Header:
         obs_columns=list(dict.fromkeys(c.detector for c in channels if c.kind != "marker")),
         glanced=np.empty(0),
         values="intensities",
-        remarks=_remarks(text, channels, spillover, options),
+        remarks=_remarks(keywords, channels, spillover, options),
         details={
             "start": start,
             "record": record,
             "channels": channels,
             "read": read,
-            "machine": text.get("cyt", ""),
+            "machine": keywords.text("CYT"),
             "spillover": spillover,
         },
     )
@@ -162,169 +122,78 @@ def blocks(
         start = end
 
 
-def _keywords(path: Path) -> tuple[FlowData, str]:
-    """The file's keywords, and the version it says it is of."""
-    with open(path, "rb") as file:
-        version = file.read(6).decode("latin-1")
-        if not version.startswith("FCS"):
-            raise InputError(
-                f"{path}: does not begin as FCS files do; if it is compressed unpack it, so that it can be "
-                "read in parts"
-            )
-        if version not in VERSIONS:
-            raise InputError(
-                f"{path}: is of version '{version}', and {', '.join(VERSIONS)} are read; export it as one of "
-                "these"
-            )
-        file.seek(0)
-        try:
-            # Both places that tell where the events are are looked at in `_start`. With an offset given, the
-            # first of several datasets is read instead of none.
-            return FlowData(file, only_text=True, ignore_offset_discrepancy=True, nextdata_offset=0), version
-        except KeyError as error:
-            raise InputError(
-                f"{path}: lacks the keyword ${str(error.args[0]).upper()}, which FCS files must have; export "
-                "it again"
-            ) from error
-        except (FCSParsingError, ValueError, IndexError, EOFError) as error:
-            raise InputError(
-                f"{path}: its keywords cannot be read, or do not fit the file ({error}): it is incomplete or "
-                "damaged; copy or export it again"
-            ) from error
+def _events_lie(keywords: Keywords, n_bytes: int) -> tuple[int, int]:
+    """Number of events of so many bytes, and where they begin.
 
-
-def _channels(path: Path, flow: FlowData) -> list[Channel]:
-    """The channels in their order in an event."""
-    if sorted(flow.channels) != list(range(1, flow.channel_count + 1)):
-        raise InputError(
-            f"{path}: $PAR promises {flow.channel_count} channels, and {len(flow.channels)} are named "
-            "($PnN); the file is damaged: export it again"
-        )
-    is_integer = flow.data_type.upper() == "I"
-    channels = []
-    for n in range(1, flow.channel_count + 1):
-        keywords = flow.channels[n]
-        detector, marker = keywords["pnn"].strip(), keywords["pns"].strip()
-        decades, at_zero = keywords["pne"]
-        most = keywords["pnr"]
-        if decades > 0 and most <= 0:
-            raise InputError(
-                f"{path}: channel {detector} is logarithmic and its $P{n}R is {most:g}; export it again"
-            )
-        # Bits above the range mean nothing; instruments leave noise there.
-        mask = (1 << (int(most) - 1).bit_length()) - 1 if is_integer and most >= 1 else None
-        if mask is not None and mask >= (1 << int(flow.text.get(f"p{n}b", 0))) - 1:
-            mask = None
-        channels.append(
-            Channel(
-                detector,
-                marker,
-                channel_kind(marker or detector, detector),
-                mask,
-                decades,
-                at_zero,
-                most,
-                keywords["png"],
-            )
-        )
-    return channels
-
-
-def _record(path: Path, text: dict[str, str]) -> np.dtype:
-    """How an event lies in the file."""
-    order = [part.strip() for part in text["byteord"].split(",")] if "byteord" in text else []
-    ascending = [str(n) for n in range(1, len(order) + 1)]
-    if not order or order not in (ascending, ascending[::-1]):
-        raise InputError(
-            f"{path}: $BYTEORD is '{text.get('byteord', '')}', which is neither 1,2,3,4 nor 4,3,2,1; export "
-            "it again"
-        )
-    letter = "<" if order == ascending else ">"
-    kind = text["datatype"].upper()
-    n_channels = int(text["par"])
-    if kind in ("F", "D"):
-        types = ["f4" if kind == "F" else "f8"] * n_channels
-    elif kind == "I":
-        widths = [text.get(f"p{n}b", "").strip() for n in range(1, n_channels + 1)]
-        strange = next((width for width in widths if width not in WIDTHS), None)
-        if strange is not None:
-            raise InputError(
-                f"{path}: holds integers of '{strange}' bits ($PnB), and {', '.join(WIDTHS)} are read; "
-                "export it as FCS 3.1 with floating-point data"
-            )
-        types = [f"u{int(width) // 8}" for width in widths]
-    else:
-        raise InputError(
-            f"{path}: $DATATYPE is '{text['datatype']}', and I, F and D are read; export it as FCS 3.1 with "
-            "floating-point data"
-        )
-    return np.dtype([(f"{n}", f"{letter}{type_}") for n, type_ in enumerate(types)])
-
-
-def _start(path: Path, flow: FlowData, version: str, n_bytes: int) -> int:
-    """Where the events begin, of the places that the header and the keywords tell, which may disagree.
-
-    The place is right whose length is that of as many events as $TOT says. Some software says that the last
-    byte is the one after it.
+    Header and keywords tell the place, and may disagree: the right one is as long as the events are that
+    $TOT says. Some software says that the last byte is the one after it.
     """
-    if flow.event_count == 0:
-        raise InputError(f"{path}: holds no events ($TOT is 0); leave it out")
-    text, places = flow.text, []
-    if version != "FCS2.0" and "begindata" in text:
-        places.append((int(text["begindata"]), int(text["enddata"])))
-    places.append((flow.header["data_start"], flow.header["data_stop"]))
-    fitting = {begin for begin, end in places if begin > 0 and end - begin + 1 in (n_bytes, n_bytes + 1)}
+    path = keywords.path
+    in_header, in_text = keywords.data, (keywords.whole("BEGINDATA"), keywords.whole("ENDDATA"))
+    # FCS 2.0 has the place in the header only.
+    candidates = [in_header] if keywords.version == "FCS2.0" and in_header[0] else [in_text, in_header]
+    places = {(begin, end - begin + 1) for begin, end in candidates if 0 < begin <= end}
+    # FCS 2.0 need not say how many there are.
+    n_events = keywords.whole("TOT", max((length for _, length in places), default=0) // n_bytes)
+    if n_events <= 0:
+        raise InputError(f"{path}: holds no events ($TOT is {n_events}); leave it out")
+    size = n_events * n_bytes
+    fitting = {begin for begin, length in places if length in (size, size + 1)}
     if len(fitting) != 1:
-        told = " or ".join(f"{begin} to {end}" for begin, end in dict.fromkeys(places))
+        told = " or ".join(f"{begin} to {end}" for begin, end in dict.fromkeys(candidates))
         raise InputError(
-            f"{path}: {flow.event_count} events ($TOT) of {n_bytes // flow.event_count} bytes are {n_bytes} "
-            f"bytes, and do not fit where they should be (bytes {told}); the file is damaged: export it again"
+            f"{path}: {n_events} events ($TOT) of {n_bytes} bytes are {size} bytes, and do not fit where "
+            f"they should be (bytes {told}); the file is damaged: export it again"
         )
     (start,) = fitting
-    if start + n_bytes > flow.file_size:
+    end = max(start + size, in_text[1] if keywords.version != "FCS2.0" else 0)
+    if end > keywords.file_size:
         raise InputError(
-            f"{path}: is {flow.file_size} bytes long, and its events end at byte {start + n_bytes}; it is "
+            f"{path}: is {keywords.file_size} bytes long, and its events end at byte {end}; it is "
             "incomplete: copy or export it again"
         )
-    return start
+    return n_events, start
 
 
-def _spillover(path: Path, text: dict[str, str], channels: list[Channel], options: Options) -> Spillover:
+def _spillover(keywords: Keywords, channels: list[Channel], options: Options) -> Spillover:
     """The matrix that the file holds, inverted."""
-    keyword = next((keyword for keyword in SPILLOVERS if text.get(keyword, "").strip()), None)
+    path = keywords.path
+    keyword = next((keyword for keyword in SPILLOVERS if keywords.text(keyword)), None)
     if keyword is None:
         raise InputError(
             f"{path}: {options.key('compensate')} is true, and the file holds no spillover matrix "
             "($SPILLOVER, SPILL or $COMP); set the key to false, or export the file with its matrix"
         )
-    n_text, *fields = [field.strip() for field in text[keyword].split(",")]
+    n_text, *fields = [field.strip() for field in keywords.text(keyword).split(",")]
     n = int(n_text) if n_text.isdigit() else 0
     if n == 0 or len(fields) != n + n * n:
         raise InputError(
-            f"{path}: {keyword.upper()} is no list of a number, as many detectors and their matrix (it "
-            f"begins '{text[keyword][:60]}'); export the file again, or set {options.key('compensate')} to "
+            f"{path}: {keyword} is no list of a number, as many detectors and their matrix (it begins "
+            f"'{keywords.text(keyword)[:60]}'); export the file again, or set {options.key('compensate')} to "
             "false"
         )
     positions = {channel.detector: i for i, channel in reversed(list(enumerate(channels)))}
     missing = [name for name in fields[:n] if name not in positions]
     if missing:
         raise InputError(
-            f"{path}: {keyword.upper()} names detectors that the file does not hold ({_listed(missing)}; it "
+            f"{path}: {keyword} names detectors that the file does not hold ({_listed(missing)}; it "
             f"has {_listed(positions)}); export it again, or set {options.key('compensate')} to false"
         )
     try:
         matrix = np.array(fields[n:], dtype=np.float64).reshape(n, n)
         inverse = np.linalg.inv(matrix)
+        if not np.isfinite(inverse).all():
+            raise ValueError("not all are finite")
     except (ValueError, np.linalg.LinAlgError) as error:
         raise InputError(
-            f"{path}: {keyword.upper()} holds no matrix of numbers that can be inverted ({error}); export it "
+            f"{path}: {keyword} holds no matrix of numbers that can be inverted ({error}); export it "
             f"again, or set {options.key('compensate')} to false"
         ) from error
     return Spillover([positions[name] for name in fields[:n]], inverse)
 
 
 def _remarks(
-    text: dict[str, str], channels: list[Channel], spillover: Spillover | None, options: Options
+    keywords: Keywords, channels: list[Channel], spillover: Spillover | None, options: Options
 ) -> list[str]:
     left_out = [f"{c.detector} ({c.kind})" for c in channels if c.kind != "marker"]
     unnamed = [c.detector for c in channels if c.kind == "marker" and not c.marker]
@@ -337,15 +206,27 @@ def _remarks(
         remarks.append(
             f"channels without a marker's name ($PnS) go by their detector's: {', '.join(unnamed)}"
         )
+    if unscaled := [c.detector for n, c in enumerate(channels, start=1) if not keywords.text(f"P{n}E")]:
+        remarks.append(f"channels without $PnE are taken as linear: {_listed(unscaled)}")
+    if raised := [c.detector for c in channels if c.decades > 0 and c.stored.is_float]:
+        remarks.append(
+            "floating-point channels are taken as logarithmic, which FCS 3.1 forbids, since $PnE says so: "
+            f"{_listed(raised)}"
+        )
     if spillover:
         remarks.append(f"spillover between {len(spillover.channels)} detectors is undone")
-    elif any(text.get(keyword, "").strip() for keyword in SPILLOVERS):
+    elif any(keywords.text(keyword) for keyword in SPILLOVERS):
         remarks.append(f"a spillover matrix is there and not applied ({options.key('compensate')} is false)")
-    if text.get("nextdata", "0").strip() not in ("", "0"):
+    if _is_followed(keywords):
         remarks.append("there are several datasets in the file ($NEXTDATA); the first one is read")
-    if text.get("beginstext", "0").strip() not in ("", "0"):
-        remarks.append("the supplemental keywords ($BEGINSTEXT) are not read")
-    return remarks
+    return remarks + keywords.remarks
+
+
+def _is_followed(keywords: Keywords) -> bool:
+    """Whether another dataset begins where $NEXTDATA says; some software writes the file's end there."""
+    begin = keywords.whole("NEXTDATA")
+    with open(keywords.path, "rb") as file:
+        return begin > 0 and file.seek(begin) == begin and file.read(3) == b"FCS"
 
 
 def _events(header: Header, start: int, stop: int, at_once: int | None = None) -> Iterator[np.ndarray]:
