@@ -26,8 +26,6 @@ NOT_REQUIRED_OF_2 = ("TOT", "E")
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 A_KEYWORD = re.compile(r"\$(P[0-9]+[A-Z]+|SPILLOVER|COMP)", re.I)
-BLANK = " \t\r\n\f\v\0"
-"""Characters around keywords and values that mean nothing."""
 
 
 class Keywords(NamedTuple):
@@ -135,34 +133,41 @@ def read_keywords(path: Path) -> Keywords:
         primary = _segment(file, *places[:2], file_size)
         if not primary:
             raise _unreadable(path, f"bytes {places[0]} to {places[1]} of {file_size}")
-        readings = [by_name(pairs) for pairs in readings_of(primary)]
-        # There is more than one with the delimiter $ only.
-        chosen = next((i for i, values in enumerate(readings) if not any(missing(values, version))), 0)
-        found = Keywords(path, version, file_size, places[2:4], readings[chosen], [])
+        is_doubled = doubles_delimiter(primary, version)
+        values = by_name(pairs_of(primary, is_doubled=is_doubled))
+        found = Keywords(path, version, file_size, places[2:4], values, [])
         segment = _supplemental(found, file, primary[0])
     if segment:
         # What the first segment says stands.
-        more = by_name(readings_of(segment)[chosen])
-        found.values.update({name: value for name, value in more.items() if not found.text(name)})
+        more = by_name(pairs_of(segment, is_doubled=is_doubled))
+        values.update({name: value for name, value in more.items() if not found.text(name)})
     _check(found)
     return found
 
 
-def readings_of(segment: str) -> list[list[tuple[str, str]]]:
-    """Keywords and values of a TEXT segment, delimiters not doubled any more; see the module's docstring.
+def doubles_delimiter(segment: str, version: str) -> bool:
+    """Whether a delimiter that is part of a keyword or value stands twice in a segment.
 
-    There is one way to read it, but with `$` for a delimiter. All of the standard's keywords begin with it:
-    as the standard says, with two (first reading), or as many a writer has it, with one (second reading).
+    It does, but with `$` for a delimiter: all of the standard's keywords begin with it, and writers that did
+    not think of it leave them as they are.
     """
     if segment[0] != "$":
-        return [list(_pairs(segment))]
-    # The first `$` of a keyword is taken for the last of the value before it.
-    doubled = [(keyword, value.removesuffix("$")) for keyword, value in _pairs(segment)]
-    return [doubled, list(_pairs(segment, is_doubled=False))]
+        return True
+    n = len(segment) - len(segment.lstrip("$"))
+    # One alone is followed by a keyword that is none of the standard's.
+    return n > 2 if n > 1 else not any(missing(by_name(pairs_of(segment, is_doubled=True)), version))
 
 
-def _pairs(segment: str, *, is_doubled: bool = True) -> Iterator[tuple[str, str]]:
-    """Keywords and values; `is_doubled` says whether a delimiter that stands twice can be one in a value."""
+def pairs_of(segment: str, *, is_doubled: bool) -> list[tuple[str, str]]:
+    """Keywords and values of a TEXT segment, delimiters not doubled any more; see the module's docstring."""
+    pairs = list(_pairs(segment, is_doubled=is_doubled))
+    if segment[0] == "$" and is_doubled:
+        # The first of a keyword was taken for the last of the value before it.
+        return [(keyword, value.removesuffix("$")) for keyword, value in pairs]
+    return pairs
+
+
+def _pairs(segment: str, *, is_doubled: bool) -> Iterator[tuple[str, str]]:
     delimiter = segment[0]
     keyword, value, n = "", "", 0
     for token, delimiters in re.findall("([^{0}]+)({0}*)".format(re.escape(delimiter)), segment):
@@ -191,7 +196,7 @@ def by_name(pairs: list[tuple[str, str]]) -> dict[str, str]:
     values: dict[str, str] = {}
     for is_standard in (False, True):
         for keyword, value in pairs:
-            keyword, value = keyword.strip(BLANK), value.strip(BLANK)
+            keyword, value = _bare(keyword), _bare(value)
             name = keyword.removeprefix("$").upper()
             if name and keyword.startswith("$") is is_standard and (value or name not in values):
                 values[name] = value
@@ -271,7 +276,7 @@ def _header(path: Path, start: str) -> tuple[int, ...]:
     """First and last byte of keywords and of events, 0 where nothing is said."""
     if len(start) < HEADER_BYTES:
         raise _unreadable(path, f"its header ends after {len(start)} bytes")
-    fields = [start[at : at + 8].strip(BLANK) for at in range(10, 42, 8)]
+    fields = [_bare(start[at : at + 8]) for at in range(10, 42, 8)]
     strange = next((field for field in fields if not WHOLE.fullmatch(field or "0")), None)
     if strange is not None:
         raise _unreadable(path, f"its header has '{strange}' for a place")
@@ -288,6 +293,11 @@ def _segment(file: BinaryIO, begin: int, end: int, file_size: int) -> str:
         return stored.decode()
     except UnicodeDecodeError:
         return stored.decode("latin-1")
+
+
+def _bare(text: str) -> str:
+    """Without blanks around it, as which zero bytes count."""
+    return text.replace("\0", " ").strip()
 
 
 def _unreadable(path: Path, why: str) -> InputError:
