@@ -168,7 +168,7 @@ def test_delimiters_in_values_that_are_not_doubled(tmp_path):
     """What of the keywords is lost is told, whether the standard requires it or not."""
     path = write_fcs(tmp_path / "a.fcs", make_values(), SRC="a/b", P2G="2", OP="c/d")
     with pytest.raises(
-        InputError, match=r"a\.fcs: its keyword B has the value \$P2G, which is a keyword: the"
+        InputError, match=r"a\.fcs: its keyword B has the value \$P2G, which is a keyword; a value"
     ):
         read_header(path)
     path = write_fcs(tmp_path / "a.fcs", make_values(), MODE="a/b")

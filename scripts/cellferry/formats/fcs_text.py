@@ -244,9 +244,8 @@ def _check(found: Keywords) -> None:
     swapped = next((name for name, value in found.values.items() if A_KEYWORD.fullmatch(value)), None)
     if swapped is not None:
         raise InputError(
-            f"{found.path}: its keyword {swapped[:60]} has the value {found.text(swapped)}, which is a "
-            "keyword: the delimiter stands in a value before it and is not doubled, so that keywords and "
-            "values cannot be told apart; export it again"
+            f"{found.path}: its keyword {swapped[:50]} has the value {found.text(swapped)}, which is a "
+            "keyword; a value before it holds the delimiter and does not double it: export it without it"
         )
     n_channels = found.whole("PAR")
     named = sum(re.fullmatch("P[0-9]+N", name) is not None for name in found.values)
