@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -16,6 +15,7 @@ from .errors import InputError
 from .files import readable
 from .formats.frame import Frame
 from .formats.matrix import is_array
+from .hdf5 import open_hdf5
 from .latents import strings
 from .text import first_bytes, open_bytes, sniff_delimiter, split_line
 
@@ -86,7 +86,7 @@ class _StoredLatents:
 
     def __init__(self, path: str, key: str | None) -> None:
         self.path = path
-        with h5py.File(path, "r", locking=False) as file:
+        with open_hdf5(path) as file:
             found = [name for name, item in file.get("obsm", {}).items() if is_array(item) and item.ndim == 2]
             wanted = [key] if key else [name for name in KEYS if name in found]
             if not wanted or wanted[0] not in found:
@@ -104,7 +104,7 @@ class _StoredLatents:
                 )
 
     def blocks(self, wanted: list[str]) -> Iterator[LatentBlock]:
-        with readable(Path(self.path)), h5py.File(self.path, "r", locking=False) as file:
+        with readable(Path(self.path)), open_hdf5(self.path) as file:
             obs, latents = Frame(file, "obs"), file["obsm"][self.key]
             for start in range(0, len(obs), ROWS):
                 stop = start + ROWS

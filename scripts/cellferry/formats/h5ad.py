@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
-
+from ..hdf5 import open_hdf5
 from . import anndata_store
 from .annotation import annotated_blocks, annotated_cells
 from .frame import Frame
@@ -18,13 +17,13 @@ def recognises(path: Path, looks: Looks) -> bool:
 
 def header(path: Path, options: Options) -> Header:
     """Read the header of an h5ad file; see `interface.Header`."""
-    with h5py.File(path, "r", locking=False) as file:
+    with open_hdf5(path) as file:
         return anndata_store.header(file, path, options, "h5ad")
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         yield from annotated_cells(Frame(file, "obs"), header.n_cells, columns)
 
 
@@ -32,6 +31,6 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         rows = anndata_store.counts_of(file, header, max_bytes, scratch, start, stop)
         yield from annotated_blocks(rows, Frame(file, "obs"), columns, start)

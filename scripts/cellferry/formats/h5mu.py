@@ -13,6 +13,7 @@ import numpy as np
 
 from ..cells import hashes
 from ..errors import InputError
+from ..hdf5 import open_hdf5
 from . import anndata_store
 from .annotation import CELLS_AT_ONCE, annotated_blocks, annotated_cells
 from .features import GENE_EXPRESSION
@@ -29,7 +30,7 @@ def recognises(path: Path, looks: Looks) -> bool:
 
 def header(path: Path, options: Options) -> Header:
     """Read the header of a modality; see `interface.Header`."""
-    with h5py.File(path, "r", locking=False) as file:
+    with open_hdf5(path) as file:
         if "mod" not in file:
             raise InputError(
                 f"{path}: has no mod, so it is not an h5mu file; correct {options.key('format')}"
@@ -49,7 +50,7 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         obs = _obs(file, header.details["modality"])
         yield from annotated_cells(obs, header.n_cells, columns)
 
@@ -58,7 +59,7 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         modality = header.details["modality"]
         rows = anndata_store.counts_of(file["mod"][modality], header, max_bytes, scratch, start, stop)
         yield from annotated_blocks(rows, _obs(file, modality), columns, start)

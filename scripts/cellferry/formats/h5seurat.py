@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..hdf5 import open_hdf5
 from .annotation import annotated_blocks, annotated_cells
 from .interface import Block, Cells, Header, Looks, Options, as_strings, choose_place
 from .matrix import (
@@ -41,7 +42,7 @@ def recognises(path: Path, looks: Looks) -> bool:
 
 def header(path: Path, options: Options) -> Header:
     """Read the header of an h5Seurat file; see `interface.Header`."""
-    with h5py.File(path, "r", locking=False) as file:
+    with open_hdf5(path) as file:
         name = _choose_assay(path, file, options)
         assay = file["assays"][name]
         slots = _slots(assay)
@@ -84,7 +85,7 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         yield from annotated_cells(_obs(file), header.n_cells, columns)
 
 
@@ -92,7 +93,7 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         slot = file["assays"][header.details["assay"]][header.counts]
         if is_array(slot):
             rows = dense_rows(slot, max_bytes, start, stop)

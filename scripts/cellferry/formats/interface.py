@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
+from ..hdf5 import open_hdf5
 from ..text import first_bytes
 
 BYTES_PER_VALUE = 8
@@ -150,7 +151,7 @@ class Looks(NamedTuple):
         if path.is_dir():
             return cls(b"", None, sorted(entry.name for entry in path.iterdir()))
         if h5py.is_hdf5(path):
-            with h5py.File(path, "r", locking=False) as file:
+            with open_hdf5(path) as file:
                 groups = {
                     name: set(item) if isinstance(item, h5py.Group) else set() for name, item in file.items()
                 }

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..hdf5 import open_hdf5
 from ..needs import BLOCK_BYTES
 from ..transpose import Entries, row_blocks
 from .annotation import annotated_blocks, annotated_cells
@@ -46,7 +47,7 @@ def recognises(path: Path, looks: Looks) -> bool:
 
 def header(path: Path, options: Options) -> Header:
     """Read the header of a loom file; see `interface.Header`."""
-    with h5py.File(path, "r", locking=False) as file:
+    with open_hdf5(path) as file:
         layers = file.get("layers", {})
         matrices = {"matrix": file["matrix"]} | {f"layers/{name}": layers[name] for name in layers}
         for place, dataset in matrices.items():
@@ -83,7 +84,7 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         obs = Attributes(header.path, file, "col_attrs", header.n_cells, CELL_NAMES)
         yield from annotated_cells(obs, header.n_cells, columns)
 
@@ -92,7 +93,7 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         dataset = file[header.counts]
         if header.in_order or _stripe_bytes(dataset) <= max_bytes:
             rows = dense_rows(Transposed(dataset), max_bytes, start, stop)

@@ -7,6 +7,7 @@ import h5py
 import pandas as pd
 
 from ..errors import InputError
+from ..hdf5 import open_hdf5
 from .interface import Block, Cells, Header, Looks, Options, as_strings, refuse_place
 from .matrix import csr_rows, glance, looks_like_counts
 
@@ -22,7 +23,7 @@ def recognises(path: Path, looks: Looks) -> bool:
 def header(path: Path, options: Options) -> Header:
     """Read the header of a 10x .h5 file; see `interface.Header`."""
     refuse_place(path, options)
-    with h5py.File(path, "r", locking=False) as file:
+    with open_hdf5(path) as file:
         groups = [
             name for name, group in file.items() if isinstance(group, h5py.Group) and "barcodes" in group
         ]
@@ -62,7 +63,7 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Barcodes, a hundred thousand or so at a time; the format holds no annotation."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         barcodes = file[header.details["group"]]["barcodes"]
         for start in range(0, header.n_cells, CELLS_AT_ONCE):
             yield Cells(as_strings(barcodes[start : start + CELLS_AT_ONCE]), {})
@@ -72,7 +73,7 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int, stop: int
 ) -> Iterator[Block]:
     """Counts and barcodes, in row blocks; see `formats.blocks`."""
-    with h5py.File(header.path, "r", locking=False) as file:
+    with open_hdf5(header.path) as file:
         group = file[header.details["group"]]
         shape = (header.n_cells, header.n_genes)
         for counts in csr_rows(group, shape, max_bytes, header.path, start, stop):

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...files import readable
+from ...hdf5 import open_hdf5
 from .. import bpcells
 from ..matrix import glance
 from .matrices import Matrix, dimnames, matrix_of
@@ -53,7 +54,7 @@ class Linked(NamedTuple):
             if self.name is None:
                 yield bpcells.open_matrix(self.file)
                 return
-            with h5py.File(self.file, "r", locking=False) as file:
+            with open_hdf5(self.file) as file:
                 yield file[self.name]
 
     def glance(self, vectors: Vectors) -> np.ndarray:
@@ -256,7 +257,7 @@ class _Follow:
             self._refuse(f"{name} of a part of its values")
         where = next((slots[slot].strings[0] for slot in ("name", "group") if slots.get(slot)), "/")
         rows, columns = (int(n) for n in slots["dim"].numbers)
-        with readable(file), h5py.File(file, "r", locking=False) as opened:
+        with readable(file), open_hdf5(file) as opened:
             element = opened[where]
             if isinstance(element, h5py.Dataset):
                 found, by, nonzeros, dtype = element.shape, "dense", None, element.dtype

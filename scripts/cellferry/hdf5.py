@@ -1,0 +1,58 @@
+"""HDF5 files of users: opened without locks, whatever compression they were written with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+# Brings the filters that others compress with (zstd, blosc, lz4, …) and registers them when it is imported.
+import hdf5plugin  # noqa: F401
+
+from .errors import InputError
+
+
+@contextmanager
+def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading.
+
+    Raises
+    ------
+    InputError
+        If what is read in it is compressed by a filter that is not installed.
+    OSError
+        If the file is broken.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except OSError as error:
+        # HDF5 tells of folders without plugins then, and neither of the filter nor of what it is for.
+        missing = _first_missing_filter(Path(path))
+        if missing is None:
+            raise
+        raise InputError(
+            f"{path}: {missing}, which is not installed here; write it again where the filter is, with gzip: "
+            f"h5repack -f GZIP=4 {Path(path).name} NEW_FILE, or compression='gzip' in AnnData's write_h5ad"
+        ) from error
+
+
+def _first_missing_filter(path: Path) -> str | None:
+    """The first dataset that cannot be unpacked, and by which filter; None if all can, or nothing is read."""
+
+    def find(name: str, element: h5py.Group | h5py.Dataset) -> str | None:
+        if not isinstance(element, h5py.Dataset):
+            return None
+        properties = element.id.get_create_plist()
+        for number in range(properties.get_nfilters()):
+            code, _, _, about = properties.get_filter(number)
+            if not h5py.h5z.filter_avail(code):
+                called = about.decode("utf-8", "replace").split(";")[0].strip() or "no name"
+                return f"{name} is compressed by the HDF5 filter {code} ({called})"
+        return None
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return file.visititems(find)
+    except (OSError, RuntimeError, KeyError):  # it is broken, and that is what is to be told
+        return None
