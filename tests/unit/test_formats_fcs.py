@@ -351,9 +351,7 @@ def test_other_versions_and_packed_files(tmp_path):
         read_header(path)
     packed = tmp_path / "b.fcs.gz"
     packed.write_bytes(gzip.compress(write_fcs(path, make_values()).read_bytes()))
-    with pytest.raises(
-        InputError, match=r"b\.fcs\.gz: does not begin as FCS files do; if it is compressed unpack"
-    ):
+    with pytest.raises(InputError, match=r"b\.fcs\.gz: is an FCS file packed with gzip; unpack it \(gunzip"):
         read_header(packed)
 
 

@@ -14,6 +14,7 @@ config/schemas/config.schema.yaml.
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..contents import SALMON, unreadable
 from ..errors import InputError
 from ..files import readable, state_of
 from ..panel import channels_of, read_markers
@@ -41,6 +42,22 @@ READERS = {
     "csv": table,
 }
 
+DATASET_ENDINGS = (
+    ".h5ad",
+    ".h5",
+    ".h5mu",
+    ".h5seurat",
+    ".loom",
+    ".zarr",
+    ".rds",
+    ".rda",
+    ".rdata",
+    ".parquet",
+)
+"""Of files that a folder may hold and that can be named instead."""
+
+MOST_NAMED = 5
+
 
 def header(path: str | Path, options: Options, format: str = "auto") -> Header:  # noqa: A002
     """Read the header of a dataset.
@@ -60,6 +77,9 @@ def header(path: str | Path, options: Options, format: str = "auto") -> Header: 
         If the file cannot be read or the options do not fit it.
     """
     path = Path(path)
+    problem = unreadable(path)
+    if problem is not None:
+        raise InputError(f"{path}: {problem}")
     with readable(path):
         state = state_of(path)
         reader = READERS[detect(path, options) if format == "auto" else format]
@@ -159,10 +179,26 @@ def detect(path: Path, options: Options) -> str:
     for name, reader in READERS.items():
         if reader.recognises(path, looks):
             return name
+    _refuse_folder_around(path)
     raise InputError(
         f"{path}: {_unrecognised(path, looks)}; set {options.key('format')} to one of {', '.join(READERS)} "
         "if it is one of these after all, or convert it to one"
     )
+
+
+def _refuse_folder_around(path: Path) -> None:
+    """Raise an `InputError` if a folder is no dataset, but has some in it or one level below."""
+    found = sorted({*path.glob("*"), *path.glob("*/*")}) if path.is_dir() else []
+    for file in found:
+        if file.name == SALMON:
+            raise InputError(f"{file}: {unreadable(file)}")
+    datasets = [str(file) for file in found if file.suffix.lower() in DATASET_ENDINGS]
+    if datasets:
+        more = ", …" if len(datasets) > MOST_NAMED else ""
+        raise InputError(
+            f"{path}: this folder is no dataset, but there are some in it; name one of these: "
+            f"{', '.join(datasets[:MOST_NAMED])}{more}"
+        )
 
 
 def _unrecognised(path: Path, looks: Looks) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..contents import START_BYTES, unpacked
 from ..errors import InputError
 from ..hdf5 import open_hdf5
-from ..text import first_bytes
 
 BYTES_PER_VALUE = 8
 """A float32 value and its int32 column index."""
@@ -134,7 +134,7 @@ class Looks(NamedTuple):
     Attributes
     ----------
     start
-        The first bytes of a file, unpacked if it is compressed.
+        The first bytes of a file, unpacked as often as it was packed.
     groups
         Names in an HDF5 file, each with the names in it if it is a group; None for other files.
     inside
@@ -160,7 +160,8 @@ class Looks(NamedTuple):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 inside = sorted({name.split("/")[0] for name in archive.namelist()})
-        return cls(first_bytes(path, 512), None, inside)
+        with unpacked(path) as (file, _):
+            return cls(file.read(START_BYTES), None, inside)
 
 
 class Cells(NamedTuple):

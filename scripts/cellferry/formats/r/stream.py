@@ -10,17 +10,17 @@ The layout is that of R's src/main/serialize.c, versions 2 and 3, big-endian (XD
 """
 
 import hashlib
-import io
 import struct
 from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from ...contents import unpacked
 from ...errors import InputError
-from ...text import open_bytes
 
 MAGIC = {b"RDX2\n", b"RDX3\n", b"RDB2\n", b"RDB3\n"}
 """How a file of `save` begins; one of `saveRDS` begins with the stream itself."""
@@ -264,8 +264,10 @@ class Stream:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: IO[bytes] = open_bytes(path)
-        self.is_packed = not isinstance(self._file, io.BufferedReader)
+        self._closing = ExitStack()
+        # GEO packs every file once more.
+        self._file, layers = self._closing.enter_context(unpacked(path))
+        self.is_packed = bool(layers)
         self._size = path.stat().st_size
         self._before = 0
         self.buffer = b""
@@ -278,7 +280,7 @@ class Stream:
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        self._file.close()
+        self._closing.close()
 
     @property
     def position(self) -> int:
