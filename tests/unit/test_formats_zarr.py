@@ -1,4 +1,5 @@
 import shutil
+import zipfile
 from pathlib import Path
 
 import anndata as ad
@@ -165,3 +166,89 @@ def test_broken_metadata(own):
         with pytest.raises(InputError, match=r"a\.zarr: .*copy"):
             read_header(own)
         (own / name).write_bytes(whole)
+
+
+def write_several(path, version, parent, names):
+    """A store as SpatialData and MuData write it: groups of AnnData objects, beside others."""
+    with ad.settings.override(zarr_write_format=version, allow_write_nullable_strings=True):
+        root = zarr.open_group(path, mode="w", zarr_format=version)
+        root.attrs["spatialdata_attrs"] = {"version": "0.2"}
+        root.create_group("images").create_array("image", shape=(2, 2), dtype="u1")
+        tables = root.create_group(parent)
+        for number, name in enumerate(names):
+            adata = make_adata()
+            adata.layers["csr"] = adata.layers["csr"] + number * (adata.layers["csr"] > 0)
+            adata.X = adata.layers["csr"]
+            ad.io.write_elem(tables, name, adata)
+        if parent == "mod":
+            for frame in ("obs", "var"):
+                ad.io.write_elem(root, frame, getattr(make_adata(), frame))
+    return path
+
+
+def zipped(path, top=""):
+    with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                archive.write(file, Path(top) / file.relative_to(path))
+    return path.with_suffix(".zip")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("pack", [lambda path: path, zipped, lambda path: zipped(path, "a.zarr")])
+@pytest.mark.parametrize("parent", ["tables", "table"])
+def test_spatialdata(tmp_path, version, parent, pack):
+    path = pack(write_several(tmp_path / "a.zarr", version, parent, ["table"]))
+    header = read_header(path, counts="X")
+    assert (header.format, header.remarks) == ("zarr", [])
+    counts, names, obs, _ = read_all(header, tmp_path / "scratch", columns=["ct"])
+    assert np.array_equal(counts, make_counts())
+    assert (names[1], obs["ct"][0]) == ("cell1", "nan")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_several_tables(tmp_path, version):
+    path = write_several(tmp_path / "a.zarr", version, "tables", ["bins", "cells"])
+    with pytest.raises(InputError, match=r"2 objects with cells, bins, cells; set datasets\.blood\.assay"):
+        read_header(path)
+    with pytest.raises(InputError, match=r"assay is 'x', and the store holds bins, cells"):
+        read_header(path, assay="x")
+    header = read_header(path, assay="cells", counts="X")
+    assert header.remarks == ["the object cells is read, and not bins"]
+    assert np.array_equal(read_all(header, tmp_path)[0], make_counts() + (make_counts() > 0))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_table_is_checked_as_a_store_is(tmp_path, version):
+    path = write_several(tmp_path / "a.zarr", version, "tables", ["table"])
+    chunks = [file for file in (path / "tables/table/X/data").rglob("*") if file.is_file()]
+    chunk = next(file for file in chunks if file.name not in {".zarray", ".zattrs", "zarr.json"})
+    chunk.unlink()
+    with pytest.raises(InputError, match="tables/table/X/data are missing"):
+        read_header(path, counts="X")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mudata(tmp_path, version):
+    path = write_several(tmp_path / "a.zarr", version, "mod", ["prot", "rna"])
+    header = read_header(path, counts="X")
+    assert header.remarks == ["the object rna is read, and not prot"]
+    assert np.array_equal(read_all(header, tmp_path)[0], make_counts() + (make_counts() > 0))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_codec_that_is_missing_is_named(tmp_path):
+    path = write(make_adata(), tmp_path / "a.zarr", 2)
+    metadata = path / "layers" / "dense" / ".zarray"
+    metadata.write_text(metadata.read_text().replace('"blosc"', '"pcodec9"'))
+    for consolidated in path.rglob(".zmetadata"):
+        consolidated.unlink()
+    with pytest.raises(InputError, match=r"by a codec that is not installed here .*pcodec9"):
+        read_header(path, counts="layers/dense")
+
+
+def test_a_store_without_cells(tmp_path, version):
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    root.create_group("images").create_array("image", shape=(2, 2), dtype="u1")
+    with pytest.raises(InputError, match=r"is a zarr store without an AnnData object \(it holds images\)"):
+        read_header(tmp_path / "a.zarr")

@@ -202,6 +202,9 @@ def _refuse_folder_around(path: Path) -> None:
 
 
 def _unrecognised(path: Path, looks: Looks) -> str:
+    if not zarr_store.METADATA.isdisjoint(looks.inside):
+        groups = [name for name in looks.inside if name not in zarr_store.METADATA]
+        return f"is a zarr store without an AnnData object (it holds {', '.join(groups[:MOST_NAMED])})"
     if path.is_dir():
         return f"this folder holds nothing that can be read ({', '.join(looks.inside[:5]) or 'it is empty'})"
     if looks.groups is not None:

@@ -1,20 +1,29 @@
-"""AnnData's zarr stores, format 2 and 3: folders with a file per chunk, or the content of one in a zip."""
+"""AnnData's zarr stores, format 2 and 3: folders with a file per chunk, or one of these in a zip.
 
+SpatialData and MuData keep several AnnData objects in one store.
+"""
+
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import zarr
+from zarr.errors import UnknownCodecError
 from zarr.storage import ZipStore
 
 from ..errors import InputError
 from . import anndata_store
 from .annotation import annotated_blocks, annotated_cells
 from .frame import Frame
+from .h5mu import NAMES_OF_RNA
 from .interface import Block, Cells, Header, Looks, Options
 
 METADATA = {".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"}
 """Files beside the chunks, of which a zarr group has one at least."""
+
+SEVERAL = ("tables", "table", "mod")
+"""Groups in which SpatialData and MuData keep their AnnData objects."""
 
 BLOSC_HEADER = 16
 
@@ -23,21 +32,26 @@ ONE_AFTER_ANOTHER = {"threading.max_workers": 1, "async.concurrency": 1}
 
 
 def recognises(path: Path, looks: Looks) -> bool:
-    """Whether a folder or zip archive is an AnnData object in a zarr store."""
-    return {"obs", "var"} <= set(looks.inside) and not METADATA.isdisjoint(looks.inside)
+    """Whether a folder or zip archive is a zarr store with an AnnData object, as a whole or among others."""
+    return bool(looks.inside) and bool(_objects(path)[1])
 
 
 def header(path: Path, options: Options) -> Header:
     """Read the header of a zarr store; see `interface.Header`."""
-    with opened(path) as root:
+    top, objects = _objects(path)
+    name = _choose(path, objects, options)
+    where = f"{top}/{objects.get(name, '')}".strip("/")
+    with opened(path, where) as root:
         found = anndata_store.header(root, path, options, "zarr")
         _check_chunks(root, found)
-        return found
+    others = [other for other in objects if other != name]
+    remarks = [f"the object {name} is read, and not {', '.join(others)}"] if others else []
+    return found.replace(details={"group": where}, remarks=remarks)
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    with opened(header.path) as root:
+    with opened(header.path, header.details["group"]) as root:
         yield from annotated_cells(Frame(root, "obs"), header.n_cells, columns)
 
 
@@ -45,24 +59,83 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    with opened(header.path) as root:
+    with opened(header.path, header.details["group"]) as root:
         rows = anndata_store.counts_of(root, header, max_bytes, scratch, start, stop)
         yield from annotated_blocks(rows, Frame(root, "obs"), columns, start)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[zarr.Group]:
-    """Open a zarr store; what a broken one raises becomes an `InputError`."""
+def opened(path: Path, group: str = "") -> Iterator[zarr.Group]:
+    """Open a group of a zarr store; what a broken one raises becomes an `InputError`."""
     try:
         found = ZipStore(path, mode="r") if path.is_file() else nullcontext(path)
         with zarr.config.set(ONE_AFTER_ANOTHER), found as store:
-            yield zarr.open_group(store, mode="r")
+            yield zarr.open_group(store, path=group, mode="r")
+    except UnknownCodecError as error:
+        raise InputError(
+            f"{path}: is compressed by a codec that is not installed here ({error}); write it again where "
+            "the codec is, with zarr's own compression"
+        ) from error
     # Metadata that are no JSON, chunks that cannot be unpacked or are too short.
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"{path}: cannot be read, the zarr store is broken or incomplete ({error}); compare its "
             "number of files with the original and copy it again"
         ) from error
+
+
+def _objects(path: Path) -> tuple[str, dict[str, str]]:
+    """Where a store begins in a zip archive, and the groups of its AnnData objects by their names.
+
+    A store of a single object has it at its top, by the name ""; one of SpatialData has them in `tables` (in
+    `table` before 2024), one of MuData in `mod`.
+    """
+    top = "" if path.is_dir() else _top_of_zip(path)
+    root = path if path.is_dir() else zipfile.Path(path, f"{top}/" if top else "")
+    for parent in SEVERAL:
+        folder = root / parent
+        found = {
+            entry.name: f"{parent}/{entry.name}"
+            for entry in (folder.iterdir() if folder.is_dir() else ())
+            if _is_object(entry)
+        }
+        if found:
+            return top, dict(sorted(found.items()))
+    return top, {"": ""} if _is_object(root) else {}
+
+
+def _top_of_zip(path: Path) -> str:
+    """The folder that all of an archive is in; "" if there is none."""
+    with zipfile.ZipFile(path) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist() if not name.startswith("__MACOSX")}
+    top = next(iter(tops)) if len(tops) == 1 else ""
+    return "" if top in METADATA else top
+
+
+def _is_object(folder: Path | zipfile.Path) -> bool:
+    if not all((folder / part).is_dir() for part in ("obs", "var")):
+        return False
+    return any((folder / name).is_file() for name in METADATA)
+
+
+def _choose(path: Path, objects: dict[str, str], options: Options) -> str:
+    """Name of the object that is read."""
+    if len(objects) < 2 and (options.assay is None or not any(objects)):
+        return next(iter(objects), "")
+    if options.assay is not None:
+        if options.assay not in objects:
+            raise InputError(
+                f"{path}: {options.key('assay')} is '{options.assay}', and the store holds "
+                f"{', '.join(objects)}; set it to one of them"
+            )
+        return options.assay
+    called_rna = [name for name in objects if name.lower() in NAMES_OF_RNA]
+    if len(called_rna) != 1:
+        raise InputError(
+            f"{path}: holds {len(objects)} objects with cells, {', '.join(objects)}; set "
+            f"{options.key('assay')} to one of them"
+        )
+    return called_rna[0]
 
 
 def _check_chunks(root: zarr.Group, found: Header) -> None:
