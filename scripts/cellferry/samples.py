@@ -7,6 +7,7 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
+from .mtx_lists import files_beside
 from .text import OPENERS
 
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
@@ -16,9 +17,6 @@ JOB_BYTES = 512 * 1024**2
 
 READ_TO_THE_END = (*OPENERS, b"%%Matrix", b"RDX", b"RDB", b"X\n", b"B\n", b"PK\x03\x04")
 """Beginnings of files that can only be read from front to back: compressed and R's files, text, archives."""
-
-BESIDE_MATRIX = ("barcodes", "features", "genes")
-"""Lists of cells and features in files beside a matrix.mtx."""
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".tab", ".mtx")
 
@@ -101,15 +99,7 @@ def all_files(path: str | list[str] | dict[str, str]) -> Iterator[Path]:
         else:
             yield file
             if ".mtx" in file.suffixes[-2:]:
-                prefix = glob.escape(prefix_of_matrix(file.name))
-                for names in BESIDE_MATRIX:
-                    yield from sorted(file.parent.glob(f"{prefix}{names}.tsv*"))
-
-
-def prefix_of_matrix(name: str) -> str:
-    """What stands before `matrix.mtx` in a file's name, and before those of the lists beside it."""
-    stem = name.removesuffix(".gz").removesuffix(".mtx")
-    return stem.removesuffix("matrix") if stem.endswith("matrix") else ""
+                yield from files_beside(file)
 
 
 def conversion_jobs(path: str | list[str] | dict[str, str], *, chunks: int) -> int:

@@ -1,10 +1,12 @@
 """10x Genomics' folders of matrix.mtx, barcodes.tsv and features.tsv (or genes.tsv), gzipped or plain.
 
+Those of kb, Parse Biosciences, alevin and alevin-fry too, which call the lists otherwise (`mtx_lists`).
 Such a folder may be in a zip archive, anywhere, and is read as it is unpacked; nothing goes to disk.
 Prefixed names such as `sample1_matrix.mtx.gz` are understood too. Entries may be in any order: sorted
 by cell, as Cell Ranger writes them, they are streamed; otherwise they go through files on disk.
 """
 
+import csv
 import itertools
 import zipfile
 from collections.abc import Iterator
@@ -14,20 +16,26 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..samples import prefix_of_matrix
+from ..mtx_lists import File, Lists, find_lists, missing_list, stem_of
 from ..text import open_bytes, split_line
 from ..transpose import Entries, row_blocks, sorted_row_blocks
 from .interface import Block, Cells, Header, Looks, Options, refuse_place
 from .market import Size, entries, read_size
 from .matrix import looks_like_counts
 
-type File = Path | zipfile.Path
-
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 """First bytes of an archive, and of an empty one."""
 
 ENCRYPTED = 1
 """Flag of a file in an archive."""
+
+TOTAL = "cells_x_genes.total.mtx"
+"""What kb adds up of the other matrices that it writes, and has in its h5ad file."""
+
+OF_KB = "cells_x_genes."
+ALEVIN = "quants_mat"
+CELL = "bc_wells"
+"""Column of Parse Biosciences' cells."""
 
 CELLS_AT_ONCE = 1 << 17
 GLANCE_BYTES = 1 << 20
@@ -42,26 +50,25 @@ def recognises(path: Path, looks: Looks) -> bool:
 def header(path: Path, options: Options) -> Header:
     """Read the header of a 10x mtx folder; see `interface.Header`."""
     refuse_place(path, options)
-    matrix, prefix = _find_matrix(path)
-    features = _find(matrix, prefix, ("features.tsv", "genes.tsv"))
-    barcodes = _find(matrix, prefix, ("barcodes.tsv",))
+    matrix, others = _find_matrix(path)
+    lists = _find_lists(matrix)
     size = read_size(matrix)
-    rows, n_lines = _read_features(features), sum(1 for _ in _lines(barcodes))
+    rows, n_lines = _read_features(lists), sum(1 for _ in _cell_names(lists.cells))
     headers = _headers(len(rows), n_lines, size)
+    _refuse_parts_of_genes(matrix, [row[0] for row in rows], size)
     if headers is None:
         raise InputError(
-            f"{matrix}: is {size.rows} × {size.columns}, but {features.name} names {len(rows)} features and "
-            f"{barcodes.name} {n_lines} cells; these files do not belong together or one is incomplete: "
-            "export or download them again"
+            f"{matrix}: is {size.rows} × {size.columns}, but {lists.genes.name} names {len(rows)} features "
+            f"and {lists.cells.name} {n_lines} cells; these files do not belong together or one is "
+            "incomplete: export or download them again"
         )
     var, n_cells = _named(rows[headers[0] :]), n_lines - headers[1]
-    named = (len(var), n_cells)
+    is_square = size.rows == size.columns
     details = {
         "matrix": matrix,
-        "barcodes": barcodes,
+        "barcodes": lists.cells,
         "barcodes_header": headers[1],
-        # Genes × cells is the rule; a square matrix is taken to follow it.
-        "cells_are_rows": (size.rows, size.columns) != named,
+        "cells_are_rows": lists.cells_are_rows if is_square else size.rows == n_cells,
     }
     first = next(entries(matrix, size, GLANCE_BYTES), None)
     first = Entries(*(np.empty(0),) * 3) if first is None else first
@@ -85,6 +92,7 @@ def header(path: Path, options: Options) -> Header:
         var=var,
         obs_columns=[],
         glanced=first.values,
+        remarks=[f"{matrix.name} is read, and not {', '.join(others)}"] if others else [],
         details=details,
     )
 
@@ -113,20 +121,22 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) ->
         yield Block(counts, np.array(list(itertools.islice(names, counts.shape[0])), dtype=object), {})
 
 
-def _find_matrix(path: File) -> tuple[File, str]:
-    """The matrix file, and what stands before `matrix.mtx` in its name."""
+def _find_matrix(path: File) -> tuple[File, list[str]]:
+    """The matrix file, and the names of those beside it that it was preferred to."""
     if isinstance(path, Path) and path.is_file():
         with open(path, "rb") as file:
             is_zip = file.read(4) in ZIP
         if is_zip:
-            return _with_prefix(_matrix_in_zip(path))
+            return _matrix_in_zip(path), []
     if path.is_file():
-        return _with_prefix(path)
+        return path, []
     found: dict[str, Path] = {}
     for file in sorted(path.glob("*.mtx")) + sorted(path.glob("*.mtx.gz")):
         found[file.name.removesuffix(".gz")] = file
     if len(found) == 1:
-        return _with_prefix(next(iter(found.values())))
+        return next(iter(found.values())), []
+    if TOTAL in found and all(name.startswith(OF_KB) for name in found):
+        return found[TOTAL], [name for name in found if name != TOTAL]
     if found:
         raise InputError(
             f"{path}: holds several matrices, {', '.join(sorted(found))}; "
@@ -135,10 +145,6 @@ def _find_matrix(path: File) -> tuple[File, str]:
     below = sorted({str(file.parent) for file in path.glob("*/*.mtx*")})
     hint = f"; there are some in {', '.join(below)}: name one of these" if below else "; correct the path"
     raise InputError(f"{path}: holds no matrix.mtx or matrix.mtx.gz{hint}")
-
-
-def _with_prefix(matrix: File) -> tuple[File, str]:
-    return matrix, prefix_of_matrix(matrix.name)
 
 
 def _matrix_in_zip(path: Path) -> zipfile.Path:
@@ -157,16 +163,36 @@ def _matrix_in_zip(path: Path) -> zipfile.Path:
     return zipfile.Path(archive, found[0].filename)
 
 
-def _find(matrix: File, prefix: str, names: tuple[str, ...]) -> File:
-    for name in names:
-        for ending in ("", ".gz"):
-            candidate = matrix.parent / f"{prefix}{name}{ending}"
-            if candidate.is_file():
-                return candidate
+def _find_lists(matrix: File) -> Lists:
+    found = find_lists(matrix)
+    if found is not None:
+        return found
+    if (matrix.parent / f"{stem_of(matrix.name)}.ec.txt").is_file():
+        raise InputError(
+            f"{matrix}: counts equivalence classes of transcripts, not genes; count again without --tcc (kb) "
+            "or with --genecounts (bustools)"
+        )
     raise InputError(
-        f"{matrix}: beside it there must be {' or '.join(prefix + name for name in names)}, "
-        "gzipped or plain; copy it there"
+        f"{matrix}: beside it there must be {' or '.join(missing_list(matrix))}, gzipped or plain; "
+        "copy it there"
     )
+
+
+def _refuse_parts_of_genes(matrix: File, genes: list[str], size: Size) -> None:
+    """Raise an `InputError` if a gene's counts stand in three columns: alevin-fry's spliced and unspliced."""
+    n = len(genes) // 3
+    parts = [genes[n : 2 * n], genes[2 * n :]]
+    marked = [[f"{gene}{mark}" for gene in genes[:n]] for mark in ("-U", "-A")]
+    if stem_of(matrix.name).endswith(ALEVIN) and (
+        (genes and parts == marked) or size.columns == 3 * len(genes)
+    ):
+        folder = Path(str(matrix)).parent
+        folder = folder.parent if folder.name == "alevin" else folder
+        raise InputError(
+            f"{matrix}: was counted by alevin-fry in USA mode: each gene's spliced, unspliced and ambiguous "
+            "counts are three columns. Add them up (pyroe convert --output-structure scRNA "
+            f"--output-format h5ad {folder} counts.h5ad; for nuclei snRNA) and name the new file"
+        )
 
 
 def _lines(path: File) -> Iterator[str]:
@@ -178,8 +204,47 @@ def _lines(path: File) -> Iterator[str]:
                 yield text
 
 
-def _read_features(path: File) -> list[list[str]]:
-    return list(map(_fields, _lines(path)))
+def _read_features(lists: Lists) -> list[list[str]]:
+    """Rows of the list of genes: id, name and type, or fewer of these."""
+    if lists.genes.name.removesuffix(".gz").endswith(".csv"):
+        return _read_table_of_genes(lists.genes)
+    rows = list(map(_fields, _lines(lists.genes)))
+    if lists.gene_names is None:
+        return rows
+    with open_bytes(lists.gene_names) as file:
+        # A gene without a name has an empty line.
+        names = [line.decode("utf-8").strip() for line in file]
+    if len(names) != len(rows):
+        raise InputError(
+            f"{lists.gene_names}: has {len(names)} lines, and {lists.genes.name} names {len(rows)} genes; "
+            "these files do not belong together: export or copy them again"
+        )
+    return [[row[0], name or row[0]] for row, name in zip(rows, names, strict=True)]
+
+
+def _read_table_of_genes(path: File) -> list[list[str]]:
+    """Ids and names of Parse Biosciences' genes, from a table with a header."""
+    lines = csv.reader(_lines(path))
+    header = [field.strip() for field in next(lines, [])]
+    missing = [name for name in ("gene_id", "gene_name") if name not in header]
+    if missing:
+        raise InputError(
+            f"{path}: has no column {' or '.join(missing)}; its columns are {', '.join(header[:10])}: "
+            "export or copy it again"
+        )
+    ids, names = header.index("gene_id"), header.index("gene_name")
+    return [[row[ids], row[names] or row[ids]] for row in lines]
+
+
+def _cell_names(path: File) -> Iterator[str]:
+    """Names of all cells; a header that a table has is left out, one that a list may have is not."""
+    if not path.name.removesuffix(".gz").endswith(".csv"):
+        yield from (_fields(line)[0] for line in _lines(path))
+        return
+    lines = csv.reader(_lines(path))
+    header = next(lines, [])
+    column = header.index(CELL) if CELL in header else 0
+    yield from (row[column] for row in lines)
 
 
 def _fields(line: str) -> list[str]:
@@ -200,9 +265,8 @@ def _named(rows: list[list[str]]) -> pd.DataFrame:
 
 
 def _barcodes(header: Header) -> Iterator[str]:
-    lines = itertools.islice(_lines(header.details["barcodes"]), header.details["barcodes_header"], None)
-    for line in lines:
-        yield _fields(line)[0]
+    names = _cell_names(header.details["barcodes"])
+    return itertools.islice(names, header.details["barcodes_header"], None)
 
 
 def _headers(n_features: int, n_barcodes: int, size: Size) -> tuple[int, int] | None:
