@@ -12,12 +12,16 @@ from ..interface import Options
 from ..matrix import looks_like_counts
 from .linked import View, view_of
 from .matrices import matrix_of
-from .objects import Assay, Experiment, Part, describe, experiment_of
+from .objects import Assay, Experiment, Part, describe, experiment_of, items
 from .stream import Node, Tree
 from .vectors import Vectors, vectors
 
 RAW = ("counts", "raw.data")
 """Where raw counts belong."""
+
+MOST_LISTED = 10
+MOST_LISTS = 3
+"""Lists within one another that are looked into."""
 
 SCALED = "scale.data"
 RNA = "RNA"
@@ -99,9 +103,12 @@ def choose(tree: Tree, options: Options) -> Chosen:
     """
     name, node, wanted = _object(tree, options)
     remarks = []
-    if len(tree.objects) > 1:
-        others = ", ".join(other for other in tree.objects if other != name)
-        remarks.append(f"the object {name} is read, and not {others}")
+    # Of objects in lists, not the lists that they are in.
+    every = tree.objects if name in tree.objects else _objects(tree)
+    others = [other for other in every if other and not f"{name}/".startswith(f"{other}/")]
+    if others:
+        more = ", …" if len(others) > MOST_LISTED else ""
+        remarks.append(f"the object {name} is read, and not {', '.join(others[:MOST_LISTED])}{more}")
     experiment = experiment_of(node)
     if experiment is None:
         return _matrix(tree, name or "matrix", node, options, wanted, remarks)
@@ -112,7 +119,8 @@ def choose(tree: Tree, options: Options) -> Chosen:
 
 def _object(tree: Tree, options: Options) -> tuple[str, Node, str | None]:
     """The object, and what is left of the key `assay` to say within it."""
-    usable = {name: node for name, node in tree.objects.items() if _is_usable(node)}
+    every, wanted = _objects(tree), options.assay
+    usable = {name: node for name, node in every.items() if _is_usable(node)}
     if not usable:
         found = {name: describe(node) for name, node in tree.objects.items()}
         listed = ", ".join(f"{name}, {what}" if name else what for name, what in found.items())
@@ -121,19 +129,42 @@ def _object(tree: Tree, options: Options) -> tuple[str, Node, str | None]:
             f"of numbers; save one of these with saveRDS"
             f"{' (a table of counts can be written as csv)' if 'data.frame' in listed else ''}"
         )
-    wanted = options.assay
-    if wanted is not None:
-        name, _, rest = wanted.partition("/")
-        if name in usable and name:
-            return name, usable[name], rest or None
+    named = [name for name in usable if name and f"{wanted or ''}/".startswith(f"{name}/")]
+    if named:
+        name = max(named, key=len)
+        return name, usable[name], wanted[len(name) + 1 :] or None
+    # What stands in a list is looked for only where nothing stands outside.
+    outside = {name: node for name, node in usable.items() if name in tree.objects}
+    usable = outside or usable
     if len(usable) > 1:
-        listed = "; ".join(f"{name}, {describe(node)}" for name, node in usable.items())
+        listed = [f"{name}, {describe(node)}" for name, node in usable.items()]
+        more = "" if len(listed) <= MOST_LISTED else "; …"
+        asked = "" if wanted is None else f"{options.key('assay')} is '{wanted}', but it "
         raise InputError(
-            f"{tree.path}: holds {len(usable)} objects with counts: {listed}; set {options.key('assay')} to "
-            "the name of one of them, or to OBJECT/ASSAY"
+            f"{tree.path}: {asked}holds {len(usable)} objects with counts: "
+            f"{'; '.join(listed[:MOST_LISTED])}{more}; set {options.key('assay')} to the name of one of them "
+            "(a number in quotes), or to OBJECT/ASSAY"
         )
     ((name, node),) = usable.items()
     return name, node, wanted
+
+
+def _objects(tree: Tree) -> dict[str, Node]:
+    """The objects of a file, and those in its lists by LIST/NAME, or LIST/NUMBER where they have no name.
+
+    The list that saveRDS wrote has no name itself.
+    """
+    found: dict[str, Node] = {}
+
+    def add(name: str, node: Node, level: int) -> None:
+        found[name] = node
+        if level < MOST_LISTS and not _is_usable(node):
+            for item, inner in items(node).items():
+                add(f"{name}/{item}" if name else item, inner, level + 1)
+
+    for name, node in tree.objects.items():
+        add(name, node, 0)
+    return found
 
 
 def _is_usable(node: Node) -> bool:

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .matrices import dimnames
-from .stream import Node
+from .stream import WIDTHS, Node
 from .vectors import is_column, is_text
 
 SEURAT_SLOTS = ("raw.data", "counts", "data", "scale.data")
+LISTS = {"list", "DGEList"}
+"""Classes of lists that hold counts; others stand for what was computed."""
+
 SPLIT_LAYERS = ("counts", "data", "scale.data")
 """Layers that can be split, by a suffix after a dot."""
 
@@ -152,6 +155,24 @@ def experiment_of(node: Node) -> Experiment | None:
     return Experiment("Seurat assay", {"": assay}) if assay is not None and "key" in slots else None
 
 
+def items(node: Node) -> dict[str, Node]:
+    """What a list holds, R's own or Bioconductor's, by name; by number where a name is missing or repeats.
+
+    Tables and models are lists too, but lists of columns and of results.
+    """
+    listed = node.slot("listData") or node
+    is_table = {"row.names", "rownames"} & node.attributes.keys()
+    is_other = listed is node and not LISTS.issuperset(node.classes)
+    if listed.kind != "list" or is_table or is_other:
+        return {}
+    names = listed.attributes["names"].strings if "names" in listed.attributes else []
+    names += [""] * (len(listed.items) - len(names))
+    return {
+        name if name and names.count(name) == 1 else str(number): item
+        for number, (name, item) in enumerate(zip(names, listed.items, strict=False), start=1)
+    }
+
+
 def describe(node: Node) -> str:
     """What a value is, for messages."""
     names = [name for name in node.named() if not name.isdigit()]
@@ -164,6 +185,8 @@ def describe(node: Node) -> str:
         return f"an object of class {' / '.join(classes)}{package}"
     if node.kind in ("list", "pairlist"):
         return f"a list{inside}"
+    if node.kind in WIDTHS and "dim" in node.attributes:
+        return f"a matrix of {' × '.join(str(int(n)) for n in node.attributes['dim'].numbers)}"
     if node.kind in ("environment", "expression", "integer", "external pointer"):
         return f"an {node.kind}"
     return "NULL" if node.is_null else f"a {node.kind}"
