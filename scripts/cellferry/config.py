@@ -4,6 +4,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 """
 
 import copy
+import csv
 import difflib
 import glob
 import json
@@ -22,7 +23,7 @@ from .methods import FORMAT_VERSION
 from .panel import SCALING_COLUMNS, TRANSFORMATION, read_markers
 from .paths import path_problem
 from .samples import conversion_jobs, sample_files, table_files
-from .text import open_bytes, sniff_delimiter, split_line
+from .table_start import table_start
 
 AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
     "rna": {
@@ -567,10 +568,9 @@ def _file_columns(path: Path) -> list[str] | None:
 
 def _table_columns(path: Path, *, named: bool = True) -> list[str] | None:
     try:
-        with open_bytes(path) as file:
-            lines = [file.readline().decode("utf-8-sig") for _ in range(2)]
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+        start = table_start(path, blanks="regular" if named else "quoted")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, InputError):
         return None
-    header, row = (split_line(line, sniff_delimiter(lines[0])) for line in lines)
-    # R writes one name fewer than there are columns: the row names have none.
-    return header if len(row) == len(header) + 1 or not named else header[1:]
+    if start is None:
+        return []
+    return start.names if not named and not start.is_short else start.names[1:]

@@ -1,8 +1,8 @@
 """Gene ids: which kind they are, how datasets are brought to one kind, which genes all of them share."""
 
-import csv
-import gzip
+import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from scipy import sparse
 
 from .errors import InputError
 from .files import readable
+from .table_start import TableStart, table_start
+from .text import open_text, split_line
 
 ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
 KINDS = ("ensembl", "symbol")
@@ -74,11 +76,10 @@ def read_gene_table(path: str | Path) -> GeneTable:
     """
     to_symbol: dict[str, str] = {}
     to_ensembl: dict[str, str] = {}
-    open_text = gzip.open if str(path).endswith(".gz") else open
-    with readable(Path(path)), open_text(path, "rt", encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        for row in csv.reader(file, delimiter="\t" if "\t" in first else ","):
+    with readable(Path(path)):
+        start = table_start(Path(path), blanks="regular")
+        rows = [] if start is None else _rows(Path(path), start)
+        for row in rows:
             values = [strip_version(value.strip()) for value in row[:2]]
             if len(values) < 2 or not all(values):
                 continue
@@ -93,6 +94,13 @@ def read_gene_table(path: str | Path) -> GeneTable:
             "it should have one row per gene: Ensembl id, symbol"
         )
     return GeneTable(to_symbol, to_ensembl)
+
+
+def _rows(path: Path, start: TableStart) -> Iterator[list[str]]:
+    """Fields of all lines from the header on, which may be no header."""
+    with open_text(path) as file:
+        for line in itertools.islice(file, start.n_lines - 1, None):
+            yield split_line(line.decode(), start.delimiter)
 
 
 def candidate_ids(

@@ -10,7 +10,8 @@ from typing import Any
 
 from .errors import InputError
 from .files import readable
-from .text import open_bytes, sniff_delimiter, split_line
+from .table_start import table_start
+from .text import open_text, split_line
 
 ONTOLOGY_ID = re.compile(r"^CL:\d{7}$")
 
@@ -104,14 +105,17 @@ def _read_pairs(given: dict | str, key: str) -> dict[str, str]:
 
 def table_rows(path: Path, key: str) -> list[tuple[str, str]]:
     """The first two columns of a table, its header included if it has one."""
-    with readable(path), open_bytes(path) as file:
-        lines = file.read().decode("utf-8-sig").splitlines()
-    delimiter = sniff_delimiter(lines[0]) if lines else ","
+    with readable(path):
+        start = table_start(path, blanks="quoted")
+        if start is None:
+            return []
+        with open_text(path) as file:
+            lines = file.read().decode().split("\n")
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines[start.n_lines - 1 :], start=start.n_lines):
         if not line.strip():
             continue
-        row = split_line(line, delimiter)
+        row = split_line(line, start.delimiter)
         if len(row) < 2:
             raise InputError(f"{key}: line {number} of {path} has one column, and two are needed; correct it")
         rows.append((row[0], row[1]))

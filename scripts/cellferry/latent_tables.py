@@ -17,7 +17,8 @@ from .formats.frame import Frame
 from .formats.matrix import is_array
 from .hdf5 import open_hdf5
 from .latents import strings
-from .text import first_bytes, open_bytes, sniff_delimiter, split_line
+from .table_start import skip_to_rows, table_start
+from .text import first_bytes, open_text
 
 KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry")
 """Elements of obsm that are looked for where the configuration names none."""
@@ -161,12 +162,16 @@ class _TextLatents(_TabularLatents):
     """Latents in the columns of a table as text, whose first column names the cells."""
 
     def __init__(self, path: str, key: str | None) -> None:
-        with open_bytes(Path(path)) as file:
-            line = file.readline().decode("utf-8-sig")
-        delimiter = sniff_delimiter(line)
-        self._parsing = pa_csv.ParseOptions(delimiter=delimiter)
-        names = split_line(line, delimiter)
-        super().__init__(path, key, names[0], names)
+        start = table_start(Path(path), blanks="always")
+        if start is None or not start.is_regular:
+            raise InputError(
+                f"{path}: is not a table of as many values a row as its header names; export it again"
+            )
+        self._start = start
+        # Columns need names that differ.
+        self._names = [*start.names, *(f"empty {number}" for number in range(start.n_empty))]
+        self._parsing = pa_csv.ParseOptions(delimiter=start.delimiter)
+        super().__init__(path, key, start.names[0], start.names)
 
     def blocks(self, wanted: list[str]) -> Iterator[LatentBlock]:
         types = {name: pa.string() for name in (self._index, *wanted)}
@@ -174,8 +179,9 @@ class _TextLatents(_TabularLatents):
             column_types=types | {name: pa.float32() for name in self._latents},
             include_columns=[self._index, *wanted, *self._latents],
         )
-        reading = pa_csv.ReadOptions(block_size=TEXT_BYTES, use_threads=False)
-        with readable(Path(self.path)), open_bytes(Path(self.path)) as file:
+        reading = pa_csv.ReadOptions(block_size=TEXT_BYTES, use_threads=False, column_names=self._names)
+        with readable(Path(self.path)), open_text(Path(self.path)) as file:
+            skip_to_rows(file, self._start)
             try:
                 for batch in pa_csv.open_csv(file, reading, self._parsing, conversion):
                     yield self._block(batch, wanted)

@@ -1,5 +1,6 @@
 """A table of cells' annotation beside a file that holds none, joined by cell name, or line by line."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pandas as pd
 from .cells import hashes, repeated_hashes, repeated_names
 from .errors import InputError
 from .files import readable
-from .text import open_bytes, sniff_delimiter, split_line
+from .table_start import skip_to_rows, table_start
+from .text import open_text
 
 ROWS_AT_ONCE = 20_000
 MISSING = ["", "NA"]
@@ -46,22 +48,25 @@ class ObsTable:
         self.n_rows = 0
         self._key = key
         self.n_matched = 0
-        with readable(self.path), open_bytes(self.path) as file:
-            first, second = (file.readline().decode("utf-8-sig") for _ in range(2))
-        if not first.strip():
-            raise InputError(f"{self.path} ({key}): the table is empty; name another or remove the key")
-        self._delimiter = sniff_delimiter(first)
         with readable(self.path):
-            header, row = split_line(first, self._delimiter), split_line(second, self._delimiter)
-        if second.strip() and len(row) not in (len(header), len(header) + 1):
+            start = table_start(self.path, blanks="quoted" if by_order else "regular")
+        if start is None:
+            raise InputError(f"{self.path} ({key}): the table is empty; name another or remove the key")
+        if not start.is_regular:
             raise InputError(
-                f"{self.path} ({key}): is not a regular table: the header has {len(header)} names and the "
-                f"next line {len(row)} values; correct the header"
+                f"{self.path} ({key}): is not a regular table: the header has {len(start.names)} names and "
+                f"line {start.row_line} {start.n_fields} values; correct the header"
             )
-        nameless = len(row) == len(header) + 1
-        self.columns = header if nameless or by_order else header[1:]
         # Where the first of them stands.
-        self._first = 1 if nameless or not by_order else 0
+        self._first = 0 if by_order and not start.is_short else 1
+        self.columns = start.names[self._first :]
+        if not self.columns:
+            raise InputError(
+                f"{self.path} ({key}): has one column only, '{start.names[0][:80]}', and cell names and "
+                "annotation are needed: its fields must be separated by tabs, commas or semicolons (or by "
+                "blanks, labels in quotes)"
+            )
+        self._start = start
         self._hashes = np.empty(0, dtype=np.uint64)
         self._values: dict[str, pd.Categorical | np.ndarray] = {}
 
@@ -112,14 +117,15 @@ class ObsTable:
 
     def _chunks(self) -> Iterator[pd.DataFrame]:
         # All columns, though few are wanted: with `usecols` pandas says nothing of rows with too many.
-        with readable(self.path), open_bytes(self.path) as file:
+        delimiter = self._start.delimiter
+        with readable(self.path), open_text(self.path) as file:
+            skip_to_rows(file, self._start)
             try:
                 yield from pd.read_csv(
                     file,
-                    sep=self._delimiter,
+                    sep=r"\s+" if delimiter == " " else delimiter,
                     header=None,
-                    skiprows=1,
-                    names=range(len(self.columns) + self._first),
+                    names=range(len(self.columns) + self._first + self._start.n_empty),
                     index_col=False,
                     # Where labels are all there is, an empty line is a cell without one.
                     skip_blank_lines=not self.by_order or len(self.columns) > 1,
@@ -132,8 +138,15 @@ class ObsTable:
                 return
             except pd.errors.ParserError as error:
                 raise InputError(
-                    f"{self.path} ({self._key}): is not a regular table ({error}); correct the row"
+                    f"{self.path} ({self._key}): is not a regular table ({self._in_file(error)}); "
+                    "correct the row"
                 ) from error
+
+    def _in_file(self, error: pd.errors.ParserError) -> str:
+        """What pandas says of a line, which it counts from the header on."""
+        return re.sub(
+            r"(?<=in line )\d+", lambda found: str(int(found[0]) + self._start.n_lines), str(error).strip()
+        )
 
     def _check_unique(self) -> None:
         repeated = repeated_hashes([self._hashes])

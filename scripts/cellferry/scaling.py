@@ -11,7 +11,8 @@ from .errors import InputError
 from .files import readable
 from .intensities import SCALED, TRANSFORMED, Transformation, cofactors_of
 from .panel import SCALING_COLUMNS, TRANSFORMATION, listed, marker_key
-from .text import open_bytes, sniff_delimiter
+from .table_start import skip_to_rows, table_start
+from .text import open_text
 
 COFACTOR = "cofactor"
 
@@ -128,11 +129,25 @@ def _numbers(column: pd.Series) -> np.ndarray:
 
 def _rows_of(path: str, markers: list[str]) -> pd.DataFrame:
     """The table's rows of the markers, in their order, as text."""
-    with readable(Path(path)), open_bytes(Path(path)) as file:
-        text = file.read().decode("utf-8-sig")
+    with readable(Path(path)):
+        start = table_start(Path(path), blanks="always")
+        if start is None:
+            raise InputError(f"pretrained.scaling: {path} is empty; name another table or remove the key")
+        with open_text(Path(path)) as file:
+            skip_to_rows(file, start)
+            rows = file.read().decode()
+    names = [*start.names, *(f"empty {number}" for number in range(start.n_empty))]
+    separator = r"\s+" if start.delimiter == " " else start.delimiter
     try:
-        delimiter = sniff_delimiter(text.partition("\n")[0])
-        table = pd.read_csv(StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
+        table = pd.read_csv(
+            StringIO(rows),
+            sep=separator,
+            header=None,
+            names=names,
+            index_col=False,
+            dtype=str,
+            keep_default_na=False,
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(
             f"pretrained.scaling: {path} is no table ({error}); correct or export it again"

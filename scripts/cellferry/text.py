@@ -1,7 +1,9 @@
 """Compressed files, and text. Needs no library beyond Python's: the Snakefile reads headers too."""
 
 import bz2
+import codecs
 import csv
+import io
 import lzma
 import re
 import zipfile
@@ -9,6 +11,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from .errors import InputError
 
 try:
     from isal import igzip as gzip  # three times as fast
@@ -20,12 +24,19 @@ except ImportError:  # on a login node
 OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 """How to open a compressed file, by its first bytes."""
 
+PACKERS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}
+"""Programs that unpack them, by ending."""
+
 UNPACKING_ERRORS = (zlib.error, GzipError, lzma.LZMAError, zipfile.BadZipFile, EOFError)
 """What is raised by compressed files that are broken or end too early, besides OSError."""
 
 SNIFFED = 1 << 16
 QUOTED = re.compile(r'"[^"]*"')
 DELIMITERS = ("\t", ",", ";")
+BLANKS = re.compile(r'("[^"]*")| +')
+
+BUFFER_BYTES = 1 << 18
+SHOWN_BYTES = 20
 
 
 def first_bytes(path: Path, n: int) -> bytes:
@@ -45,6 +56,104 @@ def open_bytes(path: Path | zipfile.Path) -> IO[bytes]:
     return opener(packed.open("rb") if isinstance(packed, zipfile.Path) else packed, "rb")
 
 
+def encoding_of(start: bytes) -> str:
+    """Encoding of a text by its first bytes: UTF-8 unless a mark or zeros between letters say otherwise."""
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    start = start[:512]
+    # R's fileEncoding writes UTF-16 without a mark.
+    zeros = [start[offset::2].count(0) * 4 > len(start) for offset in (0, 1)]
+    if zeros == [False, True]:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False] else "utf-8-sig"
+
+
+def is_text(start: bytes) -> bool:
+    """Whether the first bytes of a file can be a text's."""
+    return b"\0" not in start or not encoding_of(start).startswith("utf-8")
+
+
+def open_text(path: Path | zipfile.Path) -> IO[bytes]:
+    """Open a text, packed or not, for reading as UTF-8 without a byte-order mark.
+
+    UTF-16, which Excel calls "Unicode text", is converted, and so are lines that end with a carriage return
+    alone, as Excel writes them on a Mac.
+
+    Raises
+    ------
+    InputError
+        While it is read, if it turns out not to be UTF-8, as text in Latin-1 does at its first accent.
+    """
+    return io.BufferedReader(_Utf8(path, open_bytes(path)), BUFFER_BYTES)
+
+
+class _Utf8(io.RawIOBase):
+    """The bytes of a text as UTF-8, whatever they are in the file."""
+
+    def __init__(self, path: Path | zipfile.Path, file: IO[bytes]) -> None:
+        self._path, self._file = path, file
+        start = file.read(SNIFFED)
+        self._encoding = encoding_of(start)
+        self._decoder = codecs.getincrementaldecoder(self._encoding)()
+        self._n_lines = 0
+        self._ended = not start
+        self._held = memoryview(b"")
+        text = self._decoded(start)
+        self._only_returns = "\r" in text and "\n" not in text
+        self._hold(text)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        while not self._held and not self._ended:
+            packed = self._file.read(max(len(buffer), BUFFER_BYTES))
+            self._ended = not packed
+            self._hold(self._decoded(packed))
+        n = min(len(buffer), len(self._held))
+        buffer[:n], self._held = self._held[:n], self._held[n:]
+        return n
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _decoded(self, packed: bytes) -> str:
+        try:
+            return self._decoder.decode(packed, final=not packed)
+        except UnicodeDecodeError as error:
+            # The end of a file that was cut off is said by whoever opened it.
+            if not self._encoding.startswith("utf-8") or error.reason.startswith("unexpected end"):
+                raise
+            raise _not_utf8(self._path, error, self._n_lines) from error
+
+    def _hold(self, text: str) -> None:
+        text = text.replace("\r", "\n") if self._only_returns else text
+        self._n_lines += text.count("\n")
+        self._held = memoryview(text.encode())
+
+
+def _not_utf8(path: Path | zipfile.Path, error: UnicodeDecodeError, n_lines: int) -> InputError:
+    """The place, and the command that converts the file."""
+    before, after = error.object[: error.start], error.object[error.start :]
+    line = n_lines + 1 + (before.count(b"\n") or before.count(b"\r"))
+    fields = re.compile(rb'[\r\n\t,;"]')
+    around = fields.split(before)[-1][-SHOWN_BYTES:] + fields.split(after)[0][:SHOWN_BYTES]
+    # Windows puts letters where Latin-1 has none.
+    encoding, called = ("latin1", "Latin-1")
+    if re.search(rb"[\x80-\x9f]", around):
+        encoding, called = ("cp1252", "Windows-1252")
+    packer = PACKERS.get(path.suffix.lower())
+    convert = f"iconv -f {encoding} -t utf-8"
+    command = f"{packer} -dc {path} | {convert}" if packer else f"{convert} {path}"
+    return InputError(
+        f"{path}, line {line}: '{around.decode(encoding, 'replace')}' is not UTF-8 but, as it seems, "
+        f"{called}; convert the file, `{command} > NEW`, and name the new one"
+    )
+
+
 def whole_lines(file: IO[bytes], n_bytes: int) -> Iterator[bytes]:
     """The rest of a file in pieces of `n_bytes`, completed to whole lines; all end with an end of line."""
     while text := file.read(n_bytes):
@@ -52,17 +161,28 @@ def whole_lines(file: IO[bytes], n_bytes: int) -> Iterator[bytes]:
         yield text if text.endswith(b"\n") else text + b"\n"
 
 
+def squeeze(line: str) -> str:
+    """A line whose fields are separated by blanks, with one of these at a time, and none at the ends."""
+    return BLANKS.sub(lambda found: found[1] or " ", line).strip()
+
+
 def sniff_delimiter(line: str) -> str:
     """The delimiter that stands most often in a line, outside quotes; a comma if none does."""
     # The beginning will do; a quote that is cut off there does no harm.
-    unquoted = QUOTED.sub("", line[:SNIFFED])
+    unquoted = without_quoted(line[:SNIFFED])
     best = max(DELIMITERS, key=unquoted.count)
     return best if best in unquoted else ","
 
 
+def without_quoted(line: str) -> str:
+    """A line without what stands in quotes."""
+    return QUOTED.sub("", line) if '"' in line else line
+
+
 def split_line(line: str, delimiter: str) -> list[str]:
-    """Fields of one line, quotes removed."""
-    return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+    """Fields of one line, quotes removed; several blanks are one delimiter."""
+    line = line.rstrip("\r\n")
+    return next(csv.reader([squeeze(line) if delimiter == " " else line], delimiter=delimiter), [])
 
 
 def duration(seconds: float) -> str:

@@ -105,7 +105,7 @@ def test_rows_of_two_ensembl_ids_translate_nothing(tmp_path):
 def test_a_table_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "map.csv"
     path.write_bytes(b"ENSG00000000003,\xe9\n")
-    with pytest.raises(InputError, match=r"map\.csv: cannot be read"):
+    with pytest.raises(InputError, match=r"map\.csv, line 1: 'é' is not UTF-8 .*iconv -f latin1 -t utf-8"):
         read_gene_table(path)
 
 

@@ -1,0 +1,208 @@
+"""How the text of a table begins: comments, delimiter, header. Needs no library beyond Python's.
+
+One function for all tables of the user, so that what is understood of one is understood of all.
+"""
+
+import itertools
+import re
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+from .text import DELIMITERS, open_text, sniff_delimiter, split_line, squeeze, without_quoted
+
+ROWS_LOOKED_AT = 100
+BYTES_LOOKED_AT = 1 << 20
+MOST_COMMENTS = 10_000
+
+SEPARATOR = re.compile(r'"?sep=(.)"?[\t,; ]*$', re.I)
+"""Excel's first line that names the delimiter."""
+
+type Blanks = Literal["always", "regular", "quoted"]
+"""When blanks may separate columns: always, as between numbers; where all lines have as many fields; or where
+names are in quotes, as R writes them, since labels hold blanks too."""
+
+
+class TableStart(NamedTuple):
+    """How a table begins.
+
+    Attributes
+    ----------
+    n_lines
+        Lines up to the header, that one included.
+    n_comments
+        How many of these are comments.
+    delimiter
+        What stands between fields.
+    names
+        The header's names, one per column of the rows: an empty one is put before them where R wrote a header
+        that is one name shorter, and empty ones at the end are dropped with columns that hold nothing.
+    is_short
+        Whether the header was one name shorter than the rows.
+    n_fields
+        Columns of the first row that hold something; None if there is no row. Where it is not the number of
+        names, the table is not regular.
+    n_empty
+        Columns at the end of all rows looked at that have no name and hold nothing.
+    row_line
+        Number of the first row's line.
+    rows
+        Fields of the first rows, as far as there are names.
+    """
+
+    n_lines: int
+    n_comments: int
+    delimiter: str
+    names: list[str]
+    is_short: bool
+    n_fields: int | None
+    n_empty: int
+    row_line: int
+    rows: list[list[str]]
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether the header fits the first row."""
+        return self.n_fields in (None, len(self.names))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was understood and should be known."""
+        told = []
+        if self.n_comments:
+            told.append(f"{self.n_comments} line(s) of comment before the header were skipped")
+        if self.delimiter == " ":
+            told.append("columns are separated by blanks, as R's write.table does")
+        return told
+
+
+def table_start(path: Path, *, blanks: Blanks) -> TableStart | None:
+    """Find out how a table begins; None if it holds no header.
+
+    Lines that begin with `#` are comments, unless such a line has as many fields as the next one, two at
+    least: then it is the header.
+
+    Raises
+    ------
+    InputError
+        If it is no UTF-8.
+    """
+    lines = _first_lines(path)
+    found = SEPARATOR.match(lines[0]) if lines else None
+    at = 1 if found else 0
+    at += header_line(lines[at:])
+    if at >= len(lines):
+        return None
+    filled = [number for number in range(at + 1, len(lines)) if lines[number].strip()]
+    texts = [lines[number] for number in filled[:ROWS_LOOKED_AT]]
+    delimiter = found[1] if found else _delimiter(lines[at], texts, blanks)
+    rows = [split_line(text, delimiter) for text in texts]
+    header = split_line(lines[at], delimiter)
+    names, n_fields, n_empty = _fit(header, rows, is_quoted=lines[at].startswith('"'))
+    return TableStart(
+        n_lines=at + 1,
+        n_comments=sum(bool(line.strip()) for line in lines[1 if found else 0 : at]),
+        delimiter=delimiter,
+        names=names,
+        is_short=len(names) == len(header) + 1,
+        n_fields=n_fields,
+        n_empty=n_empty,
+        row_line=filled[0] + 1 if filled else at + 2,
+        rows=[row[: len(names)] for row in rows],
+    )
+
+
+def header_line(lines: list[str]) -> int:
+    """Position of the first line that is neither empty nor a comment; the number of lines without one."""
+    filled = [number for number, line in enumerate(lines) if line.strip()]
+    following = [*filled[1:], None]
+    for number, after in zip(filled, following, strict=False):
+        if not _is_comment(lines[number], "" if after is None else lines[after]):
+            return number
+    return len(lines)
+
+
+def skip_to_rows(file: IO[bytes], start: TableStart) -> None:
+    """Read a file to the end of the table's header."""
+    for _ in range(start.n_lines):
+        file.readline()
+
+
+def _first_lines(path: Path) -> list[str]:
+    """The first lines, those that may be comments and some rows after the header."""
+    lines: list[str] = []
+    n_rows = n_bytes = 0
+    with open_text(path) as file:
+        for line in itertools.islice(file, MOST_COMMENTS):
+            lines.append(line.decode().rstrip("\r\n"))
+            n_bytes += len(line)
+            n_rows += bool(line.strip()) and not line.startswith(b"#")
+            if n_rows > ROWS_LOOKED_AT or (n_rows > 1 and n_bytes > BYTES_LOOKED_AT):
+                break
+    return lines
+
+
+def _is_comment(line: str, following: str) -> bool:
+    """Whether a line is a comment, judged by the one that follows."""
+    text = line.lstrip('"')
+    if not text.startswith("#"):
+        return False
+    if text.startswith("##"):
+        return True
+    delimiter = sniff_delimiter(following or line)
+    # Excel fills lines with delimiters to the width of the table.
+    if _n_fields(line.rstrip(f"{delimiter} "), delimiter) < 2:
+        is_name = re.match(r"#[^\s#]+$", text) is not None
+        return not (is_name and _n_fields(following, delimiter) < 2)
+    excess = _n_fields(following, delimiter) - _n_fields(line, delimiter) if following else 0
+    if excess == 1:  # R's header, which holds names only
+        return " " in line
+    prose = text.startswith("# ") and f"{delimiter} " in line and f"{delimiter} " not in following
+    return prose or excess != 0
+
+
+def _n_fields(line: str, delimiter: str) -> int:
+    """Number of fields of a line that may be no line of a table."""
+    return without_quoted(line).count(delimiter) + 1
+
+
+def _delimiter(header: str, rows: list[str], blanks: Blanks) -> str:
+    """What separates the fields: what stands most often in the header or, if nothing does, the first row.
+
+    A header of one name may stand over labels that hold commas or semicolons.
+    """
+    first = rows[0] if rows else ""
+    for line, known in ((header, DELIMITERS), (first, DELIMITERS if blanks == "always" else ("\t",))):
+        if any(delimiter in without_quoted(line) for delimiter in known):
+            return sniff_delimiter(line)
+    widths = [_n_fields(squeeze(line), " ") for line in (header, *rows)]
+    # A header of one name in quotes is one of blanks only if its rows are.
+    is_quoted = squeeze(header).startswith('"') and (widths[0] > 1 or first.lstrip().startswith('"'))
+    is_regular = min(widths) == max(widths)
+    separate = max(widths[:2]) > 1 and (
+        blanks == "always" or is_quoted or (blanks == "regular" and is_regular)
+    )
+    return " " if separate else ","
+
+
+def _fit(header: list[str], rows: list[list[str]], *, is_quoted: bool) -> tuple[list[str], int | None, int]:
+    """Names of the columns, number of columns of the first row, and number of empty ones at the end."""
+    if not rows:
+        return header, None, 0
+    width = len(rows[0])
+    unnamed = _n_empty_at_end(header)
+    # Lines of another width are found when they are read.
+    empty = min(_n_empty_at_end(row) for row in rows if len(row) == width)
+    if width > len(header):
+        # R's header is one name shorter, mostly in quotes, and the last column may be empty.
+        if empty >= width - len(header) and not (is_quoted and width == len(header) + 1):
+            return header, len(header), width - len(header)
+        return (["", *header] if width == len(header) + 1 else header), width, 0
+    if len(header) - unnamed <= width < len(header):
+        return header[:width], width, 0
+    n_empty = min(unnamed, empty) if width == len(header) else 0
+    return header[: len(header) - n_empty], width - n_empty, n_empty
+
+
+def _n_empty_at_end(fields: list[str]) -> int:
+    """How many fields at the end are empty, the first field left aside."""
+    return sum(1 for _ in itertools.takewhile(lambda field: not field.strip(), reversed(fields[1:])))
