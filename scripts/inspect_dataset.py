@@ -16,9 +16,10 @@ from cellferry.cells import SET_SEPARATOR, as_labels, count_repeated, hashes, na
 from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
+from cellferry.excel_dates import dates_among
 from cellferry.files import complete
 from cellferry.fingerprints import MADE_FROM, of_settings
-from cellferry.formats import Block, OutOfOrderError
+from cellferry.formats import Block, Header, OutOfOrderError
 from cellferry.genes import id_kind
 from cellferry.h5ad import MOST_CATEGORIES
 from cellferry.intensities import Look, look
@@ -54,6 +55,9 @@ OWN_COLUMNS = ("batch", "label")
 
 LABELLED = {"reference": "a reference", "evaluate": "a dataset to evaluate"}
 """Roles that need labels."""
+
+MOST_DATES = 30
+"""Dates among genes listed one by one."""
 
 MOST_LISTED = 200
 """Batches listed one by one."""
@@ -105,6 +109,9 @@ def inspect_dataset(
             )
         found["in_order"] = dataset.in_order
         warnings += doubts
+        warnings += [f"{dataset.header.path}: {warning}" for warning in dataset.header.warnings]
+        if not dataset.is_cytometry:
+            warnings += date_warnings(dataset.header)
         for remark in dataset.header.remarks:
             print(remark)
     except InputError as error:
@@ -139,6 +146,23 @@ def describe_file(dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def date_warnings(header: Header) -> list[str]:
+    """Names of genes that a spreadsheet turned into dates, and the genes they may have been."""
+    found = dates_among(header.var)
+    if not found:
+        return []
+    listed = ", ".join(f"{date} ({genes})" for date, genes in list(found.items())[:MOST_DATES])
+    more = f" and {len(found) - MOST_DATES} more" if len(found) > MOST_DATES else ""
+    names = header.var.index
+    repeated = sorted({name for name in names[names.duplicated()] if name in found})
+    summed = f"; {', '.join(repeated)} stand several times and would be added up" if repeated else ""
+    return [
+        f"{header.path}: {len(found)} gene(s) are called by dates or numbers that a spreadsheet made of "
+        f"their names: {listed}{more}{summed}; they match no gene, so export the counts again without "
+        "opening them in a spreadsheet"
+    ]
+
+
 def gene_id_kind(ids: np.ndarray) -> str:
     """`ensembl`, `symbol`, or `other` where most are numbers or missing."""
     if sum(value is None or not str(value).strip() or str(value).isdigit() for value in ids) * 2 >= len(ids):
@@ -160,9 +184,10 @@ def column_problems(dataset: Dataset) -> list[str]:
             remedy = (
                 f"it has: {', '.join(known)}" if known else f"it has none; give a table, {dataset.key('obs')}"
             )
+            tables = "".join(f" with {path}" for path in dataset.table_paths[:1])
             problems.append(
-                f"{dataset.key(key)}: {dataset.header.path} has no obs column '{column}'{suggestion}; "
-                f"{remedy}"
+                f"{dataset.key(key)}: {dataset.header.path}{tables} has no obs column '{column}'"
+                f"{suggestion}; {remedy}"
             )
     problems += [
         f"{dataset.key('keep_obs')}: '{column}' is the name of a column that the workflow writes itself; "

@@ -94,6 +94,7 @@ class Concatenation:
             ],
             glanced=np.concatenate([header.glanced[: GLANCED // len(headers) + 1] for header in headers]),
             remarks=_remarks(self.samples, headers, len(var)),
+            warnings=_said_once([header.warnings for header in headers]),
         )
 
     @property
@@ -212,8 +213,12 @@ def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[s
         remarks.append(
             f"the files have {min(sizes)} to {max(sizes)} {what}; those that all have are used, {n_common}"
         )
-    # What holds for many files is said once.
-    said = Counter(remark for header in headers for remark in set(header.remarks))
-    return remarks + [
-        remark if n == len(headers) else f"{remark} ({n} of the files)" for remark, n in sorted(said.items())
+    return remarks + _said_once([header.remarks for header in headers])
+
+
+def _said_once(remarks: list[list[str]]) -> list[str]:
+    """Remarks on each of the files; what holds for many is said once."""
+    said = Counter(remark for own in remarks for remark in set(own))
+    return [
+        remark if n == len(remarks) else f"{remark} ({n} of the files)" for remark, n in sorted(said.items())
     ]

@@ -91,6 +91,11 @@ class Dataset:
         return self.header.options.key(name)
 
     @property
+    def table_paths(self) -> list[Path]:
+        """The annotation tables' files."""
+        return [table.path for table in self._tables]
+
+    @property
     def is_cytometry(self) -> bool:
         """Whether it holds intensities of markers, as the configuration says."""
         return self.header.options.modality == "cytometry"

@@ -682,3 +682,55 @@ def test_real_mass_cytometry(test_data, tmp_path, name):
     assert found["intensities"]["values"] == "raw"
     assert found["intensities"]["technology"] == "mass"
     assert sum(kind == "marker" for _, kind, _ in found["channels"]) == 32
+
+
+@pytest.mark.parametrize("place", ["index", "symbol"])
+def test_dates_among_genes(tmp_path, place):
+    adata = make_adata()
+    if place == "index":
+        adata.var_names = ["1-Mar", "2-Sep", "1-Mar", *adata.var_names[3:]]
+    else:
+        adata.var["symbol"] = ["1-Mar", "2-Sep", *adata.var["symbol"][2:]]
+    adata.write_h5ad(tmp_path / "blood.h5ad")
+    found = inspect(tmp_path / "blood.h5ad")
+    assert found["problems"] == []
+    (warning,) = found["warnings"]
+    assert "2 gene(s) are called by dates" in warning
+    assert "1-Mar (MARCHF1 or MTARC1), 2-Sep (SEPTIN2)" in warning
+    assert ("1-Mar stand several times and would be added up" in warning) == (place == "index")
+
+
+def test_what_was_understood_of_a_table_is_told(tmp_path):
+    lines = ["# made by a program", *(f"{name} 1000 3 4 0" for name in ("RPL3", "RPS6"))]
+    lines.insert(1, '"Length" "s1" "s2" "s3"')
+    (tmp_path / "a.txt").write_text("\n".join(lines) + "\n")
+    found = inspect(tmp_path / "a.txt")
+    assert (found["cells"], found["problems"]) == (3, [])
+    assert [warning.partition(": ")[2][:12] for warning in found["warnings"]] == [
+        "1 line(s) of",
+        "columns are ",
+        "column(s) le",
+    ]
+
+
+def test_text_in_a_genes_by_cells_table_is_told_by_its_place(tmp_path):
+    lines = [",s1,s2", *(f"{name},1,2" for name in ("RPL3", "RPS6")), "ACTB,1,high"]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    assert "line 4: 'high' in row 'ACTB', column 's2' is not a number" in only_problem(
+        inspect(tmp_path / "a.csv")
+    )
+
+
+def test_a_column_that_the_table_lacks_is_told_with_its_table(blood, tmp_path):
+    (tmp_path / "obs.csv").write_text("cell,type\ncell1,B\n")
+    said = only_problem(inspect(blood, obs=tmp_path / "obs.csv", label="celltype"))
+    assert f"blood.h5ad with {tmp_path / 'obs.csv'} has no obs column 'celltype'" in said
+
+
+def test_files_with_comments_tell_it_once(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(f"# x\n,s1,s2\nRPL3,1,2\nRPS6,3,{len(name)}\n")
+    found = inspect(tmp_path / "a.csv", files=[str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
+    assert [warning.partition(": ")[2] for warning in found["warnings"]] == [
+        "1 line(s) of comment before the header were skipped"
+    ]

@@ -90,7 +90,39 @@ def test_names_in_a_column(tmp_path, ending):
 def test_no_names(tmp_path, ending):
     table = make_table(annotation=False).reset_index(drop=True)
     with pytest.raises(InputError, match=r"none of its columns holds strings, so its rows have no names"):
-        read_header(write(table, tmp_path / f"a{ending}"))
+        read_header(write(table, tmp_path / f"a{ending}", with_index=False))
+
+
+@pytest.mark.parametrize("with_index", [True, False])
+@pytest.mark.parametrize("named", ["cell", "cell_id", "barcode", None])
+@pytest.mark.parametrize("annotation", [True, False])
+def test_names_that_are_integers(tmp_path, ending, with_index, named, annotation):
+    table = make_table(annotation=annotation)
+    names = np.arange(1000, 1000 + N_CELLS)
+    table.index = pd.Index(names, name=named)
+    if not with_index:
+        table = table.rename_axis(named or "index").reset_index()
+    header = read_header(write(table, tmp_path / f"a{ending}", with_index=with_index))
+    assert list(header.var.index) == GENES
+    assert list(read_all(header, tmp_path)[1]) == list(map(str, names))
+
+
+def test_columns_that_are_no_cells(tmp_path, ending):
+    table = make_table(annotation=False).T
+    table.columns = [f"s{number}" for number in range(N_CELLS)]
+    expected = table.to_numpy().T
+    table.insert(0, "Length", 1000)
+    table["EntrezID"] = range(N_GENES)
+    header = read_header(write(table, tmp_path / f"a{ending}"))
+    assert header.n_cells == N_CELLS
+    assert "Length, EntrezID; if they are, set datasets.blood.not_cells" in header.warnings[0]
+    found, names, _, _ = read_all(header, tmp_path)
+    assert np.array_equal(found, expected)
+    assert list(names) == [f"s{number}" for number in range(N_CELLS)]
+    assert read_header(tmp_path / f"a{ending}", not_cells=[]).n_cells == N_CELLS + 2
+    table = table.rename(columns={"Length": "kb"})
+    with pytest.raises(InputError, match=r"the column 'kb' holds .* Set datasets\.blood\.not_cells"):
+        read_header(write(table, tmp_path / f"b{ending}"))
 
 
 def test_orientation_that_cannot_be_told(tmp_path, ending):

@@ -61,6 +61,7 @@ DATASET_CHANGES = {
     "genome": "GRCh38",
     "compensate": True,
     "orientation": "cells",
+    "not_cells": ["Length"],
     "jobs": 2,
     "chunks": 3,
 }

@@ -43,7 +43,9 @@ class Rows(NamedTuple):
     n_lines: int
 
 
-def parse_rows(text: bytes, at: int, delimiter: str, n_columns: int, most_rows: int) -> Rows:
+def parse_rows(
+    text: bytes, at: int, delimiter: str, n_columns: int, most_rows: int, n_skipped: int = 0
+) -> Rows:
     """Parse lines of a table, each a name, bare or in quotes, and `n_columns` (one at least) numbers.
 
     Parameters
@@ -56,6 +58,8 @@ def parse_rows(text: bytes, at: int, delimiter: str, n_columns: int, most_rows: 
         What stands between the fields, and how many numbers are in a line.
     most_rows
         After how many lines to stop.
+    n_skipped
+        Fields of whatever kind between the name and the numbers.
 
     Returns
     -------
@@ -70,7 +74,9 @@ def parse_rows(text: bytes, at: int, delimiter: str, n_columns: int, most_rows: 
     indices = np.empty(most_values, dtype=np.int32)
     values = np.empty(most_values, dtype=np.float32)
     buffer = np.frombuffer(text, dtype=np.uint8)
-    n_rows, at, n_lines = _parse_rows(buffer, at, ord(delimiter), n_columns, starts, indptr, indices, values)
+    n_rows, at, n_lines = _parse_rows(
+        buffer, at, ord(delimiter), n_columns, n_skipped, starts, indptr, indices, values
+    )
     n_values = indptr[n_rows]
     return Rows(starts[:n_rows], indptr[: n_rows + 1], indices[:n_values], values[:n_values], at, n_lines)
 
@@ -120,7 +126,7 @@ def _byte(text, at):
 
 
 @numba.njit(cache=True)
-def _parse_rows(text, at, delimiter, n_columns, starts, indptr, indices, values):
+def _parse_rows(text, at, delimiter, n_columns, n_skipped, starts, indptr, indices, values):
     """Fill the arrays; return the number of rows, and the position and number of lines behind them."""
     n_rows = n_values = n_lines = 0
     while at < len(text) and n_rows < len(starts) and n_values + n_columns <= len(values):
@@ -129,17 +135,11 @@ def _parse_rows(text, at, delimiter, n_columns, starts, indptr, indices, values)
             at += 1 if _byte(text, at) == NEWLINE else 2
             n_lines += 1
             continue
-        if _byte(text, at) == QUOTE:
+        for _ in range(1 + n_skipped):
+            at = _behind_field(text, at, delimiter)
+            if _byte(text, at) != delimiter:
+                return n_rows, start, n_lines
             at += 1
-            while _byte(text, at) != QUOTE and _byte(text, at) != NEWLINE:
-                at += 1
-            at += _byte(text, at) == QUOTE
-        else:
-            while _byte(text, at) != delimiter and _byte(text, at) != NEWLINE:
-                at += 1
-        if _byte(text, at) != delimiter:
-            return n_rows, start, n_lines
-        at += 1
         column, n = 0, n_values
         while True:
             digit = _byte(text, at) - ZERO
@@ -167,6 +167,21 @@ def _parse_rows(text, at, delimiter, n_columns, starts, indptr, indices, values)
         n_values = n
         indptr[n_rows] = n
     return n_rows, at, n_lines
+
+
+@numba.njit(cache=True)
+def _behind_field(text, at, delimiter):
+    """The position behind a field, bare or in quotes."""
+    if _byte(text, at) != QUOTE:
+        while _byte(text, at) != delimiter and _byte(text, at) != NEWLINE:
+            at += 1
+        return at
+    while _byte(text, at) == QUOTE:  # two of them are one in the field
+        at += 1
+        while _byte(text, at) != QUOTE and _byte(text, at) != NEWLINE:
+            at += 1
+        at += _byte(text, at) == QUOTE
+    return at
 
 
 @numba.njit(cache=True)

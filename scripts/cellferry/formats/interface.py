@@ -30,7 +30,7 @@ class Options:
     ----------
     dataset
         Its name, for messages.
-    counts, assay, genome, orientation, compensate
+    counts, assay, genome, orientation, not_cells, compensate
         The keys of these names below `datasets.NAME`.
     modality
         What is in the file: `rna` or `cytometry`.
@@ -43,6 +43,7 @@ class Options:
     assay: str | None = None
     genome: str | None = None
     orientation: str = "auto"
+    not_cells: str | list[str] = "auto"
     compensate: bool = False
     modality: str = "rna"
     markers: dict | str = field(default_factory=dict)
@@ -85,6 +86,8 @@ class Header:
         MB that reading takes besides the blocks.
     remarks
         What the reader chose among several things, or left out: sentences for the log.
+    warnings
+        The same, where it should be looked at.
     details
         What the format found out and needs for reading on.
     state
@@ -107,6 +110,7 @@ class Header:
     values: str = "counts"
     held_mb: int = 0
     remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     state: tuple[int, int, int] = (0, 0, 0)
 

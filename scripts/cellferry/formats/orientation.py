@@ -8,6 +8,9 @@ from ..errors import InputError
 from ..genes import ENSEMBL
 from .interface import Options
 
+NAMES = re.compile(r"(cell|event|barcode|row)?[ _]?(ids?|names?|index|barcodes?|cells?|events?)?$", re.I)
+"""What a column of names of cells is called; one with another name holds a channel."""
+
 BARCODE = re.compile(r"^(.*[_:.#-])?[ACGT]{8,}([_:.-].*)?$")
 
 # Genes nearly every human or mouse data set has: ribosomal, mitochondrial, household genes.

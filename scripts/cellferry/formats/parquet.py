@@ -22,7 +22,8 @@ from ..transpose import Entries, row_blocks
 from .annotation import CELLS_AT_ONCE
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import GLANCE, compressed, looks_like_counts
-from .orientation import genes_are_rows
+from .not_cells import check_suspects, columns_about_genes, left_out, suspects
+from .orientation import NAMES, genes_are_rows
 
 PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
 """The first bytes of the files."""
@@ -53,10 +54,12 @@ def header(path: Path, options: Options) -> Header:
         repeated = [name for name, n in Counter(schema.names).items() if n > 1]
         if repeated:
             raise InputError(f"{path}: has several columns called '{repeated[0]}'; make their names differ")
-        numbers = [field.name for field in schema if _is_number(field.type)]
+        stored = _stored_index(schema)
+        numbers = [field.name for field in schema if _is_number(field.type) and field.name not in stored]
         texts = [field.name for field in schema if _is_text(field.type)]
-        others = sorted({*schema.names} - {*numbers, *texts})
+        others = sorted({*schema.names} - {*numbers, *texts, *stored})
         index = _names_column(path, schema, texts)
+        numbers = [name for name in numbers if name != index]
         some = next(table.read([index], NAMES_TO_JUDGE), None)
         first_names = [] if some is None else as_texts(some.column(0)).tolist()
         rows_are_genes = genes_are_rows(path, first_names, numbers[:NAMES_TO_JUDGE], options)
@@ -64,7 +67,10 @@ def header(path: Path, options: Options) -> Header:
         remarks = [f"rows are called by the column {index}"]
         if others:
             remarks.append(f"columns left out, neither numbers nor text: {', '.join(others)}")
+        about: list[str] = []
         if rows_are_genes:
+            about = _about_genes(path, table, numbers, options)
+            numbers = [name for name in numbers if name not in about]
             var = _frame(table, index, annotation)
         else:
             var = pd.DataFrame(index=pd.Index(numbers, dtype=object))
@@ -87,6 +93,7 @@ def header(path: Path, options: Options) -> Header:
             obs_columns=[] if rows_are_genes else annotation,
             glanced=values,
             remarks=remarks,
+            warnings=left_out(about, options),
             details={"index": index, "numbers": numbers, "rows_are_genes": rows_are_genes},
         )
 
@@ -296,17 +303,44 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _names_column(path: Path, schema: pa.Schema, texts: list[str]) -> str:
-    """The column with the names: pandas' index, or the first of strings."""
+def _stored_index(schema: pa.Schema) -> list[str]:
+    """The columns that pandas says are its index."""
     stored = (schema.pandas_metadata or {}).get("index_columns", [])
-    indices = [name for name in stored if isinstance(name, str) and name in texts]
-    strings = indices or [name for name in texts if not pa.types.is_boolean(schema.field(name).type)]
+    return [name for name in stored if isinstance(name, str) and name in schema.names]
+
+
+def _names_column(path: Path, schema: pa.Schema, texts: list[str]) -> str:
+    """The column with the names: pandas' index, or the first of strings.
+
+    Names may be integers, in pandas' index or in a first column that is called as names are.
+    """
+    can_be = [name for name in schema.names if name in texts or pa.types.is_integer(schema.field(name).type)]
+    if indices := [name for name in _stored_index(schema) if name in can_be]:
+        return indices[0]
+    strings = [name for name in texts if not pa.types.is_boolean(schema.field(name).type)]
+    first = schema.names[0] if schema.names else ""
+    is_named = first in can_be and first not in texts and first and NAMES.match(first)
+    if is_named and not any(NAMES.match(name) for name in strings):
+        return first
     if not strings:
         raise InputError(
             f"{path}: none of its columns holds strings, so its rows have no names; write it again with them "
             "(in pandas: with a named index)"
         )
     return strings[0]
+
+
+def _about_genes(path: Path, table: Table, numbers: list[str], options: Options) -> list[str]:
+    """Columns of numbers that are no cells, where rows are genes."""
+    found = [numbers[position] for position in columns_about_genes(path, numbers, options)]
+    rest = [name for name in numbers if name not in found]
+    doubtful = {rest[position]: far for position, far in suspects(rest).items()}
+    others = [name for name in rest if name not in doubtful][:GLANCED_COLUMNS]
+    batch = next(table.read([*doubtful, *others], NAMES_TO_JUDGE), None) if doubtful and others else None
+    if batch is not None:
+        values = _dense(batch, [*doubtful, *others])
+        check_suspects(path, doubtful, values[:, : len(doubtful)], values[:, len(doubtful) :], options)
+    return found
 
 
 def _annotation(batch: pa.RecordBatch, columns: list[str]) -> Cells:

@@ -1,0 +1,134 @@
+"""Columns of a genes × cells table that hold something about the genes, and would become cells."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..columns import words_of
+from ..errors import InputError
+from .interface import Options
+
+WORDS = words_of("""
+    length genelength genelengths txlength transcriptlength exonlength efflength effectivelength width
+    lengthbp entrez entrezid entrezgene entrezgeneid geneentrezid ncbigeneid ncbiid ncbi hgnc hgncid mgi mgiid
+    start end genestart geneend txstart txend cdsstart cdsend startposition endposition startbp endbp
+    chr chrom chromosome chromosomename seqname seqnames seqid strand position genomicposition locus tss
+    gc gccontent percentgc percentagegc percentagegccontent
+    biotype genebiotype genetype transcripttype transcriptbiotype featuretype featuretypes source
+    gene geneid geneids genename genenames genesymbol genesymbols symbol symbols hgncsymbol mgisymbol
+    externalgenename ensembl ensemblid ensemblgene ensemblgeneid ensgeneid accession feature featureid
+    featurename transcript transcriptid transcriptids probe probeid description genedescription annotation
+    alias aliases ncells ncellsbycounts ncounts totalcounts meancounts logmeancounts numcells numberofcells
+    pctdropout pctdropoutbycounts mean means avg average averageexpression median variance var dispersion sd
+    stdev std total totals sum rowsum rowsums rowmeans rowtotal genetotal totalreads totalumis umis reads
+    highlyvariable highlyvariablerank
+""")
+"""What columns about genes are called, lower case, without anything but letters."""
+
+NUMBERED = re.compile(r"\d|[ACGTN]{8,}")
+"""Names of cells have a number or are barcodes."""
+
+MOST_NUMBERED = 0.9
+FAR = 10
+"""So many times the largest median of the other columns is no count of a cell."""
+
+FIRST_FAR = 100
+"""The same of a first column that is called as cells are."""
+
+LEAST_ROWS = 10
+"""Fewer genes tell nothing about the values."""
+
+
+def columns_about_genes(path: Path, columns: Sequence[str], options: Options) -> list[int]:
+    """Positions of the columns that are no cells, by their names, or as the configuration says.
+
+    Raises
+    ------
+    InputError
+        If a column may be a cell for all that its name tells, or the configuration names one that is not
+        there.
+    """
+    key, named = options.key("not_cells"), options.not_cells
+    if named != "auto":
+        if missing := [name for name in named if name not in columns]:
+            raise InputError(
+                f"{path}: {key} names '{missing[0]}', and no column of the table is called so; it has: "
+                f"{', '.join([*columns[:10], *(['…'] if len(columns) > 10 else [])])}"
+            )
+        return [position for position, name in enumerate(columns) if name in named]
+    found = [position for position, name in enumerate(columns) if _is_word(name)]
+    if found and not _are_numbered([name for name in columns if not _is_word(name)]):
+        listed = ", ".join(columns[position] for position in found)
+        raise InputError(
+            f"{path}: cannot tell whether {listed} are cells or tell about the genes; set {key} to "
+            "those that are no cells, or to [] if all are"
+        )
+    return found
+
+
+def is_about_genes(name: str, options: Options) -> bool:
+    """Whether a column is called so, or is named in the configuration."""
+    return _is_word(name) if options.not_cells == "auto" else name in options.not_cells
+
+
+def left_out(columns: Sequence[str], options: Options) -> list[str]:
+    """The warning of columns that are no cells; none if there are none, or the configuration names them."""
+    if options.not_cells != "auto" or not columns:
+        return []
+    return [
+        f"column(s) left out that tell about genes and are no cells: {', '.join(columns)}; if they are, set "
+        f"{options.key('not_cells')} to []"
+    ]
+
+
+def suspects(columns: Sequence[str]) -> dict[int, int]:
+    """Columns that are called otherwise than nearly all others, and the first one.
+
+    By position: how many times larger than the others' their values must be for a doubt.
+    """
+    others = [position for position, name in enumerate(columns) if not NUMBERED.search(name)]
+    first = {0: FIRST_FAR} if columns else {}
+    few = len(others) <= (1 - MOST_NUMBERED) * len(columns)
+    return first | (dict.fromkeys(others, FAR) if few else {})
+
+
+def check_suspects(
+    path: Path, names: dict[str, int], values: np.ndarray, others: np.ndarray, options: Options
+) -> None:
+    """Refuse columns whose values are far larger than those of all others.
+
+    Parameters
+    ----------
+    path
+        The table, for messages.
+    names, values
+        The suspects and how many times larger is far; their values, genes × suspects.
+    others
+        Values of other columns: genes × columns.
+
+    Raises
+    ------
+    InputError
+        If one has no zero and a median far above all other columns'.
+    """
+    if options.not_cells != "auto" or len(values) < LEAST_ROWS or others.shape[1] == 0:
+        return
+    most = max(1.0, float(np.median(others, axis=0).max()))
+    for (name, far), column in zip(names.items(), values.T, strict=True):
+        if (column > 0).all() and np.median(column) > far * most:
+            raise InputError(
+                f"{path}: the column '{name}' holds values such as {column[0]:g} and {column[1]:g}, far "
+                f"above those of the others (medians of at most {most:g}): is it a cell, or does it tell "
+                f"about the genes? Set {options.key('not_cells')} to [{name}], or to [] if all are cells"
+            )
+
+
+def _is_word(name: str) -> bool:
+    return re.sub(r"[^a-z]", "", name.casefold()) in WORDS and not re.search(r"\d", name)
+
+
+def _are_numbered(names: Sequence[str]) -> bool:
+    n_numbered = sum(NUMBERED.search(name) is not None for name in names)
+    return n_numbered >= MOST_NUMBERED * len(names) > 0
