@@ -132,8 +132,8 @@ def header(path: Path, options: Options) -> Header:
     if rows_are_genes and details["is_counts"]:
         _check_values(path, glanced, details, options)
     var = pd.DataFrame(index=pd.Index(names if rows_are_genes else columns, dtype=object))
-    for number in _text_columns(start) if fields else []:
-        if number < n_about:
+    for number in range(n_about if fields else 0):
+        if _holds_text(start, number):
             var[columns[number]] = np.array([field[number] for field in fields], dtype=object)
     glanced = glanced.ravel()
     return Header(
@@ -192,20 +192,18 @@ def _check_header(path: Path, start: TableStart, columns: list[str], options: Op
 
 def _n_about_genes(start: TableStart, options: Options) -> int:
     """How many columns after the names tell about the genes: by what they are called, or all of text."""
-    texts = set(_text_columns(start))
-    about = (number in texts or is_about_genes(name, options) for number, name in enumerate(start.names[1:]))
+    about = (
+        is_about_genes(name, options) or _holds_text(start, number)
+        for number, name in enumerate(start.names[1:])
+    )
     n = sum(1 for _ in itertools.takewhile(bool, about))
     return n if n < len(start.names) - 1 else 0
 
 
-def _text_columns(start: TableStart) -> list[int]:
-    """Columns after the names that hold text in all rows looked at."""
-    if not start.rows:
-        return []
-    n_columns = min(len(row) for row in start.rows) - 1
-    return [
-        number for number in range(n_columns) if not any(_is_number(row[number + 1]) for row in start.rows)
-    ]
+def _holds_text(start: TableStart, number: int) -> bool:
+    """Whether a column after the names holds text, and no number, in all rows looked at."""
+    values = [row[number + 1] for row in start.rows if len(row) > number + 1]
+    return bool(values) and not any(value in MISSING or DIGITS.fullmatch(value) for value in values)
 
 
 def _is_number(text: str) -> bool:
