@@ -445,8 +445,10 @@ def test_columns_that_may_be_cells_are_asked_for(tmp_path):
 def test_genes_called_as_such_columns_are(tmp_path):
     """Where rows are cells, columns are genes, and what else is there is no concern."""
     genes = [*GENES[:-2], "total", "Length"]
-    header = read_header(write_table(tmp_path / "a.csv", genes=genes))
-    assert list(header.var.index) == genes
+    path = write_table(tmp_path / "a.csv", genes=genes)
+    assert list(read_header(path).var.index) == list(read_header(path, not_cells=[]).var.index) == genes
+    with pytest.raises(InputError, match=r"not_cells is \['Length'\], and the table's rows are the cells"):
+        read_header(path, not_cells=["Length"])
 
 
 def test_header_and_no_rows(tmp_path):

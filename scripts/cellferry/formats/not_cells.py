@@ -68,6 +68,15 @@ def columns_about_genes(path: Path, columns: Sequence[str], options: Options) ->
     return found
 
 
+def refuse_not_cells(path: Path, options: Options) -> None:
+    """Raise an `InputError` if the configuration names columns that are no cells, and rows are the cells."""
+    if options.not_cells not in ("auto", []):
+        raise InputError(
+            f"{path}: {options.key('not_cells')} is {options.not_cells}, and the table's rows are the cells; "
+            f"remove the key, or set {options.key('orientation')} to genes if rows are genes"
+        )
+
+
 def is_about_genes(name: str, options: Options) -> bool:
     """Whether a column is called so, or is named in the configuration."""
     return _is_word(name) if options.not_cells == "auto" else name in options.not_cells

@@ -22,7 +22,7 @@ from ..transpose import Entries, row_blocks
 from .annotation import CELLS_AT_ONCE
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import GLANCE, compressed, looks_like_counts
-from .not_cells import check_suspects, columns_about_genes, left_out, suspects
+from .not_cells import check_suspects, columns_about_genes, left_out, refuse_not_cells, suspects
 from .orientation import NAMES, genes_are_rows
 
 PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
@@ -73,6 +73,7 @@ def header(path: Path, options: Options) -> Header:
             numbers = [name for name in numbers if name not in about]
             var = _frame(table, index, annotation)
         else:
+            refuse_not_cells(path, options)
             var = pd.DataFrame(index=pd.Index(numbers, dtype=object))
         values = _glance(table, numbers)
         n_cells = len(numbers) if rows_are_genes else table.n_rows

@@ -7,10 +7,9 @@ Tables of cytometry mostly have no names of events: where their first column hol
 name, it is read as a channel, and events are called by their number.
 """
 
-import io
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +20,21 @@ from scipy import sparse
 from ..errors import InputError
 from ..genes import ENSEMBL
 from ..table_start import TableStart, table_start
-from ..text import is_text, open_text, split_line, whole_lines
+from ..text import is_text
 from ..transpose import Entries, row_blocks
-from .digits import line_starts, parse_rows
-from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
+from .digits import line_starts
+from .interface import Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import looks_like_counts
-from .not_cells import check_suspects, columns_about_genes, is_about_genes, left_out, suspects
+from .not_cells import (
+    check_suspects,
+    columns_about_genes,
+    is_about_genes,
+    left_out,
+    refuse_not_cells,
+    suspects,
+)
 from .orientation import BARCODE, COMMON_GENE, NAMES, genes_are_rows
+from .table_lines import MISSING, NUMBER, Layout, fields_after_names, names_of, parse_lines, texts_of
 
 ENDINGS = (".csv", ".tsv", ".txt", ".tab")
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
@@ -36,48 +43,10 @@ GLANCE_BYTES = 1 << 20
 TEXT_BYTES = 1 << 22
 """Text read at once, at most: more does not fit into the processor's cache."""
 
-MISSING = ["", "NA", "NaN", "nan"]
-
-NOT_EMPTY = re.compile(rb"^(?=[^\r\n])", re.M)
-"""Where a line begins that is not empty."""
-
-SEVERAL_BLANKS = re.compile(rb'("[^"\n]*")| +')
-BLANKS_AT_ENDS = re.compile(rb"^ | (?=\r?$)", re.M)
-
-QUOTED_FIELD = re.compile(rb'"((?:[^"]|"")*)"')
-
-NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)\s*", re.I | re.ASCII)
 DIGITS = re.compile(r"[\d\s.,'e+-]*", re.I)
 """Numbers, however they are written."""
 
-WITH_COMMAS = re.compile(r"\s*-?\d+(,\d+)+(\.\d+)?\s*")
-
-Line = tuple[int, str, bytes]
-"""Number of a line, the name it begins with, and the rest of it."""
-
-
 CALLED = {"\t": "tabs", " ": "blanks", ",": "commas", ";": "semicolons"}
-
-
-class Layout(NamedTuple):
-    """How the lines of a table are read.
-
-    Attributes
-    ----------
-    n_lines
-        Lines up to the header, that one included.
-    delimiter
-        What stands between fields.
-    before
-        What is put in front of every line.
-    after
-        What is cut off at the end of every line.
-    """
-
-    n_lines: int
-    delimiter: str
-    before: bytes
-    after: bytes
 
 
 def recognises(path: Path, looks: Looks) -> bool:
@@ -100,21 +69,8 @@ def header(path: Path, options: Options) -> Header:
     )
     columns = start.names if nameless else start.names[1:]
     _check_header(path, start, columns, options)
-    names, fields, n_rows = [], [], 0
-    rows_are_genes = None
-    if options.modality == "cytometry" and options.orientation == "auto":
-        rows_are_genes = False
-    n_about = 0 if rows_are_genes is False else _n_about_genes(start, options)
-    for text in _texts(path, GLANCE_BYTES, layout):
-        starts = line_starts(text)
-        n_rows += len(starts)
-        if rows_are_genes is None and len(names) >= NAMES_TO_JUDGE:
-            rows_are_genes = genes_are_rows(path, names, columns[:NAMES_TO_JUDGE], options)
-        if rows_are_genes is not False:  # the names of cells may be too many to hold
-            names += _names(text, starts, layout.delimiter)
-            fields += _fields_about_genes(text, starts, layout.delimiter, n_about) if n_about else []
-    if rows_are_genes is None:
-        rows_are_genes = genes_are_rows(path, names, columns[:NAMES_TO_JUDGE], options)
+    n_about = _n_about_genes(start, options)
+    rows, rows_are_genes = _look_through(path, layout, columns, n_about, options)
     details = {
         "layout": layout,
         "columns": columns,
@@ -124,23 +80,25 @@ def header(path: Path, options: Options) -> Header:
         "is_counts": options.modality != "cytometry",
     }
     about: list[int] = []
-    if rows_are_genes and details["is_counts"]:
+    if not rows_are_genes:
+        refuse_not_cells(path, options)
+    elif details["is_counts"]:
         about = sorted({*columns_about_genes(path, columns, options), *range(n_about)})
         details |= _without_columns(columns, about, n_about)
-    beginning = next(_texts(path, GLANCE_BYTES, layout), b"")
+    beginning = next(texts_of(path, GLANCE_BYTES, layout), b"")
     glanced = _glance(path, beginning, details)
     if rows_are_genes and details["is_counts"]:
         _check_values(path, glanced, details, options)
-    var = pd.DataFrame(index=pd.Index(names if rows_are_genes else columns, dtype=object))
-    for number in range(n_about if fields else 0):
+    var = pd.DataFrame(index=pd.Index(rows.names if rows_are_genes else columns, dtype=object))
+    for number in range(n_about if rows_are_genes else 0):
         if _holds_text(start, number):
-            var[columns[number]] = np.array([field[number] for field in fields], dtype=object)
+            var[columns[number]] = np.array([field[number] for field in rows.fields], dtype=object)
     glanced = glanced.ravel()
     return Header(
         path=path,
         format="csv",
         options=options,
-        n_cells=len(_kept_columns(details)) if rows_are_genes else n_rows,
+        n_cells=len(_kept_columns(details)) if rows_are_genes else rows.n,
         n_genes=len(var),
         nonzeros=None,
         dtype="text",
@@ -153,6 +111,37 @@ def header(path: Path, options: Options) -> Header:
         warnings=[*start.remarks, *left_out([columns[position] for position in about], options)],
         details=details | {"sorted": not rows_are_genes},
     )
+
+
+class _Rows(NamedTuple):
+    """Rows of a table: their number and, where they are genes, their names and what stands beside these."""
+
+    n: int
+    names: list[str]
+    fields: list[list[str]]
+
+
+def _look_through(
+    path: Path, layout: Layout, columns: list[str], n_about: int, options: Options
+) -> tuple[_Rows, bool]:
+    """One pass over the lines: the rows, and whether they are genes."""
+    n_rows = 0
+    names: list[str] = []
+    fields: list[list[str]] = []
+    rows_are_genes = None
+    if options.modality == "cytometry" and options.orientation == "auto":
+        rows_are_genes = False
+    for text in texts_of(path, GLANCE_BYTES, layout):
+        starts = line_starts(text)
+        n_rows += len(starts)
+        if rows_are_genes is None and len(names) >= NAMES_TO_JUDGE:
+            rows_are_genes = genes_are_rows(path, names, columns[:NAMES_TO_JUDGE], options)
+        if rows_are_genes is not False:  # the names of cells may be too many to hold
+            names += names_of(text, starts, layout.delimiter)
+            fields += fields_after_names(text, starts, layout.delimiter, n_about) if n_about else []
+    if rows_are_genes is None:
+        rows_are_genes = genes_are_rows(path, names, columns[:NAMES_TO_JUDGE], options)
+    return _Rows(n_rows, names, fields), rows_are_genes
 
 
 def _start(path: Path, options: Options) -> TableStart:
@@ -206,10 +195,6 @@ def _holds_text(start: TableStart, number: int) -> bool:
     return bool(values) and not any(value in MISSING or DIGITS.fullmatch(value) for value in values)
 
 
-def _is_number(text: str) -> bool:
-    return text.strip() in MISSING or NUMBER.fullmatch(text) is not None
-
-
 def _without_columns(columns: list[str], about: list[int], n_skipped: int) -> dict:
     """What is parsed, and which of it is kept, where some columns are no cells."""
     parsed = columns[n_skipped:]
@@ -240,8 +225,8 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
         yield Cells(np.array(_kept_columns(header.details), dtype=object), {})
         return
     start, layout = 0, header.details["layout"]
-    for text in _texts(header.path, GLANCE_BYTES, layout):
-        names = _names(text, line_starts(text), layout.delimiter)
+    for text in texts_of(header.path, GLANCE_BYTES, layout):
+        names = names_of(text, line_starts(text), layout.delimiter)
         yield Cells(_called(header, names, start), {})
         start += len(names)
 
@@ -287,8 +272,8 @@ def _rows(header: Header, max_bytes: int) -> Iterator[tuple[list[str], sparse.cs
     expected = header.n_genes if details["rows_are_genes"] else header.n_cells
     n_rows = 0
     # Text becomes four times its size at most, where every value is one digit and none is zero.
-    texts = _texts(header.path, min(max(1, max_bytes // 4), TEXT_BYTES), details["layout"])
-    for names, counts in _parse(header.path, texts, details, max_bytes):
+    texts = texts_of(header.path, min(max(1, max_bytes // 4), TEXT_BYTES), details["layout"])
+    for names, counts in parse_lines(header.path, texts, details, max_bytes):
         n_rows += len(names)
         if n_rows > expected:
             raise _changed(header.path, f"more than the {expected}")
@@ -318,179 +303,8 @@ def _called(header: Header, names: list[str], start: int) -> np.ndarray:
     return np.array(names, dtype=object)
 
 
-def _texts(path: Path, n_bytes: int, layout: Layout) -> Iterator[bytes]:
-    """The lines after the header, as many at once as `n_bytes` hold, and as `layout` says."""
-    with open_text(path) as file:
-        for _ in range(layout.n_lines):
-            file.readline()
-        for text in whole_lines(file, n_bytes):
-            yield _laid_out(text, layout)
-
-
-def _laid_out(text: bytes, layout: Layout) -> bytes:
-    """Lines with single blanks as delimiters, without empty columns at the end, after `before`."""
-    if layout.delimiter == " ":
-        text = BLANKS_AT_ENDS.sub(b"", SEVERAL_BLANKS.sub(lambda found: found[1] or b" ", text))
-    if after := layout.after:
-        text = text.replace(after + b"\n", b"\n").replace(after + b"\r\n", b"\r\n")
-    before = layout.before
-    if not before:
-        return text
-    if text.startswith((b"\n", b"\r")) or b"\n\n" in text or b"\n\r" in text:
-        return NOT_EMPTY.sub(before, text)
-    # Ten times as fast.
-    return before + text.removesuffix(b"\n").replace(b"\n", b"\n" + before) + b"\n"
-
-
-def _names(text: bytes, starts: np.ndarray, delimiter: str) -> list[str]:
-    """The names that the lines at the given positions begin with."""
-    mark, names = delimiter.encode(), []
-    ends = [*starts[1:].tolist(), len(text)]
-    for start, end in zip(starts.tolist(), ends, strict=False):
-        is_quoted = text.startswith(b'"', start)  # the name may hold the delimiter
-        stop = text.find(b'"' if is_quoted else mark, start + is_quoted, end)
-        name = text[start + is_quoted : stop] if stop >= 0 else text[start:end].rstrip(b"\r\n")
-        if is_quoted and text.startswith(b'"', stop + 1):
-            name, _ = _first_field(text[start:end], mark)
-        names.append(name.decode())
-    return names
-
-
-def _fields_about_genes(text: bytes, starts: np.ndarray, delimiter: str, n: int) -> list[list[str]]:
-    """The `n` fields after the name of each line."""
-    mark, found = delimiter.encode(), []
-    ends = [*starts[1:].tolist(), len(text)]
-    for start, end in zip(starts.tolist(), ends, strict=False):
-        line = text[start:end]
-        fields = line.split(mark, n + 1)[: n + 1]
-        if any(b'"' in field for field in fields):
-            found.append(split_line(line.decode(), delimiter)[1 : n + 1])
-        else:
-            found.append([field.decode() for field in fields[1:]])
-        if len(found[-1]) < n:  # a line that is too short, which is said when it is read
-            found[-1] += [""] * (n - len(found[-1]))
-    return found
-
-
-def _split(text: bytes, first_number: int, delimiter: str, n_skipped: int = 0) -> Iterator[Line]:
-    """The lines of a text, empty ones left out, without the fields that are skipped."""
-    mark = delimiter.encode()
-    for number, line in enumerate(text.split(b"\n"), start=first_number):
-        if line in (b"", b"\r"):
-            continue
-        name, rest = _first_field(line.rstrip(b"\r"), mark)
-        for _ in range(n_skipped):
-            _, rest = _first_field(rest, mark)
-        yield number, name.decode(), rest
-
-
-def _first_field(line: bytes, mark: bytes) -> tuple[bytes, bytes]:
-    """A field, without its quotes, and what follows."""
-    if found := QUOTED_FIELD.match(line):
-        return found[1].replace(b'""', b'"'), line[found.end() :].removeprefix(mark)
-    field, _, rest = line.partition(mark)
-    return field, rest
-
-
-def _parse(
-    path: Path, texts: Iterable[bytes], details: dict, max_bytes: int
-) -> Iterator[tuple[list[str], sparse.csr_matrix]]:
-    """Names and values of the lines of texts, which begin with the line after the header."""
-    layout, n_columns, n_skipped = details["layout"], len(details["columns"]), details["n_skipped"]
-    most = max(1, max_bytes // (n_columns * BYTES_PER_VALUE + BYTES_PER_CELL))
-    number = layout.n_lines + 1
-    for text in texts:
-        at = 0
-        while at < len(text):
-            rows = parse_rows(text, at, layout.delimiter, n_columns, most, n_skipped)
-            at, number = rows.at, number + rows.n_lines
-            if len(rows.starts):
-                counts = sparse.csr_matrix(
-                    (rows.values, rows.indices, rows.indptr), shape=(len(rows.starts), n_columns)
-                )
-                yield _names(text[:at], rows.starts, layout.delimiter), counts
-            elif at < len(text):  # Where one line is unusual the next ones mostly are, too.
-                lines = _split(text[at:], number, layout.delimiter, n_skipped)
-                # What is parsed by pandas is dense for a moment.
-                while some := list(itertools.islice(lines, max(1, 2 * most // 3))):
-                    yield [name for _, name, _ in some], sparse.csr_matrix(_values(path, some, details))
-                at, number = len(text), number + text.count(b"\n", at)
-
-
 def _glance(path: Path, text: bytes, details: dict) -> np.ndarray:
     """Values of the first lines: rows × columns that are kept."""
-    parsed = [counts.toarray() for _, counts in _parse(path, [text], details, 16 * len(text))]
+    parsed = [counts.toarray() for _, counts in parse_lines(path, [text], details, 16 * len(text))]
     values = np.concatenate(parsed) if parsed else np.empty((0, len(details["columns"])), dtype=np.float32)
     return values if details["kept"] is None else values[:, details["kept"]]
-
-
-def _values(path: Path, lines: list[Line], details: dict) -> np.ndarray:
-    """Let pandas parse lines to a float32 array of rows × columns.
-
-    Values that are missing are told by their place among counts, and become NaN elsewhere.
-    """
-    mark, n_columns = details["layout"].delimiter.encode(), len(details["columns"])
-    for line in lines:
-        if line[2].count(mark) + 1 != n_columns:
-            raise _of_another_length(path, line, details)
-    # One value a line: pandas parses one long column far faster than many short ones.
-    # The end of line after the last keeps a missing last value.
-    text = b"\n".join(rest for _, _, rest in lines).replace(mark, b"\n") + b"\n"
-    try:
-        column = pd.read_csv(
-            io.BytesIO(text),
-            header=None,
-            sep="\t",
-            dtype=np.float32,
-            skip_blank_lines=False,
-            keep_default_na=False,
-            na_values=MISSING,
-        )[0].to_numpy()
-    except (ValueError, OverflowError):
-        raise _not_a_number(path, lines, details) from None
-    if len(column) != len(lines) * n_columns:  # an end of line of another kind inside a line
-        raise _not_a_number(path, lines, details)
-    values = column.reshape(len(lines), n_columns)
-    if details["is_counts"] and np.isnan(column).any():
-        row, position = np.argwhere(np.isnan(values))[0]
-        number, name, rest = lines[row]
-        written = split_line(rest.decode(), details["layout"].delimiter)[position]
-        raise InputError(
-            f"{path}, line {number}: no value ('{written}') in {_place(name, details['columns'][position])}; "
-            "write 0 where nothing was counted, or export the table again"
-        )
-    return values
-
-
-def _of_another_length(path: Path, line: Line, details: dict) -> InputError:
-    number, name, rest = line
-    columns, delimiter, n_skipped = details["columns"], details["layout"].delimiter, details["n_skipped"]
-    if len(split_line(rest.decode(), delimiter)) == len(columns):  # delimiters in quotes
-        return _not_a_number(path, [line], details)
-    called = f" ('{name}')" if name else ""
-    return InputError(
-        f"{path}, line {number}{called}: holds {rest.count(delimiter.encode()) + 1 + n_skipped} values, and "
-        f"the header names {len(columns) + n_skipped} columns; correct the line or export the table again"
-    )
-
-
-def _not_a_number(path: Path, lines: list[Line], details: dict) -> InputError:
-    for number, name, rest in lines:
-        fields = split_line(rest.decode(), details["layout"].delimiter)
-        for column, text in zip(details["columns"], fields, strict=False):
-            if _is_number(text):
-                continue
-            remedy = (
-                "write decimal points instead of commas, and no separators of thousands"
-                if WITH_COMMAS.fullmatch(text)
-                else "a table of counts holds names in its first column and header only (annotation goes to "
-                "a table of its own, key obs)"
-            )
-            return InputError(
-                f"{path}, line {number}: '{text[:80]}' in {_place(name, column)} is not a number; {remedy}"
-            )
-    return InputError(f"{path}: cannot be read as a table of numbers; export it again")
-
-
-def _place(row: str, column: str) -> str:
-    return f"row '{row}', column '{column}'" if row else f"column '{column}'"
