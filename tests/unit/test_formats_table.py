@@ -167,7 +167,7 @@ def test_missing_values_are_told_by_their_place(tmp_path, monkeypatch, genes_as_
 
 
 @pytest.mark.parametrize("genes_as_rows", [True, False])
-@pytest.mark.parametrize("text", ["3,0", "1,234", "1,234,567", "-1,5"])
+@pytest.mark.parametrize("text", ["3,0", "1,234", "1,234,567", "-1,5", "1 234", "1'234"])
 @pytest.mark.parametrize("delimiter", [";", "\t", ","])
 def test_commas_in_numbers(tmp_path, genes_as_rows, text, delimiter):
     path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
@@ -274,6 +274,41 @@ def test_delimiters_at_the_ends_of_lines(tmp_path, genes_as_rows, max_bytes, end
     counts, names, _, _ = read_all(header, tmp_path, max_bytes)
     assert np.array_equal(counts, make_counts())
     assert list(names) == CELLS
+
+
+@pytest.mark.parametrize("genes_as_rows", [True, False])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("n", [0, 2])
+@pytest.mark.parametrize("max_bytes", [500, 10**6])
+def test_lines_and_columns_that_excel_added(tmp_path, genes_as_rows, end, n, max_bytes):
+    path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
+    lines = path.read_text().splitlines()
+    empty = "," * lines[0].count(",")
+    lines = [line + "," * n for line in (f"# a comment{empty}", *lines[:4], empty, *lines[4:], empty, empty)]
+    path.write_bytes("".join(line + end for line in lines).encode())
+    counts, names, _, _ = read_all(read_header(path), tmp_path, max_bytes)
+    assert np.array_equal(counts, make_counts())
+    assert list(names) == CELLS
+
+
+def test_a_table_that_is_not_split(tmp_path):
+    (tmp_path / "a.txt").write_text("gene|a|b\nRPL3|1|2\n")
+    with pytest.raises(InputError, match=r"its header, 'gene\|a\|b', could not be split; separate"):
+        read_header(tmp_path / "a.txt")
+
+
+def test_rows_that_pandas_numbered(tmp_path):
+    frame = pd.DataFrame(make_counts().T, columns=CELLS)
+    frame.insert(0, "gene", GENES)
+    frame.to_csv(tmp_path / "a.csv")
+    header = read_header(tmp_path / "a.csv")
+    assert list(header.var["gene"]) == GENES
+    assert np.array_equal(read_all(header, tmp_path)[0], make_counts())
+    frame = pd.DataFrame(make_counts(), columns=GENES)
+    frame.insert(0, "cell", [f"{'ACGT' * 4}-{number}" for number in range(40)])
+    frame.to_csv(tmp_path / "b.csv")
+    with pytest.raises(InputError, match=r"line 2: '(ACGT){4}-0' in row '0', column 'cell' is not a number"):
+        read_header(tmp_path / "b.csv")
 
 
 def test_quotes_in_names(tmp_path):

@@ -135,13 +135,19 @@ def _look_through(
         starts = line_starts(text)
         n_rows += len(starts)
         if rows_are_genes is None and len(names) >= NAMES_TO_JUDGE:
-            rows_are_genes = genes_are_rows(path, names, columns[:NAMES_TO_JUDGE], options)
+            rows_are_genes = genes_are_rows(path, _judged(names, fields), columns[:NAMES_TO_JUDGE], options)
         if rows_are_genes is not False:  # the names of cells may be too many to hold
             names += names_of(text, starts, layout.delimiter)
             fields += fields_after_names(text, starts, layout.delimiter, n_about) if n_about else []
     if rows_are_genes is None:
-        rows_are_genes = genes_are_rows(path, names, columns[:NAMES_TO_JUDGE], options)
+        rows_are_genes = genes_are_rows(path, _judged(names, fields), columns[:NAMES_TO_JUDGE], options)
     return _Rows(n_rows, names, fields), rows_are_genes
+
+
+def _judged(names: list[str], fields: list[list[str]]) -> list[str]:
+    """Names of rows; where these are numbers, as pandas puts them, the text that stands beside them."""
+    is_numbered = fields and all(map(str.isdigit, names))
+    return next((list(text) for text in zip(*fields, strict=True)), names) if is_numbered else names
 
 
 def _start(path: Path, options: Options) -> TableStart:
@@ -155,6 +161,11 @@ def _start(path: Path, options: Options) -> TableStart:
     start = table_start(path, blanks="always")
     if start is None:
         raise InputError(f"{path}: the table is empty; copy or export it again")
+    if len(start.names) == start.n_fields == 1:
+        raise InputError(
+            f"{path}: its header, '{start.names[0][:80]}', could not be split; separate the fields by tabs, "
+            "commas, semicolons or blanks"
+        )
     if not start.is_regular:
         raise InputError(
             f"{path}: the header names {len(start.names) - 1} columns and line {start.row_line} holds "

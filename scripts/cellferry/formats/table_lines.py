@@ -27,7 +27,8 @@ BLANKS_AT_ENDS = re.compile(rb"^ | (?=\r?$)", re.M)
 QUOTED_FIELD = re.compile(rb'"((?:[^"]|"")*)"')
 
 NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)\s*", re.I | re.ASCII)
-WITH_COMMAS = re.compile(r"\s*-?\d+(,\d+)+(\.\d+)?\s*")
+WITH_COMMAS = re.compile(r"\s*-?\d+([,'’\s]\d+)+(\.\d+)?\s*")
+"""Numbers with decimal commas or separators of thousands."""
 
 Line = tuple[int, str, bytes]
 """Number of a line, the name it begins with, and the rest of it."""
@@ -69,9 +70,11 @@ def _laid_out(text: bytes, layout: Layout) -> bytes:
         text = BLANKS_AT_ENDS.sub(b"", SEVERAL_BLANKS.sub(lambda found: found[1] or b" ", text))
     if after := layout.after:
         text = text.replace(after + b"\n", b"\n").replace(after + b"\r\n", b"\r\n")
-    before = layout.before
+    before, mark = layout.before, layout.delimiter.encode()
     if not before:
-        return text
+        # Excel adds lines of nothing but delimiters.
+        is_padded = text.startswith(mark) or b"\n" + mark in text
+        return re.sub(rb"^%b+(?=\r?$)" % re.escape(mark), b"", text, flags=re.M) if is_padded else text
     if text.startswith((b"\n", b"\r")) or b"\n\n" in text or b"\n\r" in text:
         return NOT_EMPTY.sub(before, text)
     # Ten times as fast.
