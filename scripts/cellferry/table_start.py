@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
+from .contents import not_text
+from .errors import InputError
 from .text import DELIMITERS, open_text, sniff_delimiter, split_line, squeeze, without_quoted
 
 ROWS_LOOKED_AT = 100
@@ -84,8 +86,11 @@ def table_start(path: Path, *, blanks: Blanks) -> TableStart | None:
     Raises
     ------
     InputError
-        If it is no UTF-8.
+        If it is no text, or not in UTF-8.
     """
+    problem = not_text(path)
+    if problem:
+        raise InputError(f"{path}: {problem}")
     lines = _first_lines(path)
     found = SEPARATOR.match(lines[0]) if lines else None
     at = 1 if found else 0

@@ -1,5 +1,8 @@
 """How tables of all kinds begin, in which encoding they are, and what separates their fields."""
 
+import tarfile
+import zipfile
+
 import numpy as np
 import pytest
 from cellferry.config import obs_columns
@@ -227,3 +230,28 @@ def test_scaling(tmp_path, comment, delimiter):
     )
     assert list(found.low) == [1, 3]
     assert list(found.high) == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.xlsx", None, "is an Excel workbook; save the sheet as csv"),
+        ("a.tar", None, "is a tar archive (of a.csv, …); unpack it"),
+        ("a.csv.zst", b"\x28\xb5\x2f\xfd" + bytes(30), "is a file packed with zstd; unpack it"),
+        ("a.h5ad", b"\x89HDF\r\n\x1a\n" + bytes(30), "is an HDF5 file; name a table of text"),
+    ],
+)
+def test_what_is_no_text_is_named(tmp_path, name, content, said):
+    path = tmp_path / name
+    if name == "a.xlsx":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("xl/workbook.xml", "")
+    elif name == "a.tar":
+        (tmp_path / "a.csv").write_text("cell,label\n")
+        with tarfile.open(path, "w") as archive:
+            archive.add(tmp_path / "a.csv", "a.csv")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as raised:
+        table_start(path, blanks="quoted")
+    assert f"{path}: {said}" in str(raised.value)
