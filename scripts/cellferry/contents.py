@@ -128,9 +128,8 @@ def _described(path: Path, *, as_text: bool) -> str | None:
 def _found(path: Path, start: bytes, layers: list[bytes], as_text: bool) -> tuple[str, str] | None:
     """What it is, and what to do."""
     name = shlex.quote(path.name)
-    archive = _tar_begins_with(start)
-    if archive is not None:
-        return f"a tar archive (of {archive}, …)", f"unpack it (tar -xf {name}) and name what is to be read"
+    if _is_tar(start):
+        return "a tar archive", f"unpack it (tar -xf {name}) and name what is to be read"
     for magic, (what, command) in OTHER_PACKERS.items():
         if start.startswith(magic):
             return what, f"{command} {name}"
@@ -165,12 +164,13 @@ def _packed(path: Path, kind: str | None, layers: list[bytes]) -> tuple[str, str
     return f"{what} packed with {by}", f"unpack it ({unpacking}) and name the unpacked file"
 
 
-def _tar_begins_with(start: bytes) -> str | None:
-    """The first name in a tar archive; None if it is none. Its header has a checksum."""
+def _is_tar(start: bytes) -> bool:
+    """Whether a tar archive begins so; its header has a checksum."""
     try:
-        return tarfile.TarInfo.frombuf(start, "utf-8", "replace").name
+        tarfile.TarInfo.frombuf(start, "utf-8", "replace")
     except tarfile.HeaderError:
-        return None
+        return False
+    return True
 
 
 def _workbook(path: Path) -> tuple[str, str] | None:

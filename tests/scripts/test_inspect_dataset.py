@@ -722,7 +722,7 @@ def test_text_in_a_genes_by_cells_table_is_told_by_its_place(tmp_path):
 
 
 def test_a_column_that_the_table_lacks_is_told_with_its_table(blood, tmp_path):
-    (tmp_path / "obs.csv").write_text("cell,type\ncell1,B\n")
+    (tmp_path / "obs.csv").write_text("cell,type\n" + "".join(f"cell{i},B\n" for i in range(50)))
     said = only_problem(inspect(blood, obs=tmp_path / "obs.csv", label="celltype"))
     assert f"blood.h5ad with {tmp_path / 'obs.csv'} has no obs column 'celltype'" in said
 

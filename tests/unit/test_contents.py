@@ -51,9 +51,9 @@ UNREADABLE = {
     "a.fcs.gz": (gzip.compress(b"FCS3.1    " + bytes(60)), "an FCS file packed with gzip"),
     "a.parquet.gz": (gzip.compress(b"PAR1\x15\4" + bytes(60)), "a parquet file packed with gzip"),
     "a.zip.gz": (gzip.compress(zip_of("matrix.mtx")), "a zip archive packed with gzip"),
-    "a.tar": (tar_of("s/matrix.mtx"), r"a tar archive \(of s/matrix.mtx, …\); unpack it \(tar -xf a.tar\)"),
-    "a.tar.gz": (tar_of("s/a.h5ad", mode="w:gz"), r"a tar archive .*tar -xf a.tar.gz"),
-    "a.tgz": (tar_of("a", mode="w:gz"), r"a tar archive .*tar -xf a.tgz"),
+    "a.tar": (tar_of("s/matrix.mtx"), r"a tar archive; unpack it \(tar -xf a.tar\)"),
+    "a.tar.gz": (tar_of("s/a.h5ad", mode="w:gz"), r"a tar archive; unpack it .tar -xf a.tar.gz"),
+    "a.tgz": (tar_of("a", mode="w:gz"), r"a tar archive; unpack it .tar -xf a.tgz"),
     "a.tar.bz2": (tar_of("a", mode="w:bz2"), "a tar archive"),
     # GEO's RAW.tar under a table's name.
     "a.csv": (tar_of("GSM1.csv.gz"), "a tar archive"),

@@ -236,7 +236,7 @@ def test_scaling(tmp_path, comment, delimiter):
     ("name", "content", "said"),
     [
         ("a.xlsx", None, "is an Excel workbook; save the sheet as csv"),
-        ("a.tar", None, "is a tar archive (of a.csv, …); unpack it"),
+        ("a.tar", None, "is a tar archive; unpack it (tar -xf a.tar)"),
         ("a.csv.zst", b"\x28\xb5\x2f\xfd" + bytes(30), "is a file packed with zstd; unpack it"),
         ("a.h5ad", b"\x89HDF\r\n\x1a\n" + bytes(30), "is an HDF5 file; name a table of text"),
     ],
