@@ -9,12 +9,12 @@ FORMAT_VERSION = 1
 
 METHOD_VERSIONS = {
     "demo_data": 1,
-    "inspect_dataset": 1,
+    "inspect_dataset": 2,
     "check_datasets": 1,
-    "convert_to_chunks": 1,
+    "convert_to_chunks": 2,
     "merge_h5ad": 1,
     "split_reference": 1,
-    "select_genes": 1,
+    "select_genes": 2,
     "select_markers": 1,
     "subset_reference": 1,
     "subset_common_genes": 1,
