@@ -34,6 +34,7 @@ MOST_PARTITIONS = 6  # that are listed
 LEAST_MB = 4000  # what the largest rule asks for without a profile
 FEW_GB = 10
 LEAST_FILES, FEW_FILES = 1000, 100_000
+LEAST_JOB_MB = 500  # less than any rule asks for
 GPU_JOB_MB, GPU_JOB_MINUTES = 4000, 5
 
 
@@ -186,10 +187,11 @@ def _partitions(nodes: list, values: dict) -> list:
     for name in names[:MOST_PARTITIONS]:
         of_it = partitions[name]
         gpus = {f"{kind or 'gpu'}:{count}" for node in of_it for kind, count in node.gpus.items()}
-        text = "{} {}, up to {} MB and {} CPUs, {}, {}".format(
+        most = max(node.mem_mb for node in of_it)
+        text = "{} {}, {} and {} CPUs, {}, {}".format(
             len(of_it),
             "node" if len(of_it) == 1 else "nodes",
-            max(node.mem_mb for node in of_it),
+            f"up to {most} MB" if most > slurm.UNKNOWN_MEM_MB else "memory unknown to SLURM",
             max(node.cpus for node in of_it),
             _limit(max(node.minutes for node in of_it)),
             ", ".join(sorted(gpus)) or "no GPU",
@@ -230,6 +232,10 @@ def profile_values(profile: Path) -> tuple:
         if name in values and not values[name].isdigit():
             text = f"{name} is '{values[name]}', not a whole number"
             findings.append(Finding("FAILS", "profile", text, f"mend it at the top of {path}"))
+    asked = values.get("request_memory", "true")
+    if asked.lower() not in ("true", "false"):
+        text = f"request_memory is '{asked}', not true or false"
+        findings.append(Finding("FAILS", "profile", text, f"mend it at the top of {path}"))
     return ({}, findings) if findings else (values, [])
 
 
@@ -264,10 +270,15 @@ def _profile(profile: Path, values: dict, nodes: list) -> list:
 
 
 def _largest(values: dict, nodes: list) -> list:
-    """Limits at the profile's top that are above the cluster's: nothing asks for so much yet."""
+    """Memory at the profile's top that does not fit the cluster's, where nothing is refused for it yet."""
     names = values.get("cpu_partition", "").split(",")
     ours = [node for node in nodes if node.partition in names] or nodes
     most = max(node.mem_mb for node in ours)
+    if most <= slurm.UNKNOWN_MEM_MB:
+        return []
+    if not _requests_memory(values):
+        text = "request_memory is false, and SLURM knows its nodes' memory: a job may get all of a node's"
+        return [Finding("note", "profile", text, "Set request_memory to true")]
     if int(values.get("most_mem_mb") or 0) <= most:
         return []
     text = f"most_mem_mb is {values['most_mem_mb']}, and the largest node has {most} (no rule asks for more)"
@@ -290,7 +301,7 @@ def _requests_of_rules(profile: Path, values: dict) -> list:
                     attempt=attempt,
                     account=str(asked.get("slurm_account", "")),
                     partition=str(asked.get("slurm_partition", "")),
-                    mem_mb=int(asked.get("mem_mb", 0)),
+                    mem_mb=slurm.memory_request({**asked, "_cores": threads.get(rule, 1)}),
                     cpus=int(threads.get(rule, 1)),
                     minutes=int(asked.get("runtime", 0)),
                     gpus=int(asked.get("gpu", 0)),
@@ -301,7 +312,7 @@ def _requests_of_rules(profile: Path, values: dict) -> list:
 
 
 def _requests_of_values(values: dict) -> list:
-    """The least that jobs ask for, with what is filled in: partitions and GPUs, no memory and no time."""
+    """The least that jobs ask for, with what is filled in: partitions and GPUs, little memory, no time."""
     gpus = int(values.get("gpus") or 0)
     kinds = [("jobs on CPUs", values.get("cpu_partition", ""), 0, "")]
     if gpus:
@@ -312,7 +323,7 @@ def _requests_of_values(values: dict) -> list:
             attempt=1,
             account=values.get("account", ""),
             partition=partition,
-            mem_mb=0,
+            mem_mb=LEAST_JOB_MB if _requests_memory(values) else 0,
             cpus=1,
             minutes=0,
             gpus=count,
@@ -611,10 +622,11 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
         f"--output={answer}",
         f"--chdir={trial}",
         f"--gpus={kind + ':' if kind else ''}1",
-        f"--mem={GPU_JOB_MB}",
         f"--time={GPU_JOB_MINUTES}",
         "--ntasks=1",
     ]
+    if _requests_memory(values):
+        command.append(f"--mem={GPU_JOB_MB}")
     if values.get("account"):
         command.append(f"--account={values['account']}")
     if values.get("gpu_partition"):
@@ -738,6 +750,11 @@ def _uses_slurm(profile: Path) -> bool:
 
 def _on_cluster(profile: Path) -> bool:
     return _uses_slurm(profile) and shutil.which("sbatch") is not None
+
+
+def _requests_memory(values: dict) -> bool:
+    """Whether jobs ask SLURM for their memory."""
+    return values.get("request_memory", "true").lower() != "false"
 
 
 def _limit(minutes: float) -> str:

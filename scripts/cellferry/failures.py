@@ -27,7 +27,8 @@ REFUSALS = {
     "invalid account": f"set account at the top of {PROFILE} (sacctmgr show associations user=$USER)",
     "invalid partition": f"set cpu_partition and gpu_partition at the top of {PROFILE} (sinfo -s)",
     "time limit": f"lower most_minutes at the top of {PROFILE} (sinfo -o '%P %l')",
-    "memory": f"lower most_mem_mb at the top of {PROFILE} (sinfo -o '%P %m')",
+    "memory": f"lower most_mem_mb at the top of {PROFILE} (sinfo -o '%P %m'); where that says 1, set "
+    "request_memory there to false",
     "processor|CPU count": f"lower the rule's number under set-threads in {PROFILE} (sinfo -o '%P %c')",
     "gres|node config": f"lower gpus, most_mem_mb or set-threads in {PROFILE} (sinfo -o '%P %m %c %G')",
     "Socket timed out|Unable to contact": "the controller was too busy or down; start snakemake again",

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from .errors import InputError
 
 LEAST_FREE_MB = 500
+UNKNOWN_MEM_MB = 1  # what SLURM says of a node whose RealMemory is not configured
 LONGEST_LOOK_SECONDS = 195  # the plugin asks every 180 seconds at the longest
 PROFILE = "profiles/slurm/config.yaml"
 
@@ -54,12 +55,21 @@ class Request:
             attempt=attempt,
             account=str(resources.get("slurm_account", "")),
             partition=str(resources.get("slurm_partition", "")),
-            mem_mb=int(resources.get("mem_mb", 0)),
+            mem_mb=memory_request(resources),
             cpus=int(resources.get("_cores", 1)),
             minutes=int(resources.get("runtime", 0)),
             gpus=int(resources.get("gpu", 0)) or count,
             gpu_kind=str(resources.get("gpu_model", "")) or kind,
         )
+
+
+def memory_request(resources: Mapping[str, Any]) -> int:
+    """MB that the SLURM plugin asks for; 0 where a profile leaves that out (`request_memory: false`)."""
+    per_cpu = resources.get("mem_mb_per_cpu")
+    # The plugin takes it before mem_mb, and "0" for an amount: --mem-per-cpu 0, which to SLURM is no request.
+    if per_cpu:
+        return int(per_cpu) * int(resources.get("_cores", 1))
+    return int(resources.get("mem_mb", 0))
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,14 @@ def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[str]:
         ]
     problems = []
     most_mem_mb = max(node.mem_mb for node in with_gpu)
-    if request.mem_mb > most_mem_mb:
+    if request.mem_mb > most_mem_mb <= UNKNOWN_MEM_MB:
+        problems.append(
+            f"asks for memory, and SLURM does not know how much the nodes of {place} have (sinfo says "
+            f"{most_mem_mb} MB: RealMemory is not configured). Set request_memory at the top of {PROFILE} to "
+            "false: jobs keep to their mem_mb without asking SLURM for it. Or ask your site's admins for "
+            "RealMemory (AWS ParallelCluster: EnableMemoryBasedScheduling)"
+        )
+    elif request.mem_mb > most_mem_mb:
         problems.append(
             f"asks for {request.mem_mb} MB{which}, and the largest node of {place} has {most_mem_mb}. "
             f"Set most_mem_mb at the top of {PROFILE} to {most_mem_mb} or less: jobs work in smaller blocks"

@@ -46,13 +46,13 @@ class Cluster:
         self.variables = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}
 
     @classmethod
-    def start(cls) -> "Cluster":
-        """Start one, in a folder of its own and beside any other that runs."""
+    def start(cls, **variables: str) -> "Cluster":
+        """Start one, in a folder of its own and beside any other that runs; `variables` are its script's."""
         folder = Path(tempfile.mkdtemp(prefix="cf-"))  # short: it holds unix sockets
         port = next(
             port for port in range(26800, 28800, 20) if not any(map(_is_taken, range(port, port + 20)))
         )
-        variables = {**os.environ, "CLUSTER_PORT": str(port), "CLUSTER_PREFIX": f"p{port}"}
+        variables = {**os.environ, "CLUSTER_PORT": str(port), "CLUSTER_PREFIX": f"p{port}", **variables}
         # Output goes to a file: the daemons inherit it, and a pipe would never end.
         log = folder.with_suffix(".log")
         with open(log, "w") as said:

@@ -34,6 +34,14 @@ def cluster(tmp_path_factory):
             cluster.stop()
 
 
+@pytest.fixture(scope="session")
+def cluster_without_memory(cluster):
+    """A second cluster, whose nodes have no RealMemory."""
+    cluster = Cluster.start(CLUSTER_MEM="")
+    yield cluster
+    cluster.stop()
+
+
 @contextmanager
 def _shared(path):
     """What a file holds, to be changed by one process at a time."""
@@ -58,7 +66,7 @@ def memory_limits(cluster):
 def run(cluster, tmp_path):
     """A run of the workflow on simulated cells; arguments are those of `cluster.Run`."""
 
-    def make(*, config=None, **settings):
+    def make(*, config=None, cluster=cluster, **settings):
         simulate_cells(240).write_h5ad(tmp_path / "reference.h5ad")
         simulate_cells(60, seed=1).write_h5ad(tmp_path / "query.h5ad")
         datasets = {

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+from running import slurm_profile
 
 
 def refused(run, *, seconds=60, target="results/inspected/atlas.json"):
@@ -69,3 +70,26 @@ def test_a_refusal_at_submission_is_told_in_slurms_words(run):
     assert code == 1
     assert "SLURM did not take it (sbatch: error" in told
     assert "Invalid node name specified" in told
+
+
+def test_a_cluster_that_does_not_know_its_memory(run, tmp_path, cluster_without_memory):
+    """As refused by SLURM, so told before; then SLURM is not asked, and the script keeps to its mem_mb."""
+    cluster = cluster_without_memory
+    said = refused(run(cluster=cluster))
+    assert "inspect_dataset: asks for memory, and SLURM does not know how much" in said
+    assert "Set request_memory at the top of profiles/slurm/config.yaml to false" in said
+    submitted = ["sbatch", "--account=default", "--mem=1000", "--output=/dev/null", "--wrap=true"]
+    with pytest.raises(subprocess.CalledProcessError) as refusal:
+        cluster.ask(*submitted)
+    assert "Memory specification can not be satisfied" in refusal.value.stderr
+
+    profile = slurm_profile(request_memory=False)
+    run = run(cluster=cluster, **{"default-resources": profile["default-resources"]})
+    code, said = run.finish("results/inspected/atlas.json", seconds=120)
+    assert code == 0, said
+    (job,) = cluster.accounted(run)
+    assert job["State"] == "COMPLETED"
+    assert "mem=" not in job["AllocTRES"]
+    # What the script was given, as the job itself wrote it down.
+    benchmark = (tmp_path / "results/benchmarks/inspect_dataset/atlas.tsv").read_text()
+    assert "'mem_mb': 1000" in benchmark

@@ -314,6 +314,31 @@ def test_more_memory_than_the_largest_node_has_is_noted(cluster, tmp_path):
     assert finding.remedy == "Set most_mem_mb to 64000 or less"
 
 
+@pytest.mark.parametrize("with_yte", [True, False])
+def test_a_cluster_that_does_not_know_its_memory(monkeypatch, cluster, tmp_path, with_yte):
+    if not with_yte:
+        monkeypatch.setitem(sys.modules, "yte", None)
+    cluster("sinfo", f"cat <<'END'\n{SINFO.replace('64000', '1')}\nEND")
+    findings = doctor.check_slurm(profile_with(tmp_path, most_minutes=1440))
+    problems = [finding for finding in findings if finding.status != "ok"]
+    assert [finding.text.rpartition("nodes of ")[2][:13] for finding in problems] == [
+        "partition cpu",
+        "partition gpu",
+    ]
+    for finding in problems:
+        assert finding.status == "FAILS"
+        assert finding.remedy.startswith("Set request_memory at the top")
+        assert "most_mem_mb" not in finding.text + finding.remedy
+    findings = doctor.check_slurm(profile_with(tmp_path, most_minutes=1440, request_memory="false"))
+    assert {finding.status for finding in findings} == {"ok"}
+    assert any("memory unknown to SLURM" in finding.text for finding in findings)
+
+
+def test_memory_that_is_not_asked_for_without_need_is_noted(cluster, tmp_path):
+    finding = worst(doctor.check_slurm(profile_with(tmp_path, most_minutes=1440, request_memory="false")))
+    assert (finding.status, finding.remedy) == ("note", "Set request_memory to true")
+
+
 def test_a_controller_that_forgets_jobs(cluster, tmp_path):
     cluster("scontrol", "echo 'MinJobAge = 100 sec'")
     finding = failing(doctor.check_slurm(profile_with(tmp_path, most_mem_mb=64000, most_minutes=1440)))
@@ -325,7 +350,7 @@ def test_values_are_read_without_yaml(tmp_path):
     values, problems = doctor.profile_values(PROFILE)
     # The rest of the file is yte's.
     head = (PROFILE / "config.yaml").read_text().partition("__definitions__")[0]
-    assert values == {name: str(value) for name, value in yaml.safe_load(head)["__variables__"].items()}
+    assert values == yaml.load(head, yaml.BaseLoader)["__variables__"]
     assert problems == []
     path = profile_with(tmp_path, account="'my lab # 1'", gpu_kind='"a100"', scratch="/scratch/$USER")
     values, _ = doctor.profile_values(path)
@@ -340,6 +365,8 @@ def test_a_profile_that_is_missing_or_wrong(tmp_path):
     assert "No such file" in failing(doctor.profile_values(tmp_path / "nothing")[1]).text
     finding = failing(doctor.profile_values(profile_with(tmp_path, most_mem_mb="180 GB"))[1])
     assert "most_mem_mb is '180 GB', not a whole number" in finding.text
+    finding = failing(doctor.profile_values(profile_with(tmp_path, request_memory="none"))[1])
+    assert "request_memory is 'none', not true or false" in finding.text
 
 
 # ---- The folder ------------------------------------------------------------------------------------------

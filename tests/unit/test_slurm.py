@@ -1,13 +1,23 @@
+import re
+from types import SimpleNamespace
+
 import pytest
 from cellferry import slurm
 from cellferry.errors import InputError
 from cellferry.slurm import Node, Request, account_problems, request_problems
+from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 
 NODES = [
     Node("cpu", 64_000, 64, {}, 2880),
     Node("cpu", 128_000, 32, {}, 2880),
     Node("gpu", 64_000, 16, {"a100": 2, "v100": 1}, 1440),
 ]
+
+
+class Dot(dict):
+    """A job's resources, by name or after a dot."""
+
+    __getattr__ = dict.__getitem__
 
 
 def request(**changes):
@@ -66,6 +76,37 @@ def test_what_no_node_has_is_told_with_the_remedy(changes, said):
     assert problem.startswith("map_query: ")
     assert said in problem
     assert "profiles/slurm/config.yaml" in problem
+
+
+@pytest.mark.parametrize("partition", ["cpu", ""])
+def test_a_cluster_that_does_not_know_its_memory(partition):
+    nodes = [Node("cpu", slurm.UNKNOWN_MEM_MB, 64, {}, 2880)] * 2
+    requests = [request(partition=partition), request(partition=partition, rule="report", mem_mb=2000)]
+    (problem,) = request_problems(requests, nodes)
+    assert problem.startswith("map_query, report: asks for memory, and SLURM does not know how much")
+    assert "Set request_memory at the top of profiles/slurm/config.yaml to false" in problem
+    assert "most_mem_mb" not in problem
+    assert request_problems([request(partition=partition, mem_mb=0)], nodes) == []
+    # Where one node's memory is known, jobs can be sent there.
+    assert request_problems([request()], [*nodes, Node("cpu", 8000, 4, {}, 2880)]) == []
+
+
+@pytest.mark.parametrize(
+    ("resources", "asked", "flag"),
+    [
+        ({"mem_mb": 2000}, 2000, "--mem 2000"),
+        ({"mem_mb": 2000, "mem_mb_per_cpu": "0"}, 0, "--mem-per-cpu 0"),
+        ({"mem_mb": 2000, "mem_mb_per_cpu": 0}, 2000, "--mem 2000"),
+        ({"mem_mb": 2000, "mem_mb_per_cpu": 700}, 2800, "--mem-per-cpu 700"),
+        ({"mem_mb": 0}, 0, None),
+    ],
+)
+def test_memory_is_asked_for_as_the_plugin_does(resources, asked, flag):
+    assert slurm.memory_request({"_cores": 4, **resources}) == asked
+    named = {"run_uuid": "1", "slurm_logfile": "log", "comment_str": "", "account": "", "partition": ""}
+    job = SimpleNamespace(resources=Dot(resources), threads=4, is_group=lambda: False)
+    command = get_submit_command(job, {**named, "workdir": None})
+    assert re.findall(r"--mem\S* \d+", command) == ([flag] if flag else [])
 
 
 def test_a_problem_of_several_rules_is_told_once():

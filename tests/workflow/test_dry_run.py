@@ -263,6 +263,13 @@ def test_the_top_of_the_slurm_profile_is_all_that_a_site_fills_in():
         assert resources.get("gpu_model") == ("'a100'" if rule in GPU_RULES else None), rule
 
 
+@pytest.mark.parametrize("request_memory", [True, False, "false"])
+def test_memory_that_slurm_is_not_asked_for_stays_the_budget(request_memory):
+    profile = slurm_profile(request_memory=request_memory)
+    assert ("mem_mb_per_cpu" in profile["default-resources"]) == (request_memory is not True)
+    assert profile["set-resources"] == slurm_profile()["set-resources"]
+
+
 def test_without_gpus_nothing_asks_for_one():
     for resources in slurm_profile(gpus=0)["set-resources"].values():
         assert set(resources) == {"mem_mb", "runtime"}
