@@ -13,6 +13,7 @@ from scripts.cellferry.command_line import begin_run, exit_with_message
 from scripts.cellferry.config import check, fill_defaults, load_schema
 from scripts.cellferry.config_text import restore_text
 from scripts.cellferry.fingerprints import of_settings
+from scripts.cellferry.literal_paths import as_named, check_working_folder, masked
 from scripts.cellferry.panel import TRANSFORMATION
 from scripts.cellferry.provenance import Provenance
 from scripts.cellferry.runs import check_run_is_current
@@ -32,6 +33,7 @@ restore_text(config, workflow.configfiles, load_schema())
 if workflow.is_main_process:
     RUN = begin_run()
     with exit_with_message():
+        check_working_folder(Path.cwd())
         check(config, config_files=workflow.configfiles, made_by_rules=DEMO_DATA)
 else:
     # Before Snakemake removes what the job is to write.
@@ -55,7 +57,7 @@ SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
 # Whether the reference is a model of others: import_reference takes it in, and there are none of its counts.
 IMPORTED = isinstance(config["pretrained"], dict)
 # Where model and classifiers are: here, or in the results of an earlier run, of which nothing is made again.
-TRAINED = "results" if IMPORTED else str(Path(config["pretrained"] or "results"))
+TRAINED = "results" if IMPORTED else masked(Path(config["pretrained"] or "results"))
 # Scores of the references' test part, which has no counts to predict from where the model is of others.
 TESTED = [] if IMPORTED else [f"{TRAINED}/evaluation/test.json"]
 # Datasets among whose common genes the model's are chosen.
@@ -82,12 +84,12 @@ def dataset_files(wildcards):
     path = config["datasets"][wildcards.dataset]["path"]
     if isinstance(path, str) and Path(path) in map(Path, DEMO_DATA):
         return path
-    return [str(file) for file in all_files(path)]
+    return [masked(file) for file in all_files(path)]
 
 
 def dataset_tables(wildcards):
     """Input function: the annotation tables of the wildcard's dataset."""
-    return [str(file) for file in table_files(config["datasets"][wildcards.dataset]["obs"])]
+    return [masked(file) for file in table_files(config["datasets"][wildcards.dataset]["obs"])]
 
 
 def dataset_config(wildcards):
@@ -108,7 +110,7 @@ def chunk_folders(dataset):
 def label_table(key):
     """The file of a key below `labels`; none where the configuration itself holds the names."""
     value = config["labels"][key]
-    return value if isinstance(value, str) else []
+    return masked(value) if isinstance(value, str) else []
 
 
 def answer_rules(wildcards):
@@ -120,25 +122,26 @@ def answer_rules(wildcards):
 def marker_table(wildcards):
     """Input function: the file of `cytometry.markers`; none where the configuration itself holds them."""
     markers = config["cytometry"]["markers"]
-    return markers if isinstance(markers, str) else []
+    return masked(markers) if isinstance(markers, str) else []
 
 
 def optional(path):
     """A path as rules take it: none is an empty list."""
-    return [] if path is None else path
+    return [] if path is None else masked(path)
 
 
 def plain_paths(named):
     """A rule's named files as strings and lists of them: Snakemake's own cannot be given as a param."""
     return {
-        name: str(files) if isinstance(files, str) else list(map(str, files)) for name, files in named.items()
+        name: as_named(files) if isinstance(files, str) else list(map(as_named, files))
+        for name, files in named.items()
     }
 
 
 def transformation_beside(model):
     """The file in a model's folder that says how intensities are transformed, if there is one."""
     path = Path(model, TRANSFORMATION)
-    return str(path) if path.exists() else []
+    return masked(path) if path.exists() else []
 
 
 def chunk_numbers(part):
@@ -151,7 +154,7 @@ def chunk_numbers(part):
     if IMPORTED:
         return range(1)
     if TRAINED != "results":
-        return range(len(list(Path(TRAINED, "mapped", part).glob("[0-9]*.parquet"))))
+        return range(len(list(Path(config["pretrained"], "mapped", part).glob("[0-9]*.parquet"))))
     chunks = sum(config["datasets"][name]["chunks"] for name in REFERENCES)
     return range(ceil(chunks * config["split"][part]) if part in HELD_BACK else chunks)
 

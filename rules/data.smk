@@ -94,8 +94,9 @@ rule check_datasets:
         runtime=rising(10),
         attempt=this_attempt,
     params:
-        parents=config["labels"]["parents"],
-        ontology=config["labels"]["ontology"],
+        # Functions: in text as such, Snakemake looks for wildcards.
+        parents=lambda wildcards: config["labels"]["parents"],
+        ontology=lambda wildcards: config["labels"]["ontology"],
         gene_sources=GENE_SOURCES,
         min_common=config["genes"]["min_common"],
         cofactor=config["cytometry"]["cofactor"],
@@ -184,8 +185,8 @@ rule split_reference:
     params:
         **config["split"],
         subsample=config["reference"]["subsample"],
-        parents=config["labels"]["parents"],
-        ontology=config["labels"]["ontology"],
+        parents=lambda wildcards: config["labels"]["parents"],
+        ontology=lambda wildcards: config["labels"]["ontology"],
         seed=config["seed"],
     message:
         f"Holding back a validation and a test part of {', '.join(REFERENCES)}"
@@ -218,7 +219,7 @@ rule select_genes:
         references=REFERENCES,
         gene_ids={name: config["datasets"][name]["gene_id"] for name in GENE_SOURCES},
         n_variable=config["genes"]["n_variable"],
-        keep=config["genes"]["keep"],
+        keep=lambda wildcards: config["genes"]["keep"],
         min_common=config["genes"]["min_common"],
         sketch_cells=config["genes"]["sketch_cells"],
         seed=config["seed"],

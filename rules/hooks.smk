@@ -11,6 +11,7 @@ from scripts.cellferry.disk import check_temporary_folder
 from scripts.cellferry.environments import check_environments
 from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.files import remove_remnants, set_aside_damaged
+from scripts.cellferry.literal_paths import name_literally
 from scripts.cellferry.logs import PEAK
 from scripts.cellferry.methods import METHOD_VERSIONS
 from scripts.cellferry.runs import other_runs, unregister_run
@@ -18,6 +19,7 @@ from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
 from scripts.cellferry.takeover import invalidate_problems, invalidate_unrecorded, supersede_other_runs
 
 for each in workflow.rules:
+    name_literally(each)
     if each.output:
         PROVENANCE.record(each)
 

@@ -9,6 +9,10 @@
 #         results/mapped/{reference,validation,test}/0.parquet   the latents of its cells
 
 
+# Messages are formatted.
+IN_MESSAGE = config["pretrained"]["model"].replace("{", "{{").replace("}", "}}")
+
+
 # These make the same files from a reference's counts.
 ruleorder: import_reference > select_genes > split_reference > train_reference_model > map_query
 
@@ -20,8 +24,8 @@ if CYTOMETRY:
 
 rule import_reference:
     input:
-        model=f"{config['pretrained']['model']}/model.pt",
-        latents=config["pretrained"]["latents"],
+        model=optional(f"{config['pretrained']['model']}/model.pt"),
+        latents=optional(config["pretrained"]["latents"]),
         transformation=transformation_beside(config["pretrained"]["model"]),
         scaling=optional(config["pretrained"]["scaling"]),
         rename=label_table("rename"),
@@ -51,12 +55,13 @@ rule import_reference:
         pretrained=config["pretrained"],
         split=config["split"],
         labels={key: config["labels"][key] for key in ("rename", "missing")},
-        parents=config["labels"]["parents"],
-        ontology=config["labels"]["ontology"],
+        # Functions: in text as such, Snakemake looks for wildcards.
+        parents=lambda wildcards: config["labels"]["parents"],
+        ontology=lambda wildcards: config["labels"]["ontology"],
         seed=config["seed"],
         modality=config["modality"],
         cofactor=config["cytometry"]["cofactor"],
     message:
-        f"Taking in the model of others in {config['pretrained']['model']} in the place of a reference"
+        f"Taking in the model of others in {IN_MESSAGE} in the place of a reference"
     script:
         "../scripts/import_reference.py"

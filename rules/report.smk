@@ -68,8 +68,7 @@ rule leave_labels_out:
 
 rule gather_scores:
     input:
-        TESTED,
-        expand("results/evaluation/{query}.json", query=SCORED),
+        evaluations=[*TESTED, *expand("results/evaluation/{query}.json", query=SCORED)],
     output:
         report("results/evaluation/scores.tsv", caption="../report/scores.rst", category="2 Scores"),
     log:
@@ -94,7 +93,7 @@ rule report:
     input:
         evaluations=[*TESTED, *expand("results/evaluation/{query}.json", query=SCORED)],
         predictions=expand("results/predictions/{query}.parquet", query=QUERIES),
-        mapped=expand(f"{TRAINED}/mapped/reference/{{chunk}}.parquet", chunk=chunk_numbers("reference"))
+        mapped=[f"{TRAINED}/mapped/reference/{chunk}.parquet" for chunk in chunk_numbers("reference")]
         + [f"results/mapped/{query}/{chunk}.parquet" for query in QUERIES for chunk in chunk_numbers(query)],
         gene_loss=expand("results/mapped/{query}/gene_loss.json", query=ZERO_FILLED),
         # Which of the model's genes they have, where no more can be said.

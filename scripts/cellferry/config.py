@@ -22,7 +22,7 @@ from .label_tables import read_ontology, read_parents, read_renames
 from .methods import FORMAT_VERSION
 from .panel import SCALING_COLUMNS, TRANSFORMATION, read_markers
 from .paths import path_problem
-from .samples import conversion_jobs, sample_files, table_files
+from .samples import conversion_jobs, files_that_fit, sample_files, table_files
 from .table_start import table_start
 
 AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
@@ -493,10 +493,10 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Pat
 
 def _pattern_problem(pattern: str, *, folders: bool) -> str | None:
     """The first problem of a path, or of the paths that match a pattern."""
-    found = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else []
+    found = files_that_fit(pattern) if glob.has_magic(pattern) else []
     if glob.has_magic(pattern) and not found and not os.path.lexists(pattern):
         return f"there is nothing that fits the pattern {pattern} (looked in {Path.cwd()}); correct it"
-    problems = (path_problem(path, folders=folders) for path in sorted(found) or [pattern])
+    problems = (path_problem(path, folders=folders) for path in found or [pattern])
     return next(filter(None, problems), None)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from .files import signature
 from .fingerprints import of_settings
+from .literal_paths import as_named
 from .methods import METHOD_VERSIONS
 
 PARAM = "provenance"
@@ -59,7 +60,7 @@ class Provenance:
 
         files: list[str] = []
         for item in map(value, rule.input):
-            files += [item] if isinstance(item, str) else item
+            files += map(as_named, [item] if isinstance(item, str) else item)
         params = {name: value(item) for name, item in rule.params.items() if _is_compared(name, item)}
         return {
             "method": METHOD_VERSIONS[rule.name],
@@ -70,7 +71,8 @@ class Provenance:
     def of_shared_files(self) -> dict[str, str]:
         """Signatures of the user's files that rules name whatever the wildcards."""
         named = (item for rule in self._workflow.rules for item in rule.input if not callable(item))
-        return {str(file): self._signature(Path(file)) for file in named if self._is_the_users(file)}
+        files = map(as_named, named)
+        return {file: self._signature(Path(file)) for file in files if self._is_the_users(file)}
 
     def _is_the_users(self, file: str) -> bool:
         return not any(Path(file).is_relative_to(made) for made in self._made_by_rules)

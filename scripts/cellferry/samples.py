@@ -4,6 +4,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 """
 
 import glob
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,8 +52,23 @@ def _expanded(pattern: str) -> list[Path]:
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.suffix.lower() == ".fcs") or [path]
     if glob.has_magic(pattern) and not path.exists():
-        return sorted(map(Path, glob.glob(pattern, recursive=True)))
+        return [Path(file) for file in files_that_fit(pattern)]
     return [path]
+
+
+def files_that_fit(pattern: str) -> list[str]:
+    """Paths that a pattern stands for, in alphabetical order.
+
+    Where nothing fits, folders that are there under the very name are no patterns: `plates[1]/*.csv`.
+    """
+    found = glob.glob(pattern, recursive=True)
+    if not found:
+        parts = Path(pattern).parts
+        there = max((n for n in range(1, len(parts)) if Path(*parts[:n]).exists()), default=0)
+        found = glob.glob(
+            os.path.join(glob.escape(os.path.join("", *parts[:there])), *parts[there:]), recursive=True
+        )
+    return sorted(found)
 
 
 def _names(paths: list[Path]) -> list[str]:

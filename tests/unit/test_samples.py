@@ -58,6 +58,22 @@ def test_no_file_is_lost_to_another_of_the_same_name(folder):
     assert as_text(sample_files(alike)) == {path: path for path in alike}
 
 
+@pytest.mark.parametrize("name", ["plates[1]", "a*b", "{plates}", "what?", "[x"])
+def test_a_folder_of_a_pattern_may_be_called_like_one(folder, name):
+    Path(name, "more").mkdir(parents=True)
+    for file in ("p3.csv", "more/p4.csv"):
+        Path(name, file).touch()
+    assert as_text(sample_files(f"{name}/*.csv")) == {"p3": f"{name}/p3.csv"}
+    assert as_text(sample_files(f"{folder}/{name}/*/*.csv")) == {"p4": f"{folder}/{name}/more/p4.csv"}
+
+
+def test_a_pattern_comes_before_a_folder_that_is_called_like_it(folder):
+    for name in ("run1", "run[1]"):
+        Path(name).mkdir()
+        Path(name, "a.csv").touch()
+    assert as_text(sample_files("run[1]/*.csv")) == {"a": "run1/a.csv"}
+
+
 def test_patterns_may_overlap(folder):
     assert list(sample_files(["plates/*.csv.gz", "plates/p1.csv.gz"])) == ["p1", "p2"]
 
