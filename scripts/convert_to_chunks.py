@@ -20,6 +20,7 @@ from cellferry.labels import LabelNames
 from cellferry.logs import logged
 from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
 from cellferry.progress import Progress
+from cellferry.rounding import Rounding
 
 
 def convert_to_chunks(
@@ -160,14 +161,21 @@ def kept_blocks(
     scratch: Path,
 ) -> Iterator[Block]:
     """Blocks of a share's kept cells, checked, without explicit zeros."""
-    progress = Progress("read", share.rows[1] - share.rows[0])
+    progress, rounding = Progress("read", share.rows[1] - share.rows[0]), Rounding()
     for header, block in dataset.blocks(columns, max_bytes, scratch, *share.rows):
-        check_counts(block.counts, block.names, dataset.header.var.index, Source.of(header))
+        source = Source.of(header)
+        check_counts(block.counts, block.names, dataset.header.var.index, source)
+        if source.is_rounded:
+            rounding.add(block.counts)
         block.counts.eliminate_zeros()
         kept = dataset.kept(block)
         yield block if kept.all() else block.rows(kept)
         progress.add(len(block))
     progress.end()
+    if rounding.cells:
+        print(rounding)
+        for doubt in rounding.doubts(dataset.key("counts_rounding")):
+            print(f"warning: {doubt}")
 
 
 def runs(blocks: Iterable[Block], share: Share) -> Iterator[tuple[int, Block]]:

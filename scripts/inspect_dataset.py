@@ -38,6 +38,7 @@ from cellferry.panel import (
     read_markers,
 )
 from cellferry.progress import Progress
+from cellferry.rounding import Rounding
 from cellferry.unused_names import unused_names
 
 FIRST_SLICE_BYTES = 4 * 2**20
@@ -101,7 +102,9 @@ def inspect_dataset(
         found |= describe_cells(dataset, label_names, problems, warnings)
         problems += shape_problems(dataset)
         firsts = first_blocks(dataset, problems)
-        found["values_per_cell"], doubts = look_at_counts(dataset, firsts, problems)
+        found["values_per_cell"], rounding, doubts = look_at_counts(dataset, firsts, problems)
+        if rounding:
+            found["rounding"] = {name: getattr(rounding, name) for name in ("cells", "before", "after")}
         if dataset.is_cytometry and any(firsts.values()):
             found |= describe_channels(dataset, firsts, problems, doubts)
             found.setdefault("named", {})["cytometry.markers"] = named_channels(
@@ -431,19 +434,20 @@ def first_block(dataset: Dataset, start: int, stop: int | None) -> Block | None:
 
 def look_at_counts(
     dataset: Dataset, firsts: dict[int, Block | None], problems: list[str]
-) -> tuple[float, list[str]]:
+) -> tuple[float, Rounding | None, list[str]]:
     """Check the first cells' counts, see `first_blocks`; adds to `problems`.
 
     Returns
     -------
-    Stored values per cell, by the header or as far as can be seen, and doubts that are not certain.
+    Stored values per cell, by the header or as far as can be seen; what rounding changed in the first cells,
+    None without; and doubts that are not certain.
     """
     header = dataset.header
     if header.counts is None or header.n_cells == 0 or header.n_genes == 0:
-        return 0.0, []
+        return 0.0, None, []
     source = Source.of(header)
     in_header = None if header.nonzeros is None else header.nonzeros / header.n_cells
-    smallest, seen = SmallestValues(), 0.0
+    smallest, rounding, seen = SmallestValues(), Rounding(), 0.0
     if 0 not in firsts:  # the first cells' counts stand at the end of a long sort
         seen = np.count_nonzero(header.glanced) / max(1, len(header.glanced)) * header.n_genes
     for number, file in enumerate(dataset.headers):
@@ -455,13 +459,21 @@ def look_at_counts(
         try:
             if block is not None:
                 check_counts(block.counts, block.names, header.var.index, Source.of(file))
+                if source.is_rounded:
+                    rounding.add(block.counts)
                 block.counts.eliminate_zeros()
                 smallest.add(block.counts)
                 seen = seen or block.counts.nnz / len(block)
         except InputError as error:
             problems.append(str(error))
     doubt = smallest.doubt(source)
-    return in_header or seen, [doubt] if doubt else []
+    doubts = [doubt] if doubt else []
+    if source.is_rounded:
+        if 0 not in firsts:
+            rounding.largest = float(np.max(header.glanced, initial=0))
+        print(rounding if rounding.cells else "counts are rounded to whole numbers as they are converted")
+        doubts += rounding.doubts(dataset.key("counts_rounding"))
+    return in_header or seen, rounding if source.is_rounded else None, doubts
 
 
 def describe_channels(

@@ -56,7 +56,7 @@ ONLY_FOR = {
 }
 """Keys that mean nothing with another modality."""
 
-DATASET_ONLY_FOR = {"rna": ("gene_id",), "cytometry": ("technology", "transformed")}
+DATASET_ONLY_FOR = {"rna": ("gene_id", "counts_rounding"), "cytometry": ("technology", "transformed")}
 
 SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "config.schema.yaml"
 README = "config/README.md"

@@ -9,9 +9,7 @@ from scipy import sparse
 
 from .errors import InputError
 from .formats import Header
-
-LOG_NORMALISED_MOST = 20.0
-"""log1p of 5e8: no log-normalised value is larger, and normalised ones without a logarithm mostly are."""
+from .rounding import LOG_NORMALISED_MOST, sign_of_normalisation
 
 VALUES_AT_ONCE = 1 << 20
 
@@ -39,6 +37,10 @@ class Source:
         The file's other places, and whether their first values look like counts.
     values
         `counts`, or `intensities`: these can be any number.
+    rounding_key
+        The configuration key that has counts rounded, such as `datasets.blood.counts_rounding`.
+    is_rounded
+        Whether they will be: fractions are let pass then, and normalised values are not.
     """
 
     path: Path
@@ -46,12 +48,22 @@ class Source:
     key: str | None
     others: dict[str, bool]
     values: str = "counts"
+    rounding_key: str | None = None
+    is_rounded: bool = False
 
     @classmethod
     def of(cls, header: Header) -> "Source":
         """The place that was chosen when a header was read."""
         key = header.options.key("counts") if len(header.places) > 1 else None
-        return cls(header.path, header.counts or "matrix", key, header.places, header.values)
+        return cls(
+            header.path,
+            header.counts or "matrix",
+            key,
+            header.places,
+            header.values,
+            header.options.key("counts_rounding"),
+            header.options.counts_rounding == "nearest" and header.values == "counts",
+        )
 
     @property
     def wanted(self) -> str:
@@ -59,18 +71,32 @@ class Source:
         return "raw counts" if self.values == "counts" else self.values
 
     @property
+    def better(self) -> list[str]:
+        """Other places whose first values look like counts."""
+        return [place for place, looks_right in self.others.items() if looks_right and place != self.place]
+
+    @property
     def remedy(self) -> str:
         """What the user can do if this place does not hold counts."""
-        better = [place for place, looks_right in self.others.items() if looks_right and place != self.place]
+        better = self.better
         if self.key and better:
             return f"set {self.key} to {' or '.join(better)}, where the first values look like counts"
         looked = [place for place in self.others if place != self.place]
         elsewhere = f" (no other place of the file does: {', '.join(looked)})" if looked else ""
         return f"{self.wanted} are needed{elsewhere}: export the file with them"
 
+    @property
+    def way_out(self) -> str:
+        """What else the user can do if fractional values are counts nevertheless."""
+        if self.values != "counts" or self.is_rounded or not self.rounding_key or self.better:
+            return ""
+        return f". If they are corrected counts, as SoupX writes them, set {self.rounding_key}: nearest"
+
 
 def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, source: Source) -> None:
     """Raise an `InputError` unless all stored values are finite, and counts non-negative integers.
+
+    Counts that will be rounded may be fractional, but not normalised.
 
     Parameters
     ----------
@@ -86,6 +112,12 @@ def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, 
     values = counts.data
     wrong = _wrong(values, source)
     if not wrong.any():
+        sign = sign_of_normalisation(counts) if source.is_rounded else None
+        if sign:
+            raise InputError(
+                f"{source.path}: {source.place} does not hold counts that could be rounded "
+                f"({source.rounding_key}): {sign}; {source.remedy}"
+            )
         return
     position = int(np.argmax(wrong))
     row = int(np.searchsorted(counts.indptr, position, side="right")) - 1
@@ -93,6 +125,7 @@ def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, 
     raise InputError(
         f"{source.path}: {source.place} does not hold {source.wanted}: {values[position]:g} in cell "
         f"'{names[row]}', {column} '{genes[counts.indices[position]]}'; {_diagnosis(values)}; {source.remedy}"
+        f"{source.way_out if _can_be_rounded(values) and not sign_of_normalisation(counts) else ''}"
     )
 
 
@@ -116,6 +149,8 @@ def glance_problem(values: np.ndarray, source: Source) -> str | None:
     return (
         f"{source.path}: {source.place} does not hold {source.wanted}: {values[np.argmax(wrong)]:g} is among "
         f"its values; {_diagnosis(values)}; {source.remedy}"
+        # Small values may be logarithms, which show in whole cells only.
+        f"{source.way_out if _can_be_rounded(values) and values.max() >= LOG_NORMALISED_MOST else ''}"
     )
 
 
@@ -124,7 +159,11 @@ def _wrong(values: np.ndarray, source: Source) -> np.ndarray:
         return ~np.isfinite(values)
     # NaN and infinity fail the comparison too.
     with np.errstate(invalid="ignore"):
-        return ~((values >= 0) & (values == np.rint(values)) & (values < np.inf))
+        return ~((values >= 0) & (source.is_rounded | (values == np.rint(values))) & (values < np.inf))
+
+
+def _can_be_rounded(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).all() and values.min() >= 0)
 
 
 def _diagnosis(values: np.ndarray) -> str:

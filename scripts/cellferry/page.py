@@ -143,7 +143,17 @@ def write_page(
         "unseen": unseen_labels(scores),
         "rare": rare,
         "left_out": without,
-        "remarks": remarks(answers, scores, gene_report, gene_loss=losses, rare=rare, left_out=without),
+        "remarks": remarks(
+            answers,
+            scores,
+            gene_report,
+            gene_loss=losses,
+            rare=rare,
+            left_out=without,
+            rounded={
+                one["dataset"]: one["rounding"] for one in map(read_json, inspected) if "rounding" in one
+            },
+        ),
         "genes": gene_report,
         "gene_loss": losses,
         "panels": panels(panel, inspected, cofactors) if panel else [],

@@ -23,6 +23,7 @@ def remarks(
     gene_loss: dict[str, dict],
     rare: dict[str, int],
     left_out: dict[str, dict],
+    rounded: dict[str, dict] | None = None,
 ) -> list[str]:
     """Sentences on what lowers the trust in the answer; none where nothing does.
 
@@ -40,6 +41,8 @@ def remarks(
         Cells by label of the reference's labels that have too few to be learned.
     left_out
         By label that was taken out of the reference: what became of its held-back cells.
+    rounded
+        By dataset whose counts were rounded: what inspect_dataset says of its first cells.
     """
     found = []
     if rare:
@@ -112,4 +115,17 @@ def remarks(
         for name, loss in gene_loss.items()
         if loss["advice"]
     ]
+    found += [rounding_in_words(name, first) for name, first in (rounded or {}).items()]
     return found
+
+
+def rounding_in_words(name: str, first: dict) -> str:
+    """One sentence on a dataset whose counts were rounded (`counts_rounding`)."""
+    said = f"{name}: its counts were fractional, and are rounded to whole numbers (counts_rounding)"
+    if not first["cells"]:
+        return f"{said}; the log of convert_to_chunks says how much that changed."
+    change = first["after"] / first["before"] - 1 if first["before"] else 0
+    return (
+        f"{said}; of its first {first['cells']:,} cells the total of {first['before']:,.1f} became "
+        f"{first['after']:,.0f} ({change:+.2%})."
+    )

@@ -1,4 +1,5 @@
 import gzip
+import re
 import shutil
 
 import anndata as ad
@@ -49,6 +50,49 @@ def blood(tmp_path):
 
 
 LITTLE = Budget(700)
+
+
+def corrected(path, storage=sparse.csr_matrix):
+    """A file of counts from each of which something else was taken; returns what rounding makes of them."""
+    adata = make_adata()
+    adata.var_names_make_unique()
+    counts = adata.X.toarray() * 20
+    left = (counts * np.random.default_rng(2).uniform(0.8, 1, counts.shape)).astype(np.float32)
+    adata.X = storage(left)
+    adata.write_h5ad(path)
+    return np.rint(left), float(left.sum())
+
+
+@pytest.mark.parametrize("storage", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+def test_corrected_counts_are_rounded_if_wanted(tmp_path, capsys, storage):
+    path = tmp_path / "blood.h5ad"
+    expected, before = corrected(path, storage)
+    with pytest.raises(InputError, match=r"set datasets\.blood\.counts_rounding: nearest"):
+        convert(path, tmp_path / "refused")
+    capsys.readouterr()
+    chunks = convert(path, tmp_path / "chunks", counts_rounding="nearest", jobs=2)
+    assert np.array_equal(sparse.vstack([chunk.X for chunk in chunks]).toarray(), expected)
+    assert all((chunk.X.data > 0).all() for chunk in chunks)
+    said = capsys.readouterr().out
+    totals = re.findall(r"counts of (\d+) cells were rounded .* total of ([\d,.]+) is ([\d,]+) now", said)
+    as_numbers = np.array([[float(number.replace(",", "")) for number in line] for line in totals])
+    first = (
+        as_numbers[:-2].sum(0) if len(totals) > 2 else None
+    )  # of inspect_dataset, where cells come in order
+    assert as_numbers[-2:].sum(0) == pytest.approx([N_CELLS, before, expected.sum()], abs=0.2)
+    assert first is None or first[0] == N_CELLS
+
+
+def test_normalised_values_are_not_rounded(tmp_path):
+    """In storage whose cells are seen at once, and where they are sorted first."""
+    adata = make_adata()
+    counts = adata.X.toarray()
+    normalised = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4)
+    for storage in (sparse.csr_matrix, sparse.csc_matrix):
+        adata.X = storage(normalised)
+        adata.write_h5ad(tmp_path / "blood.h5ad")
+        with pytest.raises(InputError, match="does not hold counts that could be rounded"):
+            convert(tmp_path / "blood.h5ad", tmp_path / storage.__name__, counts_rounding="nearest")
 
 
 def convert(path, folder, *, obs=None, budget=LITTLE, scratch=None, **config):

@@ -598,6 +598,15 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
     assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, {}, gene_loss={}, rare={}, left_out={}) == []
 
 
+def test_remarks_on_rounded_counts():
+    first = {"cells": 1200, "before": 2000.4, "after": 1900.0}
+    rounded = {"q1": first, "q2": {"cells": 0, "before": 0.0, "after": 0.0}}
+    found = remarks({}, {}, {}, gene_loss={}, rare={}, left_out={}, rounded=rounded)
+    assert "q1: its counts were fractional, and are rounded to whole numbers (counts_rounding)" in found[0]
+    assert "of its first 1,200 cells the total of 2,000.4 became 1,900 (-5.02%)" in found[0]
+    assert "the log of convert_to_chunks says how much" in found[1]
+
+
 def test_numbers_are_readable():
     assert [percent(None), percent(0.1234)] == ["–", "12.3%"]
     assert [count(None), count(12345), count(0.12345), count("symbol")] == ["–", "12,345", "0.123", "symbol"]

@@ -429,6 +429,10 @@ def test_keys_of_cytometry_without_it(config, change, said):
             "datasets.atlas.gene_id: has no effect where",
         ),
         (
+            lambda c: c["datasets"]["atlas"].update(counts_rounding="nearest"),
+            "datasets.atlas.counts_rounding: has no effect where",
+        ),
+        (
             lambda c: c["datasets"]["atlas"].update(technology="flow"),
             "datasets.atlas.technology: 'flow' is not one",
         ),

@@ -1,3 +1,5 @@
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,22 @@ def test_remedy_where_nothing_else_looks_right():
     others = Source(Path("a.h5ad"), "X", "datasets.a.counts", {"X": False, "raw": False})
     with pytest.raises(InputError, match=r"no other place of the file does: raw"):
         check_counts(matrix([[0.5, 0, 0]]), NAMES, GENES, others)
+
+
+def test_corrected_counts_are_told_of_rounding():
+    corrected = matrix(np.random.default_rng(0).poisson(2, (3, 3)) * 0.9 + 30.3)
+    source = Source(Path("a.h5ad"), "X", None, {"X": False}, rounding_key="datasets.a.counts_rounding")
+    way_out = r"as SoupX writes them, set datasets\.a\.counts_rounding: nearest$"
+    with pytest.raises(InputError, match=way_out):
+        check_counts(corrected, NAMES, GENES, source)
+    assert re.search(way_out, glance_problem(corrected.data, source))
+    # Counts elsewhere are better, and what is more than fractional is not rounded.
+    better = replace(source, others={"X": False, "raw": True})
+    assert "SoupX" not in glance_problem(corrected.data, better)
+    for wrong in (-1, np.nan, np.inf):
+        assert "SoupX" not in glance_problem(np.append(corrected.data, wrong), source)
+        with pytest.raises(InputError, match="does not hold raw counts"):
+            check_counts(matrix([[wrong, 30.5, 2]]), NAMES, GENES, replace(source, is_rounded=True))
 
 
 def test_glance_of_counts():

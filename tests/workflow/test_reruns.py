@@ -50,6 +50,7 @@ DATASET_CHANGES = {
     "levels": ["lineage"],
     "batch": "donor",
     "counts": "X",
+    "counts_rounding": "nearest",
     "assay": "RNA",
     "gene_id": "index",
     "obs": "obs.csv",

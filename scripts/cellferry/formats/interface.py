@@ -30,7 +30,7 @@ class Options:
     ----------
     dataset
         Its name, for messages.
-    counts, assay, genome, orientation, not_cells, compensate
+    counts, counts_rounding, assay, genome, orientation, not_cells, compensate
         The keys of these names below `datasets.NAME`.
     modality
         What is in the file: `rna` or `cytometry`.
@@ -40,6 +40,7 @@ class Options:
 
     dataset: str
     counts: str = "auto"
+    counts_rounding: str = "none"
     assay: str | None = None
     genome: str | None = None
     orientation: str = "auto"
