@@ -149,8 +149,8 @@ def glance_problem(values: np.ndarray, source: Source) -> str | None:
     return (
         f"{source.path}: {source.place} does not hold {source.wanted}: {values[np.argmax(wrong)]:g} is among "
         f"its values; {_diagnosis(values)}; {source.remedy}"
-        # Small values may be logarithms, which show in whole cells only.
-        f"{source.way_out if _can_be_rounded(values) and values.max() >= LOG_NORMALISED_MOST else ''}"
+        # Normalised values show in whole cells only, and are refused then.
+        f"{source.way_out if _can_be_rounded(values) else ''}"
     )
 
 
