@@ -29,7 +29,10 @@ def restore_text(config: dict[str, Any], config_files: list[str], schema: dict[s
         Its JSON schema.
     """
     for path in config_files:
-        node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        try:
+            node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        except yaml.YAMLError:  # JSON with tabs, where text has quotes anyway
+            continue
         if isinstance(node, yaml.MappingNode):
             restored = _restored(config, node, schema, schema)
             config.clear()

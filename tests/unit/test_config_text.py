@@ -1,6 +1,7 @@
 """What users write without quotes is the text that they wrote."""
 
 import datetime
+import json
 
 import pytest
 import yaml
@@ -95,6 +96,13 @@ def test_where_values_may_be_numbers_or_booleans_their_spelling_tells(tmp_path, 
 def test_numbers_stay_numbers(tmp_path):
     text = "seed: 3\nmodel: {epochs: 010, learning_rate: 1.0e-3, early_stopping: no}\ngenes: {map: null}"
     assert restored(tmp_path, text) == yaml.safe_load(text)
+
+
+def test_json_with_tabs(tmp_path):
+    config = {"labels": {"rename": {"x": "y"}}}
+    (tmp_path / "a.json").write_text(json.dumps(config, indent="\t"))
+    restore_text(config, [str(tmp_path / "a.json")], load_schema())
+    assert config == {"labels": {"rename": {"x": "y"}}}
 
 
 def test_a_later_file_and_the_command_line_count(tmp_path):
