@@ -121,6 +121,7 @@ def test_an_annotation_that_cannot_be_decoded_is_called_what_it_is(tmp_path, wha
 @pytest.mark.parametrize(
     "content",
     [TABLE, gzip.compress(TABLE), "gene,ÄTB\n".encode("latin-1"), TABLE.decode().encode("utf-16"), b""],
+    ids=["csv", "gzip", "latin-1", "utf-16", "empty"],
 )
 def test_tables_are_left_alone(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
