@@ -19,7 +19,7 @@ from cellferry.intensities import (
     look_of,
     markers_seen,
 )
-from cellferry.label_tables import read_ontology, read_parents
+from cellferry.label_tables import read_ontology, read_parents, without_header
 from cellferry.labels import closest, folded
 from cellferry.levels import Level, joined_levels
 from cellferry.logs import logged
@@ -106,10 +106,7 @@ def check_datasets(
         for question in questions(found, nodes):
             print(f"warning: {question}")
     if not problems:
-        unused = [
-            *unused_markers(found),
-            *(unused_labels(found, parents, ontology or {}) if references else []),
-        ]
+        unused = [*unused_markers(found), *unused_labels(found, parents, ontology or {})]
         problems += [("names", problem) for some, _ in unused for problem in some]
         for warning in (warning for _, some in unused for warning in some):
             print(f"warning: {warning}")
@@ -147,10 +144,14 @@ def unused_labels(
     references = [dataset for dataset in found if dataset["role"] == "reference"]
     own = {label for dataset in references for label in dataset["labels"]}
     renamed = merged_names(dataset["named"].get("labels.rename", {}) for dataset in found)
-    yield unused_names(renamed, key="labels.rename", what="label of a dataset", known=labels)
+    problems, warnings = unused_names(renamed, key="labels.rename", what="label of a dataset", known=labels)
+    if not references:  # what was trained before may have them
+        yield [], problems + warnings
+        return
+    yield problems, warnings
     above = read_parents(parents)
     nodes = own.union(above.values())
-    named = {label: label in nodes for label in above}
+    named = without_header({label: label in nodes for label in above}, parents)
     yield unused_names(named, key="labels.parents", what="label of a reference", known=own)
     for level in reference_levels(references):
         nodes.update(level["of"].values())

@@ -22,6 +22,10 @@ SET_SEPARATOR = " | "
 """What stands between the labels of a prediction set."""
 
 
+YAML_BOOLEANS = {"yes": True, "on": True, "no": False, "off": False}
+"""How else booleans are written in a configuration."""
+
+
 def as_labels(values: np.ndarray) -> np.ndarray:
     """Annotation as label names: object array of str, None where missing.
 
@@ -72,6 +76,8 @@ def names_wanted(values: list[Any], found: Collection[str]) -> dict[str, bool]:
 def _value_names(value: Any) -> list[str]:
     if isinstance(value, bool):  # Python's, R's and JSON's spelling
         return [str(value), str(value).upper(), str(value).lower()]
+    if isinstance(value, str) and value.lower() in YAML_BOOLEANS:
+        return [value, *_value_names(YAML_BOOLEANS[value.lower()])]
     return [_number_name(value) if isinstance(value, int | float) else value]
 
 

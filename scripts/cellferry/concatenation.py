@@ -12,7 +12,7 @@ import pandas as pd
 from . import formats
 from .errors import InputError
 from .formats import Block, Cells, Header, Options, OutOfOrderError
-from .genes import strip_version
+from .genes import ENSEMBL, strip_version
 from .panel import KIND, MARKER, marker_key, markers_of
 
 LEAST_COMMON = 0.5
@@ -190,14 +190,16 @@ def _some(names: list[str]) -> str:
 
 
 def _gene_keys(var: pd.DataFrame, *, with_ids: bool) -> pd.MultiIndex:
-    """What a gene is known by: its name, its id if there is one, and a number where these repeat.
+    """What a gene is known by: its Ensembl id, else its name and other id, and a number where these repeat.
 
-    Channels are known by what spellings of a marker have in common, and whether they are one.
+    Ids count without versions, and symbols not at all where there are ids: samples may have been aligned to
+    several releases, which call some genes otherwise. Channels are known by what spellings of a marker have
+    in common, and whether they are one.
     """
-    own = map(marker_key, var.index) if KIND in var else var.index
+    own = map(marker_key, var.index) if KIND in var else map(strip_version, map(str, var.index))
     names = pd.DataFrame({"name": list(own)}, dtype=object)
-    # Without versions: samples may have been aligned to several releases.
     names["id"] = [strip_version(str(gene)) for gene in var["gene_ids"]] if with_ids else ""
+    names.loc[[ENSEMBL.match(gene) is not None for gene in names["id"]], "name"] = ""
     if KIND in var:
         names["id"] = np.where(var[KIND] == MARKER, MARKER, "")
     names["number"] = names.groupby(["name", "id"], dropna=False).cumcount()

@@ -155,6 +155,10 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: Col
         raise InputError(f"the configuration has {len(problems)} problem(s):\n{listed}")
 
 
+MERGE = "tag:yaml.org,2002:merge"
+"""Tag of `<<`, which puts another map's keys into one."""
+
+
 class _DuplicateKeyLoader(yaml.SafeLoader):
     """Remembers keys that stand twice in one mapping."""
 
@@ -165,6 +169,8 @@ class _DuplicateKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen: dict[Any, str] = {}
         for key_node, _ in node.value:
+            if key_node.tag == MERGE:
+                continue
             key, text = self.construct_object(key_node, deep=True), key_node.value
             if key in seen:
                 self.duplicates.append((text, seen[key], key_node.start_mark.line + 1))
@@ -177,6 +183,8 @@ def _duplicate_keys(path: Path) -> list[str]:
         loader = _DuplicateKeyLoader(file)
         try:
             loader.get_single_data()
+        except yaml.YAMLError:  # JSON with tabs
+            return []
         finally:
             loader.dispose()
     return [

@@ -3,11 +3,16 @@
 Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
 """
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*|[0-9]*\.[0-9]*([eE][+-]?[0-9]+)?)")
+"""Numbers as people write them: not 003, 1_000, 0x1F or 12:30, which YAML takes for numbers too."""
 
 LITERALS = {"true": True, "false": False}
 """How booleans are written where text is allowed too; YAML's `yes`, `no`, `on` and `off` are text there."""
@@ -56,6 +61,8 @@ def _restored(value: Any, node: yaml.Node, schema: dict[str, Any], root: dict[st
 def _restored_items(
     values: dict[Any, Any], node: yaml.MappingNode, choices: list[dict[str, Any]], root: dict[str, Any]
 ) -> Iterator[tuple[Any, Any]]:
+    with suppress(yaml.YAMLError):
+        yaml.constructor.SafeConstructor().flatten_mapping(node)  # what `<<` merges into it
     known = {name: own for choice in choices for name, own in choice.get("properties", {}).items()}
     others = next((own for choice in choices if (own := choice.get("additionalProperties"))), None)
     nodes: dict[tuple[type, Any], tuple[yaml.Node, yaml.Node]] = {}
@@ -103,5 +110,5 @@ def _is_meant(value: Any, text: str, types: set[str]) -> bool:
     if isinstance(value, bool):
         return "boolean" in types and text.lower() in LITERALS
     if isinstance(value, int | float):
-        return ("number" in types or "integer" in types) and text == str(value)
+        return not types.isdisjoint(("number", "integer")) and NUMBER.fullmatch(text) is not None
     return False

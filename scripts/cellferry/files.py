@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .contents import not_text, unreadable
+from .contents import unreadable
 from .errors import InputError
 from .runs import check_run_is_current
 from .text import UNPACKING_ERRORS
@@ -194,11 +194,14 @@ def readable(path: Path) -> Iterator[None]:
     except (OSError, *UNPACKING_ERRORS, UnicodeDecodeError, csv.Error) as error:
         if is_passing(error):
             raise
-        # Where text was expected, other formats of data are as wrong as archives and workbooks.
-        is_no_text = isinstance(error, (UnicodeDecodeError, csv.Error))
-        problem = (not_text if is_no_text else unreadable)(Path(path))
+        problem = unreadable(Path(path))
         if problem is not None:
             raise InputError(f"{path}: {problem}") from error
+        if isinstance(error, UnicodeDecodeError):
+            around = error.object[max(0, error.start - 20) : error.end + 20].decode("latin-1")
+            raise InputError(
+                f"{path}: holds text that is not UTF-8 ('{around}', as Latin-1 has it); convert it to UTF-8"
+            ) from error
         raise InputError(
             f"{path}: cannot be read, it is broken, incomplete or of another format ({error}); "
             "compare its size or checksum with the original and copy or download it again"

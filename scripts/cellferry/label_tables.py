@@ -103,6 +103,13 @@ def _read_pairs(given: dict | str, key: str) -> dict[str, str]:
     return found
 
 
+def without_header(named: dict[str, bool], given: dict | str) -> dict[str, bool]:
+    """Names, and whether they were found, without a table's header: a first one that was not."""
+    first = next(iter(named), None)
+    is_header = isinstance(given, str) and len(named) > 1 and not named[first]
+    return {name: is_found for name, is_found in named.items() if not (is_header and name == first)}
+
+
 def table_rows(path: Path, key: str) -> list[tuple[str, str]]:
     """The first two columns of a table, its header included if it has one."""
     with readable(path):
@@ -116,6 +123,8 @@ def table_rows(path: Path, key: str) -> list[tuple[str, str]]:
         if not line.strip():
             continue
         row = split_line(line, start.delimiter)
+        if not any(map(str.strip, row)):  # a spreadsheet's padding
+            continue
         if len(row) < 2:
             raise InputError(f"{key}: line {number} of {path} has one column, and two are needed; correct it")
         rows.append((row[0], row[1]))

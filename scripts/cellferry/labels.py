@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .cells import UNKNOWN, as_labels
-from .label_tables import one_line, read_renames
+from .label_tables import one_line, read_renames, without_header
 
 NOT_LETTERS = re.compile(r"[\W_]+")
 
@@ -28,7 +28,7 @@ class LabelNames:
     """
 
     def __init__(self, rename: dict | str, missing: list[str]) -> None:
-        self._renames = read_renames(rename)
+        self._given, self._renames = rename, read_renames(rename)
         self._missing = {one_line(name).casefold() for name in missing} | {"", UNKNOWN}
 
     def name(self, spelling: str) -> str | None:
@@ -40,7 +40,7 @@ class LabelNames:
     def renamed(self, spellings: Iterable[str]) -> dict[str, bool]:
         """Every spelling of `rename`, and whether it is among the given ones."""
         found = set(map(one_line, spellings))
-        return {spelling: spelling in found for spelling in self._renames}
+        return without_header({spelling: spelling in found for spelling in self._renames}, self._given)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Annotation as labels: object array of str, None where a cell has none."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import InputError
-from .label_tables import table_rows
+from .label_tables import table_rows, without_header
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,7 +194,7 @@ def named_channels(given: dict | str, files: Iterable[pd.DataFrame]) -> dict[str
     for name in (str(name) for name, _ in pairs):
         key = _whole_key(name)
         named[name] = key in (keys if key == marker_key(name) else whole)
-    return named
+    return without_header(named, given)
 
 
 def _said(marker: str | None) -> str:

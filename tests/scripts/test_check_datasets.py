@@ -174,10 +174,11 @@ def test_a_key_that_fits_nothing_is_refused(tmp_path, settings, named, expected)
         check_datasets([write(tmp_path, named=named)], str(tmp_path / "a.tsv"), **{"parents": {}, **settings})
 
 
-def test_without_references_renames_may_fit_nothing(tmp_path):
+def test_without_references_renames_may_fit_nothing(tmp_path, capsys):
     """The labels of what was trained before may be those that are renamed."""
     path = write(tmp_path, role="query", named={"labels.rename": {"a": False}})
     check_datasets([path], str(tmp_path / "datasets.tsv"), parents={"x": "y"})
+    assert "warning: labels.rename: fits no label of a dataset: 'a'" in capsys.readouterr().out
 
 
 # --- cytometry ------------------------------------------------------------------------------------------

@@ -407,6 +407,43 @@ def test_values_of_a_filter_that_no_cell_has(blood, values, problem, warning):
     assert ("datasets.blood.cells.donor: " in said) == (problem or warning)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("dose", ["0.50", 1.0], 2),  # text is text
+        ("dose", [0.5, 1], 4),
+        ("flag", ["no", True], 5),
+        ("flag", ["no"], 2),
+        ("flag", ["ON"], 3),
+        ("answer", ["no"], 2),
+        ("answer", [False], 0),
+    ],
+)
+def test_values_of_a_filter_fit_numbers_and_booleans(tmp_path, column, values, expected):
+    adata = make_adata()[:5].copy()
+    adata.obs["dose"] = [0.5, 0.5, 1.0, 1.0, 2.0]
+    adata.obs["flag"] = [True, False, True, False, True]
+    adata.obs["answer"] = ["yes", "no", "yes", "no", "yes"]
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    assert inspect(tmp_path / "a.h5ad", cells={column: values})["cells_kept"] == expected
+
+
+def test_a_table_of_renames_with_a_header(blood, tmp_path):
+    (tmp_path / "names.csv").write_text("spelling,label\nB,B cell\n,\nT,T cell\n")
+    found = inspect(blood, labels={"rename": str(tmp_path / "names.csv")}, label="cell_type")
+    assert found["named"] == {"labels.rename": {"B": True, "T": True}}
+    assert set(found["labels"]) == {"B cell", "T cell"}
+
+
+def test_text_that_is_not_utf8(tmp_path):
+    make_adata().write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        del file["obs/batch"]
+        file["obs"].create_dataset("batch", data=np.array(["Köln".encode("latin-1")] * N_CELLS, dtype="S4"))
+    problem = only_problem(inspect(tmp_path / "a.h5ad", batch="batch"))
+    assert "a.h5ad: holds text that is not UTF-8 ('Köln', as Latin-1 has it); convert it to UTF-8" in problem
+
+
 def test_values_that_no_cell_has_together(blood):
     adata = make_adata()
     adata.obs["plate"] = adata.obs["donor"].map({"d1": "p1", "d2": "p2"})

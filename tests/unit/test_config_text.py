@@ -78,6 +78,11 @@ def test_where_only_text_is_meant_it_is_text(tmp_path, word, text, found):
         ("1", 1),
         ("1.5", 1.5),
         ("1.0", 1.0),
+        ("0.50", 0.5),
+        ("+10", 10),
+        (".5", 0.5),
+        ("1.0e+3", 1000.0),
+        ("1_000", "1_000"),
         ("003", "003"),
         ("12:30", "12:30"),
         ("2024-01-02", "2024-01-02"),
@@ -100,9 +105,21 @@ def test_numbers_stay_numbers(tmp_path):
 
 def test_json_with_tabs(tmp_path):
     config = {"labels": {"rename": {"x": "y"}}}
-    (tmp_path / "a.json").write_text(json.dumps(config, indent="\t"))
-    restore_text(config, [str(tmp_path / "a.json")], load_schema())
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(config, indent="\t"))
+    restore_text(config, [str(path)], load_schema())
     assert config == {"labels": {"rename": {"x": "y"}}}
+    with pytest.raises(InputError, match="the key 'datasets' is missing"):
+        check(config, config_files=[str(path)])
+
+
+def test_maps_that_are_merged_into_others(tmp_path):
+    text = "datasets:\n  a: &a {role: query, path: no, batch: 003}\n  b: {<<: *a, path: on}\n"
+    config = restored(tmp_path, text)
+    assert config["datasets"]["b"] == {"role": "query", "path": "on", "batch": "003"}
+    with pytest.raises(InputError) as refused:
+        check(config, config_files=[str(tmp_path / "0.yaml")])
+    assert "twice" not in str(refused.value)
 
 
 def test_a_later_file_and_the_command_line_count(tmp_path):

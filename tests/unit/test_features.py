@@ -118,6 +118,36 @@ def test_a_file_without_genes(tmp_path, write):
         read_header(write(tmp_path, np.full(len(TYPES), "Antibody Capture")))
 
 
+@pytest.mark.parametrize(
+    "column", ["feature_types", "featureType", "feature.type", "modality", "FeatureType"]
+)
+@pytest.mark.parametrize(("gene", "other"), [("GEX", "ADT"), ("gene", "protein"), ("rna", "hto")])
+def test_types_of_other_programs(tmp_path, column, gene, other):
+    make_adata(np.where(TYPES == "Gene Expression", gene, other), column).write_h5ad(tmp_path / "a.h5ad")
+    header = read_header(tmp_path / "a.h5ad")
+    assert np.array_equal(read_all(header, tmp_path)[0], COUNTS[:, TYPES == "Gene Expression"])
+
+
+@pytest.mark.parametrize("types", [["protein", "rRNA"], ["gene", "pseudogene"], ["atac", "other"]])
+def test_words_that_mean_something_else(tmp_path, types):
+    make_adata(np.resize(types, len(TYPES)), "type").write_h5ad(tmp_path / "a.h5ad")
+    assert read_header(tmp_path / "a.h5ad").n_genes == len(TYPES)
+
+
+def test_features_without_a_type_are_kept(tmp_path):
+    types = np.where(
+        TYPES == "Antibody Capture", TYPES, np.where(TYPES == "Gene Expression", "Gene Expression ", None)
+    )
+    make_adata(types).write_h5ad(tmp_path / "a.h5ad")
+    header = read_header(tmp_path / "a.h5ad")
+    assert np.array_equal(read_all(header, tmp_path)[0], COUNTS[:, TYPES != "Antibody Capture"])
+    path = write_mtx(tmp_path, TYPES)
+    rows = (path / "features.tsv").read_text().splitlines()
+    rows[0] = rows[0].rpartition("\t")[0]
+    (path / "features.tsv").write_text("\n".join(rows) + "\n")
+    assert read_header(path).n_genes == 8
+
+
 @pytest.mark.parametrize("other", ["antibody capture", "Peaks", "Custom", "Multiplexing Capture"])
 def test_types_in_other_letters(tmp_path, other):
     header = read_header(write_h5ad(tmp_path, np.where(TYPES == "Gene Expression", "gene expression", other)))

@@ -125,6 +125,13 @@ def test_layers(tmp_path):
         read_header(path, counts="unspliced")
 
 
+def test_a_layer_whose_name_holds_a_slash(tmp_path):
+    path = write_loom(tmp_path / "a.loom", layers={"raw/counts": make_counts() * 2})
+    assert read_header(path).places == {"matrix": True, "layers/raw/counts": True}
+    header = read_header(path, counts="layers/raw/counts")
+    assert np.array_equal(read_all(header, tmp_path)[0], make_counts() * 2)
+
+
 def test_layers_counts_comes_first(tmp_path):
     path = write_loom(tmp_path / "a.loom", layers={"counts": make_counts() + 1})
     assert read_header(path).counts == "layers/counts"

@@ -198,7 +198,8 @@ def test_mtx_without_barcodes(tmp_path):
 
 
 def rewrite(path, change):
-    path.write_text(change(path.read_text().splitlines()), encoding="utf-8")
+    encoding = "utf-16" if change is LISTS["UTF-16"] else "utf-8"
+    path.write_text(change(path.read_text().splitlines()), encoding=encoding)
 
 
 def quoted(line):
@@ -211,6 +212,15 @@ LISTS = {
     "empty lines at the end": lambda lines: "\n".join(lines) + "\n\n \n",
     "carriage returns": lambda lines: "\r\n".join(lines) + "\r\n",
     "a header": lambda lines: "\n".join(["x\ty\tz"[: 2 * lines[0].count("\t") + 1], *lines]) + "\n",
+    "UTF-16": lambda lines: "\n".join(lines) + "\n",
+    "R's write.table": lambda lines: "\n".join(
+        [
+            quoted("a\tb\tc"[: 2 * lines[0].count("\t") + 1]),
+            *(quoted(f"{i}\t{line}") for i, line in enumerate(lines, 1)),
+        ]
+    ),
+    "pandas' to_csv": lambda lines: "\n".join(["\t0", *(f"{i}\t{line}" for i, line in enumerate(lines))]),
+    "blanks": lambda lines: "\n".join([quoted("a\tb\tc"), *map(quoted, lines)]).replace("\t", " "),
     "a header in quotes": lambda lines: "\n".join(map(quoted, ["x\ty\tz", *lines])),
 }
 

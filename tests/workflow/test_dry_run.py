@@ -208,8 +208,9 @@ def test_one_value_can_be_changed_on_the_command_line(profile):
 def test_a_file_overwritten_in_a_folder_is_noticed(run):
     folder = run.folder / "query"
     folder.mkdir()
-    for name in ("matrix.mtx.gz", "features.tsv.gz", "barcodes.tsv.gz"):
-        (folder / name).write_text("x")
+    (folder / "matrix.mtx.gz").write_text("%%MatrixMarket matrix coordinate integer general\n1 1 1\n1 1 3\n")
+    (folder / "features.tsv.gz").write_text("ENSG00000000001\tGENE0\tGene Expression\n")
+    (folder / "barcodes.tsv.gz").write_text("cell1\n")
     (run.folder / "reference.csv").write_text("x")
     (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
     datasets = {

@@ -13,7 +13,7 @@ from scipy import sparse
 from ..errors import InputError
 from .frame import Frame
 from .interface import Header, Options, choose_place
-from .matrix import Array, Group, blocks_of_rows, glance, is_array, is_matrix, looks_like_counts, stored
+from .matrix import Array, Group, blocks_of_rows, glance, is_array, layers_of, looks_like_counts, stored
 
 AUTOMATIC = ("layers/counts", "raw", "X")
 """Where `counts: auto` looks, in this order."""
@@ -69,22 +69,13 @@ def places_of(root: Group) -> dict[str, Group | Array]:
     """The matrices of an object by the names that the configuration uses."""
     places = {"X": root.get("X"), "raw": root.get("raw/X", root.get("raw.X"))}
     if "layers" in root:
-        places |= _layers(root["layers"], "layers")
+        places |= layers_of(root["layers"])
     # An AnnData without X may leave a scalar in its place.
     return {
         place: element
         for place, element in places.items()
         if element is not None and (not is_array(element) or element.ndim in (1, 2))
     }
-
-
-def _layers(group: Group, name: str) -> dict[str, Group | Array]:
-    """Matrices in a group by their names; one whose name holds a slash lies in a group of its own."""
-    found = {}
-    for key in group:
-        element, place = group[key], f"{name}/{key}"
-        found |= {place: element} if is_matrix(element) else _layers(element, place)
-    return found
 
 
 def genes_of(root: Group, place: str | None) -> Frame:

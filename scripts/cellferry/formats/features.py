@@ -4,6 +4,8 @@ Cell Ranger writes genes, antibodies, guides and peaks into one matrix. An antib
 the gene of its protein, so that its counts would be added to the gene's.
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -12,6 +14,7 @@ from ..errors import InputError
 from .interface import Header
 
 GENE_EXPRESSION = "Gene Expression"
+GENE_TYPES = {GENE_EXPRESSION.casefold(), "gex", "rna", "gene"}
 OTHER_TYPES = {
     "antibody capture",
     "antigen capture",
@@ -22,8 +25,11 @@ OTHER_TYPES = {
 }
 """Types that 10x gives to other features; a column with none of all these holds something else."""
 
-TYPE_COLUMNS = ("feature_types", "feature_type", "Type")
-"""Columns of the types, as scanpy and DropletUtils name them."""
+OTHERS_BESIDE_GENES = {"adt", "hto", "protein", "protein expression", "atac"}
+"""What other programs call such features, beside genes; alone, these words may mean something else."""
+
+TYPE_COLUMNS = ("featuretypes", "featuretype", "type", "modality")
+"""Columns of the types, without case, dots and underscores."""
 
 GENES = "genes"
 """Key in `Header.details`: positions of the genes among all features, and the number of these."""
@@ -62,19 +68,28 @@ def genes_of(counts: sparse.csr_matrix, header: Header) -> sparse.csr_matrix:
 
 
 def _type_column(var: pd.DataFrame) -> str | None:
-    known = OTHER_TYPES | {GENE_EXPRESSION.casefold()}
-    for column in TYPE_COLUMNS:
-        if column in var and not known.isdisjoint(str(value).casefold() for value in var[column].unique()):
-            return column
+    by_name = {re.sub("[._ ]", "", str(column)).casefold(): column for column in var.columns}
+    for name in TYPE_COLUMNS:
+        types = set(_types(var[by_name[name]])) if name in by_name else set()
+        is_of_10x = not types.isdisjoint(OTHER_TYPES | {GENE_EXPRESSION.casefold()})
+        if is_of_10x or not (types.isdisjoint(GENE_TYPES) or types.isdisjoint(OTHERS_BESIDE_GENES)):
+            return by_name[name]
     return None
+
+
+def _types(values: pd.Series) -> pd.Series:
+    """Types without case and blanks around them; empty where they are missing."""
+    return values.where(values.notna(), "").astype(str).str.strip().str.casefold()
 
 
 def _are_genes(header: Header) -> np.ndarray:
     column = _type_column(header.var)
     if column is None:
         return np.ones(len(header.var), dtype=bool)
-    kept = (header.var[column].astype(str).str.casefold() == GENE_EXPRESSION.casefold()).to_numpy()
-    if not kept.any():
+    types = _types(header.var[column])
+    # Of what has no type, nothing says that it is no gene.
+    kept = types.isin(GENE_TYPES | {""}).to_numpy()
+    if not types.isin(GENE_TYPES).any():
         raise InputError(
             f"{header.path}: holds no '{GENE_EXPRESSION}' features, only {_listed(header.var[column])}; name "
             "the file with the genes"

@@ -19,7 +19,7 @@ from ..needs import BLOCK_BYTES
 from ..transpose import Entries, row_blocks
 from .annotation import annotated_blocks, annotated_cells
 from .interface import BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, as_strings, choose_place
-from .matrix import dense_rows, glance, looks_like_counts
+from .matrix import dense_rows, glance, layers_of, looks_like_counts
 from .values import STRINGS, decoded, holds_strings
 
 CELL_NAMES = (
@@ -48,8 +48,7 @@ def recognises(path: Path, looks: Looks) -> bool:
 def header(path: Path, options: Options) -> Header:
     """Read the header of a loom file; see `interface.Header`."""
     with open_hdf5(path) as file:
-        layers = file.get("layers", {})
-        matrices = {"matrix": file["matrix"]} | {f"layers/{name}": layers[name] for name in layers}
+        matrices = {"matrix": file["matrix"]} | (layers_of(file["layers"]) if "layers" in file else {})
         for place, dataset in matrices.items():
             if dataset.shape != file["matrix"].shape or dataset.ndim != 2 or dataset.dtype.kind not in "biuf":
                 raise InputError(

@@ -56,6 +56,15 @@ def is_matrix(element: Group | Array) -> bool:
     return is_array(element) or not {"data", "indices", "indptr"}.isdisjoint(element)
 
 
+def layers_of(group: Group, name: str = "layers") -> dict[str, Group | Array]:
+    """Matrices in a group by their places; one whose name holds a slash lies in a group of its own."""
+    found = {}
+    for key in group:
+        element, place = group[key], f"{name}/{key}"
+        found |= {place: element} if is_matrix(element) else layers_of(element, place)
+    return found
+
+
 def stored(element: Group | Array) -> Stored:
     """Describe an AnnData matrix without reading it."""
     if is_array(element):

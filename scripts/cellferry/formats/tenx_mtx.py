@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..mtx_lists import File, Lists, find_lists, missing_list, stem_of
-from ..text import open_bytes, split_line
+from ..text import open_text, split_line, without_quoted
 from ..transpose import Entries, row_blocks, sorted_row_blocks
 from .interface import Block, Cells, Header, Looks, Options, refuse_place
 from .market import Size, entries, read_size
@@ -38,6 +38,7 @@ CELL = "bc_wells"
 """Column of Parse Biosciences' cells."""
 
 CELLS_AT_ONCE = 1 << 17
+LINES_LOOKED_AT = 100
 GLANCE_BYTES = 1 << 20
 
 
@@ -196,10 +197,10 @@ def _refuse_parts_of_genes(matrix: File, genes: list[str], size: Size) -> None:
 
 
 def _lines(path: File) -> Iterator[str]:
-    """Lines of a list that are not empty, without a byte-order mark."""
-    with open_bytes(path) as file:
-        for number, line in enumerate(file):
-            text = line.decode("utf-8-sig" if number == 0 else "utf-8").rstrip("\r\n")
+    """Lines of a list that are not empty."""
+    with open_text(path) as file:
+        for line in file:
+            text = line.decode().rstrip("\r\n")
             if text.strip():
                 yield text
 
@@ -208,12 +209,12 @@ def _read_features(lists: Lists) -> list[list[str]]:
     """Rows of the list of genes: id, name and type, or fewer of these."""
     if lists.genes.name.removesuffix(".gz").endswith(".csv"):
         return _read_table_of_genes(lists.genes)
-    rows = list(map(_fields, _lines(lists.genes)))
+    rows = list(_rows(lists.genes))
     if lists.gene_names is None:
         return rows
-    with open_bytes(lists.gene_names) as file:
+    with open_text(lists.gene_names) as file:
         # A gene without a name has an empty line.
-        names = [line.decode("utf-8").strip() for line in file]
+        names = [line.decode().strip() for line in file]
     if len(names) != len(rows):
         raise InputError(
             f"{lists.gene_names}: has {len(names)} lines, and {lists.genes.name} names {len(rows)} genes; "
@@ -239,7 +240,7 @@ def _read_table_of_genes(path: File) -> list[list[str]]:
 def _cell_names(path: File) -> Iterator[str]:
     """Names of all cells; a header that a table has is left out, one that a list may have is not."""
     if not path.name.removesuffix(".gz").endswith(".csv"):
-        yield from (_fields(line)[0] for line in _lines(path))
+        yield from (row[0] for row in _rows(path))
         return
     lines = csv.reader(_lines(path))
     header = next(lines, [])
@@ -247,20 +248,53 @@ def _cell_names(path: File) -> Iterator[str]:
     yield from (row[column] for row in lines)
 
 
-def _fields(line: str) -> list[str]:
+def _rows(path: File) -> Iterator[list[str]]:
+    """Fields of the lines of a list, without the row numbers that R and pandas put in front."""
+    lines = _lines(path)
+    first = list(itertools.islice(lines, LINES_LOOKED_AT))
+    delimiter = _delimiter(first)
+    is_numbered = _are_numbered([_fields(line, delimiter) for line in first])
+    for line in itertools.chain(first, lines):
+        fields = _fields(line, delimiter)
+        # R's header has no name for them.
+        yield fields[1:] if is_numbered and len(fields) > 1 else fields
+
+
+def _delimiter(lines: list[str]) -> str:
+    """A tab by rule; a comma, or blanks between quotes, where all lines have them and none has a tab."""
+    if any("\t" in line for line in lines):
+        return "\t"
+    if all('" "' in line for line in lines[1:]) and lines[1:]:
+        return " "
+    n_commas = {without_quoted(line).count(",") for line in lines}
+    return "," if len(n_commas) == 1 and 0 not in n_commas else "\t"
+
+
+def _are_numbered(rows: list[list[str]]) -> bool:
+    """Whether the first fields count the rows, from 0 or 1, with or without a header; others stand beside."""
+    for own in (rows, rows[1:]):
+        firsts = [row[0] for row in own if len(row) > 1]
+        if len(firsts) == len(own) > 1 and firsts in (
+            list(map(str, range(len(firsts)))),
+            list(map(str, range(1, len(firsts) + 1))),
+        ):
+            return True
+    return False
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
     """Fields of a line, without the quotes that R writes."""
-    fields = split_line(line, "\t") if '"' in line else line.split("\t")
+    fields = split_line(line, delimiter) if '"' in line or delimiter != "\t" else line.split("\t")
     return [field.strip() for field in fields]
 
 
 def _named(rows: list[list[str]]) -> pd.DataFrame:
     """Features: ids and names in the first two columns, types in the third, or names alone."""
-    width = min(map(len, rows), default=0)
-    if width < 2:
+    if min(map(len, rows), default=0) < 2:
         return pd.DataFrame(index=pd.Index([row[0] for row in rows], dtype=object))
     columns = {"gene_ids": [row[0] for row in rows]}
-    if width > 2:
-        columns["feature_types"] = [row[2] for row in rows]
+    if max(map(len, rows)) > 2:
+        columns["feature_types"] = [row[2] if len(row) > 2 else None for row in rows]
     return pd.DataFrame(columns, index=pd.Index([row[1] for row in rows], dtype=object), dtype=object)
 
 
