@@ -169,19 +169,17 @@ class Dataset:
                 yield self._tables[number], named
 
     def _too_few_named(self, table: ObsTable, named: Named) -> str:
-        share = f"{named.matched or 'none'} of the {named.cells} cells"
-        said = (
-            f"{table.path} ({self.key('obs')}): names {share} of {self.config['path']} (the first of them is "
-            f"'{named.first}'); "
-        )
+        where = f"{table.path} ({self.key('obs')})"
+        cells = f"{self.config['path']} (the first of them is '{named.first}')"
         if named.matched == 0:
-            return said + (
-                "its first column must hold the cell names, or its lines be in the cells' order "
-                f"({self.key('obs_by')}: order)"
+            return (
+                f"{where}: names none of the {named.cells} cells of {cells}; its first column must hold the "
+                f"cell names, or its lines be in the cells' order ({self.key('obs_by')}: order)"
             )
-        return said + (
-            f"if it is not that of another sample, lower {self.key('obs_min_common')}, now "
-            f"{self.config['obs_min_common']:g}: the other cells are used without annotation"
+        return (
+            f"{where}: names {named.matched} of the {named.cells} cells of {cells}; if it is not that of "
+            f"another sample, lower {self.key('obs_min_common')}, now {self.config['obs_min_common']:g}: the "
+            "other cells are used without annotation"
         )
 
     def annotation_in_words(self, columns: list[str]) -> tuple[list[str], list[str]]:
