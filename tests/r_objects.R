@@ -238,7 +238,7 @@ saveRDS(SingleCellExperiment(list(counts = Matrix::forceSymmetric(sparse[, 1:25]
 
 # Neither ----------------------------------------------------------------------------------------------
 setClass("Unheard", slots = c(counts = "ANY"))
-for (other in list(list("list", list(a = 1, b = sparse)), list("frame", obs), list("lm", model), list("function", compiled),
+for (other in list(list("list", list(a = 1, b = genes)), list("frame", obs), list("lm", model), list("function", compiled),
                    list("unheard", new("Unheard", counts = sparse)), list("null", NULL), list("environment", recursive),
                    list("strings", letters), list("number", 1), list("pattern", as(sparse, "nMatrix"))))
   saveRDS(other[[2]], file.path(folder, paste0("other_", other[[1]], ".rds")))

@@ -197,7 +197,8 @@ def readable(path: Path) -> Iterator[None]:
         problem = unreadable(Path(path))
         if problem is not None:
             raise InputError(f"{path}: {problem}") from error
-        if isinstance(error, UnicodeDecodeError):
+        # A text that ends within a letter was cut off.
+        if isinstance(error, UnicodeDecodeError) and not error.reason.startswith("unexpected end"):
             around = error.object[max(0, error.start - 20) : error.end + 20].decode("latin-1")
             raise InputError(
                 f"{path}: holds text that is not UTF-8 ('{around}', as Latin-1 has it); convert it to UTF-8"

@@ -124,7 +124,7 @@ def test_sharded_store(tmp_path):
 
 def test_no_obs(tmp_path):
     zarr.open_group(tmp_path / "a.zarr", mode="w").create_array("x", shape=(3,), dtype="i4")
-    with pytest.raises(InputError, match=r"holds nothing that can be read"):
+    with pytest.raises(InputError, match=r"is a zarr store without an AnnData object \(it holds x\)"):
         read_header(tmp_path / "a.zarr")
     with pytest.raises(InputError, match=r"has no obs, so it holds no AnnData.*datasets\.blood\.format"):
         read_header(tmp_path / "a.zarr", "zarr")
