@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +21,6 @@ SAMPLE = "sample"
 
 WELL_NAMED = 0.9
 """Share of the cells that an annotation table names without a warning."""
-
-
-class Named(NamedTuple):
-    """Cells that an annotation table is for, how many of them it names, and the first one's name."""
-
-    cells: int
-    matched: int
-    first: str
 
 
 class Dataset:
@@ -70,7 +62,6 @@ class Dataset:
         self.starts = self._files.starts
         self._tables = self._annotation(options, n_files=len(files))
         self._is_one = "" in files
-        self._named: dict[int, Named] = {}
         from_tables = [column for table in self._tables for column in table.columns]
         from_files = [*self.header.obs_columns, *([] if self._is_one else [SAMPLE])]
         self.obs_columns = list(dict.fromkeys([*from_tables, *from_files]))
@@ -139,48 +130,34 @@ class Dataset:
             At the end, if an annotation table names too few of the cells it is for.
         """
         for table in self._tables:
-            table.n_matched = 0
-        self._named = {}
+            table.count_from_here()
         start = 0
         for number, cells in self._files.cells(self._in_files(columns)):
-            names = self._cell_names(number, cells.names)
-            obs = self._annotated(number, cells, columns, start)
-            if len(names) and self._tables:
-                self._count_named(number, cells.names)
-            yield Cells(names, obs)
-            start += len(names)
-        for table, named in self._named_by_table():
-            if named.matched < named.cells * self.config["obs_min_common"] or named.matched == 0:
-                raise InputError(self._too_few_named(table, named))
+            yield Cells(self._cell_names(number, cells.names), self._annotated(number, cells, columns, start))
+            start += len(cells.names)
+        for table in self._joined_tables():
+            self._check_names(table)
 
-    def _count_named(self, number: int, names: np.ndarray) -> None:
-        """Note how many of the cells so far a file's annotation table has named."""
-        of_table = self._table_number(number)
-        before = self._named.get(of_table)
-        self._named[of_table] = Named(
-            cells=len(names) + (before.cells if before else 0),
-            matched=self._tables[of_table].n_matched,
-            first=before.first if before else self._joined_by(number, names)[0],
-        )
+    def _joined_tables(self) -> list[ObsTable]:
+        """The annotation tables that were asked for cells by name."""
+        return [table for table in self._tables if table.n_cells]
 
-    def _named_by_table(self) -> Iterator[tuple[ObsTable, Named]]:
-        for number, named in self._named.items():
-            if not self._tables[number].by_order:
-                yield self._tables[number], named
-
-    def _too_few_named(self, table: ObsTable, named: Named) -> str:
+    def _check_names(self, table: ObsTable) -> None:
+        """Raise an `InputError` if a table names too few of the cells that it is for."""
         where = f"{table.path} ({self.key('obs')})"
-        cells = f"{self.config['path']} (the first of them is '{named.first}')"
-        if named.matched == 0:
-            return (
-                f"{where}: names none of the {named.cells} cells of {cells}; its first column must hold the "
-                f"cell names, or its lines be in the cells' order ({self.key('obs_by')}: order)"
+        cells = f"{self.config['path']} (the first of them is '{table.first_cell}')"
+        if table.n_matched == 0:
+            raise InputError(
+                f"{where}: names none of the {table.n_cells} cells of {cells}; its first column must hold "
+                f"the cell names, or its lines be in the cells' order ({self.key('obs_by')}: order)"
             )
-        return (
-            f"{where}: names {named.matched} of the {named.cells} cells of {cells}; if it is not that of "
-            f"another sample, lower {self.key('obs_min_common')}, now {self.config['obs_min_common']:g}: the "
-            "other cells are used without annotation"
-        )
+        least = self.config["obs_min_common"]
+        if table.n_matched < table.n_cells * least:
+            raise InputError(
+                f"{where}: names {table.n_matched} of the {table.n_cells} cells of {cells}; if it is not "
+                f"that of another sample, lower {self.key('obs_min_common')}, now {least:g}: the other cells "
+                "are used without annotation"
+            )
 
     def annotation_in_words(self, columns: list[str]) -> tuple[list[str], list[str]]:
         """How many cells each annotation table names, and warnings of what is left out; `cells` first."""
@@ -190,9 +167,9 @@ class Dataset:
                 f"{self.header.path}: the files' own obs column '{SAMPLE}' is left out, since `{SAMPLE}` is "
                 "the file here; to use it, give it another name in the files"
             )
-        for table, named in self._named_by_table():
-            said = f"{table.path}: names {named.matched} of {named.cells} cells"
-            if named.matched < named.cells * WELL_NAMED:
+        for table in self._joined_tables():
+            said = f"{table.path}: names {table.n_matched} of {table.n_cells} cells"
+            if table.n_matched < table.n_cells * WELL_NAMED:
                 warnings.append(f"{said}; the others are used without annotation")
             else:
                 remarks.append(said)

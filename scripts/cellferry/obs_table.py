@@ -38,8 +38,9 @@ class ObsTable:
         Names of the columns after the first; with `by_order` of all.
     n_rows
         Lines after the header, known when columns are loaded.
-    n_matched
-        Cells found by `join` so far.
+    n_cells, n_matched, first_cell
+        Cells that `join` was asked for since `count_from_here`, how many of them the table names, and the
+        first one's name.
     """
 
     def __init__(self, path: str | Path, key: str, *, by_order: bool = False) -> None:
@@ -47,7 +48,7 @@ class ObsTable:
         self.by_order = by_order
         self.n_rows = 0
         self._key = key
-        self.n_matched = 0
+        self.count_from_here()
         with readable(self.path):
             start = table_start(self.path, blanks="quoted" if by_order else "regular")
         if start is None:
@@ -69,6 +70,11 @@ class ObsTable:
         self._start = start
         self._hashes = np.empty(0, dtype=np.uint64)
         self._values: dict[str, pd.Categorical | np.ndarray] = {}
+
+    def count_from_here(self) -> None:
+        """Begin to count the cells that are asked for and found."""
+        self.n_cells = self.n_matched = 0
+        self.first_cell = ""
 
     def load(self, columns: list[str], *, numeric: set[str] | frozenset[str] = frozenset()) -> None:
         """Read columns into memory: 8 bytes a cell for the name, and 4 (strings) or 8 (numbers) per column.
@@ -117,13 +123,12 @@ class ObsTable:
 
     def _chunks(self) -> Iterator[pd.DataFrame]:
         # All columns, though few are wanted: with `usecols` pandas says nothing of rows with too many.
-        delimiter = self._start.delimiter
         with readable(self.path), open_text(self.path) as file:
             skip_to_rows(file, self._start)
             try:
                 yield from pd.read_csv(
                     file,
-                    sep=r"\s+" if delimiter == " " else delimiter,
+                    sep=self._start.separator,
                     header=None,
                     names=range(len(self.columns) + self._first + self._start.n_empty),
                     index_col=False,
@@ -169,6 +174,9 @@ class ObsTable:
             wanted = hashes(names)
             rows = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)
             found = self._hashes[rows] == wanted
+        if len(names) and not self.n_cells:
+            self.first_cell = names[0]
+        self.n_cells += len(names)
         self.n_matched += int(np.count_nonzero(found))
         return self._values_at(rows, found, columns)
 
