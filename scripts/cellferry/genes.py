@@ -1,8 +1,6 @@
 """Gene ids: which kind they are, how datasets are brought to one kind, which genes all of them share."""
 
-import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +10,7 @@ from scipy import sparse
 
 from .errors import InputError
 from .files import readable
-from .table_start import TableStart, table_start
-from .text import open_text, split_line
+from .table_start import rows_from_header, table_start
 
 ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
 KINDS = ("ensembl", "symbol")
@@ -78,8 +75,7 @@ def read_gene_table(path: str | Path) -> GeneTable:
     to_ensembl: dict[str, str] = {}
     with readable(Path(path)):
         start = table_start(Path(path), blanks="regular")
-        rows = [] if start is None else _rows(Path(path), start)
-        for row in rows:
+        for _, row in rows_from_header(Path(path), start) if start else ():
             values = [strip_version(value.strip()) for value in row[:2]]
             if len(values) < 2 or not all(values):
                 continue
@@ -94,13 +90,6 @@ def read_gene_table(path: str | Path) -> GeneTable:
             "it should have one row per gene: Ensembl id, symbol"
         )
     return GeneTable(to_symbol, to_ensembl)
-
-
-def _rows(path: Path, start: TableStart) -> Iterator[list[str]]:
-    """Fields of all lines from the header on, which may be no header."""
-    with open_text(path) as file:
-        for line in itertools.islice(file, start.n_lines - 1, None):
-            yield split_line(line.decode(), start.delimiter)
 
 
 def candidate_ids(

@@ -10,8 +10,7 @@ from typing import Any
 
 from .errors import InputError
 from .files import readable
-from .table_start import table_start
-from .text import open_text, split_line
+from .table_start import rows_from_header, table_start
 
 ONTOLOGY_ID = re.compile(r"^CL:\d{7}$")
 
@@ -114,18 +113,8 @@ def table_rows(path: Path, key: str) -> list[tuple[str, str]]:
     """The first two columns of a table, its header included if it has one."""
     with readable(path):
         start = table_start(path, blanks="quoted")
-        if start is None:
-            return []
-        with open_text(path) as file:
-            lines = file.read().decode().split("\n")
-    rows = []
-    for number, line in enumerate(lines[start.n_lines - 1 :], start=start.n_lines):
-        if not line.strip():
-            continue
-        row = split_line(line, start.delimiter)
-        if not any(map(str.strip, row)):  # a spreadsheet's padding
-            continue
+        rows = list(rows_from_header(path, start)) if start else []
+    for number, row in rows:
         if len(row) < 2:
             raise InputError(f"{key}: line {number} of {path} has one column, and two are needed; correct it")
-        rows.append((row[0], row[1]))
-    return rows
+    return [(row[0], row[1]) for _, row in rows]

@@ -168,8 +168,6 @@ class _TextLatents(_TabularLatents):
                 f"{path}: is not a table of as many values a row as its header names; export it again"
             )
         self._start = start
-        # Columns need names that differ.
-        self._names = [*start.names, *(f"empty {number}" for number in range(start.n_empty))]
         self._parsing = pa_csv.ParseOptions(delimiter=start.delimiter)
         super().__init__(path, key, start.names[0], start.names)
 
@@ -179,7 +177,9 @@ class _TextLatents(_TabularLatents):
             column_types=types | {name: pa.float32() for name in self._latents},
             include_columns=[self._index, *wanted, *self._latents],
         )
-        reading = pa_csv.ReadOptions(block_size=TEXT_BYTES, use_threads=False, column_names=self._names)
+        reading = pa_csv.ReadOptions(
+            block_size=TEXT_BYTES, use_threads=False, column_names=self._start.column_names
+        )
         with readable(Path(self.path)), open_text(Path(self.path)) as file:
             skip_to_rows(file, self._start)
             try:

@@ -136,14 +136,12 @@ def _rows_of(path: str, markers: list[str]) -> pd.DataFrame:
         with open_text(Path(path)) as file:
             skip_to_rows(file, start)
             rows = file.read().decode()
-    names = [*start.names, *(f"empty {number}" for number in range(start.n_empty))]
-    separator = r"\s+" if start.delimiter == " " else start.delimiter
     try:
         table = pd.read_csv(
             StringIO(rows),
-            sep=separator,
+            sep=start.separator,
             header=None,
-            names=names,
+            names=start.column_names,
             index_col=False,
             dtype=str,
             keep_default_na=False,

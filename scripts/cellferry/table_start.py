@@ -5,6 +5,7 @@ One function for all tables of the user, so that what is understood of one is un
 
 import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
@@ -65,6 +66,16 @@ class TableStart(NamedTuple):
     def is_regular(self) -> bool:
         """Whether the header fits the first row."""
         return self.n_fields in (None, len(self.names))
+
+    @property
+    def column_names(self) -> list[str]:
+        """Different names for all columns, those at the end that hold nothing included."""
+        return [*self.names, *(f"empty {number}" for number in range(self.n_empty))]
+
+    @property
+    def separator(self) -> str:
+        """The delimiter as pandas takes it."""
+        return r"\s+" if self.delimiter == " " else self.delimiter
 
     @property
     def remarks(self) -> list[str]:
@@ -130,6 +141,16 @@ def skip_to_rows(file: IO[bytes], start: TableStart) -> None:
     """Read a file to the end of the table's header."""
     for _ in range(start.n_lines):
         file.readline()
+
+
+def rows_from_header(path: Path, start: TableStart) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of each line from the header on, which may be none, unless it holds nothing."""
+    with open_text(path) as file:
+        lines = itertools.islice(file, start.n_lines - 1, None)
+        for number, line in enumerate(lines, start=start.n_lines):
+            fields = split_line(line.decode(), start.delimiter)
+            if any(map(str.strip, fields)):
+                yield number, fields
 
 
 def _first_lines(path: Path) -> list[str]:
