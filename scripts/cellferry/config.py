@@ -6,6 +6,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 import copy
 import csv
 import difflib
+import functools
 import glob
 import json
 import os
@@ -62,8 +63,9 @@ SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "config.schema.
 README = "config/README.md"
 
 
+@functools.cache
 def load_schema() -> dict[str, Any]:
-    """The JSON schema (2020-12) of the configuration."""
+    """The JSON schema (2020-12) of the configuration; not to be changed, since all callers share it."""
     return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
 
 
@@ -237,7 +239,7 @@ def _describe(error: Any) -> list[str]:
             "'_', and 'reference', 'validation' and 'test' are taken by parts of the references; rename it"
         ]
     description = error.schema.get("description", "")
-    if error.validator == "type" and "string" in error.validator_value and not _is_plain(error.instance):
+    if error.validator == "type" and "string" in error.validator_value and _needs_quotes(error.instance):
         return [f"{place}: {error.instance!r} is not text; write it in quotes. {description}".rstrip()]
     if error.validator == "oneOf":
         choices = " or ".join(
@@ -247,9 +249,9 @@ def _describe(error: Any) -> list[str]:
     return [f"{place}: {error.message}. {description}".rstrip()]
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether quotes could not make text of a value."""
-    return value is None or isinstance(value, str | dict | list)
+def _needs_quotes(value: Any) -> bool:
+    """Whether a value is what YAML makes of a word without quotes: a number, a boolean or a date."""
+    return not isinstance(value, str | dict | list | None)
 
 
 def _suggestion(key: str, known: list[str]) -> str:
@@ -490,11 +492,12 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Pat
             for path in sorted({path for path in paths if paths.count(path) > 1})
         ]
     if not dataset.get("obs"):
+        properties = load_schema()["$defs"]["dataset"]["properties"]
         problems += [
             f"datasets.{name}.{key}: has no effect without a table; name it in datasets.{name}.obs, or take "
             "the key out"
-            for key, default in (("obs_by", "name"), ("obs_min_common", 0.5))
-            if dataset.get(key, default) != default
+            for key in ("obs_by", "obs_min_common")
+            if dataset.get(key, properties[key]["default"]) != properties[key]["default"]
         ]
     return problems or _column_problems(name, dataset)
 

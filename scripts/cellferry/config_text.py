@@ -14,7 +14,7 @@ import yaml
 NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*|[0-9]*\.[0-9]*([eE][+-]?[0-9]+)?)")
 """Numbers as people write them: not 003, 1_000, 0x1F or 12:30, which YAML takes for numbers too."""
 
-LITERALS = {"true": True, "false": False}
+LITERALS = ("true", "false")
 """How booleans are written where text is allowed too; YAML's `yes`, `no`, `on` and `off` are text there."""
 
 
