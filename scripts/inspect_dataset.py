@@ -57,8 +57,7 @@ OWN_COLUMNS = ("batch", "label")
 LABELLED = {"reference": "a reference", "evaluate": "a dataset to evaluate"}
 """Roles that need labels."""
 
-MOST_DATES = 30
-"""Dates among genes listed one by one."""
+MOST_DATES_LISTED = 30
 
 MOST_LISTED = 200
 """Batches listed one by one."""
@@ -154,8 +153,8 @@ def date_warnings(header: Header) -> list[str]:
     found = dates_among(header.var)
     if not found:
         return []
-    listed = ", ".join(f"{date} ({genes})" for date, genes in list(found.items())[:MOST_DATES])
-    more = f" and {len(found) - MOST_DATES} more" if len(found) > MOST_DATES else ""
+    listed = ", ".join(f"{date} ({genes})" for date, genes in list(found.items())[:MOST_DATES_LISTED])
+    more = f" and {len(found) - MOST_DATES_LISTED} more" if len(found) > MOST_DATES_LISTED else ""
     names = header.var.index
     repeated = sorted({name for name in names[names.duplicated()] if name in found})
     summed = f"; {', '.join(repeated)} stand several times and would be added up" if repeated else ""
@@ -303,7 +302,7 @@ def unused_values(dataset: Dataset, found: dict[str, set[str]]) -> Iterator[tupl
 def add_names(names: set[str], values: np.ndarray) -> None:
     """Add the different values of a column, as they are called, to names; no more than can be listed."""
     if len(names) <= MOST_CATEGORIES:
-        names.update(name for name in pd.unique(as_labels(values)) if name is not None)
+        names.update(name for name in as_labels(pd.unique(values)) if name is not None)
 
 
 def count_lines(columns: list[np.ndarray], label_names: LabelNames) -> dict[tuple, int]:

@@ -54,7 +54,7 @@ def header(path: Path, options: Options) -> Header:
     matrix, others = _find_matrix(path)
     lists = _find_lists(matrix)
     size = read_size(matrix)
-    rows, n_lines = _read_features(lists), sum(1 for _ in _cell_names(lists.cells))
+    rows, n_lines = _read_features(lists), _count_cells(lists.cells)
     headers = _headers(len(rows), n_lines, size)
     _refuse_parts_of_genes(matrix, [row[0] for row in rows], size)
     if headers is None:
@@ -207,7 +207,7 @@ def _lines(path: File) -> Iterator[str]:
 
 def _read_features(lists: Lists) -> list[list[str]]:
     """Rows of the list of genes: id, name and type, or fewer of these."""
-    if lists.genes.name.removesuffix(".gz").endswith(".csv"):
+    if _is_table(lists.genes):
         return _read_table_of_genes(lists.genes)
     rows = list(_rows(lists.genes))
     if lists.gene_names is None:
@@ -221,6 +221,11 @@ def _read_features(lists: Lists) -> list[list[str]]:
             "these files do not belong together: export or copy them again"
         )
     return [[row[0], name or row[0]] for row, name in zip(rows, names, strict=True)]
+
+
+def _is_table(path: File) -> bool:
+    """Whether a list is a table with a header, as Parse Biosciences writes it."""
+    return path.name.removesuffix(".gz").endswith(".csv")
 
 
 def _read_table_of_genes(path: File) -> list[list[str]]:
@@ -237,9 +242,14 @@ def _read_table_of_genes(path: File) -> list[list[str]]:
     return [[row[ids], row[names] or row[ids]] for row in lines]
 
 
+def _count_cells(path: File) -> int:
+    """How many names `_cell_names` yields; the lines of a list are not split for that."""
+    return sum(1 for _ in (_cell_names(path) if _is_table(path) else _lines(path)))
+
+
 def _cell_names(path: File) -> Iterator[str]:
     """Names of all cells; a header that a table has is left out, one that a list may have is not."""
-    if not path.name.removesuffix(".gz").endswith(".csv"):
+    if not _is_table(path):
         yield from (row[0] for row in _rows(path))
         return
     lines = csv.reader(_lines(path))
