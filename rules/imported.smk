@@ -9,8 +9,8 @@
 #         results/mapped/{reference,validation,test}/0.parquet   the latents of its cells
 
 
-# Messages are formatted.
-IN_MESSAGE = config["pretrained"]["model"].replace("{", "{{").replace("}", "}}")
+# As a message takes it: Snakemake formats messages.
+MODEL_IN_MESSAGE = config["pretrained"]["model"].replace("{", "{{").replace("}", "}}")
 
 
 # These make the same files from a reference's counts.
@@ -24,8 +24,8 @@ if CYTOMETRY:
 
 rule import_reference:
     input:
-        model=optional(f"{config['pretrained']['model']}/model.pt"),
-        latents=optional(config["pretrained"]["latents"]),
+        model=masked(f"{config['pretrained']['model']}/model.pt"),
+        latents=masked(config["pretrained"]["latents"]),
         transformation=transformation_beside(config["pretrained"]["model"]),
         scaling=optional(config["pretrained"]["scaling"]),
         rename=label_table("rename"),
@@ -62,6 +62,6 @@ rule import_reference:
         modality=config["modality"],
         cofactor=config["cytometry"]["cofactor"],
     message:
-        f"Taking in the model of others in {IN_MESSAGE} in the place of a reference"
+        f"Taking in the model of others in {MODEL_IN_MESSAGE} in the place of a reference"
     script:
         "../scripts/import_reference.py"

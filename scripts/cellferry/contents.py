@@ -79,7 +79,7 @@ def unreadable(path: Path) -> str | None:
 
 
 def not_text(path: Path) -> str | None:
-    """The same of a file that must be a table of text, so that other formats of data are none either."""
+    """What a file is where a table of text is needed; None unless it is known to be none; as `unreadable`."""
     return _described(path, as_text=True)
 
 
