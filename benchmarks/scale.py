@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import scale_tables
 from cellferry.benchmarks import costs, read_table
-from cellferry.logs import peak_in
+from cellferry.core.logs import peak_in
 from measuring import (
     COLUMNS,
     HOOK,

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
 from cellferry.errors import InputError
-from cellferry.files import complete
 from cellferry.fingerprints import MADE_FROM
 from cellferry.intensities import (
     RAW,
@@ -22,7 +23,6 @@ from cellferry.intensities import (
 from cellferry.label_tables import read_ontology, read_parents, without_header
 from cellferry.labels import closest, folded
 from cellferry.levels import Level, joined_levels
-from cellferry.logs import logged
 from cellferry.panel import BACKBONE, check_backbone, check_share, joint_panels
 from cellferry.scaling import GIVEN
 from cellferry.unused_names import unused_names

@@ -3,8 +3,8 @@
 import json
 
 import pandas as pd
-from cellferry.files import complete
-from cellferry.logs import logged
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
 from cellferry.panel import BACKBONE, MARKER, marker_key
 
 COLUMNS = ("dataset", "channel", "marker", "kind", "use")

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from cellferry.budget import Budget
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import Progress
 from cellferry.counts import SmallestValues, Source, check_counts, gene_totals
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
-from cellferry.files import complete
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.h5ad import H5adWriter
 from cellferry.labels import LabelNames
-from cellferry.logs import logged
 from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
-from cellferry.progress import Progress
 from cellferry.rounding import Rounding
 
 

@@ -13,8 +13,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from cellferry.files import complete
-from cellferry.logs import logged
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
 from scipy import io, sparse
 
 QUERY_SHARE = 0.4

@@ -3,9 +3,9 @@
 import shutil
 
 from cellferry.budget import Budget
-from cellferry.files import complete
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
 from cellferry.h5ad import H5adReader
-from cellferry.logs import logged
 from cellferry.model import set_up_torch
 from cellferry.needs import NEEDS
 from cellferry.surgery import draw_sketch, model_for_query, new_batches

@@ -10,8 +10,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from cellferry.budget import Budget
 from cellferry.colors import REFERENCE_COLOR, colors_of
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import Progress
 from cellferry.embedding import N_AXES, PrincipalAxes
-from cellferry.files import complete
 from cellferry.fingerprints import of_predictions
 from cellferry.h5ad import MOST_CATEGORIES, H5adReader, H5adWriter
 from cellferry.in_step import check_names, check_number
@@ -24,9 +26,7 @@ from cellferry.latents import (
     read_values,
     strings,
 )
-from cellferry.logs import logged
 from cellferry.needs import NEEDS
-from cellferry.progress import Progress
 from cellferry.versions import versions
 
 LATENT_KEY = "X_cellferry"

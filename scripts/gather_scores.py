@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from cellferry.files import complete
-from cellferry.logs import logged
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
 
 ALL = "(all)"
 """Stands for all labels together."""

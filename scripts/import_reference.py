@@ -11,8 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.budget import Budget
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import Progress
 from cellferry.errors import InputError
-from cellferry.files import complete
 from cellferry.foreign_model import Adopted, adopt_model, load_checked
 from cellferry.genes import id_kind
 from cellferry.intensities import write_transformation
@@ -20,11 +22,9 @@ from cellferry.known_labels import describe_labels, levels_above, split_labelled
 from cellferry.label_tables import read_ontology
 from cellferry.labels import LabelNames
 from cellferry.latent_tables import LatentTable, open_latents
-from cellferry.logs import logged
 from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.needs import NEEDS
 from cellferry.panel import BACKBONE, MARKER, channel_kind, listed
-from cellferry.progress import Progress
 from cellferry.scaling import told_scaling
 
 ONE_BATCH = "reference"

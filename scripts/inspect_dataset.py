@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from cellferry.cells import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import Progress
 from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
 from cellferry.excel_dates import dates_among
-from cellferry.files import complete
 from cellferry.fingerprints import MADE_FROM, of_settings
 from cellferry.formats import Block, Header, OutOfOrderError
 from cellferry.genes import id_kind
@@ -25,7 +27,6 @@ from cellferry.h5ad import MOST_CATEGORIES
 from cellferry.intensities import Look, look
 from cellferry.labels import Counted, LabelNames, count_names
 from cellferry.levels import Level, levels_of_columns
-from cellferry.logs import logged
 from cellferry.panel import (
     CHANNEL,
     DETECTOR,
@@ -37,7 +38,6 @@ from cellferry.panel import (
     named_channels,
     read_markers,
 )
-from cellferry.progress import Progress
 from cellferry.rounding import Rounding
 from cellferry.unused_names import unused_names
 

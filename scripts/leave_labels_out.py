@@ -10,12 +10,12 @@ from cellferry.answer import AnswerRules, answers
 from cellferry.budget import Budget
 from cellferry.cells import UNKNOWN
 from cellferry.classifier import Classifier
-from cellferry.files import complete
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import Progress
 from cellferry.h5ad import H5adReader
 from cellferry.latents import codes_among, latent_columns, matrix, read_codes
-from cellferry.logs import logged
 from cellferry.needs import NEEDS, calibration_cap, calibration_mb
-from cellferry.progress import Progress
 from cellferry.scores import auroc
 from cellferry.sketch import stratified_sketch
 from threadpoolctl import threadpool_limits

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from cellferry.logs import logged
+from cellferry.core.logs import logged
 from cellferry.plan import Asked, as_table, expected_jobs, plan
 
 NOTE = """

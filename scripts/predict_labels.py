@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 from cellferry.answer import AnswerRules, answers
 from cellferry.budget import Budget
 from cellferry.classifier import Classifier
-from cellferry.files import complete
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
 from cellferry.fingerprints import MADE_FROM, of_files, of_settings
 from cellferry.h5ad import H5adReader
 from cellferry.latents import blocks
-from cellferry.logs import logged
 from cellferry.needs import NEEDS
 from threadpoolctl import threadpool_limits
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cellferry.logs import logged
+from cellferry.core.logs import logged
 from cellferry.page import write_page
 
 MISSING = {

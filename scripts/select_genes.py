@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from cellferry.budget import Budget
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import Progress
 from cellferry.errors import InputError
-from cellferry.files import complete
 from cellferry.genes import (
     BY_MAP,
     GeneSelection,
@@ -20,9 +22,7 @@ from cellferry.genes import (
     strip_version,
 )
 from cellferry.h5ad import H5adReader
-from cellferry.logs import logged
 from cellferry.needs import NEEDS
-from cellferry.progress import Progress
 from cellferry.references import training_sketch
 from cellferry.splits import read_split
 from scipy import sparse

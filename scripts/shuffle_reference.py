@@ -8,12 +8,12 @@ import pandas as pd
 import zarr
 from annbatch import write_sharded
 from cellferry.budget import Budget
-from cellferry.files import complete
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import Progress
 from cellferry.h5ad import H5adReader
-from cellferry.logs import logged
 from cellferry.needs import MB, NEEDS, VALUES_PER_DATASET
 from cellferry.panel import BACKBONE
-from cellferry.progress import Progress
 from cellferry.subset import MEASURED
 
 ROWS_READ_TOGETHER = 512

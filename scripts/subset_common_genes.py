@@ -2,8 +2,8 @@
 
 import numpy as np
 from cellferry.budget import Budget
+from cellferry.core.logs import logged
 from cellferry.h5ad import H5adReader, H5adWriter
-from cellferry.logs import logged
 from cellferry.marker_values import INTENSITIES
 from cellferry.needs import NEEDS
 from cellferry.references import common_obs

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pandas as pd
 from cellferry.budget import Budget
+from cellferry.core.logs import logged
 from cellferry.h5ad import H5adReader, H5adWriter
-from cellferry.logs import logged
 from cellferry.marker_values import INTENSITIES
 from cellferry.needs import NEEDS
 from cellferry.panel import BACKBONE

@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from cellferry.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
 from cellferry.budget import Budget
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import timed
 from cellferry.cytovi import CytoviHead
 from cellferry.errors import InputError
 from cellferry.expression import ExpressionHead
-from cellferry.files import complete
 from cellferry.h5ad import H5adReader
 from cellferry.heads import HEADS, ON_EXPRESSION, Heads
 from cellferry.latents import codes_among, count_cells, latent_columns, read_codes, read_latents
 from cellferry.linear_model import LinearHead
-from cellferry.logs import logged
 from cellferry.marker_values import holds_intensities, marker_values
 from cellferry.needs import (
     MAX_EXPRESSION_CELLS,
@@ -27,7 +28,6 @@ from cellferry.needs import (
 )
 from cellferry.neighbors import NeighborsHead
 from cellferry.outside import LabelDistances
-from cellferry.progress import timed
 from cellferry.scanvi_classifier import ScanviHead
 from cellferry.sketch import random_sketch, sketch_values, stratified_sketch
 from scipy import sparse

@@ -8,9 +8,9 @@ import numpy as np
 import zarr
 from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
-from cellferry.files import complete
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
 from cellferry.intensities import write_transformation
-from cellferry.logs import logged
 from cellferry.model import (
     BaseModelClass,
     measured_by_batch,

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 from cellferry.budget import Budget
 from cellferry.cells import UNKNOWN
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import Progress
 from cellferry.fcs_writer import Channel, FcsWriter, each_once
-from cellferry.files import complete
 from cellferry.h5ad import BYTES_PER_CELL, H5adReader
 from cellferry.in_step import in_step
 from cellferry.latents import latent_columns, matrix, read_values
-from cellferry.logs import logged
 from cellferry.needs import NEEDS
-from cellferry.progress import Progress
 
 CODED = {"label_code": "label", "best_label_code": "best_label"}
 """Channels that hold a label as a number, and the columns of the predictions with its name."""

@@ -6,8 +6,8 @@ import numpy as np
 import xgboost
 from scipy import sparse
 
+from .core.progress import Progress
 from .forest import Forest
-from .progress import Progress
 
 PATIENCE = 25
 """Boosting rounds without a better validation loss before training stops."""

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from .core.progress import Progress
 from .cytovi import CytoviHead
 from .h5ad import H5adReader
 from .heads import load_heads, predict
@@ -18,7 +19,6 @@ from .marker_values import holds_intensities
 from .needs import CYTOVI_NEIGHBORS, MB, judged_bytes
 from .neighbors import NeighborsHead
 from .outside import LabelDistances
-from .progress import Progress
 from .summed_levels import Level, read_levels
 
 FOREST_BYTES = 6

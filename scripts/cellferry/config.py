@@ -18,13 +18,13 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
+from .core.table_start import table_start
 from .errors import InputError
 from .label_tables import read_ontology, read_parents, read_renames
 from .methods import FORMAT_VERSION
 from .panel import SCALING_COLUMNS, TRANSFORMATION, read_markers
 from .paths import path_problem
 from .samples import conversion_jobs, files_that_fit, sample_files, table_files
-from .table_start import table_start
 
 AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
     "rna": {

@@ -4,7 +4,7 @@
 class InputError(Exception):
     """A user's input is at fault; the message names the file or key, the value found and the way out.
 
-    Scripts end with exit code 2 on it and without a traceback (see `cellferry.logs.logged`),
+    Scripts end with exit code 2 on it and without a traceback (see `cellferry.core.logs.logged`),
     so that an input error is told apart from a passing fault: running it again would not help.
     """
 

@@ -18,9 +18,9 @@ from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
 from .cells import UNKNOWN
+from .core.atomic import readable
 from .encoder import Encoder
 from .errors import InputError
-from .files import readable
 from .genes import strip_version
 from .intensities import all_stored
 from .model import BATCH, LABEL, MASK, cells_for_model, known_batches, model_class

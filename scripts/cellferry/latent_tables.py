@@ -11,14 +11,14 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from .cells import as_labels
+from .core.atomic import readable
+from .core.table_start import skip_to_rows, table_start
+from .core.text import first_bytes, open_text
 from .errors import InputError
-from .files import readable
 from .formats.frame import Frame
 from .formats.matrix import is_array
 from .hdf5 import open_hdf5
 from .latents import strings
-from .table_start import skip_to_rows, table_start
-from .text import first_bytes, open_text
 
 KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry")
 """Elements of obsm that are looked for where the configuration names none."""

@@ -39,9 +39,9 @@ from .columns import (
     words_of,
 )
 from .config import check, fill_defaults, load_schema
+from .core.atomic import complete
 from .dataset import SAMPLE, Dataset
 from .errors import InputError
-from .files import complete
 from .labels import LabelNames
 from .samples import sample_files
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from .cells import hashes, repeated_hashes, repeated_names
+from .core.atomic import readable
+from .core.table_start import skip_to_rows, table_start
+from .core.text import open_text
 from .errors import InputError
-from .files import readable
-from .table_start import skip_to_rows, table_start
-from .text import open_text
 
 ROWS_AT_ONCE = 20_000
 MISSING = ["", "NA"]

@@ -16,15 +16,15 @@ from . import figures
 from .batches import count_batches
 from .benchmarks import costs, read_table
 from .colors import assign_colors, colors_of
+from .core.atomic import complete
+from .core.logs import COMMAND, unfinished_logs
+from .core.text import duration
 from .counted import count_labels
-from .files import complete
 from .fingerprints import of_settings
 from .intensities import RAW
-from .logs import COMMAND, unfinished_logs
 from .map_sketch import LEAST_CELLS, embed, for_page, map_cells
 from .plan import expected_jobs
 from .remarks import remarks
-from .text import duration
 from .versions import versions
 
 FOLDER = Path(__file__).parent

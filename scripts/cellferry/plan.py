@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from .budget import SNAKEMAKE_MB, Budget
+from .core.text import duration
 from .needs import (
     BLOCK_BYTES,
     CYTOVI_NEIGHBORS,
@@ -31,7 +32,6 @@ from .needs import (
     training_mb,
 )
 from .schedule import fitting_epochs, reference_epochs
-from .text import duration
 
 VALUE_BYTES = 8
 """A stored value on disk and in memory: float32, and its gene as int32."""

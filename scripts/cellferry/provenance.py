@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .files import signature
+from .core.atomic import signature
 from .fingerprints import of_settings
 from .literal_paths import as_named
 from .methods import METHOD_VERSIONS

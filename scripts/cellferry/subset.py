@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from .core.progress import Progress
 from .errors import InputError
 from .genes import GeneSelection, candidate_ids, read_gene_table
 from .h5ad import H5adReader, H5adWriter
 from .intensities import Transformation, check_kind, look_of
 from .panel import BACKBONE, check_share, markers_of, names_in_model
-from .progress import Progress
 
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .cells import LEAF_LEVEL, SET_SEPARATOR
+from .core.progress import Progress
 from .latents import blocks, count_cells, read_codes
-from .progress import Progress
 from .scores import Pairs, Reliability, auroc
 from .truth import IN_REFERENCE, LabelTree
 

@@ -128,7 +128,7 @@ def test_the_log_tells_how_far_it_is(tmp_path, monkeypatch, capsys, layout):
         adata.X = adata.X.tocsc()
     adata.write_h5ad(tmp_path / "blood.h5ad")
     monkeypatch.setattr(Budget, "block_bytes", lambda *_, **__: 2000)
-    monkeypatch.setattr("cellferry.progress.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("cellferry.core.progress.SECONDS_BETWEEN_LINES", 0)
     convert(tmp_path / "blood.h5ad", tmp_path / "chunks")
     log = capsys.readouterr().out
     assert tells_progress(log, "read")

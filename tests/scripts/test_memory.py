@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cellferry.logs import peak_in
+from cellferry.core.logs import peak_in
 from cellferry.plan import Job
 
 ROOT = Path(__file__).parents[2]

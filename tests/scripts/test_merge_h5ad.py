@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 from cellferry.budget import Budget
+from cellferry.core.atomic import set_aside_damaged
 from cellferry.errors import InputError
-from cellferry.files import set_aside_damaged
 from cellferry.h5ad import H5adReader, H5adWriter
 from merge_h5ad import merge_h5ad
 from simulate import simulate_cells, write_chunks

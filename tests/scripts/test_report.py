@@ -13,13 +13,13 @@ from cellferry import page as report_page
 from cellferry.batches import count_batches
 from cellferry.benchmarks import costs
 from cellferry.config import fill_defaults
+from cellferry.core.text import duration
 from cellferry.counted import LabelCounts, count_labels
 from cellferry.evaluation import add_separation, describe
 from cellferry.map_sketch import map_cells
 from cellferry.page import count, percent, write_page
 from cellferry.remarks import remarks
 from cellferry.tally import tally
-from cellferry.text import duration
 from cellferry.truth import LabelTree
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]

@@ -49,13 +49,13 @@ def test_loss_falls_and_history_is_whole(trained):
 
 
 def test_the_log_tells_how_far_it_is_with_the_loss_and_little_else(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("cellferry.progress.SECONDS_BETWEEN_LINES", 0.05)
+    monkeypatch.setattr("cellferry.core.progress.SECONDS_BETWEEN_LINES", 0.05)
     train(trained, tmp_path, epochs=30)
     log = capsys.readouterr().out
     assert tells_progress(log, "trained on")
     last = [line for line in log.splitlines() if line.startswith("trained on")][-1]
     assert re.search(r"^trained on 17,100 cells in .*; epoch 30 of at most 30: loss \d+\.\d, on", last)
-    monkeypatch.setattr("cellferry.progress.SECONDS_BETWEEN_LINES", 30)
+    monkeypatch.setattr("cellferry.core.progress.SECONDS_BETWEEN_LINES", 30)
     train(trained, tmp_path / "again", epochs=31)
     assert len(capsys.readouterr().out.splitlines()) < 10
 

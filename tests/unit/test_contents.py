@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 import r_writer as r
-from cellferry.contents import not_text, unpacked, unreadable
+from cellferry.core.contents import not_text, unpacked, unreadable
 from cellferry.errors import InputError
 from cellferry.obs_table import ObsTable
 from reading import read_all, read_header

@@ -4,7 +4,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from cellferry import disk
+from cellferry.core import disk
 from cellferry.errors import InputError
 
 Usage = namedtuple("Usage", ["total", "used", "free"])

@@ -2,7 +2,7 @@ import os
 import threading
 
 import pytest
-from cellferry.files import CHECKSUM_BYTES, complete, remove_remnants, signature
+from cellferry.core.atomic import CHECKSUM_BYTES, complete, remove_remnants, signature
 
 
 def fill(path, text):

@@ -3,8 +3,8 @@ import random
 
 import numpy as np
 import pytest
+from cellferry.core.text import whole_lines
 from cellferry.formats.digits import line_starts, parse_entries, parse_rows
-from cellferry.text import whole_lines
 
 PLAIN = ["0", "7", "42", "-3", "-0", "007", "2.000", "0.5", ".5", "5.", "1e3", "1E+05", "2.5e-3", "16777217"]
 PLAIN += ["4294967296", "99999999999", "123456789.25", "999999999999999", "1e22", "3e-22", "0.1", "3.14159"]

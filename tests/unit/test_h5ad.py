@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.core.atomic import set_aside_damaged
 from cellferry.errors import InputError
-from cellferry.files import set_aside_damaged
 from cellferry.h5ad import H5adReader, H5adWriter
 from scipy import sparse
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cellferry.logs import input_error_in, peak_in
+from cellferry.core.logs import input_error_in, peak_in
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cellferry.progress import Progress, timed
+from cellferry.core.progress import Progress, timed
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

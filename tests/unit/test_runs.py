@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from cellferry import runs
-from cellferry.errors import InputError, SupersededError
-from cellferry.files import complete, mark_as_damaged
-from cellferry.runs import (
+from cellferry.core import run_record
+from cellferry.core.atomic import complete, mark_as_damaged
+from cellferry.core.run_record import (
     RECORD,
     Run,
     check_run_is_current,
@@ -18,6 +17,7 @@ from cellferry.runs import (
     register_run,
     unregister_run,
 )
+from cellferry.errors import InputError, SupersededError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -26,7 +26,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(RECORD, "")  # taken back at the end, whatever it is then
-    monkeypatch.setattr(runs, "SECONDS_BETWEEN_ATTEMPTS", 0.0)
+    monkeypatch.setattr(run_record, "SECONDS_BETWEEN_ATTEMPTS", 0.0)
     return tmp_path
 
 
@@ -72,7 +72,7 @@ def test_a_record_that_a_file_server_shows_late_counts(monkeypatch):
     record = Path(os.environ[RECORD])
     text = record.read_text()
     record.unlink()
-    monkeypatch.setattr(runs.time, "sleep", lambda seconds: record.write_text(text))
+    monkeypatch.setattr(run_record.time, "sleep", lambda seconds: record.write_text(text))
     check_run_is_current()
 
 

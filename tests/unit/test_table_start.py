@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from cellferry.config import obs_columns
+from cellferry.core.table_start import table_start
 from cellferry.errors import InputError
 from cellferry.genes import read_gene_table
 from cellferry.label_tables import read_parents, read_renames
@@ -13,7 +14,6 @@ from cellferry.latent_tables import open_latents
 from cellferry.obs_table import ObsTable
 from cellferry.panel import read_markers
 from cellferry.scaling import told_scaling
-from cellferry.table_start import table_start
 
 CELLS = ["a", "b", "c"]
 LABELS = ["T cell", "zelle ä", None]

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 from cellferry.changes import OTHERWISE, STAGES, describe_changes
+from cellferry.core.run_record import RECORD, unregister_run
 from cellferry.methods import METHOD_VERSIONS
-from cellferry.runs import RECORD, unregister_run
 from cellferry.takeover import supersede_other_runs
 from key_table import key_table
 from placeholders import write_earlier_run, write_placeholders

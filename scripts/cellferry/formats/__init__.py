@@ -14,9 +14,9 @@ config/schemas/config.schema.yaml.
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..contents import SALMON, unreadable
+from ..core.atomic import readable, state_of
+from ..core.contents import SALMON, unreadable
 from ..errors import InputError
-from ..files import readable, state_of
 from ..panel import channels_of, read_markers
 from ..transpose import OutOfOrderError
 from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, parquet, r, table, tenx_h5, tenx_mtx, zarr_store

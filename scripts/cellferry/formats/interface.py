@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..contents import START_BYTES, unpacked
+from ..core.contents import START_BYTES, unpacked
 from ..errors import InputError
 from ..hdf5 import open_hdf5
 

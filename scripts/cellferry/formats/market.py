@@ -9,8 +9,8 @@ from typing import IO, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..core.text import open_bytes, whole_lines
 from ..errors import InputError
-from ..text import open_bytes, whole_lines
 from ..transpose import Entries
 from .digits import parse_entries
 

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..core.table_start import TableStart, table_start
+from ..core.text import is_text
 from ..errors import InputError
 from ..genes import ENSEMBL
-from ..table_start import TableStart, table_start
-from ..text import is_text
 from ..transpose import Entries, row_blocks
 from .digits import line_starts
 from .interface import Block, Cells, Header, Looks, Options, refuse_place

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..core.text import open_text, split_line, whole_lines
 from ..errors import InputError
-from ..text import open_text, split_line, whole_lines
 from .digits import parse_rows
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
 

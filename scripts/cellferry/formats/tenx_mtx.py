@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..core.mtx_lists import File, Lists, find_lists, missing_list, stem_of
+from ..core.text import open_text, split_line, without_quoted
 from ..errors import InputError
-from ..mtx_lists import File, Lists, find_lists, missing_list, stem_of
-from ..text import open_text, split_line, without_quoted
 from ..transpose import Entries, row_blocks, sorted_row_blocks
 from .interface import Block, Cells, Header, Looks, Options, refuse_place
 from .market import Size, entries, read_size

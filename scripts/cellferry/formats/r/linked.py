@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from ...core.atomic import readable
 from ...errors import InputError
-from ...files import readable
 from ...hdf5 import open_hdf5
 from .. import bpcells
 from ..matrix import glance

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ...contents import unpacked
+from ...core.contents import unpacked
 from ...errors import InputError
 
 MAGIC = {b"RDX2\n", b"RDX3\n", b"RDB2\n", b"RDB3\n"}

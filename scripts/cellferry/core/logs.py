@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..errors import InputError, PassingError, SupersededError
+from .atomic import complete
 from .disk import fullest_folder
-from .errors import InputError, PassingError, SupersededError
-from .files import complete
 from .progress import watched
-from .runs import check_run_is_current
+from .run_record import check_run_is_current
 
 INPUT_ERROR = "error: "
 """How the end of a log begins when the user's input is at fault."""
@@ -43,12 +43,12 @@ COMMAND = "CELLFERRY_COMMAND"
 def logged(path: str) -> Iterator[None]:
     """Send everything written below to the log at `path`: Python's and C's output, tracebacks.
 
-    On a terminal, what says how far a step is (`cellferry.progress`) draws a bar besides.
+    On a terminal, what says how far a step is (`cellferry.core.progress`) draws a bar besides.
 
     The file descriptors themselves are redirected, since HDF5, OpenMP and XGBoost write past `sys.stderr`.
     An `InputError` becomes the end of the log and is said on the terminal, with exit code 2. Where
     failed jobs are started again, the next attempt of the same run ends at once and says the same. A job
-    whose run was replaced by a later one ends at once too (`cellferry.runs`), with exit code 4.
+    whose run was replaced by a later one ends at once too (`cellferry.core.run_record`), with exit code 4.
     """
     try:
         check_run_is_current()

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
+from ..errors import InputError
 from .contents import not_text
-from .errors import InputError
 from .text import DELIMITERS, open_text, sniff_delimiter, split_line, squeeze, without_quoted
 
 ROWS_LOOKED_AT = 100

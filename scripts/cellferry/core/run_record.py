@@ -3,7 +3,7 @@
 A snakemake that is killed leaves its jobs running, on this machine or on the cluster. Their results must
 not replace those of a run that has begun since. Each run therefore has a record in the folder; the next
 run on the same results removes it, and a job without a record puts nothing in place
-(`cellferry.files.complete`).
+(`cellferry.core.atomic.complete`).
 
 Imported by the Snakefile: standard library only.
 """
@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .errors import InputError, SupersededError
+from ..errors import InputError, SupersededError
 
 FOLDER = Path("results/.runs")
 

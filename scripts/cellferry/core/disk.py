@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from .errors import InputError
+from ..errors import InputError
 
 MIN_TEMPORARY_MB = 20
 

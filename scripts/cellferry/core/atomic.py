@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..errors import InputError
 from .contents import unreadable
-from .errors import InputError
-from .runs import check_run_is_current
+from .run_record import check_run_is_current
 from .text import UNPACKING_ERRORS
 
 # What is wrong with a file or its path. Every other number is a fault of the machine (a full disk, a file
@@ -51,7 +51,7 @@ def complete(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     SupersededError
-        If the run that started this process was replaced by a later one (`cellferry.runs`).
+        If the run that started this process was replaced by a later one (`cellferry.core.run_record`).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
