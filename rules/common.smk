@@ -9,14 +9,14 @@ from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 
-from scripts.cellferry.command_line import begin_run, exit_with_message
 from scripts.cellferry.config import check, fill_defaults, load_schema
 from scripts.cellferry.config_text import restore_text
 from scripts.cellferry.core.run_record import check_run_is_current
-from scripts.cellferry.fingerprints import of_settings
-from scripts.cellferry.literal_paths import as_named, check_working_folder, masked
 from scripts.cellferry.panel import TRANSFORMATION
-from scripts.cellferry.provenance import Provenance
+from scripts.cellferry.runs.command_line import begin_run, exit_with_message
+from scripts.cellferry.runs.hashes import of_settings
+from scripts.cellferry.runs.literal_paths import as_named, check_working_folder, masked
+from scripts.cellferry.runs.provenance import Provenance
 from scripts.cellferry.samples import all_files, table_files
 from scripts.cellferry.slurm import Patience
 

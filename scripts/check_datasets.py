@@ -9,7 +9,6 @@ import pandas as pd
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.errors import InputError
-from cellferry.fingerprints import MADE_FROM
 from cellferry.intensities import (
     RAW,
     SCALED,
@@ -24,6 +23,7 @@ from cellferry.label_tables import read_ontology, read_parents, without_header
 from cellferry.labels import closest, folded
 from cellferry.levels import Level, joined_levels
 from cellferry.panel import BACKBONE, check_backbone, check_share, joint_panels
+from cellferry.runs.hashes import MADE_FROM
 from cellferry.scaling import GIVEN
 from cellferry.unused_names import unused_names
 

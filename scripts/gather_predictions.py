@@ -14,7 +14,6 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.embedding import N_AXES, PrincipalAxes
-from cellferry.fingerprints import of_predictions
 from cellferry.h5ad import MOST_CATEGORIES, H5adReader, H5adWriter
 from cellferry.in_step import check_names, check_number
 from cellferry.latents import (
@@ -27,7 +26,8 @@ from cellferry.latents import (
     strings,
 )
 from cellferry.needs import NEEDS
-from cellferry.versions import versions
+from cellferry.runs.hashes import of_predictions
+from cellferry.runs.versions import versions
 
 LATENT_KEY = "X_cellferry"
 PLACE_KEY = "X_cellferry_pca"

@@ -20,7 +20,6 @@ from cellferry.counts import SmallestValues, Source, check_counts, glance_proble
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
 from cellferry.excel_dates import dates_among
-from cellferry.fingerprints import MADE_FROM, of_settings
 from cellferry.formats import Block, Header, OutOfOrderError
 from cellferry.genes import id_kind
 from cellferry.h5ad import MOST_CATEGORIES
@@ -39,6 +38,7 @@ from cellferry.panel import (
     read_markers,
 )
 from cellferry.rounding import Rounding
+from cellferry.runs.hashes import MADE_FROM, of_settings
 from cellferry.unused_names import unused_names
 
 FIRST_SLICE_BYTES = 4 * 2**20

@@ -11,10 +11,10 @@ from cellferry.budget import Budget
 from cellferry.classifier import Classifier
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.fingerprints import MADE_FROM, of_files, of_settings
 from cellferry.h5ad import H5adReader
 from cellferry.latents import blocks
 from cellferry.needs import NEEDS
+from cellferry.runs.hashes import MADE_FROM, of_files, of_settings
 from threadpoolctl import threadpool_limits
 
 

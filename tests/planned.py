@@ -6,7 +6,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import yaml
-from cellferry.fingerprints import of_settings
+from cellferry.runs.hashes import of_settings
 from running import ROOT
 from snakemake.api import SnakemakeApi
 from snakemake.io import is_flagged

@@ -21,9 +21,9 @@ from jsonschema import Draft202012Validator
 from .core.table_start import table_start
 from .errors import InputError
 from .label_tables import read_ontology, read_parents, read_renames
-from .methods import FORMAT_VERSION
 from .panel import SCALING_COLUMNS, TRANSFORMATION, read_markers
 from .paths import path_problem
+from .runs.methods import FORMAT_VERSION
 from .samples import conversion_jobs, files_that_fit, sample_files, table_files
 
 AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {

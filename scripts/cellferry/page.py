@@ -20,12 +20,12 @@ from .core.atomic import complete
 from .core.logs import COMMAND, unfinished_logs
 from .core.text import duration
 from .counted import count_labels
-from .fingerprints import of_settings
 from .intensities import RAW
 from .map_sketch import LEAST_CELLS, embed, for_page, map_cells
 from .plan import expected_jobs
 from .remarks import remarks
-from .versions import versions
+from .runs.hashes import of_settings
+from .runs.versions import versions
 
 FOLDER = Path(__file__).parent
 UNLIMITED_MB = 10**6

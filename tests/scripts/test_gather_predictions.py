@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from cellferry.budget import Budget
 from cellferry.colors import REFERENCE_COLOR, colors_of
-from cellferry.fingerprints import MADE_FROM, of_predictions
 from cellferry.h5ad import H5adWriter
+from cellferry.runs.hashes import MADE_FROM, of_predictions
 from gather_predictions import gather_predictions
 from scipy import sparse
 from sklearn.decomposition import PCA

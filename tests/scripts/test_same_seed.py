@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cellferry.fingerprints import of_predictions
+from cellferry.runs.hashes import of_predictions
 from simulate import simulate_cells, write_cells
 
 pytestmark = pytest.mark.slow

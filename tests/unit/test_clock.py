@@ -6,8 +6,8 @@ import subprocess
 import time
 
 import pytest
-from cellferry.clock import check_clock
 from cellferry.errors import InputError
+from cellferry.runs.clock import check_clock
 
 
 @pytest.fixture(autouse=True)

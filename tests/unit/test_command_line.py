@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from cellferry.command_line import command_for
+from cellferry.runs.command_line import command_for
 
 PROGRAM = "/somewhere/.venv/bin/snakemake"
 

@@ -7,7 +7,7 @@ import zipfile
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cellferry.fingerprints import MADE_FROM, of_files, of_predictions, of_settings
+from cellferry.runs.hashes import MADE_FROM, of_files, of_predictions, of_settings
 
 
 def write(folder, **files):

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cellferry import takeover
 from cellferry.core.run_record import RECORD, other_runs, register_run
 from cellferry.errors import InputError
+from cellferry.runs import takeover
 from snakemake.io import IOFile
 from snakemake.persistence.file import FilePersistence
 

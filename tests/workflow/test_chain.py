@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from cellferry.benchmarks import costs
 from cellferry.config import fill_defaults
-from cellferry.fingerprints import of_predictions
 from cellferry.plan import expected_jobs
+from cellferry.runs.hashes import of_predictions
 from running import snakemake
 from simulate import simulate_cells
 

@@ -11,10 +11,10 @@ from contextlib import chdir
 from types import SimpleNamespace
 
 import pytest
-from cellferry.changes import OTHERWISE, STAGES, describe_changes
 from cellferry.core.run_record import RECORD, unregister_run
-from cellferry.methods import METHOD_VERSIONS
-from cellferry.takeover import supersede_other_runs
+from cellferry.runs.changes import OTHERWISE, STAGES, describe_changes
+from cellferry.runs.methods import METHOD_VERSIONS
+from cellferry.runs.takeover import supersede_other_runs
 from key_table import key_table
 from placeholders import write_earlier_run, write_placeholders
 from planned import finish, jobs_to_run, named, planned
@@ -321,7 +321,7 @@ def test_what_means_the_same_makes_nothing_again(runs):
 def test_all_of_a_version_of_a_method_is_made_again(runs, monkeypatch):
     run = runs["rna"]
     # The Snakefile imports the package under another name than the tests do.
-    from scripts.cellferry import provenance
+    from scripts.cellferry.runs import provenance
 
     monkeypatch.setitem(
         provenance.METHOD_VERSIONS, "train_classifier", METHOD_VERSIONS["train_classifier"] + 1

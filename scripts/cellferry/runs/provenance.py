@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .core.atomic import signature
-from .fingerprints import of_settings
+from ..core.atomic import signature
+from .hashes import of_settings
 from .literal_paths import as_named
 from .methods import METHOD_VERSIONS
 

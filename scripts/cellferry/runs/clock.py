@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import InputError
+from ..errors import InputError
 
 TOLERATED_SECONDS = 60
 """Clocks of machines that share a file system differ by less."""

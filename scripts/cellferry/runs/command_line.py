@@ -15,8 +15,8 @@ from pathlib import Path
 
 from snakemake.cli import get_argument_parser
 
-from .core.logs import COMMAND, INPUT_ERROR, RUN
-from .errors import InputError, SupersededError
+from ..core.logs import COMMAND, INPUT_ERROR, RUN
+from ..errors import InputError, SupersededError
 
 SELECTING = (
     "--forcerun",

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
 
 SPECIAL = "{}<>"
 # For private use in Unicode: no keyboard has them.
