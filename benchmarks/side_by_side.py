@@ -49,7 +49,7 @@ def convert(folder: Path) -> None:
     """The user's file once more, in a hundred chunks."""
     from cellferry.budget import Budget
     from cellferry.config import fill_defaults
-    from cellferry.labels import LabelNames
+    from cellferry.labels.names import LabelNames
     from convert_to_chunks import convert_to_chunks
     from inspect_dataset import inspect_dataset
 

@@ -19,9 +19,9 @@ from cellferry.intensities import (
     look_of,
     markers_seen,
 )
-from cellferry.label_tables import read_ontology, read_parents, without_header
-from cellferry.labels import closest, folded
-from cellferry.levels import Level, joined_levels
+from cellferry.labels.levels import Level, joined_levels
+from cellferry.labels.names import closest, folded
+from cellferry.labels.tables import read_ontology, read_parents, without_header
 from cellferry.panel import BACKBONE, check_backbone, check_share, joint_panels
 from cellferry.runs.hashes import MADE_FROM
 from cellferry.scaling import GIVEN

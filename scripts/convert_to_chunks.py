@@ -18,7 +18,7 @@ from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.h5ad import H5adWriter
-from cellferry.labels import LabelNames
+from cellferry.labels.names import LabelNames
 from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
 from cellferry.rounding import Rounding
 

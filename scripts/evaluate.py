@@ -13,6 +13,7 @@ from cellferry.core.logs import logged
 from cellferry.errors import InputError
 from cellferry.evaluation import add_separation, describe, of_leaves
 from cellferry.h5ad import H5adReader
+from cellferry.labels.truth import IN_REFERENCE, LabelTree
 from cellferry.latents import read_codes
 from cellferry.marker_values import holds_intensities
 from cellferry.needs import MARKERS_READ_MB, MAX_BASELINE_CELLS, NEEDS
@@ -20,7 +21,6 @@ from cellferry.runs.hashes import of_predictions
 from cellferry.scores import summary
 from cellferry.sketch import random_sketch, sketch_values
 from cellferry.tally import tally
-from cellferry.truth import IN_REFERENCE, LabelTree
 
 
 def evaluate(

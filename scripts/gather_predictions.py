@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from cellferry.budget import Budget
-from cellferry.colors import REFERENCE_COLOR, colors_of
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.embedding import N_AXES, PrincipalAxes
 from cellferry.h5ad import MOST_CATEGORIES, H5adReader, H5adWriter
 from cellferry.in_step import check_names, check_number
+from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.latents import (
     REFERENCE_CELLS,
     ROWS_PER_GROUP,

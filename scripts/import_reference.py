@@ -19,8 +19,8 @@ from cellferry.foreign_model import Adopted, adopt_model, load_checked
 from cellferry.genes import id_kind
 from cellferry.intensities import write_transformation
 from cellferry.known_labels import describe_labels, levels_above, split_labelled
-from cellferry.label_tables import read_ontology
-from cellferry.labels import LabelNames
+from cellferry.labels.names import LabelNames
+from cellferry.labels.tables import read_ontology
 from cellferry.latent_tables import LatentTable, open_latents
 from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.needs import NEEDS

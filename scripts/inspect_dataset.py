@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cellferry.cells import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -24,8 +23,9 @@ from cellferry.formats import Block, Header, OutOfOrderError
 from cellferry.genes import id_kind
 from cellferry.h5ad import MOST_CATEGORIES
 from cellferry.intensities import Look, look
-from cellferry.labels import Counted, LabelNames, count_names
-from cellferry.levels import Level, levels_of_columns
+from cellferry.labels.levels import Level, levels_of_columns
+from cellferry.labels.names import Counted, LabelNames, count_names
+from cellferry.labels.vocabulary import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted
 from cellferry.panel import (
     CHANNEL,
     DETECTOR,

@@ -9,7 +9,7 @@ from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.known_labels import describe_labels, levels_above, split_labelled
-from cellferry.label_tables import read_ontology
+from cellferry.labels.tables import read_ontology
 from cellferry.needs import NEEDS
 from cellferry.references import cell_bounds, joint_codes
 from cellferry.splits import DROPPED, SPLITS
@@ -44,7 +44,7 @@ def split_reference(
         `train`, `validation`, `test`, or null for a cell without a usable label.
     about_labels
         JSON file to write: cells per label and part, whether it can be predicted, its Cell Ontology id; and
-        the levels above the labels, see `cellferry.levels`.
+        the levels above the labels, see `cellferry.labels.levels`.
     by, validation, test, seed
         See `cellferry.splits.split_cells`.
     min_cells_per_label

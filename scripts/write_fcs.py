@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 from cellferry.budget import Budget
-from cellferry.cells import UNKNOWN
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.fcs_writer import Channel, FcsWriter, each_once
 from cellferry.h5ad import BYTES_PER_CELL, H5adReader
 from cellferry.in_step import in_step
+from cellferry.labels.vocabulary import UNKNOWN
 from cellferry.latents import latent_columns, matrix, read_values
 from cellferry.needs import NEEDS
 

@@ -10,7 +10,7 @@ import pandas as pd
 from cellferry.config import load_schema
 from cellferry.fcs_writer import Channel, FcsWriter
 from cellferry.h5ad import H5adWriter
-from cellferry.labels import LabelNames
+from cellferry.labels.names import LabelNames
 from cellferry.panel import CHANNEL, KIND, MARKER, channel_kind, marker_key, marker_name
 from scipy import sparse
 

@@ -7,10 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from .calibration import Calibration
-from .cells import AMBIGUOUS, LEAF_LEVEL, LOW_QUALITY, OUTSIDE, SET_SEPARATOR, SUBTYPE_UNSURE, UNKNOWN
 from .combination import combined
+from .labels.hierarchy import Level, best_path
+from .labels.vocabulary import (
+    AMBIGUOUS,
+    LEAF_LEVEL,
+    LOW_QUALITY,
+    OUTSIDE,
+    SET_SEPARATOR,
+    SUBTYPE_UNSURE,
+    UNKNOWN,
+)
 from .outside import Tail
-from .summed_levels import Level, best_path
 
 
 @dataclass(frozen=True)

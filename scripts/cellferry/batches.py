@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .cells import OUTSIDE, UNKNOWN
+from .labels.vocabulary import OUTSIDE, UNKNOWN
 from .latents import blocks
 
 

@@ -14,12 +14,12 @@ from .core.progress import Progress
 from .cytovi import CytoviHead
 from .h5ad import H5adReader
 from .heads import load_heads, predict
+from .labels.hierarchy import Level, read_levels
 from .latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
 from .marker_values import holds_intensities
 from .needs import CYTOVI_NEIGHBORS, MB, judged_bytes
 from .neighbors import NeighborsHead
 from .outside import LabelDistances
-from .summed_levels import Level, read_levels
 
 FOREST_BYTES = 6
 """What a byte of a file of trees takes in memory: as XGBoost's own trees, and as those that are asked."""
@@ -71,7 +71,7 @@ class Classifier:
     labels
         The leaves, sorted; what columns of probabilities stand for.
     levels
-        All levels, see `cellferry.summed_levels`.
+        All levels, see `cellferry.labels.hierarchy`.
     head_names
         The heads, in order.
     ontology

@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 
 from .core.table_start import table_start
 from .errors import InputError
-from .label_tables import read_ontology, read_parents, read_renames
+from .labels.tables import read_ontology, read_parents, read_renames
 from .panel import SCALING_COLUMNS, TRANSFORMATION, read_markers
 from .paths import path_problem
 from .runs.methods import FORMAT_VERSION

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .cells import LEAF_LEVEL, UNKNOWN
+from .labels.vocabulary import LEAF_LEVEL, UNKNOWN
 from .latents import blocks
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .cells import as_labels, keep, repeated_hashes, repeated_names
 from .concatenation import Concatenation
 from .errors import InputError
 from .formats import Block, Cells, Header, Options
+from .labels.vocabulary import as_labels, keep, repeated_hashes, repeated_names
 from .needs import MB
 from .obs_table import ObsTable
 from .samples import sample_files, table_files

@@ -17,12 +17,12 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
-from .cells import UNKNOWN
 from .core.atomic import readable
 from .encoder import Encoder
 from .errors import InputError
 from .genes import strip_version
 from .intensities import all_stored
+from .labels.vocabulary import UNKNOWN
 from .model import BATCH, LABEL, MASK, cells_for_model, known_batches, model_class
 from .panel import listed, marker_key
 

@@ -9,8 +9,8 @@ from .answer import AnswerRules, answers
 from .calibration import fit_calibration
 from .classifier import Classifier, Judged
 from .combination import combined, fitted_temperature, learned_weights, tempered
+from .labels.hierarchy import Level, best_path
 from .outside import Tail
-from .summed_levels import Level, best_path
 from .thresholds import Held, label_thresholds, set_threshold
 
 CONFIDENCE = 0.95

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError
-from .label_tables import ONTOLOGY_ID, read_parents
-from .levels import Level, joined_levels, levels_of_parents
+from .labels.levels import Level, joined_levels, levels_of_parents
+from .labels.tables import ONTOLOGY_ID, read_parents
 from .runs.methods import FORMAT_VERSION
 from .sketch import stratified_sketch
 from .splits import DROPPED, SPLITS, split_cells

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from .cells import as_labels
 from .core.atomic import readable
 from .core.table_start import skip_to_rows, table_start
 from .core.text import first_bytes, open_text
@@ -18,6 +17,7 @@ from .errors import InputError
 from .formats.frame import Frame
 from .formats.matrix import is_array
 from .hdf5 import open_hdf5
+from .labels.vocabulary import as_labels
 from .latents import strings
 
 KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry")

@@ -20,8 +20,8 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
-from .cells import UNKNOWN
 from .errors import PassingError
+from .labels.vocabulary import UNKNOWN
 from .scanvi_classifier import ScanviHead
 
 BATCH, LABEL = "batch", "label"

@@ -24,8 +24,11 @@ import yaml
 from check_datasets import check_datasets
 from inspect_dataset import gene_id_kind, inspect_dataset
 
-from .cells import as_labels
-from .columns import (
+from .config import check, fill_defaults, load_schema
+from .core.atomic import complete
+from .dataset import SAMPLE, Dataset
+from .errors import InputError
+from .labels.columns import (
     MOST_BATCHES,
     Choice,
     Column,
@@ -38,11 +41,8 @@ from .columns import (
     singlets,
     words_of,
 )
-from .config import check, fill_defaults, load_schema
-from .core.atomic import complete
-from .dataset import SAMPLE, Dataset
-from .errors import InputError
-from .labels import LabelNames
+from .labels.names import LabelNames
+from .labels.vocabulary import as_labels
 from .samples import sample_files
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

@@ -15,12 +15,12 @@ import yaml
 from . import figures
 from .batches import count_batches
 from .benchmarks import costs, read_table
-from .colors import assign_colors, colors_of
 from .core.atomic import complete
 from .core.logs import COMMAND, unfinished_logs
 from .core.text import duration
 from .counted import count_labels
 from .intensities import RAW
+from .labels.colors import assign_colors, colors_of
 from .map_sketch import LEAST_CELLS, embed, for_page, map_cells
 from .plan import expected_jobs
 from .remarks import remarks

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import InputError
-from .label_tables import table_rows, without_header
+from .labels.tables import table_rows, without_header
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ import pytest
 from cellferry.answer import AnswerRules
 from cellferry.calibration import Calibration
 from cellferry.classifier import Judged
+from cellferry.labels.hierarchy import read_levels
 from cellferry.outside import Tail
-from cellferry.summed_levels import read_levels
 from compare_mappings import describe
 
 LABELS = ["B", "NK", "T"]

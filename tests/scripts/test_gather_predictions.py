@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cellferry.budget import Budget
-from cellferry.colors import REFERENCE_COLOR, colors_of
 from cellferry.h5ad import H5adWriter
+from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.runs.hashes import MADE_FROM, of_predictions
 from gather_predictions import gather_predictions
 from scipy import sparse

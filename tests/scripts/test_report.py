@@ -16,11 +16,11 @@ from cellferry.config import fill_defaults
 from cellferry.core.text import duration
 from cellferry.counted import LabelCounts, count_labels
 from cellferry.evaluation import add_separation, describe
+from cellferry.labels.truth import LabelTree
 from cellferry.map_sketch import map_cells
 from cellferry.page import count, percent, write_page
 from cellferry.remarks import remarks
 from cellferry.tally import tally
-from cellferry.truth import LabelTree
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
 RARE = "mast <1>"

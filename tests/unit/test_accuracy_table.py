@@ -17,8 +17,8 @@ from accuracy_scores import ALONE, ANSWER, BASELINE, BEST_LABEL, CELLTYPIST, HEL
 from accuracy_tables import accuracies, gaps, in_short, page, short, worst
 from cellferry.config import check
 from cellferry.evaluation import add_separation, describe
+from cellferry.labels.truth import LabelTree
 from cellferry.tally import tally
-from cellferry.truth import LabelTree
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 LABELS = ["B", "NK", "T"]

@@ -14,8 +14,8 @@ from cellferry.answer import (
 )
 from cellferry.calibration import Calibration, fit_isotonic
 from cellferry.combination import combined
+from cellferry.labels.hierarchy import LEAF_LEVEL, read_levels
 from cellferry.outside import Tail
-from cellferry.summed_levels import LEAF_LEVEL, read_levels
 from cellferry.thresholds import NEVER
 from simulate import simulate_probabilities
 

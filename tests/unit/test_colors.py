@@ -1,4 +1,4 @@
-from cellferry.colors import PALETTE, UNKNOWN_COLOR, assign_colors, colors_of
+from cellferry.labels.colors import PALETTE, UNKNOWN_COLOR, assign_colors, colors_of
 
 
 def labels(sizes, levels=()):

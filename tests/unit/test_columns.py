@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from cellferry.columns import Column, choose_batch, choose_label, singlets
+from cellferry.labels.columns import Column, choose_batch, choose_label, singlets
 
 TYPES = {"B cell": 400, "CD4 T cell": 300, "Monocyte": 300}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cellferry.held_back import level_thresholds
-from cellferry.summed_levels import best_path, read_levels
+from cellferry.labels.hierarchy import best_path, read_levels
 
 LEVELS = read_levels([{"name": "lineage", "of": {"CD4": "T", "CD8": "T", "B": "B"}}], ["B", "CD4", "CD8"])
 SURE, HARD = [0.01, 0.97, 0.02], [0.2, 0.42, 0.38]

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 from cellferry.errors import InputError
-from cellferry.label_tables import read_ontology, read_parents, read_renames
-from cellferry.labels import LabelNames, closest, count_names, folded
+from cellferry.labels.names import LabelNames, closest, count_names, folded
+from cellferry.labels.tables import read_ontology, read_parents, read_renames
 from simulate import label_names
 
 

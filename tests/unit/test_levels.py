@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from cellferry.errors import InputError
-from cellferry.levels import joined_levels, levels_of_columns, levels_of_parents
+from cellferry.labels.levels import joined_levels, levels_of_columns, levels_of_parents
 
 BLOOD = [
     {"name": "compartment", "of": {"CD4": "lymphoid", "CD8": "lymphoid", "Mono": "myeloid"}},

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from cellferry.summed_levels import LEAF_LEVEL, best_path, read_levels
+from cellferry.labels.hierarchy import LEAF_LEVEL, best_path, read_levels
 from simulate import simulate_probabilities
 
 LEAVES = ["B", "CD4 T", "CD8 T", "Mono, CD14+", "Mono/CD16", "γδ T"]

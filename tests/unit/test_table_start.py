@@ -9,7 +9,7 @@ from cellferry.config import obs_columns
 from cellferry.core.table_start import table_start
 from cellferry.errors import InputError
 from cellferry.genes import read_gene_table
-from cellferry.label_tables import read_parents, read_renames
+from cellferry.labels.tables import read_parents, read_renames
 from cellferry.latent_tables import open_latents
 from cellferry.obs_table import ObsTable
 from cellferry.panel import read_markers

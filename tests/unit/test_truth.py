@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from cellferry.truth import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
+from cellferry.labels.truth import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
 
 LABELS = ["CD4 T", "CD8 T", "B", "monocyte"]
 LEVELS = [

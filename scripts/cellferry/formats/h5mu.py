@@ -11,9 +11,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..cells import hashes
 from ..errors import InputError
 from ..hdf5 import open_hdf5
+from ..labels.vocabulary import hashes
 from . import anndata_store
 from .annotation import CELLS_AT_ONCE, annotated_blocks, annotated_cells
 from .features import GENE_EXPRESSION

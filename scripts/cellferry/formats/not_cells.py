@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..columns import words_of
 from ..errors import InputError
+from ..labels.columns import words_of
 from .interface import Options
 
 WORDS = words_of("""

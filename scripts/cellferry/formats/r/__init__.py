@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ...cells import hashes
 from ...errors import InputError
+from ...labels.vocabulary import hashes
 from ...needs import BLOCK_BYTES
 from ..interface import Block, Cells, Header, Looks, Options
 from ..orientation import probably_genes_are_rows

@@ -4,7 +4,7 @@ Okabe and Ito's colours (2008), then Paul Tol's: told apart by colour-blind read
 be. More labels than that get lighter and darker shades of the same.
 """
 
-from .cells import UNKNOWN
+from .vocabulary import UNKNOWN
 
 PALETTE = [
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#332288", "#999933",

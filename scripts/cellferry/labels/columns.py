@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .labels import folded
+from .names import folded
 
 LEAST_LABEL, LEAST_BATCH = 60, 50
 """Points that a column needs to be chosen."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import TypedDict
 
-from .errors import InputError
+from ..errors import InputError
 
 MOST_SAID = 5
 

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .core.atomic import readable
-from .core.table_start import rows_from_header, table_start
-from .errors import InputError
+from ..core.atomic import readable
+from ..core.table_start import rows_from_header, table_start
+from ..errors import InputError
 
 ONTOLOGY_ID = re.compile(r"^CL:\d{7}$")
 

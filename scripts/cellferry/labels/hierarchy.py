@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cells import LEAF_LEVEL
+from .vocabulary import LEAF_LEVEL
 
 
 @dataclass(frozen=True)

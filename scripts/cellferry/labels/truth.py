@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from .cells import LEAF_LEVEL, UNKNOWN
+from .vocabulary import LEAF_LEVEL, UNKNOWN
 
 IN_REFERENCE = "in the reference"
 COARSER = "at a coarser level"

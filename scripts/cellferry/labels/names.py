@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .cells import UNKNOWN, as_labels
-from .label_tables import one_line, read_renames, without_header
+from .tables import one_line, read_renames, without_header
+from .vocabulary import UNKNOWN, as_labels
 
 NOT_LETTERS = re.compile(r"[\W_]+")
 

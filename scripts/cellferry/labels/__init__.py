@@ -1,0 +1,1 @@
+"""Labels: their spelling, their hierarchy, their colors, and the columns that hold them."""
