@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 
+from scripts.cellferry.cluster.slurm import Patience
 from scripts.cellferry.config import check, fill_defaults, load_schema
 from scripts.cellferry.config_text import restore_text
 from scripts.cellferry.core.run_record import check_run_is_current
@@ -18,7 +19,6 @@ from scripts.cellferry.runs.hashes import of_settings
 from scripts.cellferry.runs.literal_paths import as_named, check_working_folder, masked
 from scripts.cellferry.runs.provenance import Provenance
 from scripts.cellferry.samples import all_files, table_files
-from scripts.cellferry.slurm import Patience
 
 # What the rule demo_data makes.
 DEMO_DATA = ("resources/demo/reference.h5ad", "resources/demo/query", "resources/demo/query_obs.csv")

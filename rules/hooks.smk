@@ -4,19 +4,19 @@ import atexit
 import json
 import shutil
 
+from scripts.cellferry.cluster.environments import check_environments
+from scripts.cellferry.cluster.failures import explain_failures
+from scripts.cellferry.cluster.slurm import cancel_what_is_left, check_cluster
 from scripts.cellferry.core.atomic import remove_remnants, set_aside_damaged
 from scripts.cellferry.core.disk import check_temporary_folder
 from scripts.cellferry.core.logs import PEAK
 from scripts.cellferry.core.run_record import other_runs, unregister_run
-from scripts.cellferry.environments import check_environments
-from scripts.cellferry.failures import explain_failures
 from scripts.cellferry.runs.changes import describe_changes
 from scripts.cellferry.runs.clock import check_clock
 from scripts.cellferry.runs.command_line import command_for, exit_with_message, is_snakemake_cli
 from scripts.cellferry.runs.literal_paths import name_literally
 from scripts.cellferry.runs.methods import METHOD_VERSIONS
 from scripts.cellferry.runs.takeover import invalidate_problems, invalidate_unrecorded, supersede_other_runs
-from scripts.cellferry.slurm import cancel_what_is_left, check_cluster
 
 for each in workflow.rules:
     name_literally(each)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 try:
-    from . import slurm
+    from .cluster import slurm
 except SyntaxError:  # a Python before 3.7; `make demo` brings a new one
     slurm = None
 

@@ -1,5 +1,5 @@
 import pytest
-from cellferry import environments
+from cellferry.cluster import environments
 from cellferry.errors import InputError
 
 

@@ -1,8 +1,8 @@
 from types import SimpleNamespace
 
 import pytest
-from cellferry import failures
-from cellferry.failures import accounting, explain_failures, read_attempts
+from cellferry.cluster import failures
+from cellferry.cluster.failures import accounting, explain_failures, read_attempts
 
 SLURM_LOG = "logs/slurm/rule_convert_to_chunks/patients/{number}.log"
 SUBMITTED = f"Job 8 has been submitted with SLURM jobid {{number}} (log: {SLURM_LOG})."

@@ -2,9 +2,9 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from cellferry import slurm
+from cellferry.cluster import slurm
+from cellferry.cluster.slurm import Node, Request, account_problems, request_problems
 from cellferry.errors import InputError
-from cellferry.slurm import Node, Request, account_problems, request_problems
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 
 NODES = [

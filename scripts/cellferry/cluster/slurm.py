@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
 
 LEAST_FREE_MB = 500
 UNKNOWN_MEM_MB = 1  # what SLURM says of a node whose RealMemory is not configured

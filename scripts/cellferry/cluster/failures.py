@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .core.logs import INPUT_ERROR, NO_SPACE, PASSING_ERROR, input_error_in
+from ..core.logs import INPUT_ERROR, NO_SPACE, PASSING_ERROR, input_error_in
 from .slurm import LEAST_FREE_MB, PROFILE, ask, fields
 
 # What SLURM itself writes into a job's output, for sites whose accounting is off or down.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from .errors import InputError
+from ..errors import InputError
 
-ENVIRONMENTS = Path(__file__).parents[2] / "envs"
+ENVIRONMENTS = Path(__file__).parents[3] / "envs"
 
 
 def check_environments() -> None:
