@@ -17,7 +17,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import scale
-from cellferry.fcs_writer import Channel, FcsWriter
+from cellferry.cytometry.fcs_writer import Channel, FcsWriter
 from measuring import ROOT, machine
 
 FILES = {"query": 20, "atlas": 4}

@@ -13,7 +13,7 @@ from scripts.cellferry.cluster.slurm import Patience
 from scripts.cellferry.config import check, fill_defaults, load_schema
 from scripts.cellferry.config_text import restore_text
 from scripts.cellferry.core.run_record import check_run_is_current
-from scripts.cellferry.panel import TRANSFORMATION
+from scripts.cellferry.cytometry.channels import TRANSFORMATION
 from scripts.cellferry.runs.command_line import begin_run, exit_with_message
 from scripts.cellferry.runs.hashes import of_settings
 from scripts.cellferry.runs.literal_paths import as_named, check_working_folder, masked

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.errors import InputError
-from cellferry.intensities import (
+from cellferry.cytometry.channels import BACKBONE, check_backbone, check_share, joint_panels
+from cellferry.cytometry.scaling_table import GIVEN
+from cellferry.cytometry.transformation import (
     RAW,
     SCALED,
     TRANSFORMED,
@@ -19,12 +20,11 @@ from cellferry.intensities import (
     look_of,
     markers_seen,
 )
+from cellferry.errors import InputError
 from cellferry.labels.levels import Level, joined_levels
 from cellferry.labels.names import closest, folded
 from cellferry.labels.tables import read_ontology, read_parents, without_header
-from cellferry.panel import BACKBONE, check_backbone, check_share, joint_panels
 from cellferry.runs.hashes import MADE_FROM
-from cellferry.scaling import GIVEN
 from cellferry.unused_names import unused_names
 
 COLUMNS = {

@@ -14,18 +14,18 @@ from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
+from cellferry.cytometry.channels import BACKBONE, MARKER, channel_kind, listed
+from cellferry.cytometry.scaling_table import told_scaling
+from cellferry.cytometry.transformation import write_transformation
 from cellferry.errors import InputError
 from cellferry.foreign_model import Adopted, adopt_model, load_checked
 from cellferry.genes import id_kind
-from cellferry.intensities import write_transformation
 from cellferry.known_labels import describe_labels, levels_above, split_labelled
 from cellferry.labels.names import LabelNames
 from cellferry.labels.tables import read_ontology
 from cellferry.latent_tables import LatentTable, open_latents
 from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.needs import NEEDS
-from cellferry.panel import BACKBONE, MARKER, channel_kind, listed
-from cellferry.scaling import told_scaling
 
 ONE_BATCH = "reference"
 """Batch of all cells, where no column tells them apart."""

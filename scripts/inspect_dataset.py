@@ -16,17 +16,7 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
-from cellferry.dataset import Dataset, run_bounds
-from cellferry.errors import InputError
-from cellferry.excel_dates import dates_among
-from cellferry.formats import Block, Header, OutOfOrderError
-from cellferry.genes import id_kind
-from cellferry.h5ad import MOST_CATEGORIES
-from cellferry.intensities import Look, look
-from cellferry.labels.levels import Level, levels_of_columns
-from cellferry.labels.names import Counted, LabelNames, count_names
-from cellferry.labels.vocabulary import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted
-from cellferry.panel import (
+from cellferry.cytometry.channels import (
     CHANNEL,
     DETECTOR,
     KIND,
@@ -37,6 +27,16 @@ from cellferry.panel import (
     named_channels,
     read_markers,
 )
+from cellferry.cytometry.transformation import Look, look
+from cellferry.dataset import Dataset, run_bounds
+from cellferry.errors import InputError
+from cellferry.excel_dates import dates_among
+from cellferry.formats import Block, Header, OutOfOrderError
+from cellferry.genes import id_kind
+from cellferry.h5ad import MOST_CATEGORIES
+from cellferry.labels.levels import Level, levels_of_columns
+from cellferry.labels.names import Counted, LabelNames, count_names
+from cellferry.labels.vocabulary import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted
 from cellferry.rounding import Rounding
 from cellferry.runs.hashes import MADE_FROM, of_settings
 from cellferry.unused_names import unused_names

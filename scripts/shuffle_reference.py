@@ -11,9 +11,9 @@ from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
+from cellferry.cytometry.channels import BACKBONE
 from cellferry.h5ad import H5adReader
 from cellferry.needs import MB, NEEDS, VALUES_PER_DATASET
-from cellferry.panel import BACKBONE
 from cellferry.subset import MEASURED
 
 ROWS_READ_TOGETHER = 512

@@ -9,10 +9,10 @@ from itertools import pairwise
 import pandas as pd
 from cellferry.budget import Budget
 from cellferry.core.logs import logged
+from cellferry.cytometry.channels import BACKBONE
 from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.marker_values import INTENSITIES
 from cellferry.needs import NEEDS
-from cellferry.panel import BACKBONE
 from cellferry.references import cell_bounds, common_obs
 from cellferry.splits import read_split
 from cellferry.subset import (

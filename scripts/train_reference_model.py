@@ -10,7 +10,7 @@ from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.intensities import write_transformation
+from cellferry.cytometry.transformation import write_transformation
 from cellferry.model import (
     BaseModelClass,
     measured_by_batch,

@@ -13,7 +13,7 @@ from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.fcs_writer import Channel, FcsWriter, each_once
+from cellferry.cytometry.fcs_writer import Channel, FcsWriter, each_once
 from cellferry.h5ad import BYTES_PER_CELL, H5adReader
 from cellferry.in_step import in_step
 from cellferry.labels.vocabulary import UNKNOWN

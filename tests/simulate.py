@@ -8,10 +8,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from cellferry.config import load_schema
-from cellferry.fcs_writer import Channel, FcsWriter
+from cellferry.cytometry.channels import CHANNEL, KIND, MARKER, channel_kind, marker_key, marker_name
+from cellferry.cytometry.fcs_writer import Channel, FcsWriter
 from cellferry.h5ad import H5adWriter
 from cellferry.labels.names import LabelNames
-from cellferry.panel import CHANNEL, KIND, MARKER, channel_kind, marker_key, marker_name
 from scipy import sparse
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from . import formats
+from .cytometry.channels import KIND, MARKER, marker_key, markers_of
 from .errors import InputError
 from .formats import Block, Cells, Header, Options, OutOfOrderError
 from .genes import ENSEMBL, strip_version
-from .panel import KIND, MARKER, marker_key, markers_of
 
 LEAST_COMMON = 0.5
 """Share of the genes (or markers) of a file and of the first one that must be common."""

@@ -19,9 +19,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from .core.table_start import table_start
+from .cytometry.channels import SCALING_COLUMNS, TRANSFORMATION, read_markers
 from .errors import InputError
 from .labels.tables import read_ontology, read_parents, read_renames
-from .panel import SCALING_COLUMNS, TRANSFORMATION, read_markers
 from .paths import path_problem
 from .runs.methods import FORMAT_VERSION
 from .samples import conversion_jobs, files_that_fit, sample_files, table_files

@@ -18,13 +18,13 @@ from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
 from .core.atomic import readable
+from .cytometry.channels import listed, marker_key
+from .cytometry.transformation import all_stored
 from .encoder import Encoder
 from .errors import InputError
 from .genes import strip_version
-from .intensities import all_stored
 from .labels.vocabulary import UNKNOWN
 from .model import BATCH, LABEL, MASK, cells_for_model, known_batches, model_class
-from .panel import listed, marker_key
 
 CLASSES = {"rna": ("SCVI", "SCANVI"), "cytometry": ("CYTOVI",)}
 """Models that queries can be mapped onto, by what the datasets hold."""

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from .cytometry.channels import BACKBONE
 from .h5ad import H5adReader
 from .needs import BLOCK_BYTES
-from .panel import BACKBONE
 
 INTENSITIES = "intensities"
 """What such a file holds by its own words."""

@@ -19,7 +19,7 @@ from .core.atomic import complete
 from .core.logs import COMMAND, unfinished_logs
 from .core.text import duration
 from .counted import count_labels
-from .intensities import RAW
+from .cytometry.transformation import RAW
 from .labels.colors import assign_colors, colors_of
 from .map_sketch import LEAST_CELLS, embed, for_page, map_cells
 from .plan import expected_jobs

@@ -8,10 +8,10 @@ from scvi.model.base import BaseModelClass
 
 from .budget import Budget
 from .core.progress import Progress
+from .cytometry.channels import BACKBONE
 from .h5ad import H5adReader
 from .model import as_it_is, cells_for_model, known_batches, model_class, train
 from .needs import Need
-from .panel import BACKBONE
 from .schedule import fitting_epochs, minibatch_size
 from .sketch import sketch_values, stratified_sketch
 from .subset import MEASURED

@@ -3,7 +3,7 @@ import re
 import flowio
 import numpy as np
 import pytest
-from cellferry.fcs_writer import Channel, FcsWriter, each_once, header, text_segment
+from cellferry.cytometry.fcs_writer import Channel, FcsWriter, each_once, header, text_segment
 from reading import read_all, read_header
 
 CHANNELS = [Channel("FITC-A", "CD3"), Channel("PE-A", "CD19"), Channel("Time"), Channel("code", most=12)]

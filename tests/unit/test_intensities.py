@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.errors import InputError
-from cellferry.intensities import (
+from cellferry.cytometry.channels import CHANNEL, DETECTOR, KIND, channel_kind
+from cellferry.cytometry.transformation import (
     COFACTORS,
     LIMITS,
     Look,
@@ -17,7 +17,7 @@ from cellferry.intensities import (
     look_of,
     markers_seen,
 )
-from cellferry.panel import CHANNEL, DETECTOR, KIND, channel_kind
+from cellferry.errors import InputError
 from scipy import sparse
 from simulate import describe_events, simulate_events
 from sklearn.preprocessing import MinMaxScaler

@@ -2,8 +2,7 @@
 
 import pandas as pd
 import pytest
-from cellferry.errors import InputError
-from cellferry.panel import (
+from cellferry.cytometry.channels import (
     CHANNEL,
     DETECTOR,
     KIND,
@@ -20,6 +19,7 @@ from cellferry.panel import (
     names_in_model,
     read_markers,
 )
+from cellferry.errors import InputError
 
 NAMES = """
 CD1a CD1c CD1d CD2 CD3 CD3e CD4 CD5 CD6 CD7 CD8 CD8a CD8b CD9 CD10 CD11a CD11b CD11c CD13 CD14 CD15 CD16

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..cytometry.transformation import all_stored
 from ..errors import InputError
-from ..intensities import all_stored
 from .fcs_events import Channel, read_channels, record_of, stored_as
 from .fcs_text import Keywords, read_keywords
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..cytometry.channels import channel_kind
 from ..errors import InputError
-from ..panel import channel_kind
 from .fcs_text import Keywords
 
 FLOATS = {"F": 4, "D": 8}
@@ -56,7 +56,7 @@ class Channel(NamedTuple):
     detector, marker
         Short name ($PnN), and what it is stained for ($PnS; empty where nothing is said).
     kind
-        `marker`, or what else it is, see `cellferry.panel.KINDS`.
+        `marker`, or what else it is, see `cellferry.cytometry.channels.KINDS`.
     stored
         How its numbers lie in the file.
     mask

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .core.atomic import readable
-from .core.table_start import skip_to_rows, table_start
-from .core.text import open_text
-from .errors import InputError
-from .intensities import SCALED, TRANSFORMED, Transformation, cofactors_of
-from .panel import SCALING_COLUMNS, TRANSFORMATION, listed, marker_key
+from ..core.atomic import readable
+from ..core.table_start import skip_to_rows, table_start
+from ..core.text import open_text
+from ..errors import InputError
+from .channels import SCALING_COLUMNS, TRANSFORMATION, listed, marker_key
+from .transformation import SCALED, TRANSFORMED, Transformation, cofactors_of
 
 COFACTOR = "cofactor"
 

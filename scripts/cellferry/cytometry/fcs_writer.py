@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .core.atomic import complete
+from ..core.atomic import complete
 
 DELIMITER = "\f"
 """What stands between keywords and values: makers of instruments use it too, and names do not hold it."""

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .errors import InputError
-from .panel import CHANNEL, DETECTOR, KIND, MARKER, TRANSFORMATION, is_named_after_metal, marker_key
+from ..errors import InputError
+from .channels import CHANNEL, DETECTOR, KIND, MARKER, TRANSFORMATION, is_named_after_metal, marker_key
 
 COFACTORS = {"mass": 5.0, "fluorescence": 150.0}
 """What the field divides by before arcsinh."""
@@ -76,7 +76,7 @@ def look(
     values
         Some cells' markers: cells × markers.
     var
-        The channels, see `cellferry.panel.channels_of`.
+        The channels, see `cellferry.cytometry.channels.channels_of`.
     technology, transformed
         As the dataset's keys; `auto` where the user says nothing.
     machine

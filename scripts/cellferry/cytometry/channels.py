@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import InputError
-from .labels.tables import table_rows, without_header
+from ..errors import InputError
+from ..labels.tables import table_rows, without_header
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,1 @@
+"""Cytometry: channels and markers, panels, transformed intensities, FCS files."""
