@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
-from cellferry.config import fill_defaults
+from cellferry.config.checks import fill_defaults
 from cellferry.plan import expected_jobs
 from measuring import MIB, ROOT, TABLE, read_rows
 

@@ -48,7 +48,7 @@ def chunk_files(folder: Path) -> list[Path]:
 def convert(folder: Path) -> None:
     """The user's file once more, in a hundred chunks."""
     from cellferry.budget import Budget
-    from cellferry.config import fill_defaults
+    from cellferry.config.checks import fill_defaults
     from cellferry.labels.names import LabelNames
     from convert_to_chunks import convert_to_chunks
     from inspect_dataset import inspect_dataset

@@ -27,7 +27,7 @@ import scvi
 import zarr
 from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
-from cellferry.config import fill_defaults
+from cellferry.config.checks import fill_defaults
 from cellferry.h5ad import H5adReader
 from cellferry.heads import ON_EXPRESSION, load_heads
 from cellferry.latents import count_cells, read_latents

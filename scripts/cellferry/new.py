@@ -24,7 +24,8 @@ import yaml
 from check_datasets import check_datasets
 from inspect_dataset import gene_id_kind, inspect_dataset
 
-from .config import check, fill_defaults, load_schema
+from .config.checks import check, fill_defaults, load_schema
+from .config.samples import sample_files
 from .core.atomic import complete
 from .dataset import SAMPLE, Dataset
 from .errors import InputError
@@ -43,7 +44,6 @@ from .labels.columns import (
 )
 from .labels.names import LabelNames
 from .labels.vocabulary import as_labels
-from .samples import sample_files
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = {"reference", "validation", "test"}

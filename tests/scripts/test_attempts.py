@@ -9,7 +9,7 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.answer import AnswerRules
 from cellferry.budget import Budget
-from cellferry.config import load_schema
+from cellferry.config.checks import load_schema
 from content import contents
 from convert_to_chunks import convert_to_chunks
 from gather_predictions import gather_predictions

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.budget import Budget
-from cellferry.config import load_schema
+from cellferry.config.checks import load_schema
 from cellferry.errors import InputError
 from check_datasets import check_datasets
 from convert_to_chunks import convert_to_chunks

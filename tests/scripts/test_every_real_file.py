@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scanpy as sc
 from cellferry.budget import Budget
-from cellferry.config import fill_defaults
+from cellferry.config.checks import fill_defaults
 from cellferry.errors import InputError
 from convert_to_chunks import convert_to_chunks
 from flowio import FlowData

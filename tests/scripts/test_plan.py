@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from cellferry.config import fill_defaults
+from cellferry.config.checks import fill_defaults
 from cellferry.needs import NEEDS
 from cellferry.plan import Asked, Job, as_table, expected_jobs, plan
 from plan import print_plan

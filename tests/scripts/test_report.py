@@ -12,7 +12,7 @@ from cellferry import figures, map_sketch
 from cellferry import page as report_page
 from cellferry.batches import count_batches
 from cellferry.benchmarks import costs
-from cellferry.config import fill_defaults
+from cellferry.config.checks import fill_defaults
 from cellferry.core.text import duration
 from cellferry.counted import LabelCounts, count_labels
 from cellferry.evaluation import add_separation, describe

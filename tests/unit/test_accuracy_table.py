@@ -15,7 +15,7 @@ from accuracy_quoted import METHODS, PAIRS, TOOLS
 from accuracy_runs import RUNS, Run, make_run, mixed_config, queries_of_one_label, with_queries_of_one_label
 from accuracy_scores import ALONE, ANSWER, BASELINE, BEST_LABEL, CELLTYPIST, HELD_BACK, MIXED, UNSEEN
 from accuracy_tables import accuracies, gaps, in_short, page, short, worst
-from cellferry.config import check
+from cellferry.config.checks import check
 from cellferry.evaluation import add_separation, describe
 from cellferry.labels.truth import LabelTree
 from cellferry.tally import tally

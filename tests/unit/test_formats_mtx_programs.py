@@ -5,8 +5,8 @@ import gzip
 import numpy as np
 import pytest
 import scipy.io
+from cellferry.config.samples import all_files
 from cellferry.errors import InputError
-from cellferry.samples import all_files
 from reading import read_all, read_header
 from scipy import sparse
 from test_formats_tenx import pack, write_mtx

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import yaml
-from cellferry.config import check, fill_defaults
+from cellferry.config.checks import check, fill_defaults
 from cellferry.new import chunks, dataset_name, datasets_of, main, table_beside
 from simulate import simulate_cells
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from cellferry.paths import path_problem
+from cellferry.config.paths import path_problem
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from cellferry.samples import JOB_BYTES, conversion_jobs, sample_files, table_files
+from cellferry.config.samples import JOB_BYTES, conversion_jobs, sample_files, table_files
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from cellferry.config import obs_columns
+from cellferry.config.checks import obs_columns
 from cellferry.core.table_start import table_start
 from cellferry.cytometry.channels import read_markers
 from cellferry.cytometry.scaling_table import told_scaling

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.benchmarks import costs
-from cellferry.config import fill_defaults
+from cellferry.config.checks import fill_defaults
 from cellferry.plan import expected_jobs
 from cellferry.runs.hashes import of_predictions
 from running import snakemake

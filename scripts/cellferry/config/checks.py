@@ -18,12 +18,12 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from .core.table_start import table_start
-from .cytometry.channels import SCALING_COLUMNS, TRANSFORMATION, read_markers
-from .errors import InputError
-from .labels.tables import read_ontology, read_parents, read_renames
+from ..core.table_start import table_start
+from ..cytometry.channels import SCALING_COLUMNS, TRANSFORMATION, read_markers
+from ..errors import InputError
+from ..labels.tables import read_ontology, read_parents, read_renames
+from ..runs.methods import FORMAT_VERSION
 from .paths import path_problem
-from .runs.methods import FORMAT_VERSION
 from .samples import conversion_jobs, files_that_fit, sample_files, table_files
 
 AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
@@ -59,7 +59,7 @@ ONLY_FOR = {
 
 DATASET_ONLY_FOR = {"rna": ("gene_id", "counts_rounding"), "cytometry": ("technology", "transformed")}
 
-SCHEMA_PATH = Path(__file__).parents[2] / "config" / "schemas" / "config.schema.yaml"
+SCHEMA_PATH = Path(__file__).parents[3] / "config" / "schemas" / "config.schema.yaml"
 README = "config/README.md"
 
 

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .core.mtx_lists import files_beside
-from .core.text import OPENERS
+from ..core.mtx_lists import files_beside
+from ..core.text import OPENERS
 
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 
