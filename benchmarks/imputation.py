@@ -55,7 +55,7 @@ def write_query(folder: Path, n_cells: int) -> None:
     import anndata as ad
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from cellferry.latents import ROWS_PER_GROUP
+    from cellferry.artifacts.latents import ROWS_PER_GROUP
 
     latents, _ = simulate(n_cells, seed=2)
     columns = {f"latent_{number}": latents[:, number] for number in range(LATENTS)}
@@ -73,8 +73,8 @@ def impute_in_blocks(folder: Path, query: Path, answer: Path) -> None:
     """With cellferry's head, as `predict_labels` runs it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from cellferry.artifacts.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
     from cellferry.cytovi import CytoviHead
-    from cellferry.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
     from cellferry.needs import BLOCK_BYTES, CYTOVI_NEIGHBORS, judged_bytes
 
     head, names = CytoviHead.load(folder), np.array(label_names(), dtype=object)

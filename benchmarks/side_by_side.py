@@ -73,7 +73,7 @@ def convert(folder: Path) -> None:
 
 def view(paths: list[Path], merged: Path) -> None:
     """The view over chunks, without the comparison that follows in the workflow."""
-    from cellferry.h5ad import H5adReader, H5adWriter
+    from cellferry.artifacts.h5ad import H5adReader, H5adWriter
 
     with H5adReader(paths[0]) as first, H5adWriter(merged, first.var) as writer:
         for path in paths:

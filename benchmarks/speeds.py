@@ -25,12 +25,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import scvi
 import zarr
+from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.latents import count_cells, read_latents
 from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
 from cellferry.config.checks import fill_defaults
-from cellferry.h5ad import H5adReader
 from cellferry.heads import ON_EXPRESSION, load_heads
-from cellferry.latents import count_cells, read_latents
 from cellferry.model import new_model, set_up_torch, skeleton
 from cellferry.schedule import minibatch_size
 from cellferry.store import StoreDataModule

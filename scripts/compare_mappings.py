@@ -5,12 +5,12 @@ from collections import Counter
 
 import numpy as np
 from cellferry.answer import AnswerRules, answers
+from cellferry.artifacts.h5ad import H5adReader
 from cellferry.budget import Budget
 from cellferry.classifier import Classifier, Judged
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.encoder import Encoder, load_model
-from cellferry.h5ad import H5adReader
 from cellferry.model import as_it_is, set_up_torch
 from cellferry.needs import MAX_COMPARED_CELLS, MB, NEEDS, calibration_mb
 from cellferry.scores import summary

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from cellferry.artifacts.h5ad import H5adWriter
 from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
@@ -17,7 +18,6 @@ from cellferry.counts import SmallestValues, Source, check_counts, gene_totals
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
 from cellferry.formats import Block, OutOfOrderError
-from cellferry.h5ad import H5adWriter
 from cellferry.labels.names import LabelNames
 from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
 from cellferry.rounding import Rounding

@@ -8,15 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from cellferry.budget import Budget
-from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
-from cellferry.core.progress import Progress
-from cellferry.embedding import N_AXES, PrincipalAxes
-from cellferry.h5ad import MOST_CATEGORIES, H5adReader, H5adWriter
-from cellferry.in_step import check_names, check_number
-from cellferry.labels.colors import REFERENCE_COLOR, colors_of
-from cellferry.latents import (
+from cellferry.artifacts.aligned import check_names, check_number
+from cellferry.artifacts.h5ad import MOST_CATEGORIES, H5adReader, H5adWriter
+from cellferry.artifacts.latents import (
     REFERENCE_CELLS,
     ROWS_PER_GROUP,
     blocks,
@@ -25,6 +19,12 @@ from cellferry.latents import (
     read_values,
     strings,
 )
+from cellferry.budget import Budget
+from cellferry.core.atomic import complete
+from cellferry.core.logs import logged
+from cellferry.core.progress import Progress
+from cellferry.embedding import N_AXES, PrincipalAxes
+from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.needs import NEEDS
 from cellferry.runs.hashes import of_predictions
 from cellferry.runs.versions import versions

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from cellferry.artifacts.h5ad import MOST_CATEGORIES
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -33,7 +34,6 @@ from cellferry.errors import InputError
 from cellferry.excel_dates import dates_among
 from cellferry.formats import Block, Header, OutOfOrderError
 from cellferry.genes import id_kind
-from cellferry.h5ad import MOST_CATEGORIES
 from cellferry.labels.levels import Level, levels_of_columns
 from cellferry.labels.names import Counted, LabelNames, count_names
 from cellferry.labels.vocabulary import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted

@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
+from cellferry.artifacts.h5ad import H5adReader
 from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
@@ -21,7 +22,6 @@ from cellferry.genes import (
     read_gene_table,
     strip_version,
 )
-from cellferry.h5ad import H5adReader
 from cellferry.needs import NEEDS
 from cellferry.references import training_sketch
 from cellferry.splits import read_split

@@ -1,9 +1,9 @@
 """Write a query's counts of the chosen genes (or values of the markers), in one pass over its merged file."""
 
 import numpy as np
+from cellferry.artifacts.h5ad import H5adReader, H5adWriter
 from cellferry.budget import Budget
 from cellferry.core.logs import logged
-from cellferry.h5ad import H5adReader, H5adWriter
 from cellferry.marker_values import INTENSITIES
 from cellferry.needs import NEEDS
 from cellferry.references import common_obs

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.latents import codes_among, count_cells, latent_columns, read_codes, read_latents
 from cellferry.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
 from cellferry.budget import Budget
 from cellferry.core.atomic import complete
@@ -14,9 +16,7 @@ from cellferry.core.progress import timed
 from cellferry.cytovi import CytoviHead
 from cellferry.errors import InputError
 from cellferry.expression import ExpressionHead
-from cellferry.h5ad import H5adReader
 from cellferry.heads import HEADS, ON_EXPRESSION, Heads
-from cellferry.latents import codes_among, count_cells, latent_columns, read_codes, read_latents
 from cellferry.linear_model import LinearHead
 from cellferry.marker_values import holds_intensities, marker_values
 from cellferry.needs import (

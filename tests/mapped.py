@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cellferry.artifacts.h5ad import H5adWriter
 from cellferry.budget import Budget
-from cellferry.h5ad import H5adWriter
 from cellferry.heads import HEADS
 from cellferry.scanvi_classifier import ScanviHead
 from scipy import sparse

@@ -7,10 +7,10 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
+from cellferry.artifacts.h5ad import H5adWriter
 from cellferry.config.checks import load_schema
 from cellferry.cytometry.channels import CHANNEL, KIND, MARKER, channel_kind, marker_key, marker_name
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter
-from cellferry.h5ad import H5adWriter
 from cellferry.labels.names import LabelNames
 from scipy import sparse
 

@@ -5,8 +5,8 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
+from .artifacts.h5ad import H5adReader
 from .expression import log_normalised
-from .h5ad import H5adReader
 from .marker_values import holds_intensities, marker_values
 from .needs import MAX_BASELINE_CELLS
 from .sketch import stratified_sketch

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from .artifacts.h5ad import H5adReader
+from .artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
 from .core.progress import Progress
 from .cytovi import CytoviHead
-from .h5ad import H5adReader
 from .heads import load_heads, predict
 from .labels.hierarchy import Level, read_levels
-from .latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
 from .marker_values import holds_intensities
 from .needs import CYTOVI_NEIGHBORS, MB, judged_bytes
 from .neighbors import NeighborsHead

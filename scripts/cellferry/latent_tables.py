@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from .artifacts.latents import strings
 from .core.atomic import readable
 from .core.table_start import skip_to_rows, table_start
 from .core.text import first_bytes, open_text
@@ -18,7 +19,6 @@ from .formats.frame import Frame
 from .formats.matrix import is_array
 from .hdf5 import open_hdf5
 from .labels.vocabulary import as_labels
-from .latents import strings
 
 KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry")
 """Elements of obsm that are looked for where the configuration names none."""

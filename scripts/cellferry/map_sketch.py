@@ -5,7 +5,7 @@ import base64
 import numpy as np
 import pyarrow as pa
 
-from .latents import count_cells, read_latents, read_rows, strings
+from .artifacts.latents import count_cells, read_latents, read_rows, strings
 from .needs import MAX_MAP_CELLS
 
 LEAST_CELLS = 10

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from .artifacts.h5ad import H5adReader
 from .cytometry.channels import BACKBONE
-from .h5ad import H5adReader
 from .needs import BLOCK_BYTES
 
 INTENSITIES = "intensities"

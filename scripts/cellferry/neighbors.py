@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .latents import REFERENCE_CELLS, matrix
+from .artifacts.latents import REFERENCE_CELLS, matrix
 from .nearest import NearestCells, grouped
 
 FAR_QUANTILE = 0.99

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .artifacts.h5ad import H5adReader
 from .budget import Budget
-from .h5ad import H5adReader
 from .needs import Need
 from .sketch import stratified_sketch
 

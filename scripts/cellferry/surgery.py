@@ -6,10 +6,10 @@ import anndata as ad
 import numpy as np
 from scvi.model.base import BaseModelClass
 
+from .artifacts.h5ad import H5adReader
 from .budget import Budget
 from .core.progress import Progress
 from .cytometry.channels import BACKBONE
-from .h5ad import H5adReader
 from .model import as_it_is, cells_for_model, known_batches, model_class, train
 from .needs import Need
 from .schedule import fitting_epochs, minibatch_size

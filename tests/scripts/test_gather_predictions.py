@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cellferry.artifacts.h5ad import H5adWriter
 from cellferry.budget import Budget
-from cellferry.h5ad import H5adWriter
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.runs.hashes import MADE_FROM, of_predictions
 from gather_predictions import gather_predictions

@@ -5,8 +5,8 @@ import json
 import anndata as ad
 import numpy as np
 import pandas as pd
+from cellferry.artifacts.h5ad import H5adReader, H5adWriter
 from cellferry.budget import Budget
-from cellferry.h5ad import H5adReader, H5adWriter
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 from subset_reference import subset_reference

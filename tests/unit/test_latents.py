@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.latents import blocks, codes_among, read_codes, read_values
+from cellferry.artifacts.latents import blocks, codes_among, read_codes, read_values
 
 
 def test_blocks_that_were_read_do_not_stay_in_memory(tmp_path):

@@ -24,10 +24,10 @@ import pandas as pd
 from anndata.io import read_elem, write_elem
 from scipy import sparse
 
-from .core.atomic import complete, is_passing, mark_as_damaged
-from .core.progress import Progress
-from .errors import InputError, PassingError
-from .labels.vocabulary import as_labels
+from ..core.atomic import complete, is_passing, mark_as_damaged
+from ..core.progress import Progress
+from ..errors import InputError, PassingError
+from ..labels.vocabulary import as_labels
 
 # 128k elements (512 KiB of float32): anndata's automatic chunks of about 10k elements halve reading speed.
 ELEMENTS_PER_CHUNK = 1 << 17
