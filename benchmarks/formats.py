@@ -348,10 +348,10 @@ KINDS = [
 
 def read_with_cellferry(path: Path) -> int:
     """All blocks, as `convert_to_chunks` reads them; the number of stored values."""
-    from cellferry.budget import Budget
     from cellferry.config.checks import fill_defaults
     from cellferry.dataset import Dataset
-    from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
+    from cellferry.resources.budget import Budget
+    from cellferry.resources.memory import BLOCK_BYTES, NEEDS, SORTED_BYTES
 
     own = {"role": "query", "path": str(path)}
     fill_defaults({"datasets": {"cells": own}})

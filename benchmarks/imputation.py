@@ -75,7 +75,7 @@ def impute_in_blocks(folder: Path, query: Path, answer: Path) -> None:
     import pyarrow.parquet as pq
     from cellferry.artifacts.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
     from cellferry.cytovi import CytoviHead
-    from cellferry.needs import BLOCK_BYTES, CYTOVI_NEIGHBORS, judged_bytes
+    from cellferry.resources.memory import BLOCK_BYTES, CYTOVI_NEIGHBORS, judged_bytes
 
     head, names = CytoviHead.load(folder), np.array(label_names(), dtype=object)
     cell = judged_bytes(n_labels=LABELS, n_heads=1, neighbors=CYTOVI_NEIGHBORS, n_latent=LATENTS, values=0)

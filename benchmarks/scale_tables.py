@@ -7,7 +7,7 @@ from functools import partial
 
 import pandas as pd
 from cellferry.config.checks import fill_defaults
-from cellferry.plan import expected_jobs
+from cellferry.resources.plan import expected_jobs
 from measuring import MIB, ROOT, TABLE, read_rows
 
 FAR = 10_000_000

@@ -47,9 +47,9 @@ def chunk_files(folder: Path) -> list[Path]:
 
 def convert(folder: Path) -> None:
     """The user's file once more, in a hundred chunks."""
-    from cellferry.budget import Budget
     from cellferry.config.checks import fill_defaults
     from cellferry.labels.names import LabelNames
+    from cellferry.resources.budget import Budget
     from convert_to_chunks import convert_to_chunks
     from inspect_dataset import inspect_dataset
 
@@ -83,7 +83,7 @@ def view(paths: list[Path], merged: Path) -> None:
 
 def merge(folder: Path, *, materialise: bool) -> None:
     """The rule `merge_h5ad`: the merged file, compared with the chunks; a copy is read again for that."""
-    from cellferry.budget import Budget
+    from cellferry.resources.budget import Budget
     from merge_h5ad import merge_h5ad
 
     merge_h5ad(
@@ -117,7 +117,7 @@ def chosen_genes(folder: Path) -> list[str]:
 
 def subset(folder: Path) -> None:
     """The rule `subset_common_genes`."""
-    from cellferry.budget import Budget
+    from cellferry.resources.budget import Budget
     from subset_common_genes import subset_common_genes
 
     results = folder / "results"

@@ -27,12 +27,12 @@ import scvi
 import zarr
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import count_cells, read_latents
-from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
 from cellferry.config.checks import fill_defaults
 from cellferry.heads import ON_EXPRESSION, load_heads
 from cellferry.model import new_model, set_up_torch, skeleton
-from cellferry.schedule import minibatch_size
+from cellferry.resources.budget import Budget
+from cellferry.resources.schedule import minibatch_size
 from cellferry.store import StoreDataModule
 from map_query import map_query
 from predict_labels import predict_labels

@@ -5,14 +5,14 @@ from contextlib import nullcontext
 import numpy as np
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among, read_codes, read_values
-from cellferry.budget import Budget
 from cellferry.classifier import Classifier
 from cellferry.combination import prior_weights
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.marker_values import holds_intensities
-from cellferry.needs import NEEDS, calibration_cap, calibration_mb
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb
 from cellferry.runs.hashes import of_files
 from cellferry.sketch import random_sketch
 from threadpoolctl import threadpool_limits

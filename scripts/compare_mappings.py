@@ -6,13 +6,13 @@ from collections import Counter
 import numpy as np
 from cellferry.answer import AnswerRules, answers
 from cellferry.artifacts.h5ad import H5adReader
-from cellferry.budget import Budget
 from cellferry.classifier import Classifier, Judged
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.encoder import Encoder, load_model
 from cellferry.model import as_it_is, set_up_torch
-from cellferry.needs import MAX_COMPARED_CELLS, MB, NEEDS, calibration_mb
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import MAX_COMPARED_CELLS, MB, NEEDS, calibration_mb
 from cellferry.scores import summary
 from cellferry.sketch import random_sketch, sketch_values
 from cellferry.surgery import draw_sketch, model_for_query, new_batches

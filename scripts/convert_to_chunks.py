@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from cellferry.artifacts.h5ad import H5adWriter
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -19,7 +18,8 @@ from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.labels.names import LabelNames
-from cellferry.needs import BLOCK_BYTES, NEEDS, SORTED_BYTES
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import BLOCK_BYTES, NEEDS, SORTED_BYTES
 from cellferry.rounding import Rounding
 
 

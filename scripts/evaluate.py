@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import read_codes
 from cellferry.baseline import expression_of, train_baseline
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.errors import InputError
 from cellferry.evaluation import add_separation, describe, of_leaves
 from cellferry.labels.truth import IN_REFERENCE, LabelTree
 from cellferry.marker_values import holds_intensities
-from cellferry.needs import MARKERS_READ_MB, MAX_BASELINE_CELLS, NEEDS
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, NEEDS
 from cellferry.runs.hashes import of_predictions
 from cellferry.scores import summary
 from cellferry.sketch import random_sketch, sketch_values

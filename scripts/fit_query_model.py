@@ -3,11 +3,11 @@
 import shutil
 
 from cellferry.artifacts.h5ad import H5adReader
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.model import set_up_torch
-from cellferry.needs import NEEDS
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS
 from cellferry.surgery import draw_sketch, model_for_query, new_batches
 
 

@@ -19,13 +19,13 @@ from cellferry.artifacts.latents import (
     read_values,
     strings,
 )
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.embedding import N_AXES, PrincipalAxes
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
-from cellferry.needs import NEEDS
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS
 from cellferry.runs.hashes import of_predictions
 from cellferry.runs.versions import versions
 

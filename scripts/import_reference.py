@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -25,7 +24,8 @@ from cellferry.labels.names import LabelNames
 from cellferry.labels.tables import read_ontology
 from cellferry.latent_tables import LatentTable, open_latents
 from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
-from cellferry.needs import NEEDS
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS
 
 ONE_BATCH = "reference"
 """Batch of all cells, where no column tells them apart."""

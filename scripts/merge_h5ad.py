@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from cellferry.artifacts.h5ad import H5adReader, H5adWriter
-from cellferry.budget import Budget
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.errors import PassingError
-from cellferry.needs import NEEDS
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS
 
 REMEDY = "delete the chunks and the merged file and run snakemake again"
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from cellferry.core.logs import logged
-from cellferry.plan import Asked, as_table, expected_jobs, plan
+from cellferry.resources.plan import Asked, as_table, expected_jobs, plan
 
 NOTE = """
 memory: what the first attempt asks for. predicted: the largest job, with 250 MB for snakemake.

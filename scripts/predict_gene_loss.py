@@ -12,7 +12,6 @@ import numpy as np
 from cellferry.answer import AnswerRules
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among
-from cellferry.budget import Budget
 from cellferry.classifier import Classifier, Judged
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
@@ -20,7 +19,8 @@ from cellferry.encoder import Encoder, load_encoder
 from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.marker_values import holds_intensities
 from cellferry.model import set_up_torch
-from cellferry.needs import MB, NEEDS, calibration_cap, calibration_mb
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import MB, NEEDS, calibration_cap, calibration_mb
 from cellferry.scores import label_scores, summary
 from cellferry.sketch import random_sketch
 from cellferry.subset import MEASURED

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from cellferry.artifacts.h5ad import H5adReader
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -22,8 +21,9 @@ from cellferry.genes import (
     read_gene_table,
     strip_version,
 )
-from cellferry.needs import NEEDS
 from cellferry.references import training_sketch
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS
 from cellferry.splits import read_split
 from scipy import sparse
 

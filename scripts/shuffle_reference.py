@@ -8,12 +8,12 @@ import pandas as pd
 import zarr
 from annbatch import write_sharded
 from cellferry.artifacts.h5ad import H5adReader
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.cytometry.channels import BACKBONE
-from cellferry.needs import MB, NEEDS, VALUES_PER_DATASET
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import MB, NEEDS, VALUES_PER_DATASET
 from cellferry.subset import MEASURED
 
 ROWS_READ_TOGETHER = 512

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.known_labels import describe_labels, levels_above, split_labelled
 from cellferry.labels.tables import read_ontology
-from cellferry.needs import NEEDS
 from cellferry.references import cell_bounds, joint_codes
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS
 from cellferry.splits import DROPPED, SPLITS
 
 

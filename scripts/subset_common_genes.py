@@ -2,11 +2,11 @@
 
 import numpy as np
 from cellferry.artifacts.h5ad import H5adReader, H5adWriter
-from cellferry.budget import Budget
 from cellferry.core.logs import logged
 from cellferry.marker_values import INTENSITIES
-from cellferry.needs import NEEDS
 from cellferry.references import common_obs
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS
 from cellferry.subset import append_cells, chosen_genes, gene_selection, marker_selection
 
 

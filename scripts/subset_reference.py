@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import pandas as pd
 from cellferry.artifacts.h5ad import H5adReader, H5adWriter
-from cellferry.budget import Budget
 from cellferry.core.logs import logged
 from cellferry.cytometry.channels import BACKBONE
 from cellferry.marker_values import INTENSITIES
-from cellferry.needs import NEEDS
 from cellferry.references import cell_bounds, common_obs
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS
 from cellferry.splits import read_split
 from cellferry.subset import (
     MEASURED,

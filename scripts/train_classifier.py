@@ -9,7 +9,6 @@ import numpy as np
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among, count_cells, latent_columns, read_codes, read_latents
 from cellferry.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import timed
@@ -19,15 +18,16 @@ from cellferry.expression import ExpressionHead
 from cellferry.heads import HEADS, ON_EXPRESSION, Heads
 from cellferry.linear_model import LinearHead
 from cellferry.marker_values import holds_intensities, marker_values
-from cellferry.needs import (
+from cellferry.neighbors import NeighborsHead
+from cellferry.outside import LabelDistances
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import (
     MAX_EXPRESSION_CELLS,
     MAX_VALIDATION_CELLS,
     NEEDS,
     training_cap,
     training_mb,
 )
-from cellferry.neighbors import NeighborsHead
-from cellferry.outside import LabelDistances
 from cellferry.scanvi_classifier import ScanviHead
 from cellferry.sketch import random_sketch, sketch_values, stratified_sketch
 from scipy import sparse

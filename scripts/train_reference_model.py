@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
@@ -22,8 +21,9 @@ from cellferry.model import (
     skeleton,
     train,
 )
-from cellferry.needs import NEEDS, model_mb, preloaded_values
-from cellferry.schedule import minibatch_size, reference_epochs, refining_epochs
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS, model_mb, preloaded_values
+from cellferry.resources.schedule import minibatch_size, reference_epochs, refining_epochs
 from cellferry.store import StoreDataModule
 from cellferry.training_progress import TrainingProgress
 

@@ -12,13 +12,13 @@ import pyarrow as pa
 from cellferry.artifacts.aligned import in_step
 from cellferry.artifacts.h5ad import BYTES_PER_CELL, H5adReader
 from cellferry.artifacts.latents import latent_columns, matrix, read_values
-from cellferry.budget import Budget
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter, each_once
 from cellferry.labels.vocabulary import UNKNOWN
-from cellferry.needs import NEEDS
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import NEEDS
 
 CODED = {"label_code": "label", "best_label_code": "best_label"}
 """Channels that hold a label as a number, and the columns of the predictions with its name."""

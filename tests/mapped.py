@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad import H5adWriter
-from cellferry.budget import Budget
 from cellferry.heads import HEADS
+from cellferry.resources.budget import Budget
 from cellferry.scanvi_classifier import ScanviHead
 from scipy import sparse
 from train_classifier import train_classifier

@@ -1,6 +1,6 @@
 """The table of docs/memory.md: what the jobs of each rule hold. Made with: python tests/needs_table.py."""
 
-from cellferry.needs import BLOCK_BYTES, MB, NEEDS
+from cellferry.resources.memory import BLOCK_BYTES, MB, NEEDS
 
 HEADER = (
     "| rule | held whatever the data, MB | bytes a cell | blocks of 32 MB at once "

@@ -17,9 +17,9 @@ from .cytovi import CytoviHead
 from .heads import load_heads, predict
 from .labels.hierarchy import Level, read_levels
 from .marker_values import holds_intensities
-from .needs import CYTOVI_NEIGHBORS, MB, judged_bytes
 from .neighbors import NeighborsHead
 from .outside import LabelDistances
+from .resources.memory import CYTOVI_NEIGHBORS, MB, judged_bytes
 
 FOREST_BYTES = 6
 """What a byte of a file of trees takes in memory: as XGBoost's own trees, and as those that are asked."""

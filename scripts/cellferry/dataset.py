@@ -12,8 +12,8 @@ from .config.samples import sample_files, table_files
 from .errors import InputError
 from .formats import Block, Cells, Header, Options
 from .labels.vocabulary import as_labels, keep, repeated_hashes, repeated_names
-from .needs import MB
 from .obs_table import ObsTable
+from .resources.memory import MB
 
 SAMPLE = "sample"
 """The obs column with the names of a dataset's files."""

@@ -22,8 +22,8 @@ from .counted import count_labels
 from .cytometry.transformation import RAW
 from .labels.colors import assign_colors, colors_of
 from .map_sketch import LEAST_CELLS, embed, for_page, map_cells
-from .plan import expected_jobs
 from .remarks import remarks
+from .resources.plan import expected_jobs
 from .runs.hashes import of_settings
 from .runs.versions import versions
 

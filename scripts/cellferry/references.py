@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from .artifacts.h5ad import H5adReader
-from .budget import Budget
-from .needs import Need
+from .resources.budget import Budget
+from .resources.memory import Need
 from .sketch import stratified_sketch
 
 

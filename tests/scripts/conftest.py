@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from cellferry.budget import Budget
+from cellferry.resources.budget import Budget
 from simulate import default_settings, simulate_cells, write_cells
 
 

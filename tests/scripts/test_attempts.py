@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.answer import AnswerRules
-from cellferry.budget import Budget
 from cellferry.config.checks import load_schema
+from cellferry.resources.budget import Budget
 from content import contents
 from convert_to_chunks import convert_to_chunks
 from gather_predictions import gather_predictions
@@ -35,7 +35,7 @@ DEFAULTS = {key: value["default"] for key, value in DATASET.items() if "default"
 @pytest.fixture
 def sizes(monkeypatch):
     """Sizes of the blocks so far; kB for MB, so that small files are cut into many."""
-    monkeypatch.setattr(cellferry.budget, "MB", 1024)
+    monkeypatch.setattr(cellferry.resources.budget, "MB", 1024)
     found, block_bytes = [], Budget.block_bytes
 
     def noted(*args, **kwargs):

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.answer import AnswerRules
-from cellferry.budget import Budget
 from cellferry.combination import prior_weights
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from mapped import LABELS, train_heads, write_part
 from predict_labels import predict_labels
 from scipy.stats import beta

@@ -6,9 +6,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.budget import Budget
 from cellferry.config.checks import load_schema
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from check_datasets import check_datasets
 from convert_to_chunks import convert_to_chunks
 from inspect_dataset import inspect_dataset

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.artifacts.h5ad import H5adWriter
-from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.expression import log_normalised
+from cellferry.resources.budget import Budget
 from evaluate import evaluate
 from scipy import sparse
 from sklearn.metrics import (

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
-from cellferry.budget import Budget
 from cellferry.config.checks import fill_defaults
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from convert_to_chunks import convert_to_chunks
 from flowio import FlowData
 from inspect_dataset import inspect_dataset

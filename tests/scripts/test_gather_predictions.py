@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cellferry.artifacts.h5ad import H5adWriter
-from cellferry.budget import Budget
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
+from cellferry.resources.budget import Budget
 from cellferry.runs.hashes import MADE_FROM, of_predictions
 from gather_predictions import gather_predictions
 from scipy import sparse

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.budget import Budget
 from cellferry.classifier import Classifier
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from leave_labels_out import fate, leave_labels_out
 from mapped import LABELS, latents_at, train_heads, values_at, write_part
 from predict_labels import predict_labels

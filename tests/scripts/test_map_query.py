@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import scvi
 from cellferry.artifacts.h5ad import H5adReader
-from cellferry.budget import Budget
+from cellferry.resources.budget import Budget
 from map_query import map_query
 from simulate import simulate_cells, write_cells
 from told import tells_progress

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 from cellferry.artifacts.h5ad import H5adReader, H5adWriter
-from cellferry.budget import Budget
 from cellferry.core.atomic import set_aside_damaged
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from merge_h5ad import merge_h5ad
 from simulate import simulate_cells, write_chunks
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.budget import Budget
 from cellferry.labels.colors import colors_of
+from cellferry.resources.budget import Budget
 from gather_predictions import gather_predictions
 from mapped import LABELS, train_heads, write_part
 from predict_labels import predict_labels

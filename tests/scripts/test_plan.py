@@ -5,8 +5,8 @@ import re
 
 import pytest
 from cellferry.config.checks import fill_defaults
-from cellferry.needs import NEEDS
-from cellferry.plan import Asked, Job, as_table, expected_jobs, plan
+from cellferry.resources.memory import NEEDS
+from cellferry.resources.plan import Asked, Job, as_table, expected_jobs, plan
 from plan import print_plan
 
 ONLY_CYTOMETRY = ("select_markers", "compare_panels", "compare_mappings", "write_fcs")

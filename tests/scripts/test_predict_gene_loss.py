@@ -9,8 +9,8 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.answer import AnswerRules
 from cellferry.artifacts.h5ad import H5adWriter
-from cellferry.budget import Budget
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from map_query import map_query
 from mapped import stored
 from predict_gene_loss import predict_gene_loss

@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.heads import HEADS
+from cellferry.resources.budget import Budget
 from cellferry.scanvi_classifier import ScanviHead
 from mapped import LABELS, N_LATENT, TELLTALE, stored, train_heads, values_at, write_expression, write_part
 from predict_labels import predict_labels

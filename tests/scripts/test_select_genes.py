@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scanpy as sc
-from cellferry.budget import Budget
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from select_genes import select_genes
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cellferry.artifacts.h5ad import H5adReader
-from cellferry.budget import Budget
 from cellferry.cytometry.transformation import RANGE, Transformation
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from cellferry.splits import SPLITS
 from cellferry.subset import marker_selection
 from scipy import sparse

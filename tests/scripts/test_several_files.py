@@ -4,8 +4,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.budget import Budget
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from scipy import sparse
 from simulate import PANEL, simulate_events, write_samples
 from test_convert_to_chunks import convert, make_adata, write_mtx_whose_order_ends_late

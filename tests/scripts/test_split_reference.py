@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from cellferry.budget import Budget
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from cellferry.splits import SPLITS, read_split
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference

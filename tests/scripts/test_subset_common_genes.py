@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.artifacts.h5ad import H5adReader
-from cellferry.budget import Budget
 from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
 from simulate import simulate_cells, write_cells
 from subset_common_genes import subset_common_genes
 

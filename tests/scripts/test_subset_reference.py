@@ -6,7 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from cellferry.artifacts.h5ad import H5adReader, H5adWriter
-from cellferry.budget import Budget
+from cellferry.resources.budget import Budget
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 from subset_reference import subset_reference

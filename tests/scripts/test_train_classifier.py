@@ -6,11 +6,11 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from cellferry import needs
-from cellferry.budget import Budget
 from cellferry.errors import InputError
 from cellferry.heads import HEADS, load_heads, predict
 from cellferry.outside import LabelDistances
+from cellferry.resources import memory
+from cellferry.resources.budget import Budget
 from cellferry.scanvi_classifier import ScanviHead
 from mapped import LABELS, LEVELS, N_GENES, TELLTALE, counts_at, latents_at, values_at, write_part
 from threadpoolctl import threadpool_limits
@@ -183,8 +183,8 @@ def test_the_cap_draws_evenly_over_labels_and_batches_and_says_so(parts, tmp_pat
 
 
 def test_the_training_cells_are_capped_and_the_reason_is_told(parts, tmp_path, capsys, monkeypatch):
-    assert needs.training_cap(n_labels=100, max_training_cells=200_000) == 200_000
-    assert needs.training_cap(n_labels=1000, max_training_cells=200_000) == 50_000
+    assert memory.training_cap(n_labels=100, max_training_cells=200_000) == 200_000
+    assert memory.training_cap(n_labels=1000, max_training_cells=200_000) == 50_000
     monkeypatch.setattr(needs, "MOST_CELLS_TIMES_LABELS", 300)
     run(tmp_path, parts)
     said = capsys.readouterr().out

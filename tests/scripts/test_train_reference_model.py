@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import scvi
 import torch
-from cellferry.budget import Budget
 from cellferry.checkpoints import Checkpoints
 from cellferry.errors import InputError
-from cellferry.schedule import minibatch_size, reference_epochs
+from cellferry.resources.budget import Budget
+from cellferry.resources.schedule import minibatch_size, reference_epochs
 from fit_query_model import fit_query_model
 from map_query import map_query
 from simulate import simulate_cells, write_cells

@@ -9,8 +9,8 @@ import time
 import anndata as ad
 import h5py
 import pandas as pd
-from cellferry.budget import SNAKEMAKE_MB
-from cellferry.needs import BLOCK_BYTES, MB, NEEDS
+from cellferry.resources.budget import SNAKEMAKE_MB
+from cellferry.resources.memory import BLOCK_BYTES, MB, NEEDS
 from cluster import wait_for
 from running import snakemake
 from simulate import simulate_cells

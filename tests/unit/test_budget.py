@@ -2,9 +2,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cellferry.budget import Budget
 from cellferry.errors import InputError
-from cellferry.needs import BLOCK_BYTES, MB, Need
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import BLOCK_BYTES, MB, Need
 from needs_table import needs_table
 
 NEED = Need(fixed_mb=300, cell_bytes=8, blocks=4)

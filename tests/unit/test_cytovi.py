@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.cytovi import CytoviHead
-from cellferry.needs import CYTOVI_NEIGHBORS
 from cellferry.neighbors import NeighborsHead
+from cellferry.resources.memory import CYTOVI_NEIGHBORS
 from scvi.external import CYTOVI
 from scvi.external.cytovi import _utils
 from sklearn.neighbors import NearestNeighbors

@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cellferry.needs import NEEDS
+from cellferry.resources.memory import NEEDS
 from cellferry.sketch import combine, random_sketch, stratified_sketch
 
 

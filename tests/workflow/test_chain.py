@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from cellferry.benchmarks import costs
 from cellferry.config.checks import fill_defaults
-from cellferry.plan import expected_jobs
+from cellferry.resources.plan import expected_jobs
 from cellferry.runs.hashes import of_predictions
 from running import snakemake
 from simulate import simulate_cells

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from cellferry.budget import Budget
+from cellferry.resources.budget import Budget
 from content import content, contents
 from map_query import map_query
 from predict_labels import predict_labels

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..hdf5 import open_hdf5
-from ..needs import BLOCK_BYTES
+from ..resources.memory import BLOCK_BYTES
 from ..transpose import Entries, row_blocks
 from .annotation import annotated_blocks, annotated_cells
 from .interface import BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, as_strings, choose_place

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import InputError
-from ..needs import BLOCK_BYTES, MB
+from ..resources.memory import BLOCK_BYTES, MB
 from ..transpose import Entries, row_blocks
 from .annotation import CELLS_AT_ONCE
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place

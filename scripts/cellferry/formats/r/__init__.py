@@ -19,7 +19,7 @@ from scipy import sparse
 
 from ...errors import InputError
 from ...labels.vocabulary import hashes
-from ...needs import BLOCK_BYTES
+from ...resources.memory import BLOCK_BYTES
 from ..interface import Block, Cells, Header, Looks, Options
 from ..orientation import probably_genes_are_rows
 from .choice import Place, choose

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import PassingError
-from .needs import BLOCK_BYTES, MB, Need
+from ..errors import PassingError
+from .memory import BLOCK_BYTES, MB, Need
 
 SNAKEMAKE_MB = 250
 """Resident memory of the snakemake processes that SLURM counts as part of the same job."""

@@ -8,29 +8,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from .budget import SNAKEMAKE_MB, Budget
-from .core.text import duration
-from .needs import (
-    BLOCK_BYTES,
-    CYTOVI_NEIGHBORS,
-    MAP_BYTES,
-    MARKERS_READ_MB,
-    MAX_BASELINE_CELLS,
-    MAX_COMPARED_CELLS,
-    MAX_EXPRESSION_CELLS,
-    MAX_MAP_CELLS,
-    MB,
-    NEEDS,
-    SORTED_BYTES,
-    VALUES_PER_DATASET,
-    calibration_cap,
-    calibration_mb,
-    classifier_mb,
-    judged_bytes,
-    model_mb,
-    preloaded_values,
-    training_cap,
-    training_mb,
-)
+from ..core.text import duration
+from .memory import (BLOCK_BYTES, CYTOVI_NEIGHBORS, MAP_BYTES, MARKERS_READ_MB, MAX_BASELINE_CELLS, MAX_COMPARED_CELLS, MAX_EXPRESSION_CELLS, MAX_MAP_CELLS, MB, NEEDS, SORTED_BYTES, VALUES_PER_DATASET, calibration_cap, calibration_mb, classifier_mb, judged_bytes, model_mb, preloaded_values, training_cap, training_mb)
 from .schedule import fitting_epochs, reference_epochs
 
 VALUE_BYTES = 8
@@ -74,7 +53,7 @@ class Job:
     cells, values
         Cells and stored values that each of them works through.
     held_cells, sketch_values, more_mb
-        What each holds, see `cellferry.budget.Budget.require`.
+        What each holds, see `cellferry.resources.budget.Budget.require`.
     disk_mb
         What all of them write together.
     most_block
