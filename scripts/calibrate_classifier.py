@@ -9,8 +9,8 @@ from cellferry.classifier import Classifier
 from cellferry.combination import prior_weights
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
+from cellferry.features.marker_values import holds_intensities
 from cellferry.held_back import HeldBackCells, learn_rules
-from cellferry.marker_values import holds_intensities
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb
 from cellferry.runs.hashes import of_files

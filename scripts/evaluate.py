@@ -13,8 +13,8 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.errors import InputError
 from cellferry.evaluation import add_separation, describe, of_leaves
+from cellferry.features.marker_values import holds_intensities
 from cellferry.labels.truth import IN_REFERENCE, LabelTree
-from cellferry.marker_values import holds_intensities
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, NEEDS
 from cellferry.runs.hashes import of_predictions

@@ -17,8 +17,8 @@ from cellferry.cytometry.channels import BACKBONE, MARKER, channel_kind, listed
 from cellferry.cytometry.scaling_table import told_scaling
 from cellferry.cytometry.transformation import write_transformation
 from cellferry.errors import InputError
+from cellferry.features.gene_ids import id_kind
 from cellferry.foreign_model import Adopted, adopt_model, load_checked
-from cellferry.genes import id_kind
 from cellferry.known_labels import describe_labels, levels_above, split_labelled
 from cellferry.labels.names import LabelNames
 from cellferry.labels.tables import read_ontology

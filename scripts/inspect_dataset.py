@@ -31,9 +31,9 @@ from cellferry.cytometry.channels import (
 from cellferry.cytometry.transformation import Look, look
 from cellferry.dataset import Dataset, run_bounds
 from cellferry.errors import InputError
-from cellferry.excel_dates import dates_among
+from cellferry.features.excel_dates import dates_among
+from cellferry.features.gene_ids import id_kind
 from cellferry.formats import Block, Header, OutOfOrderError
-from cellferry.genes import id_kind
 from cellferry.labels.levels import Level, levels_of_columns
 from cellferry.labels.names import Counted, LabelNames, count_names
 from cellferry.labels.vocabulary import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted

@@ -16,14 +16,14 @@ from cellferry.classifier import Classifier, Judged
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.encoder import Encoder, load_encoder
+from cellferry.features.marker_values import holds_intensities
+from cellferry.features.subset import MEASURED
 from cellferry.held_back import HeldBackCells, learn_rules
-from cellferry.marker_values import holds_intensities
 from cellferry.model import set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MB, NEEDS, calibration_cap, calibration_mb
 from cellferry.scores import label_scores, summary
 from cellferry.sketch import random_sketch
-from cellferry.subset import MEASURED
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 

@@ -11,7 +11,7 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.errors import InputError
-from cellferry.genes import (
+from cellferry.features.gene_ids import (
     BY_MAP,
     GeneSelection,
     GeneTable,

@@ -12,9 +12,9 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.cytometry.channels import BACKBONE
+from cellferry.features.subset import MEASURED
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MB, NEEDS, VALUES_PER_DATASET
-from cellferry.subset import MEASURED
 
 ROWS_READ_TOGETHER = 512
 """Cells read from disk in one piece: single cells would cost a seek each."""

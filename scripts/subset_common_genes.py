@@ -3,11 +3,11 @@
 import numpy as np
 from cellferry.artifacts.h5ad import H5adReader, H5adWriter
 from cellferry.core.logs import logged
-from cellferry.marker_values import INTENSITIES
+from cellferry.features.marker_values import INTENSITIES
+from cellferry.features.subset import append_cells, chosen_genes, gene_selection, marker_selection
 from cellferry.references import common_obs
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
-from cellferry.subset import append_cells, chosen_genes, gene_selection, marker_selection
 
 
 def subset_common_genes(
@@ -35,7 +35,7 @@ def subset_common_genes(
     genes
         Chosen genes, as `select_genes` wrote them.
     report, gene_map, name, gene_id, min_common
-        See `cellferry.subset.gene_selection`.
+        See `cellferry.features.subset.gene_selection`.
     common
         File to write.
     inspected

@@ -10,18 +10,12 @@ import pandas as pd
 from cellferry.artifacts.h5ad import H5adReader, H5adWriter
 from cellferry.core.logs import logged
 from cellferry.cytometry.channels import BACKBONE
-from cellferry.marker_values import INTENSITIES
+from cellferry.features.marker_values import INTENSITIES
+from cellferry.features.subset import MEASURED, append_cells, chosen_genes, gene_selection, marker_selection
 from cellferry.references import cell_bounds, common_obs
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 from cellferry.splits import read_split
-from cellferry.subset import (
-    MEASURED,
-    append_cells,
-    chosen_genes,
-    gene_selection,
-    marker_selection,
-)
 
 PART = "reference"
 """What the references are called when they are one."""
@@ -53,7 +47,7 @@ def subset_reference(
     genes
         Chosen genes, as `select_genes` wrote them.
     report, gene_map
-        See `cellferry.subset.gene_selection`.
+        See `cellferry.features.subset.gene_selection`.
     parts
         File to write for each of the parts `train`, `validation` and `test`.
     inspected

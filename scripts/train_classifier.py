@@ -15,9 +15,9 @@ from cellferry.core.progress import timed
 from cellferry.cytovi import CytoviHead
 from cellferry.errors import InputError
 from cellferry.expression import ExpressionHead
+from cellferry.features.marker_values import holds_intensities, marker_values
 from cellferry.heads import HEADS, ON_EXPRESSION, Heads
 from cellferry.linear_model import LinearHead
-from cellferry.marker_values import holds_intensities, marker_values
 from cellferry.neighbors import NeighborsHead
 from cellferry.outside import LabelDistances
 from cellferry.resources.budget import Budget

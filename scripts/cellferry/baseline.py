@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from .artifacts.h5ad import H5adReader
 from .expression import log_normalised
-from .marker_values import holds_intensities, marker_values
+from .features.marker_values import holds_intensities, marker_values
 from .resources.memory import MAX_BASELINE_CELLS
 from .sketch import stratified_sketch
 

@@ -14,9 +14,9 @@ from .artifacts.h5ad import H5adReader
 from .artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
 from .core.progress import Progress
 from .cytovi import CytoviHead
+from .features.marker_values import holds_intensities
 from .heads import load_heads, predict
 from .labels.hierarchy import Level, read_levels
-from .marker_values import holds_intensities
 from .neighbors import NeighborsHead
 from .outside import LabelDistances
 from .resources.memory import CYTOVI_NEIGHBORS, MB, judged_bytes

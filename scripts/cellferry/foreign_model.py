@@ -22,7 +22,7 @@ from .cytometry.channels import listed, marker_key
 from .cytometry.transformation import all_stored
 from .encoder import Encoder
 from .errors import InputError
-from .genes import strip_version
+from .features.gene_ids import strip_version
 from .labels.vocabulary import UNKNOWN
 from .model import BATCH, LABEL, MASK, cells_for_model, known_batches, model_class
 

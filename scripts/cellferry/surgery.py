@@ -9,12 +9,12 @@ from scvi.model.base import BaseModelClass
 from .artifacts.h5ad import H5adReader
 from .core.progress import Progress
 from .cytometry.channels import BACKBONE
+from .features.subset import MEASURED
 from .model import as_it_is, cells_for_model, known_batches, model_class, train
 from .resources.budget import Budget
 from .resources.memory import Need
 from .resources.schedule import fitting_epochs, minibatch_size
 from .sketch import sketch_values, stratified_sketch
-from .subset import MEASURED
 from .training_progress import TrainingProgress
 
 

@@ -11,9 +11,9 @@ import pytest
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.cytometry.transformation import RANGE, Transformation
 from cellferry.errors import InputError
+from cellferry.features.subset import marker_selection
 from cellferry.resources.budget import Budget
 from cellferry.splits import SPLITS
-from cellferry.subset import marker_selection
 from scipy import sparse
 from select_markers import select_markers
 from simulate import PANEL, describe_events, simulate_events, write_cells

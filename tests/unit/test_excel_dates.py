@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from cellferry.excel_dates import dates_among, genes_of_date
+from cellferry.features.excel_dates import dates_among, genes_of_date
 
 MARCH = "MARCHF1 or MTARC1"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.errors import InputError
-from cellferry.subset import MEASURED, gene_selection
+from cellferry.features.subset import MEASURED, gene_selection
 from scipy import sparse
 
 GENES = ["CD3E", "CD19", "NKG7"]

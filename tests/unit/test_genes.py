@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.errors import InputError
-from cellferry.genes import GeneSelection, candidate_ids, harmonise, id_kind, read_gene_table, strip_version
+from cellferry.features.gene_ids import (
+    GeneSelection,
+    candidate_ids,
+    harmonise,
+    id_kind,
+    read_gene_table,
+    strip_version,
+)
 from scipy import sparse
 
 ENSEMBL_IDS = ["ENSG00000000003.15", "ENSG00000000005", "ENSG00000000419.1"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cellferry.artifacts.h5ad import H5adReader
-from cellferry.marker_values import holds_intensities, marker_values
+from cellferry.features.marker_values import holds_intensities, marker_values
 from mapped import TELLTALE, counts_at, values_at, write_expression
 
 
@@ -23,7 +23,7 @@ def test_a_file_says_what_it_holds(cells, tmp_path):
 
 @pytest.mark.parametrize("max_bytes", [1, 5_000, 1 << 25])
 def test_rows_are_read_whatever_the_blocks(cells, monkeypatch, max_bytes):
-    monkeypatch.setattr("cellferry.marker_values.BLOCK_BYTES", max_bytes)
+    monkeypatch.setattr("cellferry.features.marker_values.BLOCK_BYTES", max_bytes)
     expected = values_at([0, 1, 2] * 50).toarray()
     expected[:, TELLTALE] = 0
     for rows in (np.arange(150), np.array([0, 1, 77, 149]), np.array([], dtype=int)):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..genes import ENSEMBL
+from ..features.gene_ids import ENSEMBL
 from .interface import Options
 
 NAMES = re.compile(r"(cell|event|barcode|row)?[ _]?(ids?|names?|index|barcodes?|cells?|events?)?$", re.I)

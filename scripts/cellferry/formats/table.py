@@ -20,7 +20,7 @@ from scipy import sparse
 from ..core.table_start import TableStart, table_start
 from ..core.text import is_text
 from ..errors import InputError
-from ..genes import ENSEMBL
+from ..features.gene_ids import ENSEMBL
 from ..transpose import Entries, row_blocks
 from .digits import line_starts
 from .interface import Block, Cells, Header, Looks, Options, refuse_place

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .artifacts.h5ad import H5adReader, H5adWriter
-from .core.progress import Progress
-from .cytometry.channels import BACKBONE, check_share, markers_of, names_in_model
-from .cytometry.transformation import Transformation, check_kind, look_of
-from .errors import InputError
-from .genes import GeneSelection, candidate_ids, read_gene_table
+from ..artifacts.h5ad import H5adReader, H5adWriter
+from ..core.progress import Progress
+from ..cytometry.channels import BACKBONE, check_share, markers_of, names_in_model
+from ..cytometry.transformation import Transformation, check_kind, look_of
+from ..errors import InputError
+from .gene_ids import GeneSelection, candidate_ids, read_gene_table
 
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""

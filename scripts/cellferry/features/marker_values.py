@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .artifacts.h5ad import H5adReader
-from .cytometry.channels import BACKBONE
-from .resources.memory import BLOCK_BYTES
+from ..artifacts.h5ad import H5adReader
+from ..cytometry.channels import BACKBONE
+from ..resources.memory import BLOCK_BYTES
 
 INTENSITIES = "intensities"
 """What such a file holds by its own words."""

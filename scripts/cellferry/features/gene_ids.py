@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .core.atomic import readable
-from .core.table_start import rows_from_header, table_start
-from .errors import InputError
+from ..core.atomic import readable
+from ..core.table_start import rows_from_header, table_start
+from ..errors import InputError
 
 ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
 KINDS = ("ensembl", "symbol")
