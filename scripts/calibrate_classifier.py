@@ -14,7 +14,7 @@ from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb
 from cellferry.runs.hashes import of_files
-from cellferry.sketch import random_sketch
+from cellferry.sampling.sketch import random_sketch
 from threadpoolctl import threadpool_limits
 
 

@@ -13,8 +13,8 @@ from cellferry.encoder import Encoder, load_model
 from cellferry.model import as_it_is, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MAX_COMPARED_CELLS, MB, NEEDS, calibration_mb
+from cellferry.sampling.sketch import random_sketch, sketch_values
 from cellferry.scores import summary
-from cellferry.sketch import random_sketch, sketch_values
 from cellferry.surgery import draw_sketch, model_for_query, new_batches
 from threadpoolctl import threadpool_limits
 

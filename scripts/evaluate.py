@@ -18,8 +18,8 @@ from cellferry.labels.truth import IN_REFERENCE, LabelTree
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, NEEDS
 from cellferry.runs.hashes import of_predictions
+from cellferry.sampling.sketch import random_sketch, sketch_values
 from cellferry.scores import summary
-from cellferry.sketch import random_sketch, sketch_values
 from cellferry.tally import tally
 
 

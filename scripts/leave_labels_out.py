@@ -16,8 +16,8 @@ from cellferry.core.progress import Progress
 from cellferry.labels.vocabulary import UNKNOWN
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb
+from cellferry.sampling.sketch import stratified_sketch
 from cellferry.scores import auroc
-from cellferry.sketch import stratified_sketch
 from threadpoolctl import threadpool_limits
 
 LEAST_LABELS = 3

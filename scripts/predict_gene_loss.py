@@ -22,8 +22,8 @@ from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.model import set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MB, NEEDS, calibration_cap, calibration_mb
+from cellferry.sampling.sketch import random_sketch
 from cellferry.scores import label_scores, summary
-from cellferry.sketch import random_sketch
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 

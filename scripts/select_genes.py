@@ -21,10 +21,10 @@ from cellferry.features.gene_ids import (
     read_gene_table,
     strip_version,
 )
-from cellferry.references import training_sketch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
-from cellferry.splits import read_split
+from cellferry.sampling.references import training_sketch
+from cellferry.sampling.splits import read_split
 from scipy import sparse
 
 WELL_TRANSLATED = 0.9

@@ -10,10 +10,10 @@ from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.cytometry.channels import Panels, check_backbone, joint_panels, markers_of, names_in_model
 from cellferry.cytometry.transformation import RANGE, RAW, Look, Transformation, cofactors_of, look_of
-from cellferry.references import training_sketch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
-from cellferry.splits import read_split
+from cellferry.sampling.references import training_sketch
+from cellferry.sampling.splits import read_split
 
 
 def select_markers(

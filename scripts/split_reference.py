@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.known_labels import describe_labels, levels_above, split_labelled
 from cellferry.labels.tables import read_ontology
-from cellferry.references import cell_bounds, joint_codes
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
-from cellferry.splits import DROPPED, SPLITS
+from cellferry.sampling.labelled_split import describe_labels, levels_above, split_labelled
+from cellferry.sampling.references import cell_bounds, joint_codes
+from cellferry.sampling.splits import DROPPED, SPLITS
 
 
 def split_reference(
@@ -46,11 +46,11 @@ def split_reference(
         JSON file to write: cells per label and part, whether it can be predicted, its Cell Ontology id; and
         the levels above the labels, see `cellferry.labels.levels`.
     by, validation, test, seed
-        See `cellferry.splits.split_cells`.
+        See `cellferry.sampling.splits.split_cells`.
     min_cells_per_label
         Labels with fewer cells are seen, and not predicted.
     subsample
-        Cells to use at most, see `cellferry.known_labels.split_labelled`.
+        Cells to use at most, see `cellferry.sampling.labelled_split.split_labelled`.
     parents, ontology
         As in the configuration's section `labels`.
     budget

@@ -5,9 +5,9 @@ from cellferry.artifacts.h5ad import H5adReader, H5adWriter
 from cellferry.core.logs import logged
 from cellferry.features.marker_values import INTENSITIES
 from cellferry.features.subset import append_cells, chosen_genes, gene_selection, marker_selection
-from cellferry.references import common_obs
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
+from cellferry.sampling.references import common_obs
 
 
 def subset_common_genes(

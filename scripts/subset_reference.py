@@ -12,10 +12,10 @@ from cellferry.core.logs import logged
 from cellferry.cytometry.channels import BACKBONE
 from cellferry.features.marker_values import INTENSITIES
 from cellferry.features.subset import MEASURED, append_cells, chosen_genes, gene_selection, marker_selection
-from cellferry.references import cell_bounds, common_obs
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
-from cellferry.splits import read_split
+from cellferry.sampling.references import cell_bounds, common_obs
+from cellferry.sampling.splits import read_split
 
 PART = "reference"
 """What the references are called when they are one."""

@@ -28,8 +28,8 @@ from cellferry.resources.memory import (
     training_cap,
     training_mb,
 )
+from cellferry.sampling.sketch import random_sketch, sketch_values, stratified_sketch
 from cellferry.scanvi_classifier import ScanviHead
-from cellferry.sketch import random_sketch, sketch_values, stratified_sketch
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 

@@ -9,7 +9,7 @@ from .artifacts.h5ad import H5adReader
 from .expression import log_normalised
 from .features.marker_values import holds_intensities, marker_values
 from .resources.memory import MAX_BASELINE_CELLS
-from .sketch import stratified_sketch
+from .sampling.sketch import stratified_sketch
 
 COMPONENTS = 50
 

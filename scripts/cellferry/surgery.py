@@ -14,7 +14,7 @@ from .model import as_it_is, cells_for_model, known_batches, model_class, train
 from .resources.budget import Budget
 from .resources.memory import Need
 from .resources.schedule import fitting_epochs, minibatch_size
-from .sketch import sketch_values, stratified_sketch
+from .sampling.sketch import sketch_values, stratified_sketch
 from .training_progress import TrainingProgress
 
 

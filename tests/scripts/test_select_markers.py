@@ -13,7 +13,7 @@ from cellferry.cytometry.transformation import RANGE, Transformation
 from cellferry.errors import InputError
 from cellferry.features.subset import marker_selection
 from cellferry.resources.budget import Budget
-from cellferry.splits import SPLITS
+from cellferry.sampling.splits import SPLITS
 from scipy import sparse
 from select_markers import select_markers
 from simulate import PANEL, describe_events, simulate_events, write_cells

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
-from cellferry.splits import SPLITS, read_split
+from cellferry.sampling.splits import SPLITS, read_split
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 

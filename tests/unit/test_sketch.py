@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from cellferry.resources.memory import NEEDS
-from cellferry.sketch import combine, random_sketch, stratified_sketch
+from cellferry.sampling.sketch import combine, random_sketch, stratified_sketch
 
 
 def test_small_strata_are_kept_whole_and_the_rest_is_shared_evenly():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cellferry.splits import DROPPED, TEST, TRAIN, VALIDATION, split_cells
+from cellferry.sampling.splits import DROPPED, TEST, TRAIN, VALIDATION, split_cells
 
 SHARES = {"validation": 0.1, "test": 0.1, "seed": 0}
 

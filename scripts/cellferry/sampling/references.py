@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .artifacts.h5ad import H5adReader
-from .resources.budget import Budget
-from .resources.memory import Need
+from ..artifacts.h5ad import H5adReader
+from ..resources.budget import Budget
+from ..resources.memory import Need
 from .sketch import stratified_sketch
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
-from .labels.levels import Level, joined_levels, levels_of_parents
-from .labels.tables import ONTOLOGY_ID, read_parents
-from .runs.methods import FORMAT_VERSION
+from ..errors import InputError
+from ..labels.levels import Level, joined_levels, levels_of_parents
+from ..labels.tables import ONTOLOGY_ID, read_parents
+from ..runs.methods import FORMAT_VERSION
 from .sketch import stratified_sketch
 from .splits import DROPPED, SPLITS, split_cells
 
@@ -35,7 +35,7 @@ def split_labelled(
     batches
         Code of each cell's batch.
     by, validation, test, seed
-        See `cellferry.splits.split_cells`.
+        See `cellferry.sampling.splits.split_cells`.
     min_cells_per_label
         Labels with fewer cells are seen, and not predicted.
     where, label_key
