@@ -4,7 +4,7 @@ from pathlib import Path
 
 from accuracy_runs import TEST, Run
 from accuracy_scores import evaluation
-from cellferry.figures import confusion_heatmap, reliability_curve, save
+from cellferry.report.figures import confusion_heatmap, reliability_curve, save
 from measuring import ROOT
 
 RELIABILITY = ROOT / "docs" / "reliability.png"

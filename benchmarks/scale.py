@@ -26,8 +26,8 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import scale_tables
-from cellferry.benchmarks import costs, read_table
 from cellferry.core.logs import peak_in
+from cellferry.report.costs import costs, read_table
 from measuring import (
     COLUMNS,
     HOOK,

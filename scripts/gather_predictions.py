@@ -22,8 +22,8 @@ from cellferry.artifacts.latents import (
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.embedding import N_AXES, PrincipalAxes
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
+from cellferry.report.principal_axes import N_AXES, PrincipalAxes
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 from cellferry.runs.hashes import of_predictions

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cellferry.core.logs import logged
-from cellferry.page import write_page
+from cellferry.report.page import write_page
 
 MISSING = {
     "evaluations": "the scores of {name}",

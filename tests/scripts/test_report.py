@@ -8,18 +8,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cellferry import figures, map_sketch
-from cellferry import page as report_page
-from cellferry.batches import count_batches
-from cellferry.benchmarks import costs
 from cellferry.config.checks import fill_defaults
 from cellferry.core.text import duration
-from cellferry.counted import LabelCounts, count_labels
 from cellferry.evaluation import add_separation, describe
 from cellferry.labels.truth import LabelTree
-from cellferry.map_sketch import map_cells
-from cellferry.page import count, percent, write_page
-from cellferry.remarks import remarks
+from cellferry.report import figures, umap
+from cellferry.report import page as report_page
+from cellferry.report.batch_counts import count_batches
+from cellferry.report.costs import costs
+from cellferry.report.label_counts import LabelCounts, count_labels
+from cellferry.report.page import count, percent, write_page
+from cellferry.report.remarks import remarks
+from cellferry.report.umap import map_cells
 from cellferry.tally import tally
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from cellferry import page as report_page
+from cellferry.report import page as report_page
 from playwright.sync_api import sync_playwright
 from test_report import FAMILY, LABELS, World
 

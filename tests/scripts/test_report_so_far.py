@@ -2,7 +2,7 @@ import html
 import re
 
 import pytest
-from cellferry import page as report_page
+from cellferry.report import page as report_page
 from report_so_far import MANY, MISSING, what_is_there
 from test_report import LABELS, World
 

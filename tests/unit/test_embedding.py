@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cellferry import embedding
-from cellferry.embedding import PrincipalAxes
+from cellferry.report import principal_axes
+from cellferry.report.principal_axes import PrincipalAxes
 from sklearn.decomposition import PCA
 
 

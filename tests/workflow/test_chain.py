@@ -10,8 +10,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.benchmarks import costs
 from cellferry.config.checks import fill_defaults
+from cellferry.report.costs import costs
 from cellferry.resources.plan import expected_jobs
 from cellferry.runs.hashes import of_predictions
 from running import snakemake

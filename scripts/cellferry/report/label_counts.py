@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .artifacts.latents import blocks
-from .labels.vocabulary import LEAF_LEVEL, UNKNOWN
+from ..artifacts.latents import blocks
+from ..labels.vocabulary import LEAF_LEVEL, UNKNOWN
 
 
 @dataclass(frozen=True)

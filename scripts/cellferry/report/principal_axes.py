@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .artifacts.latents import blocks, latent_columns, matrix
+from ..artifacts.latents import blocks, latent_columns, matrix
 
 N_AXES = 2
 

@@ -18,8 +18,8 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .labels.colors import PALETTE, REFERENCE_COLOR, assign_colors
-from .labels.vocabulary import UNKNOWN
+from ..labels.colors import PALETTE, REFERENCE_COLOR, assign_colors
+from ..labels.vocabulary import UNKNOWN
 
 NO_COLOR = "#E4E4E4"
 MOST_IN_CONFUSION = 60

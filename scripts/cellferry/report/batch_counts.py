@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .artifacts.latents import blocks
-from .labels.vocabulary import OUTSIDE, UNKNOWN
+from ..artifacts.latents import blocks
+from ..labels.vocabulary import OUTSIDE, UNKNOWN
 
 
 def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:

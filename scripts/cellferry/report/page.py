@@ -1,4 +1,4 @@
-"""The report's page: what it says is gathered here, how it says it stands in report.html.j2 and report.js."""
+"""The report's page: what it says is gathered here, how it says it stands in page.html.j2 and page.js."""
 
 import datetime
 import json
@@ -12,20 +12,20 @@ import jinja2
 import numpy as np
 import yaml
 
+from ..core.atomic import complete
+from ..core.logs import COMMAND, unfinished_logs
+from ..core.text import duration
+from ..cytometry.transformation import RAW
+from ..labels.colors import assign_colors, colors_of
+from ..resources.plan import expected_jobs
+from ..runs.hashes import of_settings
+from ..runs.versions import versions
 from . import figures
-from .batches import count_batches
-from .benchmarks import costs, read_table
-from .core.atomic import complete
-from .core.logs import COMMAND, unfinished_logs
-from .core.text import duration
-from .counted import count_labels
-from .cytometry.transformation import RAW
-from .labels.colors import assign_colors, colors_of
-from .map_sketch import LEAST_CELLS, embed, for_page, map_cells
+from .batch_counts import count_batches
+from .costs import costs, read_table
+from .label_counts import count_labels
 from .remarks import remarks
-from .resources.plan import expected_jobs
-from .runs.hashes import of_settings
-from .runs.versions import versions
+from .umap import LEAST_CELLS, embed, for_page, map_cells
 
 FOLDER = Path(__file__).parent
 UNLIMITED_MB = 10**6
@@ -193,9 +193,9 @@ def write(page: str, context: dict) -> None:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"percent": percent, "duration": duration, "count": count}
-    script = (FOLDER / "report.js").read_text(encoding="utf-8")
+    script = (FOLDER / "page.js").read_text(encoding="utf-8")
     with complete(page) as path:
-        text = environment.get_template("report.html.j2").render(context | {"script": script})
+        text = environment.get_template("page.html.j2").render(context | {"script": script})
         path.write_text(text, encoding="utf-8")
 
 

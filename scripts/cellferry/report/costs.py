@@ -4,7 +4,7 @@ import ast
 import csv
 from pathlib import Path
 
-from .core.logs import peak_in
+from ..core.logs import peak_in
 
 
 def costs(folder: str | Path, logs: str | Path) -> list[dict]:

@@ -5,8 +5,8 @@ import base64
 import numpy as np
 import pyarrow as pa
 
-from .artifacts.latents import count_cells, read_latents, read_rows, strings
-from .resources.memory import MAX_MAP_CELLS
+from ..artifacts.latents import count_cells, read_latents, read_rows, strings
+from ..resources.memory import MAX_MAP_CELLS
 
 LEAST_CELLS = 10
 """Of fewer cells no map is drawn."""

@@ -1,6 +1,6 @@
 """What a reader of the report should not overlook."""
 
-from .counted import LabelCounts
+from .label_counts import LabelCounts
 
 LOW_ACCURACY = 0.8
 MUCH_UNKNOWN = 0.2
