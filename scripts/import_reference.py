@@ -19,9 +19,9 @@ from cellferry.cytometry.transformation import write_transformation
 from cellferry.errors import InputError
 from cellferry.features.gene_ids import id_kind
 from cellferry.foreign_model import Adopted, adopt_model, load_checked
+from cellferry.formats.latents import LatentTable, open_latents
 from cellferry.labels.names import LabelNames
 from cellferry.labels.tables import read_ontology
-from cellferry.latent_tables import LatentTable, open_latents
 from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS

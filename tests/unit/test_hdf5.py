@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from cellferry import formats
 from cellferry.errors import InputError
-from cellferry.hdf5 import open_hdf5
-from cellferry.latent_tables import open_latents
+from cellferry.formats.hdf5 import open_hdf5
+from cellferry.formats.latents import open_latents
 from reading import read_all, read_header
 from test_formats_h5ad import make_adata, make_counts
 from test_formats_tenx import make_counts as make_tenx_counts

@@ -11,8 +11,8 @@ from cellferry.cytometry.channels import read_markers
 from cellferry.cytometry.scaling_table import told_scaling
 from cellferry.errors import InputError
 from cellferry.features.gene_ids import read_gene_table
+from cellferry.formats.latents import open_latents
 from cellferry.labels.tables import read_parents, read_renames
-from cellferry.latent_tables import open_latents
 from cellferry.obs_table import ObsTable
 
 CELLS = ["a", "b", "c"]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from cellferry.transpose import Entries, OutOfOrderError, row_blocks, sorted_row_blocks
+from cellferry.formats.sorting import Entries, OutOfOrderError, row_blocks, sorted_row_blocks
 from scipy import sparse
 
 

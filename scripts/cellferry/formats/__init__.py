@@ -18,10 +18,10 @@ from ..core.atomic import readable, state_of
 from ..core.contents import SALMON, unreadable
 from ..cytometry.channels import channels_of, read_markers
 from ..errors import InputError
-from ..transpose import OutOfOrderError
 from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, parquet, r, table, tenx_h5, tenx_mtx, zarr_store
 from .features import as_stored, genes_of, only_genes
 from .interface import Block, Cells, Header, Looks, Options
+from .sorting import OutOfOrderError
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..hdf5 import open_hdf5
 from . import anndata_store
 from .annotation import annotated_blocks, annotated_cells
 from .frame import Frame
+from .hdf5 import open_hdf5
 from .interface import Block, Cells, Header, Looks, Options
 
 

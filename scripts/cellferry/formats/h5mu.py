@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 
 from ..errors import InputError
-from ..hdf5 import open_hdf5
 from ..labels.vocabulary import hashes
 from . import anndata_store
 from .annotation import CELLS_AT_ONCE, annotated_blocks, annotated_cells
 from .features import GENE_EXPRESSION
 from .frame import Frame
+from .hdf5 import open_hdf5
 from .interface import Block, Cells, Header, Looks, Options
 
 NAMES_OF_RNA = ("rna", "gex")

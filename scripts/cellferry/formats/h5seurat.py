@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..hdf5 import open_hdf5
 from .annotation import annotated_blocks, annotated_cells
+from .hdf5 import open_hdf5
 from .interface import Block, Cells, Header, Looks, Options, as_strings, choose_place
 from .matrix import csr_rows, dense_rows, glance, is_array, looks_like_counts, text_attribute, texts_attribute
 from .values import decoded

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from ..core.contents import START_BYTES, unpacked
 from ..errors import InputError
-from ..hdf5 import open_hdf5
+from .hdf5 import open_hdf5
 
 BYTES_PER_VALUE = 8
 """A float32 value and its int32 column index."""

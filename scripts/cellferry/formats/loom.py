@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..hdf5 import open_hdf5
 from ..resources.memory import BLOCK_BYTES
-from ..transpose import Entries, row_blocks
 from .annotation import annotated_blocks, annotated_cells
+from .hdf5 import open_hdf5
 from .interface import BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, as_strings, choose_place
 from .matrix import dense_rows, glance, layers_of, looks_like_counts
+from .sorting import Entries, row_blocks
 from .values import STRINGS, decoded, holds_strings
 
 CELL_NAMES = (

@@ -11,8 +11,8 @@ import pandas as pd
 
 from ..core.text import open_bytes, whole_lines
 from ..errors import InputError
-from ..transpose import Entries
 from .digits import parse_entries
+from .sorting import Entries
 
 FIELDS = ("integer", "real", "double", "unsigned-integer")
 """What entries may be; scipy wrote the last of unsigned counts."""

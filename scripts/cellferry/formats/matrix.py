@@ -10,8 +10,8 @@ import zarr
 from scipy import sparse
 
 from ..errors import InputError
-from ..transpose import Entries, row_blocks
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
+from .sorting import Entries, row_blocks
 
 type Group = h5py.Group | zarr.Group
 type Array = h5py.Dataset | zarr.Array

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 
 from ..errors import InputError
 from ..resources.memory import BLOCK_BYTES, MB
-from ..transpose import Entries, row_blocks
 from .annotation import CELLS_AT_ONCE
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import GLANCE, compressed, looks_like_counts
 from .not_cells import check_suspects, columns_about_genes, left_out, refuse_not_cells, suspects
 from .orientation import NAMES, genes_are_rows
+from .sorting import Entries, row_blocks
 
 PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
 """The first bytes of the files."""

@@ -21,7 +21,6 @@ from ..core.table_start import TableStart, table_start
 from ..core.text import is_text
 from ..errors import InputError
 from ..features.gene_ids import ENSEMBL
-from ..transpose import Entries, row_blocks
 from .digits import line_starts
 from .interface import Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import looks_like_counts
@@ -34,6 +33,7 @@ from .not_cells import (
     suspects,
 )
 from .orientation import BARCODE, COMMON_GENE, NAMES, genes_are_rows
+from .sorting import Entries, row_blocks
 from .table_lines import MISSING, NUMBER, Layout, fields_after_names, names_of, parse_lines, texts_of
 
 ENDINGS = (".csv", ".tsv", ".txt", ".tab")

@@ -7,7 +7,7 @@ import h5py
 import pandas as pd
 
 from ..errors import InputError
-from ..hdf5 import open_hdf5
+from .hdf5 import open_hdf5
 from .interface import Block, Cells, Header, Looks, Options, as_strings, refuse_place
 from .matrix import csr_rows, glance, looks_like_counts
 

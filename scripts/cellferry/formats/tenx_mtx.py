@@ -18,10 +18,10 @@ import pandas as pd
 from ..core.mtx_lists import File, Lists, find_lists, missing_list, stem_of
 from ..core.text import open_text, split_line, without_quoted
 from ..errors import InputError
-from ..transpose import Entries, row_blocks, sorted_row_blocks
 from .interface import Block, Cells, Header, Looks, Options, refuse_place
 from .market import Size, entries, read_size
 from .matrix import looks_like_counts
+from .sorting import Entries, row_blocks, sorted_row_blocks
 
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 """First bytes of an archive, and of an empty one."""

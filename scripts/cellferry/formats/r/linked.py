@@ -16,8 +16,8 @@ import numpy as np
 
 from ...core.atomic import readable
 from ...errors import InputError
-from ...hdf5 import open_hdf5
 from .. import bpcells
+from ..hdf5 import open_hdf5
 from ..matrix import glance
 from .matrices import Matrix, dimnames, matrix_of
 from .stream import Node, Tree

@@ -12,8 +12,8 @@ import numpy as np
 from scipy import sparse
 
 from ...errors import InputError
-from ...transpose import Entries, row_blocks
 from ..matrix import csc_entries, csr_rows, dense_rows
+from ..sorting import Entries, row_blocks
 from .stream import WIDTHS, Node
 from .vectors import Numbers, Vectors
 

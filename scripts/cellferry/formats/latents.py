@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from .artifacts.latents import strings
-from .core.atomic import readable
-from .core.table_start import skip_to_rows, table_start
-from .core.text import first_bytes, open_text
-from .errors import InputError
-from .formats.frame import Frame
-from .formats.matrix import is_array
+from ..artifacts.latents import strings
+from ..core.atomic import readable
+from ..core.table_start import skip_to_rows, table_start
+from ..core.text import first_bytes, open_text
+from ..errors import InputError
+from ..labels.vocabulary import as_labels
+from .frame import Frame
 from .hdf5 import open_hdf5
-from .labels.vocabulary import as_labels
+from .matrix import is_array
 
 KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry")
 """Elements of obsm that are looked for where the configuration names none."""

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from scipy import sparse
 
-from .core.progress import Progress
+from ..core.progress import Progress
 
 BYTES_PER_VALUE = 8
 BYTES_PER_ROW = 128

@@ -9,7 +9,7 @@ import h5py
 # Brings the filters that others compress with (zstd, blosc, lz4, …) and registers them when it is imported.
 import hdf5plugin  # noqa: F401
 
-from .errors import InputError
+from ..errors import InputError
 
 
 @contextmanager
