@@ -41,7 +41,7 @@ def simulate(n_cells: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def write_reference(folder: Path) -> None:
     """As `train_classifier` writes the cells that vote, and as CytoVI takes them."""
     import anndata as ad
-    from cellferry.neighbors import NeighborsHead
+    from cellferry.heads.neighbors import NeighborsHead
 
     latents, codes = simulate(REFERENCE_CELLS, seed=1)
     NeighborsHead.train(latents, codes, latents[:0], n_neighbors=15, n_labels=LABELS).save(folder)
@@ -74,7 +74,7 @@ def impute_in_blocks(folder: Path, query: Path, answer: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from cellferry.artifacts.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
-    from cellferry.cytovi import CytoviHead
+    from cellferry.heads.cytovi import CytoviHead
     from cellferry.resources.memory import BLOCK_BYTES, CYTOVI_NEIGHBORS, judged_bytes
 
     head, names = CytoviHead.load(folder), np.array(label_names(), dtype=object)

@@ -29,7 +29,7 @@ from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import count_cells, read_latents
 from cellferry.checkpoints import Checkpoints
 from cellferry.config.checks import fill_defaults
-from cellferry.heads import ON_EXPRESSION, load_heads
+from cellferry.heads.registry import ON_EXPRESSION, load_heads
 from cellferry.model import new_model, set_up_torch, skeleton
 from cellferry.resources.budget import Budget
 from cellferry.resources.schedule import minibatch_size

@@ -5,11 +5,11 @@ from contextlib import nullcontext
 import numpy as np
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among, read_codes, read_values
-from cellferry.classifier import Classifier
 from cellferry.combination import prior_weights
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.features.marker_values import holds_intensities
+from cellferry.heads.classifier import Classifier
 from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb

@@ -6,10 +6,10 @@ from collections import Counter
 import numpy as np
 from cellferry.answer import AnswerRules, answers
 from cellferry.artifacts.h5ad import H5adReader
-from cellferry.classifier import Classifier, Judged
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.encoder import Encoder, load_model
+from cellferry.heads.classifier import Classifier, Judged
 from cellferry.model import as_it_is, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MAX_COMPARED_CELLS, MB, NEEDS, calibration_mb

@@ -9,10 +9,10 @@ import numpy as np
 from cellferry.answer import AnswerRules, answers
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
-from cellferry.classifier import Classifier
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
+from cellferry.heads.classifier import Classifier
 from cellferry.labels.vocabulary import UNKNOWN
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 from cellferry.answer import AnswerRules, answers
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import blocks
-from cellferry.classifier import Classifier
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
+from cellferry.heads.classifier import Classifier
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 from cellferry.runs.hashes import MADE_FROM, of_files, of_settings

@@ -8,17 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among, count_cells, latent_columns, read_codes, read_latents
-from cellferry.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import timed
-from cellferry.cytovi import CytoviHead
 from cellferry.errors import InputError
-from cellferry.expression import ExpressionHead
 from cellferry.features.marker_values import holds_intensities, marker_values
-from cellferry.heads import HEADS, ON_EXPRESSION, Heads
-from cellferry.linear_model import LinearHead
-from cellferry.neighbors import NeighborsHead
+from cellferry.heads.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
+from cellferry.heads.cytovi import CytoviHead
+from cellferry.heads.expression import ExpressionHead
+from cellferry.heads.linear import LinearHead
+from cellferry.heads.neighbors import NeighborsHead
+from cellferry.heads.registry import HEADS, ON_EXPRESSION, Heads
+from cellferry.heads.scanvi import ScanviHead
 from cellferry.outside import LabelDistances
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import (
@@ -29,7 +30,6 @@ from cellferry.resources.memory import (
     training_mb,
 )
 from cellferry.sampling.sketch import random_sketch, sketch_values, stratified_sketch
-from cellferry.scanvi_classifier import ScanviHead
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad import H5adWriter
-from cellferry.heads import HEADS
+from cellferry.heads.registry import HEADS
+from cellferry.heads.scanvi import ScanviHead
 from cellferry.resources.budget import Budget
-from cellferry.scanvi_classifier import ScanviHead
 from scipy import sparse
 from train_classifier import train_classifier
 

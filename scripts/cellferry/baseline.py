@@ -6,8 +6,8 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from .artifacts.h5ad import H5adReader
-from .expression import log_normalised
 from .features.marker_values import holds_intensities, marker_values
+from .heads.expression import log_normalised
 from .resources.memory import MAX_BASELINE_CELLS
 from .sampling.sketch import stratified_sketch
 

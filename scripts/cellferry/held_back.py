@@ -7,8 +7,8 @@ from scipy.stats import beta
 
 from .answer import AnswerRules, answers
 from .calibration import fit_calibration
-from .classifier import Classifier, Judged
 from .combination import combined, fitted_temperature, learned_weights, tempered
+from .heads.classifier import Classifier, Judged
 from .labels.hierarchy import Level, best_path
 from .outside import Tail
 from .thresholds import Held, label_thresholds, set_threshold
@@ -27,7 +27,7 @@ class HeldBackCells(NamedTuple):
     by_head
         Probabilities of each head, cells × labels.
     distance, label_distance
-        See `cellferry.classifier.Judged`.
+        See `cellferry.heads.classifier.Judged`.
     """
 
     codes: np.ndarray

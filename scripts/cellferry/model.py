@@ -21,8 +21,8 @@ from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
 from .errors import PassingError
+from .heads.scanvi import ScanviHead
 from .labels.vocabulary import UNKNOWN
-from .scanvi_classifier import ScanviHead
 
 BATCH, LABEL = "batch", "label"
 """Names of the obs columns a model is registered with."""

@@ -156,7 +156,7 @@ def test_more_allowed_error_means_more_labels(many, trained, tmp_path):
 
 def test_blocks_and_chunks_change_nothing(many, trained, tmp_path, monkeypatch):
     part = held_back(tmp_path, list(range(3)) * 200, chunks=4)
-    monkeypatch.setattr("cellferry.classifier.ROWS_PER_GROUP", 256)
+    monkeypatch.setattr("cellferry.heads.classifier.ROWS_PER_GROUP", 256)
     found = calibrate(trained, tmp_path, part)
     np.testing.assert_allclose(list(found.weights.values()), list(many[0].weights.values()), atol=1e-6)
     assert found.held_back["accepted"] == many[0].held_back["accepted"]

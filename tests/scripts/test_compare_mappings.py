@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cellferry.answer import AnswerRules
 from cellferry.calibration import Calibration
-from cellferry.classifier import Judged
+from cellferry.heads.classifier import Judged
 from cellferry.labels.hierarchy import read_levels
 from cellferry.outside import Tail
 from compare_mappings import describe

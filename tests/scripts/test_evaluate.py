@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from cellferry.artifacts.h5ad import H5adWriter
 from cellferry.errors import InputError
-from cellferry.expression import log_normalised
+from cellferry.heads.expression import log_normalised
 from cellferry.resources.budget import Budget
 from evaluate import evaluate
 from scipy import sparse

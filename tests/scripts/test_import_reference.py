@@ -11,8 +11,8 @@ import scvi
 import torch
 from cellferry.encoder import load_encoder
 from cellferry.errors import InputError, PassingError
+from cellferry.heads.scanvi import ScanviHead
 from cellferry.resources.budget import Budget
-from cellferry.scanvi_classifier import ScanviHead
 from fit_query_model import fit_query_model
 from foreign import LABELS, train_foreign
 from import_reference import import_reference

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.classifier import Classifier
 from cellferry.errors import InputError
+from cellferry.heads.classifier import Classifier
 from cellferry.resources.budget import Budget
 from leave_labels_out import fate, leave_labels_out
 from mapped import LABELS, latents_at, train_heads, values_at, write_part
@@ -137,7 +137,7 @@ def test_of_two_labels_none_can_be_left_out(tmp_path):
 
 def test_chunks_and_blocks_change_nothing(trained, tmp_path, monkeypatch):
     whole = leave_out(trained, held_back(tmp_path / "whole", list(range(3)) * 120))
-    monkeypatch.setattr("cellferry.classifier.ROWS_PER_GROUP", 256)
+    monkeypatch.setattr("cellferry.heads.classifier.ROWS_PER_GROUP", 256)
     cut = leave_out(trained, held_back(tmp_path / "cut", list(range(3)) * 120, chunks=3))
     for label, told in whole.items():
         assert cut[label]["as"] == told["as"]

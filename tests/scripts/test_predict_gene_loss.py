@@ -209,7 +209,7 @@ def test_memory_and_blocks_change_nothing(reference, tmp_path, monkeypatch):
     monkeypatch.setattr("predict_gene_loss.calibration_cap", lambda n_labels: 20)
     measured = np.arange(60) < 40
     whole, whole_rules = foretell(reference, tmp_path, measured)
-    monkeypatch.setattr("cellferry.classifier.Classifier.rows_in", lambda *_: 8)
+    monkeypatch.setattr("cellferry.heads.classifier.Classifier.rows_in", lambda *_: 8)
     found, rules = foretell(reference, tmp_path, measured, budget=Budget(4000, 2))
     assert found == whole
     assert whole["cells"] == 20

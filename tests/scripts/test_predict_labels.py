@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.errors import InputError
-from cellferry.heads import HEADS
+from cellferry.heads.registry import HEADS
+from cellferry.heads.scanvi import ScanviHead
 from cellferry.resources.budget import Budget
-from cellferry.scanvi_classifier import ScanviHead
 from mapped import LABELS, N_LATENT, TELLTALE, stored, train_heads, values_at, write_expression, write_part
 from predict_labels import predict_labels
 from sklearn.neighbors import NearestNeighbors
@@ -196,13 +196,13 @@ def test_blocks_do_not_change_the_answer(trained, tmp_path, monkeypatch):
     part = query(tmp_path, np.random.default_rng(0).uniform(0, 2, 700).tolist(), spread=1.0)
     whole = predict(trained, part)
     assert len(set(whole["reason"])) > 2
-    monkeypatch.setattr("cellferry.classifier.ROWS_PER_GROUP", 256)
+    monkeypatch.setattr("cellferry.heads.classifier.ROWS_PER_GROUP", 256)
     pd.testing.assert_frame_equal(predict(trained, part), whole, rtol=0, atol=1e-6)
 
 
 def test_the_log_tells_how_far_it_is(trained, tmp_path, monkeypatch, capsys):
     part = query(tmp_path, list(range(3)) * 20)
-    monkeypatch.setattr("cellferry.classifier.Classifier.rows_in", lambda *_: 7)
+    monkeypatch.setattr("cellferry.heads.classifier.Classifier.rows_in", lambda *_: 7)
     predict(trained, part)
     assert tells_progress(capsys.readouterr().out, "classified")
 
@@ -315,7 +315,7 @@ def test_chunks_and_blocks_of_marker_values_do_not_change_the_answer(on_markers,
     part = query(tmp_path / "cut", places, spread=1.0, chunks=7, markers=True)
     pieces = [predict(on_markers, part, chunk=chunk, chunks=7) for chunk in range(7)]
     pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole, rtol=0, atol=1e-6)
-    monkeypatch.setattr("cellferry.classifier.ROWS_PER_GROUP", 256)
+    monkeypatch.setattr("cellferry.heads.classifier.ROWS_PER_GROUP", 256)
     part = query(tmp_path / "again", places, spread=1.0, markers=True)
     pd.testing.assert_frame_equal(predict(on_markers, part), whole, rtol=0, atol=1e-6)
 
@@ -339,6 +339,6 @@ def test_heads_of_marker_values_vote_alone_too(tmp_path, heads):
 
 def test_trees_are_counted_as_held(trained, tmp_path, monkeypatch):
     size = (trained / "classifier" / "xgboost.ubj").stat().st_size
-    monkeypatch.setattr("cellferry.classifier.FOREST_BYTES", 2000 * 2**20 // size)
+    monkeypatch.setattr("cellferry.heads.classifier.FOREST_BYTES", 2000 * 2**20 // size)
     with pytest.raises(InputError, match=r"mem_mb is 2000, and this job cannot run below \d+"):
         predict(trained, query(tmp_path, [0]))

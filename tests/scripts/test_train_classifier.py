@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from cellferry.errors import InputError
-from cellferry.heads import HEADS, load_heads, predict
+from cellferry.heads.registry import HEADS, load_heads, predict
+from cellferry.heads.scanvi import ScanviHead
 from cellferry.outside import LabelDistances
 from cellferry.resources import memory
 from cellferry.resources.budget import Budget
-from cellferry.scanvi_classifier import ScanviHead
 from mapped import LABELS, LEVELS, N_GENES, TELLTALE, counts_at, latents_at, values_at, write_part
 from threadpoolctl import threadpool_limits
 from train_classifier import train_classifier

@@ -8,8 +8,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.cytovi import CytoviHead
-from cellferry.neighbors import NeighborsHead
+from cellferry.heads.cytovi import CytoviHead
+from cellferry.heads.neighbors import NeighborsHead
 from cellferry.resources.memory import CYTOVI_NEIGHBORS
 from scvi.external import CYTOVI
 from scvi.external.cytovi import _utils

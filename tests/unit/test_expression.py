@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scanpy as sc
-from cellferry.expression import (
+from cellferry.heads.expression import (
     REGULARISATION,
     REGULARISATION_OF_MARKERS,
     ExpressionHead,

@@ -3,8 +3,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import xgboost
-from cellferry.boosted_trees import XGBoostHead
-from cellferry.forest import Forest
+from cellferry.heads.boosted_trees import XGBoostHead
+from cellferry.heads.forest import Forest
 
 
 def booster(n_labels, max_depth, *, rounds=30, n_cells=3000):

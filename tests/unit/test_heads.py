@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from cellferry.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
-from cellferry.expression import ExpressionHead
-from cellferry.heads import HEADS, ON_EXPRESSION, load_heads, predict
-from cellferry.linear_model import LinearHead
-from cellferry.neighbors import NeighborsHead
+from cellferry.heads.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
+from cellferry.heads.expression import ExpressionHead
+from cellferry.heads.linear import LinearHead
+from cellferry.heads.neighbors import NeighborsHead
+from cellferry.heads.registry import HEADS, ON_EXPRESSION, load_heads, predict
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from cellferry.nearest import LEAST_SEARCHED, NearestCells, grouped
+from cellferry.heads.nearest import LEAST_SEARCHED, NearestCells, grouped
 from sklearn.neighbors import NearestNeighbors
 
 

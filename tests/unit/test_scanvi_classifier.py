@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scvi
 import torch
+from cellferry.heads.scanvi import ScanviHead
 from cellferry.model import new_model, refined_with_labels, scanvi_classifier, skeleton
-from cellferry.scanvi_classifier import ScanviHead
 
 LABELS = ["B", "NK", "γδ T/NKT, CD8+"]
 

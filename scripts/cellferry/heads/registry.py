@@ -18,9 +18,9 @@ from scipy import sparse
 from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from .cytovi import CytoviHead
 from .expression import ExpressionHead
-from .linear_model import LinearHead
+from .linear import LinearHead
 from .neighbors import NeighborsHead
-from .scanvi_classifier import ScanviHead
+from .scanvi import ScanviHead
 
 HEADS = {
     "xgboost": XGBoostHead,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..resources.memory import CYTOVI_NEIGHBORS
 from .neighbors import NeighborsHead
-from .resources.memory import CYTOVI_NEIGHBORS
 
 
 class CytoviHead:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .artifacts.latents import REFERENCE_CELLS, matrix
+from ..artifacts.latents import REFERENCE_CELLS, matrix
 from .nearest import NearestCells, grouped
 
 FAR_QUANTILE = 0.99
@@ -25,7 +25,7 @@ class NeighborsHead:
     spread
         Mean distance of each reference cell to its own nearest neighbours.
     groups
-        Group of each reference cell, see `cellferry.nearest`.
+        Group of each reference cell, see `cellferry.heads.nearest`.
     n_neighbors
         Cells that vote; all of them if the reference has fewer.
     n_labels

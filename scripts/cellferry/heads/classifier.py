@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from .artifacts.h5ad import H5adReader
-from .artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
-from .core.progress import Progress
+from ..artifacts.h5ad import H5adReader
+from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
+from ..core.progress import Progress
+from ..features.marker_values import holds_intensities
+from ..labels.hierarchy import Level, read_levels
+from ..outside import LabelDistances
+from ..resources.memory import CYTOVI_NEIGHBORS, MB, judged_bytes
 from .cytovi import CytoviHead
-from .features.marker_values import holds_intensities
-from .heads import load_heads, predict
-from .labels.hierarchy import Level, read_levels
 from .neighbors import NeighborsHead
-from .outside import LabelDistances
-from .resources.memory import CYTOVI_NEIGHBORS, MB, judged_bytes
+from .registry import load_heads, predict
 
 FOREST_BYTES = 6
 """What a byte of a file of trees takes in memory: as XGBoost's own trees, and as those that are asked."""

@@ -6,7 +6,7 @@ import numpy as np
 import xgboost
 from scipy import sparse
 
-from .core.progress import Progress
+from ..core.progress import Progress
 from .forest import Forest
 
 PATIENCE = 25

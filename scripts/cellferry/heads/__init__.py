@@ -1,0 +1,1 @@
+"""The classifiers ("heads"): each learns from latents or expression, and gives probabilities of labels."""
