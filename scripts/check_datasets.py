@@ -20,12 +20,12 @@ from cellferry.cytometry.transformation import (
     look_of,
     markers_seen,
 )
+from cellferry.datasets.unused_names import unused_names
 from cellferry.errors import InputError
 from cellferry.labels.levels import Level, joined_levels
 from cellferry.labels.names import closest, folded
 from cellferry.labels.tables import read_ontology, read_parents, without_header
 from cellferry.runs.hashes import MADE_FROM
-from cellferry.unused_names import unused_names
 
 COLUMNS = {
     "dataset": "dataset",

@@ -13,14 +13,14 @@ from cellferry.artifacts.h5ad import H5adWriter
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.counts import SmallestValues, Source, check_counts, gene_totals
-from cellferry.dataset import Dataset, run_bounds
+from cellferry.datasets.dataset import Dataset, run_bounds
+from cellferry.datasets.raw_counts import SmallestValues, Source, check_counts, gene_totals
+from cellferry.datasets.rounding import Rounding
 from cellferry.errors import InputError
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.labels.names import LabelNames
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import BLOCK_BYTES, NEEDS, SORTED_BYTES
-from cellferry.rounding import Rounding
 
 
 def convert_to_chunks(

@@ -16,7 +16,6 @@ from cellferry.artifacts.h5ad import MOST_CATEGORIES
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.counts import SmallestValues, Source, check_counts, glance_problem
 from cellferry.cytometry.channels import (
     CHANNEL,
     DETECTOR,
@@ -29,7 +28,10 @@ from cellferry.cytometry.channels import (
     read_markers,
 )
 from cellferry.cytometry.transformation import Look, look
-from cellferry.dataset import Dataset, run_bounds
+from cellferry.datasets.dataset import Dataset, run_bounds
+from cellferry.datasets.raw_counts import SmallestValues, Source, check_counts, glance_problem
+from cellferry.datasets.rounding import Rounding
+from cellferry.datasets.unused_names import unused_names
 from cellferry.errors import InputError
 from cellferry.features.excel_dates import dates_among
 from cellferry.features.gene_ids import id_kind
@@ -37,9 +39,7 @@ from cellferry.formats import Block, Header, OutOfOrderError
 from cellferry.labels.levels import Level, levels_of_columns
 from cellferry.labels.names import Counted, LabelNames, count_names
 from cellferry.labels.vocabulary import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted
-from cellferry.rounding import Rounding
 from cellferry.runs.hashes import MADE_FROM, of_settings
-from cellferry.unused_names import unused_names
 
 FIRST_SLICE_BYTES = 4 * 2**20
 FIRST_EVENTS, LEAST_EVENTS = 50_000, 100

@@ -27,7 +27,7 @@ from inspect_dataset import gene_id_kind, inspect_dataset
 from .config.checks import check, fill_defaults, load_schema
 from .config.samples import sample_files
 from .core.atomic import complete
-from .dataset import SAMPLE, Dataset
+from .datasets.dataset import SAMPLE, Dataset
 from .errors import InputError
 from .labels.columns import (
     MOST_BATCHES,

@@ -236,7 +236,7 @@ def test_intensities_are_what_flowio_finds(test_data, tmp_path, path):
 
 def test_the_same_normalised_values_by_all_five_ways(test_data, tmp_path):
     """MuData holds these cells without counts."""
-    from cellferry.dataset import Dataset
+    from cellferry.datasets.dataset import Dataset
 
     places = {
         "AML_h5ad.h5ad": "X",

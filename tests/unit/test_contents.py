@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import r_writer as r
 from cellferry.core.contents import not_text, unpacked, unreadable
+from cellferry.datasets.obs_table import ObsTable
 from cellferry.errors import InputError
-from cellferry.obs_table import ObsTable
 from reading import read_all, read_header
 from test_formats_h5ad import make_adata
 from test_formats_r import make_counts, make_seurat

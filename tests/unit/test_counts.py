@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.counts import SmallestValues, Source, check_counts, gene_totals, glance_problem
+from cellferry.datasets.raw_counts import SmallestValues, Source, check_counts, gene_totals, glance_problem
 from cellferry.errors import InputError
 from scipy import sparse
 
@@ -99,6 +99,6 @@ def test_smallest_values_looks_at_long_rows_only():
 
 
 def test_gene_totals(monkeypatch):
-    monkeypatch.setattr("cellferry.counts.VALUES_AT_ONCE", 7)
+    monkeypatch.setattr("cellferry.datasets.raw_counts.VALUES_AT_ONCE", 7)
     counts = sparse.random(50, 9, density=0.4, random_state=0, format="csr", dtype=np.float32)
     assert np.allclose(gene_totals(counts), counts.toarray().sum(axis=0))

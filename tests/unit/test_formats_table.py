@@ -3,8 +3,8 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.datasets.obs_table import ObsTable
 from cellferry.errors import InputError
-from cellferry.obs_table import ObsTable
 from reading import read_all, read_header
 
 GENES = [f"ENSG{i:011d}" for i in range(12)]
@@ -620,7 +620,7 @@ def test_obs_table_keeps_ids_as_they_are_written(tmp_path):
 
 
 def test_obs_table_in_several_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr("cellferry.obs_table.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("cellferry.datasets.obs_table.ROWS_AT_ONCE", 2)
     (tmp_path / "obs.csv").write_text(OBS)
     table = ObsTable(tmp_path / "obs.csv", "datasets.blood.obs")
     table.load(["mixed", "ct"])
@@ -769,7 +769,7 @@ def by_order(path, columns, numeric=frozenset()):
 
 
 def test_obs_table_by_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("cellferry.obs_table.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("cellferry.datasets.obs_table.ROWS_AT_ONCE", 2)
     (tmp_path / "obs.csv").write_text(OBS + "s1,T,2,\n")  # a name twice does not matter
     table = by_order(tmp_path / "obs.csv", ["cell", "ct", "age"], {"age"})
     assert table.columns == ["cell", "ct", "age", "mixed"]

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.counts import Source, check_counts
+from cellferry.datasets.raw_counts import Source, check_counts
+from cellferry.datasets.rounding import Rounding, sign_of_normalisation
 from cellferry.errors import InputError
-from cellferry.rounding import Rounding, sign_of_normalisation
 from scipy import sparse
 
 SIZES = [(12, 20, 60), (60, 300, 500), (200, 3000, 3000)]

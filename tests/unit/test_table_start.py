@@ -9,11 +9,11 @@ from cellferry.config.checks import obs_columns
 from cellferry.core.table_start import table_start
 from cellferry.cytometry.channels import read_markers
 from cellferry.cytometry.scaling_table import told_scaling
+from cellferry.datasets.obs_table import ObsTable
 from cellferry.errors import InputError
 from cellferry.features.gene_ids import read_gene_table
 from cellferry.formats.latents import open_latents
 from cellferry.labels.tables import read_parents, read_renames
-from cellferry.obs_table import ObsTable
 
 CELLS = ["a", "b", "c"]
 LABELS = ["T cell", "zelle ä", None]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from .labels.names import closest
+from ..labels.names import closest
 
 MOST_SAID = 10
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .errors import InputError
-from .formats import Header
+from ..errors import InputError
+from ..formats import Header
 from .rounding import LOG_NORMALISED_MOST, sign_of_normalisation
 
 VALUES_AT_ONCE = 1 << 20

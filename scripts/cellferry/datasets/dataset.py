@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..config.samples import sample_files, table_files
+from ..errors import InputError
+from ..formats import Block, Cells, Header, Options
+from ..labels.vocabulary import as_labels, keep, repeated_hashes, repeated_names
+from ..resources.memory import MB
 from .concatenation import Concatenation
-from .config.samples import sample_files, table_files
-from .errors import InputError
-from .formats import Block, Cells, Header, Options
-from .labels.vocabulary import as_labels, keep, repeated_hashes, repeated_names
 from .obs_table import ObsTable
-from .resources.memory import MB
 
 SAMPLE = "sample"
 """The obs column with the names of a dataset's files."""

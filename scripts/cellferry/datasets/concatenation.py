@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from . import formats
-from .cytometry.channels import KIND, MARKER, marker_key, markers_of
-from .errors import InputError
-from .features.gene_ids import ENSEMBL, strip_version
-from .formats import Block, Cells, Header, Options, OutOfOrderError
+from .. import formats
+from ..cytometry.channels import KIND, MARKER, marker_key, markers_of
+from ..errors import InputError
+from ..features.gene_ids import ENSEMBL, strip_version
+from ..formats import Block, Cells, Header, Options, OutOfOrderError
 
 LEAST_COMMON = 0.5
 """Share of the genes (or markers) of a file and of the first one that must be common."""
