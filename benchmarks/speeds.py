@@ -27,13 +27,13 @@ import scvi
 import zarr
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import count_cells, read_latents
-from cellferry.checkpoints import Checkpoints
 from cellferry.config.checks import fill_defaults
 from cellferry.heads.registry import ON_EXPRESSION, load_heads
-from cellferry.model import new_model, set_up_torch, skeleton
+from cellferry.model.checkpoints import Checkpoints
+from cellferry.model.scvi_models import new_model, set_up_torch, skeleton
+from cellferry.model.store import StoreDataModule
 from cellferry.resources.budget import Budget
 from cellferry.resources.schedule import minibatch_size
-from cellferry.store import StoreDataModule
 from map_query import map_query
 from predict_labels import predict_labels
 from train_reference_model import MONITORED_SHARE, code_mapping, train

@@ -5,10 +5,10 @@ import shutil
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.model import set_up_torch
+from cellferry.model.scvi_models import set_up_torch
+from cellferry.model.surgery import draw_sketch, model_for_query, new_batches
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
-from cellferry.surgery import draw_sketch, model_for_query, new_batches
 
 
 def fit_query_model(
@@ -43,7 +43,7 @@ def fit_query_model(
     batch_size
         Cells per minibatch.
     seed, threads, gpu
-        See `cellferry.model.set_up_torch`.
+        See `cellferry.model.scvi_models.set_up_torch`.
     budget
         Memory of the job.
     """

@@ -18,11 +18,11 @@ from cellferry.cytometry.scaling_table import told_scaling
 from cellferry.cytometry.transformation import write_transformation
 from cellferry.errors import InputError
 from cellferry.features.gene_ids import id_kind
-from cellferry.foreign_model import Adopted, adopt_model, load_checked
 from cellferry.formats.latents import LatentTable, open_latents
 from cellferry.labels.names import LabelNames
 from cellferry.labels.tables import read_ontology
-from cellferry.model import BaseModelClass, scanvi_classifier, set_up_torch
+from cellferry.model.imported import Adopted, adopt_model, load_checked
+from cellferry.model.scvi_models import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 from cellferry.sampling.labelled_split import describe_labels, levels_above, split_labelled

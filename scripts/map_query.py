@@ -7,8 +7,8 @@ from cellferry.artifacts.h5ad import H5adReader
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.encoder import load_encoder
-from cellferry.model import set_up_torch
+from cellferry.model.encoder import load_encoder
+from cellferry.model.scvi_models import set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 

@@ -14,12 +14,12 @@ from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.encoder import Encoder, load_encoder
 from cellferry.features.marker_values import holds_intensities
 from cellferry.features.subset import MEASURED
 from cellferry.heads.classifier import Classifier, Judged
 from cellferry.held_back import HeldBackCells, learn_rules
-from cellferry.model import set_up_torch
+from cellferry.model.encoder import Encoder, load_encoder
+from cellferry.model.scvi_models import set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MB, NEEDS, calibration_cap, calibration_mb
 from cellferry.sampling.sketch import random_sketch

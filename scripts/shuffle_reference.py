@@ -35,7 +35,7 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
     common
         The reference's training cells.
     store
-        Folder to write (zarr v3, read by `cellferry.store`). Its attributes hold the names that the
+        Folder to write (zarr v3, read by `cellferry.model.store`). Its attributes hold the names that the
         codes stand for.
     seed
         Seed of the shuffle.

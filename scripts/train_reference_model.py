@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from cellferry.checkpoints import Checkpoints
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.cytometry.transformation import write_transformation
-from cellferry.model import (
+from cellferry.model.checkpoints import Checkpoints
+from cellferry.model.scvi_models import (
     BaseModelClass,
     measured_by_batch,
     new_cytovi,
@@ -21,11 +21,11 @@ from cellferry.model import (
     skeleton,
     train,
 )
+from cellferry.model.store import StoreDataModule
+from cellferry.model.training_progress import TrainingProgress
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS, model_mb, preloaded_values
 from cellferry.resources.schedule import minibatch_size, reference_epochs, refining_epochs
-from cellferry.store import StoreDataModule
-from cellferry.training_progress import TrainingProgress
 
 MONITORED_SHARE = 0.05
 """Share of the training cells on which the loss is watched for early stopping."""
@@ -59,7 +59,7 @@ def train_reference_model(
     settings
         The configuration's section `model`.
     seed, threads, gpu
-        See `cellferry.model.set_up_torch`.
+        See `cellferry.model.scvi_models.set_up_torch`.
     minutes
         Time limit of the job; a state is written shortly before it.
     budget

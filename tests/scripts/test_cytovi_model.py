@@ -13,8 +13,8 @@ import pytest
 import scvi
 import torch
 from cellferry.artifacts.h5ad import H5adReader, H5adWriter
-from cellferry.encoder import CELLS_PER_MINIBATCH, Encoder, load_encoder
-from cellferry.model import cells_for_model, known_batches, model_class, new_cytovi, skeleton
+from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder, load_encoder
+from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_cytovi, skeleton
 from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS
 from fit_query_model import fit_query_model

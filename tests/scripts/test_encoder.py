@@ -4,8 +4,8 @@ import anndata as ad
 import numpy as np
 import pytest
 import scvi
-from cellferry.encoder import CELLS_PER_MINIBATCH, Encoder
-from cellferry.model import cells_for_model, known_batches, model_class, new_model, skeleton
+from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder
+from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_model, skeleton
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
 from simulate import simulate_cells, write_cells

@@ -3,7 +3,7 @@
 import pytest
 import scvi
 import torch
-from cellferry.model import known_batches
+from cellferry.model.scvi_models import known_batches
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
 from simulate import simulate_cells, write_cells

@@ -12,9 +12,9 @@ import torch
 from cellferry.artifacts.h5ad import H5adReader, H5adWriter
 from cellferry.cytometry.channels import channels_of, read_markers
 from cellferry.cytometry.transformation import Look
-from cellferry.encoder import load_encoder
 from cellferry.errors import InputError
-from cellferry.model import cells_for_model, model_class
+from cellferry.model.encoder import load_encoder
+from cellferry.model.scvi_models import cells_for_model, model_class
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
 from foreign import LABELS, MARKERS, foreign_events, train_foreign, train_foreign_cytovi

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import scvi
 import torch
-from cellferry.encoder import load_encoder
 from cellferry.errors import InputError, PassingError
 from cellferry.heads.scanvi import ScanviHead
+from cellferry.model.encoder import load_encoder
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
 from foreign import LABELS, train_foreign

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import shuffle_reference as script
 import zarr
+from cellferry.model.store import StoreDataModule
 from cellferry.resources.budget import Budget
-from cellferry.store import StoreDataModule
 from simulate import simulate_cells, write_cells
 
 

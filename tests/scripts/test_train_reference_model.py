@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import scvi
 import torch
-from cellferry.checkpoints import Checkpoints
 from cellferry.errors import InputError
+from cellferry.model.checkpoints import Checkpoints
 from cellferry.resources.budget import Budget
 from cellferry.resources.schedule import minibatch_size, reference_epochs
 from fit_query_model import fit_query_model
@@ -68,7 +68,7 @@ def test_a_training_that_goes_on_tells_its_own_rate(trained, tmp_path, monkeypat
         if trainer.current_epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("cellferry.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("cellferry.model.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0)
     monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save_then_die)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(trained, tmp_path, epochs=6)
@@ -113,7 +113,7 @@ def test_killed_training_resumes(trained, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save_then_die)
-    monkeypatch.setattr("cellferry.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("cellferry.model.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(trained, tmp_path, epochs=6)
     assert not (tmp_path / "model").exists()

@@ -5,7 +5,7 @@ import pytest
 import scvi
 import torch
 from cellferry.heads.scanvi import ScanviHead
-from cellferry.model import new_model, refined_with_labels, scanvi_classifier, skeleton
+from cellferry.model.scvi_models import new_model, refined_with_labels, scanvi_classifier, skeleton
 
 LABELS = ["B", "NK", "γδ T/NKT, CD8+"]
 

@@ -11,7 +11,7 @@ from annbatch import DatasetCollection, Loader
 from annbatch.samplers import RandomSampler, SequentialSampler
 from lightning import LightningDataModule
 
-from .resources.memory import PRELOADED_MINIBATCHES
+from ..resources.memory import PRELOADED_MINIBATCHES
 
 MINIBATCHES_PER_PIECE = 4
 """Read as one piece of a large store, which is shuffled: single ones would take half as long again."""

@@ -5,7 +5,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from .core.progress import Progress
+from ..core.progress import Progress
 
 
 class TrainingProgress(Callback):

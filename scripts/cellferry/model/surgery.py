@@ -6,15 +6,15 @@ import anndata as ad
 import numpy as np
 from scvi.model.base import BaseModelClass
 
-from .artifacts.h5ad import H5adReader
-from .core.progress import Progress
-from .cytometry.channels import BACKBONE
-from .features.subset import MEASURED
-from .model import as_it_is, cells_for_model, known_batches, model_class, train
-from .resources.budget import Budget
-from .resources.memory import Need
-from .resources.schedule import fitting_epochs, minibatch_size
-from .sampling.sketch import sketch_values, stratified_sketch
+from ..artifacts.h5ad import H5adReader
+from ..core.progress import Progress
+from ..cytometry.channels import BACKBONE
+from ..features.subset import MEASURED
+from ..resources.budget import Budget
+from ..resources.memory import Need
+from ..resources.schedule import fitting_epochs, minibatch_size
+from ..sampling.sketch import sketch_values, stratified_sketch
+from .scvi_models import as_it_is, cells_for_model, known_batches, model_class, train
 from .training_progress import TrainingProgress
 
 

@@ -12,7 +12,7 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from .core.atomic import complete
+from ..core.atomic import complete
 
 SECONDS_BETWEEN_CHECKPOINTS = 15
 """Epochs of a small reference take less than writing their state does."""

@@ -17,14 +17,14 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
-from .core.atomic import readable
-from .cytometry.channels import listed, marker_key
-from .cytometry.transformation import all_stored
+from ..core.atomic import readable
+from ..cytometry.channels import listed, marker_key
+from ..cytometry.transformation import all_stored
+from ..errors import InputError
+from ..features.gene_ids import strip_version
+from ..labels.vocabulary import UNKNOWN
 from .encoder import Encoder
-from .errors import InputError
-from .features.gene_ids import strip_version
-from .labels.vocabulary import UNKNOWN
-from .model import BATCH, LABEL, MASK, cells_for_model, known_batches, model_class
+from .scvi_models import BATCH, LABEL, MASK, cells_for_model, known_batches, model_class
 
 CLASSES = {"rna": ("SCVI", "SCANVI"), "cytometry": ("CYTOVI",)}
 """Models that queries can be mapped onto, by what the datasets hold."""

@@ -14,7 +14,7 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
-from .model import BATCH, cells_for_model, known_batches, model_class, one_count_each
+from .scvi_models import BATCH, cells_for_model, known_batches, model_class, one_count_each
 
 CELLS_PER_MINIBATCH = 1024
 

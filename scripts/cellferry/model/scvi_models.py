@@ -20,9 +20,9 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
-from .errors import PassingError
-from .heads.scanvi import ScanviHead
-from .labels.vocabulary import UNKNOWN
+from ..errors import PassingError
+from ..heads.scanvi import ScanviHead
+from ..labels.vocabulary import UNKNOWN
 
 BATCH, LABEL = "batch", "label"
 """Names of the obs columns a model is registered with."""

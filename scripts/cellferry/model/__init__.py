@@ -1,0 +1,1 @@
+"""The reference model. The only package that imports torch, lightning, scvi or annbatch."""
