@@ -5,12 +5,12 @@ from contextlib import nullcontext
 import numpy as np
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among, read_codes, read_values
-from cellferry.combination import prior_weights
+from cellferry.calibration.fit import HeldBackCells, learn_rules
+from cellferry.calibration.mixture import prior_weights
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.features.marker_values import holds_intensities
 from cellferry.heads.classifier import Classifier
-from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb
 from cellferry.runs.hashes import of_files
@@ -32,7 +32,7 @@ def calibrate_classifier(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write what `cellferry.answer.AnswerRules` holds, as JSON.
+    """Write what `cellferry.calibration.decision.AnswerRules` holds, as JSON.
 
     Parameters
     ----------

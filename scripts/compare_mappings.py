@@ -4,8 +4,8 @@ import json
 from collections import Counter
 
 import numpy as np
-from cellferry.answer import AnswerRules, answers
 from cellferry.artifacts.h5ad import H5adReader
+from cellferry.calibration.decision import AnswerRules, answers
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.heads.classifier import Classifier, Judged

@@ -6,9 +6,9 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from cellferry.answer import AnswerRules, answers
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
+from cellferry.calibration.decision import AnswerRules, answers
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress

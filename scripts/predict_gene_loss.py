@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from cellferry.answer import AnswerRules
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among
+from cellferry.calibration.decision import AnswerRules
+from cellferry.calibration.fit import HeldBackCells, learn_rules
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.features.marker_values import holds_intensities
 from cellferry.features.subset import MEASURED
 from cellferry.heads.classifier import Classifier, Judged
-from cellferry.held_back import HeldBackCells, learn_rules
 from cellferry.model.encoder import Encoder, load_encoder
 from cellferry.model.scvi_models import set_up_torch
 from cellferry.resources.budget import Budget

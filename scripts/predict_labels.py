@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.answer import AnswerRules, answers
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import blocks
+from cellferry.calibration.decision import AnswerRules, answers
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.heads.classifier import Classifier

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import codes_among, count_cells, latent_columns, read_codes, read_latents
+from cellferry.calibration.novelty import LabelDistances
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import timed
@@ -20,7 +21,6 @@ from cellferry.heads.linear import LinearHead
 from cellferry.heads.neighbors import NeighborsHead
 from cellferry.heads.registry import HEADS, ON_EXPRESSION, Heads
 from cellferry.heads.scanvi import ScanviHead
-from cellferry.outside import LabelDistances
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import (
     MAX_EXPRESSION_CELLS,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.answer import AnswerRules
+from cellferry.calibration.decision import AnswerRules
 from cellferry.config.checks import load_schema
 from cellferry.resources.budget import Budget
 from content import contents

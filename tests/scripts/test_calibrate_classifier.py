@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.answer import AnswerRules
-from cellferry.combination import prior_weights
+from cellferry.calibration.decision import AnswerRules
+from cellferry.calibration.mixture import prior_weights
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
 from mapped import LABELS, train_heads, write_part

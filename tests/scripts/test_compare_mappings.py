@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cellferry.answer import AnswerRules
-from cellferry.calibration import Calibration
+from cellferry.calibration.decision import AnswerRules
+from cellferry.calibration.novelty import Tail
+from cellferry.calibration.probabilities import Calibration
 from cellferry.heads.classifier import Judged
 from cellferry.labels.hierarchy import read_levels
-from cellferry.outside import Tail
 from compare_mappings import describe
 
 LABELS = ["B", "NK", "T"]

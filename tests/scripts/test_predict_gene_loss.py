@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.answer import AnswerRules
 from cellferry.artifacts.h5ad import H5adWriter
+from cellferry.calibration.decision import AnswerRules
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
 from map_query import map_query

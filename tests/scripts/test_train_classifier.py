@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from cellferry.calibration.novelty import LabelDistances
 from cellferry.errors import InputError
 from cellferry.heads.registry import HEADS, load_heads, predict
 from cellferry.heads.scanvi import ScanviHead
-from cellferry.outside import LabelDistances
 from cellferry.resources import memory
 from cellferry.resources.budget import Budget
 from mapped import LABELS, LEVELS, N_GENES, TELLTALE, counts_at, latents_at, values_at, write_part

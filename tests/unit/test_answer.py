@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from cellferry.answer import (
+from cellferry.calibration.decision import (
     AMBIGUOUS,
     LOW_QUALITY,
     OUTSIDE,
@@ -12,11 +12,11 @@ from cellferry.answer import (
     AnswerRules,
     answers,
 )
-from cellferry.calibration import Calibration, fit_isotonic
-from cellferry.combination import combined
+from cellferry.calibration.mixture import combined
+from cellferry.calibration.novelty import Tail
+from cellferry.calibration.probabilities import Calibration, fit_isotonic
+from cellferry.calibration.thresholds import NEVER
 from cellferry.labels.hierarchy import LEAF_LEVEL, read_levels
-from cellferry.outside import Tail
-from cellferry.thresholds import NEVER
 from simulate import simulate_probabilities
 
 LEAVES = ["B", "CD4 T", "CD8+, T", "γδ T/NKT"]

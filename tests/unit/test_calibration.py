@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cellferry.calibration import (
+from cellferry.calibration.probabilities import (
     LEAST_CELLS_FOR_ISOTONIC,
     Calibration,
     fit_calibration,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cellferry.combination import (
+from cellferry.calibration.mixture import (
     LEAST_PROBABILITY,
     TEMPERATURES,
     combined,

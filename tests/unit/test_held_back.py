@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cellferry.held_back import level_thresholds
+from cellferry.calibration.fit import level_thresholds
 from cellferry.labels.hierarchy import best_path, read_levels
 
 LEVELS = read_levels([{"name": "lineage", "of": {"CD4": "T", "CD8": "T", "B": "B"}}], ["B", "CD4", "CD8"])

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from cellferry.outside import TAIL_SHARE, LabelDistances, Tail
+from cellferry.calibration.novelty import TAIL_SHARE, LabelDistances, Tail
 from scipy.spatial.distance import mahalanobis
 from scipy.stats import kstest
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cellferry.thresholds import NEVER, UNTESTED, Held, above, label_thresholds, set_threshold
+from cellferry.calibration.thresholds import NEVER, UNTESTED, Held, above, label_thresholds, set_threshold
 from simulate import simulate_probabilities
 
 

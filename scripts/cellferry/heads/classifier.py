@@ -12,10 +12,10 @@ from scipy import sparse
 
 from ..artifacts.h5ad import H5adReader
 from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
+from ..calibration.novelty import LabelDistances
 from ..core.progress import Progress
 from ..features.marker_values import holds_intensities
 from ..labels.hierarchy import Level, read_levels
-from ..outside import LabelDistances
 from ..resources.memory import CYTOVI_NEIGHBORS, MB, judged_bytes
 from .cytovi import CytoviHead
 from .neighbors import NeighborsHead

@@ -14,7 +14,7 @@ say little about how a head does on another.
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from .heads.registry import ON_EXPRESSION
+from ..heads.registry import ON_EXPRESSION
 
 LEAST_PROBABILITY = 1e-4
 """Heads that give probabilities of 0 (a vote) are not believed to be that sure."""

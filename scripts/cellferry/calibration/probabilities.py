@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from .combination import fitted_temperature, tempered
+from .mixture import fitted_temperature, tempered
 
 FOLDS = 5
 LEAST_CELLS_FOR_ISOTONIC = 200

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .calibration import Calibration
-from .combination import combined
-from .labels.hierarchy import Level, best_path
-from .labels.vocabulary import (
+from ..labels.hierarchy import Level, best_path
+from ..labels.vocabulary import (
     AMBIGUOUS,
     LEAF_LEVEL,
     LOW_QUALITY,
@@ -18,7 +16,9 @@ from .labels.vocabulary import (
     SUBTYPE_UNSURE,
     UNKNOWN,
 )
-from .outside import Tail
+from .mixture import combined
+from .novelty import Tail
+from .probabilities import Calibration
 
 
 @dataclass(frozen=True)

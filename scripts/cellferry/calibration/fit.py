@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import beta
 
-from .answer import AnswerRules, answers
-from .calibration import fit_calibration
-from .combination import combined, fitted_temperature, learned_weights, tempered
-from .heads.classifier import Classifier, Judged
-from .labels.hierarchy import Level, best_path
-from .outside import Tail
+from ..heads.classifier import Classifier, Judged
+from ..labels.hierarchy import Level, best_path
+from .decision import AnswerRules, answers
+from .mixture import combined, fitted_temperature, learned_weights, tempered
+from .novelty import Tail
+from .probabilities import fit_calibration
 from .thresholds import Held, label_thresholds, set_threshold
 
 CONFIDENCE = 0.95

@@ -1,0 +1,1 @@
+"""From the probabilities of the heads to a label: mixture, calibration, novelty, thresholds, decision."""
