@@ -14,8 +14,8 @@ from accuracy_runs import (
     queries_of_one_label,
     run_folder,
 )
+from cellferry.evaluation.metrics import auroc, summary
 from cellferry.labels.truth import IN_REFERENCE, LabelTree
-from cellferry.scores import auroc, summary
 from measuring import ROOT
 
 TABLE = ROOT / "benchmarks" / "accuracy.tsv"

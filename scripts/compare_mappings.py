@@ -8,6 +8,7 @@ from cellferry.artifacts.h5ad import H5adReader
 from cellferry.calibration.decision import AnswerRules, answers
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
+from cellferry.evaluation.metrics import summary
 from cellferry.heads.classifier import Classifier, Judged
 from cellferry.model.encoder import Encoder, load_model
 from cellferry.model.scvi_models import as_it_is, set_up_torch
@@ -15,7 +16,6 @@ from cellferry.model.surgery import draw_sketch, model_for_query, new_batches
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MAX_COMPARED_CELLS, MB, NEEDS, calibration_mb
 from cellferry.sampling.sketch import random_sketch, sketch_values
-from cellferry.scores import summary
 from threadpoolctl import threadpool_limits
 
 FITTED, AS_IT_IS = "fitted", "as_it_is"

@@ -8,19 +8,19 @@ import numpy as np
 import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad import H5adReader
 from cellferry.artifacts.latents import read_codes
-from cellferry.baseline import expression_of, train_baseline
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.errors import InputError
-from cellferry.evaluation import add_separation, describe, of_leaves
+from cellferry.evaluation.baseline import expression_of, train_baseline
+from cellferry.evaluation.counts import tally
+from cellferry.evaluation.metrics import summary
+from cellferry.evaluation.summary import add_separation, describe, of_leaves
 from cellferry.features.marker_values import holds_intensities
 from cellferry.labels.truth import IN_REFERENCE, LabelTree
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, NEEDS
 from cellferry.runs.hashes import of_predictions
 from cellferry.sampling.sketch import random_sketch, sketch_values
-from cellferry.scores import summary
-from cellferry.tally import tally
 
 
 def evaluate(

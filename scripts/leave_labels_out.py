@@ -12,12 +12,12 @@ from cellferry.calibration.decision import AnswerRules, answers
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
+from cellferry.evaluation.metrics import auroc
 from cellferry.heads.classifier import Classifier
 from cellferry.labels.vocabulary import UNKNOWN
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb
 from cellferry.sampling.sketch import stratified_sketch
-from cellferry.scores import auroc
 from threadpoolctl import threadpool_limits
 
 LEAST_LABELS = 3

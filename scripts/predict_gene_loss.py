@@ -15,6 +15,7 @@ from cellferry.calibration.decision import AnswerRules
 from cellferry.calibration.fit import HeldBackCells, learn_rules
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
+from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
 from cellferry.features.subset import MEASURED
 from cellferry.heads.classifier import Classifier, Judged
@@ -23,7 +24,6 @@ from cellferry.model.scvi_models import set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MB, NEEDS, calibration_cap, calibration_mb
 from cellferry.sampling.sketch import random_sketch
-from cellferry.scores import label_scores, summary
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 

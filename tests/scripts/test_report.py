@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from cellferry.config.checks import fill_defaults
 from cellferry.core.text import duration
-from cellferry.evaluation import add_separation, describe
+from cellferry.evaluation.counts import tally
+from cellferry.evaluation.summary import add_separation, describe
 from cellferry.labels.truth import LabelTree
 from cellferry.report import figures, umap
 from cellferry.report import page as report_page
@@ -20,7 +21,6 @@ from cellferry.report.label_counts import LabelCounts, count_labels
 from cellferry.report.page import count, percent, write_page
 from cellferry.report.remarks import remarks
 from cellferry.report.umap import map_cells
-from cellferry.tally import tally
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
 RARE = "mast <1>"

@@ -16,9 +16,9 @@ from accuracy_runs import RUNS, Run, make_run, mixed_config, queries_of_one_labe
 from accuracy_scores import ALONE, ANSWER, BASELINE, BEST_LABEL, CELLTYPIST, HELD_BACK, MIXED, UNSEEN
 from accuracy_tables import accuracies, gaps, in_short, page, short, worst
 from cellferry.config.checks import check
-from cellferry.evaluation import add_separation, describe
+from cellferry.evaluation.counts import tally
+from cellferry.evaluation.summary import add_separation, describe
 from cellferry.labels.truth import LabelTree
-from cellferry.tally import tally
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 LABELS = ["B", "NK", "T"]

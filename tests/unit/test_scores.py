@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from cellferry.scores import Reliability, auroc, confused_labels, label_scores, summary
+from cellferry.evaluation.metrics import Reliability, auroc, confused_labels, label_scores, summary
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, roc_auc_score
 
 

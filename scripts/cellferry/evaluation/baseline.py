@@ -5,11 +5,11 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-from .artifacts.h5ad import H5adReader
-from .features.marker_values import holds_intensities, marker_values
-from .heads.expression import log_normalised
-from .resources.memory import MAX_BASELINE_CELLS
-from .sampling.sketch import stratified_sketch
+from ..artifacts.h5ad import H5adReader
+from ..features.marker_values import holds_intensities, marker_values
+from ..heads.expression import log_normalised
+from ..resources.memory import MAX_BASELINE_CELLS
+from ..sampling.sketch import stratified_sketch
 
 COMPONENTS = 50
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from .labels.truth import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
-from .labels.vocabulary import LEAF_LEVEL, UNKNOWN
-from .scores import Pairs, confused_labels, confusion, label_scores, summary
-from .tally import Tally, separation
+from ..labels.truth import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
+from ..labels.vocabulary import LEAF_LEVEL, UNKNOWN
+from .counts import Tally, separation
+from .metrics import Pairs, confused_labels, confusion, label_scores, summary
 
 GROUPS = {
     IN_REFERENCE: ("leaf_truth", "known_truth", "all_truth"),

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from .labels.vocabulary import UNKNOWN
+from ..labels.vocabulary import UNKNOWN
 
 Pairs = Counter[tuple[str, str]]
 """Cells per (truth, prediction)."""

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .artifacts.latents import blocks, count_cells, read_codes
-from .core.progress import Progress
-from .labels.truth import IN_REFERENCE, LabelTree
-from .labels.vocabulary import LEAF_LEVEL, SET_SEPARATOR
-from .scores import Pairs, Reliability, auroc
+from ..artifacts.latents import blocks, count_cells, read_codes
+from ..core.progress import Progress
+from ..labels.truth import IN_REFERENCE, LabelTree
+from ..labels.vocabulary import LEAF_LEVEL, SET_SEPARATOR
+from .metrics import Pairs, Reliability, auroc
 
 ROWS = 1 << 13
 """Cells that are counted at once: all columns of strings of a block are held several times."""

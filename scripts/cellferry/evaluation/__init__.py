@@ -1,0 +1,1 @@
+"""Predicted labels against the truth: counts, metrics, summary, and the simple baseline."""
