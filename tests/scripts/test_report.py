@@ -456,7 +456,7 @@ def test_umap_of_the_latents(tmp_path):
 
 
 def test_map_cells_keep_labels_and_latents_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(map_sketch, "MAX_MAP_CELLS", 50)
+    monkeypatch.setattr(umap, "MAX_MAP_CELLS", 50)
     world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS)
     by_part = {"reference": world.mapped[:2], "q1": world.mapped[2:]}
     cells = map_cells(by_part, {"q1": world.predictions[1]}, seed=0)

@@ -185,7 +185,7 @@ def test_the_cap_draws_evenly_over_labels_and_batches_and_says_so(parts, tmp_pat
 def test_the_training_cells_are_capped_and_the_reason_is_told(parts, tmp_path, capsys, monkeypatch):
     assert memory.training_cap(n_labels=100, max_training_cells=200_000) == 200_000
     assert memory.training_cap(n_labels=1000, max_training_cells=200_000) == 50_000
-    monkeypatch.setattr(needs, "MOST_CELLS_TIMES_LABELS", 300)
+    monkeypatch.setattr(memory, "MOST_CELLS_TIMES_LABELS", 300)
     run(tmp_path, parts)
     said = capsys.readouterr().out
     assert "at most 100 training cells: XGBoost's memory grows with cells × 3 labels" in said

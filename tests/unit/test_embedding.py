@@ -22,7 +22,7 @@ def latents():
 
 @pytest.mark.parametrize("rows", [7, 500, 10_000])
 def test_they_are_principal_components_however_the_file_is_read(tmp_path, monkeypatch, latents, rows):
-    monkeypatch.setattr(embedding, "ROWS", rows)
+    monkeypatch.setattr(principal_axes, "ROWS", rows)
     found = PrincipalAxes(write(tmp_path / "cells.parquet", latents))(latents)
     expected = PCA(2, svd_solver="full").fit_transform(latents.astype(np.float64))
     expected *= np.sign((found * expected).sum(axis=0))
