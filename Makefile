@@ -16,7 +16,7 @@ demo: .venv/.installed
 # A configuration from files:  make new NAME=kidney REFERENCE=/data/atlas.h5ad QUERY="/data/a.h5ad /data/b.h5ad"
 # LABEL= and BATCH= name columns, FORCE=1 writes over config/NAME.yaml.
 new: .venv/.installed
-	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.new --name "$(NAME)" --reference "$(REFERENCE)" \
+	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.new --name "$(NAME)" --reference "$(REFERENCE)" \
 	    --query "$(QUERY)" --label "$(LABEL)" --batch "$(BATCH)" --force "$(FORCE)"
 
 # What of this machine or cluster would keep a run from working:  make doctor PROFILE=profiles/slurm DIRECTORY=. GPU=1
@@ -25,7 +25,7 @@ DIRECTORY := .
 WAIT := 300
 doctor:
 	@python=.venv/bin/python; test -x $$python || python=python3; \
-	PYTHONPATH=scripts $$python -m cellferry.doctor --profile "$(PROFILE)" \
+	PYTHONPATH=scripts $$python -m cellferry.commands.doctor --profile "$(PROFILE)" \
 	    --directory "$(DIRECTORY)" --wait $(WAIT) $(if $(filter-out 0,$(GPU)),--gpu)
 
 # What a run would take:  make plan CONFIG=config/config.yaml PROFILE=profiles/slurm

@@ -2,7 +2,7 @@
 
 import json
 
-import cellferry.budget
+import cellferry.resources.budget
 import numpy as np
 import pandas as pd
 import pytest

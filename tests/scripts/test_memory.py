@@ -17,15 +17,15 @@ MOST_GROWTH_MB = 60
 
 CHAIN = """
 import sys
-from cellferry.budget import Budget
-from cellferry.logs import logged
+from cellferry.resources.budget import Budget
+from cellferry.core.logs import logged
 rule = sys.argv[1]
 with logged(f"{rule}.log"):
     if rule in ("inspect_dataset", "convert_to_chunks"):
-        from cellferry.config import fill_defaults
+        from cellferry.config.checks import fill_defaults
         from convert_to_chunks import convert_to_chunks
         from inspect_dataset import inspect_dataset
-        from cellferry.labels import LabelNames
+        from cellferry.labels.names import LabelNames
         own = {"role": "query", "path": "blood.h5ad", "chunks": 1, "jobs": 1}
         fill_defaults({"datasets": {"blood": own}})
     if rule == "inspect_dataset":

@@ -3,7 +3,7 @@
 import shutil
 
 import anndata as ad
-import cellferry.h5ad
+import cellferry.artifacts.h5ad
 import h5py
 import numpy as np
 import pytest

@@ -19,7 +19,7 @@ CHAIN = """
 import sys
 from pathlib import Path
 from calibrate_classifier import calibrate_classifier
-from cellferry.budget import Budget
+from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
 from map_query import map_query
 from predict_labels import predict_labels

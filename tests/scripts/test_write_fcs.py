@@ -1,7 +1,7 @@
 """write_fcs: events, labels and latents of a query, one FCS file per sample."""
 
 import anndata as ad
-import cellferry.budget
+import cellferry.resources.budget
 import flowio
 import numpy as np
 import pandas as pd

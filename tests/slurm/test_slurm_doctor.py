@@ -19,7 +19,16 @@ def doctor(cluster, folder, *arguments, **values):
     profile = folder / "profile.yaml"
     profile.write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "cellferry.doctor", "--profile", profile, "--directory", folder, *arguments],
+        [
+            sys.executable,
+            "-m",
+            "cellferry.commands.doctor",
+            "--profile",
+            profile,
+            "--directory",
+            folder,
+            *arguments,
+        ],
         env={**cluster.variables, "PYTHONPATH": str(ROOT / "scripts")},
         capture_output=True,
         text=True,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cellferry import doctor
-from cellferry.doctor import Finding
+from cellferry.commands import doctor
+from cellferry.commands.doctor import Finding
 
-SCRIPTS = Path(doctor.__file__).parents[1]
+SCRIPTS = Path(doctor.__file__).parents[2]
 PROFILE = doctor.PROJECT / "profiles" / "slurm"
 SINFO = "cpu|64000|16|(null)|2-00:00:00\ngpu|64000|16|gpu:a100:4(S:0-1)|1-00:00:00"
 
@@ -85,14 +85,21 @@ def failing(findings):
 
 @pytest.mark.parametrize(
     ("module", "version"),
-    [("doctor", (3, 6)), ("__init__", (3, 6)), ("errors", (3, 6)), ("slurm", (3, 8))],
+    [
+        ("commands/__init__", (3, 6)),
+        ("commands/doctor", (3, 6)),
+        ("__init__", (3, 6)),
+        ("errors", (3, 6)),
+        ("cluster/__init__", (3, 6)),
+        ("cluster/slurm", (3, 8)),
+    ],
 )
 def test_an_old_python_can_read_it(module, version):
     ast.parse((SCRIPTS / "cellferry" / f"{module}.py").read_text(), feature_version=version)
 
 
 def run(python, *arguments):
-    command = [*python, "-m", "cellferry.doctor", *arguments]
+    command = [*python, "-m", "cellferry.commands.doctor", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -126,7 +133,7 @@ def test_exit_status_and_the_last_line(tmp_path):
 
 
 def test_a_reader_that_goes_away(tmp_path):
-    command = [sys.executable, "-m", "cellferry.doctor", "--directory", str(tmp_path)]
+    command = [sys.executable, "-m", "cellferry.commands.doctor", "--directory", str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,5 +1,5 @@
 import anndata as ad
-import cellferry.h5ad
+import cellferry.artifacts.h5ad
 import h5py
 import numpy as np
 import pandas as pd

@@ -13,7 +13,7 @@ def run(folder, body, **variables):
     """A script that does `body` under `logged`, in a process of its own as rules run it."""
     code = (
         "from cellferry.errors import PassingError, InputError\n"
-        "from cellferry.logs import logged\n"
+        "from cellferry.core.logs import logged\n"
         f"with logged('rule.log'):\n    {body}\n"
     )
     return subprocess.run(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import yaml
+from cellferry.commands.new import chunks, dataset_name, datasets_of, main, table_beside
 from cellferry.config.checks import check, fill_defaults
-from cellferry.new import chunks, dataset_name, datasets_of, main, table_beside
 from simulate import simulate_cells
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -15,8 +15,8 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 SLOW_SCRIPT = """
 import sys, time
-from cellferry import progress
-from cellferry.logs import logged
+from cellferry.core import progress
+from cellferry.core.logs import logged
 progress.SECONDS_BETWEEN_BARS = 0
 with logged(sys.argv[1]):
     step = progress.Progress("mapped", 1000)

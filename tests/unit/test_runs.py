@@ -104,7 +104,7 @@ def test_results_that_cannot_be_written_are_named(folder):
 
 def test_a_script_of_such_a_run_ends_at_once_and_leaves_the_log_alone(folder):
     (folder / "rule.log").write_text("of another job")
-    code = "from cellferry.logs import logged\nwith logged('rule.log'):\n    print('hours of work')\n"
+    code = "from cellferry.core.logs import logged\nwith logged('rule.log'):\n    print('hours of work')\n"
     variables = {**os.environ, "PYTHONPATH": str(SCRIPTS), RECORD: "results/.runs/gone.json"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False

@@ -22,7 +22,7 @@ import json, sys
 from pathlib import Path
 from threadpoolctl import threadpool_limits
 from mapped import counts_at, latents_at, train_heads
-from cellferry.classifier import Classifier
+from cellferry.heads.classifier import Classifier
 
 with threadpool_limits(1):
     train_heads(Path("."), [0, 1, 2] * 40, heads=("linear", "nearest_mean"))

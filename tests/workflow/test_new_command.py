@@ -9,7 +9,17 @@ from simulate import simulate_cells
 
 
 def new(folder, reference, query):
-    program = [sys.executable, "-W", "ignore", "-m", "cellferry.new", "--name", "mine", "--folder", folder]
+    program = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "cellferry.commands.new",
+        "--name",
+        "mine",
+        "--folder",
+        folder,
+    ]
     command = [*program, "--reference", reference, "--query", query]
     result = subprocess.run(
         list(map(str, command)),

@@ -24,12 +24,12 @@ import yaml
 from check_datasets import check_datasets
 from inspect_dataset import gene_id_kind, inspect_dataset
 
-from .config.checks import check, fill_defaults, load_schema
-from .config.samples import sample_files
-from .core.atomic import complete
-from .datasets.dataset import SAMPLE, Dataset
-from .errors import InputError
-from .labels.columns import (
+from ..config.checks import check, fill_defaults, load_schema
+from ..config.samples import sample_files
+from ..core.atomic import complete
+from ..datasets.dataset import SAMPLE, Dataset
+from ..errors import InputError
+from ..labels.columns import (
     MOST_BATCHES,
     Choice,
     Column,
@@ -42,8 +42,8 @@ from .labels.columns import (
     singlets,
     words_of,
 )
-from .labels.names import LabelNames
-from .labels.vocabulary import as_labels
+from ..labels.names import LabelNames
+from ..labels.vocabulary import as_labels
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = {"reference", "validation", "test"}

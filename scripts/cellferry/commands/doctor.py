@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 try:
-    from .cluster import slurm
+    from ..cluster import slurm
 except SyntaxError:  # a Python before 3.7; `make demo` brings a new one
     slurm = None
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 ANSWER_SECONDS = 60
@@ -612,7 +612,7 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
         "#!/bin/sh\n"
         'echo "${SLURMD_NODENAME:-$(hostname)}"\n'
         f"PYTHONPATH={scripts}${{PYTHONPATH:+:$PYTHONPATH}}; export PYTHONPATH\n"
-        f"exec {python} -m cellferry.doctor --what-torch-sees\n"
+        f"exec {python} -m cellferry.commands.doctor --what-torch-sees\n"
     )
     kind = values.get("gpu_kind")
     command = [

@@ -1,0 +1,1 @@
+"""Commands beside the workflow: `make new` and `make doctor`."""
