@@ -348,7 +348,7 @@ KINDS = [
 
 def read_with_cellferry(path: Path) -> int:
     """All blocks, as `convert_to_chunks` reads them; the number of stored values."""
-    from cellferry.config.checks import fill_defaults
+    from cellferry.config.schema import fill_defaults
     from cellferry.datasets.dataset import Dataset
     from cellferry.resources.budget import Budget
     from cellferry.resources.memory import BLOCK_BYTES, NEEDS, SORTED_BYTES

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
-from cellferry.config.checks import fill_defaults
-from cellferry.resources.plan import expected_jobs
+from cellferry.config.schema import fill_defaults
+from cellferry.resources.expected_jobs import expected_jobs
 from measuring import MIB, ROOT, TABLE, read_rows
 
 FAR = 10_000_000

@@ -47,7 +47,7 @@ def chunk_files(folder: Path) -> list[Path]:
 
 def convert(folder: Path) -> None:
     """The user's file once more, in a hundred chunks."""
-    from cellferry.config.checks import fill_defaults
+    from cellferry.config.schema import fill_defaults
     from cellferry.labels.names import LabelNames
     from cellferry.resources.budget import Budget
     from convert_to_chunks import convert_to_chunks
@@ -73,7 +73,8 @@ def convert(folder: Path) -> None:
 
 def view(paths: list[Path], merged: Path) -> None:
     """The view over chunks, without the comparison that follows in the workflow."""
-    from cellferry.artifacts.h5ad import H5adReader, H5adWriter
+    from cellferry.artifacts.h5ad_reader import H5adReader
+    from cellferry.artifacts.h5ad_writer import H5adWriter
 
     with H5adReader(paths[0]) as first, H5adWriter(merged, first.var) as writer:
         for path in paths:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cellferry.artifacts.h5ad import H5adWriter
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from scipy import sparse
 
 CELLS_AT_ONCE = 512

@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import scvi
 import zarr
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import count_cells, read_latents
-from cellferry.config.checks import fill_defaults
+from cellferry.config.schema import fill_defaults
 from cellferry.heads.registry import ON_EXPRESSION, load_heads
 from cellferry.model.checkpoints import Checkpoints
 from cellferry.model.scvi_models import new_model, set_up_torch, skeleton

@@ -9,12 +9,13 @@ from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 
-from scripts.cellferry.cluster.slurm import Patience
-from scripts.cellferry.config.checks import check, fill_defaults, load_schema
+from scripts.cellferry.cluster.backoff import Patience
+from scripts.cellferry.config.checks import check
+from scripts.cellferry.config.schema import fill_defaults, load_schema
 from scripts.cellferry.config.samples import all_files, table_files
 from scripts.cellferry.config.yaml_text import restore_text
 from scripts.cellferry.core.run_record import check_run_is_current
-from scripts.cellferry.cytometry.channels import TRANSFORMATION
+from scripts.cellferry.cytometry.marker_names import TRANSFORMATION
 from scripts.cellferry.runs.command_line import begin_run, exit_with_message
 from scripts.cellferry.runs.hashes import of_settings
 from scripts.cellferry.runs.literal_paths import as_named, check_working_folder, masked

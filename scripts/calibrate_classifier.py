@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 
 import numpy as np
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import codes_among, read_codes, read_values
 from cellferry.calibration.fit import HeldBackCells, learn_rules
 from cellferry.calibration.mixture import prior_weights

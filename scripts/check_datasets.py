@@ -8,18 +8,11 @@ from pathlib import Path
 import pandas as pd
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.cytometry.channels import BACKBONE, check_backbone, check_share, joint_panels
+from cellferry.cytometry.marker_names import BACKBONE
+from cellferry.cytometry.panels import check_backbone, check_share, joint_panels
 from cellferry.cytometry.scaling_table import GIVEN
-from cellferry.cytometry.transformation import (
-    RAW,
-    SCALED,
-    TRANSFORMED,
-    Look,
-    check_kind,
-    cofactors_of,
-    look_of,
-    markers_seen,
-)
+from cellferry.cytometry.transformation import cofactors_of
+from cellferry.cytometry.value_kinds import RAW, SCALED, TRANSFORMED, Look, check_kind, look_of, markers_seen
 from cellferry.datasets.unused_names import unused_names
 from cellferry.errors import InputError
 from cellferry.labels.levels import Level, joined_levels
@@ -41,7 +34,6 @@ COLUMNS = {
     "batches": "n_batches",
 }
 """Columns of the table, and where their values stand in a dataset's JSON."""
-
 
 MOST_ASKED = 50
 """Foreign labels of a dataset that are said one by one."""

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import numpy as np
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.calibration.decision import AnswerRules, answers
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged

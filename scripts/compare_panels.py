@@ -5,7 +5,7 @@ import json
 import pandas as pd
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.cytometry.channels import BACKBONE, MARKER, marker_key
+from cellferry.cytometry.marker_names import BACKBONE, MARKER, marker_key
 
 COLUMNS = ("dataset", "channel", "marker", "kind", "use")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from cellferry.artifacts.h5ad import H5adWriter
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress

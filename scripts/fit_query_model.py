@@ -2,7 +2,7 @@
 
 import shutil
 
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.model.scvi_models import set_up_torch

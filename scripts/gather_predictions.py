@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from cellferry.artifacts.aligned import check_names, check_number
-from cellferry.artifacts.h5ad import MOST_CATEGORIES, H5adReader, H5adWriter
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.h5ad_writer import MOST_CATEGORIES, H5adWriter
 from cellferry.artifacts.latents import (
     REFERENCE_CELLS,
     ROWS_PER_GROUP,

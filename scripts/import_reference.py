@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.cytometry.channels import BACKBONE, MARKER, channel_kind, listed
+from cellferry.cytometry.channels import channel_kind
+from cellferry.cytometry.marker_names import BACKBONE, MARKER, listed
 from cellferry.cytometry.scaling_table import told_scaling
 from cellferry.cytometry.transformation import write_transformation
 from cellferry.errors import InputError

@@ -12,22 +12,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cellferry.artifacts.h5ad import MOST_CATEGORIES
+from cellferry.artifacts.h5ad_writer import MOST_CATEGORIES
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.cytometry.channels import (
-    CHANNEL,
-    DETECTOR,
-    KIND,
-    MARKER,
-    listed,
-    marker_key,
-    markers_of,
-    named_channels,
-    read_markers,
-)
-from cellferry.cytometry.transformation import Look, look
+from cellferry.cytometry.channels import named_channels
+from cellferry.cytometry.marker_names import CHANNEL, DETECTOR, KIND, MARKER, listed, marker_key, read_markers
+from cellferry.cytometry.panels import markers_of
+from cellferry.cytometry.value_kinds import Look, look
+from cellferry.datasets.cell_filter import names_wanted
 from cellferry.datasets.dataset import Dataset, run_bounds
 from cellferry.datasets.raw_counts import SmallestValues, Source, check_counts, glance_problem
 from cellferry.datasets.rounding import Rounding
@@ -36,9 +29,10 @@ from cellferry.errors import InputError
 from cellferry.features.excel_dates import dates_among
 from cellferry.features.gene_ids import id_kind
 from cellferry.formats import Block, Header, OutOfOrderError
+from cellferry.formats.cell_names import count_repeated, hashes
 from cellferry.labels.levels import Level, levels_of_columns
-from cellferry.labels.names import Counted, LabelNames, count_names
-from cellferry.labels.vocabulary import SET_SEPARATOR, as_labels, count_repeated, hashes, names_wanted
+from cellferry.labels.names import Counted, LabelNames, as_labels, count_names
+from cellferry.labels.vocabulary import SET_SEPARATOR
 from cellferry.runs.hashes import MADE_FROM, of_settings
 
 FIRST_SLICE_BYTES = 4 * 2**20

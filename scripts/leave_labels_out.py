@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
 from cellferry.calibration.decision import AnswerRules, answers
 from cellferry.core.atomic import complete

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cellferry.artifacts.h5ad import H5adReader, H5adWriter
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.errors import PassingError

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 from cellferry.core.logs import logged
-from cellferry.resources.plan import Asked, as_table, expected_jobs, plan
+from cellferry.resources.expected_jobs import expected_jobs
+from cellferry.resources.plan import Asked, plan
+from cellferry.resources.plan_table import as_table
 
 NOTE = """
 memory: what the first attempt asks for. predicted: the largest job, with 250 MB for snakemake.

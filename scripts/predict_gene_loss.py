@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import codes_among
 from cellferry.calibration.decision import AnswerRules
 from cellferry.calibration.fit import HeldBackCells, learn_rules

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import blocks
 from cellferry.calibration.decision import AnswerRules, answers
 from cellferry.core.atomic import complete

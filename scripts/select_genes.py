@@ -6,14 +6,13 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.errors import InputError
 from cellferry.features.gene_ids import (
     BY_MAP,
-    GeneSelection,
     GeneTable,
     Harmonised,
     candidate_ids,
@@ -21,6 +20,7 @@ from cellferry.features.gene_ids import (
     read_gene_table,
     strip_version,
 )
+from cellferry.features.gene_selection import GeneSelection
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 from cellferry.sampling.references import training_sketch

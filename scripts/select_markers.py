@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pandas as pd
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.cytometry.channels import Panels, check_backbone, joint_panels, markers_of, names_in_model
-from cellferry.cytometry.transformation import RANGE, RAW, Look, Transformation, cofactors_of, look_of
+from cellferry.cytometry.panels import Panels, check_backbone, joint_panels, markers_of, names_in_model
+from cellferry.cytometry.transformation import RANGE, Transformation, cofactors_of
+from cellferry.cytometry.value_kinds import RAW, Look, look_of
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 from cellferry.sampling.references import training_sketch

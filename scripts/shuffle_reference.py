@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import zarr
 from annbatch import write_sharded
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.cytometry.channels import BACKBONE
+from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.features.subset import MEASURED
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MB, NEEDS, VALUES_PER_DATASET

@@ -1,10 +1,12 @@
 """Write a query's counts of the chosen genes (or values of the markers), in one pass over its merged file."""
 
 import numpy as np
-from cellferry.artifacts.h5ad import H5adReader, H5adWriter
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.logs import logged
+from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
-from cellferry.features.subset import append_cells, chosen_genes, gene_selection, marker_selection
+from cellferry.features.subset import append_cells, chosen_genes, gene_selection
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 from cellferry.sampling.references import common_obs

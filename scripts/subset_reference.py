@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from itertools import pairwise
 
 import pandas as pd
-from cellferry.artifacts.h5ad import H5adReader, H5adWriter
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.logs import logged
-from cellferry.cytometry.channels import BACKBONE
+from cellferry.cytometry.marker_names import BACKBONE
+from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
-from cellferry.features.subset import MEASURED, append_cells, chosen_genes, gene_selection, marker_selection
+from cellferry.features.subset import MEASURED, append_cells, chosen_genes, gene_selection
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 from cellferry.sampling.references import cell_bounds, common_obs

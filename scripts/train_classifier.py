@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import codes_among, count_cells, latent_columns, read_codes, read_latents
-from cellferry.calibration.novelty import LabelDistances
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import timed
@@ -17,6 +16,7 @@ from cellferry.features.marker_values import holds_intensities, marker_values
 from cellferry.heads.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
 from cellferry.heads.cytovi import CytoviHead
 from cellferry.heads.expression import ExpressionHead
+from cellferry.heads.label_distances import LabelDistances
 from cellferry.heads.linear import LinearHead
 from cellferry.heads.neighbors import NeighborsHead
 from cellferry.heads.registry import HEADS, ON_EXPRESSION, Heads

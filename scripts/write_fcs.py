@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 from cellferry.artifacts.aligned import in_step
-from cellferry.artifacts.h5ad import BYTES_PER_CELL, H5adReader
+from cellferry.artifacts.h5ad_layout import BYTES_PER_CELL
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import latent_columns, matrix, read_values
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged

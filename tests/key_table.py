@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from cellferry.config.checks import load_schema
+from cellferry.config.schema import load_schema
 
 HEADER = "| key | default | what it is |\n|---|---|---|\n"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.artifacts.h5ad import H5adWriter
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.heads.registry import HEADS
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.resources.budget import Budget

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cellferry.config.checks import PRETRAINED_FILES
+from cellferry.config.pretrained import PRETRAINED_FILES
 
 
 def write_placeholders(config: dict[str, Any], folder: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-from cellferry.artifacts.h5ad import H5adWriter
-from cellferry.config.checks import load_schema
-from cellferry.cytometry.channels import CHANNEL, KIND, MARKER, channel_kind, marker_key, marker_name
+from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.config.schema import load_schema
+from cellferry.cytometry.channels import channel_kind
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter
+from cellferry.cytometry.marker_names import CHANNEL, KIND, MARKER, marker_key, marker_name
 from cellferry.labels.names import LabelNames
 from scipy import sparse
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.calibration.decision import AnswerRules
-from cellferry.config.checks import load_schema
+from cellferry.config.schema import load_schema
 from cellferry.resources.budget import Budget
 from content import contents
 from convert_to_chunks import convert_to_chunks

@@ -6,7 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.config.checks import load_schema
+from cellferry.config.schema import load_schema
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
 from check_datasets import check_datasets

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import scvi
 import torch
-from cellferry.artifacts.h5ad import H5adReader, H5adWriter
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder, load_encoder
 from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_cytovi, skeleton
 from cellferry.resources.budget import Budget

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.artifacts.h5ad import H5adWriter
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.errors import InputError
 from cellferry.heads.expression import log_normalised
 from cellferry.resources.budget import Budget

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
-from cellferry.config.checks import fill_defaults
+from cellferry.config.schema import fill_defaults
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
 from convert_to_chunks import convert_to_chunks

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cellferry.artifacts.h5ad import H5adWriter
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.resources.budget import Budget
 from cellferry.runs.hashes import MADE_FROM, of_predictions

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from cellferry.artifacts.h5ad import H5adReader, H5adWriter
-from cellferry.cytometry.channels import channels_of, read_markers
-from cellferry.cytometry.transformation import Look
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.cytometry.channels import channels_of
+from cellferry.cytometry.marker_names import read_markers
+from cellferry.cytometry.value_kinds import Look
 from cellferry.errors import InputError
 from cellferry.model.encoder import load_encoder
 from cellferry.model.scvi_models import cells_for_model, model_class

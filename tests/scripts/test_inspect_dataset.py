@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.config.checks import load_schema
+from cellferry.config.schema import load_schema
 from inspect_dataset import inspect_dataset
 from scipy import sparse
 from simulate import label_names, simulate_events, write_samples

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cellferry.core.logs import peak_in
-from cellferry.resources.plan import Job
+from cellferry.resources.expected_jobs import Job
 
 ROOT = Path(__file__).parents[2]
 CELLS = (6_000, 18_000)

@@ -3,11 +3,12 @@
 import shutil
 
 import anndata as ad
-import cellferry.artifacts.h5ad
 import h5py
 import numpy as np
 import pytest
-from cellferry.artifacts.h5ad import H5adReader, H5adWriter
+from cellferry.artifacts import h5ad_writer
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.atomic import set_aside_damaged
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
@@ -64,7 +65,7 @@ def test_view_survives_moving_the_results(results, cells, tmp_path, monkeypatch)
 
 
 def test_beyond_int32_both_index_arrays_are_int64(results, cells, monkeypatch):
-    monkeypatch.setattr(cellferry.artifacts.h5ad, "INT32_MAX", cells.X.nnz - 1)
+    monkeypatch.setattr(h5ad_writer, "INT32_MAX", cells.X.nnz - 1)
     with h5py.File(merge(results)) as file:
         assert file["X/indices"].dtype == np.int64
         assert file["X/indptr"].dtype == np.int64

@@ -4,9 +4,11 @@ import json
 import re
 
 import pytest
-from cellferry.config.checks import fill_defaults
+from cellferry.config.schema import fill_defaults
+from cellferry.resources.expected_jobs import Job, expected_jobs
 from cellferry.resources.memory import NEEDS
-from cellferry.resources.plan import Asked, Job, as_table, expected_jobs, plan
+from cellferry.resources.plan import Asked, plan
+from cellferry.resources.plan_table import as_table
 from plan import print_plan
 
 ONLY_CYTOMETRY = ("select_markers", "compare_panels", "compare_mappings", "write_fcs")

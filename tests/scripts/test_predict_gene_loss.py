@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.artifacts.h5ad import H5adWriter
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.calibration.decision import AnswerRules
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cellferry.config.checks import fill_defaults
+from cellferry.config.schema import fill_defaults
 from cellferry.core.text import duration
 from cellferry.evaluation.counts import tally
 from cellferry.evaluation.summary import add_separation, describe

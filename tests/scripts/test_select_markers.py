@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.cytometry.transformation import RANGE, Transformation
 from cellferry.errors import InputError
-from cellferry.features.subset import marker_selection
+from cellferry.features.marker_selection import marker_selection
 from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS
 from scipy import sparse

@@ -5,7 +5,8 @@ import json
 import anndata as ad
 import numpy as np
 import pandas as pd
-from cellferry.artifacts.h5ad import H5adReader, H5adWriter
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.resources.budget import Budget
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from cellferry.calibration.novelty import LabelDistances
 from cellferry.errors import InputError
+from cellferry.heads.label_distances import LabelDistances
 from cellferry.heads.registry import HEADS, load_heads, predict
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.resources import memory

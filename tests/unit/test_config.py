@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cellferry.config.checks import check, fill_defaults, load_schema
+from cellferry.config.checks import check
+from cellferry.config.schema import fill_defaults, load_schema
 from cellferry.errors import InputError
 from jsonschema import Draft202012Validator
 from placeholders import write_earlier_run

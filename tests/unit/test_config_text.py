@@ -5,7 +5,8 @@ import json
 
 import pytest
 import yaml
-from cellferry.config.checks import check, load_schema
+from cellferry.config.checks import check
+from cellferry.config.schema import load_schema
 from cellferry.config.yaml_text import restore_text
 from cellferry.errors import InputError
 

@@ -92,6 +92,8 @@ def failing(findings):
         ("errors", (3, 6)),
         ("cluster/__init__", (3, 6)),
         ("cluster/slurm", (3, 8)),
+        ("cluster/request", (3, 8)),
+        ("cluster/checks", (3, 8)),
     ],
 )
 def test_an_old_python_can_read_it(module, version):

@@ -2,7 +2,8 @@ import os
 import threading
 
 import pytest
-from cellferry.core.atomic import CHECKSUM_BYTES, complete, remove_remnants, signature
+from cellferry.core.atomic import complete, remove_remnants
+from cellferry.core.reading import CHECKSUM_BYTES, signature
 
 
 def fill(path, text):

@@ -17,7 +17,7 @@ import pytest
 import r_writer as r
 from cellferry import formats
 from cellferry.errors import InputError
-from cellferry.formats.r import stream
+from cellferry.formats.r import walk
 from reading import read_all, read_header
 from scipy import sparse
 
@@ -453,9 +453,9 @@ SCUBA = "formats/citeseq_AML_SCUBA"
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["AML_Seurat.rda", "AML_BPCells.rda", "se.rds"])
-@pytest.mark.parametrize("kept", [stream.KEPT_BYTES, 0])
+@pytest.mark.parametrize("kept", [walk.KEPT_BYTES, 0])
 def test_scuba_cells_are_the_same_in_every_form(test_data, tmp_path, monkeypatch, name, kept):
-    monkeypatch.setattr(stream, "KEPT_BYTES", kept)
+    monkeypatch.setattr(walk, "KEPT_BYTES", kept)
     adata = ad.read_h5ad(test_data / SCUBA / "AML_h5ad.h5ad")
     header = read_header(test_data / SCUBA / name)
     counts, names, obs, _ = read_all(header, tmp_path, 20_000, ["nCount_RNA", "Batch"])

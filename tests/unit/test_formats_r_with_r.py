@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.errors import InputError
-from cellferry.formats.r import stream
+from cellferry.formats.r import stream, walk
 from reading import read_all, read_header
 from scipy import sparse
 
@@ -134,10 +134,11 @@ def test_long_vectors(objects, scratch, name):
     "name", ["seurat.rds", "split.rds", "seurat2.rds", "sce.rds", "turned.rds", "large.rds"]
 )
 def test_nothing_kept_but_what_is_short(objects, scratch, name, monkeypatch):
-    monkeypatch.setattr(stream, "KEPT_BYTES", 0)
+    monkeypatch.setattr(walk, "KEPT_BYTES", 0)
     monkeypatch.setattr(stream, "CHUNK", 1 << 10)
-    monkeypatch.setattr(stream, "SHORT_BYTES", 700)
-    monkeypatch.setattr(stream, "GLIMPSED", 50)
+    monkeypatch.setattr(walk, "CHUNK", 1 << 10)
+    monkeypatch.setattr(walk, "SHORT_BYTES", 700)
+    monkeypatch.setattr(walk, "GLIMPSED", 50)
     assert_equal(objects / name, expected(objects, name), scratch, 10**5)
 
 

@@ -4,14 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.errors import InputError
-from cellferry.features.gene_ids import (
-    GeneSelection,
-    candidate_ids,
-    harmonise,
-    id_kind,
-    read_gene_table,
-    strip_version,
-)
+from cellferry.features.gene_ids import candidate_ids, harmonise, id_kind, read_gene_table, strip_version
+from cellferry.features.gene_selection import GeneSelection
 from scipy import sparse
 
 ENSEMBL_IDS = ["ENSG00000000003.15", "ENSG00000000005", "ENSG00000000419.1"]

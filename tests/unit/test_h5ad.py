@@ -1,10 +1,11 @@
 import anndata as ad
-import cellferry.artifacts.h5ad
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.artifacts.h5ad import H5adReader, H5adWriter
+from cellferry.artifacts import h5ad_writer
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.atomic import set_aside_damaged
 from cellferry.errors import InputError
 from scipy import sparse
@@ -99,7 +100,7 @@ def test_a_column_gets_the_type_that_holds_all_of_its_blocks(tmp_path, parts, ex
 
 @pytest.mark.parametrize(("limit", "dtype"), [(10**6, np.int32), (100, np.int64)])
 def test_index_arrays_have_one_type(tmp_path, monkeypatch, limit, dtype):
-    monkeypatch.setattr(cellferry.artifacts.h5ad, "INT32_MAX", limit)
+    monkeypatch.setattr(h5ad_writer, "INT32_MAX", limit)
     counts = random_counts()
     write(tmp_path / "a.h5ad", counts)
     with h5py.File(tmp_path / "a.h5ad") as file:
@@ -179,7 +180,7 @@ def test_a_file_that_cannot_be_finished_does_not_appear(tmp_path, monkeypatch):
 
 
 def test_a_column_of_a_million_strings_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(cellferry.artifacts.h5ad, "MOST_CATEGORIES", 2)
+    monkeypatch.setattr(h5ad_writer, "MOST_CATEGORIES", 2)
     with pytest.raises(InputError, match=r"'label' holds more than 2 different strings.*keep_obs"):
         write(tmp_path / "a.h5ad", random_counts())
 

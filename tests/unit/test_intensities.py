@@ -5,18 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.cytometry.channels import CHANNEL, DETECTOR, KIND, channel_kind
-from cellferry.cytometry.transformation import (
-    COFACTORS,
-    LIMITS,
-    Look,
-    Transformation,
-    all_stored,
-    cofactors_of,
-    look,
-    look_of,
-    markers_seen,
-)
+from cellferry.cytometry.channels import channel_kind
+from cellferry.cytometry.marker_names import CHANNEL, DETECTOR, KIND
+from cellferry.cytometry.transformation import COFACTORS, LIMITS, Transformation, all_stored, cofactors_of
+from cellferry.cytometry.value_kinds import Look, look, look_of, markers_seen
 from cellferry.errors import InputError
 from scipy import sparse
 from simulate import describe_events, simulate_events

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.features.marker_values import holds_intensities, marker_values
 from mapped import TELLTALE, counts_at, values_at, write_expression
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import yaml
 from cellferry.commands.new import chunks, dataset_name, datasets_of, main, table_beside
-from cellferry.config.checks import check, fill_defaults
+from cellferry.config.checks import check
+from cellferry.config.schema import fill_defaults
 from simulate import simulate_cells
 
 pytestmark = pytest.mark.filterwarnings("ignore")

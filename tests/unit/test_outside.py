@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from cellferry.calibration.novelty import TAIL_SHARE, LabelDistances, Tail
+from cellferry.calibration.novelty import TAIL_SHARE, Tail
+from cellferry.heads.label_distances import LabelDistances
 from scipy.spatial.distance import mahalanobis
 from scipy.stats import kstest
 

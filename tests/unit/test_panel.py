@@ -2,23 +2,18 @@
 
 import pandas as pd
 import pytest
-from cellferry.cytometry.channels import (
+from cellferry.cytometry.channels import channel_kind, channels_of
+from cellferry.cytometry.marker_names import (
     CHANNEL,
     DETECTOR,
     KIND,
     MARKER,
-    channel_kind,
-    channels_of,
-    check_backbone,
-    check_share,
     is_named_after_metal,
-    joint_panels,
     marker_key,
     marker_name,
-    markers_of,
-    names_in_model,
     read_markers,
 )
+from cellferry.cytometry.panels import check_backbone, check_share, joint_panels, markers_of, names_in_model
 from cellferry.errors import InputError
 
 NAMES = """

@@ -2,8 +2,10 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from cellferry.cluster import slurm
-from cellferry.cluster.slurm import Node, Request, account_problems, request_problems
+from cellferry.cluster import backoff, checks, slurm
+from cellferry.cluster import request as requests
+from cellferry.cluster.checks import account_problems, request_problems
+from cellferry.cluster.request import Node, Request
 from cellferry.errors import InputError
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 
@@ -102,7 +104,7 @@ def test_a_cluster_that_does_not_know_its_memory(partition):
     ],
 )
 def test_memory_is_asked_for_as_the_plugin_does(resources, asked, flag):
-    assert slurm.memory_request({"_cores": 4, **resources}) == asked
+    assert requests.memory_request({"_cores": 4, **resources}) == asked
     named = {"run_uuid": "1", "slurm_logfile": "log", "comment_str": "", "account": "", "partition": ""}
     job = SimpleNamespace(resources=Dot(resources), threads=4, is_group=lambda: False)
     command = get_submit_command(job, {**named, "workdir": None})
@@ -143,7 +145,7 @@ def test_a_kind_of_gpu_that_the_plugin_refuses_is_told():
     ],
 )
 def test_gpus_as_slurm_writes_them(gres, gpus):
-    assert slurm._gpus(gres) == gpus
+    assert requests.parse_gpus(gres) == gpus
 
 
 @pytest.mark.parametrize(
@@ -152,8 +154,8 @@ def test_gpus_as_slurm_writes_them(gres, gpus):
 )
 def test_a_controller_that_forgets_jobs_too_early_is_told(min_job_age, first_look, told):
     config = f"MessageTimeout = 10\nMinJobAge               = {min_job_age} sec\n"
-    assert bool(slurm.memory_of_jobs_problems(config, first_look)) == told
-    assert slurm.memory_of_jobs_problems("", first_look) == []
+    assert bool(checks.memory_of_jobs_problems(config, first_look)) == told
+    assert checks.memory_of_jobs_problems("", first_look) == []
 
 
 @pytest.mark.parametrize(
@@ -161,18 +163,18 @@ def test_a_controller_that_forgets_jobs_too_early_is_told(min_job_age, first_loo
     [("2-00:00:00", 2880), ("1:30:00", 90), ("30:00", 30), ("infinite", float("inf")), ("n/a", float("inf"))],
 )
 def test_times_as_slurm_writes_them(limit, minutes):
-    assert slurm._minutes(limit) == minutes
+    assert requests.parse_minutes(limit) == minutes
 
 
 def test_no_sbatch_is_told_with_the_ways_out(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"no sbatch on the PATH.*login node.*profiles/local"):
-        slurm.check_cluster([], attempts=3, first_look_seconds=20)
+        checks.check_cluster([], attempts=3, first_look_seconds=20)
 
 
 def test_a_full_disk_is_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(slurm, "LEAST_FREE_MB", 10**9)
-    (problem,) = slurm._disk_problems(tmp_path)
+    monkeypatch.setattr(checks, "LEAST_FREE_MB", 10**9)
+    (problem,) = checks._disk_problems(tmp_path)
     assert str(tmp_path) in problem
     assert "MB left" in problem
 
@@ -188,7 +190,7 @@ def test_jobs_left_behind_by_an_earlier_run_are_told(monkeypatch, tmp_path):
         ]
     )
     monkeypatch.setattr(slurm, "ask", lambda *command: queue)
-    (problem,) = slurm._orphan_problems(tmp_path)
+    (problem,) = checks._orphan_problems(tmp_path)
     assert "1 job(s) of an earlier run" in problem
     assert "7 (rule_map_query_wildcards_patients_3)" in problem
     assert problem.endswith("scancel 7")
@@ -209,7 +211,7 @@ def test_what_is_too_much_at_first_is_not_told_again_for_the_last_attempt():
 @pytest.fixture
 def patience(monkeypatch):
     """A `Patience` whose clock moves when it sleeps; `down` holds the commands that do not answer."""
-    patience, clock = slurm.Patience(), [1000.0]
+    patience, clock = backoff.Patience(), [1000.0]
     patience.down, patience.asked = set(), []
     patience.slept = lambda: clock[0] - 1000
 
@@ -222,9 +224,9 @@ def patience(monkeypatch):
         if clock[0] >= 1060:
             patience.down.clear()
 
-    monkeypatch.setattr(slurm, "ask", ask)
-    monkeypatch.setattr(slurm.time, "sleep", sleep)
-    monkeypatch.setattr(slurm.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(backoff, "ask", ask)
+    monkeypatch.setattr(backoff.time, "sleep", sleep)
+    monkeypatch.setattr(backoff.time, "monotonic", lambda: clock[0])
     return patience
 
 
@@ -232,7 +234,7 @@ def patience(monkeypatch):
 def test_an_outage_is_waited_out(patience, command):
     patience.wait_until_slurm_answers()
     assert patience.slept() == 0
-    slurm.time.sleep(20)  # an answer holds for a while
+    backoff.time.sleep(20)  # an answer holds for a while
     patience.down.add(command)
     patience.wait_until_slurm_answers()
     assert patience.slept() == 60

@@ -5,9 +5,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from cellferry.config.checks import obs_columns
+from cellferry.config.headers import obs_columns
 from cellferry.core.table_start import table_start
-from cellferry.cytometry.channels import read_markers
+from cellferry.cytometry.marker_names import read_markers
 from cellferry.cytometry.scaling_table import told_scaling
 from cellferry.datasets.obs_table import ObsTable
 from cellferry.errors import InputError

@@ -10,9 +10,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.config.checks import fill_defaults
+from cellferry.config.schema import fill_defaults
 from cellferry.report.costs import costs
-from cellferry.resources.plan import expected_jobs
+from cellferry.resources.expected_jobs import expected_jobs
 from cellferry.runs.hashes import of_predictions
 from running import snakemake
 from simulate import simulate_cells

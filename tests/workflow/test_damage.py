@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import h5py
 import pandas as pd
 import pytest
-from cellferry.artifacts.h5ad import H5adReader
+from cellferry.artifacts.h5ad_reader import H5adReader
 from content import contents
 from running import command_line, snakemake
 from simulate import simulate_cells

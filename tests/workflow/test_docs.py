@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cellferry.config.checks import load_schema
+from cellferry.config.schema import load_schema
 from jsonschema import Draft202012Validator
 from placeholders import write_placeholders
 from running import ROOT

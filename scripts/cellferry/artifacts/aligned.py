@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .h5ad import H5adReader
+from .h5ad_reader import H5adReader
 from .latents import ROWS_PER_GROUP, blocks, count_cells, strings
 
 REMEDY = "delete the query's folders in results/mapped and results/predictions and run snakemake again"

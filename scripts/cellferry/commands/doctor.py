@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 try:
-    from ..cluster import slurm
+    from ..cluster import checks, request, slurm
 except SyntaxError:  # a Python before 3.7; `make demo` brings a new one
     slurm = None
 
@@ -248,13 +248,13 @@ def _profile(profile: Path, values: dict, nodes: list) -> list:
     except ImportError:  # yte comes with snakemake
         requests = _requests_of_values(values)
         compared = "partitions and GPUs (with snakemake there: what every rule asks for)"
-    problems = [_shorter(problem) for problem in slurm.request_problems(requests, nodes)]
+    problems = [_shorter(problem) for problem in checks.request_problems(requests, nodes)]
     accounts = slurm.accounts_of_user()
-    problems += slurm.account_problems({values.get("account", "")}, accounts)
+    problems += checks.account_problems({values.get("account", "")}, accounts)
     config = slurm.ask("scontrol", "show", "config") or ""
     first_look = _found(r"^slurm-init-seconds-before-status-checks: *(\d+)", _profile_text(profile))
     if first_look:
-        problems += slurm.memory_of_jobs_problems(config, int(first_look))
+        problems += checks.memory_of_jobs_problems(config, int(first_look))
     findings = []
     for problem in problems:
         # Each ends with what to do.
@@ -296,12 +296,12 @@ def _requests_of_rules(profile: Path, values: dict) -> list:
         for attempt in {1, 1 + int(entries.get("retries", 0))}:
             asked = {name: _evaluated(amount, attempt) for name, amount in {**defaults, **own}.items()}
             requests.append(
-                slurm.Request(
+                request.Request(
                     rule=rule,
                     attempt=attempt,
                     account=str(asked.get("slurm_account", "")),
                     partition=str(asked.get("slurm_partition", "")),
-                    mem_mb=slurm.memory_request({**asked, "_cores": threads.get(rule, 1)}),
+                    mem_mb=request.memory_request({**asked, "_cores": threads.get(rule, 1)}),
                     cpus=int(threads.get(rule, 1)),
                     minutes=int(asked.get("runtime", 0)),
                     gpus=int(asked.get("gpu", 0)),
@@ -318,7 +318,7 @@ def _requests_of_values(values: dict) -> list:
     if gpus:
         kinds.append(("jobs on GPUs", values.get("gpu_partition", ""), gpus, values.get("gpu_kind", "")))
     return [
-        slurm.Request(
+        request.Request(
             rule=rule,
             attempt=1,
             account=values.get("account", ""),

@@ -1,59 +1,27 @@
-"""Panels of cytometry: which channels are markers, and when two names mean the same one.
-
-Read by the Snakefile too (through `read_markers`), so it imports nothing that a login node lacks at the top.
-"""
-
-from __future__ import annotations
+"""Channels of cytometry: which are markers, and what the others are."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
 
 from ..errors import InputError
 from ..labels.tables import table_rows, without_header
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-KIND = "kind"
-"""Name of the var column that tells what a channel is; `marker`, or one of `KINDS`."""
-
-CHANNEL = "channel"
-"""Name of the var column with a channel's name as it stands in the file."""
-
-DETECTOR = "detector"
-"""Name of the var column with the short name of a channel in FCS files ($PnN)."""
-
-MARKER = "marker"
-
-BACKBONE = "backbone"
-"""Name of the var column that tells which markers all references have."""
-
-TRANSFORMATION = "transformation.json"
-"""File in a model's folder that tells how intensities become what the model takes."""
-
-SCALING_COLUMNS = ("marker", "low", "high")
-"""Columns of a table that says which values became 0 and 1 for a model of others."""
-
-# What antibodies and stains are labelled with in mass cytometry, and what is seen of contaminations.
-_ELEMENTS = (
-    "ArAr|Rh|Pd|Ag|In|Sn|Te|Xe|Cs|Ba|La|Ce|Pr|Nd|Sm|Eu|Gd|Tb|Dy|Ho|Er|Tm|Yb|Lu|Hf|Ta|Os|Ir|Pt|Au|Pb|Bi"
+from .marker_names import (
+    CHANNEL,
+    COMPENSATED,
+    DETECTOR,
+    KIND,
+    MARKER,
+    METAL,
+    MarkerTable,
+    listed,
+    marker_key,
+    marker_name,
+    read_markers,
+    whole_key,
 )
-_MASS = r"(?:80|1\d\d|20\d)"
-# With case, and its own masses only: CD110 is a marker, Cd110 cadmium, Cd200 a marker of the mouse.
-_CADMIUM = r"(?:10[68]|11[0-46])"
-# Y182 is a tyrosine.
-_METAL = (
-    rf"(?:{_MASS}(?:{_ELEMENTS})|(?:{_ELEMENTS}){_MASS}|{_CADMIUM}Cd|Cd{_CADMIUM}|89Y|Y89|127I|I127)"
-    r"(?:[ ._-]?D[id])?"
-)
-METAL = re.compile(rf"\(?{_METAL}\)?(?:D[id])?$")
-BEFORE = re.compile(rf"^\(?{_METAL}\)?(?:D[id])?[ _.:-]+(?=\w)")
-# One that was measured by several metals, too: CD3(110:114)Dd.
-_IN_BRACKETS = rf"\({_METAL}(?:[ ,;:/_-]*{_METAL})*\)(?:D[id])?|\(\d{{2,3}}(?:[:,;-]\d{{2,3}})*\)D[id]"
-AFTER = re.compile(rf"[ _.:-]*(?:{_IN_BRACKETS})$|[ _.:-]+{_METAL}$")
-COMPENSATED = re.compile(r"^(?:FJ)?Comp-(?=\S)")
 
 KINDS = {
     "time": re.compile(r"time([ _.]*[(\[].*|[ _.-]?(m?s|sec|stamp|msw|lsw|\d))?$|t[lm]sw$|hdr-t$", re.I),
@@ -92,40 +60,8 @@ TOLD_BY_DETECTOR = ("time", "scatter", "dna", "other")
 Others it does not: antibodies are measured by platinum, too, and by detectors called DAPI-A.
 """
 
-GREEK = str.maketrans({"α": "a", "β": "b", "γ": "g", "δ": "d", "ε": "e", "ζ": "z", "κ": "k", "λ": "l"})
-IGNORED = re.compile(r"[\s_.,:;/\\()\[\]-]+")
 AREA, OTHER_SIZE = re.compile(r"(.*\S)[ _-]A$"), re.compile(r"(.*\S)[ _-][HW]$")
 """Pulses are measured by their area, height and width."""
-
-
-def marker_name(name: str) -> str:
-    """A marker's name without the metal or the detector that stand before or behind it.
-
-    `139La_CD45RA`, `CD45RA(La139)Di` and `Comp-FITC-A :: CD45RA` are CD45RA.
-    """
-    detector, _, own = name.rpartition("::")
-    own = COMPENSATED.sub("", own.strip() or detector.strip()).removesuffix("(v)").strip()
-    own = AFTER.sub("", BEFORE.sub("", own, count=1))
-    return own.strip(" _") or name.strip()
-
-
-def is_named_after_metal(name: str) -> bool:
-    """Whether a metal stands in a channel's name."""
-    return bool(METAL.match(name) or BEFORE.match(name) or AFTER.search(name))
-
-
-def marker_key(name: str) -> str:
-    """What two names of one marker have in common: no metal, case, blanks, dashes, dots or underscores."""
-    return _folded(marker_name(name))
-
-
-def _whole_key(name: str) -> str:
-    """The same with metal and detector."""
-    return _folded(COMPENSATED.sub("", name.strip()))
-
-
-def _folded(name: str) -> str:
-    return IGNORED.sub("", name.translate(GREEK)).casefold() or name.casefold()
 
 
 def channel_kind(name: str, detector: str = "") -> str:
@@ -136,51 +72,6 @@ def channel_kind(name: str, detector: str = "") -> str:
     return next((kind for kind in TOLD_BY_DETECTOR if KINDS[kind].match(detector.strip())), MARKER)
 
 
-class MarkerTable(NamedTuple):
-    """What `cytometry.markers` says: the marker that a name stands for; none for what is no marker.
-
-    Attributes
-    ----------
-    channels
-        By the whole name of a channel, of those in which a metal or a detector stands.
-    markers
-        By the key of a name, of all others.
-    """
-
-    channels: dict[str, str | None]
-    markers: dict[str, str | None]
-
-    def find(self, *names: str) -> tuple[bool, str | None]:
-        """Whether one of a channel's names is in the table, and its marker."""
-        for known, key in ((self.channels, _whole_key), (self.markers, marker_key)):
-            for name in names:
-                if key(name) in known:
-                    return True, known[key(name)]
-        return False, None
-
-
-def read_markers(given: dict | str) -> MarkerTable:
-    """Marker by name, from `cytometry.markers`: a mapping, or the path of a table of name and marker.
-
-    Raises
-    ------
-    InputError
-        If a name stands for two markers.
-    """
-    pairs = table_rows(Path(given), "cytometry.markers") if isinstance(given, str) else given.items()
-    table = MarkerTable({}, {})
-    for name, marker in pairs:
-        key = _whole_key(str(name))
-        known = table.markers if key == marker_key(str(name)) else table.channels
-        own = None if marker is None or not str(marker).strip() else str(marker).strip()
-        if known.setdefault(key, own) != own:
-            raise InputError(
-                f"cytometry.markers: '{name}' stands for {_said(own)} and for {_said(known[key])}; leave one "
-                "of them"
-            )
-    return table
-
-
 def named_channels(given: dict | str, files: Iterable[pd.DataFrame]) -> dict[str, bool]:
     """Every name of `cytometry.markers`, and whether a channel is called so; files as from `channels_of`."""
     pairs = table_rows(Path(given), "cytometry.markers") if isinstance(given, str) else given.items()
@@ -188,17 +79,13 @@ def named_channels(given: dict | str, files: Iterable[pd.DataFrame]) -> dict[str
     for var in files:
         for name, detector in zip(var[CHANNEL], var.get(DETECTOR, var[CHANNEL]), strict=True):
             for known in (name, _detector(name, detector)):
-                whole.add(_whole_key(known))
+                whole.add(whole_key(known))
                 keys.add(marker_key(known))
     named = {}
     for name in (str(name) for name, _ in pairs):
-        key = _whole_key(name)
+        key = whole_key(name)
         named[name] = key in (keys if key == marker_key(name) else whole)
     return without_header(named, given)
-
-
-def _said(marker: str | None) -> str:
-    return "no marker" if marker is None else f"'{marker}'"
 
 
 def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataFrame:
@@ -312,115 +199,3 @@ def _unique(names: list[str], kinds: list[str]) -> list[str]:
         taken.add(own)
         unique.append(own)
     return unique
-
-
-def markers_of(var: pd.DataFrame) -> list[str]:
-    """Names of the markers among the channels of a merged file, in its order."""
-    return var.index[var[KIND] == MARKER].tolist()
-
-
-def names_in_model(var: pd.DataFrame, model_markers: Iterable[str]) -> list[str | None]:
-    """What a model calls the channels of a merged file; None for those that it does not have."""
-    known = {marker_key(marker): marker for marker in model_markers}
-    return [
-        known.get(marker_key(name)) if kind == MARKER else None
-        for name, kind in zip(var.index, var[KIND], strict=True)
-    ]
-
-
-class Panels(NamedTuple):
-    """The markers of several datasets.
-
-    Attributes
-    ----------
-    markers
-        Markers of any reference, under the name that the first of them gives them.
-    backbone
-        Those of them that every dataset has.
-    names
-        By dataset, the model's marker for each of its own; its own name where no reference has it.
-    """
-
-    markers: list[str]
-    backbone: list[str]
-    names: dict[str, list[str]]
-
-
-def joint_panels(panels: dict[str, list[str]], references: list[str]) -> Panels:
-    """Find the markers that datasets share.
-
-    Parameters
-    ----------
-    panels
-        Names of the markers of each dataset.
-    references
-        Which of the datasets are references; at least one.
-    """
-    called: dict[str, str] = {}
-    for name in references:
-        for marker in panels[name]:
-            called.setdefault(marker_key(marker), marker)
-    names = {name: [called.get(marker_key(marker), marker) for marker in own] for name, own in panels.items()}
-    markers = list(called.values())
-    backbone = [marker for marker in markers if all(marker in own for own in names.values())]
-    return Panels(markers, backbone, names)
-
-
-def check_backbone(panels: Panels, references: list[str], min_common: float) -> None:
-    """Refuse a backbone that is too small a part of what the references have.
-
-    Raises
-    ------
-    InputError
-        If it is less than `min_common` of the smallest reference's markers, or fewer than two.
-    """
-    smallest = min(len(panels.names[name]) for name in references)
-    if len(panels.backbone) >= max(2, min_common * smallest):
-        return
-    lacking = {
-        name: [marker for marker in panels.markers if marker not in own] for name, own in panels.names.items()
-    }
-    most = max(lacking, key=lambda name: len(lacking[name]))
-    raise InputError(
-        f"only {len(panels.backbone)} of the references' {smallest} markers are in all datasets "
-        f"({', '.join(f'{name} {len(own)}' for name, own in panels.names.items())} markers), and "
-        f"genes.min_common is {min_common}. '{most}' lacks {listed(lacking[most])} and has "
-        f"{listed(panels.names[most])}: if some of these are called otherwise, say so in cytometry.markers; "
-        "else leave the dataset out, or lower genes.min_common"
-    )
-
-
-def check_share(name: str, own: list[str], backbone: list[str], min_common: float) -> None:
-    """Refuse a dataset that has too few of the markers that a model sees.
-
-    Parameters
-    ----------
-    name, own
-        The dataset's name, and its markers.
-    backbone
-        The markers that the model sees.
-    min_common
-        Share of them that it must have.
-
-    Raises
-    ------
-    InputError
-        If it has fewer, or none.
-    """
-    keys = set(map(marker_key, own))
-    lacking = [marker for marker in backbone if marker_key(marker) not in keys]
-    found = len(backbone) - len(lacking)
-    if found and found >= min_common * len(backbone):
-        return
-    raise InputError(
-        f"datasets.{name}: has {found} of the {len(backbone)} markers that the model sees, and "
-        f"genes.min_common is {min_common}; it lacks {listed(lacking)} and has {listed(own)}: if some of "
-        "these are called otherwise, say so in cytometry.markers; else leave the dataset out, or train on "
-        "markers that both have"
-    )
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names for a message, not more than twenty."""
-    names = list(names)
-    return ", ".join([*names[:20], "…"] if len(names) > 20 else names)

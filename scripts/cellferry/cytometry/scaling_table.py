@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.atomic import readable
+from ..core.reading import readable
 from ..core.table_start import skip_to_rows, table_start
 from ..core.text import open_text
 from ..errors import InputError
-from .channels import SCALING_COLUMNS, TRANSFORMATION, listed, marker_key
-from .transformation import SCALED, TRANSFORMED, Transformation, cofactors_of
+from .marker_names import SCALING_COLUMNS, TRANSFORMATION, listed, marker_key
+from .transformation import Transformation, cofactors_of
+from .value_kinds import SCALED, TRANSFORMED
 
 COFACTOR = "cofactor"
 

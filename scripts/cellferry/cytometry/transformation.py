@@ -12,14 +12,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
-from .channels import CHANNEL, DETECTOR, KIND, MARKER, TRANSFORMATION, is_named_after_metal, marker_key
+from .marker_names import TRANSFORMATION, marker_key
+from .value_kinds import RAW, Look
 
 COFACTORS = {"mass": 5.0, "fluorescence": 150.0}
 """What the field divides by before arcsinh."""
@@ -32,93 +31,6 @@ LIMITS = (-1.0, 2.0)
 
 LEAST_RANGE = 1e-6
 """A marker of less has one value, and is only moved, as scikit-learn's scaler has it."""
-
-RAW, TRANSFORMED, SCALED = "raw", "transformed", "scaled"
-MOST_SCALED = 1.01
-MOST_TRANSFORMED = 20.0
-"""arcsinh(x / 5) of 1e9: transformed values are smaller, and raw ones of a whole panel are not."""
-
-MASS_CYTOMETERS = ("cytof", "helios", "dvs", "fluidigm", "starion")
-LEAST_FLUORESCENCE = -20.0
-MOST_MASS = 15_000.0
-
-
-class Look(NamedTuple):
-    """What a first look at a dataset's markers shows.
-
-    Attributes
-    ----------
-    values
-        `raw`, `transformed` (no arcsinh is needed) or `scaled` (to 0..1, besides).
-    technology
-        `mass` or `fluorescence`.
-    why
-        How these are known, for people.
-    """
-
-    values: str
-    technology: str
-    why: str
-
-
-def look(
-    values: np.ndarray,
-    var: pd.DataFrame,
-    *,
-    technology: str,
-    transformed: str | bool,
-    machine: str = "",
-) -> Look:
-    """Tell what kind of values a dataset holds.
-
-    Parameters
-    ----------
-    values
-        Some cells' markers: cells × markers.
-    var
-        The channels, see `cellferry.cytometry.channels.channels_of`.
-    technology, transformed
-        As the dataset's keys; `auto` where the user says nothing.
-    machine
-        What the file says of the instrument.
-    """
-    kind, why_kind = _kind_of(values, transformed)
-    if technology == "auto":
-        technology, why = _technology_of(values, var, machine, raw=kind == RAW)
-    else:
-        why = "technology is given"
-    return Look(kind, technology, f"{why_kind}; {why}")
-
-
-def _kind_of(values: np.ndarray, transformed: str | bool) -> tuple[str, str]:
-    finite = values[np.isfinite(values)]
-    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    between = f"values lie between {least:g} and {most:g}"
-    if transformed is False:
-        return RAW, f"{between}, and transformed is false"
-    if least >= -0.01 and most <= MOST_SCALED:
-        return SCALED, f"{between}: they are scaled already"
-    if transformed is True:
-        return TRANSFORMED, f"{between}, and transformed is true"
-    if max(most, -least) <= MOST_TRANSFORMED:
-        return TRANSFORMED, f"{between}: they are transformed already"
-    return RAW, between
-
-
-def _technology_of(values: np.ndarray, var: pd.DataFrame, machine: str, *, raw: bool) -> tuple[str, str]:
-    named = var[[column for column in (CHANNEL, DETECTOR) if column in var]].to_numpy(dtype=object).ravel()
-    if any(word in machine.casefold() for word in MASS_CYTOMETERS):
-        return "mass", f"the instrument is {machine}"
-    kinds = set(var[KIND])
-    if any(is_named_after_metal(str(name)) for name in named):
-        return "mass", "channels are named after metals"
-    if "scatter" in kinds:
-        return "fluorescence", "there are scatter channels"
-    if "dna" in kinds:
-        return "mass", "there are DNA channels, and none of scatter"
-    if raw and ((values < LEAST_FLUORESCENCE).any() or (values > MOST_MASS).any()):
-        return "fluorescence", "values are as large, or as far below 0, as of fluorescence"
-    return "mass", "nothing speaks for fluorescence"
 
 
 @dataclass(frozen=True)
@@ -242,38 +154,3 @@ def cofactors_of(given: str | float | dict, markers: list[str]) -> dict[str, np.
         technology: np.array([told.get(key, everywhere or cofactor) for key in keys])
         for technology, cofactor in COFACTORS.items()
     }
-
-
-def look_of(inspected: dict) -> Look:
-    """What `inspect_dataset` wrote of a dataset's values."""
-    return Look(**inspected["intensities"])
-
-
-def check_kind(name: str, seen: Look, learned_from: dict[str, dict]) -> None:
-    """Refuse a dataset whose values are scaled already where the model's own were not, or the other way.
-
-    Parameters
-    ----------
-    name, seen
-        The dataset's name, and what it holds.
-    learned_from
-        The same of the datasets that the transformation was learned from: `values` in genes.json.
-
-    Raises
-    ------
-    InputError
-        If they do not fit together.
-    """
-    kinds = {one["values"]: one["why"] for one in learned_from.values()}
-    if (seen.values == SCALED) == (SCALED in kinds):
-        return
-    listed = ", ".join(f"{kind} ones ({why})" for kind, why in kinds.items())
-    raise InputError(
-        f"datasets.{name}: holds {seen.values} values ({seen.why}), and the model was trained on {listed}; "
-        f"give both of one kind, or correct datasets.{name}.transformed"
-    )
-
-
-def markers_seen(inspected: dict) -> list[str]:
-    """Names of the markers that `inspect_dataset` found."""
-    return [name for name, kind, _ in inspected["channels"] if kind == MARKER]

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from .. import formats
-from ..cytometry.channels import KIND, MARKER, marker_key, markers_of
+from ..cytometry.marker_names import KIND, MARKER, marker_key
+from ..cytometry.panels import markers_of
 from ..errors import InputError
 from ..features.gene_ids import ENSEMBL, strip_version
 from ..formats import Block, Cells, Header, Options, OutOfOrderError

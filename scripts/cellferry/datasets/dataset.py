@@ -10,14 +10,15 @@ import numpy as np
 from ..config.samples import sample_files, table_files
 from ..errors import InputError
 from ..formats import Block, Cells, Header, Options
-from ..labels.vocabulary import as_labels, keep, repeated_hashes, repeated_names
+from ..formats.cell_names import repeated_hashes, repeated_names
+from ..labels.names import as_labels
 from ..resources.memory import MB
+from .cell_filter import keep
 from .concatenation import Concatenation
 from .obs_table import ObsTable
 
 SAMPLE = "sample"
 """The obs column with the names of a dataset's files."""
-
 
 WELL_NAMED = 0.9
 """Share of the cells that an annotation table names without a warning."""

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.atomic import readable
+from ..core.reading import readable
 from ..core.table_start import skip_to_rows, table_start
 from ..core.text import open_text
 from ..errors import InputError
-from ..labels.vocabulary import hashes, repeated_hashes, repeated_names
+from ..formats.cell_names import hashes, repeated_hashes, repeated_names
 
 ROWS_AT_ONCE = 20_000
 MISSING = ["", "NA"]

@@ -5,7 +5,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-from ..artifacts.h5ad import H5adReader
+from ..artifacts.h5ad_reader import H5adReader
 from ..features.marker_values import holds_intensities, marker_values
 from ..heads.expression import log_normalised
 from ..resources.memory import MAX_BASELINE_CELLS

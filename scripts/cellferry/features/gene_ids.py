@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
-from ..core.atomic import readable
+from ..core.reading import readable
 from ..core.table_start import rows_from_header, table_start
 from ..errors import InputError
 
@@ -192,31 +191,3 @@ def harmonise(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, refere
 
 def _any_ids(offered: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
     return next((ids for columns in offered.values() for ids in columns.values()), np.array([]))
-
-
-class GeneSelection:
-    """Turns counts of a file's genes into counts of the selected genes.
-
-    Parameters
-    ----------
-    ids
-        One id (or None) per gene of the file. Genes that stand several times are summed.
-    selected
-        Ids wanted, each once.
-    """
-
-    def __init__(self, ids: np.ndarray, selected: list[str]) -> None:
-        self.n_genes = len(selected)
-        target = {gene: column for column, gene in enumerate(selected)}
-        columns = np.array([target.get(gene, -1) for gene in ids])
-        rows = np.flatnonzero(columns >= 0)
-        self._columns = None
-        if len(rows) == len(selected) == len(np.unique(columns[rows])):
-            # Each once: picking columns is twice as fast as multiplying.
-            self._columns = rows[np.argsort(columns[rows])]
-        ones = np.ones(len(rows), dtype=np.float32)
-        self._matrix = sparse.csr_matrix((ones, (rows, columns[rows])), shape=(len(ids), len(selected)))
-
-    def __call__(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Counts of the selected genes: cells × selected genes, CSR float32."""
-        return counts @ self._matrix if self._columns is None else counts[:, self._columns]

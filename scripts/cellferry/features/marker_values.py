@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..artifacts.h5ad import H5adReader
-from ..cytometry.channels import BACKBONE
+from ..artifacts.h5ad_reader import H5adReader
+from ..cytometry.marker_names import BACKBONE
 from ..resources.memory import BLOCK_BYTES
 
 INTENSITIES = "intensities"

@@ -14,9 +14,10 @@ config/schemas/config.schema.yaml.
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..core.atomic import readable, state_of
 from ..core.contents import SALMON, unreadable
-from ..cytometry.channels import channels_of, read_markers
+from ..core.reading import readable, state_of
+from ..cytometry.channels import channels_of
+from ..cytometry.marker_names import read_markers
 from ..errors import InputError
 from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, parquet, r, table, tenx_h5, tenx_mtx, zarr_store
 from .features import as_stored, genes_of, only_genes

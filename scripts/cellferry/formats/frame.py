@@ -8,7 +8,7 @@ categories may be numbers, or nullable strings themselves.
 
 import numpy as np
 
-from ..labels.vocabulary import as_labels
+from ..labels.names import as_labels
 from .interface import as_strings
 from .matrix import Array, Group, is_array, text_attribute, texts_attribute
 from .values import STRINGS, decoded, holds_strings

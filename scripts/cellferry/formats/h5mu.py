@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 
 from ..errors import InputError
-from ..labels.vocabulary import hashes
 from . import anndata_store
 from .annotation import CELLS_AT_ONCE, annotated_blocks, annotated_cells
+from .cell_names import hashes
 from .features import GENE_EXPRESSION
 from .frame import Frame
 from .hdf5 import open_hdf5

@@ -11,11 +11,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from ..artifacts.latents import strings
-from ..core.atomic import readable
+from ..core.reading import readable
 from ..core.table_start import skip_to_rows, table_start
 from ..core.text import first_bytes, open_text
 from ..errors import InputError
-from ..labels.vocabulary import as_labels
+from ..labels.names import as_labels
 from .frame import Frame
 from .hdf5 import open_hdf5
 from .matrix import is_array

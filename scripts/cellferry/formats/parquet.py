@@ -5,37 +5,34 @@ groups are small, a group is read at once and the cells come in order. Otherwise
 at once as fit in memory, and their values sorted by cell by way of files on disk.
 """
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..errors import InputError
 from ..resources.memory import BLOCK_BYTES, MB
 from .annotation import CELLS_AT_ONCE
+from .columnar import (
+    ARROW,
+    DESCRIPTION_BYTES,
+    OLD_FEATHER,
+    PARQUET,
+    READING_MB,
+    BoundedQueue,
+    Table,
+    as_texts,
+    is_number,
+    opened,
+)
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
 from .matrix import GLANCE, compressed, looks_like_counts
 from .not_cells import check_suspects, columns_about_genes, left_out, refuse_not_cells, suspects
 from .orientation import NAMES, genes_are_rows
 from .sorting import Entries, row_blocks
-
-PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
-"""The first bytes of the files."""
-
-COLUMN_BYTES = 1 << 16
-"""What Arrow holds per column of a parquet file while it reads, besides the values."""
-
-DESCRIPTION_BYTES = 1100
-"""What Arrow holds of each column of each group of a parquet file as long as it is open."""
-
-READING_MB = 250
-"""What Arrow holds besides, at most, as measured."""
 
 GLANCED_COLUMNS = 64
 NAMES_TO_JUDGE = 5000
@@ -55,7 +52,7 @@ def header(path: Path, options: Options) -> Header:
         if repeated:
             raise InputError(f"{path}: has several columns called '{repeated[0]}'; make their names differ")
         stored = _stored_index(schema)
-        numbers = [field.name for field in schema if _is_number(field.type) and field.name not in stored]
+        numbers = [field.name for field in schema if is_number(field.type) and field.name not in stored]
         texts = [field.name for field in schema if _is_text(field.type)]
         others = sorted({*schema.names} - {*numbers, *texts, *stored})
         index = _names_column(path, schema, texts)
@@ -127,170 +124,10 @@ def blocks(
         share = np.count_nonzero(header.glanced) / max(1, len(header.glanced))
         entries = _entries(table, header, max_bytes)
         nonzeros = int(share * shape[0] * shape[1])
-        annotation = _Queue(cells(header, columns), columns)
+        annotation = BoundedQueue(cells(header, columns), columns)
         for counts in row_blocks(entries, shape, max_bytes, scratch, nonzeros=nonzeros):
             names, obs = annotation.take(counts.shape[0])
             yield Block(counts, names, obs)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator["Table"]:
-    """Open a table; what Arrow raises becomes an `InputError`."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(len(ARROW))
-        if start.startswith(OLD_FEATHER):
-            raise InputError(f"{path}: is a feather file of version 1; write it again with a recent version")
-        yield ParquetTable(path) if start.startswith(PARQUET) else ArrowTable(path)
-    except pa.ArrowException as error:
-        raise InputError(
-            f"{path}: cannot be read, the table is broken or incomplete ({error}); compare its size or "
-            "checksum with the original and copy or download it again"
-        ) from error
-
-
-class Table(ABC):
-    """A table in groups of rows.
-
-    Attributes
-    ----------
-    schema
-        Names and types of the columns.
-    lengths
-        Number of rows in each group.
-    """
-
-    schema: pa.Schema
-    lengths: list[int]
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return sum(self.lengths)
-
-    @abstractmethod
-    def largest_group(self) -> int:
-        """Bytes that a group takes at most when it is read."""
-
-    @abstractmethod
-    def group_bytes(self, group: int) -> dict[str, int]:
-        """Bytes that each column of a group takes when it is read."""
-
-    @abstractmethod
-    def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
-        """Rows of a group in order, `n_rows` at once."""
-
-    def read(
-        self, columns: list[str], n_rows: int, start: int = 0, stop: int | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Rows `start` to `stop` of the given columns, at most `n_rows` at once."""
-        stop = self.n_rows if stop is None else stop
-        first = 0
-        for group, length in enumerate(self.lengths):
-            if first + length > start and first < stop:
-                position = first
-                for batch in self.read_group(group, columns, n_rows):
-                    begin, end = max(0, start - position), min(len(batch), stop - position)
-                    if begin < end:
-                        # By name: Arrow takes a dot in a name for nesting and may give more than was asked.
-                        yield batch.slice(begin, end - begin).select(columns)
-                    position += len(batch)
-            first += length
-
-
-class ParquetTable(Table):
-    """A parquet file with its row groups."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path)
-        self.schema = self._file.schema_arrow
-        metadata = self._file.metadata
-        self.lengths = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-
-    def largest_group(self) -> int:
-        """See `Table`."""
-        metadata = self._file.metadata
-        sizes = (metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-        return max(sizes, default=0)
-
-    def group_bytes(self, group: int) -> dict[str, int]:
-        """See `Table`."""
-        found = self._file.metadata.row_group(group)
-        columns = map(found.column, range(found.num_columns))
-        return {column.path_in_schema: column.total_uncompressed_size + COLUMN_BYTES for column in columns}
-
-    def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
-        """See `Table`."""
-        return self._file.iter_batches(n_rows, row_groups=[group], columns=columns, use_threads=False)
-
-
-class ArrowTable(Table):
-    """A feather (Arrow) file with its record batches."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with pa.OSFile(str(path)) as file:
-            self.schema = pa.ipc.open_file(file).schema
-            reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=[0]))
-            self.lengths = [len(reader.get_batch(group)) for group in range(reader.num_record_batches)]
-
-    def largest_group(self) -> int:
-        """See `Table`."""
-        return sum(self.group_bytes(int(np.argmax(self.lengths))).values()) if self.lengths else 0
-
-    def group_bytes(self, group: int) -> dict[str, int]:
-        """See `Table`."""
-        return {
-            field.name: self.lengths[group] * (field.type.bit_width // 8 if _is_number(field.type) else 32)
-            for field in self.schema
-        }
-
-    def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
-        """See `Table`."""
-        positions = {name: position for position, name in enumerate(self.schema.names)}
-        wanted = pa.ipc.IpcReadOptions(
-            included_fields=[positions[name] for name in columns], use_threads=False
-        )
-        with pa.OSFile(str(self._path)) as file:
-            batch = pa.ipc.open_file(file, options=wanted).get_batch(group)
-        for start in range(0, len(batch), n_rows):
-            yield batch.slice(start, n_rows)
-
-
-class _Queue:
-    """Cells that come in batches, taken in other numbers."""
-
-    def __init__(self, batches: Iterator[Cells], columns: list[str]) -> None:
-        self._batches = batches
-        self._held = Cells(np.empty(0, dtype=object), {})
-        self._columns = columns
-
-    def take(self, n: int) -> Cells:
-        parts = [self._held]
-        while sum(len(part.names) for part in parts) < n:
-            parts.append(next(self._batches))
-        parts = [part for part in parts if len(part.names)] or parts
-        names = np.concatenate([part.names for part in parts])
-        obs = {
-            column: np.concatenate([part.obs[column] for part in parts])
-            for column in self._columns
-            if all(column in part.obs for part in parts)
-        }
-        self._held = Cells(names[n:], {column: values[n:] for column, values in obs.items()})
-        return Cells(names[:n], {column: values[:n] for column, values in obs.items()})
-
-
-def as_texts(values: pa.Array) -> np.ndarray:
-    """Strings, categories or booleans as an object array of str, None where missing."""
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    strings = np.empty(len(values), dtype=object)
-    strings[:] = [None if value is None else str(value) for value in values.to_pylist()]
-    return strings
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from ..artifacts.h5ad import H5adReader
+from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
-from ..calibration.novelty import LabelDistances
 from ..core.progress import Progress
 from ..features.marker_values import holds_intensities
 from ..labels.hierarchy import Level, read_levels
 from ..resources.memory import CYTOVI_NEIGHBORS, MB, judged_bytes
 from .cytovi import CytoviHead
+from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
 from .registry import load_heads, predict
 

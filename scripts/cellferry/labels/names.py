@@ -4,13 +4,13 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from .tables import one_line, read_renames, without_header
-from .vocabulary import UNKNOWN, as_labels
+from .vocabulary import UNKNOWN
 
 NOT_LETTERS = re.compile(r"[\W_]+")
 
@@ -96,3 +96,23 @@ def closest(label: str, known: list[str]) -> str | None:
 def folded(label: str) -> str:
     """A label without case, punctuation and blanks, to find names that differ in nothing else."""
     return NOT_LETTERS.sub("", label.casefold())
+
+
+def as_labels(values: np.ndarray) -> np.ndarray:
+    """Annotation as label names: object array of str, None where missing.
+
+    Numbers become their shortest form (2.0 is `2`), so that a column of integers reads the same with
+    and without missing values; an empty string counts as missing.
+    """
+    if values.dtype.kind not in "OUS":
+        codes, numbers = pd.factorize(values)
+        # One entry more than there are numbers: code -1 (missing) indexes the last.
+        return np.array([*map(number_name, numbers), None], dtype=object)[codes]
+    missing = pd.isna(values) | (values == "")
+    return np.where(missing, None, values)
+
+
+def number_name(number: Any) -> str:
+    """A number as the name of a label: whole ones without a point."""
+    is_whole = isinstance(number, float | np.floating) and float(number).is_integer()
+    return str(int(number)) if is_whole else str(number)

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..core.atomic import readable
+from ..core.reading import readable
 from ..core.table_start import rows_from_header, table_start
 from ..errors import InputError
 

@@ -17,8 +17,8 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
-from ..core.atomic import readable
-from ..cytometry.channels import listed, marker_key
+from ..core.reading import readable
+from ..cytometry.marker_names import listed, marker_key
 from ..cytometry.transformation import all_stored
 from ..errors import InputError
 from ..features.gene_ids import strip_version

@@ -6,9 +6,9 @@ import anndata as ad
 import numpy as np
 from scvi.model.base import BaseModelClass
 
-from ..artifacts.h5ad import H5adReader
+from ..artifacts.h5ad_reader import H5adReader
 from ..core.progress import Progress
-from ..cytometry.channels import BACKBONE
+from ..cytometry.marker_names import BACKBONE
 from ..features.subset import MEASURED
 from ..resources.budget import Budget
 from ..resources.memory import Need

@@ -15,9 +15,9 @@ import yaml
 from ..core.atomic import complete
 from ..core.logs import COMMAND, unfinished_logs
 from ..core.text import duration
-from ..cytometry.transformation import RAW
+from ..cytometry.value_kinds import RAW
 from ..labels.colors import assign_colors, colors_of
-from ..resources.plan import expected_jobs
+from ..resources.expected_jobs import expected_jobs
 from ..runs.hashes import of_settings
 from ..runs.versions import versions
 from . import figures

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..core.atomic import signature
+from ..core.reading import signature
 from .hashes import of_settings
 from .literal_paths import as_named
 from .methods import METHOD_VERSIONS

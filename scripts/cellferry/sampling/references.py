@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts.h5ad import H5adReader
+from ..artifacts.h5ad_reader import H5adReader
 from ..resources.budget import Budget
 from ..resources.memory import Need
 from .sketch import stratified_sketch

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..artifacts.h5ad import H5adReader
+from ..artifacts.h5ad_reader import H5adReader
 
 
 def sketch_values(cells: H5adReader, n_cells: int) -> float:

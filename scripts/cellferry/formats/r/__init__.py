@@ -18,16 +18,18 @@ import pandas as pd
 from scipy import sparse
 
 from ...errors import InputError
-from ...labels.vocabulary import hashes
 from ...resources.memory import BLOCK_BYTES
+from ..cell_names import hashes
 from ..interface import Block, Cells, Header, Looks, Options
 from ..orientation import probably_genes_are_rows
 from .choice import Place, choose
 from .linked import Linked, Piece, View, turn
 from .matrices import Matrix, cell_blocks, storage
+from .nodes import Node, Tree
 from .objects import Assay, Names, Table, text_columns
-from .stream import ASCII_STARTS, STARTS, Node, Tree, read_tree
+from .stream import ASCII_STARTS, STARTS
 from .vectors import Annotation, Vectors, vectors
+from .walk import read_tree
 
 CELLS_AT_ONCE = 1 << 17
 NAMES_TO_JUDGE = 5000

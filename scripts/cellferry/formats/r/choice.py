@@ -12,8 +12,8 @@ from ..interface import Options
 from ..matrix import looks_like_counts
 from .linked import View, view_of
 from .matrices import matrix_of
+from .nodes import Node, Tree
 from .objects import Assay, Experiment, Part, describe, experiment_of, items
-from .stream import Node, Tree
 from .vectors import Vectors, vectors
 
 RAW = ("counts", "raw.data")

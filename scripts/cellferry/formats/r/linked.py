@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from ...core.atomic import readable
+from ...core.reading import readable
 from ...errors import InputError
 from .. import bpcells
 from ..hdf5 import open_hdf5
 from ..matrix import glance
 from .matrices import Matrix, dimnames, matrix_of
-from .stream import Node, Tree
+from .nodes import Node, Tree
 from .vectors import Vectors
 
 ReadIntegers = Callable[[Node], np.ndarray]

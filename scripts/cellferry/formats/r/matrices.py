@@ -14,7 +14,7 @@ from scipy import sparse
 from ...errors import InputError
 from ..matrix import csc_entries, csr_rows, dense_rows
 from ..sorting import Entries, row_blocks
-from .stream import WIDTHS, Node
+from .nodes import WIDTHS, Node
 from .vectors import Numbers, Vectors
 
 SLOTS = {

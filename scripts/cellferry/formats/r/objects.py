@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .matrices import dimnames
-from .stream import WIDTHS, Node
+from .nodes import WIDTHS, Node
 from .vectors import is_column, is_text
 
 SEURAT_SLOTS = ("raw.data", "counts", "data", "scale.data")

@@ -18,7 +18,8 @@ import numpy as np
 
 from ...errors import InputError
 from ..interface import Cells
-from .stream import HAS_NO_VALUE, WIDTHS, Node, Stream, Tree
+from .nodes import HAS_NO_VALUE, WIDTHS, Node, Tree
+from .stream import Stream
 
 NO_INTEGER = np.iinfo(np.int32).min
 """R's NA among integers and logical values."""

@@ -1,12 +1,4 @@
-"""The h5ad files that pass between rules: written and read in blocks of cells.
-
-Every file here is plain AnnData on disk (X as CSR float32, obs, var), readable with
-`anndata.read_h5ad`. `H5adWriter` appends blocks; `H5adReader` reads row ranges. Neither holds
-more than a block of X, whatever the number of cells.
-
-Below `uns/cellferry` each file holds the CRC-32 of its stored values and of their genes, once per file that
-it was put together from, and an id made from its content: the same cells give the same id.
-"""
+"""Writing the h5ad files that pass between rules, in blocks of cells; see `h5ad_layout`."""
 
 import hashlib
 import os
@@ -14,34 +6,28 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem, write_elem
+from anndata.io import write_elem
 from scipy import sparse
 
-from ..core.atomic import complete, is_passing, mark_as_damaged
-from ..core.progress import Progress
-from ..errors import InputError, PassingError
-from ..labels.vocabulary import as_labels
+from ..core.atomic import complete
+from ..errors import InputError
+from ..labels.names import as_labels
+from .h5ad_layout import CELLS_PER_RANGE, INT32_MAX, VALUES_AT_ONCE, X_ARRAYS
+from .h5ad_reader import H5adReader
 
 # 128k elements (512 KiB of float32): anndata's automatic chunks of about 10k elements halve reading speed.
 ELEMENTS_PER_CHUNK = 1 << 17
-INDPTR_WINDOW = 1 << 17
-VALUES_AT_ONCE = 1 << 22
 CELLS_PER_CHUNK = 1 << 14
-CELLS_PER_RANGE = 1 << 16
-BYTES_PER_CELL = 256
 MOST_CATEGORIES = 1 << 16
-INT32_MAX = np.iinfo(np.int32).max
 
 STRING = h5py.string_dtype()
-X_ARRAYS = {"data": np.dtype(np.float32), "indices": np.dtype(np.int32)}
-"""Arrays of X that are as long as there are values, and what they are held as in memory."""
 X_CHUNKS = {"data": ELEMENTS_PER_CHUNK, "indices": ELEMENTS_PER_CHUNK, "indptr": CELLS_PER_CHUNK}
 
 
@@ -366,273 +352,3 @@ def _extend(dataset: h5py.Dataset, values: np.ndarray) -> None:
     dataset.resize(start + len(values), axis=0)
     if len(values):
         dataset[start:] = values
-
-
-class H5adReader:
-    """Read row ranges of an h5ad file whose X is CSR, as written by `H5adWriter` or `merge_h5ad`.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Attributes
-    ----------
-    n_cells, n_genes, nonzeros
-        Shape of X and its number of stored values.
-    uns
-        What `H5adWriter.write_uns` left.
-
-    Raises
-    ------
-    PassingError
-        If the file cannot be read, or is a merged file with a source that is missing or is not the
-        one it was made from (HDF5 itself would silently read zeroes).
-    InputError
-        If a source was damaged.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        try:
-            # Opened read-only without a lock: HDF5's locks fail on some parallel file systems. Without its
-            # cache: blocks are read once, and by way of the cache at half the speed.
-            self._file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=0)
-            self._x = self._file["X"]
-            self.n_cells, self.n_genes = (int(n) for n in self._x.attrs["shape"])
-            self.nonzeros = int(self._x["data"].shape[0])
-            self.uns = _read_plain(self._file["uns/cellferry"])
-        except (OSError, KeyError) as error:
-            if is_passing(error):
-                raise
-            raise PassingError(
-                f"{self.path}: not a complete h5ad file of this workflow ({error}); "
-                "delete it and run snakemake again to make it anew"
-            ) from error
-        self._check_sources()
-        self._indptr = self._x["indptr"]
-        self._categories: dict[str, np.ndarray] = {}
-
-    @cached_property
-    def var(self) -> pd.DataFrame:
-        """Genes: index and columns."""
-        return read_elem(self._file["var"])
-
-    @property
-    def sources(self) -> list[Path]:
-        """The files that a view looks at; none for another file."""
-        return [Path(os.path.normpath(self.path.parent / source)) for source in self.uns.get("sources", [])]
-
-    def _check_sources(self) -> None:
-        for path, expected in zip(self.sources, self.uns.get("source_ids", []), strict=True):
-            remedy = "restore it, or delete both and run snakemake again"
-            if not path.exists():
-                raise PassingError(f"{self.path}: is a view over {path}, which is missing; {remedy}")
-            try:
-                with h5py.File(path, "r", locking=False) as chunk:
-                    found = chunk["uns/cellferry/id"].asstr()[()]
-            except (OSError, KeyError) as error:
-                if is_passing(error):
-                    raise
-                self.refuse(path, error)
-            if found != expected:
-                raise PassingError(
-                    f"{self.path}: was made from another version of {path} "
-                    f"(id {expected}, found {found}); {remedy}"
-                )
-
-    def refuse(self, path: Path, why: object, whole: Path | None = None) -> NoReturn:
-        """Mark a damaged file, or `whole`, to be made anew; a view's sources all, since one job made them."""
-        whole = whole or (path if path == self.path else path.parent)
-        mark_as_damaged(whole)
-        # No passing one: another attempt would read the same.
-        raise InputError(
-            f"{path}: was damaged after it had been written ({why}); {whole} is set aside when this run "
-            "ends, run snakemake again to make it anew"
-        )
-
-    def _explain(self, why: object) -> NoReturn:
-        """Say which file is damaged, after a second look at each."""
-        for path in self.sources or [self.path]:
-            try:
-                _verify(path)
-            except (OSError, _DamagedError) as error:
-                if is_passing(error):
-                    raise
-                self.refuse(path, error)
-        raise PassingError(f"{self.path}: could not be read well at first ({why}), and then could; try again")
-
-    def __enter__(self) -> "H5adReader":
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self._file.close()
-
-    @property
-    def obs_columns(self) -> list[str]:
-        """Names of the columns of obs."""
-        return [str(column) for column in self._file["obs"].attrs["column-order"]]
-
-    def names(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Names of the cells in rows `start` to `stop`, as an object array of str."""
-        return self._file["obs/_index"].asstr()[start:stop]
-
-    def categories(self, column: str) -> np.ndarray:
-        """Categories of a categorical obs column, as an object array of str."""
-        if column not in self._categories:
-            self._categories[column] = self._file[f"obs/{column}/categories"].asstr()[:]
-        return self._categories[column]
-
-    def is_categorical(self, column: str) -> bool:
-        """Whether an obs column holds strings, as codes of categories."""
-        return isinstance(self._file[f"obs/{column}"], h5py.Group)
-
-    def dtype(self, column: str) -> np.dtype | None:
-        """Type of an obs column's numbers; None where it holds strings."""
-        return None if self.is_categorical(column) else self._file[f"obs/{column}"].dtype
-
-    def codes(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Codes (int32, -1 where missing) of a categorical obs column in rows `start` to `stop`."""
-        return self._file[f"obs/{column}/codes"][start:stop]
-
-    def obs(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Values of an obs column in rows `start` to `stop`: str objects (None where missing), or numbers."""
-        if self.is_categorical(column):
-            return np.append(self.categories(column), None)[self.codes(column, start, stop)]
-        return self._file[f"obs/{column}"][start:stop]
-
-    def indptr(self, start: int, stop: int) -> np.ndarray:
-        """Positions in X of the first value of rows `start` to `stop`, and of the end: stop - start + 1."""
-        return self._indptr[start : stop + 1]
-
-    def cell_ranges(self) -> Iterator[tuple[int, int]]:
-        """Cut all rows into ranges short enough to hold their names and obs."""
-        for start in range(0, self.n_cells, CELLS_PER_RANGE):
-            yield start, min(start + CELLS_PER_RANGE, self.n_cells)
-
-    def values(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Stored values `start` to `stop` of X (`data`, float32) or their genes (`indices`, int32)."""
-        try:
-            return self._x[name].astype(X_ARRAYS[name])[start:stop]
-        except OSError as error:
-            if is_passing(error):
-                raise
-            self._explain(error)
-
-    def counts(self, start: int, stop: int) -> sparse.csr_matrix:
-        """Counts of the cells in rows `start` to `stop`: cells × genes, CSR float32."""
-        indptr = self.indptr(start, stop).astype(np.int64)
-        first, last = int(indptr[0]), int(indptr[-1])
-        arrays = [self.values(name, first, last) for name in X_ARRAYS]
-        pointers = (indptr - first).astype(np.int32 if last - first <= INT32_MAX else np.int64)
-        return sparse.csr_matrix((*arrays, pointers), shape=(stop - start, self.n_genes))
-
-    def blocks(self, max_bytes: int) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
-        """All cells in blocks of at most `max_bytes`: first row, end, and counts.
-
-        Every value is held against the checksums of the files that this one was put together from, the last
-        of them at the end.
-
-        Raises
-        ------
-        InputError
-            If a file was damaged after it had been written; it is named, and set aside when the run ends.
-        """
-        try:
-            yield from _checked(self, max_bytes)
-        except _DamagedError as error:
-            self._explain(error)
-
-    def ranges(self, max_bytes: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-        """Cut rows `start` to `stop` into ranges that take at most `max_bytes`; one row at least.
-
-        A stored value takes 8 bytes, float32 and its int32 index; names and obs about 256 a cell, so that
-        cells without counts cannot fill the memory either.
-        """
-        stop = self.n_cells if stop is None else stop
-        while start < stop:
-            window = self.indptr(start, min(stop, start + INDPTR_WINDOW)).astype(np.int64)
-            size = 8 * (window - window[0]) + BYTES_PER_CELL * np.arange(len(window))
-            rows = int(np.searchsorted(size, max_bytes, side="right")) - 1
-            end = start + max(1, rows)
-            yield start, end
-            start = end
-
-    def rows(self, rows: np.ndarray, progress: Progress | None = None) -> sparse.csr_matrix:
-        """Counts of the given rows (ascending, unique), in that order: cells × genes, CSR float32.
-
-        `progress` counts them.
-        """
-        if len(rows) == 0:
-            return sparse.csr_matrix((0, self.n_genes), dtype=np.float32)
-        # Rows close together are read as one range, since a seek costs more than a few rows too many; ranges
-        # are short, so that what is read beside them stays a small part of what is returned.
-        most_rows = max(1, VALUES_AT_ONCE * self.n_cells // max(1, 4 * self.nonzeros))
-        apart = (np.diff(rows) > 32) | (np.diff(rows // most_rows) > 0)
-        runs = np.split(rows, np.flatnonzero(apart) + 1)
-        # Filled piece by piece: put together from a list, they would be held twice.
-        lengths = np.diff(self.indptr(0, self.n_cells))[rows]
-        indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        arrays = [np.empty(indptr[-1], dtype) for dtype in X_ARRAYS.values()]
-        start = 0
-        for run in runs:
-            piece = self.counts(int(run[0]), int(run[-1]) + 1)[run - run[0]]
-            for name, values in zip(X_ARRAYS, arrays, strict=True):
-                values[start : start + piece.nnz] = getattr(piece, name)
-            start += piece.nnz
-            if progress:
-                progress.add(len(run))
-        pointers = indptr.astype(np.int32 if start <= INT32_MAX else np.int64)
-        return sparse.csr_matrix((*arrays, pointers), shape=(len(rows), self.n_genes))
-
-
-def _read_plain(group: h5py.Group) -> dict[str, Any]:
-    """Numbers, strings and arrays of a group; `read_elem` takes ten times as long, and chunks are many."""
-    return {
-        name: (element.asstr() if h5py.check_string_dtype(element.dtype) else element)[()]
-        for name, element in group.items()
-        if isinstance(element, h5py.Dataset)
-    }
-
-
-class _DamagedError(Exception):
-    """Values that are not those that were written."""
-
-
-def _checked(reader: H5adReader, max_bytes: int) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
-    parts = zip(reader.uns["nonzeros_of"].tolist(), reader.uns["crc32"].tolist(), strict=True)
-    missing, expected, found = 0, [0, 0], [0, 0]
-    for start, stop in reader.ranges(max_bytes):
-        counts = reader.counts(start, stop)
-        first = 0
-        while first < counts.nnz:
-            while missing == 0:
-                if found != expected:
-                    raise _DamagedError("its checksum is another")
-                (missing, expected), found = next(parts), [0, 0]
-            last = min(first + missing, counts.nnz)
-            found = [
-                zlib.crc32(getattr(counts, name)[first:last], crc)
-                for name, crc in zip(X_ARRAYS, found, strict=True)
-            ]
-            missing -= last - first
-            first = last
-        yield start, stop, counts
-    if found != expected:
-        raise _DamagedError("its checksum is another")
-
-
-def _verify(path: Path) -> None:
-    """Read a file from front to back against its checksums."""
-    with h5py.File(path, "r", locking=False, rdcc_nbytes=0) as file:
-        x, about = file["X"], _read_plain(file["uns/cellferry"])
-        for name, column in zip(X_ARRAYS, about["crc32"].T.tolist(), strict=True):
-            start = 0
-            for n, expected in zip(about["nonzeros_of"].tolist(), column, strict=True):
-                crc = 0
-                for first in range(start, start + n, VALUES_AT_ONCE):
-                    last = min(first + VALUES_AT_ONCE, start + n)
-                    crc = zlib.crc32(x[name].astype(X_ARRAYS[name])[first:last], crc)
-                if crc != expected:
-                    raise _DamagedError(f"the checksum of X/{name} is another")
-                start += n

@@ -1,0 +1,191 @@
+"""Requests of all rules against what the cluster has."""
+
+from __future__ import annotations  # `make doctor` reads it with a login node's Python 3.8
+
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .request import Node, Request
+from .slurm import (
+    LEAST_FREE_MB,
+    LONGEST_LOOK_SECONDS,
+    PROFILE,
+    UNKNOWN_MEM_MB,
+    accounts_of_user,
+    ask,
+    jobs_in_queue,
+    nodes_of_cluster,
+)
+
+
+def check_cluster(jobs: Iterable[Any], *, attempts: int, first_look_seconds: int) -> None:
+    """Check, before anything is submitted, that SLURM can run what the jobs will ask for.
+
+    Parameters
+    ----------
+    jobs
+        Snakemake's jobs that are to be submitted.
+    attempts
+        How often a job may be started; the first and the last attempt are checked.
+    first_look_seconds
+        The plugin's `init_seconds_before_status_checks`.
+
+    Raises
+    ------
+    InputError
+        One message that lists all problems, each with its remedy.
+    """
+    if shutil.which("sbatch") is None:
+        raise InputError(
+            "there is no sbatch on the PATH: this machine cannot submit SLURM jobs. Log in to the cluster's "
+            "login node (or load its slurm module), or run here with --profile profiles/local"
+        )
+    nodes = nodes_of_cluster()
+    requests = {Request.of(job, attempt) for job in jobs for attempt in {1, attempts}}
+    problems = request_problems(requests, nodes)
+    problems += account_problems({request.account for request in requests}, accounts_of_user())
+    problems += memory_of_jobs_problems(ask("scontrol", "show", "config") or "", first_look_seconds)
+    problems += _disk_problems(Path.cwd())
+    problems += _orphan_problems(Path.cwd())
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise InputError(f"the cluster cannot run this ({len(problems)} problem(s)):\n{listed}")
+
+
+def request_problems(requests: Iterable[Request], nodes: list[Node]) -> list[str]:
+    """Why SLURM would refuse requests, or let them wait for ever; a problem of several rules is told once."""
+    partitions = defaultdict(list)
+    for node in nodes:
+        partitions[node.partition].append(node)
+    rules = defaultdict(list)
+    refused = set()
+    for request in sorted(requests, key=lambda request: (request.attempt, request.rule)):
+        # What is refused on the first attempt is refused on the last, too.
+        problems = [] if request.rule in refused else _problems(request, partitions)
+        for problem in problems:
+            rules[problem].append(request.rule)
+            refused.add(request.rule)
+    return [f"{', '.join(dict.fromkeys(names))}: {problem}" for problem, names in rules.items()]
+
+
+def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[str]:
+    # SLURM takes a list and chooses; no partition at all is its default one, which need not be ours to know.
+    wanted = [name for name in request.partition.split(",") if name]
+    missing = [name for name in wanted if name not in partitions]
+    if missing:
+        return [
+            f"there is no partition '{missing[0]}'; this cluster has {', '.join(sorted(partitions))}. "
+            f"Set cpu_partition and gpu_partition at the top of {PROFILE}"
+        ]
+    nodes = [node for name in wanted or partitions for node in partitions[name]]
+    place = f"partition {request.partition}" if wanted else "the cluster"
+    which = "" if request.attempt == 1 else f" on attempt {request.attempt}"
+    if request.gpu_kind and not re.fullmatch(r"[A-Za-z0-9_.]+", request.gpu_kind):
+        return [
+            f"asks for GPUs of kind '{request.gpu_kind}', and the SLURM plugin takes letters, digits, _ and "
+            f'. only. Set gpu_kind at the top of {PROFILE} to "" and choose them by '
+            "`constraint:` or by their partition"
+        ]
+    with_gpu = [node for node in nodes if node.has_gpus(request)]
+    if not with_gpu:
+        kinds = {f"{kind or 'gpu'}:{count}" for node in nodes for kind, count in node.gpus.items()}
+        return [
+            f"asks for {request.gpu_kind or 'gpu'}:{request.gpus}, and {place} has "
+            f"{', '.join(sorted(kinds)) or 'no GPU'}. Set gpu_partition, gpu_kind and gpus (0: on CPUs) "
+            f"at the top of {PROFILE}"
+        ]
+    problems = []
+    most_mem_mb = max(node.mem_mb for node in with_gpu)
+    if request.mem_mb > most_mem_mb <= UNKNOWN_MEM_MB:
+        problems.append(
+            f"asks for memory, and SLURM does not know how much the nodes of {place} have (sinfo says "
+            f"{most_mem_mb} MB: RealMemory is not configured). Set request_memory at the top of {PROFILE} to "
+            "false: jobs keep to their mem_mb without asking SLURM for it. Or ask your site's admins for "
+            "RealMemory (AWS ParallelCluster: EnableMemoryBasedScheduling)"
+        )
+    elif request.mem_mb > most_mem_mb:
+        problems.append(
+            f"asks for {request.mem_mb} MB{which}, and the largest node of {place} has {most_mem_mb}. "
+            f"Set most_mem_mb at the top of {PROFILE} to {most_mem_mb} or less: jobs work in smaller blocks"
+        )
+    most_cpus = max(node.cpus for node in with_gpu)
+    if request.cpus > most_cpus:
+        problems.append(
+            f"asks for {request.cpus} CPUs, and the largest node of {place} has {most_cpus}. "
+            f"Lower it under set-threads in {PROFILE}"
+        )
+    most_minutes = max(node.minutes for node in with_gpu)
+    if request.minutes > most_minutes:
+        problems.append(
+            f"asks for {request.minutes} minutes{which}, and {place} allows {most_minutes:.0f}. "
+            f"Set most_minutes at the top of {PROFILE} to {most_minutes:.0f} or less"
+        )
+    together = [
+        node
+        for node in with_gpu
+        if node.mem_mb >= request.mem_mb and node.cpus >= request.cpus and node.minutes >= request.minutes
+    ]
+    if not problems and not together:
+        problems.append(
+            f"asks for {request.mem_mb} MB, {request.cpus} CPUs and {request.minutes} minutes{which}, and no "
+            f"single node of {place} has all three. In {PROFILE}, lower most_mem_mb, most_minutes or the "
+            "rule's number under set-threads"
+        )
+    return problems
+
+
+def account_problems(wanted: Iterable[str], known: set[str]) -> list[str]:
+    """Accounts that jobs would be charged to and that the user does not have; nothing if none is known."""
+    named = {name for names in wanted for name in re.split(r"[,\s]+", names) if name}
+    return [
+        f"there is no account '{account}' for you; you have {', '.join(sorted(known))}. "
+        f"Set account at the top of {PROFILE}"
+        for account in sorted(named)
+        if known and account.lower() not in known
+    ]
+
+
+def memory_of_jobs_problems(scontrol_config: str, first_look_seconds: int) -> list[str]:
+    """A controller that may forget a finished job before snakemake has asked for it, and would wait for ever.
+
+    The plugin asks every 180 seconds at the longest. Where MinJobAge is below three times its first interval
+    it asks the accounting instead, which does not forget.
+    """
+    found = re.search(r"^MinJobAge\s*=\s*(\d+)", scontrol_config, re.M)
+    if not found or not 3 * first_look_seconds <= int(found[1]) < LONGEST_LOOK_SECONDS:
+        return []
+    return [
+        f"SLURM forgets finished jobs after {found[1]} s (MinJobAge), perhaps before snakemake asks for "
+        f"them. Set slurm-init-seconds-before-status-checks in {PROFILE} to {LONGEST_LOOK_SECONDS // 3}"
+    ]
+
+
+def _disk_problems(folder: Path) -> list[str]:
+    free_mb = shutil.disk_usage(folder).free // 2**20
+    if free_mb >= LEAST_FREE_MB:
+        return []
+    return [
+        f"the file system of {folder} has {free_mb} MB left; free some space, or work in a folder elsewhere "
+        "(snakemake --directory)"
+    ]
+
+
+def _orphan_problems(folder: Path) -> list[str]:
+    """Jobs that an earlier run in this folder has left behind: they would write what new ones write, too."""
+    orphans = jobs_in_queue(folder)
+    if orphans is None:
+        return [
+            "squeue does not answer, so that jobs of an earlier run would be missed; start again when it does"
+        ]
+    if not orphans:
+        return []
+    listed = ", ".join(f"{job} ({comment})" for job, comment in orphans.items())
+    return [
+        f"{len(orphans)} job(s) of an earlier run in {folder} are still in the queue: {listed}. Wait until "
+        f"they are done, which keeps their work, or cancel them: scancel {' '.join(orphans)}"
+    ]

@@ -1,0 +1,92 @@
+"""What a job requests, and what a node has."""
+
+from __future__ import annotations  # `make doctor` reads it with a login node's Python 3.8
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a rule's job asks SLURM for in one of its attempts."""
+
+    rule: str
+    attempt: int
+    account: str
+    partition: str
+    mem_mb: int
+    cpus: int
+    minutes: int
+    gpus: int
+    gpu_kind: str
+
+    @classmethod
+    def of(cls, job: Any, attempt: int) -> Request:
+        """The request of a Snakemake job, as the SLURM plugin will phrase it."""
+        resources = job.rule.expand_resources(
+            job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"}
+        )
+        ((kind, count),) = (parse_gpus(str(resources.get("gres", ""))) or {"": 0}).items()
+        return cls(
+            rule=job.rule.name,
+            attempt=attempt,
+            account=str(resources.get("slurm_account", "")),
+            partition=str(resources.get("slurm_partition", "")),
+            mem_mb=memory_request(resources),
+            cpus=int(resources.get("_cores", 1)),
+            minutes=int(resources.get("runtime", 0)),
+            gpus=int(resources.get("gpu", 0)) or count,
+            gpu_kind=str(resources.get("gpu_model", "")) or kind,
+        )
+
+
+def memory_request(resources: Mapping[str, Any]) -> int:
+    """MB that the SLURM plugin asks for; 0 where a profile leaves that out (`request_memory: false`)."""
+    per_cpu = resources.get("mem_mb_per_cpu")
+    # The plugin takes it before mem_mb, and "0" for an amount: --mem-per-cpu 0, which to SLURM is no request.
+    if per_cpu:
+        return int(per_cpu) * int(resources.get("_cores", 1))
+    return int(resources.get("mem_mb", 0))
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one node of a partition has: `gpus` by kind; `minutes` is the partition's time limit."""
+
+    partition: str
+    mem_mb: int
+    cpus: int
+    gpus: dict[str, int]
+    minutes: float
+
+    def has_gpus(self, request: Request) -> bool:
+        """Whether it has the GPUs of a request."""
+        if not request.gpus:
+            return True
+        kinds = [request.gpu_kind] if request.gpu_kind else list(self.gpus)
+        return any(self.gpus.get(kind, 0) >= request.gpus for kind in kinds)
+
+
+def parse_gpus(gres: str) -> dict[str, int]:
+    """GPUs by kind in generic resources as SLURM writes them: `gpu:a100:4(S:0-1),gpu:2`; "" is no kind."""
+    gpus: dict[str, int] = defaultdict(int)
+    for entry in re.sub(r"\([^)]*\)", "", gres).split(","):
+        name, *rest = entry.strip().split(":")
+        if name == "gpu":
+            count = int(rest.pop()) if rest and rest[-1].isdigit() else 1
+            gpus[":".join(rest)] += count
+    return dict(gpus)
+
+
+def parse_minutes(limit: str) -> float:
+    """Minutes of a time as SLURM writes it: `2-00:00:00`, `30:00`, `infinite`."""
+    if not re.fullmatch(r"(\d+-)?[\d:]+", limit):
+        return float("inf")
+    days, _, clock = limit.rpartition("-")
+    seconds = 0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + int(part)
+    return 1440 * int(days or 0) + seconds / 60

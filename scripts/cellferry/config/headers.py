@@ -1,0 +1,76 @@
+"""Columns of the datasets' files, as far as their headers show them."""
+
+import csv
+import zlib
+from pathlib import Path
+from typing import Any
+
+from ..core.table_start import table_start
+from ..errors import InputError
+from .samples import sample_files, table_files
+
+
+def latent_table_columns(path: Path) -> list[str] | None:
+    """Columns of a file of latents; None if they cannot be told here."""
+    if path.suffix == ".parquet":  # takes more than a login node has
+        return None
+    is_text = path.name.removesuffix(".gz").endswith((".csv", ".tsv"))
+    return table_columns(path) if is_text else file_columns(path)
+
+
+def paths_of(given: Any) -> list[str]:
+    """The paths that a key gives: one, or a list."""
+    """Paths and patterns of a key that takes one, several, or several with names."""
+    several = list(given.values()) if isinstance(given, dict) else given
+    return [path for path in (several if isinstance(several, list) else [several]) if isinstance(path, str)]
+
+
+def obs_columns(dataset: dict[str, Any]) -> list[str] | None:
+    """Names of a dataset's obs columns, its annotation table's included; None if they cannot be told here."""
+    if not paths_of(dataset.get("path")):
+        return None
+    files = sample_files(dataset["path"])
+    columns = file_columns(next(iter(files.values())))
+    if columns is None:
+        return None
+    columns = columns if "" in files else [*columns, "sample"]
+    if not dataset.get("obs"):
+        return columns
+    table = table_columns(table_files(dataset["obs"])[0], named=dataset.get("obs_by") != "order")
+    return None if table is None else columns + table
+
+
+def file_columns(path: Path) -> list[str] | None:
+    """Names of the obs columns of a file; None where its header does not show them."""
+    if path.is_dir():
+        return [] if list(path.glob("*matrix.mtx*")) else None
+    if not path.is_file():
+        return None
+    if path.name.removesuffix(".gz").endswith((".csv", ".tsv", ".mtx")):
+        return []
+    try:
+        import h5py
+    except ImportError:  # the launcher environment of a login node may lack it
+        return None
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if "mod" in file:
+                return None
+            if "obs" not in file:
+                return [] if any("barcodes" in group for group in file.values()) else None
+            obs = file["obs"]
+            names = obs.dtype.names if isinstance(obs, h5py.Dataset) else obs.attrs["column-order"]
+            return [str(column) for column in names]
+    except (OSError, KeyError, TypeError):  # said in full by inspect_dataset
+        return None
+
+
+def table_columns(path: Path, *, named: bool = True) -> list[str] | None:
+    """Names of the columns of a table of text; None where its header cannot be read."""
+    try:
+        start = table_start(path, blanks="regular" if named else "quoted")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, InputError):
+        return None
+    if start is None:
+        return []
+    return start.names if not named and not start.is_short else start.names[1:]

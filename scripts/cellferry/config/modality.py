@@ -1,0 +1,95 @@
+"""Problems of keys and heads that depend on the modality."""
+
+from typing import Any
+
+from ..cytometry.marker_names import read_markers
+from ..errors import InputError
+from .schema import AUTOMATIC
+
+ONLY_FOR = {
+    "rna": (
+        ("genes", "n_variable"),
+        ("genes", "keep"),
+        ("genes", "map"),
+        ("model", "gene_likelihood"),
+        ("model", "scanvi_epochs"),
+        ("prediction", "min_counts"),
+        ("prediction", "min_genes"),
+    ),
+    "cytometry": (
+        ("cytometry", "markers"),
+        ("cytometry", "cofactor"),
+        ("pretrained", "scaling"),
+        ("pretrained", "backbone"),
+    ),
+}
+"""Keys that mean nothing with another modality."""
+
+DATASET_ONLY_FOR = {"rna": ("gene_id", "counts_rounding"), "cytometry": ("technology", "transformed")}
+
+
+def head_problems(config: dict[str, Any]) -> list[str]:
+    """Problems of heads that cannot be trained with the model and modality of the configuration."""
+    prediction, model = (
+        config[name] if isinstance(config.get(name), dict) else {} for name in ("prediction", "model")
+    )
+    imported = isinstance(config.get("pretrained"), dict)
+    cytometry = config.get("modality") == "cytometry"
+    without = {}
+    if cytometry or (model.get("type") != "scanvi" and not imported):
+        without["scanvi"] = "only a model of type scanvi has such a classifier"
+    if imported:
+        reason = "a model of others comes without the counts that heads on expression learn from"
+        without |= {"expression": reason, "expression_xgboost": reason}
+    if not cytometry:
+        reason = "cytovi and expression_xgboost take cytometry (modality)"
+        without |= {"cytovi": reason, "expression_xgboost": reason}
+    named = prediction.get("heads")
+    if not isinstance(named, list) or not named or not all(head in without for head in named):
+        return []
+    reasons = ", and ".join(dict.fromkeys(without[head] for head in named))
+    return [
+        f"prediction.heads: [{', '.join(named)}] leaves nothing to predict with, since {reasons}; "
+        "name another head too"
+    ]
+
+
+def modality_problems(config: dict[str, Any]) -> list[str]:
+    """Problems of keys that mean nothing with the modality of the configuration."""
+    """Keys that have no effect with the modality, models that do not fit it, and a wrong table of markers."""
+    modality = config.get("modality", "rna")
+    if not isinstance(modality, str) or modality not in AUTOMATIC:
+        return []  # said by the schema
+    (other,) = AUTOMATIC.keys() - {modality}
+    given = [
+        f"{section}.{key}"
+        for section, key in ONLY_FOR[other]
+        if isinstance(config.get(section), dict) and key in config[section]
+    ]
+    datasets = config.get("datasets")
+    given += [
+        f"datasets.{name}.{key}"
+        for name, dataset in (datasets if isinstance(datasets, dict) else {}).items()
+        for key in DATASET_ONLY_FOR[other]
+        if isinstance(dataset, dict) and key in dataset
+    ]
+    problems = [
+        f"{key}: has no effect where modality is {modality}; take the key out, or set modality: {other}"
+        for key in given
+    ]
+    model = config.get("model")
+    kind = model.get("type", "auto") if isinstance(model, dict) else "auto"
+    if (kind == "cytovi") != (modality == "cytometry") and kind in ("cytovi", "scvi", "scanvi"):
+        problems.append(
+            f"model.type: {kind} does not learn from what datasets of modality {modality} hold; take the key "
+            f"out, or set modality: {other}"
+        )
+    markers = config["cytometry"].get("markers") if isinstance(config.get("cytometry"), dict) else None
+    if isinstance(markers, dict | str):
+        try:
+            read_markers(markers)
+        except InputError as error:
+            problems.append(
+                str(error) if str(error).startswith("cytometry.") else f"cytometry.markers: {error}"
+            )
+    return problems

@@ -1,0 +1,82 @@
+"""The schema of the configuration, and its defaults."""
+
+import copy
+import functools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .samples import conversion_jobs
+
+AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
+    "rna": {
+        ("model", "type"): "scvi",
+        ("model", "n_latent"): 30,
+        ("model", "n_layers"): 2,
+        ("surgery", "fit"): True,
+    },
+    # CytoVI's latent space depends on the number of markers.
+    "cytometry": {("model", "type"): "cytovi", ("model", "n_layers"): 1, ("surgery", "fit"): False},
+}
+"""What `auto` stands for, where it depends on the modality."""
+
+SCHEMA_PATH = Path(__file__).parents[3] / "config" / "schemas" / "config.schema.yaml"
+README = "config/README.md"
+
+
+@functools.cache
+def load_schema() -> dict[str, Any]:
+    """The JSON schema (2020-12) of the configuration; not to be changed, since all callers share it."""
+    return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
+
+
+def fill_defaults(config: dict[str, Any]) -> None:
+    """Add the schema's default for every key that `config` does not set, in place, and order keys as it does.
+
+    Where the number of conversion jobs is left open, it follows from the files.
+    """
+    schema = load_schema()
+    _fill(config, schema["properties"])
+    for (section, key), value in AUTOMATIC[config["modality"]].items():
+        if config[section][key] == "auto":
+            config[section][key] = value
+    for dataset in config["datasets"].values():
+        _fill(dataset, schema["$defs"]["dataset"]["properties"])
+        if dataset["jobs"] == "auto":
+            dataset["jobs"] = conversion_jobs(dataset["path"], chunks=dataset["chunks"])
+        dataset["jobs"] = min(dataset["jobs"], dataset["chunks"])
+
+
+def _fill(values: dict[str, Any], properties: dict[str, Any]) -> None:
+    for key, schema in properties.items():
+        if "default" in schema:
+            # A copy: the configuration must not share its lists with the schema.
+            values.setdefault(key, copy.deepcopy(schema["default"]))
+        if key not in values:
+            continue
+        # Popped, so that the keys get the schema's order.
+        values[key] = _as_declared(values.pop(key), schema)
+        if "properties" in schema and isinstance(values[key], dict):
+            _fill(values[key], schema["properties"])
+
+
+def _as_declared(value: Any, schema: dict[str, Any]) -> Any:
+    """A value in one of the forms that mean the same, so that a run does not repeat jobs for another of them.
+
+    Numbers are floats or whole, as the schema has it, and maps of plain values are sorted.
+    """
+    choices = [schema, *schema.get("oneOf", [])]
+    types: set[str] = set()
+    for choice in choices:
+        named = choice.get("type", [])
+        types.update([named] if isinstance(named, str) else named)
+    if type(value) is int and "number" in types and "string" not in types:
+        return float(value)
+    if type(value) is float and value.is_integer() and "integer" in types:
+        return int(value)
+    if isinstance(value, dict) and "object" in types and "properties" not in schema:
+        (of_values,) = (one["additionalProperties"] for one in choices if "additionalProperties" in one)
+        in_order = value if "$ref" in of_values else sorted(value, key=str)  # the order of datasets counts
+        return {key: _as_declared(value[key], of_values) for key in in_order}
+    return value

@@ -1,0 +1,101 @@
+"""Files of users: opened with one word on what is wrong, and their signatures."""
+
+import csv
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import InputError
+from .contents import unreadable
+from .text import UNPACKING_ERRORS
+
+# What is wrong with a file or its path. Every other number is a fault of the machine (a full disk, a file
+# server that does not answer): a retry may mend it, so it is no error of the user's.
+OF_THE_FILE = {
+    None,
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+}
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error is a fault of the machine and not of the file that was being read."""
+    return isinstance(error, OSError) and error.errno not in OF_THE_FILE
+
+
+def state_of(path: Path) -> tuple[int, int, int]:
+    """Number of files, their bytes, and when the last of them was written (ns)."""
+    files = [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]
+    stats = [file.stat() for file in files]
+    return (
+        len(stats),
+        sum(stat.st_size for stat in stats),
+        max((stat.st_mtime_ns for stat in stats), default=0),
+    )
+
+
+CHECKSUM_BYTES = 1_000_000
+"""Files up to this size are compared by content; Snakemake's default of --max-checksum-file-size."""
+
+
+def signature(path: Path) -> str:
+    """Identity of a file: SHA-256 of a small one, size and time (seconds) of a large one.
+
+    Unlike a comparison of times, it detects a file that was replaced by an older one. A folder's is made of
+    the sizes and times of all files below it.
+    """
+    try:
+        stat = path.stat()
+        if path.is_dir():
+            return _signature_of_folder(path)
+        if stat.st_size > CHECKSUM_BYTES and os.access(path, os.R_OK):
+            return f"{stat.st_size} bytes of {int(stat.st_mtime)}"
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+def _signature_of_folder(folder: Path) -> str:
+    found = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        stat = file.stat()
+        found.update(f"{file.relative_to(folder)} {stat.st_size} {int(stat.st_mtime)}\n".encode())
+    return found.hexdigest()
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what broken files raise into an `InputError` that names the file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file or folder; correct the path") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read ({error}); ask its owner for read permission") from error
+    except KeyError as error:  # from h5py: a group or dataset that the format promises
+        raise InputError(
+            f"{path}: lacks a part that its format promises ({error.args[0]}); export it again"
+        ) from error
+    except (OSError, *UNPACKING_ERRORS, UnicodeDecodeError, csv.Error) as error:
+        if is_passing(error):
+            raise
+        problem = unreadable(Path(path))
+        if problem is not None:
+            raise InputError(f"{path}: {problem}") from error
+        # A text that ends within a letter was cut off.
+        if isinstance(error, UnicodeDecodeError) and not error.reason.startswith("unexpected end"):
+            around = error.object[max(0, error.start - 20) : error.end + 20].decode("latin-1")
+            raise InputError(
+                f"{path}: holds text that is not UTF-8 ('{around}', as Latin-1 has it); convert it to UTF-8"
+            ) from error
+        raise InputError(
+            f"{path}: cannot be read, it is broken, incomplete or of another format ({error}); "
+            "compare its size or checksum with the original and copy or download it again"
+        ) from error

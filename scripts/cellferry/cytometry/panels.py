@@ -1,0 +1,115 @@
+"""Panels: the markers that several datasets share."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..errors import InputError
+from .marker_names import KIND, MARKER, listed, marker_key
+
+
+def markers_of(var: pd.DataFrame) -> list[str]:
+    """Names of the markers among the channels of a merged file, in its order."""
+    return var.index[var[KIND] == MARKER].tolist()
+
+
+def names_in_model(var: pd.DataFrame, model_markers: Iterable[str]) -> list[str | None]:
+    """What a model calls the channels of a merged file; None for those that it does not have."""
+    known = {marker_key(marker): marker for marker in model_markers}
+    return [
+        known.get(marker_key(name)) if kind == MARKER else None
+        for name, kind in zip(var.index, var[KIND], strict=True)
+    ]
+
+
+class Panels(NamedTuple):
+    """The markers of several datasets.
+
+    Attributes
+    ----------
+    markers
+        Markers of any reference, under the name that the first of them gives them.
+    backbone
+        Those of them that every dataset has.
+    names
+        By dataset, the model's marker for each of its own; its own name where no reference has it.
+    """
+
+    markers: list[str]
+    backbone: list[str]
+    names: dict[str, list[str]]
+
+
+def joint_panels(panels: dict[str, list[str]], references: list[str]) -> Panels:
+    """Find the markers that datasets share.
+
+    Parameters
+    ----------
+    panels
+        Names of the markers of each dataset.
+    references
+        Which of the datasets are references; at least one.
+    """
+    called: dict[str, str] = {}
+    for name in references:
+        for marker in panels[name]:
+            called.setdefault(marker_key(marker), marker)
+    names = {name: [called.get(marker_key(marker), marker) for marker in own] for name, own in panels.items()}
+    markers = list(called.values())
+    backbone = [marker for marker in markers if all(marker in own for own in names.values())]
+    return Panels(markers, backbone, names)
+
+
+def check_backbone(panels: Panels, references: list[str], min_common: float) -> None:
+    """Refuse a backbone that is too small a part of what the references have.
+
+    Raises
+    ------
+    InputError
+        If it is less than `min_common` of the smallest reference's markers, or fewer than two.
+    """
+    smallest = min(len(panels.names[name]) for name in references)
+    if len(panels.backbone) >= max(2, min_common * smallest):
+        return
+    lacking = {
+        name: [marker for marker in panels.markers if marker not in own] for name, own in panels.names.items()
+    }
+    most = max(lacking, key=lambda name: len(lacking[name]))
+    raise InputError(
+        f"only {len(panels.backbone)} of the references' {smallest} markers are in all datasets "
+        f"({', '.join(f'{name} {len(own)}' for name, own in panels.names.items())} markers), and "
+        f"genes.min_common is {min_common}. '{most}' lacks {listed(lacking[most])} and has "
+        f"{listed(panels.names[most])}: if some of these are called otherwise, say so in cytometry.markers; "
+        "else leave the dataset out, or lower genes.min_common"
+    )
+
+
+def check_share(name: str, own: list[str], backbone: list[str], min_common: float) -> None:
+    """Refuse a dataset that has too few of the markers that a model sees.
+
+    Parameters
+    ----------
+    name, own
+        The dataset's name, and its markers.
+    backbone
+        The markers that the model sees.
+    min_common
+        Share of them that it must have.
+
+    Raises
+    ------
+    InputError
+        If it has fewer, or none.
+    """
+    keys = set(map(marker_key, own))
+    lacking = [marker for marker in backbone if marker_key(marker) not in keys]
+    found = len(backbone) - len(lacking)
+    if found and found >= min_common * len(backbone):
+        return
+    raise InputError(
+        f"datasets.{name}: has {found} of the {len(backbone)} markers that the model sees, and "
+        f"genes.min_common is {min_common}; it lacks {listed(lacking)} and has {listed(own)}: if some of "
+        "these are called otherwise, say so in cytometry.markers; else leave the dataset out, or train on "
+        "markers that both have"
+    )

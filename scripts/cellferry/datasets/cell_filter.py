@@ -1,0 +1,46 @@
+"""Which cells of a dataset are kept, by the values of their annotation."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..labels.names import as_labels, number_name
+from ..labels.vocabulary import YAML_BOOLEANS
+
+
+def keep(obs: dict[str, np.ndarray], wanted: dict[str, list[Any]], n_cells: int) -> np.ndarray:
+    """Which cells a filter keeps: all of `wanted`'s columns must hold one of its values.
+
+    Parameters
+    ----------
+    obs
+        Annotation columns, at least those of `wanted`.
+    wanted
+        Values by column, as in the configuration: str, numbers or booleans.
+    n_cells
+        Number of cells.
+
+    Returns
+    -------
+    Boolean array of length `n_cells`.
+    """
+    kept = np.ones(n_cells, dtype=bool)
+    for column, values in wanted.items():
+        names = {name for value in values for name in _value_names(value)}
+        kept &= pd.Series(as_labels(obs[column]), dtype=object).isin(names).to_numpy()
+    return kept
+
+
+def names_wanted(values: list[Any], found: Collection[str]) -> dict[str, bool]:
+    """Every value of a filter as it is said, and whether a column with the given names holds it."""
+    return {str(value): not set(found).isdisjoint(_value_names(value)) for value in values}
+
+
+def _value_names(value: Any) -> list[str]:
+    if isinstance(value, bool):  # Python's, R's and JSON's spelling
+        return [str(value), str(value).upper(), str(value).lower()]
+    if isinstance(value, str) and value.lower() in YAML_BOOLEANS:
+        return [value, *_value_names(YAML_BOOLEANS[value.lower()])]
+    return [number_name(value) if isinstance(value, int | float) else value]

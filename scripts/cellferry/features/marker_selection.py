@@ -1,0 +1,65 @@
+"""The markers of a model among those of a dataset."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from ..artifacts.h5ad_reader import H5adReader
+from ..cytometry.marker_names import BACKBONE
+from ..cytometry.panels import check_share, markers_of, names_in_model
+from ..cytometry.transformation import Transformation
+from ..cytometry.value_kinds import check_kind, look_of
+from .gene_selection import GeneSelection
+from .subset import MEASURED, Selection
+
+
+def marker_selection(
+    reader: H5adReader,
+    genes: str,
+    report: str,
+    inspected: str,
+    *,
+    name: str,
+    min_common: float = 0.0,
+) -> tuple[Selection, pd.DataFrame]:
+    """What picks the model's markers from a file's intensities, and transforms them.
+
+    Parameters
+    ----------
+    reader
+        The dataset's merged file.
+    genes, report
+        The model's markers and the summary, as `select_markers` wrote them.
+    inspected
+        What `inspect_dataset` wrote of the dataset.
+    name
+        The dataset's name.
+    min_common
+        Share of the backbone that the dataset must have.
+
+    Returns
+    -------
+    What picks and transforms, and var of the file to write: the markers, which of them were `measured`, and
+    which are in the `backbone`.
+
+    Raises
+    ------
+    InputError
+        If the dataset has too few of the markers, or its values are of another kind.
+    """
+    table = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
+    with open(report, encoding="utf-8") as file:
+        summary = json.load(file)
+    with open(inspected, encoding="utf-8") as file:
+        seen = look_of(json.load(file))
+    ids = np.array(names_in_model(reader.var, table["gene"]), dtype=object)
+    measured = table["gene"].isin(set(ids) - {None}).to_numpy()
+    backbone = table[BACKBONE].to_numpy(dtype=bool)
+    check_share(name, markers_of(reader.var), table["gene"][backbone].to_list(), min_common)
+    check_kind(name, seen, summary["values"])
+    print(f"{name} has {(measured & backbone).sum()} of the {backbone.sum()} markers that the model sees")
+    picks = GeneSelection(ids, table["gene"].to_list())
+    transform = Transformation.from_json(summary["transformation"]).of(seen, measured)
+    var = pd.DataFrame({MEASURED: measured, BACKBONE: backbone}, index=pd.Index(table["gene"], name="gene"))
+    return lambda values: transform(picks(values)), var

@@ -1,0 +1,449 @@
+"""A walk over the stream of a stored R object, which keeps what is small and the places of what is large."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from .nodes import DATA, FIELDS, HAS_NO_VALUE, MOST_ITEMS, WIDTHS, Node, Tree
+from .stream import (
+    ALTREP,
+    ASCII_STARTS,
+    BUILTIN,
+    BYTECODE,
+    CHARACTER,
+    CHUNK,
+    CLOSURE,
+    DOTS,
+    ENVIRONMENT,
+    EXPRESSION,
+    HAS_ATTRIBUTES,
+    HAS_TAG,
+    LANGUAGE,
+    LANGUAGE_WITH_ATTRIBUTES,
+    LIST,
+    MAGIC,
+    NAMESPACE,
+    PACKAGE,
+    PAIRLIST,
+    PAIRLIST_WITH_ATTRIBUTES,
+    PERSISTENT,
+    POINTER,
+    PROMISE,
+    RAW,
+    REFERENCE,
+    REPEATED,
+    REPEATED_DEFINED,
+    S4,
+    SPECIAL,
+    STARTS,
+    STRING,
+    SYMBOL,
+    WEAK_REFERENCE,
+    Steps,
+    Stream,
+)
+
+SHORT_BYTES = 1 << 10
+"""Vectors up to this size are always kept."""
+
+KEPT_BYTES = 64 << 20
+"""Longer ones, up to `KEPT_AT_ONCE` each, as long as they take no more than this together."""
+
+KEPT_AT_ONCE = 8 << 20
+GLIMPSED = 1 << 12
+"""Numbers kept of the beginning, the middle and the end of a long vector."""
+
+GLIMPSED_BYTES = 64 << 20
+MOST_NODES = 1 << 18
+MOST_LEVELS = 100_000
+NOT_WALKED_FOR = frozenset(
+    [
+        *("calc.params", "cluster.tree", "commands", "dr", "graphs", "images", "imputed", "kmeans", "misc"),
+        *("neighbors", "reductions", "snn", "spatial", "tools"),  # Seurat
+        "metadata",  # SummarizedExperiment
+        *("factors", "srcref"),  # what Matrix and R add to values
+    ]
+)
+"""Attributes of which nothing is kept."""
+
+NUMBERS = {10: ("logical", 4), 13: ("integer", 4), 14: ("double", 8), 15: ("complex", 16), RAW: ("raw", 1)}
+PAIRS = {PAIRLIST: "pairlist", LANGUAGE: "language", CLOSURE: "function", PROMISE: "promise", DOTS: "..."}
+NOTHING = {
+    254: "NULL",
+    253: "environment",
+    252: "unbound value",
+    251: "missing argument",
+    250: "environment",
+    242: "environment",
+    241: "environment",
+}
+
+
+def read_tree(path: Path) -> Tree:
+    """Walk through a file of `saveRDS` or `save` once.
+
+    Memory is bounded by the constants above, about 200 MB at the most and a few MB as a rule.
+
+    Raises
+    ------
+    InputError
+        If it is no such file, written as text, or broken.
+    EOFError
+        If it ends too early.
+    """
+    with Stream(path) as stream:
+        start = stream.peek(6)
+        if start.startswith(ASCII_STARTS):
+            raise InputError(
+                f"{path}: was saved by R as text, and only R reads that; save it again without ascii = TRUE"
+            )
+        is_saved = start[:5] in MAGIC
+        if not start.startswith(STARTS):
+            raise InputError(
+                f"{path}: is not a file of R's saveRDS or save; if R reads it, save it again with saveRDS"
+            )
+        if is_saved:
+            stream.skip(5)
+        encoding = stream.begin()
+        walk = Walk(stream)
+        root = walk.run(walk.bindings() if is_saved else walk.value(keep=True))
+        # Checksums of compressed files are compared at their end.
+        stream.skip_rest()
+    objects = dict(zip(root.tags, root.items, strict=True)) if is_saved else {"": root}
+    return Tree(path, objects, encoding, stream.is_packed)
+
+
+class Walk:
+    """The walk through a stream.
+
+    Its parts are generators that yield one another and are run here, one inside the other: values nest
+    deeper than Python's own stack allows.
+
+    Parameters
+    ----------
+    stream
+        After its beginning.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._referred: list[Node] = []
+        self._kept: dict[bytes, bytes] = {}
+        self._kept_bytes = self._glimpsed_bytes = self._nodes = 0
+
+    def run(self, first: Steps) -> Any:
+        """Run a part of the walk with all parts inside it, and return what it returns."""
+        stack, result = [first], None
+        while stack:
+            try:
+                inner = stack[-1].send(result)
+            except StopIteration as stop:
+                stack.pop()
+                result = stop.value
+            else:
+                stack.append(inner)
+                result = None
+                if len(stack) > MOST_LEVELS:
+                    self._stream.refuse(f"values nested more than {MOST_LEVELS} deep")
+        return result
+
+    def bindings(self) -> Steps:
+        """The named objects of a file by `save`."""
+        flags = self._stream.integer()
+        if flags & 0xFF not in (PAIRLIST, 254):
+            self._stream.refuse(f"type {flags & 0xFF} in place of the list of objects")
+        return (yield from self._pairs(True, flags, frozenset()))
+
+    def value(self, keep: bool | str, flags: int | None = None) -> Steps:
+        """Any value; returns its node.
+
+        Parameters
+        ----------
+        keep
+            Whether it is kept: True, False, or `FIELDS`.
+        flags
+            Its first integer, if it has been read.
+        """
+        stream = self._stream
+        flags = stream.integer() if flags is None else flags
+        kind = flags & 0xFF
+        if kind in PAIRS:
+            return (yield from self._pairs(keep, flags))
+        if kind in NOTHING:
+            return Node(NOTHING[kind])
+        if kind == REFERENCE:
+            return self._reference((flags >> 8) or stream.integer())
+        if kind == SYMBOL:
+            return self._refer(Node("symbol", text=self._string().decode("utf-8", "replace")))
+        if kind in (PERSISTENT, PACKAGE, NAMESPACE):
+            self._names()
+            return self._refer(Node("environment"))
+        if kind == ENVIRONMENT:
+            return (yield from self._environment(keep))
+        if kind == ALTREP:
+            return (yield from self._altrep(keep))
+        if kind in NUMBERS:
+            node = self._numbers(*NUMBERS[kind], keep is True)
+        elif kind == CHARACTER:
+            node = self._strings(keep is True)
+        elif kind in (LIST, EXPRESSION):
+            node = Node("list" if kind == LIST else "expression", length=stream.length())
+            keep = keep if node.length <= MOST_ITEMS else False
+            for _ in range(node.length):
+                item = yield self.value(keep)
+                if keep and self._nodes < MOST_NODES:
+                    self._nodes += 1
+                    node.items.append(item)
+            if len(node.items) < node.length:
+                node.items = []
+        elif kind == S4:
+            node = Node("S4")
+        elif kind in (POINTER, WEAK_REFERENCE):
+            node = self._refer(Node("external pointer" if kind == POINTER else "weak reference"))
+            if kind == POINTER:
+                yield self.value(False)
+                yield self.value(False)
+        elif kind in (SPECIAL, BUILTIN):
+            stream.skip(max(0, stream.integer()))
+            node = Node("function")
+        elif kind == BYTECODE:
+            stream.integer()  # the number of repeated parts
+            yield from self._bytecode()
+            node = Node("bytecode")
+        elif kind == STRING:
+            self._string(flags)
+            node = Node("string")
+        else:
+            stream.refuse(f"type {kind}")
+        if flags & HAS_ATTRIBUTES:
+            pairs = yield self.value(keep)
+            node.attributes = dict(zip(pairs.tags, pairs.items, strict=True))
+            self._forget_columns(node)
+        return node
+
+    def _reference(self, number: int) -> Node:
+        if not 0 < number <= len(self._referred):
+            self._stream.refuse(f"a reference to value {number} of {len(self._referred)}")
+        return self._referred[number - 1]
+
+    def _refer(self, node: Node) -> Node:
+        """Enter a value in the table that references count by."""
+        self._referred.append(node)
+        return node
+
+    def _pairs(self, keep: bool | str, flags: int, skipped: frozenset[str] = NOT_WALKED_FOR) -> Steps:
+        """A pairlist, call, function or promise: chains of the same cells."""
+        stream = self._stream
+        node = Node(PAIRS.get(flags & 0xFF, "NULL"))
+        keep = keep if flags & 0xFF == PAIRLIST else False
+        while flags & 0xFF in PAIRS:
+            if flags & HAS_ATTRIBUTES:
+                yield self.value(False)
+            tag = (yield self.value(False)).text if flags & HAS_TAG else ""
+            wanted = tag in DATA if keep == FIELDS else keep and tag not in skipped
+            item = yield self.value(wanted)
+            if wanted and self._nodes < MOST_NODES:
+                self._nodes += 1
+                node.tags.append(tag)
+                node.items.append(item)
+            flags = stream.integer()
+        if flags & 0xFF != 254:  # the last one is not NULL in a dotted pair
+            item = yield self.value(keep, flags)
+            if keep is True:
+                node.tags.append("")
+                node.items.append(item)
+        return node
+
+    def _environment(self, keep: bool | str) -> Steps:
+        node = self._refer(Node("environment"))
+        self._stream.integer()  # whether it is locked
+        yield self.value(False)  # the environment around it
+        frame = yield self.value(FIELDS if keep else False)
+        table = yield self.value(FIELDS if keep else False)
+        yield self.value(False)
+        bindings: dict[str, Node] = {}
+        for pairs in (frame, *table.items):
+            bindings |= dict(zip(pairs.tags, pairs.items, strict=True))
+        for name in DATA:
+            if name in bindings:
+                node.attributes["data"] = bindings[name]
+        return node
+
+    def _altrep(self, keep: bool | str) -> Steps:
+        """A vector in one of R's other forms: a class, its state, and attributes."""
+        about = yield self.value(True)
+        state = yield self.value(keep)
+        pairs = yield self.value(keep)
+        if keep is not True:
+            return Node("left out")
+        name = about.items[0].text if about.items else ""
+        inner = state.items[0] if state.items else state
+        if name in ("compact_intseq", "compact_realseq"):
+            if len(state.numbers) < 3:
+                self._stream.refuse(f"a sequence of {len(state.numbers)} numbers")
+            n, first, step = state.numbers[:3].tolist()
+            kind = "integer" if name == "compact_intseq" else "double"
+            node = Node(kind, length=int(n), sequence=(first, step))
+        elif name == "deferred_string":
+            node = Node("character", length=inner.length, strings_of=inner)
+        elif name.startswith("mmap_"):
+            # It lies in another file, which nothing is known of.
+            node = Node(f"vector in another file ({name})")
+        else:
+            # A wrapper around a vector, or a package's class that saves its vectors as ordinary ones.
+            node = inner
+        node.attributes |= dict(zip(pairs.tags, pairs.items, strict=True))
+        return node
+
+    def _numbers(self, kind: str, width: int, keep: bool) -> Node:
+        stream = self._stream
+        n = stream.length()
+        node = Node(kind, length=n, offset=stream.position, size=n * width, order=stream.order)
+        if not keep:
+            stream.skip(node.size)
+        elif self._may_keep(node.size):
+            node.kept = stream.read(node.size)
+        elif kind in WIDTHS:
+            self._glimpse(node, kind, width)
+        else:
+            stream.skip(node.size)
+        return node
+
+    def _may_keep(self, size: int) -> bool:
+        if size <= SHORT_BYTES:
+            return True
+        if size > CHUNK or self._kept_bytes + size > KEPT_BYTES:
+            return False
+        self._kept_bytes += size
+        return True
+
+    def _glimpse(self, node: Node, kind: str, width: int) -> None:
+        stream, n = self._stream, node.length
+        end = node.offset + node.size
+        some = min(n, GLIMPSED)
+        if self._glimpsed_bytes + 3 * some * width <= GLIMPSED_BYTES:
+            pieces, done = [], 0
+            for start in (0, (n - some) // 2, n - some):
+                begin = max(start, done)
+                stream.skip((begin - done) * width)
+                done = start + some
+                pieces.append(stream.read((done - begin) * width))
+            values = np.frombuffer(b"".join(pieces), dtype=stream.order + WIDTHS[kind])
+            node.glimpse = values.astype(values.dtype.newbyteorder("="))
+            self._glimpsed_bytes += node.glimpse.nbytes
+        stream.skip(end - stream.position)
+
+    def _forget_columns(self, node: Node) -> None:
+        """Drop what was glimpsed of a table's columns: nobody asks for it, and columns can be many."""
+        columns = node.attributes.get("listData") if node.kind == "S4" else node
+        if columns is not None and ("rownames" in node.attributes or "row.names" in node.attributes):
+            for column in columns.items:
+                if column.glimpse is not None:
+                    self._glimpsed_bytes -= column.glimpse.nbytes
+                    column.glimpse = None
+
+    def _string(self, flags: int | None = None) -> bytes:
+        """A single string, as names of symbols are."""
+        flags = self._stream.integer() if flags is None else flags
+        if flags & 0xFF != STRING:
+            self._stream.refuse(f"type {flags & 0xFF} in place of a string")
+        n = self._stream.integer()
+        return b"" if n == HAS_NO_VALUE else self._stream.read(n)
+
+    def _names(self) -> None:
+        """The strings that name a package, namespace or persistent object."""
+        self._stream.integer()
+        for _ in range(self._stream.integer()):
+            self._string()
+
+    def _strings(self, keep: bool) -> Node:
+        """A vector of strings: type, length and bytes of each, 10 million of them as often as not."""
+        stream = self._stream
+        n = missing = stream.length()
+        node = Node("character", length=n, offset=stream.position, order=stream.order)
+        digest = hashlib.blake2b(digest_size=16)
+        kept: list[bytes] | None = [] if keep else None
+        size = 0
+        unpack = stream.header_of_string.unpack_from
+        while missing:
+            stream.fill(8)
+            buffer, at = stream.buffer, stream.at
+            end = len(buffer) - 8
+            while missing and at <= end:
+                flags, length = unpack(buffer, at)
+                if flags & 0xFF != STRING or length < HAS_NO_VALUE:
+                    stream.refuse(f"type {flags & 0xFF} and length {length} in place of a string")
+                following = at + 8 + (length if length > 0 else 0)
+                if following > end + 8:
+                    break
+                at = following
+                missing -= 1
+            walked = buffer[stream.at : at]
+            size += len(walked)
+            stream.at = at
+            if keep:
+                digest.update(walked)
+            if kept is not None:
+                kept.append(walked)
+                if size > KEPT_AT_ONCE:
+                    kept = None
+            if missing and at <= end:  # a string that goes beyond the buffer
+                if length <= CHUNK:
+                    stream.fill(8 + length)
+                    continue
+                # No name and no label: not worth the memory.
+                digest.update(str(stream.position).encode())
+                kept = None
+                size += 8 + length
+                stream.skip(8 + length)
+                missing -= 1
+        node.size = size
+        if keep:
+            node.digest = digest.digest()
+        if kept is not None:
+            node.kept = self._keep_once(node.digest, b"".join(kept))
+        return node
+
+    def _keep_once(self, digest: bytes | None, content: bytes) -> bytes | None:
+        """The bytes of strings, held once where vectors are equal, as the names of matrices are."""
+        if digest in self._kept:
+            return self._kept[digest]
+        if len(content) > SHORT_BYTES:
+            if self._kept_bytes + len(content) > KEPT_BYTES:
+                return None
+            self._kept_bytes += len(content)
+            self._kept[digest] = content
+        return content
+
+    def _bytecode(self) -> Steps:
+        stream = self._stream
+        yield self.value(False)
+        for _ in range(stream.integer()):
+            kind = stream.integer()
+            if kind == BYTECODE:
+                yield self._bytecode()
+            else:
+                yield self._constant(kind)
+
+    def _constant(self, kind: int) -> Steps:
+        """A constant of byte code: calls among them have a form of their own."""
+        stream = self._stream
+        with_attributes = (LANGUAGE_WITH_ATTRIBUTES, PAIRLIST_WITH_ATTRIBUTES)
+        while True:
+            if kind == REPEATED:
+                stream.integer()
+                return
+            if kind == REPEATED_DEFINED:
+                stream.integer()
+                kind = stream.integer()
+            if kind not in (LANGUAGE, PAIRLIST, *with_attributes):
+                yield self.value(False)
+                return
+            if kind in with_attributes:
+                yield self.value(False)
+            yield self.value(False)  # the tag
+            yield self._constant(stream.integer())
+            kind = stream.integer()
