@@ -46,6 +46,7 @@ lint: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache --no-logo
 
 # Direct dependencies stand in pyproject.toml; this writes down the versions of everything.
 lock: $(UV)

@@ -1,4 +1,25 @@
-"""Shared vocabulary of the cellferry scripts; imports no library: a data rule never pays for torch."""
+"""The package behind the rules' scripts. Imports run from the top to the bottom of this map only.
+
+| package                            | contents                                                           |
+| ---------------------------------- | ------------------------------------------------------------------ |
+| commands                           | `make new` and `make doctor`                                       |
+| datasets                           | the user's files as one dataset: annotation, filters, raw counts   |
+| model                              | scvi-tools models, the only users of torch; surgery, import        |
+| calibration, evaluation            | from probabilities to a label; labels against the truth            |
+| heads                              | classifiers on latents or expression                               |
+| formats, report                    | readers of every file format; the page and its figures             |
+| sampling                           | references as one, splits, sketches                                |
+| features                           | genes and markers: ids, selection, subsets                         |
+| resources                          | memory, time and GPU of each rule's job; the plan                  |
+| artifacts                          | files that pass between rules                                      |
+| config                             | the configuration: schema, defaults, problems                      |
+| cytometry                          | channels, panels, transformed intensities, FCS                     |
+| labels, cluster                    | names and hierarchies of labels; SLURM                             |
+| runs                               | provenance of results, the start of a run                          |
+| core, errors                       | atomic files, text, logs, progress; exceptions                     |
+
+The Snakefile imports config, cluster, runs and core, which need Python, yaml and jsonschema only.
+"""
 
 import os
 
