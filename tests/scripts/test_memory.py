@@ -22,7 +22,7 @@ from cellferry.core.logs import logged
 rule = sys.argv[1]
 with logged(f"{rule}.log"):
     if rule in ("inspect_dataset", "convert_to_chunks"):
-        from cellferry.config.checks import fill_defaults
+        from cellferry.config.schema import fill_defaults
         from convert_to_chunks import convert_to_chunks
         from inspect_dataset import inspect_dataset
         from cellferry.labels.names import LabelNames
