@@ -1,0 +1,33 @@
+"""Heads (classifiers) that can be trained with a model, a modality and a reference."""
+
+SCANVI_MODELS_ONLY = "only a model of type scanvi has such a classifier"
+CYTOMETRY_ONLY = "cytovi and expression_xgboost take cytometry (modality)"
+WITHOUT_EXPRESSION = "a model of others comes without the counts that heads on expression learn from"
+
+
+def unavailable_heads(*, scanvi_model: bool, cytometry: bool, expression: bool) -> dict[str, str]:
+    """Heads that cannot be trained, each with the reason.
+
+    Parameters
+    ----------
+    scanvi_model
+        Whether the model has scANVI's classifier.
+    cytometry
+        Whether the modality is cytometry.
+    expression
+        Whether there is expression of the reference's cells: counts, or marker values.
+    """
+    reasons = {}
+    if cytometry or not scanvi_model:
+        reasons["scanvi"] = SCANVI_MODELS_ONLY
+    if not expression:
+        reasons["expression"] = reasons["expression_xgboost"] = WITHOUT_EXPRESSION
+    if not cytometry:
+        reasons["cytovi"] = reasons["expression_xgboost"] = CYTOMETRY_ONLY
+    return reasons
+
+
+def available_heads(heads: list[str], *, scanvi_model: bool, cytometry: bool, expression: bool) -> list[str]:
+    """Those of the heads that can be trained, in their order; see `unavailable_heads`."""
+    without = unavailable_heads(scanvi_model=scanvi_model, cytometry=cytometry, expression=expression)
+    return [head for head in heads if head not in without]
