@@ -3,25 +3,12 @@
 From what `inspect_dataset` found in the files' headers and from the configuration; nothing is read.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from math import ceil
 
-from .budget import SNAKEMAKE_MB, Budget
-from ..core.text import duration
-from .memory import (BLOCK_BYTES, CYTOVI_NEIGHBORS, MAP_BYTES, MARKERS_READ_MB, MAX_BASELINE_CELLS, MAX_COMPARED_CELLS, MAX_EXPRESSION_CELLS, MAX_MAP_CELLS, MB, NEEDS, SORTED_BYTES, VALUES_PER_DATASET, calibration_cap, calibration_mb, classifier_mb, judged_bytes, model_mb, preloaded_values, training_cap, training_mb)
-from .schedule import fitting_epochs, reference_epochs
+from .budget import SNAKEMAKE_MB
 from .expected_jobs import Job
-
-
-
-
-
-
-
-
-
-
 
 
 @dataclass(frozen=True)
@@ -98,54 +85,3 @@ def _verdict(resource: str, needed: list[float], given: list[int]) -> str | None
     if any(fits):
         return f"{resource}: {given[0]} is too little, attempt {fits.index(True) + 1} will do"
     return f"DOES NOT FIT: {resource} is {max(given)} at most, and {ceil(needed[-1])} is needed"
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -1,0 +1,353 @@
+"""The jobs that a run consists of: how many cells and values each of them handles."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .budget import Budget
+from .memory import (
+    BLOCK_BYTES,
+    MAP_BYTES,
+    MARKERS_READ_MB,
+    MAX_BASELINE_CELLS,
+    MAX_COMPARED_CELLS,
+    MAX_EXPRESSION_CELLS,
+    MAX_MAP_CELLS,
+    MB,
+    NEEDS,
+    SORTED_BYTES,
+    VALUES_PER_DATASET,
+    calibration_cap,
+    preloaded_values,
+    training_mb,
+)
+from .parts import VALUE_BYTES, Part, Run, joined, share_of
+from .schedule import fitting_epochs, reference_epochs
+
+CELL_BYTES = 60
+"""A cell's name and codes on disk."""
+
+
+UNSORTED_BYTES = 12
+"""A stored value in the files by which a matrix is sorted."""
+
+
+ADDED_CHANNELS = 4
+"""Channels of an FCS file that are made of a cell's predictions: two labels, a probability and a p-value."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, or several alike.
+
+    Attributes
+    ----------
+    rule
+        Its rule.
+    jobs
+        How many there are of it.
+    cells, values
+        Cells and stored values that each of them works through.
+    held_cells, sketch_values, more_mb
+        What each holds, see `cellferry.resources.budget.Budget.require`.
+    disk_mb
+        What all of them write together.
+    most_block
+        Bytes of a block that are enough.
+    """
+
+    rule: str
+    jobs: int = 1
+    cells: float = 0
+    values: float = 0
+    held_cells: float = 0
+    sketch_values: float = 0
+    more_mb: float = 0
+    disk_mb: float = 0
+    most_block: int = BLOCK_BYTES
+
+    def peak_mb(self, mem_mb: int, attempt: int = 1) -> int:
+        """Memory at most, given so much; of a job that cannot run in it, what it needs.
+
+        The script alone, without the snakemake processes around it.
+        """
+        need = NEEDS[self.rule]
+        peak = need.held_mb(cells=int(self.held_cells), values=self.sketch_values) + int(self.more_mb)
+        if need.blocks:
+            block = Budget(mem_mb, attempt).predicted_block_bytes(need, held_mb=peak, most=self.most_block)
+            peak += int(need.blocks * min(block, self.values * VALUE_BYTES)) // MB
+        return peak
+
+    @property
+    def seconds(self) -> float:
+        """Time that each of them takes on one core of the machine that was measured."""
+        need = NEEDS[self.rule]
+        return need.seconds + self.cells / need.cells_per_s + self.values / need.values_per_s
+
+
+def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = None) -> Iterator[Job]:
+    """All jobs of a run.
+
+    Parameters
+    ----------
+    config
+        The configuration, with defaults.
+    inspected
+        What `inspect_dataset` wrote for each dataset.
+    trained
+        What an earlier run, in which the reference was trained, or the import of a model of others says of
+        its labels; None where it is trained in this run.
+    """
+    run = Run.of(config, inspected, trained)
+    trains, imports = trained is None, isinstance(config["pretrained"], dict)
+    for name, dataset in run.found.items():
+        yield from _data_jobs(
+            run.whole[name],
+            dataset,
+            jobs=config["datasets"][name]["jobs"],
+            materialise=config["merge"]["materialise"],
+        )
+    yield Job("check_datasets")
+    if config["modality"] == "cytometry":
+        yield Job("compare_panels")
+    if trains:
+        yield from _reference_data_jobs(run)
+    for name, part in run.mapped.items():
+        yield Job(
+            "subset_common_genes",
+            cells=run.whole[name].cells,
+            values=run.whole[name].values,
+            held_cells=run.whole[name].cells if run.found[name]["role"] == "evaluate" else 0,
+            disk_mb=_h5ad_mb(part.cells, part.common_values),
+        )
+    if trains:
+        yield from _training_jobs(run)
+    if imports:
+        n_cells = run.train.cells + sum(part.cells for part in run.held_back.values())
+        yield Job(
+            "import_reference", cells=n_cells, held_cells=n_cells, disk_mb=n_cells * 4 * run.n_latent / MB
+        )
+    if trains or imports:
+        yield _classifier_job(run)
+    yield from _mapping_jobs(run, [*run.held_back.values()] if trains else [])
+    yield from _prediction_jobs(run, trains=trains, imports=imports)
+    if config["modality"] == "cytometry":
+        yield from _fcs_jobs(run)
+    yield from _scoring_jobs(run, trains=trains)
+
+
+def _reference_data_jobs(run: Run) -> Iterator[Job]:
+    """Splitting the references, choosing genes on them, and writing their counts."""
+    everything = joined([run.whole[name] for name in run.found if run.found[name]["role"] == "reference"])
+    used = joined([run.train, *run.held_back.values()])
+    yield Job(
+        "split_reference", held_cells=everything.cells, cells=everything.cells, disk_mb=everything.cells / MB
+    )
+    sketch = min(run.config["genes"]["sketch_cells"], run.train.cells)
+    sketch_values = sketch * everything.values / max(1, everything.cells)
+    yield Job(
+        "select_markers" if run.config["modality"] == "cytometry" else "select_genes",
+        held_cells=everything.cells,
+        values=sketch_values,
+        sketch_values=sketch_values,
+        disk_mb=1,
+    )
+    yield Job(
+        "subset_reference",
+        cells=everything.cells,
+        values=everything.values,
+        held_cells=everything.cells,
+        disk_mb=_h5ad_mb(used.cells, used.common_values),
+    )
+
+
+def _training_jobs(run: Run) -> Iterator[Job]:
+    """From the training cells to a model."""
+    train = run.train
+    yield Job(
+        "shuffle_reference",
+        cells=train.cells,
+        values=train.common_values,
+        held_cells=train.cells,
+        sketch_values=min(train.common_values, VALUES_PER_DATASET),
+        disk_mb=4 * train.common_values / MB,
+    )
+    epochs = reference_epochs(run.config["model"]["epochs"], max(1, train.cells))
+    batch_size = run.config["model"]["batch_size"]
+    yield Job(
+        "train_reference_model",
+        cells=epochs * train.cells,
+        sketch_values=preloaded_values(batch_size, train.cells, train.common_values),
+        more_mb=run.model_mb,
+        disk_mb=2 * run.model_mb,
+    )
+
+
+def _classifier_job(run: Run) -> Job:
+    """Training the classifiers."""
+    train, settings = run.train, run.config["prediction"]
+    n_cells = run.training_cells
+    forests = len({"xgboost", "expression_xgboost"} & {*run.heads})
+    sketch = min(MAX_EXPRESSION_CELLS, n_cells) if "expression" in run.heads else 0
+    sketch_values = sketch * train.common_values / max(1, train.cells)
+    return Job(
+        "train_classifier",
+        # Measured at 100 rounds of 20 labels.
+        cells=n_cells * settings["n_trees"] * run.n_labels / 2000 * forests,
+        values=sketch_values,
+        held_cells=train.cells,
+        sketch_values=sketch_values,
+        more_mb=training_mb(
+            n_cells,
+            n_labels=run.n_labels,
+            n_latent=run.n_latent,
+            neighbors=settings["neighbors"],
+            n_markers=run.n_markers,
+        ),
+        disk_mb=n_cells * 4 * run.n_latent / MB,
+    )
+
+
+def _mapping_jobs(run: Run, held_back: list[Part]) -> Iterator[Job]:
+    """Fitting the model to the batches of all parts, and mapping them."""
+    fitted = [*held_back, *run.mapped.values()]
+    for part in fitted:
+        sketch = min(run.config["surgery"]["sketch_cells"], part.cells)
+        epochs = fitting_epochs(
+            run.config["surgery"]["epochs"], max(1, sketch), run.config["model"]["batch_size"]
+        )
+        yield Job(
+            "fit_query_model",
+            cells=sketch * epochs,
+            held_cells=part.cells,
+            sketch_values=sketch * part.common_values / max(1, part.cells),
+            more_mb=run.model_mb,
+            disk_mb=run.model_mb / 4,
+        )
+    for part in [run.train, *fitted] if held_back else fitted:
+        yield _chunked(part, "map_query", more_mb=run.model_mb, bytes_per_cell=4 * run.n_latent + CELL_BYTES)
+
+
+def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
+    """Calibrating the classifiers, and predicting with them."""
+    validation, test = (run.judged(run.held_back[name]) for name in ("validation", "test"))
+    if trains or imports:
+        yield Job(
+            "calibrate_classifier",
+            cells=validation.cells,
+            values=validation.common_values,
+            held_cells=validation.cells,
+            more_mb=run.calibration_mb(validation),
+        )
+    if not imports and (not trains or not run.config["genes"]["retrain_on_common"]):
+        yield Job(
+            "predict_gene_loss",
+            jobs=len(run.mapped),
+            cells=validation.cells,
+            values=validation.common_values,
+            held_cells=validation.cells,
+            more_mb=2 * run.calibration_mb(validation) - run.classifier_mb + run.model_mb / 2,
+        )
+    if run.config["modality"] == "cytometry":
+        for part in run.mapped.values():
+            compared = share_of(part, part.name, min(1, MAX_COMPARED_CELLS / max(1, part.cells)))
+            yield Job(
+                "compare_mappings",
+                cells=2 * compared.cells,
+                held_cells=part.cells,
+                sketch_values=compared.common_values,
+                more_mb=run.classifier_mb + run.calibration_mb(compared) + run.model_mb / 2,
+            )
+    predicted = [*([run.held_back["test"]] if trains else []), *run.mapped.values()]
+    for part in predicted:
+        yield _chunked(run.judged(part), "predict_labels", more_mb=run.classifier_mb, bytes_per_cell=100)
+    counts = run.config["output"]["labelled"] == "all"
+    for part in predicted:
+        values = part.common_values if counts else 0
+        yield Job(
+            "gather_predictions",
+            cells=part.cells,
+            held_cells=part.cells,
+            values=values,
+            # Without counts its blocks are of strings alone.
+            more_mb=0 if counts else BLOCK_BYTES / MB,
+            disk_mb=(part.cells * (4 * run.n_latent + 200) + 2 * values) / MB,
+        )
+    if trains or imports:
+        yield Job(
+            "leave_labels_out",
+            # Measured at 20 labels, each of which is left out once.
+            cells=min(calibration_cap(n_labels=run.n_labels), test.cells) * run.n_labels / 20,
+            values=test.common_values,
+            held_cells=test.cells,
+            more_mb=2 * run.calibration_mb(test),
+        )
+
+
+def _fcs_jobs(run: Run) -> Iterator[Job]:
+    """Writing the queries' samples as FCS files, all channels and latents as float32."""
+    for name in run.mapped:
+        part, found = run.whole[name], run.found[name]
+        if found["role"] == "query":
+            n_channels = found["genes"] + ADDED_CHANNELS + run.n_latent
+            disk_mb = 4 * part.cells * n_channels / MB
+            yield Job("write_fcs", cells=part.cells, values=part.values, disk_mb=disk_mb)
+
+
+def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
+    """Scores and the report."""
+    scored = [part for name, part in run.mapped.items() if run.found[name].get("label")]
+    for part in [*([run.held_back["test"]] if trains else []), *scored]:
+        cells = [min(MAX_BASELINE_CELLS, some.cells) for some in (run.train, part)]
+        values = sum(
+            n * some.common_values / max(1, some.cells)
+            for n, some in zip(cells, (run.train, part), strict=True)
+        )
+        yield Job(
+            "evaluate",
+            held_cells=run.train.cells + part.cells,
+            cells=part.cells,
+            sketch_values=values,
+            more_mb=MARKERS_READ_MB if run.config["modality"] == "cytometry" else 0,
+        )
+    yield Job("gather_scores")
+    queries = [part for name, part in run.mapped.items() if run.found[name]["role"] == "query"]
+    shown = run.train.cells + sum(part.cells for part in queries)
+    yield Job("report", held_cells=shown, more_mb=MAP_BYTES * min(shown, MAX_MAP_CELLS) / MB, disk_mb=1)
+
+
+def _data_jobs(part: Part, dataset: dict, *, jobs: int, materialise: bool) -> Iterator[Job]:
+    in_file = dataset["cells"]
+    yield Job("inspect_dataset", held_cells=in_file, cells=in_file)
+    values = in_file * dataset["values_per_cell"]
+    sorting_mb = 0 if dataset["in_order"] else UNSORTED_BYTES * values / MB
+    yield Job(
+        "convert_to_chunks",
+        jobs=jobs,
+        cells=in_file / jobs,
+        # Each job reads all of a file that is not in the order of its cells.
+        values=values / jobs if dataset["in_order"] else values,
+        more_mb=dataset.get("held_mb", 0),
+        disk_mb=_h5ad_mb(part.cells, part.values) + sorting_mb,
+        most_block=BLOCK_BYTES if dataset["in_order"] else SORTED_BYTES,
+    )
+    yield Job(
+        "merge_h5ad",
+        cells=part.cells,
+        values=part.values if materialise else 0,
+        disk_mb=_h5ad_mb(part.cells, part.values if materialise else 0),
+    )
+
+
+def _chunked(part: Part, rule: str, *, more_mb: float, bytes_per_cell: int) -> Job:
+    return Job(
+        rule,
+        jobs=part.chunks,
+        cells=part.cells / part.chunks,
+        values=part.common_values / part.chunks,
+        more_mb=more_mb,
+        disk_mb=part.cells * bytes_per_cell / MB,
+    )
+
+
+def _h5ad_mb(cells: float, values: float) -> float:
+    return (cells * CELL_BYTES + values * VALUE_BYTES) / MB

@@ -1,0 +1,199 @@
+"""Parts of a run: datasets and held-back cells, with how many cells and values each has."""
+
+from dataclasses import dataclass, replace
+from math import ceil
+
+from .memory import (
+    CYTOVI_NEIGHBORS,
+    calibration_cap,
+    calibration_mb,
+    classifier_mb,
+    judged_bytes,
+    model_mb,
+    training_cap,
+)
+
+VALUE_BYTES = 8
+"""A stored value on disk and in memory: float32, and its gene as int32."""
+
+
+MOST_LATENT = 20
+"""Dimensions of CytoVI's latent space at most, where they are left to it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Cells that are worked on as one: a dataset, or a held-back part of the reference."""
+
+    name: str
+    chunks: int
+    cells: int
+    values: int
+    common_values: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the jobs of a run follow from.
+
+    Attributes
+    ----------
+    config
+        The configuration, with defaults.
+    found
+        What `inspect_dataset` wrote, by dataset.
+    whole
+        The datasets.
+    mapped
+        Those that are mapped, with the cells that are.
+    train, held_back
+        The references' training cells, and their held-back parts; parts of no cells where the reference was
+        trained by an earlier run.
+    n_labels, heads
+        Labels, and classifiers.
+    """
+
+    config: dict
+    found: dict[str, dict]
+    whole: dict[str, Part]
+    mapped: dict[str, Part]
+    train: Part
+    held_back: dict[str, Part]
+    n_labels: int
+    heads: list[str]
+
+    @classmethod
+    def of(cls, config: dict, inspected: list[dict], trained: dict | None) -> "Run":
+        """See `expected_jobs`."""
+        found = {dataset["dataset"]: dataset for dataset in inspected}
+        n_selected = min(config["genes"]["n_variable"], min(dataset["genes"] for dataset in inspected))
+        whole = {name: _whole(dataset, config, n_selected) for name, dataset in found.items()}
+        references = [name for name in found if found[name]["role"] == "reference"]
+        mapped = {
+            name: _labelled(whole[name], found[name], config)
+            if found[name]["role"] == "evaluate"
+            else whole[name]
+            for name in found
+            if name not in references
+        }
+        if trained is None:
+            everything = joined([whole[name] for name in references])
+            most = config["reference"]["subsample"]
+            if most is not None and everything.cells > most:
+                everything = share_of(everything, "reference", most / everything.cells)
+            n_labels = max(found[name]["n_labels"] for name in references)
+        else:
+            predictable = [label for label in trained["labels"].values() if label["predictable"]]
+            n_cells, n_labels = sum(label["cells"] for label in predictable), len(predictable)
+            everything = Part("reference", 1, n_cells, 0, 0)
+        held_back = {
+            part: share_of(everything, part, config["split"][part]) for part in ("validation", "test")
+        }
+        train = share_of(everything, "reference", 1 - sum(config["split"][part] for part in held_back))
+        cytometry = config["modality"] == "cytometry"
+        imported = isinstance(config["pretrained"], dict)  # no expression to learn from
+        can = {
+            "scanvi": config["model"]["type"] == "scanvi" and not cytometry,
+            "cytovi": cytometry,
+            "expression": not imported,
+            "expression_xgboost": cytometry and not imported,
+        }
+        heads = [head for head in config["prediction"]["heads"] if can.get(head, True)]
+        return cls(config, found, whole, mapped, train, held_back, max(2, n_labels), heads)
+
+    @property
+    def n_latent(self) -> int:
+        """Dimensions of the latent space, at most where they depend on the markers."""
+        configured = self.config["model"]["n_latent"]
+        return MOST_LATENT if configured == "auto" else configured
+
+    @property
+    def model_mb(self) -> int:
+        """MB of the model while it is trained."""
+        n_genes = min(dataset["genes"] for dataset in self.found.values())
+        return model_mb(min(self.config["genes"]["n_variable"], n_genes), self.config["model"]["n_hidden"])
+
+    @property
+    def neighbors(self) -> int:
+        """Reference cells that are looked for around a cell."""
+        return max(self.config["prediction"]["neighbors"], CYTOVI_NEIGHBORS if "cytovi" in self.heads else 0)
+
+    @property
+    def n_markers(self) -> int:
+        """Markers that classifiers learn from; 0 where these are genes."""
+        if self.config["modality"] != "cytometry" or not {"expression", "expression_xgboost"} & {*self.heads}:
+            return 0
+        return min(dataset["genes"] for dataset in self.found.values())
+
+    @property
+    def training_cells(self) -> int:
+        """Cells that the classifiers learn from."""
+        most = self.config["prediction"]["max_training_cells"]
+        return min(training_cap(n_labels=self.n_labels, max_training_cells=most), self.train.cells)
+
+    @property
+    def classifier_mb(self) -> int:
+        """MB of the trained classifiers."""
+        return classifier_mb(self.training_cells, n_latent=self.n_latent)
+
+    def calibration_mb(self, part: Part) -> int:
+        """MB of the classifiers and of what they say of a held-back part."""
+        n_cells = min(calibration_cap(n_labels=self.n_labels), part.cells)
+        return self.classifier_mb + calibration_mb(n_cells, n_labels=self.n_labels, n_heads=len(self.heads))
+
+    def judged(self, part: Part) -> Part:
+        """A part with as many values as judging its cells takes the memory of."""
+        return _judged(
+            part,
+            n_labels=self.n_labels,
+            n_heads=len(self.heads),
+            n_latent=self.n_latent,
+            neighbors=self.neighbors,
+        )
+
+
+def _whole(dataset: dict, config: dict, n_selected: int) -> Part:
+    own = config["datasets"][dataset["dataset"]]
+    cells = dataset["cells_kept"]
+    values = cells * dataset["values_per_cell"]
+    # Variable genes hold about twice their share of the stored values.
+    common = values * min(1.0, 2 * n_selected / max(1, dataset["genes"]))
+    return Part(dataset["dataset"], own["chunks"], cells, int(values), int(common))
+
+
+def _labelled(part: Part, dataset: dict, config: dict) -> Part:
+    """The cells of a dataset to evaluate that are scored."""
+    labelled = part.cells - dataset.get("unlabelled_cells", 0)
+    most = config["datasets"][part.name]["max_cells"]
+    return share_of(part, part.name, min(labelled, labelled if most is None else most) / max(1, part.cells))
+
+
+def joined(parts: list[Part]) -> Part:
+    """Make one part of several: the references together."""
+    chunks, cells, values, common = (
+        sum(getattr(part, name) for part in parts) for name in ("chunks", "cells", "values", "common_values")
+    )
+    return Part("reference", chunks, cells, values, common)
+
+
+def _judged(part: Part, *, n_labels: int, n_heads: int, n_latent: int, neighbors: int) -> Part:
+    """A part whose values are as many as fill what its cells take while the heads look at them."""
+    a_cell = judged_bytes(
+        n_labels=n_labels,
+        n_heads=n_heads,
+        neighbors=neighbors,
+        n_latent=n_latent,
+        values=part.common_values / max(1, part.cells),
+    )
+    return replace(part, common_values=part.cells * a_cell // VALUE_BYTES)
+
+
+def share_of(part: Part, name: str, share: float) -> Part:
+    """Take a share of a part's cells, by which a held-back part has fewer chunks too."""
+    return Part(
+        name,
+        ceil(part.chunks * share) if name in ("validation", "test") else part.chunks,
+        round(part.cells * share),
+        round(part.values * share),
+        round(part.common_values * share),
+    )

@@ -1,0 +1,148 @@
+"""The plan as a table of text, with a remedy for each job that does not fit."""
+
+from math import ceil
+
+from ..core.text import duration
+from .budget import SNAKEMAKE_MB
+from .plan import Line
+
+
+def as_table(lines: list[Line], *, datasets: list[dict], free_mb: float, note: str) -> str:
+    """The plan as text, at most 100 columns wide: the datasets, the rules, and last what does not fit.
+
+    Parameters
+    ----------
+    lines
+        The rules.
+    datasets
+        What `inspect_dataset` wrote for each.
+    free_mb
+        Room for results.
+    note
+        What the columns are, to stand below them.
+    """
+    heads = ("rule", "jobs", "memory", "predicted", "disk", "longest", "all jobs", "")
+    rows = [
+        (
+            line.rule,
+            f"{line.jobs:,}",
+            f"{line.mem_mb:,} MB",
+            f"{line.peak_mb + SNAKEMAKE_MB:,} MB",
+            size(line.disk_mb),
+            duration(line.longest),
+            duration(line.seconds),
+            _mark(line.verdict),
+        )
+        for line in lines
+    ]
+    largest = max(lines, key=lambda line: line.peak_mb)
+    disk_mb = sum(line.disk_mb for line in lines)
+    rows.append(
+        (
+            "all",
+            f"{sum(line.jobs for line in lines):,}",
+            f"{max(line.mem_mb for line in lines):,} MB",
+            f"{largest.peak_mb + SNAKEMAKE_MB:,} MB",
+            size(disk_mb),
+            duration(max(line.longest for line in lines)),
+            duration(sum(line.seconds for line in lines)),
+            "fits" if disk_mb < free_mb else TOO_LITTLE,
+        )
+    )
+    return "\n".join(
+        [*_dataset_lines(datasets), "", *_aligned([heads, *rows]), note, *_verdicts(lines, disk_mb, free_mb)]
+    )
+
+
+TOO_LITTLE = "TOO LITTLE"
+"""The mark of what does not fit, in the table."""
+
+
+BY_CHUNKS = ("map_query", "predict_labels")
+"""Rules whose jobs become shorter with more chunks."""
+
+
+def _mark(verdict: str) -> str:
+    """A verdict in a word, for the table."""
+    if verdict == "fits":
+        return verdict
+    return TOO_LITTLE if "DOES NOT FIT" in verdict else "later"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of a table: the first and the last column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if position in (0, len(cells) - 1) else cell.rjust(width)
+            for position, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in rows
+    ]
+
+
+def _dataset_lines(datasets: list[dict]) -> list[str]:
+    """What the datasets are, one per line."""
+    rows = []
+    for found in datasets:
+        kept, whole = found["cells_kept"], found["cells"]
+        labels = f"{found['n_labels']:,}" if found.get("label") else ""
+        rows.append(
+            (
+                found["dataset"] if len(found["dataset"]) <= 30 else f"{found['dataset'][:29]}…",
+                found["role"],
+                f"{kept:,}" if kept == whole else f"{kept:,} of {whole:,}",
+                f"{found['genes']:,}",
+                labels,
+                f"{found.get('n_batches', 1):,}",
+                "",
+            )
+        )
+    return _aligned([("dataset", "role", "cells", "genes", "labels", "batches", ""), *rows])
+
+
+def _verdicts(lines: list[Line], disk_mb: float, free_mb: float) -> list[str]:
+    """What does not fit, and what fits on a later attempt only, each with what to do."""
+    wrong = [
+        f"  {line.rule}: {verdict}.\n      {_remedy(line, verdict)}"
+        for line in lines
+        for verdict in line.verdict.split("; ")
+        if verdict.startswith("DOES NOT FIT")
+    ]
+    wrong = [text.replace("DOES NOT FIT: ", "") for text in wrong]
+    if disk_mb >= free_mb:
+        wrong.append(
+            f"  disk: the results take {size(disk_mb)}, and {size(free_mb)} are free here.\n"
+            "      Free some space, or work in a folder elsewhere (snakemake --directory)."
+        )
+    later = [
+        f"  {line.rule}: {verdict}."
+        for line in lines
+        for verdict in line.verdict.split("; ")
+        if verdict.endswith("will do")
+    ]
+    said = []
+    if later:
+        said += ["", "Fits on a later attempt, which costs the time of those before:", *later]
+    if wrong:
+        return [*said, "", f"DOES NOT FIT ({len(wrong)}):", *wrong]
+    return [*said, "", f"Everything fits; {size(free_mb)} of disk are free here."]
+
+
+def _remedy(line: Line, verdict: str) -> str:
+    """What to do about a rule that does not fit."""
+    needed = verdict.split(" and ")[-1].split(" is ")[0]
+    if "mem_mb" in verdict:
+        return f"In the profile, set mem_mb of {line.rule} (and most_mem_mb) to {needed} or more."
+    if line.rule in BY_CHUNKS:
+        return "Raise datasets.NAME.chunks, so that each job is shorter."
+    if line.rule == "convert_to_chunks":
+        return "Raise datasets.NAME.jobs, so that more jobs share the file."
+    if line.rule == "train_reference_model":
+        return "Use a GPU, or set reference.subsample; started again, it goes on where it stopped."
+    return f"In the profile, set runtime of {line.rule} (and most_minutes) to {needed} or more."
+
+
+def size(mb: float) -> str:
+    """Megabytes in words."""
+    return f"{mb / 1024:,.1f} GB" if mb >= 1024 else f"{ceil(mb)} MB"
