@@ -14,9 +14,9 @@ import r_writer as r
 from cellferry.core.contents import not_text, unpacked, unreadable
 from cellferry.datasets.obs_table import ObsTable
 from cellferry.errors import InputError
+from r_cells import make_counts, make_seurat
 from reading import read_all, read_header
 from test_formats_h5ad import make_adata
-from test_formats_r import make_counts, make_seurat
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(600)
 TABLE = b"gene,cell1,cell2\nACTB,1,2\n"
