@@ -9,7 +9,7 @@ from cellferry.config.samples import all_files
 from cellferry.errors import InputError
 from reading import read_all, read_header
 from scipy import sparse
-from test_formats_tenx import pack, write_mtx
+from tenx_files import pack, write_mtx
 
 N_CELLS, N_GENES = 40, 30
 CELLS = [f"{'ACGT' * 4}{i:02d}" for i in range(N_CELLS)]

@@ -7,9 +7,9 @@ from cellferry.errors import InputError
 from cellferry.formats.hdf5 import open_hdf5
 from cellferry.formats.latents import open_latents
 from reading import read_all, read_header
+from tenx_files import make_counts as make_tenx_counts
+from tenx_files import write_h5
 from test_formats_h5ad import make_adata, make_counts
-from test_formats_tenx import make_counts as make_tenx_counts
-from test_formats_tenx import write_h5
 
 FILTERS = {
     "zstd": hdf5plugin.Zstd(),
