@@ -8,7 +8,7 @@ from cellferry.formats import Options, fcs
 from cellferry.formats.fcs_text import by_name, doubles_delimiter, pairs_of
 from fcs_files import random_fcs
 from reading import read_all, read_header
-from test_formats_fcs import MARKERS, make_values, write_fcs
+from small_fcs import MARKERS, make_values, write_fcs
 
 N_GENERATED = 150
 
