@@ -1,3 +1,5 @@
+"""convert_to_chunks: all cells in their order, whatever the memory, the blocks and the chunks."""
+
 import gzip
 import re
 import shutil
@@ -6,50 +8,19 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.config.schema import load_schema
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
-from check_datasets import check_datasets
-from convert_to_chunks import convert_to_chunks
-from inspect_dataset import inspect_dataset
+from chunked import N_CELLS, N_GENES, convert, make_adata, write_mtx_whose_order_ends_late
 from scipy import sparse
-from simulate import label_names, simulate_events
 from told import tells_progress
 
 pytestmark = pytest.mark.filterwarnings("ignore:Variable names are not unique")
-
-N_CELLS, N_GENES = 70, 40
-DEFAULTS = {
-    key: value["default"]
-    for key, value in load_schema()["$defs"]["dataset"]["properties"].items()
-    if "default" in value
-}
-
-
-def make_adata():
-    rng = np.random.default_rng(0)
-    counts = rng.poisson(0.8, size=(N_CELLS, N_GENES)).astype(np.float32)
-    obs = pd.DataFrame(
-        {
-            "ct": pd.Categorical(["B", "T", None, "nan", "B"] * 14),
-            "donor": pd.Categorical(["d1", "d2"] * 34 + [None, "d1"]),
-            "n": np.arange(N_CELLS, dtype=float),
-            "doublet": ["SNG", "SNG", "DBL", "SNG", "SNG"] * 14,
-            "plate": [1, 2] * 35,
-        },
-        index=[f"cell{i}" for i in range(N_CELLS)],
-    )
-    names = [f"G{i}" for i in range(N_GENES - 1)] + ["G0"]  # one name twice
-    return ad.AnnData(sparse.csr_matrix(counts), obs=obs, var=pd.DataFrame({"id": names}, index=names))
 
 
 @pytest.fixture
 def blood(tmp_path):
     make_adata().write_h5ad(tmp_path / "blood.h5ad")
     return tmp_path / "blood.h5ad"
-
-
-LITTLE = Budget(700)
 
 
 def corrected(path, storage=sparse.csr_matrix):
@@ -93,32 +64,6 @@ def test_normalised_values_are_not_rounded(tmp_path):
         adata.write_h5ad(tmp_path / "blood.h5ad")
         with pytest.raises(InputError, match="does not hold counts that could be rounded"):
             convert(tmp_path / "blood.h5ad", tmp_path / storage.__name__, counts_rounding="nearest")
-
-
-def convert(path, folder, *, obs=None, budget=LITTLE, scratch=None, **config):
-    """Inspect, check and convert; the chunks in their order."""
-    settings = {
-        "path": path if isinstance(path, list | dict) else str(path),
-        "obs": obs if isinstance(obs, list) else obs and str(obs),
-    }
-    settings = {**DEFAULTS, "role": "query", **settings, "chunks": 3, "jobs": 1, **config}
-    inspected = folder.with_suffix(".json")
-    inspect_dataset(str(inspected), name="blood", config=settings, label_names=label_names())
-    check_datasets([str(inspected)], str(folder.with_suffix(".tsv")), parents={})
-    for job in range(settings["jobs"]):
-        convert_to_chunks(
-            str(inspected),
-            str(folder / str(job)),
-            name="blood",
-            config=settings,
-            label_names=label_names(),
-            job=job,
-            budget=budget,
-            scratch=scratch,
-        )
-    paths = sorted(folder.glob("*/*.h5ad"), key=lambda chunk: int(chunk.stem))
-    assert [int(chunk.stem) for chunk in paths] == list(range(settings["chunks"]))
-    return [ad.read_h5ad(chunk) for chunk in paths]
 
 
 @pytest.mark.parametrize("layout", ["by cell", "by gene"])
@@ -252,17 +197,6 @@ def test_wrong_value_far_from_where_one_looks_first(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("chunks/*"))
 
 
-def write_mtx_whose_order_ends_late(folder, counts):
-    folder.mkdir()
-    order = np.argsort(counts.row, kind="stable")
-    order = np.append(order[1:], order[0])
-    lines = ["%%MatrixMarket matrix coordinate integer general", f"{N_GENES} {N_CELLS} {counts.nnz}"]
-    lines += [f"{counts.col[i] + 1} {counts.row[i] + 1} {counts.data[i]:.0f}" for i in order]
-    (folder / "matrix.mtx").write_text("\n".join(lines) + "\n")
-    (folder / "genes.tsv").write_text("".join(f"ENSG{i:011d}\tG{i}\n" for i in range(N_GENES)))
-    (folder / "barcodes.tsv").write_text("".join(f"cell{i}\n" for i in range(N_CELLS)))
-
-
 def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
     monkeypatch.setattr(Budget, "block_bytes", lambda self, need, **kwargs: 1000)
@@ -323,96 +257,3 @@ def test_chunks_replace_older_ones(blood, tmp_path):
     (tmp_path / "chunks" / "0").mkdir(parents=True)
     shutil.copy(blood, tmp_path / "chunks" / "0" / "9.h5ad")
     convert(blood, tmp_path / "chunks", chunks=2)
-
-
-# --- cytometry ------------------------------------------------------------------------------------------
-
-CYTOMETRY = {"modality": "cytometry", "markers": {}}
-
-
-def write_events(folder, n_events=200):
-    """A table without names of events, and their labels, one a line."""
-    events = simulate_events(n_events)
-    events.X[3, 2] = events.X[4, 5] = 0
-    events.to_df().to_csv(folder / "blood.csv", index=False)
-    labels = events.obs["cell_type"].astype(str)
-    (folder / "gates.csv").write_text("\n".join(["population", *labels]) + "\n")
-    return events, labels.to_numpy()
-
-
-@pytest.mark.parametrize("jobs", [1, 3])
-@pytest.mark.parametrize("max_bytes", [2000, 10**6])
-def test_a_table_of_events_without_names(tmp_path, monkeypatch, jobs, max_bytes):
-    monkeypatch.setattr(Budget, "block_bytes", lambda self, need, **kwargs: max_bytes)
-    events, labels = write_events(tmp_path)
-    chunks = convert(
-        tmp_path / "blood.csv",
-        tmp_path / "chunks",
-        obs=tmp_path / "gates.csv",
-        obs_by="order",
-        label="population",
-        chunks=5,
-        jobs=jobs,
-        **CYTOMETRY,
-    )
-    found = sparse.vstack([chunk.X for chunk in chunks])
-    assert np.array_equal(found.toarray(), events.X.toarray())
-    assert found.nnz == 200 * 12 - 2  # zeros are not stored
-    assert (found.data < 0).any()
-    assert [name for chunk in chunks for name in chunk.obs_names] == [f"event{n}" for n in range(1, 201)]
-    assert [label for chunk in chunks for label in chunk.obs["label"]] == list(labels)
-    assert list(chunks[0].var["kind"]) == ["time", *["marker"] * 10, "dna"]
-    assert list(chunks[0].var["channel"]) == list(events.var_names)
-
-
-def test_a_filter_on_labels_by_order(tmp_path):
-    """Lines count all events, those that are filtered out too."""
-    events, labels = write_events(tmp_path)
-    chunks = convert(
-        tmp_path / "blood.csv",
-        tmp_path / "chunks",
-        obs=tmp_path / "gates.csv",
-        obs_by="order",
-        label="population",
-        cells={"population": ["NK", "B cell"]},
-        jobs=2,
-        **CYTOMETRY,
-    )
-    kept = np.isin(labels, ["NK", "B cell"])
-    assert [label for chunk in chunks for label in chunk.obs["label"]] == list(labels[kept])
-    assert np.array_equal(sparse.vstack([chunk.X for chunk in chunks]).toarray(), events.X.toarray()[kept])
-
-
-@pytest.mark.parametrize(("value", "said"), [("", "nan"), ("NA", "nan"), ("inf", "inf"), ("-inf", "-inf")])
-def test_no_number_far_from_where_one_looks_first(tmp_path, monkeypatch, value, said):
-    monkeypatch.setattr("inspect_dataset.FIRST_SLICE_BYTES", 5000)
-    write_events(tmp_path)
-    lines = (tmp_path / "blood.csv").read_text().splitlines()
-    fields = lines[150].split(",")
-    lines[150] = ",".join([*fields[:3], value, *fields[4:]])
-    (tmp_path / "blood.csv").write_text("\n".join(lines) + "\n")
-    with pytest.raises(
-        InputError,
-        match=rf"blood\.csv: .* not hold intensities: {said} in cell 'event150', channel 'CD56'; val",
-    ):
-        convert(tmp_path / "blood.csv", tmp_path / "chunks", **CYTOMETRY)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_real_events_agree(test_data, tmp_path):
-    """The same events as FCS and as h5ad, whose channels stand in another order."""
-    folder = test_data / "levine32_cytof"
-    fcs = convert(
-        folder / "Levine_H1.fcs",
-        tmp_path / "fcs",
-        obs=folder / "Levine_H1_labels.csv",
-        obs_by="order",
-        label="population",
-        **CYTOMETRY,
-    )
-    h5ad = convert(folder / "ref_H1_dense.h5ad", tmp_path / "h5ad", label="population", **CYTOMETRY)
-    from_fcs, from_h5ad = (ad.concat(parts) for parts in (fcs, h5ad))
-    assert set(from_fcs.var_names) == set(from_h5ad.var_names)
-    assert np.array_equal(from_fcs.X.toarray(), from_h5ad[:, from_fcs.var_names].X.toarray())
-    assert list(from_fcs.obs["label"].astype(str)) == list(from_h5ad.obs["label"].astype(str))
-    assert fcs[0].var.loc["HLA-DR", "kind"] == "marker"

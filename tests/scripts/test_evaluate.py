@@ -1,4 +1,5 @@
-import json
+"""evaluate: scores, counts, calibration and rejection of one prediction, and its baseline."""
+
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,7 @@ import pytest
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.errors import InputError
 from cellferry.heads.expression import log_normalised
-from cellferry.resources.budget import Budget
-from evaluate import evaluate
+from evaluated import FOREIGN, HEADS, KNOWN, as_predictions, run, write_common, write_labels
 from scipy import sparse
 from sklearn.metrics import (
     accuracy_score,
@@ -19,52 +19,11 @@ from sklearn.metrics import (
 )
 from threadpoolctl import threadpool_limits
 
-KNOWN = ["B", "NK", "T"]
-HEADS = ["xgboost", "linear", "neighbors"]
-
 
 @pytest.fixture(autouse=True)
 def one_thread():
     with threadpool_limits(1):
         yield
-
-
-def write_common(path, labels, rng):
-    """Cells whose label shows in the genes: each label has ten of its own."""
-    codes = pd.factorize(labels, sort=True)[0]
-    rates = np.full((len(labels), 40), 0.5)
-    for row, code in enumerate(codes):
-        rates[row, 10 * code : 10 * code + 10] = 4
-    counts = sparse.csr_matrix(rng.poisson(rates).astype(np.float32))
-    names = np.array([f"cell{row}" for row in range(len(labels))], dtype=object)
-    with H5adWriter(path, pd.DataFrame(index=[f"g{n}" for n in range(40)])) as file:
-        file.append(counts, names, {"batch": np.array(["a"] * len(labels), object), "label": labels})
-    return names
-
-
-RARE, COARSE, FOREIGN = "Treg", "lymphocyte", "HSC"
-FAMILY = {"B": "B lineage", "NK": "lymphocyte", "T": "lymphocyte", RARE: "lymphocyte"}
-
-
-def write_labels(folder, *, levels):
-    """What is known of the reference's labels: three, and one with too few cells."""
-    (folder / "classifier").mkdir()
-    known = {"labels": KNOWN, "heads": HEADS, "levels": levels}
-    (folder / "classifier" / "labels.json").write_text(json.dumps(known), encoding="utf-8")
-    seen = {label: {"cells": 60, "predictable": label != RARE} for label in [*KNOWN, RARE]}
-    (folder / "labels.json").write_text(json.dumps({"labels": seen, "levels": levels}), encoding="utf-8")
-
-
-def as_predictions(frame):
-    """Columns that a table of labels and probabilities lacks for one of predictions, as for a sure answer."""
-    columns = {"level": np.where(frame["label"] == "unknown", None, "label")}
-    columns["reason"] = np.where(frame["label"] == "unknown", "ambiguous", None)
-    columns["prediction_set"] = frame["best_label"]
-    columns["outside_p"] = frame["probability"]
-    columns["distance"] = 1 - frame["probability"]
-    for head in HEADS:
-        columns |= {f"{head}_label": frame["best_label"], f"{head}_probability": frame["probability"]}
-    return frame.assign(**{name: values for name, values in columns.items() if name not in frame})
 
 
 @pytest.fixture
@@ -91,43 +50,6 @@ def scored(tmp_path):
     frame = as_predictions(pd.DataFrame(table))
     frame.to_parquet(tmp_path / "query.parquet")
     return frame, tmp_path
-
-
-@pytest.fixture
-def layered(tmp_path):
-    """Two levels; a query with truths of both, of a rare label and a foreign one; some answers backed off."""
-    rng = np.random.default_rng(2)
-    write_labels(tmp_path, levels=[{"name": "family", "of": FAMILY}])
-    write_common(tmp_path / "reference.h5ad", np.array(KNOWN * 20, dtype=object), rng)
-    truth = rng.choice([*KNOWN, COARSE, RARE, FOREIGN], 300).astype(object)
-    best = np.where(rng.random(300) < 0.6, truth, rng.choice(KNOWN, 300))
-    best = np.where(np.isin(best, KNOWN), best, "T").astype(object)
-    frame = pd.DataFrame({"cell": write_common(tmp_path / "query.h5ad", truth, rng), "best_label": best})
-    frame["level_family"] = [FAMILY[label] for label in best]
-    frame["level_family"] = np.where(rng.random(300) < 0.1, "B lineage", frame["level_family"])
-    frame["probability"] = rng.random(300).astype(np.float32)
-    frame["level_family_probability"] = (1 + frame["probability"]) / 2
-    frame["level"] = rng.choice(["label", "family", None], 300, p=[0.6, 0.3, 0.1])
-    frame["label"] = frame["best_label"].where(frame["level"] == "label", frame["level_family"])
-    frame["label"] = frame["label"].where(frame["level"].notna(), "unknown")
-    reason = {"label": None, "family": "subtype unsure"}
-    frame["reason"] = [reason.get(level, "outside the reference") for level in frame["level"]]
-    frame["truth"] = truth
-    frame = as_predictions(frame)
-    frame.to_parquet(tmp_path / "query.parquet")
-    return frame, tmp_path
-
-
-def run(folder, **changed):
-    paths = {"predictions": "query.parquet", "reference": "reference.h5ad", "common": "query.h5ad"}
-    paths |= {"classifier": "classifier", "labels": "labels.json"} | changed
-    evaluate(
-        **{key: name and str(folder / name) for key, name in paths.items()},
-        evaluation=str(folder / "query.json"),
-        seed=0,
-        budget=Budget(2000),
-    )
-    return json.loads((folder / "query.json").read_text(encoding="utf-8"))
 
 
 def test_without_counts_of_the_reference_there_is_no_baseline(scored):
@@ -258,73 +180,6 @@ def test_empty_prediction_sets_hold_nothing(scored):
     frame.to_parquet(folder / "query.parquet")
     found = run(folder)["prediction_sets"]
     assert (found["coverage"], found["mean_size"]) == (0, 0)
-
-
-def test_levels_are_scored_where_the_truth_says_something(layered):
-    frame, folder = layered
-    found = run(folder)
-    kinds = [COARSE, RARE, FOREIGN]
-    counts = ["truth_at_a_coarser_level", "truth_not_predictable", "truth_not_in_reference"]
-    assert [found[key] for key in counts] == [(frame["truth"] == kind).sum() for kind in kinds]
-    assert list(found["levels"]) == ["label", "family"]
-    leaf, family = (found["levels"][level]["heads"] for level in ("label", "family"))
-
-    known = frame[frame["truth"].isin(KNOWN)]
-    answer = known["label"].where(known["level"] == "label", "unknown")
-    assert found["levels"]["label"]["cells"] == len(known)
-    assert leaf["answer"]["accuracy"] == pytest.approx(accuracy_score(known["truth"], answer))
-    assert leaf["answer"]["accuracy"] == found["answered"]["accuracy"]
-
-    inside = frame[frame["truth"] != FOREIGN]
-    truth = inside["truth"].map(FAMILY | {COARSE: COARSE})
-    answer = inside["label"].where(inside["level"] == "family", inside["best_label"].map(FAMILY))
-    columns = {
-        "answer": answer.where(inside["level"].notna(), "unknown"),
-        "forced": inside["level_family"],
-        "linear": inside["linear_label"].map(FAMILY),
-    }
-    assert found["levels"]["family"]["cells"] == len(inside)
-    for head, values in columns.items():
-        assert family[head]["accuracy"] == pytest.approx(accuracy_score(truth, values))
-        expected = f1_score(truth, values, labels=["B lineage", "lymphocyte"], average="macro")
-        assert family[head]["macro_f1"] == pytest.approx(expected)
-    assert family["linear"]["ece"] is None
-    assert 0 < family["answer"]["ece"] < 1
-
-
-def test_rejection_by_reason_and_errors_at_the_level_of_the_answer(layered):
-    frame, folder = layered
-    found = run(folder)["rejection"]
-    assert found["reasons"] == frame["reason"].value_counts().to_dict()
-    assert found["unknown"] == frame["level"].isna().sum()
-    assert found["coarser"] == (frame["level"] == "family").sum()
-    assert found["accepted_share"] == pytest.approx(frame["level"].notna().mean())
-
-    accepted = frame[frame["level"].notna()]
-    family = accepted["truth"].map(FAMILY | {COARSE: COARSE})
-    of_answer = accepted["label"].where(accepted["level"] == "family", accepted["label"].map(FAMILY))
-    by_family = (accepted["level"] == "family") | (accepted["truth"] == COARSE)
-    right = (accepted["truth"] == accepted["label"]).where(~by_family, family == of_answer)
-    known = accepted["truth"].isin([*KNOWN, COARSE])
-    assert found["all_truth"]["error_among_accepted"] == pytest.approx(1 - right.mean())
-    assert found["known_truth"]["error_among_accepted"] == pytest.approx(1 - right[known].mean())
-    assert found["known_truth"]["accepted"] == known.sum()
-    leaf = accepted["truth"].isin(KNOWN)
-    assert found["leaf_truth"]["accuracy_among_accepted"] == pytest.approx(right[leaf].mean())
-
-
-def test_cells_of_a_rare_label_stand_apart_from_foreign_ones(layered):
-    frame, folder = layered
-    found = run(folder)
-    rare = frame[frame["truth"] == RARE]
-    assert list(found["labels_not_in_reference"]) == [FOREIGN]
-    entry = found["labels_not_predictable"][RARE]
-    assert entry["cells"] == len(rare)
-    assert entry["accepted"] == rare["level"].notna().sum()
-    others = frame[frame["truth"].isin([*KNOWN, COARSE])]
-    both = pd.concat([rare, others])
-    expected = roc_auc_score(both["truth"] == RARE, -both["probability"])
-    assert entry["auroc"]["probability"] == pytest.approx(expected)
 
 
 def test_baseline_learns_from_the_genes(scored):

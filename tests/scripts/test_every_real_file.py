@@ -11,12 +11,12 @@ import scanpy as sc
 from cellferry.config.schema import fill_defaults
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
+from chunked import convert
 from convert_to_chunks import convert_to_chunks
 from flowio import FlowData
 from inspect_dataset import inspect_dataset
 from scipy import io, sparse
 from simulate import label_names
-from test_convert_to_chunks import convert
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

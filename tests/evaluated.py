@@ -1,0 +1,62 @@
+"""Cells whose labels show in their genes, predictions of them, and the script that scores these."""
+
+import json
+
+import numpy as np
+import pandas as pd
+from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.resources.budget import Budget
+from evaluate import evaluate
+from scipy import sparse
+
+KNOWN = ["B", "NK", "T"]
+HEADS = ["xgboost", "linear", "neighbors"]
+
+
+def write_common(path, labels, rng):
+    """Cells whose label shows in the genes: each label has ten of its own."""
+    codes = pd.factorize(labels, sort=True)[0]
+    rates = np.full((len(labels), 40), 0.5)
+    for row, code in enumerate(codes):
+        rates[row, 10 * code : 10 * code + 10] = 4
+    counts = sparse.csr_matrix(rng.poisson(rates).astype(np.float32))
+    names = np.array([f"cell{row}" for row in range(len(labels))], dtype=object)
+    with H5adWriter(path, pd.DataFrame(index=[f"g{n}" for n in range(40)])) as file:
+        file.append(counts, names, {"batch": np.array(["a"] * len(labels), object), "label": labels})
+    return names
+
+
+RARE, COARSE, FOREIGN = "Treg", "lymphocyte", "HSC"
+
+
+def write_labels(folder, *, levels):
+    """What is known of the reference's labels: three, and one with too few cells."""
+    (folder / "classifier").mkdir()
+    known = {"labels": KNOWN, "heads": HEADS, "levels": levels}
+    (folder / "classifier" / "labels.json").write_text(json.dumps(known), encoding="utf-8")
+    seen = {label: {"cells": 60, "predictable": label != RARE} for label in [*KNOWN, RARE]}
+    (folder / "labels.json").write_text(json.dumps({"labels": seen, "levels": levels}), encoding="utf-8")
+
+
+def as_predictions(frame):
+    """Columns that a table of labels and probabilities lacks for one of predictions, as for a sure answer."""
+    columns = {"level": np.where(frame["label"] == "unknown", None, "label")}
+    columns["reason"] = np.where(frame["label"] == "unknown", "ambiguous", None)
+    columns["prediction_set"] = frame["best_label"]
+    columns["outside_p"] = frame["probability"]
+    columns["distance"] = 1 - frame["probability"]
+    for head in HEADS:
+        columns |= {f"{head}_label": frame["best_label"], f"{head}_probability": frame["probability"]}
+    return frame.assign(**{name: values for name, values in columns.items() if name not in frame})
+
+
+def run(folder, **changed):
+    paths = {"predictions": "query.parquet", "reference": "reference.h5ad", "common": "query.h5ad"}
+    paths |= {"classifier": "classifier", "labels": "labels.json"} | changed
+    evaluate(
+        **{key: name and str(folder / name) for key, name in paths.items()},
+        evaluation=str(folder / "query.json"),
+        seed=0,
+        budget=Budget(2000),
+    )
+    return json.loads((folder / "query.json").read_text(encoding="utf-8"))
