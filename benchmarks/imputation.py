@@ -136,7 +136,7 @@ def page(table: pd.DataFrame) -> str:
         "`CYTOVI.impute_categories_from_reference` of the same latents, ended where it held "
         f"{LIMIT_MB:,} MB. Seconds are the processor's. Peaks are of the whole process; before, libraries "
         f"and a first small query had taken {started}. Where both find the same neighbours their answer is "
-        "the same (`tests/unit/test_cytovi.py`); both searches miss a few.",
+        "the same (`tests/unit/test_heads_cytovi.py`); both searches miss a few.",
         "",
         "| " + " | ".join(heads) + " |",
         "|---" * len(heads) + "|",
