@@ -1,12 +1,10 @@
-"""Gene ids: kinds, versions, translation, the choice of columns, summing of duplicates."""
+"""Gene ids: kinds, versions, translation by a table, and the choice of columns."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from cellferry.errors import InputError
 from cellferry.features.gene_ids import candidate_ids, harmonise, id_kind, read_gene_table, strip_version
-from cellferry.features.gene_selection import GeneSelection
-from scipy import sparse
 
 ENSEMBL_IDS = ["ENSG00000000003.15", "ENSG00000000005", "ENSG00000000419.1"]
 SYMBOLS = ["TSPAN6", "TNMD", "DPM1"]
@@ -132,11 +130,3 @@ def test_no_gene_in_common_is_refused_with_examples():
     }
     with pytest.raises(InputError, match=r"no gene in common.*q: Tspan6, Tnmd.*genes\.map.*gene_id.*species"):
         harmonise(candidates, reference="r")
-
-
-def test_duplicates_are_summed_and_strangers_left_out():
-    counts = sparse.csr_matrix(np.array([[1, 2, 4, 8], [0, 3, 0, 1]], dtype=np.float32))
-    ids = np.array(["A", "B", "A", None], dtype=object)
-    selected = GeneSelection(ids, ["B", "A", "C"])(counts)
-    np.testing.assert_array_equal(selected.toarray(), [[2, 5, 0], [3, 0, 0]])
-    assert selected.dtype == np.float32

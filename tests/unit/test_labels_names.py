@@ -1,12 +1,10 @@
-"""Names of labels: what counts as none, what is renamed, what a table may hold."""
+"""Names of labels: words for a missing label, spellings of one label, and the closest name."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
-from cellferry.errors import InputError
 from cellferry.labels.names import LabelNames, closest, count_names, folded
-from cellferry.labels.tables import read_ontology, read_parents, read_renames
 from simulate import label_names
 
 
@@ -47,45 +45,6 @@ def test_tables(tmp_path, name):
     path.write_text("\n".join(delimiter.join(row) for row in rows) + "\n", encoding="utf-8-sig")
     names = LabelNames(str(path), [])
     assert [names.name(value) for value in ("B, naive", "Γδ T", "B cells")] == ["B", "γδ T", "B"]
-
-
-@pytest.mark.parametrize(
-    ("read", "given", "said"),
-    [
-        (read_renames, {"a": "b", "b": "c"}, "'a' becomes 'b', and 'b' becomes 'c'"),
-        (read_renames, {"a": " "}, "labels.rename: 'a' stands beside ''"),
-        (read_renames, {"a": "b", "a ": "c"}, "'a' stands twice, beside 'b' and 'c'"),
-        (read_parents, {"a": "b", "b": "c", "c": "b"}, "labels.parents: goes round in a circle, b → c → b"),
-        (read_parents, {"a": "a"}, "a → a"),
-        (
-            read_parents,
-            {"a": "Unknown"},
-            "labels.parents: 'Unknown', the parent of 'a', is what cells without",
-        ),
-        (read_ontology, {"a": "CL:84"}, "'CL:84', given to 'a', is no id of the Cell Ontology"),
-    ],
-)
-def test_what_is_refused(read, given, said):
-    with pytest.raises(InputError, match=said):
-        read(given)
-
-
-def test_a_table_that_names_two_labels_for_a_spelling(tmp_path):
-    path = tmp_path / "names.csv"
-    path.write_text("Mono,CD14 Mono\nMono,CD16 Mono\n")
-    with pytest.raises(InputError, match="'Mono' stands twice, beside 'CD14 Mono' and 'CD16 Mono'"):
-        read_renames(str(path))
-    path.write_text("Mono\n")
-    with pytest.raises(InputError, match=r"line 1 of .*names\.csv has one column, and two are needed"):
-        read_renames(str(path))
-    with pytest.raises(InputError, match="no such file"):
-        read_renames(str(tmp_path / "nowhere.csv"))
-
-
-def test_the_header_of_a_table_of_ids_is_no_id(tmp_path):
-    path = tmp_path / "ids.tsv"
-    path.write_text("label\tid\nT cell\tCL:0000084\n")
-    assert read_ontology(str(path)) == {"T cell": "CL:0000084"}
 
 
 def test_what_a_label_might_stand_for():
