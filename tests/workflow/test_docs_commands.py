@@ -60,9 +60,15 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        left_out = (".git", ".venv", ".uv", ".snakemake", "results", "logs", "resources", "demo", "*_work")
-        ignored = shutil.ignore_patterns(*left_out, "__pycache__", ".pytest_cache", ".ruff_cache")
-        shutil.copytree(ROOT, folder, ignore=ignored)
+        everywhere = (".git", ".venv", ".uv", ".snakemake", "*_work", "__pycache__", ".*_cache")
+        ignored = shutil.ignore_patterns(*everywhere)
+        # Only at the top: the package has a folder resources, too.
+        of_runs = {"results", "logs", "resources", "demo"}
+
+        def left_out(parent: str, names: list[str]) -> set[str]:
+            return ignored(parent, names) | (of_runs if Path(parent) == ROOT else set())
+
+        shutil.copytree(ROOT, folder, ignore=left_out)
         environment = folder / ".venv"
         environment.mkdir()
         for entry in Path(sys.prefix).iterdir():
