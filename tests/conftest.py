@@ -1,3 +1,5 @@
+"""The order and the distribution of the tests, and the fixtures that all of them share."""
+
 import os
 import shutil
 from pathlib import Path

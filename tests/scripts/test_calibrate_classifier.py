@@ -1,4 +1,4 @@
-"""calibrate_classifier: what is learned from which held-back cells, and what it does to others."""
+"""calibrate_classifier: rules learned from held-out cells, whose errors among new cells are bounded."""
 
 import json
 

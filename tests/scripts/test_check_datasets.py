@@ -1,3 +1,5 @@
+"""check_datasets: contradictions between datasets, reported together before anything is converted."""
+
 import json
 import re
 

@@ -1,4 +1,4 @@
-"""What is said of one way of mapping; both ways of a whole run are in tests/workflow/test_cytometry.py."""
+"""compare_mappings: the account of one way of mapping (test_cytometry.py compares both)."""
 
 from types import SimpleNamespace
 

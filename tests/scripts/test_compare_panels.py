@@ -1,4 +1,4 @@
-"""compare_panels: what becomes of every channel of every dataset, and which markers are missing."""
+"""compare_panels: the fate of every channel of every dataset, and the missing markers."""
 
 import json
 

@@ -1,3 +1,5 @@
+"""gather_predictions: one table and one annotated file per query, with every cell in its order."""
+
 import json
 import re
 

@@ -1,3 +1,5 @@
+"""gather_scores: one row per dataset, level, label and head."""
+
 import json
 
 import pandas as pd

@@ -1,3 +1,5 @@
+"""inspect_dataset: facts about a dataset, and refusals of columns and labels that cannot be used."""
+
 import json
 
 import anndata as ad

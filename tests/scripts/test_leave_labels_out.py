@@ -1,4 +1,4 @@
-"""leave_labels_out: what becomes of held-back cells of a label that the reference does not have."""
+"""leave_labels_out: the answers to held-out cells of a label that the reference lacks."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""predict_gene_loss: what the genes that a query lacks are worth, and rules for cells without them."""
+"""predict_gene_loss: the worth of genes that a query lacks, and rules for cells without them."""
 
 import json
 from types import SimpleNamespace

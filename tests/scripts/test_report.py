@@ -1,3 +1,5 @@
+"""The report: a self-contained page whose figures and tables agree with the results."""
+
 import html
 import json
 import re

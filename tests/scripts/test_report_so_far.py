@@ -1,3 +1,5 @@
+"""report_so_far: a page of the results that exist, with the missing ones by name."""
+
 import html
 import re
 

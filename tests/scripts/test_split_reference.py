@@ -1,4 +1,4 @@
-"""split_reference: what is dropped, what is refused, what is written."""
+"""split_reference: cells that are dropped, references that are refused, and the table of parts."""
 
 import json
 

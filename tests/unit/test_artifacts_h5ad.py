@@ -1,3 +1,5 @@
+"""h5ad files of the workflow: written block by block, read in parts, and checked for damage."""
+
 import anndata as ad
 import h5py
 import numpy as np

@@ -1,3 +1,5 @@
+"""Stored latents: read block by block in constant memory, with the codes of chosen labels."""
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq

@@ -1,3 +1,5 @@
+"""Budgets: the memory of a job's blocks, at every attempt, and the least that a job needs."""
+
 from pathlib import Path
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What a cell is told: a label at some level, or why there is none."""
+"""The answer to a cell: a label at some level, or the reason for its absence."""
 
 import json
 

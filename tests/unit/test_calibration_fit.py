@@ -1,4 +1,4 @@
-"""Thresholds of several levels: what is promised of coarser answers holds for the cells that get them."""
+"""Thresholds of several levels: the promise for coarser answers holds for the cells that get them."""
 
 import numpy as np
 import pytest

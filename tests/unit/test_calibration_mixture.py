@@ -1,4 +1,4 @@
-"""One answer out of several heads: temperatures, weights, the mixture."""
+"""One answer from several heads: temperatures, weights, the mixture."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Calibration: of cells that are given a probability of .8, four in five are right."""
+"""Calibration: four in five of the cells with a probability of 0.8 are right."""
 
 import numpy as np
 import pytest

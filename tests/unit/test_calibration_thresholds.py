@@ -1,4 +1,4 @@
-"""Thresholds: what is given out is wrong no more often than the user allows."""
+"""Thresholds: labels above them are wrong no more often than the user allows."""
 
 import numpy as np
 import pytest

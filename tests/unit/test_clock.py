@@ -1,4 +1,4 @@
-"""clock: files of the future, which would make all that is made from them look old."""
+"""Files with a time in the future, which would make everything made from them look old: refused."""
 
 import os
 import re

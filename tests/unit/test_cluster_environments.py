@@ -1,3 +1,5 @@
+"""An environment of the rules: complete, or refused with the missing packages and both remedies."""
+
 import pytest
 from cellferry.cluster import environments
 from cellferry.errors import InputError

@@ -1,4 +1,4 @@
-"""command_line: printed commands can be run as they are."""
+"""Printed commands can be run as they are."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""paths: each that cannot be read is named with what is wrong and what to do."""
+"""Paths that cannot be read are reported one by one, with the problem and the remedy."""
 
 import os
 

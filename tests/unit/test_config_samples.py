@@ -1,3 +1,5 @@
+"""Files of a dataset: the samples they are named after, and their distribution over jobs."""
+
 from pathlib import Path
 
 import pytest

@@ -1,4 +1,4 @@
-"""What is no format that is read is called what it is, with the way out."""
+"""Files in no format that is read: named for what they are, with the remedy."""
 
 import bz2
 import gzip

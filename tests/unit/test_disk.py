@@ -1,4 +1,4 @@
-"""disk: room for temporary files, and which disk is full."""
+"""Room for temporary files, and the name of the disk that is full."""
 
 from collections import namedtuple
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""doctor: checks of the environment and the cluster, with any Python, and remedies for what fails."""
+
 import ast
 import errno
 import json

@@ -1,3 +1,5 @@
+"""Metrics as scikit-learn calculates them: scores of labels, AUROC, calibration error, confusion."""
+
 from collections import Counter
 
 import numpy as np

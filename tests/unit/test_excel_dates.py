@@ -1,3 +1,5 @@
+"""Dates that a spreadsheet made of gene symbols, and the genes they stand for."""
+
 import pandas as pd
 import pytest
 from cellferry.features.excel_dates import dates_among, genes_of_date

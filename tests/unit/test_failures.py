@@ -1,3 +1,5 @@
+"""Explanations of failed jobs: from their logs and SLURM's accounting, with a remedy."""
+
 from types import SimpleNamespace
 
 import pytest

@@ -1,3 +1,5 @@
+"""FCS files that flowio and the reader of the project read as they were written."""
+
 import re
 
 import flowio

@@ -1,4 +1,4 @@
-"""What picks a model's genes from a dataset, in a run that did not choose them."""
+"""The genes of a model, picked from a dataset in a run that did not choose them."""
 
 import json
 from types import SimpleNamespace

@@ -1,3 +1,5 @@
+"""Numbers and lines parsed from bytes as Python reads them, or left to the slow way."""
+
 import io
 import random
 

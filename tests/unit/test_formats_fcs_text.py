@@ -1,3 +1,5 @@
+"""The text segment of FCS files: keywords, values, delimiters, and the offsets of other segments."""
+
 from string import ascii_letters, digits
 
 import flowio

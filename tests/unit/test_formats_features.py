@@ -1,4 +1,4 @@
-"""Features that are no genes are left out, whatever the format."""
+"""Features that are not genes are left out, whatever the format."""
 
 import anndata as ad
 import h5py

@@ -1,3 +1,5 @@
+"""h5ad files: every storage of matrix and columns, the choice of counts, and damaged files."""
+
 import anndata as ad
 import h5py
 import numpy as np

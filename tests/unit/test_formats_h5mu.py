@@ -1,3 +1,5 @@
+"""h5mu files: the modality that is read, its columns and those of the whole."""
+
 import anndata as ad
 import h5py
 import numpy as np

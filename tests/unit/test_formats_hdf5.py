@@ -1,3 +1,5 @@
+"""HDF5 files with compression filters that h5py lacks, and broken ones."""
+
 import h5py
 import hdf5plugin
 import numpy as np

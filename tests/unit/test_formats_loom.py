@@ -1,3 +1,5 @@
+"""loom files: chunks, annotation, names and layers."""
+
 import h5py
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Parquet and Feather files: orientation, names, missing values and damaged pages."""
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa

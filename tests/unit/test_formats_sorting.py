@@ -1,3 +1,5 @@
+"""Entries of a matrix in any order, sorted into blocks of rows through temporary files."""
+
 import numpy as np
 import pytest
 from cellferry.formats.sorting import Entries, OutOfOrderError, row_blocks, sorted_row_blocks

@@ -1,3 +1,5 @@
+"""Zarr stores as anndata, MuData and SpatialData write them, zipped, sharded or damaged."""
+
 import shutil
 import zipfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""fingerprints: the same bytes have the same hash, whatever the time and place they were written."""
+"""Hashes: the same for the same bytes, whatever the time and place of writing."""
 
 import json
 import os

@@ -1,3 +1,5 @@
+"""Heads: labels of latents that depend on the cell alone, and the same after storing."""
+
 import numpy as np
 import pytest
 from cellferry.heads.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for

@@ -1,3 +1,5 @@
+"""XGBoost's trees as plain arrays, with the probabilities that XGBoost itself gives."""
+
 import tracemalloc
 
 import numpy as np

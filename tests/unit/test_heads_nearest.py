@@ -1,3 +1,5 @@
+"""Nearest cells: the whole of a small reference, nearly all neighbors in a large one."""
+
 import numpy as np
 import pytest
 from cellferry.heads.nearest import LEAST_SEARCHED, NearestCells, grouped

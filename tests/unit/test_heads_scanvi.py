@@ -1,4 +1,4 @@
-"""scANVI's classifier as plain arrays: what torch says, without torch."""
+"""scANVI's classifier as plain arrays: torch's probabilities, without torch."""
 
 import numpy as np
 import pytest

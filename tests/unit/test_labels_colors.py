@@ -1,3 +1,5 @@
+"""Colors of labels: the largest first, and a color of its own for each."""
+
 from cellferry.labels.colors import PALETTE, UNKNOWN_COLOR, assign_colors, colors_of
 
 

@@ -1,4 +1,4 @@
-"""Which columns are taken for labels and batches."""
+"""The columns that are taken for labels and batches."""
 
 from collections import Counter
 

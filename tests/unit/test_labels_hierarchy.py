@@ -1,4 +1,4 @@
-"""Probabilities of labels, summed up their levels."""
+"""Probabilities of labels, summed up their levels, and the best path through these."""
 
 from itertools import pairwise
 

@@ -1,3 +1,5 @@
+"""True labels at every level, and their comparison with answers at coarser levels."""
+
 import json
 
 import pytest

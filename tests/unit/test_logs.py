@@ -1,3 +1,5 @@
+"""Logs of jobs: a mistake as the last line with its exit code, tracebacks, and the peak of memory."""
+
 import os
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Files of marker values: what is read of them."""
+"""Files of marker values: rows read block by block, and the kind of their content."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Two dimensions of the latents, the same for all queries."""
+"""Two principal axes of the latents, the same for all queries."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,3 +1,5 @@
+"""Raw counts: accepted, or refused with the values that are wrong and a remedy."""
+
 import re
 from dataclasses import replace
 from pathlib import Path

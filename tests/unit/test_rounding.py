@@ -1,4 +1,4 @@
-"""Corrected counts are told from normalised values, which are fractional too."""
+"""Corrected counts are distinguished from normalized values, which are fractional too."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""runs: a job whose run has no record any more puts nothing in place."""
+"""Records of runs: a job whose run has no record any more puts nothing in place."""
 
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""Sketches: cells drawn evenly from strata, the same for the same seed."""
+
 import tracemalloc
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Requests to SLURM: what its nodes can give, outages, and problems with their remedies."""
+
 import re
 from types import SimpleNamespace
 

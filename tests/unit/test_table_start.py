@@ -1,4 +1,4 @@
-"""How tables of all kinds begin, in which encoding they are, and what separates their fields."""
+"""The start of a table of any kind: comments, header, encoding and delimiter."""
 
 import tarfile
 import zipfile

@@ -1,4 +1,4 @@
-"""takeover: what jobs of an earlier run left is adopted, made again, or none of this run's business."""
+"""Outputs of an earlier run: adopted, made again, or left alone."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What users write without quotes is the text that they wrote."""
+"""Text that users write without quotes is restored as they wrote it."""
 
 import datetime
 import json

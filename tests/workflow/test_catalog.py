@@ -1,4 +1,4 @@
-"""What the Snakemake workflow catalog is told is true, and the repository is laid out as it asks."""
+"""The entry for the Snakemake workflow catalog is true, and the repository has the layout it requires."""
 
 import re
 import tomllib

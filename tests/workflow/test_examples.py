@@ -1,4 +1,4 @@
-"""An example that no other test has the like of, run from its files to the report: several references."""
+"""An example configuration of several references, run from its files to the report."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What docs/extending.md says is done to a copy of the project, and works there."""
+"""The steps of docs/extending.md, done to a copy of the project, work there."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A CytoVI model of others in the place of a reference: what the workflow makes of it and of a query."""
+"""A CytoVI model of others in the place of a reference: the workflow's results for it and a query."""
 
 import re
 from types import SimpleNamespace

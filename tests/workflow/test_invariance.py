@@ -1,4 +1,4 @@
-"""Into how many chunks a dataset is cut changes nothing; on real cells."""
+"""The number of chunks of a dataset changes no result; on real cells."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Inputs that were at fault and are mended, however old the right file is, and paths that cannot be read."""
+"""Inputs mended after a failed run, however old the file, and paths that cannot be read."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which change makes what again, key by key and in pairs, after finished runs; held against the docs."""
+"""Changes of the configuration and what they make again, by key and in pairs; held against the docs."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""docs/slurm.md says of every rule whether it was tried on a cluster with faults."""
+"""docs/slurm.md lists for every rule whether it was tried on a cluster with faults."""
 
 import re
 

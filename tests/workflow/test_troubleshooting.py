@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes messages as the program says them."""
+"""docs/troubleshooting.md quotes messages as the program prints them."""
 
 import ast
 import re
