@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cellferry.commands import doctor
-from cellferry.commands.doctor import Finding
+from cellferry.commands.doctor import __main__ as doctor
+from cellferry.commands.doctor.__main__ import Finding
 
-SCRIPTS = Path(doctor.__file__).parents[2]
+SCRIPTS = Path(doctor.__file__).parents[3]
 PROFILE = doctor.PROJECT / "profiles" / "slurm"
 SINFO = "cpu|64000|16|(null)|2-00:00:00\ngpu|64000|16|gpu:a100:4(S:0-1)|1-00:00:00"
 
@@ -89,7 +89,8 @@ def failing(findings):
     ("module", "version"),
     [
         ("commands/__init__", (3, 6)),
-        ("commands/doctor", (3, 6)),
+        ("commands/doctor/__init__", (3, 6)),
+        ("commands/doctor/__main__", (3, 6)),
         ("__init__", (3, 6)),
         ("errors", (3, 6)),
         ("cluster/__init__", (3, 6)),

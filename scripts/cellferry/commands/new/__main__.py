@@ -24,13 +24,13 @@ import yaml
 from check_datasets import check_datasets
 from inspect_dataset import gene_id_kind, inspect_dataset
 
-from ..config.checks import check
-from ..config.samples import sample_files
-from ..config.schema import fill_defaults, load_schema
-from ..core.atomic import complete
-from ..datasets.dataset import SAMPLE, Dataset
-from ..errors import InputError
-from ..labels.columns import (
+from ...config.checks import check
+from ...config.samples import sample_files
+from ...config.schema import fill_defaults, load_schema
+from ...core.atomic import complete
+from ...datasets.dataset import SAMPLE, Dataset
+from ...errors import InputError
+from ...labels.columns import (
     MOST_BATCHES,
     Choice,
     Column,
@@ -43,7 +43,7 @@ from ..labels.columns import (
     singlets,
     words_of,
 )
-from ..labels.names import LabelNames, as_labels
+from ...labels.names import LabelNames, as_labels
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RESERVED = {"reference", "validation", "test"}

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 try:
-    from ..cluster import checks, request, slurm
+    from ...cluster import checks, request, slurm
 except SyntaxError:  # a Python before 3.7; `make demo` brings a new one
     slurm = None
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[4]
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 ANSWER_SECONDS = 60

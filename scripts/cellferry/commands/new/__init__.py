@@ -1,0 +1,1 @@
+"""`make new`: a configuration written from the files that it names."""
