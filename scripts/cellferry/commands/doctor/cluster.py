@@ -1,0 +1,198 @@
+"""Checks of the cluster: SLURM's commands, its partitions, and the profile that is made for them."""
+
+import platform
+import re
+import shutil
+from pathlib import Path
+
+from .findings import Finding
+from .profile import profile_text, profile_values, requests_memory, uses_slurm
+from .system import first_match
+
+try:
+    from ...cluster import checks, request, slurm
+except SyntaxError:  # a Python before 3.7; `make demo` brings a new one
+    slurm = None
+
+MOST_PARTITIONS = 6  # that are listed
+LEAST_JOB_MB = 500  # less than any rule asks for
+
+
+def check_slurm(profile: Path) -> list:
+    """Whether SLURM's commands answer, what its partitions have, and what of the profile they lack."""
+    values, problems = profile_values(profile)
+    if shutil.which("sbatch") is None:
+        text = "no sbatch here: the workflow runs on this machine (profiles/local)"
+        remedy = "for a cluster: log in to its login node, or load its module"
+        return [Finding("note", "SLURM", text, remedy), *problems]
+    if slurm is None:
+        text = f"there; Python {platform.python_version()} is too old to ask it"
+        return [Finding("note", "SLURM", text, "make demo, then make doctor again"), *problems]
+    questions = [["sbatch", "--version"], ["sinfo", "--noheader"], ["squeue", "--noheader"]]
+    silent = [question[0] for question in questions if slurm.ask(*question) is None]
+    if silent:
+        # Its programs may be installed without a cluster behind them.
+        status = "FAILS" if uses_slurm(profile) else "note"
+        text = f"no answer from {', '.join(silent)}"
+        remedy = "look at `scontrol ping`; to run on this machine: make doctor PROFILE=profiles/local"
+        return [Finding(status, "SLURM", text, remedy if status == "FAILS" else ""), *problems]
+    version = first_match(r"([\d.]+)", slurm.ask("sbatch", "--version")) or "of unknown version"
+    findings = [Finding("ok", "SLURM", f"{version}; sbatch, sinfo and squeue answer")]
+    if slurm.ask("sacct", "--noheader", "--allocations", "--format=JobID") is None:
+        text = "sacct has no answer: all works, but less is said of failed jobs"
+        findings.append(Finding("note", "accounting", text))
+    else:
+        findings.append(Finding("ok", "accounting", "sacct answers"))
+    try:
+        nodes = slurm.nodes_of_cluster()
+    except slurm.InputError as error:
+        return [*findings, Finding("FAILS", "partitions", str(error), "ask your site"), *problems]
+    if not problems and not uses_slurm(profile):
+        problems = [Finding("ok", "profile", f"{profile} runs on this machine, and sends nothing to SLURM")]
+    return [*findings, *_partitions(nodes, values), *problems, *_profile(profile, values, nodes)]
+
+
+def _partitions(nodes: list, values: dict) -> list:
+    partitions = {}
+    for node in nodes:
+        partitions.setdefault(node.partition, []).append(node)
+    if not partitions:
+        return [Finding("FAILS", "partitions", "sinfo lists none", "ask your site")]
+    ours = [values.get("cpu_partition"), values.get("gpu_partition")]
+    names = sorted(partitions, key=lambda name: (name not in ours, name))
+    findings = []
+    for name in names[:MOST_PARTITIONS]:
+        of_it = partitions[name]
+        gpus = {f"{kind or 'gpu'}:{count}" for node in of_it for kind, count in node.gpus.items()}
+        most = max(node.mem_mb for node in of_it)
+        text = "{} {}, {} and {} CPUs, {}, {}".format(
+            len(of_it),
+            "node" if len(of_it) == 1 else "nodes",
+            f"up to {most} MB" if most > slurm.UNKNOWN_MEM_MB else "memory unknown to SLURM",
+            max(node.cpus for node in of_it),
+            _limit(max(node.minutes for node in of_it)),
+            ", ".join(sorted(gpus)) or "no GPU",
+        )
+        findings.append(Finding("ok", f"  {name}", text))
+    if len(names) > MOST_PARTITIONS:
+        findings.append(Finding("ok", "  others", f"{len(names) - MOST_PARTITIONS} more (sinfo -s)"))
+    return findings
+
+
+def _profile(profile: Path, values: dict, nodes: list) -> list:
+    if not values:
+        return []
+    try:
+        requests = _requests_of_rules(profile, values)
+        compared = f"what all {len({request.rule for request in requests})} rules ask for"
+    except ImportError:  # yte comes with snakemake
+        requests = _requests_of_values(values)
+        compared = "partitions and GPUs (with snakemake there: what every rule asks for)"
+    problems = [_shorter(problem) for problem in checks.request_problems(requests, nodes)]
+    accounts = slurm.accounts_of_user()
+    problems += checks.account_problems({values.get("account", "")}, accounts)
+    config = slurm.ask("scontrol", "show", "config") or ""
+    first_look = first_match(r"^slurm-init-seconds-before-status-checks: *(\d+)", profile_text(profile))
+    if first_look:
+        problems += checks.memory_of_jobs_problems(config, int(first_look))
+    findings = []
+    for problem in problems:
+        # Each ends with what to do.
+        text, _, remedy = re.sub(r"[.:] (?=(Set|Lower|In) )", "\n", problem, count=1).partition("\n")
+        findings.append(Finding("FAILS", "profile", text, remedy))
+    if not findings:
+        account = values.get("account") or "none"
+        known = "" if accounts else " (SLURM lists none of yours)"
+        text = f"account {account}{known}; {compared} fits the partitions"
+        findings.append(Finding("ok", "profile", text))
+        findings += _largest(values, nodes)
+    return findings
+
+
+def _largest(values: dict, nodes: list) -> list:
+    """Memory at the profile's top that does not fit the cluster's, where nothing is refused for it yet."""
+    names = values.get("cpu_partition", "").split(",")
+    ours = [node for node in nodes if node.partition in names] or nodes
+    most = max(node.mem_mb for node in ours)
+    if most <= slurm.UNKNOWN_MEM_MB:
+        return []
+    if not requests_memory(values):
+        text = "request_memory is false, and SLURM knows its nodes' memory: a job may get all of a node's"
+        return [Finding("note", "profile", text, "Set request_memory to true")]
+    if int(values.get("most_mem_mb") or 0) <= most:
+        return []
+    text = f"most_mem_mb is {values['most_mem_mb']}, and the largest node has {most} (no rule asks for more)"
+    return [Finding("note", "profile", text, f"Set most_mem_mb to {most} or less")]
+
+
+def _requests_of_rules(profile: Path, values: dict) -> list:
+    """What the jobs of every rule in the profile ask for, on their first and their last attempt."""
+    import yte
+
+    entries = yte.process_yaml(profile_text(profile), require_use_yte=True)
+    defaults, threads = entries.get("default-resources") or {}, entries.get("set-threads") or {}
+    requests = []
+    for rule, own in (entries.get("set-resources") or {}).items():
+        for attempt in {1, 1 + int(entries.get("retries", 0))}:
+            asked = {name: _evaluated(amount, attempt) for name, amount in {**defaults, **own}.items()}
+            requests.append(
+                request.Request(
+                    rule=rule,
+                    attempt=attempt,
+                    account=str(asked.get("slurm_account", "")),
+                    partition=str(asked.get("slurm_partition", "")),
+                    mem_mb=request.memory_request({**asked, "_cores": threads.get(rule, 1)}),
+                    cpus=int(threads.get(rule, 1)),
+                    minutes=int(asked.get("runtime", 0)),
+                    gpus=int(asked.get("gpu", 0)),
+                    gpu_kind=str(asked.get("gpu_model", "")),
+                )
+            )
+    return requests
+
+
+def _requests_of_values(values: dict) -> list:
+    """The least that jobs ask for, with what is filled in: partitions and GPUs, little memory, no time."""
+    gpus = int(values.get("gpus") or 0)
+    kinds = [("jobs on CPUs", values.get("cpu_partition", ""), 0, "")]
+    if gpus:
+        kinds.append(("jobs on GPUs", values.get("gpu_partition", ""), gpus, values.get("gpu_kind", "")))
+    return [
+        request.Request(
+            rule=rule,
+            attempt=1,
+            account=values.get("account", ""),
+            partition=partition,
+            mem_mb=LEAST_JOB_MB if requests_memory(values) else 0,
+            cpus=1,
+            minutes=0,
+            gpus=count,
+            gpu_kind=kind,
+        )
+        for rule, partition, count, kind in kinds
+    ]
+
+
+def _evaluated(amount: object, attempt: int) -> object:
+    """A resource as Snakemake understands it: a Python expression where it is one."""
+    if not isinstance(amount, str):
+        return amount
+    try:
+        return eval(amount, {"__builtins__": {}, "min": min, "max": max}, {"attempt": attempt})
+    except Exception:  # an expression may raise anything; Snakemake takes it for text, too
+        return amount
+
+
+def _shorter(problem: str) -> str:
+    """A problem of many rules, with the first two named."""
+    rules, _, rest = problem.partition(": ")
+    names = rules.split(", ")
+    if len(names) > 3:
+        rules = f"{names[0]}, {names[1]} and {len(names) - 2} more rules"
+    return f"{rules}: {rest}"
+
+
+def _limit(minutes: float) -> str:
+    if minutes == float("inf"):
+        return "no time limit"
+    return f"{minutes / 1440:g} days" if minutes >= 2880 else f"{minutes:g} minutes"

@@ -1,0 +1,63 @@
+"""Commands, packages and files of this machine, each with an answer where there is none."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[4]
+ANSWER_SECONDS = 60
+
+
+def run_command(*command: str, seconds: float = 0) -> tuple:
+    """Exit code of a command, and what it prints, errors included; it may be missing or hang."""
+    try:
+        done = subprocess.run(  # not capture_output: Python 3.6
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds or ANSWER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 124, f"no answer in {seconds or ANSWER_SECONDS} s"
+    except OSError as error:
+        return 127, f"{command[0]}: {error.strerror}"
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def in_own_environment() -> bool:
+    """Whether this Python is that of the project's .venv."""
+    return Path(sys.prefix).resolve() == (PROJECT / ".venv").resolve()
+
+
+def installed_version(package: str) -> str:
+    """Version of an installed package; "" if it is not there."""
+    try:
+        from importlib.metadata import PackageNotFoundError, version
+    except ImportError:  # Python before 3.8
+        return ""
+    try:
+        return version(package) or ""
+    except PackageNotFoundError:
+        return ""
+
+
+def numbers_of(version: str) -> tuple:
+    """The numbers of a version, to compare it with another one."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def first_match(pattern: str, text: object) -> str:
+    """First group of a pattern in a text or a file; "" if it is not there."""
+    found = re.search(pattern, text_of(text) if isinstance(text, Path) else text or "", re.M)
+    return found.group(1) if found else ""
+
+
+def text_of(path: Path) -> str:
+    """Text of a file; "" if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
