@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import yaml
-from cellferry.commands.new.__main__ import chunks, dataset_name, datasets_of, main, table_beside
+from cellferry.commands.new.__main__ import main
+from cellferry.commands.new.config_text import chunks
+from cellferry.commands.new.discovery import dataset_name, datasets_of, table_beside
 from cellferry.config.checks import check
 from cellferry.config.schema import fill_defaults
 from simulate import simulate_cells

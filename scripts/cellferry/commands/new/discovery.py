@@ -1,0 +1,261 @@
+"""Datasets found: the content of their files, and the annotation tables beside them."""
+
+import glob
+import re
+import shlex
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from inspect_dataset import gene_id_kind
+
+from ...config.samples import sample_files
+from ...config.schema import load_schema
+from ...datasets.dataset import Dataset
+from ...errors import InputError
+from ...labels.columns import MOST_BATCHES, Choice, Column, choose_label, words_of
+from ...labels.names import LabelNames, as_labels
+
+RESERVED = {"reference", "validation", "test"}
+MOST_MARKERS = 500
+"""Columns of a table of intensities at most: no panel has more markers, and no file of genes so few."""
+
+ENDINGS = re.compile(
+    r"([._]counts?)?(\.(csv|tsv|txt|gz|bz2|xz|zip|h5ad|h5mu|h5|zarr|loom|rds|rda|rdata|fcs|mtx|h5seurat|parquet))+$",
+    re.I,
+)
+TABLE_WORDS = words_of("metadata meta obs annotation annotations annot labels label cells coldata pheno")
+TABLE_ENDINGS = ("csv", "tsv", "txt", "gz")
+DATA_WORDS = words_of("count counts matrix expr expression raw filtered umi dense")
+
+
+@dataclass
+class Found:
+    """A dataset as it was found.
+
+    Attributes
+    ----------
+    name, role, path
+        For the configuration.
+    dataset
+        Its header.
+    columns
+        Its annotation columns that have few enough values.
+    obs
+        What the keys `obs` and `obs_by` are: nothing where the file holds its annotation.
+    label, batch
+        The columns chosen, or named by the user; None if there is none.
+    notes
+        What was found, for the comments.
+    """
+
+    name: str
+    role: str
+    path: str | list[str]
+    dataset: Dataset
+    columns: list[Column]
+    obs: dict[str, Any] = field(default_factory=dict)
+    label: Choice | None = None
+    batch: Choice | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_cells(self) -> int:
+        """Cells in its files."""
+        return self.dataset.header.n_cells
+
+
+def datasets_of(given: str) -> list[str]:
+    """The datasets that REFERENCE or QUERY names: paths and patterns with blanks between them.
+
+    A path with blanks in it stands in quotes, or alone.
+    """
+    if not given.strip():
+        return []
+    if Path(given.strip()).expanduser().exists():
+        return [given.strip()]
+    try:
+        return shlex.split(given)
+    except ValueError:
+        raise InputError(f"{given}: a quote is not closed; write paths with blanks in quotes") from None
+
+
+def dataset_name(path: str, taken: set[str], role: str) -> str:
+    """A name for the dataset at a path, as the configuration takes it, that no other one has."""
+    stem = Path(path).name if not glob.has_magic(path) else re.sub(r"[*?\[\]]+", "", Path(path).name)
+    stem = ENDINGS.sub("", stem)
+    if stem.lower() in ("filtered_feature_bc_matrix", "raw_feature_bc_matrix", "matrix", "outs", ""):
+        stem = Path(path).resolve().parent.name
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or role
+    if name in RESERVED:
+        name = f"{name}_data"
+    if name in taken:
+        name = f"{name}_{role}"
+    number = 2
+    while name in taken:
+        name, number = f"{re.sub(r'_[0-9]+$', '', name)}_{number}", number + 1
+    return name
+
+
+def absolute(path: str) -> str:
+    """A path that means the same in whichever folder snakemake runs."""
+    return str(Path(path).expanduser().absolute())
+
+
+def settings(path: str | list[str], role: str, modality: str, **more: Any) -> dict[str, Any]:
+    """A dataset's part of the configuration, with defaults."""
+    properties = load_schema()["$defs"]["dataset"]["properties"]
+    defaults = {key: value["default"] for key, value in properties.items() if "default" in value}
+    return {**defaults, "role": role, "path": path, "modality": modality, "markers": {}, **more}
+
+
+def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Dataset:
+    """A dataset, its header read.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    if not glob.has_magic(path) and not Path(path).exists():
+        raise InputError(f"{role.upper()}: there is no file or folder {path}; correct the path")
+    if not sample_files(path):
+        raise InputError(f"{role.upper()}: there is nothing that fits the pattern {path}; correct it")
+    try:
+        return Dataset(name, settings(path, role, modality, **more))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); check the file") from error
+
+
+def is_cytometry(dataset: Dataset) -> bool:
+    """Whether a file holds intensities: FCS files do, and those of few columns that hold no counts."""
+    header = dataset.header
+    few = header.n_genes <= MOST_MARKERS and not any(header.places.values())
+    return header.values == "intensities" or (few and gene_id_kind(header.var.index.to_numpy()) != "ensembl")
+
+
+def columns_of(dataset: Dataset) -> list[Column]:
+    """Annotation columns that may be labels or batches, with their values' cells.
+
+    The first cells show which columns are numbers, or names of cells; only the others are read to the end.
+    """
+    names = LabelNames({}, load_schema()["properties"]["labels"]["properties"]["missing"]["default"])
+    dataset.load_tables(dataset.obs_columns)
+    cells = dataset.cells(dataset.obs_columns)
+    first = next(cells, None)
+    cells.close()
+    if first is None:
+        return []
+    counters = {name: Counter() for name in dataset.obs_columns if _has_few_values(first.obs[name])}
+    for some in dataset.cells(list(counters)):
+        for name in list(counters):
+            counters[name].update(pd.Series(as_labels(some.obs[name])).value_counts(dropna=False).to_dict())
+            if len(counters[name]) > MOST_BATCHES:
+                del counters[name]
+    columns = []
+    for name, counter in counters.items():
+        values: Counter = Counter()
+        for spelling, n in counter.items():
+            label = None if pd.isna(spelling) else names.name(str(spelling))
+            if label is not None:
+                values[label] += int(n)
+        columns.append(Column(name, values, int(counter.total()) - values.total()))
+    return columns
+
+
+def _has_few_values(values: Any) -> bool:
+    if values.dtype.kind == "f":
+        whole = values[~pd.isna(values)]
+        if (whole % 1 != 0).any():
+            return False
+    return pd.Series(values).nunique() <= max(50, min(MOST_BATCHES, len(values) // 3))
+
+
+def table_beside(path: str) -> list[str]:
+    """An annotation table for each file of a dataset, by its name: `a.metadata.csv` for `a.counts.csv`.
+
+    Nothing if any file has none, or several.
+    """
+    tables = []
+    for file in sample_files(path).values():
+        stem = re.split(r"[.]", file.name)[0] if file.is_file() else file.name
+        tokens = [token for token in re.split(r"[_.-]", stem) if token.lower() not in DATA_WORDS]
+        stem = stem if len(tokens) == len(re.split(r"[_.-]", stem)) else "_".join(tokens)
+        near = [other for other in file.parent.iterdir() if other != file and _is_table_of(stem, other.name)]
+        if file.is_dir():
+            near += [other for other in file.iterdir() if _is_table_of("", other.name)]
+        if len(near) != 1:
+            return []
+        tables.append(str(near[0]))
+    return tables
+
+
+def _is_table_of(stem: str, name: str) -> bool:
+    if not name.startswith(stem) or not name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
+        return False
+    rest = [token for token in re.split(r"[_.-]", name[len(stem) :].lower()) if token]
+    if stem and name[len(stem) : len(stem) + 1] not in "._-":
+        return False
+    return bool(TABLE_WORDS.intersection(rest)) and set(rest) <= TABLE_WORDS | {*TABLE_ENDINGS, "cell"}
+
+
+def kind_of_ids(ids: Any) -> str:
+    """Gene ids in words: Ensembl ids, symbols or numbers."""
+    return {"ensembl": "Ensembl ids", "symbol": "symbols", "other": "numbers"}[gene_id_kind(ids)]
+
+
+def look(references: list[str], queries: list[str]) -> tuple[str, list[Found]]:
+    """What the datasets hold: the modality, and one `Found` for each.
+
+    Raises
+    ------
+    InputError
+        If one cannot be read, or some are of cytometry and some are not.
+    """
+    named: dict[str, tuple[str, str]] = {}
+    for role, paths in (("reference", references), ("query", queries)):
+        for path in map(absolute, paths):
+            named[dataset_name(path, set(named), role)] = (path, role)
+    first = {name: opened(name, path, role, "rna") for name, (path, role) in named.items()}
+    intensities = [name for name, dataset in first.items() if is_cytometry(dataset)]
+    if intensities and len(intensities) < len(first):
+        other = next(name for name in first if name not in intensities)
+        raise InputError(
+            f"{named[intensities[0]][0]} holds intensities of markers, and {named[other][0]} counts of "
+            "genes; give files of one kind"
+        )
+    modality = "cytometry" if intensities else "rna"
+    found = []
+    for name, (path, role) in named.items():
+        dataset = opened(name, path, role, modality, **_counts_elsewhere(first[name], modality))
+        found.append(_with_table(Found(name, role, path, dataset, columns_of(dataset)), modality))
+    return modality, found
+
+
+def _counts_elsewhere(dataset: Dataset, modality: str) -> dict[str, str]:
+    """The key `counts`, where only a place that `auto` does not know holds counts."""
+    places = dataset.header.places
+    if modality == "cytometry" or places.get(dataset.header.counts, True):
+        return {}
+    return next(({"counts": place} for place, has_counts in places.items() if has_counts), {})
+
+
+def _with_table(found: Found, modality: str) -> Found:
+    """The same with the annotation table that lies beside its file, where the file itself has no labels."""
+    if choose_label(found.columns):
+        return found
+    tables = table_beside(found.path)
+    for by in ("name", "order") if tables else ():
+        obs = {"obs": tables if len(tables) > 1 else tables[0], "obs_by": by}
+        counts = found.dataset.config["counts"]
+        try:
+            dataset = opened(found.name, found.path, found.role, modality, counts=counts, **obs)
+            columns = columns_of(dataset)
+        except InputError:
+            continue
+        if choose_label(columns) or len(columns) > len(found.columns):
+            kept = obs if by == "order" else {"obs": obs["obs"]}
+            return Found(found.name, found.role, found.path, dataset, columns, kept)
+    return found
