@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import snakemake.deployment.conda
 import snakemake.exceptions
+from cellferry.core.problems import Problem
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
@@ -16,14 +17,38 @@ LEAST_LETTERS = 8
 
 
 def templates(path):
-    """All strings of a module but its docstrings, with a hole for each value that is put into them."""
+    """All strings of a module but its docstrings, and its problems, with a hole for each value."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            yield "".join(p.value if isinstance(p, ast.Constant) else HOLE for p in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            yield node.value
+        if isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        ):
+            yield template(node)
+    yield from problem_templates(tree)
+
+
+def template(node):
+    """A string with a hole for each value that is put into it; a hole alone for what is not a string."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(template(part) for part in node.values)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):  # "...".rstrip()
+        return template(node.func.value)
+    return HOLE
+
+
+def problem_templates(tree):
+    """Messages that `Problem` makes of its place, its words and its remedy, which may stand in variables."""
+    values = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    values.sort(key=lambda node: node.lineno)
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Problem":
+            before = {
+                ast.unparse(node.targets[0]): node.value for node in values if node.lineno < call.lineno
+            }
+            yield str(Problem(*(template(before.get(ast.unparse(part), part)) for part in call.args)))
 
 
 @pytest.fixture(scope="module")
