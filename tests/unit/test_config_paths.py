@@ -49,22 +49,22 @@ def pipe(folder):
 )
 def test_what_cannot(folder, make, said):
     make(folder)
-    assert path_problem("bad").startswith(said)
+    assert str(path_problem("bad")).startswith(said)
 
 
 def test_a_name_below_a_file_and_one_that_is_too_long():
-    assert path_problem("cells.h5ad/x").startswith("there is no file or folder cells.h5ad/x")
-    assert path_problem("a" * 300).endswith("File name too long; correct the path")
+    assert str(path_problem("cells.h5ad/x")).startswith("there is no file or folder cells.h5ad/x")
+    assert str(path_problem("a" * 300)).endswith("File name too long; correct the path")
 
 
 def test_a_folder_where_a_file_is_needed():
-    assert path_problem("mtx", folders=False) == "mtx is a folder; name a file"
-    assert path_problem("no", folders=False).startswith("there is no file no (looked in ")
+    assert str(path_problem("mtx", folders=False)) == "mtx is a folder; name a file"
+    assert str(path_problem("no", folders=False)).startswith("there is no file no (looked in ")
 
 
 def test_what_may_not_be_read(monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("matrix.mtx"))
-    assert path_problem("mtx") == "mtx/matrix.mtx may not be read; ask its owner for read permission"
+    assert str(path_problem("mtx")) == "mtx/matrix.mtx may not be read; ask its owner for read permission"
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert path_problem("cells.h5ad") == "cells.h5ad may not be read; ask its owner for read permission"
-    assert path_problem("mtx").startswith("the folder mtx may not be read; ask its owner")
+    assert str(path_problem("cells.h5ad")) == "cells.h5ad may not be read; ask its owner for read permission"
+    assert str(path_problem("mtx")).startswith("the folder mtx may not be read; ask its owner")

@@ -6,9 +6,11 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 import glob
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..core.problems import Problem, Problems, problems_of
 from ..errors import InputError
 from ..labels.tables import read_ontology, read_parents, read_renames
 from .headers import obs_columns, paths_of
@@ -22,7 +24,22 @@ from .yaml_keys import duplicate_keys
 
 
 def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: Collection[str] = ()) -> None:
-    """Check a configuration before anything runs.
+    """Check a configuration before anything runs; parameters as in `find_problems`.
+
+    Raises
+    ------
+    InputError
+        One message that lists all problems.
+    """
+    problems = find_problems(config, config_files=config_files, made_by_rules=made_by_rules)
+    if problems:
+        raise InputError(Problems(f"the configuration has {len(problems)} problem(s)", tuple(problems)))
+
+
+def find_problems(
+    config: dict[str, Any], *, config_files: list[str], made_by_rules: Collection[str] = ()
+) -> list[Problem]:
+    """All problems of a configuration.
 
     Parameters
     ----------
@@ -32,11 +49,6 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: Col
         The files it came from, to find keys given twice, of which YAML silently keeps the last.
     made_by_rules
         Paths that need not exist yet, since a rule makes them.
-
-    Raises
-    ------
-    InputError
-        One message that lists all problems.
     """
     problems = [problem for path in config_files for problem in duplicate_keys(Path(path))]
     problems += schema_problems(config)
@@ -49,16 +61,13 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: Col
     genes = config.get("genes")
     gene_map = genes.get("map") if isinstance(genes, dict) else None
     if isinstance(gene_map, str) and (problem := path_problem(gene_map, folders=False)):
-        problems.append(f"genes.map: {problem}")
+        problems.append(replace(problem, where="genes.map"))
     problems += _label_problems(config)
     problems += head_problems(config)
-    problems += modality_problems(config)
-    if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise InputError(f"the configuration has {len(problems)} problem(s):\n{listed}")
+    return problems + modality_problems(config)
 
 
-def _role_problems(datasets: dict[str, Any], *, pretrained: bool) -> list[str]:
+def _role_problems(datasets: dict[str, Any], *, pretrained: bool) -> list[Problem]:
     by_role: dict[str, list[str]] = {"reference": [], "query": [], "evaluate": []}
     for name, dataset in datasets.items():
         if isinstance(dataset, dict) and dataset.get("role") in by_role:
@@ -66,24 +75,26 @@ def _role_problems(datasets: dict[str, Any], *, pretrained: bool) -> list[str]:
     problems = []
     if pretrained and by_role["reference"]:
         problems.append(
-            f"datasets.{by_role['reference'][0]}.role: a run with `pretrained` has its reference already; "
-            "remove the dataset, or the key `pretrained` to train a model anew"
+            Problem(
+                f"datasets.{by_role['reference'][0]}.role",
+                "a run with `pretrained` has its reference already",
+                "remove the dataset, or the key `pretrained` to train a model anew",
+            )
         )
     if not pretrained and not by_role["reference"]:
-        problems.append(
-            "datasets: at least one dataset needs `role: reference`, or name an earlier run in `pretrained`"
-        )
+        what = "at least one dataset needs `role: reference`, or name an earlier run in `pretrained`"
+        problems.append(Problem("datasets", what))
     if not by_role["query"] and not by_role["evaluate"]:
-        problems.append("datasets: at least one dataset needs `role: query` or `role: evaluate`")
+        problems.append(Problem("datasets", "at least one dataset needs `role: query` or `role: evaluate`"))
     return problems + [
-        f"datasets.{name}.label: {what} needs the name of its obs column with the labels"
+        Problem(f"datasets.{name}.label", f"{what} needs the name of its obs column with the labels")
         for role, what in (("reference", "a reference"), ("evaluate", "a dataset to evaluate"))
         for name in by_role[role]
         if not datasets[name].get("label")
     ]
 
 
-def _label_problems(config: dict[str, Any]) -> list[str]:
+def _label_problems(config: dict[str, Any]) -> list[Problem]:
     """What is wrong with the section `labels`, its tables, and the columns of levels."""
     section = config.get("labels")
     labels = section if isinstance(section, dict) else {}
@@ -93,59 +104,64 @@ def _label_problems(config: dict[str, Any]) -> list[str]:
             try:
                 read(labels[key])
             except InputError as error:
-                problems.append(str(error) if str(error).startswith("labels.") else f"labels.{key}: {error}")
+                problems += problems_of(error, where=f"labels.{key}")
     datasets = config.get("datasets")
     for name, dataset in (datasets if isinstance(datasets, dict) else {}).items():
         levels = dataset.get("levels") if isinstance(dataset, dict) else None
         if not isinstance(levels, list) or not levels:
             continue
+        where = f"datasets.{name}.levels"
         if dataset.get("role") in ("query", "evaluate"):
-            problems.append(f"datasets.{name}.levels: only a reference has levels; take the key out")
+            problems.append(Problem(where, "only a reference has levels", "take the key out"))
         if labels.get("parents"):
-            problems.append(
-                f"datasets.{name}.levels: labels.parents gives coarser labels already; take one of them out"
-            )
+            what = "labels.parents gives coarser labels already"
+            problems.append(Problem(where, what, "take one of them out"))
         problems += [
-            f"datasets.{name}.levels: '{level}' is what the labels themselves are called; name another column"
+            Problem(where, f"'{level}' is what the labels themselves are called", "name another column")
             for level in levels
             if level in ("label", dataset.get("label"))
         ]
     return problems
 
 
-def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Path]) -> list[str]:
+def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Path]) -> list[Problem]:
     problems = []
     for key in ("path", "obs"):
+        where = f"datasets.{name}.{key}"
         paths = paths_of(dataset.get(key))
         for path in paths:
             if Path(path) not in made_by_rules:
                 problem = _pattern_problem(path, folders=key == "path")
-                problems += [f"datasets.{name}.{key}: {problem}"] if problem else []
+                problems += [replace(problem, where=where)] if problem else []
         problems += [
-            f"datasets.{name}.{key}: names {path} twice; remove one of them"
+            Problem(where, f"names {path} twice", "remove one of them")
             for path in sorted({path for path in paths if paths.count(path) > 1})
         ]
     if not dataset.get("obs"):
         properties = load_schema()["$defs"]["dataset"]["properties"]
         problems += [
-            f"datasets.{name}.{key}: has no effect without a table; name it in datasets.{name}.obs, or take "
-            "the key out"
+            Problem(
+                f"datasets.{name}.{key}",
+                "has no effect without a table",
+                f"name it in datasets.{name}.obs, or take the key out",
+            )
             for key in ("obs_by", "obs_min_common")
             if dataset.get(key, properties[key]["default"]) != properties[key]["default"]
         ]
     return problems or _column_problems(name, dataset)
 
 
-def _pattern_problem(pattern: str, *, folders: bool) -> str | None:
+def _pattern_problem(pattern: str, *, folders: bool) -> Problem | None:
     """The first problem of a path, or of the paths that match a pattern."""
     found = files_that_fit(pattern) if glob.has_magic(pattern) else []
     if glob.has_magic(pattern) and not found and not os.path.lexists(pattern):
-        return f"there is nothing that fits the pattern {pattern} (looked in {Path.cwd()}); correct it"
+        what = f"there is nothing that fits the pattern {pattern} (looked in {Path.cwd()})"
+        return Problem("", what, "correct it")
     problems = (path_problem(path, folders=folders) for path in found or [pattern])
     return next(filter(None, problems), None)
 
 
-def _column_problems(name: str, dataset: dict[str, Any]) -> list[str]:
+def _column_problems(name: str, dataset: dict[str, Any]) -> list[Problem]:
     """Columns that the configuration names and the dataset lacks.
 
     Only where the header can be read without the data environment: an h5ad when h5py is installed,
@@ -159,8 +175,11 @@ def _column_problems(name: str, dataset: dict[str, Any]) -> list[str]:
     if found is None:
         return []
     return [
-        f"datasets.{name}.{key}: {dataset['path']} has no obs column '{column}'"
-        f"{suggestion(column, found)}; it has: {', '.join(found) or 'none'}"
+        Problem(
+            f"datasets.{name}.{key}",
+            f"{dataset['path']} has no obs column '{column}'{suggestion(column, found)}; it has: "
+            f"{', '.join(found) or 'none'}",
+        )
         for key, column in wanted.items()
         if isinstance(column, str) and column not in found
     ]

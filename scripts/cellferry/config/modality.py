@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..core.problems import Problem, problems_of
 from ..cytometry.marker_names import read_markers
 from ..errors import InputError
 from .schema import AUTOMATIC
@@ -28,7 +29,7 @@ ONLY_FOR = {
 DATASET_ONLY_FOR = {"rna": ("gene_id", "counts_rounding"), "cytometry": ("technology", "transformed")}
 
 
-def head_problems(config: dict[str, Any]) -> list[str]:
+def head_problems(config: dict[str, Any]) -> list[Problem]:
     """Problems of heads that cannot be trained with the model and modality of the configuration."""
     prediction, model = (
         config[name] if isinstance(config.get(name), dict) else {} for name in ("prediction", "model")
@@ -49,13 +50,15 @@ def head_problems(config: dict[str, Any]) -> list[str]:
         return []
     reasons = ", and ".join(dict.fromkeys(without[head] for head in named))
     return [
-        f"prediction.heads: [{', '.join(named)}] leaves nothing to predict with, since {reasons}; "
-        "name another head too"
+        Problem(
+            "prediction.heads",
+            f"[{', '.join(named)}] leaves nothing to predict with, since {reasons}",
+            "name another head too",
+        )
     ]
 
 
-def modality_problems(config: dict[str, Any]) -> list[str]:
-    """Problems of keys that mean nothing with the modality of the configuration."""
+def modality_problems(config: dict[str, Any]) -> list[Problem]:
     """Keys that have no effect with the modality, models that do not fit it, and a wrong table of markers."""
     modality = config.get("modality", "rna")
     if not isinstance(modality, str) or modality not in AUTOMATIC:
@@ -74,22 +77,22 @@ def modality_problems(config: dict[str, Any]) -> list[str]:
         if isinstance(dataset, dict) and key in dataset
     ]
     problems = [
-        f"{key}: has no effect where modality is {modality}; take the key out, or set modality: {other}"
+        Problem(
+            key,
+            f"has no effect where modality is {modality}",
+            f"take the key out, or set modality: {other}",
+        )
         for key in given
     ]
     model = config.get("model")
     kind = model.get("type", "auto") if isinstance(model, dict) else "auto"
     if (kind == "cytovi") != (modality == "cytometry") and kind in ("cytovi", "scvi", "scanvi"):
-        problems.append(
-            f"model.type: {kind} does not learn from what datasets of modality {modality} hold; take the key "
-            f"out, or set modality: {other}"
-        )
+        what = f"{kind} does not learn from what datasets of modality {modality} hold"
+        problems.append(Problem("model.type", what, f"take the key out, or set modality: {other}"))
     markers = config["cytometry"].get("markers") if isinstance(config.get("cytometry"), dict) else None
     if isinstance(markers, dict | str):
         try:
             read_markers(markers)
         except InputError as error:
-            problems.append(
-                str(error) if str(error).startswith("cytometry.") else f"cytometry.markers: {error}"
-            )
+            problems += problems_of(error, where="cytometry.markers")
     return problems

@@ -8,9 +8,11 @@ import os
 import stat
 from pathlib import Path
 
+from ..core.problems import Problem
 
-def path_problem(path: str | Path, *, folders: bool = True) -> str | None:
-    """The reason why a path cannot be read, with a remedy; None for a readable path.
+
+def path_problem(path: str | Path, *, folders: bool = True) -> Problem | None:
+    """The problem of a path that cannot be read, without a `where`; None for a readable path.
 
     Parameters
     ----------
@@ -24,31 +26,33 @@ def path_problem(path: str | Path, *, folders: bool = True) -> str | None:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            return _folder_problem(path) if folders else f"{path} is a folder; name a file"
+            return _folder_problem(path) if folders else Problem("", f"{path} is a folder", "name a file")
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
-            return f"{path} is a link to {os.readlink(path)}, which is not there; correct the path"
-        return f"there is no {kind} {path} (looked in {Path.cwd()}); correct the path"
+            what = f"{path} is a link to {os.readlink(path)}, which is not there"
+            return Problem("", what, "correct the path")
+        return Problem("", f"there is no {kind} {path} (looked in {Path.cwd()})", "correct the path")
     except PermissionError:
-        return f"{path} is in a folder that may not be entered; ask its owner for permission"
+        return Problem("", f"{path} is in a folder that may not be entered", "ask its owner for permission")
     except OSError as error:
         if error.errno == errno.ELOOP:
-            return f"{path} is a link that leads back to itself; correct the path"
-        return f"{path}: {error.strerror}; correct the path"
+            return Problem("", f"{path} is a link that leads back to itself", "correct the path")
+        return Problem("", f"{path}: {error.strerror}", "correct the path")
     if not stat.S_ISREG(mode):
-        return f"{path} is neither a file nor a folder; correct the path"
+        return Problem("", f"{path} is neither a file nor a folder", "correct the path")
     if not os.access(path, os.R_OK):
-        return f"{path} may not be read; ask its owner for read permission"
+        return Problem("", f"{path} may not be read", "ask its owner for read permission")
     return None
 
 
-def _folder_problem(path: Path) -> str | None:
+def _folder_problem(path: Path) -> Problem | None:
     if not os.access(path, os.R_OK | os.X_OK):
-        return f"the folder {path} may not be read; ask its owner for permission to read and enter it"
+        remedy = "ask its owner for permission to read and enter it"
+        return Problem("", f"the folder {path} may not be read", remedy)
     entries = sorted(path.iterdir())
     if not entries:
-        return f"the folder {path} is empty; correct the path"
+        return Problem("", f"the folder {path} is empty", "correct the path")
     unreadable = [entry for entry in entries if entry.is_file() and not os.access(entry, os.R_OK)]
     if unreadable:
-        return f"{unreadable[0]} may not be read; ask its owner for read permission"
+        return Problem("", f"{unreadable[0]} may not be read", "ask its owner for read permission")
     return None

@@ -1,9 +1,11 @@
 """Problems of `pretrained`: an earlier run, or an imported model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..core.problems import Problem
 from ..cytometry.marker_names import SCALING_COLUMNS, TRANSFORMATION
 from ..runs.methods import FORMAT_VERSION
 from .headers import latent_table_columns, table_columns
@@ -28,7 +30,7 @@ PRETRAINED_FILES = (
 """What a run needs of the results of an earlier one, in which the reference was trained."""
 
 
-def pretrained_problems(config: dict[str, Any]) -> list[str]:
+def pretrained_problems(config: dict[str, Any]) -> list[Problem]:
     """What is wrong with the folder of an earlier run, or with a model of others."""
     folder = config.get("pretrained")
     if isinstance(folder, dict):
@@ -37,66 +39,70 @@ def pretrained_problems(config: dict[str, Any]) -> list[str]:
         return []
     if Path(folder).resolve() == Path("results").resolve():
         return [
-            f"pretrained: {folder} is where this run writes its own results; run snakemake in another "
-            "folder, or leave the key out and keep the reference among the datasets"
+            Problem(
+                "pretrained",
+                f"{folder} is where this run writes its own results",
+                "run snakemake in another folder, or leave the key out and keep the reference among the "
+                "datasets",
+            )
         ]
     missing = [name for name in PRETRAINED_FILES if not Path(folder, name).exists()]
     if missing:
-        return [
-            f"pretrained: {folder} (looked in {Path.cwd()}) has no {', '.join(missing)}; name the folder "
-            "`results` of a finished run"
-        ]
+        what = f"{folder} (looked in {Path.cwd()}) has no {', '.join(missing)}"
+        return [Problem("pretrained", what, "name the folder `results` of a finished run")]
     labels = Path(folder, "reference", "labels.json")
     try:
         found = json.loads(labels.read_text(encoding="utf-8")).get("format", 1)
     except (OSError, ValueError) as error:
-        return [f"pretrained: {labels} cannot be read ({error}); copy the folder again"]
+        return [Problem("pretrained", f"{labels} cannot be read ({error})", "copy the folder again")]
     if found != FORMAT_VERSION:
         return [
-            f"pretrained: {folder} holds results of format {found}, and this version reads format "
-            f"{FORMAT_VERSION}; run it again with this version, or continue with the version that made it"
+            Problem(
+                "pretrained",
+                f"{folder} holds results of format {found}, and this version reads format {FORMAT_VERSION}",
+                "run it again with this version, or continue with the version that made it",
+            )
         ]
     return []
 
 
-def _imported_problems(imported: dict[str, Any]) -> list[str]:
+def _imported_problems(imported: dict[str, Any]) -> list[Problem]:
     """What is wrong with a model of others: what is not there, and columns that the latents lack."""
     model, latents = imported.get("model"), imported.get("latents")
     problems = _scaling_problems(imported)
     if isinstance(model, str) and not Path(model, "model.pt").is_file():
-        problems.append(
-            f"pretrained.model: {model} (looked in {Path.cwd()}) has no file model.pt; name the folder that "
-            "scvi-tools' model.save() wrote"
-        )
+        what = f"{model} (looked in {Path.cwd()}) has no file model.pt"
+        remedy = "name the folder that scvi-tools' model.save() wrote"
+        problems.append(Problem("pretrained.model", what, remedy))
     if not isinstance(latents, str):
         return problems
     if problem := path_problem(latents, folders=False):
-        return [*problems, f"pretrained.latents: {problem}"]
+        return [*problems, replace(problem, where="pretrained.latents")]
     found = latent_table_columns(Path(latents))
     return problems + [
-        f"pretrained.{key}: {latents} has no column '{imported[key]}'{suggestion(imported[key], found)}; it "
-        f"has: {', '.join(found) or 'none'}"
+        Problem(
+            f"pretrained.{key}",
+            f"{latents} has no column '{imported[key]}'{suggestion(imported[key], found)}; it has: "
+            f"{', '.join(found) or 'none'}",
+        )
         for key in ("label", "batch")
         if found is not None and isinstance(imported.get(key), str) and imported[key] not in found
     ]
 
 
-def _scaling_problems(imported: dict[str, Any]) -> list[str]:
+def _scaling_problems(imported: dict[str, Any]) -> list[Problem]:
     """What is wrong with the table that says how a model's values were scaled."""
     model, scaling = imported.get("model"), imported.get("scaling")
     if not isinstance(scaling, str):
         return []
     if isinstance(model, str) and Path(model, TRANSFORMATION).exists():
-        return [
-            f"pretrained.scaling: {model} holds a {TRANSFORMATION} that says how values are scaled; take the "
-            "key out"
-        ]
+        what = f"{model} holds a {TRANSFORMATION} that says how values are scaled"
+        return [Problem("pretrained.scaling", what, "take the key out")]
     if problem := path_problem(scaling, folders=False):
-        return [f"pretrained.scaling: {problem}"]
+        return [replace(problem, where="pretrained.scaling")]
     found = table_columns(Path(scaling), named=False)
     missing = [column for column in SCALING_COLUMNS if found is not None and column not in found]
-    return (
-        [f"pretrained.scaling: {scaling} has no column {', '.join(missing)}; it has: {', '.join(found)}"]
-        if missing
-        else []
-    )
+    if not missing:
+        return []
+    what = f"{scaling} has no column {', '.join(missing)}; it has: {', '.join(found)}"
+    return [Problem("pretrained.scaling", what)]

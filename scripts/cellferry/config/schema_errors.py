@@ -6,15 +6,17 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from ..core.problems import Problem
 from .schema import README, load_schema
 
 
-def schema_problems(config: dict[str, Any]) -> list[str]:
+def schema_problems(config: dict[str, Any]) -> list[Problem]:
     """All that the schema has against a configuration."""
     if names := list(_names_that_are_no_text(config, "")):
         # A schema looks at names that are strings only.
         return [
-            f"{place}the name {name!r} is not text; write it in quotes or rename it" for place, name in names
+            Problem(place, f"the name {name!r} is not text", "write it in quotes or rename it")
+            for place, name in names
         ]
     errors = sorted(
         Draft202012Validator(load_schema()).iter_errors(config), key=lambda e: list(map(str, e.path))
@@ -27,39 +29,41 @@ def _names_that_are_no_text(values: Any, place: str) -> Iterator[tuple[str, Any]
         return
     for name, value in values.items():
         if not isinstance(name, str):
-            yield f"{place}: " if place else "", name
+            yield place, name
         yield from _names_that_are_no_text(value, f"{place}.{name}".removeprefix("."))
 
 
-def _describe(error: Any) -> list[str]:
+def _describe(error: Any) -> list[Problem]:
     """A schema error in the words of someone who edits config.yaml."""
     place = ".".join(str(part) for part in error.absolute_path) or "the configuration"
     if error.validator == "additionalProperties" and error.validator_value is False:
         known = list(error.schema["properties"])
         return [
-            f"{place}: there is no key '{key}'{suggestion(key, known)}; all keys are in {README}"
+            Problem(place, f"there is no key '{key}'{suggestion(key, known)}; all keys are in {README}")
             for key in error.instance
             if key not in known
         ]
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
-        return [f"{place}: the key '{key}' is missing; see {README}" for key in missing]
+        return [Problem(place, f"the key '{key}' is missing", f"see {README}") for key in missing]
     if error.parent is None and error.validator == "propertyNames":
-        return [f"{place}: {error.message}; see {README}"]
+        return [Problem(place, error.message, f"see {README}")]
     if list(error.schema_path)[-3:-1] == ["datasets", "propertyNames"]:
-        return [
-            f"datasets: '{error.instance}' cannot be a dataset's name; names are letters, digits, '-' and "
-            "'_', and 'reference', 'validation' and 'test' are taken by parts of the references; rename it"
-        ]
+        what = (
+            f"'{error.instance}' cannot be a dataset's name; names are letters, digits, '-' and '_', and "
+            "'reference', 'validation' and 'test' are taken by parts of the references"
+        )
+        return [Problem("datasets", what, "rename it")]
     description = error.schema.get("description", "")
     if error.validator == "type" and "string" in error.validator_value and _needs_quotes(error.instance):
-        return [f"{place}: {error.instance!r} is not text; write it in quotes. {description}".rstrip()]
+        remedy = f"write it in quotes. {description}".rstrip()
+        return [Problem(place, f"{error.instance!r} is not text", remedy)]
     if error.validator == "oneOf":
         choices = " or ".join(
             str(choice.get("const", choice.get("type"))) for choice in error.validator_value
         )
-        return [f"{place}: {error.instance!r} is not {choices}. {description}"]
-    return [f"{place}: {error.message}. {description}".rstrip()]
+        return [Problem(place, f"{error.instance!r} is not {choices}. {description}")]
+    return [Problem(place, f"{error.message}. {description}".rstrip())]
 
 
 def _needs_quotes(value: Any) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from ..core.problems import Problem
+
 MERGE = "tag:yaml.org,2002:merge"
 """Tag of `<<`, which puts another map's keys into one."""
 
@@ -28,7 +30,7 @@ class _DuplicateKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def duplicate_keys(path: Path) -> list[str]:
+def duplicate_keys(path: Path) -> list[Problem]:
     """Problems of keys that are given twice in a file."""
     with open(path, encoding="utf-8") as file:
         loader = _DuplicateKeyLoader(file)
@@ -39,8 +41,11 @@ def duplicate_keys(path: Path) -> list[str]:
         finally:
             loader.dispose()
     return [
-        f"{path}, line {line}: the key '{key}' is given twice in one place"
-        + (f" (without quotes '{first}' is the same to YAML)" if first != key else "")
-        + "; rename or remove one of them"
+        Problem(
+            f"{path}, line {line}",
+            f"the key '{key}' is given twice in one place"
+            + (f" (without quotes '{first}' is the same to YAML)" if first != key else ""),
+            "rename or remove one of them",
+        )
         for key, first, line in loader.duplicates
     ]

@@ -4,6 +4,8 @@ from __future__ import annotations  # `make doctor` reads it with a login node's
 
 from dataclasses import dataclass
 
+from ..errors import InputError
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -23,7 +25,41 @@ class Problem:
     what: str
     remedy: str = ""
 
+    @property
+    def statement(self) -> str:
+        """The problem without its remedy: `where: what`."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
     def __str__(self) -> str:
-        """One line: `where: what; remedy`."""
-        text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}; {self.remedy}" if self.remedy else text
+        """One line: `where: what; remedy`, or `where: what. Remedy` if the remedy is a sentence."""
+        if not self.remedy:
+            return self.statement
+        return f"{self.statement}{'. ' if self.remedy[0].isupper() else '; '}{self.remedy}"
+
+
+@dataclass(frozen=True)
+class Problems:
+    """Several problems under a title, as an `InputError` carries them."""
+
+    title: str
+    each: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        """The title, and a line for each problem."""
+        return "\n".join([f"{self.title}:", *(f"  - {problem}" for problem in self.each)])
+
+
+def problems_of(error: InputError, where: str = "") -> list[Problem]:
+    """The problems that an error carries.
+
+    Parameters
+    ----------
+    error
+        Raised with `Problems`, with a `Problem`, or with a message.
+    where
+        The place of the problem, if the error has a message only.
+    """
+    carried = error.args[0]
+    if isinstance(carried, Problems):
+        return list(carried.each)
+    return [carried if isinstance(carried, Problem) else Problem(where, str(error))]

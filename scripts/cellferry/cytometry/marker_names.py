@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from ..core.problems import Problem
 from ..errors import InputError
 from ..labels.tables import table_rows
 
@@ -123,10 +124,8 @@ def read_markers(given: dict | str) -> MarkerTable:
         known = table.markers if key == marker_key(str(name)) else table.channels
         own = None if marker is None or not str(marker).strip() else str(marker).strip()
         if known.setdefault(key, own) != own:
-            raise InputError(
-                f"cytometry.markers: '{name}' stands for {_said(own)} and for {_said(known[key])}; leave one "
-                "of them"
-            )
+            what = f"'{name}' stands for {_said(own)} and for {_said(known[key])}"
+            raise InputError(Problem("cytometry.markers", what, "leave one of them"))
     return table
 
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..core.problems import Problem
 from ..core.reading import readable
 from ..core.table_start import rows_from_header, table_start
 from ..errors import InputError
@@ -38,10 +39,9 @@ def read_renames(given: dict | str) -> dict[str, str]:
     for spelling, label in renames.items():
         final = renames.get(label, label)
         if final != label:
-            raise InputError(
-                f"labels.rename: '{spelling}' becomes '{label}', and '{label}' becomes '{final}'; give "
-                f"'{spelling}' the label that it shall have in the end"
-            )
+            what = f"'{spelling}' becomes '{label}', and '{label}' becomes '{final}'"
+            remedy = f"give '{spelling}' the label that it shall have in the end"
+            raise InputError(Problem("labels.rename", what, remedy))
     return renames
 
 
@@ -56,16 +56,16 @@ def read_parents(given: dict | str) -> dict[str, str]:
     parents = _read_pairs(given, "labels.parents")
     for label, parent in parents.items():
         if parent.casefold() == "unknown":
-            raise InputError(
-                f"labels.parents: '{parent}', the parent of '{label}', is what cells without a label are "
-                "called; give it another name or take the line out"
-            )
+            what = f"'{parent}', the parent of '{label}', is what cells without a label are called"
+            remedy = "give it another name or take the line out"
+            raise InputError(Problem("labels.parents", what, remedy))
         chain = [label]
         while chain[-1] in parents:
             chain.append(parents[chain[-1]])
             if chain[-1] in chain[:-1]:
                 circle = " → ".join(chain[chain.index(chain[-1]) :])
-                raise InputError(f"labels.parents: goes round in a circle, {circle}; take out one of them")
+                what = f"goes round in a circle, {circle}"
+                raise InputError(Problem("labels.parents", what, "take out one of them"))
     return parents
 
 
@@ -82,10 +82,8 @@ def read_ontology(given: dict | str) -> dict[str, str]:
         del ids[next(iter(ids))]  # the table's header
     for label, own in ids.items():
         if not ONTOLOGY_ID.match(own):
-            raise InputError(
-                f"labels.ontology: '{own}', given to '{label}', is no id of the Cell Ontology, which look "
-                "like CL:0000084; correct it"
-            )
+            what = f"'{own}', given to '{label}', is no id of the Cell Ontology, which look like CL:0000084"
+            raise InputError(Problem("labels.ontology", what, "correct it"))
     return ids
 
 
@@ -94,11 +92,11 @@ def _read_pairs(given: dict | str, key: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in ((one_line(name), one_line(value)) for name, value in pairs):
         if not name or not value:
-            raise InputError(f"{key}: '{name}' stands beside '{value}', and neither may be empty; correct it")
+            what = f"'{name}' stands beside '{value}', and neither may be empty"
+            raise InputError(Problem(key, what, "correct it"))
         if found.setdefault(name, value) != value:
-            raise InputError(
-                f"{key}: '{name}' stands twice, beside '{found[name]}' and '{value}'; leave one of them"
-            )
+            what = f"'{name}' stands twice, beside '{found[name]}' and '{value}'"
+            raise InputError(Problem(key, what, "leave one of them"))
     return found
 
 
@@ -116,5 +114,6 @@ def table_rows(path: Path, key: str) -> list[tuple[str, str]]:
         rows = list(rows_from_header(path, start)) if start else []
     for number, row in rows:
         if len(row) < 2:
-            raise InputError(f"{key}: line {number} of {path} has one column, and two are needed; correct it")
+            what = f"line {number} of {path} has one column, and two are needed"
+            raise InputError(Problem(key, what, "correct it"))
     return [(row[0], row[1]) for _, row in rows]
