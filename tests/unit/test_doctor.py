@@ -23,6 +23,8 @@ MODULES = sorted(Path(doctor.__file__).parent.glob("*.py"))
         *((f"commands/doctor/{path.stem}", (3, 6)) for path in MODULES),
         ("__init__", (3, 6)),
         ("errors", (3, 6)),
+        ("core/__init__", (3, 6)),
+        ("core/problems", (3, 8)),
         ("cluster/__init__", (3, 6)),
         ("cluster/slurm", (3, 8)),
         ("cluster/request", (3, 8)),

@@ -77,9 +77,9 @@ def test_what_a_node_has_is_granted(changes):
 )
 def test_what_no_node_has_is_told_with_the_remedy(changes, said):
     (problem,) = request_problems([request(**changes)], NODES)
-    assert problem.startswith("map_query: ")
-    assert said in problem
-    assert "profiles/slurm/config.yaml" in problem
+    assert problem.where == "map_query"
+    assert said in problem.what
+    assert "profiles/slurm/config.yaml" in problem.remedy
 
 
 @pytest.mark.parametrize("partition", ["cpu", ""])
@@ -87,9 +87,10 @@ def test_a_cluster_that_does_not_know_its_memory(partition):
     nodes = [Node("cpu", slurm.UNKNOWN_MEM_MB, 64, {}, 2880)] * 2
     requests = [request(partition=partition), request(partition=partition, rule="report", mem_mb=2000)]
     (problem,) = request_problems(requests, nodes)
-    assert problem.startswith("map_query, report: asks for memory, and SLURM does not know how much")
-    assert "Set request_memory at the top of profiles/slurm/config.yaml to false" in problem
-    assert "most_mem_mb" not in problem
+    assert problem.where == "map_query, report"
+    assert problem.what.startswith("asks for memory, and SLURM does not know how much")
+    assert problem.remedy.startswith("Set request_memory at the top of profiles/slurm/config.yaml to false")
+    assert "most_mem_mb" not in str(problem)
     assert request_problems([request(partition=partition, mem_mb=0)], nodes) == []
     # Where one node's memory is known, jobs can be sent there.
     assert request_problems([request()], [*nodes, Node("cpu", 8000, 4, {}, 2880)]) == []
@@ -116,19 +117,26 @@ def test_memory_is_asked_for_as_the_plugin_does(resources, asked, flag):
 def test_a_problem_of_several_rules_is_told_once():
     requests = [request(partition="main"), request(rule="report", partition="main")]
     (problem,) = request_problems(requests, NODES)
-    assert problem.startswith("map_query, report: ")
+    assert problem.where == "map_query, report"
+    requests += [request(rule=rule, partition="main") for rule in ("a", "b")]
+    (problem,) = request_problems(requests, NODES)
+    assert problem.where == "a, b, map_query, report"
+    (problem,) = request_problems(requests, NODES, max_rules=3)
+    assert problem.where == "a, b and 2 more rules"
 
 
 def test_accounts():
     assert account_problems({"lab", "Lab", "lab,lab"}, {"lab"}) == []
     assert account_problems({"lab"}, set()) == []  # a site without accounting has none
     (problem,) = account_problems({"default"}, {"lab", "other"})
-    assert "there is no account 'default' for you; you have lab, other" in problem
+    assert problem.what == "there is no account 'default' for you; you have lab, other"
+    assert problem.remedy == "Set account at the top of profiles/slurm/config.yaml"
+    assert str(problem) == f"{problem.what}. {problem.remedy}"
 
 
 def test_a_kind_of_gpu_that_the_plugin_refuses_is_told():
     (problem,) = request_problems([request(partition="gpu", gpus=1, gpu_kind="a100-sxm4")], NODES)
-    assert "takes letters, digits, _ and . only" in problem
+    assert "takes letters, digits, _ and . only" in problem.what
 
 
 @pytest.mark.parametrize(
@@ -177,8 +185,8 @@ def test_no_sbatch_is_told_with_the_ways_out(monkeypatch, tmp_path):
 def test_a_full_disk_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(checks, "LEAST_FREE_MB", 10**9)
     (problem,) = checks._disk_problems(tmp_path)
-    assert str(tmp_path) in problem
-    assert "MB left" in problem
+    assert str(tmp_path) in problem.what
+    assert problem.what.endswith("MB left")
 
 
 def test_jobs_left_behind_by_an_earlier_run_are_told(monkeypatch, tmp_path):
@@ -193,9 +201,9 @@ def test_jobs_left_behind_by_an_earlier_run_are_told(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(slurm, "ask", lambda *command: queue)
     (problem,) = checks._orphan_problems(tmp_path)
-    assert "1 job(s) of an earlier run" in problem
-    assert "7 (rule_map_query_wildcards_patients_3)" in problem
-    assert problem.endswith("scancel 7")
+    assert "1 job(s) of an earlier run" in problem.what
+    assert "7 (rule_map_query_wildcards_patients_3)" in problem.what
+    assert problem.remedy.endswith("scancel 7")
 
 
 def test_a_command_that_fails_or_is_missing_answers_nothing():
@@ -207,7 +215,7 @@ def test_a_command_that_fails_or_is_missing_answers_nothing():
 def test_what_is_too_much_at_first_is_not_told_again_for_the_last_attempt():
     requests = [request(minutes=9000, attempt=3), request(minutes=9000)]
     (problem,) = request_problems(requests, NODES)
-    assert "attempt" not in problem
+    assert "attempt" not in str(problem)
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..core.problems import Problem, Problems
 from ..errors import InputError
 from .request import Node, Request
 from .slurm import (
@@ -41,10 +43,12 @@ def check_cluster(jobs: Iterable[Any], *, attempts: int, first_look_seconds: int
         One message that lists all problems, each with its remedy.
     """
     if shutil.which("sbatch") is None:
-        raise InputError(
-            "there is no sbatch on the PATH: this machine cannot submit SLURM jobs. Log in to the cluster's "
-            "login node (or load its slurm module), or run here with --profile profiles/local"
+        what = "there is no sbatch on the PATH: this machine cannot submit SLURM jobs"
+        remedy = (
+            "Log in to the cluster's login node (or load its slurm module), or run here with --profile "
+            "profiles/local"
         )
+        raise InputError(Problem("", what, remedy))
     nodes = nodes_of_cluster()
     requests = {Request.of(job, attempt) for job in jobs for attempt in {1, attempts}}
     problems = request_problems(requests, nodes)
@@ -53,12 +57,28 @@ def check_cluster(jobs: Iterable[Any], *, attempts: int, first_look_seconds: int
     problems += _disk_problems(Path.cwd())
     problems += _orphan_problems(Path.cwd())
     if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise InputError(f"the cluster cannot run this ({len(problems)} problem(s)):\n{listed}")
+        title = f"the cluster cannot run this ({len(problems)} problem(s))"
+        raise InputError(Problems(title, tuple(problems)))
 
 
-def request_problems(requests: Iterable[Request], nodes: list[Node]) -> list[str]:
-    """Why SLURM would refuse requests, or let them wait for ever; a problem of several rules is told once."""
+def request_problems(
+    requests: Iterable[Request], nodes: list[Node], *, max_rules: int | None = None
+) -> list[Problem]:
+    """Reasons for SLURM to refuse requests, or to let them wait for ever.
+
+    Parameters
+    ----------
+    requests
+        What the rules' jobs ask for.
+    nodes
+        The nodes of the cluster.
+    max_rules
+        Rules that `where` names at most; of more it names the first two, and counts the others.
+
+    Returns
+    -------
+    Each problem once, its rules in `where`.
+    """
     partitions = defaultdict(list)
     for node in nodes:
         partitions[node.partition].append(node)
@@ -70,87 +90,110 @@ def request_problems(requests: Iterable[Request], nodes: list[Node]) -> list[str
         for problem in problems:
             rules[problem].append(request.rule)
             refused.add(request.rule)
-    return [f"{', '.join(dict.fromkeys(names))}: {problem}" for problem, names in rules.items()]
+    return [
+        replace(problem, where=_named(list(dict.fromkeys(names)), max_rules))
+        for problem, names in rules.items()
+    ]
 
 
-def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[str]:
+def _named(rules: list[str], max_rules: int | None) -> str:
+    if max_rules is None or len(rules) <= max_rules:
+        return ", ".join(rules)
+    return f"{rules[0]}, {rules[1]} and {len(rules) - 2} more rules"
+
+
+def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[Problem]:
     # SLURM takes a list and chooses; no partition at all is its default one, which need not be ours to know.
     wanted = [name for name in request.partition.split(",") if name]
     missing = [name for name in wanted if name not in partitions]
     if missing:
-        return [
-            f"there is no partition '{missing[0]}'; this cluster has {', '.join(sorted(partitions))}. "
-            f"Set cpu_partition and gpu_partition at the top of {PROFILE}"
-        ]
+        what = f"there is no partition '{missing[0]}'; this cluster has {', '.join(sorted(partitions))}"
+        return [Problem("", what, f"Set cpu_partition and gpu_partition at the top of {PROFILE}")]
     nodes = [node for name in wanted or partitions for node in partitions[name]]
     place = f"partition {request.partition}" if wanted else "the cluster"
-    which = "" if request.attempt == 1 else f" on attempt {request.attempt}"
     if request.gpu_kind and not re.fullmatch(r"[A-Za-z0-9_.]+", request.gpu_kind):
-        return [
+        what = (
             f"asks for GPUs of kind '{request.gpu_kind}', and the SLURM plugin takes letters, digits, _ and "
-            f'. only. Set gpu_kind at the top of {PROFILE} to "" and choose them by '
-            "`constraint:` or by their partition"
-        ]
+            ". only"
+        )
+        remedy = (
+            f'Set gpu_kind at the top of {PROFILE} to "" and choose them by `constraint:` or by their '
+            "partition"
+        )
+        return [Problem("", what, remedy)]
     with_gpu = [node for node in nodes if node.has_gpus(request)]
     if not with_gpu:
         kinds = {f"{kind or 'gpu'}:{count}" for node in nodes for kind, count in node.gpus.items()}
-        return [
+        what = (
             f"asks for {request.gpu_kind or 'gpu'}:{request.gpus}, and {place} has "
-            f"{', '.join(sorted(kinds)) or 'no GPU'}. Set gpu_partition, gpu_kind and gpus (0: on CPUs) "
-            f"at the top of {PROFILE}"
-        ]
+            f"{', '.join(sorted(kinds)) or 'no GPU'}"
+        )
+        remedy = f"Set gpu_partition, gpu_kind and gpus (0: on CPUs) at the top of {PROFILE}"
+        return [Problem("", what, remedy)]
+    return _shortages(request, with_gpu, place)
+
+
+def _shortages(request: Request, with_gpu: list[Node], place: str) -> list[Problem]:
+    """Memory, CPUs and time that no node with the GPUs of a request has, or no node has together."""
+    which = "" if request.attempt == 1 else f" on attempt {request.attempt}"
     problems = []
     most_mem_mb = max(node.mem_mb for node in with_gpu)
     if request.mem_mb > most_mem_mb <= UNKNOWN_MEM_MB:
-        problems.append(
+        what = (
             f"asks for memory, and SLURM does not know how much the nodes of {place} have (sinfo says "
-            f"{most_mem_mb} MB: RealMemory is not configured). Set request_memory at the top of {PROFILE} to "
-            "false: jobs keep to their mem_mb without asking SLURM for it. Or ask your site's admins for "
-            "RealMemory (AWS ParallelCluster: EnableMemoryBasedScheduling)"
+            f"{most_mem_mb} MB: RealMemory is not configured)"
         )
+        remedy = (
+            f"Set request_memory at the top of {PROFILE} to false: jobs keep to their mem_mb without asking "
+            "SLURM for it. Or ask your site's admins for RealMemory (AWS ParallelCluster: "
+            "EnableMemoryBasedScheduling)"
+        )
+        problems.append(Problem("", what, remedy))
     elif request.mem_mb > most_mem_mb:
-        problems.append(
-            f"asks for {request.mem_mb} MB{which}, and the largest node of {place} has {most_mem_mb}. "
+        what = f"asks for {request.mem_mb} MB{which}, and the largest node of {place} has {most_mem_mb}"
+        remedy = (
             f"Set most_mem_mb at the top of {PROFILE} to {most_mem_mb} or less: jobs work in smaller blocks"
         )
+        problems.append(Problem("", what, remedy))
     most_cpus = max(node.cpus for node in with_gpu)
     if request.cpus > most_cpus:
-        problems.append(
-            f"asks for {request.cpus} CPUs, and the largest node of {place} has {most_cpus}. "
-            f"Lower it under set-threads in {PROFILE}"
-        )
+        what = f"asks for {request.cpus} CPUs, and the largest node of {place} has {most_cpus}"
+        problems.append(Problem("", what, f"Lower it under set-threads in {PROFILE}"))
     most_minutes = max(node.minutes for node in with_gpu)
     if request.minutes > most_minutes:
-        problems.append(
-            f"asks for {request.minutes} minutes{which}, and {place} allows {most_minutes:.0f}. "
-            f"Set most_minutes at the top of {PROFILE} to {most_minutes:.0f} or less"
-        )
+        what = f"asks for {request.minutes} minutes{which}, and {place} allows {most_minutes:.0f}"
+        remedy = f"Set most_minutes at the top of {PROFILE} to {most_minutes:.0f} or less"
+        problems.append(Problem("", what, remedy))
     together = [
         node
         for node in with_gpu
         if node.mem_mb >= request.mem_mb and node.cpus >= request.cpus and node.minutes >= request.minutes
     ]
     if not problems and not together:
-        problems.append(
+        what = (
             f"asks for {request.mem_mb} MB, {request.cpus} CPUs and {request.minutes} minutes{which}, and no "
-            f"single node of {place} has all three. In {PROFILE}, lower most_mem_mb, most_minutes or the "
-            "rule's number under set-threads"
+            f"single node of {place} has all three"
         )
+        remedy = f"In {PROFILE}, lower most_mem_mb, most_minutes or the rule's number under set-threads"
+        problems.append(Problem("", what, remedy))
     return problems
 
 
-def account_problems(wanted: Iterable[str], known: set[str]) -> list[str]:
+def account_problems(wanted: Iterable[str], known: set[str]) -> list[Problem]:
     """Accounts that jobs would be charged to and that the user does not have; nothing if none is known."""
     named = {name for names in wanted for name in re.split(r"[,\s]+", names) if name}
     return [
-        f"there is no account '{account}' for you; you have {', '.join(sorted(known))}. "
-        f"Set account at the top of {PROFILE}"
+        Problem(
+            "",
+            f"there is no account '{account}' for you; you have {', '.join(sorted(known))}",
+            f"Set account at the top of {PROFILE}",
+        )
         for account in sorted(named)
         if known and account.lower() not in known
     ]
 
 
-def memory_of_jobs_problems(scontrol_config: str, first_look_seconds: int) -> list[str]:
+def memory_of_jobs_problems(scontrol_config: str, first_look_seconds: int) -> list[Problem]:
     """A controller that may forget a finished job before snakemake has asked for it, and would wait for ever.
 
     The plugin asks every 180 seconds at the longest. Where MinJobAge is below three times its first interval
@@ -159,33 +202,30 @@ def memory_of_jobs_problems(scontrol_config: str, first_look_seconds: int) -> li
     found = re.search(r"^MinJobAge\s*=\s*(\d+)", scontrol_config, re.M)
     if not found or not 3 * first_look_seconds <= int(found[1]) < LONGEST_LOOK_SECONDS:
         return []
-    return [
-        f"SLURM forgets finished jobs after {found[1]} s (MinJobAge), perhaps before snakemake asks for "
-        f"them. Set slurm-init-seconds-before-status-checks in {PROFILE} to {LONGEST_LOOK_SECONDS // 3}"
-    ]
+    what = (
+        f"SLURM forgets finished jobs after {found[1]} s (MinJobAge), perhaps before snakemake asks for them"
+    )
+    remedy = f"Set slurm-init-seconds-before-status-checks in {PROFILE} to {LONGEST_LOOK_SECONDS // 3}"
+    return [Problem("", what, remedy)]
 
 
-def _disk_problems(folder: Path) -> list[str]:
+def _disk_problems(folder: Path) -> list[Problem]:
     free_mb = shutil.disk_usage(folder).free // 2**20
     if free_mb >= LEAST_FREE_MB:
         return []
-    return [
-        f"the file system of {folder} has {free_mb} MB left; free some space, or work in a folder elsewhere "
-        "(snakemake --directory)"
-    ]
+    remedy = "free some space, or work in a folder elsewhere (snakemake --directory)"
+    return [Problem("", f"the file system of {folder} has {free_mb} MB left", remedy)]
 
 
-def _orphan_problems(folder: Path) -> list[str]:
+def _orphan_problems(folder: Path) -> list[Problem]:
     """Jobs that an earlier run in this folder has left behind: they would write what new ones write, too."""
     orphans = jobs_in_queue(folder)
     if orphans is None:
-        return [
-            "squeue does not answer, so that jobs of an earlier run would be missed; start again when it does"
-        ]
+        what = "squeue does not answer, so that jobs of an earlier run would be missed"
+        return [Problem("", what, "start again when it does")]
     if not orphans:
         return []
     listed = ", ".join(f"{job} ({comment})" for job, comment in orphans.items())
-    return [
-        f"{len(orphans)} job(s) of an earlier run in {folder} are still in the queue: {listed}. Wait until "
-        f"they are done, which keeps their work, or cancel them: scancel {' '.join(orphans)}"
-    ]
+    what = f"{len(orphans)} job(s) of an earlier run in {folder} are still in the queue: {listed}"
+    remedy = f"Wait until they are done, which keeps their work, or cancel them: scancel {' '.join(orphans)}"
+    return [Problem("", what, remedy)]

@@ -1,7 +1,6 @@
 """Checks of the cluster: SLURM's commands, its partitions, and the profile that is made for them."""
 
 import platform
-import re
 import shutil
 from pathlib import Path
 
@@ -88,18 +87,14 @@ def _profile(profile: Path, values: dict, nodes: list) -> list:
     except ImportError:  # yte comes with snakemake
         requests = _requests_of_values(values)
         compared = "partitions and GPUs (with snakemake there: what every rule asks for)"
-    problems = [_shorter(problem) for problem in checks.request_problems(requests, nodes)]
+    problems = checks.request_problems(requests, nodes, max_rules=3)
     accounts = slurm.accounts_of_user()
     problems += checks.account_problems({values.get("account", "")}, accounts)
     config = slurm.ask("scontrol", "show", "config") or ""
     first_look = first_match(r"^slurm-init-seconds-before-status-checks: *(\d+)", profile_text(profile))
     if first_look:
         problems += checks.memory_of_jobs_problems(config, int(first_look))
-    findings = []
-    for problem in problems:
-        # Each ends with what to do.
-        text, _, remedy = re.sub(r"[.:] (?=(Set|Lower|In) )", "\n", problem, count=1).partition("\n")
-        findings.append(Finding("FAILS", "profile", text, remedy))
+    findings = [Finding("FAILS", "profile", problem.statement, problem.remedy) for problem in problems]
     if not findings:
         account = values.get("account") or "none"
         known = "" if accounts else " (SLURM lists none of yours)"
@@ -181,15 +176,6 @@ def _evaluated(amount: object, attempt: int) -> object:
         return eval(amount, {"__builtins__": {}, "min": min, "max": max}, {"attempt": attempt})
     except Exception:  # an expression may raise anything; Snakemake takes it for text, too
         return amount
-
-
-def _shorter(problem: str) -> str:
-    """A problem of many rules, with the first two named."""
-    rules, _, rest = problem.partition(": ")
-    names = rules.split(", ")
-    if len(names) > 3:
-        rules = f"{names[0]}, {names[1]} and {len(names) - 2} more rules"
-    return f"{rules}: {rest}"
 
 
 def _limit(minutes: float) -> str:
