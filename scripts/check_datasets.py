@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
+from cellferry.core.problems import Problem, Problems
 from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.cytometry.panels import check_backbone, check_share, joint_panels
 from cellferry.cytometry.scaling_table import GIVEN
@@ -114,8 +115,8 @@ def check_datasets(
         except InputError as error:
             problems.append(("panels", str(error)))
     if problems:
-        listed = "\n".join(f"  - {name}: {problem}" for name, problem in problems)
-        raise InputError(f"the datasets have {len(problems)} problem(s):\n{listed}")
+        each = tuple(Problem(name, problem) for name, problem in problems)
+        raise InputError(Problems(f"the datasets have {len(problems)} problem(s)", each))
     rows = [{column: dataset[key] for column, key in COLUMNS.items()} for dataset in found]
     with complete(table) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).astype({"nonzeros": "Int64"}).to_csv(

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 from ...core.atomic import complete
+from ...core.problems import Problem
 from ...errors import InputError
 from ...labels.columns import Choice
 from .column_choice import choose
 from .config_text import config_text, to_choose_from
 from .discovery import Found, datasets_of, look
-from .problems import gene_doubts, problems_of
+from .problems import gene_doubts, problems_and_warnings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -47,7 +48,7 @@ def new(
     modality, found = look(*by_role.values())
     choose(found, label, batch)
     text = config_text(name, modality, found)
-    problems, warnings = problems_of(text)
+    problems, warnings = problems_and_warnings(text)
     warnings += gene_doubts(found) if modality == "rna" else []
     with complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -55,7 +56,7 @@ def new(
     return not problems
 
 
-def summary(path: Path, found: list[Found], problems: list[str], warnings: list[str]) -> str:
+def summary(path: Path, found: list[Found], problems: list[Problem], warnings: list[str]) -> str:
     """What is printed: what was found, what is wrong with it, and what to type next."""
     lines = []
     for one in found:
@@ -66,8 +67,12 @@ def summary(path: Path, found: list[Found], problems: list[str], warnings: list[
     unlabelled = [one for one in found if one.role == "reference" and one.label is None]
     if unlabelled:
         problems = [
-            f"{one.path} has no column that looks like labels; write one into the line `label:` of "
-            f"{one.name}, or give LABEL=COLUMN. {to_choose_from(one)}"
+            Problem(
+                "",
+                f"{one.path} has no column that looks like labels",
+                f"write one into the line `label:` of {one.name}, or give LABEL=COLUMN. "
+                f"{to_choose_from(one)}",
+            )
             for one in unlabelled
         ]
     if problems:

@@ -6,6 +6,9 @@ from ...errors import InputError
 from ...labels.columns import Choice, Column, choose_batch, choose_label, label_points, share_known
 from .discovery import Found
 
+AS_NAMED = "as you said"
+"""The reason for a column that the user names."""
+
 
 def choose(found: list[Found], label: str, batch: str) -> None:
     """Choose the columns of all datasets; those that the user names are taken where they are.
@@ -49,11 +52,11 @@ def _named(one: Found, name: str) -> Choice | None:
     if not name or name not in one.dataset.obs_columns:
         return None
     column = next((column for column in one.columns if column.name == name), Column(name, Counter(), 0))
-    return Choice(column, "as you said", [])
+    return Choice(column, AS_NAMED, [])
 
 
 def is_truth(one: Found, known: set[str]) -> bool:
     """Whether a query's labels can be compared with what the reference's say: half of its cells at least."""
     return one.label is not None and (
-        one.label.why == "as you said" or share_known(one.label.column, known) >= 0.5
+        one.label.why == AS_NAMED or share_known(one.label.column, known) >= 0.5
     )

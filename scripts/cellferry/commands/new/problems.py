@@ -10,23 +10,26 @@ import yaml
 from check_datasets import check_datasets
 from inspect_dataset import inspect_dataset
 
-from ...config.checks import check
+from ...config.checks import find_problems
 from ...config.schema import fill_defaults
+from ...core.problems import Problem, problems_of
 from ...errors import InputError
 from ...labels.names import LabelNames
 from .discovery import Found, kind_of_ids
 
 
-def problems_of(text: str) -> tuple[list[str], list[str]]:
-    """What the workflow will say of a configuration before its first long job: problems, and warnings."""
+def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
+    """Problems and warnings of a configuration, given as text, with those of its datasets."""
     config = yaml.safe_load(text)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "config.yaml")
         path.write_text(text, encoding="utf-8")
         try:
-            check(config, config_files=[str(path)])
+            problems = find_problems(config, config_files=[str(path)])
         except InputError as error:
-            return _split(error), []
+            problems = problems_of(error)
+        if problems:
+            return problems, []
         fill_defaults(config)
         names = LabelNames({}, config["labels"]["missing"])
         inspected = []
@@ -46,7 +49,7 @@ def problems_of(text: str) -> tuple[list[str], list[str]]:
                     min_common=config["genes"]["min_common"],
                 )
         except InputError as error:
-            return _split(error), []
+            return problems_of(error), []
         found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
     return [], [warning for one in found for warning in one["warnings"]]
 
@@ -62,9 +65,3 @@ def gene_doubts(found: list[Found]) -> list[str]:
         return []
     listed = ", ".join(f"{name} has {' and '.join(sorted(some))}" for name, some in kinds.items())
     return [f"genes are called differently ({listed}); name a table of both in genes.map"]
-
-
-def _split(error: InputError) -> list[str]:
-    """The single sentences of a message that lists several."""
-    lines = [line.removeprefix("  - ") for line in str(error).splitlines() if line.startswith("  - ")]
-    return lines or [str(error)]
