@@ -19,7 +19,6 @@ def latent_table_columns(path: Path) -> list[str] | None:
 
 
 def paths_of(given: Any) -> list[str]:
-    """The paths that a key gives: one, or a list."""
     """Paths and patterns of a key that takes one, several, or several with names."""
     several = list(given.values()) if isinstance(given, dict) else given
     return [path for path in (several if isinstance(several, list) else [several]) if isinstance(path, str)]
