@@ -93,34 +93,64 @@ def import_reference(
     )
     known = describe_labels(counted, levels_above(counted, {}, parents), read_ontology(ontology))
     with complete(model) as folder:
-        taken = adopt_model(
-            pretrained["model"], folder, modality=modality, backbone=pretrained.get("backbone")
+        taken, summary, adopted = take_model_in(
+            pretrained,
+            folder,
+            width=table.width,
+            modality=modality,
+            cofactor=cofactor,
+            seed=seed,
+            accelerator=accelerator,
         )
-        if modality == "cytometry":
-            summary = describe_markers(taken, pretrained, cofactor)
-            write_transformation(summary, folder)
-        else:
-            summary = describe_genes(taken)
-        adopted = load_checked(
-            str(folder), taken, seed=seed, accelerator=accelerator, named=pretrained["model"]
-        )
-        if adopted.module.n_latent != table.width:
-            raise InputError(
-                f"pretrained.latents: {pretrained['latents']} has {table.width} latents of a cell, and the "
-                f"model {pretrained['model']} makes {adopted.module.n_latent}; name those that this model "
-                "made (pretrained.key)"
-            )
         save_scanvi_classifier(adopted, counted.index[counted["predictable"]].to_list(), label_names, folder)
-    kind = summary["namespace"]
-    print(f"{len(taken.genes)} genes ({kind}), {table.width} latents, {len(cells.labels)} cells")
-    if not adopted.module.encode_covariates:
-        print("the model's encoder takes no batch: queries are mapped by the model as it is (no surgery)")
+    print(
+        f"{len(taken.genes)} genes ({summary['namespace']}), {table.width} latents, {len(cells.labels)} cells"
+    )
     write_genes(taken, summary, genes, gene_report)
     write_parts(table, parts, pretrained, label_names, mapped)
     with complete(labels) as path:
         path.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
     with complete(history) as path:
         path.write_text("epoch,train_loss,validation_loss\n", encoding="utf-8")
+
+
+def take_model_in(
+    pretrained: dict,
+    folder: Path,
+    *,
+    width: int,
+    modality: str,
+    cofactor: str | float | dict,
+    seed: int,
+    accelerator: str,
+) -> tuple[Adopted, dict, BaseModelClass]:
+    """Save the model in a folder as train_reference_model does.
+
+    Returns
+    -------
+    What was found in it, the summary of its genes or markers, and the model as loaded from the folder.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be used, or makes other latents than the `width` per cell that are given.
+    """
+    taken = adopt_model(pretrained["model"], folder, modality=modality, backbone=pretrained.get("backbone"))
+    if modality == "cytometry":
+        summary = describe_markers(taken, pretrained, cofactor)
+        write_transformation(summary, folder)
+    else:
+        summary = describe_genes(taken)
+    adopted = load_checked(str(folder), taken, seed=seed, accelerator=accelerator, named=pretrained["model"])
+    if adopted.module.n_latent != width:
+        raise InputError(
+            f"pretrained.latents: {pretrained['latents']} has {width} latents of a cell, and the "
+            f"model {pretrained['model']} makes {adopted.module.n_latent}; name those that this model "
+            "made (pretrained.key)"
+        )
+    if not adopted.module.encode_covariates:
+        print("the model's encoder takes no batch: queries are mapped by the model as it is (no surgery)")
+    return taken, summary, adopted
 
 
 def check_columns(table: LatentTable, pretrained: dict) -> None:

@@ -82,8 +82,7 @@ def select_genes(
         with H5adReader(path) as reader:
             var[name], gene_totals[name] = reader.var, reader.uns["gene_totals"]
     harmonised = harmonise(offered_ids(var, gene_ids, table), reference=references[0])
-    if table is not None:
-        say_what_is_translated(harmonised)
+    say_what_is_translated(harmonised, table)
     shares = common_shares(harmonised, references[0])
     check_shares(shares, harmonised, min_common, references[0])
 
@@ -97,10 +96,7 @@ def select_genes(
         budget=budget,
     )
     sketch = read_sketch(training, harmonised, rows)
-    rank = variable_rank(sketch, n_variable)
-    kept = np.isin(harmonised.common, wanted_genes(keep, harmonised, table))
-    chosen = pd.DataFrame({"gene": harmonised.common, "variable_rank": rank, "kept": kept})
-    chosen = chosen[(rank < n_variable) | kept]
+    chosen = choose(sketch, harmonised, n_variable=n_variable, keep=wanted_genes(keep, harmonised, table))
     with complete(genes) as path:
         chosen.to_csv(path, sep="\t", index=False)
 
@@ -132,8 +128,10 @@ def offered_ids(
     return offered
 
 
-def say_what_is_translated(harmonised: Harmonised) -> None:
-    """Say how many genes of each dataset `genes.map` translates, if it is used at all."""
+def say_what_is_translated(harmonised: Harmonised, table: GeneTable | None) -> None:
+    """Print how many genes of each dataset `genes.map` translates, where it is given."""
+    if table is None:
+        return
     translated = [name for name, column in harmonised.columns.items() if column.endswith(BY_MAP)]
     if not translated:
         print("genes.map: not needed, all datasets hold ids of one kind")
@@ -175,6 +173,14 @@ def read_sketch(merged: dict[str, str], harmonised: Harmonised, rows: list[np.nd
     together = counts[0] if len(counts) == 1 else sparse.vstack(counts, format="csr")
     batch = pd.Categorical(np.concatenate(batches))
     return ad.AnnData(together, obs=pd.DataFrame({"batch": batch}, index=np.arange(len(batch)).astype(str)))
+
+
+def choose(sketch: ad.AnnData, harmonised: Harmonised, *, n_variable: int, keep: set[str]) -> pd.DataFrame:
+    """The model's genes: `gene`, its `variable_rank` (0 first), and whether it is `kept` in any case."""
+    rank = variable_rank(sketch, n_variable)
+    kept = np.isin(harmonised.common, keep)
+    chosen = pd.DataFrame({"gene": harmonised.common, "variable_rank": rank, "kept": kept})
+    return chosen[(rank < n_variable) | kept]
 
 
 def variable_rank(sketch: ad.AnnData, n_variable: int) -> np.ndarray:

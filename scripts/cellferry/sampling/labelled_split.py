@@ -86,14 +86,21 @@ def split_labelled(
         split = split_cells(labels, batches, by=by, validation=validation, test=test, seed=seed)
     except ValueError as error:
         raise InputError(f"split.by is '{by}', but {error}; set it to 'label' or 'auto'") from error
+    return split, count_parts(labels, split, names, sizes=sizes, predictable=~rare)
+
+
+def count_parts(
+    labels: np.ndarray, split: np.ndarray, names: np.ndarray, *, sizes: np.ndarray, predictable: np.ndarray
+) -> pd.DataFrame:
+    """Cells of each label that the reference has, by part; printed, too."""
     used = split != DROPPED
     parts = np.bincount(labels[used] * len(SPLITS) + split[used], minlength=len(names) * len(SPLITS))
     table = pd.DataFrame(parts.reshape(-1, len(SPLITS)), index=names, columns=list(SPLITS))
     table.insert(0, "cells", sizes)
-    table["predictable"] = ~rare
+    table["predictable"] = predictable
     table = table[table["cells"] > 0].sort_index()
     print(table.to_string())
-    return split, table
+    return table
 
 
 def levels_above(table: pd.DataFrame, by_dataset: dict[str, list[Level]], parents: dict | str) -> list[Level]:

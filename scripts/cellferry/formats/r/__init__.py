@@ -27,9 +27,9 @@ from .linked import Linked, Piece, View, turn
 from .matrices import Matrix, cell_blocks, storage
 from .nodes import Node, Tree
 from .objects import Assay, Names, Table, text_columns
+from .reading import read_tree
 from .stream import ASCII_STARTS, STARTS
 from .vectors import Annotation, Vectors, vectors
-from .walk import read_tree
 
 CELLS_AT_ONCE = 1 << 17
 NAMES_TO_JUDGE = 5000

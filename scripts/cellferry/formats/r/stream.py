@@ -35,6 +35,17 @@ CHARACTER, DOTS, LIST, EXPRESSION, BYTECODE, POINTER, WEAK_REFERENCE, RAW, S4 = 
 REFERENCE, PERSISTENT, PACKAGE, NAMESPACE, ALTREP = 255, 247, 248, 249, 238
 REPEATED_DEFINED, REPEATED, LANGUAGE_WITH_ATTRIBUTES, PAIRLIST_WITH_ATTRIBUTES = 244, 243, 240, 239
 HAS_ATTRIBUTES, HAS_TAG = 1 << 9, 1 << 10
+NUMBERS = {10: ("logical", 4), 13: ("integer", 4), 14: ("double", 8), 15: ("complex", 16), RAW: ("raw", 1)}
+PAIRS = {PAIRLIST: "pairlist", LANGUAGE: "language", CLOSURE: "function", PROMISE: "promise", DOTS: "..."}
+NOTHING = {
+    254: "NULL",
+    253: "environment",
+    252: "unbound value",
+    251: "missing argument",
+    250: "environment",
+    242: "environment",
+    241: "environment",
+}
 Steps = Generator["Steps", Any, Any]
 """A part of the walk: yields the walk of a value inside it, and is sent what that returned."""
 

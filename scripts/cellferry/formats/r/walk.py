@@ -1,22 +1,17 @@
 """A walk over the stream of a stored R object, which keeps what is small and the places of what is large."""
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
-from .nodes import DATA, FIELDS, HAS_NO_VALUE, MOST_ITEMS, WIDTHS, Node, Tree
+from .nodes import DATA, FIELDS, HAS_NO_VALUE, MOST_ITEMS, WIDTHS, Node
 from .stream import (
     ALTREP,
-    ASCII_STARTS,
     BUILTIN,
     BYTECODE,
     CHARACTER,
     CHUNK,
-    CLOSURE,
-    DOTS,
     ENVIRONMENT,
     EXPRESSION,
     HAS_ATTRIBUTES,
@@ -24,21 +19,20 @@ from .stream import (
     LANGUAGE,
     LANGUAGE_WITH_ATTRIBUTES,
     LIST,
-    MAGIC,
     NAMESPACE,
+    NOTHING,
+    NUMBERS,
     PACKAGE,
     PAIRLIST,
     PAIRLIST_WITH_ATTRIBUTES,
+    PAIRS,
     PERSISTENT,
     POINTER,
-    PROMISE,
-    RAW,
     REFERENCE,
     REPEATED,
     REPEATED_DEFINED,
     S4,
     SPECIAL,
-    STARTS,
     STRING,
     SYMBOL,
     WEAK_REFERENCE,
@@ -68,52 +62,6 @@ NOT_WALKED_FOR = frozenset(
     ]
 )
 """Attributes of which nothing is kept."""
-
-NUMBERS = {10: ("logical", 4), 13: ("integer", 4), 14: ("double", 8), 15: ("complex", 16), RAW: ("raw", 1)}
-PAIRS = {PAIRLIST: "pairlist", LANGUAGE: "language", CLOSURE: "function", PROMISE: "promise", DOTS: "..."}
-NOTHING = {
-    254: "NULL",
-    253: "environment",
-    252: "unbound value",
-    251: "missing argument",
-    250: "environment",
-    242: "environment",
-    241: "environment",
-}
-
-
-def read_tree(path: Path) -> Tree:
-    """Walk through a file of `saveRDS` or `save` once.
-
-    Memory is bounded by the constants above, about 200 MB at the most and a few MB as a rule.
-
-    Raises
-    ------
-    InputError
-        If it is no such file, written as text, or broken.
-    EOFError
-        If it ends too early.
-    """
-    with Stream(path) as stream:
-        start = stream.peek(6)
-        if start.startswith(ASCII_STARTS):
-            raise InputError(
-                f"{path}: was saved by R as text, and only R reads that; save it again without ascii = TRUE"
-            )
-        is_saved = start[:5] in MAGIC
-        if not start.startswith(STARTS):
-            raise InputError(
-                f"{path}: is not a file of R's saveRDS or save; if R reads it, save it again with saveRDS"
-            )
-        if is_saved:
-            stream.skip(5)
-        encoding = stream.begin()
-        walk = Walk(stream)
-        root = walk.run(walk.bindings() if is_saved else walk.value(keep=True))
-        # Checksums of compressed files are compared at their end.
-        stream.skip_rest()
-    objects = dict(zip(root.tags, root.items, strict=True)) if is_saved else {"": root}
-    return Tree(path, objects, encoding, stream.is_packed)
 
 
 class Walk:
