@@ -1,0 +1,67 @@
+"""Small results as JSON files: the fields of a frozen dataclass, and the version of that class.
+
+An artifact is a dataclass with a class attribute `VERSION`, which rises when its fields change. Its fields
+hold what JSON can hold, or lists, dicts and optional values of further dataclasses.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from ..core.atomic import complete
+from ..errors import InputError
+
+VERSION = "version"
+"""Key of the version, beside the fields."""
+
+
+def write_artifact(artifact: Any, path: str | Path) -> None:
+    """Write an artifact; the file appears when it is complete."""
+    content = {VERSION: artifact.VERSION} | dataclasses.asdict(artifact)
+    with complete(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_artifact[Artifact](cls: type[Artifact], path: str | Path) -> Artifact:
+    """Read the artifact that `write_artifact` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file holds another version of the class, no version, or other fields.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = content.pop(VERSION, None)
+        if found != cls.VERSION:
+            raise ValueError("it has no version" if found is None else f"its version is {found}")
+        return _built(cls, content)
+    except (ValueError, TypeError, AttributeError) as error:  # JSON may be anything but an object, too
+        raise InputError(
+            f"{path}: was written by another version of the workflow ({error}); delete it and run snakemake "
+            "again"
+        ) from error
+
+
+def _built(kind: Any, value: Any) -> Any:
+    """A value of JSON as the type of a field: dataclasses are built, also in lists, dicts and options."""
+    kinds = get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        _check_keys(value, {field.name for field in dataclasses.fields(kind)})
+        types = get_type_hints(kind)
+        return kind(**{name: _built(types[name], each) for name, each in value.items()})
+    if get_origin(kind) is list:
+        return [_built(kinds[0], each) for each in value]
+    if get_origin(kind) is dict:
+        return {key: _built(kinds[1], each) for key, each in value.items()}
+    options = [each for each in kinds if dataclasses.is_dataclass(each)]
+    return _built(options[0], value) if options and value is not None else value
+
+
+def _check_keys(value: dict[str, Any], names: set[str]) -> None:
+    for what, keys in {"lacks": names - value.keys(), "has the unknown": value.keys() - names}.items():
+        if keys:
+            raise ValueError(f"it {what} {', '.join(sorted(keys))}")
