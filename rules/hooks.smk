@@ -4,6 +4,7 @@ import atexit
 import json
 import shutil
 
+from scripts.cellferry.artifacts.inspection import with_problems
 from scripts.cellferry.cluster.environments import check_environments
 from scripts.cellferry.cluster.failures import explain_failures
 from scripts.cellferry.cluster.slurm import cancel_what_is_left
@@ -17,7 +18,7 @@ from scripts.cellferry.runs.clock import check_clock
 from scripts.cellferry.runs.command_line import command_for, exit_with_message, is_snakemake_cli
 from scripts.cellferry.runs.literal_paths import name_literally
 from scripts.cellferry.runs.methods import METHOD_VERSIONS
-from scripts.cellferry.runs.takeover import invalidate_problems, invalidate_unrecorded, supersede_other_runs
+from scripts.cellferry.runs.takeover import invalidate, invalidate_unrecorded, supersede_other_runs
 
 for each in workflow.rules:
     name_literally(each)
@@ -31,7 +32,8 @@ if workflow.is_main_process:
     )
     with exit_with_message():
         invalidate_unrecorded(MADE_FROM)
-    invalidate_problems(f"results/inspected/{dataset}.json" for dataset in DATASETS)
+    # What was wrong may have been mended.
+    invalidate(with_problems(f"results/inspected/{dataset}.json" for dataset in DATASETS))
 
 
 def scores_in_words(query, evaluation):

@@ -6,20 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from cellferry.artifacts.inspection import Inspection
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.problems import Problem, Problems
+from cellferry.cytometry.looks import Look
 from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.cytometry.panels import check_backbone, check_share, joint_panels
 from cellferry.cytometry.scaling_table import GIVEN
 from cellferry.cytometry.transformation import cofactors_of
-from cellferry.cytometry.value_kinds import RAW, SCALED, TRANSFORMED, Look, check_kind, look_of, markers_seen
+from cellferry.cytometry.value_kinds import RAW, SCALED, TRANSFORMED, check_kind
 from cellferry.datasets.unused_names import unused_names
 from cellferry.errors import InputError
 from cellferry.labels.levels import Level, joined_levels
 from cellferry.labels.names import closest, folded
 from cellferry.labels.tables import read_ontology, read_parents, without_header
-from cellferry.runs.hashes import MADE_FROM
 
 COLUMNS = {
     "dataset": "dataset",
@@ -34,7 +36,7 @@ COLUMNS = {
     "labels": "n_labels",
     "batches": "n_batches",
 }
-"""Columns of the table, and where their values stand in a dataset's JSON."""
+"""Columns of the table, and the fields of an inspection that they hold."""
 
 MOST_ASKED = 50
 """Foreign labels of a dataset that are said one by one."""
@@ -61,7 +63,7 @@ def check_datasets(
     Parameters
     ----------
     inspected
-        JSON files as `inspect_dataset` writes them.
+        Inspections of the datasets (JSON).
     table
         The table to write (tsv).
     parents, ontology
@@ -82,61 +84,108 @@ def check_datasets(
     InputError
         If any dataset has a problem; the message lists the problems of all of them.
     """
-    found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
+    found = [read_artifact(Inspection, path) for path in inspected]
     for dataset in found:
-        for warning in dataset["warnings"]:
-            print(f"warning: {dataset['dataset']}: {warning}")
-    problems = [(dataset["dataset"], problem) for dataset in found for problem in dataset["problems"]]
-    references = [dataset for dataset in found if dataset["role"] == "reference"]
-    if not problems and references:
-        nodes: set[str] = set(read_parents(parents).values())
-        try:
-            check_labels(references)
-            for level in reference_levels(references):
-                nodes.update(level["of"].values())
-        except InputError as error:
-            problems.append((references[0]["dataset"], str(error)))
-        for question in questions(found, nodes):
-            print(f"warning: {question}")
-    if not problems:
-        unused = [*unused_markers(found), *unused_labels(found, parents, ontology or {})]
-        problems += [("names", problem) for some, _ in unused for problem in some]
-        for warning in (warning for _, some in unused for warning in some):
-            print(f"warning: {warning}")
+        for warning in dataset.warnings:
+            print(f"warning: {dataset.dataset}: {warning}")
+    problems = [Problem(dataset.dataset, problem) for dataset in found for problem in dataset.problems]
+    # Each check relies on those before it.
+    problems = problems or label_problems(found, parents)
+    problems = problems or name_problems(found, parents, ontology or {})
     if not problems and trained_labels:
         trained = json.loads(Path(trained_labels).read_text(encoding="utf-8"))
-        names = {node for level in trained["levels"] for node in level["of"].values()}
-        for question in questions(found, names.union(trained["labels"])):
-            print(f"warning: {question}")
-    if not problems and "channels" in found[0] and (references or trained_genes):
-        try:
-            check_panels(found, gene_sources or [], trained_genes, min_common, cofactor)
-            check_values(found, trained_report)
-        except InputError as error:
-            problems.append(("panels", str(error)))
+        print_questions(found, nodes_of(trained["levels"]).union(trained["labels"]))
+    problems = problems or panel_problems(
+        found, gene_sources or [], trained_genes, trained_report, min_common, cofactor
+    )
     if problems:
-        each = tuple(Problem(name, problem) for name, problem in problems)
-        raise InputError(Problems(f"the datasets have {len(problems)} problem(s)", each))
-    rows = [{column: dataset[key] for column, key in COLUMNS.items()} for dataset in found]
+        raise InputError(Problems(f"the datasets have {len(problems)} problem(s)", tuple(problems)))
+    write_table(found, table)
+    by_name = {dataset.dataset: dataset for dataset in found}
+    for path in map(Path, checked):
+        with complete(path) as temporary:
+            temporary.write_text(by_name[path.name].made_from, encoding="utf-8")
+    print(Path(table).read_text(encoding="utf-8"), end="")
+
+
+def write_table(found: list[Inspection], table: str) -> None:
+    """Write the `COLUMNS` of the datasets, one per row."""
+    rows = [{column: getattr(dataset, name) for column, name in COLUMNS.items()} for dataset in found]
     with complete(table) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).astype({"nonzeros": "Int64"}).to_csv(
             temporary, sep="\t", index=False
         )
-    by_name = {dataset["dataset"]: dataset for dataset in found}
-    for path in map(Path, checked):
-        with complete(path) as temporary:
-            temporary.write_text(by_name[path.name][MADE_FROM], encoding="utf-8")
-    print(Path(table).read_text(encoding="utf-8"), end="")
+
+
+def references_of(found: list[Inspection]) -> list[Inspection]:
+    """Those of the datasets that are references."""
+    return [dataset for dataset in found if dataset.role == "reference"]
+
+
+def label_problems(found: list[Inspection], parents: dict | str) -> list[Problem]:
+    """Problems of the references' labels; prints what should be looked at in the labels of all."""
+    references = references_of(found)
+    if not references:
+        return []
+    problems = []
+    nodes = set(read_parents(parents).values())
+    try:
+        check_labels(references)
+        nodes |= nodes_of(reference_levels(references))
+    except InputError as error:
+        problems.append(Problem(references[0].dataset, str(error)))
+    print_questions(found, nodes)
+    return problems
+
+
+def nodes_of(levels: list[Level]) -> set[str]:
+    """The coarser labels of all levels."""
+    return {node for level in levels for node in level["of"].values()}
+
+
+def print_questions(found: list[Inspection], nodes: set[str]) -> None:
+    """Print the `questions` as warnings."""
+    for question in questions(found, nodes):
+        print(f"warning: {question}")
+
+
+def name_problems(found: list[Inspection], parents: dict | str, ontology: dict | str) -> list[Problem]:
+    """Keys whose names all fit nothing; prints which names fit nothing where others do."""
+    problems = []
+    for unused, warnings in (*unused_markers(found), *unused_labels(found, parents, ontology)):
+        problems += [Problem("names", problem) for problem in unused]
+        for warning in warnings:
+            print(f"warning: {warning}")
+    return problems
+
+
+def panel_problems(
+    found: list[Inspection],
+    gene_sources: list[str],
+    trained_genes: str | None,
+    trained_report: str | None,
+    min_common: float,
+    cofactor: str | float | dict,
+) -> list[Problem]:
+    """Problems of the panels and values of datasets of cytometry."""
+    if not found[0].channels or not (trained_genes or references_of(found)):
+        return []
+    try:
+        check_panels(found, gene_sources, trained_genes, min_common, cofactor)
+        check_values(found, trained_report)
+    except InputError as error:
+        return [Problem("panels", str(error))]
+    return []
 
 
 def unused_labels(
-    found: list[dict], parents: dict | str, ontology: dict | str
+    found: list[Inspection], parents: dict | str, ontology: dict | str
 ) -> Iterator[tuple[list[str], list[str]]]:
     """Problems and warnings of names in the configuration's section `labels` that no label has."""
-    labels = {label for dataset in found for label in dataset["labels"]}
-    references = [dataset for dataset in found if dataset["role"] == "reference"]
-    own = {label for dataset in references for label in dataset["labels"]}
-    renamed = merged_names(dataset["named"].get("labels.rename", {}) for dataset in found)
+    labels = {label for dataset in found for label in dataset.labels}
+    references = references_of(found)
+    own = {label for dataset in references for label in dataset.labels}
+    renamed = merged_names(dataset.named.get("labels.rename", {}) for dataset in found)
     problems, warnings = unused_names(renamed, key="labels.rename", what="label of a dataset", known=labels)
     if not references:  # what was trained before may have them
         yield [], problems + warnings
@@ -146,16 +195,15 @@ def unused_labels(
     nodes = own.union(above.values())
     named = without_header({label: label in nodes for label in above}, parents)
     yield unused_names(named, key="labels.parents", what="label of a reference", known=own)
-    for level in reference_levels(references):
-        nodes.update(level["of"].values())
+    nodes |= nodes_of(reference_levels(references))
     named = {label: label in nodes for label in read_ontology(ontology)}
     yield unused_names(named, key="labels.ontology", what="label of a reference or parent", known=nodes)
 
 
-def unused_markers(found: list[dict]) -> Iterator[tuple[list[str], list[str]]]:
+def unused_markers(found: list[Inspection]) -> Iterator[tuple[list[str], list[str]]]:
     """Problems and warnings of names in `cytometry.markers` that no channel has."""
-    named = merged_names(dataset["named"].get("cytometry.markers", {}) for dataset in found)
-    channels = {channel for dataset in found for _, _, channel in dataset.get("channels", [])}
+    named = merged_names(dataset.named.get("cytometry.markers", {}) for dataset in found)
+    channels = {channel.channel for dataset in found for channel in dataset.channels}
     yield unused_names(named, key="cytometry.markers", what="channel of a dataset", known=channels)
 
 
@@ -167,12 +215,12 @@ def merged_names(named: Iterable[dict[str, bool]]) -> dict[str, bool]:
     return merged
 
 
-def check_labels(references: list[dict]) -> None:
+def check_labels(references: list[Inspection]) -> None:
     """Refuse references that have one label together."""
-    labels = {label for dataset in references for label in dataset["labels"]}
+    labels = {label for dataset in references for label in dataset.labels}
     if len(labels) < 2:
-        named = ", ".join(f"'{dataset['label']}' of {dataset['path']}" for dataset in references)
-        keys = ", ".join(f"datasets.{dataset['dataset']}.label" for dataset in references)
+        named = ", ".join(f"'{dataset.label}' of {dataset.path}" for dataset in references)
+        keys = ", ".join(f"datasets.{dataset.dataset}.label" for dataset in references)
         raise InputError(
             f"{keys}: all labelled cells have the same label '{''.join(labels)}' in {named}, and two are "
             "needed; name another column, or correct datasets.NAME.cells"
@@ -180,7 +228,7 @@ def check_labels(references: list[dict]) -> None:
 
 
 def check_panels(
-    found: list[dict],
+    found: list[Inspection],
     gene_sources: list[str],
     trained_genes: str | None,
     min_common: float,
@@ -190,8 +238,8 @@ def check_panels(
 
     And cofactors of markers that the model to train will not have.
     """
-    markers = {dataset["dataset"]: markers_seen(dataset) for dataset in found}
-    references = [dataset["dataset"] for dataset in found if dataset["role"] == "reference"]
+    markers = {dataset.dataset: dataset.markers for dataset in found}
+    references = [dataset.dataset for dataset in references_of(found)]
     if trained_genes:
         model = pd.read_csv(trained_genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
         backbone = model["gene"][model[BACKBONE]].to_list()
@@ -204,14 +252,14 @@ def check_panels(
         check_share(name, own, backbone, min_common)
 
 
-def check_values(found: list[dict], trained_report: str | None) -> None:
+def check_values(found: list[Inspection], trained_report: str | None) -> None:
     """Refuse datasets of which some are scaled already, and say what else of their values differs."""
-    seen = {f"datasets.{dataset['dataset']}": look_of(dataset) for dataset in found}
+    seen = {f"datasets.{dataset.dataset}": dataset.intensities for dataset in found}
     if trained_report:
         trained = json.loads(Path(trained_report).read_text(encoding="utf-8")).get("values", {})
         if GIVEN in trained:  # a model of others, which cannot be changed
             for dataset in found:
-                check_kind(dataset["dataset"], look_of(dataset), trained)
+                check_kind(dataset.dataset, dataset.intensities, trained)
         for name, look in trained.items():
             seen["the model" if name == GIVEN else f"the earlier run ({name})"] = Look(**look)
     scaled = [name for name, one in seen.items() if one.values == SCALED]
@@ -238,13 +286,13 @@ def check_values(found: list[dict], trained_report: str | None) -> None:
         print(f"warning: datasets are of several technologies ({listed}); they may not agree")
 
 
-def reference_levels(references: list[dict]) -> list[Level]:
+def reference_levels(references: list[Inspection]) -> list[Level]:
     """Levels of the references' columns, after a look whether they fit together."""
-    labels = [label for dataset in references for label in dataset["labels"]]
-    return joined_levels({dataset["dataset"]: dataset["levels"] for dataset in references}, labels)
+    labels = [label for dataset in references for label in dataset.labels]
+    return joined_levels({dataset.dataset: dataset.levels for dataset in references}, labels)
 
 
-def questions(found: list[dict], nodes: set[str]) -> list[str]:
+def questions(found: list[Inspection], nodes: set[str]) -> list[str]:
     """What to ask about labels: those that no reference has, and references' that differ in spelling only.
 
     Parameters
@@ -258,27 +306,27 @@ def questions(found: list[dict], nodes: set[str]) -> list[str]:
     spelled: dict[str, tuple[str, str]] = {}
     asked = []
     for dataset in found:
-        if dataset["role"] != "reference":
+        if dataset.role != "reference":
             continue
-        for label in dataset["labels"]:
-            known.setdefault(label, dataset["dataset"])
-            like, first = spelled.setdefault(folded(label), (label, dataset["dataset"]))
+        for label in dataset.labels:
+            known.setdefault(label, dataset.dataset)
+            like, first = spelled.setdefault(folded(label), (label, dataset.dataset))
             if like != label:
                 asked.append(
-                    f"'{label}' of {dataset['dataset']} and '{like}' of {first} are two labels; if they are "
+                    f"'{label}' of {dataset.dataset} and '{like}' of {first} are two labels; if they are "
                     "one, say so in labels.rename"
                 )
     names = [*known, *sorted(nodes - known.keys())]
     for dataset in found:
-        if dataset["role"] == "reference":
+        if dataset.role == "reference":
             continue
-        foreign = {label: n for label, n in dataset["labels"].items() if label not in names}
+        foreign = {label: n for label, n in dataset.labels.items() if label not in names}
         for label, n in list(foreign.items())[:MOST_ASKED]:
             like = closest(label, names)
             hint = f"; did you mean '{like}'? Then say so in labels.rename" if like else ""
-            asked.append(f"{dataset['dataset']}: no reference has the label '{label}' ({n} cells){hint}")
+            asked.append(f"{dataset.dataset}: no reference has the label '{label}' ({n} cells){hint}")
         if len(foreign) > MOST_ASKED:
-            asked.append(f"{dataset['dataset']}: nor {len(foreign) - MOST_ASKED} more of its labels")
+            asked.append(f"{dataset.dataset}: nor {len(foreign) - MOST_ASKED} more of its labels")
     return asked
 
 

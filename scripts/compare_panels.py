@@ -1,8 +1,8 @@
 """Say of every channel of every dataset what becomes of it, and which of the model's markers are missing."""
 
-import json
-
 import pandas as pd
+from cellferry.artifacts.inspection import Inspection
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.cytometry.marker_names import BACKBONE, MARKER, marker_key
@@ -31,15 +31,14 @@ def compare_panels(inspected: list[str], genes: str, panel: str) -> None:
     known = {marker_key(marker): marker for marker in uses}
     rows = []
     for path in inspected:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+        found = read_artifact(Inspection, path)
         lacking = dict.fromkeys(uses)
-        for name, kind, channel in found["channels"]:
-            marker = known.get(marker_key(name), name) if kind == MARKER else None
+        for channel in found.channels:
+            marker = known.get(marker_key(channel.name), channel.name) if channel.kind == MARKER else None
             use = uses.get(marker, "not in the model") if marker else "dropped"
-            rows.append((found["dataset"], channel, marker, kind, use))
+            rows.append((found.dataset, channel.channel, marker, channel.kind, use))
             lacking.pop(marker, None)
-        rows += [(found["dataset"], None, marker, MARKER, "missing") for marker in lacking]
+        rows += [(found.dataset, None, marker, MARKER, "missing") for marker in lacking]
     table = pd.DataFrame(rows, columns=COLUMNS)
     with complete(panel) as path:
         table.to_csv(path, sep="\t", index=False)

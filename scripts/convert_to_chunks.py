@@ -1,7 +1,6 @@
 """Read a user's files once, from front to back, and write their raw counts as equal chunks of cells."""
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from operator import itemgetter
@@ -10,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.artifacts.inspection import Inspection
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -59,17 +60,17 @@ def convert_to_chunks(
         If the file is broken, does not hold raw counts, or is not the one that was inspected.
     """
     dataset = Dataset(name, config)
-    found = json.loads(Path(inspected).read_text(encoding="utf-8"))
-    if dataset.header.n_cells != found["cells"]:
+    found = read_artifact(Inspection, inspected)
+    if dataset.header.n_cells != found.cells:
         raise InputError(
-            f"{dataset.header.path}: held {found['cells']} cells when it was inspected, and now "
+            f"{dataset.header.path}: held {found.cells} cells when it was inspected, and now "
             f"{dataset.header.n_cells}; when it is complete, run snakemake again"
         )
     first, last = run_bounds(config["chunks"], config["jobs"])[[job, job + 1]]
     share = Share(
         first=int(first),
-        bounds=run_bounds(found["cells_kept"], config["chunks"])[first : last + 1],
-        rows=(found["starts"][first], found["starts"][last]),
+        bounds=run_bounds(found.cells_kept, config["chunks"])[first : last + 1],
+        rows=(found.starts[first], found.starts[last]),
     )
     columns = needed_columns(config)
     dataset.load_tables(columns)

@@ -2,8 +2,11 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
+from cellferry.artifacts.inspection import Inspection
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.logs import logged
 from cellferry.resources.expected_jobs import expected_jobs
 from cellferry.resources.plan import Asked, plan
@@ -32,7 +35,7 @@ def print_plan(
         What an earlier run says of its labels, where the reference was trained there.
     """
     trained = json.loads(Path(trained_labels).read_text(encoding="utf-8")) if trained_labels else None
-    found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
+    found = [asdict(read_artifact(Inspection, path)) for path in inspected]
     jobs = expected_jobs(config, found, trained)
     lines = plan(jobs, {rule: Asked(**amounts) for rule, amounts in asked.items()})
     free_mb = shutil.disk_usage(Path.cwd()).free / 2**20

@@ -1,16 +1,20 @@
 """Choose the markers of the model, and learn on the reference how their values are scaled."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.inspection import Inspection
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
+from cellferry.cytometry.looks import Look
 from cellferry.cytometry.panels import Panels, check_backbone, joint_panels, markers_of, names_in_model
 from cellferry.cytometry.transformation import RANGE, Transformation, cofactors_of
-from cellferry.cytometry.value_kinds import RAW, Look, look_of
+from cellferry.cytometry.value_kinds import RAW
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS
 from cellferry.sampling.references import training_sketch
@@ -63,10 +67,7 @@ def select_markers(
             var[name] = reader.var
     panels = joint_panels({name: markers_of(channels) for name, channels in var.items()}, references)
     check_backbone(panels, references, min_common)
-    seen = {}
-    for name, path in inspected.items():
-        with open(path, encoding="utf-8") as file:
-            seen[name] = look_of(json.load(file))
+    seen = {name: read_artifact(Inspection, path).intensities for name, path in inspected.items()}
     rows = training_sketch(
         [merged[name] for name in references],
         read_split(splits, "train"),
@@ -102,7 +103,7 @@ def select_markers(
         "n_selected": len(panels.markers),
         "sketch_cells": sum(map(len, rows)),
         "datasets": {name: shares(name, panels, len(var[name])) for name in merged},
-        "values": {name: one._asdict() for name, one in seen.items()},
+        "values": {name: asdict(one) for name, one in seen.items()},
         "transformation": transformation.to_json(),
     }
     print(f"{len(panels.markers)} markers, {len(panels.backbone)} of them in all datasets")

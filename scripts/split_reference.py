@@ -1,10 +1,11 @@
 """Hold back a validation and a test part of the references, which are split as one."""
 
 import json
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cellferry.artifacts.inspection import Inspection
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.labels.tables import read_ontology
@@ -77,8 +78,8 @@ def split_reference(
         label_key="datasets.NAME.label",
         subsample=subsample,
     )
-    found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
-    levels = levels_above(table, {dataset["dataset"]: dataset["levels"] for dataset in found}, parents)
+    found = [read_artifact(Inspection, path) for path in inspected]
+    levels = levels_above(table, {dataset.dataset: dataset.levels for dataset in found}, parents)
     described = describe_labels(table, levels, read_ontology(ontology))
     with complete(about_labels) as path:
         path.write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -8,11 +8,14 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.artifacts.inspection import InspectedChannel, Inspection
 from cellferry.config.schema import load_schema
 from cellferry.cytometry.channels import channel_kind
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter
+from cellferry.cytometry.looks import Look
 from cellferry.cytometry.marker_names import CHANNEL, KIND, MARKER, marker_key, marker_name
 from cellferry.labels.names import LabelNames
+from example_artifacts import inspection_of
 from scipy import sparse
 
 
@@ -94,11 +97,13 @@ def simulate_events(
     return ad.AnnData(sparse.csr_matrix(values), obs=obs, var=var)
 
 
-def describe_events(events: ad.AnnData, dataset: str, *, role: str = "query", **intensities: str) -> dict:
-    """What `inspect_dataset` writes of the channels of simulated events."""
-    channels = [[name, row[KIND], row[CHANNEL]] for name, row in events.var.iterrows()]
+def describe_events(
+    events: ad.AnnData, dataset: str, *, role: str = "query", **intensities: str
+) -> Inspection:
+    """What `inspect_dataset` finds in simulated events."""
+    channels = [InspectedChannel(name, row[KIND], row[CHANNEL]) for name, row in events.var.iterrows()]
     look = {"values": "raw", "technology": "mass", "why": "simulated"} | intensities
-    return {"dataset": dataset, "role": role, "channels": channels, "intensities": look}
+    return inspection_of(dataset, role, channels=channels, intensities=Look(**look))
 
 
 def write_samples(folder: Path, events: ad.AnnData) -> None:

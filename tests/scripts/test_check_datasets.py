@@ -5,37 +5,18 @@ import re
 
 import pandas as pd
 import pytest
+from cellferry.artifacts.inspection import Inspection
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.errors import InputError
 from check_datasets import check_datasets
+from example_artifacts import write_inspection
 from simulate import PANEL, describe_events, simulate_events
 
-FOUND = {
-    "dataset": "atlas",
-    "role": "reference",
-    "format": "h5ad",
-    "cells": 100,
-    "cells_kept": 90,
-    "genes": 10,
-    "nonzeros": None,
-    "counts": "X",
-    "gene_id": "ensembl",
-    "path": "atlas.h5ad",
-    "label": "cell_type",
-    "n_labels": 3,
-    "labels": {"B cell": 40, "CD4 T": 30, "NK": 20},
-    "levels": [],
-    "named": {},
-    "n_batches": 2,
-    "problems": [],
-    "warnings": ["a doubt"],
-}
 
-
-def write(folder, **changes):
-    found = FOUND | changes
-    path = folder / f"{found['dataset']}.json"
-    path.write_text(json.dumps(found))
-    return str(path)
+def write(folder, dataset="atlas", role="reference", **changes):
+    return write_inspection(
+        folder, dataset, role, **{"cells": 100, "cells_kept": 90, "warnings": ["a doubt"], **changes}
+    )
 
 
 def test_table(tmp_path, capsys):
@@ -48,14 +29,18 @@ def test_table(tmp_path, capsys):
     assert "warning: atlas: a doubt" in capsys.readouterr().out
 
 
+def write_unreadable(folder, dataset, problem):
+    """What is written of a file that cannot be read."""
+    found = Inspection(dataset=dataset, role="query", path=f"{dataset}.h5ad", problems=[problem])
+    write_artifact(found, folder / f"{dataset}.json")
+    return str(folder / f"{dataset}.json")
+
+
 def test_all_problems_are_told_at_once(tmp_path):
     paths = [
         write(tmp_path, problems=["first problem", "second problem"]),
-        # A file that cannot be read has no shape.
-        str(tmp_path / "blood.json"),
+        write_unreadable(tmp_path, "blood", "third problem"),
     ]
-    broken = {"dataset": "blood", "role": "query", "problems": ["third problem"], "warnings": []}
-    (tmp_path / "blood.json").write_text(json.dumps(broken))
     with pytest.raises(InputError) as raised:
         check_datasets(paths, str(tmp_path / "datasets.tsv"), parents={})
     message = str(raised.value)
@@ -190,7 +175,8 @@ LOOKS = {"values": "raw", "technology": "mass"}
 
 def write_events(folder, name, *, panel=PANEL, role="query", **look):
     events = describe_events(simulate_events(3, panel=panel), name, role=role, **LOOKS | look)
-    return write(folder, warnings=[], **events)
+    write_artifact(events, folder / f"{name}.json")
+    return str(folder / f"{name}.json")
 
 
 def check_events(folder, paths, *, sources=("atlas", "patients"), **settings):
@@ -315,8 +301,9 @@ def test_cofactors_of_unknown_markers_are_told_before_anything_is_converted(tmp_
 
 
 def test_problems_of_files_come_before_those_of_panels(tmp_path):
-    paths = [write_events(tmp_path, "atlas", role="reference"), str(tmp_path / "patients.json")]
-    broken = {"dataset": "patients", "role": "query", "problems": ["broken"], "warnings": []}
-    (tmp_path / "patients.json").write_text(json.dumps(broken))
+    paths = [
+        write_events(tmp_path, "atlas", role="reference"),
+        write_unreadable(tmp_path, "patients", "broken"),
+    ]
     with pytest.raises(InputError, match=r"1 problem\(s\):\n  - patients: broken$"):
         check_events(tmp_path, paths)

@@ -1,9 +1,8 @@
 """compare_panels: the fate of every channel of every dataset, and the missing markers."""
 
-import json
-
 import pandas as pd
 import pytest
+from cellferry.artifacts.json_files import write_artifact
 from compare_panels import compare_panels
 from simulate import describe_events, simulate_events
 
@@ -15,7 +14,7 @@ def compare(tmp_path):
         for name, panel in datasets.items():
             paths.append(str(tmp_path / f"{name}.json"))
             events = simulate_events(3, panel=panel)
-            (tmp_path / f"{name}.json").write_text(json.dumps(describe_events(events, name)))
+            write_artifact(describe_events(events, name), tmp_path / f"{name}.json")
         genes = pd.DataFrame({"gene": [*backbone, *decoded]})
         genes["backbone"] = genes["gene"].isin(backbone)
         genes.to_csv(tmp_path / "genes.tsv", sep="\t", index=False)

@@ -68,7 +68,7 @@ def test_a_filter_on_labels_by_order(tmp_path):
 
 @pytest.mark.parametrize(("value", "said"), [("", "nan"), ("NA", "nan"), ("inf", "inf"), ("-inf", "-inf")])
 def test_no_number_far_from_where_one_looks_first(tmp_path, monkeypatch, value, said):
-    monkeypatch.setattr("inspect_dataset.FIRST_SLICE_BYTES", 5000)
+    monkeypatch.setattr("cellferry.datasets.count_inspection.FIRST_SLICE_BYTES", 5000)
     write_events(tmp_path)
     lines = (tmp_path / "blood.csv").read_text().splitlines()
     fields = lines[150].split(",")

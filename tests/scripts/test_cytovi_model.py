@@ -1,6 +1,5 @@
 """CytoVI in the chain: trained from disk on two panels, fitted to queries or not, mapped as scvi does."""
 
-import json
 import shutil
 from types import SimpleNamespace
 
@@ -14,6 +13,7 @@ import scvi
 import torch
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder, load_encoder
 from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_cytovi, skeleton
 from cellferry.resources.budget import Budget
@@ -43,7 +43,7 @@ def make_common(folder, *, panels=PANELS, batches=("a", "b")):
         merged[name] = str(folder / f"{name}.h5ad")
         write_cells(merged[name], events, name)
         inspected[name] = str(folder / f"{name}.json")
-        (folder / f"{name}.json").write_text(json.dumps(describe_events(events, name)))
+        write_artifact(describe_events(events, name), folder / f"{name}.json")
     splits = pa.DictionaryArray.from_arrays(pa.array(np.zeros(400 * len(panels), np.int8)), pa.array(SPLITS))
     pq.write_table(pa.table({"split": splits}), folder / "splits.parquet")
     select_markers(
@@ -96,7 +96,7 @@ def make_query(folder, panel=PANEL, *, batches=("x", "y")):
     """A query's values of the model's markers."""
     events = simulate_events(300, panel=panel, batches=batches, shift=0.5, seed=9)
     write_cells(folder / "patients.h5ad", events, "patients")
-    (folder / "patients.json").write_text(json.dumps(describe_events(events, "patients")))
+    write_artifact(describe_events(events, "patients"), folder / "patients.json")
     subset_common_genes(
         str(folder / "patients.h5ad"),
         str(folder / "genes.tsv"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import anndata as ad
@@ -12,12 +13,13 @@ import torch
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.cytometry.channels import channels_of
+from cellferry.cytometry.looks import Look
 from cellferry.cytometry.marker_names import read_markers
-from cellferry.cytometry.value_kinds import Look
 from cellferry.errors import InputError
 from cellferry.model.encoder import load_encoder
 from cellferry.model.scvi_models import cells_for_model, model_class
 from cellferry.resources.budget import Budget
+from example_artifacts import write_inspection
 from fit_query_model import fit_query_model
 from foreign import LABELS, MARKERS, foreign_events, train_foreign, train_foreign_cytovi
 from import_reference import import_reference
@@ -72,14 +74,14 @@ def common_of(folder, events, *, seen=RAW, channels=None, min_common=0.3):
         obs = {"batch": np.array([f"query/{donor}" for donor in events.obs["donor"]], dtype=object)}
         names = events.obs_names.to_numpy(dtype=object)
         writer.append(sparse.csr_matrix(events.X), names, obs)
-    (folder / "inspected.json").write_text(json.dumps({"intensities": seen._asdict()}))
+    inspected = write_inspection(folder, "query", intensities=seen)
     subset_common_genes(
         str(folder / "merged.h5ad"),
         str(folder / "genes.tsv"),
         str(folder / "genes.json"),
         None,
         str(folder / "common.h5ad"),
-        inspected=str(folder / "inspected.json"),
+        inspected=inspected,
         name="query",
         gene_id="auto",
         min_common=min_common,
@@ -346,7 +348,7 @@ def own(tmp_path_factory, foreign):
         "high": [4.5] * 10,
         "limits": [-1.0, 2.0],
     }
-    report = {"transformation": transformation, "values": {name: RAW._asdict() for name in measured}}
+    report = {"transformation": transformation, "values": {name: asdict(RAW) for name in measured}}
     (folder / "genes.json").write_text(json.dumps(report))
     settings = default_settings("model")
     settings |= {"type": "cytovi", "n_latent": 4, "n_layers": 1, "n_hidden": 16, "epochs": 1}

@@ -4,6 +4,8 @@ import json
 import re
 
 import pytest
+from cellferry.artifacts.inspection import Inspection
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.schema import fill_defaults
 from cellferry.resources.expected_jobs import Job, expected_jobs
 from cellferry.resources.memory import NEEDS
@@ -198,7 +200,7 @@ def test_every_rule_has_a_line(config, tmp_path, capsys):
     paths = []
     for name, role in (("atlas", "reference"), ("blood", "query")):
         paths.append(str(tmp_path / f"{name}.json"))
-        (tmp_path / f"{name}.json").write_text(json.dumps(about(name, role)))
+        write_artifact(Inspection(path="", **about(name, role)), paths[-1])
     asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in NEEDS}
     print_plan(paths, config, asked, trained_labels=None)
     said = capsys.readouterr().out
@@ -240,7 +242,7 @@ def test_a_model_of_others_is_taken_in_and_its_classifiers_trained(config):
 
 def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, capsys):
     del config["datasets"]["atlas"]
-    (tmp_path / "blood.json").write_text(json.dumps(about("blood", "query")))
+    write_artifact(Inspection(path="", **about("blood", "query")), tmp_path / "blood.json")
     seen = {f"label {number}": {"cells": 5000, "predictable": True} for number in range(20)}
     (tmp_path / "labels.json").write_text(json.dumps({"labels": seen, "levels": []}))
     asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in NEEDS}

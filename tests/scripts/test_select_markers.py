@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.cytometry.transformation import RANGE, Transformation
 from cellferry.errors import InputError
 from cellferry.features.marker_selection import marker_selection
@@ -31,8 +32,8 @@ def select(tmp_path):
             merged[name] = str(tmp_path / f"{name}.h5ad")
             write_cells(merged[name], events, name)
             inspected[name] = str(tmp_path / f"{name}.json")
-            with open(inspected[name], "w") as file:
-                json.dump(describe_events(events, name, **(looks or {}).get(name, {})), file)
+            seen = describe_events(events, name, **(looks or {}).get(name, {}))
+            write_artifact(seen, inspected[name])
         n_cells = sum(datasets[name].n_obs for name in references)
         codes = np.zeros(n_cells, dtype=np.int8) if parts is None else np.asarray(parts, dtype=np.int8)
         splits = pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(SPLITS))
@@ -156,7 +157,7 @@ def subset(folder, name):
 
 def write_query(folder, events, name="patients", **look):
     write_cells(folder / f"{name}.h5ad", events, name)
-    (folder / f"{name}.json").write_text(json.dumps(describe_events(events, name, **look)))
+    write_artifact(describe_events(events, name, **look), folder / f"{name}.json")
 
 
 def test_a_marker_that_the_query_lacks_is_0_where_the_reference_alone_chose(select, tmp_path):

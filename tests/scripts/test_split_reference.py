@@ -7,6 +7,7 @@ import pytest
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS, read_split
+from example_artifacts import write_inspection
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 
@@ -89,9 +90,8 @@ def test_levels_of_columns_and_without(tmp_path):
     cells = simulate_cells(100)
     split(tmp_path, cells)
     assert described(tmp_path)["levels"] == []
-    inspected = tmp_path / "atlas.json"
     level = {"name": "lineage", "of": {"T cell": "T/NK", "NK": "T/NK"}}
-    inspected.write_text(json.dumps({"dataset": "atlas", "levels": [level]}))
+    inspected = write_inspection(tmp_path, "atlas", levels=[level])
     split_files(tmp_path, [tmp_path / "merged.h5ad"], 100, inspected=[inspected])
     level["of"]["B cell"] = "B cell"
     assert described(tmp_path)["levels"] == [level]

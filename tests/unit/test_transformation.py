@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from cellferry.cytometry.looks import Look
 from cellferry.cytometry.transformation import COFACTORS, LIMITS, Transformation, all_stored, cofactors_of
-from cellferry.cytometry.value_kinds import Look
 from cellferry.errors import InputError
 from scipy import sparse
 from sklearn.preprocessing import MinMaxScaler

@@ -1,14 +1,11 @@
 """Kinds of intensities: raw, transformed or scaled values, of mass cytometry or fluorescence."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 from cellferry.cytometry.channels import channel_kind
 from cellferry.cytometry.marker_names import CHANNEL, DETECTOR, KIND
-from cellferry.cytometry.value_kinds import Look, look, look_of, markers_seen
-from simulate import describe_events, simulate_events
+from cellferry.cytometry.value_kinds import look
 
 
 def channels(*names, detectors=None):
@@ -88,10 +85,3 @@ def test_technology_that_is_given():
     found = seen([[0, 3, 500]], channels("139La_CD3"), technology="fluorescence", machine="Helios")
     assert found.technology == "fluorescence"
     assert found.why.endswith("technology is given")
-
-
-def test_what_inspect_dataset_wrote_is_read_back():
-    events = simulate_events(10)
-    found = json.loads(json.dumps(describe_events(events, "atlas", values="transformed")))
-    assert look_of(found) == Look("transformed", "mass", "simulated")
-    assert markers_seen(found) == list(events.var_names[1:-1])

@@ -17,8 +17,9 @@ import numpy as np
 from scipy import sparse
 
 from ..errors import InputError
+from .looks import Look
 from .marker_names import TRANSFORMATION, marker_key
-from .value_kinds import RAW, Look
+from .value_kinds import RAW
 
 COFACTORS = {"mass": 5.0, "fluorescence": 150.0}
 """What the field divides by before arcsinh."""

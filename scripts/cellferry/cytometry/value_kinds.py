@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from .marker_names import CHANNEL, DETECTOR, KIND, MARKER, is_named_after_metal
+from .looks import Look
+from .marker_names import CHANNEL, DETECTOR, KIND, is_named_after_metal
 
 MOST_SCALED = 1.01
 MOST_TRANSFORMED = 20.0
@@ -17,24 +16,6 @@ MOST_TRANSFORMED = 20.0
 MASS_CYTOMETERS = ("cytof", "helios", "dvs", "fluidigm", "starion")
 LEAST_FLUORESCENCE = -20.0
 MOST_MASS = 15_000.0
-
-
-class Look(NamedTuple):
-    """What a first look at a dataset's markers shows.
-
-    Attributes
-    ----------
-    values
-        `raw`, `transformed` (no arcsinh is needed) or `scaled` (to 0..1, besides).
-    technology
-        `mass` or `fluorescence`.
-    why
-        How these are known, for people.
-    """
-
-    values: str
-    technology: str
-    why: str
 
 
 def look(
@@ -97,11 +78,6 @@ def _technology_of(values: np.ndarray, var: pd.DataFrame, machine: str, *, raw: 
     return "mass", "nothing speaks for fluorescence"
 
 
-def look_of(inspected: dict) -> Look:
-    """What `inspect_dataset` wrote of a dataset's values."""
-    return Look(**inspected["intensities"])
-
-
 def check_kind(name: str, seen: Look, learned_from: dict[str, dict]) -> None:
     """Refuse a dataset whose values are scaled already where the model's own were not, or the other way.
 
@@ -125,11 +101,6 @@ def check_kind(name: str, seen: Look, learned_from: dict[str, dict]) -> None:
         f"datasets.{name}: holds {seen.values} values ({seen.why}), and the model was trained on {listed}; "
         f"give both of one kind, or correct datasets.{name}.transformed"
     )
-
-
-def markers_seen(inspected: dict) -> list[str]:
-    """Names of the markers that `inspect_dataset` found."""
-    return [name for name, kind, _ in inspected["channels"] if kind == MARKER]
 
 
 RAW, TRANSFORMED, SCALED = "raw", "transformed", "scaled"

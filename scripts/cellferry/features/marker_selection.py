@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 
 from ..artifacts.h5ad_reader import H5adReader
+from ..artifacts.inspection import Inspection
+from ..artifacts.json_files import read_artifact
 from ..cytometry.marker_names import BACKBONE
 from ..cytometry.panels import check_share, markers_of, names_in_model
 from ..cytometry.transformation import Transformation
-from ..cytometry.value_kinds import check_kind, look_of
+from ..cytometry.value_kinds import check_kind
 from .gene_selection import GeneSelection
 from .subset import MEASURED, Selection
 
@@ -51,8 +53,7 @@ def marker_selection(
     table = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
     with open(report, encoding="utf-8") as file:
         summary = json.load(file)
-    with open(inspected, encoding="utf-8") as file:
-        seen = look_of(json.load(file))
+    seen = read_artifact(Inspection, inspected).intensities
     ids = np.array(names_in_model(reader.var, table["gene"]), dtype=object)
     measured = table["gene"].isin(set(ids) - {None}).to_numpy()
     backbone = table[BACKBONE].to_numpy(dtype=bool)

@@ -151,7 +151,7 @@ def write_page(
             rare=rare,
             left_out=without,
             rounded={
-                one["dataset"]: one["rounding"] for one in map(read_json, inspected) if "rounding" in one
+                one["dataset"]: one["rounding"] for one in map(read_json, inspected) if one.get("rounding")
             },
         ),
         "genes": gene_report,

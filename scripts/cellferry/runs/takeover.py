@@ -8,7 +8,6 @@ since the run began, and only with the time that it names.
 Imported by the Snakefile alone, since it imports snakemake, which the environments of the rules lack.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,26 +45,10 @@ def invalidate_unrecorded(made_from: str) -> None:
             mark_run(run, run.marked.union(set(unrecorded) - incomplete))
 
 
-def invalidate_problems(inspected: Iterable[str]) -> None:
-    """Mark inspections that found problems as incomplete: what they looked at may have been mended.
-
-    To be called before the DAG is built.
-
-    Parameters
-    ----------
-    inspected
-        JSON files as `inspect_dataset` writes them; one need not exist.
-    """
-    with_problems = [path for path in inspected if Path(path).exists() and _has_problems(Path(path))]
-    if with_problems:
-        _mark_incomplete(with_problems, FilePersistence())
-
-
-def _has_problems(path: Path) -> bool:
-    try:
-        return bool(json.loads(path.read_text(encoding="utf-8"))["problems"])
-    except (OSError, ValueError, LookupError, TypeError):  # told by check_datasets
-        return False
+def invalidate(outputs: list[str]) -> None:
+    """Mark results as incomplete that must be made again; to be called before the DAG is built."""
+    if outputs:
+        _mark_incomplete(outputs, FilePersistence())
 
 
 def supersede_other_runs(workflow: Any, name: str, made_from: str) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from inspect_dataset import gene_id_kind
 
 from ...config.samples import sample_files
 from ...config.schema import load_schema
 from ...datasets.dataset import Dataset
+from ...datasets.inspection import gene_id_kind
 from ...errors import InputError
 from ...labels.columns import MOST_BATCHES, Choice, Column, choose_label, words_of
 from ...labels.names import LabelNames, as_labels

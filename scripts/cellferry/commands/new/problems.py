@@ -1,7 +1,6 @@
 """Problems and warnings that the workflow reports of a configuration before its first long job."""
 
 import io
-import json
 import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -10,6 +9,8 @@ import yaml
 from check_datasets import check_datasets
 from inspect_dataset import inspect_dataset
 
+from ...artifacts.inspection import Inspection
+from ...artifacts.json_files import read_artifact
 from ...config.checks import find_problems
 from ...config.schema import fill_defaults
 from ...core.problems import Problem, problems_of
@@ -50,8 +51,8 @@ def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
                 )
         except InputError as error:
             return problems_of(error), []
-        found = [json.loads(Path(path).read_text(encoding="utf-8")) for path in inspected]
-    return [], [warning for one in found for warning in one["warnings"]]
+        found = [read_artifact(Inspection, path) for path in inspected]
+    return [], [warning for one in found for warning in one.warnings]
 
 
 def gene_doubts(found: list[Found]) -> list[str]:

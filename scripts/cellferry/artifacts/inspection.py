@@ -1,0 +1,173 @@
+"""The inspection of a dataset, `results/inspected/{dataset}.json`: the content of its file, and problems."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from ..cytometry.looks import Look
+from ..cytometry.marker_names import MARKER
+from ..errors import InputError
+from ..labels.levels import Level
+from .json_files import read_artifact
+
+
+@dataclass(frozen=True)
+class InspectedChannel:
+    """A channel of a cytometry file.
+
+    Attributes
+    ----------
+    name
+        Its name in all results.
+    kind
+        `marker`, or the kind of another channel, such as `time`.
+    channel
+        Its name in the file.
+    """
+
+    name: str
+    kind: str
+    channel: str
+
+
+@dataclass(frozen=True)
+class InspectedRounding:
+    """The effect of rounding on the first cells.
+
+    Attributes
+    ----------
+    cells
+        Their number.
+    before, after
+        Total of their counts.
+    """
+
+    cells: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """The content of a dataset's file, as far as a look shows it that does not read the counts.
+
+    A field keeps its default where a problem prevents a look.
+
+    Attributes
+    ----------
+    dataset, role, path
+        The dataset's name, and these of its configuration keys.
+    made_from
+        Hash of all that the inspection depends on.
+    format
+        The file format's name in the registry.
+    cells, genes
+        Shape of the counts in the file: all cells, genes or channels.
+    held_mb
+        MB that reading takes besides the blocks.
+    nonzeros
+        Number of stored values; None if the header does not give it.
+    dtype, storage
+        Type of the stored values, and their layout, see `cellferry.formats.interface.Header`.
+    counts
+        The place of the counts; None if the file has no matrix.
+    places
+        The places where counts could be, and whether their first values look like counts.
+    gene_id
+        Kind of the genes' names: `ensembl`, `symbol`, or `other`.
+    gene_id_columns
+        The same by further column of the genes.
+    duplicated_genes
+        Number of genes whose name an earlier gene has.
+    obs_columns
+        Annotation columns of the file and its tables.
+    named
+        By configuration key: the names that it gives, and whether the dataset has them.
+    cells_kept
+        Number of cells that the filter keeps; the labels and batches are those of kept cells.
+    starts
+        Where the chunks begin, and where the last one ends, counted in all cells.
+    duplicated_cells
+        Number of cells whose name an earlier cell has.
+    label, batch
+        The obs columns of these keys.
+    labels, n_labels
+        Cells by label, the most frequent first, and the number of labels.
+    unlabelled_cells
+        Number of cells without a label.
+    levels
+        Coarser labels, see `cellferry.labels.levels`.
+    batches
+        Cells by batch, the largest first, of very many batches only the first.
+    n_batches
+        Number of batches.
+    values_per_cell
+        Stored values per cell, by the header or as far as they are seen.
+    rounding
+        The effect of rounding on the first cells; None where counts are not rounded.
+    channels
+        Channels of a cytometry file; empty for counts.
+    intensities
+        The kind of the markers' values; None for counts.
+    in_order
+        Whether the first cells' counts are available without reading all of a file.
+    problems, warnings
+        Sentences on what must be mended, and on what may be wrong.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    dataset: str
+    role: str
+    path: str | list[str] | dict[str, str]
+    made_from: str = ""
+    format: str = ""
+    cells: int = 0
+    genes: int = 0
+    held_mb: int = 0
+    nonzeros: int | None = None
+    dtype: str = ""
+    storage: str = ""
+    counts: str | None = None
+    places: dict[str, bool] = field(default_factory=dict)
+    gene_id: str = ""
+    gene_id_columns: dict[str, str] = field(default_factory=dict)
+    duplicated_genes: int = 0
+    obs_columns: list[str] = field(default_factory=list)
+    named: dict[str, dict[str, bool]] = field(default_factory=dict)
+    cells_kept: int = 0
+    starts: list[int] = field(default_factory=list)
+    duplicated_cells: int = 0
+    label: str | None = None
+    n_labels: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+    unlabelled_cells: int = 0
+    levels: list[Level] = field(default_factory=list)
+    batch: str | None = None
+    n_batches: int = 1
+    batches: dict[str, int] = field(default_factory=dict)
+    values_per_cell: float = 0.0
+    rounding: InspectedRounding | None = None
+    channels: list[InspectedChannel] = field(default_factory=list)
+    intensities: Look | None = None
+    in_order: bool = True
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def markers(self) -> list[str]:
+        """Names of the channels that are markers."""
+        return [channel.name for channel in self.channels if channel.kind == MARKER]
+
+
+def with_problems(paths: Iterable[str]) -> list[str]:
+    """Those of the files that exist and hold an inspection with problems."""
+    return [path for path in paths if Path(path).exists() and _has_problems(path)]
+
+
+def _has_problems(path: str) -> bool:
+    try:
+        return bool(read_artifact(Inspection, path).problems)
+    except (OSError, InputError):  # reported by check_datasets
+        return False

@@ -1,0 +1,280 @@
+"""A look at the annotation of a dataset's cells: labels, levels, batches and names."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from ..artifacts.h5ad_writer import MOST_CATEGORIES
+from ..core.problems import Problem
+from ..core.progress import Progress
+from ..cytometry.marker_names import listed
+from ..errors import InputError
+from ..formats import Cells
+from ..formats.cell_names import count_repeated, hashes
+from ..labels.levels import Level, levels_of_columns
+from ..labels.names import Counted, LabelNames, as_labels, count_names
+from ..labels.vocabulary import SET_SEPARATOR
+from .cell_filter import names_wanted
+from .dataset import Dataset, run_bounds
+from .findings import Findings, as_problems
+from .unused_names import unused_names
+
+MOST_LISTED = 200
+"""Batches listed one by one."""
+
+
+def describe_cells(dataset: Dataset, label_names: LabelNames) -> Iterator[Findings]:
+    """Yield labels, levels, batches and repeated names of the cells that the filter keeps, and problems.
+
+    Findings come as they are made, so that an error further on does not hide them.
+
+    Raises
+    ------
+    InputError
+        If an annotation table does not fit.
+    """
+    config = dataset.config
+    if not set(dataset.obs_columns).issuperset(config["cells"]):
+        return  # the missing filter column is a problem already, and what it keeps is unknown
+    seen = CellCounts(dataset, label_names)
+    dataset.load_tables(seen.columns)
+    progress = Progress("looked at the names of", dataset.header.n_cells)
+    for cells in dataset.cells(seen.columns):
+        yield Findings(problems=seen.add(cells))
+        progress.add(len(cells.names))
+    remarks, left_out = dataset.annotation_in_words([*seen.columns, *config["keep_obs"]])
+    for remark in remarks:
+        print(remark)
+    yield Findings(warnings=left_out)
+    yield filter_findings(dataset, seen)
+    n_repeated = count_repeated(seen.hashes)
+    yield Findings(problems=repetition_problems(dataset, seen, n_repeated))
+    counted = count_names(seen.labels, label_names)
+    yield describe_labels(dataset, seen, counted)
+    renamed = label_names.renamed({*filter(None, seen.labels), *seen.spellings}) if seen.label else {}
+    yield Findings(
+        {
+            "cells_kept": seen.n_kept,
+            "starts": chunk_starts(seen.are_kept, config["chunks"]),
+            "duplicated_cells": n_repeated,
+            "label": config["label"],
+            "n_labels": len(counted.labels),
+            "labels": dict(counted.labels.most_common()),
+            "unlabelled_cells": counted.unlabelled,
+            "batch": config["batch"],
+            "n_batches": len(seen.batches) if seen.batch else 1,
+            "batches": {str(value): n for value, n in seen.batches.most_common(MOST_LISTED)},
+        },
+        named={"labels.rename": renamed},
+    )
+
+
+class CellCounts:
+    """Counts of the values in the cells' annotation, taken block by block.
+
+    Attributes
+    ----------
+    label, batch, above
+        The obs columns of the keys `label`, `batch` and `levels`, where the dataset has them.
+    columns
+        These and the filter's, each once.
+    labels, batches
+        Kept cells by spelling of the label, and by batch; not all of them where there are too many.
+    lines
+        Kept cells by label and its coarser labels.
+    filtered
+        Values of the filter's columns, of all cells.
+    spellings
+        Values of the columns `above`, of all cells.
+    hashes, are_kept
+        Hashes of the kept cells' names, and which cells are kept; an array per block.
+    """
+
+    def __init__(self, dataset: Dataset, label_names: LabelNames) -> None:
+        config, known = dataset.config, set(dataset.obs_columns)
+        self._dataset, self._label_names = dataset, label_names
+        self.label = config["label"] if config["label"] in known else None
+        self.batch = config["batch"] if config["batch"] in known else None
+        self.above = [column for column in config["levels"] if self.label and column in known]
+        named = [column for column in (self.label, self.batch) if column]
+        self.columns = list(dict.fromkeys([*config["cells"], *named, *self.above]))
+        self.labels: Counter = Counter()
+        self.batches: Counter = Counter()
+        self.lines: Counter = Counter()
+        self.filtered: dict[str, set[str]] = {column: set() for column in config["cells"]}
+        self.spellings: set[str] = set()
+        self.hashes: list[np.ndarray] = []
+        self.are_kept: list[np.ndarray] = []
+        self._counters = {
+            key: (column, counter)
+            for key, column, counter in (
+                ("label", self.label, self.labels),
+                ("batch", self.batch, self.batches),
+            )
+            if column
+        }
+
+    @property
+    def n_kept(self) -> int:
+        """Number of kept cells."""
+        return sum(map(len, self.hashes))
+
+    def add(self, cells: Cells) -> list[Problem]:
+        """Count some cells; problems of columns whose values become too many."""
+        kept = self._dataset.kept(cells)
+        self.are_kept.append(kept)
+        self.hashes.append(hashes(cells.names[kept]))
+        for column, values in self.filtered.items():
+            add_names(values, cells.obs[column])
+        for column in self.above:
+            add_names(self.spellings, cells.obs[column])
+        if self.above and len(self.lines) <= MOST_CATEGORIES:
+            columns = [cells.obs[column][kept] for column in (self.label, *self.above)]
+            self.lines.update(count_lines(columns, self._label_names))
+        problems = []
+        for key, (column, counter) in list(self._counters.items()):
+            counter.update(as_labels(cells.obs[column][kept]).tolist())
+            if len(counter) > MOST_CATEGORIES:
+                del self._counters[key]
+                what = (
+                    f"the obs column '{column}' of {self._dataset.header.path} has more than "
+                    f"{MOST_CATEGORIES} different values, which is no {key}"
+                )
+                problems.append(Problem(self._dataset.key(key), what, "name another column"))
+        return problems
+
+
+def filter_findings(dataset: Dataset, seen: CellCounts) -> Findings:
+    """Values that the cell filter names and no cell has, together or alone."""
+    found = Findings()
+    for unused in unused_values(dataset, seen.filtered):
+        found.add(unused)
+    n_cells = dataset.header.n_cells
+    if n_cells and seen.n_kept == 0 and not found.problems:
+        what = (
+            f"none of the {n_cells} cells of {dataset.header.path} has all of these values "
+            f"({dataset.config['cells']})"
+        )
+        found.problems.append(Problem(dataset.key("cells"), what, "correct them"))
+    return found
+
+
+def repetition_problems(dataset: Dataset, seen: CellCounts, n_repeated: int) -> list[Problem]:
+    """Names that several kept cells have."""
+    name = dataset.repeated_name(seen.hashes) if n_repeated else None
+    if name is None:
+        return []
+    return [
+        Problem(
+            str(dataset.header.path),
+            f"{n_repeated} cell name(s) stand more than once, such as '{name}'",
+            f"make them differ, for example with {dataset.key('prefix')}, or select cells of one sample with "
+            f"{dataset.key('cells')}",
+        )
+    ]
+
+
+def describe_labels(dataset: Dataset, seen: CellCounts, counted: Counted) -> Findings:
+    """The levels above the labels, and problems of labels and levels."""
+    if not seen.label or not seen.n_kept:
+        return Findings()
+    problems = label_problems(dataset, seen.label, counted, seen.n_kept)
+    warnings = label_warnings(dataset, seen.label, counted)
+    levels: list[Level] = []
+    try:
+        levels = described_levels(dataset, seen.above, seen.lines)
+    except InputError as error:
+        problems.append(Problem("", str(error)))
+    return Findings({"levels": levels}, problems=problems, warnings=warnings)
+
+
+def unused_values(dataset: Dataset, found: dict[str, set[str]]) -> Iterator[Findings]:
+    """Problems and warnings of values that the cell filter names, and that its columns do not hold."""
+    for column, values in found.items():
+        problems, warnings = unused_names(
+            names_wanted(dataset.config["cells"][column], values),
+            key=dataset.key(f"cells.{column}"),
+            what=f"value of the obs column '{column}' of {dataset.header.path} ({listed(sorted(values))})",
+            known=values,
+        )
+        yield Findings(problems=as_problems(problems), warnings=warnings)
+
+
+def add_names(names: set[str], values: np.ndarray) -> None:
+    """Add the different values of a column, as they are called, to names; no more than can be listed."""
+    if len(names) <= MOST_CATEGORIES:
+        names.update(name for name in as_labels(pd.unique(values)) if name is not None)
+
+
+def count_lines(columns: list[np.ndarray], label_names: LabelNames) -> dict[tuple, int]:
+    """Cells per tuple of values of label columns, None where there is none."""
+    named = pd.DataFrame({number: label_names(values) for number, values in enumerate(columns)})
+    counted = named.value_counts(dropna=False, sort=False)
+    return {tuple(None if pd.isna(value) else value for value in line): int(n) for line, n in counted.items()}
+
+
+def described_levels(dataset: Dataset, columns: list[str], lines: Counter) -> list[Level]:
+    """The levels in the given columns.
+
+    Raises
+    ------
+    InputError
+        If the columns hold no levels.
+    """
+    key = dataset.key("levels")
+    if len(lines) > MOST_CATEGORIES:
+        raise InputError(
+            f"{key}: {', '.join(columns)} of {dataset.header.path} have more than {MOST_CATEGORIES} "
+            "different values, and are no coarser labels; name other columns"
+        )
+    return levels_of_columns(columns, lines, key)
+
+
+def chunk_starts(are_kept: list[np.ndarray], n_chunks: int) -> list[int]:
+    """Where chunks begin, and where the last one ends, counted in all cells."""
+    kept = np.flatnonzero(np.concatenate(are_kept)) if are_kept else np.empty(0, dtype=np.int64)
+    end = kept[-1:] + 1 if len(kept) else np.zeros(1, dtype=np.int64)
+    return np.append(kept, end)[run_bounds(len(kept), n_chunks)].tolist()
+
+
+def label_problems(dataset: Dataset, label: str, counted: Counted, n_kept: int) -> list[Problem]:
+    """What is wrong with a dataset's labels."""
+    key, path = dataset.key("label"), dataset.header.path
+    if counted.unlabelled == n_kept:
+        what = f"the obs column '{label}' of {path} has no value for any cell"
+        return [Problem(key, what, "name another column")]
+    if dataset.config["role"] != "reference":
+        return []
+    if counted.unlabelled * 2 > n_kept:
+        what = f"{counted.unlabelled} of the {n_kept} cells of {path} have no label in '{label}'"
+        remedy = f"name another column, or select labelled cells with {dataset.key('cells')}"
+        return [Problem(key, what, remedy)]
+    return [
+        Problem(
+            key,
+            f"the label '{name}' in '{label}' of {path} holds '{SET_SEPARATOR}', which stands between the "
+            "labels of a prediction set",
+            "give it another name in labels.rename",
+        )
+        for name in counted.labels
+        if SET_SEPARATOR in name
+    ]
+
+
+def label_warnings(dataset: Dataset, label: str, counted: Counted) -> list[str]:
+    """What was done to labels as they stand in the file."""
+    path = dataset.header.path
+    found = []
+    if counted.missing:
+        said = ", ".join(f"'{spelling}' ({n} cells)" for spelling, n in counted.missing.most_common())
+        found.append(f"{path}: in '{label}' these count as no label (labels.missing): {said}")
+    if counted.renamed:
+        said = ", ".join(
+            f"{spelling!r} is '{name}' ({n} cells)" for spelling, (name, n) in counted.renamed.items()
+        )
+        found.append(
+            f"{path}: in '{label}' labels are called otherwise (labels.rename, single blanks): {said}"
+        )
+    return found

@@ -1,0 +1,104 @@
+"""A look at the first cells' counts: whether they can be used, and how many values a cell has."""
+
+import tempfile
+from contextlib import closing, suppress
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ..artifacts.inspection import InspectedRounding
+from ..core.problems import Problem
+from ..errors import InputError
+from ..formats import Block, OutOfOrderError
+from .dataset import Dataset
+from .findings import Findings, as_problems
+from .raw_counts import SmallestValues, Source, check_counts, glance_problem
+from .rounding import Rounding
+
+FIRST_SLICE_BYTES = 4 * 2**20
+FIRST_EVENTS, LEAST_EVENTS = 50_000, 100
+"""Of cytometry: events that are looked at in all files after the first together, and in each at least.
+
+Fewer may have sorted values, or none but small ones, by chance.
+"""
+
+
+def first_blocks(dataset: Dataset) -> tuple[dict[int, Block | None], list[Problem]]:
+    """The first cells by number of their file, and problems of reading them.
+
+    Of cytometry the first cells of all files, else of the first file; None where they cannot be read. There
+    are none where they cannot be had without reading all of a file; but few channels are soon sorted.
+    """
+    header = dataset.header
+    if header.counts is None or header.n_cells == 0 or header.n_genes == 0:
+        return {}, []
+    if not dataset.in_order and not dataset.is_cytometry:
+        return {}, []
+    most = max(LEAST_EVENTS, FIRST_EVENTS // len(dataset.headers))
+    firsts: dict[int, Block | None] = {}
+    problems = []
+    for number, (start, end) in enumerate(pairwise(dataset.starts.tolist())):
+        if number and not dataset.is_cytometry:
+            break
+        stop = min(end, start + most) if number else None
+        try:
+            if block := first_block(dataset, start, stop):
+                firsts[number] = block
+        except InputError as error:
+            firsts[number] = None
+            problems.append(Problem("", str(error)))
+    return firsts, problems
+
+
+def first_block(dataset: Dataset, start: int, stop: int | None) -> Block | None:
+    """The first block of a range of cells; None if there is none, or the file is not sorted after all."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for _ in range(2):
+            blocks = dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch), start, stop)
+            # Closed before the folder goes in which values may have been sorted.
+            with suppress(OutOfOrderError), closing(blocks):
+                return next((block for _, block in blocks), None)
+            if not dataset.is_cytometry:
+                break
+    return None
+
+
+def look_at_counts(dataset: Dataset, firsts: dict[int, Block | None]) -> Findings:
+    """Check the first cells' counts, see `first_blocks`."""
+    header = dataset.header
+    if header.counts is None or header.n_cells == 0 or header.n_genes == 0:
+        return Findings({"values_per_cell": 0.0})
+    source = Source.of(header)
+    in_header = None if header.nonzeros is None else header.nonzeros / header.n_cells
+    smallest, rounding, seen = SmallestValues(), Rounding(), 0.0
+    problems: list[Problem] = []
+    if 0 not in firsts:  # the first cells' counts stand at the end of a long sort
+        seen = np.count_nonzero(header.glanced) / max(1, len(header.glanced)) * header.n_genes
+    for number, file in enumerate(dataset.headers):
+        if number not in firsts:
+            problem = glance_problem(file.glanced, Source.of(file))
+            problems += as_problems([problem] if problem else [])
+            continue
+        block = firsts[number]
+        try:
+            if block is not None:
+                check_counts(block.counts, block.names, header.var.index, Source.of(file))
+                if source.is_rounded:
+                    rounding.add(block.counts)
+                block.counts.eliminate_zeros()
+                smallest.add(block.counts)
+                seen = seen or block.counts.nnz / len(block)
+        except InputError as error:
+            problems.append(Problem("", str(error)))
+    doubt = smallest.doubt(source)
+    doubts = [doubt] if doubt else []
+    rounded = None
+    if source.is_rounded:
+        if 0 not in firsts:
+            rounding.largest = float(np.max(header.glanced, initial=0))
+        print(rounding if rounding.cells else "counts are rounded to whole numbers as they are converted")
+        doubts += rounding.doubts(dataset.key("counts_rounding"))
+        rounded = InspectedRounding(rounding.cells, rounding.before, rounding.after)
+    fields = {"values_per_cell": in_header or seen, "rounding": rounded}
+    return Findings(fields, problems=problems, warnings=doubts)

@@ -1,0 +1,141 @@
+"""A look at a dataset's files without reading their counts: their content and their problems."""
+
+import difflib
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..core.problems import Problem
+from ..features.excel_dates import dates_among
+from ..features.gene_ids import id_kind
+from ..formats import Header
+from ..labels.names import LabelNames
+from .cell_inspection import describe_cells
+from .channel_inspection import describe_channels
+from .count_inspection import first_blocks, look_at_counts
+from .dataset import Dataset
+from .findings import Findings
+
+OWN_COLUMNS = ("batch", "label")
+"""Columns of obs that cellferry writes itself."""
+
+MOST_DATES_LISTED = 30
+
+
+def findings_of(dataset: Dataset, label_names: LabelNames) -> Iterator[Findings]:
+    """Yield the findings, look by look.
+
+    Raises
+    ------
+    InputError
+        If a look fails on which the next ones rely; what was yielded before holds.
+    """
+    yield describe_file(dataset)
+    yield Findings(problems=column_problems(dataset))
+    yield from describe_cells(dataset, label_names)
+    yield Findings(problems=shape_problems(dataset))
+    firsts, problems = first_blocks(dataset)
+    yield Findings(problems=problems)
+    yield look_at_counts(dataset, firsts)
+    if dataset.is_cytometry and any(firsts.values()):
+        yield describe_channels(dataset, firsts)
+    warnings = [f"{dataset.header.path}: {warning}" for warning in dataset.header.warnings]
+    if not dataset.is_cytometry:
+        warnings += date_warnings(dataset.header)
+    yield Findings({"in_order": dataset.in_order}, warnings=warnings)
+    for remark in dataset.header.remarks:
+        print(remark)
+
+
+def describe_file(dataset: Dataset) -> Findings:
+    """Shape, storage, place of the counts and kinds of gene ids."""
+    header = dataset.header
+    columns = {column: header.var[column].to_numpy(dtype=object) for column in header.var}
+    names = header.var.index.to_numpy(dtype=object)
+    fields = {
+        "format": header.format,
+        "cells": header.n_cells,
+        "genes": header.n_genes,
+        "held_mb": header.held_mb,
+        "nonzeros": header.nonzeros,
+        "dtype": header.dtype,
+        "storage": header.storage,
+        "counts": header.counts,
+        "places": header.places,
+        "gene_id": gene_id_kind(names),
+        "gene_id_columns": {column: gene_id_kind(values) for column, values in columns.items()},
+        "duplicated_genes": int(header.var.index.duplicated().sum()),
+        "obs_columns": dataset.obs_columns,
+    }
+    return Findings(fields)
+
+
+def date_warnings(header: Header) -> list[str]:
+    """Names of genes that a spreadsheet turned into dates, and the genes they may have been."""
+    found = dates_among(header.var)
+    if not found:
+        return []
+    listed = ", ".join(f"{date} ({genes})" for date, genes in list(found.items())[:MOST_DATES_LISTED])
+    more = f" and {len(found) - MOST_DATES_LISTED} more" if len(found) > MOST_DATES_LISTED else ""
+    names = header.var.index
+    repeated = sorted({name for name in names[names.duplicated()] if name in found})
+    summed = f"; {', '.join(repeated)} stand several times and would be added up" if repeated else ""
+    return [
+        f"{header.path}: {len(found)} gene(s) are called by dates or numbers that a spreadsheet made of "
+        f"their names: {listed}{more}{summed}; they match no gene, so export the counts again without "
+        "opening them in a spreadsheet"
+    ]
+
+
+def gene_id_kind(ids: np.ndarray) -> str:
+    """`ensembl`, `symbol`, or `other` where most are numbers or missing."""
+    if sum(value is None or not str(value).strip() or str(value).isdigit() for value in ids) * 2 >= len(ids):
+        return "other"
+    return id_kind(ids)
+
+
+def column_problems(dataset: Dataset) -> list[Problem]:
+    """Columns that the configuration names and the dataset lacks, or that cannot be carried along."""
+    config, known = dataset.config, dataset.obs_columns
+    wanted = [(key, config[key]) for key in ("label", "batch") if config[key]]
+    wanted += [(f"cells.{column}", column) for column in config["cells"]]
+    wanted += [(key, column) for key in ("levels", "keep_obs") for column in config[key]]
+    problems = []
+    for key, column in wanted:
+        if column not in known:
+            close = difflib.get_close_matches(column, known, n=1, cutoff=0.5)
+            suggestion = f" (did you mean '{close[0]}'?)" if close else ""
+            remedy = (
+                f"it has: {', '.join(known)}" if known else f"it has none; give a table, {dataset.key('obs')}"
+            )
+            tables = "".join(f" with {path}" for path in dataset.table_paths[:1])
+            what = f"{dataset.header.path}{tables} has no obs column '{column}'{suggestion}"
+            problems.append(Problem(dataset.key(key), what, remedy))
+    problems += [
+        Problem(
+            dataset.key("keep_obs"),
+            f"'{column}' is the name of a column that the workflow writes itself",
+            f"rename the column in {dataset.header.path} or leave it out",
+        )
+        for column in config["keep_obs"]
+        if column in OWN_COLUMNS
+    ]
+    return problems
+
+
+def shape_problems(dataset: Dataset) -> list[Problem]:
+    """Files without cells, genes or a matrix."""
+    header = dataset.header
+    path = str(header.path)
+    problems = [
+        Problem(path, f"holds no {what}", "check how it was exported")
+        for what, n in (("cells", header.n_cells), ("genes", header.n_genes))
+        if n == 0
+    ]
+    if header.values != "counts" and not dataset.is_cytometry:
+        what = f"holds {header.values}, as {header.format} files do, and not counts"
+        problems.append(Problem(path, what, "set modality: cytometry, or take the dataset out"))
+    if header.counts is None:
+        what = "holds no matrix in X, raw or layers"
+        problems.append(Problem(path, what, "export it with its raw counts"))
+    return problems
