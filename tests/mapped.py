@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.heads.registry import HEADS
 from cellferry.heads.scanvi import ScanviHead
+from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
 from scipy import sparse
 from train_classifier import train_classifier
@@ -181,14 +182,7 @@ def train_heads(
     about["ontology"] = ontology or {}
     (folder / "labels.json").write_text(json.dumps(about), encoding="utf-8")
     nothing = write_part(folder / "nothing", [], markers=markers)
-    train_classifier(
-        train.mapped,
-        nothing.mapped,
-        train.common if counts else None,
-        str(folder / "model"),
-        str(folder / "labels.json"),
-        str(folder / "classifier"),
-        validation_common=nothing.common if markers else None,
+    settings = TrainingSettings(
         modality="cytometry" if markers else "rna",
         heads=list(heads),
         max_training_cells=10_000,
@@ -197,6 +191,18 @@ def train_heads(
         max_depth=4,
         learning_rate=0.2,
         seed=0,
+    )
+    train_classifier(
+        TrainingFiles(
+            train.mapped,
+            nothing.mapped,
+            str(folder / "model"),
+            common=train.common if counts else None,
+            validation_common=nothing.common if markers else None,
+        ),
+        str(folder / "labels.json"),
+        str(folder / "classifier"),
+        settings=settings,
         budget=Budget(4000),
         threads=1,
     )

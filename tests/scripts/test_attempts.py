@@ -9,6 +9,7 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.calibration.decision import AnswerRules
 from cellferry.config.schema import load_schema
+from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
 from content import contents
 from convert_to_chunks import convert_to_chunks
@@ -225,21 +226,19 @@ def query(trained, tmp_path_factory):
     files = [str(path) for path in mapped]
     (folder / "labels.json").write_text(json.dumps({"labels": {}, "levels": []}))
     train_classifier(
-        files,
-        files,
-        str(folder / "common.h5ad"),
-        str(trained.folder / "model"),
+        TrainingFiles(files, files, str(trained.folder / "model"), str(folder / "common.h5ad")),
         str(folder / "labels.json"),
         str(folder / "classifier"),
-        validation_common=None,
-        modality="rna",
-        heads=["xgboost", "linear", "neighbors", "expression"],
-        max_training_cells=1000,
-        neighbors=5,
-        n_trees=10,
-        max_depth=3,
-        learning_rate=0.3,
-        seed=0,
+        settings=TrainingSettings(
+            modality="rna",
+            heads=["xgboost", "linear", "neighbors", "expression"],
+            max_training_cells=1000,
+            neighbors=5,
+            n_trees=10,
+            max_depth=3,
+            learning_rate=0.3,
+            seed=0,
+        ),
         budget=BUDGETS[0],
         threads=1,
     )

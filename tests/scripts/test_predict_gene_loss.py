@@ -10,6 +10,7 @@ from calibrate_classifier import calibrate_classifier
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.calibration.decision import AnswerRules
 from cellferry.errors import InputError
+from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
 from map_query import map_query
 from mapped import stored
@@ -56,21 +57,25 @@ def learn(trained, folder, common, validation, *, heads, modality="rna"):
     mapped = {name: [str(folder / name / "0.parquet")] for name in ("train", "validation")}
     with threadpool_limits(1):
         train_classifier(
-            mapped["train"],
-            mapped["validation"],
-            str(common),
-            str(trained.folder / "model"),
+            TrainingFiles(
+                mapped["train"],
+                mapped["validation"],
+                str(trained.folder / "model"),
+                str(common),
+                str(folder / "validation.h5ad") if modality == "cytometry" else None,
+            ),
             str(folder / "labels.json"),
             str(folder / "classifier"),
-            validation_common=str(folder / "validation.h5ad") if modality == "cytometry" else None,
-            modality=modality,
-            heads=heads,
-            max_training_cells=10_000,
-            neighbors=15,
-            n_trees=10,
-            max_depth=2,
-            learning_rate=0.2,
-            seed=0,
+            settings=TrainingSettings(
+                modality=modality,
+                heads=heads,
+                max_training_cells=10_000,
+                neighbors=15,
+                n_trees=10,
+                max_depth=2,
+                learning_rate=0.2,
+                seed=0,
+            ),
             budget=Budget(4000),
             threads=1,
         )

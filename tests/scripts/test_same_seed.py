@@ -19,6 +19,7 @@ CHAIN = """
 import sys
 from pathlib import Path
 from calibrate_classifier import calibrate_classifier
+from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
 from map_query import map_query
@@ -60,12 +61,14 @@ for part in ("reference", "validation", "query"):
         )
     map_query(common, model, f"{part}.parquet", chunk=0, chunks=1, gpu=0, **job)
 with threadpool_limits(2):
-    train_classifier(
-        ["reference.parquet"], ["validation.parquet"], str(inputs / "reference.h5ad"), "model",
-        str(inputs / "labels.json"), "classifier", validation_common=None, modality="rna", n_trees=10,
-        seed=seed, **job,
+    files = TrainingFiles(
+        ["reference.parquet"], ["validation.parquet"], "model", str(inputs / "reference.h5ad")
+    )
+    settings = TrainingSettings(
+        modality="rna", n_trees=10, seed=seed,
         **chosen("heads", "max_training_cells", "neighbors", "max_depth", "learning_rate"),
     )
+    train_classifier(files, str(inputs / "labels.json"), "classifier", settings=settings, **job)
     calibrate_classifier(
         ["validation.parquet"], ["reference.parquet"], str(inputs / "validation.h5ad"), "classifier", "model",
         str(inputs / "genes.tsv"), "rules.json", max_error=prediction["max_error"], seed=seed, **job,

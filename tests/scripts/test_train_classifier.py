@@ -10,6 +10,7 @@ from cellferry.errors import InputError
 from cellferry.heads.label_distances import LabelDistances
 from cellferry.heads.registry import HEADS, load_heads, predict
 from cellferry.heads.scanvi import ScanviHead
+from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources import memory
 from cellferry.resources.budget import Budget
 from mapped import LABELS, LEVELS, N_GENES, TELLTALE, counts_at, latents_at, values_at, write_part
@@ -17,7 +18,6 @@ from threadpoolctl import threadpool_limits
 from train_classifier import train_classifier
 
 SETTINGS = {
-    "validation_common": None,
     "modality": "rna",
     "heads": list(HEADS),
     "max_training_cells": 10_000,
@@ -26,9 +26,9 @@ SETTINGS = {
     "max_depth": 6,
     "learning_rate": 0.1,
     "seed": 0,
-    "budget": Budget(4000),
-    "threads": 1,
 }
+
+BUDGET = Budget(4000)
 
 OF_MARKERS = ("cytovi", "expression_xgboost")
 NOT_HERE = ("scanvi", *OF_MARKERS)
@@ -76,16 +76,16 @@ def write_parts(tmp_path, *, markers=False):
     return train, validation
 
 
-def run(tmp_path, parts, *, out="classifier", **settings):
+def run(tmp_path, parts, *, out="classifier", validation_common=None, budget=BUDGET, **settings):
     train, validation = parts
+    model = str(tmp_path / "model")
     train_classifier(
-        train.mapped,
-        validation.mapped,
-        train.common,
-        str(tmp_path / "model"),
+        TrainingFiles(train.mapped, validation.mapped, model, train.common, validation_common),
         str(tmp_path / "labels.json"),
         str(tmp_path / out),
-        **SETTINGS | settings,
+        settings=TrainingSettings(**SETTINGS | settings),
+        budget=budget,
+        threads=1,
     )
     return json.loads((tmp_path / out / "labels.json").read_text(encoding="utf-8"))
 
@@ -194,7 +194,7 @@ def test_the_training_cells_are_capped_and_the_reason_is_told(parts, tmp_path, c
 
 def test_fewer_cells_for_expression_than_labels(parts, tmp_path, monkeypatch):
     """A label without a cell there gets probability 0, and the others keep their places."""
-    monkeypatch.setattr("train_classifier.MAX_EXPRESSION_CELLS", 2)
+    monkeypatch.setattr("cellferry.heads.training_cells.MAX_EXPRESSION_CELLS", 2)
     description = run(tmp_path, parts)
     assert description["labels"] == LABELS
     (head,) = load_heads(tmp_path / "classifier", ["expression"], threads=1).values()

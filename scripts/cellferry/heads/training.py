@@ -1,0 +1,313 @@
+"""Training of the heads on a sketch of the reference's training cells."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from ..artifacts.h5ad_reader import H5adReader
+from ..artifacts.latents import count_cells, latent_columns, read_codes, read_latents
+from ..config.available_heads import available_heads
+from ..core.progress import timed
+from ..errors import InputError
+from ..features.marker_values import holds_intensities, marker_values
+from ..resources.budget import Budget
+from ..resources.memory import NEEDS, training_mb
+from ..sampling.sketch import sketch_values
+from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
+from .cytovi import CytoviHead
+from .expression import ExpressionHead
+from .label_distances import LabelDistances
+from .linear import LinearHead
+from .neighbors import NeighborsHead
+from .registry import ON_EXPRESSION, Heads
+from .scanvi import ScanviHead
+from .training_cells import Drawn, TrainingCells, draw_training, draw_validation, only_drawn
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Files of a reference that its heads are trained from.
+
+    Parameters
+    ----------
+    train, validation
+        Mapped chunks of the reference's training and validation cells.
+    model
+        Folder of the reference model; a scANVI model has a classifier of its own.
+    common
+        Expression of the training cells, in the order of `train`: counts, or marker values; None where there
+        is none, and so no head that learns from it.
+    validation_common
+        Marker values of the validation cells, in the order of `validation`; None where `common` holds none.
+    """
+
+    train: list[str]
+    validation: list[str]
+    model: str
+    common: str | None = None
+    validation_common: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of the training.
+
+    Parameters
+    ----------
+    modality
+        `rna` or `cytometry`.
+    heads
+        Names of the heads to train.
+    max_training_cells, neighbors, n_trees, max_depth, learning_rate
+        As in the configuration's section `prediction`.
+    seed
+        Seed of what is random.
+    """
+
+    modality: str
+    heads: list[str]
+    max_training_cells: int
+    neighbors: int
+    n_trees: int
+    max_depth: int
+    learning_rate: float
+    seed: int
+
+    @classmethod
+    def of(cls, params: Any) -> "TrainingSettings":
+        """The settings in a script's `snakemake.params`."""
+        return cls(**{field.name: getattr(params, field.name) for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class TrainedHeads:
+    """Heads, and what measures the distance to the reference's cells.
+
+    Attributes
+    ----------
+    by_name
+        The heads that vote.
+    nearest, distances
+        Distances to the nearest reference cells and to the labels, whoever votes.
+    cells
+        The cells that all were trained on.
+    """
+
+    by_name: Heads
+    nearest: NeighborsHead
+    distances: LabelDistances
+    cells: TrainingCells
+
+    def trees_kept(self, name: str) -> int:
+        """Boosting rounds of a head of trees; 0 where it was not trained."""
+        return self.by_name[name].booster.num_boosted_rounds() if name in self.by_name else 0
+
+    def save(self, folder: Path) -> None:
+        """Write the files of all heads, of the neighbors and of the distances."""
+        # Neighbours are kept whether they vote or not: the distance to the reference is by them.
+        for part in {**self.by_name, "neighbors": self.nearest, "distances": self.distances}.values():
+            part.save(folder)
+
+
+def train_heads(
+    files: TrainingFiles, settings: TrainingSettings, *, budget: Budget, threads: int
+) -> TrainedHeads:
+    """Train the heads on a sketch of the training cells.
+
+    Parameters
+    ----------
+    files, settings
+        Files of the reference, settings of the training.
+    budget, threads
+        Memory and cores of the job.
+
+    Raises
+    ------
+    InputError
+        If the training cells have fewer than two labels, the memory is too small for a useful sketch, or none
+        of the heads can be trained.
+    RuntimeError
+        If the cells of a part and those of it that were mapped are not of one number.
+    """
+    codes, labels = read_codes(files.train, "label")
+    rows, part = draw_training(
+        files.train, codes, labels, max_training_cells=settings.max_training_cells, seed=settings.seed
+    )
+    if files.common is None:
+        print("there are no counts of the reference's cells: no classifier learns from expression")
+    with H5adReader(files.common) if files.common else nullcontext() as values:
+        if values:
+            _check_number(values, len(codes), files.train)
+        heads = trainable(settings.heads, files.model, values, modality=settings.modality)
+        intensities = values is not None and holds_intensities(values)
+        on_markers = intensities and not set(ON_EXPRESSION).isdisjoint(heads)
+        budget.require(
+            NEEDS["train_classifier"],
+            cells=len(codes),
+            values=sketch_values(values, len(part)) if "expression" in heads else 0,
+            more_mb=training_mb(
+                len(rows),
+                n_labels=len(labels),
+                n_latent=len(latent_columns(files.train)),
+                neighbors=settings.neighbors,
+                n_markers=values.n_genes if on_markers else 0,
+            ),
+            remedy="lower prediction.max_training_cells",
+        )
+        labels, codes = only_drawn(labels, codes, rows)
+        held_back = draw_validation(files.validation, labels, seed=settings.seed)
+        cells = TrainingCells(labels, Drawn(rows, codes[rows]), part, held_back)
+        trained: Heads = {}
+        if on_markers:
+            with H5adReader(files.validation_common) as others:
+                _check_number(others, count_cells(files.validation), files.validation)
+                trained = train_on_markers(heads, values, others, cells, settings, threads=threads)
+        elif "expression" in heads:
+            trained = train_on_counts(values, cells)
+    return train_on_latents(heads, trained, files, cells, settings, threads=threads)
+
+
+def trainable(heads: list[str], model: str, values: H5adReader | None, *, modality: str) -> list[str]:
+    """Those of the heads that can be trained with a model and on expression.
+
+    Raises
+    ------
+    InputError
+        If none can.
+    """
+    found = available_heads(
+        heads,
+        scanvi_model=(Path(model) / ScanviHead.file_name).exists(),
+        cytometry=modality == "cytometry",
+        expression=values is not None,
+    )
+    if not found:
+        raise InputError(
+            f"prediction.heads: none of {heads} can be trained here; scanvi takes a model of type scanvi, "
+            "cytovi and expression_xgboost take cytometry, and expression takes counts of the reference"
+        )
+    return found
+
+
+def train_on_counts(counts: H5adReader, cells: TrainingCells) -> Heads:
+    """The linear model on counts of the training cells."""
+    rows, codes = cells.learned.rows[cells.part], cells.learned.codes[cells.part]
+    with timed(f"linear model on the expression of {len(rows):,} cells"):
+        head = ExpressionHead.train(counts.rows(rows), codes, n_labels=len(cells.labels), normalise=True)
+    return {"expression": head}
+
+
+def train_on_markers(
+    heads: list[str],
+    values: H5adReader,
+    validation: H5adReader,
+    cells: TrainingCells,
+    settings: TrainingSettings,
+    *,
+    threads: int,
+) -> Heads:
+    """Those of the heads that look at marker values.
+
+    Parameters
+    ----------
+    heads
+        Names of all heads to train.
+    values, validation
+        Marker values of the training and of the validation cells.
+    cells, settings, threads
+        Cells to train on, settings of the trees, cores of the job.
+    """
+    learned = marker_values(values, cells.learned.rows)
+    trained: Heads = {}
+    if "expression" in heads:
+        chosen, codes = sparse.csr_matrix(learned[cells.part]), cells.learned.codes[cells.part]
+        with timed(f"linear model on the marker values of {len(codes):,} cells"):
+            trained["expression"] = ExpressionHead.train(
+                chosen, codes, n_labels=len(cells.labels), normalise=False
+            )
+    if "expression_xgboost" in heads:
+        checked = marker_values(validation, cells.held_back.rows)
+        trained["expression_xgboost"] = _grown(
+            ExpressionXGBoostHead, learned, checked, cells, settings, threads=threads
+        )
+    return trained
+
+
+def train_on_latents(
+    heads: list[str],
+    on_expression: Heads,
+    files: TrainingFiles,
+    cells: TrainingCells,
+    settings: TrainingSettings,
+    *,
+    threads: int,
+) -> TrainedHeads:
+    """Train the heads that look at latents, and what measures distances.
+
+    Parameters
+    ----------
+    heads
+        Names of all heads to train.
+    on_expression
+        The heads that look at expression, trained already.
+    files
+        Files of the reference.
+    cells, settings, threads
+        Cells to train on, settings of the heads, cores of the job.
+    """
+    latents, codes = read_latents(files.train, cells.learned.rows), cells.learned.codes
+    held_back = read_latents(files.validation, cells.held_back.rows)
+    trained = dict(on_expression)
+    if "xgboost" in heads:
+        trained["xgboost"] = _grown(XGBoostHead, latents, held_back, cells, settings, threads=threads)
+    if "linear" in heads:
+        with timed(f"linear model on the latents of {len(codes):,} cells"):
+            trained["linear"] = LinearHead.train(latents, codes)
+    if "scanvi" in heads:
+        trained["scanvi"] = ScanviHead.load(Path(files.model)).among(cells.labels)
+    n_labels = len(cells.labels)
+    with timed(f"nearest neighbours of {len(codes):,} cells"):
+        nearest = NeighborsHead.train(
+            latents, codes, held_back, n_neighbors=settings.neighbors, n_labels=n_labels
+        )
+        distances = LabelDistances.train(latents, codes, n_labels=n_labels)
+    if "neighbors" in heads:
+        trained["neighbors"] = nearest
+    if "cytovi" in heads:
+        trained["cytovi"] = CytoviHead(nearest)
+    return TrainedHeads(trained, nearest, distances, cells)
+
+
+def _grown(
+    head: type[XGBoostHead],
+    values: np.ndarray,
+    held_back: np.ndarray,
+    cells: TrainingCells,
+    settings: TrainingSettings,
+    *,
+    threads: int,
+) -> XGBoostHead:
+    """Trees on latents or marker values of the training cells, stopped by those of the validation cells."""
+    return head.train(
+        values,
+        cells.learned.codes,
+        (held_back, cells.held_back.codes),
+        n_labels=len(cells.labels),
+        n_trees=settings.n_trees,
+        max_depth=settings.max_depth,
+        learning_rate=settings.learning_rate,
+        threads=threads,
+        seed=settings.seed,
+    )
+
+
+def _check_number(cells: H5adReader, n_mapped: int, mapped: list[str]) -> None:
+    if cells.n_cells != n_mapped:
+        raise RuntimeError(
+            f"{cells.path}: has {cells.n_cells} cells, but {n_mapped} were mapped; delete the folder "
+            f"{Path(mapped[0]).parent} and run snakemake again"
+        )
