@@ -1,5 +1,7 @@
 """What a reader of the report should not overlook."""
 
+from collections.abc import Iterable
+
 from .label_counts import LabelCounts
 
 LOW_ACCURACY = 0.8
@@ -44,79 +46,115 @@ def remarks(
     rounded
         By dataset whose counts were rounded: what inspect_dataset says of its first cells.
     """
-    found = []
-    if rare:
-        listed = ", ".join(f"{label} ({cells:,})" for label, cells in rare.items())
-        found.append(
-            f"The reference has {len(rare)} label(s) of too few cells to be learned: {listed}. No cell can "
-            "get them; such cells should be unknown, or get a label of a coarser level."
-        )
+    return [
+        *_on_rare_labels(rare),
+        *_on_labels_left_out(left_out),
+        *(remark for name, scores in evaluations.items() for remark in _on_scores(name, scores)),
+        *_on_unknown_cells(answers),
+        *_on_common_genes(answers, genes),
+        *_on_gene_loss(gene_loss),
+        *(rounding_in_words(name, first) for name, first in (rounded or {}).items()),
+    ]
+
+
+def _on_rare_labels(rare: dict[str, int]) -> list[str]:
+    if not rare:
+        return []
+    listed = ", ".join(f"{label} ({cells:,})" for label, cells in rare.items())
+    return [
+        f"The reference has {len(rare)} label(s) of too few cells to be learned: {listed}. No cell can "
+        "get them; such cells should be unknown, or get a label of a coarser level."
+    ]
+
+
+def _on_labels_left_out(left_out: dict[str, dict]) -> list[str]:
     shares = {
         label: entry["accepted"] / entry["cells"] for label, entry in left_out.items() if entry["cells"]
     }
     mistaken = [label for label, share in shares.items() if share > MUCH_ACCEPTED]
-    if mistaken:
-        worst = max(mistaken, key=shares.get)
-        taken_for = max(left_out[worst]["as"], key=left_out[worst]["as"].get)
+    if not mistaken:
+        return []
+    worst = max(mistaken, key=shares.get)
+    taken_for = max(left_out[worst]["as"], key=left_out[worst]["as"].get)
+    return [
+        f"{len(mistaken)} of {len(left_out)} labels would be taken for others if the reference lacked "
+        f"them: without {worst}, {shares[worst]:.1%} of its cells were accepted, most as {taken_for}."
+    ]
+
+
+def _on_scores(name: str, scores: dict) -> list[str]:
+    """Remarks on a part that was scored; none where no truth is known."""
+    accuracy = scores["forced"]["accuracy"]
+    if accuracy is None:
+        return []
+    found = []
+    if accuracy < LOW_ACCURACY:
+        found.append(f"{name}: only {accuracy:.1%} of the cells with a known truth got the right label.")
+    rejected = scores["answered"]["rejected_share"]
+    if name == TEST and rejected is not None and rejected > MUCH_UNKNOWN:
         found.append(
-            f"{len(mistaken)} of {len(left_out)} labels would be taken for others if the reference lacked "
-            f"them: without {worst}, {shares[worst]:.1%} of its cells were accepted, most as {taken_for}."
+            f"{name}: {rejected:.1%} of the reference's own held-back cells are unknown; the model may "
+            "have been trained too briefly (model.epochs), or its donors differ too much."
         )
-    for name, scores in evaluations.items():
-        accuracy, baseline = scores["forced"]["accuracy"], scores["baseline"]
-        if accuracy is None:
-            continue
-        if accuracy < LOW_ACCURACY:
-            found.append(f"{name}: only {accuracy:.1%} of the cells with a known truth got the right label.")
-        of_baseline = baseline and baseline["accuracy"]
-        rejected = scores["answered"]["rejected_share"]
-        if name == TEST and rejected is not None and rejected > MUCH_UNKNOWN:
-            found.append(
-                f"{name}: {rejected:.1%} of the reference's own held-back cells are unknown; the model may "
-                "have been trained too briefly (model.epochs), or its donors differ too much."
-            )
-        same = baseline and baseline["cellferry_on_the_same_cells"]["accuracy"]
-        if of_baseline is not None and same is not None and same < of_baseline - BASELINE_MARGIN:
-            found.append(
-                f"{name}: the simple baseline is right more often ({of_baseline:.1%} against {same:.1%}); "
-                "the reference model may have been trained too briefly or on too few cells."
-            )
-        ece = scores["forced"]["ece"]
-        if ece > MUCH_MISCALIBRATED and scores["truth_in_reference"] >= CELLS_TO_JUDGE_CALIBRATION:
-            found.append(
-                f"{name}: a probability is off by {ece:.2f} on average; do not take it at its word there."
-            )
-        found += [
-            f"{name}: {pair['labels'][0]} and {pair['labels'][1]} are hardly told apart; {pair['share']:.1%} "
-            "of their cells got the other one's label."
-            for pair in scores["confused_labels"][:MOST_CONFUSED_NAMED]
-        ]
-        if scores["truth_not_in_reference"]:
-            found.append(
-                f"{name}: {scores['truth_not_in_reference']:,} cells have a label that the reference lacks "
-                f"({', '.join(scores['labels_not_in_reference'])}); "
-                f"{scores['truth_not_in_reference_called_unknown']:,} of them were called unknown."
-            )
-    for name, counts in answers.items():
-        if counts.n_cells and counts.n_unknown / counts.n_cells > MUCH_UNKNOWN:
-            found.append(
-                f"{name}: {counts.n_unknown / counts.n_cells:.1%} of the cells are unknown; the reference "
-                "may lack their types, or the query differs much from it."
-            )
-    for name in answers:
-        # The reference's share says little: a small panel shares few of its genes, and may suffice.
-        share = genes.get("datasets", {}).get(name, {}).get("common_share")
-        if isinstance(share, int | float) and share < FEW_COMMON_GENES:
-            found.append(f"{name}: only {share:.1%} of its genes are common to all datasets.")
+    found += _on_baseline(name, scores["baseline"])
+    ece = scores["forced"]["ece"]
+    if ece > MUCH_MISCALIBRATED and scores["truth_in_reference"] >= CELLS_TO_JUDGE_CALIBRATION:
+        found.append(
+            f"{name}: a probability is off by {ece:.2f} on average; do not take it at its word there."
+        )
     found += [
+        f"{name}: {pair['labels'][0]} and {pair['labels'][1]} are hardly told apart; {pair['share']:.1%} "
+        "of their cells got the other one's label."
+        for pair in scores["confused_labels"][:MOST_CONFUSED_NAMED]
+    ]
+    if scores["truth_not_in_reference"]:
+        found.append(
+            f"{name}: {scores['truth_not_in_reference']:,} cells have a label that the reference lacks "
+            f"({', '.join(scores['labels_not_in_reference'])}); "
+            f"{scores['truth_not_in_reference_called_unknown']:,} of them were called unknown."
+        )
+    return found
+
+
+def _on_baseline(name: str, baseline: dict | None) -> list[str]:
+    if not baseline:
+        return []
+    simple, own = baseline["accuracy"], baseline["cellferry_on_the_same_cells"]["accuracy"]
+    if simple is None or own is None or own >= simple - BASELINE_MARGIN:
+        return []
+    return [
+        f"{name}: the simple baseline is right more often ({simple:.1%} against {own:.1%}); "
+        "the reference model may have been trained too briefly or on too few cells."
+    ]
+
+
+def _on_unknown_cells(answers: dict[str, LabelCounts]) -> list[str]:
+    return [
+        f"{name}: {counts.n_unknown / counts.n_cells:.1%} of the cells are unknown; the reference "
+        "may lack their types, or the query differs much from it."
+        for name, counts in answers.items()
+        if counts.n_cells and counts.n_unknown / counts.n_cells > MUCH_UNKNOWN
+    ]
+
+
+def _on_common_genes(queries: Iterable[str], genes: dict) -> list[str]:
+    # The reference's share says little: a small panel shares few of its genes, and may suffice.
+    shares = {name: genes.get("datasets", {}).get(name, {}).get("common_share") for name in queries}
+    return [
+        f"{name}: only {share:.1%} of its genes are common to all datasets."
+        for name, share in shares.items()
+        if isinstance(share, int | float) and share < FEW_COMMON_GENES
+    ]
+
+
+def _on_gene_loss(gene_loss: dict[str, dict]) -> list[str]:
+    return [
         f"{name}: lacks {loss['genes'] - loss['measured']:,} of the model's {loss['genes']:,} genes, which "
         f"costs {loss['loss']:.3f} of the macro-F1; train on common genes "
         "(genes.retrain_on_common: true, and no `pretrained`)."
         for name, loss in gene_loss.items()
         if loss["advice"]
     ]
-    found += [rounding_in_words(name, first) for name, first in (rounded or {}).items()]
-    return found
 
 
 def rounding_in_words(name: str, first: dict) -> str:
