@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cellferry.core.logs import logged
+from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
 
 MISSING = {
@@ -60,7 +61,9 @@ def what_is_there(files: dict[str, str | list[str]]) -> tuple[dict[str, str | li
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
-        params = dict(snakemake.params.items())
-        there, missing = what_is_there(params.pop("files"))
-        write_page(**there, **params, missing=missing)
-        print(f"{params['page']}: {len(missing)} parts are missing")
+        params = snakemake.params
+        there, missing = what_is_there(params.files)
+        write_page(
+            RunFiles(**there), RunSettings.of(params), page=params.page, drawn=params.drawn, missing=missing
+        )
+        print(f"{params.page}: {len(missing)} parts are missing")

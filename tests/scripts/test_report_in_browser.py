@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from cellferry.report import page as report_page
 from playwright.sync_api import sync_playwright
-from test_report import FAMILY, LABELS, World
+from report_world import FAMILY, LABELS, World
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [

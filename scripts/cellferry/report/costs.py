@@ -5,6 +5,9 @@ import csv
 from pathlib import Path
 
 from ..core.logs import peak_in
+from ..resources.expected_jobs import expected_jobs
+
+UNLIMITED_MB = 10**6
 
 
 def costs(folder: str | Path, logs: str | Path) -> list[dict]:
@@ -52,6 +55,39 @@ def costs(folder: str | Path, logs: str | Path) -> list[dict]:
             }
         )
     return sorted(found, key=lambda cost: -cost["seconds"])
+
+
+def predicted_mb(
+    costs: list[dict], inspected: list[dict], config: dict, trained: dict | None
+) -> dict[str, float | None]:
+    """Memory (MB) that was predicted for the largest job of each rule; None where none was.
+
+    Parameters
+    ----------
+    costs
+        What `costs` returned.
+    inspected
+        What inspect_dataset wrote of each dataset.
+    config
+        The configuration.
+    trained
+        Labels of a reference that was trained before; None where the run trains one.
+    """
+    jobs = list(expected_jobs(config, inspected, trained))
+    largest = {}
+    for cost in costs:
+        mem_mb = int(cost["mem_mb"] or UNLIMITED_MB)
+        peaks = [job.peak_mb(mem_mb) for job in jobs if job.rule == cost["rule"]]
+        largest[cost["rule"]] = max(peaks, default=None)
+    return largest
+
+
+def unmeasured_rules(benchmarks: str, logs: str) -> list[str]:
+    """Rules that left logs and no table of what they took."""
+    ran = {path.name for path in Path(logs).glob("*") if any(path.rglob("*.log"))}
+    return sorted(
+        ran - {path.name for path in Path(benchmarks).glob("*") if any(path.rglob("*.tsv"))} - {"report"}
+    )
 
 
 def read_table(path: str | Path, *, delimiter: str = "\t") -> list[dict[str, str]]:

@@ -1,0 +1,354 @@
+"""What the report's page shows, gathered from the files of a run."""
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import yaml
+
+from ..core.logs import COMMAND, unfinished_logs
+from ..cytometry.value_kinds import RAW
+from ..labels.colors import colors_of
+from ..runs.hashes import of_settings
+from ..runs.versions import versions
+from . import figures
+from .batch_counts import count_batches
+from .costs import costs, predicted_mb, read_table, unmeasured_rules
+from .label_counts import LabelCounts, count_labels
+from .remarks import remarks
+
+MOST_LOSING_NAMED = 3
+MOST_BATCHES_SHOWN = 200
+MOST_MISTAKES_SHOWN = 500
+PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
+PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]
+SO_FAR = "report_so_far"
+"""The rule whose own log is still being written when it looks for those that did not come to their end."""
+REFERENCE = "reference"
+"""The part that holds the cells of all references."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Files that a report is drawn from. What an unfinished run has not made is None, or not in its list.
+
+    Parameters
+    ----------
+    evaluations, predictions
+        One file per part, named `{part}.json` and `{part}.parquet`.
+    mapped
+        The chunks of all parts, in order, named `{part}/{chunk}.parquet`.
+    inspected
+        What inspect_dataset wrote, one file per dataset; costs are predicted from it.
+    gene_loss
+        What predict_gene_loss wrote of queries that may lack genes, one file `{query}/gene_loss.json` each.
+    common
+        Counts of the queries where the model is of others: these have the genes that a query measured.
+    mappings
+        What compare_mappings wrote of queries that the model was fitted to, `{query}/mappings.json` each.
+    rules
+        What calibrate_classifier learned.
+    left_out
+        What became of the cells of each label when the reference was without it, if that was tried.
+    labels
+        What split_reference wrote of the reference's labels.
+    datasets, genes, history
+        What check_datasets, select_genes and train_reference_model report.
+    panel
+        What compare_panels wrote of every channel; None but for cytometry.
+    """
+
+    evaluations: Sequence[str]
+    predictions: Sequence[str]
+    mapped: Sequence[str]
+    inspected: Sequence[str]
+    gene_loss: Sequence[str] = ()
+    common: Sequence[str] = ()
+    mappings: Sequence[str] = ()
+    rules: str | None = None
+    left_out: str | None = None
+    labels: str | None = None
+    datasets: str | None = None
+    genes: str | None = None
+    history: str | None = None
+    panel: str | None = None
+
+    @classmethod
+    def of(cls, files: Any) -> "RunFiles":
+        """The files in a script's `snakemake.input`."""
+        found = {field.name: getattr(files, field.name) for field in fields(cls)}
+        return cls(**found | {"panel": files.panel or None})
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How the run was configured, and where it left its tables and logs.
+
+    Parameters
+    ----------
+    references, queries
+        Names of the datasets; the references together are the part `reference`.
+    benchmarks, logs
+        Folders with the benchmark tables and the logs.
+    config
+        The configuration, shown at the end.
+    seed
+        Seed of the map.
+    """
+
+    references: list[str]
+    queries: list[str]
+    benchmarks: str
+    logs: str
+    config: dict
+    seed: int
+
+    @classmethod
+    def of(cls, params: Any) -> "RunSettings":
+        """The settings in a script's `snakemake.params`."""
+        return cls(**{field.name: getattr(params, field.name) for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Found:
+    """What files of a run hold that words and figures share.
+
+    Attributes
+    ----------
+    scores
+        Scores by part.
+    predicted
+        File of predictions by query.
+    mapped
+        Mapped chunks by part, in the order in which the page shows the parts.
+    labels
+        What split_reference wrote of the reference's labels.
+    history
+        Loss per epoch, a row each.
+    """
+
+    scores: dict[str, dict]
+    predicted: dict[str, str]
+    mapped: dict[str, list[str]]
+    labels: dict
+    history: list[dict[str, str]]
+
+    @classmethod
+    def read(cls, files: RunFiles, queries: list[str]) -> "Found":
+        """Read the files."""
+        by_part: dict[str, list[str]] = {}
+        for path in files.mapped:
+            by_part.setdefault(Path(path).parent.name, []).append(path)
+        return cls(
+            scores={Path(path).stem: read_json(path) for path in files.evaluations},
+            predicted={Path(path).stem: path for path in files.predictions if Path(path).stem in queries},
+            mapped={part: by_part[part] for part in [REFERENCE, *queries] if part in by_part},
+            labels=read_json(files.labels) if files.labels else {"labels": {}},
+            history=read_table(files.history, delimiter=",") if files.history else [],
+        )
+
+
+def gather(found: Found, files: RunFiles, settings: RunSettings, missing: Sequence[str]) -> dict:
+    """Everything that the page's template takes but figures, by its names there.
+
+    Parameters
+    ----------
+    found, files, settings
+        What the files of the run hold, their paths, and how it was configured.
+    missing
+        What there is not yet, in words; a finished run misses nothing.
+    """
+    answers = {
+        query: count_labels(found.predicted[query]) for query in settings.queries if query in found.predicted
+    }
+    inspected = [read_json(path) for path in files.inspected]
+    genes = read_json(files.genes) if files.genes else {}
+    cofactors = genes.get("transformation", {}).get("cofactors", {})
+    if not settings.references:
+        # An earlier run chose them, and its datasets are others, even those of the same name.
+        genes = {key: genes[key] for key in ("namespace", "n_selected") if key in genes} | {"datasets": {}}
+    return {
+        "missing": missing,
+        "answers": answers,
+        "queries": settings.queries,
+        "batches": batches(found.mapped, found.predicted),
+        "genes": genes,
+        "panels": panels(files.panel, inspected, cofactors) if files.panel else [],
+        "mappings": {Path(path).parent.name: read_json(path) for path in files.mappings},
+        "measured": {Path(path).stem: measured_genes(path) for path in files.common},
+        "datasets": read_table(files.datasets) if files.datasets else [],
+        "colors": colors_of(found.labels),
+        **about_trust(found, files, answers, genes, inspected),
+        **about_run(found, settings, inspected, missing),
+    }
+
+
+def about_trust(
+    found: Found, files: RunFiles, answers: dict[str, LabelCounts], genes: dict, inspected: list[dict]
+) -> dict:
+    """What the page shows of scores, of lost genes and of labels that the reference cannot give."""
+    labels = found.labels["labels"].items()
+    rare = {label: entry["cells"] for label, entry in labels if not entry["predictable"]}
+    left_out = read_json(files.left_out) if files.left_out else {}
+    losses = read_gene_loss(files.gene_loss)
+    rounded = {one["dataset"]: one["rounding"] for one in inspected if one.get("rounding")}
+    return {
+        "scores": found.scores,
+        "unseen": unseen_labels(found.scores),
+        "mistakes": {part: mistakes(scores["confusion"]) for part, scores in found.scores.items()},
+        "rare": rare,
+        "left_out": left_out,
+        "gene_loss": losses,
+        "rules": read_json(files.rules) if files.rules else None,
+        "remarks": remarks(
+            answers, found.scores, genes, gene_loss=losses, rare=rare, left_out=left_out, rounded=rounded
+        ),
+    }
+
+
+def about_run(found: Found, settings: RunSettings, inspected: list[dict], missing: Sequence[str]) -> dict:
+    """What the page shows of the configuration, of training, and of what the jobs took."""
+    config, logs = settings.config, settings.logs
+    spent = costs(settings.benchmarks, logs)
+    predicted = predicted_mb(spent, inspected, config, found.labels if config.get("pretrained") else None)
+    return {
+        "unfinished": [
+            (log, said) for log, said in unfinished_logs(logs) if missing and log.parent.name != SO_FAR
+        ],
+        "reference": " and ".join(settings.references) or pretrained_name(config),
+        "imported": isinstance(config["pretrained"], dict),
+        "fit": config.get("surgery", {}).get("fit", True),
+        "training": training_in_words(found.history, config),
+        "costs": [cost | {"predicted": predicted[cost["rule"]]} for cost in spent],
+        "unmeasured": unmeasured_rules(settings.benchmarks, logs),
+        "versions": {"python": platform.python_version(), **versions(PACKAGES)},
+        "limits": config.get("prediction", {}),
+        "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        "config_hash": of_settings(config),
+        "command": os.environ.get(COMMAND),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def read_json(path: str | Path) -> dict:
+    """What a JSON file holds."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_gene_loss(paths: Sequence[str]) -> dict[str, dict]:
+    """What predict_gene_loss says, by query; `worst` holds the labels that lose most."""
+    losses = {Path(path).parent.name: read_json(path) for path in paths}
+    for loss in losses.values():
+        fall = {label: entry["f1_without"] - entry["f1"] for label, entry in loss["labels"].items()}
+        worst = sorted((label for label in fall if fall[label] < 0), key=fall.get)[:MOST_LOSING_NAMED]
+        loss["worst"] = [(label, loss["labels"][label]) for label in worst]
+    return losses
+
+
+def panels(panel: str, inspected: list[dict], cofactors: dict[str, list[float]]) -> list[dict]:
+    """Of each dataset of cytometry its kind of values, their cofactors, and its channels by use."""
+    uses: dict[str, dict[str, list[str]]] = {}
+    for row in read_table(panel):
+        by_use = uses.setdefault(row["dataset"], {})
+        by_use.setdefault(row["use"], []).append(row["marker"] or f"{row['channel']} ({row['kind']})")
+    rows = []
+    for found in inspected:
+        seen = found["intensities"]
+        used = sorted(set(cofactors.get(seen["technology"], [])))
+        rows.append(
+            {
+                "dataset": found["dataset"],
+                "technology": seen["technology"],
+                "values": seen["values"],
+                "cofactors": used if seen["values"] == RAW else [],
+                "why": seen["why"],
+                "uses": uses[found["dataset"]],
+            }
+        )
+    return rows
+
+
+def pretrained_name(config: dict) -> str:
+    """What the configuration calls a reference that was trained before."""
+    pretrained = config["pretrained"]
+    return pretrained["model"] if isinstance(pretrained, dict) else str(pretrained)
+
+
+def measured_genes(common: str) -> tuple[int, int]:
+    """How many of the model's genes a query has, and how many the model has."""
+    with h5py.File(common, "r", locking=False) as file:
+        measured = file["var/measured"][:]
+    return int(measured.sum()), len(measured)
+
+
+def unseen_labels(scores: dict[str, dict]) -> list[dict]:
+    """The true labels that no cell can get, dataset by dataset, with what became of their cells.
+
+    Several of a kind are followed by a row of all of them together.
+    """
+    rows = []
+    for part, found in scores.items():
+        for kind, why in {
+            "not_in_reference": "not in the reference",
+            "not_predictable": "too few cells",
+        }.items():
+            labels = found[f"labels_{kind}"]
+            rows += [
+                {"dataset": part, "label": label, "why": why, **entry} for label, entry in labels.items()
+            ]
+            if len(labels) > 1:
+                rows.append({"dataset": part, "label": "(together)", "why": why, "as": {}, **found[kind]})
+    return rows
+
+
+def mistakes(confusion: dict[str, list]) -> list[dict]:
+    """The commonest wrong answers: truth, answer, cells, and their share of the truth's cells."""
+    cells = np.array(confusion["cells"])
+    found = [
+        {"truth": truth, "answer": answer, "cells": int(n), "share": n / max(1, cells[row].sum())}
+        for row, truth in enumerate(confusion["truth"])
+        for answer, n in zip(confusion["predicted"], cells[row], strict=True)
+        if n and answer != truth
+    ]
+    return sorted(found, key=lambda pair: -pair["cells"])[:MOST_MISTAKES_SHOWN]
+
+
+def batches(by_part: dict[str, list[str]], predicted: dict[str, str]) -> dict[str, dict]:
+    """By query: `n` batches, and the `shown` ones: of very many, those with most unknown cells."""
+    found = {}
+    for query, path in predicted.items():
+        rows = count_batches(by_part.get(query, []), path)
+        for row in rows:
+            row["batch"] = row["batch"].removeprefix(f"{query}/")
+        shown = rows
+        if len(rows) > MOST_BATCHES_SHOWN:
+            shown = sorted(rows, key=lambda row: -row["unknown"])[:MOST_BATCHES_SHOWN]
+        found[query] = {"n": len(rows), "shown": shown}
+    return found
+
+
+def training_in_words(history: list[dict[str, str]], config: dict) -> dict | None:
+    """How training went: `epochs` of at most `max_epochs`, the `best` one by `loss`; None if unknown."""
+    losses = figures.losses_of(history)
+    if not losses:
+        return None
+    epochs, values = losses.get("validation") or losses["training"]
+    best = int(np.argmin(values))
+    most = history[-1].get("max_epochs")
+    return {
+        "type": config["model"]["type"],
+        "epochs": len(history),
+        "max_epochs": int(float(most)) if most else None,
+        "watched": "validation" if "validation" in losses else "training",
+        "best": int(epochs[best]),
+        "loss": values[best],
+        "patience": config["model"]["patience"],
+        "early_stopping": config["model"]["early_stopping"],
+    }

@@ -1,0 +1,228 @@
+"""A small run to draw a report of, and the drawn page as a reader meets it."""
+
+import html
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from cellferry.config.schema import fill_defaults
+from cellferry.evaluation.counts import tally
+from cellferry.evaluation.summary import add_separation, describe
+from cellferry.labels.truth import LabelTree
+from cellferry.report.context import RunFiles, RunSettings
+from cellferry.report.page import write_page
+
+LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
+RARE = "mast <1>"
+FOREIGN = "<HSC>"
+HEADS = ["xgboost", "linear"]
+REASONS = ["ambiguous", "outside the reference", "low quality"]
+FAMILY = {"name": "family <coarse>", "of": dict(zip(LABELS, ["T", "T", "other", "B"], strict=True))}
+
+
+class Page:
+    """A page, or a section of one.
+
+    Attributes
+    ----------
+    source
+        Its HTML.
+    """
+
+    def __init__(self, source):
+        self.source = source
+
+    @property
+    def text(self):
+        """Words without tags, a single space between two."""
+        return _words(self.source)
+
+    @property
+    def headings(self):
+        """Names of the sections."""
+        return [_words(name) for name in re.findall(r"<h2[^>]*>(.*?)</h2>", self.source, re.S)]
+
+    @property
+    def remarks(self):
+        """Warnings before the labels are used."""
+        listed = self.source.partition('<div class="remarks" id="remarks">')[2].partition("</div>")[0]
+        return [_words(remark) for remark in re.findall(r"<li>(.*?)</li>", listed, re.S)]
+
+    def section(self, heading):
+        """What stands between a heading and the next one."""
+        for name in re.finditer(r"<h[23][^>]*>(.*?)</h[23]>", self.source, re.S):
+            if _words(name[1]) == heading:
+                return Page(re.split(r"<h[23]", self.source[name.end() :])[0])
+        raise AssertionError(f"the page has no section {heading!r}")
+
+    @property
+    def rows(self):
+        """Cells of the rows of all tables; a row of headers is empty."""
+        rows = re.findall(r"<tr>(.*?)</tr>", self.source, re.S)
+        return [[_words(cell) for cell in re.findall(r"<td.*?</td>", row, re.S)] for row in rows]
+
+    def row(self, first):
+        """Cells of the row that begins with `first`."""
+        (row, *_) = [row for row in self.rows if row[:1] == [first]]
+        return row
+
+
+def _words(source):
+    source = re.sub(r"<(script|style)\b.*?</\1>", "", source, flags=re.S)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", "", source))).strip()
+
+
+class World:
+    """The files a report is drawn from: a reference, queries of 60 cells in two chunks each, a test part."""
+
+    def __init__(self, folder, *, queries, scored, labels, levels=(), cells=60, batches=None):
+        self.folder, self.labels, self.levels, self.cells = folder, labels, list(levels), cells
+        self.batches = batches
+        self.rng = np.random.default_rng(0)
+        seen = {label: {"cells": 60, "predictable": True, "ontology": None} for label in labels}
+        seen[RARE] = {"cells": 4, "predictable": False, "ontology": None}
+        folder.mkdir(exist_ok=True)
+        (folder / "labels.json").write_text(json.dumps({"labels": seen, "levels": self.levels}))
+        roles = {"ref": "reference"} | dict.fromkeys(queries, "query")
+        config = {"datasets": {name: {"role": role, "path": "x"} for name, role in roles.items()}}
+        fill_defaults(config)
+        self.settings = {"references": ["ref"], "queries": queries, "config": config, "seed": 0}
+        self.inspected = [self.write_inspected(name, role) for name, role in roles.items()]
+        self.mapped = [path for part in ("reference", *queries) for path in self.write_mapped(part)]
+        self.predictions = [self.write_predictions(part) for part in ("test", *queries)]
+        self.evaluations = [self.write_evaluation(part) for part in scored]
+        self.gene_loss = []
+        (folder / "datasets.tsv").write_text("dataset\tcells\nref\t60\n", encoding="utf-8")
+        genes = {"namespace": "symbol", "n_common": 1342, "n_selected": 900, "new_key": "something"}
+        genes["datasets"] = {name: {"genes": 2000, "common_share": 0.5} for name in ("ref", *queries)}
+        (folder / "genes.json").write_text(json.dumps(genes), encoding="utf-8")
+        (folder / "history.csv").write_text(
+            "epoch,train_loss,validation_loss,max_epochs\n0,5,6,400\n1,4,,400\n2,3,4,400\n"
+        )
+        for rule, rows in {"map_query/a": ["10.5\t512.25", "20\tNA"], "report": ["-\t-"]}.items():
+            (folder / "benchmarks" / rule).mkdir(parents=True)
+            for number, row in enumerate(rows):
+                (folder / f"benchmarks/{rule}/{number}.tsv").write_text(f"s\tmax_rss\n{row}\n")
+
+    def write_inspected(self, name, role):
+        path = self.folder / f"inspected/{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        about = {"dataset": name, "role": role, "cells": 60, "cells_kept": 60, "genes": 2000}
+        about |= {"values_per_cell": 300.0, "in_order": True, "n_labels": len(self.labels), "label": None}
+        path.write_text(json.dumps(about), encoding="utf-8")
+        return str(path)
+
+    def write_mapped(self, part):
+        paths, n_cells = [], self.cells // 2
+        for chunk in range(2):
+            latents = {f"latent_{n}": self.rng.normal(size=n_cells).astype(np.float32) for n in range(3)}
+            labels = pa.array(
+                self.rng.choice(self.labels, n_cells) if part == "reference" else [None] * n_cells,
+                pa.string(),
+            )
+            path = self.folder / f"mapped/{part}/{chunk}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            names = pa.array([f"c{chunk}_{row}" for row in range(n_cells)])
+            batches = [f"{part}/b{row % self.batches}" for row in range(n_cells)] if self.batches else names
+            pq.write_table(pa.table({"cell": names, "batch": batches, "label": labels, **latents}), path)
+            paths.append(str(path))
+        return paths
+
+    def write_predictions(self, part):
+        """Random answers: a sixth unknown, another sixth of a coarser level where there is one."""
+        path = self.folder / f"predictions/{part}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        best = self.rng.choice(self.labels, self.cells).astype(object)
+        table = {"label": best.copy(), "best_label": best, "prediction_set": best}
+        table["level"] = np.repeat("label", self.cells).astype(object)
+        table["reason"] = np.full(self.cells, None, dtype=object)
+        table["label"][:10], table["level"][:10] = "unknown", None
+        table["reason"][:10] = self.rng.choice(REASONS, 10)
+        numbers = ["probability", "outside_p", "distance", *(f"{head}_probability" for head in HEADS)]
+        for level in self.levels:
+            nodes = np.array([level["of"][label] for label in best], dtype=object)
+            table[f"level_{level['name']}"] = nodes
+            numbers.append(f"level_{level['name']}_probability")
+            table["label"][10:20], table["level"][10:20] = nodes[10:20], level["name"]
+            table["reason"][10:20] = "subtype unsure"
+        table |= {name: self.rng.random(self.cells).astype("f4") for name in numbers}
+        table |= {f"{head}_label": self.rng.choice(self.labels, self.cells) for head in HEADS}
+        table["truth"] = np.where(
+            self.rng.random(self.cells) < 0.7, best, self.rng.choice(self.labels, self.cells)
+        )
+        table["truth"][:7] = [FOREIGN] * 3 + [RARE] * 4
+        pd.DataFrame(table).to_parquet(path)
+        return str(path)
+
+    def write_evaluation(self, part):
+        predictions = str(self.folder / f"predictions/{part}.parquet")
+        tree = LabelTree(self.labels, [RARE], self.levels)
+        counted = tally(predictions, tree, HEADS)
+        scores = describe(counted, tree, HEADS)
+        add_separation(scores, predictions, counted, tree)
+        both = {"accuracy": 0.912, "macro_f1": 0.834}
+        scores["baseline"] = both | {"method": "PCA", "n_cells": 57, "cellferry_on_the_same_cells": both}
+        path = self.folder / f"evaluation/{part}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(scores), encoding="utf-8")
+        return str(path)
+
+    def scores(self, part):
+        """Scores of a part, as they were written."""
+        return json.loads((self.folder / f"evaluation/{part}.json").read_text(encoding="utf-8"))
+
+    def change_scores(self, part, **changed):
+        """Write others in the place of some scores of a part."""
+        path = self.folder / f"evaluation/{part}.json"
+        path.write_text(json.dumps(self.scores(part) | changed), encoding="utf-8")
+
+    def write_rules(self):
+        held_back = {"cells": 100, "donors": 0, "accepted": 90, "wrong": 3, "error": 1 / 30}
+        rules = {
+            "held_back": held_back | {"error_bound_95": 0.084},
+            "weights": {"linear": 0.5, "expression": 0.5},
+        }
+        path = self.folder / "rules.json"
+        path.write_text(json.dumps(rules | {"made_from": {"model": "0123abcd", "genes": "4567efab"}}))
+        return path
+
+    def write_gene_loss(self, query, loss):
+        labels = {
+            "B": {"f1": 1.0, "f1_without": 0.25, "cells": 3},
+            "T": {"f1": 0.5, "f1_without": 0.5, "cells": 3},
+        }
+        found = {"genes": 4000, "measured": 547, "macro_f1": 0.964, "macro_f1_without": 0.964 - loss}
+        found |= {"cells": 6, "loss": loss, "labels": labels, "advice": loss > 0.05}
+        path = self.folder / f"mapped/{query}/gene_loss.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found))
+        self.gene_loss.append(str(path))
+
+    def write_left_out(self):
+        entry = {"cells": 50, "accepted": 40, "as": {"B": 30, "γδ $T$": 10}}
+        entry["auroc"] = {"outside_p": 0.9712, "distance": 0.5, "probability": None}
+        path = self.folder / "evaluation/left_out.json"
+        path.write_text(json.dumps({"T <CD4> & co": entry}), encoding="utf-8")
+        return str(path)
+
+    def draw(self, *, missing=(), **changed):
+        """Draw the page; files that are given take the place of the run's own."""
+        files = {
+            "evaluations": self.evaluations, "gene_loss": self.gene_loss, "rules": str(self.write_rules()),
+            "labels": str(self.folder / "labels.json"), "predictions": self.predictions,
+            "mapped": self.mapped, "inspected": self.inspected,
+            "datasets": str(self.folder / "datasets.tsv"), "genes": str(self.folder / "genes.json"),
+            "history": str(self.folder / "history.csv"),
+        }  # fmt: skip
+        left = {name: str(self.folder / name) for name in ("benchmarks", "logs")}
+        write_page(
+            RunFiles(**files | changed),
+            RunSettings(**self.settings, **left),
+            page=str(self.folder / "report.html"),
+            drawn=str(self.folder / "figures"),
+            missing=missing,
+        )
+        return Page((self.folder / "report.html").read_text(encoding="utf-8"))

@@ -1,0 +1,183 @@
+"""What the report counts: cells by label and batch, costs by rule; and what it remarks on."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from cellferry.core.text import duration
+from cellferry.report import context
+from cellferry.report.batch_counts import count_batches
+from cellferry.report.costs import costs
+from cellferry.report.label_counts import LabelCounts, count_labels
+from cellferry.report.page import count, percent
+from cellferry.report.remarks import remarks
+from report_world import FAMILY, FOREIGN, LABELS, RARE, World
+
+
+def test_answers_are_counted_with_the_probability_of_their_level(tmp_path):
+    world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS, levels=[FAMILY])
+    frame = pd.read_parquet(world.predictions[1])
+    found = count_labels(world.predictions[1])
+    assert (found.n_cells, found.n_unknown, found.n_coarser) == (60, 10, 10)
+    assert found.reasons == frame["reason"].value_counts().to_dict()
+    for entry in found.labels:
+        rows = frame[(frame["label"] == entry["label"]) & (frame["level"] == entry["level"])]
+        column = "probability" if entry["level"] == "label" else f"level_{FAMILY['name']}_probability"
+        assert entry["cells"] == len(rows)
+        assert entry["probability"] == pytest.approx(rows[column].mean())
+
+
+def test_batches_are_counted_across_files_and_blocks(tmp_path):
+    rng = np.random.default_rng(0)
+    cells = pd.DataFrame(
+        {
+            "batch": rng.choice(["q/b1", "q/b2", "q/b3"], 500, p=[0.7, 0.2, 0.1]),
+            "label": rng.choice(["T", "B", "unknown"], 500),
+            "probability": rng.random(500).astype("f4"),
+        }
+    )
+    far = (cells["label"] == "unknown") & (rng.random(500) < 0.5)
+    cells["reason"] = np.where(far, "outside the reference", None)
+    mapped = []
+    for n, rows in enumerate(np.array_split(np.arange(500), 7)):
+        mapped.append(str(tmp_path / f"{n}.parquet"))
+        cells.loc[rows, ["batch"]].to_parquet(mapped[-1])
+    table = pa.Table.from_pandas(cells[["label", "reason", "probability"]])
+    pq.write_table(table, tmp_path / "p.parquet", row_group_size=64)
+    found = count_batches(mapped, str(tmp_path / "p.parquet"))
+    assert [row["batch"] for row in found] == cells["batch"].value_counts().index.tolist()
+    for row in found:
+        own = cells[cells["batch"] == row["batch"]]
+        known = own["label"][own["label"] != "unknown"].value_counts()
+        assert row["cells"] == len(own)
+        assert row["unknown"] == pytest.approx((own["label"] == "unknown").mean())
+        assert row["outside"] == pytest.approx(own["reason"].notna().mean())
+        assert row["probability"] == pytest.approx(own["probability"].mean())
+        assert row["share"] == pytest.approx(known.iloc[0] / len(own))
+
+
+def test_of_very_many_batches_those_with_most_unknown_cells_are_shown(tmp_path, no_umap, monkeypatch):
+    monkeypatch.setattr(context, "MOST_BATCHES_SHOWN", 5)
+    page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()  # a batch per cell
+    section = page.section("Batches of the queries")
+    assert "q1: 60 batches" in section.text
+    assert section.source.count("100.0%</td>") >= 5
+
+
+def test_wrong_answers_are_listed_the_commonest_first():
+    confusion = {"truth": ["a", "b"], "predicted": ["a", "b", "unknown"], "cells": [[6, 1, 3], [0, 2, 0]]}
+    assert context.mistakes(confusion) == [
+        {"truth": "a", "answer": "unknown", "cells": 3, "share": 0.3},
+        {"truth": "a", "answer": "b", "cells": 1, "share": 0.1},
+    ]
+
+
+def test_several_unseen_labels_have_a_row_together(tmp_path):
+    scores = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).scores("test")
+    assert [row["label"] for row in context.unseen_labels({"test": scores})] == [FOREIGN, RARE]
+    scores["labels_not_in_reference"]["other"] = scores["labels_not_in_reference"][FOREIGN]
+    rows = context.unseen_labels({"test": scores})
+    assert [row["label"] for row in rows] == [FOREIGN, "other", "(together)", RARE]
+    assert rows[2]["auroc"] == scores["not_in_reference"]["auroc"]
+
+
+def test_costs_sum_jobs_per_rule(tmp_path):
+    World(tmp_path, queries=["q1"], scored=[], labels=LABELS)
+    assert costs(tmp_path / "benchmarks", tmp_path / "logs") == [
+        {
+            "rule": "map_query",
+            "jobs": 2,
+            "seconds": 30.5,
+            "longest": 20.0,
+            "used": 512.25,
+            "mem_mb": None,
+            "cpu": None,
+        },
+        {
+            "rule": "report",
+            "jobs": 1,
+            "seconds": 0,
+            "longest": 0.0,
+            "used": None,
+            "mem_mb": None,
+            "cpu": None,
+        },
+    ]
+    assert costs(tmp_path / "nowhere", tmp_path) == []
+
+
+def test_memory_asked_for_is_read_from_snakemakes_extended_benchmark(tmp_path):
+    folder = tmp_path / "merge_h5ad"
+    folder.mkdir()
+    row = "3.54\t255.21\t{'tmpdir': '/tmp', 'runtime': 120, 'mem_mb': 2000, 'mem': '2 GB'}"
+    (folder / "atlas.tsv").write_text(f"s\tmax_rss\tresources\n{row}\n")
+    (found,) = costs(tmp_path, tmp_path / "logs")
+    assert found["mem_mb"] == 2000
+    assert found["used"] == 255.21
+
+
+def test_memory_used_is_what_the_kernel_saw_where_the_log_tells(tmp_path):
+    (tmp_path / "merge_h5ad").mkdir()
+    (tmp_path / "logs" / "merge_h5ad").mkdir(parents=True)
+    (tmp_path / "merge_h5ad" / "atlas.tsv").write_text("s\tmax_rss\n3.54\t255.21\n")
+    (tmp_path / "logs" / "merge_h5ad" / "atlas.log").write_text("merged\npeak memory: 300 MB\n")
+    (found,) = costs(tmp_path, tmp_path / "logs")
+    assert found["used"] == 300
+
+
+def test_costs_stand_beside_what_was_predicted(tmp_path, no_umap):
+    page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
+    asked, predicted, used, *shares = page.section("Cost").row("map_query")[-5:]
+    assert shares == ["–", "–"]  # neither the share of the memory asked for nor that of the cores is known
+    assert (asked, used) == ("–", "512 MB")
+    assert 500 < int(predicted.removesuffix(" MB").replace(",", "")) < 3000
+
+
+def test_remarks_say_what_lowers_the_trust(tmp_path):
+    scores = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).scores("test")
+    scores["forced"]["accuracy"] = 0.5
+    scores["baseline"] |= {"accuracy": 0.9, "cellferry_on_the_same_cells": {"accuracy": 0.5}}
+    scores["forced"]["ece"], scores["truth_in_reference"] = 0.3, 500
+    scores["confused_labels"] = [{"labels": ["a", "b"], "share": 0.25, "confused": 5, "cells": 20}]
+    scores["answered"]["rejected_share"] = 0.9
+    answers = {"q1": LabelCounts(100, 40, [], {})}
+    left_out = {
+        "seen as B": {"cells": 10, "accepted": 8, "as": {"A": 1, "B": 7}},
+        "seen": {"cells": 10, "accepted": 1, "as": {"A": 1}},
+        "empty": {"cells": 0, "accepted": 0, "as": {}},
+    }
+    genes = {"datasets": {"q1": {"common_share": 0.2}}}
+    found = " ".join(
+        remarks(answers, {"test": scores}, genes, gene_loss={}, rare={"mast": 1234}, left_out=left_out)
+    )
+    for expected in (
+        "only 50.0% of the cells",
+        "simple baseline",
+        FOREIGN,
+        "40.0% of the cells",
+        "only 20.0%",
+        "off by 0.30",
+        "90.0% of the reference's own held-back cells are unknown",
+        "a and b are hardly told apart; 25.0%",
+        "mast (1,234)",
+        "1 of 3 labels",
+        "without seen as B, 80.0% of its cells were accepted, most as B",
+    ):
+        assert expected in found
+    assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, {}, gene_loss={}, rare={}, left_out={}) == []
+
+
+def test_remarks_on_rounded_counts():
+    first = {"cells": 1200, "before": 2000.4, "after": 1900.0}
+    rounded = {"q1": first, "q2": {"cells": 0, "before": 0.0, "after": 0.0}}
+    found = remarks({}, {}, {}, gene_loss={}, rare={}, left_out={}, rounded=rounded)
+    assert "q1: its counts were fractional, and are rounded to whole numbers (counts_rounding)" in found[0]
+    assert "of its first 1,200 cells the total of 2,000.4 became 1,900 (-5.02%)" in found[0]
+    assert "the log of convert_to_chunks says how much" in found[1]
+
+
+def test_numbers_are_readable():
+    assert [percent(None), percent(0.1234)] == ["–", "12.3%"]
+    assert [count(None), count(12345), count(0.12345), count("symbol")] == ["–", "12,345", "0.123", "symbol"]
+    assert [duration(3.21), duration(600), duration(8000)] == ["3.2 s", "10 min", "2 h 13 min"]
