@@ -30,13 +30,13 @@ from cellferry.artifacts.latents import count_cells, read_latents
 from cellferry.config.schema import fill_defaults
 from cellferry.heads.registry import ON_EXPRESSION, load_heads
 from cellferry.model.checkpoints import Checkpoints
-from cellferry.model.scvi_models import new_model, set_up_torch, skeleton
+from cellferry.model.reference_training import MONITORED_SHARE, code_mapping
+from cellferry.model.scvi_models import new_model, set_up_torch, skeleton, train
 from cellferry.model.store import StoreDataModule
 from cellferry.resources.budget import Budget
 from cellferry.resources.schedule import minibatch_size
 from map_query import map_query
 from predict_labels import predict_labels
-from train_reference_model import MONITORED_SHARE, code_mapping, train
 
 LEAST_SECONDS = 5
 MOST_PRELOADED = 100

@@ -4,31 +4,16 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
 import zarr
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.cytometry.transformation import write_transformation
 from cellferry.model.checkpoints import Checkpoints
-from cellferry.model.scvi_models import (
-    BaseModelClass,
-    measured_by_batch,
-    new_cytovi,
-    new_model,
-    refined_with_labels,
-    scanvi_classifier,
-    set_up_torch,
-    skeleton,
-    train,
-)
-from cellferry.model.store import StoreDataModule
-from cellferry.model.training_progress import TrainingProgress
+from cellferry.model.reference_training import TrainingStore, untrained
+from cellferry.model.scvi_models import refined_with_labels, scanvi_classifier, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import NEEDS, model_mb, preloaded_values
 from cellferry.resources.schedule import minibatch_size, reference_epochs, refining_epochs
-
-MONITORED_SHARE = 0.05
-"""Share of the training cells on which the loss is watched for early stopping."""
 
 
 def train_reference_model(
@@ -84,23 +69,16 @@ def train_reference_model(
 
     made_from = {"store": attributes, "settings": settings, "seed": seed}
     kept = Checkpoints(checkpoints, made_from, deadline=deadline)
-    on_store = {
-        "store": store,
-        "attributes": attributes,
-        "batch_size": batch_size,
-        "seed": seed,
-        "accelerator": accelerator,
-    }
-    train_on_store(reference_model, **on_store, settings=settings, epochs=epochs, checkpoints=kept)
+    cells = TrainingStore(store, attributes, batch_size, seed, accelerator)
+    cells.train(reference_model, settings=settings, epochs=epochs, checkpoints=kept)
     losses = kept.history()
     print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
     if settings["type"] == "scanvi":
         reference_model = refined_with_labels(reference_model)
         scanvi_epochs = refining_epochs(settings["scanvi_epochs"], epochs)
         print(f"scANVI: {scanvi_epochs} epochs")
-        train_on_store(
+        cells.train(
             reference_model,
-            **on_store,
             settings={**settings, "early_stopping": False},
             epochs=scanvi_epochs,
             checkpoints=Checkpoints(checkpoints, {**made_from, "refined": True}, deadline=deadline),
@@ -115,69 +93,6 @@ def train_reference_model(
             scanvi_classifier(reference_model).save(path)
         if marker_report:
             write_transformation(json.loads(Path(marker_report).read_text(encoding="utf-8")), path)
-
-
-def untrained(attributes: dict, settings: dict) -> BaseModelClass:
-    """A new model for the cells of a store."""
-    measured = attributes.get("measured")
-    cells = skeleton(attributes["genes"], attributes["batches"], attributes["labels"], measured)
-    if settings["type"] == "cytovi":
-        return new_cytovi(cells, settings, attributes["backbone"])
-    return new_model(cells, settings)
-
-
-def train_on_store(
-    model: BaseModelClass,
-    *,
-    store: str,
-    attributes: dict,
-    batch_size: int,
-    seed: int,
-    accelerator: str,
-    settings: dict,
-    epochs: int,
-    checkpoints: Checkpoints,
-) -> None:
-    """Train a model, registered on a skeleton, on the cells of a store, or go on where that was stopped."""
-    measured = None
-    if "measured" in attributes:
-        measured = measured_by_batch(attributes["batches"], attributes["measured"])
-    datamodule = StoreDataModule(
-        store,
-        batch_size=batch_size,
-        monitored_share=MONITORED_SHARE,
-        batch_mapping=code_mapping(model, "batch", attributes["batches"]),
-        label_mapping=code_mapping(model, "labels", attributes["labels"]),
-        measured=measured,
-        seed=seed,
-    )
-    plan = {"lr": settings["learning_rate"]}
-    if measured is not None:
-        # The prior has its full weight at the end, however few epochs there are.
-        plan["n_epochs_kl_warmup"] = min(400, epochs)
-        # Where panels differ, values that are missing would tell the batches apart.
-        plan["adversarial_classifier"] = not measured.all()
-    train(
-        model,
-        max_epochs=checkpoints.most_epochs(epochs),
-        datamodule=datamodule,
-        accelerator=accelerator,
-        devices=1,
-        early_stopping=settings["early_stopping"] and datamodule.n_val > 0,
-        early_stopping_patience=settings["patience"],
-        check_val_every_n_epoch=1,
-        plan_kwargs=plan,
-        enable_progress_bar=False,
-        callbacks=[checkpoints, TrainingProgress(datamodule.n_train)],
-        ckpt_path=checkpoints.resume_from(),
-    )
-
-
-def code_mapping(model: BaseModelClass, field: str, names: list[str]) -> np.ndarray:
-    """The model's code of each of `names`; zeros for a field it does not use."""
-    registered = model.adata_manager.get_state_registry(field)["categorical_mapping"]
-    codes = {str(name): code for code, name in enumerate(registered)}
-    return np.array([codes.get(name, 0) for name in names])
 
 
 if __name__ == "__main__":

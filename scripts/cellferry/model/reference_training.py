@@ -1,0 +1,102 @@
+"""Training of a reference model on the cells of a store."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scvi.model.base import BaseModelClass
+
+from .checkpoints import Checkpoints
+from .scvi_models import measured_by_batch, new_cytovi, new_model, skeleton, train
+from .store import StoreDataModule
+from .training_progress import TrainingProgress
+
+MONITORED_SHARE = 0.05
+"""Share of the training cells on which the loss is watched for early stopping."""
+
+
+@dataclass(frozen=True)
+class TrainingStore:
+    """Shuffled training cells, and how models read them.
+
+    Parameters
+    ----------
+    path
+        The store, as `shuffle_reference` wrote it.
+    attributes
+        What the store's attributes hold.
+    batch_size
+        Cells per minibatch.
+    seed
+        Seed of the order of cells.
+    accelerator
+        Where to compute.
+    """
+
+    path: str
+    attributes: dict
+    batch_size: int
+    seed: int
+    accelerator: str
+
+    def train(self, model: BaseModelClass, *, settings: dict, epochs: int, checkpoints: Checkpoints) -> None:
+        """Train a model, registered on a skeleton, on the cells, or go on where that was stopped.
+
+        Parameters
+        ----------
+        model
+            The model; it is changed.
+        settings
+            The configuration's section `model`.
+        epochs
+            Epochs at most.
+        checkpoints
+            State of the training.
+        """
+        measured = None
+        if "measured" in self.attributes:
+            measured = measured_by_batch(self.attributes["batches"], self.attributes["measured"])
+        datamodule = StoreDataModule(
+            self.path,
+            batch_size=self.batch_size,
+            monitored_share=MONITORED_SHARE,
+            batch_mapping=code_mapping(model, "batch", self.attributes["batches"]),
+            label_mapping=code_mapping(model, "labels", self.attributes["labels"]),
+            measured=measured,
+            seed=self.seed,
+        )
+        plan = {"lr": settings["learning_rate"]}
+        if measured is not None:
+            # The prior has its full weight at the end, however few epochs there are.
+            plan["n_epochs_kl_warmup"] = min(400, epochs)
+            # Where panels differ, values that are missing would tell the batches apart.
+            plan["adversarial_classifier"] = not measured.all()
+        train(
+            model,
+            max_epochs=checkpoints.most_epochs(epochs),
+            datamodule=datamodule,
+            accelerator=self.accelerator,
+            devices=1,
+            early_stopping=settings["early_stopping"] and datamodule.n_val > 0,
+            early_stopping_patience=settings["patience"],
+            check_val_every_n_epoch=1,
+            plan_kwargs=plan,
+            enable_progress_bar=False,
+            callbacks=[checkpoints, TrainingProgress(datamodule.n_train)],
+            ckpt_path=checkpoints.resume_from(),
+        )
+
+
+def untrained(attributes: dict, settings: dict) -> BaseModelClass:
+    """A new model for the cells of a store."""
+    measured = attributes.get("measured")
+    cells = skeleton(attributes["genes"], attributes["batches"], attributes["labels"], measured)
+    if settings["type"] == "cytovi":
+        return new_cytovi(cells, settings, attributes["backbone"])
+    return new_model(cells, settings)
+
+
+def code_mapping(model: BaseModelClass, field: str, names: list[str]) -> np.ndarray:
+    """The model's code of each of `names`; zeros for a field it does not use."""
+    registered = model.adata_manager.get_state_registry(field)["categorical_mapping"]
+    codes = {str(name): code for code, name in enumerate(registered)}
+    return np.array([codes.get(name, 0) for name in names])
