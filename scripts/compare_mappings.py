@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
@@ -10,29 +11,42 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import summary
 from cellferry.heads.classifier import Classifier, Judged
-from cellferry.model.encoder import Encoder, load_model
-from cellferry.model.scvi_models import as_it_is, set_up_torch
-from cellferry.model.surgery import draw_sketch, model_for_query, new_batches
+from cellferry.model.both_mappings import AS_IT_IS, FITTED, Fitting, both_encoders
+from cellferry.model.encoder import load_model
+from cellferry.model.scvi_models import set_up_torch
+from cellferry.model.surgery import draw_sketch, new_batches
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MAX_COMPARED_CELLS, MB, NEEDS, calibration_mb
 from cellferry.sampling.sketch import random_sketch, sketch_values
 from threadpoolctl import threadpool_limits
 
-FITTED, AS_IT_IS = "fitted", "as_it_is"
+
+@dataclass(frozen=True)
+class ComparedFiles:
+    """What two mappings of a query are made with.
+
+    Parameters
+    ----------
+    common
+        Values of the query's cells.
+    model, reference_model
+        Folder of the model that maps the query, and of the reference's that it was made of.
+    classifier, rules
+        What train_classifier wrote, and the answer's rules for this query.
+    """
+
+    common: str
+    model: str
+    reference_model: str
+    classifier: str
+    rules: str
 
 
 def compare_mappings(
-    common: str,
-    model: str,
-    reference_model: str,
-    classifier: str,
-    rules: str,
+    files: ComparedFiles,
     mappings: str,
     *,
-    fit: bool,
-    epochs: int | str,
-    sketch_cells: int,
-    batch_size: int,
+    fitting: Fitting,
     min_p: float,
     seed: int,
     budget: Budget,
@@ -43,30 +57,24 @@ def compare_mappings(
 
     Parameters
     ----------
-    common
-        Values of the query's cells.
-    model, reference_model
-        Folder of the model that maps the query, and of the reference's that it was made of.
-    classifier, rules
-        What train_classifier wrote, and the answer's rules for this query.
+    files
+        The query's values, the models and the classifiers.
     mappings
         JSON to write: `cells`; of each way (`fitted`, `as_it_is`) the share of cells with a label
         (`labelled`) and outside the reference (`outside`), their mean `probability`, and `accuracy` and
         `macro_f1` of the best label where the truth is known; `same_label`, the share of cells whose best
         label is the same.
-    fit, epochs, sketch_cells
-        As in the configuration's section `surgery`. Without `fit` the model is fitted here, to compare.
-    batch_size
-        Cells per minibatch.
+    fitting
+        How the query's model was made. If it was not fitted it is fitted here, to compare.
     min_p
         As in the configuration's section `prediction`.
     seed, budget, threads, gpu
         Seed of the sketch, and what the job was given.
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
-    heads = Classifier(classifier, threads=threads)
-    learned = AnswerRules.load(rules)
-    with H5adReader(common) as reader:
+    heads = Classifier(files.classifier, threads=threads)
+    learned = AnswerRules.load(files.rules)
+    with H5adReader(files.common) as reader:
         rows = random_sketch(np.ones(reader.n_cells, dtype=bool), MAX_COMPARED_CELLS, seed=seed)
         probabilities_mb = calibration_mb(
             len(rows), n_labels=len(heads.labels), n_heads=len(heads.head_names)
@@ -81,28 +89,21 @@ def compare_mappings(
         if "label" in reader.obs_columns:
             truth = np.append(reader.categories("label"), None)[reader.codes("label")[rows]]
         sketch = None
-        if not fit and new_batches(reader, reference_model):
+        if not fitting.fit and new_batches(reader, files.reference_model):
             held_mb += int(need.value_bytes * values) // MB
             sketch = draw_sketch(
                 reader,
-                reference_model,
-                sketch_cells=sketch_cells,
+                files.reference_model,
+                sketch_cells=fitting.sketch_cells,
                 seed=seed,
                 need=need,
                 budget=budget,
                 more_mb=held_mb,
             )
-        used = load_model(model, reader.var.index, accelerator=accelerator)
-    encoders = {FITTED if fit else AS_IT_IS: Encoder(used)}
-    if fit:
-        encoders[AS_IT_IS] = Encoder(as_it_is(used, reference_model))
-    elif sketch is not None:
-        how = {"epochs": epochs, "batch_size": batch_size, "accelerator": accelerator}
-        encoders[FITTED] = Encoder(model_for_query(sketch, reference_model, fit=True, **how))
-    else:
-        encoders[FITTED] = encoders[AS_IT_IS]  # it has no batch to be fitted to
+        used = load_model(files.model, reader.var.index, accelerator=accelerator)
     found, best = {"cells": len(rows)}, {}
-    for way, encoder in encoders.items():
+    both = both_encoders(used, files.reference_model, sketch, fitting, accelerator=accelerator)
+    for way, encoder in both.items():
         codes = {batch: code for code, batch in enumerate(encoder.batches)}
         latents = encoder.latents(cells, np.array([codes[batch] for batch in batches], dtype=np.int64))
         found[way], best[way] = describe(
@@ -139,19 +140,13 @@ def describe(
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+        files, params = snakemake.input, snakemake.params
         compare_mappings(
-            snakemake.input.common,
-            snakemake.input.model,
-            snakemake.input.reference_model,
-            snakemake.input.classifier,
-            snakemake.input.rules,
+            ComparedFiles(files.common, files.model, files.reference_model, files.classifier, files.rules),
             snakemake.output.mappings,
-            fit=snakemake.params.fit,
-            epochs=snakemake.params.epochs,
-            sketch_cells=snakemake.params.sketch_cells,
-            batch_size=snakemake.params.batch_size,
-            min_p=snakemake.params.min_p,
-            seed=snakemake.params.seed,
+            fitting=Fitting(params.fit, params.epochs, params.sketch_cells, params.batch_size),
+            min_p=params.min_p,
+            seed=params.seed,
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
             gpu=snakemake.resources.get("gpu", 0),
