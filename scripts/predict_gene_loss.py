@@ -5,7 +5,7 @@ The reference's validation cells are mapped and judged with the counts of these 
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,27 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 
+@dataclass(frozen=True)
+class ReferenceFiles:
+    """What a reference's validation cells are judged with.
+
+    Parameters
+    ----------
+    validation, model
+        Counts of the reference's validation cells, and the model that was fitted to their batches.
+    classifier, rules
+        What train_classifier and calibrate_classifier wrote.
+    """
+
+    validation: str
+    model: str
+    classifier: str
+    rules: str
+
+
 def predict_gene_loss(
     common: str,
-    validation: str,
-    model: str,
-    classifier: str,
-    rules: str,
+    reference: ReferenceFiles,
     *,
     gene_loss: str,
     own_rules: str,
@@ -50,10 +65,8 @@ def predict_gene_loss(
     ----------
     common
         The query's counts; its var tells which of the model's genes were measured.
-    validation, model
-        Counts of the reference's validation cells, and the model that was fitted to their batches.
-    classifier, rules
-        What train_classifier and calibrate_classifier wrote.
+    reference
+        The reference's validation cells, and what judges them.
     gene_loss
         JSON to write: `genes`, `measured`, `cells`, macro-F1 of the best label with all genes (`macro_f1`)
         and without the missing ones (`macro_f1_without`), their difference (`loss`), F1 by label, and whether
@@ -71,48 +84,27 @@ def predict_gene_loss(
     with H5adReader(common) as query:
         measured = query.var[MEASURED].to_numpy(dtype=bool)
         name = str(query.uns["dataset"])
-    heads = Classifier(classifier, threads=threads)
-    learned = AnswerRules.load(rules)
-    with H5adReader(validation) as cells:
+    heads = Classifier(reference.classifier, threads=threads)
+    learned = AnswerRules.load(reference.rules)
+    with H5adReader(reference.validation) as cells:
         codes, drawn = draw_cells(cells, heads, seed=seed)
         held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
         # The weights of the model, and once more those of its encoder.
-        model_mb = 2 * Path(model, "model.pt").stat().st_size // MB
+        model_mb = 2 * Path(reference.model, "model.pt").stat().st_size // MB
         more_mb = heads.held_mb + 2 * held_mb + model_mb
         max_bytes = budget.block_bytes(NEEDS["predict_gene_loss"], cells=cells.n_cells, more_mb=more_mb)
-        encoder = load_encoder(model, cells.var.index, accelerator=accelerator)
+        encoder = load_encoder(reference.model, cells.var.index, accelerator=accelerator)
         rows = heads.rows_in(max_bytes, cells)
         judged = {
             which: judge(cells, drawn, genes, encoder, heads, rows=rows)
             for which, genes in (("all", np.ones_like(measured)), ("measured", measured))
         }
     with_all, without = (HeldBackCells.of(codes, blocks, heads) for blocks in judged.values())
-    own = learn_rules(
-        without,
-        heads,
-        # What is known of the heads was learned from all genes; donors were counted there.
-        donors=np.full(len(codes), -1),
-        prior=np.array([learned.weights[head] for head in heads.head_names]),
-        max_error=max_error,
-        made_from=learned.made_from,
-    )
-    own = replace(own, held_back=own.held_back | {"donors": learned.held_back["donors"]})
+    own = learn_own_rules(learned, without, heads, max_error=max_error)
     found = {"genes": len(measured), "measured": int(measured.sum())}
     found |= compare(learned, with_all, own, without, heads.labels)
     found["advice"] = found["cells"] > 0 and found["loss"] > max_loss
-    print(f"{name} has {found['measured']} of the model's {found['genes']} genes")
-    if found["cells"]:
-        print(
-            f"with these alone macro-F1 of {found['cells']} validation cells is "
-            f"{found['macro_f1_without']:.3f}, and {found['macro_f1']:.3f} with all"
-        )
-    else:
-        print("the reference has no validation cells: what the others are worth cannot be foretold")
-    if found["advice"]:
-        print(
-            f"warning: the loss is more than genes.max_loss ({max_loss}): train on genes that {name} "
-            "has too (genes.retrain_on_common: true, and no `pretrained`)"
-        )
+    print_loss(found, name, max_loss=max_loss)
     with complete(gene_loss) as path:
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
     with complete(own_rules) as path:
@@ -152,6 +144,32 @@ def judge(
     return judged
 
 
+def learn_own_rules(
+    learned: AnswerRules, without: HeldBackCells, heads: Classifier, *, max_error: float
+) -> AnswerRules:
+    """The answer's rules for cells that have only the measured genes.
+
+    Parameters
+    ----------
+    learned
+        Rules of the reference, for cells that have all genes.
+    without, heads
+        Validation cells as the classifiers judge them without the missing genes, and the classifiers.
+    max_error
+        Share of wrong labels among those given out.
+    """
+    own = learn_rules(
+        without,
+        heads,
+        # What is known of the heads was learned from all genes; donors were counted there.
+        donors=np.full(len(without.codes), -1),
+        prior=np.array([learned.weights[head] for head in heads.head_names]),
+        max_error=max_error,
+        made_from=learned.made_from,
+    )
+    return replace(own, held_back=own.held_back | {"donors": learned.held_back["donors"]})
+
+
 def compare(
     learned: AnswerRules, with_all: HeldBackCells, own: AnswerRules, without: HeldBackCells, labels: list[str]
 ) -> dict:
@@ -181,14 +199,29 @@ def compare(
     }
 
 
+def print_loss(found: dict, name: str, *, max_loss: float) -> None:
+    """Print what is found of a query, named `name`; see `predict_gene_loss`."""
+    print(f"{name} has {found['measured']} of the model's {found['genes']} genes")
+    if found["cells"]:
+        print(
+            f"with these alone macro-F1 of {found['cells']} validation cells is "
+            f"{found['macro_f1_without']:.3f}, and {found['macro_f1']:.3f} with all"
+        )
+    else:
+        print("the reference has no validation cells: what the others are worth cannot be foretold")
+    if found["advice"]:
+        print(
+            f"warning: the loss is more than genes.max_loss ({max_loss}): train on genes that {name} "
+            "has too (genes.retrain_on_common: true, and no `pretrained`)"
+        )
+
+
 if __name__ == "__main__":
     with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+        files = snakemake.input
         predict_gene_loss(
-            snakemake.input.common,
-            snakemake.input.validation,
-            snakemake.input.model,
-            snakemake.input.classifier,
-            snakemake.input.rules,
+            files.common,
+            ReferenceFiles(files.validation, files.model, files.classifier, files.rules),
             gene_loss=snakemake.output.gene_loss,
             own_rules=snakemake.output.rules,
             max_loss=snakemake.params.max_loss,

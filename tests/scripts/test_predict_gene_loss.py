@@ -14,7 +14,7 @@ from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
 from map_query import map_query
 from mapped import stored
-from predict_gene_loss import predict_gene_loss
+from predict_gene_loss import ReferenceFiles, predict_gene_loss
 from predict_labels import predict_labels
 from scipy import sparse
 from simulate import simulate_cells, write_cells
@@ -131,10 +131,12 @@ def foretell(reference, tmp_path, measured, *, validation=None, **changed):
     with threadpool_limits(1):
         predict_gene_loss(
             str(tmp_path / "query.h5ad"),
-            str(validation or reference.folder / "validation.h5ad"),
-            str(reference.model),
-            str(reference.folder / "classifier"),
-            str(reference.folder / "rules.json"),
+            ReferenceFiles(
+                str(validation or reference.folder / "validation.h5ad"),
+                str(reference.model),
+                str(reference.folder / "classifier"),
+                str(reference.folder / "rules.json"),
+            ),
             gene_loss=str(tmp_path / "gene_loss.json"),
             own_rules=str(tmp_path / "rules.json"),
             **settings | changed,
