@@ -5,6 +5,7 @@ from typing import Any
 from ..core.problems import Problem, problems_of
 from ..cytometry.marker_names import read_markers
 from ..errors import InputError
+from .available_heads import unavailable_heads
 from .schema import AUTOMATIC
 
 ONLY_FOR = {
@@ -36,15 +37,9 @@ def head_problems(config: dict[str, Any]) -> list[Problem]:
     )
     imported = isinstance(config.get("pretrained"), dict)
     cytometry = config.get("modality") == "cytometry"
-    without = {}
-    if cytometry or (model.get("type") != "scanvi" and not imported):
-        without["scanvi"] = "only a model of type scanvi has such a classifier"
-    if imported:
-        reason = "a model of others comes without the counts that heads on expression learn from"
-        without |= {"expression": reason, "expression_xgboost": reason}
-    if not cytometry:
-        reason = "cytovi and expression_xgboost take cytometry (modality)"
-        without |= {"cytovi": reason, "expression_xgboost": reason}
+    without = unavailable_heads(
+        scanvi_model=imported or model.get("type") == "scanvi", cytometry=cytometry, expression=not imported
+    )
     named = prediction.get("heads")
     if not isinstance(named, list) or not named or not all(head in without for head in named):
         return []

@@ -26,10 +26,8 @@ from .schedule import fitting_epochs, reference_epochs
 CELL_BYTES = 60
 """A cell's name and codes on disk."""
 
-
 UNSORTED_BYTES = 12
 """A stored value in the files by which a matrix is sorted."""
-
 
 ADDED_CHANNELS = 4
 """Channels of an FCS file that are made of a cell's predictions: two labels, a probability and a p-value."""

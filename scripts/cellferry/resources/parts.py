@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from math import ceil
 
+from ..config.available_heads import available_heads
 from .memory import (
     CYTOVI_NEIGHBORS,
     calibration_cap,
@@ -15,7 +16,6 @@ from .memory import (
 
 VALUE_BYTES = 8
 """A stored value on disk and in memory: float32, and its gene as int32."""
-
 
 MOST_LATENT = 20
 """Dimensions of CytoVI's latent space at most, where they are left to it."""
@@ -90,15 +90,12 @@ class Run:
             part: share_of(everything, part, config["split"][part]) for part in ("validation", "test")
         }
         train = share_of(everything, "reference", 1 - sum(config["split"][part] for part in held_back))
-        cytometry = config["modality"] == "cytometry"
-        imported = isinstance(config["pretrained"], dict)  # no expression to learn from
-        can = {
-            "scanvi": config["model"]["type"] == "scanvi" and not cytometry,
-            "cytovi": cytometry,
-            "expression": not imported,
-            "expression_xgboost": cytometry and not imported,
-        }
-        heads = [head for head in config["prediction"]["heads"] if can.get(head, True)]
+        heads = available_heads(
+            config["prediction"]["heads"],
+            scanvi_model=config["model"]["type"] == "scanvi",
+            cytometry=config["modality"] == "cytometry",
+            expression=not isinstance(config["pretrained"], dict),
+        )
         return cls(config, found, whole, mapped, train, held_back, max(2, n_labels), heads)
 
     @property
