@@ -9,7 +9,7 @@ from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.schema import fill_defaults
 from cellferry.resources.expected_jobs import Job, expected_jobs
 from cellferry.resources.memory import NEEDS
-from cellferry.resources.plan import Asked, plan
+from cellferry.resources.plan import Asked, Shortage, plan
 from cellferry.resources.plan_table import as_table
 from plan import print_plan
 
@@ -137,17 +137,18 @@ def test_what_does_not_fit_is_marked():
     job = Job("split_reference", held_cells=10**9)
     needed = job.peak_mb(4000) + 250
     (line,) = plan([job], {"split_reference": ENOUGH})
-    assert line.verdict == f"DOES NOT FIT: mem_mb is 8000 at most, and {needed} is needed"
+    assert line.shortages == [Shortage("mem_mb", [4000, 8000], needed, fits_on=None)]
     (line,) = plan([Job("merge_h5ad")], {"merge_h5ad": Asked(mem_mb=[300, 600], runtime=[60, 120])})
-    assert line.verdict == "mem_mb: 300 is too little, attempt 2 will do"
+    (shortage,) = line.shortages
+    assert (shortage.resource, shortage.asked, shortage.fits_on) == ("mem_mb", [300, 600], 2)
     (line,) = plan([Job("merge_h5ad")], {"merge_h5ad": ENOUGH})
-    assert line.verdict == "fits"
+    assert not line.shortages
 
 
 def test_what_takes_too_long_is_marked(monkeypatch):
     slow = Job("train_reference_model", cells=NEEDS["train_reference_model"].cells_per_s * 5400)
     (line,) = plan([slow], {"train_reference_model": ENOUGH})
-    assert line.verdict.startswith("runtime: 60 is too little, attempt 2 will do")
+    assert [(shortage.resource, shortage.fits_on) for shortage in line.shortages] == [("runtime", 2)]
 
 
 def said_of(lines, *, free_mb=10**6, found=()):

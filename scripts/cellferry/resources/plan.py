@@ -20,6 +20,28 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Shortage:
+    """A resource of which the first attempt of a rule's jobs asks for too little.
+
+    Attributes
+    ----------
+    resource
+        `mem_mb` or `runtime`.
+    asked
+        Amounts of all attempts, in MB or minutes.
+    needed
+        Amount that the last attempt needs, in MB or minutes.
+    fits_on
+        First attempt with enough, counted from 1; None if no attempt has.
+    """
+
+    resource: str
+    asked: list[int]
+    needed: int
+    fits_on: int | None
+
+
+@dataclass(frozen=True)
 class Line:
     """A rule in the plan.
 
@@ -33,8 +55,8 @@ class Line:
         Memory of its largest job, without the snakemake processes beside it; what all of them write.
     longest, seconds
         Time of its longest job and of all, on one core.
-    verdict
-        Whether that fits what the profile asks for.
+    shortages
+        Resources of which the profile asks for too little on the first attempt; none if all fits.
     """
 
     rule: str
@@ -44,7 +66,7 @@ class Line:
     disk_mb: float
     longest: float
     seconds: float
-    verdict: str
+    shortages: list[Shortage]
 
 
 def plan(jobs: Iterable[Job], asked: dict[str, Asked]) -> list[Line]:
@@ -61,9 +83,9 @@ def _line(rule: str, jobs: list[Job], asked: Asked) -> Line:
         max(job.peak_mb(mem_mb, attempt) for job in jobs)
         for attempt, mem_mb in enumerate(asked.mem_mb, start=1)
     ]
-    verdicts = [
-        _verdict("mem_mb", [peak + SNAKEMAKE_MB for peak in peaks], asked.mem_mb),
-        _verdict("runtime", [longest / 60] * len(asked.runtime), asked.runtime),
+    found = [
+        _shortage("mem_mb", [peak + SNAKEMAKE_MB for peak in peaks], asked.mem_mb),
+        _shortage("runtime", [longest / 60] * len(asked.runtime), asked.runtime),
     ]
     return Line(
         rule,
@@ -73,15 +95,13 @@ def _line(rule: str, jobs: list[Job], asked: Asked) -> Line:
         sum(job.disk_mb for job in jobs),
         longest,
         sum(job.jobs * job.seconds for job in jobs),
-        "; ".join(verdict for verdict in verdicts if verdict) or "fits",
+        [shortage for shortage in found if shortage],
     )
 
 
-def _verdict(resource: str, needed: list[float], given: list[int]) -> str | None:
-    """What is wrong with what is given to each attempt; None if the first has enough."""
-    fits = [most >= least for least, most in zip(needed, given, strict=True)]
+def _shortage(resource: str, needed: list[float], asked: list[int]) -> Shortage | None:
+    """Compare what each attempt needs and asks for; None if the first has enough."""
+    fits = [amount >= least for least, amount in zip(needed, asked, strict=True)]
     if fits[0]:
         return None
-    if any(fits):
-        return f"{resource}: {given[0]} is too little, attempt {fits.index(True) + 1} will do"
-    return f"DOES NOT FIT: {resource} is {max(given)} at most, and {ceil(needed[-1])} is needed"
+    return Shortage(resource, asked, ceil(needed[-1]), fits.index(True) + 1 if any(fits) else None)

@@ -4,7 +4,13 @@ from math import ceil
 
 from ..core.text import duration
 from .budget import SNAKEMAKE_MB
-from .plan import Line
+from .plan import Line, Shortage
+
+TOO_LITTLE = "TOO LITTLE"
+"""The mark of what does not fit, in the table."""
+
+BY_CHUNKS = ("map_query", "predict_labels")
+"""Rules whose jobs become shorter with more chunks."""
 
 
 def as_table(lines: list[Line], *, datasets: list[dict], free_mb: float, note: str) -> str:
@@ -31,7 +37,7 @@ def as_table(lines: list[Line], *, datasets: list[dict], free_mb: float, note: s
             size(line.disk_mb),
             duration(line.longest),
             duration(line.seconds),
-            _mark(line.verdict),
+            _mark(line.shortages),
         )
         for line in lines
     ]
@@ -54,19 +60,11 @@ def as_table(lines: list[Line], *, datasets: list[dict], free_mb: float, note: s
     )
 
 
-TOO_LITTLE = "TOO LITTLE"
-"""The mark of what does not fit, in the table."""
-
-
-BY_CHUNKS = ("map_query", "predict_labels")
-"""Rules whose jobs become shorter with more chunks."""
-
-
-def _mark(verdict: str) -> str:
-    """A verdict in a word, for the table."""
-    if verdict == "fits":
-        return verdict
-    return TOO_LITTLE if "DOES NOT FIT" in verdict else "later"
+def _mark(shortages: list[Shortage]) -> str:
+    """What does not fit in a word, for the table."""
+    if not shortages:
+        return "fits"
+    return "later" if all(shortage.fits_on for shortage in shortages) else TOO_LITTLE
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
@@ -103,24 +101,24 @@ def _dataset_lines(datasets: list[dict]) -> list[str]:
 
 def _verdicts(lines: list[Line], disk_mb: float, free_mb: float) -> list[str]:
     """What does not fit, and what fits on a later attempt only, each with what to do."""
-    wrong = [
-        f"  {line.rule}: {verdict}.\n      {_remedy(line, verdict)}"
-        for line in lines
-        for verdict in line.verdict.split("; ")
-        if verdict.startswith("DOES NOT FIT")
+    short = [(line.rule, shortage) for line in lines for shortage in line.shortages]
+    later = [
+        f"  {rule}: {shortage.resource}: {shortage.asked[0]} is too little, "
+        f"attempt {shortage.fits_on} will do."
+        for rule, shortage in short
+        if shortage.fits_on
     ]
-    wrong = [text.replace("DOES NOT FIT: ", "") for text in wrong]
+    wrong = [
+        f"  {rule}: {shortage.resource} is {max(shortage.asked)} at most, and {shortage.needed} is needed.\n"
+        f"      {_remedy(rule, shortage)}"
+        for rule, shortage in short
+        if not shortage.fits_on
+    ]
     if disk_mb >= free_mb:
         wrong.append(
             f"  disk: the results take {size(disk_mb)}, and {size(free_mb)} are free here.\n"
             "      Free some space, or work in a folder elsewhere (snakemake --directory)."
         )
-    later = [
-        f"  {line.rule}: {verdict}."
-        for line in lines
-        for verdict in line.verdict.split("; ")
-        if verdict.endswith("will do")
-    ]
     said = []
     if later:
         said += ["", "Fits on a later attempt, which costs the time of those before:", *later]
@@ -129,18 +127,17 @@ def _verdicts(lines: list[Line], disk_mb: float, free_mb: float) -> list[str]:
     return [*said, "", f"Everything fits; {size(free_mb)} of disk are free here."]
 
 
-def _remedy(line: Line, verdict: str) -> str:
+def _remedy(rule: str, shortage: Shortage) -> str:
     """What to do about a rule that does not fit."""
-    needed = verdict.split(" and ")[-1].split(" is ")[0]
-    if "mem_mb" in verdict:
-        return f"In the profile, set mem_mb of {line.rule} (and most_mem_mb) to {needed} or more."
-    if line.rule in BY_CHUNKS:
+    if shortage.resource == "mem_mb":
+        return f"In the profile, set mem_mb of {rule} (and most_mem_mb) to {shortage.needed} or more."
+    if rule in BY_CHUNKS:
         return "Raise datasets.NAME.chunks, so that each job is shorter."
-    if line.rule == "convert_to_chunks":
+    if rule == "convert_to_chunks":
         return "Raise datasets.NAME.jobs, so that more jobs share the file."
-    if line.rule == "train_reference_model":
+    if rule == "train_reference_model":
         return "Use a GPU, or set reference.subsample; started again, it goes on where it stopped."
-    return f"In the profile, set runtime of {line.rule} (and most_minutes) to {needed} or more."
+    return f"In the profile, set runtime of {rule} (and most_minutes) to {shortage.needed} or more."
 
 
 def size(mb: float) -> str:
