@@ -16,6 +16,7 @@ from scripts.cellferry.config.samples import all_files, table_files
 from scripts.cellferry.config.yaml_text import restore_text
 from scripts.cellferry.core.run_record import check_run_is_current
 from scripts.cellferry.cytometry.marker_names import TRANSFORMATION
+from scripts.cellferry.resources.requests import REQUESTS
 from scripts.cellferry.runs.command_line import begin_run, exit_with_message
 from scripts.cellferry.runs.hashes import of_settings
 from scripts.cellferry.runs.literal_paths import as_named, check_working_folder, masked
@@ -177,6 +178,21 @@ def rising(base):
         return base * attempt
 
     return amount
+
+
+def threads_of(rule):
+    """Cores that a rule asks for where the profile does not set them."""
+    return REQUESTS[rule].local.threads
+
+
+def resources_of(rule):
+    """Resources that a rule asks for where the profile does not set them."""
+    request = REQUESTS[rule].local
+    return {
+        "mem_mb": rising(request.mem_mb),
+        "runtime": rising(request.runtime),
+        "attempt": this_attempt,
+    }
 
 
 def asked_for(wildcards):

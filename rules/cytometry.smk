@@ -27,10 +27,9 @@ rule select_markers:
         "results/benchmarks/select_markers/select_markers.tsv"
     conda:
         "../envs/data.yaml"
+    threads: threads_of("select_markers")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("select_markers"),
     params:
         names=GENE_SOURCES,
         references=REFERENCES,
@@ -58,10 +57,9 @@ rule compare_panels:
     localrule: True
     conda:
         "../envs/data.yaml"
+    threads: threads_of("compare_panels")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(10),
-        attempt=this_attempt,
+        **resources_of("compare_panels"),
     message:
         "Comparing the panels of all datasets with the model's"
     script:
@@ -83,11 +81,9 @@ rule compare_mappings:
         "results/benchmarks/compare_mappings/{query}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 4
+    threads: threads_of("compare_mappings")
     resources:
-        mem_mb=rising(4000),
-        runtime=rising(120),
-        attempt=this_attempt,
+        **resources_of("compare_mappings"),
     params:
         **config["surgery"],
         batch_size=config["model"]["batch_size"],
@@ -120,10 +116,9 @@ rule write_fcs:
         query="|".join(QUERIES),
     conda:
         "../envs/predict.yaml"
+    threads: threads_of("write_fcs")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(120),
-        attempt=this_attempt,
+        **resources_of("write_fcs"),
     message:
         "Writing the samples of {wildcards.query} as FCS files"
     script:

@@ -23,10 +23,9 @@ rule demo_data:
         "results/benchmarks/demo_data/demo_data.tsv"
     conda:
         "../envs/data.yaml"
+    threads: threads_of("demo_data")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(10),
-        attempt=this_attempt,
+        **resources_of("demo_data"),
     message:
         "Making the demo's datasets from scanpy's packaged pbmc68k_reduced"
     script:
@@ -47,10 +46,9 @@ rule inspect_dataset:
         "results/benchmarks/inspect_dataset/{dataset}.tsv"
     conda:
         "../envs/data.yaml"
+    threads: threads_of("inspect_dataset")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(10),
-        attempt=this_attempt,
+        **resources_of("inspect_dataset"),
     params:
         dataset=lambda wildcards: {
             **dataset_config(wildcards),
@@ -89,10 +87,9 @@ rule check_datasets:
     localrule: True
     conda:
         "../envs/data.yaml"
+    threads: threads_of("check_datasets")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(10),
-        attempt=this_attempt,
+        **resources_of("check_datasets"),
     params:
         # Functions: in text as such, Snakemake looks for wildcards.
         parents=lambda wildcards: config["labels"]["parents"],
@@ -124,10 +121,9 @@ rule convert_to_chunks:
         "results/benchmarks/convert_to_chunks/{dataset}_{job}.tsv"
     conda:
         "../envs/data.yaml"
+    threads: threads_of("convert_to_chunks")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(240),
-        attempt=this_attempt,
+        **resources_of("convert_to_chunks"),
     params:
         dataset=lambda wildcards: {
             **dataset_config(wildcards),
@@ -151,10 +147,9 @@ rule merge_h5ad:
         "results/benchmarks/merge_h5ad/{dataset}.tsv"
     conda:
         "../envs/data.yaml"
+    threads: threads_of("merge_h5ad")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(120),
-        attempt=this_attempt,
+        **resources_of("merge_h5ad"),
     params:
         materialise=config["merge"]["materialise"],
     message:
@@ -178,10 +173,9 @@ rule split_reference:
         "results/benchmarks/split_reference/split_reference.tsv"
     conda:
         "../envs/data.yaml"
+    threads: threads_of("split_reference")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(30),
-        attempt=this_attempt,
+        **resources_of("split_reference"),
     params:
         **config["split"],
         subsample=config["reference"]["subsample"],
@@ -210,10 +204,9 @@ rule select_genes:
         "results/benchmarks/select_genes/select_genes.tsv"
     conda:
         "../envs/data.yaml"
+    threads: threads_of("select_genes")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("select_genes"),
     params:
         names=GENE_SOURCES,
         references=REFERENCES,
@@ -250,10 +243,9 @@ rule subset_reference:
         "results/benchmarks/subset_reference/subset_reference.tsv"
     conda:
         "../envs/data.yaml"
+    threads: threads_of("subset_reference")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(120),
-        attempt=this_attempt,
+        **resources_of("subset_reference"),
     params:
         names=REFERENCES,
         gene_ids={name: config["datasets"][name]["gene_id"] for name in REFERENCES},
@@ -281,10 +273,9 @@ rule subset_common_genes:
         query="|".join(MAPPED),
     conda:
         "../envs/data.yaml"
+    threads: threads_of("subset_common_genes")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(120),
-        attempt=this_attempt,
+        **resources_of("subset_common_genes"),
     params:
         gene_id=lambda wildcards: config["datasets"][wildcards.query]["gene_id"],
         min_common=config["genes"]["min_common"],

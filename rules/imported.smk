@@ -46,11 +46,9 @@ rule import_reference:
         "results/benchmarks/import_reference/import_reference.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 1
+    threads: threads_of("import_reference")
     resources:
-        mem_mb=rising(3000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("import_reference"),
     params:
         pretrained=config["pretrained"],
         split=config["split"],

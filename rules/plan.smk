@@ -20,10 +20,9 @@ rule plan:
     localrule: True
     conda:
         "../envs/data.yaml"
+    threads: threads_of("plan")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(10),
-        attempt=this_attempt,
+        **resources_of("plan"),
     params:
         asked=asked_for,
         config=config,

@@ -21,11 +21,9 @@ rule fit_query_model:
         "results/benchmarks/fit_query_model/{query}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 4
+    threads: threads_of("fit_query_model")
     resources:
-        mem_mb=rising(4000),
-        runtime=rising(120),
-        attempt=this_attempt,
+        **resources_of("fit_query_model"),
     params:
         **config["surgery"],
         batch_size=config["model"]["batch_size"],
@@ -53,11 +51,9 @@ rule map_query:
         "results/benchmarks/map_query/{part}/{chunk}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 1
+    threads: threads_of("map_query")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("map_query"),
     params:
         chunks=lambda wildcards: len(chunk_numbers(wildcards.part)),
     message:
@@ -82,11 +78,9 @@ rule predict_gene_loss:
         "results/benchmarks/predict_gene_loss/{query}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 1
+    threads: threads_of("predict_gene_loss")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("predict_gene_loss"),
     params:
         max_loss=config["genes"]["max_loss"],
         max_error=config["prediction"]["max_error"],
@@ -112,11 +106,9 @@ rule predict_labels:
         "results/benchmarks/predict_labels/{query}/{chunk}.tsv"
     conda:
         "../envs/predict.yaml"
-    threads: 1
+    threads: threads_of("predict_labels")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("predict_labels"),
     params:
         chunks=lambda wildcards: len(chunk_numbers(wildcards.query)),
         min_p=config["prediction"]["min_p"],
@@ -154,10 +146,9 @@ rule gather_predictions:
         "results/benchmarks/gather_predictions/{query}.tsv"
     conda:
         "../envs/predict.yaml"
+    threads: threads_of("gather_predictions")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(120),
-        attempt=this_attempt,
+        **resources_of("gather_predictions"),
     params:
         labelled=config["output"]["labelled"],
     message:

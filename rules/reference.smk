@@ -20,10 +20,9 @@ rule shuffle_reference:
         "results/benchmarks/shuffle_reference/shuffle_reference.tsv"
     conda:
         "../envs/model.yaml"
+    threads: threads_of("shuffle_reference")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(120),
-        attempt=this_attempt,
+        **resources_of("shuffle_reference"),
     params:
         seed=config["seed"],
     message:
@@ -46,11 +45,9 @@ rule train_reference_model:
         "results/benchmarks/train_reference_model/train_reference_model.tsv"
     conda:
         "../envs/model.yaml"
-    threads: 4
+    threads: threads_of("train_reference_model")
     resources:
-        mem_mb=rising(4000),
-        runtime=rising(720),
-        attempt=this_attempt,
+        **resources_of("train_reference_model"),
     params:
         settings=config["model"],
         seed=config["seed"],
@@ -79,11 +76,9 @@ rule train_classifier:
         "results/benchmarks/train_classifier/train_classifier.tsv"
     conda:
         "../envs/predict.yaml"
-    threads: 4
+    threads: threads_of("train_classifier")
     resources:
-        mem_mb=rising(4000),
-        runtime=rising(240),
-        attempt=this_attempt,
+        **resources_of("train_classifier"),
     params:
         modality=config["modality"],
         heads=config["prediction"]["heads"],
@@ -115,11 +110,9 @@ rule calibrate_classifier:
         "results/benchmarks/calibrate_classifier/calibrate_classifier.tsv"
     conda:
         "../envs/predict.yaml"
-    threads: 1
+    threads: threads_of("calibrate_classifier")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("calibrate_classifier"),
     params:
         max_error=config["prediction"]["max_error"],
         seed=config["seed"],

@@ -25,10 +25,9 @@ rule evaluate:
         "results/benchmarks/evaluate/{query}.tsv"
     conda:
         "../envs/predict.yaml"
+    threads: threads_of("evaluate")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("evaluate"),
     params:
         seed=config["seed"],
     message:
@@ -51,10 +50,9 @@ rule leave_labels_out:
         "results/benchmarks/leave_labels_out/leave_labels_out.tsv"
     conda:
         "../envs/predict.yaml"
+    threads: threads_of("leave_labels_out")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(120),
-        attempt=this_attempt,
+        **resources_of("leave_labels_out"),
     params:
         min_p=config["prediction"]["min_p"],
         min_counts=config["prediction"]["min_counts"],
@@ -79,10 +77,9 @@ rule gather_scores:
     localrule: True
     conda:
         "../envs/predict.yaml"
+    threads: threads_of("gather_scores")
     resources:
-        mem_mb=rising(1000),
-        runtime=rising(10),
-        attempt=this_attempt,
+        **resources_of("gather_scores"),
     message:
         "Gathering the scores"
     script:
@@ -141,10 +138,9 @@ rule report:
         "results/benchmarks/report/report.tsv"
     conda:
         "../envs/report.yaml"
+    threads: threads_of("report")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("report"),
     params:
         references=REFERENCES,
         queries=QUERIES,
@@ -167,10 +163,9 @@ rule report_so_far:
     localrule: True
     conda:
         "../envs/report.yaml"
+    threads: threads_of("report_so_far")
     resources:
-        mem_mb=rising(2000),
-        runtime=rising(60),
-        attempt=this_attempt,
+        **resources_of("report_so_far"),
     params:
         # No input: what is not there would be made.
         files=plain_paths(rules.report.input),

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import yaml
+from cellferry.resources.requests import REQUESTS, Request
 from placeholders import write_earlier_run, write_placeholders
 from running import ROOT, command_line, slurm_profile, snakemake
 from simulate import simulate_cells
@@ -15,6 +16,7 @@ RULES = re.findall(
     r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
 )
 ONLY_CYTOMETRY = re.findall(r"^rule (\w+):", (ROOT / "rules" / "cytometry.smk").read_text(), re.M)
+ALL_RULES = RULES
 RULES = [rule for rule in RULES if rule not in ("plan", "report_so_far")]  # asked for by their names only
 # Snakemake reads profiles/default besides each of them.
 PROFILES = [path.name for path in (ROOT / "profiles").iterdir() if path.name != "default"]
@@ -228,17 +230,29 @@ def test_a_file_overwritten_in_a_folder_is_noticed(run):
     )
 
 
-GPU_RULES = {"train_reference_model", "fit_query_model", "map_query"}
+ON_SLURM = {rule: requests.slurm for rule, requests in REQUESTS.items() if requests.slurm}
+GPU_RULES = {rule for rule, request in ON_SLURM.items() if request.gpu}
 
 
-def test_slurm_profile_sets_memory_and_time_for_every_rule_that_is_a_job():
+def test_every_rule_has_a_request_and_those_that_are_jobs_one_for_slurm():
+    assert sorted(REQUESTS) == sorted(ALL_RULES)
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    local = {
+        rule.split(":")[0] for rule in re.split(r"^rule ", text, flags=re.M) if "localrule: True" in rule
+    }
+    assert local == set(REQUESTS) - set(ON_SLURM)
+
+
+def test_slurm_profile_asks_for_what_the_table_of_requests_holds():
     profile = slurm_profile()
-    assert set(profile["set-resources"]) == set(RULES) - {"check_datasets", "gather_scores", "compare_panels"}
+    asked = {}
     for rule, resources in profile["set-resources"].items():
-        assert re.fullmatch(r"min\(\d+ \* attempt, 180000\)", resources["mem_mb"]), rule
-        assert re.fullmatch(r"min\(\d+ \* attempt, 2880\)", resources["runtime"]), rule
-        assert ("gpu" in resources) == (rule in GPU_RULES), rule
-    assert set(profile["set-threads"]) <= set(RULES)
+        mem_mb = re.fullmatch(r"min\((\d+) \* attempt, 180000\)", resources["mem_mb"])
+        runtime = re.fullmatch(r"min\((\d+) \* attempt, 2880\)", resources["runtime"])
+        threads = profile["set-threads"].get(rule, REQUESTS[rule].local.threads)
+        asked[rule] = Request(int(mem_mb[1]), int(runtime[1]), threads, gpu=bool(resources.get("gpu")))
+    assert asked == ON_SLURM
+    assert set(profile["set-threads"]) <= set(ON_SLURM)
 
 
 def test_the_top_of_the_slurm_profile_is_all_that_a_site_fills_in():
@@ -283,9 +297,8 @@ def test_rules_have_log_benchmark_and_script_of_their_own_name():
             assert f'"logs/{name}/' in rule, name
             assert f'"results/benchmarks/{name}/' in rule, name
             assert f'"../scripts/{name}.py"' in rule, name
-            assert "mem_mb=" in rule, name
-            assert "runtime=" in rule, name
-            assert "attempt=this_attempt" in rule, name
+            assert f'threads: threads_of("{name}")' in rule, name
+            assert f'        **resources_of("{name}"),\n' in rule, name
             assert "retries:" not in rule, name
             assert list((ROOT / "tests" / "scripts").glob(f"test_{name}.py")), name
 
