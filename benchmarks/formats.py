@@ -351,13 +351,15 @@ def read_with_cellferry(path: Path) -> int:
     from cellferry.config.schema import fill_defaults
     from cellferry.datasets.dataset import Dataset
     from cellferry.resources.budget import Budget
-    from cellferry.resources.memory import BLOCK_BYTES, NEEDS, SORTED_BYTES
+    from cellferry.resources.memory import BLOCK_BYTES, MEMORY_MODELS, SORTED_BYTES
 
     own = {"role": "query", "path": str(path)}
     fill_defaults({"datasets": {"cells": own}})
     dataset = Dataset("cells", own)
     most = BLOCK_BYTES if dataset.in_order else SORTED_BYTES
-    max_bytes = Budget(MEM_MB).block_bytes(NEEDS["convert_to_chunks"], more_mb=dataset.held_mb([]), most=most)
+    max_bytes = Budget(MEM_MB).block_bytes(
+        MEMORY_MODELS["convert_to_chunks"], more_mb=dataset.held_mb([]), most=most
+    )
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         return sum(block.counts.nnz for _, block in dataset.blocks([], max_bytes, Path(scratch)))
 

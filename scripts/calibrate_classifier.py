@@ -12,7 +12,7 @@ from cellferry.core.logs import logged
 from cellferry.features.marker_values import holds_intensities
 from cellferry.heads.classifier import Classifier
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb
+from cellferry.resources.memory import MEMORY_MODELS, calibration_cap, calibration_mb
 from cellferry.runs.hashes import of_files
 from cellferry.sampling.sketch import random_sketch
 from threadpoolctl import threadpool_limits
@@ -64,7 +64,7 @@ def calibrate_classifier(
     with H5adReader(common) if common else nullcontext() as cells:
         intensities = cells is not None and holds_intensities(cells)
         max_bytes = budget.block_bytes(
-            NEEDS["calibrate_classifier"], cells=len(drawn), more_mb=heads.held_mb + held_mb
+            MEMORY_MODELS["calibrate_classifier"], cells=len(drawn), more_mb=heads.held_mb + held_mb
         )
         for _, block in heads.judged(validation, cells, [], first=0, rows=heads.rows_in(max_bytes, cells)):
             judged.append(block.of_cells(drawn[start : start + len(block.distance)]))

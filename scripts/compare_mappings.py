@@ -16,7 +16,7 @@ from cellferry.model.encoder import load_model
 from cellferry.model.scvi_models import set_up_torch
 from cellferry.model.surgery import draw_sketch, new_batches
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import MAX_COMPARED_CELLS, MB, NEEDS, calibration_mb
+from cellferry.resources.memory import MAX_COMPARED_CELLS, MB, MEMORY_MODELS, calibration_mb
 from cellferry.sampling.sketch import random_sketch, sketch_values
 from threadpoolctl import threadpool_limits
 
@@ -81,7 +81,7 @@ def compare_mappings(
         )
         values = sketch_values(reader, len(rows))
         held_mb = heads.held_mb + probabilities_mb
-        need = NEEDS["compare_mappings"]
+        need = MEMORY_MODELS["compare_mappings"]
         budget.require(need, cells=reader.n_cells, values=values, more_mb=held_mb)
         cells = reader.rows(rows)
         batches = reader.categories("batch")[reader.codes("batch")[rows]]

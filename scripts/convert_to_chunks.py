@@ -21,7 +21,7 @@ from cellferry.errors import InputError
 from cellferry.formats import Block, OutOfOrderError
 from cellferry.labels.names import LabelNames
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import BLOCK_BYTES, NEEDS, SORTED_BYTES
+from cellferry.resources.memory import BLOCK_BYTES, MEMORY_MODELS, SORTED_BYTES
 
 
 def convert_to_chunks(
@@ -75,7 +75,7 @@ def convert_to_chunks(
     columns = needed_columns(config)
     dataset.load_tables(columns)
     max_bytes = budget.block_bytes(
-        NEEDS["convert_to_chunks"],
+        MEMORY_MODELS["convert_to_chunks"],
         more_mb=dataset.held_mb(columns),
         # What must be sorted by way of files is dealt to fewer of them where memory is plenty.
         most=BLOCK_BYTES if dataset.in_order else SORTED_BYTES,

@@ -18,7 +18,7 @@ from cellferry.evaluation.summary import add_separation, describe, of_leaves
 from cellferry.features.marker_values import holds_intensities
 from cellferry.labels.truth import IN_REFERENCE, LabelTree
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, NEEDS
+from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, MEMORY_MODELS
 from cellferry.runs.hashes import of_predictions
 from cellferry.sampling.sketch import random_sketch, sketch_values
 
@@ -99,7 +99,7 @@ def baseline_scores(
         n_cells = reference.n_cells + query.n_cells
         intensities = holds_intensities(reference)
         more_mb = MARKERS_READ_MB if intensities else 0
-        budget.require(NEEDS["evaluate"], cells=n_cells, values=values, more_mb=more_mb)
+        budget.require(MEMORY_MODELS["evaluate"], cells=n_cells, values=values, more_mb=more_mb)
         codes, names = read_codes([predictions], "truth")
         best_codes, best_names = read_codes([predictions], "best_label")
         if len(codes) != query.n_cells:

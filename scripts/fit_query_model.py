@@ -8,7 +8,7 @@ from cellferry.core.logs import logged
 from cellferry.model.scvi_models import set_up_torch
 from cellferry.model.surgery import draw_sketch, model_for_query, new_batches
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 
 
 def fit_query_model(
@@ -59,7 +59,7 @@ def fit_query_model(
             reference_model,
             sketch_cells=sketch_cells,
             seed=seed,
-            need=NEEDS["fit_query_model"],
+            need=MEMORY_MODELS["fit_query_model"],
             budget=budget,
         )
     query_model = model_for_query(

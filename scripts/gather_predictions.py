@@ -26,7 +26,7 @@ from cellferry.core.progress import Progress
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.report.principal_axes import N_AXES, PrincipalAxes
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.runs.hashes import of_predictions
 from cellferry.runs.versions import versions
 
@@ -76,7 +76,7 @@ def gather_predictions(
     """
     schema = widest_schema(predictions)
     with H5adReader(common) as reader:
-        max_bytes = budget.block_bytes(NEEDS["gather_predictions"], cells=reader.n_cells)
+        max_bytes = budget.block_bytes(MEMORY_MODELS["gather_predictions"], cells=reader.n_cells)
         # A block's counts three times (read, converted, written), its strings, and the compressor.
         values_per_cell = max(1, reader.nonzeros // max(1, reader.n_cells)) if counts else 0
         cell = 24 * values_per_cell + 100 * len(schema) + 1000

@@ -25,7 +25,7 @@ from cellferry.labels.tables import read_ontology
 from cellferry.model.imported import Adopted, adopt_model, load_checked
 from cellferry.model.scvi_models import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.labelled_split import describe_labels, levels_above, split_labelled
 
 ONE_BATCH = "reference"
@@ -81,7 +81,7 @@ def import_reference(
     table = open_latents(pretrained["latents"], pretrained["key"])
     check_columns(table, pretrained)
     cells = label_and_batch_codes(table, pretrained, label_names)
-    budget.require(NEEDS["import_reference"], cells=len(cells.labels))
+    budget.require(MEMORY_MODELS["import_reference"], cells=len(cells.labels))
     parts, counted = split_labelled(
         cells.labels,
         cells.names,

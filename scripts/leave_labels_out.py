@@ -16,7 +16,7 @@ from cellferry.evaluation.metrics import auroc
 from cellferry.heads.classifier import Classifier
 from cellferry.labels.vocabulary import UNKNOWN
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS, calibration_cap, calibration_mb
+from cellferry.resources.memory import MEMORY_MODELS, calibration_cap, calibration_mb
 from cellferry.sampling.sketch import stratified_sketch
 from threadpoolctl import threadpool_limits
 
@@ -67,7 +67,9 @@ def leave_labels_out(
     held_mb = heads.held_mb
     held_mb += calibration_mb(len(codes), n_labels=len(heads.labels), n_heads=len(heads.head_names))
     with H5adReader(common) if common else nullcontext() as cells:
-        max_bytes = budget.block_bytes(NEEDS["leave_labels_out"], cells=len(drawn), more_mb=2 * held_mb)
+        max_bytes = budget.block_bytes(
+            MEMORY_MODELS["leave_labels_out"], cells=len(drawn), more_mb=2 * held_mb
+        )
         rows = heads.rows_in(max_bytes, cells)
         columns, parts, start = latent_columns(mapped), [], 0
         for block, judged in heads.judged(mapped, cells, [], first=0, rows=rows):

@@ -10,7 +10,7 @@ from cellferry.core.progress import Progress
 from cellferry.model.encoder import load_encoder
 from cellferry.model.scvi_models import set_up_torch
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 
 
 def map_query(
@@ -41,7 +41,7 @@ def map_query(
         What the job was given.
     """
     accelerator = set_up_torch(threads=threads, seed=0, gpu=gpu)
-    max_bytes = budget.block_bytes(NEEDS["map_query"])
+    max_bytes = budget.block_bytes(MEMORY_MODELS["map_query"])
     with H5adReader(common) as reader, complete(mapped) as path:
         encoder = load_encoder(model, reader.var.index, accelerator=accelerator)
         latents = [pa.field(f"latent_{number}", pa.float32()) for number in range(encoder.n_latent)]

@@ -8,7 +8,7 @@ from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.errors import PassingError
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 
 REMEDY = "delete the chunks and the merged file and run snakemake again"
 
@@ -37,7 +37,7 @@ def merge_h5ad(chunks: list[str], merged: str, *, materialise: bool, budget: Bud
     paths = sorted(
         (path for folder in chunks for path in Path(folder).glob("*.h5ad")), key=lambda path: int(path.stem)
     )
-    max_bytes = budget.block_bytes(NEEDS["merge_h5ad"])
+    max_bytes = budget.block_bytes(MEMORY_MODELS["merge_h5ad"])
     totals = {"cells": 0, "nonzeros": 0, "gene_totals": 0.0}
     edges = {}
     with H5adReader(paths[0]) as first, H5adWriter(merged, first.var) as writer:

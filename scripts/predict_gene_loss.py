@@ -22,7 +22,7 @@ from cellferry.heads.classifier import Classifier, Judged
 from cellferry.model.encoder import Encoder, load_encoder
 from cellferry.model.scvi_models import set_up_torch
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import MB, NEEDS, calibration_cap, calibration_mb
+from cellferry.resources.memory import MB, MEMORY_MODELS, calibration_cap, calibration_mb
 from cellferry.sampling.sketch import random_sketch
 from scipy import sparse
 from threadpoolctl import threadpool_limits
@@ -92,7 +92,9 @@ def predict_gene_loss(
         # The weights of the model, and once more those of its encoder.
         model_mb = 2 * Path(reference.model, "model.pt").stat().st_size // MB
         more_mb = heads.held_mb + 2 * held_mb + model_mb
-        max_bytes = budget.block_bytes(NEEDS["predict_gene_loss"], cells=cells.n_cells, more_mb=more_mb)
+        max_bytes = budget.block_bytes(
+            MEMORY_MODELS["predict_gene_loss"], cells=cells.n_cells, more_mb=more_mb
+        )
         encoder = load_encoder(reference.model, cells.var.index, accelerator=accelerator)
         rows = heads.rows_in(max_bytes, cells)
         judged = {

@@ -13,7 +13,7 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.heads.classifier import Classifier
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.runs.hashes import MADE_FROM, of_files, of_settings
 from threadpoolctl import threadpool_limits
 
@@ -57,7 +57,9 @@ def predict_labels(
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     reasons: Counter[str | None] = Counter()
     with H5adReader(common) as cells, complete(predictions) as path:
-        rows = heads.rows_in(budget.block_bytes(NEEDS["predict_labels"], more_mb=heads.held_mb), cells)
+        rows = heads.rows_in(
+            budget.block_bytes(MEMORY_MODELS["predict_labels"], more_mb=heads.held_mb), cells
+        )
         schema = prediction_schema(heads, with_truth=has_truth)
         limits = {"min_p": min_p, "min_counts": min_counts, "min_genes": min_genes}
         made_from = learned.made_from | {"rules": of_files(rules), "settings": of_settings(limits)}

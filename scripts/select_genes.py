@@ -22,7 +22,7 @@ from cellferry.features.gene_ids import (
 )
 from cellferry.features.gene_selection import GeneSelection
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import training_sketch
 from cellferry.sampling.splits import read_split
 from scipy import sparse
@@ -92,7 +92,7 @@ def select_genes(
         read_split(splits, "train"),
         sketch_cells,
         seed=seed,
-        need=NEEDS["select_genes"],
+        need=MEMORY_MODELS["select_genes"],
         budget=budget,
     )
     sketch = read_sketch(training, harmonised, rows)

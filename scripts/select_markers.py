@@ -16,7 +16,7 @@ from cellferry.cytometry.panels import Panels, check_backbone, joint_panels, mar
 from cellferry.cytometry.transformation import RANGE, Transformation, cofactors_of
 from cellferry.cytometry.value_kinds import RAW
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import training_sketch
 from cellferry.sampling.splits import read_split
 
@@ -73,7 +73,7 @@ def select_markers(
         read_split(splits, "train"),
         sketch_cells,
         seed=seed,
-        need=NEEDS["select_markers"],
+        need=MEMORY_MODELS["select_markers"],
         budget=budget,
         least_values=len(panels.markers),
     )

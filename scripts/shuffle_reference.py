@@ -14,7 +14,7 @@ from cellferry.core.progress import Progress
 from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.features.subset import MEASURED
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import MB, NEEDS, VALUES_PER_DATASET
+from cellferry.resources.memory import MB, MEMORY_MODELS, VALUES_PER_DATASET
 
 ROWS_READ_TOGETHER = 512
 """Cells read from disk in one piece: single cells would cost a seek each."""
@@ -47,7 +47,7 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
     with H5adReader(common) as reader:
         nonzeros_per_cell = max(1.0, reader.nonzeros / reader.n_cells)
         values = min(VALUES_PER_DATASET, reader.nonzeros)
-        budget.require(NEEDS["shuffle_reference"], cells=reader.n_cells, values=values)
+        budget.require(MEMORY_MODELS["shuffle_reference"], cells=reader.n_cells, values=values)
         cells_per_dataset = int(VALUES_PER_DATASET / nonzeros_per_cell)
         codes = {f"{column}_code": reader.codes(column) for column in ("batch", "label")}
         starts = np.arange(0, reader.n_cells, ROWS_READ_TOGETHER)

@@ -10,7 +10,7 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.labels.tables import read_ontology
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.labelled_split import describe_labels, levels_above, split_labelled
 from cellferry.sampling.references import cell_bounds, joint_codes
 from cellferry.sampling.splits import DROPPED, SPLITS
@@ -62,7 +62,7 @@ def split_reference(
     InputError
         If fewer than two labels remain, or `by` cannot be obeyed.
     """
-    budget.require(NEEDS["split_reference"], cells=int(cell_bounds(merged)[-1]))
+    budget.require(MEMORY_MODELS["split_reference"], cells=int(cell_bounds(merged)[-1]))
     labels, names = joint_codes(merged, "label")
     batches, _ = joint_codes(merged, "batch")
     split, table = split_labelled(

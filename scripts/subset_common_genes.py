@@ -8,7 +8,7 @@ from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
 from cellferry.features.subset import append_cells, chosen_genes, gene_selection
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import common_obs
 
 
@@ -53,7 +53,9 @@ def subset_common_genes(
     """
     with H5adReader(merged) as reader:
         drawn = labelled_only or max_cells is not None
-        max_bytes = budget.block_bytes(NEEDS["subset_common_genes"], cells=reader.n_cells if drawn else 0)
+        max_bytes = budget.block_bytes(
+            MEMORY_MODELS["subset_common_genes"], cells=reader.n_cells if drawn else 0
+        )
         max_bytes //= 2 if inspected else 1  # intensities are dense while they are transformed
         mask = None
         if drawn:

@@ -15,7 +15,7 @@ from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
 from cellferry.features.subset import MEASURED, append_cells, chosen_genes, gene_selection
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import cell_bounds, common_obs
 from cellferry.sampling.splits import read_split
 
@@ -61,7 +61,7 @@ def subset_reference(
     """
     paths = list(merged.values())
     bounds = cell_bounds(paths)
-    max_bytes = budget.block_bytes(NEEDS["subset_reference"], cells=int(bounds[-1]))
+    max_bytes = budget.block_bytes(MEMORY_MODELS["subset_reference"], cells=int(bounds[-1]))
     max_bytes //= 2 if inspected else 1  # intensities are dense while they are transformed
     masks = [read_split(splits, part) for part in parts]
     columns = common_obs(paths)

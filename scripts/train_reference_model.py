@@ -12,7 +12,7 @@ from cellferry.model.checkpoints import Checkpoints
 from cellferry.model.reference_training import TrainingStore, untrained
 from cellferry.model.scvi_models import refined_with_labels, scanvi_classifier, set_up_torch
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS, model_mb, preloaded_values
+from cellferry.resources.memory import MEMORY_MODELS, model_mb, preloaded_values
 from cellferry.resources.schedule import minibatch_size, reference_epochs, refining_epochs
 
 
@@ -58,7 +58,7 @@ def train_reference_model(
     reference_model = untrained(attributes, settings)
     n_cells = attributes["n_cells"]
     budget.require(
-        NEEDS["train_reference_model"],
+        MEMORY_MODELS["train_reference_model"],
         values=preloaded_values(settings["batch_size"], n_cells, attributes["nonzeros"]),
         more_mb=model_mb(len(attributes["genes"]), settings["n_hidden"]),
         remedy="lower model.batch_size",

@@ -19,7 +19,7 @@ from cellferry.core.progress import Progress
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter, each_once
 from cellferry.labels.vocabulary import UNKNOWN
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 
 CODED = {"label_code": "label", "best_label_code": "best_label"}
 """Channels that hold a label as a number, and the columns of the predictions with its name."""
@@ -65,7 +65,7 @@ def write_fcs(
         channels = all_channels(reader, latents, n_codes=len(codes))
         # An event's numbers as they were read, side by side, and those of one sample; its name three times.
         an_event = 12 * len(channels) + 400
-        block = budget.block_bytes(NEEDS["write_fcs"])
+        block = budget.block_bytes(MEMORY_MODELS["write_fcs"])
         max_bytes = block * BYTES_PER_CELL // (BYTES_PER_CELL + an_event)
         names = [batch.removeprefix(f"{query}/") for batch in reader.categories("batch")]
         samples = [

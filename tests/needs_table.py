@@ -1,6 +1,6 @@
 """The table of docs/memory.md: what the jobs of each rule hold. Made with: python tests/needs_table.py."""
 
-from cellferry.resources.memory import BLOCK_BYTES, MB, NEEDS
+from cellferry.resources.memory import BLOCK_BYTES, MB, MEMORY_MODELS
 
 HEADER = (
     "| rule | held whatever the data, MB | bytes a cell | blocks of 32 MB at once "
@@ -13,7 +13,8 @@ def needs_table() -> str:
     """One row per rule."""
     assert BLOCK_BYTES == 32 * MB
     rows = (
-        [rule, need.fixed_mb, need.cell_bytes, need.blocks, need.value_bytes] for rule, need in NEEDS.items()
+        [rule, need.fixed_mb, need.cell_bytes, need.blocks, need.value_bytes]
+        for rule, need in MEMORY_MODELS.items()
     )
     return HEADER + "".join(
         f"| `{rule}` | " + " | ".join(str(number) if number else "" for number in numbers) + " |\n"

@@ -8,7 +8,7 @@ from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.schema import fill_defaults
 from cellferry.resources.expected_jobs import Job, expected_jobs
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.resources.plan import Asked, Shortage, plan
 from cellferry.resources.plan_table import as_table
 from plan import print_plan
@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_marked():
 
 
 def test_what_takes_too_long_is_marked(monkeypatch):
-    slow = Job("train_reference_model", cells=NEEDS["train_reference_model"].cells_per_s * 5400)
+    slow = Job("train_reference_model", cells=MEMORY_MODELS["train_reference_model"].cells_per_s * 5400)
     (line,) = plan([slow], {"train_reference_model": ENOUGH})
     assert [(shortage.resource, shortage.fits_on) for shortage in line.shortages] == [("runtime", 2)]
 
@@ -169,7 +169,7 @@ def test_what_does_not_fit_stands_at_the_end_with_a_remedy():
     jobs = [
         Job("split_reference", held_cells=10**9),
         Job("merge_h5ad"),
-        Job("map_query", cells=NEEDS["map_query"].cells_per_s * 36_000),
+        Job("map_query", cells=MEMORY_MODELS["map_query"].cells_per_s * 36_000),
     ]
     lines = plan(jobs, {"split_reference": ENOUGH, "merge_h5ad": few, "map_query": ENOUGH})
     said = said_of(lines)
@@ -190,7 +190,7 @@ def test_the_plan_of_huge_datasets_is_at_most_a_hundred_columns_wide(config):
         about("atlas", "reference", cells=98_765_432) | {"cells_kept": 1_234_567},
     ]
     config["datasets"]["a" * 60] = config["datasets"].pop("blood")
-    lines = plan(expected_jobs(config, found), dict.fromkeys(NEEDS, ENOUGH))
+    lines = plan(expected_jobs(config, found), dict.fromkeys(MEMORY_MODELS, ENOUGH))
     said = said_of(lines, free_mb=1, found=found)
     assert max(map(len, said.splitlines())) <= 100
     assert "1,234,567 of 98,765,432" in said
@@ -202,11 +202,11 @@ def test_every_rule_has_a_line(config, tmp_path, capsys):
     for name, role in (("atlas", "reference"), ("blood", "query")):
         paths.append(str(tmp_path / f"{name}.json"))
         write_artifact(Inspection(path="", **about(name, role)), paths[-1])
-    asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in NEEDS}
+    asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in MEMORY_MODELS}
     print_plan(paths, config, asked, trained_labels=None)
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 100
-    for rule in set(NEEDS) - {"demo_data", "predict_gene_loss", "import_reference", *ONLY_CYTOMETRY}:
+    for rule in set(MEMORY_MODELS) - {"demo_data", "predict_gene_loss", "import_reference", *ONLY_CYTOMETRY}:
         assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
 
 
@@ -246,7 +246,7 @@ def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, c
     write_artifact(Inspection(path="", **about("blood", "query")), tmp_path / "blood.json")
     seen = {f"label {number}": {"cells": 5000, "predictable": True} for number in range(20)}
     (tmp_path / "labels.json").write_text(json.dumps({"labels": seen, "levels": []}))
-    asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in NEEDS}
+    asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in MEMORY_MODELS}
     labels = str(tmp_path / "labels.json")
     print_plan([str(tmp_path / "blood.json")], config, asked, trained_labels=labels)
     said = capsys.readouterr().out
@@ -258,7 +258,7 @@ def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, c
     found = expected_jobs(
         config, [about("blood", "query")], json.loads((tmp_path / "labels.json").read_text())
     )
-    assert largest(found, "predict_labels") > NEEDS["predict_labels"].fixed_mb + 15
+    assert largest(found, "predict_labels") > MEMORY_MODELS["predict_labels"].fixed_mb + 15
 
 
 def test_labelled_files_without_counts_take_little_disk(config):

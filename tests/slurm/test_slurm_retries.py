@@ -10,7 +10,7 @@ import anndata as ad
 import h5py
 import pandas as pd
 from cellferry.resources.budget import SNAKEMAKE_MB
-from cellferry.resources.memory import BLOCK_BYTES, MB, NEEDS
+from cellferry.resources.memory import BLOCK_BYTES, MB, MEMORY_MODELS
 from cluster import wait_for
 from running import snakemake
 from simulate import simulate_cells
@@ -33,7 +33,7 @@ def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller
     jobs = cluster.accounted(run)
     assert asked(jobs, "convert_to_chunks", "ReqMem") == ["800M", "850M", "850M"]
     log = (run.folder / "logs" / "convert_to_chunks" / "atlas_0.log").read_text()
-    need = NEEDS["convert_to_chunks"]
+    need = MEMORY_MODELS["convert_to_chunks"]
     third = (850 - SNAKEMAKE_MB - need.held_mb()) // 3 / need.blocks
     assert third < BLOCK_BYTES / MB
     assert f"attempt 3: blocks of {third:.0f} MB" in log

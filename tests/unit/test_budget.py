@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import BLOCK_BYTES, MB, Need
+from cellferry.resources.memory import BLOCK_BYTES, MB, MemoryModel
 from needs_table import needs_table
 
-NEED = Need(fixed_mb=300, cell_bytes=8, blocks=4)
+NEED = MemoryModel(fixed_mb=300, cell_bytes=8, blocks=4)
 
 
 def block(mem_mb, attempt=1, most=10**12, **more):
@@ -43,7 +43,7 @@ def test_an_attempt_never_gets_less_than_a_job_can_run_with():
 def test_too_little_memory_is_told_with_the_least_that_would_do():
     with pytest.raises(InputError, match="mem_mb is 300, and this job cannot run below 614"):
         block(300)
-    held = Need(fixed_mb=300, value_bytes=10)
+    held = MemoryModel(fixed_mb=300, value_bytes=10)
     with pytest.raises(InputError, match=r"cannot run below 650; .*\(set-resources\), or ask for less$"):
         Budget(300).require(held, values=10 * MB, remedy="ask for less")
     Budget(650).require(held, values=10 * MB)

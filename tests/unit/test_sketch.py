@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cellferry.resources.memory import NEEDS
+from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.sketch import combine, random_sketch, stratified_sketch
 
 
@@ -82,4 +82,4 @@ def test_a_random_sketch_of_many_cells_takes_what_its_rules_count_with():
     tracemalloc.stop()
     # Beside it, rules hold two columns of codes (int32) and a mask.
     for rule in ("calibrate_classifier", "predict_gene_loss", "evaluate"):
-        assert peak + 10 <= NEEDS[rule].cell_bytes
+        assert peak + 10 <= MEMORY_MODELS[rule].cell_bytes

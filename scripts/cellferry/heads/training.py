@@ -15,7 +15,7 @@ from ..core.progress import timed
 from ..errors import InputError
 from ..features.marker_values import holds_intensities, marker_values
 from ..resources.budget import Budget
-from ..resources.memory import NEEDS, training_mb
+from ..resources.memory import MEMORY_MODELS, training_mb
 from ..sampling.sketch import sketch_values
 from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from .cytovi import CytoviHead
@@ -146,7 +146,7 @@ def train_heads(
         intensities = values is not None and holds_intensities(values)
         on_markers = intensities and not set(ON_EXPRESSION).isdisjoint(heads)
         budget.require(
-            NEEDS["train_classifier"],
+            MEMORY_MODELS["train_classifier"],
             cells=len(codes),
             values=sketch_values(values, len(part)) if "expression" in heads else 0,
             more_mb=training_mb(

@@ -11,7 +11,7 @@ from ..core.progress import Progress
 from ..cytometry.marker_names import BACKBONE
 from ..features.subset import MEASURED
 from ..resources.budget import Budget
-from ..resources.memory import Need
+from ..resources.memory import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
 from ..sampling.sketch import sketch_values, stratified_sketch
 from .scvi_models import as_it_is, cells_for_model, known_batches, model_class, train
@@ -48,7 +48,7 @@ def draw_sketch(
     *,
     sketch_cells: int,
     seed: int,
-    need: Need,
+    need: MemoryModel,
     budget: Budget,
     more_mb: int = 0,
 ) -> QuerySketch:

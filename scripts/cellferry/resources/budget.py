@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import PassingError
-from .memory import BLOCK_BYTES, MB, Need
+from .memory import BLOCK_BYTES, MB, MemoryModel
 
 SNAKEMAKE_MB = 250
 """Resident memory of the snakemake processes that SLURM counts as part of the same job."""
@@ -37,7 +37,7 @@ class Budget:
         return cls(resources.mem_mb, resources.attempt)
 
     def require(
-        self, need: Need, *, cells: int = 0, values: float = 0, more_mb: int = 0, remedy: str = ""
+        self, need: MemoryModel, *, cells: int = 0, values: float = 0, more_mb: int = 0, remedy: str = ""
     ) -> None:
         """Stop at once a job that its memory does not hold.
 
@@ -59,7 +59,9 @@ class Budget:
         """
         self._check(need.held_mb(cells=cells, values=values) + more_mb, least_mb=0, remedy=remedy)
 
-    def block_bytes(self, need: Need, *, cells: int = 0, more_mb: int = 0, most: int = BLOCK_BYTES) -> int:
+    def block_bytes(
+        self, need: MemoryModel, *, cells: int = 0, more_mb: int = 0, most: int = BLOCK_BYTES
+    ) -> int:
         """Bytes of a block, which is held `need.blocks` times; stops as `require` does.
 
         Parameters
@@ -75,7 +77,7 @@ class Budget:
         print(f"attempt {self.attempt}: blocks of {block / MB:.0f} MB")
         return block
 
-    def predicted_block_bytes(self, need: Need, *, held_mb: int, most: int = BLOCK_BYTES) -> int:
+    def predicted_block_bytes(self, need: MemoryModel, *, held_mb: int, most: int = BLOCK_BYTES) -> int:
         """What `block_bytes` gives a job that holds so much; of one that cannot run, the least block."""
         buffer_mb = (self.mem_mb - SNAKEMAKE_MB - held_mb) // self.attempt
         return min(most, max(LEAST_BUFFER_MB, buffer_mb) * MB // need.blocks)

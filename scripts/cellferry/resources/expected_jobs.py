@@ -13,7 +13,7 @@ from .memory import (
     MAX_EXPRESSION_CELLS,
     MAX_MAP_CELLS,
     MB,
-    NEEDS,
+    MEMORY_MODELS,
     SORTED_BYTES,
     VALUES_PER_DATASET,
     calibration_cap,
@@ -68,7 +68,7 @@ class Job:
 
         The script alone, without the snakemake processes around it.
         """
-        need = NEEDS[self.rule]
+        need = MEMORY_MODELS[self.rule]
         peak = need.held_mb(cells=int(self.held_cells), values=self.sketch_values) + int(self.more_mb)
         if need.blocks:
             block = Budget(mem_mb, attempt).predicted_block_bytes(need, held_mb=peak, most=self.most_block)
@@ -78,7 +78,7 @@ class Job:
     @property
     def seconds(self) -> float:
         """Time that each of them takes on one core of the machine that was measured."""
-        need = NEEDS[self.rule]
+        need = MEMORY_MODELS[self.rule]
         return need.seconds + self.cells / need.cells_per_s + self.values / need.values_per_s
 
 

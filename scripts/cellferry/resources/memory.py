@@ -13,7 +13,7 @@ SORTED_BYTES = 512 * MB
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryModel:
     """Memory and time of a rule's job, as measured (benchmarks/scale.py).
 
     Attributes
@@ -43,38 +43,42 @@ class Need:
         return self.fixed_mb + int(self.cell_bytes * cells + self.value_bytes * values) // MB
 
 
-NEEDS = {
-    "demo_data": Need(fixed_mb=330, seconds=10),
-    "inspect_dataset": Need(fixed_mb=290, cell_bytes=24, seconds=2, cells_per_s=3e6),
-    "check_datasets": Need(fixed_mb=125, seconds=1),
-    "convert_to_chunks": Need(fixed_mb=258, blocks=5, seconds=2, values_per_s=18e6),
-    "merge_h5ad": Need(fixed_mb=258, blocks=2, seconds=2, cells_per_s=1e6, values_per_s=55e6),
-    "split_reference": Need(fixed_mb=256, cell_bytes=40, seconds=2, cells_per_s=2e5),
-    "select_genes": Need(fixed_mb=440, cell_bytes=40, value_bytes=14, seconds=9, values_per_s=12e6),
-    "select_markers": Need(fixed_mb=262, cell_bytes=40, value_bytes=24, seconds=3, values_per_s=12e6),
-    "compare_panels": Need(fixed_mb=117, seconds=1),
-    "subset_reference": Need(fixed_mb=258, cell_bytes=8, blocks=3, seconds=2, values_per_s=60e6),
-    "subset_common_genes": Need(fixed_mb=258, cell_bytes=24, blocks=3, seconds=2, values_per_s=60e6),
-    "shuffle_reference": Need(fixed_mb=710, cell_bytes=16, value_bytes=22, seconds=4, values_per_s=8e6),
-    "train_reference_model": Need(fixed_mb=1075, value_bytes=50, seconds=8, cells_per_s=3.5e3),
-    "import_reference": Need(fixed_mb=1005, cell_bytes=40, seconds=12, cells_per_s=2e5),
-    "fit_query_model": Need(fixed_mb=1005, cell_bytes=36, value_bytes=14, seconds=8, cells_per_s=5.7e3),
-    "map_query": Need(fixed_mb=985, blocks=2, seconds=9, cells_per_s=6e4),
-    "train_classifier": Need(
+MEMORY_MODELS = {
+    "demo_data": MemoryModel(fixed_mb=330, seconds=10),
+    "inspect_dataset": MemoryModel(fixed_mb=290, cell_bytes=24, seconds=2, cells_per_s=3e6),
+    "check_datasets": MemoryModel(fixed_mb=125, seconds=1),
+    "convert_to_chunks": MemoryModel(fixed_mb=258, blocks=5, seconds=2, values_per_s=18e6),
+    "merge_h5ad": MemoryModel(fixed_mb=258, blocks=2, seconds=2, cells_per_s=1e6, values_per_s=55e6),
+    "split_reference": MemoryModel(fixed_mb=256, cell_bytes=40, seconds=2, cells_per_s=2e5),
+    "select_genes": MemoryModel(fixed_mb=440, cell_bytes=40, value_bytes=14, seconds=9, values_per_s=12e6),
+    "select_markers": MemoryModel(fixed_mb=262, cell_bytes=40, value_bytes=24, seconds=3, values_per_s=12e6),
+    "compare_panels": MemoryModel(fixed_mb=117, seconds=1),
+    "subset_reference": MemoryModel(fixed_mb=258, cell_bytes=8, blocks=3, seconds=2, values_per_s=60e6),
+    "subset_common_genes": MemoryModel(fixed_mb=258, cell_bytes=24, blocks=3, seconds=2, values_per_s=60e6),
+    "shuffle_reference": MemoryModel(
+        fixed_mb=710, cell_bytes=16, value_bytes=22, seconds=4, values_per_s=8e6
+    ),
+    "train_reference_model": MemoryModel(fixed_mb=1075, value_bytes=50, seconds=8, cells_per_s=3.5e3),
+    "import_reference": MemoryModel(fixed_mb=1005, cell_bytes=40, seconds=12, cells_per_s=2e5),
+    "fit_query_model": MemoryModel(
+        fixed_mb=1005, cell_bytes=36, value_bytes=14, seconds=8, cells_per_s=5.7e3
+    ),
+    "map_query": MemoryModel(fixed_mb=985, blocks=2, seconds=9, cells_per_s=6e4),
+    "train_classifier": MemoryModel(
         fixed_mb=430, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=1e6
     ),
-    "calibrate_classifier": Need(fixed_mb=335, cell_bytes=36, blocks=1, seconds=4, cells_per_s=3e4),
-    "predict_gene_loss": Need(fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3),
-    "compare_mappings": Need(fixed_mb=1100, cell_bytes=24, value_bytes=40, seconds=12),
-    "predict_labels": Need(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
-    "gather_predictions": Need(
+    "calibrate_classifier": MemoryModel(fixed_mb=335, cell_bytes=36, blocks=1, seconds=4, cells_per_s=3e4),
+    "predict_gene_loss": MemoryModel(fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3),
+    "compare_mappings": MemoryModel(fixed_mb=1100, cell_bytes=24, value_bytes=40, seconds=12),
+    "predict_labels": MemoryModel(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
+    "gather_predictions": MemoryModel(
         fixed_mb=335, cell_bytes=60, blocks=1, seconds=2, cells_per_s=3e4, values_per_s=7.5e6
     ),
-    "write_fcs": Need(fixed_mb=315, blocks=1, seconds=2, cells_per_s=7e5, values_per_s=50e6),
-    "leave_labels_out": Need(fixed_mb=345, cell_bytes=36, blocks=1, seconds=4, cells_per_s=2e3),
-    "evaluate": Need(fixed_mb=360, cell_bytes=36, value_bytes=13, seconds=4, cells_per_s=4e4),
-    "gather_scores": Need(fixed_mb=26, seconds=1),
-    "report": Need(fixed_mb=470, cell_bytes=45, seconds=50),
+    "write_fcs": MemoryModel(fixed_mb=315, blocks=1, seconds=2, cells_per_s=7e5, values_per_s=50e6),
+    "leave_labels_out": MemoryModel(fixed_mb=345, cell_bytes=36, blocks=1, seconds=4, cells_per_s=2e3),
+    "evaluate": MemoryModel(fixed_mb=360, cell_bytes=36, value_bytes=13, seconds=4, cells_per_s=4e4),
+    "gather_scores": MemoryModel(fixed_mb=26, seconds=1),
+    "report": MemoryModel(fixed_mb=470, cell_bytes=45, seconds=50),
 }
 
 VALUES_PER_DATASET = 1 << 23

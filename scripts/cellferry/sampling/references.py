@@ -8,7 +8,7 @@ import numpy as np
 
 from ..artifacts.h5ad_reader import H5adReader
 from ..resources.budget import Budget
-from ..resources.memory import Need
+from ..resources.memory import MemoryModel
 from .sketch import stratified_sketch
 
 
@@ -47,7 +47,7 @@ def training_sketch(
     sketch_cells: int,
     *,
     seed: int,
-    need: Need,
+    need: MemoryModel,
     budget: Budget,
     least_values: int = 0,
 ) -> list[np.ndarray]:
