@@ -81,7 +81,8 @@ def import_reference(
     table = open_latents(pretrained["latents"], pretrained["key"])
     check_columns(table, pretrained)
     cells = label_and_batch_codes(table, pretrained, label_names)
-    budget.require(MEMORY_MODELS["import_reference"], cells=len(cells.labels))
+    n_cells = len(cells.labels)
+    budget.require(MEMORY_MODELS["import_reference"], cells=n_cells)
     parts, counted = split_labelled(
         cells.labels,
         cells.names,
@@ -103,9 +104,7 @@ def import_reference(
             accelerator=accelerator,
         )
         save_scanvi_classifier(adopted, counted.index[counted["predictable"]].to_list(), label_names, folder)
-    print(
-        f"{len(taken.genes)} genes ({summary['namespace']}), {table.width} latents, {len(cells.labels)} cells"
-    )
+    print(f"{len(taken.genes)} genes ({summary['namespace']}), {table.width} latents, {n_cells} cells")
     write_genes(taken, summary, genes, gene_report)
     write_parts(table, parts, pretrained, label_names, mapped)
     with complete(labels) as path:

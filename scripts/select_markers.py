@@ -82,16 +82,7 @@ def select_markers(
         transformed_sketch(merged[name], some, panels.markers, cofactors, seen[name])
         for name, some in zip(references, rows, strict=True)
     ]
-    sketch = np.concatenate(parts)
-    del parts
-    learned = ~np.isnan(sketch).all(axis=0)
-    if not learned.all():
-        names = [marker for marker, found in zip(panels.markers, learned, strict=True) if not found]
-        print(f"left out, since no training cell's were measured: {', '.join(names)}")
-        panels = panels._replace(markers=[marker for marker in panels.markers if marker not in names])
-        cofactors = {technology: values[learned] for technology, values in cofactors.items()}
-    low, high = np.nanquantile(sketch[:, learned], RANGE, axis=0)
-    transformation = Transformation(panels.markers, cofactors, low, high)
+    panels, transformation = learn_transformation(np.concatenate(parts), panels, cofactors)
 
     chosen = pd.DataFrame({"gene": panels.markers})
     chosen["backbone"] = chosen["gene"].isin(panels.backbone)
@@ -109,6 +100,25 @@ def select_markers(
     print(f"{len(panels.markers)} markers, {len(panels.backbone)} of them in all datasets")
     with complete(report) as path:
         path.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def learn_transformation(
+    sketch: np.ndarray, panels: Panels, cofactors: dict[str, np.ndarray]
+) -> tuple[Panels, Transformation]:
+    """Scale markers by quantiles of a sketch (cells × markers, NaN where not measured).
+
+    Returns
+    -------
+    The panels without markers that the sketch lacks, and the transformation of the others.
+    """
+    learned = ~np.isnan(sketch).all(axis=0)
+    if not learned.all():
+        names = [marker for marker, found in zip(panels.markers, learned, strict=True) if not found]
+        print(f"left out, since no training cell's were measured: {', '.join(names)}")
+        panels = panels._replace(markers=[marker for marker in panels.markers if marker not in names])
+        cofactors = {technology: values[learned] for technology, values in cofactors.items()}
+    low, high = np.nanquantile(sketch[:, learned], RANGE, axis=0)
+    return panels, Transformation(panels.markers, cofactors, low, high)
 
 
 def transformed_sketch(
