@@ -1,4 +1,4 @@
-"""cellferry: carry cell-type labels from a labelled single-cell reference to queries of any size."""
+"""cellferry: carry cell-type labels from a labeled single-cell reference to queries of any size."""
 
 from snakemake.utils import min_version
 
@@ -42,6 +42,6 @@ rule all:
         "results/report.html",
         "results/evaluation/scores.tsv",
         expand("results/predictions/{query}.{kind}", query=QUERIES, kind=["parquet", "csv.gz"]),
-        expand("results/labelled/{query}.h5ad", query=QUERIES),
+        expand("results/labeled/{query}.h5ad", query=QUERIES),
         expand("results/fcs/{query}", query=QUERIES if CYTOMETRY else []),
     localrule: True

@@ -4,7 +4,7 @@
     python benchmarks/accuracy.py --work /some/scratch --runs kang_ctrl_to_stim --seeds 0
     python benchmarks/accuracy.py --only tables
 
-Each pair of a labelled reference and queries with known labels goes through the whole workflow, with each
+Each pair of a labeled reference and queries with known labels goes through the whole workflow, with each
 seed; with seed 0 every label of a query is a query of its own beside it. Finished runs in the work folder are
 not repeated; measured pairs and seeds take the place of their older rows in the table.
 """

@@ -24,14 +24,14 @@ _TOOLS = {
 }
 _METHODS = {
     "PCA, logistic regression": (0.869, 0.896, 0.824, 0.860, 0.930, 1),
-    "PCA, neighbours": (0.864, 0.881, 0.746, 0.767, 0.944, 1),
+    "PCA, neighbors": (0.864, 0.881, 0.746, 0.767, 0.944, 1),
     "scVI of 200 epochs, XGBoost": (0.856, 0.860, 0.289, 0.841, 0.949, 0.990),
-    "scVI of 200 epochs, neighbours": (0.868, 0.884, 0.713, 0.831, 0.949, 1),
+    "scVI of 200 epochs, neighbors": (0.868, 0.884, 0.713, 0.831, 0.949, 1),
     "scVI, XGBoost as it comes": (0.860, 0.777, 0.368, 0.805, 0.949, 1),
     "scVI, XGBoost as scTab sets it": (0.865, 0.809, 0.387, 0.804, 0.965, 0.995),
     "scVI, logistic regression": (0.873, 0.824, 0.758, 0.870, 0.967, 0.995),
-    "scVI, neighbours": (0.881, 0.833, 0.716, 0.830, 0.951, 1),
-    "mean of three: LR and neighbours on scVI, LR on expression": (0.872, 0.912, 0.835, 0.880, 0.974, 1),
+    "scVI, neighbors": (0.881, 0.833, 0.716, 0.830, 0.951, 1),
+    "mean of three: LR and neighbors on scVI, LR on expression": (0.872, 0.912, 0.835, 0.880, 0.974, 1),
     "mean of four: and LR z-scored on the query": (0.871, 0.920, 0.864, 0.900, 0.972, 1),
 }
 
@@ -46,7 +46,7 @@ AUROC_OF_B_CELLS = {
     "scANVI": 0.94,
     "highest probability of XGBoost on scVI": 0.94,
     "Mahalanobis' distance per label on scVI": 0.98,
-    "distance of neighbours on scVI": 0.98,
+    "distance of neighbors on scVI": 0.98,
     "the same over the local density": 0.996,
 }
 """Telling B cells, taken out of PBMC 3k, from the other cells of Symphony."""

@@ -16,7 +16,7 @@ REQUIREMENTS = HERE / "celltypist.txt"
 TARGET = "results/evaluation/scores.tsv"
 TEST = "test"
 """The part of a reference that its model never meets: scored like a query."""
-LEAST_CELLS_ALONE = 20
+MIN_CELLS_ALONE = 20
 """Cells of a label that make a query of their own."""
 SEED_OF_QUERIES_OF_ONE_LABEL = 0
 
@@ -127,7 +127,7 @@ def queries_of_one_label(cells: dict[str, dict[str, int]]) -> dict[tuple[str, st
         for query, by_label in cells.items()
         if len(by_label) > 1
         for label, n_cells in by_label.items()
-        if n_cells >= LEAST_CELLS_ALONE
+        if n_cells >= MIN_CELLS_ALONE
     }
 
 
@@ -166,7 +166,7 @@ def celltypist_python(work: Path) -> Path:
 
 
 def run_celltypist(run: Run, seed: int, work: Path) -> None:
-    """Train CellTypist on a run's training cells, and predict its held-back test and its mixed queries."""
+    """Train CellTypist on a run's training cells, and predict its held-out test and its mixed queries."""
     folder = run_folder(work, run, seed)
     done = folder / "celltypist"
     files = [folder / "results" / "common" / f"{part}.h5ad" for part in ("reference", TEST, *run.pairs)]

@@ -22,27 +22,27 @@ TABLE = ROOT / "benchmarks" / "accuracy.tsv"
 COLUMNS = ["pair", "kind", "label", "seed", "method", "measure", "value"]
 """A pair is `reference → query`; `label` is that of a query of one label, or one that the reference lacks."""
 
-MIXED, HELD_BACK, ALONE, UNSEEN = "mixed", "held back", "alone", "unseen"
-"""Kinds of rows: a query; the reference's held-back test; a query of one label; cells the reference lacks."""
+MIXED, HELD_OUT, ALONE, UNSEEN = "mixed", "held out", "alone", "unseen"
+"""Kinds of rows: a query; the reference's held-out test; a query of one label; cells the reference lacks."""
 
 BEST_LABEL, ANSWER = "cellferry, best label", "cellferry, answer"
 BASELINE, CELLTYPIST = "PCA and logistic regression", "CellTypist"
 HEADS = {
     "xgboost": "XGBoost",
     "linear": "linear, on latents",
-    "neighbors": "neighbours",
+    "neighbors": "neighbors",
     "expression": "linear, on expression",
     "scanvi": "scANVI's own",
 }
-REASONS = ["ambiguous", "outside the reference", "low quality", "subtype unsure"]
-SEPARATORS = ["outside_p", "distance", "probability"]
+REASONS = ["ambiguous", "out of reference", "low quality", "subtype unsure"]
+SEPARATORS = ["ood_pvalue", "distance", "probability"]
 """What tells cells that the reference lacks from others."""
 
 
 def collect(work: Path, run: Run, seed: int) -> list[dict]:
     """All scores of one run, as rows of the table."""
     folder = run_folder(work, run, seed)
-    rows = list(scores_of(folder, TEST, held_back_name(run), HELD_BACK))
+    rows = list(scores_of(folder, TEST, held_out_name(run), HELD_OUT))
     for query, pair in run.pairs.items():
         rows += scores_of(folder, query, pair, MIXED)
         rows += scores_of_unseen(folder, query, pair)
@@ -51,9 +51,9 @@ def collect(work: Path, run: Run, seed: int) -> list[dict]:
     return [{**row, "seed": seed} for row in rows if row["value"] is not None]
 
 
-def held_back_name(run: Run) -> str:
-    """What the held-back test of a run's reference is called; its genes are those of the queries."""
-    return f"{run.reference} → its held-back test, for {' and '.join(run.pairs)}"
+def held_out_name(run: Run) -> str:
+    """What the held-out test of a run's reference is called; its genes are those of the queries."""
+    return f"{run.reference} → its held-out test, for {' and '.join(run.pairs)}"
 
 
 def scores_of(folder: Path, part: str, pair: str, kind: str) -> Iterator[dict]:
@@ -166,7 +166,7 @@ def save(rows: list[dict], machine: str) -> None:
         keys = ["pair", "seed"]
         again = old.set_index(keys).index.isin(table.set_index(keys).index)
         table = pd.concat([old[~again], table])
-    pairs = [pair for run in RUNS for pair in (*run.pairs.values(), held_back_name(run))]
+    pairs = [pair for run in RUNS for pair in (*run.pairs.values(), held_out_name(run))]
     table = table.sort_values(
         ["pair", "seed"],
         key=lambda column: column.map(pairs.index) if column.name == "pair" else column,

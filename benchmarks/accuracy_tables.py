@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from accuracy_quoted import AUROC_OF_B_CELLS, METHODS, TOOLS
-from accuracy_runs import LEAST_CELLS_ALONE, SEED_OF_QUERIES_OF_ONE_LABEL
+from accuracy_runs import MIN_CELLS_ALONE, SEED_OF_QUERIES_OF_ONE_LABEL
 from accuracy_scores import (
     ALONE,
     ANSWER,
@@ -11,7 +11,7 @@ from accuracy_scores import (
     BEST_LABEL,
     CELLTYPIST,
     HEADS,
-    HELD_BACK,
+    HELD_OUT,
     MIXED,
     REASONS,
     SEPARATORS,
@@ -30,14 +30,14 @@ KEPT_ALONE = 0.8
 
 INTRODUCTION = """# Labels beside those of other tools
 
-Real pairs of a labelled reference and a query whose labels are known; seeds: {seeds}; all settings are the
+Real pairs of a labeled reference and a query whose labels are known; seeds: {seeds}; all settings are the
 defaults. A value with a spread is the mean of the seeds, with the least and the most; one without is of
 one seed, the first, or the same in all. Accuracy and macro-F1 are over cells whose label the reference
 has (in ten cells or more). *Best label* takes every cell's best label, *answer* counts `unknown` as wrong.
 All numbers are in [accuracy.tsv](accuracy.tsv).
 
 The workflow, PCA and logistic regression, and CellTypist learn from the same training cells (a fifth or more
-of a reference is held back) and the same genes. What is marked *quoted* was measured once, by hand, with one
+of a reference is held out) and the same genes. What is marked *quoted* was measured once, by hand, with one
 seed, on the same files: trained on all of the reference, with 2,000 variable genes.
 
 """
@@ -54,19 +54,19 @@ Accuracy. *Worst gap*: the most that a row lacks, on any of its pairs, to the be
 """
 BY_HEAD = """## Each classifier alone
 
-Macro-F1. Rows of held-back cells are of the part of the reference that its model never met.
+Macro-F1. Rows of held-out cells are of the part of the reference that its model never met.
 
 """
 CALIBRATION = """## Calibration
 
 Expected calibration error (Guo et al. 2017, ten bins of equal width): how far probabilities are from the
-shares that are right. The best label's probability is calibrated on held-back cells of the reference; those
+shares that are right. The best label's probability is calibrated on held-out cells of the reference; those
 of single classifiers are not.
 
 """
 REJECTION = """## What is answered, and how often it is wrong
 
-`prediction.max_error` is .05, on cells like the held-back ones of the reference: the rows of these are the
+`prediction.max_error` is .05, on cells like the held-out ones of the reference: the rows of these are the
 fair comparison, and a query from another laboratory is not promised as much. Reasons are shares of all cells.
 *All*: a label given to a cell that the reference has no label for counts as wrong.
 
@@ -112,7 +112,7 @@ def page(table: pd.DataFrame, machine: str) -> str:
     parts += [BY_HEAD, by_method_table(table, "macro_f1", [*heads, BASELINE, CELLTYPIST])]
     parts += [CALIBRATION, by_method_table(table, "ece", heads)]
     parts += [REJECTION, rejection_table(table), UNSEEN_LABELS, unseen_table(table)]
-    alone = ONE_LABEL.format(seed=SEED_OF_QUERIES_OF_ONE_LABEL, least=LEAST_CELLS_ALONE)
+    alone = ONE_LABEL.format(seed=SEED_OF_QUERIES_OF_ONE_LABEL, least=MIN_CELLS_ALONE)
     parts += [alone, one_label_table(table)]
     return "".join(parts) + FOOTER.format(machine=machine, seeds=seeds)
 
@@ -164,13 +164,13 @@ def in_short(table: pd.DataFrame) -> str:
             f"{len(right) - len(lost)} have as many right in a query of their own"
             + (f"; not: {listed(lost)}." if len(lost) else ".")
         )
-    errors = means(table, HELD_BACK, ANSWER, ["error among accepted"]).iloc[:, 0]
+    errors = means(table, HELD_OUT, ANSWER, ["error among accepted"]).iloc[:, 0]
     lines.append(
-        f"Errors among the labels given to held-back cells: {short(errors.min())} to {short(errors.max())}."
+        f"Errors among the labels given to held-out cells: {short(errors.min())} to {short(errors.max())}."
     )
     separation = [f"auroc of {name}" for name in SEPARATORS]
     unseen = means(table, UNSEEN, ANSWER, ["cells", *separation])
-    for (pair, label), found in unseen[unseen["cells"] >= LEAST_CELLS_ALONE].iterrows():
+    for (pair, label), found in unseen[unseen["cells"] >= MIN_CELLS_ALONE].iterrows():
         areas = ", ".join(f"{short(found[f'auroc of {name}'])} by `{name}`" for name in SEPARATORS)
         lines.append(f"AUROC of {label} cells, which the reference lacks ({pair}): {areas}.")
     return "".join(f"- {line}\n" for line in lines)
@@ -217,7 +217,7 @@ def everybody_table(table: pd.DataFrame) -> str:
 
 
 def by_method_table(table: pd.DataFrame, measure: str, methods: list[str]) -> str:
-    """One measure of every method, of queries and of held-back cells."""
+    """One measure of every method, of queries and of held-out cells."""
     present = set(table.query("measure == @measure")["method"])
     methods = [method for method in methods if method in present]
     lines = [
@@ -273,8 +273,8 @@ def one_label_table(table: pd.DataFrame) -> str:
 
 
 def scored(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Kind and pair of all queries, and after these of all held-back parts."""
-    pairs = {kind: table.query("kind == @kind")["pair"].unique() for kind in (MIXED, HELD_BACK)}
+    """Kind and pair of all queries, and after these of all held-out parts."""
+    pairs = {kind: table.query("kind == @kind")["pair"].unique() for kind in (MIXED, HELD_OUT)}
     return [(kind, pair) for kind in pairs for pair in pairs[kind]]
 
 

@@ -215,7 +215,7 @@ def write_bpcells(source: Path, folder: Path) -> Path:
 
 
 def write_seurat(source: Path, folder: Path) -> Path:
-    """A Seurat object, version 4: counts, normalised values, and 500 genes scaled; gzip."""
+    """A Seurat object, version 4: counts, normalized values, and 500 genes scaled; gzip."""
     import r_writer as r
 
     cells = cells_of(source)

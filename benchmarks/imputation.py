@@ -75,10 +75,12 @@ def impute_in_blocks(folder: Path, query: Path, answer: Path) -> None:
     import pyarrow.parquet as pq
     from cellferry.artifacts.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
     from cellferry.heads.cytovi import CytoviHead
-    from cellferry.resources.memory import BLOCK_BYTES, CYTOVI_NEIGHBORS, judged_bytes
+    from cellferry.resources.memory import BLOCK_BYTES, CYTOVI_NEIGHBORS, head_output_bytes
 
     head, names = CytoviHead.load(folder), np.array(label_names(), dtype=object)
-    cell = judged_bytes(n_labels=LABELS, n_heads=1, neighbors=CYTOVI_NEIGHBORS, n_latent=LATENTS, values=0)
+    cell = head_output_bytes(
+        n_labels=LABELS, n_heads=1, neighbors=CYTOVI_NEIGHBORS, n_latent=LATENTS, values=0
+    )
     columns, rows = latent_columns([query]), min(BLOCK_BYTES // cell, ROWS_PER_GROUP)
     schema = pa.schema({"label": pa.string(), "uncertainty": pa.float32()})
     with pq.ParquetWriter(answer, schema) as writer:
@@ -135,7 +137,7 @@ def page(table: pd.DataFrame) -> str:
         f"labels that overlap, {LATENTS} latents. In blocks: the head `cytovi`. scvi-tools: "
         "`CYTOVI.impute_categories_from_reference` of the same latents, ended where it held "
         f"{LIMIT_MB:,} MB. Seconds are the processor's. Peaks are of the whole process; before, libraries "
-        f"and a first small query had taken {started}. Where both find the same neighbours their answer is "
+        f"and a first small query had taken {started}. Where both find the same neighbors their answer is "
         "the same (`tests/unit/test_heads_cytovi.py`); both searches miss a few.",
         "",
         "| " + " | ".join(heads) + " |",

@@ -18,7 +18,7 @@ DATA_RULES = ("convert_to_chunks", "merge_h5ad", "select_genes", "subset_common_
 # Parts of the speeds that are compared.
 BARE = "training: bare torch loop on preloaded minibatches"
 EPOCH = "training: the workflow's epoch, 5 % more cells watched"
-# In the picture: way, its name there, its colour and marker.
+# In the picture: way, its name there, its color and marker.
 OTHERS = [
     ("anndata: read all chunks, concat, write", "anndata.concat in memory, query alone", "#c44e52", "s"),
     (
@@ -301,20 +301,20 @@ def draw_picture() -> None:
     figure, axes = plt.subplots(figsize=(7, 4.4), dpi=150, layout="constrained")
     largest = chain.groupby("ladder")["peak_mb"].max()
     data = chain[chain["name"].isin(DATA_RULES)].groupby("ladder")["peak_mb"].max()
-    for peaks, label, colour in (
+    for peaks, label, color in (
         (largest, "cellferry, its largest job", "#1f5fa8"),
         (data, "cellferry, its largest job with all genes", "#55a0d8"),
     ):
-        axes.plot(peaks.index, peaks / 1024, "o-", color=colour, label=label, linewidth=2)
+        axes.plot(peaks.index, peaks / 1024, "o-", color=color, label=label, linewidth=2)
     files = rows.query("section == 'files'")
-    for way, label, colour, marker in OTHERS:
+    for way, label, color, marker in OTHERS:
         found = files[files["name"] == way]
         fits = found[found["outcome"] == "ok"].sort_values("ladder")
         axes.plot(
-            fits["ladder"], fits["peak_mb"] / 1024, f"{marker}--", color=colour, label=label, markersize=5
+            fits["ladder"], fits["peak_mb"] / 1024, f"{marker}--", color=color, label=label, markersize=5
         )
         ended = found[found["outcome"] == "out of memory"]
-        axes.plot(ended["ladder"], ended["peak_mb"] / 1024, "x", color=colour, markersize=10, mew=2.5)
+        axes.plot(ended["ladder"], ended["peak_mb"] / 1024, "x", color=color, markersize=10, mew=2.5)
         for cells, peak in zip(ended["ladder"], ended["peak_mb"], strict=True):
             axes.annotate(
                 "out of memory", (cells, peak / 1024), (4, 6), textcoords="offset points", fontsize=8

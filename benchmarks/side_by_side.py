@@ -82,7 +82,7 @@ def view(paths: list[Path], merged: Path) -> None:
                 writer.append_file(chunk, copy=False)
 
 
-def merge(folder: Path, *, materialise: bool) -> None:
+def merge(folder: Path, *, materialize: bool) -> None:
     """The rule `merge_h5ad`: the merged file, compared with the chunks; a copy is read again for that."""
     from cellferry.resources.budget import Budget
     from merge_h5ad import merge_h5ad
@@ -90,7 +90,7 @@ def merge(folder: Path, *, materialise: bool) -> None:
     merge_h5ad(
         [str(folder / "results" / "chunks" / "query" / "0")],
         str(folder / "side" / "out.h5ad"),
-        materialise=materialise,
+        materialize=materialize,
         budget=Budget(MEM_MB),
     )
 
@@ -131,7 +131,7 @@ def subset(folder: Path) -> None:
         name="query",
         gene_id="auto",
         inspected=None,
-        labelled_only=False,
+        labeled_only=False,
         max_cells=None,
         seed=0,
         budget=Budget(MEM_MB),
@@ -169,8 +169,8 @@ WAYS = {
     "cat_away": Way("cat chunks/*.h5ad > /dev/null", None),
     "cat": Way("cat chunks/*.h5ad > copy", None),
     "view": Way("cellferry: the view alone", lambda f: view(chunk_files(f), f / "side" / "out.h5ad")),
-    "merge": Way("cellferry: merge_h5ad, a view", lambda f: merge(f, materialise=False)),
-    "merge_all": Way("cellferry: merge_h5ad, materialised", lambda f: merge(f, materialise=True)),
+    "merge": Way("cellferry: merge_h5ad, a view", lambda f: merge(f, materialize=False)),
+    "merge_all": Way("cellferry: merge_h5ad, materialized", lambda f: merge(f, materialize=True)),
     "concat_on_disk": Way("anndata: concat_on_disk", concat_on_disk, libraries=("anndata.experimental",)),
     "concat": Way("anndata: read all chunks, concat, write", concat_in_memory),
     "subset": Way(

@@ -38,8 +38,8 @@ from cellferry.resources.schedule import minibatch_size
 from map_query import map_query
 from predict_labels import predict_labels
 
-LEAST_SECONDS = 5
-MOST_PRELOADED = 100
+MIN_SECONDS = 5
+MAX_PRELOADED = 100
 """Minibatches the bare loop holds in memory; it goes over them again as often as needed."""
 FEW, MANY = 1, 20
 """Shares of a query: one in `MANY` chunks stands for few cells, `FEW` for all of them."""
@@ -63,7 +63,7 @@ def until_long_enough(work: Callable[[], int]) -> tuple[int, np.ndarray]:
     """Cells and seconds of some work, done once before and then repeated for some seconds."""
     work()
     cells, start = 0, now()
-    while (now() - start)[1] < LEAST_SECONDS:
+    while (now() - start)[1] < MIN_SECONDS:
         cells += work()
     return cells, now() - start
 
@@ -116,7 +116,7 @@ class Training:
 
     def bare_loop(self) -> Callable[[], int]:
         """The same module, optimiser and minibatches with nothing around: a pass over preloaded ones."""
-        batches = list(islice(self.minibatches(), MOST_PRELOADED))
+        batches = list(islice(self.minibatches(), MAX_PRELOADED))
         plan = scvi.train.TrainingPlan(self.model.module, lr=self.settings["learning_rate"])
         optimizer = plan.configure_optimizers()["optimizer"]
 
@@ -133,7 +133,7 @@ class Training:
 
     def bare_encoder(self) -> Callable[[], int]:
         """Forward passes over preloaded minibatches with nothing around."""
-        batches = list(islice(self.minibatches(), MOST_PRELOADED))
+        batches = list(islice(self.minibatches(), MAX_PRELOADED))
 
         def work() -> int:
             self.model.module.eval()
@@ -151,7 +151,7 @@ def training_speeds(training: Training) -> Iterator[tuple[str, int, np.ndarray]]
     cells, seconds = until_long_enough(training.bare_loop())
     yield "training: bare torch loop on preloaded minibatches", cells, seconds
     n_train = training.datamodule.n_train
-    epochs = 1 + int(np.ceil(3 * LEAST_SECONDS * cells / seconds[1] / n_train))
+    epochs = 1 + int(np.ceil(3 * MIN_SECONDS * cells / seconds[1] / n_train))
     training.epochs(1)
     difference = training.epochs(1 + epochs) - training.epochs(1)
     yield "training: the workflow's epoch, 5 % more cells watched", epochs * n_train, difference
@@ -187,7 +187,7 @@ def query_speeds(folder: Path, prediction: dict) -> Iterator[tuple[str, int, np.
                     mapped[chunks],
                     common,
                     classifier,
-                    str(results / "reference" / "rules.json"),
+                    str(results / "reference" / "calibration.json"),
                     f"{name}/predictions.parquet",
                     chunk=0,
                     chunks=chunks,

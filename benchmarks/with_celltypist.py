@@ -15,7 +15,7 @@ import celltypist
 import scanpy as sc
 
 
-def normalised(path: str) -> ad.AnnData:
+def normalized(path: str) -> ad.AnnData:
     """Cells as CellTypist wants them: log1p of counts per 10,000."""
     cells = ad.read_h5ad(path)
     sc.pp.normalize_total(cells, target_sum=1e4)
@@ -25,10 +25,10 @@ def normalised(path: str) -> ad.AnnData:
 
 def main(reference: str, folder: str, queries: list[str]) -> None:
     """Train once, predict all; the defaults of CellTypist, without its vote within clusters of the query."""
-    cells = normalised(reference)
+    cells = normalized(reference)
     model = celltypist.train(cells, labels="label", n_jobs=1)
     for query in queries:
-        predicted = celltypist.annotate(normalised(query), model=model, majority_voting=False)
+        predicted = celltypist.annotate(normalized(query), model=model, majority_voting=False)
         table = predicted.predicted_labels.rename(columns={"predicted_labels": "label"})[["label"]]
         table["probability"] = predicted.probability_matrix.max(axis=1)
         table.to_csv(Path(folder) / f"{Path(query).stem}.tsv", sep="\t", index_label="cell")

@@ -1,7 +1,7 @@
 # Validates the configuration, then names what the rules share.
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
-# Defines: CYTOMETRY, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_BACK, SCORED, GENE_SOURCES,
+# Defines: CYTOMETRY, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
 #          COMPARED, ZERO_FILLED, IMPORTED, TRAINED, TESTED, CHECKED, PROVENANCE, wildcard constraints,
 #          input functions
 
@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 
-from scripts.cellferry.cluster.backoff import Patience
+from scripts.cellferry.cluster.backoff import SlurmBackoff
 from scripts.cellferry.config.checks import check
 from scripts.cellferry.config.schema import fill_defaults, load_schema
 from scripts.cellferry.config.samples import all_files, table_files
@@ -26,7 +26,7 @@ from scripts.cellferry.runs.provenance import Provenance
 DEMO_DATA = ("resources/demo/reference.h5ad", "resources/demo/query", "resources/demo/query_obs.csv")
 # State of a training that was interrupted.
 CHECKPOINTS = "results/reference/checkpoints"
-PATIENCE = Patience()
+PATIENCE = SlurmBackoff()
 # One file per dataset, which its conversion waits for.
 CHECKED = "results/checked"
 PROVENANCE = Provenance(workflow, made_by_rules=("results", *DEMO_DATA), waited_for=CHECKED)
@@ -49,11 +49,11 @@ DATASETS = list(config["datasets"])
 # Trained together; the first one's gene names win a tie.
 REFERENCES = [name for name in DATASETS if config["datasets"][name]["role"] == "reference"]
 QUERIES = [name for name in DATASETS if config["datasets"][name]["role"] == "query"]
-# Labelled datasets that are there to be scored.
+# Labeled datasets that are there to be scored.
 EVALUATED = [name for name in DATASETS if config["datasets"][name]["role"] == "evaluate"]
 MAPPED = [*QUERIES, *EVALUATED]
 # Parts of the references that their model never meets: mapped and predicted like any query.
-HELD_BACK = ["validation", "test"]
+HELD_OUT = ["validation", "test"]
 # Queries whose truth is known.
 SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
 # Whether the reference is a model of others: import_reference takes it in, and there are none of its counts.
@@ -66,14 +66,14 @@ TESTED = [] if IMPORTED else [f"{TRAINED}/evaluation/test.json"]
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
 # Queries that are mapped in two ways, to see what fitting the model changes.
 COMPARED = MAPPED if CYTOMETRY else []
-# Queries that may lack genes of the model, and whose loss can be foretold, which takes counts of the reference.
+# Queries that may lack genes of the model, and whose loss can be estimated, which takes counts of the reference.
 ZERO_FILLED = [name for name in MAPPED if not IMPORTED and (name not in GENE_SOURCES or TRAINED != "results")]
 
 
 wildcard_constraints:
     dataset="|".join(DATASETS),
-    part="|".join(["reference", *MAPPED, *HELD_BACK]),
-    query="|".join([*MAPPED, *HELD_BACK]),
+    part="|".join(["reference", *MAPPED, *HELD_OUT]),
+    query="|".join([*MAPPED, *HELD_OUT]),
     chunk=r"\d+",
     job=r"\d+",
 
@@ -115,10 +115,10 @@ def label_table(key):
     return masked(value) if isinstance(value, str) else []
 
 
-def answer_rules(wildcards):
+def decision_model(wildcards):
     """Input function: the answer's rules for the wildcard's query."""
     own = wildcards.query in ZERO_FILLED
-    return f"results/mapped/{wildcards.query}/rules.json" if own else f"{TRAINED}/reference/rules.json"
+    return f"results/mapped/{wildcards.query}/calibration.json" if own else f"{TRAINED}/reference/calibration.json"
 
 
 def marker_table(wildcards):
@@ -149,7 +149,7 @@ def transformation_beside(model):
 def chunk_numbers(part):
     """Numbers of the chunks that a part is mapped in.
 
-    The part `reference` has as many as all references; a held-back part has its share of those.
+    The part `reference` has as many as all references; a held-out part has its share of those.
     """
     if part in MAPPED:
         return range(config["datasets"][part]["chunks"])
@@ -158,10 +158,10 @@ def chunk_numbers(part):
     if TRAINED != "results":
         return range(len(list(Path(config["pretrained"], "mapped", part).glob("[0-9]*.parquet"))))
     chunks = sum(config["datasets"][name]["chunks"] for name in REFERENCES)
-    return range(ceil(chunks * config["split"][part]) if part in HELD_BACK else chunks)
+    return range(ceil(chunks * config["split"][part]) if part in HELD_OUT else chunks)
 
 
-def this_attempt(wildcards, attempt):
+def attempt_number(wildcards, attempt):
     """Resource function: which attempt this is; scripts size their buffers by it.
 
     One after the first begins when SLURM answers.
@@ -171,7 +171,7 @@ def this_attempt(wildcards, attempt):
     return attempt
 
 
-def rising(base):
+def scale_by_attempt(base):
     """Resource function: `base`, and that much more with every attempt."""
 
     def amount(wildcards, attempt):
@@ -189,13 +189,13 @@ def resources_of(rule):
     """Resources that a rule asks for where the profile does not set them."""
     request = REQUESTS[rule].local
     return {
-        "mem_mb": rising(request.mem_mb),
-        "runtime": rising(request.runtime),
-        "attempt": this_attempt,
+        "mem_mb": scale_by_attempt(request.mem_mb),
+        "runtime": scale_by_attempt(request.runtime),
+        "attempt": attempt_number,
     }
 
 
-def asked_for(wildcards):
+def requested_resources(wildcards):
     """Param function: what the jobs of every rule ask for, attempt by attempt."""
     attempts = range(1, workflow.execution_settings.retries + 2)
     asked = {}

@@ -72,7 +72,7 @@ rule compare_mappings:
         model="results/mapped/{query}/model",
         reference_model=f"{TRAINED}/reference/model",
         classifier=f"{TRAINED}/reference/classifier",
-        rules=answer_rules,
+        rules=decision_model,
     output:
         mappings="results/mapped/{query}/mappings.json",
     log:

@@ -151,7 +151,7 @@ rule merge_h5ad:
     resources:
         **resources_of("merge_h5ad"),
     params:
-        materialise=config["merge"]["materialise"],
+        materialize=config["merge"]["materialize"],
     message:
         "Merging the chunks of {wildcards.dataset}"
     script:
@@ -279,7 +279,7 @@ rule subset_common_genes:
     params:
         gene_id=lambda wildcards: config["datasets"][wildcards.query]["gene_id"],
         min_common=config["genes"]["min_common"],
-        labelled_only=lambda wildcards: wildcards.query in EVALUATED,
+        labeled_only=lambda wildcards: wildcards.query in EVALUATED,
         max_cells=lambda wildcards: (
             config["datasets"][wildcards.query]["max_cells"] if wildcards.query in EVALUATED else None
         ),

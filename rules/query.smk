@@ -1,12 +1,12 @@
-# From a query's counts to labels. The held-back parts of the reference are queries too.
+# From a query's counts to labels. The held-out parts of the reference are queries too.
 #
 # Reads:  results/common/{query}.h5ad, results/reference/model/, results/reference/classifier/
 # Writes: results/mapped/{query}/model/            the reference model, fitted to the query's batches
 #         results/mapped/{part}/{chunk}.parquet    latents, one row per cell
 #         results/mapped/{query}/gene_loss.json    what the model's genes are worth that a query lacks
-#         results/mapped/{query}/rules.json        the answer's rules with the genes that it has
+#         results/mapped/{query}/calibration.json        the answer's rules with the genes that it has
 #         results/predictions/{query}/{chunk}.parquet, results/predictions/{query}.parquet and .csv.gz
-#         results/labelled/{query}.h5ad            counts of the common genes, labels and latents
+#         results/labeled/{query}.h5ad            counts of the common genes, labels and latents
 
 
 rule fit_query_model:
@@ -62,33 +62,33 @@ rule map_query:
         "../scripts/map_query.py"
 
 
-rule predict_gene_loss:
+rule estimate_missing_genes:
     input:
         common="results/common/{query}.h5ad",
         validation=f"{TRAINED}/common/validation.h5ad",
         model=f"{TRAINED}/mapped/validation/model",
         classifier=f"{TRAINED}/reference/classifier",
-        rules=f"{TRAINED}/reference/rules.json",
+        rules=f"{TRAINED}/reference/calibration.json",
     output:
         gene_loss="results/mapped/{query}/gene_loss.json",
-        rules="results/mapped/{query}/rules.json",
+        rules="results/mapped/{query}/calibration.json",
     log:
-        "logs/predict_gene_loss/{query}.log",
+        "logs/estimate_missing_genes/{query}.log",
     benchmark:
-        "results/benchmarks/predict_gene_loss/{query}.tsv"
+        "results/benchmarks/estimate_missing_genes/{query}.tsv"
     conda:
         "../envs/model.yaml"
-    threads: threads_of("predict_gene_loss")
+    threads: threads_of("estimate_missing_genes")
     resources:
-        **resources_of("predict_gene_loss"),
+        **resources_of("estimate_missing_genes"),
     params:
         max_loss=config["genes"]["max_loss"],
         max_error=config["prediction"]["max_error"],
         seed=config["seed"],
     message:
-        "Foretelling what the genes cost that {wildcards.query} lacks"
+        "Estimating the accuracy lost to genes missing from {wildcards.query}"
     script:
-        "../scripts/predict_gene_loss.py"
+        "../scripts/estimate_missing_genes.py"
 
 
 rule predict_labels:
@@ -97,7 +97,7 @@ rule predict_labels:
         common="results/common/{query}.h5ad",
         classifier=f"{TRAINED}/reference/classifier",
         # What a probability is worth depends on the genes that the query has.
-        rules=answer_rules,
+        rules=decision_model,
     output:
         predictions="results/predictions/{query}/{chunk}.parquet",
     log:
@@ -133,13 +133,13 @@ rule gather_predictions:
             chunk=chunk_numbers(wildcards.query),
         ),
         common="results/common/{query}.h5ad",
-        # Where its cells lie, and how many there are of each label, is what places and colours go by.
+        # Where its cells lie, and how many there are of each label, is what places and colors go by.
         classifier=f"{TRAINED}/reference/classifier",
         labels=f"{TRAINED}/reference/labels.json",
     output:
         parquet="results/predictions/{query}.parquet",
         csv="results/predictions/{query}.csv.gz",
-        labelled="results/labelled/{query}.h5ad",
+        labeled="results/labeled/{query}.h5ad",
     log:
         "logs/gather_predictions/{query}.log",
     benchmark:
@@ -150,7 +150,7 @@ rule gather_predictions:
     resources:
         **resources_of("gather_predictions"),
     params:
-        labelled=config["output"]["labelled"],
+        labeled=config["output"]["labeled"],
     message:
         "Gathering the predictions of {wildcards.query}"
     script:

@@ -6,7 +6,7 @@
 # Writes: results/reference/store.zarr         the training cells shuffled, for training from disk
 #         results/reference/model/             a scvi-tools model folder; anyone can load it
 #         results/reference/history.csv        loss per epoch
-#         results/reference/classifier/        XGBoost (UBJSON), linear model (npz), neighbours (parquet)
+#         results/reference/classifier/        XGBoost (UBJSON), linear model (npz), neighbors (parquet)
 
 
 rule shuffle_reference:
@@ -103,7 +103,7 @@ rule calibrate_classifier:
         model="results/reference/model",
         genes="results/genes.tsv",
     output:
-        rules="results/reference/rules.json",
+        rules="results/reference/calibration.json",
     log:
         "logs/calibrate_classifier/calibrate_classifier.log",
     benchmark:

@@ -41,7 +41,7 @@ rule leave_labels_out:
         mapped=expand("results/mapped/test/{chunk}.parquet", chunk=chunk_numbers("test")),
         common=[] if IMPORTED else "results/common/test.h5ad",
         classifier="results/reference/classifier",
-        rules="results/reference/rules.json",
+        rules="results/reference/calibration.json",
     output:
         left_out="results/reference/left_out.json",
     log:
@@ -101,7 +101,7 @@ rule report:
         datasets="results/datasets.tsv",
         labels=f"{TRAINED}/reference/labels.json",
         left_out=f"{TRAINED}/reference/left_out.json",
-        rules=f"{TRAINED}/reference/rules.json",
+        rules=f"{TRAINED}/reference/calibration.json",
         genes=f"{TRAINED}/genes.json",
         history=f"{TRAINED}/reference/history.csv",
     output:
@@ -124,7 +124,7 @@ rule report:
             patterns=["{by}.png"],
             caption="../report/maps.rst",
             category="3 Maps",
-            labels={"coloured by": "{by}"},
+            labels={"colored by": "{by}"},
         ),
         training=report(
             "results/figures/training.svg",

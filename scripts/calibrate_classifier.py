@@ -1,11 +1,11 @@
-"""Learn from held-back cells how to mix the classifiers, calibrate them, and when to give no label."""
+"""Learn from held-out cells how to mix the classifiers, calibrate them, and when to give no label."""
 
 from contextlib import nullcontext
 
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import codes_among, read_codes, read_values
-from cellferry.calibration.fit import HeldBackCells, learn_rules
+from cellferry.calibration.fit import HeldOutCells, learn_rules
 from cellferry.calibration.mixture import prior_weights
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
@@ -32,14 +32,14 @@ def calibrate_classifier(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write what `cellferry.calibration.decision.AnswerRules` holds, as JSON.
+    """Write what `cellferry.calibration.decision.DecisionModel` holds, as JSON.
 
     Parameters
     ----------
     validation
         Mapped chunks of the validation cells; they were mapped like a query's.
     train
-        Mapped chunks of the training cells; batches that these lack are held-back donors.
+        Mapped chunks of the training cells; batches that these lack are held-out donors.
     common
         Expression of the validation cells, in the same order; None where there is none, and no head takes it.
     classifier
@@ -58,7 +58,7 @@ def calibrate_classifier(
     cap = calibration_cap(n_labels=len(heads.labels))
     drawn = np.zeros(len(codes), dtype=bool)
     drawn[random_sketch(codes >= 0, cap, seed=seed)] = True
-    codes, donors = codes[drawn], held_back_donors(validation, train)[drawn]
+    codes, donors = codes[drawn], held_out_donors(validation, train)[drawn]
     held_mb = calibration_mb(len(codes), n_labels=len(heads.labels), n_heads=len(heads.head_names))
     judged, start = [], 0
     with H5adReader(common) if common else nullcontext() as cells:
@@ -71,7 +71,7 @@ def calibrate_classifier(
             start += len(block.distance)
     hashed = {"model": model, "genes": genes, "classifier": classifier}
     learned = learn_rules(
-        HeldBackCells.of(codes, judged, heads),
+        HeldOutCells.of(codes, judged, heads),
         heads,
         donors=donors,
         prior=prior_weights(heads.head_names, intensities=intensities),
@@ -82,7 +82,7 @@ def calibrate_classifier(
         learned.save(path)
 
 
-def held_back_donors(validation: list[str], train: list[str]) -> np.ndarray:
+def held_out_donors(validation: list[str], train: list[str]) -> np.ndarray:
     """Batch of each validation cell, as a code; -1 where training cells are of that batch too."""
     codes, batches = read_codes(validation, "batch")
     known = read_values(train, "batch")

@@ -11,12 +11,12 @@ from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.problems import Problem, Problems
-from cellferry.cytometry.looks import Look
 from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.cytometry.panels import check_backbone, check_share, joint_panels
 from cellferry.cytometry.scaling_table import GIVEN
 from cellferry.cytometry.transformation import cofactors_of
-from cellferry.cytometry.value_kinds import RAW, SCALED, TRANSFORMED, check_kind
+from cellferry.cytometry.value_detection import RAW, SCALED, TRANSFORMED, check_kind
+from cellferry.cytometry.value_kind import ValueKind
 from cellferry.datasets.unused_names import unused_names
 from cellferry.errors import InputError
 from cellferry.labels.levels import Level, joined_levels
@@ -38,7 +38,7 @@ COLUMNS = {
 }
 """Columns of the table, and the fields of an inspection that they hold."""
 
-MOST_ASKED = 50
+MAX_ASKED = 50
 """Foreign labels of a dataset that are said one by one."""
 
 
@@ -222,7 +222,7 @@ def check_labels(references: list[Inspection]) -> None:
         named = ", ".join(f"'{dataset.label}' of {dataset.path}" for dataset in references)
         keys = ", ".join(f"datasets.{dataset.dataset}.label" for dataset in references)
         raise InputError(
-            f"{keys}: all labelled cells have the same label '{''.join(labels)}' in {named}, and two are "
+            f"{keys}: all labeled cells have the same label '{''.join(labels)}' in {named}, and two are "
             "needed; name another column, or correct datasets.NAME.cells"
         )
 
@@ -260,8 +260,8 @@ def check_values(found: list[Inspection], trained_report: str | None) -> None:
         if GIVEN in trained:  # a model of others, which cannot be changed
             for dataset in found:
                 check_kind(dataset.dataset, dataset.intensities, trained)
-        for name, look in trained.items():
-            seen["the model" if name == GIVEN else f"the earlier run ({name})"] = Look(**look)
+        for name, kind in trained.items():
+            seen["the model" if name == GIVEN else f"the earlier run ({name})"] = ValueKind(**kind)
     scaled = [name for name, one in seen.items() if one.values == SCALED]
     others = [name for name in seen if name not in scaled]
     if scaled and others:
@@ -321,12 +321,12 @@ def questions(found: list[Inspection], nodes: set[str]) -> list[str]:
         if dataset.role == "reference":
             continue
         foreign = {label: n for label, n in dataset.labels.items() if label not in names}
-        for label, n in list(foreign.items())[:MOST_ASKED]:
+        for label, n in list(foreign.items())[:MAX_ASKED]:
             like = closest(label, names)
             hint = f"; did you mean '{like}'? Then say so in labels.rename" if like else ""
             asked.append(f"{dataset.dataset}: no reference has the label '{label}' ({n} cells){hint}")
-        if len(foreign) > MOST_ASKED:
-            asked.append(f"{dataset.dataset}: nor {len(foreign) - MOST_ASKED} more of its labels")
+        if len(foreign) > MAX_ASKED:
+            asked.append(f"{dataset.dataset}: nor {len(foreign) - MAX_ASKED} more of its labels")
     return asked
 
 

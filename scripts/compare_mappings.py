@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
-from cellferry.calibration.decision import AnswerRules, answers
+from cellferry.calibration.decision import DecisionModel, answers
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import summary
-from cellferry.heads.classifier import Classifier, Judged
-from cellferry.model.both_mappings import AS_IT_IS, FITTED, Fitting, both_encoders
+from cellferry.heads.classifier import Classifier, HeadOutputs
+from cellferry.model.both_mappings import FITTED, UNFITTED, Fitting, both_encoders
 from cellferry.model.encoder import load_model
 from cellferry.model.scvi_models import set_up_torch
 from cellferry.model.surgery import draw_sketch, new_batches
@@ -60,8 +60,8 @@ def compare_mappings(
     files
         The query's values, the models and the classifiers.
     mappings
-        JSON to write: `cells`; of each way (`fitted`, `as_it_is`) the share of cells with a label
-        (`labelled`) and outside the reference (`outside`), their mean `probability`, and `accuracy` and
+        JSON to write: `cells`; of each way (`fitted`, `unfitted`) the share of cells with a label
+        (`labeled`) and outside the reference (`outside`), their mean `probability`, and `accuracy` and
         `macro_f1` of the best label where the truth is known; `same_label`, the share of cells whose best
         label is the same.
     fitting
@@ -73,7 +73,7 @@ def compare_mappings(
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     heads = Classifier(files.classifier, threads=threads)
-    learned = AnswerRules.load(files.rules)
+    learned = DecisionModel.load(files.rules)
     with H5adReader(files.common) as reader:
         rows = random_sketch(np.ones(reader.n_cells, dtype=bool), MAX_COMPARED_CELLS, seed=seed)
         probabilities_mb = calibration_mb(
@@ -107,27 +107,27 @@ def compare_mappings(
         codes = {batch: code for code, batch in enumerate(encoder.batches)}
         latents = encoder.latents(cells, np.array([codes[batch] for batch in batches], dtype=np.int64))
         found[way], best[way] = describe(
-            heads.judge(latents, cells, intensities=True), heads, learned, truth, min_p=min_p
+            heads.predict_block(latents, cells, intensities=True), heads, learned, truth, min_p=min_p
         )
         print(f"{way}: {found[way]}")
-    found["same_label"] = float(np.mean(best[FITTED] == best[AS_IT_IS])) if len(rows) else None
+    found["same_label"] = float(np.mean(best[FITTED] == best[UNFITTED])) if len(rows) else None
     print(f"the best label is the same for {found['same_label']:.1%} of {len(rows)} cells")
     with complete(mappings) as path:
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def describe(
-    judged: Judged, heads: Classifier, learned: AnswerRules, truth: np.ndarray | None, *, min_p: float
+    judged: HeadOutputs, heads: Classifier, learned: DecisionModel, truth: np.ndarray | None, *, min_p: float
 ) -> tuple[dict, np.ndarray]:
     """Numbers of one way of mapping, and the best label of each cell."""
-    outside_p = learned.outside_p(judged.distance, judged.label_distance)
-    enough = np.zeros(len(outside_p), dtype=bool)
+    ood_pvalue = learned.ood_pvalue(judged.distance, judged.label_distance)
+    enough = np.zeros(len(ood_pvalue), dtype=bool)
     told = answers(
-        learned.probabilities(judged.by_head), outside_p, enough, heads.levels, learned, min_p=min_p
+        learned.probabilities(judged.by_head), ood_pvalue, enough, heads.levels, learned, min_p=min_p
     )
     numbers = {
-        "labelled": float(np.mean(np.equal(told["reason"], None))),
-        "outside": float(np.mean(outside_p < min_p)),
+        "labeled": float(np.mean(np.equal(told["reason"], None))),
+        "outside": float(np.mean(ood_pvalue < min_p)),
         "probability": float(np.mean(told["probability"])),
     }
     known = np.isin(truth, heads.labels) if truth is not None else np.zeros(0, dtype=bool)

@@ -1,6 +1,6 @@
 """Make the demo's two datasets from the 700 blood cells that ship inside scanpy.
 
-pbmc68k_reduced (Zheng et al. 2017) holds 765 genes, log-normalised to 10,000 counts a cell and rounded
+pbmc68k_reduced (Zheng et al. 2017) holds 765 genes, log-normalized to 10,000 counts a cell and rounded
 to three decimals, and each cell's count over all genes. So the counts come back exactly:
 expm1(value) × total / 10,000 is off a whole number by the rounding only.
 """
@@ -22,7 +22,7 @@ LARGEST_ROUNDING_ERROR = 0.1
 
 
 def recover_counts() -> ad.AnnData:
-    """Packaged cells: log-normalised in X, raw counts in layers["counts"] (700 cells × 765 genes).
+    """Packaged cells: log-normalized in X, raw counts in layers["counts"] (700 cells × 765 genes).
 
     Raises
     ------

@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from cellferry.artifacts.aligned import check_names, check_number
 from cellferry.artifacts.h5ad_reader import H5adReader
-from cellferry.artifacts.h5ad_writer import MOST_CATEGORIES, H5adWriter
+from cellferry.artifacts.h5ad_writer import MAX_CATEGORIES, H5adWriter
 from cellferry.artifacts.latents import (
     REFERENCE_CELLS,
     ROWS_PER_GROUP,
@@ -50,7 +50,7 @@ def gather_predictions(
     *,
     parquet: str,
     csv: str,
-    labelled: str,
+    labeled: str,
     counts: bool,
     budget: Budget,
 ) -> None:
@@ -61,11 +61,11 @@ def gather_predictions(
     predictions, mapped, common
         The chunks' predictions and latents, and the counts of all cells.
     classifier, labels
-        Folder of the classifiers, and what split_reference says of the reference's labels, for their colours.
-    parquet, csv, labelled
+        Folder of the classifiers, and what split_reference says of the reference's labels, for their colors.
+    parquet, csv, labeled
         Files to write.
     counts
-        Whether the labelled file holds the counts too.
+        Whether the labeled file holds the counts too.
     budget
         Memory of the job.
 
@@ -83,18 +83,18 @@ def gather_predictions(
         rows = int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
         obs = carried_columns(reader, schema)
         predicted = [name for name in schema.names if name != "cell"]
-        if len(read_values(predictions, "prediction_set")) > MOST_CATEGORIES:
+        if len(read_values(predictions, "prediction_set")) > MAX_CATEGORIES:
             predicted.remove("prediction_set")
-            print(f"prediction_set has more than {MOST_CATEGORIES} values: {labelled} is without it")
+            print(f"prediction_set has more than {MAX_CATEGORIES} values: {labeled} is without it")
         with (
             complete(parquet) as parquet_path,
             complete(csv) as csv_path,
             pq.ParquetWriter(parquet_path, schema) as parquet_writer,
             pa.CompressedOutputStream(str(csv_path), "gzip") as csv_stream,
             pa.csv.CSVWriter(csv_stream, schema) as csv_writer,
-            H5adWriter(labelled, reader.var, compression="gzip", counts=counts) as labelled_writer,
+            H5adWriter(labeled, reader.var, compression="gzip", counts=counts) as labeled_writer,
         ):
-            order_labels(labelled_writer, predictions, label_columns(schema), labels)
+            order_labels(labeled_writer, predictions, label_columns(schema), labels)
             progress = Progress("gathered", reader.n_cells)
             for start, table in checked(prediction_blocks(predictions, schema, rows), reader):
                 parquet_writer.write_table(table)
@@ -103,16 +103,16 @@ def gather_predictions(
                 columns = {new: reader.obs(old, start, stop) for old, new in obs.items()}
                 columns |= {name: values(table.column(name)) for name in predicted}
                 own = reader.counts(start, stop) if counts else None
-                labelled_writer.append(own, reader.names(start, stop), columns)
+                labeled_writer.append(own, reader.names(start, stop), columns)
                 progress.add(len(table))
             columns = latent_columns(mapped)
             latents = checked(latent_blocks(mapped, columns, rows), reader)
             tables = (matrix(table, columns) for _, table in latents)
-            labelled_writer.write_obsm(LATENT_KEY, tables, width=len(columns))
+            labeled_writer.write_obsm(LATENT_KEY, tables, width=len(columns))
             axes = PrincipalAxes(Path(classifier) / REFERENCE_CELLS)
             places = (axes(matrix(table, columns)) for table in latent_blocks(mapped, columns, rows))
-            labelled_writer.write_obsm(PLACE_KEY, places, width=N_AXES)
-            labelled_writer.write_uns(
+            labeled_writer.write_obsm(PLACE_KEY, places, width=N_AXES)
+            labeled_writer.write_uns(
                 made_from=of_predictions(predictions),
                 versions=versions(["anndata", "scvi-tools", "xgboost", "scikit-learn"]),
             )
@@ -124,7 +124,7 @@ def widest_schema(predictions: list[str]) -> pa.Schema:
 
 
 def carried_columns(reader: H5adReader, schema: pa.Schema) -> dict[str, str]:
-    """Obs columns of the query to carry over, and their names in the labelled file.
+    """Obs columns of the query to carry over, and their names in the labeled file.
 
     The query's own labels are left to the predictions' `truth`; another column that is named like one
     of the predictions' gets the suffix `_input`.
@@ -139,7 +139,7 @@ def label_columns(schema: pa.Schema) -> list[str]:
 
 
 def order_labels(writer: H5adWriter, predictions: list[str], columns: list[str], labels: str) -> None:
-    """Give labels the order and the colours that they have in every file and figure of the reference."""
+    """Give labels the order and the colors that they have in every file and figure of the reference."""
     colors = colors_of(json.loads(Path(labels).read_text(encoding="utf-8")))
     for column in columns:
         names = in_order(read_values(predictions, column, missing=NONE), list(colors))
@@ -197,7 +197,7 @@ if __name__ == "__main__":
             snakemake.input.labels,
             parquet=snakemake.output.parquet,
             csv=snakemake.output.csv,
-            labelled=snakemake.output.labelled,
-            counts=snakemake.params.labelled == "all",
+            labeled=snakemake.output.labeled,
+            counts=snakemake.params.labeled == "all",
             budget=Budget.of(snakemake.resources),
         )

@@ -22,11 +22,11 @@ from cellferry.features.gene_ids import id_kind
 from cellferry.formats.latents import LatentTable, open_latents
 from cellferry.labels.names import LabelNames
 from cellferry.labels.tables import read_ontology
-from cellferry.model.imported import Adopted, adopt_model, load_checked
+from cellferry.model.imported import ImportedModel, import_model, load_checked
 from cellferry.model.scvi_models import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
-from cellferry.sampling.labelled_split import describe_labels, levels_above, split_labelled
+from cellferry.sampling.labeled_split import describe_labels, levels_above, split_labeled
 
 ONE_BATCH = "reference"
 """Batch of all cells, where no column tells them apart."""
@@ -83,7 +83,7 @@ def import_reference(
     cells = label_and_batch_codes(table, pretrained, label_names)
     n_cells = len(cells.labels)
     budget.require(MEMORY_MODELS["import_reference"], cells=n_cells)
-    parts, counted = split_labelled(
+    parts, counted = split_labeled(
         cells.labels,
         cells.names,
         cells.batches,
@@ -122,7 +122,7 @@ def take_model_in(
     cofactor: str | float | dict,
     seed: int,
     accelerator: str,
-) -> tuple[Adopted, dict, BaseModelClass]:
+) -> tuple[ImportedModel, dict, BaseModelClass]:
     """Save the model in a folder as train_reference_model does.
 
     Returns
@@ -134,7 +134,7 @@ def take_model_in(
     InputError
         If the model cannot be used, or makes other latents than the `width` per cell that are given.
     """
-    taken = adopt_model(pretrained["model"], folder, modality=modality, backbone=pretrained.get("backbone"))
+    taken = import_model(pretrained["model"], folder, modality=modality, backbone=pretrained.get("backbone"))
     if modality == "cytometry":
         summary = describe_markers(taken, pretrained, cofactor)
         write_transformation(summary, folder)
@@ -231,12 +231,12 @@ def save_scanvi_classifier(
     head.save(folder)
 
 
-def describe_genes(taken: Adopted) -> dict:
+def describe_genes(taken: ImportedModel) -> dict:
     """What select_genes would say of the model's genes."""
     return {"namespace": id_kind(taken.genes.to_numpy()), "n_selected": len(taken.genes), "datasets": {}}
 
 
-def describe_markers(taken: Adopted, pretrained: dict, cofactor: str | float | dict) -> dict:
+def describe_markers(taken: ImportedModel, pretrained: dict, cofactor: str | float | dict) -> dict:
     """What select_markers would say of the model's markers and their transformation."""
     markers = taken.genes.to_list()
     transformation, learned_from = told_scaling(
@@ -261,7 +261,7 @@ def describe_markers(taken: Adopted, pretrained: dict, cofactor: str | float | d
     }
 
 
-def write_genes(taken: Adopted, summary: dict, genes: str, report: str) -> None:
+def write_genes(taken: ImportedModel, summary: dict, genes: str, report: str) -> None:
     """Write the model's genes or markers, in its order, and what is said of them."""
     table = pd.DataFrame({"gene": taken.genes})
     if taken.backbone is None:

@@ -13,7 +13,7 @@ from cellferry.errors import InputError
 from cellferry.labels.names import LabelNames
 from cellferry.runs.hashes import of_settings
 
-LABELLED = {"reference": "a reference", "evaluate": "a dataset to evaluate"}
+LABELED = {"reference": "a reference", "evaluate": "a dataset to evaluate"}
 """Roles that need labels."""
 
 
@@ -34,12 +34,12 @@ def inspect_dataset(
     label_names
         What its labels are called.
     made_from
-        Hash of all that the inspection depends on, to recognise it by.
+        Hash of all that the inspection depends on, to recognize it by.
     """
     found = Findings()
     role = config["role"]
-    if role in LABELLED and not config["label"]:
-        what = f"{LABELLED[role]} needs the obs column with its labels"
+    if role in LABELED and not config["label"]:
+        what = f"{LABELED[role]} needs the obs column with its labels"
         found.problems.append(Problem(f"datasets.{name}.label", what, "name it"))
     try:
         for findings in findings_of(Dataset(name, config), label_names):

@@ -1,4 +1,4 @@
-"""Ask what the reference cannot see: take out each label, and predict its held-back cells by what is left."""
+"""Ask what the reference cannot see: take out each label, and predict its held-out cells by what is left."""
 
 import json
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
-from cellferry.calibration.decision import AnswerRules, answers
+from cellferry.calibration.decision import DecisionModel, answers
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -20,7 +20,7 @@ from cellferry.resources.memory import MEMORY_MODELS, calibration_cap, calibrati
 from cellferry.sampling.sketch import stratified_sketch
 from threadpoolctl import threadpool_limits
 
-LEAST_LABELS = 3
+MIN_LABELS = 3
 """Where two labels are left there is something to choose from."""
 
 
@@ -38,16 +38,16 @@ def leave_labels_out(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write as JSON, by label, what becomes of its held-back cells when it is not in the reference.
+    """Write as JSON, by label, what becomes of its held-out cells when it is not in the reference.
 
     `cells`, `accepted` (how many get a wrong label), `as` (which ones), `coarser` (how many get a label of a
-    coarser level that is right), and `auroc`: of telling these cells from all other held-back cells by
-    `outside_p`, `distance` or `probability`.
+    coarser level that is right), and `auroc`: of telling these cells from all other held-out cells by
+    `ood_pvalue`, `distance` or `probability`.
 
     Parameters
     ----------
     mapped, common
-        Latents, in chunks, and counts of the held-back cells; None where there are no counts.
+        Latents, in chunks, and counts of the held-out cells; None where there are no counts.
     classifier, rules
         What train_classifier and calibrate_classifier wrote.
     left_out
@@ -58,7 +58,7 @@ def leave_labels_out(
         Seed of the draw of cells, memory and cores of the job.
     """
     heads = Classifier(classifier, threads=threads)
-    learned = AnswerRules.load(rules)
+    learned = DecisionModel.load(rules)
     codes = codes_among(heads.labels, *read_codes(mapped, "label"))
     drawn = np.zeros(len(codes), dtype=bool)
     cap = calibration_cap(n_labels=len(heads.labels))
@@ -82,16 +82,20 @@ def leave_labels_out(
     latents, too_few = (np.concatenate([part[which] for part in parts]) for which in (1, 2))
 
     fates: dict[str, dict[str, Any]] = {}
-    taken_out = np.unique(codes) if len(heads.labels) >= LEAST_LABELS else []
+    taken_out = np.unique(codes) if len(heads.labels) >= MIN_LABELS else []
     progress = Progress("took out", len(taken_out), "labels")
     for code in taken_out:
         without = heads.without(code, by_head, latents)
-        outside_p = learned.outside_p(without.distance, without.label_distance)
+        ood_pvalue = learned.ood_pvalue(without.distance, without.label_distance)
         told = answers(
-            learned.probabilities(without.by_head), outside_p, too_few, without.levels, learned, min_p=min_p
+            learned.probabilities(without.by_head), ood_pvalue, too_few, without.levels, learned, min_p=min_p
         )
         above = {level.name: level.nodes[level.of_leaf[code]] for level in heads.levels[:-1]}
-        scores = {"outside_p": -outside_p, "distance": without.distance, "probability": -told["probability"]}
+        scores = {
+            "ood_pvalue": -ood_pvalue,
+            "distance": without.distance,
+            "probability": -told["probability"],
+        }
         fates[heads.labels[code]] = fate(told, codes == code, above, scores)
         print(f"{heads.labels[code]}: {fates[heads.labels[code]]}")
         progress.add(1)

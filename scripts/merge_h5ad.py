@@ -6,14 +6,14 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.errors import PassingError
+from cellferry.errors import RetryableError
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 
 REMEDY = "delete the chunks and the merged file and run snakemake again"
 
 
-def merge_h5ad(chunks: list[str], merged: str, *, materialise: bool, budget: Budget) -> None:
+def merge_h5ad(chunks: list[str], merged: str, *, materialize: bool, budget: Budget) -> None:
     """Merge chunk files into one h5ad.
 
     Parameters
@@ -22,7 +22,7 @@ def merge_h5ad(chunks: list[str], merged: str, *, materialise: bool, budget: Bud
         Folders of chunk files as `convert_to_chunks` writes them, numbered from 0 throughout.
     merged
         The file to write: a view over the chunks (an HDF5 virtual dataset), or all of it.
-    materialise
+    materialize
         Copy the counts, so that the file needs no other.
     budget
         Memory of the job.
@@ -43,7 +43,7 @@ def merge_h5ad(chunks: list[str], merged: str, *, materialise: bool, budget: Bud
     with H5adReader(paths[0]) as first, H5adWriter(merged, first.var) as writer:
         expected = int(first.uns["chunks"])
         if len(paths) != expected:
-            raise PassingError(
+            raise RetryableError(
                 f"{', '.join(chunks)}: holds {len(paths)} of {expected} chunks; delete the folder and run "
                 "snakemake again"
             )
@@ -52,11 +52,11 @@ def merge_h5ad(chunks: list[str], merged: str, *, materialise: bool, budget: Bud
             with H5adReader(path) as chunk:
                 for row in {0, chunk.n_cells - 1} if chunk.n_cells else ():
                     edges[writer.n_cells + row] = cell_at(chunk, row)
-                writer.append_file(chunk, copy=materialise)
+                writer.append_file(chunk, copy=materialize)
                 totals = {key: total + chunk.uns[key] for key, total in totals.items()}
             progress.add(1)
         writer.write_uns(**totals)
-    check_merged(merged, totals, edges, max_bytes=max_bytes, whole=materialise)
+    check_merged(merged, totals, edges, max_bytes=max_bytes, whole=materialize)
 
 
 def check_merged(merged: str, totals: dict, edges: dict[int, list], *, max_bytes: int, whole: bool) -> None:
@@ -107,6 +107,6 @@ if __name__ == "__main__":
         merge_h5ad(
             list(snakemake.input.chunks),
             snakemake.output.merged,
-            materialise=snakemake.params.materialise,
+            materialize=snakemake.params.materialize,
             budget=Budget.of(snakemake.resources),
         )

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import blocks
-from cellferry.calibration.decision import AnswerRules, answers
+from cellferry.calibration.decision import DecisionModel, answers
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.heads.classifier import Classifier
@@ -53,7 +53,7 @@ def predict_labels(
         Memory and cores of the job.
     """
     heads = Classifier(classifier, threads=threads)
-    learned = AnswerRules.load(rules)
+    learned = DecisionModel.load(rules)
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     reasons: Counter[str | None] = Counter()
     with H5adReader(common) as cells, complete(predictions) as path:
@@ -67,19 +67,19 @@ def predict_labels(
         first = chunk * cells.n_cells // chunks
         with pq.ParquetWriter(path, schema) as writer:
             for block, judged in heads.judged([mapped], cells, ["cell", "label"], first=first, rows=rows):
-                outside_p = learned.outside_p(judged.distance, judged.label_distance)
+                ood_pvalue = learned.ood_pvalue(judged.distance, judged.label_distance)
                 too_few = (judged.n_counts < min_counts) | (judged.n_genes < min_genes)
                 probabilities = learned.probabilities(judged.by_head)
-                columns = answers(probabilities, outside_p, too_few, heads.levels, learned, min_p=min_p)
-                columns |= {"outside_p": outside_p, "distance": judged.distance}
+                columns = answers(probabilities, ood_pvalue, too_few, heads.levels, learned, min_p=min_p)
+                columns |= {"ood_pvalue": ood_pvalue, "distance": judged.distance}
                 columns |= head_columns(judged.by_head, heads.labels)
                 columns["ontology"] = [heads.ontology.get(label) for label in columns["label"]]
                 columns |= {"cell": block.column("cell"), "truth": block.column("label")}
                 arrays = [pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names]
                 writer.write_table(pa.table(arrays, schema=schema))
                 reasons.update(columns["reason"].tolist())
-    labelled = reasons.pop(None, 0)
-    print(f"{labelled + reasons.total()} cells, {labelled} of them with a label; others: {dict(reasons)}")
+    labeled = reasons.pop(None, 0)
+    print(f"{labeled + reasons.total()} cells, {labeled} of them with a label; others: {dict(reasons)}")
 
 
 def prediction_schema(classifier: Classifier, *, with_truth: bool) -> pa.Schema:
@@ -87,7 +87,7 @@ def prediction_schema(classifier: Classifier, *, with_truth: bool) -> pa.Schema:
     text, number = pa.string(), pa.float32()
     fields = {"cell": text, "label": text, "level": text, "reason": text}
     fields |= {"best_label": text, "probability": number, "runner_up": text, "runner_up_probability": number}
-    fields |= {"prediction_set": text, "outside_p": number, "distance": number}
+    fields |= {"prediction_set": text, "ood_pvalue": number, "distance": number}
     if classifier.ontology:
         fields["ontology"] = text
     for level in classifier.levels[:-1]:

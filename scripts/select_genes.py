@@ -14,9 +14,9 @@ from cellferry.errors import InputError
 from cellferry.features.gene_ids import (
     BY_MAP,
     GeneTable,
-    Harmonised,
+    Harmonized,
     candidate_ids,
-    harmonise,
+    harmonize,
     read_gene_table,
     strip_version,
 )
@@ -30,7 +30,7 @@ from scipy import sparse
 WELL_TRANSLATED = 0.9
 """Share of a dataset's genes that `genes.map` names without a warning."""
 
-LEAST_CELLS_PER_BATCH = 200
+MIN_CELLS_PER_BATCH = 200
 """Below this, a batch's own mean-variance fit is noise, and variable genes are chosen over all cells."""
 
 
@@ -81,10 +81,10 @@ def select_genes(
     for name, path in merged.items():
         with H5adReader(path) as reader:
             var[name], gene_totals[name] = reader.var, reader.uns["gene_totals"]
-    harmonised = harmonise(offered_ids(var, gene_ids, table), reference=references[0])
-    say_what_is_translated(harmonised, table)
-    shares = common_shares(harmonised, references[0])
-    check_shares(shares, harmonised, min_common, references[0])
+    harmonized = harmonize(offered_ids(var, gene_ids, table), reference=references[0])
+    say_what_is_translated(harmonized, table)
+    shares = common_shares(harmonized, references[0])
+    check_shares(shares, harmonized, min_common, references[0])
 
     training = {name: merged[name] for name in references}
     rows = training_sketch(
@@ -95,18 +95,18 @@ def select_genes(
         need=MEMORY_MODELS["select_genes"],
         budget=budget,
     )
-    sketch = read_sketch(training, harmonised, rows)
-    chosen = choose(sketch, harmonised, n_variable=n_variable, keep=wanted_genes(keep, harmonised, table))
+    sketch = read_sketch(training, harmonized, rows)
+    chosen = choose(sketch, harmonized, n_variable=n_variable, keep=wanted_genes(keep, harmonized, table))
     with complete(genes) as path:
         chosen.to_csv(path, sep="\t", index=False)
 
     summary = {
-        "namespace": harmonised.kind,
-        "n_common": len(harmonised.common),
+        "namespace": harmonized.kind,
+        "n_common": len(harmonized.common),
         "n_selected": len(chosen),
         "sketch_cells": sketch.n_obs,
         "datasets": {
-            name: loss(harmonised, name, chosen["gene"].to_list(), gene_totals[name], shares[name])
+            name: loss(harmonized, name, chosen["gene"].to_list(), gene_totals[name], shares[name])
             for name in merged
         },
     }
@@ -128,58 +128,58 @@ def offered_ids(
     return offered
 
 
-def say_what_is_translated(harmonised: Harmonised, table: GeneTable | None) -> None:
+def say_what_is_translated(harmonized: Harmonized, table: GeneTable | None) -> None:
     """Print how many genes of each dataset `genes.map` translates, where it is given."""
     if table is None:
         return
-    translated = [name for name, column in harmonised.columns.items() if column.endswith(BY_MAP)]
+    translated = [name for name, column in harmonized.columns.items() if column.endswith(BY_MAP)]
     if not translated:
         print("genes.map: not needed, all datasets hold ids of one kind")
     for name in translated:
-        ids = harmonised.ids[name]
+        ids = harmonized.ids[name]
         n = sum(gene is not None for gene in ids)
         doubt = "warning: " if n < len(ids) * WELL_TRANSLATED else ""
         print(f"{doubt}genes.map: names {n} of {len(ids)} genes of {name}; the others are left out")
 
 
-def common_shares(harmonised: Harmonised, reference: str) -> dict[str, float]:
+def common_shares(harmonized: Harmonized, reference: str) -> dict[str, float]:
     """Common genes as a share of each dataset's genes, or of the reference's where it has fewer."""
-    n_genes = {name: len(set(ids) - {None}) for name, ids in harmonised.ids.items()}
-    return {name: len(harmonised.common) / min(n, n_genes[reference]) for name, n in n_genes.items()}
+    n_genes = {name: len(set(ids) - {None}) for name, ids in harmonized.ids.items()}
+    return {name: len(harmonized.common) / min(n, n_genes[reference]) for name, n in n_genes.items()}
 
 
-def check_shares(shares: dict[str, float], harmonised: Harmonised, min_common: float, reference: str) -> None:
+def check_shares(shares: dict[str, float], harmonized: Harmonized, min_common: float, reference: str) -> None:
     """Refuse to go on with so few genes of a dataset that confidence would mean nothing."""
     if min((share for name, share in shares.items() if name != reference), default=1) >= min_common:
         return
-    sizes = {name: len(set(ids) - {None}) for name, ids in harmonised.ids.items()}
+    sizes = {name: len(set(ids) - {None}) for name, ids in harmonized.ids.items()}
     listed = ", ".join(f"{name} {share:.0%} of {sizes[name]}" for name, share in shares.items())
     raise InputError(
-        f"only {len(harmonised.common)} genes are common to all datasets ({listed}), "
+        f"only {len(harmonized.common)} genes are common to all datasets ({listed}), "
         f"and genes.min_common is {min_common}. The dataset with the fewest genes is "
         f"'{min(sizes, key=sizes.get)}': map it in a run of its own or leave it out, name the right var "
         "column in datasets.NAME.gene_id, translate ids with genes.map, or lower genes.min_common"
     )
 
 
-def read_sketch(merged: dict[str, str], harmonised: Harmonised, rows: list[np.ndarray]) -> ad.AnnData:
+def read_sketch(merged: dict[str, str], harmonized: Harmonized, rows: list[np.ndarray]) -> ad.AnnData:
     """Counts of the common genes, and batches, of the given rows of each file."""
     counts, batches = [], []
     progress = Progress("read", sum(map(len, rows)), "drawn cells")
     for (name, path), some in zip(merged.items(), rows, strict=True):
         with H5adReader(path) as reader:
-            counts.append(GeneSelection(harmonised.ids[name], harmonised.common)(reader.rows(some, progress)))
+            counts.append(GeneSelection(harmonized.ids[name], harmonized.common)(reader.rows(some, progress)))
             batches.append(reader.categories("batch")[reader.codes("batch")[some]])
     together = counts[0] if len(counts) == 1 else sparse.vstack(counts, format="csr")
     batch = pd.Categorical(np.concatenate(batches))
     return ad.AnnData(together, obs=pd.DataFrame({"batch": batch}, index=np.arange(len(batch)).astype(str)))
 
 
-def choose(sketch: ad.AnnData, harmonised: Harmonised, *, n_variable: int, keep: set[str]) -> pd.DataFrame:
+def choose(sketch: ad.AnnData, harmonized: Harmonized, *, n_variable: int, keep: set[str]) -> pd.DataFrame:
     """The model's genes: `gene`, its `variable_rank` (0 first), and whether it is `kept` in any case."""
     rank = variable_rank(sketch, n_variable)
-    kept = np.isin(harmonised.common, keep)
-    chosen = pd.DataFrame({"gene": harmonised.common, "variable_rank": rank, "kept": kept})
+    kept = np.isin(harmonized.common, keep)
+    chosen = pd.DataFrame({"gene": harmonized.common, "variable_rank": rank, "kept": kept})
     return chosen[(rank < n_variable) | kept]
 
 
@@ -188,7 +188,7 @@ def variable_rank(sketch: ad.AnnData, n_variable: int) -> np.ndarray:
     if sketch.n_vars <= n_variable:
         return np.arange(sketch.n_vars)
     smallest_batch = sketch.obs["batch"].value_counts().min()
-    for batch_key in ["batch", None] if smallest_batch >= LEAST_CELLS_PER_BATCH else [None]:
+    for batch_key in ["batch", None] if smallest_batch >= MIN_CELLS_PER_BATCH else [None]:
         try:
             ranked = sc.pp.highly_variable_genes(
                 sketch, flavor="seurat_v3", n_top_genes=n_variable, batch_key=batch_key, inplace=False
@@ -200,7 +200,7 @@ def variable_rank(sketch: ad.AnnData, n_variable: int) -> np.ndarray:
         order = np.lexsort([-n_batches, ranked["highly_variable_rank"].fillna(np.inf)])
         break
     else:
-        print("variable genes are ranked by the variance of their log-normalised counts instead")
+        print("variable genes are ranked by the variance of their log-normalized counts instead")
         order = np.argsort(-log_variance(sketch.X), kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
@@ -214,31 +214,31 @@ def log_variance(counts: sparse.csr_matrix) -> np.ndarray:
     return np.asarray(values.power(2).mean(axis=0) - np.square(values.mean(axis=0))).ravel()
 
 
-def wanted_genes(keep: list[str], harmonised: Harmonised, table: GeneTable | None) -> list[str]:
+def wanted_genes(keep: list[str], harmonized: Harmonized, table: GeneTable | None) -> list[str]:
     """Genes of `genes.keep` under the ids in use; those that not all datasets have are named in the log."""
     translation = {}
     if table is not None:
-        translation = table.to_ensembl if harmonised.kind == "ensembl" else table.to_symbol
+        translation = table.to_ensembl if harmonized.kind == "ensembl" else table.to_symbol
     wanted = [translation.get(strip_version(gene), strip_version(gene)) for gene in keep]
-    missing = sorted(set(wanted).difference(harmonised.common))
+    missing = sorted(set(wanted).difference(harmonized.common))
     if missing:
         print(f"warning: genes.keep: not in all datasets, and so not kept: {', '.join(missing)}")
     return wanted
 
 
 def loss(
-    harmonised: Harmonised, name: str, chosen: list[str], gene_totals: np.ndarray, common_share: float
+    harmonized: Harmonized, name: str, chosen: list[str], gene_totals: np.ndarray, common_share: float
 ) -> dict:
     """What a dataset keeps: numbers of genes, and the share of its counts in the chosen ones."""
-    ids = harmonised.ids[name]
+    ids = harmonized.ids[name]
     known = [gene for gene in ids if gene is not None]
     return {
-        "column": harmonised.columns[name],
+        "column": harmonized.columns[name],
         "genes": len(ids),
         "harmonised": len(set(known)),
         "duplicates_summed": len(known) - len(set(known)),
         "untranslated": len(ids) - len(known),
-        "common": len(harmonised.common),
+        "common": len(harmonized.common),
         "common_share": common_share,
         "counts_in_selected": float(gene_totals[np.isin(ids, chosen)].sum() / max(1.0, gene_totals.sum())),
     }

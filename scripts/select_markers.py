@@ -11,10 +11,10 @@ from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.cytometry.looks import Look
 from cellferry.cytometry.panels import Panels, check_backbone, joint_panels, markers_of, names_in_model
 from cellferry.cytometry.transformation import RANGE, Transformation, cofactors_of
-from cellferry.cytometry.value_kinds import RAW
+from cellferry.cytometry.value_detection import RAW
+from cellferry.cytometry.value_kind import ValueKind
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import training_sketch
@@ -75,7 +75,7 @@ def select_markers(
         seed=seed,
         need=MEMORY_MODELS["select_markers"],
         budget=budget,
-        least_values=len(panels.markers),
+        min_values=len(panels.markers),
     )
     cofactors = cofactors_of(cofactor, panels.markers)
     parts = [
@@ -122,7 +122,7 @@ def learn_transformation(
 
 
 def transformed_sketch(
-    merged: str, rows: np.ndarray, markers: list[str], cofactors: dict[str, np.ndarray], seen: Look
+    merged: str, rows: np.ndarray, markers: list[str], cofactors: dict[str, np.ndarray], seen: ValueKind
 ) -> np.ndarray:
     """Values of some cells after arcsinh: cells × markers, float32, NaN where a file lacks a marker."""
     with H5adReader(merged) as reader:

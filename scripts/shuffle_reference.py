@@ -26,7 +26,7 @@ CELLS_PER_ZARR_CHUNK = 512
 def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> None:
     """Write the store: data sets of shuffled cells, one in memory at a time.
 
-    Runs of neighbouring cells are dealt out at random to the data sets, and the cells of a data set
+    Runs of neighboring cells are dealt out at random to the data sets, and the cells of a data set
     are shuffled, so that any stretch of the store is a fair sample (annbatch's pre-shuffling, with data
     sets of its own size).
 

@@ -11,7 +11,7 @@ from cellferry.core.logs import logged
 from cellferry.labels.tables import read_ontology
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
-from cellferry.sampling.labelled_split import describe_labels, levels_above, split_labelled
+from cellferry.sampling.labeled_split import describe_labels, levels_above, split_labeled
 from cellferry.sampling.references import cell_bounds, joint_codes
 from cellferry.sampling.splits import DROPPED, SPLITS
 
@@ -51,7 +51,7 @@ def split_reference(
     min_cells_per_label
         Labels with fewer cells are seen, and not predicted.
     subsample
-        Cells to use at most, see `cellferry.sampling.labelled_split.split_labelled`.
+        Cells to use at most, see `cellferry.sampling.labeled_split.split_labeled`.
     parents, ontology
         As in the configuration's section `labels`.
     budget
@@ -65,7 +65,7 @@ def split_reference(
     budget.require(MEMORY_MODELS["split_reference"], cells=int(cell_bounds(merged)[-1]))
     labels, names = joint_codes(merged, "label")
     batches, _ = joint_codes(merged, "batch")
-    split, table = split_labelled(
+    split, table = split_labeled(
         labels,
         names,
         batches,

@@ -23,7 +23,7 @@ def subset_common_genes(
     name: str,
     gene_id: str,
     min_common: float,
-    labelled_only: bool,
+    labeled_only: bool,
     max_cells: int | None,
     seed: int,
     budget: Budget,
@@ -42,7 +42,7 @@ def subset_common_genes(
         File to write.
     inspected
         Of cytometry: what `inspect_dataset` wrote. None: the dataset holds counts.
-    labelled_only
+    labeled_only
         Leave out cells without a label.
     max_cells
         Cells to write at most, drawn at random; None: all.
@@ -52,14 +52,14 @@ def subset_common_genes(
         Memory of the job.
     """
     with H5adReader(merged) as reader:
-        drawn = labelled_only or max_cells is not None
+        drawn = labeled_only or max_cells is not None
         max_bytes = budget.block_bytes(
             MEMORY_MODELS["subset_common_genes"], cells=reader.n_cells if drawn else 0
         )
         max_bytes //= 2 if inspected else 1  # intensities are dense while they are transformed
         mask = None
         if drawn:
-            mask = cells_to_score(reader, labelled_only=labelled_only, max_cells=max_cells, seed=seed)
+            mask = cells_to_score(reader, labeled_only=labeled_only, max_cells=max_cells, seed=seed)
         if inspected:
             selection, var = marker_selection(
                 reader, genes, report, inspected, name=name, min_common=min_common
@@ -81,11 +81,9 @@ def subset_common_genes(
             writer.write_uns(dataset=name, values=INTENSITIES if inspected else "counts")
 
 
-def cells_to_score(
-    reader: H5adReader, *, labelled_only: bool, max_cells: int | None, seed: int
-) -> np.ndarray:
+def cells_to_score(reader: H5adReader, *, labeled_only: bool, max_cells: int | None, seed: int) -> np.ndarray:
     """Mask of the cells to write: every cell has the same chance, so labels and batches keep their shares."""
-    mask = reader.codes("label") >= 0 if labelled_only else np.ones(reader.n_cells, dtype=bool)
+    mask = reader.codes("label") >= 0 if labeled_only else np.ones(reader.n_cells, dtype=bool)
     n_cells = np.count_nonzero(mask)
     if max_cells is not None and n_cells > max_cells:
         rows = np.flatnonzero(mask)
@@ -107,7 +105,7 @@ if __name__ == "__main__":
             name=snakemake.wildcards.query,
             gene_id=snakemake.params.gene_id,
             min_common=snakemake.params.min_common,
-            labelled_only=snakemake.params.labelled_only,
+            labeled_only=snakemake.params.labeled_only,
             max_cells=snakemake.params.max_cells,
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),

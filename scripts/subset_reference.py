@@ -1,4 +1,4 @@
-"""Write the references' counts of the chosen genes (or values of the markers), held-back parts apart.
+"""Write the references' counts of the chosen genes (or values of the markers), held-out parts apart.
 
 One pass over each reference.
 """

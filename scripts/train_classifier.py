@@ -68,7 +68,7 @@ def description(trained: TrainedHeads, settings: TrainingSettings, known: dict) 
         "levels": known["levels"],
         "ontology": ontology_ids(known),
         "training_cells": {label: int(n) for label, n in zip(labels, np.bincount(codes), strict=True)},
-        "validation_cells": len(trained.cells.held_back.codes),
+        "validation_cells": len(trained.cells.held_out.codes),
         "settings": {
             "max_training_cells": settings.max_training_cells,
             "neighbors": settings.neighbors,

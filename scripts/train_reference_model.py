@@ -10,7 +10,7 @@ from cellferry.core.logs import logged
 from cellferry.cytometry.transformation import write_transformation
 from cellferry.model.checkpoints import Checkpoints
 from cellferry.model.reference_training import TrainingStore, untrained
-from cellferry.model.scvi_models import refined_with_labels, scanvi_classifier, set_up_torch
+from cellferry.model.scvi_models import scanvi_classifier, scanvi_from_scvi, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS, model_mb, preloaded_values
 from cellferry.resources.schedule import minibatch_size, reference_epochs, refining_epochs
@@ -74,7 +74,7 @@ def train_reference_model(
     losses = kept.history()
     print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
     if settings["type"] == "scanvi":
-        reference_model = refined_with_labels(reference_model)
+        reference_model = scanvi_from_scvi(reference_model)
         scanvi_epochs = refining_epochs(settings["scanvi_epochs"], epochs)
         print(f"scANVI: {scanvi_epochs} epochs")
         cells.train(

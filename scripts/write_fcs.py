@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from cellferry.artifacts.aligned import in_step
+from cellferry.artifacts.aligned import iter_aligned
 from cellferry.artifacts.h5ad_layout import BYTES_PER_CELL
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import latent_columns, matrix, read_values
@@ -24,10 +24,10 @@ from cellferry.resources.memory import MEMORY_MODELS
 CODED = {"label_code": "label", "best_label_code": "best_label"}
 """Channels that hold a label as a number, and the columns of the predictions with its name."""
 
-NUMBERS = ["probability", "outside_p"]
+NUMBERS = ["probability", "ood_pvalue"]
 """Columns of the predictions that are channels as they are."""
 
-MOST_OPEN = 200
+MAX_OPEN = 200
 """Files that are written at once: a process may often not have more than 1024 open."""
 
 NAME_BYTES = 200
@@ -72,11 +72,11 @@ def write_fcs(
             Sample(code, name, folder / f"{file}.fcs")
             for code, (name, file) in enumerate(zip(names, file_names(names), strict=True))
         ]
-        for first in range(0, len(samples), MOST_OPEN):
-            if len(samples) > MOST_OPEN:
-                print(f"samples {first + 1} to {min(first + MOST_OPEN, len(samples))} of {len(samples)}")
+        for first in range(0, len(samples), MAX_OPEN):
+            if len(samples) > MAX_OPEN:
+                print(f"samples {first + 1} to {min(first + MAX_OPEN, len(samples))} of {len(samples)}")
             blocks = events(reader, predictions, mapped, codes, max_bytes=max_bytes)
-            write_samples(blocks, samples[first : first + MOST_OPEN], channels, codes)
+            write_samples(blocks, samples[first : first + MAX_OPEN], channels, codes)
 
 
 class Sample(NamedTuple):
@@ -132,8 +132,8 @@ def events(
     progress = Progress("read", reader.n_cells, "events")
     for (start, stop, intensities), predicted, places in zip(
         reader.blocks(max_bytes),
-        in_step([predictions], [*CODED.values(), *NUMBERS], reader, ranges),
-        in_step(mapped, latents, reader, ranges),
+        iter_aligned([predictions], [*CODED.values(), *NUMBERS], reader, ranges),
+        iter_aligned(mapped, latents, reader, ranges),
         strict=True,
     ):
         labels = [coded(predicted.column(column), codes) for column in CODED.values()]

@@ -85,8 +85,8 @@ SECTION_CHANGES = {
     "prediction.n_trees": 15,
     "prediction.max_depth": 5,
     "prediction.learning_rate": 0.1,
-    "merge.materialise": True,
-    "output.labelled": "obs",
+    "merge.materialize": True,
+    "output.labeled": "obs",
     "seed": 3,
 }
 CHANGES = {

@@ -43,7 +43,7 @@ def as_predictions(frame):
     columns = {"level": np.where(frame["label"] == "unknown", None, "label")}
     columns["reason"] = np.where(frame["label"] == "unknown", "ambiguous", None)
     columns["prediction_set"] = frame["best_label"]
-    columns["outside_p"] = frame["probability"]
+    columns["ood_pvalue"] = frame["probability"]
     columns["distance"] = 1 - frame["probability"]
     for head in HEADS:
         columns |= {f"{head}_label": frame["best_label"], f"{head}_probability": frame["probability"]}

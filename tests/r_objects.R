@@ -156,9 +156,9 @@ other <- seurat
 DefaultAssay(other) <- "ADT"
 keep("active_adt.rds", other, counts)
 keep("no_rna.rds", `DefaultAssay<-`(RenameAssays(seurat, RNA = "Spatial"), value = "Spatial"), counts)
-normalised <- seurat
-normalised@assays$RNA@counts <- lognormal
-saveRDS(normalised, file.path(folder, "counts_are_data.rds"))
+normalized <- seurat
+normalized@assays$RNA@counts <- lognormal
+saveRDS(normalized, file.path(folder, "counts_are_data.rds"))
 emptied <- seurat
 emptied@assays$RNA@counts <- new("dgCMatrix")
 saveRDS(emptied, file.path(folder, "emptied.rds"))

@@ -1,4 +1,4 @@
-"""A writer of R's serialisation: as much of it as matrices and the objects around them need.
+"""A writer of R's serialization: as much of it as matrices and the objects around them need.
 
 Values are functions that write themselves, so that an object of any size goes to disk as it is made.
 """

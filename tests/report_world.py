@@ -19,7 +19,7 @@ LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
 RARE = "mast <1>"
 FOREIGN = "<HSC>"
 HEADS = ["xgboost", "linear"]
-REASONS = ["ambiguous", "outside the reference", "low quality"]
+REASONS = ["ambiguous", "out of reference", "low quality"]
 FAMILY = {"name": "family <coarse>", "of": dict(zip(LABELS, ["T", "T", "other", "B"], strict=True))}
 
 
@@ -141,7 +141,7 @@ class World:
         table["reason"] = np.full(self.cells, None, dtype=object)
         table["label"][:10], table["level"][:10] = "unknown", None
         table["reason"][:10] = self.rng.choice(REASONS, 10)
-        numbers = ["probability", "outside_p", "distance", *(f"{head}_probability" for head in HEADS)]
+        numbers = ["probability", "ood_pvalue", "distance", *(f"{head}_probability" for head in HEADS)]
         for level in self.levels:
             nodes = np.array([level["of"][label] for label in best], dtype=object)
             table[f"level_{level['name']}"] = nodes
@@ -180,12 +180,12 @@ class World:
         path.write_text(json.dumps(self.scores(part) | changed), encoding="utf-8")
 
     def write_rules(self):
-        held_back = {"cells": 100, "donors": 0, "accepted": 90, "wrong": 3, "error": 1 / 30}
+        held_out = {"cells": 100, "donors": 0, "accepted": 90, "wrong": 3, "error": 1 / 30}
         rules = {
-            "held_back": held_back | {"error_bound_95": 0.084},
+            "held_out": held_out | {"error_bound_95": 0.084},
             "weights": {"linear": 0.5, "expression": 0.5},
         }
-        path = self.folder / "rules.json"
+        path = self.folder / "calibration.json"
         path.write_text(json.dumps(rules | {"made_from": {"model": "0123abcd", "genes": "4567efab"}}))
         return path
 
@@ -203,7 +203,7 @@ class World:
 
     def write_left_out(self):
         entry = {"cells": 50, "accepted": 40, "as": {"B": 30, "γδ $T$": 10}}
-        entry["auroc"] = {"outside_p": 0.9712, "distance": 0.5, "probability": None}
+        entry["auroc"] = {"ood_pvalue": 0.9712, "distance": 0.5, "probability": None}
         path = self.folder / "evaluation/left_out.json"
         path.write_text(json.dumps({"T <CD4> & co": entry}), encoding="utf-8")
         return str(path)

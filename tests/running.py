@@ -12,7 +12,7 @@ import yte
 
 ROOT = Path(__file__).parents[1]
 DYING = ROOT / "tests" / "workflow" / "dying"
-MOST_RENAMES = 10
+MAX_RENAMES = 10
 
 
 def slurm_profile(**site) -> dict:
@@ -49,7 +49,7 @@ def dying(notes, renames):
     """
     notes.mkdir()
     for script in (ROOT / "scripts").glob("*.py"):
-        for rename in ("checkpoint", *range(1, MOST_RENAMES)):
+        for rename in ("checkpoint", *range(1, MAX_RENAMES)):
             if rename not in renames.get(script.stem, ()):
                 (notes / f"{script.stem}.{rename}").touch()
     return {**os.environ, "PYTHONPATH": str(DYING), "CELLFERRY_DEATHS": str(notes)}

@@ -12,8 +12,8 @@ from cellferry.artifacts.inspection import InspectedChannel, Inspection
 from cellferry.config.schema import load_schema
 from cellferry.cytometry.channels import channel_kind
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter
-from cellferry.cytometry.looks import Look
 from cellferry.cytometry.marker_names import CHANNEL, KIND, MARKER, marker_key, marker_name
+from cellferry.cytometry.value_kind import ValueKind
 from cellferry.labels.names import LabelNames
 from example_artifacts import inspection_of
 from scipy import sparse
@@ -102,8 +102,8 @@ def describe_events(
 ) -> Inspection:
     """What `inspect_dataset` finds in simulated events."""
     channels = [InspectedChannel(name, row[KIND], row[CHANNEL]) for name, row in events.var.iterrows()]
-    look = {"values": "raw", "technology": "mass", "why": "simulated"} | intensities
-    return inspection_of(dataset, role, channels=channels, intensities=Look(**look))
+    kind = {"values": "raw", "technology": "mass", "why": "simulated"} | intensities
+    return inspection_of(dataset, role, channels=channels, intensities=ValueKind(**kind))
 
 
 def write_samples(folder: Path, events: ad.AnnData) -> None:

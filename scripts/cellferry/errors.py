@@ -9,7 +9,7 @@ class InputError(Exception):
     """
 
 
-class PassingError(InputError):
+class RetryableError(InputError):
     """Something is missing that another attempt may find or be given.
 
     More memory, a GPU that can be used, a file of the workflow's that a file server does not show yet. Exit

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.calibration.decision import AnswerRules
+from cellferry.calibration.decision import DecisionModel
 from cellferry.config.schema import load_schema
 from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
@@ -106,13 +106,13 @@ def test_convert_to_chunks_of_a_file_that_is_not_in_the_order_of_cells(tmp_path,
     assert len(set(sizes)) > 1
 
 
-@pytest.mark.parametrize("materialise", [False, True])
-def test_merge_h5ad(tmp_path, cells, same, sizes, materialise):
+@pytest.mark.parametrize("materialize", [False, True])
+def test_merge_h5ad(tmp_path, cells, same, sizes, materialize):
     chunks = tmp_path / "chunks" / "blood"
     write_chunks(chunks, cells, chunks=3)
     same(
         lambda folder, budget: merge_h5ad(
-            [str(chunks)], str(folder / "blood.h5ad"), materialise=materialise, budget=budget
+            [str(chunks)], str(folder / "blood.h5ad"), materialize=materialize, budget=budget
         )
     )
     assert len(set(sizes)) > 1
@@ -197,7 +197,7 @@ def test_subset_common_genes(selected, same, sizes):
             gene_id="auto",
             min_common=0.3,
             inspected=None,
-            labelled_only=False,
+            labeled_only=False,
             max_cells=None,
             seed=0,
             budget=budget,
@@ -242,7 +242,7 @@ def query(trained, tmp_path_factory):
         budget=BUDGETS[0],
         threads=1,
     )
-    calibrate_chunks(trained, folder, folder / "rules.json", BUDGETS[0])
+    calibrate_chunks(trained, folder, folder / "calibration.json", BUDGETS[0])
     return folder
 
 
@@ -272,7 +272,7 @@ def predict_chunk(query, path, budget, *, chunk):
         str(query / f"{chunk}.parquet"),
         str(query / "common.h5ad"),
         str(query / "classifier"),
-        str(query / "rules.json"),
+        str(query / "calibration.json"),
         str(path),
         chunk=chunk,
         chunks=2,
@@ -305,7 +305,7 @@ def test_calibrate_classifier(trained, query, tmp_path, sizes):
     thresholds = []
     for number, budget in enumerate(BUDGETS):
         calibrate_chunks(trained, query, tmp_path / str(number), budget)
-        found = AnswerRules.load(tmp_path / str(number))
+        found = DecisionModel.load(tmp_path / str(number))
         numbers = [*found.weights.values(), *found.temperatures.values(), found.set_threshold]
         thresholds.append([*numbers, *found.thresholds["label"].values()])
     np.testing.assert_allclose(thresholds[1:], np.tile(thresholds[0], (len(BUDGETS) - 1, 1)), atol=1e-5)
@@ -330,7 +330,7 @@ def test_gather_predictions(query, tmp_path, same, sizes):
             str(query / "labels.json"),
             parquet=str(folder / "predictions.parquet"),
             csv=str(folder / "predictions.csv.gz"),
-            labelled=str(folder / "labelled.h5ad"),
+            labeled=str(folder / "labeled.h5ad"),
             counts=True,
             budget=budget,
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.calibration.decision import AnswerRules
+from cellferry.calibration.decision import DecisionModel
 from cellferry.calibration.mixture import prior_weights
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
@@ -34,11 +34,11 @@ def trained(tmp_path_factory):
     return folder
 
 
-def held_back(folder, places, *, batches=("x", "y", "z"), seed=1, **how):
+def held_out(folder, places, *, batches=("x", "y", "z"), seed=1, **how):
     return write_part(folder, places, batches=batches, spread=SPREAD, depth=DEPTH, seed=seed, **how)
 
 
-def calibrate(trained, folder, part, *, out="rules.json", **settings):
+def calibrate(trained, folder, part, *, out="calibration.json", **settings):
     settings = {"max_error": 0.05, "seed": 0, "budget": Budget(2000), "threads": 1} | settings
     calibrate_classifier(
         part.mapped,
@@ -54,10 +54,10 @@ def calibrate(trained, folder, part, *, out="rules.json", **settings):
         (folder / out).read_text(encoding="utf-8"),
         parse_constant=lambda name: pytest.fail(f"{name} is no JSON"),
     )
-    return AnswerRules.load(folder / out)
+    return DecisionModel.load(folder / out)
 
 
-def predict(trained, folder, part, rules="rules.json"):
+def predict(trained, folder, part, rules="calibration.json"):
     predict_labels(
         part.mapped[0],
         part.common,
@@ -77,10 +77,10 @@ def predict(trained, folder, part, rules="rules.json"):
 
 @pytest.fixture(scope="module")
 def many(trained, tmp_path_factory):
-    """Rules learned from 600 cells of three held-back donors, and where they are."""
+    """Rules learned from 600 cells of three held-out donors, and where they are."""
     folder = tmp_path_factory.mktemp("many")
     with threadpool_limits(1):
-        part = held_back(folder, list(range(3)) * 200)
+        part = held_out(folder, list(range(3)) * 200)
         return calibrate(trained, folder, part), folder
 
 
@@ -92,12 +92,12 @@ def test_what_is_written(many):
     assert list(rules.thresholds["label"]) == LABELS
     assert list(rules.thresholds["lineage"]) == ["B", "T/NK"]
     assert set(rules.made_from) == {"model", "genes", "classifier"}
-    assert (rules.held_back["cells"], rules.held_back["donors"]) == (600, 3)
-    assert rules.held_back["max_error"] == 0.05
+    assert (rules.held_out["cells"], rules.held_out["donors"]) == (600, 3)
+    assert rules.held_out["max_error"] == 0.05
 
 
-def test_the_error_among_held_back_cells_is_bounded(many):
-    held = many[0].held_back
+def test_the_error_among_held_out_cells_is_bounded(many):
+    held = many[0].held_out
     assert held["error"] == pytest.approx(held["wrong"] / held["accepted"])
     assert held["error"] <= 0.05
     assert held["error"] < 1 - held["accuracy"]
@@ -107,8 +107,8 @@ def test_the_error_among_held_back_cells_is_bounded(many):
 
 def test_fresh_cells_of_such_donors_get_what_was_promised(many, trained, tmp_path):
     _, folder = many
-    fresh = held_back(tmp_path, list(range(3)) * 500, seed=2)
-    (tmp_path / "rules.json").write_bytes((folder / "rules.json").read_bytes())
+    fresh = held_out(tmp_path, list(range(3)) * 500, seed=2)
+    (tmp_path / "calibration.json").write_bytes((folder / "calibration.json").read_bytes())
     found = predict(trained, tmp_path, fresh)
     right = found["best_label"] == found["truth"]
     accepted = found["reason"].isna()
@@ -126,18 +126,18 @@ def test_fresh_cells_of_such_donors_get_what_was_promised(many, trained, tmp_pat
         for truth, found in zip(found["truth"], found["prediction_set"], strict=True)
     ]
     assert np.mean(inside) > 0.95 - 0.02
-    # Held-back cells and these are alike: p-values are even.
-    assert np.mean(found["outside_p"] < 0.05) < 0.07
+    # Held-out cells and these are alike: p-values are even.
+    assert np.mean(found["ood_pvalue"] < 0.05) < 0.07
 
 
 def test_cells_of_donors_that_the_model_knows_move_no_weight(trained, tmp_path):
-    part = held_back(tmp_path, list(range(3)) * 100, batches=("a", "b"))
+    part = held_out(tmp_path, list(range(3)) * 100, batches=("a", "b"))
     rules = calibrate(trained, tmp_path, part)
     np.testing.assert_allclose(list(rules.weights.values()), prior_weights(HEADS, intensities=False))
-    assert rules.held_back["donors"] == 0
+    assert rules.held_out["donors"] == 0
 
 
-def test_held_back_donors_move_weights(many):
+def test_held_out_donors_move_weights(many):
     assert (
         np.abs(np.array(list(many[0].weights.values())) - prior_weights(HEADS, intensities=False)).max()
         > 0.02
@@ -146,75 +146,75 @@ def test_held_back_donors_move_weights(many):
 
 def test_more_allowed_error_means_more_labels(many, trained, tmp_path):
     rules, _ = many
-    part = held_back(tmp_path, list(range(3)) * 200)
+    part = held_out(tmp_path, list(range(3)) * 200)
     accepted = [
-        calibrate(trained, tmp_path, part, max_error=error).held_back["accepted"] for error in (0.01, 0.05, 1)
+        calibrate(trained, tmp_path, part, max_error=error).held_out["accepted"] for error in (0.01, 0.05, 1)
     ]
-    assert accepted[1] == rules.held_back["accepted"]
+    assert accepted[1] == rules.held_out["accepted"]
     assert accepted[0] < accepted[1] < accepted[2] == 600
 
 
 def test_blocks_and_chunks_change_nothing(many, trained, tmp_path, monkeypatch):
-    part = held_back(tmp_path, list(range(3)) * 200, chunks=4)
+    part = held_out(tmp_path, list(range(3)) * 200, chunks=4)
     monkeypatch.setattr("cellferry.heads.classifier.ROWS_PER_GROUP", 256)
     found = calibrate(trained, tmp_path, part)
     np.testing.assert_allclose(list(found.weights.values()), list(many[0].weights.values()), atol=1e-6)
-    assert found.held_back["accepted"] == many[0].held_back["accepted"]
+    assert found.held_out["accepted"] == many[0].held_out["accepted"]
 
 
 def test_labels_that_are_not_in_training_and_cells_without_any_are_left_out(trained, tmp_path):
     labels = [*LABELS, "Mono", None] * 20
-    rules = calibrate(trained, tmp_path, held_back(tmp_path, [0, 1, 2, 3, 3] * 20, labels=labels))
-    assert rules.held_back["cells"] == 60
+    rules = calibrate(trained, tmp_path, held_out(tmp_path, [0, 1, 2, 3, 3] * 20, labels=labels))
+    assert rules.held_out["cells"] == 60
 
 
 def test_the_cells_are_capped(trained, tmp_path, monkeypatch):
     monkeypatch.setattr("calibrate_classifier.calibration_cap", lambda **_: 50)
-    rules = calibrate(trained, tmp_path, held_back(tmp_path, list(range(3)) * 40))
-    assert rules.held_back["cells"] == 50
+    rules = calibrate(trained, tmp_path, held_out(tmp_path, list(range(3)) * 40))
+    assert rules.held_out["cells"] == 50
 
 
 @pytest.mark.parametrize("places", [[], [3] * 10], ids=["no cells", "none of a known label"])
-def test_without_held_back_cells_the_probability_decides(trained, tmp_path, places):
-    rules = calibrate(trained, tmp_path, held_back(tmp_path / "validation", places))
+def test_without_held_out_cells_the_probability_decides(trained, tmp_path, places):
+    rules = calibrate(trained, tmp_path, held_out(tmp_path / "validation", places))
     np.testing.assert_allclose(list(rules.weights.values()), prior_weights(HEADS, intensities=False))
     assert set(rules.temperatures.values()) == {1.0}
     np.testing.assert_allclose(list(rules.thresholds["label"].values()), 0.95)
-    assert rules.held_back["error"] is None
-    assert rules.held_back["error_bound_95"] == 1.0
-    query = held_back(tmp_path / "query", [0, 1, 2])
+    assert rules.held_out["error"] is None
+    assert rules.held_out["error_bound_95"] == 1.0
+    query = held_out(tmp_path / "query", [0, 1, 2])
     assert len(predict(trained, tmp_path, query)) == 3
 
 
-def test_one_held_back_cell(trained, tmp_path):
-    rules = calibrate(trained, tmp_path, held_back(tmp_path, [0]))
-    assert rules.held_back["cells"] == 1
+def test_one_held_out_cell(trained, tmp_path):
+    rules = calibrate(trained, tmp_path, held_out(tmp_path, [0]))
+    assert rules.held_out["cells"] == 1
     assert rules.set_threshold == 0
 
 
 def test_the_same_cells_give_the_same_rules(trained, tmp_path):
-    part = held_back(tmp_path, list(range(3)) * 30)
+    part = held_out(tmp_path, list(range(3)) * 30)
     for name in ("first", "again"):
         calibrate(trained, tmp_path, part, out=name)
     assert (tmp_path / "first").read_bytes() == (tmp_path / "again").read_bytes()
 
 
 def test_counts_of_fewer_cells_are_refused(trained, tmp_path):
-    part = held_back(tmp_path / "mapped", [0, 1, 2] * 10)
-    other = held_back(tmp_path / "other", [0, 1, 2] * 5)
+    part = held_out(tmp_path / "mapped", [0, 1, 2] * 10)
+    other = held_out(tmp_path / "other", [0, 1, 2] * 5)
     part.common = other.common
     with pytest.raises(RuntimeError, match=r"has 15 cells, fewer than were mapped; delete the folder"):
         calibrate(trained, tmp_path, part)
-    assert not (tmp_path / "rules.json").exists()
+    assert not (tmp_path / "calibration.json").exists()
 
 
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
     with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
-        calibrate(trained, tmp_path, held_back(tmp_path, [0, 1, 2]), budget=Budget(300))
+        calibrate(trained, tmp_path, held_out(tmp_path, [0, 1, 2]), budget=Budget(300))
 
 
 def test_marker_values_outweigh_the_latent_space(tmp_path):
-    """Where no donor was held back; held-back donors move weights from there."""
+    """Where no donor was held out; held-out donors move weights from there."""
     train_heads(tmp_path, list(range(3)) * 40, markers=True)
     names = ["xgboost", "linear", "neighbors", "cytovi", "expression", "expression_xgboost"]
     found = {}

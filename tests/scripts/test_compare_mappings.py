@@ -4,25 +4,25 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cellferry.calibration.decision import AnswerRules
+from cellferry.calibration.decision import DecisionModel
 from cellferry.calibration.novelty import Tail
 from cellferry.calibration.probabilities import Calibration
-from cellferry.heads.classifier import Judged
+from cellferry.heads.classifier import HeadOutputs
 from cellferry.labels.hierarchy import read_levels
 from compare_mappings import describe
 
 LABELS = ["B", "NK", "T"]
 HEADS = SimpleNamespace(labels=LABELS, levels=read_levels([], LABELS))
-# Distances of held-back cells are even between 0 and 1.
+# Distances of held-out cells are even between 0 and 1.
 TAIL = Tail(tuple(np.linspace(0, 0.9, 91).tolist()), 0.01, 50)
-RULES = AnswerRules(
+RULES = DecisionModel(
     temperatures={"linear": 1.0},
     weights={"linear": 1.0},
     calibration=Calibration("temperature", 1.0),
     tails=(TAIL, TAIL),
     thresholds={"label": dict.fromkeys(LABELS, 0.7)},
     set_threshold=0.1,
-    held_back={},
+    held_out={},
     made_from={},
 )
 
@@ -34,7 +34,7 @@ def judged(best, sure, distance):
     probabilities[np.arange(len(best)), best] = sure
     far = np.array(distance, dtype=np.float32)
     unknown = np.full(len(best), np.inf)
-    return Judged({"linear": probabilities}, far, far, unknown, unknown)
+    return HeadOutputs({"linear": probabilities}, far, far, unknown, unknown)
 
 
 def test_shares_and_scores_of_one_way():
@@ -44,7 +44,7 @@ def test_shares_and_scores_of_one_way():
     assert best.tolist() == ["B", "NK", "T", "T", "B", "NK"]
     assert numbers["outside"] == pytest.approx(1 / 6)
     # Neither the one that is outside nor the one that is not sure enough.
-    assert numbers["labelled"] == pytest.approx(4 / 6)
+    assert numbers["labeled"] == pytest.approx(4 / 6)
     # Of the four whose truth the reference knows.
     assert numbers["accuracy"] == pytest.approx(3 / 4)
     assert numbers["macro_f1"] == pytest.approx(np.mean([1, 2 / 3, 2 / 3]))
@@ -53,5 +53,5 @@ def test_shares_and_scores_of_one_way():
 def test_without_a_truth_there_are_no_scores():
     numbers, _ = describe(judged([0, 1], [0.9, 0.9], [0.1, 0.1]), HEADS, RULES, None, min_p=0.005)
     assert "accuracy" not in numbers
-    assert numbers["labelled"] == 1
+    assert numbers["labeled"] == 1
     assert numbers["probability"] == pytest.approx(0.9, abs=1e-3)

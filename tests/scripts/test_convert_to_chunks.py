@@ -58,9 +58,9 @@ def test_normalised_values_are_not_rounded(tmp_path):
     """In storage whose cells are seen at once, and where they are sorted first."""
     adata = make_adata()
     counts = adata.X.toarray()
-    normalised = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4)
+    normalized = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4)
     for storage in (sparse.csr_matrix, sparse.csc_matrix):
-        adata.X = storage(normalised)
+        adata.X = storage(normalized)
         adata.write_h5ad(tmp_path / "blood.h5ad")
         with pytest.raises(InputError, match="does not hold counts that could be rounded"):
             convert(tmp_path / "blood.h5ad", tmp_path / storage.__name__, counts_rounding="nearest")
@@ -186,7 +186,7 @@ def test_no_cell_is_kept(blood, tmp_path):
 
 
 def test_wrong_value_far_from_where_one_looks_first(tmp_path, monkeypatch):
-    monkeypatch.setattr("cellferry.formats.matrix.GLANCE", 10)
+    monkeypatch.setattr("cellferry.formats.matrix.PREVIEW_VALUES", 10)
     adata = make_adata()
     adata.X.data[500] = 2.5
     adata.write_h5ad(tmp_path / "a.h5ad")
@@ -198,7 +198,7 @@ def test_wrong_value_far_from_where_one_looks_first(tmp_path, monkeypatch):
 
 
 def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
+    monkeypatch.setattr("cellferry.formats.tenx_mtx.PREVIEW_BYTES", 100)
     monkeypatch.setattr(Budget, "block_bytes", lambda self, need, **kwargs: 1000)
     counts = sparse.coo_matrix(make_adata().X)
     write_mtx_whose_order_ends_late(tmp_path / "10x", counts)

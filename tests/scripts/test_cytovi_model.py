@@ -107,7 +107,7 @@ def make_query(folder, panel=PANEL, *, batches=("x", "y")):
         name="patients",
         gene_id="auto",
         min_common=0.3,
-        labelled_only=False,
+        labeled_only=False,
         max_cells=None,
         seed=0,
         budget=Budget(700),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.errors import InputError
-from cellferry.heads.expression import log_normalised
+from cellferry.heads.expression import log_normalized
 from evaluated import FOREIGN, HEADS, KNOWN, as_predictions, run, write_common, write_labels
 from scipy import sparse
 from sklearn.metrics import (
@@ -42,7 +42,7 @@ def scored(tmp_path):
         table[f"{prefix}probability"] = rng.random(400).astype(np.float32)
     table["label"] = np.where(table["probability"] < 0.3, "unknown", table["best_label"])
     table["distance"] = rng.normal(np.where(truth == FOREIGN, 1.5, 0.5), 1).round(1).astype(np.float32)
-    table["outside_p"] = rng.random(400).round(2).astype(np.float32)
+    table["ood_pvalue"] = rng.random(400).round(2).astype(np.float32)
     sets = [sorted({label, rng.choice(KNOWN)}) for label in table["best_label"]]
     table["prediction_set"] = [" | ".join(labels) for labels in sets]
     table["truth"] = truth.copy()
@@ -140,7 +140,7 @@ def test_unknown_is_told_from_known_as_scikit_learn_says(scored):
     with_truth = frame[frame["truth"].notna()]
     is_foreign = with_truth["truth"] == FOREIGN
     expected = {
-        "outside_p": roc_auc_score(is_foreign, -with_truth["outside_p"]),
+        "ood_pvalue": roc_auc_score(is_foreign, -with_truth["ood_pvalue"]),
         "distance": roc_auc_score(is_foreign, with_truth["distance"]),
         "probability": roc_auc_score(is_foreign, -with_truth["probability"]),
     }
@@ -240,7 +240,7 @@ def test_log_normalised_is_scanpys():
     adata = sc.AnnData(counts.copy())
     sc.pp.normalize_total(adata, target_sum=1e4)
     sc.pp.log1p(adata)
-    np.testing.assert_allclose(log_normalised(counts).toarray(), adata.X.toarray(), rtol=1e-6)
+    np.testing.assert_allclose(log_normalized(counts).toarray(), adata.X.toarray(), rtol=1e-6)
 
 
 def write_values(path, labels, rng, *, telltale):

@@ -39,7 +39,7 @@ def layered(tmp_path):
     frame["label"] = frame["best_label"].where(frame["level"] == "label", frame["level_family"])
     frame["label"] = frame["label"].where(frame["level"].notna(), "unknown")
     reason = {"label": None, "family": "subtype unsure"}
-    frame["reason"] = [reason.get(level, "outside the reference") for level in frame["level"]]
+    frame["reason"] = [reason.get(level, "out of reference") for level in frame["level"]]
     frame["truth"] = truth
     frame = as_predictions(frame)
     frame.to_parquet(tmp_path / "query.parquet")

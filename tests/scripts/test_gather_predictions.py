@@ -68,7 +68,7 @@ def gather(query, tmp_path, *, counts=True, **changed):
     outputs = {
         "parquet": tmp_path / "out.parquet",
         "csv": tmp_path / "out.csv.gz",
-        "labelled": tmp_path / "labelled.h5ad",
+        "labeled": tmp_path / "labeled.h5ad",
     }
     gather_predictions(
         **query | changed,
@@ -89,8 +89,8 @@ def test_hashes_of_what_they_were_made_from_are_carried_along(query, tmp_path):
     with_hashes(query[0]["predictions"], [{"model": "0123", "rules": "4567"}] * 3)
     outputs = gather(query[0], tmp_path)
     assert of_predictions([outputs["parquet"]]) == {"model": "0123", "rules": "4567"}
-    labelled = ad.read_h5ad(outputs["labelled"])
-    assert labelled.uns["cellferry"]["made_from"] == {"model": "0123", "rules": "4567"}
+    labeled = ad.read_h5ad(outputs["labeled"])
+    assert labeled.uns["cellferry"]["made_from"] == {"model": "0123", "rules": "4567"}
 
 
 def test_chunks_of_different_models_are_not_put_together(query, tmp_path):
@@ -98,7 +98,7 @@ def test_chunks_of_different_models_are_not_put_together(query, tmp_path):
     with pytest.raises(RuntimeError, match="not predicted by the same model and settings; delete"):
         gather(query[0], tmp_path)
     assert not (tmp_path / "out.parquet").exists()
-    assert not (tmp_path / "labelled.h5ad").exists()
+    assert not (tmp_path / "labeled.h5ad").exists()
 
 
 def test_table_has_every_cell_in_order(query, tmp_path):
@@ -120,7 +120,7 @@ def test_csv_says_the_same(query, tmp_path):
 
 def test_labelled_file_is_plain_anndata(query, tmp_path):
     inputs, counts, latents = query
-    adata = ad.read_h5ad(gather(inputs, tmp_path)["labelled"])
+    adata = ad.read_h5ad(gather(inputs, tmp_path)["labeled"])
     assert (counts != adata.X).nnz == 0
     assert adata.obs_names.tolist() == list(NAMES)
     assert adata.var_names.tolist() == ["g1", "g2", "g3", "g4"]
@@ -145,7 +145,7 @@ def colors_in(adata, column):
 
 
 def test_labels_stand_in_the_order_of_the_references_and_have_its_colours(query, tmp_path):
-    adata = ad.read_h5ad(gather(query[0], tmp_path)["labelled"])
+    adata = ad.read_h5ad(gather(query[0], tmp_path)["labeled"])
     colors = colors_of({"labels": LABELS})
     assert adata.obs["label"].cat.categories.tolist() == ["T, CD4", "γ", "unknown", 'B "x"']
     assert colors_in(adata, "label") == {
@@ -158,7 +158,7 @@ def test_labels_stand_in_the_order_of_the_references_and_have_its_colours(query,
 
 
 def test_places_are_the_latents_first_two_principal_components_among_the_reference(query, tmp_path):
-    adata = ad.read_h5ad(gather(query[0], tmp_path)["labelled"])
+    adata = ad.read_h5ad(gather(query[0], tmp_path)["labeled"])
     reference = pd.read_parquet(tmp_path / "classifier" / "neighbors.parquet").to_numpy()
     expected = PCA(2).fit(reference.astype(np.float64)).transform(query[2])
     found = adata.obsm["X_cellferry_pca"]
@@ -198,7 +198,7 @@ def check_for_cellxgene(adata):
 
 
 def test_cellxgene_can_open_it(query, tmp_path):
-    adata = ad.read_h5ad(gather(query[0], tmp_path)["labelled"])
+    adata = ad.read_h5ad(gather(query[0], tmp_path)["labeled"])
     check_for_cellxgene(adata)
     # None of the predictions is missing there.
     assert not adata.obs[["label", "probability", "truth"]].isna().to_numpy().any()
@@ -207,12 +207,12 @@ def test_cellxgene_can_open_it(query, tmp_path):
 @pytest.mark.parametrize("counts", [True, False])
 def test_scanpy_can_plot_and_write_it(query, tmp_path, counts):
     sc = pytest.importorskip("scanpy")
-    adata = sc.read_h5ad(gather(query[0], tmp_path, counts=counts)["labelled"])
+    adata = sc.read_h5ad(gather(query[0], tmp_path, counts=counts)["labeled"])
     before = colors_in(adata, "label")
     for basis in ("X_cellferry", "X_cellferry_pca"):
         sc.pl.embedding(adata, basis, color=["label", "probability", "truth"], show=False)
     plt.close("all")
-    # scanpy kept the colours, and did not make its own.
+    # scanpy kept the colors, and did not make its own.
     assert colors_in(adata, "label") == before
     adata.write_h5ad(tmp_path / "again.h5ad")
     again = sc.read_h5ad(tmp_path / "again.h5ad")
@@ -221,9 +221,9 @@ def test_scanpy_can_plot_and_write_it(query, tmp_path, counts):
 
 
 def test_without_counts_all_else_is_the_same(query, tmp_path):
-    whole = ad.read_h5ad(gather(query[0], tmp_path)["labelled"])
+    whole = ad.read_h5ad(gather(query[0], tmp_path)["labeled"])
     (tmp_path / "lean").mkdir()
-    lean = ad.read_h5ad(gather(query[0], tmp_path / "lean", counts=False)["labelled"])
+    lean = ad.read_h5ad(gather(query[0], tmp_path / "lean", counts=False)["labeled"])
     assert lean.X is None
     assert lean.shape == whole.shape
     pd.testing.assert_frame_equal(lean.obs, whole.obs)
@@ -238,10 +238,10 @@ def test_too_many_prediction_sets_stand_in_the_table_alone(query, tmp_path, monk
         table = pq.read_table(path)
         sets = pa.array([f"set {number} {row}" for row in range(len(table))], pa.string())
         pq.write_table(table.append_column("prediction_set", sets), path)
-    monkeypatch.setattr("gather_predictions.MOST_CATEGORIES", 5)
+    monkeypatch.setattr("gather_predictions.MAX_CATEGORIES", 5)
     outputs = gather(query[0], tmp_path)
     assert pd.read_parquet(outputs["parquet"])["prediction_set"].nunique() == 6
-    assert "prediction_set" not in ad.read_h5ad(outputs["labelled"]).obs
+    assert "prediction_set" not in ad.read_h5ad(outputs["labeled"]).obs
     assert "prediction_set has more than 5 values" in capsys.readouterr().out
 
 
@@ -250,7 +250,7 @@ def test_chunks_in_the_wrong_order_are_refused(query, tmp_path):
     with pytest.raises(RuntimeError, match="cell 0 of 6 is not the one in the chunks"):
         gather(query[0], tmp_path, predictions=wrong)
     assert not (tmp_path / "out.parquet").exists()
-    assert not (tmp_path / "labelled.h5ad").exists()
+    assert not (tmp_path / "labeled.h5ad").exists()
 
 
 @pytest.mark.parametrize("chunked", ["predictions", "mapped"])

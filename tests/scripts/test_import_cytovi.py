@@ -13,8 +13,8 @@ import torch
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.cytometry.channels import channels_of
-from cellferry.cytometry.looks import Look
 from cellferry.cytometry.marker_names import read_markers
+from cellferry.cytometry.value_kind import ValueKind
 from cellferry.errors import InputError
 from cellferry.model.encoder import load_encoder
 from cellferry.model.scvi_models import cells_for_model, model_class
@@ -30,7 +30,7 @@ from simulate import default_settings, label_names
 from subset_common_genes import subset_common_genes
 from train_reference_model import train_reference_model
 
-RAW = Look("raw", "mass", "told")
+RAW = ValueKind("raw", "mass", "told")
 OTHERWISE = {"CD45RA": "139La_cd45 ra", "HLA-DR": "HLADR", "CD8a": "CD8A", "CD3": "CD3(Er170)Di"}
 
 
@@ -85,7 +85,7 @@ def common_of(folder, events, *, seen=RAW, channels=None, min_common=0.3):
         name="query",
         gene_id="auto",
         min_common=min_common,
-        labelled_only=False,
+        labeled_only=False,
         max_cells=None,
         seed=0,
         budget=Budget(1000),
@@ -241,7 +241,7 @@ def test_values_are_taken_as_they_are_where_no_scaling_is_told(foreign, tmp_path
         InputError, match=r"query: holds raw values \(told\), .*without a table in pretrained.scaling"
     ):
         common_of(tmp_path, foreign.events)
-    common = common_of(tmp_path, scaled, seen=Look("scaled", "mass", "told"))
+    common = common_of(tmp_path, scaled, seen=ValueKind("scaled", "mass", "told"))
     with H5adReader(common) as reader:
         np.testing.assert_allclose(reader.counts(0, 400).toarray(), scaled.X, atol=1e-6)
     found = latents_of(tmp_path, common, foreign.events.obs["donor"])
@@ -251,7 +251,7 @@ def test_values_are_taken_as_they_are_where_no_scaling_is_told(foreign, tmp_path
 def test_scaled_values_do_not_go_with_a_scaling(foreign, tmp_path):
     take(foreign.folder, tmp_path)
     with pytest.raises(InputError, match=r"holds scaled values \(told\), .* trained on transformed ones"):
-        common_of(tmp_path, foreign.events, seen=Look("scaled", "mass", "told"))
+        common_of(tmp_path, foreign.events, seen=ValueKind("scaled", "mass", "told"))
 
 
 def test_a_query_of_too_few_markers_is_refused(foreign, tmp_path):

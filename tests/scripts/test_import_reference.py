@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scvi
 import torch
-from cellferry.errors import InputError, PassingError
+from cellferry.errors import InputError, RetryableError
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.model.encoder import load_encoder
 from cellferry.resources.budget import Budget
@@ -286,5 +286,5 @@ def test_an_encoder_of_another_kind_is_refused(tmp_path):
 
 
 def test_too_little_memory_is_told_at_once(foreign, tmp_path):
-    with pytest.raises(PassingError, match="mem_mb is 900"):
+    with pytest.raises(RetryableError, match="mem_mb is 900"):
         take(foreign, tmp_path, mem_mb=900)

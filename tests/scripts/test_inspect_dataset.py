@@ -30,7 +30,7 @@ def test_what_is_in_a_file(blood):
         "duplicated_cells": 0,
         "cells_kept": N_CELLS,
         "labels": {"T": 20, "B": 10},
-        "unlabelled_cells": 20,
+        "unlabeled_cells": 20,
         "levels": [],
         "batches": {"d1": 25, "d2": 25},
     }

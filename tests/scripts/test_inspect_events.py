@@ -168,7 +168,7 @@ def test_events_that_are_not_in_order(tmp_path):
 
 def test_events_of_a_matrix_whose_order_ends_late(tmp_path, monkeypatch):
     """It seems to be sorted by event, and is not."""
-    monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
+    monkeypatch.setattr("cellferry.formats.tenx_mtx.PREVIEW_BYTES", 100)
     events = simulate_events(50)
     counts = sparse.coo_matrix(events.X)
     order = np.argsort(counts.row, kind="stable")
@@ -219,7 +219,7 @@ def test_real_events(test_data, tmp_path):
     (tmp_path / "gates.csv").write_text("population\n" + gates)
     found = inspect_events(path, obs=tmp_path / "gates.csv", **labels)
     assert found.problems == []
-    assert sum(found.labels.values()) + found.unlabelled_cells == 19225
+    assert sum(found.labels.values()) + found.unlabeled_cells == 19225
 
 
 @pytest.mark.parametrize("name", ["Levine_H1.fcs", "ref_H1_dense.h5ad", "Levine_32dim_H1_unlabelled_raw.csv"])

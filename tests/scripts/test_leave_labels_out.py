@@ -25,7 +25,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Classifiers of three labels far apart, and rules from held-back cells of two other donors."""
+    """Classifiers of three labels far apart, and rules from held-out cells of two other donors."""
     folder = tmp_path_factory.mktemp("trained")
     with threadpool_limits(1):
         train = train_heads(folder, list(range(3)) * 80, spread=0.4)
@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
 
 
 def calibrate(folder, train, places, **how):
-    """Rules from held-back cells of two other donors, beside the classifiers."""
+    """Rules from held-out cells of two other donors, beside the classifiers."""
     validation = write_part(folder / "validation", places, batches=("x", "y"), seed=3, **how)
     calibrate_classifier(
         validation.mapped,
@@ -43,7 +43,7 @@ def calibrate(folder, train, places, **how):
         str(folder / "classifier"),
         str(folder / "model"),
         str(folder / "genes.tsv"),
-        str(folder / "rules.json"),
+        str(folder / "calibration.json"),
         max_error=0.05,
         seed=0,
         budget=Budget(2000),
@@ -58,7 +58,7 @@ def leave_out(trained, part, **settings):
         part.mapped,
         part.common,
         str(trained / "classifier"),
-        str(trained / "rules.json"),
+        str(trained / "calibration.json"),
         str(path),
         seed=0,
         threads=1,
@@ -67,23 +67,23 @@ def leave_out(trained, part, **settings):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def held_back(folder, places, **how):
+def held_out(folder, places, **how):
     return write_part(folder, places, **{"spread": 0.4, "seed": 4} | how)
 
 
 def test_labels_far_apart_are_seen_to_be_missing(trained, tmp_path):
-    found = leave_out(trained, held_back(tmp_path, list(range(3)) * 40))
+    found = leave_out(trained, held_out(tmp_path, list(range(3)) * 40))
     assert list(found) == LABELS
     for label, told in found.items():
         assert told["cells"] == 40
         assert told["accepted"] == sum(told["as"].values())
         assert told["accepted"] + told["coarser"] < 8, label
-        assert told["auroc"]["outside_p"] > 0.95, label
+        assert told["auroc"]["ood_pvalue"] > 0.95, label
         assert told["auroc"]["distance"] > 0.95, label
 
 
 def test_without_limits_they_are_taken_for_others_or_for_their_lineage(trained, tmp_path):
-    part = held_back(tmp_path, list(range(3)) * 40)
+    part = held_out(tmp_path, list(range(3)) * 40)
     found = leave_out(trained, part, min_p=0.0)
     assert LABELS[0] not in found[LABELS[0]]["as"]
     # γδ T without γδ T: what is left of its lineage is NK/ILC, which is no right answer.
@@ -99,7 +99,7 @@ def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw
         places = [near[code] for code in codes] * 100
         train = train_heads(tmp_path / name, places, levels=[], spread=1.5)
         calibrate(tmp_path / name, train, places, spread=1.5)
-    cells = held_back(tmp_path / "test", list(near.values()) * 80, spread=1.5)
+    cells = held_out(tmp_path / "test", list(near.values()) * 80, spread=1.5)
     found = leave_out(tmp_path / "all", cells)[LABELS[2]]
     assert found["accepted"] > 0.5 * found["cells"]
     assert found["as"][LABELS[1]] > 0.9 * found["accepted"]
@@ -108,7 +108,7 @@ def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw
         cells.mapped[0],
         cells.common,
         str(tmp_path / "without" / "classifier"),
-        str(tmp_path / "without" / "rules.json"),
+        str(tmp_path / "without" / "calibration.json"),
         str(tmp_path / "predictions.parquet"),
         chunk=0,
         chunks=1,
@@ -123,22 +123,22 @@ def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw
     assert found["as"][LABELS[1]] == pytest.approx(told[LABELS[1]], abs=0.15 * found["cells"])
 
 
-def test_labels_without_held_back_cells_and_cells_without_label_are_left_out(trained, tmp_path):
+def test_labels_without_held_out_cells_and_cells_without_label_are_left_out(trained, tmp_path):
     labels = [LABELS[0], LABELS[1], None, "Mono"] * 10
-    found = leave_out(trained, held_back(tmp_path, [0, 1, 2, 3] * 10, labels=labels))
+    found = leave_out(trained, held_out(tmp_path, [0, 1, 2, 3] * 10, labels=labels))
     assert {label: told["cells"] for label, told in found.items()} == {LABELS[0]: 10, LABELS[1]: 10}
 
 
 def test_of_two_labels_none_can_be_left_out(tmp_path):
     train = train_heads(tmp_path, [0, 1] * 60, spread=0.4)
     calibrate(tmp_path, train, [0, 1] * 60, spread=0.4)
-    assert leave_out(tmp_path, held_back(tmp_path / "test", [0, 1] * 10)) == {}
+    assert leave_out(tmp_path, held_out(tmp_path / "test", [0, 1] * 10)) == {}
 
 
 def test_chunks_and_blocks_change_nothing(trained, tmp_path, monkeypatch):
-    whole = leave_out(trained, held_back(tmp_path / "whole", list(range(3)) * 120))
+    whole = leave_out(trained, held_out(tmp_path / "whole", list(range(3)) * 120))
     monkeypatch.setattr("cellferry.heads.classifier.ROWS_PER_GROUP", 256)
-    cut = leave_out(trained, held_back(tmp_path / "cut", list(range(3)) * 120, chunks=3))
+    cut = leave_out(trained, held_out(tmp_path / "cut", list(range(3)) * 120, chunks=3))
     for label, told in whole.items():
         assert cut[label]["as"] == told["as"]
         assert cut[label]["auroc"] == pytest.approx(told["auroc"], abs=1e-4)
@@ -151,8 +151,8 @@ def test_a_reference_without_counts(tmp_path):
         folder = tmp_path / str(counts)
         heads = ("xgboost", "linear", "neighbors") + (() if counts else ("expression",))
         train = train_heads(folder, list(range(3)) * 80, spread=0.4, heads=heads, counts=counts)
-        validation = held_back(folder / "validation", list(range(3)) * 60, batches=("x", "y"), seed=3)
-        part = held_back(folder / "test", list(range(3)) * 40)
+        validation = held_out(folder / "validation", list(range(3)) * 60, batches=("x", "y"), seed=3)
+        part = held_out(folder / "test", list(range(3)) * 40)
         if not counts:
             validation.common = part.common = None
         calibrate_classifier(
@@ -162,7 +162,7 @@ def test_a_reference_without_counts(tmp_path):
             str(folder / "classifier"),
             str(folder / "model"),
             str(folder / "genes.tsv"),
-            str(folder / "rules.json"),
+            str(folder / "calibration.json"),
             max_error=0.05,
             seed=0,
             budget=Budget(2000),
@@ -192,14 +192,14 @@ def test_fates_are_counted():
 
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
     with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
-        leave_out(trained, held_back(tmp_path, [0, 1, 2]), budget=Budget(300))
+        leave_out(trained, held_out(tmp_path, [0, 1, 2]), budget=Budget(300))
 
 
 def test_marker_values_are_never_of_low_quality(tmp_path):
-    """With cytovi's vote, which is taken anew without the label's cells as the neighbours' is."""
+    """With cytovi's vote, which is taken anew without the label's cells as the neighbors' is."""
     train = train_heads(tmp_path, list(range(3)) * 80, spread=0.4, markers=True)
     calibrate(tmp_path, train, list(range(3)) * 60, spread=0.4, markers=True)
-    part = held_back(tmp_path / "test", list(range(3)) * 40, markers=True)
+    part = held_out(tmp_path / "test", list(range(3)) * 40, markers=True)
     found = leave_out(tmp_path, part, min_p=0.0, min_counts=10**6, min_genes=41)
     assert found == leave_out(tmp_path, part, min_p=0.0, min_counts=0, min_genes=0)
     # All would be `unknown`, and none accepted.
@@ -211,7 +211,7 @@ def test_cytovis_vote_without_a_label_is_that_of_the_other_labels_cells(tmp_path
     train_heads(tmp_path, list(range(3)) * 80, spread=2.0, markers=True)
     heads = Classifier(tmp_path / "classifier", threads=1)
     latents = latents_at(list(range(3)) * 20, spread=2.0, seed=4)
-    by_head = heads.judge(latents, values_at(list(range(3)) * 20), intensities=True).by_head
+    by_head = heads.predict_block(latents, values_at(list(range(3)) * 20), intensities=True).by_head
     found = heads.without(code, by_head, latents).by_head
     cells = pd.read_parquet(tmp_path / "classifier" / "neighbors.parquet")
     reference, codes = cells.filter(like="latent_").to_numpy(), cells["code"].to_numpy()

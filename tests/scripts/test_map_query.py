@@ -15,7 +15,7 @@ from told import tells_progress
 
 @pytest.fixture
 def mapped(trained, tmp_path):
-    def run(cells, *, chunks, labelled=True):
+    def run(cells, *, chunks, labeled=True):
         write_cells(tmp_path / "common.h5ad", cells, "atlas")
         tables = []
         for chunk in range(chunks):

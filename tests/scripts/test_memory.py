@@ -12,7 +12,7 @@ from cellferry.resources.expected_jobs import Job
 ROOT = Path(__file__).parents[2]
 CELLS = (6_000, 18_000)
 GENES = 5_000
-MOST_GROWTH_MB = 60
+MAX_GROWTH_MB = 60
 """For three times as many cells, 288 MB of counts instead of 96; the smaller number fills blocks already."""
 
 CHAIN = """
@@ -37,12 +37,12 @@ with logged(f"{rule}.log"):
         )
     elif rule == "merge_h5ad":
         from merge_h5ad import merge_h5ad
-        merge_h5ad(["chunks"], "merged.h5ad", materialise=True, budget=Budget(2000))
+        merge_h5ad(["chunks"], "merged.h5ad", materialize=True, budget=Budget(2000))
     elif rule == "subset_common_genes":
         from subset_common_genes import subset_common_genes
         subset_common_genes(
             "merged.h5ad", "genes.tsv", "genes.json", None, "common.h5ad",
-            inspected=None, name="blood", gene_id="auto", min_common=0.1, labelled_only=False,
+            inspected=None, name="blood", gene_id="auto", min_common=0.1, labeled_only=False,
             max_cells=None, seed=0,
             budget=Budget(2000),
         )
@@ -79,7 +79,7 @@ def run(folder, code, *arguments):
 @pytest.mark.parametrize("rule", RULES)
 def test_three_times_as_many_cells_take_no_more_memory(peaks, rule):
     few, many = (peaks[rule, cells] for cells in CELLS)
-    assert many - few < MOST_GROWTH_MB
+    assert many - few < MAX_GROWTH_MB
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -1,4 +1,4 @@
-"""merge_h5ad: the merged file is the dataset, as a view or materialised, and never silently less."""
+"""merge_h5ad: the merged file is the dataset, as a view or materialized, and never silently less."""
 
 import shutil
 
@@ -27,15 +27,15 @@ def results(tmp_path, cells):
     return tmp_path / "results"
 
 
-def merge(results, *, materialise=False):
+def merge(results, *, materialize=False):
     merged = results / "merged" / "atlas.h5ad"
-    merge_h5ad([str(results / "chunks" / "atlas")], str(merged), materialise=materialise, budget=Budget(600))
+    merge_h5ad([str(results / "chunks" / "atlas")], str(merged), materialize=materialize, budget=Budget(600))
     return merged
 
 
-@pytest.mark.parametrize("materialise", [False, True])
-def test_merged_file_is_the_dataset(results, cells, materialise):
-    read = ad.read_h5ad(merge(results, materialise=materialise))
+@pytest.mark.parametrize("materialize", [False, True])
+def test_merged_file_is_the_dataset(results, cells, materialize):
+    read = ad.read_h5ad(merge(results, materialize=materialize))
     assert (read.X != cells.X).nnz == 0
     assert read.X.dtype == np.float32
     assert read.X.indices.dtype == read.X.indptr.dtype
@@ -49,7 +49,7 @@ def test_view_copies_no_counts_and_the_materialised_file_needs_no_chunks(results
     with h5py.File(merge(results)) as file:
         assert file["X/data"].is_virtual
         assert file["X/indices"].is_virtual
-    merged = merge(results, materialise=True)
+    merged = merge(results, materialize=True)
     shutil.rmtree(results / "chunks")
     assert (ad.read_h5ad(merged).X != cells.X).nnz == 0
 
@@ -94,7 +94,7 @@ def test_a_chunk_that_was_changed_is_found_when_it_is_copied(results):
     with h5py.File(results / "chunks" / "atlas" / "2.h5ad", "r+") as file:
         file["X/data"][5] += 1
     with pytest.raises(InputError, match=r"2\.h5ad: was damaged"):
-        merge(results, materialise=True)
+        merge(results, materialize=True)
     set_aside_damaged(results)
     assert not (results / "chunks" / "atlas").exists()
 
@@ -119,8 +119,8 @@ def test_a_truncated_chunk_is_found_named_and_set_aside(results):
     assert not chunk.parent.exists()
 
 
-@pytest.mark.parametrize("materialise", [False, True])
-def test_a_merged_file_that_differs_from_its_chunks_is_found(results, materialise, monkeypatch):
+@pytest.mark.parametrize("materialize", [False, True])
+def test_a_merged_file_that_differs_from_its_chunks_is_found(results, materialize, monkeypatch):
     append = H5adWriter.append_file
 
     def twice_the_first(self, source, *, copy):
@@ -131,7 +131,7 @@ def test_a_merged_file_that_differs_from_its_chunks_is_found(results, materialis
 
     monkeypatch.setattr(H5adWriter, "append_file", twice_the_first)
     with pytest.raises(RuntimeError, match=r"stored values|is not that of the chunk"):
-        merge(results, materialise=materialise)
+        merge(results, materialize=materialize)
 
 
 @pytest.mark.parametrize("missing", [0, 3, 6])

@@ -39,15 +39,15 @@ def patients(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     with threadpool_limits(1):
         train = train_heads(folder, list(range(3)) * 60, ontology={LABELS[0]: "CL:0000788"})
-        held_back = write_part(folder / "validation", list(range(3)) * 40, batches=("x", "y"), seed=3)
+        held_out = write_part(folder / "validation", list(range(3)) * 40, batches=("x", "y"), seed=3)
         query = write_part(
             folder / "query", [*list(range(3)) * 20, 3, 0.5, 1.5], chunks=CHUNKS, batches=("q",), seed=5
         )
-        rules, classifier = str(folder / "rules.json"), str(folder / "classifier")
+        rules, classifier = str(folder / "calibration.json"), str(folder / "classifier")
         calibrate_classifier(
-            held_back.mapped,
+            held_out.mapped,
             train.mapped,
-            held_back.common,
+            held_out.common,
             classifier,
             str(folder / "model"),
             str(folder / "genes.tsv"),
@@ -83,7 +83,7 @@ def patients(tmp_path_factory):
         str(folder / "labels.json"),
         parquet=str(folder / "results/predictions/patients.parquet"),
         csv=str(folder / "results/predictions/patients.csv.gz"),
-        labelled=str(folder / "results/labelled/patients.h5ad"),
+        labeled=str(folder / "results/labeled/patients.h5ad"),
         counts=True,
         budget=Budget(2000),
     )
@@ -107,11 +107,11 @@ def test_every_column_is_on_the_page(patients):
 
 
 def test_the_labelled_file_has_what_the_page_says(patients):
-    adata = ad.read_h5ad(patients / "results/labelled/patients.h5ad")
+    adata = ad.read_h5ad(patients / "results/labeled/patients.h5ad")
     for key in (*adata.obsm, "label_colors", "cellferry"):
         assert f"`{key}`" in PAGE
     assert not adata.obs.isna().to_numpy().any()
-    assert {"none", "outside the reference"} <= set(adata.obs["reason"])
+    assert {"none", "out of reference"} <= set(adata.obs["reason"])
 
 
 def test_every_output_of_a_run_is_on_the_page():
@@ -129,7 +129,7 @@ def test_every_output_of_a_run_is_on_the_page():
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
 def test_python(patients, tmp_path, number):
     shutil.copytree(patients / "results", tmp_path / "results")
-    adata = ad.read_h5ad(patients / "results/labelled/patients.h5ad")
+    adata = ad.read_h5ad(patients / "results/labeled/patients.h5ad")
     # The user's own file: other cells in another order, and a column of the same name.
     own = ad.AnnData(adata.X[::-2], obs=pd.DataFrame({"label": "mine"}, index=adata.obs_names[::-2]))
     own.write_h5ad(tmp_path / "patients.h5ad")
@@ -205,7 +205,7 @@ def test_seurat_takes_the_csv(patients):
         'writeLines(c(Embeddings(patients, "cellferry")["cell7", ], names(colors), colors))\n'
     )
     told = r_code_works(patients, ["SeuratObject", "rhdf5"], made + second + say).splitlines()
-    with h5py.File(patients / "results/labelled/patients.h5ad") as file:
+    with h5py.File(patients / "results/labeled/patients.h5ad") as file:
         latents = file["obsm/X_cellferry"][7]
     assert [float(number) for number in told[:5]] == pytest.approx(latents.tolist(), rel=1e-5)
     names, colors = told[5 : 5 + (len(told) - 5) // 2], told[5 + (len(told) - 5) // 2 :]

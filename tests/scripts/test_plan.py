@@ -74,7 +74,7 @@ def test_of_a_dataset_to_evaluate_few_cells_are_mapped(config):
     config["datasets"]["lung"] = {"role": "evaluate", "path": "c.h5ad", "label": "type", "max_cells": 1000}
     fill_defaults(config)
     found = [about("blood", "query"), about("atlas", "reference"), about("lung", "evaluate")]
-    found[2]["unlabelled_cells"] = 40_000
+    found[2]["unlabeled_cells"] = 40_000
     by_rule = {}
     for job in expected_jobs(config, found):
         by_rule.setdefault(job.rule, []).append(job)
@@ -179,7 +179,7 @@ def test_what_does_not_fit_stands_at_the_end_with_a_remedy():
     table, _, wrong = said.partition("DOES NOT FIT (2):")
     assert "merge_h5ad: mem_mb: 300 is too little, attempt 2 will do." in table
     assert f"split_reference: mem_mb is 8000 at most, and {needed} is needed." in wrong
-    assert f"set mem_mb of split_reference (and most_mem_mb) to {needed} or more" in wrong
+    assert f"set mem_mb of split_reference (and max_mem_mb) to {needed} or more" in wrong
     assert "map_query: runtime is 120 at most" in wrong
     assert "Raise datasets.NAME.chunks" in wrong
 
@@ -206,13 +206,18 @@ def test_every_rule_has_a_line(config, tmp_path, capsys):
     print_plan(paths, config, asked, trained_labels=None)
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 100
-    for rule in set(MEMORY_MODELS) - {"demo_data", "predict_gene_loss", "import_reference", *ONLY_CYTOMETRY}:
+    for rule in set(MEMORY_MODELS) - {
+        "demo_data",
+        "estimate_missing_genes",
+        "import_reference",
+        *ONLY_CYTOMETRY,
+    }:
         assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
 
 
 def test_genes_that_queries_may_lack_are_a_job_of_each(config):
     config["genes"]["retrain_on_common"] = False
-    assert [job.jobs for job in jobs(config) if job.rule == "predict_gene_loss"] == [1]
+    assert [job.jobs for job in jobs(config) if job.rule == "estimate_missing_genes"] == [1]
 
 
 def test_files_for_cytometrists_are_a_job_of_each_query(config):
@@ -221,7 +226,7 @@ def test_files_for_cytometrists_are_a_job_of_each_query(config):
     config["datasets"]["lung"] = {"role": "evaluate", "path": "c.fcs", "label": "type"}
     fill_defaults(config)
     found = [about("blood", "query", genes=40), about("atlas", "reference", genes=40)]
-    found.append(about("lung", "evaluate", genes=40) | {"unlabelled_cells": 0})
+    found.append(about("lung", "evaluate", genes=40) | {"unlabeled_cells": 0})
     (written,) = (job for job in expected_jobs(config, found) if job.rule == "write_fcs")
     assert written.cells == 100_000
     # 40 channels, two labels, their probability and p-value, and 30 latents, in float32
@@ -236,7 +241,7 @@ def test_a_model_of_others_is_taken_in_and_its_classifiers_trained(config):
     found = list(expected_jobs(config, [about("blood", "query")], {"labels": seen, "levels": []}))
     rules = {job.rule for job in found}
     assert {"import_reference", "train_classifier", "calibrate_classifier", "leave_labels_out"} <= rules
-    assert not rules & {"split_reference", "select_genes", "train_reference_model", "predict_gene_loss"}
+    assert not rules & {"split_reference", "select_genes", "train_reference_model", "estimate_missing_genes"}
     (imported,) = (job for job in found if job.rule == "import_reference")
     assert imported.held_cells == 100_000
 
@@ -250,7 +255,7 @@ def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, c
     labels = str(tmp_path / "labels.json")
     print_plan([str(tmp_path / "blood.json")], config, asked, trained_labels=labels)
     said = capsys.readouterr().out
-    for rule in ("subset_common_genes", "map_query", "predict_gene_loss", "predict_labels", "report"):
+    for rule in ("subset_common_genes", "map_query", "estimate_missing_genes", "predict_labels", "report"):
         assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
     for rule in ("split_reference", "select_genes", "train_reference_model", "train_classifier", "calibrate"):
         assert rule not in said
@@ -263,9 +268,9 @@ def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, c
 
 def test_labelled_files_without_counts_take_little_disk(config):
     disks = {}
-    for config["output"]["labelled"] in ("all", "obs"):
+    for config["output"]["labeled"] in ("all", "obs"):
         found = [job for job in jobs(config) if job.rule == "gather_predictions"]
-        disks[config["output"]["labelled"]] = sum(job.disk_mb for job in found)
+        disks[config["output"]["labeled"]] = sum(job.disk_mb for job in found)
         assert all(job.peak_mb(2000) <= 2000 - 250 for job in found)
     assert disks["obs"] == pytest.approx(100_000 * (1 + 0.1) * (4 * 30 + 200) / 1024**2)
     assert disks["all"] > 5 * disks["obs"]

@@ -20,7 +20,7 @@ from told import tells_progress
 
 ANSWER = [
     "cell", "label", "level", "reason", "best_label", "probability", "runner_up", "runner_up_probability",
-    "prediction_set", "outside_p", "distance", "level_lineage", "level_lineage_probability",
+    "prediction_set", "ood_pvalue", "distance", "level_lineage", "level_lineage_probability",
 ]  # fmt: skip
 OF_MARKERS = ("cytovi", "expression_xgboost")
 FOUR_HEADS = [name for name in HEADS if name not in ("scanvi", *OF_MARKERS)]
@@ -38,21 +38,21 @@ def one_thread():
 
 
 def train(folder, *, markers=False, **how):
-    """Classifiers of three labels, and rules from held-back cells of two other donors, some of them mixed."""
+    """Classifiers of three labels, and rules from held-out cells of two other donors, some of them mixed."""
     trained = train_heads(folder, list(range(3)) * 80, spread=0.5, markers=markers, **how)
     places = list(range(3)) * 60 + [0.5, 1.5] * 40
     labels = [LABELS[int(place + 0.5 * (cell % 3 == 0))] for cell, place in enumerate(places)]
-    held_back = write_part(
+    held_out = write_part(
         folder / "validation", places, labels=labels, batches=("x", "y"), markers=markers, seed=3
     )
     calibrate_classifier(
-        held_back.mapped,
+        held_out.mapped,
         trained.mapped,
-        held_back.common,
+        held_out.common,
         str(folder / "classifier"),
         str(folder / "model"),
         str(folder / "genes.tsv"),
-        str(folder / "rules.json"),
+        str(folder / "calibration.json"),
         max_error=0.05,
         seed=0,
         budget=Budget(2000),
@@ -81,7 +81,7 @@ def predict(trained, part, *, chunk=0, chunks=1, **settings):
         part.mapped[chunk],
         part.common,
         str(trained / "classifier"),
-        str(trained / "rules.json"),
+        str(trained / "calibration.json"),
         str(path),
         chunk=chunk,
         chunks=chunks,
@@ -120,7 +120,7 @@ def test_text_is_text_and_numbers_are_float32(trained, tmp_path):
     numbers = [name for name, kind in types.items() if kind == "float"]
     assert set(types.values()) == {"string", "float"}
     assert numbers == [
-        name for name in types if name.endswith("probability") or name in ("outside_p", "distance")
+        name for name in types if name.endswith("probability") or name in ("ood_pvalue", "distance")
     ]
 
 
@@ -137,12 +137,12 @@ def test_what_it_was_made_from_stands_in_the_file(trained, tmp_path):
 def test_a_cell_that_is_far_from_the_reference_is_outside_however_sure_the_heads(trained, tmp_path):
     part = query(tmp_path, [0, 1, 2, 4, 4], spread=0.1)
     limited, free = predict(trained, part), predict(trained, part, min_p=0)
-    assert (limited["reason"] == "outside the reference").tolist() == [False] * 3 + [True] * 2
+    assert (limited["reason"] == "out of reference").tolist() == [False] * 3 + [True] * 2
     assert (limited["label"][3:] == "unknown").all()
     assert limited["level"][3:].isna().all()
-    assert (limited["outside_p"] < 0.005).tolist() == [False] * 3 + [True] * 2
+    assert (limited["ood_pvalue"] < 0.005).tolist() == [False] * 3 + [True] * 2
     assert (limited["distance"] > 1).tolist() == [False] * 3 + [True] * 2
-    assert not (free["reason"] == "outside the reference").any()
+    assert not (free["reason"] == "out of reference").any()
     pd.testing.assert_series_equal(limited["best_label"], free["best_label"])
 
 
@@ -279,8 +279,8 @@ def test_marker_values_have_heads_of_their_own(on_markers, tmp_path):
         assert np.mean(found[column] == expected) > 0.97, column
 
 
-def test_cytovis_columns_are_the_label_of_most_of_twenty_neighbours_and_its_share(on_markers, tmp_path):
-    """Whatever the number of neighbours that vote with weights."""
+def test_cytovis_columns_are_the_label_of_most_of_twenty_neighbors_and_its_share(on_markers, tmp_path):
+    """Whatever the number of neighbors that vote with weights."""
     part = query(tmp_path, [0, 1, 2] * 30, spread=2.5, markers=True)
     found = predict(on_markers, part)
     cells = pd.read_parquet(on_markers / "classifier" / "neighbors.parquet")

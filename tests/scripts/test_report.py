@@ -87,9 +87,9 @@ def test_nothing_confused_and_nothing_unseen_is_said_so(tmp_path, no_umap):
     assert "this cannot be said" in page.text
 
 
-def test_what_was_learned_from_held_back_cells_and_hashes(tmp_path, no_umap):
+def test_what_was_learned_from_held_out_cells_and_hashes(tmp_path, no_umap):
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
-    learned = "Of 100 held-back cells 90 got a label, 3 a wrong one (3.3%; below 8.4% with 95 % confidence"
+    learned = "Of 100 held-out cells 90 got a label, 3 a wrong one (3.3%; below 8.4% with 95 % confidence"
     for expected in ("model 0123abcd", learned, "linear 0.500, expression 0.500"):
         assert expected in page.text
 
@@ -124,7 +124,7 @@ def test_a_model_of_others_leaves_things_unsaid(tmp_path, no_umap):
         file["var/measured"] = np.array([True] * 3 + [False])
     page = world.draw(common=[str(tmp_path / "q1.h5ad")])
     assert "Cell-type labels from atlas/model" in page.text
-    assert "what missing genes cost cannot be foretold" in page.text
+    assert "what missing genes cost cannot be estimated" in page.text
     assert ["q1", "4", "3", "75.0%"] in page.rows
 
 

@@ -91,7 +91,7 @@ def test_history_without_a_single_loss(tmp_path, no_umap):
 @pytest.mark.slow
 def test_umap_of_the_latents(tmp_path):
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
-    assert "Map coloured by label" in page.source
+    assert "Map colored by label" in page.source
 
 
 def test_map_cells_keep_labels_and_latents_together(tmp_path, monkeypatch):

@@ -62,7 +62,7 @@ def drawn(page):
 
 
 def colors_on_map(page):
-    """Colours of the map's pixels, and how many of each."""
+    """Colors of the map's pixels, and how many of each."""
     return page.evaluate(
         """async () => {
             await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));

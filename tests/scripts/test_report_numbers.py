@@ -38,7 +38,7 @@ def test_batches_are_counted_across_files_and_blocks(tmp_path):
         }
     )
     far = (cells["label"] == "unknown") & (rng.random(500) < 0.5)
-    cells["reason"] = np.where(far, "outside the reference", None)
+    cells["reason"] = np.where(far, "out of reference", None)
     mapped = []
     for n, rows in enumerate(np.array_split(np.arange(500), 7)):
         mapped.append(str(tmp_path / f"{n}.parquet"))
@@ -58,7 +58,7 @@ def test_batches_are_counted_across_files_and_blocks(tmp_path):
 
 
 def test_of_very_many_batches_those_with_most_unknown_cells_are_shown(tmp_path, no_umap, monkeypatch):
-    monkeypatch.setattr(context, "MOST_BATCHES_SHOWN", 5)
+    monkeypatch.setattr(context, "MAX_BATCHES_SHOWN", 5)
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()  # a batch per cell
     section = page.section("Batches of the queries")
     assert "q1: 60 batches" in section.text
@@ -158,7 +158,7 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
         "40.0% of the cells",
         "only 20.0%",
         "off by 0.30",
-        "90.0% of the reference's own held-back cells are unknown",
+        "90.0% of the reference's own held-out cells are unknown",
         "a and b are hardly told apart; 25.0%",
         "mast (1,234)",
         "1 of 3 labels",

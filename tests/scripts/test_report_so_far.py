@@ -27,7 +27,7 @@ def draw(world, files, missing):
 def test_what_is_missing_is_told_by_name(world):
     files = {"predictions": world.predictions, "evaluations": world.evaluations, "mapped": world.mapped}
     files |= {
-        "rules": str(world.folder / "rules.json"),
+        "rules": str(world.folder / "calibration.json"),
         "panel": [],
         "labels": str(world.folder / "labels.json"),
     }

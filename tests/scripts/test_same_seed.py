@@ -71,10 +71,10 @@ with threadpool_limits(2):
     train_classifier(files, str(inputs / "labels.json"), "classifier", settings=settings, **job)
     calibrate_classifier(
         ["validation.parquet"], ["reference.parquet"], str(inputs / "validation.h5ad"), "classifier", "model",
-        str(inputs / "genes.tsv"), "rules.json", max_error=prediction["max_error"], seed=seed, **job,
+        str(inputs / "genes.tsv"), "calibration.json", max_error=prediction["max_error"], seed=seed, **job,
     )
     predict_labels(
-        "query.parquet", str(inputs / "query.h5ad"), "classifier", "rules.json", "predictions.parquet",
+        "query.parquet", str(inputs / "query.h5ad"), "classifier", "calibration.json", "predictions.parquet",
         chunk=0, chunks=1, **job, **chosen("min_p", "min_counts", "min_genes"),
     )
 """

@@ -107,7 +107,7 @@ def test_shallow_cells_on_which_seurats_regression_fails(select, monkeypatch, ca
     monkeypatch.setattr(sc.pp, "highly_variable_genes", fails)
     genes, _ = select(simulate_cells(), simulate_cells(seed=1))
     assert len(genes) == 50
-    assert "ranked by the variance of their log-normalised counts" in capsys.readouterr().out
+    assert "ranked by the variance of their log-normalized counts" in capsys.readouterr().out
 
 
 def test_a_sketch_that_memory_does_not_hold_is_refused(select):

@@ -61,7 +61,7 @@ def values_of(events, marker, cofactor=5):
 def test_scaling_is_learned_on_the_training_cells(select, tmp_path):
     atlas, query = simulate_events(600), simulate_events(100, seed=1)
     parts = np.where(np.arange(600) % 5 == 0, 2, 0)
-    atlas.X[np.flatnonzero(parts == 2)[:3], 1] = 1e6  # what is held back says nothing
+    atlas.X[np.flatnonzero(parts == 2)[:3], 1] = 1e6  # what is held out says nothing
     genes, report = select({"atlas": atlas, "patients": query}, parts=parts)
     assert list(genes["gene"]) == list(PANEL)
     assert genes["backbone"].all()
@@ -147,7 +147,7 @@ def subset(folder, name):
         name=name,
         gene_id="auto",
         min_common=0.3,
-        labelled_only=False,
+        labeled_only=False,
         max_cells=None,
         seed=0,
         budget=Budget(700),
@@ -220,7 +220,7 @@ def test_values_of_another_kind_than_the_reference(select, tmp_path, reference, 
 
 
 def test_a_reference_of_which_nothing_is_trained_on(select, tmp_path, capsys):
-    """Its batches may all be held back: of its own markers nothing is learned then."""
+    """Its batches may all be held out: of its own markers nothing is learned then."""
     first, second = simulate_events(300, panel=PANEL[:6]), simulate_events(60, panel=PANEL[2:8])
     genes, report = select(
         {"atlas": first, "second": second},

@@ -88,7 +88,7 @@ def test_a_table_is_shared_among_jobs(tmp_path):
 
 
 def test_several_files_whose_order_ends_late(tmp_path, monkeypatch):
-    monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 100)
+    monkeypatch.setattr("cellferry.formats.tenx_mtx.PREVIEW_BYTES", 100)
     monkeypatch.setattr(Budget, "block_bytes", lambda self, need, **kwargs: 1000)
     expected = sparse.coo_matrix(make_adata().X)
     for name in "abc":
@@ -240,7 +240,7 @@ def test_wrong_values_are_told_of_the_file_they_are_in(plates, tmp_path, monkeyp
         InputError, match=r"plate1\.h5ad: X does not hold raw counts: 0\.5 is among its values"
     ):
         convert(str(tmp_path / "plate*.h5ad"), tmp_path / "seen_early")
-    monkeypatch.setattr("cellferry.formats.matrix.GLANCE", 2)
+    monkeypatch.setattr("cellferry.formats.matrix.PREVIEW_VALUES", 2)
     with pytest.raises(
         InputError, match=r"plate1\.h5ad: X does not hold raw counts: 0\.5 in cell 'plate1_cell0'"
     ):

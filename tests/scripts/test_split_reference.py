@@ -116,7 +116,7 @@ def test_whole_batches(tmp_path):
 
 
 def test_several_references_are_split_as_one(tmp_path):
-    """Batches of all are held back whole, and a label's cells are counted over all of them."""
+    """Batches of all are held out whole, and a label's cells are counted over all of them."""
     first = simulate_cells(200, batches=("a", "b"))
     second = simulate_cells(150, labels=("NK", "mast", "T cell"), batches=("c", "d", "e"), seed=1)
     for cells in (first, second):
@@ -137,7 +137,7 @@ def test_several_references_are_split_as_one(tmp_path):
 
 
 def test_all_cells_of_one_donor(tmp_path):
-    """A share of each label is held back; there is no other donor to ask."""
+    """A share of each label is held out; there is no other donor to ask."""
     cells = simulate_cells(300, batches=("only",))
     parts = split(tmp_path, cells)
     for label, about in described(tmp_path)["labels"].items():
@@ -168,7 +168,7 @@ def test_a_subsample_is_even_over_labels_and_their_samples(tmp_path, capsys):
     assert set(found["T cell"]) <= {66, 67}
     assert set(found["NK"]) <= {66, 67}
     assert set(found["B cell"][["a", "b"]]) == {90}
-    assert f"630 of {len(cells)} labelled cells are used (reference.subsample)" in capsys.readouterr().out
+    assert f"630 of {len(cells)} labeled cells are used (reference.subsample)" in capsys.readouterr().out
     about = described(tmp_path)["labels"]
     assert about["mast"]["cells"] == 30
     assert [sum(about[label][part] for part in SPLITS) for label in ("T cell", "mast")] == [200, 30]

@@ -21,7 +21,7 @@ def subset(tmp_path):
     report = {"namespace": "symbol", "datasets": {"atlas": {"column": "index"}}}
     (tmp_path / "genes.json").write_text(json.dumps(report))
 
-    def run(cells, *, name="atlas", min_common=0.0, labelled_only=False, max_cells=None, seed=0):
+    def run(cells, *, name="atlas", min_common=0.0, labeled_only=False, max_cells=None, seed=0):
         write_cells(tmp_path / "merged.h5ad", cells, "atlas")
         subset_common_genes(
             str(tmp_path / "merged.h5ad"),
@@ -33,7 +33,7 @@ def subset(tmp_path):
             gene_id="auto",
             min_common=min_common,
             inspected=None,
-            labelled_only=labelled_only,
+            labeled_only=labeled_only,
             max_cells=max_cells,
             seed=seed,
             budget=Budget(700),
@@ -100,12 +100,12 @@ def test_of_a_dataset_to_evaluate_only_labelled_cells_stay_and_labels_keep_their
     cells = simulate_cells(2000)
     labels = np.array(["T cell"] * 1000 + ["B cell"] * 500 + [None] * 500, dtype=object)
     cells.obs["cell_type"] = labels
-    assert subset(cells, labelled_only=True).n_obs == 1500
-    drawn = subset(cells, labelled_only=True, max_cells=300)
+    assert subset(cells, labeled_only=True).n_obs == 1500
+    drawn = subset(cells, labeled_only=True, max_cells=300)
     assert drawn.n_obs == 300
     assert list(drawn.obs_names) == [name for name in cells.obs_names if name in set(drawn.obs_names)]
     assert 180 < (drawn.obs["label"] == "T cell").sum() < 220
     np.testing.assert_array_equal(drawn.X.toarray(), cells[drawn.obs_names, CHOSEN].X.toarray())
-    again, other = (subset(cells, labelled_only=True, max_cells=300, seed=seed) for seed in (0, 1))
+    again, other = (subset(cells, labeled_only=True, max_cells=300, seed=seed) for seed in (0, 1))
     assert list(again.obs_names) == list(drawn.obs_names)
     assert list(other.obs_names) != list(drawn.obs_names)

@@ -62,11 +62,11 @@ def write_parts(tmp_path, *, markers=False):
     train.mapped = [str(tmp_path / f"train/chunk{number}.parquet") for number in range(3)]
     for path, (first, last) in zip(train.mapped, [(0, 205), (205, 205), (205, 305)], strict=True):
         pq.write_table(cells.slice(first, last - first), path)
-    held_back = [LABELS[0]] * 20 + [LABELS[1]] * 20 + ["not in training"] * 3
+    held_out = [LABELS[0]] * 20 + [LABELS[1]] * 20 + ["not in training"] * 3
     validation = write_part(
         tmp_path / "validation",
         [0] * 20 + [1] * 20 + [3] * 3,
-        labels=held_back,
+        labels=held_out,
         markers=markers,
         seed=9,
     )
@@ -132,7 +132,7 @@ def test_each_head_can_be_switched_off(parts, tmp_path, off):
     wanted = [name for name in HEADS if name != off]
     description = run(tmp_path, parts, heads=wanted)
     assert description["heads"] == [name for name in wanted if name not in NOT_HERE]
-    # Neighbours and labels' centres tell what is outside, whoever votes.
+    # Neighbors and labels' centres tell what is outside, whoever votes.
     assert {"neighbors.parquet", "label_distances.npz"} <= set(files(tmp_path / "classifier"))
     assert (tmp_path / "classifier" / HEADS[off].file_name).exists() == (off == "neighbors")
     assert (description["settings"]["trees_kept"] == 0) == (off == "xgboost")
@@ -185,7 +185,7 @@ def test_the_cap_draws_evenly_over_labels_and_batches_and_says_so(parts, tmp_pat
 def test_the_training_cells_are_capped_and_the_reason_is_told(parts, tmp_path, capsys, monkeypatch):
     assert memory.training_cap(n_labels=100, max_training_cells=200_000) == 200_000
     assert memory.training_cap(n_labels=1000, max_training_cells=200_000) == 50_000
-    monkeypatch.setattr(memory, "MOST_CELLS_TIMES_LABELS", 300)
+    monkeypatch.setattr(memory, "MAX_CELLS_TIMES_LABELS", 300)
     run(tmp_path, parts)
     said = capsys.readouterr().out
     assert "at most 100 training cells: XGBoost's memory grows with cells × 3 labels" in said
@@ -254,8 +254,8 @@ def test_marker_values_are_learned_from_by_heads_of_their_own(on_markers, tmp_pa
     heads = load_heads(tmp_path / "classifier", description["heads"], threads=1)
     for name, found in predict(heads, latents_at([0, 1, 2]), values_at([0, 1, 2], seed=7)).items():
         assert found.argmax(axis=1).tolist() == [0, 1, 2], name
-    assert not heads["expression"].normalise
-    # The neighbours are stored once.
+    assert not heads["expression"].normalize
+    # The neighbors are stored once.
     assert files(tmp_path / "classifier") == [
         "expression.npz",
         "expression_xgboost.ubj",

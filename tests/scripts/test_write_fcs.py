@@ -42,13 +42,13 @@ def make_query(folder, *, samples=SAMPLES, n_events=N_EVENTS, chunks=2):
         path.parent.mkdir(exist_ok=True)
         write_cells(path, cells[first:last].copy(), "blood", chunks=chunks)
     merged = str(folder / "merged.h5ad")
-    merge_h5ad([str(folder / "chunks")], merged, materialise=False, budget=Budget(1000))
+    merge_h5ad([str(folder / "chunks")], merged, materialize=False, budget=Budget(1000))
 
     label = np.array(LABELS, dtype=object)[rng.integers(0, len(LABELS), n_events)]
     best = np.array(["T cell", "NK", "B/NK, naïve"], dtype=object)[rng.integers(0, 3, n_events)]
-    numbers = {name: rng.random(n_events).astype(np.float32) for name in ("probability", "outside_p")}
+    numbers = {name: rng.random(n_events).astype(np.float32) for name in ("probability", "ood_pvalue")}
     latents = {f"latent_{n}": rng.normal(size=n_events).astype(np.float32) for n in range(12)}
-    table = {"cell": names, "label": label, "best_label": best, "distance": numbers["outside_p"], **numbers}
+    table = {"cell": names, "label": label, "best_label": best, "distance": numbers["ood_pvalue"], **numbers}
     predictions = str(folder / "predictions.parquet")
     pq.write_table(pa.table(table), predictions, row_group_size=70)
     mapped = [str(folder / f"{chunk}.parquet") for chunk in range(3)]
@@ -93,7 +93,7 @@ def test_every_sample_has_a_file_with_all_its_numbers(query, tmp_path):
         np.testing.assert_array_equal(values, expected[sample])
         assert flow.pnn_labels == [
             "FITC-A", "PE.A", "FSC-A", "probability_input", "latent", "latent_12",
-            "label_code", "best_label_code", "probability", "outside_p", *(f"latent_{n}" for n in range(12)),
+            "label_code", "best_label_code", "probability", "ood_pvalue", *(f"latent_{n}" for n in range(12)),
         ]  # fmt: skip
         assert flow.pns_labels[:7] == ["CD3", "CD19, human", "", "probability", "x", "y", ""]
 
@@ -126,14 +126,14 @@ def test_our_own_reader_opens_the_files(query, tmp_path):
     kinds = dict(zip(header.var["channel"], header.var["kind"], strict=True))
     assert {name for name, kind in kinds.items() if kind == "marker"} == {"CD3", "CD19, human", "x"}
     assert kinds["FSC-A"] == "scatter"
-    added = {"label_code", "best_label_code", "probability", "outside_p", "latent_0", "latent_11"}
+    added = {"label_code", "best_label_code", "probability", "ood_pvalue", "latent_0", "latent_11"}
     assert {kinds[name] for name in added} == {"other"}
 
 
-@pytest.mark.parametrize("most_open", [1, 2])
-def test_more_samples_than_may_be_open_at_once(query, tmp_path, monkeypatch, most_open):
+@pytest.mark.parametrize("max_open", [1, 2])
+def test_more_samples_than_may_be_open_at_once(query, tmp_path, monkeypatch, max_open):
     files, expected = query
-    monkeypatch.setattr(script, "MOST_OPEN", most_open)
+    monkeypatch.setattr(script, "MAX_OPEN", max_open)
     for sample, (_, values) in by_sample(write(files, tmp_path)).items():
         np.testing.assert_array_equal(values, expected[sample])
 

@@ -229,8 +229,8 @@ def wrong(run, fault):
     problems += [f"left behind: {path}" for path in remnants]
     truth = simulate_cells(60, seed=1).obs["cell_type"]
     predictions = pd.read_parquet(results / "predictions" / "patients.parquet")
-    labelled = ad.read_h5ad(results / "labelled" / "patients.h5ad")
-    if list(predictions["cell"]) != list(truth.index) or list(labelled.obs_names) != list(truth.index):
+    labeled = ad.read_h5ad(results / "labeled" / "patients.h5ad")
+    if list(predictions["cell"]) != list(truth.index) or list(labeled.obs_names) != list(truth.index):
         problems.append("cells are missing or out of order")
     if np.mean(predictions["best_label"].to_numpy() == truth.to_numpy()) < 0.9:
         problems.append("labels are wrong")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 def doctor(cluster, folder, *arguments, **values):
     """Exit status and words of the doctor, with values filled in at the top of the shipped profile."""
     text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text()
-    for name, value in {"most_mem_mb": 60000, **values}.items():
+    for name, value in {"max_mem_mb": 60000, **values}.items():
         text, found = re.subn(rf"^  {name}: .*$", f"  {name}: {value}", text, flags=re.M)
         assert found == 1
     folder.mkdir(exist_ok=True)
@@ -51,7 +51,7 @@ def test_a_profile_that_fits_and_one_that_does_not(cluster, tmp_path):
     assert (code, "FAILS profile" in said) == (0, False)
 
     code, said = doctor(
-        cluster, tmp_path, account="nobody", cpu_partition="main", gpu_kind="h100", most_minutes=5000
+        cluster, tmp_path, account="nobody", cpu_partition="main", gpu_kind="h100", max_minutes=5000
     )
     assert code == 1
     assert "there is no partition 'main'; this cluster has cpu, gpu, urgent -> Set cpu_partition" in said

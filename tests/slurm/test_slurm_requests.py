@@ -28,7 +28,7 @@ def test_all_that_is_too_large_or_missing_is_told_at_once(run):
     assert "the cluster cannot run this (6 problem(s))" in said
     assert "inspect_dataset: there is no partition 'main'; this cluster has cpu, gpu, urgent." in said
     assert "convert_to_chunks: asks for 120000 MB on attempt 3, and the largest node of partition cpu" in said
-    assert "Set most_mem_mb at the top of profiles/slurm/config.yaml to 64000 or less" in said
+    assert "Set max_mem_mb at the top of profiles/slurm/config.yaml to 64000 or less" in said
     assert "merge_h5ad: asks for 9000 minutes, and partition cpu allows 2880" in said
     assert "there is no account 'nobody' for you; you have default" in said
     assert "map_query: asks for gpu:1, and partition cpu has no GPU" in said

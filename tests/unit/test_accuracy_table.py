@@ -13,7 +13,7 @@ import pytest
 import yaml
 from accuracy_quoted import METHODS, PAIRS, TOOLS
 from accuracy_runs import RUNS, Run, make_run, mixed_config, queries_of_one_label, with_queries_of_one_label
-from accuracy_scores import ALONE, ANSWER, BASELINE, BEST_LABEL, CELLTYPIST, HELD_BACK, MIXED, UNSEEN
+from accuracy_scores import ALONE, ANSWER, BASELINE, BEST_LABEL, CELLTYPIST, HELD_OUT, MIXED, UNSEEN
 from accuracy_tables import accuracies, gaps, in_short, page, short, worst
 from cellferry.config.checks import check
 from cellferry.evaluation.counts import tally
@@ -113,7 +113,7 @@ def write_query(folder, name, cells, rng):
     frame["level"] = pd.Series("label", frame.index, object).mask(unknown, None)
     frame["reason"] = pd.Series("ambiguous", frame.index, object).where(unknown, None)
     frame["prediction_set"] = frame["best_label"]
-    frame["outside_p"] = frame["distance"] = rng.random(n).astype(np.float32)
+    frame["ood_pvalue"] = frame["distance"] = rng.random(n).astype(np.float32)
     for head in HEADS:
         frame[f"{head}_label"], frame[f"{head}_probability"] = guessed(), frame["probability"]
     path = folder / "results" / "predictions" / f"{name}.parquet"
@@ -139,7 +139,7 @@ def test_collected_scores_are_scikit_learns(made):
     work, tables = made
     rows = accuracy_scores.collect(work, RUN, 0)
     assert {row["seed"] for row in rows} == {0}
-    assert {row["kind"] for row in rows} == {MIXED, HELD_BACK, ALONE, UNSEEN}
+    assert {row["kind"] for row in rows} == {MIXED, HELD_OUT, ALONE, UNSEEN}
     blood = tables["blood"]
     known = blood[blood["truth"].isin(LABELS)]
     for method, column in {
@@ -159,7 +159,7 @@ def test_collected_scores_are_scikit_learns(made):
     wrong = 1 - accuracy_score(everyone["truth"], everyone["label"])
     assert value(rows, **of, measure="error among accepted, unseen labels too") == pytest.approx(wrong)
     assert value(rows, **of, measure="ambiguous") == pytest.approx((blood["label"] == "unknown").mean())
-    assert value(rows, kind=HELD_BACK, method=ANSWER, measure="cells") == 20
+    assert value(rows, kind=HELD_OUT, method=ANSWER, measure="cells") == 20
 
 
 def test_unseen_labels_and_queries_of_one_label_are_collected(made):

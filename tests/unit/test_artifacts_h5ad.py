@@ -182,7 +182,7 @@ def test_a_file_that_cannot_be_finished_does_not_appear(tmp_path, monkeypatch):
 
 
 def test_a_column_of_a_million_strings_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(h5ad_writer, "MOST_CATEGORIES", 2)
+    monkeypatch.setattr(h5ad_writer, "MAX_CATEGORIES", 2)
     with pytest.raises(InputError, match=r"'label' holds more than 2 different strings.*keep_obs"):
         write(tmp_path / "a.h5ad", random_counts())
 

@@ -7,9 +7,9 @@ import pytest
 from cellferry.calibration.decision import (
     AMBIGUOUS,
     LOW_QUALITY,
-    OUTSIDE,
+    OUT_OF_REFERENCE,
     SUBTYPE_UNSURE,
-    AnswerRules,
+    DecisionModel,
     answers,
 )
 from cellferry.calibration.mixture import combined
@@ -38,19 +38,19 @@ def rules(thresholds=None, **changed):
         "tails": (tail, tail),
         "thresholds": least,
         "set_threshold": 0.1,
-        "held_back": {},
+        "held_out": {},
         "made_from": {},
     }
-    return AnswerRules(**settings | changed)
+    return DecisionModel(**settings | changed)
 
 
-def ask(probabilities, *, found=(), outside_p=None, too_few=None, min_p=0.005, learned=None):
+def ask(probabilities, *, found=(), ood_pvalue=None, too_few=None, min_p=0.005, learned=None):
     """Answers to cells with these probabilities of the leaves."""
     probabilities = np.array(probabilities, dtype=np.float32).reshape(-1, len(LEAVES))
     n_cells = len(probabilities)
     return answers(
         probabilities,
-        np.ones(n_cells, np.float32) if outside_p is None else np.array(outside_p, np.float32),
+        np.ones(n_cells, np.float32) if ood_pvalue is None else np.array(ood_pvalue, np.float32),
         np.zeros(n_cells, bool) if too_few is None else np.array(too_few),
         read_levels(list(found), LEAVES),
         learned or rules(),
@@ -74,13 +74,13 @@ def told(columns):
 def test_each_reason():
     found = ask(
         [SURE, TIE, SURE, SURE, SURE],
-        outside_p=[1, 1, 0.001, 1, 0.001],
+        ood_pvalue=[1, 1, 0.001, 1, 0.001],
         too_few=[False, False, False, True, True],
     )
     assert told(found) == [
         ("B", LEAF_LEVEL, None),
         ("unknown", None, AMBIGUOUS),
-        ("unknown", None, OUTSIDE),
+        ("unknown", None, OUT_OF_REFERENCE),
         ("unknown", None, LOW_QUALITY),
         ("unknown", None, LOW_QUALITY),  # of a cell of few counts nothing else can be said
     ]
@@ -96,9 +96,9 @@ def test_without_levels_there_are_no_columns_of_levels():
 
 
 def test_a_cell_is_outside_below_the_limit_and_not_at_it():
-    found = ask([SURE] * 3, outside_p=[0.005, 0.0049, 0.0], min_p=0.005)
-    assert found["reason"].tolist() == [None, OUTSIDE, OUTSIDE]
-    assert ask([SURE], outside_p=[0.0], min_p=0)["reason"].tolist() == [None]
+    found = ask([SURE] * 3, ood_pvalue=[0.005, 0.0049, 0.0], min_p=0.005)
+    assert found["reason"].tolist() == [None, OUT_OF_REFERENCE, OUT_OF_REFERENCE]
+    assert ask([SURE], ood_pvalue=[0.0], min_p=0)["reason"].tolist() == [None]
 
 
 def test_where_the_leaf_is_unsure_the_answer_is_coarser():
@@ -134,7 +134,7 @@ def test_each_node_has_a_threshold_of_its_own():
 
 
 def test_a_probability_that_equals_the_threshold_passes():
-    """Thresholds are probabilities of held-back cells, and pass through JSON."""
+    """Thresholds are probabilities of held-out cells, and pass through JSON."""
     probabilities, _ = simulate_probabilities(200, n_labels=4)
     for cell in probabilities[:50]:
         least = json.loads(json.dumps(np.float64(cell.max()).tolist()))
@@ -203,7 +203,7 @@ def test_probabilities_are_the_calibrated_mixture():
 def test_a_cell_is_outside_only_where_both_distances_say_so():
     near, far = np.float32(0.1), np.float32(50)
     learned = rules()
-    found = learned.outside_p(np.array([near, near, far, far]), np.array([near, far, near, far]))
+    found = learned.ood_pvalue(np.array([near, near, far, far]), np.array([near, far, near, far]))
     assert (found[:3] > 0.5).all()
     assert found[3] < 1e-6
 
@@ -215,17 +215,17 @@ def test_rules_are_plain_json_and_read_as_they_were(tmp_path, kind):
     learned = rules(
         calibration=calibration,
         tails=(Tail.fit(np.random.default_rng(0).gamma(5, 1, 100)), Tail.fit(np.zeros(0))),
-        held_back={"cells": 300},
+        held_out={"cells": 300},
     )
-    learned.save(tmp_path / "rules.json")
-    text = (tmp_path / "rules.json").read_text(encoding="utf-8")
+    learned.save(tmp_path / "calibration.json")
+    text = (tmp_path / "calibration.json").read_text(encoding="utf-8")
     assert "γδ T/NKT" in text
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    again = AnswerRules.load(tmp_path / "rules.json")
+    again = DecisionModel.load(tmp_path / "calibration.json")
     by_head = {"linear": probabilities, "expression": probabilities[::-1]}
     np.testing.assert_array_equal(again.probabilities(by_head), learned.probabilities(by_head))
     distances = np.linspace(0, 30, 50)
     np.testing.assert_array_equal(
-        again.outside_p(distances, distances), learned.outside_p(distances, distances)
+        again.ood_pvalue(distances, distances), learned.ood_pvalue(distances, distances)
     )
     assert again.thresholds == learned.thresholds

@@ -24,8 +24,8 @@ def coarser_answers(probabilities, codes, thresholds):
     (lineage, of_lineage), (label, of_label) = best_path(probabilities, LEVELS)
     coarse, fine = LEVELS
     least = np.array([thresholds["label"][name] for name in fine.nodes])[label]
-    least_above = np.array([thresholds["lineage"][name] for name in coarse.nodes])[lineage]
-    given = (of_label < least) & (of_lineage >= least_above)
+    min_above = np.array([thresholds["lineage"][name] for name in coarse.nodes])[lineage]
+    given = (of_label < least) & (of_lineage >= min_above)
     return given, lineage == coarse.of_leaf[codes]
 
 

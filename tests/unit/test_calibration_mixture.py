@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cellferry.calibration.mixture import (
-    LEAST_PROBABILITY,
+    MIN_PROBABILITY,
     TEMPERATURES,
     combined,
     fitted_temperature,
@@ -29,7 +29,7 @@ def test_tempered_is_a_softmax_of_logits_over_the_temperature():
 def test_no_head_is_believed_to_be_certain():
     vote = np.array([[1, 0, 0]], np.float32)
     found = tempered(vote, 1.0)
-    np.testing.assert_allclose(found, [[1, LEAST_PROBABILITY, LEAST_PROBABILITY]], rtol=1e-3)
+    np.testing.assert_allclose(found, [[1, MIN_PROBABILITY, MIN_PROBABILITY]], rtol=1e-3)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
@@ -52,7 +52,7 @@ def test_few_cells_without_an_error_do_not_make_a_head_certain():
     assert many[0, 0] > 0.99
 
 
-def test_without_held_back_cells_the_temperature_is_1():
+def test_without_held_out_cells_the_temperature_is_1():
     assert fitted_temperature(np.zeros((0, 3), np.float32), np.zeros(0, int)) == 1.0
 
 
@@ -103,7 +103,7 @@ def good_and_bad():
     return [np.random.default_rng(0).permutation(good), good], codes
 
 
-def test_weights_stay_where_no_donor_was_held_back(good_and_bad):
+def test_weights_stay_where_no_donor_was_held_out(good_and_bad):
     heads, codes = good_and_bad
     prior = prior_weights(["linear", "neighbors"], intensities=False)
     assert np.array_equal(learned_weights(heads, codes, np.full(1000, -1), prior), prior)

@@ -10,7 +10,7 @@ from scipy.stats import kstest
 
 
 @pytest.mark.parametrize("draw", ["gamma", "normal"])
-def test_p_values_of_cells_like_the_held_back_ones_are_even(draw):
+def test_p_values_of_cells_like_the_held_out_ones_are_even(draw):
     rng = np.random.default_rng(0)
     distances = {"gamma": lambda n: rng.gamma(5, 1, n), "normal": lambda n: np.abs(rng.normal(3, 1, n))}[draw]
     p_values = Tail.fit(distances(5000)).p_values(distances(5000))
@@ -20,15 +20,15 @@ def test_p_values_of_cells_like_the_held_back_ones_are_even(draw):
         assert (p_values < limit).mean() == pytest.approx(limit, rel=0.6)
 
 
-def test_a_small_p_value_is_not_more_frequent_than_it_says_where_few_cells_were_held_back():
+def test_a_small_p_value_is_not_more_frequent_than_it_says_where_few_cells_were_held_out():
     """The tail of a few cells is uncertain, and so it falls off more slowly."""
     rng = np.random.default_rng(0)
-    for n_held_back in (10, 30, 200):
+    for n_held_out in (10, 30, 200):
         small = [
-            (Tail.fit(rng.exponential(1, n_held_back)).p_values(rng.exponential(1, 500)) < 0.005).mean()
+            (Tail.fit(rng.exponential(1, n_held_out)).p_values(rng.exponential(1, 500)) < 0.005).mean()
             for _ in range(200)
         ]
-        assert np.mean(small) < 0.015, n_held_back
+        assert np.mean(small) < 0.015, n_held_out
 
 
 def test_p_values_fall_with_the_distance_and_are_small_far_out():
@@ -43,19 +43,19 @@ def test_p_values_fall_with_the_distance_and_are_small_far_out():
     np.testing.assert_allclose(tail.p_values(np.array([edge, edge + 1e-6])), TAIL_SHARE, rtol=1e-3)
 
 
-def test_held_back_cells_all_at_one_distance():
+def test_held_out_cells_all_at_one_distance():
     p_values = Tail.fit(np.full(30, 2.0)).p_values(np.array([1.0, 2.0, 2.5, 50.0]))
     assert np.isfinite(p_values).all()
     assert p_values[0] == 1
     assert p_values[3] < 1e-3
 
 
-def test_without_held_back_cells_everything_is_inside():
+def test_without_held_out_cells_everything_is_inside():
     tail = Tail.fit(np.zeros(0))
     assert tail.p_values(np.array([0.0, 1e9])).tolist() == [1, 1]
     written = json.dumps(asdict(tail), allow_nan=False)
     assert Tail(**json.loads(written)).p_values(np.array([1e9])).tolist() == [1]
 
 
-def test_one_held_back_cell():
+def test_one_held_out_cell():
     assert np.isfinite(Tail.fit(np.array([1.0])).p_values(np.array([0.0, 1.0, 3.0]))).all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cellferry.calibration.probabilities import (
-    LEAST_CELLS_FOR_ISOTONIC,
+    MIN_CELLS_FOR_ISOTONIC,
     Calibration,
     fit_calibration,
     fit_isotonic,
@@ -104,7 +104,7 @@ def test_what_does_better_on_other_cells_is_taken(capsys):
 
 def test_the_choice_is_by_cells_that_were_not_fitted_to():
     """On the cells it was fitted to a curve is nearly always better, since it bends to them."""
-    probabilities, codes = overconfident(LEAST_CELLS_FOR_ISOTONIC)
+    probabilities, codes = overconfident(MIN_CELLS_FOR_ISOTONIC)
     everything = np.ones(len(codes), dtype=bool)
     losses = [
         log_loss(fit(probabilities, codes), probabilities, codes, everything)

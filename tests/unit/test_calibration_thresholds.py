@@ -55,7 +55,7 @@ def test_a_node_of_few_cells_is_judged_by_all_together():
     assert 0.6 < together[0] < 0.95
 
 
-def test_where_all_held_back_cells_are_right_less_sure_ones_are_given_out_down_to_one_half():
+def test_where_all_held_out_cells_are_right_less_sure_ones_are_given_out_down_to_one_half():
     held = one_node(np.linspace(0.97, 0.99, 300), np.ones(300))
     assert label_thresholds(held, n_nodes=2, max_error=0.05).tolist() == [UNTESTED, UNTESTED]
     # Not below what was seen to be right.
@@ -74,7 +74,7 @@ def test_all_is_given_out_where_any_error_is_allowed():
     assert label_thresholds(held, n_nodes=3, max_error=1).tolist() == [0, 0, 0]
 
 
-def test_without_held_back_cells_the_probability_decides():
+def test_without_held_out_cells_the_probability_decides():
     nothing = one_node([], [])
     np.testing.assert_allclose(label_thresholds(nothing, n_nodes=2, max_error=0.05), 0.95)
     assert label_thresholds(nothing, n_nodes=2, max_error=1).tolist() == [0, 0]

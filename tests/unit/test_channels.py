@@ -71,7 +71,7 @@ KINDS = {
     "Center Offset Width Residual mahalanobis_dist BCKG190Di Autofluorescence AF AF-A "
     "background Empty label individual population cluster_id UMAP_1 UMAP1 UMAP_X tSNE1 "
     "t-SNE_2 latent_0 latent_19 131Xe_conta label_code best_label_code probability "
-    "outside_p",
+    "ood_pvalue",
 }
 
 

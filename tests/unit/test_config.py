@@ -71,13 +71,13 @@ def test_all_problems_are_listed_at_once(config, tmp_path):
     config["datasets"]["atlas"]["labell"] = "x"
     config["datasets"]["patients"]["path"] = str(tmp_path / "nowhere.h5ad")
     config["model"] = {"epochs": "many"}
-    config["colour"] = "red"
+    config["color"] = "red"
     message = problems(config)
     assert "4 problem(s)" in message
     assert "no key 'labell' (did you mean 'label'?)" in message
     assert "datasets.patients.path: there is no file or folder" in message
     assert "model.epochs: 'many' is not auto or integer" in message
-    assert "no key 'colour'" in message
+    assert "no key 'color'" in message
 
 
 def test_problems_are_records_with_their_key_and_remedy(config):

@@ -25,10 +25,10 @@ def test_the_results_of_an_earlier_run_take_the_place_of_a_reference(trained_bef
 
 
 def test_what_is_missing_of_an_earlier_run_is_listed(trained_before, tmp_path):
-    (tmp_path / "earlier/reference/rules.json").unlink()
+    (tmp_path / "earlier/reference/calibration.json").unlink()
     (tmp_path / "earlier/genes.tsv").unlink()
     said = problems(trained_before)
-    assert "has no genes.tsv, reference/rules.json; name the folder" in said
+    assert "has no genes.tsv, reference/calibration.json; name the folder" in said
     assert str(tmp_path / "earlier") in said
 
 

@@ -16,7 +16,7 @@ def test_no_slurm_is_a_note(programs):
 
 
 def test_a_cluster_that_the_profile_fits(cluster, tmp_path):
-    findings = check_slurm(profile_with(tmp_path, most_mem_mb=64000, most_minutes=1440))
+    findings = check_slurm(profile_with(tmp_path, max_mem_mb=64000, max_minutes=1440))
     assert {finding.status for finding in findings} == {"ok"}
     said = {finding.subject.strip(): finding.text for finding in findings}
     assert said["gpu"] == "1 node, up to 64000 MB and 16 CPUs, 1440 minutes, a100:4"
@@ -34,7 +34,7 @@ def test_a_command_of_slurms_that_does_not_answer(cluster, command):
 def test_no_accounting_is_a_note(cluster, tmp_path):
     cluster("sacct", "exit 1")
     cluster("sacctmgr", "exit 1")
-    finding = worst(check_slurm(profile_with(tmp_path, most_mem_mb=64000, most_minutes=1440)))
+    finding = worst(check_slurm(profile_with(tmp_path, max_mem_mb=64000, max_minutes=1440)))
     assert (finding.status, finding.subject) == ("note", "accounting")
 
 
@@ -64,7 +64,7 @@ def test_values_that_the_cluster_does_not_have(
 ):
     if not with_yte:
         monkeypatch.setitem(sys.modules, "yte", None)
-    site = {"most_mem_mb": 64000, "most_minutes": 1440, **values}
+    site = {"max_mem_mb": 64000, "max_minutes": 1440, **values}
     finding = failing(check_slurm(profile_with(tmp_path, **site)))
     assert said in finding.text
     assert finding.remedy.startswith(remedy)
@@ -72,17 +72,17 @@ def test_values_that_the_cluster_does_not_have(
 
 def test_what_rules_ask_for_on_the_last_attempt(cluster, tmp_path):
     # train_reference_model: 720 minutes, three times.
-    finding = failing(check_slurm(profile_with(tmp_path, most_mem_mb=64000)))
+    finding = failing(check_slurm(profile_with(tmp_path, max_mem_mb=64000)))
     assert "train_reference_model: asks for 2160 minutes on attempt 3, and partition gpu allows 1440" in (
         finding.text
     )
-    assert finding.remedy.startswith("Set most_minutes")
+    assert finding.remedy.startswith("Set max_minutes")
 
 
 def test_more_memory_than_the_largest_node_has_is_noted(cluster, tmp_path):
-    finding = worst(check_slurm(profile_with(tmp_path, most_minutes=1440)))
+    finding = worst(check_slurm(profile_with(tmp_path, max_minutes=1440)))
     assert finding.status == "note"
-    assert finding.remedy == "Set most_mem_mb to 64000 or less"
+    assert finding.remedy == "Set max_mem_mb to 64000 or less"
 
 
 @pytest.mark.parametrize("with_yte", [True, False])
@@ -90,7 +90,7 @@ def test_a_cluster_that_does_not_know_its_memory(monkeypatch, cluster, tmp_path,
     if not with_yte:
         monkeypatch.setitem(sys.modules, "yte", None)
     cluster("sinfo", f"cat <<'END'\n{SINFO.replace('64000', '1')}\nEND")
-    findings = check_slurm(profile_with(tmp_path, most_minutes=1440))
+    findings = check_slurm(profile_with(tmp_path, max_minutes=1440))
     problems = [finding for finding in findings if finding.status != "ok"]
     assert [finding.text.rpartition("nodes of ")[2][:13] for finding in problems] == [
         "partition cpu",
@@ -99,19 +99,19 @@ def test_a_cluster_that_does_not_know_its_memory(monkeypatch, cluster, tmp_path,
     for finding in problems:
         assert finding.status == "FAILS"
         assert finding.remedy.startswith("Set request_memory at the top")
-        assert "most_mem_mb" not in finding.text + finding.remedy
-    findings = check_slurm(profile_with(tmp_path, most_minutes=1440, request_memory="false"))
+        assert "max_mem_mb" not in finding.text + finding.remedy
+    findings = check_slurm(profile_with(tmp_path, max_minutes=1440, request_memory="false"))
     assert {finding.status for finding in findings} == {"ok"}
     assert any("memory unknown to SLURM" in finding.text for finding in findings)
 
 
 def test_memory_that_is_not_asked_for_without_need_is_noted(cluster, tmp_path):
-    finding = worst(check_slurm(profile_with(tmp_path, most_minutes=1440, request_memory="false")))
+    finding = worst(check_slurm(profile_with(tmp_path, max_minutes=1440, request_memory="false")))
     assert (finding.status, finding.remedy) == ("note", "Set request_memory to true")
 
 
 def test_a_controller_that_forgets_jobs(cluster, tmp_path):
     cluster("scontrol", "echo 'MinJobAge = 100 sec'")
-    finding = failing(check_slurm(profile_with(tmp_path, most_mem_mb=64000, most_minutes=1440)))
+    finding = failing(check_slurm(profile_with(tmp_path, max_mem_mb=64000, max_minutes=1440)))
     assert "MinJobAge" in finding.text
     assert finding.remedy.startswith("Set slurm-init-seconds-before-status-checks")

@@ -22,7 +22,7 @@ def test_values_are_read_without_yaml(tmp_path):
 
 def test_a_profile_that_is_missing_or_wrong(tmp_path):
     assert "No such file" in failing(profile_values(tmp_path / "nothing")[1]).text
-    finding = failing(profile_values(profile_with(tmp_path, most_mem_mb="180 GB"))[1])
-    assert "most_mem_mb is '180 GB', not a whole number" in finding.text
+    finding = failing(profile_values(profile_with(tmp_path, max_mem_mb="180 GB"))[1])
+    assert "max_mem_mb is '180 GB', not a whole number" in finding.text
     finding = failing(profile_values(profile_with(tmp_path, request_memory="none"))[1])
     assert "request_memory is 'none', not true or false" in finding.text

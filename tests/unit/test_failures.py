@@ -137,7 +137,7 @@ def test_without_accounting_slurms_own_log_is_read(tmp_path, monkeypatch, writte
 
 
 def test_where_no_log_could_be_written_the_disk_is_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(failures, "LEAST_FREE_MB", 10**9)
+    monkeypatch.setattr(failures, "MIN_FREE_MB", 10**9)
     assert "MB left on the disk" in told(tmp_path, monkeypatch, attempts(7), CONVERT)
 
 
@@ -171,7 +171,7 @@ def test_what_the_script_said_comes_before_what_snakemake_makes_of_it(tmp_path, 
         ("Job violates accounting/QOS policy (job submit limit, user's time limits)", "lower jobs in"),
         ("Invalid qos specification", "set qos under default-resources"),
         ("Invalid account or account/partition combination specified", "set account at the top"),
-        ("Requested time limit is invalid (missing or exceeds some limit)", "lower most_minutes"),
+        ("Requested time limit is invalid (missing or exceeds some limit)", "lower max_minutes"),
     ],
 )
 def test_refusals_have_their_own_remedies(tmp_path, monkeypatch, said, remedy):

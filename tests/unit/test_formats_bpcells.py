@@ -221,7 +221,7 @@ def test_real_folder(test_data, tmp_path, max_bytes):
     assert np.array_equal(counts, adata.layers["counts"].toarray())
     assert list(names) == list(adata.obs_names)
     assert list(header.var.index) == list(adata.var_names)
-    normalised = read_header(data / "AML_BPCells/RNA_data")
-    assert normalised.places == {"matrix": False}
-    found = read_all(normalised, tmp_path, max_bytes)[0]
+    normalized = read_header(data / "AML_BPCells/RNA_data")
+    assert normalized.places == {"matrix": False}
+    found = read_all(normalized, tmp_path, max_bytes)[0]
     assert np.allclose(found, adata.X.toarray())

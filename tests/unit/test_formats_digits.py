@@ -25,9 +25,9 @@ UNUSUAL += [
 ]
 
 
-def parse(text, n_columns, delimiter=",", most_rows=10**6):
+def parse(text, n_columns, delimiter=",", max_rows=10**6):
     """Rows as lists of names and values, and what was left unread."""
-    rows = parse_rows(text, 0, delimiter, n_columns, most_rows)
+    rows = parse_rows(text, 0, delimiter, n_columns, max_rows)
     dense = np.zeros((len(rows.starts), n_columns), dtype=np.float32)
     of_row = np.repeat(np.arange(len(rows.starts)), np.diff(rows.indptr))
     dense[of_row, rows.indices] = rows.values

@@ -86,7 +86,7 @@ def test_var_holds_names_and_string_columns(tmp_path):
 
 
 def with_places():
-    """Counts in raw, with genes of its own; X and a layer are log-normalised."""
+    """Counts in raw, with genes of its own; X and a layer are log-normalized."""
     counts = make_counts()
     adata = make_adata(np.log1p(counts * 1.5))
     raw = ad.AnnData(counts, var=pd.DataFrame({"id": "x"}, index=[f"raw{i}" for i in range(N_GENES)]))

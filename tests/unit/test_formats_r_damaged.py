@@ -107,7 +107,7 @@ def test_saved_as_text(tmp_path, start):
 
 def test_not_of_r(tmp_path):
     (tmp_path / "a.rds").write_bytes(b"QS\0\0 something else")
-    with pytest.raises(InputError, match="its format was not recognised"):
+    with pytest.raises(InputError, match="its format was not recognized"):
         read_header(tmp_path / "a.rds")
     with pytest.raises(InputError, match="is not a file of R's saveRDS or save"):
         read_header(tmp_path / "a.rds", "r")

@@ -138,7 +138,7 @@ def test_nothing_kept_but_what_is_short(objects, scratch, name, monkeypatch):
     monkeypatch.setattr(stream, "CHUNK", 1 << 10)
     monkeypatch.setattr(walk, "CHUNK", 1 << 10)
     monkeypatch.setattr(walk, "SHORT_BYTES", 700)
-    monkeypatch.setattr(walk, "GLIMPSED", 50)
+    monkeypatch.setattr(walk, "PREVIEW_ITEMS", 50)
     assert_equal(objects / name, expected(objects, name), scratch, 10**5)
 
 

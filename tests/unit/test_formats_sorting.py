@@ -38,7 +38,7 @@ def test_row_blocks_in_any_order(tmp_path, max_bytes, nonzeros):
 
 def test_row_blocks_deals_uneven_rows_again(tmp_path):
     dense = np.zeros((64, 50), dtype=np.float32)
-    dense[3] = 1  # all entries in neighbouring rows, so that equal runs of rows are far from equal
+    dense[3] = 1  # all entries in neighboring rows, so that equal runs of rows are far from equal
     dense[4] = 2
     dense[5] = 3
     matrix = sparse.coo_matrix(dense)

@@ -73,7 +73,7 @@ def test_text_in_a_table(tmp_path, genes_as_rows):
 @pytest.mark.parametrize("genes_as_rows", [True, False])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_text_that_is_met_late(tmp_path, monkeypatch, genes_as_rows, end):
-    monkeypatch.setattr("cellferry.formats.table.GLANCE_BYTES", 100)
+    monkeypatch.setattr("cellferry.formats.table.PREVIEW_BYTES", 100)
     path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
     replace_field(path, 11, 5, "B cell")
     path.write_bytes(b"# a comment\n" + path.read_bytes().replace(b"\n", end.encode()))
@@ -88,7 +88,7 @@ def test_text_that_is_met_late(tmp_path, monkeypatch, genes_as_rows, end):
 @pytest.mark.parametrize("text", ["", "NA", "nan"])
 @pytest.mark.parametrize(("field", "glance"), [(3, 1 << 20), (12, 1 << 20), (3, 50)])
 def test_missing_values_are_told_by_their_place(tmp_path, monkeypatch, genes_as_rows, text, field, glance):
-    monkeypatch.setattr("cellferry.formats.table.GLANCE_BYTES", glance)
+    monkeypatch.setattr("cellferry.formats.table.PREVIEW_BYTES", glance)
     path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows, cells=CELLS[:12] + CELLS[12:])
     replace_field(path, 4, field, text)
     names = (GENES[2], CELLS[field - 1]) if genes_as_rows else (CELLS[2], GENES[field - 1])
@@ -167,7 +167,7 @@ def test_header_and_no_rows(tmp_path):
 def test_unknown_format(tmp_path):
     (tmp_path / "a.tar").write_bytes(b"hello\0\0")
     with pytest.raises(
-        InputError, match=r"a\.tar: .*not recognised; set datasets\.blood\.format to one of .*h5ad"
+        InputError, match=r"a\.tar: .*not recognized; set datasets\.blood\.format to one of .*h5ad"
     ):
         read_header(tmp_path / "a.tar")
     (tmp_path / "a.h5ad").write_bytes(b"hello")
@@ -237,7 +237,7 @@ def test_table_that_is_still_empty_when_its_header_is_read(tmp_path):
 @pytest.mark.parametrize("n_judged", [1, 5, 5000])
 def test_many_names_are_judged_by_the_first_ones(tmp_path, monkeypatch, n_judged):
     monkeypatch.setattr("cellferry.formats.table.NAMES_TO_JUDGE", n_judged)
-    monkeypatch.setattr("cellferry.formats.table.GLANCE_BYTES", 200)
+    monkeypatch.setattr("cellferry.formats.table.PREVIEW_BYTES", 200)
     for genes_as_rows in (True, False):
         path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
         counts, names, _, _ = read_all(read_header(path), tmp_path)

@@ -39,7 +39,7 @@ def write_events(path, values, *, end="\n", last="\n", header=None):
 )
 @pytest.mark.parametrize(("max_bytes", "glance"), [(10**6, 1 << 20), (700, 1 << 20), (700, 50), (10**6, 1)])
 def test_a_table_without_names_of_events(tmp_path, monkeypatch, how, max_bytes, glance):
-    monkeypatch.setattr("cellferry.formats.table.GLANCE_BYTES", glance)
+    monkeypatch.setattr("cellferry.formats.table.PREVIEW_BYTES", glance)
     values = make_events()
     header = read_header(write_events(tmp_path / "a.csv", values, **how), modality="cytometry")
     assert (header.n_cells, header.n_genes, header.in_order) == (60, 5, True)

@@ -25,7 +25,7 @@ def test_mtx_in_any_order(tmp_path, order, max_bytes):
 
 
 def test_mtx_whose_order_ends_late(tmp_path, monkeypatch):
-    monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 200)
+    monkeypatch.setattr("cellferry.formats.tenx_mtx.PREVIEW_BYTES", 200)
     counts = write_mtx(tmp_path / "a", order="late")
     header = read_header(tmp_path / "a")
     assert header.in_order
@@ -149,7 +149,7 @@ def test_mtx_with_a_list_too_short(tmp_path, name):
     [("3 x 1", 50), ("3 2", 50), ("31 1 2", 50), ("0 1 2", 50), ("1 2 many", 50), ("1 41 1", 50)],
 )
 def test_mtx_with_a_wrong_line(tmp_path, monkeypatch, line, number):
-    monkeypatch.setattr("cellferry.formats.tenx_mtx.GLANCE_BYTES", 200)
+    monkeypatch.setattr("cellferry.formats.tenx_mtx.PREVIEW_BYTES", 200)
     write_mtx(tmp_path / "a", ending="")
     path = tmp_path / "a" / "matrix.mtx"
     lines = path.read_text().splitlines()

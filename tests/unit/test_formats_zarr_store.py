@@ -17,7 +17,7 @@ from test_formats_h5ad import make_adata as cells_of_all_kinds
 
 
 def make_adata():
-    """Log-normalised X, and counts in raw and in layers of every kind."""
+    """Log-normalized X, and counts in raw and in layers of every kind."""
     counts = make_counts()
     adata = cells_of_all_kinds()
     adata.obs["text"] = np.array(["a", "NA", "ü"] * 20, dtype=object)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.errors import InputError
-from cellferry.features.gene_ids import candidate_ids, harmonise, id_kind, read_gene_table, strip_version
+from cellferry.features.gene_ids import candidate_ids, harmonize, id_kind, read_gene_table, strip_version
 
 ENSEMBL_IDS = ["ENSG00000000003.15", "ENSG00000000005", "ENSG00000000419.1"]
 SYMBOLS = ["TSPAN6", "TNMD", "DPM1"]
@@ -44,7 +44,7 @@ def test_versions_are_stripped_from_ensembl_ids_only(gene, stripped):
 def test_a_var_column_brings_two_kinds_together():
     reference = pd.DataFrame(index=ENSEMBL_IDS)
     query = pd.DataFrame({"gene_ids": ["ENSG00000000005.6", "ENSG00000000419"]}, index=["TNMD", "DPM1"])
-    result = harmonise({"r": offered(reference), "q": offered(query)}, reference="r")
+    result = harmonize({"r": offered(reference), "q": offered(query)}, reference="r")
     assert result.kind == "ensembl"
     assert result.columns == {"r": "index", "q": "gene_ids"}
     assert result.common == ["ENSG00000000005", "ENSG00000000419"]
@@ -52,7 +52,7 @@ def test_a_var_column_brings_two_kinds_together():
 
 def test_of_two_kinds_that_fit_the_references_names_win():
     var = pd.DataFrame({"ENSEMBL": ENSEMBL_IDS}, index=SYMBOLS)
-    result = harmonise({"r": offered(var), "q": offered(var)}, reference="r")
+    result = harmonize({"r": offered(var), "q": offered(var)}, reference="r")
     assert (result.kind, result.common) == ("symbol", SYMBOLS)
 
 
@@ -66,7 +66,7 @@ def test_a_table_brings_two_kinds_together(tmp_path):
         "r": offered(pd.DataFrame(index=ENSEMBL_IDS), table),
         "q": offered(pd.DataFrame(index=["DPM1", "TNMD", "NOT_IN_TABLE"]), table),
     }
-    result = harmonise(candidates, reference="r")
+    result = harmonize(candidates, reference="r")
     assert result.common == ["ENSG00000000005", "ENSG00000000419"]
     assert result.columns["q"] == "index, by genes.map"
     assert list(result.ids["q"]) == ["ENSG00000000419", "ENSG00000000005", None]
@@ -129,4 +129,4 @@ def test_no_gene_in_common_is_refused_with_examples():
         "q": offered(pd.DataFrame(index=["Tspan6", "Tnmd"])),
     }
     with pytest.raises(InputError, match=r"no gene in common.*q: Tspan6, Tnmd.*genes\.map.*gene_id.*species"):
-        harmonise(candidates, reference="r")
+        harmonize(candidates, reference="r")

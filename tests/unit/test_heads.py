@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
-NONE_HELD_BACK = (np.zeros((0, 5), np.float32), np.zeros(0, int))
+NONE_HELD_OUT = (np.zeros((0, 5), np.float32), np.zeros(0, int))
 
 
 @pytest.fixture(autouse=True)
@@ -37,21 +37,21 @@ def counts_of(codes, *, seed=0):
     return sparse.csr_matrix(np.random.default_rng(seed).poisson(rates).astype(np.float32))
 
 
-def train(latents, codes, validation=NONE_HELD_BACK, *, n_trees=60, seed=0):
+def train(latents, codes, validation=NONE_HELD_OUT, *, n_trees=60, seed=0):
     n_labels = codes.max() + 1
     settings = {"n_labels": n_labels, "n_trees": n_trees, "max_depth": 6, "learning_rate": 0.1}
     return {
         "xgboost": XGBoostHead.train(latents, codes, validation, **settings, threads=1, seed=seed),
         "linear": LinearHead.train(latents, codes),
         "neighbors": NeighborsHead.train(latents, codes, validation[0], n_neighbors=15, n_labels=n_labels),
-        "expression": ExpressionHead.train(counts_of(codes), codes, n_labels=n_labels, normalise=True),
+        "expression": ExpressionHead.train(counts_of(codes), codes, n_labels=n_labels, normalize=True),
     }
 
 
 @pytest.mark.parametrize("sizes", [(100, 100, 100), (300, 12, 60), (40, 40)], ids=["even", "rare", "two"])
 @pytest.mark.parametrize("checked", [True, False], ids=["early stopping", "no validation"])
 def test_every_head_tells_blobs_apart(sizes, checked):
-    validation = blobs((20,) * len(sizes), seed=1) if checked else NONE_HELD_BACK
+    validation = blobs((20,) * len(sizes), seed=1) if checked else NONE_HELD_OUT
     heads = train(*blobs(sizes), validation)
     latents, codes = blobs((50,) * len(sizes), seed=2)
     for name, probabilities in predict(heads, latents, counts_of(codes, seed=2)).items():
@@ -142,9 +142,9 @@ def test_the_same_seed_gives_the_same_trees():
 def test_linear_head_is_scikit_learns_logistic_regression(sizes):
     latents, codes = blobs(sizes, spread=2.0)
     head = LinearHead.train(latents, codes)
-    standardised = (latents - latents.mean(axis=0)) / latents.std(axis=0)
-    expected = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardised, codes)
-    np.testing.assert_allclose(head.probabilities(latents), expected.predict_proba(standardised), atol=2e-3)
+    standardized = (latents - latents.mean(axis=0)) / latents.std(axis=0)
+    expected = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardized, codes)
+    np.testing.assert_allclose(head.probabilities(latents), expected.predict_proba(standardized), atol=2e-3)
 
 
 def test_linear_head_with_a_latent_that_never_varies():
@@ -173,7 +173,7 @@ def test_neighbors_head_lets_all_cells_vote_if_there_are_few():
 
 @pytest.mark.parametrize("checked", [True, False], ids=["validation", "no validation"])
 def test_distance_tells_a_new_blob_from_known_ones(checked):
-    heads = train(*blobs((100, 100, 100)), blobs((50, 50, 50), seed=1) if checked else NONE_HELD_BACK)
+    heads = train(*blobs((100, 100, 100)), blobs((50, 50, 50), seed=1) if checked else NONE_HELD_OUT)
     _, near = heads["neighbors"].vote(blobs((100, 100, 100), seed=2)[0])
     _, far = heads["neighbors"].vote(blobs((0, 0, 0, 50), seed=2)[0])
     assert (near > 1).mean() < 0.05
@@ -185,11 +185,11 @@ def test_distance_is_relative_to_the_density_around():
     centres = np.array([[0, 0, 0], [50, 0, 0]])
     codes = np.repeat([0, 1], 200)
     scale = np.where(codes == 0, 1.0, 10.0)[:, None]
-    latents, held_back = (
+    latents, held_out = (
         (centres[codes] + scale * rng.normal(size=(400, 3))).astype(np.float32) for _ in range(2)
     )
-    head = NeighborsHead.train(latents, codes, held_back, n_neighbors=15, n_labels=2)
-    _, distance = head.vote(held_back)
+    head = NeighborsHead.train(latents, codes, held_out, n_neighbors=15, n_labels=2)
+    _, distance = head.vote(held_out)
     assert np.median(distance[codes == 0]) == pytest.approx(np.median(distance[codes == 1]), rel=0.1)
 
 
@@ -220,7 +220,7 @@ def test_trees_on_marker_values_are_those_on_latents(tmp_path, max_depth):
     assert [path.name for path in tmp_path.iterdir()] == ["expression_xgboost.ubj"]
 
 
-def test_more_neighbours_that_are_looked_for_change_no_vote():
+def test_more_neighbors_that_are_looked_for_change_no_vote():
     latents, codes = blobs((900, 900, 900), spread=2.0)
     query, _ = blobs((100, 100, 100), seed=2, spread=2.0)
     heads = [NeighborsHead.train(latents, codes, query[:0], n_neighbors=15, n_labels=3) for _ in range(2)]

@@ -42,7 +42,7 @@ def head_of(latents, codes, *, n_labels):
 
 @pytest.mark.parametrize("n_labels", [2, 7, 40])
 def test_it_is_cytovis_own_imputation(monkeypatch, n_labels):
-    """Fed with exact neighbours: its own search misses some of them (pynndescent), and ours has them all."""
+    """Fed with exact neighbors: its own search misses some of them (pynndescent), and ours has them all."""
     monkeypatch.setattr(_utils, "_knn_query", exact_neighbors)
     latents, codes = cells_of(2000, seed=1, n_labels=n_labels)
     query, _ = cells_of(1000, seed=2, n_labels=n_labels)
@@ -52,10 +52,10 @@ def test_it_is_cytovis_own_imputation(monkeypatch, n_labels):
         obs=pd.DataFrame({"label": pd.Categorical(names[codes])}, index=[f"r{row}" for row in range(2000)]),
         obsm={"X_CytoVI": latents},
     )
-    unlabelled = ad.AnnData(np.zeros((1000, 1), np.float32), obsm={"X_CytoVI": query})
+    unlabeled = ad.AnnData(np.zeros((1000, 1), np.float32), obsm={"X_CytoVI": query})
     # Of a model it takes nothing but the query.
     expected, uncertainty = CYTOVI.impute_categories_from_reference(
-        SimpleNamespace(adata=unlabelled), reference, "label", return_uncertainty=True
+        SimpleNamespace(adata=unlabeled), reference, "label", return_uncertainty=True
     )
     found = head_of(latents, codes, n_labels=n_labels).probabilities(query)
     assert found.dtype == np.float32
@@ -66,7 +66,7 @@ def test_it_is_cytovis_own_imputation(monkeypatch, n_labels):
         assert (np.sort(found, axis=1)[:, -1] == np.sort(found, axis=1)[:, -2]).sum() > 20
 
 
-def test_it_asks_the_number_of_neighbours_that_cytovi_asks():
+def test_it_asks_the_number_of_neighbors_that_cytovi_asks():
     asked = inspect.signature(CYTOVI.impute_categories_from_reference).parameters["n_neighbors"]
     assert asked.default == CYTOVI_NEIGHBORS
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scanpy as sc
 from cellferry.heads.expression import (
-    REGULARISATION,
-    REGULARISATION_OF_MARKERS,
+    REGULARIZATION,
+    REGULARIZATION_OF_MARKERS,
     ExpressionHead,
-    log_normalised,
+    log_normalized,
 )
 from scipy import sparse
 from simulate import simulate_cells
@@ -22,7 +22,7 @@ def one_thread():
         yield
 
 
-def labelled(n_cells, labels, *, seed=0, n_genes=80):
+def labeled(n_cells, labels, *, seed=0, n_genes=80):
     cells = simulate_cells(n_cells, n_genes=n_genes, labels=labels, shift=0.1, seed=seed)
     counts = cells.X.tolil()
     counts[:, 5] = 0  # a gene without counts
@@ -31,13 +31,13 @@ def labelled(n_cells, labels, *, seed=0, n_genes=80):
 
 @pytest.mark.parametrize("labels", [("B", "T"), ("B", "NK", "T")], ids=["two", "three"])
 def test_it_is_scikit_learns_on_the_dense_z_scored_matrix(labels):
-    counts, codes = labelled(200, labels)
-    query, _ = labelled(50, labels, seed=1)
-    head = ExpressionHead.train(counts, codes, n_labels=len(labels), normalise=True)
-    scaler = StandardScaler().fit(log_normalised(counts).toarray())
-    dense = LogisticRegression(C=REGULARISATION, max_iter=5000, tol=1e-8)
-    dense.fit(scaler.transform(log_normalised(counts).toarray()), codes)
-    expected = dense.predict_proba(scaler.transform(log_normalised(query).toarray()))
+    counts, codes = labeled(200, labels)
+    query, _ = labeled(50, labels, seed=1)
+    head = ExpressionHead.train(counts, codes, n_labels=len(labels), normalize=True)
+    scaler = StandardScaler().fit(log_normalized(counts).toarray())
+    dense = LogisticRegression(C=REGULARIZATION, max_iter=5000, tol=1e-8)
+    dense.fit(scaler.transform(log_normalized(counts).toarray()), codes)
+    expected = dense.predict_proba(scaler.transform(log_normalized(query).toarray()))
     found = head.probabilities(query)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=5e-3)
@@ -46,9 +46,9 @@ def test_it_is_scikit_learns_on_the_dense_z_scored_matrix(labels):
 
 def test_a_cell_depends_on_no_other_cell():
     """By its own statistics a query of one type would lose what tells the type from others."""
-    counts, codes = labelled(300, ("B", "NK", "T"))
-    head = ExpressionHead.train(counts, codes, n_labels=3, normalise=True)
-    query, truth = labelled(150, ("B", "NK", "T"), seed=1)
+    counts, codes = labeled(300, ("B", "NK", "T"))
+    head = ExpressionHead.train(counts, codes, n_labels=3, normalize=True)
+    query, truth = labeled(150, ("B", "NK", "T"), seed=1)
     whole = head.probabilities(query)
     for label in range(3):
         np.testing.assert_array_equal(head.probabilities(query[truth == label]), whole[truth == label])
@@ -56,42 +56,42 @@ def test_a_cell_depends_on_no_other_cell():
 
 
 def test_a_label_without_cells_gets_probability_0_and_keeps_its_place():
-    counts, codes = labelled(120, ("B", "T"))
-    expected = ExpressionHead.train(counts, codes, n_labels=2, normalise=True).probabilities(counts)
-    found = ExpressionHead.train(counts, 2 * codes + 1, n_labels=4, normalise=True).probabilities(counts)
+    counts, codes = labeled(120, ("B", "T"))
+    expected = ExpressionHead.train(counts, codes, n_labels=2, normalize=True).probabilities(counts)
+    found = ExpressionHead.train(counts, 2 * codes + 1, n_labels=4, normalize=True).probabilities(counts)
     assert (found[:, [0, 2]] == 0).all()
     np.testing.assert_allclose(found[:, [1, 3]], expected, atol=1e-6)
 
 
 def test_stored_and_read_it_predicts_the_same(tmp_path):
-    counts, codes = labelled(60, ("B", "T"))
-    head = ExpressionHead.train(counts, codes, n_labels=2, normalise=True)
+    counts, codes = labeled(60, ("B", "T"))
+    head = ExpressionHead.train(counts, codes, n_labels=2, normalize=True)
     head.save(tmp_path)
     with np.load(tmp_path / "expression.npz", allow_pickle=False) as arrays:
         assert {name: array.shape for name, array in arrays.items()} == {
             "coefficients": (2, 80),
             "intercepts": (2,),
-            "normalise": (),
+            "normalize": (),
         }
     assert np.array_equal(ExpressionHead.load(tmp_path).probabilities(counts), head.probabilities(counts))
 
 
 def test_cells_without_counts_and_no_cells():
-    counts, codes = labelled(60, ("B", "T"))
-    head = ExpressionHead.train(counts, codes, n_labels=2, normalise=True)
+    counts, codes = labeled(60, ("B", "T"))
+    head = ExpressionHead.train(counts, codes, n_labels=2, normalize=True)
     empty = sparse.csr_matrix((3, 80), dtype=np.float32)
     assert np.isfinite(head.probabilities(empty)).all()
     assert head.probabilities(empty[:0]).shape == (0, 2)
     # Among the training cells, too.
     both = sparse.vstack([counts, empty]).tocsr()
-    trained = ExpressionHead.train(both, np.concatenate([codes, [0, 0, 1]]), n_labels=2, normalise=True)
+    trained = ExpressionHead.train(both, np.concatenate([codes, [0, 0, 1]]), n_labels=2, normalize=True)
     assert np.isfinite(trained.probabilities(both)).all()
 
 
 def test_log_normalised_is_scanpys():
     cells = simulate_cells(40)
     expected = sc.pp.log1p(sc.pp.normalize_total(cells, target_sum=1e4, copy=True), copy=True).X
-    np.testing.assert_allclose(log_normalised(cells.X).toarray(), expected.toarray(), rtol=1e-5)
+    np.testing.assert_allclose(log_normalized(cells.X).toarray(), expected.toarray(), rtol=1e-5)
 
 
 def marker_values(n_cells, *, n_labels=3, seed=0):
@@ -108,9 +108,9 @@ def marker_values(n_cells, *, n_labels=3, seed=0):
 def test_on_marker_values_it_is_scikit_learns_on_their_z_scores(n_labels):
     values, codes = marker_values(300, n_labels=n_labels)
     query, _ = marker_values(80, n_labels=n_labels, seed=1)
-    head = ExpressionHead.train(values, codes, n_labels=n_labels, normalise=False)
+    head = ExpressionHead.train(values, codes, n_labels=n_labels, normalize=False)
     scaler = StandardScaler().fit(values.toarray())
-    dense = LogisticRegression(C=REGULARISATION_OF_MARKERS, max_iter=5000, tol=1e-8)
+    dense = LogisticRegression(C=REGULARIZATION_OF_MARKERS, max_iter=5000, tol=1e-8)
     dense.fit(scaler.transform(values.toarray()), codes)
     expected = dense.predict_proba(scaler.transform(query.toarray()))
     np.testing.assert_allclose(head.probabilities(query), expected, atol=5e-3)
@@ -119,17 +119,17 @@ def test_on_marker_values_it_is_scikit_learns_on_their_z_scores(n_labels):
 
 def test_stored_and_read_it_knows_what_its_cells_come_as(tmp_path):
     values, codes = marker_values(90)
-    for normalise in (True, False):
-        head = ExpressionHead.train(abs(values), codes, n_labels=3, normalise=normalise)
+    for normalize in (True, False):
+        head = ExpressionHead.train(abs(values), codes, n_labels=3, normalize=normalize)
         head.save(tmp_path)
         read = ExpressionHead.load(tmp_path)
-        assert read.normalise is normalise
+        assert read.normalize is normalize
         assert np.array_equal(read.probabilities(abs(values)), head.probabilities(abs(values)))
 
 
 def test_what_an_earlier_version_stored_is_for_counts(tmp_path):
-    counts, codes = labelled(60, ("B", "T"))
-    head = ExpressionHead.train(counts, codes, n_labels=2, normalise=True)
+    counts, codes = labeled(60, ("B", "T"))
+    head = ExpressionHead.train(counts, codes, n_labels=2, normalize=True)
     np.savez(tmp_path / "expression.npz", coefficients=head.coefficients, intercepts=head.intercepts)
     assert np.array_equal(ExpressionHead.load(tmp_path).probabilities(counts), head.probabilities(counts))
 
@@ -137,5 +137,5 @@ def test_what_an_earlier_version_stored_is_for_counts(tmp_path):
 def test_training_leaves_the_values_as_they_were():
     values, codes = marker_values(60)
     before = values.toarray()
-    ExpressionHead.train(values, codes, n_labels=3, normalise=False)
+    ExpressionHead.train(values, codes, n_labels=3, normalize=False)
     assert np.array_equal(values.toarray(), before)

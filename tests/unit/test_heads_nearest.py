@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cellferry.heads.nearest import LEAST_SEARCHED, NearestCells, grouped
+from cellferry.heads.nearest import MIN_SEARCHED, NearestCells, grouped
 from sklearn.neighbors import NearestNeighbors
 
 
@@ -20,7 +20,7 @@ def searched(reference, latents, n_neighbors):
     return NearestCells(reference, grouped(reference), n_neighbors).search(latents)
 
 
-@pytest.mark.parametrize("n_cells", [15, 300, LEAST_SEARCHED])
+@pytest.mark.parametrize("n_cells", [15, 300, MIN_SEARCHED])
 @pytest.mark.parametrize("n_latent", [2, 5, 32])
 def test_a_small_reference_is_searched_whole(n_cells, n_latent):
     reference = types_of_cells(n_cells, seed=1, n_latent=n_latent)
@@ -34,7 +34,7 @@ def test_a_small_reference_is_searched_whole(n_cells, n_latent):
     assert (rows == positions).mean() > 0.999
 
 
-def test_of_a_large_reference_nearly_all_neighbours_are_found():
+def test_of_a_large_reference_nearly_all_neighbors_are_found():
     reference, latents = types_of_cells(40_000, seed=1), types_of_cells(500, seed=2)
     rows, distances = searched(reference, latents, 15)
     expected, positions = (
@@ -49,7 +49,7 @@ def test_of_a_large_reference_nearly_all_neighbours_are_found():
 
 
 @pytest.mark.parametrize("size", [1, 13, 512])
-def test_neighbours_do_not_depend_on_the_cells_beside(size):
+def test_neighbors_do_not_depend_on_the_cells_beside(size):
     reference, latents = types_of_cells(10_000, seed=1), types_of_cells(700, seed=2)
     nearest = NearestCells(reference, grouped(reference), 15)
     rows, distances = nearest.search(latents)
@@ -58,7 +58,7 @@ def test_neighbours_do_not_depend_on_the_cells_beside(size):
     assert np.array_equal(np.concatenate([piece[1] for piece in pieces]), distances)
 
 
-def test_more_neighbours_than_a_group_has_cells():
+def test_more_neighbors_than_a_group_has_cells():
     reference = types_of_cells(10_000, seed=1)
     rows, distances = searched(reference, reference[:50], 3000)
     assert [len(set(some)) for some in rows] == [3000] * 50

@@ -5,7 +5,7 @@ import pytest
 import scvi
 import torch
 from cellferry.heads.scanvi import ScanviHead
-from cellferry.model.scvi_models import new_model, refined_with_labels, scanvi_classifier, skeleton
+from cellferry.model.scvi_models import new_model, scanvi_classifier, scanvi_from_scvi, skeleton
 
 LABELS = ["B", "NK", "γδ T/NKT, CD8+"]
 
@@ -15,7 +15,7 @@ def tiny_model(n_layers):
     scvi.settings.seed = 0
     cells = skeleton([f"g{n}" for n in range(20)], ["a", "b"], [*LABELS, "unknown"])
     settings = {"n_latent": 4, "n_layers": n_layers, "n_hidden": 8, "dropout_rate": 0.1}
-    model = refined_with_labels(new_model(cells, {**settings, "gene_likelihood": "nb"}))
+    model = scanvi_from_scvi(new_model(cells, {**settings, "gene_likelihood": "nb"}))
     with torch.no_grad():
         for weights in model.module.classifier.parameters():
             weights.normal_(0, 1)

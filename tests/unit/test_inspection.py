@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cellferry.artifacts.inspection import InspectedChannel, InspectedRounding, Inspection, with_problems
 from cellferry.artifacts.json_files import read_artifact
-from cellferry.cytometry.looks import Look
+from cellferry.cytometry.value_kind import ValueKind
 from example_artifacts import inspection_of, write_inspection
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -18,7 +18,7 @@ def test_every_field_is_read_back(tmp_path):
             InspectedChannel("CD3", "marker", "141Pr_CD3"),
             InspectedChannel("Time", "time", "Time"),
         ],
-        "intensities": Look("raw", "mass", "simulated"),
+        "intensities": ValueKind("raw", "mass", "simulated"),
         "rounding": InspectedRounding(5, 10.5, 10.0),
         "levels": [{"name": "lineage", "of": {"CD4 T": "T cell"}}],
         "named": {"labels.rename": {"B": True}},

@@ -32,7 +32,7 @@ def test_counts_say_what_was_done():
         Counter({"T": 3, "t cell": 2, "nan": 4, None: 1}), label_names(rename={"t cell": "T"})
     )
     assert found.labels == {"T": 5}
-    assert found.unlabelled == 5
+    assert found.unlabeled == 5
     assert found.missing == {"nan": 4}
     assert found.renamed == {"t cell": ("T", 2)}
 

@@ -14,7 +14,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 def run(folder, body, **variables):
     """A script that does `body` under `logged`, in a process of its own as rules run it."""
     code = (
-        "from cellferry.errors import PassingError, InputError\n"
+        "from cellferry.errors import RetryableError, InputError\n"
         "from cellferry.core.logs import logged\n"
         f"with logged('rule.log'):\n    {body}\n"
     )
@@ -44,7 +44,7 @@ def test_what_python_and_its_children_print_goes_to_the_log(tmp_path):
 
 @pytest.mark.parametrize(
     ("error", "line", "code"),
-    [("InputError", "error: too bad", 2), ("PassingError", "cannot go on: too bad", 3)],
+    [("InputError", "error: too bad", 2), ("RetryableError", "cannot go on: too bad", 3)],
 )
 def test_a_mistake_is_the_last_line_and_has_an_exit_code_of_its_own(tmp_path, error, line, code):
     result = run(tmp_path, f"raise {error}('too bad')")
@@ -96,7 +96,7 @@ def test_somebody_elses_error_is_no_mistake_of_the_user():
     assert input_error_in("") is None
 
 
-@pytest.mark.parametrize("body", ["raise PassingError('too little')", "1 / 0"])
+@pytest.mark.parametrize("body", ["raise RetryableError('too little')", "1 / 0"])
 def test_a_passing_fault_is_tried_again(tmp_path, body):
     run(tmp_path, body, CELLFERRY_RUN="one")
     assert run(tmp_path, "print('enough now')", CELLFERRY_RUN="one").returncode == 0

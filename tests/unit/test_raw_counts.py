@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cellferry.datasets.raw_counts import SmallestValues, Source, check_counts, gene_totals, glance_problem
+from cellferry.datasets.raw_counts import SmallestValues, Source, check_counts, gene_totals, preview_problem
 from cellferry.errors import InputError
 from scipy import sparse
 
@@ -29,7 +29,7 @@ def test_counts_pass():
 
 @pytest.mark.parametrize(
     ("wrong", "diagnosis"),
-    [(-1.5, "scaling"), (0.5, "log-normalised"), (np.nan, "missing"), (np.inf, "infinite")],
+    [(-1.5, "scaling"), (0.5, "log-normalized"), (np.nan, "missing"), (np.inf, "infinite")],
 )
 def test_wrong_values_are_named(wrong, diagnosis):
     counts = matrix([[0, 1, 2], [0, 0, 0], [3, 0, wrong]])
@@ -39,11 +39,11 @@ def test_wrong_values_are_named(wrong, diagnosis):
     for part in ("blood.h5ad: X does", f"{wrong:g} in cell 'c2', gene 'G2'", diagnosis):
         assert part in message
     assert "set datasets.blood.counts to raw" in message
-    assert diagnosis in glance_problem(counts.data, SOURCE)
+    assert diagnosis in preview_problem(counts.data, SOURCE)
 
 
-def test_large_fractions_are_not_called_log_normalised():
-    with pytest.raises(InputError, match="normalised, ambient-corrected or estimated"):
+def test_large_fractions_are_not_called_log_normalized():
+    with pytest.raises(InputError, match="normalized, ambient-corrected or estimated"):
         check_counts(matrix([[0, 100.5, 2], [0, 0, 0], [3, 0, 1]]), NAMES, GENES, SOURCE)
 
 
@@ -62,18 +62,18 @@ def test_corrected_counts_are_told_of_rounding():
     way_out = r"as SoupX writes them, set datasets\.a\.counts_rounding: nearest$"
     with pytest.raises(InputError, match=way_out):
         check_counts(corrected, NAMES, GENES, source)
-    assert re.search(way_out, glance_problem(corrected.data, source))
+    assert re.search(way_out, preview_problem(corrected.data, source))
     # Counts elsewhere are better, and what is more than fractional is not rounded.
     better = replace(source, others={"X": False, "raw": True})
-    assert "SoupX" not in glance_problem(corrected.data, better)
+    assert "SoupX" not in preview_problem(corrected.data, better)
     for wrong in (-1, np.nan, np.inf):
-        assert "SoupX" not in glance_problem(np.append(corrected.data, wrong), source)
+        assert "SoupX" not in preview_problem(np.append(corrected.data, wrong), source)
         with pytest.raises(InputError, match="does not hold raw counts"):
             check_counts(matrix([[wrong, 30.5, 2]]), NAMES, GENES, replace(source, is_rounded=True))
 
 
 def test_glance_of_counts():
-    assert glance_problem(np.array([1, 2]), SOURCE) is None
+    assert preview_problem(np.array([1, 2]), SOURCE) is None
 
 
 def test_truncated_normalised_values_raise_a_doubt():

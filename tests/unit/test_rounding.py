@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.datasets.raw_counts import Source, check_counts
-from cellferry.datasets.rounding import Rounding, sign_of_normalisation
+from cellferry.datasets.rounding import Rounding, sign_of_normalization
 from cellferry.errors import InputError
 from scipy import sparse
 
@@ -43,7 +43,7 @@ CORRECTED = {
     "a little": lambda counts, soup, rng: np.maximum(counts - 0.07, 0),
     "estimates": lambda counts, soup, rng: estimated(counts, rng),
 }
-NORMALISED = {
+NORMALIZED = {
     "to 10,000": lambda scaled, median: scaled,
     "per million": lambda scaled, median: scaled * 100,
     "log1p": lambda scaled, median: np.log1p(scaled),
@@ -77,7 +77,7 @@ def stored(values):
 def test_corrected_counts_may_be_rounded(how, size):
     counts, soup = simulated(size)
     corrected = stored(CORRECTED[how](counts, soup, np.random.default_rng(1)))
-    assert sign_of_normalisation(corrected) is None
+    assert sign_of_normalization(corrected) is None
     rounding = Rounding()
     rounding.add(corrected)
     assert abs(rounding.change) < 0.1
@@ -86,10 +86,10 @@ def test_corrected_counts_may_be_rounded(how, size):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("how", NORMALISED)
+@pytest.mark.parametrize("how", NORMALIZED)
 def test_normalised_values_may_not(how, size):
     counts, _ = simulated(size)
-    values = NORMALISED[how](scaled(counts), np.median(counts.sum(1)))
+    values = NORMALIZED[how](scaled(counts), np.median(counts.sum(1)))
     source = Source(Path("a.h5ad"), "X", None, {"X": False}, "counts", "datasets.a.counts_rounding", True)
     cells = np.array([f"c{number}" for number in range(size[0])], dtype=object)
     genes = pd.Index([f"g{number}" for number in range(size[1])])
@@ -103,10 +103,10 @@ def test_normalised_values_may_not(how, size):
     ("genes", "sign"),
     [(None, "values before log1p of every cell add up to 1e+04"), (1500, "as of logarithms")],
 )
-def test_corrected_and_then_normalised(genes, sign):
+def test_corrected_and_then_normalized(genes, sign):
     counts, soup = simulated(SIZES[-1])
     values = np.log1p(scaled(subtracted(counts, soup)))[:, :genes]
-    assert sign in sign_of_normalisation(stored(values))
+    assert sign in sign_of_normalization(stored(values))
 
 
 def test_few_values_are_let_pass_with_a_doubt():

@@ -81,5 +81,5 @@ def test_a_random_sketch_of_many_cells_takes_what_its_rules_count_with():
     peak = tracemalloc.get_traced_memory()[1] / len(usable)
     tracemalloc.stop()
     # Beside it, rules hold two columns of codes (int32) and a mask.
-    for rule in ("calibrate_classifier", "predict_gene_loss", "evaluate"):
+    for rule in ("calibrate_classifier", "estimate_missing_genes", "evaluate"):
         assert peak + 10 <= MEMORY_MODELS[rule].cell_bytes

@@ -90,7 +90,7 @@ def test_a_cluster_that_does_not_know_its_memory(partition):
     assert problem.where == "map_query, report"
     assert problem.what.startswith("asks for memory, and SLURM does not know how much")
     assert problem.remedy.startswith("Set request_memory at the top of profiles/slurm/config.yaml to false")
-    assert "most_mem_mb" not in str(problem)
+    assert "max_mem_mb" not in str(problem)
     assert request_problems([request(partition=partition, mem_mb=0)], nodes) == []
     # Where one node's memory is known, jobs can be sent there.
     assert request_problems([request()], [*nodes, Node("cpu", 8000, 4, {}, 2880)]) == []
@@ -183,7 +183,7 @@ def test_no_sbatch_is_told_with_the_ways_out(monkeypatch, tmp_path):
 
 
 def test_a_full_disk_is_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(checks, "LEAST_FREE_MB", 10**9)
+    monkeypatch.setattr(checks, "MIN_FREE_MB", 10**9)
     (problem,) = checks._disk_problems(tmp_path)
     assert str(tmp_path) in problem.what
     assert problem.what.endswith("MB left")
@@ -220,8 +220,8 @@ def test_what_is_too_much_at_first_is_not_told_again_for_the_last_attempt():
 
 @pytest.fixture
 def patience(monkeypatch):
-    """A `Patience` whose clock moves when it sleeps; `down` holds the commands that do not answer."""
-    patience, clock = backoff.Patience(), [1000.0]
+    """A `SlurmBackoff` whose clock moves when it sleeps; `down` holds the commands that do not answer."""
+    patience, clock = backoff.SlurmBackoff(), [1000.0]
     patience.down, patience.asked = set(), []
     patience.slept = lambda: clock[0] - 1000
 

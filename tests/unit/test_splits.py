@@ -20,7 +20,7 @@ def test_one_batch_is_split_by_label():
         np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.01)
 
 
-def test_whole_batches_are_held_back_where_there_are_enough():
+def test_whole_batches_are_held_out_where_there_are_enough():
     labels, batches = cells(10)
     split = split_cells(labels, batches, by="auto", **SHARES)
     for batch in range(10):
@@ -52,7 +52,7 @@ def test_cells_without_label_are_in_no_part():
     assert np.array_equal(split == DROPPED, labels < 0)
 
 
-def test_rare_labels_are_in_every_part_but_never_only_held_back():
+def test_rare_labels_are_in_every_part_but_never_only_held_out():
     labels = np.array([0] * 100 + [1] * 3)
     split = split_cells(labels, np.zeros(103, dtype=int), by="label", **SHARES)
     assert sorted(split[labels == 1]) == [TRAIN, VALIDATION, TEST]
@@ -64,7 +64,7 @@ def test_too_few_batches_to_hold_back():
         split_cells(labels, batches, by="batch", **SHARES)
 
 
-def test_one_large_batch_among_small_ones_is_not_held_back():
+def test_one_large_batch_among_small_ones_is_not_held_out():
     labels, batches = cells(1)
     batches[:20], batches[20:40] = 1, 2
     for by in ("auto", "batch"):
@@ -81,7 +81,7 @@ def test_same_seed_same_split():
 
 
 def test_labels_of_one_batch_each_stay_in_training():
-    """Every batch has a label of its own: whichever is held back, that label's cells are not."""
+    """Every batch has a label of its own: whichever is held out, that label's cells are not."""
     labels, batches = cells(6)
     own = np.arange(2000) % 10 == 0
     labels[own] = 10 + batches[own]
@@ -94,7 +94,7 @@ def test_labels_of_one_batch_each_stay_in_training():
             assert len(np.unique(split[shared & (batches == batch)])) == 1
 
 
-def test_batches_that_were_sorted_by_label_cannot_be_held_back():
+def test_batches_that_were_sorted_by_label_cannot_be_held_out():
     labels, _ = cells(1)
     split = split_cells(labels, labels + 7, by="auto", **SHARES)
     for label in range(4):

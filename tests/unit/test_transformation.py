@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from cellferry.cytometry.looks import Look
 from cellferry.cytometry.transformation import COFACTORS, LIMITS, Transformation, all_stored, cofactors_of
+from cellferry.cytometry.value_kind import ValueKind
 from cellferry.errors import InputError
 from scipy import sparse
 from sklearn.preprocessing import MinMaxScaler
 
-RAW, TRANSFORMED, SCALED = (Look(values, "mass", "") for values in ("raw", "transformed", "scaled"))
+RAW, TRANSFORMED, SCALED = (ValueKind(values, "mass", "") for values in ("raw", "transformed", "scaled"))
 MARKERS = ["CD3", "CD19", "HLA-DR", "CD56"]
 ALL = np.ones(len(MARKERS), dtype=bool)
 
@@ -49,7 +49,7 @@ def dense(transformed):
 def test_raw_values_become_arcsinh_and_are_scaled(technology, cofactor):
     values = make_values()
     transformation = make_transformation(values)
-    found = dense(transformation.of(Look("raw", technology, ""), ALL)(sparse.csr_matrix(values)))
+    found = dense(transformation.of(ValueKind("raw", technology, ""), ALL)(sparse.csr_matrix(values)))
     np.testing.assert_allclose(found, expected(values, cofactor, transformation), atol=2e-6)
     if technology == "mass":  # what it was learned on is between 0 and 1 but for the outer quantiles
         assert ((found >= 0) & (found <= 1)).mean(axis=0) == pytest.approx(0.98, abs=0.02)
@@ -121,7 +121,7 @@ def test_through_json_and_back(tmp_path):
     path.write_text(json.dumps({"transformation": transformation.to_json()}))
     loaded = Transformation.load(path)
     query = sparse.csr_matrix(make_values(seed=1))
-    for seen in (RAW, Look("raw", "fluorescence", ""), TRANSFORMED):
+    for seen in (RAW, ValueKind("raw", "fluorescence", ""), TRANSFORMED):
         assert np.array_equal(dense(loaded.of(seen, ALL)(query)), dense(transformation.of(seen, ALL)(query)))
     assert loaded.markers == MARKERS
     assert loaded.limits == LIMITS

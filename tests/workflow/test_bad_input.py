@@ -50,7 +50,7 @@ def missing(cells):
     cells.X.data[3] = np.nan
 
 
-def normalised(cells):
+def normalized(cells):
     cells.X = np.log1p(cells.X)
 
 
@@ -67,7 +67,7 @@ def duplicated(cells):
     [
         (negative, "negative"),
         (missing, "NaN"),
-        (normalised, "they look log-normalised; raw counts are needed: export the file with them"),
+        (normalized, "they look log-normalized; raw counts are needed: export the file with them"),
         (no_cells, "no cells"),
         (duplicated, "same"),
     ],

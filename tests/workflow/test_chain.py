@@ -24,26 +24,24 @@ LABELS = ("T cell", "B/plasma, naive", "NK <CD56&>", "Γδ T")
 def chain(tmp_path_factory):
     """A finished run: a reference of four donors (h5ad) and three queries.
 
-    One is labelled (csv.gz), one of ten cells without labels (h5ad), and one of a type that the reference
+    One is labeled (csv.gz), one of ten cells without labels (h5ad), and one of a type that the reference
     lacks alone.
     """
     folder = tmp_path_factory.mktemp("chain")
     donors = ("d1", "d2", "d3", "d4")
     reference = simulate_cells(480, labels=LABELS, batches=donors, shift=0.2)
-    labelled = simulate_cells(120, labels=LABELS, batches=("x", "y"), shift=0.2, seed=1)
-    unlabelled = simulate_cells(10, labels=LABELS, seed=2)
+    labeled = simulate_cells(120, labels=LABELS, batches=("x", "y"), shift=0.2, seed=1)
+    unlabeled = simulate_cells(10, labels=LABELS, seed=2)
     foreign = simulate_cells(400, labels=(*LABELS, "a", "b", "c", "new"), seed=3)
     foreign = foreign[foreign.obs["cell_type"] == "new"]
     reference.write_h5ad(folder / "reference.h5ad")
-    table = pd.DataFrame(
-        labelled.X.toarray().astype(int), index=labelled.obs_names, columns=labelled.var_names
-    )
-    table.to_csv(folder / "labelled.csv.gz")
-    labelled.obs.to_csv(folder / "labelled_obs.csv")
+    table = pd.DataFrame(labeled.X.toarray().astype(int), index=labeled.obs_names, columns=labeled.var_names)
+    table.to_csv(folder / "labeled.csv.gz")
+    labeled.obs.to_csv(folder / "labeled_obs.csv")
     # Another order of genes, one missing, one twice under the same name.
-    unlabelled = unlabelled[:, unlabelled.var_names[::-1][1:]].copy()
-    unlabelled.obs = unlabelled.obs[["sample"]]
-    unlabelled.write_h5ad(folder / "unlabelled.h5ad")
+    unlabeled = unlabeled[:, unlabeled.var_names[::-1][1:]].copy()
+    unlabeled.obs = unlabeled.obs[["sample"]]
+    unlabeled.write_h5ad(folder / "unlabeled.h5ad")
     foreign.write_h5ad(folder / "foreign.h5ad")
     config = {
         "datasets": {
@@ -54,17 +52,17 @@ def chain(tmp_path_factory):
                 "batch": "sample",
                 "chunks": 3,
             },
-            "labelled": {
+            "labeled": {
                 "role": "query",
-                "path": "labelled.csv.gz",
-                "obs": "labelled_obs.csv",
+                "path": "labeled.csv.gz",
+                "obs": "labeled_obs.csv",
                 "label": "cell_type",
                 "batch": "sample",
                 "keep_obs": ["sample"],
                 "orientation": "cells",
                 "chunks": 2,
             },
-            "unlabelled": {"role": "query", "path": "unlabelled.h5ad", "chunks": 1},
+            "unlabeled": {"role": "query", "path": "unlabeled.h5ad", "chunks": 1},
             "foreign": {"role": "query", "path": "foreign.h5ad", "chunks": 1},
         },
         "genes": {"n_variable": 150, "keep": ["GENE3"]},
@@ -74,17 +72,17 @@ def chain(tmp_path_factory):
     }
     result = snakemake(folder, "--cores", "2", config=config)
     assert result.returncode == 0, result.stdout + result.stderr
-    return SimpleNamespace(folder=folder, config=config, results=folder / "results", labelled=labelled)
+    return SimpleNamespace(folder=folder, config=config, results=folder / "results", labeled=labeled)
 
 
 def test_labels_are_right(chain):
-    predictions = pd.read_parquet(chain.results / "predictions" / "labelled.parquet")
-    assert list(predictions["cell"]) == list(chain.labelled.obs_names)
-    assert np.mean(predictions["best_label"] == chain.labelled.obs["cell_type"].to_numpy()) > 0.9
+    predictions = pd.read_parquet(chain.results / "predictions" / "labeled.parquet")
+    assert list(predictions["cell"]) == list(chain.labeled.obs_names)
+    assert np.mean(predictions["best_label"] == chain.labeled.obs["cell_type"].to_numpy()) > 0.9
 
 
 def test_ten_cells_are_labelled_too(chain):
-    predictions = pd.read_parquet(chain.results / "predictions" / "unlabelled.parquet")
+    predictions = pd.read_parquet(chain.results / "predictions" / "unlabeled.parquet")
     truth = [LABELS[number % len(LABELS)] for number in range(10)]
     assert (predictions["best_label"] == truth).sum() >= 9
 
@@ -92,10 +90,10 @@ def test_ten_cells_are_labelled_too(chain):
 def test_cells_of_a_type_that_the_reference_lacks_are_unknown(chain):
     predictions = pd.read_parquet(chain.results / "predictions" / "foreign.parquet")
     assert (predictions["label"] == "unknown").mean() > 0.9
-    assert set(predictions["reason"].dropna()) <= {"outside the reference", "ambiguous"}
+    assert set(predictions["reason"].dropna()) <= {"out of reference", "ambiguous"}
 
 
-def test_held_back_cells_never_meet_the_model(chain):
+def test_held_out_cells_never_meet_the_model(chain):
     parts = {
         part: set(ad.read_h5ad(chain.results / "common" / f"{part}.h5ad").obs_names)
         for part in ("reference", "validation", "test")
@@ -108,22 +106,22 @@ def test_held_back_cells_never_meet_the_model(chain):
 
 
 def test_csv_holds_what_the_parquet_holds(chain):
-    parquet = pd.read_parquet(chain.results / "predictions" / "unlabelled.parquet")
-    csv = pd.read_csv(chain.results / "predictions" / "unlabelled.csv.gz")
+    parquet = pd.read_parquet(chain.results / "predictions" / "unlabeled.parquet")
+    csv = pd.read_csv(chain.results / "predictions" / "unlabeled.csv.gz")
     assert list(csv.columns) == list(parquet.columns)
     assert list(csv["cell"]) == list(parquet["cell"])
     np.testing.assert_allclose(csv["probability"], parquet["probability"], atol=1e-5)
 
 
 def test_labelled_file_opens_in_scanpy(chain):
-    labelled = ad.read_h5ad(chain.results / "labelled" / "labelled.h5ad")
-    assert list(labelled.obs_names) == list(chain.labelled.obs_names)
-    assert labelled.obsm["X_cellferry"].shape == (120, 8)
-    assert labelled.obsm["X_cellferry"].dtype == np.float32
-    assert labelled.X.dtype == np.float32
-    genes = list(labelled.var_names)
-    np.testing.assert_array_equal(labelled.X.toarray(), chain.labelled[:, genes].X.toarray())
-    assert list(labelled.obs["sample"]) == list(chain.labelled.obs["sample"])
+    labeled = ad.read_h5ad(chain.results / "labeled" / "labeled.h5ad")
+    assert list(labeled.obs_names) == list(chain.labeled.obs_names)
+    assert labeled.obsm["X_cellferry"].shape == (120, 8)
+    assert labeled.obsm["X_cellferry"].dtype == np.float32
+    assert labeled.X.dtype == np.float32
+    genes = list(labeled.var_names)
+    np.testing.assert_array_equal(labeled.X.toarray(), chain.labeled[:, genes].X.toarray())
+    assert list(labeled.obs["sample"]) == list(chain.labeled.obs["sample"])
 
 
 def test_genes_all_datasets_have_and_the_one_to_keep(chain):
@@ -147,10 +145,10 @@ def test_snakemakes_own_report_has_the_figures_under_headings(chain):
     report = (chain.folder / "snakemake_report.html").read_text(encoding="utf-8")
     for category in ("1 The whole report", "2 Scores", "3 Maps", "4 Training"):
         assert f'"{category}"' in report
-    for figure in ("maps/batch.png", "maps/label.png", "confusion/test.svg", "confusion/labelled.svg"):
+    for figure in ("maps/batch.png", "maps/label.png", "confusion/test.svg", "confusion/labeled.svg"):
         assert (chain.results / "figures" / figure).stat().st_size > 1000
         assert figure in report
-    for caption in ("sums to 100 %", "Read neighbourhoods", "right 8", "levelled off"):
+    for caption in ("sums to 100 %", "Read neighborhoods", "right 8", "levelled off"):
         assert caption in report
 
 
@@ -168,7 +166,7 @@ def test_a_second_run_has_nothing_to_do(chain):
 
 
 def test_another_query_converts_nothing_but_itself(chain):
-    another = {"role": "query", "path": "unlabelled.h5ad", "chunks": 1}
+    another = {"role": "query", "path": "unlabeled.h5ad", "chunks": 1}
     config = {**chain.config, "datasets": {**chain.config["datasets"], "another": another}}
     result = snakemake(chain.folder, "--dry-run", config=config)
     said = result.stdout + result.stderr
@@ -187,16 +185,16 @@ def test_a_changed_limit_retrains_nothing(chain, change, calibrated):
 
 
 def test_the_rules_of_the_answer_are_told(chain):
-    rules = json.loads((chain.results / "reference" / "rules.json").read_text(encoding="utf-8"))
+    rules = json.loads((chain.results / "reference" / "calibration.json").read_text(encoding="utf-8"))
     assert set(rules["thresholds"]["label"]) == set(LABELS)
     assert set(rules["weights"]) == {"xgboost", "linear", "neighbors", "expression"}
-    held_back = rules["held_back"]
-    assert held_back["cells"] == ad.read_h5ad(chain.results / "common" / "validation.h5ad").n_obs
-    assert held_back["error"] <= held_back["max_error"] == 0.05
+    held_out = rules["held_out"]
+    assert held_out["cells"] == ad.read_h5ad(chain.results / "common" / "validation.h5ad").n_obs
+    assert held_out["error"] <= held_out["max_error"] == 0.05
 
 
 def test_every_cell_is_told_why_it_has_no_label(chain):
-    predictions = pd.read_parquet(chain.results / "predictions" / "labelled.parquet")
+    predictions = pd.read_parquet(chain.results / "predictions" / "labeled.parquet")
     unknown = predictions["label"] == "unknown"
     assert (predictions["reason"].notna() == unknown).all()
     assert (predictions["level"].isna() == unknown).all()
@@ -206,7 +204,7 @@ def test_every_cell_is_told_why_it_has_no_label(chain):
 def trained_before(chain, **datasets):
     """Configuration of a run with the results of the chain in place of a reference."""
     rest = {key: value for key, value in chain.config.items() if key != "datasets"}
-    named = {name: copy.deepcopy(chain.config["datasets"][name]) for name in ("labelled", *datasets)}
+    named = {name: copy.deepcopy(chain.config["datasets"][name]) for name in ("labeled", *datasets)}
     for dataset in named.values():
         dataset |= {key: str(chain.folder / dataset[key]) for key in ("path", "obs") if key in dataset}
     return rest | {"pretrained": str(chain.results), "datasets": named}
@@ -219,7 +217,7 @@ def test_a_trained_reference_is_used_by_another_run(chain, tmp_path):
     assert result.returncode == 0, said
     assert not re.search(r"^(train_\w+|select_genes|split_reference|calibrate_classifier) +\d", said, re.M)
     paths = [
-        str(folder / "predictions" / "labelled.parquet") for folder in (chain.results, tmp_path / "results")
+        str(folder / "predictions" / "labeled.parquet") for folder in (chain.results, tmp_path / "results")
     ]
     first, again = map(pd.read_parquet, paths)
     assert list(again["best_label"]) == list(first["best_label"])

@@ -45,7 +45,7 @@ def test_worst_gaps_of_heads_are_measured():
         "all, mixed": "cellferry, best label",
         "`xgboost`": "XGBoost",
         "`linear`": "linear, on latents",
-        "`neighbors`": "neighbours",
+        "`neighbors`": "neighbors",
         "`expression`": "linear, on expression",
     }
     gaps = re.findall(r"^\| (.+) \| (\.\d{3}) \| (.+) \|$", page, re.M)

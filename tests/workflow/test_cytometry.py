@@ -125,11 +125,11 @@ def test_labels_are_those_of_the_model_as_it_is(simulated):
     mappings = json.loads((simulated.results / "mapped" / "cohort" / "mappings.json").read_text())
     predictions = pd.read_parquet(simulated.results / "predictions" / "cohort.parquet")
     assert mappings["cells"] == len(predictions)
-    assert mappings["as_it_is"]["labelled"] == pytest.approx(predictions["reason"].isna().mean())
+    assert mappings["unfitted"]["labeled"] == pytest.approx(predictions["reason"].isna().mean())
     right = (predictions["best_label"] == predictions["truth"]).mean()
-    assert mappings["as_it_is"]["accuracy"] == pytest.approx(right)
+    assert mappings["unfitted"]["accuracy"] == pytest.approx(right)
     # Whatever a few epochs of surgery do, it is another mapping.
-    assert mappings["fitted"]["probability"] != mappings["as_it_is"]["probability"]
+    assert mappings["fitted"]["probability"] != mappings["unfitted"]["probability"]
 
 
 def test_a_file_of_each_sample_is_written(simulated):
@@ -175,7 +175,7 @@ def test_another_query_is_labelled_without_training(levine, tmp_path):
     result = snakemake(tmp_path, target, "--cores", "2", config=config)
     assert result.returncode == 0, result.stdout + result.stderr
     found = pd.read_parquet(tmp_path / target)
-    # The same events in the same order: fitted alike, labelled alike.
+    # The same events in the same order: fitted alike, labeled alike.
     assert list(found["label"]) == list(levine.predictions["label"])
 
 

@@ -204,11 +204,11 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk, dataset
     folder = small_disk.folder
     simulate_cells(12_000, seed=1).write_h5ad(folder / "query.h5ad")
     patients = {"role": "query", "path": "query.h5ad", "chunks": 3}
-    materialise = rule == "merge_h5ad"
+    materialize = rule == "merge_h5ad"
     config = {
         **datasets,
         "datasets": {**datasets["datasets"], "patients": patients},
-        "merge": {"materialise": materialise},
+        "merge": {"materialize": materialize},
     }
     assert run(folder, config, before).returncode == 0
     small_disk.resize(space_left(folder, 4))

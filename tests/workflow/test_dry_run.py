@@ -44,7 +44,7 @@ def test_the_shipped_config_shows_every_rule(run, profile):
         run, "--profile", ROOT / "profiles" / profile, "--configfile", ROOT / "config" / "config.yaml"
     )
     # The model of that configuration has no genes that a query lacks, is not of others, and is of RNA.
-    optional = {"predict_gene_loss", "import_reference", *ONLY_CYTOMETRY}
+    optional = {"estimate_missing_genes", "import_reference", *ONLY_CYTOMETRY}
     assert set(RULES) - optional == set(jobs) - {"all", "total"}
 
 
@@ -118,7 +118,7 @@ def test_number_of_jobs_is_known_before_anything_runs(run):
     }
     (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
     jobs = plan(run, "--cores", "1", config={"datasets": datasets})
-    # 25 of the reference, 3 of each held-back tenth, 40 of the query
+    # 25 of the reference, 3 of each held-out tenth, 40 of the query
     assert int(jobs["map_query"]) == 25 + 3 + 3 + 40
     assert int(jobs["convert_to_chunks"]) == 2
 
@@ -134,7 +134,7 @@ def test_several_references_are_one_part(run):
         "lung": {**reference, "path": "lung.csv", "chunks": 10},
     }
     jobs = plan(run, "--cores", "1", config={"datasets": datasets})
-    # 35 of the references together, 4 of each held-back tenth, 2 of the query
+    # 35 of the references together, 4 of each held-out tenth, 2 of the query
     assert int(jobs["map_query"]) == 35 + 4 + 4 + 2
     assert (jobs["split_reference"], jobs["subset_reference"], jobs["merge_h5ad"]) == ("1", "1", "3")
 
@@ -178,7 +178,7 @@ def test_a_hundred_datasets_are_planned_without_an_explosion(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 0, told(result)
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", told(result), re.M))
-    # 25 of every dataset, 3 of each held-back tenth of the reference
+    # 25 of every dataset, 3 of each held-out tenth of the reference
     assert int(jobs["map_query"]) == 100 * 25 + 3 + 3
     assert int(jobs["predict_labels"]) == 99 * 25 + 3
     assert int(jobs["convert_to_chunks"]) == 100
@@ -261,8 +261,8 @@ def test_the_top_of_the_slurm_profile_is_all_that_a_site_fills_in():
         "cpu_partition": "all",
         "gpu_partition": "gpu-long",
         "gpu_kind": "a100",
-        "most_mem_mb": 64000,
-        "most_minutes": 600,
+        "max_mem_mb": 64000,
+        "max_minutes": 600,
         "scratch": "/scratch/$USER",
     }
     profile = slurm_profile(**site)
@@ -311,5 +311,5 @@ def test_what_a_killed_job_left_in_an_earlier_run_is_no_chunk_of_it(run):
     patients = {"role": "query", "path": "cells.h5ad", "chunks": 2}
     jobs = plan(run, config={"datasets": {"patients": patients}, "pretrained": "./earlier/results/"})
     assert jobs["map_query"] == "2"
-    assert jobs["predict_gene_loss"] == "1"
+    assert jobs["estimate_missing_genes"] == "1"
     assert "train_reference_model" not in jobs

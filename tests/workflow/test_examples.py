@@ -69,7 +69,7 @@ def test_its_genes_to_keep_are_kept(several):
     assert {"CD3E", "MS4A1"} <= set(genes.iloc[:, 0])
 
 
-def test_the_query_is_labelled(several):
+def test_the_query_is_labeled(several):
     found = pd.read_parquet(several.results / "predictions" / "patients.parquet").set_index("cell")
     assert np.mean(found["best_label"] == several.truth.reindex(found.index)) > 0.9
 

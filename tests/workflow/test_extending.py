@@ -17,7 +17,7 @@ from running import ROOT, command_line
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 GENES = [f"GENE{number}" for number in range(30)]
 
-LABELLED = """
+LABELED = """
 import json, sys
 from pathlib import Path
 from threadpoolctl import threadpool_limits
@@ -26,7 +26,8 @@ from cellferry.heads.classifier import Classifier
 
 with threadpool_limits(1):
     train_heads(Path("."), [0, 1, 2] * 40, heads=("linear", "nearest_mean"))
-    judged = Classifier("classifier", threads=1).judge(latents_at([0, 1, 2, 1]), None, intensities=False)
+    classifier = Classifier("classifier", threads=1)
+    judged = classifier.predict_block(latents_at([0, 1, 2, 1]), None, intensities=False)
 Path("found.json").write_text(json.dumps({name: p.tolist() for name, p in judged.by_head.items()}))
 """
 
@@ -97,7 +98,7 @@ def test_a_new_format_goes_through_the_workflow(extended, tmp_path):
 
 def test_a_new_head_is_trained_and_asked(extended, tmp_path):
     environment = {"PYTHONPATH": f"{extended / 'scripts'}:{extended / 'tests'}", "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-c", LABELLED]
+    command = [sys.executable, "-c", LABELED]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert list(found) == ["linear", "nearest_mean"]

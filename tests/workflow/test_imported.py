@@ -26,13 +26,13 @@ def imported(tmp_path_factory):
     query = query[:, 10:].copy()
     query.obs = query.obs[["sample"]]
     query.write_h5ad(folder / "query.h5ad")
-    labelled = simulate_cells(90, n_genes=100, labels=LABELS, batches=("z",), shift=0.2, seed=2)
-    labelled.write_h5ad(folder / "labelled.h5ad")
+    labeled = simulate_cells(90, n_genes=100, labels=LABELS, batches=("z",), shift=0.2, seed=2)
+    labeled.write_h5ad(folder / "labeled.h5ad")
     config = {
         "pretrained": {"model": "model", "latents": "cells.h5ad", "label": "annotation", "batch": "donor"},
         "datasets": {
             "query": {"role": "query", "path": "query.h5ad", "batch": "sample", "chunks": 1},
-            "labelled": {"role": "evaluate", "path": "labelled.h5ad", "label": "cell_type", "chunks": 1},
+            "labeled": {"role": "evaluate", "path": "labeled.h5ad", "label": "cell_type", "chunks": 1},
         },
         "surgery": {"epochs": 10},
         "prediction": {"n_trees": 30},
@@ -74,12 +74,12 @@ def test_labels_are_right(imported):
 
 
 def test_a_dataset_to_evaluate_is_scored_without_a_baseline(imported):
-    scores = json.loads((imported.results / "evaluation" / "labelled.json").read_text(encoding="utf-8"))
+    scores = json.loads((imported.results / "evaluation" / "labeled.json").read_text(encoding="utf-8"))
     assert scores["baseline"] is None
     assert scores["forced"]["accuracy"] > 0.9
     assert not (imported.results / "evaluation" / "test.json").exists()
     table = pd.read_csv(imported.results / "evaluation" / "scores.tsv", sep="\t")
-    assert set(table["dataset"]) == {"labelled"}
+    assert set(table["dataset"]) == {"labeled"}
     assert "baseline" not in set(table["head"])
     assert "(baseline -, -)" in imported.said
 
@@ -87,21 +87,21 @@ def test_a_dataset_to_evaluate_is_scored_without_a_baseline(imported):
 def test_what_the_reference_cannot_see_is_said(imported):
     left_out = json.loads((imported.results / "reference" / "left_out.json").read_text(encoding="utf-8"))
     assert set(left_out) == set(LABELS)
-    rules = json.loads((imported.results / "reference" / "rules.json").read_text(encoding="utf-8"))
+    rules = json.loads((imported.results / "reference" / "calibration.json").read_text(encoding="utf-8"))
     assert set(rules["weights"]) == {"xgboost", "linear", "neighbors"}
 
 
 def test_the_report_says_what_is_not_known(imported):
     report = (imported.results / "report.html").read_text(encoding="utf-8")
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", report))
-    assert "what missing genes cost cannot be foretold" in text
+    assert "what missing genes cost cannot be estimated" in text
     assert re.search(r"query 100 90 90\.0%", text)
 
 
 def test_nothing_but_what_is_needed_was_run(imported):
     rules = {path.name for path in (imported.results / "benchmarks").iterdir()}
     assert "import_reference" in rules
-    assert not rules & {"split_reference", "select_genes", "train_reference_model", "predict_gene_loss"}
+    assert not rules & {"split_reference", "select_genes", "train_reference_model", "estimate_missing_genes"}
     again = snakemake(imported.folder, "--dry-run", config=imported.config)
     assert "Nothing to be done" in again.stdout + again.stderr
 

@@ -58,4 +58,9 @@ def test_it_goes_on_to_labels_without_training(imported):
     assert result.returncode == 0, result.stdout + result.stderr
     rules = set(re.findall(r"^(\w+) +\d+$", result.stdout + result.stderr, re.M))
     assert {"fit_query_model", "map_query", "train_classifier", "predict_labels", "write_fcs"} <= rules
-    assert not rules & {"select_markers", "train_reference_model", "import_reference", "predict_gene_loss"}
+    assert not rules & {
+        "select_markers",
+        "train_reference_model",
+        "import_reference",
+        "estimate_missing_genes",
+    }

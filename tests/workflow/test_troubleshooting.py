@@ -12,7 +12,7 @@ from cellferry.core.problems import Problem
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 HOLE = "\0"
-LEAST_LETTERS = 8
+MIN_LETTERS = 8
 """A quoted message says more than that besides its holes."""
 
 
@@ -73,7 +73,7 @@ def is_said(message, text):
 
 @pytest.mark.parametrize("message", quoted())
 def test_messages_are_those_of_the_program(message, said):
-    assert len(message.replace("…", "")) >= LEAST_LETTERS or message.isupper(), "says too little"
+    assert len(message.replace("…", "")) >= MIN_LETTERS or message.isupper(), "says too little"
     assert any(is_said(message, text) for text in said)
 
 

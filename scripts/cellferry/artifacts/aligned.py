@@ -12,7 +12,7 @@ from .latents import ROWS_PER_GROUP, blocks, count_cells, strings
 REMEDY = "delete the query's folders in results/mapped and results/predictions and run snakemake again"
 
 
-def in_step(
+def iter_aligned(
     paths: Sequence[str | Path], columns: list[str], reader: H5adReader, ranges: list[tuple[int, int]]
 ) -> Iterator[pa.Table]:
     """The cells of parquet files in the given ranges of rows of `reader`.

@@ -15,8 +15,8 @@ from scipy import sparse
 
 from ..core.atomic import mark_as_damaged
 from ..core.progress import Progress
-from ..core.reading import is_passing
-from ..errors import InputError, PassingError
+from ..core.reading import is_retryable
+from ..errors import InputError, RetryableError
 from .h5ad_layout import BYTES_PER_CELL, CELLS_PER_RANGE, INDPTR_WINDOW, INT32_MAX, VALUES_AT_ONCE, X_ARRAYS
 
 
@@ -37,7 +37,7 @@ class H5adReader:
 
     Raises
     ------
-    PassingError
+    RetryableError
         If the file cannot be read, or is a merged file with a source that is missing or is not the
         one it was made from (HDF5 itself would silently read zeroes).
     InputError
@@ -55,9 +55,9 @@ class H5adReader:
             self.nonzeros = int(self._x["data"].shape[0])
             self.uns = _read_plain(self._file["uns/cellferry"])
         except (OSError, KeyError) as error:
-            if is_passing(error):
+            if is_retryable(error):
                 raise
-            raise PassingError(
+            raise RetryableError(
                 f"{self.path}: not a complete h5ad file of this workflow ({error}); "
                 "delete it and run snakemake again to make it anew"
             ) from error
@@ -79,16 +79,16 @@ class H5adReader:
         for path, expected in zip(self.sources, self.uns.get("source_ids", []), strict=True):
             remedy = "restore it, or delete both and run snakemake again"
             if not path.exists():
-                raise PassingError(f"{self.path}: is a view over {path}, which is missing; {remedy}")
+                raise RetryableError(f"{self.path}: is a view over {path}, which is missing; {remedy}")
             try:
                 with h5py.File(path, "r", locking=False) as chunk:
                     found = chunk["uns/cellferry/id"].asstr()[()]
             except (OSError, KeyError) as error:
-                if is_passing(error):
+                if is_retryable(error):
                     raise
                 self.refuse(path, error)
             if found != expected:
-                raise PassingError(
+                raise RetryableError(
                     f"{self.path}: was made from another version of {path} "
                     f"(id {expected}, found {found}); {remedy}"
                 )
@@ -109,10 +109,12 @@ class H5adReader:
             try:
                 _verify(path)
             except (OSError, _DamagedError) as error:
-                if is_passing(error):
+                if is_retryable(error):
                     raise
                 self.refuse(path, error)
-        raise PassingError(f"{self.path}: could not be read well at first ({why}), and then could; try again")
+        raise RetryableError(
+            f"{self.path}: could not be read well at first ({why}), and then could; try again"
+        )
 
     def __enter__(self) -> "H5adReader":
         return self
@@ -167,7 +169,7 @@ class H5adReader:
         try:
             return self._x[name].astype(X_ARRAYS[name])[start:stop]
         except OSError as error:
-            if is_passing(error):
+            if is_retryable(error):
                 raise
             self._explain(error)
 
@@ -219,8 +221,8 @@ class H5adReader:
             return sparse.csr_matrix((0, self.n_genes), dtype=np.float32)
         # Rows close together are read as one range, since a seek costs more than a few rows too many; ranges
         # are short, so that what is read beside them stays a small part of what is returned.
-        most_rows = max(1, VALUES_AT_ONCE * self.n_cells // max(1, 4 * self.nonzeros))
-        apart = (np.diff(rows) > 32) | (np.diff(rows // most_rows) > 0)
+        max_rows = max(1, VALUES_AT_ONCE * self.n_cells // max(1, 4 * self.nonzeros))
+        apart = (np.diff(rows) > 32) | (np.diff(rows // max_rows) > 0)
         runs = np.split(rows, np.flatnonzero(apart) + 1)
         # Filled piece by piece: put together from a list, they would be held twice.
         lengths = np.diff(self.indptr(0, self.n_cells))[rows]

@@ -25,7 +25,7 @@ from .h5ad_reader import H5adReader
 # 128k elements (512 KiB of float32): anndata's automatic chunks of about 10k elements halve reading speed.
 ELEMENTS_PER_CHUNK = 1 << 17
 CELLS_PER_CHUNK = 1 << 14
-MOST_CATEGORIES = 1 << 16
+MAX_CATEGORIES = 1 << 16
 
 STRING = h5py.string_dtype()
 X_CHUNKS = {"data": ELEMENTS_PER_CHUNK, "indices": ELEMENTS_PER_CHUNK, "indptr": CELLS_PER_CHUNK}
@@ -226,9 +226,9 @@ class H5adWriter:
             raise _mixed(column)
         known = self._categories[column]
         total = len(known) + len(categories)
-        if total > MOST_CATEGORIES and len(known.keys() | set(categories)) > MOST_CATEGORIES:
+        if total > MAX_CATEGORIES and len(known.keys() | set(categories)) > MAX_CATEGORIES:
             raise InputError(
-                f"the obs column '{column}' holds more than {MOST_CATEGORIES} different strings: it is "
+                f"the obs column '{column}' holds more than {MAX_CATEGORIES} different strings: it is "
                 "neither a label nor a batch; name another column, or leave it out of keep_obs"
             )
         # One entry more than there are categories: code -1 (missing) indexes the last.
@@ -238,7 +238,7 @@ class H5adWriter:
         _extend(self._columns[column], codes)
 
     def order_categories(self, column: str, categories: list[str], colors: dict[str, str]) -> None:
-        """Say before the first cells in which order a column's categories stand, and what colours they have.
+        """Say before the first cells in which order a column's categories stand, and what colors they have.
 
         Parameters
         ----------
@@ -247,7 +247,7 @@ class H5adWriter:
         categories
             All that it will hold.
         colors
-            Colour of each (`#RRGGBB`), for `uns[f"{column}_colors"]`, where scanpy looks for them.
+            Color of each (`#RRGGBB`), for `uns[f"{column}_colors"]`, where scanpy looks for them.
         """
         self._ordered[column], self._colors[column] = categories, colors
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from ..cytometry.looks import Look
 from ..cytometry.marker_names import MARKER
+from ..cytometry.value_kind import ValueKind
 from ..errors import InputError
 from ..labels.levels import Level
 from .json_files import read_artifact
@@ -94,7 +94,7 @@ class Inspection:
         The obs columns of these keys.
     labels, n_labels
         Cells by label, the most frequent first, and the number of labels.
-    unlabelled_cells
+    unlabeled_cells
         Number of cells without a label.
     levels
         Coarser labels, see `cellferry.labels.levels`.
@@ -142,7 +142,7 @@ class Inspection:
     label: str | None = None
     n_labels: int = 0
     labels: dict[str, int] = field(default_factory=dict)
-    unlabelled_cells: int = 0
+    unlabeled_cells: int = 0
     levels: list[Level] = field(default_factory=list)
     batch: str | None = None
     n_batches: int = 1
@@ -150,7 +150,7 @@ class Inspection:
     values_per_cell: float = 0.0
     rounding: InspectedRounding | None = None
     channels: list[InspectedChannel] = field(default_factory=list)
-    intensities: Look | None = None
+    intensities: ValueKind | None = None
     in_order: bool = True
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

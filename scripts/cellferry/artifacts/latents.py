@@ -1,6 +1,6 @@
 """Mapped cells on disk: parquet files with names, batches, labels and latents, read in blocks.
 
-A part (the reference, a held-back part of it, or a query) is a list of such files in the dataset's
+A part (the reference, a held-out part of it, or a query) is a list of such files in the dataset's
 order. Columns: `cell`, `batch`, `label` (null where unknown) and `latent_0` … `latent_{L-1}` (float32).
 """
 

@@ -11,7 +11,7 @@ from ..labels.vocabulary import (
     AMBIGUOUS,
     LEAF_LEVEL,
     LOW_QUALITY,
-    OUTSIDE,
+    OUT_OF_REFERENCE,
     SET_SEPARATOR,
     SUBTYPE_UNSURE,
     UNKNOWN,
@@ -22,8 +22,8 @@ from .probabilities import Calibration
 
 
 @dataclass(frozen=True)
-class AnswerRules:
-    """What was learned from held-back cells: how heads are mixed, calibrated, and when a label is given out.
+class DecisionModel:
+    """What was learned from held-out cells: how heads are mixed, calibrated, and when a label is given out.
 
     Attributes
     ----------
@@ -32,12 +32,12 @@ class AnswerRules:
     calibration
         Of the mixture.
     tails
-        Of the distance to neighbours and to labels.
+        Of the distance to neighbors and to labels.
     thresholds
         Least probability per level, by node.
     set_threshold
         Least probability of a label in the prediction set.
-    held_back
+    held_out
         What the rules do to the cells they were learned from.
     made_from
         Hashes of the model, its genes and the classifiers.
@@ -49,7 +49,7 @@ class AnswerRules:
     tails: tuple[Tail, Tail]
     thresholds: dict[str, dict[str, float]]
     set_threshold: float
-    held_back: dict
+    held_out: dict
     made_from: dict[str, str]
 
     def probabilities(self, by_head: dict[str, np.ndarray]) -> np.ndarray:
@@ -60,7 +60,7 @@ class AnswerRules:
         )
         return self.calibration(mixture)
 
-    def outside_p(self, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:
+    def ood_pvalue(self, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:
         """p-value of each cell's being inside the reference: the larger of the two distances'."""
         to_neighbors, to_labels = self.tails
         return np.maximum(to_neighbors.p_values(distance), to_labels.p_values(label_distance))
@@ -70,7 +70,7 @@ class AnswerRules:
         path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: str | Path) -> "AnswerRules":
+    def load(cls, path: str | Path) -> "DecisionModel":
         """Read what `save` wrote."""
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         calibration = Calibration(**found.pop("calibration"))
@@ -80,10 +80,10 @@ class AnswerRules:
 
 def answers(
     probabilities: np.ndarray,
-    outside_p: np.ndarray,
+    ood_pvalue: np.ndarray,
     too_few: np.ndarray,
     levels: list[Level],
-    rules: AnswerRules,
+    rules: DecisionModel,
     *,
     min_p: float,
 ) -> dict[str, np.ndarray]:
@@ -93,8 +93,8 @@ def answers(
     ----------
     probabilities
         Calibrated, cells × leaves; at least two leaves.
-    outside_p
-        See `AnswerRules.outside_p`.
+    ood_pvalue
+        See `DecisionModel.ood_pvalue`.
     too_few
         Which cells have too few counts or genes.
     levels
@@ -102,7 +102,7 @@ def answers(
     rules
         Thresholds.
     min_p
-        Cells with a smaller `outside_p` get no label.
+        Cells with a smaller `ood_pvalue` get no label.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def answers(
         label[whole], level_name[whole], reason[whole] = leaves[path[-1][0]][whole], LEAF_LEVEL, None
         if level.name != LEAF_LEVEL:
             by_level |= {f"level_{level.name}": names, f"level_{level.name}_probability": probability}
-    for rejected, why in ((outside_p < min_p, OUTSIDE), (too_few, LOW_QUALITY)):
+    for rejected, why in ((ood_pvalue < min_p, OUT_OF_REFERENCE), (too_few, LOW_QUALITY)):
         label[rejected], level_name[rejected], reason[rejected] = UNKNOWN, None, why
 
     best, probability = path[-1]

@@ -1,24 +1,24 @@
-"""What held-back cells teach: how heads are mixed and calibrated, and from where on labels are given out."""
+"""What held-out cells teach: how heads are mixed and calibrated, and from where on labels are given out."""
 
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import beta
 
-from ..heads.classifier import Classifier, Judged
+from ..heads.classifier import Classifier, HeadOutputs
 from ..labels.hierarchy import Level, best_path
-from .decision import AnswerRules, answers
+from .decision import DecisionModel, answers
 from .mixture import combined, fitted_temperature, learned_weights, tempered
 from .novelty import Tail
 from .probabilities import fit_calibration
 from .thresholds import Held, label_thresholds, set_threshold
 
 CONFIDENCE = 0.95
-"""Of the bound on the error among held-back cells that are given a label."""
+"""Of the bound on the error among held-out cells that are given a label."""
 
 
-class HeldBackCells(NamedTuple):
-    """Held-back cells and what the classifiers say of them.
+class HeldOutCells(NamedTuple):
+    """Held-out cells and what the classifiers say of them.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class HeldBackCells(NamedTuple):
     by_head
         Probabilities of each head, cells × labels.
     distance, label_distance
-        See `cellferry.heads.classifier.Judged`.
+        See `cellferry.heads.classifier.HeadOutputs`.
     """
 
     codes: np.ndarray
@@ -36,7 +36,7 @@ class HeldBackCells(NamedTuple):
     label_distance: np.ndarray
 
     @classmethod
-    def of(cls, codes: np.ndarray, judged: list[Judged], heads: Classifier) -> "HeldBackCells":
+    def of(cls, codes: np.ndarray, judged: list[HeadOutputs], heads: Classifier) -> "HeldOutCells":
         """From blocks of them, of which there may be none."""
         nothing = np.zeros((0, len(heads.labels)), dtype=np.float32)
         by_head = {
@@ -51,20 +51,20 @@ class HeldBackCells(NamedTuple):
 
 
 def learn_rules(
-    cells: HeldBackCells,
+    cells: HeldOutCells,
     heads: Classifier,
     *,
     donors: np.ndarray,
     prior: np.ndarray,
     max_error: float,
     made_from: dict[str, str],
-) -> AnswerRules:
+) -> DecisionModel:
     """Rules of the answer.
 
     Parameters
     ----------
     cells
-        Held-back cells.
+        Held-out cells.
     heads
         The classifiers, for their labels and levels.
     donors
@@ -81,25 +81,25 @@ def learn_rules(
     sure = [tempered(each, one) for each, one in zip(by_head.values(), temperatures, strict=True)]
     weights = learned_weights(sure, codes, donors, prior)
     n_donors = len(np.unique(donors[donors >= 0]))
-    print(f"{len(codes)} held-back cells, {n_donors} held-back donors")
+    print(f"{len(codes)} held-out cells, {n_donors} held-out donors")
     print(f"temperatures {dict(zip(by_head, np.round(temperatures, 2).tolist(), strict=True))}")
     print(f"weights {dict(zip(by_head, np.round(weights, 3).tolist(), strict=True))}")
     mixture = combined(by_head, temperatures, weights)
     calibration = fit_calibration(mixture, codes)
     probabilities = calibration(mixture)
 
-    rules = AnswerRules(
+    rules = DecisionModel(
         temperatures=dict(zip(by_head, temperatures, strict=True)),
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
         calibration=calibration,
         tails=(Tail.fit(cells.distance), Tail.fit(cells.label_distance)),
         thresholds=level_thresholds(probabilities, codes, heads.levels, max_error=max_error),
         set_threshold=set_threshold(probabilities[np.arange(len(codes)), codes], max_error=max_error),
-        held_back={"cells": len(codes), "donors": n_donors, "max_error": max_error},
+        held_out={"cells": len(codes), "donors": n_donors, "max_error": max_error},
         made_from=made_from,
     )
-    rules.held_back.update(_error_of(rules, heads, probabilities, codes))
-    print(f"of the held-back cells: {rules.held_back}")
+    rules.held_out.update(_error_of(rules, heads, probabilities, codes))
+    print(f"of the held-out cells: {rules.held_out}")
     return rules
 
 
@@ -124,9 +124,9 @@ def level_thresholds(
 
 
 def _error_of(
-    rules: AnswerRules, heads: Classifier, probabilities: np.ndarray, codes: np.ndarray
+    rules: DecisionModel, heads: Classifier, probabilities: np.ndarray, codes: np.ndarray
 ) -> dict[str, float | None]:
-    """How many held-back cells get a leaf, the error among these, and its bound (Clopper and Pearson)."""
+    """How many held-out cells get a leaf, the error among these, and its bound (Clopper and Pearson)."""
     n_cells = len(codes)
     inside, enough = np.ones(n_cells), np.zeros(n_cells, dtype=bool)
     found = answers(probabilities, inside, enough, heads.levels, rules, min_p=0.0)

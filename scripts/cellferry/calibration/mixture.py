@@ -1,13 +1,13 @@
 """One answer out of several heads: their tempered probabilities, weighted by how well they did.
 
-Temperatures and weights are learned on held-back cells. Heads of one view (latent space, expression) err
+Temperatures and weights are learned on held-out cells. Heads of one view (latent space, expression) err
 together, so every head of a view has the same weight before anything is known. The two views of counts share
 evenly: the latent space holds what thousands of noisy genes have in common, and each shows what the other
 misses. Marker values are all that was measured of an event, and few: a latent space is a summary of the same
 forty numbers, and can tell nothing that they do not. So their view has three quarters. Half leaves the answer
 to the latent space wherever that is the surer one; all would give away its vote where batches differ.
 
-Weights move from there only by held-back donors (batches that the model never saw): cells of a donor it knows
+Weights move from there only by held-out donors (batches that the model never saw): cells of a donor it knows
 say little about how a head does on another.
 """
 
@@ -16,15 +16,15 @@ from scipy.optimize import minimize_scalar
 
 from ..heads.registry import ON_EXPRESSION
 
-LEAST_PROBABILITY = 1e-4
+MIN_PROBABILITY = 1e-4
 """Heads that give probabilities of 0 (a vote) are not believed to be that sure."""
 
 TEMPERATURES = (0.25, 4.0)
 
 PRIOR_CELLS = 200
-"""Held-back cells that weigh as much as what was assumed before."""
+"""Held-out cells that weigh as much as what was assumed before."""
 
-MOST_CELLS_PER_DONOR = 100
+MAX_CELLS_PER_DONOR = 100
 """Cells of one donor are much alike: more of them weigh no more than so many."""
 
 SHARE_OF_EXPRESSION = 0.5
@@ -36,7 +36,7 @@ ITERATIONS = 200
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities (cells × labels) with their logs over a temperature: less sure above 1, surer below."""
-    logits = np.log(np.maximum(probabilities, LEAST_PROBABILITY), dtype=np.float32)
+    logits = np.log(np.maximum(probabilities, MIN_PROBABILITY), dtype=np.float32)
     logits /= temperature
     logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
     np.exp(logits, out=logits)
@@ -44,7 +44,7 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def fitted_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
-    """The temperature under which held-back cells are most likely (Guo et al. 2017); 1 where there are none.
+    """The temperature under which held-out cells are most likely (Guo et al. 2017); 1 where there are none.
 
     One more cell is thought to be wrong, so that few cells without an error do not make a head certain.
     """
@@ -84,7 +84,7 @@ def prior_weights(names: list[str], *, intensities: bool) -> np.ndarray:
 def learned_weights(
     probabilities: list[np.ndarray], codes: np.ndarray, donors: np.ndarray, prior: np.ndarray
 ) -> np.ndarray:
-    """Weights of the heads in a mixture, by expectation maximisation from held-back donors.
+    """Weights of the heads in a mixture, by expectation maximization from held-out donors.
 
     Parameters
     ----------
@@ -99,17 +99,17 @@ def learned_weights(
 
     Returns
     -------
-    Weights, which sum to 1; the prior where no donor was held back.
+    Weights, which sum to 1; the prior where no donor was held out.
     """
     used = np.flatnonzero(donors >= 0)
     if len(used) == 0:
         return prior
     sizes = np.bincount(donors[used])
-    evidence = np.minimum(1, MOST_CELLS_PER_DONOR / sizes[donors[used]])
+    evidence = np.minimum(1, MAX_CELLS_PER_DONOR / sizes[donors[used]])
     likelihood = np.stack([each[used, codes[used]] for each in probabilities], axis=1).astype(np.float64)
     weights = prior
     for _ in range(ITERATIONS):
-        responsible = np.maximum(likelihood, LEAST_PROBABILITY) * weights
+        responsible = np.maximum(likelihood, MIN_PROBABILITY) * weights
         responsible /= responsible.sum(axis=1, keepdims=True)
         weights = PRIOR_CELLS * prior + evidence @ responsible
         weights /= weights.sum()

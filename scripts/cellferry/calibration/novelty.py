@@ -1,4 +1,4 @@
-"""How far a cell is from the reference, as a p-value: how rarely a held-back cell is as far.
+"""How far a cell is from the reference, as a p-value: how rarely a held-out cell is as far.
 
 Two distances in the latent space: to the nearest reference cells, relative to how far these are from each
 other (`NeighborsHead`), and Mahalanobis' distance to the nearest label. The second alone grows with any shift
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 
 TAIL_SHARE = 0.1
-"""Share of held-back cells from which the tail beyond them is continued."""
+"""Share of held-out cells from which the tail beyond them is continued."""
 
 
 @dataclass(frozen=True)
 class Tail:
-    """How rarely a held-back cell is as far.
+    """How rarely a held-out cell is as far.
 
     Attributes
     ----------
     quantiles
-        Distances of held-back cells at even steps of rank, from the nearest to where the tail begins; none
+        Distances of held-out cells at even steps of rank, from the nearest to where the tail begins; none
         if there were no cells.
     scale
         Mean distance beyond there of the cells that are farther.
@@ -34,7 +34,7 @@ class Tail:
 
     @classmethod
     def fit(cls, distances: np.ndarray, *, steps: int = 91) -> "Tail":
-        """From held-back cells' distances; of no cells everything is inside."""
+        """From held-out cells' distances; of no cells everything is inside."""
         if len(distances) == 0:
             return cls((), 1.0, 0)
         quantiles = np.quantile(distances, np.linspace(0, 1 - TAIL_SHARE, steps))
@@ -44,7 +44,7 @@ class Tail:
         return cls(tuple(map(float, quantiles)), scale, len(beyond))
 
     def p_values(self, distances: np.ndarray) -> np.ndarray:
-        """Share of held-back cells that are as far or farther, float32.
+        """Share of held-out cells that are as far or farther, float32.
 
         Beyond the nearest nine tenths the distances are taken to fall off exponentially. Of a scale that
         few cells show, the next cell's distance is not exponential but Lomax distributed.

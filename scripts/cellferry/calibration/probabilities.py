@@ -1,6 +1,6 @@
 """Calibration: of cells that are given a probability of .8, four in five should be right.
 
-What is calibrated is the mixture of the heads. Two ways are tried on held-back cells, and the one is kept
+What is calibrated is the mixture of the heads. Two ways are tried on held-out cells, and the one is kept
 that does better on cells it was not fitted to: a temperature (Guo et al. 2017), or an isotonic curve from the
 best label's probability to the share that is right (Zadrozny and Elkan 2002).
 """
@@ -13,7 +13,7 @@ from sklearn.isotonic import IsotonicRegression
 from .mixture import fitted_temperature, tempered
 
 FOLDS = 5
-LEAST_CELLS_FOR_ISOTONIC = 200
+MIN_CELLS_FOR_ISOTONIC = 200
 TINY = 1e-6
 
 
@@ -71,8 +71,8 @@ def fit_isotonic(probabilities: np.ndarray, codes: np.ndarray) -> Calibration:
 
 
 def fit_calibration(probabilities: np.ndarray, codes: np.ndarray) -> Calibration:
-    """The better of the two on held-back cells: cells × labels, and the cells' codes."""
-    if len(codes) < LEAST_CELLS_FOR_ISOTONIC:
+    """The better of the two on held-out cells: cells × labels, and the cells' codes."""
+    if len(codes) < MIN_CELLS_FOR_ISOTONIC:
         return fit_temperature(probabilities, codes)
     fold = np.random.default_rng(0).permutation(len(codes)) % FOLDS
     losses = {}

@@ -8,16 +8,16 @@ NEVER = 2.0
 """A threshold that no probability reaches."""
 
 UNTESTED = 0.5
-"""Where all held-back cells may be given out, so is what is less sure than any of them, down to this."""
+"""Where all held-out cells may be given out, so is what is less sure than any of them, down to this."""
 
 
-LEAST_CELLS = 5
-"""Its likeliest held-back cells, if it has so many, judge a node however high the threshold."""
+MIN_CELLS = 5
+"""Its likeliest held-out cells, if it has so many, judge a node however high the threshold."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """Held-back cells at one level: the node each would be given, its probability, whether it is right."""
+    """Held-out cells at one level: the node each would be given, its probability, whether it is right."""
 
     nodes: np.ndarray
     probability: np.ndarray
@@ -37,17 +37,17 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
 
     A node's error above a threshold is estimated in three steps, each of which weighs s = 1 / max_error
     cells in the next: the error that the calibrated probabilities expect, the mean of 1 - probability; the
-    held-back cells of all nodes, (wrong + s × expected) / (cells + s); and those that the node itself would
-    be given to, (wrong + s × error of all) / (cells + s). So a node that many held-back cells got is judged
+    held-out cells of all nodes, (wrong + s × expected) / (cells + s); and those that the node itself would
+    be given to, (wrong + s × error of all) / (cells + s). So a node that many held-out cells got is judged
     by these, one that few got by all nodes together, and all of them by their probabilities where there are
     few cells at all. A node's five likeliest cells count at every threshold: one that is always wrong would
     be given out above them otherwise. The least threshold is taken whose estimate is at most `max_error`;
-    where that is so with the held-back cells of all nodes, it goes down to one half.
+    where that is so with the held-out cells of all nodes, it goes down to one half.
 
     Parameters
     ----------
     held
-        Held-back cells.
+        Held-out cells.
     n_nodes
         Number of nodes.
     max_error
@@ -55,7 +55,7 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
 
     Returns
     -------
-    Thresholds, one per node; `NEVER` for one that is not given out. Without held-back cells
+    Thresholds, one per node; `NEVER` for one that is not given out. Without held-out cells
     1 - max_error.
     """
     if max_error >= 1:
@@ -69,7 +69,7 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
     thresholds = np.empty(n_nodes)
     for node in range(n_nodes):
         own = held.of_node(node)
-        likeliest = np.sort(own.probability)[-LEAST_CELLS:]
+        likeliest = np.sort(own.probability)[-MIN_CELLS:]
         wrong, cells, _ = above(own, np.minimum(candidates, likeliest.min(initial=np.inf)))
         passing = candidates[(wrong + strength * of_all) / (cells + strength) <= max_error]
         if len(passing) == 0:
@@ -93,7 +93,7 @@ def above(held: Held, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 def set_threshold(probability_of_truth: np.ndarray, *, max_error: float) -> float:
     """Probability from which on a label is in the prediction set, which holds the truth in 1 - max_error.
 
-    Split conformal prediction (Sadinle et al. 2019): of held-back cells' probabilities of their true label,
+    Split conformal prediction (Sadinle et al. 2019): of held-out cells' probabilities of their true label,
     the one that all but a share of `max_error` reach. Too few cells give every label.
     """
     n_cells = len(probability_of_truth)

@@ -8,7 +8,7 @@ import time
 from .slurm import ask
 
 
-class Patience:
+class SlurmBackoff:
     """Waits while SLURM is out of order.
 
     A job whose submission met a controller or an accounting database that was down counts as failed, and is

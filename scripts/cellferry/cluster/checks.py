@@ -14,8 +14,8 @@ from ..core.problems import Problem, Problems
 from ..errors import InputError
 from .request import Node, Request
 from .slurm import (
-    LEAST_FREE_MB,
-    LONGEST_LOOK_SECONDS,
+    MAX_PREVIEW_SECONDS,
+    MIN_FREE_MB,
     PROFILE,
     UNKNOWN_MEM_MB,
     accounts_of_user,
@@ -137,11 +137,11 @@ def _shortages(request: Request, with_gpu: list[Node], place: str) -> list[Probl
     """Memory, CPUs and time that no node with the GPUs of a request has, or no node has together."""
     which = "" if request.attempt == 1 else f" on attempt {request.attempt}"
     problems = []
-    most_mem_mb = max(node.mem_mb for node in with_gpu)
-    if request.mem_mb > most_mem_mb <= UNKNOWN_MEM_MB:
+    max_mem_mb = max(node.mem_mb for node in with_gpu)
+    if request.mem_mb > max_mem_mb <= UNKNOWN_MEM_MB:
         what = (
             f"asks for memory, and SLURM does not know how much the nodes of {place} have (sinfo says "
-            f"{most_mem_mb} MB: RealMemory is not configured)"
+            f"{max_mem_mb} MB: RealMemory is not configured)"
         )
         remedy = (
             f"Set request_memory at the top of {PROFILE} to false: jobs keep to their mem_mb without asking "
@@ -149,20 +149,20 @@ def _shortages(request: Request, with_gpu: list[Node], place: str) -> list[Probl
             "EnableMemoryBasedScheduling)"
         )
         problems.append(Problem("", what, remedy))
-    elif request.mem_mb > most_mem_mb:
-        what = f"asks for {request.mem_mb} MB{which}, and the largest node of {place} has {most_mem_mb}"
+    elif request.mem_mb > max_mem_mb:
+        what = f"asks for {request.mem_mb} MB{which}, and the largest node of {place} has {max_mem_mb}"
         remedy = (
-            f"Set most_mem_mb at the top of {PROFILE} to {most_mem_mb} or less: jobs work in smaller blocks"
+            f"Set max_mem_mb at the top of {PROFILE} to {max_mem_mb} or less: jobs work in smaller blocks"
         )
         problems.append(Problem("", what, remedy))
-    most_cpus = max(node.cpus for node in with_gpu)
-    if request.cpus > most_cpus:
-        what = f"asks for {request.cpus} CPUs, and the largest node of {place} has {most_cpus}"
+    max_cpus = max(node.cpus for node in with_gpu)
+    if request.cpus > max_cpus:
+        what = f"asks for {request.cpus} CPUs, and the largest node of {place} has {max_cpus}"
         problems.append(Problem("", what, f"Lower it under set-threads in {PROFILE}"))
-    most_minutes = max(node.minutes for node in with_gpu)
-    if request.minutes > most_minutes:
-        what = f"asks for {request.minutes} minutes{which}, and {place} allows {most_minutes:.0f}"
-        remedy = f"Set most_minutes at the top of {PROFILE} to {most_minutes:.0f} or less"
+    max_minutes = max(node.minutes for node in with_gpu)
+    if request.minutes > max_minutes:
+        what = f"asks for {request.minutes} minutes{which}, and {place} allows {max_minutes:.0f}"
+        remedy = f"Set max_minutes at the top of {PROFILE} to {max_minutes:.0f} or less"
         problems.append(Problem("", what, remedy))
     together = [
         node
@@ -174,7 +174,7 @@ def _shortages(request: Request, with_gpu: list[Node], place: str) -> list[Probl
             f"asks for {request.mem_mb} MB, {request.cpus} CPUs and {request.minutes} minutes{which}, and no "
             f"single node of {place} has all three"
         )
-        remedy = f"In {PROFILE}, lower most_mem_mb, most_minutes or the rule's number under set-threads"
+        remedy = f"In {PROFILE}, lower max_mem_mb, max_minutes or the rule's number under set-threads"
         problems.append(Problem("", what, remedy))
     return problems
 
@@ -200,18 +200,18 @@ def memory_of_jobs_problems(scontrol_config: str, first_look_seconds: int) -> li
     it asks the accounting instead, which does not forget.
     """
     found = re.search(r"^MinJobAge\s*=\s*(\d+)", scontrol_config, re.M)
-    if not found or not 3 * first_look_seconds <= int(found[1]) < LONGEST_LOOK_SECONDS:
+    if not found or not 3 * first_look_seconds <= int(found[1]) < MAX_PREVIEW_SECONDS:
         return []
     what = (
         f"SLURM forgets finished jobs after {found[1]} s (MinJobAge), perhaps before snakemake asks for them"
     )
-    remedy = f"Set slurm-init-seconds-before-status-checks in {PROFILE} to {LONGEST_LOOK_SECONDS // 3}"
+    remedy = f"Set slurm-init-seconds-before-status-checks in {PROFILE} to {MAX_PREVIEW_SECONDS // 3}"
     return [Problem("", what, remedy)]
 
 
 def _disk_problems(folder: Path) -> list[Problem]:
     free_mb = shutil.disk_usage(folder).free // 2**20
-    if free_mb >= LEAST_FREE_MB:
+    if free_mb >= MIN_FREE_MB:
         return []
     remedy = "free some space, or work in a folder elsewhere (snakemake --directory)"
     return [Problem("", f"the file system of {folder} has {free_mb} MB left", remedy)]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.logs import INPUT_ERROR, NO_SPACE, PASSING_ERROR, input_error_in
-from .slurm import LEAST_FREE_MB, PROFILE, ask, fields
+from ..core.logs import INPUT_ERROR, NO_SPACE, RETRYABLE_ERROR, input_error_in
+from .slurm import MIN_FREE_MB, PROFILE, ask, fields
 
 # What SLURM itself writes into a job's output, for sites whose accounting is off or down.
 SAID_BY_SLURM = {
@@ -26,11 +26,11 @@ REFUSALS = {
     "invalid qos": f"set qos under default-resources in {PROFILE} (sacctmgr show qos format=name)",
     "invalid account": f"set account at the top of {PROFILE} (sacctmgr show associations user=$USER)",
     "invalid partition": f"set cpu_partition and gpu_partition at the top of {PROFILE} (sinfo -s)",
-    "time limit": f"lower most_minutes at the top of {PROFILE} (sinfo -o '%P %l')",
-    "memory": f"lower most_mem_mb at the top of {PROFILE} (sinfo -o '%P %m'); where that says 1, set "
+    "time limit": f"lower max_minutes at the top of {PROFILE} (sinfo -o '%P %l')",
+    "memory": f"lower max_mem_mb at the top of {PROFILE} (sinfo -o '%P %m'); where that says 1, set "
     "request_memory there to false",
     "processor|CPU count": f"lower the rule's number under set-threads in {PROFILE} (sinfo -o '%P %c')",
-    "gres|node config": f"lower gpus, most_mem_mb or set-threads in {PROFILE} (sinfo -o '%P %m %c %G')",
+    "gres|node config": f"lower gpus, max_mem_mb or set-threads in {PROFILE} (sinfo -o '%P %m %c %G')",
     "Socket timed out|Unable to contact": "the controller was too busy or down; start snakemake again",
 }
 
@@ -39,7 +39,7 @@ REFUSED = r"message: (?:SLURM sbatch failed.*?'|Job submission failed[^:]*:)(.*?
 # The last line of a traceback, or of a job that was given too little; not what Snakemake makes of it.
 ERROR = (
     r"^(?!RuleException|CalledProcessError|WorkflowError)"
-    rf"(?:\w[\w.]*(?:Error|Exception)\b|{PASSING_ERROR}).*$"
+    rf"(?:\w[\w.]*(?:Error|Exception)\b|{RETRYABLE_ERROR}).*$"
 )
 
 
@@ -198,12 +198,12 @@ def _remedy(failure: Failure) -> str:
     if last.state == "OUT_OF_MEMORY":
         return (
             f"it needs more than {last.asked_mb or 'its'} MB: raise mem_mb of {rule} in {PROFILE} "
-            "(and most_mem_mb, if a node has more)"
+            "(and max_mem_mb, if a node has more)"
         )
     if last.state == "TIMEOUT":
         more = "; it resumes where it was" if rule == "train_reference_model" else ""
         return (
-            f"it needs longer than {last.limit}: raise runtime of {rule} in {PROFILE} (and most_minutes, "
+            f"it needs longer than {last.limit}: raise runtime of {rule} in {PROFILE} (and max_minutes, "
             f"if the partition allows more), or cut the dataset into more `chunks`{more}"
         )
     if last.state == "NODE_FAIL":
@@ -215,6 +215,6 @@ def _remedy(failure: Failure) -> str:
         if errors := re.findall(ERROR, text, re.M):
             return errors[-1]
     free_mb = shutil.disk_usage(".").free // 2**20
-    if free_mb < LEAST_FREE_MB:
+    if free_mb < MIN_FREE_MB:
         return f"there are {free_mb} MB left on the disk: free some space, then start snakemake again"
     return "its logs do not say why; start snakemake again"

@@ -14,9 +14,9 @@ from pathlib import Path
 from ..errors import InputError
 from .request import Node, parse_gpus, parse_minutes
 
-LEAST_FREE_MB = 500
+MIN_FREE_MB = 500
 UNKNOWN_MEM_MB = 1  # what SLURM says of a node whose RealMemory is not configured
-LONGEST_LOOK_SECONDS = 195  # the plugin asks every 180 seconds at the longest
+MAX_PREVIEW_SECONDS = 195  # the plugin asks every 180 seconds at the longest
 PROFILE = "profiles/slurm/config.yaml"
 
 

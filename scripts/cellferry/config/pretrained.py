@@ -22,7 +22,7 @@ PRETRAINED_FILES = (
     "evaluation/test.json",
     "reference/model/model.pt",
     "reference/classifier/labels.json",
-    "reference/rules.json",
+    "reference/calibration.json",
     "reference/labels.json",
     "reference/left_out.json",
     "reference/history.csv",

@@ -16,7 +16,7 @@ from .text import OPENERS, UNPACKING_ERRORS, open_bytes
 START_BYTES = 512
 """Enough for the header of a tar archive."""
 
-MOST_LAYERS = 3
+MAX_LAYERS = 3
 """A file may be packed, and packed once more when it is deposited."""
 
 GZIP, BZIP2, XZ = OPENERS
@@ -101,7 +101,7 @@ def unpacked(path: Path) -> Iterator[tuple[IO[bytes], list[bytes]]]:
             return
         layers.append(magic)
         file = opened.enter_context(open_bytes(path))
-        while len(layers) < MOST_LAYERS and (magic := _packed_by(file.read(len(XZ)))) is not None:
+        while len(layers) < MAX_LAYERS and (magic := _packed_by(file.read(len(XZ)))) is not None:
             layers.append(magic)
             file.seek(0)
             file = opened.enter_context(OPENERS[magic](file, "rb"))

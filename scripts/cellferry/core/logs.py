@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import InputError, PassingError, SupersededError
+from ..errors import InputError, RetryableError, SupersededError
 from .atomic import complete
 from .disk import fullest_folder
 from .progress import watched
@@ -19,11 +19,11 @@ from .run_record import check_run_is_current
 INPUT_ERROR = "error: "
 """How the end of a log begins when the user's input is at fault."""
 
-PASSING_ERROR = "cannot go on: "
+RETRYABLE_ERROR = "cannot go on: "
 """The same, where another attempt may find things otherwise."""
 
 INPUT_ERROR_EXIT_CODE = 2
-PASSING_ERROR_EXIT_CODE = 3
+RETRYABLE_ERROR_EXIT_CODE = 3
 SUPERSEDED_EXIT_CODE = 4
 
 PEAK = "peak memory: "
@@ -74,9 +74,9 @@ def logged(path: str) -> Iterator[None]:
         except SupersededError as error:
             _say(str(error), terminal)
             sys.exit(SUPERSEDED_EXIT_CODE)
-        except PassingError as error:
-            _say(f"{PASSING_ERROR}{error}", terminal)
-            sys.exit(PASSING_ERROR_EXIT_CODE)
+        except RetryableError as error:
+            _say(f"{RETRYABLE_ERROR}{error}", terminal)
+            sys.exit(RETRYABLE_ERROR_EXIT_CODE)
         except InputError as error:
             mistake.note(str(error))
             _say(f"{INPUT_ERROR}{error}", terminal)

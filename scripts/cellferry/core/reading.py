@@ -25,7 +25,7 @@ OF_THE_FILE = {
 }
 
 
-def is_passing(error: BaseException) -> bool:
+def is_retryable(error: BaseException) -> bool:
     """Whether an error is a fault of the machine and not of the file that was being read."""
     return isinstance(error, OSError) and error.errno not in OF_THE_FILE
 
@@ -84,7 +84,7 @@ def readable(path: Path) -> Iterator[None]:
             f"{path}: lacks a part that its format promises ({error.args[0]}); export it again"
         ) from error
     except (OSError, *UNPACKING_ERRORS, UnicodeDecodeError, csv.Error) as error:
-        if is_passing(error):
+        if is_retryable(error):
             raise
         problem = unreadable(Path(path))
         if problem is not None:

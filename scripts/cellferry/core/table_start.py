@@ -15,7 +15,7 @@ from .text import DELIMITERS, open_text, sniff_delimiter, split_line, squeeze, w
 
 ROWS_LOOKED_AT = 100
 BYTES_LOOKED_AT = 1 << 20
-MOST_COMMENTS = 10_000
+MAX_COMMENTS = 10_000
 
 SEPARATOR = re.compile(r'"?sep=(.)"?[\t,; ]*$', re.I)
 """Excel's first line that names the delimiter."""
@@ -158,7 +158,7 @@ def _first_lines(path: Path) -> list[str]:
     lines: list[str] = []
     n_rows = n_bytes = 0
     with open_text(path) as file:
-        for line in itertools.islice(file, MOST_COMMENTS):
+        for line in itertools.islice(file, MAX_COMMENTS):
             lines.append(line.decode().rstrip("\r\n"))
             n_bytes += len(line)
             n_rows += bool(line.strip()) and not line.startswith(b"#")

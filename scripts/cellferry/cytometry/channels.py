@@ -48,7 +48,7 @@ KINDS = {
         r"|(center|offset|width|residual|mahalanobis[ _-]dist|\d*bckg\d*(di)?|background)$"
         r"|(conta\w*|empty|blank|(autofluorescence|af)([ _-][ahw])?)$"
         r"|(umap|(opt-?)?t-?sne|bhsne\d*|latent)[ _-]?(\d+|[xy])$|pca[ _]?\d+$"
-        r"|(best[ _-])?label[ _-]code$|probability$|outside[ _-]p$",
+        r"|(best[ _-])?label[ _-]code$|probability$|(ood[ _-]pvalue|outside[ _-]p)$",
         re.I,
     ),
 }

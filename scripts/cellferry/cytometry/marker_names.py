@@ -31,7 +31,7 @@ TRANSFORMATION = "transformation.json"
 SCALING_COLUMNS = ("marker", "low", "high")
 """Columns of a table that says which values became 0 and 1 for a model of others."""
 
-# What antibodies and stains are labelled with in mass cytometry, and what is seen of contaminations.
+# What antibodies and stains are labeled with in mass cytometry, and what is seen of contaminations.
 _ELEMENTS = (
     "ArAr|Rh|Pd|Ag|In|Sn|Te|Xe|Cs|Ba|La|Ce|Pr|Nd|Sm|Eu|Gd|Tb|Dy|Ho|Er|Tm|Yb|Lu|Hf|Ta|Os|Ir|Pt|Au|Pb|Bi"
 )

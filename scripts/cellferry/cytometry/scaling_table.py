@@ -13,7 +13,7 @@ from ..core.text import open_text
 from ..errors import InputError
 from .marker_names import SCALING_COLUMNS, TRANSFORMATION, listed, marker_key
 from .transformation import Transformation, cofactors_of
-from .value_kinds import SCALED, TRANSFORMED
+from .value_detection import SCALED, TRANSFORMED
 
 COFACTOR = "cofactor"
 

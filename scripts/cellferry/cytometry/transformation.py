@@ -17,9 +17,9 @@ import numpy as np
 from scipy import sparse
 
 from ..errors import InputError
-from .looks import Look
 from .marker_names import TRANSFORMATION, marker_key
-from .value_kinds import RAW
+from .value_detection import RAW
+from .value_kind import ValueKind
 
 COFACTORS = {"mass": 5.0, "fluorescence": 150.0}
 """What the field divides by before arcsinh."""
@@ -30,7 +30,7 @@ RANGE = (0.001, 0.999)
 LIMITS = (-1.0, 2.0)
 """Scaled values are cut off here: farther out are artefacts, which would outweigh all other events."""
 
-LEAST_RANGE = 1e-6
+MIN_RANGE = 1e-6
 """A marker of less has one value, and is only moved, as scikit-learn's scaler has it."""
 
 
@@ -56,7 +56,7 @@ class Transformation:
     high: np.ndarray
     limits: tuple[float, float] = LIMITS
 
-    def of(self, seen: Look, measured: np.ndarray) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
+    def of(self, seen: ValueKind, measured: np.ndarray) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
         """What makes a dataset's values the model's.
 
         Parameters
@@ -72,7 +72,7 @@ class Transformation:
         """
         cofactors = self.cofactors[seen.technology].astype(np.float32) if seen.values == RAW else None
         low = self.low.astype(np.float32)
-        span = np.where(self.high - self.low < LEAST_RANGE, 1, self.high - self.low).astype(np.float32)
+        span = np.where(self.high - self.low < MIN_RANGE, 1, self.high - self.low).astype(np.float32)
         missing = np.clip(0.0, *self.limits)
 
         def transform(values: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ..artifacts.h5ad_writer import MOST_CATEGORIES
+from ..artifacts.h5ad_writer import MAX_CATEGORIES
 from ..core.problems import Problem
 from ..core.progress import Progress
 from ..cytometry.marker_names import listed
@@ -21,7 +21,7 @@ from .dataset import Dataset, run_bounds
 from .findings import Findings, as_problems
 from .unused_names import unused_names
 
-MOST_LISTED = 200
+MAX_LISTED = 200
 """Batches listed one by one."""
 
 
@@ -62,10 +62,10 @@ def describe_cells(dataset: Dataset, label_names: LabelNames) -> Iterator[Findin
             "label": config["label"],
             "n_labels": len(counted.labels),
             "labels": dict(counted.labels.most_common()),
-            "unlabelled_cells": counted.unlabelled,
+            "unlabeled_cells": counted.unlabeled,
             "batch": config["batch"],
             "n_batches": len(seen.batches) if seen.batch else 1,
-            "batches": {str(value): n for value, n in seen.batches.most_common(MOST_LISTED)},
+            "batches": {str(value): n for value, n in seen.batches.most_common(MAX_LISTED)},
         },
         named={"labels.rename": renamed},
     )
@@ -130,17 +130,17 @@ class CellCounts:
             add_names(values, cells.obs[column])
         for column in self.above:
             add_names(self.spellings, cells.obs[column])
-        if self.above and len(self.lines) <= MOST_CATEGORIES:
+        if self.above and len(self.lines) <= MAX_CATEGORIES:
             columns = [cells.obs[column][kept] for column in (self.label, *self.above)]
             self.lines.update(count_lines(columns, self._label_names))
         problems = []
         for key, (column, counter) in list(self._counters.items()):
             counter.update(as_labels(cells.obs[column][kept]).tolist())
-            if len(counter) > MOST_CATEGORIES:
+            if len(counter) > MAX_CATEGORIES:
                 del self._counters[key]
                 what = (
                     f"the obs column '{column}' of {self._dataset.header.path} has more than "
-                    f"{MOST_CATEGORIES} different values, which is no {key}"
+                    f"{MAX_CATEGORIES} different values, which is no {key}"
                 )
                 problems.append(Problem(self._dataset.key(key), what, "name another column"))
         return problems
@@ -204,7 +204,7 @@ def unused_values(dataset: Dataset, found: dict[str, set[str]]) -> Iterator[Find
 
 def add_names(names: set[str], values: np.ndarray) -> None:
     """Add the different values of a column, as they are called, to names; no more than can be listed."""
-    if len(names) <= MOST_CATEGORIES:
+    if len(names) <= MAX_CATEGORIES:
         names.update(name for name in as_labels(pd.unique(values)) if name is not None)
 
 
@@ -224,9 +224,9 @@ def described_levels(dataset: Dataset, columns: list[str], lines: Counter) -> li
         If the columns hold no levels.
     """
     key = dataset.key("levels")
-    if len(lines) > MOST_CATEGORIES:
+    if len(lines) > MAX_CATEGORIES:
         raise InputError(
-            f"{key}: {', '.join(columns)} of {dataset.header.path} have more than {MOST_CATEGORIES} "
+            f"{key}: {', '.join(columns)} of {dataset.header.path} have more than {MAX_CATEGORIES} "
             "different values, and are no coarser labels; name other columns"
         )
     return levels_of_columns(columns, lines, key)
@@ -242,14 +242,14 @@ def chunk_starts(are_kept: list[np.ndarray], n_chunks: int) -> list[int]:
 def label_problems(dataset: Dataset, label: str, counted: Counted, n_kept: int) -> list[Problem]:
     """What is wrong with a dataset's labels."""
     key, path = dataset.key("label"), dataset.header.path
-    if counted.unlabelled == n_kept:
+    if counted.unlabeled == n_kept:
         what = f"the obs column '{label}' of {path} has no value for any cell"
         return [Problem(key, what, "name another column")]
     if dataset.config["role"] != "reference":
         return []
-    if counted.unlabelled * 2 > n_kept:
-        what = f"{counted.unlabelled} of the {n_kept} cells of {path} have no label in '{label}'"
-        remedy = f"name another column, or select labelled cells with {dataset.key('cells')}"
+    if counted.unlabeled * 2 > n_kept:
+        what = f"{counted.unlabeled} of the {n_kept} cells of {path} have no label in '{label}'"
+        remedy = f"name another column, or select labeled cells with {dataset.key('cells')}"
         return [Problem(key, what, remedy)]
     return [
         Problem(

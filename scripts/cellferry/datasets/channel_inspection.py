@@ -5,12 +5,12 @@ import numpy as np
 from ..artifacts.inspection import InspectedChannel
 from ..core.problems import Problem
 from ..cytometry.channels import named_channels
-from ..cytometry.looks import Look
 from ..cytometry.marker_names import CHANNEL, DETECTOR, KIND, MARKER, listed, marker_key, read_markers
 from ..cytometry.panels import markers_of
-from ..cytometry.value_kinds import look
+from ..cytometry.value_detection import detect_values
+from ..cytometry.value_kind import ValueKind
 from ..formats import Block
-from .count_inspection import LEAST_EVENTS
+from .count_inspection import MIN_EVENTS
 from .dataset import Dataset
 from .findings import Findings
 
@@ -42,14 +42,14 @@ def describe_channels(dataset: Dataset, firsts: dict[int, Block | None]) -> Find
                 f"{file.path}: there are values beyond {HUGE:g} ({listed(huge)}); they are cut off where the "
                 "reference's range ends"
             )
-        looks[number] = look(
+        looks[number] = detect_values(
             own,
             var,
             technology=dataset.config["technology"],
             transformed=dataset.config["transformed"],
             machine=file.details.get("machine", ""),
         )
-    problems += other_values(dataset, {n: one for n, one in looks.items() if len(values[n]) >= LEAST_EVENTS})
+    problems += other_values(dataset, {n: one for n, one in looks.items() if len(values[n]) >= MIN_EVENTS})
     seen = next(iter(looks.values()))
     dropped = [f"{name} ({kind})" for name, kind in zip(var.index, var[KIND], strict=True) if kind != MARKER]
     print(
@@ -75,7 +75,7 @@ def rising_markers(dataset: Dataset, values: dict[int, np.ndarray]) -> list[Prob
     markers = dataset.header.var[dataset.header.var[KIND] == MARKER]
     problems: dict[str, Problem] = {}
     for number, found in values.items():
-        if len(found) < LEAST_EVENTS:
+        if len(found) < MIN_EVENTS:
             continue
         rising = (np.diff(found, axis=0) >= 0).all(axis=0) & (found[0] < found[-1])
         for name, row in markers[rising].iterrows():
@@ -114,7 +114,7 @@ def left_out_markers(dataset: Dataset) -> list[str]:
     ]
 
 
-def other_values(dataset: Dataset, looks: dict[int, Look]) -> list[Problem]:
+def other_values(dataset: Dataset, looks: dict[int, ValueKind]) -> list[Problem]:
     """What is wrong with files of cytometry, by their numbers, whose values are of different kinds."""
     files = dataset.headers
     first, seen = next(iter(looks.items()), (0, None))

@@ -16,10 +16,10 @@ from ..errors import InputError
 from ..features.gene_ids import ENSEMBL, strip_version
 from ..formats import Block, Cells, Header, Options, OutOfOrderError
 
-LEAST_COMMON = 0.5
+MIN_COMMON = 0.5
 """Share of the genes (or markers) of a file and of the first one that must be common."""
 
-GLANCED = 1 << 16
+PREVIEW_VALUES = 1 << 16
 
 
 class Concatenation:
@@ -93,7 +93,9 @@ class Concatenation:
                 for column in first.obs_columns
                 if all(column in header.obs_columns for header in headers)
             ],
-            glanced=np.concatenate([header.glanced[: GLANCED // len(headers) + 1] for header in headers]),
+            preview=np.concatenate(
+                [header.preview[: PREVIEW_VALUES // len(headers) + 1] for header in headers]
+            ),
             remarks=_remarks(self.samples, headers, len(var)),
             warnings=_said_once([header.warnings for header in headers]),
         )
@@ -155,7 +157,7 @@ def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | 
         genes = _genes(header)
         # Every cytometer has time and scatter.
         n_common = int(common.isin(own[genes.positions]).sum())
-        if n_common < LEAST_COMMON * max(len(first.names), len(genes.names)):
+        if n_common < MIN_COMMON * max(len(first.names), len(genes.names)):
             otherwise = (
                 "if some of these are called otherwise, say so in cytometry.markers; else "
                 if KIND in header.var

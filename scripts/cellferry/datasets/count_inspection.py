@@ -13,11 +13,11 @@ from ..errors import InputError
 from ..formats import Block, OutOfOrderError
 from .dataset import Dataset
 from .findings import Findings, as_problems
-from .raw_counts import SmallestValues, Source, check_counts, glance_problem
+from .raw_counts import SmallestValues, Source, check_counts, preview_problem
 from .rounding import Rounding
 
 FIRST_SLICE_BYTES = 4 * 2**20
-FIRST_EVENTS, LEAST_EVENTS = 50_000, 100
+FIRST_EVENTS, MIN_EVENTS = 50_000, 100
 """Of cytometry: events that are looked at in all files after the first together, and in each at least.
 
 Fewer may have sorted values, or none but small ones, by chance.
@@ -35,7 +35,7 @@ def first_blocks(dataset: Dataset) -> tuple[dict[int, Block | None], list[Proble
         return {}, []
     if not dataset.in_order and not dataset.is_cytometry:
         return {}, []
-    most = max(LEAST_EVENTS, FIRST_EVENTS // len(dataset.headers))
+    most = max(MIN_EVENTS, FIRST_EVENTS // len(dataset.headers))
     firsts: dict[int, Block | None] = {}
     problems = []
     for number, (start, end) in enumerate(pairwise(dataset.starts.tolist())):
@@ -74,10 +74,10 @@ def look_at_counts(dataset: Dataset, firsts: dict[int, Block | None]) -> Finding
     smallest, rounding, seen = SmallestValues(), Rounding(), 0.0
     problems: list[Problem] = []
     if 0 not in firsts:  # the first cells' counts stand at the end of a long sort
-        seen = np.count_nonzero(header.glanced) / max(1, len(header.glanced)) * header.n_genes
+        seen = np.count_nonzero(header.preview) / max(1, len(header.preview)) * header.n_genes
     for number, file in enumerate(dataset.headers):
         if number not in firsts:
-            problem = glance_problem(file.glanced, Source.of(file))
+            problem = preview_problem(file.preview, Source.of(file))
             problems += as_problems([problem] if problem else [])
             continue
         block = firsts[number]
@@ -96,7 +96,7 @@ def look_at_counts(dataset: Dataset, firsts: dict[int, Block | None]) -> Finding
     rounded = None
     if source.is_rounded:
         if 0 not in firsts:
-            rounding.largest = float(np.max(header.glanced, initial=0))
+            rounding.largest = float(np.max(header.preview, initial=0))
         print(rounding if rounding.cells else "counts are rounded to whole numbers as they are converted")
         doubts += rounding.doubts(dataset.key("counts_rounding"))
         rounded = InspectedRounding(rounding.cells, rounding.before, rounding.after)

@@ -19,7 +19,7 @@ from .findings import Findings
 OWN_COLUMNS = ("batch", "label")
 """Columns of obs that cellferry writes itself."""
 
-MOST_DATES_LISTED = 30
+MAX_DATES_LISTED = 30
 
 
 def findings_of(dataset: Dataset, label_names: LabelNames) -> Iterator[Findings]:
@@ -75,8 +75,8 @@ def date_warnings(header: Header) -> list[str]:
     found = dates_among(header.var)
     if not found:
         return []
-    listed = ", ".join(f"{date} ({genes})" for date, genes in list(found.items())[:MOST_DATES_LISTED])
-    more = f" and {len(found) - MOST_DATES_LISTED} more" if len(found) > MOST_DATES_LISTED else ""
+    listed = ", ".join(f"{date} ({genes})" for date, genes in list(found.items())[:MAX_DATES_LISTED])
+    more = f" and {len(found) - MAX_DATES_LISTED} more" if len(found) > MAX_DATES_LISTED else ""
     names = header.var.index
     repeated = sorted({name for name in names[names.duplicated()] if name in found})
     summed = f"; {', '.join(repeated)} stand several times and would be added up" if repeated else ""

@@ -9,14 +9,14 @@ from scipy import sparse
 
 from ..errors import InputError
 from ..formats import Header
-from .rounding import LOG_NORMALISED_MOST, sign_of_normalisation
+from .rounding import MAX_LOG_NORMALIZED, sign_of_normalization
 
 VALUES_AT_ONCE = 1 << 20
 
-LEAST_VALUES = 20
+MIN_VALUES = 20
 """Cells with fewer stored values may lack a 1 by chance."""
 
-LEAST_SHARE_WITH_ONE = 0.5
+MIN_SHARE_WITH_ONE = 0.5
 """Raw counts of all technologies tried have a 1 in more than 99 % of the cells; truncated ones in a third."""
 
 
@@ -40,7 +40,7 @@ class Source:
     rounding_key
         The configuration key that has counts rounded, such as `datasets.blood.counts_rounding`.
     is_rounded
-        Whether they will be: fractions are let pass then, and normalised values are not.
+        Whether they will be: fractions are let pass then, and normalized values are not.
     """
 
     path: Path
@@ -96,7 +96,7 @@ class Source:
 def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, source: Source) -> None:
     """Raise an `InputError` unless all stored values are finite, and counts non-negative integers.
 
-    Counts that will be rounded may be fractional, but not normalised.
+    Counts that will be rounded may be fractional, but not normalized.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, 
     values = counts.data
     wrong = _wrong(values, source)
     if not wrong.any():
-        sign = sign_of_normalisation(counts) if source.is_rounded else None
+        sign = sign_of_normalization(counts) if source.is_rounded else None
         if sign:
             raise InputError(
                 f"{source.path}: {source.place} does not hold counts that could be rounded "
@@ -125,7 +125,7 @@ def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, 
     raise InputError(
         f"{source.path}: {source.place} does not hold {source.wanted}: {values[position]:g} in cell "
         f"'{names[row]}', {column} '{genes[counts.indices[position]]}'; {_diagnosis(values)}; {source.remedy}"
-        f"{source.way_out if _can_be_rounded(values) and not sign_of_normalisation(counts) else ''}"
+        f"{source.way_out if _can_be_rounded(values) and not sign_of_normalization(counts) else ''}"
     )
 
 
@@ -141,7 +141,7 @@ def gene_totals(counts: sparse.csr_matrix) -> np.ndarray:
     return totals
 
 
-def glance_problem(values: np.ndarray, source: Source) -> str | None:
+def preview_problem(values: np.ndarray, source: Source) -> str | None:
     """What `check_counts` would say of values whose cells and genes are unknown; None if all are counts."""
     wrong = _wrong(values, source)
     if not wrong.any():
@@ -149,7 +149,7 @@ def glance_problem(values: np.ndarray, source: Source) -> str | None:
     return (
         f"{source.path}: {source.place} does not hold {source.wanted}: {values[np.argmax(wrong)]:g} is among "
         f"its values; {_diagnosis(values)}; {source.remedy}"
-        # Normalised values show in whole cells only, and are refused then.
+        # Normalized values show in whole cells only, and are refused then.
         f"{source.way_out if _can_be_rounded(values) else ''}"
     )
 
@@ -173,16 +173,16 @@ def _diagnosis(values: np.ndarray) -> str:
         return "values are infinite: they were divided by zero or overflowed"
     if values.min() < 0:
         return "some values are negative, as after scaling (z-scores) or background correction"
-    if values.max() < LOG_NORMALISED_MOST:
-        return "the values are fractional and small, they look log-normalised"
-    return "the values are fractional, they look normalised, ambient-corrected or estimated"
+    if values.max() < MAX_LOG_NORMALIZED:
+        return "the values are fractional and small, they look log-normalized"
+    return "the values are fractional, they look normalized, ambient-corrected or estimated"
 
 
 class SmallestValues:
     """Counts, block by block, in how many cells the smallest non-zero value is 1.
 
     Integers are not yet counts. `layers["counts"]` of some public files is
-    `trunc(expm1(log-normalised))`: non-negative integers, but made by multiplying each cell with a
+    `trunc(expm1(log-normalized))`: non-negative integers, but made by multiplying each cell with a
     size factor and cutting off the fraction, so that most cells have no 1 (a cell whose counts were
     tripled begins with 3) and their ratios are wrong. Every check of single values passes there. In
     raw counts, UMIs or reads, a cell with twenty values practically always has a 1: in 99.6 to 100 %
@@ -198,12 +198,12 @@ class SmallestValues:
     def add(self, counts: sparse.csr_matrix) -> None:
         """Look at a block of counts without explicit zeros."""
         lengths = np.diff(counts.indptr)
-        starts = counts.indptr[:-1][lengths >= LEAST_VALUES]
+        starts = counts.indptr[:-1][lengths >= MIN_VALUES]
         if len(starts) == 0:
             return
         # Within a long row the minimum over the stretch up to the next long row would include short
         # rows between them, so ends are given too and every second result is taken.
-        ends = counts.indptr[1:][lengths >= LEAST_VALUES]
+        ends = counts.indptr[1:][lengths >= MIN_VALUES]
         edges = np.column_stack([starts, ends]).ravel()
         padded = np.append(counts.data, np.float32(np.inf))  # reduceat needs its last edge inside the array
         smallest = np.minimum.reduceat(padded, edges)[::2]
@@ -215,13 +215,13 @@ class SmallestValues:
         if (
             source.values != "counts"
             or self.looked_at == 0
-            or self.with_one >= LEAST_SHARE_WITH_ONE * self.looked_at
+            or self.with_one >= MIN_SHARE_WITH_ONE * self.looked_at
         ):
             return None
         share = self.with_one / self.looked_at
         return (
             f"{source.path}: {source.place} holds integers, but only {share:.0%} of the cells have a 1 as "
-            "smallest value, where raw counts have it in nearly all: they may be normalised values with "
+            "smallest value, where raw counts have it in nearly all: they may be normalized values with "
             f"their fractions cut off, or sums of cells; if there are raw counts elsewhere, use those "
             f"{'(' + source.key + ')' if source.key else ''}".rstrip()
         )

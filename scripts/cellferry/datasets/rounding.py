@@ -1,25 +1,25 @@
 """Corrected counts (SoupX, DecontX, estimates of aligners): fractional, but counts, and rounded on request.
 
-Normalised values are fractional too, and rounded ones would pass for counts with wrong ratios. What tells
-them apart is the cell: normalisation turns equal counts of a cell into equal values, and makes the totals of
+Normalized values are fractional too, and rounded ones would pass for counts with wrong ratios. What tells
+them apart is the cell: normalization turns equal counts of a cell into equal values, and makes the totals of
 all cells equal. A correction takes something else from every gene, and leaves totals as different as before.
 """
 
 import numpy as np
 from scipy import sparse
 
-MOST_VALUES = 1 << 17
+MAX_VALUES = 1 << 17
 """Of a block that are looked at; they are sorted, in about 40 bytes each."""
 
-LEAST_FRACTIONS = 50
-LEAST_CELLS = 5
+MIN_FRACTIONS = 50
+MIN_CELLS = 5
 """Fewer may be equal by chance."""
 
 CLEARLY = 0.15
 """Distance from a whole number: what is corrected little stays near one, and equal there in many genes."""
 
 MOST = 0.5
-"""Share of values that must be so. Of normalised ones 70 % are clearly fractions, and nearly all repeat."""
+"""Share of values that must be so. Of normalized ones 70 % are clearly fractions, and nearly all repeat."""
 
 MANY_VALUES = 10_000
 """Among so many counts there is a large one."""
@@ -27,8 +27,8 @@ MANY_VALUES = 10_000
 SAME_TOTAL = 0.005
 """Relative spread of totals that rounding to few digits leaves."""
 
-LOG_NORMALISED_MOST = 20.0
-"""log1p of 5e8: no log-normalised value is larger, and normalised ones without a logarithm mostly are."""
+MAX_LOG_NORMALIZED = 20.0
+"""log1p of 5e8: no log-normalized value is larger, and normalized ones without a logarithm mostly are."""
 
 MUCH_CHANGED = 0.1
 
@@ -39,30 +39,30 @@ BEFORE_LOGARITHMS = {
 }
 
 
-def sign_of_normalisation(counts: sparse.csr_matrix) -> str | None:
-    """What shows that the values of a block are normalised, in words; None for counts, corrected or not.
+def sign_of_normalization(counts: sparse.csr_matrix) -> str | None:
+    """What shows that the values of a block are normalized, in words; None for counts, corrected or not.
 
     Parameters
     ----------
     counts
         Cells × genes, finite and not negative.
     """
-    n_cells = max(1, int(np.searchsorted(counts.indptr, MOST_VALUES, side="right")) - 1)
+    n_cells = max(1, int(np.searchsorted(counts.indptr, MAX_VALUES, side="right")) - 1)
     values = counts.data[: counts.indptr[n_cells]].astype(np.float64)
     cells = np.repeat(np.arange(n_cells), np.diff(counts.indptr[: n_cells + 1]))
     cells, values = cells[values > 0], values[values > 0]
     is_fraction = np.abs(values - np.rint(values)) > CLEARLY
-    if is_fraction.sum() < max(LEAST_FRACTIONS, MOST * len(values)):
+    if is_fraction.sum() < max(MIN_FRACTIONS, MOST * len(values)):
         return None
     if _share_repeated(cells[is_fraction], values[is_fraction]) > MOST:
-        return "the same fractions stand in many genes of a cell, as equal counts do once they are normalised"
+        return "the same fractions stand in many genes of a cell, as equal counts do once they are normalized"
     for name, undone in BEFORE_LOGARITHMS.items():
-        if values.max() < LOG_NORMALISED_MOST or name == "values":
+        if values.max() < MAX_LOG_NORMALIZED or name == "values":
             totals = np.bincount(cells, weights=undone(values))
             totals = totals[totals > 0]
-            if len(totals) >= LEAST_CELLS and np.ptp(totals) < SAME_TOTAL * totals.mean():
-                return f"the {name} of every cell add up to {totals.mean():.4g}, as after normalisation"
-    if len(values) >= MANY_VALUES and values.max() < LOG_NORMALISED_MOST:
+            if len(totals) >= MIN_CELLS and np.ptp(totals) < SAME_TOTAL * totals.mean():
+                return f"the {name} of every cell add up to {totals.mean():.4g}, as after normalization"
+    if len(values) >= MANY_VALUES and values.max() < MAX_LOG_NORMALIZED:
         return f"none of {len(values):,} values is above {values.max():.3g}, as of logarithms"
     return None
 
@@ -92,7 +92,7 @@ class Rounding:
         self.before = self.after = self.largest = 0.0
 
     def add(self, counts: sparse.csr_matrix) -> None:
-        """Round a block in place. A half goes to the even neighbour, so that totals are not raised."""
+        """Round a block in place. A half goes to the even neighbor, so that totals are not raised."""
         values = counts.data
         self.cells += counts.shape[0]
         self.before += float(values.sum(dtype=np.float64))
@@ -114,7 +114,7 @@ class Rounding:
     def doubts(self, key: str) -> list[str]:
         """Warnings on what may not be counts, or lost much; `key` is the full name of `counts_rounding`."""
         found = []
-        if 0 < self.largest < LOG_NORMALISED_MOST:
+        if 0 < self.largest < MAX_LOG_NORMALIZED:
             found.append(
                 f"{key}: no value that was looked at is above {self.largest:.3g}. Logarithms look like this, "
                 "and rounded they are no counts; be sure that yours are none"

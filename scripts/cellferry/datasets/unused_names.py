@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from ..labels.names import closest
 
-MOST_SAID = 10
+MAX_SAID = 10
 
 
 def unused_names(
@@ -31,9 +31,9 @@ def unused_names(
     if not unused:
         return [], []
     known = list(known)
-    said = [_with_hint(name, known) for name in unused[:MOST_SAID]]
-    if len(unused) > MOST_SAID:
-        said.append(f"{len(unused) - MOST_SAID} more")
+    said = [_with_hint(name, known) for name in unused[:MAX_SAID]]
+    if len(unused) > MAX_SAID:
+        said.append(f"{len(unused) - MAX_SAID} more")
     if len(unused) < len(named):
         return [], [f"{key}: {len(unused)} of {len(named)} names fit no {what}: {', '.join(said)}"]
     return [f"{key}: fits no {what}: {', '.join(said)}; correct it or take it out"], []

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ..artifacts.h5ad_reader import H5adReader
 from ..features.marker_values import holds_intensities, marker_values
-from ..heads.expression import log_normalised
+from ..heads.expression import log_normalized
 from ..resources.memory import MAX_BASELINE_CELLS
 from ..sampling.sketch import stratified_sketch
 
@@ -45,7 +45,7 @@ def expression_of(cells: H5adReader, rows: np.ndarray) -> sparse.csr_matrix:
     """What the baseline sees of some rows: log1p CP10k of counts; marker values of the backbone as such."""
     if holds_intensities(cells):
         return sparse.csr_matrix(marker_values(cells, rows))
-    return log_normalised(cells.rows(rows))
+    return log_normalized(cells.rows(rows))
 
 
 def train_baseline(reference: H5adReader, *, seed: int) -> Baseline:

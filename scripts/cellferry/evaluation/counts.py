@@ -19,7 +19,7 @@ ROWS = 1 << 13
 Answer = tuple[str | None, str, str | None, str | None]
 """Truth, label, level, reason."""
 
-LOWER_OUTSIDE = {"outside_p": True, "distance": False, "probability": True}
+LOWER_OUT_OF_REFERENCE = {"ood_pvalue": True, "distance": False, "probability": True}
 """What tells unknown from known cells, and whether it is lower for the unknown."""
 
 
@@ -123,7 +123,7 @@ def separation(
 
     Returns
     -------
-    By label of `unknown`, and of all of them together: AUROC of `outside_p`, `distance` and `probability`;
+    By label of `unknown`, and of all of them together: AUROC of `ood_pvalue`, `distance` and `probability`;
     1 where all unknown cells are farther out, or less sure, than every known one, .5 by chance. Cells
     without a value are left out. Holds one column at a time: 4 bytes a cell, and as many to sort it.
     """
@@ -132,9 +132,9 @@ def separation(
     is_known = np.array([name in known for name in names] + [False])
     by_label: dict[str, dict[str, float | None]] = {label: {} for label in unknown}
     together: dict[str, float | None] = {}
-    for column in LOWER_OUTSIDE:
+    for column in LOWER_OUT_OF_REFERENCE:
         values = _column(predictions, column, len(codes))
-        if LOWER_OUTSIDE[column]:
+        if LOWER_OUT_OF_REFERENCE[column]:
             np.negative(values, out=values)
         inside = values[is_known[codes]]
         inside = inside[~np.isnan(inside)]

@@ -10,8 +10,8 @@ Pairs = Counter[tuple[str, str]]
 """Cells per (truth, prediction)."""
 
 RELIABILITY_BINS = 10
-LEAST_CONFUSED_SHARE = 0.1
-LEAST_CONFUSED_CELLS = 3
+MIN_CONFUSED_SHARE = 0.1
+MIN_CONFUSED_CELLS = 3
 
 
 def label_scores(pairs: Pairs, labels: list[str]) -> dict[str, dict[str, float]]:
@@ -78,9 +78,9 @@ def confused_labels(pairs: Pairs) -> list[dict]:
         {"labels": list(both), "share": n / (truth[both[0]] + truth[both[1]]), "confused": n}
         | {"cells": truth[both[0]] + truth[both[1]]}
         for both, n in swapped.items()
-        if n >= LEAST_CONFUSED_CELLS
+        if n >= MIN_CONFUSED_CELLS
     ]
-    found = [entry for entry in found if entry["share"] >= LEAST_CONFUSED_SHARE]
+    found = [entry for entry in found if entry["share"] >= MIN_CONFUSED_SHARE]
     return sorted(found, key=lambda entry: (-entry["share"], entry["labels"]))
 
 

@@ -39,7 +39,7 @@ CALLED_BY = {
 LAST_MARC = 2
 """There are two MARC genes, and one DEC gene."""
 
-MOST_DATES = 0.1
+MAX_DATES = 0.1
 """A column with more holds dates, and no genes."""
 
 
@@ -55,7 +55,7 @@ def dates_among(var: pd.DataFrame) -> dict[str, str]:
     for values in (var.index, *(var[column] for column in var.columns)):
         names = dict.fromkeys(value for value in values if isinstance(value, str) and value[:1].isalnum())
         dates = {name: genes for name in names if (genes := genes_of_date(name)) is not None}
-        if len(dates) <= max(1, MOST_DATES * len(names)):
+        if len(dates) <= max(1, MAX_DATES * len(names)):
             found |= dates
     return found
 

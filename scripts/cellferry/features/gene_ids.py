@@ -26,7 +26,7 @@ class GeneTable:
 
 
 @dataclass(frozen=True)
-class Harmonised:
+class Harmonized:
     """The genes of every dataset under ids of one kind.
 
     Attributes
@@ -144,7 +144,7 @@ def _clean(value: object) -> str | None:
     return None if pd.isna(value) or not str(value).strip() else strip_version(str(value).strip())
 
 
-def harmonise(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, reference: str) -> Harmonised:
+def harmonize(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, reference: str) -> Harmonized:
     """Choose one kind of id, and for every dataset the column, so that most genes are shared.
 
     Parameters
@@ -159,7 +159,7 @@ def harmonise(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, refere
     InputError
         If the datasets share no gene.
     """
-    best: Harmonised | None = None
+    best: Harmonized | None = None
     # Of two kinds that do equally well, the one that the reference's own genes are called by.
     for kind in sorted(KINDS, key=lambda kind: "index" not in candidates[reference][kind]):
         for reference_column, reference_ids in candidates[reference][kind].items():
@@ -175,7 +175,7 @@ def harmonise(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, refere
                     common &= set(ids[name])
             if len(ids) == len(candidates) and (best is None or len(common) > len(best.common)):
                 ordered = [gene for gene in dict.fromkeys(reference_ids) if gene in common]
-                best = Harmonised(kind, ids, columns, ordered)
+                best = Harmonized(kind, ids, columns, ordered)
     if best is None or not best.common:
         examples = "; ".join(
             f"{name}: {', '.join(str(gene) for gene in list(_any_ids(offered))[:3])}"

@@ -11,7 +11,7 @@ from ..artifacts.json_files import read_artifact
 from ..cytometry.marker_names import BACKBONE
 from ..cytometry.panels import check_share, markers_of, names_in_model
 from ..cytometry.transformation import Transformation
-from ..cytometry.value_kinds import check_kind
+from ..cytometry.value_detection import check_kind
 from .gene_selection import GeneSelection
 from .subset import MEASURED, Selection
 

@@ -22,7 +22,7 @@ def marker_values(cells: H5adReader, rows: np.ndarray) -> np.ndarray:
     coefficient and no split from what is trained on these values.
     """
     values = np.zeros((len(rows), cells.n_genes), dtype=np.float32)
-    # From front to back: a cell has so few values that seeking it takes longer than reading its neighbours.
+    # From front to back: a cell has so few values that seeking it takes longer than reading its neighbors.
     for start, stop in cells.ranges(BLOCK_BYTES):
         first, last = np.searchsorted(rows, [start, stop])
         if first < last:

@@ -2,7 +2,7 @@
 
 A reader offers four functions, whose types are in `interface`:
 
-- `recognises(path, looks)` tells from a look at a file whether it is of the format;
+- `recognizes(path, signature)` tells from a look at a file whether it is of the format;
 - `header(path, options)` tells what a file holds without reading its counts;
 - `cells(header, columns)` yields the cells' names and annotation alone;
 - `blocks(header, columns, max_bytes, scratch)` yields counts, names and annotation in row blocks.
@@ -21,7 +21,7 @@ from ..cytometry.marker_names import read_markers
 from ..errors import InputError
 from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, parquet, r, table, tenx_h5, tenx_mtx, zarr_store
 from .features import as_stored, genes_of, only_genes
-from .interface import Block, Cells, Header, Looks, Options
+from .interface import Block, Cells, FileSignature, Header, Options
 from .sorting import OutOfOrderError
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
@@ -57,7 +57,7 @@ DATASET_ENDINGS = (
 )
 """Of files that a folder may hold and that can be named instead."""
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 
 
 def header(path: str | Path, options: Options, format: str = "auto") -> Header:  # noqa: A002
@@ -176,14 +176,14 @@ def detect(path: Path, options: Options) -> str:
     """
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; copy or download it again")
-    looks = Looks.of(path)
+    signature = FileSignature.of(path)
     for name, reader in READERS.items():
-        if reader.recognises(path, looks):
+        if reader.recognizes(path, signature):
             return name
     _refuse_folder_around(path)
     raise InputError(
-        f"{path}: {_unrecognised(path, looks)}; set {options.key('format')} to one of {', '.join(READERS)} "
-        "if it is one of these after all, or convert it to one"
+        f"{path}: {_unrecognized(path, signature)}; set {options.key('format')} to one of "
+        f"{', '.join(READERS)} if it is one of these after all, or convert it to one"
     )
 
 
@@ -195,21 +195,23 @@ def _refuse_folder_around(path: Path) -> None:
             raise InputError(f"{file}: {unreadable(file)}")
     datasets = [str(file) for file in found if file.suffix.lower() in DATASET_ENDINGS]
     if datasets:
-        more = ", …" if len(datasets) > MOST_NAMED else ""
+        more = ", …" if len(datasets) > MAX_NAMED else ""
         raise InputError(
             f"{path}: this folder is no dataset, but there are some in it; name one of these: "
-            f"{', '.join(datasets[:MOST_NAMED])}{more}"
+            f"{', '.join(datasets[:MAX_NAMED])}{more}"
         )
 
 
-def _unrecognised(path: Path, looks: Looks) -> str:
-    if not zarr_store.METADATA.isdisjoint(looks.inside):
-        groups = [name for name in looks.inside if name not in zarr_store.METADATA]
-        return f"is a zarr store without an AnnData object (it holds {', '.join(groups[:MOST_NAMED])})"
+def _unrecognized(path: Path, signature: FileSignature) -> str:
+    if not zarr_store.METADATA.isdisjoint(signature.inside):
+        groups = [name for name in signature.inside if name not in zarr_store.METADATA]
+        return f"is a zarr store without an AnnData object (it holds {', '.join(groups[:MAX_NAMED])})"
     if path.is_dir():
-        return f"this folder holds nothing that can be read ({', '.join(looks.inside[:5]) or 'it is empty'})"
-    if looks.groups is not None:
-        return f"is an HDF5 file of no known format (it holds {', '.join(looks.groups) or 'nothing'})"
+        return (
+            f"this folder holds nothing that can be read ({', '.join(signature.inside[:5]) or 'it is empty'})"
+        )
+    if signature.groups is not None:
+        return f"is an HDF5 file of no known format (it holds {', '.join(signature.groups) or 'nothing'})"
     if path.suffix.lower() in (".h5ad", ".h5", ".loom", ".h5mu", ".h5seurat"):
         return "is not an HDF5 file in spite of its name, or broken at its start: copy or download it again"
-    return "its format was not recognised"
+    return "its format was not recognized"

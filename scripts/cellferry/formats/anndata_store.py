@@ -16,7 +16,7 @@ from .interface import Header, Options, choose_place
 from .matrix import Array, Group, blocks_of_rows, glance, is_array, layers_of, looks_like_counts, stored
 
 AUTOMATIC = ("layers/counts", "raw", "X")
-"""Where `counts: auto` looks, in this order."""
+"""Where `counts: auto` signature, in this order."""
 
 
 def header(root: Group, path: Path, options: Options, file_format: str) -> Header:
@@ -27,8 +27,8 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
             f"{path}: has no {missing}, so it holds no AnnData object; correct {options.key('format')}"
         )
     elements = places_of(root)
-    glances = {place: glance(element) for place, element in elements.items()}
-    places = {place: looks_like_counts(values) for place, values in glances.items()}
+    previews = {place: glance(element) for place, element in elements.items()}
+    places = {place: looks_like_counts(values) for place, values in previews.items()}
     obs = Frame(root, "obs")
     counts = choose_place(path, places, options, AUTOMATIC)
     var = _names_and_strings(genes_of(root, counts))
@@ -54,7 +54,7 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
         counts=counts,
         var=var,
         obs_columns=obs.columns,
-        glanced=glances.get(counts, np.empty(0)),
+        preview=previews.get(counts, np.empty(0)),
     )
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
-from .interface import Block, Cells, Header, Looks, Options, refuse_place
+from .interface import Block, Cells, FileSignature, Header, Options, refuse_place
 from .matrix import csc_rows, csr_rows, glance, looks_like_counts
 from .orientation import probably_genes_are_rows
 
@@ -35,9 +35,9 @@ RUNS_AT_ONCE = 1 << 13
 """Runs unpacked at once: 4 MB, which stay in the processor's cache."""
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a folder is a BPCells matrix, or holds some."""
-    return "idxptr" in looks.inside or (path.is_dir() and any(path.glob("*/idxptr")))
+    return "idxptr" in signature.inside or (path.is_dir() and any(path.glob("*/idxptr")))
 
 
 def header(path: Path, options: Options) -> Header:
@@ -77,7 +77,7 @@ def header(path: Path, options: Options) -> Header:
         counts="matrix",
         var=pd.DataFrame(index=pd.Index(names, dtype=object)),
         obs_columns=[],
-        glanced=values,
+        preview=values,
         details={"cells_are_rows": cells_are_rows},
     )
 

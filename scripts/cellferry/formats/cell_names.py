@@ -33,7 +33,7 @@ def _repetitions(parts: list[np.ndarray]) -> np.ndarray:
 def repeated_names(names: Iterable[np.ndarray], suspects: np.ndarray, most: int = 1000) -> Iterator[str]:
     """Names that really repeat, given the repeated hashes: two names may share a hash by chance.
 
-    Looks at `most` suspects at most, so that a file of equal names does not fill the memory.
+    FileSignature at `most` suspects at most, so that a file of equal names does not fill the memory.
     """
     suspects = suspects[:most]
     seen: set[str] = set()

@@ -14,7 +14,7 @@ import numpy as np
 TAB, NEWLINE, RETURN, SPACE, QUOTE = b'\t\n\r "'
 PLUS, MINUS, POINT, ZERO, SMALL_E, LARGE_E = b"+-.0eE"
 
-MOST_DIGITS = 15
+MAX_DIGITS = 15
 """So many always fit into a float64; with `POWERS`, which are exact too, a single rounding remains."""
 
 POWERS = np.array([float(f"1e{exponent}") for exponent in range(23)])
@@ -44,7 +44,7 @@ class Rows(NamedTuple):
 
 
 def parse_rows(
-    text: bytes, at: int, delimiter: str, n_columns: int, most_rows: int, n_skipped: int = 0
+    text: bytes, at: int, delimiter: str, n_columns: int, max_rows: int, n_skipped: int = 0
 ) -> Rows:
     """Parse lines of a table, each a name, bare or in quotes, and `n_columns` (one at least) numbers.
 
@@ -56,7 +56,7 @@ def parse_rows(
         Position of the first line to parse.
     delimiter, n_columns
         What stands between the fields, and how many numbers are in a line.
-    most_rows
+    max_rows
         After how many lines to stop.
     n_skipped
         Fields of whatever kind between the name and the numbers.
@@ -67,12 +67,12 @@ def parse_rows(
     no rows and `at` is not the text's end.
     """
     # Numbers and what follows them take two bytes at least.
-    most_rows = min(most_rows, (len(text) - at) // (2 * max(1, n_columns)) + 1)
-    most_values = max(1, min(most_rows * n_columns, (len(text) - at) // 2 + n_columns))
-    starts = np.empty(most_rows, dtype=np.int64)
-    indptr = np.zeros(most_rows + 1, dtype=np.int32)
-    indices = np.empty(most_values, dtype=np.int32)
-    values = np.empty(most_values, dtype=np.float32)
+    max_rows = min(max_rows, (len(text) - at) // (2 * max(1, n_columns)) + 1)
+    max_values = max(1, min(max_rows * n_columns, (len(text) - at) // 2 + n_columns))
+    starts = np.empty(max_rows, dtype=np.int64)
+    indptr = np.zeros(max_rows + 1, dtype=np.int32)
+    indices = np.empty(max_values, dtype=np.int32)
+    values = np.empty(max_values, dtype=np.float32)
     buffer = np.frombuffer(text, dtype=np.uint8)
     n_rows, at, n_lines = _parse_rows(
         buffer, at, ord(delimiter), n_columns, n_skipped, starts, indptr, indices, values
@@ -149,7 +149,7 @@ def _parse_rows(text, at, delimiter, n_columns, n_skipped, starts, indptr, indic
                 value, at = _number(text, at)
                 if at < 0:
                     return n_rows, start, n_lines
-            # Zeros are written too, and then over: a branch that is hard to foretell costs more.
+            # Zeros are written too, and then over: a branch that is hard to predict costs more.
             indices[np.uint64(n)] = column
             values[np.uint64(n)] = value
             n += value != 0
@@ -185,7 +185,7 @@ def _behind_field(text, at, delimiter):
 
 
 @numba.njit(cache=True)
-def _parse_entries(text, most_row, most_column, rows, columns, values):
+def _parse_entries(text, max_row, max_column, rows, columns, values):
     """Fill the arrays; return the number of entries (-1 if a line is unusual) and of lines."""
     at = n = n_lines = 0
     while at < len(text):
@@ -218,7 +218,7 @@ def _parse_entries(text, most_row, most_column, rows, columns, values):
             at += _byte(text, at) == RETURN
             if _byte(text, at) != NEWLINE:
                 return -1, n_lines
-        if not (1 <= row <= most_row and 1 <= column <= most_column):
+        if not (1 <= row <= max_row and 1 <= column <= max_column):
             return -1, n_lines
         rows[np.uint64(n)] = row - 1
         columns[np.uint64(n)] = column - 1
@@ -250,7 +250,7 @@ def _integer(text, at):
         value = 10 * value + digit
         at += 1
         digit = _byte(text, at) - ZERO
-    return (value if 0 < at - start <= MOST_DIGITS else -1), at
+    return (value if 0 < at - start <= MAX_DIGITS else -1), at
 
 
 @numba.njit(cache=True)
@@ -271,7 +271,7 @@ def _number(text, at):
             mantissa, n_digits, exponent = 10 * mantissa + digit, n_digits + 1, exponent - 1
             at += 1
             digit = _byte(text, at) - ZERO
-    if n_digits == 0 or n_digits > MOST_DIGITS:
+    if n_digits == 0 or n_digits > MAX_DIGITS:
         return 0.0, -1
     if _byte(text, at) == SMALL_E or _byte(text, at) == LARGE_E:
         at += 1

@@ -15,8 +15,17 @@ from ..cytometry.transformation import all_stored
 from ..errors import InputError
 from .fcs_events import Channel, read_channels, record_of, stored_as
 from .fcs_text import Keywords, read_keywords
-from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
-from .matrix import GLANCE, looks_like_counts
+from .interface import (
+    BYTES_PER_CELL,
+    BYTES_PER_VALUE,
+    Block,
+    Cells,
+    FileSignature,
+    Header,
+    Options,
+    refuse_place,
+)
+from .matrix import PREVIEW_VALUES, looks_like_counts
 
 CELLS_AT_ONCE = 1 << 17
 SPILLOVERS = ("SPILLOVER", "SPILL", "COMP")
@@ -38,9 +47,9 @@ class Spillover(NamedTuple):
     inverse: np.ndarray
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a file begins as FCS files do."""
-    return looks.start.startswith(b"FCS")
+    return signature.start.startswith(b"FCS")
 
 
 def header(path: Path, options: Options) -> Header:
@@ -82,7 +91,7 @@ def header(path: Path, options: Options) -> Header:
         counts="matrix",
         var=var,
         obs_columns=list(dict.fromkeys(c.detector for c in channels if c.kind != "marker")),
-        glanced=np.empty(0),
+        preview=np.empty(0),
         values="intensities",
         remarks=_remarks(keywords, channels, spillover, options),
         details={
@@ -94,9 +103,9 @@ def header(path: Path, options: Options) -> Header:
             "spillover": spillover,
         },
     )
-    first = next(_events(found, 0, min(found.n_cells, -(-GLANCE // len(read)))))
-    glanced = _intensities(found, first).ravel()
-    return found.replace(glanced=glanced, places={"matrix": looks_like_counts(glanced)})
+    first = next(_events(found, 0, min(found.n_cells, -(-PREVIEW_VALUES // len(read)))))
+    preview = _intensities(found, first).ravel()
+    return found.replace(preview=preview, places={"matrix": looks_like_counts(preview)})
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:

@@ -7,12 +7,12 @@ from . import anndata_store
 from .annotation import annotated_blocks, annotated_cells
 from .frame import Frame
 from .hdf5 import open_hdf5
-from .interface import Block, Cells, Header, Looks, Options
+from .interface import Block, Cells, FileSignature, Header, Options
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a file is an h5ad file."""
-    return looks.groups is not None and {"obs", "var"} <= looks.groups.keys()
+    return signature.groups is not None and {"obs", "var"} <= signature.groups.keys()
 
 
 def header(path: Path, options: Options) -> Header:

@@ -18,14 +18,14 @@ from .cell_names import hashes
 from .features import GENE_EXPRESSION
 from .frame import Frame
 from .hdf5 import open_hdf5
-from .interface import Block, Cells, Header, Looks, Options
+from .interface import Block, Cells, FileSignature, Header, Options
 
 NAMES_OF_RNA = ("rna", "gex")
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a file is an h5mu file."""
-    return looks.groups is not None and {"mod", "obs"} <= looks.groups.keys()
+    return signature.groups is not None and {"mod", "obs"} <= signature.groups.keys()
 
 
 def header(path: Path, options: Options) -> Header:

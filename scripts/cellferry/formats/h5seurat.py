@@ -14,7 +14,7 @@ import pandas as pd
 from ..errors import InputError
 from .annotation import annotated_blocks, annotated_cells
 from .hdf5 import open_hdf5
-from .interface import Block, Cells, Header, Looks, Options, as_strings, choose_place
+from .interface import Block, Cells, FileSignature, Header, Options, as_strings, choose_place
 from .matrix import csr_rows, dense_rows, glance, is_array, looks_like_counts, text_attribute, texts_attribute
 from .values import decoded
 
@@ -27,9 +27,9 @@ MISSING_STRING = "NA"
 """How R's missing values are written; a string `NA` cannot be told from them."""
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a file is an h5Seurat file."""
-    return looks.groups is not None and {"assays", "cell.names"} <= looks.groups.keys()
+    return signature.groups is not None and {"assays", "cell.names"} <= signature.groups.keys()
 
 
 def header(path: Path, options: Options) -> Header:
@@ -43,8 +43,8 @@ def header(path: Path, options: Options) -> Header:
                 f"{path}: the counts slot of assay {name} is empty; the file holds {_listed(file)}: set "
                 f"{options.key('assay')} to an assay with counts, or save the object with its raw counts"
             )
-        glances = {slot: glance(_values(slots[slot])) for slot in slots}
-        places = {slot: looks_like_counts(values) for slot, values in glances.items()}
+        previews = {slot: glance(_values(slots[slot])) for slot in slots}
+        places = {slot: looks_like_counts(values) for slot, values in previews.items()}
         place = choose_place(path, places, options, ("counts",))
         features = as_strings(assay["features"][:])
         n_cells = file["cell.names"].shape[0]
@@ -69,7 +69,7 @@ def header(path: Path, options: Options) -> Header:
             counts=place,
             var=_var(assay, features),
             obs_columns=_obs(file).columns,
-            glanced=glances[place],
+            preview=previews[place],
             remarks=[f"assay {name} is read, {', '.join(others)} left out"] if others else [],
             details={"assay": name},
         )

@@ -79,7 +79,7 @@ class Header:
         Genes that go with the counts: names as the index, and all columns of strings.
     obs_columns
         Names of the cells' annotation columns.
-    glanced
+    preview
         Some values of the chosen place, from its beginning (and middle and end where they can be reached).
     values
         `counts`, or `intensities`: where the configuration says so, and in FCS files in any case.
@@ -107,7 +107,7 @@ class Header:
     counts: str | None
     var: pd.DataFrame
     obs_columns: list[str]
-    glanced: np.ndarray
+    preview: np.ndarray
     values: str = "counts"
     held_mb: int = 0
     remarks: list[str] = field(default_factory=list)
@@ -133,7 +133,7 @@ class Header:
         return dataclasses.replace(self, **changes)
 
 
-class Looks(NamedTuple):
+class FileSignature(NamedTuple):
     """What a first look at a file or folder shows.
 
     Attributes
@@ -151,7 +151,7 @@ class Looks(NamedTuple):
     inside: list[str]
 
     @classmethod
-    def of(cls, path: Path) -> "Looks":
+    def of(cls, path: Path) -> "FileSignature":
         """Look at a file or folder."""
         if path.is_dir():
             return cls(b"", None, sorted(entry.name for entry in path.iterdir()))
@@ -244,7 +244,7 @@ def choose_place(
     options
         Its `counts` may name a layer without `layers/`.
     automatic
-        Where `auto` looks, in this order.
+        Where `auto` signature, in this order.
 
     Returns
     -------

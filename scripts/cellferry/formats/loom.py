@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..resources.memory import BLOCK_BYTES
 from .annotation import annotated_blocks, annotated_cells
 from .hdf5 import open_hdf5
-from .interface import BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, as_strings, choose_place
+from .interface import BYTES_PER_VALUE, Block, Cells, FileSignature, Header, Options, as_strings, choose_place
 from .matrix import dense_rows, glance, layers_of, looks_like_counts
 from .sorting import Entries, row_blocks
 from .values import STRINGS, decoded, holds_strings
@@ -37,12 +37,12 @@ GENE_NAMES = ("Gene", "var_names", "gene_names", "GeneName", "gene", "Name", "Ac
 """Attributes that hold the names, by what loompy, scanpy and R's packages call them; the first one counts."""
 
 AUTOMATIC = ("layers/counts", "matrix")
-"""Where `counts: auto` looks, in this order."""
+"""Where `counts: auto` signature, in this order."""
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a file is a loom file."""
-    return looks.groups is not None and {"matrix", "row_attrs", "col_attrs"} <= looks.groups.keys()
+    return signature.groups is not None and {"matrix", "row_attrs", "col_attrs"} <= signature.groups.keys()
 
 
 def header(path: Path, options: Options) -> Header:
@@ -55,8 +55,8 @@ def header(path: Path, options: Options) -> Header:
                     f"{path}: {place} is no matrix of numbers, or not of the shape of the others "
                     f"({dataset.dtype}, {' × '.join(map(str, dataset.shape))}); write the file again"
                 )
-        glances = {place: glance(Transposed(dataset)) for place, dataset in matrices.items()}
-        places = {place: looks_like_counts(values) for place, values in glances.items()}
+        previews = {place: glance(Transposed(dataset)) for place, dataset in matrices.items()}
+        places = {place: looks_like_counts(values) for place, values in previews.items()}
         place = choose_place(path, places, options, AUTOMATIC)
         dataset = matrices[place]
         n_genes, n_cells = dataset.shape
@@ -76,7 +76,7 @@ def header(path: Path, options: Options) -> Header:
             counts=place,
             var=pd.DataFrame(columns, index=pd.Index(genes.names(0, n_genes), dtype=object)),
             obs_columns=obs.columns,
-            glanced=glances[place],
+            preview=previews[place],
             remarks=[f"cells are called by {obs.index}, genes by {genes.index}"],
         )
 
@@ -97,7 +97,7 @@ def blocks(
         if header.in_order or _stripe_bytes(dataset) <= max_bytes:
             rows = dense_rows(Transposed(dataset), max_bytes, start, stop)
         else:
-            share = np.count_nonzero(header.glanced) / max(1, len(header.glanced))
+            share = np.count_nonzero(header.preview) / max(1, len(header.preview))
             shape = (header.n_cells, header.n_genes)
             nonzeros = int(share * shape[0] * shape[1])
             rows = row_blocks(_entries(dataset, max_bytes), shape, max_bytes, scratch, nonzeros=nonzeros)

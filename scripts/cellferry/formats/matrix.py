@@ -18,7 +18,7 @@ type Array = h5py.Dataset | zarr.Array
 
 INDPTR_WINDOW = 1 << 17
 INT32_MAX = np.iinfo(np.int32).max
-GLANCE = 1 << 16
+PREVIEW_VALUES = 1 << 16
 """Values looked at in one place of a matrix to guess what it holds."""
 
 
@@ -83,7 +83,7 @@ def glance(element: Group | Array) -> np.ndarray:
     is_dense = is_array(element)
     data = element if is_dense else element["data"]
     n_rows = data.shape[0]
-    taken = max(1, GLANCE // max(1, int(np.prod(data.shape[1:])))) if is_dense else GLANCE
+    taken = max(1, PREVIEW_VALUES // max(1, int(np.prod(data.shape[1:])))) if is_dense else PREVIEW_VALUES
     starts = sorted({0, max(0, (n_rows - taken) // 2), max(0, n_rows - taken)})
     return np.concatenate([np.asarray(data[start : start + taken]).ravel() for start in starts])
 

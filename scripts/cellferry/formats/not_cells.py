@@ -30,14 +30,14 @@ WORDS = words_of("""
 NUMBERED = re.compile(r"\d|[ACGTN]{8,}")
 """Names of cells have a number or are barcodes."""
 
-MOST_NUMBERED = 0.9
+MAX_NUMBERED = 0.9
 FAR = 10
 """So many times the largest median of the other columns is no count of a cell."""
 
 FIRST_FAR = 100
 """The same of a first column that is called as cells are."""
 
-LEAST_ROWS = 10
+MIN_ROWS = 10
 """Fewer genes tell nothing about the values."""
 
 
@@ -99,7 +99,7 @@ def suspects(columns: Sequence[str]) -> dict[int, int]:
     """
     others = [position for position, name in enumerate(columns) if not NUMBERED.search(name)]
     first = {0: FIRST_FAR} if columns else {}
-    few = len(others) <= (1 - MOST_NUMBERED) * len(columns)
+    few = len(others) <= (1 - MAX_NUMBERED) * len(columns)
     return first | (dict.fromkeys(others, FAR) if few else {})
 
 
@@ -122,7 +122,7 @@ def check_suspects(
     InputError
         If one has no zero and a median far above all other columns'.
     """
-    if options.not_cells != "auto" or len(values) < LEAST_ROWS or others.shape[1] == 0:
+    if options.not_cells != "auto" or len(values) < MIN_ROWS or others.shape[1] == 0:
         return
     most = max(1.0, float(np.median(others, axis=0).max()))
     for (name, far), column in zip(names.items(), values.T, strict=True):
@@ -140,4 +140,4 @@ def _is_word(name: str) -> bool:
 
 def _are_numbered(names: Sequence[str]) -> bool:
     n_numbered = sum(NUMBERED.search(name) is not None for name in names)
-    return n_numbered >= MOST_NUMBERED * len(names) > 0
+    return n_numbered >= MAX_NUMBERED * len(names) > 0

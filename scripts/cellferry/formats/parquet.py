@@ -28,19 +28,28 @@ from .columnar import (
     is_number,
     opened,
 )
-from .interface import BYTES_PER_CELL, BYTES_PER_VALUE, Block, Cells, Header, Looks, Options, refuse_place
-from .matrix import GLANCE, compressed, looks_like_counts
+from .interface import (
+    BYTES_PER_CELL,
+    BYTES_PER_VALUE,
+    Block,
+    Cells,
+    FileSignature,
+    Header,
+    Options,
+    refuse_place,
+)
+from .matrix import PREVIEW_VALUES, compressed, looks_like_counts
 from .not_cells import check_suspects, columns_about_genes, left_out, refuse_not_cells, suspects
 from .orientation import NAMES, genes_are_rows
 from .sorting import Entries, row_blocks
 
-GLANCED_COLUMNS = 64
+PREVIEW_COLUMNS = 64
 NAMES_TO_JUDGE = 5000
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a file is a parquet or feather table."""
-    return looks.start.startswith((PARQUET, ARROW, OLD_FEATHER))
+    return signature.start.startswith((PARQUET, ARROW, OLD_FEATHER))
 
 
 def header(path: Path, options: Options) -> Header:
@@ -72,7 +81,7 @@ def header(path: Path, options: Options) -> Header:
         else:
             refuse_not_cells(path, options)
             var = pd.DataFrame(index=pd.Index(numbers, dtype=object))
-        values = _glance(table, numbers)
+        values = _preview(table, numbers)
         n_cells = len(numbers) if rows_are_genes else table.n_rows
         is_streamed = not rows_are_genes and table.largest_group() <= BLOCK_BYTES
         return Header(
@@ -89,7 +98,7 @@ def header(path: Path, options: Options) -> Header:
             counts="matrix",
             var=var,
             obs_columns=[] if rows_are_genes else annotation,
-            glanced=values,
+            preview=values,
             remarks=remarks,
             warnings=left_out(about, options),
             details={"index": index, "numbers": numbers, "rows_are_genes": rows_are_genes},
@@ -121,7 +130,7 @@ def blocks(
                     yield Block(compressed(_dense(part, numbers)), names, obs)
             return
         shape = (header.n_cells, header.n_genes)
-        share = np.count_nonzero(header.glanced) / max(1, len(header.glanced))
+        share = np.count_nonzero(header.preview) / max(1, len(header.preview))
         entries = _entries(table, header, max_bytes)
         nonzeros = int(share * shape[0] * shape[1])
         annotation = BoundedQueue(cells(header, columns), columns)
@@ -173,7 +182,7 @@ def _about_genes(path: Path, table: Table, numbers: list[str], options: Options)
     found = [numbers[position] for position in columns_about_genes(path, numbers, options)]
     rest = [name for name in numbers if name not in found]
     doubtful = {rest[position]: far for position, far in suspects(rest).items()}
-    others = [name for name in rest if name not in doubtful][:GLANCED_COLUMNS]
+    others = [name for name in rest if name not in doubtful][:PREVIEW_COLUMNS]
     batch = next(table.read([*doubtful, *others], NAMES_TO_JUDGE), None) if doubtful and others else None
     if batch is not None:
         values = _dense(batch, [*doubtful, *others])
@@ -237,14 +246,14 @@ def _entries(table: Table, header: Header, max_bytes: int) -> Iterator[Entries]:
         first_row += length
 
 
-def _glance(table: Table, numbers: list[str]) -> np.ndarray:
+def _preview(table: Table, numbers: list[str]) -> np.ndarray:
     """Values of some columns, from the first and the last group."""
-    some = numbers[:: max(1, len(numbers) // GLANCED_COLUMNS)]
+    some = numbers[:: max(1, len(numbers) // PREVIEW_COLUMNS)]
     if not some:
         return np.empty(0)
     groups = sorted({0, len(table.lengths) - 1}) if table.lengths else []
     found = []
     for group in groups:
-        batch = next(iter(table.read_group(group, some, max(1, GLANCE // len(some)))), None)
+        batch = next(iter(table.read_group(group, some, max(1, PREVIEW_VALUES // len(some)))), None)
         found += [] if batch is None else [_dense(batch, some).ravel()]
     return np.concatenate(found) if found else np.empty(0)

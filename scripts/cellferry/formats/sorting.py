@@ -21,7 +21,7 @@ BYTES_PER_VALUE = 8
 BYTES_PER_ROW = 128
 """What a row costs besides its values: its name and annotation, which the caller adds."""
 
-MOST_BUCKETS = 256
+MAX_BUCKETS = 256
 """More open files would meet the limits of some systems; larger matrices are dealt twice."""
 
 BYTES_PER_ENTRY = 12
@@ -151,7 +151,7 @@ def _deal(
 ) -> list[tuple[int, int, Path]]:
     """Deal entries of rows `start` to `stop` to bucket files; return the buckets' row ranges and paths."""
     # A quarter more than would do if all rows were alike.
-    n_buckets = int(np.clip(-(-5 * size // (4 * max_bytes)), 1, MOST_BUCKETS))
+    n_buckets = int(np.clip(-(-5 * size // (4 * max_bytes)), 1, MAX_BUCKETS))
     step = max(1, -(-(stop - start) // n_buckets))
     bounds = [(first, min(first + step, stop)) for first in range(start, stop, step)]
     paths = [folder / uuid.uuid4().hex for _ in bounds]

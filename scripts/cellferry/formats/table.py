@@ -22,7 +22,7 @@ from ..core.text import is_text
 from ..errors import InputError
 from ..features.gene_ids import ENSEMBL
 from .digits import line_starts
-from .interface import Block, Cells, Header, Looks, Options, refuse_place
+from .interface import Block, Cells, FileSignature, Header, Options, refuse_place
 from .matrix import looks_like_counts
 from .not_cells import (
     check_suspects,
@@ -39,7 +39,7 @@ from .table_lines import MISSING, NUMBER, Layout, fields_after_names, names_of, 
 ENDINGS = (".csv", ".tsv", ".txt", ".tab")
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 NAMES_TO_JUDGE = 5000
-GLANCE_BYTES = 1 << 20
+PREVIEW_BYTES = 1 << 20
 TEXT_BYTES = 1 << 22
 """Text read at once, at most: more does not fit into the processor's cache."""
 
@@ -49,10 +49,10 @@ DIGITS = re.compile(r"[\d\s.,'e+-]*", re.I)
 CALLED = {"\t": "tabs", " ": "blanks", ",": "commas", ";": "semicolons"}
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a file is text and calls itself a table."""
     endings = [ending.lower() for ending in path.suffixes if ending.lower() not in PACKED_ENDINGS]
-    return bool(endings) and endings[-1] in ENDINGS and is_text(looks.start)
+    return bool(endings) and endings[-1] in ENDINGS and is_text(signature.start)
 
 
 def header(path: Path, options: Options) -> Header:
@@ -85,15 +85,15 @@ def header(path: Path, options: Options) -> Header:
     elif details["is_counts"]:
         about = sorted({*columns_about_genes(path, columns, options), *range(n_about)})
         details |= _without_columns(columns, about, n_about)
-    beginning = next(texts_of(path, GLANCE_BYTES, layout), b"")
-    glanced = _glance(path, beginning, details)
+    beginning = next(texts_of(path, PREVIEW_BYTES, layout), b"")
+    preview = _preview(path, beginning, details)
     if rows_are_genes and details["is_counts"]:
-        _check_values(path, glanced, details, options)
+        _check_values(path, preview, details, options)
     var = pd.DataFrame(index=pd.Index(rows.names if rows_are_genes else columns, dtype=object))
     for number in range(n_about if rows_are_genes else 0):
         if _holds_text(start, number):
             var[columns[number]] = np.array([field[number] for field in rows.fields], dtype=object)
-    glanced = glanced.ravel()
+    preview = preview.ravel()
     return Header(
         path=path,
         format="csv",
@@ -103,11 +103,11 @@ def header(path: Path, options: Options) -> Header:
         nonzeros=None,
         dtype="text",
         storage="text",
-        places={"matrix": looks_like_counts(glanced)},
+        places={"matrix": looks_like_counts(preview)},
         counts="matrix",
         var=var,
         obs_columns=[],
-        glanced=glanced,
+        preview=preview,
         warnings=[*start.remarks, *left_out([columns[position] for position in about], options)],
         details=details | {"sorted": not rows_are_genes},
     )
@@ -131,7 +131,7 @@ def _look_through(
     rows_are_genes = None
     if options.modality == "cytometry" and options.orientation == "auto":
         rows_are_genes = False
-    for text in texts_of(path, GLANCE_BYTES, layout):
+    for text in texts_of(path, PREVIEW_BYTES, layout):
         starts = line_starts(text)
         n_rows += len(starts)
         if rows_are_genes is None and len(names) >= NAMES_TO_JUDGE:
@@ -220,14 +220,14 @@ def _kept_columns(details: dict) -> list[str]:
     return columns if kept is None else [columns[position] for position in kept]
 
 
-def _check_values(path: Path, glanced: np.ndarray, details: dict, options: Options) -> None:
+def _check_values(path: Path, preview: np.ndarray, details: dict, options: Options) -> None:
     """Refuse columns that hold something else than counts of a cell, as far as can be seen."""
     columns = _kept_columns(details)
     doubtful = suspects(columns)
-    others = np.delete(glanced, list(doubtful), axis=1)
+    others = np.delete(preview, list(doubtful), axis=1)
     names = {columns[position]: far for position, far in doubtful.items()}
     if len(names) == len(doubtful):
-        check_suspects(path, names, glanced[:, list(doubtful)], others, options)
+        check_suspects(path, names, preview[:, list(doubtful)], others, options)
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
@@ -236,7 +236,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
         yield Cells(np.array(_kept_columns(header.details), dtype=object), {})
         return
     start, layout = 0, header.details["layout"]
-    for text in texts_of(header.path, GLANCE_BYTES, layout):
+    for text in texts_of(header.path, PREVIEW_BYTES, layout):
         names = names_of(text, line_starts(text), layout.delimiter)
         yield Cells(_called(header, names, start), {})
         start += len(names)
@@ -251,7 +251,7 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) ->
             start += len(names)
         return
     names = np.array(_kept_columns(header.details), dtype=object)
-    share = np.count_nonzero(header.glanced) / max(1, len(header.glanced))
+    share = np.count_nonzero(header.preview) / max(1, len(header.preview))
     shape = (header.n_cells, header.n_genes)
     entries = _entries(header, max_bytes)
     start = 0
@@ -314,7 +314,7 @@ def _called(header: Header, names: list[str], start: int) -> np.ndarray:
     return np.array(names, dtype=object)
 
 
-def _glance(path: Path, text: bytes, details: dict) -> np.ndarray:
+def _preview(path: Path, text: bytes, details: dict) -> np.ndarray:
     """Values of the first lines: rows × columns that are kept."""
     parsed = [counts.toarray() for _, counts in parse_lines(path, [text], details, 16 * len(text))]
     values = np.concatenate(parsed) if parsed else np.empty((0, len(details["columns"])), dtype=np.float32)

@@ -8,16 +8,16 @@ import pandas as pd
 
 from ..errors import InputError
 from .hdf5 import open_hdf5
-from .interface import Block, Cells, Header, Looks, Options, as_strings, refuse_place
+from .interface import Block, Cells, FileSignature, Header, Options, as_strings, refuse_place
 from .matrix import csr_rows, glance, looks_like_counts
 
 CELLS_AT_ONCE = 1 << 17
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a file is one of 10x Genomics' .h5 files."""
     # Cell Ranger 3 and later have one group `matrix`; earlier ones a group per genome.
-    return any("barcodes" in group for group in (looks.groups or {}).values())
+    return any("barcodes" in group for group in (signature.groups or {}).values())
 
 
 def header(path: Path, options: Options) -> Header:
@@ -56,7 +56,7 @@ def header(path: Path, options: Options) -> Header:
             counts="matrix",
             var=var,
             obs_columns=[],
-            glanced=values,
+            preview=values,
             details={"group": name},
         )
 

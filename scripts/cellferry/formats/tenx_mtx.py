@@ -18,7 +18,7 @@ import pandas as pd
 from ..core.mtx_lists import File, Lists, find_lists, missing_list, stem_of
 from ..core.text import open_text, split_line, without_quoted
 from ..errors import InputError
-from .interface import Block, Cells, Header, Looks, Options, refuse_place
+from .interface import Block, Cells, FileSignature, Header, Options, refuse_place
 from .market import Size, entries, read_size
 from .matrix import looks_like_counts
 from .sorting import Entries, row_blocks, sorted_row_blocks
@@ -39,13 +39,13 @@ CELL = "bc_wells"
 
 CELLS_AT_ONCE = 1 << 17
 LINES_LOOKED_AT = 100
-GLANCE_BYTES = 1 << 20
+PREVIEW_BYTES = 1 << 20
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether this is a MatrixMarket file, a folder with one (or with such a folder), or any zip archive."""
     in_folder = path.is_dir() and (any(path.glob("*.mtx*")) or any(path.glob("*/*.mtx*")))
-    return in_folder or looks.start.startswith((b"%%MatrixMarket", *ZIP))
+    return in_folder or signature.start.startswith((b"%%MatrixMarket", *ZIP))
 
 
 def header(path: Path, options: Options) -> Header:
@@ -71,7 +71,7 @@ def header(path: Path, options: Options) -> Header:
         "barcodes_header": headers[1],
         "cells_are_rows": lists.cells_are_rows if is_square else size.rows == n_cells,
     }
-    first = next(entries(matrix, size, GLANCE_BYTES), None)
+    first = next(entries(matrix, size, PREVIEW_BYTES), None)
     first = Entries(*(np.empty(0),) * 3) if first is None else first
     cells_of, genes_of = (
         (first.rows, first.columns) if details["cells_are_rows"] else (first.columns, first.rows)
@@ -92,7 +92,7 @@ def header(path: Path, options: Options) -> Header:
         counts="matrix",
         var=var,
         obs_columns=[],
-        glanced=first.values,
+        preview=first.values,
         remarks=[f"{matrix.name} is read, and not {', '.join(others)}"] if others else [],
         details=details,
     )

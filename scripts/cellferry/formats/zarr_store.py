@@ -17,7 +17,7 @@ from . import anndata_store
 from .annotation import annotated_blocks, annotated_cells
 from .frame import Frame
 from .h5mu import NAMES_OF_RNA
-from .interface import Block, Cells, Header, Looks, Options
+from .interface import Block, Cells, FileSignature, Header, Options
 
 METADATA = {".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"}
 """Files beside the chunks, of which a zarr group has one at least."""
@@ -31,9 +31,9 @@ ONE_AFTER_ANOTHER = {"threading.max_workers": 1, "async.concurrency": 1}
 """As fast on a core or two, and the memory of many threads is given back late: it grew with the file."""
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a folder or zip archive is a zarr store with an AnnData object, as a whole or among others."""
-    return bool(looks.inside) and bool(_objects(path)[1])
+    return bool(signature.inside) and bool(_objects(path)[1])
 
 
 def header(path: Path, options: Options) -> Header:
@@ -144,10 +144,10 @@ def _check_chunks(root: zarr.Group, found: Header) -> None:
     element = anndata_store.places_of(root).get(found.counts)
     # Chunks of zeros are not written, so those of a dense matrix or of codes may be missing. Names and stored
     # values are no zeros, nor are column indices, but for a last chunk that holds a single entry.
-    most_missing = [(frame.index, 0) for frame in frames]
+    max_missing = [(frame.index, 0) for frame in frames]
     if isinstance(element, zarr.Group):
-        most_missing += [(element["data"], 0), (element["indices"], 1)]
-    for array, most in most_missing:
+        max_missing += [(element["data"], 0), (element["indices"], 1)]
+    for array, most in max_missing:
         n_missing = array.nchunks - array.nchunks_initialized
         if n_missing > most:
             raise InputError(

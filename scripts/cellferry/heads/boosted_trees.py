@@ -93,7 +93,7 @@ class XGBoostHead:
         }
         checked = len(validation[1]) > 0
         if checked:
-            held_back = xgboost.QuantileDMatrix(
+            held_out = xgboost.QuantileDMatrix(
                 *validation, weight=weights[validation[1]], ref=training, nthread=threads
             )
         rounds = n_trees if checked else min(n_trees, ROUNDS_UNCHECKED)
@@ -101,7 +101,7 @@ class XGBoostHead:
             settings,
             training,
             num_boost_round=rounds,
-            evals=[(held_back, "validation")] if checked else [],
+            evals=[(held_out, "validation")] if checked else [],
             early_stopping_rounds=PATIENCE if checked else None,
             verbose_eval=False,
             callbacks=[_Rounds(rounds)],

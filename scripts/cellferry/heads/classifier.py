@@ -15,7 +15,7 @@ from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_colu
 from ..core.progress import Progress
 from ..features.marker_values import holds_intensities
 from ..labels.hierarchy import Level, read_levels
-from ..resources.memory import CYTOVI_NEIGHBORS, MB, judged_bytes
+from ..resources.memory import CYTOVI_NEIGHBORS, MB, head_output_bytes
 from .cytovi import CytoviHead
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
@@ -26,7 +26,7 @@ FOREST_BYTES = 6
 
 
 @dataclass(frozen=True)
-class Judged:
+class HeadOutputs:
     """What the classifiers say of a block of cells.
 
     Attributes
@@ -34,7 +34,7 @@ class Judged:
     by_head
         Probabilities of each head, cells × labels.
     distance, label_distance
-        Distance to the nearest reference cells (1: as far as the farthest 1 % of held-back cells), and
+        Distance to the nearest reference cells (1: as far as the farthest 1 % of held-out cells), and
         Mahalanobis' to the nearest label.
     n_counts, n_genes
         Counts of the model's genes, and how many of these genes a cell has; infinite where that is not known,
@@ -47,15 +47,15 @@ class Judged:
     n_counts: np.ndarray
     n_genes: np.ndarray
 
-    def of_cells(self, kept: np.ndarray) -> "Judged":
+    def of_cells(self, kept: np.ndarray) -> "HeadOutputs":
         """The same of some cells, given as a mask."""
         by_head = {name: values[kept] for name, values in self.by_head.items()}
         rest = (self.distance, self.label_distance, self.n_counts, self.n_genes)
-        return Judged(by_head, *(values[kept] for values in rest))
+        return HeadOutputs(by_head, *(values[kept] for values in rest))
 
 
 class Without(NamedTuple):
-    """What the classifiers would say of cells without one of the labels; see `Judged`."""
+    """What the classifiers would say of cells without one of the labels; see `HeadOutputs`."""
 
     levels: list[Level]
     by_head: dict[str, np.ndarray]
@@ -84,7 +84,7 @@ class Classifier:
         self.levels = read_levels(description["levels"], self.labels)
         self.head_names: list[str] = description["heads"]
         self.ontology: dict[str, str] = description["ontology"]
-        # Heads that ask neighbours share one search, and one copy of the reference's cells.
+        # Heads that ask neighbors share one search, and one copy of the reference's cells.
         others = [name for name in self.head_names if name not in ("neighbors", "cytovi")]
         self._heads = load_heads(folder, others, threads=threads)
         n_searched = CYTOVI_NEIGHBORS if "cytovi" in self.head_names else 0
@@ -96,7 +96,7 @@ class Classifier:
         """What the classifiers would say of cells if a label were not in the reference.
 
         A classifier's probabilities given that the label is out of the question are those of the others,
-        over their sum; the vote of neighbours and the distances are taken anew. The latent space is still
+        over their sum; the vote of neighbors and the distances are taken anew. The latent space is still
         the one that the label's cells helped to train.
 
         Parameters
@@ -122,8 +122,8 @@ class Classifier:
         return (3 * self._nearest.latents.nbytes + FOREST_BYTES * self._forest_bytes) // MB
 
     def rows_in(self, max_bytes: int, cells: H5adReader | None) -> int:
-        """Cells of a block whose probabilities, neighbours, latents and values take at most `max_bytes`."""
-        cell = judged_bytes(
+        """Cells of a block whose probabilities, neighbors, latents and values take at most `max_bytes`."""
+        cell = head_output_bytes(
             n_labels=len(self.labels),
             n_heads=len(self.head_names),
             neighbors=self._nearest.n_searched,
@@ -132,9 +132,9 @@ class Classifier:
         )
         return int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
-    def judge(
+    def predict_block(
         self, latents: np.ndarray, expression: sparse.csr_matrix | None, *, intensities: bool
-    ) -> Judged:
+    ) -> HeadOutputs:
         """What the heads and distances are for cells.
 
         Parameters
@@ -150,7 +150,7 @@ class Classifier:
         found = predict(self._heads, latents, expression) | votes
         counted = expression is not None and not intensities
         not_known = np.full(len(latents), np.inf)
-        return Judged(
+        return HeadOutputs(
             {name: found[name] for name in self.head_names},
             distance,
             self._distances.nearest(latents),
@@ -159,7 +159,7 @@ class Classifier:
         )
 
     def _asked(self, cells: NeighborsHead, latents: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Probabilities of the heads that ask neighbours, and the distance to these; all by one search."""
+        """Probabilities of the heads that ask neighbors, and the distance to these; all by one search."""
         rows, distances = cells.search(latents)
         votes, distance = cells.vote_of(rows, distances)
         found = {"neighbors": votes}
@@ -169,7 +169,7 @@ class Classifier:
 
     def judged(
         self, mapped: list[str], common: H5adReader | None, columns: list[str], *, first: int, rows: int
-    ) -> Iterator[tuple[pa.RecordBatch, Judged]]:
+    ) -> Iterator[tuple[pa.RecordBatch, HeadOutputs]]:
         """Mapped cells block by block: their columns, and what the classifiers say.
 
         The log tells how far that is.
@@ -201,7 +201,7 @@ class Classifier:
                     f"{Path(mapped[0]).parent} and run snakemake again"
                 )
             expression = common.counts(start, stop) if common else None
-            yield block, self.judge(matrix(block, latents), expression, intensities=intensities)
+            yield block, self.predict_block(matrix(block, latents), expression, intensities=intensities)
             progress.add(stop - start)
             start = stop
 

@@ -11,10 +11,10 @@ from .neighbors import NeighborsHead
 class CytoviHead:
     """Shares of the labels among the 20 nearest reference cells.
 
-    What `scvi.external.CYTOVI.impute_categories_from_reference` answers if it finds the same neighbours: the
+    What `scvi.external.CYTOVI.impute_categories_from_reference` answers if it finds the same neighbors: the
     label that most of them have, the first of several; its uncertainty is 1 less the share. On the way it
-    holds cells × neighbours × labels in float64, 3 GB for a million cells and 20 labels; here a block's cells
-    hear one neighbour after the other.
+    holds cells × neighbors × labels in float64, 3 GB for a million cells and 20 labels; here a block's cells
+    hear one neighbor after the other.
 
     Parameters
     ----------

@@ -12,17 +12,17 @@ from sklearn.linear_model import LogisticRegression
 
 from .softmax import softmax
 
-REGULARISATION = 0.01
+REGULARIZATION = 0.01
 """scikit-learn's C: thousands of genes take strong shrinkage."""
 
-REGULARISATION_OF_MARKERS = 1.0
+REGULARIZATION_OF_MARKERS = 1.0
 """Forty markers do not: on CyTOF's, .01, .1 and 1 label .90, .92 and .94 of another donor's cells rightly."""
 
-LEAST_DEVIATION = 1e-6
+MIN_DEVIATION = 1e-6
 """Genes and markers that vary less among the training cells say nothing."""
 
 
-def log_normalised(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+def log_normalized(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     """log1p of counts per 10,000 counts of the cell: cells × genes, CSR float32; empty cells stay 0."""
     totals = np.asarray(counts.sum(axis=1)).ravel()
     per_value = np.repeat(1e4 / np.maximum(totals, 1e-6), np.diff(counts.indptr))
@@ -40,39 +40,39 @@ class ExpressionHead:
     ----------
     coefficients, intercepts
         Labels × genes (float32) and labels, on log1p CP10k itself or the marker values themselves.
-    normalise
+    normalize
         Whether cells come as raw counts, which become log1p CP10k first; marker values are taken as they are.
     """
 
     file_name = "expression.npz"
 
-    def __init__(self, coefficients: np.ndarray, intercepts: np.ndarray, normalise: bool = True) -> None:
+    def __init__(self, coefficients: np.ndarray, intercepts: np.ndarray, normalize: bool = True) -> None:
         self.coefficients = coefficients
         self.intercepts = intercepts
-        self.normalise = bool(normalise)
+        self.normalize = bool(normalize)
 
     @classmethod
     def train(
-        cls, values: sparse.csr_matrix, codes: np.ndarray, *, n_labels: int, normalise: bool
+        cls, values: sparse.csr_matrix, codes: np.ndarray, *, n_labels: int, normalize: bool
     ) -> "ExpressionHead":
-        """Train on raw counts or, if not to `normalise`, marker values (cells × genes, CSR), and label codes.
+        """Train on raw counts or, if not to `normalize`, marker values (cells × genes, CSR), and label codes.
 
         A label without cells gets probability 0: of many labels in many batches not all may have been drawn.
         """
-        expression = log_normalised(values) if normalise else values.copy()
+        expression = log_normalized(values) if normalize else values.copy()
         mean = np.asarray(expression.mean(axis=0, dtype=np.float64)).ravel()
         squares = np.asarray(expression.multiply(expression).mean(axis=0, dtype=np.float64)).ravel()
         deviation = np.sqrt(np.maximum(squares - mean**2, 0))
-        scale = np.where(deviation > LEAST_DEVIATION, 1 / np.maximum(deviation, LEAST_DEVIATION), 0)
+        scale = np.where(deviation > MIN_DEVIATION, 1 / np.maximum(deviation, MIN_DEVIATION), 0)
         expression.data *= scale.astype(np.float32)[expression.indices]
-        if normalise:
+        if normalize:
             # Scaled but not centred, the matrix stays sparse; the intercept is free, and takes up the means.
-            model = LogisticRegression(C=REGULARISATION, max_iter=500).fit(expression, codes)
+            model = LogisticRegression(C=REGULARIZATION, max_iter=500).fit(expression, codes)
             coefficients, intercepts = model.coef_ * scale, model.intercept_
         else:
             # Nothing is sparse there, and centred it takes a fifth of the iterations.
             centred = expression.toarray() - (mean * scale).astype(np.float32)
-            model = LogisticRegression(C=REGULARISATION_OF_MARKERS, max_iter=500).fit(centred, codes)
+            model = LogisticRegression(C=REGULARIZATION_OF_MARKERS, max_iter=500).fit(centred, codes)
             coefficients = model.coef_ * scale
             intercepts = model.intercept_ - coefficients @ mean
         if len(coefficients) == 1:  # two labels: scikit-learn keeps the difference of their logits only
@@ -81,11 +81,11 @@ class ExpressionHead:
         all_coefficients = np.zeros((n_labels, values.shape[1]), dtype=np.float32)
         all_intercepts = np.full(n_labels, -np.inf)
         all_coefficients[model.classes_], all_intercepts[model.classes_] = coefficients, intercepts
-        return cls(all_coefficients, all_intercepts, normalise)
+        return cls(all_coefficients, all_intercepts, normalize)
 
     def probabilities(self, values: sparse.csr_matrix) -> np.ndarray:
         """Probabilities of the labels from raw counts or marker values (cells × genes, CSR), float32."""
-        expression = log_normalised(values) if self.normalise else values
+        expression = log_normalized(values) if self.normalize else values
         return softmax(expression @ self.coefficients.T + self.intercepts)
 
     def save(self, folder: Path) -> None:

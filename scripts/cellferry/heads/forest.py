@@ -14,7 +14,7 @@ import xgboost
 
 CELLS_AT_ONCE = 256
 
-MOST_NODES = 256
+MAX_NODES = 256
 """Of a tree: their numbers are bytes."""
 
 ROUNDS_AT_ONCE = 5
@@ -47,7 +47,7 @@ class Forest:
         self._splits = self._splits.astype(np.float32)
 
         # A leaf holds its value where an inner node holds its split.
-        self._values = np.zeros((len(sizes), MOST_NODES), dtype=np.float32)
+        self._values = np.zeros((len(sizes), MAX_NODES), dtype=np.float32)
         self._values[np.repeat(np.arange(len(sizes)), sizes), number] = split
         place = np.zeros(len(split), dtype=np.int64)
         for one, splits in enumerate(self._splits):
@@ -91,7 +91,7 @@ def _read(booster: xgboost.Booster) -> Iterator[tuple[np.ndarray, ...]]:
         some = booster[start : min(start + ROUNDS_AT_ONCE, n_rounds)]
         model = json.loads(some.save_raw("json"))["learner"]["gradient_booster"]["model"]
         sizes = np.array([len(tree["left_children"]) for tree in model["trees"]])
-        if sizes.max() > MOST_NODES:
+        if sizes.max() > MAX_NODES:
             raise ValueError("the numbers of nodes do not fit a byte")
         kinds = (np.int32, np.int32, np.int32, np.float32)
         yield (

@@ -9,14 +9,14 @@ from .softmax import softmax
 
 
 class LinearHead:
-    """Multinomial logistic regression on standardised latents.
+    """Multinomial logistic regression on standardized latents.
 
     Parameters
     ----------
     coefficients, intercepts
         Labels × L and labels.
     mean, scale
-        What latents are standardised with: (latents - mean) / scale.
+        What latents are standardized with: (latents - mean) / scale.
     """
 
     file_name = "linear.npz"
@@ -35,8 +35,8 @@ class LinearHead:
         mean = latents.mean(axis=0, dtype=np.float64)
         scale = latents.std(axis=0, dtype=np.float64)
         scale[scale == 0] = 1
-        standardised = ((latents - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32)
-        model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardised, codes)
+        standardized = ((latents - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32)
+        model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardized, codes)
         coefficients, intercepts = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
         if len(coefficients) == 1:  # two labels: scikit-learn keeps the difference of their logits only
             coefficients = np.concatenate([-coefficients, coefficients]) / 2

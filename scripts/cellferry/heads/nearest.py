@@ -4,12 +4,12 @@ import numba
 import numpy as np
 
 CELLS_PER_GROUP = 400
-LEAST_SEARCHED = 2000
+MIN_SEARCHED = 2000
 """Reference cells that every cell is compared with, at the least; a smaller reference is searched whole."""
 
 SEARCHED_PER_NEIGHBOR = 20
 SAMPLED_PER_GROUP = 40
-MOST_GROUPS = np.iinfo(np.int16).max
+MAX_GROUPS = np.iinfo(np.int16).max
 """Two bytes are sorted several times as fast as four."""
 
 CELLS_AT_ONCE = 8192
@@ -21,7 +21,7 @@ ITERATIONS = 5
 def grouped(latents: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Group of each cell, of about 400 cells each (int32): k-means on a sample of them."""
     latents = _padded(latents)
-    n_groups = np.clip(len(latents) // CELLS_PER_GROUP, 1, MOST_GROUPS)
+    n_groups = np.clip(len(latents) // CELLS_PER_GROUP, 1, MAX_GROUPS)
     drawn = np.random.default_rng(seed).permutation(len(latents))[: SAMPLED_PER_GROUP * n_groups]
     sample = latents[drawn]
     centres = sample[:n_groups]
@@ -34,7 +34,7 @@ class NearestCells:
     """The nearest reference cells by Euclidean distance; exact where the reference has at most 2000.
 
     A cell is compared with the cells of the groups whose centres are nearest to it, until they are at least
-    2000 (20 per neighbour). Which ones these are depends on the cell alone, not on those beside it.
+    2000 (20 per neighbor). Which ones these are depends on the cell alone, not on those beside it.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ class NearestCells:
         # Latent by latent within a group: the loop over its cells then runs along memory.
         self._tiles = np.concatenate([tile.T.ravel() for tile in np.split(by_group, self._starts[1:-1])])
         self._centres = np.ascontiguousarray(_means(by_group, groups[self._rows]).T)
-        self._least = min(len(latents), max(LEAST_SEARCHED, SEARCHED_PER_NEIGHBOR * n_neighbors))
+        self._least = min(len(latents), max(MIN_SEARCHED, SEARCHED_PER_NEIGHBOR * n_neighbors))
 
     def search(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the nearest reference cells, and their distances (float32), both cells × neighbours."""
+        """Rows of the nearest reference cells, and their distances (float32), both cells × neighbors."""
         cells = _padded(latents)
         found = np.zeros((len(cells), self._n_neighbors), dtype=np.int32)
         squared = np.full(found.shape, np.inf, dtype=np.float32)

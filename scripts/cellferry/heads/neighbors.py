@@ -10,7 +10,7 @@ from ..artifacts.latents import REFERENCE_CELLS, matrix
 from .nearest import NearestCells, grouped
 
 FAR_QUANTILE = 0.99
-"""Share of held-back cells that are nearer to the reference than what is called far."""
+"""Share of held-out cells that are nearer to the reference than what is called far."""
 
 TINY = np.finfo(np.float32).tiny
 
@@ -23,7 +23,7 @@ class NeighborsHead:
     latents, codes
         The reference cells.
     spread
-        Mean distance of each reference cell to its own nearest neighbours.
+        Mean distance of each reference cell to its own nearest neighbors.
     groups
         Group of each reference cell, see `cellferry.heads.nearest`.
     n_neighbors
@@ -33,7 +33,7 @@ class NeighborsHead:
     n_searched
         Nearest cells to find, where another head asks more of them than vote here.
     far
-        The relative distance that 1 % of held-back cells exceed, see `vote`.
+        The relative distance that 1 % of held-out cells exceed, see `vote`.
     """
 
     file_name = REFERENCE_CELLS
@@ -71,7 +71,7 @@ class NeighborsHead:
         n_labels: int,
     ) -> "NeighborsHead":
         """Keep all cells; learn from the validation's latents, where there are any, what is far."""
-        # A cell's own distance, 0, is among its first: one neighbour more, and it is left out.
+        # A cell's own distance, 0, is among its first: one neighbor more, and it is left out.
         n_others = min(n_neighbors, len(latents) - 1)
         groups = grouped(latents)
         nearest, distances = NearestCells(latents, groups, n_others + 1).search(latents)
@@ -100,13 +100,13 @@ class NeighborsHead:
         probabilities
             Cells × labels.
         distance
-            Per cell (float32), the mean distance to its neighbours over the neighbours' own `spread`,
+            Per cell (float32), the mean distance to its neighbors over the neighbors' own `spread`,
             so that sparse and dense parts of the reference measure alike. Over `far`: at 1, a cell is
-            as far away as the farthest 1 % of held-back cells; above, its type may be a new one.
+            as far away as the farthest 1 % of held-out cells; above, its type may be a new one.
         """
         neighbors, distances = neighbors[:, : self.n_neighbors], distances[:, : self.n_neighbors]
         votes = np.zeros((len(neighbors), self.n_labels), dtype=np.float32)
-        # A twin of a reference cell must not silence the other neighbours: nothing counts as nearer than
+        # A twin of a reference cell must not silence the other neighbors: nothing counts as nearer than
         # a tenth of the mean distance.
         mean = np.maximum(distances.mean(axis=1), TINY)
         weights = 1 / np.maximum(distances, mean[:, None] / 10)

@@ -1,9 +1,9 @@
 """The classifiers ("heads"), and what they make of a block of cells.
 
-Three work on the latent space (boosted trees, a linear model, a vote of neighbours), and so does what a model
+Three work on the latent space (boosted trees, a linear model, a vote of neighbors), and so does what a model
 brings itself: scANVI its classifier, CytoVI its vote. One works on expression, and where that is of forty
 markers and not of thousands of genes, boosted trees do too. Each loses badly somewhere (boosted trees on
-latents under a shift of conditions, neighbours between batches), so none is trusted alone: see `combination`.
+latents under a shift of conditions, neighbors between batches), so none is trusted alone: see `combination`.
 All are stored in open formats: UBJSON, npz, parquet.
 
 Shapes: latents are cells × L float32, expression (counts of genes or values of markers) is cells × genes CSR

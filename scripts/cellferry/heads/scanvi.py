@@ -13,7 +13,7 @@ LAYER_NORM_EPSILON = 1e-5
 class ScanviHead:
     """The classifier of a scANVI model.
 
-    After each dense layer but the last, the nodes are normalised over the layer, if the model does so, and
+    After each dense layer but the last, the nodes are normalized over the layer, if the model does so, and
     cut at 0 (ReLU).
 
     Parameters
@@ -21,7 +21,7 @@ class ScanviHead:
     labels
         What the outputs of its last layer stand for.
     layer_norm
-        Whether nodes are normalised.
+        Whether nodes are normalized.
     layers
         `weight_0` (out × in), `bias_0`, `weight_1`, and so on.
     """

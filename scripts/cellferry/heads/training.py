@@ -108,7 +108,7 @@ class TrainedHeads:
 
     def save(self, folder: Path) -> None:
         """Write the files of all heads, of the neighbors and of the distances."""
-        # Neighbours are kept whether they vote or not: the distance to the reference is by them.
+        # Neighbors are kept whether they vote or not: the distance to the reference is by them.
         for part in {**self.by_name, "neighbors": self.nearest, "distances": self.distances}.values():
             part.save(folder)
 
@@ -159,8 +159,8 @@ def train_heads(
             remedy="lower prediction.max_training_cells",
         )
         labels, codes = only_drawn(labels, codes, rows)
-        held_back = draw_validation(files.validation, labels, seed=settings.seed)
-        cells = TrainingCells(labels, Drawn(rows, codes[rows]), part, held_back)
+        held_out = draw_validation(files.validation, labels, seed=settings.seed)
+        cells = TrainingCells(labels, Drawn(rows, codes[rows]), part, held_out)
         trained: Heads = {}
         if on_markers:
             with H5adReader(files.validation_common) as others:
@@ -197,7 +197,7 @@ def train_on_counts(counts: H5adReader, cells: TrainingCells) -> Heads:
     """The linear model on counts of the training cells."""
     rows, codes = cells.learned.rows[cells.part], cells.learned.codes[cells.part]
     with timed(f"linear model on the expression of {len(rows):,} cells"):
-        head = ExpressionHead.train(counts.rows(rows), codes, n_labels=len(cells.labels), normalise=True)
+        head = ExpressionHead.train(counts.rows(rows), codes, n_labels=len(cells.labels), normalize=True)
     return {"expression": head}
 
 
@@ -227,10 +227,10 @@ def train_on_markers(
         chosen, codes = sparse.csr_matrix(learned[cells.part]), cells.learned.codes[cells.part]
         with timed(f"linear model on the marker values of {len(codes):,} cells"):
             trained["expression"] = ExpressionHead.train(
-                chosen, codes, n_labels=len(cells.labels), normalise=False
+                chosen, codes, n_labels=len(cells.labels), normalize=False
             )
     if "expression_xgboost" in heads:
-        checked = marker_values(validation, cells.held_back.rows)
+        checked = marker_values(validation, cells.held_out.rows)
         trained["expression_xgboost"] = _grown(
             ExpressionXGBoostHead, learned, checked, cells, settings, threads=threads
         )
@@ -260,19 +260,19 @@ def train_on_latents(
         Cells to train on, settings of the heads, cores of the job.
     """
     latents, codes = read_latents(files.train, cells.learned.rows), cells.learned.codes
-    held_back = read_latents(files.validation, cells.held_back.rows)
+    held_out = read_latents(files.validation, cells.held_out.rows)
     trained = dict(on_expression)
     if "xgboost" in heads:
-        trained["xgboost"] = _grown(XGBoostHead, latents, held_back, cells, settings, threads=threads)
+        trained["xgboost"] = _grown(XGBoostHead, latents, held_out, cells, settings, threads=threads)
     if "linear" in heads:
         with timed(f"linear model on the latents of {len(codes):,} cells"):
             trained["linear"] = LinearHead.train(latents, codes)
     if "scanvi" in heads:
         trained["scanvi"] = ScanviHead.load(Path(files.model)).among(cells.labels)
     n_labels = len(cells.labels)
-    with timed(f"nearest neighbours of {len(codes):,} cells"):
+    with timed(f"nearest neighbors of {len(codes):,} cells"):
         nearest = NeighborsHead.train(
-            latents, codes, held_back, n_neighbors=settings.neighbors, n_labels=n_labels
+            latents, codes, held_out, n_neighbors=settings.neighbors, n_labels=n_labels
         )
         distances = LabelDistances.train(latents, codes, n_labels=n_labels)
     if "neighbors" in heads:
@@ -285,7 +285,7 @@ def train_on_latents(
 def _grown(
     head: type[XGBoostHead],
     values: np.ndarray,
-    held_back: np.ndarray,
+    held_out: np.ndarray,
     cells: TrainingCells,
     settings: TrainingSettings,
     *,
@@ -295,7 +295,7 @@ def _grown(
     return head.train(
         values,
         cells.learned.codes,
-        (held_back, cells.held_back.codes),
+        (held_out, cells.held_out.codes),
         n_labels=len(cells.labels),
         n_trees=settings.n_trees,
         max_depth=settings.max_depth,

@@ -30,14 +30,14 @@ class TrainingCells:
         Training cells to learn from.
     part
         Which of these a linear model on expression learns from, as positions among them.
-    held_back
+    held_out
         Validation cells, which may stop trees early.
     """
 
     labels: list[str]
     learned: Drawn
     part: np.ndarray
-    held_back: Drawn
+    held_out: Drawn
 
 
 def draw_training(

@@ -1,6 +1,6 @@
-"""One colour per label, the same in every figure and in every file of a reference's queries.
+"""One color per label, the same in every figure and in every file of a reference's queries.
 
-Okabe and Ito's colours (2008), then Paul Tol's: told apart by colour-blind readers as far as so many can
+Okabe and Ito's colors (2008), then Paul Tol's: told apart by color-blind readers as far as so many can
 be. More labels than that get lighter and darker shades of the same.
 """
 
@@ -18,14 +18,14 @@ REFERENCE_COLOR = "#B5B5B5"
 
 
 def colors_of(labels: dict) -> dict[str, str]:
-    """Colour (`#RRGGBB`) by label of any level, and of `unknown`.
+    """Color (`#RRGGBB`) by label of any level, and of `unknown`.
 
     Parameters
     ----------
     labels
         What split_reference says of the reference's labels: `labels` with the `cells` of each, and `levels`
         with the coarser label `of` each. Those of most cells come first, the coarser ones last; the
-        queries have no say, so that colours are the same whatever is mapped.
+        queries have no say, so that colors are the same whatever is mapped.
     """
     sizes = {label: found["cells"] for label, found in labels["labels"].items()}
     ordered = _by_size(sizes)
@@ -38,7 +38,7 @@ def colors_of(labels: dict) -> dict[str, str]:
 
 
 def assign_colors(names: list[str]) -> dict[str, str]:
-    """Colours by name, the first of the palette to the first of `names`."""
+    """Colors by name, the first of the palette to the first of `names`."""
     return {
         name: _shade(PALETTE[n % len(PALETTE)], SHADES[n // len(PALETTE) % len(SHADES)])
         for n, name in enumerate(names)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from .names import folded
 
-LEAST_LABEL, LEAST_BATCH = 60, 50
+MIN_LABEL, MIN_BATCH = 60, 50
 """Points that a column needs to be chosen."""
 
-MOST_LABELS, MOST_BATCHES = 500, 5000
-LEAST_CELLS_PER_LABEL, LEAST_CELLS_PER_BATCH = 3, 10
+MAX_LABELS, MAX_BATCHES = 500, 5000
+MIN_CELLS_PER_LABEL, MIN_CELLS_PER_BATCH = 3, 10
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -151,7 +151,7 @@ def choose_label(
         for column in columns
         if could_be_label(column)
     }
-    return _best(columns, points, LEAST_LABEL, label_reason)
+    return _best(columns, points, MIN_LABEL, label_reason)
 
 
 def choose_batch(columns: list[Column], label: str | None) -> Choice | None:
@@ -161,7 +161,7 @@ def choose_batch(columns: list[Column], label: str | None) -> Choice | None:
         for column in columns
         if column.name != label and could_be_batch(column)
     }
-    return _best(columns, points, LEAST_BATCH, lambda column: "by its name")
+    return _best(columns, points, MIN_BATCH, lambda column: "by its name")
 
 
 def _best(
@@ -175,14 +175,14 @@ def _best(
 
 def could_be_label(column: Column) -> bool:
     """Whether a column has as many values as labels have, for most of the cells."""
-    enough = column.cells >= LEAST_CELLS_PER_LABEL * len(column.values)
-    return 2 <= len(column.values) <= MOST_LABELS and enough and column.share_missing <= 0.5
+    enough = column.cells >= MIN_CELLS_PER_LABEL * len(column.values)
+    return 2 <= len(column.values) <= MAX_LABELS and enough and column.share_missing <= 0.5
 
 
 def could_be_batch(column: Column) -> bool:
     """Whether a column has as many values as batches are."""
-    enough = column.cells >= LEAST_CELLS_PER_BATCH * len(column.values)
-    return 2 <= len(column.values) <= MOST_BATCHES and enough and column.share_missing <= 0.5
+    enough = column.cells >= MIN_CELLS_PER_BATCH * len(column.values)
+    return 2 <= len(column.values) <= MAX_BATCHES and enough and column.share_missing <= 0.5
 
 
 def label_points(column: Column) -> float:

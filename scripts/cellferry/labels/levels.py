@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from ..errors import InputError
 
-MOST_SAID = 5
+MAX_SAID = 5
 
 
 class Level(TypedDict):
@@ -50,8 +50,8 @@ def levels_of_columns(columns: list[str], cells: Counter, key: str) -> list[Leve
                 counted.setdefault(row[0], Counter())[row[position]] += n
         several = {label: nodes for label, nodes in counted.items() if len(nodes) > 1}
         if several:
-            said = "; ".join(_described(label, several[label]) for label in list(several)[:MOST_SAID])
-            more = f", and {len(several) - MOST_SAID} more labels" if len(several) > MOST_SAID else ""
+            said = "; ".join(_described(label, several[label]) for label in list(several)[:MAX_SAID])
+            more = f", and {len(several) - MAX_SAID} more labels" if len(several) > MAX_SAID else ""
             raise InputError(
                 f"{key}: a label must have one value in '{column}', and there are several for {said}{more}; "
                 "correct the column, or tell the labels apart"
@@ -64,7 +64,7 @@ def levels_of_columns(columns: list[str], cells: Counter, key: str) -> list[Leve
 
 
 def _described(label: str, nodes: Counter) -> str:
-    return f"'{label}' ({', '.join(f'{node}: {n} cells' for node, n in nodes.most_common(MOST_SAID))})"
+    return f"'{label}' ({', '.join(f'{node}: {n} cells' for node, n in nodes.most_common(MAX_SAID))})"
 
 
 def _check_tree(levels: list[Level], key: str) -> None:

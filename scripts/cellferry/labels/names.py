@@ -56,7 +56,7 @@ class Counted(NamedTuple):
     ----------
     labels
         Cells per label.
-    unlabelled
+    unlabeled
         Cells that have none.
     missing
         Cells per spelling that counts as no label.
@@ -65,7 +65,7 @@ class Counted(NamedTuple):
     """
 
     labels: Counter
-    unlabelled: int
+    unlabeled: int
     missing: Counter
     renamed: dict[str, tuple[str, int]]
 

@@ -4,7 +4,7 @@ UNKNOWN = "unknown"
 """The answer for a cell that no label fits; in the reference, a cell called so has no label."""
 
 AMBIGUOUS = "ambiguous"
-OUTSIDE = "outside the reference"
+OUT_OF_REFERENCE = "out of reference"
 LOW_QUALITY = "low quality"
 SUBTYPE_UNSURE = "subtype unsure"
 """Why a cell is unknown or, the last one, got a label of a coarser level."""

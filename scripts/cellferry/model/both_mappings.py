@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from scvi.model.base import BaseModelClass
 
 from .encoder import Encoder
-from .scvi_models import as_it_is
+from .scvi_models import mean_batch_weights
 from .surgery import QuerySketch, model_for_query
 
-FITTED, AS_IT_IS = "fitted", "as_it_is"
+FITTED, UNFITTED = "fitted", "unfitted"
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def both_encoders(
         How the model is fitted, and where.
     """
     if fitting.fit:
-        return {FITTED: Encoder(used), AS_IT_IS: Encoder(as_it_is(used, reference_model))}
+        return {FITTED: Encoder(used), UNFITTED: Encoder(mean_batch_weights(used, reference_model))}
     unfitted = fitted = Encoder(used)
     if sketch is not None:
         how = {"epochs": fitting.epochs, "batch_size": fitting.batch_size, "accelerator": accelerator}
         fitted = Encoder(model_for_query(sketch, reference_model, fit=True, **how))
-    return {AS_IT_IS: unfitted, FITTED: fitted}
+    return {UNFITTED: unfitted, FITTED: fitted}

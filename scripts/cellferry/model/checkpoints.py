@@ -58,7 +58,7 @@ class Checkpoints(Callback):
         """Path of the state to resume from, or None."""
         return str(self.state_path) if self.state_path.exists() else None
 
-    def most_epochs(self, epochs: int) -> int:
+    def max_epochs(self, epochs: int) -> int:
         """`epochs`, or as many as there were if the state to resume from is that of a finished training."""
         if not self.state_path.exists():
             return epochs

@@ -43,11 +43,11 @@ ONLY_BATCH = "(the reference)"
 
 MADE_UP_CELLS = 32
 NEW_BATCH = "(a batch that the model does not know)"
-MOST_DIFFERENCE = 1e-3
+MAX_DIFFERENCE = 1e-3
 """Latents of made-up cells may differ by so much between scvi-tools' encoder and the workflow's own."""
 
 
-class Adopted(NamedTuple):
+class ImportedModel(NamedTuple):
     """What a model of others takes.
 
     Attributes
@@ -65,9 +65,9 @@ class Adopted(NamedTuple):
     limits: tuple[float, float] | None = None
 
 
-def adopt_model(
+def import_model(
     folder: str, adopted: Path, *, modality: str = "rna", backbone: list[str] | None = None
-) -> Adopted:
+) -> ImportedModel:
     """Write a model of others into the folder `adopted`, as one of the workflow's.
 
     Parameters
@@ -106,10 +106,10 @@ def adopt_model(
     _rename_batches(registry)
     _rename_labels(registry, folder)
     registry["setup_args"] = {**registry["setup_args"], "layer": None}
-    found = Adopted(genes)
+    found = ImportedModel(genes)
     if modality == "cytometry":
         try:
-            found = _adopt_cytovi(saved, genes, backbone, folder)
+            found = _import_cytovi(saved, genes, backbone, folder)
         except KeyError as error:
             raise InputError(
                 f"pretrained.model: {folder} is not what scvi-tools saves of a CYTOVI model (no {error}); "
@@ -146,9 +146,9 @@ def _names_of(saved: dict[str, Any], folder: str, modality: str) -> pd.Index:
     return genes
 
 
-def _adopt_cytovi(
+def _import_cytovi(
     saved: dict[str, Any], markers: pd.Index, backbone: list[str] | None, folder: str
-) -> Adopted:
+) -> ImportedModel:
     """Make a model of class CYTOVI one that is told which values were measured, as the workflow's own are.
 
     With a mask of ones it computes what it computed before.
@@ -164,7 +164,7 @@ def _adopt_cytovi(
     if "sample_id" in registry["field_registries"]:
         registry["field_registries"]["sample_id"]["state_registry"]["categorical_mapping"] = np.array([0])
     registry["setup_args"] = {**registry["setup_args"], "sample_key": None, "nan_layer": MASK}
-    return Adopted(markers, seen, LIMITS[own["protein_likelihood"]])
+    return ImportedModel(markers, seen, LIMITS[own["protein_likelihood"]])
 
 
 def _seen_markers(
@@ -250,12 +250,12 @@ def _rename_labels(registry: dict, folder: str) -> None:
         state["categorical_mapping"] = np.array([0])
         registry["setup_args"] = {**registry["setup_args"], "labels_key": None}
         return
-    unlabelled = registry["setup_args"]["unlabeled_category"]
-    names = [UNKNOWN if label == unlabelled else str(label) for label in state["categorical_mapping"]]
+    unlabeled = registry["setup_args"]["unlabeled_category"]
+    names = [UNKNOWN if label == unlabeled else str(label) for label in state["categorical_mapping"]]
     if names.count(UNKNOWN) > 1:
         raise InputError(
             f"pretrained.model: {folder} has a label '{UNKNOWN}' besides the cells without a label, which it "
-            f"calls '{unlabelled}'; give that label another name and train the model again"
+            f"calls '{unlabeled}'; give that label another name and train the model again"
         )
     state["categorical_mapping"] = np.array(names, dtype=object)
     state["original_key"], state["unlabeled_category"] = LABEL, UNKNOWN
@@ -263,7 +263,9 @@ def _rename_labels(registry: dict, folder: str) -> None:
     registry["setup_args"] = {**registry["setup_args"], **renamed}
 
 
-def load_checked(folder: str, adopted: Adopted, *, seed: int, accelerator: str, named: str) -> BaseModelClass:
+def load_checked(
+    folder: str, adopted: ImportedModel, *, seed: int, accelerator: str, named: str
+) -> BaseModelClass:
     """Load an adopted model, and see that queries can be mapped onto it.
 
     Made-up cells are mapped by scvi-tools and by the workflow's own encoder, as they are and after the model
@@ -272,7 +274,7 @@ def load_checked(folder: str, adopted: Adopted, *, seed: int, accelerator: str, 
     Parameters
     ----------
     folder, adopted
-        What `adopt_model` wrote and found.
+        What `import_model` wrote and found.
     seed, accelerator
         Of the made-up cells; where to compute.
     named
@@ -328,4 +330,4 @@ def _encoders_agree(
     expected = model.get_latent_representation(cells)
     encoder = Encoder(model)
     codes = np.array([encoder.batches.index(batch) for batch in batches], dtype=np.int64)
-    return bool(np.max(np.abs(encoder.latents(values, codes) - expected)) < MOST_DIFFERENCE)
+    return bool(np.max(np.abs(encoder.latents(values, codes) - expected)) < MAX_DIFFERENCE)

@@ -72,7 +72,7 @@ class TrainingStore:
             plan["adversarial_classifier"] = not measured.all()
         train(
             model,
-            max_epochs=checkpoints.most_epochs(epochs),
+            max_epochs=checkpoints.max_epochs(epochs),
             datamodule=datamodule,
             accelerator=self.accelerator,
             devices=1,

@@ -20,7 +20,7 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
-from ..errors import PassingError
+from ..errors import RetryableError
 from ..heads.scanvi import ScanviHead
 from ..labels.vocabulary import UNKNOWN
 
@@ -52,15 +52,15 @@ def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
 
     Raises
     ------
-    PassingError
+    RetryableError
         If the job was given a GPU and torch cannot use it: the CPU would take days without a word.
     """
     scvi.settings.seed = seed
-    quieten()
+    silence_expected_warnings()
     torch.set_num_threads(threads)
     usable = torch.cuda.is_available()
     if gpu and not usable:
-        raise PassingError(
+        raise RetryableError(
             f"the job was given {gpu} GPU(s) and torch {torch.__version__} (built for CUDA "
             f"{torch.version.cuda}) finds none it can use. Compare with the driver's CUDA version "
             "(nvidia-smi), install a torch built for it in envs/model.yaml, or set gpu to 0 for this rule"
@@ -68,7 +68,7 @@ def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
     return "gpu" if usable else "cpu"
 
 
-def quieten() -> None:
+def silence_expected_warnings() -> None:
     """Keep out of the log what is as it should be, so that a real warning is seen."""
     for message in (
         "Category .* has fewer than 3 cells",  # a skeleton has one per category, a small block few
@@ -164,7 +164,7 @@ def train(model: BaseModelClass, **settings: Any) -> None:
     method(model, **settings)
 
 
-def refined_with_labels(model: scvi.model.SCVI) -> scvi.model.SCANVI:
+def scanvi_from_scvi(model: scvi.model.SCVI) -> scvi.model.SCANVI:
     """An untrained scANVI model that begins with the weights of a trained scVI model."""
     return scvi.model.SCANVI.from_scvi_model(model, unlabeled_category=UNKNOWN, labels_key=LABEL)
 
@@ -206,7 +206,7 @@ def model_class(folder: str) -> type[BaseModelClass]:
     return CYTOVI if name == CYTOVI.__name__ else getattr(scvi.model, name)
 
 
-def as_it_is(model: BaseModelClass, reference_folder: str) -> BaseModelClass:
+def mean_batch_weights(model: BaseModelClass, reference_folder: str) -> BaseModelClass:
     """Give the batches that are new to a model the mean weights of those that its reference knows.
 
     In place of training: cells are mapped as if their batch were none in particular.

@@ -14,7 +14,7 @@ from ..resources.budget import Budget
 from ..resources.memory import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
 from ..sampling.sketch import sketch_values, stratified_sketch
-from .scvi_models import as_it_is, cells_for_model, known_batches, model_class, train
+from .scvi_models import cells_for_model, known_batches, mean_batch_weights, model_class, train
 from .training_progress import TrainingProgress
 
 
@@ -117,7 +117,7 @@ def model_for_query(
         fit = False
     if not fit:
         print("they have the mean weights of the reference's batches (surgery.fit)")
-        return as_it_is(model, reference_model)
+        return mean_batch_weights(model, reference_model)
     size = minibatch_size(batch_size, sketch.cells.n_obs)
     epochs = fitting_epochs(epochs, sketch.cells.n_obs, size)
     drawn = f"{sketch.cells.n_obs} of {sketch.of} cells"

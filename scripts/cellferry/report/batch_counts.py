@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..artifacts.latents import blocks
-from ..labels.vocabulary import OUTSIDE, UNKNOWN
+from ..labels.vocabulary import OUT_OF_REFERENCE, UNKNOWN
 
 
 def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
@@ -40,7 +40,7 @@ def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
             for row in counted.to_pylist():
                 labels[row["batch"]][row["label"]] += row["count_all"]
                 probability[row["batch"]] += row["probability_sum"]
-            far = table.filter(pc.equal(table["reason"], OUTSIDE))
+            far = table.filter(pc.equal(table["reason"], OUT_OF_REFERENCE))
             outside.update({row["values"]: row["counts"] for row in far["batch"].value_counts().to_pylist()})
     found = []
     for batch, counts in labels.items():

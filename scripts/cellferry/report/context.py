@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from ..core.logs import COMMAND, unfinished_logs
-from ..cytometry.value_kinds import RAW
+from ..cytometry.value_detection import RAW
 from ..labels.colors import colors_of
 from ..runs.hashes import of_settings
 from ..runs.versions import versions
@@ -24,9 +24,9 @@ from .costs import costs, predicted_mb, read_table, unmeasured_rules
 from .label_counts import LabelCounts, count_labels
 from .remarks import remarks
 
-MOST_LOSING_NAMED = 3
-MOST_BATCHES_SHOWN = 200
-MOST_MISTAKES_SHOWN = 500
+MAX_LOSING_NAMED = 3
+MAX_BATCHES_SHOWN = 200
+MAX_MISTAKES_SHOWN = 500
 PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
 PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]
 SO_FAR = "report_so_far"
@@ -48,7 +48,7 @@ class RunFiles:
     inspected
         What inspect_dataset wrote, one file per dataset; costs are predicted from it.
     gene_loss
-        What predict_gene_loss wrote of queries that may lack genes, one file `{query}/gene_loss.json` each.
+        Results of estimate_missing_genes for queries that may lack genes: `{query}/gene_loss.json` each.
     common
         Counts of the queries where the model is of others: these have the genes that a query measured.
     mappings
@@ -243,11 +243,11 @@ def read_json(path: str | Path) -> dict:
 
 
 def read_gene_loss(paths: Sequence[str]) -> dict[str, dict]:
-    """What predict_gene_loss says, by query; `worst` holds the labels that lose most."""
+    """What estimate_missing_genes says, by query; `worst` holds the labels that lose most."""
     losses = {Path(path).parent.name: read_json(path) for path in paths}
     for loss in losses.values():
         fall = {label: entry["f1_without"] - entry["f1"] for label, entry in loss["labels"].items()}
-        worst = sorted((label for label in fall if fall[label] < 0), key=fall.get)[:MOST_LOSING_NAMED]
+        worst = sorted((label for label in fall if fall[label] < 0), key=fall.get)[:MAX_LOSING_NAMED]
         loss["worst"] = [(label, loss["labels"][label]) for label in worst]
     return losses
 
@@ -317,7 +317,7 @@ def mistakes(confusion: dict[str, list]) -> list[dict]:
         for answer, n in zip(confusion["predicted"], cells[row], strict=True)
         if n and answer != truth
     ]
-    return sorted(found, key=lambda pair: -pair["cells"])[:MOST_MISTAKES_SHOWN]
+    return sorted(found, key=lambda pair: -pair["cells"])[:MAX_MISTAKES_SHOWN]
 
 
 def batches(by_part: dict[str, list[str]], predicted: dict[str, str]) -> dict[str, dict]:
@@ -328,8 +328,8 @@ def batches(by_part: dict[str, list[str]], predicted: dict[str, str]) -> dict[st
         for row in rows:
             row["batch"] = row["batch"].removeprefix(f"{query}/")
         shown = rows
-        if len(rows) > MOST_BATCHES_SHOWN:
-            shown = sorted(rows, key=lambda row: -row["unknown"])[:MOST_BATCHES_SHOWN]
+        if len(rows) > MAX_BATCHES_SHOWN:
+            shown = sorted(rows, key=lambda row: -row["unknown"])[:MAX_BATCHES_SHOWN]
         found[query] = {"n": len(rows), "shown": shown}
     return found
 

@@ -22,9 +22,9 @@ from ..labels.colors import PALETTE, REFERENCE_COLOR, assign_colors
 from ..labels.vocabulary import UNKNOWN
 
 NO_COLOR = "#E4E4E4"
-MOST_IN_CONFUSION = 60
-MOST_IN_KEY = 24
-LEAST_CELLS_PER_BIN = 10
+MAX_IN_CONFUSION = 60
+MAX_IN_KEY = 24
+MIN_CELLS_PER_BIN = 10
 SVG = "{http://www.w3.org/2000/svg}"
 MARKERS = "osD^vP*X"
 
@@ -100,7 +100,7 @@ def nothing_to_draw(why: str) -> Figure:
 
 
 def map_by_category(embedding: np.ndarray, values: np.ndarray, colors: dict[str, str]) -> Figure:
-    """Map of the latent space (cells × 2) coloured by label, dataset or batch.
+    """Map of the latent space (cells × 2) colored by label, dataset or batch.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def map_by_category(embedding: np.ndarray, values: np.ndarray, colors: dict[str,
     values
         The category of each cell, None where it has none.
     colors
-        Colour by category, in the order of the key.
+        Color by category, in the order of the key.
     """
     with mpl.rc_context(STYLE):
         figure, axes, size = _map_axes(embedding)
@@ -119,7 +119,7 @@ def map_by_category(embedding: np.ndarray, values: np.ndarray, colors: dict[str,
         axes.scatter(*embedding[order].T, s=size, c=drawn, linewidths=0)
         present = set(values)
         key = {name: color for name, color in colors.items() if name in present}
-        more = dict(list(key.items())[:MOST_IN_KEY])
+        more = dict(list(key.items())[:MAX_IN_KEY])
         if len(key) > len(more):
             more[f"and {len(key) - len(more)} more"] = "#FFFFFF"
         _key(axes, more)
@@ -127,7 +127,7 @@ def map_by_category(embedding: np.ndarray, values: np.ndarray, colors: dict[str,
 
 
 def map_by_probability(embedding: np.ndarray, probability: np.ndarray) -> Figure:
-    """Map of the latent space coloured by the answer's probability; reference cells (NaN) are grey."""
+    """Map of the latent space colored by the answer's probability; reference cells (NaN) are grey."""
     with mpl.rc_context(STYLE):
         figure, axes, size = _map_axes(embedding)
         of_query = ~np.isnan(probability)
@@ -146,7 +146,7 @@ def map_by_probability(embedding: np.ndarray, probability: np.ndarray) -> Figure
 
 
 def dataset_colors(names: list[str]) -> dict[str, str]:
-    """Colour by dataset; the first of `names` is the reference, which is grey."""
+    """Color by dataset; the first of `names` is the reference, which is grey."""
     return {names[0]: REFERENCE_COLOR} | assign_colors(names[1:])
 
 
@@ -180,10 +180,10 @@ def confusion_shares(confusion: dict[str, list]) -> tuple[list[str], list[str], 
     rows share the column `others`.
     """
     cells = np.array(confusion["cells"], dtype=np.int64)
-    largest = np.sort(np.argsort(-cells.sum(axis=1), kind="stable")[:MOST_IN_CONFUSION])
+    largest = np.sort(np.argsort(-cells.sum(axis=1), kind="stable")[:MAX_IN_CONFUSION])
     truth, cells = [confusion["truth"][row] for row in largest], cells[largest]
     predicted = confusion["predicted"]
-    if len(predicted) > MOST_IN_CONFUSION:
+    if len(predicted) > MAX_IN_CONFUSION:
         shown = np.array([name in {*truth, UNKNOWN} for name in predicted])
         predicted = [name for name in predicted if name in {*truth, UNKNOWN}] + ["others"]
         cells = np.column_stack([cells[:, shown], cells[:, ~shown].sum(axis=1)])
@@ -253,7 +253,7 @@ def reliability_curve(
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
         for position, (name, bins) in enumerate(by_dataset.items()):
-            filled = [entry for entry in bins if entry["cells"] >= LEAST_CELLS_PER_BIN]
+            filled = [entry for entry in bins if entry["cells"] >= MIN_CELLS_PER_BIN]
             x = [entry["mean_probability"] for entry in filled]
             y = [entry["accuracy"] for entry in filled]
             look = {

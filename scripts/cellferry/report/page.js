@@ -2,7 +2,7 @@
 // Without it (printed, or scripts switched off) everything is still there, as tables and pictures.
 "use strict";
 
-const LEAST_ROWS_TO_FILTER = 12;
+const MIN_ROWS_TO_FILTER = 12;
 
 // ---- Tables ----
 
@@ -13,7 +13,7 @@ for (const table of document.querySelectorAll("table.data")) {
   const body = table.tBodies[0];
   if (!body || !body.rows.length) continue;
   if (body.rows.length > 1) columnHeads(head).forEach((cell, column) => makeSortable(table, cell, column));
-  if (body.rows.length >= LEAST_ROWS_TO_FILTER) addFilter(table);
+  if (body.rows.length >= MIN_ROWS_TO_FILTER) addFilter(table);
 }
 
 // The head cell that stands directly above each column, where heads span rows and columns.

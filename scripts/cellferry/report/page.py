@@ -11,11 +11,11 @@ from ..core.text import duration
 from ..labels.colors import assign_colors
 from . import figures
 from .context import REFERENCE, Found, RunFiles, RunSettings, gather
-from .umap import LEAST_CELLS, embed, for_page, map_cells
+from .umap import MIN_CELLS, embed, for_page, map_cells
 
 FOLDER = Path(__file__).parent
 COLORED_BY = ["label", "dataset", "batch", "probability"]
-NO_MAP = f"There are fewer than {LEAST_CELLS} cells: too few for a map."
+NO_MAP = f"There are fewer than {MIN_CELLS} cells: too few for a map."
 
 
 def write_page(
@@ -70,7 +70,7 @@ def draw_maps(
     shown = {part: paths for part, paths in by_part.items() if part == REFERENCE or part in predicted}
     print("drawing the maps")
     cells = map_cells(shown, predicted, seed=seed) if shown else {"latents": np.empty((0, 1))}
-    if len(cells["latents"]) < LEAST_CELLS:
+    if len(cells["latents"]) < MIN_CELLS:
         for name in COLORED_BY:
             figures.save(figures.nothing_to_draw(NO_MAP), folder / f"{name}.png")
         return None

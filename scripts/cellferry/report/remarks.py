@@ -7,12 +7,12 @@ from .label_counts import LabelCounts
 LOW_ACCURACY = 0.8
 MUCH_UNKNOWN = 0.2
 TEST = "test"
-"""The part of the reference that was held back to be scored."""
+"""The part of the reference that was held out to be scored."""
 MUCH_MISCALIBRATED = 0.1
 CELLS_TO_JUDGE_CALIBRATION = 200
 """With fewer, chance alone gives bins a gap of that size."""
 MUCH_ACCEPTED = 0.5
-MOST_CONFUSED_NAMED = 3
+MAX_CONFUSED_NAMED = 3
 FEW_COMMON_GENES = 0.5
 BASELINE_MARGIN = 0.02
 
@@ -38,11 +38,11 @@ def remarks(
     genes
         What `select_genes` reports.
     gene_loss
-        By query that may lack genes of the model, what predict_gene_loss says.
+        By query that may lack genes of the model, what estimate_missing_genes says.
     rare
         Cells by label of the reference's labels that have too few to be learned.
     left_out
-        By label that was taken out of the reference: what became of its held-back cells.
+        By label that was taken out of the reference: what became of its held-out cells.
     rounded
         By dataset whose counts were rounded: what inspect_dataset says of its first cells.
     """
@@ -93,7 +93,7 @@ def _on_scores(name: str, scores: dict) -> list[str]:
     rejected = scores["answered"]["rejected_share"]
     if name == TEST and rejected is not None and rejected > MUCH_UNKNOWN:
         found.append(
-            f"{name}: {rejected:.1%} of the reference's own held-back cells are unknown; the model may "
+            f"{name}: {rejected:.1%} of the reference's own held-out cells are unknown; the model may "
             "have been trained too briefly (model.epochs), or its donors differ too much."
         )
     found += _on_baseline(name, scores["baseline"])
@@ -105,7 +105,7 @@ def _on_scores(name: str, scores: dict) -> list[str]:
     found += [
         f"{name}: {pair['labels'][0]} and {pair['labels'][1]} are hardly told apart; {pair['share']:.1%} "
         "of their cells got the other one's label."
-        for pair in scores["confused_labels"][:MOST_CONFUSED_NAMED]
+        for pair in scores["confused_labels"][:MAX_CONFUSED_NAMED]
     ]
     if scores["truth_not_in_reference"]:
         found.append(

@@ -8,7 +8,7 @@ import pyarrow as pa
 from ..artifacts.latents import count_cells, read_latents, read_rows, strings
 from ..resources.memory import MAX_MAP_CELLS
 
-LEAST_CELLS = 10
+MIN_CELLS = 10
 """Of fewer cells no map is drawn."""
 STEPS = 65535
 """In how many steps the page knows a cell's place; far more than it has points across."""
@@ -79,7 +79,7 @@ def for_page(
     cells, embedding
         The cells, and their places: cells × 2.
     colors
-        By column (`label`, `dataset`, `batch`): colour by category, in the order of the key.
+        By column (`label`, `dataset`, `batch`): color by category, in the order of the key.
 
     Returns
     -------

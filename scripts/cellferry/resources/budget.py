@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import PassingError
+from ..errors import RetryableError
 from .memory import BLOCK_BYTES, MB, MemoryModel
 
 SNAKEMAKE_MB = 250
 """Resident memory of the snakemake processes that SLURM counts as part of the same job."""
 
-LEAST_BUFFER_MB = 64
+MIN_BUFFER_MB = 64
 """Below this, blocks get so small that a job would not end in reasonable time."""
 
 
@@ -54,10 +54,10 @@ class Budget:
 
         Raises
         ------
-        PassingError
+        RetryableError
             If `mem_mb` is too small for the script to run at all; the message says the least it needs.
         """
-        self._check(need.held_mb(cells=cells, values=values) + more_mb, least_mb=0, remedy=remedy)
+        self._check(need.held_mb(cells=cells, values=values) + more_mb, min_mb=0, remedy=remedy)
 
     def block_bytes(
         self, need: MemoryModel, *, cells: int = 0, more_mb: int = 0, most: int = BLOCK_BYTES
@@ -72,7 +72,7 @@ class Budget:
             Size that is enough, however much memory there is.
         """
         held_mb = need.held_mb(cells=cells) + more_mb
-        self._check(held_mb, least_mb=LEAST_BUFFER_MB)
+        self._check(held_mb, min_mb=MIN_BUFFER_MB)
         block = self.predicted_block_bytes(need, held_mb=held_mb, most=most)
         print(f"attempt {self.attempt}: blocks of {block / MB:.0f} MB")
         return block
@@ -80,12 +80,12 @@ class Budget:
     def predicted_block_bytes(self, need: MemoryModel, *, held_mb: int, most: int = BLOCK_BYTES) -> int:
         """What `block_bytes` gives a job that holds so much; of one that cannot run, the least block."""
         buffer_mb = (self.mem_mb - SNAKEMAKE_MB - held_mb) // self.attempt
-        return min(most, max(LEAST_BUFFER_MB, buffer_mb) * MB // need.blocks)
+        return min(most, max(MIN_BUFFER_MB, buffer_mb) * MB // need.blocks)
 
-    def _check(self, held_mb: int, *, least_mb: int, remedy: str = "") -> None:
-        least = SNAKEMAKE_MB + held_mb + least_mb
+    def _check(self, held_mb: int, *, min_mb: int, remedy: str = "") -> None:
+        least = SNAKEMAKE_MB + held_mb + min_mb
         if self.mem_mb < least:
-            raise PassingError(
+            raise RetryableError(
                 f"mem_mb is {self.mem_mb}, and this job cannot run below {least}; "
                 f"raise mem_mb for this rule in the profile (set-resources){remedy and f', or {remedy}'}"
             )

@@ -102,7 +102,7 @@ def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = No
             run.whole[name],
             dataset,
             jobs=config["datasets"][name]["jobs"],
-            materialise=config["merge"]["materialise"],
+            materialize=config["merge"]["materialize"],
         )
     yield Job("check_datasets")
     if config["modality"] == "cytometry":
@@ -120,13 +120,13 @@ def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = No
     if trains:
         yield from _training_jobs(run)
     if imports:
-        n_cells = run.train.cells + sum(part.cells for part in run.held_back.values())
+        n_cells = run.train.cells + sum(part.cells for part in run.held_out.values())
         yield Job(
             "import_reference", cells=n_cells, held_cells=n_cells, disk_mb=n_cells * 4 * run.n_latent / MB
         )
     if trains or imports:
         yield _classifier_job(run)
-    yield from _mapping_jobs(run, [*run.held_back.values()] if trains else [])
+    yield from _mapping_jobs(run, [*run.held_out.values()] if trains else [])
     yield from _prediction_jobs(run, trains=trains, imports=imports)
     if config["modality"] == "cytometry":
         yield from _fcs_jobs(run)
@@ -136,7 +136,7 @@ def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = No
 def _reference_data_jobs(run: Run) -> Iterator[Job]:
     """Splitting the references, choosing genes on them, and writing their counts."""
     everything = joined([run.whole[name] for name in run.found if run.found[name]["role"] == "reference"])
-    used = joined([run.train, *run.held_back.values()])
+    used = joined([run.train, *run.held_out.values()])
     yield Job(
         "split_reference", held_cells=everything.cells, cells=everything.cells, disk_mb=everything.cells / MB
     )
@@ -205,9 +205,9 @@ def _classifier_job(run: Run) -> Job:
     )
 
 
-def _mapping_jobs(run: Run, held_back: list[Part]) -> Iterator[Job]:
+def _mapping_jobs(run: Run, held_out: list[Part]) -> Iterator[Job]:
     """Fitting the model to the batches of all parts, and mapping them."""
-    fitted = [*held_back, *run.mapped.values()]
+    fitted = [*held_out, *run.mapped.values()]
     for part in fitted:
         sketch = min(run.config["surgery"]["sketch_cells"], part.cells)
         epochs = fitting_epochs(
@@ -221,13 +221,13 @@ def _mapping_jobs(run: Run, held_back: list[Part]) -> Iterator[Job]:
             more_mb=run.model_mb,
             disk_mb=run.model_mb / 4,
         )
-    for part in [run.train, *fitted] if held_back else fitted:
+    for part in [run.train, *fitted] if held_out else fitted:
         yield _chunked(part, "map_query", more_mb=run.model_mb, bytes_per_cell=4 * run.n_latent + CELL_BYTES)
 
 
 def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
     """Calibrating the classifiers, and predicting with them."""
-    validation, test = (run.judged(run.held_back[name]) for name in ("validation", "test"))
+    validation, test = (run.judged(run.held_out[name]) for name in ("validation", "test"))
     if trains or imports:
         yield Job(
             "calibrate_classifier",
@@ -238,7 +238,7 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
         )
     if not imports and (not trains or not run.config["genes"]["retrain_on_common"]):
         yield Job(
-            "predict_gene_loss",
+            "estimate_missing_genes",
             jobs=len(run.mapped),
             cells=validation.cells,
             values=validation.common_values,
@@ -255,10 +255,10 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
                 sketch_values=compared.common_values,
                 more_mb=run.classifier_mb + run.calibration_mb(compared) + run.model_mb / 2,
             )
-    predicted = [*([run.held_back["test"]] if trains else []), *run.mapped.values()]
+    predicted = [*([run.held_out["test"]] if trains else []), *run.mapped.values()]
     for part in predicted:
         yield _chunked(run.judged(part), "predict_labels", more_mb=run.classifier_mb, bytes_per_cell=100)
-    counts = run.config["output"]["labelled"] == "all"
+    counts = run.config["output"]["labeled"] == "all"
     for part in predicted:
         values = part.common_values if counts else 0
         yield Job(
@@ -294,7 +294,7 @@ def _fcs_jobs(run: Run) -> Iterator[Job]:
 def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
     """Scores and the report."""
     scored = [part for name, part in run.mapped.items() if run.found[name].get("label")]
-    for part in [*([run.held_back["test"]] if trains else []), *scored]:
+    for part in [*([run.held_out["test"]] if trains else []), *scored]:
         cells = [min(MAX_BASELINE_CELLS, some.cells) for some in (run.train, part)]
         values = sum(
             n * some.common_values / max(1, some.cells)
@@ -313,7 +313,7 @@ def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
     yield Job("report", held_cells=shown, more_mb=MAP_BYTES * min(shown, MAX_MAP_CELLS) / MB, disk_mb=1)
 
 
-def _data_jobs(part: Part, dataset: dict, *, jobs: int, materialise: bool) -> Iterator[Job]:
+def _data_jobs(part: Part, dataset: dict, *, jobs: int, materialize: bool) -> Iterator[Job]:
     in_file = dataset["cells"]
     yield Job("inspect_dataset", held_cells=in_file, cells=in_file)
     values = in_file * dataset["values_per_cell"]
@@ -331,8 +331,8 @@ def _data_jobs(part: Part, dataset: dict, *, jobs: int, materialise: bool) -> It
     yield Job(
         "merge_h5ad",
         cells=part.cells,
-        values=part.values if materialise else 0,
-        disk_mb=_h5ad_mb(part.cells, part.values if materialise else 0),
+        values=part.values if materialize else 0,
+        disk_mb=_h5ad_mb(part.cells, part.values if materialize else 0),
     )
 
 

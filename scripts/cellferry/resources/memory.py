@@ -68,7 +68,9 @@ MEMORY_MODELS = {
         fixed_mb=430, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=1e6
     ),
     "calibrate_classifier": MemoryModel(fixed_mb=335, cell_bytes=36, blocks=1, seconds=4, cells_per_s=3e4),
-    "predict_gene_loss": MemoryModel(fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3),
+    "estimate_missing_genes": MemoryModel(
+        fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3
+    ),
     "compare_mappings": MemoryModel(fixed_mb=1100, cell_bytes=24, value_bytes=40, seconds=12),
     "predict_labels": MemoryModel(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
     "gather_predictions": MemoryModel(
@@ -97,13 +99,13 @@ MARKERS_READ_MB = 2 * BLOCK_BYTES // MB
 """What is held while marker values of drawn cells are picked out of blocks."""
 
 CYTOVI_NEIGHBORS = 20
-"""Neighbours that CytoVI asks for a label if it is not told otherwise."""
+"""Neighbors that CytoVI asks for a label if it is not told otherwise."""
 
 MAX_BASELINE_CELLS = 20_000
 MAX_MAP_CELLS = 10_000
 MAP_BYTES = 16_000
 """What UMAP holds per cell of the report's map."""
-MOST_CELLS_TIMES_LABELS = 50_000_000
+MAX_CELLS_TIMES_LABELS = 50_000_000
 
 
 def preloaded_values(batch_size: int, n_cells: int, nonzeros: float) -> float:
@@ -121,23 +123,23 @@ def model_mb(n_genes: int, n_hidden: int) -> int:
 
 def training_cap(*, n_labels: int, max_training_cells: int) -> int:
     """Cells that the classifiers train on at most: XGBoost's memory grows with cells times labels."""
-    return min(max_training_cells, MOST_CELLS_TIMES_LABELS // n_labels)
+    return min(max_training_cells, MAX_CELLS_TIMES_LABELS // n_labels)
 
 
 def calibration_cap(*, n_labels: int) -> int:
-    """Held-back cells that the answer is calibrated on at most: probabilities of all heads are held."""
+    """Held-out cells that the answer is calibrated on at most: probabilities of all heads are held."""
     return min(MAX_VALIDATION_CELLS, 5_000_000 // n_labels)
 
 
 def calibration_mb(n_cells: int, *, n_labels: int, n_heads: int) -> int:
-    """MB of held-back cells' probabilities: of each head as they are and tempered, and mixed."""
+    """MB of held-out cells' probabilities: of each head as they are and tempered, and mixed."""
     return 8 * (2 * n_heads + 4) * n_cells * n_labels // MB
 
 
-def judged_bytes(*, n_labels: int, n_heads: int, neighbors: int, n_latent: int, values: float) -> int:
+def head_output_bytes(*, n_labels: int, n_heads: int, neighbors: int, n_latent: int, values: float) -> int:
     """Bytes that a cell of so many stored values takes while the heads look at it.
 
-    Probabilities of all heads, tempered and mixed, and in float64 while a linear model works; neighbours with
+    Probabilities of all heads, tempered and mixed, and in float64 while a linear model works; neighbors with
     indices, distances and weights; latents in three versions; counts in two, marker values sparse and dense.
     """
     return int(16 * (n_heads + 1) * n_labels + 32 * neighbors + 24 * n_latent + 24 * values)
@@ -147,7 +149,7 @@ def training_mb(n_cells: int, *, n_labels: int, n_latent: int, neighbors: int, n
     """MB that training the classifiers takes.
 
     XGBoost holds margins, gradients and predictions of training and validation cells; the linear model about
-    as much; latents are held raw, standardised and binned; every cell has its nearest others. Markers, where
+    as much; latents are held raw, standardized and binned; every cell has its nearest others. Markers, where
     they are learned from, are held like latents, and read in blocks.
     """
     training = n_cells * (16 * n_labels + 16 * (n_latent + n_markers) + 40 * neighbors)

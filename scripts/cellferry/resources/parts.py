@@ -1,4 +1,4 @@
-"""Parts of a run: datasets and held-back cells, with how many cells and values each has."""
+"""Parts of a run: datasets and held-out cells, with how many cells and values each has."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -9,7 +9,7 @@ from .memory import (
     calibration_cap,
     calibration_mb,
     classifier_mb,
-    judged_bytes,
+    head_output_bytes,
     model_mb,
     training_cap,
 )
@@ -17,13 +17,13 @@ from .memory import (
 VALUE_BYTES = 8
 """A stored value on disk and in memory: float32, and its gene as int32."""
 
-MOST_LATENT = 20
+MAX_LATENT = 20
 """Dimensions of CytoVI's latent space at most, where they are left to it."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Cells that are worked on as one: a dataset, or a held-back part of the reference."""
+    """Cells that are worked on as one: a dataset, or a held-out part of the reference."""
 
     name: str
     chunks: int
@@ -46,8 +46,8 @@ class Run:
         The datasets.
     mapped
         Those that are mapped, with the cells that are.
-    train, held_back
-        The references' training cells, and their held-back parts; parts of no cells where the reference was
+    train, held_out
+        The references' training cells, and their held-out parts; parts of no cells where the reference was
         trained by an earlier run.
     n_labels, heads
         Labels, and classifiers.
@@ -58,7 +58,7 @@ class Run:
     whole: dict[str, Part]
     mapped: dict[str, Part]
     train: Part
-    held_back: dict[str, Part]
+    held_out: dict[str, Part]
     n_labels: int
     heads: list[str]
 
@@ -70,7 +70,7 @@ class Run:
         whole = {name: _whole(dataset, config, n_selected) for name, dataset in found.items()}
         references = [name for name in found if found[name]["role"] == "reference"]
         mapped = {
-            name: _labelled(whole[name], found[name], config)
+            name: _labeled(whole[name], found[name], config)
             if found[name]["role"] == "evaluate"
             else whole[name]
             for name in found
@@ -86,23 +86,23 @@ class Run:
             predictable = [label for label in trained["labels"].values() if label["predictable"]]
             n_cells, n_labels = sum(label["cells"] for label in predictable), len(predictable)
             everything = Part("reference", 1, n_cells, 0, 0)
-        held_back = {
+        held_out = {
             part: share_of(everything, part, config["split"][part]) for part in ("validation", "test")
         }
-        train = share_of(everything, "reference", 1 - sum(config["split"][part] for part in held_back))
+        train = share_of(everything, "reference", 1 - sum(config["split"][part] for part in held_out))
         heads = available_heads(
             config["prediction"]["heads"],
             scanvi_model=config["model"]["type"] == "scanvi",
             cytometry=config["modality"] == "cytometry",
             expression=not isinstance(config["pretrained"], dict),
         )
-        return cls(config, found, whole, mapped, train, held_back, max(2, n_labels), heads)
+        return cls(config, found, whole, mapped, train, held_out, max(2, n_labels), heads)
 
     @property
     def n_latent(self) -> int:
         """Dimensions of the latent space, at most where they depend on the markers."""
         configured = self.config["model"]["n_latent"]
-        return MOST_LATENT if configured == "auto" else configured
+        return MAX_LATENT if configured == "auto" else configured
 
     @property
     def model_mb(self) -> int:
@@ -134,7 +134,7 @@ class Run:
         return classifier_mb(self.training_cells, n_latent=self.n_latent)
 
     def calibration_mb(self, part: Part) -> int:
-        """MB of the classifiers and of what they say of a held-back part."""
+        """MB of the classifiers and of what they say of a held-out part."""
         n_cells = min(calibration_cap(n_labels=self.n_labels), part.cells)
         return self.classifier_mb + calibration_mb(n_cells, n_labels=self.n_labels, n_heads=len(self.heads))
 
@@ -158,11 +158,11 @@ def _whole(dataset: dict, config: dict, n_selected: int) -> Part:
     return Part(dataset["dataset"], own["chunks"], cells, int(values), int(common))
 
 
-def _labelled(part: Part, dataset: dict, config: dict) -> Part:
+def _labeled(part: Part, dataset: dict, config: dict) -> Part:
     """The cells of a dataset to evaluate that are scored."""
-    labelled = part.cells - dataset.get("unlabelled_cells", 0)
+    labeled = part.cells - dataset.get("unlabeled_cells", 0)
     most = config["datasets"][part.name]["max_cells"]
-    return share_of(part, part.name, min(labelled, labelled if most is None else most) / max(1, part.cells))
+    return share_of(part, part.name, min(labeled, labeled if most is None else most) / max(1, part.cells))
 
 
 def joined(parts: list[Part]) -> Part:
@@ -175,7 +175,7 @@ def joined(parts: list[Part]) -> Part:
 
 def _judged(part: Part, *, n_labels: int, n_heads: int, n_latent: int, neighbors: int) -> Part:
     """A part whose values are as many as fill what its cells take while the heads look at them."""
-    a_cell = judged_bytes(
+    a_cell = head_output_bytes(
         n_labels=n_labels,
         n_heads=n_heads,
         neighbors=neighbors,
@@ -186,7 +186,7 @@ def _judged(part: Part, *, n_labels: int, n_heads: int, n_latent: int, neighbors
 
 
 def share_of(part: Part, name: str, share: float) -> Part:
-    """Take a share of a part's cells, by which a held-back part has fewer chunks too."""
+    """Take a share of a part's cells, by which a held-out part has fewer chunks too."""
     return Part(
         name,
         ceil(part.chunks * share) if name in ("validation", "test") else part.chunks,

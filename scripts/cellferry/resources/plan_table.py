@@ -130,14 +130,14 @@ def _verdicts(lines: list[Line], disk_mb: float, free_mb: float) -> list[str]:
 def _remedy(rule: str, shortage: Shortage) -> str:
     """What to do about a rule that does not fit."""
     if shortage.resource == "mem_mb":
-        return f"In the profile, set mem_mb of {rule} (and most_mem_mb) to {shortage.needed} or more."
+        return f"In the profile, set mem_mb of {rule} (and max_mem_mb) to {shortage.needed} or more."
     if rule in BY_CHUNKS:
         return "Raise datasets.NAME.chunks, so that each job is shorter."
     if rule == "convert_to_chunks":
         return "Raise datasets.NAME.jobs, so that more jobs share the file."
     if rule == "train_reference_model":
         return "Use a GPU, or set reference.subsample; started again, it goes on where it stopped."
-    return f"In the profile, set runtime of {rule} (and most_minutes) to {shortage.needed} or more."
+    return f"In the profile, set runtime of {rule} (and max_minutes) to {shortage.needed} or more."
 
 
 def size(mb: float) -> str:

@@ -66,7 +66,7 @@ REQUESTS = {
     "map_query": RuleRequests(Request(2000, 60), slurm=Request(6000, 60, threads=4, gpu=True)),
     "train_classifier": RuleRequests(Request(4000, 240, threads=4), slurm=Request(4000, 480, threads=16)),
     "calibrate_classifier": RuleRequests(Request(2000, 60), slurm=Request(2000, 120, threads=4)),
-    "predict_gene_loss": RuleRequests(Request(2000, 60), slurm=Request(4000, 120)),
+    "estimate_missing_genes": RuleRequests(Request(2000, 60), slurm=Request(4000, 120)),
     "compare_mappings": RuleRequests(Request(4000, 120, threads=4), slurm=Request(4000, 240, threads=8)),
     "predict_labels": RuleRequests(Request(2000, 60), slurm=Request(2000, 120, threads=4)),
     "gather_predictions": RuleRequests(Request(2000, 120), slurm=Request(2000, 240)),

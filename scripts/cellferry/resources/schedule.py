@@ -2,10 +2,10 @@
 
 import numpy as np
 
-LEAST_MINIBATCHES_PER_EPOCH = 20
+MIN_MINIBATCHES_PER_EPOCH = 20
 SMALLEST_BATCH_SIZE = 128
 FITTING_MINIBATCHES = 2000
-FEWEST_FITTING_EPOCHS, MOST_FITTING_EPOCHS = 10, 200
+FEWEST_FITTING_EPOCHS, MAX_FITTING_EPOCHS = 10, 200
 
 
 def minibatch_size(batch_size: int, n_cells: int) -> int:
@@ -14,7 +14,7 @@ def minibatch_size(batch_size: int, n_cells: int) -> int:
     A reference of a thousand cells in minibatches of 512 makes two steps an epoch, and the model
     is far from trained when its epochs are over.
     """
-    while n_cells < LEAST_MINIBATCHES_PER_EPOCH * batch_size and batch_size // 2 >= SMALLEST_BATCH_SIZE:
+    while n_cells < MIN_MINIBATCHES_PER_EPOCH * batch_size and batch_size // 2 >= SMALLEST_BATCH_SIZE:
         batch_size //= 2
     return batch_size
 
@@ -34,7 +34,5 @@ def fitting_epochs(epochs: int | str, n_cells: int, minibatch: int) -> int:
     if epochs != "auto":
         return int(epochs)
     return int(
-        np.clip(
-            round(FITTING_MINIBATCHES / (n_cells / minibatch)), FEWEST_FITTING_EPOCHS, MOST_FITTING_EPOCHS
-        )
+        np.clip(round(FITTING_MINIBATCHES / (n_cells / minibatch)), FEWEST_FITTING_EPOCHS, MAX_FITTING_EPOCHS)
     )

@@ -20,7 +20,7 @@ STAGES = {
 }
 """Stages of a run, and the rules that make their results."""
 
-FOLLOWS_FROM_OTHERS = ("names", "references", "gene_sources", "queries", "chunks", "labelled_only")
+FOLLOWS_FROM_OTHERS = ("names", "references", "gene_sources", "queries", "chunks", "labeled_only")
 """Params that differ only together with a dataset or key that is listed already."""
 
 OWN, CONFIGURATION, CAME_OR_WENT = range(3)

@@ -49,7 +49,7 @@ def training_sketch(
     seed: int,
     need: MemoryModel,
     budget: Budget,
-    least_values: int = 0,
+    min_values: int = 0,
 ) -> list[np.ndarray]:
     """Training cells to learn from what is learned once, evenly over labels and their batches.
 
@@ -63,7 +63,7 @@ def training_sketch(
         Cells to draw at most.
     seed, need, budget
         Seed of the draw; what the job needs, and its memory.
-    least_values
+    min_values
         Values of a cell that are held, where fewer are stored.
 
     Returns
@@ -74,7 +74,7 @@ def training_sketch(
     budget.require(
         need,
         cells=int(bounds[-1]),
-        values=min(sketch_cells, int(bounds[-1])) * max(least_values, most_values_per_cell(merged)),
+        values=min(sketch_cells, int(bounds[-1])) * max(min_values, max_values_per_cell(merged)),
         remedy="lower genes.sketch_cells",
     )
     labels, batches = (joint_codes(merged, column)[0] for column in ("label", "batch"))
@@ -84,7 +84,7 @@ def training_sketch(
     return [rows[starts[n] : starts[n + 1]] - bounds[n] for n in range(len(merged))]
 
 
-def most_values_per_cell(merged: list[str]) -> float:
+def max_values_per_cell(merged: list[str]) -> float:
     """Stored values of a cell in the file that has most of them."""
     most = 0.0
     for path in merged:

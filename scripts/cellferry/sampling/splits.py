@@ -1,4 +1,4 @@
-"""Which reference cells train the model, and which are held back to stop, tune and score it."""
+"""Which reference cells train the model, and which are held out to stop, tune and score it."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 DROPPED = -1
 
-LEAST_BATCHES_TO_HOLD_BACK_TEST = 3
-LEAST_BATCHES_TO_HOLD_BACK_VALIDATION = 5
+MIN_BATCHES_TO_HOLD_OUT_TEST = 3
+MIN_BATCHES_TO_HOLD_OUT_VALIDATION = 5
 TRIES = 500
 
 
@@ -16,10 +16,10 @@ def split_cells(
 ) -> np.ndarray:
     """Split cells into train, validation and test.
 
-    A test on cells of a donor that the model knows flatters it, so whole batches are held back
+    A test on cells of a donor that the model knows flatters it, so whole batches are held out
     where there are enough of them: for the test from three batches on, for validation from five.
     Otherwise a share of every label is. A label never loses all its training cells: those of a label that
-    one batch alone holds stay in training where that batch is held back.
+    one batch alone holds stay in training where that batch is held out.
 
     Parameters
     ----------
@@ -43,12 +43,10 @@ def split_cells(
     """
     used = labels >= 0
     n_batches = len(np.unique(batches[used]))
-    if by == "batch" and n_batches < LEAST_BATCHES_TO_HOLD_BACK_TEST:
-        raise ValueError(f"holding back whole batches takes three of them; there are {n_batches}")
-    test_by_batch = by != "label" and n_batches >= LEAST_BATCHES_TO_HOLD_BACK_TEST
-    validation_by_batch = by == "batch" or (
-        by == "auto" and n_batches >= LEAST_BATCHES_TO_HOLD_BACK_VALIDATION
-    )
+    if by == "batch" and n_batches < MIN_BATCHES_TO_HOLD_OUT_TEST:
+        raise ValueError(f"holding out whole batches takes three of them; there are {n_batches}")
+    test_by_batch = by != "label" and n_batches >= MIN_BATCHES_TO_HOLD_OUT_TEST
+    validation_by_batch = by == "batch" or (by == "auto" and n_batches >= MIN_BATCHES_TO_HOLD_OUT_VALIDATION)
     rng = np.random.default_rng(seed)
     split = np.where(used, TRAIN, DROPPED).astype(np.int8)
     for part, share, by_batch in (
@@ -74,7 +72,7 @@ def _whole_batches(
     """Mask of the cells of batches that make up `share` of the cells, of every label if that can be.
 
     Of many random choices the one is taken that loses no label from what stays, misses few in what
-    is held back, and comes closest to the share. Labels that even the best one would lose are left out.
+    is held out, and comes closest to the share. Labels that even the best one would lose are left out.
     """
     batch_names, batch = np.unique(batches, return_inverse=True)
     label_names, label = np.unique(labels, return_inverse=True)

@@ -13,8 +13,8 @@ try:
 except SyntaxError:  # a Python before 3.7; `make demo` brings a new one
     slurm = None
 
-MOST_PARTITIONS = 6  # that are listed
-LEAST_JOB_MB = 500  # less than any rule asks for
+MAX_PARTITIONS = 6  # that are listed
+MIN_JOB_MB = 500  # less than any rule asks for
 
 
 def check_slurm(profile: Path) -> list:
@@ -60,7 +60,7 @@ def _partitions(nodes: list, values: dict) -> list:
     ours = [values.get("cpu_partition"), values.get("gpu_partition")]
     names = sorted(partitions, key=lambda name: (name not in ours, name))
     findings = []
-    for name in names[:MOST_PARTITIONS]:
+    for name in names[:MAX_PARTITIONS]:
         of_it = partitions[name]
         gpus = {f"{kind or 'gpu'}:{count}" for node in of_it for kind, count in node.gpus.items()}
         most = max(node.mem_mb for node in of_it)
@@ -73,8 +73,8 @@ def _partitions(nodes: list, values: dict) -> list:
             ", ".join(sorted(gpus)) or "no GPU",
         )
         findings.append(Finding("ok", f"  {name}", text))
-    if len(names) > MOST_PARTITIONS:
-        findings.append(Finding("ok", "  others", f"{len(names) - MOST_PARTITIONS} more (sinfo -s)"))
+    if len(names) > MAX_PARTITIONS:
+        findings.append(Finding("ok", "  others", f"{len(names) - MAX_PARTITIONS} more (sinfo -s)"))
     return findings
 
 
@@ -114,10 +114,10 @@ def _largest(values: dict, nodes: list) -> list:
     if not requests_memory(values):
         text = "request_memory is false, and SLURM knows its nodes' memory: a job may get all of a node's"
         return [Finding("note", "profile", text, "Set request_memory to true")]
-    if int(values.get("most_mem_mb") or 0) <= most:
+    if int(values.get("max_mem_mb") or 0) <= most:
         return []
-    text = f"most_mem_mb is {values['most_mem_mb']}, and the largest node has {most} (no rule asks for more)"
-    return [Finding("note", "profile", text, f"Set most_mem_mb to {most} or less")]
+    text = f"max_mem_mb is {values['max_mem_mb']}, and the largest node has {most} (no rule asks for more)"
+    return [Finding("note", "profile", text, f"Set max_mem_mb to {most} or less")]
 
 
 def _requests_of_rules(profile: Path, values: dict) -> list:
@@ -158,7 +158,7 @@ def _requests_of_values(values: dict) -> list:
             attempt=1,
             account=values.get("account", ""),
             partition=partition,
-            mem_mb=LEAST_JOB_MB if requests_memory(values) else 0,
+            mem_mb=MIN_JOB_MB if requests_memory(values) else 0,
             cpus=1,
             minutes=0,
             gpus=count,

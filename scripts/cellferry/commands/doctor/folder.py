@@ -12,7 +12,7 @@ from .findings import Finding
 from .system import run_command
 
 FEW_GB = 10
-LEAST_FILES, FEW_FILES = 1000, 100_000
+MIN_FILES, FEW_FILES = 1000, 100_000
 
 
 def check_folder(folder: Path) -> list:
@@ -99,17 +99,17 @@ def _locks(folder: Path) -> list:
 def _space(folder: Path) -> list:
     there = os.statvfs(str(folder))
     free_mb = there.f_bavail * there.f_frsize // 2**20
-    least_mb = slurm.LEAST_FREE_MB if slurm else 500
+    min_mb = slurm.MIN_FREE_MB if slurm else 500
     free = f"{free_mb / 1024:.0f} GB" if free_mb >= FEW_GB * 1024 else f"{free_mb} MB"
     remedy = "free some, or name another folder: make doctor DIRECTORY=..."
-    if free_mb < least_mb:
+    if free_mb < min_mb:
         findings = [Finding("FAILS", "disk", f"{free} free", remedy)]
     elif free_mb < FEW_GB * 1024:
         findings = [Finding("note", "disk", f"{free} free", "make plan says what a run needs")]
     else:
         findings = [Finding("ok", "disk", f"{free} free (a quota is not seen here)")]
     if there.f_files:  # some file systems do not count
-        status = "FAILS" if there.f_favail < LEAST_FILES else "note" if there.f_favail < FEW_FILES else "ok"
+        status = "FAILS" if there.f_favail < MIN_FILES else "note" if there.f_favail < FEW_FILES else "ok"
         text = f"room for {there.f_favail} more (inodes)"
         findings.append(Finding(status, "files", text, "" if status == "ok" else remedy))
     return findings

@@ -9,7 +9,7 @@ from .system import text_of
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
-LEAST_MB = 4000  # what the largest rule asks for without a profile
+MIN_MB = 4000  # what the largest rule asks for without a profile
 
 
 def check_machine(profile: Path) -> list:
@@ -29,8 +29,8 @@ def check_machine(profile: Path) -> list:
             return [*findings, Finding("note", "memory", text, remedy)]
     else:
         text = f"{usable} MB"
-    if usable < LEAST_MB and not is_on_cluster:
-        text += f"; the largest steps ask for {LEAST_MB}"
+    if usable < MIN_MB and not is_on_cluster:
+        text += f"; the largest steps ask for {MIN_MB}"
         return [*findings, Finding("note", "memory", text, "the demo runs; real data: a larger machine")]
     return [*findings, Finding("ok", "memory", text)]
 

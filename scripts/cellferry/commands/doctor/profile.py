@@ -34,7 +34,7 @@ def profile_values(profile: Path) -> tuple:
     if not values and uses_slurm(profile):
         return {}, [Finding("note", "profile", f"{path} has no values at its top to compare", remedy)]
     findings = []
-    for name in ("gpus", "most_mem_mb", "most_minutes"):
+    for name in ("gpus", "max_mem_mb", "max_minutes"):
         if name in values and not values[name].isdigit():
             text = f"{name} is '{values[name]}', not a whole number"
             findings.append(Finding("FAILS", "profile", text, f"mend it at the top of {path}"))

@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...labels.columns import Choice
 from .column_choice import choose
 from .config_text import config_text, to_choose_from
-from .discovery import Found, datasets_of, look
+from .discovery import Found, datasets_of, preview
 from .problems import gene_doubts, problems_and_warnings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -45,7 +45,7 @@ def new(
     for key, paths in by_role.items():
         if not paths:
             raise InputError(f"{key}= is missing; name a file or folder, such as {key}=/data/atlas.h5ad")
-    modality, found = look(*by_role.values())
+    modality, found = preview(*by_role.values())
     choose(found, label, batch)
     text = config_text(name, modality, found)
     problems, warnings = problems_and_warnings(text)
@@ -64,8 +64,8 @@ def summary(path: Path, found: list[Found], problems: list[Problem], warnings: l
         lines.append(f"{one.role} {one.name}: {header.format}, {header.n_cells:,} cells x {header.n_genes:,}")
         lines += [f"  label  {_said(one.label)}", f"  batch  {_said(one.batch)}"]
     lines += [f"look at: {warning}" for warning in warnings]
-    unlabelled = [one for one in found if one.role == "reference" and one.label is None]
-    if unlabelled:
+    unlabeled = [one for one in found if one.role == "reference" and one.label is None]
+    if unlabeled:
         problems = [
             Problem(
                 "",
@@ -73,7 +73,7 @@ def summary(path: Path, found: list[Found], problems: list[Problem], warnings: l
                 f"write one into the line `label:` of {one.name}, or give LABEL=COLUMN. "
                 f"{to_choose_from(one)}",
             )
-            for one in unlabelled
+            for one in unlabeled
         ]
     if problems:
         lines += [f"Wrote {path}, which cannot be run yet:", *(f"  - {problem}" for problem in problems)]

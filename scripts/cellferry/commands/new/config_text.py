@@ -12,11 +12,11 @@ from .column_choice import is_truth
 from .discovery import Found, kind_of_ids
 
 CELLS_PER_CHUNK = 50_000
-MOST_CHUNKS = 25
+MAX_CHUNKS = 25
 MANY_CELLS = 500_000
 """Reference cells that take a day to train on without a GPU."""
 
-MOST_SHOWN = 6
+MAX_SHOWN = 6
 """Other columns that a comment names."""
 
 
@@ -59,7 +59,7 @@ def dataset_lines(one: Found, known: set[str], modality: str) -> list[str]:
         ((column, values),) = doublets.items()
         lines.append(f"    # cells: {written({column: values})}  # would leave out doublets")
     n_chunks = chunks(one.n_cells)
-    if n_chunks != MOST_CHUNKS:
+    if n_chunks != MAX_CHUNKS:
         lines.append(f"    chunks: {n_chunks}  # pieces to work on, each a job; 25 otherwise")
     return lines
 
@@ -141,15 +141,15 @@ def to_choose_from(one: Found) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
-    return ", ".join(names[:MOST_SHOWN]) + more
+    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + more
 
 
 def chunks(n_cells: int) -> int:
     """Pieces that a dataset is worked on in: 25 from a million cells on, more beyond five million."""
     if n_cells > 5_000_000:
         return min(10_000, math.ceil(n_cells / 200_000))
-    return max(1, min(MOST_CHUNKS, math.ceil(n_cells / CELLS_PER_CHUNK)))
+    return max(1, min(MAX_CHUNKS, math.ceil(n_cells / CELLS_PER_CHUNK)))
 
 
 def _further(references: list[Found], modality: str) -> list[str]:

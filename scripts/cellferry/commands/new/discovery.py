@@ -15,11 +15,11 @@ from ...config.schema import load_schema
 from ...datasets.dataset import Dataset
 from ...datasets.inspection import gene_id_kind
 from ...errors import InputError
-from ...labels.columns import MOST_BATCHES, Choice, Column, choose_label, words_of
+from ...labels.columns import MAX_BATCHES, Choice, Column, choose_label, words_of
 from ...labels.names import LabelNames, as_labels
 
 RESERVED = {"reference", "validation", "test"}
-MOST_MARKERS = 500
+MAX_MARKERS = 500
 """Columns of a table of intensities at most: no panel has more markers, and no file of genes so few."""
 
 ENDINGS = re.compile(
@@ -132,7 +132,7 @@ def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Datas
 def is_cytometry(dataset: Dataset) -> bool:
     """Whether a file holds intensities: FCS files do, and those of few columns that hold no counts."""
     header = dataset.header
-    few = header.n_genes <= MOST_MARKERS and not any(header.places.values())
+    few = header.n_genes <= MAX_MARKERS and not any(header.places.values())
     return header.values == "intensities" or (few and gene_id_kind(header.var.index.to_numpy()) != "ensembl")
 
 
@@ -152,7 +152,7 @@ def columns_of(dataset: Dataset) -> list[Column]:
     for some in dataset.cells(list(counters)):
         for name in list(counters):
             counters[name].update(pd.Series(as_labels(some.obs[name])).value_counts(dropna=False).to_dict())
-            if len(counters[name]) > MOST_BATCHES:
+            if len(counters[name]) > MAX_BATCHES:
                 del counters[name]
     columns = []
     for name, counter in counters.items():
@@ -170,7 +170,7 @@ def _has_few_values(values: Any) -> bool:
         whole = values[~pd.isna(values)]
         if (whole % 1 != 0).any():
             return False
-    return pd.Series(values).nunique() <= max(50, min(MOST_BATCHES, len(values) // 3))
+    return pd.Series(values).nunique() <= max(50, min(MAX_BATCHES, len(values) // 3))
 
 
 def table_beside(path: str) -> list[str]:
@@ -206,7 +206,7 @@ def kind_of_ids(ids: Any) -> str:
     return {"ensembl": "Ensembl ids", "symbol": "symbols", "other": "numbers"}[gene_id_kind(ids)]
 
 
-def look(references: list[str], queries: list[str]) -> tuple[str, list[Found]]:
+def preview(references: list[str], queries: list[str]) -> tuple[str, list[Found]]:
     """What the datasets hold: the modality, and one `Found` for each.
 
     Raises

@@ -20,7 +20,7 @@ from scipy import sparse
 from ...errors import InputError
 from ...resources.memory import BLOCK_BYTES
 from ..cell_names import hashes
-from ..interface import Block, Cells, Header, Looks, Options
+from ..interface import Block, Cells, FileSignature, Header, Options
 from ..orientation import probably_genes_are_rows
 from .choice import Place, choose
 from .linked import Linked, Piece, View, turn
@@ -33,7 +33,7 @@ from .vectors import Annotation, Vectors, vectors
 
 CELLS_AT_ONCE = 1 << 17
 NAMES_TO_JUDGE = 5000
-MOST_LISTED = 10
+MAX_LISTED = 10
 
 
 class Stretch(NamedTuple):
@@ -61,9 +61,9 @@ class Stretch(NamedTuple):
         return self.matrix.shape[0 if self.cells_are_rows else 1]
 
 
-def recognises(path: Path, looks: Looks) -> bool:
+def recognizes(path: Path, signature: FileSignature) -> bool:
     """Whether a file begins as R's saveRDS and save let it, be it as text."""
-    return looks.start.startswith((*STARTS, *ASCII_STARTS))
+    return signature.start.startswith((*STARTS, *ASCII_STARTS))
 
 
 def header(path: Path, options: Options) -> Header:
@@ -106,7 +106,7 @@ def header(path: Path, options: Options) -> Header:
         counts=place.name,
         var=var,
         obs_columns=list(table.columns),
-        glanced=place.glanced,
+        preview=place.preview,
         remarks=chosen.remarks,
         details={
             "tree": replace(tree, objects={}),
@@ -395,4 +395,4 @@ def _stretch(
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join([*names[:MOST_LISTED], "…"] if len(names) > MOST_LISTED else names)
+    return ", ".join([*names[:MAX_LISTED], "…"] if len(names) > MAX_LISTED else names)

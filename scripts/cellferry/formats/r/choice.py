@@ -19,8 +19,8 @@ from .vectors import Vectors, vectors
 RAW = ("counts", "raw.data")
 """Where raw counts belong."""
 
-MOST_LISTED = 10
-MOST_LISTS = 3
+MAX_LISTED = 10
+MAX_LISTS = 3
 """Lists within one another that are looked into."""
 
 SCALED = "scale.data"
@@ -41,7 +41,7 @@ class Place:
         What each of these is; none if that cannot be told.
     problem
         Why it cannot.
-    glanced
+    preview
         Some of its values.
     """
 
@@ -49,7 +49,7 @@ class Place:
     parts: list[Part]
     views: list[View] = field(default_factory=list)
     problem: str | None = None
-    glanced: np.ndarray = field(default_factory=lambda: np.empty(0))
+    preview: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @property
     def is_empty(self) -> bool:
@@ -59,7 +59,7 @@ class Place:
     @property
     def looks_right(self) -> bool:
         """Whether its first values look like counts."""
-        return looks_like_counts(self.glanced)
+        return looks_like_counts(self.preview)
 
     def __str__(self) -> str:
         if self.problem:
@@ -107,8 +107,8 @@ def choose(tree: Tree, options: Options) -> Chosen:
     every = tree.objects if name in tree.objects else _objects(tree)
     others = [other for other in every if other and not f"{name}/".startswith(f"{other}/")]
     if others:
-        more = ", …" if len(others) > MOST_LISTED else ""
-        remarks.append(f"the object {name} is read, and not {', '.join(others[:MOST_LISTED])}{more}")
+        more = ", …" if len(others) > MAX_LISTED else ""
+        remarks.append(f"the object {name} is read, and not {', '.join(others[:MAX_LISTED])}{more}")
     experiment = experiment_of(node)
     if experiment is None:
         return _matrix(tree, name or "matrix", node, options, wanted, remarks)
@@ -138,11 +138,11 @@ def _object(tree: Tree, options: Options) -> tuple[str, Node, str | None]:
     usable = outside or usable
     if len(usable) > 1:
         listed = [f"{name}, {describe(node)}" for name, node in usable.items()]
-        more = "" if len(listed) <= MOST_LISTED else "; …"
+        more = "" if len(listed) <= MAX_LISTED else "; …"
         asked = "" if wanted is None else f"{options.key('assay')} is '{wanted}', but it "
         raise InputError(
             f"{tree.path}: {asked}holds {len(usable)} objects with counts: "
-            f"{'; '.join(listed[:MOST_LISTED])}{more}; set {options.key('assay')} to the name of one of them "
+            f"{'; '.join(listed[:MAX_LISTED])}{more}; set {options.key('assay')} to the name of one of them "
             "(a number in quotes), or to OBJECT/ASSAY"
         )
     ((name, node),) = usable.items()
@@ -158,7 +158,7 @@ def _objects(tree: Tree) -> dict[str, Node]:
 
     def add(name: str, node: Node, level: int) -> None:
         found[name] = node
-        if level < MOST_LISTS and not _is_usable(node):
+        if level < MAX_LISTS and not _is_usable(node):
             for item, inner in items(node).items():
                 add(f"{name}/{item}" if name else item, inner, level + 1)
 
@@ -181,7 +181,7 @@ def _matrix(
                 f"{tree.path}: {options.key(key)} is '{value}', but the file holds a matrix only "
                 f"({describe(node)}); remove the key"
             )
-    place = look(tree, "matrix", [Part(name, node)])
+    place = preview_place(tree, "matrix", [Part(name, node)])
     if place.problem:
         raise InputError(place.problem)
     if place.views[0].lacks_names:
@@ -250,7 +250,7 @@ def _place(
     if options.counts != "auto":
         place = found.get(options.counts)
         if place is None and options.counts in assay.parts:
-            place = look(tree, options.counts, assay.parts[options.counts])
+            place = preview_place(tree, options.counts, assay.parts[options.counts])
         if place is None or place.is_empty:
             raise InputError(
                 f"{tree.path}: {options.key('counts')} is '{options.counts}', which "
@@ -284,10 +284,10 @@ def _place(
 
 
 def _looks(tree: Tree, assay: Assay) -> Iterator[Place]:
-    return (look(tree, name, parts) for name, parts in assay.places.items())
+    return (preview_place(tree, name, parts) for name, parts in assay.places.items())
 
 
-def look(tree: Tree, name: str, parts: list[Part]) -> Place:
+def preview_place(tree: Tree, name: str, parts: list[Part]) -> Place:
     """Find out what a place's matrices are, and look at some of their values."""
     place = Place(name, parts)
     try:
@@ -302,8 +302,8 @@ def look(tree: Tree, name: str, parts: list[Part]) -> Place:
                 piece.matrix.check(tree.path, part.where)
             place.views.append(view)
         kept = Vectors(tree, None, None)
-        glances = [piece.matrix.glance(kept) for view in place.views for piece in view.pieces]
-        place.glanced = np.concatenate(glances) if glances else place.glanced
+        previews = [piece.matrix.glance(kept) for view in place.views for piece in view.pieces]
+        place.preview = np.concatenate(previews) if previews else place.preview
     except InputError as error:
         place.problem = str(error)
         place.views = []
@@ -318,7 +318,7 @@ def read_whole(tree: Tree, node: Node) -> np.ndarray:
 
 def _are_equal(one: Place, other: Place) -> bool:
     shapes = [[view.shape for view in place.views] for place in (one, other)]
-    return bool(one.views) and shapes[0] == shapes[1] and np.array_equal(one.glanced, other.glanced)
+    return bool(one.views) and shapes[0] == shapes[1] and np.array_equal(one.preview, other.preview)
 
 
 def _named(experiment: Experiment, assay: Assay) -> str:

@@ -65,9 +65,9 @@ class Matrix(NamedTuple):
     def glance(self, vectors: Vectors) -> np.ndarray:
         """Some of its values: from its beginning, middle and end, or all if they are few."""
         data = self.arrays["data"]
-        if data.glimpse is None:
+        if data.preview is None:
             return vectors.values(data)[:] if data.kept is not None or data.sequence else np.empty(0)
-        return data.glimpse
+        return data.preview
 
     def check(self, path: Path, where: str) -> None:
         """Raise an `InputError` if its arrays do not have the lengths that its shape asks for."""

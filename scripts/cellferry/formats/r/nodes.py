@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-MOST_ITEMS = 1 << 16
+MAX_ITEMS = 1 << 16
 """A longer list, or a tree with more nodes, is no table and no set of matrices."""
 
 WIDTHS = {"logical": "i4", "integer": "i4", "double": "f8"}
@@ -39,7 +39,7 @@ class Node:
         Where the bytes of a vector's values begin in the unpacked stream, and how many there are.
     kept
         These bytes, if they are few.
-    glimpse
+    preview
         Some numbers of a long vector of numbers, from its beginning, middle and end.
     digest
         Of the bytes of a vector of strings: two of the same digest are equal.
@@ -61,7 +61,7 @@ class Node:
     offset: int = 0
     size: int = 0
     kept: bytes | None = None
-    glimpse: np.ndarray | None = None
+    preview: np.ndarray | None = None
     digest: bytes | None = None
     text: str = ""
     sequence: tuple[float, float] | None = None
@@ -76,7 +76,7 @@ class Node:
     @property
     def numbers(self) -> np.ndarray:
         """Values of a short vector of numbers; none if it is something else."""
-        if self.sequence is not None and self.length <= MOST_ITEMS:
+        if self.sequence is not None and self.length <= MAX_ITEMS:
             return self.sequence[0] + self.sequence[1] * np.arange(self.length)
         if self.kind not in WIDTHS or self.kept is None:
             return np.empty(0)

@@ -1,6 +1,6 @@
 """What R's `saveRDS` and `save` write, walked from front to back without R.
 
-R serialises an object as one stream without lengths of its parts: to know where a matrix begins, everything
+R serializes an object as one stream without lengths of its parts: to know where a matrix begins, everything
 before it must be walked over. `read_tree` does that once and keeps a light tree: lists, attributes (the
 slots of S4 objects among them) and short vectors; of long vectors only where in the unpacked stream their
 bytes lie, and a few of their numbers. What no matrix can be in (functions, byte code, environments,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .nodes import DATA, FIELDS, HAS_NO_VALUE, MOST_ITEMS, WIDTHS, Node
+from .nodes import DATA, FIELDS, HAS_NO_VALUE, MAX_ITEMS, WIDTHS, Node
 from .stream import (
     ALTREP,
     BUILTIN,
@@ -47,12 +47,12 @@ KEPT_BYTES = 64 << 20
 """Longer ones, up to `KEPT_AT_ONCE` each, as long as they take no more than this together."""
 
 KEPT_AT_ONCE = 8 << 20
-GLIMPSED = 1 << 12
+PREVIEW_ITEMS = 1 << 12
 """Numbers kept of the beginning, the middle and the end of a long vector."""
 
-GLIMPSED_BYTES = 64 << 20
-MOST_NODES = 1 << 18
-MOST_LEVELS = 100_000
+MAX_PREVIEW_BYTES = 64 << 20
+MAX_NODES = 1 << 18
+MAX_LEVELS = 100_000
 NOT_WALKED_FOR = frozenset(
     [
         *("calc.params", "cluster.tree", "commands", "dr", "graphs", "images", "imputed", "kmeans", "misc"),
@@ -80,7 +80,7 @@ class Walk:
         self._stream = stream
         self._referred: list[Node] = []
         self._kept: dict[bytes, bytes] = {}
-        self._kept_bytes = self._glimpsed_bytes = self._nodes = 0
+        self._kept_bytes = self._preview_bytes = self._nodes = 0
 
     def run(self, first: Steps) -> Any:
         """Run a part of the walk with all parts inside it, and return what it returns."""
@@ -94,8 +94,8 @@ class Walk:
             else:
                 stack.append(inner)
                 result = None
-                if len(stack) > MOST_LEVELS:
-                    self._stream.refuse(f"values nested more than {MOST_LEVELS} deep")
+                if len(stack) > MAX_LEVELS:
+                    self._stream.refuse(f"values nested more than {MAX_LEVELS} deep")
         return result
 
     def bindings(self) -> Steps:
@@ -139,10 +139,10 @@ class Walk:
             node = self._strings(keep is True)
         elif kind in (LIST, EXPRESSION):
             node = Node("list" if kind == LIST else "expression", length=stream.length())
-            keep = keep if node.length <= MOST_ITEMS else False
+            keep = keep if node.length <= MAX_ITEMS else False
             for _ in range(node.length):
                 item = yield self.value(keep)
-                if keep and self._nodes < MOST_NODES:
+                if keep and self._nodes < MAX_NODES:
                     self._nodes += 1
                     node.items.append(item)
             if len(node.items) < node.length:
@@ -193,7 +193,7 @@ class Walk:
             tag = (yield self.value(False)).text if flags & HAS_TAG else ""
             wanted = tag in DATA if keep == FIELDS else keep and tag not in skipped
             item = yield self.value(wanted)
-            if wanted and self._nodes < MOST_NODES:
+            if wanted and self._nodes < MAX_NODES:
                 self._nodes += 1
                 node.tags.append(tag)
                 node.items.append(item)
@@ -255,7 +255,7 @@ class Walk:
         elif self._may_keep(node.size):
             node.kept = stream.read(node.size)
         elif kind in WIDTHS:
-            self._glimpse(node, kind, width)
+            self._preview(node, kind, width)
         else:
             stream.skip(node.size)
         return node
@@ -268,11 +268,11 @@ class Walk:
         self._kept_bytes += size
         return True
 
-    def _glimpse(self, node: Node, kind: str, width: int) -> None:
+    def _preview(self, node: Node, kind: str, width: int) -> None:
         stream, n = self._stream, node.length
         end = node.offset + node.size
-        some = min(n, GLIMPSED)
-        if self._glimpsed_bytes + 3 * some * width <= GLIMPSED_BYTES:
+        some = min(n, PREVIEW_ITEMS)
+        if self._preview_bytes + 3 * some * width <= MAX_PREVIEW_BYTES:
             pieces, done = [], 0
             for start in (0, (n - some) // 2, n - some):
                 begin = max(start, done)
@@ -280,18 +280,18 @@ class Walk:
                 done = start + some
                 pieces.append(stream.read((done - begin) * width))
             values = np.frombuffer(b"".join(pieces), dtype=stream.order + WIDTHS[kind])
-            node.glimpse = values.astype(values.dtype.newbyteorder("="))
-            self._glimpsed_bytes += node.glimpse.nbytes
+            node.preview = values.astype(values.dtype.newbyteorder("="))
+            self._preview_bytes += node.preview.nbytes
         stream.skip(end - stream.position)
 
     def _forget_columns(self, node: Node) -> None:
-        """Drop what was glimpsed of a table's columns: nobody asks for it, and columns can be many."""
+        """Drop the previews of a table's columns: nobody asks for it, and columns can be many."""
         columns = node.attributes.get("listData") if node.kind == "S4" else node
         if columns is not None and ("rownames" in node.attributes or "row.names" in node.attributes):
             for column in columns.items:
-                if column.glimpse is not None:
-                    self._glimpsed_bytes -= column.glimpse.nbytes
-                    column.glimpse = None
+                if column.preview is not None:
+                    self._preview_bytes -= column.preview.nbytes
+                    column.preview = None
 
     def _string(self, flags: int | None = None) -> bytes:
         """A single string, as names of symbols are."""

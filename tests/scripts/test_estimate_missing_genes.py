@@ -1,4 +1,4 @@
-"""predict_gene_loss: the worth of genes that a query lacks, and rules for cells without them."""
+"""estimate_missing_genes: the worth of genes that a query lacks, and rules for cells without them."""
 
 import json
 from types import SimpleNamespace
@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.artifacts.h5ad_writer import H5adWriter
-from cellferry.calibration.decision import AnswerRules
+from cellferry.calibration.decision import DecisionModel
 from cellferry.errors import InputError
 from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
+from estimate_missing_genes import ReferenceFiles, estimate_missing_genes
 from map_query import map_query
 from mapped import stored
-from predict_gene_loss import ReferenceFiles, predict_gene_loss
 from predict_labels import predict_labels
 from scipy import sparse
 from simulate import simulate_cells, write_cells
@@ -86,7 +86,7 @@ def learn(trained, folder, common, validation, *, heads, modality="rna"):
             str(folder / "classifier"),
             str(trained.folder / "model"),
             str(folder / "genes.tsv"),
-            str(folder / "rules.json"),
+            str(folder / "calibration.json"),
             max_error=0.1,
             seed=0,
             budget=Budget(2000),
@@ -125,32 +125,34 @@ def write_query(path, measured, n_genes=60):
         writer.write_uns(dataset="blood")
 
 
-def foretell(reference, tmp_path, measured, *, validation=None, **changed):
+def estimate(reference, tmp_path, measured, *, validation=None, **changed):
     write_query(tmp_path / "query.h5ad", measured)
     settings = {"max_loss": 0.05, "max_error": 0.1, "seed": 0, "budget": Budget(3000), "threads": 1, "gpu": 0}
     with threadpool_limits(1):
-        predict_gene_loss(
+        estimate_missing_genes(
             str(tmp_path / "query.h5ad"),
             ReferenceFiles(
                 str(validation or reference.folder / "validation.h5ad"),
                 str(reference.model),
                 str(reference.folder / "classifier"),
-                str(reference.folder / "rules.json"),
+                str(reference.folder / "calibration.json"),
             ),
             gene_loss=str(tmp_path / "gene_loss.json"),
-            own_rules=str(tmp_path / "rules.json"),
+            own_rules=str(tmp_path / "calibration.json"),
             **settings | changed,
         )
-    return json.loads((tmp_path / "gene_loss.json").read_text()), AnswerRules.load(tmp_path / "rules.json")
+    return json.loads((tmp_path / "gene_loss.json").read_text()), DecisionModel.load(
+        tmp_path / "calibration.json"
+    )
 
 
 def test_nothing_is_lost_with_all_genes(reference, tmp_path):
-    found, rules = foretell(reference, tmp_path, np.ones(60, bool))
+    found, rules = estimate(reference, tmp_path, np.ones(60, bool))
     assert found["measured"] == found["genes"] == 60
     assert found["cells"] == 150
     assert found["loss"] == 0
     assert not found["advice"]
-    learned = AnswerRules.load(reference.folder / "rules.json")
+    learned = DecisionModel.load(reference.folder / "calibration.json")
     assert rules.temperatures == pytest.approx(learned.temperatures, rel=1e-3)
     assert rules.thresholds["label"] == pytest.approx(learned.thresholds["label"], abs=1e-3)
     assert rules.weights == learned.weights
@@ -160,7 +162,7 @@ def test_nothing_is_lost_with_all_genes(reference, tmp_path):
 def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, tmp_path, capsys):
     """Compared with validation cells whose counts of these genes were really set to 0."""
     measured = np.arange(60) % 6 == 0
-    found, _ = foretell(reference, tmp_path, measured)
+    found, _ = estimate(reference, tmp_path, measured)
     assert found["measured"] == 10
     assert found["advice"]
     assert "warning: the loss is more than genes.max_loss (0.05)" in capsys.readouterr().out
@@ -175,7 +177,7 @@ def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, t
             str(tmp_path / "poor.parquet"),
             str(tmp_path / "poor.h5ad"),
             str(reference.folder / "classifier"),
-            str(tmp_path / "rules.json"),
+            str(tmp_path / "calibration.json"),
             str(tmp_path / "predictions.parquet"),
             chunk=0,
             chunks=1,
@@ -195,7 +197,7 @@ def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, t
 
 
 def test_the_limit_of_the_loss_is_the_users(reference, tmp_path):
-    found, _ = foretell(reference, tmp_path, np.arange(60) % 6 == 0, max_loss=1.0)
+    found, _ = estimate(reference, tmp_path, np.arange(60) % 6 == 0, max_loss=1.0)
     assert found["loss"] > 0
     assert not found["advice"]
 
@@ -203,7 +205,7 @@ def test_the_limit_of_the_loss_is_the_users(reference, tmp_path):
 def test_without_validation_cells_nothing_is_foretold(reference, tmp_path, capsys):
     nothing = tmp_path / "nothing.h5ad"
     write_cells(nothing, reference.validation[:0].copy(), "atlas")
-    found, rules = foretell(reference, tmp_path, np.arange(60) < 30, validation=nothing)
+    found, rules = estimate(reference, tmp_path, np.arange(60) < 30, validation=nothing)
     assert (found["measured"], found["cells"]) == (30, 0)
     assert found["loss"] is found["macro_f1"] is found["macro_f1_without"] is None
     assert found["advice"] is False
@@ -213,11 +215,11 @@ def test_without_validation_cells_nothing_is_foretold(reference, tmp_path, capsy
 
 def test_memory_and_blocks_change_nothing(reference, tmp_path, monkeypatch):
     """Blocks of which some hold no cell that was drawn."""
-    monkeypatch.setattr("predict_gene_loss.calibration_cap", lambda n_labels: 20)
+    monkeypatch.setattr("estimate_missing_genes.calibration_cap", lambda n_labels: 20)
     measured = np.arange(60) < 40
-    whole, whole_rules = foretell(reference, tmp_path, measured)
+    whole, whole_rules = estimate(reference, tmp_path, measured)
     monkeypatch.setattr("cellferry.heads.classifier.Classifier.rows_in", lambda *_: 8)
-    found, rules = foretell(reference, tmp_path, measured, budget=Budget(4000, 2))
+    found, rules = estimate(reference, tmp_path, measured, budget=Budget(4000, 2))
     assert found == whole
     assert whole["cells"] == 20
     assert rules.weights == pytest.approx(whole_rules.weights)
@@ -226,16 +228,16 @@ def test_memory_and_blocks_change_nothing(reference, tmp_path, monkeypatch):
 
 def test_too_little_memory_is_told_at_once(reference, tmp_path):
     with pytest.raises(InputError, match=r"mem_mb is 900, and this job cannot run below \d+"):
-        foretell(reference, tmp_path, np.ones(60, bool), budget=Budget(900))
-    assert not (tmp_path / "rules.json").exists()
+        estimate(reference, tmp_path, np.ones(60, bool), budget=Budget(900))
+    assert not (tmp_path / "calibration.json").exists()
 
 
 def test_of_marker_values_too(on_markers, tmp_path):
     """Compared with validation cells whose values of these markers were really set to 0."""
-    found, _ = foretell(on_markers, tmp_path, np.ones(60, bool))
+    found, _ = estimate(on_markers, tmp_path, np.ones(60, bool))
     assert (found["loss"], found["measured"]) == (0, 60)
     measured = np.arange(60) % 6 == 0
-    found, rules = foretell(on_markers, tmp_path, measured)
+    found, rules = estimate(on_markers, tmp_path, measured)
     assert found["loss"] > 0.05
     assert set(rules.weights) == {*HEADS, "cytovi", "expression_xgboost"}
 
@@ -248,7 +250,7 @@ def test_of_marker_values_too(on_markers, tmp_path):
             str(tmp_path / "poor.parquet"),
             str(tmp_path / "poor.h5ad"),
             str(on_markers.folder / "classifier"),
-            str(tmp_path / "rules.json"),
+            str(tmp_path / "calibration.json"),
             str(tmp_path / "predictions.parquet"),
             chunk=0,
             chunks=1,

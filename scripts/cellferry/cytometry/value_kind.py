@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Look:
+class ValueKind:
     """The kind of values that a dataset's markers have.
 
     Attributes

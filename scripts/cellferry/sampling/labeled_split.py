@@ -11,7 +11,7 @@ from .sketch import stratified_sketch
 from .splits import DROPPED, SPLITS, split_cells
 
 
-def split_labelled(
+def split_labeled(
     labels: np.ndarray,
     names: np.ndarray,
     batches: np.ndarray,
@@ -70,18 +70,18 @@ def split_labelled(
             f"another obs column in {label_key}"
         )
     labels[(labels >= 0) & rare[labels]] = DROPPED
-    n_labelled = np.count_nonzero(labels >= 0)
+    n_labeled = np.count_nonzero(labels >= 0)
     n_predictable = np.count_nonzero(~rare)
     if subsample is not None and subsample < min_cells_per_label * n_predictable:
         raise InputError(
             f"reference.subsample is {subsample}, and {n_predictable} labels can be predicted, which take "
             f"{min_cells_per_label} cells each (split.min_cells_per_label); raise the one or lower the other"
         )
-    if subsample is not None and n_labelled > subsample:
+    if subsample is not None and n_labeled > subsample:
         drawn = np.zeros(len(labels), dtype=bool)
         drawn[stratified_sketch(labels, subsample, seed=seed, within=batches)] = True
         labels[~drawn] = DROPPED
-        print(f"{subsample} of {n_labelled} labelled cells are used (reference.subsample)")
+        print(f"{subsample} of {n_labeled} labeled cells are used (reference.subsample)")
     try:
         split = split_cells(labels, batches, by=by, validation=validation, test=test, seed=seed)
     except ValueError as error:

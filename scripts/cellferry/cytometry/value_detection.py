@@ -6,26 +6,26 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from .looks import Look
 from .marker_names import CHANNEL, DETECTOR, KIND, is_named_after_metal
+from .value_kind import ValueKind
 
-MOST_SCALED = 1.01
-MOST_TRANSFORMED = 20.0
+MAX_SCALED = 1.01
+MAX_TRANSFORMED = 20.0
 """arcsinh(x / 5) of 1e9: transformed values are smaller, and raw ones of a whole panel are not."""
 
 MASS_CYTOMETERS = ("cytof", "helios", "dvs", "fluidigm", "starion")
-LEAST_FLUORESCENCE = -20.0
-MOST_MASS = 15_000.0
+MIN_FLUORESCENCE = -20.0
+MAX_MASS = 15_000.0
 
 
-def look(
+def detect_values(
     values: np.ndarray,
     var: pd.DataFrame,
     *,
     technology: str,
     transformed: str | bool,
     machine: str = "",
-) -> Look:
+) -> ValueKind:
     """Tell what kind of values a dataset holds.
 
     Parameters
@@ -44,7 +44,7 @@ def look(
         technology, why = _technology_of(values, var, machine, raw=kind == RAW)
     else:
         why = "technology is given"
-    return Look(kind, technology, f"{why_kind}; {why}")
+    return ValueKind(kind, technology, f"{why_kind}; {why}")
 
 
 def _kind_of(values: np.ndarray, transformed: str | bool) -> tuple[str, str]:
@@ -53,11 +53,11 @@ def _kind_of(values: np.ndarray, transformed: str | bool) -> tuple[str, str]:
     between = f"values lie between {least:g} and {most:g}"
     if transformed is False:
         return RAW, f"{between}, and transformed is false"
-    if least >= -0.01 and most <= MOST_SCALED:
+    if least >= -0.01 and most <= MAX_SCALED:
         return SCALED, f"{between}: they are scaled already"
     if transformed is True:
         return TRANSFORMED, f"{between}, and transformed is true"
-    if max(most, -least) <= MOST_TRANSFORMED:
+    if max(most, -least) <= MAX_TRANSFORMED:
         return TRANSFORMED, f"{between}: they are transformed already"
     return RAW, between
 
@@ -73,12 +73,12 @@ def _technology_of(values: np.ndarray, var: pd.DataFrame, machine: str, *, raw: 
         return "fluorescence", "there are scatter channels"
     if "dna" in kinds:
         return "mass", "there are DNA channels, and none of scatter"
-    if raw and ((values < LEAST_FLUORESCENCE).any() or (values > MOST_MASS).any()):
+    if raw and ((values < MIN_FLUORESCENCE).any() or (values > MAX_MASS).any()):
         return "fluorescence", "values are as large, or as far below 0, as of fluorescence"
     return "mass", "nothing speaks for fluorescence"
 
 
-def check_kind(name: str, seen: Look, learned_from: dict[str, dict]) -> None:
+def check_kind(name: str, seen: ValueKind, learned_from: dict[str, dict]) -> None:
     """Refuse a dataset whose values are scaled already where the model's own were not, or the other way.
 
     Parameters

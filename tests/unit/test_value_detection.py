@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from cellferry.cytometry.channels import channel_kind
 from cellferry.cytometry.marker_names import CHANNEL, DETECTOR, KIND
-from cellferry.cytometry.value_kinds import look
+from cellferry.cytometry.value_detection import detect_values
 
 
 def channels(*names, detectors=None):
@@ -18,7 +18,7 @@ PANEL = channels("CD3", "CD19", "CD56")
 
 def seen(values, var=PANEL, *, technology="auto", transformed="auto", machine=""):
     values = np.asarray(values, dtype=np.float32)
-    return look(values, var, technology=technology, transformed=transformed, machine=machine)
+    return detect_values(values, var, technology=technology, transformed=transformed, machine=machine)
 
 
 @pytest.mark.parametrize(

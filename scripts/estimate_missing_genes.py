@@ -1,4 +1,4 @@
-"""Foretell what a query's missing genes cost, and learn anew how far the answer can be trusted without them.
+"""Estimate the accuracy lost to a query's missing genes, and calibrate the decision anew without them.
 
 The reference's validation cells are mapped and judged with the counts of these genes set to 0.
 """
@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import codes_among
-from cellferry.calibration.decision import AnswerRules
-from cellferry.calibration.fit import HeldBackCells, learn_rules
+from cellferry.calibration.decision import DecisionModel
+from cellferry.calibration.fit import HeldOutCells, learn_rules
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
 from cellferry.features.subset import MEASURED
-from cellferry.heads.classifier import Classifier, Judged
+from cellferry.heads.classifier import Classifier, HeadOutputs
 from cellferry.model.encoder import Encoder, load_encoder
 from cellferry.model.scvi_models import set_up_torch
 from cellferry.resources.budget import Budget
@@ -46,7 +46,7 @@ class ReferenceFiles:
     rules: str
 
 
-def predict_gene_loss(
+def estimate_missing_genes(
     common: str,
     reference: ReferenceFiles,
     *,
@@ -85,7 +85,7 @@ def predict_gene_loss(
         measured = query.var[MEASURED].to_numpy(dtype=bool)
         name = str(query.uns["dataset"])
     heads = Classifier(reference.classifier, threads=threads)
-    learned = AnswerRules.load(reference.rules)
+    learned = DecisionModel.load(reference.rules)
     with H5adReader(reference.validation) as cells:
         codes, drawn = draw_cells(cells, heads, seed=seed)
         held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
@@ -93,15 +93,15 @@ def predict_gene_loss(
         model_mb = 2 * Path(reference.model, "model.pt").stat().st_size // MB
         more_mb = heads.held_mb + 2 * held_mb + model_mb
         max_bytes = budget.block_bytes(
-            MEMORY_MODELS["predict_gene_loss"], cells=cells.n_cells, more_mb=more_mb
+            MEMORY_MODELS["estimate_missing_genes"], cells=cells.n_cells, more_mb=more_mb
         )
         encoder = load_encoder(reference.model, cells.var.index, accelerator=accelerator)
         rows = heads.rows_in(max_bytes, cells)
         judged = {
-            which: judge(cells, drawn, genes, encoder, heads, rows=rows)
+            which: predict_block(cells, drawn, genes, encoder, heads, rows=rows)
             for which, genes in (("all", np.ones_like(measured)), ("measured", measured))
         }
-    with_all, without = (HeldBackCells.of(codes, blocks, heads) for blocks in judged.values())
+    with_all, without = (HeldOutCells.of(codes, blocks, heads) for blocks in judged.values())
     own = learn_own_rules(learned, without, heads, max_error=max_error)
     found = {"genes": len(measured), "measured": int(measured.sum())}
     found |= compare(learned, with_all, own, without, heads.labels)
@@ -120,7 +120,7 @@ def draw_cells(cells: H5adReader, heads: Classifier, *, seed: int) -> tuple[np.n
     return codes[drawn], drawn
 
 
-def judge(
+def predict_block(
     cells: H5adReader,
     drawn: np.ndarray,
     measured: np.ndarray,
@@ -128,7 +128,7 @@ def judge(
     heads: Classifier,
     *,
     rows: int,
-) -> list[Judged]:
+) -> list[HeadOutputs]:
     """What the classifiers say of the drawn cells, block by block, if only these genes had been measured."""
     kept_genes = sparse.diags_array(measured.astype(np.float32)).tocsr()
     batch_code = {batch: code for code, batch in enumerate(encoder.batches)}
@@ -142,13 +142,13 @@ def judge(
         counts.sort_indices()
         batches = codes[cells.codes("batch", start, stop)[here]]
         latents = encoder.latents(counts, batches)
-        judged.append(heads.judge(latents, counts, intensities=holds_intensities(cells)))
+        judged.append(heads.predict_block(latents, counts, intensities=holds_intensities(cells)))
     return judged
 
 
 def learn_own_rules(
-    learned: AnswerRules, without: HeldBackCells, heads: Classifier, *, max_error: float
-) -> AnswerRules:
+    learned: DecisionModel, without: HeldOutCells, heads: Classifier, *, max_error: float
+) -> DecisionModel:
     """The answer's rules for cells that have only the measured genes.
 
     Parameters
@@ -169,11 +169,15 @@ def learn_own_rules(
         max_error=max_error,
         made_from=learned.made_from,
     )
-    return replace(own, held_back=own.held_back | {"donors": learned.held_back["donors"]})
+    return replace(own, held_out=own.held_out | {"donors": learned.held_out["donors"]})
 
 
 def compare(
-    learned: AnswerRules, with_all: HeldBackCells, own: AnswerRules, without: HeldBackCells, labels: list[str]
+    learned: DecisionModel,
+    with_all: HeldOutCells,
+    own: DecisionModel,
+    without: HeldOutCells,
+    labels: list[str],
 ) -> dict:
     """Macro-F1 and F1 by label, with and without the missing genes."""
     pairs = [
@@ -202,7 +206,7 @@ def compare(
 
 
 def print_loss(found: dict, name: str, *, max_loss: float) -> None:
-    """Print what is found of a query, named `name`; see `predict_gene_loss`."""
+    """Print what is found of a query, named `name`; see `estimate_missing_genes`."""
     print(f"{name} has {found['measured']} of the model's {found['genes']} genes")
     if found["cells"]:
         print(
@@ -210,7 +214,7 @@ def print_loss(found: dict, name: str, *, max_loss: float) -> None:
             f"{found['macro_f1_without']:.3f}, and {found['macro_f1']:.3f} with all"
         )
     else:
-        print("the reference has no validation cells: what the others are worth cannot be foretold")
+        print("the reference has no validation cells: what the others are worth cannot be estimated")
     if found["advice"]:
         print(
             f"warning: the loss is more than genes.max_loss ({max_loss}): train on genes that {name} "
@@ -221,7 +225,7 @@ def print_loss(found: dict, name: str, *, max_loss: float) -> None:
 if __name__ == "__main__":
     with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
         files = snakemake.input
-        predict_gene_loss(
+        estimate_missing_genes(
             files.common,
             ReferenceFiles(files.validation, files.model, files.classifier, files.rules),
             gene_loss=snakemake.output.gene_loss,
