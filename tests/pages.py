@@ -17,7 +17,8 @@ SHELLS = ("bash", "sh", "console", "shell")
 
 
 def text_of(page):
-    return (ROOT / page).read_text(encoding="utf-8")
+    """A page, without the changelog's list of names that are no longer in use."""
+    return (ROOT / page).read_text(encoding="utf-8").partition("\n### Renamed\n")[0]
 
 
 def blocks(page, *languages):
