@@ -26,7 +26,7 @@ from scripts.cellferry.runs.provenance import Provenance
 DEMO_DATA = ("resources/demo/reference.h5ad", "resources/demo/query", "resources/demo/query_obs.csv")
 # State of a training that was interrupted.
 CHECKPOINTS = "results/reference/checkpoints"
-PATIENCE = SlurmBackoff()
+BACKOFF = SlurmBackoff()
 # One file per dataset, which its conversion waits for.
 CHECKED = "results/checked"
 PROVENANCE = Provenance(workflow, made_by_rules=("results", *DEMO_DATA), waited_for=CHECKED)
@@ -167,7 +167,7 @@ def attempt_number(wildcards, attempt):
     One after the first begins when SLURM answers.
     """
     if attempt > 1 and workflow.is_main_process and workflow.executor_plugin.name == "slurm":
-        PATIENCE.wait_until_slurm_answers()
+        BACKOFF.wait_until_slurm_answers()
     return attempt
 
 

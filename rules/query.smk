@@ -4,9 +4,9 @@
 # Writes: results/mapped/{query}/model/            the reference model, fitted to the query's batches
 #         results/mapped/{part}/{chunk}.parquet    latents, one row per cell
 #         results/mapped/{query}/gene_loss.json    what the model's genes are worth that a query lacks
-#         results/mapped/{query}/calibration.json        the answer's rules with the genes that it has
+#         results/mapped/{query}/calibration.json  the answer's rules with the genes that it has
 #         results/predictions/{query}/{chunk}.parquet, results/predictions/{query}.parquet and .csv.gz
-#         results/labeled/{query}.h5ad            counts of the common genes, labels and latents
+#         results/labeled/{query}.h5ad             counts of the common genes, labels and latents
 
 
 rule fit_query_model:

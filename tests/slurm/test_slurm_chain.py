@@ -2,8 +2,10 @@
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import yaml
 from cluster import GPU_RULES, Run
@@ -35,6 +37,16 @@ def test_the_labels_are_right(chain):
     scores = json.loads((chain.folder / "results" / "evaluation" / "pbmc_query.json").read_text())
     assert scores["forced"]["accuracy"] > 0.75
     assert "pbmc_query: accuracy" in chain.said
+
+
+def test_the_labels_are_those_of_before(chain):
+    """A rebuilt inside gives the demo's cells the same labels; processors differ in the last digits."""
+    before = pd.read_csv(Path(__file__).with_name("demo_labels.csv"), index_col="cell")
+    now = pd.read_csv(chain.folder / "results" / "predictions" / "pbmc_query.csv.gz", index_col="cell")
+    assert now.index.equals(before.index)
+    assert (now["best_label"] == before["best_label"]).mean() > 0.97
+    assert (now["label"] == before["label"]).mean() > 0.95
+    assert (now["probability"] - before["probability"]).abs().mean() < 0.02
 
 
 def test_every_rule_is_a_job_of_its_own_but_the_local_ones(chain):
