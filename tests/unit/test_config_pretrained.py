@@ -35,13 +35,20 @@ def test_what_is_missing_of_an_earlier_run_is_listed(trained_before, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format": 99}', "holds results of format 99, and this version reads format 1; run it again with"),
+        ('{"format": 99}', "holds results of format 99, and this version reads format 2; run it again with"),
         ('{"labels"', "labels.json cannot be read ("),
     ],
 )
 def test_an_earlier_run_of_another_format_or_cut_off(trained_before, tmp_path, text, said):
     (tmp_path / "earlier/reference/labels.json").write_text(text)
     assert said in problems(trained_before)
+
+
+def test_files_of_an_older_format_are_not_missed(trained_before, tmp_path):
+    (tmp_path / "earlier/reference/labels.json").write_text("{}")
+    (tmp_path / "earlier/reference/calibration.json").unlink()
+    assert "holds results of format 1, and" in problems(trained_before)
+    assert "calibration.json" not in problems(trained_before)
 
 
 def test_a_reference_beside_an_earlier_runs(trained_before, config):

@@ -46,24 +46,30 @@ def pretrained_problems(config: dict[str, Any]) -> list[Problem]:
                 "datasets",
             )
         ]
+    if (problem := _format_problem(folder)) is not None:
+        return [problem]
     missing = [name for name in PRETRAINED_FILES if not Path(folder, name).exists()]
     if missing:
         what = f"{folder} (looked in {Path.cwd()}) has no {', '.join(missing)}"
         return [Problem("pretrained", what, "name the folder `results` of a finished run")]
+    return []
+
+
+def _format_problem(folder: str) -> Problem | None:
+    """A problem of results that another version wrote, whose files may have other names."""
     labels = Path(folder, "reference", "labels.json")
+    if not labels.exists():
+        return None
     try:
         found = json.loads(labels.read_text(encoding="utf-8")).get("format", 1)
     except (OSError, ValueError) as error:
-        return [Problem("pretrained", f"{labels} cannot be read ({error})", "copy the folder again")]
-    if found != FORMAT_VERSION:
-        return [
-            Problem(
-                "pretrained",
-                f"{folder} holds results of format {found}, and this version reads format {FORMAT_VERSION}",
-                "run it again with this version, or continue with the version that made it",
-            )
-        ]
-    return []
+        return Problem("pretrained", f"{labels} cannot be read ({error})", "copy the folder again")
+    if found == FORMAT_VERSION:
+        return None
+    what = f"{folder} holds results of format {found}, and this version reads format {FORMAT_VERSION}"
+    return Problem(
+        "pretrained", what, "run it again with this version, or continue with the version that made it"
+    )
 
 
 def _imported_problems(imported: dict[str, Any]) -> list[Problem]:
