@@ -23,12 +23,12 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 
 
-if CYTOMETRY:
+if MODALITY.has_intensities:
 
     include: "rules/cytometry.smk"
 
 
-if IMPORTED:
+if not REFERENCE.has_counts:
 
     include: "rules/imported.smk"
 
@@ -43,5 +43,5 @@ rule all:
         "results/evaluation/scores.tsv",
         expand("results/predictions/{query}.{kind}", query=QUERIES, kind=["parquet", "csv.gz"]),
         expand("results/labeled/{query}.h5ad", query=QUERIES),
-        expand("results/fcs/{query}", query=QUERIES if CYTOMETRY else []),
+        expand("results/fcs/{query}", query=MODALITY.with_intensities(QUERIES)),
     localrule: True

@@ -1,8 +1,8 @@
 # Validates the configuration, then names what the rules share.
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
-# Defines: CYTOMETRY, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
-#          COMPARED, ZERO_FILLED, IMPORTED, TRAINED, TESTED, CHECKED, PROVENANCE, wildcard constraints,
+# Defines: MODALITY, REFERENCE, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
+#          COMPARED, ZERO_FILLED, TESTED, CHECKED, PROVENANCE, wildcard constraints,
 #          input functions
 
 from math import ceil
@@ -11,8 +11,9 @@ from types import SimpleNamespace
 
 from scripts.cellferry.cluster.backoff import SlurmBackoff
 from scripts.cellferry.config.checks import check
-from scripts.cellferry.config.schema import fill_defaults, load_schema
+from scripts.cellferry.config.providers import Modality, reference_of
 from scripts.cellferry.config.samples import all_files, table_files
+from scripts.cellferry.config.schema import fill_defaults, load_schema
 from scripts.cellferry.config.yaml_text import restore_text
 from scripts.cellferry.core.run_record import check_run_is_current
 from scripts.cellferry.cytometry.marker_names import TRANSFORMATION
@@ -43,8 +44,8 @@ else:
         check_run_is_current()
 fill_defaults(config)
 
-# Whether the datasets hold intensities of markers, and not counts of genes.
-CYTOMETRY = config["modality"] == "cytometry"
+MODALITY = Modality(config["modality"])
+REFERENCE = reference_of(config)
 DATASETS = list(config["datasets"])
 # Trained together; the first one's gene names win a tie.
 REFERENCES = [name for name in DATASETS if config["datasets"][name]["role"] == "reference"]
@@ -56,18 +57,18 @@ MAPPED = [*QUERIES, *EVALUATED]
 HELD_OUT = ["validation", "test"]
 # Queries whose truth is known.
 SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
-# Whether the reference is a model of others: import_reference takes it in, and there are none of its counts.
-IMPORTED = isinstance(config["pretrained"], dict)
-# Where model and classifiers are: here, or in the results of an earlier run, of which nothing is made again.
-TRAINED = "results" if IMPORTED else masked(Path(config["pretrained"] or "results"))
-# Scores of the references' test part, which has no counts to predict from where the model is of others.
-TESTED = [] if IMPORTED else [f"{TRAINED}/evaluation/test.json"]
+# Scores of the references' test part, which has no counts to predict from where the model is imported.
+TESTED = [REFERENCE.file("evaluation/test.json")] if REFERENCE.has_counts else []
 # Datasets among whose common genes the model's are chosen.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
 # Queries that are mapped in two ways, to see what fitting the model changes.
-COMPARED = MAPPED if CYTOMETRY else []
+COMPARED = MODALITY.with_intensities(MAPPED)
 # Queries that may lack genes of the model, and whose loss can be estimated, which takes counts of the reference.
-ZERO_FILLED = [name for name in MAPPED if not IMPORTED and (name not in GENE_SOURCES or TRAINED != "results")]
+ZERO_FILLED = [
+    name
+    for name in MAPPED
+    if REFERENCE.has_counts and (name not in GENE_SOURCES or not REFERENCE.is_of_this_run)
+]
 
 
 wildcard_constraints:
@@ -99,9 +100,8 @@ def dataset_config(wildcards):
     own = config["datasets"][wildcards.dataset]
     elsewhere = ("gene_id", "jobs", "max_cells", "technology", "transformed")
     reading = {key: value for key, value in own.items() if key not in elsewhere}
-    return reading | (
-        {"modality": "cytometry", "markers": config["cytometry"]["markers"]} if CYTOMETRY else {}
-    )
+    markers = {"modality": MODALITY.name, "markers": config["cytometry"]["markers"]}
+    return reading | (markers if MODALITY.has_intensities else {})
 
 
 def chunk_folders(dataset):
@@ -118,7 +118,11 @@ def label_table(key):
 def decision_model(wildcards):
     """Input function: the answer's rules for the wildcard's query."""
     own = wildcards.query in ZERO_FILLED
-    return f"results/mapped/{wildcards.query}/calibration.json" if own else f"{TRAINED}/reference/calibration.json"
+    return (
+        f"results/mapped/{wildcards.query}/calibration.json"
+        if own
+        else REFERENCE.file("reference/calibration.json")
+    )
 
 
 def marker_table(wildcards):
@@ -153,12 +157,18 @@ def chunk_numbers(part):
     """
     if part in MAPPED:
         return range(config["datasets"][part]["chunks"])
-    if IMPORTED:
+    if not REFERENCE.has_counts:
         return range(1)
-    if TRAINED != "results":
+    if not REFERENCE.is_of_this_run:
         return range(len(list(Path(config["pretrained"], "mapped", part).glob("[0-9]*.parquet"))))
     chunks = sum(config["datasets"][name]["chunks"] for name in REFERENCES)
     return range(ceil(chunks * config["split"][part]) if part in HELD_OUT else chunks)
+
+
+def mapped_chunks(part):
+    """Files of a part's latents, in order: of the reference's parts where its results are."""
+    folder = "results" if part in MAPPED else REFERENCE.folder
+    return [f"{folder}/mapped/{part}/{chunk}.parquet" for chunk in chunk_numbers(part)]
 
 
 def attempt_number(wildcards, attempt):

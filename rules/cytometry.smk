@@ -46,7 +46,7 @@ rule select_markers:
 rule compare_panels:
     input:
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
-        genes=f"{TRAINED}/genes.tsv",
+        genes=REFERENCE.file("genes.tsv"),
     output:
         "results/panel.tsv",
     log:
@@ -70,8 +70,8 @@ rule compare_mappings:
     input:
         common="results/common/{query}.h5ad",
         model="results/mapped/{query}/model",
-        reference_model=f"{TRAINED}/reference/model",
-        classifier=f"{TRAINED}/reference/classifier",
+        reference_model=REFERENCE.file("reference/model"),
+        classifier=REFERENCE.file("reference/classifier"),
         rules=decision_model,
     output:
         mappings="results/mapped/{query}/mappings.json",

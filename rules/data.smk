@@ -71,9 +71,9 @@ rule check_datasets:
         parents=label_table("parents"),
         ontology=label_table("ontology"),
         # What was trained before knows its labels.
-        trained=f"{TRAINED}/reference/labels.json" if config["pretrained"] else [],
-        trained_genes=f"{TRAINED}/genes.tsv" if config["pretrained"] and CYTOMETRY else [],
-        trained_report=f"{TRAINED}/genes.json" if config["pretrained"] and CYTOMETRY else [],
+        trained=REFERENCE.trained_before("reference/labels.json"),
+        trained_genes=MODALITY.with_intensities(REFERENCE.trained_before("genes.tsv")),
+        trained_report=MODALITY.with_intensities(REFERENCE.trained_before("genes.json")),
     output:
         table="results/datasets.tsv",
         # The files of other datasets exist, and no rule makes them: Snakemake ignores changed params of jobs behind
@@ -231,7 +231,7 @@ rule subset_reference:
         report="results/genes.json",
         gene_map=optional(config["genes"]["map"]),
         # How intensities are transformed.
-        inspected=expand("results/inspected/{dataset}.json", dataset=REFERENCES if CYTOMETRY else []),
+        inspected=MODALITY.with_intensities(expand("results/inspected/{dataset}.json", dataset=REFERENCES)),
     output:
         # The cells that the model trains on.
         train="results/common/reference.h5ad",
@@ -259,10 +259,10 @@ rule subset_common_genes:
     input:
         merged="results/merged/{query}.h5ad",
         chunks=lambda wildcards: chunk_folders(wildcards.query),
-        genes=f"{TRAINED}/genes.tsv",
-        report=f"{TRAINED}/genes.json",
+        genes=REFERENCE.file("genes.tsv"),
+        report=REFERENCE.file("genes.json"),
         gene_map=optional(config["genes"]["map"]),
-        inspected="results/inspected/{query}.json" if CYTOMETRY else [],
+        inspected=MODALITY.with_intensities("results/inspected/{query}.json"),
     output:
         common="results/common/{query}.h5ad",
     log:

@@ -5,10 +5,10 @@ import json
 import shutil
 
 from scripts.cellferry.artifacts.inspection import with_problems
+from scripts.cellferry.cluster.checks import check_cluster
 from scripts.cellferry.cluster.environments import check_environments
 from scripts.cellferry.cluster.failures import explain_failures
 from scripts.cellferry.cluster.slurm import cancel_what_is_left
-from scripts.cellferry.cluster.checks import check_cluster
 from scripts.cellferry.core.atomic import remove_remnants, set_aside_damaged
 from scripts.cellferry.core.disk import check_temporary_folder
 from scripts.cellferry.core.logs import PEAK

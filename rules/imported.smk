@@ -17,7 +17,7 @@ MODEL_IN_MESSAGE = config["pretrained"]["model"].replace("{", "{{").replace("}",
 ruleorder: import_reference > select_genes > split_reference > train_reference_model > map_query
 
 
-if CYTOMETRY:
+if MODALITY.has_intensities:
 
     ruleorder: import_reference > select_markers
 

@@ -12,7 +12,7 @@ rule plan:
         # Not made where a dataset cannot be used.
         checked="results/datasets.tsv",
         # What was trained before is not trained again.
-        trained=f"{TRAINED}/reference/labels.json" if config["pretrained"] else [],
+        trained=REFERENCE.trained_before("reference/labels.json"),
     log:
         "logs/plan/plan.log",
     benchmark:

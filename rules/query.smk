@@ -12,7 +12,7 @@
 rule fit_query_model:
     input:
         common="results/common/{query}.h5ad",
-        model=f"{TRAINED}/reference/model",
+        model=REFERENCE.file("reference/model"),
     output:
         model=directory("results/mapped/{query}/model"),
     log:
@@ -65,10 +65,10 @@ rule map_query:
 rule estimate_missing_genes:
     input:
         common="results/common/{query}.h5ad",
-        validation=f"{TRAINED}/common/validation.h5ad",
-        model=f"{TRAINED}/mapped/validation/model",
-        classifier=f"{TRAINED}/reference/classifier",
-        rules=f"{TRAINED}/reference/calibration.json",
+        validation=REFERENCE.file("common/validation.h5ad"),
+        model=REFERENCE.file("mapped/validation/model"),
+        classifier=REFERENCE.file("reference/classifier"),
+        rules=REFERENCE.file("reference/calibration.json"),
     output:
         gene_loss="results/mapped/{query}/gene_loss.json",
         rules="results/mapped/{query}/calibration.json",
@@ -95,7 +95,7 @@ rule predict_labels:
     input:
         mapped="results/mapped/{query}/{chunk}.parquet",
         common="results/common/{query}.h5ad",
-        classifier=f"{TRAINED}/reference/classifier",
+        classifier=REFERENCE.file("reference/classifier"),
         # What a probability is worth depends on the genes that the query has.
         rules=decision_model,
     output:
@@ -134,8 +134,8 @@ rule gather_predictions:
         ),
         common="results/common/{query}.h5ad",
         # Where its cells lie, and how many there are of each label, is what places and colors go by.
-        classifier=f"{TRAINED}/reference/classifier",
-        labels=f"{TRAINED}/reference/labels.json",
+        classifier=REFERENCE.file("reference/classifier"),
+        labels=REFERENCE.file("reference/labels.json"),
     output:
         parquet="results/predictions/{query}.parquet",
         csv="results/predictions/{query}.csv.gz",

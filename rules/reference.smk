@@ -35,7 +35,7 @@ rule train_reference_model:
     input:
         store="results/reference/store.zarr",
         # How intensities are transformed: the model's folder holds it too.
-        marker_report="results/genes.json" if CYTOMETRY else [],
+        marker_report=MODALITY.with_intensities("results/genes.json"),
     output:
         model=directory("results/reference/model"),
         history="results/reference/history.csv",
@@ -61,11 +61,11 @@ rule train_reference_model:
 
 rule train_classifier:
     input:
-        train=expand("results/mapped/reference/{chunk}.parquet", chunk=chunk_numbers("reference")),
-        validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
-        common=[] if IMPORTED else "results/common/reference.h5ad",
+        train=mapped_chunks("reference"),
+        validation=mapped_chunks("validation"),
+        common=REFERENCE.counts("common/reference.h5ad"),
         # Boosted trees on marker values, too, are stopped by validation cells.
-        validation_common=[] if IMPORTED or not CYTOMETRY else "results/common/validation.h5ad",
+        validation_common=MODALITY.with_intensities(REFERENCE.counts("common/validation.h5ad")),
         model="results/reference/model",
         labels="results/reference/labels.json",
     output:
@@ -96,9 +96,9 @@ rule train_classifier:
 
 rule calibrate_classifier:
     input:
-        train=expand("results/mapped/reference/{chunk}.parquet", chunk=chunk_numbers("reference")),
-        validation=expand("results/mapped/validation/{chunk}.parquet", chunk=chunk_numbers("validation")),
-        common=[] if IMPORTED else "results/common/validation.h5ad",
+        train=mapped_chunks("reference"),
+        validation=mapped_chunks("validation"),
+        common=REFERENCE.counts("common/validation.h5ad"),
         classifier="results/reference/classifier",
         model="results/reference/model",
         genes="results/genes.tsv",

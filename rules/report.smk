@@ -13,10 +13,10 @@
 rule evaluate:
     input:
         predictions="results/predictions/{query}.parquet",
-        reference=[] if IMPORTED else f"{TRAINED}/common/reference.h5ad",
+        reference=REFERENCE.counts("common/reference.h5ad"),
         common="results/common/{query}.h5ad",
-        classifier=f"{TRAINED}/reference/classifier",
-        labels=f"{TRAINED}/reference/labels.json",
+        classifier=REFERENCE.file("reference/classifier"),
+        labels=REFERENCE.file("reference/labels.json"),
     output:
         evaluation="results/evaluation/{query}.json",
     log:
@@ -38,8 +38,8 @@ rule evaluate:
 
 rule leave_labels_out:
     input:
-        mapped=expand("results/mapped/test/{chunk}.parquet", chunk=chunk_numbers("test")),
-        common=[] if IMPORTED else "results/common/test.h5ad",
+        mapped=mapped_chunks("test"),
+        common=REFERENCE.counts("common/test.h5ad"),
         classifier="results/reference/classifier",
         rules="results/reference/calibration.json",
     output:
@@ -90,20 +90,19 @@ rule report:
     input:
         evaluations=[*TESTED, *expand("results/evaluation/{query}.json", query=SCORED)],
         predictions=expand("results/predictions/{query}.parquet", query=QUERIES),
-        mapped=[f"{TRAINED}/mapped/reference/{chunk}.parquet" for chunk in chunk_numbers("reference")]
-        + [f"results/mapped/{query}/{chunk}.parquet" for query in QUERIES for chunk in chunk_numbers(query)],
+        mapped=[path for part in ("reference", *QUERIES) for path in mapped_chunks(part)],
         gene_loss=expand("results/mapped/{query}/gene_loss.json", query=ZERO_FILLED),
         # Which of the model's genes they have, where no more can be said.
-        common=expand("results/common/{query}.h5ad", query=MAPPED if IMPORTED else []),
+        common=expand("results/common/{query}.h5ad", query=[] if REFERENCE.has_counts else MAPPED),
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
-        panel="results/panel.tsv" if CYTOMETRY else [],
+        panel=MODALITY.with_intensities("results/panel.tsv"),
         mappings=expand("results/mapped/{query}/mappings.json", query=COMPARED),
         datasets="results/datasets.tsv",
-        labels=f"{TRAINED}/reference/labels.json",
-        left_out=f"{TRAINED}/reference/left_out.json",
-        rules=f"{TRAINED}/reference/calibration.json",
-        genes=f"{TRAINED}/genes.json",
-        history=f"{TRAINED}/reference/history.csv",
+        labels=REFERENCE.file("reference/labels.json"),
+        left_out=REFERENCE.file("reference/left_out.json"),
+        rules=REFERENCE.file("reference/calibration.json"),
+        genes=REFERENCE.file("genes.json"),
+        history=REFERENCE.file("reference/history.csv"),
     output:
         report=report("results/report.html", caption="../report/page.rst", category="1 The whole report"),
         confusion=report(
