@@ -45,9 +45,9 @@ def written():
     """Paths that rules write, folder by folder, with * for what is different from job to job."""
     texts = rules_text()
     texts += "".join(path.read_text(encoding="utf-8") for path in (ROOT / "profiles").rglob("*.yaml"))
-    found = re.findall(r"(?:results|logs|\{TRAINED\})/[\w{}./*-]*[\w}*]", texts)
+    found = re.findall(r"(?:results|logs)/[\w{}./*-]*[\w}*]", texts)
     return [
-        starred(path.replace("{TRAINED}", "results").replace("{{", "{").replace("}}", "}")) for path in found
+        starred(path.replace("{{", "{").replace("}}", "}")) for path in found
     ]
 
 
