@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from cellferry.artifacts.features import Features
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
@@ -16,7 +17,6 @@ from cellferry.cytometry.panels import check_backbone, check_share, joint_panels
 from cellferry.cytometry.scaling_table import GIVEN
 from cellferry.cytometry.transformation import cofactors_of
 from cellferry.cytometry.value_detection import RAW, SCALED, TRANSFORMED, check_kind
-from cellferry.cytometry.value_kind import ValueKind
 from cellferry.datasets.unused_names import unused_names
 from cellferry.errors import InputError
 from cellferry.labels.levels import Level, joined_levels
@@ -256,12 +256,12 @@ def check_values(found: list[Inspection], trained_report: str | None) -> None:
     """Refuse datasets of which some are scaled already, and say what else of their values differs."""
     seen = {f"datasets.{dataset.dataset}": dataset.intensities for dataset in found}
     if trained_report:
-        trained = json.loads(Path(trained_report).read_text(encoding="utf-8")).get("values", {})
+        trained = read_artifact(Features, trained_report).values or {}
         if GIVEN in trained:  # a model of others, which cannot be changed
             for dataset in found:
                 check_kind(dataset.dataset, dataset.intensities, trained)
         for name, kind in trained.items():
-            seen["the model" if name == GIVEN else f"the earlier run ({name})"] = ValueKind(**kind)
+            seen["the model" if name == GIVEN else f"the earlier run ({name})"] = kind
     scaled = [name for name, one in seen.items() if one.values == SCALED]
     others = [name for name in seen if name not in scaled]
     if scaled and others:

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cellferry.artifacts.features import Features
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -94,7 +96,7 @@ def import_reference(
     )
     known = describe_labels(counted, levels_above(counted, {}, parents), read_ontology(ontology))
     with complete(model) as folder:
-        taken, summary, adopted = take_model_in(
+        taken, features, adopted = take_model_in(
             pretrained,
             folder,
             width=table.width,
@@ -104,8 +106,8 @@ def import_reference(
             accelerator=accelerator,
         )
         save_scanvi_classifier(adopted, counted.index[counted["predictable"]].to_list(), label_names, folder)
-    print(f"{len(taken.genes)} genes ({summary['namespace']}), {table.width} latents, {n_cells} cells")
-    write_genes(taken, summary, genes, gene_report)
+    print(f"{len(taken.genes)} genes ({features.namespace}), {table.width} latents, {n_cells} cells")
+    write_genes(taken, features, genes, gene_report)
     write_parts(table, parts, pretrained, label_names, mapped)
     with complete(labels) as path:
         path.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -122,7 +124,7 @@ def take_model_in(
     cofactor: str | float | dict,
     seed: int,
     accelerator: str,
-) -> tuple[ImportedModel, dict, BaseModelClass]:
+) -> tuple[ImportedModel, Features, BaseModelClass]:
     """Save the model in a folder as train_reference_model does.
 
     Returns
@@ -136,10 +138,10 @@ def take_model_in(
     """
     taken = import_model(pretrained["model"], folder, modality=modality, backbone=pretrained.get("backbone"))
     if modality == "cytometry":
-        summary = describe_markers(taken, pretrained, cofactor)
-        write_transformation(summary, folder)
+        features = describe_markers(taken, pretrained, cofactor)
+        write_transformation(features.transformation, features.values, folder)
     else:
-        summary = describe_genes(taken)
+        features = describe_genes(taken)
     adopted = load_checked(str(folder), taken, seed=seed, accelerator=accelerator, named=pretrained["model"])
     if adopted.module.n_latent != width:
         raise InputError(
@@ -149,7 +151,7 @@ def take_model_in(
         )
     if not adopted.module.encode_covariates:
         print("the model's encoder takes no batch: queries are mapped by the model as it is (no surgery)")
-    return taken, summary, adopted
+    return taken, features, adopted
 
 
 def check_columns(table: LatentTable, pretrained: dict) -> None:
@@ -231,13 +233,13 @@ def save_scanvi_classifier(
     head.save(folder)
 
 
-def describe_genes(taken: ImportedModel) -> dict:
-    """What select_genes would say of the model's genes."""
-    return {"namespace": id_kind(taken.genes.to_numpy()), "n_selected": len(taken.genes), "datasets": {}}
+def describe_genes(taken: ImportedModel) -> Features:
+    """What select_genes would write of the model's genes."""
+    return Features(namespace=id_kind(taken.genes.to_numpy()), n_selected=len(taken.genes))
 
 
-def describe_markers(taken: ImportedModel, pretrained: dict, cofactor: str | float | dict) -> dict:
-    """What select_markers would say of the model's markers and their transformation."""
+def describe_markers(taken: ImportedModel, pretrained: dict, cofactor: str | float | dict) -> Features:
+    """What select_markers would write of the model's markers and their transformation."""
     markers = taken.genes.to_list()
     transformation, learned_from = told_scaling(
         pretrained["model"], pretrained.get("scaling"), markers, cofactor=cofactor, limits=taken.limits
@@ -249,19 +251,18 @@ def describe_markers(taken: ImportedModel, pretrained: dict, cofactor: str | flo
             "then count as missing; cytometry.markers can say that they are markers "
             f"({{{no_markers[0]}: {no_markers[0]}}})"
         )
-    for kind, why in {(one["values"], one["why"]) for one in learned_from.values()}:
+    for kind, why in {(one.values, one.why) for one in learned_from.values()}:
         print(f"the model was trained on {kind} values: {why}")
-    return {
-        "namespace": "marker",
-        "n_common": int(taken.backbone.sum()),
-        "n_selected": len(markers),
-        "datasets": {},
-        "values": learned_from,
-        "transformation": transformation.to_json(),
-    }
+    return Features(
+        namespace="marker",
+        n_selected=len(markers),
+        n_common=int(taken.backbone.sum()),
+        values=learned_from,
+        transformation=transformation.to_json(),
+    )
 
 
-def write_genes(taken: ImportedModel, summary: dict, genes: str, report: str) -> None:
+def write_genes(taken: ImportedModel, features: Features, genes: str, report: str) -> None:
     """Write the model's genes or markers, in its order, and what is said of them."""
     table = pd.DataFrame({"gene": taken.genes})
     if taken.backbone is None:
@@ -270,8 +271,7 @@ def write_genes(taken: ImportedModel, summary: dict, genes: str, report: str) ->
         table[BACKBONE] = taken.backbone
     with complete(genes) as path:
         table.to_csv(path, sep="\t", index=False)
-    with complete(report) as path:
-        path.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
+    write_artifact(features, report)
 
 
 def write_parts(

@@ -6,7 +6,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
+from cellferry.artifacts.features import DatasetFeatures, Features
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -100,19 +102,16 @@ def select_genes(
     with complete(genes) as path:
         chosen.to_csv(path, sep="\t", index=False)
 
-    summary = {
-        "namespace": harmonized.kind,
-        "n_common": len(harmonized.common),
-        "n_selected": len(chosen),
-        "sketch_cells": sketch.n_obs,
-        "datasets": {
-            name: loss(harmonized, name, chosen["gene"].to_list(), gene_totals[name], shares[name])
-            for name in merged
-        },
-    }
-    print(json.dumps(summary, indent=2))
-    with complete(report) as path:
-        path.write_text(json.dumps(summary, indent=2), encoding="utf-8")
+    selected = chosen["gene"].to_list()
+    features = Features(
+        namespace=harmonized.kind,
+        n_selected=len(selected),
+        n_common=len(harmonized.common),
+        sketch_cells=sketch.n_obs,
+        datasets={n: loss(harmonized, n, selected, gene_totals[n], shares[n]) for n in merged},
+    )
+    print(json.dumps(features.as_table(), indent=2))
+    write_artifact(features, report)
 
 
 def offered_ids(
@@ -228,20 +227,20 @@ def wanted_genes(keep: list[str], harmonized: Harmonized, table: GeneTable | Non
 
 def loss(
     harmonized: Harmonized, name: str, chosen: list[str], gene_totals: np.ndarray, common_share: float
-) -> dict:
-    """What a dataset keeps: numbers of genes, and the share of its counts in the chosen ones."""
+) -> DatasetFeatures:
+    """Numbers of a dataset's genes, and the share of its counts in the chosen ones."""
     ids = harmonized.ids[name]
     known = [gene for gene in ids if gene is not None]
-    return {
-        "column": harmonized.columns[name],
-        "genes": len(ids),
-        "harmonised": len(set(known)),
-        "duplicates_summed": len(known) - len(set(known)),
-        "untranslated": len(ids) - len(known),
-        "common": len(harmonized.common),
-        "common_share": common_share,
-        "counts_in_selected": float(gene_totals[np.isin(ids, chosen)].sum() / max(1.0, gene_totals.sum())),
-    }
+    return DatasetFeatures(
+        column=harmonized.columns[name],
+        genes=len(ids),
+        harmonized=len(set(known)),
+        duplicates_summed=len(known) - len(set(known)),
+        untranslated=len(ids) - len(known),
+        common=len(harmonized.common),
+        common_share=common_share,
+        counts_in_selected=float(gene_totals[np.isin(ids, chosen)].sum() / max(1.0, gene_totals.sum())),
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Choose the markers of the model, and learn on the reference how their values are scaled."""
 
-import json
-from dataclasses import asdict
-
 import numpy as np
 import pandas as pd
+from cellferry.artifacts.features import DatasetFeatures, Features
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.inspection import Inspection
-from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -88,18 +86,17 @@ def select_markers(
     chosen["backbone"] = chosen["gene"].isin(panels.backbone)
     with complete(genes) as path:
         chosen.to_csv(path, sep="\t", index=False)
-    summary = {
-        "namespace": "marker",
-        "n_common": len(panels.backbone),
-        "n_selected": len(panels.markers),
-        "sketch_cells": sum(map(len, rows)),
-        "datasets": {name: shares(name, panels, len(var[name])) for name in merged},
-        "values": {name: asdict(one) for name, one in seen.items()},
-        "transformation": transformation.to_json(),
-    }
+    features = Features(
+        namespace="marker",
+        n_selected=len(panels.markers),
+        n_common=len(panels.backbone),
+        sketch_cells=sum(map(len, rows)),
+        datasets={name: shares(name, panels, len(var[name])) for name in merged},
+        values=seen,
+        transformation=transformation.to_json(),
+    )
     print(f"{len(panels.markers)} markers, {len(panels.backbone)} of them in all datasets")
-    with complete(report) as path:
-        path.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
+    write_artifact(features, report)
 
 
 def learn_transformation(
@@ -138,20 +135,20 @@ def transformed_sketch(
     return values
 
 
-def shares(name: str, panels: Panels, n_channels: int) -> dict:
+def shares(name: str, panels: Panels, n_channels: int) -> DatasetFeatures:
     """Numbers of a dataset's channels and markers."""
     own = panels.names[name]
     known = len(set(own) & set(panels.markers))
-    return {
-        "column": "index",
-        "genes": n_channels,
-        "harmonised": len(own),
-        "duplicates_summed": 0,
-        "untranslated": n_channels - len(own),
-        "common": len(panels.backbone),
-        "common_share": len(panels.backbone) / max(1, min(len(own), len(panels.markers))),
-        "in_model": known,
-    }
+    return DatasetFeatures(
+        column="index",
+        genes=n_channels,
+        harmonized=len(own),
+        duplicates_summed=0,
+        untranslated=n_channels - len(own),
+        common=len(panels.backbone),
+        common_share=len(panels.backbone) / max(1, min(len(own), len(panels.markers))),
+        in_model=known,
+    )
 
 
 if __name__ == "__main__":

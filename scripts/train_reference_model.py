@@ -1,10 +1,10 @@
 """Train the reference model from disk: scVI, and scANVI on top of it if asked for, or CytoVI."""
 
-import json
 import time
-from pathlib import Path
 
 import zarr
+from cellferry.artifacts.features import Features
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.cytometry.transformation import write_transformation
@@ -92,7 +92,8 @@ def train_reference_model(
             # Beside what scvi-tools saved: predict_labels runs without torch.
             scanvi_classifier(reference_model).save(path)
         if marker_report:
-            write_transformation(json.loads(Path(marker_report).read_text(encoding="utf-8")), path)
+            features = read_artifact(Features, marker_report)
+            write_transformation(features.transformation, features.values, path)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cellferry.artifacts.features import DatasetFeatures, Features
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import write_artifact
 
@@ -40,3 +41,16 @@ def write_inspection(folder: Path, dataset: str, role: str = "query", **changes:
     path = folder / f"{dataset}.json"
     write_artifact(inspection_of(dataset, role, **changes), path)
     return str(path)
+
+
+def features_of(*columns: tuple[str, str], numbers: dict[str, Any] | None = None, **changes: Any) -> Features:
+    """Genes that were chosen among datasets, each with the var column of its ids; `numbers` are of each."""
+    fields = {"namespace": "symbol", "n_common": 10, "n_selected": 5, "sketch_cells": 90} | changes
+    own = {"genes": 10, "harmonized": 10, "duplicates_summed": 0, "untranslated": 0, "common": 10}
+    own |= {"common_share": 1.0, "counts_in_selected": 0.9} | (numbers or {})
+    return Features(datasets={name: DatasetFeatures(column, **own) for name, column in columns}, **fields)
+
+
+def write_features(path: Path, *columns: tuple[str, str], **changes: Any) -> None:
+    """Write what `features_of` makes."""
+    write_artifact(features_of(*columns, **changes), path)

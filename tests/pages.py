@@ -46,9 +46,7 @@ def written():
     texts = rules_text()
     texts += "".join(path.read_text(encoding="utf-8") for path in (ROOT / "profiles").rglob("*.yaml"))
     found = re.findall(r"(?:results|logs)/[\w{}./*-]*[\w}*]", texts)
-    return [
-        starred(path.replace("{{", "{").replace("}}", "}")) for path in found
-    ]
+    return [starred(path.replace("{{", "{").replace("}}", "}")) for path in found]
 
 
 def starred(path):

@@ -14,6 +14,7 @@ from cellferry.evaluation.summary import add_separation, describe
 from cellferry.labels.truth import LabelTree
 from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
+from example_artifacts import write_features
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
 RARE = "mast <1>"
@@ -96,9 +97,9 @@ class World:
         self.evaluations = [self.write_evaluation(part) for part in scored]
         self.gene_loss = []
         (folder / "datasets.tsv").write_text("dataset\tcells\nref\t60\n", encoding="utf-8")
-        genes = {"namespace": "symbol", "n_common": 1342, "n_selected": 900, "new_key": "something"}
-        genes["datasets"] = {name: {"genes": 2000, "common_share": 0.5} for name in ("ref", *queries)}
-        (folder / "genes.json").write_text(json.dumps(genes), encoding="utf-8")
+        compared = ((name, "index") for name in ("ref", *queries))
+        numbers = {"genes": 2000, "common_share": 0.5}
+        write_features(folder / "genes.json", *compared, numbers=numbers, n_common=1342, n_selected=900)
         (folder / "history.csv").write_text(
             "epoch,train_loss,validation_loss,max_epochs\n0,5,6,400\n1,4,,400\n2,3,4,400\n"
         )

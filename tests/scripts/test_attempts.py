@@ -13,6 +13,7 @@ from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
 from content import contents
 from convert_to_chunks import convert_to_chunks
+from example_artifacts import write_features
 from gather_predictions import gather_predictions
 from inspect_dataset import inspect_dataset
 from map_query import map_query
@@ -138,8 +139,7 @@ def selected(tmp_path, cells):
         budget=BUDGETS[0],
     )
     pd.DataFrame({"gene": ["GENE5", "GENE150", "GENE1"]}).to_csv(tmp_path / "genes.tsv", sep="\t")
-    report = {"namespace": "symbol", "datasets": {"atlas": {"column": "index"}}}
-    (tmp_path / "genes.json").write_text(json.dumps(report))
+    write_features(tmp_path / "genes.json", ("atlas", "index"))
     return {
         name: str(tmp_path / name) for name in ("merged.h5ad", "splits.parquet", "genes.tsv", "genes.json")
     }

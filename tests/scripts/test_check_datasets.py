@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import write_artifact
+from cellferry.cytometry.value_kind import ValueKind
 from cellferry.errors import InputError
 from check_datasets import check_datasets
-from example_artifacts import write_inspection
+from example_artifacts import write_features, write_inspection
 from simulate import PANEL, describe_events, simulate_events
 
 
@@ -222,8 +223,8 @@ def write_trained(folder, markers=PANEL, *, backbone=PANEL, **look):
     table = pd.DataFrame({"gene": list(markers)})
     table["backbone"] = table["gene"].isin(backbone)
     table.to_csv(folder / "genes.tsv", sep="\t", index=False)
-    values = {"atlas": {**LOOKS, "why": "seen", **look}}
-    (folder / "genes.json").write_text(json.dumps({"values": values}))
+    values = {"atlas": ValueKind(**{**LOOKS, "why": "seen", **look})}
+    write_features(folder / "genes.json", namespace="marker", values=values)
     return {"trained_genes": str(folder / "genes.tsv"), "trained_report": str(folder / "genes.json")}
 
 
@@ -246,8 +247,8 @@ def test_panels_and_values_of_a_model_trained_before(tmp_path):
 def of_others(folder, **look):
     """What is said of a model of others whose values were of this kind."""
     trained = write_trained(folder)
-    values = {"pretrained": {"technology": None, **look}}
-    (folder / "genes.json").write_text(json.dumps({"values": values}))
+    values = {"pretrained": ValueKind(**{"technology": None, **look})}
+    write_features(folder / "genes.json", namespace="marker", values=values)
     return trained
 
 

@@ -19,7 +19,7 @@ from cellferry.errors import InputError
 from cellferry.model.encoder import load_encoder
 from cellferry.model.scvi_models import cells_for_model, model_class
 from cellferry.resources.budget import Budget
-from example_artifacts import write_inspection
+from example_artifacts import write_features, write_inspection
 from fit_query_model import fit_query_model
 from foreign import LABELS, MARKERS, foreign_events, train_foreign, train_foreign_cytovi
 from import_reference import import_reference
@@ -349,7 +349,8 @@ def own(tmp_path_factory, foreign):
         "limits": [-1.0, 2.0],
     }
     report = {"transformation": transformation, "values": {name: asdict(RAW) for name in measured}}
-    (folder / "genes.json").write_text(json.dumps(report))
+    values = dict.fromkeys(measured, RAW)
+    write_features(folder / "genes.json", namespace="marker", transformation=transformation, values=values)
     settings = default_settings("model")
     settings |= {"type": "cytovi", "n_latent": 4, "n_layers": 1, "n_hidden": 16, "epochs": 1}
     train_reference_model(

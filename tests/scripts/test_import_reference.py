@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import scvi
 import torch
+from cellferry.artifacts.features import Features
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.errors import InputError, RetryableError
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.model.encoder import load_encoder
@@ -84,11 +86,7 @@ def test_genes_are_the_models_in_its_order(foreign, tmp_path):
     take(foreign, tmp_path)
     table = pd.read_csv(tmp_path / "genes.tsv", sep="\t")
     assert list(table["gene"]) == [f"GENE{number}" for number in range(60)]
-    assert json.loads((tmp_path / "genes.json").read_text()) == {
-        "namespace": "symbol",
-        "n_selected": 60,
-        "datasets": {},
-    }
+    assert read_artifact(Features, tmp_path / "genes.json") == Features(namespace="symbol", n_selected=60)
     assert pd.read_csv(tmp_path / "history.csv").empty
 
 

@@ -1,6 +1,5 @@
 """The data rules' memory: flat in the number of cells, and as predicted."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from cellferry.core.logs import peak_in
 from cellferry.resources.expected_jobs import Job
+from example_artifacts import write_features
 
 ROOT = Path(__file__).parents[2]
 CELLS = (6_000, 18_000)
@@ -62,8 +62,7 @@ simulate_counts("blood.h5ad", n_cells={cells}, n_genes={GENES}, n_types=3, expre
 """
         run(folder, simulate)
         (folder / "genes.tsv").write_text("gene\n" + "".join(f"GENE{n}\n" for n in range(0, GENES, 5)))
-        report = {"namespace": "symbol", "datasets": {"blood": {"column": "index"}}}
-        (folder / "genes.json").write_text(json.dumps(report))
+        write_features(folder / "genes.json", ("blood", "index"))
         for rule in RULES:
             run(folder, CHAIN, rule)
             found[rule, cells] = peak_in((folder / f"{rule}.log").read_text())

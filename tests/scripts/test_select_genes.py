@@ -159,7 +159,7 @@ def test_loss_is_counted(select):
     _, report = select(simulate_cells(), query, n_variable=4000)
     loss = report["datasets"]["patients"]
     assert loss["genes"] == 200
-    assert loss["harmonised"] == 199
+    assert loss["harmonized"] == 199
     assert loss["duplicates_summed"] == 1
     assert loss["counts_in_selected"] == pytest.approx(1.0)
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cellferry.artifacts.features import Features
 from cellferry.artifacts.h5ad_reader import H5adReader
-from cellferry.artifacts.json_files import write_artifact
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.cytometry.transformation import RANGE, Transformation
 from cellferry.errors import InputError
 from cellferry.features.marker_selection import marker_selection
@@ -53,6 +54,11 @@ def select(tmp_path):
     return run
 
 
+def loaded(folder):
+    """The transformation that was written."""
+    return Transformation.from_json(read_artifact(Features, folder / "genes.json").transformation)
+
+
 def values_of(events, marker, cofactor=5):
     """Transformed values of a marker in float64."""
     return np.arcsinh(events[:, marker].X.toarray().ravel().astype(np.float64) / cofactor)
@@ -65,7 +71,7 @@ def test_scaling_is_learned_on_the_training_cells(select, tmp_path):
     genes, report = select({"atlas": atlas, "patients": query}, parts=parts)
     assert list(genes["gene"]) == list(PANEL)
     assert genes["backbone"].all()
-    found = Transformation.load(tmp_path / "genes.json")
+    found = loaded(tmp_path)
     assert found.markers == list(PANEL)
     for n, marker in enumerate(PANEL):
         low, high = np.quantile(values_of(atlas, marker)[parts == 0], RANGE)
@@ -76,11 +82,12 @@ def test_scaling_is_learned_on_the_training_cells(select, tmp_path):
     assert report["datasets"]["patients"] == {
         "column": "index",
         "genes": 12,
-        "harmonised": 10,
+        "harmonized": 10,
         "duplicates_summed": 0,
         "untranslated": 2,
         "common": 10,
         "common_share": 1,
+        "counts_in_selected": None,
         "in_model": 10,
     }
 
@@ -88,7 +95,7 @@ def test_scaling_is_learned_on_the_training_cells(select, tmp_path):
 def test_cofactors_by_technology_and_by_marker(select, tmp_path):
     atlas = simulate_events(300, cofactor=150)
     select({"atlas": atlas}, looks={"atlas": {"technology": "fluorescence"}}, cofactor={"cd-19": 20})
-    found = Transformation.load(tmp_path / "genes.json")
+    found = loaded(tmp_path)
     expected = [np.quantile(values_of(atlas, m, 20 if m == "CD19" else 150), RANGE) for m in PANEL]
     np.testing.assert_allclose(np.column_stack([found.low, found.high]), expected, atol=1e-5)
     with pytest.raises(InputError, match=r"cytometry\.cofactor: names CD99, which is none of the markers"):
@@ -99,7 +106,7 @@ def test_values_that_are_transformed_are_scaled_as_they_are(select, tmp_path):
     atlas = simulate_events(300)
     atlas.X.data = np.arcsinh(atlas.X.data / 5)
     select({"atlas": atlas}, looks={"atlas": {"values": "transformed"}})
-    found = Transformation.load(tmp_path / "genes.json")
+    found = loaded(tmp_path)
     expected = np.quantile(atlas[:, list(PANEL)].X.toarray(), RANGE, axis=0)
     np.testing.assert_allclose([found.low, found.high], expected, atol=1e-5)
 
@@ -114,7 +121,7 @@ def test_references_of_different_panels(select, tmp_path):
     assert report["n_common"] == 2
     assert report["n_selected"] == 10
     assert report["datasets"]["second"]["common_share"] == pytest.approx(1 / 3)
-    found = Transformation.load(tmp_path / "genes.json")
+    found = loaded(tmp_path)
     for n, marker in enumerate(genes["gene"]):
         values = [values_of(events, marker) for events in (first, second) if marker in events.var_names]
         low, high = np.quantile(np.concatenate(values), RANGE)
@@ -172,7 +179,7 @@ def test_a_marker_that_the_query_lacks_is_0_where_the_reference_alone_chose(sele
     assert common.X.nnz == common.n_obs * common.n_vars
     values = common.X.toarray()
     assert not values[:, 8:].any()
-    found = Transformation.load(tmp_path / "genes.json")
+    found = loaded(tmp_path)
     for n in range(8):
         expected = (values_of(query, query.var_names[8 - n]) - found.low[n]) / (found.high[n] - found.low[n])
         np.testing.assert_allclose(values[:, n], np.clip(expected, -1, 2), atol=1e-5)

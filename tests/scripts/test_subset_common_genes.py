@@ -1,7 +1,5 @@
 """subset_common_genes: exact counts of the chosen genes, whatever the memory, cells in their order."""
 
-import json
-
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -9,6 +7,7 @@ import pytest
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
+from example_artifacts import write_features
 from simulate import simulate_cells, write_cells
 from subset_common_genes import subset_common_genes
 
@@ -18,8 +17,7 @@ CHOSEN = ["GENE5", "GENE150", "GENE1"]
 @pytest.fixture
 def subset(tmp_path):
     pd.DataFrame({"gene": CHOSEN}).to_csv(tmp_path / "genes.tsv", sep="\t", index=False)
-    report = {"namespace": "symbol", "datasets": {"atlas": {"column": "index"}}}
-    (tmp_path / "genes.json").write_text(json.dumps(report))
+    write_features(tmp_path / "genes.json", ("atlas", "index"))
 
     def run(cells, *, name="atlas", min_common=0.0, labeled_only=False, max_cells=None, seed=0):
         write_cells(tmp_path / "merged.h5ad", cells, "atlas")

@@ -1,13 +1,12 @@
 """subset_reference: every cell goes to its part, in one pass."""
 
-import json
-
 import anndata as ad
 import numpy as np
 import pandas as pd
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.resources.budget import Budget
+from example_artifacts import write_features
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 from subset_reference import subset_reference
@@ -40,8 +39,7 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
         budget=Budget(1000),
     )
     pd.DataFrame({"gene": CHOSEN}).to_csv(tmp_path / "genes.tsv", sep="\t", index=False)
-    report = {"namespace": "symbol", "datasets": {"atlas": {"column": "index"}}}
-    (tmp_path / "genes.json").write_text(json.dumps(report))
+    write_features(tmp_path / "genes.json", ("atlas", "index"))
     parts = {part: str(tmp_path / f"{part}.h5ad") for part in ("train", "validation", "test")}
     subset_reference(
         {"atlas": merged},
@@ -96,8 +94,7 @@ def test_several_references_are_written_one_after_the_other(tmp_path):
         budget=Budget(1000),
     )
     pd.DataFrame({"gene": CHOSEN}).to_csv(tmp_path / "genes.tsv", sep="\t", index=False)
-    report = {"namespace": "symbol", "datasets": {name: {"column": "index"} for name in names}}
-    (tmp_path / "genes.json").write_text(json.dumps(report))
+    write_features(tmp_path / "genes.json", *((name, "index") for name in names))
     parts = {part: str(tmp_path / f"{part}.h5ad") for part in ("train", "validation", "test")}
     subset_reference(
         merged,

@@ -1,6 +1,5 @@
 """The genes of a model, picked from a dataset in a run that did not choose them."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 import pytest
 from cellferry.errors import InputError
 from cellferry.features.subset import MEASURED, gene_selection
+from example_artifacts import write_features
 from scipy import sparse
 
 GENES = ["CD3E", "CD19", "NKG7"]
@@ -16,8 +16,7 @@ GENES = ["CD3E", "CD19", "NKG7"]
 @pytest.fixture
 def selected(tmp_path):
     """Select among the genes of a dataset whose name an earlier run gave to one with a column of symbols."""
-    report = {"namespace": "symbol", "datasets": {"patients": {"column": "symbol"}}}
-    (tmp_path / "genes.json").write_text(json.dumps(report))
+    write_features(tmp_path / "genes.json", ("patients", "symbol"))
 
     def run(var, gene_id="auto"):
         reader = SimpleNamespace(var=var)

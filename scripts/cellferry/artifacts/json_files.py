@@ -7,6 +7,7 @@ hold what JSON can hold, or lists, dicts and optional values of further dataclas
 import dataclasses
 import json
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ..core.atomic import complete
@@ -57,8 +58,9 @@ def _built(kind: Any, value: Any) -> Any:
         return [_built(kinds[0], each) for each in value]
     if get_origin(kind) is dict:
         return {key: _built(kinds[1], each) for key, each in value.items()}
-    options = [each for each in kinds if dataclasses.is_dataclass(each)]
-    return _built(options[0], value) if options and value is not None else value
+    options = [each for each in kinds if each is not NoneType]
+    is_optional = isinstance(kind, UnionType) and len(options) == 1 and value is not None
+    return _built(options[0], value) if is_optional else value
 
 
 def _check_keys(value: dict[str, Any], names: set[str]) -> None:

@@ -14,6 +14,7 @@ from ..errors import InputError
 from .marker_names import SCALING_COLUMNS, TRANSFORMATION, listed, marker_key
 from .transformation import Transformation, cofactors_of
 from .value_detection import SCALED, TRANSFORMED
+from .value_kind import ValueKind
 
 COFACTOR = "cofactor"
 
@@ -28,7 +29,7 @@ def told_scaling(
     *,
     cofactor: str | float | dict,
     limits: tuple[float, float],
-) -> tuple[Transformation, dict[str, dict]]:
+) -> tuple[Transformation, dict[str, ValueKind]]:
     """The transformation of a model of others.
 
     Parameters
@@ -70,16 +71,17 @@ def told_scaling(
         kind, why = TRANSFORMED, f"{table} says what became 0 and 1"
         low, high, cofactors = _read_table(table, markers, cofactor)
     found = Transformation(markers, cofactors, low, high, limits)
-    return found, {GIVEN: {"values": kind, "technology": None, "why": why}}
+    return found, {GIVEN: ValueKind(kind, None, why)}
 
 
-def _read_transformation(path: Path, markers: list[str]) -> tuple[Transformation, dict[str, dict]]:
+def _read_transformation(path: Path, markers: list[str]) -> tuple[Transformation, dict[str, ValueKind]]:
     """What `train_reference_model` wrote beside its model."""
     with readable(path):
         text = path.read_text(encoding="utf-8")
     try:
         told = json.loads(text)
-        found, learned_from = Transformation.from_json(told), told["values"]
+        found = Transformation.from_json(told)
+        learned_from = {name: ValueKind(**kind) for name, kind in told["values"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"pretrained.model: {path} is not what this workflow writes beside a model ({error!r}); copy the "

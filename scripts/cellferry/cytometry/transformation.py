@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -105,23 +105,18 @@ class Transformation:
         low, high = np.array(found["low"]), np.array(found["high"])
         return cls(found["markers"], cofactors, low, high, tuple(found.get("limits", LIMITS)))
 
-    @classmethod
-    def load(cls, genes_report: str | Path) -> Transformation:
-        """From the summary that `select_markers` wrote."""
-        return cls.from_json(json.loads(Path(genes_report).read_text(encoding="utf-8"))["transformation"])
 
-
-def write_transformation(summary: dict, folder: Path) -> None:
+def write_transformation(transformation: dict, values: dict[str, ValueKind], folder: Path) -> None:
     """Write how values become what a model takes into its folder, which then is all that others need.
 
     Parameters
     ----------
-    summary
-        What `select_markers` says: `transformation` and `values`.
+    transformation, values
+        See `cellferry.artifacts.features.Features`.
     folder
         The model's.
     """
-    told = {**summary["transformation"], "values": summary["values"]}
+    told = {**transformation, "values": {name: asdict(kind) for name, kind in values.items()}}
     (folder / TRANSFORMATION).write_text(json.dumps(told, indent=2, ensure_ascii=False), encoding="utf-8")
 
 

@@ -78,7 +78,7 @@ def _technology_of(values: np.ndarray, var: pd.DataFrame, machine: str, *, raw: 
     return "mass", "nothing speaks for fluorescence"
 
 
-def check_kind(name: str, seen: ValueKind, learned_from: dict[str, dict]) -> None:
+def check_kind(name: str, seen: ValueKind, learned_from: dict[str, ValueKind]) -> None:
     """Refuse a dataset whose values are scaled already where the model's own were not, or the other way.
 
     Parameters
@@ -93,7 +93,7 @@ def check_kind(name: str, seen: ValueKind, learned_from: dict[str, dict]) -> Non
     InputError
         If they do not fit together.
     """
-    kinds = {one["values"]: one["why"] for one in learned_from.values()}
+    kinds = {one.values: one.why for one in learned_from.values()}
     if (seen.values == SCALED) == (SCALED in kinds):
         return
     listed = ", ".join(f"{kind} ones ({why})" for kind, why in kinds.items())

@@ -1,10 +1,9 @@
 """The markers of a model among those of a dataset."""
 
-import json
-
 import numpy as np
 import pandas as pd
 
+from ..artifacts.features import Features
 from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.inspection import Inspection
 from ..artifacts.json_files import read_artifact
@@ -51,16 +50,15 @@ def marker_selection(
         If the dataset has too few of the markers, or its values are of another kind.
     """
     table = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
-    with open(report, encoding="utf-8") as file:
-        summary = json.load(file)
+    features = read_artifact(Features, report)
     seen = read_artifact(Inspection, inspected).intensities
     ids = np.array(names_in_model(reader.var, table["gene"]), dtype=object)
     measured = table["gene"].isin(set(ids) - {None}).to_numpy()
     backbone = table[BACKBONE].to_numpy(dtype=bool)
     check_share(name, markers_of(reader.var), table["gene"][backbone].to_list(), min_common)
-    check_kind(name, seen, summary["values"])
+    check_kind(name, seen, features.values)
     print(f"{name} has {(measured & backbone).sum()} of the {backbone.sum()} markers that the model sees")
     picks = GeneSelection(ids, table["gene"].to_list())
-    transform = Transformation.from_json(summary["transformation"]).of(seen, measured)
+    transform = Transformation.from_json(features.transformation).of(seen, measured)
     var = pd.DataFrame({MEASURED: measured, BACKBONE: backbone}, index=pd.Index(table["gene"], name="gene"))
     return lambda values: transform(picks(values)), var

@@ -1,14 +1,15 @@
 """A pass over a merged file that writes the chosen genes of all its cells, or of parts of them."""
 
-import json
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..artifacts.features import Features
 from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.h5ad_writer import H5adWriter
+from ..artifacts.json_files import read_artifact
 from ..core.progress import Progress
 from ..errors import InputError
 from .gene_ids import candidate_ids, read_gene_table
@@ -65,17 +66,16 @@ def gene_selection(
     InputError
         If the dataset has too few of the genes.
     """
-    with open(report, encoding="utf-8") as file:
-        summary = json.load(file)
+    features = read_artifact(Features, report)
     table = read_gene_table(gene_map) if gene_map else None
     try:
-        offered = candidate_ids(reader.var, gene_id=gene_id, table=table)[summary["namespace"]]
+        offered = candidate_ids(reader.var, gene_id=gene_id, table=table)[features.namespace]
     except InputError as error:
         raise InputError(f"datasets.{name}.{error}") from error
     wanted = set(genes)
     # A column that was chosen with this dataset has all of them; where an earlier run chose, its dataset of
     # this name may have been another one.
-    column = summary["datasets"].get(name, {}).get("column")
+    column = features.datasets[name].column if name in features.datasets else None
     columns = sorted(offered, key=lambda some: some != column)
     best = max(columns, key=lambda some: len(wanted.intersection(offered[some])), default=None)
     ids = np.array([]) if best is None else offered[best]

@@ -13,6 +13,8 @@ import h5py
 import numpy as np
 import yaml
 
+from ..artifacts.features import Features
+from ..artifacts.json_files import read_artifact
 from ..core.logs import COMMAND, unfinished_logs
 from ..cytometry.value_detection import RAW
 from ..labels.colors import colors_of
@@ -169,11 +171,12 @@ def gather(found: Found, files: RunFiles, settings: RunSettings, missing: Sequen
         query: count_labels(found.predicted[query]) for query in settings.queries if query in found.predicted
     }
     inspected = [read_json(path) for path in files.inspected]
-    genes = read_json(files.genes) if files.genes else {}
-    cofactors = genes.get("transformation", {}).get("cofactors", {})
-    if not settings.references:
+    features = read_artifact(Features, files.genes) if files.genes else None
+    cofactors = features.transformation["cofactors"] if features and features.transformation else {}
+    if features and not settings.references:
         # An earlier run chose them, and its datasets are others, even those of the same name.
-        genes = {key: genes[key] for key in ("namespace", "n_selected") if key in genes} | {"datasets": {}}
+        features = Features(namespace=features.namespace, n_selected=features.n_selected)
+    genes = features.as_table() if features else {}
     return {
         "missing": missing,
         "answers": answers,
