@@ -1,5 +1,8 @@
 """Heads (classifiers) that can be trained with a model, a modality and a reference."""
 
+HEADS = ("xgboost", "linear", "neighbors", "scanvi", "cytovi", "expression", "expression_xgboost")
+"""All heads, in the order that their columns stand in."""
+
 SCANVI_MODELS_ONLY = "only a model of type scanvi has such a classifier"
 CYTOMETRY_ONLY = "cytovi and expression_xgboost take cytometry (modality)"
 WITHOUT_EXPRESSION = "a model of others comes without the counts that heads on expression learn from"

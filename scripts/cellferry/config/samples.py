@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core.mtx_lists import files_beside
 from ..core.text import OPENERS
+from .formats import TEXT_ENDINGS
 
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 
@@ -18,8 +19,6 @@ JOB_BYTES = 512 * 1024**2
 
 READ_TO_THE_END = (*OPENERS, b"%%Matrix", b"RDX", b"RDB", b"X\n", b"B\n", b"PK\x03\x04")
 """Beginnings of files that can only be read from front to back: compressed and R's files, text, archives."""
-
-TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".tab", ".mtx")
 
 
 def sample_files(path: str | list[str] | dict[str, str]) -> dict[str, Path]:

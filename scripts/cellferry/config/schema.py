@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from .available_heads import HEADS
+from .formats import FORMATS
 from .samples import conversion_jobs
 
 AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
@@ -27,8 +29,15 @@ README = "config/README.md"
 
 @functools.cache
 def load_schema() -> dict[str, Any]:
-    """The JSON schema (2020-12) of the configuration; not to be changed, since all callers share it."""
-    return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
+    """The JSON schema (2020-12) of the configuration; not to be changed, since all callers share it.
+
+    Names of formats and heads are those of `FORMATS` and `HEADS`.
+    """
+    schema = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
+    schema["$defs"]["dataset"]["properties"]["format"]["enum"] = ["auto", *FORMATS]
+    heads = schema["properties"]["prediction"]["properties"]["heads"]
+    heads["items"]["enum"] = heads["default"] = [*HEADS]
+    return schema
 
 
 def fill_defaults(config: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Readers of the users' files: one module per format, found out by `detect`, listed in `READERS`.
+"""Readers of the users' files: one module per format, detected by `detect`, listed in `config/formats.py`.
 
 A reader offers four functions, whose types are in `interface`:
 
@@ -7,41 +7,28 @@ A reader offers four functions, whose types are in `interface`:
 - `cells(header, columns)` yields the cells' names and annotation alone;
 - `blocks(header, columns, max_bytes, scratch)` yields counts, names and annotation in row blocks.
 
-To add a format, write a module with these four, enter it in `READERS`, and add its name to `format` in
-config/schemas/config.schema.yaml.
+To add a format, write a module with these four and enter it in `config/formats.py`.
 """
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
+from ..config.formats import FORMATS
 from ..core.contents import SALMON, unreadable
 from ..core.reading import readable, state_of
 from ..cytometry.channels import channels_of
 from ..cytometry.marker_names import read_markers
 from ..errors import InputError
-from . import bpcells, fcs, h5ad, h5mu, h5seurat, loom, parquet, r, table, tenx_h5, tenx_mtx, zarr_store
+from . import zarr_store
 from .features import as_stored, genes_of, only_genes
 from .interface import Block, Cells, FileSignature, Header, Options
 from .sorting import OutOfOrderError
 
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
 
-READERS = {
-    # Before h5ad: both have obs and var.
-    "h5mu": h5mu,
-    "h5ad": h5ad,
-    "zarr": zarr_store,
-    "loom": loom,
-    "h5seurat": h5seurat,
-    "10x_h5": tenx_h5,
-    "10x_mtx": tenx_mtx,
-    "bpcells": bpcells,
-    "fcs": fcs,
-    "r": r,
-    "parquet": parquet,
-    # By its ending alone, therefore last.
-    "csv": table,
-}
+READERS = {name: import_module(f".{module}", __package__) for name, module in FORMATS.items()}
+"""The readers by the format's name, in the order in which they are asked."""
 
 DATASET_ENDINGS = (
     ".h5ad",

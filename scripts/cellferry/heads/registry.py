@@ -22,9 +22,14 @@ from .linear import LinearHead
 from .neighbors import NeighborsHead
 from .scanvi import ScanviHead
 
+ON_LATENTS = {
+    "linear": LinearHead,
+}
+"""Heads that learn from latents and codes alone, by `train(latents, codes)`."""
+
 HEADS = {
     "xgboost": XGBoostHead,
-    "linear": LinearHead,
+    **ON_LATENTS,
     "neighbors": NeighborsHead,
     "scanvi": ScanviHead,
     "cytovi": CytoviHead,

@@ -21,9 +21,8 @@ from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from .cytovi import CytoviHead
 from .expression import ExpressionHead
 from .label_distances import LabelDistances
-from .linear import LinearHead
 from .neighbors import NeighborsHead
-from .registry import ON_EXPRESSION, Heads
+from .registry import ON_EXPRESSION, ON_LATENTS, Heads
 from .scanvi import ScanviHead
 from .training_cells import Drawn, TrainingCells, draw_training, draw_validation, only_drawn
 
@@ -264,9 +263,9 @@ def train_on_latents(
     trained = dict(on_expression)
     if "xgboost" in heads:
         trained["xgboost"] = _grown(XGBoostHead, latents, held_out, cells, settings, threads=threads)
-    if "linear" in heads:
-        with timed(f"linear model on the latents of {len(codes):,} cells"):
-            trained["linear"] = LinearHead.train(latents, codes)
+    for name in (name for name in ON_LATENTS if name in heads):
+        with timed(f"{name} on the latents of {len(codes):,} cells"):
+            trained[name] = ON_LATENTS[name].train(latents, codes)
     if "scanvi" in heads:
         trained["scanvi"] = ScanviHead.load(Path(files.model)).among(cells.labels)
     n_labels = len(cells.labels)
