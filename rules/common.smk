@@ -17,7 +17,7 @@ from scripts.cellferry.config.schema import fill_defaults, load_schema
 from scripts.cellferry.config.yaml_text import restore_text
 from scripts.cellferry.core.run_record import check_run_is_current
 from scripts.cellferry.cytometry.marker_names import TRANSFORMATION
-from scripts.cellferry.resources.requests import REQUESTS
+from scripts.cellferry.resources.rules import RULES
 from scripts.cellferry.runs.command_line import begin_run, exit_with_message
 from scripts.cellferry.runs.hashes import of_settings
 from scripts.cellferry.runs.literal_paths import as_named, check_working_folder, masked
@@ -192,12 +192,12 @@ def scale_by_attempt(base):
 
 def threads_of(rule):
     """Cores that a rule asks for where the profile does not set them."""
-    return REQUESTS[rule].local.threads
+    return RULES[rule].local.threads
 
 
 def resources_of(rule):
     """Resources that a rule asks for where the profile does not set them."""
-    request = REQUESTS[rule].local
+    request = RULES[rule].local
     return {
         "mem_mb": scale_by_attempt(request.mem_mb),
         "runtime": scale_by_attempt(request.runtime),

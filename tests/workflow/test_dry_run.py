@@ -7,7 +7,7 @@ import time
 
 import pytest
 import yaml
-from cellferry.resources.requests import REQUESTS, Request
+from cellferry.resources.rules import RULES, Request
 from placeholders import write_earlier_run, write_placeholders
 from running import ROOT, command_line, slurm_profile, snakemake
 from simulate import simulate_cells
@@ -230,17 +230,17 @@ def test_a_file_overwritten_in_a_folder_is_noticed(run):
     )
 
 
-ON_SLURM = {rule: requests.slurm for rule, requests in REQUESTS.items() if requests.slurm}
+ON_SLURM = {rule: requests.slurm for rule, requests in RULES.items() if requests.slurm}
 GPU_RULES = {rule for rule, request in ON_SLURM.items() if request.gpu}
 
 
 def test_every_rule_has_a_request_and_those_that_are_jobs_one_for_slurm():
-    assert sorted(REQUESTS) == sorted(ALL_RULES)
+    assert sorted(RULES) == sorted(ALL_RULES)
     text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     local = {
         rule.split(":")[0] for rule in re.split(r"^rule ", text, flags=re.M) if "localrule: True" in rule
     }
-    assert local == set(REQUESTS) - set(ON_SLURM)
+    assert local == set(RULES) - set(ON_SLURM)
 
 
 def test_slurm_profile_asks_for_what_the_table_of_requests_holds():
@@ -249,7 +249,7 @@ def test_slurm_profile_asks_for_what_the_table_of_requests_holds():
     for rule, resources in profile["set-resources"].items():
         mem_mb = re.fullmatch(r"min\((\d+) \* attempt, 180000\)", resources["mem_mb"])
         runtime = re.fullmatch(r"min\((\d+) \* attempt, 2880\)", resources["runtime"])
-        threads = profile["set-threads"].get(rule, REQUESTS[rule].local.threads)
+        threads = profile["set-threads"].get(rule, RULES[rule].local.threads)
         asked[rule] = Request(int(mem_mb[1]), int(runtime[1]), threads, gpu=bool(resources.get("gpu")))
     assert asked == ON_SLURM
     assert set(profile["set-threads"]) <= set(ON_SLURM)

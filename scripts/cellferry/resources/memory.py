@@ -1,9 +1,8 @@
 """What the job of each rule needs: scripts size their blocks by it, the plan predicts by it."""
 
-from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil
 
-MB = 1024**2
+from .rules import MB, RULES
 
 BLOCK_BYTES = 32 * MB
 """Counts read at once, at most. Larger blocks are slower: they leave the processor's cache."""
@@ -11,77 +10,8 @@ BLOCK_BYTES = 32 * MB
 SORTED_BYTES = 512 * MB
 """Values sorted at once, where a file is not in the cells' order."""
 
-
-@dataclass(frozen=True)
-class MemoryModel:
-    """Memory and time of a rule's job, as measured (benchmarks/scale.py).
-
-    Attributes
-    ----------
-    fixed_mb
-        Interpreter, libraries, tables of genes: whatever the data and the budget.
-    cell_bytes
-        Bytes per cell that the job works on: codes, hashes of names.
-    blocks
-        How many times as much as a block of counts is held while it is worked on.
-    value_bytes
-        Bytes per stored value of a sketch, which is held whole.
-    seconds, cells_per_s, values_per_s
-        Time: to start, and what is worked through per second on one core.
-    """
-
-    fixed_mb: int
-    cell_bytes: int = 0
-    blocks: int = 0
-    value_bytes: int = 0
-    seconds: float = 0
-    cells_per_s: float = inf
-    values_per_s: float = inf
-
-    def held_mb(self, *, cells: int = 0, values: float = 0) -> int:
-        """All but the blocks, in MB: of a job on so many cells, with a sketch of so many stored values."""
-        return self.fixed_mb + int(self.cell_bytes * cells + self.value_bytes * values) // MB
-
-
-MEMORY_MODELS = {
-    "demo_data": MemoryModel(fixed_mb=330, seconds=10),
-    "inspect_dataset": MemoryModel(fixed_mb=290, cell_bytes=24, seconds=2, cells_per_s=3e6),
-    "check_datasets": MemoryModel(fixed_mb=125, seconds=1),
-    "convert_to_chunks": MemoryModel(fixed_mb=258, blocks=5, seconds=2, values_per_s=18e6),
-    "merge_h5ad": MemoryModel(fixed_mb=258, blocks=2, seconds=2, cells_per_s=1e6, values_per_s=55e6),
-    "split_reference": MemoryModel(fixed_mb=256, cell_bytes=40, seconds=2, cells_per_s=2e5),
-    "select_genes": MemoryModel(fixed_mb=440, cell_bytes=40, value_bytes=14, seconds=9, values_per_s=12e6),
-    "select_markers": MemoryModel(fixed_mb=262, cell_bytes=40, value_bytes=24, seconds=3, values_per_s=12e6),
-    "compare_panels": MemoryModel(fixed_mb=117, seconds=1),
-    "subset_reference": MemoryModel(fixed_mb=258, cell_bytes=8, blocks=3, seconds=2, values_per_s=60e6),
-    "subset_common_genes": MemoryModel(fixed_mb=258, cell_bytes=24, blocks=3, seconds=2, values_per_s=60e6),
-    "shuffle_reference": MemoryModel(
-        fixed_mb=710, cell_bytes=16, value_bytes=22, seconds=4, values_per_s=8e6
-    ),
-    "train_reference_model": MemoryModel(fixed_mb=1075, value_bytes=50, seconds=8, cells_per_s=3.5e3),
-    "import_reference": MemoryModel(fixed_mb=1005, cell_bytes=40, seconds=12, cells_per_s=2e5),
-    "fit_query_model": MemoryModel(
-        fixed_mb=1005, cell_bytes=36, value_bytes=14, seconds=8, cells_per_s=5.7e3
-    ),
-    "map_query": MemoryModel(fixed_mb=985, blocks=2, seconds=9, cells_per_s=6e4),
-    "train_classifier": MemoryModel(
-        fixed_mb=430, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=1e6
-    ),
-    "calibrate_classifier": MemoryModel(fixed_mb=335, cell_bytes=36, blocks=1, seconds=4, cells_per_s=3e4),
-    "estimate_missing_genes": MemoryModel(
-        fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3
-    ),
-    "compare_mappings": MemoryModel(fixed_mb=1100, cell_bytes=24, value_bytes=40, seconds=12),
-    "predict_labels": MemoryModel(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
-    "gather_predictions": MemoryModel(
-        fixed_mb=335, cell_bytes=60, blocks=1, seconds=2, cells_per_s=3e4, values_per_s=7.5e6
-    ),
-    "write_fcs": MemoryModel(fixed_mb=315, blocks=1, seconds=2, cells_per_s=7e5, values_per_s=50e6),
-    "leave_labels_out": MemoryModel(fixed_mb=345, cell_bytes=36, blocks=1, seconds=4, cells_per_s=2e3),
-    "evaluate": MemoryModel(fixed_mb=360, cell_bytes=36, value_bytes=13, seconds=4, cells_per_s=4e4),
-    "gather_scores": MemoryModel(fixed_mb=26, seconds=1),
-    "report": MemoryModel(fixed_mb=470, cell_bytes=45, seconds=50),
-}
+MEMORY_MODELS = {name: rule.memory for name, rule in RULES.items() if rule.memory is not None}
+"""Memory and time of each rule's job."""
 
 VALUES_PER_DATASET = 1 << 23
 """Stored values that are shuffled at once for training: 64 MB."""

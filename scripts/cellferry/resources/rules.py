@@ -1,0 +1,215 @@
+"""The rules: what the job of each requests, and the memory and time it takes.
+
+A new rule has a row here; the rules, the plan, `make doctor` and docs/memory.md follow it.
+"""
+
+from dataclasses import dataclass
+from math import inf
+
+MB = 1024**2
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a job asks for on its first attempt.
+
+    Attributes
+    ----------
+    mem_mb
+        Memory in MB; the n-th attempt asks for n times as much.
+    runtime
+        Time in minutes; the n-th attempt asks for n times as much.
+    threads
+        Cores.
+    gpu
+        Whether it computes on a GPU where the cluster has one.
+    """
+
+    mem_mb: int
+    runtime: int
+    threads: int = 1
+    gpu: bool = False
+
+
+@dataclass(frozen=True)
+class MemoryModel:
+    """Memory and time of a rule's job, as measured (benchmarks/scale.py).
+
+    Attributes
+    ----------
+    fixed_mb
+        Interpreter, libraries, tables of genes: whatever the data and the budget.
+    cell_bytes
+        Bytes per cell that the job works on: codes, hashes of names.
+    blocks
+        How many times as much as a block of counts is held while it is worked on.
+    value_bytes
+        Bytes per stored value of a sketch, which is held whole.
+    seconds, cells_per_s, values_per_s
+        Time: to start, and what is worked through per second on one core.
+    """
+
+    fixed_mb: int
+    cell_bytes: int = 0
+    blocks: int = 0
+    value_bytes: int = 0
+    seconds: float = 0
+    cells_per_s: float = inf
+    values_per_s: float = inf
+
+    def held_mb(self, *, cells: int = 0, values: float = 0) -> int:
+        """All but the blocks, in MB: of a job on so many cells, with a sketch of so many stored values."""
+        return self.fixed_mb + int(self.cell_bytes * cells + self.value_bytes * values) // MB
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the job of a rule asks for, on one machine and on a cluster.
+
+    Attributes
+    ----------
+    local
+        Request that the rule itself makes, and a run on one machine keeps.
+    slurm
+        Request that profiles/slurm ships; None of a rule that runs where snakemake does. It is larger where
+        CUDA's libraries take memory of the host, where a node has more cores, and where a shared file system
+        may be slow: SLURM ends jobs that take longer than they asked for, and Snakemake alone does not.
+    memory
+        Model of the memory and time of its job; None of a rule that the plan does not predict.
+    """
+
+    local: Request
+    slurm: Request | None = None
+    memory: MemoryModel | None = None
+
+
+RULES = {
+    "demo_data": Rule(
+        Request(1000, 10), slurm=Request(1000, 10), memory=MemoryModel(fixed_mb=330, seconds=10)
+    ),
+    "inspect_dataset": Rule(
+        Request(1000, 10),
+        slurm=Request(1000, 20),
+        memory=MemoryModel(fixed_mb=290, cell_bytes=24, seconds=2, cells_per_s=3e6),
+    ),
+    "check_datasets": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=125, seconds=1)),
+    "convert_to_chunks": Rule(
+        Request(2000, 240),
+        slurm=Request(2000, 480),
+        memory=MemoryModel(fixed_mb=258, blocks=5, seconds=2, values_per_s=18e6),
+    ),
+    "merge_h5ad": Rule(
+        Request(1000, 120),
+        slurm=Request(1000, 240),
+        memory=MemoryModel(fixed_mb=258, blocks=2, seconds=2, cells_per_s=1e6, values_per_s=55e6),
+    ),
+    "split_reference": Rule(
+        Request(2000, 30),
+        slurm=Request(2000, 30),
+        memory=MemoryModel(fixed_mb=256, cell_bytes=40, seconds=2, cells_per_s=2e5),
+    ),
+    "select_genes": Rule(
+        Request(2000, 60),
+        slurm=Request(2000, 60),
+        memory=MemoryModel(fixed_mb=440, cell_bytes=40, value_bytes=14, seconds=9, values_per_s=12e6),
+    ),
+    "select_markers": Rule(
+        Request(2000, 60),
+        slurm=Request(2000, 60),
+        memory=MemoryModel(fixed_mb=262, cell_bytes=40, value_bytes=24, seconds=3, values_per_s=12e6),
+    ),
+    "compare_panels": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=117, seconds=1)),
+    "subset_reference": Rule(
+        Request(1000, 120),
+        slurm=Request(1000, 240),
+        memory=MemoryModel(fixed_mb=258, cell_bytes=8, blocks=3, seconds=2, values_per_s=60e6),
+    ),
+    "subset_common_genes": Rule(
+        Request(1000, 120),
+        slurm=Request(1000, 240),
+        memory=MemoryModel(fixed_mb=258, cell_bytes=24, blocks=3, seconds=2, values_per_s=60e6),
+    ),
+    "shuffle_reference": Rule(
+        Request(2000, 120),
+        slurm=Request(2000, 240),
+        memory=MemoryModel(fixed_mb=710, cell_bytes=16, value_bytes=22, seconds=4, values_per_s=8e6),
+    ),
+    "train_reference_model": Rule(
+        Request(4000, 720, threads=4),
+        slurm=Request(8000, 720, threads=8, gpu=True),
+        memory=MemoryModel(fixed_mb=1075, value_bytes=50, seconds=8, cells_per_s=3.5e3),
+    ),
+    "import_reference": Rule(
+        Request(3000, 60),
+        slurm=Request(3000, 60),
+        memory=MemoryModel(fixed_mb=1005, cell_bytes=40, seconds=12, cells_per_s=2e5),
+    ),
+    "fit_query_model": Rule(
+        Request(4000, 120, threads=4),
+        slurm=Request(8000, 120, threads=8, gpu=True),
+        memory=MemoryModel(fixed_mb=1005, cell_bytes=36, value_bytes=14, seconds=8, cells_per_s=5.7e3),
+    ),
+    "map_query": Rule(
+        Request(2000, 60),
+        slurm=Request(6000, 60, threads=4, gpu=True),
+        memory=MemoryModel(fixed_mb=985, blocks=2, seconds=9, cells_per_s=6e4),
+    ),
+    "train_classifier": Rule(
+        Request(4000, 240, threads=4),
+        slurm=Request(4000, 480, threads=16),
+        memory=MemoryModel(
+            fixed_mb=430, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=1e6
+        ),
+    ),
+    "calibrate_classifier": Rule(
+        Request(2000, 60),
+        slurm=Request(2000, 120, threads=4),
+        memory=MemoryModel(fixed_mb=335, cell_bytes=36, blocks=1, seconds=4, cells_per_s=3e4),
+    ),
+    "estimate_missing_genes": Rule(
+        Request(2000, 60),
+        slurm=Request(4000, 120),
+        memory=MemoryModel(fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3),
+    ),
+    "compare_mappings": Rule(
+        Request(4000, 120, threads=4),
+        slurm=Request(4000, 240, threads=8),
+        memory=MemoryModel(fixed_mb=1100, cell_bytes=24, value_bytes=40, seconds=12),
+    ),
+    "predict_labels": Rule(
+        Request(2000, 60),
+        slurm=Request(2000, 120, threads=4),
+        memory=MemoryModel(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
+    ),
+    "gather_predictions": Rule(
+        Request(2000, 120),
+        slurm=Request(2000, 240),
+        memory=MemoryModel(
+            fixed_mb=335, cell_bytes=60, blocks=1, seconds=2, cells_per_s=3e4, values_per_s=7.5e6
+        ),
+    ),
+    "write_fcs": Rule(
+        Request(1000, 120),
+        slurm=Request(1000, 240),
+        memory=MemoryModel(fixed_mb=315, blocks=1, seconds=2, cells_per_s=7e5, values_per_s=50e6),
+    ),
+    "leave_labels_out": Rule(
+        Request(2000, 120),
+        slurm=Request(2000, 240),
+        memory=MemoryModel(fixed_mb=345, cell_bytes=36, blocks=1, seconds=4, cells_per_s=2e3),
+    ),
+    "evaluate": Rule(
+        Request(2000, 60),
+        slurm=Request(2000, 120),
+        memory=MemoryModel(fixed_mb=360, cell_bytes=36, value_bytes=13, seconds=4, cells_per_s=4e4),
+    ),
+    "gather_scores": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=26, seconds=1)),
+    "report": Rule(
+        Request(2000, 60),
+        slurm=Request(2000, 60),
+        memory=MemoryModel(fixed_mb=470, cell_bytes=45, seconds=50),
+    ),
+    "report_so_far": Rule(Request(2000, 60)),
+    "plan": Rule(Request(1000, 10)),
+}
+"""The rules by name; a test holds profiles/slurm against them."""
