@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import BLOCK_BYTES, MB, MemoryModel
+from cellferry.resources.memory import BLOCK_BYTES
+from cellferry.resources.rules import MB, MemoryModel
 from needs_table import needs_table
 
 NEED = MemoryModel(fixed_mb=300, cell_bytes=8, blocks=4)

@@ -11,7 +11,7 @@ from ..core.progress import Progress
 from ..cytometry.marker_names import BACKBONE
 from ..features.subset import MEASURED
 from ..resources.budget import Budget
-from ..resources.memory import MemoryModel
+from ..resources.rules import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
 from ..sampling.sketch import sketch_values, stratified_sketch
 from .scvi_models import cells_for_model, known_batches, mean_batch_weights, model_class, train

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RetryableError
-from .memory import BLOCK_BYTES, MB, MemoryModel
+from .memory import BLOCK_BYTES
+from .rules import MB, MemoryModel
 
 SNAKEMAKE_MB = 250
 """Resident memory of the snakemake processes that SLURM counts as part of the same job."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..artifacts.h5ad_reader import H5adReader
 from ..resources.budget import Budget
-from ..resources.memory import MemoryModel
+from ..resources.rules import MemoryModel
 from .sketch import stratified_sketch
 
 
