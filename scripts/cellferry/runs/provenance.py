@@ -63,7 +63,7 @@ class Provenance:
             files += map(as_named, [item] if isinstance(item, str) else item)
         params = {name: value(item) for name, item in rule.params.items() if _is_compared(name, item)}
         return {
-            "method": METHOD_VERSIONS[rule.name],
+            "method": METHOD_VERSIONS.get(rule.name, 1),
             "files": {str(file): self._signature(Path(file)) for file in files if self._is_the_users(file)},
             **params,
         }
