@@ -9,6 +9,8 @@ from pathlib import Path
 
 import anndata
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from cellferry.config.available_heads import HEADS
@@ -53,7 +55,7 @@ def edited(text, diff):
 def extended(tmp_path_factory):
     """A copy of the project with what the page adds."""
     copy = tmp_path_factory.mktemp("extended")
-    for name in ("scripts", "rules", "config", "envs", "tests"):
+    for name in ("scripts", "rules", "config", "docs", "envs", "profiles", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "pyproject.toml"):
         shutil.copy(ROOT / name, copy / name)
@@ -106,6 +108,38 @@ def test_a_new_head_is_trained_and_asked(extended, tmp_path):
     for probabilities in map(np.array, found.values()):
         assert probabilities.argmax(axis=1).tolist() == [0, 1, 2, 1]
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def predictions(folder):
+    """Predictions of a query that an earlier run made."""
+    path = folder / "results" / "predictions" / "mine.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"label": ["B", "A", "unknown", "B"]}), path)
+
+
+def test_a_new_rule_makes_its_file(extended, tmp_path):
+    write_json_lines(tmp_path / "cells.jsonl", np.ones((4, len(GENES)), dtype=int))
+    config = {
+        "datasets": {
+            "atlas": {"role": "reference", "path": "cells.jsonl", "label": "type"},
+            "mine": {"role": "query", "path": "cells.jsonl"},
+        }
+    }
+    predictions(tmp_path)
+    counts = "results/label_counts/mine.tsv"
+    command = command_line(tmp_path, counts, "--cores", "1", "--allowed-rules", "count_labels", config=config)
+    command[command.index(str(ROOT / "Snakefile"))] = str(extended / "Snakefile")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (tmp_path / counts).read_text(encoding="utf-8") == "B\t2\nA\t1\nunknown\t1\n"
+
+
+def test_checks_of_the_rules_pass_with_a_new_one(extended):
+    workflow = [f"tests/workflow/test_{name}.py" for name in ("dry_run", "environments", "slurm_page")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "rule or label"]
+    command += [*workflow, "tests/scripts/test_count_labels.py"]
+    result = subprocess.run(command, cwd=extended, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_added_code_is_in_style(extended):
