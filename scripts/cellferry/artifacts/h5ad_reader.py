@@ -82,15 +82,15 @@ class H5adReader:
                 raise RetryableError(f"{self.path}: is a view over {path}, which is missing; {remedy}")
             try:
                 with h5py.File(path, "r", locking=False) as chunk:
-                    found = chunk["uns/cellferry/id"].asstr()[()]
+                    source_id = chunk["uns/cellferry/id"].asstr()[()]
             except (OSError, KeyError) as error:
                 if is_retryable(error):
                     raise
                 self.refuse(path, error)
-            if found != expected:
+            if source_id != expected:
                 raise RetryableError(
                     f"{self.path}: was made from another version of {path} "
-                    f"(id {expected}, found {found}); {remedy}"
+                    f"(id {expected}, found {source_id}); {remedy}"
                 )
 
     def refuse(self, path: Path, why: object, whole: Path | None = None) -> NoReturn:
@@ -255,24 +255,24 @@ class _DamagedError(Exception):
 
 def _checked(reader: H5adReader, max_bytes: int) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
     parts = zip(reader.uns["nonzeros_of"].tolist(), reader.uns["crc32"].tolist(), strict=True)
-    missing, expected, found = 0, [0, 0], [0, 0]
+    missing, expected, checksums = 0, [0, 0], [0, 0]
     for start, stop in reader.ranges(max_bytes):
         counts = reader.counts(start, stop)
         first = 0
         while first < counts.nnz:
             while missing == 0:
-                if found != expected:
+                if checksums != expected:
                     raise _DamagedError("its checksum is another")
-                (missing, expected), found = next(parts), [0, 0]
+                (missing, expected), checksums = next(parts), [0, 0]
             last = min(first + missing, counts.nnz)
-            found = [
+            checksums = [
                 zlib.crc32(getattr(counts, name)[first:last], crc)
-                for name, crc in zip(X_ARRAYS, found, strict=True)
+                for name, crc in zip(X_ARRAYS, checksums, strict=True)
             ]
             missing -= last - first
             first = last
         yield start, stop, counts
-    if found != expected:
+    if checksums != expected:
         raise _DamagedError("its checksum is another")
 
 

@@ -82,16 +82,16 @@ def read_values(paths: Sequence[str | Path], column: str, missing: str | None = 
 
     A file without the column holds nothing but nulls. They count as `missing`, or not at all.
     """
-    found: set[str | None] = set()
+    values: set[str | None] = set()
     for path in paths:
         if column not in pq.read_schema(path).names:
-            found.add(None)
+            values.add(None)
             continue
         for block in blocks([path], [column]):
-            found.update(block.column(0).unique().to_pylist())
-    if None in found and missing is not None:
-        found.add(missing)
-    return found - {None}
+            values.update(block.column(0).unique().to_pylist())
+    if None in values and missing is not None:
+        values.add(missing)
+    return values - {None}
 
 
 def codes_among(labels: Sequence[str], codes: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -103,16 +103,16 @@ def codes_among(labels: Sequence[str], codes: np.ndarray, names: Sequence[str]) 
 
 def read_rows(paths: Sequence[str | Path], columns: list[str], rows: np.ndarray) -> pa.Table:
     """Columns of the given rows (ascending, counted through all files)."""
-    found, start = [], 0
+    tables, start = [], 0
     for block in blocks(paths, columns):
         stop = start + block.num_rows
         first, last = np.searchsorted(rows, [start, stop])
         if first < last:
-            found.append(pa.table(block).take(rows[first:last] - start))
+            tables.append(pa.table(block).take(rows[first:last] - start))
         start = stop
-    if not found:
+    if not tables:
         return pq.read_schema(paths[0]).empty_table().select(columns)
-    return pa.concat_tables(found).combine_chunks()
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def read_latents(paths: Sequence[str | Path], rows: np.ndarray) -> np.ndarray:

@@ -199,11 +199,11 @@ def memory_of_jobs_problems(scontrol_config: str, first_look_seconds: int) -> li
     The plugin asks every 180 seconds at the longest. Where MinJobAge is below three times its first interval
     it asks the accounting instead, which does not forget.
     """
-    found = re.search(r"^MinJobAge\s*=\s*(\d+)", scontrol_config, re.M)
-    if not found or not 3 * first_look_seconds <= int(found[1]) < MAX_PREVIEW_SECONDS:
+    match = re.search(r"^MinJobAge\s*=\s*(\d+)", scontrol_config, re.M)
+    if not match or not 3 * first_look_seconds <= int(match[1]) < MAX_PREVIEW_SECONDS:
         return []
     what = (
-        f"SLURM forgets finished jobs after {found[1]} s (MinJobAge), perhaps before snakemake asks for them"
+        f"SLURM forgets finished jobs after {match[1]} s (MinJobAge), perhaps before snakemake asks for them"
     )
     remedy = f"Set slurm-init-seconds-before-status-checks in {PROFILE} to {MAX_PREVIEW_SECONDS // 3}"
     return [Problem("", what, remedy)]

@@ -80,10 +80,10 @@ def explain_failures(jobs: Iterable[Any], jobid: Callable[[Any], int], snakemake
     snakemake_logs
         The main process's logs (`log` in an `onerror` hook).
     """
-    said = "".join(map(_read, snakemake_logs))
+    log = "".join(map(_read, snakemake_logs))
     failures = [
         Failure(
-            job.rule.name, ", ".join(job.output), next(iter(job.log), ""), *read_attempts(said, jobid(job))
+            job.rule.name, ", ".join(job.output), next(iter(job.log), ""), *read_attempts(log, jobid(job))
         )
         for job in jobs
     ]
@@ -94,23 +94,25 @@ def explain_failures(jobs: Iterable[Any], jobid: Callable[[Any], int], snakemake
     for failure in failures:
         failure.attempts = [_with_state(attempt, accounted) for attempt in failure.attempts]
     # A user's mistakes come last, where the eye falls.
-    told = sorted((input_error_in(_read(failure.log)) is not None, _tell(failure)) for failure in failures)
+    explained = sorted(
+        (input_error_in(_read(failure.log)) is not None, _tell(failure)) for failure in failures
+    )
     return "\n".join(
-        [f"\n{len(failures)} job(s) failed; what is finished is kept.", *(text for _, text in told)]
+        [f"\n{len(failures)} job(s) failed; what is finished is kept.", *(text for _, text in explained)]
     )
 
 
-def read_attempts(said: str, job: int) -> tuple[str, list[Attempt]]:
+def read_attempts(log: str, job: int) -> tuple[str, list[Attempt]]:
     """Why a job could not be submitted the last time, if so, and its SLURM jobs, by a main process's log."""
     submitted = rf"^Job {job} has been submitted with SLURM jobid (\d+) \(log: (.*)\)\.$"
     refusal, attempts = "", []
-    for part in re.split(r"^Error in rule \w+:\n", f"\n{said}", flags=re.M):
+    for part in re.split(r"^Error in rule \w+:\n", f"\n{log}", flags=re.M):
         # What sbatch said fills the lines before the job's number.
         message, _, number = part.partition("\n    jobid: ")
-        if re.match(rf"{job}\b", number) and (found := re.search(REFUSED, message, re.S)):
-            refusal = found[1].strip()
-        for found in re.finditer(submitted, part, re.M):
-            attempts.append(Attempt(*found.groups()))
+        if re.match(rf"{job}\b", number) and (match := re.search(REFUSED, message, re.S)):
+            refusal = match[1].strip()
+        for match in re.finditer(submitted, part, re.M):
+            attempts.append(Attempt(*match.groups()))
             refusal = ""
     return refusal, attempts
 
@@ -150,16 +152,18 @@ def accounting(text: str) -> dict[str, Attempt]:
 
 
 def _megabytes(text: str) -> int:
-    found = re.match(r"[\d.]+", text)
-    return round(float(found[0])) if found else 0
+    number = re.match(r"[\d.]+", text)
+    return round(float(number[0])) if number else 0
 
 
 def _with_state(attempt: Attempt, accounted: dict[str, Attempt]) -> Attempt:
     known = accounted.get(attempt.slurm_id, attempt)
-    said = _read(attempt.slurm_log)
+    slurm_log = _read(attempt.slurm_log)
     state = known.state
     if attempt.slurm_id not in accounted or state in ("FAILED", "RUNNING", "PENDING", "COMPLETING"):
-        state = next((state for state, words in SAID_BY_SLURM.items() if re.search(words, said)), "FAILED")
+        state = next(
+            (state for state, words in SAID_BY_SLURM.items() if re.search(words, slurm_log)), "FAILED"
+        )
     return replace(known, slurm_log=attempt.slurm_log, state=state)
 
 
@@ -187,12 +191,12 @@ def _remedy(failure: Failure) -> str:
     if mistake := input_error_in(log):
         return INPUT_ERROR + mistake
     if failure.refusal:
-        found = (way for words, way in REFUSALS.items() if re.search(words, failure.refusal, re.I))
-        return f"SLURM did not take it ({failure.refusal}): {next(found, 'see `man sbatch`')}"
+        remedies = (way for words, way in REFUSALS.items() if re.search(words, failure.refusal, re.I))
+        return f"SLURM did not take it ({failure.refusal}): {next(remedies, 'see `man sbatch`')}"
     last = failure.attempts[-1] if failure.attempts else Attempt("", "")
     slurm_log = _read(last.slurm_log)
-    if found := re.search(f"^{NO_SPACE}.*$", log + slurm_log, re.M):
-        return found[0]
+    if no_space := re.search(f"^{NO_SPACE}.*$", log + slurm_log, re.M):
+        return no_space[0]
     if re.search("No space left on device|Disk quota exceeded", log + slurm_log):
         return f"{NO_SPACE} in {Path.cwd()}: free some, then start snakemake again"
     if last.state == "OUT_OF_MEMORY":

@@ -32,5 +32,5 @@ def unavailable_heads(*, scanvi_model: bool, cytometry: bool, expression: bool) 
 
 def available_heads(heads: list[str], *, scanvi_model: bool, cytometry: bool, expression: bool) -> list[str]:
     """Those of the heads that can be trained, in their order; see `unavailable_heads`."""
-    without = unavailable_heads(scanvi_model=scanvi_model, cytometry=cytometry, expression=expression)
-    return [head for head in heads if head not in without]
+    unavailable = unavailable_heads(scanvi_model=scanvi_model, cytometry=cytometry, expression=expression)
+    return [head for head in heads if head not in unavailable]

@@ -153,11 +153,11 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Pat
 
 def _pattern_problem(pattern: str, *, folders: bool) -> Problem | None:
     """The first problem of a path, or of the paths that match a pattern."""
-    found = files_that_fit(pattern) if glob.has_magic(pattern) else []
-    if glob.has_magic(pattern) and not found and not os.path.lexists(pattern):
+    files = files_that_fit(pattern) if glob.has_magic(pattern) else []
+    if glob.has_magic(pattern) and not files and not os.path.lexists(pattern):
         what = f"there is nothing that fits the pattern {pattern} (looked in {Path.cwd()})"
         return Problem("", what, "correct it")
-    problems = (path_problem(path, folders=folders) for path in found or [pattern])
+    problems = (path_problem(path, folders=folders) for path in files or [pattern])
     return next(filter(None, problems), None)
 
 
@@ -171,15 +171,15 @@ def _column_problems(name: str, dataset: dict[str, Any]) -> list[Problem]:
     for key in ("cells", "keep_obs", "levels"):
         if isinstance(dataset.get(key), dict | list):
             wanted |= {f"{key}.{column}": column for column in dataset[key]}
-    found = obs_columns(dataset)
-    if found is None:
+    columns = obs_columns(dataset)
+    if columns is None:
         return []
     return [
         Problem(
             f"datasets.{name}.{key}",
-            f"{dataset['path']} has no obs column '{column}'{suggestion(column, found)}; it has: "
-            f"{', '.join(found) or 'none'}",
+            f"{dataset['path']} has no obs column '{column}'{suggestion(column, columns)}; it has: "
+            f"{', '.join(columns) or 'none'}",
         )
         for key, column in wanted.items()
-        if isinstance(column, str) and column not in found
+        if isinstance(column, str) and column not in columns
     ]

@@ -37,13 +37,13 @@ def head_problems(config: dict[str, Any]) -> list[Problem]:
     )
     imported = isinstance(config.get("pretrained"), dict)
     cytometry = config.get("modality") == "cytometry"
-    without = unavailable_heads(
+    unavailable = unavailable_heads(
         scanvi_model=imported or model.get("type") == "scanvi", cytometry=cytometry, expression=not imported
     )
     named = prediction.get("heads")
-    if not isinstance(named, list) or not named or not all(head in without for head in named):
+    if not isinstance(named, list) or not named or not all(head in unavailable for head in named):
         return []
-    reasons = ", and ".join(dict.fromkeys(without[head] for head in named))
+    reasons = ", and ".join(dict.fromkeys(unavailable[head] for head in named))
     return [
         Problem(
             "prediction.heads",

@@ -61,12 +61,12 @@ def _format_problem(folder: str) -> Problem | None:
     if not labels.exists():
         return None
     try:
-        found = json.loads(labels.read_text(encoding="utf-8")).get("format", 1)
+        version = json.loads(labels.read_text(encoding="utf-8")).get("format", 1)
     except (OSError, ValueError) as error:
         return Problem("pretrained", f"{labels} cannot be read ({error})", "copy the folder again")
-    if found == FORMAT_VERSION:
+    if version == FORMAT_VERSION:
         return None
-    what = f"{folder} holds results of format {found}, and this version reads format {FORMAT_VERSION}"
+    what = f"{folder} holds results of format {version}, and this version reads format {FORMAT_VERSION}"
     return Problem(
         "pretrained", what, "run it again with this version, or continue with the version that made it"
     )
@@ -84,15 +84,15 @@ def _imported_problems(imported: dict[str, Any]) -> list[Problem]:
         return problems
     if problem := path_problem(latents, folders=False):
         return [*problems, replace(problem, where="pretrained.latents")]
-    found = latent_table_columns(Path(latents))
+    columns = latent_table_columns(Path(latents))
     return problems + [
         Problem(
             f"pretrained.{key}",
-            f"{latents} has no column '{imported[key]}'{suggestion(imported[key], found)}; it has: "
-            f"{', '.join(found) or 'none'}",
+            f"{latents} has no column '{imported[key]}'{suggestion(imported[key], columns)}; it has: "
+            f"{', '.join(columns) or 'none'}",
         )
         for key in ("label", "batch")
-        if found is not None and isinstance(imported.get(key), str) and imported[key] not in found
+        if columns is not None and isinstance(imported.get(key), str) and imported[key] not in columns
     ]
 
 
@@ -106,9 +106,9 @@ def _scaling_problems(imported: dict[str, Any]) -> list[Problem]:
         return [Problem("pretrained.scaling", what, "take the key out")]
     if problem := path_problem(scaling, folders=False):
         return [replace(problem, where="pretrained.scaling")]
-    found = table_columns(Path(scaling), named=False)
-    missing = [column for column in SCALING_COLUMNS if found is not None and column not in found]
+    columns = table_columns(Path(scaling), named=False)
+    missing = [column for column in SCALING_COLUMNS if columns is not None and column not in columns]
     if not missing:
         return []
-    what = f"{scaling} has no column {', '.join(missing)}; it has: {', '.join(found)}"
+    what = f"{scaling} has no column {', '.join(missing)}; it has: {', '.join(columns)}"
     return [Problem("pretrained.scaling", what)]

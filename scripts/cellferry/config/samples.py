@@ -60,14 +60,14 @@ def files_that_fit(pattern: str) -> list[str]:
 
     Where nothing fits, folders that are there under the very name are no patterns: `plates[1]/*.csv`.
     """
-    found = glob.glob(pattern, recursive=True)
-    if not found:
+    files = glob.glob(pattern, recursive=True)
+    if not files:
         parts = Path(pattern).parts
         there = max((n for n in range(1, len(parts)) if Path(*parts[:n]).exists()), default=0)
-        found = glob.glob(
+        files = glob.glob(
             os.path.join(glob.escape(os.path.join("", *parts[:there])), *parts[there:]), recursive=True
         )
-    return sorted(found)
+    return sorted(files)
 
 
 def _names(paths: list[Path]) -> list[str]:

@@ -119,10 +119,10 @@ def _described(path: Path, *, as_text: bool) -> str | None:
     try:
         with unpacked(path) as (file, layers):
             start = file.read(START_BYTES)
-        found = _found(path, start, layers, as_text)
+        described = _found(path, start, layers, as_text)
     except (OSError, *UNPACKING_ERRORS):  # it is broken, and that is told where it is read
         return None
-    return None if found is None else f"is {found[0]}; {found[1]}"
+    return None if described is None else f"is {described[0]}; {described[1]}"
 
 
 def _found(path: Path, start: bytes, layers: list[bytes], as_text: bool) -> tuple[str, str] | None:

@@ -106,8 +106,8 @@ def peak_mb() -> int:
 
 def peak_in(log: str) -> int | None:
     """The peak (MB) that a finished script's log ends with; None if it ends otherwise."""
-    found = re.search(rf"^{PEAK}(\d+) MB$", log.strip().rpartition("\n")[2])
-    return int(found[1]) if found else None
+    match = re.search(rf"^{PEAK}(\d+) MB$", log.strip().rpartition("\n")[2])
+    return int(match[1]) if match else None
 
 
 def is_no_space(error: BaseException) -> bool:
@@ -120,21 +120,21 @@ def is_no_space(error: BaseException) -> bool:
 
 def unfinished_logs(folder: str | Path) -> list[tuple[Path, str]]:
     """The logs of jobs that did not come to their end, and the last that each of them says."""
-    found = []
+    unfinished = []
     for path in sorted(Path(folder).rglob("*.log")):
         text = path.read_text(encoding="utf-8", errors="replace")
         if peak_in(text) is None:
-            said = input_error_in(text) or text.strip().rpartition("\n")[2]
-            found.append((path, said or "nothing: it was ended from outside, or has only begun"))
-    return found
+            last = input_error_in(text) or text.strip().rpartition("\n")[2]
+            unfinished.append((path, last or "nothing: it was ended from outside, or has only begun"))
+    return unfinished
 
 
 def input_error_in(log: str) -> str | None:
     """The message of the input error that a log ends with; None if it ends with anything else."""
-    _, found, message = f"\n{log}".rpartition(f"\n{INPUT_ERROR}")
+    _, separator, message = f"\n{log}".rpartition(f"\n{INPUT_ERROR}")
     first, *others = message.strip().split("\n")
     # A list of problems is indented; a traceback after somebody else's "error:" is not.
-    return "\n".join([first, *others]) if found and all(line.startswith(" ") for line in others) else None
+    return "\n".join([first, *others]) if separator and all(line.startswith(" ") for line in others) else None
 
 
 def _say(message: str, terminal: int) -> None:

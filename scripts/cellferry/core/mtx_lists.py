@@ -62,20 +62,20 @@ def layouts(name: str) -> list[Layout]:
     Atlas.
     """
     stem, prefix = stem_of(name), prefix_of_matrix(name)
-    found = [Layout((f"{prefix}barcodes.tsv",), (f"{prefix}features.tsv", f"{prefix}genes.tsv"))]
+    every = [Layout((f"{prefix}barcodes.tsv",), (f"{prefix}features.tsv", f"{prefix}genes.tsv"))]
     # The matrices of one run (cells_x_genes.total, .mature, …) share their lists.
     for base in dict.fromkeys((stem, stem.rpartition(".")[0])):
         if base:
             names = (f"{base}.barcodes.txt",), (f"{base}.genes.txt",)
-            found.append(Layout(*names, f"{base}.genes.names.txt", cells_are_rows=True))
-    found.append(Layout((f"{stem}_rows.txt",), (f"{stem}_cols.txt",), cells_are_rows=True))
-    found.append(Layout((f"{stem}.mtx_cols",), (f"{stem}.mtx_rows",)))
+            every.append(Layout(*names, f"{base}.genes.names.txt", cells_are_rows=True))
+    every.append(Layout((f"{stem}_rows.txt",), (f"{stem}_cols.txt",), cells_are_rows=True))
+    every.append(Layout((f"{stem}.mtx_cols",), (f"{stem}.mtx_rows",)))
     for called in PARSE:
         if stem.endswith(called):
             before = stem.removesuffix(called)
             genes = tuple(f"{before}{name}" for name in ("all_genes.csv", "genes.csv"))
-            found.append(Layout((f"{before}cell_metadata.csv",), genes, cells_are_rows=True))
-    return found
+            every.append(Layout((f"{before}cell_metadata.csv",), genes, cells_are_rows=True))
+    return every
 
 
 def find_lists(matrix: File) -> Lists | None:

@@ -90,8 +90,8 @@ class Progress:
             _screen.clear()
         if self._clock() < self._first_line:
             return
-        told = f"{self._done} {self._n:,} {self._unit} in {duration(self._seconds)}, {self._rate}"
-        print(f"{told}{self._noted}")
+        summary = f"{self._done} {self._n:,} {self._unit} in {duration(self._seconds)}, {self._rate}"
+        print(f"{summary}{self._noted}")
 
     def line(self) -> str:
         """Where the step is now, in words."""

@@ -63,11 +63,11 @@ def signature(path: Path) -> str:
 
 
 def _signature_of_folder(folder: Path) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         stat = file.stat()
-        found.update(f"{file.relative_to(folder)} {stat.st_size} {int(stat.st_mtime)}\n".encode())
-    return found.hexdigest()
+        digest.update(f"{file.relative_to(folder)} {stat.st_size} {int(stat.st_mtime)}\n".encode())
+    return digest.hexdigest()
 
 
 @contextmanager

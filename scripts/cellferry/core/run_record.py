@@ -100,20 +100,22 @@ def other_runs() -> list[Run]:
     InputError
         If a record cannot be read.
     """
-    found = []
+    others = []
     for path in sorted(FOLDER.glob("*.json")):
         if str(path) == os.environ.get(RECORD):
             continue
         with suppress(FileNotFoundError):  # a run that has ended at this moment
             try:
                 run = json.loads(path.read_text(encoding="utf-8"))
-                found.append(Run(path, run["made_from"], frozenset(run["outputs"]), frozenset(run["marked"])))
+                others.append(
+                    Run(path, run["made_from"], frozenset(run["outputs"]), frozenset(run["marked"]))
+                )
             except (ValueError, LookupError, TypeError) as error:
                 raise InputError(
                     f"{path.absolute()}: the record of an earlier run is damaged ({error}); delete it, and "
                     "what jobs of that run may have written since"
                 ) from error
-    return found
+    return others
 
 
 def check_run_is_current() -> None:

@@ -80,12 +80,12 @@ class TableStart(NamedTuple):
     @property
     def remarks(self) -> list[str]:
         """What was understood and should be known."""
-        told = []
+        remarks = []
         if self.n_comments:
-            told.append(f"{self.n_comments} line(s) of comment before the header were skipped")
+            remarks.append(f"{self.n_comments} line(s) of comment before the header were skipped")
         if self.delimiter == " ":
-            told.append("columns are separated by blanks, as R's write.table does")
-        return told
+            remarks.append("columns are separated by blanks, as R's write.table does")
+        return remarks
 
 
 def table_start(path: Path, *, blanks: Blanks) -> TableStart | None:
@@ -103,20 +103,20 @@ def table_start(path: Path, *, blanks: Blanks) -> TableStart | None:
     if problem:
         raise InputError(f"{path}: {problem}")
     lines = _first_lines(path)
-    found = SEPARATOR.match(lines[0]) if lines else None
-    at = 1 if found else 0
+    separator_line = SEPARATOR.match(lines[0]) if lines else None
+    at = 1 if separator_line else 0
     at += header_line(lines[at:])
     if at >= len(lines):
         return None
     filled = [number for number in range(at + 1, len(lines)) if lines[number].strip()]
     texts = [lines[number] for number in filled[:ROWS_LOOKED_AT]]
-    delimiter = found[1] if found else _delimiter(lines[at], texts, blanks)
+    delimiter = separator_line[1] if separator_line else _delimiter(lines[at], texts, blanks)
     rows = [split_line(text, delimiter) for text in texts]
     header = split_line(lines[at], delimiter)
     names, n_fields, n_empty = _fit(header, rows, is_quoted=lines[at].startswith('"'))
     return TableStart(
         n_lines=at + 1,
-        n_comments=sum(bool(line.strip()) for line in lines[1 if found else 0 : at]),
+        n_comments=sum(bool(line.strip()) for line in lines[1 if separator_line else 0 : at]),
         delimiter=delimiter,
         names=names,
         is_short=len(names) == len(header) + 1,

@@ -182,7 +182,7 @@ def whole_lines(file: IO[bytes], n_bytes: int) -> Iterator[bytes]:
 
 def squeeze(line: str) -> str:
     """A line whose fields are separated by blanks, with one of these at a time, and none at the ends."""
-    return BLANKS.sub(lambda found: found[1] or " ", line).strip()
+    return BLANKS.sub(lambda match: match[1] or " ", line).strip()
 
 
 def sniff_delimiter(line: str) -> str:

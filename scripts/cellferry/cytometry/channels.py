@@ -125,7 +125,7 @@ def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataF
     # Where nobody wrote down the antibodies, metals are all there is to go by.
     are_metals = [METAL.match(marker_name(name)) is not None for name in names]
     metals_alone = all(is_metal or kind != MARKER for is_metal, kind in zip(are_metals, kinds, strict=True))
-    areas = {found[1] for detector in detectors if (found := AREA.match(detector))}
+    areas = {match[1] for detector in detectors if (match := AREA.match(detector))}
     final = list(names)
     for position, (name, detector) in enumerate(zip(names, detectors, strict=True)):
         is_told, marker = markers.find(name, detector)
@@ -152,9 +152,9 @@ def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataF
 
 def _detector(name: str, detector: object) -> str:
     """A channel's detector: what stands before `::` where the file says nothing else."""
-    told = detector if isinstance(detector, str) and detector.strip() else name
-    before = COMPENSATED.sub("", told.partition("::")[0].strip())
-    return before or told
+    detector_name = detector if isinstance(detector, str) and detector.strip() else name
+    before = COMPENSATED.sub("", detector_name.partition("::")[0].strip())
+    return before or detector_name
 
 
 def _check_once(

@@ -177,13 +177,13 @@ def _escaped(value: str) -> str:
 
 def each_once(names: Sequence[str], *, ignore_case: bool = False) -> list[str]:
     """Names, those that repeat an earlier one with a number: `CD3`, `CD3_2`."""
-    found: set[str] = set()
+    once: set[str] = set()
     changed = []
     for name in names:
         own, number = name, 1
-        while (own.casefold() if ignore_case else own) in found:
+        while (own.casefold() if ignore_case else own) in once:
             number += 1
             own = f"{name}_{number}"
-        found.add(own.casefold() if ignore_case else own)
+        once.add(own.casefold() if ignore_case else own)
         changed.append(own)
     return changed

@@ -104,11 +104,11 @@ def check_share(name: str, own: list[str], backbone: list[str], min_common: floa
     """
     keys = set(map(marker_key, own))
     lacking = [marker for marker in backbone if marker_key(marker) not in keys]
-    found = len(backbone) - len(lacking)
-    if found and found >= min_common * len(backbone):
+    n_present = len(backbone) - len(lacking)
+    if n_present and n_present >= min_common * len(backbone):
         return
     raise InputError(
-        f"datasets.{name}: has {found} of the {len(backbone)} markers that the model sees, and "
+        f"datasets.{name}: has {n_present} of the {len(backbone)} markers that the model sees, and "
         f"genes.min_common is {min_common}; it lacks {listed(lacking)} and has {listed(own)}: if some of "
         "these are called otherwise, say so in cytometry.markers; else leave the dataset out, or train on "
         "markers that both have"

@@ -70,8 +70,8 @@ def told_scaling(
     else:
         kind, why = TRANSFORMED, f"{table} says what became 0 and 1"
         low, high, cofactors = _read_table(table, markers, cofactor)
-    found = Transformation(markers, cofactors, low, high, limits)
-    return found, {GIVEN: ValueKind(kind, None, why)}
+    transformation = Transformation(markers, cofactors, low, high, limits)
+    return transformation, {GIVEN: ValueKind(kind, None, why)}
 
 
 def _read_transformation(path: Path, markers: list[str]) -> tuple[Transformation, dict[str, ValueKind]]:
@@ -79,21 +79,21 @@ def _read_transformation(path: Path, markers: list[str]) -> tuple[Transformation
     with readable(path):
         text = path.read_text(encoding="utf-8")
     try:
-        told = json.loads(text)
-        found = Transformation.from_json(told)
-        learned_from = {name: ValueKind(**kind) for name, kind in told["values"].items()}
+        content = json.loads(text)
+        transformation = Transformation.from_json(content)
+        learned_from = {name: ValueKind(**kind) for name, kind in content["values"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"pretrained.model: {path} is not what this workflow writes beside a model ({error!r}); copy the "
             "model's folder again"
         ) from error
-    if found.markers != markers:
-        others = sorted(set(markers) ^ set(found.markers))
+    if transformation.markers != markers:
+        others = sorted(set(markers) ^ set(transformation.markers))
         raise InputError(
             f"pretrained.model: {path} is about another model, with other markers "
             f"({listed(others) or 'in another order'}); copy the model's folder again"
         )
-    return found, learned_from
+    return transformation, learned_from
 
 
 def _read_table(
@@ -112,16 +112,16 @@ def _read_table(
     cofactors = cofactors_of(cofactor, markers)
     if COFACTOR not in table:
         return low, high, cofactors
-    told = table[COFACTOR].str.strip().to_numpy()
+    texts = table[COFACTOR].str.strip().to_numpy()
     numbers = _numbers(table[COFACTOR])
-    wrong = (told != "") & ~((numbers > 0) & np.isfinite(numbers))
+    wrong = (texts != "") & ~((numbers > 0) & np.isfinite(numbers))
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         raise InputError(
-            f"pretrained.scaling: {path} gives {markers[first]} the cofactor '{told[first]}'; give a number "
+            f"pretrained.scaling: {path} gives {markers[first]} the cofactor '{texts[first]}'; give a number "
             "above 0, or none for that of cytometry.cofactor"
         )
-    own = {name: np.where(told != "", numbers, values) for name, values in cofactors.items()}
+    own = {name: np.where(texts != "", numbers, values) for name, values in cofactors.items()}
     return low, high, own
 
 

@@ -99,11 +99,11 @@ class Transformation:
         }
 
     @classmethod
-    def from_json(cls, found: dict) -> Transformation:
+    def from_json(cls, content: dict) -> Transformation:
         """Back from `to_json`."""
-        cofactors = {name: np.array(values) for name, values in found["cofactors"].items()}
-        low, high = np.array(found["low"]), np.array(found["high"])
-        return cls(found["markers"], cofactors, low, high, tuple(found.get("limits", LIMITS)))
+        cofactors = {name: np.array(values) for name, values in content["cofactors"].items()}
+        low, high = np.array(content["low"]), np.array(content["high"])
+        return cls(content["markers"], cofactors, low, high, tuple(content.get("limits", LIMITS)))
 
 
 def write_transformation(transformation: dict, values: dict[str, ValueKind], folder: Path) -> None:
@@ -116,8 +116,8 @@ def write_transformation(transformation: dict, values: dict[str, ValueKind], fol
     folder
         The model's.
     """
-    told = {**transformation, "values": {name: asdict(kind) for name, kind in values.items()}}
-    (folder / TRANSFORMATION).write_text(json.dumps(told, indent=2, ensure_ascii=False), encoding="utf-8")
+    content = {**transformation, "values": {name: asdict(kind) for name, kind in values.items()}}
+    (folder / TRANSFORMATION).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def all_stored(values: np.ndarray) -> sparse.csr_matrix:
@@ -138,7 +138,7 @@ def cofactors_of(given: str | float | dict, markers: list[str]) -> dict[str, np.
     """
     own = given if isinstance(given, dict) else {}
     keys = [marker_key(marker) for marker in markers]
-    told = {marker_key(marker): float(value) for marker, value in own.items()}
+    by_key = {marker_key(marker): float(value) for marker, value in own.items()}
     unknown = [marker for marker in own if marker_key(marker) not in keys]
     if unknown:
         raise InputError(
@@ -147,6 +147,6 @@ def cofactors_of(given: str | float | dict, markers: list[str]) -> dict[str, np.
         )
     everywhere = float(given) if isinstance(given, int | float) else None
     return {
-        technology: np.array([told.get(key, everywhere or cofactor) for key in keys])
+        technology: np.array([by_key.get(key, everywhere or cofactor) for key in keys])
         for technology, cofactor in COFACTORS.items()
     }

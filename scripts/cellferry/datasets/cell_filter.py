@@ -33,9 +33,9 @@ def keep(obs: dict[str, np.ndarray], wanted: dict[str, list[Any]], n_cells: int)
     return kept
 
 
-def names_wanted(values: list[Any], found: Collection[str]) -> dict[str, bool]:
+def names_wanted(values: list[Any], present: Collection[str]) -> dict[str, bool]:
     """Every value of a filter as it is said, and whether a column with the given names holds it."""
-    return {str(value): not set(found).isdisjoint(_value_names(value)) for value in values}
+    return {str(value): not set(present).isdisjoint(_value_names(value)) for value in values}
 
 
 def _value_names(value: Any) -> list[str]:

@@ -148,17 +148,17 @@ class CellCounts:
 
 def filter_findings(dataset: Dataset, seen: CellCounts) -> Findings:
     """Values that the cell filter names and no cell has, together or alone."""
-    found = Findings()
+    findings = Findings()
     for unused in unused_values(dataset, seen.filtered):
-        found.add(unused)
+        findings.add(unused)
     n_cells = dataset.header.n_cells
-    if n_cells and seen.n_kept == 0 and not found.problems:
+    if n_cells and seen.n_kept == 0 and not findings.problems:
         what = (
             f"none of the {n_cells} cells of {dataset.header.path} has all of these values "
             f"({dataset.config['cells']})"
         )
-        found.problems.append(Problem(dataset.key("cells"), what, "correct them"))
-    return found
+        findings.problems.append(Problem(dataset.key("cells"), what, "correct them"))
+    return findings
 
 
 def repetition_problems(dataset: Dataset, seen: CellCounts, n_repeated: int) -> list[Problem]:
@@ -266,15 +266,15 @@ def label_problems(dataset: Dataset, label: str, counted: Counted, n_kept: int) 
 def label_warnings(dataset: Dataset, label: str, counted: Counted) -> list[str]:
     """What was done to labels as they stand in the file."""
     path = dataset.header.path
-    found = []
+    warnings = []
     if counted.missing:
-        said = ", ".join(f"'{spelling}' ({n} cells)" for spelling, n in counted.missing.most_common())
-        found.append(f"{path}: in '{label}' these count as no label (labels.missing): {said}")
+        changes = ", ".join(f"'{spelling}' ({n} cells)" for spelling, n in counted.missing.most_common())
+        warnings.append(f"{path}: in '{label}' these count as no label (labels.missing): {changes}")
     if counted.renamed:
-        said = ", ".join(
+        changes = ", ".join(
             f"{spelling!r} is '{name}' ({n} cells)" for spelling, (name, n) in counted.renamed.items()
         )
-        found.append(
-            f"{path}: in '{label}' labels are called otherwise (labels.rename, single blanks): {said}"
+        warnings.append(
+            f"{path}: in '{label}' labels are called otherwise (labels.rename, single blanks): {changes}"
         )
-    return found
+    return warnings

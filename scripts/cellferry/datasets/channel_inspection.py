@@ -74,10 +74,10 @@ def rising_markers(dataset: Dataset, values: dict[int, np.ndarray]) -> list[Prob
     table = read_markers(dataset.config["markers"])
     markers = dataset.header.var[dataset.header.var[KIND] == MARKER]
     problems: dict[str, Problem] = {}
-    for number, found in values.items():
-        if len(found) < MIN_EVENTS:
+    for number, events in values.items():
+        if len(events) < MIN_EVENTS:
             continue
-        rising = (np.diff(found, axis=0) >= 0).all(axis=0) & (found[0] < found[-1])
+        rising = (np.diff(events, axis=0) >= 0).all(axis=0) & (events[0] < events[-1])
         for name, row in markers[rising].iterrows():
             if table.find(name, row[CHANNEL], row.get(DETECTOR, row[CHANNEL]))[0]:
                 continue
@@ -104,13 +104,13 @@ def left_out_markers(dataset: Dataset) -> list[str]:
     if not files:
         return []
     n = len(dataset.headers)
-    said = [
+    left_out = [
         f"{marker} (in {listed(names) if len(names) < 4 else f'{len(names)} of {n}'})"
         for marker, *names in files.values()
     ]
     return [
-        f"{dataset.key('path')}: markers that not all of its {n} files have are left out: {listed(said)}; if "
-        "some are called otherwise elsewhere, say so in cytometry.markers, or make datasets of the files"
+        f"{dataset.key('path')}: markers that not all of its {n} files have are left out: {listed(left_out)};"
+        " if some are called otherwise elsewhere, say so in cytometry.markers, or make datasets of the files"
     ]
 
 

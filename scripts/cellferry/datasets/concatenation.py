@@ -223,7 +223,8 @@ def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[s
 
 def _said_once(remarks: list[list[str]]) -> list[str]:
     """Remarks on each of the files; what holds for many is said once."""
-    said = Counter(remark for own in remarks for remark in set(own))
+    counted = Counter(remark for own in remarks for remark in set(own))
     return [
-        remark if n == len(remarks) else f"{remark} ({n} of the files)" for remark, n in sorted(said.items())
+        remark if n == len(remarks) else f"{remark} ({n} of the files)"
+        for remark, n in sorted(counted.items())
     ]

@@ -169,11 +169,11 @@ class Dataset:
                 "the file here; to use it, give it another name in the files"
             )
         for table in self._joined_tables():
-            said = f"{table.path}: names {table.n_matched} of {table.n_cells} cells"
+            summary = f"{table.path}: names {table.n_matched} of {table.n_cells} cells"
             if table.n_matched < table.n_cells * WELL_NAMED:
-                warnings.append(f"{said}; the others are used without annotation")
+                warnings.append(f"{summary}; the others are used without annotation")
             else:
-                remarks.append(said)
+                remarks.append(summary)
         return remarks, warnings
 
     def blocks(

@@ -72,16 +72,16 @@ def describe_file(dataset: Dataset) -> Findings:
 
 def date_warnings(header: Header) -> list[str]:
     """Names of genes that a spreadsheet turned into dates, and the genes they may have been."""
-    found = dates_among(header.var)
-    if not found:
+    dates = dates_among(header.var)
+    if not dates:
         return []
-    listed = ", ".join(f"{date} ({genes})" for date, genes in list(found.items())[:MAX_DATES_LISTED])
-    more = f" and {len(found) - MAX_DATES_LISTED} more" if len(found) > MAX_DATES_LISTED else ""
+    listed = ", ".join(f"{date} ({genes})" for date, genes in list(dates.items())[:MAX_DATES_LISTED])
+    more = f" and {len(dates) - MAX_DATES_LISTED} more" if len(dates) > MAX_DATES_LISTED else ""
     names = header.var.index
-    repeated = sorted({name for name in names[names.duplicated()] if name in found})
+    repeated = sorted({name for name in names[names.duplicated()] if name in dates})
     summed = f"; {', '.join(repeated)} stand several times and would be added up" if repeated else ""
     return [
-        f"{header.path}: {len(found)} gene(s) are called by dates or numbers that a spreadsheet made of "
+        f"{header.path}: {len(dates)} gene(s) are called by dates or numbers that a spreadsheet made of "
         f"their names: {listed}{more}{summed}; they match no gene, so export the counts again without "
         "opening them in a spreadsheet"
     ]

@@ -150,7 +150,7 @@ class ObsTable:
     def _in_file(self, error: pd.errors.ParserError) -> str:
         """What pandas says of a line, which it counts from the header on."""
         skipped = self._start.n_lines
-        return re.sub(r"(?<=in line )\d+", lambda found: str(int(found[0]) + skipped), str(error).strip())
+        return re.sub(r"(?<=in line )\d+", lambda match: str(int(match[0]) + skipped), str(error).strip())
 
     def _check_unique(self) -> None:
         repeated = repeated_hashes([self._hashes])

@@ -113,12 +113,12 @@ class Rounding:
 
     def doubts(self, key: str) -> list[str]:
         """Warnings on what may not be counts, or lost much; `key` is the full name of `counts_rounding`."""
-        found = []
+        doubts = []
         if 0 < self.largest < MAX_LOG_NORMALIZED:
-            found.append(
+            doubts.append(
                 f"{key}: no value that was looked at is above {self.largest:.3g}. Logarithms look like this, "
                 "and rounded they are no counts; be sure that yours are none"
             )
         if abs(self.change) > MUCH_CHANGED:
-            found.append(f"{key}: {self}. That is much; counts before the correction would be better")
-        return found
+            doubts.append(f"{key}: {self}. That is much; counts before the correction would be better")
+        return doubts

@@ -31,12 +31,12 @@ def unused_names(
     if not unused:
         return [], []
     known = list(known)
-    said = [_with_hint(name, known) for name in unused[:MAX_SAID]]
+    listed = [_with_hint(name, known) for name in unused[:MAX_SAID]]
     if len(unused) > MAX_SAID:
-        said.append(f"{len(unused) - MAX_SAID} more")
+        listed.append(f"{len(unused) - MAX_SAID} more")
     if len(unused) < len(named):
-        return [], [f"{key}: {len(unused)} of {len(named)} names fit no {what}: {', '.join(said)}"]
-    return [f"{key}: fits no {what}: {', '.join(said)}; correct it or take it out"], []
+        return [], [f"{key}: {len(unused)} of {len(named)} names fit no {what}: {', '.join(listed)}"]
+    return [f"{key}: fits no {what}: {', '.join(listed)}; correct it or take it out"], []
 
 
 def _with_hint(name: str, known: list[str]) -> str:

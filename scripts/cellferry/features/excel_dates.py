@@ -51,13 +51,13 @@ def dates_among(var: pd.DataFrame) -> dict[str, str]:
     var
         The genes, by name, with columns of strings.
     """
-    found: dict[str, str] = {}
+    excel_dates: dict[str, str] = {}
     for values in (var.index, *(var[column] for column in var.columns)):
         names = dict.fromkeys(value for value in values if isinstance(value, str) and value[:1].isalnum())
         dates = {name: genes for name in names if (genes := genes_of_date(name)) is not None}
         if len(dates) <= max(1, MAX_DATES * len(names)):
-            found |= dates
-    return found
+            excel_dates |= dates
+    return excel_dates
 
 
 def genes_of_date(name: str) -> str | None:
@@ -73,8 +73,8 @@ def genes_of_date(name: str) -> str | None:
         return _genes_of_numbers(int(match[1]), int(match[2]))
     if match := YEAR_LAST.match(name):
         # Month and day, or day and month.
-        told = [_genes_of_numbers(int(match[first]), int(match[3 - first])) for first in (1, 2)]
-        return " or ".join(dict.fromkeys(genes for genes in told if genes)) or None
+        both = [_genes_of_numbers(int(match[first]), int(match[3 - first])) for first in (1, 2)]
+        return " or ".join(dict.fromkeys(genes for genes in both if genes)) or None
     return None
 
 

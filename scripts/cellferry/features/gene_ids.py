@@ -123,21 +123,21 @@ def candidate_ids(
         if gene_id not in columns:
             raise InputError(f"gene_id: there is no var column '{gene_id}'; there are: {', '.join(columns)}")
         columns = {gene_id: columns[gene_id]}
-    found: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in KINDS}
+    candidates: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in KINDS}
     for name, values in columns.items():
         ids = np.array([_clean(value) for value in values], dtype=object)
         # A column such as `feature_biotype` says little about the gene it stands beside.
         if name == "index" or gene_id != "auto" or len(set(ids)) > len(ids) / 2:
-            found[id_kind(values)][name] = ids
+            candidates[id_kind(values)][name] = ids
     if table is not None:
         translations = {"ensembl": ("symbol", table.to_ensembl), "symbol": ("ensembl", table.to_symbol)}
         for kind, (other, translation) in translations.items():
-            if not found[kind]:
-                found[kind] = {
+            if not candidates[kind]:
+                candidates[kind] = {
                     f"{name}{BY_MAP}": np.array([translation.get(gene) for gene in ids], dtype=object)
-                    for name, ids in found[other].items()
+                    for name, ids in candidates[other].items()
                 }
-    return found
+    return candidates
 
 
 def _clean(value: object) -> str | None:

@@ -33,12 +33,12 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
     counts = choose_place(path, places, options, AUTOMATIC)
     var = _names_and_strings(genes_of(root, counts))
     if counts is None:
-        found = None
+        matrix = None
     else:
-        found = stored(elements[counts])
-        if found.shape != (len(obs), len(var)):
+        matrix = stored(elements[counts])
+        if matrix.shape != (len(obs), len(var)):
             raise InputError(
-                f"{path}: {counts} is {found.shape[0]} × {found.shape[1]}, but obs and var name "
+                f"{path}: {counts} is {matrix.shape[0]} × {matrix.shape[1]}, but obs and var name "
                 f"{len(obs)} cells and {len(var)} genes; the file is damaged: export it again"
             )
     return Header(
@@ -47,9 +47,9 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
         options=options,
         n_cells=len(obs),
         n_genes=len(var),
-        nonzeros=found.nonzeros if found else 0,
-        dtype=str(found.dtype) if found else "",
-        storage=found.storage if found else "",
+        nonzeros=matrix.nonzeros if matrix else 0,
+        dtype=str(matrix.dtype) if matrix else "",
+        storage=matrix.storage if matrix else "",
         places=places,
         counts=counts,
         var=var,

@@ -50,8 +50,8 @@ def header(path: Path, options: Options) -> Header:
         )
     matrix = open_matrix(path)
     sides = [_lines(path / name) for name in ("row_names", "col_names")]
-    judged = [list(itertools.islice(names, NAMES_TO_JUDGE)) for names in sides]
-    n_named = [len(some) + sum(1 for _ in rest) for some, rest in zip(judged, sides, strict=True)]
+    samples = [list(itertools.islice(names, NAMES_TO_JUDGE)) for names in sides]
+    n_named = [len(some) + sum(1 for _ in rest) for some, rest in zip(samples, sides, strict=True)]
     if tuple(n_named) != matrix.shape:
         raise InputError(
             f"{path}: is {matrix.shape[0]} × {matrix.shape[1]}, but row_names holds {n_named[0]} and "
@@ -59,7 +59,7 @@ def header(path: Path, options: Options) -> Header:
         )
     if options.orientation == "auto":
         # R's packages hold genes × cells.
-        cells_are_rows = probably_genes_are_rows(*judged) is False
+        cells_are_rows = probably_genes_are_rows(*samples) is False
     else:
         cells_are_rows = options.orientation == "cells"
     names = matrix.column_names if cells_are_rows else matrix.row_names
@@ -111,11 +111,11 @@ def open_matrix(folder: Path) -> "Matrix":
     InputError
         If it is no such matrix, of a newer version, or damaged.
     """
-    found = _line(folder / "version")
-    version = VERSION.fullmatch(found)
+    first_line = _line(folder / "version")
+    version = VERSION.fullmatch(first_line)
     if version is None:
         raise InputError(
-            f"{folder}: is a BPCells folder of version '{found}', and (un)packed uint, float or double "
+            f"{folder}: is a BPCells folder of version '{first_line}', and (un)packed uint, float or double "
             "matrices of version 1 or 2 can be read; write the matrix again, for example as 10x mtx"
         )
     return Matrix(folder, is_packed=version[1] == "packed", dtype=VALUES[version[2]], version=int(version[3]))

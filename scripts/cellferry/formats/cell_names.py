@@ -33,14 +33,14 @@ def _repetitions(parts: list[np.ndarray]) -> np.ndarray:
 def repeated_names(names: Iterable[np.ndarray], suspects: np.ndarray, most: int = 1000) -> Iterator[str]:
     """Names that really repeat, given the repeated hashes: two names may share a hash by chance.
 
-    FileSignature at `most` suspects at most, so that a file of equal names does not fill the memory.
+    At most `most` suspects are looked at, so that a file of equal names does not fill the memory.
     """
     suspects = suspects[:most]
     seen: set[str] = set()
-    told: set[str] = set()
+    yielded: set[str] = set()
     for some in names:
         for name in some[np.isin(hashes(some), suspects)]:
-            if name in seen and name not in told:
-                told.add(name)
+            if name in seen and name not in yielded:
+                yielded.add(name)
                 yield name
             seen.add(name)

@@ -104,8 +104,8 @@ class ParquetTable(Table):
 
     def group_bytes(self, group: int) -> dict[str, int]:
         """See `Table`."""
-        found = self._file.metadata.row_group(group)
-        columns = map(found.column, range(found.num_columns))
+        row_group = self._file.metadata.row_group(group)
+        columns = map(row_group.column, range(row_group.num_columns))
         return {column.path_in_schema: column.total_uncompressed_size + COLUMN_BYTES for column in columns}
 
     def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:

@@ -149,10 +149,10 @@ def _events_lie(keywords: Keywords, n_bytes: int) -> tuple[int, int]:
     size = n_events * n_bytes
     fitting = {begin for begin, length in places if length in (size, size + 1)}
     if len(fitting) != 1:
-        told = " or ".join(f"{begin} to {end}" for begin, end in dict.fromkeys(candidates))
+        ranges = " or ".join(f"{begin} to {end}" for begin, end in dict.fromkeys(candidates))
         raise InputError(
             f"{path}: {n_events} events ($TOT) of {n_bytes} bytes are {size} bytes, and do not fit where "
-            f"they should be (bytes {told}); the file is damaged: export it again"
+            f"they should be (bytes {ranges}); the file is damaged: export it again"
         )
     (start,) = fitting
     end = max(start + size, in_text[1] if keywords.version != "FCS2.0" else 0)

@@ -135,14 +135,14 @@ def read_keywords(path: Path) -> Keywords:
             raise _unreadable(path, f"bytes {places[0]} to {places[1]} of {file_size}")
         is_doubled = doubles_delimiter(primary, version)
         values = by_name(pairs_of(primary, is_doubled=is_doubled))
-        found = Keywords(path, version, file_size, places[2:4], values, [])
-        segment = _supplemental(found, file, primary[0])
+        keywords = Keywords(path, version, file_size, places[2:4], values, [])
+        segment = _supplemental(keywords, file, primary[0])
     if segment:
         # What the first segment says stands.
         more = by_name(pairs_of(segment, is_doubled=is_doubled))
-        values.update({name: value for name, value in more.items() if not found.text(name)})
-    _check(found)
-    return found
+        values.update({name: value for name, value in more.items() if not keywords.text(name)})
+    _check(keywords)
+    return keywords
 
 
 def doubles_delimiter(segment: str, version: str) -> bool:
@@ -217,42 +217,42 @@ def missing(values: dict[str, str], version: str) -> Iterator[str]:
     return (name for name in required if not values.get(name))
 
 
-def _supplemental(found: Keywords, file: BinaryIO, delimiter: str) -> str:
+def _supplemental(keywords: Keywords, file: BinaryIO, delimiter: str) -> str:
     """The second TEXT segment; empty if there is none."""
-    places = [found.text(keyword) for keyword in ("BEGINSTEXT", "ENDSTEXT")]
+    places = [keywords.text(keyword) for keyword in ("BEGINSTEXT", "ENDSTEXT")]
     begin, end = (int(place) if WHOLE.fullmatch(place) else 0 for place in places)
     if not 0 < begin < end:
         return ""
-    segment = _segment(file, begin, end, found.file_size)
+    segment = _segment(file, begin, end, keywords.file_size)
     # The first delimiter may be missing in this one.
     segment = f"{delimiter}{segment}" if segment.startswith("$") and delimiter != "$" else segment
     if segment.startswith(delimiter):
         return segment
-    found.remarks.append("there are no supplemental keywords where they should be ($BEGINSTEXT)")
+    keywords.remarks.append("there are no supplemental keywords where they should be ($BEGINSTEXT)")
     return ""
 
 
-def _check(found: Keywords) -> None:
-    lacking = list(islice(missing(found.values, found.version), 5))
+def _check(keywords: Keywords) -> None:
+    lacking = list(islice(missing(keywords.values, keywords.version), 5))
     if lacking:
         listed = ", ".join(f"${name}" for name in lacking)
-        lacks = "has no value for" if lacking[0] in found.values else "lacks"
+        lacks = "has no value for" if lacking[0] in keywords.values else "lacks"
         raise InputError(
-            f"{found.path}: {lacks} the keyword {listed}, which FCS files must have; export it again"
+            f"{keywords.path}: {lacks} the keyword {listed}, which FCS files must have; export it again"
         )
     # A delimiter within a value that is not doubled exchanges keywords and values from there on.
-    swapped = next((name for name, value in found.values.items() if A_KEYWORD.fullmatch(value)), None)
+    swapped = next((name for name, value in keywords.values.items() if A_KEYWORD.fullmatch(value)), None)
     if swapped is not None:
         raise InputError(
-            f"{found.path}: its keyword {swapped[:50]} has the value {found.text(swapped)}, which is a "
+            f"{keywords.path}: its keyword {swapped[:50]} has the value {keywords.text(swapped)}, which is a "
             "keyword; a value before it holds the delimiter and does not double it: export it without it"
         )
-    n_channels = found.whole("PAR")
-    named = sum(re.fullmatch("P[0-9]+N", name) is not None for name in found.values)
+    n_channels = keywords.whole("PAR")
+    named = sum(re.fullmatch("P[0-9]+N", name) is not None for name in keywords.values)
     if named != n_channels or n_channels < 1:
         raise InputError(
-            f"{found.path}: $PAR promises {n_channels} channels, and {named} are named ($PnN); the file is "
-            "damaged: export it again"
+            f"{keywords.path}: $PAR promises {n_channels} channels, and {named} are named ($PnN); the file "
+            "is damaged: export it again"
         )
 
 

@@ -47,8 +47,8 @@ class Frame:
             named = text_attribute(self._frame, "_index")
             self._index = named or next((name for name in INDEX_NAMES if name in self._frame), INDEX_NAMES[0])
             order = texts_attribute(self._frame, "column-order")
-            found = self._frame.keys() if order is None else order
-            self.columns = [str(name) for name in found if name not in (self._index, CATEGORIES)]
+            names = self._frame.keys() if order is None else order
+            self.columns = [str(name) for name in names if name not in (self._index, CATEGORIES)]
 
     def __len__(self) -> int:
         return self.index.shape[0]
@@ -109,8 +109,8 @@ class Frame:
     def categories(self, column: str) -> np.ndarray | None:
         """Categories of a column, as an object array of str; None if it has none."""
         if column not in self._known_categories:
-            found = self._stored_categories(column)
-            self._known_categories[column] = None if found is None else _names(found)
+            stored = self._stored_categories(column)
+            self._known_categories[column] = None if stored is None else _names(stored)
         return self._known_categories[column]
 
     def _stored_categories(self, column: str) -> np.ndarray | None:

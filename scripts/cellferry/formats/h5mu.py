@@ -139,13 +139,13 @@ def _choose(path: Path, file: h5py.File, options: Options) -> str:
     if len(modalities) == 1:
         return modalities[0]
     called_rna = [name for name in modalities if name.lower() in NAMES_OF_RNA]
-    found = called_rna or [name for name in modalities if _holds_genes(file["mod"][name])]
-    if len(found) != 1:
+    candidates = called_rna or [name for name in modalities if _holds_genes(file["mod"][name])]
+    if len(candidates) != 1:
         raise InputError(
             f"{path}: cannot tell which of the modalities {', '.join(modalities)} holds the RNA; set "
             f"{options.key('assay')} to one of them"
         )
-    return found[0]
+    return candidates[0]
 
 
 def _holds_genes(modality: h5py.Group) -> bool:

@@ -48,10 +48,10 @@ def header(path: Path, options: Options) -> Header:
         place = choose_place(path, places, options, ("counts",))
         features = as_strings(assay["features"][:])
         n_cells = file["cell.names"].shape[0]
-        found = _shape(slots[place], len(features))
-        if found != (n_cells, len(features)):
+        shape = _shape(slots[place], len(features))
+        if shape != (n_cells, len(features)):
             raise InputError(
-                f"{path}: {place} of assay {name} is {found[0]} cells × {found[1]} features, but {n_cells} "
+                f"{path}: {place} of assay {name} is {shape[0]} cells × {shape[1]} features, but {n_cells} "
                 f"cells and {len(features)} features are named; the file is damaged: save it again"
             )
         others = [other for other in file["assays"] if other != name]
@@ -185,8 +185,8 @@ def _var(assay: h5py.Group, features: np.ndarray) -> pd.DataFrame:
 
 def _slots(assay: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:
     """The slots of an assay that hold values."""
-    found = {slot: assay[slot] for slot in SLOTS if slot in assay}
-    return {slot: item for slot, item in found.items() if _values(item).size}
+    slots = {slot: assay[slot] for slot in SLOTS if slot in assay}
+    return {slot: item for slot, item in slots.items() if _values(item).size}
 
 
 def _values(slot: h5py.Group | h5py.Dataset) -> h5py.Dataset:
@@ -223,5 +223,5 @@ def _choose_assay(path: Path, file: h5py.File, options: Options) -> str:
 def _listed(file: h5py.File) -> str:
     """The assays and their slots, for messages."""
     assays = file["assays"]
-    found = [f"{name} ({', '.join(_slots(assays[name])) or 'no counts, no data'})" for name in assays]
-    return ", ".join(found) or "no assays"
+    described = [f"{name} ({', '.join(_slots(assays[name])) or 'no counts, no data'})" for name in assays]
+    return ", ".join(described) or "no assays"

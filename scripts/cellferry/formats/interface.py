@@ -256,15 +256,15 @@ def choose_place(
         If the named place is not there.
     """
     if options.counts != "auto":
-        found = next(
+        chosen = next(
             (place for place in (options.counts, f"layers/{options.counts}") if place in places), None
         )
-        if found is None:
+        if chosen is None:
             raise InputError(
                 f"{path}: {options.key('counts')} is '{options.counts}', which the file does not have; "
                 f"it has: {', '.join(places) or 'no matrix at all'}"
             )
-        return found
+        return chosen
     present = [place for place in automatic if place in places]
     # Where none looks like counts, the first one is named in the message that check_counts gives.
     return next((place for place in present if places[place]), next(iter(present or places), None))

@@ -88,12 +88,14 @@ class _StoredLatents:
     def __init__(self, path: str, key: str | None) -> None:
         self.path = path
         with open_hdf5(path) as file:
-            found = [name for name, item in file.get("obsm", {}).items() if is_array(item) and item.ndim == 2]
-            wanted = [key] if key else [name for name in KEYS if name in found]
-            if not wanted or wanted[0] not in found:
+            arrays = [
+                name for name, item in file.get("obsm", {}).items() if is_array(item) and item.ndim == 2
+            ]
+            wanted = [key] if key else [name for name in KEYS if name in arrays]
+            if not wanted or wanted[0] not in arrays:
                 raise InputError(
                     f"pretrained.key: {path} has no obsm {' or '.join([key] if key else KEYS)}; name the "
-                    f"element that holds the model's latents, of: {', '.join(found) or 'none'}"
+                    f"element that holds the model's latents, of: {', '.join(arrays) or 'none'}"
                 )
             self.key = wanted[0]
             n_cells, self.width = file["obsm"][self.key].shape

@@ -38,8 +38,8 @@ def is_array(element: Any) -> bool:
 
 def text_attribute(element: Group | Array, name: str) -> str | None:
     """An attribute that holds one string, of whatever type and shape its writer gave it."""
-    found = texts_attribute(element, name)
-    return found[0] if found else None
+    texts = texts_attribute(element, name)
+    return texts[0] if texts else None
 
 
 def texts_attribute(element: Group | Array, name: str) -> list[str] | None:
@@ -58,11 +58,11 @@ def is_matrix(element: Group | Array) -> bool:
 
 def layers_of(group: Group, name: str = "layers") -> dict[str, Group | Array]:
     """Matrices in a group by their places; one whose name holds a slash lies in a group of its own."""
-    found = {}
+    layers = {}
     for key in group:
         element, place = group[key], f"{name}/{key}"
-        found |= {place: element} if is_matrix(element) else layers_of(element, place)
-    return found
+        layers |= {place: element} if is_matrix(element) else layers_of(element, place)
+    return layers
 
 
 def stored(element: Group | Array) -> Stored:

@@ -58,14 +58,14 @@ def columns_about_genes(path: Path, columns: Sequence[str], options: Options) ->
                 f"{', '.join([*columns[:10], *(['…'] if len(columns) > 10 else [])])}"
             )
         return [position for position, name in enumerate(columns) if name in named]
-    found = [position for position, name in enumerate(columns) if _is_word(name)]
-    if found and not _are_numbered([name for name in columns if not _is_word(name)]):
-        listed = ", ".join(columns[position] for position in found)
+    positions = [position for position, name in enumerate(columns) if _is_word(name)]
+    if positions and not _are_numbered([name for name in columns if not _is_word(name)]):
+        listed = ", ".join(columns[position] for position in positions)
         raise InputError(
             f"{path}: cannot tell whether {listed} are cells or tell about the genes; set {key} to "
             "those that are no cells, or to [] if all are"
         )
-    return found
+    return positions
 
 
 def refuse_not_cells(path: Path, options: Options) -> None:

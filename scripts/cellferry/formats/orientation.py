@@ -42,9 +42,9 @@ def genes_are_rows(path: Path, rows: Sequence[str], columns: Sequence[str], opti
     """
     if options.orientation != "auto":
         return options.orientation == "genes"
-    told = probably_genes_are_rows(rows, columns)
-    if told is not None:
-        return told
+    decided = probably_genes_are_rows(rows, columns)
+    if decided is not None:
+        return decided
     raise InputError(
         f"{path}: cannot tell whether its rows ({_some(rows)}) or its columns ({_some(columns)}) are the "
         f"genes; set {options.key('orientation')} to what the rows are, `cells` or `genes`"

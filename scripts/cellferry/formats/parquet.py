@@ -179,15 +179,15 @@ def _names_column(path: Path, schema: pa.Schema, texts: list[str]) -> str:
 
 def _about_genes(path: Path, table: Table, numbers: list[str], options: Options) -> list[str]:
     """Columns of numbers that are no cells, where rows are genes."""
-    found = [numbers[position] for position in columns_about_genes(path, numbers, options)]
-    rest = [name for name in numbers if name not in found]
+    about_genes = [numbers[position] for position in columns_about_genes(path, numbers, options)]
+    rest = [name for name in numbers if name not in about_genes]
     doubtful = {rest[position]: far for position, far in suspects(rest).items()}
     others = [name for name in rest if name not in doubtful][:PREVIEW_COLUMNS]
     batch = next(table.read([*doubtful, *others], NAMES_TO_JUDGE), None) if doubtful and others else None
     if batch is not None:
         values = _dense(batch, [*doubtful, *others])
         check_suspects(path, doubtful, values[:, : len(doubtful)], values[:, len(doubtful) :], options)
-    return found
+    return about_genes
 
 
 def _annotation(batch: pa.RecordBatch, columns: list[str]) -> Cells:

@@ -293,9 +293,9 @@ def _rows(header: Header, max_bytes: int) -> Iterator[tuple[list[str], sparse.cs
         raise _changed(header.path, f"{n_rows} rows instead of the {expected}")
 
 
-def _changed(path: Path, found: str) -> InputError:
+def _changed(path: Path, count: str) -> InputError:
     return InputError(
-        f"{path}: holds {found} rows that were counted before: it changed while it was read; start again "
+        f"{path}: holds {count} rows that were counted before: it changed while it was read; start again "
         "when it is complete"
     )
 

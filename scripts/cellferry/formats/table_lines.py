@@ -67,7 +67,7 @@ def texts_of(path: Path, n_bytes: int, layout: Layout) -> Iterator[bytes]:
 def _laid_out(text: bytes, layout: Layout) -> bytes:
     """Lines with single blanks as delimiters, without empty columns at the end, after `before`."""
     if layout.delimiter == " ":
-        text = BLANKS_AT_ENDS.sub(b"", SEVERAL_BLANKS.sub(lambda found: found[1] or b" ", text))
+        text = BLANKS_AT_ENDS.sub(b"", SEVERAL_BLANKS.sub(lambda match: match[1] or b" ", text))
     if after := layout.after:
         text = text.replace(after + b"\n", b"\n").replace(after + b"\r\n", b"\r\n")
     before, mark = layout.before, layout.delimiter.encode()
@@ -125,8 +125,8 @@ def _split(text: bytes, first_number: int, delimiter: str, n_skipped: int = 0) -
 
 def _first_field(line: bytes, mark: bytes) -> tuple[bytes, bytes]:
     """A field, without its quotes, and what follows."""
-    if found := QUOTED_FIELD.match(line):
-        return found[1].replace(b'""', b'"'), line[found.end() :].removeprefix(mark)
+    if match := QUOTED_FIELD.match(line):
+        return match[1].replace(b'""', b'"'), line[match.end() :].removeprefix(mark)
     field, _, rest = line.partition(mark)
     return field, rest
 
@@ -212,14 +212,14 @@ def _not_a_number(path: Path, lines: list[Line], details: dict) -> InputError:
         for column, text in zip(details["columns"], fields, strict=False):
             if _is_number(text):
                 continue
-            found = f"{path}, line {number}: '{text[:80]}' in {_place(name, column)}"
+            value = f"{path}, line {number}: '{text[:80]}' in {_place(name, column)}"
             if WITH_COMMAS.fullmatch(text):
                 return InputError(
-                    f"{found} is not a number; write decimal points instead of commas, and no separators of "
+                    f"{value} is not a number; write decimal points instead of commas, and no separators of "
                     "thousands"
                 )
             return InputError(
-                f"{found} is not a number; a table of counts holds names in its first column and header only "
+                f"{value} is not a number; a table of counts holds names in its first column and header only "
                 "(annotation goes to a table of its own, key obs)"
             )
     return InputError(f"{path}: cannot be read as a table of numbers; export it again")

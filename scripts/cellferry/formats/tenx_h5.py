@@ -106,8 +106,8 @@ def _choose_genome(path: Path, groups: list[str], options: Options) -> str:
         return options.genome
     if options.genome is None and len(groups) == 1:
         return groups[0]
-    found = f"is '{options.genome}'" if options.genome else "is not set"
+    setting = f"is '{options.genome}'" if options.genome else "is not set"
     raise InputError(
-        f"{path}: {options.key('genome')} {found}, and the file holds {', '.join(groups)}; "
+        f"{path}: {options.key('genome')} {setting}, and the file holds {', '.join(groups)}; "
         "set it to one of them"
     )

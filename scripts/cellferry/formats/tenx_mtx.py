@@ -152,16 +152,16 @@ def _matrix_in_zip(path: Path) -> zipfile.Path:
     archive = zipfile.ZipFile(path)
     # What macOS packs along are no files of the user's.
     files = [file for file in archive.infolist() if not file.is_dir() and "__MACOSX" not in file.filename]
-    found = [file for file in files if file.filename.endswith((".mtx", ".mtx.gz"))]
-    if len(found) != 1:
-        inside = ", ".join(file.filename for file in (found or files)[:5]) or "nothing"
+    matrices = [file for file in files if file.filename.endswith((".mtx", ".mtx.gz"))]
+    if len(matrices) != 1:
+        inside = ", ".join(file.filename for file in (matrices or files)[:5]) or "nothing"
         raise InputError(
             f"{path}: is a zip archive, in which there must be one matrix.mtx or matrix.mtx.gz, with "
             f"barcodes and features beside it, and it holds {inside}; unpack it and name what is to be read"
         )
-    if found[0].flag_bits & ENCRYPTED:
+    if matrices[0].flag_bits & ENCRYPTED:
         raise InputError(f"{path}: is a zip archive with a password; unpack it and name the folder")
-    return zipfile.Path(archive, found[0].filename)
+    return zipfile.Path(archive, matrices[0].filename)
 
 
 def _find_lists(matrix: File) -> Lists:

@@ -138,10 +138,10 @@ def _choose(path: Path, objects: dict[str, str], options: Options) -> str:
     return called_rna[0]
 
 
-def _check_chunks(root: zarr.Group, found: Header) -> None:
+def _check_chunks(root: zarr.Group, header: Header) -> None:
     """Raise an `InputError` if chunk files are missing or cut off, of which zarr would make other values."""
-    frames = (Frame(root, "obs"), anndata_store.genes_of(root, found.counts))
-    element = anndata_store.places_of(root).get(found.counts)
+    frames = (Frame(root, "obs"), anndata_store.genes_of(root, header.counts))
+    element = anndata_store.places_of(root).get(header.counts)
     # Chunks of zeros are not written, so those of a dense matrix or of codes may be missing. Names and stored
     # values are no zeros, nor are column indices, but for a last chunk that holds a single entry.
     max_missing = [(frame.index, 0) for frame in frames]
@@ -151,14 +151,14 @@ def _check_chunks(root: zarr.Group, found: Header) -> None:
         n_missing = array.nchunks - array.nchunks_initialized
         if n_missing > most:
             raise InputError(
-                f"{found.path}: {n_missing} of the {array.nchunks} chunks of {array.name} are missing; "
+                f"{header.path}: {n_missing} of the {array.nchunks} chunks of {array.name} are missing; "
                 "the store is incomplete: copy or export it again"
             )
-    if found.path.is_file():  # a zip has checksums
+    if header.path.is_file():  # a zip has checksums
         return
     for part in (root["obs"], root["var"], element):
         for array in _arrays(part):
-            _check_lengths(found.path, array)
+            _check_lengths(header.path, array)
 
 
 def _arrays(element: zarr.Group | zarr.Array | None) -> Iterator[zarr.Array]:

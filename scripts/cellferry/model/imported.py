@@ -106,10 +106,10 @@ def import_model(
     _rename_batches(registry)
     _rename_labels(registry, folder)
     registry["setup_args"] = {**registry["setup_args"], "layer": None}
-    found = ImportedModel(genes)
+    imported = ImportedModel(genes)
     if modality == "cytometry":
         try:
-            found = _import_cytovi(saved, genes, backbone, folder)
+            imported = _import_cytovi(saved, genes, backbone, folder)
         except KeyError as error:
             raise InputError(
                 f"pretrained.model: {folder} is not what scvi-tools saves of a CYTOVI model (no {error}); "
@@ -117,7 +117,7 @@ def import_model(
             ) from error
     adopted.mkdir()
     torch.save(saved, adopted / "model.pt")
-    return found
+    return imported
 
 
 def _check_class(name: str | None, folder: str, modality: str) -> None:

@@ -38,8 +38,8 @@ class QuerySketch(NamedTuple):
 
 def new_batches(reader: H5adReader, reference_model: str) -> list[str]:
     """Batches of a query that the model in a folder does not know."""
-    found = reader.categories("batch")[np.unique(reader.codes("batch"))]
-    return sorted(set(found).difference(known_batches(reference_model)))
+    batches = reader.categories("batch")[np.unique(reader.codes("batch"))]
+    return sorted(set(batches).difference(known_batches(reference_model)))
 
 
 def draw_sketch(

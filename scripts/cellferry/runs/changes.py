@@ -45,25 +45,25 @@ def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str 
     in_order = [job for level in dag.toposorted() for job in level if job.output]
     needed = set(dag.needrun_jobs(exclude_finished=False)).intersection(in_order)
     again = [job for job in in_order if job in needed]
-    found = dict.fromkeys(change for job in again for change in _changes_of(job, persistence, config))
+    distinct = dict.fromkeys(change for job in again for change in _changes_of(job, persistence, config))
     # Jobs of a new dataset repeat nothing.
     made = {job.rule.name for job in again if any(map(persistence.metadata, job.output))}
-    if not found and not made:
+    if not distinct and not made:
         return None
     # Jobs name most changes, the report (it holds the configuration) the others. Files that came or went are
     # listed only if nothing else is.
-    first_kind = min((kind for kind, _ in found), default=None)
-    changes = [text for kind, text in found if kind == first_kind]
-    told = changes[:MAX_CHANGES] or [OTHERWISE]
+    first_kind = min((kind for kind, _ in distinct), default=None)
+    changes = [text for kind, text in distinct if kind == first_kind]
+    shown = changes[:MAX_CHANGES] or [OTHERWISE]
     if len(changes) > MAX_CHANGES:
-        told.append(f"{len(changes) - MAX_CHANGES} more")
+        shown.append(f"{len(changes) - MAX_CHANGES} more")
     firsts = dict.fromkeys(job.rule.name for job in again if needed.isdisjoint(dag.dependencies[job]))
     follows = " and all after" if len({job.rule.name for job in again}) > len(firsts) else ""
     jobs = f"{len(again)} of {len(in_order)} jobs"
     there = {job.rule.name for job in in_order}
     kept = [stage for stage, rules in STAGES.items() if there.intersection(rules) and made.isdisjoint(rules)]
     return (
-        f"Changed: {', '.join(told)}. Made again: {', '.join(firsts)}{follows} ({jobs}). "
+        f"Changed: {', '.join(shown)}. Made again: {', '.join(firsts)}{follows} ({jobs}). "
         f"Kept: {', '.join(kept) or 'nothing'}."
     )
 

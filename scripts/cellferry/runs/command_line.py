@@ -71,8 +71,8 @@ def _program() -> list[str]:
     """How this process was started: by a name that the shell finds, a path, or a module of a Python."""
     program = Path(sys.argv[0])
     words = [str(program)] if program.name != "__main__.py" else [sys.executable, "-m", program.parent.name]
-    found = shutil.which(Path(words[0]).name)
-    if found and Path(found).resolve() == Path(words[0]).resolve():
+    on_path = shutil.which(Path(words[0]).name)
+    if on_path and Path(on_path).resolve() == Path(words[0]).resolve():
         words[0] = Path(words[0]).name
     return words
 

@@ -23,14 +23,14 @@ def of_files(path: str | Path) -> str:
     Of a model as torch saves it only the weights count: scvi-tools writes the time of the run beside them.
     """
     path = Path(path)
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     # Snakemake leaves its mark in folders it made.
     files = [path] if path.is_file() else sorted(f for f in path.rglob("[!.]*") if f.is_file())
     for file in files:
-        found.update(file.name.encode() + b"\0")
+        digest.update(file.name.encode() + b"\0")
         for piece in _pieces(file):
-            found.update(piece)
-    return found.hexdigest()[:SHOWN]
+            digest.update(piece)
+    return digest.hexdigest()[:SHOWN]
 
 
 def _pieces(file: Path) -> Iterator[bytes]:
@@ -56,14 +56,14 @@ def of_predictions(paths: list[str]) -> dict[str, str]:
     """
     import pyarrow.parquet as pq  # the Snakefile takes hashes of settings where there is none
 
-    found = {path: (pq.read_schema(path).metadata or {}).get(MADE_FROM.encode(), b"{}") for path in paths}
-    if len(set(found.values())) > 1:
-        first, other = next((a, b) for a, b in pairwise(paths) if found[a] != found[b])
+    recorded = {path: (pq.read_schema(path).metadata or {}).get(MADE_FROM.encode(), b"{}") for path in paths}
+    if len(set(recorded.values())) > 1:
+        first, other = next((a, b) for a, b in pairwise(paths) if recorded[a] != recorded[b])
         raise RuntimeError(
             f"{first} and {other} were not predicted by the same model and settings; delete "
             f"{Path(other).parent} and run snakemake again"
         )
-    return json.loads(next(iter(found.values())))
+    return json.loads(next(iter(recorded.values())))
 
 
 def of_settings(settings: Any) -> str:

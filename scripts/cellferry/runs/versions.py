@@ -9,12 +9,12 @@ PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 def versions(packages: list[str]) -> dict[str, str]:
     """Version by name, cellferry's first; packages that are not installed are left out."""
-    found = {"cellferry": "unknown"}
+    installed = {"cellferry": "unknown"}
     if PROJECT.is_file():
-        found["cellferry"] = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"]
+        installed["cellferry"] = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"]
     for package in packages:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:  # each step has its own environment
             continue
-    return found
+    return installed

@@ -98,15 +98,15 @@ def common_obs(paths: Sequence[str | Path]) -> dict[str, np.dtype | None]:
 
     A column that holds numbers in some files and strings in others is left out, with a word in the log.
     """
-    found: list[dict[str, np.dtype | None]] = []
+    of_files: list[dict[str, np.dtype | None]] = []
     for path in paths:
         with H5adReader(path) as reader:
-            found.append({column: reader.dtype(column) for column in reader.obs_columns})
+            of_files.append({column: reader.dtype(column) for column in reader.obs_columns})
     common: dict[str, np.dtype | None] = {}
-    for column in found[0]:
-        if not all(column in columns for columns in found):
+    for column in of_files[0]:
+        if not all(column in columns for columns in of_files):
             continue
-        dtypes = [columns[column] for columns in found]
+        dtypes = [columns[column] for columns in of_files]
         if all(dtype is None for dtype in dtypes):
             common[column] = None
         elif not any(dtype is None for dtype in dtypes):  # `in` takes None for float64

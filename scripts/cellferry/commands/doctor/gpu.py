@@ -28,22 +28,22 @@ def check_gpu_here(profile: Path) -> list:
 
 def what_torch_sees() -> dict:
     """Driver and CUDA of this node, and what torch makes of them; run by the GPU job, too."""
-    code, said = run_command("nvidia-smi")
+    code, output = run_command("nvidia-smi")
     seen = {
-        "driver": "" if code else first_match(r"Driver Version: *([\d.]+)", said),
-        "cuda": "" if code else first_match(r"CUDA (?:\w+ )?Version: *([\d.]+)", said),
+        "driver": "" if code else first_match(r"Driver Version: *([\d.]+)", output),
+        "cuda": "" if code else first_match(r"CUDA (?:\w+ )?Version: *([\d.]+)", output),
         "name": "",
     }
-    code, said = run_command("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    if not code and said.strip():
-        seen["name"] = said.splitlines()[0].strip()
+    code, output = run_command("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    if not code and output.strip():
+        seen["name"] = output.splitlines()[0].strip()
     program = "import torch; print('torch', torch.__version__, torch.version.cuda, torch.cuda.is_available())"
     # From a network file system, the first time, importing takes minutes.
-    said = run_command(sys.executable, "-c", program, seconds=4 * ANSWER_SECONDS)[1]
-    found = re.search(r"^torch (\S+) (\S+) (\S+)$", said, re.M)
-    seen["torch"], seen["built"], sees = found.groups() if found else ("", "", "")
+    output = run_command(sys.executable, "-c", program, seconds=4 * ANSWER_SECONDS)[1]
+    match = re.search(r"^torch (\S+) (\S+) (\S+)$", output, re.M)
+    seen["torch"], seen["built"], sees = match.groups() if match else ("", "", "")
     seen["sees"] = sees == "True"
-    seen["fault"] = "" if found or "No module named 'torch'" in said else said.strip().split("\n")[-1]
+    seen["fault"] = "" if match or "No module named 'torch'" in output else output.strip().split("\n")[-1]
     return seen
 
 
@@ -124,14 +124,16 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
         command.append(f"--account={values['account']}")
     if values.get("gpu_partition"):
         command.append(f"--partition={values['gpu_partition']}")
-    code, said = run_command(*command, str(script))
-    found = re.search(r"^(\d+)(;.*)?$", said, re.M)
-    if code or not found:
+    code, output = run_command(*command, str(script))
+    match = re.search(r"^(\d+)(;.*)?$", output, re.M)
+    if code or not match:
         # A site's sbatch may say more than an error.
-        lines = [line for line in said.splitlines() if "error" in line] or said.splitlines() or ["nothing"]
+        lines = (
+            [line for line in output.splitlines() if "error" in line] or output.splitlines() or ["nothing"]
+        )
         text = f"SLURM did not take it: {lines[-1].strip()}"
         return [Finding("FAILS", "GPU job", text, "mend account, gpu_partition, gpu_kind in the profile")]
-    job = found.group(1)
+    job = match.group(1)
     print(f"       (job {job} waits for a GPU; at most {wait_seconds} s)", flush=True)
     ended, unknown, state, reason = False, 0, "", ""
     deadline = time.monotonic() + wait_seconds
@@ -143,8 +145,8 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
                 ended = True
                 text = f"{trial.parent} is seen on {seen['node']}"
                 return [*_judged(seen, "GPU job"), Finding("ok", "GPU job", text)]
-            code, said = run_command("squeue", "--noheader", f"--jobs={job}", "--format=%T|%r")
-            now, _, why = said.strip().partition("|")
+            code, output = run_command("squeue", "--noheader", f"--jobs={job}", "--format=%T|%r")
+            now, _, why = output.strip().partition("|")
             if not code and now in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
                 if now != "PENDING" and state in ("", "PENDING"):
                     deadline = time.monotonic() + 60 * (GPU_JOB_MINUTES + 1)  # it has a limit of its own

@@ -89,8 +89,8 @@ def check_snakemake() -> list:
 def check_conda() -> list:
     """Whether there is a conda that Snakemake can use, and what follows."""
     if shutil.which("conda"):
-        code, said = run_command("conda", "--version")
-        there = first_match(r"(\d[\d.]+)", said)
+        code, output = run_command("conda", "--version")
+        there = first_match(r"(\d[\d.]+)", output)
         if code or not there:
             text = "on the PATH and does not answer"
             return [Finding("FAILS", "conda", text, "mend it, or take it off the PATH")]

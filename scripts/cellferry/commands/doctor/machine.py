@@ -56,7 +56,7 @@ def _cgroup_numbers(controller: str, *names: str) -> list:
 
 def _cgroup_files(controller: str, name: str) -> list:
     """What a file says in this process's control group and all that hold it, of either version."""
-    found = []
+    limits = []
     for line in text_of(OWN_CGROUPS).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
@@ -67,8 +67,8 @@ def _cgroup_files(controller: str, name: str) -> list:
             for n in range(len(parts), -1, -1):
                 text = text_of(root.joinpath(*parts[:n], name)).strip()
                 if text:
-                    found.append(text)
-    return found
+                    limits.append(text)
+    return limits
 
 
 def _least(numbers: list) -> int:

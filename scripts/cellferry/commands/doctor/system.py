@@ -51,8 +51,8 @@ def numbers_of(version: str) -> tuple:
 
 def first_match(pattern: str, text: object) -> str:
     """First group of a pattern in a text or a file; "" if it is not there."""
-    found = re.search(pattern, text_of(text) if isinstance(text, Path) else text or "", re.M)
-    return found.group(1) if found else ""
+    match = re.search(pattern, text_of(text) if isinstance(text, Path) else text or "", re.M)
+    return match.group(1) if match else ""
 
 
 def text_of(path: Path) -> str:

@@ -45,26 +45,26 @@ def new(
     for key, paths in by_role.items():
         if not paths:
             raise InputError(f"{key}= is missing; name a file or folder, such as {key}=/data/atlas.h5ad")
-    modality, found = preview(*by_role.values())
-    choose(found, label, batch)
-    text = config_text(name, modality, found)
+    modality, datasets = preview(*by_role.values())
+    choose(datasets, label, batch)
+    text = config_text(name, modality, datasets)
     problems, warnings = problems_and_warnings(text)
-    warnings += gene_doubts(found) if modality == "rna" else []
+    warnings += gene_doubts(datasets) if modality == "rna" else []
     with complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    print(summary(path, found, problems, warnings))
+    print(summary(path, datasets, problems, warnings))
     return not problems
 
 
-def summary(path: Path, found: list[Found], problems: list[Problem], warnings: list[str]) -> str:
+def summary(path: Path, datasets: list[Found], problems: list[Problem], warnings: list[str]) -> str:
     """What is printed: what was found, what is wrong with it, and what to type next."""
     lines = []
-    for one in found:
+    for one in datasets:
         header = one.dataset.header
         lines.append(f"{one.role} {one.name}: {header.format}, {header.n_cells:,} cells x {header.n_genes:,}")
         lines += [f"  label  {_said(one.label)}", f"  batch  {_said(one.batch)}"]
     lines += [f"look at: {warning}" for warning in warnings]
-    unlabeled = [one for one in found if one.role == "reference" and one.label is None]
+    unlabeled = [one for one in datasets if one.role == "reference" and one.label is None]
     if unlabeled:
         problems = [
             Problem(

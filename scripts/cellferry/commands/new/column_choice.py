@@ -10,7 +10,7 @@ AS_NAMED = "as you said"
 """The reason for a column that the user names."""
 
 
-def choose(found: list[Found], label: str, batch: str) -> None:
+def choose(datasets: list[Found], label: str, batch: str) -> None:
     """Choose the columns of all datasets; those that the user names are taken where they are.
 
     Raises
@@ -18,13 +18,13 @@ def choose(found: list[Found], label: str, batch: str) -> None:
     InputError
         If a reference lacks the column that the user names.
     """
-    references = [one for one in found if one.role == "reference"]
-    queries = [one for one in found if one.role == "query"]
+    references = [one for one in datasets if one.role == "reference"]
+    queries = [one for one in datasets if one.role == "query"]
     for one in references:
         if label and label not in one.dataset.obs_columns:
             raise InputError(f"LABEL={label}: {_lacks(one, label)}")
-    if batch and not any(batch in one.dataset.obs_columns for one in found):
-        raise InputError(f"BATCH={batch}: {_lacks(found[0], batch)}")
+    if batch and not any(batch in one.dataset.obs_columns for one in datasets):
+        raise InputError(f"BATCH={batch}: {_lacks(datasets[0], batch)}")
     of_queries = {
         value
         for one in queries
@@ -38,7 +38,7 @@ def choose(found: list[Found], label: str, batch: str) -> None:
     like = next((one.label.column.name for one in references if one.label), None)
     for one in queries:
         one.label = _named(one, label) or choose_label(one.columns, known, like)
-    for one in found:
+    for one in datasets:
         chosen = one.label.column.name if one.label else None
         one.batch = _named(one, batch) or choose_batch(one.columns, chosen)
 

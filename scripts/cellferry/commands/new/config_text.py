@@ -20,9 +20,9 @@ MAX_SHOWN = 6
 """Other columns that a comment names."""
 
 
-def config_text(name: str, modality: str, found: list[Found]) -> str:
+def config_text(name: str, modality: str, datasets: list[Found]) -> str:
     """The configuration, with comments."""
-    references = [one for one in found if one.role == "reference"]
+    references = [one for one in datasets if one.role == "reference"]
     known = {value for one in references if one.label for value in one.label.column.values}
     lines = [
         f"# {name}: written by `make new`, which looked at the files. What stands behind # has no effect.",
@@ -31,7 +31,7 @@ def config_text(name: str, modality: str, found: list[Found]) -> str:
     if modality == "cytometry":
         lines.append("modality: cytometry  # intensities of markers; rna would be counts of genes")
     lines.append("datasets:")
-    for one in found:
+    for one in datasets:
         lines += dataset_lines(one, known, modality)
     lines += ["", *_further(references, modality)]
     return "\n".join(lines) + "\n"
@@ -72,14 +72,14 @@ def _label_lines(one: Found, known: set[str]) -> list[str]:
     column = one.label.column
     n = f"{len(column.values)} labels, " if column.values else ""
     missing = f", {column.missing:,} cells have none" if column.missing else ""
-    said = f"label: {written(column.name)}  # {n}{one.label.why}{missing}{_also(one.label)}"
+    line = f"label: {written(column.name)}  # {n}{one.label.why}{missing}{_also(one.label)}"
     if one.role == "reference":
-        return [f"    {said}", *_rare(column)]
+        return [f"    {line}", *_rare(column)]
     if is_truth(one, known):
-        return [f"    {said}", "    # of a query they are the truth to score by, and not needed"]
+        return [f"    {line}", "    # of a query they are the truth to score by, and not needed"]
     alike = share_alike(column, known)
     hint = " (labels.rename brings spellings together)" if alike > share_known(column, known) else ""
-    return [f"    # {said}", f"    # not used: few of these are the reference's labels{hint}"]
+    return [f"    # {line}", f"    # not used: few of these are the reference's labels{hint}"]
 
 
 def _rare(column: Column) -> list[str]:

@@ -227,11 +227,11 @@ def preview(references: list[str], queries: list[str]) -> tuple[str, list[Found]
             "genes; give files of one kind"
         )
     modality = "cytometry" if intensities else "rna"
-    found = []
+    datasets = []
     for name, (path, role) in named.items():
         dataset = opened(name, path, role, modality, **_counts_elsewhere(first[name], modality))
-        found.append(_with_table(Found(name, role, path, dataset, columns_of(dataset)), modality))
-    return modality, found
+        datasets.append(_with_table(Found(name, role, path, dataset, columns_of(dataset)), modality))
+    return modality, datasets
 
 
 def _counts_elsewhere(dataset: Dataset, modality: str) -> dict[str, str]:

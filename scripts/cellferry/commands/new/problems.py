@@ -34,10 +34,10 @@ def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
         fill_defaults(config)
         names = LabelNames({}, config["labels"]["missing"])
         inspected = []
-        said = io.StringIO()
+        output = io.StringIO()
         cytometry = config["modality"] == "cytometry"
         try:
-            with redirect_stdout(said):
+            with redirect_stdout(output):
                 for name, own in config["datasets"].items():
                     inspected.append(str(Path(folder, f"{name}.json")))
                     whole = {**own, "modality": config["modality"], "markers": {}}
@@ -51,14 +51,14 @@ def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
                 )
         except InputError as error:
             return problems_of(error), []
-        found = [read_artifact(Inspection, path) for path in inspected]
-    return [], [warning for one in found for warning in one.warnings]
+        inspections = [read_artifact(Inspection, path) for path in inspected]
+    return [], [warning for one in inspections for warning in one.warnings]
 
 
-def gene_doubts(found: list[Found]) -> list[str]:
+def gene_doubts(datasets: list[Found]) -> list[str]:
     """A word where genes have Ensembl ids here and symbols there, and no dataset holds both."""
     kinds = {}
-    for one in found:
+    for one in datasets:
         var = one.dataset.header.var
         ids = [var.index.to_numpy(dtype=object), *(var[column].to_numpy(dtype=object) for column in var)]
         kinds[one.name] = {kind for kind in map(kind_of_ids, ids) if kind != "numbers"}

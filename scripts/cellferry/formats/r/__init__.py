@@ -199,8 +199,8 @@ def _orient(place: Place, tree: Tree, options: Options) -> None:
         if None in names:
             return
         with tempfile.TemporaryDirectory() as folder, vectors(tree, names, Path(folder)) as opened:
-            judged = [list(itertools.islice(opened.strings(node), NAMES_TO_JUDGE)) for node in names]
-        if probably_genes_are_rows(*judged) is False and len(view.pieces) == 1:
+            samples = [list(itertools.islice(opened.strings(node), NAMES_TO_JUDGE)) for node in names]
+        if probably_genes_are_rows(*samples) is False and len(view.pieces) == 1:
             place.views = [turn(view)]
     elif options.orientation == "cells":
         place.views = [turn(view)]
@@ -336,10 +336,10 @@ class _Lookup:
 
 
 def _hashes(names: Iterator[str]) -> np.ndarray:
-    found = []
+    parts = []
     while some := list(itertools.islice(names, CELLS_AT_ONCE)):
-        found.append(hashes(np.array(some, dtype=object)))
-    return np.concatenate(found) if found else np.empty(0, dtype=np.uint64)
+        parts.append(hashes(np.array(some, dtype=object)))
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
 
 
 def _var(genes: list[str], names: Node | None, assay: Assay | None, opened: Vectors) -> pd.DataFrame:

@@ -122,8 +122,8 @@ def _object(tree: Tree, options: Options) -> tuple[str, Node, str | None]:
     every, wanted = _objects(tree), options.assay
     usable = {name: node for name, node in every.items() if _is_usable(node)}
     if not usable:
-        found = {name: describe(node) for name, node in tree.objects.items()}
-        listed = ", ".join(f"{name}, {what}" if name else what for name, what in found.items())
+        described = {name: describe(node) for name, node in tree.objects.items()}
+        listed = ", ".join(f"{name}, {what}" if name else what for name, what in described.items())
         raise InputError(
             f"{tree.path}: holds {listed or 'nothing'}, and no Seurat object, SingleCellExperiment or matrix "
             f"of numbers; save one of these with saveRDS"
@@ -154,17 +154,17 @@ def _objects(tree: Tree) -> dict[str, Node]:
 
     The list that saveRDS wrote has no name itself.
     """
-    found: dict[str, Node] = {}
+    objects: dict[str, Node] = {}
 
     def add(name: str, node: Node, level: int) -> None:
-        found[name] = node
+        objects[name] = node
         if level < MAX_LISTS and not _is_usable(node):
             for item, inner in items(node).items():
                 add(f"{name}/{item}" if name else item, inner, level + 1)
 
     for name, node in tree.objects.items():
         add(name, node, 0)
-    return found
+    return objects
 
 
 def _is_usable(node: Node) -> bool:
@@ -245,10 +245,10 @@ def _has_raw(tree: Tree, assay: Assay) -> bool:
 def _place(
     tree: Tree, experiment: Experiment, assay: Assay, options: Options, remarks: list[str]
 ) -> tuple[Place, dict[str, bool]]:
-    found = {place.name: place for place in _looks(tree, assay)}
-    places = {name: place.looks_right for name, place in found.items() if not place.is_empty}
+    every = {place.name: place for place in _looks(tree, assay)}
+    places = {name: place.looks_right for name, place in every.items() if not place.is_empty}
     if options.counts != "auto":
-        place = found.get(options.counts)
+        place = every.get(options.counts)
         if place is None and options.counts in assay.parts:
             place = preview_place(tree, options.counts, assay.parts[options.counts])
         if place is None or place.is_empty:
@@ -259,8 +259,8 @@ def _place(
         if place.problem:
             raise InputError(place.problem)
         return place, places | {place.name: place.looks_right}
-    raw = next((found[name] for name in RAW if name in found and not found[name].is_empty), None)
-    others = [place for place in found.values() if place is not raw and place.name != SCALED]
+    raw = next((every[name] for name in RAW if name in every and not every[name].is_empty), None)
+    others = [place for place in every.values() if place is not raw and place.name != SCALED]
     if raw is not None and raw.problem:
         raise InputError(raw.problem)
     if raw is not None and not raw.looks_right:

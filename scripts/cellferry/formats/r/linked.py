@@ -260,17 +260,17 @@ class _Follow:
         with readable(file), open_hdf5(file) as opened:
             element = opened[where]
             if isinstance(element, h5py.Dataset):
-                found, by, nonzeros, dtype = element.shape, "dense", None, element.dtype
-                fits = found == (columns, rows)
+                shape, by, nonzeros, dtype = element.shape, "dense", None, element.dtype
+                fits = shape == (columns, rows)
             else:
                 by = "row" if name.startswith("CSR_") else "column"
                 n_vectors, nonzeros = len(element["indptr"]) - 1, len(element["data"])
-                found, dtype = (n_vectors,), element["data"].dtype
+                shape, dtype = (n_vectors,), element["data"].dtype
                 fits = n_vectors == (rows if by == "row" else columns)
         if not fits:
             raise InputError(
                 f"{self._tree.path}: points to a matrix of {rows} × {columns} in {file}, and {where} there "
-                f"has another shape ({' × '.join(map(str, found))}); put the file there that the object was "
+                f"has another shape ({' × '.join(map(str, shape))}); put the file there that the object was "
                 "made with"
             )
         matrix = Linked(file, where, by, (rows, columns), nonzeros, str(dtype))

@@ -193,9 +193,9 @@ def describe(node: Node) -> str:
 
 
 def _seurat(node: Node) -> Experiment:
-    found = {name: _assay(name, item) for name, item in node.attributes["assays"].named().items()}
+    assays_by_name = {name: _assay(name, item) for name, item in node.attributes["assays"].named().items()}
     cells = _cells_of_seurat(node, "active.ident")
-    assays = {name: assay for name, assay in found.items() if assay is not None}
+    assays = {name: assay for name, assay in assays_by_name.items() if assay is not None}
     active = node.slot("active.assay")
     return Experiment("Seurat object", assays, "".join(active.strings[:1]) if active else "", cells)
 
@@ -203,11 +203,11 @@ def _seurat(node: Node) -> Experiment:
 def _seurat_2(node: Node) -> Experiment:
     further = node.slot("assay")
     assays = {"RNA": node} | ({} if further is None else further.named())
-    found = {name: _assay(name, item) for name, item in assays.items()}
+    assays_by_name = {name: _assay(name, item) for name, item in assays.items()}
     cells = _cells_of_seurat(node, "ident")
     return Experiment(
         "Seurat object (version 2)",
-        {name: assay for name, assay in found.items() if assay is not None},
+        {name: assay for name, assay in assays_by_name.items() if assay is not None},
         "RNA",
         cells,
     )

@@ -188,10 +188,10 @@ class Stream:
             self.at += len(some)
             n -= len(some)
 
-    def refuse(self, found: str) -> None:
+    def refuse(self, content: str) -> None:
         """Raise an `InputError` about what cannot stand here."""
         raise InputError(
-            f"{self.path}: is broken, or written by an R that is not known yet: {found} at byte "
+            f"{self.path}: is broken, or written by an R that is not known yet: {content} at byte "
             f"{self.position} of its unpacked content; copy or download it again, or save it again "
             "with saveRDS"
         )
