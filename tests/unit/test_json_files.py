@@ -57,11 +57,23 @@ def test_other_content_is_refused(tmp_path, changes, why):
     said = str(raised.value)
     assert said.startswith(f"{path}: was written by another version of the workflow (")
     assert why in said
-    assert said.endswith("); delete it and run snakemake again")
+
+
+def test_a_result_of_this_run_is_made_again_and_one_of_an_earlier_run_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("results/reference/a.json", "earlier/results/reference/a.json"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text('{"version": 2}')
+    with pytest.raises(InputError, match=r"version is 2\); delete it and run snakemake again$"):
+        read_artifact(Outer, "results/reference/a.json")
+    with pytest.raises(
+        InputError, match=r"\); run the earlier run again with this version, or continue with"
+    ):
+        read_artifact(Outer, "earlier/results/reference/a.json")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"version": 3}', b"\xff"])
 def test_a_damaged_file_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError, match=r"a\.json: .* delete it and run snakemake again"):
+    with pytest.raises(InputError, match=r"a\.json: was written by another version of the workflow"):
         read_artifact(Outer, tmp_path / "a.json")

@@ -11,10 +11,14 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ..core.atomic import complete
+from ..core.problems import Problem
 from ..errors import InputError
 
 VERSION = "version"
 """Key of the version, beside the fields."""
+
+RESULTS = "results"
+"""Folder of the results that this run makes."""
 
 
 def write_artifact(artifact: Any, path: str | Path) -> None:
@@ -30,7 +34,8 @@ def read_artifact[Artifact](cls: type[Artifact], path: str | Path) -> Artifact:
     Raises
     ------
     InputError
-        If the file holds another version of the class, no version, or other fields.
+        If the file holds another version of the class, no version, or other fields. A result of this run is
+        made again once it is deleted; one of an earlier run (`pretrained`) is not.
     OSError
         If it cannot be read.
     """
@@ -41,10 +46,14 @@ def read_artifact[Artifact](cls: type[Artifact], path: str | Path) -> Artifact:
             raise ValueError("it has no version" if found is None else f"its version is {found}")
         return _built(cls, content)
     except (ValueError, TypeError, AttributeError) as error:  # JSON may be anything but an object, too
-        raise InputError(
-            f"{path}: was written by another version of the workflow ({error}); delete it and run snakemake "
-            "again"
-        ) from error
+        what = f"was written by another version of the workflow ({error})"
+        raise InputError(Problem(str(path), what, _remedy(Path(path)))) from error
+
+
+def _remedy(path: Path) -> str:
+    if path.resolve().is_relative_to(Path(RESULTS).resolve()):
+        return "delete it and run snakemake again"
+    return "run the earlier run again with this version, or continue with the version that made it"
 
 
 def _built(kind: Any, value: Any) -> Any:
