@@ -14,8 +14,10 @@ from accuracy_runs import (
     queries_of_one_label,
     run_folder,
 )
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.evaluation.metrics import auroc, summary
-from cellferry.labels.truth import IN_REFERENCE, LabelTree
+from cellferry.labels.hierarchy import IN_REFERENCE
 from measuring import ROOT
 
 TABLE = ROOT / "benchmarks" / "accuracy.tsv"
@@ -135,9 +137,10 @@ def celltypist_table(folder: Path, query: str) -> pd.DataFrame:
     known = pd.read_parquet(path, columns=["cell", "truth"])
     if told["cell"].to_list() != known["cell"].to_list():
         raise RuntimeError(f"{folder}: CellTypist predicted other cells of {query} than the workflow did")
-    tree = LabelTree.read(folder / "results/reference/classifier", folder / "results/reference/labels.json")
+    classifier = folder / "results/reference/classifier"
+    hierarchy = read_artifact(ClassifierLabels, classifier / "labels.json").hierarchy
     told = told.assign(truth=known["truth"]).dropna(subset="truth")
-    return told.assign(kind=[tree.kind(truth) for truth in told["truth"]])
+    return told.assign(kind=[hierarchy.kind(truth) for truth in told["truth"]])
 
 
 def celltypist_scores(folder: Path, query: str) -> dict[str, float | None]:

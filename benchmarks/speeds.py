@@ -26,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import scvi
 import zarr
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.artifacts.latents import count_cells, read_latents
 from cellferry.config.schema import fill_defaults
 from cellferry.heads.registry import ON_EXPRESSION, load_heads
@@ -207,7 +209,7 @@ def query_speeds(folder: Path, prediction: dict) -> Iterator[tuple[str, int, np.
         latents = read_latents(paths, rows)
         with H5adReader(common) as reader:
             counts = reader.counts(0, len(rows))
-        names = json.loads((Path(classifier) / "labels.json").read_text(encoding="utf-8"))["heads"]
+        names = read_artifact(ClassifierLabels, Path(classifier) / "labels.json").heads
         for head, fitted in load_heads(classifier, names, threads=1).items():
             seen = counts if head in ON_EXPRESSION else latents
             timed = until_long_enough(lambda fitted=fitted, seen=seen: len(fitted.probabilities(seen)))

@@ -16,7 +16,6 @@ rule evaluate:
         reference=REFERENCE.counts("common/reference.h5ad"),
         common="results/common/{query}.h5ad",
         classifier=REFERENCE.file("reference/classifier"),
-        labels=REFERENCE.file("reference/labels.json"),
     output:
         evaluation="results/evaluation/{query}.json",
     log:

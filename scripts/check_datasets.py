@@ -1,6 +1,5 @@
 """Stop before anything long begins if a dataset cannot be used, and say everything that is wrong at once."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import pandas as pd
 from cellferry.artifacts.features import Features
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ReferenceLabels
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.problems import Problem, Problems
@@ -19,7 +19,8 @@ from cellferry.cytometry.transformation import cofactors_of
 from cellferry.cytometry.value_detection import RAW, SCALED, TRANSFORMED, check_kind
 from cellferry.datasets.unused_names import unused_names
 from cellferry.errors import InputError
-from cellferry.labels.levels import Level, joined_levels
+from cellferry.labels.hierarchy import LabelHierarchy
+from cellferry.labels.levels import joined_hierarchy
 from cellferry.labels.names import closest, folded
 from cellferry.labels.tables import read_ontology, read_parents, without_header
 
@@ -93,8 +94,8 @@ def check_datasets(
     problems = problems or label_problems(found, parents)
     problems = problems or name_problems(found, parents, ontology or {})
     if not problems and trained_labels:
-        trained = json.loads(Path(trained_labels).read_text(encoding="utf-8"))
-        print_questions(found, nodes_of(trained["levels"]).union(trained["labels"]))
+        trained = read_artifact(ReferenceLabels, trained_labels)
+        print_questions(found, trained.hierarchy.coarser_labels.union(trained.labels))
     problems = problems or panel_problems(
         found, gene_sources or [], trained_genes, trained_report, min_common, cofactor
     )
@@ -131,16 +132,11 @@ def label_problems(found: list[Inspection], parents: dict | str) -> list[Problem
     nodes = set(read_parents(parents).values())
     try:
         check_labels(references)
-        nodes |= nodes_of(reference_levels(references))
+        nodes |= reference_hierarchy(references).coarser_labels
     except InputError as error:
         problems.append(Problem(references[0].dataset, str(error)))
     print_questions(found, nodes)
     return problems
-
-
-def nodes_of(levels: list[Level]) -> set[str]:
-    """The coarser labels of all levels."""
-    return {node for level in levels for node in level["of"].values()}
 
 
 def print_questions(found: list[Inspection], nodes: set[str]) -> None:
@@ -195,7 +191,7 @@ def unused_labels(
     nodes = own.union(above.values())
     named = without_header({label: label in nodes for label in above}, parents)
     yield unused_names(named, key="labels.parents", what="label of a reference", known=own)
-    nodes |= nodes_of(reference_levels(references))
+    nodes |= reference_hierarchy(references).coarser_labels
     named = {label: label in nodes for label in read_ontology(ontology)}
     yield unused_names(named, key="labels.ontology", what="label of a reference or parent", known=nodes)
 
@@ -286,10 +282,10 @@ def check_values(found: list[Inspection], trained_report: str | None) -> None:
         print(f"warning: datasets are of several technologies ({listed}); they may not agree")
 
 
-def reference_levels(references: list[Inspection]) -> list[Level]:
-    """Levels of the references' columns, after a look whether they fit together."""
+def reference_hierarchy(references: list[Inspection]) -> LabelHierarchy:
+    """Hierarchy of the references' columns, after a look whether they fit together."""
     labels = [label for dataset in references for label in dataset.labels]
-    return joined_levels({dataset.dataset: dataset.levels for dataset in references}, labels)
+    return joined_hierarchy({dataset.dataset: dataset.hierarchy for dataset in references}, labels)
 
 
 def questions(found: list[Inspection], nodes: set[str]) -> list[str]:

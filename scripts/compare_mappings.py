@@ -123,7 +123,7 @@ def describe(
     ood_pvalue = learned.ood_pvalue(judged.distance, judged.label_distance)
     enough = np.zeros(len(ood_pvalue), dtype=bool)
     told = answers(
-        learned.probabilities(judged.by_head), ood_pvalue, enough, heads.levels, learned, min_p=min_p
+        learned.probabilities(judged.by_head), ood_pvalue, enough, heads.hierarchy, learned, min_p=min_p
     )
     numbers = {
         "labeled": float(np.mean(np.equal(told["reason"], None))),

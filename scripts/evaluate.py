@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.artifacts.latents import read_codes
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
@@ -16,7 +18,7 @@ from cellferry.evaluation.counts import tally
 from cellferry.evaluation.metrics import summary
 from cellferry.evaluation.summary import add_separation, describe, of_leaves
 from cellferry.features.marker_values import holds_intensities
-from cellferry.labels.truth import IN_REFERENCE, LabelTree
+from cellferry.labels.hierarchy import IN_REFERENCE, LabelHierarchy
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, MEMORY_MODELS
 from cellferry.runs.hashes import of_predictions
@@ -28,7 +30,6 @@ def evaluate(
     reference: str | None,
     common: str,
     classifier: str,
-    labels: str,
     evaluation: str,
     *,
     seed: int,
@@ -43,8 +44,8 @@ def evaluate(
     reference, common
         Counts or marker values of the reference's training cells and of the query's, for the baseline; there
         is none without the reference's.
-    classifier, labels
-        Folder of the classifiers, and what split_reference says about the reference's labels.
+    classifier
+        Folder of the classifiers.
     evaluation
         The file to write.
     seed, budget
@@ -63,8 +64,8 @@ def evaluate(
             f"{predictions}: no cell of {name} has a label to be scored by; if it is one of your datasets, "
             f"correct or remove datasets.{name}.label"
         )
-    tree = LabelTree.read(classifier, labels)
-    heads = json.loads((Path(classifier) / "labels.json").read_text(encoding="utf-8"))["heads"]
+    known = read_artifact(ClassifierLabels, Path(classifier) / "labels.json")
+    tree, heads = known.hierarchy, known.heads
     counted = tally(predictions, tree, heads)
     scores = {"made_from": of_predictions([predictions]), **describe(counted, tree, heads)}
     add_separation(scores, predictions, counted, tree)
@@ -87,7 +88,7 @@ def evaluate(
 
 
 def baseline_scores(
-    predictions: str, reference: H5adReader, common: str, tree: LabelTree, *, budget: Budget, seed: int
+    predictions: str, reference: H5adReader, common: str, tree: LabelHierarchy, *, budget: Budget, seed: int
 ) -> dict:
     """Scores of the baseline on a sketch of the query's cells whose truth the reference knows.
 
@@ -132,7 +133,6 @@ if __name__ == "__main__":
             snakemake.input.reference or None,
             snakemake.input.common,
             snakemake.input.classifier,
-            snakemake.input.labels,
             snakemake.output.evaluation,
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),

@@ -1,6 +1,5 @@
 """Gather a query's predictions: one table, the same as csv, and an h5ad with latents and maybe counts."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import pyarrow.parquet as pq
 from cellferry.artifacts.aligned import check_names, check_number
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import MAX_CATEGORIES, H5adWriter
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ReferenceLabels
 from cellferry.artifacts.latents import (
     REFERENCE_CELLS,
     ROWS_PER_GROUP,
@@ -140,7 +141,8 @@ def label_columns(schema: pa.Schema) -> list[str]:
 
 def order_labels(writer: H5adWriter, predictions: list[str], columns: list[str], labels: str) -> None:
     """Give labels the order and the colors that they have in every file and figure of the reference."""
-    colors = colors_of(json.loads(Path(labels).read_text(encoding="utf-8")))
+    known = read_artifact(ReferenceLabels, labels)
+    colors = colors_of(known.sizes, known.hierarchy)
     for column in columns:
         names = in_order(read_values(predictions, column, missing=NONE), list(colors))
         # A truth that the reference does not know is grey.

@@ -1,6 +1,5 @@
 """Take a model that somebody else trained, with its latents, in the place of a reference."""
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,7 +27,7 @@ from cellferry.model.imported import ImportedModel, import_model, load_checked
 from cellferry.model.scvi_models import BaseModelClass, scanvi_classifier, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
-from cellferry.sampling.labeled_split import describe_labels, levels_above, split_labeled
+from cellferry.sampling.labeled_split import describe_labels, hierarchy_above, split_labeled
 
 ONE_BATCH = "reference"
 """Batch of all cells, where no column tells them apart."""
@@ -94,7 +93,7 @@ def import_reference(
         where=pretrained["latents"],
         label_key="pretrained.label",
     )
-    known = describe_labels(counted, levels_above(counted, {}, parents), read_ontology(ontology))
+    known = describe_labels(counted, hierarchy_above(counted, {}, parents), read_ontology(ontology))
     with complete(model) as folder:
         taken, features, adopted = take_model_in(
             pretrained,
@@ -105,12 +104,11 @@ def import_reference(
             seed=seed,
             accelerator=accelerator,
         )
-        save_scanvi_classifier(adopted, counted.index[counted["predictable"]].to_list(), label_names, folder)
+        save_scanvi_classifier(adopted, known.hierarchy.leaves, label_names, folder)
     print(f"{len(taken.genes)} genes ({features.namespace}), {table.width} latents, {n_cells} cells")
     write_genes(taken, features, genes, gene_report)
     write_parts(table, parts, pretrained, label_names, mapped)
-    with complete(labels) as path:
-        path.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_artifact(known, labels)
     with complete(history) as path:
         path.write_text("epoch,train_loss,validation_loss\n", encoding="utf-8")
 

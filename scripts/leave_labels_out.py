@@ -88,16 +88,22 @@ def leave_labels_out(
         without = heads.without(code, by_head, latents)
         ood_pvalue = learned.ood_pvalue(without.distance, without.label_distance)
         told = answers(
-            learned.probabilities(without.by_head), ood_pvalue, too_few, without.levels, learned, min_p=min_p
+            learned.probabilities(without.by_head),
+            ood_pvalue,
+            too_few,
+            without.hierarchy,
+            learned,
+            min_p=min_p,
         )
-        above = {level.name: level.nodes[level.of_leaf[code]] for level in heads.levels[:-1]}
+        label, known = heads.labels[code], heads.hierarchy
+        above = {level: known.node(label, level) for level in known.levels}
         scores = {
             "ood_pvalue": -ood_pvalue,
             "distance": without.distance,
             "probability": -told["probability"],
         }
-        fates[heads.labels[code]] = fate(told, codes == code, above, scores)
-        print(f"{heads.labels[code]}: {fates[heads.labels[code]]}")
+        fates[label] = fate(told, codes == code, above, scores)
+        print(f"{label}: {fates[label]}")
         progress.add(1)
     with complete(left_out) as path:
         path.write_text(json.dumps(fates, indent=1, ensure_ascii=False), encoding="utf-8")

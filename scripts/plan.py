@@ -1,12 +1,12 @@
 """Say what the run will take, rule by rule, and what of it does not fit, before any job is submitted."""
 
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ReferenceLabels
 from cellferry.core.logs import logged
 from cellferry.resources.expected_jobs import expected_jobs
 from cellferry.resources.plan import Asked, plan
@@ -34,7 +34,7 @@ def print_plan(
     trained_labels
         What an earlier run says of its labels, where the reference was trained there.
     """
-    trained = json.loads(Path(trained_labels).read_text(encoding="utf-8")) if trained_labels else None
+    trained = read_artifact(ReferenceLabels, trained_labels) if trained_labels else None
     found = [asdict(read_artifact(Inspection, path)) for path in inspected]
     jobs = expected_jobs(config, found, trained)
     lines = plan(jobs, {rule: Asked(**amounts) for rule, amounts in asked.items()})

@@ -70,7 +70,7 @@ def predict_labels(
                 ood_pvalue = learned.ood_pvalue(judged.distance, judged.label_distance)
                 too_few = (judged.n_counts < min_counts) | (judged.n_genes < min_genes)
                 probabilities = learned.probabilities(judged.by_head)
-                columns = answers(probabilities, ood_pvalue, too_few, heads.levels, learned, min_p=min_p)
+                columns = answers(probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=min_p)
                 columns |= {"ood_pvalue": ood_pvalue, "distance": judged.distance}
                 columns |= head_columns(judged.by_head, heads.labels)
                 columns["ontology"] = [heads.ontology.get(label) for label in columns["label"]]
@@ -90,8 +90,8 @@ def prediction_schema(classifier: Classifier, *, with_truth: bool) -> pa.Schema:
     fields |= {"prediction_set": text, "ood_pvalue": number, "distance": number}
     if classifier.ontology:
         fields["ontology"] = text
-    for level in classifier.levels[:-1]:
-        fields |= {f"level_{level.name}": text, f"level_{level.name}_probability": number}
+    for level in classifier.hierarchy.levels:
+        fields |= {f"level_{level}": text, f"level_{level}_probability": number}
     for head in classifier.head_names:
         fields |= {f"{head}_label": text, f"{head}_probability": number}
     if with_truth:

@@ -1,17 +1,15 @@
 """Hold back a validation and a test part of the references, which are split as one."""
 
-import json
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.inspection import Inspection
-from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.labels.tables import read_ontology
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
-from cellferry.sampling.labeled_split import describe_labels, levels_above, split_labeled
+from cellferry.sampling.labeled_split import describe_labels, hierarchy_above, split_labeled
 from cellferry.sampling.references import cell_bounds, joint_codes
 from cellferry.sampling.splits import DROPPED, SPLITS
 
@@ -44,8 +42,7 @@ def split_reference(
         Parquet file to write: one row per cell, file after file in their order, column `split` with
         `train`, `validation`, `test`, or null for a cell without a usable label.
     about_labels
-        JSON file to write: cells per label and part, whether it can be predicted, its Cell Ontology id; and
-        the levels above the labels, see `cellferry.labels.levels`.
+        JSON file to write, see `cellferry.artifacts.labels.ReferenceLabels`.
     by, validation, test, seed
         See `cellferry.sampling.splits.split_cells`.
     min_cells_per_label
@@ -79,10 +76,8 @@ def split_reference(
         subsample=subsample,
     )
     found = [read_artifact(Inspection, path) for path in inspected]
-    levels = levels_above(table, {dataset.dataset: dataset.levels for dataset in found}, parents)
-    described = describe_labels(table, levels, read_ontology(ontology))
-    with complete(about_labels) as path:
-        path.write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
+    hierarchy = hierarchy_above(table, {dataset.dataset: dataset.hierarchy for dataset in found}, parents)
+    write_artifact(describe_labels(table, hierarchy, read_ontology(ontology)), about_labels)
     dictionary = pa.DictionaryArray.from_arrays(pa.array(split, mask=split == DROPPED), pa.array(SPLITS))
     with complete(splits) as path:
         pq.write_table(pa.table({"split": dictionary}), path)

@@ -1,9 +1,10 @@
 """Train the classifiers on the latents and the expression of the reference's training cells."""
 
-import json
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
+from cellferry.artifacts.json_files import read_artifact, write_artifact
+from cellferry.artifacts.labels import ClassifierLabels, ReferenceLabels
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.heads.boosted_trees import depth_for
@@ -29,7 +30,7 @@ def train_classifier(
     files
         Files of the reference.
     reference_labels
-        Labels and levels, as `split_reference` wrote them.
+        Labels of the reference, as `split_reference` wrote them.
     classifier
         Folder to write.
     settings
@@ -42,16 +43,17 @@ def train_classifier(
     InputError, RuntimeError
         See `cellferry.heads.training.train_heads`.
     """
+    known = read_artifact(ReferenceLabels, reference_labels)
     trained = train_heads(files, settings, budget=budget, threads=threads)
-    known = json.loads(Path(reference_labels).read_text(encoding="utf-8"))
-    text = json.dumps(description(trained, settings, known), indent=2, ensure_ascii=False)
     with complete(classifier) as folder:
         folder.mkdir()
         trained.save(folder)
-        (Path(folder) / "labels.json").write_text(text, encoding="utf-8")
+        write_artifact(description(trained, settings, known), folder / "labels.json")
 
 
-def description(trained: TrainedHeads, settings: TrainingSettings, known: dict) -> dict:
+def description(
+    trained: TrainedHeads, settings: TrainingSettings, known: ReferenceLabels
+) -> ClassifierLabels:
     """What `cellferry.heads.classifier.Classifier` reads of the heads, and how they were trained.
 
     Parameters
@@ -59,17 +61,16 @@ def description(trained: TrainedHeads, settings: TrainingSettings, known: dict) 
     trained, settings
         The heads, and what the configuration sets.
     known
-        Labels and levels, as `split_reference` wrote them.
+        Labels of the reference.
     """
     labels, codes = trained.cells.labels, trained.cells.learned.codes
-    return {
-        "labels": labels,
-        "heads": [name for name in HEADS if name in trained.by_name],
-        "levels": known["levels"],
-        "ontology": ontology_ids(known),
-        "training_cells": {label: int(n) for label, n in zip(labels, np.bincount(codes), strict=True)},
-        "validation_cells": len(trained.cells.held_out.codes),
-        "settings": {
+    return ClassifierLabels(
+        hierarchy=replace(known.hierarchy, leaves=labels),
+        heads=[name for name in HEADS if name in trained.by_name],
+        ontology=known.ontology,
+        training_cells=dict(zip(labels, np.bincount(codes).tolist(), strict=True)),
+        validation_cells=len(trained.cells.held_out.codes),
+        settings={
             "max_training_cells": settings.max_training_cells,
             "neighbors": settings.neighbors,
             "n_trees": settings.n_trees,
@@ -80,13 +81,7 @@ def description(trained: TrainedHeads, settings: TrainingSettings, known: dict) 
             "learning_rate": settings.learning_rate,
             "seed": settings.seed,
         },
-    }
-
-
-def ontology_ids(known: dict) -> dict[str, str]:
-    """Ontology ids by label, coarser ones included, of those that have one."""
-    ids = {label: found["ontology"] for label, found in known["labels"].items()} | known.get("ontology", {})
-    return {label: found for label, found in ids.items() if found}
+    )
 
 
 if __name__ == "__main__":

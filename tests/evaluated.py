@@ -7,6 +7,7 @@ import pandas as pd
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.resources.budget import Budget
 from evaluate import evaluate
+from example_artifacts import hierarchy_of, write_classifier_labels
 from scipy import sparse
 
 KNOWN = ["B", "NK", "T"]
@@ -29,13 +30,9 @@ def write_common(path, labels, rng):
 RARE, COARSE, FOREIGN = "Treg", "lymphocyte", "HSC"
 
 
-def write_labels(folder, *, levels):
+def write_labels(folder, levels=None):
     """What is known of the reference's labels: three, and one with too few cells."""
-    (folder / "classifier").mkdir()
-    known = {"labels": KNOWN, "heads": HEADS, "levels": levels}
-    (folder / "classifier" / "labels.json").write_text(json.dumps(known), encoding="utf-8")
-    seen = {label: {"cells": 60, "predictable": label != RARE} for label in [*KNOWN, RARE]}
-    (folder / "labels.json").write_text(json.dumps({"labels": seen, "levels": levels}), encoding="utf-8")
+    write_classifier_labels(folder / "classifier", hierarchy_of(KNOWN, levels, rare=[RARE]), HEADS)
 
 
 def as_predictions(frame):
@@ -52,7 +49,7 @@ def as_predictions(frame):
 
 def run(folder, **changed):
     paths = {"predictions": "query.parquet", "reference": "reference.h5ad", "common": "query.h5ad"}
-    paths |= {"classifier": "classifier", "labels": "labels.json"} | changed
+    paths |= {"classifier": "classifier"} | changed
     evaluate(
         **{key: name and str(folder / name) for key, name in paths.items()},
         evaluation=str(folder / "query.json"),

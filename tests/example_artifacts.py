@@ -1,5 +1,6 @@
 """Plausible artifacts, changed where a test needs it: the only place in tests that writes their fields."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from cellferry.artifacts.features import DatasetFeatures, Features
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import write_artifact
+from cellferry.artifacts.labels import ClassifierLabels, LabelCells, ReferenceLabels
+from cellferry.labels.hierarchy import LabelHierarchy
 
 
 def inspection_of(dataset: str, role: str = "query", **changes: Any) -> Inspection:
@@ -54,3 +57,36 @@ def features_of(*columns: tuple[str, str], numbers: dict[str, Any] | None = None
 def write_features(path: Path, *columns: tuple[str, str], **changes: Any) -> None:
     """Write what `features_of` makes."""
     write_artifact(features_of(*columns, **changes), path)
+
+
+def hierarchy_of(
+    leaves: Sequence[str], levels: dict[str, dict[str, str]] | None = None, *, rare: Sequence[str] = ()
+) -> LabelHierarchy:
+    """Labels to predict and rare ones; `levels`, the coarsest first, hold the node of each label."""
+    levels = levels or {}
+    nodes = {label: [above.get(label) for above in levels.values()] for label in (*leaves, *rare)}
+    return LabelHierarchy(list(levels), nodes, list(leaves))
+
+
+def reference_labels_of(
+    hierarchy: LabelHierarchy, sizes: dict[str, int] | None = None, ontology: dict[str, str] | None = None
+) -> ReferenceLabels:
+    """Labels of a reference, of 60 training cells each where `sizes` holds no other number."""
+    cells = dict.fromkeys(hierarchy.nodes, 60) | (sizes or {})
+    labels = {label: LabelCells(n, n, 0, 0) for label, n in cells.items()}
+    return ReferenceLabels(labels, hierarchy, ontology or {})
+
+
+def write_reference_labels(
+    path: Path, leaves: Sequence[str], levels: dict[str, dict[str, str]] | None = None, **changes: Any
+) -> str:
+    """Write labels of a reference; `changes` are `rare` labels, `sizes` and `ontology`. Returns the path."""
+    hierarchy = hierarchy_of(leaves, levels, rare=changes.pop("rare", ()))
+    write_artifact(reference_labels_of(hierarchy, **changes), path)
+    return str(path)
+
+
+def write_classifier_labels(folder: Path, hierarchy: LabelHierarchy, heads: list[str]) -> None:
+    """Write `labels.json` of a classifier into its folder."""
+    training = dict.fromkeys(hierarchy.leaves, 60)
+    write_artifact(ClassifierLabels(hierarchy, heads, {}, training, 0, {}), folder / "labels.json")

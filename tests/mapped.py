@@ -1,6 +1,5 @@
 """Small mapped cells: corners of the latent space, counts or marker values; written as the rules do."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,13 +12,14 @@ from cellferry.heads.registry import HEADS
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
+from example_artifacts import write_reference_labels
 from scipy import sparse
 from train_classifier import train_classifier
 
 LABELS = ["B, naive", "NK/ILC", "γδ T"]
 """Sorted; every label has a corner of the latent space and ten of the genes."""
 
-LEVELS = [{"name": "lineage", "of": dict(zip(LABELS, ["B", "T/NK", "T/NK"], strict=True))}]
+LEVELS = {"lineage": dict(zip(LABELS, ["B", "T/NK", "T/NK"], strict=True))}
 
 N_LATENT = 5
 N_GENES = 40
@@ -147,7 +147,7 @@ def train_heads(
     places: list[float | int],
     *,
     heads: tuple[str, ...] = tuple(HEADS),
-    levels: list[dict] = LEVELS,
+    levels: dict[str, dict[str, str]] = LEVELS,
     ontology: dict[str, str] | None = None,
     model: ScanviHead | None = None,
     counts: bool = True,
@@ -178,9 +178,7 @@ def train_heads(
     if model:
         model.save(folder / "model")
     (folder / "genes.tsv").write_text("gene\n")
-    about = {"labels": {label: {"ontology": None} for label in LABELS}, "levels": levels}
-    about["ontology"] = ontology or {}
-    (folder / "labels.json").write_text(json.dumps(about), encoding="utf-8")
+    labels = write_reference_labels(folder / "labels.json", LABELS, levels, ontology=ontology)
     nothing = write_part(folder / "nothing", [], markers=markers)
     settings = TrainingSettings(
         modality="cytometry" if markers else "rna",
@@ -200,7 +198,7 @@ def train_heads(
             common=train.common if counts else None,
             validation_common=nothing.common if markers else None,
         ),
-        str(folder / "labels.json"),
+        labels,
         str(folder / "classifier"),
         settings=settings,
         budget=Budget(4000),

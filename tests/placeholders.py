@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cellferry.config.pretrained import PRETRAINED_FILES
-from cellferry.runs.methods import FORMAT_VERSION
+from example_artifacts import write_reference_labels
 
 
 def write_placeholders(config: dict[str, Any], folder: Path) -> None:
@@ -30,7 +30,7 @@ def write_earlier_run(results: Path) -> None:
         path = results / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}", encoding="utf-8")
-    (results / "reference" / "labels.json").write_text(f'{{"format": {FORMAT_VERSION}}}', encoding="utf-8")
+    write_reference_labels(results / "reference" / "labels.json", ["B", "T"])
 
 
 def _paths(given: Any) -> list[str]:

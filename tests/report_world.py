@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.schema import fill_defaults
 from cellferry.evaluation.counts import tally
 from cellferry.evaluation.summary import add_separation, describe
-from cellferry.labels.truth import LabelTree
 from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
-from example_artifacts import write_features
+from example_artifacts import hierarchy_of, reference_labels_of, write_features
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
 RARE = "mast <1>"
 FOREIGN = "<HSC>"
 HEADS = ["xgboost", "linear"]
 REASONS = ["ambiguous", "out of reference", "low quality"]
-FAMILY = {"name": "family <coarse>", "of": dict(zip(LABELS, ["T", "T", "other", "B"], strict=True))}
+FAMILY = {"family <coarse>": dict(zip([*LABELS, RARE], ["T", "T", "other", "B", RARE], strict=True))}
 
 
 class Page:
@@ -79,14 +79,12 @@ def _words(source):
 class World:
     """The files a report is drawn from: a reference, queries of 60 cells in two chunks each, a test part."""
 
-    def __init__(self, folder, *, queries, scored, labels, levels=(), cells=60, batches=None):
-        self.folder, self.labels, self.levels, self.cells = folder, labels, list(levels), cells
+    def __init__(self, folder, *, queries, scored, labels, levels=None, cells=60, batches=None):
+        self.folder, self.labels, self.cells = folder, labels, cells
+        self.hierarchy = hierarchy_of(labels, levels, rare=[RARE])
         self.batches = batches
         self.rng = np.random.default_rng(0)
-        seen = {label: {"cells": 60, "predictable": True, "ontology": None} for label in labels}
-        seen[RARE] = {"cells": 4, "predictable": False, "ontology": None}
-        folder.mkdir(exist_ok=True)
-        (folder / "labels.json").write_text(json.dumps({"labels": seen, "levels": self.levels}))
+        write_artifact(reference_labels_of(self.hierarchy, {RARE: 4}), folder / "labels.json")
         roles = {"ref": "reference"} | dict.fromkeys(queries, "query")
         config = {"datasets": {name: {"role": role, "path": "x"} for name, role in roles.items()}}
         fill_defaults(config)
@@ -143,11 +141,11 @@ class World:
         table["label"][:10], table["level"][:10] = "unknown", None
         table["reason"][:10] = self.rng.choice(REASONS, 10)
         numbers = ["probability", "ood_pvalue", "distance", *(f"{head}_probability" for head in HEADS)]
-        for level in self.levels:
-            nodes = np.array([level["of"][label] for label in best], dtype=object)
-            table[f"level_{level['name']}"] = nodes
-            numbers.append(f"level_{level['name']}_probability")
-            table["label"][10:20], table["level"][10:20] = nodes[10:20], level["name"]
+        for level in self.hierarchy.levels:
+            nodes = np.array([self.hierarchy.node(label, level) for label in best], dtype=object)
+            table[f"level_{level}"] = nodes
+            numbers.append(f"level_{level}_probability")
+            table["label"][10:20], table["level"][10:20] = nodes[10:20], level
             table["reason"][10:20] = "subtype unsure"
         table |= {name: self.rng.random(self.cells).astype("f4") for name in numbers}
         table |= {f"{head}_label": self.rng.choice(self.labels, self.cells) for head in HEADS}
@@ -160,10 +158,9 @@ class World:
 
     def write_evaluation(self, part):
         predictions = str(self.folder / f"predictions/{part}.parquet")
-        tree = LabelTree(self.labels, [RARE], self.levels)
-        counted = tally(predictions, tree, HEADS)
-        scores = describe(counted, tree, HEADS)
-        add_separation(scores, predictions, counted, tree)
+        counted = tally(predictions, self.hierarchy, HEADS)
+        scores = describe(counted, self.hierarchy, HEADS)
+        add_separation(scores, predictions, counted, self.hierarchy)
         both = {"accuracy": 0.912, "macro_f1": 0.834}
         scores["baseline"] = both | {"method": "PCA", "n_cells": 57, "cellferry_on_the_same_cells": both}
         path = self.folder / f"evaluation/{part}.json"

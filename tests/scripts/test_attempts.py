@@ -1,7 +1,5 @@
 """A job that is run again, with more memory or a smaller share of it, writes what it would have written."""
 
-import json
-
 import cellferry.resources.budget
 import numpy as np
 import pandas as pd
@@ -13,7 +11,7 @@ from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
 from content import contents
 from convert_to_chunks import convert_to_chunks
-from example_artifacts import write_features
+from example_artifacts import write_features, write_reference_labels
 from gather_predictions import gather_predictions
 from inspect_dataset import inspect_dataset
 from map_query import map_query
@@ -224,7 +222,7 @@ def query(trained, tmp_path_factory):
     for chunk, path in enumerate(mapped):
         map_chunk(trained, folder / "common.h5ad", path, BUDGETS[0], chunk=chunk)
     files = [str(path) for path in mapped]
-    (folder / "labels.json").write_text(json.dumps({"labels": {}, "levels": []}))
+    write_reference_labels(folder / "labels.json", ["B cell", "NK", "T cell"])
     train_classifier(
         TrainingFiles(files, files, str(trained.folder / "model"), str(folder / "common.h5ad")),
         str(folder / "labels.json"),

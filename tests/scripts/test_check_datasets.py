@@ -1,6 +1,5 @@
 """check_datasets: contradictions between datasets, reported together before anything is converted."""
 
-import json
 import re
 
 import pandas as pd
@@ -10,7 +9,7 @@ from cellferry.artifacts.json_files import write_artifact
 from cellferry.cytometry.value_kind import ValueKind
 from cellferry.errors import InputError
 from check_datasets import check_datasets
-from example_artifacts import write_features, write_inspection
+from example_artifacts import hierarchy_of, write_features, write_inspection, write_reference_labels
 from simulate import PANEL, describe_events, simulate_events
 
 
@@ -52,10 +51,10 @@ def test_all_problems_are_told_at_once(tmp_path):
 
 
 def test_labels_that_no_reference_has_are_asked_about(tmp_path, capsys):
-    levels = [{"name": "lineage", "of": {"CD4 T": "T cell"}}]
+    levels = hierarchy_of(["CD4 T"], {"lineage": {"CD4 T": "T cell"}})
     foreign = {"b  cells": 5, "T cell": 4, "γδ T": 3, "NK": 2, "erythrocyte": 1, "lymphocyte": 1}
     paths = [
-        write(tmp_path, levels=levels),
+        write(tmp_path, hierarchy=levels),
         write(tmp_path, dataset="lung", labels={"cd4-t": 9, "AT2": 5}),
         write(tmp_path, dataset="blood", role="evaluate", labels=foreign, warnings=[]),
     ]
@@ -74,11 +73,10 @@ def test_labels_that_no_reference_has_are_asked_about(tmp_path, capsys):
 
 
 def test_labels_that_a_reference_trained_before_lacks_are_asked_about(tmp_path, capsys):
-    known = {"labels": {"B cell": {}, "CD4": {}}, "levels": [{"name": "lineage", "of": {"CD4": "T cell"}}]}
-    (tmp_path / "labels.json").write_text(json.dumps(known))
+    lineage = {"B cell": "B cell", "CD4": "T cell"}
+    trained = write_reference_labels(tmp_path / "labels.json", ["B cell", "CD4"], {"lineage": lineage})
     labels = {"b cells": 5, "T cell": 4, "CD4": 1}
     paths = [write(tmp_path, dataset="blood", role="query", labels=labels, warnings=[])]
-    trained = str(tmp_path / "labels.json")
     check_datasets(paths, str(tmp_path / "datasets.tsv"), parents={}, trained_labels=trained)
     said = capsys.readouterr().out
     assert "no reference has the label 'b cells' (5 cells); did you mean 'B cell'?" in said
@@ -96,8 +94,8 @@ def test_one_label_in_all_references_together(tmp_path):
 
 
 def test_references_whose_levels_contradict_each_other(tmp_path):
-    levels = [[{"name": "lineage", "of": {"NK": node}}] for node in ("lymphoid", "innate")]
-    paths = [write(tmp_path, levels=levels[0]), write(tmp_path, dataset="lung", levels=levels[1])]
+    first, second = (hierarchy_of(["NK"], {"lineage": {"NK": node}}) for node in ("lymphoid", "innate"))
+    paths = [write(tmp_path, hierarchy=first), write(tmp_path, dataset="lung", hierarchy=second)]
     with pytest.raises(
         InputError, match="'NK' stands below 'innate' in 'lineage', and below 'lymphoid' in atlas"
     ):

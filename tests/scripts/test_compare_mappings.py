@@ -8,11 +8,11 @@ from cellferry.calibration.decision import DecisionModel
 from cellferry.calibration.novelty import Tail
 from cellferry.calibration.probabilities import Calibration
 from cellferry.heads.classifier import HeadOutputs
-from cellferry.labels.hierarchy import read_levels
 from compare_mappings import describe
+from example_artifacts import hierarchy_of
 
 LABELS = ["B", "NK", "T"]
-HEADS = SimpleNamespace(labels=LABELS, levels=read_levels([], LABELS))
+HEADS = SimpleNamespace(labels=LABELS, hierarchy=hierarchy_of(LABELS))
 # Distances of held-out cells are even between 0 and 1.
 TAIL = Tail(tuple(np.linspace(0, 0.9, 91).tolist()), 0.01, 50)
 RULES = DecisionModel(

@@ -13,6 +13,7 @@ from cellferry.errors import InputError
 from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
 from estimate_missing_genes import ReferenceFiles, estimate_missing_genes
+from example_artifacts import write_reference_labels
 from map_query import map_query
 from mapped import stored
 from predict_labels import predict_labels
@@ -52,8 +53,7 @@ def learn(trained, folder, common, validation, *, heads, modality="rna"):
         (folder / name).mkdir()
         map_part(counts, trained.folder / "model", folder / name / "0.parquet")
     (folder / "genes.tsv").write_text("gene\n")
-    about = {"labels": {label: {"ontology": None} for label in ("T cell", "B cell", "NK")}, "levels": []}
-    (folder / "labels.json").write_text(json.dumps(about))
+    write_reference_labels(folder / "labels.json", ["B cell", "NK", "T cell"])
     mapped = {name: [str(folder / name / "0.parquet")] for name in ("train", "validation")}
     with threadpool_limits(1):
         train_classifier(

@@ -30,7 +30,7 @@ def one_thread():
 def scored(tmp_path):
     """A reference of three labels and 400 predicted cells: some unknown, foreign, or without a truth."""
     rng = np.random.default_rng(0)
-    write_labels(tmp_path, levels=[])
+    write_labels(tmp_path)
     write_common(tmp_path / "reference.h5ad", np.array(KNOWN * 60, dtype=object), rng)
     truth = rng.choice([*KNOWN, FOREIGN], 400, p=[0.4, 0.3, 0.2, 0.1]).astype(object)
     names = write_common(tmp_path / "query.h5ad", truth, rng)
@@ -260,7 +260,7 @@ def write_values(path, labels, rng, *, telltale):
 
 def test_baseline_learns_from_marker_values_as_they_are(tmp_path):
     rng = np.random.default_rng(0)
-    write_labels(tmp_path, levels=[])
+    write_labels(tmp_path)
     reference, truth = np.array(KNOWN * 60, dtype=object), rng.choice(KNOWN, 200).astype(object)
     write_values(tmp_path / "reference.h5ad", reference, rng, telltale=True)
     names = write_values(tmp_path / "query.h5ad", truth, rng, telltale=False)

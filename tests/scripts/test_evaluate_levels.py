@@ -25,7 +25,7 @@ FAMILY = {"B": "B lineage", "NK": "lymphocyte", "T": "lymphocyte", RARE: "lympho
 def layered(tmp_path):
     """Two levels; a query with truths of both, of a rare label and a foreign one; some answers backed off."""
     rng = np.random.default_rng(2)
-    write_labels(tmp_path, levels=[{"name": "family", "of": FAMILY}])
+    write_labels(tmp_path, levels={"family": FAMILY})
     write_common(tmp_path / "reference.h5ad", np.array(KNOWN * 20, dtype=object), rng)
     truth = rng.choice([*KNOWN, COARSE, RARE, FOREIGN], 300).astype(object)
     best = np.where(rng.random(300) < 0.6, truth, rng.choice(KNOWN, 300))

@@ -14,12 +14,13 @@ from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.resources.budget import Budget
 from cellferry.runs.hashes import MADE_FROM, of_predictions
+from example_artifacts import hierarchy_of, write_reference_labels
 from gather_predictions import gather_predictions
 from scipy import sparse
 from sklearn.decomposition import PCA
 
 NAMES = np.array([f"barcode-{row}" for row in (3, 1, 2, 0, 5, 4)], dtype=object)
-LABELS = {"γ": {"cells": 90}, "T, CD4": {"cells": 400}, "not met": {"cells": 5}}
+SIZES = {"γ": 90, "T, CD4": 400, "not met": 5}
 CHUNKS = [slice(0, 2), slice(2, 2), slice(2, 6)]
 
 
@@ -58,7 +59,7 @@ def query(tmp_path):
     (tmp_path / "classifier").mkdir()
     columns = {f"latent_{j}": reference[:, j].astype(np.float32) for j in range(3)}
     pq.write_table(pa.table(columns), tmp_path / "classifier" / "neighbors.parquet")
-    (tmp_path / "labels.json").write_text(json.dumps({"labels": LABELS, "levels": []}), encoding="utf-8")
+    write_reference_labels(tmp_path / "labels.json", list(SIZES), sizes=SIZES)
     inputs = {"predictions": predictions, "mapped": mapped, "common": str(common)}
     inputs |= {"classifier": str(tmp_path / "classifier"), "labels": str(tmp_path / "labels.json")}
     return inputs, counts, latents
@@ -146,7 +147,7 @@ def colors_in(adata, column):
 
 def test_labels_stand_in_the_order_of_the_references_and_have_its_colours(query, tmp_path):
     adata = ad.read_h5ad(gather(query[0], tmp_path)["labeled"])
-    colors = colors_of({"labels": LABELS})
+    colors = colors_of(SIZES, hierarchy_of(list(SIZES)))
     assert adata.obs["label"].cat.categories.tolist() == ["T, CD4", "γ", "unknown", 'B "x"']
     assert colors_in(adata, "label") == {
         "T, CD4": colors["T, CD4"], "γ": colors["γ"], "unknown": colors["unknown"], 'B "x"': REFERENCE_COLOR,

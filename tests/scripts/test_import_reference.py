@@ -11,6 +11,7 @@ import scvi
 import torch
 from cellferry.artifacts.features import Features
 from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ReferenceLabels
 from cellferry.errors import InputError, RetryableError
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.model.encoder import load_encoder
@@ -75,11 +76,9 @@ def test_cells_are_split_and_keep_their_latents(foreign, tmp_path):
     # Four donors: one whole donor is the test, a tenth of the rest validation.
     assert len(set(found["test"]["batch"])) == 1
     assert not set(found["test"]["batch"]) & set(found["train"]["batch"])
-    known = json.loads((tmp_path / "labels.json").read_text())
-    assert {label: entry["cells"] for label, entry in known["labels"].items()} == dict(
-        foreign.cells.obs["annotation"].value_counts()
-    )
-    assert known["levels"] == []
+    known = read_artifact(ReferenceLabels, tmp_path / "labels.json")
+    assert known.sizes == dict(foreign.cells.obs["annotation"].value_counts())
+    assert known.hierarchy.levels == []
 
 
 def test_genes_are_the_models_in_its_order(foreign, tmp_path):
@@ -150,8 +149,7 @@ def test_labels_are_renamed_and_have_levels(foreign, tmp_path):
     parents = {"natural killer": "lymphoid", "T cell": "lymphoid"}
     take(foreign, tmp_path, names=names, parents=parents, split=split)
     assert set(pd.concat(parts(tmp_path).values())["label"]) == {"natural killer", "T cell"}
-    (level,) = json.loads((tmp_path / "labels.json").read_text())["levels"]
-    assert set(level["of"].values()) == {"lymphoid"}
+    assert read_artifact(ReferenceLabels, tmp_path / "labels.json").hierarchy.coarser_labels == {"lymphoid"}
 
 
 @pytest.mark.parametrize("suffix", ["csv.gz", "tsv", "parquet"])

@@ -107,8 +107,9 @@ def test_levels(tmp_path):
     path = write_levels(tmp_path, lineage=lineage, compartment=compartment)
     found = inspect(path, role="reference", label="ct", levels=["half", "compartment"])
     assert found.problems == []
-    del compartment["Mast"]
-    assert found.levels == [{"name": "compartment", "of": compartment}, {"name": "half", "of": lineage}]
+    assert found.hierarchy.levels == ["compartment", "half"]
+    above = {label: [compartment[label], of] for label, of in lineage.items()}
+    assert found.hierarchy.nodes == above | {"Mast": [None, None]}
 
 
 def test_a_label_below_two_parents(tmp_path):
@@ -175,9 +176,10 @@ def test_real_labels_with_words_for_none(test_data, tmp_path):
     finest = found("ann_finest_level", ["ann_level_4", "ann_level_3", "ann_level_2", "ann_level_1"])
     assert finest.problems == []
     assert finest.labels["Alveolar Mφ CCL3+"] == 39
-    assert [level["name"] for level in finest.levels] == [f"ann_level_{n}" for n in (1, 2, 3, 4)]
+    assert finest.hierarchy.levels == [f"ann_level_{n}" for n in (1, 2, 3, 4)]
     pairs = obs[["ann_finest_level", "ann_level_2"]].drop_duplicates().astype(str)
-    assert finest.levels[1]["of"] == dict(pairs.to_numpy().tolist())
+    found = {label: finest.hierarchy.node(label, "ann_level_2") for label in finest.hierarchy.nodes}
+    assert found == dict(pairs.to_numpy().tolist())
 
 
 def test_a_table_of_renames_with_a_header(blood, tmp_path):

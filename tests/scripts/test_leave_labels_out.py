@@ -97,7 +97,7 @@ def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw
     for name, codes in (("all", [0, 1, 2]), ("without", [0, 1])):
         (tmp_path / name).mkdir()
         places = [near[code] for code in codes] * 100
-        train = train_heads(tmp_path / name, places, levels=[], spread=1.5)
+        train = train_heads(tmp_path / name, places, levels={}, spread=1.5)
         calibrate(tmp_path / name, train, places, spread=1.5)
     cells = held_out(tmp_path / "test", list(near.values()) * 80, spread=1.5)
     found = leave_out(tmp_path / "all", cells)[LABELS[2]]

@@ -1,6 +1,5 @@
 """docs/outputs.md: its columns are those that are written, and its code runs as it stands there."""
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.labels.colors import colors_of
 from cellferry.resources.budget import Budget
+from example_artifacts import hierarchy_of, write_reference_labels
 from gather_predictions import gather_predictions
 from mapped import LABELS, train_heads, write_part
 from predict_labels import predict_labels
@@ -24,6 +24,8 @@ from threadpoolctl import threadpool_limits
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
 CHUNKS = 2
+SIZES = {label: 10 + n for n, label in enumerate(LABELS)}
+"""Cells of the reference by label."""
 
 
 def blocks(language, *, after="", before=""):
@@ -73,8 +75,7 @@ def patients(tmp_path_factory):
                 budget=Budget(2000),
                 threads=1,
             )
-    cells = {label: {"cells": 10 + n, "ontology": None} for n, label in enumerate(LABELS)}
-    (folder / "labels.json").write_text(json.dumps({"labels": cells, "levels": []}), encoding="utf-8")
+    write_reference_labels(folder / "labels.json", LABELS, sizes=SIZES)
     gather_predictions(
         predictions,
         query.mapped,
@@ -209,7 +210,7 @@ def test_seurat_takes_the_csv(patients):
         latents = file["obsm/X_cellferry"][7]
     assert [float(number) for number in told[:5]] == pytest.approx(latents.tolist(), rel=1e-5)
     names, colors = told[5 : 5 + (len(told) - 5) // 2], told[5 + (len(told) - 5) // 2 :]
-    known = colors_of({"labels": {label: {"cells": 10 + n} for n, label in enumerate(LABELS)}})
+    known = colors_of(SIZES, hierarchy_of(LABELS))
     given = dict(zip(names, colors, strict=True))
     assert {label: given[label] for label in LABELS} == {label: known[label] for label in LABELS}
 

@@ -1,6 +1,5 @@
 """plan: jobs of every rule, what they take, and what does not fit what is asked for."""
 
-import json
 import re
 
 import pytest
@@ -11,9 +10,14 @@ from cellferry.resources.expected_jobs import Job, expected_jobs
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.resources.plan import Asked, Shortage, plan
 from cellferry.resources.plan_table import as_table
+from example_artifacts import hierarchy_of, reference_labels_of
 from plan import print_plan
 
 ONLY_CYTOMETRY = ("select_markers", "compare_panels", "compare_mappings", "write_fcs")
+TRAINED = reference_labels_of(
+    hierarchy_of([f"label {n:02}" for n in range(20)]), {f"label {n:02}": 5000 for n in range(20)}
+)
+"""Labels of a reference of an earlier run."""
 ENOUGH = Asked(mem_mb=[4000, 8000], runtime=[60, 120])
 
 
@@ -237,8 +241,7 @@ def test_a_model_of_others_is_taken_in_and_its_classifiers_trained(config):
     del config["datasets"]["atlas"]
     config["pretrained"] = {"model": "model", "latents": "cells.h5ad", "label": "type"}
     fill_defaults(config)
-    seen = {f"label {number}": {"cells": 5000, "predictable": True} for number in range(20)}
-    found = list(expected_jobs(config, [about("blood", "query")], {"labels": seen, "levels": []}))
+    found = list(expected_jobs(config, [about("blood", "query")], TRAINED))
     rules = {job.rule for job in found}
     assert {"import_reference", "train_classifier", "calibrate_classifier", "leave_labels_out"} <= rules
     assert not rules & {"split_reference", "select_genes", "train_reference_model", "estimate_missing_genes"}
@@ -249,8 +252,7 @@ def test_a_model_of_others_is_taken_in_and_its_classifiers_trained(config):
 def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, capsys):
     del config["datasets"]["atlas"]
     write_artifact(Inspection(path="", **about("blood", "query")), tmp_path / "blood.json")
-    seen = {f"label {number}": {"cells": 5000, "predictable": True} for number in range(20)}
-    (tmp_path / "labels.json").write_text(json.dumps({"labels": seen, "levels": []}))
+    write_artifact(TRAINED, tmp_path / "labels.json")
     asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in MEMORY_MODELS}
     labels = str(tmp_path / "labels.json")
     print_plan([str(tmp_path / "blood.json")], config, asked, trained_labels=labels)
@@ -260,9 +262,7 @@ def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, c
     for rule in ("split_reference", "select_genes", "train_reference_model", "train_classifier", "calibrate"):
         assert rule not in said
     # The classifiers of 80,000 training cells are held.
-    found = expected_jobs(
-        config, [about("blood", "query")], json.loads((tmp_path / "labels.json").read_text())
-    )
+    found = expected_jobs(config, [about("blood", "query")], TRAINED)
     assert largest(found, "predict_labels") > MEMORY_MODELS["predict_labels"].fixed_mb + 15
 
 

@@ -253,7 +253,7 @@ def test_ontology_ids_stand_beside_the_answers(tmp_path):
 
 
 def test_without_levels_there_are_no_columns_of_them(tmp_path):
-    trained = train(tmp_path / "trained", levels=[])
+    trained = train(tmp_path / "trained", levels={})
     found = predict(trained, query(tmp_path, [0, 1, 2]))
     assert not [name for name in found if name.startswith("level_")]
 

@@ -7,6 +7,7 @@ import re
 import h5py
 import numpy as np
 from cellferry.report.remarks import remarks
+from example_artifacts import write_reference_labels
 from report_world import FAMILY, FOREIGN, LABELS, RARE, REASONS, World
 
 
@@ -36,7 +37,7 @@ def test_page_opens_with_the_answer(tmp_path, no_umap):
 
 
 def test_scores_are_shown_level_by_level(tmp_path, no_umap):
-    world = World(tmp_path, queries=["q1"], scored=["test", "q1"], labels=LABELS, levels=[FAMILY])
+    world = World(tmp_path, queries=["q1"], scored=["test", "q1"], labels=LABELS, levels=FAMILY)
     page = world.draw()
     section = page.section("Level by level").text
     for level, found in world.scores("q1")["levels"].items():
@@ -80,8 +81,7 @@ def test_labels_that_are_confused_and_those_that_are_not_seen(tmp_path, no_umap)
 def test_nothing_confused_and_nothing_unseen_is_said_so(tmp_path, no_umap):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     world.change_scores("test", labels_not_in_reference={}, labels_not_predictable={}, confused_labels=[])
-    seen = {label: {"cells": 60, "predictable": True} for label in LABELS}
-    (tmp_path / "labels.json").write_text(json.dumps({"labels": seen}), encoding="utf-8")
+    write_reference_labels(tmp_path / "labels.json", LABELS)
     page = world.draw()
     assert "None: of no two labels" in page.text
     assert "this cannot be said" in page.text

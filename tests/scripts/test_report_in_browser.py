@@ -18,7 +18,7 @@ pytestmark = [
 ]
 MANY = [f"label number {n}" for n in range(200)]
 WORLDS = {
-    "scored": {"queries": ["q1", "q2"], "scored": ["test", "q1"], "labels": LABELS, "levels": [FAMILY]},
+    "scored": {"queries": ["q1", "q2"], "scored": ["test", "q1"], "labels": LABELS, "levels": FAMILY},
     "nothing scored": {"queries": ["q1"], "scored": [], "labels": LABELS},
     "one label": {"queries": ["q1"], "scored": ["test", "q1"], "labels": LABELS[:1]},
     "200 labels": {"queries": ["q1"], "scored": ["test"], "labels": MANY, "cells": 3000},

@@ -16,14 +16,14 @@ from report_world import FAMILY, FOREIGN, LABELS, RARE, World
 
 
 def test_answers_are_counted_with_the_probability_of_their_level(tmp_path):
-    world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS, levels=[FAMILY])
+    world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS, levels=FAMILY)
     frame = pd.read_parquet(world.predictions[1])
     found = count_labels(world.predictions[1])
     assert (found.n_cells, found.n_unknown, found.n_coarser) == (60, 10, 10)
     assert found.reasons == frame["reason"].value_counts().to_dict()
     for entry in found.labels:
         rows = frame[(frame["label"] == entry["label"]) & (frame["level"] == entry["level"])]
-        column = "probability" if entry["level"] == "label" else f"level_{FAMILY['name']}_probability"
+        column = "probability" if entry["level"] == "label" else "level_family <coarse>_probability"
         assert entry["cells"] == len(rows)
         assert entry["probability"] == pytest.approx(rows[column].mean())
 

@@ -1,6 +1,5 @@
 """Two runs with the same seed give the same labels, to the last digit; each in a process of its own."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from cellferry.runs.hashes import of_predictions
+from example_artifacts import write_reference_labels
 from simulate import simulate_cells, write_cells
 
 pytestmark = pytest.mark.slow
@@ -90,7 +90,7 @@ def inputs(tmp_path_factory):
         cells = simulate_cells(400, n_genes=60, batches=batches, shift=0.5, seed=seed)
         write_cells(folder / f"{part}.h5ad", cells, "query" if part == "query" else "atlas")
     (folder / "genes.tsv").write_text("gene\n")
-    (folder / "labels.json").write_text(json.dumps({"labels": {}, "levels": []}))
+    write_reference_labels(folder / "labels.json", ["B cell", "NK", "T cell"])
     return folder
 
 

@@ -1,13 +1,13 @@
 """split_reference: cells that are dropped, references that are refused, and the table of parts."""
 
-import json
-
 import numpy as np
 import pytest
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ReferenceLabels
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS, read_split
-from example_artifacts import write_inspection
+from example_artifacts import hierarchy_of, write_inspection
 from simulate import simulate_cells, write_cells
 from split_reference import split_reference
 
@@ -38,7 +38,7 @@ def split_files(tmp_path, merged, n_cells, *, inspected=(), **settings):
 
 
 def described(tmp_path):
-    return json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
+    return read_artifact(ReferenceLabels, tmp_path / "labels.json")
 
 
 def test_every_part_holds_every_label(tmp_path):
@@ -73,28 +73,27 @@ def test_what_is_known_of_labels(tmp_path):
     ids = {"T cell": "CL:0000084", "lymphocyte": "CL:0000542"}
     parts = split(tmp_path, cells, parents=parents, ontology=ids)
     found = described(tmp_path)
-    assert list(found["labels"]) == ["B cell", "CL:0000623", "T cell", "rare"]
-    for label, about in found["labels"].items():
+    assert list(found.labels) == ["B cell", "CL:0000623", "T cell", "rare"]
+    for label, about in found.labels.items():
         expected = {part: int(np.sum((labels == label) & (parts == part))) for part in SPLITS}
-        assert {part: about[part] for part in SPLITS} == expected
-        assert about["cells"] == np.sum(labels == label)
-        assert about["predictable"] == (label != "rare")
-    known = {label: about["ontology"] for label, about in found["labels"].items()}
-    assert known == {"B cell": None, "CL:0000623": "CL:0000623", "T cell": "CL:0000084", "rare": None}
+        assert {part: getattr(about, part) for part in SPLITS} == expected
+        assert about.cells == np.sum(labels == label)
+    assert found.rare == {"rare": 4}
     of = {"B cell": "lymphocyte", "T cell": "lymphocyte", "CL:0000623": "CL:0000623", "rare": "myeloid"}
-    assert found["levels"] == [{"name": "level_1", "of": of}]
-    assert found["ontology"] == {"lymphocyte": "CL:0000542", "myeloid": None}
+    assert found.hierarchy == hierarchy_of(["B cell", "CL:0000623", "T cell"], {"level_1": of}, rare=["rare"])
+    given = {"T cell": "CL:0000084", "lymphocyte": "CL:0000542"}
+    assert found.ontology == {"CL:0000623": "CL:0000623"} | given
 
 
 def test_levels_of_columns_and_without(tmp_path):
     cells = simulate_cells(100)
     split(tmp_path, cells)
-    assert described(tmp_path)["levels"] == []
-    level = {"name": "lineage", "of": {"T cell": "T/NK", "NK": "T/NK"}}
-    inspected = write_inspection(tmp_path, "atlas", levels=[level])
+    labels = ["B cell", "NK", "T cell"]
+    assert described(tmp_path).hierarchy == hierarchy_of(labels)
+    lineage = {"T cell": "T/NK", "NK": "T/NK"}
+    inspected = write_inspection(tmp_path, "atlas", hierarchy=hierarchy_of(labels, {"lineage": lineage}))
     split_files(tmp_path, [tmp_path / "merged.h5ad"], 100, inspected=[inspected])
-    level["of"]["B cell"] = "B cell"
-    assert described(tmp_path)["levels"] == [level]
+    assert described(tmp_path).hierarchy == hierarchy_of(labels, {"lineage": lineage | {"B cell": "B cell"}})
 
 
 def test_one_label_is_refused(tmp_path):
@@ -140,10 +139,10 @@ def test_all_cells_of_one_donor(tmp_path):
     """A share of each label is held out; there is no other donor to ask."""
     cells = simulate_cells(300, batches=("only",))
     parts = split(tmp_path, cells)
-    for label, about in described(tmp_path)["labels"].items():
+    for label, about in described(tmp_path).labels.items():
         counts = [np.sum((cells.obs["cell_type"] == label) & (parts == part)) for part in SPLITS]
         assert counts == [80, 10, 10]
-        assert [about[part] for part in SPLITS] == counts
+        assert [getattr(about, part) for part in SPLITS] == counts
 
 
 def counted(cells, used):
@@ -169,9 +168,10 @@ def test_a_subsample_is_even_over_labels_and_their_samples(tmp_path, capsys):
     assert set(found["NK"]) <= {66, 67}
     assert set(found["B cell"][["a", "b"]]) == {90}
     assert f"630 of {len(cells)} labeled cells are used (reference.subsample)" in capsys.readouterr().out
-    about = described(tmp_path)["labels"]
-    assert about["mast"]["cells"] == 30
-    assert [sum(about[label][part] for part in SPLITS) for label in ("T cell", "mast")] == [200, 30]
+    about = described(tmp_path).labels
+    assert about["mast"].cells == 30
+    sums = [sum(getattr(about[label], part) for part in SPLITS) for label in ("T cell", "mast")]
+    assert sums == [200, 30]
 
 
 def test_a_subsample_that_is_larger_than_the_reference_is_the_whole(tmp_path):

@@ -1,11 +1,12 @@
 """train_classifier: which cells are learned from, which heads are made, what is written."""
 
-import json
 import re
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.errors import InputError
 from cellferry.heads.label_distances import LabelDistances
 from cellferry.heads.registry import HEADS, load_heads, predict
@@ -13,6 +14,7 @@ from cellferry.heads.scanvi import ScanviHead
 from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources import memory
 from cellferry.resources.budget import Budget
+from example_artifacts import hierarchy_of, write_reference_labels
 from mapped import LABELS, LEVELS, N_GENES, TELLTALE, counts_at, latents_at, values_at, write_part
 from threadpoolctl import threadpool_limits
 from train_classifier import train_classifier
@@ -29,6 +31,8 @@ SETTINGS = {
 }
 
 BUDGET = Budget(4000)
+
+ONTOLOGY = {LABELS[1]: "CL:0000001", LABELS[2]: "CL:0000002"}
 
 OF_MARKERS = ("cytovi", "expression_xgboost")
 NOT_HERE = ("scanvi", *OF_MARKERS)
@@ -71,8 +75,7 @@ def write_parts(tmp_path, *, markers=False):
         seed=9,
     )
     (tmp_path / "model").mkdir()
-    about = {label: {"ontology": f"CL:000000{code}" if code else None} for code, label in enumerate(LABELS)}
-    (tmp_path / "labels.json").write_text(json.dumps({"labels": about, "levels": LEVELS}), encoding="utf-8")
+    write_reference_labels(tmp_path / "labels.json", LABELS, LEVELS, ontology=ONTOLOGY)
     return train, validation
 
 
@@ -87,7 +90,7 @@ def run(tmp_path, parts, *, out="classifier", validation_common=None, budget=BUD
         budget=budget,
         threads=1,
     )
-    return json.loads((tmp_path / out / "labels.json").read_text(encoding="utf-8"))
+    return read_artifact(ClassifierLabels, tmp_path / out / "labels.json")
 
 
 def files(folder):
@@ -96,14 +99,14 @@ def files(folder):
 
 def test_writes_heads_that_know_the_labels(parts, tmp_path, capsys):
     description = run(tmp_path, parts)
-    assert description["labels"] == LABELS
-    assert description["heads"] == ["xgboost", "linear", "neighbors", "expression"]
-    assert description["levels"] == LEVELS
-    assert description["ontology"] == {LABELS[1]: "CL:0000001", LABELS[2]: "CL:0000002"}
-    assert description["training_cells"] == dict(zip(LABELS, [220, 50, 30], strict=True))
-    assert description["validation_cells"] == 40
-    assert description["settings"]["trees_kept"] <= 50
-    heads = load_heads(tmp_path / "classifier", description["heads"], threads=1)
+    assert description.hierarchy.leaves == LABELS
+    assert description.heads == ["xgboost", "linear", "neighbors", "expression"]
+    assert description.hierarchy == hierarchy_of(LABELS, LEVELS)
+    assert description.ontology == ONTOLOGY
+    assert description.training_cells == dict(zip(LABELS, [220, 50, 30], strict=True))
+    assert description.validation_cells == 40
+    assert description.settings["trees_kept"] <= 50
+    heads = load_heads(tmp_path / "classifier", description.heads, threads=1)
     found = predict(heads, latents_at([0, 1, 2]), counts_at([0, 1, 2], seed=7))
     for name, probabilities in found.items():
         assert probabilities.argmax(axis=1).tolist() == [0, 1, 2], name
@@ -131,11 +134,11 @@ def test_nothing_is_pickled(parts, tmp_path):
 def test_each_head_can_be_switched_off(parts, tmp_path, off):
     wanted = [name for name in HEADS if name != off]
     description = run(tmp_path, parts, heads=wanted)
-    assert description["heads"] == [name for name in wanted if name not in NOT_HERE]
+    assert description.heads == [name for name in wanted if name not in NOT_HERE]
     # Neighbors and labels' centres tell what is outside, whoever votes.
     assert {"neighbors.parquet", "label_distances.npz"} <= set(files(tmp_path / "classifier"))
     assert (tmp_path / "classifier" / HEADS[off].file_name).exists() == (off == "neighbors")
-    assert (description["settings"]["trees_kept"] == 0) == (off == "xgboost")
+    assert (description.settings["trees_kept"] == 0) == (off == "xgboost")
 
 
 def scanvi_head(labels):
@@ -151,12 +154,12 @@ def scanvi_head(labels):
 def test_scanvis_classifier_votes_where_the_model_has_one(parts, tmp_path):
     scanvi_head(LABELS[:2]).save(tmp_path / "model")
     description = run(tmp_path, parts)
-    assert description["heads"] == [name for name in HEADS if name not in OF_MARKERS]
+    assert description.heads == [name for name in HEADS if name not in OF_MARKERS]
     (head,) = load_heads(tmp_path / "classifier", ["scanvi"], threads=1).values()
     found = head.probabilities(latents_at([0, 1, 2]))
     assert found[:2].argmax(axis=1).tolist() == [0, 1]
     assert (found[:, 2] == 0).all()  # the model does not know it
-    assert run(tmp_path, parts, out="alone", heads=["scanvi"])["heads"] == ["scanvi"]
+    assert run(tmp_path, parts, out="alone", heads=["scanvi"]).heads == ["scanvi"]
 
 
 def test_scanvi_alone_without_such_a_model_is_refused(parts, tmp_path):
@@ -196,7 +199,7 @@ def test_fewer_cells_for_expression_than_labels(parts, tmp_path, monkeypatch):
     """A label without a cell there gets probability 0, and the others keep their places."""
     monkeypatch.setattr("cellferry.heads.training_cells.MAX_EXPRESSION_CELLS", 2)
     description = run(tmp_path, parts)
-    assert description["labels"] == LABELS
+    assert description.hierarchy.leaves == LABELS
     (head,) = load_heads(tmp_path / "classifier", ["expression"], threads=1).values()
     assert head.probabilities(counts_at([0, 1, 2])).shape == (3, 3)
 
@@ -216,8 +219,8 @@ def test_counts_of_other_cells_are_refused(parts, tmp_path):
 def test_without_validation_cells(parts, tmp_path):
     nothing = write_part(tmp_path / "nothing", [])
     description = run(tmp_path, (parts[0], nothing))
-    assert description["validation_cells"] == 0
-    assert description["settings"]["trees_kept"] == 50
+    assert description.validation_cells == 0
+    assert description.settings["trees_kept"] == 50
 
 
 def test_the_same_seed_gives_the_same_files(parts, tmp_path):
@@ -230,7 +233,7 @@ def test_the_same_seed_gives_the_same_files(parts, tmp_path):
 def test_two_labels(tmp_path, parts):
     two = write_part(tmp_path / "two", [0, 1] * 60)
     description = run(tmp_path, (two, parts[1]))
-    heads = load_heads(tmp_path / "classifier", description["heads"], threads=1)
+    heads = load_heads(tmp_path / "classifier", description.heads, threads=1)
     for name, values in predict(heads, latents_at([0, 1]), counts_at([0, 1], seed=7)).items():
         assert values.argmax(axis=1).tolist() == [0, 1], name
 
@@ -249,9 +252,9 @@ def run_on_markers(tmp_path, parts, **settings):
 
 def test_marker_values_are_learned_from_by_heads_of_their_own(on_markers, tmp_path):
     description = run_on_markers(tmp_path, on_markers)
-    assert description["heads"] == [name for name in HEADS if name != "scanvi"]
-    assert 0 < description["settings"]["expression_trees_kept"] <= 50
-    heads = load_heads(tmp_path / "classifier", description["heads"], threads=1)
+    assert description.heads == [name for name in HEADS if name != "scanvi"]
+    assert 0 < description.settings["expression_trees_kept"] <= 50
+    heads = load_heads(tmp_path / "classifier", description.heads, threads=1)
     for name, found in predict(heads, latents_at([0, 1, 2]), values_at([0, 1, 2], seed=7)).items():
         assert found.argmax(axis=1).tolist() == [0, 1, 2], name
     assert not heads["expression"].normalize
@@ -283,7 +286,7 @@ def test_validation_cells_stop_the_trees_on_markers(on_markers, tmp_path):
     train, validation = on_markers
     names = [LABELS[1]] * 20 + [LABELS[0]] * 20 + ["not in training"] * 3
     wrong = write_part(tmp_path / "wrong", validation.places, labels=names, markers=True, seed=9)
-    settings = run_on_markers(tmp_path, (train, wrong))["settings"]
+    settings = run_on_markers(tmp_path, (train, wrong)).settings
     assert (settings["trees_kept"], settings["expression_trees_kept"]) == (1, 1)
 
 
@@ -291,20 +294,20 @@ def test_validation_cells_stop_the_trees_on_markers(on_markers, tmp_path):
 def test_each_head_of_cytometry_can_be_switched_off(on_markers, tmp_path, off):
     wanted = [name for name in HEADS if name != off]
     description = run_on_markers(tmp_path, on_markers, heads=wanted)
-    assert description["heads"] == [name for name in wanted if name != "scanvi"]
-    assert (description["settings"]["expression_trees_kept"] == 0) == (off == "expression_xgboost")
+    assert description.heads == [name for name in wanted if name != "scanvi"]
+    assert (description.settings["expression_trees_kept"] == 0) == (off == "expression_xgboost")
 
 
 def test_without_expression_cytovis_vote_is_left(on_markers, tmp_path):
     on_markers[0].common = None
     description = run_on_markers(tmp_path, on_markers, validation_common=None)
-    assert description["heads"] == ["xgboost", "linear", "neighbors", "cytovi"]
+    assert description.heads == ["xgboost", "linear", "neighbors", "cytovi"]
 
 
 def test_without_validation_cells_trees_on_markers_are_trained_too(on_markers, tmp_path):
     nothing = write_part(tmp_path / "nothing", [], markers=True)
     description = run_on_markers(tmp_path, (on_markers[0], nothing))
-    assert description["settings"]["expression_trees_kept"] == 50
+    assert description.settings["expression_trees_kept"] == 50
 
 
 @pytest.mark.parametrize("heads", [["cytovi"], ["expression_xgboost"]])

@@ -18,7 +18,7 @@ from accuracy_tables import accuracies, gaps, in_short, page, short, worst
 from cellferry.config.checks import check
 from cellferry.evaluation.counts import tally
 from cellferry.evaluation.summary import add_separation, describe
-from cellferry.labels.truth import LabelTree
+from example_artifacts import hierarchy_of, write_classifier_labels
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 LABELS = ["B", "NK", "T"]
@@ -86,9 +86,7 @@ def made(tmp_path):
     for part in ("reference/classifier", "evaluation", "predictions", "inspected"):
         (results / part).mkdir(parents=True)
     (folder / "celltypist").mkdir()
-    known = {"labels": LABELS, "heads": HEADS, "levels": []}
-    (results / "reference/classifier/labels.json").write_text(json.dumps(known))
-    (results / "reference/labels.json").write_text(json.dumps({"labels": {label: {} for label in LABELS}}))
+    write_classifier_labels(results / "reference/classifier", hierarchy_of(LABELS), HEADS)
     (results / "inspected/blood.json").write_text(json.dumps({"labels": CELLS}))
     rng = np.random.default_rng(0)
     truths = {"test": {"B": 10, "T": 10}, "blood": CELLS}
@@ -118,7 +116,7 @@ def write_query(folder, name, cells, rng):
         frame[f"{head}_label"], frame[f"{head}_probability"] = guessed(), frame["probability"]
     path = folder / "results" / "predictions" / f"{name}.parquet"
     frame.to_parquet(path)
-    tree = LabelTree(LABELS, [], [])
+    tree = hierarchy_of(LABELS)
     counted = tally(str(path), tree, HEADS)
     scores = describe(counted, tree, HEADS)
     add_separation(scores, str(path), counted, tree)

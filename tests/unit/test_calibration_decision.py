@@ -16,18 +16,20 @@ from cellferry.calibration.mixture import combined
 from cellferry.calibration.novelty import Tail
 from cellferry.calibration.probabilities import Calibration, fit_isotonic
 from cellferry.calibration.thresholds import NEVER
-from cellferry.labels.hierarchy import LEAF_LEVEL, read_levels
+from cellferry.labels.best_path import node_codes
+from cellferry.labels.vocabulary import LEAF_LEVEL
+from example_artifacts import hierarchy_of
 from simulate import simulate_probabilities
 
 LEAVES = ["B", "CD4 T", "CD8+, T", "γδ T/NKT"]
-LINEAGE = {"name": "lineage", "of": dict(zip(LEAVES, ["B cell", "T", "T", "T"], strict=True))}
-COMPARTMENT = {"name": "compartment", "of": dict.fromkeys(LEAVES, "lymphoid")}
+LINEAGE = {"lineage": dict(zip(LEAVES, ["B cell", "T", "T", "T"], strict=True))}
+BOTH = {"compartment": dict.fromkeys(LEAVES, "lymphoid")} | LINEAGE
 
 
 def rules(thresholds=None, **changed):
     """Rules that mix two heads evenly and ask for .7 everywhere."""
-    levels = read_levels([COMPARTMENT, LINEAGE], LEAVES)
-    least = {level.name: dict.fromkeys(level.nodes, 0.7) for level in levels}
+    hierarchy = hierarchy_of(LEAVES, BOTH)
+    least = {level: dict.fromkeys(node_codes(hierarchy, level)[0], 0.7) for level in hierarchy.names}
     for name, nodes in (thresholds or {}).items():
         least[name] |= nodes
     tail = Tail(tuple(np.linspace(0, 1, 91).tolist()), 0.1, 50)
@@ -44,7 +46,7 @@ def rules(thresholds=None, **changed):
     return DecisionModel(**settings | changed)
 
 
-def ask(probabilities, *, found=(), ood_pvalue=None, too_few=None, min_p=0.005, learned=None):
+def ask(probabilities, *, levels=None, ood_pvalue=None, too_few=None, min_p=0.005, learned=None):
     """Answers to cells with these probabilities of the leaves."""
     probabilities = np.array(probabilities, dtype=np.float32).reshape(-1, len(LEAVES))
     n_cells = len(probabilities)
@@ -52,7 +54,7 @@ def ask(probabilities, *, found=(), ood_pvalue=None, too_few=None, min_p=0.005, 
         probabilities,
         np.ones(n_cells, np.float32) if ood_pvalue is None else np.array(ood_pvalue, np.float32),
         np.zeros(n_cells, bool) if too_few is None else np.array(too_few),
-        read_levels(list(found), LEAVES),
+        hierarchy_of(LEAVES, levels),
         learned or rules(),
         min_p=min_p,
     )
@@ -102,7 +104,7 @@ def test_a_cell_is_outside_below_the_limit_and_not_at_it():
 
 
 def test_where_the_leaf_is_unsure_the_answer_is_coarser():
-    found = ask([SUBTYPES, TIE, LOW], found=[COMPARTMENT, LINEAGE])
+    found = ask([SUBTYPES, TIE, LOW], levels=BOTH)
     assert told(found) == [
         ("T", "lineage", SUBTYPE_UNSURE),
         ("lymphoid", "compartment", SUBTYPE_UNSURE),
@@ -117,12 +119,12 @@ def test_where_the_leaf_is_unsure_the_answer_is_coarser():
 
 def test_the_finest_level_that_passes_is_given_even_if_a_coarser_one_does_not():
     learned = rules({"lineage": {"B cell": NEVER}})
-    assert told(ask([SURE], found=[COMPARTMENT, LINEAGE], learned=learned)) == [("B", LEAF_LEVEL, None)]
+    assert told(ask([SURE], levels=BOTH, learned=learned)) == [("B", LEAF_LEVEL, None)]
 
 
 def test_a_node_of_a_single_leaf_is_that_leaf():
     learned = rules({LEAF_LEVEL: {"B": NEVER}})
-    found = ask([SURE, SURE], found=[LINEAGE], learned=learned, too_few=[False, True])
+    found = ask([SURE, SURE], levels=LINEAGE, learned=learned, too_few=[False, True])
     assert told(found) == [("B", LEAF_LEVEL, None), ("unknown", None, LOW_QUALITY)]
 
 
@@ -145,9 +147,9 @@ def test_a_probability_that_equals_the_threshold_passes():
 def test_levels_never_contradict_the_label():
     probabilities, _ = simulate_probabilities(2000, n_labels=4, spread=1.0)
     learned = rules({LEAF_LEVEL: dict.fromkeys(LEAVES, 0.4), "lineage": dict.fromkeys(["B cell", "T"], 0.7)})
-    found = ask(probabilities, found=[COMPARTMENT, LINEAGE], learned=learned)
+    found = ask(probabilities, levels=BOTH, learned=learned)
     for best, lineage in zip(found["best_label"], found["level_lineage"], strict=True):
-        assert LINEAGE["of"][best] == lineage
+        assert LINEAGE["lineage"][best] == lineage
     for label, level, best, lineage in zip(
         found["label"], found["level"], found["best_label"], found["level_lineage"], strict=True
     ):
@@ -164,25 +166,25 @@ def test_prediction_sets_are_in_order_and_hold_the_best_label():
 
 def test_the_answer_stands_first_in_its_set_where_another_leaf_is_likelier():
     # T together is likelier than B, which is likelier than each of them.
-    found = ask([[0.4, 0.35, 0.2, 0.05]], found=[LINEAGE], learned=rules(set_threshold=0.2))
+    found = ask([[0.4, 0.35, 0.2, 0.05]], levels=LINEAGE, learned=rules(set_threshold=0.2))
     assert found["best_label"].tolist() == ["CD4 T"]
     assert found["runner_up"].tolist() == ["B"]
     assert found["prediction_set"].tolist() == ["CD4 T | B | CD8+, T"]
 
 
 def test_the_runner_up_of_two_labels():
-    levels = read_levels([], ["a", "b"])
+    hierarchy = hierarchy_of(["a", "b"])
     learned = rules(thresholds=None)
     learned.thresholds[LEAF_LEVEL] = {"a": 0.7, "b": 0.7}
     found = answers(
-        np.array([[0.2, 0.8]], np.float32), np.ones(1), np.zeros(1, bool), levels, learned, min_p=0.0
+        np.array([[0.2, 0.8]], np.float32), np.ones(1), np.zeros(1, bool), hierarchy, learned, min_p=0.0
     )
     assert (found["best_label"][0], found["runner_up"][0]) == ("b", "a")
     assert found["runner_up_probability"][0] == pytest.approx(0.2)
 
 
 def test_no_cells():
-    found = ask([], found=[COMPARTMENT, LINEAGE])
+    found = ask([], levels=BOTH)
     assert all(len(column) == 0 for column in found.values())
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from cellferry.calibration.fit import level_thresholds
-from cellferry.labels.hierarchy import best_path, read_levels
+from cellferry.labels.best_path import best_path
+from example_artifacts import hierarchy_of
 
-LEVELS = read_levels([{"name": "lineage", "of": {"CD4": "T", "CD8": "T", "B": "B"}}], ["B", "CD4", "CD8"])
+HIERARCHY = hierarchy_of(["B", "CD4", "CD8"], {"lineage": {"CD4": "T", "CD8": "T", "B": "B"}})
 SURE, HARD = [0.01, 0.97, 0.02], [0.2, 0.42, 0.38]
 
 
@@ -21,12 +22,13 @@ def cells(n_sure, n_hard, *, hard_share, seed):
 
 def coarser_answers(probabilities, codes, thresholds):
     """Cells that get a lineage and no finer label, and whether it is right."""
-    (lineage, of_lineage), (label, of_label) = best_path(probabilities, LEVELS)
-    coarse, fine = LEVELS
-    least = np.array([thresholds["label"][name] for name in fine.nodes])[label]
-    min_above = np.array([thresholds["lineage"][name] for name in coarse.nodes])[lineage]
-    given = (of_label < least) & (of_lineage >= min_above)
-    return given, lineage == coarse.of_leaf[codes]
+    coarse, fine = best_path(probabilities, HIERARCHY)
+    least, min_above = (
+        np.array([thresholds[found.level][name] for name in found.nodes])[found.codes]
+        for found in (fine, coarse)
+    )
+    given = (fine.probability < least) & (coarse.probability >= min_above)
+    return given, coarse.codes == coarse.of_leaf[codes]
 
 
 @pytest.mark.parametrize("max_error", [0.02, 0.05, 0.1])
@@ -35,14 +37,14 @@ def test_sure_cells_do_not_hide_that_coarser_answers_are_wrong(max_error):
     held = cells(3000, 100, hard_share=hard_share, seed=0)
     given, right = coarser_answers(
         *cells(30_000, 1000, hard_share=hard_share, seed=1),
-        level_thresholds(*held, LEVELS, max_error=max_error),
+        level_thresholds(*held, HIERARCHY, max_error=max_error),
     )
     assert np.count_nonzero(given & ~right) <= (max_error + 0.01) * np.count_nonzero(given)
 
 
 def test_coarser_answers_that_are_right_are_given_out():
     hard_share = [0.01, 0.5, 0.49]
-    thresholds = level_thresholds(*cells(3000, 300, hard_share=hard_share, seed=0), LEVELS, max_error=0.05)
+    thresholds = level_thresholds(*cells(3000, 300, hard_share=hard_share, seed=0), HIERARCHY, max_error=0.05)
     given, right = coarser_answers(*cells(30_000, 3000, hard_share=hard_share, seed=1), thresholds)
     assert given.sum() > 1500
     assert right[given].mean() > 0.95

@@ -7,7 +7,7 @@ from pathlib import Path
 from cellferry.artifacts.inspection import InspectedChannel, InspectedRounding, Inspection, with_problems
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.cytometry.value_kind import ValueKind
-from example_artifacts import inspection_of, write_inspection
+from example_artifacts import hierarchy_of, inspection_of, write_inspection
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -20,7 +20,7 @@ def test_every_field_is_read_back(tmp_path):
         ],
         "intensities": ValueKind("raw", "mass", "simulated"),
         "rounding": InspectedRounding(5, 10.5, 10.0),
-        "levels": [{"name": "lineage", "of": {"CD4 T": "T cell"}}],
+        "hierarchy": hierarchy_of(["CD4 T", "mast"], {"lineage": {"CD4 T": "T cell"}}),
         "named": {"labels.rename": {"B": True}},
         "path": {"a": "a.fcs", "b": "b.fcs"},
     }

@@ -1,85 +1,90 @@
-"""Probabilities of labels, summed up their levels, and the best path through these."""
+"""The hierarchy of labels: truths at every level, and their comparison with answers at coarser levels."""
 
-from itertools import pairwise
-
-import numpy as np
 import pytest
-from cellferry.labels.hierarchy import LEAF_LEVEL, best_path, read_levels
-from simulate import simulate_probabilities
+from cellferry.labels.hierarchy import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE
+from example_artifacts import hierarchy_of
 
-LEAVES = ["B", "CD4 T", "CD8 T", "Mono, CD14+", "Mono/CD16", "γδ T"]
-FOUND = [
-    {
-        "name": "compartment",
-        "of": dict(zip(LEAVES, ["lymphoid"] * 3 + ["myeloid"] * 2 + ["lymphoid"], strict=True)),
-    },
-    {"name": "lineage", "of": dict(zip(LEAVES, ["B", "T", "T", "Mono", "Mono", "T"], strict=True))},
-]
+LABELS = ["CD4 T", "CD8 T", "B", "monocyte"]
+LEVELS = {
+    "lineage": {"CD4 T": "lymphoid", "CD8 T": "lymphoid", "B": "lymphoid", "monocyte": "myeloid"}
+    | {"Treg": "lymphoid", "platelet": "blood", "mast": "mast"},
+    "family": {"CD4 T": "T", "CD8 T": "T", "B": "B", "monocyte": "monocyte", "Treg": "T"}
+    | {"platelet": "platelet", "mast": "mast"},
+}
 
 
 @pytest.fixture
-def levels():
-    return read_levels(FOUND, LEAVES)
+def tree():
+    return hierarchy_of(LABELS, LEVELS, rare=["Treg", "mast", "platelet"])
 
 
-def test_the_coarsest_come_first_and_the_leaves_last(levels):
-    assert [level.name for level in levels] == ["compartment", "lineage", LEAF_LEVEL]
-    assert [level.nodes for level in levels] == [["lymphoid", "myeloid"], ["B", "Mono", "T"], LEAVES]
-    for level, found in zip(levels, [*FOUND, {"of": {leaf: leaf for leaf in LEAVES}}], strict=True):
-        assert {leaf: level.nodes[level.of_leaf[code]] for code, leaf in enumerate(LEAVES)} == found["of"]
+def test_levels_are_named_from_the_finest(tree):
+    assert tree.names == ["label", "family", "lineage"]
 
 
-def test_labels_that_are_not_predicted_are_no_part_of_a_level():
-    (level, _) = read_levels([{"name": "up", "of": {"a": "x", "b": "y", "rare": "z"}}], ["a", "b"])
-    assert level.nodes == ["x", "y"]
+@pytest.mark.parametrize(
+    ("truth", "kind", "meaning"),
+    [
+        ("CD4 T", IN_REFERENCE, ["CD4 T", "T", "lymphoid"]),
+        ("T", COARSER, [None, "T", "lymphoid"]),
+        ("myeloid", COARSER, [None, None, "myeloid"]),
+        ("B", IN_REFERENCE, ["B", "B", "lymphoid"]),  # stands at two levels: the finer counts
+        ("Treg", NOT_PREDICTABLE, [None, "T", "lymphoid"]),
+        ("mast", NOT_PREDICTABLE, [None, None, None]),
+        ("platelet", NOT_PREDICTABLE, [None, None, None]),  # no label that is known is beside it
+        ("blood", NOT_PREDICTABLE, [None, None, None]),
+        ("HSC", NOT_IN_REFERENCE, [None, None, None]),
+    ],
+)
+def test_what_a_truth_says_at_each_level(tree, truth, kind, meaning):
+    assert tree.kind(truth) == kind
+    assert [tree.of_truth(truth, level) for level in tree.names] == meaning
 
 
-def test_without_levels_there_are_the_leaves(levels):
-    assert [level.name for level in read_levels([], LEAVES)] == [LEAF_LEVEL]
+def test_an_answer_counts_at_its_level_and_above(tree):
+    def at_levels(label, level):
+        return [tree.of_answer(label, level, at) for at in tree.names]
+
+    assert at_levels("CD8 T", "label") == ["CD8 T", "T", "lymphoid"]
+    assert at_levels("T", "family") == ["unknown", "T", "lymphoid"]
+    assert at_levels("B", "family") == ["unknown", "B", "lymphoid"]
+    assert at_levels("lymphoid", "lineage") == ["unknown", "unknown", "lymphoid"]
+    assert at_levels("unknown", None) == ["unknown"] * 3
 
 
-def test_sums_are_sums(levels):
-    probabilities, _ = simulate_probabilities(50, n_labels=6)
-    for level in levels:
-        expected = np.stack(
-            [probabilities[:, level.of_leaf == node].sum(axis=1) for node in range(len(level.nodes))], axis=1
-        )
-        np.testing.assert_allclose(level.sums(probabilities), expected, atol=1e-6)
-    np.testing.assert_array_equal(levels[-1].sums(probabilities), probabilities)
+@pytest.mark.parametrize(
+    ("truth", "label", "level", "right"),
+    [
+        ("CD4 T", "CD4 T", "label", True),
+        ("CD4 T", "T", "family", True),
+        ("CD4 T", "CD8 T", "label", False),
+        ("T", "CD8 T", "label", True),
+        ("T", "lymphoid", "lineage", True),
+        ("T", "B", "label", False),
+        ("myeloid", "B", "family", False),
+        ("Treg", "CD4 T", "label", False),  # it is none of them
+        ("Treg", "T", "family", True),
+        ("HSC", "lymphoid", "lineage", False),
+    ],
+)
+def test_truth_and_answer_are_compared_at_the_coarser_of_their_levels(tree, truth, label, level, right):
+    assert tree.is_right(truth, label, level) is right
 
 
-def test_levels_never_contradict_each_other(levels):
-    probabilities, _ = simulate_probabilities(3000, n_labels=6, spread=0.5)
-    path = best_path(probabilities, levels)
-    leaf = path[-1][0]
-    for level, (best, probability) in zip(levels, path, strict=True):
-        assert (level.of_leaf[leaf] == best).all()
-        np.testing.assert_allclose(probability, level.sums(probabilities)[np.arange(3000), best], atol=1e-6)
-    # Probabilities fall from the top.
-    for (_, above), (_, below) in pairwise(path):
-        assert (below <= above + 1e-6).all()
-    # What each level by itself would say does contradict in some cells, or there were nothing to see to.
-    assert (leaf != probabilities.argmax(axis=1)).any()
+def test_a_node_that_a_level_above_divides_says_nothing_there():
+    crossing = {"upper": {"a": "x", "b": "y"}, "lower": {"a": "n", "b": "n"}}
+    tree = hierarchy_of(["a", "b"], crossing)
+    assert tree.of_truth("n", "lower") == "n"
+    assert tree.of_truth("n", "upper") is None
 
 
-def test_from_the_top_the_best_within_the_best():
-    levels = read_levels(FOUND, LEAVES)
-    #                          B    CD4  CD8  Mono14 Mono16 γδ
-    cell = np.array([[0.00, 0.20, 0.19, 0.38, 0.02, 0.21]], np.float32)
-    path = [level.nodes[best[0]] for level, (best, _) in zip(levels, best_path(cell, levels), strict=True)]
-    assert path == ["lymphoid", "T", "γδ T"]
-    assert best_path(cell, levels)[0][1][0] == pytest.approx(0.6)
+def test_a_label_that_is_dropped_cannot_be_predicted(tree):
+    dropped = tree.drop_label("B")
+    assert dropped.leaves == ["CD4 T", "CD8 T", "monocyte"]
+    assert [dropped.kind(name) for name in ("B", "lymphoid")] == [NOT_PREDICTABLE, COARSER]
+    assert [dropped.of_truth("B", level) for level in tree.names] == [None, None, "lymphoid"]
 
 
-def test_no_cells(levels):
-    for best, probability in best_path(np.zeros((0, 6), np.float32), levels):
-        assert best.shape == probability.shape == (0,)
-
-
-@pytest.mark.parametrize("leaf", range(6))
-def test_a_leaf_taken_out_leaves_the_others_where_they_were(levels, leaf):
-    others = LEAVES[:leaf] + LEAVES[leaf + 1 :]
-    for level in levels:
-        without = level.without(leaf)
-        found = {other: without.nodes[code] for other, code in zip(others, without.of_leaf, strict=True)}
-        assert found == {other: level.nodes[level.of_leaf[LEAVES.index(other)]] for other in others}
+def test_coarser_labels_are_those_of_all_levels(tree):
+    families = {"T", "B", "monocyte", "platelet"}
+    assert tree.coarser_labels == {"lymphoid", "myeloid", "blood"} | families | {"mast"}

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ReferenceLabels
 from flowio import FlowData
 from running import ROOT, command_line, dying, snakemake
 from simulate import simulate_events, write_samples
@@ -103,10 +105,8 @@ def test_the_model_says_how_values_become_its_own(simulated):
 
 
 def test_a_subsample_is_trained_on(simulated):
-    labels = json.loads((simulated.results / "reference" / "labels.json").read_text(encoding="utf-8"))
-    parts = [
-        sum(label[part] for part in ("train", "validation", "test")) for label in labels["labels"].values()
-    ]
+    labels = read_artifact(ReferenceLabels, simulated.results / "reference" / "labels.json")
+    parts = [about.train + about.validation + about.test for about in labels.labels.values()]
     assert sum(parts) == 400
     assert max(parts) - min(parts) <= 1
 

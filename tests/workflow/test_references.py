@@ -6,6 +6,8 @@ import re
 import anndata as ad
 import numpy as np
 import pandas as pd
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import LabelCells, ReferenceLabels
 from simulate import simulate_cells
 
 LABELS = ("T cell", "B/plasma, naive", "NK", "γδ T")
@@ -47,14 +49,13 @@ def test_from_files_to_the_parts(run):
     assert lung.n_obs == 100
     assert set(lung.obs["label"]) == {"T cell", "B/plasma, naive", "nk cell", "γδ T"}
 
-    described = json.loads((run.folder / "results" / "reference" / "labels.json").read_text())
-    assert described["labels"]["rare"] == {
-        "cells": 2, "train": 0, "validation": 0, "test": 0, "predictable": False, "ontology": None,
-    }  # fmt: skip
-    (level,) = described["levels"]
+    described = read_artifact(ReferenceLabels, run.folder / "results" / "reference" / "labels.json")
+    assert described.labels["rare"] == LabelCells(cells=2, train=0, validation=0, test=0)
     of = {"T cell": "T", "γδ T": "T", "B/plasma, naive": "other", "NK": "other", "rare": "other"}
-    assert level == {"name": "lineage", "of": of}
-    assert described["ontology"]["T"] == "CL:0000084"
+    assert described.hierarchy.levels == ["lineage"]
+    assert described.hierarchy.nodes == {label: [node] for label, node in of.items()}
+    assert described.rare == {"rare": 2}
+    assert described.ontology["T"] == "CL:0000084"
     said = (run.folder / "logs" / "check_datasets" / "check_datasets.log").read_text()
     assert "no reference has the label 'nk cell' (40 cells)" in said
     assert (

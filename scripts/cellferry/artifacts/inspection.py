@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..cytometry.marker_names import MARKER
 from ..cytometry.value_kind import ValueKind
 from ..errors import InputError
-from ..labels.levels import Level
+from ..labels.hierarchy import LabelHierarchy
 from .json_files import read_artifact
 
 
@@ -96,8 +96,8 @@ class Inspection:
         Cells by label, the most frequent first, and the number of labels.
     unlabeled_cells
         Number of cells without a label.
-    levels
-        Coarser labels, see `cellferry.labels.levels`.
+    hierarchy
+        The labels and the coarser ones above them.
     batches
         Cells by batch, the largest first, of very many batches only the first.
     n_batches
@@ -116,7 +116,7 @@ class Inspection:
         Sentences on what must be mended, and on what may be wrong.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     dataset: str
     role: str
@@ -143,7 +143,7 @@ class Inspection:
     n_labels: int = 0
     labels: dict[str, int] = field(default_factory=dict)
     unlabeled_cells: int = 0
-    levels: list[Level] = field(default_factory=list)
+    hierarchy: LabelHierarchy = field(default_factory=LabelHierarchy)
     batch: str | None = None
     n_batches: int = 1
     batches: dict[str, int] = field(default_factory=dict)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..labels.hierarchy import Level, best_path
+from ..labels.best_path import best_path
+from ..labels.hierarchy import LabelHierarchy
 from ..labels.vocabulary import (
     AMBIGUOUS,
     LEAF_LEVEL,
@@ -82,7 +83,7 @@ def answers(
     probabilities: np.ndarray,
     ood_pvalue: np.ndarray,
     too_few: np.ndarray,
-    levels: list[Level],
+    hierarchy: LabelHierarchy,
     rules: DecisionModel,
     *,
     min_p: float,
@@ -97,8 +98,8 @@ def answers(
         See `DecisionModel.ood_pvalue`.
     too_few
         Which cells have too few counts or genes.
-    levels
-        The coarsest first, the leaves last.
+    hierarchy
+        The hierarchy of the leaves.
     rules
         Thresholds.
     min_p
@@ -111,26 +112,26 @@ def answers(
     """
     n_cells = len(probabilities)
     cells = np.arange(n_cells)
-    leaves = np.array(levels[-1].nodes, dtype=object)
-    path = best_path(probabilities, levels)
+    leaves = np.array(hierarchy.leaves, dtype=object)
+    path = best_path(probabilities, hierarchy)
     label = np.full(n_cells, UNKNOWN, dtype=object)
     level_name = np.full(n_cells, None, dtype=object)
     reason = np.full(n_cells, AMBIGUOUS, dtype=object)
     by_level = {}
-    for level, (best, probability) in zip(levels, path, strict=True):
-        names = np.array(level.nodes, dtype=object)[best]
-        passes = probability >= np.array([rules.thresholds[level.name][node] for node in level.nodes])[best]
+    for level, nodes, of_leaf, best, probability in path:
+        names = np.array(nodes, dtype=object)[best]
+        passes = probability >= np.array([rules.thresholds[level][node] for node in nodes])[best]
         label[passes] = names[passes]
         # A node of a single leaf leaves nothing open.
-        whole = passes & (np.bincount(level.of_leaf)[best] == 1)
-        level_name[passes], reason[passes] = level.name, SUBTYPE_UNSURE
-        label[whole], level_name[whole], reason[whole] = leaves[path[-1][0]][whole], LEAF_LEVEL, None
-        if level.name != LEAF_LEVEL:
-            by_level |= {f"level_{level.name}": names, f"level_{level.name}_probability": probability}
+        whole = passes & (np.bincount(of_leaf)[best] == 1)
+        level_name[passes], reason[passes] = level, SUBTYPE_UNSURE
+        label[whole], level_name[whole], reason[whole] = leaves[path[-1].codes][whole], LEAF_LEVEL, None
+        if level != LEAF_LEVEL:
+            by_level |= {f"level_{level}": names, f"level_{level}_probability": probability}
     for rejected, why in ((ood_pvalue < min_p, OUT_OF_REFERENCE), (too_few, LOW_QUALITY)):
         label[rejected], level_name[rejected], reason[rejected] = UNKNOWN, None, why
 
-    best, probability = path[-1]
+    best, probability = path[-1].codes, path[-1].probability
     rest = probabilities.copy()
     rest[cells, best] = -1
     runner_up = rest.argmax(axis=1)

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.stats import beta
 
 from ..heads.classifier import Classifier, HeadOutputs
-from ..labels.hierarchy import Level, best_path
+from ..labels.best_path import best_path
+from ..labels.hierarchy import LabelHierarchy
 from .decision import DecisionModel, answers
 from .mixture import combined, fitted_temperature, learned_weights, tempered
 from .novelty import Tail
@@ -66,7 +67,7 @@ def learn_rules(
     cells
         Held-out cells.
     heads
-        The classifiers, for their labels and levels.
+        The classifiers, for their labels.
     donors
         Donor of each cell as a code, negative where the model knows it.
     prior
@@ -93,7 +94,7 @@ def learn_rules(
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
         calibration=calibration,
         tails=(Tail.fit(cells.distance), Tail.fit(cells.label_distance)),
-        thresholds=level_thresholds(probabilities, codes, heads.levels, max_error=max_error),
+        thresholds=level_thresholds(probabilities, codes, heads.hierarchy, max_error=max_error),
         set_threshold=set_threshold(probabilities[np.arange(len(codes)), codes], max_error=max_error),
         held_out={"cells": len(codes), "donors": n_donors, "max_error": max_error},
         made_from=made_from,
@@ -104,7 +105,7 @@ def learn_rules(
 
 
 def level_thresholds(
-    probabilities: np.ndarray, codes: np.ndarray, levels: list[Level], *, max_error: float
+    probabilities: np.ndarray, codes: np.ndarray, hierarchy: LabelHierarchy, *, max_error: float
 ) -> dict[str, dict[str, float]]:
     """Least probability per level (the coarsest first), by node.
 
@@ -113,12 +114,10 @@ def level_thresholds(
     """
     thresholds = {}
     open_cells = np.ones(len(codes), dtype=bool)
-    for level, (best, probability) in reversed(
-        list(zip(levels, best_path(probabilities, levels), strict=True))
-    ):
-        held = Held(best, probability, best == level.of_leaf[codes]).of_cells(open_cells)
-        least = label_thresholds(held, n_nodes=len(level.nodes), max_error=max_error)
-        thresholds[level.name] = dict(zip(level.nodes, least.tolist(), strict=True))
+    for level, nodes, of_leaf, best, probability in reversed(best_path(probabilities, hierarchy)):
+        held = Held(best, probability, best == of_leaf[codes]).of_cells(open_cells)
+        least = label_thresholds(held, n_nodes=len(nodes), max_error=max_error)
+        thresholds[level] = dict(zip(nodes, least.tolist(), strict=True))
         open_cells &= probability < least[best]
     return dict(reversed(thresholds.items()))
 
@@ -129,7 +128,7 @@ def _error_of(
     """How many held-out cells get a leaf, the error among these, and its bound (Clopper and Pearson)."""
     n_cells = len(codes)
     inside, enough = np.ones(n_cells), np.zeros(n_cells, dtype=bool)
-    found = answers(probabilities, inside, enough, heads.levels, rules, min_p=0.0)
+    found = answers(probabilities, inside, enough, heads.hierarchy, rules, min_p=0.0)
     truth = np.array(heads.labels, dtype=object)[codes]
     accepted = np.equal(found["reason"], None)
     n_accepted, n_wrong = int(accepted.sum()), int((accepted & (found["label"] != truth)).sum())

@@ -13,7 +13,8 @@ from ..cytometry.marker_names import listed
 from ..errors import InputError
 from ..formats import Cells
 from ..formats.cell_names import count_repeated, hashes
-from ..labels.levels import Level, levels_of_columns
+from ..labels.hierarchy import LabelHierarchy
+from ..labels.levels import hierarchy_of_columns
 from ..labels.names import Counted, LabelNames, as_labels, count_names
 from ..labels.vocabulary import SET_SEPARATOR
 from .cell_filter import names_wanted
@@ -177,17 +178,17 @@ def repetition_problems(dataset: Dataset, seen: CellCounts, n_repeated: int) -> 
 
 
 def describe_labels(dataset: Dataset, seen: CellCounts, counted: Counted) -> Findings:
-    """The levels above the labels, and problems of labels and levels."""
+    """The labels and those above them, and problems of labels and levels."""
     if not seen.label or not seen.n_kept:
         return Findings()
     problems = label_problems(dataset, seen.label, counted, seen.n_kept)
     warnings = label_warnings(dataset, seen.label, counted)
-    levels: list[Level] = []
+    hierarchy = LabelHierarchy()
     try:
-        levels = described_levels(dataset, seen.above, seen.lines)
+        hierarchy = described_hierarchy(dataset, seen.above, seen.lines)
     except InputError as error:
         problems.append(Problem("", str(error)))
-    return Findings({"levels": levels}, problems=problems, warnings=warnings)
+    return Findings({"hierarchy": hierarchy}, problems=problems, warnings=warnings)
 
 
 def unused_values(dataset: Dataset, found: dict[str, set[str]]) -> Iterator[Findings]:
@@ -215,8 +216,8 @@ def count_lines(columns: list[np.ndarray], label_names: LabelNames) -> dict[tupl
     return {tuple(None if pd.isna(value) else value for value in line): int(n) for line, n in counted.items()}
 
 
-def described_levels(dataset: Dataset, columns: list[str], lines: Counter) -> list[Level]:
-    """The levels in the given columns.
+def described_hierarchy(dataset: Dataset, columns: list[str], lines: Counter) -> LabelHierarchy:
+    """The hierarchy in the given columns.
 
     Raises
     ------
@@ -229,7 +230,7 @@ def described_levels(dataset: Dataset, columns: list[str], lines: Counter) -> li
             f"{key}: {', '.join(columns)} of {dataset.header.path} have more than {MAX_CATEGORIES} "
             "different values, and are no coarser labels; name other columns"
         )
-    return levels_of_columns(columns, lines, key)
+    return hierarchy_of_columns(columns, lines, key)
 
 
 def chunk_starts(are_kept: list[np.ndarray], n_chunks: int) -> list[int]:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ..artifacts.latents import blocks, count_cells, read_codes
 from ..core.progress import Progress
-from ..labels.truth import IN_REFERENCE, LabelTree
+from ..labels.hierarchy import IN_REFERENCE, LabelHierarchy
 from ..labels.vocabulary import LEAF_LEVEL, SET_SEPARATOR
 from .metrics import Pairs, Reliability, auroc
 
@@ -52,7 +52,7 @@ class Tally:
     n_sets: int = 0
 
 
-def tally(predictions: str, tree: LabelTree, heads: list[str]) -> Tally:
+def tally(predictions: str, tree: LabelHierarchy, heads: list[str]) -> Tally:
     """Count the cells of a parquet file of predictions, which has a column `truth`."""
     # Column of labels: that of their probability, and the level they are at.
     columns = {"best_label": ("probability", LEAF_LEVEL)}
@@ -88,14 +88,14 @@ def _counted(table: pa.Table, columns: list[str]) -> Counter:
     return Counter(dict(zip(keys, counted["count_all"].to_pylist(), strict=True)))
 
 
-def _at_level(truth: pa.ChunkedArray, tree: LabelTree, level: str) -> pa.ChunkedArray:
+def _at_level(truth: pa.ChunkedArray, tree: LabelHierarchy, level: str) -> pa.ChunkedArray:
     """What each cell's truth is at a level; null where it says nothing about it."""
     encoded = truth.combine_chunks().dictionary_encode()
     nodes = [tree.of_truth(value, level) for value in encoded.dictionary.to_pylist()]
     return pa.chunked_array([pa.array(nodes, pa.string()).take(encoded.indices)])
 
 
-def _count_sets(found: Tally, table: pa.Table, tree: LabelTree) -> None:
+def _count_sets(found: Tally, table: pa.Table, tree: LabelHierarchy) -> None:
     for (truth, joined), n in _counted(table, ["truth", "prediction_set"]).items():
         if tree.kind(truth) != IN_REFERENCE:
             continue

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from ..labels.truth import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelTree
+from ..labels.hierarchy import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelHierarchy
 from ..labels.vocabulary import LEAF_LEVEL, UNKNOWN
 from .counts import Tally, separation
 from .metrics import Pairs, confused_labels, confusion, label_scores, summary
@@ -16,7 +16,7 @@ GROUPS = {
 """By what the reference knows of a cell's truth: in which shares of rejection and error the cell counts."""
 
 
-def describe(counted: Tally, tree: LabelTree, heads: list[str]) -> dict:
+def describe(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict:
     """Scores from what was counted.
 
     Accuracy, macro-F1 and calibration are over cells whose truth is one of the reference's labels; at a
@@ -66,7 +66,7 @@ def describe(counted: Tally, tree: LabelTree, heads: list[str]) -> dict:
     }
 
 
-def level_scores(counted: Tally, tree: LabelTree, heads: list[str]) -> dict[str, dict]:
+def level_scores(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict[str, dict]:
     """Scores by level, the finest first: number of cells, and by head its summary, ece and scores per label.
 
     Beside the heads stand `answer` and `forced`. The heads give probabilities of leaf labels only, so
@@ -106,12 +106,12 @@ def _answered_at(level: str, pairs: Pairs) -> Counter[tuple[str, str, str | None
     return Counter({(truth, label, level): n for (truth, label), n in pairs.items()})
 
 
-def of_leaves(pairs: Pairs, tree: LabelTree, level: str) -> Pairs:
+def of_leaves(pairs: Pairs, tree: LabelHierarchy, level: str) -> Pairs:
     """Truth and leaf label as they are at a level."""
     return _at_level(_answered_at(LEAF_LEVEL, pairs), tree, level)
 
 
-def _at_level(answers: Counter[tuple[str, str, str | None]], tree: LabelTree, level: str) -> Pairs:
+def _at_level(answers: Counter[tuple[str, str, str | None]], tree: LabelHierarchy, level: str) -> Pairs:
     """Truth and answer as they are at a level, without cells whose truth says nothing about it."""
     pairs: Pairs = Counter()
     for (truth, label, answered_at), n in answers.items():
@@ -121,7 +121,7 @@ def _at_level(answers: Counter[tuple[str, str, str | None]], tree: LabelTree, le
     return pairs
 
 
-def rejection(counted: Tally, tree: LabelTree) -> dict:
+def rejection(counted: Tally, tree: LabelHierarchy) -> dict:
     """How many cells got an answer, why others did not or got a coarser one, and how often answers are wrong.
 
     `leaf_truth` is over cells whose truth is one of the reference's labels, `known_truth` over those whose
@@ -164,7 +164,7 @@ def rejection(counted: Tally, tree: LabelTree) -> dict:
     }
 
 
-def unseen(counted: Tally, tree: LabelTree, kind: str) -> dict[str, dict]:
+def unseen(counted: Tally, tree: LabelHierarchy, kind: str) -> dict[str, dict]:
     """True labels of a kind that cannot be answered: their cells, how many were accepted, and as what."""
     found: dict[str, dict] = {}
     for (truth, label, _, _), n in counted.answers.items():
@@ -178,7 +178,7 @@ def unseen(counted: Tally, tree: LabelTree, kind: str) -> dict[str, dict]:
     return {label: entry | {"as": dict(entry["as"].most_common())} for label, entry in sorted(found.items())}
 
 
-def add_separation(scores: dict, predictions: str, counted: Tally, tree: LabelTree) -> None:
+def add_separation(scores: dict, predictions: str, counted: Tally, tree: LabelHierarchy) -> None:
     """Add the AUROC of cells of unseen labels against those of known ones, per label and of all together."""
     truths = {truth for truth, *_ in counted.answers if truth is not None}
     known = {truth for truth in truths if tree.kind(truth) in (IN_REFERENCE, COARSER)}

@@ -1,6 +1,5 @@
 """The trained classifiers of a reference: what they make of mapped cells and their expression."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,12 @@ import pyarrow as pa
 from scipy import sparse
 
 from ..artifacts.h5ad_reader import H5adReader
+from ..artifacts.json_files import read_artifact
+from ..artifacts.labels import ClassifierLabels
 from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
 from ..core.progress import Progress
 from ..features.marker_values import holds_intensities
-from ..labels.hierarchy import Level, read_levels
+from ..labels.hierarchy import LabelHierarchy
 from ..resources.memory import CYTOVI_NEIGHBORS, MB, head_output_bytes
 from .cytovi import CytoviHead
 from .label_distances import LabelDistances
@@ -57,7 +58,7 @@ class HeadOutputs:
 class Without(NamedTuple):
     """What the classifiers would say of cells without one of the labels; see `HeadOutputs`."""
 
-    levels: list[Level]
+    hierarchy: LabelHierarchy
     by_head: dict[str, np.ndarray]
     distance: np.ndarray
     label_distance: np.ndarray
@@ -70,8 +71,8 @@ class Classifier:
     ----------
     labels
         The leaves, sorted; what columns of probabilities stand for.
-    levels
-        All levels, see `cellferry.labels.hierarchy`.
+    hierarchy
+        The labels and those above them.
     head_names
         The heads, in order.
     ontology
@@ -79,11 +80,9 @@ class Classifier:
     """
 
     def __init__(self, folder: str | Path, *, threads: int) -> None:
-        description = json.loads((Path(folder) / "labels.json").read_text(encoding="utf-8"))
-        self.labels: list[str] = description["labels"]
-        self.levels = read_levels(description["levels"], self.labels)
-        self.head_names: list[str] = description["heads"]
-        self.ontology: dict[str, str] = description["ontology"]
+        known = read_artifact(ClassifierLabels, Path(folder) / "labels.json")
+        self.hierarchy, self.labels = known.hierarchy, known.hierarchy.leaves
+        self.head_names, self.ontology = known.heads, known.ontology
         # Heads that ask neighbors share one search, and one copy of the reference's cells.
         others = [name for name in self.head_names if name not in ("neighbors", "cytovi")]
         self._heads = load_heads(folder, others, threads=threads)
@@ -110,7 +109,7 @@ class Classifier:
         votes, distance = self._asked(self._nearest.without(code), latents)
         found |= {name: values for name, values in votes.items() if name in found}
         return Without(
-            [level.without(code) for level in self.levels],
+            self.hierarchy.drop_label(self.labels[code]),
             found,
             distance,
             self._distances.without(code).nearest(latents),

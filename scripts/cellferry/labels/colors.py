@@ -4,6 +4,7 @@ Okabe and Ito's colors (2008), then Paul Tol's: told apart by color-blind reader
 be. More labels than that get lighter and darker shades of the same.
 """
 
+from .hierarchy import LabelHierarchy
 from .vocabulary import UNKNOWN
 
 PALETTE = [
@@ -17,22 +18,23 @@ UNKNOWN_COLOR = "#222222"
 REFERENCE_COLOR = "#B5B5B5"
 
 
-def colors_of(labels: dict) -> dict[str, str]:
+def colors_of(sizes: dict[str, int], hierarchy: LabelHierarchy) -> dict[str, str]:
     """Color (`#RRGGBB`) by label of any level, and of `unknown`.
 
     Parameters
     ----------
-    labels
-        What split_reference says of the reference's labels: `labels` with the `cells` of each, and `levels`
-        with the coarser label `of` each. Those of most cells come first, the coarser ones last; the
-        queries have no say, so that colors are the same whatever is mapped.
+    sizes
+        Number of cells of each label of the reference. Those of most cells come first, the coarser ones last;
+        the queries have no say, so that colors are the same whatever is mapped.
+    hierarchy
+        The coarser labels above them.
     """
-    sizes = {label: found["cells"] for label, found in labels["labels"].items()}
     ordered = _by_size(sizes)
-    for level in labels.get("levels", []):
+    for level in hierarchy.levels:
         coarser: dict[str, int] = {}
-        for label, above in level["of"].items():
-            coarser[above] = coarser.get(above, 0) + sizes.get(label, 0)
+        for label in hierarchy.nodes:
+            node = hierarchy.node(label, level)
+            coarser[node] = coarser.get(node, 0) + sizes.get(label, 0)
         ordered += [label for label in _by_size(coarser) if label not in ordered]
     return assign_colors(ordered) | {UNKNOWN: UNKNOWN_COLOR}
 

@@ -1,83 +1,104 @@
-"""Labels at several levels: a leaf's probability counts for all that it is part of."""
+"""The hierarchy of labels: what stands above each, and what a truth or an answer is at each level.
 
-from dataclasses import dataclass
+A truth may be coarser than the labels of the reference, and so may an answer.
+"""
 
-import numpy as np
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from .vocabulary import LEAF_LEVEL
+from .vocabulary import LEAF_LEVEL, UNKNOWN
+
+IN_REFERENCE = "in the reference"
+COARSER = "at a coarser level"
+NOT_PREDICTABLE = "not predictable"
+NOT_IN_REFERENCE = "not in the reference"
 
 
 @dataclass(frozen=True)
-class Level:
-    """One level.
+class LabelHierarchy:
+    """Labels, and the coarser ones above them.
 
     Attributes
     ----------
-    name
-        The level's name.
+    levels
+        Names of the levels above the labels, the coarsest first.
     nodes
-        Names of its nodes, sorted.
-    of_leaf
-        Node of each leaf, as a code.
-    """
-
-    name: str
-    nodes: list[str]
-    of_leaf: np.ndarray
-
-    def sums(self, probabilities: np.ndarray) -> np.ndarray:
-        """Probabilities of the nodes (cells × nodes) from those of the leaves (cells × leaves)."""
-        sums = np.zeros((len(probabilities), len(self.nodes)), dtype=np.float32)
-        for leaf, node in enumerate(self.of_leaf):
-            sums[:, node] += probabilities[:, leaf]
-        return sums
-
-    def without(self, leaf: int) -> "Level":
-        """The level of all leaves but one; leaves behind it move up."""
-        of_leaf = np.delete(self.of_leaf, leaf)
-        if self.name != LEAF_LEVEL:
-            return Level(self.name, self.nodes, of_leaf)
-        return Level(self.name, [*self.nodes[:leaf], *self.nodes[leaf + 1 :]], np.arange(len(of_leaf)))
-
-
-def read_levels(found: list[dict], leaves: list[str]) -> list[Level]:
-    """All levels, the coarsest first and the leaves last.
-
-    Parameters
-    ----------
-    found
-        The coarser levels as `results/reference/labels.json` has them: `name`, and `of`: node by leaf.
+        By label, its node on each of these levels; None where a dataset has no value for it.
     leaves
-        The leaves, sorted.
+        The labels that can be predicted, sorted: what columns of probabilities stand for. The others have too
+        few cells.
     """
-    levels = []
-    for level in found:
-        of = [level["of"][leaf] for leaf in leaves]
-        nodes, codes = np.unique(np.array(of, dtype=str), return_inverse=True)
-        levels.append(Level(level["name"], nodes.tolist(), codes))
-    return [*levels, Level(LEAF_LEVEL, leaves, np.arange(len(leaves)))]
 
+    levels: list[str] = field(default_factory=list)
+    nodes: dict[str, list[str | None]] = field(default_factory=dict)
+    leaves: list[str] = field(default_factory=list)
 
-def best_path(probabilities: np.ndarray, levels: list[Level]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The best node at each level, and its probability.
+    @property
+    def names(self) -> list[str]:
+        """Names of all levels, the finest (`label`) first."""
+        return [LEAF_LEVEL, *self.levels[::-1]]
 
-    From the top: the best node of the coarsest level, the best within it, and so on. So a cell's levels
-    never contradict each other, which the best node of each level by itself may do.
+    @cached_property
+    def coarser_labels(self) -> set[str]:
+        """Nodes of all levels above the labels."""
+        return {node for nodes in self.nodes.values() for node in nodes if node is not None}
 
-    Returns
-    -------
-    Per level the code of the node (one per cell) and its probability (float32).
-    """
-    cells = np.arange(len(probabilities))
-    open_leaves = np.ones(probabilities.shape, dtype=bool)
-    path = []
-    for level in levels:
-        sums = level.sums(probabilities)
-        # Nodes outside of the one chosen above are out of the question.
-        inside = np.zeros(sums.shape, dtype=bool)
-        for leaf, node in enumerate(level.of_leaf):
-            inside[:, node] |= open_leaves[:, leaf]
-        best = np.where(inside, sums, -1).argmax(axis=1)
-        path.append((best, sums[cells, best]))
-        open_leaves &= level.of_leaf[None, :] == best[:, None]
-    return path
+    def node(self, label: str, level: str) -> str | None:
+        """What a label is at a level."""
+        return label if level == LEAF_LEVEL else self.nodes[label][self.levels.index(level)]
+
+    def drop_label(self, label: str) -> "LabelHierarchy":
+        """The hierarchy in which a label cannot be predicted."""
+        return replace(self, leaves=[leaf for leaf in self.leaves if leaf != label])
+
+    def kind(self, truth: str) -> str:
+        """What the reference knows of a true label: one of this module's constants."""
+        level = self._level_of.get(truth)
+        if level is None:
+            # A coarser label of rare ones alone cannot be answered either.
+            is_rare = truth in self.nodes or truth in self.coarser_labels
+            return NOT_PREDICTABLE if is_rare else NOT_IN_REFERENCE
+        return IN_REFERENCE if level == LEAF_LEVEL else COARSER
+
+    def of_truth(self, truth: str, at: str) -> str | None:
+        """What a true label is at a level; None where it says nothing about it.
+
+        A name that stands at several levels is taken for the finest.
+        """
+        return self._above.get((self._level_of.get(truth, LEAF_LEVEL), truth), {}).get(at)
+
+    def of_answer(self, label: str, level: str | None, at: str) -> str:
+        """What an answer at `level` is at the level `at`: `unknown` where it was not that precise."""
+        return self._above.get((level or LEAF_LEVEL, label), {}).get(at, UNKNOWN)
+
+    def is_right(self, truth: str, label: str, level: str | None) -> bool:
+        """Whether an answer agrees with the truth, at the coarser of their two levels."""
+        levels = self._level_of.get(truth, LEAF_LEVEL), level or LEAF_LEVEL
+        at = max(levels, key=self.names.index)
+        return self.of_truth(truth, at) == self.of_answer(label, level, at)
+
+    @cached_property
+    def _level_of(self) -> dict[str, str]:
+        """The finest level of each name that can be answered."""
+        found: dict[str, str] = {}
+        for level in self.names:
+            for leaf in self.leaves:
+                found.setdefault(self.node(leaf, level), level)
+        return found
+
+    @cached_property
+    def _above(self) -> dict[tuple[str, str], dict[str, str]]:
+        """By level and name: what the name means there and at the levels above."""
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        for place, level in enumerate(self.names):
+            below: dict[str, list[str]] = {}
+            for leaf in self.leaves:
+                below.setdefault(self.node(leaf, level), []).append(leaf)
+            for node, leaves in below.items():
+                above = {upper: {self.node(leaf, upper) for leaf in leaves} for upper in self.names[place:]}
+                # A level above says nothing about a node whose labels it tells apart.
+                found[level, node] = {upper: nodes.pop() for upper, nodes in above.items() if len(nodes) == 1}
+        for label in self.nodes.keys() - self._level_of.keys():
+            above = zip(self.levels, self.nodes[label], strict=True)
+            found[LEAF_LEVEL, label] = {level: node for level, node in above if (level, node) in found}
+        return found

@@ -15,9 +15,11 @@ import yaml
 
 from ..artifacts.features import Features
 from ..artifacts.json_files import read_artifact
+from ..artifacts.labels import ReferenceLabels
 from ..core.logs import COMMAND, unfinished_logs
 from ..cytometry.value_detection import RAW
 from ..labels.colors import colors_of
+from ..labels.hierarchy import LabelHierarchy
 from ..runs.hashes import of_settings
 from ..runs.versions import versions
 from . import figures
@@ -35,6 +37,8 @@ SO_FAR = "report_so_far"
 """The rule whose own log is still being written when it looks for those that did not come to their end."""
 REFERENCE = "reference"
 """The part that holds the cells of all references."""
+NO_LABELS = ReferenceLabels({}, LabelHierarchy(), {})
+"""Labels of a reference that an unfinished run has not counted."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class Found:
     mapped
         Mapped chunks by part, in the order in which the page shows the parts.
     labels
-        What split_reference wrote of the reference's labels.
+        Labels of the reference; none where they are missing.
     history
         Loss per epoch, a row each.
     """
@@ -139,7 +143,7 @@ class Found:
     scores: dict[str, dict]
     predicted: dict[str, str]
     mapped: dict[str, list[str]]
-    labels: dict
+    labels: ReferenceLabels
     history: list[dict[str, str]]
 
     @classmethod
@@ -152,7 +156,7 @@ class Found:
             scores={Path(path).stem: read_json(path) for path in files.evaluations},
             predicted={Path(path).stem: path for path in files.predictions if Path(path).stem in queries},
             mapped={part: by_part[part] for part in [REFERENCE, *queries] if part in by_part},
-            labels=read_json(files.labels) if files.labels else {"labels": {}},
+            labels=read_artifact(ReferenceLabels, files.labels) if files.labels else NO_LABELS,
             history=read_table(files.history, delimiter=",") if files.history else [],
         )
 
@@ -187,7 +191,7 @@ def gather(found: Found, files: RunFiles, settings: RunSettings, missing: Sequen
         "mappings": {Path(path).parent.name: read_json(path) for path in files.mappings},
         "measured": {Path(path).stem: measured_genes(path) for path in files.common},
         "datasets": read_table(files.datasets) if files.datasets else [],
-        "colors": colors_of(found.labels),
+        "colors": colors_of(found.labels.sizes, found.labels.hierarchy),
         **about_trust(found, files, answers, genes, inspected),
         **about_run(found, settings, inspected, missing),
     }
@@ -197,8 +201,7 @@ def about_trust(
     found: Found, files: RunFiles, answers: dict[str, LabelCounts], genes: dict, inspected: list[dict]
 ) -> dict:
     """What the page shows of scores, of lost genes and of labels that the reference cannot give."""
-    labels = found.labels["labels"].items()
-    rare = {label: entry["cells"] for label, entry in labels if not entry["predictable"]}
+    rare = found.labels.rare
     left_out = read_json(files.left_out) if files.left_out else {}
     losses = read_gene_loss(files.gene_loss)
     rounded = {one["dataset"]: one["rounding"] for one in inspected if one.get("rounding")}

@@ -4,6 +4,7 @@ import ast
 import csv
 from pathlib import Path
 
+from ..artifacts.labels import ReferenceLabels
 from ..core.logs import peak_in
 from ..resources.expected_jobs import expected_jobs
 
@@ -58,7 +59,7 @@ def costs(folder: str | Path, logs: str | Path) -> list[dict]:
 
 
 def predicted_mb(
-    costs: list[dict], inspected: list[dict], config: dict, trained: dict | None
+    costs: list[dict], inspected: list[dict], config: dict, trained: ReferenceLabels | None
 ) -> dict[str, float | None]:
     """Memory (MB) that was predicted for the largest job of each rule; None where none was.
 

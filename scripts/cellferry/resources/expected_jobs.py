@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..artifacts.labels import ReferenceLabels
 from .budget import Budget
 from .memory import (
     BLOCK_BYTES,
@@ -82,7 +83,9 @@ class Job:
         return need.seconds + self.cells / need.cells_per_s + self.values / need.values_per_s
 
 
-def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = None) -> Iterator[Job]:
+def expected_jobs(
+    config: dict, inspected: list[dict], trained: ReferenceLabels | None = None
+) -> Iterator[Job]:
     """All jobs of a run.
 
     Parameters
@@ -92,8 +95,8 @@ def expected_jobs(config: dict, inspected: list[dict], trained: dict | None = No
     inspected
         What `inspect_dataset` wrote for each dataset.
     trained
-        What an earlier run, in which the reference was trained, or the import of a model of others says of
-        its labels; None where it is trained in this run.
+        Labels of the reference where an earlier run trained it, or it is imported; None where this run trains
+        it.
     """
     run = Run.of(config, inspected, trained)
     trains, imports = trained is None, isinstance(config["pretrained"], dict)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from math import ceil
 
+from ..artifacts.labels import ReferenceLabels
 from ..config.available_heads import available_heads
 from .memory import (
     CYTOVI_NEIGHBORS,
@@ -63,7 +64,7 @@ class Run:
     heads: list[str]
 
     @classmethod
-    def of(cls, config: dict, inspected: list[dict], trained: dict | None) -> "Run":
+    def of(cls, config: dict, inspected: list[dict], trained: ReferenceLabels | None) -> "Run":
         """See `expected_jobs`."""
         found = {dataset["dataset"]: dataset for dataset in inspected}
         n_selected = min(config["genes"]["n_variable"], min(dataset["genes"] for dataset in inspected))
@@ -83,8 +84,8 @@ class Run:
                 everything = share_of(everything, "reference", most / everything.cells)
             n_labels = max(found[name]["n_labels"] for name in references)
         else:
-            predictable = [label for label in trained["labels"].values() if label["predictable"]]
-            n_cells, n_labels = sum(label["cells"] for label in predictable), len(predictable)
+            n_labels = len(trained.hierarchy.leaves)
+            n_cells = sum(trained.sizes[label] for label in trained.hierarchy.leaves)
             everything = Part("reference", 1, n_cells, 0, 0)
         held_out = {
             part: share_of(everything, part, config["split"][part]) for part in ("validation", "test")

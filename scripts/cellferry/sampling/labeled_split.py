@@ -1,12 +1,15 @@
 """Labels of a reference: which can be learned, into which parts their cells are split, what is above them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
+from ..artifacts.labels import LabelCells, ReferenceLabels
 from ..errors import InputError
-from ..labels.levels import Level, joined_levels, levels_of_parents
+from ..labels.hierarchy import LabelHierarchy
+from ..labels.levels import hierarchy_of_parents, joined_hierarchy
 from ..labels.tables import ONTOLOGY_ID, read_parents
-from ..runs.methods import FORMAT_VERSION
 from .sketch import stratified_sketch
 from .splits import DROPPED, SPLITS, split_cells
 
@@ -103,32 +106,27 @@ def count_parts(
     return table
 
 
-def levels_above(table: pd.DataFrame, by_dataset: dict[str, list[Level]], parents: dict | str) -> list[Level]:
-    """Levels above the labels (index of `table`), of the references' columns or of the table of parents."""
-    predictable = table.index[table["predictable"]]
+def hierarchy_above(
+    table: pd.DataFrame, by_dataset: dict[str, LabelHierarchy], parents: dict | str
+) -> LabelHierarchy:
+    """Labels (index of `table`) and those above, by the references' columns or by the table of parents."""
+    predictable = table.index[table["predictable"]].to_list()
     named = read_parents(parents)
-    if named:
-        levels = levels_of_parents(named, table.index, predictable)
-        if not levels:
-            print("warning: labels.parents names no parent of a label that can be predicted")
-        return levels
-    return joined_levels(by_dataset, table.index)
+    if not named:
+        return replace(joined_hierarchy(by_dataset, table.index), leaves=predictable)
+    hierarchy = hierarchy_of_parents(named, table.index, predictable)
+    if not hierarchy.levels:
+        print("warning: labels.parents names no parent of a label that can be predicted")
+    return hierarchy
 
 
-def describe_labels(table: pd.DataFrame, levels: list[Level], ids: dict[str, str]) -> dict:
-    """What labels.json holds: labels, levels, and the Cell Ontology ids of the nodes on these."""
-
-    def own_id(name: str) -> str | None:
-        return ids.get(name, name if ONTOLOGY_ID.match(name) else None)
-
+def describe_labels(table: pd.DataFrame, hierarchy: LabelHierarchy, ids: dict[str, str]) -> ReferenceLabels:
+    """Labels with their cells by part (`table`), and their Cell Ontology ids: those given, or their names."""
     labels = {
-        label: {
-            **{column: int(row[column]) for column in ("cells", *SPLITS)},
-            "predictable": bool(row["predictable"]),
-            "ontology": own_id(label),
-        }
+        label: LabelCells(**{column: int(row[column]) for column in ("cells", *SPLITS)})
         for label, row in table.iterrows()
     }
-    nodes = sorted({node for level in levels for node in level["of"].values()} - labels.keys())
-    ontology = {node: own_id(node) for node in nodes}
-    return {"format": FORMAT_VERSION, "labels": labels, "levels": levels, "ontology": ontology}
+    names = [*labels, *sorted(hierarchy.coarser_labels - labels.keys())]
+    own = {name: ids.get(name, name) for name in names}
+    ontology = {name: found for name, found in own.items() if ONTOLOGY_ID.match(found)}
+    return ReferenceLabels(labels, hierarchy, ontology)
