@@ -186,14 +186,16 @@ def test_all_of_a_version_of_a_method_is_made_again(runs, monkeypatch):
     # The Snakefile imports the package under another name than the tests do.
     from scripts.cellferry.runs import provenance
 
-    monkeypatch.setitem(provenance.METHOD_VERSIONS, "train_classifier", 2)
+    version = provenance.METHOD_VERSIONS["train_classifier"]
+    monkeypatch.setitem(provenance.METHOD_VERSIONS, "train_classifier", version + 1)
     with planned(run.folder, run.config) as dag:
         again = {named(job)[0] for job in dag.needrun_jobs(exclude_finished=False)}
         said = describe_changes(dag, dag.workflow.persistence, dag.workflow.globals["config"])
     assert {"train_classifier", "calibrate_classifier", "predict_labels", "report"} <= again
     assert not {"convert_to_chunks", "train_reference_model", "map_query"} & again
     assert said.startswith(
-        "Changed: the method of train_classifier (1 → 2). Made again: train_classifier and all after"
+        f"Changed: the method of train_classifier ({version} → {version + 1}). "
+        "Made again: train_classifier and all after"
     )
 
 
