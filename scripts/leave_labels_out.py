@@ -85,7 +85,7 @@ def leave_labels_out(
     taken_out = np.unique(codes) if len(heads.labels) >= MIN_LABELS else []
     progress = Progress("took out", len(taken_out), "labels")
     for code in taken_out:
-        without = heads.without(code, by_head, latents)
+        without = heads.drop_label(code, by_head, latents)
         ood_pvalue = learned.ood_pvalue(without.distance, without.label_distance)
         told = answers(
             learned.probabilities(without.by_head),

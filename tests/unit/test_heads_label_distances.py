@@ -63,7 +63,7 @@ def test_a_distance_does_not_depend_on_the_cells_beside_it():
 def test_without_a_label_the_distance_is_to_the_others(tmp_path):
     latents, codes = blobs((60, 40, 50))
     distances = LabelDistances.train(latents, codes, n_labels=3)
-    without = distances.without(1)
+    without = distances.drop_label(1)
     assert len(without.means) == 2
     farther = without.nearest(latents) / distances.nearest(latents)
     assert (farther >= 1).all()

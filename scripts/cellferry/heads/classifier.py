@@ -91,7 +91,7 @@ class Classifier:
         self._distances = LabelDistances.load(Path(folder))
         self._forest_bytes = sum(path.stat().st_size for path in Path(folder).glob("*.ubj"))
 
-    def without(self, code: int, by_head: dict[str, np.ndarray], latents: np.ndarray) -> "Without":
+    def drop_label(self, code: int, by_head: dict[str, np.ndarray], latents: np.ndarray) -> "Without":
         """What the classifiers would say of cells if a label were not in the reference.
 
         A classifier's probabilities given that the label is out of the question are those of the others,
@@ -106,13 +106,13 @@ class Classifier:
             Of the cells, as `judge` was given and gives them.
         """
         found = {name: _given_others(values, code) for name, values in by_head.items()}
-        votes, distance = self._asked(self._nearest.without(code), latents)
+        votes, distance = self._asked(self._nearest.drop_label(code), latents)
         found |= {name: values for name, values in votes.items() if name in found}
         return Without(
             self.hierarchy.drop_label(self.labels[code]),
             found,
             distance,
-            self._distances.without(code).nearest(latents),
+            self._distances.drop_label(code).nearest(latents),
         )
 
     @property

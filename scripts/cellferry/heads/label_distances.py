@@ -52,7 +52,7 @@ class LabelDistances:
             np.minimum(least, np.sqrt(np.square(whitened).sum(axis=1)), out=least, casting="unsafe")
         return least
 
-    def without(self, code: int) -> "LabelDistances":
+    def drop_label(self, code: int) -> "LabelDistances":
         """The distances to all labels but one."""
         return LabelDistances(np.delete(self.means, code, axis=0), np.delete(self.roots, code, axis=0))
 

@@ -121,7 +121,7 @@ class NeighborsHead:
         """Probabilities of the labels: cells × labels."""
         return self.vote(latents)[0]
 
-    def without(self, code: int) -> "NeighborsHead":
+    def drop_label(self, code: int) -> "NeighborsHead":
         """The same head on the cells of all labels but one; labels behind it move up."""
         kept = self.codes != code
         return NeighborsHead(
