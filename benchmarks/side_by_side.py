@@ -118,18 +118,18 @@ def chosen_genes(folder: Path) -> list[str]:
 
 def subset(folder: Path) -> None:
     """The rule `subset_common_genes`."""
+    from cellferry.features.subset import GeneFiles
     from cellferry.resources.budget import Budget
     from subset_common_genes import subset_common_genes
 
     results = folder / "results"
     subset_common_genes(
         str(results / "merged" / "query.h5ad"),
-        str(results / "genes.tsv"),
-        str(results / "genes.json"),
-        None,
+        GeneFiles(str(results / "genes.tsv"), str(results / "genes.json")),
         str(folder / "side" / "out.h5ad"),
         name="query",
         gene_id="auto",
+        min_common=0.0,
         inspected=None,
         labeled_only=False,
         max_cells=None,

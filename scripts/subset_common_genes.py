@@ -6,7 +6,7 @@ from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.logs import logged
 from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
-from cellferry.features.subset import append_cells, chosen_genes, gene_selection
+from cellferry.features.subset import GeneFiles, append_cells, chosen_genes, gene_selection
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import common_obs
@@ -14,9 +14,7 @@ from cellferry.sampling.references import common_obs
 
 def subset_common_genes(
     merged: str,
-    genes: str,
-    report: str,
-    gene_map: str | None,
+    chosen: GeneFiles,
     common: str,
     *,
     inspected: str | None,
@@ -34,14 +32,14 @@ def subset_common_genes(
     ----------
     merged
         The dataset's merged file.
-    genes
-        Chosen genes, as `select_genes` wrote them.
-    report, gene_map, name, gene_id, min_common
-        See `cellferry.features.subset.gene_selection`.
+    chosen
+        The model's genes.
     common
         File to write.
     inspected
         Of cytometry: what `inspect_dataset` wrote. None: the dataset holds counts.
+    name, gene_id, min_common
+        See `cellferry.features.subset.gene_selection`.
     labeled_only
         Leave out cells without a label.
     max_cells
@@ -62,14 +60,14 @@ def subset_common_genes(
             mask = cells_to_score(reader, labeled_only=labeled_only, max_cells=max_cells, seed=seed)
         if inspected:
             selection, var = marker_selection(
-                reader, genes, report, inspected, name=name, min_common=min_common
+                reader, chosen.genes, chosen.report, inspected, name=name, min_common=min_common
             )
         else:
             selection, var = gene_selection(
                 reader,
-                chosen_genes(genes),
-                report,
-                gene_map,
+                chosen_genes(chosen.genes),
+                chosen.report,
+                chosen.gene_map,
                 name=name,
                 gene_id=gene_id,
                 min_common=min_common,
@@ -95,13 +93,12 @@ def cells_to_score(reader: H5adReader, *, labeled_only: bool, max_cells: int | N
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
+        files = snakemake.input
         subset_common_genes(
-            snakemake.input.merged,
-            snakemake.input.genes,
-            snakemake.input.report,
-            snakemake.input.gene_map or None,
+            files.merged,
+            GeneFiles(files.genes, files.report, files.gene_map or None),
             snakemake.output.common,
-            inspected=snakemake.input.inspected or None,
+            inspected=files.inspected or None,
             name=snakemake.wildcards.query,
             gene_id=snakemake.params.gene_id,
             min_common=snakemake.params.min_common,

@@ -13,7 +13,7 @@ from cellferry.core.logs import logged
 from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
-from cellferry.features.subset import MEASURED, append_cells, chosen_genes, gene_selection
+from cellferry.features.subset import MEASURED, GeneFiles, append_cells, chosen_genes, gene_selection
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import cell_bounds, common_obs
@@ -26,9 +26,7 @@ PART = "reference"
 def subset_reference(
     merged: dict[str, str],
     splits: str,
-    genes: str,
-    report: str,
-    gene_map: str | None,
+    chosen: GeneFiles,
     parts: dict[str, str],
     *,
     inspected: list[str],
@@ -46,10 +44,8 @@ def subset_reference(
         The merged file of each reference.
     splits
         Part of each of their cells, as `split_reference` wrote them.
-    genes
-        Chosen genes, as `select_genes` wrote them.
-    report, gene_map
-        See `cellferry.features.subset.gene_selection`.
+    chosen
+        The model's genes.
     parts
         File to write for each of the parts `train`, `validation` and `test`.
     inspected
@@ -66,17 +62,19 @@ def subset_reference(
     masks = [read_split(splits, part) for part in parts]
     columns = common_obs(paths)
     with ExitStack() as closing:
-        selected = chosen_genes(genes)
+        selected = chosen_genes(chosen.genes)
         readers = {name: closing.enter_context(H5adReader(path)) for name, path in merged.items()}
         var = pd.DataFrame({MEASURED: True}, index=pd.Index(selected, name="gene"))
         selections = {}
         for number, (name, reader) in enumerate(readers.items()):
             if inspected:
-                selections[name], own = marker_selection(reader, genes, report, inspected[number], name=name)
+                selections[name], own = marker_selection(
+                    reader, chosen.genes, chosen.report, inspected[number], name=name
+                )
                 var[BACKBONE], var[f"{MEASURED}_{name}"] = own[BACKBONE], own[MEASURED]
             else:
                 selections[name], _ = gene_selection(
-                    reader, selected, report, gene_map, name=name, gene_id=gene_ids[name]
+                    reader, selected, chosen.report, chosen.gene_map, name=name, gene_id=gene_ids[name]
                 )
         writers = [closing.enter_context(H5adWriter(path, var)) for path in parts.values()]
         for (name, reader), (start, stop) in zip(readers.items(), pairwise(bounds), strict=True):
@@ -94,15 +92,14 @@ def subset_reference(
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
+        files = snakemake.input
         names = snakemake.params.names
         subset_reference(
-            dict(zip(names, snakemake.input.merged, strict=True)),
-            snakemake.input.splits,
-            snakemake.input.genes,
-            snakemake.input.report,
-            snakemake.input.gene_map or None,
+            dict(zip(names, files.merged, strict=True)),
+            files.splits,
+            GeneFiles(files.genes, files.report, files.gene_map or None),
             dict(snakemake.output.items()),
-            inspected=list(snakemake.input.inspected),
+            inspected=list(files.inspected),
             gene_ids=snakemake.params.gene_ids,
             budget=Budget.of(snakemake.resources),
         )

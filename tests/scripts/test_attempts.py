@@ -7,6 +7,7 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.calibration.decision import DecisionModel
 from cellferry.config.schema import load_schema
+from cellferry.features.subset import GeneFiles
 from cellferry.heads.training import TrainingFiles, TrainingSettings
 from cellferry.resources.budget import Budget
 from content import contents
@@ -170,9 +171,7 @@ def test_subset_reference(selected, same, sizes):
         lambda folder, budget: subset_reference(
             {"atlas": merged},
             splits,
-            genes,
-            report,
-            None,
+            GeneFiles(genes, report),
             {part: str(folder / f"{part}.h5ad") for part in ("train", "validation", "test")},
             inspected=[],
             gene_ids={"atlas": "auto"},
@@ -187,9 +186,7 @@ def test_subset_common_genes(selected, same, sizes):
     same(
         lambda folder, budget: subset_common_genes(
             merged,
-            genes,
-            report,
-            None,
+            GeneFiles(genes, report),
             str(folder / "common.h5ad"),
             name="atlas",
             gene_id="auto",

@@ -15,6 +15,7 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder, load_encoder
+from cellferry.features.subset import GeneFiles
 from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_cytovi, skeleton
 from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS
@@ -62,9 +63,7 @@ def make_common(folder, *, panels=PANELS, batches=("a", "b")):
     subset_reference(
         merged,
         str(folder / "splits.parquet"),
-        str(folder / "genes.tsv"),
-        str(folder / "genes.json"),
-        None,
+        GeneFiles(str(folder / "genes.tsv"), str(folder / "genes.json")),
         {part: str(folder / f"{part}.h5ad") for part in SPLITS},
         inspected=list(inspected.values()),
         gene_ids={},
@@ -99,9 +98,7 @@ def make_query(folder, panel=PANEL, *, batches=("x", "y")):
     write_artifact(describe_events(events, "patients"), folder / "patients.json")
     subset_common_genes(
         str(folder / "patients.h5ad"),
-        str(folder / "genes.tsv"),
-        str(folder / "genes.json"),
-        None,
+        GeneFiles(str(folder / "genes.tsv"), str(folder / "genes.json")),
         str(folder / "query.h5ad"),
         inspected=str(folder / "patients.json"),
         name="patients",

@@ -23,6 +23,7 @@ from example_artifacts import write_features, write_inspection
 from fit_query_model import fit_query_model
 from foreign import LABELS, MARKERS, foreign_events, train_foreign, train_foreign_cytovi
 from import_reference import import_reference
+from cellferry.features.subset import GeneFiles
 from map_query import map_query
 from scipy import sparse
 from shuffle_reference import shuffle_reference
@@ -77,9 +78,7 @@ def common_of(folder, events, *, seen=RAW, channels=None, min_common=0.3):
     inspected = write_inspection(folder, "query", intensities=seen)
     subset_common_genes(
         str(folder / "merged.h5ad"),
-        str(folder / "genes.tsv"),
-        str(folder / "genes.json"),
-        None,
+        GeneFiles(str(folder / "genes.tsv"), str(folder / "genes.json")),
         str(folder / "common.h5ad"),
         inspected=inspected,
         name="query",

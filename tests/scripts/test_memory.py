@@ -39,9 +39,10 @@ with logged(f"{rule}.log"):
         from merge_h5ad import merge_h5ad
         merge_h5ad(["chunks"], "merged.h5ad", materialize=True, budget=Budget(2000))
     elif rule == "subset_common_genes":
+        from cellferry.features.subset import GeneFiles
         from subset_common_genes import subset_common_genes
         subset_common_genes(
-            "merged.h5ad", "genes.tsv", "genes.json", None, "common.h5ad",
+            "merged.h5ad", GeneFiles("genes.tsv", "genes.json"), "common.h5ad",
             inspected=None, name="blood", gene_id="auto", min_common=0.1, labeled_only=False,
             max_cells=None, seed=0,
             budget=Budget(2000),

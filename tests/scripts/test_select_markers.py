@@ -15,6 +15,7 @@ from cellferry.cytometry.transformation import RANGE, Transformation
 from cellferry.errors import InputError
 from cellferry.features.marker_selection import marker_selection
 from cellferry.resources.budget import Budget
+from cellferry.features.subset import GeneFiles
 from cellferry.sampling.splits import SPLITS
 from scipy import sparse
 from select_markers import select_markers
@@ -146,9 +147,7 @@ def test_a_marker_that_the_query_lacks_is_decoded_only(select):
 def subset(folder, name):
     subset_common_genes(
         str(folder / f"{name}.h5ad"),
-        str(folder / "genes.tsv"),
-        str(folder / "genes.json"),
-        None,
+        GeneFiles(str(folder / "genes.tsv"), str(folder / "genes.json")),
         str(folder / "common.h5ad"),
         inspected=str(folder / f"{name}.json"),
         name=name,

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.errors import InputError
+from cellferry.features.subset import GeneFiles
 from cellferry.resources.budget import Budget
 from example_artifacts import write_features
 from simulate import simulate_cells, write_cells
@@ -23,9 +24,7 @@ def subset(tmp_path):
         write_cells(tmp_path / "merged.h5ad", cells, "atlas")
         subset_common_genes(
             str(tmp_path / "merged.h5ad"),
-            str(tmp_path / "genes.tsv"),
-            str(tmp_path / "genes.json"),
-            None,
+            GeneFiles(str(tmp_path / "genes.tsv"), str(tmp_path / "genes.json")),
             str(tmp_path / "common.h5ad"),
             name=name,
             gene_id="auto",

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.features.subset import GeneFiles
 from cellferry.resources.budget import Budget
 from example_artifacts import write_features
 from simulate import simulate_cells, write_cells
@@ -44,9 +45,7 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
     subset_reference(
         {"atlas": merged},
         splits,
-        str(tmp_path / "genes.tsv"),
-        str(tmp_path / "genes.json"),
-        None,
+        GeneFiles(str(tmp_path / "genes.tsv"), str(tmp_path / "genes.json")),
         parts,
         inspected=[],
         gene_ids={"atlas": "auto"},
@@ -99,9 +98,7 @@ def test_several_references_are_written_one_after_the_other(tmp_path):
     subset_reference(
         merged,
         splits,
-        str(tmp_path / "genes.tsv"),
-        str(tmp_path / "genes.json"),
-        None,
+        GeneFiles(str(tmp_path / "genes.tsv"), str(tmp_path / "genes.json")),
         parts,
         inspected=[],
         gene_ids=dict.fromkeys(names, "auto"),

@@ -1,6 +1,7 @@
 """A pass over a merged file that writes the chosen genes of all its cells, or of parts of them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,23 @@ MEASURED = "measured"
 
 Selection = Callable[[sparse.csr_matrix], sparse.csr_matrix]
 """Makes values of the model's genes out of values of a file's: cells × genes, CSR float32 both."""
+
+
+@dataclass(frozen=True)
+class GeneFiles:
+    """Files with the genes of the model, or its markers.
+
+    Parameters
+    ----------
+    genes, report
+        Chosen genes and their summary, as `select_genes` or `select_markers` wrote them.
+    gene_map
+        Two-column table of Ensembl ids and symbols, or None.
+    """
+
+    genes: str
+    report: str
+    gene_map: str | None = None
 
 
 def chosen_genes(genes: str) -> list[str]:
