@@ -14,6 +14,18 @@ from scripts.cellferry.config.checks import check
 from scripts.cellferry.config.providers import Modality, reference_of
 from scripts.cellferry.config.samples import all_files, table_files
 from scripts.cellferry.config.schema import fill_defaults, load_schema
+from scripts.cellferry.config.settings import (
+    ClassifierSettings,
+    GeneSettings,
+    LabelSettings,
+    LimitSettings,
+    MarkerSettings,
+    ModelSettings,
+    PretrainedSettings,
+    SplitSettings,
+    SurgerySettings,
+    settings_of,
+)
 from scripts.cellferry.config.yaml_text import restore_text
 from scripts.cellferry.core.run_record import check_run_is_current
 from scripts.cellferry.cytometry.marker_names import TRANSFORMATION

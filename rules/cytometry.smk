@@ -34,8 +34,7 @@ rule select_markers:
         names=GENE_SOURCES,
         references=REFERENCES,
         cofactor=config["cytometry"]["cofactor"],
-        min_common=config["genes"]["min_common"],
-        sketch_cells=config["genes"]["sketch_cells"],
+        genes=settings_of(MarkerSettings, config),
         seed=config["seed"],
     message:
         f"Choosing the markers that {', '.join(GENE_SOURCES)} share, and learning how they are scaled"
@@ -85,7 +84,7 @@ rule compare_mappings:
     resources:
         **resources_of("compare_mappings"),
     params:
-        **config["surgery"],
+        surgery=settings_of(SurgerySettings, config),
         batch_size=config["model"]["batch_size"],
         min_p=config["prediction"]["min_p"],
         seed=config["seed"],

@@ -177,7 +177,7 @@ rule split_reference:
     resources:
         **resources_of("split_reference"),
     params:
-        **config["split"],
+        split=settings_of(SplitSettings, config),
         subsample=config["reference"]["subsample"],
         parents=lambda wildcards: config["labels"]["parents"],
         ontology=lambda wildcards: config["labels"]["ontology"],
@@ -211,10 +211,7 @@ rule select_genes:
         names=GENE_SOURCES,
         references=REFERENCES,
         gene_ids={name: config["datasets"][name]["gene_id"] for name in GENE_SOURCES},
-        n_variable=config["genes"]["n_variable"],
-        keep=lambda wildcards: config["genes"]["keep"],
-        min_common=config["genes"]["min_common"],
-        sketch_cells=config["genes"]["sketch_cells"],
+        genes=settings_of(GeneSettings, config),
         seed=config["seed"],
     message:
         f"Choosing variable genes among those that {', '.join(GENE_SOURCES)} share"

@@ -50,12 +50,9 @@ rule import_reference:
     resources:
         **resources_of("import_reference"),
     params:
-        pretrained=config["pretrained"],
-        split=config["split"],
-        labels={key: config["labels"][key] for key in ("rename", "missing")},
-        # Functions: in text as such, Snakemake looks for wildcards.
-        parents=lambda wildcards: config["labels"]["parents"],
-        ontology=lambda wildcards: config["labels"]["ontology"],
+        pretrained=settings_of(PretrainedSettings, config),
+        split=settings_of(SplitSettings, config),
+        labels=settings_of(LabelSettings, config),
         seed=config["seed"],
         modality=config["modality"],
         cofactor=config["cytometry"]["cofactor"],

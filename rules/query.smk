@@ -25,7 +25,7 @@ rule fit_query_model:
     resources:
         **resources_of("fit_query_model"),
     params:
-        **config["surgery"],
+        surgery=settings_of(SurgerySettings, config),
         batch_size=config["model"]["batch_size"],
         seed=config["seed"],
     message:
@@ -111,9 +111,7 @@ rule predict_labels:
         **resources_of("predict_labels"),
     params:
         chunks=lambda wildcards: len(chunk_numbers(wildcards.query)),
-        min_p=config["prediction"]["min_p"],
-        min_counts=config["prediction"]["min_counts"],
-        min_genes=config["prediction"]["min_genes"],
+        prediction=settings_of(LimitSettings, config),
     message:
         "Predicting labels for chunk {wildcards.chunk} of {wildcards.query}, one of {params.chunks}"
     script:

@@ -49,7 +49,7 @@ rule train_reference_model:
     resources:
         **resources_of("train_reference_model"),
     params:
-        settings=config["model"],
+        model=settings_of(ModelSettings, config),
         seed=config["seed"],
         # Not an output: snakemake deletes the outputs of a failed job, and a retry resumes from here.
         checkpoints=CHECKPOINTS,
@@ -81,12 +81,7 @@ rule train_classifier:
         **resources_of("train_classifier"),
     params:
         modality=config["modality"],
-        heads=config["prediction"]["heads"],
-        max_training_cells=config["prediction"]["max_training_cells"],
-        neighbors=config["prediction"]["neighbors"],
-        n_trees=config["prediction"]["n_trees"],
-        max_depth=config["prediction"]["max_depth"],
-        learning_rate=config["prediction"]["learning_rate"],
+        prediction=settings_of(ClassifierSettings, config),
         seed=config["seed"],
     message:
         "Training the classifiers on the reference's latents and expression"

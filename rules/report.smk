@@ -53,9 +53,7 @@ rule leave_labels_out:
     resources:
         **resources_of("leave_labels_out"),
     params:
-        min_p=config["prediction"]["min_p"],
-        min_counts=config["prediction"]["min_counts"],
-        min_genes=config["prediction"]["min_genes"],
+        prediction=settings_of(LimitSettings, config),
         seed=config["seed"],
     message:
         "Taking out each label of the reference"

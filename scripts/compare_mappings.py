@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.calibration.decision import DecisionModel, answers
+from cellferry.config.settings import SurgerySettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import summary
 from cellferry.heads.classifier import Classifier, HeadOutputs
-from cellferry.model.both_mappings import FITTED, UNFITTED, Fitting, both_encoders
+from cellferry.model.both_mappings import FITTED, UNFITTED, both_encoders
 from cellferry.model.encoder import load_model
 from cellferry.model.scvi_models import set_up_torch
 from cellferry.model.surgery import draw_sketch, new_batches
@@ -46,7 +47,8 @@ def compare_mappings(
     files: ComparedFiles,
     mappings: str,
     *,
-    fitting: Fitting,
+    settings: SurgerySettings,
+    batch_size: int,
     min_p: float,
     seed: int,
     budget: Budget,
@@ -64,7 +66,7 @@ def compare_mappings(
         (`labeled`) and outside the reference (`outside`), their mean `probability`, and `accuracy` and
         `macro_f1` of the best label where the truth is known; `same_label`, the share of cells whose best
         label is the same.
-    fitting
+    settings, batch_size
         How the query's model was made. If it was not fitted it is fitted here, to compare.
     min_p
         As in the configuration's section `prediction`.
@@ -89,12 +91,12 @@ def compare_mappings(
         if "label" in reader.obs_columns:
             truth = np.append(reader.categories("label"), None)[reader.codes("label")[rows]]
         sketch = None
-        if not fitting.fit and new_batches(reader, files.reference_model):
+        if not settings.fit and new_batches(reader, files.reference_model):
             held_mb += int(need.value_bytes * values) // MB
             sketch = draw_sketch(
                 reader,
                 files.reference_model,
-                sketch_cells=fitting.sketch_cells,
+                sketch_cells=settings.sketch_cells,
                 seed=seed,
                 need=need,
                 budget=budget,
@@ -102,7 +104,9 @@ def compare_mappings(
             )
         used = load_model(files.model, reader.var.index, accelerator=accelerator)
     found, best = {"cells": len(rows)}, {}
-    both = both_encoders(used, files.reference_model, sketch, fitting, accelerator=accelerator)
+    both = both_encoders(
+        used, files.reference_model, sketch, settings, batch_size=batch_size, accelerator=accelerator
+    )
     for way, encoder in both.items():
         codes = {batch: code for code, batch in enumerate(encoder.batches)}
         latents = encoder.latents(cells, np.array([codes[batch] for batch in batches], dtype=np.int64))
@@ -144,7 +148,8 @@ if __name__ == "__main__":
         compare_mappings(
             ComparedFiles(files.common, files.model, files.reference_model, files.classifier, files.rules),
             snakemake.output.mappings,
-            fitting=Fitting(params.fit, params.epochs, params.sketch_cells, params.batch_size),
+            settings=SurgerySettings(**params.surgery),
+            batch_size=params.batch_size,
             min_p=params.min_p,
             seed=params.seed,
             budget=Budget.of(snakemake.resources),

@@ -3,6 +3,7 @@
 import shutil
 
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.config.settings import SurgerySettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.model.scvi_models import set_up_torch
@@ -16,9 +17,7 @@ def fit_query_model(
     reference_model: str,
     model: str,
     *,
-    fit: bool,
-    epochs: int | str,
-    sketch_cells: int,
+    settings: SurgerySettings,
     batch_size: int,
     seed: int,
     budget: Budget,
@@ -29,8 +28,8 @@ def fit_query_model(
 
     Surgery adds weights for every batch that the reference does not have, and trains only them. It
     is done once for all chunks: a batch trained in two chunks would lie in two places. Where the
-    query has no new batch there is nothing to train, and the model is the reference's. Without `fit` a new
-    batch has the mean weights of those that the reference has.
+    query has no new batch there is nothing to train, and the model is the reference's. Without
+    `surgery.fit` a new batch has the mean weights of those that the reference has.
 
     Parameters
     ----------
@@ -38,8 +37,8 @@ def fit_query_model(
         The query's counts of the model's genes.
     reference_model, model
         Folder of the reference's model, and folder to write.
-    fit, epochs, sketch_cells
-        As in the configuration's section `surgery`.
+    settings
+        Whether and how the model is fitted.
     batch_size
         Cells per minibatch.
     seed, threads, gpu
@@ -57,7 +56,7 @@ def fit_query_model(
         sketch = draw_sketch(
             reader,
             reference_model,
-            sketch_cells=sketch_cells,
+            sketch_cells=settings.sketch_cells,
             seed=seed,
             need=MEMORY_MODELS["fit_query_model"],
             budget=budget,
@@ -65,8 +64,7 @@ def fit_query_model(
     query_model = model_for_query(
         sketch,
         reference_model,
-        fit=fit,
-        epochs=epochs,
+        settings,
         batch_size=batch_size,
         accelerator=accelerator,
     )
@@ -80,9 +78,7 @@ if __name__ == "__main__":
             snakemake.input.common,
             snakemake.input.model,
             snakemake.output.model,
-            fit=snakemake.params.fit,
-            epochs=snakemake.params.epochs,
-            sketch_cells=snakemake.params.sketch_cells,
+            settings=SurgerySettings(**snakemake.params.surgery),
             batch_size=snakemake.params.batch_size,
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.features import Features
 from cellferry.artifacts.json_files import write_artifact
+from cellferry.config.settings import LabelSettings, PretrainedSettings, SplitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -33,45 +35,56 @@ ONE_BATCH = "reference"
 """Batch of all cells, where no column tells them apart."""
 
 
+@dataclass(frozen=True)
+class WrittenFiles:
+    """Files in the place of those that the rules of a reference write.
+
+    Parameters
+    ----------
+    genes, report
+        As select_genes or select_markers writes them.
+    model, history
+        Folder and table as train_reference_model writes them; the history is empty.
+    labels
+        As split_reference writes it.
+    mapped
+        By part (`train`, `validation`, `test`) the file of its mapped cells, as map_query writes it.
+    """
+
+    genes: str
+    report: str
+    model: str
+    history: str
+    labels: str
+    mapped: dict[str, str]
+
+
 def import_reference(
-    pretrained: dict,
+    pretrained: PretrainedSettings,
+    written: WrittenFiles,
     *,
-    genes: str,
-    gene_report: str,
-    model: str,
-    labels: str,
-    history: str,
-    mapped: dict[str, str],
-    split: dict,
-    label_names: LabelNames,
-    parents: dict | str,
-    ontology: dict | str,
+    split: SplitSettings,
+    labels: LabelSettings,
+    modality: str,
+    cofactor: str | float | dict,
     seed: int,
     budget: Budget,
     threads: int,
-    modality: str = "rna",
-    cofactor: str | float | dict = "auto",
 ) -> None:
     """Write what the rules of a reference would have written, as far as it can be had without its counts.
 
     Parameters
     ----------
     pretrained
-        As in the configuration: `model`, `latents`, `label`, `batch`, `key`; of cytometry also `scaling` and
-        `backbone`.
-    genes, gene_report, model, labels, history
-        Files (and a folder, `model`) as select_genes, train_reference_model and split_reference write them;
-        the history is empty.
-    mapped
-        By part (`train`, `validation`, `test`) the file of its mapped cells, as map_query writes it.
-    split
-        The configuration's section `split`.
-    label_names, parents, ontology
-        As in the configuration's section `labels`.
-    seed, budget, threads
-        Seed of the split, memory and cores of the job.
+        The model and its latents.
+    written
+        Files to write.
+    split, labels
+        How cells are held out, and what labels are called.
     modality, cofactor
         What the datasets hold, and the key `cytometry.cofactor`.
+    seed, budget, threads
+        Seed of the split, memory and cores of the job.
 
     Raises
     ------
@@ -79,8 +92,9 @@ def import_reference(
         If the model or its latents cannot be used.
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=0)
-    table = open_latents(pretrained["latents"], pretrained["key"])
+    table = open_latents(pretrained.latents, pretrained.key)
     check_columns(table, pretrained)
+    label_names = LabelNames(labels.rename, labels.missing)
     cells = label_and_batch_codes(table, pretrained, label_names)
     n_cells = len(cells.labels)
     budget.require(MEMORY_MODELS["import_reference"], cells=n_cells)
@@ -88,13 +102,15 @@ def import_reference(
         cells.labels,
         cells.names,
         cells.batches,
-        **split,
+        split,
         seed=seed,
-        where=pretrained["latents"],
+        where=pretrained.latents,
         label_key="pretrained.label",
     )
-    known = describe_labels(counted, hierarchy_above(counted, {}, parents), read_ontology(ontology))
-    with complete(model) as folder:
+    known = describe_labels(
+        counted, hierarchy_above(counted, {}, labels.parents), read_ontology(labels.ontology)
+    )
+    with complete(written.model) as folder:
         taken, features, adopted = take_model_in(
             pretrained,
             folder,
@@ -106,15 +122,15 @@ def import_reference(
         )
         save_scanvi_classifier(adopted, known.hierarchy.leaves, label_names, folder)
     print(f"{len(taken.genes)} genes ({features.namespace}), {table.width} latents, {n_cells} cells")
-    write_genes(taken, features, genes, gene_report)
-    write_parts(table, parts, pretrained, label_names, mapped)
-    write_artifact(known, labels)
-    with complete(history) as path:
+    write_genes(taken, features, written.genes, written.report)
+    write_parts(table, parts, pretrained, label_names, written.mapped)
+    write_artifact(known, written.labels)
+    with complete(written.history) as path:
         path.write_text("epoch,train_loss,validation_loss\n", encoding="utf-8")
 
 
 def take_model_in(
-    pretrained: dict,
+    pretrained: PretrainedSettings,
     folder: Path,
     *,
     width: int,
@@ -134,17 +150,17 @@ def take_model_in(
     InputError
         If the model cannot be used, or makes other latents than the `width` per cell that are given.
     """
-    taken = import_model(pretrained["model"], folder, modality=modality, backbone=pretrained.get("backbone"))
+    taken = import_model(pretrained.model, folder, modality=modality, backbone=pretrained.backbone)
     if modality == "cytometry":
         features = describe_markers(taken, pretrained, cofactor)
         write_transformation(features.transformation, features.values, folder)
     else:
         features = describe_genes(taken)
-    adopted = load_checked(str(folder), taken, seed=seed, accelerator=accelerator, named=pretrained["model"])
+    adopted = load_checked(str(folder), taken, seed=seed, accelerator=accelerator, named=pretrained.model)
     if adopted.module.n_latent != width:
         raise InputError(
-            f"pretrained.latents: {pretrained['latents']} has {width} latents of a cell, and the "
-            f"model {pretrained['model']} makes {adopted.module.n_latent}; name those that this model "
+            f"pretrained.latents: {pretrained.latents} has {width} latents of a cell, and the "
+            f"model {pretrained.model} makes {adopted.module.n_latent}; name those that this model "
             "made (pretrained.key)"
         )
     if not adopted.module.encode_covariates:
@@ -152,13 +168,13 @@ def take_model_in(
     return taken, features, adopted
 
 
-def check_columns(table: LatentTable, pretrained: dict) -> None:
+def check_columns(table: LatentTable, pretrained: PretrainedSettings) -> None:
     """Refuse a table without the columns that the configuration names."""
     for key in ("label", "batch"):
-        column = pretrained[key]
+        column = getattr(pretrained, key)
         if column is not None and column not in table.columns:
             raise InputError(
-                f"pretrained.{key}: {pretrained['latents']} has no column '{column}'; it has: "
+                f"pretrained.{key}: {pretrained.latents} has no column '{column}'; it has: "
                 f"{', '.join(table.columns) or 'none'}"
             )
 
@@ -179,7 +195,9 @@ class CellCodes(NamedTuple):
     names: np.ndarray
 
 
-def label_and_batch_codes(table: LatentTable, pretrained: dict, label_names: LabelNames) -> CellCodes:
+def label_and_batch_codes(
+    table: LatentTable, pretrained: PretrainedSettings, label_names: LabelNames
+) -> CellCodes:
     """Read labels and batches, block by block."""
     known: dict[str, dict[str, int]] = {"label": {}, "batch": {}}
     codes: dict[str, list[np.ndarray]] = {"label": [], "batch": []}
@@ -194,17 +212,17 @@ def label_and_batch_codes(table: LatentTable, pretrained: dict, label_names: Lab
 
 
 def read_cells(
-    table: LatentTable, pretrained: dict, label_names: LabelNames
+    table: LatentTable, pretrained: PretrainedSettings, label_names: LabelNames
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]]:
     """Names, `label` and `batch` (object arrays), and latents, block by block."""
-    label, batch = pretrained["label"], pretrained["batch"]
+    label, batch = pretrained.label, pretrained.batch
     for block in table.blocks([column for column in (label, batch) if column is not None]):
         batches = np.full(len(block.names), ONE_BATCH, dtype=object)
         if batch is not None:
             missing = pd.isna(block.obs[batch])
             if missing.any():
                 raise InputError(
-                    f"pretrained.batch: the column '{batch}' of {pretrained['latents']} is empty for the "
+                    f"pretrained.batch: the column '{batch}' of {pretrained.latents} is empty for the "
                     f"cell {block.names[missing][0]}; name another column, or fill it"
                 )
             batches = block.obs[batch]
@@ -236,11 +254,13 @@ def describe_genes(taken: ImportedModel) -> Features:
     return Features(namespace=id_kind(taken.genes.to_numpy()), n_selected=len(taken.genes))
 
 
-def describe_markers(taken: ImportedModel, pretrained: dict, cofactor: str | float | dict) -> Features:
+def describe_markers(
+    taken: ImportedModel, pretrained: PretrainedSettings, cofactor: str | float | dict
+) -> Features:
     """What select_markers would write of the model's markers and their transformation."""
     markers = taken.genes.to_list()
     transformation, learned_from = told_scaling(
-        pretrained["model"], pretrained.get("scaling"), markers, cofactor=cofactor, limits=taken.limits
+        pretrained.model, pretrained.scaling, markers, cofactor=cofactor, limits=taken.limits
     )
     no_markers = [marker for marker in markers if channel_kind(marker) != MARKER]
     if no_markers:
@@ -275,7 +295,7 @@ def write_genes(taken: ImportedModel, features: Features, genes: str, report: st
 def write_parts(
     table: LatentTable,
     parts: np.ndarray,
-    pretrained: dict,
+    pretrained: PretrainedSettings,
     label_names: LabelNames,
     mapped: dict[str, str],
 ) -> None:
@@ -291,7 +311,7 @@ def write_parts(
             finite = np.isfinite(latents).all(axis=1)
             if not finite.all():
                 raise InputError(
-                    f"pretrained.latents: {pretrained['latents']} has latents that are no numbers, those of "
+                    f"pretrained.latents: {pretrained.latents} has latents that are no numbers, those of "
                     f"{names[~finite][0]} among them; take such cells out"
                 )
             here = parts[start : start + len(names)]
@@ -305,21 +325,22 @@ def write_parts(
 
 if __name__ == "__main__":
     with logged(snakemake.log[0]):
+        files, params = snakemake.output, snakemake.params
         import_reference(
-            snakemake.params.pretrained,
-            genes=snakemake.output.genes,
-            gene_report=snakemake.output.report,
-            model=snakemake.output.model,
-            labels=snakemake.output.labels,
-            history=snakemake.output.history,
-            mapped={part: snakemake.output[part] for part in ("train", "validation", "test")},
-            split=snakemake.params.split,
-            label_names=LabelNames(**snakemake.params.labels),
-            parents=snakemake.params.parents,
-            ontology=snakemake.params.ontology,
-            seed=snakemake.params.seed,
+            PretrainedSettings(**params.pretrained),
+            WrittenFiles(
+                files.genes,
+                files.report,
+                files.model,
+                files.history,
+                files.labels,
+                mapped={part: files[part] for part in ("train", "validation", "test")},
+            ),
+            split=SplitSettings(**params.split),
+            labels=LabelSettings(**params.labels),
+            modality=params.modality,
+            cofactor=params.cofactor,
+            seed=params.seed,
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
-            modality=snakemake.params.modality,
-            cofactor=snakemake.params.cofactor,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
 from cellferry.calibration.decision import DecisionModel, answers
+from cellferry.config.settings import LimitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -31,9 +32,7 @@ def leave_labels_out(
     rules: str,
     left_out: str,
     *,
-    min_p: float,
-    min_counts: float,
-    min_genes: int,
+    limits: LimitSettings,
     seed: int,
     budget: Budget,
     threads: int,
@@ -52,8 +51,8 @@ def leave_labels_out(
         What train_classifier and calibrate_classifier wrote.
     left_out
         File to write.
-    min_p, min_counts, min_genes
-        As in the configuration's section `prediction`.
+    limits
+        Below them cells get no label.
     seed, budget, threads
         Seed of the draw of cells, memory and cores of the job.
     """
@@ -74,7 +73,7 @@ def leave_labels_out(
         columns, parts, start = latent_columns(mapped), [], 0
         for block, judged in heads.judged(mapped, cells, [], first=0, rows=rows):
             kept = drawn[start : start + len(block)]
-            too_few = (judged.n_counts < min_counts) | (judged.n_genes < min_genes)
+            too_few = (judged.n_counts < limits.min_counts) | (judged.n_genes < limits.min_genes)
             by_head = {name: values[kept] for name, values in judged.by_head.items()}
             parts.append((by_head, matrix(block, columns)[kept], too_few[kept]))
             start += len(block)
@@ -87,14 +86,8 @@ def leave_labels_out(
     for code in taken_out:
         without = heads.drop_label(code, by_head, latents)
         ood_pvalue = learned.ood_pvalue(without.distance, without.label_distance)
-        told = answers(
-            learned.probabilities(without.by_head),
-            ood_pvalue,
-            too_few,
-            without.hierarchy,
-            learned,
-            min_p=min_p,
-        )
+        probabilities = learned.probabilities(without.by_head)
+        told = answers(probabilities, ood_pvalue, too_few, without.hierarchy, learned, min_p=limits.min_p)
         label, known = heads.labels[code], heads.hierarchy
         above = {level: known.node(label, level) for level in known.levels}
         scores = {
@@ -154,9 +147,7 @@ if __name__ == "__main__":
             snakemake.input.classifier,
             snakemake.input.rules,
             snakemake.output.left_out,
-            min_p=snakemake.params.min_p,
-            min_counts=snakemake.params.min_counts,
-            min_genes=snakemake.params.min_genes,
+            limits=LimitSettings(**snakemake.params.prediction),
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import blocks
 from cellferry.calibration.decision import DecisionModel, answers
+from cellferry.config.settings import LimitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.heads.classifier import Classifier
@@ -27,9 +29,7 @@ def predict_labels(
     *,
     chunk: int,
     chunks: int,
-    min_p: float,
-    min_counts: float,
-    min_genes: int,
+    limits: LimitSettings,
     budget: Budget,
     threads: int,
 ) -> None:
@@ -47,8 +47,8 @@ def predict_labels(
         File to write; docs/labels.md tells its columns.
     chunk, chunks
         Which of how many equal runs of cells of `common` the chunk is.
-    min_p, min_counts, min_genes
-        As in the configuration's section `prediction`.
+    limits
+        Below them cells get no label.
     budget, threads
         Memory and cores of the job.
     """
@@ -61,16 +61,17 @@ def predict_labels(
             budget.block_bytes(MEMORY_MODELS["predict_labels"], more_mb=heads.held_mb), cells
         )
         schema = prediction_schema(heads, with_truth=has_truth)
-        limits = {"min_p": min_p, "min_counts": min_counts, "min_genes": min_genes}
-        made_from = learned.made_from | {"rules": of_files(rules), "settings": of_settings(limits)}
+        made_from = learned.made_from | {"rules": of_files(rules), "settings": of_settings(asdict(limits))}
         schema = schema.with_metadata({MADE_FROM: json.dumps(made_from)})
         first = chunk * cells.n_cells // chunks
         with pq.ParquetWriter(path, schema) as writer:
             for block, judged in heads.judged([mapped], cells, ["cell", "label"], first=first, rows=rows):
                 ood_pvalue = learned.ood_pvalue(judged.distance, judged.label_distance)
-                too_few = (judged.n_counts < min_counts) | (judged.n_genes < min_genes)
+                too_few = (judged.n_counts < limits.min_counts) | (judged.n_genes < limits.min_genes)
                 probabilities = learned.probabilities(judged.by_head)
-                columns = answers(probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=min_p)
+                columns = answers(
+                    probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=limits.min_p
+                )
                 columns |= {"ood_pvalue": ood_pvalue, "distance": judged.distance}
                 columns |= head_columns(judged.by_head, heads.labels)
                 columns["ontology"] = [heads.ontology.get(label) for label in columns["label"]]
@@ -120,9 +121,7 @@ if __name__ == "__main__":
             snakemake.output.predictions,
             chunk=int(snakemake.wildcards.chunk),
             chunks=snakemake.params.chunks,
-            min_p=snakemake.params.min_p,
-            min_counts=snakemake.params.min_counts,
-            min_genes=snakemake.params.min_genes,
+            limits=LimitSettings(**snakemake.params.prediction),
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
         )

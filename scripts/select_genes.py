@@ -9,6 +9,7 @@ import scanpy as sc
 from cellferry.artifacts.features import DatasetFeatures, Features
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import write_artifact
+from cellferry.config.settings import GeneSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -45,10 +46,7 @@ def select_genes(
     report: str,
     references: list[str],
     gene_ids: dict[str, str],
-    n_variable: int,
-    keep: list[str],
-    min_common: float,
-    sketch_cells: int,
+    settings: GeneSettings,
     seed: int,
     budget: Budget,
 ) -> None:
@@ -68,10 +66,10 @@ def select_genes(
         Names of the references in `merged`, in the order of `splits`. The first one's gene names win a tie.
     gene_ids
         Per dataset the var column with gene ids, or `auto`.
-    n_variable, keep, min_common, sketch_cells, seed
-        As in the configuration's section `genes`.
-    budget
-        Memory of the job.
+    settings
+        How genes are chosen.
+    seed, budget
+        Seed of the draw of cells, memory of the job.
 
     Raises
     ------
@@ -86,19 +84,20 @@ def select_genes(
     harmonized = harmonize(offered_ids(var, gene_ids, table), reference=references[0])
     say_what_is_translated(harmonized, table)
     shares = common_shares(harmonized, references[0])
-    check_shares(shares, harmonized, min_common, references[0])
+    check_shares(shares, harmonized, settings.min_common, references[0])
 
     training = {name: merged[name] for name in references}
     rows = training_sketch(
         list(training.values()),
         read_split(splits, "train"),
-        sketch_cells,
+        settings.sketch_cells,
         seed=seed,
         need=MEMORY_MODELS["select_genes"],
         budget=budget,
     )
     sketch = read_sketch(training, harmonized, rows)
-    chosen = choose(sketch, harmonized, n_variable=n_variable, keep=wanted_genes(keep, harmonized, table))
+    keep = wanted_genes(settings.keep, harmonized, table)
+    chosen = choose(sketch, harmonized, n_variable=settings.n_variable, keep=keep)
     with complete(genes) as path:
         chosen.to_csv(path, sep="\t", index=False)
 
@@ -254,10 +253,7 @@ if __name__ == "__main__":
             report=snakemake.output.report,
             references=snakemake.params.references,
             gene_ids=snakemake.params.gene_ids,
-            n_variable=snakemake.params.n_variable,
-            keep=snakemake.params.keep,
-            min_common=snakemake.params.min_common,
-            sketch_cells=snakemake.params.sketch_cells,
+            settings=GeneSettings(**snakemake.params.genes),
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
         )

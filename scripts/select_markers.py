@@ -6,6 +6,7 @@ from cellferry.artifacts.features import DatasetFeatures, Features
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact, write_artifact
+from cellferry.config.settings import MarkerSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -28,8 +29,7 @@ def select_markers(
     report: str,
     references: list[str],
     cofactor: str | float | dict,
-    min_common: float,
-    sketch_cells: int,
+    settings: MarkerSettings,
     seed: int,
     budget: Budget,
 ) -> None:
@@ -49,10 +49,10 @@ def select_markers(
         Names of the references in `merged`, in the order of `splits`.
     cofactor
         The key `cytometry.cofactor`.
-    min_common, sketch_cells, seed
-        As in the configuration's section `genes`.
-    budget
-        Memory of the job.
+    settings
+        How markers are chosen.
+    seed, budget
+        Seed of the draw of cells, memory of the job.
 
     Raises
     ------
@@ -64,12 +64,12 @@ def select_markers(
         with H5adReader(path) as reader:
             var[name] = reader.var
     panels = joint_panels({name: markers_of(channels) for name, channels in var.items()}, references)
-    check_backbone(panels, references, min_common)
+    check_backbone(panels, references, settings.min_common)
     seen = {name: read_artifact(Inspection, path).intensities for name, path in inspected.items()}
     rows = training_sketch(
         [merged[name] for name in references],
         read_split(splits, "train"),
-        sketch_cells,
+        settings.sketch_cells,
         seed=seed,
         need=MEMORY_MODELS["select_markers"],
         budget=budget,
@@ -162,8 +162,7 @@ if __name__ == "__main__":
             report=snakemake.output.report,
             references=snakemake.params.references,
             cofactor=snakemake.params.cofactor,
-            min_common=snakemake.params.min_common,
-            sketch_cells=snakemake.params.sketch_cells,
+            settings=MarkerSettings(**snakemake.params.genes),
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
         )

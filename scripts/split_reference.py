@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact, write_artifact
+from cellferry.config.settings import SplitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.labels.tables import read_ontology
@@ -20,10 +21,7 @@ def split_reference(
     splits: str,
     about_labels: str,
     *,
-    by: str,
-    validation: float,
-    test: float,
-    min_cells_per_label: int,
+    settings: SplitSettings,
     subsample: int | None,
     parents: dict | str,
     ontology: dict | str,
@@ -43,21 +41,19 @@ def split_reference(
         `train`, `validation`, `test`, or null for a cell without a usable label.
     about_labels
         JSON file to write, see `cellferry.artifacts.labels.ReferenceLabels`.
-    by, validation, test, seed
-        See `cellferry.sampling.splits.split_cells`.
-    min_cells_per_label
-        Labels with fewer cells are seen, and not predicted.
+    settings
+        How cells are held out.
     subsample
         Cells to use at most, see `cellferry.sampling.labeled_split.split_labeled`.
     parents, ontology
         As in the configuration's section `labels`.
-    budget
-        Memory of the job.
+    seed, budget
+        Seed of the split, memory of the job.
 
     Raises
     ------
     InputError
-        If fewer than two labels remain, or `by` cannot be obeyed.
+        If fewer than two labels remain, or `split.by` cannot be obeyed.
     """
     budget.require(MEMORY_MODELS["split_reference"], cells=int(cell_bounds(merged)[-1]))
     labels, names = joint_codes(merged, "label")
@@ -66,10 +62,7 @@ def split_reference(
         labels,
         names,
         batches,
-        by=by,
-        validation=validation,
-        test=test,
-        min_cells_per_label=min_cells_per_label,
+        settings,
         seed=seed,
         where=", ".join(merged),
         label_key="datasets.NAME.label",
@@ -90,10 +83,7 @@ if __name__ == "__main__":
             list(snakemake.input.inspected),
             snakemake.output.splits,
             snakemake.output.labels,
-            by=snakemake.params.by,
-            validation=snakemake.params.validation,
-            test=snakemake.params.test,
-            min_cells_per_label=snakemake.params.min_cells_per_label,
+            settings=SplitSettings(**snakemake.params.split),
             subsample=snakemake.params.subsample,
             parents=snakemake.params.parents,
             ontology=snakemake.params.ontology,

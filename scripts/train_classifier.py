@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.labels import ClassifierLabels, ReferenceLabels
+from cellferry.config.settings import ClassifierSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.heads.boosted_trees import depth_for
 from cellferry.heads.registry import HEADS
-from cellferry.heads.training import TrainedHeads, TrainingFiles, TrainingSettings, train_heads
+from cellferry.heads.training import TrainedHeads, TrainingFiles, train_heads
 from cellferry.resources.budget import Budget
 from threadpoolctl import threadpool_limits
 
@@ -19,7 +20,9 @@ def train_classifier(
     reference_labels: str,
     classifier: str,
     *,
-    settings: TrainingSettings,
+    settings: ClassifierSettings,
+    modality: str,
+    seed: int,
     budget: Budget,
     threads: int,
 ) -> None:
@@ -34,9 +37,11 @@ def train_classifier(
     classifier
         Folder to write.
     settings
-        What the configuration sets.
-    budget, threads
-        Memory and cores of the job.
+        How they are trained.
+    modality
+        `rna` or `cytometry`.
+    seed, budget, threads
+        Seed of what is random, memory and cores of the job.
 
     Raises
     ------
@@ -44,22 +49,22 @@ def train_classifier(
         See `cellferry.heads.training.train_heads`.
     """
     known = read_artifact(ReferenceLabels, reference_labels)
-    trained = train_heads(files, settings, budget=budget, threads=threads)
+    trained = train_heads(files, settings, modality=modality, seed=seed, budget=budget, threads=threads)
     with complete(classifier) as folder:
         folder.mkdir()
         trained.save(folder)
-        write_artifact(description(trained, settings, known), folder / "labels.json")
+        write_artifact(description(trained, settings, known, seed=seed), folder / "labels.json")
 
 
 def description(
-    trained: TrainedHeads, settings: TrainingSettings, known: ReferenceLabels
+    trained: TrainedHeads, settings: ClassifierSettings, known: ReferenceLabels, *, seed: int
 ) -> ClassifierLabels:
     """What `cellferry.heads.classifier.Classifier` reads of the heads, and how they were trained.
 
     Parameters
     ----------
-    trained, settings
-        The heads, and what the configuration sets.
+    trained, settings, seed
+        The heads, and how they were trained.
     known
         Labels of the reference.
     """
@@ -79,7 +84,7 @@ def description(
             "max_depth": settings.max_depth,
             "depth": depth_for(codes, settings.max_depth),
             "learning_rate": settings.learning_rate,
-            "seed": settings.seed,
+            "seed": seed,
         },
     )
 
@@ -97,7 +102,9 @@ if __name__ == "__main__":
             ),
             files.labels,
             snakemake.output.classifier,
-            settings=TrainingSettings.of(snakemake.params),
+            settings=ClassifierSettings(**snakemake.params.prediction),
+            modality=snakemake.params.modality,
+            seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
         )

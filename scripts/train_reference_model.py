@@ -1,10 +1,12 @@
 """Train the reference model from disk: scVI, and scANVI on top of it if asked for, or CytoVI."""
 
 import time
+from dataclasses import asdict, replace
 
 import zarr
 from cellferry.artifacts.features import Features
 from cellferry.artifacts.json_files import read_artifact
+from cellferry.config.settings import ModelSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.cytometry.transformation import write_transformation
@@ -22,7 +24,7 @@ def train_reference_model(
     model: str,
     history: str,
     checkpoints: str,
-    settings: dict,
+    settings: ModelSettings,
     seed: int,
     threads: int,
     gpu: int,
@@ -42,7 +44,7 @@ def train_reference_model(
         Folder for the state of the training. When killed, be it in its last second, it resumes from there;
         so the folder stays until a run of the workflow has ended well.
     settings
-        The configuration's section `model`.
+        The model, and how it is trained.
     seed, threads, gpu
         See `cellferry.model.scvi_models.set_up_torch`.
     minutes
@@ -59,27 +61,27 @@ def train_reference_model(
     n_cells = attributes["n_cells"]
     budget.require(
         MEMORY_MODELS["train_reference_model"],
-        values=preloaded_values(settings["batch_size"], n_cells, attributes["nonzeros"]),
-        more_mb=model_mb(len(attributes["genes"]), settings["n_hidden"]),
+        values=preloaded_values(settings.batch_size, n_cells, attributes["nonzeros"]),
+        more_mb=model_mb(len(attributes["genes"]), settings.n_hidden),
         remedy="lower model.batch_size",
     )
-    epochs = reference_epochs(settings["epochs"], n_cells)
-    batch_size = minibatch_size(settings["batch_size"], n_cells)
+    epochs = reference_epochs(settings.epochs, n_cells)
+    batch_size = minibatch_size(settings.batch_size, n_cells)
     print(f"{n_cells} cells, at most {epochs} epochs, minibatches of {batch_size}, on the {accelerator}")
 
-    made_from = {"store": attributes, "settings": settings, "seed": seed}
+    made_from = {"store": attributes, "settings": asdict(settings), "seed": seed}
     kept = Checkpoints(checkpoints, made_from, deadline=deadline)
     cells = TrainingStore(store, attributes, batch_size, seed, accelerator)
     cells.train(reference_model, settings=settings, epochs=epochs, checkpoints=kept)
     losses = kept.history()
     print(f"trained {len(losses)} epochs; last loss {losses['train_loss'].iloc[-1]:.1f}")
-    if settings["type"] == "scanvi":
+    if settings.type == "scanvi":
         reference_model = scanvi_from_scvi(reference_model)
-        scanvi_epochs = refining_epochs(settings["scanvi_epochs"], epochs)
+        scanvi_epochs = refining_epochs(settings.scanvi_epochs, epochs)
         print(f"scANVI: {scanvi_epochs} epochs")
         cells.train(
             reference_model,
-            settings={**settings, "early_stopping": False},
+            settings=replace(settings, early_stopping=False),
             epochs=scanvi_epochs,
             checkpoints=Checkpoints(checkpoints, {**made_from, "refined": True}, deadline=deadline),
         )
@@ -88,7 +90,7 @@ def train_reference_model(
         losses.assign(max_epochs=epochs).to_csv(path, index=False)
     with complete(model) as path:
         reference_model.save(str(path))
-        if settings["type"] == "scanvi":
+        if settings.type == "scanvi":
             # Beside what scvi-tools saved: predict_labels runs without torch.
             scanvi_classifier(reference_model).save(path)
         if marker_report:
@@ -103,7 +105,7 @@ if __name__ == "__main__":
             model=snakemake.output.model,
             history=snakemake.output.history,
             checkpoints=snakemake.params.checkpoints,
-            settings=snakemake.params.settings,
+            settings=ModelSettings(**snakemake.params.model),
             seed=snakemake.params.seed,
             threads=snakemake.threads,
             gpu=snakemake.resources.get("gpu", 0),

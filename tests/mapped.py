@@ -8,12 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.config.settings import ClassifierSettings
 from cellferry.heads.registry import HEADS
 from cellferry.heads.scanvi import ScanviHead
-from cellferry.heads.training import TrainingFiles, TrainingSettings
+from cellferry.heads.training import TrainingFiles
 from cellferry.resources.budget import Budget
 from example_artifacts import write_reference_labels
 from scipy import sparse
+from simulate import settings_like
 from train_classifier import train_classifier
 
 LABELS = ["B, naive", "NK/ILC", "γδ T"]
@@ -180,15 +182,8 @@ def train_heads(
     (folder / "genes.tsv").write_text("gene\n")
     labels = write_reference_labels(folder / "labels.json", LABELS, levels, ontology=ontology)
     nothing = write_part(folder / "nothing", [], markers=markers)
-    settings = TrainingSettings(
-        modality="cytometry" if markers else "rna",
-        heads=list(heads),
-        max_training_cells=10_000,
-        neighbors=15,
-        n_trees=30,
-        max_depth=4,
-        learning_rate=0.2,
-        seed=0,
+    settings = settings_like(
+        ClassifierSettings, heads=list(heads), n_trees=30, max_depth=4, learning_rate=0.2
     )
     train_classifier(
         TrainingFiles(
@@ -201,6 +196,8 @@ def train_heads(
         labels,
         str(folder / "classifier"),
         settings=settings,
+        modality="cytometry" if markers else "rna",
+        seed=0,
         budget=Budget(4000),
         threads=1,
     )

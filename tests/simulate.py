@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.inspection import InspectedChannel, Inspection
-from cellferry.config.schema import load_schema
+from cellferry.config.schema import fill_defaults
+from cellferry.config.settings import LabelSettings, settings_of
 from cellferry.cytometry.channels import channel_kind
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter
 from cellferry.cytometry.marker_names import CHANNEL, KIND, MARKER, marker_key, marker_name
@@ -147,16 +148,17 @@ def write_chunks(folder: Path, cells: ad.AnnData, *, chunks: int) -> None:
         write_cells(folder / f"{chunk}.h5ad", cells[first:last].copy(), folder.name, chunks=chunks)
 
 
-def default_settings(section: str) -> dict:
-    """A section of the configuration with every key at its default."""
-    properties = load_schema()["properties"][section]["properties"]
-    return {key: value["default"] for key, value in properties.items()}
+def settings_like[Settings](kind: type[Settings], **given) -> Settings:
+    """Settings of a class of cellferry.config.settings, every key that is not given at its default."""
+    config = {"datasets": {}, kind.SECTION: dict(given)}
+    fill_defaults(config)
+    return kind(**settings_of(kind, config) | given)
 
 
 def label_names(**given) -> LabelNames:
     """What labels are called, with every key of `labels` that is not given at its default."""
-    settings = default_settings("labels") | given
-    return LabelNames(settings["rename"], settings["missing"])
+    settings = settings_like(LabelSettings, **given)
+    return LabelNames(settings.rename, settings.missing)
 
 
 def simulate_probabilities(

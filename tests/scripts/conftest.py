@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
+from cellferry.config.settings import ModelSettings
 from cellferry.resources.budget import Budget
-from simulate import default_settings, simulate_cells, write_cells
+from simulate import settings_like, simulate_cells, write_cells
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +18,7 @@ def trained(tmp_path_factory):
     cells = simulate_cells(600, n_genes=60, batches=("a", "b"), shift=0.2)
     write_cells(folder / "common.h5ad", cells, "atlas")
     shuffle_reference(str(folder / "common.h5ad"), str(folder / "store.zarr"), seed=0, budget=Budget(1100))
-    settings = {**default_settings("model"), "epochs": 5, "n_hidden": 16, "n_latent": 4, "n_layers": 1}
+    settings = settings_like(ModelSettings, epochs=5, n_hidden=16, n_latent=4, n_layers=1)
     train_reference_model(
         str(folder / "store.zarr"),
         model=str(folder / "model"),

@@ -7,8 +7,9 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.calibration.decision import DecisionModel
 from cellferry.config.schema import load_schema
+from cellferry.config.settings import ClassifierSettings, GeneSettings, LimitSettings, SplitSettings
 from cellferry.features.subset import GeneFiles
-from cellferry.heads.training import TrainingFiles, TrainingSettings
+from cellferry.heads.training import TrainingFiles
 from cellferry.resources.budget import Budget
 from content import contents
 from convert_to_chunks import convert_to_chunks
@@ -21,7 +22,7 @@ from predict_labels import predict_labels
 from scipy import io
 from select_genes import select_genes
 from shuffle_reference import shuffle_reference
-from simulate import label_names, simulate_cells, write_cells, write_chunks
+from simulate import label_names, settings_like, simulate_cells, write_cells, write_chunks
 from split_reference import split_reference
 from subset_common_genes import subset_common_genes
 from subset_reference import subset_reference
@@ -127,11 +128,8 @@ def selected(tmp_path, cells):
         [],
         str(tmp_path / "splits.parquet"),
         str(tmp_path / "labels.json"),
-        by="label",
-        validation=0.1,
-        test=0.2,
+        settings=settings_like(SplitSettings, by="label", test=0.2),
         subsample=None,
-        min_cells_per_label=10,
         parents={},
         ontology={},
         seed=0,
@@ -155,10 +153,7 @@ def test_select_genes(selected, same):
             report=str(folder / "genes.json"),
             references=["atlas"],
             gene_ids=dict.fromkeys(files, "auto"),
-            n_variable=50,
-            keep=[],
-            min_common=0.3,
-            sketch_cells=1000,
+            settings=settings_like(GeneSettings, n_variable=50, sketch_cells=1000),
             seed=0,
             budget=budget,
         )
@@ -224,16 +219,17 @@ def query(trained, tmp_path_factory):
         TrainingFiles(files, files, str(trained.folder / "model"), str(folder / "common.h5ad")),
         str(folder / "labels.json"),
         str(folder / "classifier"),
-        settings=TrainingSettings(
-            modality="rna",
+        settings=settings_like(
+            ClassifierSettings,
             heads=["xgboost", "linear", "neighbors", "expression"],
             max_training_cells=1000,
             neighbors=5,
             n_trees=10,
             max_depth=3,
             learning_rate=0.3,
-            seed=0,
         ),
+        modality="rna",
+        seed=0,
         budget=BUDGETS[0],
         threads=1,
     )
@@ -271,9 +267,7 @@ def predict_chunk(query, path, budget, *, chunk):
         str(path),
         chunk=chunk,
         chunks=2,
-        min_p=0.005,
-        min_counts=20,
-        min_genes=10,
+        limits=settings_like(LimitSettings, min_counts=20, min_genes=10),
         budget=budget,
         threads=1,
     )

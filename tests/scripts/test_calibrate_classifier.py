@@ -8,6 +8,7 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.calibration.decision import DecisionModel
 from cellferry.calibration.mixture import prior_weights
+from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
 from mapped import LABELS, train_heads, write_part
@@ -66,9 +67,7 @@ def predict(trained, folder, part, rules="calibration.json"):
         str(folder / "predictions.parquet"),
         chunk=0,
         chunks=1,
-        min_p=0.0,
-        min_counts=0,
-        min_genes=0,
+        limits=LimitSettings(min_p=0.0, min_counts=0, min_genes=0),
         budget=Budget(2000),
         threads=1,
     )

@@ -1,6 +1,7 @@
 """CytoVI in the chain: trained from disk on two panels, fitted to queries or not, mapped as scvi does."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import anndata as ad
@@ -14,8 +15,9 @@ import torch
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.json_files import write_artifact
-from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder, load_encoder
+from cellferry.config.settings import MarkerSettings, ModelSettings, SurgerySettings
 from cellferry.features.subset import GeneFiles
+from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder, load_encoder
 from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_cytovi, skeleton
 from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS
@@ -25,7 +27,7 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from select_markers import select_markers
 from shuffle_reference import shuffle_reference
-from simulate import PANEL, default_settings, describe_events, simulate_events, write_cells
+from simulate import PANEL, describe_events, settings_like, simulate_events, write_cells
 from subset_common_genes import subset_common_genes
 from subset_reference import subset_reference
 from train_reference_model import train_reference_model
@@ -33,7 +35,7 @@ from train_reference_model import train_reference_model
 PANELS = {"atlas": PANEL[:8], "second": PANEL[9:1:-1]}
 MARKERS = [*PANEL[:8], *PANEL[9:7:-1]]
 BACKBONE = PANEL[2:8]
-SETTINGS = {**default_settings("model"), "type": "cytovi", "n_layers": 1, "n_hidden": 16, "epochs": 3}
+SETTINGS = settings_like(ModelSettings, type="cytovi", n_latent="auto", n_layers=1, n_hidden=16, epochs=3)
 
 
 def make_common(folder, *, panels=PANELS, batches=("a", "b")):
@@ -55,8 +57,7 @@ def make_common(folder, *, panels=PANELS, batches=("a", "b")):
         report=str(folder / "genes.json"),
         references=list(panels),
         cofactor="auto",
-        min_common=0.3,
-        sketch_cells=20_000,
+        settings=settings_like(MarkerSettings),
         seed=0,
         budget=Budget(1000),
     )
@@ -81,7 +82,7 @@ def train(common, folder, **settings):
         model=str(folder / "model"),
         history=str(folder / "history.csv"),
         checkpoints=str(folder / "checkpoints"),
-        settings=SETTINGS | settings,
+        settings=replace(SETTINGS, **settings),
         seed=0,
         threads=1,
         gpu=0,
@@ -117,9 +118,7 @@ def fit_to(common, reference, folder, *, fit):
         str(common),
         str(reference),
         str(folder),
-        fit=fit,
-        epochs=2,
-        sketch_cells=200,
+        settings=settings_like(SurgerySettings, fit=fit, epochs=2, sketch_cells=200),
         batch_size=128,
         seed=0,
         budget=Budget(4000),

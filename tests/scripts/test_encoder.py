@@ -1,14 +1,17 @@
 """Encoder: scvi-tools' own latents, whatever cells are encoded together."""
 
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pytest
 import scvi
+from cellferry.config.settings import SurgerySettings
 from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder
 from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_model, skeleton
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
-from simulate import simulate_cells, write_cells
+from simulate import settings_like, simulate_cells, write_cells
 from train_reference_model import train_reference_model
 
 N_CELLS = 2 * CELLS_PER_MINIBATCH + 300
@@ -23,7 +26,7 @@ def models(trained, tmp_path_factory):
         model=str(folder / "scanvi"),
         history=str(folder / "history.csv"),
         checkpoints=str(folder / "checkpoints"),
-        settings={**trained.settings, "type": "scanvi", "n_layers": 2, "scanvi_epochs": 1},
+        settings=replace(trained.settings, type="scanvi", n_layers=2, scanvi_epochs=1),
         seed=0,
         threads=1,
         gpu=0,
@@ -39,9 +42,7 @@ def models(trained, tmp_path_factory):
             str(folder / "query.h5ad"),
             str(found[name]),
             str(found[f"{name} after surgery"]),
-            fit=True,
-            epochs=3,
-            sketch_cells=200,
+            settings=settings_like(SurgerySettings, epochs=3, sketch_cells=200),
             batch_size=128,
             seed=0,
             budget=Budget(4000),

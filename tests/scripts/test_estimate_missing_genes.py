@@ -9,8 +9,9 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.calibration.decision import DecisionModel
+from cellferry.config.settings import ClassifierSettings, LimitSettings
 from cellferry.errors import InputError
-from cellferry.heads.training import TrainingFiles, TrainingSettings
+from cellferry.heads.training import TrainingFiles
 from cellferry.resources.budget import Budget
 from estimate_missing_genes import ReferenceFiles, estimate_missing_genes
 from example_artifacts import write_reference_labels
@@ -18,7 +19,7 @@ from map_query import map_query
 from mapped import stored
 from predict_labels import predict_labels
 from scipy import sparse
-from simulate import simulate_cells, write_cells
+from simulate import settings_like, simulate_cells, write_cells
 from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 from train_classifier import train_classifier
@@ -66,16 +67,11 @@ def learn(trained, folder, common, validation, *, heads, modality="rna"):
             ),
             str(folder / "labels.json"),
             str(folder / "classifier"),
-            settings=TrainingSettings(
-                modality=modality,
-                heads=heads,
-                max_training_cells=10_000,
-                neighbors=15,
-                n_trees=10,
-                max_depth=2,
-                learning_rate=0.2,
-                seed=0,
+            settings=settings_like(
+                ClassifierSettings, heads=heads, n_trees=10, max_depth=2, learning_rate=0.2
             ),
+            modality=modality,
+            seed=0,
             budget=Budget(4000),
             threads=1,
         )
@@ -181,9 +177,7 @@ def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, t
             str(tmp_path / "predictions.parquet"),
             chunk=0,
             chunks=1,
-            min_p=0,
-            min_counts=0,
-            min_genes=0,
+            limits=LimitSettings(min_p=0, min_counts=0, min_genes=0),
             budget=Budget(2000),
             threads=1,
         )
@@ -254,9 +248,7 @@ def test_of_marker_values_too(on_markers, tmp_path):
             str(tmp_path / "predictions.parquet"),
             chunk=0,
             chunks=1,
-            min_p=0,
-            min_counts=50,
-            min_genes=20,
+            limits=LimitSettings(min_p=0, min_counts=50, min_genes=20),
             budget=Budget(2000),
             threads=1,
         )

@@ -3,10 +3,11 @@
 import pytest
 import scvi
 import torch
+from cellferry.config.settings import SurgerySettings
 from cellferry.model.scvi_models import known_batches
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
-from simulate import simulate_cells, write_cells
+from simulate import settings_like, simulate_cells, write_cells
 
 
 @pytest.fixture
@@ -17,17 +18,12 @@ def fit(trained, tmp_path):
             str(tmp_path / "query.h5ad"),
             str(trained.folder / "model"),
             str(tmp_path / "model"),
-            **{
-                "fit": True,
-                "epochs": 2,
-                "sketch_cells": 100,
-                "batch_size": 128,
-                "seed": 0,
-                "budget": Budget(4000),
-                "threads": 1,
-                "gpu": 0,
-                **settings,
-            },
+            settings=settings_like(SurgerySettings, **{"epochs": 2, "sketch_cells": 100} | settings),
+            batch_size=128,
+            seed=0,
+            budget=Budget(4000),
+            threads=1,
+            gpu=0,
         )
         return str(tmp_path / "model")
 

@@ -12,22 +12,29 @@ import pytest
 import torch
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.config.settings import (
+    LabelSettings,
+    ModelSettings,
+    PretrainedSettings,
+    SplitSettings,
+    SurgerySettings,
+)
 from cellferry.cytometry.channels import channels_of
 from cellferry.cytometry.marker_names import read_markers
 from cellferry.cytometry.value_kind import ValueKind
 from cellferry.errors import InputError
+from cellferry.features.subset import GeneFiles
 from cellferry.model.encoder import load_encoder
 from cellferry.model.scvi_models import cells_for_model, model_class
 from cellferry.resources.budget import Budget
 from example_artifacts import write_features, write_inspection
 from fit_query_model import fit_query_model
 from foreign import LABELS, MARKERS, foreign_events, train_foreign, train_foreign_cytovi
-from import_reference import import_reference
-from cellferry.features.subset import GeneFiles
+from import_reference import WrittenFiles, import_reference
 from map_query import map_query
 from scipy import sparse
 from shuffle_reference import shuffle_reference
-from simulate import default_settings, label_names
+from simulate import settings_like
 from subset_common_genes import subset_common_genes
 from train_reference_model import train_reference_model
 
@@ -42,29 +49,27 @@ def foreign(tmp_path_factory):
     return SimpleNamespace(folder=folder, events=train_foreign_cytovi(folder))
 
 
-def take(folder, to, **changed):
-    given = {"label": "annotation", "batch": "donor", "key": None, "backbone": None}
+def take(folder, to, *, modality="cytometry", cofactor="auto", **changed):
+    given = {"label": "annotation", "batch": "donor"}
     given |= {"model": str(folder / "model"), "latents": str(folder / "cells.h5ad")}
     given |= {"scaling": str(folder / "scaling.csv")}
-    how = {"modality": "cytometry"} | {
-        key: changed.pop(key) for key in ("modality", "cofactor") if key in changed
-    }
     import_reference(
-        given | changed,
-        genes=str(to / "genes.tsv"),
-        gene_report=str(to / "genes.json"),
-        model=str(to / "model"),
-        labels=str(to / "labels.json"),
-        history=str(to / "history.csv"),
-        mapped={part: str(to / f"{part}.parquet") for part in ("train", "validation", "test")},
-        split=default_settings("split"),
-        label_names=label_names(),
-        parents={},
-        ontology={},
+        settings_like(PretrainedSettings, **given | changed),
+        WrittenFiles(
+            str(to / "genes.tsv"),
+            str(to / "genes.json"),
+            str(to / "model"),
+            str(to / "history.csv"),
+            str(to / "labels.json"),
+            {part: str(to / f"{part}.parquet") for part in ("train", "validation", "test")},
+        ),
+        split=settings_like(SplitSettings),
+        labels=settings_like(LabelSettings),
+        modality=modality,
+        cofactor=cofactor,
         seed=0,
         budget=Budget(3000),
         threads=1,
-        **how,
     )
 
 
@@ -164,13 +169,14 @@ def test_a_model_of_overlapping_panels_sees_what_all_batches_had(tmp_path, capsy
     np.testing.assert_allclose(found, events.obsm["X_CytoVI"], atol=1e-3)
 
 
-def fitted(folder, common, **how):
+def fitted(folder, common, **changed):
     target = folder / "fitted"
     fit_query_model(
         common,
         str(folder / "model"),
         str(target),
-        **{"fit": True, "epochs": 2, "sketch_cells": 200, "batch_size": 64, **how},
+        settings=settings_like(SurgerySettings, **{"epochs": 2, "sketch_cells": 200} | changed),
+        batch_size=64,
         seed=0,
         budget=Budget(4000),
         threads=1,
@@ -350,8 +356,7 @@ def own(tmp_path_factory, foreign):
     report = {"transformation": transformation, "values": {name: asdict(RAW) for name in measured}}
     values = dict.fromkeys(measured, RAW)
     write_features(folder / "genes.json", namespace="marker", transformation=transformation, values=values)
-    settings = default_settings("model")
-    settings |= {"type": "cytovi", "n_latent": 4, "n_layers": 1, "n_hidden": 16, "epochs": 1}
+    settings = settings_like(ModelSettings, type="cytovi", n_latent=4, n_layers=1, n_hidden=16, epochs=1)
     train_reference_model(
         str(folder / "store.zarr"),
         model=str(folder / "model"),

@@ -12,15 +12,16 @@ import torch
 from cellferry.artifacts.features import Features
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ReferenceLabels
+from cellferry.config.settings import LabelSettings, PretrainedSettings, SplitSettings, SurgerySettings
 from cellferry.errors import InputError, RetryableError
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.model.encoder import load_encoder
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
 from foreign import LABELS, train_foreign
-from import_reference import import_reference
+from import_reference import WrittenFiles, import_reference
 from map_query import map_query
-from simulate import default_settings, label_names, simulate_cells, write_cells
+from simulate import settings_like, simulate_cells, write_cells
 
 
 @pytest.fixture(scope="module")
@@ -38,21 +39,23 @@ def foreign_scanvi(tmp_path_factory):
     return SimpleNamespace(folder=folder, cells=cells)
 
 
-def take(foreign, to, *, names=None, parents=None, split=None, mem_mb=3000, **changed):
-    given = {"label": "annotation", "batch": "donor", "key": None}
+def take(foreign, to, *, labels=None, split=None, mem_mb=3000, **changed):
+    given = {"label": "annotation", "batch": "donor"}
     given |= {"model": str(foreign.folder / "model"), "latents": str(foreign.folder / "cells.h5ad")}
     import_reference(
-        given | changed,
-        genes=str(to / "genes.tsv"),
-        gene_report=str(to / "genes.json"),
-        model=str(to / "model"),
-        labels=str(to / "labels.json"),
-        history=str(to / "history.csv"),
-        mapped={part: str(to / f"{part}.parquet") for part in ("train", "validation", "test")},
-        split={**default_settings("split"), **(split or {})},
-        label_names=names or label_names(),
-        parents=parents or {},
-        ontology={},
+        settings_like(PretrainedSettings, **given | changed),
+        WrittenFiles(
+            str(to / "genes.tsv"),
+            str(to / "genes.json"),
+            str(to / "model"),
+            str(to / "history.csv"),
+            str(to / "labels.json"),
+            {part: str(to / f"{part}.parquet") for part in ("train", "validation", "test")},
+        ),
+        split=settings_like(SplitSettings, **split or {}),
+        labels=settings_like(LabelSettings, **labels or {}),
+        modality="rna",
+        cofactor="auto",
         seed=0,
         budget=Budget(mem_mb),
         threads=1,
@@ -110,9 +113,7 @@ def test_a_query_is_fitted_and_mapped(kind, request, tmp_path):
         common,
         str(tmp_path / "model"),
         fitted,
-        fit=True,
-        epochs=1,
-        sketch_cells=200,
+        settings=settings_like(SurgerySettings, epochs=1, sketch_cells=200),
         batch_size=128,
         seed=0,
         budget=Budget(4000),
@@ -144,10 +145,10 @@ def test_scanvis_own_classifier_is_left_out_where_labels_are_others(foreign_scan
 
 
 def test_labels_are_renamed_and_have_levels(foreign, tmp_path):
-    names = label_names(rename={"NK": "natural killer"}, missing=["B cell"])
+    labels = {"rename": {"NK": "natural killer"}, "missing": ["B cell"]}
     split = {"min_cells_per_label": 3}
-    parents = {"natural killer": "lymphoid", "T cell": "lymphoid"}
-    take(foreign, tmp_path, names=names, parents=parents, split=split)
+    labels["parents"] = {"natural killer": "lymphoid", "T cell": "lymphoid"}
+    take(foreign, tmp_path, labels=labels, split=split)
     assert set(pd.concat(parts(tmp_path).values())["label"]) == {"natural killer", "T cell"}
     assert read_artifact(ReferenceLabels, tmp_path / "labels.json").hierarchy.coarser_labels == {"lymphoid"}
 

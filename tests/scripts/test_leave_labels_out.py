@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
+from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
 from cellferry.heads.classifier import Classifier
 from cellferry.resources.budget import Budget
 from leave_labels_out import fate, leave_labels_out
 from mapped import LABELS, latents_at, train_heads, values_at, write_part
 from predict_labels import predict_labels
+from simulate import settings_like
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
@@ -51,8 +53,7 @@ def calibrate(folder, train, places, **how):
     )
 
 
-def leave_out(trained, part, **settings):
-    settings = {"min_p": 0.005, "min_counts": 10, "min_genes": 5, "budget": Budget(2000)} | settings
+def leave_out(trained, part, *, mem_mb=2000, **limits):
     path = trained / "left_out.json"
     leave_labels_out(
         part.mapped,
@@ -61,8 +62,9 @@ def leave_out(trained, part, **settings):
         str(trained / "calibration.json"),
         str(path),
         seed=0,
+        limits=settings_like(LimitSettings, **{"min_counts": 10, "min_genes": 5} | limits),
+        budget=Budget(mem_mb),
         threads=1,
-        **settings,
     )
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -112,9 +114,7 @@ def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw
         str(tmp_path / "predictions.parquet"),
         chunk=0,
         chunks=1,
-        min_p=0.005,
-        min_counts=10,
-        min_genes=5,
+        limits=settings_like(LimitSettings, min_counts=10, min_genes=5),
         budget=Budget(2000),
         threads=1,
     )
@@ -192,7 +192,7 @@ def test_fates_are_counted():
 
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
     with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
-        leave_out(trained, held_out(tmp_path, [0, 1, 2]), budget=Budget(300))
+        leave_out(trained, held_out(tmp_path, [0, 1, 2]), mem_mb=300)
 
 
 def test_marker_values_are_never_of_low_quality(tmp_path):

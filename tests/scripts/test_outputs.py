@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from calibrate_classifier import calibrate_classifier
+from cellferry.config.settings import LimitSettings
 from cellferry.labels.colors import colors_of
 from cellferry.resources.budget import Budget
 from example_artifacts import hierarchy_of, write_reference_labels
@@ -69,9 +70,7 @@ def patients(tmp_path_factory):
                 predictions[chunk],
                 chunk=chunk,
                 chunks=CHUNKS,
-                min_p=0.01,
-                min_counts=10,
-                min_genes=5,
+                limits=LimitSettings(min_p=0.01, min_counts=10, min_genes=5),
                 budget=Budget(2000),
                 threads=1,
             )

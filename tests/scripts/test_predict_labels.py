@@ -8,12 +8,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from calibrate_classifier import calibrate_classifier
+from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
 from cellferry.heads.registry import HEADS
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.resources.budget import Budget
 from mapped import LABELS, N_LATENT, TELLTALE, stored, train_heads, values_at, write_expression, write_part
 from predict_labels import predict_labels
+from simulate import settings_like
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 from told import tells_progress
@@ -73,9 +75,8 @@ def on_markers(tmp_path_factory):
         return train(tmp_path_factory.mktemp("on_markers"), markers=True)
 
 
-def predict(trained, part, *, chunk=0, chunks=1, **settings):
+def predict(trained, part, *, chunk=0, chunks=1, budget=None, **limits):
     """A chunk's predictions."""
-    settings = {"min_p": 0.005, "min_counts": 10, "min_genes": 5, "budget": Budget(2000)} | settings
     path = trained / "predictions.parquet"
     predict_labels(
         part.mapped[chunk],
@@ -85,8 +86,9 @@ def predict(trained, part, *, chunk=0, chunks=1, **settings):
         str(path),
         chunk=chunk,
         chunks=chunks,
+        limits=settings_like(LimitSettings, **{"min_counts": 10, "min_genes": 5} | limits),
+        budget=budget or Budget(2000),
         threads=1,
-        **settings,
     )
     return pd.read_parquet(path)
 

@@ -19,29 +19,25 @@ CHAIN = """
 import sys
 from pathlib import Path
 from calibrate_classifier import calibrate_classifier
-from cellferry.heads.training import TrainingFiles, TrainingSettings
+from cellferry.config.settings import ClassifierSettings, LimitSettings, ModelSettings, SurgerySettings
+from cellferry.heads.training import TrainingFiles
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
 from map_query import map_query
 from predict_labels import predict_labels
 from shuffle_reference import shuffle_reference
-from simulate import default_settings
+from simulate import settings_like
 from threadpoolctl import threadpool_limits
 from train_classifier import train_classifier
 from train_reference_model import train_reference_model
 
 inputs, seed = Path(sys.argv[1]), int(sys.argv[2])
 job = {"budget": Budget(4000), "threads": 2}
-prediction = default_settings("prediction")
-
-def chosen(*names):
-    return {name: prediction[name] for name in names}
 
 shuffle_reference(str(inputs / "reference.h5ad"), "store.zarr", seed=seed, budget=Budget(2000))
-small = {"epochs": 4, "n_hidden": 16, "n_latent": 4, "n_layers": 1}
 train_reference_model(
     "store.zarr", model="model", history="history.csv", checkpoints="checkpoints", minutes=60, gpu=0,
-    settings=default_settings("model") | small, seed=seed, **job,
+    settings=settings_like(ModelSettings, epochs=4, n_hidden=16, n_latent=4, n_layers=1), seed=seed, **job,
 )
 for part in ("reference", "validation", "query"):
     common, model = str(inputs / f"{part}.h5ad"), "model"
@@ -51,9 +47,7 @@ for part in ("reference", "validation", "query"):
             common,
             "model",
             model,
-            fit=True,
-            epochs=4,
-            sketch_cells=200,
+            settings=settings_like(SurgerySettings, epochs=4, sketch_cells=200),
             batch_size=128,
             seed=seed,
             gpu=0,
@@ -64,18 +58,17 @@ with threadpool_limits(2):
     files = TrainingFiles(
         ["reference.parquet"], ["validation.parquet"], "model", str(inputs / "reference.h5ad")
     )
-    settings = TrainingSettings(
-        modality="rna", n_trees=10, seed=seed,
-        **chosen("heads", "max_training_cells", "neighbors", "max_depth", "learning_rate"),
+    train_classifier(
+        files, str(inputs / "labels.json"), "classifier",
+        settings=settings_like(ClassifierSettings, n_trees=10), modality="rna", seed=seed, **job,
     )
-    train_classifier(files, str(inputs / "labels.json"), "classifier", settings=settings, **job)
     calibrate_classifier(
         ["validation.parquet"], ["reference.parquet"], str(inputs / "validation.h5ad"), "classifier", "model",
-        str(inputs / "genes.tsv"), "calibration.json", max_error=prediction["max_error"], seed=seed, **job,
+        str(inputs / "genes.tsv"), "calibration.json", max_error=0.05, seed=seed, **job,
     )
     predict_labels(
         "query.parquet", str(inputs / "query.h5ad"), "classifier", "calibration.json", "predictions.parquet",
-        chunk=0, chunks=1, **job, **chosen("min_p", "min_counts", "min_genes"),
+        chunk=0, chunks=1, limits=settings_like(LimitSettings), **job,
     )
 """
 

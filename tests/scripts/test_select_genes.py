@@ -9,20 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scanpy as sc
+from cellferry.config.settings import GeneSettings, SplitSettings
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
 from select_genes import select_genes
-from simulate import simulate_cells, write_cells
+from simulate import settings_like, simulate_cells, write_cells
 from split_reference import split_reference
 
-SETTINGS = {
-    "n_variable": 50,
-    "keep": [],
-    "min_common": 0.3,
-    "sketch_cells": 1000,
-    "seed": 0,
-    "budget": Budget(2000),
-}
+SETTINGS = {"n_variable": 50, "sketch_cells": 1000}
 
 
 @pytest.fixture
@@ -35,11 +29,8 @@ def select(tmp_path):
             [],
             str(tmp_path / "splits.parquet"),
             str(tmp_path / "labels.json"),
-            by="auto",
-            validation=0.1,
-            test=0.1,
+            settings=settings_like(SplitSettings),
             subsample=None,
-            min_cells_per_label=10,
             parents={},
             ontology={},
             seed=0,
@@ -50,7 +41,7 @@ def select(tmp_path):
     return run
 
 
-def choose(folder, names, gene_map=None, gene_ids=None, **settings):
+def choose(folder, names, gene_map=None, gene_ids=None, mem_mb=2000, **settings):
     select_genes(
         {name: str(folder / f"{name}.h5ad") for name in names},
         str(folder / "splits.parquet"),
@@ -59,7 +50,9 @@ def choose(folder, names, gene_map=None, gene_ids=None, **settings):
         report=str(folder / "genes.json"),
         references=["atlas"],
         gene_ids=gene_ids or dict.fromkeys(names, "auto"),
-        **{**SETTINGS, **settings},
+        settings=settings_like(GeneSettings, **SETTINGS | settings),
+        seed=0,
+        budget=Budget(mem_mb),
     )
     return pd.read_csv(folder / "genes.tsv", sep="\t"), json.loads((folder / "genes.json").read_text())
 
@@ -113,7 +106,7 @@ def test_shallow_cells_on_which_seurats_regression_fails(select, monkeypatch, ca
 def test_a_sketch_that_memory_does_not_hold_is_refused(select):
     reference, query = simulate_cells(500, n_genes=1500), simulate_cells(n_genes=1500, seed=1)
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
-        select(reference, query, budget=Budget(690), sketch_cells=5000)
+        select(reference, query, mem_mb=690, sketch_cells=5000)
 
 
 def test_too_few_common_genes_are_refused_with_the_culprit(select):
@@ -192,7 +185,9 @@ def test_several_references(tmp_path):
         report=str(tmp_path / "genes.json"),
         references=["atlas", "blood"],
         gene_ids=dict.fromkeys(merged, "auto"),
-        **SETTINGS,
+        settings=settings_like(GeneSettings, **SETTINGS),
+        seed=0,
+        budget=Budget(2000),
     )
     genes = pd.read_csv(tmp_path / "genes.tsv", sep="\t")
     common = list(atlas.var_names[50:])

@@ -11,24 +11,33 @@ import pytest
 from cellferry.artifacts.features import Features
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
+from cellferry.config.settings import MarkerSettings
 from cellferry.cytometry.transformation import RANGE, Transformation
 from cellferry.errors import InputError
 from cellferry.features.marker_selection import marker_selection
-from cellferry.resources.budget import Budget
 from cellferry.features.subset import GeneFiles
+from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS
 from scipy import sparse
 from select_markers import select_markers
-from simulate import PANEL, describe_events, simulate_events, write_cells
+from simulate import PANEL, describe_events, settings_like, simulate_events, write_cells
 from subset_common_genes import subset_common_genes
 
-SETTINGS = {"cofactor": "auto", "min_common": 0.3, "sketch_cells": 10_000, "seed": 0}
 SPELLED = ("141Pr_cd3", "CD19(Nd142)Di", "CD_56", "Comp-PE-A :: CD4", "CD8", "HLADR", "CD45_RA", "CD14")
 
 
 @pytest.fixture
 def select(tmp_path):
-    def run(datasets, *, references=("atlas",), parts=None, looks=None, **settings):
+    def run(
+        datasets,
+        *,
+        references=("atlas",),
+        parts=None,
+        looks=None,
+        cofactor="auto",
+        sketch_cells=10_000,
+        mem_mb=1000,
+    ):
         merged, inspected = {}, {}
         for name, events in datasets.items():
             merged[name] = str(tmp_path / f"{name}.h5ad")
@@ -47,7 +56,10 @@ def select(tmp_path):
             genes=str(tmp_path / "genes.tsv"),
             report=str(tmp_path / "genes.json"),
             references=list(references),
-            **{"budget": Budget(1000), **SETTINGS, **settings},
+            cofactor=cofactor,
+            settings=settings_like(MarkerSettings, sketch_cells=sketch_cells),
+            seed=0,
+            budget=Budget(mem_mb),
         )
         report = json.loads((tmp_path / "genes.json").read_text())
         return pd.read_csv(tmp_path / "genes.tsv", sep="\t"), report
@@ -253,8 +265,8 @@ def test_a_sketch_is_drawn_of_many_cells(select):
 
 def test_a_sketch_that_memory_does_not_hold_is_refused(select):
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
-        select({"atlas": simulate_events(20_000)}, budget=Budget(513), sketch_cells=20_000)
+        select({"atlas": simulate_events(20_000)}, mem_mb=513, sketch_cells=20_000)
     empty = simulate_events(20_000)
     empty.X = sparse.csr_matrix(empty.shape, dtype=np.float32)  # held as if all values were stored
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
-        select({"atlas": empty}, budget=Budget(513), sketch_cells=20_000)
+        select({"atlas": empty}, mem_mb=513, sketch_cells=20_000)

@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ReferenceLabels
+from cellferry.config.settings import SplitSettings
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS, read_split
 from example_artifacts import hierarchy_of, write_inspection
-from simulate import simulate_cells, write_cells
+from simulate import settings_like, simulate_cells, write_cells
 from split_reference import split_reference
-
-SETTINGS = {"by": "auto", "validation": 0.1, "test": 0.1, "min_cells_per_label": 10, "subsample": None}
-SETTINGS |= {"parents": {}, "ontology": {}, "seed": 0}
 
 
 def split(tmp_path, cells, **settings):
@@ -20,7 +18,18 @@ def split(tmp_path, cells, **settings):
     return split_files(tmp_path, [tmp_path / "merged.h5ad"], cells.n_obs, **settings)
 
 
-def split_files(tmp_path, merged, n_cells, *, inspected=(), **settings):
+def split_files(
+    tmp_path,
+    merged,
+    n_cells,
+    *,
+    inspected=(),
+    subsample=None,
+    parents=None,
+    ontology=None,
+    seed=0,
+    **settings,
+):
     """Part of each cell; labels.json is written."""
     splits = str(tmp_path / "splits.parquet")
     split_reference(
@@ -28,7 +37,11 @@ def split_files(tmp_path, merged, n_cells, *, inspected=(), **settings):
         [str(path) for path in inspected],
         splits,
         str(tmp_path / "labels.json"),
-        **{**SETTINGS, **settings},
+        settings=settings_like(SplitSettings, **settings),
+        subsample=subsample,
+        parents=parents or {},
+        ontology=ontology or {},
+        seed=seed,
         budget=Budget(1000),
     )
     parts = np.full(n_cells, None)

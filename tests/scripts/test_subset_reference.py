@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.config.settings import SplitSettings
 from cellferry.features.subset import GeneFiles
 from cellferry.resources.budget import Budget
 from example_artifacts import write_features
-from simulate import simulate_cells, write_cells
+from simulate import settings_like, simulate_cells, write_cells
 from split_reference import split_reference
 from subset_reference import subset_reference
 
@@ -29,11 +30,8 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
         [],
         splits,
         str(tmp_path / "labels.json"),
-        by="label",
-        validation=0.1,
-        test=0.2,
+        settings=settings_like(SplitSettings, by="label", test=0.2),
         subsample=None,
-        min_cells_per_label=10,
         parents={},
         ontology={},
         seed=0,
@@ -82,11 +80,8 @@ def test_several_references_are_written_one_after_the_other(tmp_path):
         [],
         splits,
         str(tmp_path / "labels.json"),
-        by="label",
-        validation=0.1,
-        test=0.2,
+        settings=settings_like(SplitSettings, by="label", test=0.2),
         subsample=None,
-        min_cells_per_label=10,
         parents={},
         ontology={},
         seed=0,

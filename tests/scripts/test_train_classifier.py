@@ -7,28 +7,21 @@ import pyarrow.parquet as pq
 import pytest
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ClassifierLabels
+from cellferry.config.settings import ClassifierSettings
 from cellferry.errors import InputError
 from cellferry.heads.label_distances import LabelDistances
 from cellferry.heads.registry import HEADS, load_heads, predict
 from cellferry.heads.scanvi import ScanviHead
-from cellferry.heads.training import TrainingFiles, TrainingSettings
+from cellferry.heads.training import TrainingFiles
 from cellferry.resources import memory
 from cellferry.resources.budget import Budget
 from example_artifacts import hierarchy_of, write_reference_labels
 from mapped import LABELS, LEVELS, N_GENES, TELLTALE, counts_at, latents_at, values_at, write_part
+from simulate import settings_like
 from threadpoolctl import threadpool_limits
 from train_classifier import train_classifier
 
-SETTINGS = {
-    "modality": "rna",
-    "heads": list(HEADS),
-    "max_training_cells": 10_000,
-    "neighbors": 15,
-    "n_trees": 50,
-    "max_depth": 6,
-    "learning_rate": 0.1,
-    "seed": 0,
-}
+SETTINGS = {"max_training_cells": 10_000, "n_trees": 50, "max_depth": 6, "learning_rate": 0.1}
 
 BUDGET = Budget(4000)
 
@@ -79,14 +72,26 @@ def write_parts(tmp_path, *, markers=False):
     return train, validation
 
 
-def run(tmp_path, parts, *, out="classifier", validation_common=None, budget=BUDGET, **settings):
+def run(
+    tmp_path,
+    parts,
+    *,
+    out="classifier",
+    validation_common=None,
+    modality="rna",
+    seed=0,
+    budget=BUDGET,
+    **settings,
+):
     train, validation = parts
     model = str(tmp_path / "model")
     train_classifier(
         TrainingFiles(train.mapped, validation.mapped, model, train.common, validation_common),
         str(tmp_path / "labels.json"),
         str(tmp_path / out),
-        settings=TrainingSettings(**SETTINGS | settings),
+        settings=settings_like(ClassifierSettings, **SETTINGS | settings),
+        modality=modality,
+        seed=seed,
         budget=budget,
         threads=1,
     )

@@ -2,18 +2,20 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 import scvi
 import torch
+from cellferry.config.settings import SurgerySettings
 from cellferry.errors import InputError
 from cellferry.model.checkpoints import Checkpoints
 from cellferry.resources.budget import Budget
 from cellferry.resources.schedule import minibatch_size, reference_epochs
 from fit_query_model import fit_query_model
 from map_query import map_query
-from simulate import simulate_cells, write_cells
+from simulate import settings_like, simulate_cells, write_cells
 from told import tells_progress
 from train_reference_model import train_reference_model
 
@@ -24,7 +26,7 @@ def train(trained, out, *, minutes=60, mem_mb=4000, **settings):
         model=str(out / "model"),
         history=str(out / "history.csv"),
         checkpoints=str(out / "checkpoints"),
-        settings={**trained.settings, **settings},
+        settings=replace(trained.settings, **settings),
         seed=0,
         threads=1,
         gpu=0,
@@ -208,9 +210,7 @@ def test_scanvi_is_refined_takes_a_query_and_maps_it(trained, tmp_path):
         str(tmp_path / "query.h5ad"),
         str(tmp_path / "model"),
         str(tmp_path / "query_model"),
-        fit=True,
-        epochs=1,
-        sketch_cells=100,
+        settings=settings_like(SurgerySettings, epochs=1, sketch_cells=100),
         batch_size=128,
         seed=0,
         budget=Budget(4000),

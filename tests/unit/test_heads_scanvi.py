@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import scvi
 import torch
+from cellferry.config.settings import ModelSettings
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.model.scvi_models import new_model, scanvi_classifier, scanvi_from_scvi, skeleton
+from simulate import settings_like
 
 LABELS = ["B", "NK", "γδ T/NKT, CD8+"]
 
@@ -14,8 +16,8 @@ def tiny_model(n_layers):
     """An untrained model whose classifier has weights that are not the ones it begins with."""
     scvi.settings.seed = 0
     cells = skeleton([f"g{n}" for n in range(20)], ["a", "b"], [*LABELS, "unknown"])
-    settings = {"n_latent": 4, "n_layers": n_layers, "n_hidden": 8, "dropout_rate": 0.1}
-    model = scanvi_from_scvi(new_model(cells, {**settings, "gene_likelihood": "nb"}))
+    settings = settings_like(ModelSettings, n_latent=4, n_layers=n_layers, n_hidden=8)
+    model = scanvi_from_scvi(new_model(cells, settings))
     with torch.no_grad():
         for weights in model.module.classifier.parameters():
             weights.normal_(0, 1)

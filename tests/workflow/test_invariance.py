@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cellferry.config.settings import LimitSettings
 from cellferry.resources.budget import Budget
 from content import content, contents
 from map_query import map_query
 from predict_labels import predict_labels
 from running import snakemake
-from simulate import default_settings
+from simulate import settings_like
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +80,7 @@ def test_latents_do_not_depend_on_the_chunks(whole):
 
 def test_many_small_chunks(whole, tmp_path):
     """By the scripts' functions: the jobs would take most of their time to start."""
-    expected, prediction = query(whole, "all_at_once"), default_settings("prediction")
+    expected = query(whole, "all_at_once")
     latents, predictions = [], []
     for chunk in range(MANY_CHUNKS):
         mapped, predicted = tmp_path / f"{chunk}_mapped.parquet", tmp_path / f"{chunk}.parquet"
@@ -101,7 +102,7 @@ def test_many_small_chunks(whole, tmp_path):
             str(predicted),
             chunk=chunk,
             chunks=MANY_CHUNKS,
-            **{key: prediction[key] for key in ("min_p", "min_counts", "min_genes")},
+            limits=settings_like(LimitSettings),
             budget=Budget(2000),
             threads=1,
         )

@@ -1,9 +1,8 @@
 """Training of the heads on a sketch of the reference's training cells."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -11,6 +10,7 @@ from scipy import sparse
 from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.latents import count_cells, latent_columns, read_codes, read_latents
 from ..config.available_heads import available_heads
+from ..config.settings import ClassifierSettings
 from ..core.progress import timed
 from ..errors import InputError
 from ..features.marker_values import holds_intensities, marker_values
@@ -52,37 +52,6 @@ class TrainingFiles:
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """Settings of the training.
-
-    Parameters
-    ----------
-    modality
-        `rna` or `cytometry`.
-    heads
-        Names of the heads to train.
-    max_training_cells, neighbors, n_trees, max_depth, learning_rate
-        As in the configuration's section `prediction`.
-    seed
-        Seed of what is random.
-    """
-
-    modality: str
-    heads: list[str]
-    max_training_cells: int
-    neighbors: int
-    n_trees: int
-    max_depth: int
-    learning_rate: float
-    seed: int
-
-    @classmethod
-    def of(cls, params: Any) -> "TrainingSettings":
-        """The settings in a script's `snakemake.params`."""
-        return cls(**{field.name: getattr(params, field.name) for field in fields(cls)})
-
-
-@dataclass(frozen=True)
 class TrainedHeads:
     """Heads, and what measures the distance to the reference's cells.
 
@@ -113,7 +82,13 @@ class TrainedHeads:
 
 
 def train_heads(
-    files: TrainingFiles, settings: TrainingSettings, *, budget: Budget, threads: int
+    files: TrainingFiles,
+    settings: ClassifierSettings,
+    *,
+    modality: str,
+    seed: int,
+    budget: Budget,
+    threads: int,
 ) -> TrainedHeads:
     """Train the heads on a sketch of the training cells.
 
@@ -121,8 +96,10 @@ def train_heads(
     ----------
     files, settings
         Files of the reference, settings of the training.
-    budget, threads
-        Memory and cores of the job.
+    modality
+        `rna` or `cytometry`.
+    seed, budget, threads
+        Seed of what is random, memory and cores of the job.
 
     Raises
     ------
@@ -134,14 +111,14 @@ def train_heads(
     """
     codes, labels = read_codes(files.train, "label")
     rows, part = draw_training(
-        files.train, codes, labels, max_training_cells=settings.max_training_cells, seed=settings.seed
+        files.train, codes, labels, max_training_cells=settings.max_training_cells, seed=seed
     )
     if files.common is None:
         print("there are no counts of the reference's cells: no classifier learns from expression")
     with H5adReader(files.common) if files.common else nullcontext() as values:
         if values:
             _check_number(values, len(codes), files.train)
-        heads = trainable(settings.heads, files.model, values, modality=settings.modality)
+        heads = trainable(settings.heads, files.model, values, modality=modality)
         intensities = values is not None and holds_intensities(values)
         on_markers = intensities and not set(ON_EXPRESSION).isdisjoint(heads)
         budget.require(
@@ -158,16 +135,16 @@ def train_heads(
             remedy="lower prediction.max_training_cells",
         )
         labels, codes = only_drawn(labels, codes, rows)
-        held_out = draw_validation(files.validation, labels, seed=settings.seed)
+        held_out = draw_validation(files.validation, labels, seed=seed)
         cells = TrainingCells(labels, Drawn(rows, codes[rows]), part, held_out)
         trained: Heads = {}
         if on_markers:
             with H5adReader(files.validation_common) as others:
                 _check_number(others, count_cells(files.validation), files.validation)
-                trained = train_on_markers(heads, values, others, cells, settings, threads=threads)
+                trained = train_on_markers(heads, values, others, cells, settings, seed=seed, threads=threads)
         elif "expression" in heads:
             trained = train_on_counts(values, cells)
-    return train_on_latents(heads, trained, files, cells, settings, threads=threads)
+    return train_on_latents(heads, trained, files, cells, settings, seed=seed, threads=threads)
 
 
 def trainable(heads: list[str], model: str, values: H5adReader | None, *, modality: str) -> list[str]:
@@ -205,8 +182,9 @@ def train_on_markers(
     values: H5adReader,
     validation: H5adReader,
     cells: TrainingCells,
-    settings: TrainingSettings,
+    settings: ClassifierSettings,
     *,
+    seed: int,
     threads: int,
 ) -> Heads:
     """Those of the heads that look at marker values.
@@ -217,8 +195,8 @@ def train_on_markers(
         Names of all heads to train.
     values, validation
         Marker values of the training and of the validation cells.
-    cells, settings, threads
-        Cells to train on, settings of the trees, cores of the job.
+    cells, settings, seed, threads
+        Cells to train on, settings of the trees, seed of what is random, cores of the job.
     """
     learned = marker_values(values, cells.learned.rows)
     trained: Heads = {}
@@ -231,7 +209,7 @@ def train_on_markers(
     if "expression_xgboost" in heads:
         checked = marker_values(validation, cells.held_out.rows)
         trained["expression_xgboost"] = _grown(
-            ExpressionXGBoostHead, learned, checked, cells, settings, threads=threads
+            ExpressionXGBoostHead, learned, checked, cells, settings, seed=seed, threads=threads
         )
     return trained
 
@@ -241,8 +219,9 @@ def train_on_latents(
     on_expression: Heads,
     files: TrainingFiles,
     cells: TrainingCells,
-    settings: TrainingSettings,
+    settings: ClassifierSettings,
     *,
+    seed: int,
     threads: int,
 ) -> TrainedHeads:
     """Train the heads that look at latents, and what measures distances.
@@ -255,14 +234,16 @@ def train_on_latents(
         The heads that look at expression, trained already.
     files
         Files of the reference.
-    cells, settings, threads
-        Cells to train on, settings of the heads, cores of the job.
+    cells, settings, seed, threads
+        Cells to train on, settings of the heads, seed of what is random, cores of the job.
     """
     latents, codes = read_latents(files.train, cells.learned.rows), cells.learned.codes
     held_out = read_latents(files.validation, cells.held_out.rows)
     trained = dict(on_expression)
     if "xgboost" in heads:
-        trained["xgboost"] = _grown(XGBoostHead, latents, held_out, cells, settings, threads=threads)
+        trained["xgboost"] = _grown(
+            XGBoostHead, latents, held_out, cells, settings, seed=seed, threads=threads
+        )
     for name in (name for name in ON_LATENTS if name in heads):
         with timed(f"{name} on the latents of {len(codes):,} cells"):
             trained[name] = ON_LATENTS[name].train(latents, codes)
@@ -286,8 +267,9 @@ def _grown(
     values: np.ndarray,
     held_out: np.ndarray,
     cells: TrainingCells,
-    settings: TrainingSettings,
+    settings: ClassifierSettings,
     *,
+    seed: int,
     threads: int,
 ) -> XGBoostHead:
     """Trees on latents or marker values of the training cells, stopped by those of the validation cells."""
@@ -300,7 +282,7 @@ def _grown(
         max_depth=settings.max_depth,
         learning_rate=settings.learning_rate,
         threads=threads,
-        seed=settings.seed,
+        seed=seed,
     )
 
 

@@ -1,9 +1,10 @@
 """Two ways to map a query: by the model fitted to its batches, and by the reference's model as it is."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from scvi.model.base import BaseModelClass
 
+from ..config.settings import SurgerySettings
 from .encoder import Encoder
 from .scvi_models import mean_batch_weights
 from .surgery import QuerySketch, model_for_query
@@ -11,30 +12,13 @@ from .surgery import QuerySketch, model_for_query
 FITTED, UNFITTED = "fitted", "unfitted"
 
 
-@dataclass(frozen=True)
-class Fitting:
-    """How a model is fitted to a query.
-
-    Parameters
-    ----------
-    fit, epochs, sketch_cells
-        As in the configuration's section `surgery`.
-    batch_size
-        Cells per minibatch.
-    """
-
-    fit: bool
-    epochs: int | str
-    sketch_cells: int
-    batch_size: int
-
-
 def both_encoders(
     used: BaseModelClass,
     reference_model: str,
     sketch: QuerySketch | None,
-    fitting: Fitting,
+    settings: SurgerySettings,
     *,
+    batch_size: int,
     accelerator: str,
 ) -> dict[str, Encoder]:
     """Encoders of both ways, that of the model in use first.
@@ -42,18 +26,20 @@ def both_encoders(
     Parameters
     ----------
     used
-        The model that maps the query, fitted if `fitting.fit`.
+        The model that maps the query, fitted if `settings.fit`.
     reference_model
         Folder of the reference's model that it was made of.
     sketch
         Cells to fit a model to where the one in use was not; None where the query has no batch to fit to.
-    fitting, accelerator
-        How the model is fitted, and where.
+    settings, batch_size, accelerator
+        How the model is fitted, cells per minibatch, and where to compute.
     """
-    if fitting.fit:
+    if settings.fit:
         return {FITTED: Encoder(used), UNFITTED: Encoder(mean_batch_weights(used, reference_model))}
     unfitted = fitted = Encoder(used)
     if sketch is not None:
-        how = {"epochs": fitting.epochs, "batch_size": fitting.batch_size, "accelerator": accelerator}
-        fitted = Encoder(model_for_query(sketch, reference_model, fit=True, **how))
+        settings = replace(settings, fit=True)
+        fitted = Encoder(
+            model_for_query(sketch, reference_model, settings, batch_size=batch_size, accelerator=accelerator)
+        )
     return {UNFITTED: unfitted, FITTED: fitted}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scvi.model.base import BaseModelClass
 
+from ..config.settings import ModelSettings
 from .checkpoints import Checkpoints
 from .scvi_models import measured_by_batch, new_cytovi, new_model, skeleton, train
 from .store import StoreDataModule
@@ -38,7 +39,9 @@ class TrainingStore:
     seed: int
     accelerator: str
 
-    def train(self, model: BaseModelClass, *, settings: dict, epochs: int, checkpoints: Checkpoints) -> None:
+    def train(
+        self, model: BaseModelClass, *, settings: ModelSettings, epochs: int, checkpoints: Checkpoints
+    ) -> None:
         """Train a model, registered on a skeleton, on the cells, or go on where that was stopped.
 
         Parameters
@@ -46,7 +49,7 @@ class TrainingStore:
         model
             The model; it is changed.
         settings
-            The configuration's section `model`.
+            How it is trained.
         epochs
             Epochs at most.
         checkpoints
@@ -64,7 +67,7 @@ class TrainingStore:
             measured=measured,
             seed=self.seed,
         )
-        plan = {"lr": settings["learning_rate"]}
+        plan = {"lr": settings.learning_rate}
         if measured is not None:
             # The prior has its full weight at the end, however few epochs there are.
             plan["n_epochs_kl_warmup"] = min(400, epochs)
@@ -76,8 +79,8 @@ class TrainingStore:
             datamodule=datamodule,
             accelerator=self.accelerator,
             devices=1,
-            early_stopping=settings["early_stopping"] and datamodule.n_val > 0,
-            early_stopping_patience=settings["patience"],
+            early_stopping=settings.early_stopping and datamodule.n_val > 0,
+            early_stopping_patience=settings.patience,
             check_val_every_n_epoch=1,
             plan_kwargs=plan,
             enable_progress_bar=False,
@@ -86,11 +89,11 @@ class TrainingStore:
         )
 
 
-def untrained(attributes: dict, settings: dict) -> BaseModelClass:
+def untrained(attributes: dict, settings: ModelSettings) -> BaseModelClass:
     """A new model for the cells of a store."""
     measured = attributes.get("measured")
     cells = skeleton(attributes["genes"], attributes["batches"], attributes["labels"], measured)
-    if settings["type"] == "cytovi":
+    if settings.type == "cytovi":
         return new_cytovi(cells, settings, attributes["backbone"])
     return new_model(cells, settings)
 

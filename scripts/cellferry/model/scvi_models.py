@@ -20,6 +20,7 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
+from ..config.settings import ModelSettings
 from ..errors import RetryableError
 from ..heads.scanvi import ScanviHead
 from ..labels.vocabulary import UNKNOWN
@@ -123,7 +124,7 @@ def with_mask(cells: ad.AnnData, mask: np.ndarray) -> ad.AnnData:
     return cells
 
 
-def new_cytovi(cells: ad.AnnData, settings: dict, backbone: list[bool]) -> CYTOVI:
+def new_cytovi(cells: ad.AnnData, settings: ModelSettings, backbone: list[bool]) -> CYTOVI:
     """An untrained CytoVI model registered on a skeleton.
 
     The encoder sees the markers of the backbone; all are decoded, as far as they were measured.
@@ -131,26 +132,26 @@ def new_cytovi(cells: ad.AnnData, settings: dict, backbone: list[bool]) -> CYTOV
     CYTOVI.setup_anndata(cells, batch_key=BATCH, nan_layer=MASK)
     return CYTOVI(
         cells,
-        n_latent=None if settings["n_latent"] == "auto" else settings["n_latent"],
-        n_layers=settings["n_layers"],
-        n_hidden=settings["n_hidden"],
-        dropout_rate=settings["dropout_rate"],
+        n_latent=None if settings.n_latent == "auto" else settings.n_latent,
+        n_layers=settings.n_layers,
+        n_hidden=settings.n_hidden,
+        dropout_rate=settings.dropout_rate,
         # Named, since the model would take those that a query has when it is loaded for one.
         encoder_marker_list=cells.var_names[np.array(backbone)].tolist(),
         **FOR_SURGERY,
     )
 
 
-def new_model(cells: ad.AnnData, settings: dict) -> scvi.model.SCVI:
-    """An untrained scVI model registered on a skeleton; `settings` is the configuration's section `model`."""
+def new_model(cells: ad.AnnData, settings: ModelSettings) -> scvi.model.SCVI:
+    """An untrained scVI model registered on a skeleton."""
     scvi.model.SCVI.setup_anndata(cells, batch_key=BATCH)
     return scvi.model.SCVI(
         cells,
-        n_latent=settings["n_latent"],
-        n_layers=settings["n_layers"],
-        n_hidden=settings["n_hidden"],
-        dropout_rate=settings["dropout_rate"],
-        gene_likelihood=settings["gene_likelihood"],
+        n_latent=settings.n_latent,
+        n_layers=settings.n_layers,
+        n_hidden=settings.n_hidden,
+        dropout_rate=settings.dropout_rate,
+        gene_likelihood=settings.gene_likelihood,
         **FOR_SURGERY,
     )
 

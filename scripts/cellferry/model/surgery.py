@@ -7,6 +7,7 @@ import numpy as np
 from scvi.model.base import BaseModelClass
 
 from ..artifacts.h5ad_reader import H5adReader
+from ..config.settings import SurgerySettings
 from ..core.progress import Progress
 from ..cytometry.marker_names import BACKBONE
 from ..features.subset import MEASURED
@@ -88,9 +89,8 @@ def draw_sketch(
 def model_for_query(
     sketch: QuerySketch,
     reference_model: str,
+    settings: SurgerySettings,
     *,
-    fit: bool,
-    epochs: int | str,
     batch_size: int,
     accelerator: str,
 ) -> BaseModelClass:
@@ -100,8 +100,8 @@ def model_for_query(
     ----------
     sketch, reference_model
         See `draw_sketch`.
-    fit, epochs
-        As in the configuration's section `surgery`.
+    settings
+        Whether and how the model is fitted.
     batch_size
         Cells per minibatch.
     accelerator
@@ -111,6 +111,7 @@ def model_for_query(
     model = model_class(reference_model).load_query_data(
         sketch.cells, str(reference_model), accelerator=accelerator
     )
+    fit = settings.fit
     if fit and not model.module.encode_covariates:
         # Others train such models; only the decoder would learn.
         print("the model's encoder takes no batch: fitting could not move the query, and is left out")
@@ -119,7 +120,7 @@ def model_for_query(
         print("they have the mean weights of the reference's batches (surgery.fit)")
         return mean_batch_weights(model, reference_model)
     size = minibatch_size(batch_size, sketch.cells.n_obs)
-    epochs = fitting_epochs(epochs, sketch.cells.n_obs, size)
+    epochs = fitting_epochs(settings.epochs, sketch.cells.n_obs, size)
     drawn = f"{sketch.cells.n_obs} of {sketch.of} cells"
     print(f"{drawn}, {epochs} epochs, minibatches of {size}, on the {accelerator}")
     train(

@@ -120,8 +120,8 @@ def _key(path: tuple[str, ...], value: Any, job: Any, config: dict[str, Any]) ->
         return f"datasets.{rest[0]}.gene_id"
     if first in ("gene_id", "max_cells"):
         return f"datasets.{job.wildcards.query}.{first}"
-    if first == "settings":
-        return ".".join(["model", *rest])
+    if first in config:
+        return ".".join(path)
     sections = [key for key, section in config.items() if isinstance(section, dict) and first in section]
     if len(sections) > 1:
         sections = [key for key in sections if config[key][first] == value]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..artifacts.labels import LabelCells, ReferenceLabels
+from ..config.settings import SplitSettings
 from ..errors import InputError
 from ..labels.hierarchy import LabelHierarchy
 from ..labels.levels import hierarchy_of_parents, joined_hierarchy
@@ -18,11 +19,8 @@ def split_labeled(
     labels: np.ndarray,
     names: np.ndarray,
     batches: np.ndarray,
+    settings: SplitSettings,
     *,
-    by: str,
-    validation: float,
-    test: float,
-    min_cells_per_label: int,
     seed: int,
     where: str,
     label_key: str,
@@ -37,10 +35,8 @@ def split_labeled(
         what the codes stand for.
     batches
         Code of each cell's batch.
-    by, validation, test, seed
-        See `cellferry.sampling.splits.split_cells`.
-    min_cells_per_label
-        Labels with fewer cells are seen, and not predicted.
+    settings, seed
+        How cells are held out, see `cellferry.sampling.splits.split_cells`.
     where, label_key
         What to call the cells' files, and the configuration's key of their labels, in an error.
     subsample
@@ -57,6 +53,7 @@ def split_labeled(
     InputError
         If fewer than two labels remain, `subsample` is too few cells for them, or `by` cannot be obeyed.
     """
+    min_cells_per_label = settings.min_cells_per_label
     sizes = np.bincount(labels[labels >= 0], minlength=len(names))
     rare = sizes < min_cells_per_label
     print(f"{np.count_nonzero(labels < 0)} of {len(labels)} cells have no label, and are left out")
@@ -86,9 +83,11 @@ def split_labeled(
         labels[~drawn] = DROPPED
         print(f"{subsample} of {n_labeled} labeled cells are used (reference.subsample)")
     try:
-        split = split_cells(labels, batches, by=by, validation=validation, test=test, seed=seed)
+        split = split_cells(
+            labels, batches, by=settings.by, validation=settings.validation, test=settings.test, seed=seed
+        )
     except ValueError as error:
-        raise InputError(f"split.by is '{by}', but {error}; set it to 'label' or 'auto'") from error
+        raise InputError(f"split.by is '{settings.by}', but {error}; set it to 'label' or 'auto'") from error
     return split, count_parts(labels, split, names, sizes=sizes, predictable=~rare)
 
 
