@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -30,10 +31,11 @@ from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.artifacts.latents import count_cells, read_latents
 from cellferry.config.schema import fill_defaults
+from cellferry.config.settings import LimitSettings, ModelSettings, settings_of
 from cellferry.heads.registry import ON_EXPRESSION, load_heads
 from cellferry.model.checkpoints import Checkpoints
-from cellferry.model.reference_training import MONITORED_SHARE, code_mapping
-from cellferry.model.scvi_models import new_model, set_up_torch, skeleton, train
+from cellferry.model.reference_training import MONITORED_SHARE, TrainingStore, code_mapping
+from cellferry.model.scvi_models import new_model, set_up_torch, skeleton
 from cellferry.model.store import StoreDataModule
 from cellferry.resources.budget import Budget
 from cellferry.resources.schedule import minibatch_size
@@ -73,11 +75,11 @@ def until_long_enough(work: Callable[[], int]) -> tuple[int, np.ndarray]:
 class Training:
     """The reference's store, a model and what is timed of their training."""
 
-    def __init__(self, folder: Path, settings: dict) -> None:
+    def __init__(self, folder: Path, settings: ModelSettings) -> None:
         self.store = str(folder / "results" / "reference" / "store.zarr")
-        self.settings = settings | {"early_stopping": False}
+        self.settings = replace(settings, early_stopping=False)
         self.attributes = dict(zarr.open_group(self.store, mode="r").attrs)
-        self.batch_size = minibatch_size(settings["batch_size"], self.attributes["n_cells"])
+        self.batch_size = minibatch_size(settings.batch_size, self.attributes["n_cells"])
         self.model = new_model(
             skeleton(*(self.attributes[names] for names in ("genes", "batches", "labels"))), settings
         )
@@ -103,23 +105,18 @@ class Training:
         """Seconds of a training as the workflow does it."""
         with tempfile.TemporaryDirectory() as checkpoints:
             return seconds_of(
-                lambda: train(
+                lambda: TrainingStore(self.store, self.attributes, self.batch_size, 0, "cpu").train(
                     self.model,
-                    store=self.store,
-                    attributes=self.attributes,
-                    batch_size=self.batch_size,
-                    seed=0,
-                    accelerator="cpu",
                     settings=self.settings,
                     epochs=number,
-                    progress=Checkpoints(checkpoints, {}),
+                    checkpoints=Checkpoints(checkpoints, {}),
                 )
             )
 
     def bare_loop(self) -> Callable[[], int]:
         """The same module, optimiser and minibatches with nothing around: a pass over preloaded ones."""
         batches = list(islice(self.minibatches(), MAX_PRELOADED))
-        plan = scvi.train.TrainingPlan(self.model.module, lr=self.settings["learning_rate"])
+        plan = scvi.train.TrainingPlan(self.model.module, lr=self.settings.learning_rate)
         optimizer = plan.configure_optimizers()["optimizer"]
 
         def work() -> int:
@@ -160,7 +157,7 @@ def training_speeds(training: Training) -> Iterator[tuple[str, int, np.ndarray]]
     yield "encoder: bare forward passes on preloaded minibatches", *until_long_enough(training.bare_encoder())
 
 
-def query_speeds(folder: Path, prediction: dict) -> Iterator[tuple[str, int, np.ndarray]]:
+def query_speeds(folder: Path, limits: LimitSettings) -> Iterator[tuple[str, int, np.ndarray]]:
     """Name, cells and seconds of mapping and prediction, on the query as a whole."""
     results = folder / "results"
     common, classifier = str(results / "common" / "query.h5ad"), str(results / "reference" / "classifier")
@@ -193,7 +190,7 @@ def query_speeds(folder: Path, prediction: dict) -> Iterator[tuple[str, int, np.
                     f"{name}/predictions.parquet",
                     chunk=0,
                     chunks=chunks,
-                    **{key: prediction[key] for key in ("min_p", "min_counts", "min_genes")},
+                    limits=limits,
                     budget=Budget(PREDICT_MB),
                     threads=1,
                 )
@@ -221,8 +218,9 @@ def measure(folder: Path) -> list[dict]:
     set_up_torch(threads=1, seed=0, gpu=0)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     fill_defaults(config)
-    training = Training(folder, config["model"])
-    found = [*training_speeds(training), *query_speeds(folder, config["prediction"])]
+    training = Training(folder, ModelSettings(**settings_of(ModelSettings, config)))
+    limits = LimitSettings(**settings_of(LimitSettings, config))
+    found = [*training_speeds(training), *query_speeds(folder, limits)]
     of = f"minibatches of {training.batch_size}"
     rows = [{"name": name, "of": of, "cells": cells} for name, cells, _ in found]
     return [
