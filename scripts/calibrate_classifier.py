@@ -60,18 +60,20 @@ def calibrate_classifier(
     drawn[random_sketch(codes >= 0, cap, seed=seed)] = True
     codes, donors = codes[drawn], held_out_donors(validation, train)[drawn]
     held_mb = calibration_mb(len(codes), n_labels=len(heads.labels), n_heads=len(heads.head_names))
-    judged, start = [], 0
+    outputs, start = [], 0
     with H5adReader(common) if common else nullcontext() as cells:
         intensities = cells is not None and holds_intensities(cells)
         max_bytes = budget.block_bytes(
             MEMORY_MODELS["calibrate_classifier"], cells=len(drawn), more_mb=heads.held_mb + held_mb
         )
-        for _, block in heads.judged(validation, cells, [], first=0, rows=heads.rows_in(max_bytes, cells)):
-            judged.append(block.of_cells(drawn[start : start + len(block.distance)]))
+        for _, block in heads.iter_predictions(
+            validation, cells, [], first=0, rows=heads.rows_in(max_bytes, cells)
+        ):
+            outputs.append(block.of_cells(drawn[start : start + len(block.distance)]))
             start += len(block.distance)
     hashed = {"model": model, "genes": genes, "classifier": classifier}
     learned = learn_rules(
-        HeldOutCells.of(codes, judged, heads),
+        HeldOutCells.of(codes, outputs, heads),
         heads,
         donors=donors,
         prior=prior_weights(heads.head_names, intensities=intensities),

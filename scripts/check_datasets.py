@@ -85,47 +85,47 @@ def check_datasets(
     InputError
         If any dataset has a problem; the message lists the problems of all of them.
     """
-    found = [read_artifact(Inspection, path) for path in inspected]
-    for dataset in found:
+    datasets = [read_artifact(Inspection, path) for path in inspected]
+    for dataset in datasets:
         for warning in dataset.warnings:
             print(f"warning: {dataset.dataset}: {warning}")
-    problems = [Problem(dataset.dataset, problem) for dataset in found for problem in dataset.problems]
+    problems = [Problem(dataset.dataset, problem) for dataset in datasets for problem in dataset.problems]
     # Each check relies on those before it.
-    problems = problems or label_problems(found, parents)
-    problems = problems or name_problems(found, parents, ontology or {})
+    problems = problems or label_problems(datasets, parents)
+    problems = problems or name_problems(datasets, parents, ontology or {})
     if not problems and trained_labels:
         trained = read_artifact(ReferenceLabels, trained_labels)
-        print_questions(found, trained.hierarchy.coarser_labels.union(trained.labels))
+        print_questions(datasets, trained.hierarchy.coarser_labels.union(trained.labels))
     problems = problems or panel_problems(
-        found, gene_sources or [], trained_genes, trained_report, min_common, cofactor
+        datasets, gene_sources or [], trained_genes, trained_report, min_common, cofactor
     )
     if problems:
         raise InputError(Problems(f"the datasets have {len(problems)} problem(s)", tuple(problems)))
-    write_table(found, table)
-    by_name = {dataset.dataset: dataset for dataset in found}
+    write_table(datasets, table)
+    by_name = {dataset.dataset: dataset for dataset in datasets}
     for path in map(Path, checked):
         with complete(path) as temporary:
             temporary.write_text(by_name[path.name].made_from, encoding="utf-8")
     print(Path(table).read_text(encoding="utf-8"), end="")
 
 
-def write_table(found: list[Inspection], table: str) -> None:
+def write_table(datasets: list[Inspection], table: str) -> None:
     """Write the `COLUMNS` of the datasets, one per row."""
-    rows = [{column: getattr(dataset, name) for column, name in COLUMNS.items()} for dataset in found]
+    rows = [{column: getattr(dataset, name) for column, name in COLUMNS.items()} for dataset in datasets]
     with complete(table) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).astype({"nonzeros": "Int64"}).to_csv(
             temporary, sep="\t", index=False
         )
 
 
-def references_of(found: list[Inspection]) -> list[Inspection]:
+def references_of(datasets: list[Inspection]) -> list[Inspection]:
     """Those of the datasets that are references."""
-    return [dataset for dataset in found if dataset.role == "reference"]
+    return [dataset for dataset in datasets if dataset.role == "reference"]
 
 
-def label_problems(found: list[Inspection], parents: dict | str) -> list[Problem]:
+def label_problems(datasets: list[Inspection], parents: dict | str) -> list[Problem]:
     """Problems of the references' labels; prints what should be looked at in the labels of all."""
-    references = references_of(found)
+    references = references_of(datasets)
     if not references:
         return []
     problems = []
@@ -135,20 +135,20 @@ def label_problems(found: list[Inspection], parents: dict | str) -> list[Problem
         nodes |= reference_hierarchy(references).coarser_labels
     except InputError as error:
         problems.append(Problem(references[0].dataset, str(error)))
-    print_questions(found, nodes)
+    print_questions(datasets, nodes)
     return problems
 
 
-def print_questions(found: list[Inspection], nodes: set[str]) -> None:
+def print_questions(datasets: list[Inspection], nodes: set[str]) -> None:
     """Print the `questions` as warnings."""
-    for question in questions(found, nodes):
+    for question in questions(datasets, nodes):
         print(f"warning: {question}")
 
 
-def name_problems(found: list[Inspection], parents: dict | str, ontology: dict | str) -> list[Problem]:
+def name_problems(datasets: list[Inspection], parents: dict | str, ontology: dict | str) -> list[Problem]:
     """Keys whose names all fit nothing; prints which names fit nothing where others do."""
     problems = []
-    for unused, warnings in (*unused_markers(found), *unused_labels(found, parents, ontology)):
+    for unused, warnings in (*unused_markers(datasets), *unused_labels(datasets, parents, ontology)):
         problems += [Problem("names", problem) for problem in unused]
         for warning in warnings:
             print(f"warning: {warning}")
@@ -156,7 +156,7 @@ def name_problems(found: list[Inspection], parents: dict | str, ontology: dict |
 
 
 def panel_problems(
-    found: list[Inspection],
+    datasets: list[Inspection],
     gene_sources: list[str],
     trained_genes: str | None,
     trained_report: str | None,
@@ -164,24 +164,24 @@ def panel_problems(
     cofactor: str | float | dict,
 ) -> list[Problem]:
     """Problems of the panels and values of datasets of cytometry."""
-    if not found[0].channels or not (trained_genes or references_of(found)):
+    if not datasets[0].channels or not (trained_genes or references_of(datasets)):
         return []
     try:
-        check_panels(found, gene_sources, trained_genes, min_common, cofactor)
-        check_values(found, trained_report)
+        check_panels(datasets, gene_sources, trained_genes, min_common, cofactor)
+        check_values(datasets, trained_report)
     except InputError as error:
         return [Problem("panels", str(error))]
     return []
 
 
 def unused_labels(
-    found: list[Inspection], parents: dict | str, ontology: dict | str
+    datasets: list[Inspection], parents: dict | str, ontology: dict | str
 ) -> Iterator[tuple[list[str], list[str]]]:
     """Problems and warnings of names in the configuration's section `labels` that no label has."""
-    labels = {label for dataset in found for label in dataset.labels}
-    references = references_of(found)
+    labels = {label for dataset in datasets for label in dataset.labels}
+    references = references_of(datasets)
     own = {label for dataset in references for label in dataset.labels}
-    renamed = merged_names(dataset.named.get("labels.rename", {}) for dataset in found)
+    renamed = merged_names(dataset.named.get("labels.rename", {}) for dataset in datasets)
     problems, warnings = unused_names(renamed, key="labels.rename", what="label of a dataset", known=labels)
     if not references:  # what was trained before may have them
         yield [], problems + warnings
@@ -196,10 +196,10 @@ def unused_labels(
     yield unused_names(named, key="labels.ontology", what="label of a reference or parent", known=nodes)
 
 
-def unused_markers(found: list[Inspection]) -> Iterator[tuple[list[str], list[str]]]:
+def unused_markers(datasets: list[Inspection]) -> Iterator[tuple[list[str], list[str]]]:
     """Problems and warnings of names in `cytometry.markers` that no channel has."""
-    named = merged_names(dataset.named.get("cytometry.markers", {}) for dataset in found)
-    channels = {channel.channel for dataset in found for channel in dataset.channels}
+    named = merged_names(dataset.named.get("cytometry.markers", {}) for dataset in datasets)
+    channels = {channel.channel for dataset in datasets for channel in dataset.channels}
     yield unused_names(named, key="cytometry.markers", what="channel of a dataset", known=channels)
 
 
@@ -224,7 +224,7 @@ def check_labels(references: list[Inspection]) -> None:
 
 
 def check_panels(
-    found: list[Inspection],
+    datasets: list[Inspection],
     gene_sources: list[str],
     trained_genes: str | None,
     min_common: float,
@@ -234,8 +234,8 @@ def check_panels(
 
     And cofactors of markers that the model to train will not have.
     """
-    markers = {dataset.dataset: dataset.markers for dataset in found}
-    references = [dataset.dataset for dataset in references_of(found)]
+    markers = {dataset.dataset: dataset.markers for dataset in datasets}
+    references = [dataset.dataset for dataset in references_of(datasets)]
     if trained_genes:
         model = pd.read_csv(trained_genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
         backbone = model["gene"][model[BACKBONE]].to_list()
@@ -248,13 +248,13 @@ def check_panels(
         check_share(name, own, backbone, min_common)
 
 
-def check_values(found: list[Inspection], trained_report: str | None) -> None:
+def check_values(datasets: list[Inspection], trained_report: str | None) -> None:
     """Refuse datasets of which some are scaled already, and say what else of their values differs."""
-    seen = {f"datasets.{dataset.dataset}": dataset.intensities for dataset in found}
+    seen = {f"datasets.{dataset.dataset}": dataset.intensities for dataset in datasets}
     if trained_report:
         trained = read_artifact(Features, trained_report).values or {}
         if GIVEN in trained:  # a model of others, which cannot be changed
-            for dataset in found:
+            for dataset in datasets:
                 check_kind(dataset.dataset, dataset.intensities, trained)
         for name, kind in trained.items():
             seen["the model" if name == GIVEN else f"the earlier run ({name})"] = kind
@@ -288,12 +288,12 @@ def reference_hierarchy(references: list[Inspection]) -> LabelHierarchy:
     return joined_hierarchy({dataset.dataset: dataset.hierarchy for dataset in references}, labels)
 
 
-def questions(found: list[Inspection], nodes: set[str]) -> list[str]:
+def questions(datasets: list[Inspection], nodes: set[str]) -> list[str]:
     """What to ask about labels: those that no reference has, and references' that differ in spelling only.
 
     Parameters
     ----------
-    found
+    datasets
         What `inspect_dataset` wrote for each dataset.
     nodes
         Coarser labels, which a query's truth may be, and labels of a reference that was trained before.
@@ -301,7 +301,7 @@ def questions(found: list[Inspection], nodes: set[str]) -> list[str]:
     known: dict[str, str] = {}
     spelled: dict[str, tuple[str, str]] = {}
     asked = []
-    for dataset in found:
+    for dataset in datasets:
         if dataset.role != "reference":
             continue
         for label in dataset.labels:
@@ -313,7 +313,7 @@ def questions(found: list[Inspection], nodes: set[str]) -> list[str]:
                     "one, say so in labels.rename"
                 )
     names = [*known, *sorted(nodes - known.keys())]
-    for dataset in found:
+    for dataset in datasets:
         if dataset.role == "reference":
             continue
         foreign = {label: n for label, n in dataset.labels.items() if label not in names}

@@ -60,17 +60,17 @@ def convert_to_chunks(
         If the file is broken, does not hold raw counts, or is not the one that was inspected.
     """
     dataset = Dataset(name, config)
-    found = read_artifact(Inspection, inspected)
-    if dataset.header.n_cells != found.cells:
+    inspection = read_artifact(Inspection, inspected)
+    if dataset.header.n_cells != inspection.cells:
         raise InputError(
-            f"{dataset.header.path}: held {found.cells} cells when it was inspected, and now "
+            f"{dataset.header.path}: held {inspection.cells} cells when it was inspected, and now "
             f"{dataset.header.n_cells}; when it is complete, run snakemake again"
         )
     first, last = run_bounds(config["chunks"], config["jobs"])[[job, job + 1]]
     share = Share(
         first=int(first),
-        bounds=run_bounds(found.cells_kept, config["chunks"])[first : last + 1],
-        rows=(found.starts[first], found.starts[last]),
+        bounds=run_bounds(inspection.cells_kept, config["chunks"])[first : last + 1],
+        rows=(inspection.starts[first], inspection.starts[last]),
     )
     columns = needed_columns(config)
     dataset.load_tables(columns)

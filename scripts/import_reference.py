@@ -202,10 +202,12 @@ def label_and_batch_codes(
     known: dict[str, dict[str, int]] = {"label": {}, "batch": {}}
     codes: dict[str, list[np.ndarray]] = {"label": [], "batch": []}
     for _, annotation, _ in read_cells(table, pretrained, label_names):
-        for column, found in known.items():
+        for column, code_of in known.items():
             in_block, names = pd.factorize(annotation[column])
             # One entry more than there are names: code -1 (missing) indexes the last.
-            place = np.array([found.setdefault(name, len(found)) for name in names] + [-1], dtype=np.int32)
+            place = np.array(
+                [code_of.setdefault(name, len(code_of)) for name in names] + [-1], dtype=np.int32
+            )
             codes[column].append(place[in_block])
     labels, batches = (np.concatenate([np.empty(0, np.int32), *codes[column]]) for column in known)
     return CellCodes(labels, batches, np.array(list(known["label"]), dtype=object))

@@ -36,25 +36,25 @@ def inspect_dataset(
     made_from
         Hash of all that the inspection depends on, to recognize it by.
     """
-    found = Findings()
+    all_findings = Findings()
     role = config["role"]
     if role in LABELED and not config["label"]:
         what = f"{LABELED[role]} needs the obs column with its labels"
-        found.problems.append(Problem(f"datasets.{name}.label", what, "name it"))
+        all_findings.problems.append(Problem(f"datasets.{name}.label", what, "name it"))
     try:
         for findings in findings_of(Dataset(name, config), label_names):
-            found.add(findings)
+            all_findings.add(findings)
     except InputError as error:
-        found.problems.append(Problem("", str(error)))
+        all_findings.problems.append(Problem("", str(error)))
     inspection = Inspection(
         dataset=name,
         role=role,
         path=config["path"],
         made_from=made_from,
-        **found.fields,
-        named=found.named,
-        problems=list(dict.fromkeys(map(str, found.problems))),
-        warnings=found.warnings,
+        **all_findings.fields,
+        named=all_findings.named,
+        problems=list(dict.fromkeys(map(str, all_findings.problems))),
+        warnings=all_findings.warnings,
     )
     write_artifact(inspection, inspected)
     for kind in ("problems", "warnings"):

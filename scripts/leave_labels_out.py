@@ -71,7 +71,7 @@ def leave_labels_out(
         )
         rows = heads.rows_in(max_bytes, cells)
         columns, parts, start = latent_columns(mapped), [], 0
-        for block, judged in heads.judged(mapped, cells, [], first=0, rows=rows):
+        for block, judged in heads.iter_predictions(mapped, cells, [], first=0, rows=rows):
             kept = drawn[start : start + len(block)]
             too_few = (judged.n_counts < limits.min_counts) | (judged.n_genes < limits.min_genes)
             by_head = {name: values[kept] for name, values in judged.by_head.items()}

@@ -65,15 +65,17 @@ def predict_labels(
         schema = schema.with_metadata({MADE_FROM: json.dumps(made_from)})
         first = chunk * cells.n_cells // chunks
         with pq.ParquetWriter(path, schema) as writer:
-            for block, judged in heads.judged([mapped], cells, ["cell", "label"], first=first, rows=rows):
-                ood_pvalue = learned.ood_pvalue(judged.distance, judged.label_distance)
-                too_few = (judged.n_counts < limits.min_counts) | (judged.n_genes < limits.min_genes)
-                probabilities = learned.probabilities(judged.by_head)
+            for block, outputs in heads.iter_predictions(
+                [mapped], cells, ["cell", "label"], first=first, rows=rows
+            ):
+                ood_pvalue = learned.ood_pvalue(outputs.distance, outputs.label_distance)
+                too_few = (outputs.n_counts < limits.min_counts) | (outputs.n_genes < limits.min_genes)
+                probabilities = learned.probabilities(outputs.by_head)
                 columns = answers(
                     probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=limits.min_p
                 )
-                columns |= {"ood_pvalue": ood_pvalue, "distance": judged.distance}
-                columns |= head_columns(judged.by_head, heads.labels)
+                columns |= {"ood_pvalue": ood_pvalue, "distance": outputs.distance}
+                columns |= head_columns(outputs.by_head, heads.labels)
                 columns["ontology"] = [heads.ontology.get(label) for label in columns["label"]]
                 columns |= {"cell": block.column("cell"), "truth": block.column("label")}
                 arrays = [pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names]

@@ -124,11 +124,11 @@ def transformed_sketch(
     """Values of some cells after arcsinh: cells × markers, float32, NaN where a file lacks a marker."""
     with H5adReader(merged) as reader:
         names = names_in_model(reader.var, markers)
-        found = reader.rows(rows, Progress("read", len(rows), "drawn cells")).toarray()
+        intensities = reader.rows(rows, Progress("read", len(rows), "drawn cells")).toarray()
     values = np.full((len(rows), len(markers)), np.nan, dtype=np.float32)
     for column, name in enumerate(names):
         if name is not None:
-            values[:, markers.index(name)] = found[:, column]
+            values[:, markers.index(name)] = intensities[:, column]
     if seen.values == RAW:
         values /= cofactors[seen.technology].astype(np.float32)
         np.arcsinh(values, out=values)

@@ -68,8 +68,8 @@ def split_reference(
         label_key="datasets.NAME.label",
         subsample=subsample,
     )
-    found = [read_artifact(Inspection, path) for path in inspected]
-    hierarchy = hierarchy_above(table, {dataset.dataset: dataset.hierarchy for dataset in found}, parents)
+    datasets = [read_artifact(Inspection, path) for path in inspected]
+    hierarchy = hierarchy_above(table, {dataset.dataset: dataset.hierarchy for dataset in datasets}, parents)
     write_artifact(describe_labels(table, hierarchy, read_ontology(ontology)), about_labels)
     dictionary = pa.DictionaryArray.from_arrays(pa.array(split, mask=split == DROPPED), pa.array(SPLITS))
     with complete(splits) as path:

@@ -41,9 +41,9 @@ def read_artifact[Artifact](cls: type[Artifact], path: str | Path) -> Artifact:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        found = content.pop(VERSION, None)
-        if found != cls.VERSION:
-            raise ValueError("it has no version" if found is None else f"its version is {found}")
+        version = content.pop(VERSION, None)
+        if version != cls.VERSION:
+            raise ValueError("it has no version" if version is None else f"its version is {version}")
         return _built(cls, content)
     except (ValueError, TypeError, AttributeError) as error:  # JSON may be anything but an object, too
         what = f"was written by another version of the workflow ({error})"

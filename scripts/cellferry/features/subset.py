@@ -97,18 +97,18 @@ def gene_selection(
     columns = sorted(offered, key=lambda some: some != column)
     best = max(columns, key=lambda some: len(wanted.intersection(offered[some])), default=None)
     ids = np.array([]) if best is None else offered[best]
-    found = wanted.intersection(ids)
-    share = len(found) / len(genes)
-    if share < min_common or not found:
+    present = wanted.intersection(ids)
+    share = len(present) / len(genes)
+    if share < min_common or not present:
         raise InputError(
-            f"datasets.{name}: has {len(found)} of the model's {len(genes)} genes ({share:.0%}), and "
+            f"datasets.{name}: has {len(present)} of the model's {len(genes)} genes ({share:.0%}), and "
             f"genes.min_common is {min_common}; name the right var column in datasets.{name}.gene_id, "
             f"translate its ids ({', '.join(map(str, reader.var.index[:3]))}, ...) to the model's "
             f"({', '.join(genes[:3])}, ...) with genes.map, or train on genes that both have "
             "(genes.retrain_on_common: true, and no `pretrained`)"
         )
-    print(f"{name} has {len(found)} of the {len(genes)} genes")
-    var = pd.DataFrame({MEASURED: [gene in found for gene in genes]}, index=pd.Index(genes, name="gene"))
+    print(f"{name} has {len(present)} of the {len(genes)} genes")
+    var = pd.DataFrame({MEASURED: [gene in present for gene in genes]}, index=pd.Index(genes, name="gene"))
     return GeneSelection(ids, genes), var
 
 

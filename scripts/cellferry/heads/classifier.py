@@ -92,7 +92,7 @@ class Classifier:
         self._forest_bytes = sum(path.stat().st_size for path in Path(folder).glob("*.ubj"))
 
     def drop_label(self, code: int, by_head: dict[str, np.ndarray], latents: np.ndarray) -> "Without":
-        """What the classifiers would say of cells if a label were not in the reference.
+        """Outputs for cells if a label were not in the reference.
 
         A classifier's probabilities given that the label is out of the question are those of the others,
         over their sum; the vote of neighbors and the distances are taken anew. The latent space is still
@@ -103,14 +103,14 @@ class Classifier:
         code
             The label.
         by_head, latents
-            Of the cells, as `judge` was given and gives them.
+            Of the cells, as `predict_block` takes and returns them.
         """
-        found = {name: _given_others(values, code) for name, values in by_head.items()}
-        votes, distance = self._asked(self._nearest.drop_label(code), latents)
-        found |= {name: values for name, values in votes.items() if name in found}
+        by_remaining = {name: _given_others(values, code) for name, values in by_head.items()}
+        votes, distance = self._votes(self._nearest.drop_label(code), latents)
+        by_remaining |= {name: values for name, values in votes.items() if name in by_remaining}
         return Without(
             self.hierarchy.drop_label(self.labels[code]),
-            found,
+            by_remaining,
             distance,
             self._distances.drop_label(code).nearest(latents),
         )
@@ -134,7 +134,7 @@ class Classifier:
     def predict_block(
         self, latents: np.ndarray, expression: sparse.csr_matrix | None, *, intensities: bool
     ) -> HeadOutputs:
-        """What the heads and distances are for cells.
+        """Outputs of the heads, and distances, for cells.
 
         Parameters
         ----------
@@ -145,31 +145,31 @@ class Classifier:
         intensities
             Whether these are marker values, which say nothing of a cell's quality.
         """
-        votes, distance = self._asked(self._nearest, latents)
-        found = predict(self._heads, latents, expression) | votes
+        votes, distance = self._votes(self._nearest, latents)
+        by_head = predict(self._heads, latents, expression) | votes
         counted = expression is not None and not intensities
         not_known = np.full(len(latents), np.inf)
         return HeadOutputs(
-            {name: found[name] for name in self.head_names},
+            {name: by_head[name] for name in self.head_names},
             distance,
             self._distances.nearest(latents),
             np.asarray(expression.sum(axis=1)).ravel() if counted else not_known,
             np.diff(expression.indptr) if counted else not_known,
         )
 
-    def _asked(self, cells: NeighborsHead, latents: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Probabilities of the heads that ask neighbors, and the distance to these; all by one search."""
+    def _votes(self, cells: NeighborsHead, latents: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Probabilities of the heads that use neighbors, and the distance to these; all by one search."""
         rows, distances = cells.search(latents)
         votes, distance = cells.vote_of(rows, distances)
-        found = {"neighbors": votes}
+        by_head = {"neighbors": votes}
         if "cytovi" in self.head_names:
-            found["cytovi"] = CytoviHead(cells).shares(rows)
-        return found, distance
+            by_head["cytovi"] = CytoviHead(cells).shares(rows)
+        return by_head, distance
 
-    def judged(
+    def iter_predictions(
         self, mapped: list[str], common: H5adReader | None, columns: list[str], *, first: int, rows: int
     ) -> Iterator[tuple[pa.RecordBatch, HeadOutputs]]:
-        """Mapped cells block by block: their columns, and what the classifiers say.
+        """Mapped cells block by block: their columns, and the outputs of the heads.
 
         The log tells how far that is.
 

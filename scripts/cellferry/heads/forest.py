@@ -39,11 +39,13 @@ class Forest:
         left, right, latent, split = columns
         number = np.concatenate([np.arange(size) for size in sizes])
         inner = left >= 0
-        found = [np.unique(split[inner & (latent == one)]) for one in range(int(about["num_feature"]))]
-        if max(map(len, found)) > 255:
+        thresholds = [np.unique(split[inner & (latent == one)]) for one in range(int(about["num_feature"]))]
+        if max(map(len, thresholds)) > 255:
             raise ValueError("split points do not fit a byte")
         # Ascending, then infinite: latents × 255.
-        self._splits = np.stack([np.append(splits, np.full(255 - len(splits), np.inf)) for splits in found])
+        self._splits = np.stack(
+            [np.append(splits, np.full(255 - len(splits), np.inf)) for splits in thresholds]
+        )
         self._splits = self._splits.astype(np.float32)
 
         # A leaf holds its value where an inner node holds its split.

@@ -59,15 +59,15 @@ class NearestCells:
     def search(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the nearest reference cells, and their distances (float32), both cells × neighbors."""
         cells = _padded(latents)
-        found = np.zeros((len(cells), self._n_neighbors), dtype=np.int32)
-        squared = np.full(found.shape, np.inf, dtype=np.float32)
+        nearest = np.zeros((len(cells), self._n_neighbors), dtype=np.int32)
+        squared = np.full(nearest.shape, np.inf, dtype=np.float32)
         for start in range(0, len(cells), CELLS_AT_ONCE):
             here = slice(start, start + CELLS_AT_ONCE)
             searched = _closest_groups(cells[here], self._centres, np.diff(self._starts), self._least)
             # Group by group, each of which then stays in the cache for all of its cells.
             order = np.argsort(searched.ravel(), kind="stable")
-            _search(cells[here], order, searched, self._tiles, self._starts, found[here], squared[here])
-        return self._rows[found], np.sqrt(squared)
+            _search(cells[here], order, searched, self._tiles, self._starts, nearest[here], squared[here])
+        return self._rows[nearest], np.sqrt(squared)
 
 
 def _padded(latents: np.ndarray) -> np.ndarray:
@@ -153,10 +153,10 @@ def _search(
     searched: np.ndarray,
     tiles: np.ndarray,
     starts: np.ndarray,
-    found: np.ndarray,
+    nearest: np.ndarray,
     squared: np.ndarray,
 ) -> None:
-    """Fill `found` (positions in the reference, group by group) and `squared`, nearest first.
+    """Fill `nearest` (positions in the reference, group by group) and `squared`, nearest first.
 
     `order` goes through `searched`, cells × groups, group by group.
     """
@@ -170,4 +170,4 @@ def _search(
         start, stop = starts[group], starts[group + 1]
         here = distances[: stop - start]
         _squared_distances(cells[cell], tiles[start * n_latents : stop * n_latents], here)
-        _keep_smallest(here, start, squared[cell], found[cell])
+        _keep_smallest(here, start, squared[cell], nearest[cell])

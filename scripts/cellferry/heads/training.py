@@ -155,18 +155,18 @@ def trainable(heads: list[str], model: str, values: H5adReader | None, *, modali
     InputError
         If none can.
     """
-    found = available_heads(
+    available = available_heads(
         heads,
         scanvi_model=(Path(model) / ScanviHead.file_name).exists(),
         cytometry=modality == "cytometry",
         expression=values is not None,
     )
-    if not found:
+    if not available:
         raise InputError(
             f"prediction.heads: none of {heads} can be trained here; scanvi takes a model of type scanvi, "
             "cytovi and expression_xgboost take cytometry, and expression takes counts of the reference"
         )
-    return found
+    return available
 
 
 def train_on_counts(counts: H5adReader, cells: TrainingCells) -> Heads:

@@ -207,16 +207,19 @@ def name_points(words: list[str]) -> int:
         return 100
     if "cellontology" in squeezed or "cellsubtype" in squeezed or "cellline" in squeezed:
         return 90
-    found = [points for points, some in LABEL_WORDS if some.intersection(words)]
-    return max(found, default=0)
+    points_of = [points for points, some in LABEL_WORDS if some.intersection(words)]
+    return max(points_of, default=0)
 
 
 def label_reason(column: Column) -> str:
     """Why a column was taken for that of the labels."""
     by_name = name_points(column.words) >= 40
     by_values = share_like_cells(column) >= 0.5
-    said = [*(["by its name"] if by_name else []), *(["its values are types of cells"] if by_values else [])]
-    return ", ".join(said)
+    reasons = [
+        *(["by its name"] if by_name else []),
+        *(["its values are types of cells"] if by_values else []),
+    ]
+    return ", ".join(reasons)
 
 
 def share_like_cells(column: Column) -> float:
@@ -255,8 +258,8 @@ def batch_points(column: Column) -> float:
         return 0
     if words in (["orig", "ident"], ["origident"]):
         return 82
-    found = [points for points, some in BATCH_WORDS if some.intersection(words)]
-    return max(found, default=0)
+    points_of = [points for points, some in BATCH_WORDS if some.intersection(words)]
+    return max(points_of, default=0)
 
 
 def singlets(columns: list[Column]) -> dict[str, list[str]]:

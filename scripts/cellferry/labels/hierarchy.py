@@ -80,16 +80,16 @@ class LabelHierarchy:
     @cached_property
     def _level_of(self) -> dict[str, str]:
         """The finest level of each name that can be answered."""
-        found: dict[str, str] = {}
+        levels: dict[str, str] = {}
         for level in self.names:
             for leaf in self.leaves:
-                found.setdefault(self.node(leaf, level), level)
-        return found
+                levels.setdefault(self.node(leaf, level), level)
+        return levels
 
     @cached_property
     def _above(self) -> dict[tuple[str, str], dict[str, str]]:
         """By level and name: what the name means there and at the levels above."""
-        found: dict[tuple[str, str], dict[str, str]] = {}
+        above_of: dict[tuple[str, str], dict[str, str]] = {}
         for place, level in enumerate(self.names):
             below: dict[str, list[str]] = {}
             for leaf in self.leaves:
@@ -97,8 +97,10 @@ class LabelHierarchy:
             for node, leaves in below.items():
                 above = {upper: {self.node(leaf, upper) for leaf in leaves} for upper in self.names[place:]}
                 # A level above says nothing about a node whose labels it tells apart.
-                found[level, node] = {upper: nodes.pop() for upper, nodes in above.items() if len(nodes) == 1}
+                above_of[level, node] = {
+                    upper: nodes.pop() for upper, nodes in above.items() if len(nodes) == 1
+                }
         for label in self.nodes.keys() - self._level_of.keys():
             above = zip(self.levels, self.nodes[label], strict=True)
-            found[LEAF_LEVEL, label] = {level: node for level, node in above if (level, node) in found}
-        return found
+            above_of[LEAF_LEVEL, label] = {level: node for level, node in above if (level, node) in above_of}
+        return above_of

@@ -37,11 +37,11 @@ def hierarchy_of_columns(columns: list[str], cells: Counter, key: str) -> LabelH
                 counted.setdefault(row[0], Counter())[row[position]] += n
         several = {label: values for label, values in counted.items() if len(values) > 1}
         if several:
-            said = "; ".join(_described(label, several[label]) for label in list(several)[:MAX_SAID])
+            described = "; ".join(_described(label, several[label]) for label in list(several)[:MAX_SAID])
             more = f", and {len(several) - MAX_SAID} more labels" if len(several) > MAX_SAID else ""
             raise InputError(
-                f"{key}: a label must have one value in '{column}', and there are several for {said}{more}; "
-                "correct the column, or tell the labels apart"
+                f"{key}: a label must have one value in '{column}', and there are several for "
+                f"{described}{more}; correct the column, or tell the labels apart"
             )
         for label, values in counted.items():
             (nodes[label][-position],) = values

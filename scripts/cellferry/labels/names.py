@@ -39,8 +39,8 @@ class LabelNames:
 
     def renamed(self, spellings: Iterable[str]) -> dict[str, bool]:
         """Every spelling of `rename`, and whether it is among the given ones."""
-        found = set(map(one_line, spellings))
-        return without_header({spelling: spelling in found for spelling in self._renames}, self._given)
+        names = set(map(one_line, spellings))
+        return without_header({spelling: spelling in names for spelling in self._renames}, self._given)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Annotation as labels: object array of str, None where a cell has none."""
@@ -89,8 +89,8 @@ def count_names(spellings: Counter, names: LabelNames) -> Counted:
 def closest(label: str, known: list[str]) -> str | None:
     """The known label that is spelled most like a given one; None where none is much like it."""
     folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(label.casefold(), folded, n=1, cutoff=0.75)
-    return folded[found[0]] if found else None
+    matches = difflib.get_close_matches(label.casefold(), folded, n=1, cutoff=0.75)
+    return folded[matches[0]] if matches else None
 
 
 def folded(label: str) -> str:

@@ -89,15 +89,15 @@ def read_ontology(given: dict | str) -> dict[str, str]:
 
 def _read_pairs(given: dict | str, key: str) -> dict[str, str]:
     pairs = table_rows(Path(given), key) if isinstance(given, str) else list(given.items())
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for name, value in ((one_line(name), one_line(value)) for name, value in pairs):
         if not name or not value:
             what = f"'{name}' stands beside '{value}', and neither may be empty"
             raise InputError(Problem(key, what, "correct it"))
-        if found.setdefault(name, value) != value:
-            what = f"'{name}' stands twice, beside '{found[name]}' and '{value}'"
+        if by_name.setdefault(name, value) != value:
+            what = f"'{name}' stands twice, beside '{by_name[name]}' and '{value}'"
             raise InputError(Problem(key, what, "leave one of them"))
-    return found
+    return by_name
 
 
 def without_header(named: dict[str, bool], given: dict | str) -> dict[str, bool]:

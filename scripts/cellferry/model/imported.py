@@ -174,14 +174,14 @@ def _seen_markers(
 
     Where CytoVI found out itself which markers all batches have, the file says only how many there are.
     """
-    n_seen, told = _inputs_of(saved, markers)
-    if told is not None:
+    n_seen, is_seen = _inputs_of(saved, markers)
+    if is_seen is not None:
         if backbone is not None:
             raise InputError(
                 f"pretrained.backbone: the model {folder} says itself what its encoder sees "
-                f"({listed(markers[told])}); take the key out"
+                f"({listed(markers[is_seen])}); take the key out"
             )
-        return told
+        return is_seen
     sees = f"the encoder of {folder} sees {n_seen} of its {len(markers)} markers ({listed(markers)})"
     if backbone is None:
         raise InputError(

@@ -127,5 +127,5 @@ def describe_labels(table: pd.DataFrame, hierarchy: LabelHierarchy, ids: dict[st
     }
     names = [*labels, *sorted(hierarchy.coarser_labels - labels.keys())]
     own = {name: ids.get(name, name) for name in names}
-    ontology = {name: found for name, found in own.items() if ONTOLOGY_ID.match(found)}
+    ontology = {name: ontology_id for name, ontology_id in own.items() if ONTOLOGY_ID.match(ontology_id)}
     return ReferenceLabels(labels, hierarchy, ontology)
