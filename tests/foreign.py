@@ -7,6 +7,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scvi
+from import_reference import WrittenFiles
 from scvi.external import cytovi
 from simulate import simulate_cells, simulate_events
 
@@ -132,3 +133,10 @@ def train_foreign_cytovi(
     )
     scaling.to_csv(folder / "scaling.csv", index=False)
     return events
+
+
+def written_to(folder: Path) -> WrittenFiles:
+    """Files that import_reference writes, in one folder."""
+    names = ("genes.tsv", "genes.json", "model", "history.csv", "labels.json")
+    mapped = {part: str(folder / f"{part}.parquet") for part in ("train", "validation", "test")}
+    return WrittenFiles(*(str(folder / name) for name in names), mapped)

@@ -29,8 +29,8 @@ from cellferry.model.scvi_models import cells_for_model, model_class
 from cellferry.resources.budget import Budget
 from example_artifacts import write_features, write_inspection
 from fit_query_model import fit_query_model
-from foreign import LABELS, MARKERS, foreign_events, train_foreign, train_foreign_cytovi
-from import_reference import WrittenFiles, import_reference
+from foreign import LABELS, MARKERS, foreign_events, train_foreign, train_foreign_cytovi, written_to
+from import_reference import import_reference
 from map_query import map_query
 from scipy import sparse
 from shuffle_reference import shuffle_reference
@@ -55,14 +55,7 @@ def take(folder, to, *, modality="cytometry", cofactor="auto", **changed):
     given |= {"scaling": str(folder / "scaling.csv")}
     import_reference(
         settings_like(PretrainedSettings, **given | changed),
-        WrittenFiles(
-            str(to / "genes.tsv"),
-            str(to / "genes.json"),
-            str(to / "model"),
-            str(to / "history.csv"),
-            str(to / "labels.json"),
-            {part: str(to / f"{part}.parquet") for part in ("train", "validation", "test")},
-        ),
+        written_to(to),
         split=settings_like(SplitSettings),
         labels=settings_like(LabelSettings),
         modality=modality,

@@ -18,8 +18,8 @@ from cellferry.heads.scanvi import ScanviHead
 from cellferry.model.encoder import load_encoder
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
-from foreign import LABELS, train_foreign
-from import_reference import WrittenFiles, import_reference
+from foreign import LABELS, train_foreign, written_to
+from import_reference import import_reference
 from map_query import map_query
 from simulate import settings_like, simulate_cells, write_cells
 
@@ -44,14 +44,7 @@ def take(foreign, to, *, labels=None, split=None, mem_mb=3000, **changed):
     given |= {"model": str(foreign.folder / "model"), "latents": str(foreign.folder / "cells.h5ad")}
     import_reference(
         settings_like(PretrainedSettings, **given | changed),
-        WrittenFiles(
-            str(to / "genes.tsv"),
-            str(to / "genes.json"),
-            str(to / "model"),
-            str(to / "history.csv"),
-            str(to / "labels.json"),
-            {part: str(to / f"{part}.parquet") for part in ("train", "validation", "test")},
-        ),
+        written_to(to),
         split=settings_like(SplitSettings, **split or {}),
         labels=settings_like(LabelSettings, **labels or {}),
         modality="rna",
