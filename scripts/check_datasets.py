@@ -180,7 +180,7 @@ def unused_labels(
     """Problems and warnings of names in the configuration's section `labels` that no label has."""
     labels = {label for dataset in datasets for label in dataset.labels}
     references = references_of(datasets)
-    own = {label for dataset in references for label in dataset.labels}
+    labels_of = {label for dataset in references for label in dataset.labels}
     renamed = merged_names(dataset.named.get("labels.rename", {}) for dataset in datasets)
     problems, warnings = unused_names(renamed, key="labels.rename", what="label of a dataset", known=labels)
     if not references:  # what was trained before may have them
@@ -188,9 +188,9 @@ def unused_labels(
         return
     yield problems, warnings
     above = read_parents(parents)
-    nodes = own.union(above.values())
+    nodes = labels_of.union(above.values())
     named = without_header({label: label in nodes for label in above}, parents)
-    yield unused_names(named, key="labels.parents", what="label of a reference", known=own)
+    yield unused_names(named, key="labels.parents", what="label of a reference", known=labels_of)
     nodes |= reference_hierarchy(references).coarser_labels
     named = {label: label in nodes for label in read_ontology(ontology)}
     yield unused_names(named, key="labels.ontology", what="label of a reference or parent", known=nodes)
@@ -206,8 +206,8 @@ def unused_markers(datasets: list[Inspection]) -> Iterator[tuple[list[str], list
 def merged_names(named: Iterable[dict[str, bool]]) -> dict[str, bool]:
     """Names of all datasets, and whether any of these has them."""
     merged: dict[str, bool] = {}
-    for own in named:
-        merged |= {name: is_found or merged.get(name, False) for name, is_found in own.items()}
+    for names in named:
+        merged |= {name: is_found or merged.get(name, False) for name, is_found in names.items()}
     return merged
 
 
@@ -244,8 +244,8 @@ def check_panels(
         check_backbone(panels, references, min_common)
         cofactors_of(cofactor, panels.markers)
         backbone = panels.backbone
-    for name, own in markers.items():
-        check_share(name, own, backbone, min_common)
+    for name, panel in markers.items():
+        check_share(name, panel, backbone, min_common)
 
 
 def check_values(datasets: list[Inspection], trained_report: str | None) -> None:
@@ -258,7 +258,7 @@ def check_values(datasets: list[Inspection], trained_report: str | None) -> None
                 check_kind(dataset.dataset, dataset.intensities, trained)
         for name, kind in trained.items():
             seen["the model" if name == GIVEN else f"the earlier run ({name})"] = kind
-    scaled = [name for name, one in seen.items() if one.values == SCALED]
+    scaled = [name for name, intensities in seen.items() if intensities.values == SCALED]
     others = [name for name in seen if name not in scaled]
     if scaled and others:
         raise InputError(
@@ -267,10 +267,10 @@ def check_values(datasets: list[Inspection], trained_report: str | None) -> None
             "say so in datasets.NAME.transformed: false"
         )
     by_values, by_technology = defaultdict(list), defaultdict(list)
-    for name, one in seen.items():
-        by_values[one.values].append(name)
-        if one.technology:  # that of a model of others is not known
-            by_technology[one.technology].append(name)
+    for name, intensities in seen.items():
+        by_values[intensities.values].append(name)
+        if intensities.technology:  # that of a model of others is not known
+            by_technology[intensities.technology].append(name)
     if by_values[RAW] and by_values[TRANSFORMED]:
         raw, transformed = (", ".join(by_values[kind]) for kind in (RAW, TRANSFORMED))
         print(
@@ -278,7 +278,9 @@ def check_values(datasets: list[Inspection], trained_report: str | None) -> None
             "these are arcsinh(value / cofactor), of the cofactor that is used here (cytometry.cofactor)"
         )
     if len(by_technology) > 1:
-        listed = ", ".join(f"{one} in {' and '.join(names)}" for one, names in by_technology.items())
+        listed = ", ".join(
+            f"{intensities} in {' and '.join(names)}" for intensities, names in by_technology.items()
+        )
         print(f"warning: datasets are of several technologies ({listed}); they may not agree")
 
 

@@ -103,8 +103,8 @@ def gather_predictions(
                 stop = start + len(table)
                 columns = {new: reader.obs(old, start, stop) for old, new in obs.items()}
                 columns |= {name: values(table.column(name)) for name in predicted}
-                own = reader.counts(start, stop) if counts else None
-                labeled_writer.append(own, reader.names(start, stop), columns)
+                block = reader.counts(start, stop) if counts else None
+                labeled_writer.append(block, reader.names(start, stop), columns)
                 progress.add(len(table))
             columns = latent_columns(mapped)
             latents = checked(latent_blocks(mapped, columns, rows), reader)

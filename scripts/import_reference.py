@@ -271,7 +271,7 @@ def describe_markers(
             "then count as missing; cytometry.markers can say that they are markers "
             f"({{{no_markers[0]}: {no_markers[0]}}})"
         )
-    for kind, why in {(one.values, one.why) for one in learned_from.values()}:
+    for kind, why in {(learned.values, learned.why) for learned in learned_from.values()}:
         print(f"the model was trained on {kind} values: {why}")
     return Features(
         namespace="marker",
@@ -318,8 +318,13 @@ def write_parts(
                 )
             here = parts[start : start + len(names)]
             for part, writer in enumerate(writers):
-                own = here == part
-                columns = [names[own], annotation["batch"][own], annotation["label"][own], *latents[own].T]
+                in_part = here == part
+                columns = [
+                    names[in_part],
+                    annotation["batch"][in_part],
+                    annotation["label"][in_part],
+                    *latents[in_part].T,
+                ]
                 writer.write_table(pa.table(columns, schema=schema))
             start += len(names)
             progress.add(len(names))

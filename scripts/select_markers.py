@@ -137,16 +137,16 @@ def transformed_sketch(
 
 def shares(name: str, panels: Panels, n_channels: int) -> DatasetFeatures:
     """Numbers of a dataset's channels and markers."""
-    own = panels.names[name]
-    known = len(set(own) & set(panels.markers))
+    panel = panels.names[name]
+    known = len(set(panel) & set(panels.markers))
     return DatasetFeatures(
         column="index",
         genes=n_channels,
-        harmonized=len(own),
+        harmonized=len(panel),
         duplicates_summed=0,
-        untranslated=n_channels - len(own),
+        untranslated=n_channels - len(panel),
         common=len(panels.backbone),
-        common_share=len(panels.backbone) / max(1, min(len(own), len(panels.markers))),
+        common_share=len(panels.backbone) / max(1, min(len(panel), len(panels.markers))),
         in_model=known,
     )
 

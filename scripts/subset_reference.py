@@ -68,10 +68,10 @@ def subset_reference(
         selections = {}
         for number, (name, reader) in enumerate(readers.items()):
             if inspected:
-                selections[name], own = marker_selection(
+                selections[name], var_of = marker_selection(
                     reader, chosen.genes, chosen.report, inspected[number], name=name
                 )
-                var[BACKBONE], var[f"{MEASURED}_{name}"] = own[BACKBONE], own[MEASURED]
+                var[BACKBONE], var[f"{MEASURED}_{name}"] = var_of[BACKBONE], var_of[MEASURED]
             else:
                 selections[name], _ = gene_selection(
                     reader, selected, chosen.report, chosen.gene_map, name=name, gene_id=gene_ids[name]

@@ -165,8 +165,8 @@ def write_samples(
             for sample in (sample for sample in samples if sample.code in met):
                 # Not before its first event: a file without any is none.
                 if sample.code not in writers:
-                    own = {"$FIL": sample.path.name, "$SMNO": sample.name}
-                    writer = FcsWriter(sample.path, channels, own | labels)
+                    keywords = {"$FIL": sample.path.name, "$SMNO": sample.name}
+                    writer = FcsWriter(sample.path, channels, keywords | labels)
                     writers[sample.code] = closing.enter_context(writer)
                 writers[sample.code].append(values[batches == sample.code])
     for sample in (sample for sample in samples if sample.code in writers):

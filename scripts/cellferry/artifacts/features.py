@@ -79,7 +79,7 @@ class Features:
         """Numbers that apply, by name, and below `datasets` those of each dataset; without what is None."""
         whole = {key: value for key, value in asdict(self).items() if value is not None}
         datasets = {
-            name: {key: value for key, value in own.items() if value is not None}
-            for name, own in whole["datasets"].items()
+            name: {key: value for key, value in numbers.items() if value is not None}
+            for name, numbers in whole["datasets"].items()
         }
         return whole | {"datasets": datasets}

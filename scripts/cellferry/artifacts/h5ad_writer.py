@@ -133,9 +133,11 @@ class H5adWriter:
             Copy its counts and names. If not, they become HDF5 virtual datasets over all sources, named
             relative to this file, so that the folder that holds both can be moved.
         """
-        own = source.uns
+        about = source.uns
         path = None if copy else self._relative(source.path)
-        self._sources.append(Source(str(own["id"]), path, source.n_cells, source.nonzeros, *own["crc32"][0]))
+        self._sources.append(
+            Source(str(about["id"]), path, source.n_cells, source.nonzeros, *about["crc32"][0])
+        )
         for start, stop in source.cell_ranges():
             self._append_lengths(source.indptr(start, stop))
             for column in source.obs_columns:
@@ -147,7 +149,7 @@ class H5adWriter:
             if copy:
                 _extend(self._file["obs/_index"], source.names(start, stop))
         if copy:
-            for name, expected in zip(X_ARRAYS, own["crc32"][0].tolist(), strict=True):
+            for name, expected in zip(X_ARRAYS, about["crc32"][0].tolist(), strict=True):
                 crc = 0
                 for start in range(0, source.nonzeros, VALUES_AT_ONCE):
                     values = source.values(name, start, min(start + VALUES_AT_ONCE, source.nonzeros))
@@ -295,8 +297,8 @@ class H5adWriter:
                 self._link(self._file["X"], name, "nonzeros")
             self._link(obs, "_index", "cells")
         content = [[source.id for source in self._sources], self._crc, self._categories, self._genes]
-        own = Source("", None, self.n_cells, self.nonzeros, *(self._crc[name] for name in X_ARRAYS))
-        parts = self._sources or [own]
+        written = Source("", None, self.n_cells, self.nonzeros, *(self._crc[name] for name in X_ARRAYS))
+        parts = self._sources or [written]
         about = {
             "id": hashlib.sha256(repr(content).encode()).hexdigest()[:32],
             "nonzeros_of": np.array([part.nonzeros for part in parts], dtype=np.int64),

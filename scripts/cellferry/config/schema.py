@@ -85,7 +85,9 @@ def _as_declared(value: Any, schema: dict[str, Any]) -> Any:
     if type(value) is float and value.is_integer() and "integer" in types:
         return int(value)
     if isinstance(value, dict) and "object" in types and "properties" not in schema:
-        (of_values,) = (one["additionalProperties"] for one in choices if "additionalProperties" in one)
+        (of_values,) = (
+            described["additionalProperties"] for described in choices if "additionalProperties" in described
+        )
         in_order = value if "$ref" in of_values else sorted(value, key=str)  # the order of datasets counts
         return {key: _as_declared(value[key], of_values) for key in in_order}
     return value

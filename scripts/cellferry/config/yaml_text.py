@@ -63,21 +63,21 @@ def _restored_items(
 ) -> Iterator[tuple[Any, Any]]:
     with suppress(yaml.YAMLError):
         yaml.constructor.SafeConstructor().flatten_mapping(node)  # what `<<` merges into it
-    known = {name: own for choice in choices for name, own in choice.get("properties", {}).items()}
-    others = next((own for choice in choices if (own := choice.get("additionalProperties"))), None)
+    known = {name: kind for choice in choices for name, kind in choice.get("properties", {}).items()}
+    others = next((kind for choice in choices if (kind := choice.get("additionalProperties"))), None)
     nodes: dict[tuple[type, Any], tuple[yaml.Node, yaml.Node]] = {}
-    for name, own in node.value:
+    for name, value_node in node.value:
         # Also as they are written: an earlier file may have restored the key.
         for key in (_constructed(name), name.value) if isinstance(name, yaml.ScalarNode) else ():
-            nodes[type(key), key] = (name, own)
+            nodes[type(key), key] = (name, value_node)
     for key, value in values.items():
-        name, own = nodes.get((type(key), key), (None, None))
+        name, value_node = nodes.get((type(key), key), (None, None))
         if name is None:
             yield key, value
         elif key in known:
-            yield key, _restored(value, own, known[key], root)
+            yield key, _restored(value, value_node, known[key], root)
         elif others:
-            yield name.value, _restored(value, own, others, root)
+            yield name.value, _restored(value, value_node, others, root)
         else:
             yield key, value
 

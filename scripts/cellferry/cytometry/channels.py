@@ -192,10 +192,10 @@ def _unique(names: list[str], kinds: list[str]) -> list[str]:
     taken = {name for name, kind in zip(names, kinds, strict=True) if kind == MARKER}
     unique = []
     for name, kind in zip(names, kinds, strict=True):
-        own, number = name, 1
-        while kind != MARKER and own in taken:
+        candidate, number = name, 1
+        while kind != MARKER and candidate in taken:
             number += 1
-            own = f"{name}_{number}"
-        taken.add(own)
-        unique.append(own)
+            candidate = f"{name}_{number}"
+        taken.add(candidate)
+        unique.append(candidate)
     return unique

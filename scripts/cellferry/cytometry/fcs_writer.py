@@ -180,10 +180,10 @@ def each_once(names: Sequence[str], *, ignore_case: bool = False) -> list[str]:
     once: set[str] = set()
     changed = []
     for name in names:
-        own, number = name, 1
-        while (own.casefold() if ignore_case else own) in once:
+        unique, number = name, 1
+        while (unique.casefold() if ignore_case else unique) in once:
             number += 1
-            own = f"{name}_{number}"
-        once.add(own.casefold() if ignore_case else own)
-        changed.append(own)
+            unique = f"{name}_{number}"
+        once.add(unique.casefold() if ignore_case else unique)
+        changed.append(unique)
     return changed

@@ -61,10 +61,10 @@ def marker_name(name: str) -> str:
 
     `139La_CD45RA`, `CD45RA(La139)Di` and `Comp-FITC-A :: CD45RA` are CD45RA.
     """
-    detector, _, own = name.rpartition("::")
-    own = COMPENSATED.sub("", own.strip() or detector.strip()).removesuffix("(v)").strip()
-    own = AFTER.sub("", BEFORE.sub("", own, count=1))
-    return own.strip(" _") or name.strip()
+    detector, _, marker = name.rpartition("::")
+    marker = COMPENSATED.sub("", marker.strip() or detector.strip()).removesuffix("(v)").strip()
+    marker = AFTER.sub("", BEFORE.sub("", marker, count=1))
+    return marker.strip(" _") or name.strip()
 
 
 def is_named_after_metal(name: str) -> bool:
@@ -122,9 +122,9 @@ def read_markers(given: dict | str) -> MarkerTable:
     for name, marker in pairs:
         key = whole_key(str(name))
         known = table.markers if key == marker_key(str(name)) else table.channels
-        own = None if marker is None or not str(marker).strip() else str(marker).strip()
-        if known.setdefault(key, own) != own:
-            what = f"'{name}' stands for {_said(own)} and for {_said(known[key])}"
+        given_name = None if marker is None or not str(marker).strip() else str(marker).strip()
+        if known.setdefault(key, given_name) != given_name:
+            what = f"'{name}' stands for {_said(given_name)} and for {_said(known[key])}"
             raise InputError(Problem("cytometry.markers", what, "leave one of them"))
     return table
 

@@ -55,9 +55,11 @@ def joint_panels(panels: dict[str, list[str]], references: list[str]) -> Panels:
     for name in references:
         for marker in panels[name]:
             called.setdefault(marker_key(marker), marker)
-    names = {name: [called.get(marker_key(marker), marker) for marker in own] for name, own in panels.items()}
+    names = {
+        name: [called.get(marker_key(marker), marker) for marker in panel] for name, panel in panels.items()
+    }
     markers = list(called.values())
-    backbone = [marker for marker in markers if all(marker in own for own in names.values())]
+    backbone = [marker for marker in markers if all(marker in panel for panel in names.values())]
     return Panels(markers, backbone, names)
 
 
@@ -73,19 +75,20 @@ def check_backbone(panels: Panels, references: list[str], min_common: float) -> 
     if len(panels.backbone) >= max(2, min_common * smallest):
         return
     lacking = {
-        name: [marker for marker in panels.markers if marker not in own] for name, own in panels.names.items()
+        name: [marker for marker in panels.markers if marker not in panel]
+        for name, panel in panels.names.items()
     }
     most = max(lacking, key=lambda name: len(lacking[name]))
     raise InputError(
         f"only {len(panels.backbone)} of the references' {smallest} markers are in all datasets "
-        f"({', '.join(f'{name} {len(own)}' for name, own in panels.names.items())} markers), and "
+        f"({', '.join(f'{name} {len(panel)}' for name, panel in panels.names.items())} markers), and "
         f"genes.min_common is {min_common}. '{most}' lacks {listed(lacking[most])} and has "
         f"{listed(panels.names[most])}: if some of these are called otherwise, say so in cytometry.markers; "
         "else leave the dataset out, or lower genes.min_common"
     )
 
 
-def check_share(name: str, own: list[str], backbone: list[str], min_common: float) -> None:
+def check_share(name: str, markers: list[str], backbone: list[str], min_common: float) -> None:
     """Refuse a dataset that has too few of the markers that a model sees.
 
     Parameters
@@ -102,14 +105,14 @@ def check_share(name: str, own: list[str], backbone: list[str], min_common: floa
     InputError
         If it has fewer, or none.
     """
-    keys = set(map(marker_key, own))
+    keys = set(map(marker_key, markers))
     lacking = [marker for marker in backbone if marker_key(marker) not in keys]
     n_present = len(backbone) - len(lacking)
     if n_present and n_present >= min_common * len(backbone):
         return
     raise InputError(
         f"datasets.{name}: has {n_present} of the {len(backbone)} markers that the model sees, and "
-        f"genes.min_common is {min_common}; it lacks {listed(lacking)} and has {listed(own)}: if some of "
+        f"genes.min_common is {min_common}; it lacks {listed(lacking)} and has {listed(markers)}: if some of "
         "these are called otherwise, say so in cytometry.markers; else leave the dataset out, or train on "
         "markers that both have"
     )

@@ -55,14 +55,14 @@ def told_scaling(
     InputError
         If what is told is not whole, or not about this model.
     """
-    own = Path(folder, TRANSFORMATION)
-    if own.is_file():
+    beside = Path(folder, TRANSFORMATION)
+    if beside.is_file():
         if table is not None:
             raise InputError(
                 f"pretrained.scaling: {folder} holds a {TRANSFORMATION} that says how values are scaled; "
                 "take the key out"
             )
-        return _read_transformation(own, markers)
+        return _read_transformation(beside, markers)
     if table is None:
         kind, why = SCALED, "without a table in pretrained.scaling values are taken as they are"
         low, high = np.zeros(len(markers)), np.ones(len(markers))
@@ -121,8 +121,8 @@ def _read_table(
             f"pretrained.scaling: {path} gives {markers[first]} the cofactor '{texts[first]}'; give a number "
             "above 0, or none for that of cytometry.cofactor"
         )
-    own = {name: np.where(texts != "", numbers, values) for name, values in cofactors.items()}
-    return low, high, own
+    by_technology = {name: np.where(texts != "", numbers, values) for name, values in cofactors.items()}
+    return low, high, by_technology
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -136,10 +136,10 @@ def cofactors_of(given: str | float | dict, markers: list[str]) -> dict[str, np.
     InputError
         If it names a marker that there is not.
     """
-    own = given if isinstance(given, dict) else {}
+    by_marker = given if isinstance(given, dict) else {}
     keys = [marker_key(marker) for marker in markers]
-    by_key = {marker_key(marker): float(value) for marker, value in own.items()}
-    unknown = [marker for marker in own if marker_key(marker) not in keys]
+    by_key = {marker_key(marker): float(value) for marker, value in by_marker.items()}
+    unknown = [marker for marker in by_marker if marker_key(marker) not in keys]
     if unknown:
         raise InputError(
             f"cytometry.cofactor: names {', '.join(unknown)}, which is none of the markers "

@@ -93,7 +93,7 @@ def check_kind(name: str, seen: ValueKind, learned_from: dict[str, ValueKind]) -
     InputError
         If they do not fit together.
     """
-    kinds = {one.values: one.why for one in learned_from.values()}
+    kinds = {learned.values: learned.why for learned in learned_from.values()}
     if (seen.values == SCALED) == (SCALED in kinds):
         return
     listed = ", ".join(f"{kind} ones ({why})" for kind, why in kinds.items())

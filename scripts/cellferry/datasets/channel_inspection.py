@@ -33,23 +33,23 @@ def describe_channels(dataset: Dataset, firsts: dict[int, Block | None]) -> Find
     }
     problems, doubts = rising_markers(dataset, values), left_out_markers(dataset)
     looks = {}
-    for number, own in values.items():
+    for number, events in values.items():
         file = dataset.headers[number]
         with np.errstate(invalid="ignore"):
-            huge = var.index[markers][(np.abs(own) > HUGE).any(axis=0)].tolist()
+            huge = var.index[markers][(np.abs(events) > HUGE).any(axis=0)].tolist()
         if huge:
             doubts.append(
                 f"{file.path}: there are values beyond {HUGE:g} ({listed(huge)}); they are cut off where the "
                 "reference's range ends"
             )
         looks[number] = detect_values(
-            own,
+            events,
             var,
             technology=dataset.config["technology"],
             transformed=dataset.config["transformed"],
             machine=file.details.get("machine", ""),
         )
-    problems += other_values(dataset, {n: one for n, one in looks.items() if len(values[n]) >= MIN_EVENTS})
+    problems += other_values(dataset, {n: look for n, look in looks.items() if len(values[n]) >= MIN_EVENTS})
     seen = next(iter(looks.values()))
     dropped = [f"{name} ({kind})" for name, kind in zip(var.index, var[KIND], strict=True) if kind != MARKER]
     print(
@@ -121,10 +121,11 @@ def other_values(dataset: Dataset, looks: dict[int, ValueKind]) -> list[Problem]
     return [
         Problem(
             str(files[number].path),
-            f"holds {own.values} values ({own.why}), and {files[first].path} {seen.values} ones ({seen.why})",
+            f"holds {look.values} values ({look.why}), and {files[first].path} {seen.values} ones "
+            f"({seen.why})",
             "give all as they were measured, make datasets of their own of them, or say what they are in "
             f"{dataset.key('transformed')}",
         )
-        for number, own in looks.items()
-        if own.values != seen.values
+        for number, look in looks.items()
+        if look.values != seen.values
     ][:1]

@@ -152,11 +152,11 @@ def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | 
     keys = [_gene_keys(header.var, with_ids=with_ids) for header in headers]
     common = keys[0]
     first = _genes(headers[0])
-    for header, own in zip(headers[1:], keys[1:], strict=True):
-        common = common[common.isin(own)]
+    for header, own_keys in zip(headers[1:], keys[1:], strict=True):
+        common = common[common.isin(own_keys)]
         genes = _genes(header)
         # Every cytometer has time and scatter.
-        n_common = int(common.isin(own[genes.positions]).sum())
+        n_common = int(common.isin(own_keys[genes.positions]).sum())
         if n_common < MIN_COMMON * max(len(first.names), len(genes.names)):
             otherwise = (
                 "if some of these are called otherwise, say so in cytometry.markers; else "
@@ -170,7 +170,8 @@ def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | 
                 "its own of it"
             )
     return [
-        None if len(common) == len(own) and common.equals(own) else own.get_indexer(common) for own in keys
+        None if len(common) == len(own_keys) and common.equals(own_keys) else own_keys.get_indexer(common)
+        for own_keys in keys
     ]
 
 
@@ -199,8 +200,8 @@ def _gene_keys(var: pd.DataFrame, *, with_ids: bool) -> pd.MultiIndex:
     several releases, which call some genes otherwise. Channels are known by what spellings of a marker have
     in common, and whether they are one.
     """
-    own = map(marker_key, var.index) if KIND in var else map(strip_version, map(str, var.index))
-    names = pd.DataFrame({"name": list(own)}, dtype=object)
+    keys = map(marker_key, var.index) if KIND in var else map(strip_version, map(str, var.index))
+    names = pd.DataFrame({"name": list(keys)}, dtype=object)
     names["id"] = [strip_version(str(gene)) for gene in var["gene_ids"]] if with_ids else ""
     names.loc[[ENSEMBL.match(gene) is not None for gene in names["id"]], "name"] = ""
     if KIND in var:
@@ -223,7 +224,7 @@ def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[s
 
 def _said_once(remarks: list[list[str]]) -> list[str]:
     """Remarks on each of the files; what holds for many is said once."""
-    counted = Counter(remark for own in remarks for remark in set(own))
+    counted = Counter(remark for of_file in remarks for remark in set(of_file))
     return [
         remark if n == len(remarks) else f"{remark} ({n} of the files)"
         for remark, n in sorted(counted.items())

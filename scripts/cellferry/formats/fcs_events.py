@@ -143,8 +143,8 @@ def _channel(keywords: Keywords, n: int) -> Channel:
 
 def _kind(keywords: Keywords, n: int) -> str:
     """I, F or D: the type of a channel's values, its own ($PnDATATYPE, since FCS 3.2) or that of all."""
-    own = f"P{n}DATATYPE"
-    keyword = own if keywords.version == "FCS3.2" and keywords.text(own) else "DATATYPE"
+    own_type = f"P{n}DATATYPE"
+    keyword = own_type if keywords.version == "FCS3.2" and keywords.text(own_type) else "DATATYPE"
     kind = keywords.text(keyword).upper()
     if kind not in DTYPES:
         raise InputError(

@@ -99,22 +99,22 @@ class JoinedFrame:
 
 
 def _obs(file: h5py.File, modality: str) -> Frame | JoinedFrame:
-    own = Frame(file["mod"][modality], "obs")
+    of_modality = Frame(file["mod"][modality], "obs")
     if "obs" not in file:
-        return own
+        return of_modality
     whole = Frame(file, "obs")
     if not whole.columns:
-        return own
+        return of_modality
     # Another order would take reading back and forth.
     if f"obsmap/{modality}" in file:
         positions = file[f"obsmap/{modality}"][:].ravel()
         rows = np.flatnonzero(positions)
-        is_in_order = np.array_equal(positions[rows], np.arange(1, len(own) + 1))
+        is_in_order = np.array_equal(positions[rows], np.arange(1, len(of_modality) + 1))
     else:  # R's MuDataSeurat writes no map
-        names, own_names = _hashes(whole), _hashes(own)
+        names, own_names = _hashes(whole), _hashes(of_modality)
         rows = np.flatnonzero(np.isin(names, own_names))
         is_in_order = np.array_equal(names[rows], own_names)
-    return JoinedFrame(own, whole, rows.astype(np.uint32)) if is_in_order else own
+    return JoinedFrame(of_modality, whole, rows.astype(np.uint32)) if is_in_order else of_modality
 
 
 def _hashes(frame: Frame) -> np.ndarray:

@@ -282,9 +282,9 @@ def _delimiter(lines: list[str]) -> str:
 
 def _are_numbered(rows: list[list[str]]) -> bool:
     """Whether the first fields count the rows, from 0 or 1, with or without a header; others stand beside."""
-    for own in (rows, rows[1:]):
-        firsts = [row[0] for row in own if len(row) > 1]
-        if len(firsts) == len(own) > 1 and firsts in (
+    for body in (rows, rows[1:]):
+        firsts = [row[0] for row in body if len(row) > 1]
+        if len(firsts) == len(body) > 1 and firsts in (
             list(map(str, range(len(firsts)))),
             list(map(str, range(1, len(firsts) + 1))),
         ):

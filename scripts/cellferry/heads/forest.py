@@ -39,7 +39,9 @@ class Forest:
         left, right, latent, split = columns
         number = np.concatenate([np.arange(size) for size in sizes])
         inner = left >= 0
-        thresholds = [np.unique(split[inner & (latent == one)]) for one in range(int(about["num_feature"]))]
+        thresholds = [
+            np.unique(split[inner & (latent == feature)]) for feature in range(int(about["num_feature"]))
+        ]
         if max(map(len, thresholds)) > 255:
             raise ValueError("split points do not fit a byte")
         # Ascending, then infinite: latents × 255.
@@ -52,8 +54,8 @@ class Forest:
         self._values = np.zeros((len(sizes), MAX_NODES), dtype=np.float32)
         self._values[np.repeat(np.arange(len(sizes)), sizes), number] = split
         place = np.zeros(len(split), dtype=np.int64)
-        for one, splits in enumerate(self._splits):
-            asked = inner & (latent == one)
+        for feature, splits in enumerate(self._splits):
+            asked = inner & (latent == feature)
             place[asked] = np.searchsorted(splits, split[asked])
         # Inner nodes only, tree by tree; a node has a lower number than its children.
         self._latents = latent[inner]

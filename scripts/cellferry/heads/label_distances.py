@@ -31,15 +31,15 @@ class LabelDistances:
         n_latent = latents.shape[1]
         means = np.stack([latents[codes == code].mean(axis=0, dtype=np.float64) for code in range(n_labels)])
         pooled = np.zeros((n_latent, n_latent))
-        own = []
+        of_labels = []
         for code in range(n_labels):
             centred = latents[codes == code] - means[code]
-            own.append((centred.T @ centred, len(centred)))
-            pooled += own[-1][0]
+            of_labels.append((centred.T @ centred, len(centred)))
+            pooled += of_labels[-1][0]
         pooled /= max(1, len(codes) - n_labels)
         pooled += np.eye(n_latent) * max(1e-6 * np.trace(pooled) / n_latent, 1e-12)
         borrowed = 2 * n_latent
-        covariances = [(scatter + borrowed * pooled) / (n + borrowed) for scatter, n in own]
+        covariances = [(scatter + borrowed * pooled) / (n + borrowed) for scatter, n in of_labels]
         roots = np.linalg.inv(np.linalg.cholesky(np.stack(covariances)))
         return cls(means.astype(np.float32), roots.astype(np.float32))
 

@@ -86,20 +86,20 @@ def joined_hierarchy(hierarchies: dict[str, LabelHierarchy], labels: Iterable[st
         If they have different numbers of levels, a label has one parent here and another there, or a node
         stands below two others.
     """
-    given = {dataset: own for dataset, own in hierarchies.items() if own.levels}
+    given = {dataset: hierarchy for dataset, hierarchy in hierarchies.items() if hierarchy.levels}
     first = next(iter(given), None)
     levels = given[first].levels if given else []
-    for dataset, own in given.items():
-        if len(own.levels) != len(levels):
+    for dataset, hierarchy in given.items():
+        if len(hierarchy.levels) != len(levels):
             raise InputError(
-                f"datasets.{dataset}.levels: names {len(own.levels)} column(s), and datasets.{first}.levels "
-                f"{len(levels)}; name as many, of the same levels"
+                f"datasets.{dataset}.levels: names {len(hierarchy.levels)} column(s), and "
+                f"datasets.{first}.levels {len(levels)}; name as many, of the same levels"
             )
     known: list[dict[str, str]] = [{} for _ in levels]
     origin: dict[tuple[int, str], str] = {}
-    for dataset, own in given.items():
-        for place, level in enumerate(own.levels):
-            for label, nodes in own.nodes.items():
+    for dataset, hierarchy in given.items():
+        for place, level in enumerate(hierarchy.levels):
+            for label, nodes in hierarchy.nodes.items():
                 if (node := nodes[place]) is None:
                     continue
                 before = known[place].setdefault(label, node)

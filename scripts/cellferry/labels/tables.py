@@ -80,9 +80,11 @@ def read_ontology(given: dict | str) -> dict[str, str]:
     ids = _read_pairs(given, "labels.ontology")
     if isinstance(given, str) and ids and not ONTOLOGY_ID.match(next(iter(ids.values()))):
         del ids[next(iter(ids))]  # the table's header
-    for label, own in ids.items():
-        if not ONTOLOGY_ID.match(own):
-            what = f"'{own}', given to '{label}', is no id of the Cell Ontology, which look like CL:0000084"
+    for label, given_id in ids.items():
+        if not ONTOLOGY_ID.match(given_id):
+            what = (
+                f"'{given_id}', given to '{label}', is no id of the Cell Ontology, which look like CL:0000084"
+            )
             raise InputError(Problem("labels.ontology", what, "correct it"))
     return ids
 

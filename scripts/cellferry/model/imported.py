@@ -154,17 +154,17 @@ def _import_cytovi(
     With a mask of ones it computes what it computed before.
     """
     registry, parameters = (saved["attr_dict"][key] for key in ("registry_", "init_params_"))
-    own = parameters["non_kwargs"]
+    arguments = parameters["non_kwargs"]
     seen = _seen_markers(saved, markers, backbone, folder)
     # Named, since the model would take those that a query has.
-    own |= {"encode_backbone_only": None, "encoder_marker_list": markers[seen].tolist()}
-    if own["prior_mixture"]:
+    arguments |= {"encode_backbone_only": None, "encoder_marker_list": markers[seen].tolist()}
+    if arguments["prior_mixture"]:
         # A model that was shown labels has a component of its prior for each. Queries have none.
-        own["prior_mixture_k"] = len(saved["model_state_dict"]["prior_means"])
+        arguments["prior_mixture_k"] = len(saved["model_state_dict"]["prior_means"])
     if "sample_id" in registry["field_registries"]:
         registry["field_registries"]["sample_id"]["state_registry"]["categorical_mapping"] = np.array([0])
     registry["setup_args"] = {**registry["setup_args"], "sample_key": None, "nan_layer": MASK}
-    return ImportedModel(markers, seen, LIMITS[own["protein_likelihood"]])
+    return ImportedModel(markers, seen, LIMITS[arguments["protein_likelihood"]])
 
 
 def _seen_markers(
@@ -199,16 +199,16 @@ def _seen_markers(
 def _inputs_of(saved: dict[str, Any], markers: pd.Index) -> tuple[int, np.ndarray | None]:
     """How many markers the encoder sees, and their mask, if the file tells."""
     registry, parameters = (saved["attr_dict"][key] for key in ("registry_", "init_params_"))
-    own, more = parameters["non_kwargs"], parameters["kwargs"].get("model_kwargs", {})
+    arguments, more = parameters["non_kwargs"], parameters["kwargs"].get("model_kwargs", {})
     n_batches = len(registry["field_registries"]["batch"]["state_registry"]["categorical_mapping"])
     n_seen = saved["model_state_dict"][FIRST_LAYER].shape[1]
     if more.get("encode_covariates") and n_batches > 1:
         n_seen -= n_batches
     if n_seen == len(markers):
         return n_seen, np.ones(len(markers), dtype=bool)
-    if own["encoder_marker_list"] is None or own["encode_backbone_only"]:
+    if arguments["encoder_marker_list"] is None or arguments["encode_backbone_only"]:
         return n_seen, None
-    return n_seen, markers.isin([str(marker) for marker in own["encoder_marker_list"]])
+    return n_seen, markers.isin([str(marker) for marker in arguments["encoder_marker_list"]])
 
 
 def _load(folder: str) -> dict[str, Any]:

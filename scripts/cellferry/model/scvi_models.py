@@ -225,15 +225,15 @@ def mean_batch_weights(model: BaseModelClass, reference_folder: str) -> BaseMode
     """
     file = Path(reference_folder, "model.pt")
     known = torch.load(file, map_location="cpu", weights_only=False)["model_state_dict"]
-    own = model.module.state_dict()
+    weights = model.module.state_dict()
     n_known = len(known_batches(reference_folder))
-    for name, weight in own.items():
+    for name, weight in weights.items():
         n_new = weight.shape[-1] - known[name].shape[-1] if weight.ndim == 2 else 0
         if n_new > 0:
             # A model of one batch has no weights for it: neither has a new one then.
             before = known[name][:, -n_known:].mean(dim=1) if n_known > 1 else torch.zeros(len(weight))
             weight[:, -n_new:] = before[:, None].to(weight.device)
-    model.module.load_state_dict(own)
+    model.module.load_state_dict(weights)
     model.is_trained_ = True
     return model
 

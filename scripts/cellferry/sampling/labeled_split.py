@@ -126,6 +126,6 @@ def describe_labels(table: pd.DataFrame, hierarchy: LabelHierarchy, ids: dict[st
         for label, row in table.iterrows()
     }
     names = [*labels, *sorted(hierarchy.coarser_labels - labels.keys())]
-    own = {name: ids.get(name, name) for name in names}
-    ontology = {name: ontology_id for name, ontology_id in own.items() if ONTOLOGY_ID.match(ontology_id)}
+    ids_of = {name: ids.get(name, name) for name in names}
+    ontology = {name: ontology_id for name, ontology_id in ids_of.items() if ONTOLOGY_ID.match(ontology_id)}
     return ReferenceLabels(labels, hierarchy, ontology)

@@ -127,9 +127,9 @@ def _requests_of_rules(profile: Path, values: dict) -> list:
     entries = yte.process_yaml(profile_text(profile), require_use_yte=True)
     defaults, threads = entries.get("default-resources") or {}, entries.get("set-threads") or {}
     requests = []
-    for rule, own in (entries.get("set-resources") or {}).items():
+    for rule, resources in (entries.get("set-resources") or {}).items():
         for attempt in {1, 1 + int(entries.get("retries", 0))}:
-            asked = {name: _evaluated(amount, attempt) for name, amount in {**defaults, **own}.items()}
+            asked = {name: _evaluated(amount, attempt) for name, amount in {**defaults, **resources}.items()}
             requests.append(
                 request.Request(
                     rule=rule,

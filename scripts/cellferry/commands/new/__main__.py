@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...labels.columns import Choice
 from .column_choice import choose
 from .config_text import config_text, to_choose_from
-from .discovery import Found, datasets_of, preview
+from .discovery import Entry, datasets_of, preview
 from .problems import gene_doubts, problems_and_warnings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -45,35 +45,37 @@ def new(
     for key, paths in by_role.items():
         if not paths:
             raise InputError(f"{key}= is missing; name a file or folder, such as {key}=/data/atlas.h5ad")
-    modality, datasets = preview(*by_role.values())
-    choose(datasets, label, batch)
-    text = config_text(name, modality, datasets)
+    modality, entries = preview(*by_role.values())
+    choose(entries, label, batch)
+    text = config_text(name, modality, entries)
     problems, warnings = problems_and_warnings(text)
-    warnings += gene_doubts(datasets) if modality == "rna" else []
+    warnings += gene_doubts(entries) if modality == "rna" else []
     with complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    print(summary(path, datasets, problems, warnings))
+    print(summary(path, entries, problems, warnings))
     return not problems
 
 
-def summary(path: Path, datasets: list[Found], problems: list[Problem], warnings: list[str]) -> str:
+def summary(path: Path, entries: list[Entry], problems: list[Problem], warnings: list[str]) -> str:
     """What is printed: what was found, what is wrong with it, and what to type next."""
     lines = []
-    for one in datasets:
-        header = one.dataset.header
-        lines.append(f"{one.role} {one.name}: {header.format}, {header.n_cells:,} cells x {header.n_genes:,}")
-        lines += [f"  label  {_said(one.label)}", f"  batch  {_said(one.batch)}"]
+    for entry in entries:
+        header = entry.dataset.header
+        lines.append(
+            f"{entry.role} {entry.name}: {header.format}, {header.n_cells:,} cells x {header.n_genes:,}"
+        )
+        lines += [f"  label  {_said(entry.label)}", f"  batch  {_said(entry.batch)}"]
     lines += [f"look at: {warning}" for warning in warnings]
-    unlabeled = [one for one in datasets if one.role == "reference" and one.label is None]
+    unlabeled = [entry for entry in entries if entry.role == "reference" and entry.label is None]
     if unlabeled:
         problems = [
             Problem(
                 "",
-                f"{one.path} has no column that looks like labels",
-                f"write one into the line `label:` of {one.name}, or give LABEL=COLUMN. "
-                f"{to_choose_from(one)}",
+                f"{entry.path} has no column that looks like labels",
+                f"write one into the line `label:` of {entry.name}, or give LABEL=COLUMN. "
+                f"{to_choose_from(entry)}",
             )
-            for one in unlabeled
+            for entry in unlabeled
         ]
     if problems:
         lines += [f"Wrote {path}, which cannot be run yet:", *(f"  - {problem}" for problem in problems)]

@@ -9,7 +9,7 @@ import yaml
 from ...datasets.dataset import SAMPLE
 from ...labels.columns import Choice, Column, could_be_batch, label_points, share_alike, share_known, singlets
 from .column_choice import is_truth
-from .discovery import Found, kind_of_ids
+from .discovery import Entry, kind_of_ids
 
 CELLS_PER_CHUNK = 50_000
 MAX_CHUNKS = 25
@@ -20,10 +20,10 @@ MAX_SHOWN = 6
 """Other columns that a comment names."""
 
 
-def config_text(name: str, modality: str, datasets: list[Found]) -> str:
+def config_text(name: str, modality: str, entries: list[Entry]) -> str:
     """The configuration, with comments."""
-    references = [one for one in datasets if one.role == "reference"]
-    known = {value for one in references if one.label for value in one.label.column.values}
+    references = [entry for entry in entries if entry.role == "reference"]
+    known = {value for entry in references if entry.label for value in entry.label.column.values}
     lines = [
         f"# {name}: written by `make new`, which looked at the files. What stands behind # has no effect.",
         "# Every other key and its default: config/README.md.",
@@ -31,51 +31,53 @@ def config_text(name: str, modality: str, datasets: list[Found]) -> str:
     if modality == "cytometry":
         lines.append("modality: cytometry  # intensities of markers; rna would be counts of genes")
     lines.append("datasets:")
-    for one in datasets:
-        lines += dataset_lines(one, known, modality)
+    for entry in entries:
+        lines += dataset_lines(entry, known, modality)
     lines += ["", *_further(references, modality)]
     return "\n".join(lines) + "\n"
 
 
-def dataset_lines(one: Found, known: set[str], modality: str) -> list[str]:
+def dataset_lines(entry: Entry, known: set[str], modality: str) -> list[str]:
     """A dataset's lines."""
-    header, n_files = one.dataset.header, len(one.dataset.headers)
+    header, n_files = entry.dataset.header, len(entry.dataset.headers)
     what = "markers and other channels" if modality == "cytometry" else "genes"
     files = f" in {n_files} files, each a sample" if n_files > 1 else ""
     lines = [
-        f"  {one.name}:",
+        f"  {entry.name}:",
         f"    # {header.format}: {header.n_cells:,} cells x {header.n_genes:,} {what}{files}",
-        f"    role: {one.role}",
-        f"    path: {written(one.path)}",
+        f"    role: {entry.role}",
+        f"    path: {written(entry.path)}",
     ]
-    if one.obs:
-        lines.append(f"    obs: {written(one.obs['obs'])}  # lies beside it")
-        if "obs_by" in one.obs:
+    if entry.obs:
+        lines.append(f"    obs: {written(entry.obs['obs'])}  # lies beside it")
+        if "obs_by" in entry.obs:
             lines.append("    obs_by: order  # its lines are in the cells' order")
-    lines += _label_lines(one, known) + _batch_lines(one)
+    lines += _label_lines(entry, known) + _batch_lines(entry)
     if modality == "rna":
-        lines += _count_lines(one) + _gene_lines(one)
-    if doublets := singlets(one.columns):
+        lines += _count_lines(entry) + _gene_lines(entry)
+    if doublets := singlets(entry.columns):
         ((column, values),) = doublets.items()
         lines.append(f"    # cells: {written({column: values})}  # would leave out doublets")
-    n_chunks = chunks(one.n_cells)
+    n_chunks = chunks(entry.n_cells)
     if n_chunks != MAX_CHUNKS:
         lines.append(f"    chunks: {n_chunks}  # pieces to work on, each a job; 25 otherwise")
     return lines
 
 
-def _label_lines(one: Found, known: set[str]) -> list[str]:
-    if one.label is None:
-        if one.role == "query":
+def _label_lines(entry: Entry, known: set[str]) -> list[str]:
+    if entry.label is None:
+        if entry.role == "query":
             return ["    # label: none found; only needed to score the predictions"]
-        return [f"    label: null  # FILL IN: the obs column with the labels to learn. {to_choose_from(one)}"]
-    column = one.label.column
+        return [
+            f"    label: null  # FILL IN: the obs column with the labels to learn. {to_choose_from(entry)}"
+        ]
+    column = entry.label.column
     n = f"{len(column.values)} labels, " if column.values else ""
     missing = f", {column.missing:,} cells have none" if column.missing else ""
-    line = f"label: {written(column.name)}  # {n}{one.label.why}{missing}{_also(one.label)}"
-    if one.role == "reference":
+    line = f"label: {written(column.name)}  # {n}{entry.label.why}{missing}{_also(entry.label)}"
+    if entry.role == "reference":
         return [f"    {line}", *_rare(column)]
-    if is_truth(one, known):
+    if is_truth(entry, known):
         return [f"    {line}", "    # of a query they are the truth to score by, and not needed"]
     alike = share_alike(column, known)
     hint = " (labels.rename brings spellings together)" if alike > share_known(column, known) else ""
@@ -89,18 +91,18 @@ def _rare(column: Column) -> list[str]:
     return [f"    # {len(rare)} of them have fewer than 10 cells and are not predicted: {_listed(rare)}"]
 
 
-def _batch_lines(one: Found) -> list[str]:
-    if one.batch is None:
-        there = _columns_there(one, lambda column: could_be_batch(column) and not label_points(column))
+def _batch_lines(entry: Entry) -> list[str]:
+    if entry.batch is None:
+        there = _columns_there(entry, lambda column: could_be_batch(column) and not label_points(column))
         return [f"    # batch: none found, so all cells are one batch{there and '. Columns: ' + there}"]
-    column = one.batch.column
+    column = entry.batch.column
     n = f"{len(column.values)} values, " if column.values else ""
-    why = "the files" if column.name == SAMPLE and len(one.dataset.headers) > 1 else one.batch.why
-    return [f"    batch: {written(column.name)}  # {n}{why}{_also(one.batch)}"]
+    why = "the files" if column.name == SAMPLE and len(entry.dataset.headers) > 1 else entry.batch.why
+    return [f"    batch: {written(column.name)}  # {n}{why}{_also(entry.batch)}"]
 
 
-def _count_lines(one: Found) -> list[str]:
-    header = one.dataset.header
+def _count_lines(entry: Entry) -> list[str]:
+    header = entry.dataset.header
     if header.counts is None or len(header.places) < 2:
         return []
     others = [
@@ -111,8 +113,8 @@ def _count_lines(one: Found) -> list[str]:
     return [f"    counts: {written(header.counts)}  # raw counts; there are also: {_listed(others)}"]
 
 
-def _gene_lines(one: Found) -> list[str]:
-    var = one.dataset.header.var
+def _gene_lines(entry: Entry) -> list[str]:
+    var = entry.dataset.header.var
     kinds = [f"names are {kind_of_ids(var.index.to_numpy(dtype=object))}"]
     kinds += [
         f"'{column}' holds {kind_of_ids(values)}"
@@ -127,17 +129,17 @@ def _also(choice: Choice) -> str:
     return f"; also possible: {_listed(others)}" if others else ""
 
 
-def _columns_there(one: Found, of: Callable[[Column], bool]) -> str:
+def _columns_there(entry: Entry, of: Callable[[Column], bool]) -> str:
     """Columns, with how many values they have."""
-    return _listed([f"{column.name} ({len(column.values)} values)" for column in one.columns if of(column)])
+    return _listed([f"{column.name} ({len(column.values)} values)" for column in entry.columns if of(column)])
 
 
-def to_choose_from(one: Found) -> str:
+def to_choose_from(entry: Entry) -> str:
     """The columns of a reference of which none looks like labels; all where no one has few values."""
-    there = one.dataset.obs_columns
+    there = entry.dataset.obs_columns
     if not there:
         return "It has no columns at all: name a table of cells and their labels in `obs`"
-    return "Its columns: " + (_columns_there(one, lambda column: True) or _listed(there))
+    return "Its columns: " + (_columns_there(entry, lambda column: True) or _listed(there))
 
 
 def _listed(names: list[str]) -> str:
@@ -152,8 +154,8 @@ def chunks(n_cells: int) -> int:
     return max(1, min(MAX_CHUNKS, math.ceil(n_cells / CELLS_PER_CHUNK)))
 
 
-def _further(references: list[Found], modality: str) -> list[str]:
-    n_cells = sum(one.n_cells for one in references)
+def _further(references: list[Entry], modality: str) -> list[str]:
+    n_cells = sum(entry.n_cells for entry in references)
     further = {}
     if modality == "rna":
         further["genes: {n_variable: 4000, retrain_on_common: true}"] = "false: train once for all queries"

@@ -32,8 +32,8 @@ DATA_WORDS = words_of("count counts matrix expr expression raw filtered umi dens
 
 
 @dataclass
-class Found:
-    """A dataset as it was found.
+class Entry:
+    """A dataset of the configuration to be written.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Found:
     label, batch
         The columns chosen, or named by the user; None if there is none.
     notes
-        What was found, for the comments.
+        Comments by key.
     """
 
     name: str
@@ -206,8 +206,8 @@ def kind_of_ids(ids: Any) -> str:
     return {"ensembl": "Ensembl ids", "symbol": "symbols", "other": "numbers"}[gene_id_kind(ids)]
 
 
-def preview(references: list[str], queries: list[str]) -> tuple[str, list[Found]]:
-    """What the datasets hold: the modality, and one `Found` for each.
+def preview(references: list[str], queries: list[str]) -> tuple[str, list[Entry]]:
+    """What the datasets hold: the modality, and one `Entry` for each.
 
     Raises
     ------
@@ -227,11 +227,11 @@ def preview(references: list[str], queries: list[str]) -> tuple[str, list[Found]
             "genes; give files of one kind"
         )
     modality = "cytometry" if intensities else "rna"
-    datasets = []
+    entries = []
     for name, (path, role) in named.items():
         dataset = opened(name, path, role, modality, **_counts_elsewhere(first[name], modality))
-        datasets.append(_with_table(Found(name, role, path, dataset, columns_of(dataset)), modality))
-    return modality, datasets
+        entries.append(_with_table(Entry(name, role, path, dataset, columns_of(dataset)), modality))
+    return modality, entries
 
 
 def _counts_elsewhere(dataset: Dataset, modality: str) -> dict[str, str]:
@@ -242,20 +242,20 @@ def _counts_elsewhere(dataset: Dataset, modality: str) -> dict[str, str]:
     return next(({"counts": place} for place, has_counts in places.items() if has_counts), {})
 
 
-def _with_table(found: Found, modality: str) -> Found:
+def _with_table(entry: Entry, modality: str) -> Entry:
     """The same with the annotation table that lies beside its file, where the file itself has no labels."""
-    if choose_label(found.columns):
-        return found
-    tables = table_beside(found.path)
+    if choose_label(entry.columns):
+        return entry
+    tables = table_beside(entry.path)
     for by in ("name", "order") if tables else ():
         obs = {"obs": tables if len(tables) > 1 else tables[0], "obs_by": by}
-        counts = found.dataset.config["counts"]
+        counts = entry.dataset.config["counts"]
         try:
-            dataset = opened(found.name, found.path, found.role, modality, counts=counts, **obs)
+            dataset = opened(entry.name, entry.path, entry.role, modality, counts=counts, **obs)
             columns = columns_of(dataset)
         except InputError:
             continue
-        if choose_label(columns) or len(columns) > len(found.columns):
+        if choose_label(columns) or len(columns) > len(entry.columns):
             kept = obs if by == "order" else {"obs": obs["obs"]}
-            return Found(found.name, found.role, found.path, dataset, columns, kept)
-    return found
+            return Entry(entry.name, entry.role, entry.path, dataset, columns, kept)
+    return entry

@@ -16,7 +16,7 @@ from ...config.schema import fill_defaults
 from ...core.problems import Problem, problems_of
 from ...errors import InputError
 from ...labels.names import LabelNames
-from .discovery import Found, kind_of_ids
+from .discovery import Entry, kind_of_ids
 
 
 def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
@@ -38,9 +38,9 @@ def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
         cytometry = config["modality"] == "cytometry"
         try:
             with redirect_stdout(output):
-                for name, own in config["datasets"].items():
+                for name, keys in config["datasets"].items():
                     inspected.append(str(Path(folder, f"{name}.json")))
-                    whole = {**own, "modality": config["modality"], "markers": {}}
+                    whole = {**keys, "modality": config["modality"], "markers": {}}
                     inspect_dataset(inspected[-1], name=name, config=whole, label_names=names)
                 check_datasets(
                     inspected,
@@ -52,16 +52,16 @@ def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
         except InputError as error:
             return problems_of(error), []
         inspections = [read_artifact(Inspection, path) for path in inspected]
-    return [], [warning for one in inspections for warning in one.warnings]
+    return [], [warning for inspection in inspections for warning in inspection.warnings]
 
 
-def gene_doubts(datasets: list[Found]) -> list[str]:
+def gene_doubts(entries: list[Entry]) -> list[str]:
     """A word where genes have Ensembl ids here and symbols there, and no dataset holds both."""
     kinds = {}
-    for one in datasets:
-        var = one.dataset.header.var
+    for entry in entries:
+        var = entry.dataset.header.var
         ids = [var.index.to_numpy(dtype=object), *(var[column].to_numpy(dtype=object) for column in var)]
-        kinds[one.name] = {kind for kind in map(kind_of_ids, ids) if kind != "numbers"}
+        kinds[entry.name] = {kind for kind in map(kind_of_ids, ids) if kind != "numbers"}
     if set.intersection(*kinds.values()):
         return []
     listed = ", ".join(f"{name} has {' and '.join(sorted(some))}" for name, some in kinds.items())

@@ -275,10 +275,10 @@ def _names_of_layer(logical: Node | None, layer: str | None) -> Names:
 
 def _summarized(node: Node) -> Experiment:
     what = "SingleCellExperiment" if "int_colData" in node.attributes else "SummarizedExperiment"
-    own = node.slot("int_metadata")
+    metadata = node.slot("int_metadata")
     name = ""
-    if own is not None and "mainExpName" in own.named():
-        name = "".join(own.named()["mainExpName"].strings[:1])
+    if metadata is not None and "mainExpName" in metadata.named():
+        name = "".join(metadata.named()["mainExpName"].strings[:1])
     assays = {name: _experiment(name, node)}
     internal = node.slot("int_colData", "listData")
     others = None if internal is None else internal.named().get("altExps")
