@@ -14,6 +14,7 @@ from accuracy_runs import (
     queries_of_one_label,
     run_folder,
 )
+from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.evaluation.metrics import auroc, summary
@@ -97,9 +98,7 @@ def scores_of_unseen(folder: Path, query: str, pair: str) -> Iterator[dict]:
 def scores_of_one_label(folder: Path, run: Run) -> Iterator[dict]:
     """Shares of a label's cells that are right, or unknown: in a query of their own, and in the mixed one."""
     inspected = {query: folder / "results" / "inspected" / f"{query}.json" for query in run.pairs}
-    cells = {
-        query: json.loads(path.read_text(encoding="utf-8"))["labels"] for query, path in inspected.items()
-    }
+    cells = {query: read_artifact(Inspection, path).labels for query, path in inspected.items()}
     for (query, label), name in queries_of_one_label(cells).items():
         found = {"alone": evaluation(folder, name), "mixed": evaluation(folder, query)}
         rows = [(ANSWER, "cells", cells[query][label])]

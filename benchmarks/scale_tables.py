@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
+from cellferry.artifacts.inspection import Inspection
 from cellferry.config.schema import fill_defaults
 from cellferry.resources.expected_jobs import expected_jobs
 from measuring import MIB, ROOT, TABLE, read_rows
@@ -114,7 +115,9 @@ def _predicted(rows: pd.DataFrame, chunks: dict[str, int], settings: dict[str, d
     return PREDICTED + _markdown(header, list(lines.values()))
 
 
-def _as_inspected(cells: int, chunks: dict[str, int], settings: dict[str, dict]) -> tuple[dict, list[dict]]:
+def _as_inspected(
+    cells: int, chunks: dict[str, int], settings: dict[str, dict]
+) -> tuple[dict, list[Inspection]]:
     """Configuration of a run with so many query cells, and what `inspect_dataset` finds in its files."""
     sizes = {"query": cells, "reference": cells // REFERENCE_SHARE}
     datasets = {name: {"role": name, "path": "x", "label": "x", "chunks": chunks[name]} for name in sizes}
@@ -122,7 +125,7 @@ def _as_inspected(cells: int, chunks: dict[str, int], settings: dict[str, dict])
     fill_defaults(config)
     about = {"genes": 20_000, "values_per_cell": 2000.0, "in_order": True, "n_labels": 20, "label": "x"}
     inspected = [
-        {"dataset": name, "role": name, "cells": size, "cells_kept": size, **about}
+        Inspection(dataset=name, role=name, path="", cells=size, cells_kept=size, **about)
         for name, size in sizes.items()
     ]
     return config, inspected

@@ -1,7 +1,6 @@
 """Say what the run will take, rule by rule, and what of it does not fit, before any job is submitted."""
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 from cellferry.artifacts.inspection import Inspection
@@ -35,7 +34,7 @@ def print_plan(
         What an earlier run says of its labels, where the reference was trained there.
     """
     trained = read_artifact(ReferenceLabels, trained_labels) if trained_labels else None
-    found = [asdict(read_artifact(Inspection, path)) for path in inspected]
+    found = [read_artifact(Inspection, path) for path in inspected]
     jobs = expected_jobs(config, found, trained)
     lines = plan(jobs, {rule: Asked(**amounts) for rule, amounts in asked.items()})
     free_mb = shutil.disk_usage(Path.cwd()).free / 2**20

@@ -1,7 +1,6 @@
 """Plausible artifacts, changed where a test needs it: the only place in tests that writes their fields."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,6 @@ def inspection_of(dataset: str, role: str = "query", **changes: Any) -> Inspecti
         "values_per_cell": 5.0,
     } | changes
     return Inspection(dataset=dataset, role=role, **{"cells_kept": fields["cells"]} | fields)
-
-
-def inspection_dict(dataset: str, role: str = "query", **changes: Any) -> dict[str, Any]:
-    """The same as a dict, for what takes no `Inspection` yet."""
-    return asdict(inspection_of(dataset, role, **changes))
 
 
 def write_inspection(folder: Path, dataset: str, role: str = "query", **changes: Any) -> str:

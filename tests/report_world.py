@@ -14,7 +14,7 @@ from cellferry.evaluation.counts import tally
 from cellferry.evaluation.summary import add_separation, describe
 from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
-from example_artifacts import hierarchy_of, reference_labels_of, write_features
+from example_artifacts import hierarchy_of, reference_labels_of, write_features, write_inspection
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
 RARE = "mast <1>"
@@ -89,7 +89,10 @@ class World:
         config = {"datasets": {name: {"role": role, "path": "x"} for name, role in roles.items()}}
         fill_defaults(config)
         self.settings = {"references": ["ref"], "queries": queries, "config": config, "seed": 0}
-        self.inspected = [self.write_inspected(name, role) for name, role in roles.items()]
+        found = {"cells": 60, "genes": 2000, "values_per_cell": 300.0, "n_labels": len(labels), "label": None}
+        self.inspected = [
+            write_inspection(folder / "inspected", name, role, **found) for name, role in roles.items()
+        ]
         self.mapped = [path for part in ("reference", *queries) for path in self.write_mapped(part)]
         self.predictions = [self.write_predictions(part) for part in ("test", *queries)]
         self.evaluations = [self.write_evaluation(part) for part in scored]
@@ -105,14 +108,6 @@ class World:
             (folder / "benchmarks" / rule).mkdir(parents=True)
             for number, row in enumerate(rows):
                 (folder / f"benchmarks/{rule}/{number}.tsv").write_text(f"s\tmax_rss\n{row}\n")
-
-    def write_inspected(self, name, role):
-        path = self.folder / f"inspected/{name}.json"
-        path.parent.mkdir(exist_ok=True)
-        about = {"dataset": name, "role": role, "cells": 60, "cells_kept": 60, "genes": 2000}
-        about |= {"values_per_cell": 300.0, "in_order": True, "n_labels": len(self.labels), "label": None}
-        path.write_text(json.dumps(about), encoding="utf-8")
-        return str(path)
 
     def write_mapped(self, part):
         paths, n_cells = [], self.cells // 2

@@ -3,14 +3,13 @@
 import re
 
 import pytest
-from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.schema import fill_defaults
 from cellferry.resources.expected_jobs import Job, expected_jobs
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.resources.plan import Asked, Shortage, plan
 from cellferry.resources.plan_table import as_table
-from example_artifacts import hierarchy_of, reference_labels_of
+from example_artifacts import hierarchy_of, inspection_of, reference_labels_of
 from plan import print_plan
 
 ONLY_CYTOMETRY = ("select_markers", "compare_panels", "compare_mappings", "write_fcs")
@@ -21,16 +20,9 @@ TRAINED = reference_labels_of(
 ENOUGH = Asked(mem_mb=[4000, 8000], runtime=[60, 120])
 
 
-def about(name, role, *, cells=100_000, genes=20_000, in_order=True):
-    found = {
-        "dataset": name,
-        "role": role,
-        "cells": cells,
-        "cells_kept": cells,
-        "genes": genes,
-        "label": "type",
-    }
-    return found | {"values_per_cell": 2000.0, "in_order": in_order, "n_labels": 20}
+def about(name, role, **changes):
+    found = {"cells": 100_000, "genes": 20_000, "label": "type", "values_per_cell": 2000.0, "n_labels": 20}
+    return inspection_of(name, role, **found | {"n_batches": 1} | changes)
 
 
 @pytest.fixture
@@ -77,8 +69,8 @@ def test_several_references_are_one_to_most_rules(config):
 def test_of_a_dataset_to_evaluate_few_cells_are_mapped(config):
     config["datasets"]["lung"] = {"role": "evaluate", "path": "c.h5ad", "label": "type", "max_cells": 1000}
     fill_defaults(config)
-    found = [about("blood", "query"), about("atlas", "reference"), about("lung", "evaluate")]
-    found[2]["unlabeled_cells"] = 40_000
+    found = [about("blood", "query"), about("atlas", "reference")]
+    found.append(about("lung", "evaluate", unlabeled_cells=40_000))
     by_rule = {}
     for job in expected_jobs(config, found):
         by_rule.setdefault(job.rule, []).append(job)
@@ -191,7 +183,7 @@ def test_what_does_not_fit_stands_at_the_end_with_a_remedy():
 def test_the_plan_of_huge_datasets_is_at_most_a_hundred_columns_wide(config):
     found = [
         about("a" * 60, "query", cells=123_456_789),
-        about("atlas", "reference", cells=98_765_432) | {"cells_kept": 1_234_567},
+        about("atlas", "reference", cells=98_765_432, cells_kept=1_234_567),
     ]
     config["datasets"]["a" * 60] = config["datasets"].pop("blood")
     lines = plan(expected_jobs(config, found), dict.fromkeys(MEMORY_MODELS, ENOUGH))
@@ -205,7 +197,7 @@ def test_every_rule_has_a_line(config, tmp_path, capsys):
     paths = []
     for name, role in (("atlas", "reference"), ("blood", "query")):
         paths.append(str(tmp_path / f"{name}.json"))
-        write_artifact(Inspection(path="", **about(name, role)), paths[-1])
+        write_artifact(about(name, role), paths[-1])
     asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in MEMORY_MODELS}
     print_plan(paths, config, asked, trained_labels=None)
     said = capsys.readouterr().out
@@ -230,7 +222,7 @@ def test_files_for_cytometrists_are_a_job_of_each_query(config):
     config["datasets"]["lung"] = {"role": "evaluate", "path": "c.fcs", "label": "type"}
     fill_defaults(config)
     found = [about("blood", "query", genes=40), about("atlas", "reference", genes=40)]
-    found.append(about("lung", "evaluate", genes=40) | {"unlabeled_cells": 0})
+    found.append(about("lung", "evaluate", genes=40))
     (written,) = (job for job in expected_jobs(config, found) if job.rule == "write_fcs")
     assert written.cells == 100_000
     # 40 channels, two labels, their probability and p-value, and 30 latents, in float32
@@ -251,7 +243,7 @@ def test_a_model_of_others_is_taken_in_and_its_classifiers_trained(config):
 
 def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, capsys):
     del config["datasets"]["atlas"]
-    write_artifact(Inspection(path="", **about("blood", "query")), tmp_path / "blood.json")
+    write_artifact(about("blood", "query"), tmp_path / "blood.json")
     write_artifact(TRAINED, tmp_path / "labels.json")
     asked = {rule: {"mem_mb": [4000, 8000], "runtime": [600, 1200]} for rule in MEMORY_MODELS}
     labels = str(tmp_path / "labels.json")

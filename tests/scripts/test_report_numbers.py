@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cellferry.artifacts.inspection import InspectedRounding
 from cellferry.core.text import duration
 from cellferry.report import context
 from cellferry.report.batch_counts import count_batches
@@ -169,8 +170,7 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
 
 
 def test_remarks_on_rounded_counts():
-    first = {"cells": 1200, "before": 2000.4, "after": 1900.0}
-    rounded = {"q1": first, "q2": {"cells": 0, "before": 0.0, "after": 0.0}}
+    rounded = {"q1": InspectedRounding(1200, 2000.4, 1900.0), "q2": InspectedRounding(0, 0.0, 0.0)}
     found = remarks({}, {}, {}, gene_loss={}, rare={}, left_out={}, rounded=rounded)
     assert "q1: its counts were fractional, and are rounded to whole numbers (counts_rounding)" in found[0]
     assert "of its first 1,200 cells the total of 2,000.4 became 1,900 (-5.02%)" in found[0]

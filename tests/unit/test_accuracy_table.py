@@ -18,7 +18,7 @@ from accuracy_tables import accuracies, gaps, in_short, page, short, worst
 from cellferry.config.checks import check
 from cellferry.evaluation.counts import tally
 from cellferry.evaluation.summary import add_separation, describe
-from example_artifacts import hierarchy_of, write_classifier_labels
+from example_artifacts import hierarchy_of, write_classifier_labels, write_inspection
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 LABELS = ["B", "NK", "T"]
@@ -87,7 +87,7 @@ def made(tmp_path):
         (results / part).mkdir(parents=True)
     (folder / "celltypist").mkdir()
     write_classifier_labels(results / "reference/classifier", hierarchy_of(LABELS), HEADS)
-    (results / "inspected/blood.json").write_text(json.dumps({"labels": CELLS}))
+    write_inspection(results / "inspected", "blood", labels=CELLS)
     rng = np.random.default_rng(0)
     truths = {"test": {"B": 10, "T": 10}, "blood": CELLS}
     for (_, label), name in queries_of_one_label({"blood": CELLS}).items():

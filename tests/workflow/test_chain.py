@@ -10,6 +10,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.artifacts.inspection import Inspection
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.config.schema import fill_defaults
 from cellferry.report.costs import costs
 from cellferry.resources.expected_jobs import expected_jobs
@@ -250,7 +252,7 @@ def test_memory_is_as_predicted(chain):
     """Within 30 % of the largest job of every rule (here mostly interpreter and libraries)."""
     config = copy.deepcopy(chain.config)
     fill_defaults(config)
-    inspected = [json.loads(path.read_text()) for path in (chain.results / "inspected").glob("*.json")]
+    inspected = [read_artifact(Inspection, path) for path in (chain.results / "inspected").glob("*.json")]
     predicted = {}
     for job in expected_jobs(config, inspected):
         predicted[job.rule] = max(predicted.get(job.rule, 0), job.peak_mb(4000))

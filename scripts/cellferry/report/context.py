@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from ..artifacts.features import Features
+from ..artifacts.inspection import Inspection
 from ..artifacts.json_files import read_artifact
 from ..artifacts.labels import ReferenceLabels
 from ..core.logs import COMMAND, unfinished_logs
@@ -174,7 +175,7 @@ def gather(found: Found, files: RunFiles, settings: RunSettings, missing: Sequen
     answers = {
         query: count_labels(found.predicted[query]) for query in settings.queries if query in found.predicted
     }
-    inspected = [read_json(path) for path in files.inspected]
+    inspected = [read_artifact(Inspection, path) for path in files.inspected]
     features = read_artifact(Features, files.genes) if files.genes else None
     cofactors = features.transformation["cofactors"] if features and features.transformation else {}
     if features and not settings.references:
@@ -198,13 +199,13 @@ def gather(found: Found, files: RunFiles, settings: RunSettings, missing: Sequen
 
 
 def about_trust(
-    found: Found, files: RunFiles, answers: dict[str, LabelCounts], genes: dict, inspected: list[dict]
+    found: Found, files: RunFiles, answers: dict[str, LabelCounts], genes: dict, inspected: list[Inspection]
 ) -> dict:
     """What the page shows of scores, of lost genes and of labels that the reference cannot give."""
     rare = found.labels.rare
     left_out = read_json(files.left_out) if files.left_out else {}
     losses = read_gene_loss(files.gene_loss)
-    rounded = {one["dataset"]: one["rounding"] for one in inspected if one.get("rounding")}
+    rounded = {one.dataset: one.rounding for one in inspected if one.rounding}
     return {
         "scores": found.scores,
         "unseen": unseen_labels(found.scores),
@@ -219,7 +220,9 @@ def about_trust(
     }
 
 
-def about_run(found: Found, settings: RunSettings, inspected: list[dict], missing: Sequence[str]) -> dict:
+def about_run(
+    found: Found, settings: RunSettings, inspected: list[Inspection], missing: Sequence[str]
+) -> dict:
     """What the page shows of the configuration, of training, and of what the jobs took."""
     config, logs = settings.config, settings.logs
     spent = costs(settings.benchmarks, logs)
@@ -258,7 +261,7 @@ def read_gene_loss(paths: Sequence[str]) -> dict[str, dict]:
     return losses
 
 
-def panels(panel: str, inspected: list[dict], cofactors: dict[str, list[float]]) -> list[dict]:
+def panels(panel: str, inspected: list[Inspection], cofactors: dict[str, list[float]]) -> list[dict]:
     """Of each dataset of cytometry its kind of values, their cofactors, and its channels by use."""
     uses: dict[str, dict[str, list[str]]] = {}
     for row in read_table(panel):
@@ -266,16 +269,16 @@ def panels(panel: str, inspected: list[dict], cofactors: dict[str, list[float]])
         by_use.setdefault(row["use"], []).append(row["marker"] or f"{row['channel']} ({row['kind']})")
     rows = []
     for found in inspected:
-        seen = found["intensities"]
-        used = sorted(set(cofactors.get(seen["technology"], [])))
+        seen = found.intensities
+        used = sorted(set(cofactors.get(seen.technology, [])))
         rows.append(
             {
-                "dataset": found["dataset"],
-                "technology": seen["technology"],
-                "values": seen["values"],
-                "cofactors": used if seen["values"] == RAW else [],
-                "why": seen["why"],
-                "uses": uses[found["dataset"]],
+                "dataset": found.dataset,
+                "technology": seen.technology,
+                "values": seen.values,
+                "cofactors": used if seen.values == RAW else [],
+                "why": seen.why,
+                "uses": uses[found.dataset],
             }
         )
     return rows

@@ -4,6 +4,7 @@ import ast
 import csv
 from pathlib import Path
 
+from ..artifacts.inspection import Inspection
 from ..artifacts.labels import ReferenceLabels
 from ..core.logs import peak_in
 from ..resources.expected_jobs import expected_jobs
@@ -59,7 +60,7 @@ def costs(folder: str | Path, logs: str | Path) -> list[dict]:
 
 
 def predicted_mb(
-    costs: list[dict], inspected: list[dict], config: dict, trained: ReferenceLabels | None
+    costs: list[dict], inspected: list[Inspection], config: dict, trained: ReferenceLabels | None
 ) -> dict[str, float | None]:
     """Memory (MB) that was predicted for the largest job of each rule; None where none was.
 
@@ -68,7 +69,7 @@ def predicted_mb(
     costs
         What `costs` returned.
     inspected
-        What inspect_dataset wrote of each dataset.
+        Inspections of all datasets.
     config
         The configuration.
     trained

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from ..artifacts.inspection import InspectedRounding
 from .label_counts import LabelCounts
 
 LOW_ACCURACY = 0.8
@@ -25,7 +26,7 @@ def remarks(
     gene_loss: dict[str, dict],
     rare: dict[str, int],
     left_out: dict[str, dict],
-    rounded: dict[str, dict] | None = None,
+    rounded: dict[str, InspectedRounding] | None = None,
 ) -> list[str]:
     """Sentences on what lowers the trust in the answer; none where nothing does.
 
@@ -44,7 +45,7 @@ def remarks(
     left_out
         By label that was taken out of the reference: what became of its held-out cells.
     rounded
-        By dataset whose counts were rounded: what inspect_dataset says of its first cells.
+        By dataset whose counts were rounded: the effect on its first cells.
     """
     return [
         *_on_rare_labels(rare),
@@ -157,13 +158,13 @@ def _on_gene_loss(gene_loss: dict[str, dict]) -> list[str]:
     ]
 
 
-def rounding_in_words(name: str, first: dict) -> str:
+def rounding_in_words(name: str, first: InspectedRounding) -> str:
     """One sentence on a dataset whose counts were rounded (`counts_rounding`)."""
     said = f"{name}: its counts were fractional, and are rounded to whole numbers (counts_rounding)"
-    if not first["cells"]:
+    if not first.cells:
         return f"{said}; the log of convert_to_chunks says how much that changed."
-    change = first["after"] / first["before"] - 1 if first["before"] else 0
+    change = first.after / first.before - 1 if first.before else 0
     return (
-        f"{said}; of its first {first['cells']:,} cells the total of {first['before']:,.1f} became "
-        f"{first['after']:,.0f} ({change:+.2%})."
+        f"{said}; of its first {first.cells:,} cells the total of {first.before:,.1f} became "
+        f"{first.after:,.0f} ({change:+.2%})."
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..artifacts.inspection import Inspection
 from ..artifacts.labels import ReferenceLabels
 from .budget import Budget
 from .memory import (
@@ -84,7 +85,7 @@ class Job:
 
 
 def expected_jobs(
-    config: dict, inspected: list[dict], trained: ReferenceLabels | None = None
+    config: dict, inspected: list[Inspection], trained: ReferenceLabels | None = None
 ) -> Iterator[Job]:
     """All jobs of a run.
 
@@ -93,7 +94,7 @@ def expected_jobs(
     config
         The configuration, with defaults.
     inspected
-        What `inspect_dataset` wrote for each dataset.
+        Inspections of all datasets.
     trained
         Labels of the reference where an earlier run trained it, or it is imported; None where this run trains
         it.
@@ -117,7 +118,7 @@ def expected_jobs(
             "subset_common_genes",
             cells=run.whole[name].cells,
             values=run.whole[name].values,
-            held_cells=run.whole[name].cells if run.found[name]["role"] == "evaluate" else 0,
+            held_cells=run.whole[name].cells if run.found[name].role == "evaluate" else 0,
             disk_mb=_h5ad_mb(part.cells, part.common_values),
         )
     if trains:
@@ -138,7 +139,7 @@ def expected_jobs(
 
 def _reference_data_jobs(run: Run) -> Iterator[Job]:
     """Splitting the references, choosing genes on them, and writing their counts."""
-    everything = joined([run.whole[name] for name in run.found if run.found[name]["role"] == "reference"])
+    everything = joined([run.whole[name] for name in run.found if run.found[name].role == "reference"])
     used = joined([run.train, *run.held_out.values()])
     yield Job(
         "split_reference", held_cells=everything.cells, cells=everything.cells, disk_mb=everything.cells / MB
@@ -288,15 +289,15 @@ def _fcs_jobs(run: Run) -> Iterator[Job]:
     """Writing the queries' samples as FCS files, all channels and latents as float32."""
     for name in run.mapped:
         part, found = run.whole[name], run.found[name]
-        if found["role"] == "query":
-            n_channels = found["genes"] + ADDED_CHANNELS + run.n_latent
+        if found.role == "query":
+            n_channels = found.genes + ADDED_CHANNELS + run.n_latent
             disk_mb = 4 * part.cells * n_channels / MB
             yield Job("write_fcs", cells=part.cells, values=part.values, disk_mb=disk_mb)
 
 
 def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
     """Scores and the report."""
-    scored = [part for name, part in run.mapped.items() if run.found[name].get("label")]
+    scored = [part for name, part in run.mapped.items() if run.found[name].label]
     for part in [*([run.held_out["test"]] if trains else []), *scored]:
         cells = [min(MAX_BASELINE_CELLS, some.cells) for some in (run.train, part)]
         values = sum(
@@ -311,25 +312,25 @@ def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
             more_mb=MARKERS_READ_MB if run.config["modality"] == "cytometry" else 0,
         )
     yield Job("gather_scores")
-    queries = [part for name, part in run.mapped.items() if run.found[name]["role"] == "query"]
+    queries = [part for name, part in run.mapped.items() if run.found[name].role == "query"]
     shown = run.train.cells + sum(part.cells for part in queries)
     yield Job("report", held_cells=shown, more_mb=MAP_BYTES * min(shown, MAX_MAP_CELLS) / MB, disk_mb=1)
 
 
-def _data_jobs(part: Part, dataset: dict, *, jobs: int, materialize: bool) -> Iterator[Job]:
-    in_file = dataset["cells"]
+def _data_jobs(part: Part, dataset: Inspection, *, jobs: int, materialize: bool) -> Iterator[Job]:
+    in_file = dataset.cells
     yield Job("inspect_dataset", held_cells=in_file, cells=in_file)
-    values = in_file * dataset["values_per_cell"]
-    sorting_mb = 0 if dataset["in_order"] else UNSORTED_BYTES * values / MB
+    values = in_file * dataset.values_per_cell
+    sorting_mb = 0 if dataset.in_order else UNSORTED_BYTES * values / MB
     yield Job(
         "convert_to_chunks",
         jobs=jobs,
         cells=in_file / jobs,
         # Each job reads all of a file that is not in the order of its cells.
-        values=values / jobs if dataset["in_order"] else values,
-        more_mb=dataset.get("held_mb", 0),
+        values=values / jobs if dataset.in_order else values,
+        more_mb=dataset.held_mb,
         disk_mb=_h5ad_mb(part.cells, part.values) + sorting_mb,
-        most_block=BLOCK_BYTES if dataset["in_order"] else SORTED_BYTES,
+        most_block=BLOCK_BYTES if dataset.in_order else SORTED_BYTES,
     )
     yield Job(
         "merge_h5ad",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from math import ceil
 
+from ..artifacts.inspection import Inspection
 from ..artifacts.labels import ReferenceLabels
 from ..config.available_heads import available_heads
 from .memory import (
@@ -42,7 +43,7 @@ class Run:
     config
         The configuration, with defaults.
     found
-        What `inspect_dataset` wrote, by dataset.
+        Inspections by dataset.
     whole
         The datasets.
     mapped
@@ -55,7 +56,7 @@ class Run:
     """
 
     config: dict
-    found: dict[str, dict]
+    found: dict[str, Inspection]
     whole: dict[str, Part]
     mapped: dict[str, Part]
     train: Part
@@ -64,15 +65,15 @@ class Run:
     heads: list[str]
 
     @classmethod
-    def of(cls, config: dict, inspected: list[dict], trained: ReferenceLabels | None) -> "Run":
+    def of(cls, config: dict, inspected: list[Inspection], trained: ReferenceLabels | None) -> "Run":
         """See `expected_jobs`."""
-        found = {dataset["dataset"]: dataset for dataset in inspected}
-        n_selected = min(config["genes"]["n_variable"], min(dataset["genes"] for dataset in inspected))
+        found = {dataset.dataset: dataset for dataset in inspected}
+        n_selected = min(config["genes"]["n_variable"], min(dataset.genes for dataset in inspected))
         whole = {name: _whole(dataset, config, n_selected) for name, dataset in found.items()}
-        references = [name for name in found if found[name]["role"] == "reference"]
+        references = [name for name in found if found[name].role == "reference"]
         mapped = {
             name: _labeled(whole[name], found[name], config)
-            if found[name]["role"] == "evaluate"
+            if found[name].role == "evaluate"
             else whole[name]
             for name in found
             if name not in references
@@ -82,7 +83,7 @@ class Run:
             most = config["reference"]["subsample"]
             if most is not None and everything.cells > most:
                 everything = share_of(everything, "reference", most / everything.cells)
-            n_labels = max(found[name]["n_labels"] for name in references)
+            n_labels = max(found[name].n_labels for name in references)
         else:
             n_labels = len(trained.hierarchy.leaves)
             n_cells = sum(trained.sizes[label] for label in trained.hierarchy.leaves)
@@ -108,7 +109,7 @@ class Run:
     @property
     def model_mb(self) -> int:
         """MB of the model while it is trained."""
-        n_genes = min(dataset["genes"] for dataset in self.found.values())
+        n_genes = min(dataset.genes for dataset in self.found.values())
         return model_mb(min(self.config["genes"]["n_variable"], n_genes), self.config["model"]["n_hidden"])
 
     @property
@@ -121,7 +122,7 @@ class Run:
         """Markers that classifiers learn from; 0 where these are genes."""
         if self.config["modality"] != "cytometry" or not {"expression", "expression_xgboost"} & {*self.heads}:
             return 0
-        return min(dataset["genes"] for dataset in self.found.values())
+        return min(dataset.genes for dataset in self.found.values())
 
     @property
     def training_cells(self) -> int:
@@ -150,18 +151,18 @@ class Run:
         )
 
 
-def _whole(dataset: dict, config: dict, n_selected: int) -> Part:
-    own = config["datasets"][dataset["dataset"]]
-    cells = dataset["cells_kept"]
-    values = cells * dataset["values_per_cell"]
+def _whole(dataset: Inspection, config: dict, n_selected: int) -> Part:
+    own = config["datasets"][dataset.dataset]
+    cells = dataset.cells_kept
+    values = cells * dataset.values_per_cell
     # Variable genes hold about twice their share of the stored values.
-    common = values * min(1.0, 2 * n_selected / max(1, dataset["genes"]))
-    return Part(dataset["dataset"], own["chunks"], cells, int(values), int(common))
+    common = values * min(1.0, 2 * n_selected / max(1, dataset.genes))
+    return Part(dataset.dataset, own["chunks"], cells, int(values), int(common))
 
 
-def _labeled(part: Part, dataset: dict, config: dict) -> Part:
+def _labeled(part: Part, dataset: Inspection, config: dict) -> Part:
     """The cells of a dataset to evaluate that are scored."""
-    labeled = part.cells - dataset.get("unlabeled_cells", 0)
+    labeled = part.cells - dataset.unlabeled_cells
     most = config["datasets"][part.name]["max_cells"]
     return share_of(part, part.name, min(labeled, labeled if most is None else most) / max(1, part.cells))
 

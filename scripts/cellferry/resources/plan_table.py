@@ -2,6 +2,7 @@
 
 from math import ceil
 
+from ..artifacts.inspection import Inspection
 from ..core.text import duration
 from .budget import SNAKEMAKE_MB
 from .plan import Line, Shortage
@@ -13,7 +14,7 @@ BY_CHUNKS = ("map_query", "predict_labels")
 """Rules whose jobs become shorter with more chunks."""
 
 
-def as_table(lines: list[Line], *, datasets: list[dict], free_mb: float, note: str) -> str:
+def as_table(lines: list[Line], *, datasets: list[Inspection], free_mb: float, note: str) -> str:
     """The plan as text, at most 100 columns wide: the datasets, the rules, and last what does not fit.
 
     Parameters
@@ -21,7 +22,7 @@ def as_table(lines: list[Line], *, datasets: list[dict], free_mb: float, note: s
     lines
         The rules.
     datasets
-        What `inspect_dataset` wrote for each.
+        Their inspections.
     free_mb
         Room for results.
     note
@@ -79,20 +80,20 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _dataset_lines(datasets: list[dict]) -> list[str]:
+def _dataset_lines(datasets: list[Inspection]) -> list[str]:
     """What the datasets are, one per line."""
     rows = []
     for found in datasets:
-        kept, whole = found["cells_kept"], found["cells"]
-        labels = f"{found['n_labels']:,}" if found.get("label") else ""
+        kept, whole = found.cells_kept, found.cells
+        labels = f"{found.n_labels:,}" if found.label else ""
         rows.append(
             (
-                found["dataset"] if len(found["dataset"]) <= 30 else f"{found['dataset'][:29]}…",
-                found["role"],
+                found.dataset if len(found.dataset) <= 30 else f"{found.dataset[:29]}…",
+                found.role,
                 f"{kept:,}" if kept == whole else f"{kept:,} of {whole:,}",
-                f"{found['genes']:,}",
+                f"{found.genes:,}",
                 labels,
-                f"{found.get('n_batches', 1):,}",
+                f"{found.n_batches:,}",
                 "",
             )
         )
