@@ -15,9 +15,9 @@ def draw(folder: Path, run: Run) -> None:
     """Draw the run in `folder`: its first query, and for reliability its held-out test too."""
     query, pair = next(iter(run.pairs.items()))
     scores = {f"{run.reference}, held out": evaluation(folder, TEST), pair: evaluation(folder, query)}
-    bins = {name: found["confidence"] for name, found in scores.items()}
-    errors = {name: found["forced"]["ece"] for name, found in scores.items()}
+    bins = {name: found.confidence for name, found in scores.items()}
+    errors = {name: found.forced.ece for name, found in scores.items()}
     reliability, _ = reliability_curve(bins, errors)
     save(reliability, RELIABILITY)
-    confusion, _ = confusion_heatmap(scores[pair]["confusion"])
+    confusion, _ = confusion_heatmap(scores[pair].confusion)
     save(confusion, CONFUSION)

@@ -1,6 +1,5 @@
 """Scores of the accuracy benchmark's runs, gathered into one long table."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from accuracy_runs import (
     queries_of_one_label,
     run_folder,
 )
+from cellferry.artifacts.evaluation import Confusion, Evaluation, Scores
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ClassifierLabels
@@ -62,24 +62,24 @@ def held_out_name(run: Run) -> str:
 def scores_of(folder: Path, part: str, pair: str, kind: str) -> Iterator[dict]:
     """Scores over the cells of a query whose label the reference has."""
     found = evaluation(folder, part)
-    rejected, known = found["rejection"], found["rejection"]["known_truth"]
+    rejected, known = found.rejection, found.rejection.known_truth
     of_answer = {
-        "cells": known["cells"],
-        "unknown": known["unknown_share"],
-        "right among accepted": known["accuracy_among_accepted"],
-        "error among accepted": known["error_among_accepted"],
-        "error among accepted, unseen labels too": rejected["all_truth"]["error_among_accepted"],
-        "coverage": found["prediction_sets"]["coverage"],
-        "labels in a set": found["prediction_sets"]["mean_size"],
+        "cells": known.cells,
+        "unknown": known.unknown_share,
+        "right among accepted": known.accuracy_among_accepted,
+        "error among accepted": known.error_among_accepted,
+        "error among accepted, unseen labels too": rejected.all_truth.error_among_accepted,
+        "coverage": found.prediction_sets.coverage,
+        "labels in a set": found.prediction_sets.mean_size,
     }
     # Shares of all cells: a reason says nothing about the truth.
-    of_answer |= {reason: rejected["reasons"].get(reason, 0) / found["n_cells"] for reason in REASONS}
-    by_method = {BEST_LABEL: found["forced"], ANSWER: found["answered"]}
-    by_method |= {HEADS[head]: scores for head, scores in found["heads"].items()}
-    by_method |= {BASELINE: found["baseline"], CELLTYPIST: celltypist_scores(folder, part)}
+    of_answer |= {reason: rejected.reasons.get(reason, 0) / found.n_cells for reason in REASONS}
+    by_method = {BEST_LABEL: found.forced, ANSWER: found.answered}
+    by_method |= {HEADS[head]: scores for head, scores in found.heads.items()}
+    by_method |= {BASELINE: found.baseline, CELLTYPIST: celltypist_scores(folder, part)}
     rows = [(ANSWER, measure, value) for measure, value in of_answer.items()]
     rows += [
-        (method, measure, scores.get(measure))
+        (method, measure, getattr(scores, measure, None))
         for method, scores in by_method.items()
         for measure in ("accuracy", "macro_f1", "ece")
     ]
@@ -88,9 +88,9 @@ def scores_of(folder: Path, part: str, pair: str, kind: str) -> Iterator[dict]:
 
 def scores_of_unseen(folder: Path, query: str, pair: str) -> Iterator[dict]:
     """What becomes of cells of labels that the reference lacks, and how well they are told from others."""
-    for label, fate in evaluation(folder, query)["labels_not_in_reference"].items():
-        rows = [(ANSWER, "cells", fate["cells"]), (ANSWER, "unknown", fate["unknown"] / fate["cells"])]
-        rows += [(ANSWER, f"auroc of {name}", fate["auroc"][name]) for name in SEPARATORS]
+    for label, fate in evaluation(folder, query).labels_not_in_reference.items():
+        rows = [(ANSWER, "cells", fate.cells), (ANSWER, "unknown", fate.unknown / fate.cells)]
+        rows += [(ANSWER, f"auroc of {name}", getattr(fate.auroc, name)) for name in SEPARATORS]
         rows.append((CELLTYPIST, "auroc of probability", celltypist_auroc(folder, query, label)))
         yield from as_rows(pair, UNSEEN, label, rows)
 
@@ -100,13 +100,13 @@ def scores_of_one_label(folder: Path, run: Run) -> Iterator[dict]:
     inspected = {query: folder / "results" / "inspected" / f"{query}.json" for query in run.pairs}
     cells = {query: read_artifact(Inspection, path).labels for query, path in inspected.items()}
     for (query, label), name in queries_of_one_label(cells).items():
-        found = {"alone": evaluation(folder, name), "mixed": evaluation(folder, query)}
+        both = {"alone": evaluation(folder, name), "mixed": evaluation(folder, query)}
         rows = [(ANSWER, "cells", cells[query][label])]
-        for where, scores in found.items():
-            rows.append((ANSWER, f"unknown, {where}", unknown_share(scores["confusion"], label)))
+        for where, scores in both.items():
+            rows.append((ANSWER, f"unknown, {where}", unknown_share(scores.confusion, label)))
             for method, head in ((BEST_LABEL, "forced"), (ANSWER, "answer")):
-                by_label = scores["levels"]["label"]["heads"][head]["labels"]
-                rows.append((method, f"right, {where}", by_label.get(label, {}).get("recall")))
+                found = scores.levels["label"].heads[head].labels.get(label)
+                rows.append((method, f"right, {where}", found.recall if found else None))
         yield from as_rows(run.pairs[query], ALONE, label, rows)
 
 
@@ -117,14 +117,14 @@ def as_rows(pair: str, kind: str, label: str, found: list[tuple[str, str, float 
         yield {**same, "method": method, "measure": measure, "value": value}
 
 
-def evaluation(folder: Path, query: str) -> dict:
+def evaluation(folder: Path, query: str) -> Evaluation:
     """What `evaluate` wrote of a query."""
-    return json.loads((folder / "results" / "evaluation" / f"{query}.json").read_text(encoding="utf-8"))
+    return read_artifact(Evaluation, folder / "results" / "evaluation" / f"{query}.json")
 
 
-def unknown_share(confusion: dict, label: str) -> float:
+def unknown_share(confusion: Confusion, label: str) -> float:
     """Share of a true label's cells that were answered `unknown`, the last column."""
-    cells = confusion["cells"][confusion["truth"].index(label)]
+    cells = confusion.cells[confusion.truth.index(label)]
     return cells[-1] / sum(cells)
 
 
@@ -142,7 +142,7 @@ def celltypist_table(folder: Path, query: str) -> pd.DataFrame:
     return told.assign(kind=[hierarchy.kind(truth) for truth in told["truth"]])
 
 
-def celltypist_scores(folder: Path, query: str) -> dict[str, float | None]:
+def celltypist_scores(folder: Path, query: str) -> Scores:
     """Its accuracy and macro-F1 over the same cells as the workflow's."""
     table = celltypist_table(folder, query)
     known = table[table["kind"] == IN_REFERENCE]

@@ -1,10 +1,11 @@
 # Checks before the first job and messages at the end of a run. Included last.
 
 import atexit
-import json
 import shutil
 
+from scripts.cellferry.artifacts.evaluation import Evaluation, Scores
 from scripts.cellferry.artifacts.inspection import with_problems
+from scripts.cellferry.artifacts.json_files import read_artifact
 from scripts.cellferry.cluster.checks import check_cluster
 from scripts.cellferry.cluster.environments import check_environments
 from scripts.cellferry.cluster.failures import explain_failures
@@ -42,13 +43,13 @@ def scores_in_words(query, evaluation):
     def number(score):
         return "-" if score is None else f"{score:.3f}"
 
-    forced = evaluation["forced"]
+    forced = evaluation.forced
     # None where the reference has no counts to train it on.
-    baseline = evaluation["baseline"] or {"accuracy": None, "macro_f1": None}
+    baseline = evaluation.baseline or Scores(None, None)
     return (
-        f"{query}: accuracy {number(forced['accuracy'])}, macro-F1 {number(forced['macro_f1'])} "
-        f"(baseline {number(baseline['accuracy'])}, {number(baseline['macro_f1'])}); "
-        f"called unknown: {number(evaluation['answered']['rejected_share'])}"
+        f"{query}: accuracy {number(forced.accuracy)}, macro-F1 {number(forced.macro_f1)} "
+        f"(baseline {number(baseline.accuracy)}, {number(baseline.macro_f1)}); "
+        f"called unknown: {number(evaluation.answered.rejected_share)}"
     )
 
 
@@ -97,14 +98,13 @@ onsuccess:
     # A run may have asked for less than the model, whose training is to be resumed by another.
     if Path("results/reference/model").exists():
         shutil.rmtree(CHECKPOINTS, ignore_errors=True)
-    rules_in_dag = {job.rule.name for job in workflow.dag.jobs}
-    if "plan" in rules_in_dag:
+    if "plan" in {job.rule.name for job in workflow.dag.jobs}:
         print(Path("logs/plan/plan.log").read_text().rpartition(f"\n{PEAK}")[0])
-    if "evaluate" in rules_in_dag:
-        for query in ["test", *SCORED]:
-            path = Path("results/evaluation") / f"{query}.json"
-            if path.exists():  # a run may have asked for less than everything
-                print(scores_in_words(query, json.loads(path.read_text())))
+    # A run may have asked for less than everything.
+    scored = {job.output.evaluation for job in workflow.dag.jobs if job.rule.name == "evaluate"}
+    for query in ["test", *SCORED]:
+        if (path := f"results/evaluation/{query}.json") in scored:
+            print(scores_in_words(query, read_artifact(Evaluation, path)))
 
 
 onerror:

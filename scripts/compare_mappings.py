@@ -1,14 +1,14 @@
 """Compare what a query's labels are by the model fitted to its batches, and by the reference's as it is."""
 
-import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import write_artifact
+from cellferry.artifacts.mappings import Mapping, Mappings
 from cellferry.calibration.decision import DecisionModel, answers
 from cellferry.config.settings import SurgerySettings
-from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import summary
 from cellferry.heads.classifier import Classifier, HeadOutputs
@@ -62,10 +62,7 @@ def compare_mappings(
     files
         The query's values, the models and the classifiers.
     mappings
-        JSON to write: `cells`; of each way (`fitted`, `unfitted`) the share of cells with a label
-        (`labeled`) and outside the reference (`outside`), their mean `probability`, and `accuracy` and
-        `macro_f1` of the best label where the truth is known; `same_label`, the share of cells whose best
-        label is the same.
+        JSON to write, `Mappings`.
     settings, batch_size
         How the query's model was made. If it was not fitted it is fitted here, to compare.
     min_p
@@ -103,7 +100,7 @@ def compare_mappings(
                 more_mb=held_mb,
             )
         used = load_model(files.model, reader.var.index, accelerator=accelerator)
-    found, best = {"cells": len(rows)}, {}
+    found, best = {}, {}
     both = both_encoders(
         used, files.reference_model, sketch, settings, batch_size=batch_size, accelerator=accelerator
     )
@@ -113,32 +110,29 @@ def compare_mappings(
         found[way], best[way] = describe(
             heads.predict_block(latents, cells, intensities=True), heads, learned, truth, min_p=min_p
         )
-        print(f"{way}: {found[way]}")
-    found["same_label"] = float(np.mean(best[FITTED] == best[UNFITTED])) if len(rows) else None
-    print(f"the best label is the same for {found['same_label']:.1%} of {len(rows)} cells")
-    with complete(mappings) as path:
-        path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+        print(f"{way}: {asdict(found[way])}")
+    same_label = float(np.mean(best[FITTED] == best[UNFITTED])) if len(rows) else None
+    print(f"the best label is the same for {same_label:.1%} of {len(rows)} cells")
+    write_artifact(Mappings(len(rows), found[FITTED], found[UNFITTED], same_label), mappings)
 
 
 def describe(
     judged: HeadOutputs, heads: Classifier, learned: DecisionModel, truth: np.ndarray | None, *, min_p: float
-) -> tuple[dict, np.ndarray]:
+) -> tuple[Mapping, np.ndarray]:
     """Numbers of one way of mapping, and the best label of each cell."""
     ood_pvalue = learned.ood_pvalue(judged.distance, judged.label_distance)
     enough = np.zeros(len(ood_pvalue), dtype=bool)
     told = answers(
         learned.probabilities(judged.by_head), ood_pvalue, enough, heads.hierarchy, learned, min_p=min_p
     )
-    numbers = {
-        "labeled": float(np.mean(np.equal(told["reason"], None))),
-        "outside": float(np.mean(ood_pvalue < min_p)),
-        "probability": float(np.mean(told["probability"])),
-    }
     known = np.isin(truth, heads.labels) if truth is not None else np.zeros(0, dtype=bool)
-    if known.any():
-        pairs = Counter(zip(truth[known], told["best_label"][known], strict=True))
-        scores = summary(pairs)
-        numbers |= {name: scores[name] for name in ("accuracy", "macro_f1")}
+    pairs = Counter(zip(truth[known], told["best_label"][known], strict=True)) if known.any() else Counter()
+    numbers = Mapping(
+        labeled=float(np.mean(np.equal(told["reason"], None))),
+        outside=float(np.mean(ood_pvalue < min_p)),
+        probability=float(np.mean(told["probability"])),
+        **asdict(summary(pairs)),
+    )
     return numbers, told["best_label"]
 
 

@@ -3,13 +3,14 @@
 The reference's validation cells are mapped and judged with the counts of these genes set to 0.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from cellferry.artifacts.gene_loss import GeneLoss, LabelLoss
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.latents import codes_among
 from cellferry.calibration.decision import DecisionModel
 from cellferry.calibration.fit import HeldOutCells, learn_rules
@@ -68,9 +69,7 @@ def estimate_missing_genes(
     reference
         The reference's validation cells, and what judges them.
     gene_loss
-        JSON to write: `genes`, `measured`, `cells`, macro-F1 of the best label with all genes (`macro_f1`)
-        and without the missing ones (`macro_f1_without`), their difference (`loss`), F1 by label, and whether
-        retraining is advised (`advice`). Scores are null where the reference has no validation cells.
+        JSON to write, a `GeneLoss`.
     own_rules
         JSON to write: the answer's rules for cells that have only the measured genes.
     max_loss
@@ -103,12 +102,20 @@ def estimate_missing_genes(
         }
     with_all, without = (HeldOutCells.of(codes, blocks, heads) for blocks in judged.values())
     own = learn_own_rules(learned, without, heads, max_error=max_error)
-    found = {"genes": len(measured), "measured": int(measured.sum())}
-    found |= compare(learned, with_all, own, without, heads.labels)
-    found["advice"] = found["cells"] > 0 and found["loss"] > max_loss
+    f1, labels = compare(learned, with_all, own, without, heads.labels)
+    loss = f1[0] - f1[1] if len(codes) else None
+    found = GeneLoss(
+        genes=len(measured),
+        measured=int(measured.sum()),
+        cells=len(codes),
+        macro_f1=f1[0],
+        macro_f1_without=f1[1],
+        loss=loss,
+        labels=labels,
+        advice=loss is not None and loss > max_loss,
+    )
     print_loss(found, name, max_loss=max_loss)
-    with complete(gene_loss) as path:
-        path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_artifact(found, gene_loss)
     with complete(own_rules) as path:
         own.save(path)
 
@@ -178,8 +185,8 @@ def compare(
     own: DecisionModel,
     without: HeldOutCells,
     labels: list[str],
-) -> dict:
-    """Macro-F1 and F1 by label, with and without the missing genes."""
+) -> tuple[list[float | None], dict[str, LabelLoss]]:
+    """Macro-F1 with all genes and without the missing ones, and F1 by label."""
     pairs = [
         Counter(
             zip(cells.codes.tolist(), rules.probabilities(cells.by_head).argmax(axis=1).tolist(), strict=True)
@@ -188,34 +195,23 @@ def compare(
     ]
     codes = np.unique(with_all.codes).tolist()
     f1 = [label_scores(counted, codes) for counted in pairs]
-    macro = [summary(counted)["macro_f1"] for counted in pairs]
-    return {
-        "cells": len(with_all.codes),
-        "macro_f1": macro[0],
-        "macro_f1_without": macro[1],
-        "loss": macro[0] - macro[1] if len(with_all.codes) else None,
-        "labels": {
-            labels[code]: {
-                "f1": f1[0][code]["f1"],
-                "f1_without": f1[1][code]["f1"],
-                "cells": f1[0][code]["support"],
-            }
-            for code in codes
-        },
+    by_label = {
+        labels[code]: LabelLoss(f1[0][code].f1, f1[1][code].f1, f1[0][code].support) for code in codes
     }
+    return [summary(counted).macro_f1 for counted in pairs], by_label
 
 
-def print_loss(found: dict, name: str, *, max_loss: float) -> None:
+def print_loss(found: GeneLoss, name: str, *, max_loss: float) -> None:
     """Print what is found of a query, named `name`; see `estimate_missing_genes`."""
-    print(f"{name} has {found['measured']} of the model's {found['genes']} genes")
-    if found["cells"]:
+    print(f"{name} has {found.measured} of the model's {found.genes} genes")
+    if found.cells:
         print(
-            f"with these alone macro-F1 of {found['cells']} validation cells is "
-            f"{found['macro_f1_without']:.3f}, and {found['macro_f1']:.3f} with all"
+            f"with these alone macro-F1 of {found.cells} validation cells is "
+            f"{found.macro_f1_without:.3f}, and {found.macro_f1:.3f} with all"
         )
     else:
         print("the reference has no validation cells: what the others are worth cannot be estimated")
-    if found["advice"]:
+    if found.advice:
         print(
             f"warning: the loss is more than genes.max_loss ({max_loss}): train on genes that {name} "
             "has too (genes.retrain_on_common: true, and no `pretrained`)"

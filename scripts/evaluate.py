@@ -1,27 +1,25 @@
 """Score a query's predictions where its truth is known, beside a simple baseline."""
 
-import json
 from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from cellferry.artifacts.evaluation import Baseline
 from cellferry.artifacts.h5ad_reader import H5adReader
-from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.artifacts.latents import read_codes
-from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.errors import InputError
 from cellferry.evaluation.baseline import expression_of, train_baseline
-from cellferry.evaluation.counts import tally
 from cellferry.evaluation.metrics import summary
-from cellferry.evaluation.summary import add_separation, describe, of_leaves
+from cellferry.evaluation.summary import describe, of_leaves
 from cellferry.features.marker_values import holds_intensities
 from cellferry.labels.hierarchy import IN_REFERENCE, LabelHierarchy
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, MEMORY_MODELS
-from cellferry.runs.hashes import of_predictions
 from cellferry.sampling.sketch import random_sketch, sketch_values
 
 
@@ -65,36 +63,25 @@ def evaluate(
             f"correct or remove datasets.{name}.label"
         )
     known = read_artifact(ClassifierLabels, Path(classifier) / "labels.json")
-    tree, heads = known.hierarchy, known.heads
-    counted = tally(predictions, tree, heads)
-    scores = {"made_from": of_predictions([predictions]), **describe(counted, tree, heads)}
-    add_separation(scores, predictions, counted, tree)
-    scores["baseline"] = None
+    scores = describe(predictions, known.hierarchy, known.heads)
     if reference:
-        with H5adReader(reference) as reference_cells:
-            scores["baseline"] = baseline_scores(
-                predictions, reference_cells, common, tree, budget=budget, seed=seed
-            )
-    baseline = scores["baseline"]["accuracy"] if scores["baseline"] else "not known"
+        with H5adReader(reference) as cells:
+            baseline = baseline_scores(predictions, cells, common, known.hierarchy, budget=budget, seed=seed)
+        scores = replace(scores, baseline=baseline)
     print(
-        f"{scores['with_truth']} of {scores['n_cells']} cells have a truth; accuracy "
-        f"{scores['forced']['accuracy']}, of the baseline {baseline}"
+        f"{scores.with_truth} of {scores.n_cells} cells have a truth; accuracy {scores.forced.accuracy}, "
+        f"of the baseline {scores.baseline.accuracy if scores.baseline else 'not known'}"
     )
     for key in ("labels_not_in_reference", "labels_not_predictable"):
-        if scores[key]:
-            print(f"{key.replace('_', ' ')}: {scores[key]}")
-    with complete(evaluation) as path:
-        path.write_text(json.dumps(scores, indent=2, ensure_ascii=False), encoding="utf-8")
+        if labels := asdict(scores)[key]:
+            print(f"{key.replace('_', ' ')}: {labels}")
+    write_artifact(scores, evaluation)
 
 
 def baseline_scores(
     predictions: str, reference: H5adReader, common: str, tree: LabelHierarchy, *, budget: Budget, seed: int
-) -> dict:
-    """Scores of the baseline on a sketch of the query's cells whose truth the reference knows.
-
-    `levels` holds them by level, `cellferry_on_the_same_cells` those of the best labels, since the sketch
-    may be a part of the cells.
-    """
+) -> Baseline:
+    """Scores of the baseline on a sketch of the query's cells whose truth the reference knows."""
     with H5adReader(common) as query:
         values = sum(sketch_values(file, MAX_BASELINE_CELLS) for file in (reference, query))
         n_cells = reference.n_cells + query.n_cells
@@ -117,13 +104,13 @@ def baseline_scores(
         predicted = model.predict(expression_of(query, rows))
     seen = "values of the backbone's markers" if intensities else "log1p CP10k of the common genes"
     pairs = Counter(zip(truth, predicted, strict=True))
-    return {
-        "method": f"{seen}, PCA, logistic regression",
-        "n_cells": len(rows),
-        **summary(pairs),
-        "levels": {level: summary(of_leaves(pairs, tree, level)) for level in tree.names},
-        "cellferry_on_the_same_cells": summary(Counter(zip(truth, best, strict=True))),
-    }
+    return Baseline(
+        **asdict(summary(pairs)),
+        method=f"{seen}, PCA, logistic regression",
+        n_cells=len(rows),
+        levels={level: summary(of_leaves(pairs, tree, level)) for level in tree.names},
+        cellferry_on_the_same_cells=summary(Counter(zip(truth, best, strict=True))),
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Gather the scores of all that was scored into one table: dataset, level, label, head."""
 
 import csv
-import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+from cellferry.artifacts.evaluation import Evaluation
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 
@@ -33,28 +35,26 @@ def gather_scores(evaluations: list[str], table: str) -> None:
         writer = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n")
         writer.writeheader()
         for evaluation in evaluations:
-            scores = json.loads(Path(evaluation).read_text(encoding="utf-8"))
-            for row in score_rows(scores):
+            for row in score_rows(read_artifact(Evaluation, evaluation)):
                 writer.writerow({"dataset": Path(evaluation).stem, **row})
                 n_rows += 1
     print(f"{n_rows} scores of {len(evaluations)} datasets")
 
 
-def score_rows(scores: dict) -> Iterator[dict]:
+def score_rows(scores: Evaluation) -> Iterator[dict]:
     """The rows of one dataset; an empty cell is what a row has no value for."""
-    for level, found in scores["levels"].items():
-        for head, by_head in found["heads"].items():
-            overall = {name: by_head[name] for name in OVERALL}
-            yield {"level": level, "label": ALL, "head": head, "support": found["cells"], **overall}
-            for label, per_label in by_head["labels"].items():
-                values = {name: per_label[name] for name in PER_LABEL}
-                yield {"level": level, "label": label, "head": head, **values}
-    baseline = scores["baseline"]
+    for level, found in scores.levels.items():
+        for head, by_head in found.heads.items():
+            overall = {name: getattr(by_head, name) for name in OVERALL}
+            yield {"level": level, "label": ALL, "head": head, "support": found.cells, **overall}
+            for label, per_label in by_head.labels.items():
+                yield {"level": level, "label": label, "head": head, **asdict(per_label)}
+    baseline = scores.baseline
     if baseline is None:
         return
-    overall = {name: baseline[name] for name in ("accuracy", "macro_f1")}
-    leaf = next(iter(scores["levels"]))
-    yield {"level": leaf, "label": ALL, "head": "baseline", "support": baseline["n_cells"], **overall}
+    overall = {"accuracy": baseline.accuracy, "macro_f1": baseline.macro_f1}
+    leaf = next(iter(scores.levels))
+    yield {"level": leaf, "label": ALL, "head": "baseline", "support": baseline.n_cells, **overall}
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """Ask what the reference cannot see: take out each label, and predict its held-out cells by what is left."""
 
-import json
 from collections import Counter
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
+from cellferry.artifacts.evaluation import Separation
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
+from cellferry.artifacts.left_out import LeftOut, LeftOutLabel
 from cellferry.calibration.decision import DecisionModel, answers
 from cellferry.config.settings import LimitSettings
-from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.evaluation.metrics import auroc
@@ -37,11 +38,7 @@ def leave_labels_out(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write as JSON, by label, what becomes of its held-out cells when it is not in the reference.
-
-    `cells`, `accepted` (how many get a wrong label), `as` (which ones), `coarser` (how many get a label of a
-    coarser level that is right), and `auroc`: of telling these cells from all other held-out cells by
-    `ood_pvalue`, `distance` or `probability`.
+    """Write by label what becomes of its held-out cells when it is not in the reference.
 
     Parameters
     ----------
@@ -50,7 +47,7 @@ def leave_labels_out(
     classifier, rules
         What train_classifier and calibrate_classifier wrote.
     left_out
-        File to write.
+        JSON to write, `LeftOut`.
     limits
         Below them cells get no label.
     seed, budget, threads
@@ -80,7 +77,7 @@ def leave_labels_out(
     by_head = {name: np.concatenate([part[0][name] for part in parts]) for name in heads.head_names}
     latents, too_few = (np.concatenate([part[which] for part in parts]) for which in (1, 2))
 
-    fates: dict[str, dict[str, Any]] = {}
+    fates: dict[str, LeftOutLabel] = {}
     taken_out = np.unique(codes) if len(heads.labels) >= MIN_LABELS else []
     progress = Progress("took out", len(taken_out), "labels")
     for code in taken_out:
@@ -96,15 +93,14 @@ def leave_labels_out(
             "probability": -told["probability"],
         }
         fates[label] = fate(told, codes == code, above, scores)
-        print(f"{label}: {fates[label]}")
+        print(f"{label}: {asdict(fates[label])}")
         progress.add(1)
-    with complete(left_out) as path:
-        path.write_text(json.dumps(fates, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_artifact(LeftOut(fates), left_out)
 
 
 def fate(
     told: dict[str, np.ndarray], own: np.ndarray, above: dict[str, str], scores: dict[str, np.ndarray]
-) -> dict[str, Any]:
+) -> LeftOutLabel:
     """What became of the cells (`own`) of a label that was taken out.
 
     Parameters
@@ -116,7 +112,7 @@ def fate(
     above
         The label's node at each coarser level.
     scores
-        Numbers that should be higher for the label's cells than for others.
+        By the names of `Separation`, numbers that should be higher for the label's cells than for others.
     """
     given: Counter[tuple[str, str | None]] = Counter(
         zip(told["label"][own].tolist(), told["level"][own].tolist(), strict=True)
@@ -130,13 +126,15 @@ def fate(
             coarser += n
         else:
             wrong[label] += n
-    return {
-        "cells": int(own.sum()),
-        "accepted": wrong.total(),
-        "as": dict(wrong.most_common()),
-        "coarser": coarser,
-        "auroc": {name: auroc(np.sort(values[~own]), values[own]) for name, values in scores.items()},
-    }
+    return LeftOutLabel(
+        cells=int(own.sum()),
+        accepted=wrong.total(),
+        auroc=Separation(
+            **{name: auroc(np.sort(values[~own]), values[own]) for name, values in scores.items()}
+        ),
+        accepted_as=dict(wrong.most_common()),
+        coarser=coarser,
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Cells whose labels show in their genes, predictions of them, and the script that scores these."""
 
-import json
-
 import numpy as np
 import pandas as pd
+from cellferry.artifacts.evaluation import Evaluation
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.resources.budget import Budget
 from evaluate import evaluate
 from example_artifacts import hierarchy_of, write_classifier_labels
@@ -56,4 +56,4 @@ def run(folder, **changed):
         seed=0,
         budget=Budget(2000),
     )
-    return json.loads((folder / "query.json").read_text(encoding="utf-8"))
+    return read_artifact(Evaluation, folder / "query.json")

@@ -4,10 +4,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cellferry.artifacts.evaluation import (
+    AnswerScores,
+    Baseline,
+    Confusion,
+    Evaluation,
+    HeadScores,
+    LabelScores,
+    LevelHeadScores,
+    LevelScores,
+    PredictionSets,
+    Rejection,
+    Risk,
+    Scores,
+    Separation,
+    UnseenCells,
+)
 from cellferry.artifacts.features import DatasetFeatures, Features
+from cellferry.artifacts.gene_loss import GeneLoss, LabelLoss
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.labels import ClassifierLabels, LabelCells, ReferenceLabels
+from cellferry.artifacts.left_out import LeftOut, LeftOutLabel
 from cellferry.labels.hierarchy import LabelHierarchy
 
 
@@ -84,3 +102,65 @@ def write_classifier_labels(folder: Path, hierarchy: LabelHierarchy, heads: list
     """Write `labels.json` of a classifier into its folder."""
     training = dict.fromkeys(hierarchy.leaves, 60)
     write_artifact(ClassifierLabels(hierarchy, heads, {}, training, 0, {}), folder / "labels.json")
+
+
+def baseline_of(
+    accuracy: float, macro_f1: float | None, *, own: float = 0.9, levels: Sequence[str] = ("label",)
+) -> Baseline:
+    """Scores of the baseline on 12 cells, the same at all levels; `own` are those of the workflow."""
+    by_level = dict.fromkeys(levels, Scores(accuracy, macro_f1))
+    return Baseline(accuracy, macro_f1, "PCA", 12, by_level, Scores(own, own))
+
+
+def evaluation_of(
+    *, accuracy: float = 0.9, labels: dict[str, LabelScores] | None = None, **changes: Any
+) -> Evaluation:
+    """Scores of 20 cells of known labels, all of which got an answer; all heads have the same `accuracy`."""
+    scores = HeadScores(accuracy, 0.5, 0.125)
+    by_head = LevelHeadScores(accuracy, 0.5, 0.125, labels or {"T": LabelScores(0.9, 0.9, 0.9, 20)})
+    none = UnseenCells(0, 0, Separation(None, None, None))
+    risk = Risk(20, 20, 0.0, accuracy, 1 - accuracy)
+    fields = {
+        "made_from": {},
+        "n_cells": 20,
+        "with_truth": 20,
+        "truth_in_reference": 20,
+        "truth_at_a_coarser_level": 0,
+        "truth_not_predictable": 0,
+        "truth_not_in_reference": 0,
+        "truth_not_in_reference_called_unknown": 0,
+        "labels_not_in_reference": {},
+        "labels_not_predictable": {},
+        "not_in_reference": none,
+        "not_predictable": none,
+        "forced": scores,
+        "answered": AnswerScores(accuracy, 0.5, 0.125, 0.0, accuracy),
+        "heads": {"linear": scores},
+        "levels": {"label": LevelScores(20, dict.fromkeys(("answer", "forced", "linear"), by_head))},
+        "rejection": Rejection({}, 0, 0, 20, 1.0, risk, risk, risk),
+        "prediction_sets": PredictionSets(20, accuracy, 1.0),
+        "confidence": [],
+        "confusion": Confusion(["T"], ["T", "unknown"], [[20, 0]]),
+        "confused_labels": [],
+        "baseline": baseline_of(0.75, None),
+    }
+    return Evaluation(**fields | changes)
+
+
+def gene_loss_of(loss: float, **changes: Any) -> GeneLoss:
+    """Loss of a query that has 547 of 4000 genes, all of it by the label B."""
+    labels = {"B": LabelLoss(1.0, 0.25, 3), "T": LabelLoss(0.5, 0.5, 3)}
+    fields = {"genes": 4000, "measured": 547, "cells": 6, "macro_f1": 0.964, "macro_f1_without": 0.964 - loss}
+    return GeneLoss(**fields | {"loss": loss, "labels": labels, "advice": loss > 0.05} | changes)
+
+
+def left_out_of(cells: int, **accepted_as: int) -> LeftOutLabel:
+    """Cells of a label that the reference lacks, and the labels that they got."""
+    separation = Separation(0.9712, 0.5, None)
+    return LeftOutLabel(cells, sum(accepted_as.values()), separation, accepted_as, 0)
+
+
+def write_left_out(path: Path, labels: dict[str, LeftOutLabel]) -> str:
+    """Write labels that were left out; return the path."""
+    write_artifact(LeftOut(labels), path)
+    return str(path)

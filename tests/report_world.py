@@ -3,18 +3,28 @@
 import html
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.artifacts.json_files import write_artifact
+from cellferry.artifacts.evaluation import Evaluation
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.config.schema import fill_defaults
-from cellferry.evaluation.counts import tally
-from cellferry.evaluation.summary import add_separation, describe
+from cellferry.evaluation.summary import describe
 from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
-from example_artifacts import hierarchy_of, reference_labels_of, write_features, write_inspection
+from example_artifacts import (
+    baseline_of,
+    gene_loss_of,
+    hierarchy_of,
+    left_out_of,
+    reference_labels_of,
+    write_features,
+    write_inspection,
+    write_left_out,
+)
 
 LABELS = ["T <CD4> & co", "γδ $T$", "_hidden", "B"]
 RARE = "mast <1>"
@@ -152,25 +162,19 @@ class World:
         return str(path)
 
     def write_evaluation(self, part):
-        predictions = str(self.folder / f"predictions/{part}.parquet")
-        counted = tally(predictions, self.hierarchy, HEADS)
-        scores = describe(counted, self.hierarchy, HEADS)
-        add_separation(scores, predictions, counted, self.hierarchy)
-        both = {"accuracy": 0.912, "macro_f1": 0.834}
-        scores["baseline"] = both | {"method": "PCA", "n_cells": 57, "cellferry_on_the_same_cells": both}
+        scores = describe(str(self.folder / f"predictions/{part}.parquet"), self.hierarchy, HEADS)
         path = self.folder / f"evaluation/{part}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(scores), encoding="utf-8")
+        baseline = baseline_of(0.912, 0.834, levels=self.hierarchy.names)
+        write_artifact(replace(scores, baseline=baseline), path)
         return str(path)
 
     def scores(self, part):
         """Scores of a part, as they were written."""
-        return json.loads((self.folder / f"evaluation/{part}.json").read_text(encoding="utf-8"))
+        return read_artifact(Evaluation, self.folder / f"evaluation/{part}.json")
 
     def change_scores(self, part, **changed):
         """Write others in the place of some scores of a part."""
-        path = self.folder / f"evaluation/{part}.json"
-        path.write_text(json.dumps(self.scores(part) | changed), encoding="utf-8")
+        write_artifact(replace(self.scores(part), **changed), self.folder / f"evaluation/{part}.json")
 
     def write_rules(self):
         held_out = {"cells": 100, "donors": 0, "accepted": 90, "wrong": 3, "error": 1 / 30}
@@ -183,23 +187,12 @@ class World:
         return path
 
     def write_gene_loss(self, query, loss):
-        labels = {
-            "B": {"f1": 1.0, "f1_without": 0.25, "cells": 3},
-            "T": {"f1": 0.5, "f1_without": 0.5, "cells": 3},
-        }
-        found = {"genes": 4000, "measured": 547, "macro_f1": 0.964, "macro_f1_without": 0.964 - loss}
-        found |= {"cells": 6, "loss": loss, "labels": labels, "advice": loss > 0.05}
-        path = self.folder / f"mapped/{query}/gene_loss.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found))
-        self.gene_loss.append(str(path))
+        self.gene_loss.append(str(self.folder / f"mapped/{query}/gene_loss.json"))
+        write_artifact(gene_loss_of(loss), self.gene_loss[-1])
 
     def write_left_out(self):
-        entry = {"cells": 50, "accepted": 40, "as": {"B": 30, "γδ $T$": 10}}
-        entry["auroc"] = {"ood_pvalue": 0.9712, "distance": 0.5, "probability": None}
-        path = self.folder / "evaluation/left_out.json"
-        path.write_text(json.dumps({"T <CD4> & co": entry}), encoding="utf-8")
-        return str(path)
+        labels = {"T <CD4> & co": left_out_of(50, **{"B": 30, "γδ $T$": 10})}
+        return write_left_out(self.folder / "evaluation/left_out.json", labels)
 
     def draw(self, *, missing=(), **changed):
         """Draw the page; files that are given take the place of the run's own."""

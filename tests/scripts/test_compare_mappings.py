@@ -42,16 +42,16 @@ def test_shares_and_scores_of_one_way():
     seen = judged([0, 1, 2, 2, 0, 1], [0.9, 0.9, 0.9, 0.5, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1, 5, 0.1])
     numbers, best = describe(seen, HEADS, RULES, truth, min_p=0.005)
     assert best.tolist() == ["B", "NK", "T", "T", "B", "NK"]
-    assert numbers["outside"] == pytest.approx(1 / 6)
+    assert numbers.outside == pytest.approx(1 / 6)
     # Neither the one that is outside nor the one that is not sure enough.
-    assert numbers["labeled"] == pytest.approx(4 / 6)
+    assert numbers.labeled == pytest.approx(4 / 6)
     # Of the four whose truth the reference knows.
-    assert numbers["accuracy"] == pytest.approx(3 / 4)
-    assert numbers["macro_f1"] == pytest.approx(np.mean([1, 2 / 3, 2 / 3]))
+    assert numbers.accuracy == pytest.approx(3 / 4)
+    assert numbers.macro_f1 == pytest.approx(np.mean([1, 2 / 3, 2 / 3]))
 
 
 def test_without_a_truth_there_are_no_scores():
     numbers, _ = describe(judged([0, 1], [0.9, 0.9], [0.1, 0.1]), HEADS, RULES, None, min_p=0.005)
-    assert "accuracy" not in numbers
-    assert numbers["labeled"] == 1
-    assert numbers["probability"] == pytest.approx(0.9, abs=1e-3)
+    assert (numbers.accuracy, numbers.macro_f1) == (None, None)
+    assert numbers.labeled == 1
+    assert numbers.probability == pytest.approx(0.9, abs=1e-3)

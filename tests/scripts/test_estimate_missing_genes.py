@@ -1,13 +1,14 @@
 """estimate_missing_genes: the worth of genes that a query lacks, and rules for cells without them."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
+from cellferry.artifacts.gene_loss import GeneLoss
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.calibration.decision import DecisionModel
 from cellferry.config.settings import ClassifierSettings, LimitSettings
 from cellferry.errors import InputError
@@ -137,17 +138,17 @@ def estimate(reference, tmp_path, measured, *, validation=None, **changed):
             own_rules=str(tmp_path / "calibration.json"),
             **settings | changed,
         )
-    return json.loads((tmp_path / "gene_loss.json").read_text()), DecisionModel.load(
+    return read_artifact(GeneLoss, tmp_path / "gene_loss.json"), DecisionModel.load(
         tmp_path / "calibration.json"
     )
 
 
 def test_nothing_is_lost_with_all_genes(reference, tmp_path):
     found, rules = estimate(reference, tmp_path, np.ones(60, bool))
-    assert found["measured"] == found["genes"] == 60
-    assert found["cells"] == 150
-    assert found["loss"] == 0
-    assert not found["advice"]
+    assert found.measured == found.genes == 60
+    assert found.cells == 150
+    assert found.loss == 0
+    assert not found.advice
     learned = DecisionModel.load(reference.folder / "calibration.json")
     assert rules.temperatures == pytest.approx(learned.temperatures, rel=1e-3)
     assert rules.thresholds["label"] == pytest.approx(learned.thresholds["label"], abs=1e-3)
@@ -159,8 +160,8 @@ def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, t
     """Compared with validation cells whose counts of these genes were really set to 0."""
     measured = np.arange(60) % 6 == 0
     found, _ = estimate(reference, tmp_path, measured)
-    assert found["measured"] == 10
-    assert found["advice"]
+    assert found.measured == 10
+    assert found.advice
     assert "warning: the loss is more than genes.max_loss (0.05)" in capsys.readouterr().out
 
     poor = reference.validation.copy()
@@ -183,8 +184,8 @@ def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, t
         )
     predicted = pd.read_parquet(tmp_path / "predictions.parquet")
     macro_f1 = f1_score(predicted["truth"], predicted["best_label"], average="macro")
-    assert found["macro_f1_without"] == pytest.approx(macro_f1, abs=0.01)
-    assert found["loss"] == pytest.approx(found["macro_f1"] - found["macro_f1_without"])
+    assert found.macro_f1_without == pytest.approx(macro_f1, abs=0.01)
+    assert found.loss == pytest.approx(found.macro_f1 - found.macro_f1_without)
     # What is given out is as right as it should be, although the classifiers have lost much.
     given = predicted["label"] != "unknown"
     assert (predicted["label"] != predicted["truth"])[given].mean() <= 0.15
@@ -192,17 +193,17 @@ def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, t
 
 def test_the_limit_of_the_loss_is_the_users(reference, tmp_path):
     found, _ = estimate(reference, tmp_path, np.arange(60) % 6 == 0, max_loss=1.0)
-    assert found["loss"] > 0
-    assert not found["advice"]
+    assert found.loss > 0
+    assert not found.advice
 
 
 def test_without_validation_cells_nothing_is_foretold(reference, tmp_path, capsys):
     nothing = tmp_path / "nothing.h5ad"
     write_cells(nothing, reference.validation[:0].copy(), "atlas")
     found, rules = estimate(reference, tmp_path, np.arange(60) < 30, validation=nothing)
-    assert (found["measured"], found["cells"]) == (30, 0)
-    assert found["loss"] is found["macro_f1"] is found["macro_f1_without"] is None
-    assert found["advice"] is False
+    assert (found.measured, found.cells) == (30, 0)
+    assert found.loss is found.macro_f1 is found.macro_f1_without is None
+    assert found.advice is False
     assert "no validation cells" in capsys.readouterr().out
     assert set(rules.thresholds["label"]) == {"T cell", "B cell", "NK"}
 
@@ -215,7 +216,7 @@ def test_memory_and_blocks_change_nothing(reference, tmp_path, monkeypatch):
     monkeypatch.setattr("cellferry.heads.classifier.Classifier.rows_in", lambda *_: 8)
     found, rules = estimate(reference, tmp_path, measured, budget=Budget(4000, 2))
     assert found == whole
-    assert whole["cells"] == 20
+    assert whole.cells == 20
     assert rules.weights == pytest.approx(whole_rules.weights)
     assert rules.thresholds["label"] == pytest.approx(whole_rules.thresholds["label"], abs=1e-5)
 
@@ -229,10 +230,10 @@ def test_too_little_memory_is_told_at_once(reference, tmp_path):
 def test_of_marker_values_too(on_markers, tmp_path):
     """Compared with validation cells whose values of these markers were really set to 0."""
     found, _ = estimate(on_markers, tmp_path, np.ones(60, bool))
-    assert (found["loss"], found["measured"]) == (0, 60)
+    assert (found.loss, found.measured) == (0, 60)
     measured = np.arange(60) % 6 == 0
     found, rules = estimate(on_markers, tmp_path, measured)
-    assert found["loss"] > 0.05
+    assert found.loss > 0.05
     assert set(rules.weights) == {*HEADS, "cytovi", "expression_xgboost"}
 
     poor = on_markers.validation.copy()
@@ -254,5 +255,5 @@ def test_of_marker_values_too(on_markers, tmp_path):
         )
     predicted = pd.read_parquet(tmp_path / "predictions.parquet")
     macro_f1 = f1_score(predicted["truth"], predicted["best_label"], average="macro")
-    assert found["macro_f1_without"] == pytest.approx(macro_f1, abs=0.01)
+    assert found.macro_f1_without == pytest.approx(macro_f1, abs=0.01)
     assert "low quality" not in set(predicted["reason"])

@@ -1,10 +1,12 @@
 """evaluate: scores, counts, calibration and rejection of one prediction, and its baseline."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.artifacts.evaluation import HeadScores, PredictionSets, Separation, UnseenCells
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.errors import InputError
 from cellferry.heads.expression import log_normalized
@@ -56,28 +58,28 @@ def test_without_counts_of_the_reference_there_is_no_baseline(scored):
     folder = next(item for item in scored if isinstance(item, Path))
     with_baseline = run(folder)
     without = run(folder, reference=None)
-    assert without["baseline"] is None
-    assert with_baseline["baseline"] is not None
-    assert without["forced"] == with_baseline["forced"]
+    assert without.baseline is None
+    assert with_baseline.baseline is not None
+    assert without.forced == with_baseline.forced
 
 
 def test_scores_are_scikit_learns(scored):
     frame, folder = scored
     found = run(folder)
     known = frame[frame["truth"].isin(KNOWN)]
-    columns = {"best_label": found["forced"], "label": found["answered"]}
-    columns |= {f"{head}_label": found["heads"][head] for head in HEADS}
+    columns = {"best_label": found.forced, "label": found.answered}
+    columns |= {f"{head}_label": found.heads[head] for head in HEADS}
     for column, scores in columns.items():
-        assert scores["accuracy"] == pytest.approx(accuracy_score(known["truth"], known[column]))
+        assert scores.accuracy == pytest.approx(accuracy_score(known["truth"], known[column]))
         expected = f1_score(known["truth"], known[column], labels=KNOWN, average="macro")
-        assert scores["macro_f1"] == pytest.approx(expected)
+        assert scores.macro_f1 == pytest.approx(expected)
     kinds = {"best_label": "forced", "label": "answer"} | {f"{head}_label": head for head in HEADS}
     for column, kind in kinds.items():
         expected = precision_recall_fscore_support(known["truth"], known[column], labels=KNOWN)
-        by_label = found["levels"]["label"]["heads"][kind]["labels"]
+        by_label = found.levels["label"].heads[kind].labels
         assert list(by_label) == KNOWN
         for name, values in zip(["precision", "recall", "f1", "support"], expected, strict=True):
-            assert [by_label[label][name] for label in KNOWN] == pytest.approx(list(values))
+            assert [getattr(by_label[label], name) for label in KNOWN] == pytest.approx(list(values))
 
 
 def test_counts_and_rejection(scored):
@@ -86,43 +88,45 @@ def test_counts_and_rejection(scored):
     foreign = frame["truth"] == "HSC"
     known = frame[frame["truth"].isin(KNOWN)]
     accepted = known[known["label"] != "unknown"]
-    assert found["n_cells"] == 400
-    assert found["with_truth"] == 350
-    assert found["truth_in_reference"] == len(known)
-    assert found["truth_not_in_reference"] == foreign.sum()
+    assert found.n_cells == 400
+    assert found.with_truth == 350
+    assert found.truth_in_reference == len(known)
+    assert found.truth_not_in_reference == foreign.sum()
     n_unknown = (frame["label"][foreign] == "unknown").sum()
-    assert found["truth_not_in_reference_called_unknown"] == n_unknown
-    entry = found["labels_not_in_reference"]["HSC"]
-    assert (entry["cells"], entry["unknown"]) == (foreign.sum(), n_unknown)
-    assert entry["as"] == frame["label"][foreign & (frame["label"] != "unknown")].value_counts().to_dict()
-    assert entry["accepted"] == sum(entry["as"].values()) == foreign.sum() - n_unknown
-    assert found["answered"]["rejected_share"] == pytest.approx(1 - len(accepted) / len(known))
+    assert found.truth_not_in_reference_called_unknown == n_unknown
+    entry = found.labels_not_in_reference["HSC"]
+    assert (entry.cells, entry.unknown) == (foreign.sum(), n_unknown)
+    assert (
+        entry.accepted_as == frame["label"][foreign & (frame["label"] != "unknown")].value_counts().to_dict()
+    )
+    assert entry.accepted == sum(entry.accepted_as.values()) == foreign.sum() - n_unknown
+    assert found.answered.rejected_share == pytest.approx(1 - len(accepted) / len(known))
     expected = (accepted["label"] == accepted["truth"]).mean()
-    assert found["answered"]["accuracy_among_accepted"] == pytest.approx(expected)
+    assert found.answered.accuracy_among_accepted == pytest.approx(expected)
 
 
 def test_confusion_matrix_has_foreign_labels_and_unknown(scored):
     frame, folder = scored
-    found = run(folder)["confusion"]
-    assert found["truth"] == ["B", "HSC", "NK", "T"]
-    assert found["predicted"] == [*KNOWN, "unknown"]
+    found = run(folder).confusion
+    assert found.truth == ["B", "HSC", "NK", "T"]
+    assert found.predicted == [*KNOWN, "unknown"]
     with_truth = frame[frame["truth"].notna()]
     labels = ["B", "HSC", "NK", "T", "unknown"]
     expected = confusion_matrix(with_truth["truth"], with_truth["label"], labels=labels)
-    assert found["cells"] == expected[:4][:, [0, 2, 3, 4]].tolist()
+    assert found.cells == expected[:4][:, [0, 2, 3, 4]].tolist()
 
 
 def test_confidence_and_calibration_are_of_the_cells_with_a_label_of_the_reference(scored):
     frame, folder = scored
     found = run(folder)
     known = frame[frame["truth"].isin(KNOWN)]
-    bins = found["confidence"]
-    assert sum(entry["cells"] for entry in bins) == len(known)
+    bins = found.confidence
+    assert sum(entry.cells for entry in bins) == len(known)
     inside = known[known["probability"].between(0.5, 0.6, inclusive="left")]
-    entry = next(entry for entry in bins if entry["from"] == 0.5)
-    assert entry["cells"] == len(inside)
-    assert entry["accuracy"] == pytest.approx((inside["best_label"] == inside["truth"]).mean())
-    assert 0.5 <= entry["mean_probability"] < 0.6
+    entry = next(entry for entry in bins if entry.lower == 0.5)
+    assert entry.cells == len(inside)
+    assert entry.accuracy == pytest.approx((inside["best_label"] == inside["truth"]).mean())
+    assert 0.5 <= entry.mean_probability < 0.6
     for head in HEADS:
         right = known[f"{head}_label"] == known["truth"]
         probability = known[f"{head}_probability"]
@@ -131,7 +135,7 @@ def test_confidence_and_calibration_are_of_the_cells_with_a_label_of_the_referen
             abs(right[rows].mean() - probability[rows].mean()) * len(rows)
             for rows in known.groupby(bins, observed=True).groups.values()
         ]
-        assert found["heads"][head]["ece"] == pytest.approx(sum(gaps) / len(known), abs=1e-6)
+        assert found.heads[head].ece == pytest.approx(sum(gaps) / len(known), abs=1e-6)
 
 
 def test_unknown_is_told_from_known_as_scikit_learn_says(scored):
@@ -144,14 +148,10 @@ def test_unknown_is_told_from_known_as_scikit_learn_says(scored):
         "distance": roc_auc_score(is_foreign, with_truth["distance"]),
         "probability": roc_auc_score(is_foreign, -with_truth["probability"]),
     }
-    assert found["labels_not_in_reference"][FOREIGN]["auroc"] == pytest.approx(expected)
-    assert found["not_in_reference"]["auroc"] == pytest.approx(expected)
-    assert found["not_in_reference"]["cells"] == is_foreign.sum()
-    assert found["not_predictable"] == {
-        "cells": 0,
-        "accepted": 0,
-        "auroc": dict.fromkeys(expected),
-    }
+    assert asdict(found.labels_not_in_reference[FOREIGN].auroc) == pytest.approx(expected)
+    assert asdict(found.not_in_reference.auroc) == pytest.approx(expected)
+    assert found.not_in_reference.cells == is_foreign.sum()
+    assert found.not_predictable == UnseenCells(0, 0, Separation(None, None, None))
 
 
 def test_cells_without_a_distance_are_left_out(scored):
@@ -160,36 +160,36 @@ def test_cells_without_a_distance_are_left_out(scored):
     frame.to_parquet(folder / "query.parquet")
     used = frame[frame["truth"].notna() & frame["distance"].notna()]
     expected = roc_auc_score(used["truth"] == FOREIGN, used["distance"])
-    assert run(folder)["not_in_reference"]["auroc"]["distance"] == pytest.approx(expected)
+    assert run(folder).not_in_reference.auroc.distance == pytest.approx(expected)
 
 
 def test_prediction_sets(scored):
     frame, folder = scored
-    found = run(folder)["prediction_sets"]
+    found = run(folder).prediction_sets
     known = frame[frame["truth"].isin(KNOWN)]
     sets = known["prediction_set"].str.split(" | ", regex=False)
-    assert found["cells"] == len(known)
+    assert found.cells == len(known)
     holds = [truth in labels for truth, labels in zip(known["truth"], sets, strict=True)]
-    assert found["coverage"] == pytest.approx(np.mean(holds))
-    assert found["mean_size"] == pytest.approx(sets.str.len().mean())
+    assert found.coverage == pytest.approx(np.mean(holds))
+    assert found.mean_size == pytest.approx(sets.str.len().mean())
 
 
 def test_empty_prediction_sets_hold_nothing(scored):
     frame, folder = scored
     frame["prediction_set"] = np.where(frame.index % 2, "", None)
     frame.to_parquet(folder / "query.parquet")
-    found = run(folder)["prediction_sets"]
-    assert (found["coverage"], found["mean_size"]) == (0, 0)
+    found = run(folder).prediction_sets
+    assert (found.coverage, found.mean_size) == (0, 0)
 
 
 def test_baseline_learns_from_the_genes(scored):
     frame, folder = scored
-    baseline = run(folder)["baseline"]
+    baseline = run(folder).baseline
     known = frame[frame["truth"].isin(KNOWN)]
-    assert baseline["n_cells"] == len(known)
+    assert baseline.n_cells == len(known)
     # The query's labels shift their genes by one label, HSC standing second: B and nothing else agrees.
-    assert baseline["accuracy"] > 0.3
-    same = baseline["cellferry_on_the_same_cells"]["accuracy"]
+    assert baseline.accuracy > 0.3
+    same = baseline.cellferry_on_the_same_cells.accuracy
     assert same == pytest.approx((known["best_label"] == known["truth"]).mean())
 
 
@@ -201,8 +201,8 @@ def test_baseline_is_near_perfect_where_genes_mean_the_same(scored, tmp_path):
     table = {"cell": names, "best_label": truth, "label": truth, "truth": truth, "probability": np.ones(100)}
     as_predictions(pd.DataFrame(table)).to_parquet(tmp_path / "easy.parquet")
     found = run(folder, predictions="easy.parquet", common="easy.h5ad")
-    assert found["baseline"]["accuracy"] > 0.95
-    assert found["confused_labels"] == []
+    assert found.baseline.accuracy > 0.95
+    assert found.confused_labels == []
 
 
 def test_no_truth_the_reference_knows_is_reported_not_scored(scored, tmp_path):
@@ -211,13 +211,13 @@ def test_no_truth_the_reference_knows_is_reported_not_scored(scored, tmp_path):
     frame["truth"] = "HSC"
     frame.to_parquet(folder / "foreign.parquet")
     found = run(folder, predictions="foreign.parquet")
-    assert found["forced"] == {"accuracy": None, "macro_f1": None, "ece": None}
-    assert found["rejection"]["known_truth"]["error_among_accepted"] is None
-    assert found["rejection"]["all_truth"]["error_among_accepted"] == 1
-    assert found["not_in_reference"]["auroc"]["distance"] is None
-    assert found["prediction_sets"] == {"cells": 0, "coverage": None, "mean_size": None}
-    assert found["baseline"]["accuracy"] is None
-    assert found["truth_not_in_reference"] == 400
+    assert found.forced == HeadScores(None, None, None)
+    assert found.rejection.known_truth.error_among_accepted is None
+    assert found.rejection.all_truth.error_among_accepted == 1
+    assert found.not_in_reference.auroc.distance is None
+    assert found.prediction_sets == PredictionSets(0, None, None)
+    assert found.baseline.accuracy is None
+    assert found.truth_not_in_reference == 400
 
 
 def test_predictions_without_any_truth_are_an_input_error(scored):
@@ -266,12 +266,12 @@ def test_baseline_learns_from_marker_values_as_they_are(tmp_path):
     names = write_values(tmp_path / "query.h5ad", truth, rng, telltale=False)
     table = {"cell": names, "best_label": truth, "label": truth, "truth": truth, "probability": np.ones(200)}
     as_predictions(pd.DataFrame(table)).to_parquet(tmp_path / "query.parquet")
-    baseline = run(tmp_path)["baseline"]
-    assert baseline["method"] == "values of the backbone's markers, PCA, logistic regression"
+    baseline = run(tmp_path).baseline
+    assert baseline.method == "values of the backbone's markers, PCA, logistic regression"
     # The marker that tells every label of the reference is 0 in the query.
-    assert baseline["accuracy"] > 0.95
+    assert baseline.accuracy > 0.95
 
 
 def test_the_baseline_says_what_it_learned_from(scored):
-    method = run(scored[1])["baseline"]["method"]
+    method = run(scored[1]).baseline.method
     assert method == "log1p CP10k of the common genes, PCA, logistic regression"

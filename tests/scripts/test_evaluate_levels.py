@@ -51,15 +51,15 @@ def test_levels_are_scored_where_the_truth_says_something(layered):
     found = run(folder)
     kinds = [COARSE, RARE, FOREIGN]
     counts = ["truth_at_a_coarser_level", "truth_not_predictable", "truth_not_in_reference"]
-    assert [found[key] for key in counts] == [(frame["truth"] == kind).sum() for kind in kinds]
-    assert list(found["levels"]) == ["label", "family"]
-    leaf, family = (found["levels"][level]["heads"] for level in ("label", "family"))
+    assert [getattr(found, key) for key in counts] == [(frame["truth"] == kind).sum() for kind in kinds]
+    assert list(found.levels) == ["label", "family"]
+    leaf, family = (found.levels[level].heads for level in ("label", "family"))
 
     known = frame[frame["truth"].isin(KNOWN)]
     answer = known["label"].where(known["level"] == "label", "unknown")
-    assert found["levels"]["label"]["cells"] == len(known)
-    assert leaf["answer"]["accuracy"] == pytest.approx(accuracy_score(known["truth"], answer))
-    assert leaf["answer"]["accuracy"] == found["answered"]["accuracy"]
+    assert found.levels["label"].cells == len(known)
+    assert leaf["answer"].accuracy == pytest.approx(accuracy_score(known["truth"], answer))
+    assert leaf["answer"].accuracy == found.answered.accuracy
 
     inside = frame[frame["truth"] != FOREIGN]
     truth = inside["truth"].map(FAMILY | {COARSE: COARSE})
@@ -69,22 +69,22 @@ def test_levels_are_scored_where_the_truth_says_something(layered):
         "forced": inside["level_family"],
         "linear": inside["linear_label"].map(FAMILY),
     }
-    assert found["levels"]["family"]["cells"] == len(inside)
+    assert found.levels["family"].cells == len(inside)
     for head, values in columns.items():
-        assert family[head]["accuracy"] == pytest.approx(accuracy_score(truth, values))
+        assert family[head].accuracy == pytest.approx(accuracy_score(truth, values))
         expected = f1_score(truth, values, labels=["B lineage", "lymphocyte"], average="macro")
-        assert family[head]["macro_f1"] == pytest.approx(expected)
-    assert family["linear"]["ece"] is None
-    assert 0 < family["answer"]["ece"] < 1
+        assert family[head].macro_f1 == pytest.approx(expected)
+    assert family["linear"].ece is None
+    assert 0 < family["answer"].ece < 1
 
 
 def test_rejection_by_reason_and_errors_at_the_level_of_the_answer(layered):
     frame, folder = layered
-    found = run(folder)["rejection"]
-    assert found["reasons"] == frame["reason"].value_counts().to_dict()
-    assert found["unknown"] == frame["level"].isna().sum()
-    assert found["coarser"] == (frame["level"] == "family").sum()
-    assert found["accepted_share"] == pytest.approx(frame["level"].notna().mean())
+    found = run(folder).rejection
+    assert found.reasons == frame["reason"].value_counts().to_dict()
+    assert found.unknown == frame["level"].isna().sum()
+    assert found.coarser == (frame["level"] == "family").sum()
+    assert found.accepted_share == pytest.approx(frame["level"].notna().mean())
 
     accepted = frame[frame["level"].notna()]
     family = accepted["truth"].map(FAMILY | {COARSE: COARSE})
@@ -92,22 +92,22 @@ def test_rejection_by_reason_and_errors_at_the_level_of_the_answer(layered):
     by_family = (accepted["level"] == "family") | (accepted["truth"] == COARSE)
     right = (accepted["truth"] == accepted["label"]).where(~by_family, family == of_answer)
     known = accepted["truth"].isin([*KNOWN, COARSE])
-    assert found["all_truth"]["error_among_accepted"] == pytest.approx(1 - right.mean())
-    assert found["known_truth"]["error_among_accepted"] == pytest.approx(1 - right[known].mean())
-    assert found["known_truth"]["accepted"] == known.sum()
+    assert found.all_truth.error_among_accepted == pytest.approx(1 - right.mean())
+    assert found.known_truth.error_among_accepted == pytest.approx(1 - right[known].mean())
+    assert found.known_truth.accepted == known.sum()
     leaf = accepted["truth"].isin(KNOWN)
-    assert found["leaf_truth"]["accuracy_among_accepted"] == pytest.approx(right[leaf].mean())
+    assert found.leaf_truth.accuracy_among_accepted == pytest.approx(right[leaf].mean())
 
 
 def test_cells_of_a_rare_label_stand_apart_from_foreign_ones(layered):
     frame, folder = layered
     found = run(folder)
     rare = frame[frame["truth"] == RARE]
-    assert list(found["labels_not_in_reference"]) == [FOREIGN]
-    entry = found["labels_not_predictable"][RARE]
-    assert entry["cells"] == len(rare)
-    assert entry["accepted"] == rare["level"].notna().sum()
+    assert list(found.labels_not_in_reference) == [FOREIGN]
+    entry = found.labels_not_predictable[RARE]
+    assert entry.cells == len(rare)
+    assert entry.accepted == rare["level"].notna().sum()
     others = frame[frame["truth"].isin([*KNOWN, COARSE])]
     both = pd.concat([rare, others])
     expected = roc_auc_score(both["truth"] == RARE, -both["probability"])
-    assert entry["auroc"]["probability"] == pytest.approx(expected)
+    assert entry.auroc.probability == pytest.approx(expected)

@@ -1,26 +1,27 @@
 """gather_scores: one row per dataset, level, label and head."""
 
-import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from cellferry.artifacts.evaluation import LabelScores, LevelHeadScores, LevelScores
+from cellferry.artifacts.json_files import write_artifact
+from example_artifacts import evaluation_of
 from gather_scores import COLUMNS, gather_scores
 
 LABELS = {"T\tcell": (1.0, 0.5), "Γδ T": (0.25, 0.75)}
 
 
-def write_evaluation(path, accuracy):
+def write_evaluation(path, accuracy, **changes):
     by_label = {
-        label: {"precision": precision, "recall": recall, "f1": 0.5, "support": 7}
-        for label, (precision, recall) in LABELS.items()
+        label: LabelScores(precision, recall, 0.5, 7) for label, (precision, recall) in LABELS.items()
     }
-    head = {"accuracy": accuracy, "macro_f1": 0.5, "ece": 0.125, "labels": by_label}
+    head = LevelHeadScores(accuracy, 0.5, 0.125, by_label)
     levels = {
-        "label": {"cells": 14, "heads": {"answer": head, "linear": head}},
-        "family": {"cells": 15, "heads": {"answer": head, "linear": head | {"ece": None, "labels": {}}}},
+        "label": LevelScores(14, {"answer": head, "linear": head}),
+        "family": LevelScores(15, {"answer": head, "linear": replace(head, ece=None, labels={})}),
     }
-    scores = {"levels": levels, "baseline": {"n_cells": 12, "accuracy": 0.75, "macro_f1": None}}
-    path.write_text(json.dumps(scores, ensure_ascii=False), encoding="utf-8")
+    write_artifact(evaluation_of(levels=levels, **changes), path)
     return str(path)
 
 
@@ -54,9 +55,7 @@ def test_values_stand_where_they_belong(table):
 
 
 def test_a_dataset_without_a_baseline(tmp_path):
-    path = write_evaluation(tmp_path / "blood.json", 0.9)
-    scores = json.loads((tmp_path / "blood.json").read_text(encoding="utf-8"))
-    (tmp_path / "blood.json").write_text(json.dumps(scores | {"baseline": None}), encoding="utf-8")
+    path = write_evaluation(tmp_path / "blood.json", 0.9, baseline=None)
     gather_scores([path], str(tmp_path / "scores.tsv"))
     found = pd.read_csv(tmp_path / "scores.tsv", sep="\t")
     assert "baseline" not in set(found["head"])

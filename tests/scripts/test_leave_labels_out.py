@@ -1,11 +1,14 @@
 """leave_labels_out: the answers to held-out cells of a label that the reference lacks."""
 
-import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
+from cellferry.artifacts.evaluation import Separation
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.left_out import LeftOut, LeftOutLabel
 from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
 from cellferry.heads.classifier import Classifier
@@ -66,7 +69,7 @@ def leave_out(trained, part, *, mem_mb=2000, **limits):
         budget=Budget(mem_mb),
         threads=1,
     )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_artifact(LeftOut, path).labels
 
 
 def held_out(folder, places, **how):
@@ -77,20 +80,20 @@ def test_labels_far_apart_are_seen_to_be_missing(trained, tmp_path):
     found = leave_out(trained, held_out(tmp_path, list(range(3)) * 40))
     assert list(found) == LABELS
     for label, told in found.items():
-        assert told["cells"] == 40
-        assert told["accepted"] == sum(told["as"].values())
-        assert told["accepted"] + told["coarser"] < 8, label
-        assert told["auroc"]["ood_pvalue"] > 0.95, label
-        assert told["auroc"]["distance"] > 0.95, label
+        assert told.cells == 40
+        assert told.accepted == sum(told.accepted_as.values())
+        assert told.accepted + told.coarser < 8, label
+        assert told.auroc.ood_pvalue > 0.95, label
+        assert told.auroc.distance > 0.95, label
 
 
 def test_without_limits_they_are_taken_for_others_or_for_their_lineage(trained, tmp_path):
     part = held_out(tmp_path, list(range(3)) * 40)
     found = leave_out(trained, part, min_p=0.0)
-    assert LABELS[0] not in found[LABELS[0]]["as"]
+    assert LABELS[0] not in found[LABELS[0]].accepted_as
     # γδ T without γδ T: what is left of its lineage is NK/ILC, which is no right answer.
-    assert found[LABELS[2]]["accepted"] > leave_out(trained, part)[LABELS[2]]["accepted"]
-    assert set(found[LABELS[2]]["as"]) <= {LABELS[0], LABELS[1], "B"}
+    assert found[LABELS[2]].accepted > leave_out(trained, part)[LABELS[2]].accepted
+    assert set(found[LABELS[2]].accepted_as) <= {LABELS[0], LABELS[1], "B"}
 
 
 def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw_it(tmp_path):
@@ -103,8 +106,8 @@ def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw
         calibrate(tmp_path / name, train, places, spread=1.5)
     cells = held_out(tmp_path / "test", list(near.values()) * 80, spread=1.5)
     found = leave_out(tmp_path / "all", cells)[LABELS[2]]
-    assert found["accepted"] > 0.5 * found["cells"]
-    assert found["as"][LABELS[1]] > 0.9 * found["accepted"]
+    assert found.accepted > 0.5 * found.cells
+    assert found.accepted_as[LABELS[1]] > 0.9 * found.accepted
 
     predict_labels(
         cells.mapped[0],
@@ -120,13 +123,13 @@ def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw
     )
     predicted = pd.read_parquet(tmp_path / "predictions.parquet")
     told = predicted.loc[predicted["truth"] == LABELS[2], "label"].value_counts()
-    assert found["as"][LABELS[1]] == pytest.approx(told[LABELS[1]], abs=0.15 * found["cells"])
+    assert found.accepted_as[LABELS[1]] == pytest.approx(told[LABELS[1]], abs=0.15 * found.cells)
 
 
 def test_labels_without_held_out_cells_and_cells_without_label_are_left_out(trained, tmp_path):
     labels = [LABELS[0], LABELS[1], None, "Mono"] * 10
     found = leave_out(trained, held_out(tmp_path, [0, 1, 2, 3] * 10, labels=labels))
-    assert {label: told["cells"] for label, told in found.items()} == {LABELS[0]: 10, LABELS[1]: 10}
+    assert {label: told.cells for label, told in found.items()} == {LABELS[0]: 10, LABELS[1]: 10}
 
 
 def test_of_two_labels_none_can_be_left_out(tmp_path):
@@ -140,8 +143,8 @@ def test_chunks_and_blocks_change_nothing(trained, tmp_path, monkeypatch):
     monkeypatch.setattr("cellferry.heads.classifier.ROWS_PER_GROUP", 256)
     cut = leave_out(trained, held_out(tmp_path / "cut", list(range(3)) * 120, chunks=3))
     for label, told in whole.items():
-        assert cut[label]["as"] == told["as"]
-        assert cut[label]["auroc"] == pytest.approx(told["auroc"], abs=1e-4)
+        assert cut[label].accepted_as == told.accepted_as
+        assert asdict(cut[label].auroc) == pytest.approx(asdict(told.auroc), abs=1e-4)
 
 
 def test_a_reference_without_counts(tmp_path):
@@ -179,15 +182,17 @@ def test_fates_are_counted():
         "level": np.array(["label", "lineage", None, "label", "label", "label"], dtype=object),
     }
     own = np.array([True] * 4 + [False] * 2)
-    scores = {"distance": np.array([3.0, 1, 4, 1.5, 2, 1])}
+    distance = np.array([3.0, 1, 4, 1.5, 2, 1])
+    scores = {"ood_pvalue": -distance, "distance": distance, "probability": np.zeros(6)}
     found = fate(told, own, {"lineage": "T"}, scores)
-    assert found == {
-        "cells": 4,
-        "accepted": 2,  # as a, and as a label called like the lineage
-        "as": {"a": 1, "T": 1},
-        "coarser": 1,
-        "auroc": {"distance": roc_auc_score(own, scores["distance"])},
-    }
+    area = roc_auc_score(own, distance)
+    assert found == LeftOutLabel(
+        cells=4,
+        accepted=2,  # as a, and as a label called like the lineage
+        auroc=Separation(1 - area, area, 0.5),
+        accepted_as={"a": 1, "T": 1},
+        coarser=1,
+    )
 
 
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
@@ -203,7 +208,7 @@ def test_marker_values_are_never_of_low_quality(tmp_path):
     found = leave_out(tmp_path, part, min_p=0.0, min_counts=10**6, min_genes=41)
     assert found == leave_out(tmp_path, part, min_p=0.0, min_counts=0, min_genes=0)
     # All would be `unknown`, and none accepted.
-    assert found[LABELS[2]]["accepted"] > 0
+    assert found[LABELS[2]].accepted > 0
 
 
 @pytest.mark.parametrize("code", [0, 1, 2])

@@ -1,13 +1,13 @@
 """The report's page: what a reader finds in which section of it."""
 
 import html
-import json
 import re
 
 import h5py
 import numpy as np
+from cellferry.artifacts.evaluation import ConfusedLabels
 from cellferry.report.remarks import remarks
-from example_artifacts import write_reference_labels
+from example_artifacts import write_features, write_reference_labels
 from report_world import FAMILY, FOREIGN, LABELS, RARE, REASONS, World
 
 
@@ -40,10 +40,10 @@ def test_scores_are_shown_level_by_level(tmp_path, no_umap):
     world = World(tmp_path, queries=["q1"], scored=["test", "q1"], labels=LABELS, levels=FAMILY)
     page = world.draw()
     section = page.section("Level by level").text
-    for level, found in world.scores("q1")["levels"].items():
+    for level, found in world.scores("q1").levels.items():
         assert level in section
         for head in ("forced", "answer"):
-            assert f"{found['heads'][head]['macro_f1']:.3f}" in section
+            assert f"{found.heads[head].macro_f1:.3f}" in section
     assert "10 got a label of a coarser level" in page.text
     assert "subtype unsure 10" in page.text
     one_level = World(tmp_path / "one", queries=["q1"], scored=["test"], labels=LABELS)
@@ -52,11 +52,11 @@ def test_scores_are_shown_level_by_level(tmp_path, no_umap):
 
 def test_reasons_and_risk_are_shown_per_query(tmp_path, no_umap):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
-    page, rejection = world.draw(), world.scores("test")["rejection"]
+    page, rejection = world.draw(), world.scores("test").rejection
     row = page.section("What was accepted, and at what risk").row("test")
     assert row[1:3] == ["60", "83.3%"]
-    assert row[3:6] == [str(n) for n in rejection["reasons"].values()]
-    assert row[7] == f"{rejection['all_truth']['error_among_accepted']:.1%}"
+    assert row[3:6] == [str(n) for n in rejection.reasons.values()]
+    assert row[7] == f"{rejection.all_truth.error_among_accepted:.1%}"
     answered = page.source.partition('id="trust"')[0]
     for reason in REASONS:
         assert re.search(rf"{reason} \d", answered)
@@ -64,8 +64,7 @@ def test_reasons_and_risk_are_shown_per_query(tmp_path, no_umap):
 
 def test_labels_that_are_confused_and_those_that_are_not_seen(tmp_path, no_umap):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
-    confused = {"labels": LABELS[:2], "share": 0.25, "confused": 5, "cells": 20}
-    world.change_scores("test", confused_labels=[confused])
+    world.change_scores("test", confused_labels=[ConfusedLabels(LABELS[:2], 0.25, 5, 20)])
     page = world.draw(left_out=world.write_left_out())
     row = page.section("Labels that cannot be told apart").row("test")
     assert row == ["test", " – ".join(LABELS[:2]), "20", "5 (25.0%)"]
@@ -118,7 +117,7 @@ def test_a_model_of_others_leaves_things_unsaid(tmp_path, no_umap):
     world.settings["config"]["pretrained"] = {"model": "atlas/model", "latents": "cells.h5ad"}
     world.settings["references"] = []
     world.change_scores("q1", baseline=None)
-    found = remarks({}, {"q1": world.scores("q1")}, {}, gene_loss={}, rare={}, left_out={})
+    found = remarks({}, {"q1": world.scores("q1")}, None, gene_loss={}, rare={}, left_out={})
     assert not [remark for remark in found if "baseline" in remark]
     with h5py.File(tmp_path / "q1.h5ad", "w") as file:
         file["var/measured"] = np.array([True] * 3 + [False])
@@ -130,9 +129,7 @@ def test_a_model_of_others_leaves_things_unsaid(tmp_path, no_umap):
 
 def test_what_an_earlier_run_says_of_its_datasets_is_not_said_of_these(tmp_path, no_umap):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
-    genes = json.loads((tmp_path / "genes.json").read_text(encoding="utf-8"))
-    genes["datasets"]["q1"]["common_share"] = 0.1
-    (tmp_path / "genes.json").write_text(json.dumps(genes), encoding="utf-8")
+    write_features(tmp_path / "genes.json", ("q1", "index"), numbers={"common_share": 0.1}, n_selected=900)
     assert "only 10.0% of its genes" in world.draw().text
     world.settings["config"]["pretrained"] = "earlier/results"
     world.settings["references"] = []

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from cellferry.artifacts.evaluation import Confusion
 from cellferry.report import figures, umap
 from cellferry.report.context import training_in_words
 from cellferry.report.umap import map_cells
@@ -30,16 +31,16 @@ def test_calibration_error_stands_beside_the_curve_and_in_the_table(tmp_path, no
         figures, "reliability_curve", lambda bins, errors: drawn.update(errors) or curve(bins, errors)
     )
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
-    page, forced = world.draw(), world.scores("test")["forced"]
-    assert drawn == {"test": forced["ece"]}
+    page, forced = world.draw(), world.scores("test").forced
+    assert drawn == {"test": forced.ece}
     row = page.section("The classifiers one by one").row("test")
-    assert row[1] == f"{forced['accuracy']:.3f} / {forced['macro_f1']:.3f} / {forced['ece']:.3f}"
+    assert row[1] == f"{forced.accuracy:.3f} / {forced.macro_f1:.3f} / {forced.ece:.3f}"
 
 
 def test_confusion_of_many_labels_keeps_every_cell():
     labels = [f"l{n:03d}" for n in range(100)]
     cells = np.random.default_rng(0).integers(1, 9, (100, 101))
-    confusion = {"truth": labels, "predicted": [*labels, "unknown"], "cells": cells.tolist()}
+    confusion = Confusion(labels, [*labels, "unknown"], cells.tolist())
     truth, predicted, shown, shares = figures.confusion_shares(confusion)
     assert shares.shape == (60, 62)  # the rows' labels, unknown, others
     assert predicted[-2:] == ["unknown", "others"]
@@ -50,7 +51,7 @@ def test_confusion_of_many_labels_keeps_every_cell():
 
 
 def test_figures_say_their_numbers(tmp_path):
-    confusion = {"truth": ["a", "b"], "predicted": ["a", "b"], "cells": [[3, 1], [0, 2]]}
+    confusion = Confusion(["a", "b"], ["a", "b"], [[3, 1], [0, 2]])
     figures.save(*insert(figures.confusion_heatmap(confusion), tmp_path / "c.svg"))
     said = re.findall(r"<title>(.*?)</title>", (tmp_path / "c.svg").read_text(encoding="utf-8"))
     assert said == [

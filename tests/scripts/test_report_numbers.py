@@ -1,10 +1,13 @@
 """What the report counts: cells by label and batch, costs by rule; and what it remarks on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cellferry.artifacts.evaluation import ConfusedLabels, Confusion, HeadScores
 from cellferry.artifacts.inspection import InspectedRounding
 from cellferry.core.text import duration
 from cellferry.report import context
@@ -13,6 +16,7 @@ from cellferry.report.costs import costs
 from cellferry.report.label_counts import LabelCounts, count_labels
 from cellferry.report.page import count, percent
 from cellferry.report.remarks import remarks
+from example_artifacts import baseline_of, features_of, left_out_of
 from report_world import FAMILY, FOREIGN, LABELS, RARE, World
 
 
@@ -67,7 +71,7 @@ def test_of_very_many_batches_those_with_most_unknown_cells_are_shown(tmp_path, 
 
 
 def test_wrong_answers_are_listed_the_commonest_first():
-    confusion = {"truth": ["a", "b"], "predicted": ["a", "b", "unknown"], "cells": [[6, 1, 3], [0, 2, 0]]}
+    confusion = Confusion(["a", "b"], ["a", "b", "unknown"], [[6, 1, 3], [0, 2, 0]])
     assert context.mistakes(confusion) == [
         {"truth": "a", "answer": "unknown", "cells": 3, "share": 0.3},
         {"truth": "a", "answer": "b", "cells": 1, "share": 0.1},
@@ -77,10 +81,11 @@ def test_wrong_answers_are_listed_the_commonest_first():
 def test_several_unseen_labels_have_a_row_together(tmp_path):
     scores = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).scores("test")
     assert [row["label"] for row in context.unseen_labels({"test": scores})] == [FOREIGN, RARE]
-    scores["labels_not_in_reference"]["other"] = scores["labels_not_in_reference"][FOREIGN]
+    foreign = scores.labels_not_in_reference[FOREIGN]
+    scores = replace(scores, labels_not_in_reference={FOREIGN: foreign, "other": foreign})
     rows = context.unseen_labels({"test": scores})
     assert [row["label"] for row in rows] == [FOREIGN, "other", "(together)", RARE]
-    assert rows[2]["auroc"] == scores["not_in_reference"]["auroc"]
+    assert (rows[2]["cells"], rows[2]["accepted_as"]) == (scores.not_in_reference, {})
 
 
 def test_costs_sum_jobs_per_rule(tmp_path):
@@ -137,18 +142,17 @@ def test_costs_stand_beside_what_was_predicted(tmp_path, no_umap):
 
 def test_remarks_say_what_lowers_the_trust(tmp_path):
     scores = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).scores("test")
-    scores["forced"]["accuracy"] = 0.5
-    scores["baseline"] |= {"accuracy": 0.9, "cellferry_on_the_same_cells": {"accuracy": 0.5}}
-    scores["forced"]["ece"], scores["truth_in_reference"] = 0.3, 500
-    scores["confused_labels"] = [{"labels": ["a", "b"], "share": 0.25, "confused": 5, "cells": 20}]
-    scores["answered"]["rejected_share"] = 0.9
+    scores = replace(
+        scores,
+        forced=HeadScores(0.5, 0.5, ece=0.3),
+        answered=replace(scores.answered, rejected_share=0.9),
+        baseline=baseline_of(0.9, 0.9, own=0.5),
+        truth_in_reference=500,
+        confused_labels=[ConfusedLabels(["a", "b"], 0.25, 5, 20)],
+    )
     answers = {"q1": LabelCounts(100, 40, [], {})}
-    left_out = {
-        "seen as B": {"cells": 10, "accepted": 8, "as": {"A": 1, "B": 7}},
-        "seen": {"cells": 10, "accepted": 1, "as": {"A": 1}},
-        "empty": {"cells": 0, "accepted": 0, "as": {}},
-    }
-    genes = {"datasets": {"q1": {"common_share": 0.2}}}
+    left_out = {"seen as B": left_out_of(10, A=1, B=7), "seen": left_out_of(10, A=1), "empty": left_out_of(0)}
+    genes = features_of(("q1", "index"), numbers={"common_share": 0.2})
     found = " ".join(
         remarks(answers, {"test": scores}, genes, gene_loss={}, rare={"mast": 1234}, left_out=left_out)
     )
@@ -166,12 +170,12 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
         "without seen as B, 80.0% of its cells were accepted, most as B",
     ):
         assert expected in found
-    assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, {}, gene_loss={}, rare={}, left_out={}) == []
+    assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, None, gene_loss={}, rare={}, left_out={}) == []
 
 
 def test_remarks_on_rounded_counts():
     rounded = {"q1": InspectedRounding(1200, 2000.4, 1900.0), "q2": InspectedRounding(0, 0.0, 0.0)}
-    found = remarks({}, {}, {}, gene_loss={}, rare={}, left_out={}, rounded=rounded)
+    found = remarks({}, {}, None, gene_loss={}, rare={}, left_out={}, rounded=rounded)
     assert "q1: its counts were fractional, and are rounded to whole numbers (counts_rounding)" in found[0]
     assert "of its first 1,200 cells the total of 2,000.4 became 1,900 (-5.02%)" in found[0]
     assert "the log of convert_to_chunks says how much" in found[1]

@@ -1,6 +1,5 @@
 """The whole workflow on a SLURM, as a user starts it: shipped profile, real cells, conda."""
 
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +7,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import yaml
+from cellferry.artifacts.evaluation import Evaluation
+from cellferry.artifacts.json_files import read_artifact
 from cluster import GPU_RULES, Run
 from running import ROOT
 
@@ -34,8 +35,8 @@ def chain(cluster, launcher, tmp_path_factory):
 
 
 def test_the_labels_are_right(chain):
-    scores = json.loads((chain.folder / "results" / "evaluation" / "pbmc_query.json").read_text())
-    assert scores["forced"]["accuracy"] > 0.75
+    scores = read_artifact(Evaluation, chain.folder / "results" / "evaluation" / "pbmc_query.json")
+    assert scores.forced.accuracy > 0.75
     assert "pbmc_query: accuracy" in chain.said
 
 

@@ -1,6 +1,7 @@
 """The benchmark of labels on real pairs: its queries of one label, its collecting of scores, its tables."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import accuracy_pictures
@@ -15,10 +16,10 @@ from accuracy_quoted import METHODS, PAIRS, TOOLS
 from accuracy_runs import RUNS, Run, make_run, mixed_config, queries_of_one_label, with_queries_of_one_label
 from accuracy_scores import ALONE, ANSWER, BASELINE, BEST_LABEL, CELLTYPIST, HELD_OUT, MIXED, UNSEEN
 from accuracy_tables import accuracies, gaps, in_short, page, short, worst
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.checks import check
-from cellferry.evaluation.counts import tally
-from cellferry.evaluation.summary import add_separation, describe
-from example_artifacts import hierarchy_of, write_classifier_labels, write_inspection
+from cellferry.evaluation.summary import describe
+from example_artifacts import baseline_of, hierarchy_of, write_classifier_labels, write_inspection
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 LABELS = ["B", "NK", "T"]
@@ -117,11 +118,8 @@ def write_query(folder, name, cells, rng):
     path = folder / "results" / "predictions" / f"{name}.parquet"
     frame.to_parquet(path)
     tree = hierarchy_of(LABELS)
-    counted = tally(str(path), tree, HEADS)
-    scores = describe(counted, tree, HEADS)
-    add_separation(scores, str(path), counted, tree)
-    scores["baseline"] = {"accuracy": 0.5, "macro_f1": 0.25}
-    (folder / "results" / "evaluation" / f"{name}.json").write_text(json.dumps(scores))
+    scores = replace(describe(str(path), tree, HEADS), baseline=baseline_of(0.5, 0.25))
+    write_artifact(scores, folder / "results" / "evaluation" / f"{name}.json")
     told = pd.DataFrame({"cell": frame["cell"], "label": guessed(), "probability": rng.random(n)})
     told.to_csv(folder / "celltypist" / f"{name}.tsv", sep="\t", index=False)
     return frame.assign(celltypist=told["label"], sure=told["probability"])

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from cellferry.artifacts.evaluation import ConfusedLabels, Scores
 from cellferry.evaluation.metrics import Reliability, auroc, confused_labels, label_scores, summary
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, roc_auc_score
 
@@ -15,13 +16,13 @@ def test_summary_and_label_scores_are_scikit_learns():
     pairs = Counter(zip(truth.tolist(), predicted.tolist(), strict=True))
     labels = ["a", "b", "c"]
     found = summary(pairs)
-    assert found["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
-    assert found["macro_f1"] == pytest.approx(f1_score(truth, predicted, labels=labels, average="macro"))
+    assert found.accuracy == pytest.approx(accuracy_score(truth, predicted))
+    assert found.macro_f1 == pytest.approx(f1_score(truth, predicted, labels=labels, average="macro"))
     expected = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
     by_label = label_scores(pairs, labels)
     for name, values in zip(["precision", "recall", "f1", "support"], expected, strict=True):
-        assert [by_label[label][name] for label in labels] == pytest.approx(list(values))
-    assert summary(Counter()) == {"accuracy": None, "macro_f1": None}
+        assert [getattr(by_label[label], name) for label in labels] == pytest.approx(list(values))
+    assert summary(Counter()) == Scores(None, None)
 
 
 @pytest.mark.parametrize("digits", [1, 7])
@@ -46,9 +47,9 @@ def test_calibration_error_by_hand():
     reliability.add(np.array([0.29999, 1.0, 1.0], np.float32), np.array([False, True, False]))
     assert reliability.ece() == pytest.approx((2 * 0.25 + 4 * 0.2) / 6, abs=1e-5)
     low, high = reliability.bins()
-    assert (low["from"], low["cells"], low["accuracy"]) == (0.2, 2, 0)
-    assert (high["to"], high["cells"], high["accuracy"]) == (1, 4, 0.75)
-    assert high["mean_probability"] == pytest.approx(0.95)
+    assert (low.lower, low.cells, low.accuracy) == (0.2, 2, 0)
+    assert (high.upper, high.cells, high.accuracy) == (1, 4, 0.75)
+    assert high.mean_probability == pytest.approx(0.95)
     assert Reliability().ece() is None
 
 
@@ -61,8 +62,8 @@ def test_labels_that_are_taken_for_each_other():
         }
     )  # fmt: skip
     assert confused_labels(pairs) == [
-        {"labels": ["a", "b"], "share": pytest.approx(0.2), "confused": 6, "cells": 30}
+        ConfusedLabels(["a", "b"], share=pytest.approx(0.2), confused=6, cells=30)
     ]
     # The worst first, and a label that no cell has may be the other one.
     pairs[("c", "g")] = 7
-    assert [entry["labels"] for entry in confused_labels(pairs)] == [["c", "g"], ["a", "b"]]
+    assert [entry.labels for entry in confused_labels(pairs)] == [["c", "g"], ["a", "b"]]

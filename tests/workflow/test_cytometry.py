@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from cellferry.artifacts.evaluation import Evaluation
+from cellferry.artifacts.gene_loss import GeneLoss
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ReferenceLabels
+from cellferry.artifacts.mappings import Mappings
 from flowio import FlowData
 from running import ROOT, command_line, dying, snakemake
 from simulate import simulate_events, write_samples
@@ -82,8 +85,8 @@ def other_ways_in():
 
 
 def test_references_of_different_panels_label_a_query_that_lacks_a_marker(simulated):
-    scores = json.loads((simulated.results / "evaluation" / "cohort.json").read_text(encoding="utf-8"))
-    assert scores["forced"]["accuracy"] > 0.9
+    scores = read_artifact(Evaluation, simulated.results / "evaluation" / "cohort.json")
+    assert scores.forced.accuracy > 0.9
     panel = pd.read_csv(simulated.results / "panel.tsv", sep="\t")
     uses = {
         name: {use: set(rows["marker"].dropna()) for use, rows in own.groupby("use")}
@@ -94,8 +97,8 @@ def test_references_of_different_panels_label_a_query_that_lacks_a_marker(simula
     assert uses["cohort"]["missing"] == {"CD11c", "CD16", "CD25"}
     assert uses["cohort"]["not in the model"] == {"CD127"}
     assert {len(own["backbone"]) for name, own in uses.items() if name != "cohort"} == {9}
-    gene_loss = json.loads((simulated.results / "mapped" / "cohort" / "gene_loss.json").read_text())
-    assert gene_loss["cells"] > 0
+    gene_loss = read_artifact(GeneLoss, simulated.results / "mapped" / "cohort" / "gene_loss.json")
+    assert gene_loss.cells > 0
 
 
 def test_the_model_says_how_values_become_its_own(simulated):
@@ -122,14 +125,14 @@ def test_scripts_that_died_were_started_again(simulated):
 
 def test_labels_are_those_of_the_model_as_it_is(simulated):
     """All cells are in the sketch that is mapped in both ways."""
-    mappings = json.loads((simulated.results / "mapped" / "cohort" / "mappings.json").read_text())
+    mappings = read_artifact(Mappings, simulated.results / "mapped" / "cohort" / "mappings.json")
     predictions = pd.read_parquet(simulated.results / "predictions" / "cohort.parquet")
-    assert mappings["cells"] == len(predictions)
-    assert mappings["unfitted"]["labeled"] == pytest.approx(predictions["reason"].isna().mean())
+    assert mappings.cells == len(predictions)
+    assert mappings.unfitted.labeled == pytest.approx(predictions["reason"].isna().mean())
     right = (predictions["best_label"] == predictions["truth"]).mean()
-    assert mappings["unfitted"]["accuracy"] == pytest.approx(right)
+    assert mappings.unfitted.accuracy == pytest.approx(right)
     # Whatever a few epochs of surgery do, it is another mapping.
-    assert mappings["fitted"]["probability"] != mappings["unfitted"]["probability"]
+    assert mappings.fitted.probability != mappings.unfitted.probability
 
 
 def test_a_file_of_each_sample_is_written(simulated):
@@ -138,10 +141,10 @@ def test_a_file_of_each_sample_is_written(simulated):
 
 
 def test_gated_populations_get_their_label(levine):
-    scores = json.loads((levine.results / "evaluation" / "healthy2.json").read_text(encoding="utf-8"))
-    assert scores["truth_in_reference"] == 700
-    assert scores["forced"]["accuracy"] >= 0.95
-    assert {"expression", "expression_xgboost", "cytovi"} <= set(scores["heads"])
+    scores = read_artifact(Evaluation, levine.results / "evaluation" / "healthy2.json")
+    assert scores.truth_in_reference == 700
+    assert scores.forced.accuracy >= 0.95
+    assert {"expression", "expression_xgboost", "cytovi"} <= set(scores.heads)
 
 
 def test_values_are_the_same_whichever_way_in(levine):

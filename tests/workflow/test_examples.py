@@ -1,6 +1,5 @@
 """An example configuration of several references, run from its files to the report."""
 
-import json
 import re
 from types import SimpleNamespace
 
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from cellferry.artifacts.evaluation import Evaluation
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ReferenceLabels
 from running import ROOT, snakemake
@@ -76,6 +76,6 @@ def test_the_query_is_labeled(several):
 
 
 def test_the_dataset_to_evaluate_is_scored(several):
-    scores = json.loads((several.results / "evaluation" / "lung.json").read_text(encoding="utf-8"))
-    assert scores["forced"]["accuracy"] > 0.9
+    scores = read_artifact(Evaluation, several.results / "evaluation" / "lung.json")
+    assert scores.forced.accuracy > 0.9
     assert re.search(r"^lung: accuracy", several.said, re.M)

@@ -8,6 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.artifacts.evaluation import Evaluation
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.left_out import LeftOut
 from foreign import LABELS, train_foreign
 from running import command_line, dying, snakemake
 from simulate import simulate_cells
@@ -74,9 +77,9 @@ def test_labels_are_right(imported):
 
 
 def test_a_dataset_to_evaluate_is_scored_without_a_baseline(imported):
-    scores = json.loads((imported.results / "evaluation" / "labeled.json").read_text(encoding="utf-8"))
-    assert scores["baseline"] is None
-    assert scores["forced"]["accuracy"] > 0.9
+    scores = read_artifact(Evaluation, imported.results / "evaluation" / "labeled.json")
+    assert scores.baseline is None
+    assert scores.forced.accuracy > 0.9
     assert not (imported.results / "evaluation" / "test.json").exists()
     table = pd.read_csv(imported.results / "evaluation" / "scores.tsv", sep="\t")
     assert set(table["dataset"]) == {"labeled"}
@@ -85,7 +88,7 @@ def test_a_dataset_to_evaluate_is_scored_without_a_baseline(imported):
 
 
 def test_what_the_reference_cannot_see_is_said(imported):
-    left_out = json.loads((imported.results / "reference" / "left_out.json").read_text(encoding="utf-8"))
+    left_out = read_artifact(LeftOut, imported.results / "reference" / "left_out.json").labels
     assert set(left_out) == set(LABELS)
     rules = json.loads((imported.results / "reference" / "calibration.json").read_text(encoding="utf-8"))
     assert set(rules["weights"]) == {"xgboost", "linear", "neighbors"}

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from cellferry.artifacts.evaluation import Evaluation
+from cellferry.artifacts.json_files import read_artifact
 from running import ROOT, snakemake
 
 CONFIGS = ROOT / "tests" / "configs"
@@ -38,6 +40,6 @@ def test_genes_are_brought_together(name, kind, common, tmp_path, test_data):
 def test_the_answer_is_right(name, query, least, tmp_path, test_data):
     """Best labels, and given ones; how many cells are unknown differs between processors, with one seed."""
     results = run_config(name, tmp_path, test_data)
-    scores = json.loads((results / "evaluation" / f"{query}.json").read_text())
-    assert scores["forced"]["accuracy"] >= least
-    assert scores["answered"]["accuracy_among_accepted"] >= least
+    scores = read_artifact(Evaluation, results / "evaluation" / f"{query}.json")
+    assert scores.forced.accuracy >= least
+    assert scores.answered.accuracy_among_accepted >= least

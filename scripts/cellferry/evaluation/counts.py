@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..artifacts.evaluation import Separation
 from ..artifacts.latents import blocks, count_cells, read_codes
 from ..core.progress import Progress
 from ..labels.hierarchy import IN_REFERENCE, LabelHierarchy
@@ -109,7 +110,7 @@ def _count_sets(found: Tally, table: pa.Table, tree: LabelHierarchy) -> None:
 
 def separation(
     predictions: str, known: set[str], unknown: list[str]
-) -> tuple[dict[str, dict[str, float | None]], dict[str, float | None]]:
+) -> tuple[dict[str, Separation], Separation]:
     """AUROC of the cells of labels that the reference lacks against the cells of those it knows.
 
     Parameters
@@ -149,7 +150,7 @@ def separation(
                 total += area * len(outside)
                 n_outside += len(outside)
         together[column] = total / n_outside if n_outside else None
-    return by_label, together
+    return {label: Separation(**areas) for label, areas in by_label.items()}, Separation(**together)
 
 
 def _column(path: str, column: str, n_cells: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from ..artifacts.evaluation import ConfusedLabels, Confusion, LabelScores, ReliabilityBin, Scores
 from ..labels.vocabulary import UNKNOWN
 
 Pairs = Counter[tuple[str, str]]
@@ -14,7 +15,7 @@ MIN_CONFUSED_SHARE = 0.1
 MIN_CONFUSED_CELLS = 3
 
 
-def label_scores(pairs: Pairs, labels: list[str]) -> dict[str, dict[str, float]]:
+def label_scores(pairs: Pairs, labels: list[str]) -> dict[str, LabelScores]:
     """Precision, recall, F1 and support (cells) of each label.
 
     A label nobody predicted has precision 0, a label without cells recall 0, as in scikit-learn with
@@ -30,58 +31,45 @@ def label_scores(pairs: Pairs, labels: list[str]) -> dict[str, dict[str, float]]
         precision = hits / predicted[label] if predicted[label] else 0.0
         recall = hits / truth[label] if truth[label] else 0.0
         f1 = 2 * hits / (truth[label] + predicted[label]) if truth[label] + predicted[label] else 0.0
-        scores[label] = {"precision": precision, "recall": recall, "f1": f1, "support": truth[label]}
+        scores[label] = LabelScores(precision, recall, f1, truth[label])
     return scores
 
 
-def summary(pairs: Pairs) -> dict[str, float | None]:
+def summary(pairs: Pairs) -> Scores:
     """Accuracy, and the F1 averaged over the labels that occur as truth; None without cells.
 
     A prediction outside of these labels, `unknown` among them, counts as wrong.
     """
     n_cells = pairs.total()
     if n_cells == 0:
-        return {"accuracy": None, "macro_f1": None}
+        return Scores(None, None)
     labels = sorted({truth for truth, _ in pairs})
     hits = sum(n for (truth, predicted), n in pairs.items() if truth == predicted)
-    f1 = [scores["f1"] for scores in label_scores(pairs, labels).values()]
-    return {"accuracy": hits / n_cells, "macro_f1": float(np.mean(f1))}
+    f1 = [scores.f1 for scores in label_scores(pairs, labels).values()]
+    return Scores(hits / n_cells, float(np.mean(f1)))
 
 
-def confusion(pairs: Pairs) -> dict[str, list]:
-    """Confusion matrix: `truth` names its rows, `predicted` its columns, `cells` holds lists of counts.
-
-    The last column is always `unknown`.
-    """
+def confusion(pairs: Pairs) -> Confusion:
+    """Confusion matrix, with `unknown` as its last column."""
     truth = sorted({pair[0] for pair in pairs})
     predicted = [*sorted({pair[1] for pair in pairs} - {UNKNOWN}), UNKNOWN]
-    return {
-        "truth": truth,
-        "predicted": predicted,
-        "cells": [[pairs[row, column] for column in predicted] for row in truth],
-    }
+    return Confusion(truth, predicted, [[pairs[row, column] for column in predicted] for row in truth])
 
 
-def confused_labels(pairs: Pairs) -> list[dict]:
-    """Pairs of labels that are often taken for each other, the worst first.
-
-    Of the cells of two labels, `share` is the part that got the other one's; listed from a tenth of the
-    cells and three cells on, as `labels`, `share`, `confused` and `cells`.
-    """
+def confused_labels(pairs: Pairs) -> list[ConfusedLabels]:
+    """Pairs of labels of whose cells a tenth, and at least three, got the other label; the worst first."""
     truth = Counter()
     swapped: Counter[tuple[str, str]] = Counter()
     for (true_label, predicted_label), n in pairs.items():
         truth[true_label] += n
         if true_label != predicted_label and predicted_label != UNKNOWN:
             swapped[tuple(sorted((true_label, predicted_label)))] += n
-    found = [
-        {"labels": list(both), "share": n / (truth[both[0]] + truth[both[1]]), "confused": n}
-        | {"cells": truth[both[0]] + truth[both[1]]}
-        for both, n in swapped.items()
-        if n >= MIN_CONFUSED_CELLS
-    ]
-    found = [entry for entry in found if entry["share"] >= MIN_CONFUSED_SHARE]
-    return sorted(found, key=lambda entry: (-entry["share"], entry["labels"]))
+    found = []
+    for both, n in swapped.items():
+        n_cells = sum(truth[label] for label in both)
+        if n >= MIN_CONFUSED_CELLS and n / n_cells >= MIN_CONFUSED_SHARE:
+            found.append(ConfusedLabels(list(both), n / n_cells, n, n_cells))
+    return sorted(found, key=lambda entry: (-entry.share, entry.labels))
 
 
 class Reliability:
@@ -100,16 +88,16 @@ class Reliability:
         self._hits += np.bincount(bins, weights=right, minlength=RELIABILITY_BINS)
         self._sums += np.bincount(bins, weights=probability, minlength=RELIABILITY_BINS)
 
-    def bins(self) -> list[dict]:
+    def bins(self) -> list[ReliabilityBin]:
         """Cells, mean probability and accuracy of every bin that has cells."""
         return [
-            {
-                "from": number / RELIABILITY_BINS,
-                "to": (number + 1) / RELIABILITY_BINS,
-                "cells": int(self._cells[number]),
-                "mean_probability": self._sums[number] / self._cells[number],
-                "accuracy": self._hits[number] / self._cells[number],
-            }
+            ReliabilityBin(
+                lower=number / RELIABILITY_BINS,
+                upper=(number + 1) / RELIABILITY_BINS,
+                cells=int(self._cells[number]),
+                mean_probability=self._sums[number] / self._cells[number],
+                accuracy=self._hits[number] / self._cells[number],
+            )
             for number in range(RELIABILITY_BINS)
             if self._cells[number]
         ]

@@ -1,10 +1,24 @@
 """The scores of a query from what was counted of it: per level, per head, of what was rejected or unseen."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import asdict
 
+from ..artifacts.evaluation import (
+    AnswerScores,
+    Evaluation,
+    HeadScores,
+    LevelHeadScores,
+    LevelScores,
+    PredictionSets,
+    Rejection,
+    Risk,
+    UnseenCells,
+    UnseenLabel,
+)
 from ..labels.hierarchy import COARSER, IN_REFERENCE, NOT_IN_REFERENCE, NOT_PREDICTABLE, LabelHierarchy
 from ..labels.vocabulary import LEAF_LEVEL, UNKNOWN
-from .counts import Tally, separation
+from ..runs.hashes import of_predictions
+from .counts import Tally, separation, tally
 from .metrics import Pairs, confused_labels, confusion, label_scores, summary
 
 GROUPS = {
@@ -16,13 +30,9 @@ GROUPS = {
 """By what the reference knows of a cell's truth: in which shares of rejection and error the cell counts."""
 
 
-def describe(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict:
-    """Scores from what was counted.
-
-    Accuracy, macro-F1 and calibration are over cells whose truth is one of the reference's labels; at a
-    coarser level over those whose truth says something about it. `forced` scores the best label of every
-    cell; `answered` and `answer` the answer, where `unknown`, or one that is not so precise, counts as wrong.
-    """
+def describe(predictions: str, tree: LabelHierarchy, heads: list[str]) -> Evaluation:
+    """Scores of a parquet file of predictions, which has a column `truth`; without those of a baseline."""
+    counted = tally(predictions, tree, heads)
     kinds: Counter[str] = Counter()
     answers: Pairs = Counter()
     for (truth, label, _, _), n in counted.answers.items():
@@ -30,44 +40,48 @@ def describe(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict:
             kinds[tree.kind(truth)] += n
             answers[truth, label] += n
     by_level = level_scores(counted, tree, heads)
-    leaf = {name: _summary_only(scores) for name, scores in by_level[LEAF_LEVEL]["heads"].items()}
+    leaf = {name: _without_labels(scores) for name, scores in by_level[LEAF_LEVEL].heads.items()}
     rejected = rejection(counted, tree)
-    foreign, rare = (unseen(counted, tree, kind) for kind in (NOT_IN_REFERENCE, NOT_PREDICTABLE))
+    foreign, all_foreign = unseen(predictions, counted, tree, NOT_IN_REFERENCE)
+    rare, all_rare = unseen(predictions, counted, tree, NOT_PREDICTABLE)
     best = Counter(
         {pair: n for pair, n in counted.pairs["best_label"].items() if tree.kind(pair[0]) == IN_REFERENCE}
     )
-    return {
-        "n_cells": counted.n_cells,
-        "with_truth": kinds.total(),
-        "truth_in_reference": kinds[IN_REFERENCE],
-        "truth_at_a_coarser_level": kinds[COARSER],
-        "truth_not_predictable": kinds[NOT_PREDICTABLE],
-        "truth_not_in_reference": kinds[NOT_IN_REFERENCE],
-        "truth_not_in_reference_called_unknown": sum(entry["unknown"] for entry in foreign.values()),
-        "labels_not_in_reference": foreign,
-        "labels_not_predictable": rare,
-        "forced": leaf["forced"],
-        "answered": leaf["answer"]
-        | {
-            "rejected_share": rejected["leaf_truth"]["unknown_share"],
-            "accuracy_among_accepted": rejected["leaf_truth"]["accuracy_among_accepted"],
-        },
-        "heads": {head: leaf[head] for head in heads},
-        "levels": by_level,
-        "rejection": rejected,
-        "prediction_sets": {
-            "cells": counted.n_sets,
-            "coverage": _share(counted.in_sets, counted.n_sets),
-            "mean_size": _share(counted.set_sizes, counted.n_sets),
-        },
-        "confidence": counted.reliability["best_label"].bins(),
-        "confusion": confusion(answers),
-        "confused_labels": confused_labels(best),
-    }
+    return Evaluation(
+        made_from=of_predictions([predictions]),
+        n_cells=counted.n_cells,
+        with_truth=kinds.total(),
+        truth_in_reference=kinds[IN_REFERENCE],
+        truth_at_a_coarser_level=kinds[COARSER],
+        truth_not_predictable=kinds[NOT_PREDICTABLE],
+        truth_not_in_reference=kinds[NOT_IN_REFERENCE],
+        truth_not_in_reference_called_unknown=sum(entry.unknown for entry in foreign.values()),
+        labels_not_in_reference=foreign,
+        labels_not_predictable=rare,
+        not_in_reference=all_foreign,
+        not_predictable=all_rare,
+        forced=leaf["forced"],
+        answered=AnswerScores(
+            **asdict(leaf["answer"]),
+            rejected_share=rejected.leaf_truth.unknown_share,
+            accuracy_among_accepted=rejected.leaf_truth.accuracy_among_accepted,
+        ),
+        heads={head: leaf[head] for head in heads},
+        levels=by_level,
+        rejection=rejected,
+        prediction_sets=PredictionSets(
+            cells=counted.n_sets,
+            coverage=_share(counted.in_sets, counted.n_sets),
+            mean_size=_share(counted.set_sizes, counted.n_sets),
+        ),
+        confidence=counted.reliability["best_label"].bins(),
+        confusion=confusion(answers),
+        confused_labels=confused_labels(best),
+    )
 
 
-def level_scores(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict[str, dict]:
-    """Scores by level, the finest first: number of cells, and by head its summary, ece and scores per label.
+def level_scores(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict[str, LevelScores]:
+    """Scores by level, the finest first.
 
     Beside the heads stand `answer` and `forced`. The heads give probabilities of leaf labels only, so
     above these they have no ece; that of `answer` is the one of the probability beside it.
@@ -88,17 +102,15 @@ def level_scores(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict
             column = f"{head}_label"
             pairs[head] = _at_level(_answered_at(LEAF_LEVEL, counted.pairs[column]), tree, level)
             ece[head] = counted.reliability[column].ece() if level == LEAF_LEVEL else None
-        found[level] = {
-            "cells": pairs["answer"].total(),
-            "heads": {
-                name: {
-                    **summary(counts),
-                    "ece": ece[name],
-                    "labels": label_scores(counts, sorted({truth for truth, _ in counts})),
-                }
-                for name, counts in pairs.items()
-            },
+        by_head = {
+            name: LevelHeadScores(
+                **asdict(summary(counts)),
+                ece=ece[name],
+                labels=label_scores(counts, sorted({truth for truth, _ in counts})),
+            )
+            for name, counts in pairs.items()
         }
+        found[level] = LevelScores(pairs["answer"].total(), by_head)
     return found
 
 
@@ -121,13 +133,11 @@ def _at_level(answers: Counter[tuple[str, str, str | None]], tree: LabelHierarch
     return pairs
 
 
-def rejection(counted: Tally, tree: LabelHierarchy) -> dict:
+def rejection(counted: Tally, tree: LabelHierarchy) -> Rejection:
     """How many cells got an answer, why others did not or got a coarser one, and how often answers are wrong.
 
-    `leaf_truth` is over cells whose truth is one of the reference's labels, `known_truth` over those whose
-    truth it knows at any level, `all_truth` over all with a truth: an answer to a cell of a label that it
-    does not know is wrong. An answer is held against the
-    truth at the coarser of their levels.
+    An answer to a cell of a label that the reference lacks is wrong. Any other is held against the truth at
+    the coarser of their levels.
     """
     reasons: Counter[str] = Counter()
     n_unknown = n_backed_off = 0
@@ -146,53 +156,54 @@ def rejection(counted: Tally, tree: LabelHierarchy) -> dict:
             if label != UNKNOWN:
                 accepted[group] += n
                 right[group] += n * tree.is_right(truth, label, level)
-    return {
-        "reasons": dict(sorted(reasons.items())),
-        "unknown": n_unknown,
-        "coarser": n_backed_off,
-        "accepted": counted.n_cells - n_unknown,
-        "accepted_share": _share(counted.n_cells - n_unknown, counted.n_cells),
-    } | {
-        group: {
-            "cells": cells[group],
-            "accepted": accepted[group],
-            "unknown_share": _share(cells[group] - accepted[group], cells[group]),
-            "accuracy_among_accepted": _share(right[group], accepted[group]),
-            "error_among_accepted": _share(accepted[group] - right[group], accepted[group]),
-        }
+    risks = {
+        group: Risk(
+            cells=cells[group],
+            accepted=accepted[group],
+            unknown_share=_share(cells[group] - accepted[group], cells[group]),
+            accuracy_among_accepted=_share(right[group], accepted[group]),
+            error_among_accepted=_share(accepted[group] - right[group], accepted[group]),
+        )
         for group in GROUPS[IN_REFERENCE]
     }
+    return Rejection(
+        reasons=dict(sorted(reasons.items())),
+        unknown=n_unknown,
+        coarser=n_backed_off,
+        accepted=counted.n_cells - n_unknown,
+        accepted_share=_share(counted.n_cells - n_unknown, counted.n_cells),
+        **risks,
+    )
 
 
-def unseen(counted: Tally, tree: LabelHierarchy, kind: str) -> dict[str, dict]:
-    """True labels of a kind that cannot be answered: their cells, how many were accepted, and as what."""
-    found: dict[str, dict] = {}
+def unseen(
+    predictions: str, counted: Tally, tree: LabelHierarchy, kind: str
+) -> tuple[dict[str, UnseenLabel], UnseenCells]:
+    """Cells by true label of a kind that cannot be answered, and all of them together."""
+    cells: Counter[str] = Counter()
+    accepted: dict[str, Counter[str]] = defaultdict(Counter)
+    known = set()
     for (truth, label, _, _), n in counted.answers.items():
-        if truth is None or tree.kind(truth) != kind:
+        if truth is None:
             continue
-        entry = found.setdefault(truth, {"cells": 0, "unknown": 0, "accepted": 0, "as": Counter()})
-        entry["cells"] += n
-        entry["unknown" if label == UNKNOWN else "accepted"] += n
-        if label != UNKNOWN:
-            entry["as"][label] += n
-    return {label: entry | {"as": dict(entry["as"].most_common())} for label, entry in sorted(found.items())}
+        if tree.kind(truth) in (IN_REFERENCE, COARSER):
+            known.add(truth)
+        if tree.kind(truth) == kind:
+            cells[truth] += n
+            if label != UNKNOWN:
+                accepted[truth][label] += n
+    by_label, together = separation(predictions, known, sorted(cells))
+    labels = {}
+    for label, auroc in by_label.items():
+        n_accepted = accepted[label].total()
+        accepted_as = dict(accepted[label].most_common())
+        labels[label] = UnseenLabel(cells[label], n_accepted, auroc, cells[label] - n_accepted, accepted_as)
+    n_accepted = sum(entry.accepted for entry in labels.values())
+    return labels, UnseenCells(cells.total(), n_accepted, together)
 
 
-def add_separation(scores: dict, predictions: str, counted: Tally, tree: LabelHierarchy) -> None:
-    """Add the AUROC of cells of unseen labels against those of known ones, per label and of all together."""
-    truths = {truth for truth, *_ in counted.answers if truth is not None}
-    known = {truth for truth in truths if tree.kind(truth) in (IN_REFERENCE, COARSER)}
-    for key in ("not_in_reference", "not_predictable"):
-        labels = scores[f"labels_{key}"]
-        by_label, together = separation(predictions, known, list(labels))
-        for label, areas in by_label.items():
-            labels[label]["auroc"] = areas
-        sums = {name: sum(entry[name] for entry in labels.values()) for name in ("cells", "accepted")}
-        scores[key] = sums | {"auroc": together}
-
-
-def _summary_only(scores: dict) -> dict:
-    return {key: value for key, value in scores.items() if key != "labels"}
+def _without_labels(scores: LevelHeadScores) -> HeadScores:
+    return HeadScores(scores.accuracy, scores.macro_f1, scores.ece)
 
 
 def _share(part: int, whole: int) -> float | None:

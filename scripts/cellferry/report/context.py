@@ -13,11 +13,16 @@ import h5py
 import numpy as np
 import yaml
 
+from ..artifacts.evaluation import Confusion, Evaluation
 from ..artifacts.features import Features
+from ..artifacts.gene_loss import GeneLoss, LabelLoss
 from ..artifacts.inspection import Inspection
 from ..artifacts.json_files import read_artifact
 from ..artifacts.labels import ReferenceLabels
+from ..artifacts.left_out import LeftOut
+from ..artifacts.mappings import Mappings
 from ..core.logs import COMMAND, unfinished_logs
+from ..cytometry.transformation import Transformation
 from ..cytometry.value_detection import RAW
 from ..labels.colors import colors_of
 from ..labels.hierarchy import LabelHierarchy
@@ -141,7 +146,7 @@ class Found:
         Loss per epoch, a row each.
     """
 
-    scores: dict[str, dict]
+    scores: dict[str, Evaluation]
     predicted: dict[str, str]
     mapped: dict[str, list[str]]
     labels: ReferenceLabels
@@ -154,7 +159,7 @@ class Found:
         for path in files.mapped:
             by_part.setdefault(Path(path).parent.name, []).append(path)
         return cls(
-            scores={Path(path).stem: read_json(path) for path in files.evaluations},
+            scores={Path(path).stem: read_artifact(Evaluation, path) for path in files.evaluations},
             predicted={Path(path).stem: path for path in files.predictions if Path(path).stem in queries},
             mapped={part: by_part[part] for part in [REFERENCE, *queries] if part in by_part},
             labels=read_artifact(ReferenceLabels, files.labels) if files.labels else NO_LABELS,
@@ -177,45 +182,52 @@ def gather(found: Found, files: RunFiles, settings: RunSettings, missing: Sequen
     }
     inspected = [read_artifact(Inspection, path) for path in files.inspected]
     features = read_artifact(Features, files.genes) if files.genes else None
-    cofactors = features.transformation["cofactors"] if features and features.transformation else {}
+    transformation = (
+        Transformation.from_json(features.transformation) if features and features.transformation else None
+    )
+    cofactors = transformation.cofactors if transformation else {}
     if features and not settings.references:
         # An earlier run chose them, and its datasets are others, even those of the same name.
         features = Features(namespace=features.namespace, n_selected=features.n_selected)
-    genes = features.as_table() if features else {}
     return {
         "missing": missing,
         "answers": answers,
         "queries": settings.queries,
         "batches": batches(found.mapped, found.predicted),
-        "genes": genes,
+        "genes": features.as_table() if features else {},
         "panels": panels(files.panel, inspected, cofactors) if files.panel else [],
-        "mappings": {Path(path).parent.name: read_json(path) for path in files.mappings},
+        "mappings": {Path(path).parent.name: read_artifact(Mappings, path) for path in files.mappings},
         "measured": {Path(path).stem: measured_genes(path) for path in files.common},
         "datasets": read_table(files.datasets) if files.datasets else [],
         "colors": colors_of(found.labels.sizes, found.labels.hierarchy),
-        **about_trust(found, files, answers, genes, inspected),
+        **about_trust(found, files, answers, features, inspected),
         **about_run(found, settings, inspected, missing),
     }
 
 
 def about_trust(
-    found: Found, files: RunFiles, answers: dict[str, LabelCounts], genes: dict, inspected: list[Inspection]
+    found: Found,
+    files: RunFiles,
+    answers: dict[str, LabelCounts],
+    features: Features | None,
+    inspected: list[Inspection],
 ) -> dict:
     """What the page shows of scores, of lost genes and of labels that the reference cannot give."""
     rare = found.labels.rare
-    left_out = read_json(files.left_out) if files.left_out else {}
-    losses = read_gene_loss(files.gene_loss)
+    left_out = read_artifact(LeftOut, files.left_out).labels if files.left_out else {}
+    losses = {Path(path).parent.name: read_artifact(GeneLoss, path) for path in files.gene_loss}
     rounded = {one.dataset: one.rounding for one in inspected if one.rounding}
     return {
         "scores": found.scores,
         "unseen": unseen_labels(found.scores),
-        "mistakes": {part: mistakes(scores["confusion"]) for part, scores in found.scores.items()},
+        "mistakes": {part: mistakes(scores.confusion) for part, scores in found.scores.items()},
         "rare": rare,
         "left_out": left_out,
         "gene_loss": losses,
+        "losing": {query: losing_labels(loss) for query, loss in losses.items()},
         "rules": read_json(files.rules) if files.rules else None,
         "remarks": remarks(
-            answers, found.scores, genes, gene_loss=losses, rare=rare, left_out=left_out, rounded=rounded
+            answers, found.scores, features, gene_loss=losses, rare=rare, left_out=left_out, rounded=rounded
         ),
     }
 
@@ -251,17 +263,14 @@ def read_json(path: str | Path) -> dict:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def read_gene_loss(paths: Sequence[str]) -> dict[str, dict]:
-    """What estimate_missing_genes says, by query; `worst` holds the labels that lose most."""
-    losses = {Path(path).parent.name: read_json(path) for path in paths}
-    for loss in losses.values():
-        fall = {label: entry["f1_without"] - entry["f1"] for label, entry in loss["labels"].items()}
-        worst = sorted((label for label in fall if fall[label] < 0), key=fall.get)[:MAX_LOSING_NAMED]
-        loss["worst"] = [(label, loss["labels"][label]) for label in worst]
-    return losses
+def losing_labels(loss: GeneLoss) -> list[tuple[str, LabelLoss]]:
+    """Labels that lose most of their F1, the worst first."""
+    fall = {label: entry.f1_without - entry.f1 for label, entry in loss.labels.items()}
+    worst = sorted((label for label in fall if fall[label] < 0), key=fall.get)[:MAX_LOSING_NAMED]
+    return [(label, loss.labels[label]) for label in worst]
 
 
-def panels(panel: str, inspected: list[Inspection], cofactors: dict[str, list[float]]) -> list[dict]:
+def panels(panel: str, inspected: list[Inspection], cofactors: dict[str, np.ndarray]) -> list[dict]:
     """Of each dataset of cytometry its kind of values, their cofactors, and its channels by use."""
     uses: dict[str, dict[str, list[str]]] = {}
     for row in read_table(panel):
@@ -297,33 +306,35 @@ def measured_genes(common: str) -> tuple[int, int]:
     return int(measured.sum()), len(measured)
 
 
-def unseen_labels(scores: dict[str, dict]) -> list[dict]:
+def unseen_labels(scores: dict[str, Evaluation]) -> list[dict]:
     """The true labels that no cell can get, dataset by dataset, with what became of their cells.
 
-    Several of a kind are followed by a row of all of them together.
+    Several of a kind are followed by a row of all of them together. Keys: `dataset`, `label`, `why`, `cells`
+    and `accepted_as`, see `cellferry.artifacts.evaluation.UnseenLabel`.
     """
     rows = []
     for part, found in scores.items():
-        for kind, why in {
-            "not_in_reference": "not in the reference",
-            "not_predictable": "too few cells",
-        }.items():
-            labels = found[f"labels_{kind}"]
-            rows += [
-                {"dataset": part, "label": label, "why": why, **entry} for label, entry in labels.items()
-            ]
+        for why, labels, together in (
+            ("not in the reference", found.labels_not_in_reference, found.not_in_reference),
+            ("too few cells", found.labels_not_predictable, found.not_predictable),
+        ):
+            of_kind = [(label, entry, entry.accepted_as) for label, entry in labels.items()]
             if len(labels) > 1:
-                rows.append({"dataset": part, "label": "(together)", "why": why, "as": {}, **found[kind]})
+                of_kind.append(("(together)", together, {}))
+            rows += [
+                {"dataset": part, "label": label, "why": why, "cells": cells, "accepted_as": accepted_as}
+                for label, cells, accepted_as in of_kind
+            ]
     return rows
 
 
-def mistakes(confusion: dict[str, list]) -> list[dict]:
+def mistakes(confusion: Confusion) -> list[dict]:
     """The commonest wrong answers: truth, answer, cells, and their share of the truth's cells."""
-    cells = np.array(confusion["cells"])
+    cells = np.array(confusion.cells)
     found = [
         {"truth": truth, "answer": answer, "cells": int(n), "share": n / max(1, cells[row].sum())}
-        for row, truth in enumerate(confusion["truth"])
-        for answer, n in zip(confusion["predicted"], cells[row], strict=True)
+        for row, truth in enumerate(confusion.truth)
+        for answer, n in zip(confusion.predicted, cells[row], strict=True)
         if n and answer != truth
     ]
     return sorted(found, key=lambda pair: -pair["cells"])[:MAX_MISTAKES_SHOWN]

@@ -18,6 +18,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..artifacts.evaluation import Confusion, ReliabilityBin
 from ..labels.colors import PALETTE, REFERENCE_COLOR, assign_colors
 from ..labels.vocabulary import UNKNOWN
 
@@ -173,16 +174,16 @@ def short(name: str, most: int = 28) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def confusion_shares(confusion: dict[str, list]) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+def confusion_shares(confusion: Confusion) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
     """What a confusion matrix shows: labels of its rows (truth) and columns (answer), cells, shares of a row.
 
     At most the 60 largest true labels. Where there are more answers than that, those that are not among the
     rows share the column `others`.
     """
-    cells = np.array(confusion["cells"], dtype=np.int64)
+    cells = np.array(confusion.cells, dtype=np.int64)
     largest = np.sort(np.argsort(-cells.sum(axis=1), kind="stable")[:MAX_IN_CONFUSION])
-    truth, cells = [confusion["truth"][row] for row in largest], cells[largest]
-    predicted = confusion["predicted"]
+    truth, cells = [confusion.truth[row] for row in largest], cells[largest]
+    predicted = confusion.predicted
     if len(predicted) > MAX_IN_CONFUSION:
         shown = np.array([name in {*truth, UNKNOWN} for name in predicted])
         predicted = [name for name in predicted if name in {*truth, UNKNOWN}] + ["others"]
@@ -190,7 +191,7 @@ def confusion_shares(confusion: dict[str, list]) -> tuple[list[str], list[str], 
     return truth, predicted, cells, cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
 
 
-def confusion_heatmap(confusion: dict[str, list]) -> tuple[Figure, dict[str, list[str]]]:
+def confusion_heatmap(confusion: Confusion) -> tuple[Figure, dict[str, list[str]]]:
     """Shares of each true label's cells (rows) by answer (columns), with their titles."""
     truth, predicted, cells, share = confusion_shares(confusion)
     found = np.argwhere(cells > 0)
@@ -241,7 +242,7 @@ def training_curve(losses: dict[str, tuple[list[float], list[float]]]) -> tuple[
 
 
 def reliability_curve(
-    by_dataset: dict[str, list[dict]], errors: dict[str, float | None]
+    by_dataset: dict[str, list[ReliabilityBin]], errors: dict[str, float | None]
 ) -> tuple[Figure, dict[str, list[str]]]:
     """Share of right labels against the probability given, per dataset; the diagonal is what is meant.
 
@@ -253,9 +254,9 @@ def reliability_curve(
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
         for position, (name, bins) in enumerate(by_dataset.items()):
-            filled = [entry for entry in bins if entry["cells"] >= MIN_CELLS_PER_BIN]
-            x = [entry["mean_probability"] for entry in filled]
-            y = [entry["accuracy"] for entry in filled]
+            filled = [entry for entry in bins if entry.cells >= MIN_CELLS_PER_BIN]
+            x = [entry.mean_probability for entry in filled]
+            y = [entry.accuracy for entry in filled]
             look = {
                 "color": PALETTE[position % len(PALETTE)],
                 "label": "\u200b"
@@ -271,10 +272,10 @@ def reliability_curve(
     return figure, titles
 
 
-def _bin_in_words(name: str, entry: dict) -> str:
+def _bin_in_words(name: str, entry: ReliabilityBin) -> str:
     return (
-        f"{name}: {entry['cells']:,} cells were given a probability of {entry['mean_probability']:.2f} on "
-        f"average, and {entry['accuracy']:.1%} of them are right"
+        f"{name}: {entry.cells:,} cells were given a probability of {entry.mean_probability:.2f} on "
+        f"average, and {entry.accuracy:.1%} of them are right"
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
+from ..artifacts.evaluation import Evaluation
 from ..core.atomic import complete
 from ..core.text import duration
 from ..labels.colors import assign_colors
@@ -92,14 +93,14 @@ def draw_maps(
 
 
 def draw_curves(
-    scores: dict[str, dict], history: list[dict[str, str]], folder: Path
+    scores: dict[str, Evaluation], history: list[dict[str, str]], folder: Path
 ) -> dict[str, str | None]:
     """Draw `reliability.svg` and `training.svg`; as they stand in the page, None where there is nothing."""
     reliability, titles = figures.nothing_to_draw("No cells of a known truth were scored."), {}
     if scores:
         reliability, titles = figures.reliability_curve(
-            {part: found["confidence"] for part, found in scores.items()},
-            {part: found["forced"]["ece"] for part, found in scores.items()},
+            {part: found.confidence for part, found in scores.items()},
+            {part: found.forced.ece for part, found in scores.items()},
         )
     figures.save(reliability, folder / "reliability.svg", titles)
     losses = figures.losses_of(history)
@@ -113,11 +114,11 @@ def draw_curves(
     }
 
 
-def draw_confusions(scores: dict[str, dict], folder: Path) -> dict[str, str]:
+def draw_confusions(scores: dict[str, Evaluation], folder: Path) -> dict[str, str]:
     """Draw `{folder}/{part}.svg` for each part that was scored; as they stand in the page."""
     for part, found in scores.items():
-        if any(map(sum, found["confusion"]["cells"])):
-            heatmap, titles = figures.confusion_heatmap(found["confusion"])
+        if any(map(sum, found.confusion.cells)):
+            heatmap, titles = figures.confusion_heatmap(found.confusion)
         else:
             heatmap, titles = figures.nothing_to_draw("No cell of a known truth."), {}
         figures.save(heatmap, folder / f"{part}.svg", titles)

@@ -2,7 +2,11 @@
 
 from collections.abc import Iterable
 
+from ..artifacts.evaluation import Baseline, Evaluation
+from ..artifacts.features import Features
+from ..artifacts.gene_loss import GeneLoss
 from ..artifacts.inspection import InspectedRounding
+from ..artifacts.left_out import LeftOutLabel
 from .label_counts import LabelCounts
 
 LOW_ACCURACY = 0.8
@@ -20,12 +24,12 @@ BASELINE_MARGIN = 0.02
 
 def remarks(
     answers: dict[str, LabelCounts],
-    evaluations: dict[str, dict],
-    genes: dict,
+    evaluations: dict[str, Evaluation],
+    features: Features | None,
     *,
-    gene_loss: dict[str, dict],
+    gene_loss: dict[str, GeneLoss],
     rare: dict[str, int],
-    left_out: dict[str, dict],
+    left_out: dict[str, LeftOutLabel],
     rounded: dict[str, InspectedRounding] | None = None,
 ) -> list[str]:
     """Sentences on what lowers the trust in the answer; none where nothing does.
@@ -35,11 +39,11 @@ def remarks(
     answers
         Counted labels by query.
     evaluations
-        Scores by part, as `evaluate` writes them.
-    genes
-        What `select_genes` reports.
+        Scores by part.
+    features
+        The genes of the model; None where they are not chosen yet.
     gene_loss
-        By query that may lack genes of the model, what estimate_missing_genes says.
+        By query that may lack genes of the model, the accuracy this costs.
     rare
         Cells by label of the reference's labels that have too few to be learned.
     left_out
@@ -52,7 +56,7 @@ def remarks(
         *_on_labels_left_out(left_out),
         *(remark for name, scores in evaluations.items() for remark in _on_scores(name, scores)),
         *_on_unknown_cells(answers),
-        *_on_common_genes(answers, genes),
+        *_on_common_genes(answers, features),
         *_on_gene_loss(gene_loss),
         *(rounding_in_words(name, first) for name, first in (rounded or {}).items()),
     ]
@@ -68,59 +72,57 @@ def _on_rare_labels(rare: dict[str, int]) -> list[str]:
     ]
 
 
-def _on_labels_left_out(left_out: dict[str, dict]) -> list[str]:
-    shares = {
-        label: entry["accepted"] / entry["cells"] for label, entry in left_out.items() if entry["cells"]
-    }
+def _on_labels_left_out(left_out: dict[str, LeftOutLabel]) -> list[str]:
+    shares = {label: entry.accepted / entry.cells for label, entry in left_out.items() if entry.cells}
     mistaken = [label for label, share in shares.items() if share > MUCH_ACCEPTED]
     if not mistaken:
         return []
     worst = max(mistaken, key=shares.get)
-    taken_for = max(left_out[worst]["as"], key=left_out[worst]["as"].get)
+    taken_for = max(left_out[worst].accepted_as, key=left_out[worst].accepted_as.get)
     return [
         f"{len(mistaken)} of {len(left_out)} labels would be taken for others if the reference lacked "
         f"them: without {worst}, {shares[worst]:.1%} of its cells were accepted, most as {taken_for}."
     ]
 
 
-def _on_scores(name: str, scores: dict) -> list[str]:
+def _on_scores(name: str, scores: Evaluation) -> list[str]:
     """Remarks on a part that was scored; none where no truth is known."""
-    accuracy = scores["forced"]["accuracy"]
+    accuracy = scores.forced.accuracy
     if accuracy is None:
         return []
     found = []
     if accuracy < LOW_ACCURACY:
         found.append(f"{name}: only {accuracy:.1%} of the cells with a known truth got the right label.")
-    rejected = scores["answered"]["rejected_share"]
+    rejected = scores.answered.rejected_share
     if name == TEST and rejected is not None and rejected > MUCH_UNKNOWN:
         found.append(
             f"{name}: {rejected:.1%} of the reference's own held-out cells are unknown; the model may "
             "have been trained too briefly (model.epochs), or its donors differ too much."
         )
-    found += _on_baseline(name, scores["baseline"])
-    ece = scores["forced"]["ece"]
-    if ece > MUCH_MISCALIBRATED and scores["truth_in_reference"] >= CELLS_TO_JUDGE_CALIBRATION:
+    found += _on_baseline(name, scores.baseline)
+    ece = scores.forced.ece
+    if ece > MUCH_MISCALIBRATED and scores.truth_in_reference >= CELLS_TO_JUDGE_CALIBRATION:
         found.append(
             f"{name}: a probability is off by {ece:.2f} on average; do not take it at its word there."
         )
     found += [
-        f"{name}: {pair['labels'][0]} and {pair['labels'][1]} are hardly told apart; {pair['share']:.1%} "
+        f"{name}: {pair.labels[0]} and {pair.labels[1]} are hardly told apart; {pair.share:.1%} "
         "of their cells got the other one's label."
-        for pair in scores["confused_labels"][:MAX_CONFUSED_NAMED]
+        for pair in scores.confused_labels[:MAX_CONFUSED_NAMED]
     ]
-    if scores["truth_not_in_reference"]:
+    if scores.truth_not_in_reference:
         found.append(
-            f"{name}: {scores['truth_not_in_reference']:,} cells have a label that the reference lacks "
-            f"({', '.join(scores['labels_not_in_reference'])}); "
-            f"{scores['truth_not_in_reference_called_unknown']:,} of them were called unknown."
+            f"{name}: {scores.truth_not_in_reference:,} cells have a label that the reference lacks "
+            f"({', '.join(scores.labels_not_in_reference)}); "
+            f"{scores.truth_not_in_reference_called_unknown:,} of them were called unknown."
         )
     return found
 
 
-def _on_baseline(name: str, baseline: dict | None) -> list[str]:
+def _on_baseline(name: str, baseline: Baseline | None) -> list[str]:
     if not baseline:
         return []
-    simple, own = baseline["accuracy"], baseline["cellferry_on_the_same_cells"]["accuracy"]
+    simple, own = baseline.accuracy, baseline.cellferry_on_the_same_cells.accuracy
     if simple is None or own is None or own >= simple - BASELINE_MARGIN:
         return []
     return [
@@ -138,23 +140,23 @@ def _on_unknown_cells(answers: dict[str, LabelCounts]) -> list[str]:
     ]
 
 
-def _on_common_genes(queries: Iterable[str], genes: dict) -> list[str]:
+def _on_common_genes(queries: Iterable[str], features: Features | None) -> list[str]:
     # The reference's share says little: a small panel shares few of its genes, and may suffice.
-    shares = {name: genes.get("datasets", {}).get(name, {}).get("common_share") for name in queries}
+    datasets = features.datasets if features else {}
     return [
-        f"{name}: only {share:.1%} of its genes are common to all datasets."
-        for name, share in shares.items()
-        if isinstance(share, int | float) and share < FEW_COMMON_GENES
+        f"{name}: only {datasets[name].common_share:.1%} of its genes are common to all datasets."
+        for name in queries
+        if name in datasets and datasets[name].common_share < FEW_COMMON_GENES
     ]
 
 
-def _on_gene_loss(gene_loss: dict[str, dict]) -> list[str]:
+def _on_gene_loss(gene_loss: dict[str, GeneLoss]) -> list[str]:
     return [
-        f"{name}: lacks {loss['genes'] - loss['measured']:,} of the model's {loss['genes']:,} genes, which "
-        f"costs {loss['loss']:.3f} of the macro-F1; train on common genes "
+        f"{name}: lacks {loss.genes - loss.measured:,} of the model's {loss.genes:,} genes, which "
+        f"costs {loss.loss:.3f} of the macro-F1; train on common genes "
         "(genes.retrain_on_common: true, and no `pretrained`)."
         for name, loss in gene_loss.items()
-        if loss["advice"]
+        if loss.advice
     ]
 
 

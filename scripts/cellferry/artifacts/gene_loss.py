@@ -1,0 +1,53 @@
+"""Accuracy lost to genes that a query lacks, as estimate_missing_genes writes it to `gene_loss.json`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class LabelLoss:
+    """A label's loss.
+
+    Attributes
+    ----------
+    f1, f1_without
+        F1 of validation cells with all genes, and without the missing ones.
+    cells
+        Number of its validation cells.
+    """
+
+    f1: float
+    f1_without: float
+    cells: int
+
+
+@dataclass(frozen=True)
+class GeneLoss:
+    """Accuracy that a query loses with the genes or markers of the model that it lacks.
+
+    Attributes
+    ----------
+    genes, measured
+        Number of the model's genes, and of those that the query has.
+    cells
+        Number of validation cells of the reference that were scored.
+    macro_f1, macro_f1_without
+        Macro-F1 of their best labels with all genes, and without the missing ones; None without cells.
+    loss
+        Difference of the two; None without cells.
+    labels
+        The same by label.
+    advice
+        Whether training on genes that the query has is advised.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    genes: int
+    measured: int
+    cells: int
+    macro_f1: float | None
+    macro_f1_without: float | None
+    loss: float | None
+    labels: dict[str, LabelLoss]
+    advice: bool
