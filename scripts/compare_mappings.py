@@ -7,7 +7,7 @@ import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.mappings import Mapping, Mappings
-from cellferry.calibration.decision import DecisionModel, answers
+from cellferry.calibration.decision import DecisionModel, decide
 from cellferry.config.settings import SurgerySettings
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import summary
@@ -100,40 +100,43 @@ def compare_mappings(
                 more_mb=held_mb,
             )
         used = load_model(files.model, reader.var.index, accelerator=accelerator)
-    found, best = {}, {}
+    ways, best = {}, {}
     both = both_encoders(
         used, files.reference_model, sketch, settings, batch_size=batch_size, accelerator=accelerator
     )
     for way, encoder in both.items():
         codes = {batch: code for code, batch in enumerate(encoder.batches)}
         latents = encoder.latents(cells, np.array([codes[batch] for batch in batches], dtype=np.int64))
-        found[way], best[way] = describe(
+        ways[way], best[way] = describe(
             heads.predict_block(latents, cells, intensities=True), heads, learned, truth, min_p=min_p
         )
-        print(f"{way}: {asdict(found[way])}")
+        print(f"{way}: {asdict(ways[way])}")
     same_label = float(np.mean(best[FITTED] == best[UNFITTED])) if len(rows) else None
-    print(f"the best label is the same for {same_label:.1%} of {len(rows)} cells")
-    write_artifact(Mappings(len(rows), found[FITTED], found[UNFITTED], same_label), mappings)
+    if same_label is not None:
+        print(f"the best label is the same for {same_label:.1%} of {len(rows)} cells")
+    write_artifact(Mappings(len(rows), ways[FITTED], ways[UNFITTED], same_label), mappings)
 
 
 def describe(
-    judged: HeadOutputs, heads: Classifier, learned: DecisionModel, truth: np.ndarray | None, *, min_p: float
+    outputs: HeadOutputs, heads: Classifier, learned: DecisionModel, truth: np.ndarray | None, *, min_p: float
 ) -> tuple[Mapping, np.ndarray]:
     """Numbers of one way of mapping, and the best label of each cell."""
-    ood_pvalue = learned.ood_pvalue(judged.distance, judged.label_distance)
+    ood_pvalue = learned.ood_pvalue(outputs.distance, outputs.label_distance)
     enough = np.zeros(len(ood_pvalue), dtype=bool)
-    told = answers(
-        learned.probabilities(judged.by_head), ood_pvalue, enough, heads.hierarchy, learned, min_p=min_p
+    decided = decide(
+        learned.probabilities(outputs.by_head), ood_pvalue, enough, heads.hierarchy, learned, min_p=min_p
     )
     known = np.isin(truth, heads.labels) if truth is not None else np.zeros(0, dtype=bool)
-    pairs = Counter(zip(truth[known], told["best_label"][known], strict=True)) if known.any() else Counter()
+    pairs = (
+        Counter(zip(truth[known], decided["best_label"][known], strict=True)) if known.any() else Counter()
+    )
     numbers = Mapping(
-        labeled=float(np.mean(np.equal(told["reason"], None))),
+        labeled=float(np.mean(np.equal(decided["reason"], None))),
         outside=float(np.mean(ood_pvalue < min_p)),
-        probability=float(np.mean(told["probability"])),
+        probability=float(np.mean(decided["probability"])),
         **asdict(summary(pairs)),
     )
-    return numbers, told["best_label"]
+    return numbers, decided["best_label"]
 
 
 if __name__ == "__main__":

@@ -31,14 +31,14 @@ def compare_panels(inspected: list[str], genes: str, panel: str) -> None:
     known = {marker_key(marker): marker for marker in uses}
     rows = []
     for path in inspected:
-        found = read_artifact(Inspection, path)
+        inspection = read_artifact(Inspection, path)
         lacking = dict.fromkeys(uses)
-        for channel in found.channels:
+        for channel in inspection.channels:
             marker = known.get(marker_key(channel.name), channel.name) if channel.kind == MARKER else None
             use = uses.get(marker, "not in the model") if marker else "dropped"
-            rows.append((found.dataset, channel.channel, marker, channel.kind, use))
+            rows.append((inspection.dataset, channel.channel, marker, channel.kind, use))
             lacking.pop(marker, None)
-        rows += [(found.dataset, None, marker, MARKER, "missing") for marker in lacking]
+        rows += [(inspection.dataset, None, marker, MARKER, "missing") for marker in lacking]
     table = pd.DataFrame(rows, columns=COLUMNS)
     with complete(panel) as path:
         table.to_csv(path, sep="\t", index=False)

@@ -96,15 +96,15 @@ def estimate_missing_genes(
         )
         encoder = load_encoder(reference.model, cells.var.index, accelerator=accelerator)
         rows = heads.rows_in(max_bytes, cells)
-        judged = {
+        outputs = {
             which: predict_block(cells, drawn, genes, encoder, heads, rows=rows)
             for which, genes in (("all", np.ones_like(measured)), ("measured", measured))
         }
-    with_all, without = (HeldOutCells.of(codes, blocks, heads) for blocks in judged.values())
-    own = learn_own_rules(learned, without, heads, max_error=max_error)
-    f1, labels = compare(learned, with_all, own, without, heads.labels)
+    with_all, with_missing = (HeldOutCells.of(codes, blocks, heads) for blocks in outputs.values())
+    own_model = learn_own_rules(learned, with_missing, heads, max_error=max_error)
+    f1, labels = compare(learned, with_all, own_model, with_missing, heads.labels)
     loss = f1[0] - f1[1] if len(codes) else None
-    found = GeneLoss(
+    measured_loss = GeneLoss(
         genes=len(measured),
         measured=int(measured.sum()),
         cells=len(codes),
@@ -114,10 +114,10 @@ def estimate_missing_genes(
         labels=labels,
         advice=loss is not None and loss > max_loss,
     )
-    print_loss(found, name, max_loss=max_loss)
-    write_artifact(found, gene_loss)
+    print_loss(measured_loss, name, max_loss=max_loss)
+    write_artifact(measured_loss, gene_loss)
     with complete(own_rules) as path:
-        own.save(path)
+        own_model.save(path)
 
 
 def draw_cells(cells: H5adReader, heads: Classifier, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +140,7 @@ def predict_block(
     kept_genes = sparse.diags_array(measured.astype(np.float32)).tocsr()
     batch_code = {batch: code for code, batch in enumerate(encoder.batches)}
     codes = np.array([batch_code.get(batch, 0) for batch in cells.categories("batch")], dtype=np.int64)
-    judged = []
+    outputs = []
     for start in range(0, cells.n_cells, rows):
         stop = min(start + rows, cells.n_cells)
         first, last = np.searchsorted(drawn, [start, stop])
@@ -149,12 +149,12 @@ def predict_block(
         counts.sort_indices()
         batches = codes[cells.codes("batch", start, stop)[here]]
         latents = encoder.latents(counts, batches)
-        judged.append(heads.predict_block(latents, counts, intensities=holds_intensities(cells)))
-    return judged
+        outputs.append(heads.predict_block(latents, counts, intensities=holds_intensities(cells)))
+    return outputs
 
 
 def learn_own_rules(
-    learned: DecisionModel, without: HeldOutCells, heads: Classifier, *, max_error: float
+    learned: DecisionModel, with_missing: HeldOutCells, heads: Classifier, *, max_error: float
 ) -> DecisionModel:
     """The answer's rules for cells that have only the measured genes.
 
@@ -167,23 +167,23 @@ def learn_own_rules(
     max_error
         Share of wrong labels among those given out.
     """
-    own = learn_rules(
-        without,
+    own_model = learn_rules(
+        with_missing,
         heads,
         # What is known of the heads was learned from all genes; donors were counted there.
-        donors=np.full(len(without.codes), -1),
+        donors=np.full(len(with_missing.codes), -1),
         prior=np.array([learned.weights[head] for head in heads.head_names]),
         max_error=max_error,
         made_from=learned.made_from,
     )
-    return replace(own, held_out=own.held_out | {"donors": learned.held_out["donors"]})
+    return replace(own_model, held_out=own_model.held_out | {"donors": learned.held_out["donors"]})
 
 
 def compare(
     learned: DecisionModel,
     with_all: HeldOutCells,
-    own: DecisionModel,
-    without: HeldOutCells,
+    own_model: DecisionModel,
+    with_missing: HeldOutCells,
     labels: list[str],
 ) -> tuple[list[float | None], dict[str, LabelLoss]]:
     """Macro-F1 with all genes and without the missing ones, and F1 by label."""
@@ -191,7 +191,7 @@ def compare(
         Counter(
             zip(cells.codes.tolist(), rules.probabilities(cells.by_head).argmax(axis=1).tolist(), strict=True)
         )
-        for rules, cells in ((learned, with_all), (own, without))
+        for rules, cells in ((learned, with_all), (own_model, with_missing))
     ]
     codes = np.unique(with_all.codes).tolist()
     f1 = [label_scores(counted, codes) for counted in pairs]
@@ -201,17 +201,17 @@ def compare(
     return [summary(counted).macro_f1 for counted in pairs], by_label
 
 
-def print_loss(found: GeneLoss, name: str, *, max_loss: float) -> None:
+def print_loss(loss: GeneLoss, name: str, *, max_loss: float) -> None:
     """Print what is found of a query, named `name`; see `estimate_missing_genes`."""
-    print(f"{name} has {found.measured} of the model's {found.genes} genes")
-    if found.cells:
+    print(f"{name} has {loss.measured} of the model's {loss.genes} genes")
+    if loss.cells:
         print(
-            f"with these alone macro-F1 of {found.cells} validation cells is "
-            f"{found.macro_f1_without:.3f}, and {found.macro_f1:.3f} with all"
+            f"with these alone macro-F1 of {loss.cells} validation cells is "
+            f"{loss.macro_f1_without:.3f}, and {loss.macro_f1:.3f} with all"
         )
     else:
         print("the reference has no validation cells: what the others are worth cannot be estimated")
-    if found.advice:
+    if loss.advice:
         print(
             f"warning: the loss is more than genes.max_loss ({max_loss}): train on genes that {name} "
             "has too (genes.retrain_on_common: true, and no `pretrained`)"

@@ -43,10 +43,10 @@ def gather_scores(evaluations: list[str], table: str) -> None:
 
 def score_rows(scores: Evaluation) -> Iterator[dict]:
     """The rows of one dataset; an empty cell is what a row has no value for."""
-    for level, found in scores.levels.items():
-        for head, by_head in found.heads.items():
+    for level, at_level in scores.levels.items():
+        for head, by_head in at_level.heads.items():
             overall = {name: getattr(by_head, name) for name in OVERALL}
-            yield {"level": level, "label": ALL, "head": head, "support": found.cells, **overall}
+            yield {"level": level, "label": ALL, "head": head, "support": at_level.cells, **overall}
             for label, per_label in by_head.labels.items():
                 yield {"level": level, "label": label, "head": head, **asdict(per_label)}
     baseline = scores.baseline

@@ -10,7 +10,7 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
 from cellferry.artifacts.left_out import LeftOut, LeftOutLabel
-from cellferry.calibration.decision import DecisionModel, answers
+from cellferry.calibration.decision import DecisionModel, decide
 from cellferry.config.settings import LimitSettings
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -68,46 +68,46 @@ def leave_labels_out(
         )
         rows = heads.rows_in(max_bytes, cells)
         columns, parts, start = latent_columns(mapped), [], 0
-        for block, judged in heads.iter_predictions(mapped, cells, [], first=0, rows=rows):
+        for block, outputs in heads.iter_predictions(mapped, cells, [], first=0, rows=rows):
             kept = drawn[start : start + len(block)]
-            too_few = (judged.n_counts < limits.min_counts) | (judged.n_genes < limits.min_genes)
-            by_head = {name: values[kept] for name, values in judged.by_head.items()}
+            too_few = (outputs.n_counts < limits.min_counts) | (outputs.n_genes < limits.min_genes)
+            by_head = {name: values[kept] for name, values in outputs.by_head.items()}
             parts.append((by_head, matrix(block, columns)[kept], too_few[kept]))
             start += len(block)
     by_head = {name: np.concatenate([part[0][name] for part in parts]) for name in heads.head_names}
     latents, too_few = (np.concatenate([part[which] for part in parts]) for which in (1, 2))
 
-    fates: dict[str, LeftOutLabel] = {}
+    outcomes: dict[str, LeftOutLabel] = {}
     taken_out = np.unique(codes) if len(heads.labels) >= MIN_LABELS else []
     progress = Progress("took out", len(taken_out), "labels")
     for code in taken_out:
         without = heads.drop_label(code, by_head, latents)
         ood_pvalue = learned.ood_pvalue(without.distance, without.label_distance)
         probabilities = learned.probabilities(without.by_head)
-        told = answers(probabilities, ood_pvalue, too_few, without.hierarchy, learned, min_p=limits.min_p)
+        decided = decide(probabilities, ood_pvalue, too_few, without.hierarchy, learned, min_p=limits.min_p)
         label, known = heads.labels[code], heads.hierarchy
         above = {level: known.node(label, level) for level in known.levels}
         scores = {
             "ood_pvalue": -ood_pvalue,
             "distance": without.distance,
-            "probability": -told["probability"],
+            "probability": -decided["probability"],
         }
-        fates[label] = fate(told, codes == code, above, scores)
-        print(f"{label}: {asdict(fates[label])}")
+        outcomes[label] = outcome(decided, codes == code, above, scores)
+        print(f"{label}: {asdict(outcomes[label])}")
         progress.add(1)
-    write_artifact(LeftOut(fates), left_out)
+    write_artifact(LeftOut(outcomes), left_out)
 
 
-def fate(
-    told: dict[str, np.ndarray], own: np.ndarray, above: dict[str, str], scores: dict[str, np.ndarray]
+def outcome(
+    decided: dict[str, np.ndarray], of_label: np.ndarray, above: dict[str, str], scores: dict[str, np.ndarray]
 ) -> LeftOutLabel:
-    """What became of the cells (`own`) of a label that was taken out.
+    """What became of the cells (`of_label`) of a label that was taken out.
 
     Parameters
     ----------
-    told
+    decided
         The answers of all cells.
-    own
+    of_label
         Which cells are of the label.
     above
         The label's node at each coarser level.
@@ -115,7 +115,7 @@ def fate(
         By the names of `Separation`, numbers that should be higher for the label's cells than for others.
     """
     given: Counter[tuple[str, str | None]] = Counter(
-        zip(told["label"][own].tolist(), told["level"][own].tolist(), strict=True)
+        zip(decided["label"][of_label].tolist(), decided["level"][of_label].tolist(), strict=True)
     )
     wrong: Counter[str] = Counter()
     coarser = 0
@@ -127,10 +127,10 @@ def fate(
         else:
             wrong[label] += n
     return LeftOutLabel(
-        cells=int(own.sum()),
+        cells=int(of_label.sum()),
         accepted=wrong.total(),
         auroc=Separation(
-            **{name: auroc(np.sort(values[~own]), values[own]) for name, values in scores.items()}
+            **{name: auroc(np.sort(values[~of_label]), values[of_label]) for name, values in scores.items()}
         ),
         accepted_as=dict(wrong.most_common()),
         coarser=coarser,

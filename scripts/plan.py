@@ -34,11 +34,11 @@ def print_plan(
         What an earlier run says of its labels, where the reference was trained there.
     """
     trained = read_artifact(ReferenceLabels, trained_labels) if trained_labels else None
-    found = [read_artifact(Inspection, path) for path in inspected]
-    jobs = expected_jobs(config, found, trained)
+    inspections = [read_artifact(Inspection, path) for path in inspected]
+    jobs = expected_jobs(config, inspections, trained)
     lines = plan(jobs, {rule: Asked(**amounts) for rule, amounts in asked.items()})
     free_mb = shutil.disk_usage(Path.cwd()).free / 2**20
-    print(as_table(lines, datasets=found, free_mb=free_mb, note=NOTE))
+    print(as_table(lines, datasets=inspections, free_mb=free_mb, note=NOTE))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import blocks
-from cellferry.calibration.decision import DecisionModel, answers
+from cellferry.calibration.decision import DecisionModel, decide
 from cellferry.config.settings import LimitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
@@ -71,7 +71,7 @@ def predict_labels(
                 ood_pvalue = learned.ood_pvalue(outputs.distance, outputs.label_distance)
                 too_few = (outputs.n_counts < limits.min_counts) | (outputs.n_genes < limits.min_genes)
                 probabilities = learned.probabilities(outputs.by_head)
-                columns = answers(
+                columns = decide(
                     probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=limits.min_p
                 )
                 columns |= {"ood_pvalue": ood_pvalue, "distance": outputs.distance}

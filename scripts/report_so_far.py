@@ -48,14 +48,14 @@ def what_is_there(files: dict[str, str | list[str]]) -> tuple[dict[str, str | li
         for path in paths:
             part = Path(path).parent.name if name in BY_FOLDER else Path(path).stem
             by_part.setdefault(part, []).append(path)
-        found = []
+        present = []
         for part, of_part in by_part.items():
             lacking = [path for path in of_part if not Path(path).exists()]
             if lacking:
                 missing.append(MISSING[name].format(name=part, n=len(lacking), of=len(of_part)))
             else:
-                found += of_part
-        there[name] = found if name in MANY else next(iter(found), None)
+                present += of_part
+        there[name] = present if name in MANY else next(iter(present), None)
     return there, missing
 
 

@@ -13,7 +13,7 @@ from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
 from cellferry.heads.classifier import Classifier
 from cellferry.resources.budget import Budget
-from leave_labels_out import fate, leave_labels_out
+from leave_labels_out import leave_labels_out, outcome
 from mapped import LABELS, latents_at, train_heads, values_at, write_part
 from predict_labels import predict_labels
 from simulate import settings_like
@@ -176,7 +176,7 @@ def test_a_reference_without_counts(tmp_path):
     assert found[False] == found[True]
 
 
-def test_fates_are_counted():
+def test_outcomes_are_counted():
     told = {
         "label": np.array(["a", "T", "unknown", "T", "b", "a"], dtype=object),
         "level": np.array(["label", "lineage", None, "label", "label", "label"], dtype=object),
@@ -184,7 +184,7 @@ def test_fates_are_counted():
     own = np.array([True] * 4 + [False] * 2)
     distance = np.array([3.0, 1, 4, 1.5, 2, 1])
     scores = {"ood_pvalue": -distance, "distance": distance, "probability": np.zeros(6)}
-    found = fate(told, own, {"lineage": "T"}, scores)
+    found = outcome(told, own, {"lineage": "T"}, scores)
     area = roc_auc_score(own, distance)
     assert found == LeftOutLabel(
         cells=4,

@@ -10,7 +10,7 @@ from cellferry.calibration.decision import (
     OUT_OF_REFERENCE,
     SUBTYPE_UNSURE,
     DecisionModel,
-    answers,
+    decide,
 )
 from cellferry.calibration.mixture import combined
 from cellferry.calibration.novelty import Tail
@@ -50,7 +50,7 @@ def ask(probabilities, *, levels=None, ood_pvalue=None, too_few=None, min_p=0.00
     """Answers to cells with these probabilities of the leaves."""
     probabilities = np.array(probabilities, dtype=np.float32).reshape(-1, len(LEAVES))
     n_cells = len(probabilities)
-    return answers(
+    return decide(
         probabilities,
         np.ones(n_cells, np.float32) if ood_pvalue is None else np.array(ood_pvalue, np.float32),
         np.zeros(n_cells, bool) if too_few is None else np.array(too_few),
@@ -176,7 +176,7 @@ def test_the_runner_up_of_two_labels():
     hierarchy = hierarchy_of(["a", "b"])
     learned = rules(thresholds=None)
     learned.thresholds[LEAF_LEVEL] = {"a": 0.7, "b": 0.7}
-    found = answers(
+    found = decide(
         np.array([[0.2, 0.8]], np.float32), np.ones(1), np.zeros(1, bool), hierarchy, learned, min_p=0.0
     )
     assert (found["best_label"][0], found["runner_up"][0]) == ("b", "a")

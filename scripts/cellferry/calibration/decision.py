@@ -79,7 +79,7 @@ class DecisionModel:
         return cls(calibration=calibration, tails=tails, **found)
 
 
-def answers(
+def decide(
     probabilities: np.ndarray,
     ood_pvalue: np.ndarray,
     too_few: np.ndarray,

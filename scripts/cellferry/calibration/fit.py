@@ -8,7 +8,7 @@ from scipy.stats import beta
 from ..heads.classifier import Classifier, HeadOutputs
 from ..labels.best_path import best_path
 from ..labels.hierarchy import LabelHierarchy
-from .decision import DecisionModel, answers
+from .decision import DecisionModel, decide
 from .mixture import combined, fitted_temperature, learned_weights, tempered
 from .novelty import Tail
 from .probabilities import fit_calibration
@@ -37,15 +37,15 @@ class HeldOutCells(NamedTuple):
     label_distance: np.ndarray
 
     @classmethod
-    def of(cls, codes: np.ndarray, judged: list[HeadOutputs], heads: Classifier) -> "HeldOutCells":
+    def of(cls, codes: np.ndarray, outputs: list[HeadOutputs], heads: Classifier) -> "HeldOutCells":
         """From blocks of them, of which there may be none."""
         nothing = np.zeros((0, len(heads.labels)), dtype=np.float32)
         by_head = {
-            name: np.concatenate([nothing, *(one.by_head[name] for one in judged)])
+            name: np.concatenate([nothing, *(block.by_head[name] for block in outputs)])
             for name in heads.head_names
         }
         distances = (
-            np.concatenate([nothing[:, 0], *(getattr(one, which) for one in judged)])
+            np.concatenate([nothing[:, 0], *(getattr(block, which) for block in outputs)])
             for which in ("distance", "label_distance")
         )
         return cls(codes, by_head, *distances)
@@ -79,7 +79,9 @@ def learn_rules(
     """
     codes, by_head = cells.codes, cells.by_head
     temperatures = [fitted_temperature(each, codes) for each in by_head.values()]
-    sure = [tempered(each, one) for each, one in zip(by_head.values(), temperatures, strict=True)]
+    sure = [
+        tempered(each, temperature) for each, temperature in zip(by_head.values(), temperatures, strict=True)
+    ]
     weights = learned_weights(sure, codes, donors, prior)
     n_donors = len(np.unique(donors[donors >= 0]))
     print(f"{len(codes)} held-out cells, {n_donors} held-out donors")
@@ -128,15 +130,15 @@ def _error_of(
     """How many held-out cells get a leaf, the error among these, and its bound (Clopper and Pearson)."""
     n_cells = len(codes)
     inside, enough = np.ones(n_cells), np.zeros(n_cells, dtype=bool)
-    found = answers(probabilities, inside, enough, heads.hierarchy, rules, min_p=0.0)
+    decided = decide(probabilities, inside, enough, heads.hierarchy, rules, min_p=0.0)
     truth = np.array(heads.labels, dtype=object)[codes]
-    accepted = np.equal(found["reason"], None)
-    n_accepted, n_wrong = int(accepted.sum()), int((accepted & (found["label"] != truth)).sum())
+    accepted = np.equal(decided["reason"], None)
+    n_accepted, n_wrong = int(accepted.sum()), int((accepted & (decided["label"] != truth)).sum())
     bound = beta.ppf(CONFIDENCE, n_wrong + 1, n_accepted - n_wrong) if n_wrong < n_accepted else 1.0
     return {
         "accepted": n_accepted,
         "wrong": n_wrong,
         "error": n_wrong / n_accepted if n_accepted else None,
         "error_bound_95": float(bound),
-        "accuracy": float((found["best_label"] == truth).mean()) if n_cells else None,
+        "accuracy": float((decided["best_label"] == truth).mean()) if n_cells else None,
     }

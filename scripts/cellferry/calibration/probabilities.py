@@ -78,8 +78,13 @@ def fit_calibration(probabilities: np.ndarray, codes: np.ndarray) -> Calibration
     losses = {}
     for fit in (fit_temperature, fit_isotonic):
         losses[fit] = sum(
-            log_loss(fit(probabilities[fold != one], codes[fold != one]), probabilities, codes, fold == one)
-            for one in range(FOLDS)
+            log_loss(
+                fit(probabilities[fold != number], codes[fold != number]),
+                probabilities,
+                codes,
+                fold == number,
+            )
+            for number in range(FOLDS)
         )
     best = min(losses, key=losses.get)
     print(

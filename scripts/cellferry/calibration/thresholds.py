@@ -68,9 +68,9 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
     of_all = (wrong + strength * expected / cells) / (cells + strength)
     thresholds = np.empty(n_nodes)
     for node in range(n_nodes):
-        own = held.of_node(node)
-        likeliest = np.sort(own.probability)[-MIN_CELLS:]
-        wrong, cells, _ = above(own, np.minimum(candidates, likeliest.min(initial=np.inf)))
+        of_node = held.of_node(node)
+        likeliest = np.sort(of_node.probability)[-MIN_CELLS:]
+        wrong, cells, _ = above(of_node, np.minimum(candidates, likeliest.min(initial=np.inf)))
         passing = candidates[(wrong + strength * of_all) / (cells + strength) <= max_error]
         if len(passing) == 0:
             thresholds[node] = NEVER

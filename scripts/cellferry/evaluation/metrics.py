@@ -64,12 +64,12 @@ def confused_labels(pairs: Pairs) -> list[ConfusedLabels]:
         truth[true_label] += n
         if true_label != predicted_label and predicted_label != UNKNOWN:
             swapped[tuple(sorted((true_label, predicted_label)))] += n
-    found = []
+    confused = []
     for both, n in swapped.items():
         n_cells = sum(truth[label] for label in both)
         if n >= MIN_CONFUSED_CELLS and n / n_cells >= MIN_CONFUSED_SHARE:
-            found.append(ConfusedLabels(list(both), n / n_cells, n, n_cells))
-    return sorted(found, key=lambda entry: (-entry.share, entry.labels))
+            confused.append(ConfusedLabels(list(both), n / n_cells, n, n_cells))
+    return sorted(confused, key=lambda entry: (-entry.share, entry.labels))
 
 
 class Reliability:

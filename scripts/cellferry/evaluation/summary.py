@@ -34,11 +34,11 @@ def describe(predictions: str, tree: LabelHierarchy, heads: list[str]) -> Evalua
     """Scores of a parquet file of predictions, which has a column `truth`; without those of a baseline."""
     counted = tally(predictions, tree, heads)
     kinds: Counter[str] = Counter()
-    answers: Pairs = Counter()
+    pairs_of_label: Pairs = Counter()
     for (truth, label, _, _), n in counted.answers.items():
         if truth is not None:
             kinds[tree.kind(truth)] += n
-            answers[truth, label] += n
+            pairs_of_label[truth, label] += n
     by_level = level_scores(counted, tree, heads)
     leaf = {name: _without_labels(scores) for name, scores in by_level[LEAF_LEVEL].heads.items()}
     rejected = rejection(counted, tree)
@@ -75,7 +75,7 @@ def describe(predictions: str, tree: LabelHierarchy, heads: list[str]) -> Evalua
             mean_size=_share(counted.set_sizes, counted.n_sets),
         ),
         confidence=counted.reliability["best_label"].bins(),
-        confusion=confusion(answers),
+        confusion=confusion(pairs_of_label),
         confused_labels=confused_labels(best),
     )
 
@@ -90,7 +90,7 @@ def level_scores(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict
     for (truth, label, answered_at, _), n in counted.answers.items():
         if truth is not None:
             answers[truth, label, answered_at] += n
-    found = {}
+    levels = {}
     for level in tree.names:
         forced = "best_label" if level == LEAF_LEVEL else f"level_{level}"
         pairs = {
@@ -110,8 +110,8 @@ def level_scores(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict
             )
             for name, counts in pairs.items()
         }
-        found[level] = LevelScores(pairs["answer"].total(), by_head)
-    return found
+        levels[level] = LevelScores(pairs["answer"].total(), by_head)
+    return levels
 
 
 def _answered_at(level: str, pairs: Pairs) -> Counter[tuple[str, str, str | None]]:

@@ -95,8 +95,8 @@ class RunFiles:
     @classmethod
     def of(cls, files: Any) -> "RunFiles":
         """The files in a script's `snakemake.input`."""
-        found = {field.name: getattr(files, field.name) for field in fields(cls)}
-        return cls(**found | {"panel": files.panel or None})
+        paths = {field.name: getattr(files, field.name) for field in fields(cls)}
+        return cls(**paths | {"panel": files.panel or None})
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
-class Found:
+class RunResults:
     """What files of a run hold that words and figures share.
 
     Attributes
@@ -153,7 +153,7 @@ class Found:
     history: list[dict[str, str]]
 
     @classmethod
-    def read(cls, files: RunFiles, queries: list[str]) -> "Found":
+    def read(cls, files: RunFiles, queries: list[str]) -> "RunResults":
         """Read the files."""
         by_part: dict[str, list[str]] = {}
         for path in files.mapped:
@@ -167,7 +167,7 @@ class Found:
         )
 
 
-def gather(found: Found, files: RunFiles, settings: RunSettings, missing: Sequence[str]) -> dict:
+def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing: Sequence[str]) -> dict:
     """Everything that the page's template takes but figures, by its names there.
 
     Parameters
@@ -177,8 +177,10 @@ def gather(found: Found, files: RunFiles, settings: RunSettings, missing: Sequen
     missing
         What there is not yet, in words; a finished run misses nothing.
     """
-    answers = {
-        query: count_labels(found.predicted[query]) for query in settings.queries if query in found.predicted
+    label_counts = {
+        query: count_labels(results.predicted[query])
+        for query in settings.queries
+        if query in results.predicted
     }
     inspected = [read_artifact(Inspection, path) for path in files.inspected]
     features = read_artifact(Features, files.genes) if files.genes else None
@@ -191,62 +193,70 @@ def gather(found: Found, files: RunFiles, settings: RunSettings, missing: Sequen
         features = Features(namespace=features.namespace, n_selected=features.n_selected)
     return {
         "missing": missing,
-        "answers": answers,
+        "answers": label_counts,
         "queries": settings.queries,
-        "batches": batches(found.mapped, found.predicted),
+        "batches": batches(results.mapped, results.predicted),
         "genes": features.as_table() if features else {},
         "panels": panels(files.panel, inspected, cofactors) if files.panel else [],
         "mappings": {Path(path).parent.name: read_artifact(Mappings, path) for path in files.mappings},
         "measured": {Path(path).stem: measured_genes(path) for path in files.common},
         "datasets": read_table(files.datasets) if files.datasets else [],
-        "colors": colors_of(found.labels.sizes, found.labels.hierarchy),
-        **about_trust(found, files, answers, features, inspected),
-        **about_run(found, settings, inspected, missing),
+        "colors": colors_of(results.labels.sizes, results.labels.hierarchy),
+        **about_trust(results, files, label_counts, features, inspected),
+        **about_run(results, settings, inspected, missing),
     }
 
 
 def about_trust(
-    found: Found,
+    results: RunResults,
     files: RunFiles,
-    answers: dict[str, LabelCounts],
+    label_counts: dict[str, LabelCounts],
     features: Features | None,
     inspected: list[Inspection],
 ) -> dict:
     """What the page shows of scores, of lost genes and of labels that the reference cannot give."""
-    rare = found.labels.rare
+    rare = results.labels.rare
     left_out = read_artifact(LeftOut, files.left_out).labels if files.left_out else {}
     losses = {Path(path).parent.name: read_artifact(GeneLoss, path) for path in files.gene_loss}
-    rounded = {one.dataset: one.rounding for one in inspected if one.rounding}
+    rounded = {inspection.dataset: inspection.rounding for inspection in inspected if inspection.rounding}
     return {
-        "scores": found.scores,
-        "unseen": unseen_labels(found.scores),
-        "mistakes": {part: mistakes(scores.confusion) for part, scores in found.scores.items()},
+        "scores": results.scores,
+        "unseen": unseen_labels(results.scores),
+        "mistakes": {part: mistakes(scores.confusion) for part, scores in results.scores.items()},
         "rare": rare,
         "left_out": left_out,
         "gene_loss": losses,
         "losing": {query: losing_labels(loss) for query, loss in losses.items()},
         "rules": read_json(files.rules) if files.rules else None,
         "remarks": remarks(
-            answers, found.scores, features, gene_loss=losses, rare=rare, left_out=left_out, rounded=rounded
+            label_counts,
+            results.scores,
+            features,
+            gene_loss=losses,
+            rare=rare,
+            left_out=left_out,
+            rounded=rounded,
         ),
     }
 
 
 def about_run(
-    found: Found, settings: RunSettings, inspected: list[Inspection], missing: Sequence[str]
+    results: RunResults, settings: RunSettings, inspected: list[Inspection], missing: Sequence[str]
 ) -> dict:
     """What the page shows of the configuration, of training, and of what the jobs took."""
     config, logs = settings.config, settings.logs
     spent = costs(settings.benchmarks, logs)
-    predicted = predicted_mb(spent, inspected, config, found.labels if config.get("pretrained") else None)
+    predicted = predicted_mb(spent, inspected, config, results.labels if config.get("pretrained") else None)
     return {
         "unfinished": [
-            (log, said) for log, said in unfinished_logs(logs) if missing and log.parent.name != SO_FAR
+            (log, last_words)
+            for log, last_words in unfinished_logs(logs)
+            if missing and log.parent.name != SO_FAR
         ],
         "reference": " and ".join(settings.references) or pretrained_name(config),
         "imported": isinstance(config["pretrained"], dict),
         "fit": config.get("surgery", {}).get("fit", True),
-        "training": training_in_words(found.history, config),
+        "training": training_in_words(results.history, config),
         "costs": [cost | {"predicted": predicted[cost["rule"]]} for cost in spent],
         "unmeasured": unmeasured_rules(settings.benchmarks, logs),
         "versions": {"python": platform.python_version(), **versions(PACKAGES)},
@@ -277,17 +287,17 @@ def panels(panel: str, inspected: list[Inspection], cofactors: dict[str, np.ndar
         by_use = uses.setdefault(row["dataset"], {})
         by_use.setdefault(row["use"], []).append(row["marker"] or f"{row['channel']} ({row['kind']})")
     rows = []
-    for found in inspected:
-        seen = found.intensities
+    for inspection in inspected:
+        seen = inspection.intensities
         used = sorted(set(cofactors.get(seen.technology, [])))
         rows.append(
             {
-                "dataset": found.dataset,
+                "dataset": inspection.dataset,
                 "technology": seen.technology,
                 "values": seen.values,
                 "cofactors": used if seen.values == RAW else [],
                 "why": seen.why,
-                "uses": uses[found.dataset],
+                "uses": uses[inspection.dataset],
             }
         )
     return rows
@@ -313,10 +323,10 @@ def unseen_labels(scores: dict[str, Evaluation]) -> list[dict]:
     and `accepted_as`, see `cellferry.artifacts.evaluation.UnseenLabel`.
     """
     rows = []
-    for part, found in scores.items():
+    for part, of_part in scores.items():
         for why, labels, together in (
-            ("not in the reference", found.labels_not_in_reference, found.not_in_reference),
-            ("too few cells", found.labels_not_predictable, found.not_predictable),
+            ("not in the reference", of_part.labels_not_in_reference, of_part.not_in_reference),
+            ("too few cells", of_part.labels_not_predictable, of_part.not_predictable),
         ):
             of_kind = [(label, entry, entry.accepted_as) for label, entry in labels.items()]
             if len(labels) > 1:
@@ -331,18 +341,18 @@ def unseen_labels(scores: dict[str, Evaluation]) -> list[dict]:
 def mistakes(confusion: Confusion) -> list[dict]:
     """The commonest wrong answers: truth, answer, cells, and their share of the truth's cells."""
     cells = np.array(confusion.cells)
-    found = [
+    counted = [
         {"truth": truth, "answer": answer, "cells": int(n), "share": n / max(1, cells[row].sum())}
         for row, truth in enumerate(confusion.truth)
         for answer, n in zip(confusion.predicted, cells[row], strict=True)
         if n and answer != truth
     ]
-    return sorted(found, key=lambda pair: -pair["cells"])[:MAX_MISTAKES_SHOWN]
+    return sorted(counted, key=lambda pair: -pair["cells"])[:MAX_MISTAKES_SHOWN]
 
 
 def batches(by_part: dict[str, list[str]], predicted: dict[str, str]) -> dict[str, dict]:
     """By query: `n` batches, and the `shown` ones: of very many, those with most unknown cells."""
-    found = {}
+    tables = {}
     for query, path in predicted.items():
         rows = count_batches(by_part.get(query, []), path)
         for row in rows:
@@ -350,8 +360,8 @@ def batches(by_part: dict[str, list[str]], predicted: dict[str, str]) -> dict[st
         shown = rows
         if len(rows) > MAX_BATCHES_SHOWN:
             shown = sorted(rows, key=lambda row: -row["unknown"])[:MAX_BATCHES_SHOWN]
-        found[query] = {"n": len(rows), "shown": shown}
-    return found
+        tables[query] = {"n": len(rows), "shown": shown}
+    return tables
 
 
 def training_in_words(history: list[dict[str, str]], config: dict) -> dict | None:

@@ -38,14 +38,14 @@ def costs(folder: str | Path, logs: str | Path) -> list[dict]:
             log = Path(logs) / name.with_suffix(".log")
             peak = peak_in(log.read_text(encoding="utf-8")) if log.exists() else None
             by_rule.setdefault(name.parts[0], []).extend(row | {"peak": peak} for row in rows)
-    found = []
+    table = []
     for rule, rows in by_rule.items():
         seconds = [number for row in rows if (number := _number(row.get("s"))) is not None]
         memory = [number for row in rows for key in ("max_rss", "peak") if (number := _number(row.get(key)))]
         asked = [number for row in rows if (number := _asked(row.get("resources"))) is not None]
         granted = sum((_number(row.get("s")) or 0) * (_number(row.get("threads")) or 0) for row in rows)
         worked = sum(_number(row.get("cpu_time")) or 0 for row in rows)
-        found.append(
+        table.append(
             {
                 "rule": rule,
                 "jobs": len(rows),
@@ -56,7 +56,7 @@ def costs(folder: str | Path, logs: str | Path) -> list[dict]:
                 "cpu": worked / granted if granted else None,
             }
         )
-    return sorted(found, key=lambda cost: -cost["seconds"])
+    return sorted(table, key=lambda cost: -cost["seconds"])
 
 
 def predicted_mb(

@@ -68,7 +68,7 @@ def with_titles(svg: bytes, titles: dict[str, list[str]]) -> bytes:
     root.remove(root.find(f"{SVG}metadata"))
     # A page holds several figures, whose groups have the same names; only definitions are referred to.
     for group in root.iter(f"{SVG}g"):
-        said = titles.get(group.attrib.pop("id", ""), [])
+        lines_of_title = titles.get(group.attrib.pop("id", ""), [])
         shapes = [
             shape
             for child in group
@@ -76,15 +76,15 @@ def with_titles(svg: bytes, titles: dict[str, list[str]]) -> bytes:
             for shape in child.iter()
             if shape.tag in (f"{SVG}path", f"{SVG}use")
         ]
-        for shape, text in zip(shapes, said, strict=bool(said)):
+        for shape, text in zip(shapes, lines_of_title, strict=bool(lines_of_title)):
             ElementTree.SubElement(shape, f"{SVG}title").text = text
     return ElementTree.tostring(root, encoding="utf-8")
 
 
 def for_page(path: str | Path) -> str:
     """An SVG file as it stands inside a page: no prolog, as wide as there is room."""
-    found = re.search(r"<svg\b.*</svg>", Path(path).read_text(encoding="utf-8"), re.S)[0]
-    return re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", found, count=1)
+    svg = re.search(r"<svg\b.*</svg>", Path(path).read_text(encoding="utf-8"), re.S)[0]
+    return re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1)
 
 
 def png_uri(path: str | Path) -> str:
@@ -194,14 +194,14 @@ def confusion_shares(confusion: Confusion) -> tuple[list[str], list[str], np.nda
 def confusion_heatmap(confusion: Confusion) -> tuple[Figure, dict[str, list[str]]]:
     """Shares of each true label's cells (rows) by answer (columns), with their titles."""
     truth, predicted, cells, share = confusion_shares(confusion)
-    found = np.argwhere(cells > 0)
+    filled = np.argwhere(cells > 0)
     few = len(truth) <= 30
     with mpl.rc_context(STYLE | {"font.size": 8 if few else 5.5}):
         side = 0.34 if few else 0.16
         figure = Figure(figsize=(1.5 + side * len(predicted), 1 + side * len(truth)))
         axes = figure.subplots()
-        squares = PatchCollection([Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in found])
-        squares.set(array=share[tuple(found.T)], cmap="Blues", clim=(0, 1), gid="shares")
+        squares = PatchCollection([Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in filled])
+        squares.set(array=share[tuple(filled.T)], cmap="Blues", clim=(0, 1), gid="shares")
         axes.add_collection(squares)
         axes.set(xlim=(-0.5, len(predicted) - 0.5), ylim=(len(truth) - 0.5, -0.5), aspect="equal")
         axes.set_xticks(range(len(predicted)), [short(name) for name in predicted], rotation=90)
@@ -209,7 +209,7 @@ def confusion_heatmap(confusion: Confusion) -> tuple[Figure, dict[str, list[str]
         axes.set(xlabel="answer", ylabel="truth")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        for row, column in found if few else ():
+        for row, column in filled if few else ():
             value = share[row, column]
             if value >= 0.005:
                 color = "white" if value > 0.6 else "black"
@@ -217,7 +217,7 @@ def confusion_heatmap(confusion: Confusion) -> tuple[Figure, dict[str, list[str]
     titles = [
         f"truth {truth[row]}, answer {predicted[column]}: {cells[row, column]:,} of {cells[row].sum():,} "
         f"cells ({share[row, column]:.1%})"
-        for row, column in found
+        for row, column in filled
     ]
     return figure, {"shares": titles}
 
@@ -257,13 +257,13 @@ def reliability_curve(
             filled = [entry for entry in bins if entry.cells >= MIN_CELLS_PER_BIN]
             x = [entry.mean_probability for entry in filled]
             y = [entry.accuracy for entry in filled]
-            look = {
+            style = {
                 "color": PALETTE[position % len(PALETTE)],
                 "label": "\u200b"
                 + short(name)
                 + ("" if errors[name] is None else f" (ECE {errors[name]:.3f})"),
             }
-            axes.plot(x, y, marker=MARKERS[position % len(MARKERS)], markersize=4, linewidth=1.2, **look)
+            axes.plot(x, y, marker=MARKERS[position % len(MARKERS)], markersize=4, linewidth=1.2, **style)
             # Unseen, and large enough for a mouse to meet.
             axes.scatter(x, y, s=120, alpha=0, gid=f"bins {name}")
             titles[f"bins {name}"] = [_bin_in_words(name, entry) for entry in filled]

@@ -11,7 +11,7 @@ from ..core.atomic import complete
 from ..core.text import duration
 from ..labels.colors import assign_colors
 from . import figures
-from .context import REFERENCE, Found, RunFiles, RunSettings, gather
+from .context import REFERENCE, RunFiles, RunResults, RunSettings, gather
 from .umap import MIN_CELLS, embed, for_page, map_cells
 
 FOLDER = Path(__file__).parent
@@ -33,13 +33,15 @@ def write_page(
     missing
         What there is not yet, in words; a finished run misses nothing.
     """
-    found = Found.read(files, settings.queries)
-    context = gather(found, files, settings, missing)
+    results = RunResults.read(files, settings.queries)
+    context = gather(results, files, settings, missing)
     with complete(drawn) as folder:
         maps = folder / "maps"
-        context["map"] = draw_maps(found.mapped, found.predicted, context["colors"], maps, seed=settings.seed)
-        context["figures"] = draw_curves(found.scores, found.history, folder)
-        context["figures"]["confusion"] = draw_confusions(found.scores, folder / "confusion")
+        context["map"] = draw_maps(
+            results.mapped, results.predicted, context["colors"], maps, seed=settings.seed
+        )
+        context["figures"] = draw_curves(results.scores, results.history, folder)
+        context["figures"]["confusion"] = draw_confusions(results.scores, folder / "confusion")
     write(page, context)
 
 
@@ -99,8 +101,8 @@ def draw_curves(
     reliability, titles = figures.nothing_to_draw("No cells of a known truth were scored."), {}
     if scores:
         reliability, titles = figures.reliability_curve(
-            {part: found.confidence for part, found in scores.items()},
-            {part: found.forced.ece for part, found in scores.items()},
+            {part: of_part.confidence for part, of_part in scores.items()},
+            {part: of_part.forced.ece for part, of_part in scores.items()},
         )
     figures.save(reliability, folder / "reliability.svg", titles)
     losses = figures.losses_of(history)
@@ -116,9 +118,9 @@ def draw_curves(
 
 def draw_confusions(scores: dict[str, Evaluation], folder: Path) -> dict[str, str]:
     """Draw `{folder}/{part}.svg` for each part that was scored; as they stand in the page."""
-    for part, found in scores.items():
-        if any(map(sum, found.confusion.cells)):
-            heatmap, titles = figures.confusion_heatmap(found.confusion)
+    for part, of_part in scores.items():
+        if any(map(sum, of_part.confusion.cells)):
+            heatmap, titles = figures.confusion_heatmap(of_part.confusion)
         else:
             heatmap, titles = figures.nothing_to_draw("No cell of a known truth."), {}
         figures.save(heatmap, folder / f"{part}.svg", titles)

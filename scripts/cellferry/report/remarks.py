@@ -23,7 +23,7 @@ BASELINE_MARGIN = 0.02
 
 
 def remarks(
-    answers: dict[str, LabelCounts],
+    label_counts: dict[str, LabelCounts],
     evaluations: dict[str, Evaluation],
     features: Features | None,
     *,
@@ -36,7 +36,7 @@ def remarks(
 
     Parameters
     ----------
-    answers
+    label_counts
         Counted labels by query.
     evaluations
         Scores by part.
@@ -55,8 +55,8 @@ def remarks(
         *_on_rare_labels(rare),
         *_on_labels_left_out(left_out),
         *(remark for name, scores in evaluations.items() for remark in _on_scores(name, scores)),
-        *_on_unknown_cells(answers),
-        *_on_common_genes(answers, features),
+        *_on_unknown_cells(label_counts),
+        *_on_common_genes(label_counts, features),
         *_on_gene_loss(gene_loss),
         *(rounding_in_words(name, first) for name, first in (rounded or {}).items()),
     ]
@@ -90,52 +90,52 @@ def _on_scores(name: str, scores: Evaluation) -> list[str]:
     accuracy = scores.forced.accuracy
     if accuracy is None:
         return []
-    found = []
+    sentences = []
     if accuracy < LOW_ACCURACY:
-        found.append(f"{name}: only {accuracy:.1%} of the cells with a known truth got the right label.")
+        sentences.append(f"{name}: only {accuracy:.1%} of the cells with a known truth got the right label.")
     rejected = scores.answered.rejected_share
     if name == TEST and rejected is not None and rejected > MUCH_UNKNOWN:
-        found.append(
+        sentences.append(
             f"{name}: {rejected:.1%} of the reference's own held-out cells are unknown; the model may "
             "have been trained too briefly (model.epochs), or its donors differ too much."
         )
-    found += _on_baseline(name, scores.baseline)
+    sentences += _on_baseline(name, scores.baseline)
     ece = scores.forced.ece
     if ece > MUCH_MISCALIBRATED and scores.truth_in_reference >= CELLS_TO_JUDGE_CALIBRATION:
-        found.append(
+        sentences.append(
             f"{name}: a probability is off by {ece:.2f} on average; do not take it at its word there."
         )
-    found += [
+    sentences += [
         f"{name}: {pair.labels[0]} and {pair.labels[1]} are hardly told apart; {pair.share:.1%} "
         "of their cells got the other one's label."
         for pair in scores.confused_labels[:MAX_CONFUSED_NAMED]
     ]
     if scores.truth_not_in_reference:
-        found.append(
+        sentences.append(
             f"{name}: {scores.truth_not_in_reference:,} cells have a label that the reference lacks "
             f"({', '.join(scores.labels_not_in_reference)}); "
             f"{scores.truth_not_in_reference_called_unknown:,} of them were called unknown."
         )
-    return found
+    return sentences
 
 
 def _on_baseline(name: str, baseline: Baseline | None) -> list[str]:
     if not baseline:
         return []
-    simple, own = baseline.accuracy, baseline.cellferry_on_the_same_cells.accuracy
-    if simple is None or own is None or own >= simple - BASELINE_MARGIN:
+    simple, cellferry = baseline.accuracy, baseline.cellferry_on_the_same_cells.accuracy
+    if simple is None or cellferry is None or cellferry >= simple - BASELINE_MARGIN:
         return []
     return [
-        f"{name}: the simple baseline is right more often ({simple:.1%} against {own:.1%}); "
+        f"{name}: the simple baseline is right more often ({simple:.1%} against {cellferry:.1%}); "
         "the reference model may have been trained too briefly or on too few cells."
     ]
 
 
-def _on_unknown_cells(answers: dict[str, LabelCounts]) -> list[str]:
+def _on_unknown_cells(label_counts: dict[str, LabelCounts]) -> list[str]:
     return [
         f"{name}: {counts.n_unknown / counts.n_cells:.1%} of the cells are unknown; the reference "
         "may lack their types, or the query differs much from it."
-        for name, counts in answers.items()
+        for name, counts in label_counts.items()
         if counts.n_cells and counts.n_unknown / counts.n_cells > MUCH_UNKNOWN
     ]
 
@@ -162,11 +162,11 @@ def _on_gene_loss(gene_loss: dict[str, GeneLoss]) -> list[str]:
 
 def rounding_in_words(name: str, first: InspectedRounding) -> str:
     """One sentence on a dataset whose counts were rounded (`counts_rounding`)."""
-    said = f"{name}: its counts were fractional, and are rounded to whole numbers (counts_rounding)"
+    sentence = f"{name}: its counts were fractional, and are rounded to whole numbers (counts_rounding)"
     if not first.cells:
-        return f"{said}; the log of convert_to_chunks says how much that changed."
+        return f"{sentence}; the log of convert_to_chunks says how much that changed."
     change = first.after / first.before - 1 if first.before else 0
     return (
-        f"{said}; of its first {first.cells:,} cells the total of {first.before:,.1f} became "
+        f"{sentence}; of its first {first.cells:,} cells the total of {first.before:,.1f} became "
         f"{first.after:,.0f} ({change:+.2%})."
     )

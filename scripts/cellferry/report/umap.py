@@ -35,7 +35,7 @@ def map_cells(
     and no probability (NaN).
     """
     rng = np.random.default_rng(seed)
-    found: dict[str, list[np.ndarray]] = {
+    blocks_of: dict[str, list[np.ndarray]] = {
         name: [] for name in ("latents", "dataset", "batch", "label", "probability")
     }
     for part, paths in by_part.items():
@@ -44,16 +44,16 @@ def map_cells(
         rows = np.sort(rng.choice(n_cells, n_drawn, replace=False, shuffle=False))
         mapped = read_rows(paths, ["batch", "label"], rows)
         if part in predicted:
-            answers = read_rows([predicted[part]], ["label", "probability"], rows)
-            label, probability = _strings(answers["label"]), answers["probability"].to_numpy()
+            predicted_rows = read_rows([predicted[part]], ["label", "probability"], rows)
+            label, probability = _strings(predicted_rows["label"]), predicted_rows["probability"].to_numpy()
         else:
             label, probability = _strings(mapped["label"]), np.full(len(rows), np.nan, dtype=np.float32)
-        found["latents"].append(read_latents(paths, rows))
-        found["dataset"].append(np.full(len(rows), part, dtype=object))
-        found["batch"].append(_strings(mapped["batch"]))
-        found["label"].append(label)
-        found["probability"].append(probability)
-    return {key: np.concatenate(arrays) for key, arrays in found.items()}
+        blocks_of["latents"].append(read_latents(paths, rows))
+        blocks_of["dataset"].append(np.full(len(rows), part, dtype=object))
+        blocks_of["batch"].append(_strings(mapped["batch"]))
+        blocks_of["label"].append(label)
+        blocks_of["probability"].append(probability)
+    return {key: np.concatenate(arrays) for key, arrays in blocks_of.items()}
 
 
 def _strings(column: pa.ChunkedArray) -> np.ndarray:

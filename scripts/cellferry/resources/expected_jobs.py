@@ -288,9 +288,9 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
 def _fcs_jobs(run: Run) -> Iterator[Job]:
     """Writing the queries' samples as FCS files, all channels and latents as float32."""
     for name in run.mapped:
-        part, found = run.whole[name], run.found[name]
-        if found.role == "query":
-            n_channels = found.genes + ADDED_CHANNELS + run.n_latent
+        part, inspection = run.whole[name], run.found[name]
+        if inspection.role == "query":
+            n_channels = inspection.genes + ADDED_CHANNELS + run.n_latent
             disk_mb = 4 * part.cells * n_channels / MB
             yield Job("write_fcs", cells=part.cells, values=part.values, disk_mb=disk_mb)
 

@@ -67,15 +67,15 @@ class Run:
     @classmethod
     def of(cls, config: dict, inspected: list[Inspection], trained: ReferenceLabels | None) -> "Run":
         """See `expected_jobs`."""
-        found = {dataset.dataset: dataset for dataset in inspected}
+        inspections = {dataset.dataset: dataset for dataset in inspected}
         n_selected = min(config["genes"]["n_variable"], min(dataset.genes for dataset in inspected))
-        whole = {name: _whole(dataset, config, n_selected) for name, dataset in found.items()}
-        references = [name for name in found if found[name].role == "reference"]
+        whole = {name: _whole(dataset, config, n_selected) for name, dataset in inspections.items()}
+        references = [name for name in inspections if inspections[name].role == "reference"]
         mapped = {
-            name: _labeled(whole[name], found[name], config)
-            if found[name].role == "evaluate"
+            name: _labeled(whole[name], inspections[name], config)
+            if inspections[name].role == "evaluate"
             else whole[name]
-            for name in found
+            for name in inspections
             if name not in references
         }
         if trained is None:
@@ -83,7 +83,7 @@ class Run:
             most = config["reference"]["subsample"]
             if most is not None and everything.cells > most:
                 everything = share_of(everything, "reference", most / everything.cells)
-            n_labels = max(found[name].n_labels for name in references)
+            n_labels = max(inspections[name].n_labels for name in references)
         else:
             n_labels = len(trained.hierarchy.leaves)
             n_cells = sum(trained.sizes[label] for label in trained.hierarchy.leaves)
@@ -98,7 +98,7 @@ class Run:
             cytometry=config["modality"] == "cytometry",
             expression=not isinstance(config["pretrained"], dict),
         )
-        return cls(config, found, whole, mapped, train, held_out, max(2, n_labels), heads)
+        return cls(config, inspections, whole, mapped, train, held_out, max(2, n_labels), heads)
 
     @property
     def n_latent(self) -> int:
@@ -152,12 +152,12 @@ class Run:
 
 
 def _whole(dataset: Inspection, config: dict, n_selected: int) -> Part:
-    own = config["datasets"][dataset.dataset]
+    keys = config["datasets"][dataset.dataset]
     cells = dataset.cells_kept
     values = cells * dataset.values_per_cell
     # Variable genes hold about twice their share of the stored values.
     common = values * min(1.0, 2 * n_selected / max(1, dataset.genes))
-    return Part(dataset.dataset, own["chunks"], cells, int(values), int(common))
+    return Part(dataset.dataset, keys["chunks"], cells, int(values), int(common))
 
 
 def _labeled(part: Part, dataset: Inspection, config: dict) -> Part:

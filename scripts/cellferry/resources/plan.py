@@ -74,7 +74,7 @@ def plan(jobs: Iterable[Job], asked: dict[str, Asked]) -> list[Line]:
     by_rule: dict[str, list[Job]] = {}
     for job in jobs:
         by_rule.setdefault(job.rule, []).append(job)
-    return [_line(rule, found, asked[rule]) for rule, found in by_rule.items()]
+    return [_line(rule, alike, asked[rule]) for rule, alike in by_rule.items()]
 
 
 def _line(rule: str, jobs: list[Job], asked: Asked) -> Line:
@@ -83,7 +83,7 @@ def _line(rule: str, jobs: list[Job], asked: Asked) -> Line:
         max(job.peak_mb(mem_mb, attempt) for job in jobs)
         for attempt, mem_mb in enumerate(asked.mem_mb, start=1)
     ]
-    found = [
+    shortages = [
         _shortage("mem_mb", [peak + SNAKEMAKE_MB for peak in peaks], asked.mem_mb),
         _shortage("runtime", [longest / 60] * len(asked.runtime), asked.runtime),
     ]
@@ -95,7 +95,7 @@ def _line(rule: str, jobs: list[Job], asked: Asked) -> Line:
         sum(job.disk_mb for job in jobs),
         longest,
         sum(job.jobs * job.seconds for job in jobs),
-        [shortage for shortage in found if shortage],
+        [shortage for shortage in shortages if shortage],
     )
 
 

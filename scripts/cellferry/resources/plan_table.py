@@ -83,17 +83,17 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
 def _dataset_lines(datasets: list[Inspection]) -> list[str]:
     """What the datasets are, one per line."""
     rows = []
-    for found in datasets:
-        kept, whole = found.cells_kept, found.cells
-        labels = f"{found.n_labels:,}" if found.label else ""
+    for inspection in datasets:
+        kept, whole = inspection.cells_kept, inspection.cells
+        labels = f"{inspection.n_labels:,}" if inspection.label else ""
         rows.append(
             (
-                found.dataset if len(found.dataset) <= 30 else f"{found.dataset[:29]}…",
-                found.role,
+                inspection.dataset if len(inspection.dataset) <= 30 else f"{inspection.dataset[:29]}…",
+                inspection.role,
                 f"{kept:,}" if kept == whole else f"{kept:,} of {whole:,}",
-                f"{found.genes:,}",
+                f"{inspection.genes:,}",
                 labels,
-                f"{found.n_batches:,}",
+                f"{inspection.n_batches:,}",
                 "",
             )
         )
@@ -120,12 +120,12 @@ def _verdicts(lines: list[Line], disk_mb: float, free_mb: float) -> list[str]:
             f"  disk: the results take {size(disk_mb)}, and {size(free_mb)} are free here.\n"
             "      Free some space, or work in a folder elsewhere (snakemake --directory)."
         )
-    said = []
+    verdicts = []
     if later:
-        said += ["", "Fits on a later attempt, which costs the time of those before:", *later]
+        verdicts += ["", "Fits on a later attempt, which costs the time of those before:", *later]
     if wrong:
-        return [*said, "", f"DOES NOT FIT ({len(wrong)}):", *wrong]
-    return [*said, "", f"Everything fits; {size(free_mb)} of disk are free here."]
+        return [*verdicts, "", f"DOES NOT FIT ({len(wrong)}):", *wrong]
+    return [*verdicts, "", f"Everything fits; {size(free_mb)} of disk are free here."]
 
 
 def _remedy(rule: str, shortage: Shortage) -> str:
