@@ -31,10 +31,10 @@ def test_what_is_in_a_file(blood):
         "cells_kept": N_CELLS,
         "labels": {"T": 20, "B": 10},
         "unlabeled_cells": 20,
-        "levels": [],
         "batches": {"d1": 25, "d2": 25},
     }
     assert {key: getattr(found, key) for key in expected} == expected
+    assert found.hierarchy.levels == []
 
 
 @pytest.mark.parametrize(("rows", "columns", "what"), [(0, 5, "cells"), (5, 0, "genes")])
