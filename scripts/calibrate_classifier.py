@@ -4,10 +4,10 @@ from contextlib import nullcontext
 
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.latents import codes_among, read_codes, read_values
 from cellferry.calibration.fit import HeldOutCells, learn_rules
 from cellferry.calibration.mixture import prior_weights
-from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.features.marker_values import holds_intensities
 from cellferry.heads.classifier import Classifier
@@ -32,7 +32,7 @@ def calibrate_classifier(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write what `cellferry.calibration.decision.DecisionModel` holds, as JSON.
+    """Write what is learned as JSON, a `DecisionModel` (`cellferry.artifacts.decision`).
 
     Parameters
     ----------
@@ -80,8 +80,7 @@ def calibrate_classifier(
         max_error=max_error,
         made_from={name: of_files(path) for name, path in hashed.items()},
     )
-    with complete(rules) as path:
-        learned.save(path)
+    write_artifact(learned, rules)
 
 
 def held_out_donors(validation: list[str], train: list[str]) -> np.ndarray:

@@ -4,10 +4,11 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.h5ad_reader import H5adReader
-from cellferry.artifacts.json_files import write_artifact
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.mappings import Mapping, Mappings
-from cellferry.calibration.decision import DecisionModel, decide
+from cellferry.calibration.decision import calibrated_probabilities, decide, ood_pvalues
 from cellferry.config.settings import SurgerySettings
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import summary
@@ -72,7 +73,7 @@ def compare_mappings(
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     heads = Classifier(files.classifier, threads=threads)
-    learned = DecisionModel.load(files.rules)
+    learned = read_artifact(DecisionModel, files.rules)
     with H5adReader(files.common) as reader:
         rows = random_sketch(np.ones(reader.n_cells, dtype=bool), MAX_COMPARED_CELLS, seed=seed)
         probabilities_mb = calibration_mb(
@@ -121,11 +122,10 @@ def describe(
     outputs: HeadOutputs, heads: Classifier, learned: DecisionModel, truth: np.ndarray | None, *, min_p: float
 ) -> tuple[Mapping, np.ndarray]:
     """Numbers of one way of mapping, and the best label of each cell."""
-    ood_pvalue = learned.ood_pvalue(outputs.distance, outputs.label_distance)
+    ood_pvalue = ood_pvalues(learned, outputs.distance, outputs.label_distance)
     enough = np.zeros(len(ood_pvalue), dtype=bool)
-    decided = decide(
-        learned.probabilities(outputs.by_head), ood_pvalue, enough, heads.hierarchy, learned, min_p=min_p
-    )
+    probabilities = calibrated_probabilities(learned, outputs.by_head)
+    decided = decide(probabilities, ood_pvalue, enough, heads.hierarchy, learned, min_p=min_p)
     known = np.isin(truth, heads.labels) if truth is not None else np.zeros(0, dtype=bool)
     pairs = (
         Counter(zip(truth[known], decided["best_label"][known], strict=True)) if known.any() else Counter()

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.gene_loss import GeneLoss, LabelLoss
 from cellferry.artifacts.h5ad_reader import H5adReader
-from cellferry.artifacts.json_files import write_artifact
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.latents import codes_among
-from cellferry.calibration.decision import DecisionModel
+from cellferry.calibration.decision import calibrated_probabilities
 from cellferry.calibration.fit import HeldOutCells, learn_rules
-from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
@@ -84,7 +84,7 @@ def estimate_missing_genes(
         measured = query.var[MEASURED].to_numpy(dtype=bool)
         name = str(query.uns["dataset"])
     heads = Classifier(reference.classifier, threads=threads)
-    learned = DecisionModel.load(reference.rules)
+    learned = read_artifact(DecisionModel, reference.rules)
     with H5adReader(reference.validation) as cells:
         codes, drawn = draw_cells(cells, heads, seed=seed)
         held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
@@ -116,8 +116,7 @@ def estimate_missing_genes(
     )
     print_loss(measured_loss, name, max_loss=max_loss)
     write_artifact(measured_loss, gene_loss)
-    with complete(own_rules) as path:
-        own_model.save(path)
+    write_artifact(own_model, own_rules)
 
 
 def draw_cells(cells: H5adReader, heads: Classifier, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +175,7 @@ def learn_own_rules(
         max_error=max_error,
         made_from=learned.made_from,
     )
-    return replace(own_model, held_out=own_model.held_out | {"donors": learned.held_out["donors"]})
+    return replace(own_model, held_out=replace(own_model.held_out, donors=learned.held_out.donors))
 
 
 def compare(
@@ -187,12 +186,10 @@ def compare(
     labels: list[str],
 ) -> tuple[list[float | None], dict[str, LabelLoss]]:
     """Macro-F1 with all genes and without the missing ones, and F1 by label."""
-    pairs = [
-        Counter(
-            zip(cells.codes.tolist(), rules.probabilities(cells.by_head).argmax(axis=1).tolist(), strict=True)
-        )
-        for rules, cells in ((learned, with_all), (own_model, with_missing))
-    ]
+    pairs = []
+    for rules, cells in ((learned, with_all), (own_model, with_missing)):
+        best = calibrated_probabilities(rules, cells.by_head).argmax(axis=1)
+        pairs.append(Counter(zip(cells.codes.tolist(), best.tolist(), strict=True)))
     codes = np.unique(with_all.codes).tolist()
     f1 = [label_scores(counted, codes) for counted in pairs]
     by_label = {

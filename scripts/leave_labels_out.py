@@ -5,12 +5,13 @@ from contextlib import nullcontext
 from dataclasses import asdict
 
 import numpy as np
+from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.evaluation import Separation
 from cellferry.artifacts.h5ad_reader import H5adReader
-from cellferry.artifacts.json_files import write_artifact
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
 from cellferry.artifacts.left_out import LeftOut, LeftOutLabel
-from cellferry.calibration.decision import DecisionModel, decide
+from cellferry.calibration.decision import calibrated_probabilities, decide, ood_pvalues
 from cellferry.config.settings import LimitSettings
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -54,7 +55,7 @@ def leave_labels_out(
         Seed of the draw of cells, memory and cores of the job.
     """
     heads = Classifier(classifier, threads=threads)
-    learned = DecisionModel.load(rules)
+    learned = read_artifact(DecisionModel, rules)
     codes = codes_among(heads.labels, *read_codes(mapped, "label"))
     drawn = np.zeros(len(codes), dtype=bool)
     cap = calibration_cap(n_labels=len(heads.labels))
@@ -82,8 +83,8 @@ def leave_labels_out(
     progress = Progress("took out", len(taken_out), "labels")
     for code in taken_out:
         without = heads.drop_label(code, by_head, latents)
-        ood_pvalue = learned.ood_pvalue(without.distance, without.label_distance)
-        probabilities = learned.probabilities(without.by_head)
+        ood_pvalue = ood_pvalues(learned, without.distance, without.label_distance)
+        probabilities = calibrated_probabilities(learned, without.by_head)
         decided = decide(probabilities, ood_pvalue, too_few, without.hierarchy, learned, min_p=limits.min_p)
         label, known = heads.labels[code], heads.hierarchy
         above = {level: known.node(label, level) for level in known.levels}

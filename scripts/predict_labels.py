@@ -7,9 +7,11 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.latents import blocks
-from cellferry.calibration.decision import DecisionModel, decide
+from cellferry.calibration.decision import calibrated_probabilities, decide, ood_pvalues
 from cellferry.config.settings import LimitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
@@ -53,7 +55,7 @@ def predict_labels(
         Memory and cores of the job.
     """
     heads = Classifier(classifier, threads=threads)
-    learned = DecisionModel.load(rules)
+    learned = read_artifact(DecisionModel, rules)
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     reasons: Counter[str | None] = Counter()
     with H5adReader(common) as cells, complete(predictions) as path:
@@ -68,9 +70,9 @@ def predict_labels(
             for block, outputs in heads.iter_predictions(
                 [mapped], cells, ["cell", "label"], first=first, rows=rows
             ):
-                ood_pvalue = learned.ood_pvalue(outputs.distance, outputs.label_distance)
+                ood_pvalue = ood_pvalues(learned, outputs.distance, outputs.label_distance)
                 too_few = (outputs.n_counts < limits.min_counts) | (outputs.n_genes < limits.min_genes)
-                probabilities = learned.probabilities(outputs.by_head)
+                probabilities = calibrated_probabilities(learned, outputs.by_head)
                 columns = decide(
                     probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=limits.min_p
                 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cellferry.artifacts.decision import Calibration, DecisionModel, HeldOutAnswers, Tail
 from cellferry.artifacts.evaluation import (
     AnswerScores,
     Baseline,
@@ -164,3 +165,21 @@ def write_left_out(path: Path, labels: dict[str, LeftOutLabel]) -> str:
     """Write labels that were left out; return the path."""
     write_artifact(LeftOut(labels), path)
     return str(path)
+
+
+def decision_of(
+    thresholds: dict[str, dict[str, float]], heads: Sequence[str] = ("linear", "expression"), **changes: Any
+) -> DecisionModel:
+    """A decision that mixes heads evenly and keeps their probabilities; no cell is out of reference."""
+    tail = Tail((), 1.0, 0)
+    fields = {
+        "temperatures": dict.fromkeys(heads, 1.0),
+        "weights": dict.fromkeys(heads, 1 / len(heads)),
+        "calibration": Calibration("temperature", 1.0),
+        "tails": (tail, tail),
+        "thresholds": thresholds,
+        "set_threshold": 0.1,
+        "held_out": HeldOutAnswers(100, 0, 0.05, 90, 3, 1 / 30, 0.084, 0.9),
+        "made_from": {"model": "0123abcd", "genes": "4567efab"},
+    }
+    return DecisionModel(**fields | changes)

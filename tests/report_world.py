@@ -1,7 +1,6 @@
 """A small run to draw a report of, and the drawn page as a reader meets it."""
 
 import html
-import json
 import re
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
 from example_artifacts import (
     baseline_of,
+    decision_of,
     gene_loss_of,
     hierarchy_of,
     left_out_of,
@@ -177,14 +177,8 @@ class World:
         write_artifact(replace(self.scores(part), **changed), self.folder / f"evaluation/{part}.json")
 
     def write_rules(self):
-        held_out = {"cells": 100, "donors": 0, "accepted": 90, "wrong": 3, "error": 1 / 30}
-        rules = {
-            "held_out": held_out | {"error_bound_95": 0.084},
-            "weights": {"linear": 0.5, "expression": 0.5},
-        }
-        path = self.folder / "calibration.json"
-        path.write_text(json.dumps(rules | {"made_from": {"model": "0123abcd", "genes": "4567efab"}}))
-        return path
+        write_artifact(decision_of({}), self.folder / "calibration.json")
+        return self.folder / "calibration.json"
 
     def write_gene_loss(self, query, loss):
         self.gene_loss.append(str(self.folder / f"mapped/{query}/gene_loss.json"))

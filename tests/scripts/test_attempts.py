@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.calibration.decision import DecisionModel
+from cellferry.artifacts.decision import DecisionModel
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.config.schema import load_schema
 from cellferry.config.settings import ClassifierSettings, GeneSettings, LimitSettings, SplitSettings
 from cellferry.features.subset import GeneFiles
@@ -294,7 +295,7 @@ def test_calibrate_classifier(trained, query, tmp_path, sizes):
     thresholds = []
     for number, budget in enumerate(BUDGETS):
         calibrate_chunks(trained, query, tmp_path / str(number), budget)
-        found = DecisionModel.load(tmp_path / str(number))
+        found = read_artifact(DecisionModel, tmp_path / str(number))
         numbers = [*found.weights.values(), *found.temperatures.values(), found.set_threshold]
         thresholds.append([*numbers, *found.thresholds["label"].values()])
     np.testing.assert_allclose(thresholds[1:], np.tile(thresholds[0], (len(BUDGETS) - 1, 1)), atol=1e-5)

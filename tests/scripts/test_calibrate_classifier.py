@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
-from cellferry.calibration.decision import DecisionModel
+from cellferry.artifacts.decision import DecisionModel
+from cellferry.artifacts.json_files import read_artifact
 from cellferry.calibration.mixture import prior_weights
 from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
@@ -55,7 +56,7 @@ def calibrate(trained, folder, part, *, out="calibration.json", **settings):
         (folder / out).read_text(encoding="utf-8"),
         parse_constant=lambda name: pytest.fail(f"{name} is no JSON"),
     )
-    return DecisionModel.load(folder / out)
+    return read_artifact(DecisionModel, folder / out)
 
 
 def predict(trained, folder, part, rules="calibration.json"):
@@ -91,17 +92,17 @@ def test_what_is_written(many):
     assert list(rules.thresholds["label"]) == LABELS
     assert list(rules.thresholds["lineage"]) == ["B", "T/NK"]
     assert set(rules.made_from) == {"model", "genes", "classifier"}
-    assert (rules.held_out["cells"], rules.held_out["donors"]) == (600, 3)
-    assert rules.held_out["max_error"] == 0.05
+    assert (rules.held_out.cells, rules.held_out.donors) == (600, 3)
+    assert rules.held_out.max_error == 0.05
 
 
 def test_the_error_among_held_out_cells_is_bounded(many):
     held = many[0].held_out
-    assert held["error"] == pytest.approx(held["wrong"] / held["accepted"])
-    assert held["error"] <= 0.05
-    assert held["error"] < 1 - held["accuracy"]
-    expected = beta.ppf(0.95, held["wrong"] + 1, held["accepted"] - held["wrong"])
-    assert held["error_bound_95"] == pytest.approx(expected)
+    assert held.error == pytest.approx(held.wrong / held.accepted)
+    assert held.error <= 0.05
+    assert held.error < 1 - held.accuracy
+    expected = beta.ppf(0.95, held.wrong + 1, held.accepted - held.wrong)
+    assert held.error_bound_95 == pytest.approx(expected)
 
 
 def test_fresh_cells_of_such_donors_get_what_was_promised(many, trained, tmp_path):
@@ -133,7 +134,7 @@ def test_cells_of_donors_that_the_model_knows_move_no_weight(trained, tmp_path):
     part = held_out(tmp_path, list(range(3)) * 100, batches=("a", "b"))
     rules = calibrate(trained, tmp_path, part)
     np.testing.assert_allclose(list(rules.weights.values()), prior_weights(HEADS, intensities=False))
-    assert rules.held_out["donors"] == 0
+    assert rules.held_out.donors == 0
 
 
 def test_held_out_donors_move_weights(many):
@@ -147,9 +148,9 @@ def test_more_allowed_error_means_more_labels(many, trained, tmp_path):
     rules, _ = many
     part = held_out(tmp_path, list(range(3)) * 200)
     accepted = [
-        calibrate(trained, tmp_path, part, max_error=error).held_out["accepted"] for error in (0.01, 0.05, 1)
+        calibrate(trained, tmp_path, part, max_error=error).held_out.accepted for error in (0.01, 0.05, 1)
     ]
-    assert accepted[1] == rules.held_out["accepted"]
+    assert accepted[1] == rules.held_out.accepted
     assert accepted[0] < accepted[1] < accepted[2] == 600
 
 
@@ -158,19 +159,19 @@ def test_blocks_and_chunks_change_nothing(many, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("cellferry.heads.classifier.ROWS_PER_GROUP", 256)
     found = calibrate(trained, tmp_path, part)
     np.testing.assert_allclose(list(found.weights.values()), list(many[0].weights.values()), atol=1e-6)
-    assert found.held_out["accepted"] == many[0].held_out["accepted"]
+    assert found.held_out.accepted == many[0].held_out.accepted
 
 
 def test_labels_that_are_not_in_training_and_cells_without_any_are_left_out(trained, tmp_path):
     labels = [*LABELS, "Mono", None] * 20
     rules = calibrate(trained, tmp_path, held_out(tmp_path, [0, 1, 2, 3, 3] * 20, labels=labels))
-    assert rules.held_out["cells"] == 60
+    assert rules.held_out.cells == 60
 
 
 def test_the_cells_are_capped(trained, tmp_path, monkeypatch):
     monkeypatch.setattr("calibrate_classifier.calibration_cap", lambda **_: 50)
     rules = calibrate(trained, tmp_path, held_out(tmp_path, list(range(3)) * 40))
-    assert rules.held_out["cells"] == 50
+    assert rules.held_out.cells == 50
 
 
 @pytest.mark.parametrize("places", [[], [3] * 10], ids=["no cells", "none of a known label"])
@@ -179,15 +180,15 @@ def test_without_held_out_cells_the_probability_decides(trained, tmp_path, place
     np.testing.assert_allclose(list(rules.weights.values()), prior_weights(HEADS, intensities=False))
     assert set(rules.temperatures.values()) == {1.0}
     np.testing.assert_allclose(list(rules.thresholds["label"].values()), 0.95)
-    assert rules.held_out["error"] is None
-    assert rules.held_out["error_bound_95"] == 1.0
+    assert rules.held_out.error is None
+    assert rules.held_out.error_bound_95 == 1.0
     query = held_out(tmp_path / "query", [0, 1, 2])
     assert len(predict(trained, tmp_path, query)) == 3
 
 
 def test_one_held_out_cell(trained, tmp_path):
     rules = calibrate(trained, tmp_path, held_out(tmp_path, [0]))
-    assert rules.held_out["cells"] == 1
+    assert rules.held_out.cells == 1
     assert rules.set_threshold == 0
 
 

@@ -4,27 +4,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cellferry.calibration.decision import DecisionModel
-from cellferry.calibration.novelty import Tail
-from cellferry.calibration.probabilities import Calibration
+from cellferry.artifacts.decision import Tail
 from cellferry.heads.classifier import HeadOutputs
 from compare_mappings import describe
-from example_artifacts import hierarchy_of
+from example_artifacts import decision_of, hierarchy_of
 
 LABELS = ["B", "NK", "T"]
 HEADS = SimpleNamespace(labels=LABELS, hierarchy=hierarchy_of(LABELS))
 # Distances of held-out cells are even between 0 and 1.
 TAIL = Tail(tuple(np.linspace(0, 0.9, 91).tolist()), 0.01, 50)
-RULES = DecisionModel(
-    temperatures={"linear": 1.0},
-    weights={"linear": 1.0},
-    calibration=Calibration("temperature", 1.0),
-    tails=(TAIL, TAIL),
-    thresholds={"label": dict.fromkeys(LABELS, 0.7)},
-    set_threshold=0.1,
-    held_out={},
-    made_from={},
-)
+RULES = decision_of({"label": dict.fromkeys(LABELS, 0.7)}, ["linear"], tails=(TAIL, TAIL))
 
 
 def judged(best, sure, distance):

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
+from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.gene_loss import GeneLoss
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.json_files import read_artifact
-from cellferry.calibration.decision import DecisionModel
 from cellferry.config.settings import ClassifierSettings, LimitSettings
 from cellferry.errors import InputError
 from cellferry.heads.training import TrainingFiles
@@ -138,8 +138,8 @@ def estimate(reference, tmp_path, measured, *, validation=None, **changed):
             own_rules=str(tmp_path / "calibration.json"),
             **settings | changed,
         )
-    return read_artifact(GeneLoss, tmp_path / "gene_loss.json"), DecisionModel.load(
-        tmp_path / "calibration.json"
+    return read_artifact(GeneLoss, tmp_path / "gene_loss.json"), read_artifact(
+        DecisionModel, tmp_path / "calibration.json"
     )
 
 
@@ -149,7 +149,7 @@ def test_nothing_is_lost_with_all_genes(reference, tmp_path):
     assert found.cells == 150
     assert found.loss == 0
     assert not found.advice
-    learned = DecisionModel.load(reference.folder / "calibration.json")
+    learned = read_artifact(DecisionModel, reference.folder / "calibration.json")
     assert rules.temperatures == pytest.approx(learned.temperatures, rel=1e-3)
     assert rules.thresholds["label"] == pytest.approx(learned.thresholds["label"], abs=1e-3)
     assert rules.weights == learned.weights

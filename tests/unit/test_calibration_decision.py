@@ -4,21 +4,24 @@ import json
 
 import numpy as np
 import pytest
+from cellferry.artifacts.decision import Calibration, DecisionModel, Tail
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.calibration.decision import (
     AMBIGUOUS,
     LOW_QUALITY,
     OUT_OF_REFERENCE,
     SUBTYPE_UNSURE,
-    DecisionModel,
+    calibrated_probabilities,
     decide,
+    ood_pvalues,
 )
 from cellferry.calibration.mixture import combined
-from cellferry.calibration.novelty import Tail
-from cellferry.calibration.probabilities import Calibration, fit_isotonic
+from cellferry.calibration.novelty import fit_tail
+from cellferry.calibration.probabilities import calibrate, fit_isotonic
 from cellferry.calibration.thresholds import NEVER
 from cellferry.labels.best_path import node_codes
 from cellferry.labels.vocabulary import LEAF_LEVEL
-from example_artifacts import hierarchy_of
+from example_artifacts import decision_of, hierarchy_of
 from simulate import simulate_probabilities
 
 LEAVES = ["B", "CD4 T", "CD8+, T", "γδ T/NKT"]
@@ -33,17 +36,7 @@ def rules(thresholds=None, **changed):
     for name, nodes in (thresholds or {}).items():
         least[name] |= nodes
     tail = Tail(tuple(np.linspace(0, 1, 91).tolist()), 0.1, 50)
-    settings = {
-        "temperatures": {"linear": 1.0, "expression": 1.0},
-        "weights": {"linear": 0.5, "expression": 0.5},
-        "calibration": Calibration("temperature", 1.0),
-        "tails": (tail, tail),
-        "thresholds": least,
-        "set_threshold": 0.1,
-        "held_out": {},
-        "made_from": {},
-    }
-    return DecisionModel(**settings | changed)
+    return decision_of(least, **{"tails": (tail, tail)} | changed)
 
 
 def ask(probabilities, *, levels=None, ood_pvalue=None, too_few=None, min_p=0.005, learned=None):
@@ -198,14 +191,14 @@ def test_probabilities_are_the_calibrated_mixture():
         weights={"expression": 0.25, "linear": 0.75},
         calibration=calibration,
     )
-    expected = calibration(combined(by_head, [0.5, 2.0], [0.75, 0.25]))
-    np.testing.assert_array_equal(learned.probabilities(by_head), expected)
+    expected = calibrate(calibration, combined(by_head, [0.5, 2.0], [0.75, 0.25]))
+    np.testing.assert_array_equal(calibrated_probabilities(learned, by_head), expected)
 
 
 def test_a_cell_is_outside_only_where_both_distances_say_so():
     near, far = np.float32(0.1), np.float32(50)
     learned = rules()
-    found = learned.ood_pvalue(np.array([near, near, far, far]), np.array([near, far, near, far]))
+    found = ood_pvalues(learned, np.array([near, near, far, far]), np.array([near, far, near, far]))
     assert (found[:3] > 0.5).all()
     assert found[3] < 1e-6
 
@@ -216,18 +209,10 @@ def test_rules_are_plain_json_and_read_as_they_were(tmp_path, kind):
     calibration = fit_isotonic(probabilities, codes) if kind == "isotonic" else Calibration(kind, 1.3)
     learned = rules(
         calibration=calibration,
-        tails=(Tail.fit(np.random.default_rng(0).gamma(5, 1, 100)), Tail.fit(np.zeros(0))),
-        held_out={"cells": 300},
+        tails=(fit_tail(np.random.default_rng(0).gamma(5, 1, 100)), fit_tail(np.zeros(0))),
     )
-    learned.save(tmp_path / "calibration.json")
+    write_artifact(learned, tmp_path / "calibration.json")
     text = (tmp_path / "calibration.json").read_text(encoding="utf-8")
     assert "γδ T/NKT" in text
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    again = DecisionModel.load(tmp_path / "calibration.json")
-    by_head = {"linear": probabilities, "expression": probabilities[::-1]}
-    np.testing.assert_array_equal(again.probabilities(by_head), learned.probabilities(by_head))
-    distances = np.linspace(0, 30, 50)
-    np.testing.assert_array_equal(
-        again.ood_pvalue(distances, distances), learned.ood_pvalue(distances, distances)
-    )
-    assert again.thresholds == learned.thresholds
+    assert read_artifact(DecisionModel, tmp_path / "calibration.json") == learned

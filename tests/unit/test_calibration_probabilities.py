@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from cellferry.artifacts.decision import Calibration
 from cellferry.calibration.probabilities import (
     MIN_CELLS_FOR_ISOTONIC,
-    Calibration,
+    calibrate,
     fit_calibration,
     fit_isotonic,
     fit_temperature,
@@ -47,14 +48,14 @@ def test_what_is_too_sure_is_calibrated_for_other_cells(fit):
     calibration = fit(*overconfident(2000))
     fresh, codes = overconfident(4000, seed=1)
     assert calibration_error(fresh, codes) > 0.15
-    assert calibration_error(calibration(fresh), codes) < 0.04
+    assert calibration_error(calibrate(calibration, fresh), codes) < 0.04
 
 
 @pytest.mark.parametrize("fit", [fit_temperature, fit_isotonic])
 def test_probabilities_sum_to_1_and_labels_keep_their_order(fit):
     calibration = fit(*stepped(500))
     fresh, _ = simulate_probabilities(500, n_labels=3, spread=3.0, seed=2)
-    found = calibration(fresh)
+    found = calibrate(calibration, fresh)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
     assert (found.argmax(axis=1) == fresh.argmax(axis=1)).all()
@@ -71,12 +72,14 @@ def test_the_isotonic_curve_is_scikit_learns():
     fresh = stepped(200, seed=1)[0]
     expected = curve.predict(fresh.max(axis=1))
     # Below a third, the two others would be likelier.
-    np.testing.assert_allclose(calibration(fresh).max(axis=1), np.maximum(expected, 1 / 3), atol=1e-5)
+    np.testing.assert_allclose(
+        calibrate(calibration, fresh).max(axis=1), np.maximum(expected, 1 / 3), atol=1e-5
+    )
 
 
 def test_the_best_label_stays_the_best_where_the_curve_is_low():
     calibration = Calibration("isotonic", 1.0, (0.0, 1.0), (0.1, 0.1))
-    found = calibration(np.array([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0]], np.float32))
+    found = calibrate(calibration, np.array([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0]], np.float32))
     assert found.argmax(axis=1).tolist() == [0, 0]
     assert found[0, 0] == pytest.approx(found[0, 1], abs=1e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
@@ -86,13 +89,13 @@ def test_the_curve_holds_for_cells_that_seem_certain():
     """A temperature below 1 makes a probability 1 in float32; the curve says how often that is right."""
     calibration = Calibration("isotonic", 1.0, (0.5, 1.0), (0.6, 0.8))
     certain = np.array([[1, 0, 0], [1 - 1e-7, 1e-7, 0]], np.float32)
-    np.testing.assert_allclose(calibration(certain)[:, 0], 0.8, atol=1e-6)
-    np.testing.assert_allclose(calibration(certain).sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(calibrate(calibration, certain)[:, 0], 0.8, atol=1e-6)
+    np.testing.assert_allclose(calibrate(calibration, certain).sum(axis=1), 1, atol=1e-6)
 
 
 def test_a_curve_is_never_certain():
     probabilities = np.array([[0.9, 0.1]] * 300, np.float32)
-    assert fit_isotonic(probabilities, np.zeros(300, int))(probabilities).max() < 1
+    assert calibrate(fit_isotonic(probabilities, np.zeros(300, int)), probabilities).max() < 1
     assert fit_isotonic(probabilities, np.ones(300, int)).right[0] > 0
 
 
@@ -127,4 +130,4 @@ def test_no_cells():
         Calibration("temperature", 2.0),
         Calibration("isotonic", 1.0, (0.0, 1.0), (0.1, 0.9)),
     ):
-        assert calibration(nothing).shape == (0, 3)
+        assert calibrate(calibration, nothing).shape == (0, 3)

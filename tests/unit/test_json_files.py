@@ -25,9 +25,12 @@ class Outer:
     several: list[Inner] = field(default_factory=list)
     by_name: dict[str, Inner] = field(default_factory=dict)
     path: str | list[str] | dict[str, str] = ""
+    both: tuple[Inner, ...] = ()
 
 
-WHOLE = Outer(5, {"γδ T": 2}, Inner("a", 0.5), [Inner("b")], {"c": Inner("c", 1.0)}, {"x": "y"})
+WHOLE = Outer(
+    5, {"γδ T": 2}, Inner("a", 0.5), [Inner("b")], {"c": Inner("c", 1.0)}, {"x": "y"}, (Inner("d"),)
+)
 
 
 @pytest.mark.parametrize("artifact", [WHOLE, Outer(0, {})])

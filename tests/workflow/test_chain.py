@@ -2,7 +2,6 @@
 
 import copy
 import html
-import json
 import re
 from types import SimpleNamespace
 
@@ -10,6 +9,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.config.schema import fill_defaults
@@ -187,12 +187,12 @@ def test_a_changed_limit_retrains_nothing(chain, change, calibrated):
 
 
 def test_the_rules_of_the_answer_are_told(chain):
-    rules = json.loads((chain.results / "reference" / "calibration.json").read_text(encoding="utf-8"))
-    assert set(rules["thresholds"]["label"]) == set(LABELS)
-    assert set(rules["weights"]) == {"xgboost", "linear", "neighbors", "expression"}
-    held_out = rules["held_out"]
-    assert held_out["cells"] == ad.read_h5ad(chain.results / "common" / "validation.h5ad").n_obs
-    assert held_out["error"] <= held_out["max_error"] == 0.05
+    rules = read_artifact(DecisionModel, chain.results / "reference" / "calibration.json")
+    assert set(rules.thresholds["label"]) == set(LABELS)
+    assert set(rules.weights) == {"xgboost", "linear", "neighbors", "expression"}
+    held_out = rules.held_out
+    assert held_out.cells == ad.read_h5ad(chain.results / "common" / "validation.h5ad").n_obs
+    assert held_out.error <= held_out.max_error == 0.05
 
 
 def test_every_cell_is_told_why_it_has_no_label(chain):

@@ -1,6 +1,5 @@
 """A model that others trained, in the place of a reference: from it to labels, as a user starts it."""
 
-import json
 import re
 import subprocess
 from types import SimpleNamespace
@@ -8,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.evaluation import Evaluation
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.left_out import LeftOut
@@ -90,8 +90,8 @@ def test_a_dataset_to_evaluate_is_scored_without_a_baseline(imported):
 def test_what_the_reference_cannot_see_is_said(imported):
     left_out = read_artifact(LeftOut, imported.results / "reference" / "left_out.json").labels
     assert set(left_out) == set(LABELS)
-    rules = json.loads((imported.results / "reference" / "calibration.json").read_text(encoding="utf-8"))
-    assert set(rules["weights"]) == {"xgboost", "linear", "neighbors"}
+    rules = read_artifact(DecisionModel, imported.results / "reference" / "calibration.json")
+    assert set(rules.weights) == {"xgboost", "linear", "neighbors"}
 
 
 def test_the_report_says_what_is_not_known(imported):

@@ -1,7 +1,7 @@
 """Small results as JSON files: the fields of a frozen dataclass, and the version of that class.
 
 An artifact is a dataclass with a class attribute `VERSION`, which rises when its fields change. Its fields
-hold what JSON can hold, or lists, dicts and optional values of further dataclasses.
+hold what JSON can hold, or lists, tuples (of one type), dicts and optional values of further dataclasses.
 """
 
 import dataclasses
@@ -57,14 +57,14 @@ def _remedy(path: Path) -> str:
 
 
 def _built(kind: Any, value: Any) -> Any:
-    """A value of JSON as the type of a field: dataclasses are built, also in lists, dicts and options."""
+    """A value of JSON as the type of a field: dataclasses are built, also in containers and options."""
     kinds = get_args(kind)
     if dataclasses.is_dataclass(kind):
         _check_keys(value, {field.name for field in dataclasses.fields(kind)})
         types = get_type_hints(kind)
         return kind(**{name: _built(types[name], each) for name, each in value.items()})
-    if get_origin(kind) is list:
-        return [_built(kinds[0], each) for each in value]
+    if get_origin(kind) in (list, tuple):
+        return get_origin(kind)(_built(kinds[0], each) for each in value)
     if get_origin(kind) is dict:
         return {key: _built(kinds[1], each) for key, each in value.items()}
     options = [each for each in kinds if each is not NoneType]

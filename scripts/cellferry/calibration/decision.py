@@ -1,11 +1,8 @@
 """From the heads' probabilities to what a cell is told: a label at some level, or why there is none."""
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
 import numpy as np
 
+from ..artifacts.decision import DecisionModel
 from ..labels.best_path import best_path
 from ..labels.hierarchy import LabelHierarchy
 from ..labels.vocabulary import (
@@ -18,65 +15,23 @@ from ..labels.vocabulary import (
     UNKNOWN,
 )
 from .mixture import combined
-from .novelty import Tail
-from .probabilities import Calibration
+from .novelty import p_values
+from .probabilities import calibrate
 
 
-@dataclass(frozen=True)
-class DecisionModel:
-    """What was learned from held-out cells: how heads are mixed, calibrated, and when a label is given out.
+def calibrated_probabilities(rules: DecisionModel, by_head: dict[str, np.ndarray]) -> np.ndarray:
+    """Calibrated probabilities of the leaves: cells × labels, float32."""
+    names = list(by_head)
+    mixture = combined(
+        by_head, [rules.temperatures[name] for name in names], [rules.weights[name] for name in names]
+    )
+    return calibrate(rules.calibration, mixture)
 
-    Attributes
-    ----------
-    temperatures, weights
-        Of the heads, by name.
-    calibration
-        Of the mixture.
-    tails
-        Of the distance to neighbors and to labels.
-    thresholds
-        Least probability per level, by node.
-    set_threshold
-        Least probability of a label in the prediction set.
-    held_out
-        What the rules do to the cells they were learned from.
-    made_from
-        Hashes of the model, its genes and the classifiers.
-    """
 
-    temperatures: dict[str, float]
-    weights: dict[str, float]
-    calibration: Calibration
-    tails: tuple[Tail, Tail]
-    thresholds: dict[str, dict[str, float]]
-    set_threshold: float
-    held_out: dict
-    made_from: dict[str, str]
-
-    def probabilities(self, by_head: dict[str, np.ndarray]) -> np.ndarray:
-        """Calibrated probabilities of the leaves: cells × labels, float32."""
-        names = list(by_head)
-        mixture = combined(
-            by_head, [self.temperatures[name] for name in names], [self.weights[name] for name in names]
-        )
-        return self.calibration(mixture)
-
-    def ood_pvalue(self, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:
-        """p-value of each cell's being inside the reference: the larger of the two distances'."""
-        to_neighbors, to_labels = self.tails
-        return np.maximum(to_neighbors.p_values(distance), to_labels.p_values(label_distance))
-
-    def save(self, path: Path) -> None:
-        """Write as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> "DecisionModel":
-        """Read what `save` wrote."""
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        calibration = Calibration(**found.pop("calibration"))
-        tails = tuple(Tail(**tail) for tail in found.pop("tails"))
-        return cls(calibration=calibration, tails=tails, **found)
+def ood_pvalues(rules: DecisionModel, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:
+    """p-value of each cell's being inside the reference: the larger of the two distances'."""
+    to_neighbors, to_labels = rules.tails
+    return np.maximum(p_values(to_neighbors, distance), p_values(to_labels, label_distance))
 
 
 def decide(
@@ -95,7 +50,7 @@ def decide(
     probabilities
         Calibrated, cells × leaves; at least two leaves.
     ood_pvalue
-        See `DecisionModel.ood_pvalue`.
+        See `ood_pvalues`.
     too_few
         Which cells have too few counts or genes.
     hierarchy

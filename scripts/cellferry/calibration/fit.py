@@ -1,17 +1,19 @@
 """What held-out cells teach: how heads are mixed and calibrated, and from where on labels are given out."""
 
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import beta
 
+from ..artifacts.decision import DecisionModel, HeldOutAnswers
 from ..heads.classifier import Classifier, HeadOutputs
 from ..labels.best_path import best_path
 from ..labels.hierarchy import LabelHierarchy
-from .decision import DecisionModel, decide
+from .decision import decide
 from .mixture import combined, fitted_temperature, learned_weights, tempered
-from .novelty import Tail
-from .probabilities import fit_calibration
+from .novelty import fit_tail
+from .probabilities import calibrate, fit_calibration
 from .thresholds import Held, label_thresholds, set_threshold
 
 CONFIDENCE = 0.95
@@ -89,20 +91,20 @@ def learn_rules(
     print(f"weights {dict(zip(by_head, np.round(weights, 3).tolist(), strict=True))}")
     mixture = combined(by_head, temperatures, weights)
     calibration = fit_calibration(mixture, codes)
-    probabilities = calibration(mixture)
+    probabilities = calibrate(calibration, mixture)
 
     rules = DecisionModel(
         temperatures=dict(zip(by_head, temperatures, strict=True)),
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
         calibration=calibration,
-        tails=(Tail.fit(cells.distance), Tail.fit(cells.label_distance)),
+        tails=(fit_tail(cells.distance), fit_tail(cells.label_distance)),
         thresholds=level_thresholds(probabilities, codes, heads.hierarchy, max_error=max_error),
         set_threshold=set_threshold(probabilities[np.arange(len(codes)), codes], max_error=max_error),
-        held_out={"cells": len(codes), "donors": n_donors, "max_error": max_error},
+        held_out=HeldOutAnswers(len(codes), n_donors, max_error),
         made_from=made_from,
     )
-    rules.held_out.update(_error_of(rules, heads, probabilities, codes))
-    print(f"of the held-out cells: {rules.held_out}")
+    rules = replace(rules, held_out=_with_errors(rules, heads, probabilities, codes))
+    print(f"of the held-out cells: {asdict(rules.held_out)}")
     return rules
 
 
@@ -124,9 +126,9 @@ def level_thresholds(
     return dict(reversed(thresholds.items()))
 
 
-def _error_of(
+def _with_errors(
     rules: DecisionModel, heads: Classifier, probabilities: np.ndarray, codes: np.ndarray
-) -> dict[str, float | None]:
+) -> HeldOutAnswers:
     """How many held-out cells get a leaf, the error among these, and its bound (Clopper and Pearson)."""
     n_cells = len(codes)
     inside, enough = np.ones(n_cells), np.zeros(n_cells, dtype=bool)
@@ -135,10 +137,11 @@ def _error_of(
     accepted = np.equal(decided["reason"], None)
     n_accepted, n_wrong = int(accepted.sum()), int((accepted & (decided["label"] != truth)).sum())
     bound = beta.ppf(CONFIDENCE, n_wrong + 1, n_accepted - n_wrong) if n_wrong < n_accepted else 1.0
-    return {
-        "accepted": n_accepted,
-        "wrong": n_wrong,
-        "error": n_wrong / n_accepted if n_accepted else None,
-        "error_bound_95": float(bound),
-        "accuracy": float((decided["best_label"] == truth).mean()) if n_cells else None,
-    }
+    return replace(
+        rules.held_out,
+        accepted=n_accepted,
+        wrong=n_wrong,
+        error=n_wrong / n_accepted if n_accepted else None,
+        error_bound_95=float(bound),
+        accuracy=float((decided["best_label"] == truth).mean()) if n_cells else None,
+    )

@@ -5,11 +5,10 @@ that does better on cells it was not fitted to: a temperature (Guo et al. 2017),
 best label's probability to the share that is right (Zadrozny and Elkan 2002).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
+from ..artifacts.decision import Calibration
 from .mixture import fitted_temperature, tempered
 
 FOLDS = 5
@@ -17,43 +16,24 @@ MIN_CELLS_FOR_ISOTONIC = 200
 TINY = 1e-6
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """A fitted calibration.
-
-    Attributes
-    ----------
-    method
-        `temperature` or `isotonic`.
-    temperature
-        Of a temperature.
-    given, right
-        Of an isotonic curve: probabilities, ascending, and the share of cells that are right at them.
-    """
-
-    method: str
-    temperature: float = 1.0
-    given: tuple[float, ...] = ()
-    right: tuple[float, ...] = ()
-
-    def __call__(self, probabilities: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, cells × labels; the order of a cell's labels stays."""
-        if self.method == "temperature":
-            return tempered(probabilities, self.temperature)
-        cells = np.arange(len(probabilities))
-        best = probabilities.argmax(axis=1)
-        top = probabilities[cells, best]
-        # Shares of the others in what the best leaves over; even where float32 says that it leaves nothing.
-        others = np.maximum(probabilities, TINY)
-        others[cells, best] = 0
-        others /= others.sum(axis=1, keepdims=True)
-        # The best stays the best: at the least it is level with the next.
-        second = others.max(axis=1)
-        level = second / (1 + second) * (1 + TINY)
-        aimed = np.maximum(np.interp(top, self.given, self.right), level).astype(np.float32)
-        calibrated = others * (1 - aimed)[:, None]
-        calibrated[cells, best] = aimed
-        return calibrated
+def calibrate(calibration: Calibration, probabilities: np.ndarray) -> np.ndarray:
+    """Calibrated probabilities, cells × labels; the order of a cell's labels stays."""
+    if calibration.method == "temperature":
+        return tempered(probabilities, calibration.temperature)
+    cells = np.arange(len(probabilities))
+    best = probabilities.argmax(axis=1)
+    top = probabilities[cells, best]
+    # Shares of the others in what the best leaves over; even where float32 says that it leaves nothing.
+    others = np.maximum(probabilities, TINY)
+    others[cells, best] = 0
+    others /= others.sum(axis=1, keepdims=True)
+    # The best stays the best: at the least it is level with the next.
+    second = others.max(axis=1)
+    level = second / (1 + second) * (1 + TINY)
+    aimed = np.maximum(np.interp(top, calibration.given, calibration.right), level).astype(np.float32)
+    calibrated = others * (1 - aimed)[:, None]
+    calibrated[cells, best] = aimed
+    return calibrated
 
 
 def fit_temperature(probabilities: np.ndarray, codes: np.ndarray) -> Calibration:
@@ -97,7 +77,7 @@ def log_loss(
     calibration: Calibration, probabilities: np.ndarray, codes: np.ndarray, cells: np.ndarray
 ) -> float:
     """Sum over `cells` of the log loss of the best label being right."""
-    calibrated = calibration(probabilities[cells])
+    calibrated = calibrate(calibration, probabilities[cells])
     top = np.clip(calibrated.max(axis=1), TINY, 1 - TINY)
     right = calibrated.argmax(axis=1) == codes[cells]
     return float(-np.log(np.where(right, top, 1 - top)).sum())

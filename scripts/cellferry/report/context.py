@@ -1,7 +1,6 @@
 """What the report's page shows, gathered from the files of a run."""
 
 import datetime
-import json
 import os
 import platform
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 import yaml
 
+from ..artifacts.decision import DecisionModel
 from ..artifacts.evaluation import Confusion, Evaluation
 from ..artifacts.features import Features
 from ..artifacts.gene_loss import GeneLoss, LabelLoss
@@ -227,7 +227,7 @@ def about_trust(
         "left_out": left_out,
         "gene_loss": losses,
         "losing": {query: losing_labels(loss) for query, loss in losses.items()},
-        "rules": read_json(files.rules) if files.rules else None,
+        "rules": read_artifact(DecisionModel, files.rules) if files.rules else None,
         "remarks": remarks(
             label_counts,
             results.scores,
@@ -266,11 +266,6 @@ def about_run(
         "command": os.environ.get(COMMAND),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-
-
-def read_json(path: str | Path) -> dict:
-    """What a JSON file holds."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def losing_labels(loss: GeneLoss) -> list[tuple[str, LabelLoss]]:

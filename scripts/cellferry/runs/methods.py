@@ -14,6 +14,7 @@ METHOD_VERSIONS = {
     "select_genes": 2,
     "import_reference": 2,
     "train_classifier": 2,
+    "calibrate_classifier": 2,
     "estimate_missing_genes": 2,
     "predict_labels": 2,
     "compare_mappings": 3,

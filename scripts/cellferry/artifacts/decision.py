@@ -1,0 +1,108 @@
+"""The decision on labels as calibrate_classifier and estimate_missing_genes learn it: `calibration.json`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted calibration of probabilities.
+
+    Attributes
+    ----------
+    method
+        `temperature` or `isotonic`.
+    temperature
+        Divisor of the logs of probabilities, of that method.
+    given, right
+        Points of the isotonic curve: probabilities, ascending, and the share of cells that are right there.
+    """
+
+    method: str
+    temperature: float = 1.0
+    given: tuple[float, ...] = ()
+    right: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How rarely a held-out cell is as far.
+
+    Attributes
+    ----------
+    quantiles
+        Distances of held-out cells at even steps of rank, from the nearest to where the tail begins; empty
+        without held-out cells.
+    scale
+        Mean distance beyond there of the cells that are farther.
+    cells
+        Number of these.
+    """
+
+    quantiles: tuple[float, ...]
+    scale: float
+    cells: int
+
+
+@dataclass(frozen=True)
+class HeldOutAnswers:
+    """Answers to the held-out cells that a decision was learned from.
+
+    Attributes
+    ----------
+    cells, donors
+        Number of cells, and of donors that the model does not know.
+    max_error
+        Share of wrong labels among those given out that was allowed.
+    accepted, wrong
+        Number of cells that got a label of the finest level, and of those with a wrong one.
+    error
+        Share of wrong labels; None without accepted cells.
+    error_bound_95
+        Upper bound of the error with 95 % confidence (Clopper and Pearson).
+    accuracy
+        Share of right best labels; None without cells.
+    """
+
+    cells: int
+    donors: int
+    max_error: float
+    accepted: int = 0
+    wrong: int = 0
+    error: float | None = None
+    error_bound_95: float = 1.0
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class DecisionModel:
+    """How heads are mixed and calibrated, and when a label is given out.
+
+    Attributes
+    ----------
+    temperatures, weights
+        By head, before and in the mixture.
+    calibration
+        Calibration of the mixture.
+    tails
+        Of the distances to neighbors and to labels.
+    thresholds
+        Least probability per level (the coarsest first), by node.
+    set_threshold
+        Least probability of a label in the prediction set.
+    held_out
+        Answers to the cells it was learned from.
+    made_from
+        Hashes of the model, its genes and the classifiers.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    temperatures: dict[str, float]
+    weights: dict[str, float]
+    calibration: Calibration
+    tails: tuple[Tail, Tail]
+    thresholds: dict[str, dict[str, float]]
+    set_threshold: float
+    held_out: HeldOutAnswers
+    made_from: dict[str, str]
