@@ -1,4 +1,4 @@
-"""What a query's predictions say against its truth, counted in one pass over their blocks."""
+"""What a query's predictions say against its truth, counted block by block."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..artifacts.counting import count_by
 from ..artifacts.evaluation import Separation
 from ..artifacts.latents import blocks, count_cells, read_codes
 from ..core.progress import Progress
@@ -15,7 +16,7 @@ from ..labels.vocabulary import LEAF_LEVEL, SET_SEPARATOR
 from .metrics import Pairs, Reliability, auroc
 
 ROWS = 1 << 13
-"""Cells that are counted at once: all columns of strings of a block are held several times."""
+"""Cells that are compared at once: all columns of strings of a block are held several times."""
 
 Answer = tuple[str | None, str, str | None, str | None]
 """Truth, label, level, reason."""
@@ -59,34 +60,40 @@ def tally(predictions: str, tree: LabelHierarchy, heads: list[str]) -> Tally:
     columns = {"best_label": ("probability", LEAF_LEVEL)}
     columns |= {f"{head}_label": (f"{head}_probability", LEAF_LEVEL) for head in heads}
     columns |= {f"level_{name}": (f"level_{name}_probability", name) for name in tree.names[1:]}
-    found = Tally(
-        pairs={column: Counter() for column in columns},
-        reliability={column: Reliability() for column in columns},
-    )
-    read = ["truth", "label", "level", "reason", "prediction_set", *columns]
-    read += [probability for probability, _ in columns.values()]
-    progress = Progress("scored", count_cells([predictions]))
-    for block in blocks([predictions], read, rows=ROWS):
-        table = pa.table(block)
-        found.n_cells += len(table)
-        found.answers += _counted(table, ["truth", "label", "level", "reason"])
-        table = table.filter(pc.is_valid(table["truth"]))
-        for column, (probability, level) in columns.items():
-            found.pairs[column] += _counted(table, ["truth", column])
-            truth = _at_level(table["truth"], tree, level)
-            says = pc.is_valid(truth)
-            right = pc.equal(truth, table[column]).filter(says).to_numpy()
-            found.reliability[column].add(table[probability].filter(says).to_numpy(), right)
-        _count_sets(found, table, tree)
-        progress.add(len(block))
+    answers = _counted(predictions, ["truth", "label", "level", "reason"])
+    pairs = {column: _with_truth(_counted(predictions, ["truth", column])) for column in columns}
+    found = Tally(answers.total(), answers, pairs, _reliability(predictions, columns, tree))
+    _count_sets(found, _with_truth(_counted(predictions, ["truth", "prediction_set"])), tree)
     return found
 
 
-def _counted(table: pa.Table, columns: list[str]) -> Counter:
+def _counted(predictions: str, columns: list[str]) -> Counter[tuple]:
     """Cells per combination of the columns' values."""
-    counted = table.group_by(columns).aggregate([([], "count_all")])
-    keys = zip(*(counted[column].to_pylist() for column in columns), strict=True)
-    return Counter(dict(zip(keys, counted["count_all"].to_pylist(), strict=True)))
+    rows = count_by(blocks([predictions], columns), columns)
+    return Counter({tuple(row[column] for column in columns): row["cells"] for row in rows})
+
+
+def _with_truth(counted: Counter[tuple]) -> Counter[tuple]:
+    return Counter({values: n for values, n in counted.items() if values[0] is not None})
+
+
+def _reliability(
+    predictions: str, columns: dict[str, tuple[str, str]], tree: LabelHierarchy
+) -> dict[str, Reliability]:
+    """By column of labels; `columns` holds that of their probability, and the level they are at."""
+    found = {column: Reliability() for column in columns}
+    read = ["truth", *columns, *(probability for probability, _ in columns.values())]
+    progress = Progress("scored", count_cells([predictions]))
+    for block in blocks([predictions], read, rows=ROWS):
+        table = pa.table(block)
+        table = table.filter(pc.is_valid(table["truth"]))
+        for column, (probability, level) in columns.items():
+            truth = _at_level(table["truth"], tree, level)
+            says = pc.is_valid(truth)
+            right = pc.equal(truth, table[column]).filter(says).to_numpy()
+            found[column].add(table[probability].filter(says).to_numpy(), right)
+        progress.add(len(block))
+    return found
 
 
 def _at_level(truth: pa.ChunkedArray, tree: LabelHierarchy, level: str) -> pa.ChunkedArray:
@@ -96,8 +103,8 @@ def _at_level(truth: pa.ChunkedArray, tree: LabelHierarchy, level: str) -> pa.Ch
     return pa.chunked_array([pa.array(nodes, pa.string()).take(encoded.indices)])
 
 
-def _count_sets(found: Tally, table: pa.Table, tree: LabelHierarchy) -> None:
-    for (truth, joined), n in _counted(table, ["truth", "prediction_set"]).items():
+def _count_sets(found: Tally, counted: Pairs, tree: LabelHierarchy) -> None:
+    for (truth, joined), n in counted.items():
         if tree.kind(truth) != IN_REFERENCE:
             continue
         found.n_sets += n

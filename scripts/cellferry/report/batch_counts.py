@@ -1,12 +1,12 @@
-"""What became of each batch of a query, counted from its predictions block by block."""
+"""What became of each batch of a query, counted from its predictions."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..artifacts.counting import count_by
 from ..artifacts.latents import blocks
 from ..labels.vocabulary import OUT_OF_REFERENCE, UNKNOWN
 
@@ -30,18 +30,12 @@ def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     outside: Counter[str] = Counter()
     probability: Counter[str] = Counter()
-    with pq.ParquetFile(predictions, pre_buffer=False) as file:
-        answers = _Rows(file)
-        for block in blocks(mapped, ["batch"]):
-            table = answers.take(block.num_rows).append_column("batch", block.column(0))
-            counted = table.group_by(["batch", "label"]).aggregate(
-                [([], "count_all"), ("probability", "sum")]
-            )
-            for row in counted.to_pylist():
-                labels[row["batch"]][row["label"]] += row["count_all"]
-                probability[row["batch"]] += row["probability_sum"]
-            far = table.filter(pc.equal(table["reason"], OUT_OF_REFERENCE))
-            outside.update({row["values"]: row["counts"] for row in far["batch"].value_counts().to_pylist()})
+    keys = ["batch", "label", "reason"]
+    for row in count_by(_answers(mapped, predictions), keys, sums=["probability"]):
+        labels[row["batch"]][row["label"]] += row["cells"]
+        probability[row["batch"]] += row["probability"]
+        if row["reason"] == OUT_OF_REFERENCE:
+            outside[row["batch"]] += row["cells"]
     found = []
     for batch, counts in labels.items():
         n_cells = counts.total()
@@ -62,6 +56,14 @@ def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
             }
         )
     return sorted(found, key=lambda row: (-row["cells"], row["batch"]))
+
+
+def _answers(mapped: Sequence[str], predictions: str) -> Iterator[pa.RecordBatch]:
+    """Answers and the batches of their cells, block by block."""
+    with pq.ParquetFile(predictions, pre_buffer=False) as file:
+        rows = _Rows(file)
+        for block in blocks(mapped, ["batch"]):
+            yield from rows.take(block.num_rows).append_column("batch", block.column(0)).to_batches()
 
 
 class _Rows:

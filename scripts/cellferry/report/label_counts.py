@@ -1,12 +1,11 @@
-"""What the answer is: cells per label, counted from a query's predictions block by block."""
+"""What the answer is: cells per label, counted from a query's predictions."""
 
 from collections import Counter
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..artifacts.counting import count_by
 from ..artifacts.latents import blocks
 from ..labels.vocabulary import LEAF_LEVEL, UNKNOWN
 
@@ -44,24 +43,23 @@ def count_labels(predictions: str) -> LabelCounts:
     cells: Counter[tuple[str, str]] = Counter()
     sums: Counter[tuple[str, str]] = Counter()
     reasons: Counter[str] = Counter()
-    columns = ["label", "level", "reason", "probability"]
-    columns += [
+    n_unknown = 0
+    keys = ["label", "level", "reason"]
+    probabilities = ["probability"]
+    probabilities += [
         name
         for name in pq.read_schema(predictions).names
         if name.startswith("level_") and name.endswith("_probability")
     ]
-    n_unknown = 0
-    for block in blocks([predictions], columns):
-        table = pa.table(block)
-        reasons.update(_counts(table["reason"].drop_null()))
-        n_unknown += pc.sum(pc.equal(table["label"], UNKNOWN)).as_py() or 0
-        for level in pc.unique(table["level"].drop_null()).to_pylist():
-            probability = "probability" if level == LEAF_LEVEL else f"level_{level}_probability"
-            answered = table.filter(pc.equal(table["level"], level))
-            grouped = answered.group_by("label").aggregate([(probability, "sum"), ([], "count_all")])
-            for row in grouped.to_pylist():
-                cells[row["label"], level] += row["count_all"]
-                sums[row["label"], level] += row[f"{probability}_sum"]
+    for row in count_by(blocks([predictions], keys + probabilities), keys, sums=probabilities):
+        label, level = row["label"], row["level"]
+        if row["reason"] is not None:
+            reasons[row["reason"]] += row["cells"]
+        if label == UNKNOWN:
+            n_unknown += row["cells"]
+        if level is not None:
+            cells[label, level] += row["cells"]
+            sums[label, level] += row["probability" if level == LEAF_LEVEL else f"level_{level}_probability"]
     n_cells = cells.total() + n_unknown
     labels = [
         {"label": label, "level": level, "cells": n, "share": n / n_cells}
@@ -69,7 +67,3 @@ def count_labels(predictions: str) -> LabelCounts:
         for (label, level), n in sorted(cells.items(), key=lambda item: (-item[1], item[0]))
     ]
     return LabelCounts(n_cells, n_unknown, labels, dict(reasons.most_common()))
-
-
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    return {entry["values"]: entry["counts"] for entry in column.value_counts().to_pylist()}
