@@ -35,12 +35,12 @@ def count_by(
     if first is None:
         return []
     reader = pa.RecordBatchReader.from_batches(first.schema, chain([first], blocks))
-    found = [([], "hash_count_all", None, "cells")]
-    found += [(column, "hash_sum", None, column) for column in sums]
+    totals = [([], "hash_count_all", None, "cells")]
+    totals += [(column, "hash_sum", None, column) for column in sums]
     plan = acero.Declaration.from_sequence(
         [
             acero.Declaration("record_batch_reader_source", acero.RecordBatchReaderSourceNodeOptions(reader)),
-            acero.Declaration("aggregate", acero.AggregateNodeOptions(found, keys=list(columns))),
+            acero.Declaration("aggregate", acero.AggregateNodeOptions(totals, keys=list(columns))),
         ]
     )
     return plan.to_table(use_threads=False).to_pylist()

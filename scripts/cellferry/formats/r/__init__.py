@@ -229,21 +229,18 @@ def _nodes_of_genes(sides: list[Names], assay: Assay | None) -> list[Node]:
 def _nodes_of_cells(place: Place, names: Node | None) -> list[Node]:
     nodes = []
     for part, view in zip(place.parts, place.views, strict=True):
-        names_of_part = part.cells if part.cells.node is not None else Names(view.column_names)
-        if not _are_the_same(names_of_part, view.shape[1], names):
-            nodes += [*names_of_part.nodes, *([] if names is None else [names])]
+        part_names = part.cells if part.cells.node is not None else Names(view.column_names)
+        if not _are_the_same(part_names, view.shape[1], names):
+            nodes += [*part_names.nodes, *([] if names is None else [names])]
     return nodes
 
 
-def _are_the_same(names_of_part: Names, n: int, names: Node | None) -> bool:
+def _are_the_same(part_names: Names, n: int, names: Node | None) -> bool:
     """Whether a matrix' cells are those of the table, in its order."""
-    if names_of_part.node is None or names is None or names_of_part.node is names:
-        return names_of_part.node is None or names_of_part.node.length == n
-    return (
-        names_of_part.node.digest is not None
-        and names_of_part.node.digest == names.digest
-        and names_of_part.node.length == n
-    )
+    node = part_names.node
+    if node is None or names is None or node is names:
+        return node is None or node.length == n
+    return node.digest is not None and node.digest == names.digest and node.length == n
 
 
 def _chosen_names(path: Path, where: str, names: Names, n: int, opened: Vectors) -> Iterator[str]:
@@ -296,8 +293,8 @@ def _rows(
     known = None
     for part, view in zip(place.parts, place.views, strict=True):
         n = view.shape[1]
-        names_of_part = part.cells if part.cells.node is not None else Names(view.column_names)
-        if _are_the_same(names_of_part, n, names):
+        part_names = part.cells if part.cells.node is not None else Names(view.column_names)
+        if _are_the_same(part_names, n, names):
             if n != n_rows and n_rows:
                 raise InputError(
                     f"{path}: {part.where} has {n} cells, and {n_rows} are annotated; the object is damaged: "
@@ -306,7 +303,7 @@ def _rows(
             rows.append(None)
             continue
         known = _Lookup(opened, names) if known is None else known
-        rows.append(known.rows(_hashes(_chosen_names(path, part.where, names_of_part, n, opened))))
+        rows.append(known.rows(_hashes(_chosen_names(path, part.where, part_names, n, opened))))
     n_unknown = sum(int(np.count_nonzero(some < 0)) for some in rows if some is not None)
     n_cells = sum(view.shape[1] for view in place.views)
     if n_unknown == n_cells > 0:
