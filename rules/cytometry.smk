@@ -71,7 +71,7 @@ rule compare_mappings:
         model="results/mapped/{query}/model",
         reference_model=REFERENCE.file("reference/model"),
         classifier=REFERENCE.file("reference/classifier"),
-        rules=decision_model,
+        decision=decision_model,
     output:
         mappings="results/mapped/{query}/mappings.json",
     log:

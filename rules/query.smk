@@ -68,10 +68,10 @@ rule estimate_missing_genes:
         validation=REFERENCE.file("common/validation.h5ad"),
         model=REFERENCE.file("mapped/validation/model"),
         classifier=REFERENCE.file("reference/classifier"),
-        rules=REFERENCE.file("reference/calibration.json"),
+        decision=REFERENCE.file("reference/calibration.json"),
     output:
         gene_loss="results/mapped/{query}/gene_loss.json",
-        rules="results/mapped/{query}/calibration.json",
+        decision="results/mapped/{query}/calibration.json",
     log:
         "logs/estimate_missing_genes/{query}.log",
     benchmark:
@@ -97,7 +97,7 @@ rule predict_labels:
         common="results/common/{query}.h5ad",
         classifier=REFERENCE.file("reference/classifier"),
         # What a probability is worth depends on the genes that the query has.
-        rules=decision_model,
+        decision=decision_model,
     output:
         predictions="results/predictions/{query}/{chunk}.parquet",
     log:

@@ -98,7 +98,7 @@ rule calibrate_classifier:
         model="results/reference/model",
         genes="results/genes.tsv",
     output:
-        rules="results/reference/calibration.json",
+        decision="results/reference/calibration.json",
     log:
         "logs/calibrate_classifier/calibrate_classifier.log",
     benchmark:

@@ -40,7 +40,7 @@ rule leave_labels_out:
         mapped=mapped_chunks("test"),
         common=REFERENCE.counts("common/test.h5ad"),
         classifier="results/reference/classifier",
-        rules="results/reference/calibration.json",
+        decision="results/reference/calibration.json",
     output:
         left_out="results/reference/left_out.json",
     log:
@@ -97,7 +97,7 @@ rule report:
         datasets="results/datasets.tsv",
         labels=REFERENCE.file("reference/labels.json"),
         left_out=REFERENCE.file("reference/left_out.json"),
-        rules=REFERENCE.file("reference/calibration.json"),
+        decision=REFERENCE.file("reference/calibration.json"),
         genes=REFERENCE.file("genes.json"),
         history=REFERENCE.file("reference/history.csv"),
     output:

@@ -6,7 +6,7 @@ import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.latents import codes_among, read_codes, read_values
-from cellferry.calibration.fit import HeldOutCells, learn_rules
+from cellferry.calibration.fit import HeldOutCells, learn_decision
 from cellferry.calibration.mixture import prior_weights
 from cellferry.core.logs import logged
 from cellferry.features.marker_values import holds_intensities
@@ -25,7 +25,7 @@ def calibrate_classifier(
     classifier: str,
     model: str,
     genes: str,
-    rules: str,
+    decision: str,
     *,
     max_error: float,
     seed: int,
@@ -46,7 +46,7 @@ def calibrate_classifier(
         Folder of the classifiers.
     model, genes
         The model's folder and its genes: their hashes are written down.
-    rules
+    decision
         File to write.
     max_error
         Share of wrong labels among those given out.
@@ -72,7 +72,7 @@ def calibrate_classifier(
             outputs.append(block.of_cells(drawn[start : start + len(block.distance)]))
             start += len(block.distance)
     hashed = {"model": model, "genes": genes, "classifier": classifier}
-    learned = learn_rules(
+    learned = learn_decision(
         HeldOutCells.of(codes, outputs, heads),
         heads,
         donors=donors,
@@ -80,7 +80,7 @@ def calibrate_classifier(
         max_error=max_error,
         made_from={name: of_files(path) for name, path in hashed.items()},
     )
-    write_artifact(learned, rules)
+    write_artifact(learned, decision)
 
 
 def held_out_donors(validation: list[str], train: list[str]) -> np.ndarray:
@@ -101,7 +101,7 @@ if __name__ == "__main__":
             snakemake.input.classifier,
             snakemake.input.model,
             snakemake.input.genes,
-            snakemake.output.rules,
+            snakemake.output.decision,
             max_error=snakemake.params.max_error,
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),

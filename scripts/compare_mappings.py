@@ -33,15 +33,15 @@ class ComparedFiles:
         Values of the query's cells.
     model, reference_model
         Folder of the model that maps the query, and of the reference's that it was made of.
-    classifier, rules
-        What train_classifier wrote, and the answer's rules for this query.
+    classifier, decision
+        What train_classifier wrote, and the decision for this query.
     """
 
     common: str
     model: str
     reference_model: str
     classifier: str
-    rules: str
+    decision: str
 
 
 def compare_mappings(
@@ -73,7 +73,7 @@ def compare_mappings(
     """
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     heads = Classifier(files.classifier, threads=threads)
-    learned = read_artifact(DecisionModel, files.rules)
+    learned = read_artifact(DecisionModel, files.decision)
     with H5adReader(files.common) as reader:
         rows = random_sketch(np.ones(reader.n_cells, dtype=bool), MAX_COMPARED_CELLS, seed=seed)
         probabilities_mb = calibration_mb(
@@ -132,7 +132,7 @@ def describe(
     )
     numbers = Mapping(
         labeled=float(np.mean(np.equal(decided["reason"], None))),
-        outside=float(np.mean(ood_pvalue < min_p)),
+        out_of_reference=float(np.mean(ood_pvalue < min_p)),
         probability=float(np.mean(decided["probability"])),
         **asdict(summary(pairs)),
     )
@@ -143,7 +143,7 @@ if __name__ == "__main__":
     with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
         files, params = snakemake.input, snakemake.params
         compare_mappings(
-            ComparedFiles(files.common, files.model, files.reference_model, files.classifier, files.rules),
+            ComparedFiles(files.common, files.model, files.reference_model, files.classifier, files.decision),
             snakemake.output.mappings,
             settings=SurgerySettings(**params.surgery),
             batch_size=params.batch_size,

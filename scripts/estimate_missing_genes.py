@@ -14,7 +14,7 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.latents import codes_among
 from cellferry.calibration.decision import calibrated_probabilities
-from cellferry.calibration.fit import HeldOutCells, learn_rules
+from cellferry.calibration.fit import HeldOutCells, learn_decision
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
@@ -37,14 +37,14 @@ class ReferenceFiles:
     ----------
     validation, model
         Counts of the reference's validation cells, and the model that was fitted to their batches.
-    classifier, rules
+    classifier, decision
         What train_classifier and calibrate_classifier wrote.
     """
 
     validation: str
     model: str
     classifier: str
-    rules: str
+    decision: str
 
 
 def estimate_missing_genes(
@@ -52,7 +52,7 @@ def estimate_missing_genes(
     reference: ReferenceFiles,
     *,
     gene_loss: str,
-    own_rules: str,
+    own_decision: str,
     max_loss: float,
     max_error: float,
     seed: int,
@@ -60,7 +60,7 @@ def estimate_missing_genes(
     threads: int,
     gpu: int,
 ) -> None:
-    """Write which share of the model's genes a query has, what the others are worth, and the answer's rules.
+    """Write which share of the model's genes a query has, what the others are worth, and the decision.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def estimate_missing_genes(
         The reference's validation cells, and what judges them.
     gene_loss
         JSON to write, a `GeneLoss`.
-    own_rules
-        JSON to write: the answer's rules for cells that have only the measured genes.
+    own_decision
+        JSON to write: the decision for cells that have only the measured genes.
     max_loss
         Loss beyond which retraining is advised.
     max_error
@@ -84,7 +84,7 @@ def estimate_missing_genes(
         measured = query.var[MEASURED].to_numpy(dtype=bool)
         name = str(query.uns["dataset"])
     heads = Classifier(reference.classifier, threads=threads)
-    learned = read_artifact(DecisionModel, reference.rules)
+    learned = read_artifact(DecisionModel, reference.decision)
     with H5adReader(reference.validation) as cells:
         codes, drawn = draw_cells(cells, heads, seed=seed)
         held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
@@ -101,8 +101,8 @@ def estimate_missing_genes(
             for which, genes in (("all", np.ones_like(measured)), ("measured", measured))
         }
     with_all, with_missing = (HeldOutCells.of(codes, blocks, heads) for blocks in outputs.values())
-    own_model = learn_own_rules(learned, with_missing, heads, max_error=max_error)
-    f1, labels = compare(learned, with_all, own_model, with_missing, heads.labels)
+    adapted = learn_own_decision(learned, with_missing, heads, max_error=max_error)
+    f1, labels = compare(learned, with_all, adapted, with_missing, heads.labels)
     loss = f1[0] - f1[1] if len(codes) else None
     measured_loss = GeneLoss(
         genes=len(measured),
@@ -116,7 +116,7 @@ def estimate_missing_genes(
     )
     print_loss(measured_loss, name, max_loss=max_loss)
     write_artifact(measured_loss, gene_loss)
-    write_artifact(own_model, own_rules)
+    write_artifact(adapted, own_decision)
 
 
 def draw_cells(cells: H5adReader, heads: Classifier, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -152,10 +152,10 @@ def predict_block(
     return outputs
 
 
-def learn_own_rules(
+def learn_own_decision(
     learned: DecisionModel, with_missing: HeldOutCells, heads: Classifier, *, max_error: float
 ) -> DecisionModel:
-    """The answer's rules for cells that have only the measured genes.
+    """The decision for cells that have only the measured genes.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def learn_own_rules(
     max_error
         Share of wrong labels among those given out.
     """
-    own_model = learn_rules(
+    adapted = learn_decision(
         with_missing,
         heads,
         # What is known of the heads was learned from all genes; donors were counted there.
@@ -175,20 +175,20 @@ def learn_own_rules(
         max_error=max_error,
         made_from=learned.made_from,
     )
-    return replace(own_model, held_out=replace(own_model.held_out, donors=learned.held_out.donors))
+    return replace(adapted, held_out=replace(adapted.held_out, donors=learned.held_out.donors))
 
 
 def compare(
     learned: DecisionModel,
     with_all: HeldOutCells,
-    own_model: DecisionModel,
+    adapted: DecisionModel,
     with_missing: HeldOutCells,
     labels: list[str],
 ) -> tuple[list[float | None], dict[str, LabelLoss]]:
     """Macro-F1 with all genes and without the missing ones, and F1 by label."""
     pairs = []
-    for rules, cells in ((learned, with_all), (own_model, with_missing)):
-        best = calibrated_probabilities(rules, cells.by_head).argmax(axis=1)
+    for decision, cells in ((learned, with_all), (adapted, with_missing)):
+        best = calibrated_probabilities(decision, cells.by_head).argmax(axis=1)
         pairs.append(Counter(zip(cells.codes.tolist(), best.tolist(), strict=True)))
     codes = np.unique(with_all.codes).tolist()
     f1 = [label_scores(counted, codes) for counted in pairs]
@@ -220,9 +220,9 @@ if __name__ == "__main__":
         files = snakemake.input
         estimate_missing_genes(
             files.common,
-            ReferenceFiles(files.validation, files.model, files.classifier, files.rules),
+            ReferenceFiles(files.validation, files.model, files.classifier, files.decision),
             gene_loss=snakemake.output.gene_loss,
-            own_rules=snakemake.output.rules,
+            own_decision=snakemake.output.decision,
             max_loss=snakemake.params.max_loss,
             max_error=snakemake.params.max_error,
             seed=snakemake.params.seed,

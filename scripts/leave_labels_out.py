@@ -31,7 +31,7 @@ def leave_labels_out(
     mapped: list[str],
     common: str | None,
     classifier: str,
-    rules: str,
+    decision: str,
     left_out: str,
     *,
     limits: LimitSettings,
@@ -45,7 +45,7 @@ def leave_labels_out(
     ----------
     mapped, common
         Latents, in chunks, and counts of the held-out cells; None where there are no counts.
-    classifier, rules
+    classifier, decision
         What train_classifier and calibrate_classifier wrote.
     left_out
         JSON to write, `LeftOut`.
@@ -55,7 +55,7 @@ def leave_labels_out(
         Seed of the draw of cells, memory and cores of the job.
     """
     heads = Classifier(classifier, threads=threads)
-    learned = read_artifact(DecisionModel, rules)
+    learned = read_artifact(DecisionModel, decision)
     codes = codes_among(heads.labels, *read_codes(mapped, "label"))
     drawn = np.zeros(len(codes), dtype=bool)
     cap = calibration_cap(n_labels=len(heads.labels))
@@ -144,7 +144,7 @@ if __name__ == "__main__":
             snakemake.input.mapped,
             snakemake.input.common or None,
             snakemake.input.classifier,
-            snakemake.input.rules,
+            snakemake.input.decision,
             snakemake.output.left_out,
             limits=LimitSettings(**snakemake.params.prediction),
             seed=snakemake.params.seed,

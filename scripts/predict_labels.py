@@ -26,7 +26,7 @@ def predict_labels(
     mapped: str,
     common: str,
     classifier: str,
-    rules: str,
+    decision: str,
     predictions: str,
     *,
     chunk: int,
@@ -43,7 +43,7 @@ def predict_labels(
         The chunk's latents.
     common
         Counts of the whole part that the chunk is of.
-    classifier, rules
+    classifier, decision
         What train_classifier and calibrate_classifier wrote.
     predictions
         File to write; docs/labels.md tells its columns.
@@ -55,7 +55,7 @@ def predict_labels(
         Memory and cores of the job.
     """
     heads = Classifier(classifier, threads=threads)
-    learned = read_artifact(DecisionModel, rules)
+    learned = read_artifact(DecisionModel, decision)
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     reasons: Counter[str | None] = Counter()
     with H5adReader(common) as cells, complete(predictions) as path:
@@ -63,7 +63,8 @@ def predict_labels(
             budget.block_bytes(MEMORY_MODELS["predict_labels"], more_mb=heads.held_mb), cells
         )
         schema = prediction_schema(heads, with_truth=has_truth)
-        made_from = learned.made_from | {"rules": of_files(rules), "settings": of_settings(asdict(limits))}
+        hashes = {"decision": of_files(decision), "settings": of_settings(asdict(limits))}
+        made_from = learned.made_from | hashes
         schema = schema.with_metadata({MADE_FROM: json.dumps(made_from)})
         first = chunk * cells.n_cells // chunks
         with pq.ParquetWriter(path, schema) as writer:
@@ -121,7 +122,7 @@ if __name__ == "__main__":
             snakemake.input.mapped,
             snakemake.input.common,
             snakemake.input.classifier,
-            snakemake.input.rules,
+            snakemake.input.decision,
             snakemake.output.predictions,
             chunk=int(snakemake.wildcards.chunk),
             chunks=snakemake.params.chunks,

@@ -18,7 +18,7 @@ MISSING = {
     "datasets": "the list of datasets",
     "labels": "the reference's labels and its parts",
     "left_out": "what becomes of labels that the reference lacks",
-    "rules": "the calibrated classifiers",
+    "decision": "the calibrated classifiers",
     "genes": "the genes of the model",
     "history": "the trained model",
 }

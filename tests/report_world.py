@@ -176,7 +176,7 @@ class World:
         """Write others in the place of some scores of a part."""
         write_artifact(replace(self.scores(part), **changed), self.folder / f"evaluation/{part}.json")
 
-    def write_rules(self):
+    def write_decision(self):
         write_artifact(decision_of({}), self.folder / "calibration.json")
         return self.folder / "calibration.json"
 
@@ -191,7 +191,8 @@ class World:
     def draw(self, *, missing=(), **changed):
         """Draw the page; files that are given take the place of the run's own."""
         files = {
-            "evaluations": self.evaluations, "gene_loss": self.gene_loss, "rules": str(self.write_rules()),
+            "evaluations": self.evaluations, "gene_loss": self.gene_loss,
+            "decision": str(self.write_decision()),
             "labels": str(self.folder / "labels.json"), "predictions": self.predictions,
             "mapped": self.mapped, "inspected": self.inspected,
             "datasets": str(self.folder / "datasets.tsv"), "genes": str(self.folder / "genes.json"),

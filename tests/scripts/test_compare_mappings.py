@@ -31,7 +31,7 @@ def test_shares_and_scores_of_one_way():
     seen = judged([0, 1, 2, 2, 0, 1], [0.9, 0.9, 0.9, 0.5, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1, 5, 0.1])
     numbers, best = describe(seen, HEADS, RULES, truth, min_p=0.005)
     assert best.tolist() == ["B", "NK", "T", "T", "B", "NK"]
-    assert numbers.outside == pytest.approx(1 / 6)
+    assert numbers.out_of_reference == pytest.approx(1 / 6)
     # Neither the one that is outside nor the one that is not sure enough.
     assert numbers.labeled == pytest.approx(4 / 6)
     # Of the four whose truth the reference knows.

@@ -135,7 +135,7 @@ def estimate(reference, tmp_path, measured, *, validation=None, **changed):
                 str(reference.folder / "calibration.json"),
             ),
             gene_loss=str(tmp_path / "gene_loss.json"),
-            own_rules=str(tmp_path / "calibration.json"),
+            own_decision=str(tmp_path / "calibration.json"),
             **settings | changed,
         )
     return read_artifact(GeneLoss, tmp_path / "gene_loss.json"), read_artifact(

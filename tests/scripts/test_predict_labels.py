@@ -132,7 +132,7 @@ def test_what_it_was_made_from_stands_in_the_file(trained, tmp_path):
         predict(trained, query(tmp_path, [0]), min_p=min_p)
         metadata = pq.read_schema(trained / "predictions.parquet").metadata
         made_from.append(json.loads(metadata[b"made_from"]))
-    assert set(made_from[0]) == {"model", "genes", "classifier", "rules", "settings"}
+    assert set(made_from[0]) == {"model", "genes", "classifier", "decision", "settings"}
     assert {name for name in made_from[0] if made_from[0][name] != made_from[1][name]} == {"settings"}
 
 

@@ -57,7 +57,7 @@ def test_batches_are_counted_across_files_and_blocks(tmp_path):
         known = own["label"][own["label"] != "unknown"].value_counts()
         assert row["cells"] == len(own)
         assert row["unknown"] == pytest.approx((own["label"] == "unknown").mean())
-        assert row["outside"] == pytest.approx(own["reason"].notna().mean())
+        assert row["out_of_reference"] == pytest.approx(own["reason"].notna().mean())
         assert row["probability"] == pytest.approx(own["probability"].mean())
         assert row["share"] == pytest.approx(known.iloc[0] / len(own))
 

@@ -27,7 +27,7 @@ def draw(world, files, missing):
 def test_what_is_missing_is_told_by_name(world):
     files = {"predictions": world.predictions, "evaluations": world.evaluations, "mapped": world.mapped}
     files |= {
-        "rules": str(world.folder / "calibration.json"),
+        "decision": str(world.folder / "calibration.json"),
         "panel": [],
         "labels": str(world.folder / "labels.json"),
     }
@@ -41,7 +41,7 @@ def test_what_is_missing_is_told_by_name(world):
     ]
     assert there["mapped"] == [path for path in world.mapped if "/q1/" not in path]
     assert there["predictions"] == [path for path in world.predictions if "/q2." not in path]
-    assert (there["rules"], there["panel"], there["labels"]) == (None, None, files["labels"])
+    assert (there["decision"], there["panel"], there["labels"]) == (None, None, files["labels"])
 
 
 def test_a_query_without_an_answer_is_named_and_not_left_out(world, no_umap):

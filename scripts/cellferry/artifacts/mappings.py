@@ -10,8 +10,8 @@ class Mapping:
 
     Attributes
     ----------
-    labeled, outside
-        Share of cells with a label of the finest level, and outside the reference.
+    labeled, out_of_reference
+        Share of cells with a label of the finest level, and out of the reference.
     probability
         Mean probability of the best label.
     accuracy, macro_f1
@@ -19,7 +19,7 @@ class Mapping:
     """
 
     labeled: float
-    outside: float
+    out_of_reference: float
     probability: float
     accuracy: float | None
     macro_f1: float | None

@@ -19,18 +19,18 @@ from .novelty import p_values
 from .probabilities import calibrate
 
 
-def calibrated_probabilities(rules: DecisionModel, by_head: dict[str, np.ndarray]) -> np.ndarray:
+def calibrated_probabilities(decision: DecisionModel, by_head: dict[str, np.ndarray]) -> np.ndarray:
     """Calibrated probabilities of the leaves: cells × labels, float32."""
     names = list(by_head)
     mixture = combined(
-        by_head, [rules.temperatures[name] for name in names], [rules.weights[name] for name in names]
+        by_head, [decision.temperatures[name] for name in names], [decision.weights[name] for name in names]
     )
-    return calibrate(rules.calibration, mixture)
+    return calibrate(decision.calibration, mixture)
 
 
-def ood_pvalues(rules: DecisionModel, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:
+def ood_pvalues(decision: DecisionModel, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:
     """p-value of each cell's being inside the reference: the larger of the two distances'."""
-    to_neighbors, to_labels = rules.tails
+    to_neighbors, to_labels = decision.tails
     return np.maximum(p_values(to_neighbors, distance), p_values(to_labels, label_distance))
 
 
@@ -39,7 +39,7 @@ def decide(
     ood_pvalue: np.ndarray,
     too_few: np.ndarray,
     hierarchy: LabelHierarchy,
-    rules: DecisionModel,
+    decision: DecisionModel,
     *,
     min_p: float,
 ) -> dict[str, np.ndarray]:
@@ -55,7 +55,7 @@ def decide(
         Which cells have too few counts or genes.
     hierarchy
         The hierarchy of the leaves.
-    rules
+    decision
         Thresholds.
     min_p
         Cells with a smaller `ood_pvalue` get no label.
@@ -75,7 +75,7 @@ def decide(
     by_level = {}
     for level, nodes, of_leaf, best, probability in path:
         names = np.array(nodes, dtype=object)[best]
-        passes = probability >= np.array([rules.thresholds[level][node] for node in nodes])[best]
+        passes = probability >= np.array([decision.thresholds[level][node] for node in nodes])[best]
         label[passes] = names[passes]
         # A node of a single leaf leaves nothing open.
         whole = passes & (np.bincount(of_leaf)[best] == 1)
@@ -98,7 +98,7 @@ def decide(
         "probability": probability,
         "runner_up": leaves[runner_up],
         "runner_up_probability": rest[cells, runner_up],
-        "prediction_set": prediction_sets(probabilities, best, leaves, rules.set_threshold),
+        "prediction_set": prediction_sets(probabilities, best, leaves, decision.set_threshold),
         **by_level,
     }
 

@@ -53,7 +53,7 @@ class HeldOutCells(NamedTuple):
         return cls(codes, by_head, *distances)
 
 
-def learn_rules(
+def learn_decision(
     cells: HeldOutCells,
     heads: Classifier,
     *,
@@ -93,7 +93,7 @@ def learn_rules(
     calibration = fit_calibration(mixture, codes)
     probabilities = calibrate(calibration, mixture)
 
-    rules = DecisionModel(
+    decision = DecisionModel(
         temperatures=dict(zip(by_head, temperatures, strict=True)),
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
         calibration=calibration,
@@ -103,9 +103,9 @@ def learn_rules(
         held_out=HeldOutAnswers(len(codes), n_donors, max_error),
         made_from=made_from,
     )
-    rules = replace(rules, held_out=_with_errors(rules, heads, probabilities, codes))
-    print(f"of the held-out cells: {asdict(rules.held_out)}")
-    return rules
+    decision = replace(decision, held_out=_with_errors(decision, heads, probabilities, codes))
+    print(f"of the held-out cells: {asdict(decision.held_out)}")
+    return decision
 
 
 def level_thresholds(
@@ -127,18 +127,18 @@ def level_thresholds(
 
 
 def _with_errors(
-    rules: DecisionModel, heads: Classifier, probabilities: np.ndarray, codes: np.ndarray
+    decision: DecisionModel, heads: Classifier, probabilities: np.ndarray, codes: np.ndarray
 ) -> HeldOutAnswers:
     """How many held-out cells get a leaf, the error among these, and its bound (Clopper and Pearson)."""
     n_cells = len(codes)
     inside, enough = np.ones(n_cells), np.zeros(n_cells, dtype=bool)
-    decided = decide(probabilities, inside, enough, heads.hierarchy, rules, min_p=0.0)
+    decided = decide(probabilities, inside, enough, heads.hierarchy, decision, min_p=0.0)
     truth = np.array(heads.labels, dtype=object)[codes]
     accepted = np.equal(decided["reason"], None)
     n_accepted, n_wrong = int(accepted.sum()), int((accepted & (decided["label"] != truth)).sum())
     bound = beta.ppf(CONFIDENCE, n_wrong + 1, n_accepted - n_wrong) if n_wrong < n_accepted else 1.0
     return replace(
-        rules.held_out,
+        decision.held_out,
         accepted=n_accepted,
         wrong=n_wrong,
         error=n_wrong / n_accepted if n_accepted else None,

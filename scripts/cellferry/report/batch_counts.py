@@ -23,19 +23,18 @@ def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
 
     Returns
     -------
-    One dict per batch: `batch`, `cells`, `unknown` and `outside` (shares of its cells that are unknown, and
-    that lie outside the reference), `probability` (mean of the best label's), `commonest` label and its
-    `share`.
+    One dict per batch: `batch`, `cells`, `unknown` and `out_of_reference` (shares of its cells),
+    `probability` (mean of the best label's), `commonest` label and its `share`.
     """
     labels: dict[str, Counter[str]] = defaultdict(Counter)
-    outside: Counter[str] = Counter()
+    out_of_reference: Counter[str] = Counter()
     probability: Counter[str] = Counter()
     keys = ["batch", "label", "reason"]
     for row in count_by(_answers(mapped, predictions), keys, sums=["probability"]):
         labels[row["batch"]][row["label"]] += row["cells"]
         probability[row["batch"]] += row["probability"]
         if row["reason"] == OUT_OF_REFERENCE:
-            outside[row["batch"]] += row["cells"]
+            out_of_reference[row["batch"]] += row["cells"]
     found = []
     for batch, counts in labels.items():
         n_cells = counts.total()
@@ -49,7 +48,7 @@ def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
                 "batch": batch,
                 "cells": n_cells,
                 "unknown": counts[UNKNOWN] / n_cells,
-                "outside": outside[batch] / n_cells,
+                "out_of_reference": out_of_reference[batch] / n_cells,
                 "probability": probability[batch] / n_cells,
                 "commonest": commonest,
                 "share": n_commonest / n_cells,

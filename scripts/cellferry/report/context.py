@@ -65,7 +65,7 @@ class RunFiles:
         Counts of the queries where the model is of others: these have the genes that a query measured.
     mappings
         What compare_mappings wrote of queries that the model was fitted to, `{query}/mappings.json` each.
-    rules
+    decision
         What calibrate_classifier learned.
     left_out
         What became of the cells of each label when the reference was without it, if that was tried.
@@ -84,7 +84,7 @@ class RunFiles:
     gene_loss: Sequence[str] = ()
     common: Sequence[str] = ()
     mappings: Sequence[str] = ()
-    rules: str | None = None
+    decision: str | None = None
     left_out: str | None = None
     labels: str | None = None
     datasets: str | None = None
@@ -227,7 +227,7 @@ def about_trust(
         "left_out": left_out,
         "gene_loss": losses,
         "losing": {query: losing_labels(loss) for query, loss in losses.items()},
-        "rules": read_artifact(DecisionModel, files.rules) if files.rules else None,
+        "decision": read_artifact(DecisionModel, files.decision) if files.decision else None,
         "remarks": remarks(
             label_counts,
             results.scores,
