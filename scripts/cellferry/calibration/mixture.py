@@ -13,6 +13,7 @@ say little about how a head does on another.
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from ..heads.registry import ON_EXPRESSION
 
@@ -38,9 +39,7 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities (cells × labels) with their logs over a temperature: less sure above 1, surer below."""
     logits = np.log(np.maximum(probabilities, MIN_PROBABILITY), dtype=np.float32)
     logits /= temperature
-    logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
-    np.exp(logits, out=logits)
-    return logits / logits.sum(axis=1, keepdims=True)
+    return softmax(logits, axis=1)
 
 
 def fitted_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from scipy import sparse
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-
-from .softmax import softmax
 
 REGULARIZATION = 0.01
 """scikit-learn's C: thousands of genes take strong shrinkage."""
@@ -86,7 +85,8 @@ class ExpressionHead:
     def probabilities(self, values: sparse.csr_matrix) -> np.ndarray:
         """Probabilities of the labels from raw counts or marker values (cells × genes, CSR), float32."""
         expression = log_normalized(values) if self.normalize else values
-        return softmax(expression @ self.coefficients.T + self.intercepts)
+        logits = expression @ self.coefficients.T + self.intercepts
+        return softmax(logits, axis=1).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the arrays as npz."""

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-
-from .softmax import softmax
 
 
 class LinearHead:
@@ -47,7 +46,7 @@ class LinearHead:
         """Probabilities of the labels: cells × labels."""
         # In float64, where a product's rounding does not depend on how cells are cut into blocks.
         logits = ((latents - self.mean) / self.scale) @ self.coefficients.T + self.intercepts
-        return softmax(logits)
+        return softmax(logits, axis=1).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the arrays as npz."""

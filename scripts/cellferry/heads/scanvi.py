@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-
-from .softmax import softmax
+from scipy.special import softmax
 
 LAYER_NORM_EPSILON = 1e-5
 """As in torch."""
@@ -57,7 +56,7 @@ class ScanviHead:
                     values -= values.mean(axis=1, keepdims=True)
                     values /= np.sqrt(np.square(values).mean(axis=1, keepdims=True) + LAYER_NORM_EPSILON)
                 np.maximum(values, 0, out=values)
-        return softmax(values)
+        return softmax(values, axis=1).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the arrays as npz."""
