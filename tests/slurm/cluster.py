@@ -220,7 +220,7 @@ class Run:
                 start_new_session=True,
             )
 
-    def finish(self, *arguments, seconds=420):
+    def finish(self, *arguments, seconds=900):
         """Run snakemake; returns its exit code and what it said."""
         process = self.start(*arguments)
         try:
@@ -239,7 +239,7 @@ class Run:
         found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
-    def wait_for_job(self, rule: str, *, seconds=120, known=()) -> Job:
+    def wait_for_job(self, rule: str, *, seconds=600, known=()) -> Job:
         """Wait until the script of a rule's job runs, and tell the job."""
         found = []
 

@@ -77,7 +77,7 @@ def run(cluster, tmp_path):
         return Run(cluster, tmp_path, config, **settings)
 
     yield make
-    wait_for(lambda: not cluster.queue(tmp_path), 60, "the run's last job to leave the queue")
+    wait_for(lambda: not cluster.queue(tmp_path), 300, "the run's last job to leave the queue")
 
 
 def pytest_collection_modifyitems(items):

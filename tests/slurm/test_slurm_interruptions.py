@@ -13,7 +13,7 @@ def test_a_cancelled_job_is_run_again(run, cluster):
     run = run()
     process = run.start("results/inspected/atlas.json")
     cluster.ask("scancel", run.wait_for_job("inspect_dataset").number)
-    assert process.wait(120) == 0, run.said()
+    assert process.wait(600) == 0, run.said()
     states = [job["State"] for job in cluster.accounted(run)]
     assert [state.split()[0] for state in states] == ["CANCELLED", "COMPLETED"]
 
@@ -48,7 +48,7 @@ def test_ctrl_c_cancels_the_jobs(run, cluster):
         with contextlib.suppress(ProcessLookupError):
             os.kill(script, signal.SIGSTOP)  # it shall not end before
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(120) != 0
+    assert process.wait(600) != 0
     assert not [job for job in cluster.queue(run.folder) if job.state != "COMPLETING"]
     code, said = run.finish("results/inspected/atlas.json")
     assert code == 0, said
@@ -75,7 +75,7 @@ def leave_a_job_behind(run):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     os.kill(script, signal.SIGCONT)
-    wait_for(lambda: not run.cluster.queue(run.folder), 60, "the job that was left to end")
+    wait_for(lambda: not run.cluster.queue(run.folder), 300, "the job that was left to end")
     assert (run.folder / SPLITS).exists()
     assert run.finish("--unlock")[0] == 0
 
@@ -121,6 +121,6 @@ def test_a_job_that_is_left_and_not_seen_writes_nothing(run, tmp_path):
     assert len(chunks) == 2
     os.kill(script, signal.SIGCONT)
     wait_for(
-        lambda: orphan.number not in [job.number for job in run.cluster.queue()], 90, "the orphan to end"
+        lambda: orphan.number not in [job.number for job in run.cluster.queue()], 300, "the orphan to end"
     )
     assert sorted((run.folder / "results" / "chunks" / "atlas" / "0").glob("*.h5ad")) == chunks

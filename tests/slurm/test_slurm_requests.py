@@ -7,7 +7,7 @@ import pytest
 from running import slurm_profile
 
 
-def refused(run, *, seconds=60, target="results/inspected/atlas.json"):
+def refused(run, *, seconds=240, target="results/inspected/atlas.json"):
     """What a run says that must stop before it submits anything."""
     code, said = run.finish(target, seconds=seconds)
     assert code == 1
@@ -65,7 +65,7 @@ def test_results_on_a_full_file_system(run, tmp_path):
 def test_a_refusal_at_submission_is_told_in_slurms_words(run):
     """What no look at the partitions can foresee."""
     run = run(resources={"inspect_dataset": {"slurm_extra": "--nodelist=c9"}}, retries=0)
-    code, said = run.finish("results/inspected/atlas.json", seconds=60)
+    code, said = run.finish("results/inspected/atlas.json", seconds=240)
     told = said.partition("job(s) failed")[2]
     assert code == 1
     assert "SLURM did not take it (sbatch: error" in told
@@ -85,7 +85,7 @@ def test_a_cluster_that_does_not_know_its_memory(run, tmp_path, cluster_without_
 
     profile = slurm_profile(request_memory=False)
     run = run(cluster=cluster, **{"default-resources": profile["default-resources"]})
-    code, said = run.finish("results/inspected/atlas.json", seconds=120)
+    code, said = run.finish("results/inspected/atlas.json", seconds=400)
     assert code == 0, said
     (job,) = cluster.accounted(run)
     assert job["State"] == "COMPLETED"

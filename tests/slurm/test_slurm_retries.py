@@ -29,7 +29,7 @@ def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller
     cluster.take_memory_away(first.number)
     second = run.wait_for_job("convert_to_chunks", known=[first.number])
     cluster.take_memory_away(second.number)
-    assert process.wait(180) == 0, run.said()
+    assert process.wait(600) == 0, run.said()
     jobs = cluster.accounted(run)
     assert asked(jobs, "convert_to_chunks", "ReqMem") == ["800M", "850M", "850M"]
     log = (run.folder / "logs" / "convert_to_chunks" / "atlas_0.log").read_text()
@@ -48,7 +48,7 @@ def test_what_slurm_knows_is_said_when_all_attempts_were_killed(run, cluster, me
     process = run.start("results/inspected/atlas.json")
     job = run.wait_for_job("inspect_dataset")
     cluster.take_memory_away(job.number)
-    assert process.wait(120) == 1
+    assert process.wait(600) == 1
     said = run.said().partition("job(s) failed")[2]
     assert f"attempt 1: OUT_OF_MEMORY on {job.node}" in said
     assert f"(SLURM job {job.number}, " in said
@@ -65,7 +65,7 @@ def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
     process = run.start("results/reference/model")
     run.wait_for_job("train_reference_model")
     (script,) = run.scripts("train_reference_model")
-    wait_for(lambda: log.exists() and "epoch 1 of" in log.read_text(), 60, "the training to begin")
+    wait_for(lambda: log.exists() and "epoch 1 of" in log.read_text(), 300, "the training to begin")
     # As on a slow node: the script runs for a twentieth of the time, until SLURM ends it.
     while script in run.scripts("train_reference_model"):
         said = log.read_text()
@@ -76,7 +76,7 @@ def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
             time.sleep(0.1)
     assert "time is short: writing the state in epoch" in said
 
-    assert process.wait(420) == 0, run.said()
+    assert process.wait(900) == 0, run.said()
     assert asked(cluster.accounted(run), "train_reference_model", "State") == ["TIMEOUT", "COMPLETED"]
     assert int(re.search(r"resuming after epoch (\d+)", log.read_text())[1]) > 0
     history = pd.read_csv(run.folder / "results" / "reference" / "history.csv")
