@@ -71,9 +71,8 @@ def leave_labels_out(
         columns, parts, start = latent_columns(mapped), [], 0
         for block, outputs in heads.iter_predictions(mapped, cells, [], first=0, rows=rows):
             kept = drawn[start : start + len(block)]
-            too_few = (outputs.n_counts < limits.min_counts) | (outputs.n_genes < limits.min_genes)
-            by_head = {name: values[kept] for name, values in outputs.by_head.items()}
-            parts.append((by_head, matrix(block, columns)[kept], too_few[kept]))
+            outputs = outputs.of_cells(kept)
+            parts.append((outputs.by_head, matrix(block, columns)[kept], outputs.too_few(limits)))
             start += len(block)
     by_head = {name: np.concatenate([part[0][name] for part in parts]) for name in heads.head_names}
     latents, too_few = (np.concatenate([part[which] for part in parts]) for which in (1, 2))

@@ -72,7 +72,7 @@ def predict_labels(
                 [mapped], cells, ["cell", "label"], first=first, rows=rows
             ):
                 ood_pvalue = ood_pvalues(learned, outputs.distance, outputs.label_distance)
-                too_few = (outputs.n_counts < limits.min_counts) | (outputs.n_genes < limits.min_genes)
+                too_few = outputs.too_few(limits)
                 probabilities = calibrated_probabilities(learned, outputs.by_head)
                 columns = decide(
                     probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=limits.min_p
