@@ -3,20 +3,14 @@
 import anndata as ad
 import numpy as np
 import pandas as pd
-from cellferry.config.schema import load_schema
 from cellferry.resources.budget import Budget
 from check_datasets import check_datasets
 from convert_to_chunks import convert_to_chunks
 from inspect_dataset import inspect_dataset
 from scipy import sparse
-from simulate import label_names
+from simulate import DATASET_DEFAULTS, label_names
 
 N_CELLS, N_GENES = 70, 40
-DEFAULTS = {
-    key: value["default"]
-    for key, value in load_schema()["$defs"]["dataset"]["properties"].items()
-    if "default" in value
-}
 
 
 def make_adata():
@@ -45,7 +39,7 @@ def convert(path, folder, *, obs=None, budget=LITTLE, scratch=None, **config):
         "path": path if isinstance(path, list | dict) else str(path),
         "obs": obs if isinstance(obs, list) else obs and str(obs),
     }
-    settings = {**DEFAULTS, "role": "query", **settings, "chunks": 3, "jobs": 1, **config}
+    settings = {**DATASET_DEFAULTS, "role": "query", **settings, "chunks": 3, "jobs": 1, **config}
     inspected = folder.with_suffix(".json")
     inspect_dataset(str(inspected), name="blood", config=settings, label_names=label_names())
     check_datasets([str(inspected)], str(folder.with_suffix(".tsv")), parents={})

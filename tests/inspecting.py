@@ -5,17 +5,11 @@ import numpy as np
 import pandas as pd
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
-from cellferry.config.schema import load_schema
 from inspect_dataset import inspect_dataset
 from scipy import sparse
-from simulate import label_names
+from simulate import DATASET_DEFAULTS, label_names
 
 N_CELLS, N_GENES = 50, 30
-DEFAULTS = {
-    key: value["default"]
-    for key, value in load_schema()["$defs"]["dataset"]["properties"].items()
-    if "default" in value
-}
 
 
 def make_adata():
@@ -39,7 +33,13 @@ def make_adata():
 
 
 def inspect(path, *, files=None, obs=None, role="query", labels=None, **config):
-    settings = {**DEFAULTS, "role": role, "path": files or str(path), "obs": obs and str(obs), **config}
+    settings = {
+        **DATASET_DEFAULTS,
+        "role": role,
+        "path": files or str(path),
+        "obs": obs and str(obs),
+        **config,
+    }
     found = path.parent / "found.json"
     inspect_dataset(str(found), name="blood", config=settings, label_names=label_names(**labels or {}))
     return read_artifact(Inspection, found)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.inspection import InspectedChannel, Inspection
-from cellferry.config.schema import fill_defaults
+from cellferry.config.schema import fill_defaults, load_schema
 from cellferry.config.settings import LabelSettings, settings_of
 from cellferry.cytometry.channels import channel_kind
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter
@@ -146,6 +146,14 @@ def write_chunks(folder: Path, cells: ad.AnnData, *, chunks: int) -> None:
     for chunk in range(chunks):
         first, last = (number * cells.n_obs // chunks for number in (chunk, chunk + 1))
         write_cells(folder / f"{chunk}.h5ad", cells[first:last].copy(), folder.name, chunks=chunks)
+
+
+DATASET_DEFAULTS = {
+    key: value["default"]
+    for key, value in load_schema()["$defs"]["dataset"]["properties"].items()
+    if "default" in value
+}
+"""Keys of a dataset that have a default."""
 
 
 def settings_like[Settings](kind: type[Settings], **given) -> Settings:

@@ -7,7 +7,6 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.json_files import read_artifact
-from cellferry.config.schema import load_schema
 from cellferry.config.settings import ClassifierSettings, GeneSettings, LimitSettings, SplitSettings
 from cellferry.features.subset import GeneFiles
 from cellferry.heads.training import TrainingFiles
@@ -23,7 +22,7 @@ from predict_labels import predict_labels
 from scipy import io
 from select_genes import select_genes
 from shuffle_reference import shuffle_reference
-from simulate import label_names, settings_like, simulate_cells, write_cells, write_chunks
+from simulate import DATASET_DEFAULTS, label_names, settings_like, simulate_cells, write_cells, write_chunks
 from split_reference import split_reference
 from subset_common_genes import subset_common_genes
 from subset_reference import subset_reference
@@ -31,8 +30,6 @@ from train_classifier import train_classifier
 from write_fcs import write_fcs
 
 BUDGETS = [Budget(2000), Budget(4000, 2), Budget(2000, 3), Budget(8000)]
-DATASET = load_schema()["$defs"]["dataset"]["properties"]
-DEFAULTS = {key: value["default"] for key, value in DATASET.items() if "default" in value}
 
 
 @pytest.fixture
@@ -73,7 +70,7 @@ def cells():
 
 
 def convert(path, folder, budget):
-    config = {**DEFAULTS, "role": "query", "path": str(path), "chunks": 3, "jobs": 1}
+    config = {**DATASET_DEFAULTS, "role": "query", "path": str(path), "chunks": 3, "jobs": 1}
     inspected = str(path.with_suffix(".json"))
     inspect_dataset(inspected, name="blood", config=config, label_names=label_names())
     convert_to_chunks(

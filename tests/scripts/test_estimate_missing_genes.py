@@ -143,6 +143,25 @@ def estimate(reference, tmp_path, measured, *, validation=None, **changed):
     )
 
 
+def predict_poor(reference, folder, limits):
+    """Predictions of `folder/poor.h5ad`, by the decision of estimate_missing_genes."""
+    map_part(folder / "poor.h5ad", reference.model, folder / "poor.parquet")
+    with threadpool_limits(1):
+        predict_labels(
+            str(folder / "poor.parquet"),
+            str(folder / "poor.h5ad"),
+            str(reference.folder / "classifier"),
+            str(folder / "calibration.json"),
+            str(folder / "predictions.parquet"),
+            chunk=0,
+            chunks=1,
+            limits=limits,
+            budget=Budget(2000),
+            threads=1,
+        )
+    return pd.read_parquet(folder / "predictions.parquet")
+
+
 def test_nothing_is_lost_with_all_genes(reference, tmp_path):
     found, rules = estimate(reference, tmp_path, np.ones(60, bool))
     assert found.measured == found.genes == 60
@@ -168,21 +187,7 @@ def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, t
     poor.X = sparse.csr_matrix(poor.X @ sparse.diags_array(measured.astype(np.float32)))
     poor.X.eliminate_zeros()
     write_cells(tmp_path / "poor.h5ad", poor, "atlas")
-    map_part(tmp_path / "poor.h5ad", reference.model, tmp_path / "poor.parquet")
-    with threadpool_limits(1):
-        predict_labels(
-            str(tmp_path / "poor.parquet"),
-            str(tmp_path / "poor.h5ad"),
-            str(reference.folder / "classifier"),
-            str(tmp_path / "calibration.json"),
-            str(tmp_path / "predictions.parquet"),
-            chunk=0,
-            chunks=1,
-            limits=LimitSettings(min_p=0, min_counts=0, min_genes=0),
-            budget=Budget(2000),
-            threads=1,
-        )
-    predicted = pd.read_parquet(tmp_path / "predictions.parquet")
+    predicted = predict_poor(reference, tmp_path, LimitSettings(min_p=0, min_counts=0, min_genes=0))
     macro_f1 = f1_score(predicted["truth"], predicted["best_label"], average="macro")
     assert found.macro_f1_without == pytest.approx(macro_f1, abs=0.01)
     assert found.loss == pytest.approx(found.macro_f1 - found.macro_f1_without)
@@ -239,21 +244,7 @@ def test_of_marker_values_too(on_markers, tmp_path):
     poor = on_markers.validation.copy()
     poor.X = stored(poor.X.toarray() * measured)
     write_values(tmp_path / "poor.h5ad", poor, backbone=np.arange(60) < 55)
-    map_part(tmp_path / "poor.h5ad", on_markers.model, tmp_path / "poor.parquet")
-    with threadpool_limits(1):
-        predict_labels(
-            str(tmp_path / "poor.parquet"),
-            str(tmp_path / "poor.h5ad"),
-            str(on_markers.folder / "classifier"),
-            str(tmp_path / "calibration.json"),
-            str(tmp_path / "predictions.parquet"),
-            chunk=0,
-            chunks=1,
-            limits=LimitSettings(min_p=0, min_counts=50, min_genes=20),
-            budget=Budget(2000),
-            threads=1,
-        )
-    predicted = pd.read_parquet(tmp_path / "predictions.parquet")
+    predicted = predict_poor(on_markers, tmp_path, LimitSettings(min_p=0, min_counts=50, min_genes=20))
     macro_f1 = f1_score(predicted["truth"], predicted["best_label"], average="macro")
     assert found.macro_f1_without == pytest.approx(macro_f1, abs=0.01)
     assert "low quality" not in set(predicted["reason"])
