@@ -62,9 +62,9 @@ def tally(predictions: str, tree: LabelHierarchy, heads: list[str]) -> Tally:
     columns |= {f"level_{name}": (f"level_{name}_probability", name) for name in tree.names[1:]}
     answers = _counted(predictions, ["truth", "label", "level", "reason"])
     pairs = {column: _with_truth(_counted(predictions, ["truth", column])) for column in columns}
-    found = Tally(answers.total(), answers, pairs, _reliability(predictions, columns, tree))
-    _count_sets(found, _with_truth(_counted(predictions, ["truth", "prediction_set"])), tree)
-    return found
+    counts = Tally(answers.total(), answers, pairs, _reliability(predictions, columns, tree))
+    _count_sets(counts, _with_truth(_counted(predictions, ["truth", "prediction_set"])), tree)
+    return counts
 
 
 def _counted(predictions: str, columns: list[str]) -> Counter[tuple]:
@@ -81,7 +81,7 @@ def _reliability(
     predictions: str, columns: dict[str, tuple[str, str]], tree: LabelHierarchy
 ) -> dict[str, Reliability]:
     """By column of labels; `columns` holds that of their probability, and the level they are at."""
-    found = {column: Reliability() for column in columns}
+    by_column = {column: Reliability() for column in columns}
     read = ["truth", *columns, *(probability for probability, _ in columns.values())]
     progress = Progress("scored", count_cells([predictions]))
     for block in blocks([predictions], read, rows=ROWS):
@@ -91,9 +91,9 @@ def _reliability(
             truth = _at_level(table["truth"], tree, level)
             says = pc.is_valid(truth)
             right = pc.equal(truth, table[column]).filter(says).to_numpy()
-            found[column].add(table[probability].filter(says).to_numpy(), right)
+            by_column[column].add(table[probability].filter(says).to_numpy(), right)
         progress.add(len(block))
-    return found
+    return by_column
 
 
 def _at_level(truth: pa.ChunkedArray, tree: LabelHierarchy, level: str) -> pa.ChunkedArray:
@@ -103,16 +103,16 @@ def _at_level(truth: pa.ChunkedArray, tree: LabelHierarchy, level: str) -> pa.Ch
     return pa.chunked_array([pa.array(nodes, pa.string()).take(encoded.indices)])
 
 
-def _count_sets(found: Tally, counted: Pairs, tree: LabelHierarchy) -> None:
+def _count_sets(counts: Tally, counted: Pairs, tree: LabelHierarchy) -> None:
     for (truth, joined), n in counted.items():
         if tree.kind(truth) != IN_REFERENCE:
             continue
-        found.n_sets += n
+        counts.n_sets += n
         if joined:
             # Ends marked, so that no label is found within a longer one.
             marked = f"{SET_SEPARATOR}{joined}{SET_SEPARATOR}"
-            found.in_sets += n * (f"{SET_SEPARATOR}{truth}{SET_SEPARATOR}" in marked)
-            found.set_sizes += n * (joined.count(SET_SEPARATOR) + 1)
+            counts.in_sets += n * (f"{SET_SEPARATOR}{truth}{SET_SEPARATOR}" in marked)
+            counts.set_sizes += n * (joined.count(SET_SEPARATOR) + 1)
 
 
 def separation(

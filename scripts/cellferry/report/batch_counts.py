@@ -35,7 +35,7 @@ def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
         probability[row["batch"]] += row["probability"]
         if row["reason"] == OUT_OF_REFERENCE:
             out_of_reference[row["batch"]] += row["cells"]
-    found = []
+    batches = []
     for batch, counts in labels.items():
         n_cells = counts.total()
         commonest, n_commonest = max(
@@ -43,7 +43,7 @@ def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
             key=lambda item: item[1],
             default=(None, 0),
         )
-        found.append(
+        batches.append(
             {
                 "batch": batch,
                 "cells": n_cells,
@@ -54,7 +54,7 @@ def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
                 "share": n_commonest / n_cells,
             }
         )
-    return sorted(found, key=lambda row: (-row["cells"], row["batch"]))
+    return sorted(batches, key=lambda row: (-row["cells"], row["batch"]))
 
 
 def _answers(mapped: Sequence[str], predictions: str) -> Iterator[pa.RecordBatch]:
