@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cellferry.artifacts.decision import Calibration, DecisionModel, HeldOutAnswers, Tail
+from cellferry.artifacts.decision import DecisionModel, HeldOutAnswers, Tail
 from cellferry.artifacts.evaluation import (
     AnswerScores,
     Baseline,
@@ -175,7 +175,7 @@ def decision_of(
     fields = {
         "temperatures": dict.fromkeys(heads, 1.0),
         "weights": dict.fromkeys(heads, 1 / len(heads)),
-        "calibration": Calibration("temperature", 1.0),
+        "mixture_temperature": 1.0,
         "tails": (tail, tail),
         "thresholds": thresholds,
         "set_threshold": 0.1,

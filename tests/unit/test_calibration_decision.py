@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from cellferry.artifacts.decision import Calibration, DecisionModel, Tail
+from cellferry.artifacts.decision import DecisionModel, Tail
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.calibration.decision import (
     AMBIGUOUS,
@@ -15,9 +15,8 @@ from cellferry.calibration.decision import (
     decide,
     ood_pvalues,
 )
-from cellferry.calibration.mixture import combined
+from cellferry.calibration.mixture import combined, tempered
 from cellferry.calibration.novelty import fit_tail
-from cellferry.calibration.probabilities import calibrate, fit_isotonic
 from cellferry.calibration.thresholds import NEVER
 from cellferry.labels.best_path import node_codes
 from cellferry.labels.vocabulary import LEAF_LEVEL
@@ -182,16 +181,15 @@ def test_no_cells():
 
 
 def test_probabilities_are_the_calibrated_mixture():
-    linear, codes = simulate_probabilities(300, n_labels=4, seed=0)
+    linear, _ = simulate_probabilities(300, n_labels=4, seed=0)
     expression, _ = simulate_probabilities(300, n_labels=4, seed=1)
     by_head = {"linear": linear, "expression": expression}
-    calibration = fit_isotonic(linear, codes)
     learned = rules(
         temperatures={"expression": 2.0, "linear": 0.5},  # in another order than the heads
         weights={"expression": 0.25, "linear": 0.75},
-        calibration=calibration,
+        mixture_temperature=1.3,
     )
-    expected = calibrate(calibration, combined(by_head, [0.5, 2.0], [0.75, 0.25]))
+    expected = tempered(combined(by_head, [0.5, 2.0], [0.75, 0.25]), 1.3)
     np.testing.assert_array_equal(calibrated_probabilities(learned, by_head), expected)
 
 
@@ -203,12 +201,9 @@ def test_a_cell_is_outside_only_where_both_distances_say_so():
     assert found[3] < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["isotonic", "temperature"])
-def test_rules_are_plain_json_and_read_as_they_were(tmp_path, kind):
-    probabilities, codes = simulate_probabilities(300, n_labels=4)
-    calibration = fit_isotonic(probabilities, codes) if kind == "isotonic" else Calibration(kind, 1.3)
+def test_rules_are_plain_json_and_read_as_they_were(tmp_path):
     learned = rules(
-        calibration=calibration,
+        mixture_temperature=1.3,
         tails=(fit_tail(np.random.default_rng(0).gamma(5, 1, 100)), fit_tail(np.zeros(0))),
     )
     write_artifact(learned, tmp_path / "calibration.json")

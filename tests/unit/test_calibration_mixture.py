@@ -11,10 +11,28 @@ from cellferry.calibration.mixture import (
     prior_weights,
     tempered,
 )
+from cellferry.evaluation.metrics import auroc
 from simulate import simulate_probabilities
 
 ALL_HEADS = ["xgboost", "linear", "neighbors", "scanvi", "expression"]
 OF_CYTOMETRY = ["xgboost", "linear", "neighbors", "cytovi", "expression", "expression_xgboost"]
+
+
+def overconfident(n_cells, *, seed=0):
+    """Probabilities that are surer than they are right."""
+    probabilities, codes = simulate_probabilities(n_cells, n_labels=4, spread=1.0, seed=seed)
+    powers = probabilities.astype(np.float64) ** 3
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32), codes
+
+
+def calibration_error(probabilities, codes):
+    """Expected calibration error over ten bins of the best label's probability."""
+    top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == codes
+    bins = np.minimum((10 * top).astype(int), 9)
+    return sum(
+        abs(top[bins == one].mean() - right[bins == one].mean()) * (bins == one).mean()
+        for one in np.unique(bins)
+    )
 
 
 def test_tempered_is_a_softmax_of_logits_over_the_temperature():
@@ -39,6 +57,28 @@ def test_a_known_temperature_is_found_again(temperature):
     powers = probabilities.astype(np.float64) ** temperature
     given = powers / powers.sum(axis=1, keepdims=True)
     assert fitted_temperature(given, codes) == pytest.approx(temperature, rel=0.1)
+
+
+def test_a_mixture_that_is_too_sure_is_calibrated_for_other_cells():
+    temperature = fitted_temperature(*overconfident(2000))
+    fresh, codes = overconfident(4000, seed=1)
+    assert calibration_error(fresh, codes) > 0.15
+    assert calibration_error(tempered(fresh, temperature), codes) < 0.04
+
+
+def test_calibration_keeps_the_order_of_labels_and_tells_cells_apart_as_before():
+    fresh, codes = overconfident(4000, seed=1)
+    found = tempered(fresh, fitted_temperature(*overconfident(2000)))
+    assert found.dtype == np.float32
+    # A label that is likelier than another stays so, or is level with it.
+    order = np.argsort(fresh, axis=1)
+    assert (np.diff(np.take_along_axis(found, order, axis=1), axis=1) >= -1e-6).all()
+    right = fresh.argmax(axis=1) == codes
+    before, after = (
+        auroc(np.sort(each[~right].max(axis=1)), each[right].max(axis=1)) for each in (fresh, found)
+    )
+    assert after == pytest.approx(before, abs=0.01)
+    assert len(np.unique(found.max(axis=1))) > 3900
 
 
 def test_few_cells_without_an_error_do_not_make_a_head_certain():

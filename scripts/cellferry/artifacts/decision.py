@@ -5,26 +5,6 @@ from typing import ClassVar
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A fitted calibration of probabilities.
-
-    Attributes
-    ----------
-    method
-        `temperature` or `isotonic`.
-    temperature
-        Divisor of the logs of probabilities, of that method.
-    given, right
-        Points of the isotonic curve: probabilities, ascending, and the share of cells that are right there.
-    """
-
-    method: str
-    temperature: float = 1.0
-    given: tuple[float, ...] = ()
-    right: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
 class Tail:
     """How rarely a held-out cell is as far.
 
@@ -82,8 +62,8 @@ class DecisionModel:
     ----------
     temperatures, weights
         By head, before and in the mixture.
-    calibration
-        Calibration of the mixture.
+    mixture_temperature
+        Temperature of the mixture, which calibrates it.
     tails
         Of the distances to neighbors and to labels.
     thresholds
@@ -96,11 +76,11 @@ class DecisionModel:
         Hashes of the model, its genes and the classifiers.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     temperatures: dict[str, float]
     weights: dict[str, float]
-    calibration: Calibration
+    mixture_temperature: float
     tails: tuple[Tail, Tail]
     thresholds: dict[str, dict[str, float]]
     set_threshold: float

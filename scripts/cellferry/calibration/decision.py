@@ -14,9 +14,8 @@ from ..labels.vocabulary import (
     SUBTYPE_UNSURE,
     UNKNOWN,
 )
-from .mixture import combined
+from .mixture import combined, tempered
 from .novelty import p_values
-from .probabilities import calibrate
 
 
 def calibrated_probabilities(decision: DecisionModel, by_head: dict[str, np.ndarray]) -> np.ndarray:
@@ -25,7 +24,7 @@ def calibrated_probabilities(decision: DecisionModel, by_head: dict[str, np.ndar
     mixture = combined(
         by_head, [decision.temperatures[name] for name in names], [decision.weights[name] for name in names]
     )
-    return calibrate(decision.calibration, mixture)
+    return tempered(mixture, decision.mixture_temperature)
 
 
 def ood_pvalues(decision: DecisionModel, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from ..labels.hierarchy import LabelHierarchy
 from .decision import decide
 from .mixture import combined, fitted_temperature, learned_weights, tempered
 from .novelty import fit_tail
-from .probabilities import calibrate, fit_calibration
 from .thresholds import Held, label_thresholds, set_threshold
 
 CONFIDENCE = 0.95
@@ -90,13 +89,14 @@ def learn_decision(
     print(f"temperatures {dict(zip(by_head, np.round(temperatures, 2).tolist(), strict=True))}")
     print(f"weights {dict(zip(by_head, np.round(weights, 3).tolist(), strict=True))}")
     mixture = combined(by_head, temperatures, weights)
-    calibration = fit_calibration(mixture, codes)
-    probabilities = calibrate(calibration, mixture)
+    mixture_temperature = fitted_temperature(mixture, codes)
+    print(f"temperature of the mixture {mixture_temperature:.2f}")
+    probabilities = tempered(mixture, mixture_temperature)
 
     decision = DecisionModel(
         temperatures=dict(zip(by_head, temperatures, strict=True)),
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
-        calibration=calibration,
+        mixture_temperature=mixture_temperature,
         tails=(fit_tail(cells.distance), fit_tail(cells.label_distance)),
         thresholds=level_thresholds(probabilities, codes, heads.hierarchy, max_error=max_error),
         set_threshold=set_threshold(probabilities[np.arange(len(codes)), codes], max_error=max_error),

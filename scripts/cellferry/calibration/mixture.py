@@ -1,11 +1,15 @@
 """One answer out of several heads: their tempered probabilities, weighted by how well they did.
 
-Temperatures and weights are learned on held-out cells. Heads of one view (latent space, expression) err
-together, so every head of a view has the same weight before anything is known. The two views of counts share
-evenly: the latent space holds what thousands of noisy genes have in common, and each shows what the other
-misses. Marker values are all that was measured of an event, and few: a latent space is a summary of the same
-forty numbers, and can tell nothing that they do not. So their view has three quarters. Half leaves the answer
-to the latent space wherever that is the surer one; all would give away its vote where batches differ.
+Temperatures and weights are learned on held-out cells. The mixture gets a temperature too, so that of cells
+with a probability of .8 four in five are right. A temperature keeps cells apart that differ in probability;
+an isotonic curve has a few steps, and a threshold has nothing to choose from among the cells of one step.
+
+Heads of one view (latent space, expression) err together, so every head of a view has the same weight before
+anything is known. The two views of counts share evenly: the latent space holds what thousands of noisy genes
+have in common, and each shows what the other misses. Marker values are all that was measured of an event, and
+few: a latent space is a summary of the same forty numbers, and can tell nothing that they do not. So their
+view has three quarters. Half leaves the answer to the latent space wherever that is the surer one; all would
+give away its vote where batches differ.
 
 Weights move from there only by held-out donors (batches that the model never saw): cells of a donor it knows
 say little about how a head does on another.
