@@ -12,6 +12,7 @@ from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
 from cellferry.artifacts.left_out import LeftOut, LeftOutLabel
 from cellferry.calibration.decision import calibrated_probabilities, decide, ood_pvalues
+from cellferry.calibration.quality import quality_limits
 from cellferry.config.settings import LimitSettings
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
@@ -56,6 +57,7 @@ def leave_labels_out(
     """
     heads = Classifier(classifier, threads=threads)
     learned = read_artifact(DecisionModel, decision)
+    quality = quality_limits(limits, learned)
     codes = codes_among(heads.labels, *read_codes(mapped, "label"))
     drawn = np.zeros(len(codes), dtype=bool)
     cap = calibration_cap(n_labels=len(heads.labels))
@@ -72,7 +74,7 @@ def leave_labels_out(
         for block, outputs in heads.iter_predictions(mapped, cells, [], first=0, rows=rows):
             kept = drawn[start : start + len(block)]
             outputs = outputs.of_cells(kept)
-            parts.append((outputs.by_head, matrix(block, columns)[kept], outputs.too_few(limits)))
+            parts.append((outputs.by_head, matrix(block, columns)[kept], outputs.too_few(quality)))
             start += len(block)
     by_head = {name: np.concatenate([part[0][name] for part in parts]) for name in heads.head_names}
     latents, too_few = (np.concatenate([part[which] for part in parts]) for which in (1, 2))

@@ -12,6 +12,7 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.latents import blocks
 from cellferry.calibration.decision import calibrated_probabilities, decide, ood_pvalues
+from cellferry.calibration.quality import quality_limits
 from cellferry.config.settings import LimitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
@@ -56,6 +57,7 @@ def predict_labels(
     """
     heads = Classifier(classifier, threads=threads)
     learned = read_artifact(DecisionModel, decision)
+    quality = quality_limits(limits, learned)
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     reasons: Counter[str | None] = Counter()
     with H5adReader(common) as cells, complete(predictions) as path:
@@ -72,7 +74,7 @@ def predict_labels(
                 [mapped], cells, ["cell", "label"], first=first, rows=rows
             ):
                 ood_pvalue = ood_pvalues(learned, outputs.distance, outputs.label_distance)
-                too_few = outputs.too_few(limits)
+                too_few = outputs.too_few(quality)
                 probabilities = calibrated_probabilities(learned, outputs.by_head)
                 columns = decide(
                     probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=limits.min_p

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cellferry.artifacts.decision import DecisionModel, HeldOutAnswers, Tail
+from cellferry.artifacts.decision import DecisionModel, HeldOutAnswers, QualityLimits, Tail
 from cellferry.artifacts.evaluation import (
     AnswerScores,
     Baseline,
@@ -179,6 +179,7 @@ def decision_of(
         "tails": (tail, tail),
         "thresholds": thresholds,
         "set_threshold": 0.1,
+        "quality": QualityLimits(50.0, 20.0),
         "held_out": HeldOutAnswers(100, 0, 0.05, 90, 3, 1 / 30, 0.084, 0.9),
         "made_from": {"model": "0123abcd", "genes": "4567efab"},
     }

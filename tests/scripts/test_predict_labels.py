@@ -173,6 +173,18 @@ def test_cells_of_few_counts_or_genes_are_of_low_quality(trained, tmp_path):
     assert 0 < some.sum() < 30
 
 
+def test_by_default_cells_as_shallow_as_held_out_ones_get_labels(trained, tmp_path):
+    """The reference's own cells have fewer counts than the most that a limit may ask for."""
+    part = query(tmp_path, [0, 1, 2] * 100)
+    automatic = predict(trained, part, min_counts="auto", min_genes="auto")["reason"] == "low quality"
+    absolute = predict(trained, part, min_counts=50, min_genes=20)["reason"] == "low quality"
+    assert automatic.mean() < 0.03
+    assert absolute.mean() > 0.5
+    shallow = query(tmp_path, [0, 1, 2] * 100, depth=0.1)
+    limits = {"min_counts": "auto", "min_genes": "auto"}
+    assert (predict(trained, shallow, **limits)["reason"] == "low quality").mean() > 0.5
+
+
 def test_probabilities_of_a_cell_do_not_depend_on_the_cells_beside_it(trained, tmp_path):
     """A query of one cell type must not be ruined by its being of one."""
     places = [0, 1, 2] * 30

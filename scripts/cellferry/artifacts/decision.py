@@ -25,6 +25,20 @@ class Tail:
 
 
 @dataclass(frozen=True)
+class QualityLimits:
+    """Limits below which a cell gets no label.
+
+    Attributes
+    ----------
+    min_counts, min_genes
+        Counts of the model's genes, and how many of these have one; 0 where nothing is counted.
+    """
+
+    min_counts: float
+    min_genes: float
+
+
+@dataclass(frozen=True)
 class HeldOutAnswers:
     """Answers to the held-out cells that a decision was learned from.
 
@@ -70,6 +84,8 @@ class DecisionModel:
         Least probability per level (the coarsest first), by node.
     set_threshold
         Least probability of a label in the prediction set.
+    quality
+        Limits of quality that held-out cells show, for those that the configuration leaves open.
     held_out
         Answers to the cells it was learned from.
     made_from
@@ -84,5 +100,6 @@ class DecisionModel:
     tails: tuple[Tail, Tail]
     thresholds: dict[str, dict[str, float]]
     set_threshold: float
+    quality: QualityLimits
     held_out: HeldOutAnswers
     made_from: dict[str, str]

@@ -13,6 +13,7 @@ from ..labels.hierarchy import LabelHierarchy
 from .decision import decide
 from .mixture import combined, fitted_temperature, learned_weights, tempered
 from .novelty import fit_tail
+from .quality import learned_limits
 from .thresholds import Held, label_thresholds, set_threshold
 
 CONFIDENCE = 0.95
@@ -28,7 +29,7 @@ class HeldOutCells(NamedTuple):
         Their labels.
     by_head
         Probabilities of each head, cells × labels.
-    distance, label_distance
+    distance, label_distance, n_counts, n_genes
         See `cellferry.heads.classifier.HeadOutputs`.
     """
 
@@ -36,6 +37,8 @@ class HeldOutCells(NamedTuple):
     by_head: dict[str, np.ndarray]
     distance: np.ndarray
     label_distance: np.ndarray
+    n_counts: np.ndarray
+    n_genes: np.ndarray
 
     @classmethod
     def of(cls, codes: np.ndarray, outputs: list[HeadOutputs], heads: Classifier) -> "HeldOutCells":
@@ -45,11 +48,11 @@ class HeldOutCells(NamedTuple):
             name: np.concatenate([nothing, *(block.by_head[name] for block in outputs)])
             for name in heads.head_names
         }
-        distances = (
-            np.concatenate([nothing[:, 0], *(getattr(block, which) for block in outputs)])
-            for which in ("distance", "label_distance")
+        others = (
+            np.concatenate([nothing[:, 0], *(getattr(block, name) for block in outputs)])
+            for name in ("distance", "label_distance", "n_counts", "n_genes")
         )
-        return cls(codes, by_head, *distances)
+        return cls(codes, by_head, *others)
 
 
 def learn_decision(
@@ -100,6 +103,7 @@ def learn_decision(
         tails=(fit_tail(cells.distance), fit_tail(cells.label_distance)),
         thresholds=level_thresholds(probabilities, codes, heads.hierarchy, max_error=max_error),
         set_threshold=set_threshold(probabilities[np.arange(len(codes)), codes], max_error=max_error),
+        quality=learned_limits(cells.n_counts, cells.n_genes),
         held_out=HeldOutAnswers(len(codes), n_donors, max_error),
         made_from=made_from,
     )

@@ -231,14 +231,14 @@ class LimitSettings:
     min_p
         Share (0 to 1) of held-out cells that are as far from the reference.
     min_counts, min_genes
-        Counts of the model's genes, and how many of these have one.
+        Counts of the model's genes, and how many of these have one; `auto` as held-out cells show.
     """
 
     SECTION: ClassVar = "prediction"
 
     min_p: float
-    min_counts: float
-    min_genes: int
+    min_counts: float | str
+    min_genes: int | str
 
 
 def settings_of(kind: type, config: dict[str, Any]) -> dict[str, Any]:

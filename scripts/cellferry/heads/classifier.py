@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from ..artifacts.decision import QualityLimits
 from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.json_files import read_artifact
 from ..artifacts.labels import ClassifierLabels
 from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
-from ..config.settings import LimitSettings
 from ..core.progress import Progress
 from ..features.marker_values import holds_intensities
 from ..labels.hierarchy import LabelHierarchy
@@ -49,7 +49,7 @@ class HeadOutputs:
     n_counts: np.ndarray
     n_genes: np.ndarray
 
-    def too_few(self, limits: LimitSettings) -> np.ndarray:
+    def too_few(self, limits: QualityLimits) -> np.ndarray:
         """Which cells have too few counts or genes to be labeled (mask)."""
         return (self.n_counts < limits.min_counts) | (self.n_genes < limits.min_genes)
 
