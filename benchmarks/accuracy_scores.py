@@ -35,6 +35,8 @@ HEADS = {
     "linear": "linear, on latents",
     "neighbors": "neighbors",
     "expression": "linear, on expression",
+    "expression_pca": "linear, on components of expression",
+    "expression_ranks": "ranks of markers",
     "scanvi": "scANVI's own",
 }
 REASONS = ["ambiguous", "out of reference", "low quality", "subtype unsure"]

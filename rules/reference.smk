@@ -64,8 +64,8 @@ rule train_classifier:
         train=mapped_chunks("reference"),
         validation=mapped_chunks("validation"),
         common=REFERENCE.counts("common/reference.h5ad"),
-        # Boosted trees on marker values, too, are stopped by validation cells.
-        validation_common=MODALITY.with_intensities(REFERENCE.counts("common/validation.h5ad")),
+        # For models on expression: their shrinkage is chosen, and boosted trees are stopped, on validation cells.
+        validation_common=REFERENCE.counts("common/validation.h5ad"),
         model="results/reference/model",
         labels="results/reference/labels.json",
     output:

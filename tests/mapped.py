@@ -191,7 +191,7 @@ def train_heads(
             nothing.mapped,
             str(folder / "model"),
             common=train.common if counts else None,
-            validation_common=nothing.common if markers else None,
+            validation_common=nothing.common if counts else None,
         ),
         labels,
         str(folder / "classifier"),

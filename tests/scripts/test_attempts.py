@@ -214,7 +214,7 @@ def query(trained, tmp_path_factory):
     files = [str(path) for path in mapped]
     write_reference_labels(folder / "labels.json", ["B cell", "NK", "T cell"])
     train_classifier(
-        TrainingFiles(files, files, str(trained.folder / "model"), str(folder / "common.h5ad")),
+        TrainingFiles(files, files, str(trained.folder / "model"), *2 * [str(folder / "common.h5ad")]),
         str(folder / "labels.json"),
         str(folder / "classifier"),
         settings=settings_like(

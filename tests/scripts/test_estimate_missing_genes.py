@@ -64,7 +64,7 @@ def learn(trained, folder, common, validation, *, heads, modality="rna"):
                 mapped["validation"],
                 str(trained.folder / "model"),
                 str(common),
-                str(folder / "validation.h5ad") if modality == "cytometry" else None,
+                str(folder / "validation.h5ad"),
             ),
             str(folder / "labels.json"),
             str(folder / "classifier"),

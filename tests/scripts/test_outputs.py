@@ -103,7 +103,7 @@ def test_every_column_is_on_the_page(patients):
     first_cells = re.findall(r"^\| (`.*?) \|", table, re.M)
     described = set(re.findall(r"`(\w+)`", " ".join(first_cells)))
     assert general == described
-    assert len(heads) == 4
+    assert len(heads) == 6
 
 
 def test_the_labelled_file_has_what_the_page_says(patients):

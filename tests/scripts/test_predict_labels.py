@@ -25,8 +25,8 @@ ANSWER = [
     "prediction_set", "ood_pvalue", "distance", "level_lineage", "level_lineage_probability",
 ]  # fmt: skip
 OF_MARKERS = ("cytovi", "expression_xgboost")
-FOUR_HEADS = [name for name in HEADS if name not in ("scanvi", *OF_MARKERS)]
-SIX_HEADS = [name for name in HEADS if name != "scanvi"]
+HEADS_OF_RNA = [name for name in HEADS if name not in ("scanvi", *OF_MARKERS)]
+HEADS_OF_CYTOMETRY = [name for name in HEADS if name not in ("scanvi", "expression_pca", "expression_ranks")]
 
 
 def columns(heads):
@@ -100,10 +100,10 @@ def query(tmp_path, places, **how):
 def test_cells_in_a_blob_get_its_label_in_the_order_they_came(trained, tmp_path):
     places = np.random.default_rng(1).integers(0, 3, 200).tolist()
     found = predict(trained, query(tmp_path, places, labels=[None] * 200))
-    assert list(found.columns) == columns(FOUR_HEADS)
+    assert list(found.columns) == columns(HEADS_OF_RNA)
     assert found["cell"].tolist() == [f"cell{row}" for row in range(200)]
     expected = [LABELS[place] for place in places]
-    for column in ("best_label", *(f"{head}_label" for head in FOUR_HEADS)):
+    for column in ("best_label", *(f"{head}_label" for head in HEADS_OF_RNA)):
         assert np.mean(found[column] == expected) > 0.97, column
     given = found["reason"].isna()
     assert given.mean() > 0.95
@@ -223,14 +223,14 @@ def test_the_log_tells_how_far_it_is(trained, tmp_path, monkeypatch, capsys):
 
 def test_truth_is_carried_where_there_is_any(trained, tmp_path):
     found = predict(trained, query(tmp_path, [0, 1, 2], labels=[LABELS[0], None, "HSC/MPP, γ"]))
-    assert list(found.columns) == [*columns(FOUR_HEADS), "truth"]
+    assert list(found.columns) == [*columns(HEADS_OF_RNA), "truth"]
     assert found["truth"].fillna("none").tolist() == [LABELS[0], "none", "HSC/MPP, γ"]
 
 
 @pytest.mark.parametrize("n_cells", [0, 1])
 def test_a_chunk_of_no_or_one_cell(trained, tmp_path, n_cells):
     found = predict(trained, query(tmp_path, [0, 1][:n_cells], labels=[None] * n_cells, spread=0.1))
-    assert list(found.columns) == columns(FOUR_HEADS)
+    assert list(found.columns) == columns(HEADS_OF_RNA)
     assert found["best_label"].tolist() == LABELS[:n_cells]
     types = {str(field.type) for field in pq.read_schema(trained / "predictions.parquet")}
     assert types == {"string", "float"}
@@ -246,7 +246,7 @@ def test_cells_without_counts(trained, tmp_path):
 def test_heads_that_are_switched_off_have_no_columns(tmp_path, heads):
     trained = train(tmp_path / "trained", heads=heads)
     found = predict(trained, query(tmp_path, [0, 1, 2], labels=[None] * 3, spread=0.1))
-    assert list(found.columns) == columns([head for head in heads if head in FOUR_HEADS])
+    assert list(found.columns) == columns([head for head in heads if head in HEADS_OF_RNA])
     assert found["best_label"].tolist() == LABELS
     assert found["distance"].notna().all()
 
@@ -287,9 +287,9 @@ def test_too_little_memory_is_told_at_once(trained, tmp_path):
 def test_marker_values_have_heads_of_their_own(on_markers, tmp_path):
     places = np.random.default_rng(1).integers(0, 3, 200).tolist()
     found = predict(on_markers, query(tmp_path, places, labels=[None] * 200, markers=True))
-    assert list(found.columns) == columns(SIX_HEADS)
+    assert list(found.columns) == columns(HEADS_OF_CYTOMETRY)
     expected = [LABELS[place] for place in places]
-    for column in ("best_label", *(f"{head}_label" for head in SIX_HEADS)):
+    for column in ("best_label", *(f"{head}_label" for head in HEADS_OF_CYTOMETRY)):
         assert np.mean(found[column] == expected) > 0.97, column
 
 
@@ -338,7 +338,7 @@ def test_chunks_and_blocks_of_marker_values_do_not_change_the_answer(on_markers,
 def test_marker_values_of_no_or_one_cell(on_markers, tmp_path, n_cells):
     part = query(tmp_path, [0, 1][:n_cells], labels=[None] * n_cells, spread=0.1, markers=True)
     found = predict(on_markers, part)
-    assert list(found.columns) == columns(SIX_HEADS)
+    assert list(found.columns) == columns(HEADS_OF_CYTOMETRY)
     assert found["best_label"].tolist() == LABELS[:n_cells]
 
 

@@ -56,7 +56,11 @@ for part in ("reference", "validation", "query"):
     map_query(common, model, f"{part}.parquet", chunk=0, chunks=1, gpu=0, **job)
 with threadpool_limits(2):
     files = TrainingFiles(
-        ["reference.parquet"], ["validation.parquet"], "model", str(inputs / "reference.h5ad")
+        ["reference.parquet"],
+        ["validation.parquet"],
+        "model",
+        str(inputs / "reference.h5ad"),
+        str(inputs / "validation.h5ad"),
     )
     train_classifier(
         files, str(inputs / "labels.json"), "classifier",

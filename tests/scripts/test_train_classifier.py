@@ -10,7 +10,7 @@ from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.config.settings import ClassifierSettings
 from cellferry.errors import InputError
 from cellferry.heads.label_distances import LabelDistances
-from cellferry.heads.registry import HEADS, load_heads, predict
+from cellferry.heads.registry import HEADS, ON_COUNTS, load_heads, predict
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.heads.training import TrainingFiles
 from cellferry.resources import memory
@@ -30,6 +30,8 @@ ONTOLOGY = {LABELS[1]: "CL:0000001", LABELS[2]: "CL:0000002"}
 OF_MARKERS = ("cytovi", "expression_xgboost")
 NOT_HERE = ("scanvi", *OF_MARKERS)
 """Heads that counts and a model without a classifier cannot train."""
+
+OF_RNA = ("scanvi", "expression_pca", "expression_ranks")
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +86,7 @@ def run(
     **settings,
 ):
     train, validation = parts
+    validation_common = validation_common or validation.common
     model = str(tmp_path / "model")
     train_classifier(
         TrainingFiles(train.mapped, validation.mapped, model, train.common, validation_common),
@@ -105,7 +108,7 @@ def files(folder):
 def test_writes_heads_that_know_the_labels(parts, tmp_path, capsys):
     description = run(tmp_path, parts)
     assert description.hierarchy.leaves == LABELS
-    assert description.heads == ["xgboost", "linear", "neighbors", "expression"]
+    assert description.heads == ["xgboost", "linear", "neighbors", *ON_COUNTS]
     assert description.hierarchy == hierarchy_of(LABELS, LEVELS)
     assert description.ontology == ONTOLOGY
     assert description.training_cells == dict(zip(LABELS, [220, 50, 30], strict=True))
@@ -124,18 +127,20 @@ def test_nothing_is_pickled(parts, tmp_path):
     run(tmp_path, parts)
     assert files(tmp_path / "classifier") == [
         "expression.npz",
+        "expression_pca.npz",
+        "expression_ranks.npz",
         "label_distances.npz",
         "labels.json",
         "linear.npz",
         "neighbors.parquet",
         "xgboost.ubj",
     ]
-    for name in ("expression", "label_distances", "linear"):
-        with np.load(tmp_path / f"classifier/{name}.npz", allow_pickle=False) as arrays:
+    for path in (tmp_path / "classifier").glob("*.npz"):
+        with np.load(path, allow_pickle=False) as arrays:
             assert all(array.size for array in arrays.values())
 
 
-@pytest.mark.parametrize("off", ["xgboost", "linear", "neighbors", "expression"])
+@pytest.mark.parametrize("off", ["xgboost", "linear", "neighbors", *ON_COUNTS])
 def test_each_head_can_be_switched_off(parts, tmp_path, off):
     wanted = [name for name in HEADS if name != off]
     description = run(tmp_path, parts, heads=wanted)
@@ -252,12 +257,12 @@ def test_one_label_is_refused(tmp_path, parts, labels):
 
 
 def run_on_markers(tmp_path, parts, **settings):
-    return run(tmp_path, parts, **{"modality": "cytometry", "validation_common": parts[1].common} | settings)
+    return run(tmp_path, parts, **{"modality": "cytometry"} | settings)
 
 
 def test_marker_values_are_learned_from_by_heads_of_their_own(on_markers, tmp_path):
     description = run_on_markers(tmp_path, on_markers)
-    assert description.heads == [name for name in HEADS if name != "scanvi"]
+    assert description.heads == [name for name in HEADS if name not in OF_RNA]
     assert 0 < description.settings["expression_trees_kept"] <= 50
     heads = load_heads(tmp_path / "classifier", description.heads, threads=1)
     for name, found in predict(heads, latents_at([0, 1, 2]), values_at([0, 1, 2], seed=7)).items():
@@ -299,13 +304,13 @@ def test_validation_cells_stop_the_trees_on_markers(on_markers, tmp_path):
 def test_each_head_of_cytometry_can_be_switched_off(on_markers, tmp_path, off):
     wanted = [name for name in HEADS if name != off]
     description = run_on_markers(tmp_path, on_markers, heads=wanted)
-    assert description.heads == [name for name in wanted if name != "scanvi"]
+    assert description.heads == [name for name in wanted if name not in OF_RNA]
     assert (description.settings["expression_trees_kept"] == 0) == (off == "expression_xgboost")
 
 
 def test_without_expression_cytovis_vote_is_left(on_markers, tmp_path):
     on_markers[0].common = None
-    description = run_on_markers(tmp_path, on_markers, validation_common=None)
+    description = run_on_markers(tmp_path, on_markers)
     assert description.heads == ["xgboost", "linear", "neighbors", "cytovi"]
 
 

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from cellferry.heads.boosted_trees import ExpressionXGBoostHead, XGBoostHead, depth_for
-from cellferry.heads.expression import ExpressionHead
 from cellferry.heads.linear import LinearHead
 from cellferry.heads.neighbors import NeighborsHead
-from cellferry.heads.registry import HEADS, ON_EXPRESSION, load_heads, predict
+from cellferry.heads.registry import HEADS, ON_COUNTS, ON_EXPRESSION, load_heads, predict
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -44,7 +43,7 @@ def train(latents, codes, validation=NONE_HELD_OUT, *, n_trees=60, seed=0):
         "xgboost": XGBoostHead.train(latents, codes, validation, **settings, threads=1, seed=seed),
         "linear": LinearHead.train(latents, codes),
         "neighbors": NeighborsHead.train(latents, codes, validation[0], n_neighbors=15, n_labels=n_labels),
-        "expression": ExpressionHead.train(counts_of(codes), codes, n_labels=n_labels, normalize=True),
+        **{name: learn(counts_of(codes), codes, n_labels=n_labels) for name, learn in ON_COUNTS.items()},
     }
 
 
@@ -80,6 +79,8 @@ def test_stored_heads_predict_the_same(tmp_path):
         head.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "expression.npz",
+        "expression_pca.npz",
+        "expression_ranks.npz",
         "linear.npz",
         "neighbors.parquet",
         "xgboost.ubj",

@@ -1,10 +1,21 @@
 """Heads (classifiers) that can be trained with a model, a modality and a reference."""
 
-HEADS = ("xgboost", "linear", "neighbors", "scanvi", "cytovi", "expression", "expression_xgboost")
+HEADS = (
+    "xgboost",
+    "linear",
+    "neighbors",
+    "scanvi",
+    "cytovi",
+    "expression",
+    "expression_pca",
+    "expression_ranks",
+    "expression_xgboost",
+)
 """All heads, in the order that their columns stand in."""
 
 SCANVI_MODELS_ONLY = "only a model of type scanvi has such a classifier"
 CYTOMETRY_ONLY = "cytovi and expression_xgboost take cytometry (modality)"
+COUNTS_ONLY = "expression_pca and expression_ranks take counts (modality)"
 WITHOUT_EXPRESSION = "a model of others comes without the counts that heads on expression learn from"
 
 
@@ -24,7 +35,11 @@ def unavailable_heads(*, scanvi_model: bool, cytometry: bool, expression: bool) 
     if cytometry or not scanvi_model:
         reasons["scanvi"] = SCANVI_MODELS_ONLY
     if not expression:
-        reasons["expression"] = reasons["expression_xgboost"] = WITHOUT_EXPRESSION
+        reasons |= dict.fromkeys(
+            ("expression", "expression_pca", "expression_ranks", "expression_xgboost"), WITHOUT_EXPRESSION
+        )
+    if cytometry:
+        reasons["expression_pca"] = reasons["expression_ranks"] = COUNTS_ONLY
     if not cytometry:
         reasons["cytovi"] = reasons["expression_xgboost"] = CYTOMETRY_ONLY
     return reasons

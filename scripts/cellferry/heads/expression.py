@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
+
+from .shrinkage import HeldOut, of_all_labels, shrunk_regression
 
 REGULARIZATION = 0.01
-"""scikit-learn's C: thousands of genes take strong shrinkage."""
+"""scikit-learn's C without held-out cells: thousands of genes take a strong one."""
 
 REGULARIZATION_OF_MARKERS = 1.0
 """Forty markers do not: on CyTOF's, .01, .1 and 1 label .90, .92 and .94 of another donor's cells rightly."""
@@ -52,35 +53,41 @@ class ExpressionHead:
 
     @classmethod
     def train(
-        cls, values: sparse.csr_matrix, codes: np.ndarray, *, n_labels: int, normalize: bool
+        cls,
+        values: sparse.csr_matrix,
+        codes: np.ndarray,
+        held_out: HeldOut | None = None,
+        *,
+        n_labels: int,
+        normalize: bool,
     ) -> "ExpressionHead":
         """Train on raw counts or, if not to `normalize`, marker values (cells × genes, CSR), and label codes.
 
-        A label without cells gets probability 0: of many labels in many batches not all may have been drawn.
+        Held-out cells, of the same kind, choose the shrinkage. A label without cells gets probability 0: of
+        many labels in many batches not all may have been drawn.
         """
         expression = log_normalized(values) if normalize else values.copy()
         mean = np.asarray(expression.mean(axis=0, dtype=np.float64)).ravel()
         squares = np.asarray(expression.multiply(expression).mean(axis=0, dtype=np.float64)).ravel()
         deviation = np.sqrt(np.maximum(squares - mean**2, 0))
         scale = np.where(deviation > MIN_DEVIATION, 1 / np.maximum(deviation, MIN_DEVIATION), 0)
-        expression.data *= scale.astype(np.float32)[expression.indices]
-        if normalize:
-            # Scaled but not centred, the matrix stays sparse; the intercept is free, and takes up the means.
-            model = LogisticRegression(C=REGULARIZATION, max_iter=500).fit(expression, codes)
-            coefficients, intercepts = model.coef_ * scale, model.intercept_
-        else:
-            # Nothing is sparse there, and centred it takes a fifth of the iterations.
-            centred = expression.toarray() - (mean * scale).astype(np.float32)
-            model = LogisticRegression(C=REGULARIZATION_OF_MARKERS, max_iter=500).fit(centred, codes)
-            coefficients = model.coef_ * scale
-            intercepts = model.intercept_ - coefficients @ mean
-        if len(coefficients) == 1:  # two labels: scikit-learn keeps the difference of their logits only
-            coefficients = np.concatenate([-coefficients, coefficients]) / 2
-            intercepts = np.concatenate([-intercepts, intercepts]) / 2
-        all_coefficients = np.zeros((n_labels, values.shape[1]), dtype=np.float32)
-        all_intercepts = np.full(n_labels, -np.inf)
-        all_coefficients[model.classes_], all_intercepts[model.classes_] = coefficients, intercepts
-        return cls(all_coefficients, all_intercepts, normalize)
+
+        def scaled(cells: sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
+            cells.data *= scale.astype(np.float32)[cells.indices]
+            # Scaled but not centred, counts stay sparse; the intercept is free, and takes up the means. Of
+            # marker values nothing is sparse, and centred they take a fifth of the iterations.
+            return cells if normalize else cells.toarray() - (mean * scale).astype(np.float32)
+
+        if held_out is not None:
+            others = log_normalized(held_out[0]) if normalize else held_out[0].copy()
+            held_out = scaled(others), held_out[1]
+        fallback = REGULARIZATION if normalize else REGULARIZATION_OF_MARKERS
+        model = shrunk_regression(scaled(expression), codes, held_out, fallback=fallback)
+        coefficients, intercepts = of_all_labels(model, n_labels)
+        coefficients *= scale
+        if not normalize:
+            intercepts = intercepts - coefficients @ mean
+        return cls(coefficients.astype(np.float32), intercepts, normalize)
 
     def probabilities(self, values: sparse.csr_matrix) -> np.ndarray:
         """Probabilities of the labels from raw counts or marker values (cells × genes, CSR), float32."""

@@ -1,8 +1,9 @@
 """The classifiers ("heads"), and what they make of a block of cells.
 
 Three work on the latent space (boosted trees, a linear model, a vote of neighbors), and so does what a model
-brings itself: scANVI its classifier, CytoVI its vote. One works on expression, and where that is of forty
-markers and not of thousands of genes, boosted trees do too. Each loses badly somewhere (boosted trees on
+brings itself: scANVI its classifier, CytoVI its vote. Three work on counts (a linear model on z-scored genes,
+one on principal components, ranks of marker genes); on marker values of cytometry a linear model and boosted
+trees do. Each loses badly somewhere (boosted trees on
 latents under a shift of conditions, neighbors between batches), so none is trusted alone: see `combination`.
 All are stored in open formats: UBJSON, npz, parquet.
 
@@ -10,6 +11,7 @@ Shapes: latents are cells × L float32, expression (counts of genes or values of
 float32, codes are one int per cell that indexes the sorted labels, probabilities are cells × labels float32.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from scipy import sparse
 from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from .cytovi import CytoviHead
 from .expression import ExpressionHead
+from .expression_pca import ExpressionPcaHead
+from .expression_ranks import ExpressionRanksHead
 from .linear import LinearHead
 from .neighbors import NeighborsHead
 from .scanvi import ScanviHead
@@ -34,14 +38,26 @@ HEADS = {
     "scanvi": ScanviHead,
     "cytovi": CytoviHead,
     "expression": ExpressionHead,
+    "expression_pca": ExpressionPcaHead,
+    "expression_ranks": ExpressionRanksHead,
     "expression_xgboost": ExpressionXGBoostHead,
 }
 """The heads by name, in the order that their columns stand in."""
 
-ON_EXPRESSION = ("expression", "expression_xgboost")
+ON_COUNTS = {
+    "expression": partial(ExpressionHead.train, normalize=True),
+    "expression_pca": ExpressionPcaHead.train,
+    "expression_ranks": ExpressionRanksHead.train,
+}
+"""Training of the heads that learn from raw counts, by `train(counts, codes, held_out, n_labels=...)`."""
+
+ON_EXPRESSION = (*ON_COUNTS, "expression_xgboost")
 """Heads that look at expression; the others look at the latent space. Heads of one view err together."""
 
-Heads = dict[str, XGBoostHead | LinearHead | NeighborsHead | ScanviHead | CytoviHead | ExpressionHead]
+Heads = dict[
+    str,
+    XGBoostHead | LinearHead | NeighborsHead | ScanviHead | CytoviHead | ExpressionHead | ExpressionRanksHead,
+]
 
 
 def load_heads(folder: str | Path, names: list[str], *, threads: int) -> Heads:

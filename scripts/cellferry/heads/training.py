@@ -15,14 +15,14 @@ from ..core.progress import timed
 from ..errors import InputError
 from ..features.marker_values import holds_intensities, marker_values
 from ..resources.budget import Budget
-from ..resources.memory import MEMORY_MODELS, training_mb
+from ..resources.memory import MAX_SELECTION_CELLS, MEMORY_MODELS, training_mb
 from ..sampling.sketch import sketch_values
 from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from .cytovi import CytoviHead
 from .expression import ExpressionHead
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
-from .registry import ON_EXPRESSION, ON_LATENTS, Heads
+from .registry import ON_COUNTS, ON_EXPRESSION, ON_LATENTS, Heads
 from .scanvi import ScanviHead
 from .training_cells import Drawn, TrainingCells, draw_training, draw_validation, only_drawn
 
@@ -41,7 +41,7 @@ class TrainingFiles:
         Expression of the training cells, in the order of `train`: counts, or marker values; None where there
         is none, and so no head that learns from it.
     validation_common
-        Marker values of the validation cells, in the order of `validation`; None where `common` holds none.
+        The same of the validation cells, in the order of `validation`.
     """
 
     train: list[str]
@@ -120,11 +120,12 @@ def train_heads(
             _check_number(values, len(codes), files.train)
         heads = trainable(settings.heads, files.model, values, modality=modality)
         intensities = values is not None and holds_intensities(values)
+        on_sketch = not {"expression", *ON_COUNTS}.isdisjoint(heads)
         on_markers = intensities and not set(ON_EXPRESSION).isdisjoint(heads)
         budget.require(
             MEMORY_MODELS["train_classifier"],
             cells=len(codes),
-            values=sketch_values(values, len(part)) if "expression" in heads else 0,
+            values=sketch_values(values, len(part) + MAX_SELECTION_CELLS) if on_sketch else 0,
             more_mb=training_mb(
                 len(rows),
                 n_labels=len(labels),
@@ -138,12 +139,15 @@ def train_heads(
         held_out = draw_validation(files.validation, labels, seed=seed)
         cells = TrainingCells(labels, Drawn(rows, codes[rows]), part, held_out)
         trained: Heads = {}
-        if on_markers:
+        if not set(ON_EXPRESSION).isdisjoint(heads):
             with H5adReader(files.validation_common) as others:
                 _check_number(others, count_cells(files.validation), files.validation)
-                trained = train_on_markers(heads, values, others, cells, settings, seed=seed, threads=threads)
-        elif "expression" in heads:
-            trained = train_on_counts(values, cells)
+                if on_markers:
+                    trained = train_on_markers(
+                        heads, values, others, cells, settings, seed=seed, threads=threads
+                    )
+                else:
+                    trained = train_on_counts(heads, values, others, cells)
     return train_on_latents(heads, trained, files, cells, settings, seed=seed, threads=threads)
 
 
@@ -169,12 +173,19 @@ def trainable(heads: list[str], model: str, values: H5adReader | None, *, modali
     return available
 
 
-def train_on_counts(counts: H5adReader, cells: TrainingCells) -> Heads:
-    """The linear model on counts of the training cells."""
+def train_on_counts(
+    heads: list[str], counts: H5adReader, validation: H5adReader, cells: TrainingCells
+) -> Heads:
+    """Those of the heads that look at counts, which the training and the validation cells have."""
     rows, codes = cells.learned.rows[cells.part], cells.learned.codes[cells.part]
-    with timed(f"linear model on the expression of {len(rows):,} cells"):
-        head = ExpressionHead.train(counts.rows(rows), codes, n_labels=len(cells.labels), normalize=True)
-    return {"expression": head}
+    learned = counts.rows(rows)
+    chosen_on = cells.selection
+    held_out = (validation.rows(chosen_on.rows), chosen_on.codes) if len(chosen_on.codes) else None
+    trained: Heads = {}
+    for name in (name for name in ON_COUNTS if name in heads):
+        with timed(f"{name} of {len(rows):,} cells"):
+            trained[name] = ON_COUNTS[name](learned, codes, held_out, n_labels=len(cells.labels))
+    return trained
 
 
 def train_on_markers(
@@ -203,8 +214,11 @@ def train_on_markers(
     if "expression" in heads:
         chosen, codes = sparse.csr_matrix(learned[cells.part]), cells.learned.codes[cells.part]
         with timed(f"linear model on the marker values of {len(codes):,} cells"):
+            chosen_on = cells.selection
+            others = sparse.csr_matrix(marker_values(validation, chosen_on.rows))
+            held_out = (others, chosen_on.codes) if len(chosen_on.codes) else None
             trained["expression"] = ExpressionHead.train(
-                chosen, codes, n_labels=len(cells.labels), normalize=False
+                chosen, codes, held_out, n_labels=len(cells.labels), normalize=False
             )
     if "expression_xgboost" in heads:
         checked = marker_values(validation, cells.held_out.rows)

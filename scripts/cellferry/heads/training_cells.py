@@ -7,7 +7,7 @@ import numpy as np
 
 from ..artifacts.latents import codes_among, read_codes
 from ..errors import InputError
-from ..resources.memory import MAX_EXPRESSION_CELLS, MAX_VALIDATION_CELLS, training_cap
+from ..resources.memory import MAX_EXPRESSION_CELLS, MAX_SELECTION_CELLS, MAX_VALIDATION_CELLS, training_cap
 from ..sampling.sketch import random_sketch, stratified_sketch
 
 
@@ -29,7 +29,7 @@ class TrainingCells:
     learned
         Training cells to learn from.
     part
-        Which of these a linear model on expression learns from, as positions among them.
+        Which of these models on expression learn from, as positions among them.
     held_out
         Validation cells, which may stop trees early.
     """
@@ -38,6 +38,11 @@ class TrainingCells:
     learned: Drawn
     part: np.ndarray
     held_out: Drawn
+
+    @property
+    def selection(self) -> Drawn:
+        """Validation cells for model selection: on them the shrinkage of models on expression is chosen."""
+        return Drawn(*(values[:: max(1, -(-len(values) // MAX_SELECTION_CELLS))] for values in self.held_out))
 
 
 def draw_training(

@@ -14,6 +14,7 @@ from .memory import (
     MAX_COMPARED_CELLS,
     MAX_EXPRESSION_CELLS,
     MAX_MAP_CELLS,
+    MAX_SELECTION_CELLS,
     MB,
     MEMORY_MODELS,
     SORTED_BYTES,
@@ -189,7 +190,8 @@ def _classifier_job(run: Run) -> Job:
     train, settings = run.train, run.config["prediction"]
     n_cells = run.training_cells
     forests = len({"xgboost", "expression_xgboost"} & {*run.heads})
-    sketch = min(MAX_EXPRESSION_CELLS, n_cells) if "expression" in run.heads else 0
+    on_expression = any(head.startswith("expression") for head in run.heads)
+    sketch = min(MAX_EXPRESSION_CELLS, n_cells) + MAX_SELECTION_CELLS if on_expression else 0
     sketch_values = sketch * train.common_values / max(1, train.cells)
     return Job(
         "train_classifier",

@@ -23,6 +23,9 @@ MAX_VALIDATION_CELLS = 50_000
 MAX_EXPRESSION_CELLS = 20_000
 """Cells that a linear model learns from: its time grows with their stored values times labels."""
 
+MAX_SELECTION_CELLS = 5_000
+"""Validation cells on which the shrinkage of such models is chosen."""
+
 MAX_COMPARED_CELLS = 20_000
 """Cells of a query that are mapped in two ways."""
 MARKERS_READ_MB = 2 * BLOCK_BYTES // MB

@@ -13,7 +13,7 @@ METHOD_VERSIONS = {
     "split_reference": 2,
     "select_genes": 2,
     "import_reference": 2,
-    "train_classifier": 2,
+    "train_classifier": 3,
     "calibrate_classifier": 3,
     "estimate_missing_genes": 3,
     "predict_labels": 3,

@@ -1,0 +1,153 @@
+"""Ranks of a cell's marker genes beside those of the labels' mean expression; stored as npz.
+
+Whatever a laboratory does to all counts of a cell alike, its depth above all, leaves ranks as they are, where
+a linear model on values is moved. After SingleR (Aran et al. 2019), which correlates with single cells, and
+MapMyCells, which takes 30 marker genes for each pair of labels; a mean is known well from few cells.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from scipy.stats import rankdata
+
+from .expression import log_normalized
+from .shrinkage import HeldOut
+
+MARKERS_PER_PAIR = 30
+"""Genes by which one label exceeds another most, as MapMyCells takes them."""
+
+NEAR_LABELS = 50
+"""Labels that a label is told apart from, the most alike ones: the others differ by such genes anyway."""
+
+TEMPERATURES = (1e-3, 1.0)
+"""Correlations differ by hundredths."""
+
+
+class ExpressionRanksHead:
+    """Spearman's correlation with the mean expression of each label, on marker genes.
+
+    Parameters
+    ----------
+    genes
+        Columns of the marker genes.
+    profiles
+        Ranks of these genes in each label's mean of log1p CP10k, centred and of length 1: labels × markers.
+    offsets
+        Of the labels' logits: 0, and minus infinity for a label without cells.
+    temperature
+        Divisor of the correlations in the softmax.
+    """
+
+    file_name = "expression_ranks.npz"
+
+    def __init__(
+        self, genes: np.ndarray, profiles: np.ndarray, offsets: np.ndarray, temperature: float
+    ) -> None:
+        self.genes = genes
+        self.profiles = profiles
+        self.offsets = offsets
+        self.temperature = float(temperature)
+
+    @classmethod
+    def train(
+        cls, values: sparse.csr_matrix, codes: np.ndarray, held_out: HeldOut | None = None, *, n_labels: int
+    ) -> "ExpressionRanksHead":
+        """Take means of raw counts' log1p CP10k (cells × genes, CSR) by label.
+
+        Held-out cells, or without them the training cells, give the temperature.
+        """
+        sizes = np.bincount(codes, minlength=n_labels)
+        shares = (1 / sizes[codes], (codes, np.arange(len(codes))))
+        means = (sparse.csr_matrix(shares, (n_labels, len(codes))) @ log_normalized(values)).toarray()
+        genes = marker_genes(means[sizes > 0])
+        ranks = rankdata(means[:, genes], axis=1)
+        ranks -= ranks.mean(axis=1, keepdims=True)
+        profiles = ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
+        head = cls(genes, profiles, np.where(sizes > 0, 0, -np.inf), 1.0)
+        if held_out is not None and (sizes[held_out[1]] > 0).any():
+            kept = sizes[held_out[1]] > 0
+            values, codes = held_out[0][kept], held_out[1][kept]
+        number = np.cumsum(sizes > 0) - 1  # of a label among those with cells
+        head.temperature = fitted_temperature(head.correlations(values)[:, sizes > 0], number[codes])
+        return head
+
+    def correlations(self, values: sparse.csr_matrix) -> np.ndarray:
+        """Spearman's correlation of cells with the labels: cells × labels; 0 of a cell without counts."""
+        ranks, lengths = centred_ranks(values[:, self.genes])
+        return (ranks @ self.profiles.T) / np.maximum(lengths, 1e-12)[:, None]
+
+    def probabilities(self, values: sparse.csr_matrix) -> np.ndarray:
+        """Probabilities of the labels from raw counts (cells × genes, CSR), float32."""
+        logits = self.correlations(values) / self.temperature + self.offsets
+        return softmax(logits, axis=1).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays as npz."""
+        np.savez(folder / self.file_name, **vars(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> "ExpressionRanksHead":
+        """Read what `save` wrote."""
+        with np.load(folder / cls.file_name, allow_pickle=False) as arrays:
+            return cls(**arrays)
+
+
+def marker_genes(means: np.ndarray) -> np.ndarray:
+    """Genes by which labels exceed those most like them, from means (labels × genes); ascending columns."""
+    n_labels, n_genes = means.shape
+    per_pair = min(MARKERS_PER_PAIR, n_genes)
+    alike = np.corrcoef(means) if n_labels > NEAR_LABELS + 1 else np.ones((n_labels, n_labels))
+    np.fill_diagonal(alike, -np.inf)
+    n_near = min(NEAR_LABELS, n_labels - 1)
+    kept = np.zeros(n_genes, dtype=bool)
+    for label in range(n_labels):
+        near = np.argpartition(-alike[label], n_near - 1)[:n_near]
+        excess = means[label] - means[near]
+        most = np.argpartition(-excess, per_pair - 1, axis=1)[:, :per_pair]
+        kept[most[np.take_along_axis(excess, most, axis=1) > 0]] = True
+    return np.flatnonzero(kept) if kept.any() else np.arange(n_genes)
+
+
+def centred_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Ranks of each cell's genes, less the rank of its zeros, and the length of the centred ranks.
+
+    Genes of equal counts share their mean rank, as in `scipy.stats.rankdata`. Less the zeros' rank, ranks are
+    as sparse as counts; with a profile that sums to 0 their product is that of the centred ranks.
+    """
+    values = values.copy()
+    values.eliminate_zeros()
+    n_genes, n_values = values.shape[1], np.diff(values.indptr)
+    cells = np.repeat(np.arange(len(n_values)), n_values)
+    order = np.lexsort((values.data, cells))
+    changes = np.diff(values.data[order]).astype(bool) | np.diff(cells).astype(bool)
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])[: len(order)]
+    ends = np.append(starts[1:], len(order))[: len(starts)]
+    mean_places = np.repeat((starts + ends - 1) / 2, ends - starts)
+    n_zeros = n_genes - n_values
+    # Places count from 0 over all cells; within the cell they begin behind its zeros.
+    ranks = np.empty(len(order))
+    ranks[order] = mean_places - values.indptr[:-1][cells] + n_zeros[cells] + 1
+    middle, of_zeros = (n_genes + 1) / 2, (n_zeros + 1) / 2
+    squares = np.bincount(cells, weights=(ranks - middle) ** 2, minlength=len(n_values))
+    lengths = np.sqrt(squares + n_zeros * (of_zeros - middle) ** 2)
+    shifted = sparse.csr_matrix((ranks - of_zeros[cells], values.indices, values.indptr), values.shape)
+    return shifted, lengths
+
+
+def fitted_temperature(correlations: np.ndarray, codes: np.ndarray) -> float:
+    """The divisor of correlations (cells × labels) under which the cells' labels are most likely.
+
+    One more cell is thought to be wrong, as for the temperature of any head (`calibration.mixture`).
+    """
+    wrong = 1 / (len(codes) + 1)
+
+    def loss(log_divisor: float) -> float:
+        logs = log_softmax(correlations / np.exp(log_divisor), axis=1)
+        right = logs[np.arange(len(codes)), codes]
+        others = (logs.sum(axis=1) - right) / max(1, logs.shape[1] - 1)
+        return -float(np.mean((1 - wrong) * right + wrong * others))
+
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
