@@ -28,9 +28,12 @@ class Checkpoints(Callback):
     """Keep the state of a training, and the loss of every epoch so far.
 
     A state is written after every epoch, unless the last one is a few seconds old; every ten minutes within
-    an epoch; shortly before the job's time limit; and when training is over. A folder belongs to one set of
-    inputs and settings: whatever differs in `made_from` makes its name differ, so that a changed
-    configuration never resumes from another one's state.
+    an epoch; shortly before the job's time limit; and when training is over. With what `TrainingState` and
+    `StoreDataModule` add to it, the training that resumes there is the one that was stopped: its model is the
+    same bit for bit, on the same machine.
+
+    A folder belongs to one set of inputs and settings: whatever differs in `made_from` makes its name differ,
+    so that a changed configuration never resumes from another one's state.
 
     The limit is watched by the clock. The signal that SLURM can send before it (`sbatch --signal`) does not
     get here: SLURM sends it to the process that it started itself, a snakemake, which knows nothing of it.
@@ -47,7 +50,8 @@ class Checkpoints(Callback):
 
     def __init__(self, folder: str | Path, made_from: dict[str, Any], *, deadline: float = math.inf) -> None:
         fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
-        self.state_path = Path(folder) / fingerprint / "last.ckpt"
+        # Once it was last.ckpt: those lack what `TrainingState` adds, and are not taken up.
+        self.state_path = Path(folder) / fingerprint / "state.ckpt"
         self._epochs: list[dict[str, float]] = []
         self._finished = False
         self._last_written = -math.inf
@@ -83,18 +87,23 @@ class Checkpoints(Callback):
         """Begin to count the time that would have to be done again."""
         self._last_written = max(self._last_written, time.monotonic() - SECONDS_BETWEEN_CHECKPOINTS)
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Write the state within an epoch if the last one is old or time is short, and go on."""
-        now = time.monotonic()
-        if now >= self._time_is_short:
-            self._time_is_short = math.inf
-            print(f"time is short: writing the state in epoch {trainer.current_epoch + 1}")
-            self._write(trainer)
-        elif now - self._last_written >= SECONDS_WITHIN_AN_EPOCH:
-            self._write(trainer)
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the state after an epoch, unless the last one is just written.
+
+        Not when that epoch ends: early stopping and scvi-tools' losses come after the callbacks.
+        """
+        if self._epochs:
+            self._write_if_older(SECONDS_BETWEEN_CHECKPOINTS, trainer)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the state within an epoch if the last one is old or time is short."""
+        if batch_idx:
+            self._write_if_older(SECONDS_WITHIN_AN_EPOCH, trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the loss; write the state if the last one is not just written."""
+        """Note the loss."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         train_loss = metrics.get("elbo_train", float("nan"))
         validation_loss = metrics.get("elbo_validation", float("nan"))
@@ -105,13 +114,20 @@ class Checkpoints(Callback):
                 "validation_loss": validation_loss,
             }
         )
-        if time.monotonic() - self._last_written >= SECONDS_BETWEEN_CHECKPOINTS:
-            self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the state of the finished training: what comes after it may be killed too."""
         self._finished = True
         self._write(trainer)
+
+    def _write_if_older(self, seconds: float, trainer: Trainer) -> None:
+        now = time.monotonic()
+        if now >= self._time_is_short:
+            self._time_is_short = math.inf
+            print(f"time is short: writing the state in epoch {trainer.current_epoch + 1}")
+            self._write(trainer)
+        elif now - self._last_written >= seconds:
+            self._write(trainer)
 
     def _write(self, trainer: Trainer) -> None:
         with complete(self.state_path) as path:

@@ -10,6 +10,7 @@ from .checkpoints import Checkpoints
 from .scvi_models import measured_by_batch, new_cytovi, new_model, skeleton, train
 from .store import StoreDataModule
 from .training_progress import TrainingProgress
+from .training_state import TrainingState
 
 MONITORED_SHARE = 0.05
 """Share of the training cells on which the loss is watched for early stopping."""
@@ -84,7 +85,7 @@ class TrainingStore:
             check_val_every_n_epoch=1,
             plan_kwargs=plan,
             enable_progress_bar=False,
-            callbacks=[checkpoints, TrainingProgress(datamodule.n_train)],
+            callbacks=[checkpoints, TrainingState(), TrainingProgress(datamodule.n_train)],
             ckpt_path=checkpoints.resume_from(),
         )
 

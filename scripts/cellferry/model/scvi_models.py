@@ -77,6 +77,7 @@ def silence_expected_warnings() -> None:
         "The number of training batches .* is smaller than the logging interval",
         "Found .* module.s. in eval mode at the start of training",  # frozen parts, after surgery
         "Object at .snakemake_timestamp is not recognized",  # Snakemake's mark in a folder it made
+        "You're resuming from a checkpoint that ended before the epoch",  # StoreDataModule goes on there
         "Trying to infer the `batch_size`",
         ".*treespec, LeafSpec.*",
         "The `srun` command is available on your system but is not used",  # each job is one process

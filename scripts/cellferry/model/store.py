@@ -1,6 +1,8 @@
 """The shuffled store on disk that the reference model trains from (annbatch's layout, zarr v3)."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -9,12 +11,39 @@ import torch
 import zarr
 from annbatch import DatasetCollection, Loader
 from annbatch.samplers import RandomSampler, SequentialSampler
+from annbatch.types import LoadRequest
 from lightning import LightningDataModule
 
 from ..resources.memory import PRELOADED_MINIBATCHES
 
 MINIBATCHES_PER_PIECE = 4
 """Read as one piece of a large store, which is shuffled: single ones would take half as long again."""
+
+
+class ResumableSampler(RandomSampler):
+    """Draw minibatches in another order each pass; a later process can go on with the same ones."""
+
+    _before: dict[str, Any]
+    _skipped = 0
+
+    def state(self, done: int) -> dict[str, Any]:
+        """The state after `done` minibatches of a pass; 0 stands for the time between two passes."""
+        return {"generator": self._before if done else self.rng.bit_generator.state, "done": done}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Begin the next pass in a state."""
+        self.rng.bit_generator.state = state["generator"]
+        self._skipped = state["done"]
+
+    def _sample(self, n_obs: int) -> Iterator[LoadRequest]:
+        """The minibatches of a pass, in pieces to read; what another process has done is not read again."""
+        self._before = self.rng.bit_generator.state
+        skipped, self._skipped = self._skipped, 0
+        for piece in super()._sample(n_obs):
+            minibatches = piece["splits"]
+            if skipped < len(minibatches):
+                yield {**piece, "splits": minibatches[skipped:]}
+            skipped = max(0, skipped - len(minibatches))
 
 
 class StoreDataModule(LightningDataModule):
@@ -59,12 +88,30 @@ class StoreDataModule(LightningDataModule):
         self._batch_mapping = batch_mapping.astype(np.int64)
         self._label_mapping = label_mapping.astype(np.int64)
         self._measured = measured
-        self._rng = np.random.default_rng(seed)
         self.n_obs = int(zarr.open_group(store, mode="r").attrs["n_cells"])
         self.n_val = round(monitored_share * self.n_obs)
         self.n_train = self.n_obs - self.n_val
         read_whole = self.n_train <= PRELOADED_MINIBATCHES * batch_size
         self._minibatches_per_piece = 1 if read_whole else MINIBATCHES_PER_PIECE
+        self._training_sampler = ResumableSampler(
+            **self._pieces(), mask=slice(self.n_val, self.n_obs), rng=np.random.default_rng(seed)
+        )
+
+    def _pieces(self) -> dict[str, int]:
+        return {
+            "chunk_size": self._minibatches_per_piece * self.batch_size,
+            "preload_nchunks": PRELOADED_MINIBATCHES // self._minibatches_per_piece,
+            "batch_size": self.batch_size,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where a training is in its pass over the cells: Lightning puts it into the training's state."""
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        return self._training_sampler.state(done % self._training_sampler.n_batches(self.n_obs))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the pass over the cells."""
+        self._training_sampler.resume(state_dict)
 
     def _loader(self, sampler: RandomSampler | SequentialSampler) -> Loader:
         loader = Loader(batch_sampler=sampler, preload_to_gpu=False)
@@ -72,28 +119,13 @@ class StoreDataModule(LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """Minibatches of all cells but the monitored ones, in an order of its own each epoch."""
-        return self._loader(
-            RandomSampler(
-                chunk_size=self._minibatches_per_piece * self.batch_size,
-                preload_nchunks=PRELOADED_MINIBATCHES // self._minibatches_per_piece,
-                batch_size=self.batch_size,
-                mask=slice(self.n_val, self.n_obs),
-                rng=self._rng,
-            )
-        )
+        return self._loader(self._training_sampler)
 
     def val_dataloader(self) -> Loader | list:
         """Minibatches of the monitored cells."""
         if self.n_val == 0:
             return []
-        return self._loader(
-            SequentialSampler(
-                chunk_size=self._minibatches_per_piece * self.batch_size,
-                preload_nchunks=PRELOADED_MINIBATCHES // self._minibatches_per_piece,
-                batch_size=self.batch_size,
-                mask=slice(0, self.n_val),
-            )
-        )
+        return self._loader(SequentialSampler(**self._pieces(), mask=slice(0, self.n_val)))
 
     def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict[str, torch.Tensor | None]:
         """Turn annbatch's minibatch (CSR and codes) into dense tensors; dense only for one minibatch."""
