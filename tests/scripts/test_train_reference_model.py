@@ -63,18 +63,18 @@ def test_the_log_tells_how_far_it_is_with_the_loss_and_little_else(trained, tmp_
 
 
 def test_a_training_that_goes_on_tells_its_own_rate(trained, tmp_path, monkeypatch, capsys):
-    end_of_epoch = Checkpoints.on_train_epoch_end
+    save = Checkpoints.on_train_epoch_start
 
     def save_then_die(self, trainer, module):
-        end_of_epoch(self, trainer, module)
-        if trainer.current_epoch == 2:
+        save(self, trainer, module)
+        if trainer.current_epoch == 3:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("cellferry.model.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0)
-    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save_then_die)
+    monkeypatch.setattr(Checkpoints, "on_train_epoch_start", save_then_die)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(trained, tmp_path, epochs=6)
-    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", end_of_epoch)
+    monkeypatch.setattr(Checkpoints, "on_train_epoch_start", save)
     capsys.readouterr()
     train(trained, tmp_path, epochs=6)
     # 570 of the 600 cells are trained on; three epochs were done before.
@@ -106,50 +106,50 @@ def test_model_loads_with_the_reference(trained):
 
 
 def test_killed_training_resumes(trained, tmp_path, monkeypatch, capsys):
-    save, epochs_run = Checkpoints.on_train_epoch_end, []
+    save, epochs_begun = Checkpoints.on_train_epoch_start, []
 
     def save_then_die(self, trainer, module):
         save(self, trainer, module)
-        epochs_run.append(trainer.current_epoch)
-        if epochs_run == [0, 1, 2]:
+        epochs_begun.append(trainer.current_epoch)
+        if epochs_begun == [0, 1, 2, 3]:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save_then_die)
+    monkeypatch.setattr(Checkpoints, "on_train_epoch_start", save_then_die)
     monkeypatch.setattr("cellferry.model.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(trained, tmp_path, epochs=6)
     assert not (tmp_path / "model").exists()
     history = train(trained, tmp_path, epochs=6)
-    assert epochs_run == [0, 1, 2, 3, 4, 5]
+    assert epochs_begun == [0, 1, 2, 3, 3, 4, 5]
     assert list(history["epoch"]) == [0, 1, 2, 3, 4, 5]
     assert "resuming after epoch 3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("reason", ["time is short", "the last state is old"])
 def test_a_state_is_written_within_an_epoch(trained, tmp_path, monkeypatch, capsys, reason):
-    at_end_of_batch, batches_run = Checkpoints.on_train_batch_end, []
+    at_start_of_batch, batches_begun = Checkpoints.on_train_batch_start, []
 
     def die_a_little_later(self, trainer, *arguments):
-        batches_run.append((trainer.current_epoch, arguments[-1]))
-        if batches_run[-1] == (1, 1):
+        batches_begun.append((trainer.current_epoch, arguments[-1]))
+        if batches_begun[-1] == (1, 2):
             if reason == "time is short":
                 self._time_is_short = 0
             else:
                 self._last_written = -1e9
-        at_end_of_batch(self, trainer, *arguments)
-        if batches_run[-2:] == [(1, 1), (1, 2)]:
+        at_start_of_batch(self, trainer, *arguments)
+        if batches_begun[0] == (0, 0) and batches_begun[-1] == (1, 4):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Checkpoints, "on_train_batch_end", die_a_little_later)
+    monkeypatch.setattr(Checkpoints, "on_train_batch_start", die_a_little_later)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(trained, tmp_path, epochs=4)
     assert ("time is short" in capsys.readouterr().out) == (reason == "time is short")
-    batches = len({batch for epoch, batch in batches_run if epoch == 0})
-    batches_run.clear()
+    batches = len({batch for epoch, batch in batches_begun if epoch == 0})
+    batches_begun.clear()
     history = train(trained, tmp_path, epochs=4)
     assert list(history["epoch"]) == [0, 1, 2, 3]
     # The rest of the epoch that was begun, and no more of it.
-    assert [batch for epoch, batch in batches_run if epoch == 1] == list(range(2, batches))
+    assert [batch for epoch, batch in batches_begun if epoch == 1] == list(range(2, batches))
 
 
 @pytest.mark.parametrize(("minutes", "written"), [(60, False), (0.0001, True)])
@@ -159,20 +159,20 @@ def test_time_is_short_at_the_end_of_what_the_job_was_given(trained, tmp_path, c
 
 
 def test_training_killed_while_it_is_refined_does_not_begin_anew(trained, tmp_path, monkeypatch, capsys):
-    save, epochs_run = Checkpoints.on_train_epoch_end, []
+    save, epochs_begun = Checkpoints.on_train_epoch_start, []
 
     def save_then_die(self, trainer, module):
         save(self, trainer, module)
-        epochs_run.append(type(module.module).__name__)
-        if epochs_run.count("SCANVAE") == 1:
+        epochs_begun.append(type(module.module).__name__)
+        if epochs_begun.count("SCANVAE") == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", save_then_die)
+    monkeypatch.setattr(Checkpoints, "on_train_epoch_start", save_then_die)
     settings = {"type": "scanvi", "epochs": 3, "scanvi_epochs": 2}
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(trained, tmp_path, **settings)
     history = train(trained, tmp_path, **settings)
-    assert epochs_run == ["VAE", "VAE", "VAE", "SCANVAE", "SCANVAE"]
+    assert epochs_begun == ["VAE"] * 3 + ["SCANVAE"] * 3  # the last one was begun twice
     assert list(history["epoch"]) == [0, 1, 2]
     assert scvi.model.SCVI.load_registry(str(tmp_path / "model"))["model_name"] == "SCANVI"
 
