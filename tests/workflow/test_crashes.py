@@ -189,19 +189,8 @@ def test_files_until_the_training_are_the_same(undisturbed, disturbed):
                 assert content(disturbed.results / name) == content(path), name
 
 
-def test_labels_are_the_same(undisturbed, disturbed):
-    """A training that is killed in its middle goes on with minibatches in another order."""
-    for part in ("patients", "test", "validation"):
-        for path in sorted(undisturbed.results.glob(f"predictions/{part}*/*.parquet")):
-            expected = pd.read_parquet(path)
-            found = pd.read_parquet(disturbed.results / path.relative_to(undisturbed.results))
-            assert list(found["cell"]) == list(expected["cell"])
-            assert list(found["best_label"]) == list(expected["best_label"])
-
-
-@pytest.mark.xfail(reason="a resumed training draws other minibatches than an undisturbed one", strict=False)
 def test_every_number_of_every_cell_is_the_same(undisturbed, disturbed):
-    for pattern in ("mapped/*/*.parquet", "predictions/*.parquet"):
+    for pattern in ("mapped/*/*.parquet", "predictions/**/*.parquet"):
         paths = sorted(undisturbed.results.glob(pattern))
         assert paths
         for path in paths:
