@@ -56,11 +56,15 @@ def file_columns(path: Path) -> list[str] | None:
             if "mod" in file:
                 return None
             if "obs" not in file:
-                return [] if any("barcodes" in group for group in file.values()) else None
+                # Beside the groups there may be single values, and links that lead nowhere.
+                groups = [group for group in map(file.get, file) if isinstance(group, h5py.Group)]
+                return [] if any("barcodes" in group for group in groups) else None
             obs = file["obs"]
             names = obs.dtype.names if isinstance(obs, h5py.Dataset) else obs.attrs["column-order"]
-            return [str(column) for column in names]
-    except (OSError, KeyError, TypeError):  # said in full by inspect_dataset
+            names = [names] if isinstance(names, str | bytes) else names
+            return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    # Said in full by inspect_dataset.
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 

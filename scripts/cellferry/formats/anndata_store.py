@@ -13,7 +13,17 @@ from scipy import sparse
 from ..errors import InputError
 from .frame import Frame
 from .interface import Header, Options, choose_place
-from .matrix import Array, Group, blocks_of_rows, glance, is_array, layers_of, looks_like_counts, stored
+from .matrix import (
+    Array,
+    Group,
+    blocks_of_rows,
+    glance,
+    group_at,
+    is_array,
+    layers_of,
+    looks_like_counts,
+    stored,
+)
 
 AUTOMATIC = ("layers/counts", "raw", "X")
 """Where `counts: auto` signature, in this order."""
@@ -69,7 +79,7 @@ def places_of(root: Group) -> dict[str, Group | Array]:
     """The matrices of an object by the names that the configuration uses."""
     places = {"X": root.get("X"), "raw": root.get("raw/X", root.get("raw.X"))}
     if "layers" in root:
-        places |= layers_of(root["layers"])
+        places |= layers_of(group_at(root, "layers"))
     # An AnnData without X may leave a scalar in its place.
     return {
         place: element

@@ -19,6 +19,7 @@ from .features import GENE_EXPRESSION
 from .frame import Frame
 from .hdf5 import open_hdf5
 from .interface import Block, Cells, FileSignature, Header, Options
+from .matrix import group_at
 
 NAMES_OF_RNA = ("rna", "gex")
 
@@ -35,7 +36,9 @@ def header(path: Path, options: Options) -> Header:
             raise InputError(
                 f"{path}: has no mod, so it is not an h5mu file; correct {options.key('format')}"
             )
+        group_at(file, "mod")
         modality = _choose(path, file, options)
+        group_at(file["mod"], modality)
         found = anndata_store.header(file["mod"][modality], path, options, "h5mu")
         others = [name for name in file["mod"] if name != modality]
         remarks = [f"modality {modality} is read, {', '.join(others)} left out"] if others else []

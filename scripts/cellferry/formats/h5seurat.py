@@ -15,7 +15,17 @@ from ..errors import InputError
 from .annotation import annotated_blocks, annotated_cells
 from .hdf5 import open_hdf5
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, choose_place
-from .matrix import csr_rows, dense_rows, glance, is_array, looks_like_counts, text_attribute, texts_attribute
+from .matrix import (
+    array_at,
+    csr_rows,
+    dense_rows,
+    glance,
+    group_at,
+    is_array,
+    looks_like_counts,
+    text_attribute,
+    texts_attribute,
+)
 from .values import decoded
 
 SLOTS = ("counts", "data")
@@ -35,8 +45,9 @@ def recognizes(path: Path, signature: FileSignature) -> bool:
 def header(path: Path, options: Options) -> Header:
     """Read the header of an h5Seurat file; see `interface.Header`."""
     with open_hdf5(path) as file:
+        group_at(file, "assays")
         name = _choose_assay(path, file, options)
-        assay = file["assays"][name]
+        assay = group_at(file["assays"], name)
         slots = _slots(assay)
         if options.counts == "auto" and "counts" not in slots:
             raise InputError(
@@ -46,8 +57,8 @@ def header(path: Path, options: Options) -> Header:
         previews = {slot: glance(_values(slots[slot])) for slot in slots}
         places = {slot: looks_like_counts(values) for slot, values in previews.items()}
         place = choose_place(path, places, options, ("counts",))
-        features = as_strings(assay["features"][:])
-        n_cells = file["cell.names"].shape[0]
+        features = as_strings(array_at(assay, "features")[:])
+        n_cells = array_at(file, "cell.names").shape[0]
         shape = _shape(slots[place], len(features))
         if shape != (n_cells, len(features)):
             raise InputError(
@@ -190,7 +201,7 @@ def _slots(assay: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:
 
 
 def _values(slot: h5py.Group | h5py.Dataset) -> h5py.Dataset:
-    return slot if is_array(slot) else slot["data"]
+    return slot if is_array(slot) else array_at(slot, "data")
 
 
 def _shape(slot: h5py.Group | h5py.Dataset, n_features: int) -> tuple[int, int]:

@@ -11,6 +11,13 @@ import hdf5plugin  # noqa: F401
 
 from ..errors import InputError
 
+MISSHAPEN = (AttributeError, IndexError, RecursionError, TypeError, ValueError)
+"""What is raised where a file holds something else than its reader asks for.
+
+A group in the place of an array or the other way round, a single value, no numbers, another length, an
+attribute of another type, a link back. There are more of these than readers could ask for one by one.
+"""
+
 
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
@@ -19,13 +26,18 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     Raises
     ------
     InputError
-        If what is read in it is compressed by a filter that is not installed.
+        If what is read in it is compressed by a filter that is not installed, or something else than the
+        reader expects.
     OSError
         If the file is broken.
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
+    except UnicodeDecodeError:  # text in another encoding, which `readable` tells of
+        raise
+    except MISSHAPEN as error:
+        raise InputError(misshapen(path, error)) from error
     except OSError as error:
         # HDF5 tells of folders without plugins then, and neither of the filter nor of what it is for.
         missing = _first_missing_filter(Path(path))
@@ -35,6 +47,11 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
             f"{path}: {missing}, which is not installed here; write it again where the filter is, with gzip: "
             f"h5repack -f GZIP=4 {Path(path).name} NEW_FILE, or compression='gzip' in AnnData's write_h5ad"
         ) from error
+
+
+def misshapen(path: str | Path, error: Exception) -> str:
+    """What is said of a file whose reader failed by one of `MISSHAPEN`."""
+    return f"{path}: holds something else than its format promises ({error}); export it again"
 
 
 def _first_missing_filter(path: Path) -> str | None:

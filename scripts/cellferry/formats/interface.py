@@ -157,8 +157,10 @@ class FileSignature(NamedTuple):
             return cls(b"", None, sorted(entry.name for entry in path.iterdir()))
         if h5py.is_hdf5(path):
             with open_hdf5(path) as file:
+                # A link that leads nowhere has a name and is nothing.
+                items = {name: file.get(name) for name in file}
                 groups = {
-                    name: set(item) if isinstance(item, h5py.Group) else set() for name, item in file.items()
+                    name: set(item) if isinstance(item, h5py.Group) else set() for name, item in items.items()
                 }
             return cls(b"", groups, [])
         inside: list[str] = []

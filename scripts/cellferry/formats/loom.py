@@ -18,7 +18,7 @@ from ..resources.memory import BLOCK_BYTES
 from .annotation import annotated_blocks, annotated_cells
 from .hdf5 import open_hdf5
 from .interface import BYTES_PER_VALUE, Block, Cells, FileSignature, Header, Options, as_strings, choose_place
-from .matrix import dense_rows, glance, layers_of, looks_like_counts
+from .matrix import array_at, dense_rows, glance, group_at, layers_of, looks_like_counts, texts_of
 from .sorting import Entries, row_blocks
 from .values import STRINGS, decoded, holds_strings
 
@@ -48,7 +48,8 @@ def recognizes(path: Path, signature: FileSignature) -> bool:
 def header(path: Path, options: Options) -> Header:
     """Read the header of a loom file; see `interface.Header`."""
     with open_hdf5(path) as file:
-        matrices = {"matrix": file["matrix"]} | (layers_of(file["layers"]) if "layers" in file else {})
+        matrices = {"matrix": array_at(file, "matrix")}
+        matrices |= layers_of(group_at(file, "layers")) if "layers" in file else {}
         for place, dataset in matrices.items():
             if dataset.shape != file["matrix"].shape or dataset.ndim != 2 or dataset.dtype.kind not in "biuf":
                 raise InputError(
@@ -145,7 +146,7 @@ class Attributes:
     """
 
     def __init__(self, path: Path, file: h5py.File, side: str, length: int, names: tuple[str, ...]) -> None:
-        self._group = file[side]
+        self._group = group_at(file, side)
         usable = [
             name
             for name, item in self._group.items()
@@ -159,7 +160,7 @@ class Attributes:
             )
         self.columns = [name for name in usable if name != self.index]
         # Version 2 wrote what is not ASCII as XML does.
-        self._is_escaped = not str(_attribute(file, "LOOM_SPEC_VERSION")).strip("[]'b").startswith("3")
+        self._is_escaped = not _version(file).startswith("3")
 
     def names(self, start: int, stop: int) -> np.ndarray:
         """Names in rows `start` to `stop`, as an object array of str."""
@@ -178,12 +179,11 @@ class Attributes:
         return values
 
 
-def _attribute(file: h5py.File, name: str) -> object:
-    """A global attribute: in a group since version 3, an attribute of the file before."""
-    if "attrs" in file and name in file["attrs"]:
-        value = file["attrs"][name][()]
-        return value.decode() if isinstance(value, bytes) else value
-    return file.attrs.get(name, "")
+def _version(file: h5py.File) -> str:
+    """Version of the specification: in a group since version 3, an attribute of the file before; or empty."""
+    in_group = file.get("attrs/LOOM_SPEC_VERSION")
+    value = in_group[()] if isinstance(in_group, h5py.Dataset) else file.attrs.get("LOOM_SPEC_VERSION")
+    return next(iter(texts_of(value) or ()), "")
 
 
 def _stripe_bytes(dataset: h5py.Dataset) -> int:

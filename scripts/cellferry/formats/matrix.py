@@ -36,6 +36,36 @@ def is_array(element: Any) -> bool:
     return hasattr(element, "dtype")
 
 
+def array_at(group: Group, name: str) -> Array:
+    """An array that a format promises.
+
+    Raises
+    ------
+    OSError
+        If there is something else: a group, a single value.
+    """
+    element = group[name]
+    if not is_array(element):
+        raise OSError(f"{element.name} is a group, and should be an array")
+    if not element.shape:
+        raise OSError(f"{element.name} is a single value or empty, and should be an array")
+    return element
+
+
+def group_at(group: Group, name: str) -> Group:
+    """A group that a format promises.
+
+    Raises
+    ------
+    OSError
+        If an array or a single value is there.
+    """
+    element = group[name]
+    if is_array(element):
+        raise OSError(f"{element.name} holds values, and should be a group")
+    return element
+
+
 def text_attribute(element: Group | Array, name: str) -> str | None:
     """An attribute that holds one string, of whatever type and shape its writer gave it."""
     texts = texts_attribute(element, name)
@@ -44,7 +74,11 @@ def text_attribute(element: Group | Array, name: str) -> str | None:
 
 def texts_attribute(element: Group | Array, name: str) -> list[str] | None:
     """An attribute that holds strings: of variable or fixed length, or as bytes; None if it is missing."""
-    value = element.attrs.get(name)
+    return texts_of(element.attrs.get(name))
+
+
+def texts_of(value: Any) -> list[str] | None:
+    """The strings that an attribute or a dataset holds; None if there are none."""
     if value is None or isinstance(value, h5py.Empty):
         return None
     strings = np.atleast_1d(np.asarray(value, dtype=object)).ravel().tolist()
@@ -74,14 +108,18 @@ def stored(element: Group | Array) -> Stored:
     # Files before 0.7 name these attributes after h5sparse.
     encoding = text_attribute(element, "encoding-type") or text_attribute(element, "h5sparse_format") or ""
     shape = attrs.get("shape", attrs.get("h5sparse_shape"))
-    data = element["data"]
+    if np.shape(shape) != (2,):
+        raise OSError(
+            f"{element.name} does not say in its attribute `shape` how many rows and columns it has"
+        )
+    data = array_at(element, "data")
     return Stored(encoding[:3], (int(shape[0]), int(shape[1])), data.dtype, int(data.shape[0]))
 
 
 def glance(element: Group | Array) -> np.ndarray:
     """Values from the beginning, the middle and the end of a matrix."""
     is_dense = is_array(element)
-    data = element if is_dense else element["data"]
+    data = element if is_dense else array_at(element, "data")
     n_rows = data.shape[0]
     taken = max(1, PREVIEW_VALUES // max(1, int(np.prod(data.shape[1:])))) if is_dense else PREVIEW_VALUES
     starts = sorted({0, max(0, (n_rows - taken) // 2), max(0, n_rows - taken)})

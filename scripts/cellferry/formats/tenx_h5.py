@@ -9,7 +9,7 @@ import pandas as pd
 from ..errors import InputError
 from .hdf5 import open_hdf5
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, refuse_place
-from .matrix import csr_rows, glance, looks_like_counts
+from .matrix import array_at, csr_rows, glance, group_at, looks_like_counts
 
 CELLS_AT_ONCE = 1 << 17
 
@@ -25,7 +25,7 @@ def header(path: Path, options: Options) -> Header:
     refuse_place(path, options)
     with open_hdf5(path) as file:
         groups = [
-            name for name, group in file.items() if isinstance(group, h5py.Group) and "barcodes" in group
+            name for name in file if isinstance(file.get(name), h5py.Group) and "barcodes" in file[name]
         ]
         if not groups:
             raise InputError(
@@ -36,11 +36,12 @@ def header(path: Path, options: Options) -> Header:
         name = "matrix" if is_v3 else _choose_genome(path, groups, options)
         group = file[name]
         var = _features(group) if is_v3 else _genes(group)
-        n_features, n_cells = (int(n) for n in group["shape"][:])
-        if (len(var), len(group["barcodes"]), len(group["indptr"]) - 1) != (n_features, n_cells, n_cells):
+        n_features, n_cells = (int(n) for n in array_at(group, "shape")[:])
+        n_barcodes, n_pointers = len(array_at(group, "barcodes")), len(array_at(group, "indptr"))
+        if (len(var), n_barcodes, n_pointers - 1) != (n_features, n_cells, n_cells):
             raise InputError(
                 f"{path}: the matrix of {name} is {n_features} features × {n_cells} cells, but {len(var)} "
-                f"features and {len(group['barcodes'])} cells are named; the file is damaged: export it again"
+                f"features and {n_barcodes} cells are named; the file is damaged: export it again"
             )
         values = glance(group)
         return Header(
@@ -84,20 +85,24 @@ def blocks(
 
 def _features(group: h5py.Group) -> pd.DataFrame:
     """Features of Cell Ranger 3 and later: names as the index; ids, types and genomes as columns."""
-    features = group["features"]
+    features = group_at(group, "features")
     columns = {"gene_ids": "id", "feature_types": "feature_type", "genome": "genome"}
     if "gene_id" in features:  # probes, whose gene's id is apart
         columns |= {"gene_ids": "gene_id", "probe_ids": "id"}
     return pd.DataFrame(
-        {column: as_strings(features[key][:]) for column, key in columns.items() if key in features},
-        index=pd.Index(as_strings(features["name"][:]), dtype=object),
+        {
+            column: as_strings(array_at(features, key)[:])
+            for column, key in columns.items()
+            if key in features
+        },
+        index=pd.Index(as_strings(array_at(features, "name")[:]), dtype=object),
     )
 
 
 def _genes(group: h5py.Group) -> pd.DataFrame:
     return pd.DataFrame(
-        {"gene_ids": as_strings(group["genes"][:])},
-        index=pd.Index(as_strings(group["gene_names"][:]), dtype=object),
+        {"gene_ids": as_strings(array_at(group, "genes")[:])},
+        index=pd.Index(as_strings(array_at(group, "gene_names")[:]), dtype=object),
     )
 
 

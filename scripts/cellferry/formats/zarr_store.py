@@ -17,6 +17,7 @@ from . import anndata_store
 from .annotation import annotated_blocks, annotated_cells
 from .frame import Frame
 from .h5mu import NAMES_OF_RNA
+from .hdf5 import MISSHAPEN, misshapen
 from .interface import Block, Cells, FileSignature, Header, Options
 
 METADATA = {".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"}
@@ -82,6 +83,8 @@ def opened(path: Path, group: str = "") -> Iterator[zarr.Group]:
             f"{path}: cannot be read, the zarr store is broken or incomplete ({error}); compare its "
             "number of files with the original and copy it again"
         ) from error
+    except MISSHAPEN as error:
+        raise InputError(misshapen(path, error)) from error
 
 
 def _objects(path: Path) -> tuple[str, dict[str, str]]:
