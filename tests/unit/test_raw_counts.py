@@ -42,6 +42,17 @@ def test_wrong_values_are_named(wrong, diagnosis):
     assert diagnosis in preview_problem(counts.data, SOURCE)
 
 
+@pytest.mark.parametrize(("wrong", "said"), [(0.5, "0.5 in cell 'c2', gene 'G2'"), (2, "nan in cell 'c0'")])
+def test_missing_counts_are_counted(wrong, said):
+    alone = Source(Path("a.csv"), "matrix", None, {"matrix": False})
+    with pytest.raises(InputError) as raised:
+        check_counts(matrix([[0, np.nan, np.nan], [0, 0, 0], [3, 0, wrong]]), NAMES, GENES, alone)
+    message = str(raised.value)
+    assert said in message
+    assert "values are missing (NaN), 2 of those that were looked at" in message
+    assert ("write 0 where nothing was counted" in message) == (wrong == 2)
+
+
 def test_large_fractions_are_not_called_log_normalized():
     with pytest.raises(InputError, match="normalized, ambient-corrected or estimated"):
         check_counts(matrix([[0, 100.5, 2], [0, 0, 0], [3, 0, 1]]), NAMES, GENES, SOURCE)

@@ -20,6 +20,10 @@ MIN_SHARE_WITH_ONE = 0.5
 """Raw counts of all technologies tried have a 1 in more than 99 % of the cells; truncated ones in a third."""
 
 
+IN_ANNDATA = " in X, raw.X or layers/counts"
+"""Where they are looked for in an AnnData object."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Where counts come from, for messages.
@@ -41,6 +45,8 @@ class Source:
         The configuration key that has counts rounded, such as `datasets.blood.counts_rounding`.
     is_rounded
         Whether they will be: fractions are let pass then, and normalized values are not.
+    wanted_in
+        Where the format could have them, for the way out.
     """
 
     path: Path
@@ -50,6 +56,7 @@ class Source:
     values: str = "counts"
     rounding_key: str | None = None
     is_rounded: bool = False
+    wanted_in: str = ""
 
     @classmethod
     def of(cls, header: Header) -> "Source":
@@ -63,6 +70,7 @@ class Source:
             header.values,
             header.options.key("counts_rounding"),
             header.options.counts_rounding == "nearest" and header.values == "counts",
+            IN_ANNDATA if header.values == "counts" and header.format in ("h5ad", "h5mu", "zarr") else "",
         )
 
     @property
@@ -83,7 +91,14 @@ class Source:
             return f"set {self.key} to {' or '.join(better)}, where the first values look like counts"
         looked = [place for place in self.others if place != self.place]
         elsewhere = f" (no other place of the file does: {', '.join(looked)})" if looked else ""
-        return f"{self.wanted} are needed{elsewhere}: export the file with them"
+        return f"{self.wanted} are needed{elsewhere}: export the file with them{self.wanted_in}"
+
+    @property
+    def remedy_of_gaps(self) -> str:
+        """The same where this place holds counts of which some are missing."""
+        if self.key and self.better:
+            return self.remedy
+        return "write 0 where nothing was counted, and export the file without what was not measured"
 
     @property
     def way_out(self) -> str:
@@ -119,12 +134,12 @@ def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, 
                 f"({source.rounding_key}): {sign}; {source.remedy}"
             )
         return
-    position = int(np.argmax(wrong))
+    position, diagnosis, remedy = _told(values, wrong, source)
     row = int(np.searchsorted(counts.indptr, position, side="right")) - 1
     column = "gene" if source.values == "counts" else "channel"
     raise InputError(
         f"{source.path}: {source.place} does not hold {source.wanted}: {values[position]:g} in cell "
-        f"'{names[row]}', {column} '{genes[counts.indices[position]]}'; {_diagnosis(values)}; {source.remedy}"
+        f"'{names[row]}', {column} '{genes[counts.indices[position]]}'; {diagnosis}; {remedy}"
         f"{source.way_out if _can_be_rounded(values) and not sign_of_normalization(counts) else ''}"
     )
 
@@ -146,9 +161,10 @@ def preview_problem(values: np.ndarray, source: Source) -> str | None:
     wrong = _wrong(values, source)
     if not wrong.any():
         return None
+    position, diagnosis, remedy = _told(values, wrong, source)
     return (
-        f"{source.path}: {source.place} does not hold {source.wanted}: {values[np.argmax(wrong)]:g} is among "
-        f"its values; {_diagnosis(values)}; {source.remedy}"
+        f"{source.path}: {source.place} does not hold {source.wanted}: {values[position]:g} is among its "
+        f"values; {diagnosis}; {remedy}"
         # Normalized values show in whole cells only, and are refused then.
         f"{source.way_out if _can_be_rounded(values) else ''}"
     )
@@ -160,6 +176,18 @@ def _wrong(values: np.ndarray, source: Source) -> np.ndarray:
     # NaN and infinity fail the comparison too.
     with np.errstate(invalid="ignore"):
         return ~((values >= 0) & (source.is_rounded | (values == np.rint(values))) & (values < np.inf))
+
+
+def _told(values: np.ndarray, wrong: np.ndarray, source: Source) -> tuple[int, str, str]:
+    """Position of the wrong value that is named, what is wrong with all, and the remedy."""
+    missing = np.isnan(values)
+    if source.values != "counts" or not missing.any():
+        return int(np.argmax(wrong)), _diagnosis(values), source.remedy
+    gaps = f"values are missing (NaN), {missing.sum():,} of those that were looked at"
+    others = wrong & ~missing
+    if others.any():
+        return int(np.argmax(others)), f"{_diagnosis(values[~missing])}; {gaps}", source.remedy
+    return int(np.argmax(missing)), f"{gaps}, and the others are counts", source.remedy_of_gaps
 
 
 def _can_be_rounded(values: np.ndarray) -> bool:
