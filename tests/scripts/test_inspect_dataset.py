@@ -52,7 +52,17 @@ def test_repeated_names(tmp_path):
     assert found.duplicated_genes == 1
     assert found.duplicated_cells == 2
     problem = only_problem(found)
-    assert "a.h5ad: 2 cell name(s) stand more than once, such as 'cell1'; make them differ" in problem
+    assert "a.h5ad: 2 cell name(s) stand more than once, such as 'cell1'; make them differ in the" in problem
+    assert "datasets.blood.cells" in problem
+    assert "prefix" not in problem
+
+
+def test_repeated_names_of_several_files(tmp_path):
+    for name in ("a", "b"):
+        make_adata().write_h5ad(tmp_path / f"{name}.h5ad")
+    files = str(tmp_path / "*.h5ad")
+    problem = only_problem(inspect(tmp_path / "a.h5ad", files=files, prefix=False))
+    assert problem.endswith("set datasets.blood.prefix to true, which puts the file's name before them")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89HDF\r\n\x1a\n" + b"\0" * 50])

@@ -171,8 +171,7 @@ def repetition_problems(dataset: Dataset, seen: CellCounts, n_repeated: int) -> 
         Problem(
             str(dataset.header.path),
             f"{n_repeated} cell name(s) stand more than once, such as '{name}'",
-            f"make them differ, for example with {dataset.key('prefix')}, or select cells of one sample with "
-            f"{dataset.key('cells')}",
+            dataset.ways_to_differ,
         )
     ]
 

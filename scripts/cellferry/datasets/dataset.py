@@ -244,6 +244,15 @@ class Dataset:
         names = (cells.names[self.kept(cells)] for cells in self.cells(filters))
         return next(repeated_names(names, suspects), None)
 
+    @property
+    def ways_to_differ(self) -> str:
+        """What can be done about cells of one name, for messages."""
+        if not self._is_one and not self.config["prefix"]:
+            return f"set {self.key('prefix')} to true, which puts the file's name before them"
+        chosen = f", or select cells of one sample with {self.key('cells')}" if self.obs_columns else ""
+        where = "file" if self._is_one else "files"
+        return f"make them differ in the {where} (of AnnData with obs_names_make_unique){chosen}"
+
     def batches(self, obs: dict[str, np.ndarray], n_cells: int) -> np.ndarray:
         """Batch of each cell as it is called from here on: `DATASET/VALUE`."""
         column = self.config["batch"]
