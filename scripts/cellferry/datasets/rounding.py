@@ -47,12 +47,27 @@ def sign_of_normalization(counts: sparse.csr_matrix) -> str | None:
     counts
         Cells × genes, finite and not negative.
     """
-    n_cells = max(1, int(np.searchsorted(counts.indptr, MAX_VALUES, side="right")) - 1)
-    values = counts.data[: counts.indptr[n_cells]].astype(np.float64)
-    cells = np.repeat(np.arange(n_cells), np.diff(counts.indptr[: n_cells + 1]))
-    cells, values = cells[values > 0], values[values > 0]
-    is_fraction = np.abs(values - np.rint(values)) > CLEARLY
-    if is_fraction.sum() < max(MIN_FRACTIONS, MOST * len(values)):
+    sign = sign_in_cells(counts)
+    if sign is not None:
+        return sign
+    _, values, is_fraction = _positive(counts)
+    if len(values) < MANY_VALUES or not _are_fractions(values, is_fraction):
+        return None
+    if values.max() < MAX_LOG_NORMALIZED:
+        return f"none of {len(values):,} values is above {values.max():.3g}, as of logarithms"
+    return None
+
+
+def sign_in_cells(counts: sparse.csr_matrix) -> str | None:
+    """The same of what shows within cells: nothing else than normalized counts of genes looks like this.
+
+    Parameters
+    ----------
+    counts
+        Cells × genes, finite; what is not positive is left out.
+    """
+    cells, values, is_fraction = _positive(counts)
+    if not _are_fractions(values, is_fraction):
         return None
     if _share_repeated(cells[is_fraction], values[is_fraction]) > MOST:
         return "the same fractions stand in many genes of a cell, as equal counts do once they are normalized"
@@ -62,9 +77,20 @@ def sign_of_normalization(counts: sparse.csr_matrix) -> str | None:
             totals = totals[totals > 0]
             if len(totals) >= MIN_CELLS and np.ptp(totals) < SAME_TOTAL * totals.mean():
                 return f"the {name} of every cell add up to {totals.mean():.4g}, as after normalization"
-    if len(values) >= MANY_VALUES and values.max() < MAX_LOG_NORMALIZED:
-        return f"none of {len(values):,} values is above {values.max():.3g}, as of logarithms"
     return None
+
+
+def _positive(counts: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cells and values of the first positive entries, and which of these are clearly fractions."""
+    n_cells = max(1, int(np.searchsorted(counts.indptr, MAX_VALUES, side="right")) - 1)
+    values = counts.data[: counts.indptr[n_cells]].astype(np.float64)
+    cells = np.repeat(np.arange(n_cells), np.diff(counts.indptr[: n_cells + 1]))
+    cells, values = cells[values > 0], values[values > 0]
+    return cells, values, np.abs(values - np.rint(values)) > CLEARLY
+
+
+def _are_fractions(values: np.ndarray, is_fraction: np.ndarray) -> bool:
+    return is_fraction.sum() >= max(MIN_FRACTIONS, MOST * len(values))
 
 
 def _share_repeated(cells: np.ndarray, values: np.ndarray) -> float:

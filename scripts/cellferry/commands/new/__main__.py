@@ -45,11 +45,11 @@ def new(
     for key, paths in by_role.items():
         if not paths:
             raise InputError(f"{key}= is missing; name a file or folder, such as {key}=/data/atlas.h5ad")
-    modality, entries = preview(*by_role.values())
+    modality, entries, doubts = preview(*by_role.values())
     choose(entries, label, batch)
     text = config_text(name, modality, entries)
     problems, warnings = problems_and_warnings(text)
-    warnings += gene_doubts(entries) if modality == "rna" else []
+    warnings += doubts + (gene_doubts(entries) if modality == "rna" else [])
     with complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(summary(path, entries, problems, warnings))

@@ -17,11 +17,9 @@ from ...datasets.inspection import gene_id_kind
 from ...errors import InputError
 from ...labels.columns import MAX_BATCHES, Choice, Column, choose_label, words_of
 from ...labels.names import LabelNames, as_labels
+from .modality import modality_of
 
 RESERVED = {"reference", "validation", "test"}
-MAX_MARKERS = 500
-"""Columns of a table of intensities at most: no panel has more markers, and no file of genes so few."""
-
 ENDINGS = re.compile(
     r"([._]counts?)?(\.(csv|tsv|txt|gz|bz2|xz|zip|h5ad|h5mu|h5|zarr|loom|rds|rda|rdata|fcs|mtx|h5seurat|parquet))+$",
     re.I,
@@ -129,13 +127,6 @@ def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Datas
         raise InputError(f"{path}: cannot be read ({error}); check the file") from error
 
 
-def is_cytometry(dataset: Dataset) -> bool:
-    """Whether a file holds intensities: FCS files do, and those of few columns that hold no counts."""
-    header = dataset.header
-    few = header.n_genes <= MAX_MARKERS and not any(header.places.values())
-    return header.values == "intensities" or (few and gene_id_kind(header.var.index.to_numpy()) != "ensembl")
-
-
 def columns_of(dataset: Dataset) -> list[Column]:
     """Annotation columns that may be labels or batches, with their values' cells.
 
@@ -206,8 +197,8 @@ def kind_of_ids(ids: Any) -> str:
     return {"ensembl": "Ensembl ids", "symbol": "symbols", "other": "numbers"}[gene_id_kind(ids)]
 
 
-def preview(references: list[str], queries: list[str]) -> tuple[str, list[Entry]]:
-    """What the datasets hold: the modality, and one `Entry` for each.
+def preview(references: list[str], queries: list[str]) -> tuple[str, list[Entry], list[str]]:
+    """What the datasets hold: the modality, one `Entry` for each, and what should be looked at.
 
     Raises
     ------
@@ -219,19 +210,12 @@ def preview(references: list[str], queries: list[str]) -> tuple[str, list[Entry]
         for path in map(absolute, paths):
             named[dataset_name(path, set(named), role)] = (path, role)
     first = {name: opened(name, path, role, "rna") for name, (path, role) in named.items()}
-    intensities = [name for name, dataset in first.items() if is_cytometry(dataset)]
-    if intensities and len(intensities) < len(first):
-        other = next(name for name in first if name not in intensities)
-        raise InputError(
-            f"{named[intensities[0]][0]} holds intensities of markers, and {named[other][0]} counts of "
-            "genes; give files of one kind"
-        )
-    modality = "cytometry" if intensities else "rna"
+    modality, doubts = modality_of(first)
     entries = []
     for name, (path, role) in named.items():
         dataset = opened(name, path, role, modality, **_counts_elsewhere(first[name], modality))
         entries.append(_with_table(Entry(name, role, path, dataset, columns_of(dataset)), modality))
-    return modality, entries
+    return modality, entries, doubts
 
 
 def _counts_elsewhere(dataset: Dataset, modality: str) -> dict[str, str]:
