@@ -178,6 +178,8 @@ def _factor(group: h5py.Group, start: int, stop: int) -> np.ndarray:
     """Levels of a factor's values, which count from 1; None where the value is R's missing integer."""
     levels = np.append(as_strings(group["levels"][:]), None)
     values = group["values"][start:stop].astype(np.int64)
+    if values.ndim != 1:
+        raise OSError(f"{group.name} has values of shape {group['values'].shape}, not one for each row")
     if np.any(values >= len(levels)):
         raise OSError(f"{group.name} has values beyond its {len(levels) - 1} levels")
     return levels[np.where(values < 1, len(levels), values) - 1]
