@@ -17,7 +17,7 @@ from simulate import settings_like
 pytestmark = pytest.mark.slow
 
 # In front of the reference's name and behind it: batches are sorted by name.
-CHUNKS = {"all_at_once": 1, "in_7": 7}
+CHUNKS = {"all_at_once": 1, "in_3": 3}
 MANY_CHUNKS = 25
 # Here they were equal to the last bit; another processor may sum the rows of a product in another order.
 TOLERANCE = 1e-6
@@ -48,7 +48,7 @@ def results(folder, settings, *targets):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, test_data):
-    """A run whose queries are the same file, in 1 and in 7 chunks; its results."""
+    """A run whose queries are the same file, in 1 and in 3 chunks; its results."""
     settings = config(test_data, reference_chunks=1, queries=CHUNKS)
     targets = [f"results/predictions/{name}.parquet" for name in CHUNKS]
     return results(tmp_path_factory.mktemp("whole"), settings, *targets)
@@ -65,7 +65,7 @@ def query(whole, name):
 
 
 def test_labels_do_not_depend_on_the_chunks(whole):
-    expected, found = query(whole, "all_at_once").predictions, query(whole, "in_7").predictions
+    expected, found = query(whole, "all_at_once").predictions, query(whole, "in_3").predictions
     assert len(found) == 210
     assert (found["best_label"] == found["truth"]).mean() > 0.9
     for column in expected.select_dtypes(exclude="number"):
@@ -74,7 +74,7 @@ def test_labels_do_not_depend_on_the_chunks(whole):
 
 
 def test_latents_do_not_depend_on_the_chunks(whole):
-    expected, found = query(whole, "all_at_once").latents, query(whole, "in_7").latents
+    expected, found = query(whole, "all_at_once").latents, query(whole, "in_3").latents
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
 
 
@@ -117,7 +117,7 @@ def test_many_small_chunks(whole, tmp_path):
 
 def test_surgery_depends_on_the_cells_alone(whole):
     """Not on the dataset's name, which its batches bear."""
-    expected, found = query(whole, "all_at_once").model, query(whole, "in_7").model
+    expected, found = query(whole, "all_at_once").model, query(whole, "in_3").model
     assert list(found) == list(expected)
     tensors = [weights for weights in expected if isinstance(expected[weights], torch.Tensor)]
     assert len(tensors) > 10

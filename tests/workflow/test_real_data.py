@@ -1,4 +1,4 @@
-"""Real pairs of datasets: genes brought together in all of them, labels as good as they should be in some."""
+"""Real pairs of datasets: genes brought together in all of them, labels as good as they should be in one."""
 
 import json
 
@@ -20,9 +20,8 @@ def run_config(name, folder, test_data, *targets):
 @pytest.mark.parametrize(
     ("name", "kind", "common"),
     [
-        ("pbmc3k_to_symphony", "symbol", 1342),
         ("pbmc3k_to_kang", "symbol", 1251),
-        ("kang_ctrl_to_stim", "symbol", 1267),
+        ("celseq2_plates_to_dropseq", "ensembl", 11533),
         ("celseq2_to_10x_symbols", "symbol", 694),
     ],
 )
@@ -33,13 +32,12 @@ def test_genes_are_brought_together(name, kind, common, tmp_path, test_data):
     assert genes["n_common"] == common
 
 
-@pytest.mark.parametrize(
-    ("name", "query", "least"),
-    [("celseq2_plates_to_dropseq", "dropseq", 0.95), ("kang_ctrl_to_stim", "kang_stim", 0.88)],
-)
-def test_the_answer_is_right(name, query, least, tmp_path, test_data):
-    """Best labels, and given ones; how many cells are unknown differs between processors, with one seed."""
-    results = run_config(name, tmp_path, test_data)
-    scores = read_artifact(Evaluation, results / "evaluation" / f"{query}.json")
-    assert scores.forced.accuracy >= least
-    assert scores.answered.accuracy_among_accepted >= least
+def test_the_answer_is_right(tmp_path, test_data):
+    """Best labels, and given ones; how many cells are unknown differs between processors, with one seed.
+
+    Cell lines by two technologies are in test_invariance.py.
+    """
+    results = run_config("kang_ctrl_to_stim", tmp_path, test_data)
+    scores = read_artifact(Evaluation, results / "evaluation" / "kang_stim.json")
+    assert scores.forced.accuracy >= 0.88
+    assert scores.answered.accuracy_among_accepted >= 0.88
