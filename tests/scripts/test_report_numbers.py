@@ -31,6 +31,12 @@ def test_answers_are_counted_with_the_probability_of_their_level(tmp_path):
         column = "probability" if entry["level"] == "label" else "level_family <coarse>_probability"
         assert entry["cells"] == len(rows)
         assert entry["probability"] == pytest.approx(rows[column].mean())
+    given = np.where(
+        frame["level"] == "label", frame["probability"], frame["level_family <coarse>_probability"]
+    )
+    expected = (1 - given[frame["label"] != "unknown"]).mean()
+    assert found.expected_error == pytest.approx(expected)
+    assert LabelCounts(3, 3, [], {}).expected_error is None
 
 
 def test_batches_are_counted_across_files_and_blocks(tmp_path):
@@ -171,6 +177,19 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
     ):
         assert expected in found
     assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, None, gene_loss={}, rare={}, left_out={}) == []
+
+
+def test_remarks_on_labels_that_are_less_sure_than_held_out_cells_may_be():
+    sure, unsure = (
+        LabelCounts(10, 0, [{"label": "B", "level": "label", "cells": 10, "probability": p}], {})
+        for p in (0.97, 0.88)
+    )
+    answers = {"q1": sure, "q2": unsure}
+    found = remarks(answers, {}, None, gene_loss={}, rare={}, left_out={}, max_error=0.05)
+    assert len(found) == 1
+    assert "q2: 12.0% of its labels are expected to be wrong" in found[0]
+    assert "prediction.max_error (0.05)" in found[0]
+    assert remarks(answers, {}, None, gene_loss={}, rare={}, left_out={}) == []
 
 
 def test_remarks_on_rounded_counts():

@@ -188,6 +188,7 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         Transformation.from_json(features.transformation) if features and features.transformation else None
     )
     cofactors = transformation.cofactors if transformation else {}
+    max_error = settings.config.get("prediction", {}).get("max_error", 1.0)
     if features and not settings.references:
         # An earlier run chose them, and its datasets are others, even those of the same name.
         features = Features(namespace=features.namespace, n_selected=features.n_selected)
@@ -202,7 +203,7 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         "measured": {Path(path).stem: measured_genes(path) for path in files.common},
         "datasets": read_table(files.datasets) if files.datasets else [],
         "colors": colors_of(results.labels.sizes, results.labels.hierarchy),
-        **about_trust(results, files, label_counts, features, inspected),
+        **about_trust(results, files, label_counts, features, inspected, max_error=max_error),
         **about_run(results, settings, inspected, missing),
     }
 
@@ -213,6 +214,8 @@ def about_trust(
     label_counts: dict[str, LabelCounts],
     features: Features | None,
     inspected: list[Inspection],
+    *,
+    max_error: float,
 ) -> dict:
     """What the page shows of scores, of lost genes and of labels that the reference cannot give."""
     rare = results.labels.rare
@@ -235,6 +238,7 @@ def about_trust(
             gene_loss=losses,
             rare=rare,
             left_out=left_out,
+            max_error=max_error,
             rounded=rounded,
         ),
     }

@@ -37,6 +37,13 @@ class LabelCounts:
         """Cells that got a label of a level above the reference's own labels."""
         return sum(entry["cells"] for entry in self.labels if entry["level"] != LEAF_LEVEL)
 
+    @property
+    def expected_error(self) -> float | None:
+        """Share of the given labels that are wrong if their probabilities are right; None without labels."""
+        labeled = sum(entry["cells"] for entry in self.labels)
+        wrong = sum(entry["cells"] * (1 - entry["probability"]) for entry in self.labels)
+        return wrong / labeled if labeled else None
+
 
 def count_labels(predictions: str) -> LabelCounts:
     """Count the answers in a parquet file of predictions."""

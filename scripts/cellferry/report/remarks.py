@@ -30,6 +30,7 @@ def remarks(
     gene_loss: dict[str, GeneLoss],
     rare: dict[str, int],
     left_out: dict[str, LeftOutLabel],
+    max_error: float = 1.0,
     rounded: dict[str, InspectedRounding] | None = None,
 ) -> list[str]:
     """Sentences on what lowers the trust in the answer; none where nothing does.
@@ -48,6 +49,8 @@ def remarks(
         Cells by label of the reference's labels that have too few to be learned.
     left_out
         By label that was taken out of the reference: what became of its held-out cells.
+    max_error
+        Share of wrong labels that was allowed on held-out cells.
     rounded
         By dataset whose counts were rounded: the effect on its first cells.
     """
@@ -56,6 +59,7 @@ def remarks(
         *_on_labels_left_out(left_out),
         *(remark for name, scores in evaluations.items() for remark in _on_scores(name, scores)),
         *_on_unknown_cells(label_counts),
+        *_on_expected_errors(label_counts, max_error),
         *_on_common_genes(label_counts, features),
         *_on_gene_loss(gene_loss),
         *(rounding_in_words(name, first) for name, first in (rounded or {}).items()),
@@ -137,6 +141,17 @@ def _on_unknown_cells(label_counts: dict[str, LabelCounts]) -> list[str]:
         "may lack their types, or the query differs much from it."
         for name, counts in label_counts.items()
         if counts.n_cells and counts.n_unknown / counts.n_cells > MUCH_UNKNOWN
+    ]
+
+
+def _on_expected_errors(label_counts: dict[str, LabelCounts], max_error: float) -> list[str]:
+    """Queries whose labels are less sure than `max_error` asks of held-out cells."""
+    return [
+        f"{name}: {counts.expected_error:.1%} of its labels are expected to be wrong, by their "
+        f"probabilities; prediction.max_error ({max_error:g}) is kept on the reference's held-out cells, and "
+        "this query is harder. Lower it to get fewer and surer labels."
+        for name, counts in label_counts.items()
+        if counts.expected_error is not None and counts.expected_error > max_error
     ]
 
 
