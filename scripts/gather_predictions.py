@@ -1,5 +1,6 @@
 """Gather a query's predictions: one table, the same as csv, and an h5ad with latents and maybe counts."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
+from cellferry.report.label_counts import LabelCounts, count_labels
 from cellferry.report.principal_axes import N_AXES, PrincipalAxes
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
@@ -34,6 +36,9 @@ from cellferry.runs.versions import versions
 LATENT_KEY = "X_cellferry"
 PLACE_KEY = "X_cellferry_pca"
 """Two dimensions of the latents: viewers such as CELLxGENE draw the first two of what they find."""
+
+EXPECTED_ERROR = "expected_error"
+"""Key of the parquet's metadata."""
 
 NONE = "none"
 """What stands in the h5ad where a prediction says nothing: viewers do not know missing categories."""
@@ -75,7 +80,8 @@ def gather_predictions(
     RuntimeError
         If the cells of the chunks are not those of `common`, in its order.
     """
-    schema = widest_schema(predictions)
+    answers = count_labels(predictions)
+    schema = with_expected_error(widest_schema(predictions), answers)
     with H5adReader(common) as reader:
         max_bytes = budget.block_bytes(MEMORY_MODELS["gather_predictions"], cells=reader.n_cells)
         # A block's counts three times (read, converted, written), its strings, and the compressor.
@@ -115,6 +121,7 @@ def gather_predictions(
             labeled_writer.write_obsm(PLACE_KEY, places, width=N_AXES)
             labeled_writer.write_uns(
                 made_from=of_predictions(predictions),
+                expected_error=answers.expected_error if answers.labels else np.nan,
                 versions=versions(["anndata", "scvi-tools", "xgboost", "scikit-learn"]),
             )
 
@@ -122,6 +129,12 @@ def gather_predictions(
 def widest_schema(predictions: list[str]) -> pa.Schema:
     """The chunks' columns; `truth` is there if any chunk has it."""
     return pa.unify_schemas([pq.read_schema(path) for path in predictions])
+
+
+def with_expected_error(schema: pa.Schema, counts: LabelCounts) -> pa.Schema:
+    """The schema with the expected error of the labels given in its metadata, all together and by label."""
+    expected = {"of_all": counts.expected_error, "by_label": counts.expected_errors}
+    return schema.with_metadata({**(schema.metadata or {}), EXPECTED_ERROR: json.dumps(expected)})
 
 
 def carried_columns(reader: H5adReader, schema: pa.Schema) -> dict[str, str]:

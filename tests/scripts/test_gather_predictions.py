@@ -47,7 +47,12 @@ def query(tmp_path):
     for number, chunk in enumerate(CHUNKS):
         columns = {"cell": pa.array(NAMES[chunk], pa.string())}
         label = pa.array(["T, CD4", "unknown", 'B "x"', "γ", "T, CD4", "T, CD4"][chunk], pa.string())
-        table = columns | {"label": label, "probability": pa.array(np.linspace(0, 1, 6)[chunk], pa.float32())}
+        table = columns | {
+            "label": label,
+            "level": pa.array(["label", None, *["label"] * 4][chunk], pa.string()),
+            "reason": pa.array([None, "ambiguous", *[None] * 4][chunk], pa.string()),
+            "probability": pa.array(np.linspace(0, 1, 6)[chunk], pa.float32()),
+        }
         if number == 2:
             table["truth"] = pa.array(["T, CD4", None, 'B "x"', "T, CD4"], pa.string())
         predictions.append(str(tmp_path / f"predictions{number}.parquet"))
@@ -94,6 +99,32 @@ def test_hashes_of_what_they_were_made_from_are_carried_along(query, tmp_path):
     assert labeled.uns["cellferry"]["made_from"] == {"model": "0123", "rules": "4567"}
 
 
+def test_the_expected_error_is_one_less_the_mean_probability_of_the_labels_given(
+    query, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("cellferry.report.label_counts.MIN_CELLS_OF_LABEL", 2)
+    outputs = gather(query[0], tmp_path)
+    expected = json.loads(pq.read_schema(outputs["parquet"]).metadata[b"expected_error"])
+    # Of six cells one is unknown (.2); the labels of the others have probabilities 0, .4, .6, .8 and 1.
+    assert expected["of_all"] == pytest.approx(1 - 0.56)
+    assert expected["by_label"] == {"T, CD4": pytest.approx(1 - 0.6)}
+    labeled = ad.read_h5ad(outputs["labeled"])
+    assert labeled.uns["cellferry"]["expected_error"] == pytest.approx(1 - 0.56)
+
+
+def test_without_labels_there_is_no_expected_error(query, tmp_path):
+    for path in query[0]["predictions"]:
+        table = pq.read_table(path)
+        unknown = {"label": ["unknown"] * len(table), "level": [None] * len(table)}
+        for name, values in unknown.items():
+            table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))
+        pq.write_table(table, path)
+    outputs = gather(query[0], tmp_path)
+    expected = json.loads(pq.read_schema(outputs["parquet"]).metadata[b"expected_error"])
+    assert expected == {"of_all": None, "by_label": {}}
+    assert np.isnan(ad.read_h5ad(outputs["labeled"]).uns["cellferry"]["expected_error"])
+
+
 def test_chunks_of_different_models_are_not_put_together(query, tmp_path):
     with_hashes(query[0]["predictions"], [{"model": "a"}, {"model": "a"}, {"model": "b"}])
     with pytest.raises(RuntimeError, match="not predicted by the same model and settings; delete"):
@@ -105,7 +136,7 @@ def test_chunks_of_different_models_are_not_put_together(query, tmp_path):
 def test_table_has_every_cell_in_order(query, tmp_path):
     found = pd.read_parquet(gather(query[0], tmp_path)["parquet"])
     assert found["cell"].tolist() == list(NAMES)
-    assert list(found.columns) == ["cell", "label", "probability", "truth"]
+    assert list(found.columns) == ["cell", "label", "level", "reason", "probability", "truth"]
     assert found["truth"].isna().tolist() == [True, True, False, True, False, False]
 
 
@@ -129,8 +160,8 @@ def test_labelled_file_is_plain_anndata(query, tmp_path):
     np.testing.assert_array_equal(adata.obsm["X_cellferry"], latents)
     assert "cellferry" in adata.uns["cellferry"]["versions"]
     assert list(adata.obs.columns) == [
-        "batch", "age", "probability_input", "treated", "site", "note", "dose", "label", "probability",
-        "truth",
+        "batch", "age", "probability_input", "treated", "site", "note", "dose", "label", "level",
+        "reason", "probability", "truth",
     ]  # fmt: skip
     dtypes = adata.obs.dtypes.astype(str).to_dict()
     assert dtypes["label"] == dtypes["batch"] == dtypes["truth"] == "category"

@@ -23,7 +23,7 @@ from report_world import FAMILY, FOREIGN, LABELS, RARE, World
 def test_answers_are_counted_with_the_probability_of_their_level(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS, levels=FAMILY)
     frame = pd.read_parquet(world.predictions[1])
-    found = count_labels(world.predictions[1])
+    found = count_labels([world.predictions[1]])
     assert (found.n_cells, found.n_unknown, found.n_coarser) == (60, 10, 10)
     assert found.reasons == frame["reason"].value_counts().to_dict()
     for entry in found.labels:
@@ -36,6 +36,9 @@ def test_answers_are_counted_with_the_probability_of_their_level(tmp_path):
     )
     expected = (1 - given[frame["label"] != "unknown"]).mean()
     assert found.expected_error == pytest.approx(expected)
+    assert found.expected_errors == {
+        entry["label"]: 1 - entry["probability"] for entry in found.labels if entry["cells"] >= 20
+    }
     assert LabelCounts(3, 3, [], {}).expected_error is None
 
 

@@ -178,7 +178,7 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         What there is not yet, in words; a finished run misses nothing.
     """
     label_counts = {
-        query: count_labels(results.predicted[query])
+        query: count_labels([results.predicted[query]])
         for query in settings.queries
         if query in results.predicted
     }

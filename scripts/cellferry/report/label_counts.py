@@ -9,6 +9,9 @@ from ..artifacts.counting import count_by
 from ..artifacts.latents import blocks
 from ..labels.vocabulary import LEAF_LEVEL, UNKNOWN
 
+MIN_CELLS_OF_LABEL = 20
+"""The mean of fewer probabilities says little of a label."""
+
 
 @dataclass(frozen=True)
 class LabelCounts:
@@ -44,9 +47,18 @@ class LabelCounts:
         wrong = sum(entry["cells"] * (1 - entry["probability"]) for entry in self.labels)
         return wrong / labeled if labeled else None
 
+    @property
+    def expected_errors(self) -> dict[str, float]:
+        """The same of each label that was given to 20 cells or more."""
+        return {
+            entry["label"]: 1 - entry["probability"]
+            for entry in self.labels
+            if entry["cells"] >= MIN_CELLS_OF_LABEL
+        }
 
-def count_labels(predictions: str) -> LabelCounts:
-    """Count the answers in a parquet file of predictions."""
+
+def count_labels(predictions: list[str]) -> LabelCounts:
+    """Count the answers in parquet files of predictions."""
     cells: Counter[tuple[str, str]] = Counter()
     sums: Counter[tuple[str, str]] = Counter()
     reasons: Counter[str] = Counter()
@@ -55,10 +67,10 @@ def count_labels(predictions: str) -> LabelCounts:
     probabilities = ["probability"]
     probabilities += [
         name
-        for name in pq.read_schema(predictions).names
+        for name in pq.read_schema(predictions[0]).names
         if name.startswith("level_") and name.endswith("_probability")
     ]
-    for row in count_by(blocks([predictions], keys + probabilities), keys, sums=probabilities):
+    for row in count_by(blocks(predictions, keys + probabilities), keys, sums=probabilities):
         label, level = row["label"], row["level"]
         if row["reason"] is not None:
             reasons[row["reason"]] += row["cells"]

@@ -17,6 +17,7 @@ METHOD_VERSIONS = {
     "calibrate_classifier": 3,
     "estimate_missing_genes": 3,
     "predict_labels": 3,
+    "gather_predictions": 2,
     "compare_mappings": 3,
     "evaluate": 2,
     "leave_labels_out": 4,
