@@ -120,7 +120,7 @@ def train_heads(
             _check_number(values, len(codes), files.train)
         heads = trainable(settings.heads, files.model, values, modality=modality)
         intensities = values is not None and holds_intensities(values)
-        on_sketch = not {"expression", *ON_COUNTS}.isdisjoint(heads)
+        on_sketch = not set(ON_COUNTS).isdisjoint(heads)
         on_markers = intensities and not set(ON_EXPRESSION).isdisjoint(heads)
         budget.require(
             MEMORY_MODELS["train_classifier"],
