@@ -13,6 +13,7 @@ from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.config.schema import fill_defaults
+from cellferry.heads.registry import ON_COUNTS
 from cellferry.report.costs import costs
 from cellferry.resources.expected_jobs import expected_jobs
 from cellferry.runs.hashes import of_predictions
@@ -189,7 +190,7 @@ def test_a_changed_limit_retrains_nothing(chain, change, calibrated):
 def test_the_rules_of_the_answer_are_told(chain):
     rules = read_artifact(DecisionModel, chain.results / "reference" / "calibration.json")
     assert set(rules.thresholds["label"]) == set(LABELS)
-    assert set(rules.weights) == {"xgboost", "linear", "neighbors", "expression"}
+    assert set(rules.weights) == {"xgboost", "linear", "neighbors", *ON_COUNTS}
     held_out = rules.held_out
     assert held_out.cells == ad.read_h5ad(chain.results / "common" / "validation.h5ad").n_obs
     assert held_out.error <= held_out.max_error == 0.05
