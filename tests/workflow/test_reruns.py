@@ -177,7 +177,7 @@ def test_what_means_the_same_makes_nothing_again(runs):
     config = changed(run.config, same)
     config["datasets"]["atlas"] = dict(reversed(config["datasets"]["atlas"].items()))
     config["labels"] = {"rename": dict(reversed(RENAMED.items()))}
-    config["prediction"] = {"min_p": 0.005, "min_counts": 50}
+    config["prediction"] = {"min_p": 0.005, "min_counts": "auto"}
     assert jobs_to_run(run.folder, config) == set()
 
 
