@@ -158,7 +158,7 @@ RULES = {
         Request(4000, 240, threads=4),
         slurm=Request(4000, 480, threads=16),
         memory=MemoryModel(
-            fixed_mb=430, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=1e6
+            fixed_mb=430, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=2.5e5
         ),
     ),
     "calibrate_classifier": Rule(
