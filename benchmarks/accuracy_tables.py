@@ -40,8 +40,8 @@ The workflow, PCA and logistic regression, and CellTypist learn from the same tr
 of a reference is held out) and the same genes. What is marked *quoted* was measured once, by hand, with one
 seed, on the same files: trained on all of the reference, with 2,000 variable genes.
 
-Measured with one head on expression; `expression_pca` and `expression_ranks` came later, as did calibration by
-a temperature alone and learned limits of quality.
+Measured with one head on expression; `expression_pca` and `expression_ranks` came later, as did calibration
+by a temperature alone and learned limits of quality.
 
 """
 MAIN = """## Pairs

@@ -1,0 +1,211 @@
+"""The heads on counts alone, and mixed, on real pairs: writes benchmarks/views.md.
+
+    python benchmarks/views.py --data /data    # all pairs, minutes
+
+No model is trained: what latents add is in benchmarks/accuracy.md. Four fifths of each reference are learned
+from, a tenth is held out and chooses shrinkage and temperatures, as train_classifier and calibrate_classifier
+do it; genes are the 2,000 most variable ones that both sides have.
+"""
+
+import argparse
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import scanpy as sc
+from measuring import ROOT, machine
+from scipy import sparse
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from cellferry.calibration.mixture import fitted_temperature, tempered
+from cellferry.evaluation.metrics import summary
+from cellferry.heads.expression import ExpressionHead
+from cellferry.heads.registry import ON_COUNTS
+
+PAGE = ROOT / "benchmarks" / "views.md"
+N_GENES = 2000
+MIN_CELLS = 10
+"""Labels with fewer cells are neither learned nor scored."""
+
+FIXED = "C = .01"
+"""The linear model on z-scored genes as it was the only head on counts, with shrinkage that nothing chose."""
+
+MIXED = "mixed"
+NOT_LABELS = {"nan", "None", "(none)", "unassigned"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Cells of a file: where their counts are, their labels, and which of them, by a column of obs."""
+
+    path: str
+    label: str
+    layer: str = "X"
+    column: str | None = None
+    pattern: str = ""
+
+    def read(self, data: Path) -> ad.AnnData:
+        """Counts and labels (obs column `label`)."""
+        whole = ad.read_h5ad(data / self.path)
+        source = whole.raw.to_adata() if self.layer == "raw" else whole
+        counts = source.X if self.layer in ("X", "raw") else source.layers[self.layer]
+        cells = ad.AnnData(sparse.csr_matrix(counts).astype(np.float32), obs=whole.obs.copy())
+        cells.var_names = source.var_names.astype(str)
+        cells.var_names_make_unique()
+        cells.obs["label"] = cells.obs[self.label].astype(str)
+        kept = ~cells.obs["label"].isin(NOT_LABELS)
+        if self.column:
+            kept &= cells.obs[self.column].astype(str).str.contains(self.pattern)
+        return cells[kept.to_numpy()].copy()
+
+
+BROAD = "cell_type_broad_harmonised"
+PBMC3K = Source("pbmc/ref_pbmc3k.h5ad", "cell_type_broad", "counts")
+SYMPHONY = Source("pbmc/query_symphony_3tech.h5ad", BROAD)
+SYMPHONY_3, SYMPHONY_5 = (
+    Source(SYMPHONY.path, BROAD, column="donor", pattern=pattern) for pattern in ("^(?!.*5)", "5")
+)
+CTRL, STIM = (
+    Source("pbmc/query_kang_ifnb.h5ad", BROAD, "raw", "group_id", f"^{group}$") for group in ("ctrl", "stim")
+)
+LINES = "cell_line_demuxlet"
+CELSEQ2, DROPSEQ = (
+    Source(f"cellmix/{name}.h5ad", LINES, column="demuxlet_cls", pattern="^SNG$")
+    for name in ("ref_celseq2_5cl", "query_dropseq")
+)
+
+
+def halves(name: str, label: str) -> tuple[Source, Source]:
+    """Reference and query that were split at random, or by animal."""
+    files = {"starmap": ("starmap_ref_2mice", "starmap_query_mouse3")}.get(
+        name, (f"{name}_ref", f"{name}_query")
+    )
+    reference, query = (Source(f"more/{file}.h5ad", label) for file in files)
+    return reference, query
+
+
+PAIRS = {
+    "PBMC 3k → Symphony": (PBMC3K, SYMPHONY),
+    "PBMC 3k → Kang ctrl": (PBMC3K, CTRL),
+    "PBMC 3k → Kang stim": (PBMC3K, STIM),
+    "Kang ctrl → Kang stim": (CTRL, STIM),
+    "Kang stim → Kang ctrl": (STIM, CTRL),
+    "Symphony 3' → 5'": (SYMPHONY_3, SYMPHONY_5),
+    "Symphony → PBMC 3k": (SYMPHONY, PBMC3K),
+    "Kang ctrl → PBMC 3k": (CTRL, PBMC3K),
+    "CEL-seq2 → Drop-seq": (CELSEQ2, DROPSEQ),
+    "Zeisel, 7 classes": halves("zeisel", "class"),
+    "Zeisel, subclasses": halves("zeisel", "subclass"),
+    "STARmap, another mouse": halves("starmap", "cell_type"),
+    "Pancreatic tumor": halves("pdac", "cell_type"),
+}
+
+
+def measure(reference: ad.AnnData, query: ad.AnnData, seed: int) -> dict[str, tuple[float, float]]:
+    """Accuracy and macro-F1 of each head and of their mean, on labels that the reference has."""
+    sizes = reference.obs["label"].value_counts()
+    labels = sorted(sizes.index[sizes >= MIN_CELLS])
+    reference = reference[reference.obs["label"].isin(labels).to_numpy()]
+    codes = np.searchsorted(labels, reference.obs["label"])
+    part = split(codes, seed)
+    genes = [gene for gene in reference.var_names if gene in set(query.var_names)]
+    reference, query = reference[:, genes], query[:, genes]
+    if len(genes) > N_GENES:
+        learned = reference[part == 0].copy()
+        chosen = sc.pp.highly_variable_genes(learned, flavor="seurat_v3", n_top_genes=N_GENES, inplace=False)[
+            "highly_variable"
+        ].to_numpy()
+        reference, query = reference[:, chosen], query[:, chosen]
+    counts, asked = (sparse.csr_matrix(cells.X) for cells in (reference, query))
+    learned, held_out = ((counts[part == which], codes[part == which]) for which in (0, 1))
+    heads = {name: train(*learned, held_out, n_labels=len(labels)) for name, train in ON_COUNTS.items()}
+    found = {name: answers(head, held_out, asked) for name, head in heads.items()}
+    found[MIXED] = sum(found.values()) / len(found)
+    alone = ExpressionHead.train(*learned, n_labels=len(labels), normalize=True)
+    found = {FIXED: answers(alone, held_out, asked), **found}
+    truth = query.obs["label"].to_numpy()
+    enough = query.obs["label"].value_counts()
+    scored = np.isin(truth, [label for label in labels if enough.get(label, 0) >= MIN_CELLS])
+    scores = {}
+    for name, probabilities in found.items():
+        best = np.array(labels, dtype=object)[probabilities.argmax(axis=1)]
+        result = summary(Counter(zip(truth[scored], best[scored], strict=True)))
+        scores[name] = (result.accuracy, result.macro_f1)
+    return scores
+
+
+def split(codes: np.ndarray, seed: int) -> np.ndarray:
+    """0 for cells to learn from, 1 for a tenth of each label to choose by, 2 for another that is not used."""
+    rng = np.random.default_rng(seed)
+    part = np.zeros(len(codes), dtype=int)
+    for code in np.unique(codes):
+        cells = rng.permutation(np.flatnonzero(codes == code))
+        held = max(1, round(len(cells) / 10))
+        part[cells[:held]], part[cells[held : 2 * held]] = 1, 2
+    return part
+
+
+def answers(
+    head: ExpressionHead, held_out: tuple[sparse.csr_matrix, np.ndarray], asked: sparse.csr_matrix
+) -> np.ndarray:
+    """Tempered probabilities of the query's cells."""
+    temperature = fitted_temperature(head.probabilities(held_out[0]), held_out[1])
+    return tempered(head.probabilities(asked), temperature)
+
+
+def page(scores: dict[str, dict[str, tuple[float, float]]], seed: int) -> str:
+    """The table: accuracy / macro-F1, their means, and the worst gap to the best head of a pair."""
+    names = list(next(iter(scores.values())))
+    gap = dict.fromkeys(names, 0.0)
+    lines = []
+    for pair, found in scores.items():
+        best = max(accuracy for accuracy, _ in found.values())
+        gap = {name: max(gap[name], best - found[name][0]) for name in names}
+        lines.append([pair, *(f"{three(found[name][0])} / {three(found[name][1])}" for name in names)])
+    means = {name: np.mean([found[name] for found in scores.values()], axis=0) for name in names}
+    lines.append(["mean", *(f"{three(means[name][0])} / {three(means[name][1])}" for name in names)])
+    lines.append(["worst gap", *(three(gap[name]) for name in names)])
+    rows = [["reference → query", FIXED, *(f"`{name}`" for name in names[1:-1]), MIXED]]
+    rows += [["---"] * len(rows[0]), *lines]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"""# The heads on counts
+
+{machine()}. `python benchmarks/views.py`, seed {seed}.
+
+Accuracy / macro-F1 over labels of {MIN_CELLS} cells or more on both sides, without a model: the heads on
+counts alone, and the mean of their tempered probabilities. *{FIXED}*: `expression` with shrinkage that
+held-out cells do not choose, once the only head on counts. *Worst gap*: the most that a column lacks on a
+pair, in accuracy, to the best column of that pair. Zeisel's and the tumor's are random halves of one
+dataset; the others differ by laboratory, technology, condition or animal.
+
+{table}
+"""
+
+
+def three(value: float) -> str:
+    """Three decimals without the zero before them."""
+    return f"{value:.3f}".removeprefix("0") if value < 1 else f"{value:.3f}"
+
+
+def main() -> None:
+    """Measure all pairs and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default=os.environ.get("CELLFERRY_TEST_DATA"), help="the real data")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if not options.data:
+        parser.error("name --data, or set CELLFERRY_TEST_DATA")
+    scores = {}
+    for pair, sources in PAIRS.items():
+        print(pair, flush=True)
+        scores[pair] = measure(*(source.read(Path(options.data)) for source in sources), options.seed)
+    PAGE.write_text(page(scores, options.seed), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
