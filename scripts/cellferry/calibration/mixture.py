@@ -16,10 +16,10 @@ say little about how a head does on another.
 """
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from ..heads.registry import ON_EXPRESSION
+from ..heads.temperature import likeliest_temperature
 
 MIN_PROBABILITY = 1e-4
 """Heads that give probabilities of 0 (a vote) are not believed to be that sure."""
@@ -47,22 +47,14 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def fitted_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
-    """The temperature under which held-out cells are most likely (Guo et al. 2017); 1 where there are none.
-
-    One more cell is thought to be wrong, so that few cells without an error do not make a head certain.
-    """
+    """The temperature under which held-out cells are most likely; 1 where there are none."""
     if len(codes) == 0:
         return 1.0
-    cells, n_labels = np.arange(len(codes)), probabilities.shape[1]
-    wrong = 1 / (len(codes) + 1)
-
-    def loss(log_temperature: float) -> float:
-        logs = np.log(np.maximum(tempered(probabilities, np.exp(log_temperature)), 1e-12))
-        right = logs[cells, codes]
-        others = (logs.sum(axis=1) - right) / (n_labels - 1)
-        return -float(np.mean((1 - wrong) * right + wrong * others))
-
-    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+    return likeliest_temperature(
+        lambda temperature: np.log(np.maximum(tempered(probabilities, temperature), 1e-12)),
+        codes,
+        bounds=TEMPERATURES,
+    )
 
 
 def prior_weights(names: list[str], *, intensities: bool) -> np.ndarray:

@@ -4,12 +4,11 @@ A latent space can move with the conditions of a query, and all classifiers on i
 expression of the genes themselves, or the intensity of the markers, is a second view that errs elsewhere.
 """
 
-from pathlib import Path
-
 import numpy as np
 from scipy import sparse
 from scipy.special import softmax
 
+from .arrays import ArraysHead
 from .shrinkage import HeldOut, of_all_labels, shrunk_regression
 
 REGULARIZATION = 0.01
@@ -30,7 +29,7 @@ def log_normalized(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
 
 
-class ExpressionHead:
+class ExpressionHead(ArraysHead):
     """Multinomial logistic regression on z-scored log1p CP10k, or on z-scored marker values.
 
     The z-scores are by the training cells' mean and deviation, for queries too: by its own statistics a
@@ -94,13 +93,3 @@ class ExpressionHead:
         expression = log_normalized(values) if self.normalize else values
         logits = expression @ self.coefficients.T + self.intercepts
         return softmax(logits, axis=1).astype(np.float32)
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays as npz."""
-        np.savez(folder / self.file_name, **vars(self))
-
-    @classmethod
-    def load(cls, folder: Path) -> "ExpressionHead":
-        """Read what `save` wrote."""
-        with np.load(folder / cls.file_name, allow_pickle=False) as arrays:
-            return cls(**arrays)

@@ -5,22 +5,21 @@ a linear model on values is moved. After SingleR (Aran et al. 2019), which corre
 MapMyCells, which takes 30 marker genes for each pair of labels; a mean is known well from few cells.
 """
 
-from pathlib import Path
-
 import numpy as np
 from scipy import sparse
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
 
+from .arrays import ArraysHead
 from .expression import log_normalized
 from .shrinkage import HeldOut
+from .temperature import likeliest_temperature
 
 MARKERS_PER_PAIR = 30
 """Genes by which one label exceeds another most, as MapMyCells takes them."""
 
 NEAR_LABELS = 50
-"""Labels that a label is told apart from, the most alike ones: the others differ by such genes anyway."""
+"""Most similar labels that each label is compared with: dissimilar ones differ by the same genes anyway."""
 
 CELLS_AT_ONCE = 256
 """Sorting takes eight times the memory of a cell's values."""
@@ -29,7 +28,7 @@ TEMPERATURES = (1e-3, 1.0)
 """Correlations differ by hundredths."""
 
 
-class ExpressionRanksHead:
+class ExpressionRanksHead(ArraysHead):
     """Spearman's correlation with the mean expression of each label, on marker genes.
 
     Parameters
@@ -92,16 +91,6 @@ class ExpressionRanksHead:
         logits = self.correlations(values) / self.temperature + self.offsets
         return softmax(logits, axis=1).astype(np.float32)
 
-    def save(self, folder: Path) -> None:
-        """Write the arrays as npz."""
-        np.savez(folder / self.file_name, **vars(self))
-
-    @classmethod
-    def load(cls, folder: Path) -> "ExpressionRanksHead":
-        """Read what `save` wrote."""
-        with np.load(folder / cls.file_name, allow_pickle=False) as arrays:
-            return cls(**arrays)
-
 
 def marker_genes(means: np.ndarray) -> np.ndarray:
     """Genes by which labels exceed those most like them, from means (labels × genes); ascending columns."""
@@ -146,16 +135,7 @@ def centred_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndar
 
 
 def fitted_temperature(correlations: np.ndarray, codes: np.ndarray) -> float:
-    """The divisor of correlations (cells × labels) under which the cells' labels are most likely.
-
-    One more cell is thought to be wrong, as for the temperature of any head (`calibration.mixture`).
-    """
-    wrong = 1 / (len(codes) + 1)
-
-    def loss(log_divisor: float) -> float:
-        logs = log_softmax(correlations / np.exp(log_divisor), axis=1)
-        right = logs[np.arange(len(codes)), codes]
-        others = (logs.sum(axis=1) - right) / max(1, logs.shape[1] - 1)
-        return -float(np.mean((1 - wrong) * right + wrong * others))
-
-    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+    """The divisor of correlations (cells × labels) under which the cells' labels are most likely."""
+    return likeliest_temperature(
+        lambda temperature: log_softmax(correlations / temperature, axis=1), codes, bounds=TEMPERATURES
+    )

@@ -1,11 +1,11 @@
 """Distances of cells to the labels of the reference in the latent space."""
 
-from pathlib import Path
-
 import numpy as np
 
+from .arrays import ArraysHead
 
-class LabelDistances:
+
+class LabelDistances(ArraysHead):
     """Mahalanobis' distance to the nearest label.
 
     Parameters
@@ -55,13 +55,3 @@ class LabelDistances:
     def drop_label(self, code: int) -> "LabelDistances":
         """The distances to all labels but one."""
         return LabelDistances(np.delete(self.means, code, axis=0), np.delete(self.roots, code, axis=0))
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays as npz."""
-        np.savez(folder / self.file_name, **vars(self))
-
-    @classmethod
-    def load(cls, folder: Path) -> "LabelDistances":
-        """Read what `save` wrote."""
-        with np.load(folder / cls.file_name, allow_pickle=False) as arrays:
-            return cls(**arrays)

@@ -1,13 +1,14 @@
 """Multinomial logistic regression on the latent space; stored as npz."""
 
-from pathlib import Path
-
 import numpy as np
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
+from .arrays import ArraysHead
+from .shrinkage import of_all_labels
 
-class LinearHead:
+
+class LinearHead(ArraysHead):
     """Multinomial logistic regression on standardized latents.
 
     Parameters
@@ -36,10 +37,7 @@ class LinearHead:
         scale[scale == 0] = 1
         standardized = ((latents - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32)
         model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardized, codes)
-        coefficients, intercepts = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
-        if len(coefficients) == 1:  # two labels: scikit-learn keeps the difference of their logits only
-            coefficients = np.concatenate([-coefficients, coefficients]) / 2
-            intercepts = np.concatenate([-intercepts, intercepts]) / 2
+        coefficients, intercepts = of_all_labels(model, int(codes.max()) + 1)
         return cls(coefficients, intercepts, mean, scale)
 
     def probabilities(self, latents: np.ndarray) -> np.ndarray:
@@ -47,13 +45,3 @@ class LinearHead:
         # In float64, where a product's rounding does not depend on how cells are cut into blocks.
         logits = ((latents - self.mean) / self.scale) @ self.coefficients.T + self.intercepts
         return softmax(logits, axis=1).astype(np.float32)
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays as npz."""
-        np.savez(folder / self.file_name, **vars(self))
-
-    @classmethod
-    def load(cls, folder: Path) -> "LinearHead":
-        """Read what `save` wrote."""
-        with np.load(folder / cls.file_name, allow_pickle=False) as arrays:
-            return cls(**arrays)

@@ -1,4 +1,4 @@
-"""Logistic regression on expression whose shrinkage held-out cells choose.
+"""Logistic regression on expression, with shrinkage chosen on held-out cells.
 
 Thousands of genes take strong shrinkage, a panel of thirty hardly any: with one fixed strength a panel lost a
 fifth of its labels.
@@ -31,7 +31,7 @@ def shrunk_regression(
     values, codes
         Training cells (cells × genes or components) and their labels.
     held_out
-        The same of held-out cells; None where there are none.
+        The same of held-out cells, or None.
     fallback
         C without held-out cells.
     """
