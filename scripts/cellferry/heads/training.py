@@ -179,7 +179,7 @@ def train_on_counts(
     """Those of the heads that look at counts, which the training and the validation cells have."""
     rows, codes = cells.learned.rows[cells.part], cells.learned.codes[cells.part]
     learned = counts.rows(rows)
-    chosen_on = cells.selection
+    chosen_on = Drawn(*(values[cells.selection] for values in cells.held_out))
     held_out = (validation.rows(chosen_on.rows), chosen_on.codes) if len(chosen_on.codes) else None
     trained: Heads = {}
     for name in (name for name in ON_COUNTS if name in heads):
@@ -210,18 +210,17 @@ def train_on_markers(
         Cells to train on, settings of the trees, seed of what is random, cores of the job.
     """
     learned = marker_values(values, cells.learned.rows)
+    checked = marker_values(validation, cells.held_out.rows)
     trained: Heads = {}
     if "expression" in heads:
         chosen, codes = sparse.csr_matrix(learned[cells.part]), cells.learned.codes[cells.part]
         with timed(f"linear model on the marker values of {len(codes):,} cells"):
-            chosen_on = cells.selection
-            others = sparse.csr_matrix(marker_values(validation, chosen_on.rows))
-            held_out = (others, chosen_on.codes) if len(chosen_on.codes) else None
+            others = sparse.csr_matrix(checked[cells.selection]), cells.held_out.codes[cells.selection]
+            held_out = others if len(checked) else None
             trained["expression"] = ExpressionHead.train(
                 chosen, codes, held_out, n_labels=len(cells.labels), normalize=False
             )
     if "expression_xgboost" in heads:
-        checked = marker_values(validation, cells.held_out.rows)
         trained["expression_xgboost"] = _grown(
             ExpressionXGBoostHead, learned, checked, cells, settings, seed=seed, threads=threads
         )

@@ -40,9 +40,9 @@ class TrainingCells:
     held_out: Drawn
 
     @property
-    def selection(self) -> Drawn:
-        """Validation cells for model selection: on them the shrinkage of models on expression is chosen."""
-        return Drawn(*(values[:: max(1, -(-len(values) // MAX_SELECTION_CELLS))] for values in self.held_out))
+    def selection(self) -> slice:
+        """Those of `held_out` on which the shrinkage of models on expression is chosen."""
+        return slice(None, None, max(1, -(-len(self.held_out.codes) // MAX_SELECTION_CELLS)))
 
 
 def draw_training(
