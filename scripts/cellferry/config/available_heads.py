@@ -13,6 +13,12 @@ HEADS = (
 )
 """All heads, in the order that their columns stand in."""
 
+ON_SKETCH = ("expression", "expression_pca", "expression_ranks")
+"""Heads that learn from the expression of a sketch of the cells."""
+
+ON_EXPRESSION = (*ON_SKETCH, "expression_xgboost")
+"""Heads that look at expression; the others look at the latent space. Heads of one view err together."""
+
 SCANVI_MODELS_ONLY = "only a model of type scanvi has such a classifier"
 CYTOMETRY_ONLY = "cytovi and expression_xgboost take cytometry (modality)"
 COUNTS_ONLY = "expression_pca and expression_ranks take counts (modality)"
@@ -35,9 +41,7 @@ def unavailable_heads(*, scanvi_model: bool, cytometry: bool, expression: bool) 
     if cytometry or not scanvi_model:
         reasons["scanvi"] = SCANVI_MODELS_ONLY
     if not expression:
-        reasons |= dict.fromkeys(
-            ("expression", "expression_pca", "expression_ranks", "expression_xgboost"), WITHOUT_EXPRESSION
-        )
+        reasons |= dict.fromkeys(ON_EXPRESSION, WITHOUT_EXPRESSION)
     if cytometry:
         reasons["expression_pca"] = reasons["expression_ranks"] = COUNTS_ONLY
     if not cytometry:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from ..config.available_heads import ON_EXPRESSION
 from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from .cytovi import CytoviHead
 from .expression import ExpressionHead
@@ -50,9 +51,6 @@ ON_COUNTS = {
     "expression_ranks": ExpressionRanksHead.train,
 }
 """Training of the heads that learn from raw counts, by `train(counts, codes, held_out, n_labels=...)`."""
-
-ON_EXPRESSION = (*ON_COUNTS, "expression_xgboost")
-"""Heads that look at expression; the others look at the latent space. Heads of one view err together."""
 
 Heads = dict[
     str,

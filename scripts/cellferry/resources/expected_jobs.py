@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..artifacts.inspection import Inspection
 from ..artifacts.labels import ReferenceLabels
+from ..config.available_heads import ON_SKETCH
 from .budget import Budget
 from .memory import (
     BLOCK_BYTES,
@@ -190,8 +191,8 @@ def _classifier_job(run: Run) -> Job:
     train, settings = run.train, run.config["prediction"]
     n_cells = run.training_cells
     forests = len({"xgboost", "expression_xgboost"} & {*run.heads})
-    on_expression = any(head.startswith("expression") for head in run.heads)
-    sketch = min(MAX_EXPRESSION_CELLS, n_cells) + MAX_SELECTION_CELLS if on_expression else 0
+    on_sketch = not set(ON_SKETCH).isdisjoint(run.heads)
+    sketch = min(MAX_EXPRESSION_CELLS, n_cells) + MAX_SELECTION_CELLS if on_sketch else 0
     sketch_values = sketch * train.common_values / max(1, train.cells)
     return Job(
         "train_classifier",
