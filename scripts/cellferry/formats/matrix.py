@@ -78,7 +78,7 @@ def texts_attribute(element: Group | Array, name: str) -> list[str] | None:
 
 
 def texts_of(value: Any) -> list[str] | None:
-    """The strings that an attribute or a dataset holds; None if there are none."""
+    """Strings of an attribute or a dataset, or None."""
     if value is None or isinstance(value, h5py.Empty):
         return None
     strings = np.atleast_1d(np.asarray(value, dtype=object)).ravel().tolist()

@@ -1,4 +1,4 @@
-"""What files hold that nobody has said anything of yet: counts of genes, or intensities of markers.
+"""The modality of files without a configuration: counts of genes, or intensities of markers.
 
 Marker names are gene names, too (CD4, CD19), panels of genes can be as small as panels of markers, and both
 have zeros. So several things are looked at, from the clearest on; see `kind_of`.
