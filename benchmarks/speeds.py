@@ -171,6 +171,7 @@ def query_speeds(folder: Path, limits: LimitSettings) -> Iterator[tuple[str, int
                 lambda: map_query(
                     common,
                     str(results / "mapped" / "query" / "model"),
+                    str(results / "reference" / "model"),
                     mapped[chunks],
                     chunk=0,
                     chunks=chunks,

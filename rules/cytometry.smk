@@ -3,7 +3,6 @@
 # Reads:  results/merged/{dataset}.h5ad, results/inspected/{dataset}.json, predictions and mapped cells of queries
 # Writes: results/genes.tsv, genes.json   the markers of the model, and how their values are transformed
 #         results/panel.tsv               every channel of every dataset, and what becomes of it
-#         results/mapped/{query}/mappings.json   the query's labels by the fitted model, and by the model as it is
 #         results/fcs/{query}/            a file per sample, with channels of labels and latents to gate on
 
 
@@ -63,35 +62,6 @@ rule compare_panels:
         "Comparing the panels of all datasets with the model's"
     script:
         "../scripts/compare_panels.py"
-
-
-rule compare_mappings:
-    input:
-        common="results/common/{query}.h5ad",
-        model="results/mapped/{query}/model",
-        reference_model=REFERENCE.file("reference/model"),
-        classifier=REFERENCE.file("reference/classifier"),
-        decision=decision_model,
-    output:
-        mappings="results/mapped/{query}/mappings.json",
-    log:
-        "logs/compare_mappings/{query}.log",
-    benchmark:
-        "results/benchmarks/compare_mappings/{query}.tsv"
-    conda:
-        "../envs/model.yaml"
-    threads: threads_of("compare_mappings")
-    resources:
-        **resources_of("compare_mappings"),
-    params:
-        surgery=settings_of(SurgerySettings, config),
-        batch_size=config["model"]["batch_size"],
-        min_p=config["prediction"]["min_p"],
-        seed=config["seed"],
-    message:
-        "Mapping a sketch of {wildcards.query} by the fitted model and by the model as it is"
-    script:
-        "../scripts/compare_mappings.py"
 
 
 rule write_fcs:

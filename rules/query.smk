@@ -5,6 +5,7 @@
 #         results/mapped/{part}/{chunk}.parquet    latents, one row per cell
 #         results/mapped/{query}/gene_loss.json    what the model's genes are worth that a query lacks
 #         results/mapped/{query}/calibration.json  the answer's rules with the genes that it has
+#         results/mapped/{query}/raised.json       the same with thresholds raised until its expected error is allowed
 #         results/predictions/{query}/{chunk}.parquet, results/predictions/{query}.parquet and .csv.gz
 #         results/labeled/{query}.h5ad             counts of the common genes, labels and latents
 
@@ -43,6 +44,7 @@ rule map_query:
             if wildcards.part == "reference"
             else f"results/mapped/{wildcards.part}/model"
         ),
+        reference_model=REFERENCE.file("reference/model"),
     output:
         mapped="results/mapped/{part}/{chunk}.parquet",
     log:
@@ -67,6 +69,7 @@ rule estimate_missing_genes:
         common="results/common/{query}.h5ad",
         validation=REFERENCE.file("common/validation.h5ad"),
         model=REFERENCE.file("mapped/validation/model"),
+        reference_model=REFERENCE.file("reference/model"),
         classifier=REFERENCE.file("reference/classifier"),
         decision=REFERENCE.file("reference/calibration.json"),
     output:
@@ -91,13 +94,39 @@ rule estimate_missing_genes:
         "../scripts/estimate_missing_genes.py"
 
 
+rule raise_thresholds:
+    input:
+        mapped=lambda wildcards: mapped_chunks(wildcards.query),
+        common="results/common/{query}.h5ad",
+        classifier=REFERENCE.file("reference/classifier"),
+        # What a probability is worth depends on the genes that the query has.
+        decision=decision_model,
+    output:
+        raised="results/mapped/{query}/raised.json",
+    log:
+        "logs/raise_thresholds/{query}.log",
+    benchmark:
+        "results/benchmarks/raise_thresholds/{query}.tsv"
+    conda:
+        "../envs/predict.yaml"
+    threads: threads_of("raise_thresholds")
+    resources:
+        **resources_of("raise_thresholds"),
+    params:
+        prediction=settings_of(LimitSettings, config),
+        seed=config["seed"],
+    message:
+        "Raising the thresholds of labels where {wildcards.query} asks for it"
+    script:
+        "../scripts/raise_thresholds.py"
+
+
 rule predict_labels:
     input:
         mapped="results/mapped/{query}/{chunk}.parquet",
         common="results/common/{query}.h5ad",
         classifier=REFERENCE.file("reference/classifier"),
-        # What a probability is worth depends on the genes that the query has.
-        decision=decision_model,
+        decision=decision_for_query,
     output:
         predictions="results/predictions/{query}/{chunk}.parquet",
     log:

@@ -89,11 +89,11 @@ rule report:
         predictions=expand("results/predictions/{query}.parquet", query=QUERIES),
         mapped=[path for part in ("reference", *QUERIES) for path in mapped_chunks(part)],
         gene_loss=expand("results/mapped/{query}/gene_loss.json", query=ZERO_FILLED),
+        raised=expand("results/mapped/{query}/raised.json", query=QUERIES if ADAPTS else []),
         # Which of the model's genes they have, where no more can be said.
         common=expand("results/common/{query}.h5ad", query=[] if REFERENCE.has_counts else MAPPED),
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         panel=MODALITY.with_intensities("results/panel.tsv"),
-        mappings=expand("results/mapped/{query}/mappings.json", query=COMPARED),
         datasets="results/datasets.tsv",
         labels=REFERENCE.file("reference/labels.json"),
         left_out=REFERENCE.file("reference/left_out.json"),

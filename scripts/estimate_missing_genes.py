@@ -20,7 +20,7 @@ from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
 from cellferry.features.subset import MEASURED
 from cellferry.heads.classifier import Classifier, HeadOutputs
-from cellferry.model.encoder import Encoder, load_encoder
+from cellferry.model.encoder import Encoder, load_encoders
 from cellferry.model.scvi_models import set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MB, MEMORY_MODELS, calibration_cap, calibration_mb
@@ -35,14 +35,16 @@ class ReferenceFiles:
 
     Parameters
     ----------
-    validation, model
-        Counts of the reference's validation cells, and the model that was fitted to their batches.
+    validation, model, reference_model
+        Counts of the reference's validation cells, the model that was fitted to their batches, and the one
+        that it was made of.
     classifier, decision
         What train_classifier and calibrate_classifier wrote.
     """
 
     validation: str
     model: str
+    reference_model: str
     classifier: str
     decision: str
 
@@ -88,16 +90,18 @@ def estimate_missing_genes(
     with H5adReader(reference.validation) as cells:
         codes, drawn = draw_cells(cells, heads, seed=seed)
         held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
-        # The weights of the model, and once more those of its encoder.
+        # The weights of the model, and once more those of its encoders, which share them.
         model_mb = 2 * Path(reference.model, "model.pt").stat().st_size // MB
         more_mb = heads.held_mb + 2 * held_mb + model_mb
         max_bytes = budget.block_bytes(
             MEMORY_MODELS["estimate_missing_genes"], cells=cells.n_cells, more_mb=more_mb
         )
-        encoder = load_encoder(reference.model, cells.var.index, accelerator=accelerator)
+        encoders = load_encoders(
+            reference.model, reference.reference_model, cells.var.index, accelerator=accelerator
+        )
         rows = heads.rows_in(max_bytes, cells)
         outputs = {
-            which: predict_block(cells, drawn, genes, encoder, heads, rows=rows)
+            which: predict_block(cells, drawn, genes, encoders, heads, rows=rows)
             for which, genes in (("all", np.ones_like(measured)), ("measured", measured))
         }
     with_all, with_missing = (HeldOutCells.of(codes, blocks, heads) for blocks in outputs.values())
@@ -130,14 +134,14 @@ def predict_block(
     cells: H5adReader,
     drawn: np.ndarray,
     measured: np.ndarray,
-    encoder: Encoder,
+    encoders: list[Encoder],
     heads: Classifier,
     *,
     rows: int,
 ) -> list[HeadOutputs]:
     """What the classifiers say of the drawn cells, block by block, if only these genes had been measured."""
     kept_genes = sparse.diags_array(measured.astype(np.float32)).tocsr()
-    batch_code = {batch: code for code, batch in enumerate(encoder.batches)}
+    batch_code = {batch: code for code, batch in enumerate(encoders[0].batches)}
     codes = np.array([batch_code.get(batch, 0) for batch in cells.categories("batch")], dtype=np.int64)
     outputs = []
     for start in range(0, cells.n_cells, rows):
@@ -147,7 +151,7 @@ def predict_block(
         counts = sparse.csr_matrix(cells.counts(start, stop)[here] @ kept_genes)
         counts.sort_indices()
         batches = codes[cells.codes("batch", start, stop)[here]]
-        latents = encoder.latents(counts, batches)
+        latents = [encoder.latents(counts, batches) for encoder in encoders]
         outputs.append(heads.predict_block(latents, counts, intensities=holds_intensities(cells)))
     return outputs
 
@@ -220,7 +224,9 @@ if __name__ == "__main__":
         files = snakemake.input
         estimate_missing_genes(
             files.common,
-            ReferenceFiles(files.validation, files.model, files.classifier, files.decision),
+            ReferenceFiles(
+                files.validation, files.model, files.reference_model, files.classifier, files.decision
+            ),
             gene_loss=snakemake.output.gene_loss,
             own_decision=snakemake.output.decision,
             max_loss=snakemake.params.max_loss,

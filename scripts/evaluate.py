@@ -18,6 +18,7 @@ from cellferry.evaluation.metrics import summary
 from cellferry.evaluation.summary import describe, of_leaves
 from cellferry.features.marker_values import holds_intensities
 from cellferry.labels.hierarchy import IN_REFERENCE, LabelHierarchy
+from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, MEMORY_MODELS
 from cellferry.sampling.sketch import random_sketch, sketch_values
@@ -56,14 +57,16 @@ def evaluate(
     RuntimeError
         If the predictions are not those of the cells of `common`.
     """
-    if "truth" not in pq.read_schema(predictions).names:
+    columns = pq.read_schema(predictions).names
+    if "truth" not in columns:
         name = Path(predictions).stem
         raise InputError(
             f"{predictions}: no cell of {name} has a label to be scored by; if it is one of your datasets, "
             f"correct or remove datasets.{name}.label"
         )
     known = read_artifact(ClassifierLabels, Path(classifier) / "labels.json")
-    scores = describe(predictions, known.hierarchy, known.heads)
+    mappings = [mapping for mapping in MAPPINGS if f"{mapping}_label" in columns]
+    scores = describe(predictions, known.hierarchy, [*known.heads, *mappings])
     if reference:
         with H5adReader(reference) as cells:
             baseline = baseline_scores(predictions, cells, common, known.hierarchy, budget=budget, seed=seed)

@@ -9,7 +9,7 @@ from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.evaluation import Separation
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
-from cellferry.artifacts.latents import codes_among, latent_columns, matrix, read_codes
+from cellferry.artifacts.latents import codes_among, mapping_columns, matrix, read_codes
 from cellferry.artifacts.left_out import LeftOut, LeftOutLabel
 from cellferry.calibration.decision import calibrated_probabilities, decide, ood_pvalues
 from cellferry.calibration.quality import quality_limits
@@ -70,14 +70,16 @@ def leave_labels_out(
             MEMORY_MODELS["leave_labels_out"], cells=len(drawn), more_mb=2 * held_mb
         )
         rows = heads.rows_in(max_bytes, cells)
-        columns, parts, start = latent_columns(mapped), [], 0
+        mappings, parts, start = mapping_columns(mapped), [], 0
         for block, outputs in heads.iter_predictions(mapped, cells, [], first=0, rows=rows):
             kept = drawn[start : start + len(block)]
             outputs = outputs.of_cells(kept)
-            parts.append((outputs.by_head, matrix(block, columns)[kept], outputs.too_few(quality)))
+            latents = [matrix(block, columns)[kept] for columns in mappings]
+            parts.append((outputs.by_head, latents, outputs.too_few(quality)))
             start += len(block)
     by_head = {name: np.concatenate([part[0][name] for part in parts]) for name in heads.head_names}
-    latents, too_few = (np.concatenate([part[which] for part in parts]) for which in (1, 2))
+    latents = [np.concatenate(each) for each in zip(*(part[1] for part in parts), strict=True)]
+    too_few = np.concatenate([part[2] for part in parts])
 
     outcomes: dict[str, LeftOutLabel] = {}
     taken_out = np.unique(codes) if len(heads.labels) >= MIN_LABELS else []

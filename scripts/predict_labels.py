@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact
-from cellferry.artifacts.latents import blocks
-from cellferry.calibration.decision import calibrated_probabilities, decide, ood_pvalues
+from cellferry.artifacts.latents import blocks, mapping_columns
+from cellferry.calibration.decision import calibrated_probabilities, decide, on_latents, ood_pvalues
 from cellferry.calibration.quality import quality_limits
 from cellferry.config.settings import LimitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.heads.classifier import Classifier
+from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.runs.hashes import MADE_FROM, of_files, of_settings
@@ -58,13 +59,14 @@ def predict_labels(
     heads = Classifier(classifier, threads=threads)
     learned = read_artifact(DecisionModel, decision)
     quality = quality_limits(limits, learned)
+    two_mappings = len(mapping_columns([mapped])) > 1
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     reasons: Counter[str | None] = Counter()
     with H5adReader(common) as cells, complete(predictions) as path:
         rows = heads.rows_in(
             budget.block_bytes(MEMORY_MODELS["predict_labels"], more_mb=heads.held_mb), cells
         )
-        schema = prediction_schema(heads, with_truth=has_truth)
+        schema = prediction_schema(heads, two_mappings=two_mappings, with_truth=has_truth)
         hashes = {"decision": of_files(decision), "settings": of_settings(asdict(limits))}
         made_from = learned.made_from | hashes
         schema = schema.with_metadata({MADE_FROM: json.dumps(made_from)})
@@ -80,7 +82,10 @@ def predict_labels(
                     probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=limits.min_p
                 )
                 columns |= {"ood_pvalue": ood_pvalue, "distance": outputs.distance}
-                columns |= head_columns(outputs.by_head, heads.labels)
+                answers = dict(outputs.by_head)
+                if two_mappings:
+                    answers |= zip(MAPPINGS, on_latents(learned, outputs.by_mapping), strict=True)
+                columns |= head_columns(answers, heads.labels)
                 columns["ontology"] = [heads.ontology.get(label) for label in columns["label"]]
                 columns |= {"cell": block.column("cell"), "truth": block.column("label")}
                 arrays = [pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names]
@@ -90,7 +95,7 @@ def predict_labels(
     print(f"{labeled + reasons.total()} cells, {labeled} of them with a label; others: {dict(reasons)}")
 
 
-def prediction_schema(classifier: Classifier, *, with_truth: bool) -> pa.Schema:
+def prediction_schema(classifier: Classifier, *, two_mappings: bool, with_truth: bool) -> pa.Schema:
     """Columns of a file of predictions."""
     text, number = pa.string(), pa.float32()
     fields = {"cell": text, "label": text, "level": text, "reason": text}
@@ -100,7 +105,7 @@ def prediction_schema(classifier: Classifier, *, with_truth: bool) -> pa.Schema:
         fields["ontology"] = text
     for level in classifier.hierarchy.levels:
         fields |= {f"level_{level}": text, f"level_{level}_probability": number}
-    for head in classifier.head_names:
+    for head in (*classifier.head_names, *(MAPPINGS if two_mappings else ())):
         fields |= {f"{head}_label": text, f"{head}_probability": number}
     if with_truth:
         fields["truth"] = text

@@ -11,7 +11,7 @@ MISSING = {
     "predictions": "the labels of {name}",
     "mapped": "{n} of {of} chunks of mapped cells of {name}",
     "gene_loss": "what {name} loses with its missing genes",
-    "mappings": "the comparison of mappings of {name}",
+    "raised": "the thresholds of {name}",
     "inspected": "what {name} holds",
     "common": "the counts of {name}",
     "panel": "the panels",
@@ -23,8 +23,8 @@ MISSING = {
     "history": "the trained model",
 }
 """How to speak of what is not there, by the name of the report's input."""
-MANY = ("evaluations", "predictions", "mapped", "gene_loss", "mappings", "inspected", "common")
-BY_FOLDER = ("mapped", "gene_loss", "mappings")
+MANY = ("evaluations", "predictions", "mapped", "gene_loss", "raised", "inspected", "common")
+BY_FOLDER = ("mapped", "gene_loss", "raised")
 """Inputs whose files lie in a folder that has the dataset's name."""
 
 

@@ -69,9 +69,15 @@ def stored(values: np.ndarray) -> sparse.csr_matrix:
 
 
 def write_mapped(
-    path: Path, latents: np.ndarray, labels: list[str | None], batches: list[str], *, first: int = 0
+    path: Path,
+    latents: np.ndarray,
+    labels: list[str | None],
+    batches: list[str],
+    *,
+    first: int = 0,
+    unfitted: np.ndarray | None = None,
 ) -> str:
-    """A file of mapped cells, as map_query writes it."""
+    """A file of mapped cells, as map_query writes it; `unfitted` are latents of the second mapping."""
     n_cells = len(latents)
     columns = {
         "cell": pa.array([f"cell{first + row}" for row in range(n_cells)], pa.string()),
@@ -79,6 +85,8 @@ def write_mapped(
         "label": pa.array(labels, pa.string()),
     }
     columns |= {f"latent_{number}": latents[:, number] for number in range(N_LATENT)}
+    if unfitted is not None:
+        columns |= {f"unfitted_{number}": unfitted[:, number] for number in range(N_LATENT)}
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path)
     return str(path)
@@ -107,6 +115,7 @@ def write_part(
     spread: float = 0.5,
     depth: float = 1.0,
     markers: bool = False,
+    unfitted: list[float | int] | None = None,
     seed: int = 0,
 ) -> SimpleNamespace:
     """A part's mapped chunks and its expression.
@@ -127,18 +136,24 @@ def write_part(
         Deviation of the latents, depth of the counts, seed of both.
     markers
         Whether there are marker values, and no counts.
+    unfitted
+        Where the cells lie by a second mapping; None of one that is mapped once.
     """
     n_cells = len(places)
     if labels is None:
         labels = [LABELS[round(place)] if place <= len(LABELS) - 1 else None for place in places]
     latents = latents_at(places, spread=spread, seed=seed)
+    second = None if unfitted is None else latents_at(unfitted, spread=spread, seed=seed)
     in_turn = [batches[row % len(batches)] for row in range(n_cells)]
     mapped = []
     for chunk in range(chunks):
         first, last = (number * n_cells // chunks for number in (chunk, chunk + 1))
         cells = slice(first, last)
         path = folder / f"{chunk}.parquet"
-        mapped.append(write_mapped(path, latents[cells], labels[cells], in_turn[cells], first=first))
+        others = None if second is None else second[cells]
+        mapped.append(
+            write_mapped(path, latents[cells], labels[cells], in_turn[cells], first=first, unfitted=others)
+        )
     expression = values_at(places, seed=seed) if markers else counts_at(places, depth=depth, seed=seed)
     common = write_expression(folder / "common.h5ad", expression, markers=markers)
     return SimpleNamespace(mapped=mapped, common=common, labels=labels, places=places)

@@ -12,6 +12,7 @@ from cellferry.artifacts.evaluation import Evaluation
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.config.schema import fill_defaults
 from cellferry.evaluation.summary import describe
+from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
 from example_artifacts import (
@@ -89,10 +90,12 @@ def _words(source):
 class World:
     """The files a report is drawn from: a reference, queries of 60 cells in two chunks each, a test part."""
 
-    def __init__(self, folder, *, queries, scored, labels, levels=None, cells=60, batches=None):
+    def __init__(
+        self, folder, *, queries, scored, labels, levels=None, cells=60, batches=None, mapped_twice=()
+    ):
         self.folder, self.labels, self.cells = folder, labels, cells
         self.hierarchy = hierarchy_of(labels, levels, rare=[RARE])
-        self.batches = batches
+        self.batches, self.mapped_twice = batches, mapped_twice
         self.rng = np.random.default_rng(0)
         write_artifact(reference_labels_of(self.hierarchy, {RARE: 4}), folder / "labels.json")
         roles = {"ref": "reference"} | dict.fromkeys(queries, "query")
@@ -157,12 +160,17 @@ class World:
         table["truth"] = np.where(
             self.rng.random(self.cells) < 0.7, best, self.rng.choice(self.labels, self.cells)
         )
+        if part in self.mapped_twice:
+            for mapping in MAPPINGS:
+                table[f"{mapping}_label"] = self.rng.choice(self.labels, self.cells)
+                table[f"{mapping}_probability"] = self.rng.random(self.cells).astype("f4")
         table["truth"][:7] = [FOREIGN] * 3 + [RARE] * 4
         pd.DataFrame(table).to_parquet(path)
         return str(path)
 
     def write_evaluation(self, part):
-        scores = describe(str(self.folder / f"predictions/{part}.parquet"), self.hierarchy, HEADS)
+        heads = [*HEADS, *(MAPPINGS if part in self.mapped_twice else ())]
+        scores = describe(str(self.folder / f"predictions/{part}.parquet"), self.hierarchy, heads)
         path = self.folder / f"evaluation/{part}.json"
         baseline = baseline_of(0.912, 0.834, levels=self.hierarchy.names)
         write_artifact(replace(scores, baseline=baseline), path)

@@ -253,7 +253,7 @@ def calibrate_chunks(trained, query, path, budget):
 
 def map_chunk(trained, common, path, budget, *, chunk):
     model = str(trained.folder / "model")
-    map_query(str(common), model, str(path), chunk=chunk, chunks=2, budget=budget, threads=1, gpu=0)
+    map_query(str(common), model, model, str(path), chunk=chunk, chunks=2, budget=budget, threads=1, gpu=0)
 
 
 def predict_chunk(query, path, budget, *, chunk):
@@ -293,7 +293,7 @@ def test_calibrate_classifier(trained, query, tmp_path, sizes):
     for number, budget in enumerate(BUDGETS):
         calibrate_chunks(trained, query, tmp_path / str(number), budget)
         found = read_artifact(DecisionModel, tmp_path / str(number))
-        numbers = [*found.weights.values(), *found.temperatures.values(), found.set_threshold]
+        numbers = [*found.weights.values(), *found.temperatures.values(), *found.set_thresholds.values()]
         thresholds.append([*numbers, *found.thresholds["label"].values()])
     np.testing.assert_allclose(thresholds[1:], np.tile(thresholds[0], (len(BUDGETS) - 1, 1)), atol=1e-5)
     assert len(set(sizes)) > 1

@@ -190,7 +190,7 @@ def test_without_held_out_cells_the_probability_decides(trained, tmp_path, place
 def test_one_held_out_cell(trained, tmp_path):
     rules = calibrate(trained, tmp_path, held_out(tmp_path, [0]))
     assert rules.held_out.cells == 1
-    assert rules.set_threshold == 0
+    assert set(rules.set_thresholds.values()) == {0}
 
 
 def test_the_same_cells_give_the_same_rules(trained, tmp_path):

@@ -222,6 +222,7 @@ def test_labels_lie_apart(trained):
     map_query(
         str(trained.common),
         str(folder),
+        str(folder),
         str(trained.folder / "mapped.parquet"),
         chunk=0,
         chunks=1,

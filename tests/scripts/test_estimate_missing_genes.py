@@ -111,7 +111,7 @@ def write_values(path, cells, *, backbone):
 
 def map_part(counts, model, mapped):
     given = {"chunk": 0, "chunks": 1, "budget": Budget(4000), "threads": 1, "gpu": 0}
-    map_query(str(counts), str(model), str(mapped), **given)
+    map_query(str(counts), str(model), str(model), str(mapped), **given)
 
 
 def write_query(path, measured, n_genes=60):
@@ -130,6 +130,7 @@ def estimate(reference, tmp_path, measured, *, validation=None, **changed):
             str(tmp_path / "query.h5ad"),
             ReferenceFiles(
                 str(validation or reference.folder / "validation.h5ad"),
+                str(reference.model),
                 str(reference.model),
                 str(reference.folder / "classifier"),
                 str(reference.folder / "calibration.json"),

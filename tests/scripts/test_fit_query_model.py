@@ -1,10 +1,12 @@
 """fit_query_model: surgery adds the query's batches and leaves the reference's weights alone."""
 
+import numpy as np
 import pytest
 import scvi
 import torch
 from cellferry.config.settings import SurgerySettings
 from cellferry.model.scvi_models import known_batches
+from cellferry.model.surgery import PATIENCE, monitored_cells
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
 from simulate import settings_like, simulate_cells, write_cells
@@ -66,3 +68,19 @@ def test_known_batches_need_no_training(trained, fit, capsys):
     assert "it is used as it is" in capsys.readouterr().out
     assert known_batches(model) == known_batches(str(trained.folder / "model"))
     assert scvi.model.SCVI.load_registry(model)["model_name"] == "SCVI"
+
+
+def test_fitting_ends_when_the_loss_on_held_out_cells_stops_falling(fit, capsys):
+    fit(
+        simulate_cells(400, n_genes=60, batches=("x", "y"), seed=3), "patients", epochs=2000, sketch_cells=400
+    )
+    said = capsys.readouterr().out
+    assert "at most 2000 epochs" in said
+    epochs = [int(line.split("epoch ")[1].split(" ")[0]) for line in said.splitlines() if "epoch " in line]
+    assert PATIENCE < max(epochs) < 1000
+
+
+def test_every_batch_keeps_cells_to_learn_from():
+    batches = np.array(["a"] * 25 + ["b"] * 9 + ["c"])
+    monitored = monitored_cells(batches)
+    assert {batch: int(monitored[batches == batch].sum()) for batch in "abc"} == {"a": 2, "b": 0, "c": 0}

@@ -178,6 +178,7 @@ def fitted(folder, common, **changed):
     map_query(
         common,
         str(target),
+        str(folder / "model"),
         str(folder / "mapped.parquet"),
         chunk=0,
         chunks=1,

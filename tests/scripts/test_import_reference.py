@@ -114,7 +114,8 @@ def test_a_query_is_fitted_and_mapped(kind, request, tmp_path):
         gpu=0,
     )
     mapped = tmp_path / "mapped.parquet"
-    map_query(common, fitted, str(mapped), chunk=0, chunks=1, budget=Budget(4000), threads=1, gpu=0)
+    model = str(tmp_path / "model")
+    map_query(common, fitted, model, str(mapped), chunk=0, chunks=1, budget=Budget(4000), threads=1, gpu=0)
     assert np.isfinite(pd.read_parquet(mapped).filter(like="latent_").to_numpy()).all()
 
 

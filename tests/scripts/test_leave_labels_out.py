@@ -216,8 +216,8 @@ def test_cytovis_vote_without_a_label_is_that_of_the_other_labels_cells(tmp_path
     train_heads(tmp_path, list(range(3)) * 80, spread=2.0, markers=True)
     heads = Classifier(tmp_path / "classifier", threads=1)
     latents = latents_at(list(range(3)) * 20, spread=2.0, seed=4)
-    by_head = heads.predict_block(latents, values_at(list(range(3)) * 20), intensities=True).by_head
-    found = heads.drop_label(code, by_head, latents).by_head
+    by_head = heads.predict_block([latents], values_at(list(range(3)) * 20), intensities=True).by_head
+    found = heads.drop_label(code, by_head, [latents]).by_head
     cells = pd.read_parquet(tmp_path / "classifier" / "neighbors.parquet")
     reference, codes = cells.filter(like="latent_").to_numpy(), cells["code"].to_numpy()
     kept = codes != code

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import scvi
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.model.scvi_models import mean_batch_weights
 from cellferry.resources.budget import Budget
 from map_query import map_query
 from simulate import simulate_cells, write_cells
@@ -15,12 +16,13 @@ from told import tells_progress
 
 @pytest.fixture
 def mapped(trained, tmp_path):
-    def run(cells, *, chunks, labeled=True):
-        write_cells(tmp_path / "common.h5ad", cells, "atlas")
+    def run(cells, *, chunks, model=None, dataset="atlas"):
+        write_cells(tmp_path / "common.h5ad", cells, dataset)
         tables = []
         for chunk in range(chunks):
             map_query(
                 str(tmp_path / "common.h5ad"),
+                str(model or trained.folder / "model"),
                 str(trained.folder / "model"),
                 str(tmp_path / f"{chunk}.parquet"),
                 chunk=chunk,
@@ -84,3 +86,32 @@ def test_a_chunk_without_cells_is_an_empty_table(mapped, query, tmp_path):
 def test_a_cell_without_counts_is_mapped(mapped, query):
     query.X = query.X.multiply(np.arange(150)[:, None] > 0).tocsr().astype(np.float32)
     assert np.isfinite(latent(mapped(query, chunks=1))).all()
+
+
+def fitted_to(trained, query, folder):
+    """A model with weights for the query's batches, and its cells as scvi-tools takes them."""
+    cells = ad.AnnData(query.X.copy(), obs=query.obs.copy(), var=query.var.copy())
+    cells.obs["batch"] = [f"patients/{sample}" for sample in query.obs["sample"]]
+    model = scvi.model.SCVI.load_query_data(cells, str(trained.folder / "model"))
+    model.train(max_epochs=1, batch_size=128, plan_kwargs={"weight_decay": 0.0}, accelerator="cpu")
+    model.save(str(folder))
+    return model, cells
+
+
+def test_cells_of_new_batches_are_mapped_in_two_ways(trained, mapped, query, tmp_path):
+    model, cells = fitted_to(trained, query, tmp_path / "fitted")
+    table = mapped(query, chunks=3, model=tmp_path / "fitted", dataset="patients")
+    np.testing.assert_allclose(latent(table), model.get_latent_representation(), atol=1e-5)
+    unfitted = table.filter(like="unfitted_").to_numpy()
+    assert unfitted.shape == latent(table).shape
+    as_it_is = mean_batch_weights(model, str(trained.folder / "model"))
+    np.testing.assert_allclose(unfitted, as_it_is.get_latent_representation(cells), atol=1e-5)
+    assert np.abs(unfitted - latent(table)).max() > 0.01
+
+
+def test_a_model_that_was_not_fitted_maps_once(trained, mapped, query, tmp_path):
+    model, _ = fitted_to(trained, query, tmp_path / "fitted")
+    mean_batch_weights(model, str(trained.folder / "model")).save(str(tmp_path / "as_it_is"))
+    table = mapped(query, chunks=1, model=tmp_path / "as_it_is", dataset="patients")
+    assert table.filter(like="unfitted_").shape[1] == 0
+    assert table.filter(like="latent_").shape[1] == 4

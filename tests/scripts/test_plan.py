@@ -12,7 +12,7 @@ from cellferry.resources.plan_table import as_table
 from example_artifacts import hierarchy_of, inspection_of, reference_labels_of
 from plan import print_plan
 
-ONLY_CYTOMETRY = ("select_markers", "compare_panels", "compare_mappings", "write_fcs")
+ONLY_CYTOMETRY = ("select_markers", "compare_panels", "write_fcs")
 TRAINED = reference_labels_of(
     hierarchy_of([f"label {n:02}" for n in range(20)]), {f"label {n:02}": 5000 for n in range(20)}
 )

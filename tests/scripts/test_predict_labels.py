@@ -12,6 +12,7 @@ from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
 from cellferry.heads.registry import HEADS
 from cellferry.heads.scanvi import ScanviHead
+from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
 from mapped import LABELS, N_LATENT, TELLTALE, stored, train_heads, values_at, write_expression, write_part
 from predict_labels import predict_labels
@@ -356,3 +357,35 @@ def test_trees_are_counted_as_held(trained, tmp_path, monkeypatch):
     monkeypatch.setattr("cellferry.heads.classifier.FOREST_BYTES", 2000 * 2**20 // size)
     with pytest.raises(InputError, match=r"mem_mb is 2000, and this job cannot run below \d+"):
         predict(trained, query(tmp_path, [0]))
+
+
+def test_both_mappings_of_a_query_vote(trained, tmp_path):
+    """Heads on latents give the mean of both; each mapping's own answer stands beside it."""
+    places = [0, 1, 2] * 40
+    agreed = predict(trained, query(tmp_path / "once", places))
+    twice = predict(trained, query(tmp_path / "twice", places, unfitted=places))
+    both = [f"{mapping}_{what}" for mapping in MAPPINGS for what in ("label", "probability")]
+    pd.testing.assert_frame_equal(twice.drop(columns=both), agreed)
+    assert (twice["fitted_label"] == twice["unfitted_label"]).all()
+
+    elsewhere = [1 if place == 0 else place for place in places]
+    moved = predict(trained, query(tmp_path / "moved", places, unfitted=elsewhere), min_p=0)
+    first = np.array(places) == 0
+    assert set(moved.loc[first, "fitted_label"]) == {LABELS[0]}
+    assert set(moved.loc[first, "unfitted_label"]) == {LABELS[1]}
+    alone = predict(trained, query(tmp_path / "alone", elsewhere), min_p=0)
+    assert (moved.loc[~first, "fitted_label"] == moved.loc[~first, "unfitted_label"]).all()
+    # The heads on counts decide where the mappings contradict each other.
+    assert (moved.loc[first, "best_label"] == LABELS[0]).mean() > 0.9
+    assert (moved.loc[first, "probability"] < agreed.loc[first, "probability"]).all()
+    # A cell is outside only where both mappings say so.
+    assert (moved["distance"] <= np.minimum(agreed["distance"], alone["distance"]) + 1e-6).all()
+
+
+@pytest.mark.parametrize("chunks", [3, 40])
+def test_two_mappings_are_the_same_in_chunks(trained, tmp_path, chunks):
+    places, elsewhere = [0, 1, 2, 0.5] * 10, [1, 1, 2, 2] * 10
+    whole = predict(trained, query(tmp_path / "whole", places, unfitted=elsewhere))
+    part = query(tmp_path / "cut", places, unfitted=elsewhere, chunks=chunks)
+    pieces = [predict(trained, part, chunk=chunk, chunks=chunks) for chunk in range(chunks)]
+    pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole, rtol=0, atol=1e-6)

@@ -5,9 +5,12 @@ import re
 
 import h5py
 import numpy as np
+import pandas as pd
+from cellferry.artifacts.decision import RaisedThresholds
 from cellferry.artifacts.evaluation import ConfusedLabels
+from cellferry.artifacts.json_files import write_artifact
 from cellferry.report.remarks import remarks
-from example_artifacts import write_features, write_reference_labels
+from example_artifacts import decision_of, write_features, write_reference_labels
 from report_world import FAMILY, FOREIGN, LABELS, RARE, REASONS, World
 
 
@@ -104,6 +107,33 @@ def test_genes_that_a_query_lacks(tmp_path, no_umap):
     assert row[1:7] == ["4,000", "547", "0.964", "0.764", "0.200", "B (1.000 to 0.250)"]
     (remark,) = [remark for remark in page.remarks if ": lacks" in remark]
     assert remark.startswith("q1: lacks 3,453 of the model")
+
+
+def test_what_fitting_changes_is_shown_of_queries_that_were_mapped_twice(tmp_path, no_umap):
+    world = World(
+        tmp_path, queries=["q1", "q2"], scored=["test", "q2"], labels=LABELS, mapped_twice=("q1", "q2")
+    )
+    section = world.draw().section("What fitting the model to a query changes")
+    same = pd.read_parquet(world.predictions[1]).eval("fitted_label == unfitted_label").mean()
+    assert section.row("q1") == ["q1", f"{same:.1%}", "–", "–"]
+    heads = world.scores("q2").heads
+    accuracies = [f"{heads[mapping].accuracy:.3f}" for mapping in ("fitted", "unfitted")]
+    assert section.row("q2")[2:] == accuracies
+    # The test part was mapped once.
+    assert world.draw().section("The classifiers one by one").row("test")[-2:] == ["–", "–"]
+    # Labels are random here: most change.
+    assert any("q1: fitting the model to its batches changes the label of" in r for r in world.draw().remarks)
+
+
+def test_what_raised_thresholds_change_is_said_of_the_query(tmp_path, no_umap):
+    world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
+    raised = RaisedThresholds(1000, 600, 850, 0.049, 0.137)
+    path = tmp_path / "mapped/q1/raised.json"
+    write_artifact(decision_of({}, raised=raised), path)
+    text = world.draw(raised=[str(path)]).text
+    assert "25.0% of the cells got no label to keep it there" in text
+    assert "at the thresholds of the held-out cells it would be 13.7%" in text
+    assert "to keep it there" not in world.draw().text
 
 
 def test_many_labels(tmp_path, no_umap):

@@ -195,6 +195,23 @@ def test_remarks_on_labels_that_are_less_sure_than_held_out_cells_may_be():
     assert remarks(answers, {}, None, gene_loss={}, rare={}, left_out={}) == []
 
 
+def test_a_remark_where_fitting_the_model_changes_many_labels():
+    answers = {f"q{n}": LabelCounts(10, 0, [], {}, same) for n, same in enumerate((None, 0.95, 0.85))}
+    (found,) = remarks(answers, {}, None, gene_loss={}, rare={}, left_out={})
+    assert "q2: fitting the model to its batches changes the label of 15.0%" in found
+
+
+@pytest.mark.parametrize("mapped_twice", [(), ("q1",)])
+def test_cells_with_the_same_label_by_both_mappings(tmp_path, mapped_twice):
+    world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS, mapped_twice=mapped_twice)
+    found = count_labels([world.predictions[1], world.predictions[1]]).same_by_mappings
+    if not mapped_twice:
+        assert found is None
+    else:
+        frame = pd.read_parquet(world.predictions[1])
+        assert found == pytest.approx((frame["fitted_label"] == frame["unfitted_label"]).mean())
+
+
 def test_remarks_on_rounded_counts():
     rounded = {"q1": InspectedRounding(1200, 2000.4, 1900.0), "q2": InspectedRounding(0, 0.0, 0.0)}
     found = remarks({}, {}, None, gene_loss={}, rare={}, left_out={}, rounded=rounded)

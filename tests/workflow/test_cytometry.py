@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import anndata as ad
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from cellferry.artifacts.evaluation import Evaluation
 from cellferry.artifacts.gene_loss import GeneLoss
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ReferenceLabels
-from cellferry.artifacts.mappings import Mappings
 from flowio import FlowData
 from running import ROOT, command_line, dying, snakemake
 from simulate import simulate_events, write_samples
@@ -124,15 +124,11 @@ def test_scripts_that_died_were_started_again(simulated):
 
 
 def test_labels_are_those_of_the_model_as_it_is(simulated):
-    """All cells are in the sketch that is mapped in both ways."""
-    mappings = read_artifact(Mappings, simulated.results / "mapped" / "cohort" / "mappings.json")
+    """Events are not fitted by default, and so they are mapped once."""
+    columns = pq.read_schema(simulated.results / "mapped" / "cohort" / "0.parquet").names
+    assert [name for name in columns if name.startswith("unfitted_")] == []
     predictions = pd.read_parquet(simulated.results / "predictions" / "cohort.parquet")
-    assert mappings.cells == len(predictions)
-    assert mappings.unfitted.labeled == pytest.approx(predictions["reason"].isna().mean())
-    right = (predictions["best_label"] == predictions["truth"]).mean()
-    assert mappings.unfitted.accuracy == pytest.approx(right)
-    # Whatever a few epochs of surgery do, it is another mapping.
-    assert mappings.fitted.probability != mappings.unfitted.probability
+    assert "fitted_label" not in predictions
 
 
 def test_a_file_of_each_sample_is_written(simulated):
@@ -194,11 +190,11 @@ def test_labels_are_written_to_gate_on(levine, test_data):
     np.testing.assert_allclose(events.to_numpy()[:, : original.shape[1]], original, rtol=1e-6)
 
 
-def test_the_report_tells_of_panels_and_of_both_mappings(levine):
+def test_the_report_tells_of_panels(levine):
     page = (levine.results / "report.html").read_text(encoding="utf-8")
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     assert "Viability (viability)" in text
-    assert "What fitting the model to a query changes" in text
+    assert "What fitting the model to a query changes" not in text
     assert "raw" in text
     panel = pd.read_csv(levine.results / "panel.tsv", sep="\t")
     assert (panel["use"] == "backbone").groupby(panel["dataset"]).sum().to_dict() == {

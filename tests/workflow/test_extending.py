@@ -30,7 +30,7 @@ from cellferry.heads.classifier import Classifier
 with threadpool_limits(1):
     train_heads(Path("."), [0, 1, 2] * 40, heads=("linear", "nearest_mean"))
     classifier = Classifier("classifier", threads=1)
-    judged = classifier.predict_block(latents_at([0, 1, 2, 1]), None, intensities=False)
+    judged = classifier.predict_block([latents_at([0, 1, 2, 1])], None, intensities=False)
 Path("found.json").write_text(json.dumps({name: p.tolist() for name, p in judged.by_head.items()}))
 """
 

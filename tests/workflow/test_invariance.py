@@ -87,6 +87,7 @@ def test_many_small_chunks(whole, tmp_path):
         map_query(
             str(whole / "common" / "all_at_once.h5ad"),
             str(whole / "mapped" / "all_at_once" / "model"),
+            str(whole / "reference" / "model"),
             str(mapped),
             chunk=chunk,
             chunks=MANY_CHUNKS,

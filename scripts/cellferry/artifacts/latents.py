@@ -1,7 +1,9 @@
 """Mapped cells on disk: parquet files with names, batches, labels and latents, read in blocks.
 
 A part (the reference, a held-out part of it, or a query) is a list of such files in the dataset's
-order. Columns: `cell`, `batch`, `label` (null where unknown) and `latent_0` … `latent_{L-1}` (float32).
+order. Columns: `cell`, `batch`, `label` (null where unknown) and `latent_0` … `latent_{L-1}` (float32), by
+the model that was fitted to the part's batches. Where fitting moved cells, `unfitted_0` … `unfitted_{L-1}`
+are those of the reference's model as it is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +16,22 @@ import pyarrow.parquet as pq
 REFERENCE_CELLS = "neighbors.parquet"
 """Name of the file, among the classifiers, with latents of the reference's cells that they learned from."""
 
+LATENT, UNFITTED = "latent", "unfitted"
+"""What names of latent columns begin with: of the mapping that is shown, and of the second one."""
+
 ROWS_PER_GROUP = 1 << 16
 """Rows per row group of the files written here, and per block where nothing smaller is asked for."""
 
 
-def latent_columns(paths: Sequence[str | Path]) -> list[str]:
+def latent_columns(paths: Sequence[str | Path], prefix: str = LATENT) -> list[str]:
     """Names of the latent columns, in order."""
-    columns = [name for name in pq.read_schema(paths[0]).names if name.startswith("latent_")]
-    return sorted(columns, key=lambda name: int(name.removeprefix("latent_")))
+    columns = [name for name in pq.read_schema(paths[0]).names if name.startswith(f"{prefix}_")]
+    return sorted(columns, key=lambda name: int(name.removeprefix(f"{prefix}_")))
+
+
+def mapping_columns(paths: Sequence[str | Path]) -> list[list[str]]:
+    """Names of the latent columns of each mapping: of one, or of the fitted and of the unfitted one."""
+    return [columns for prefix in (LATENT, UNFITTED) if (columns := latent_columns(paths, prefix))]
 
 
 def count_cells(paths: Sequence[str | Path]) -> int:

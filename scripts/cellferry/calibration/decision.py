@@ -1,5 +1,7 @@
 """From the heads' probabilities to what a cell is told: a label at some level, or why there is none."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..artifacts.decision import DecisionModel
@@ -25,6 +27,13 @@ def calibrated_probabilities(decision: DecisionModel, by_head: dict[str, np.ndar
         by_head, [decision.temperatures[name] for name in names], [decision.weights[name] for name in names]
     )
     return tempered(mixture, decision.mixture_temperature)
+
+
+def on_latents(decision: DecisionModel, by_mapping: Sequence[dict[str, np.ndarray]]) -> list[np.ndarray]:
+    """What the heads on latents say by each mapping: weighted mean probabilities, cells × labels."""
+    weights = {name: decision.weights[name] for name in by_mapping[0]}
+    shares = {name: np.float32(weight / sum(weights.values())) for name, weight in weights.items()}
+    return [sum(share * answers[name] for name, share in shares.items()) for answers in by_mapping]
 
 
 def ood_pvalues(decision: DecisionModel, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:
@@ -97,16 +106,17 @@ def decide(
         "probability": probability,
         "runner_up": leaves[runner_up],
         "runner_up_probability": rest[cells, runner_up],
-        "prediction_set": prediction_sets(probabilities, best, leaves, decision.set_threshold),
+        "prediction_set": prediction_sets(probabilities, best, hierarchy.leaves, decision),
         **by_level,
     }
 
 
 def prediction_sets(
-    probabilities: np.ndarray, best: np.ndarray, leaves: np.ndarray, threshold: float
+    probabilities: np.ndarray, best: np.ndarray, labels: list[str], decision: DecisionModel
 ) -> np.ndarray:
-    """Labels whose probability reaches the threshold, the likeliest first; the best in any case."""
-    inside = probabilities >= threshold
+    """Labels whose probability reaches their threshold, the likeliest first; the best in any case."""
+    leaves = np.array(labels, dtype=object)
+    inside = probabilities >= np.array([decision.set_thresholds[label] for label in labels])
     inside[np.arange(len(best)), best] = True
     sets = leaves[best].copy()
     for cell in np.flatnonzero(inside.sum(axis=1) > 1):

@@ -1,7 +1,8 @@
 """The trained classifiers of a reference: what they make of mapped cells and their expression."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from ..artifacts.decision import QualityLimits
 from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.json_files import read_artifact
 from ..artifacts.labels import ClassifierLabels
-from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, latent_columns, matrix
+from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, mapping_columns, matrix, read_rows
 from ..core.progress import Progress
 from ..features.marker_values import holds_intensities
 from ..labels.hierarchy import LabelHierarchy
@@ -21,7 +22,7 @@ from ..resources.memory import CYTOVI_NEIGHBORS, MB, head_output_bytes
 from .cytovi import CytoviHead
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
-from .registry import load_heads, predict
+from .registry import ON_EXPRESSION, load_heads, predict
 
 FOREST_BYTES = 6
 """What a byte of a file of trees takes in memory: as XGBoost's own trees, and as those that are asked."""
@@ -34,16 +35,19 @@ class HeadOutputs:
     Attributes
     ----------
     by_head
-        Probabilities of each head, cells × labels.
+        Probabilities of each head, cells × labels; where cells are mapped in two ways, their mean.
+    by_mapping
+        The same of the heads on latents, by each mapping.
     distance, label_distance
         Distance to the nearest reference cells (1: as far as the farthest 1 % of held-out cells), and
-        Mahalanobis' to the nearest label.
+        Mahalanobis' to the nearest label; of two mappings the smaller.
     n_counts, n_genes
         Counts of the model's genes, and how many of these genes a cell has; infinite where that is not known,
         or nothing is counted.
     """
 
     by_head: dict[str, np.ndarray]
+    by_mapping: tuple[dict[str, np.ndarray], ...]
     distance: np.ndarray
     label_distance: np.ndarray
     n_counts: np.ndarray
@@ -55,9 +59,12 @@ class HeadOutputs:
 
     def of_cells(self, kept: np.ndarray) -> "HeadOutputs":
         """The same of some cells, given as a mask."""
-        by_head = {name: values[kept] for name, values in self.by_head.items()}
+        by_head, *by_mapping = (
+            {name: values[kept] for name, values in probabilities.items()}
+            for probabilities in (self.by_head, *self.by_mapping)
+        )
         rest = (self.distance, self.label_distance, self.n_counts, self.n_genes)
-        return HeadOutputs(by_head, *(values[kept] for values in rest))
+        return HeadOutputs(by_head, tuple(by_mapping), *(values[kept] for values in rest))
 
 
 class Without(NamedTuple):
@@ -96,7 +103,9 @@ class Classifier:
         self._distances = LabelDistances.load(Path(folder))
         self._forest_bytes = sum(path.stat().st_size for path in Path(folder).glob("*.ubj"))
 
-    def drop_label(self, code: int, by_head: dict[str, np.ndarray], latents: np.ndarray) -> "Without":
+    def drop_label(
+        self, code: int, by_head: dict[str, np.ndarray], latents: Sequence[np.ndarray]
+    ) -> "Without":
         """Outputs for cells if a label were not in the reference.
 
         A classifier's probabilities given that the label is out of the question are those of the others,
@@ -111,13 +120,18 @@ class Classifier:
             Of the cells, as `predict_block` takes and returns them.
         """
         by_remaining = {name: _given_others(values, code) for name, values in by_head.items()}
-        votes, distance = self._votes(self._nearest.drop_label(code), latents)
-        by_remaining |= {name: values for name, values in votes.items() if name in by_remaining}
+        nearest, distances = self._nearest.drop_label(code), self._distances.drop_label(code)
+        by_votes, to_neighbors, to_labels = [], [], []
+        for each in latents:
+            votes, distance = self._votes(nearest, each)
+            by_votes.append({name: values for name, values in votes.items() if name in by_remaining})
+            to_neighbors.append(distance)
+            to_labels.append(distances.nearest(each))
         return Without(
             self.hierarchy.drop_label(self.labels[code]),
-            by_remaining,
-            distance,
-            self._distances.drop_label(code).nearest(latents),
+            by_remaining | _mean_of(by_votes),
+            np.minimum.reduce(to_neighbors),
+            np.minimum.reduce(to_labels),
         )
 
     @property
@@ -137,27 +151,35 @@ class Classifier:
         return int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
     def predict_block(
-        self, latents: np.ndarray, expression: sparse.csr_matrix | None, *, intensities: bool
+        self, latents: Sequence[np.ndarray], expression: sparse.csr_matrix | None, *, intensities: bool
     ) -> HeadOutputs:
         """Outputs of the heads, and distances, for cells.
 
         Parameters
         ----------
         latents
-            Of the cells.
+            Of the cells, by each mapping.
         expression
             Their raw counts (cells × genes) or marker values; may be None where no head takes them.
         intensities
             Whether these are marker values, which say nothing of a cell's quality.
         """
-        votes, distance = self._votes(self._nearest, latents)
-        by_head = predict(self._heads, latents, expression) | votes
+        on_expression = {name: head for name, head in self._heads.items() if name in ON_EXPRESSION}
+        on_latents = {name: head for name, head in self._heads.items() if name not in ON_EXPRESSION}
+        by_mapping, distances = [], []
+        for each in latents:
+            votes, distance = self._votes(self._nearest, each)
+            answers = predict(on_latents, each, None) | votes
+            by_mapping.append({name: answers[name] for name in self.head_names if name in answers})
+            distances.append(distance)
+        by_head = predict(on_expression, latents[0], expression) | _mean_of(by_mapping)
         counted = expression is not None and not intensities
-        not_known = np.full(len(latents), np.inf)
+        not_known = np.full(len(latents[0]), np.inf)
         return HeadOutputs(
             {name: by_head[name] for name in self.head_names},
-            distance,
-            self._distances.nearest(latents),
+            tuple(by_mapping),
+            np.minimum.reduce(distances),
+            np.minimum.reduce([self._distances.nearest(each) for each in latents]),
             np.asarray(expression.sum(axis=1)).ravel() if counted else not_known,
             np.diff(expression.indptr) if counted else not_known,
         )
@@ -170,6 +192,30 @@ class Classifier:
         if "cytovi" in self.head_names:
             by_head["cytovi"] = CytoviHead(cells).shares(rows)
         return by_head, distance
+
+    def predict_rows(
+        self, mapped: list[str], common: H5adReader, drawn: np.ndarray, *, rows: int
+    ) -> Iterator[HeadOutputs]:
+        """Outputs of the heads for drawn cells, block by block.
+
+        Parameters
+        ----------
+        mapped
+            Files of all mapped cells, in order.
+        common
+            Expression of the same cells.
+        drawn
+            Rows of the cells, ascending.
+        rows
+            Cells of a block at most.
+        """
+        mappings = mapping_columns(mapped)
+        table = read_rows(mapped, list(chain(*mappings)), drawn)
+        intensities = holds_intensities(common)
+        for start in range(0, len(drawn), rows):
+            latents = [matrix(table.slice(start, rows), names) for names in mappings]
+            expression = common.rows(drawn[start : start + rows])
+            yield self.predict_block(latents, expression, intensities=intensities)
 
     def iter_predictions(
         self, mapped: list[str], common: H5adReader | None, columns: list[str], *, first: int, rows: int
@@ -194,10 +240,10 @@ class Classifier:
         RuntimeError
             If the part has fewer cells than were mapped.
         """
-        latents = latent_columns(mapped)
+        mappings = mapping_columns(mapped)
         intensities = common is not None and holds_intensities(common)
         start, progress = first, Progress("classified", count_cells(mapped))
-        for block in blocks(mapped, [*columns, *latents], rows=rows):
+        for block in blocks(mapped, [*columns, *chain(*mappings)], rows=rows):
             stop = start + len(block)
             if common and stop > common.n_cells:
                 raise RuntimeError(
@@ -205,9 +251,16 @@ class Classifier:
                     f"{Path(mapped[0]).parent} and run snakemake again"
                 )
             expression = common.counts(start, stop) if common else None
-            yield block, self.predict_block(matrix(block, latents), expression, intensities=intensities)
+            latents = [matrix(block, latent_names) for latent_names in mappings]
+            yield block, self.predict_block(latents, expression, intensities=intensities)
             progress.add(stop - start)
             start = stop
+
+
+def _mean_of(by_mapping: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Mean probabilities of one or two mappings, by head."""
+    first, *others = by_mapping
+    return {name: sum((each[name] for each in others), first[name]) / len(by_mapping) for name in first}
 
 
 def _given_others(probabilities: np.ndarray, code: int) -> np.ndarray:

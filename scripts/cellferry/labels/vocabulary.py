@@ -9,6 +9,9 @@ LOW_QUALITY = "low quality"
 SUBTYPE_UNSURE = "subtype unsure"
 """Why a cell is unknown or, the last one, got a label of a coarser level."""
 
+MAPPINGS = ("fitted", "unfitted")
+"""Two mappings of a query: by the model fitted to its batches, and by the reference's model as it is."""
+
 LEAF_LEVEL = "label"
 """Name of the finest level of labels; the levels above it have names of their own."""
 

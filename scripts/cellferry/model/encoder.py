@@ -14,7 +14,14 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
-from .scvi_models import BATCH, cells_for_model, known_batches, model_class, one_count_each
+from .scvi_models import (
+    BATCH,
+    cells_for_model,
+    known_batches,
+    mean_batch_weights,
+    model_class,
+    one_count_each,
+)
 
 CELLS_PER_MINIBATCH = 1024
 
@@ -48,6 +55,16 @@ class Encoder:
         first[0] = SparseLinear(first[0], model.summary_stats.n_vars, seen)
         self._scaled = torch.log1p if model.module.log_variational else torch.nn.Identity()
         self._mean = model.module.z_encoder.mean_encoder
+
+    def maps_like(self, other: "Encoder") -> bool:
+        """Whether another one of the same model has the same weights for batches, in every layer."""
+        of_first = (each._hidden.fc_layers[0][0].batches for each in (self, other))
+        of_others = (each._hidden.state_dict().values() for each in (self, other))
+        return torch.equal(*of_first) and all(map(torch.equal, *of_others))
+
+    def share_genes(self, other: "Encoder") -> None:
+        """Hold the weights of genes once, with another one of the same model."""
+        self._hidden.fc_layers[0][0].genes = other._hidden.fc_layers[0][0].genes
 
     def latents(self, counts: sparse.csr_matrix, batches: np.ndarray) -> np.ndarray:
         """Posterior means of cells.
@@ -86,6 +103,29 @@ class Encoder:
 def load_encoder(folder: str, genes: pd.Index, *, accelerator: str) -> Encoder:
     """The encoder of the model saved in a folder, for counts of these genes."""
     return Encoder(load_model(folder, genes, accelerator=accelerator))
+
+
+def load_encoders(folder: str, reference_model: str, genes: pd.Index, *, accelerator: str) -> list[Encoder]:
+    """Encoders of both mappings: that of a model fitted to a query, and of the reference's as it is.
+
+    Parameters
+    ----------
+    folder, reference_model
+        The model that was fitted, and the one that it was made of.
+    genes, accelerator
+        See `load_encoder`.
+
+    Returns
+    -------
+    The fitted one and the unfitted one; one alone where fitting changed nothing that an encoder sees.
+    """
+    model = load_model(folder, genes, accelerator=accelerator)
+    fitted = Encoder(model)
+    if set(fitted.batches) == set(known_batches(reference_model)):
+        return [fitted]
+    unfitted = Encoder(mean_batch_weights(model, reference_model))
+    unfitted.share_genes(fitted)
+    return [fitted] if fitted.maps_like(unfitted) else [fitted, unfitted]
 
 
 def load_model(folder: str, genes: pd.Index, *, accelerator: str) -> BaseModelClass:

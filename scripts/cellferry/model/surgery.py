@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 from scvi.model.base import BaseModelClass
 
 from ..artifacts.h5ad_reader import H5adReader
@@ -15,8 +16,14 @@ from ..resources.budget import Budget
 from ..resources.rules import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
 from ..sampling.sketch import sketch_values, stratified_sketch
-from .scvi_models import cells_for_model, known_batches, mean_batch_weights, model_class, train
+from .scvi_models import BATCH, cells_for_model, known_batches, mean_batch_weights, model_class, train
 from .training_progress import TrainingProgress
+
+MONITORED = 10
+"""One cell in so many of each batch is held out of the fitting, to tell when it has learned what there is."""
+
+PATIENCE = 10
+"""Epochs without a smaller loss on these cells after which the fitting ends."""
 
 
 class QuerySketch(NamedTuple):
@@ -121,18 +128,26 @@ def model_for_query(
         return mean_batch_weights(model, reference_model)
     size = minibatch_size(batch_size, sketch.cells.n_obs)
     epochs = fitting_epochs(settings.epochs, sketch.cells.n_obs, size)
+    monitored = monitored_cells(sketch.cells.obs[BATCH].to_numpy())
     drawn = f"{sketch.cells.n_obs} of {sketch.of} cells"
-    print(f"{drawn}, {epochs} epochs, minibatches of {size}, on the {accelerator}")
+    print(f"{drawn}, at most {epochs} epochs, minibatches of {size}, on the {accelerator}")
     train(
         model,
         max_epochs=epochs,
         batch_size=size,
         accelerator=accelerator,
         devices=1,
-        train_size=1.0,
+        datasplitter_kwargs={"external_indexing": [np.flatnonzero(~monitored), np.flatnonzero(monitored)]},
+        early_stopping=bool(monitored.any()),
+        early_stopping_patience=PATIENCE,
         # Weights of the reference must not decay while those of the query are learned (scArches).
         plan_kwargs={"weight_decay": 0.0},
         enable_progress_bar=False,
-        callbacks=[TrainingProgress(sketch.cells.n_obs)],
+        callbacks=[TrainingProgress(int((~monitored).sum()))],
     )
     return model
+
+
+def monitored_cells(batches: np.ndarray) -> np.ndarray:
+    """Which cells of a sketch are held out of the fitting: every tenth of each batch (mask)."""
+    return pd.Series(batches).groupby(batches).cumcount().to_numpy() % MONITORED == MONITORED - 1

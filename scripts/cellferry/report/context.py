@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from ..artifacts.inspection import Inspection
 from ..artifacts.json_files import read_artifact
 from ..artifacts.labels import ReferenceLabels
 from ..artifacts.left_out import LeftOut
-from ..artifacts.mappings import Mappings
 from ..core.logs import COMMAND, unfinished_logs
 from ..cytometry.transformation import Transformation
 from ..cytometry.value_detection import RAW
@@ -63,8 +63,8 @@ class RunFiles:
         Results of estimate_missing_genes for queries that may lack genes: `{query}/gene_loss.json` each.
     common
         Counts of the queries where the model is of others: these have the genes that a query measured.
-    mappings
-        What compare_mappings wrote of queries that the model was fitted to, `{query}/mappings.json` each.
+    raised
+        What raise_thresholds wrote for the queries, `{query}/raised.json` each, if it was asked to.
     decision
         What calibrate_classifier learned.
     left_out
@@ -83,7 +83,7 @@ class RunFiles:
     inspected: Sequence[str]
     gene_loss: Sequence[str] = ()
     common: Sequence[str] = ()
-    mappings: Sequence[str] = ()
+    raised: Sequence[str] = ()
     decision: str | None = None
     left_out: str | None = None
     labels: str | None = None
@@ -199,7 +199,6 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         "batches": batches(results.mapped, results.predicted),
         "genes": features.as_table() if features else {},
         "panels": panels(files.panel, inspected, cofactors) if files.panel else [],
-        "mappings": {Path(path).parent.name: read_artifact(Mappings, path) for path in files.mappings},
         "measured": {Path(path).stem: measured_genes(path) for path in files.common},
         "datasets": read_table(files.datasets) if files.datasets else [],
         "colors": colors_of(results.labels.sizes, results.labels.hierarchy),
@@ -224,11 +223,16 @@ def about_trust(
     rounded = {inspection.dataset: inspection.rounding for inspection in inspected if inspection.rounding}
     return {
         "scores": results.scores,
+        # A query that was mapped twice has those of each mapping too.
+        "head_names": list(dict.fromkeys(chain(*(scores.heads for scores in results.scores.values())))),
         "unseen": unseen_labels(results.scores),
         "mistakes": {part: mistakes(scores.confusion) for part, scores in results.scores.items()},
         "rare": rare,
         "left_out": left_out,
         "gene_loss": losses,
+        "raised": {
+            Path(path).parent.name: read_artifact(DecisionModel, path).raised for path in files.raised
+        },
         "losing": {query: losing_labels(loss) for query, loss in losses.items()},
         "decision": read_artifact(DecisionModel, files.decision) if files.decision else None,
         "remarks": remarks(
@@ -259,7 +263,6 @@ def about_run(
         ],
         "reference": " and ".join(settings.references) or pretrained_name(config),
         "imported": isinstance(config["pretrained"], dict),
-        "fit": config.get("surgery", {}).get("fit", True),
         "training": training_in_words(results.history, config),
         "costs": [cost | {"predicted": predicted[cost["rule"]]} for cost in spent],
         "unmeasured": unmeasured_rules(settings.benchmarks, logs),

@@ -3,11 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..artifacts.counting import count_by
-from ..artifacts.latents import blocks
-from ..labels.vocabulary import LEAF_LEVEL, UNKNOWN
+from ..artifacts.latents import blocks, count_cells
+from ..labels.vocabulary import LEAF_LEVEL, MAPPINGS, UNKNOWN
 
 MIN_CELLS_OF_LABEL = 20
 """The mean of fewer probabilities says little of a label."""
@@ -28,12 +29,15 @@ class LabelCounts:
         `probability` (mean over its cells). `unknown` is not among them.
     reasons
         Cells by the reason why they are unknown, or have a label of a coarser level; the largest first.
+    same_by_mappings
+        Share of cells to which heads on latents give the same label by both mappings; None of one mapping.
     """
 
     n_cells: int
     n_unknown: int
     labels: list[dict]
     reasons: dict[str, int]
+    same_by_mappings: float | None = None
 
     @property
     def n_coarser(self) -> int:
@@ -85,4 +89,13 @@ def count_labels(predictions: list[str]) -> LabelCounts:
         | {"probability": sums[label, level] / n}
         for (label, level), n in sorted(cells.items(), key=lambda item: (-item[1], item[0]))
     ]
-    return LabelCounts(n_cells, n_unknown, labels, dict(reasons.most_common()))
+    same = _same_by_mappings(predictions)
+    return LabelCounts(n_cells, n_unknown, labels, dict(reasons.most_common()), same)
+
+
+def _same_by_mappings(predictions: list[str]) -> float | None:
+    columns = [f"{mapping}_label" for mapping in MAPPINGS]
+    if not set(columns).issubset(pq.read_schema(predictions[0]).names):
+        return None
+    same = [pc.mean(pc.equal(*block.columns)).as_py() * len(block) for block in blocks(predictions, columns)]
+    return sum(same) / count_cells(predictions) if same else None

@@ -20,6 +20,9 @@ MUCH_ACCEPTED = 0.5
 MAX_CONFUSED_NAMED = 3
 FEW_COMMON_GENES = 0.5
 BASELINE_MARGIN = 0.02
+MUCH_MOVED = 0.1
+ROUNDED = 1.05
+"""Thresholds are raised by a sketch, with held-out cells beside it: they keep the limit to a few percent."""
 
 
 def remarks(
@@ -60,6 +63,7 @@ def remarks(
         *(remark for name, scores in evaluations.items() for remark in _on_scores(name, scores)),
         *_on_unknown_cells(label_counts),
         *_on_expected_errors(label_counts, max_error),
+        *_on_mappings(label_counts),
         *_on_common_genes(label_counts, features),
         *_on_gene_loss(gene_loss),
         *(rounding_in_words(name, first) for name, first in (rounded or {}).items()),
@@ -149,9 +153,19 @@ def _on_expected_errors(label_counts: dict[str, LabelCounts], max_error: float) 
     return [
         f"{name}: {counts.expected_error:.1%} of its labels are expected to be wrong, by their "
         f"probabilities; prediction.max_error ({max_error:g}) is kept on the reference's held-out cells, and "
-        "this query is harder. Lower it to get fewer and surer labels."
+        "this query is harder. `prediction.shift: adapt` gives fewer and surer labels."
         for name, counts in label_counts.items()
-        if counts.expected_error is not None and counts.expected_error > max_error
+        if counts.expected_error is not None and counts.expected_error > ROUNDED * max_error
+    ]
+
+
+def _on_mappings(label_counts: dict[str, LabelCounts]) -> list[str]:
+    return [
+        f"{name}: fitting the model to its batches changes the label of {1 - counts.same_by_mappings:.1%} of "
+        "the cells, as far as the heads on the latent space say; the query differs from the reference, and "
+        "its labels are less sure."
+        for name, counts in label_counts.items()
+        if counts.same_by_mappings is not None and 1 - counts.same_by_mappings > MUCH_MOVED
     ]
 
 

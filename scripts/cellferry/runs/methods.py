@@ -4,7 +4,7 @@ Raise the number of a rule in the commit that changes its results for the same i
 add a row to docs/upgrading.md. Rules after it need no new number.
 """
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Version of the result files that `pretrained` reads; to be raised when older ones cannot be read."""
 
 METHOD_VERSIONS = {
@@ -13,13 +13,14 @@ METHOD_VERSIONS = {
     "split_reference": 2,
     "select_genes": 2,
     "import_reference": 2,
+    "fit_query_model": 2,
+    "map_query": 2,
     "train_classifier": 3,
-    "calibrate_classifier": 3,
-    "estimate_missing_genes": 3,
-    "predict_labels": 3,
+    "calibrate_classifier": 4,
+    "estimate_missing_genes": 4,
+    "predict_labels": 4,
     "gather_predictions": 2,
-    "compare_mappings": 3,
-    "evaluate": 2,
-    "leave_labels_out": 4,
+    "evaluate": 3,
+    "leave_labels_out": 5,
 }
 """Versions that were raised; a rule that is not listed has its first method, version 1."""
