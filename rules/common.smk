@@ -2,7 +2,7 @@
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: MODALITY, REFERENCE, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
-#          COMPARED, ZERO_FILLED, TESTED, CHECKED, PROVENANCE, wildcard constraints,
+#          ADAPTS, ZERO_FILLED, TESTED, CHECKED, PROVENANCE, wildcard constraints,
 #          input functions
 
 from math import ceil
@@ -69,12 +69,12 @@ MAPPED = [*QUERIES, *EVALUATED]
 HELD_OUT = ["validation", "test"]
 # Queries whose truth is known.
 SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
+# Whether thresholds are raised for queries that are less sure than held-out cells.
+ADAPTS = config["prediction"]["shift"] == "adapt"
 # Scores of the references' test part, which has no counts to predict from where the model is imported.
 TESTED = [REFERENCE.file("evaluation/test.json")] if REFERENCE.has_counts else []
 # Datasets among whose common genes the model's are chosen.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
-# Queries that are mapped in two ways, to see what fitting the model changes.
-COMPARED = MODALITY.with_intensities(MAPPED)
 # Queries that may lack genes of the model, and whose loss can be estimated, which takes counts of the reference.
 ZERO_FILLED = [
     name
@@ -135,6 +135,11 @@ def decision_model(wildcards):
         if own
         else REFERENCE.file("reference/calibration.json")
     )
+
+
+def decision_for_query(wildcards):
+    """Input function: the same, with thresholds raised for the query where `prediction.shift` says so."""
+    return f"results/mapped/{wildcards.query}/raised.json" if ADAPTS else decision_model(wildcards)
 
 
 def marker_table(wildcards):

@@ -76,6 +76,7 @@ SECTION_CHANGES = {
     "surgery.epochs": 5,
     "surgery.sketch_cells": 1000,
     "prediction.max_error": 0.1,
+    "prediction.shift": "report",
     "prediction.min_p": 0.01,
     "prediction.min_counts": 5,
     "prediction.min_genes": 5,

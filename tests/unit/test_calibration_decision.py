@@ -38,6 +38,10 @@ def rules(thresholds=None, **changed):
     return decision_of(least, **{"tails": (tail, tail)} | changed)
 
 
+def with_sets(least):
+    return rules(set_thresholds=dict.fromkeys(LEAVES, least))
+
+
 def ask(probabilities, *, levels=None, ood_pvalue=None, too_few=None, min_p=0.005, learned=None):
     """Answers to cells with these probabilities of the leaves."""
     probabilities = np.array(probabilities, dtype=np.float32).reshape(-1, len(LEAVES))
@@ -150,15 +154,15 @@ def test_levels_never_contradict_the_label():
 
 
 def test_prediction_sets_are_in_order_and_hold_the_best_label():
-    found = ask([SURE, SUBTYPES, TIE, [0.25, 0.25, 0.25, 0.25]], learned=rules(set_threshold=0.2))
+    found = ask([SURE, SUBTYPES, TIE, [0.25, 0.25, 0.25, 0.25]], learned=with_sets(0.2))
     assert found["prediction_set"].tolist() == ["B", "CD4 T | CD8+, T", "B | CD4 T", " | ".join(LEAVES)]
-    assert ask([SURE], learned=rules(set_threshold=0.95))["prediction_set"].tolist() == ["B"]
-    assert ask([SURE], learned=rules(set_threshold=0))["prediction_set"].tolist() == [" | ".join(LEAVES)]
+    assert ask([SURE], learned=with_sets(0.95))["prediction_set"].tolist() == ["B"]
+    assert ask([SURE], learned=with_sets(0))["prediction_set"].tolist() == [" | ".join(LEAVES)]
 
 
 def test_the_answer_stands_first_in_its_set_where_another_leaf_is_likelier():
     # T together is likelier than B, which is likelier than each of them.
-    found = ask([[0.4, 0.35, 0.2, 0.05]], levels=LINEAGE, learned=rules(set_threshold=0.2))
+    found = ask([[0.4, 0.35, 0.2, 0.05]], levels=LINEAGE, learned=with_sets(0.2))
     assert found["best_label"].tolist() == ["CD4 T"]
     assert found["runner_up"].tolist() == ["B"]
     assert found["prediction_set"].tolist() == ["CD4 T | B | CD8+, T"]
@@ -166,8 +170,7 @@ def test_the_answer_stands_first_in_its_set_where_another_leaf_is_likelier():
 
 def test_the_runner_up_of_two_labels():
     hierarchy = hierarchy_of(["a", "b"])
-    learned = rules(thresholds=None)
-    learned.thresholds[LEAF_LEVEL] = {"a": 0.7, "b": 0.7}
+    learned = decision_of({LEAF_LEVEL: {"a": 0.7, "b": 0.7}})
     found = decide(
         np.array([[0.2, 0.8]], np.float32), np.ones(1), np.zeros(1, bool), hierarchy, learned, min_p=0.0
     )

@@ -2,7 +2,16 @@
 
 import numpy as np
 import pytest
-from cellferry.calibration.thresholds import NEVER, UNTESTED, Held, above, label_thresholds, set_threshold
+from cellferry.calibration.thresholds import (
+    NEVER,
+    UNTESTED,
+    Held,
+    above,
+    label_thresholds,
+    set_threshold,
+    set_thresholds,
+)
+from example_artifacts import hierarchy_of
 from simulate import simulate_probabilities
 
 
@@ -116,3 +125,25 @@ def test_too_few_cells_put_every_label_into_the_set():
     for max_error in (0.05, 1.0):
         assert set_threshold(np.zeros(0), max_error=max_error) == 0
     assert set_threshold(np.array([0.2, 0.4]), max_error=1) == 0.4
+
+
+def test_each_label_has_sets_of_its_own():
+    """A rare label whose cells are never sure is in sets too: the many of the others do not outvote it."""
+    codes = np.repeat([0, 1, 2], [3000, 60, 10])
+    of_truth = np.where(codes == 0, 0.95, np.where(codes == 1, 0.3, 0.2)).astype(np.float32)
+    hierarchy = hierarchy_of(["B", "CD4 T", "CD8 T"], {"lineage": {"B": "B", "CD4 T": "T", "CD8 T": "T"}})
+    found = set_thresholds(of_truth, codes, hierarchy, max_error=0.05)
+    assert found[:2] == pytest.approx([0.95, 0.3])
+    # Ten cells are too few at .05: T cells together judge, of whose 70 three may be missed.
+    assert found[2] == pytest.approx(0.2)
+    assert set_threshold(of_truth, max_error=0.05) == pytest.approx(0.95)
+
+
+def test_a_label_that_no_parent_knows_enough_of_is_judged_by_all():
+    codes = np.repeat([0, 1], [200, 4])
+    of_truth = np.linspace(0.5, 1, 204).astype(np.float32)
+    found = set_thresholds(of_truth, codes, hierarchy_of(["a", "b", "no held-out cell"]), max_error=0.05)
+    assert found[1] == found[2] == set_threshold(of_truth, max_error=0.05)
+    assert found[0] == set_threshold(of_truth[:200], max_error=0.05)
+    nothing = set_thresholds(np.zeros(0), np.zeros(0, dtype=int), hierarchy_of(["a", "b"]), max_error=0.05)
+    assert nothing.tolist() == [0, 0]

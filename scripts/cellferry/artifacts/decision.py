@@ -69,6 +69,27 @@ class HeldOutAnswers:
 
 
 @dataclass(frozen=True)
+class RaisedThresholds:
+    """Answers to a sketch of a query by the thresholds of held-out cells, and by those raised for it.
+
+    Attributes
+    ----------
+    cells
+        Cells of the sketch.
+    labeled, labeled_before
+        How many got a label of any level, by the raised thresholds and by those before.
+    expected_error, expected_error_before
+        Mean of 1 - probability of these labels; None without any.
+    """
+
+    cells: int
+    labeled: int
+    labeled_before: int
+    expected_error: float | None
+    expected_error_before: float | None
+
+
+@dataclass(frozen=True)
 class DecisionModel:
     """How heads are mixed and calibrated, and when a label is given out.
 
@@ -82,24 +103,27 @@ class DecisionModel:
         Of the distances to neighbors and to labels.
     thresholds
         Least probability per level (the coarsest first), by node.
-    set_threshold
-        Least probability of a label in the prediction set.
+    set_thresholds
+        By label, its least probability in the prediction set.
     quality
         Limits of quality that held-out cells show, for those that the configuration leaves open.
     held_out
         Answers to the cells it was learned from.
     made_from
         Hashes of the model, its genes and the classifiers.
+    raised
+        What raising the thresholds for a query changed; None where they are those of held-out cells.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     temperatures: dict[str, float]
     weights: dict[str, float]
     mixture_temperature: float
     tails: tuple[Tail, Tail]
     thresholds: dict[str, dict[str, float]]
-    set_threshold: float
+    set_thresholds: dict[str, float]
     quality: QualityLimits
     held_out: HeldOutAnswers
     made_from: dict[str, str]
+    raised: RaisedThresholds | None = None

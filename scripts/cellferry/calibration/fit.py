@@ -14,7 +14,7 @@ from .decision import decide
 from .mixture import combined, fitted_temperature, learned_weights, tempered
 from .novelty import fit_tail
 from .quality import learned_limits
-from .thresholds import Held, label_thresholds, set_threshold
+from .thresholds import Held, label_thresholds, set_thresholds
 
 CONFIDENCE = 0.95
 """Of the bound on the error among held-out cells that are given a label."""
@@ -96,13 +96,15 @@ def learn_decision(
     print(f"temperature of the mixture {mixture_temperature:.2f}")
     probabilities = tempered(mixture, mixture_temperature)
 
+    of_truth = probabilities[np.arange(len(codes)), codes]
+    of_sets = set_thresholds(of_truth, codes, heads.hierarchy, max_error=max_error)
     decision = DecisionModel(
         temperatures=dict(zip(by_head, temperatures, strict=True)),
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
         mixture_temperature=mixture_temperature,
         tails=(fit_tail(cells.distance), fit_tail(cells.label_distance)),
         thresholds=level_thresholds(probabilities, codes, heads.hierarchy, max_error=max_error),
-        set_threshold=set_threshold(probabilities[np.arange(len(codes)), codes], max_error=max_error),
+        set_thresholds=dict(zip(heads.labels, of_sets.tolist(), strict=True)),
         quality=learned_limits(cells.n_counts, cells.n_genes),
         held_out=HeldOutAnswers(len(codes), n_donors, max_error),
         made_from=made_from,

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..labels.best_path import node_codes
+from ..labels.hierarchy import LabelHierarchy
+
 NEVER = 2.0
 """A threshold that no probability reaches."""
 
@@ -88,6 +91,40 @@ def above(held: Held, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     wrong = np.concatenate([[0], np.cumsum(~held.right[order])])
     expected = np.concatenate([[0], np.cumsum(1 - held.probability[order], dtype=np.float64)])
     return wrong[-1] - wrong[below], len(order) - below, expected[-1] - expected[below]
+
+
+def set_thresholds(
+    probability_of_truth: np.ndarray, codes: np.ndarray, hierarchy: LabelHierarchy, *, max_error: float
+) -> np.ndarray:
+    """Least probability of each label in the prediction set, from held-out cells of the label.
+
+    Class-conditional (Mondrian) conformal prediction: the set holds the truth in 1 - max_error of the cells
+    of a label, rare ones too. A label of too few held-out cells is judged by those of its parent, at the
+    finest level that has enough, and at last by all.
+
+    Parameters
+    ----------
+    probability_of_truth
+        Held-out cells' probabilities of their true label.
+    codes
+        Their labels.
+    hierarchy
+        The labels, and those above them.
+    max_error
+        Share of cells whose truth is not in the set.
+
+    Returns
+    -------
+    A threshold per label.
+    """
+    thresholds = np.full(len(hierarchy.leaves), set_threshold(probability_of_truth, max_error=max_error))
+    for level in hierarchy.names[::-1]:
+        nodes, of_leaf = node_codes(hierarchy, level)
+        for node in range(len(nodes)):
+            of_node = probability_of_truth[of_leaf[codes] == node]
+            if (len(of_node) + 1) * max_error >= 1:
+                thresholds[of_leaf == node] = set_threshold(of_node, max_error=max_error)
+    return thresholds
 
 
 def set_threshold(probability_of_truth: np.ndarray, *, max_error: float) -> float:

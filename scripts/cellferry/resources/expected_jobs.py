@@ -12,7 +12,6 @@ from .memory import (
     MAP_BYTES,
     MARKERS_READ_MB,
     MAX_BASELINE_CELLS,
-    MAX_COMPARED_CELLS,
     MAX_EXPRESSION_CELLS,
     MAX_MAP_CELLS,
     MAX_SELECTION_CELLS,
@@ -22,6 +21,7 @@ from .memory import (
     VALUES_PER_DATASET,
     calibration_cap,
     preloaded_values,
+    shift_cap,
     training_mb,
 )
 from .parts import VALUE_BYTES, Part, Run, joined, share_of
@@ -229,7 +229,7 @@ def _mapping_jobs(run: Run, held_out: list[Part]) -> Iterator[Job]:
             disk_mb=run.model_mb / 4,
         )
     for part in [run.train, *fitted] if held_out else fitted:
-        yield _chunked(part, "map_query", more_mb=run.model_mb, bytes_per_cell=4 * run.n_latent + CELL_BYTES)
+        yield _chunked(part, "map_query", more_mb=run.model_mb, bytes_per_cell=8 * run.n_latent + CELL_BYTES)
 
 
 def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
@@ -252,17 +252,16 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             held_cells=validation.cells,
             more_mb=2 * run.calibration_mb(validation) - run.classifier_mb + run.model_mb / 2,
         )
-    if run.config["modality"] == "cytometry":
-        for part in run.mapped.values():
-            compared = share_of(part, part.name, min(1, MAX_COMPARED_CELLS / max(1, part.cells)))
-            yield Job(
-                "compare_mappings",
-                cells=2 * compared.cells,
-                held_cells=part.cells,
-                sketch_values=compared.common_values,
-                more_mb=run.classifier_mb + run.calibration_mb(compared) + run.model_mb / 2,
-            )
     predicted = [*([run.held_out["test"]] if trains else []), *run.mapped.values()]
+    for part in predicted if run.config["prediction"]["shift"] == "adapt" else []:
+        drawn = share_of(part, part.name, min(1, shift_cap(n_labels=run.n_labels) / max(1, part.cells)))
+        yield Job(
+            "raise_thresholds",
+            cells=drawn.cells,
+            values=drawn.common_values,
+            held_cells=part.cells,
+            more_mb=run.calibration_mb(drawn),
+        )
     for part in predicted:
         yield _chunked(run.judged(part), "predict_labels", more_mb=run.classifier_mb, bytes_per_cell=100)
     counts = run.config["output"]["labeled"] == "all"

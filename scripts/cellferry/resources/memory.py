@@ -26,8 +26,9 @@ MAX_EXPRESSION_CELLS = 20_000
 MAX_SELECTION_CELLS = 5_000
 """Validation cells on which the shrinkage of such models is chosen."""
 
-MAX_COMPARED_CELLS = 20_000
-"""Cells of a query that are mapped in two ways."""
+MAX_SHIFT_CELLS = 20_000
+"""Cells of a query that tell how sure its labels are: their share is known within half a percent."""
+
 MARKERS_READ_MB = 2 * BLOCK_BYTES // MB
 """What is held while marker values of drawn cells are picked out of blocks."""
 
@@ -62,6 +63,11 @@ def training_cap(*, n_labels: int, max_training_cells: int) -> int:
 def calibration_cap(*, n_labels: int) -> int:
     """Held-out cells that the answer is calibrated on at most: probabilities of all heads are held."""
     return min(MAX_VALIDATION_CELLS, 5_000_000 // n_labels)
+
+
+def shift_cap(*, n_labels: int) -> int:
+    """Cells of a query that its thresholds are raised on at most."""
+    return min(MAX_SHIFT_CELLS, calibration_cap(n_labels=n_labels))
 
 
 def calibration_mb(n_cells: int, *, n_labels: int, n_heads: int) -> int:

@@ -171,10 +171,10 @@ RULES = {
         slurm=Request(4000, 120),
         memory=MemoryModel(fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3),
     ),
-    "compare_mappings": Rule(
-        Request(4000, 120, threads=4),
-        slurm=Request(4000, 240, threads=8),
-        memory=MemoryModel(fixed_mb=1100, cell_bytes=24, value_bytes=40, seconds=12),
+    "raise_thresholds": Rule(
+        Request(2000, 60),
+        slurm=Request(2000, 120, threads=4),
+        memory=MemoryModel(fixed_mb=335, cell_bytes=36, blocks=1, seconds=4, cells_per_s=3e4),
     ),
     "predict_labels": Rule(
         Request(2000, 60),

@@ -1,0 +1,80 @@
+"""Raise the thresholds of a query's labels where its cells are less sure than held-out ones."""
+
+import numpy as np
+from cellferry.artifacts.decision import DecisionModel
+from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.artifacts.json_files import read_artifact, write_artifact
+from cellferry.calibration.decision import calibrated_probabilities, ood_pvalues
+from cellferry.calibration.quality import quality_limits
+from cellferry.calibration.shift import raise_thresholds
+from cellferry.config.settings import LimitSettings
+from cellferry.core.logs import logged
+from cellferry.heads.classifier import Classifier
+from cellferry.resources.budget import Budget
+from cellferry.resources.memory import MEMORY_MODELS, calibration_mb, shift_cap
+from cellferry.sampling.sketch import random_sketch
+from threadpoolctl import threadpool_limits
+
+
+def raise_for_query(
+    mapped: list[str],
+    common: str,
+    classifier: str,
+    decision: str,
+    raised: str,
+    *,
+    limits: LimitSettings,
+    seed: int,
+    budget: Budget,
+    threads: int,
+) -> None:
+    """Write the decision for a query as JSON, a `DecisionModel` like the one that it is made from.
+
+    Parameters
+    ----------
+    mapped, common
+        The query's mapped chunks, and its counts or marker values.
+    classifier, decision
+        What train_classifier and calibrate_classifier (or estimate_missing_genes) wrote.
+    raised
+        File to write.
+    limits
+        Below them cells get no label, and do not count.
+    seed, budget, threads
+        Seed of the draw of cells, memory and cores of the job.
+    """
+    heads = Classifier(classifier, threads=threads)
+    learned = read_artifact(DecisionModel, decision)
+    quality = quality_limits(limits, learned)
+    nothing = np.zeros((0, len(heads.labels)), dtype=np.float32)
+    parts: list[tuple[np.ndarray, np.ndarray]] = [(nothing, np.zeros(0, dtype=bool))]
+    with H5adReader(common) as cells:
+        cap = shift_cap(n_labels=len(heads.labels))
+        drawn = random_sketch(np.ones(cells.n_cells, dtype=bool), cap, seed=seed)
+        held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
+        max_bytes = budget.block_bytes(
+            MEMORY_MODELS["raise_thresholds"], cells=cells.n_cells, more_mb=heads.held_mb + held_mb
+        )
+        for outputs in heads.predict_rows(mapped, cells, drawn, rows=heads.rows_in(max_bytes, cells)):
+            inside = ood_pvalues(learned, outputs.distance, outputs.label_distance) >= limits.min_p
+            usable = inside & ~outputs.too_few(quality)
+            parts.append((calibrated_probabilities(learned, outputs.by_head), usable))
+    probabilities, usable = (np.concatenate(each) for each in zip(*parts, strict=True))
+    decided = raise_thresholds(learned, probabilities, usable, heads.hierarchy)
+    print(f"of a sketch of the query: {decided.raised}")
+    write_artifact(decided, raised)
+
+
+if __name__ == "__main__":
+    with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+        raise_for_query(
+            list(snakemake.input.mapped),
+            snakemake.input.common,
+            snakemake.input.classifier,
+            snakemake.input.decision,
+            snakemake.output.raised,
+            limits=LimitSettings(**snakemake.params.prediction),
+            seed=snakemake.params.seed,
+            budget=Budget.of(snakemake.resources),
+            threads=snakemake.threads,
+        )

@@ -1,0 +1,141 @@
+"""raise_thresholds: a sketch of the query, judged as predict_labels judges its cells."""
+
+import pandas as pd
+import pytest
+import raise_thresholds
+from calibrate_classifier import calibrate_classifier
+from cellferry.artifacts.decision import DecisionModel
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.config.settings import LimitSettings
+from cellferry.errors import InputError
+from cellferry.resources.budget import Budget
+from mapped import LABELS, train_heads, write_part
+from predict_labels import predict_labels
+from raise_thresholds import raise_for_query
+from simulate import settings_like
+from threadpoolctl import threadpool_limits
+
+LIMITS = settings_like(LimitSettings, min_counts=10, min_genes=5)
+BETWEEN = [0, 1, 2, 0.4, 1.4] * 60
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    with threadpool_limits(1):
+        train = train_heads(folder, list(range(3)) * 80, spread=0.5)
+        places = list(range(3)) * 60 + [0.5, 1.5] * 10
+        labels = [LABELS[int(place + 0.5 * (cell % 3 == 0))] for cell, place in enumerate(places)]
+        held_out = write_part(folder / "validation", places, labels=labels, batches=("x", "y"), seed=3)
+        calibrate_classifier(
+            held_out.mapped,
+            train.mapped,
+            held_out.common,
+            str(folder / "classifier"),
+            str(folder / "model"),
+            str(folder / "genes.tsv"),
+            str(folder / "calibration.json"),
+            max_error=0.05,
+            seed=0,
+            budget=Budget(2000),
+            threads=1,
+        )
+    return folder
+
+
+def raised(trained, part, folder, *, budget=None, limits=LIMITS):
+    path = folder / "raised.json"
+    raise_for_query(
+        part.mapped,
+        part.common,
+        str(trained / "classifier"),
+        str(trained / "calibration.json"),
+        str(path),
+        limits=limits,
+        seed=0,
+        budget=budget or Budget(2000),
+        threads=1,
+    )
+    return read_artifact(DecisionModel, path)
+
+
+def predicted(trained, part, decision, folder):
+    predict_labels(
+        part.mapped[0],
+        part.common,
+        str(trained / "classifier"),
+        str(decision),
+        str(folder / "predictions.parquet"),
+        chunk=0,
+        chunks=1,
+        limits=LIMITS,
+        budget=Budget(2000),
+        threads=1,
+    )
+    return pd.read_parquet(folder / "predictions.parquet")
+
+
+@pytest.mark.parametrize("unfitted", [None, [1, 1, 2, 0.4, 1.4] * 60])
+def test_what_is_expected_is_what_the_predictions_hold(trained, tmp_path, unfitted):
+    part = write_part(tmp_path / "query", BETWEEN, spread=0.6, unfitted=unfitted, seed=9)
+    found = raised(trained, part, tmp_path).raised
+    assert found.cells == len(BETWEEN)
+    for decision, labeled, expected in (
+        (trained / "calibration.json", found.labeled_before, found.expected_error_before),
+        (tmp_path / "raised.json", found.labeled, found.expected_error),
+    ):
+        answers = predicted(trained, part, decision, tmp_path)
+        given = answers[answers["label"] != "unknown"]
+        assert len(given) == labeled
+        coarser = given["level"] == "lineage"
+        probability = given["probability"].where(~coarser, given["level_lineage_probability"])
+        assert 1 - probability.mean() == pytest.approx(expected, abs=1e-6)
+    # Held-out cells count beside them, as many as make 20.
+    assert found.expected_error < 0.052
+    assert found.labeled <= found.labeled_before
+
+
+@pytest.mark.parametrize("chunks", [2, 7])
+def test_it_does_not_depend_on_chunks_or_memory(trained, tmp_path, chunks, monkeypatch):
+    whole = raised(trained, write_part(tmp_path / "whole", BETWEEN, spread=0.6, seed=9), tmp_path)
+    monkeypatch.setattr(raise_thresholds.Classifier, "rows_in", lambda self, max_bytes, cells: 19)
+    cut = raised(trained, write_part(tmp_path / "cut", BETWEEN, spread=0.6, chunks=chunks, seed=9), tmp_path)
+    for level, nodes in whole.thresholds.items():
+        assert cut.thresholds[level] == pytest.approx(nodes, abs=1e-5)
+    assert cut.raised.labeled == whole.raised.labeled
+
+
+def test_a_large_query_is_judged_by_a_sketch(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(raise_thresholds, "shift_cap", lambda n_labels: 100)
+    part = write_part(tmp_path / "query", BETWEEN, spread=0.6, chunks=3, seed=9)
+    assert raised(trained, part, tmp_path).raised.cells == 100
+
+
+def test_a_query_of_one_cell(trained, tmp_path):
+    found = raised(trained, write_part(tmp_path / "query", [1], spread=0.1), tmp_path)
+    assert (found.raised.cells, found.raised.labeled) == (1, 1)
+
+
+def test_cells_of_low_quality_do_not_count(trained, tmp_path):
+    part = write_part(tmp_path / "query", BETWEEN, spread=0.6, depth=0.0, seed=9)
+    learned = read_artifact(DecisionModel, trained / "calibration.json")
+    found = raised(trained, part, tmp_path)
+    assert found.raised.labeled_before == 0
+    assert found.thresholds == learned.thresholds
+
+
+def test_too_little_memory_is_told(trained, tmp_path):
+    part = write_part(tmp_path / "query", BETWEEN)
+    with pytest.raises(InputError, match="mem_mb"):
+        raised(trained, part, tmp_path, budget=Budget(300))
+
+
+def test_the_log_says_what_was_raised(trained, tmp_path, capsys):
+    raised(trained, write_part(tmp_path / "query", BETWEEN, spread=0.6, seed=9), tmp_path)
+    assert "labeled_before" in capsys.readouterr().out
