@@ -1,6 +1,7 @@
 """Learn from held-out cells how to mix the classifiers, calibrate them, and when to give no label."""
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
@@ -11,6 +12,7 @@ from cellferry.calibration.mixture import prior_weights
 from cellferry.core.logs import logged
 from cellferry.features.marker_values import holds_intensities
 from cellferry.heads.classifier import Classifier
+from cellferry.heads.rehearsal import Rehearsal
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS, calibration_cap, calibration_mb
 from cellferry.runs.hashes import of_files
@@ -76,6 +78,7 @@ def calibrate_classifier(
         HeldOutCells.of(codes, outputs, heads),
         heads,
         donors=donors,
+        rehearsal=Rehearsal.load(Path(classifier)),
         prior=prior_weights(heads.head_names, intensities=intensities),
         max_error=max_error,
         made_from={name: of_files(path) for name, path in hashed.items()},

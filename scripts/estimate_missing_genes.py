@@ -14,7 +14,7 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.latents import codes_among
 from cellferry.calibration.decision import calibrated_probabilities
-from cellferry.calibration.fit import HeldOutCells, learn_decision
+from cellferry.calibration.fit import HeldOutCells, learn_decision, with_limits
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
@@ -105,7 +105,9 @@ def estimate_missing_genes(
             for which, genes in (("all", np.ones_like(measured)), ("measured", measured))
         }
     with_all, with_missing = (HeldOutCells.of(codes, blocks, heads) for blocks in outputs.values())
-    adapted = learn_own_decision(learned, with_missing, heads, max_error=max_error)
+    adapted = learned
+    if not measured.all():
+        adapted = own_rules(learned, with_missing, heads, max_error=max_error)
     f1, labels = compare(learned, with_all, adapted, with_missing, heads.labels)
     loss = f1[0] - f1[1] if len(codes) else None
     measured_loss = GeneLoss(
@@ -156,7 +158,7 @@ def predict_block(
     return outputs
 
 
-def learn_own_decision(
+def own_rules(
     learned: DecisionModel, with_missing: HeldOutCells, heads: Classifier, *, max_error: float
 ) -> DecisionModel:
     """The decision for cells that have only the measured genes.
@@ -165,12 +167,12 @@ def learn_own_decision(
     ----------
     learned
         Rules of the reference, for cells that have all genes.
-    without, heads
+    with_missing, heads
         Validation cells as the classifiers judge them without the missing genes, and the classifiers.
     max_error
         Share of wrong labels among those given out.
     """
-    adapted = learn_decision(
+    own = learn_decision(
         with_missing,
         heads,
         # What is known of the heads was learned from all genes; donors were counted there.
@@ -179,7 +181,32 @@ def learn_own_decision(
         max_error=max_error,
         made_from=learned.made_from,
     )
-    return replace(adapted, held_out=replace(adapted.held_out, donors=learned.held_out.donors))
+    if learned.held_out.rehearsed:
+        own = as_strict(own, learned, with_missing, heads)
+    return replace(own, held_out=replace(own.held_out, donors=learned.held_out.donors))
+
+
+def as_strict(
+    own: DecisionModel, rehearsed: DecisionModel, cells: HeldOutCells, heads: Classifier
+) -> DecisionModel:
+    """The same, promising no more than a rehearsed decision: the cells are of donors that the heads know."""
+    softened = replace(
+        own,
+        temperatures={name: max(t, rehearsed.temperatures[name]) for name, t in own.temperatures.items()},
+        mixture_temperature=max(own.mixture_temperature, rehearsed.mixture_temperature),
+    )
+    found = with_limits(softened, heads, cells.codes, cells.by_head)
+    return replace(
+        found,
+        thresholds={
+            level: {node: max(least, rehearsed.thresholds[level][node]) for node, least in nodes.items()}
+            for level, nodes in found.thresholds.items()
+        },
+        set_thresholds={
+            label: min(least, rehearsed.set_thresholds[label])
+            for label, least in found.set_thresholds.items()
+        },
+    )
 
 
 def compare(

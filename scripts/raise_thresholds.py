@@ -61,7 +61,12 @@ def raise_for_query(
             parts.append((calibrated_probabilities(learned, outputs.by_head), usable))
     probabilities, usable = (np.concatenate(each) for each in zip(*parts, strict=True))
     decided = raise_thresholds(learned, probabilities, usable, heads.hierarchy)
-    print(f"of a sketch of the query: {decided.raised}")
+    found = decided.raised
+    print(f"of a sketch of {found.cells} cells {found.labeled_before} get a label by the learned thresholds")
+    if found.labeled < found.labeled_before:
+        print(f"{found.labeled} by raised ones: the expected error was {found.expected_error_before:.3f}")
+    elif found.labeled:
+        print(f"their expected error is {found.expected_error:.3f}, and no threshold is raised")
     write_artifact(decided, raised)
 
 

@@ -190,7 +190,8 @@ def train_heads(
     markers
         Whether there are marker values instead.
     """
-    train = write_part(folder / "train", places, markers=markers, **how)
+    # Of one donor: of several each would be left out once.
+    train = write_part(folder / "train", places, markers=markers, **{"batches": ("a",)} | how)
     (folder / "model").mkdir()
     if model:
         model.save(folder / "model")

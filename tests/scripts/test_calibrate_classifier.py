@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.artifacts.decision import DecisionModel
-from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.calibration.mixture import prior_weights
 from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
@@ -30,7 +30,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with classifiers of training cells of donors a and b that lie close together."""
+    """A folder with classifiers of training cells of donor a that lie close together."""
     folder = tmp_path_factory.mktemp("trained")
     with threadpool_limits(1):
         train_heads(folder, list(range(3)) * 100, spread=SPREAD, depth=DEPTH)
@@ -132,7 +132,7 @@ def test_fresh_cells_of_such_donors_get_what_was_promised(many, trained, tmp_pat
 
 
 def test_cells_of_donors_that_the_model_knows_move_no_weight(trained, tmp_path):
-    part = held_out(tmp_path, list(range(3)) * 100, batches=("a", "b"))
+    part = held_out(tmp_path, list(range(3)) * 100, batches=("a",))
     rules = calibrate(trained, tmp_path, part)
     np.testing.assert_allclose(list(rules.weights.values()), prior_weights(HEADS, intensities=False))
     assert rules.held_out.donors == 0
@@ -219,7 +219,7 @@ def test_marker_values_outweigh_the_latent_space(tmp_path):
     train_heads(tmp_path, list(range(3)) * 40, markers=True)
     names = ["xgboost", "linear", "neighbors", "cytovi", "expression", "expression_xgboost"]
     found = {}
-    for batches in (("a", "b"), ("x", "y", "z")):
+    for batches in (("a",), ("x", "y", "z")):
         part = write_part(
             tmp_path / batches[0], list(range(3)) * 100, batches=batches, spread=2.5, markers=True, seed=1
         )
@@ -227,3 +227,35 @@ def test_marker_values_outweigh_the_latent_space(tmp_path):
     assert list(found["a"]) == names
     assert found["a"] == pytest.approx(dict.fromkeys(names[:4], 1 / 16) | dict.fromkeys(names[4:], 3 / 8))
     assert found["x"]["expression"] + found["x"]["expression_xgboost"] > 0.8
+
+
+def test_donors_that_differ_are_rehearsed(tmp_path):
+    """Donor b lies off donor a. Validation cells of both are easy for heads that know both."""
+    places = [0, 0.45, 1, 1.45, 2, 1.6] * 60
+    labels = [LABELS[code] for code in (0, 0, 1, 1, 2, 2)] * 60
+    train_heads(tmp_path, places, labels=labels, batches=("a", "b"), spread=0.4, depth=DEPTH)
+    validation = write_part(
+        tmp_path / "validation", places, labels=labels, batches=("a", "b"), spread=0.4, depth=DEPTH, seed=1
+    )
+    rehearsed = calibrate(tmp_path, tmp_path, validation)
+    assert rehearsed.held_out.rehearsed
+    assert (rehearsed.held_out.donors, rehearsed.held_out.cells) == (2, 360)
+    (tmp_path / "classifier" / "rehearsal.npz").unlink()
+    known = calibrate(tmp_path, tmp_path, validation)
+    assert (known.held_out.rehearsed, known.held_out.donors) == (False, 0)
+    # Those of known donors promise what another donor would not keep.
+    assert known.held_out.accuracy > rehearsed.held_out.accuracy + 0.02
+    newcomer = write_part(
+        tmp_path / "newcomer", [0.4, 1.4, 1.6] * 100, labels=[*LABELS] * 100, spread=0.4, depth=DEPTH, seed=2
+    )
+    errors = {}
+    for rules, name in ((rehearsed, "rehearsed"), (known, "known")):
+        write_artifact(rules, tmp_path / f"{name}.json")
+        found = predict(tmp_path, tmp_path, newcomer, f"{name}.json")
+        given = found[found["level"] == "label"]
+        errors[name] = (given["label"] != given["truth"]).mean() if len(given) else 0.0
+        assert found["probability"].between(0, 1).all()
+    assert errors["rehearsed"] <= errors["known"]
+    # Distances are those of validation cells, mapped as a query is.
+    assert rehearsed.tails == known.tails
+    assert rehearsed.quality == known.quality

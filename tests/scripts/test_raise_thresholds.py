@@ -138,4 +138,4 @@ def test_too_little_memory_is_told(trained, tmp_path):
 
 def test_the_log_says_what_was_raised(trained, tmp_path, capsys):
     raised(trained, write_part(tmp_path / "query", BETWEEN, spread=0.6, seed=9), tmp_path)
-    assert "labeled_before" in capsys.readouterr().out
+    assert "by raised ones: the expected error was" in capsys.readouterr().out

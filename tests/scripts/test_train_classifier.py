@@ -133,6 +133,7 @@ def test_nothing_is_pickled(parts, tmp_path):
         "labels.json",
         "linear.npz",
         "neighbors.parquet",
+        "rehearsal.npz",
         "xgboost.ubj",
     ]
     for path in (tmp_path / "classifier").glob("*.npz"):
@@ -276,6 +277,7 @@ def test_marker_values_are_learned_from_by_heads_of_their_own(on_markers, tmp_pa
         "labels.json",
         "linear.npz",
         "neighbors.parquet",
+        "rehearsal.npz",
         "xgboost.ubj",
     ]
 

@@ -45,7 +45,7 @@ class HeldOutAnswers:
     Attributes
     ----------
     cells, donors
-        Number of cells, and of donors that the model does not know.
+        Number of cells, and of donors that the heads do not know.
     max_error
         Share of wrong labels among those given out that was allowed.
     accepted, wrong
@@ -56,6 +56,8 @@ class HeldOutAnswers:
         Upper bound of the error with 95 % confidence (Clopper and Pearson).
     accuracy
         Share of right best labels; None without cells.
+    rehearsed
+        Whether the cells are training cells, each judged by heads that did not learn from its donor.
     """
 
     cells: int
@@ -66,6 +68,7 @@ class HeldOutAnswers:
     error: float | None = None
     error_bound_95: float = 1.0
     accuracy: float | None = None
+    rehearsed: bool = False
 
 
 @dataclass(frozen=True)

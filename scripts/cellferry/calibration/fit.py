@@ -8,9 +8,10 @@ from scipy.stats import beta
 
 from ..artifacts.decision import DecisionModel, HeldOutAnswers
 from ..heads.classifier import Classifier, HeadOutputs
+from ..heads.rehearsal import Rehearsal
 from ..labels.best_path import best_path
 from ..labels.hierarchy import LabelHierarchy
-from .decision import decide
+from .decision import calibrated_probabilities, decide
 from .mixture import combined, fitted_temperature, learned_weights, tempered
 from .novelty import fit_tail
 from .quality import learned_limits
@@ -60,6 +61,7 @@ def learn_decision(
     heads: Classifier,
     *,
     donors: np.ndarray,
+    rehearsal: Rehearsal | None = None,
     prior: np.ndarray,
     max_error: float,
     made_from: dict[str, str],
@@ -74,6 +76,9 @@ def learn_decision(
         The classifiers, for their labels.
     donors
         Donor of each cell as a code, negative where the model knows it.
+    rehearsal
+        Answers to cells of donors that the heads did not learn from: where there are any, they tell how heads
+        are mixed, calibrated and limited. Distances and quality are those of the held-out cells.
     prior
         Weights of the heads before anything is learned.
     max_error
@@ -82,36 +87,60 @@ def learn_decision(
         Hashes to write down.
     """
     codes, by_head = cells.codes, cells.by_head
+    if rehearsal:
+        codes, donors = rehearsal.codes, rehearsal.donors
+        by_head = {name: rehearsal.by_head[name] for name in heads.head_names}
     temperatures = [fitted_temperature(each, codes) for each in by_head.values()]
     sure = [
         tempered(each, temperature) for each, temperature in zip(by_head.values(), temperatures, strict=True)
     ]
     weights = learned_weights(sure, codes, donors, prior)
     n_donors = len(np.unique(donors[donors >= 0]))
-    print(f"{len(codes)} held-out cells, {n_donors} held-out donors")
+    print(f"{len(codes)} held-out cells, {n_donors} held-out donors{' (rehearsed)' if rehearsal else ''}")
     print(f"temperatures {dict(zip(by_head, np.round(temperatures, 2).tolist(), strict=True))}")
     print(f"weights {dict(zip(by_head, np.round(weights, 3).tolist(), strict=True))}")
     mixture = combined(by_head, temperatures, weights)
     mixture_temperature = fitted_temperature(mixture, codes)
     print(f"temperature of the mixture {mixture_temperature:.2f}")
-    probabilities = tempered(mixture, mixture_temperature)
-
-    of_truth = probabilities[np.arange(len(codes)), codes]
-    of_sets = set_thresholds(of_truth, codes, heads.hierarchy, max_error=max_error)
     decision = DecisionModel(
         temperatures=dict(zip(by_head, temperatures, strict=True)),
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
         mixture_temperature=mixture_temperature,
         tails=(fit_tail(cells.distance), fit_tail(cells.label_distance)),
-        thresholds=level_thresholds(probabilities, codes, heads.hierarchy, max_error=max_error),
-        set_thresholds=dict(zip(heads.labels, of_sets.tolist(), strict=True)),
+        thresholds={},
+        set_thresholds={},
         quality=learned_limits(cells.n_counts, cells.n_genes),
-        held_out=HeldOutAnswers(len(codes), n_donors, max_error),
+        held_out=HeldOutAnswers(len(codes), n_donors, max_error, rehearsed=rehearsal is not None),
         made_from=made_from,
     )
-    decision = replace(decision, held_out=_with_errors(decision, heads, probabilities, codes))
+    decision = with_limits(decision, heads, codes, by_head)
     print(f"of the held-out cells: {asdict(decision.held_out)}")
     return decision
+
+
+def with_limits(
+    decision: DecisionModel, heads: Classifier, codes: np.ndarray, by_head: dict[str, np.ndarray]
+) -> DecisionModel:
+    """The decision with thresholds from held-out cells, and what these are answered.
+
+    Parameters
+    ----------
+    decision
+        How heads are mixed and calibrated.
+    heads
+        The classifiers, for their labels.
+    codes, by_head
+        Labels of the cells, and what the heads say of them.
+    """
+    probabilities, max_error = calibrated_probabilities(decision, by_head), decision.held_out.max_error
+    of_truth = probabilities[np.arange(len(codes)), codes]
+    of_sets = set_thresholds(of_truth, codes, heads.hierarchy, max_error=max_error)
+    decision = replace(
+        decision,
+        thresholds=level_thresholds(probabilities, codes, heads.hierarchy, max_error=max_error),
+        set_thresholds=dict(zip(heads.labels, of_sets.tolist(), strict=True)),
+    )
+    return replace(decision, held_out=_with_errors(decision, heads, probabilities, codes))
 
 
 def level_thresholds(

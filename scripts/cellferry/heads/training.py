@@ -1,7 +1,7 @@
 """Training of the heads on a sketch of the reference's training cells."""
 
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from .expression import ExpressionHead
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
 from .registry import ON_COUNTS, ON_EXPRESSION, ON_LATENTS, Heads
+from .rehearsal import Rehearsal, rehearse
 from .scanvi import ScanviHead
 from .training_cells import Drawn, TrainingCells, draw_training, draw_validation, only_drawn
 
@@ -63,12 +64,15 @@ class TrainedHeads:
         Distances to the nearest reference cells and to the labels, whoever votes.
     cells
         The cells that all were trained on.
+    rehearsal
+        What such heads say of cells of donors that they did not learn from; None where that was not tried.
     """
 
     by_name: Heads
     nearest: NeighborsHead
     distances: LabelDistances
     cells: TrainingCells
+    rehearsal: Rehearsal | None = None
 
     def trees_kept(self, name: str) -> int:
         """Boosting rounds of a head of trees; 0 where it was not trained."""
@@ -79,6 +83,8 @@ class TrainedHeads:
         # Neighbors are kept whether they vote or not: the distance to the reference is by them.
         for part in {**self.by_name, "neighbors": self.nearest, "distances": self.distances}.values():
             part.save(folder)
+        if self.rehearsal:
+            self.rehearsal.save(folder)
 
 
 def train_heads(
@@ -115,7 +121,8 @@ def train_heads(
     )
     if files.common is None:
         print("there are no counts of the reference's cells: no classifier learns from expression")
-    with H5adReader(files.common) if files.common else nullcontext() as values:
+    with ExitStack() as opened:
+        values = opened.enter_context(H5adReader(files.common)) if files.common else None
         if values:
             _check_number(values, len(codes), files.train)
         heads = trainable(settings.heads, files.model, values, modality=modality)
@@ -138,17 +145,37 @@ def train_heads(
         labels, codes = only_drawn(labels, codes, rows)
         held_out = draw_validation(files.validation, labels, seed=seed)
         cells = TrainingCells(labels, Drawn(rows, codes[rows]), part, held_out)
-        trained: Heads = {}
+        others = None
         if not set(ON_EXPRESSION).isdisjoint(heads):
-            with H5adReader(files.validation_common) as others:
-                _check_number(others, count_cells(files.validation), files.validation)
-                if on_markers:
-                    trained = train_on_markers(
-                        heads, values, others, cells, settings, seed=seed, threads=threads
-                    )
-                else:
-                    trained = train_on_counts(heads, values, others, cells)
-    return train_on_latents(heads, trained, files, cells, settings, seed=seed, threads=threads)
+            others = opened.enter_context(H5adReader(files.validation_common))
+            _check_number(others, count_cells(files.validation), files.validation)
+
+        def fit(cells: TrainingCells) -> TrainedHeads:
+            trained: Heads = {}
+            if others and on_markers:
+                trained = train_on_markers(heads, values, others, cells, settings, seed=seed, threads=threads)
+            elif others:
+                trained = train_on_counts(heads, values, others, cells)
+            return train_on_latents(heads, trained, files, cells, settings, seed=seed, threads=threads)
+
+        trained = fit(cells)
+        if has_scanvi(files.model):
+            # Its latent space has seen the labels of all donors.
+            return trained
+        rehearsal = rehearse(
+            files.train,
+            files.validation,
+            cells,
+            lambda some: fit(some).by_name,
+            lambda rows: values.rows(rows) if others else None,
+            seed=seed,
+        )
+    return replace(trained, rehearsal=rehearsal)
+
+
+def has_scanvi(model: str) -> bool:
+    """Whether the model in a folder is a scANVI model."""
+    return (Path(model) / ScanviHead.file_name).exists()
 
 
 def trainable(heads: list[str], model: str, values: H5adReader | None, *, modality: str) -> list[str]:
@@ -161,7 +188,7 @@ def trainable(heads: list[str], model: str, values: H5adReader | None, *, modali
     """
     available = available_heads(
         heads,
-        scanvi_model=(Path(model) / ScanviHead.file_name).exists(),
+        scanvi_model=has_scanvi(model),
         cytometry=modality == "cytometry",
         expression=values is not None,
     )

@@ -26,6 +26,9 @@ MAX_EXPRESSION_CELLS = 20_000
 MAX_SELECTION_CELLS = 5_000
 """Validation cells on which the shrinkage of such models is chosen."""
 
+MAX_REHEARSED_CELLS = 10_000
+"""Cells of left-out donors that the classifiers are asked for."""
+
 MAX_SHIFT_CELLS = 20_000
 """Cells of a query that tell how sure its labels are: their share is known within half a percent."""
 
@@ -63,6 +66,11 @@ def training_cap(*, n_labels: int, max_training_cells: int) -> int:
 def calibration_cap(*, n_labels: int) -> int:
     """Held-out cells that the answer is calibrated on at most: probabilities of all heads are held."""
     return min(MAX_VALIDATION_CELLS, 5_000_000 // n_labels)
+
+
+def rehearsal_cap(*, n_labels: int) -> int:
+    """Cells that a rehearsal asks for at most: probabilities of all heads are held, and stored."""
+    return min(MAX_REHEARSED_CELLS, 1_000_000 // n_labels)
 
 
 def shift_cap(*, n_labels: int) -> int:

@@ -15,7 +15,7 @@ METHOD_VERSIONS = {
     "import_reference": 2,
     "fit_query_model": 2,
     "map_query": 2,
-    "train_classifier": 3,
+    "train_classifier": 4,
     "calibrate_classifier": 4,
     "estimate_missing_genes": 4,
     "predict_labels": 4,

@@ -1,0 +1,196 @@
+"""A rehearsal: what the heads say of cells of laboratories or donors that they did not learn from.
+
+Held-out cells of donors that the training knows are nearly all right, and promise too much of others. So the
+heads are trained again without each reference dataset, or donor, and asked for its cells. The latent space
+has seen these, as it sees a query's cells when the model is fitted to them; it has not seen their labels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from scipy import sparse
+
+from ..artifacts.latents import codes_among, read_codes, read_latents, read_values
+from ..resources.memory import rehearsal_cap
+from ..sampling.sketch import random_sketch, stratified_sketch
+from .registry import Heads, predict
+from .training_cells import Drawn, TrainingCells
+
+MAX_FOLDS = 5
+"""Times that the heads are trained again: of more donors several are left out together."""
+
+MAX_FOLD_CELLS = 20_000
+"""Cells that they learn from then; they need not be better than that to show how they err."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Answers to cells that the heads did not learn from, nor from any other of their donor.
+
+    Parameters
+    ----------
+    codes
+        The cells' labels.
+    donors
+        The donor, batch or dataset of each, as a code.
+    heads
+        Names of the heads.
+    probabilities
+        Their probabilities: heads × cells × labels, float32.
+    """
+
+    codes: np.ndarray
+    donors: np.ndarray
+    heads: np.ndarray
+    probabilities: np.ndarray
+
+    file_name = "rehearsal.npz"
+
+    @property
+    def by_head(self) -> dict[str, np.ndarray]:
+        """Probabilities by head: cells × labels."""
+        return dict(zip(self.heads.tolist(), self.probabilities, strict=True))
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays as npz."""
+        np.savez(folder / self.file_name, **vars(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """Read what `save` wrote; None where nothing was rehearsed."""
+        path = folder / cls.file_name
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**arrays)
+
+
+def rehearse(
+    train: list[str],
+    validation: list[str],
+    cells: TrainingCells,
+    fit: Callable[[TrainingCells], Heads],
+    expression_of: Callable[[np.ndarray], sparse.csr_matrix | None],
+    *,
+    seed: int,
+) -> Rehearsal | None:
+    """Train without each donor in turn, and predict its cells.
+
+    Parameters
+    ----------
+    train, validation
+        Mapped chunks of the training and of the validation cells.
+    cells
+        The cells that the heads were trained on.
+    fit
+        Trains the heads on some of these.
+    expression_of
+        Expression of rows of the training cells; None where no head takes it.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    The answers; None where there is a single donor, or validation cells are of others already.
+    """
+    batch_codes, batches = read_codes(train, "batch")
+    sizes = np.bincount(batch_codes, minlength=len(batches))
+    fold_of_batch = folds(batches, sizes, read_values(validation, "batch"))
+    if fold_of_batch is None:
+        return None
+    fold, label = fold_of_batch[batch_codes], codes_among(cells.labels, *read_codes(train, "label"))
+    batch_of_validation = codes_among(batches, *read_codes(validation, "batch"))[cells.held_out.rows]
+    # One entry more than there are batches: code -1 (none of these) indexes the last.
+    validation_fold = np.append(fold_of_batch, -1)[batch_of_validation]
+    n_folds = int(fold_of_batch.max()) + 1
+    cap = rehearsal_cap(n_labels=len(cells.labels)) // n_folds
+    parts = []
+    for left_out in range(n_folds):
+        kept, labels = without(
+            cells, fold[cells.learned.rows] == left_out, validation_fold == left_out, seed=seed
+        )
+        # A label that no other donor has cannot be answered.
+        rows = random_sketch((fold == left_out) & np.isin(label, labels), cap, seed=seed)
+        if len(labels) < 2 or len(rows) == 0:
+            continue
+        donors = ", ".join(np.array(batches)[fold_of_batch == left_out])
+        print(f"rehearsal without {donors}: {len(kept.learned.codes):,} cells, asked for {len(rows):,}")
+        answers = predict(fit(kept), read_latents(train, rows), expression_of(rows))
+        full = {name: np.zeros((len(rows), len(cells.labels)), dtype=np.float32) for name in answers}
+        for name, probabilities in answers.items():
+            full[name][:, labels] = probabilities
+        parts.append((label[rows], batch_codes[rows], full))
+    if not parts:
+        return None
+    heads = list(parts[0][2])
+    return Rehearsal(
+        np.concatenate([codes for codes, _, _ in parts]),
+        np.concatenate([donors for _, donors, _ in parts]),
+        np.array(heads),
+        np.stack([np.concatenate([full[name] for _, _, full in parts]) for name in heads]),
+    )
+
+
+def folds(batches: list[str], sizes: np.ndarray, validated: set[str]) -> np.ndarray | None:
+    """Fold of each training batch; None where there is nothing to rehearse.
+
+    Reference datasets are left out whole where there are several: they differ as a query does. Else batches
+    are, unless validation cells are of others, which then tell as much.
+
+    Parameters
+    ----------
+    batches, sizes
+        Names of the batches (`dataset/value`), and their numbers of cells.
+    validated
+        Batches of the validation cells.
+    """
+    datasets = [batch.partition("/")[0] for batch in batches]
+    several = len(set(datasets)) > 1
+    if not several and validated - set(batches):
+        return None
+    units, unit_of = np.unique(datasets if several else batches, return_inverse=True)
+    if len(units) < 2:
+        return None
+    cells = np.bincount(unit_of, weights=sizes)
+    n_folds = min(MAX_FOLDS, len(units))
+    fold_of_unit, filled = np.zeros(len(units), dtype=np.int64), np.zeros(n_folds)
+    # The largest first, each into the fold of fewest cells.
+    for unit in np.argsort(-cells, kind="stable"):
+        fold_of_unit[unit] = filled.argmin()
+        filled[fold_of_unit[unit]] += max(1, cells[unit])
+    return fold_of_unit[unit_of]
+
+
+def without(
+    cells: TrainingCells, left_out: np.ndarray, not_validated: np.ndarray, *, seed: int
+) -> tuple[TrainingCells, np.ndarray]:
+    """Training cells less some of them, and the labels that remain, as codes of all labels.
+
+    Parameters
+    ----------
+    cells
+        All training cells.
+    left_out, not_validated
+        Which of those to learn from, and of the validation cells, are left out (masks).
+    seed
+        Seed of the draw of cells.
+    """
+    codes = cells.learned.codes
+    kept = stratified_sketch(np.where(left_out, -1, codes), MAX_FOLD_CELLS, seed=seed)
+    labels = np.unique(codes[kept])
+    number = np.full(len(cells.labels), -1, dtype=np.int32)
+    number[labels] = np.arange(len(labels))
+    part = np.flatnonzero(np.isin(kept, cells.part))
+    checked = np.where(not_validated, -1, number[cells.held_out.codes])
+    return (
+        TrainingCells(
+            [cells.labels[code] for code in labels],
+            Drawn(cells.learned.rows[kept], number[codes[kept]]),
+            part if len(part) else np.arange(len(kept)),
+            Drawn(cells.held_out.rows[checked >= 0], checked[checked >= 0]),
+        ),
+        labels,
+    )
