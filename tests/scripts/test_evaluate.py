@@ -54,6 +54,21 @@ def scored(tmp_path):
     return frame, tmp_path
 
 
+def test_each_mapping_is_scored_where_there_are_two(scored):
+    frame, folder = scored
+    assert list(run(folder).heads) == HEADS
+    truth = frame["truth"].isin(KNOWN)
+    wrong = frame["best_label"].map(dict(zip(KNOWN, [*KNOWN[1:], KNOWN[0]], strict=True)))
+    columns = {"fitted_label": frame["best_label"], "unfitted_label": wrong}
+    columns |= {f"{mapping}_probability": frame["probability"] for mapping in ("fitted", "unfitted")}
+    frame.assign(**columns).to_parquet(folder / "query.parquet")
+    heads = run(folder).heads
+    assert list(heads) == [*HEADS, "fitted", "unfitted"]
+    right = (frame["best_label"] == frame["truth"])[truth].mean()
+    assert heads["fitted"].accuracy == pytest.approx(right)
+    assert heads["unfitted"].accuracy == pytest.approx((wrong == frame["truth"])[truth].mean())
+
+
 def test_without_counts_of_the_reference_there_is_no_baseline(scored):
     folder = next(item for item in scored if isinstance(item, Path))
     with_baseline = run(folder)
