@@ -34,7 +34,9 @@ def test_the_error_of_fresh_cells_stays_below_what_is_allowed(n_cells, max_error
     for _ in range(100):
         shares, sureness = rng.dirichlet(np.full(8, 0.5)), rng.choice([1.0, 3.0, 10.0, 40.0], 8)
         held, fresh = (draw(rng, n, shares, sureness) for n in (n_cells, 2000))
-        given_out = fresh.probability >= label_thresholds(held, n_nodes=8, max_error=max_error)[fresh.nodes]
+        given_out = (
+            fresh.probability >= label_thresholds(held, np.zeros(8, int), max_error=max_error)[fresh.nodes]
+        )
         wrong += (~fresh.right[given_out]).sum()
         accepted += given_out.sum()
     assert wrong / accepted < max_error + 0.01
@@ -47,7 +49,7 @@ def test_a_node_that_is_mostly_wrong_is_never_given_out():
     nodes = np.repeat([0, 1], [400, 40])
     probability = rng.uniform(0.9, 1, 440).astype(np.float32)
     held = Held(nodes, probability, (nodes == 0) | (rng.random(440) < 0.2))
-    good, bad = label_thresholds(held, n_nodes=2, max_error=0.05)
+    good, bad = label_thresholds(held, np.zeros(2, int), max_error=0.05)
     assert bad == NEVER
     assert good <= probability.min()
 
@@ -57,42 +59,57 @@ def test_a_node_of_few_cells_is_judged_by_all_together():
     probability = rng.uniform(0.5, 1, 1000).astype(np.float32)
     right = rng.random(1000) < probability
     nodes = np.repeat([0, 1], [998, 2])
-    nobody = label_thresholds(Held(nodes, probability, right), n_nodes=3, max_error=0.1)
-    together = label_thresholds(Held(np.zeros(1000, int), probability, right), n_nodes=1, max_error=0.1)
+    nobody = label_thresholds(Held(nodes, probability, right), np.zeros(3, int), max_error=0.1)
+    together = label_thresholds(one_node(probability, right), np.zeros(1, int), max_error=0.1)
     assert nobody[2] == pytest.approx(together[0], abs=0.05)
     assert nobody[1] == pytest.approx(together[0], abs=0.1)
     assert 0.6 < together[0] < 0.95
 
 
+def test_a_node_of_few_cells_is_judged_by_its_siblings_first():
+    """The T cells' subtypes are confused, B cells are not: a rare subtype is as little to be trusted."""
+    rng = np.random.default_rng(0)
+    nodes = np.repeat([0, 1, 2], [600, 300, 3])
+    probability = rng.uniform(0.6, 1, 903).astype(np.float32)
+    right = (nodes == 0) | (rng.random(903) < 0.8 * probability)
+    held = Held(nodes, probability, right)
+    of_lineage = label_thresholds(held, np.array([0, 1, 1]), max_error=0.1)
+    of_all = label_thresholds(held, np.zeros(3, int), max_error=0.1)
+    assert of_lineage[2] > of_all[2]
+    # What many cells tell of a node stays: of itself, and of one without siblings.
+    assert of_lineage[0] == pytest.approx(of_all[0], abs=0.05)
+    assert of_lineage[1] == pytest.approx(of_all[1], abs=0.05)
+
+
 def test_where_all_held_out_cells_are_right_less_sure_ones_are_given_out_down_to_one_half():
     held = one_node(np.linspace(0.97, 0.99, 300), np.ones(300))
-    assert label_thresholds(held, n_nodes=2, max_error=0.05).tolist() == [UNTESTED, UNTESTED]
+    assert label_thresholds(held, np.zeros(2, int), max_error=0.05).tolist() == [UNTESTED, UNTESTED]
     # Not below what was seen to be right.
     low = one_node(np.linspace(0.3, 0.99, 3000), np.ones(3000))
-    assert label_thresholds(low, n_nodes=1, max_error=0.05)[0] == pytest.approx(0.3)
+    assert label_thresholds(low, np.zeros(1, int), max_error=0.05)[0] == pytest.approx(0.3)
 
 
 def test_few_cells_are_judged_by_what_their_probabilities_expect():
     sure, unsure = (one_node([probability] * 5, [True] * 5) for probability in (0.99, 0.8))
-    assert label_thresholds(sure, n_nodes=1, max_error=0.05)[0] == UNTESTED
-    assert label_thresholds(unsure, n_nodes=1, max_error=0.05)[0] == NEVER
+    assert label_thresholds(sure, np.zeros(1, int), max_error=0.05)[0] == UNTESTED
+    assert label_thresholds(unsure, np.zeros(1, int), max_error=0.05)[0] == NEVER
 
 
 def test_all_is_given_out_where_any_error_is_allowed():
     held = one_node([0.2, 0.9], [False, False])
-    assert label_thresholds(held, n_nodes=3, max_error=1).tolist() == [0, 0, 0]
+    assert label_thresholds(held, np.zeros(3, int), max_error=1).tolist() == [0, 0, 0]
 
 
 def test_without_held_out_cells_the_probability_decides():
     nothing = one_node([], [])
-    np.testing.assert_allclose(label_thresholds(nothing, n_nodes=2, max_error=0.05), 0.95)
-    assert label_thresholds(nothing, n_nodes=2, max_error=1).tolist() == [0, 0]
+    np.testing.assert_allclose(label_thresholds(nothing, np.zeros(2, int), max_error=0.05), 0.95)
+    assert label_thresholds(nothing, np.zeros(2, int), max_error=1).tolist() == [0, 0]
 
 
 def test_less_error_means_higher_thresholds():
     rng = np.random.default_rng(0)
     held = draw(rng, 500, np.full(4, 0.25), np.array([1.0, 3.0, 10.0, 40.0]))
-    found = [label_thresholds(held, n_nodes=4, max_error=error) for error in (0.2, 0.1, 0.05, 0.01)]
+    found = [label_thresholds(held, np.zeros(4, int), max_error=error) for error in (0.2, 0.1, 0.05, 0.01)]
     assert (np.diff(found, axis=0) >= 0).all()
 
 

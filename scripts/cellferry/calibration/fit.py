@@ -153,9 +153,14 @@ def level_thresholds(
     """
     thresholds = {}
     open_cells = np.ones(len(codes), dtype=bool)
-    for level, nodes, of_leaf, best, probability in reversed(best_path(probabilities, hierarchy)):
+    path = best_path(probabilities, hierarchy)
+    above_of = [np.zeros(len(hierarchy.leaves), dtype=int), *(coarser.of_leaf for coarser in path[:-1])]
+    for (level, nodes, of_leaf, best, probability), of_parent in reversed(
+        list(zip(path, above_of, strict=True))
+    ):
         held = Held(best, probability, best == of_leaf[codes]).of_cells(open_cells)
-        least = label_thresholds(held, n_nodes=len(nodes), max_error=max_error)
+        parents = of_parent[np.unique(of_leaf, return_index=True)[1]]
+        least = label_thresholds(held, parents, max_error=max_error)
         thresholds[level] = dict(zip(nodes, least.tolist(), strict=True))
         open_cells &= probability < least[best]
     return dict(reversed(thresholds.items()))

@@ -35,24 +35,25 @@ class Held:
         return self.of_cells(self.nodes == node)
 
 
-def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarray:
+def label_thresholds(held: Held, parents: np.ndarray, *, max_error: float) -> np.ndarray:
     """Least probability at which each node is given out.
 
-    A node's error above a threshold is estimated in three steps, each of which weighs s = 1 / max_error
+    A node's error above a threshold is estimated in four steps, each of which weighs s = 1 / max_error
     cells in the next: the error that the calibrated probabilities expect, the mean of 1 - probability; the
-    held-out cells of all nodes, (wrong + s × expected) / (cells + s); and those that the node itself would
-    be given to, (wrong + s × error of all) / (cells + s). So a node that many held-out cells got is judged
-    by these, one that few got by all nodes together, and all of them by their probabilities where there are
-    few cells at all. A node's five likeliest cells count at every threshold: one that is always wrong would
-    be given out above them otherwise. The least threshold is taken whose estimate is at most `max_error`;
-    where that is so with the held-out cells of all nodes, it goes down to one half.
+    held-out cells of all nodes, (wrong + s × expected) / (cells + s); those of the nodes of one parent,
+    (wrong + s × error of all) / (cells + s); and those that the node itself would be given to. So a node
+    that many held-out cells got is judged by these, one that few got by its siblings or by all nodes
+    together, and all of them by their probabilities where there are few cells at all. A node's five likeliest
+    cells count at every threshold: one that is always wrong would be given out above them otherwise. The
+    least threshold is taken whose estimate is at most `max_error`; where that is so with the held-out cells
+    of all nodes, it goes down to one half.
 
     Parameters
     ----------
     held
         Held-out cells.
-    n_nodes
-        Number of nodes.
+    parents
+        Parent of each node, as a code; at the coarsest level one for all.
     max_error
         Share of wrong labels among those given out; 1 gives out everything.
 
@@ -61,6 +62,7 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
     Thresholds, one per node; `NEVER` for one that is not given out. Without held-out cells
     1 - max_error.
     """
+    n_nodes = len(parents)
     if max_error >= 1:
         return np.zeros(n_nodes)
     if len(held.nodes) == 0:
@@ -69,12 +71,18 @@ def label_thresholds(held: Held, *, n_nodes: int, max_error: float) -> np.ndarra
     candidates = np.unique(held.probability)
     wrong, cells, expected = above(held, candidates)
     of_all = (wrong + strength * expected / cells) / (cells + strength)
+    of_parents = dict.fromkeys(parents.tolist(), of_all)
+    # The cells of an only parent are all, which have been counted.
+    for parent in of_parents if len(of_parents) > 1 else []:
+        wrong, cells, _ = above(held.of_cells(parents[held.nodes] == parent), candidates)
+        of_parents[parent] = (wrong + strength * of_all) / (cells + strength)
     thresholds = np.empty(n_nodes)
     for node in range(n_nodes):
         of_node = held.of_node(node)
         likeliest = np.sort(of_node.probability)[-MIN_CELLS:]
         wrong, cells, _ = above(of_node, np.minimum(candidates, likeliest.min(initial=np.inf)))
-        passing = candidates[(wrong + strength * of_all) / (cells + strength) <= max_error]
+        estimate = (wrong + strength * of_parents[parents[node]]) / (cells + strength)
+        passing = candidates[estimate <= max_error]
         if len(passing) == 0:
             thresholds[node] = NEVER
         elif passing[0] == candidates[0]:
