@@ -99,7 +99,7 @@ def test_many_small_chunks(whole, tmp_path):
             str(mapped),
             str(whole / "common" / "all_at_once.h5ad"),
             str(whole / "reference" / "classifier"),
-            str(whole / "reference" / "calibration.json"),
+            str(whole / "mapped" / "all_at_once" / "raised.json"),
             str(predicted),
             chunk=chunk,
             chunks=MANY_CHUNKS,
