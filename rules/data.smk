@@ -6,10 +6,10 @@
 #         results/checked/{dataset}          hash of the state in which a dataset passed the checks
 #         results/chunks/{dataset}/{job}/{chunk}.h5ad   raw counts, CSR float32, and the obs columns that are needed
 #         results/merged/{dataset}.h5ad      one file per dataset, a view over its chunks
-#         results/reference/splits.parquet   train, validation or test, per reference cell
+#         results/reference/splits.parquet   train, validation, test or rare, per reference cell
 #         results/reference/labels.json      its labels: their cells, whether they can be predicted, their levels
 #         results/genes.tsv, genes.json      the genes the model sees, and what each dataset lost
-#         results/common/{part}.h5ad         the counts of those genes; the references' parts (reference, validation, test) together
+#         results/common/{part}.h5ad         the counts of those genes; the references' parts (reference, validation, test, rare) together
 
 
 rule demo_data:
@@ -234,6 +234,8 @@ rule subset_reference:
         train="results/common/reference.h5ad",
         validation="results/common/validation.h5ad",
         test="results/common/test.h5ad",
+        # Those of labels that too few cells have; there may be none.
+        rare="results/common/rare.h5ad",
     log:
         "logs/subset_reference/subset_reference.log",
     benchmark:

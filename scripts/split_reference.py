@@ -12,7 +12,7 @@ from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.labeled_split import describe_labels, hierarchy_above, split_labeled
 from cellferry.sampling.references import cell_bounds, joint_codes
-from cellferry.sampling.splits import DROPPED, SPLITS
+from cellferry.sampling.splits import DROPPED, PARTS
 
 
 def split_reference(
@@ -38,7 +38,8 @@ def split_reference(
         What `inspect_dataset` wrote for each of them.
     splits
         Parquet file to write: one row per cell, file after file in their order, column `split` with
-        `train`, `validation`, `test`, or null for a cell without a usable label.
+        `train`, `validation`, `test`, `rare` for a cell of a label that too few have, or null for a cell
+        without label, or one that is not used.
     about_labels
         JSON file to write, see `cellferry.artifacts.labels.ReferenceLabels`.
     settings
@@ -71,7 +72,7 @@ def split_reference(
     datasets = [read_artifact(Inspection, path) for path in inspected]
     hierarchy = hierarchy_above(table, {dataset.dataset: dataset.hierarchy for dataset in datasets}, parents)
     write_artifact(describe_labels(table, hierarchy, read_ontology(ontology)), about_labels)
-    dictionary = pa.DictionaryArray.from_arrays(pa.array(split, mask=split == DROPPED), pa.array(SPLITS))
+    dictionary = pa.DictionaryArray.from_arrays(pa.array(split, mask=split == DROPPED), pa.array(PARTS))
     with complete(splits) as path:
         pq.write_table(pa.table({"split": dictionary}), path)
 

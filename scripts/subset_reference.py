@@ -47,7 +47,7 @@ def subset_reference(
     chosen
         The model's genes.
     parts
-        File to write for each of the parts `train`, `validation` and `test`.
+        File to write for each of the parts `train`, `validation`, `test` and `rare`.
     inspected
         Of cytometry: what `inspect_dataset` wrote of each reference. Empty: they hold counts.
     gene_ids

@@ -7,7 +7,7 @@ from cellferry.artifacts.labels import ReferenceLabels
 from cellferry.config.settings import SplitSettings
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
-from cellferry.sampling.splits import SPLITS, read_split
+from cellferry.sampling.splits import PARTS, SPLITS, read_split
 from example_artifacts import hierarchy_of, write_inspection
 from simulate import settings_like, simulate_cells, write_cells
 from split_reference import split_reference
@@ -45,7 +45,7 @@ def split_files(
         budget=Budget(1000),
     )
     parts = np.full(n_cells, None)
-    for part in SPLITS:
+    for part in PARTS:
         parts[read_split(splits, part)] = part
     return parts
 
@@ -68,8 +68,9 @@ def test_rare_labels_and_cells_without_label_are_left_out_and_named(tmp_path, ca
     labels[4:8] = None
     cells.obs["cell_type"] = labels
     parts = split(tmp_path, cells)
-    assert all(part is None for part in parts[:8])
-    assert not any(part is None for part in parts[8:])
+    assert (parts[:4] == "rare").all()
+    assert all(part is None for part in parts[4:8])
+    assert np.isin(parts[8:], SPLITS).all()
     said = capsys.readouterr().out
     assert "label 'rare' is seen, but not predictable: 4 cells" in said
     assert "4 of 300 cells have no label" in said
@@ -201,8 +202,9 @@ def test_a_subsample_has_no_cells_without_label(tmp_path):
     labels[90:94] = "rare"
     cells.obs["cell_type"] = labels
     parts = split(tmp_path, cells, subsample=120)
-    assert all(part is None for part in parts[:94])
-    assert sum(part is not None for part in parts) == 120
+    assert all(part is None for part in parts[:90])
+    assert (parts[90:94] == "rare").all()
+    assert np.isin(parts[94:], SPLITS).sum() == 120
     again, other = (split(tmp_path, cells, subsample=120, seed=seed) for seed in (0, 1))
     assert list(again) == list(parts)
     assert list(other) != list(parts)

@@ -8,6 +8,7 @@ from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.config.settings import SplitSettings
 from cellferry.features.subset import GeneFiles
 from cellferry.resources.budget import Budget
+from cellferry.sampling.splits import PARTS
 from example_artifacts import write_features
 from simulate import settings_like, simulate_cells, write_cells
 from split_reference import split_reference
@@ -21,7 +22,7 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
     monkeypatch.setattr(H5adReader, "ranges", lambda self, max_bytes: whole(self, 5000))
     cells = simulate_cells()
     labels = cells.obs["cell_type"].astype(object).to_numpy().copy()
-    labels[:10] = None
+    labels[:10], labels[20:24] = None, "few"
     cells.obs["cell_type"] = labels
     merged, splits = str(tmp_path / "merged.h5ad"), str(tmp_path / "splits.parquet")
     write_cells(merged, cells, "atlas")
@@ -39,7 +40,7 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
     )
     pd.DataFrame({"gene": CHOSEN}).to_csv(tmp_path / "genes.tsv", sep="\t", index=False)
     write_features(tmp_path / "genes.json", ("atlas", "index"))
-    parts = {part: str(tmp_path / f"{part}.h5ad") for part in ("train", "validation", "test")}
+    parts = {part: str(tmp_path / f"{part}.h5ad") for part in PARTS}
     subset_reference(
         {"atlas": merged},
         splits,
@@ -56,6 +57,7 @@ def test_every_cell_goes_to_its_part(tmp_path, monkeypatch):
         assert list(common.obs["label"]) == list(expected.obs["cell_type"])
         np.testing.assert_array_equal(common.X.toarray(), expected[:, CHOSEN].X.toarray())
     assert split.isna().sum() == 10
+    assert (split == "rare").sum() == 4
 
 
 def test_several_references_are_written_one_after_the_other(tmp_path):

@@ -12,7 +12,7 @@ from ..labels.hierarchy import LabelHierarchy
 from ..labels.levels import hierarchy_of_parents, joined_hierarchy
 from ..labels.tables import ONTOLOGY_ID, read_parents
 from .sketch import stratified_sketch
-from .splits import DROPPED, SPLITS, split_cells
+from .splits import DROPPED, RARE, SPLITS, split_cells
 
 
 def split_labeled(
@@ -45,8 +45,8 @@ def split_labeled(
 
     Returns
     -------
-    The part of each cell, as `split_cells` gives it, and a table by label: `cells`, `train`, `validation`,
-    `test`, and `predictable`.
+    The part of each cell, as `split_cells` gives it, with all cells of rare labels in the part `RARE`, and a
+    table by label: `cells`, `train`, `validation`, `test`, and `predictable`.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def split_labeled(
             f"{min_cells_per_label} cells, and two are needed; lower split.min_cells_per_label or name "
             f"another obs column in {label_key}"
         )
-    labels[(labels >= 0) & rare[labels]] = DROPPED
+    of_rare = (labels >= 0) & rare[labels]
+    labels[of_rare] = DROPPED
     n_labeled = np.count_nonzero(labels >= 0)
     n_predictable = np.count_nonzero(~rare)
     if subsample is not None and subsample < min_cells_per_label * n_predictable:
@@ -88,7 +89,9 @@ def split_labeled(
         )
     except ValueError as error:
         raise InputError(f"split.by is '{settings.by}', but {error}; set it to 'label' or 'auto'") from error
-    return split, count_parts(labels, split, names, sizes=sizes, predictable=~rare)
+    table = count_parts(labels, split, names, sizes=sizes, predictable=~rare)
+    split[of_rare] = RARE
+    return split, table
 
 
 def count_parts(

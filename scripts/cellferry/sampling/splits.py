@@ -3,7 +3,10 @@
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
-TRAIN, VALIDATION, TEST = range(3)
+PARTS = (*SPLITS, "rare")
+"""With the cells of labels that too few have to be learned: no model and no score knows them."""
+
+TRAIN, VALIDATION, TEST, RARE = range(4)
 DROPPED = -1
 
 MIN_BATCHES_TO_HOLD_OUT_TEST = 3
@@ -105,7 +108,7 @@ def _share_of_each_label(labels: np.ndarray, share: float, rng: np.random.Genera
 
 
 def read_split(path: str, part: str) -> np.ndarray:
-    """Mask of the reference cells that `split_reference` put into a part."""
+    """Mask of the reference cells that `split_reference` put into a part, one of `PARTS`."""
     import pyarrow.parquet as pq
 
     split = pq.read_table(path)["split"].combine_chunks()
