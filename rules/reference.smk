@@ -1,7 +1,8 @@
 # From the reference's training cells to a model and classifiers.
 #
 # Reads:  results/common/reference.h5ad        its training cells
-#         results/common/validation.h5ad       of cytometry: its validation cells
+#         results/common/validation.h5ad       its validation cells
+#         results/common/rare.h5ad             its cells of labels that too few have
 #         results/mapped/{part}/{chunk}.parquet  latents of its training and validation cells
 # Writes: results/reference/store.zarr         the training cells shuffled, for training from disk
 #         results/reference/model/             a scvi-tools model folder; anyone can load it
@@ -66,6 +67,8 @@ rule train_classifier:
         common=REFERENCE.counts("common/reference.h5ad"),
         # For models on expression: their shrinkage is chosen, and boosted trees are stopped, on validation cells.
         validation_common=REFERENCE.counts("common/validation.h5ad"),
+        # Of labels that too few cells have: their mean profiles tell cells like them from those of other labels.
+        rare=REFERENCE.counts("common/rare.h5ad"),
         model="results/reference/model",
         labels="results/reference/labels.json",
     output:

@@ -195,7 +195,7 @@ def as_strict(
         temperatures={name: max(t, rehearsed.temperatures[name]) for name, t in own.temperatures.items()},
         mixture_temperature=max(own.mixture_temperature, rehearsed.mixture_temperature),
     )
-    found = with_limits(softened, heads, cells.codes, cells.by_head)
+    found = with_limits(softened, heads, cells.codes, cells.by_head, rare=cells.rare)
     return replace(
         found,
         thresholds={

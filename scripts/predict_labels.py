@@ -79,7 +79,13 @@ def predict_labels(
                 too_few = outputs.too_few(quality)
                 probabilities = calibrated_probabilities(learned, outputs.by_head)
                 columns = decide(
-                    probabilities, ood_pvalue, too_few, heads.hierarchy, learned, min_p=limits.min_p
+                    probabilities,
+                    ood_pvalue,
+                    too_few,
+                    heads.hierarchy,
+                    learned,
+                    min_p=limits.min_p,
+                    rare=outputs.rare,
                 )
                 columns |= {"ood_pvalue": ood_pvalue, "distance": outputs.distance}
                 answers = dict(outputs.by_head)
@@ -103,6 +109,8 @@ def prediction_schema(classifier: Classifier, *, two_mappings: bool, with_truth:
     fields |= {"prediction_set": text, "ood_pvalue": number, "distance": number}
     if classifier.ontology:
         fields["ontology"] = text
+    if classifier.rare_labels:
+        fields["rare_label"] = text
     for level in classifier.hierarchy.levels:
         fields |= {f"level_{level}": text, f"level_{level}_probability": number}
     for head in (*classifier.head_names, *(MAPPINGS if two_mappings else ())):

@@ -58,6 +58,8 @@ def raise_for_query(
         for outputs in heads.predict_rows(mapped, cells, drawn, rows=heads.rows_in(max_bytes, cells)):
             inside = ood_pvalues(learned, outputs.distance, outputs.label_distance) >= limits.min_p
             usable = inside & ~outputs.too_few(quality)
+            if outputs.rare:
+                usable &= outputs.rare.probability <= learned.rare_threshold
             parts.append((calibrated_probabilities(learned, outputs.by_head), usable))
     probabilities, usable = (np.concatenate(each) for each in zip(*parts, strict=True))
     decided = raise_thresholds(learned, probabilities, usable, heads.hierarchy)

@@ -99,6 +99,7 @@ if __name__ == "__main__":
                 files.model,
                 files.common or None,
                 files.validation_common or None,
+                files.rare or None,
             ),
             files.labels,
             snakemake.output.classifier,

@@ -179,6 +179,7 @@ def decision_of(
         "tails": (tail, tail),
         "thresholds": thresholds,
         "set_thresholds": dict.fromkeys(thresholds.get("label", ()), 0.1),
+        "rare_threshold": 0.8,
         "quality": QualityLimits(50.0, 20.0),
         "held_out": HeldOutAnswers(100, 0, 0.05, 90, 3, 1 / 30, 0.084, 0.9),
         "made_from": {"model": "0123abcd", "genes": "4567efab"},

@@ -92,14 +92,16 @@ def write_mapped(
     return str(path)
 
 
-def write_expression(path: Path, expression: sparse.csr_matrix, *, markers: bool) -> str:
-    """Counts or marker values of a part, as the subset rules write them, but for the obs."""
+def write_expression(
+    path: Path, expression: sparse.csr_matrix, *, markers: bool, labels: list[str] | None = None
+) -> str:
+    """Counts or marker values of a part, as the subset rules write them; of the obs `labels` at most."""
     names = np.array([f"cell{row}" for row in range(expression.shape[0])], dtype=object)
     var = pd.DataFrame(index=[f"GENE{number}" for number in range(N_GENES)])
     if markers:
         var = var.assign(measured=True, backbone=np.arange(N_GENES) != TELLTALE)
     with H5adWriter(path, var) as writer:
-        writer.append(expression, names, {})
+        writer.append(expression, names, {"label": np.array(labels, dtype=object)} if labels else {})
         if markers:
             writer.write_uns(values="intensities")
     return str(path)
@@ -169,6 +171,7 @@ def train_heads(
     model: ScanviHead | None = None,
     counts: bool = True,
     markers: bool = False,
+    rare: dict[str, int] | None = None,
     **how,
 ) -> SimpleNamespace:
     """Train classifiers on simulated cells into the folder `classifier`.
@@ -189,6 +192,8 @@ def train_heads(
         Whether there are counts of the cells.
     markers
         Whether there are marker values instead.
+    rare
+        Place by name of labels of which the reference has four cells; their file is empty by default.
     """
     # Of one donor: of several each would be left out once.
     train = write_part(folder / "train", places, markers=markers, **{"batches": ("a",)} | how)
@@ -196,7 +201,13 @@ def train_heads(
     if model:
         model.save(folder / "model")
     (folder / "genes.tsv").write_text("gene\n")
-    labels = write_reference_labels(folder / "labels.json", LABELS, levels, ontology=ontology)
+    few = [name for name in rare or {} for _ in range(4)]
+    few_counts = counts_at([rare[name] for name in few], seed=11)
+    of_rare = write_expression(folder / "rare.h5ad", few_counts, markers=False, labels=few)
+    known = {name: {**above, **dict.fromkeys(rare or {}, "other")} for name, above in levels.items()}
+    labels = write_reference_labels(
+        folder / "labels.json", LABELS, known, ontology=ontology, rare=tuple(rare or {})
+    )
     nothing = write_part(folder / "nothing", [], markers=markers)
     settings = settings_like(
         ClassifierSettings, heads=list(heads), n_trees=30, max_depth=4, learning_rate=0.2
@@ -208,6 +219,7 @@ def train_heads(
             str(folder / "model"),
             common=train.common if counts else None,
             validation_common=nothing.common if counts else None,
+            rare=of_rare if counts else None,
         ),
         labels,
         str(folder / "classifier"),

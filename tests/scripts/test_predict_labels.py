@@ -40,7 +40,7 @@ def one_thread():
         yield
 
 
-def train(folder, *, markers=False, **how):
+def train(folder, *, markers=False, max_error=0.05, **how):
     """Classifiers of three labels, and rules from held-out cells of two other donors, some of them mixed."""
     trained = train_heads(folder, list(range(3)) * 80, spread=0.5, markers=markers, **how)
     places = list(range(3)) * 60 + [0.5, 1.5] * 40
@@ -56,7 +56,7 @@ def train(folder, *, markers=False, **how):
         str(folder / "model"),
         str(folder / "genes.tsv"),
         str(folder / "calibration.json"),
-        max_error=0.05,
+        max_error=max_error,
         seed=0,
         budget=Budget(2000),
         threads=1,

@@ -10,6 +10,7 @@ from cellferry.calibration.decision import (
     AMBIGUOUS,
     LOW_QUALITY,
     OUT_OF_REFERENCE,
+    RARE_LABEL,
     SUBTYPE_UNSURE,
     calibrated_probabilities,
     decide,
@@ -18,6 +19,7 @@ from cellferry.calibration.decision import (
 from cellferry.calibration.mixture import combined, tempered
 from cellferry.calibration.novelty import fit_tail
 from cellferry.calibration.thresholds import NEVER
+from cellferry.heads.rare_labels import RareLikeness
 from cellferry.labels.best_path import node_codes
 from cellferry.labels.vocabulary import LEAF_LEVEL
 from example_artifacts import decision_of, hierarchy_of
@@ -42,17 +44,23 @@ def with_sets(least):
     return rules(set_thresholds=dict.fromkeys(LEAVES, least))
 
 
-def ask(probabilities, *, levels=None, ood_pvalue=None, too_few=None, min_p=0.005, learned=None):
-    """Answers to cells with these probabilities of the leaves."""
+MAST, TREG = "mast", "Treg"
+ABOVE_RARE = {"compartment": {MAST: "myeloid", TREG: "lymphoid"}, "lineage": {MAST: "mast", TREG: "T"}}
+
+
+def ask(probabilities, *, levels=None, ood_pvalue=None, too_few=None, min_p=0.005, learned=None, rare=None):
+    """Answers to cells with these probabilities of the leaves, and of rare labels."""
+    levels = {level: nodes | ABOVE_RARE[level] for level, nodes in (levels or {}).items()}
     probabilities = np.array(probabilities, dtype=np.float32).reshape(-1, len(LEAVES))
     n_cells = len(probabilities)
     return decide(
         probabilities,
         np.ones(n_cells, np.float32) if ood_pvalue is None else np.array(ood_pvalue, np.float32),
         np.zeros(n_cells, bool) if too_few is None else np.array(too_few),
-        hierarchy_of(LEAVES, levels),
+        hierarchy_of(LEAVES, levels, rare=[MAST, TREG]),
         learned or rules(),
         min_p=min_p,
+        rare=RareLikeness(np.array(rare[0], dtype=object), np.array(rare[1], np.float32)) if rare else None,
     )
 
 
@@ -87,6 +95,49 @@ def test_each_reason():
     assert found["runner_up"].tolist() == ["CD4 T"] * 5
     np.testing.assert_allclose(found["probability"], [0.9, 0.51, 0.9, 0.9, 0.9])
     np.testing.assert_allclose(found["runner_up_probability"], [0.05, 0.29, 0.05, 0.05, 0.05])
+
+
+def test_a_cell_that_is_clearly_like_a_rare_label_gets_no_other():
+    rare = [MAST, TREG, MAST, MAST, MAST, MAST], [0.81, 0.9, 0.8, 0.1, 0.9, 0.9]
+    found = ask(
+        [SURE, SURE, SURE, TIE, SURE, SURE],
+        rare=rare,
+        ood_pvalue=[1, 1, 1, 1, 0.001, 1],
+        too_few=[False] * 5 + [True],
+    )
+    assert told(found) == [
+        ("unknown", None, RARE_LABEL),
+        ("unknown", None, RARE_LABEL),
+        ("B", LEAF_LEVEL, None),  # at the threshold, not beyond it
+        ("unknown", None, AMBIGUOUS),
+        ("unknown", None, OUT_OF_REFERENCE),
+        ("unknown", None, LOW_QUALITY),
+    ]
+    assert found["rare_label"].tolist() == [MAST, TREG, None, None, MAST, None]
+    assert found["best_label"].tolist() == ["B"] * 6
+    assert "rare_label" not in ask([SURE])
+
+
+def test_a_coarser_label_stays_that_the_rare_one_has_too():
+    t_cell = [0.05, 0.85, 0.05, 0.05]
+    found = ask([t_cell, t_cell, SURE, SURE], levels=BOTH, rare=([TREG, MAST, TREG, MAST], [0.9] * 4))
+    assert told(found) == [
+        ("T", "lineage", SUBTYPE_UNSURE),
+        ("unknown", None, RARE_LABEL),
+        ("lymphoid", "compartment", SUBTYPE_UNSURE),
+        ("unknown", None, RARE_LABEL),
+    ]
+    assert found["rare_label"].tolist() == [TREG, MAST, TREG, MAST]
+
+
+def test_a_node_of_one_leaf_and_a_rare_label_is_not_that_leaf():
+    levels = {"lineage": LINEAGE["lineage"] | {TREG: "B cell"}}
+    hierarchy = hierarchy_of(LEAVES, levels, rare=[TREG])
+    rare = RareLikeness(np.array([TREG], dtype=object), np.array([0.9], np.float32))
+    found = decide(
+        np.array([SURE], np.float32), np.ones(1), np.zeros(1, bool), hierarchy, rules(), min_p=0, rare=rare
+    )
+    assert told(found) == [("B cell", "lineage", SUBTYPE_UNSURE)]
 
 
 def test_without_levels_there_are_no_columns_of_levels():

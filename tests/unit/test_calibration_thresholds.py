@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 from cellferry.calibration.thresholds import (
+    MAX_VETOED,
+    MIN_RARE,
     NEVER,
     UNTESTED,
     Held,
     above,
     label_thresholds,
+    rare_threshold,
     set_threshold,
     set_thresholds,
 )
@@ -164,3 +167,14 @@ def test_a_label_that_no_parent_knows_enough_of_is_judged_by_all():
     assert found[0] == set_threshold(of_truth[:200], max_error=0.05)
     nothing = set_thresholds(np.zeros(0), np.zeros(0, dtype=int), hierarchy_of(["a", "b"]), max_error=0.05)
     assert nothing.tolist() == [0, 0]
+
+
+def test_few_held_out_cells_are_taken_for_a_rare_label():
+    """Whatever their probabilities are; what is not four times as likely as all others is never enough."""
+    probability = np.random.default_rng(0).random(997) ** 0.1
+    least = rare_threshold(probability, max_error=0.05)
+    assert 0 < (probability > least).mean() <= MAX_VETOED
+    assert rare_threshold(probability[:50], max_error=0.05) == probability[:50].max()
+    assert rare_threshold(probability / 2, max_error=0.05) == MIN_RARE
+    assert rare_threshold(np.zeros(0), max_error=0.05) == MIN_RARE
+    assert rare_threshold(probability, max_error=1) == NEVER

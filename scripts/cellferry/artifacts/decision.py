@@ -108,6 +108,8 @@ class DecisionModel:
         Least probability per level (the coarsest first), by node.
     set_thresholds
         By label, its least probability in the prediction set.
+    rare_threshold
+        Probability of a rare label beyond which a cell gets no other.
     quality
         Limits of quality that held-out cells show, for those that the configuration leaves open.
     held_out
@@ -126,6 +128,7 @@ class DecisionModel:
     tails: tuple[Tail, Tail]
     thresholds: dict[str, dict[str, float]]
     set_thresholds: dict[str, float]
+    rare_threshold: float
     quality: QualityLimits
     held_out: HeldOutAnswers
     made_from: dict[str, str]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..artifacts.decision import DecisionModel
+from ..heads.rare_labels import RareLikeness
 from ..labels.best_path import best_path
 from ..labels.hierarchy import LabelHierarchy
 from ..labels.vocabulary import (
@@ -12,6 +13,7 @@ from ..labels.vocabulary import (
     LEAF_LEVEL,
     LOW_QUALITY,
     OUT_OF_REFERENCE,
+    RARE_LABEL,
     SET_SEPARATOR,
     SUBTYPE_UNSURE,
     UNKNOWN,
@@ -50,6 +52,7 @@ def decide(
     decision: DecisionModel,
     *,
     min_p: float,
+    rare: RareLikeness | None = None,
 ) -> dict[str, np.ndarray]:
     """Columns of the answer.
 
@@ -67,11 +70,15 @@ def decide(
         Thresholds.
     min_p
         Cells with a smaller `ood_pvalue` get no label.
+    rare
+        The rare label that each cell is most like. A cell that is clearly like one gets a coarser label at
+        most, which both have in common.
 
     Returns
     -------
     `label`, `level`, `reason`, `best_label`, `probability`, `runner_up`, `runner_up_probability`,
-    `prediction_set` and, for each level above the leaves, `level_NAME` and `level_NAME_probability`.
+    `prediction_set` and, for each level above the leaves, `level_NAME` and `level_NAME_probability`; with
+    `rare`, `rare_label`, None for cells that are not clearly like one, or have too few counts.
     """
     n_cells = len(probabilities)
     cells = np.arange(n_cells)
@@ -80,19 +87,25 @@ def decide(
     label = np.full(n_cells, UNKNOWN, dtype=object)
     level_name = np.full(n_cells, None, dtype=object)
     reason = np.full(n_cells, AMBIGUOUS, dtype=object)
+    vetoed = rare.probability > decision.rare_threshold if rare else np.zeros(n_cells, dtype=bool)
+    reason[vetoed] = RARE_LABEL
     by_level = {}
     for level, nodes, of_leaf, best, probability in path:
         names = np.array(nodes, dtype=object)[best]
         passes = probability >= np.array([decision.thresholds[level][node] for node in nodes])[best]
+        if rare:
+            above = np.array([hierarchy.node(like, level) for like in rare.labels[vetoed]], dtype=object)
+            passes[vetoed] &= above == names[vetoed]
         label[passes] = names[passes]
         # A node of a single leaf leaves nothing open.
-        whole = passes & (np.bincount(of_leaf)[best] == 1)
+        whole = passes & (np.bincount(of_leaf)[best] == 1) & ~vetoed
         level_name[passes], reason[passes] = level, SUBTYPE_UNSURE
         label[whole], level_name[whole], reason[whole] = leaves[path[-1].codes][whole], LEAF_LEVEL, None
         if level != LEAF_LEVEL:
             by_level |= {f"level_{level}": names, f"level_{level}_probability": probability}
     for rejected, why in ((ood_pvalue < min_p, OUT_OF_REFERENCE), (too_few, LOW_QUALITY)):
         label[rejected], level_name[rejected], reason[rejected] = UNKNOWN, None, why
+    rare_label = {"rare_label": np.where(vetoed & ~too_few, rare.labels, None)} if rare else {}
 
     best, probability = path[-1].codes, path[-1].probability
     rest = probabilities.copy()
@@ -108,6 +121,7 @@ def decide(
         "runner_up_probability": rest[cells, runner_up],
         "prediction_set": prediction_sets(probabilities, best, hierarchy.leaves, decision),
         **by_level,
+        **rare_label,
     }
 
 

@@ -8,6 +8,7 @@ from scipy.stats import beta
 
 from ..artifacts.decision import DecisionModel, HeldOutAnswers
 from ..heads.classifier import Classifier, HeadOutputs
+from ..heads.rare_labels import RareLikeness
 from ..heads.rehearsal import Rehearsal
 from ..labels.best_path import best_path
 from ..labels.hierarchy import LabelHierarchy
@@ -15,7 +16,7 @@ from .decision import calibrated_probabilities, decide
 from .mixture import combined, fitted_temperature, learned_weights, tempered
 from .novelty import fit_tail
 from .quality import learned_limits
-from .thresholds import Held, label_thresholds, set_thresholds
+from .thresholds import Held, label_thresholds, rare_threshold, set_thresholds
 
 CONFIDENCE = 0.95
 """Of the bound on the error among held-out cells that are given a label."""
@@ -30,7 +31,7 @@ class HeldOutCells(NamedTuple):
         Their labels.
     by_head
         Probabilities of each head, cells × labels.
-    distance, label_distance, n_counts, n_genes
+    distance, label_distance, n_counts, n_genes, rare
         See `cellferry.heads.classifier.HeadOutputs`.
     """
 
@@ -40,6 +41,7 @@ class HeldOutCells(NamedTuple):
     label_distance: np.ndarray
     n_counts: np.ndarray
     n_genes: np.ndarray
+    rare: RareLikeness | None = None
 
     @classmethod
     def of(cls, codes: np.ndarray, outputs: list[HeadOutputs], heads: Classifier) -> "HeldOutCells":
@@ -53,7 +55,10 @@ class HeldOutCells(NamedTuple):
             np.concatenate([nothing[:, 0], *(getattr(block, name) for block in outputs)])
             for name in ("distance", "label_distance", "n_counts", "n_genes")
         )
-        return cls(codes, by_head, *others)
+        rare = None
+        if heads.rare_labels and outputs:
+            rare = RareLikeness(*map(np.concatenate, zip(*(block.rare for block in outputs), strict=True)))
+        return cls(codes, by_head, *others, rare)
 
 
 def learn_decision(
@@ -109,17 +114,25 @@ def learn_decision(
         tails=(fit_tail(cells.distance), fit_tail(cells.label_distance)),
         thresholds={},
         set_thresholds={},
+        rare_threshold=rare_threshold(
+            cells.rare.probability if cells.rare else np.zeros(0), max_error=max_error
+        ),
         quality=learned_limits(cells.n_counts, cells.n_genes),
         held_out=HeldOutAnswers(len(codes), n_donors, max_error, rehearsed=rehearsal is not None),
         made_from=made_from,
     )
-    decision = with_limits(decision, heads, codes, by_head)
+    decision = with_limits(decision, heads, codes, by_head, rare=None if rehearsal else cells.rare)
     print(f"of the held-out cells: {asdict(decision.held_out)}")
     return decision
 
 
 def with_limits(
-    decision: DecisionModel, heads: Classifier, codes: np.ndarray, by_head: dict[str, np.ndarray]
+    decision: DecisionModel,
+    heads: Classifier,
+    codes: np.ndarray,
+    by_head: dict[str, np.ndarray],
+    *,
+    rare: RareLikeness | None = None,
 ) -> DecisionModel:
     """The decision with thresholds from held-out cells, and what these are answered.
 
@@ -129,8 +142,8 @@ def with_limits(
         How heads are mixed and calibrated.
     heads
         The classifiers, for their labels.
-    codes, by_head
-        Labels of the cells, and what the heads say of them.
+    codes, by_head, rare
+        Labels of the cells, what the heads say of them, and the rare labels they are like, if that is known.
     """
     probabilities, max_error = calibrated_probabilities(decision, by_head), decision.held_out.max_error
     of_truth = probabilities[np.arange(len(codes)), codes]
@@ -140,7 +153,7 @@ def with_limits(
         thresholds=level_thresholds(probabilities, codes, heads.hierarchy, max_error=max_error),
         set_thresholds=dict(zip(heads.labels, of_sets.tolist(), strict=True)),
     )
-    return replace(decision, held_out=_with_errors(decision, heads, probabilities, codes))
+    return replace(decision, held_out=_with_errors(decision, heads, probabilities, codes, rare))
 
 
 def level_thresholds(
@@ -167,12 +180,16 @@ def level_thresholds(
 
 
 def _with_errors(
-    decision: DecisionModel, heads: Classifier, probabilities: np.ndarray, codes: np.ndarray
+    decision: DecisionModel,
+    heads: Classifier,
+    probabilities: np.ndarray,
+    codes: np.ndarray,
+    rare: RareLikeness | None,
 ) -> HeldOutAnswers:
     """How many held-out cells get a leaf, the error among these, and its bound (Clopper and Pearson)."""
     n_cells = len(codes)
     inside, enough = np.ones(n_cells), np.zeros(n_cells, dtype=bool)
-    decided = decide(probabilities, inside, enough, heads.hierarchy, decision, min_p=0.0)
+    decided = decide(probabilities, inside, enough, heads.hierarchy, decision, min_p=0.0, rare=rare)
     truth = np.array(heads.labels, dtype=object)[codes]
     accepted = np.equal(decided["reason"], None)
     n_accepted, n_wrong = int(accepted.sum()), int((accepted & (decided["label"] != truth)).sum())

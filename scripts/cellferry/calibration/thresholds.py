@@ -35,6 +35,30 @@ class Held:
         return self.of_cells(self.nodes == node)
 
 
+MIN_RARE = 0.8
+"""A rare label must be four times as likely as all others together: few cells are known of it."""
+
+MAX_VETOED = 0.005
+"""Share of held-out cells, all of other labels, that may be taken for one of a rare label."""
+
+
+def rare_threshold(probability: np.ndarray, *, max_error: float) -> float:
+    """Probability of a rare label that a cell must exceed to be taken for one of it.
+
+    Parameters
+    ----------
+    probability
+        That of the likeliest rare label, of held-out cells; of none where no rare label is known.
+    max_error
+        Share of wrong labels among those given out; with 1 every cell gets a label.
+    """
+    if max_error >= 1:
+        return NEVER
+    if len(probability) == 0:
+        return MIN_RARE
+    return max(MIN_RARE, float(np.quantile(probability, 1 - MAX_VETOED, method="higher")))
+
+
 def label_thresholds(held: Held, parents: np.ndarray, *, max_error: float) -> np.ndarray:
     """Least probability at which each node is given out.
 

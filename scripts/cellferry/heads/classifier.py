@@ -22,6 +22,7 @@ from ..resources.memory import CYTOVI_NEIGHBORS, MB, head_output_bytes
 from .cytovi import CytoviHead
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
+from .rare_labels import RareLabels, RareLikeness
 from .registry import ON_EXPRESSION, load_heads, predict
 
 FOREST_BYTES = 6
@@ -44,6 +45,8 @@ class HeadOutputs:
     n_counts, n_genes
         Counts of the model's genes, and how many of these genes a cell has; infinite where that is not known,
         or nothing is counted.
+    rare
+        The rare label that each cell is most like; None where none is known.
     """
 
     by_head: dict[str, np.ndarray]
@@ -52,6 +55,7 @@ class HeadOutputs:
     label_distance: np.ndarray
     n_counts: np.ndarray
     n_genes: np.ndarray
+    rare: RareLikeness | None = None
 
     def too_few(self, limits: QualityLimits) -> np.ndarray:
         """Which cells have too few counts or genes to be labeled (mask)."""
@@ -64,7 +68,8 @@ class HeadOutputs:
             for probabilities in (self.by_head, *self.by_mapping)
         )
         rest = (self.distance, self.label_distance, self.n_counts, self.n_genes)
-        return HeadOutputs(by_head, tuple(by_mapping), *(values[kept] for values in rest))
+        rare = self.rare and self.rare.of_cells(kept)
+        return HeadOutputs(by_head, tuple(by_mapping), *(values[kept] for values in rest), rare)
 
 
 class Without(NamedTuple):
@@ -89,6 +94,8 @@ class Classifier:
         The heads, in order.
     ontology
         Ontology ids of those labels that have one, coarser ones included.
+    rare_labels
+        Labels of too few cells to be among these that cells are compared with.
     """
 
     def __init__(self, folder: str | Path, *, threads: int) -> None:
@@ -101,6 +108,8 @@ class Classifier:
         n_searched = CYTOVI_NEIGHBORS if "cytovi" in self.head_names else 0
         self._nearest = NeighborsHead.load(Path(folder), n_searched=n_searched)
         self._distances = LabelDistances.load(Path(folder))
+        self._rare = RareLabels.load(Path(folder))
+        self.rare_labels = self._rare.names if self._rare else []
         self._forest_bytes = sum(path.stat().st_size for path in Path(folder).glob("*.ubj"))
 
     def drop_label(
@@ -147,6 +156,7 @@ class Classifier:
             neighbors=self._nearest.n_searched,
             n_latent=self._nearest.latents.shape[1],
             values=cells.nonzeros / max(1, cells.n_cells) if cells else 0,
+            n_rare=len(self.rare_labels),
         )
         return int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
@@ -182,6 +192,7 @@ class Classifier:
             np.minimum.reduce([self._distances.nearest(each) for each in latents]),
             np.asarray(expression.sum(axis=1)).ravel() if counted else not_known,
             np.diff(expression.indptr) if counted else not_known,
+            self._rare.likeness(expression) if self._rare else None,
         )
 
     def _votes(self, cells: NeighborsHead, latents: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:

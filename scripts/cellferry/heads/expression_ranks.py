@@ -61,19 +61,29 @@ class ExpressionRanksHead(ArraysHead):
 
         Held-out cells, or without them the training cells, give the temperature.
         """
-        sizes = np.bincount(codes, minlength=n_labels)
-        shares = (1 / sizes[codes], (codes, np.arange(len(codes))))
-        means = (sparse.csr_matrix(shares, (n_labels, len(codes))) @ log_normalized(values)).toarray()
-        genes = marker_genes(means[sizes > 0])
+        known = np.bincount(codes, minlength=n_labels) > 0
+        means = label_means(values, codes, n_labels=n_labels)
+        return cls.of_means(means, known, (values, codes), held_out)
+
+    @classmethod
+    def of_means(
+        cls, means: np.ndarray, known: np.ndarray, learned: HeldOut, held_out: HeldOut | None
+    ) -> "ExpressionRanksHead":
+        """Take the labels' means (labels × genes); `known` is false for a label without cells.
+
+        Training and held-out cells (raw counts) are for the temperature, see `train`.
+        """
+        genes = marker_genes(means[known])
         ranks = rankdata(means[:, genes], axis=1)
         ranks -= ranks.mean(axis=1, keepdims=True)
         profiles = ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
-        head = cls(genes, profiles, np.where(sizes > 0, 0, -np.inf), 1.0)
-        if held_out is not None and (sizes[held_out[1]] > 0).any():
-            kept = sizes[held_out[1]] > 0
+        head = cls(genes, profiles, np.where(known, 0, -np.inf), 1.0)
+        number = np.cumsum(known) - 1  # of a label among those with cells
+        values, codes = learned
+        if held_out is not None and known[held_out[1]].any():
+            kept = known[held_out[1]]
             values, codes = held_out[0][kept], held_out[1][kept]
-        number = np.cumsum(sizes > 0) - 1  # of a label among those with cells
-        head.temperature = fitted_temperature(head.correlations(values)[:, sizes > 0], number[codes])
+        head.temperature = fitted_temperature(head.correlations(values)[:, known], number[codes])
         return head
 
     def correlations(self, values: sparse.csr_matrix) -> np.ndarray:
@@ -90,6 +100,13 @@ class ExpressionRanksHead(ArraysHead):
         """Probabilities of the labels from raw counts (cells × genes, CSR), float32."""
         logits = self.correlations(values) / self.temperature + self.offsets
         return softmax(logits, axis=1).astype(np.float32)
+
+
+def label_means(values: sparse.csr_matrix, codes: np.ndarray, *, n_labels: int) -> np.ndarray:
+    """Mean log1p CP10k by label (labels × genes) from raw counts (cells × genes, CSR); 0 without cells."""
+    sizes = np.bincount(codes, minlength=n_labels)
+    shares = (1 / sizes[codes], (codes, np.arange(len(codes))))
+    return (sparse.csr_matrix(shares, (n_labels, len(codes))) @ log_normalized(values)).toarray()
 
 
 def marker_genes(means: np.ndarray) -> np.ndarray:

@@ -22,9 +22,11 @@ from .cytovi import CytoviHead
 from .expression import ExpressionHead
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
+from .rare_labels import RareLabels
 from .registry import ON_COUNTS, ON_EXPRESSION, ON_LATENTS, Heads
 from .rehearsal import Rehearsal, rehearse
 from .scanvi import ScanviHead
+from .shrinkage import HeldOut
 from .training_cells import Drawn, TrainingCells, draw_training, draw_validation, only_drawn
 
 
@@ -43,6 +45,8 @@ class TrainingFiles:
         is none, and so no head that learns from it.
     validation_common
         The same of the validation cells, in the order of `validation`.
+    rare
+        Counts of cells of labels that too few have; they are not among `train`.
     """
 
     train: list[str]
@@ -50,6 +54,7 @@ class TrainingFiles:
     model: str
     common: str | None = None
     validation_common: str | None = None
+    rare: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class TrainedHeads:
         Distances to the nearest reference cells and to the labels, whoever votes.
     cells
         The cells that all were trained on.
+    rare
+        What knows cells of rare labels; None where there are none, or no head looks at ranks.
     rehearsal
         What such heads say of cells of donors that they did not learn from; None where that was not tried.
     """
@@ -72,6 +79,7 @@ class TrainedHeads:
     nearest: NeighborsHead
     distances: LabelDistances
     cells: TrainingCells
+    rare: RareLabels | None = None
     rehearsal: Rehearsal | None = None
 
     def trees_kept(self, name: str) -> int:
@@ -83,6 +91,8 @@ class TrainedHeads:
         # Neighbors are kept whether they vote or not: the distance to the reference is by them.
         for part in {**self.by_name, "neighbors": self.nearest, "distances": self.distances}.values():
             part.save(folder)
+        if self.rare:
+            self.rare.save(folder)
         if self.rehearsal:
             self.rehearsal.save(folder)
 
@@ -150,15 +160,17 @@ def train_heads(
             others = opened.enter_context(H5adReader(files.validation_common))
             _check_number(others, count_cells(files.validation), files.validation)
 
-        def fit(cells: TrainingCells) -> TrainedHeads:
+        def fit(cells: TrainingCells, rare: str | None = None) -> TrainedHeads:
             trained: Heads = {}
+            known = None
             if others and on_markers:
                 trained = train_on_markers(heads, values, others, cells, settings, seed=seed, threads=threads)
             elif others:
-                trained = train_on_counts(heads, values, others, cells)
-            return train_on_latents(heads, trained, files, cells, settings, seed=seed, threads=threads)
+                trained, known = train_on_counts(heads, values, others, cells, rare)
+            all_heads = train_on_latents(heads, trained, files, cells, settings, seed=seed, threads=threads)
+            return replace(all_heads, rare=known)
 
-        trained = fit(cells)
+        trained = fit(cells, files.rare)
         if has_scanvi(files.model):
             # Its latent space has seen the labels of all donors.
             return trained
@@ -201,9 +213,21 @@ def trainable(heads: list[str], model: str, values: H5adReader | None, *, modali
 
 
 def train_on_counts(
-    heads: list[str], counts: H5adReader, validation: H5adReader, cells: TrainingCells
-) -> Heads:
-    """Those of the heads that look at counts, which the training and the validation cells have."""
+    heads: list[str], counts: H5adReader, validation: H5adReader, cells: TrainingCells, rare: str | None
+) -> tuple[Heads, RareLabels | None]:
+    """Those of the heads that look at counts, and what knows rare labels by ranks as one of them does.
+
+    Parameters
+    ----------
+    heads
+        Names of all heads to train.
+    counts, validation
+        Counts of the training and of the validation cells.
+    cells
+        Cells to train on.
+    rare
+        File with counts of the cells of rare labels.
+    """
     rows, codes = cells.learned.rows[cells.part], cells.learned.codes[cells.part]
     learned = counts.rows(rows)
     chosen_on = Drawn(*(values[cells.selection] for values in cells.held_out))
@@ -212,7 +236,23 @@ def train_on_counts(
     for name in (name for name in ON_COUNTS if name in heads):
         with timed(f"{name} of {len(rows):,} cells"):
             trained[name] = ON_COUNTS[name](learned, codes, held_out, n_labels=len(cells.labels))
-    return trained
+    known = None
+    if rare and "expression_ranks" in heads:
+        with H5adReader(rare) as few:
+            known = _rare_labels(few, (learned, codes), held_out, n_labels=len(cells.labels))
+    return trained, known
+
+
+def _rare_labels(
+    few: H5adReader, learned: HeldOut, held_out: HeldOut | None, *, n_labels: int
+) -> RareLabels | None:
+    """What knows rare labels by their cells (`few`); None without any."""
+    if few.n_cells == 0:
+        return None
+    names, codes = np.unique(few.obs("label").astype(str), return_inverse=True)
+    with timed(f"profiles of {len(names):,} rare labels, of {few.n_cells:,} cells"):
+        cells = few.counts(0, few.n_cells), codes
+        return RareLabels.train(learned, cells, held_out, n_labels=n_labels, names=names.tolist())
 
 
 def train_on_markers(

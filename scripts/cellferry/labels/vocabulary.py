@@ -6,6 +6,7 @@ UNKNOWN = "unknown"
 AMBIGUOUS = "ambiguous"
 OUT_OF_REFERENCE = "out of reference"
 LOW_QUALITY = "low quality"
+RARE_LABEL = "rare label"
 SUBTYPE_UNSURE = "subtype unsure"
 """Why a cell is unknown or, the last one, got a label of a coarser level."""
 

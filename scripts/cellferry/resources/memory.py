@@ -83,13 +83,17 @@ def calibration_mb(n_cells: int, *, n_labels: int, n_heads: int) -> int:
     return 8 * (2 * n_heads + 4) * n_cells * n_labels // MB
 
 
-def head_output_bytes(*, n_labels: int, n_heads: int, neighbors: int, n_latent: int, values: float) -> int:
+def head_output_bytes(
+    *, n_labels: int, n_heads: int, neighbors: int, n_latent: int, values: float, n_rare: int = 0
+) -> int:
     """Bytes that a cell of so many stored values takes while the heads look at it.
 
     Probabilities of all heads, tempered and mixed, and in float64 while a linear model works; neighbors with
     indices, distances and weights; latents in three versions; counts in two, marker values sparse and dense.
+    Rare labels are one more head's, beside all others.
     """
-    return int(16 * (n_heads + 1) * n_labels + 32 * neighbors + 24 * n_latent + 24 * values)
+    rare = 32 * (n_labels + n_rare) if n_rare else 0
+    return int(16 * (n_heads + 1) * n_labels + rare + 32 * neighbors + 24 * n_latent + 24 * values)
 
 
 def training_mb(n_cells: int, *, n_labels: int, n_latent: int, neighbors: int, n_markers: int = 0) -> int:

@@ -10,9 +10,10 @@ FORMAT_VERSION = 6
 METHOD_VERSIONS = {
     "inspect_dataset": 4,
     "convert_to_chunks": 2,
-    "split_reference": 2,
+    "split_reference": 3,
     "select_genes": 2,
     "import_reference": 2,
+    "subset_reference": 2,
     "fit_query_model": 2,
     "map_query": 2,
     "train_classifier": 4,
