@@ -41,7 +41,7 @@ def patients(tmp_path_factory):
     """A folder with results of a query, made by the workflow's scripts."""
     folder = tmp_path_factory.mktemp("run")
     with threadpool_limits(1):
-        train = train_heads(folder, list(range(3)) * 60, ontology={LABELS[0]: "CL:0000788"})
+        train = train_heads(folder, list(range(3)) * 60, ontology={LABELS[0]: "CL:0000788"}, rare={"mast": 3})
         held_out = write_part(folder / "validation", list(range(3)) * 40, batches=("x", "y"), seed=3)
         query = write_part(
             folder / "query", [*list(range(3)) * 20, 3, 0.5, 1.5], chunks=CHUNKS, batches=("q",), seed=5

@@ -40,6 +40,15 @@ def test_answers_are_counted_with_the_probability_of_their_level(tmp_path):
         entry["label"]: 1 - entry["probability"] for entry in found.labels if entry["cells"] >= 20
     }
     assert LabelCounts(3, 3, [], {}).expected_error is None
+    assert found.rare == {}
+
+
+def test_cells_that_are_like_a_rare_label_are_counted(tmp_path):
+    world = World(tmp_path, queries=["q1"], scored=[], labels=LABELS, levels=FAMILY)
+    table = pq.read_table(world.predictions[1])
+    like = pa.array([RARE] * 7 + ["pDC"] * 9 + [None] * (len(table) - 16))
+    pq.write_table(table.append_column("rare_label", like), world.predictions[1])
+    assert list(count_labels([world.predictions[1]]).rare.items()) == [("pDC", 9), (RARE, 7)]
 
 
 def test_batches_are_counted_across_files_and_blocks(tmp_path):
@@ -159,7 +168,7 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
         truth_in_reference=500,
         confused_labels=[ConfusedLabels(["a", "b"], 0.25, 5, 20)],
     )
-    answers = {"q1": LabelCounts(100, 40, [], {})}
+    answers = {"q1": LabelCounts(100, 40, [], {}, rare={"mast": 9})}
     left_out = {"seen as B": left_out_of(10, A=1, B=7), "seen": left_out_of(10, A=1), "empty": left_out_of(0)}
     genes = features_of(("q1", "index"), numbers={"common_share": 0.2})
     found = " ".join(
@@ -167,6 +176,7 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
     )
     for expected in (
         "only 50.0% of the cells",
+        "9 are clearly like one",
         "simple baseline",
         FOREIGN,
         "40.0% of the cells",

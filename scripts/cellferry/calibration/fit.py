@@ -121,6 +121,11 @@ def learn_decision(
         held_out=HeldOutAnswers(len(codes), n_donors, max_error, rehearsed=rehearsal is not None),
         made_from=made_from,
     )
+    if cells.rare:
+        beyond = int((cells.rare.probability > decision.rare_threshold).sum())
+        print(
+            f"a rare label is likely enough beyond {decision.rare_threshold:.3f}: {beyond} held-out cells are"
+        )
     decision = with_limits(decision, heads, codes, by_head, rare=None if rehearsal else cells.rare)
     print(f"of the held-out cells: {asdict(decision.held_out)}")
     return decision

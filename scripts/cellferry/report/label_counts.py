@@ -1,7 +1,7 @@
 """What the answer is: cells per label, counted from a query's predictions."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -31,6 +31,8 @@ class LabelCounts:
         Cells by the reason why they are unknown, or have a label of a coarser level; the largest first.
     same_by_mappings
         Share of cells to which heads on latents give the same label by both mappings; None of one mapping.
+    rare
+        Cells by the rare label that they are clearly like; the largest first.
     """
 
     n_cells: int
@@ -38,6 +40,7 @@ class LabelCounts:
     labels: list[dict]
     reasons: dict[str, int]
     same_by_mappings: float | None = None
+    rare: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_coarser(self) -> int:
@@ -66,18 +69,18 @@ def count_labels(predictions: list[str]) -> LabelCounts:
     cells: Counter[tuple[str, str]] = Counter()
     sums: Counter[tuple[str, str]] = Counter()
     reasons: Counter[str] = Counter()
+    rare: Counter[str] = Counter()
     n_unknown = 0
-    keys = ["label", "level", "reason"]
+    columns = pq.read_schema(predictions[0]).names
+    keys = ["label", "level", "reason", *({"rare_label"} & set(columns))]
     probabilities = ["probability"]
-    probabilities += [
-        name
-        for name in pq.read_schema(predictions[0]).names
-        if name.startswith("level_") and name.endswith("_probability")
-    ]
+    probabilities += [name for name in columns if name.startswith("level_") and name.endswith("_probability")]
     for row in count_by(blocks(predictions, keys + probabilities), keys, sums=probabilities):
         label, level = row["label"], row["level"]
         if row["reason"] is not None:
             reasons[row["reason"]] += row["cells"]
+        if row.get("rare_label") is not None:
+            rare[row["rare_label"]] += row["cells"]
         if label == UNKNOWN:
             n_unknown += row["cells"]
         if level is not None:
@@ -90,7 +93,9 @@ def count_labels(predictions: list[str]) -> LabelCounts:
         for (label, level), n in sorted(cells.items(), key=lambda item: (-item[1], item[0]))
     ]
     same = _same_by_mappings(predictions)
-    return LabelCounts(n_cells, n_unknown, labels, dict(reasons.most_common()), same)
+    return LabelCounts(
+        n_cells, n_unknown, labels, dict(reasons.most_common()), same, dict(rare.most_common())
+    )
 
 
 def _same_by_mappings(predictions: list[str]) -> float | None:

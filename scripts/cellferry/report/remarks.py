@@ -58,7 +58,7 @@ def remarks(
         By dataset whose counts were rounded: the effect on its first cells.
     """
     return [
-        *_on_rare_labels(rare),
+        *_on_rare_labels(rare, label_counts),
         *_on_labels_left_out(left_out),
         *(remark for name, scores in evaluations.items() for remark in _on_scores(name, scores)),
         *_on_unknown_cells(label_counts),
@@ -70,13 +70,15 @@ def remarks(
     ]
 
 
-def _on_rare_labels(rare: dict[str, int]) -> list[str]:
+def _on_rare_labels(rare: dict[str, int], label_counts: dict[str, LabelCounts]) -> list[str]:
     if not rare:
         return []
     listed = ", ".join(f"{label} ({cells:,})" for label, cells in rare.items())
+    named = sum(sum(counted.rare.values()) for counted in label_counts.values())
     return [
         f"The reference has {len(rare)} label(s) of too few cells to be learned: {listed}. No cell can "
         "get them; such cells should be unknown, or get a label of a coarser level."
+        + (f" {named:,} are clearly like one, which the column rare_label names." if named else "")
     ]
 
 
