@@ -59,12 +59,15 @@ scale: .venv/.installed
 	$(BIN)/python benchmarks/scale.py --cells $(CELLS)
 
 # Labels of real queries beside those of other tools: benchmarks/accuracy.md. A run takes minutes, and there are
-# seven for each seed; those that are finished in WORK are not repeated.
+# fifteen for each seed and ten more for the first; those that are finished in WORK are not repeated.
+# QUICK=1: few cells and epochs, to see that it works; its tables stay in WORK. RUNS="..." chooses runs.
 DATA ?= $(CELLFERRY_TEST_DATA)
 WORK ?= accuracy_work
 SEEDS ?= 0 1 2
+RUNS ?=
 benchmark-accuracy: .venv/.installed | $(UV)
-	$(BIN)/python benchmarks/accuracy.py --data "$(DATA)" --work "$(WORK)" --seeds $(SEEDS)
+	$(BIN)/python benchmarks/accuracy.py --data "$(DATA)" --work "$(WORK)" --seeds $(SEEDS) \
+	    $(if $(RUNS),--runs $(RUNS)) $(if $(filter-out 0,$(QUICK)),--quick)
 
 # The rules and what they wait for, without edges that follow from others: docs/rulegraph.svg. Needs graphviz.
 rulegraph: .venv/.installed

@@ -2,60 +2,99 @@
 
     make benchmark-accuracy DATA=/data WORK=/some/scratch SEEDS="0 1 2"
     python benchmarks/accuracy.py --work /some/scratch --runs kang_ctrl_to_stim --seeds 0
+    python benchmarks/accuracy.py --work /some/scratch --quick
     python benchmarks/accuracy.py --only tables
 
-Each pair of a labeled reference and queries with known labels goes through the whole workflow, with each
-seed; with seed 0 every label of a query is a query of its own beside it. Finished runs in the work folder are
-not repeated; measured pairs and seeds take the place of their older rows in the table.
+Each pair of a labeled reference and queries with known labels (accuracy_pairs.py) goes through the whole
+workflow, with each seed (accuracy_runs.py), and through other tools (accuracy_others.py); with seed 0 there
+are more difficult variations of pairs, and every label of a query is a query of its own. What is finished in
+the work folder is not repeated; measured pairs and seeds take the place of their older rows in the table.
 """
 
 import argparse
 import os
 import platform
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
+import accuracy_page
 import accuracy_pictures
 import accuracy_scores
-import accuracy_tables
-from accuracy_runs import REQUIREMENTS, RUNS, make_run, run_celltypist, run_folder
+from accuracy_others import REQUIREMENTS, label_by_others
+from accuracy_pairs import PAIR, RUNS, Run
+from accuracy_runs import make_run, run_folder, try_other_limits
 
 PACKAGES = ("scvi-tools", "torch", "xgboost", "scikit-learn")
+QUICK = "quick"
+"""Folder of quick runs and their tables, in the work folder: they never meet those that count."""
 
 
 def main() -> None:
     """Run what is missing, gather the scores, write the tables and pictures."""
-    names = [run.name for run in RUNS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("CELLFERRY_TEST_DATA"), help="the real data")
     parser.add_argument("--work", type=Path, help="folder for the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--runs", nargs="+", choices=names, default=names, metavar="RUN")
+    parser.add_argument("--runs", nargs="+", choices=[run.name for run in RUNS], metavar="RUN")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--again", nargs="*", metavar="RULE", help="finished runs too, from RULE on")
     parser.add_argument("--only", choices=["runs", "tables"])
+    parser.add_argument(
+        "--quick", action="store_true", help="few cells and epochs, tables in the work folder"
+    )
     options = parser.parse_args()
-    runs = [(run, seed) for seed in options.seeds for run in RUNS if run.name in options.runs]
+    needs_folders = options.quick or options.only != "tables"
+    if needs_folders and not (options.data and options.work):
+        parser.error("name --data, or set CELLFERRY_TEST_DATA, and --work")
+    runs = runs_with_seeds(options.runs, options.seeds, quick=options.quick)
     if options.only != "tables":
-        if not options.data or not options.work:
-            parser.error("name --data, or set CELLFERRY_TEST_DATA, and --work")
-        data, work = Path(options.data), options.work.resolve()
-        for run, seed in runs:
-            print(f"{datetime.now(UTC):%H:%M} {run.name}, seed {seed}", flush=True)
-            make_run(run, seed, data, work, cores=options.cores, again=options.again)
-            run_celltypist(run, seed, work)
+        make(runs, options)
+    if options.quick:
+        table = options.work.resolve() / QUICK / "accuracy_quick.tsv"
+        accuracy_scores.save(collected(runs, table.parent), machine(options.cores), table)
+        accuracy_page.write_quick_page(table)
+        print(f"the tables of this quick run: {table.with_suffix('.md')}")
+        return
     if options.only is None:
-        rows = [row for run, seed in runs for row in accuracy_scores.collect(work, run, seed)]
-        accuracy_scores.save(rows, machine(options.cores))
+        work = options.work.resolve()
+        accuracy_scores.save(collected(runs, work), machine(options.cores))
         run, seed = runs[0]
         if run == RUNS[0]:
             accuracy_pictures.draw(run_folder(work, run, seed), run)
     if options.only != "runs":
-        accuracy_tables.write_pages()
+        accuracy_page.write_pages()
+
+
+def runs_with_seeds(names: list[str] | None, seeds: list[int], *, quick: bool) -> list[tuple[Run, int]]:
+    """What to run: those named, or all; without names a quick benchmark is of the plain pairs.
+
+    A quick benchmark has the first of the seeds only.
+    """
+    chosen = [run for run in RUNS if (run.name in names if names else run.of == PAIR or not quick)]
+    if quick:
+        return [(replace(run, quick=True), seeds[0]) for run in chosen]
+    return [(run, seed) for seed in seeds for run in chosen if run.is_made_with(seed)]
+
+
+def make(runs: list[tuple[Run, int]], options: argparse.Namespace) -> None:
+    """Make the runs that are missing, and label their cells in all other ways."""
+    tools = options.work.resolve()
+    work = tools / QUICK if options.quick else tools
+    for run, seed in runs:
+        print(f"{datetime.now(UTC):%H:%M} {run.name}, seed {seed}", flush=True)
+        make_run(run, seed, Path(options.data), work, cores=options.cores, again=options.again)
+        try_other_limits(run, seed, work, cores=options.cores)
+        label_by_others(run, seed, work, tools)
+
+
+def collected(runs: list[tuple[Run, int]], work: Path) -> list[dict]:
+    """All scores of finished runs, as rows of the table."""
+    return [row for run, seed in runs for row in accuracy_scores.collect(work, run, seed)]
 
 
 def machine(cores: int) -> str:

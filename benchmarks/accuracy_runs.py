@@ -1,61 +1,40 @@
-"""Runs of the accuracy benchmark: pairs of real datasets through the workflow, and through CellTypist."""
+"""Runs of the accuracy benchmark: its pairs through the workflow, and with other limits of error."""
 
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+from accuracy_pairs import DATA, PAIR, Run
 from measuring import ROOT
 
-HERE = ROOT / "benchmarks"
-CONFIG_FOLDERS = (ROOT / "tests" / "configs", HERE / "configs")
-REQUIREMENTS = HERE / "celltypist.txt"
 TARGET = "results/evaluation/scores.tsv"
 TEST = "test"
 """The part of a reference that its model never meets: scored like a query."""
 MIN_CELLS_ALONE = 20
 """Cells of a label that make a query of their own."""
-SEED_OF_QUERIES_OF_ONE_LABEL = 0
 
-
-@dataclass(frozen=True)
-class Run:
-    """A configuration, and what the pairs of its reference and its queries are called.
-
-    Where `one_by_one`, every label of a query is a query of its own too.
-    """
-
-    name: str
-    pairs: dict[str, str]
-    one_by_one: bool = True
-
-    def has_queries_of_one_label(self, seed: int) -> bool:
-        """Whether they are made: they are many and take most of a run's time, hence with one seed only."""
-        return self.one_by_one and seed == SEED_OF_QUERIES_OF_ONE_LABEL
-
-    @property
-    def reference(self) -> str:
-        """What the reference is called."""
-        return next(iter(self.pairs.values())).partition(" → ")[0]
-
-
-RUNS = [
-    Run("pbmc3k_to_symphony", {"symphony": "PBMC 3k → Symphony"}),
-    Run("pbmc3k_to_kang", {"kang_ctrl": "PBMC 3k → Kang ctrl", "kang_stim": "PBMC 3k → Kang stim"}),
-    Run("kang_ctrl_to_stim", {"kang_stim": "Kang ctrl → Kang stim"}),
-    Run("symphony_3p_to_5p", {"symphony_5p": "Symphony 3' → 5'"}),
-    Run("celseq2_to_dropseq", {"dropseq": "CEL-seq2 → Drop-seq"}),
-    Run("celseq2_to_10x_symbols", {"tenx": "CEL-seq2 → 10x"}),
-    Run("pbmc3k_without_b_to_symphony", {"symphony": "PBMC 3k without B → Symphony"}, one_by_one=False),
-]
+DEFAULT_MAX_ERROR = 0.05
+OTHER_MAX_ERRORS = (0.01, 0.1)
+"""Values of `prediction.max_error` that are tried beside the default, on pairs as they are."""
 
 
 def run_folder(work: Path, run: Run, seed: int) -> Path:
     """Where a run is made."""
     return work / run.name / f"seed_{seed}"
+
+
+def scored_parts(run: Run) -> list[str]:
+    """The held-out test of a run's reference, and its mixed queries."""
+    return [TEST, *run.pairs]
+
+
+def predictions_of(folder: Path, part: str) -> Path:
+    """The predictions of a part in the folder of a run."""
+    return folder / "results" / "predictions" / f"{part}.parquet"
 
 
 def make_run(run: Run, seed: int, data: Path, work: Path, *, cores: int, again: list[str] | None) -> None:
@@ -76,28 +55,60 @@ def make_run(run: Run, seed: int, data: Path, work: Path, *, cores: int, again: 
     """
     folder = run_folder(work, run, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "data").exists():
-        (folder / "data").symlink_to(data.resolve())
-    config = mixed_config(run, seed)
-    inspected = [folder / "results" / "inspected" / f"{query}.json" for query in run.pairs]
-    changed = write_if_changed(folder / "mixed.yaml", config)
-    if changed or not all(path.exists() for path in inspected):
-        targets = [path.relative_to(folder) for path in inspected]
-        snakemake(folder, [*targets, "--cores", cores, "--configfile", folder / "mixed.yaml"])
-    cells = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["labels"] for path in inspected}
+    if not (folder / DATA).exists():
+        (folder / DATA).symlink_to(data.resolve())
+    run.write_files(folder, data)
+    config = run.config(seed, data)
     if run.has_queries_of_one_label(seed):
+        inspected = [folder / "results" / "inspected" / f"{query}.json" for query in run.pairs]
+        changed = write_if_changed(folder / "mixed.yaml", config)
+        if changed or not all(path.exists() for path in inspected):
+            snakemake(folder, [path.relative_to(folder) for path in inspected], folder / "mixed.yaml", cores)
+        cells = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["labels"] for path in inspected}
         config = with_queries_of_one_label(config, cells)
     changed = write_if_changed(folder / "config.yaml", config)
     if changed or again is not None or not (folder / TARGET).exists():
         forced = ["--forcerun", *again] if again else []
-        snakemake(folder, [TARGET, *forced, "--cores", cores, "--configfile", folder / "config.yaml"])
+        snakemake(folder, [TARGET, *forced], folder / "config.yaml", cores)
 
 
-def mixed_config(run: Run, seed: int) -> dict:
-    """The configuration of a run as it is shipped, with a seed."""
-    paths = [folder / f"{run.name}.yaml" for folder in CONFIG_FOLDERS]
-    path = next(path for path in paths if path.exists())
-    return yaml.safe_load(path.read_text(encoding="utf-8")) | {"seed": seed}
+def try_other_limits(run: Run, seed: int, work: Path, *, cores: int) -> None:
+    """Predict with other values of `max_error`, from the calibration on, in a copy of a finished run.
+
+    Of the copy are kept the predictions of the test and of the mixed queries, below `limits/{max_error}`.
+    """
+    if run.of != PAIR:
+        return
+    folder = run_folder(work, run, seed)
+    made_from = [predictions_of(folder, part) for part in scored_parts(run)]
+    for max_error in OTHER_MAX_ERRORS:
+        done = limit_folder(folder, max_error)
+        if is_newer(done, made_from):
+            continue
+        copy = folder / "limits" / "unfinished"
+        for old in (copy, done):
+            shutil.rmtree(old, ignore_errors=True)
+        ignored = shutil.ignore_patterns("limits", "celltypist*", "in_memory*", "*.log")
+        shutil.copytree(folder, copy, symlinks=True, ignore=ignored)
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        config["prediction"] = {**config.get("prediction", {}), "max_error": max_error}
+        write_if_changed(copy / "config.yaml", config)
+        made = [predictions_of(copy, part) for part in scored_parts(run)]
+        snakemake(copy, [path.relative_to(copy) for path in made], copy / "config.yaml", cores)
+        done.mkdir()
+        for path in made:
+            path.replace(done / path.name)
+        shutil.rmtree(copy)
+
+
+def limit_folder(folder: Path, max_error: float) -> Path:
+    """Where predictions of a run with another `max_error` are."""
+    return folder / "limits" / f"{max_error:.2f}"
+
+
+def is_newer(done: Path, made_from: Iterable[Path]) -> bool:
+    """Whether something was made after all that it was made from."""
+    return done.exists() and done.stat().st_mtime > max(path.stat().st_mtime for path in made_from)
 
 
 def with_queries_of_one_label(config: dict, cells: dict[str, dict[str, int]]) -> dict:
@@ -140,46 +151,13 @@ def write_if_changed(path: Path, config: dict) -> bool:
     return True
 
 
-def snakemake(folder: Path, arguments: list) -> None:
+def snakemake(folder: Path, targets: list, config: Path, cores: int) -> None:
     """Run the workflow in a folder; what it prints goes to snakemake.log there."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
     # The folder is this run's alone; the lock that a killed run left would stop the next.
-    command += ["--profile", ROOT / "profiles" / "local", "--nolock", *arguments]
+    command += ["--profile", ROOT / "profiles" / "local", "--nolock"]
+    command += [*targets, "--cores", cores, "--configfile", config]
     with open(folder / "snakemake.log", "w", encoding="utf-8") as log:
         done = subprocess.run([str(word) for word in command], stdout=log, stderr=log, check=False)
     if done.returncode:
         raise SystemExit(f"the run in {folder} failed; its snakemake.log says why")
-
-
-def celltypist_python(work: Path) -> Path:
-    """Python of the environment that CellTypist is in; made where it is missing, or of other versions."""
-    folder = work / "celltypist"
-    python, made_from = folder / "bin" / "python", folder / REQUIREMENTS.name
-    wanted = REQUIREMENTS.read_text(encoding="utf-8")
-    if not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
-        uv = shutil.which("uv") or ROOT / ".uv" / "bin" / "uv"
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", python, "--requirements", REQUIREMENTS]
-        subprocess.run(install, check=True)
-        made_from.write_text(wanted, encoding="utf-8")
-    return python
-
-
-def run_celltypist(run: Run, seed: int, work: Path) -> None:
-    """Train CellTypist on a run's training cells, and predict its held-out test and its mixed queries."""
-    folder = run_folder(work, run, seed)
-    done = folder / "celltypist"
-    files = [folder / "results" / "common" / f"{part}.h5ad" for part in ("reference", TEST, *run.pairs)]
-    if done.exists() and done.stat().st_mtime > max(file.stat().st_mtime for file in files):
-        return
-    scratch = folder / "celltypist.unfinished"
-    for old in (scratch, done):
-        shutil.rmtree(old, ignore_errors=True)
-    scratch.mkdir()
-    reference, *queries = files
-    command = [celltypist_python(work), HERE / "with_celltypist.py", reference, scratch, *queries]
-    with open(folder / "celltypist.log", "w", encoding="utf-8") as log:
-        finished = subprocess.run(command, stdout=log, stderr=log, check=False)
-    if finished.returncode:
-        raise SystemExit(f"CellTypist failed on {folder}; celltypist.log there says why")
-    scratch.rename(done)

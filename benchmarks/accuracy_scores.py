@@ -1,35 +1,46 @@
 """Scores of the accuracy benchmark's runs, gathered into one long table."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
+from accuracy_others import CELLTYPIST, OTHERS
+from accuracy_pairs import CASE as CASE_RUN
+from accuracy_pairs import PAIR, RUNS, Run
 from accuracy_runs import (
-    RUNS,
+    DEFAULT_MAX_ERROR,
+    OTHER_MAX_ERRORS,
     TEST,
-    Run,
+    limit_folder,
+    predictions_of,
     queries_of_one_label,
     run_folder,
+    scored_parts,
 )
-from cellferry.artifacts.evaluation import Confusion, Evaluation, Scores
+from cellferry.artifacts.evaluation import Confusion, Evaluation, Risk, Scores
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
-from cellferry.artifacts.labels import ClassifierLabels
+from cellferry.artifacts.labels import ClassifierLabels, ReferenceLabels
 from cellferry.evaluation.metrics import auroc, summary
+from cellferry.evaluation.summary import describe
 from cellferry.labels.hierarchy import IN_REFERENCE
 from measuring import ROOT
 
 TABLE = ROOT / "benchmarks" / "accuracy.tsv"
 COLUMNS = ["pair", "kind", "label", "seed", "method", "measure", "value"]
-"""A pair is `reference → query`; `label` is that of a query of one label, or one that the reference lacks."""
+"""A pair is `reference → query`; `label` is the one a row is of, or of limits of error the limit."""
 
 MIXED, HELD_OUT, ALONE, UNSEEN = "mixed", "held out", "alone", "unseen"
 """Kinds of rows: a query; the reference's held-out test; a query of one label; cells the reference lacks."""
+RARE, LIMIT, CASE = "rare", "limit", "case"
+"""Cells whose label has too few reference cells; answers with a `max_error`; a query of a hard case."""
 
 BEST_LABEL, ANSWER = "cellferry, best label", "cellferry, answer"
-BASELINE, CELLTYPIST = "PCA and logistic regression", "CellTypist"
+BASELINE = "PCA and logistic regression"
 HEADS = {
     "xgboost": "XGBoost",
     "linear": "linear, on latents",
@@ -38,6 +49,8 @@ HEADS = {
     "expression_pca": "linear, on components of expression",
     "expression_ranks": "ranks of markers",
     "scanvi": "scANVI's own",
+    "cytovi": "CytoVI's own",
+    "expression_xgboost": "XGBoost, on markers",
 }
 REASONS = ["ambiguous", "out of reference", "low quality", "subtype unsure"]
 SEPARATORS = ["ood_pvalue", "distance", "probability"]
@@ -47,10 +60,18 @@ SEPARATORS = ["ood_pvalue", "distance", "probability"]
 def collect(work: Path, run: Run, seed: int) -> list[dict]:
     """All scores of one run, as rows of the table."""
     folder = run_folder(work, run, seed)
-    rows = list(scores_of(folder, TEST, held_out_name(run), HELD_OUT))
-    for query, pair in run.pairs.items():
-        rows += scores_of(folder, query, pair, MIXED)
-        rows += scores_of_unseen(folder, query, pair)
+    names = {TEST: held_out_name(run), **run.pairs}
+    if run.of == CASE_RUN:
+        rows = [row for query, pair in run.pairs.items() for row in scores_of(folder, query, pair, CASE)]
+    else:
+        rows = list(scores_of(folder, TEST, names[TEST], HELD_OUT))
+        for query, pair in run.pairs.items():
+            rows += scores_of(folder, query, pair, MIXED)
+            rows += scores_of_unseen(folder, query, pair)
+            rows += fates_of_rare_labels(folder, query, pair)
+    if run.of == PAIR:
+        for part in scored_parts(run):
+            rows += scores_by_limit(folder, part, names[part])
     if run.has_queries_of_one_label(seed):
         rows += scores_of_one_label(folder, run)
     return [{**row, "seed": seed} for row in rows if row["value"] is not None]
@@ -58,7 +79,7 @@ def collect(work: Path, run: Run, seed: int) -> list[dict]:
 
 def held_out_name(run: Run) -> str:
     """What the held-out test of a run's reference is called; its genes are those of the queries."""
-    return f"{run.reference} → its held-out test, for {' and '.join(run.pairs)}"
+    return f"{run.called} → its held-out test, for {' and '.join(run.pairs)}"
 
 
 def scores_of(folder: Path, part: str, pair: str, kind: str) -> Iterator[dict]:
@@ -73,12 +94,14 @@ def scores_of(folder: Path, part: str, pair: str, kind: str) -> Iterator[dict]:
         "error among accepted, unseen labels too": rejected.all_truth.error_among_accepted,
         "coverage": found.prediction_sets.coverage,
         "labels in a set": found.prediction_sets.mean_size,
+        "expected error": expected_error(predictions_of(folder, part)),
     }
     # Shares of all cells: a reason says nothing about the truth.
     of_answer |= {reason: rejected.reasons.get(reason, 0) / found.n_cells for reason in REASONS}
     by_method = {BEST_LABEL: found.forced, ANSWER: found.answered}
     by_method |= {HEADS[head]: scores for head, scores in found.heads.items()}
-    by_method |= {BASELINE: found.baseline, CELLTYPIST: celltypist_scores(folder, part)}
+    by_method |= {BASELINE: found.baseline}
+    by_method |= {method: other_scores(folder, part, method) for method in OTHERS}
     rows = [(ANSWER, measure, value) for measure, value in of_answer.items()]
     rows += [
         (method, measure, getattr(scores, measure, None))
@@ -95,6 +118,41 @@ def scores_of_unseen(folder: Path, query: str, pair: str) -> Iterator[dict]:
         rows += [(ANSWER, f"auroc of {name}", getattr(fate.auroc, name)) for name in SEPARATORS]
         rows.append((CELLTYPIST, "auroc of probability", celltypist_auroc(folder, query, label)))
         yield from as_rows(pair, UNSEEN, label, rows)
+
+
+def fates_of_rare_labels(folder: Path, query: str, pair: str) -> Iterator[dict]:
+    """What becomes of cells whose label has too few reference cells to be predicted."""
+    reference = read_artifact(ReferenceLabels, folder / "results" / "reference" / "labels.json").labels
+    for label, fate in evaluation(folder, query).labels_not_predictable.items():
+        rows = [(ANSWER, "cells", fate.cells), (ANSWER, "unknown", fate.unknown / fate.cells)]
+        rows.append((ANSWER, "reference cells", reference[label].cells))
+        yield from as_rows(pair, RARE, label, rows)
+
+
+def scores_by_limit(folder: Path, part: str, pair: str) -> Iterator[dict]:
+    """What was given with every `max_error`, how much of it is wrong, and how much is said to be."""
+    known = classifier_labels(folder)
+    for limit in sorted((DEFAULT_MAX_ERROR, *OTHER_MAX_ERRORS)):
+        default = limit == DEFAULT_MAX_ERROR
+        path = predictions_of(folder, part) if default else limit_folder(folder, limit) / f"{part}.parquet"
+        risk = describe(str(path), known.hierarchy, known.heads).rejection.known_truth
+        yield from as_rows(pair, LIMIT, f"{limit:.2f}", given_and_wrong(risk, expected_error(path)))
+
+
+def given_and_wrong(risk: Risk, expected: float | None) -> list[tuple[str, str, float | None]]:
+    """Rows of one limit of error: the share of cells with a label, and of these the wrong ones."""
+    given = risk.accepted / risk.cells if risk.cells else None
+    wrong = risk.error_among_accepted
+    return [
+        (ANSWER, "given", given),
+        (ANSWER, "error among accepted", wrong),
+        (ANSWER, "expected error", expected),
+    ]
+
+
+def expected_error(predictions: Path) -> float | None:
+    """The share of wrong labels that a file of predictions states; None where there is no label."""
+    return json.loads(pq.read_schema(predictions).metadata[b"expected_error"])["of_all"]
 
 
 def scores_of_one_label(folder: Path, run: Run) -> Iterator[dict]:
@@ -130,60 +188,64 @@ def unknown_share(confusion: Confusion, label: str) -> float:
     return cells[-1] / sum(cells)
 
 
-def celltypist_table(folder: Path, query: str) -> pd.DataFrame:
-    """CellTypist's label and probability of cells that have a truth, and what the reference knows of it."""
-    path = folder / "celltypist" / f"{query}.tsv"
-    told = pd.read_csv(path, sep="\t", dtype={"cell": str, "label": str}, keep_default_na=False)
-    path = folder / "results" / "predictions" / f"{query}.parquet"
-    known = pd.read_parquet(path, columns=["cell", "truth"])
+def classifier_labels(folder: Path) -> ClassifierLabels:
+    """Labels and heads of a run's classifiers."""
+    return read_artifact(ClassifierLabels, folder / "results/reference/classifier" / "labels.json")
+
+
+def answers_of(folder: Path, query: str, method: str) -> pd.DataFrame:
+    """Another method's labels of cells that have a truth, and what the reference knows of it."""
+    made, column = OTHERS[method]
+    path = folder / made / f"{query}.tsv"
+    told = pd.read_csv(path, sep="\t", keep_default_na=False, dtype={"cell": str, column: str})
+    known = pd.read_parquet(predictions_of(folder, query), columns=["cell", "truth"])
     if told["cell"].to_list() != known["cell"].to_list():
-        raise RuntimeError(f"{folder}: CellTypist predicted other cells of {query} than the workflow did")
-    classifier = folder / "results/reference/classifier"
-    hierarchy = read_artifact(ClassifierLabels, classifier / "labels.json").hierarchy
-    told = told.assign(truth=known["truth"]).dropna(subset="truth")
+        raise RuntimeError(f"{folder}: {method} labeled other cells of {query} than the workflow did")
+    hierarchy = classifier_labels(folder).hierarchy
+    told = told.assign(answer=told[column], truth=known["truth"]).dropna(subset="truth")
     return told.assign(kind=[hierarchy.kind(truth) for truth in told["truth"]])
 
 
-def celltypist_scores(folder: Path, query: str) -> Scores:
-    """Its accuracy and macro-F1 over the same cells as the workflow's."""
-    table = celltypist_table(folder, query)
+def other_scores(folder: Path, part: str, method: str) -> Scores:
+    """Accuracy and macro-F1 of another method over the same cells as the workflow's."""
+    table = answers_of(folder, part, method)
     known = table[table["kind"] == IN_REFERENCE]
-    return summary(Counter(zip(known["truth"], known["label"], strict=True)))
+    return summary(Counter(zip(known["truth"], known["answer"], strict=True)))
 
 
 def celltypist_auroc(folder: Path, query: str, label: str) -> float | None:
     """How well its highest probability tells the cells of an unseen label from those of known ones."""
-    table = celltypist_table(folder, query)
+    table = answers_of(folder, query, CELLTYPIST)
     doubt = 1 - table["probability"].to_numpy()
     return auroc(np.sort(doubt[table["kind"] == IN_REFERENCE]), doubt[(table["truth"] == label).to_numpy()])
 
 
-def save(rows: list[dict], machine: str) -> None:
-    """Put rows into the table in place of those of the same pairs and seeds.
+def save(rows: list[dict], machine: str, path: Path = TABLE) -> None:
+    """Put rows into a table in place of those of the same pairs and seeds.
 
     The first line of the table says what it was measured on.
     """
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["value"] = table["value"].astype(float).round(4)
-    if TABLE.exists():
-        old, _ = read()
+    if path.exists():
+        old, _ = read(path)
         keys = ["pair", "seed"]
         again = old.set_index(keys).index.isin(table.set_index(keys).index)
         table = pd.concat([old[~again], table])
-    pairs = [pair for run in RUNS for pair in (*run.pairs.values(), held_out_name(run))]
+    pairs = [pair for run in RUNS for pair in (*run.queries, held_out_name(run))]
     table = table.sort_values(
         ["pair", "seed"],
         key=lambda column: column.map(pairs.index) if column.name == "pair" else column,
         kind="stable",
     )
-    with open(TABLE, "w", encoding="utf-8", newline="") as file:
+    with open(path, "w", encoding="utf-8", newline="") as file:
         file.write(f"# {machine}\n")
         table.to_csv(file, sep="\t", index=False, lineterminator="\n")
 
 
-def read() -> tuple[pd.DataFrame, str]:
-    """The table, and the machine it was measured on."""
-    with open(TABLE, encoding="utf-8") as file:
+def read(path: Path = TABLE) -> tuple[pd.DataFrame, str]:
+    """A table, and the machine it was measured on."""
+    with open(path, encoding="utf-8") as file:
         machine = file.readline().removeprefix("# ").rstrip("\n")
         table = pd.read_csv(file, sep="\t", dtype={"label": str}, keep_default_na=False)
     return table, machine

@@ -1,10 +1,11 @@
-"""Train CellTypist on a run's reference and predict its queries; `accuracy_runs.py` runs this apart.
+"""Train CellTypist on a run's reference and predict its queries; `accuracy_others.py` runs this apart.
 
     python with_celltypist.py REFERENCE.h5ad FOLDER QUERY.h5ad...
 
-The files hold raw counts of the common genes, and the labels in the obs column `label`. FOLDER gets one table
-per query, of its name: cell, label, probability. This runs in an environment of its own (celltypist.txt),
-without cellferry.
+The files hold raw counts of the common genes (or values of markers, which are taken as they are), and the
+labels in the obs column `label`. FOLDER gets one table per query, of its name: cell, label, probability, and
+`voted`, the label that most cells of its cluster got. This runs in an environment of its own
+(celltypist.txt), without cellferry.
 """
 
 import sys
@@ -14,22 +15,35 @@ import anndata as ad
 import celltypist
 import scanpy as sc
 
+COMPONENTS = 50
+"""Of CellTypist's own graph for clusters, which it cannot make of as many cells or genes."""
+
+
+def holds_values(cells: ad.AnnData) -> bool:
+    """Whether X holds values of markers, and not counts."""
+    return cells.uns["cellferry"].get("values") == "intensities"
+
 
 def normalized(path: str) -> ad.AnnData:
     """Cells as CellTypist wants them: log1p of counts per 10,000."""
     cells = ad.read_h5ad(path)
-    sc.pp.normalize_total(cells, target_sum=1e4)
-    sc.pp.log1p(cells)
+    if not holds_values(cells):
+        sc.pp.normalize_total(cells, target_sum=1e4)
+        sc.pp.log1p(cells)
     return cells
 
 
 def main(reference: str, folder: str, queries: list[str]) -> None:
-    """Train once, predict all; the defaults of CellTypist, without its vote within clusters of the query."""
+    """Train once, predict all; the defaults of CellTypist, with its vote within clusters and without."""
     cells = normalized(reference)
-    model = celltypist.train(cells, labels="label", n_jobs=1)
+    model = celltypist.train(cells, labels="label", n_jobs=1, check_expression=not holds_values(cells))
     for query in queries:
-        predicted = celltypist.annotate(normalized(query), model=model, majority_voting=False)
-        table = predicted.predicted_labels.rename(columns={"predicted_labels": "label"})[["label"]]
+        cells = normalized(query)
+        if min(cells.shape) <= COMPONENTS:
+            sc.pp.neighbors(cells, use_rep="X")
+        predicted = celltypist.annotate(cells, model=model, majority_voting=True)
+        names = {"predicted_labels": "label", "majority_voting": "voted"}
+        table = predicted.predicted_labels.rename(columns=names)[list(names.values())]
         table["probability"] = predicted.probability_matrix.max(axis=1)
         table.to_csv(Path(folder) / f"{Path(query).stem}.tsv", sep="\t", index_label="cell")
 
