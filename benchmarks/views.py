@@ -11,12 +11,12 @@ import argparse
 import os
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import scanpy as sc
+from accuracy_pairs import PAIR, RUNS, Dataset
 from measuring import ROOT, machine
 from scipy import sparse
 
@@ -37,73 +37,27 @@ FIXED = "C = .01"
 
 MIXED = "mixed"
 NOT_LABELS = {"nan", "None", "(none)", "unassigned"}
-
-
-@dataclass(frozen=True)
-class Source:
-    """Cells of a file: where their counts are, their labels, and which of them, by a column of obs."""
-
-    path: str
-    label: str
-    layer: str = "X"
-    column: str | None = None
-    pattern: str = ""
-
-    def read(self, data: Path) -> ad.AnnData:
-        """Counts and labels (obs column `label`)."""
-        whole = ad.read_h5ad(data / self.path)
-        source = whole.raw.to_adata() if self.layer == "raw" else whole
-        counts = source.X if self.layer in ("X", "raw") else source.layers[self.layer]
-        cells = ad.AnnData(sparse.csr_matrix(counts).astype(np.float32), obs=whole.obs.copy())
-        cells.var_names = source.var_names.astype(str)
-        cells.var_names_make_unique()
-        cells.obs["label"] = cells.obs[self.label].astype(str)
-        kept = ~cells.obs["label"].isin(NOT_LABELS)
-        if self.column:
-            kept &= cells.obs[self.column].astype(str).str.contains(self.pattern)
-        return cells[kept.to_numpy()].copy()
-
-
-BROAD = "cell_type_broad_harmonised"
-PBMC3K = Source("pbmc/ref_pbmc3k.h5ad", "cell_type_broad", "counts")
-SYMPHONY = Source("pbmc/query_symphony_3tech.h5ad", BROAD)
-SYMPHONY_3, SYMPHONY_5 = (
-    Source(SYMPHONY.path, BROAD, column="donor", pattern=pattern) for pattern in ("^(?!.*5)", "5")
-)
-CTRL, STIM = (
-    Source("pbmc/query_kang_ifnb.h5ad", BROAD, "raw", "group_id", f"^{group}$") for group in ("ctrl", "stim")
-)
-LINES = "cell_line_demuxlet"
-CELSEQ2, DROPSEQ = (
-    Source(f"cellmix/{name}.h5ad", LINES, column="demuxlet_cls", pattern="^SNG$")
-    for name in ("ref_celseq2_5cl", "query_dropseq")
-)
-
-
-def halves(name: str, label: str) -> tuple[Source, Source]:
-    """Reference and query that were split at random, or by animal."""
-    files = {"starmap": ("starmap_ref_2mice", "starmap_query_mouse3")}.get(
-        name, (f"{name}_ref", f"{name}_query")
-    )
-    reference, query = (Source(f"more/{file}.h5ad", label) for file in files)
-    return reference, query
-
-
 PAIRS = {
-    "PBMC 3k → Symphony": (PBMC3K, SYMPHONY),
-    "PBMC 3k → Kang ctrl": (PBMC3K, CTRL),
-    "PBMC 3k → Kang stim": (PBMC3K, STIM),
-    "Kang ctrl → Kang stim": (CTRL, STIM),
-    "Kang stim → Kang ctrl": (STIM, CTRL),
-    "Symphony 3' → 5'": (SYMPHONY_3, SYMPHONY_5),
-    "Symphony → PBMC 3k": (SYMPHONY, PBMC3K),
-    "Kang ctrl → PBMC 3k": (CTRL, PBMC3K),
-    "CEL-seq2 → Drop-seq": (CELSEQ2, DROPSEQ),
-    "Zeisel, 7 classes": halves("zeisel", "class"),
-    "Zeisel, subclasses": halves("zeisel", "subclass"),
-    "STARmap, another mouse": halves("starmap", "cell_type"),
-    "Pancreatic tumor": halves("pdac", "cell_type"),
+    pair: (run.reference, query)
+    for run in RUNS
+    for pair, query in run.queries.items()
+    if run.of == PAIR and "modality" not in run.settings and query.path.endswith(".h5ad")
 }
+
+
+def read(dataset: Dataset, data: Path) -> ad.AnnData:
+    """Counts and labels (obs column `label`) of a dataset; counts are in a layer of this name, raw, or X."""
+    whole = ad.read_h5ad(data / dataset.path)
+    source = whole if whole.raw is None else whole.raw.to_adata()
+    cells = ad.AnnData(sparse.csr_matrix(whole.layers.get("counts", source.X)).astype(np.float32))
+    cells.obs = whole.obs.copy()
+    cells.var_names = source.var_names.astype(str)
+    cells.var_names_make_unique()
+    cells.obs["label"] = cells.obs[dataset.label].astype(str)
+    kept = ~cells.obs["label"].isin(NOT_LABELS)
+    for column, values in dataset.config.get("cells", {}).items():
+        kept &= cells.obs[column].isin(values)
+    return cells[kept.to_numpy()].copy()
 
 
 def measure(reference: ad.AnnData, query: ad.AnnData, seed: int) -> dict[str, tuple[float, float]]:
@@ -201,9 +155,9 @@ def main() -> None:
     if not options.data:
         parser.error("name --data, or set CELLFERRY_TEST_DATA")
     scores = {}
-    for pair, sources in PAIRS.items():
+    for pair, datasets in PAIRS.items():
         print(pair, flush=True)
-        scores[pair] = measure(*(source.read(Path(options.data)) for source in sources), options.seed)
+        scores[pair] = measure(*(read(dataset, Path(options.data)) for dataset in datasets), options.seed)
     PAGE.write_text(page(scores, options.seed), encoding="utf-8")
 
 
