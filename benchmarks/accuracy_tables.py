@@ -82,7 +82,8 @@ def everybody_table(table: pd.DataFrame, measure: str) -> str:
     for name, gap in gaps(scores).iterrows():
         size, where = worst(gap.dropna()) if gap.notna().any() else (np.nan, "")
         lines.append([name, *(short(value) for value in scores.loc[name]), short(size), where])
-    return markdown(["", *scores.columns, "worst gap", "on"], lines)
+    head = "" if measure == "accuracy" else measure.replace("_", "-").replace("f1", "F1")
+    return markdown([head, *scores.columns, "worst gap", "on"], lines)
 
 
 def by_method_table(table: pd.DataFrame, measure: str, methods: list[str]) -> str:

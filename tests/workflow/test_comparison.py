@@ -49,9 +49,12 @@ def test_worst_gaps_of_heads_are_measured():
         "`expression`": "linear, on expression",
     }
     gaps = re.findall(r"^\| (.+) \| (\.\d{3}) \| (.+) \|$", page, re.M)
+    accuracy = (
+        (ROOT / "benchmarks" / "accuracy.md").read_text(encoding="utf-8").partition("\n| macro-F1 |")[0]
+    )
     assert {name for name, *_ in gaps} == called.keys()
     for name, gap, where in gaps:
-        (row,) = (row for row in rows(TABLES) if row.startswith(f"| {called[name]} |") and "→" in row)
+        (row,) = (row for row in rows(accuracy) if row.startswith(f"| {called[name]} |") and "→" in row)
         assert row.endswith(f"| {gap} | {where} |")
     speeds = "| training: the workflow's epoch, 5 % more cells watched | 2,177 | 4,251 |"
     assert speeds in TABLES
