@@ -27,7 +27,7 @@ import accuracy_pictures
 import accuracy_scores
 from accuracy_others import REQUIREMENTS, label_by_others
 from accuracy_pairs import PAIR, RUNS, Run
-from accuracy_runs import make_run, run_folder, try_other_limits
+from accuracy_runs import RunError, make_run, run_folder, try_other_limits
 
 PACKAGES = ("scvi-tools", "torch", "xgboost", "scikit-learn")
 QUICK = "quick"
@@ -48,26 +48,27 @@ def main() -> None:
         "--quick", action="store_true", help="few cells and epochs, tables in the work folder"
     )
     options = parser.parse_args()
-    needs_folders = options.quick or options.only != "tables"
-    if needs_folders and not (options.data and options.work):
+    if options.only != "tables" and not (options.data and options.work):
         parser.error("name --data, or set CELLFERRY_TEST_DATA, and --work")
+    if options.quick and options.only:
+        parser.error("--quick makes runs and their tables; leave out --only")
     runs = runs_with_seeds(options.runs, options.seeds, quick=options.quick)
-    if options.only != "tables":
-        make(runs, options)
-    if options.quick:
+    finished = make(runs, options) if options.only != "tables" else []
+    if options.quick and finished:
         table = options.work.resolve() / QUICK / "accuracy_quick.tsv"
-        accuracy_scores.save(collected(runs, table.parent), machine(options.cores), table)
+        accuracy_scores.save(collected(finished, table.parent), machine(options.cores), table)
         accuracy_page.write_quick_page(table)
         print(f"the tables of this quick run: {table.with_suffix('.md')}")
-        return
-    if options.only is None:
+    elif options.only is None and finished:
         work = options.work.resolve()
-        accuracy_scores.save(collected(runs, work), machine(options.cores))
-        run, seed = runs[0]
+        accuracy_scores.save(collected(finished, work), machine(options.cores))
+        run, seed = finished[0]
         if run == RUNS[0]:
             accuracy_pictures.draw(run_folder(work, run, seed), run)
-    if options.only != "runs":
+    if options.only != "runs" and not options.quick:
         accuracy_page.write_pages()
+    if options.only != "tables" and len(finished) < len(runs):
+        sys.exit(f"error: {len(runs) - len(finished)} of {len(runs)} runs failed, see above")
 
 
 def runs_with_seeds(names: list[str] | None, seeds: list[int], *, quick: bool) -> list[tuple[Run, int]]:
@@ -81,15 +82,22 @@ def runs_with_seeds(names: list[str] | None, seeds: list[int], *, quick: bool) -
     return [(run, seed) for seed in seeds for run in chosen if run.is_made_with(seed)]
 
 
-def make(runs: list[tuple[Run, int]], options: argparse.Namespace) -> None:
-    """Make the runs that are missing, and label their cells in all other ways."""
+def make(runs: list[tuple[Run, int]], options: argparse.Namespace) -> list[tuple[Run, int]]:
+    """Make the runs that are missing, label their cells in all other ways; return those without failure."""
     tools = options.work.resolve()
     work = tools / QUICK if options.quick else tools
+    finished = []
     for run, seed in runs:
         print(f"{datetime.now(UTC):%H:%M} {run.name}, seed {seed}", flush=True)
-        make_run(run, seed, Path(options.data), work, cores=options.cores, again=options.again)
-        try_other_limits(run, seed, work, cores=options.cores)
-        label_by_others(run, seed, work, tools)
+        try:
+            make_run(run, seed, Path(options.data), work, cores=options.cores, again=options.again)
+            try_other_limits(run, seed, work, cores=options.cores)
+            label_by_others(run, seed, work, tools)
+        except RunError as error:
+            print(f"error: {error}", flush=True)
+        else:
+            finished.append((run, seed))
+    return finished
 
 
 def collected(runs: list[tuple[Run, int]], work: Path) -> list[dict]:

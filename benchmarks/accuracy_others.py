@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from accuracy_pairs import Run
-from accuracy_runs import is_newer, run_folder, scored_parts
+from accuracy_runs import RunError, is_newer, run_folder, scored_parts
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.evaluation.baseline import expression_of
 from measuring import ROOT
@@ -73,7 +73,7 @@ def run_celltypist(folder: Path, files: list[Path], python: Path) -> None:
     with open(folder / "celltypist.log", "w", encoding="utf-8") as log:
         finished = subprocess.run(command, stdout=log, stderr=log, check=False)
     if finished.returncode:
-        raise SystemExit(f"CellTypist failed on {folder}; celltypist.log there says why")
+        raise RunError(f"CellTypist failed on {folder}; celltypist.log there says why")
     scratch.rename(folder / IN_CELLTYPIST)
 
 

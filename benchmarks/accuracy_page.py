@@ -197,6 +197,8 @@ def excerpt(table: pd.DataFrame) -> str:
 def in_short(table: pd.DataFrame) -> str:
     """What the tables come to, one sentence each."""
     gap = gaps(everybody(table))
+    if gap.columns.empty:
+        return ""
     size, where = worst(gap.loc[BEST_LABEL])
     size_f1, where_f1 = worst(gaps(everybody(table, "macro_f1")).loc[BEST_LABEL])
     lines = [

@@ -22,6 +22,10 @@ OTHER_MAX_ERRORS = (0.01, 0.1)
 """Values of `prediction.max_error` that are tried beside the default, on pairs as they are."""
 
 
+class RunError(RuntimeError):
+    """A run, or another tool on its cells, has failed; the log that is named says why."""
+
+
 def run_folder(work: Path, run: Run, seed: int) -> Path:
     """Where a run is made."""
     return work / run.name / f"seed_{seed}"
@@ -160,4 +164,4 @@ def snakemake(folder: Path, targets: list, config: Path, cores: int) -> None:
     with open(folder / "snakemake.log", "w", encoding="utf-8") as log:
         done = subprocess.run([str(word) for word in command], stdout=log, stderr=log, check=False)
     if done.returncode:
-        raise SystemExit(f"the run in {folder} failed; its snakemake.log says why")
+        raise RunError(f"the run in {folder} failed; its snakemake.log says why")

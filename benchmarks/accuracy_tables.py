@@ -78,6 +78,8 @@ def main_table(table: pd.DataFrame) -> str:
 def everybody_table(table: pd.DataFrame, measure: str) -> str:
     """One measure of everything listed on every pair, and the worst gap of each."""
     scores = everybody(table, measure)
+    if scores.columns.empty:
+        return ""
     lines = []
     for name, gap in gaps(scores).iterrows():
         size, where = worst(gap.dropna()) if gap.notna().any() else (np.nan, "")

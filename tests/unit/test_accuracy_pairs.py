@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import accuracy
 import accuracy_runs
@@ -115,6 +116,20 @@ def test_variations_are_run_with_one_seed_and_quick_benchmarks_with_pairs():
     assert {(run.quick, seed) for run, seed in quick} == {(True, 0)}
     name = RUNS[-1].name
     assert [run.name for run, _ in accuracy.runs_with_seeds([name], [0], quick=True)] == [name]
+
+
+def test_a_run_that_fails_does_not_keep_others_from_being_made(tmp_path, monkeypatch, capsys):
+    def instead(run, *_, **__):
+        if run == RUNS[0]:
+            raise accuracy_runs.RunError("the run in here failed")
+
+    monkeypatch.setattr(accuracy, "make_run", instead)
+    monkeypatch.setattr(accuracy, "try_other_limits", instead)
+    monkeypatch.setattr(accuracy, "label_by_others", instead)
+    options = SimpleNamespace(work=tmp_path, quick=False, data=tmp_path, cores=1, again=None)
+    runs = [(run, 0) for run in RUNS]
+    assert accuracy.make(runs, options) == runs[1:]
+    assert "error: the run in here failed" in capsys.readouterr().out
 
 
 def test_every_label_of_enough_cells_is_a_query_of_its_own():

@@ -327,6 +327,12 @@ def test_a_table_of_older_runs_has_a_page_that_says_so(saved):
     assert text.count("\n## ") == 8
 
 
+def test_tables_of_pairs_are_left_out_where_there_are_only_hard_cases(saved):
+    table, machine = accuracy_scores.read(saved)
+    text = page(table[table["kind"] == CASE], machine)
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## Hard cases", "## How"]
+
+
 def test_pages_of_quick_runs_are_marked_and_stand_beside_their_table(saved):
     write_quick_page(saved)
     text = saved.with_suffix(".md").read_text(encoding="utf-8")
