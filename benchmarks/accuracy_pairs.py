@@ -16,6 +16,10 @@ DATA = Path("data")
 PAIR, WITHOUT_LABEL, CASE = "pair", "without a label", "case"
 """A pair as it is; one whose reference lacks a label of the query; another case that is hard."""
 
+DEFAULT_MAX_ERROR = 0.05
+OTHER_MAX_ERRORS = (0.01, 0.1)
+"""Values of `prediction.max_error` that are tried beside the default, on pairs as they are."""
+
 FIRST_SEED = 0
 """The one seed of what is made with one seed only: variations of pairs, queries of one label."""
 
@@ -87,6 +91,13 @@ class Run:
     def called(self) -> str:
         """What the reference is called."""
         return next(iter(self.queries)).partition(" → ")[0]
+
+    @property
+    def other_max_errors(self) -> tuple[float, ...]:
+        """Values of `max_error` to try beside the default; quickly one of them."""
+        if self.of != PAIR:
+            return ()
+        return OTHER_MAX_ERRORS[-1:] if self.quick else OTHER_MAX_ERRORS
 
     def is_made_with(self, seed: int) -> bool:
         """Whether there is a run with a seed: of variations with the first one only."""

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from accuracy_runs import TEST, Run
+from accuracy_pairs import Run
+from accuracy_runs import TEST
 from accuracy_scores import evaluation
 from cellferry.report.figures import confusion_heatmap, reliability_curve, save
 from measuring import ROOT
@@ -14,7 +15,7 @@ CONFUSION = ROOT / "docs" / "confusion.png"
 def draw(folder: Path, run: Run) -> None:
     """Draw the run in `folder`: its first query, and for reliability its held-out test too."""
     query, pair = next(iter(run.pairs.items()))
-    scores = {f"{run.reference}, held out": evaluation(folder, TEST), pair: evaluation(folder, query)}
+    scores = {f"{run.called}, held out": evaluation(folder, TEST), pair: evaluation(folder, query)}
     bins = {name: found.confidence for name, found in scores.items()}
     errors = {name: found.forced.ece for name, found in scores.items()}
     reliability, _ = reliability_curve(bins, errors)

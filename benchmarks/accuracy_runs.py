@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
-from accuracy_pairs import DATA, PAIR, Run
+from accuracy_pairs import DATA, Run
 from measuring import ROOT
 
 TARGET = "results/evaluation/scores.tsv"
@@ -16,10 +16,6 @@ TEST = "test"
 """The part of a reference that its model never meets: scored like a query."""
 MIN_CELLS_ALONE = 20
 """Cells of a label that make a query of their own."""
-
-DEFAULT_MAX_ERROR = 0.05
-OTHER_MAX_ERRORS = (0.01, 0.1)
-"""Values of `prediction.max_error` that are tried beside the default, on pairs as they are."""
 
 
 class RunError(RuntimeError):
@@ -81,11 +77,9 @@ def try_other_limits(run: Run, seed: int, work: Path, *, cores: int) -> None:
 
     Of the copy are kept the predictions of the test and of the mixed queries, below `limits/{max_error}`.
     """
-    if run.of != PAIR:
-        return
     folder = run_folder(work, run, seed)
     made_from = [predictions_of(folder, part) for part in scored_parts(run)]
-    for max_error in OTHER_MAX_ERRORS:
+    for max_error in run.other_max_errors:
         done = limit_folder(folder, max_error)
         if is_newer(done, made_from):
             continue

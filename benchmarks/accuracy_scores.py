@@ -10,10 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from accuracy_others import CELLTYPIST, OTHERS
 from accuracy_pairs import CASE as CASE_RUN
-from accuracy_pairs import PAIR, RUNS, Run
+from accuracy_pairs import DEFAULT_MAX_ERROR, PAIR, RUNS, Run
 from accuracy_runs import (
-    DEFAULT_MAX_ERROR,
-    OTHER_MAX_ERRORS,
     TEST,
     limit_folder,
     predictions_of,
@@ -71,7 +69,7 @@ def collect(work: Path, run: Run, seed: int) -> list[dict]:
             rows += fates_of_rare_labels(folder, query, pair)
     if run.of == PAIR:
         for part in scored_parts(run):
-            rows += scores_by_limit(folder, part, names[part])
+            rows += scores_by_limit(folder, part, names[part], run.other_max_errors)
     if run.has_queries_of_one_label(seed):
         rows += scores_of_one_label(folder, run)
     return [{**row, "seed": seed} for row in rows if row["value"] is not None]
@@ -129,10 +127,10 @@ def fates_of_rare_labels(folder: Path, query: str, pair: str) -> Iterator[dict]:
         yield from as_rows(pair, RARE, label, rows)
 
 
-def scores_by_limit(folder: Path, part: str, pair: str) -> Iterator[dict]:
+def scores_by_limit(folder: Path, part: str, pair: str, others: tuple[float, ...]) -> Iterator[dict]:
     """What was given with every `max_error`, how much of it is wrong, and how much is said to be."""
     known = classifier_labels(folder)
-    for limit in sorted((DEFAULT_MAX_ERROR, *OTHER_MAX_ERRORS)):
+    for limit in sorted((DEFAULT_MAX_ERROR, *others)):
         default = limit == DEFAULT_MAX_ERROR
         path = predictions_of(folder, part) if default else limit_folder(folder, limit) / f"{part}.parquet"
         risk = describe(str(path), known.hierarchy, known.heads).rejection.known_truth

@@ -11,11 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from accuracy_pairs import CASE, PAIR, RUNS, WITHOUT_LABEL, Dataset, Run, write_fewer_genes
-from accuracy_quoted import METHODS, PAIRS, TOOLS
-from accuracy_runs import (
+from accuracy_pairs import (
+    CASE,
     DEFAULT_MAX_ERROR,
     OTHER_MAX_ERRORS,
+    PAIR,
+    RUNS,
+    WITHOUT_LABEL,
+    Dataset,
+    Run,
+    write_fewer_genes,
+)
+from accuracy_quoted import METHODS, PAIRS, TOOLS
+from accuracy_runs import (
     limit_folder,
     make_run,
     try_other_limits,

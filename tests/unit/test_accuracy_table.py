@@ -17,9 +17,9 @@ import pytest
 from accuracy_others import CELLTYPIST, CELLTYPIST_VOTE, NEIGHBORS, RANKS
 from accuracy_page import in_short, page, write_quick_page
 from accuracy_pairs import CASE as CASE_RUN
-from accuracy_pairs import Dataset, Run
+from accuracy_pairs import OTHER_MAX_ERRORS, Dataset, Run
 from accuracy_quoted import PAIRS, TOOLS
-from accuracy_runs import OTHER_MAX_ERRORS, limit_folder, queries_of_one_label
+from accuracy_runs import limit_folder, queries_of_one_label
 from accuracy_scores import (
     ALONE,
     ANSWER,
