@@ -59,9 +59,9 @@ seed, on the same files: trained on all of the reference, with 2,000 variable ge
 
 """
 OTHER_METHODS = """*Ranks after SingleR*: Spearman's correlation with single cells, written anew. *scVI and
-neighbors*: the 15 nearest training cells in the latent space of the run. *Majority voting*: CellTypist's,
-within clusters of the query. Zeisel's and the tumor's are random halves of one dataset; the others differ by
-laboratory, technology, condition, animal or patient.
+neighbors*: the 15 nearest training cells in the latent space of the run, CytoVI's of cytometry. *Majority
+voting*: CellTypist's, within clusters of the query. Zeisel's and the tumor's are random halves of one
+dataset; the others differ by laboratory, technology, condition, animal or patient.
 
 """
 OLDER = """Measured with one head on expression; `expression_pca` and `expression_ranks` came later, as did

@@ -19,13 +19,13 @@ from accuracy_runs import (
     run_folder,
     scored_parts,
 )
-from cellferry.artifacts.evaluation import Confusion, Evaluation, Risk, Scores
+from cellferry.artifacts.evaluation import Confusion, Evaluation, Scores
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ClassifierLabels, ReferenceLabels
 from cellferry.evaluation.metrics import auroc, summary
-from cellferry.evaluation.summary import describe
 from cellferry.labels.hierarchy import IN_REFERENCE
+from cellferry.labels.vocabulary import UNKNOWN
 from measuring import ROOT
 
 TABLE = ROOT / "benchmarks" / "accuracy.tsv"
@@ -128,24 +128,25 @@ def fates_of_rare_labels(folder: Path, query: str, pair: str) -> Iterator[dict]:
 
 
 def scores_by_limit(folder: Path, part: str, pair: str, others: tuple[float, ...]) -> Iterator[dict]:
-    """What was given with every `max_error`, how much of it is wrong, and how much is said to be."""
-    known = classifier_labels(folder)
+    """What was given with every `max_error`, how much of it is wrong, and how much is expected to be."""
+    known = classifier_labels(folder).hierarchy.leaves
     for limit in sorted((DEFAULT_MAX_ERROR, *others)):
         default = limit == DEFAULT_MAX_ERROR
         path = predictions_of(folder, part) if default else limit_folder(folder, limit) / f"{part}.parquet"
-        risk = describe(str(path), known.hierarchy, known.heads).rejection.known_truth
-        yield from as_rows(pair, LIMIT, f"{limit:.2f}", given_and_wrong(risk, expected_error(path)))
+        given, wrong = given_and_wrong(pd.read_parquet(path, columns=["truth", "label"]), known)
+        found = {"given": given, "error among accepted": wrong, "expected error": expected_error(path)}
+        yield from as_rows(pair, LIMIT, f"{limit:.2f}", [(ANSWER, *row) for row in found.items()])
 
 
-def given_and_wrong(risk: Risk, expected: float | None) -> list[tuple[str, str, float | None]]:
-    """Rows of one limit of error: the share of cells with a label, and of these the wrong ones."""
-    given = risk.accepted / risk.cells if risk.cells else None
-    wrong = risk.error_among_accepted
-    return [
-        (ANSWER, "given", given),
-        (ANSWER, "error among accepted", wrong),
-        (ANSWER, "expected error", expected),
-    ]
+def given_and_wrong(answers: pd.DataFrame, known: list[str]) -> tuple[float | None, float | None]:
+    """Share of cells that got a label, and of these the share of wrong ones; None without cells.
+
+    Of cells whose `truth` is among the labels that the reference has; there are no coarser labels.
+    """
+    cells = answers[answers["truth"].isin(known)]
+    given = cells[cells["label"] != UNKNOWN]
+    wrong = (given["label"] != given["truth"]).mean() if len(given) else None
+    return len(given) / len(cells) if len(cells) else None, wrong
 
 
 def expected_error(predictions: Path) -> float | None:

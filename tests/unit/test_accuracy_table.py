@@ -212,6 +212,19 @@ def test_every_limit_of_error_is_beside_what_is_observed(made, limit):
     assert value(rows, **of, measure="expected error") == (0.125 if limit == 0.05 else limit)
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["B", "T", "unknown", "B", "T"], (0.75, 1 / 3)),
+        (["unknown"] * 4 + ["T"], (0, None)),
+    ],
+)
+def test_given_and_wrong_labels_of_cells_whose_label_is_known(labels, expected):
+    answers = pd.DataFrame({"truth": ["B", "T", "T", "T", "HSC"], "label": labels})
+    assert accuracy_scores.given_and_wrong(answers, LABELS) == pytest.approx(expected)
+    assert accuracy_scores.given_and_wrong(answers[:0], LABELS) == (None, None)
+
+
 def test_hard_cases_are_apart_from_pairs(made):
     work, _ = made
     rows = accuracy_scores.collect(work, replace(RUN, of=CASE_RUN), 0)
