@@ -116,10 +116,16 @@ class Run:
             Seed of everything drawn at random.
         data
             Folder of the real data, from which the labels of a reference are read that lacks one.
+
+        Raises
+        ------
+        ValueError
+            If a label that is to be taken out does not occur.
         """
         reference = {"role": "reference", **self.reference.config}
         if self.without:
-            others = [label for label in labels_of(self.reference, data) if label != self.without]
+            others = labels_of(self.reference, data)
+            others.remove(self.without)
             reference["cells"] = {**reference.get("cells", {}), self.reference.label: others}
         datasets = {self.reference.name: reference}
         for query in self.queries.values():

@@ -87,6 +87,8 @@ def test_a_label_is_taken_out_of_the_reference_alone(tmp_path):
     assert datasets["a"]["cells"] == {"day": [1], "type": ["NK", "T"]}
     assert "cells" not in datasets["blood"]
     assert run.reference.keys == {"cells": {"day": [1]}}
+    with pytest.raises(ValueError, match="not in list"):
+        replace(run, without="b").config(0, tmp_path)
 
 
 def test_quick_configurations_draw_few_cells_of_both_sides():
