@@ -2,7 +2,7 @@
 
     python with_celltypist.py REFERENCE.h5ad FOLDER QUERY.h5ad...
 
-The files hold raw counts of the common genes (or values of markers, which are taken as they are), and the
+The files hold raw counts of the common genes (or values of markers), and the
 labels in the obs column `label`. FOLDER gets one table per query, of its name: cell, label, probability, and
 `voted`, the label that most cells of its cluster got. This runs in an environment of its own
 (celltypist.txt), without cellferry.
@@ -13,10 +13,14 @@ from pathlib import Path
 
 import anndata as ad
 import celltypist
+import numpy as np
 import scanpy as sc
 
 COMPONENTS = 50
 """Of CellTypist's own graph for clusters, which it cannot make of as many cells or genes."""
+
+SHIFT = 4
+"""What is added to values of markers, so that none is below 0."""
 
 
 def holds_values(cells: ad.AnnData) -> bool:
@@ -25,9 +29,12 @@ def holds_values(cells: ad.AnnData) -> bool:
 
 
 def normalized(path: str) -> ad.AnnData:
-    """Cells as CellTypist wants them: log1p of counts per 10,000."""
+    """Cells as CellTypist wants them: log1p of counts per 10,000, or shifted values of markers."""
     cells = ad.read_h5ad(path)
-    if not holds_values(cells):
+    if holds_values(cells):
+        # Most lie between 0 and 1. CellTypist refuses others than 0 to 9.22, and scales what it takes itself.
+        cells.X = np.clip(cells.X.toarray() + SHIFT, 0, 2 * SHIFT)
+    else:
         sc.pp.normalize_total(cells, target_sum=1e4)
         sc.pp.log1p(cells)
     return cells
