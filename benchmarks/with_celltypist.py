@@ -49,8 +49,10 @@ def main(reference: str, folder: str, queries: list[str]) -> None:
         if min(cells.shape) <= COMPONENTS:
             sc.pp.neighbors(cells, use_rep="X")
         predicted = celltypist.annotate(cells, model=model, majority_voting=True)
-        names = {"predicted_labels": "label", "majority_voting": "voted"}
-        table = predicted.predicted_labels.rename(columns=names)[list(names.values())]
+        labels = predicted.predicted_labels
+        table = labels[["predicted_labels"]].rename(columns={"predicted_labels": "label"})
+        # It holds no vote among 50 cells or fewer: these keep their labels.
+        table["voted"] = labels.get("majority_voting", table["label"])
         table["probability"] = predicted.probability_matrix.max(axis=1)
         table.to_csv(Path(folder) / f"{Path(query).stem}.tsv", sep="\t", index_label="cell")
 
