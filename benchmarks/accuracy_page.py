@@ -140,7 +140,7 @@ FOOTER = """## How
 
 {machine}.
 
-    make benchmark-accuracy DATA=/data WORK=/scratch SEEDS="{seeds}"
+    make benchmark-accuracy DATA=/data WORK=/scratch {choice}
 
 Data: 10x PBMC 3k; Symphony's PBMC of three chemistries (Kang, J.B. et al. 2021); PBMC at rest and under
 interferon beta (Kang, H.M. et al. 2018); sc_mixology cell lines (Tian et al. 2019); cortex and hippocampus
@@ -160,13 +160,16 @@ def write_pages() -> None:
 
 def write_quick_page(path: Path) -> None:
     """Write the page of a quick run beside its table."""
-    text = page(*read(path), name=path.name)
+    text = page(*read(path), name=path.name, choice="QUICK=1")
     title, _, rest = text.partition("\n\n")
     path.with_suffix(".md").write_text(f"{title}\n\n{QUICK}{rest}", encoding="utf-8")
 
 
-def page(table: pd.DataFrame, machine: str, *, name: str = TABLE.name) -> str:
-    """All of benchmarks/accuracy.md; tables without rows are left out."""
+def page(table: pd.DataFrame, machine: str, *, name: str = TABLE.name, choice: str | None = None) -> str:
+    """All of benchmarks/accuracy.md; tables without rows are left out.
+
+    `name` is that of the table's file, `choice` what is added to the command instead of the seeds.
+    """
     seeds = " ".join(str(seed) for seed in sorted(table["seed"].unique()))
     heads = [BEST_LABEL, *HEADS.values()]
     is_older = not (table["kind"] == LIMIT).any()
@@ -186,7 +189,7 @@ def page(table: pd.DataFrame, machine: str, *, name: str = TABLE.name) -> str:
         ONE_LABEL.format(seed=FIRST_SEED, least=MIN_CELLS_ALONE): one_label_table(table),
     }
     parts += [text + found for text, found in sections.items() if found]
-    return "".join(parts) + FOOTER.format(machine=machine, seeds=seeds)
+    return "".join(parts) + FOOTER.format(machine=machine, choice=choice or f'SEEDS="{seeds}"')
 
 
 def excerpt(table: pd.DataFrame) -> str:

@@ -351,6 +351,7 @@ def test_pages_of_quick_runs_are_marked_and_stand_beside_their_table(saved):
     text = saved.with_suffix(".md").read_text(encoding="utf-8")
     assert text.startswith("# Labels beside those of other tools\n\n**A quick run")
     assert "[accuracy_quick.tsv](accuracy_quick.tsv)" in text
+    assert "WORK=/scratch QUICK=1\n" in text
 
 
 def test_pictures_are_pngs(made, monkeypatch, tmp_path):
