@@ -15,6 +15,7 @@ from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.latents import codes_among
 from cellferry.calibration.decision import calibrated_probabilities
 from cellferry.calibration.fit import HeldOutCells, learn_decision, with_limits
+from cellferry.calibration.novelty import learn_novelty
 from cellferry.core.logs import logged
 from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
@@ -198,6 +199,7 @@ def as_strict(
     found = with_limits(softened, heads, cells.codes, cells.by_head, rare=cells.rare)
     return replace(
         found,
+        novelty=learn_novelty(calibrated_probabilities(softened, cells.by_head), cells),
         thresholds={
             level: {node: max(least, rehearsed.thresholds[level][node]) for node, least in nodes.items()}
             for level, nodes in found.thresholds.items()

@@ -11,7 +11,8 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.latents import codes_among, mapping_columns, matrix, read_codes
 from cellferry.artifacts.left_out import LeftOut, LeftOutLabel
-from cellferry.calibration.decision import calibrated_probabilities, decide, ood_pvalues
+from cellferry.calibration.decision import calibrated_probabilities, decide
+from cellferry.calibration.novelty import ood_pvalues
 from cellferry.calibration.quality import quality_limits
 from cellferry.config.settings import LimitSettings
 from cellferry.core.logs import logged
@@ -86,8 +87,8 @@ def leave_labels_out(
     progress = Progress("took out", len(taken_out), "labels")
     for code in taken_out:
         without = heads.drop_label(code, by_head, latents)
-        ood_pvalue = ood_pvalues(learned, without.distance, without.label_distance)
         probabilities = calibrated_probabilities(learned, without.by_head)
+        ood_pvalue = ood_pvalues(learned.novelty, probabilities, without)
         decided = decide(probabilities, ood_pvalue, too_few, without.hierarchy, learned, min_p=limits.min_p)
         label, known = heads.labels[code], heads.hierarchy
         above = {level: known.node(label, level) for level in known.levels}

@@ -11,7 +11,8 @@ from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.latents import blocks, mapping_columns
-from cellferry.calibration.decision import calibrated_probabilities, decide, on_latents, ood_pvalues
+from cellferry.calibration.decision import calibrated_probabilities, decide, on_latents
+from cellferry.calibration.novelty import ood_pvalues
 from cellferry.calibration.quality import quality_limits
 from cellferry.config.settings import LimitSettings
 from cellferry.core.atomic import complete
@@ -75,9 +76,9 @@ def predict_labels(
             for block, outputs in heads.iter_predictions(
                 [mapped], cells, ["cell", "label"], first=first, rows=rows
             ):
-                ood_pvalue = ood_pvalues(learned, outputs.distance, outputs.label_distance)
                 too_few = outputs.too_few(quality)
                 probabilities = calibrated_probabilities(learned, outputs.by_head)
+                ood_pvalue = ood_pvalues(learned.novelty, probabilities, outputs)
                 columns = decide(
                     probabilities,
                     ood_pvalue,

@@ -4,7 +4,8 @@ import numpy as np
 from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
-from cellferry.calibration.decision import calibrated_probabilities, ood_pvalues
+from cellferry.calibration.decision import calibrated_probabilities
+from cellferry.calibration.novelty import ood_pvalues
 from cellferry.calibration.quality import quality_limits
 from cellferry.calibration.shift import raise_thresholds
 from cellferry.config.settings import LimitSettings
@@ -56,11 +57,12 @@ def raise_for_query(
             MEMORY_MODELS["raise_thresholds"], cells=cells.n_cells, more_mb=heads.held_mb + held_mb
         )
         for outputs in heads.predict_rows(mapped, cells, drawn, rows=heads.rows_in(max_bytes, cells)):
-            inside = ood_pvalues(learned, outputs.distance, outputs.label_distance) >= limits.min_p
+            part = calibrated_probabilities(learned, outputs.by_head)
+            inside = ood_pvalues(learned.novelty, part, outputs) >= limits.min_p
             usable = inside & ~outputs.too_few(quality)
             if outputs.rare:
                 usable &= outputs.rare.probability <= learned.rare_threshold
-            parts.append((calibrated_probabilities(learned, outputs.by_head), usable))
+            parts.append((part, usable))
     probabilities, usable = (np.concatenate(each) for each in zip(*parts, strict=True))
     decided = raise_thresholds(learned, probabilities, usable, heads.hierarchy)
     found = decided.raised

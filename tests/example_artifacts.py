@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cellferry.artifacts.decision import DecisionModel, HeldOutAnswers, QualityLimits, Tail
+from cellferry.artifacts.decision import DecisionModel, HeldOutAnswers, Novelty, QualityLimits, Tail
 from cellferry.artifacts.evaluation import (
     AnswerScores,
     Baseline,
@@ -176,7 +176,7 @@ def decision_of(
         "temperatures": dict.fromkeys(heads, 1.0),
         "weights": dict.fromkeys(heads, 1 / len(heads)),
         "mixture_temperature": 1.0,
-        "tails": (tail, tail),
+        "novelty": Novelty(tail, tail, tail, tail),
         "thresholds": thresholds,
         "set_thresholds": dict.fromkeys(thresholds.get("label", ()), 0.1),
         "rare_threshold": 0.8,

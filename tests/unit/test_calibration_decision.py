@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from cellferry.artifacts.decision import DecisionModel, Tail
+from cellferry.artifacts.decision import DecisionModel, Novelty
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.calibration.decision import (
     AMBIGUOUS,
@@ -14,7 +14,6 @@ from cellferry.calibration.decision import (
     SUBTYPE_UNSURE,
     calibrated_probabilities,
     decide,
-    ood_pvalues,
 )
 from cellferry.calibration.mixture import combined, tempered
 from cellferry.calibration.novelty import fit_tail
@@ -36,8 +35,7 @@ def rules(thresholds=None, **changed):
     least = {level: dict.fromkeys(node_codes(hierarchy, level)[0], 0.7) for level in hierarchy.names}
     for name, nodes in (thresholds or {}).items():
         least[name] |= nodes
-    tail = Tail(tuple(np.linspace(0, 1, 91).tolist()), 0.1, 50)
-    return decision_of(least, **{"tails": (tail, tail)} | changed)
+    return decision_of(least, **changed)
 
 
 def with_sets(least):
@@ -247,18 +245,11 @@ def test_probabilities_are_the_calibrated_mixture():
     np.testing.assert_array_equal(calibrated_probabilities(learned, by_head), expected)
 
 
-def test_a_cell_is_outside_only_where_both_distances_say_so():
-    near, far = np.float32(0.1), np.float32(50)
-    learned = rules()
-    found = ood_pvalues(learned, np.array([near, near, far, far]), np.array([near, far, near, far]))
-    assert (found[:3] > 0.5).all()
-    assert found[3] < 1e-6
-
-
 def test_rules_are_plain_json_and_read_as_they_were(tmp_path):
+    tail = fit_tail(np.random.default_rng(0).gamma(5, 1, 100))
     learned = rules(
         mixture_temperature=1.3,
-        tails=(fit_tail(np.random.default_rng(0).gamma(5, 1, 100)), fit_tail(np.zeros(0))),
+        novelty=Novelty(tail, tail, tail, fit_tail(np.zeros(0))),
     )
     write_artifact(learned, tmp_path / "calibration.json")
     text = (tmp_path / "calibration.json").read_text(encoding="utf-8")

@@ -25,6 +25,24 @@ class Tail:
 
 
 @dataclass(frozen=True)
+class Novelty:
+    """How unlike the reference held-out cells are; `cellferry.calibration.novelty` tells by what.
+
+    Attributes
+    ----------
+    distance, label_distance, entropy
+        Tails of the distances to neighbors and to labels, and of the entropy of calibrated probabilities.
+    evidence
+        Tail of what these say together.
+    """
+
+    distance: Tail
+    label_distance: Tail
+    entropy: Tail
+    evidence: Tail
+
+
+@dataclass(frozen=True)
 class QualityLimits:
     """Limits below which a cell gets no label.
 
@@ -102,8 +120,8 @@ class DecisionModel:
         By head, before and in the mixture.
     mixture_temperature
         Temperature of the mixture, which calibrates it.
-    tails
-        Of the distances to neighbors and to labels.
+    novelty
+        How unlike the reference a cell is.
     thresholds
         Least probability per level (the coarsest first), by node.
     set_thresholds
@@ -125,7 +143,7 @@ class DecisionModel:
     temperatures: dict[str, float]
     weights: dict[str, float]
     mixture_temperature: float
-    tails: tuple[Tail, Tail]
+    novelty: Novelty
     thresholds: dict[str, dict[str, float]]
     set_thresholds: dict[str, float]
     rare_threshold: float

@@ -19,7 +19,6 @@ from ..labels.vocabulary import (
     UNKNOWN,
 )
 from .mixture import combined, tempered
-from .novelty import p_values
 
 
 def calibrated_probabilities(decision: DecisionModel, by_head: dict[str, np.ndarray]) -> np.ndarray:
@@ -36,12 +35,6 @@ def on_latents(decision: DecisionModel, by_mapping: Sequence[dict[str, np.ndarra
     weights = {name: decision.weights[name] for name in by_mapping[0]}
     shares = {name: np.float32(weight / sum(weights.values())) for name, weight in weights.items()}
     return [sum(share * answers[name] for name, share in shares.items()) for answers in by_mapping]
-
-
-def ood_pvalues(decision: DecisionModel, distance: np.ndarray, label_distance: np.ndarray) -> np.ndarray:
-    """p-value of each cell's being inside the reference: the larger of the two distances'."""
-    to_neighbors, to_labels = decision.tails
-    return np.maximum(p_values(to_neighbors, distance), p_values(to_labels, label_distance))
 
 
 def decide(
@@ -61,7 +54,7 @@ def decide(
     probabilities
         Calibrated, cells × leaves; at least two leaves.
     ood_pvalue
-        See `ood_pvalues`.
+        See `cellferry.calibration.novelty`.
     too_few
         Which cells have too few counts or genes.
     hierarchy

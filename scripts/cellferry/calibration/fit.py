@@ -14,7 +14,7 @@ from ..labels.best_path import best_path
 from ..labels.hierarchy import LabelHierarchy
 from .decision import calibrated_probabilities, decide
 from .mixture import combined, fitted_temperature, learned_weights, tempered
-from .novelty import fit_tail
+from .novelty import learn_novelty
 from .quality import learned_limits
 from .thresholds import Held, label_thresholds, rare_threshold, set_thresholds
 
@@ -107,11 +107,12 @@ def learn_decision(
     mixture = combined(by_head, temperatures, weights)
     mixture_temperature = fitted_temperature(mixture, codes)
     print(f"temperature of the mixture {mixture_temperature:.2f}")
+    probabilities = tempered(combined(cells.by_head, temperatures, weights), mixture_temperature)
     decision = DecisionModel(
         temperatures=dict(zip(by_head, temperatures, strict=True)),
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
         mixture_temperature=mixture_temperature,
-        tails=(fit_tail(cells.distance), fit_tail(cells.label_distance)),
+        novelty=learn_novelty(probabilities, cells),
         thresholds={},
         set_thresholds={},
         rare_threshold=rare_threshold(

@@ -229,7 +229,7 @@ class LimitSettings:
     Parameters
     ----------
     min_p
-        Share (0 to 1) of held-out cells that are as far from the reference.
+        Share (0 to 1) of held-out cells that are as unlike the reference.
     min_counts, min_genes
         Counts of the model's genes, and how many of these have one; `auto` as held-out cells show.
     """
