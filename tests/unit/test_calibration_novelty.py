@@ -124,6 +124,15 @@ def test_a_shift_that_one_of_the_distances_sees_puts_no_cell_outside():
     assert (shifted < 0.005).mean() < 0.01
 
 
+def test_few_cells_that_are_sure_do_not_put_less_sure_ones_outside():
+    """Fifty held-out cells of cell lines by one technology, and the same lines by a noisier one."""
+    novelty = learn_novelty(*judged(50, seed=0, doubt=-3.0))
+    less_sure, unknown = (judged(1000, seed=6, doubt=doubt) for doubt in (0.5, 6.0))
+    assert np.median(less_sure[0].max(axis=1)) > 0.95
+    assert (ood_pvalues(novelty, *less_sure) < 0.005).mean() < 0.02
+    assert (ood_pvalues(novelty, *unknown) < 0.05).mean() > 0.5
+
+
 def test_what_a_cell_is_told_does_not_depend_on_the_others():
     probabilities, cells = judged(300, seed=4, doubt=3.0)
     whole = ood_pvalues(NOVELTY, probabilities, cells)
