@@ -67,15 +67,7 @@ def measure(reference: ad.AnnData, query: ad.AnnData, seed: int) -> dict[str, tu
     reference = reference[reference.obs["label"].isin(labels).to_numpy()]
     codes = np.searchsorted(labels, reference.obs["label"])
     part = split(codes, seed)
-    genes = [gene for gene in reference.var_names if gene in set(query.var_names)]
-    reference, query = reference[:, genes], query[:, genes]
-    if len(genes) > N_GENES:
-        learned = reference[part == 0].copy()
-        chosen = sc.pp.highly_variable_genes(learned, flavor="seurat_v3", n_top_genes=N_GENES, inplace=False)[
-            "highly_variable"
-        ].to_numpy()
-        reference, query = reference[:, chosen], query[:, chosen]
-    counts, asked = (sparse.csr_matrix(cells.X) for cells in (reference, query))
+    counts, asked = on_chosen_genes(reference, query, part == 0)
     learned, held_out = ((counts[part == which], codes[part == which]) for which in (0, 1))
     heads = {name: train(*learned, held_out, n_labels=len(labels)) for name, train in ON_COUNTS.items()}
     found = {name: answers(head, held_out, asked) for name, head in heads.items()}
@@ -91,6 +83,21 @@ def measure(reference: ad.AnnData, query: ad.AnnData, seed: int) -> dict[str, tu
         result = summary(Counter(zip(truth[scored], best[scored], strict=True)))
         scores[name] = (result.accuracy, result.macro_f1)
     return scores
+
+
+def on_chosen_genes(
+    reference: ad.AnnData, query: ad.AnnData, learned: np.ndarray
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Counts of both sides, of the genes that vary most among the cells to learn from (mask)."""
+    asked = set(query.var_names)
+    genes = [gene for gene in reference.var_names if gene in asked]
+    reference, query = reference[:, genes], query[:, genes]
+    if len(genes) > N_GENES:
+        chosen = sc.pp.highly_variable_genes(
+            reference[learned].copy(), flavor="seurat_v3", n_top_genes=N_GENES, inplace=False
+        )["highly_variable"].to_numpy()
+        reference, query = reference[:, chosen], query[:, chosen]
+    return sparse.csr_matrix(reference.X), sparse.csr_matrix(query.X)
 
 
 def split(codes: np.ndarray, seed: int) -> np.ndarray:
