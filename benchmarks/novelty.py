@@ -18,7 +18,7 @@ import scvi
 import torch
 from measuring import ROOT, machine
 from scipy import sparse
-from views import MIN_CELLS, PAIRS, on_chosen_genes, split, three
+from views import MIN_CELLS, PAIRS, on_chosen_genes, read, split, three
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -124,7 +124,7 @@ def separation(cells: SimpleNamespace, missing: str) -> dict:
     names = list(held_out.by_head)
     hierarchy = LabelHierarchy([], {}, cells.labels)
     decision = learn_decision(
-        HeldOutCells(cells.codes, *(getattr(held_out, name) for name in HeldOutCells._fields[1:])),
+        HeldOutCells(cells.codes, *(getattr(held_out, name) for name in HeldOutCells._fields[1:6])),
         SimpleNamespace(labels=cells.labels, hierarchy=hierarchy),
         donors=np.full(len(cells.codes), -1),
         prior=prior_weights(names, intensities=False),
@@ -203,7 +203,7 @@ def main() -> None:
     scores = {}
     for pair in SETS:
         print(pair, flush=True)
-        sides = [source.read(Path(options.data)) for source in PAIRS[pair]]
+        sides = [read(dataset, Path(options.data)) for dataset in PAIRS[pair]]
         missing = middle_label(*sides)
         scores[pair] = separation(judged(*sides, missing, options.seed), missing)
     PAGE.write_text(page(scores, options.seed), encoding="utf-8")

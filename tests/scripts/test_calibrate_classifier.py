@@ -257,5 +257,5 @@ def test_donors_that_differ_are_rehearsed(tmp_path):
         assert found["probability"].between(0, 1).all()
     assert errors["rehearsed"] <= errors["known"]
     # Distances are those of validation cells, mapped as a query is.
-    assert rehearsed.tails == known.tails
+    assert rehearsed.novelty.distance == known.novelty.distance
     assert rehearsed.quality == known.quality
