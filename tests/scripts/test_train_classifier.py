@@ -197,8 +197,8 @@ def test_the_cap_draws_evenly_over_labels_and_batches_and_says_so(parts, tmp_pat
 
 
 def test_the_training_cells_are_capped_and_the_reason_is_told(parts, tmp_path, capsys, monkeypatch):
-    assert memory.training_cap(n_labels=100, max_training_cells=200_000) == 200_000
-    assert memory.training_cap(n_labels=1000, max_training_cells=200_000) == 50_000
+    assert memory.training_cap(n_labels=100, max_training_cells=200_000, trees=True) == 200_000
+    assert memory.training_cap(n_labels=1000, max_training_cells=200_000, trees=True) == 50_000
     monkeypatch.setattr(memory, "MAX_CELLS_TIMES_LABELS", 300)
     run(tmp_path, parts)
     said = capsys.readouterr().out
@@ -208,7 +208,7 @@ def test_the_training_cells_are_capped_and_the_reason_is_told(parts, tmp_path, c
 
 def test_fewer_cells_for_expression_than_labels(parts, tmp_path, monkeypatch):
     """A label without a cell there gets probability 0, and the others keep their places."""
-    monkeypatch.setattr("cellferry.heads.training_cells.MAX_EXPRESSION_CELLS", 2)
+    monkeypatch.setattr(memory, "MAX_EXPRESSION_CELLS", 2)
     description = run(tmp_path, parts)
     assert description.hierarchy.leaves == LABELS
     (head,) = load_heads(tmp_path / "classifier", ["expression"], threads=1).values()

@@ -16,13 +16,16 @@ say little about how a head does on another.
 """
 
 import numpy as np
-from scipy.special import softmax
 
 from ..heads.registry import ON_EXPRESSION
+from ..heads.softmax import row_slices, soften
 from ..heads.temperature import likeliest_temperature
 
 MIN_PROBABILITY = 1e-4
 """Heads that give probabilities of 0 (a vote) are not believed to be that sure."""
+
+MAX_SHARE_LEFT = 0.02
+"""What all labels have at least of a cell, together: of more than 200 labels each has less than the above."""
 
 TEMPERATURES = (0.25, 4.0)
 
@@ -41,9 +44,19 @@ ITERATIONS = 200
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities (cells × labels) with their logs over a temperature: less sure above 1, surer below."""
-    logits = np.log(np.maximum(probabilities, MIN_PROBABILITY), dtype=np.float32)
-    logits /= temperature
-    return softmax(logits, axis=1)
+    found = np.empty(probabilities.shape, dtype=np.float32)
+    for rows in row_slices(*probabilities.shape):
+        _temper(probabilities[rows], temperature, found[rows])
+    return found
+
+
+def _temper(probabilities: np.ndarray, temperature: float, found: np.ndarray) -> None:
+    """Write what `tempered` returns to `found`; few cells stay in the cache from step to step."""
+    least = min(MIN_PROBABILITY, MAX_SHARE_LEFT / max(1, probabilities.shape[1]))
+    np.maximum(probabilities, np.float32(least), out=found)
+    np.log(found, out=found)
+    found /= np.float32(temperature)
+    soften(found)
 
 
 def fitted_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
@@ -113,5 +126,12 @@ def learned_weights(
 
 def combined(by_head: dict[str, np.ndarray], temperatures: list[float], weights: list[float]) -> np.ndarray:
     """Weighted mean of the heads' tempered probabilities: cells × labels, float32."""
-    parts = zip(by_head.values(), temperatures, weights, strict=True)
-    return sum(np.float32(weight) * tempered(each, temperature) for each, temperature, weight in parts)
+    shape = next(iter(by_head.values())).shape
+    found = np.zeros(shape, dtype=np.float32)
+    for rows in row_slices(*shape):
+        one = np.empty_like(found[rows])
+        for each, temperature, weight in zip(by_head.values(), temperatures, weights, strict=True):
+            _temper(each[rows], temperature, one)
+            one *= np.float32(weight)
+            found[rows] += one
+    return found

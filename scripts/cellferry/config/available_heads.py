@@ -13,8 +13,21 @@ HEADS = (
 )
 """All heads, in the order that their columns stand in."""
 
+MANY_LABELS = 200
+"""Above so many labels, linear discriminants take the place of multinomial regressions."""
+
+MOST_LABELS = {"xgboost": MANY_LABELS, "expression_xgboost": MANY_LABELS, "expression_ranks": 2000}
+"""Heads whose cost grows so fast with the labels that above these numbers others have to do.
+
+Trees are one per label and round, hundreds of rounds: at 200 labels a cell is sent through tens of thousands.
+Ranks are compared with each label gene by gene.
+"""
+
 ON_SKETCH = ("expression", "expression_pca", "expression_ranks")
 """Heads that learn from the expression of a sketch of the cells."""
+
+TREES = ("xgboost", "expression_xgboost")
+"""Heads of boosted trees."""
 
 ON_EXPRESSION = (*ON_SKETCH, "expression_xgboost")
 """Heads that look at expression; the others look at the latent space. Heads of one view err together."""
@@ -53,3 +66,13 @@ def available_heads(heads: list[str], *, scanvi_model: bool, cytometry: bool, ex
     """Those of the heads that can be trained, in their order; see `unavailable_heads`."""
     unavailable = unavailable_heads(scanvi_model=scanvi_model, cytometry=cytometry, expression=expression)
     return [head for head in heads if head not in unavailable]
+
+
+def affordable_heads(heads: list[str], *, n_labels: int) -> list[str]:
+    """Those of the heads that so many labels allow (`MOST_LABELS`), in their order.
+
+    One that is the only head of its view stays: whoever names it alone gets it.
+    """
+    kept = {head for head in heads if n_labels <= MOST_LABELS.get(head, n_labels)}
+    views = {head in ON_EXPRESSION for head in kept}
+    return [head for head in heads if head in kept or (head in ON_EXPRESSION) not in views]

@@ -1,5 +1,6 @@
 """Heads that are arrays and no more: stored as npz, read back by the names of their parameters."""
 
+from inspect import signature
 from pathlib import Path
 from typing import Self
 
@@ -12,8 +13,9 @@ class ArraysHead:
     file_name: str
 
     def save(self, folder: Path) -> None:
-        """Write the arrays as npz."""
-        np.savez(folder / self.file_name, **vars(self))
+        """Write the arrays as npz, but for what is None."""
+        held = {name: getattr(self, name) for name in signature(type(self)).parameters}
+        np.savez(folder / self.file_name, **{name: held[name] for name in held if held[name] is not None})
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -6,10 +6,12 @@ expression of the genes themselves, or the intensity of the markers, is a second
 
 import numpy as np
 from scipy import sparse
-from scipy.special import softmax
 
+from ..config.available_heads import MANY_LABELS
 from .arrays import ArraysHead
+from .discriminants import discriminants
 from .shrinkage import HeldOut, of_all_labels, shrunk_regression
+from .softmax import softmax_of
 
 REGULARIZATION = 0.01
 """scikit-learn's C without held-out cells: thousands of genes take a strong one."""
@@ -32,6 +34,8 @@ def log_normalized(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 class ExpressionHead(ArraysHead):
     """Multinomial logistic regression on z-scored log1p CP10k, or on z-scored marker values.
 
+    Of very many labels linear discriminants take its place.
+
     The z-scores are by the training cells' mean and deviation, for queries too: by its own statistics a
     query of one cell type would lose what tells its type from others.
 
@@ -41,14 +45,23 @@ class ExpressionHead(ArraysHead):
         Labels × genes (float32) and labels, on log1p CP10k itself or the marker values themselves.
     normalize
         Whether cells come as raw counts, which become log1p CP10k first; marker values are taken as they are.
+    axes
+        Genes × axes (float32) where coefficients are of axes of discriminants, and not of genes.
     """
 
     file_name = "expression.npz"
 
-    def __init__(self, coefficients: np.ndarray, intercepts: np.ndarray, normalize: bool = True) -> None:
+    def __init__(
+        self,
+        coefficients: np.ndarray,
+        intercepts: np.ndarray,
+        normalize: bool = True,
+        axes: np.ndarray | None = None,
+    ) -> None:
         self.coefficients = coefficients
         self.intercepts = intercepts
         self.normalize = bool(normalize)
+        self.axes = axes
 
     @classmethod
     def train(
@@ -80,6 +93,11 @@ class ExpressionHead(ArraysHead):
         if held_out is not None:
             others = log_normalized(held_out[0]) if normalize else held_out[0].copy()
             held_out = scaled(others), held_out[1]
+        if n_labels > MANY_LABELS:
+            found = discriminants(scaled(expression), codes, held_out, n_labels=n_labels, reduce=True)
+            axes = found.axes * scale[:, None].astype(np.float32)
+            centre = 0 if normalize else found.coefficients @ (mean @ axes)
+            return cls(found.coefficients, found.intercepts - centre, normalize, axes)
         fallback = REGULARIZATION if normalize else REGULARIZATION_OF_MARKERS
         model = shrunk_regression(scaled(expression), codes, held_out, fallback=fallback)
         coefficients, intercepts = of_all_labels(model, n_labels)
@@ -91,5 +109,6 @@ class ExpressionHead(ArraysHead):
     def probabilities(self, values: sparse.csr_matrix) -> np.ndarray:
         """Probabilities of the labels from raw counts or marker values (cells × genes, CSR), float32."""
         expression = log_normalized(values) if self.normalize else values
-        logits = expression @ self.coefficients.T + self.intercepts
-        return softmax(logits, axis=1).astype(np.float32)
+        if self.axes is not None:
+            expression = expression @ self.axes
+        return softmax_of(expression, self.coefficients, self.intercepts)

@@ -9,6 +9,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
 
+from ..config.available_heads import MANY_LABELS
+from .discriminants import discriminants
 from .expression import ExpressionHead, log_normalized
 from .shrinkage import HeldOut, of_all_labels, shrunk_regression
 
@@ -22,7 +24,8 @@ REGULARIZATION = 0.1
 class ExpressionPcaHead(ExpressionHead):
     """Multinomial logistic regression on 50 principal components of log1p CP10k.
 
-    Components are linear in the genes, and so is the model: it is held by coefficients of genes.
+    Components are linear in the genes, and so is the model: it is held by coefficients of genes. Of very many
+    labels linear discriminants take the regression's place, and are held by axes in the genes.
     """
 
     file_name = "expression_pca.npz"
@@ -37,6 +40,11 @@ class ExpressionPcaHead(ExpressionHead):
         pca = PCA(n_components, svd_solver="arpack", random_state=0).fit(expression)
         if held_out is not None:
             held_out = pca.transform(log_normalized(held_out[0])), held_out[1]
+        if n_labels > MANY_LABELS:
+            found = discriminants(pca.transform(expression), codes, n_labels=n_labels, reduce=False)
+            axes = (pca.components_.T @ found.axes).astype(np.float32)
+            intercepts = found.intercepts - found.coefficients @ (pca.mean_ @ axes)
+            return cls(found.coefficients, intercepts, axes=axes)
         model = shrunk_regression(pca.transform(expression), codes, held_out, fallback=REGULARIZATION)
         coefficients, intercepts = of_all_labels(model, n_labels)
         coefficients = coefficients @ pca.components_

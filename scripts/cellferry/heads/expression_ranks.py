@@ -10,9 +10,11 @@ from scipy import sparse
 from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
 
+from ..config.available_heads import MANY_LABELS
 from .arrays import ArraysHead
 from .expression import log_normalized
 from .shrinkage import HeldOut
+from .softmax import softmax_of
 from .temperature import likeliest_temperature
 
 MARKERS_PER_PAIR = 30
@@ -98,8 +100,13 @@ class ExpressionRanksHead(ArraysHead):
 
     def probabilities(self, values: sparse.csr_matrix) -> np.ndarray:
         """Probabilities of the labels from raw counts (cells × genes, CSR), float32."""
-        logits = self.correlations(values) / self.temperature + self.offsets
-        return softmax(logits, axis=1).astype(np.float32)
+        if len(self.offsets) <= MANY_LABELS:
+            logits = self.correlations(values) / self.temperature + self.offsets
+            return softmax(logits, axis=1).astype(np.float32)
+        ranks, lengths = centred_ranks(values[:, self.genes])
+        unit = ranks.astype(np.float32).toarray()
+        unit /= np.maximum(lengths, 1e-12).astype(np.float32)[:, None]
+        return softmax_of(unit, self.profiles / np.float32(self.temperature), self.offsets)
 
 
 def label_means(values: sparse.csr_matrix, codes: np.ndarray, *, n_labels: int) -> np.ndarray:
@@ -135,7 +142,7 @@ def centred_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndar
     values.eliminate_zeros()
     n_genes, n_values = values.shape[1], np.diff(values.indptr)
     cells = np.repeat(np.arange(len(n_values)), n_values)
-    order = np.lexsort((values.data, cells))
+    order = _sorted_within(cells, values.data)
     changes = np.diff(values.data[order]).astype(bool) | np.diff(cells).astype(bool)
     starts = np.concatenate([[0], np.flatnonzero(changes) + 1])[: len(order)]
     ends = np.append(starts[1:], len(order))[: len(starts)]
@@ -149,6 +156,16 @@ def centred_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndar
     lengths = np.sqrt(squares + n_zeros * (of_zeros - middle) ** 2)
     shifted = sparse.csr_matrix((ranks - of_zeros[cells], values.indices, values.indptr), values.shape)
     return shifted, lengths
+
+
+def _sorted_within(cells: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Order by cell and, within each, by value; equal values stand in any order.
+
+    Positive float32 sort as the integers of the same bits: so one number holds the cell and the value.
+    """
+    if values.dtype != np.float32 or (values < 0).any():
+        return np.lexsort((values, cells))
+    return np.argsort((cells.astype(np.uint64) << np.uint64(32)) | values.view(np.uint32))
 
 
 def fitted_temperature(correlations: np.ndarray, codes: np.ndarray) -> float:

@@ -1,8 +1,16 @@
 """Distances of cells to the labels of the reference in the latent space."""
 
+from functools import cached_property
+
+import numba
 import numpy as np
 
+from ..config.available_heads import MANY_LABELS
 from .arrays import ArraysHead
+from .softmax import product
+
+MEASURED = 1.5
+"""Very many labels are measured within so many times the least distance, taken by one covariance for all."""
 
 
 class LabelDistances(ArraysHead):
@@ -46,12 +54,60 @@ class LabelDistances(ArraysHead):
     def nearest(self, latents: np.ndarray) -> np.ndarray:
         """Distance of each cell to its nearest label, float32."""
         least = np.full(len(latents), np.inf, dtype=np.float32)
+        if len(self.means) > MANY_LABELS:
+            _measure_near(latents, self.means, self.roots, self._by_mean_root(latents), least)
+            return least
         for mean, root in zip(self.means, self.roots, strict=True):
             # In float64, where a product's rounding does not depend on how cells are cut into blocks.
             whitened = (latents - mean).astype(np.float64) @ root.T
             np.minimum(least, np.sqrt(np.square(whitened).sum(axis=1)), out=least, casting="unsafe")
         return least
 
+    @cached_property
+    def _mean_root(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The mean root, the middle of the labels, and by these the labels' means."""
+        root, middle = self.roots.mean(axis=0), self.means.mean(axis=0)
+        return root, middle, (self.means - middle) @ root.T
+
+    def _by_mean_root(self, latents: np.ndarray) -> np.ndarray:
+        """Squared distances to all labels as if these had one covariance: cells × labels, float32."""
+        root, middle, means = self._mean_root
+        cells = (latents - middle) @ root.T
+        found = product(cells, -2 * means)
+        found += np.square(means).sum(axis=1)
+        found += np.square(cells).sum(axis=1)[:, None]
+        return found
+
     def drop_label(self, code: int) -> "LabelDistances":
         """The distances to all labels but one."""
         return LabelDistances(np.delete(self.means, code, axis=0), np.delete(self.roots, code, axis=0))
+
+
+@numba.njit(cache=True)
+def _measure_near(
+    latents: np.ndarray, means: np.ndarray, roots: np.ndarray, near: np.ndarray, least: np.ndarray
+) -> None:
+    """Write to `least` each cell's distance to the nearest label, of those that are near by `near`.
+
+    Roots are lower triangles. A label that is farther by its first latents is not measured to the end.
+    """
+    n_latents = latents.shape[1]
+    centred = np.empty(n_latents, dtype=np.float64)
+    for cell in range(len(latents)):
+        # Rounding may leave less than 0.
+        bound = MEASURED * MEASURED * max(near[cell].min(), 1e-3)
+        best = np.inf
+        for label in range(len(means)):
+            if near[cell, label] > bound:
+                continue
+            squared = 0.0
+            for row in range(n_latents):
+                centred[row] = latents[cell, row] - means[label, row]
+                whitened = 0.0
+                for column in range(row + 1):
+                    whitened += roots[label, row, column] * centred[column]
+                squared += whitened * whitened
+                if squared >= best:
+                    break
+            best = min(best, squared)
+        least[cell] = np.sqrt(best)

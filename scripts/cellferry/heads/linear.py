@@ -1,15 +1,20 @@
-"""Multinomial logistic regression on the latent space; stored as npz."""
+"""A linear model on the latent space; stored as npz.
+
+Multinomial logistic regression, and of very many labels linear discriminants.
+"""
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
+from ..config.available_heads import MANY_LABELS
 from .arrays import ArraysHead
+from .discriminants import discriminants
 from .shrinkage import of_all_labels
+from .softmax import softmax_of
 
 
 class LinearHead(ArraysHead):
-    """Multinomial logistic regression on standardized latents.
+    """A linear model on standardized latents.
 
     Parameters
     ----------
@@ -36,12 +41,14 @@ class LinearHead(ArraysHead):
         scale = latents.std(axis=0, dtype=np.float64)
         scale[scale == 0] = 1
         standardized = ((latents - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32)
+        n_labels = int(codes.max()) + 1
+        if n_labels > MANY_LABELS:
+            found = discriminants(standardized, codes, n_labels=n_labels, reduce=False)
+            return cls(found.coefficients @ found.axes.T, found.intercepts, mean, scale)
         model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardized, codes)
-        coefficients, intercepts = of_all_labels(model, int(codes.max()) + 1)
+        coefficients, intercepts = of_all_labels(model, n_labels)
         return cls(coefficients, intercepts, mean, scale)
 
     def probabilities(self, latents: np.ndarray) -> np.ndarray:
         """Probabilities of the labels: cells × labels."""
-        # In float64, where a product's rounding does not depend on how cells are cut into blocks.
-        logits = ((latents - self.mean) / self.scale) @ self.coefficients.T + self.intercepts
-        return softmax(logits, axis=1).astype(np.float32)
+        return softmax_of((latents - self.mean) / self.scale, self.coefficients, self.intercepts)

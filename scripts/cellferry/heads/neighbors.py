@@ -78,7 +78,7 @@ class NeighborsHead:
         spread = distances[:, 1:].mean(axis=1)
         head = cls(latents, codes, spread, groups, n_neighbors=n_neighbors, n_labels=n_labels)
         if len(validation_latents):
-            head.far = float(np.quantile(head.vote(validation_latents)[1], FAR_QUANTILE))
+            head.far = float(np.quantile(head.distance_of(*head.search(validation_latents)), FAR_QUANTILE))
         else:
             relative = spread / np.maximum(spread[nearest[:, 1:]].mean(axis=1), TINY)
             head.far = float(np.quantile(relative, FAR_QUANTILE))
@@ -100,10 +100,9 @@ class NeighborsHead:
         probabilities
             Cells × labels.
         distance
-            Per cell (float32), the mean distance to its neighbors over the neighbors' own `spread`,
-            so that sparse and dense parts of the reference measure alike. Over `far`: at 1, a cell is
-            as far away as the farthest 1 % of held-out cells; above, its type may be a new one.
+            See `distance_of`.
         """
+        relative = self.distance_of(neighbors, distances)
         neighbors, distances = neighbors[:, : self.n_neighbors], distances[:, : self.n_neighbors]
         votes = np.zeros((len(neighbors), self.n_labels), dtype=np.float32)
         # A twin of a reference cell must not silence the other neighbors: nothing counts as nearer than
@@ -114,8 +113,19 @@ class NeighborsHead:
         cells = np.arange(len(neighbors))
         for nearest, weight in zip(neighbors.T, weights.T, strict=True):
             votes[cells, self.codes[nearest]] += weight
+        return votes, relative
+
+    def distance_of(self, neighbors: np.ndarray, distances: np.ndarray) -> np.ndarray:
+        """How far cells are from the reference, by the nearest of what `search` found.
+
+        Per cell (float32), the mean distance to its neighbors over the neighbors' own `spread`, so that
+        sparse and dense parts of the reference measure alike. Over `far`: at 1, a cell is as far away as the
+        farthest 1 % of held-out cells; above, its type may be a new one.
+        """
+        neighbors, distances = neighbors[:, : self.n_neighbors], distances[:, : self.n_neighbors]
+        mean = np.maximum(distances.mean(axis=1), TINY)
         spread = np.maximum(self.spread[neighbors].mean(axis=1), TINY)
-        return votes, (mean / spread / self.far).astype(np.float32)
+        return (mean / spread / self.far).astype(np.float32)
 
     def probabilities(self, latents: np.ndarray) -> np.ndarray:
         """Probabilities of the labels: cells × labels."""

@@ -9,13 +9,13 @@ from scipy import sparse
 
 from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.latents import count_cells, latent_columns, read_codes, read_latents
-from ..config.available_heads import available_heads
+from ..config.available_heads import MOST_LABELS, TREES, affordable_heads, available_heads
 from ..config.settings import ClassifierSettings
 from ..core.progress import timed
 from ..errors import InputError
 from ..features.marker_values import holds_intensities, marker_values
 from ..resources.budget import Budget
-from ..resources.memory import MAX_SELECTION_CELLS, MEMORY_MODELS, training_mb
+from ..resources.memory import MEMORY_MODELS, selection_cap, training_mb
 from ..sampling.sketch import sketch_values
 from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from .cytovi import CytoviHead
@@ -126,29 +126,32 @@ def train_heads(
         If the cells of a part and those of it that were mapped are not of one number.
     """
     codes, labels = read_codes(files.train, "label")
-    rows, part = draw_training(
-        files.train, codes, labels, max_training_cells=settings.max_training_cells, seed=seed
-    )
     if files.common is None:
         print("there are no counts of the reference's cells: no classifier learns from expression")
     with ExitStack() as opened:
         values = opened.enter_context(H5adReader(files.common)) if files.common else None
         if values:
             _check_number(values, len(codes), files.train)
-        heads = trainable(settings.heads, files.model, values, modality=modality)
+        heads = trainable(settings.heads, files.model, values, modality=modality, n_labels=len(labels))
+        trees = not set(TREES).isdisjoint(heads)
+        rows, part = draw_training(
+            files.train, codes, labels, max_training_cells=settings.max_training_cells, seed=seed, trees=trees
+        )
         intensities = values is not None and holds_intensities(values)
         on_sketch = not set(ON_COUNTS).isdisjoint(heads)
         on_markers = intensities and not set(ON_EXPRESSION).isdisjoint(heads)
         budget.require(
             MEMORY_MODELS["train_classifier"],
             cells=len(codes),
-            values=sketch_values(values, len(part) + MAX_SELECTION_CELLS) if on_sketch else 0,
+            values=sketch_values(values, len(part) + selection_cap(n_labels=len(labels))) if on_sketch else 0,
             more_mb=training_mb(
                 len(rows),
                 n_labels=len(labels),
                 n_latent=len(latent_columns(files.train)),
                 neighbors=settings.neighbors,
+                trees=trees,
                 n_markers=values.n_genes if on_markers else 0,
+                n_genes=values.n_genes if on_sketch or on_markers else 0,
             ),
             remedy="lower prediction.max_training_cells",
         )
@@ -190,8 +193,10 @@ def has_scanvi(model: str) -> bool:
     return (Path(model) / ScanviHead.file_name).exists()
 
 
-def trainable(heads: list[str], model: str, values: H5adReader | None, *, modality: str) -> list[str]:
-    """Those of the heads that can be trained with a model and on expression.
+def trainable(
+    heads: list[str], model: str, values: H5adReader | None, *, modality: str, n_labels: int
+) -> list[str]:
+    """Those of the heads that can be trained with a model, on expression and for so many labels.
 
     Raises
     ------
@@ -209,7 +214,12 @@ def trainable(heads: list[str], model: str, values: H5adReader | None, *, modali
             f"prediction.heads: none of {heads} can be trained here; scanvi takes a model of type scanvi, "
             "cytovi and expression_xgboost take cytometry, and expression takes counts of the reference"
         )
-    return available
+    affordable = affordable_heads(available, n_labels=n_labels)
+    for head in (head for head in available if head not in affordable):
+        print(
+            f"{head} is not trained: more than {MOST_LABELS[head]:,} labels (here {n_labels:,}) take too long"
+        )
+    return affordable
 
 
 def train_on_counts(

@@ -7,7 +7,13 @@ import numpy as np
 
 from ..artifacts.latents import codes_among, read_codes
 from ..errors import InputError
-from ..resources.memory import MAX_EXPRESSION_CELLS, MAX_SELECTION_CELLS, MAX_VALIDATION_CELLS, training_cap
+from ..resources.memory import (
+    CELLS_PER_LABEL,
+    MAX_VALIDATION_CELLS,
+    expression_cap,
+    selection_cap,
+    training_cap,
+)
 from ..sampling.sketch import random_sketch, stratified_sketch
 
 
@@ -42,11 +48,18 @@ class TrainingCells:
     @property
     def selection(self) -> slice:
         """Those of `held_out` on which the shrinkage of models on expression is chosen."""
-        return slice(None, None, max(1, -(-len(self.held_out.codes) // MAX_SELECTION_CELLS)))
+        most = selection_cap(n_labels=len(self.labels))
+        return slice(None, None, max(1, -(-len(self.held_out.codes) // most)))
 
 
 def draw_training(
-    train: list[str], codes: np.ndarray, labels: list[str], *, max_training_cells: int, seed: int
+    train: list[str],
+    codes: np.ndarray,
+    labels: list[str],
+    *,
+    max_training_cells: int,
+    seed: int,
+    trees: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw training cells evenly over labels, and within these over batches.
 
@@ -60,6 +73,8 @@ def draw_training(
         The key `prediction.max_training_cells`.
     seed
         Seed of the draw.
+    trees
+        Whether trees are trained, whose memory limits the cells.
 
     Returns
     -------
@@ -75,13 +90,17 @@ def draw_training(
             f"the reference's training cells have {len(labels)} label(s) ({', '.join(labels) or 'none'}); "
             "at least two are needed: check datasets.<reference>.label"
         )
-    cap = training_cap(n_labels=len(labels), max_training_cells=max_training_cells)
-    reason = f"XGBoost's memory grows with cells × {len(labels)} labels"
-    reason = "prediction.max_training_cells" if cap == max_training_cells else reason
+    cap = training_cap(n_labels=len(labels), max_training_cells=max_training_cells, trees=trees)
+    reason = "prediction.max_training_cells"
+    if cap < max_training_cells:
+        reason = f"XGBoost's memory grows with cells × {len(labels)} labels"
+    elif cap > max_training_cells:
+        reason = f"each of {len(labels)} labels keeps up to {CELLS_PER_LABEL}"
     print(f"at most {cap} training cells: {reason}")
     batches = read_codes(train, "batch")[0]
     rows = stratified_sketch(codes, cap, seed=seed, within=batches)
-    part = stratified_sketch(codes[rows], MAX_EXPRESSION_CELLS, seed=seed, within=batches[rows])
+    most = expression_cap(n_labels=len(labels))
+    part = stratified_sketch(codes[rows], most, seed=seed, within=batches[rows])
     print(f"training on {len(rows)} of the reference's {len(codes)} training cells, {len(labels)} labels")
     return rows, part
 

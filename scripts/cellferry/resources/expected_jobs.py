@@ -12,15 +12,16 @@ from .memory import (
     MAP_BYTES,
     MARKERS_READ_MB,
     MAX_BASELINE_CELLS,
-    MAX_EXPRESSION_CELLS,
+    MAX_LEFT_OUT,
     MAX_MAP_CELLS,
-    MAX_SELECTION_CELLS,
     MB,
     MEMORY_MODELS,
     SORTED_BYTES,
     VALUES_PER_DATASET,
     calibration_cap,
+    expression_cap,
     preloaded_values,
+    selection_cap,
     shift_cap,
     training_mb,
 )
@@ -192,7 +193,10 @@ def _classifier_job(run: Run) -> Job:
     n_cells = run.training_cells
     forests = len({"xgboost", "expression_xgboost"} & {*run.heads})
     on_sketch = not set(ON_SKETCH).isdisjoint(run.heads)
-    sketch = min(MAX_EXPRESSION_CELLS, n_cells) + MAX_SELECTION_CELLS if on_sketch else 0
+    n_labels = run.n_labels
+    sketch = (
+        min(expression_cap(n_labels=n_labels), n_cells) + selection_cap(n_labels=n_labels) if on_sketch else 0
+    )
     sketch_values = sketch * train.common_values / max(1, train.cells)
     return Job(
         "train_classifier",
@@ -206,7 +210,9 @@ def _classifier_job(run: Run) -> Job:
             n_labels=run.n_labels,
             n_latent=run.n_latent,
             neighbors=settings["neighbors"],
+            trees=run.grows_trees,
             n_markers=run.n_markers,
+            n_genes=run.n_markers or run.config["genes"]["n_variable"],
         ),
         disk_mb=n_cells * 4 * run.n_latent / MB,
     )
@@ -280,7 +286,9 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
         yield Job(
             "leave_labels_out",
             # Measured at 20 labels, each of which is left out once.
-            cells=min(calibration_cap(n_labels=run.n_labels), test.cells) * run.n_labels / 20,
+            cells=min(calibration_cap(n_labels=run.n_labels), test.cells)
+            * min(run.n_labels, MAX_LEFT_OUT)
+            / 20,
             values=test.common_values,
             held_cells=test.cells,
             more_mb=2 * run.calibration_mb(test),

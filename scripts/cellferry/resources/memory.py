@@ -2,6 +2,7 @@
 
 from math import ceil
 
+from ..config.available_heads import MANY_LABELS
 from .rules import MB, RULES
 
 BLOCK_BYTES = 32 * MB
@@ -44,6 +45,19 @@ MAP_BYTES = 16_000
 """What UMAP holds per cell of the report's map."""
 MAX_CELLS_TIMES_LABELS = 50_000_000
 
+CELLS_PER_LABEL = 50
+"""Training cells that each of very many labels keeps, as far as it has them, whatever the limit of all."""
+
+EXPRESSION_CELLS_PER_LABEL = 20
+"""Those of them whose expression is learned from."""
+
+MAX_LEFT_OUT = 200
+"""Labels that are taken out of the reference, at most: each costs a prediction of all cells drawn."""
+
+MAX_HELD_OUT_TIMES_LABELS = 5_000_000
+COVARIANCE_VALUES = 40_000_000
+"""Values, at most, of cells that give discriminants their covariance: 20,000 cells of 2,000 genes."""
+
 
 def preloaded_values(batch_size: int, n_cells: int, nonzeros: float) -> float:
     """Stored values of the minibatches that training holds."""
@@ -58,14 +72,26 @@ def model_mb(n_genes: int, n_hidden: int) -> int:
     return ceil(4 * 4 * 2 * n_genes * n_hidden / MB)
 
 
-def training_cap(*, n_labels: int, max_training_cells: int) -> int:
-    """Cells that the classifiers train on at most: XGBoost's memory grows with cells times labels."""
-    return min(max_training_cells, MAX_CELLS_TIMES_LABELS // n_labels)
+def training_cap(*, n_labels: int, max_training_cells: int, trees: bool) -> int:
+    """Cells that the classifiers train on at most; with trees fewer, whose memory is cells times labels."""
+    if trees:
+        return min(max_training_cells, MAX_CELLS_TIMES_LABELS // n_labels)
+    return max(max_training_cells, CELLS_PER_LABEL * n_labels if n_labels > MANY_LABELS else 0)
+
+
+def expression_cap(*, n_labels: int) -> int:
+    """Training cells whose expression is learned from, at most."""
+    return max(MAX_EXPRESSION_CELLS, EXPRESSION_CELLS_PER_LABEL * n_labels if n_labels > MANY_LABELS else 0)
+
+
+def selection_cap(*, n_labels: int) -> int:
+    """Validation cells, at most, on which the shrinkage of models on expression is chosen."""
+    return min(MAX_SELECTION_CELLS, MAX_HELD_OUT_TIMES_LABELS // n_labels)
 
 
 def calibration_cap(*, n_labels: int) -> int:
     """Held-out cells that the answer is calibrated on at most: probabilities of all heads are held."""
-    return min(MAX_VALIDATION_CELLS, 5_000_000 // n_labels)
+    return min(MAX_VALIDATION_CELLS, MAX_HELD_OUT_TIMES_LABELS // n_labels)
 
 
 def rehearsal_cap(*, n_labels: int) -> int:
@@ -96,15 +122,31 @@ def head_output_bytes(
     return int(16 * (n_heads + 1) * n_labels + rare + 32 * neighbors + 24 * n_latent + 24 * values)
 
 
-def training_mb(n_cells: int, *, n_labels: int, n_latent: int, neighbors: int, n_markers: int = 0) -> int:
+def training_mb(
+    n_cells: int,
+    *,
+    n_labels: int,
+    n_latent: int,
+    neighbors: int,
+    trees: bool,
+    n_markers: int = 0,
+    n_genes: int = 0,
+) -> int:
     """MB that training the classifiers takes.
 
     XGBoost holds margins, gradients and predictions of training and validation cells; the linear model about
     as much; latents are held raw, standardized and binned; every cell has its nearest others. Markers, where
-    they are learned from, are held like latents, and read in blocks.
+    they are learned from, are held like latents, and read in blocks. Discriminants of very many labels hold
+    no cells × labels but those of the held-out cells; of `n_genes` genes, means and covariance.
     """
-    training = n_cells * (16 * n_labels + 16 * (n_latent + n_markers) + 40 * neighbors)
-    validation = MAX_VALIDATION_CELLS * (12 * n_labels + 8 * (n_latent + n_markers))
+    training = n_cells * (16 * (n_latent + n_markers) + 40 * neighbors)
+    validation = MAX_VALIDATION_CELLS * 8 * (n_latent + n_markers)
+    if trees or n_labels <= MANY_LABELS:
+        training += 16 * n_cells * n_labels
+        validation += 12 * MAX_VALIDATION_CELLS * n_labels
+    if n_labels > MANY_LABELS:
+        covariance = 12 * COVARIANCE_VALUES + 32 * n_genes**2 if n_genes else 0
+        training += 24 * n_labels * n_genes + covariance + 16 * MAX_HELD_OUT_TIMES_LABELS
     return (training + validation) // MB + (MARKERS_READ_MB if n_markers else 0)
 
 

@@ -5,7 +5,7 @@ from math import ceil
 
 from ..artifacts.inspection import Inspection
 from ..artifacts.labels import ReferenceLabels
-from ..config.available_heads import available_heads
+from ..config.available_heads import TREES, affordable_heads, available_heads
 from .memory import (
     CYTOVI_NEIGHBORS,
     calibration_cap,
@@ -98,7 +98,9 @@ class Run:
             cytometry=config["modality"] == "cytometry",
             expression=not isinstance(config["pretrained"], dict),
         )
-        return cls(config, inspections, whole, mapped, train, held_out, max(2, n_labels), heads)
+        n_labels = max(2, n_labels)
+        heads = affordable_heads(heads, n_labels=n_labels)
+        return cls(config, inspections, whole, mapped, train, held_out, n_labels, heads)
 
     @property
     def n_latent(self) -> int:
@@ -128,7 +130,13 @@ class Run:
     def training_cells(self) -> int:
         """Cells that the classifiers learn from."""
         most = self.config["prediction"]["max_training_cells"]
-        return min(training_cap(n_labels=self.n_labels, max_training_cells=most), self.train.cells)
+        cap = training_cap(n_labels=self.n_labels, max_training_cells=most, trees=self.grows_trees)
+        return min(cap, self.train.cells)
+
+    @property
+    def grows_trees(self) -> bool:
+        """Whether a head of boosted trees is trained."""
+        return not set(TREES).isdisjoint(self.heads)
 
     @property
     def classifier_mb(self) -> int:
