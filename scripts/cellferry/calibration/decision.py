@@ -126,7 +126,7 @@ def prediction_sets(
     inside = probabilities >= np.array([decision.set_thresholds[label] for label in labels])
     inside[np.arange(len(best)), best] = True
     sets = leaves[best].copy()
-    for cell in np.flatnonzero(inside.sum(axis=1) > 1):
+    for cell in np.flatnonzero(np.count_nonzero(inside, axis=1) > 1):
         members = np.flatnonzero(inside[cell])
         # A path from the top may end in a leaf that another one exceeds; the answer stands first.
         order = np.lexsort([-probabilities[cell, members], members != best[cell]])

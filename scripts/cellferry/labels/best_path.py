@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from .hierarchy import LabelHierarchy
 from .vocabulary import LEAF_LEVEL
@@ -52,12 +53,14 @@ def best_path(probabilities: np.ndarray, hierarchy: LabelHierarchy) -> list[Best
         nodes, of_leaf = node_codes(hierarchy, level)
         sums = sums_by_node(probabilities, of_leaf)
         # Nodes outside of the one chosen above are out of the question.
-        inside = np.zeros(sums.shape, dtype=bool)
-        for leaf, node in enumerate(of_leaf):
-            inside[:, node] |= open_leaves[:, leaf]
-        best = np.where(inside, sums, -1).argmax(axis=1)
+        if not path:
+            best = sums.argmax(axis=1)
+        else:
+            inside = open_leaves if level == LEAF_LEVEL else sums_by_node(open_leaves, of_leaf) > 0
+            best = np.where(inside, sums, -1).argmax(axis=1)
         path.append(BestNodes(level, nodes, of_leaf, best, sums[cells, best]))
-        open_leaves &= of_leaf[None, :] == best[:, None]
+        if level != LEAF_LEVEL:
+            open_leaves &= of_leaf[None, :] == best[:, None]
     return path
 
 
@@ -65,15 +68,15 @@ def node_codes(hierarchy: LabelHierarchy, level: str) -> tuple[list[str], np.nda
     """Names of a level's nodes, sorted, and the node of each leaf as a code."""
     if level == LEAF_LEVEL:
         return hierarchy.leaves, np.arange(len(hierarchy.leaves))
-    above = [hierarchy.node(leaf, level) for leaf in hierarchy.leaves]
-    nodes = sorted(set(above))
-    codes = {node: code for code, node in enumerate(nodes)}
-    return nodes, np.array([codes[node] for node in above])
+    nodes, codes = hierarchy.nodes_of_leaves[level]
+    return nodes, np.array(codes)
 
 
 def sums_by_node(probabilities: np.ndarray, of_leaf: np.ndarray) -> np.ndarray:
     """Probabilities of the nodes (cells × nodes, float32) from those of the leaves (cells × leaves)."""
-    sums = np.zeros((len(probabilities), int(of_leaf.max()) + 1), dtype=np.float32)
-    for leaf, node in enumerate(of_leaf):
-        sums[:, node] += probabilities[:, leaf]
-    return sums
+    n_leaves, n_nodes = len(of_leaf), int(of_leaf.max()) + 1
+    if n_nodes == n_leaves and (of_leaf == np.arange(n_leaves)).all():
+        return probabilities.astype(np.float32, copy=False)
+    ones = np.ones(n_leaves, dtype=np.float32)
+    below = sparse.csr_matrix((ones, (of_leaf, np.arange(n_leaves))), (n_nodes, n_leaves))
+    return np.ascontiguousarray((below @ probabilities.T).T, dtype=np.float32)

@@ -43,6 +43,17 @@ class LabelHierarchy:
         """Nodes of all levels above the labels."""
         return {node for nodes in self.nodes.values() for node in nodes if node is not None}
 
+    @cached_property
+    def nodes_of_leaves(self) -> dict[str, tuple[list[str], list[int]]]:
+        """By level: names of the nodes that leaves have there, sorted, and each leaf's as a code."""
+        found = {}
+        for level in self.names:
+            above = [self.node(leaf, level) for leaf in self.leaves]
+            nodes = sorted(set(above))
+            codes = {node: code for code, node in enumerate(nodes)}
+            found[level] = nodes, [codes[node] for node in above]
+        return found
+
     def node(self, label: str, level: str) -> str | None:
         """What a label is at a level."""
         return label if level == LEAF_LEVEL else self.nodes[label][self.levels.index(level)]
