@@ -21,7 +21,7 @@ from cellferry.evaluation.metrics import auroc
 from cellferry.heads.classifier import Classifier
 from cellferry.labels.vocabulary import UNKNOWN
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import MEMORY_MODELS, calibration_cap, calibration_mb
+from cellferry.resources.memory import MAX_LEFT_OUT, MEMORY_MODELS, calibration_cap, calibration_mb
 from cellferry.sampling.sketch import stratified_sketch
 from threadpoolctl import threadpool_limits
 
@@ -62,6 +62,9 @@ def leave_labels_out(
     codes = codes_among(heads.labels, *read_codes(mapped, "label"))
     drawn = np.zeros(len(codes), dtype=bool)
     cap = calibration_cap(n_labels=len(heads.labels))
+    taken_out = labels_to_take_out(codes, seed=seed) if len(heads.labels) >= MIN_LABELS else []
+    if len(taken_out):
+        codes = np.where(np.isin(codes, taken_out), codes, -1)
     drawn[stratified_sketch(codes, cap, seed=seed)] = True
     codes = codes[drawn]
     held_mb = heads.held_mb
@@ -83,7 +86,6 @@ def leave_labels_out(
     too_few = np.concatenate([part[2] for part in parts])
 
     outcomes: dict[str, LeftOutLabel] = {}
-    taken_out = np.unique(codes) if len(heads.labels) >= MIN_LABELS else []
     progress = Progress("took out", len(taken_out), "labels")
     for code in taken_out:
         without = heads.drop_label(code, by_head, latents)
@@ -101,6 +103,15 @@ def leave_labels_out(
         print(f"{label}: {asdict(outcomes[label])}")
         progress.add(1)
     write_artifact(LeftOut(outcomes), left_out)
+
+
+def labels_to_take_out(codes: np.ndarray, *, seed: int) -> np.ndarray:
+    """Labels (codes, ascending) that have held-out cells; of more than 200, some at random."""
+    labels = np.unique(codes[codes >= 0])
+    if len(labels) <= MAX_LEFT_OUT:
+        return labels
+    print(f"{MAX_LEFT_OUT} of {len(labels)} labels are taken out, drawn at random")
+    return np.sort(np.random.default_rng(seed).choice(labels, MAX_LEFT_OUT, replace=False))
 
 
 def outcome(

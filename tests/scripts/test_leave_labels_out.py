@@ -225,3 +225,11 @@ def test_cytovis_vote_without_a_label_is_that_of_the_other_labels_cells(tmp_path
     labels = codes[kept][nearest]
     expected = np.stack([(labels == other).mean(axis=1) for other in range(3) if other != code], axis=1)
     np.testing.assert_allclose(found["cytovi"], expected, atol=1e-6)
+
+
+def test_of_very_many_labels_some_are_taken_out(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("leave_labels_out.MAX_LEFT_OUT", 2)
+    found = leave_out(trained, held_out(tmp_path, list(range(3)) * 20))
+    assert len(found) == 2
+    assert all(entry.cells == 20 for entry in found.values())
+    assert "2 of 3 labels are taken out, drawn at random" in capsys.readouterr().out
