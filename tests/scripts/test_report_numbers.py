@@ -9,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from cellferry.artifacts.evaluation import ConfusedLabels, Confusion, HeadScores
 from cellferry.artifacts.inspection import InspectedRounding
+from cellferry.config.available_heads import HEADS
 from cellferry.core.text import duration
 from cellferry.report import context
 from cellferry.report.batch_counts import count_batches
 from cellferry.report.costs import costs
 from cellferry.report.label_counts import LabelCounts, count_labels
 from cellferry.report.page import count, percent
-from cellferry.report.remarks import remarks
+from cellferry.report.remarks import heads_not_trained, remarks
 from example_artifacts import baseline_of, features_of, left_out_of
 from report_world import FAMILY, FOREIGN, LABELS, RARE, World
 
@@ -190,6 +191,18 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
     ):
         assert expected in found
     assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, None, gene_loss={}, rare={}, left_out={}) == []
+
+
+def test_a_remark_names_the_heads_that_many_labels_left_out():
+    config = {"modality": "rna", "prediction": {"heads": list(HEADS)}}
+    assert heads_not_trained(config, 200) == {}
+    left_out = heads_not_trained(config, 300)
+    assert left_out == {"xgboost": 200}
+    assert heads_not_trained({"modality": "rna", "prediction": {"heads": ["xgboost"]}}, 300) == {}
+    found = remarks({}, {}, None, gene_loss={}, rare={}, left_out={}, not_trained=left_out)
+    assert [sentence.partition(",")[0] for sentence in found] == [
+        "xgboost was not trained: the reference has more than 200 labels"
+    ]
 
 
 def test_remarks_on_labels_that_are_less_sure_than_held_out_cells_may_be():

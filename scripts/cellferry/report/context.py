@@ -32,7 +32,7 @@ from . import figures
 from .batch_counts import count_batches
 from .costs import costs, predicted_mb, read_table, unmeasured_rules
 from .label_counts import LabelCounts, count_labels
-from .remarks import remarks
+from .remarks import heads_not_trained, remarks
 
 MAX_LOSING_NAMED = 3
 MAX_BATCHES_SHOWN = 200
@@ -188,7 +188,6 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         Transformation.from_json(features.transformation) if features and features.transformation else None
     )
     cofactors = transformation.cofactors if transformation else {}
-    max_error = settings.config.get("prediction", {}).get("max_error", 1.0)
     if features and not settings.references:
         # An earlier run chose them, and its datasets are others, even those of the same name.
         features = Features(namespace=features.namespace, n_selected=features.n_selected)
@@ -202,7 +201,7 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         "measured": {Path(path).stem: measured_genes(path) for path in files.common},
         "datasets": read_table(files.datasets) if files.datasets else [],
         "colors": colors_of(results.labels.sizes, results.labels.hierarchy),
-        **about_trust(results, files, label_counts, features, inspected, max_error=max_error),
+        **about_trust(results, files, settings.config, label_counts, features, inspected),
         **about_run(results, settings, inspected, missing),
     }
 
@@ -210,11 +209,10 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
 def about_trust(
     results: RunResults,
     files: RunFiles,
+    config: dict,
     label_counts: dict[str, LabelCounts],
     features: Features | None,
     inspected: list[Inspection],
-    *,
-    max_error: float,
 ) -> dict:
     """What the page shows of scores, of lost genes and of labels that the reference cannot give."""
     rare = results.labels.rare
@@ -242,8 +240,9 @@ def about_trust(
             gene_loss=losses,
             rare=rare,
             left_out=left_out,
-            max_error=max_error,
+            max_error=config.get("prediction", {}).get("max_error", 1.0),
             rounded=rounded,
+            not_trained=heads_not_trained(config, len(results.labels.hierarchy.leaves)),
         ),
     }
 
@@ -343,11 +342,12 @@ def unseen_labels(scores: dict[str, Evaluation]) -> list[dict]:
 def mistakes(confusion: Confusion) -> list[dict]:
     """The commonest wrong answers: truth, answer, cells, and their share of the truth's cells."""
     cells = np.array(confusion.cells)
+    of_truth = cells.sum(axis=1) if cells.size else []
     counted = [
-        {"truth": truth, "answer": answer, "cells": int(n), "share": n / max(1, cells[row].sum())}
-        for row, truth in enumerate(confusion.truth)
-        for answer, n in zip(confusion.predicted, cells[row], strict=True)
-        if n and answer != truth
+        {"truth": truth, "answer": answer, "cells": int(n), "share": n / of_truth[row]}
+        for row, column in np.argwhere(cells)
+        if (answer := confusion.predicted[column]) != (truth := confusion.truth[row])
+        and (n := cells[row, column])
     ]
     return sorted(counted, key=lambda pair: -pair["cells"])[:MAX_MISTAKES_SHOWN]
 

@@ -7,6 +7,7 @@ from ..artifacts.features import Features
 from ..artifacts.gene_loss import GeneLoss
 from ..artifacts.inspection import InspectedRounding
 from ..artifacts.left_out import LeftOutLabel
+from ..config.available_heads import MOST_LABELS, affordable_heads, available_heads
 from .label_counts import LabelCounts
 
 LOW_ACCURACY = 0.8
@@ -35,6 +36,7 @@ def remarks(
     left_out: dict[str, LeftOutLabel],
     max_error: float = 1.0,
     rounded: dict[str, InspectedRounding] | None = None,
+    not_trained: dict[str, int] | None = None,
 ) -> list[str]:
     """Sentences on what lowers the trust in the answer; none where nothing does.
 
@@ -56,6 +58,8 @@ def remarks(
         Share of wrong labels that was allowed on held-out cells.
     rounded
         By dataset whose counts were rounded: the effect on its first cells.
+    not_trained
+        By head that the reference has too many labels for: how many it may have.
     """
     return [
         *_on_rare_labels(rare, label_counts),
@@ -67,7 +71,21 @@ def remarks(
         *_on_common_genes(label_counts, features),
         *_on_gene_loss(gene_loss),
         *(rounding_in_words(name, first) for name, first in (rounded or {}).items()),
+        *(
+            f"{head} was not trained: the reference has more than {most:,} labels, for which it takes "
+            "too long. The other classifiers gave the answer."
+            for head, most in (not_trained or {}).items()
+        ),
     ]
+
+
+def heads_not_trained(config: dict, n_labels: int) -> dict[str, int]:
+    """By head that so many labels leave out: how many it may have."""
+    heads = config.get("prediction", {}).get("heads", [])
+    cytometry = config.get("modality") == "cytometry"
+    heads = available_heads(heads, scanvi_model=True, cytometry=cytometry, expression=True)
+    kept = affordable_heads(heads, n_labels=n_labels)
+    return {head: MOST_LABELS[head] for head in heads if head not in kept}
 
 
 def _on_rare_labels(rare: dict[str, int], label_counts: dict[str, LabelCounts]) -> list[str]:
