@@ -79,6 +79,8 @@ class ExpressionRanksHead(ArraysHead):
         ranks = rankdata(means[:, genes], axis=1)
         ranks -= ranks.mean(axis=1, keepdims=True)
         profiles = ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
+        if len(means) > MANY_LABELS:
+            profiles = profiles.astype(np.float32)
         head = cls(genes, profiles, np.where(known, 0, -np.inf), 1.0)
         number = np.cumsum(known) - 1  # of a label among those with cells
         values, codes = learned
@@ -105,8 +107,8 @@ class ExpressionRanksHead(ArraysHead):
             return softmax(logits, axis=1).astype(np.float32)
         ranks, lengths = centred_ranks(values[:, self.genes])
         unit = ranks.astype(np.float32).toarray()
-        unit /= np.maximum(lengths, 1e-12).astype(np.float32)[:, None]
-        return softmax_of(unit, self.profiles / np.float32(self.temperature), self.offsets)
+        unit /= (self.temperature * np.maximum(lengths, 1e-12)).astype(np.float32)[:, None]
+        return softmax_of(unit, self.profiles, self.offsets)
 
 
 def label_means(values: sparse.csr_matrix, codes: np.ndarray, *, n_labels: int) -> np.ndarray:
@@ -142,7 +144,7 @@ def centred_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndar
     values.eliminate_zeros()
     n_genes, n_values = values.shape[1], np.diff(values.indptr)
     cells = np.repeat(np.arange(len(n_values)), n_values)
-    order = _sorted_within(cells, values.data)
+    order = np.lexsort((values.data, cells))
     changes = np.diff(values.data[order]).astype(bool) | np.diff(cells).astype(bool)
     starts = np.concatenate([[0], np.flatnonzero(changes) + 1])[: len(order)]
     ends = np.append(starts[1:], len(order))[: len(starts)]
@@ -156,16 +158,6 @@ def centred_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndar
     lengths = np.sqrt(squares + n_zeros * (of_zeros - middle) ** 2)
     shifted = sparse.csr_matrix((ranks - of_zeros[cells], values.indices, values.indptr), values.shape)
     return shifted, lengths
-
-
-def _sorted_within(cells: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Order by cell and, within each, by value; equal values stand in any order.
-
-    Positive float32 sort as the integers of the same bits: so one number holds the cell and the value.
-    """
-    if values.dtype != np.float32 or (values < 0).any():
-        return np.lexsort((values, cells))
-    return np.argsort((cells.astype(np.uint64) << np.uint64(32)) | values.view(np.uint32))
 
 
 def fitted_temperature(correlations: np.ndarray, codes: np.ndarray) -> float:

@@ -57,7 +57,9 @@ def best_path(probabilities: np.ndarray, hierarchy: LabelHierarchy) -> list[Best
             best = sums.argmax(axis=1)
         else:
             inside = open_leaves if level == LEAF_LEVEL else sums_by_node(open_leaves, of_leaf) > 0
-            best = np.where(inside, sums, -1).argmax(axis=1)
+            allowed = np.full(sums.shape, -1, dtype=np.float32)
+            np.copyto(allowed, sums, where=inside)
+            best = allowed.argmax(axis=1)
         path.append(BestNodes(level, nodes, of_leaf, best, sums[cells, best]))
         if level != LEAF_LEVEL:
             open_leaves &= of_leaf[None, :] == best[:, None]
