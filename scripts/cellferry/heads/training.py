@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -137,16 +138,17 @@ def train_heads(
         rows, part = draw_training(
             files.train, codes, labels, max_training_cells=settings.max_training_cells, seed=seed, trees=trees
         )
-        intensities = values is not None and holds_intensities(values)
+        on_markers = values is not None and holds_intensities(values)
+        on_markers = on_markers and not set(ON_EXPRESSION).isdisjoint(heads)
         on_sketch = not set(ON_COUNTS).isdisjoint(heads)
-        on_markers = intensities and not set(ON_EXPRESSION).isdisjoint(heads)
+        n_labels = len(labels)
         budget.require(
             MEMORY_MODELS["train_classifier"],
             cells=len(codes),
-            values=sketch_values(values, len(part) + selection_cap(n_labels=len(labels))) if on_sketch else 0,
+            values=sketch_values(values, len(part) + selection_cap(n_labels=n_labels)) if on_sketch else 0,
             more_mb=training_mb(
                 len(rows),
-                n_labels=len(labels),
+                n_labels=n_labels,
                 n_latent=len(latent_columns(files.train)),
                 neighbors=settings.neighbors,
                 trees=trees,
@@ -163,29 +165,38 @@ def train_heads(
             others = opened.enter_context(H5adReader(files.validation_common))
             _check_number(others, count_cells(files.validation), files.validation)
 
-        def fit(cells: TrainingCells, rare: str | None = None) -> TrainedHeads:
-            trained: Heads = {}
-            known = None
-            if others and on_markers:
-                trained = train_on_markers(heads, values, others, cells, settings, seed=seed, threads=threads)
-            elif others:
-                trained, known = train_on_counts(heads, values, others, cells, rare)
-            all_heads = train_on_latents(heads, trained, files, cells, settings, seed=seed, threads=threads)
-            return replace(all_heads, rare=known)
-
+        fit = partial(_fit, heads, files, values, others, settings=settings, seed=seed, threads=threads)
         trained = fit(cells, files.rare)
-        if has_scanvi(files.model):
-            # Its latent space has seen the labels of all donors.
-            return trained
-        rehearsal = rehearse(
-            files.train,
-            files.validation,
-            cells,
-            lambda some: fit(some).by_name,
-            lambda rows: values.rows(rows) if others else None,
-            seed=seed,
-        )
-    return replace(trained, rehearsal=rehearsal)
+        # The latent space of a scANVI model has seen the labels of all donors.
+        if not has_scanvi(files.model):
+            values_of = values.rows if others else lambda rows: None
+            parts = files.train, files.validation
+            rehearsal = rehearse(*parts, cells, lambda some: fit(some).by_name, values_of, seed=seed)
+            trained = replace(trained, rehearsal=rehearsal)
+    return trained
+
+
+def _fit(
+    heads: list[str],
+    files: TrainingFiles,
+    values: H5adReader | None,
+    others: H5adReader | None,
+    cells: TrainingCells,
+    rare: str | None = None,
+    *,
+    settings: ClassifierSettings,
+    seed: int,
+    threads: int,
+) -> TrainedHeads:
+    """Heads trained on some cells; expression of these (`values`) and of validation cells (`others`)."""
+    trained: Heads = {}
+    known = None
+    if others and holds_intensities(values):
+        trained = train_on_markers(heads, values, others, cells, settings, seed=seed, threads=threads)
+    elif others:
+        trained, known = train_on_counts(heads, values, others, cells, rare)
+    all_heads = train_on_latents(heads, trained, files, cells, settings, seed=seed, threads=threads)
+    return replace(all_heads, rare=known)
 
 
 def has_scanvi(model: str) -> bool:
