@@ -192,7 +192,9 @@ def test_the_rules_of_the_answer_are_told(chain):
     assert set(rules.thresholds["label"]) == set(LABELS)
     assert set(rules.weights) == {"xgboost", "linear", "neighbors", *ON_COUNTS}
     held_out = rules.held_out
-    assert held_out.cells == ad.read_h5ad(chain.results / "common" / "validation.h5ad").n_obs
+    # Few donors: each was left out once, and the training cells were asked for.
+    assert held_out.rehearsed
+    assert 0 < held_out.cells <= ad.read_h5ad(chain.results / "common" / "reference.h5ad").n_obs
     assert held_out.error <= held_out.max_error == 0.05
 
 
