@@ -60,7 +60,7 @@ def predict_labels(
     heads = Classifier(classifier, threads=threads)
     learned = read_artifact(DecisionModel, decision)
     quality = quality_limits(limits, learned)
-    two_mappings = len(mapping_columns([mapped])) > 1
+    two_mappings = heads.looks_at_latents and len(mapping_columns([mapped])) > 1
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     reasons: Counter[str | None] = Counter()
     with H5adReader(common) as cells, complete(predictions) as path:

@@ -382,6 +382,13 @@ def test_both_mappings_of_a_query_vote(trained, tmp_path):
     assert (moved["distance"] <= np.minimum(agreed["distance"], alone["distance"]) + 1e-6).all()
 
 
+def test_heads_on_expression_alone_have_no_mappings(tmp_path):
+    folder = train(tmp_path / "trained", heads=("expression",))
+    found = predict(folder, query(tmp_path, [0, 1, 2], unfitted=[1, 1, 1]))
+    assert "fitted_label" not in found
+    assert found["best_label"].tolist() == LABELS
+
+
 @pytest.mark.parametrize("chunks", [3, 40])
 def test_two_mappings_are_the_same_in_chunks(trained, tmp_path, chunks):
     places, elsewhere = [0, 1, 2, 0.5] * 10, [1, 1, 2, 2] * 10

@@ -144,6 +144,11 @@ class Classifier:
         )
 
     @property
+    def looks_at_latents(self) -> bool:
+        """Whether any head does; the others look at expression alone."""
+        return not set(self.head_names).issubset(ON_EXPRESSION)
+
+    @property
     def held_mb(self) -> int:
         """Memory of the reference's cells and of searching them, and of trees."""
         return (3 * self._nearest.latents.nbytes + FOREST_BYTES * self._forest_bytes) // MB

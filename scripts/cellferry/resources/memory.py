@@ -114,12 +114,12 @@ def head_output_bytes(
 ) -> int:
     """Bytes that a cell of so many stored values takes while the heads look at it.
 
-    Probabilities of all heads, tempered and mixed, and in float64 while a linear model works; neighbors with
-    indices, distances and weights; latents in three versions; counts in two, marker values sparse and dense.
-    Rare labels are one more head's, beside all others.
+    Probabilities of all heads by two mappings, tempered and mixed, and in float64 while a linear model works;
+    neighbors with indices, distances and weights; latents in three versions; counts in two, marker values
+    sparse and dense. Rare labels are one more head's, beside all others.
     """
     rare = 32 * (n_labels + n_rare) if n_rare else 0
-    return int(16 * (n_heads + 1) * n_labels + rare + 32 * neighbors + 24 * n_latent + 24 * values)
+    return int(24 * (n_heads + 1) * n_labels + rare + 32 * neighbors + 24 * n_latent + 24 * values)
 
 
 def training_mb(
