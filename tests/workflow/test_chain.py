@@ -242,7 +242,7 @@ def test_a_trained_reference_is_used_by_another_run(chain, tmp_path):
 def test_every_rule_left_a_log_and_a_benchmark(chain):
     rules = {path.name for path in (chain.results / "benchmarks").iterdir()}
     assert rules == {path.name for path in (chain.folder / "logs").iterdir()}
-    assert len(rules) == 20
+    assert len(rules) == 21
     for path in (chain.results / "benchmarks").rglob("*.tsv"):
         assert float(pd.read_csv(path, sep="\t")["s"].iloc[0]) > 0
 
