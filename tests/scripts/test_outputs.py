@@ -15,6 +15,7 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.config.settings import LimitSettings
 from cellferry.labels.colors import colors_of
+from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
 from example_artifacts import hierarchy_of, write_reference_labels
 from gather_predictions import gather_predictions
@@ -25,6 +26,7 @@ from threadpoolctl import threadpool_limits
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
 CHUNKS = 2
+PLACES = [*list(range(3)) * 20, 3, 0.5, 1.5]
 SIZES = {label: 10 + n for n, label in enumerate(LABELS)}
 """Cells of the reference by label."""
 
@@ -43,9 +45,7 @@ def patients(tmp_path_factory):
     with threadpool_limits(1):
         train = train_heads(folder, list(range(3)) * 60, ontology={LABELS[0]: "CL:0000788"}, rare={"mast": 3})
         held_out = write_part(folder / "validation", list(range(3)) * 40, batches=("x", "y"), seed=3)
-        query = write_part(
-            folder / "query", [*list(range(3)) * 20, 3, 0.5, 1.5], chunks=CHUNKS, batches=("q",), seed=5
-        )
+        query = write_part(folder / "query", PLACES, unfitted=PLACES, chunks=CHUNKS, batches=("q",), seed=5)
         rules, classifier = str(folder / "calibration.json"), str(folder / "classifier")
         calibrate_classifier(
             held_out.mapped,
@@ -93,7 +93,7 @@ def patients(tmp_path_factory):
 def test_every_column_is_on_the_page(patients):
     written = pq.read_schema(patients / "results/predictions/patients.parquet").names
     heads = [name.removesuffix("_label") for name in written if f"{name[:-6]}_probability" in written]
-    heads = [head for head in heads if head not in ("best", "runner_up")]
+    heads = [head for head in heads if head not in ("best", "runner_up", *MAPPINGS)]
     general = set()
     for name in written:
         head = next((head for head in heads if name in (f"{head}_label", f"{head}_probability")), None)

@@ -34,8 +34,9 @@ def test_page_opens_with_the_answer(tmp_path, no_umap):
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
     found = re.search(r"Of 60 cells, (\d+) got one of 4 labels; (\d+) \(", page.text)
     assert int(found[1]) + int(found[2]) == 60
-    error = r"Expected error among these labels: \d+\.\d% here, 3\.3% on the reference's held-out cells\."
+    error = r"Expected error among these labels: \d+\.\d% here, 3\.3% on the reference's held-out cells \(the"
     assert re.search(error, page.text)
+    assert "the classifiers know their donors: a weaker promise" in page.text
     assert page.headings[:2] == ["The answer", "Can it be trusted?"]
     for expected in ("0.912", "0.834", "1,342", "512 MB", "30.5 s"):
         assert expected in page.text

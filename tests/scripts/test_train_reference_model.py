@@ -220,7 +220,7 @@ def test_scanvi_is_refined_takes_a_query_and_maps_it(trained, tmp_path):
     map_query(
         str(tmp_path / "query.h5ad"),
         str(tmp_path / "query_model"),
-        str(trained.folder / "model"),
+        str(tmp_path / "model"),
         str(tmp_path / "0.parquet"),
         chunk=0,
         chunks=1,
