@@ -196,10 +196,11 @@ def as_strict(
         temperatures={name: max(t, rehearsed.temperatures[name]) for name, t in own.temperatures.items()},
         mixture_temperature=max(own.mixture_temperature, rehearsed.mixture_temperature),
     )
-    found = with_limits(softened, heads, cells.codes, cells.by_head, rare=cells.rare)
+    probabilities = calibrated_probabilities(softened, cells.by_head)
+    found = with_limits(softened, heads, cells.codes, probabilities, rare=cells.rare)
     return replace(
         found,
-        novelty=learn_novelty(calibrated_probabilities(softened, cells.by_head), cells),
+        novelty=learn_novelty(probabilities, cells),
         thresholds={
             level: {node: max(least, rehearsed.thresholds[level][node]) for node, least in nodes.items()}
             for level, nodes in found.thresholds.items()

@@ -12,7 +12,7 @@ from ..heads.rare_labels import RareLikeness
 from ..heads.rehearsal import Rehearsal
 from ..labels.best_path import best_path
 from ..labels.hierarchy import LabelHierarchy
-from .decision import calibrated_probabilities, decide
+from .decision import decide
 from .mixture import combined, fitted_temperature, learned_weights, tempered
 from .novelty import learn_novelty
 from .quality import learned_limits
@@ -93,8 +93,8 @@ def learn_decision(
     """
     codes, by_head = cells.codes, cells.by_head
     if rehearsal:
-        codes, donors = rehearsal.codes, rehearsal.donors
-        by_head = {name: rehearsal.by_head[name] for name in heads.head_names}
+        codes, donors, answers = rehearsal.codes, rehearsal.donors, rehearsal.by_head
+        by_head = {name: answers[name] for name in heads.head_names}
     temperatures = [fitted_temperature(each, codes) for each in by_head.values()]
     sure = [
         tempered(each, temperature) for each, temperature in zip(by_head.values(), temperatures, strict=True)
@@ -107,12 +107,14 @@ def learn_decision(
     mixture = combined(by_head, temperatures, weights)
     mixture_temperature = fitted_temperature(mixture, codes)
     print(f"temperature of the mixture {mixture_temperature:.2f}")
-    probabilities = tempered(combined(cells.by_head, temperatures, weights), mixture_temperature)
+    probabilities = of_cells = tempered(mixture, mixture_temperature)
+    if rehearsal:
+        of_cells = tempered(combined(cells.by_head, temperatures, weights), mixture_temperature)
     decision = DecisionModel(
         temperatures=dict(zip(by_head, temperatures, strict=True)),
         weights=dict(zip(by_head, weights.tolist(), strict=True)),
         mixture_temperature=mixture_temperature,
-        novelty=learn_novelty(probabilities, cells),
+        novelty=learn_novelty(of_cells, cells),
         thresholds={},
         set_thresholds={},
         rare_threshold=rare_threshold(
@@ -127,7 +129,8 @@ def learn_decision(
         print(
             f"a rare label is likely enough beyond {decision.rare_threshold:.3f}: {beyond} held-out cells are"
         )
-    decision = with_limits(decision, heads, codes, by_head, rare=None if rehearsal else cells.rare)
+    rare = None if rehearsal else cells.rare
+    decision = with_limits(decision, heads, codes, probabilities, rare=rare)
     print(f"of the held-out cells: {asdict(decision.held_out)}")
     return decision
 
@@ -136,7 +139,7 @@ def with_limits(
     decision: DecisionModel,
     heads: Classifier,
     codes: np.ndarray,
-    by_head: dict[str, np.ndarray],
+    probabilities: np.ndarray,
     *,
     rare: RareLikeness | None = None,
 ) -> DecisionModel:
@@ -148,10 +151,11 @@ def with_limits(
         How heads are mixed and calibrated.
     heads
         The classifiers, for their labels.
-    codes, by_head, rare
-        Labels of the cells, what the heads say of them, and the rare labels they are like, if that is known.
+    codes, probabilities, rare
+        Labels of the cells, their calibrated probabilities (cells × labels), and the rare labels they are
+        like, if that is known.
     """
-    probabilities, max_error = calibrated_probabilities(decision, by_head), decision.held_out.max_error
+    max_error = decision.held_out.max_error
     of_truth = probabilities[np.arange(len(codes)), codes]
     of_sets = set_thresholds(of_truth, codes, heads.hierarchy, max_error=max_error)
     decision = replace(

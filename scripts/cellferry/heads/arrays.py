@@ -1,4 +1,4 @@
-"""Heads that are arrays and no more: stored as npz, read back by the names of their parameters."""
+"""Heads, and answers of heads, that are arrays and no more: stored as npz, read back by parameter."""
 
 from inspect import signature
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class ArraysHead:
-    """A head whose attributes are the parameters of its class."""
+    """Arrays whose attributes are the parameters of their class."""
 
     file_name: str
 

@@ -16,6 +16,7 @@ from scipy import sparse
 from ..artifacts.latents import codes_among, read_codes, read_latents, read_values
 from ..resources.memory import rehearsal_cap
 from ..sampling.sketch import random_sketch, stratified_sketch
+from .arrays import ArraysHead
 from .registry import Heads, predict
 from .training_cells import Drawn, TrainingCells
 
@@ -27,7 +28,7 @@ MAX_FOLD_CELLS = 20_000
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class Rehearsal(ArraysHead):
     """Answers to cells that the heads did not learn from, nor from any other of their donor.
 
     Parameters
@@ -54,18 +55,10 @@ class Rehearsal:
         """Probabilities by head: cells × labels."""
         return dict(zip(self.heads.tolist(), self.probabilities, strict=True))
 
-    def save(self, folder: Path) -> None:
-        """Write the arrays as npz."""
-        np.savez(folder / self.file_name, **vars(self))
-
     @classmethod
     def load(cls, folder: Path) -> Self | None:
         """Read what `save` wrote; None where nothing was rehearsed."""
-        path = folder / cls.file_name
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**arrays)
+        return super().load(folder) if (folder / cls.file_name).exists() else None
 
 
 def rehearse(
