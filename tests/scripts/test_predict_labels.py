@@ -76,14 +76,14 @@ def on_markers(tmp_path_factory):
         return train(tmp_path_factory.mktemp("on_markers"), markers=True)
 
 
-def predict(trained, part, *, chunk=0, chunks=1, budget=None, **limits):
+def predict(trained, part, *, chunk=0, chunks=1, budget=None, decision="calibration.json", **limits):
     """A chunk's predictions."""
     path = trained / "predictions.parquet"
     predict_labels(
         part.mapped[chunk],
         part.common,
         str(trained / "classifier"),
-        str(trained / "calibration.json"),
+        str(trained / decision),
         str(path),
         chunk=chunk,
         chunks=chunks,

@@ -1,18 +1,16 @@
 """raise_thresholds: a sketch of the query, judged as predict_labels judges its cells."""
 
-import pandas as pd
 import pytest
 import raise_thresholds
-from calibrate_classifier import calibrate_classifier
 from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
 from cellferry.resources.budget import Budget
-from mapped import LABELS, train_heads, write_part
-from predict_labels import predict_labels
+from mapped import write_part
 from raise_thresholds import raise_for_query
 from simulate import settings_like
+from test_predict_labels import predict, train
 from threadpoolctl import threadpool_limits
 
 LIMITS = settings_like(LimitSettings, min_counts=10, min_genes=5)
@@ -27,26 +25,8 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
     with threadpool_limits(1):
-        train = train_heads(folder, list(range(3)) * 80, spread=0.5)
-        places = list(range(3)) * 60 + [0.5, 1.5] * 10
-        labels = [LABELS[int(place + 0.5 * (cell % 3 == 0))] for cell, place in enumerate(places)]
-        held_out = write_part(folder / "validation", places, labels=labels, batches=("x", "y"), seed=3)
-        calibrate_classifier(
-            held_out.mapped,
-            train.mapped,
-            held_out.common,
-            str(folder / "classifier"),
-            str(folder / "model"),
-            str(folder / "genes.tsv"),
-            str(folder / "calibration.json"),
-            max_error=0.05,
-            seed=0,
-            budget=Budget(2000),
-            threads=1,
-        )
-    return folder
+        return train(tmp_path_factory.mktemp("trained"))
 
 
 def raised(trained, part, folder, *, budget=None, limits=LIMITS):
@@ -65,22 +45,6 @@ def raised(trained, part, folder, *, budget=None, limits=LIMITS):
     return read_artifact(DecisionModel, path)
 
 
-def predicted(trained, part, decision, folder):
-    predict_labels(
-        part.mapped[0],
-        part.common,
-        str(trained / "classifier"),
-        str(decision),
-        str(folder / "predictions.parquet"),
-        chunk=0,
-        chunks=1,
-        limits=LIMITS,
-        budget=Budget(2000),
-        threads=1,
-    )
-    return pd.read_parquet(folder / "predictions.parquet")
-
-
 @pytest.mark.parametrize("unfitted", [None, [1, 1, 2, 0.4, 1.4] * 60])
 def test_what_is_expected_is_what_the_predictions_hold(trained, tmp_path, unfitted):
     part = write_part(tmp_path / "query", BETWEEN, spread=0.6, unfitted=unfitted, seed=9)
@@ -90,7 +54,7 @@ def test_what_is_expected_is_what_the_predictions_hold(trained, tmp_path, unfitt
         (trained / "calibration.json", found.labeled_before, found.expected_error_before),
         (tmp_path / "raised.json", found.labeled, found.expected_error),
     ):
-        answers = predicted(trained, part, decision, tmp_path)
+        answers = predict(trained, part, decision=decision)
         given = answers[answers["label"] != "unknown"]
         assert len(given) == labeled
         coarser = given["level"] == "lineage"
