@@ -1,8 +1,8 @@
 """A rehearsal: what the heads say of cells of laboratories or donors that they did not learn from.
 
-Held-out cells of donors that the training knows are nearly all right, and promise too much of others. So the
-heads are trained again without each reference dataset, or donor, and asked for its cells. The latent space
-has seen these, as it sees a query's cells when the model is fitted to them; it has not seen their labels.
+Held-out cells of donors in the training set get the right label more often than cells of other donors. So the
+heads are trained again without each reference dataset, or each donor, and predict its cells. The model has
+seen these cells without their labels, as it sees a query's cells when it is fitted to them.
 """
 
 from collections.abc import Callable
@@ -87,7 +87,7 @@ def rehearse(
 
     Returns
     -------
-    The answers; None where there is a single donor, or validation cells are of others already.
+    The answers; None with a single donor, and where validation cells are of other donors than the training.
     """
     batch_codes, batches = read_codes(train, "batch")
     sizes = np.bincount(batch_codes, minlength=len(batches))
