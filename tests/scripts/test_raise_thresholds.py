@@ -103,3 +103,11 @@ def test_too_little_memory_is_told(trained, tmp_path):
 def test_the_log_says_what_was_raised(trained, tmp_path, capsys):
     raised(trained, write_part(tmp_path / "query", BETWEEN, spread=0.6, seed=9), tmp_path)
     assert "by raised ones: the expected error was" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("n_mapped", [1, 3])
+def test_counts_of_other_cells_than_were_mapped_are_told(trained, tmp_path, n_mapped):
+    part = write_part(tmp_path / "query", BETWEEN[:2])
+    part.mapped = write_part(tmp_path / "other", BETWEEN[:n_mapped]).mapped
+    with pytest.raises(RuntimeError, match=f"has 2 cells, but the chunks hold {n_mapped}"):
+        raised(trained, part, tmp_path)

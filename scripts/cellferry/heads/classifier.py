@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from ..artifacts.aligned import check_number
 from ..artifacts.decision import QualityLimits
 from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.json_files import read_artifact
@@ -224,7 +225,13 @@ class Classifier:
             Rows of the cells, ascending.
         rows
             Cells of a block at most.
+
+        Raises
+        ------
+        RuntimeError
+            If `common` has another number of cells than were mapped.
         """
+        check_number(common, count_cells(mapped))
         mappings = mapping_columns(mapped)
         table = read_rows(mapped, list(chain(*mappings)), drawn)
         intensities = holds_intensities(common)
