@@ -50,7 +50,7 @@ HEADS = {
     "cytovi": "CytoVI's own",
     "expression_xgboost": "XGBoost, on markers",
 }
-REASONS = ["ambiguous", "out of reference", "low quality", "subtype unsure"]
+REASONS = ["ambiguous", "out of reference", "low quality", "rare label", "subtype unsure"]
 SEPARATORS = ["ood_pvalue", "distance", "probability"]
 """What tells cells that the reference lacks from others."""
 
@@ -182,9 +182,10 @@ def evaluation(folder: Path, query: str) -> Evaluation:
 
 
 def unknown_share(confusion: Confusion, label: str) -> float:
-    """Share of a true label's cells that were answered `unknown`, the last column."""
-    cells = confusion.cells[confusion.truth.index(label)]
-    return cells[-1] / sum(cells)
+    """Share of a true label's cells that were answered `unknown`."""
+    of_label = [(column, n) for row, column, n in confusion.cells if confusion.truth[row] == label]
+    unknown = sum(n for column, n in of_label if confusion.predicted[column] == UNKNOWN)
+    return unknown / sum(n for _, n in of_label)
 
 
 def classifier_labels(folder: Path) -> ClassifierLabels:

@@ -20,7 +20,14 @@ from cellferry.features.marker_values import holds_intensities
 from cellferry.labels.hierarchy import IN_REFERENCE, LabelHierarchy
 from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import MARKERS_READ_MB, MAX_BASELINE_CELLS, MEMORY_MODELS
+from cellferry.resources.memory import (
+    BASELINE_BYTES,
+    MARKERS_READ_MB,
+    MAX_BASELINE_CELLS,
+    MB,
+    MEMORY_MODELS,
+    baseline_cap,
+)
 from cellferry.sampling.sketch import random_sketch, sketch_values
 
 
@@ -89,7 +96,10 @@ def baseline_scores(
         values = sum(sketch_values(file, MAX_BASELINE_CELLS) for file in (reference, query))
         n_cells = reference.n_cells + query.n_cells
         intensities = holds_intensities(reference)
-        more_mb = MARKERS_READ_MB if intensities else 0
+        n_labels = len(reference.categories("label"))
+        learned = min(reference.n_cells, baseline_cap(n_labels=n_labels))
+        more_mb = BASELINE_BYTES * learned * n_labels // MB
+        more_mb += MARKERS_READ_MB if intensities else 0
         budget.require(MEMORY_MODELS["evaluate"], cells=n_cells, values=values, more_mb=more_mb)
         codes, names = read_codes([predictions], "truth")
         best_codes, best_names = read_codes([predictions], "best_label")

@@ -141,7 +141,7 @@ def evaluation_of(
         "rejection": Rejection({}, 0, 0, 20, 1.0, risk, risk, risk),
         "prediction_sets": PredictionSets(20, accuracy, 1.0),
         "confidence": [],
-        "confusion": Confusion(["T"], ["T", "unknown"], [[20, 0]]),
+        "confusion": Confusion(["T"], ["T", "unknown"], [(0, 0, 20)]),
         "confused_labels": [],
         "baseline": baseline_of(0.75, None),
     }

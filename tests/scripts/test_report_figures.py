@@ -40,7 +40,8 @@ def test_calibration_error_stands_beside_the_curve_and_in_the_table(tmp_path, no
 def test_confusion_of_many_labels_keeps_every_cell():
     labels = [f"l{n:03d}" for n in range(100)]
     cells = np.random.default_rng(0).integers(1, 9, (100, 101))
-    confusion = Confusion(labels, [*labels, "unknown"], cells.tolist())
+    counted = [(*place, int(n)) for place, n in np.ndenumerate(cells)]
+    confusion = Confusion(labels, [*labels, "unknown"], counted)
     truth, predicted, shown, shares = figures.confusion_shares(confusion)
     assert shares.shape == (60, 62)  # the rows' labels, unknown, others
     assert predicted[-2:] == ["unknown", "others"]
@@ -51,7 +52,7 @@ def test_confusion_of_many_labels_keeps_every_cell():
 
 
 def test_figures_say_their_numbers(tmp_path):
-    confusion = Confusion(["a", "b"], ["a", "b"], [[3, 1], [0, 2]])
+    confusion = Confusion(["a", "b"], ["a", "b"], [(0, 0, 3), (0, 1, 1), (1, 1, 2)])
     figures.save(*insert(figures.confusion_heatmap(confusion), tmp_path / "c.svg"))
     said = re.findall(r"<title>(.*?)</title>", (tmp_path / "c.svg").read_text(encoding="utf-8"))
     assert said == [

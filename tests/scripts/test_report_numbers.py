@@ -11,7 +11,7 @@ from cellferry.artifacts.evaluation import ConfusedLabels, Confusion, HeadScores
 from cellferry.artifacts.inspection import InspectedRounding
 from cellferry.config.available_heads import HEADS
 from cellferry.core.text import duration
-from cellferry.report import context
+from cellferry.report import confusions, context
 from cellferry.report.batch_counts import count_batches
 from cellferry.report.costs import costs
 from cellferry.report.label_counts import LabelCounts, count_labels
@@ -90,8 +90,8 @@ def test_of_very_many_batches_those_with_most_unknown_cells_are_shown(tmp_path, 
 
 
 def test_wrong_answers_are_listed_the_commonest_first():
-    confusion = Confusion(["a", "b"], ["a", "b", "unknown"], [[6, 1, 3], [0, 2, 0]])
-    assert context.mistakes(confusion) == [
+    confusion = Confusion(["a", "b"], ["a", "b", "unknown"], [(0, 0, 6), (0, 1, 1), (0, 2, 3), (1, 1, 2)])
+    assert confusions.mistakes(confusion) == [
         {"truth": "a", "answer": "unknown", "cells": 3, "share": 0.3},
         {"truth": "a", "answer": "b", "cells": 1, "share": 0.1},
     ]
@@ -247,3 +247,8 @@ def test_numbers_are_readable():
     assert [percent(None), percent(0.1234)] == ["–", "12.3%"]
     assert [count(None), count(12345), count(0.12345), count("symbol")] == ["–", "12,345", "0.123", "symbol"]
     assert [duration(3.21), duration(600), duration(8000)] == ["3.2 s", "10 min", "2 h 13 min"]
+
+
+def test_unknown_cells_are_shares_of_their_true_label():
+    confusion = Confusion(["a", "b"], ["a", "b", "unknown"], [(0, 0, 6), (0, 1, 1), (0, 2, 3), (1, 1, 2)])
+    assert confusions.unknown_shares(confusion) == {"a": 0.3}

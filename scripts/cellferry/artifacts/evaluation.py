@@ -235,19 +235,19 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Confusion matrix.
+    """Confusion matrix, without its zeros: thousands of labels have millions.
 
     Attributes
     ----------
     truth, predicted
         Labels of its rows and columns; the last column is `unknown`.
     cells
-        Numbers of cells, row by row.
+        Row, column and number of cells, row by row.
     """
 
     truth: list[str]
     predicted: list[str]
-    cells: list[list[int]]
+    cells: list[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -331,7 +331,7 @@ class Evaluation:
         The simple baseline; None where the reference has no expression.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     made_from: dict[str, str]
     n_cells: int

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from ..artifacts.h5ad_reader import H5adReader
 from ..features.marker_values import holds_intensities, marker_values
 from ..heads.expression import log_normalized
-from ..resources.memory import MAX_BASELINE_CELLS
+from ..resources.memory import baseline_cap
 from ..sampling.sketch import stratified_sketch
 
 COMPONENTS = 50
@@ -51,7 +51,8 @@ def expression_of(cells: H5adReader, rows: np.ndarray) -> sparse.csr_matrix:
 def train_baseline(reference: H5adReader, *, seed: int) -> Baseline:
     """Train on a sketch of the reference, drawn evenly over labels and batches."""
     batches = reference.codes("batch") if "batch" in reference.obs_columns else None
-    rows = stratified_sketch(reference.codes("label"), MAX_BASELINE_CELLS, seed=seed, within=batches)
+    cap = baseline_cap(n_labels=len(reference.categories("label")))
+    rows = stratified_sketch(reference.codes("label"), cap, seed=seed, within=batches)
     labels = np.append(reference.categories("label"), None)[reference.codes("label")[rows]]
     print(f"the baseline learns from {len(rows)} of the reference's {reference.n_cells} training cells")
     return Baseline(expression_of(reference, rows), labels, seed=seed)

@@ -57,7 +57,8 @@ def confusion(pairs: Pairs) -> Confusion:
     """Confusion matrix, with `unknown` as its last column."""
     truth = sorted({pair[0] for pair in pairs})
     predicted = [*sorted({pair[1] for pair in pairs} - {UNKNOWN}), UNKNOWN]
-    return Confusion(truth, predicted, [[pairs[row, column] for column in predicted] for row in truth])
+    row, column = ({label: place for place, label in enumerate(labels)} for labels in (truth, predicted))
+    return Confusion(truth, predicted, sorted((row[t], column[p], n) for (t, p), n in pairs.items()))
 
 
 def confused_labels(pairs: Pairs) -> list[ConfusedLabels]:

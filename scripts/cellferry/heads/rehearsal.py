@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from ..artifacts.latents import codes_among, read_codes, read_latents, read_values
-from ..resources.memory import rehearsal_cap
+from ..resources.memory import fold_cap, rehearsal_cap
 from ..sampling.sketch import random_sketch, stratified_sketch
 from .arrays import ArraysHead
 from .registry import Heads, predict
@@ -22,9 +22,6 @@ from .training_cells import Drawn, TrainingCells
 
 MAX_FOLDS = 5
 """Times that the heads are trained again: of more donors several are left out together."""
-
-MAX_FOLD_CELLS = 20_000
-"""Cells that they learn from then; they need not be better than that to show how they err."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +169,8 @@ def without(
         Seed of the draw of cells.
     """
     codes = cells.learned.codes
-    kept = stratified_sketch(np.where(left_out, -1, codes), MAX_FOLD_CELLS, seed=seed)
+    cap = fold_cap(n_labels=len(cells.labels))
+    kept = stratified_sketch(np.where(left_out, -1, codes), cap, seed=seed)
     labels = np.unique(codes[kept])
     number = np.full(len(cells.labels), -1, dtype=np.int32)
     number[labels] = np.arange(len(labels))

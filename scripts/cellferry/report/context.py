@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from ..artifacts.decision import DecisionModel
-from ..artifacts.evaluation import Confusion, Evaluation
+from ..artifacts.evaluation import Evaluation
 from ..artifacts.features import Features
 from ..artifacts.gene_loss import GeneLoss, LabelLoss
 from ..artifacts.inspection import Inspection
@@ -30,13 +30,14 @@ from ..runs.hashes import of_settings
 from ..runs.versions import versions
 from . import figures
 from .batch_counts import count_batches
+from .confusions import mistakes, unknown_shares
 from .costs import costs, predicted_mb, read_table, unmeasured_rules
 from .label_counts import LabelCounts, count_labels
 from .remarks import heads_not_trained, remarks
 
 MAX_LOSING_NAMED = 3
 MAX_BATCHES_SHOWN = 200
-MAX_MISTAKES_SHOWN = 500
+MAX_LABELS_SHOWN = 200
 PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
 PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]
 SO_FAR = "report_so_far"
@@ -225,6 +226,8 @@ def about_trust(
         "head_names": list(dict.fromkeys(chain(*(scores.heads for scores in results.scores.values())))),
         "unseen": unseen_labels(results.scores),
         "mistakes": {part: mistakes(scores.confusion) for part, scores in results.scores.items()},
+        "unknown_shares": {part: unknown_shares(each.confusion) for part, each in results.scores.items()},
+        "max_labels_shown": MAX_LABELS_SHOWN,
         "rare": rare,
         "left_out": left_out,
         "gene_loss": losses,
@@ -337,19 +340,6 @@ def unseen_labels(scores: dict[str, Evaluation]) -> list[dict]:
                 for label, cells, accepted_as in of_kind
             ]
     return rows
-
-
-def mistakes(confusion: Confusion) -> list[dict]:
-    """The commonest wrong answers: truth, answer, cells, and their share of the truth's cells."""
-    cells = np.array(confusion.cells)
-    of_truth = cells.sum(axis=1) if cells.size else []
-    counted = [
-        {"truth": truth, "answer": answer, "cells": int(n), "share": n / of_truth[row]}
-        for row, column in np.argwhere(cells)
-        if (answer := confusion.predicted[column]) != (truth := confusion.truth[row])
-        and (n := cells[row, column])
-    ]
-    return sorted(counted, key=lambda pair: -pair["cells"])[:MAX_MISTAKES_SHOWN]
 
 
 def batches(by_part: dict[str, list[str]], predicted: dict[str, str]) -> dict[str, dict]:

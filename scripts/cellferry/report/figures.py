@@ -180,14 +180,18 @@ def confusion_shares(confusion: Confusion) -> tuple[list[str], list[str], np.nda
     At most the 60 largest true labels. Where there are more answers than that, those that are not among the
     rows share the column `others`.
     """
-    cells = np.array(confusion.cells, dtype=np.int64)
-    largest = np.sort(np.argsort(-cells.sum(axis=1), kind="stable")[:MAX_IN_CONFUSION])
-    truth, cells = [confusion.truth[row] for row in largest], cells[largest]
-    predicted = confusion.predicted
+    rows, columns, counts = np.array(confusion.cells, dtype=np.int64).reshape(-1, 3).T
+    sizes = np.bincount(rows, weights=counts, minlength=len(confusion.truth))
+    largest = np.sort(np.argsort(-sizes, kind="stable")[:MAX_IN_CONFUSION])
+    truth, predicted = [confusion.truth[row] for row in largest], confusion.predicted
     if len(predicted) > MAX_IN_CONFUSION:
-        shown = np.array([name in {*truth, UNKNOWN} for name in predicted])
         predicted = [name for name in predicted if name in {*truth, UNKNOWN}] + ["others"]
-        cells = np.column_stack([cells[:, shown], cells[:, ~shown].sum(axis=1)])
+    place = {name: column for column, name in enumerate(predicted)}
+    column_of = np.array([place.get(name, len(predicted) - 1) for name in confusion.predicted])
+    is_shown = np.isin(rows, largest)
+    cells = np.zeros((len(truth), len(predicted)), dtype=np.int64)
+    shown = np.searchsorted(largest, rows[is_shown]), column_of[columns[is_shown]]
+    np.add.at(cells, shown, counts[is_shown])
     return truth, predicted, cells, cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
 
 

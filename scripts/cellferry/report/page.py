@@ -119,7 +119,7 @@ def draw_curves(
 def draw_confusions(scores: dict[str, Evaluation], folder: Path) -> dict[str, str]:
     """Draw `{folder}/{part}.svg` for each part that was scored; as they stand in the page."""
     for part, of_part in scores.items():
-        if any(map(sum, of_part.confusion.cells)):
+        if of_part.confusion.cells:
             heatmap, titles = figures.confusion_heatmap(of_part.confusion)
         else:
             heatmap, titles = figures.nothing_to_draw("No cell of a known truth."), {}

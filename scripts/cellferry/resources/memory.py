@@ -30,6 +30,9 @@ MAX_SELECTION_CELLS = 5_000
 MAX_REHEARSED_CELLS = 10_000
 """Cells of left-out donors that the classifiers are asked for."""
 
+MAX_FOLD_CELLS = 20_000
+"""Cells that they learn from then; they need not be better than that to show how they err."""
+
 MAX_SHIFT_CELLS = 20_000
 """Cells of a query that tell how sure its labels are: their share is known within half a percent."""
 
@@ -40,6 +43,10 @@ CYTOVI_NEIGHBORS = 20
 """Neighbors that CytoVI asks for a label if it is not told otherwise."""
 
 MAX_BASELINE_CELLS = 20_000
+MAX_BASELINE_TIMES_LABELS = 40_000_000
+BASELINE_BYTES = 20
+"""What the baseline holds per cell and label while it learns."""
+
 MAX_MAP_CELLS = 10_000
 MAP_BYTES = 16_000
 """What UMAP holds per cell of the report's map."""
@@ -96,7 +103,17 @@ def calibration_cap(*, n_labels: int) -> int:
 
 def rehearsal_cap(*, n_labels: int) -> int:
     """Cells that a rehearsal asks for at most: probabilities of all heads are held, and stored."""
-    return min(MAX_REHEARSED_CELLS, 1_000_000 // n_labels)
+    return min(MAX_REHEARSED_CELLS, MAX_HELD_OUT_TIMES_LABELS // n_labels)
+
+
+def fold_cap(*, n_labels: int) -> int:
+    """Cells that a rehearsal trains on at most; each of very many labels keeps some."""
+    return max(MAX_FOLD_CELLS, CELLS_PER_LABEL * n_labels if n_labels > MANY_LABELS else 0)
+
+
+def baseline_cap(*, n_labels: int) -> int:
+    """Cells that the baseline learns from at most: its regression holds cells times labels."""
+    return min(MAX_BASELINE_CELLS, MAX_BASELINE_TIMES_LABELS // n_labels)
 
 
 def shift_cap(*, n_labels: int) -> int:
