@@ -36,7 +36,13 @@ WAYS = {
 QUICK_CANDIDATES, QUICK_TREES = (0.01, 0.1), {"n_trees": 150, "learning_rate": 0.1}
 """Two of the four strengths of shrinkage, and fewer trees: regressions of 300 labels would take an hour."""
 
-STEPS = {"train": "train_classifier", "calibrate": "calibrate_classifier", "predict": "predict_labels"}
+STEPS = {
+    "train": "train_classifier",
+    "calibrate": "calibrate_classifier",
+    "leave_out": "leave_labels_out",
+    "predict": "predict_labels",
+    "evaluate": "evaluate",
+}
 LIMIT_MB = 12_000
 COLUMNS = ["labels", "way", "step", "cells", "seconds", "cpu_seconds", "peak_mb", "outcome"]
 COLUMNS += ["heads", "accuracy", "given", "error", "by_head"]
@@ -58,10 +64,14 @@ def write_cells(folder: Path, name: str, cells: Cells, labels: list[str]) -> Non
     columns |= {f"latent_{number}": column for number, column in enumerate(cells.latents.T)}
     pq.write_table(pa.table(columns), folder / f"{name}.parquet")
     var = pd.DataFrame(index=[f"GENE{number}" for number in range(n_genes)])
+    annotation = {
+        column: np.array(columns[column].to_pylist(), dtype=object) for column in ("batch", "label")
+    }
     with H5adWriter(folder / f"{name}.h5ad", var) as writer:
         for start in range(0, n_cells, 10_000):
             part = slice(start, start + 10_000)
-            writer.append(cells.counts[part], np.array(names[part], dtype=object), {})
+            obs = {name: values[part] for name, values in annotation.items()}
+            writer.append(cells.counts[part], np.array(names[part], dtype=object), obs)
 
 
 def write_all(folder: Path, n_labels: int, data: str | None) -> None:
@@ -97,9 +107,9 @@ def real_cells(data: Path) -> tuple[list[str], dict[str, Cells]]:
     """Zeisel's subclasses: half of the cells are the query, a tenth of the others is held out."""
     import scanpy as sc
     from scipy import sparse
-    from views import MIN_CELLS, halves, split
+    from views import MIN_CELLS, PAIRS, read, split
 
-    reference, query = (source.read(data) for source in halves("zeisel", "subclass"))
+    reference, query = (read(dataset, data) for dataset in PAIRS["Zeisel, subclasses"])
     sizes = reference.obs["label"].value_counts()
     labels = sorted(sizes.index[sizes >= MIN_CELLS])
     reference, query = (cells[cells.obs["label"].isin(labels).to_numpy()] for cells in (reference, query))
@@ -141,6 +151,8 @@ def pretend(way: str) -> None:
 def one_step(step: str, way: str, folder: Path) -> None:
     """Be the process that is measured."""
     import calibrate_classifier
+    import evaluate as evaluation
+    import leave_labels_out
     import predict_labels
     import train_classifier
     from cellferry.config.schema import fill_defaults
@@ -153,7 +165,16 @@ def one_step(step: str, way: str, folder: Path) -> None:
     config = {"datasets": {}, "prediction": dict(QUICK_TREES) if way == "quick" else {}}
     fill_defaults(config)
     at = {name: str(folder / name) for name in ("labels.json", "model", "genes.tsv")}
-    at |= {name: str(folder / way / name) for name in ("classifier", "decision.json", "predictions.parquet")}
+    at |= {
+        name: str(folder / way / name)
+        for name in (
+            "classifier",
+            "decision.json",
+            "left_out.json",
+            "predictions.parquet",
+            "evaluation.json",
+        )
+    }
     cells = {name: str(folder / f"{name}.h5ad") for name in ("train", "validation", "query")}
     mapped = {name: str(folder / f"{name}.parquet") for name in cells}
     mem_mb = RULES[STEPS[step]].local.mem_mb if way == "many" else LIMIT_MB
@@ -199,7 +220,37 @@ def one_step(step: str, way: str, folder: Path) -> None:
             **job,
         )
 
-    measured_inside({"train": train, "calibrate": calibrate, "predict": predict}[step])
+    def leave_out() -> None:
+        leave_labels_out.leave_labels_out(
+            [mapped["validation"]],
+            cells["validation"],
+            at["classifier"],
+            at["decision.json"],
+            at["left_out.json"],
+            limits=LimitSettings(**settings_of(LimitSettings, config)),
+            seed=0,
+            **job,
+        )
+
+    def evaluate() -> None:
+        evaluation.evaluate(
+            at["predictions.parquet"],
+            cells["train"],
+            cells["query"],
+            at["classifier"],
+            at["evaluation.json"],
+            seed=0,
+            budget=job["budget"],
+        )
+
+    steps = {
+        "train": train,
+        "calibrate": calibrate,
+        "leave_out": leave_out,
+        "predict": predict,
+        "evaluate": evaluate,
+    }
+    measured_inside(steps[step])
 
 
 def scores(predictions: Path) -> dict:
@@ -229,7 +280,7 @@ def measure(n_labels: int, way: str, folder: Path) -> list[dict]:
     for step in STEPS:
         command = [sys.executable, __file__, "--step", step, "--ways", way, "--folder", folder]
         found = run_measured(command, limit_mb=LIMIT_MB)
-        part = {"train": "train", "calibrate": "validation", "predict": "query"}[step]
+        part = {"train": "train", "predict": "query", "evaluate": "query"}.get(step, "validation")
         cells = pq.read_metadata(folder / f"{part}.parquet").num_rows
         rows.append({"labels": n_labels, "way": way, "step": step, "cells": cells, **found})
         if step == "predict" and found["outcome"] == "ok":
@@ -250,7 +301,7 @@ def page(table: pd.DataFrame) -> str:
         steps = rows.set_index("step")
         line = [f"{n_labels:,}", WAYS[way]]
         line.append(f"{steps.cells['train']:,}")
-        line += [_took(steps, step) for step in ("train", "calibrate")]
+        line += [_took(steps, step) for step in ("train", "calibrate", "leave_out", "evaluate")]
         ok = "predict" in steps.index and steps.outcome["predict"] == "ok"
         if ok:
             asked = steps.loc["predict"]
@@ -267,6 +318,8 @@ def page(table: pd.DataFrame) -> str:
         "training cells",
         "training, s (MB)",
         "calibration, s (MB)",
+        "labels left out, s (MB)",
+        "evaluation, s (MB)",
         "predicted, cells/s a core",
     ]
     head += ["MB", "accuracy", "given", "error", "accuracy by head"]
@@ -292,9 +345,10 @@ labels cost, and whether a way breaks.
 
 {text}
 
-*Training* and *calibration*: seconds of the processor, and the most memory (MB) in brackets; the local
-profile gives train_classifier {RULES["train_classifier"].local.mem_mb:,} MB and the other two
-{RULES["predict_labels"].local.mem_mb:,}. *Predicted* counts reading the classifiers in, a second or two.
+*Training* (with the rehearsal), *calibration* and so on: seconds of the processor, and the most memory (MB)
+in brackets; the local profile gives train_classifier {RULES["train_classifier"].local.mem_mb:,} MB
+and the others {RULES["predict_labels"].local.mem_mb:,}. At most 200 labels are left out. *Predicted*
+counts reading the classifiers in, a second or two.
 *Accuracy*: share of the query's cells whose best label is right. *Given*: share that get a label, not a
 coarser one or `unknown`; *error*: share of wrong ones among these, of which 5 % are allowed.
 """
