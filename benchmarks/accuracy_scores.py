@@ -49,6 +49,8 @@ HEADS = {
     "scanvi": "scANVI's own",
     "cytovi": "CytoVI's own",
     "expression_xgboost": "XGBoost, on markers",
+    "fitted": "all, by the fitted model",
+    "unfitted": "all, by the model as it is",
 }
 REASONS = ["ambiguous", "out of reference", "low quality", "rare label", "subtype unsure"]
 SEPARATORS = ["ood_pvalue", "distance", "probability"]
