@@ -32,6 +32,7 @@ from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.runs.hashes import of_predictions
 from cellferry.runs.versions import versions
+from isal import igzip
 
 LATENT_KEY = "X_cellferry"
 PLACE_KEY = "X_cellferry_pca"
@@ -97,9 +98,9 @@ def gather_predictions(
             complete(parquet) as parquet_path,
             complete(csv) as csv_path,
             pq.ParquetWriter(parquet_path, schema) as parquet_writer,
-            pa.CompressedOutputStream(str(csv_path), "gzip") as csv_stream,
+            igzip.open(csv_path, "wb") as csv_stream,  # several times as fast as zlib
             pa.csv.CSVWriter(csv_stream, schema) as csv_writer,
-            H5adWriter(labeled, reader.var, compression="gzip", counts=counts) as labeled_writer,
+            H5adWriter(labeled, reader.var, compressed=True, counts=counts) as labeled_writer,
         ):
             order_labels(labeled_writer, predictions, label_columns(schema), labels)
             progress = Progress("gathered", reader.n_cells)
@@ -122,7 +123,7 @@ def gather_predictions(
             labeled_writer.write_uns(
                 made_from=of_predictions(predictions),
                 expected_error=answers.expected_error if answers.labels else np.nan,
-                versions=versions(["anndata", "scvi-tools", "xgboost", "scikit-learn"]),
+                versions=versions(["h5py", "xgboost", "scikit-learn"]),
             )
 
 

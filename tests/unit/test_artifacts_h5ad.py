@@ -18,7 +18,7 @@ def random_counts(n_cells=60, n_genes=12):
     return sparse.csr_matrix(rng.poisson(0.7, size=(n_cells, n_genes)).astype(np.float32))
 
 
-def write(path, counts, *, step=17):
+def write(path, counts, *, step=17, **options):
     n_cells, n_genes = counts.shape
     names = np.array([f"cell{i}" for i in range(n_cells)], dtype=object)
     obs = {
@@ -26,7 +26,7 @@ def write(path, counts, *, step=17):
         "age": np.arange(n_cells, dtype=np.float64),
     }
     var = pd.DataFrame({"symbol": [f"S{i}" for i in range(n_genes)]}, index=[f"G{i}" for i in range(n_genes)])
-    with H5adWriter(path, var) as writer:
+    with H5adWriter(path, var, **options) as writer:
         for start in range(0, n_cells, step):
             part = slice(start, start + step)
             writer.append(counts[part], names[part], {key: values[part] for key, values in obs.items()})
@@ -34,9 +34,10 @@ def write(path, counts, *, step=17):
     return names, obs, var
 
 
-def test_round_trip(tmp_path):
+@pytest.mark.parametrize("compressed", [False, True])
+def test_round_trip(tmp_path, compressed):
     counts = random_counts()
-    names, obs, var = write(tmp_path / "a.h5ad", counts)
+    names, obs, var = write(tmp_path / "a.h5ad", counts, compressed=compressed)
     adata = ad.read_h5ad(tmp_path / "a.h5ad")
     assert np.array_equal(adata.X.toarray(), counts.toarray())
     assert list(adata.obs_names) == list(names)
@@ -100,11 +101,12 @@ def test_a_column_gets_the_type_that_holds_all_of_its_blocks(tmp_path, parts, ex
     ]
 
 
+@pytest.mark.parametrize("options", [{}, {"compressed": True}])
 @pytest.mark.parametrize(("limit", "dtype"), [(10**6, np.int32), (100, np.int64)])
-def test_index_arrays_have_one_type(tmp_path, monkeypatch, limit, dtype):
+def test_index_arrays_have_one_type(tmp_path, monkeypatch, limit, dtype, options):
     monkeypatch.setattr(h5ad_writer, "INT32_MAX", limit)
     counts = random_counts()
-    write(tmp_path / "a.h5ad", counts)
+    write(tmp_path / "a.h5ad", counts, **options)
     with h5py.File(tmp_path / "a.h5ad") as file:
         assert file["X/indices"].dtype == file["X/indptr"].dtype == dtype
     with H5adReader(tmp_path / "a.h5ad") as reader:

@@ -10,13 +10,13 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem
 from scipy import sparse
 
 from ..core.atomic import mark_as_damaged
 from ..core.progress import Progress
 from ..core.reading import is_retryable
 from ..errors import InputError, RetryableError
+from .anndata_elements import read_frame
 from .h5ad_layout import BYTES_PER_CELL, CELLS_PER_RANGE, INDPTR_WINDOW, INT32_MAX, VALUES_AT_ONCE, X_ARRAYS
 
 
@@ -68,7 +68,7 @@ class H5adReader:
     @cached_property
     def var(self) -> pd.DataFrame:
         """Genes: index and columns."""
-        return read_elem(self._file["var"])
+        return read_frame(self._file["var"])
 
     @property
     def sources(self) -> list[Path]:
@@ -241,7 +241,7 @@ class H5adReader:
 
 
 def _read_plain(group: h5py.Group) -> dict[str, Any]:
-    """Numbers, strings and arrays of a group; `read_elem` takes ten times as long, and chunks are many."""
+    """Numbers, strings and arrays of a group."""
     return {
         name: (element.asstr() if h5py.check_string_dtype(element.dtype) else element)[()]
         for name, element in group.items()

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import write_elem
 from scipy import sparse
 
 from ..core.atomic import complete
 from ..errors import InputError
 from ..labels.names import as_labels
+from .anndata_elements import ARRAY, FRAME, STRING, STRING_ARRAY, write_element, write_frame
+from .deflated import DeflatedArray
 from .h5ad_layout import CELLS_PER_RANGE, INT32_MAX, VALUES_AT_ONCE, X_ARRAYS
 from .h5ad_reader import H5adReader
 
@@ -27,7 +28,6 @@ ELEMENTS_PER_CHUNK = 1 << 17
 CELLS_PER_CHUNK = 1 << 14
 MAX_CATEGORIES = 1 << 16
 
-STRING = h5py.string_dtype()
 X_CHUNKS = {"data": ELEMENTS_PER_CHUNK, "indices": ELEMENTS_PER_CHUNK, "indptr": CELLS_PER_CHUNK}
 
 
@@ -43,25 +43,25 @@ class H5adWriter:
         The file to write.
     var
         Genes: index and columns as they shall stand in the file.
-    compression
-        An h5py filter name, for what a user takes away; None between rules, where speed counts.
+    compressed
+        Whether it is for a user to take away: by gzip, which any HDF5 reads. Between rules speed counts.
     counts
         Whether the file has an X; `append` takes None in its place otherwise.
     """
 
     def __init__(
-        self, path: str | Path, var: pd.DataFrame, *, compression: str | None = None, counts: bool = True
+        self, path: str | Path, var: pd.DataFrame, *, compressed: bool = False, counts: bool = True
     ) -> None:
         self.path = Path(path)
         self._closing = ExitStack()
         temporary = self._closing.enter_context(complete(path))
         # Blocks are written as they are, without a cache; what is compressed must wait until it is whole.
-        cache = {} if compression else {"rdcc_nbytes": 0}
+        cache = {} if compressed else {"rdcc_nbytes": 0}
         self._file = self._closing.enter_context(h5py.File(temporary, "w", **cache))
         self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        write_elem(self._file, "var", var)
+        write_frame(self._file, "var", var)
         for group in ("layers", "obsm", "obsp", "varm", "varp", "uns"):
-            write_elem(self._file, group, {})
+            write_element(self._file, group, {})
 
         self.n_cells = 0
         self.nonzeros = 0
@@ -74,7 +74,8 @@ class H5adWriter:
         # Running checksums: of X's arrays, names and columns, however they are cut into blocks.
         self._crc: dict[str, int] = defaultdict(int)
         # Bytes of like significance side by side: half the size of compressed counts, in less time.
-        self._options = {"compression": compression, "shuffle": True} if compression else {}
+        self._options = {"compression": "gzip", "shuffle": True} if compressed else {}
+        self._deflated: dict[str, DeflatedArray] = {}
         self._has_counts = counts
         if counts:
             x = self._file.create_group("X")
@@ -82,11 +83,13 @@ class H5adWriter:
             for name in ("data", "indices", "indptr"):
                 self._growing(x, name, X_ARRAYS.get(name, np.int32), chunk=X_CHUNKS[name])
             _extend(x["indptr"], np.zeros(1, dtype=np.int32))
+            if compressed:
+                self._deflated = {name: DeflatedArray(x[name]) for name in X_ARRAYS}
 
         obs = self._file.create_group("obs")
-        obs.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index"})
+        obs.attrs.update(FRAME)
         names = self._growing(obs, "_index", STRING, chunk=CELLS_PER_CHUNK)
-        names.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+        names.attrs.update(STRING_ARRAY)
         self._columns: dict[str, h5py.Dataset] = {}
         self._categories: dict[str, dict[str, int]] = {}
 
@@ -114,7 +117,7 @@ class H5adWriter:
             for name, dtype in X_ARRAYS.items():
                 values = getattr(counts, name).astype(dtype, copy=False)
                 self._crc[name] = zlib.crc32(values, self._crc[name])
-                _extend(self._file["X"][name], values)
+                self._extend_x(name, values)
         else:
             self.n_cells += len(names)
         self._crc["names"] = zlib.crc32("\n".join([*names, ""]).encode(), self._crc["names"])
@@ -154,9 +157,15 @@ class H5adWriter:
                 for start in range(0, source.nonzeros, VALUES_AT_ONCE):
                     values = source.values(name, start, min(start + VALUES_AT_ONCE, source.nonzeros))
                     crc = zlib.crc32(values, crc)
-                    _extend(self._file["X"][name], values)
+                    self._extend_x(name, values)
                 if crc != expected:
                     source.refuse(source.path, f"the checksum of X/{name} is another", source.path.parent)
+
+    def _extend_x(self, name: str, values: np.ndarray) -> None:
+        if name in self._deflated:
+            self._deflated[name].extend(values)
+        else:
+            _extend(self._file["X"][name], values)
 
     def _append_lengths(self, indptr: np.ndarray) -> None:
         """Append cells to the index pointers, given where each one's values begin and end."""
@@ -173,10 +182,15 @@ class H5adWriter:
         x = self._file["X"]
         for name in ("indptr", "indices"):
             narrow = x[name]
+            if name in self._deflated:
+                self._deflated[name].flush()
             del x[name]
             wide = self._growing(x, name, np.int64, chunk=X_CHUNKS[name])
+            if name in self._deflated:
+                self._deflated[name] = DeflatedArray(wide)
             for start in range(0, len(narrow), VALUES_AT_ONCE):
-                _extend(wide, narrow[start : start + VALUES_AT_ONCE])
+                values = narrow[start : start + VALUES_AT_ONCE]
+                self._extend_x(name, values)
 
     def _append_column(self, column: str, values: np.ndarray) -> None:
         if values.dtype == bool and column in self._categories:
@@ -189,7 +203,7 @@ class H5adWriter:
             self._columns[column] = self._growing(
                 self._file["obs"], column, values.dtype, chunk=CELLS_PER_CHUNK
             )
-            self._columns[column].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+            self._columns[column].attrs.update(ARRAY)
         elif column in self._categories:
             raise _mixed(column)
         # Whole numbers in some cells may not be so in others, or be missing there.
@@ -222,7 +236,7 @@ class H5adWriter:
                 {"encoding-type": "categorical", "encoding-version": "0.2.0", "ordered": False}
             )
             self._columns[column] = self._growing(group, "codes", np.int32, chunk=CELLS_PER_CHUNK)
-            self._columns[column].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+            self._columns[column].attrs.update(ARRAY)
             self._categories[column] = {name: n for n, name in enumerate(self._ordered.get(column, []))}
         elif column not in self._categories:
             raise _mixed(column)
@@ -265,7 +279,7 @@ class H5adWriter:
             dtype=np.float32,
             chunks=(min(max(self.n_cells, 1), 8192), width),
         )
-        array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        array.attrs.update(ARRAY)
         start = 0
         for block in blocks:
             array[start : start + len(block)] = block
@@ -285,11 +299,13 @@ class H5adWriter:
     def _finish(self) -> None:
         obs = self._file["obs"]
         for column, categories in self._categories.items():
-            write_elem(obs[column], "categories", np.array(list(categories), dtype=object))
+            write_element(obs[column], "categories", np.array(list(categories), dtype=object))
         obs.attrs["column-order"] = np.array(list(self._columns), dtype=STRING)
         for column in self._colors.keys() & self._categories.keys():
             colors = [self._colors[column][category] for category in self._categories[column]]
-            write_elem(self._file["uns"], f"{column}_colors", np.array(colors, dtype=object))
+            write_element(self._file["uns"], f"{column}_colors", np.array(colors, dtype=object))
+        for array in self._deflated.values():
+            array.flush()
         if self._has_counts:
             self._file["X"].attrs["shape"] = (self.n_cells, self.n_genes)
         if any(source.path for source in self._sources):
@@ -310,7 +326,7 @@ class H5adWriter:
                 "sources": [source.path for source in views],
                 "source_ids": [source.id for source in views],
             }
-        write_elem(self._file["uns"], "cellferry", about | self._uns)
+        write_element(self._file["uns"], "cellferry", about | self._uns)
 
     def _relative(self, source: Path) -> str:
         """Path of a source as seen from this file's folder."""
