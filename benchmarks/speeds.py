@@ -171,13 +171,11 @@ def query_speeds(folder: Path, limits: LimitSettings) -> Iterator[tuple[str, int
                 lambda: map_query(
                     common,
                     str(results / "mapped" / "query" / "model"),
-                    str(results / "reference" / "model"),
                     mapped[chunks],
                     chunk=0,
                     chunks=chunks,
                     budget=Budget(MAP_MB),
                     threads=1,
-                    gpu=0,
                 )
             )
 

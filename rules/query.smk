@@ -44,7 +44,6 @@ rule map_query:
             if wildcards.part == "reference"
             else f"results/mapped/{wildcards.part}/model"
         ),
-        reference_model=REFERENCE.file("reference/model"),
     output:
         mapped="results/mapped/{part}/{chunk}.parquet",
     log:
@@ -52,7 +51,7 @@ rule map_query:
     benchmark:
         "results/benchmarks/map_query/{part}/{chunk}.tsv"
     conda:
-        "../envs/model.yaml"
+        "../envs/predict.yaml"
     threads: threads_of("map_query")
     resources:
         **resources_of("map_query"),
@@ -69,7 +68,6 @@ rule estimate_missing_genes:
         common="results/common/{query}.h5ad",
         validation=REFERENCE.file("common/validation.h5ad"),
         model=REFERENCE.file("mapped/validation/model"),
-        reference_model=REFERENCE.file("reference/model"),
         classifier=REFERENCE.file("reference/classifier"),
         decision=REFERENCE.file("reference/calibration.json"),
     output:
@@ -80,7 +78,7 @@ rule estimate_missing_genes:
     benchmark:
         "results/benchmarks/estimate_missing_genes/{query}.tsv"
     conda:
-        "../envs/model.yaml"
+        "../envs/predict.yaml"
     threads: threads_of("estimate_missing_genes")
     resources:
         **resources_of("estimate_missing_genes"),

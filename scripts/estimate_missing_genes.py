@@ -5,7 +5,6 @@ The reference's validation cells are mapped and judged with the counts of these 
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from cellferry.artifacts.decision import DecisionModel
@@ -21,10 +20,9 @@ from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
 from cellferry.features.subset import MEASURED
 from cellferry.heads.classifier import Classifier, HeadOutputs
-from cellferry.model.encoder import Encoder, load_encoders
-from cellferry.model.scvi_models import set_up_torch
+from cellferry.mapping.encoder import Encoder
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import MB, MEMORY_MODELS, calibration_cap, calibration_mb
+from cellferry.resources.memory import MEMORY_MODELS, calibration_cap, calibration_mb
 from cellferry.sampling.sketch import random_sketch
 from scipy import sparse
 from threadpoolctl import threadpool_limits
@@ -36,16 +34,14 @@ class ReferenceFiles:
 
     Parameters
     ----------
-    validation, model, reference_model
-        Counts of the reference's validation cells, the model that was fitted to their batches, and the one
-        that it was made of.
+    validation, model
+        Counts of the reference's validation cells, and the model that was fitted to their batches.
     classifier, decision
         What train_classifier and calibrate_classifier wrote.
     """
 
     validation: str
     model: str
-    reference_model: str
     classifier: str
     decision: str
 
@@ -61,7 +57,6 @@ def estimate_missing_genes(
     seed: int,
     budget: Budget,
     threads: int,
-    gpu: int,
 ) -> None:
     """Write which share of the model's genes a query has, what the others are worth, and the decision.
 
@@ -79,10 +74,9 @@ def estimate_missing_genes(
         Loss beyond which retraining is advised.
     max_error
         Share of wrong labels among those given out.
-    seed, budget, threads, gpu
+    seed, budget, threads
         Seed of the draw of cells, and what the job was given.
     """
-    accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     with H5adReader(common) as query:
         measured = query.var[MEASURED].to_numpy(dtype=bool)
         name = str(query.uns["dataset"])
@@ -91,18 +85,14 @@ def estimate_missing_genes(
     with H5adReader(reference.validation) as cells:
         codes, drawn = draw_cells(cells, heads, seed=seed)
         held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
-        # The weights of the model, and once more those of its encoders, which share them.
-        model_mb = 2 * Path(reference.model, "model.pt").stat().st_size // MB
-        more_mb = heads.held_mb + 2 * held_mb + model_mb
+        encoder = Encoder.load(reference.model, cells.var.index)
+        more_mb = heads.held_mb + 2 * held_mb + encoder.held_mb
         max_bytes = budget.block_bytes(
             MEMORY_MODELS["estimate_missing_genes"], cells=cells.n_cells, more_mb=more_mb
         )
-        encoders = load_encoders(
-            reference.model, reference.reference_model, cells.var.index, accelerator=accelerator
-        )
         rows = heads.rows_in(max_bytes, cells)
         outputs = {
-            which: predict_block(cells, drawn, genes, encoders, heads, rows=rows)
+            which: predict_block(cells, drawn, genes, encoder, heads, rows=rows, threads=threads)
             for which, genes in (("all", np.ones_like(measured)), ("measured", measured))
         }
     with_all, with_missing = (HeldOutCells.of(codes, blocks, heads) for blocks in outputs.values())
@@ -137,14 +127,15 @@ def predict_block(
     cells: H5adReader,
     drawn: np.ndarray,
     measured: np.ndarray,
-    encoders: list[Encoder],
+    encoder: Encoder,
     heads: Classifier,
     *,
     rows: int,
+    threads: int,
 ) -> list[HeadOutputs]:
     """What the classifiers say of the drawn cells, block by block, if only these genes had been measured."""
     kept_genes = sparse.diags_array(measured.astype(np.float32)).tocsr()
-    batch_code = {batch: code for code, batch in enumerate(encoders[0].batches)}
+    batch_code = {batch: code for code, batch in enumerate(encoder.batches)}
     codes = np.array([batch_code.get(batch, 0) for batch in cells.categories("batch")], dtype=np.int64)
     outputs = []
     for start in range(0, cells.n_cells, rows):
@@ -154,7 +145,7 @@ def predict_block(
         counts = sparse.csr_matrix(cells.counts(start, stop)[here] @ kept_genes)
         counts.sort_indices()
         batches = codes[cells.codes("batch", start, stop)[here]]
-        latents = [encoder.latents(counts, batches) for encoder in encoders]
+        latents = encoder.latents(counts, batches, threads=threads)
         outputs.append(heads.predict_block(latents, counts, intensities=holds_intensities(cells)))
     return outputs
 
@@ -254,9 +245,7 @@ if __name__ == "__main__":
         files = snakemake.input
         estimate_missing_genes(
             files.common,
-            ReferenceFiles(
-                files.validation, files.model, files.reference_model, files.classifier, files.decision
-            ),
+            ReferenceFiles(files.validation, files.model, files.classifier, files.decision),
             gene_loss=snakemake.output.gene_loss,
             own_decision=snakemake.output.decision,
             max_loss=snakemake.params.max_loss,
@@ -264,5 +253,4 @@ if __name__ == "__main__":
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
-            gpu=snakemake.resources.get("gpu", 0),
         )

@@ -6,8 +6,8 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.config.settings import SurgerySettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.model.scvi_models import set_up_torch
-from cellferry.model.surgery import draw_sketch, model_for_query, new_batches
+from cellferry.mapping.batches import new_batches
+from cellferry.mapping.encoder import Encoder
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 
@@ -46,13 +46,19 @@ def fit_query_model(
     budget
         Memory of the job.
     """
-    accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     with H5adReader(common) as reader:
-        if not new_batches(reader, reference_model):
+        reference = Encoder.load(reference_model, reader.var.index)
+        if not new_batches(reader, reference.batches):
             print(f"{common} has no batch that the reference model does not know: it is used as it is")
             with complete(model) as path:
                 shutil.copytree(reference_model, path)
             return
+        # Late: they take longer to import than a query that needs no fitting takes to map.
+        from cellferry.model.plain_arrays import encoder_of
+        from cellferry.model.scvi_models import set_up_torch
+        from cellferry.model.surgery import draw_sketch, model_for_query
+
+        accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
         sketch = draw_sketch(
             reader,
             reference_model,
@@ -70,6 +76,7 @@ def fit_query_model(
     )
     with complete(model) as path:
         query_model.save(str(path))
+        encoder_of(query_model).beside(reference).save(path)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from cellferry.formats.latents import LatentTable, open_latents
 from cellferry.labels.names import LabelNames
 from cellferry.labels.tables import read_ontology
 from cellferry.model.imported import ImportedModel, import_model, load_checked
-from cellferry.model.scvi_models import BaseModelClass, scanvi_classifier, set_up_torch
+from cellferry.model.plain_arrays import encoder_of, scanvi_classifier
+from cellferry.model.scvi_models import BaseModelClass, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.labeled_split import describe_labels, hierarchy_above, split_labeled
@@ -120,6 +121,7 @@ def import_reference(
             seed=seed,
             accelerator=accelerator,
         )
+        encoder_of(adopted).save(folder)
         save_scanvi_classifier(adopted, known.hierarchy.leaves, label_names, folder)
     print(f"{len(taken.genes)} genes ({features.namespace}), {table.width} latents, {n_cells} cells")
     write_genes(taken, features, written.genes, written.report)

@@ -11,8 +11,7 @@ from cellferry.artifacts.latents import LATENT, UNFITTED
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.core.progress import Progress
-from cellferry.model.encoder import load_encoders
-from cellferry.model.scvi_models import set_up_torch
+from cellferry.mapping.encoder import Encoder
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 
@@ -20,14 +19,12 @@ from cellferry.resources.memory import MEMORY_MODELS
 def map_query(
     common: str,
     model: str,
-    reference_model: str,
     mapped: str,
     *,
     chunk: int,
     chunks: int,
     budget: Budget,
     threads: int,
-    gpu: int,
 ) -> None:
     """Write the latents of one chunk.
 
@@ -35,28 +32,27 @@ def map_query(
     ----------
     common
         The dataset's counts of the model's genes.
-    model, reference_model
-        Folder of the model, fitted to the dataset's batches, and of the one that it was made of.
+    model
+        Folder of the model, fitted to the dataset's batches.
     mapped
         Parquet file to write, one row per cell (`cellferry.artifacts.latents`); latents are posterior means.
     chunk, chunks
         Which of how many equal runs of cells.
-    budget, threads, gpu
+    budget, threads
         What the job was given.
     """
-    accelerator = set_up_torch(threads=threads, seed=0, gpu=gpu)
-    max_bytes = budget.block_bytes(MEMORY_MODELS["map_query"])
     with H5adReader(common) as reader, complete(mapped) as path:
-        encoders = load_encoders(model, reference_model, reader.var.index, accelerator=accelerator)
+        encoder = Encoder.load(model, reader.var.index)
+        max_bytes = budget.block_bytes(MEMORY_MODELS["map_query"], more_mb=encoder.held_mb)
         latents = [
             pa.field(f"{prefix}_{number}", pa.float32())
-            for prefix, encoder in zip((LATENT, UNFITTED), encoders, strict=False)
+            for prefix in (LATENT, UNFITTED)[: encoder.n_mappings]
             for number in range(encoder.n_latent)
         ]
         names = [pa.field(name, pa.string()) for name in ("cell", "batch", "label")]
         schema = pa.schema([*names, *latents])
 
-        model_codes = {batch: code for code, batch in enumerate(encoders[0].batches)}
+        model_codes = {batch: code for code, batch in enumerate(encoder.batches)}
         first, last = (number * reader.n_cells // chunks for number in (chunk, chunk + 1))
         progress = Progress("mapped", last - first)
         with pq.ParquetWriter(path, schema) as writer:
@@ -64,13 +60,13 @@ def map_query(
                 batches = reader.obs("batch", start, stop)
                 codes = np.array([model_codes[batch] for batch in batches], dtype=np.int64)
                 counts = reader.counts(start, stop)
-                latents_of_all = [column for each in encoders for column in each.latents(counts, codes).T]
+                by_mapping = encoder.latents(counts, codes, threads=threads)
                 labels = (
                     reader.obs("label", start, stop)
                     if "label" in reader.obs_columns
                     else [None] * len(batches)
                 )
-                columns = [reader.names(start, stop), batches, labels, *latents_of_all]
+                columns = [reader.names(start, stop), batches, labels, *np.hstack(by_mapping).T]
                 writer.write_table(pa.table(columns, schema=schema))
                 progress.add(stop - start)
         progress.end()
@@ -81,11 +77,9 @@ if __name__ == "__main__":
         map_query(
             snakemake.input.common,
             snakemake.input.model,
-            snakemake.input.reference_model,
             snakemake.output.mapped,
             chunk=int(snakemake.wildcards.chunk),
             chunks=snakemake.params.chunks,
             budget=Budget.of(snakemake.resources),
             threads=snakemake.threads,
-            gpu=snakemake.resources.get("gpu", 0),
         )

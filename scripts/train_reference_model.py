@@ -11,8 +11,9 @@ from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
 from cellferry.cytometry.transformation import write_transformation
 from cellferry.model.checkpoints import Checkpoints
+from cellferry.model.plain_arrays import encoder_of, scanvi_classifier
 from cellferry.model.reference_training import TrainingStore, untrained
-from cellferry.model.scvi_models import scanvi_classifier, scanvi_from_scvi, set_up_torch
+from cellferry.model.scvi_models import scanvi_from_scvi, set_up_torch
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS, model_mb, preloaded_values
 from cellferry.resources.schedule import minibatch_size, reference_epochs, refining_epochs
@@ -90,8 +91,9 @@ def train_reference_model(
         losses.assign(max_epochs=epochs).to_csv(path, index=False)
     with complete(model) as path:
         reference_model.save(str(path))
+        # Beside what scvi-tools saved: map_query and predict_labels run without torch.
+        encoder_of(reference_model).save(path)
         if settings.type == "scanvi":
-            # Beside what scvi-tools saved: predict_labels runs without torch.
             scanvi_classifier(reference_model).save(path)
         if marker_report:
             features = read_artifact(Features, marker_report)

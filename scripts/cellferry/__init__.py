@@ -4,9 +4,9 @@
 | ---------------------------------- | ------------------------------------------------------------------ |
 | commands                           | `make new` and `make doctor`                                       |
 | datasets                           | the user's files as one dataset: annotation, filters, raw counts   |
-| model                              | scvi-tools models, the only users of torch; surgery, import        |
+| model                              | scvi-tools models, the only users of torch: training, surgery      |
 | calibration, evaluation            | from probabilities to a label; labels against the truth            |
-| heads                              | classifiers on latents or expression                               |
+| heads, mapping                     | classifiers on latents or expression; the encoder as plain arrays  |
 | formats, report                    | readers of every file format; the page and its figures             |
 | sampling                           | references as one, splits, sketches                                |
 | features                           | genes and markers: ids, selection, subsets                         |

@@ -253,7 +253,7 @@ def calibrate_chunks(trained, query, path, budget):
 
 def map_chunk(trained, common, path, budget, *, chunk):
     model = str(trained.folder / "model")
-    map_query(str(common), model, model, str(path), chunk=chunk, chunks=2, budget=budget, threads=1, gpu=0)
+    map_query(str(common), model, str(path), chunk=chunk, chunks=2, budget=budget, threads=1)
 
 
 def predict_chunk(query, path, budget, *, chunk):

@@ -17,7 +17,7 @@ from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.settings import MarkerSettings, ModelSettings, SurgerySettings
 from cellferry.features.subset import GeneFiles
-from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder, load_encoder
+from cellferry.mapping.encoder import CELLS_PER_MINIBATCH, Encoder
 from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_cytovi, skeleton
 from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS
@@ -176,15 +176,15 @@ MODELS = [
 @pytest.mark.parametrize("name", MODELS)
 def test_latents_are_scvi_tools_own(trained, name):
     model, cells = load(trained.models[name])
-    encoder = Encoder(model)
+    encoder = Encoder.load(trained.models[name], cells.var_names)
     codes = np.array([encoder.batches.index(batch) for batch in cells.obs["batch"]])
     values = sparse.csr_matrix(cells.X)
-    latents = encoder.latents(values, codes)
+    latents = encoder.latents(values, codes)[0]
     expected = model.get_latent_representation(cells)
     assert latents.dtype == np.float32
     assert (np.abs(latents - expected) <= 1e-5 * expected.std(axis=0)).all()
     if name != "one batch":  # batches are seen, and not confused
-        other = encoder.latents(values, np.roll(codes, 1))
+        other = encoder.latents(values, np.roll(codes, 1))[0]
         differs = (np.abs(other - expected) > 1e-3 * expected.std(axis=0)).any(axis=1).mean()
         # New batches are alike as long as the model is not fitted to them.
         shares = {"two panels, as it is": 5 / 6, "two layers, as it is": 5 / 6, "one batch, as it is": 0}
@@ -194,7 +194,7 @@ def test_latents_are_scvi_tools_own(trained, name):
     cells.X[:, hidden] = 100
     cells.layers["_nan_mask"][:, hidden] = 0
     assert np.array_equal(model.get_latent_representation(cells), expected)
-    assert np.array_equal(encoder.latents(sparse.csr_matrix(cells.X), codes), latents)
+    assert np.array_equal(encoder.latents(sparse.csr_matrix(cells.X), codes)[0], latents)
 
 
 def test_the_saved_model_is_an_ordinary_one(trained):
@@ -222,13 +222,11 @@ def test_labels_lie_apart(trained):
     map_query(
         str(trained.common),
         str(folder),
-        str(folder),
         str(trained.folder / "mapped.parquet"),
         chunk=0,
         chunks=1,
         budget=Budget(2000),
         threads=1,
-        gpu=0,
     )
     mapped = pd.read_parquet(trained.folder / "mapped.parquet")
     latents = mapped.filter(like="latent_").to_numpy()
@@ -324,10 +322,9 @@ def test_a_query_that_lacks_markers_of_the_backbone(trained, tmp_path, fit):
     assert list(measured.index[measured]) == list(PANEL[1:5])
     model = fit_to(query, trained.models["two panels"], tmp_path / "model", fit=fit)
     assert set(known_batches(str(model))) > {"patients/x", "patients/y"}
-    latents = load_encoder(str(model), measured.index, accelerator="cpu").latents(
-        ad.read_h5ad(query).X, np.full(300, 4)
-    )
-    assert np.isfinite(latents).all()
+    by_mapping = Encoder.load(model, measured.index).latents(ad.read_h5ad(query).X, np.full(300, 4))
+    assert len(by_mapping) == (2 if fit else 1)
+    assert np.isfinite(by_mapping).all()
 
 
 def test_a_skeleton_of_two_panels_needs_no_value_of_either():

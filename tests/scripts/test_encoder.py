@@ -1,5 +1,6 @@
-"""Encoder: scvi-tools' own latents, whatever cells are encoded together."""
+"""Encoder: scvi-tools' own latents, whatever cells are encoded together; arrays of another model refused."""
 
+import shutil
 from dataclasses import replace
 
 import anndata as ad
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 import scvi
 from cellferry.config.settings import SurgerySettings
-from cellferry.model.encoder import CELLS_PER_MINIBATCH, Encoder
+from cellferry.errors import InputError
+from cellferry.mapping.encoder import CELLS_PER_MINIBATCH, Encoder
+from cellferry.model.plain_arrays import encoder_of
 from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_model, skeleton
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
@@ -53,6 +56,7 @@ def models(trained, tmp_path_factory):
     one_batch = new_model(cells, trained.settings)
     one_batch.is_trained = True
     one_batch.save(str(folder / "one batch"))
+    encoder_of(one_batch).save(folder / "one batch")
     return {**found, "one batch": folder / "one batch"}
 
 
@@ -73,41 +77,116 @@ def codes(encoder, cells):
 )
 def test_latents_are_scvi_tools_own(models, name):
     model, cells = load(str(models[name]))
-    encoder = Encoder(model)
-    latents = encoder.latents(cells.X, codes(encoder, cells))
+    encoder = Encoder.load(models[name], cells.var_names)
+    latents = encoder.latents(cells.X, codes(encoder, cells))[0]
     expected = model.get_latent_representation(cells)
     assert latents.dtype == np.float32
     assert (np.abs(latents - expected) <= 1e-5 * expected.std(axis=0)).all()
     if name != "one batch":  # batches are seen, and not confused
-        other = encoder.latents(cells.X, np.roll(codes(encoder, cells), 1))
+        other = encoder.latents(cells.X, np.roll(codes(encoder, cells), 1))[0]
         assert (np.abs(other - expected) > 1e-3 * expected.std(axis=0)).any(axis=1).mean() > 0.9
 
 
 def test_the_model_is_not_changed(models):
     model, cells = load(str(models["SCVI"]))
     before = model.get_latent_representation(cells)
-    Encoder(model)
+    encoder_of(model)
     assert np.array_equal(model.get_latent_representation(cells), before)
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000])
-def test_latents_do_not_depend_on_how_cells_are_cut(models, size):
-    model, cells = load(str(models["SCVI after surgery"]))
-    encoder = Encoder(model)
+@pytest.mark.parametrize(("size", "threads"), [(1, 1), (7, 2), (1000, 1), (1500, 3)])
+def test_latents_do_not_depend_on_how_cells_are_cut(models, size, threads):
+    _, cells = load(str(models["SCVI after surgery"]))
+    encoder = Encoder.load(models["SCVI after surgery"], cells.var_names)
     counts, batches = cells.X[:1500], codes(encoder, cells)[:1500]
     pieces = [
-        encoder.latents(counts[start : start + size], batches[start : start + size])
+        encoder.latents(counts[start : start + size], batches[start : start + size], threads=threads)
         for start in range(0, 1500, size)
     ]
-    assert np.array_equal(np.concatenate(pieces), encoder.latents(counts, batches))
+    for cut, whole in zip(zip(*pieces, strict=True), encoder.latents(counts, batches), strict=True):
+        assert np.array_equal(np.concatenate(cut), whole)
 
 
 def test_no_cells_and_cells_without_counts(models):
-    model, cells = load(str(models["SCANVI"]))
-    encoder = Encoder(model)
-    assert encoder.latents(cells.X[:0], np.zeros(0, int)).shape == (0, 4)
+    _, cells = load(str(models["SCANVI"]))
+    encoder = Encoder.load(models["SCANVI"], cells.var_names)
+    assert encoder.latents(cells.X[:0], np.zeros(0, int))[0].shape == (0, 4)
     cells.X = (cells.X * 0).tocsr()
     cells.X.eliminate_zeros()
-    latents = encoder.latents(cells.X[:5], np.zeros(5, int))
+    latents = encoder.latents(cells.X[:5], np.zeros(5, int))[0]
     assert np.isfinite(latents).all()
     assert np.array_equal(latents, np.tile(latents[:1], (5, 1)))
+
+
+def test_surgery_has_two_mappings_of_the_same_weights(models):
+    _, cells = load(str(models["SCVI after surgery"]))
+    fitted = Encoder.load(models["SCVI after surgery"], cells.var_names)
+    reference = Encoder.load(models["SCVI"], cells.var_names)
+    assert (fitted.n_mappings, reference.n_mappings) == (2, 1)
+    with_own = np.array([fitted.batches.index(batch) for batch in reference.batches])
+    codes = np.resize(with_own, N_CELLS)
+    unfitted = fitted.latents(cells.X, codes)[1]
+    assert np.array_equal(unfitted, reference.latents(cells.X, np.resize(range(len(with_own)), N_CELLS))[0])
+
+
+def test_fitting_another_model_is_noticed(models):
+    _, cells = load(str(models["SCVI"]))
+    fitted, other = (
+        Encoder.load(models[name], cells.var_names) for name in ("SCVI after surgery", "one batch")
+    )
+    with pytest.raises(ValueError, match="has changed weights"):
+        fitted.beside(other)
+
+
+@pytest.fixture
+def copied(models, tmp_path):
+    """A copy of a model, to be damaged, and its genes."""
+    _, cells = load(str(models["SCVI"]))
+    return shutil.copytree(models["SCVI"], tmp_path / "model"), cells.var_names
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.99])
+def test_a_truncated_encoder_is_refused(copied, share):
+    folder, genes = copied
+    path = folder / "encoder.npz"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InputError, match=r"encoder.npz: is not the encoder of the model.pt beside it"):
+        Encoder.load(folder, genes)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_changed_bit_is_refused_or_changes_nothing(copied, seed):
+    folder, genes = copied
+    path, found = folder / "encoder.npz", Encoder.load(folder, genes)
+    content = bytearray(path.read_bytes())
+    bit = np.random.default_rng(seed).integers(8 * len(content))
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    try:
+        damaged = Encoder.load(folder, genes)
+    except InputError:
+        return
+    assert damaged.genes == found.genes
+    assert damaged.batches == found.batches
+    for one, other in zip([*damaged.weights, damaged.bias], [*found.weights, found.bias], strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_an_encoder_of_another_model_is_refused(models, copied):
+    folder, genes = copied
+    shutil.copy(models["SCANVI"] / "model.pt", folder)
+    with pytest.raises(InputError, match=r"it was made from another model.pt"):
+        Encoder.load(folder, genes)
+
+
+def test_a_model_without_its_encoder_is_refused(copied):
+    folder, genes = copied
+    (folder / "encoder.npz").unlink()
+    with pytest.raises(InputError, match=r"No such file"):
+        Encoder.load(folder, genes)
+
+
+def test_counts_of_other_genes_are_refused(copied):
+    folder, genes = copied
+    with pytest.raises(InputError, match=r"it has 60 genes, not the 60 of the counts"):
+        Encoder.load(folder, genes[::-1])

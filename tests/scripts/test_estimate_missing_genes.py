@@ -110,8 +110,7 @@ def write_values(path, cells, *, backbone):
 
 
 def map_part(counts, model, mapped):
-    given = {"chunk": 0, "chunks": 1, "budget": Budget(4000), "threads": 1, "gpu": 0}
-    map_query(str(counts), str(model), str(model), str(mapped), **given)
+    map_query(str(counts), str(model), str(mapped), chunk=0, chunks=1, budget=Budget(4000), threads=1)
 
 
 def write_query(path, measured, n_genes=60):
@@ -124,13 +123,12 @@ def write_query(path, measured, n_genes=60):
 
 def estimate(reference, tmp_path, measured, *, validation=None, **changed):
     write_query(tmp_path / "query.h5ad", measured)
-    settings = {"max_loss": 0.05, "max_error": 0.1, "seed": 0, "budget": Budget(3000), "threads": 1, "gpu": 0}
+    settings = {"max_loss": 0.05, "max_error": 0.1, "seed": 0, "budget": Budget(3000), "threads": 1}
     with threadpool_limits(1):
         estimate_missing_genes(
             str(tmp_path / "query.h5ad"),
             ReferenceFiles(
                 str(validation or reference.folder / "validation.h5ad"),
-                str(reference.model),
                 str(reference.model),
                 str(reference.folder / "classifier"),
                 str(reference.folder / "calibration.json"),
@@ -228,8 +226,8 @@ def test_memory_and_blocks_change_nothing(reference, tmp_path, monkeypatch):
 
 
 def test_too_little_memory_is_told_at_once(reference, tmp_path):
-    with pytest.raises(InputError, match=r"mem_mb is 900, and this job cannot run below \d+"):
-        estimate(reference, tmp_path, np.ones(60, bool), budget=Budget(900))
+    with pytest.raises(InputError, match=r"mem_mb is 500, and this job cannot run below \d+"):
+        estimate(reference, tmp_path, np.ones(60, bool), budget=Budget(500))
     assert not (tmp_path / "calibration.json").exists()
 
 

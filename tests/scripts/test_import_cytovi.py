@@ -24,7 +24,7 @@ from cellferry.cytometry.marker_names import read_markers
 from cellferry.cytometry.value_kind import ValueKind
 from cellferry.errors import InputError
 from cellferry.features.subset import GeneFiles
-from cellferry.model.encoder import load_encoder
+from cellferry.mapping.encoder import Encoder
 from cellferry.model.scvi_models import cells_for_model, model_class
 from cellferry.resources.budget import Budget
 from example_artifacts import write_features, write_inspection
@@ -100,9 +100,9 @@ def in_another_panel(events):
 
 def latents_of(folder, common, donors):
     with H5adReader(common) as reader:
-        encoder = load_encoder(str(folder / "model"), reader.var.index, accelerator="cpu")
+        encoder = Encoder.load(folder / "model", reader.var.index)
         codes = np.array([encoder.batches.index(donor) for donor in donors], dtype=np.int64)
-        return encoder.latents(reader.counts(0, reader.n_cells), codes)
+        return encoder.latents(reader.counts(0, reader.n_cells), codes)[0]
 
 
 @pytest.mark.parametrize(
@@ -178,13 +178,11 @@ def fitted(folder, common, **changed):
     map_query(
         common,
         str(target),
-        str(folder / "model"),
         str(folder / "mapped.parquet"),
         chunk=0,
         chunks=1,
         budget=Budget(4000),
         threads=1,
-        gpu=0,
     )
     return pd.read_parquet(folder / "mapped.parquet").filter(like="latent_").to_numpy()
 

@@ -7,6 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import scvi
 from cellferry.artifacts.h5ad_reader import H5adReader
+from cellferry.mapping.encoder import Encoder
+from cellferry.model.plain_arrays import encoder_of
 from cellferry.model.scvi_models import mean_batch_weights
 from cellferry.resources.budget import Budget
 from map_query import map_query
@@ -23,13 +25,11 @@ def mapped(trained, tmp_path):
             map_query(
                 str(tmp_path / "common.h5ad"),
                 str(model or trained.folder / "model"),
-                str(trained.folder / "model"),
                 str(tmp_path / f"{chunk}.parquet"),
                 chunk=chunk,
                 chunks=chunks,
                 budget=Budget(4000),
                 threads=1,
-                gpu=0,
             )
             tables.append(pd.read_parquet(tmp_path / f"{chunk}.parquet"))
         return pd.concat(tables, ignore_index=True)
@@ -94,8 +94,14 @@ def fitted_to(trained, query, folder):
     cells.obs["batch"] = [f"patients/{sample}" for sample in query.obs["sample"]]
     model = scvi.model.SCVI.load_query_data(cells, str(trained.folder / "model"))
     model.train(max_epochs=1, batch_size=128, plan_kwargs={"weight_decay": 0.0}, accelerator="cpu")
-    model.save(str(folder))
+    save(model, trained, folder)
     return model, cells
+
+
+def save(model, trained, folder):
+    model.save(str(folder))
+    reference = Encoder.load(trained.folder / "model", model.adata.var_names)
+    encoder_of(model).beside(reference).save(folder)
 
 
 def test_cells_of_new_batches_are_mapped_in_two_ways(trained, mapped, query, tmp_path):
@@ -111,7 +117,7 @@ def test_cells_of_new_batches_are_mapped_in_two_ways(trained, mapped, query, tmp
 
 def test_a_model_that_was_not_fitted_maps_once(trained, mapped, query, tmp_path):
     model, _ = fitted_to(trained, query, tmp_path / "fitted")
-    mean_batch_weights(model, str(trained.folder / "model")).save(str(tmp_path / "as_it_is"))
+    save(mean_batch_weights(model, str(trained.folder / "model")), trained, tmp_path / "as_it_is")
     table = mapped(query, chunks=1, model=tmp_path / "as_it_is", dataset="patients")
     assert table.filter(like="unfitted_").shape[1] == 0
     assert table.filter(like="latent_").shape[1] == 4

@@ -53,7 +53,7 @@ for part in ("reference", "validation", "query"):
             gpu=0,
             **job,
         )
-    map_query(common, model, "model", f"{part}.parquet", chunk=0, chunks=1, gpu=0, **job)
+    map_query(common, model, f"{part}.parquet", chunk=0, chunks=1, **job)
 with threadpool_limits(2):
     files = TrainingFiles(
         ["reference.parquet"],

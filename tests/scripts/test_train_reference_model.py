@@ -220,13 +220,11 @@ def test_scanvi_is_refined_takes_a_query_and_maps_it(trained, tmp_path):
     map_query(
         str(tmp_path / "query.h5ad"),
         str(tmp_path / "query_model"),
-        str(tmp_path / "model"),
         str(tmp_path / "0.parquet"),
         chunk=0,
         chunks=1,
         budget=Budget(4000),
         threads=1,
-        gpu=0,
     )
     assert len(pd.read_parquet(tmp_path / "0.parquet")) == 60
     cells = as_query(query, "patients/x")

@@ -35,10 +35,10 @@ def test_what_is_missing_of_an_earlier_run_is_listed(trained_before, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format": 99}', "holds results of format 99, and this version reads format 6; run it again with"),
+        ('{"format": 99}', "holds results of format 99, and this version reads format 7; run it again with"),
         (
             '{"format": 2, "labels": {"B": {"cells": 9, "predictable": true}}, "levels": []}',
-            "holds results of format 2, and this version reads format 6; run it again with this version, or",
+            "holds results of format 2, and this version reads format 7; run it again with this version, or",
         ),
         ('{"labels"', "labels.json cannot be read ("),
     ],

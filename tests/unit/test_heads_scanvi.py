@@ -6,7 +6,8 @@ import scvi
 import torch
 from cellferry.config.settings import ModelSettings
 from cellferry.heads.scanvi import ScanviHead
-from cellferry.model.scvi_models import new_model, scanvi_classifier, scanvi_from_scvi, skeleton
+from cellferry.model.plain_arrays import scanvi_classifier
+from cellferry.model.scvi_models import new_model, scanvi_from_scvi, skeleton
 from simulate import settings_like
 
 LABELS = ["B", "NK", "γδ T/NKT, CD8+"]

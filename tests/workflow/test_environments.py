@@ -119,3 +119,9 @@ def test_lock_file_names_no_address():
     assert not re.search(
         r"https?:|--(extra-)?index|--find-links|file:", (ROOT / "requirements.txt").read_text()
     )
+
+
+def test_only_training_surgery_and_import_need_torch():
+    scripts = {script for scripts in ENVIRONMENTS.values() for script in scripts}
+    with_torch = {script for script in scripts if needed([script]) & {"torch", "lightning", "scvi-tools"}}
+    assert with_torch == {"train_reference_model", "fit_query_model", "import_reference"}

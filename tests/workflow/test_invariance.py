@@ -87,13 +87,11 @@ def test_many_small_chunks(whole, tmp_path):
         map_query(
             str(whole / "common" / "all_at_once.h5ad"),
             str(whole / "mapped" / "all_at_once" / "model"),
-            str(whole / "reference" / "model"),
             str(mapped),
             chunk=chunk,
             chunks=MANY_CHUNKS,
             budget=Budget(2000),
             threads=1,
-            gpu=0,
         )
         predict_labels(
             str(mapped),

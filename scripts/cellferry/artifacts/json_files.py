@@ -47,10 +47,11 @@ def read_artifact[Artifact](cls: type[Artifact], path: str | Path) -> Artifact:
         return _built(cls, content)
     except (ValueError, TypeError, AttributeError) as error:  # JSON may be anything but an object, too
         what = f"was written by another version of the workflow ({error})"
-        raise InputError(Problem(str(path), what, _remedy(Path(path)))) from error
+        raise InputError(Problem(str(path), what, remedy(Path(path)))) from error
 
 
-def _remedy(path: Path) -> str:
+def remedy(path: Path) -> str:
+    """How a result is made again, in the imperative."""
     if path.resolve().is_relative_to(Path(RESULTS).resolve()):
         return "delete it and run snakemake again"
     return "run the earlier run again with this version, or continue with the version that made it"

@@ -23,7 +23,7 @@ from ..cytometry.transformation import all_stored
 from ..errors import InputError
 from ..features.gene_ids import strip_version
 from ..labels.vocabulary import UNKNOWN
-from .encoder import Encoder
+from .plain_arrays import encoder_of
 from .scvi_models import BATCH, LABEL, MASK, cells_for_model, known_batches, model_class
 
 CLASSES = {"rna": ("SCVI", "SCANVI"), "cytometry": ("CYTOVI",)}
@@ -319,15 +319,14 @@ def _encoders_agree(
     model: BaseModelClass, cells: ad.AnnData, values: sparse.csr_matrix, batches: Sequence[str]
 ) -> bool:
     """Whether both encoders say the same of cells of these batches."""
-    module = model.module
-    if isinstance(model, CYTOVI) and module.log_variational:
+    if isinstance(model, CYTOVI) and model.module.log_variational:
         return False  # values below 0 are not for it
-    first = module.z_encoder.encoder.fc_layers[0][0]
-    n_batches = module.n_batch if module.n_batch > 1 else 0
-    n_seen = int(np.sum(module.encoder_marker_mask)) if isinstance(model, CYTOVI) else module.n_input
-    if not isinstance(first, torch.nn.Linear) or first.in_features not in (n_seen, n_seen + n_batches):
+    try:
+        encoder = encoder_of(model)
+    except ValueError as error:
+        print(error)
         return False
     expected = model.get_latent_representation(cells)
-    encoder = Encoder(model)
     codes = np.array([encoder.batches.index(batch) for batch in batches], dtype=np.int64)
-    return bool(np.max(np.abs(encoder.latents(values, codes) - expected)) < MAX_DIFFERENCE)
+    (latents,) = encoder.latents(values, codes)
+    return bool(np.max(np.abs(latents - expected)) < MAX_DIFFERENCE)

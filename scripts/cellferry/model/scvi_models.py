@@ -22,7 +22,6 @@ from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
 from ..config.settings import ModelSettings
 from ..errors import RetryableError
-from ..heads.scanvi import ScanviHead
 from ..labels.vocabulary import UNKNOWN
 
 BATCH, LABEL = "batch", "label"
@@ -243,39 +242,3 @@ def known_batches(folder: str) -> list[str]:
     """Batches that the model saved in `folder` knows."""
     registry = scvi.model.SCVI.load_registry(folder)
     return [str(b) for b in registry["field_registries"]["batch"]["state_registry"]["categorical_mapping"]]
-
-
-def scanvi_classifier(model: scvi.model.SCANVI) -> ScanviHead:
-    """The classifier of a trained scANVI model, without torch.
-
-    Raises
-    ------
-    ValueError
-        If it has layers that are not those of `new_model`.
-    """
-    layers, layer_norm = {}, False
-    for module in model.module.classifier.modules():
-        if isinstance(module, torch.nn.Linear):
-            number = len(layers) // 2
-            layers[f"weight_{number}"] = module.weight.detach().cpu().double().numpy()
-            layers[f"bias_{number}"] = module.bias.detach().cpu().double().numpy()
-        elif isinstance(module, torch.nn.LayerNorm) and not module.elementwise_affine:
-            layer_norm = True
-        elif isinstance(module, torch.nn.BatchNorm1d) and module.track_running_stats:
-            _fold(module, layers)
-        elif isinstance(module, torch.nn.BatchNorm1d | torch.nn.LayerNorm | torch.nn.Softmax):
-            raise ValueError(f"the model's classifier has a layer of another kind: {module}")
-    names = [str(model._code_to_label[code]) for code in range(model.module.n_labels)]
-    return ScanviHead(np.array(names), layer_norm, **layers)
-
-
-def _fold(norm: torch.nn.BatchNorm1d, layers: dict[str, np.ndarray]) -> None:
-    """Take a batch norm, which is linear once the model is trained, into the dense layer before it."""
-    weight, bias = list(layers)[-2:]
-    mean, variance, scale, shift = (
-        values.detach().cpu().double().numpy()
-        for values in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    scale = scale / np.sqrt(variance + norm.eps)
-    layers[weight] = layers[weight] * scale[:, None]
-    layers[bias] = (layers[bias] - mean) * scale + shift

@@ -12,6 +12,7 @@ from ..config.settings import SurgerySettings
 from ..core.progress import Progress
 from ..cytometry.marker_names import BACKBONE
 from ..features.subset import MEASURED
+from ..mapping.batches import new_batches
 from ..resources.budget import Budget
 from ..resources.rules import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
@@ -42,12 +43,6 @@ class QuerySketch(NamedTuple):
     cells: ad.AnnData
     of: int
     new: list[str]
-
-
-def new_batches(reader: H5adReader, reference_model: str) -> list[str]:
-    """Batches of a query that the model in a folder does not know."""
-    batches = reader.categories("batch")[np.unique(reader.codes("batch"))]
-    return sorted(set(batches).difference(known_batches(reference_model)))
 
 
 def draw_sketch(
@@ -90,7 +85,7 @@ def draw_sketch(
     batches = reader.categories("batch")[codes[rows]]
     counts = reader.rows(rows, Progress("read", len(rows), "drawn cells"))
     cells = cells_for_model(counts, reader.var.index, batches, measured)
-    return QuerySketch(cells, reader.n_cells, new_batches(reader, reference_model))
+    return QuerySketch(cells, reader.n_cells, new_batches(reader, known_batches(reference_model)))
 
 
 def model_for_query(
