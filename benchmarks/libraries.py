@@ -93,11 +93,11 @@ def trees() -> Iterator[Row]:
     settings = {"objective": "multi:softprob", "num_class": LABELS, "max_depth": DEPTH, "nthread": 1}
     booster = xgboost.train(settings, xgboost.DMatrix(x, codes), num_boost_round=ROUNDS)
     cells, _ = simulated_latents(QUERY, np.random.default_rng(3))
-    forest = Forest(booster)
+    forest = Forest.of(booster)
     forest.probabilities(cells[:1000])  # compiles
     took = seconds(
         {
-            "made": lambda: Forest(booster),
+            "made": lambda: Forest.of(booster),
             "ours": lambda: forest.probabilities(cells),
             "inplace_predict": lambda: booster.inplace_predict(cells),
         }

@@ -8,7 +8,7 @@ from cellferry.artifacts.labels import ClassifierLabels, ReferenceLabels
 from cellferry.config.settings import ClassifierSettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.heads.boosted_trees import depth_for
+from cellferry.heads.boosting import depth_for
 from cellferry.heads.registry import HEADS
 from cellferry.heads.training import TrainedHeads, TrainingFiles, train_heads
 from cellferry.resources.budget import Budget

@@ -10,6 +10,7 @@ import pytest
 from calibrate_classifier import calibrate_classifier
 from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
+from cellferry.heads.boosted_trees import XGBoostHead
 from cellferry.heads.registry import HEADS
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.labels.vocabulary import MAPPINGS
@@ -353,8 +354,7 @@ def test_heads_of_marker_values_vote_alone_too(tmp_path, heads):
 
 
 def test_trees_are_counted_as_held(trained, tmp_path, monkeypatch):
-    size = (trained / "classifier" / "xgboost.ubj").stat().st_size
-    monkeypatch.setattr("cellferry.heads.classifier.FOREST_BYTES", 2000 * 2**20 // size)
+    monkeypatch.setattr(XGBoostHead, "nbytes", 2000 * 2**20)
     with pytest.raises(InputError, match=r"mem_mb is 2000, and this job cannot run below \d+"):
         predict(trained, query(tmp_path, [0]))
 

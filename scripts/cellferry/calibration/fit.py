@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from ..artifacts.decision import DecisionModel, HeldOutAnswers
 from ..heads.classifier import Classifier, HeadOutputs
@@ -203,7 +203,7 @@ def _with_errors(
     truth = np.array(heads.labels, dtype=object)[codes]
     accepted = np.equal(decided["reason"], None)
     n_accepted, n_wrong = int(accepted.sum()), int((accepted & (decided["label"] != truth)).sum())
-    bound = beta.ppf(CONFIDENCE, n_wrong + 1, n_accepted - n_wrong) if n_wrong < n_accepted else 1.0
+    bound = betaincinv(n_wrong + 1, n_accepted - n_wrong, CONFIDENCE) if n_wrong < n_accepted else 1.0
     return replace(
         decision.held_out,
         accepted=n_accepted,

@@ -1,66 +1,53 @@
-"""Gradient-boosted trees on the latent space, or on marker values, by XGBoost; stored as UBJSON."""
+"""Gradient-boosted trees on the latent space, or on marker values: XGBoost's, and stored as its UBJSON."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xgboost
 from scipy import sparse
 
-from ..core.progress import Progress
 from .forest import Forest
 
-PATIENCE = 25
-"""Boosting rounds without a better validation loss before training stops."""
-
-ROUNDS_UNCHECKED = 100
-"""Boosting rounds at most where no validation cell can stop the training."""
+if TYPE_CHECKING:
+    import xgboost
 
 
-def balanced_weights(codes: np.ndarray, n_labels: int) -> np.ndarray:
-    """Weight per label under which all labels weigh the same: cells / (labels × cells of the label)."""
-    sizes = np.bincount(codes, minlength=n_labels)
-    return (len(codes) / (n_labels * np.maximum(sizes, 1))).astype(np.float32)
-
-
-CELLS_PER_LEAF = 32
-
-
-def depth_for(codes: np.ndarray, max_depth: int) -> int:
-    """Depth of trees that the cells can fill: about 32 cells of the median label per leaf, 2 at least.
-
-    Deeper trees fit the reference's conditions, and miss more where a query's are others.
-    """
-    cells_per_label = float(np.median(np.bincount(codes)))
-    return min(max_depth, max(2, int(np.log2(max(cells_per_label, 1) / CELLS_PER_LEAF))))
-
-
-class _Rounds(xgboost.callback.TrainingCallback):
-    """Say how far the training is, with the loss on validation cells where there are some."""
-
-    def __init__(self, most: int) -> None:
-        self._progress = Progress("XGBoost grew", most, "rounds of trees", at_most=True)
-
-    def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: dict) -> bool:
-        losses = evals_log.get("validation", {}).get("mlogloss")
-        self._progress.add(1, f"validation loss {losses[-1]:.4f}" if losses else "")
-        return False
-
-    def after_training(self, model: xgboost.Booster) -> xgboost.Booster:
-        self._progress.end()
-        return model
+BOOSTER_BYTES = 5
+"""What a byte of a file of trees takes in memory as XGBoost's own trees."""
 
 
 class XGBoostHead:
-    """Gradient-boosted trees with a softmax over the labels (`multi:softprob`)."""
+    """Gradient-boosted trees with a softmax over the labels (`multi:softprob`).
+
+    Parameters
+    ----------
+    forest
+        The trees as arrays; None of trees too deep for that.
+    booster
+        XGBoost's own; may be None beside a forest: importing XGBoost takes longer than predicting a chunk.
+    """
 
     file_name = "xgboost.ubj"
 
-    def __init__(self, booster: xgboost.Booster) -> None:
+    def __init__(self, forest: Forest | None, booster: "xgboost.Booster | None" = None) -> None:
+        self.forest = forest
         self.booster = booster
+        self._predict = forest.probabilities if forest else booster.inplace_predict
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the trees in memory."""
+        if self.forest:
+            return sum(array.nbytes for array in vars(self.forest).values())
+        return BOOSTER_BYTES * len(self.booster.save_raw("ubj"))
+
+    @classmethod
+    def of(cls, booster: "xgboost.Booster") -> "XGBoostHead":
+        """The head of trained trees."""
         try:
-            self._predict = Forest(booster).probabilities
+            return cls(Forest.of(booster), booster)
         except ValueError:  # trees too deep for it
-            self._predict = booster.inplace_predict
+            return cls(None, booster)
 
     @classmethod
     def train(
@@ -68,45 +55,12 @@ class XGBoostHead:
         latents: np.ndarray,
         codes: np.ndarray,
         validation: tuple[np.ndarray, np.ndarray],
-        *,
-        n_labels: int,
-        n_trees: int,
-        max_depth: int,
-        learning_rate: float,
-        threads: int,
-        seed: int,
+        **settings: Any,
     ) -> "XGBoostHead":
-        """Train on all cells, labels balanced; `validation`, latents and codes, may stop it early."""
-        weights = balanced_weights(codes, n_labels)
-        training = xgboost.QuantileDMatrix(latents, codes, weight=weights[codes], nthread=threads)
-        settings = {
-            "objective": "multi:softprob",
-            "num_class": n_labels,
-            "tree_method": "hist",
-            "eta": learning_rate,
-            "max_depth": depth_for(codes, max_depth),
-            # One cell's hessian is below 1/4: the usual limit of 1 would forbid any split of small labels.
-            "min_child_weight": min(1.0, len(codes) / (200 * n_labels)),
-            "subsample": 0.75,
-            "nthread": threads,
-            "seed": seed,
-        }
-        checked = len(validation[1]) > 0
-        if checked:
-            held_out = xgboost.QuantileDMatrix(
-                *validation, weight=weights[validation[1]], ref=training, nthread=threads
-            )
-        rounds = n_trees if checked else min(n_trees, ROUNDS_UNCHECKED)
-        booster = xgboost.train(
-            settings,
-            training,
-            num_boost_round=rounds,
-            evals=[(held_out, "validation")] if checked else [],
-            early_stopping_rounds=PATIENCE if checked else None,
-            verbose_eval=False,
-            callbacks=[_Rounds(rounds)],
-        )
-        return cls(booster[: booster.best_iteration + 1] if checked else booster)
+        """Train on all cells, see `cellferry.heads.boosting.train_booster`."""
+        from .boosting import train_booster
+
+        return cls.of(train_booster(latents, codes, validation, **settings))
 
     def probabilities(self, latents: np.ndarray) -> np.ndarray:
         """Probabilities of the labels: cells × labels."""
@@ -115,15 +69,26 @@ class XGBoostHead:
         return self._predict(latents)
 
     def save(self, folder: Path) -> None:
-        """Write the trees as UBJSON, XGBoost's own format."""
+        """Write the trees as UBJSON, XGBoost's own format, and as arrays."""
         self.booster.save_model(folder / self.file_name)
+        if self.forest:
+            np.savez(self._arrays(folder), **vars(self.forest))
 
     @classmethod
     def load(cls, folder: Path, *, threads: int) -> "XGBoostHead":
         """Read what `save` wrote; predict with `threads` threads."""
+        if cls._arrays(folder).exists():
+            with np.load(cls._arrays(folder), allow_pickle=False) as arrays:
+                return cls(Forest(**arrays))
+        import xgboost
+
         booster = xgboost.Booster(model_file=folder / cls.file_name)
         booster.set_param({"nthread": threads})
-        return cls(booster)
+        return cls.of(booster)
+
+    @classmethod
+    def _arrays(cls, folder: Path) -> Path:
+        return (folder / cls.file_name).with_suffix(".npz")
 
 
 class ExpressionXGBoostHead(XGBoostHead):

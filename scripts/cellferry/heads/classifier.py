@@ -20,14 +20,12 @@ from ..core.progress import Progress
 from ..features.marker_values import holds_intensities
 from ..labels.hierarchy import LabelHierarchy
 from ..resources.memory import CYTOVI_NEIGHBORS, MB, head_output_bytes
+from .boosted_trees import XGBoostHead
 from .cytovi import CytoviHead
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
 from .rare_labels import RareLabels, RareLikeness
 from .registry import ON_EXPRESSION, load_heads, predict
-
-FOREST_BYTES = 6
-"""What a byte of a file of trees takes in memory: as XGBoost's own trees, and as those that are asked."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ class Classifier:
         self._distances = LabelDistances.load(Path(folder))
         self._rare = RareLabels.load(Path(folder))
         self.rare_labels = self._rare.names if self._rare else []
-        self._forest_bytes = sum(path.stat().st_size for path in Path(folder).glob("*.ubj"))
+        self._tree_bytes = sum(each.nbytes for each in self._heads.values() if isinstance(each, XGBoostHead))
 
     def drop_label(
         self, code: int, by_head: dict[str, np.ndarray], latents: Sequence[np.ndarray]
@@ -152,7 +150,7 @@ class Classifier:
     @property
     def held_mb(self) -> int:
         """Memory of the reference's cells and of searching them, and of trees."""
-        return (3 * self._nearest.latents.nbytes + FOREST_BYTES * self._forest_bytes) // MB
+        return (3 * self._nearest.latents.nbytes + self._tree_bytes) // MB
 
     def rows_in(self, max_bytes: int, cells: H5adReader | None) -> int:
         """Cells of a block whose probabilities, neighbors, latents and values take at most `max_bytes`."""

@@ -13,8 +13,6 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import log_softmax
-from sklearn.covariance import ledoit_wolf_shrinkage, shrunk_covariance
-from sklearn.decomposition import TruncatedSVD
 
 from ..resources.memory import COVARIANCE_VALUES
 from .shrinkage import HeldOut, Values
@@ -78,6 +76,9 @@ def discriminants(
     weighted = whitened * np.sqrt(sizes[known])[:, None]
     most = min(*whitened.shape)
     if reduce and most > AXES[-1]:
+        # Late: only training needs it, and importing it takes longer than predicting a chunk.
+        from sklearn.decomposition import TruncatedSVD
+
         directions = TruncatedSVD(AXES[-1], random_state=0).fit(weighted).components_
     else:
         directions = np.linalg.svd(weighted, full_matrices=False)[2]
@@ -112,6 +113,9 @@ def _covariance(values: Values, codes: np.ndarray, means: np.ndarray) -> np.ndar
     some = values[cells]
     residuals = some.toarray() if sparse.issparse(some) else some.astype(np.float32)
     residuals -= means.astype(np.float32)[codes[cells]]
+    # Late: only training needs it, and importing it takes longer than predicting a chunk.
+    from sklearn.covariance import ledoit_wolf_shrinkage, shrunk_covariance
+
     # In two steps: `ledoit_wolf` copies all cells to float64.
     covariance = (residuals.T @ residuals).astype(np.float64) / len(residuals)
     covariance = shrunk_covariance(covariance, ledoit_wolf_shrinkage(residuals, assume_centered=True))

@@ -7,7 +7,6 @@ a query's strong genes are shifted they err.
 
 import numpy as np
 from scipy import sparse
-from sklearn.decomposition import PCA
 
 from ..config.available_heads import MANY_LABELS
 from .discriminants import discriminants
@@ -35,6 +34,9 @@ class ExpressionPcaHead(ExpressionHead):
         cls, values: sparse.csr_matrix, codes: np.ndarray, held_out: HeldOut | None = None, *, n_labels: int
     ) -> "ExpressionPcaHead":
         """Train on raw counts (cells × genes, CSR) and label codes; held-out cells choose the shrinkage."""
+        # Late: only training needs it, and importing it takes longer than predicting a chunk.
+        from sklearn.decomposition import PCA
+
         expression = log_normalized(values)
         n_components = min(COMPONENTS, min(expression.shape) - 1)
         pca = PCA(n_components, svd_solver="arpack", random_state=0).fit(expression)

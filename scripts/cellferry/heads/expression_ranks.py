@@ -8,7 +8,6 @@ MapMyCells, which takes 30 marker genes for each pair of labels; a mean is known
 import numpy as np
 from scipy import sparse
 from scipy.special import log_softmax, softmax
-from scipy.stats import rankdata
 
 from ..config.available_heads import MANY_LABELS
 from .arrays import ArraysHead
@@ -76,6 +75,9 @@ class ExpressionRanksHead(ArraysHead):
         Training and held-out cells (raw counts) are for the temperature, see `train`.
         """
         genes = marker_genes(means[known])
+        # Late: only training needs it, and importing it takes longer than predicting a chunk.
+        from scipy.stats import rankdata
+
         ranks = rankdata(means[:, genes], axis=1)
         ranks -= ranks.mean(axis=1, keepdims=True)
         profiles = ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)

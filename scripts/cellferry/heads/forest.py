@@ -9,10 +9,14 @@ that a processor compares 16 or more cells with one instruction.
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
-import xgboost
+
+if TYPE_CHECKING:
+    import xgboost
 
 CELLS_AT_ONCE = 256
 
@@ -23,21 +27,48 @@ ROUNDS_AT_ONCE = 5
 """On the way trees are Python's objects, which take ten times as much memory."""
 
 
+@dataclass(frozen=True)
 class Forest:
     """The trees of a booster for several labels (`multi:softprob`) on latents without missing values.
 
-    Raises
-    ------
-    ValueError
-        If a tree has more than 256 nodes (deeper than 7), or a latent more than 255 split points.
+    Parameters
+    ----------
+    base_scores
+        Where the margins of the labels start: labels, float32.
+    label_of_tree
+        Label whose margin each tree adds to.
+    splits
+        Split points of each latent, ascending, then infinite: latents × 255, float32.
+    values
+        Values of leaves, split points of inner nodes: trees × 256, float32.
+    nodes, latents
+        Number, place of the split point, left and right child of each inner node (inner nodes × 4, bytes),
+        and the latent that it asks.
+    edges
+        Where the inner nodes of each tree begin and end: trees + 1.
     """
 
-    def __init__(self, booster: xgboost.Booster) -> None:
+    base_scores: np.ndarray
+    label_of_tree: np.ndarray
+    splits: np.ndarray
+    values: np.ndarray
+    nodes: np.ndarray
+    latents: np.ndarray
+    edges: np.ndarray
+
+    @classmethod
+    def of(cls, booster: "xgboost.Booster") -> "Forest":
+        """The trees of a booster.
+
+        Raises
+        ------
+        ValueError
+            If a tree has more than 256 nodes (deeper than 7), or a latent more than 255 split points.
+        """
         about = json.loads(booster[:1].save_raw("json"))["learner"]["learner_model_param"]
-        self._n_labels = int(about["num_class"])
-        self._base_scores = np.array(json.loads(about["base_score"]), np.float32)
+        base_scores = np.array(json.loads(about["base_score"]), np.float32)
+        base_scores = np.resize(base_scores, int(about["num_class"]))
         labels, sizes, *columns = (np.concatenate(parts) for parts in zip(*_read(booster), strict=True))
-        self._label_of_tree = labels
         left, right, latent, split = columns
         number = np.concatenate([np.arange(size) for size in sizes])
         inner = left >= 0
@@ -46,42 +77,36 @@ class Forest:
         ]
         if max(map(len, thresholds)) > 255:
             raise ValueError("split points do not fit a byte")
-        # Ascending, then infinite: latents × 255.
-        self._splits = np.stack(
-            [np.append(splits, np.full(255 - len(splits), np.inf)) for splits in thresholds]
-        )
-        self._splits = self._splits.astype(np.float32)
-
+        padded = [np.append(splits, np.full(255 - len(splits), np.inf)) for splits in thresholds]
+        all_splits = np.stack(padded).astype(np.float32)
         # A leaf holds its value where an inner node holds its split.
-        self._values = np.zeros((len(sizes), MAX_NODES), dtype=np.float32)
-        self._values[np.repeat(np.arange(len(sizes)), sizes), number] = split
+        values = np.zeros((len(sizes), MAX_NODES), dtype=np.float32)
+        values[np.repeat(np.arange(len(sizes)), sizes), number] = split
         place = np.zeros(len(split), dtype=np.int64)
-        for feature, splits in enumerate(self._splits):
+        for feature, splits in enumerate(all_splits):
             asked = inner & (latent == feature)
             place[asked] = np.searchsorted(splits, split[asked])
         # Inner nodes only, tree by tree; a node has a lower number than its children.
-        self._latents = latent[inner]
-        self._nodes = np.stack([number, place, left, right], axis=1)[inner].astype(np.uint8)
+        nodes = np.stack([number, place, left, right], axis=1)[inner].astype(np.uint8)
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        self._edges = np.concatenate([[0], np.cumsum(inner)])[starts]
+        edges = np.concatenate([[0], np.cumsum(inner)])[starts]
+        return cls(base_scores, labels, all_splits, values, nodes, latent[inner], edges)
 
     def probabilities(self, latents: np.ndarray) -> np.ndarray:
         """Probabilities of the labels: cells × labels, float32."""
         n_cells = len(latents)
         n_padded = -(-n_cells // CELLS_AT_ONCE) * CELLS_AT_ONCE
         codes = np.zeros((latents.shape[1], n_padded), dtype=np.uint8)
-        _count_splits(latents.T, self._splits, codes)
-        margins = np.repeat(np.resize(self._base_scores, self._n_labels)[:, None], n_padded, axis=1)
-        _add_leaves(
-            codes, self._edges, self._latents, self._nodes, self._values, self._label_of_tree, margins
-        )
+        _count_splits(latents.T, self.splits, codes)
+        margins = np.repeat(self.base_scores[:, None], n_padded, axis=1)
+        _add_leaves(codes, self.edges, self.latents, self.nodes, self.values, self.label_of_tree, margins)
         margins = margins[:, :n_cells]
         margins -= margins.max(axis=0)
         np.exp(margins, out=margins)
         return np.ascontiguousarray((margins / margins.sum(axis=0, dtype=np.float64)).T, dtype=np.float32)
 
 
-def _read(booster: xgboost.Booster) -> Iterator[tuple[np.ndarray, ...]]:
+def _read(booster: "xgboost.Booster") -> Iterator[tuple[np.ndarray, ...]]:
     """The trees of a few rounds: label and number of nodes of each; then, node by node, four columns.
 
     These are its left and right child (negative: none), the latent it asks, and its split or value.

@@ -4,7 +4,6 @@ Multinomial logistic regression, and of very many labels linear discriminants.
 """
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from ..config.available_heads import MANY_LABELS
 from .arrays import ArraysHead
@@ -45,6 +44,9 @@ class LinearHead(ArraysHead):
         if n_labels > MANY_LABELS:
             found = discriminants(standardized, codes, n_labels=n_labels, reduce=False)
             return cls(found.coefficients @ found.axes.T, found.intercepts, mean, scale)
+        # Late: only training needs it, and importing it takes longer than predicting a chunk.
+        from sklearn.linear_model import LogisticRegression
+
         model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardized, codes)
         coefficients, intercepts = of_all_labels(model, n_labels)
         return cls(coefficients, intercepts, mean, scale)

@@ -4,11 +4,13 @@ Thousands of genes take strong shrinkage, a panel of thirty hardly any: with one
 fifth of its labels.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 CANDIDATES = (0.001, 0.01, 0.1, 1.0)
 """Values of scikit-learn's C, from strong shrinkage to weak."""
@@ -23,7 +25,7 @@ HeldOut = tuple[Any, np.ndarray]
 
 def shrunk_regression(
     values: Values, codes: np.ndarray, held_out: HeldOut | None, *, fallback: float
-) -> LogisticRegression:
+) -> "LogisticRegression":
     """Multinomial logistic regression, of the candidates the one with the least log loss of held-out cells.
 
     Parameters
@@ -44,7 +46,7 @@ def shrunk_regression(
     return models[best]
 
 
-def of_all_labels(model: LogisticRegression, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
+def of_all_labels(model: "LogisticRegression", n_labels: int) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients (labels × genes) and intercepts; those of a label without cells give probability 0."""
     coefficients, intercepts = model.coef_, model.intercept_
     if len(coefficients) == 1:  # two labels: scikit-learn keeps the difference of their logits only
@@ -56,11 +58,14 @@ def of_all_labels(model: LogisticRegression, n_labels: int) -> tuple[np.ndarray,
     return all_coefficients, all_intercepts
 
 
-def _fit(values: Values, codes: np.ndarray, **how: float) -> LogisticRegression:
+def _fit(values: Values, codes: np.ndarray, **how: float) -> "LogisticRegression":
+    # Late: only training needs it, and importing it takes longer than predicting a chunk.
+    from sklearn.linear_model import LogisticRegression
+
     return LogisticRegression(max_iter=500, **how).fit(values, codes)
 
 
-def log_loss(model: LogisticRegression, values: Values, codes: np.ndarray) -> float:
+def log_loss(model: "LogisticRegression", values: Values, codes: np.ndarray) -> float:
     """Mean log loss of held-out cells; scikit-learn's, but labels may be missing on either side."""
     probabilities = np.zeros((len(codes), max(codes.max(), model.classes_.max()) + 1))
     probabilities[:, model.classes_] = model.predict_proba(values)

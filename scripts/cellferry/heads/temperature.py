@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 
 def likeliest_temperature(
@@ -22,6 +21,9 @@ def likeliest_temperature(
     bounds
         Least and greatest temperature.
     """
+    # Late: only training needs it, and importing it takes longer than predicting a chunk.
+    from scipy.optimize import minimize_scalar
+
     cells, wrong = np.arange(len(codes)), 1 / (len(codes) + 1)
 
     def loss(log_temperature: float) -> float:
