@@ -152,8 +152,8 @@ DATASET_DEFAULTS = {
     key: value["default"]
     for key, value in load_schema()["$defs"]["dataset"]["properties"].items()
     if "default" in value
-}
-"""Keys of a dataset that have a default."""
+} | {"chunks": 25}
+"""Keys of a dataset that have a default; `auto` takes a number of chunks that follows from the files."""
 
 
 def settings_like[Settings](kind: type[Settings], **given) -> Settings:

@@ -29,7 +29,7 @@ def about(name, role, **changes):
 def config():
     config = {
         "datasets": {
-            "atlas": {"role": "reference", "path": "a.h5ad", "label": "type"},
+            "atlas": {"role": "reference", "path": "a.h5ad", "label": "type", "chunks": 25},
             "blood": {"role": "query", "path": "b.h5ad", "chunks": 7},
         }
     }

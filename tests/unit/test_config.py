@@ -48,7 +48,7 @@ def test_every_key_that_is_not_required_has_a_valid_default():
 def test_minimal_config_is_enough(config):
     check(config, config_files=[])
     fill_defaults(config)
-    assert config["datasets"]["patients"]["chunks"] == 25
+    assert config["datasets"]["patients"]["chunks"] == 1  # of a file that is not there
     assert config["genes"]["n_variable"] == 4000
     assert config["model"]["n_latent"] == 30
     assert config["model"]["batch_size"] == 512
@@ -107,7 +107,10 @@ def test_problems_are_records_with_their_key_and_remedy(config):
             lambda c: c["datasets"]["patients"].update(role="evaluate"),
             "datasets.patients.label: a dataset to evaluate needs",
         ),
-        (lambda c: c["datasets"]["atlas"].update(chunks=0), "datasets.atlas.chunks: 0 is less than"),
+        (
+            lambda c: c["datasets"]["atlas"].update(chunks=0),
+            "datasets.atlas.chunks: 0 is not auto or integer of at least 1",
+        ),
         (lambda c: c["datasets"]["atlas"].update(counts=""), "datasets.atlas.counts"),
         (lambda c: c["datasets"]["patients"].pop("path"), "datasets.patients: the key 'path' is missing"),
         (lambda c: c["datasets"].update({"a b": c["datasets"].pop("patients")}), "'a b' cannot be"),

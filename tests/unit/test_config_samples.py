@@ -3,7 +3,14 @@
 from pathlib import Path
 
 import pytest
-from cellferry.config.samples import JOB_BYTES, conversion_jobs, sample_files, table_files
+from cellferry.config.samples import (
+    CHUNKS_OF_STORES,
+    JOB_BYTES,
+    automatic_chunks,
+    conversion_jobs,
+    sample_files,
+    table_files,
+)
 
 
 @pytest.fixture
@@ -130,3 +137,21 @@ def test_several_files_are_shared_among_jobs_whatever_they_are(folder):
     assert conversion_jobs(paths, chunks=25) == 4
     assert conversion_jobs("plates/*.csv.gz", chunks=25) == 1
     assert conversion_jobs("not_yet_there.h5ad", chunks=25) == 1
+
+
+@pytest.mark.parametrize(("share", "chunks"), [(0.001, 1), (1, 1), (1.1, 2), (40.5, 41)])
+def test_chunks_follow_from_the_size_of_the_files(folder, share, chunks):
+    assert automatic_chunks(sized("a.rds", int(share * JOB_BYTES), b"\x1f\x8b")) == chunks
+
+
+def test_chunks_of_several_files_and_of_folders(folder):
+    paths = [sized(f"{number}.csv.gz", JOB_BYTES, b"\x1f\x8b") for number in range(4)]
+    assert automatic_chunks(paths) == 4
+    assert automatic_chunks("not_yet_there.h5ad") == 1
+    matrix = folder / "10x"
+    matrix.mkdir()
+    sized(matrix / "matrix.mtx.gz", 2 * JOB_BYTES, b"\x1f\x8b")
+    assert automatic_chunks(str(matrix)) == 2
+    store = folder / "cells.zarr"
+    (store / "X").mkdir(parents=True)
+    assert automatic_chunks(str(store)) == CHUNKS_OF_STORES

@@ -15,7 +15,10 @@ from .formats import TEXT_ENDINGS
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 
 JOB_BYTES = 512 * 1024**2
-"""Bytes of a dataset's files that are worth a job of their own."""
+"""Bytes of a dataset's files that are worth a job of their own: some hundred thousand cells."""
+
+CHUNKS_OF_STORES = 25
+"""Chunks of a folder of folders, such as a zarr store: it may hold a million files, and is not measured."""
 
 READ_TO_THE_END = (*OPENERS, b"%%Matrix", b"RDX", b"RDB", b"X\n", b"B\n", b"PK\x03\x04")
 """Beginnings of files that can only be read from front to back: compressed and R's files, text, archives."""
@@ -125,8 +128,22 @@ def conversion_jobs(path: str | list[str] | dict[str, str], *, chunks: int) -> i
     files = list(sample_files(path).values())
     if len(files) == 1 and _is_read_to_the_end(files[0]):
         return 1
+    return min(chunks, _jobs_worth(path))
+
+
+def automatic_chunks(path: str | list[str] | dict[str, str]) -> int:
+    """Number of chunks that a dataset is mapped and predicted in: one for every half a gigabyte of its files.
+
+    Known before anything is read, so that the dry run shows all jobs.
+    """
+    if any(file.is_dir() for file in all_files(path)):
+        return CHUNKS_OF_STORES
+    return _jobs_worth(path)
+
+
+def _jobs_worth(path: str | list[str] | dict[str, str]) -> int:
     size = sum(file.stat().st_size for file in all_files(path) if file.exists())
-    return max(1, min(chunks, -(-size // JOB_BYTES)))
+    return max(1, -(-size // JOB_BYTES))
 
 
 def _is_read_to_the_end(path: Path) -> bool:

@@ -9,7 +9,7 @@ import yaml
 
 from .available_heads import HEADS
 from .formats import FORMATS
-from .samples import conversion_jobs
+from .samples import automatic_chunks, conversion_jobs
 
 AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
     "rna": {
@@ -43,7 +43,7 @@ def load_schema() -> dict[str, Any]:
 def fill_defaults(config: dict[str, Any]) -> None:
     """Add the schema's default for every key that `config` does not set, in place, and order keys as it does.
 
-    Where the number of conversion jobs is left open, it follows from the files.
+    Numbers of chunks and of conversion jobs that are left open follow from the files.
     """
     schema = load_schema()
     _fill(config, schema["properties"])
@@ -52,6 +52,8 @@ def fill_defaults(config: dict[str, Any]) -> None:
             config[section][key] = value
     for dataset in config["datasets"].values():
         _fill(dataset, schema["$defs"]["dataset"]["properties"])
+        if dataset["chunks"] == "auto":
+            dataset["chunks"] = automatic_chunks(dataset["path"])
         if dataset["jobs"] == "auto":
             dataset["jobs"] = conversion_jobs(dataset["path"], chunks=dataset["chunks"])
         dataset["jobs"] = min(dataset["jobs"], dataset["chunks"])

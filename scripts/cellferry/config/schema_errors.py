@@ -59,11 +59,15 @@ def _describe(error: Any) -> list[Problem]:
         remedy = f"write it in quotes. {description}".rstrip()
         return [Problem(place, f"{error.instance!r} is not text", remedy)]
     if error.validator == "oneOf":
-        choices = " or ".join(
-            str(choice.get("const", choice.get("type"))) for choice in error.validator_value
-        )
+        choices = " or ".join(map(_choice, error.validator_value))
         return [Problem(place, f"{error.instance!r} is not {choices}. {description}")]
     return [Problem(place, f"{error.message}. {description}".rstrip())]
+
+
+def _choice(schema: dict[str, Any]) -> str:
+    """One of several values that a key may have."""
+    least = f" of at least {schema['minimum']}" if "minimum" in schema else ""
+    return f"{schema.get('const', schema.get('type'))}{least}"
 
 
 def _needs_quotes(value: Any) -> bool:
