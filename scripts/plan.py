@@ -14,7 +14,7 @@ from cellferry.resources.plan_table import as_table
 NOTE = """
 memory: what the first attempt asks for. predicted: the largest job, with 250 MB for snakemake.
 longest, all jobs: time of the longest job and of all together, on one core of benchmarks/scale.md;
-a GPU trains and maps many times faster."""
+a GPU trains many times faster."""
 
 
 def print_plan(

@@ -265,8 +265,8 @@ def test_a_sketch_is_drawn_of_many_cells(select):
 
 def test_a_sketch_that_memory_does_not_hold_is_refused(select):
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
-        select({"atlas": simulate_events(20_000)}, mem_mb=513, sketch_cells=20_000)
+        select({"atlas": simulate_events(20_000)}, mem_mb=406, sketch_cells=20_000)
     empty = simulate_events(20_000)
     empty.X = sparse.csr_matrix(empty.shape, dtype=np.float32)  # held as if all values were stored
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
-        select({"atlas": empty}, mem_mb=513, sketch_cells=20_000)
+        select({"atlas": empty}, mem_mb=406, sketch_cells=20_000)

@@ -147,7 +147,7 @@ def test_a_file_does_not_depend_on_the_memory(query, tmp_path, monkeypatch):
         append(writer, values)
 
     monkeypatch.setattr(script.FcsWriter, "append", noted)
-    monkeypatch.setattr(cellferry.resources.budget, "MB", 200)  # blocks of 13 kB
+    monkeypatch.setattr(cellferry.resources.budget, "MB", 76)  # blocks of 13 kB
     assert first == {path.name: path.read_bytes() for path in write(query[0], tmp_path).iterdir()}
     assert len(sizes) > 3 * len(SAMPLES)
     assert max(sizes) < 13_000 / 4

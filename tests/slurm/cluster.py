@@ -18,7 +18,7 @@ from running import command_line, slurm_profile
 
 HERE = Path(__file__).parent
 DAEMONS = ["slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sbatch"]
-GPU_RULES = ["train_reference_model", "fit_query_model", "map_query"]
+GPU_RULES = ["train_reference_model", "fit_query_model"]
 
 
 def missing_programs() -> list[str]:

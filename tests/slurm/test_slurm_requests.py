@@ -22,7 +22,7 @@ def test_all_that_is_too_large_or_missing_is_told_at_once(run):
         "convert_to_chunks": {"mem_mb": "40000 * attempt"},
         "merge_h5ad": {"runtime": "9000"},
         "split_reference": {"slurm_account": "nobody"},
-        "map_query": {"slurm_partition": "cpu"},
+        "fit_query_model": {"slurm_partition": "cpu"},
     }
     said = refused(run(resources=changes, **{"set-threads": {"train_classifier": 99}}), target="all")
     assert "the cluster cannot run this (6 problem(s))" in said
@@ -31,7 +31,7 @@ def test_all_that_is_too_large_or_missing_is_told_at_once(run):
     assert "Set max_mem_mb at the top of profiles/slurm/config.yaml to 64000 or less" in said
     assert "merge_h5ad: asks for 9000 minutes, and partition cpu allows 2880" in said
     assert "there is no account 'nobody' for you; you have default" in said
-    assert "map_query: asks for gpu:1, and partition cpu has no GPU" in said
+    assert "fit_query_model: asks for gpu:1, and partition cpu has no GPU" in said
     assert "train_classifier: asks for 99 CPUs" in said
 
 

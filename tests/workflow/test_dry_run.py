@@ -248,6 +248,8 @@ def test_slurm_profile_requests_what_the_table_of_rules_holds():
         threads = profile["set-threads"].get(rule, RULES[rule].local.threads)
         asked[rule] = Request(int(mem_mb[1]), int(runtime[1]), threads, gpu=bool(resources.get("gpu")))
     assert asked == ON_SLURM
+    # Of every rule it says whether it computes on a GPU.
+    assert all("gpu" in resources for resources in profile["set-resources"].values())
     assert set(profile["set-threads"]) <= set(ON_SLURM)
 
 
@@ -283,7 +285,8 @@ def test_memory_that_slurm_is_not_asked_for_stays_the_budget(request_memory):
 
 def test_without_gpus_nothing_asks_for_one():
     for resources in slurm_profile(gpus=0)["set-resources"].values():
-        assert set(resources) == {"mem_mb", "runtime"}
+        assert set(resources) == {"mem_mb", "runtime", "gpu"}
+        assert resources["gpu"] == 0
 
 
 def test_rules_have_log_benchmark_and_script_of_their_own_name():

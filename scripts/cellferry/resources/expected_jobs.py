@@ -235,7 +235,9 @@ def _mapping_jobs(run: Run, held_out: list[Part]) -> Iterator[Job]:
             disk_mb=run.model_mb / 4,
         )
     for part in [run.train, *fitted] if held_out else fitted:
-        yield _chunked(part, "map_query", more_mb=run.model_mb, bytes_per_cell=8 * run.n_latent + CELL_BYTES)
+        yield _chunked(
+            part, "map_query", more_mb=run.encoder_mb, bytes_per_cell=8 * run.n_latent + CELL_BYTES
+        )
 
 
 def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
@@ -256,7 +258,7 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             cells=validation.cells,
             values=validation.common_values,
             held_cells=validation.cells,
-            more_mb=2 * run.calibration_mb(validation) - run.classifier_mb + run.model_mb / 2,
+            more_mb=2 * run.calibration_mb(validation) - run.classifier_mb + run.encoder_mb,
         )
     predicted = [*([run.held_out["test"]] if trains else []), *run.mapped.values()]
     for part in predicted if run.config["prediction"]["shift"] == "adapt" else []:

@@ -115,6 +115,11 @@ class Run:
         return model_mb(min(self.config["genes"]["n_variable"], n_genes), self.config["model"]["n_hidden"])
 
     @property
+    def encoder_mb(self) -> float:
+        """MB of the encoder's weights: half of the model's, without their gradients and moments."""
+        return self.model_mb / 8
+
+    @property
     def neighbors(self) -> int:
         """Reference cells that are looked for around a cell."""
         return max(self.config["prediction"]["neighbors"], CYTOVI_NEIGHBORS if "cytovi" in self.heads else 0)

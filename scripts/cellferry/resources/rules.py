@@ -90,23 +90,23 @@ RULES = {
     "inspect_dataset": Rule(
         Request(1000, 10),
         slurm=Request(1000, 20),
-        memory=MemoryModel(fixed_mb=290, cell_bytes=24, seconds=2, cells_per_s=3e6),
+        memory=MemoryModel(fixed_mb=280, cell_bytes=24, seconds=2, cells_per_s=3e6),
     ),
     "check_datasets": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=125, seconds=1)),
     "convert_to_chunks": Rule(
         Request(2000, 240),
         slurm=Request(2000, 480),
-        memory=MemoryModel(fixed_mb=258, blocks=5, seconds=2, values_per_s=18e6),
+        memory=MemoryModel(fixed_mb=225, blocks=5, seconds=2, values_per_s=18e6),
     ),
     "merge_h5ad": Rule(
         Request(1000, 120),
         slurm=Request(1000, 240),
-        memory=MemoryModel(fixed_mb=258, blocks=2, seconds=2, cells_per_s=1e6, values_per_s=55e6),
+        memory=MemoryModel(fixed_mb=150, blocks=2, seconds=1, cells_per_s=1e6, values_per_s=55e6),
     ),
     "split_reference": Rule(
         Request(2000, 30),
         slurm=Request(2000, 30),
-        memory=MemoryModel(fixed_mb=256, cell_bytes=40, seconds=2, cells_per_s=2e5),
+        memory=MemoryModel(fixed_mb=160, cell_bytes=40, seconds=1, cells_per_s=2e5),
     ),
     "select_genes": Rule(
         Request(2000, 60),
@@ -116,18 +116,18 @@ RULES = {
     "select_markers": Rule(
         Request(2000, 60),
         slurm=Request(2000, 60),
-        memory=MemoryModel(fixed_mb=262, cell_bytes=40, value_bytes=24, seconds=3, values_per_s=12e6),
+        memory=MemoryModel(fixed_mb=155, cell_bytes=40, value_bytes=24, seconds=2, values_per_s=12e6),
     ),
     "compare_panels": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=117, seconds=1)),
     "subset_reference": Rule(
         Request(1000, 120),
         slurm=Request(1000, 240),
-        memory=MemoryModel(fixed_mb=258, cell_bytes=8, blocks=3, seconds=2, values_per_s=60e6),
+        memory=MemoryModel(fixed_mb=150, cell_bytes=8, blocks=3, seconds=1, values_per_s=60e6),
     ),
     "subset_common_genes": Rule(
         Request(1000, 120),
         slurm=Request(1000, 240),
-        memory=MemoryModel(fixed_mb=258, cell_bytes=24, blocks=3, seconds=2, values_per_s=60e6),
+        memory=MemoryModel(fixed_mb=150, cell_bytes=24, blocks=3, seconds=1, values_per_s=60e6),
     ),
     "shuffle_reference": Rule(
         Request(2000, 120),
@@ -150,58 +150,58 @@ RULES = {
         memory=MemoryModel(fixed_mb=1005, cell_bytes=36, value_bytes=14, seconds=8, cells_per_s=5.7e3),
     ),
     "map_query": Rule(
-        Request(2000, 60),
-        slurm=Request(6000, 60, threads=4, gpu=True),
-        memory=MemoryModel(fixed_mb=985, blocks=2, seconds=9, cells_per_s=6e4),
+        Request(1000, 60),
+        slurm=Request(1000, 60, threads=4),
+        memory=MemoryModel(fixed_mb=200, blocks=2, seconds=1, cells_per_s=6e4),
     ),
     "train_classifier": Rule(
         Request(4000, 240, threads=4),
         slurm=Request(4000, 480, threads=16),
         memory=MemoryModel(
-            fixed_mb=430, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=2.5e5
+            fixed_mb=395, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=2.5e5
         ),
     ),
     "calibrate_classifier": Rule(
         Request(2000, 60),
         slurm=Request(2000, 120, threads=4),
-        memory=MemoryModel(fixed_mb=335, cell_bytes=36, blocks=1, seconds=4, cells_per_s=3e4),
+        memory=MemoryModel(fixed_mb=245, cell_bytes=36, blocks=1, seconds=2, cells_per_s=3e4),
     ),
     "estimate_missing_genes": Rule(
         Request(2000, 60),
-        slurm=Request(4000, 120),
-        memory=MemoryModel(fixed_mb=1100, cell_bytes=36, blocks=2, seconds=12, cells_per_s=8e3),
+        slurm=Request(2000, 120),
+        memory=MemoryModel(fixed_mb=250, cell_bytes=36, blocks=2, seconds=2, cells_per_s=8e3),
     ),
     "raise_thresholds": Rule(
         Request(2000, 60),
         slurm=Request(2000, 120, threads=4),
-        memory=MemoryModel(fixed_mb=335, cell_bytes=36, blocks=1, seconds=4, cells_per_s=3e4),
+        memory=MemoryModel(fixed_mb=245, cell_bytes=36, blocks=1, seconds=2, cells_per_s=3e4),
     ),
     "predict_labels": Rule(
         Request(2000, 60),
         slurm=Request(2000, 120, threads=4),
-        memory=MemoryModel(fixed_mb=335, blocks=1, seconds=3, cells_per_s=3e4),
+        memory=MemoryModel(fixed_mb=245, blocks=1, seconds=1, cells_per_s=3e4),
     ),
     "gather_predictions": Rule(
         Request(2000, 120),
         slurm=Request(2000, 240),
         memory=MemoryModel(
-            fixed_mb=335, cell_bytes=60, blocks=1, seconds=2, cells_per_s=3e4, values_per_s=7.5e6
+            fixed_mb=225, cell_bytes=60, blocks=1, seconds=1, cells_per_s=7e4, values_per_s=25e6
         ),
     ),
     "write_fcs": Rule(
         Request(1000, 120),
         slurm=Request(1000, 240),
-        memory=MemoryModel(fixed_mb=315, blocks=1, seconds=2, cells_per_s=7e5, values_per_s=50e6),
+        memory=MemoryModel(fixed_mb=210, blocks=1, seconds=1, cells_per_s=7e5, values_per_s=50e6),
     ),
     "leave_labels_out": Rule(
         Request(2000, 120),
         slurm=Request(2000, 240),
-        memory=MemoryModel(fixed_mb=345, cell_bytes=36, blocks=1, seconds=4, cells_per_s=2e3),
+        memory=MemoryModel(fixed_mb=250, cell_bytes=36, blocks=1, seconds=2, cells_per_s=2e3),
     ),
     "evaluate": Rule(
         Request(2000, 60),
         slurm=Request(2000, 120),
-        memory=MemoryModel(fixed_mb=360, cell_bytes=36, value_bytes=13, seconds=4, cells_per_s=4e4),
+        memory=MemoryModel(fixed_mb=275, cell_bytes=36, value_bytes=13, seconds=2, cells_per_s=4e4),
     ),
     "gather_scores": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=26, seconds=1)),
     "report": Rule(
