@@ -1,8 +1,11 @@
 """Thresholds of several levels: the promise for coarser answers holds for the cells that get them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from cellferry.calibration.fit import level_thresholds
+from cellferry.calibration.decision import calibrated_probabilities, decide
+from cellferry.calibration.fit import HeldOutCells, learn_decision, level_thresholds
 from cellferry.labels.best_path import best_path
 from example_artifacts import hierarchy_of
 
@@ -48,3 +51,54 @@ def test_coarser_answers_that_are_right_are_given_out():
     given, right = coarser_answers(*cells(30_000, 3000, hard_share=hard_share, seed=1), thresholds)
     assert given.sum() > 1500
     assert right[given].mean() > 0.95
+
+
+@pytest.fixture
+def heads():
+    """Three heads of three labels; their answers are the tests' own."""
+    hierarchy = hierarchy_of(["a", "b", "c"])
+    return SimpleNamespace(
+        labels=hierarchy.leaves, hierarchy=hierarchy, head_names=["first", "second", "third"]
+    )
+
+
+def learned(heads, by_head, codes):
+    n_cells = len(codes)
+    distances = np.random.default_rng(0).chisquare(3, (2, n_cells)).astype(np.float32)
+    quality = np.full(n_cells, 1000), np.full(n_cells, 500)
+    cells = HeldOutCells(codes, by_head, *distances, *quality, None)
+    prior = np.full(len(by_head), 1 / len(by_head))
+    unknown = np.full(n_cells, -1)
+    return learn_decision(cells, heads, donors=unknown, prior=prior, max_error=0.05, made_from={})
+
+
+def test_heads_that_disagree_everywhere_give_no_label(heads):
+    """Each is certain of a label of its own, whatever the cell: together they know nothing."""
+    codes = np.random.default_rng(1).integers(0, 3, 900)
+    certain = np.eye(3, dtype=np.float32) * 0.98 + 0.01 / 3
+    certain /= certain.sum(axis=1, keepdims=True)
+    by_head = {name: np.tile(certain[place], (900, 1)) for place, name in enumerate(heads.head_names)}
+    decision = learned(heads, by_head, codes)
+    assert decision.held_out.accepted <= 0.05 * len(codes)
+    probabilities = calibrated_probabilities(decision, by_head)
+    assert probabilities.max() < 0.45
+    decided = decide(
+        probabilities, np.ones(900), np.zeros(900, dtype=bool), heads.hierarchy, decision, min_p=0
+    )
+    assert (decided["label"] == "unknown").mean() > 0.95
+    assert set(decided["reason"]) <= {"ambiguous", None}
+    # A set that holds the truth must hold all labels.
+    assert (decided["prediction_set"] == "a | b | c").mean() > 0.9
+
+
+def test_one_head_that_is_right_among_wrong_ones_is_heard(heads):
+    """Certain heads that are always wrong get soft; the one that knows decides."""
+    codes = np.random.default_rng(2).integers(0, 3, 900)
+    right = np.full((900, 3), 0.02, dtype=np.float32)
+    right[np.arange(900), codes] = 0.96
+    wrong = np.roll(right, 1, axis=1)
+    by_head = {"first": right, "second": wrong, "third": wrong.copy()}
+    decision = learned(heads, by_head, codes)
+    probabilities = calibrated_probabilities(decision, by_head)
+    assert decision.temperatures["second"] > 3 * decision.temperatures["first"]
+    assert (probabilities.argmax(axis=1) == codes).mean() > 0.95
