@@ -150,7 +150,7 @@ def test_a_truncated_encoder_is_refused(copied, share):
     folder, genes = copied
     path = folder / "encoder.npz"
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(InputError, match=r"encoder.npz: is not the encoder of the model.pt beside it"):
+    with pytest.raises(InputError, match=r"model: its encoder.npz is not that of the model.pt beside it"):
         Encoder.load(folder, genes)
 
 

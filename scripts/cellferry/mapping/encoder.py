@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from ..artifacts.json_files import remedy
 from ..core.problems import Problem
+from ..core.reading import is_retryable
 from ..errors import InputError
 from ..resources.rules import MB
 from ..runs.hashes import of_files
@@ -206,5 +207,7 @@ class Encoder:
             )
         # A zip file's damage shows in its checksums, its headers, or in what zlib and numpy make of them.
         except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
-            what = f"is not the encoder of the {MODEL} beside it ({error})"
-            raise InputError(Problem(str(path), what, remedy(path.parent))) from error
+            if is_retryable(error):
+                raise
+            what = f"its {ENCODER} is not that of the {MODEL} beside it ({error})"
+            raise InputError(Problem(str(folder), what, remedy(Path(folder)))) from error
