@@ -96,7 +96,7 @@ RULES = {
     "convert_to_chunks": Rule(
         Request(2000, 240),
         slurm=Request(2000, 480),
-        memory=MemoryModel(fixed_mb=225, blocks=5, seconds=2, values_per_s=18e6),
+        memory=MemoryModel(fixed_mb=250, blocks=5, seconds=2, values_per_s=18e6),
     ),
     "merge_h5ad": Rule(
         Request(1000, 120),
@@ -152,7 +152,7 @@ RULES = {
     "map_query": Rule(
         Request(1000, 60),
         slurm=Request(1000, 60, threads=4),
-        memory=MemoryModel(fixed_mb=200, blocks=2, seconds=1, cells_per_s=6e4),
+        memory=MemoryModel(fixed_mb=155, blocks=3, seconds=1, cells_per_s=6e4),
     ),
     "train_classifier": Rule(
         Request(4000, 240, threads=4),
@@ -164,28 +164,28 @@ RULES = {
     "calibrate_classifier": Rule(
         Request(2000, 60),
         slurm=Request(2000, 120, threads=4),
-        memory=MemoryModel(fixed_mb=245, cell_bytes=36, blocks=1, seconds=2, cells_per_s=3e4),
+        memory=MemoryModel(fixed_mb=270, cell_bytes=36, blocks=1, seconds=2, cells_per_s=3e4),
     ),
     "estimate_missing_genes": Rule(
         Request(2000, 60),
         slurm=Request(2000, 120),
-        memory=MemoryModel(fixed_mb=250, cell_bytes=36, blocks=2, seconds=2, cells_per_s=8e3),
+        memory=MemoryModel(fixed_mb=270, cell_bytes=36, blocks=2, seconds=2, cells_per_s=8e3),
     ),
     "raise_thresholds": Rule(
         Request(2000, 60),
         slurm=Request(2000, 120, threads=4),
-        memory=MemoryModel(fixed_mb=245, cell_bytes=36, blocks=1, seconds=2, cells_per_s=3e4),
+        memory=MemoryModel(fixed_mb=270, cell_bytes=36, blocks=1, seconds=2, cells_per_s=3e4),
     ),
     "predict_labels": Rule(
         Request(2000, 60),
         slurm=Request(2000, 120, threads=4),
-        memory=MemoryModel(fixed_mb=245, blocks=1, seconds=1, cells_per_s=3e4),
+        memory=MemoryModel(fixed_mb=265, blocks=1, seconds=1, cells_per_s=3e4),
     ),
     "gather_predictions": Rule(
         Request(2000, 120),
         slurm=Request(2000, 240),
         memory=MemoryModel(
-            fixed_mb=225, cell_bytes=60, blocks=1, seconds=1, cells_per_s=7e4, values_per_s=25e6
+            fixed_mb=180, cell_bytes=60, blocks=1, seconds=1, cells_per_s=7e4, values_per_s=25e6
         ),
     ),
     "write_fcs": Rule(
@@ -196,7 +196,7 @@ RULES = {
     "leave_labels_out": Rule(
         Request(2000, 120),
         slurm=Request(2000, 240),
-        memory=MemoryModel(fixed_mb=250, cell_bytes=36, blocks=1, seconds=2, cells_per_s=2e3),
+        memory=MemoryModel(fixed_mb=270, cell_bytes=36, blocks=1, seconds=2, cells_per_s=2e3),
     ),
     "evaluate": Rule(
         Request(2000, 60),
