@@ -77,9 +77,9 @@ def test_messages_name_the_dataset_and_the_piece_that_a_job_works_on(run):
         "Inspecting pbmc_query",
         "Checking that pbmc_reference, pbmc_query can be used",
         "Converting pbmc_query to chunks: job 0, one of 1",
-        "Mapping chunk 1 of pbmc_query, one of 2",
+        "Mapping chunk 0 of pbmc_query, one of 1",
         "Mapping chunk 0 of reference, one of 1",
-        "Predicting labels for chunk 1 of pbmc_query, one of 2",
+        "Predicting labels for chunk 0 of pbmc_query, one of 1",
         "Training the reference model on pbmc_reference",
     } <= messages
     # No two jobs say the same.
@@ -116,8 +116,8 @@ def test_number_of_jobs_is_known_before_anything_runs(run):
     }
     (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
     jobs = plan(run, "--cores", "1", config={"datasets": datasets})
-    # 25 of the reference, 3 of each held-out tenth, 40 of the query
-    assert int(jobs["map_query"]) == 25 + 3 + 3 + 40
+    # one of the reference, which is small, and of each held-out tenth; 40 of the query
+    assert int(jobs["map_query"]) == 1 + 1 + 1 + 40
     assert int(jobs["convert_to_chunks"]) == 2
 
 
@@ -127,7 +127,7 @@ def test_several_references_are_one_part(run):
     (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
     reference = {"role": "reference", "obs": "obs.csv", "label": "cell_type"}
     datasets = {
-        "atlas": {**reference, "path": "atlas.csv"},
+        "atlas": {**reference, "path": "atlas.csv", "chunks": 25},
         "patients": {"role": "query", "path": "query.csv", "chunks": 2},
         "lung": {**reference, "path": "lung.csv", "chunks": 10},
     }
@@ -143,7 +143,7 @@ def test_a_dataset_to_evaluate_is_predicted_and_scored(run):
     (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
     table = {"obs": "obs.csv", "label": "cell_type"}
     datasets = {
-        "atlas": {**table, "role": "reference", "path": "atlas.csv"},
+        "atlas": {**table, "role": "reference", "path": "atlas.csv", "chunks": 25},
         "lung": {**table, "role": "evaluate", "path": "lung.csv", "chunks": 4},
     }
     jobs = plan(run, "--cores", "1", config={"datasets": datasets})
