@@ -49,7 +49,7 @@ INTRODUCTION = """# Labels beside those of other tools
 
 Real pairs of a labeled reference and a query whose labels are known; seeds: {seeds}; all settings are the
 defaults. A value with a spread is the mean of the seeds, with the least and the most; one without is of
-one seed, the first, or the same in all. Accuracy and macro-F1 are over cells whose label the reference
+one seed, or the same in all. Accuracy and macro-F1 are over cells whose label the reference
 has (in ten cells or more). *Best label* takes every cell's best label, *answer* counts `unknown` as wrong.
 All numbers are in [{table}]({table}).
 
@@ -62,10 +62,6 @@ OTHER_METHODS = """*Ranks after SingleR*: Spearman's correlation with single cel
 neighbors*: the 15 nearest training cells in the latent space of the run, CytoVI's of cytometry. *Majority
 voting*: CellTypist's, within clusters of the query. Zeisel's and the tumor's are random halves of one
 dataset; the others differ by laboratory, technology, condition, animal or patient.
-
-"""
-OLDER = """Measured with one head on expression; `expression_pca` and `expression_ranks` came later, as did
-calibration by a temperature alone and learned limits of quality; so did more pairs, tools and tables.
 
 """
 QUICK = """**A quick run: few cells, few epochs. It shows that everything works; its numbers say nothing.**
@@ -172,8 +168,7 @@ def page(table: pd.DataFrame, machine: str, *, name: str = TABLE.name, choice: s
     """
     seeds = " ".join(str(seed) for seed in sorted(table["seed"].unique()))
     heads = [BEST_LABEL, *HEADS.values()]
-    is_older = not (table["kind"] == LIMIT).any()
-    parts = [INTRODUCTION.format(seeds=seeds, table=name), OLDER if is_older else OTHER_METHODS]
+    parts = [INTRODUCTION.format(seeds=seeds, table=name), OTHER_METHODS]
     parts += [in_short(table), "\n"]
     sections = {
         MAIN: main_table(table),
