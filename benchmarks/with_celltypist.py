@@ -47,7 +47,8 @@ def main(reference: str, folder: str, queries: list[str]) -> None:
     for query in queries:
         cells = normalized(query)
         if min(cells.shape) <= COMPONENTS:
-            sc.pp.neighbors(cells, use_rep="X")
+            # Not by pynndescent, whose array scanpy cannot take.
+            sc.pp.neighbors(cells, use_rep="X", transformer="sklearn")
         predicted = celltypist.annotate(cells, model=model, majority_voting=True)
         labels = predicted.predicted_labels
         table = labels[["predicted_labels"]].rename(columns={"predicted_labels": "label"})
