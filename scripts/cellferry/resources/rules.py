@@ -151,7 +151,7 @@ RULES = {
     ),
     "map_query": Rule(
         Request(1000, 60),
-        slurm=Request(1000, 60, threads=4),
+        slurm=Request(1000, 60),
         memory=MemoryModel(fixed_mb=155, blocks=3, seconds=1, cells_per_s=6e4),
     ),
     "train_classifier": Rule(
