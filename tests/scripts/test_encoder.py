@@ -5,15 +5,24 @@ from dataclasses import replace
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scvi
-from cellferry.config.settings import SurgerySettings
+from cellferry.config.settings import ModelSettings, SurgerySettings
 from cellferry.errors import InputError
 from cellferry.mapping.encoder import CELLS_PER_MINIBATCH, Encoder
 from cellferry.model.plain_arrays import encoder_of
-from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_model, skeleton
+from cellferry.model.scvi_models import (
+    cells_for_model,
+    known_batches,
+    model_class,
+    new_model,
+    scanvi_from_scvi,
+    skeleton,
+)
 from cellferry.resources.budget import Budget
 from fit_query_model import fit_query_model
+from scipy import sparse
 from simulate import settings_like, simulate_cells, write_cells
 from train_reference_model import train_reference_model
 
@@ -190,3 +199,29 @@ def test_counts_of_other_genes_are_refused(copied):
     folder, genes = copied
     with pytest.raises(InputError, match=r"it has 60 genes, not the 60 of the counts"):
         Encoder.load(folder, genes[::-1])
+
+
+@pytest.mark.parametrize("kind", ["SCVI", "SCANVI"])
+def test_latents_of_real_cells_are_scvi_tools_own(kind, test_data, tmp_path):
+    """A model with its first, random weights: what they are does not matter to the arithmetic."""
+    real = ad.read_h5ad(test_data / "pbmc" / "query_kang_ifnb.h5ad")[::3, :3000]
+    counts = sparse.csr_matrix(real.layers.get("counts", real.X), dtype=np.float32)
+    batches = [f"kang/{sample}" for sample in real.obs["sample_id"].astype(str)]
+    genes = [f"GENE{number}" for number in range(counts.shape[1])]
+    settings = settings_like(ModelSettings, n_layers=2, n_latent=30)
+    model = new_model(skeleton(genes, sorted(set(batches)), ["T", "B"]), settings)
+    model.is_trained = True
+    if kind == "SCANVI":
+        model = scanvi_from_scvi(model)
+        model.is_trained = True
+    model.save(str(tmp_path / "model"))
+    encoder_of(model).save(tmp_path / "model")
+    cells = cells_for_model(counts, pd.Index(genes), np.array(batches))
+    expected = model_class(str(tmp_path / "model")).load(
+        str(tmp_path / "model"), adata=cells, accelerator="cpu"
+    )
+    expected = expected.get_latent_representation(cells)
+    encoder = Encoder.load(tmp_path / "model", genes)
+    (latents,) = encoder.latents(counts, codes(encoder, cells), threads=2)
+    assert len(latents) > 400
+    assert (np.abs(latents - expected) <= 1e-5 * expected.std(axis=0)).all()
