@@ -6,7 +6,8 @@
 | datasets                           | the user's files as one dataset: annotation, filters, raw counts   |
 | model                              | scvi-tools models, the only users of torch: training, surgery      |
 | calibration, evaluation            | from probabilities to a label; labels against the truth            |
-| heads, mapping                     | classifiers on latents or expression; the encoder as plain arrays  |
+| heads                              | classifiers on latents or expression                               |
+| mapping                            | from counts to latents, by a model's encoder as plain arrays       |
 | formats, report                    | readers of every file format; the page and its figures             |
 | sampling                           | references as one, splits, sketches                                |
 | features                           | genes and markers: ids, selection, subsets                         |

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-LAYER_NORM_EPSILON = 1e-5
-"""As in torch."""
+from ..mapping.layers import activate
 
 
 class ScanviHead:
@@ -52,10 +51,7 @@ class ScanviHead:
         for layer in range(n_layers):
             values = values @ self.layers[f"weight_{layer}"].T + self.layers[f"bias_{layer}"]
             if layer < n_layers - 1:
-                if self.layer_norm:
-                    values -= values.mean(axis=1, keepdims=True)
-                    values /= np.sqrt(np.square(values).mean(axis=1, keepdims=True) + LAYER_NORM_EPSILON)
-                np.maximum(values, 0, out=values)
+                activate(values, layer_norm=self.layer_norm)
         return softmax(values, axis=1).astype(np.float32)
 
     def save(self, folder: Path) -> None:

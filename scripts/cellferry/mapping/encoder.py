@@ -21,6 +21,7 @@ from ..core.reading import is_retryable
 from ..errors import InputError
 from ..resources.rules import MB
 from ..runs.hashes import of_files
+from .layers import activate
 
 ENCODER = "encoder.npz"
 """File of the arrays, in the folder of a model."""
@@ -29,9 +30,6 @@ MODEL = "model.pt"
 """File of the model that scvi-tools saved there."""
 
 CELLS_PER_MINIBATCH = 1024
-
-LAYER_NORM_EPSILON = 1e-5
-"""As in torch."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +151,8 @@ class Encoder:
     def _activated(self, summed: np.ndarray, of_batches: np.ndarray) -> np.ndarray:
         nodes = summed.copy()
         nodes[: len(of_batches)] += of_batches
-        if self.layer_norm:
-            nodes -= nodes.mean(axis=1, keepdims=True)
-            nodes /= np.sqrt(np.square(nodes).mean(axis=1, keepdims=True) + LAYER_NORM_EPSILON)
-        return np.maximum(nodes, 0, out=nodes)
+        activate(nodes, layer_norm=self.layer_norm)
+        return nodes
 
     def save(self, folder: str | Path) -> None:
         """Write the arrays into the folder of their model, with the hash of its weights."""
