@@ -2,11 +2,11 @@
 
 import shutil
 
+import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.config.settings import SurgerySettings
 from cellferry.core.atomic import complete
 from cellferry.core.logs import logged
-from cellferry.mapping.batches import new_batches
 from cellferry.mapping.encoder import Encoder
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
@@ -48,7 +48,9 @@ def fit_query_model(
     """
     with H5adReader(common) as reader:
         reference = Encoder.load(reference_model, reader.var.index)
-        if not new_batches(reader, reference.batches):
+        batches = reader.categories("batch")[np.unique(reader.codes("batch"))]
+        new = sorted(set(batches).difference(reference.batches))
+        if not new:
             print(f"{common} has no batch that the reference model does not know: it is used as it is")
             with complete(model) as path:
                 shutil.copytree(reference_model, path)
@@ -61,7 +63,7 @@ def fit_query_model(
         accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
         sketch = draw_sketch(
             reader,
-            reference_model,
+            new,
             sketch_cells=settings.sketch_cells,
             seed=seed,
             need=MEMORY_MODELS["fit_query_model"],

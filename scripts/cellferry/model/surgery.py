@@ -12,12 +12,11 @@ from ..config.settings import SurgerySettings
 from ..core.progress import Progress
 from ..cytometry.marker_names import BACKBONE
 from ..features.subset import MEASURED
-from ..mapping.batches import new_batches
 from ..resources.budget import Budget
 from ..resources.rules import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
 from ..sampling.sketch import sketch_values, stratified_sketch
-from .scvi_models import BATCH, cells_for_model, known_batches, mean_batch_weights, model_class, train
+from .scvi_models import BATCH, cells_for_model, mean_batch_weights, model_class, train
 from .training_progress import TrainingProgress
 
 MONITORED = 10
@@ -47,13 +46,12 @@ class QuerySketch(NamedTuple):
 
 def draw_sketch(
     reader: H5adReader,
-    reference_model: str,
+    new: list[str],
     *,
     sketch_cells: int,
     seed: int,
     need: MemoryModel,
     budget: Budget,
-    more_mb: int = 0,
 ) -> QuerySketch:
     """Draw cells to fit a model to; of every batch one at the least: it could not be mapped otherwise.
 
@@ -61,12 +59,12 @@ def draw_sketch(
     ----------
     reader
         The query's counts (or values) of the model's genes.
-    reference_model
-        Folder of the model.
+    new
+        Its batches that the reference's model does not know.
     sketch_cells
         The key `surgery.sketch_cells`.
-    seed, need, budget, more_mb
-        Seed of the draw; what the job needs, its memory, and what else it holds.
+    seed, need, budget
+        Seed of the draw; what the job needs, and its memory.
     """
     codes = reader.codes("batch")
     n_cells = max(min(sketch_cells, reader.n_cells), len(np.unique(codes)))
@@ -74,7 +72,6 @@ def draw_sketch(
         need,
         cells=reader.n_cells,
         values=sketch_values(reader, n_cells),
-        more_mb=more_mb,
         remedy="lower surgery.sketch_cells",
     )
     rows = stratified_sketch(codes, n_cells, seed=seed)
@@ -85,7 +82,7 @@ def draw_sketch(
     batches = reader.categories("batch")[codes[rows]]
     counts = reader.rows(rows, Progress("read", len(rows), "drawn cells"))
     cells = cells_for_model(counts, reader.var.index, batches, measured)
-    return QuerySketch(cells, reader.n_cells, new_batches(reader, known_batches(reference_model)))
+    return QuerySketch(cells, reader.n_cells, new)
 
 
 def model_for_query(
@@ -100,8 +97,10 @@ def model_for_query(
 
     Parameters
     ----------
-    sketch, reference_model
+    sketch
         See `draw_sketch`.
+    reference_model
+        Folder of the reference's model.
     settings
         Whether and how the model is fitted.
     batch_size
