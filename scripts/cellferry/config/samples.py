@@ -5,7 +5,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..core.mtx_lists import files_beside
@@ -128,7 +128,7 @@ def conversion_jobs(path: str | list[str] | dict[str, str], *, chunks: int) -> i
     files = list(sample_files(path).values())
     if len(files) == 1 and _is_read_to_the_end(files[0]):
         return 1
-    return min(chunks, _jobs_worth(path))
+    return min(chunks, _jobs_worth(all_files(path)))
 
 
 def automatic_chunks(path: str | list[str] | dict[str, str]) -> int:
@@ -136,13 +136,14 @@ def automatic_chunks(path: str | list[str] | dict[str, str]) -> int:
 
     Known before anything is read, so that the dry run shows all jobs.
     """
-    if any(file.is_dir() for file in all_files(path)):
+    files = list(all_files(path))
+    if any(file.is_dir() for file in files):
         return CHUNKS_OF_STORES
-    return _jobs_worth(path)
+    return _jobs_worth(files)
 
 
-def _jobs_worth(path: str | list[str] | dict[str, str]) -> int:
-    size = sum(file.stat().st_size for file in all_files(path) if file.exists())
+def _jobs_worth(files: Iterable[Path]) -> int:
+    size = sum(file.stat().st_size for file in files if file.exists())
     return max(1, -(-size // JOB_BYTES))
 
 
