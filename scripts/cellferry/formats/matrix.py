@@ -10,6 +10,7 @@ import zarr
 from scipy import sparse
 
 from ..errors import InputError
+from .inflate import read_values
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
 from .sorting import Entries, row_blocks
 
@@ -191,7 +192,7 @@ def csr_rows(
             begin, end = int(pointers[first]), int(pointers[last])
             indices = _column_indices(group, begin, end, n_columns, path)
             indptr = (pointers[first : last + 1] - begin).astype(indices.dtype)
-            data = group["data"][begin:end].astype(np.float32, copy=False)
+            data = read_values(group["data"], begin, end).astype(np.float32, copy=False)
             block = sparse.csr_matrix((data, indices, indptr), shape=(last - first, n_columns))
             block.sum_duplicates()
             yield block
@@ -233,7 +234,7 @@ def csc_entries(group: Group, shape: tuple[int, int], max_bytes: int, path: Path
         end = min(begin + step, int(pointers[-1]))
         rows = _column_indices(group, begin, end, shape[0], path)
         columns = np.repeat(genes, np.diff(np.clip(pointers, begin, end)))
-        yield Entries(rows, columns, group["data"][begin:end].astype(np.float32))
+        yield Entries(rows, columns, read_values(group["data"], begin, end).astype(np.float32))
 
 
 def dense_rows(
@@ -275,7 +276,7 @@ def _check_pointers(pointers: np.ndarray, group: Group, path: Path) -> None:
 
 
 def _column_indices(group: Group, begin: int, end: int, bound: int, path: Path) -> np.ndarray:
-    indices: Any = group["indices"][begin:end]
+    indices = read_values(group["indices"], begin, end)
     # scipy trusts its indices: one out of bounds would crash the process without a message.
     if len(indices) and (indices.min() < 0 or indices.max() >= bound):
         raise InputError(

@@ -1,0 +1,60 @@
+"""Values of one-dimensional HDF5 datasets, their gzip unpacked by ISA-L: twice as fast as by HDF5's zlib."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+from numcodecs.shuffle import Shuffle
+
+MAX_CHUNK_BYTES = 1 << 23
+"""Of a larger chunk a slice is left to HDF5, which holds it whole as well, but once."""
+
+
+def read_values(array: Any, start: int, stop: int) -> np.ndarray:
+    """`array[start:stop]` of a one-dimensional array, in whatever store it lies.
+
+    Whatever is unusual is left to HDF5: other filters, chunks that were never written or are damaged. So a
+    damaged file is told of in its words.
+    """
+    stop = min(stop, len(array))
+    shuffle = _shuffle_of(array) if start < stop else None
+    if shuffle is None:
+        return array[start:stop]
+    found = np.empty(stop - start, array.dtype)
+    try:
+        for first, values in _chunks(array, start, stop, shuffle=shuffle):
+            cut = values[max(0, start - first) : stop - first]
+            place = max(0, first - start)
+            found[place : place + len(cut)] = cut
+    except (OSError, RuntimeError, ValueError, isal_zlib.error):
+        return array[start:stop]
+    return found
+
+
+def _shuffle_of(array: Any) -> bool | None:
+    """Whether the bytes are shuffled before gzip; None where there is another packing, or none."""
+    if not isinstance(array, h5py.Dataset) or array.ndim != 1 or not array.chunks:
+        return None
+    if array.dtype.kind not in "iuf" or array.chunks[0] * array.dtype.itemsize > MAX_CHUNK_BYTES:
+        return None
+    properties = array.id.get_create_plist()
+    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    packings = {(h5py.h5z.FILTER_DEFLATE,): False, (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE): True}
+    return packings.get(tuple(filters))
+
+
+def _chunks(
+    dataset: h5py.Dataset, start: int, stop: int, *, shuffle: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The unpacked chunks with values `start` to `stop`, each with the position of its first value."""
+    (size,), dtype = dataset.chunks, dataset.dtype
+    codec = Shuffle(dtype.itemsize)
+    for first in range(start - start % size, stop, size):
+        skipped, packed = dataset.id.read_direct_chunk((first,))
+        # No more than a chunk holds, whatever a damaged one would unpack to.
+        unpacked = isal_zlib.decompressobj().decompress(packed, size * dtype.itemsize)
+        if skipped or len(unpacked) != size * dtype.itemsize:
+            raise ValueError("not a whole chunk")
+        yield first, np.frombuffer(codec.decode(unpacked) if shuffle else unpacked, dtype)
