@@ -11,7 +11,8 @@ from ..errors import InputError
 from ..formats import Header
 from .rounding import MAX_LOG_NORMALIZED, sign_of_normalization
 
-VALUES_AT_ONCE = 1 << 20
+VALUES_AT_ONCE = 1 << 15
+"""So few that what is made of them stays in the processor's cache."""
 
 MIN_VALUES = 20
 """Cells with fewer stored values may lack a 1 by chance."""
@@ -174,8 +175,13 @@ def _wrong(values: np.ndarray, source: Source) -> np.ndarray:
     if source.values == "intensities":
         return ~np.isfinite(values)
     # NaN and infinity fail the comparison too.
+    wrong = np.empty(len(values), dtype=bool)
     with np.errstate(invalid="ignore"):
-        return ~((values >= 0) & (source.is_rounded | (values == np.rint(values))) & (values < np.inf))
+        for start in range(0, len(values), VALUES_AT_ONCE):
+            some = values[start : start + VALUES_AT_ONCE]
+            whole = source.is_rounded | (some == np.rint(some))
+            wrong[start : start + VALUES_AT_ONCE] = ~((some >= 0) & whole & (some < np.inf))
+    return wrong
 
 
 def _told(values: np.ndarray, wrong: np.ndarray, source: Source) -> tuple[int, str, str]:
