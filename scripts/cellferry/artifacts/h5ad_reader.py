@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import h5py
+import hdf5plugin  # noqa: F401  registers the filter of files between rules
 import numpy as np
 import pandas as pd
 from scipy import sparse

@@ -17,7 +17,7 @@ from .memory import (
 )
 
 VALUE_BYTES = 8
-"""A stored value on disk and in memory: float32, and its gene as int32."""
+"""A stored value in memory: float32, and its gene as int32."""
 
 MAX_LATENT = 20
 """Dimensions of CytoVI's latent space at most, where they are left to it."""
