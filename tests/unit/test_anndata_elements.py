@@ -71,3 +71,11 @@ def test_a_table_is_read_by_anndata_and_by_us(tmp_path, frame):
 def test_what_has_no_place_in_a_file_is_refused(tmp_path, value):
     with h5py.File(tmp_path / "x.h5", "w") as file, pytest.raises(TypeError):
         write_element(file, "value", value)
+
+
+def test_a_table_of_anndata_whose_index_has_a_name(tmp_path):
+    """As files of earlier versions have it."""
+    frame = FRAME[["rank"]].rename_axis("gene")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        ad.io.write_elem(file, "var", frame)
+        pd.testing.assert_frame_equal(read_frame(file["var"]), frame, check_names=False, **LOOSELY)

@@ -69,9 +69,9 @@ def write_frame(group: h5py.Group, name: str, frame: pd.DataFrame) -> None:
 
 
 def read_frame(group: h5py.Group) -> pd.DataFrame:
-    """Read what `write_frame` wrote."""
+    """Read what `write_frame` wrote, or anndata, which may call the index otherwise."""
     columns = {str(column): _column(group[column]) for column in group.attrs["column-order"]}
-    return pd.DataFrame(columns, index=pd.Index(_column(group["_index"])))
+    return pd.DataFrame(columns, index=pd.Index(_column(group[group.attrs["_index"]])))
 
 
 def _column(element: h5py.Dataset | h5py.Group) -> np.ndarray:
