@@ -41,6 +41,22 @@ def test_ranks_are_scipys_however_many_are_equal(density):
     np.testing.assert_allclose(lengths, np.linalg.norm(centred, axis=1), atol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1, 1500, 0.37, -1])
+def test_ranks_are_the_same_whether_counts_are_counted_or_sorted(scale):
+    """Small ones are counted; large ones, fractions and negative values are sorted."""
+    rng = np.random.default_rng(0)
+    values = np.sort(rng.integers(1, 7, (20, 50)) * (rng.random((20, 50)) < 0.5), axis=1).astype(np.float32)
+    (found, lengths), (scaled, lengths_scaled) = (
+        centred_ranks(sparse.csr_matrix(some)) for some in (values, values * np.float32(scale))
+    )
+    of_zeros = (np.count_nonzero(values == 0, axis=1) + 1) / 2
+    expected = rankdata(values if scale > 0 else np.where(values, 7 - values, 0), axis=1) - of_zeros[:, None]
+    np.testing.assert_allclose(scaled.toarray(), np.where(values, expected, 0), atol=1e-9)
+    if scale > 0:
+        np.testing.assert_array_equal(scaled.toarray(), found.toarray())
+        np.testing.assert_array_equal(lengths_scaled, lengths)
+
+
 def test_stored_zeros_are_zeros():
     stored = sparse.csr_matrix((np.array([0, 2, 1], np.float32), ([0, 0, 0], [1, 2, 4])), shape=(1, 6))
     plain = sparse.csr_matrix(stored.toarray())

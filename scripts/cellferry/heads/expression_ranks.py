@@ -5,6 +5,7 @@ a linear model on values is moved. After SingleR (Aran et al. 2019), which corre
 MapMyCells, which takes 30 marker genes for each pair of labels; a mean is known well from few cells.
 """
 
+import numba
 import numpy as np
 from scipy import sparse
 from scipy.special import log_softmax, softmax
@@ -23,7 +24,10 @@ NEAR_LABELS = 50
 """Most similar labels that each label is compared with: dissimilar ones differ by the same genes anyway."""
 
 CELLS_AT_ONCE = 256
-"""Sorting takes eight times the memory of a cell's values."""
+"""What is made of a block of them stays in the processor's cache."""
+
+COUNTED = 4096
+"""Counts below it are ranked by how many there are of each, in a tenth of the time of sorting them."""
 
 TEMPERATURES = (1e-3, 1.0)
 """Correlations differ by hundredths."""
@@ -144,22 +148,71 @@ def centred_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndar
     """
     values = values.copy()
     values.eliminate_zeros()
-    n_genes, n_values = values.shape[1], np.diff(values.indptr)
-    cells = np.repeat(np.arange(len(n_values)), n_values)
-    order = np.lexsort((values.data, cells))
-    changes = np.diff(values.data[order]).astype(bool) | np.diff(cells).astype(bool)
-    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])[: len(order)]
-    ends = np.append(starts[1:], len(order))[: len(starts)]
-    mean_places = np.repeat((starts + ends - 1) / 2, ends - starts)
-    n_zeros = n_genes - n_values
-    # Places count from 0 over all cells; within the cell they begin behind its zeros.
-    ranks = np.empty(len(order))
-    ranks[order] = mean_places - values.indptr[:-1][cells] + n_zeros[cells] + 1
-    middle, of_zeros = (n_genes + 1) / 2, (n_zeros + 1) / 2
-    squares = np.bincount(cells, weights=(ranks - middle) ** 2, minlength=len(n_values))
-    lengths = np.sqrt(squares + n_zeros * (of_zeros - middle) ** 2)
-    shifted = sparse.csr_matrix((ranks - of_zeros[cells], values.indices, values.indptr), values.shape)
-    return shifted, lengths
+    ranks, lengths = np.empty(values.nnz), np.empty(values.shape[0])
+    _rank_cells(values.data, values.indptr, values.shape[1], ranks, lengths)
+    return sparse.csr_matrix((ranks, values.indices, values.indptr), values.shape), lengths
+
+
+@numba.njit(cache=True)
+def _rank_cells(
+    values: np.ndarray, starts: np.ndarray, n_genes: int, ranks: np.ndarray, lengths: np.ndarray
+) -> None:
+    """Write the ranks of cells whose values begin at `starts`, and their lengths; see `centred_ranks`."""
+    numbers = np.zeros(COUNTED, dtype=np.int64)
+    for cell in range(len(lengths)):
+        some = values[starts[cell] : starts[cell + 1]]
+        found = ranks[starts[cell] : starts[cell + 1]]
+        if _are_small_counts(some):
+            _places_of_counts(some, numbers, found)
+        else:
+            _places_of_values(some, found)
+        # Places count from 0; a cell's zeros stand before its values.
+        n_zeros = n_genes - len(some)
+        middle, of_zeros = (n_genes + 1) / 2, (n_zeros + 1) / 2
+        squares = 0.0
+        for value in range(len(some)):
+            rank = found[value] + n_zeros + 1
+            squares += (rank - middle) ** 2
+            found[value] = rank - of_zeros
+        lengths[cell] = np.sqrt(squares + n_zeros * (of_zeros - middle) ** 2)
+
+
+@numba.njit(cache=True)
+def _are_small_counts(values: np.ndarray) -> bool:
+    small = True
+    for value in values:
+        small &= 0 <= value < COUNTED and value == np.floor(value)
+    return small
+
+
+@numba.njit(cache=True)
+def _places_of_counts(counts: np.ndarray, numbers: np.ndarray, places: np.ndarray) -> None:
+    """Each count's mean place among all, from how many there are of each; `numbers` is 0 before and after."""
+    most = 0
+    for count in counts:
+        numbers[int(count)] += 1
+        most = max(most, int(count))
+    first = 0
+    for count in range(most + 1):
+        # From here on the sum of the first and the last place of this count.
+        first, numbers[count] = first + numbers[count], 2 * first + numbers[count] - 1
+    for value in range(len(counts)):
+        places[value] = numbers[int(counts[value])] / 2
+    numbers[: most + 1] = 0
+
+
+@numba.njit(cache=True)
+def _places_of_values(values: np.ndarray, places: np.ndarray) -> None:
+    """The same by sorting, whatever the values."""
+    order = np.argsort(values)
+    first = 0
+    while first < len(values):
+        last = first
+        while last + 1 < len(values) and values[order[last + 1]] == values[order[first]]:
+            last += 1
+        for place in range(first, last + 1):
+            places[order[place]] = (first + last) / 2
+        first = last + 1
 
 
 def fitted_temperature(correlations: np.ndarray, codes: np.ndarray) -> float:
