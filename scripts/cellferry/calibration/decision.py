@@ -126,7 +126,15 @@ def prediction_sets(
     inside = probabilities >= np.array([decision.set_thresholds[label] for label in labels])
     inside[np.arange(len(best)), best] = True
     sets = leaves[best].copy()
-    for cell in np.flatnonzero(np.count_nonzero(inside, axis=1) > 1):
+    n_members = np.count_nonzero(inside, axis=1)
+    # Most sets of several have two: their names are put together once a pair, not once a cell.
+    (cells,) = np.nonzero(n_members == 2)
+    others = inside[cells]
+    others[np.arange(len(cells)), best[cells]] = False
+    pairs, which = np.unique(best[cells] * len(leaves) + others.argmax(axis=1), return_inverse=True)
+    names = [SET_SEPARATOR.join(leaves[list(divmod(pair, len(leaves)))]) for pair in pairs.tolist()]
+    sets[cells] = np.array(names, dtype=object)[which]
+    for cell in np.flatnonzero(n_members > 2):
         members = np.flatnonzero(inside[cell])
         # A path from the top may end in a leaf that another one exceeds; the answer stands first.
         order = np.lexsort([-probabilities[cell, members], members != best[cell]])
