@@ -1,4 +1,4 @@
-"""A tiny trained reference model, made once for all tests of the model's scripts; a map without UMAP."""
+"""A tiny trained reference model, made once for all tests of the model's scripts."""
 
 from types import SimpleNamespace
 
@@ -32,9 +32,3 @@ def trained(tmp_path_factory):
         budget=Budget(4000),
     )
     return SimpleNamespace(folder=folder, cells=cells, settings=settings)
-
-
-@pytest.fixture
-def no_umap(monkeypatch):
-    """The map's place taken by two latents: UMAP takes half a minute to compile."""
-    monkeypatch.setattr("cellferry.report.page.embed", lambda latents, seed: latents[:, :2])

@@ -14,7 +14,7 @@ from example_artifacts import decision_of, write_features, write_reference_label
 from report_world import FAMILY, FOREIGN, LABELS, RARE, REASONS, World
 
 
-def test_page_is_self_contained_and_escaped(tmp_path, no_umap):
+def test_page_is_self_contained_and_escaped(tmp_path):
     page = World(tmp_path, queries=["q1", "q2"], scored=["test", "q1"], labels=LABELS).draw()
     text = re.sub(r'"data:image/[^"]+"', '"picture"', page.source)
     # Names of XML and what an SVG says of them are no addresses that are fetched.
@@ -30,7 +30,7 @@ def test_page_is_self_contained_and_escaped(tmp_path, no_umap):
     assert len(page.source) < 10 * 1024**2
 
 
-def test_page_opens_with_the_answer(tmp_path, no_umap):
+def test_page_opens_with_the_answer(tmp_path):
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
     found = re.search(r"Of 60 cells, (\d+) got one of 4 labels; (\d+) \(", page.text)
     assert int(found[1]) + int(found[2]) == 60
@@ -42,7 +42,7 @@ def test_page_opens_with_the_answer(tmp_path, no_umap):
         assert expected in page.text
 
 
-def test_scores_are_shown_level_by_level(tmp_path, no_umap):
+def test_scores_are_shown_level_by_level(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["test", "q1"], labels=LABELS, levels=FAMILY)
     page = world.draw()
     section = page.section("Level by level").text
@@ -56,7 +56,7 @@ def test_scores_are_shown_level_by_level(tmp_path, no_umap):
     assert "Level by level" not in one_level.draw().source
 
 
-def test_reasons_and_risk_are_shown_per_query(tmp_path, no_umap):
+def test_reasons_and_risk_are_shown_per_query(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     page, rejection = world.draw(), world.scores("test").rejection
     row = page.section("What was accepted, and at what risk").row("test")
@@ -68,7 +68,7 @@ def test_reasons_and_risk_are_shown_per_query(tmp_path, no_umap):
         assert re.search(rf"{reason} \d", answered)
 
 
-def test_labels_that_are_confused_and_those_that_are_not_seen(tmp_path, no_umap):
+def test_labels_that_are_confused_and_those_that_are_not_seen(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     world.change_scores("test", confused_labels=[ConfusedLabels(LABELS[:2], 0.25, 5, 20)])
     page = world.draw(left_out=world.write_left_out())
@@ -83,7 +83,7 @@ def test_labels_that_are_confused_and_those_that_are_not_seen(tmp_path, no_umap)
     assert any("taken for others if the reference lacked them" in remark for remark in page.remarks)
 
 
-def test_nothing_confused_and_nothing_unseen_is_said_so(tmp_path, no_umap):
+def test_nothing_confused_and_nothing_unseen_is_said_so(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     world.change_scores("test", labels_not_in_reference={}, labels_not_predictable={}, confused_labels=[])
     write_reference_labels(tmp_path / "labels.json", LABELS)
@@ -92,14 +92,14 @@ def test_nothing_confused_and_nothing_unseen_is_said_so(tmp_path, no_umap):
     assert "this cannot be said" in page.text
 
 
-def test_what_was_learned_from_held_out_cells_and_hashes(tmp_path, no_umap):
+def test_what_was_learned_from_held_out_cells_and_hashes(tmp_path):
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
     learned = "Of 100 held-out cells 90 got a label, 3 a wrong one (3.3%; below 8.4% with 95 % confidence"
     for expected in ("model 0123abcd", learned, "linear 0.500, expression 0.500"):
         assert expected in page.text
 
 
-def test_genes_that_a_query_lacks(tmp_path, no_umap):
+def test_genes_that_a_query_lacks(tmp_path):
     world = World(tmp_path, queries=["q1", "q2"], scored=["test"], labels=LABELS)
     world.write_gene_loss("q1", 0.2)
     world.write_gene_loss("q2", 0.01)
@@ -110,7 +110,7 @@ def test_genes_that_a_query_lacks(tmp_path, no_umap):
     assert remark.startswith("q1: lacks 3,453 of the model")
 
 
-def test_what_fitting_changes_is_shown_of_queries_that_were_mapped_twice(tmp_path, no_umap):
+def test_what_fitting_changes_is_shown_of_queries_that_were_mapped_twice(tmp_path):
     world = World(
         tmp_path, queries=["q1", "q2"], scored=["test", "q2"], labels=LABELS, mapped_twice=("q1", "q2")
     )
@@ -126,7 +126,7 @@ def test_what_fitting_changes_is_shown_of_queries_that_were_mapped_twice(tmp_pat
     assert any("q1: fitting the model to its batches changes the label of" in r for r in world.draw().remarks)
 
 
-def test_what_raised_thresholds_change_is_said_of_the_query(tmp_path, no_umap):
+def test_what_raised_thresholds_change_is_said_of_the_query(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     raised = RaisedThresholds(1000, 600, 850, 0.049, 0.137)
     path = tmp_path / "mapped/q1/raised.json"
@@ -137,7 +137,7 @@ def test_what_raised_thresholds_change_is_said_of_the_query(tmp_path, no_umap):
     assert "to keep it there" not in world.draw().text
 
 
-def test_many_labels(tmp_path, no_umap):
+def test_many_labels(tmp_path):
     labels = [f"label number {n}" for n in range(200)]
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=labels, cells=3000).draw()
     assert "smaller labels" in page.source
@@ -145,7 +145,7 @@ def test_many_labels(tmp_path, no_umap):
     assert len(page.source) < 10 * 1024**2
 
 
-def test_a_model_of_others_leaves_things_unsaid(tmp_path, no_umap):
+def test_a_model_of_others_leaves_things_unsaid(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["q1"], labels=LABELS)
     world.settings["config"]["pretrained"] = {"model": "atlas/model", "latents": "cells.h5ad"}
     world.settings["references"] = []
@@ -160,7 +160,7 @@ def test_a_model_of_others_leaves_things_unsaid(tmp_path, no_umap):
     assert ["q1", "4", "3", "75.0%"] in page.rows
 
 
-def test_what_an_earlier_run_says_of_its_datasets_is_not_said_of_these(tmp_path, no_umap):
+def test_what_an_earlier_run_says_of_its_datasets_is_not_said_of_these(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     write_features(tmp_path / "genes.json", ("q1", "index"), numbers={"common_share": 0.1}, n_selected=900)
     assert "only 10.0% of its genes" in world.draw().text

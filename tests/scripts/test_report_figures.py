@@ -10,9 +10,10 @@ from cellferry.report import figures, umap
 from cellferry.report.context import training_in_words
 from cellferry.report.umap import map_cells
 from report_world import LABELS, World
+from scipy.spatial import cKDTree
 
 
-def test_figures_are_files_too_and_the_same(tmp_path, no_umap):
+def test_figures_are_files_too_and_the_same(tmp_path):
     page = World(tmp_path, queries=["q1"], scored=["test", "q1"], labels=LABELS).draw()
     drawn = tmp_path / "figures"
     names = sorted(str(path.relative_to(drawn)) for path in drawn.rglob("*.*"))
@@ -24,7 +25,7 @@ def test_figures_are_files_too_and_the_same(tmp_path, no_umap):
         assert figures.png_uri(path) in page.source
 
 
-def test_calibration_error_stands_beside_the_curve_and_in_the_table(tmp_path, no_umap, monkeypatch):
+def test_calibration_error_stands_beside_the_curve_and_in_the_table(tmp_path, monkeypatch):
     drawn = {}
     curve = figures.reliability_curve
     monkeypatch.setattr(
@@ -84,16 +85,29 @@ def test_how_training_went():
     assert training_in_words(rows, config)["max_epochs"] is None
 
 
-def test_history_without_a_single_loss(tmp_path, no_umap):
+def test_history_without_a_single_loss(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     (tmp_path / "history.csv").write_text("epoch,train_loss,validation_loss\n")
     assert "The model left no training history" in world.draw().text
 
 
-@pytest.mark.slow
-def test_umap_of_the_latents(tmp_path):
-    page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
-    assert "Map colored by label" in page.source
+def test_umap_keeps_types_apart_and_is_the_same_again():
+    rng = np.random.default_rng(0)
+    types = np.repeat(np.arange(4), 60)
+    latents = (rng.normal(size=(4, 10))[types] * 3 + rng.normal(size=(240, 10))).astype(np.float32)
+    places = umap.embed(latents, seed=0)
+    assert places.shape == (240, 2)
+    _, nearest = cKDTree(places).query(places, k=6)
+    assert (types[nearest] == types[:, None]).mean() > 0.95
+    np.testing.assert_array_equal(umap.embed(latents, seed=0), places)
+
+
+@pytest.mark.parametrize("n_latent", [1, 2, 30])
+@pytest.mark.parametrize("n_cells", [umap.MIN_CELLS, 40])
+def test_umap_of_few_or_equal_cells(n_cells, n_latent):
+    latents = np.random.default_rng(0).normal(size=(n_cells, n_latent)).astype(np.float32)
+    for some in (latents, np.zeros_like(latents), np.repeat(latents[:2], n_cells // 2, axis=0)):
+        assert np.isfinite(umap.embed(some, seed=0)).all()
 
 
 def test_map_cells_keep_labels_and_latents_together(tmp_path, monkeypatch):
@@ -111,6 +125,6 @@ def test_map_cells_keep_labels_and_latents_together(tmp_path, monkeypatch):
     assert not np.isnan(cells["probability"][25:]).any()
 
 
-def test_nothing_was_scored(tmp_path, no_umap):
+def test_nothing_was_scored(tmp_path):
     page = World(tmp_path, queries=["q1"], scored=[], labels=LABELS).draw()
     assert "No cells of a known truth were scored." in page.text

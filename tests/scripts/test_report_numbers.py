@@ -81,7 +81,7 @@ def test_batches_are_counted_across_files_and_blocks(tmp_path):
         assert row["share"] == pytest.approx(known.iloc[0] / len(own))
 
 
-def test_of_very_many_batches_those_with_most_unknown_cells_are_shown(tmp_path, no_umap, monkeypatch):
+def test_of_very_many_batches_those_with_most_unknown_cells_are_shown(tmp_path, monkeypatch):
     monkeypatch.setattr(context, "MAX_BATCHES_SHOWN", 5)
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()  # a batch per cell
     section = page.section("Batches of the queries")
@@ -151,7 +151,7 @@ def test_memory_used_is_what_the_kernel_saw_where_the_log_tells(tmp_path):
     assert found["used"] == 300
 
 
-def test_costs_stand_beside_what_was_predicted(tmp_path, no_umap):
+def test_costs_stand_beside_what_was_predicted(tmp_path):
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
     asked, predicted, used, *shares = page.section("Cost").row("map_query")[-5:]
     assert shares == ["–", "–"]  # neither the share of the memory asked for nor that of the cores is known

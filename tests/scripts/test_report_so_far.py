@@ -44,7 +44,7 @@ def test_what_is_missing_is_told_by_name(world):
     assert (there["decision"], there["panel"], there["labels"]) == (None, None, files["labels"])
 
 
-def test_a_query_without_an_answer_is_named_and_not_left_out(world, no_umap):
+def test_a_query_without_an_answer_is_named_and_not_left_out(world):
     page = draw(world, {"predictions": world.predictions[:2]}, ["the labels of q2"])
     assert "This report is not complete" in page
     assert "<li>the labels of q2</li>" in page
@@ -56,7 +56,7 @@ def test_a_query_without_an_answer_is_named_and_not_left_out(world, no_umap):
     assert "report_so_far.log" not in page
 
 
-def test_there_is_a_page_when_there_is_hardly_anything(world, no_umap):
+def test_there_is_a_page_when_there_is_hardly_anything(world):
     nothing = {name: [] if name in MANY else None for name in MISSING if name not in ("inspected",)}
     page = draw(world, nothing, ["everything"])
     for said in (
@@ -72,5 +72,5 @@ def test_there_is_a_page_when_there_is_hardly_anything(world, no_umap):
         assert (world.folder / "figures" / name).stat().st_size > 0
 
 
-def test_a_finished_run_says_nothing_of_the_kind(world, no_umap):
+def test_a_finished_run_says_nothing_of_the_kind(world):
     assert "not complete" not in world.draw().source

@@ -15,7 +15,6 @@ RULE = re.compile(r'conda:\s+"\.\./(envs/\w+\.yaml)".*?script:\s+"\.\./scripts/(
 
 NOT_IMPORTED_BY_NAME = {
     "scikit-misc",  # scanpy's seurat_v3 flavour imports it when called
-    "umap-learn",  # imported late, where the report draws it
 }
 
 

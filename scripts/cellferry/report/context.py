@@ -39,7 +39,7 @@ MAX_LOSING_NAMED = 3
 MAX_BATCHES_SHOWN = 200
 MAX_LABELS_SHOWN = 200
 PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
-PACKAGES += ["umap-learn", "numpy", "scipy", "pandas", "pyarrow"]
+PACKAGES += ["scranpy", "numpy", "scipy", "pandas", "pyarrow"]
 SO_FAR = "report_so_far"
 """The rule whose own log is still being written when it looks for those that did not come to their end."""
 REFERENCE = "reference"

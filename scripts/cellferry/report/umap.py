@@ -4,12 +4,16 @@ import base64
 
 import numpy as np
 import pyarrow as pa
+from scranpy import run_umap
 
 from ..artifacts.latents import count_cells, read_latents, read_rows, strings
 from ..resources.memory import MAX_MAP_CELLS
 
 MIN_CELLS = 10
 """Of fewer cells no map is drawn."""
+NEIGHBORS = 15
+SPREAD = 10
+"""How far from the middle cells lie at most when the UMAP begins, as usual."""
 STEPS = 65535
 """In how many steps the page knows a cell's place; far more than it has points across."""
 NO_PROBABILITY = 255
@@ -61,12 +65,25 @@ def _strings(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def embed(latents: np.ndarray, seed: int) -> np.ndarray:
-    """UMAP of latents: cells × 2."""
-    # Late: numba's compiler takes seconds and hundreds of MB.
-    from umap import UMAP
+    """UMAP of latents: cells × 2.
 
-    n_neighbors = min(15, len(latents) - 1)
-    return UMAP(n_neighbors=n_neighbors, init="pca", random_state=seed, n_jobs=1).fit_transform(latents)
+    It starts from the two principal axes: from the graph's own, which are the usual start, it would be random
+    wherever the graph falls apart. By scran's UMAP, which needs no compiler: of 300 cells in half a second
+    and not in twelve, of 10,000 in nine and not in fifty.
+    """
+    centred = latents.astype(np.float64) - latents.mean(axis=0, dtype=np.float64)
+    axes, lengths, _ = np.linalg.svd(centred, full_matrices=False)
+    places = np.zeros((len(latents), 2))
+    places[:, : len(lengths)] = (axes * lengths)[:, :2]
+    places *= SPREAD / max(float(np.abs(places).max()), 1e-9)
+    neighbors = min(NEIGHBORS, len(latents) - 1)
+    return run_umap(
+        centred.T,
+        num_neighbors=neighbors,
+        initialize_method="none",
+        initial_coordinates=places,
+        optimize_seed=seed,
+    )
 
 
 def for_page(
