@@ -113,13 +113,13 @@ def gather_predictions(
                 block = reader.counts(start, stop) if counts else None
                 labeled_writer.append(block, reader.names(start, stop), columns)
                 progress.add(len(table))
-            columns = latent_columns(mapped)
-            latents = checked(latent_blocks(mapped, columns, rows), reader)
-            tables = (matrix(table, columns) for _, table in latents)
-            labeled_writer.write_obsm(LATENT_KEY, tables, width=len(columns))
-            axes = PrincipalAxes(Path(classifier) / REFERENCE_CELLS)
-            places = (axes(matrix(table, columns)) for table in latent_blocks(mapped, columns, rows))
-            labeled_writer.write_obsm(PLACE_KEY, places, width=N_AXES)
+            columns, axes = latent_columns(mapped), PrincipalAxes(Path(classifier) / REFERENCE_CELLS)
+            latents = checked(blocks(mapped, ["cell", *columns], rows=rows), reader)
+            arrays = (matrix(table, columns) for _, table in latents)
+            labeled_writer.write_obsm(
+                {LATENT_KEY: len(columns), PLACE_KEY: N_AXES},
+                ({LATENT_KEY: cells, PLACE_KEY: axes(cells)} for cells in arrays),
+            )
             labeled_writer.write_uns(
                 made_from=of_predictions(predictions),
                 expected_error=answers.expected_error if answers.labels else np.nan,
@@ -179,11 +179,6 @@ def prediction_blocks(paths: list[str], schema: pa.Schema, rows: int) -> Iterato
                 for name in schema.names
             }
             yield pa.table(columns, schema=schema)
-
-
-def latent_blocks(paths: list[str], columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-    """The chunks' cell names and latents, in blocks."""
-    return blocks(paths, ["cell", *columns], rows=rows)
 
 
 def checked(

@@ -276,19 +276,29 @@ class H5adWriter:
         """Write unstructured annotation, one element per keyword, below `uns/cellferry`."""
         self._uns |= values
 
-    def write_obsm(self, key: str, blocks: Iterator[np.ndarray], *, width: int) -> None:
-        """Write a dense cells × `width` float32 array into obsm, block by block."""
-        array = self._file["obsm"].create_dataset(
-            key,
-            shape=(self.n_cells, width),
-            dtype=np.float32,
-            chunks=(min(max(self.n_cells, 1), 8192), width),
-        )
-        array.attrs.update(ARRAY)
+    def write_obsm(self, widths: dict[str, int], blocks: Iterator[dict[str, np.ndarray]]) -> None:
+        """Write dense float32 arrays into obsm, block by block.
+
+        Parameters
+        ----------
+        widths
+            Number of columns of each array, by its key.
+        blocks
+            All cells, in order: the next rows of every array, by its key.
+        """
+        arrays = {}
+        for key, width in widths.items():
+            chunk = (min(max(self.n_cells, 1), 8192), width)
+            arrays[key] = self._file["obsm"].create_dataset(
+                key, shape=(self.n_cells, width), dtype=np.float32, chunks=chunk
+            )
+            arrays[key].attrs.update(ARRAY)
         start = 0
         for block in blocks:
-            array[start : start + len(block)] = block
-            start += len(block)
+            stop = start + len(next(iter(block.values())))
+            for key, rows in block.items():
+                arrays[key][start:stop] = rows
+            start = stop
 
     def __enter__(self) -> "H5adWriter":
         return self
