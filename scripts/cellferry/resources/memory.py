@@ -48,8 +48,8 @@ BASELINE_BYTES = 20
 """What the baseline holds per cell and label while it learns."""
 
 MAX_MAP_CELLS = 10_000
-MAP_BYTES = 16_000
-"""What UMAP holds per cell of the report's map."""
+MAP_BYTES = 3_000
+"""What is held per cell of the report's map."""
 MAX_CELLS_TIMES_LABELS = 50_000_000
 
 CELLS_PER_LABEL = 50

@@ -96,7 +96,7 @@ RULES = {
     "convert_to_chunks": Rule(
         Request(2000, 240),
         slurm=Request(2000, 480),
-        memory=MemoryModel(fixed_mb=250, blocks=5, seconds=2, values_per_s=18e6),
+        memory=MemoryModel(fixed_mb=250, blocks=5, seconds=2, values_per_s=24e6),
     ),
     "merge_h5ad": Rule(
         Request(1000, 120),
@@ -207,7 +207,7 @@ RULES = {
     "report": Rule(
         Request(2000, 60),
         slurm=Request(2000, 60),
-        memory=MemoryModel(fixed_mb=470, cell_bytes=45, seconds=50),
+        memory=MemoryModel(fixed_mb=215, cell_bytes=45, seconds=15),
     ),
     "report_so_far": Rule(Request(2000, 60)),
     "plan": Rule(Request(1000, 10)),
