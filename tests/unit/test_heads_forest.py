@@ -9,21 +9,25 @@ import numpy as np
 import pytest
 import xgboost
 from cellferry.heads.boosted_trees import XGBoostHead
-from cellferry.heads.forest import Forest
+from cellferry.heads.forest import SMALL, Forest
+
+MANY_SPLITS = 1024
+"""More bins of a latent than a byte tells apart."""
 
 
-def booster(n_labels, max_depth, *, rounds=30, n_cells=3000):
+def booster(n_labels, max_depth, *, rounds=30, n_cells=3000, max_bin=256):
     """Trees on noise, which split until they may not."""
     rng = np.random.default_rng(0)
     latents = rng.normal(size=(n_cells, 8)).astype(np.float32)
     codes = rng.integers(0, n_labels, n_cells)
     codes[:n_labels] = np.arange(n_labels)
     settings = {"objective": "multi:softprob", "num_class": n_labels, "max_depth": max_depth, "seed": 0}
-    return xgboost.train(settings | {"nthread": 1}, xgboost.QuantileDMatrix(latents, codes), rounds), latents
+    cells = xgboost.QuantileDMatrix(latents, codes, max_bin=max_bin)
+    return xgboost.train(settings | {"nthread": 1, "max_bin": max_bin}, cells, rounds), latents
 
 
 @pytest.mark.parametrize("n_labels", [2, 3, 20])
-@pytest.mark.parametrize("max_depth", [1, 6, 7])
+@pytest.mark.parametrize("max_depth", [1, 6, 7, 8, 12])
 def test_probabilities_are_xgboosts_own(n_labels, max_depth):
     trees, seen = booster(n_labels, max_depth)
     forest = Forest.of(trees)
@@ -52,8 +56,9 @@ def test_stopped_early_only_the_best_rounds_count():
 
 
 @pytest.mark.parametrize("size", [1, 100, 256, 1000])
-def test_blocks_do_not_change_a_bit(size):
-    trees, latents = booster(5, 6)
+@pytest.mark.parametrize("max_depth", [6, 10])
+def test_blocks_do_not_change_a_bit(size, max_depth):
+    trees, latents = booster(5, max_depth)
     forest = Forest.of(trees)
     pieces = [forest.probabilities(latents[start : start + size]) for start in range(0, 3000, size)]
     assert np.array_equal(np.concatenate(pieces), forest.probabilities(latents))
@@ -64,8 +69,18 @@ def test_no_cells():
     assert Forest.of(trees).probabilities(latents[:0]).shape == (0, 3)
 
 
-def test_deeper_trees_are_left_to_xgboost():
-    trees, latents = booster(2, 10)
+def test_large_trees_are_walked_level_by_level():
+    trees, latents = booster(3, 10)
+    forest = Forest.of(trees)
+    assert forest.values.shape[1] > SMALL
+    assert forest.nbytes > sum(array.nbytes for array in forest.arrays.values())
+    np.testing.assert_allclose(
+        forest.probabilities(latents), trees.inplace_predict(latents), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_trees_of_too_many_split_points_are_left_to_xgboost():
+    trees, latents = booster(2, 10, max_bin=MANY_SPLITS)
     with pytest.raises(ValueError, match="byte"):
         Forest.of(trees)
     assert np.array_equal(XGBoostHead.of(trees).probabilities(latents), trees.inplace_predict(latents))
@@ -82,9 +97,11 @@ def test_of_many_trees_no_more_than_a_few_are_pythons_objects():
     assert peak < 3.5 * len(trees.save_raw("ubj"))
 
 
-@pytest.mark.parametrize(("max_depth", "has_arrays"), [(5, True), (10, False)])
-def test_a_stored_head_answers_as_the_trained_one(tmp_path, max_depth, has_arrays):
-    trees, latents = booster(2, max_depth)
+@pytest.mark.parametrize(
+    ("max_depth", "max_bin", "has_arrays"), [(5, 256, True), (10, 256, True), (10, MANY_SPLITS, False)]
+)
+def test_a_stored_head_answers_as_the_trained_one(tmp_path, max_depth, max_bin, has_arrays):
+    trees, latents = booster(2, max_depth, max_bin=max_bin)
     head = XGBoostHead.of(trees)
     head.save(tmp_path)
     assert (tmp_path / "xgboost.npz").exists() == has_arrays

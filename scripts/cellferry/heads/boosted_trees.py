@@ -22,7 +22,7 @@ class XGBoostHead:
     Parameters
     ----------
     forest
-        The trees as arrays; None of trees too deep for that.
+        The trees as arrays; None of trees that do not fit these.
     booster
         XGBoost's own; may be None beside a forest: importing XGBoost takes longer than predicting a chunk.
     """
@@ -38,7 +38,7 @@ class XGBoostHead:
     def nbytes(self) -> int:
         """Bytes of the trees in memory."""
         if self.forest:
-            return sum(array.nbytes for array in vars(self.forest).values())
+            return self.forest.nbytes
         return BOOSTER_BYTES * len(self.booster.save_raw("ubj"))
 
     @classmethod
@@ -46,7 +46,7 @@ class XGBoostHead:
         """The head of trained trees."""
         try:
             return cls(Forest.of(booster), booster)
-        except ValueError:  # trees too deep for it
+        except ValueError:  # too large, or with too many split points
             return cls(None, booster)
 
     @classmethod
@@ -72,7 +72,7 @@ class XGBoostHead:
         """Write the trees as UBJSON, XGBoost's own format, and as arrays."""
         self.booster.save_model(folder / self.file_name)
         if self.forest:
-            np.savez(self._arrays(folder), **vars(self.forest))
+            np.savez(self._arrays(folder), **self.forest.arrays)
 
     @classmethod
     def load(cls, folder: Path, *, threads: int) -> "XGBoostHead":

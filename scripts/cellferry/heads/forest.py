@@ -1,15 +1,17 @@
-"""Predictions of XGBoost's trees, five times as fast as XGBoost's own (benchmarks/libraries.md).
+"""Predictions of XGBoost's trees, several times as fast as XGBoost's own (benchmarks/libraries.md).
 
 The splits are the same, and probabilities differ by rounding, 6e-8 at most.
 
-XGBoost follows one cell at a time through a tree, and waits at every node for a number in memory. Here each
-node is asked of 256 cells at once. Latents become the number of split points at or below them, one byte, so
-that a processor compares 16 or more cells with one instruction.
+XGBoost follows one cell at a time through a tree, and waits at every node for a number in memory. Here a tree
+is asked of 256 cells at once. Latents become the number of split points at or below them, one byte. Of small
+trees, every node is asked of all cells: a processor compares 16 or more of them with one instruction. Through
+larger ones the cells go level by level, side by side, so that none waits for another's memory.
 """
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numba
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 
 CELLS_AT_ONCE = 256
 
-MAX_NODES = 256
-"""Of a tree: their numbers are bytes."""
+SMALL = 256
+"""Nodes of a small tree at most: their numbers are bytes."""
+
+MAX_NODES = 1 << 15
 
 ROUNDS_AT_ONCE = 5
 """On the way trees are Python's objects, which take ten times as much memory."""
@@ -40,10 +44,10 @@ class Forest:
     splits
         Split points of each latent, ascending, then infinite: latents × 255, float32.
     values
-        Values of leaves, split points of inner nodes: trees × 256, float32.
+        Values of leaves, split points of inner nodes: trees × nodes of the largest (256 at least), float32.
     nodes, latents
-        Number, place of the split point, left and right child of each inner node (inner nodes × 4, bytes),
-        and the latent that it asks.
+        Number, place of the split point, left and right child of each inner node (inner nodes × 4; bytes
+        where all trees are small), and the latent that it asks.
     edges
         Where the inner nodes of each tree begin and end: trees + 1.
     """
@@ -63,7 +67,7 @@ class Forest:
         Raises
         ------
         ValueError
-            If a tree has more than 256 nodes (deeper than 7), or a latent more than 255 split points.
+            If a tree has more than 32,768 nodes, or a latent more than 255 split points.
         """
         about = json.loads(booster[:1].save_raw("json"))["learner"]["learner_model_param"]
         base_scores = np.array(json.loads(about["base_score"]), np.float32)
@@ -80,17 +84,48 @@ class Forest:
         padded = [np.append(splits, np.full(255 - len(splits), np.inf)) for splits in thresholds]
         all_splits = np.stack(padded).astype(np.float32)
         # A leaf holds its value where an inner node holds its split.
-        values = np.zeros((len(sizes), MAX_NODES), dtype=np.float32)
+        width = max(SMALL, sizes.max())
+        values = np.zeros((len(sizes), width), dtype=np.float32)
         values[np.repeat(np.arange(len(sizes)), sizes), number] = split
         place = np.zeros(len(split), dtype=np.int64)
         for feature, splits in enumerate(all_splits):
             asked = inner & (latent == feature)
             place[asked] = np.searchsorted(splits, split[asked])
         # Inner nodes only, tree by tree; a node has a lower number than its children.
-        nodes = np.stack([number, place, left, right], axis=1)[inner].astype(np.uint8)
+        kind = np.uint8 if width == SMALL else np.uint16
+        nodes = np.stack([number, place, left, right], axis=1)[inner].astype(kind)
         starts = np.concatenate([[0], np.cumsum(sizes)])
         edges = np.concatenate([[0], np.cumsum(inner)])[starts]
         return cls(base_scores, labels, all_splits, values, nodes, latent[inner], edges)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What it is made of, to be stored."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of it in memory."""
+        steps = () if self.nodes.dtype == np.uint8 else self._steps
+        return sum(array.nbytes for array in (*self.arrays.values(), *steps))
+
+    @cached_property
+    def _steps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The trees as tables for `_follow_trees`, node by node; leaves lead to themselves."""
+        n_trees, width = self.values.shape
+        tree = np.repeat(np.arange(n_trees), np.diff(self.edges))
+        number, place, left, right = self.nodes.T
+        asked = np.zeros((n_trees, width), dtype=np.uint16)
+        places = np.full((n_trees, width), 255, dtype=np.uint8)
+        children = np.repeat(np.arange(width, dtype=np.uint16), 2)[None].repeat(n_trees, axis=0)
+        asked[tree, number], places[tree, number] = self.latents, place
+        children[tree, 2 * number], children[tree, 2 * number + 1] = left, right
+        levels, before = np.zeros((n_trees, width), dtype=np.uint8), None
+        while before is None or (levels != before).any():
+            before = levels.copy()
+            for child in (left, right):
+                levels[tree, child] = before[tree, number] + 1
+        return asked, places, children, levels.max(axis=1)
 
     def probabilities(self, latents: np.ndarray) -> np.ndarray:
         """Probabilities of the labels: cells × labels, float32."""
@@ -99,7 +134,11 @@ class Forest:
         codes = np.zeros((latents.shape[1], n_padded), dtype=np.uint8)
         _count_splits(latents.T, self.splits, codes)
         margins = np.repeat(self.base_scores[:, None], n_padded, axis=1)
-        _add_leaves(codes, self.edges, self.latents, self.nodes, self.values, self.label_of_tree, margins)
+        if self.nodes.dtype == np.uint8:
+            _ask_nodes(codes, self.edges, self.latents, self.nodes, self.values, self.label_of_tree, margins)
+        else:
+            by_cell = np.ascontiguousarray(codes.T)
+            _follow_trees(by_cell, *self._steps, self.values, self.label_of_tree, margins)
         margins = margins[:, :n_cells]
         margins -= margins.max(axis=0)
         np.exp(margins, out=margins)
@@ -147,7 +186,7 @@ def _count_splits(values: np.ndarray, splits: np.ndarray, codes: np.ndarray) -> 
 
 
 @numba.njit(cache=True)
-def _add_leaves(
+def _ask_nodes(
     codes: np.ndarray,
     edges: np.ndarray,
     latents: np.ndarray,
@@ -170,6 +209,37 @@ def _add_leaves(
                 for cell in range(CELLS_AT_ONCE):
                     below = left if row[cell] <= place else right
                     at[cell] = below if at[cell] == here else at[cell]
+            sums, leaves = margins[label_of_tree[tree], start : start + CELLS_AT_ONCE], values[tree]
+            for cell in range(CELLS_AT_ONCE):
+                sums[cell] += leaves[at[cell]]
+
+
+@numba.njit(cache=True)
+def _follow_trees(
+    codes: np.ndarray,
+    asked: np.ndarray,
+    places: np.ndarray,
+    children: np.ndarray,
+    depths: np.ndarray,
+    values: np.ndarray,
+    label_of_tree: np.ndarray,
+    margins: np.ndarray,
+) -> None:
+    """The same for trees of any size (`codes`: cells × latents), from level to level.
+
+    By tree and node: the latent that it asks, the place of its split point, and its two children.
+    """
+    at = np.empty(CELLS_AT_ONCE, dtype=np.int64)
+    for start in range(0, len(codes), CELLS_AT_ONCE):
+        block = codes[start : start + CELLS_AT_ONCE]
+        for tree in range(len(label_of_tree)):
+            at[:] = 0
+            of_node, split, below = asked[tree], places[tree], children[tree]
+            for _ in range(depths[tree]):
+                for cell in range(CELLS_AT_ONCE):
+                    node = at[cell]
+                    # No branch, which a processor would guess wrongly half of the time.
+                    at[cell] = below[2 * node + (block[cell, of_node[node]] > split[node])]
             sums, leaves = margins[label_of_tree[tree], start : start + CELLS_AT_ONCE], values[tree]
             for cell in range(CELLS_AT_ONCE):
                 sums[cell] += leaves[at[cell]]
