@@ -21,6 +21,8 @@ rule demo_data:
         "logs/demo_data/demo_data.log",
     benchmark:
         "results/benchmarks/demo_data/demo_data.tsv"
+    # A few small files: not worth a job.
+    localrule: True
     conda:
         "../envs/data.yaml"
     threads: threads_of("demo_data")

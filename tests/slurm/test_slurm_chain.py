@@ -12,7 +12,7 @@ from cellferry.artifacts.json_files import read_artifact
 from cluster import GPU_RULES, Run
 from running import ROOT
 
-LOCAL_RULES = ("all", "check_datasets", "gather_scores")
+LOCAL_RULES = ("all", "check_datasets", "demo_data", "gather_scores")
 
 
 @pytest.fixture(scope="module")

@@ -84,9 +84,7 @@ class Rule:
 
 
 RULES = {
-    "demo_data": Rule(
-        Request(1000, 10), slurm=Request(1000, 10), memory=MemoryModel(fixed_mb=330, seconds=10)
-    ),
+    "demo_data": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=330, seconds=10)),
     "inspect_dataset": Rule(
         Request(1000, 10),
         slurm=Request(1000, 20),
