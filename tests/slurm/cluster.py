@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,8 +210,8 @@ class Run:
 
     def start(self, *arguments):
         """Start snakemake and do not wait; what it says goes to the file `said`."""
-        # A shell lets what it starts in the background ignore Ctrl-C, and children inherit that.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if threading.current_thread() is threading.main_thread():
+            heed_interrupts()
         with open(self.folder / "said", "a") as said:
             return subprocess.Popen(
                 self.command(*arguments),
@@ -253,6 +254,11 @@ class Run:
 
         wait_for(runs, seconds, f"the script of {rule} to run")
         return found[0]
+
+
+def heed_interrupts() -> None:
+    """Let what this process starts heed Ctrl-C: a shell lets what it starts in the background ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_for(condition, seconds: float, what: str):

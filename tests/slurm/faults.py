@@ -25,7 +25,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-from cluster import Cluster, Run, wait_for
+from cluster import Cluster, Run, heed_interrupts, wait_for
 from simulate import simulate_cells
 
 RULES = [
@@ -267,6 +267,7 @@ def main():
     counts = {}
     if arguments.json and arguments.json.exists():
         counts = json.loads(arguments.json.read_text())
+    heed_interrupts()  # here, since runs are started in threads
     cluster, problems = Cluster.start(), []
 
     def count(fault):
