@@ -85,6 +85,7 @@ onstart:
         if workflow.executor_plugin.name == "slurm":
             check_cluster(
                 [job for job in workflow.dag.needrun_jobs() if not job.is_local],
+                group_of=workflow.dag.get_job_group,
                 attempts=1 + workflow.execution_settings.retries,
                 first_look_seconds=workflow.executor_settings.init_seconds_before_status_checks,
             )

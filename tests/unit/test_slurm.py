@@ -125,6 +125,38 @@ def test_a_problem_of_several_rules_is_told_once():
     assert problem.where == "a, b and 2 more rules"
 
 
+def test_a_group_asks_for_the_sum_of_its_minutes_and_for_the_most_of_the_rest():
+    split = request(rule="split", minutes=30, mem_mb=2000, cpus=1, texts=(("slurm_partition", "cpu"),))
+    genes = request(rule="genes", minutes=2000, mem_mb=9000, cpus=8, texts=(("slurm_partition", "cpu"),))
+    markers = request(rule="markers", minutes=900, mem_mb=500, cpus=2)
+    asked = Request.of_group("cells", [[split], [genes, markers]])
+    assert (asked.minutes, asked.mem_mb, asked.cpus) == (2030, 9500, 10)
+    assert (asked.account, asked.partition, asked.differing) == ("lab", "cpu", ())
+    assert request_problems([asked], NODES) == []
+    asked = Request.of_group("cells", [[split], [genes], [markers]])
+    (problem,) = request_problems([asked], NODES)
+    assert problem.where == "cells (split, genes, markers)"
+    assert problem.what == "asks for 2930 minutes together, and partition cpu allows 2880"
+    assert "remove these rules from groups there" in problem.remedy
+    assert Request.of_group("cells", [[genes]]) == genes
+
+
+def test_rules_of_a_group_that_ask_for_different_things_are_told():
+    split = request(rule="split", texts=(("qos", "short"), ("slurm_partition", "cpu")))
+    train = request(
+        rule="train", partition="gpu", gpus=1, texts=(("gpu_model", "a100"), ("slurm_partition", "gpu"))
+    )
+    (problem,) = request_problems([Request.of_group("cells", [[split], [train]])], NODES)
+    assert problem.where == "cells (split, train)"
+    assert problem.what.endswith("ask for different things (slurm_partition: cpu, gpu)")
+    assert problem.remedy.endswith("remove those that differ from groups in profiles/slurm/config.yaml")
+
+
+def test_words_of_a_job_are_those_that_slurm_is_told():
+    resources = {"mem": "2 GB", "tmpdir": "/tmp", "slurm_partition": "cpu", "mem_mb": 2000, "qos": "short"}
+    assert requests.texts_of(resources) == (("qos", "short"), ("slurm_partition", "cpu"))
+
+
 def test_accounts():
     assert account_problems({"lab", "Lab", "lab,lab"}, {"lab"}) == []
     assert account_problems({"lab"}, set()) == []  # a site without accounting has none
@@ -179,7 +211,7 @@ def test_times_as_slurm_writes_them(limit, minutes):
 def test_no_sbatch_is_told_with_the_ways_out(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"no sbatch on the PATH.*login node.*profiles/local"):
-        checks.check_cluster([], attempts=3, first_look_seconds=20)
+        checks.check_cluster([], group_of=lambda job: None, attempts=3, first_look_seconds=20)
 
 
 def test_a_full_disk_is_told(monkeypatch, tmp_path):

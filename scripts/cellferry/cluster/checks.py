@@ -5,7 +5,7 @@ from __future__ import annotations  # `make doctor` reads it with a login node's
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,17 @@ from .slurm import (
 )
 
 
-def check_cluster(jobs: Iterable[Any], *, attempts: int, first_look_seconds: int) -> None:
+def check_cluster(
+    jobs: Iterable[Any], *, group_of: Callable[[Any], Any], attempts: int, first_look_seconds: int
+) -> None:
     """Check, before anything is submitted, that SLURM can run what the jobs will ask for.
 
     Parameters
     ----------
     jobs
         Snakemake's jobs that are to be submitted.
+    group_of
+        A job's group, whose jobs are submitted as one; None where it has none.
     attempts
         How often a job may be started; the first and the last attempt are checked.
     first_look_seconds
@@ -50,7 +54,10 @@ def check_cluster(jobs: Iterable[Any], *, attempts: int, first_look_seconds: int
         )
         raise InputError(Problem("", what, remedy))
     nodes = nodes_of_cluster()
-    requests = {Request.of(job, attempt) for job in jobs for attempt in {1, attempts}}
+    requests = set()
+    for job in {group_of(job) or job for job in jobs}:
+        for attempt in {1, attempts}:
+            requests.add(_request_of(job, attempt))
     problems = request_problems(requests, nodes)
     problems += account_problems({request.account for request in requests}, accounts_of_user())
     problems += memory_of_jobs_problems(ask("scontrol", "show", "config") or "", first_look_seconds)
@@ -59,6 +66,13 @@ def check_cluster(jobs: Iterable[Any], *, attempts: int, first_look_seconds: int
     if problems:
         title = f"the cluster cannot run this ({len(problems)} problem(s))"
         raise InputError(Problems(title, tuple(problems)))
+
+
+def _request_of(job: Any, attempt: int) -> Request:
+    if not job.is_group():
+        return Request.of(job, attempt)
+    levels = [[Request.of(member, attempt) for member in level] for level in job.toposorted]
+    return Request.of_group(job.groupid, levels)
 
 
 def request_problems(
@@ -103,6 +117,10 @@ def _named(rules: list[str], max_rules: int | None) -> str:
 
 
 def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[Problem]:
+    if request.differing:
+        what = f"its rules share a job and ask for different things ({'; '.join(request.differing)})"
+        remedy = f"Give them the same, or remove those that differ from groups in {PROFILE}"
+        return [Problem("", what, remedy)]
     # SLURM takes a list and chooses; no partition at all is its default one, which need not be ours to know.
     wanted = [name for name in request.partition.split(",") if name]
     missing = [name for name in wanted if name not in partitions]
@@ -161,8 +179,11 @@ def _shortages(request: Request, with_gpu: list[Node], place: str) -> list[Probl
         problems.append(Problem("", what, f"Lower it under set-threads in {PROFILE}"))
     max_minutes = max(node.minutes for node in with_gpu)
     if request.minutes > max_minutes:
-        what = f"asks for {request.minutes} minutes{which}, and {place} allows {max_minutes:.0f}"
+        together = " together" if request.in_group else ""
+        what = f"asks for {request.minutes} minutes{together}{which}, and {place} allows {max_minutes:.0f}"
         remedy = f"Set max_minutes at the top of {PROFILE} to {max_minutes:.0f} or less"
+        if request.in_group:
+            remedy += "; where it is, remove these rules from groups there: each is a job of its own then"
         problems.append(Problem("", what, remedy))
     together = [
         node
@@ -175,6 +196,8 @@ def _shortages(request: Request, with_gpu: list[Node], place: str) -> list[Probl
             f"single node of {place} has all three"
         )
         remedy = f"In {PROFILE}, lower max_mem_mb, max_minutes or the rule's number under set-threads"
+        if request.in_group:
+            remedy += ", or remove these rules from groups"
         problems.append(Problem("", what, remedy))
     return problems
 

@@ -4,14 +4,29 @@ from __future__ import annotations  # `make doctor` reads it with a login node's
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+NOT_TOLD = ("tmpdir", "mem", "disk")
+"""Resources in words that Snakemake makes itself."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a rule's job asks SLURM for in one of its attempts."""
+    """What a job asks SLURM for in one of its attempts.
+
+    Attributes
+    ----------
+    rule
+        The rule that it runs; of a group its name, and its rules in brackets.
+    texts
+        Its resources that are words: account, partition and what else a profile has.
+    differing
+        Of a group, those for which its rules have different words; SLURM gives a job one.
+    in_group
+        Whether several rules share the job.
+    """
 
     rule: str
     attempt: int
@@ -22,6 +37,9 @@ class Request:
     minutes: int
     gpus: int
     gpu_kind: str
+    texts: tuple[tuple[str, str], ...] = ()
+    differing: tuple[str, ...] = ()
+    in_group: bool = False
 
     @classmethod
     def of(cls, job: Any, attempt: int) -> Request:
@@ -40,7 +58,60 @@ class Request:
             minutes=int(resources.get("runtime", 0)),
             gpus=int(resources.get("gpu", 0)) or count,
             gpu_kind=str(resources.get("gpu_model", "")) or kind,
+            texts=texts_of(resources),
         )
+
+    @classmethod
+    def of_group(cls, group: str, levels: Sequence[Sequence[Request]]) -> Request:
+        """What a job of several rules asks for: as Snakemake adds up the requests of its rules.
+
+        Parameters
+        ----------
+        group
+            Its name in the profile.
+        levels
+            Requests of its rules; those of one level run side by side, one level after the other.
+        """
+        members = [request for level in levels for request in level]
+        if len(members) == 1:
+            return members[0]
+        words: dict[str, set[str]] = defaultdict(set)
+        for request in members:
+            for name, text in request.texts:
+                words[name].add(text)
+
+        def most(name: str) -> int:
+            return max(sum(getattr(request, name) for request in level) for level in levels)
+
+        def first(name: str) -> str:
+            return next((text for request in members if (text := getattr(request, name))), "")
+
+        return cls(
+            rule=f"{group} ({', '.join(dict.fromkeys(request.rule for request in members))})",
+            attempt=members[0].attempt,
+            account=first("account"),
+            partition=first("partition"),
+            mem_mb=most("mem_mb"),
+            cpus=most("cpus"),
+            minutes=sum(max(request.minutes for request in level) for level in levels),
+            gpus=most("gpus"),
+            gpu_kind=first("gpu_kind"),
+            differing=tuple(
+                f"{name}: {', '.join(sorted(texts))}"
+                for name, texts in sorted(words.items())
+                if len(texts) > 1
+            ),
+            in_group=True,
+        )
+
+
+def texts_of(resources: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """A job's resources that are words, by name."""
+    return tuple(
+        (name, str(value))
+        for name, value in sorted(resources.items())
+        if isinstance(value, str) and name not in NOT_TOLD
+    )
 
 
 def memory_request(resources: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 from .findings import Finding
@@ -15,6 +16,7 @@ except SyntaxError:  # a Python before 3.7; `make demo` brings a new one
 
 MAX_PARTITIONS = 6  # that are listed
 MIN_JOB_MB = 500  # less than any rule asks for
+ONE_OF = {"select_genes", "select_markers"}  # a run has one of them
 
 
 def check_slurm(profile: Path) -> list:
@@ -83,7 +85,7 @@ def _profile(profile: Path, values: dict, nodes: list) -> list:
         return []
     try:
         requests = _requests_of_rules(profile, values)
-        compared = f"what all {len({request.rule for request in requests})} rules ask for"
+        compared = f"what all {len(_entries(profile).get('set-resources') or {})} rules ask for"
     except ImportError:  # yte comes with snakemake
         requests = _requests_of_values(values)
         compared = "partitions and GPUs (with snakemake there: what every rule asks for)"
@@ -121,16 +123,16 @@ def _largest(values: dict, nodes: list) -> list:
 
 
 def _requests_of_rules(profile: Path, values: dict) -> list:
-    """What the jobs of every rule in the profile ask for, on their first and their last attempt."""
-    import yte
-
-    entries = yte.process_yaml(profile_text(profile), require_use_yte=True)
+    """What the jobs of the profile ask for, on their first and their last attempt: of every rule or group."""
+    entries = _entries(profile)
     defaults, threads = entries.get("default-resources") or {}, entries.get("set-threads") or {}
-    requests = []
+    groups = entries.get("groups") or {}
+    requests, grouped = [], defaultdict(list)
     for rule, resources in (entries.get("set-resources") or {}).items():
         for attempt in {1, 1 + int(entries.get("retries", 0))}:
             asked = {name: _evaluated(amount, attempt) for name, amount in {**defaults, **resources}.items()}
-            requests.append(
+            together = grouped[groups[rule], attempt] if rule in groups else requests
+            together.append(
                 request.Request(
                     rule=rule,
                     attempt=attempt,
@@ -141,9 +143,21 @@ def _requests_of_rules(profile: Path, values: dict) -> list:
                     minutes=int(asked.get("runtime", 0)),
                     gpus=int(asked.get("gpu", 0)),
                     gpu_kind=str(asked.get("gpu_model", "")),
+                    texts=request.texts_of(asked),
                 )
             )
+    for (group, _), members in grouped.items():
+        for absent in ONE_OF if {member.rule for member in members} >= ONE_OF else [""]:
+            levels = [[member] for member in members if member.rule != absent]
+            requests.append(request.Request.of_group(group, levels))
     return requests
+
+
+def _entries(profile: Path) -> dict:
+    """The entries of a profile as Snakemake reads them."""
+    import yte
+
+    return yte.process_yaml(profile_text(profile), require_use_yte=True)
 
 
 def _requests_of_values(values: dict) -> list:
