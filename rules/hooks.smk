@@ -9,6 +9,7 @@ from scripts.cellferry.artifacts.json_files import read_artifact
 from scripts.cellferry.cluster.checks import check_cluster
 from scripts.cellferry.cluster.environments import check_environments
 from scripts.cellferry.cluster.failures import explain_failures
+from scripts.cellferry.cluster.group_jobs import complete_group_jobs, stop_after_a_mistake
 from scripts.cellferry.cluster.slurm import cancel_what_is_left
 from scripts.cellferry.core.atomic import remove_remnants, set_aside_damaged
 from scripts.cellferry.core.disk import check_temporary_folder
@@ -35,6 +36,9 @@ if workflow.is_main_process:
         invalidate_unrecorded(MADE_FROM)
     # What was wrong may have been mended.
     invalidate(with_problems(f"results/inspected/{dataset}.json" for dataset in DATASETS))
+    complete_group_jobs()
+else:
+    stop_after_a_mistake(workflow)
 
 
 def scores_in_words(query, evaluation):

@@ -58,9 +58,13 @@ CONVERT = SimpleNamespace(
     rule=SimpleNamespace(name="convert_to_chunks"),
     output=["results/chunks/patients"],
     log=["logs/convert_to_chunks/patients.log"],
+    is_group=lambda: False,
 )
 REPORT = SimpleNamespace(
-    rule=SimpleNamespace(name="report"), output=["results/report.html"], log=["logs/report/report.log"]
+    rule=SimpleNamespace(name="report"),
+    output=["results/report.html"],
+    log=["logs/report/report.log"],
+    is_group=lambda: False,
 )
 
 
@@ -78,25 +82,25 @@ def write(folder, path, text):
 
 
 def test_a_job_is_read_with_all_its_attempts():
-    refusal, found = read_attempts(attempts(700012, 700015), 8)
+    refusal, found = read_attempts(attempts(700012, "700015"), 8)
     assert refusal == ""
     assert [attempt.slurm_id for attempt in found] == ["700012", "700015"]
     assert found[1].slurm_log == SLURM_LOG.format(number=700015)
 
 
 def test_other_jobs_attempts_are_not_its_own():
-    assert read_attempts(attempts(700012), 88) == ("", [])
-    assert read_attempts(attempts(700012), 0) == ("", [])
+    assert read_attempts(attempts(700012), "88") == ("", [])
+    assert read_attempts(attempts(700012), "0") == ("", [])
 
 
 def test_a_refusal_counts_if_it_was_the_last_word():
     refused = REFUSED.replace("jobid: 1", "jobid: 8")
-    assert read_attempts(attempts(700012) + "\n" + refused, 8)[0].startswith("sbatch: error: invalid")
-    assert read_attempts(refused + attempts(700012), 8)[0] == ""
+    assert read_attempts(attempts(700012) + "\n" + refused, "8")[0].startswith("sbatch: error: invalid")
+    assert read_attempts(refused + attempts(700012), "8")[0] == ""
     odd = refused.replace(
         "SLURM sbatch failed. The error message was '", "Job submission failed with exception: "
     )
-    assert read_attempts(odd, 8)[0].startswith("sbatch: error: invalid")
+    assert read_attempts(odd, "8")[0].startswith("sbatch: error: invalid")
 
 
 def test_a_step_that_was_killed_for_memory_says_so_for_its_job():

@@ -59,13 +59,14 @@ class Attempt:
 
 @dataclass
 class Failure:
-    """A job of the workflow that failed in all its attempts."""
+    """A job of the workflow that failed in all its attempts; `beside` are other rules of its SLURM job."""
 
     rule: str
     outputs: str
     log: str
     refusal: str = ""
     attempts: list[Attempt] = field(default_factory=list)
+    beside: str = ""
 
 
 def explain_failures(jobs: Iterable[Any], jobid: Callable[[Any], int], snakemake_logs: list[str]) -> str:
@@ -82,10 +83,7 @@ def explain_failures(jobs: Iterable[Any], jobid: Callable[[Any], int], snakemake
     """
     log = "".join(map(_read, snakemake_logs))
     failures = [
-        Failure(
-            job.rule.name, ", ".join(job.output), next(iter(job.log), ""), *read_attempts(log, jobid(job))
-        )
-        for job in jobs
+        failure for job in jobs for failure in _failures_of(job, *read_attempts(log, str(jobid(job))))
     ]
     if not failures:
         return ""
@@ -102,11 +100,49 @@ def explain_failures(jobs: Iterable[Any], jobid: Callable[[Any], int], snakemake
     )
 
 
-def read_attempts(log: str, job: int) -> tuple[str, list[Attempt]]:
+def _failures_of(job: Any, refusal: str, attempts: list[Attempt]) -> list[Failure]:
+    """A job that failed; of a group's the rules that failed, or the group where none had begun."""
+    if not job.is_group():
+        return [_failure(job, refusal, attempts)]
+    members = list(job)
+    rules = list(dict.fromkeys(member.rule.name for member in members))
+    failed = [] if refusal or not attempts else _failed_rules(_read(attempts[-1].slurm_log), rules)
+    if not failed and len(members) > 1:
+        outputs = ", ".join(path for member in members for path in member.output)
+        logs = ", ".join(path for member in members for path in member.log)
+        return [Failure(f"{job.groupid} ({', '.join(rules)})", outputs, logs, refusal, attempts)]
+    return [
+        _failure(
+            member, refusal, attempts, beside=", ".join(rule for rule in rules if rule != member.rule.name)
+        )
+        for member in members
+        if member.rule.name in failed or len(members) == 1
+    ]
+
+
+def _failure(job: Any, refusal: str, attempts: list[Attempt], beside: str = "") -> Failure:
+    return Failure(
+        job.rule.name, ", ".join(job.output), next(iter(job.log), ""), refusal, list(attempts), beside
+    )
+
+
+def _failed_rules(slurm_log: str, rules: list[str]) -> list[str]:
+    """Rules of a group that failed, by what the snakemake in its job said; none where it said nothing.
+
+    Where it was ended from outside, it is the first rule that had not finished.
+    """
+    if failed := re.findall(r"^Error in rule (\w+):", slurm_log, re.M):
+        return failed
+    finished = re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", slurm_log, re.M)
+    begun = re.search(r"^Execute \d+ jobs", slurm_log, re.M)
+    return [rule for rule in rules if rule not in finished][:1] if begun else []
+
+
+def read_attempts(log: str, job: str) -> tuple[str, list[Attempt]]:
     """Why a job could not be submitted the last time, if so, and its SLURM jobs, by a main process's log."""
     submitted = rf"^Job {job} has been submitted with SLURM jobid (\d+) \(log: (.*)\)\.$"
     refusal, attempts = "", []
-    for part in re.split(r"^Error in rule \w+:\n", f"\n{log}", flags=re.M):
+    for part in re.split(r"^Error in (?:rule|group) \w+:\n", f"\n{log}", flags=re.M):
         # What sbatch said fills the lines before the job's number.
         message, _, number = part.partition("\n    jobid: ")
         if re.match(rf"{job}\b", number) and (match := re.search(REFUSED, message, re.S)):
@@ -176,6 +212,8 @@ def _read(path: str) -> str:
 
 def _tell(failure: Failure) -> str:
     lines = ["", f"{failure.rule}: {failure.outputs}", f"  log: {failure.log}"]
+    if failure.beside:
+        lines.append(f"  in one job with {failure.beside}")
     for number, attempt in enumerate(failure.attempts, start=1):
         memory = f", {attempt.used_mb} of {attempt.asked_mb} MB" if attempt.asked_mb else ""
         lines.append(
@@ -206,9 +244,10 @@ def _remedy(failure: Failure) -> str:
         )
     if last.state == "TIMEOUT":
         more = "; it resumes where it was" if rule == "train_reference_model" else ""
+        alone = f", remove {rule} from groups there" if failure.beside else ""
         return (
             f"it needs longer than {last.limit}: raise runtime of {rule} in {PROFILE} (and max_minutes, "
-            f"if the partition allows more), or cut the dataset into more `chunks`{more}"
+            f"if the partition allows more){alone}, or cut the dataset into more `chunks`{more}"
         )
     if last.state == "NODE_FAIL":
         return f"its node failed: start snakemake again with --slurm-exclude-failed-nodes {last.node}"

@@ -137,6 +137,11 @@ def input_error_in(log: str) -> str | None:
     return "\n".join([first, *others]) if separator and all(line.startswith(" ") for line in others) else None
 
 
+def mistake_of_this_run(log: str | Path) -> str | None:
+    """The input error that an earlier attempt of this run ended with, by the rule's log; None if none did."""
+    return _Mistake(str(log)).of_this_run()
+
+
 def _say(message: str, terminal: int) -> None:
     os.write(terminal, f"{message}\n".encode())
     with suppress(OSError):

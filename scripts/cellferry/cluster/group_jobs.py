@@ -1,0 +1,54 @@
+"""Jobs of several rules (`groups` in the profile): what Snakemake and the SLURM plugin leave out for them.
+
+Imported by the Snakefile alone, since it imports snakemake, which the environments of the rules lack.
+"""
+
+import sys
+from itertools import takewhile
+from types import SimpleNamespace
+from typing import Any
+
+from snakemake.io import apply_wildcards
+from snakemake.jobs import GroupJob
+from snakemake.logging import logger
+from snakemake.target_jobs import parse_target_jobs_cli_args
+
+from ..core.logs import INPUT_ERROR, mistake_of_this_run
+
+
+def complete_group_jobs() -> None:
+    """Let the main process's log hold why a group's job could not be submitted, and the run go on.
+
+    Snakemake drops that message, and the plugin asks the job for its rule to print it: a group has none, and
+    the run would wait for ever.
+    """
+    log_error = GroupJob.log_error
+
+    def log_message_too(self: GroupJob, msg: str | None = None, *args: Any, **kwargs: Any) -> None:
+        if msg:
+            logger.error(f"Error in group {self.groupid}:\n    message: {msg}\n    jobid: {self.jobid}")
+        log_error(self, msg, *args, **kwargs)
+
+    GroupJob.log_error = log_message_too
+    GroupJob.rule = property(lambda self: SimpleNamespace(name=self.name))
+
+
+def stop_after_a_mistake(workflow: Any) -> None:
+    """End a group's job whose earlier attempt in this run ended with a user's mistake.
+
+    Otherwise the rules before the one that found it would do their work again for nothing. A job of one rule
+    ends by itself (`cellferry.core.logs.logged`).
+    """
+    targets = _target_jobs(sys.argv)
+    for target in targets if len(targets) > 1 else []:
+        rule = workflow.get_rule(target.rulename)
+        for log in rule.log:
+            if mistake := mistake_of_this_run(apply_wildcards(log, target.wildcards_dict)):
+                sys.exit(f"Error in rule {rule.name}: as in an earlier attempt\n{INPUT_ERROR}{mistake}")
+
+
+def _target_jobs(command: list[str]) -> list[Any]:
+    """The jobs that a snakemake in a SLURM job is to run; Snakemake itself looks at them after the rules."""
+    option = "--target-jobs"
+    after = command[command.index(option) + 1 :] if option in command else []
+    return parse_target_jobs_cli_args(list(takewhile(lambda word: not word.startswith("--"), after)))
