@@ -64,6 +64,11 @@ def planned_jobs(printed: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", printed, re.M)}
 
 
+def saved_calls(printed: str) -> int:
+    """How many sbatch calls the groups of the profile save, by what a dry run prints of them."""
+    return len(re.findall(r"^ +Job \d+: ", printed, re.M)) - len(re.findall(" Group job ", printed))
+
+
 def row(datasets: int, chunks: int, repeats: int) -> str:
     """One row of the table; the fastest of several runs, which other work disturbed least."""
     with tempfile.TemporaryDirectory() as name:
@@ -80,7 +85,7 @@ def row(datasets: int, chunks: int, repeats: int) -> str:
     # These rules run where snakemake does.
     local = sum(jobs[rule] for rule in ("all", "check_datasets", "gather_scores"))
     return (
-        f"| {datasets} | {chunks} | {jobs['total']} | {jobs['total'] - local} "
+        f"| {datasets} | {chunks} | {jobs['total']} | {jobs['total'] - local - saved_calls(on_slurm[0][0])} "
         f"| {' | '.join(f'{value:.1f}' for value in seconds)} | {megabytes:.0f} |"
     )
 

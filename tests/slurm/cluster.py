@@ -20,6 +20,7 @@ from running import command_line, slurm_profile
 HERE = Path(__file__).parent
 DAEMONS = ["slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sbatch"]
 GPU_RULES = ["train_reference_model", "fit_query_model"]
+GROUPS = slurm_profile()["groups"]
 
 
 def missing_programs() -> list[str]:
@@ -30,11 +31,11 @@ def missing_programs() -> list[str]:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as squeue or sacct shows it; `rule` is the rule it runs."""
+    """A job as squeue or sacct shows it; `rules` are those that it runs: one, or several of a group."""
 
     number: str
     state: str
-    rule: str
+    rules: tuple[str, ...]
     node: str = ""
 
 
@@ -83,7 +84,7 @@ class Cluster:
         """Jobs that wait or run, all of them or those of the run in a folder."""
         lines = self.ask("squeue", "--noheader", "--format=%i|%T|%k|%N|%Z").splitlines()
         return [
-            Job(number, state, _rule(comment), node)
+            Job(number, state, rules_of(comment), node)
             for number, state, comment, node, where in _rows(lines)
             if folder is None or where == str(folder)
         ]
@@ -112,7 +113,9 @@ class Cluster:
             "--duplicates",
         ).splitlines()
         rows = [dict(zip(columns, values, strict=True)) for values in _rows(lines)]
-        return [{**row, "rule": _rule(row["Comment"])} for row in rows if row["WorkDir"] == str(run.folder)]
+        return [
+            {**row, "rules": rules_of(row["Comment"])} for row in rows if row["WorkDir"] == str(run.folder)
+        ]
 
     def wait_until_ready(self, seconds: int = 90) -> None:
         """Wait until every node can take a job."""
@@ -124,7 +127,7 @@ class Cluster:
 
     def take_memory_away(self, number: str) -> None:
         """Lower the limit of a job's running step to a little more than it uses: its next need kills it."""
-        (step,) = Path("/sys/fs/cgroup/memory").glob(f"slurm_*/uid_*/job_{number}/step_0")
+        (step,) = Path("/sys/fs/cgroup/memory").glob(f"slurm_*/uid_*/job_{number}/step_[0-9]*")
         used = int((step / "memory.usage_in_bytes").read_text())
         for attempt in range(20):  # the kernel refuses a limit below what is used at that moment
             try:
@@ -248,7 +251,7 @@ class Run:
             found[:] = [
                 job
                 for job in self.cluster.queue(self.folder)
-                if job.rule == rule and job.state == "RUNNING" and job.number not in known
+                if rule in job.rules and job.state == "RUNNING" and job.number not in known
             ]
             return found and self.scripts(rule)
 
@@ -276,8 +279,14 @@ def _is_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _rule(comment: str) -> str:
-    return re.sub(r"_wildcards_.*", "", comment).removeprefix("rule_")
+def rules_of(comment: str) -> tuple[str, ...]:
+    """Rules of a job with that comment; of a group it holds `rule_`, the group's name and its rules."""
+    name = re.sub(r"_wildcards_.*", "", comment).removeprefix("rule_")
+    for group in set(GROUPS.values()):
+        if name.startswith(f"{group}_"):
+            members = [rule for rule, its in GROUPS.items() if its == group]
+            return tuple(re.findall("|".join(members), name.removeprefix(f"{group}_")))
+    return (name,)
 
 
 def _rows(lines):

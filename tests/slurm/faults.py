@@ -41,6 +41,7 @@ RULES = [
     "fit_query_model",
     "map_query",
     "train_classifier",
+    "calibrate_classifier",
     "predict_labels",
     "gather_predictions",
     "evaluate",
@@ -187,8 +188,9 @@ def make_run(cluster, folder):
         "surgery": {"epochs": 5},
         "prediction": {"n_trees": 20},
     }
-    # Few threads: a job that is frozen keeps its cores from those that go on.
-    return Run(cluster, folder, config, **{"set-threads": {"train_classifier": 2}})
+    # Few threads: a job that is frozen keeps its cores from those that go on. Rules of a group are hit one by
+    # one in attempts of the same job, which must not run out.
+    return Run(cluster, folder, config, retries=5, **{"set-threads": {"train_classifier": 2}})
 
 
 def run_with(fault, cluster, rules):
@@ -200,7 +202,8 @@ def run_with(fault, cluster, rules):
         if snakemake.poll() is not None:
             if snakemake.returncode == 0:
                 break
-            failed = re.findall(r"^(\w+): results/", run.said().rpartition("job(s) failed")[2], re.M)
+            told = run.said().rpartition("job(s) failed")[2]
+            failed = re.findall(r"^(\w+)(?: \(.*\))?: results/", told, re.M)
             if not failed or starts_by_hand == len(rules):
                 return outcome, [f"does not finish; see {folder}"]
             outcome |= dict.fromkeys(failed, "finished by hand")

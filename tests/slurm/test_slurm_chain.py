@@ -9,7 +9,7 @@ import pytest
 import yaml
 from cellferry.artifacts.evaluation import Evaluation
 from cellferry.artifacts.json_files import read_artifact
-from cluster import GPU_RULES, Run
+from cluster import GPU_RULES, GROUPS, Run
 from running import ROOT
 
 LOCAL_RULES = ("all", "check_datasets", "demo_data", "gather_scores")
@@ -50,37 +50,48 @@ def test_the_labels_are_those_of_before(chain):
     assert (now["probability"] - before["probability"]).abs().mean() < 0.02
 
 
-def test_every_rule_is_a_job_of_its_own_but_the_local_ones(chain):
+def test_every_rule_is_in_jobs_of_its_own_or_of_its_group_but_the_local_ones(chain):
     jobs = re.findall(r"^(\w+) +(\d+)$", chain.said.partition("total ")[0], re.M)
     planned = {rule: int(count) for rule, count in jobs if rule not in LOCAL_RULES}
-    done = {rule: sum(job["rule"] == rule for job in chain.jobs) for rule in planned}
+    done = {rule: sum(rule in job["rules"] for job in chain.jobs) for rule in planned}
     assert done == planned
     assert {job["State"] for job in chain.jobs} == {"COMPLETED"}
+    for job in chain.jobs:
+        (group,) = {GROUPS.get(rule) for rule in job["rules"]}
+        together = {rule for rule in planned if group and GROUPS.get(rule) == group}
+        assert set(job["rules"]) == (together or {job["rules"][0]})
 
 
 def test_jobs_ask_for_what_the_profile_says(chain):
     profile = chain.run.profile
+
+    def amounts(job, name):
+        """What the rules of a job ask for, each, on the first attempt."""
+        resources = [profile["set-resources"][rule][name] for rule in job["rules"]]
+        return [int(re.match(r"min\((\d+) \* attempt", amount)[1]) for amount in resources]
+
     for job in chain.jobs:
-        rule = job["rule"]
-        mem_mb = int(re.match(r"min\((\d+) \* attempt", profile["set-resources"][rule]["mem_mb"])[1])
-        minutes = int(re.match(r"min\((\d+) \* attempt", profile["set-resources"][rule]["runtime"])[1])
-        assert float(job["ReqMem"].rstrip("M")) == mem_mb, rule
-        assert int(job["TimelimitRaw"]) == minutes, rule
-        assert int(job["ReqCPUS"]) == profile["set-threads"].get(rule, 1), rule
+        threads = [profile["set-threads"].get(rule, 1) for rule in job["rules"]]
+        assert float(job["ReqMem"].rstrip("M")) == max(amounts(job, "mem_mb")), job
+        assert int(job["TimelimitRaw"]) == sum(amounts(job, "runtime")), job
+        assert int(job["ReqCPUS"]) == max(threads), job
 
 
 def test_gpu_rules_and_they_alone_get_a_gpu_in_its_partition(chain):
     for job in chain.jobs:
-        on_gpu = job["rule"] in GPU_RULES
+        on_gpu = job["rules"][0] in GPU_RULES
         assert job["Partition"] == ("gpu" if on_gpu else "cpu"), job
         assert ("gres/gpu=1" in job["AllocTRES"]) == on_gpu, job
 
 
 def test_logs_are_where_the_readme_says(chain):
     for job in chain.jobs:
-        rule, number = job["rule"], job["JobID"]
-        assert list((chain.folder / "logs" / rule).rglob("*.log")), rule
-        assert list((chain.folder / "logs" / "slurm" / f"rule_{rule}").rglob(f"{number}.log")), job
+        for rule in job["rules"]:
+            assert list((chain.folder / "logs" / rule).rglob("*.log")), rule
+        kind = "group" if job["rules"][0] in GROUPS else "rule"
+        name = job["Comment"].partition("_wildcards_")[0].removeprefix("rule_")
+        logs = chain.folder / "logs" / "slurm" / f"{kind}_{name}"
+        assert list(logs.rglob(f"{job['JobID']}.log")), job
 
 
 def test_each_script_ran_in_its_rules_environment(chain, launcher):

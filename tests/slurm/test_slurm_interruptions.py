@@ -37,7 +37,9 @@ def test_after_kill_9_the_jobs_left_behind_are_told_and_the_next_run_finishes(ru
     code, said = run.finish("results/merged/atlas.h5ad")
     assert code == 0, said
     assert ad.read_h5ad(run.folder / "results" / "merged" / "atlas.h5ad").n_obs == 240
-    assert [job["rule"] for job in cluster.accounted(run)].count("inspect_dataset") == 2  # one per dataset
+    assert [job["rules"] for job in cluster.accounted(run)].count(
+        ("inspect_dataset",)
+    ) == 2  # one per dataset
 
 
 def test_ctrl_c_cancels_the_jobs(run, cluster):

@@ -21,18 +21,26 @@ def test_all_that_is_too_large_or_missing_is_told_at_once(run):
         "inspect_dataset": {"slurm_partition": "main"},
         "convert_to_chunks": {"mem_mb": "40000 * attempt"},
         "merge_h5ad": {"runtime": "9000"},
-        "split_reference": {"slurm_account": "nobody"},
+        "subset_reference": {"runtime": "2800"},
         "fit_query_model": {"slurm_partition": "cpu"},
+        "train_classifier": {"slurm_account": "nobody"},
+        "calibrate_classifier": {"slurm_account": "nobody"},
+        "evaluate": {"slurm_partition": "gpu"},
     }
     said = refused(run(resources=changes, **{"set-threads": {"train_classifier": 99}}), target="all")
-    assert "the cluster cannot run this (6 problem(s))" in said
+    assert "the cluster cannot run this (8 problem(s))" in said
     assert "inspect_dataset: there is no partition 'main'; this cluster has cpu, gpu, urgent." in said
     assert "convert_to_chunks: asks for 120000 MB on attempt 3, and the largest node of partition cpu" in said
     assert "Set max_mem_mb at the top of profiles/slurm/config.yaml to 64000 or less" in said
     assert "merge_h5ad: asks for 9000 minutes, and partition cpu allows 2880" in said
     assert "there is no account 'nobody' for you; you have default" in said
     assert "fit_query_model: asks for gpu:1, and partition cpu has no GPU" in said
-    assert "train_classifier: asks for 99 CPUs" in said
+    # Rules that share a job.
+    together = "reference_cells (split_reference, select_genes, subset_reference, shuffle_reference)"
+    assert f"{together}: asks for 3010 minutes together, and partition cpu allows 2880. Set max_min" in said
+    assert "classifier (train_classifier, calibrate_classifier): asks for 99 CPUs" in said
+    assert "answers (gather_predictions, evaluate): its rules share a job and ask for different" in said
+    assert "(slurm_partition: cpu, gpu). Give them the same, or remove those that differ from groups" in said
 
 
 def test_no_sbatch_on_the_path(run, tmp_path):
@@ -70,6 +78,28 @@ def test_a_refusal_at_submission_is_told_in_slurms_words(run):
     assert code == 1
     assert "SLURM did not take it (sbatch: error" in told
     assert "Invalid node name specified" in told
+
+
+def test_a_refusal_of_a_job_of_several_rules_is_told_in_slurms_words(run):
+    group = ("split_reference", "select_genes", "subset_reference", "shuffle_reference")
+    run = run(resources={rule: {"slurm_extra": "--nodelist=c9"} for rule in group}, retries=0)
+    code, said = run.finish("results/reference/store.zarr", seconds=400)
+    told = said.partition("job(s) failed")[2]
+    assert code == 1
+    assert f"\nreference_cells ({', '.join(group)}): results/reference/splits.parquet" in told
+    assert "SLURM did not take it (sbatch: error" in told
+    assert "Invalid node name specified" in told
+
+
+def test_a_job_of_several_rules_that_cannot_be_sent_does_not_keep_the_run_waiting(run):
+    """The plugin itself stops at what it takes for a mistake, and asks the job for its rule to say so."""
+    group = ("split_reference", "select_genes", "subset_reference", "shuffle_reference")
+    run = run(resources={rule: {"slurm_extra": "--account=default"} for rule in group}, retries=0)
+    code, said = run.finish("results/reference/store.zarr", seconds=400)
+    told = said.partition("job(s) failed")[2]
+    assert code == 1
+    assert f"\nreference_cells ({', '.join(group)}): results/reference/splits.parquet" in told
+    assert "SLURM did not take it (" in told
 
 
 def test_a_cluster_that_does_not_know_its_memory(run, tmp_path, cluster_without_memory):

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import anndata as ad
 import h5py
@@ -17,7 +18,7 @@ from simulate import simulate_cells
 
 
 def asked(jobs, rule, column):
-    return [job[column] for job in jobs if job["rule"] == rule]
+    return [job[column] for job in jobs if rule in job["rules"]]
 
 
 def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller_blocks(
@@ -100,3 +101,40 @@ def test_a_mistake_is_looked_for_once_and_named_last(run, cluster):
     assert "convert_to_chunks: results/chunks/patients/0" in told
     assert mistake in told
     assert not list((run.folder / "results" / "chunks" / "patients").glob("**/*.h5ad"))
+
+
+def test_a_mistake_that_a_rule_finds_in_the_job_of_several_is_looked_for_once(run, cluster):
+    run = run(config={"genes": {"retrain_on_common": True}})
+    query = ad.read_h5ad(run.folder / "query.h5ad")
+    query.var_names = [f"other_{name}" for name in query.var_names]
+    query.write_h5ad(run.folder / "query.h5ad")
+    code, said = run.finish("results/reference/store.zarr")
+    assert code == 1
+    told = said.partition("job(s) failed")[2]
+    assert "\nselect_genes: results/genes.tsv" in told
+    assert "error: the datasets have no gene in common" in told
+    assert not re.search("^(split|subset|shuffle)_reference:", told, re.M)
+    _, *later = re.findall(r"attempt \d: .*\(SLURM job \d+, (.*)\)", told)
+    assert len(later) == 2
+    for log in later:
+        said = Path(log).read_text()
+        assert "Error in rule select_genes: as in an earlier attempt\nerror: the datasets have no" in said
+        # The rule before did not begin again.
+        assert "Execute" not in said
+
+
+def test_a_rule_killed_for_its_memory_is_named_and_those_before_it_are_kept(run, cluster, memory_limits):
+    run = run(retries=0)
+    process = run.start("results/reference/store.zarr")
+    job = run.wait_for_job("subset_reference")
+    cluster.take_memory_away(job.number)
+    assert process.wait(600) == 1
+    told = run.said().partition("job(s) failed")[2]
+    assert "\nsubset_reference: results/common/reference.h5ad" in told
+    assert "  in one job with split_reference, select_genes, shuffle_reference" in told
+    assert f"attempt 1: OUT_OF_MEMORY on {job.node}" in told
+    assert "raise mem_mb of subset_reference in profiles/slurm/config.yaml" in told
+
+    code, said = run.finish("results/reference/store.zarr")
+    assert code == 0, said
+    assert set(cluster.accounted(run)[-1]["rules"]) == {"subset_reference", "shuffle_reference"}

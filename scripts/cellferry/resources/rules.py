@@ -119,7 +119,7 @@ RULES = {
     "compare_panels": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=117, seconds=1)),
     "subset_reference": Rule(
         Request(1000, 120),
-        slurm=Request(1000, 240),
+        slurm=Request(1000, 120),
         memory=MemoryModel(fixed_mb=150, cell_bytes=8, blocks=3, seconds=1, values_per_s=60e6),
     ),
     "subset_common_genes": Rule(
@@ -129,7 +129,7 @@ RULES = {
     ),
     "shuffle_reference": Rule(
         Request(2000, 120),
-        slurm=Request(2000, 240),
+        slurm=Request(2000, 120),
         memory=MemoryModel(fixed_mb=710, cell_bytes=16, value_bytes=22, seconds=4, values_per_s=8e6),
     ),
     "train_reference_model": Rule(
@@ -154,14 +154,14 @@ RULES = {
     ),
     "train_classifier": Rule(
         Request(4000, 240, threads=4),
-        slurm=Request(4000, 480, threads=16),
+        slurm=Request(4000, 240, threads=16),
         memory=MemoryModel(
             fixed_mb=395, cell_bytes=48, value_bytes=32, seconds=15, cells_per_s=9e3, values_per_s=2.5e5
         ),
     ),
     "calibrate_classifier": Rule(
         Request(2000, 60),
-        slurm=Request(2000, 120, threads=4),
+        slurm=Request(2000, 60, threads=4),
         memory=MemoryModel(fixed_mb=270, cell_bytes=36, blocks=1, seconds=2, cells_per_s=3e4),
     ),
     "estimate_missing_genes": Rule(
@@ -181,7 +181,7 @@ RULES = {
     ),
     "gather_predictions": Rule(
         Request(2000, 120),
-        slurm=Request(2000, 240),
+        slurm=Request(2000, 120),
         memory=MemoryModel(
             fixed_mb=180, cell_bytes=60, blocks=1, seconds=1, cells_per_s=7e4, values_per_s=25e6
         ),
@@ -198,7 +198,7 @@ RULES = {
     ),
     "evaluate": Rule(
         Request(2000, 60),
-        slurm=Request(2000, 120),
+        slurm=Request(2000, 60),
         memory=MemoryModel(fixed_mb=275, cell_bytes=36, value_bytes=13, seconds=2, cells_per_s=4e4),
     ),
     "gather_scores": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=26, seconds=1)),
