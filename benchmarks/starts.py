@@ -20,7 +20,6 @@ LIMIT_MB = 4000
 LATE = {
     "fit_query_model": "torch and scvi-tools, where the query has a new batch",
     "train_classifier": "scikit-learn",
-    "report": "UMAP",
 }
 """Libraries that are imported when they are needed."""
 
