@@ -6,6 +6,7 @@ The cells are few, so that what counts is the files. Writes benchmarks/many_part
 """
 
 import argparse
+import json
 import re
 import shutil
 import sys
@@ -18,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import scale
 from cellferry.core.logs import peak_in
-from cellferry.report.costs import read_table
 from cellferry.resources.budget import Budget
 from gather_predictions import gather_predictions
 from measuring import ROOT, machine, run_measured
@@ -38,11 +38,11 @@ PARTED = ("mapped", "predictions")
 INTRODUCTION = """# Many chunks
 
 What the two jobs that see all chunks of a dataset take against the number of chunks: {cells:,} cells of
-{genes} genes, so that files count and not cells. Seconds of the whole job, the start of Python included.
+{genes} genes, so that files count and not cells. Seconds of the processor, the start of Python included.
 
 Command: `python benchmarks/many_parts.py --work FOLDER`. Machine: {machine}.
 
-| chunks | `merge_h5ad`, s | MiB | `gather_predictions`, s | MiB |
+| chunks | `merge_h5ad`, CPU s | MiB | `gather_predictions`, CPU s | MiB |
 | --- | --- | --- | --- | --- |
 """
 
@@ -65,8 +65,10 @@ def make_data(folder: Path, chunks: int) -> None:
 def merged(folder: Path) -> tuple[float, float]:
     """Seconds and MiB of merging the query's chunks."""
     scale.run_workflow(folder, "results/merged/query.h5ad")
-    (timed, *_) = read_table(folder / "results/benchmarks/merge_h5ad/query.tsv")
-    return float(timed["s"]), peak_in((folder / "logs/merge_h5ad/query.log").read_text(encoding="utf-8"))
+    log = "logs/merge_h5ad/query.log"
+    notes = map(json.loads, (folder / "jobs.jsonl").read_text(encoding="utf-8").splitlines())
+    (seconds,) = (note["cpu_seconds"] for note in notes if note["log"] == log)
+    return seconds, peak_in((folder / log).read_text(encoding="utf-8"))
 
 
 def gathered(whole: Path, parts: Path, number: int) -> tuple[float, float]:
@@ -82,7 +84,7 @@ def gathered(whole: Path, parts: Path, number: int) -> tuple[float, float]:
     found = run_measured(command, limit_mb=4000)
     if found["outcome"] != "ok":
         raise SystemExit(f"gathering {number} parts: {found['outcome']}")
-    return found["seconds"], found["peak_mb"]
+    return found["cpu_seconds"], found["peak_mb"]
 
 
 def gather(whole: Path, parts: Path) -> None:

@@ -27,35 +27,28 @@ REFERENCE_SHARE = 20
 PANEL = {"n_genes": 300, "expressed_share": 0.75}
 FILES = {"query": 100, "atlas": 4}
 SETTINGS = {
-    "panel": {
-        "model": {"epochs": 2, "early_stopping": False, "batch_size": 512},
-        "surgery": {"epochs": 1},
-        "prediction": {"n_trees": 100},
-    },
-    "events": {
-        "modality": "cytometry",
-        "model": {"epochs": 2, "early_stopping": False, "batch_size": 512},
-        "surgery": {"epochs": 1},
-        "prediction": {"n_trees": 100},
-    },
+    "model": {"epochs": 2, "early_stopping": False, "batch_size": 512},
+    "surgery": {"epochs": 1},
+    "prediction": {"n_trees": 100},
+}
+MODALITIES = {"panel": "rna", "events": "cytometry"}
+ABOUT = {
+    "panel": """{cells:,} cells in one h5ad file, by [simulated_counts.py](simulated_counts.py): {genes}
+genes, of which a cell has three quarters; a reference of {reference:,} cells.""",
+    "events": """{cells:,} events, by [cytometry.py](cytometry.py): {markers} markers in {files} FCS files; a
+reference of {reference:,} events.""",
 }
 PAGE = ROOT / "benchmarks" / "ten_million.md"
 
 INTRODUCTION = """# Ten million cells
 
-Generated cells, in two runs on {machine}:
+Generated cells, on {machine}.
+The workflow runs as a user runs it (`profiles/local`), one job at a time and kept on one core; settings other
+than the defaults: {settings}.
+*CPU s* are the processor's seconds of all jobs of a rule, the start of Python and its libraries included;
+*peak* the largest resident memory of its jobs in MiB, as the kernel counts it; *asked* is `mem_mb`.
 
-- **panel**: {cells:,} cells in one h5ad file, by [simulated_counts.py](simulated_counts.py): {genes} genes,
-  of which a cell has three quarters; a reference of {reference:,} cells.
-- **events**: {cells:,} events, by [cytometry.py](cytometry.py): {markers} markers in {files} FCS files; a
-  reference of {reference:,} events.
-
-The workflow runs as a user runs it (`profiles/local`), one job at a time and kept on one core, with the
-defaults but for few epochs and trees ({settings}). *Longest* and *all* are wall
-seconds of one job and of all jobs of a rule, the start of Python and its libraries included; *peak* the
-largest resident memory of its jobs in MiB, as the kernel counts it; *asked* is `mem_mb`.
-
-Command: `python benchmarks/ten_million.py panel events --work FOLDER`.
+Command: `python benchmarks/ten_million.py {runs} --work FOLDER`.
 """
 
 
@@ -98,7 +91,9 @@ def measure(run: str, folder: Path) -> dict:
     """Rows of the rules of a run, and what it left on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
     datasets = MAKE[run](folder)
-    (folder / "config.yaml").write_text(yaml.safe_dump({"datasets": datasets, **SETTINGS[run]}))
+    (folder / "config.yaml").write_text(
+        yaml.safe_dump({"datasets": datasets, "modality": MODALITIES[run], **SETTINGS})
+    )
     scale.run_workflow(folder)
     results = folder / "results"
     with h5py.File(results / "merged" / "query.h5ad", "r") as query:
@@ -116,21 +111,29 @@ def as_table(lines: list[list]) -> str:
 
 def section(run: str, found: dict) -> str:
     """What a run took."""
-    rows = sorted(found["rows"], key=lambda row: -row["seconds"])
-    lines = [["rule", "of", "jobs", "cells", "longest", "all", "cells/s", "peak", "asked"]]
+    rows = sorted(found["rows"], key=lambda row: -row["cpu_seconds"])
+    lines = [["rule", "of", "jobs", "cells", "CPU s", "cells/CPU s", "peak", "asked"]]
     for row in rows:
-        speed = row["cells"] / row["seconds"]
+        speed = row["cells"] / row["cpu_seconds"]
         lines.append([f"`{row['name']}`", row["of"], row["jobs"], f"{row['cells']:,}"])
-        lines[-1] += [f"{row['longest']:,.0f}", f"{row['seconds']:,.0f}", f"{speed:,.0f}"]
+        lines[-1] += [f"{row['cpu_seconds']:,.1f}", f"{speed:,.0f}"]
         lines[-1] += [f"{row['peak_mb']:,.0f}", f"{row['mem_mb']:,.0f}"]
-    hours = sum(row["seconds"] for row in rows) / 3600
+    hours = sum(row["cpu_seconds"] for row in rows) / 3600
     largest = max(
         (row for row in rows if "train_reference" not in row["name"]), key=lambda row: row["peak_mb"]
     )
     disk = [["GB on disk"], *([f"{name}: {size / 1e9:.2f}"] for name, size in found["disk"].items())]
+    about = ABOUT[run].format(
+        cells=CELLS,
+        genes=PANEL["n_genes"],
+        markers=cytometry.N_MARKERS,
+        files=FILES["query"],
+        reference=CELLS // REFERENCE_SHARE,
+    )
     return (
-        f"\n## {run.capitalize()}\n\n{found['values']:,} stored values in the query. All jobs together take "
-        f"{hours:.1f} hours of one core; the largest beside training is `{largest['name']}` with "
+        f"\n## {run.capitalize()}\n\n{about}\n\n{found['values']:,} stored values in the query. "
+        "All jobs together take "
+        f"{hours:.2f} hours of one core; the largest beside training is `{largest['name']}` with "
         f"{largest['peak_mb']:,.0f} MiB.\n\n{as_table(lines)}\n{as_table(disk)}"
     )
 
@@ -150,12 +153,8 @@ def main() -> None:
     found = {run: json.loads(path.read_text()) for run, path in measured.items() if path.exists()}
     introduction = INTRODUCTION.format(
         machine=next(iter(found.values()))["machine"],
-        cells=CELLS,
-        genes=PANEL["n_genes"],
-        markers=cytometry.N_MARKERS,
-        files=FILES["query"],
-        reference=CELLS // REFERENCE_SHARE,
-        settings="; ".join(f"{run}: {json.dumps(settings)}" for run, settings in SETTINGS.items()),
+        settings=", ".join(f"`{key}: {value}`" for key, value in SETTINGS.items()),
+        runs=" ".join(found),
     )
     PAGE.write_text(
         introduction + "".join(section(run, each) for run, each in found.items()), encoding="utf-8"
