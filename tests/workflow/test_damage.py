@@ -211,7 +211,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk, dataset
         "merge": {"materialize": materialize},
     }
     assert run(folder, config, before).returncode == 0
-    small_disk.resize(space_left(folder, 4))
+    small_disk.resize(space_left(folder, 1))
     failed = run(folder, config, target)
     assert failed.returncode != 0
     assert f"the disk is full or a quota is used up in {folder}" in failed.said
