@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+import zarr
 from cellferry.formats.inflate import MAX_CHUNK_BYTES, read_values
 from isal import isal_zlib
 
@@ -34,6 +35,11 @@ def test_every_range_is_as_hdf5_reads_it(file, name, dtype):
         found = read_values(dataset, start, stop)
         assert found.dtype == dataset.dtype
         np.testing.assert_array_equal(found, dataset[start:stop])
+
+
+def test_zarr_arrays_are_read_by_zarr():
+    array = zarr.array(np.arange(1000), chunks=(SIZE,))
+    np.testing.assert_array_equal(read_values(array, 50, 10**6), np.arange(50, 1000))
 
 
 def test_gzip_is_unpacked_past_hdf5(file, monkeypatch):

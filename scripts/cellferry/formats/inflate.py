@@ -18,7 +18,7 @@ def read_values(array: Any, start: int, stop: int) -> np.ndarray:
     Whatever is unusual is left to HDF5: other filters, chunks that were never written or are damaged. So a
     damaged file is told of in its words.
     """
-    stop = min(stop, len(array))
+    stop = min(stop, array.shape[0])
     shuffle = _shuffle_of(array) if start < stop else None
     if shuffle is None:
         return array[start:stop]

@@ -94,7 +94,7 @@ RULES = {
     "convert_to_chunks": Rule(
         Request(2000, 240),
         slurm=Request(2000, 480),
-        memory=MemoryModel(fixed_mb=250, blocks=5, seconds=2, values_per_s=24e6),
+        memory=MemoryModel(fixed_mb=230, blocks=5, seconds=2, values_per_s=24e6),
     ),
     "merge_h5ad": Rule(
         Request(1000, 120),
