@@ -21,6 +21,19 @@ def asked(jobs, rule, column):
     return [job[column] for job in jobs if rule in job["rules"]]
 
 
+def killed_for_memory(run, rule, target):
+    """What a run without retries says at its end, after a job of a rule was killed for its memory."""
+    process = run.start(target)
+    job = run.wait_for_job(rule)
+    run.cluster.take_memory_away(job.number)
+    assert process.wait(600) == 1
+    said = run.said().partition("job(s) failed")[2]
+    assert f"attempt 1: OUT_OF_MEMORY on {job.node}" in said
+    assert f"(SLURM job {job.number}, " in said
+    assert f"raise mem_mb of {rule} in profiles/slurm/config.yaml" in said
+    return said
+
+
 def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller_blocks(
     run, cluster, memory_limits
 ):
@@ -44,16 +57,8 @@ def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller
     ]
 
 
-def test_what_slurm_knows_is_said_when_all_attempts_were_killed(run, cluster, memory_limits):
-    run = run(retries=0)
-    process = run.start("results/inspected/atlas.json")
-    job = run.wait_for_job("inspect_dataset")
-    cluster.take_memory_away(job.number)
-    assert process.wait(600) == 1
-    said = run.said().partition("job(s) failed")[2]
-    assert f"attempt 1: OUT_OF_MEMORY on {job.node}" in said
-    assert f"(SLURM job {job.number}, " in said
-    assert "raise mem_mb of inspect_dataset in profiles/slurm/config.yaml" in said
+def test_what_slurm_knows_is_said_when_all_attempts_were_killed(run, memory_limits):
+    killed_for_memory(run(retries=0), "inspect_dataset", "results/inspected/atlas.json")
 
 
 def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
@@ -125,15 +130,9 @@ def test_a_mistake_that_a_rule_finds_in_the_job_of_several_is_looked_for_once(ru
 
 def test_a_rule_killed_for_its_memory_is_named_and_those_before_it_are_kept(run, cluster, memory_limits):
     run = run(retries=0)
-    process = run.start("results/reference/store.zarr")
-    job = run.wait_for_job("subset_reference")
-    cluster.take_memory_away(job.number)
-    assert process.wait(600) == 1
-    told = run.said().partition("job(s) failed")[2]
+    told = killed_for_memory(run, "subset_reference", "results/reference/store.zarr")
     assert "\nsubset_reference: results/common/reference.h5ad" in told
     assert "  in one job with split_reference, select_genes, shuffle_reference" in told
-    assert f"attempt 1: OUT_OF_MEMORY on {job.node}" in told
-    assert "raise mem_mb of subset_reference in profiles/slurm/config.yaml" in told
 
     code, said = run.finish("results/reference/store.zarr")
     assert code == 0, said
