@@ -66,6 +66,11 @@ def save_rows(ladder: int, sections: Sequence[str], rows: list[dict]) -> None:
     beside.replace(TABLE)
 
 
+def bytes_in(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def machine() -> str:
     """Processor, memory and versions, without the machine's name."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")

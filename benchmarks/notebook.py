@@ -143,7 +143,7 @@ def classify(train, query, latents: dict, codes: dict, rng: np.random.Generator)
     """The six kinds of classifiers that the workflow has by default, as libraries have them."""
     import scanpy as sc
     import xgboost
-    from scipy.stats import rankdata
+    from accuracy_others import centred_ranks
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
@@ -194,21 +194,15 @@ def classify(train, query, latents: dict, codes: dict, rng: np.random.Generator)
             ]
         )
         chosen = np.flatnonzero(means.std(axis=0) >= np.sort(means.std(axis=0))[-600])
-        profiles = standardized(rankdata(means[:, chosen], axis=1))
-        found = []
-        for start in range(0, asked.n_obs, 5_000):
-            ranks = rankdata(asked.X[start : start + 5_000, chosen].toarray(), axis=1)
-            found.append(standardized(ranks) @ profiles.T)
+        profiles = centred_ranks(means[:, chosen])
+        found = [
+            centred_ranks(asked.X[start : start + 5_000, chosen].toarray()) @ profiles.T
+            for start in range(0, asked.n_obs, 5_000)
+        ]
         logits = np.concatenate(found) / 0.05
         logits -= logits.max(axis=1, keepdims=True)
         answers["ranks"] = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return answers
-
-
-def standardized(ranks: np.ndarray) -> np.ndarray:
-    """Rows less their mean, of length 1."""
-    ranks = ranks - ranks.mean(axis=1, keepdims=True)
-    return ranks / np.linalg.norm(ranks, axis=1, keepdims=True)
 
 
 def main() -> None:

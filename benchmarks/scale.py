@@ -33,6 +33,7 @@ from measuring import (
     HOOK,
     ROOT,
     available_mb,
+    bytes_in,
     machine,
     on_one_core,
     read_rows,
@@ -181,7 +182,7 @@ def measure_chain(folder: Path, cells: int) -> list[dict]:
     resumed = (folder / "jobs.jsonl").exists()
     seconds, cpu = run_workflow(folder)
     rows = job_rows(folder)
-    used = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    used = bytes_in(folder)
     whole = {"section": "chain", "name": "whole run", "of": "both", "outcome": "ok", "cpu_seconds": cpu}
     whole |= {"jobs": sum(row["jobs"] for row in rows), "seconds": seconds, "written_mb": used / 1e6}
     whole["cells"] = cells + cells // REFERENCE_SHARE
@@ -212,7 +213,7 @@ def measure(cells: int, folder: Path, *, sections: list[str]) -> None:
     print(f"{cells} query cells: {', '.join(sections)}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     per_cell = CHAIN_BYTES_PER_CELL + ("files" in sections) * FILES_BYTES_PER_CELL
-    there = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    there = bytes_in(folder)
     check_disk(folder, max(0, cells * per_cell - there))
     start = time.monotonic()
     make_data(folder, cells)

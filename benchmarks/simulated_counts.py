@@ -40,7 +40,7 @@ def simulate_counts(
     shares = biology.dirichlet(np.full(n_types, 2.0))
     rng = np.random.default_rng([seed, 1])
     var = pd.DataFrame(index=[f"GENE{number}" for number in range(n_genes)])
-    with H5adWriter(path, var, compressed=True) as writer:
+    with H5adWriter(path, var, portable=True) as writer:
         for number, batch in enumerate(batches):
             means = _scaled(base * folds * rng.lognormal(0, 0.2, n_genes), expressed_share).astype(np.float32)
             first, last = (edge * n_cells // len(batches) for edge in (number, number + 1))

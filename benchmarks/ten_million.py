@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import cytometry
 import scale
-from measuring import ROOT, machine
+from measuring import ROOT, bytes_in, machine
 from simulated_counts import simulate_counts
 
 CELLS = 10_000_000
@@ -82,11 +82,6 @@ def make_events(folder: Path) -> dict:
 MAKE = {"panel": make_panel, "events": make_events}
 
 
-def size_of(path: Path) -> int:
-    """Bytes of the files in a folder."""
-    return sum(each.lstat().st_size for each in path.rglob("*") if each.is_file())
-
-
 def measure(run: str, folder: Path) -> dict:
     """Rows of the rules of a run, and what it left on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,8 +93,8 @@ def measure(run: str, folder: Path) -> dict:
     results = folder / "results"
     with h5py.File(results / "merged" / "query.h5ad", "r") as query:
         n_values = int(query["X/data"].shape[0])
-    disk = {"input": size_of(folder) - size_of(results)}
-    disk |= {path.name: size_of(path) for path in sorted(results.iterdir()) if path.is_dir()}
+    disk = {"input": bytes_in(folder) - bytes_in(results)}
+    disk |= {path.name: bytes_in(path) for path in sorted(results.iterdir()) if path.is_dir()}
     return {"rows": scale.job_rows(folder), "values": n_values, "disk": disk, "machine": machine()}
 
 
