@@ -100,7 +100,7 @@ def gather_predictions(
             pq.ParquetWriter(parquet_path, schema) as parquet_writer,
             igzip.open(csv_path, "wb") as csv_stream,  # several times as fast as zlib
             pa.csv.CSVWriter(csv_stream, schema) as csv_writer,
-            H5adWriter(labeled, reader.var, compressed=True, counts=counts) as labeled_writer,
+            H5adWriter(labeled, reader.var, portable=True, counts=counts) as labeled_writer,
         ):
             order_labels(labeled_writer, predictions, label_columns(schema), labels)
             progress = Progress("gathered", reader.n_cells)

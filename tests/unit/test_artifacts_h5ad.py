@@ -34,10 +34,10 @@ def write(path, counts, *, step=17, **options):
     return names, obs, var
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_round_trip(tmp_path, compressed):
+@pytest.mark.parametrize("portable", [False, True])
+def test_round_trip(tmp_path, portable):
     counts = random_counts()
-    names, obs, var = write(tmp_path / "a.h5ad", counts, compressed=compressed)
+    names, obs, var = write(tmp_path / "a.h5ad", counts, portable=portable)
     adata = ad.read_h5ad(tmp_path / "a.h5ad")
     assert np.array_equal(adata.X.toarray(), counts.toarray())
     assert list(adata.obs_names) == list(names)
@@ -101,7 +101,7 @@ def test_a_column_gets_the_type_that_holds_all_of_its_blocks(tmp_path, parts, ex
     ]
 
 
-@pytest.mark.parametrize("options", [{}, {"compressed": True}])
+@pytest.mark.parametrize("options", [{}, {"portable": True}])
 @pytest.mark.parametrize(("limit", "dtype"), [(10**6, np.int32), (100, np.int64)])
 def test_index_arrays_have_one_type(tmp_path, monkeypatch, limit, dtype, options):
     monkeypatch.setattr(h5ad_writer, "INT32_MAX", limit)

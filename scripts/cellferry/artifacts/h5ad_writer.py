@@ -24,10 +24,10 @@ from .deflated import DeflatedArray
 from .h5ad_layout import CELLS_PER_RANGE, INT32_MAX, VALUES_AT_ONCE, X_ARRAYS
 from .h5ad_reader import H5adReader
 
-# anndata's automatic chunks of about 10k elements halve reading speed. Of larger ones more is unpacked for a
-# few cells; nobody picks a few from what a user takes away.
+# anndata's automatic chunks of about 10k elements halve reading speed. Large ones cost more where a few cells
+# are read; files that a user takes away are read whole.
 ELEMENTS_PER_CHUNK = 1 << 15
-ELEMENTS_PER_CHUNK_TAKEN_AWAY = 1 << 17
+ELEMENTS_PER_PORTABLE_CHUNK = 1 << 17
 CELLS_PER_CHUNK = 1 << 14
 MAX_CATEGORIES = 1 << 16
 BLOSC = dict(hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.BITSHUFFLE))
@@ -45,7 +45,7 @@ class H5adWriter:
         The file to write.
     var
         Genes: index and columns as they shall stand in the file.
-    compressed
+    portable
         Whether it is for a user to take away: by gzip, which any HDF5 reads. Between rules by Blosc with lz4,
         which takes as little space and a tenth of the time; whoever opens such a file imports hdf5plugin.
     counts
@@ -53,7 +53,7 @@ class H5adWriter:
     """
 
     def __init__(
-        self, path: str | Path, var: pd.DataFrame, *, compressed: bool = False, counts: bool = True
+        self, path: str | Path, var: pd.DataFrame, *, portable: bool = False, counts: bool = True
     ) -> None:
         self.path = Path(path)
         self._closing = ExitStack()
@@ -75,8 +75,8 @@ class H5adWriter:
         # Running checksums: of X's arrays, names and columns, however they are cut into blocks.
         self._crc: dict[str, int] = defaultdict(int)
         # Bytes, or bits, of like significance side by side: half the size of compressed counts, in less time.
-        self._options = {"compression": "gzip", "shuffle": True} if compressed else BLOSC
-        self._elements_per_chunk = ELEMENTS_PER_CHUNK_TAKEN_AWAY if compressed else ELEMENTS_PER_CHUNK
+        self._options = {"compression": "gzip", "shuffle": True} if portable else BLOSC
+        self._elements_per_chunk = ELEMENTS_PER_PORTABLE_CHUNK if portable else ELEMENTS_PER_CHUNK
         self._deflated: dict[str, DeflatedArray] = {}
         self._has_counts = counts
         if counts:
@@ -86,7 +86,7 @@ class H5adWriter:
                 self._growing(x, name, dtype, chunk=self._elements_per_chunk)
             self._growing(x, "indptr", np.int32, chunk=CELLS_PER_CHUNK)
             _extend(x["indptr"], np.zeros(1, dtype=np.int32))
-            if compressed:
+            if portable:
                 self._deflated = {name: DeflatedArray(x[name]) for name in X_ARRAYS}
 
         obs = self._file.create_group("obs")

@@ -54,10 +54,8 @@ def check_cluster(
         )
         raise InputError(Problem("", what, remedy))
     nodes = nodes_of_cluster()
-    requests = set()
-    for job in {group_of(job) or job for job in jobs}:
-        for attempt in {1, attempts}:
-            requests.add(_request_of(job, attempt))
+    submitted = {group_of(job) or job for job in jobs}
+    requests = {_request_of(job, attempt) for job in submitted for attempt in {1, attempts}}
     problems = request_problems(requests, nodes)
     problems += account_problems({request.account for request in requests}, accounts_of_user())
     problems += memory_of_jobs_problems(ask("scontrol", "show", "config") or "", first_look_seconds)

@@ -26,6 +26,7 @@ SMALL = 256
 """Nodes of a small tree at most: their numbers are bytes."""
 
 MAX_NODES = 1 << 15
+"""Of any tree: their numbers are two bytes."""
 
 ROUNDS_AT_ONCE = 5
 """On the way trees are Python's objects, which take ten times as much memory."""
@@ -120,12 +121,14 @@ class Forest:
         children = np.repeat(np.arange(width, dtype=np.uint16), 2)[None].repeat(n_trees, axis=0)
         asked[tree, number], places[tree, number] = self.latents, place
         children[tree, 2 * number], children[tree, 2 * number + 1] = left, right
-        levels, before = np.zeros((n_trees, width), dtype=np.uint8), None
-        while before is None or (levels != before).any():
-            before = levels.copy()
+        depths, of_level = np.zeros(n_trees, dtype=np.int64), number == 0
+        while of_level.any():
+            depths[np.unique(tree[of_level])] += 1
+            below = np.zeros((n_trees, width), dtype=bool)
             for child in (left, right):
-                levels[tree, child] = before[tree, number] + 1
-        return asked, places, children, levels.max(axis=1)
+                below[tree[of_level], child[of_level]] = True
+            of_level = below[tree, number]
+        return asked, places, children, depths
 
     def probabilities(self, latents: np.ndarray) -> np.ndarray:
         """Probabilities of the labels: cells × labels, float32."""
@@ -162,7 +165,7 @@ def _read(booster: "xgboost.Booster") -> Iterator[tuple[np.ndarray, ...]]:
         model = json.loads(some.save_raw("json"))["learner"]["gradient_booster"]["model"]
         sizes = np.array([len(tree["left_children"]) for tree in model["trees"]])
         if sizes.max() > MAX_NODES:
-            raise ValueError("the numbers of nodes do not fit a byte")
+            raise ValueError("the numbers of nodes do not fit two bytes")
         kinds = (np.int32, np.int32, np.int32, np.float32)
         yield (
             np.array(model["tree_info"]),

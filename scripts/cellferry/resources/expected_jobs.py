@@ -107,14 +107,8 @@ def expected_jobs(
     """
     run = Run.of(config, inspected, trained)
     trains, imports = trained is None, isinstance(config["pretrained"], dict)
-    for name, dataset in run.found.items():
-        yield from _data_jobs(
-            run.whole[name],
-            dataset,
-            jobs=config["datasets"][name]["jobs"],
-            materialize=config["merge"]["materialize"],
-            modality=config["modality"],
-        )
+    for name in run.found:
+        yield from _data_jobs(run, name)
     yield Job("check_datasets")
     if config["modality"] == "cytometry":
         yield Job("compare_panels")
@@ -333,9 +327,10 @@ def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
     yield Job("report", held_cells=shown, more_mb=MAP_BYTES * min(shown, MAX_MAP_CELLS) / MB, disk_mb=1)
 
 
-def _data_jobs(
-    part: Part, dataset: Inspection, *, jobs: int, materialize: bool, modality: str
-) -> Iterator[Job]:
+def _data_jobs(run: Run, name: str) -> Iterator[Job]:
+    """From a dataset's files to a merged file."""
+    part, dataset, modality = run.whole[name], run.found[name], run.config["modality"]
+    jobs, copied = run.config["datasets"][name]["jobs"], run.config["merge"]["materialize"]
     in_file = dataset.cells
     yield Job("inspect_dataset", held_cells=in_file, cells=in_file)
     values = in_file * dataset.values_per_cell
@@ -353,8 +348,8 @@ def _data_jobs(
     yield Job(
         "merge_h5ad",
         cells=part.cells,
-        values=part.values if materialize else 0,
-        disk_mb=_h5ad_mb(part.cells, part.values if materialize else 0, modality),
+        values=part.values if copied else 0,
+        disk_mb=_h5ad_mb(part.cells, part.values if copied else 0, modality),
     )
 
 
