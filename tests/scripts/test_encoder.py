@@ -16,6 +16,7 @@ from cellferry.model.scvi_models import (
     cells_for_model,
     known_batches,
     model_class,
+    new_cytovi,
     new_model,
     scanvi_from_scvi,
     skeleton,
@@ -26,6 +27,7 @@ from scipy import sparse
 from simulate import settings_like, simulate_cells, write_cells
 from train_reference_model import train_reference_model
 
+LEVINE = ("ref_H1_dense.h5ad", "query_H2_dense.h5ad")
 N_CELLS = 2 * CELLS_PER_MINIBATCH + 300
 
 
@@ -201,27 +203,58 @@ def test_counts_of_other_genes_are_refused(copied):
         Encoder.load(folder, genes[::-1])
 
 
-@pytest.mark.parametrize("kind", ["SCVI", "SCANVI"])
-def test_latents_of_real_cells_are_scvi_tools_own(kind, test_data, tmp_path):
-    """A model with its first, random weights: what they are does not matter to the arithmetic."""
+def real_events(test_data) -> tuple[ad.AnnData, list[bool]]:
+    """Intensities of a mass cytometer on CytoVI's scale, two donors; and which markers both measured."""
+    donors = [ad.read_h5ad(test_data / "levine32_cytof" / name) for name in LEVINE]
+    events = ad.concat(donors)[
+        :, donors[0].var_names.str.startswith("CD") | (donors[0].var_names == "HLA-DR")
+    ]
+    values = np.arcsinh(events.X / 5)
+    backbone = [number % 5 != 2 for number in range(events.n_vars)]
+    values[: donors[0].n_obs, ~np.array(backbone)] = 0
+    span = values.max(axis=0) - values.min(axis=0)
+    cells = cells_for_model(
+        sparse.csr_matrix((values - values.min(axis=0)) / span, dtype=np.float32),
+        events.var_names,
+        events.obs["sample"].astype(str).to_numpy(),
+        np.array(backbone),
+    )
+    return cells, backbone
+
+
+def real_counts(test_data) -> ad.AnnData:
+    """Counts of three thousand genes of every third of the stimulated cells."""
     real = ad.read_h5ad(test_data / "pbmc" / "query_kang_ifnb.h5ad")[::3, :3000]
     counts = sparse.csr_matrix(real.layers.get("counts", real.X), dtype=np.float32)
-    batches = [f"kang/{sample}" for sample in real.obs["sample_id"].astype(str)]
-    genes = [f"GENE{number}" for number in range(counts.shape[1])]
+    genes = pd.Index([f"GENE{number}" for number in range(counts.shape[1])])
+    return cells_for_model(counts, genes, np.array([f"kang/{s}" for s in real.obs["sample_id"].astype(str)]))
+
+
+@pytest.mark.parametrize("kind", ["SCVI", "SCANVI", "CYTOVI"])
+def test_latents_of_real_cells_are_scvi_tools_own(kind, test_data, tmp_path):
+    """A model with its first, random weights: what they are does not matter to the arithmetic."""
     settings = settings_like(ModelSettings, n_layers=2, n_latent=30)
-    model = new_model(skeleton(genes, sorted(set(batches)), ["T", "B"]), settings)
+    if kind == "CYTOVI":
+        cells, backbone = real_events(test_data)
+        batches = sorted(set(cells.obs["batch"]))
+        measured = {batches[0]: backbone, batches[1]: [True] * cells.n_vars}
+        model = new_cytovi(skeleton(list(cells.var_names), batches, ["T", "B"], measured), settings, backbone)
+    else:
+        cells = real_counts(test_data)
+        model = new_model(
+            skeleton(list(cells.var_names), sorted(set(cells.obs["batch"])), ["T", "B"]), settings
+        )
     model.is_trained = True
     if kind == "SCANVI":
         model = scanvi_from_scvi(model)
         model.is_trained = True
     model.save(str(tmp_path / "model"))
     encoder_of(model).save(tmp_path / "model")
-    cells = cells_for_model(counts, pd.Index(genes), np.array(batches))
-    expected = model_class(str(tmp_path / "model")).load(
+    loaded = model_class(str(tmp_path / "model")).load(
         str(tmp_path / "model"), adata=cells, accelerator="cpu"
     )
-    expected = expected.get_latent_representation(cells)
-    encoder = Encoder.load(tmp_path / "model", genes)
-    (latents,) = encoder.latents(counts, codes(encoder, cells), threads=2)
+    expected = loaded.get_latent_representation(cells)
+    encoder = Encoder.load(tmp_path / "model", cells.var_names)
+    (latents,) = encoder.latents(sparse.csr_matrix(cells.X), codes(encoder, cells), threads=2)
     assert len(latents) > 400
     assert (np.abs(latents - expected) <= 1e-5 * expected.std(axis=0)).all()
