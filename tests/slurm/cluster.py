@@ -241,7 +241,9 @@ class Run:
         """Processes of a rule's scripts, as opposed to the snakemakes around them."""
         pattern = rf"^\S*python[0-9.]* {self.folder}/.snakemake/scripts/tmp[^/]*\.{rule}\.py"
         found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
-        return [int(pid) for pid in found.stdout.split()]
+        pids = [int(pid) for pid in found.stdout.split()]
+        # What a script starts bears its command line until it has become another program.
+        return [pid for pid in pids if parent_of(pid) not in pids]
 
     def wait_for_job(self, rule: str, *, seconds=600, known=()) -> Job:
         """Wait until the script of a rule's job runs, and tell the job."""
@@ -257,6 +259,14 @@ class Run:
 
         wait_for(runs, seconds, f"the script of {rule} to run")
         return found[0]
+
+
+def parent_of(pid: int) -> int | None:
+    """The process that started a process; None where that has ended by now."""
+    with contextlib.suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text()
+        return int(state.rpartition(")")[2].split()[1])
+    return None
 
 
 def heed_interrupts() -> None:
