@@ -9,7 +9,7 @@ from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.latents import codes_among, read_codes, read_values
 from cellferry.calibration.fit import HeldOutCells, learn_decision
 from cellferry.calibration.mixture import prior_weights
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.features.marker_values import holds_intensities
 from cellferry.heads.classifier import Classifier
 from cellferry.heads.rehearsal import Rehearsal
@@ -96,7 +96,7 @@ def held_out_donors(validation: list[str], train: list[str]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+    with job(snakemake), threadpool_limits(snakemake.threads):
         calibrate_classifier(
             snakemake.input.validation,
             snakemake.input.train,

@@ -10,7 +10,7 @@ from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ReferenceLabels
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.problems import Problem, Problems
 from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.cytometry.panels import check_backbone, check_share, joint_panels
@@ -329,7 +329,7 @@ def questions(datasets: list[Inspection], nodes: set[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         check_datasets(
             list(snakemake.input.inspected),
             snakemake.output.table,

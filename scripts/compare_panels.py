@@ -4,7 +4,7 @@ import pandas as pd
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.cytometry.marker_names import BACKBONE, MARKER, marker_key
 
 COLUMNS = ("dataset", "channel", "marker", "kind", "use")
@@ -46,5 +46,5 @@ def compare_panels(inspected: list[str], genes: str, panel: str) -> None:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         compare_panels(list(snakemake.input.inspected), snakemake.input.genes, snakemake.output[0])

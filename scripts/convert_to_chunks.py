@@ -12,7 +12,8 @@ from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.digests import make_anew
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.datasets.dataset import Dataset, run_bounds
 from cellferry.datasets.raw_counts import SmallestValues, Source, check_counts, gene_totals
@@ -61,11 +62,12 @@ def convert_to_chunks(
     """
     dataset = Dataset(name, config)
     inspection = read_artifact(Inspection, inspected)
-    if dataset.header.n_cells != inspection.cells:
-        raise InputError(
-            f"{dataset.header.path}: held {inspection.cells} cells when it was inspected, and now "
-            f"{dataset.header.n_cells}; when it is complete, run snakemake again"
-        )
+    for path, state in dataset.states.items():
+        if state != inspection.files.get(path):
+            raise InputError(
+                f"{path}: was changed after it had been inspected; wait until it is complete: "
+                f"{make_anew(Path(inspected))}"
+            )
     first, last = run_bounds(config["chunks"], config["jobs"])[[job, job + 1]]
     share = Share(
         first=int(first),
@@ -124,7 +126,7 @@ def write_chunks(
     scratch: str | None,
 ) -> None:
     """Write the kept cells of a share as one file per chunk, with a line in the log for each."""
-    header, smallest = dataset.header, SmallestValues()
+    header, smallest, n_written = dataset.header, SmallestValues(), 0
     source = Source.of(header)
     with complete(chunks) as folder:
         folder.mkdir()
@@ -144,9 +146,15 @@ def write_chunks(
                     total_counts=float(totals.sum()),
                     gene_totals=totals,
                 )
+            n_written += writer.n_cells
             print(
                 f"chunk {chunk}: {writer.n_cells} cells, {writer.nonzeros} stored values, "
                 f"{totals.sum():.0f} counts"
+            )
+        if n_written != share.bounds[-1] - share.bounds[0]:
+            raise InputError(
+                f"{header.path}: {share.bounds[-1] - share.bounds[0]} cells fitted the filter when it was "
+                f"inspected, and now {n_written}; when it is complete, run snakemake again"
             )
     doubt = smallest.doubt(source)
     if doubt:
@@ -205,7 +213,7 @@ def chunk_obs(dataset: Dataset, block: Block, label_names: LabelNames) -> dict[s
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         convert_to_chunks(
             snakemake.input.inspected,
             snakemake.output.chunks,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from scipy import io, sparse
 
 QUERY_SHARE = 0.4
@@ -73,5 +73,5 @@ def demo_data(reference: str, query: str, query_obs: str, *, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         demo_data(snakemake.output.reference, snakemake.output.query, snakemake.output.query_obs, seed=0)

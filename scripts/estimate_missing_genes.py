@@ -15,7 +15,7 @@ from cellferry.artifacts.latents import codes_among
 from cellferry.calibration.decision import calibrated_probabilities
 from cellferry.calibration.fit import HeldOutCells, learn_decision, with_limits
 from cellferry.calibration.novelty import learn_novelty
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
 from cellferry.features.subset import MEASURED
@@ -241,7 +241,7 @@ def print_loss(loss: GeneLoss, name: str, *, max_loss: float) -> None:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+    with job(snakemake), threadpool_limits(snakemake.threads):
         files = snakemake.input
         estimate_missing_genes(
             files.common,

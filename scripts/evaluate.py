@@ -11,7 +11,7 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.artifacts.latents import read_codes
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.errors import InputError
 from cellferry.evaluation.baseline import expression_of, train_baseline
 from cellferry.evaluation.metrics import summary
@@ -127,7 +127,7 @@ def baseline_scores(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         evaluate(
             snakemake.input.predictions,
             snakemake.input.reference or None,

@@ -6,7 +6,7 @@ import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.config.settings import SurgerySettings
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.mapping.encoder import Encoder
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
@@ -82,7 +82,7 @@ def fit_query_model(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         fit_query_model(
             snakemake.input.common,
             snakemake.input.model,

@@ -23,7 +23,7 @@ from cellferry.artifacts.latents import (
     strings,
 )
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.report.label_counts import LabelCounts, count_labels
@@ -199,7 +199,7 @@ def values(column: pa.ChunkedArray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         gather_predictions(
             snakemake.input.predictions,
             snakemake.input.mapped,

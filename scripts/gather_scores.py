@@ -8,7 +8,7 @@ from pathlib import Path
 from cellferry.artifacts.evaluation import Evaluation
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 
 ALL = "(all)"
 """Stands for all labels together."""
@@ -58,5 +58,5 @@ def score_rows(scores: Evaluation) -> Iterator[dict]:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         gather_scores(list(snakemake.input), snakemake.output[0])

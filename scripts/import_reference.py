@@ -14,7 +14,7 @@ from cellferry.artifacts.features import Features
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.settings import LabelSettings, PretrainedSettings, SplitSettings
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.cytometry.channels import channel_kind
 from cellferry.cytometry.marker_names import BACKBONE, MARKER, listed
@@ -333,7 +333,7 @@ def write_parts(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         files, params = snakemake.output, snakemake.params
         import_reference(
             PretrainedSettings(**params.pretrained),

@@ -4,7 +4,7 @@ from typing import Any
 
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import write_artifact
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.problems import Problem
 from cellferry.datasets.dataset import Dataset
 from cellferry.datasets.findings import Findings
@@ -63,7 +63,7 @@ def inspect_dataset(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         inspect_dataset(
             snakemake.output[0],
             name=snakemake.wildcards.dataset,

@@ -15,7 +15,7 @@ from cellferry.calibration.decision import calibrated_probabilities, decide
 from cellferry.calibration.novelty import ood_pvalues
 from cellferry.calibration.quality import quality_limits
 from cellferry.config.settings import LimitSettings
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.evaluation.metrics import auroc
 from cellferry.heads.classifier import Classifier
@@ -154,7 +154,7 @@ def outcome(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+    with job(snakemake), threadpool_limits(snakemake.threads):
         leave_labels_out(
             snakemake.input.mapped,
             snakemake.input.common or None,

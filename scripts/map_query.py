@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import LATENT, UNFITTED
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.mapping.encoder import Encoder
 from cellferry.resources.budget import Budget
@@ -73,7 +73,7 @@ def map_query(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         map_query(
             snakemake.input.common,
             snakemake.input.model,

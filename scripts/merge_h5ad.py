@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.errors import RetryableError
 from cellferry.resources.budget import Budget
@@ -103,7 +103,7 @@ def cell_at(reader: H5adReader, row: int) -> list:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         merge_h5ad(
             list(snakemake.input.chunks),
             snakemake.output.merged,

@@ -6,7 +6,7 @@ from pathlib import Path
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ReferenceLabels
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.resources.expected_jobs import expected_jobs
 from cellferry.resources.plan import Asked, plan
 from cellferry.resources.plan_table import as_table
@@ -42,7 +42,7 @@ def print_plan(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         print_plan(
             list(snakemake.input.inspected),
             snakemake.params.config,

@@ -16,7 +16,7 @@ from cellferry.calibration.novelty import ood_pvalues
 from cellferry.calibration.quality import quality_limits
 from cellferry.config.settings import LimitSettings
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.heads.classifier import Classifier
 from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
@@ -133,7 +133,7 @@ def head_columns(by_head: dict[str, np.ndarray], labels: list[str]) -> dict[str,
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+    with job(snakemake), threadpool_limits(snakemake.threads):
         predict_labels(
             snakemake.input.mapped,
             snakemake.input.common,

@@ -9,7 +9,7 @@ from cellferry.calibration.novelty import ood_pvalues
 from cellferry.calibration.quality import quality_limits
 from cellferry.calibration.shift import raise_thresholds
 from cellferry.config.settings import LimitSettings
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.heads.classifier import Classifier
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS, calibration_mb, shift_cap
@@ -75,7 +75,7 @@ def raise_for_query(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+    with job(snakemake), threadpool_limits(snakemake.threads):
         raise_for_query(
             list(snakemake.input.mapped),
             snakemake.input.common,

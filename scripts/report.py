@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         write_page(
             RunFiles.of(snakemake.input),
             RunSettings.of(snakemake.params),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
 
@@ -60,7 +60,7 @@ def what_is_there(files: dict[str, str | list[str]]) -> tuple[dict[str, str | li
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         params = snakemake.params
         there, missing = what_is_there(params.files)
         write_page(

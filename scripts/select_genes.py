@@ -11,7 +11,7 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.settings import GeneSettings
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.errors import InputError
 from cellferry.features.gene_ids import (
@@ -243,7 +243,7 @@ def loss(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         names = snakemake.params.names
         select_genes(
             dict(zip(names, snakemake.input.merged, strict=True)),

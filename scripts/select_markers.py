@@ -8,7 +8,7 @@ from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.config.settings import MarkerSettings
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.cytometry.panels import Panels, check_backbone, joint_panels, markers_of, names_in_model
 from cellferry.cytometry.transformation import RANGE, Transformation, cofactors_of
@@ -152,7 +152,7 @@ def shares(name: str, panels: Panels, n_channels: int) -> DatasetFeatures:
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         names = snakemake.params.names
         select_markers(
             dict(zip(names, snakemake.input.merged, strict=True)),

@@ -9,7 +9,7 @@ import zarr
 from annbatch import write_sharded
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.features.subset import MEASURED
@@ -110,7 +110,7 @@ def panel_attributes(reader: H5adReader) -> dict[str, list[bool] | dict[str, lis
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         shuffle_reference(
             snakemake.input.common,
             snakemake.output.store,

@@ -6,7 +6,7 @@ from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.config.settings import SplitSettings
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.labels.tables import read_ontology
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
@@ -78,7 +78,7 @@ def split_reference(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         split_reference(
             list(snakemake.input.merged),
             list(snakemake.input.inspected),

@@ -3,7 +3,7 @@
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
 from cellferry.features.subset import GeneFiles, append_cells, chosen_genes, gene_selection
@@ -92,7 +92,7 @@ def cells_to_score(reader: H5adReader, *, labeled_only: bool, max_cells: int | N
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         files = snakemake.input
         subset_common_genes(
             files.merged,

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pandas as pd
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
@@ -91,7 +91,7 @@ def subset_reference(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         files = snakemake.input
         names = snakemake.params.names
         subset_reference(

@@ -7,7 +7,7 @@ from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.labels import ClassifierLabels, ReferenceLabels
 from cellferry.config.settings import ClassifierSettings
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.heads.boosting import depth_for
 from cellferry.heads.registry import HEADS
 from cellferry.heads.training import TrainedHeads, TrainingFiles, train_heads
@@ -90,7 +90,7 @@ def description(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]), threadpool_limits(snakemake.threads):
+    with job(snakemake), threadpool_limits(snakemake.threads):
         files = snakemake.input
         train_classifier(
             TrainingFiles(

@@ -8,7 +8,7 @@ from cellferry.artifacts.features import Features
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.config.settings import ModelSettings
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.cytometry.transformation import write_transformation
 from cellferry.model.checkpoints import Checkpoints
 from cellferry.model.plain_arrays import encoder_of, scanvi_classifier
@@ -101,7 +101,7 @@ def train_reference_model(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         train_reference_model(
             snakemake.input.store,
             model=snakemake.output.model,

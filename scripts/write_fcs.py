@@ -14,7 +14,7 @@ from cellferry.artifacts.h5ad_layout import BYTES_PER_CELL
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.latents import latent_columns, matrix, read_values
 from cellferry.core.atomic import complete
-from cellferry.core.logs import logged
+from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter, each_once
 from cellferry.labels.vocabulary import UNKNOWN
@@ -174,7 +174,7 @@ def write_samples(
 
 
 if __name__ == "__main__":
-    with logged(snakemake.log[0]):
+    with job(snakemake):
         write_fcs(
             snakemake.input.merged,
             snakemake.input.predictions,

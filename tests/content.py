@@ -6,6 +6,7 @@ import hashlib
 import h5py
 import numpy as np
 import pandas as pd
+from cellferry.core.digests import RECORDS, TIMESTAMP
 
 
 def content(path):
@@ -21,12 +22,18 @@ def content(path):
 
 
 def contents(folder):
-    """Content by name of all files in a folder, but for Snakemake's marks."""
+    """Content by name of all files in a folder, but for marks and records, which hold times."""
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
-        str(path.relative_to(folder)): content(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".snakemake_timestamp"
+        name: content(path)
+        for name, path in files.items()
+        if path.name != TIMESTAMP and not name.startswith(RECORDS)
     }
+
+
+def hidden(folder):
+    """What else lies among the results than what users see and the records of it: remnants."""
+    return [path for path in folder.rglob(".*") if path.name not in (TIMESTAMP, RECORDS)]
 
 
 def _digest(item):

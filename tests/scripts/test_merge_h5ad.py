@@ -22,7 +22,8 @@ def cells():
 
 
 @pytest.fixture
-def results(tmp_path, cells):
+def results(tmp_path, cells, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_chunks(tmp_path / "results" / "chunks" / "atlas", cells, chunks=7)
     return tmp_path / "results"
 

@@ -1,5 +1,7 @@
 """Datasets of several files, from the configuration to the chunks."""
 
+import os
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -247,17 +249,37 @@ def test_wrong_values_are_told_of_the_file_they_are_in(plates, tmp_path, monkeyp
         convert(str(tmp_path / "plate*.h5ad"), tmp_path / "seen_late")
 
 
+def fewer_cells(plate, path):
+    plate[:10].write_h5ad(path)
+
+
+def other_counts(plate, path):
+    plate.X.data[:] = plate.X.data[::-1]
+    plate.write_h5ad(path)
+
+
+def a_copy_with_its_time(plate, path):
+    before = path.stat()
+    content = path.read_bytes()
+    assert b"cell11" in content
+    path.write_bytes(content.replace(b"cell11", b"cell77"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_file_that_changes_between_inspection_and_conversion(plates, tmp_path, monkeypatch, jobs):
+@pytest.mark.parametrize("change", [fewer_cells, other_counts, a_copy_with_its_time])
+def test_a_file_that_changes_between_inspection_and_conversion(plates, tmp_path, monkeypatch, jobs, change):
     from convert_to_chunks import Dataset
 
     def other(name, config):
-        plates["plate0"][:10].write_h5ad(tmp_path / "plate0.h5ad")
+        change(plates["plate0"], tmp_path / "plate0.h5ad")
         return Dataset(name, config)
 
     monkeypatch.setattr("convert_to_chunks.Dataset", other)
-    with pytest.raises(InputError, match="held 70 cells when it was inspected, and now 60"):
+    with pytest.raises(InputError, match=r"plate0\.h5ad: was changed after it had been inspected"):
         convert(str(tmp_path / "plate*.h5ad"), tmp_path / "chunks", jobs=jobs)
+    assert not (tmp_path / "chunks").exists()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -27,6 +27,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from cluster import Cluster, Run, heed_interrupts, wait_for
+from content import hidden
 from simulate import simulate_cells
 
 RULES = [
@@ -234,8 +235,8 @@ def wrong(run, fault):
     results, problems = run.folder / "results", []
     wait_for(lambda: not run.cluster.queue(run.folder), 60, "the queue to be empty")
     # The marks of runs (.runs) go when one ends with hooks, which that of two writers does not.
-    kept = {".snakemake_timestamp"} | ({".runs"} if fault is two_writers else set())
-    remnants = [path for path in results.rglob(".*") if path.name not in kept]
+    kept = {".runs"} if fault is two_writers else set()
+    remnants = [path for path in hidden(results) if path.name not in kept]
     problems += [f"left behind: {path}" for path in remnants]
     truth = simulate_cells(60, seed=1).obs["cell_type"]
     predictions = pd.read_parquet(results / "predictions" / "patients.parquet")

@@ -8,6 +8,7 @@ import pytest
 from cellferry.artifacts import h5ad_writer
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.core import digests
 from cellferry.core.atomic import set_aside_damaged
 from cellferry.errors import InputError
 from scipy import sparse
@@ -129,7 +130,8 @@ def test_the_same_cells_give_the_same_id_and_others_another(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["data", "indices"])
-def test_a_changed_value_is_found_named_and_set_aside(tmp_path, name):
+def test_a_changed_value_is_found_named_and_set_aside(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(digests, "RESULTS", tmp_path)
     path = tmp_path / "a.h5ad"
     write(path, random_counts())
     with h5py.File(path, "r+") as file:
@@ -143,6 +145,19 @@ def test_a_changed_value_is_found_named_and_set_aside(tmp_path, name):
         list(reader.blocks(200))
     set_aside_damaged(tmp_path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["X/data", "X/indices", "X/indptr", "obs/label/codes", "obs/age"])
+def test_a_flipped_bit_is_found_whatever_is_read(tmp_path, name):
+    path = tmp_path / "a.h5ad"
+    write(path, random_counts())
+    with h5py.File(path) as file:
+        where = file[name].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[where.byte_offset + where.size // 2] ^= 4
+    path.write_bytes(content)
+    with H5adReader(path) as reader, pytest.raises(InputError, match=r"a\.h5ad: was damaged"):
+        _ = reader.counts(0, 10), reader.obs("label"), reader.obs("age")
 
 
 def test_no_cells(tmp_path):

@@ -6,13 +6,16 @@ import shlex
 import shutil
 import subprocess
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
 import pandas as pd
 import pytest
 from cellferry.artifacts.h5ad_reader import H5adReader
-from content import contents
+from cellferry.core.digests import RECORDS, RESULTS, TIMESTAMP, check_inputs
+from cellferry.errors import InputError
+from content import contents, hidden
 from running import command_line, snakemake
 from simulate import simulate_cells
 
@@ -107,7 +110,7 @@ def test_a_damaged_chunk_is_named_set_aside_and_made_anew(copied, datasets, dama
     assert again.returncode == 0, again.said
     assert again.jobs["convert_to_chunks"] == again.jobs["merge_h5ad"] == 1
     assert without_benchmarks(contents(copied / "results")) == without_benchmarks(expected)
-    assert not [path for path in (copied / "results").rglob(".*") if path.name != ".snakemake_timestamp"]
+    assert not hidden(copied / "results")
 
 
 def without_benchmarks(files):
@@ -136,22 +139,82 @@ def test_a_failed_run_names_a_report_that_says_what_is_missing(copied, datasets)
     assert re.search(r"subset_common_genes/\w+.log</code>: [^<]*was damaged after it had been written", page)
 
 
-def test_after_damage_the_predictions_are_the_same(tmp_path, datasets):
-    target = "results/predictions/patients.parquet"
-    first = run(tmp_path, datasets, target)
+TARGET = "results/predictions/patients.parquet"
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory, datasets, counts):
+    """A run that has come to the predictions."""
+    folder = tmp_path_factory.mktemp("predicted") / "run"
+    shutil.copytree(counts, folder, copy_function=shutil.copy2)
+    first = run(folder, datasets, TARGET)
     assert first.returncode == 0, first.said
-    expected, mapped = pd.read_parquet(tmp_path / target), contents(tmp_path / "results" / "mapped")
-    flip(tmp_path / "results" / "chunks" / "patients" / "0" / "1.h5ad")
-    failed = run(tmp_path, datasets, target, "--forcerun", "subset_common_genes")
+    return folder
+
+
+def test_each_bit_of_what_jobs_read_counts(predicted, tmp_path, monkeypatch):
+    """No file of a result can differ without being named."""
+    shutil.copytree(predicted / "results", tmp_path / "results", copy_function=shutil.copy2)
+    monkeypatch.chdir(tmp_path)
+    records = Path("results", RECORDS)
+    results = [
+        f"results/{path.relative_to(records)}".removesuffix(".json") for path in records.rglob("*.json")
+    ]
+    for part in ("chunks", "common", "mapped", "merged", "predictions", "reference"):
+        assert any(path.startswith(f"results/{part}/") for path in results), part
+    checked = 0
+    for path in results:
+        for file in [Path(path), *Path(path).rglob("*")]:
+            if file.is_file() and file.name != TIMESTAMP:
+                checked += 1
+                assert_a_flipped_bit_is_noticed(path, file)
+    assert checked > 25
+
+
+def assert_a_flipped_bit_is_noticed(path, file):
+    content = file.read_bytes()
+    damaged = bytearray(content) or bytearray(b" ")
+    damaged[len(damaged) // 3] ^= 0x10
+    file.write_bytes(damaged)
+    with pytest.raises(InputError, match=re.escape(f"{file}: was damaged after it had been written")):
+        check_inputs([path], [RESULTS])
+    file.write_bytes(content)
+    check_inputs([path], [RESULTS])
+
+
+def test_a_changed_classifier_is_named_set_aside_and_made_anew(predicted, datasets, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(predicted, folder, copy_function=shutil.copy2)
+    labels = folder / "results" / "reference" / "classifier" / "labels.json"
+    text = labels.read_text()
+    first, second = re.findall(r'"(type\d)"', text)[:2]
+    exchanged = {first: second, second: first}
+    labels.write_text(re.sub("|".join(exchanged), lambda match: exchanged[match[0]], text))
+    failed = run(folder, datasets, TARGET, "--forcerun", "predict_labels")
     assert failed.returncode != 0
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / target), expected)
-    assert contents(tmp_path / "results" / "mapped") == mapped
+    assert "results/reference/classifier/labels.json: was damaged after it had been written" in failed.said
+    assert "Traceback" not in failed.said
+    assert not (folder / "results" / "reference" / "classifier").exists()
+    again = run(folder, datasets, TARGET)
+    assert again.returncode == 0, again.said
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / TARGET), pd.read_parquet(predicted / TARGET))
+
+
+def test_after_damage_the_predictions_are_the_same(predicted, datasets, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(predicted, folder, copy_function=shutil.copy2)
+    expected, mapped = pd.read_parquet(folder / TARGET), contents(folder / "results" / "mapped")
+    flip(folder / "results" / "chunks" / "patients" / "0" / "1.h5ad")
+    failed = run(folder, datasets, TARGET, "--forcerun", "subset_common_genes")
+    assert failed.returncode != 0
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / TARGET), expected)
+    assert contents(folder / "results" / "mapped") == mapped
     # Predictions that are there want no chunks.
-    (tmp_path / target).unlink()
-    again = run(tmp_path, datasets, target)
+    (folder / TARGET).unlink()
+    again = run(folder, datasets, TARGET)
     assert again.returncode == 0, again.said
     assert again.jobs["convert_to_chunks"] == again.jobs["merge_h5ad"] == 1
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / target), expected)
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / TARGET), expected)
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(tmp_path, datasets, counts):

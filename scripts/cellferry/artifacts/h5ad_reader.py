@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..core.atomic import mark_as_damaged
+from ..core.digests import make_anew
 from ..core.progress import Progress
 from ..core.reading import is_retryable
 from ..errors import InputError, RetryableError
@@ -97,16 +97,12 @@ class H5adReader:
     def refuse(self, path: Path, why: object, whole: Path | None = None) -> NoReturn:
         """Mark a damaged file, or `whole`, to be made anew; a view's sources all, since one job made them."""
         whole = whole or (path if path == self.path else path.parent)
-        mark_as_damaged(whole)
         # No passing one: another attempt would read the same.
-        raise InputError(
-            f"{path}: was damaged after it had been written ({why}); {whole} is set aside when this run "
-            "ends, run snakemake again to make it anew"
-        )
+        raise InputError(f"{path}: was damaged after it had been written ({why}); {make_anew(whole)}")
 
     def _explain(self, why: object) -> NoReturn:
-        """Say which file is damaged, after a second look at each."""
-        for path in self.sources or [self.path]:
+        """Say which file is damaged, this or one that it is a view over, after a second look at each."""
+        for path in [*self.sources, self.path]:
             try:
                 _verify(path)
             except (OSError, _DamagedError) as error:
@@ -148,17 +144,17 @@ class H5adReader:
 
     def codes(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Codes (int32, -1 where missing) of a categorical obs column in rows `start` to `stop`."""
-        return self._file[f"obs/{column}/codes"][start:stop]
+        return self._read(self._file[f"obs/{column}/codes"], start, stop)
 
     def obs(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Values of an obs column in rows `start` to `stop`: str objects (None where missing), or numbers."""
         if self.is_categorical(column):
             return np.append(self.categories(column), None)[self.codes(column, start, stop)]
-        return self._file[f"obs/{column}"][start:stop]
+        return self._read(self._file[f"obs/{column}"], start, stop)
 
     def indptr(self, start: int, stop: int) -> np.ndarray:
         """Positions in X of the first value of rows `start` to `stop`, and of the end: stop - start + 1."""
-        return self._indptr[start : stop + 1]
+        return self._read(self._indptr, start, stop + 1)
 
     def cell_ranges(self) -> Iterator[tuple[int, int]]:
         """Cut all rows into ranges short enough to hold their names and obs."""
@@ -167,8 +163,11 @@ class H5adReader:
 
     def values(self, name: str, start: int, stop: int) -> np.ndarray:
         """Stored values `start` to `stop` of X (`data`, float32) or their genes (`indices`, int32)."""
+        return self._read(self._x[name].astype(X_ARRAYS[name]), start, stop)
+
+    def _read(self, array: Any, start: int, stop: int | None) -> np.ndarray:
         try:
-            return self._x[name].astype(X_ARRAYS[name])[start:stop]
+            return array[start:stop]
         except OSError as error:
             if is_retryable(error):
                 raise
@@ -278,9 +277,14 @@ def _checked(reader: H5adReader, max_bytes: int) -> Iterator[tuple[int, int, spa
 
 
 def _verify(path: Path) -> None:
-    """Read a file from front to back against its checksums."""
+    """Read a file from front to back against its checksums; of a view, what it holds itself."""
     with h5py.File(path, "r", locking=False, rdcc_nbytes=0) as file:
+        for array in _own_arrays(file):
+            for start in range(0, len(array), VALUES_AT_ONCE):
+                array[start : start + VALUES_AT_ONCE]  # HDF5 compares checksums of its own
         x, about = file["X"], _read_plain(file["uns/cellferry"])
+        if x["data"].is_virtual:
+            return
         for name, column in zip(X_ARRAYS, about["crc32"].T.tolist(), strict=True):
             start = 0
             for n, expected in zip(about["nonzeros_of"].tolist(), column, strict=True):
@@ -291,3 +295,11 @@ def _verify(path: Path) -> None:
                 if crc != expected:
                     raise _DamagedError(f"the checksum of X/{name} is another")
                 start += n
+
+
+def _own_arrays(group: h5py.Group) -> Iterator[h5py.Dataset]:
+    for element in group.values():
+        if isinstance(element, h5py.Group):
+            yield from _own_arrays(element)
+        elif element.shape and not element.is_virtual:
+            yield element

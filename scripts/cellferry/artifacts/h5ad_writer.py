@@ -30,7 +30,11 @@ ELEMENTS_PER_CHUNK = 1 << 15
 ELEMENTS_PER_PORTABLE_CHUNK = 1 << 17
 CELLS_PER_CHUNK = 1 << 14
 MAX_CATEGORIES = 1 << 16
-BLOSC = dict(hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.BITSHUFFLE))
+# With HDF5's checksums: a flipped bit ends in an error, whatever part of the file is read.
+BETWEEN_RULES = {
+    **hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.BITSHUFFLE),
+    "fletcher32": True,
+}
 
 
 class H5adWriter:
@@ -75,7 +79,7 @@ class H5adWriter:
         # Running checksums: of X's arrays, names and columns, however they are cut into blocks.
         self._crc: dict[str, int] = defaultdict(int)
         # Bytes, or bits, of like significance side by side: half the size of compressed counts, in less time.
-        self._options = {"compression": "gzip", "shuffle": True} if portable else BLOSC
+        self._options = {"compression": "gzip", "shuffle": True} if portable else BETWEEN_RULES
         self._elements_per_chunk = ELEMENTS_PER_PORTABLE_CHUNK if portable else ELEMENTS_PER_CHUNK
         self._deflated: dict[str, DeflatedArray] = {}
         self._has_counts = counts

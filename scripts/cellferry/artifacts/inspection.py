@@ -60,6 +60,8 @@ class Inspection:
         The dataset's name, and these of its configuration keys.
     made_from
         Hash of all that the inspection depends on.
+    files
+        What its files and tables were like, by path (`core.reading.state_of`).
     format
         The file format's name in the registry.
     cells, genes
@@ -116,12 +118,13 @@ class Inspection:
         Sentences on what must be mended, and on what may be wrong.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     dataset: str
     role: str
     path: str | list[str] | dict[str, str]
     made_from: str = ""
+    files: dict[str, str] = field(default_factory=dict)
     format: str = ""
     cells: int = 0
     genes: int = 0

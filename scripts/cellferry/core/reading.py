@@ -30,15 +30,38 @@ def is_retryable(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno not in OF_THE_FILE
 
 
-def state_of(path: Path) -> tuple[int, int, int]:
-    """Number of files, their bytes, and when the last of them was written (ns)."""
+ENDS = 1 << 16
+"""Bytes at the begin and at the end of a file that tell one from another: headers, footers, indices."""
+
+
+def state_of(path: Path) -> str:
+    """The state of a file or folder: its files, their bytes, when the last of them was written (ns).
+
+    Of a file also a digest of its first and last bytes, where formats tell their content: a copy may keep
+    size and time.
+    """
     files = [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]
     stats = [file.stat() for file in files]
-    return (
-        len(stats),
-        sum(stat.st_size for stat in stats),
-        max((stat.st_mtime_ns for stat in stats), default=0),
-    )
+    size, last = sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
+    state = f"{len(stats)} files, {size} bytes, {last} ns"
+    if not path.is_file():
+        return state
+    with open(path, "rb") as file:
+        ends = file.read(ENDS)
+        file.seek(max(len(ends), size - ENDS))
+        return f"{state}, {hashlib.sha256(ends + file.read(ENDS)).hexdigest()}"
+
+
+def check_unchanged(path: Path, state: str) -> None:
+    """Compare a file that was read with what `state_of` said of it before.
+
+    Raises
+    ------
+    InputError
+        If it is another now.
+    """
+    if state_of(path) != state:
+        raise InputError(f"{path}: was changed while it was read; when it is complete, run snakemake again")
 
 
 CHECKSUM_BYTES = 1_000_000

@@ -88,6 +88,12 @@ class Dataset:
         return [table.path for table in self._tables]
 
     @property
+    def states(self) -> dict[str, str]:
+        """What its files and tables were like before they were read, by path (`core.reading.state_of`)."""
+        files = [*self.headers, *self._tables]
+        return {str(file.path): file.state for file in files}
+
+    @property
     def is_cytometry(self) -> bool:
         """Whether it holds intensities of markers, as the configuration says."""
         return self.header.options.modality == "cytometry"

@@ -53,6 +53,7 @@ def describe_file(dataset: Dataset) -> Findings:
     columns = {column: header.var[column].to_numpy(dtype=object) for column in header.var}
     names = header.var.index.to_numpy(dtype=object)
     fields = {
+        "files": dataset.states,
         "format": header.format,
         "cells": header.n_cells,
         "genes": header.n_genes,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.reading import readable
+from ..core.reading import check_unchanged, readable, state_of
 from ..core.table_start import skip_to_rows, table_start
 from ..core.text import open_text
 from ..errors import InputError
@@ -36,6 +36,8 @@ class ObsTable:
     ----------
     columns
         Names of the columns after the first; with `by_order` of all.
+    state
+        See `core.reading.state_of`: what the file was like before it was read.
     n_rows
         Lines after the header, known when columns are loaded.
     n_cells, n_matched, first_cell
@@ -50,6 +52,7 @@ class ObsTable:
         self._key = key
         self.count_from_here()
         with readable(self.path):
+            self.state = state_of(self.path)
             start = table_start(self.path, blanks="quoted" if by_order else "regular")
         if start is None:
             raise InputError(f"{self.path} ({key}): the table is empty; name another or remove the key")
@@ -85,7 +88,7 @@ class ObsTable:
         Raises
         ------
         InputError
-            If the table is irregular or names a cell twice.
+            If the table is irregular, names a cell twice, or was changed since it was opened.
         """
         self.n_rows = 0
         parts: list[np.ndarray] = []
@@ -109,6 +112,7 @@ class ObsTable:
                 entries = known[column]
                 table = np.array([entries.setdefault(value, len(entries)) for value in categories] + [-1])
                 codes[column].append(table[found].astype(np.int32))
+        check_unchanged(self.path, self.state)
         self._hashes = np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
         self._check_unique()
         order = np.arange(self.n_rows) if self.by_order else np.argsort(self._hashes)

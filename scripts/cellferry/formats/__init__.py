@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..config.formats import FORMATS
 from ..core.contents import SALMON, unreadable
-from ..core.reading import readable, state_of
+from ..core.reading import check_unchanged, readable, state_of
 from ..cytometry.channels import channels_of
 from ..cytometry.marker_names import read_markers
 from ..errors import InputError
@@ -130,10 +130,7 @@ def blocks(
             block.counts = genes_of(block.counts, header)
             n_cells += len(block)
             yield block
-        if state_of(header.path) != header.state:
-            raise InputError(
-                f"{header.path}: was changed while it was read; when it is complete, run snakemake again"
-            )
+        check_unchanged(header.path, header.state)
     if n_cells != stop - start:
         raise InputError(
             f"{header.path}: {n_cells} cells were found where {stop - start} should be; "

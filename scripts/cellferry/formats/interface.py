@@ -92,7 +92,7 @@ class Header:
     details
         What the format found out and needs for reading on.
     state
-        See `files.state_of`: what the file was like before its header was read.
+        See `core.reading.state_of`: what the file was like before its header was read.
     """
 
     path: Path
@@ -113,7 +113,7 @@ class Header:
     remarks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
-    state: tuple[int, int, int] = (0, 0, 0)
+    state: str = ""
 
     @property
     def is_seekable(self) -> bool:

@@ -16,11 +16,9 @@ from typing import Any
 from snakemake.io import IOFile
 from snakemake.persistence.file import FilePersistence
 
+from ..core.digests import TIMESTAMP
 from ..core.run_record import mark_run, other_runs, register_run
 from ..errors import InputError
-
-TIMESTAMP = ".snakemake_timestamp"
-"""File in a folder that Snakemake gives the folder's time."""
 
 
 def invalidate_unrecorded(made_from: str) -> None:
