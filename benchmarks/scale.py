@@ -58,7 +58,7 @@ NEEDED_FOR_SPEEDS = ["results/reference/store.zarr", "results/reference/classifi
 NEEDED_FOR_SPEEDS += ["results/mapped/query/model"]
 
 # Bytes on disk per query cell, the reference's fifth included.
-CHAIN_BYTES_PER_CELL = 36_000
+CHAIN_BYTES_PER_CELL = 14_000
 FILES_BYTES_PER_CELL = 24_000
 FREE_TO_STAY = 2 * 10**9
 
