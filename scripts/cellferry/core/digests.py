@@ -35,7 +35,7 @@ TIMESTAMP = ".snakemake_timestamp"
 """File that Snakemake puts into a folder, and gives the folder's time."""
 
 
-def check_inputs(paths: Iterable[str], roots: Iterable[str]) -> None:
+def check_inputs(paths: Iterable[str], roots: Iterable[str | Path]) -> int:
     """Compare results with what was written, and with what they were made from.
 
     Parameters
@@ -46,18 +46,22 @@ def check_inputs(paths: Iterable[str], roots: Iterable[str]) -> None:
         Folders of results: those of this run, and of one that it goes on from. What lies elsewhere belongs to
         the user, who may change it.
 
+    Returns
+    -------
+    The number of inputs that have a record.
+
     Raises
     ------
     InputError
         If one is damaged, incomplete, of another run, or made from another result than there is. The next run
         makes it anew.
     """
-    roots = [Path(root) for root in roots]
-    for path in map(Path, paths):
-        record = record_of(path) if any(path.is_relative_to(root) for root in roots) else None
-        if record:
-            record.check(path)
-            record.check_sources()
+    results = [path for path in map(Path, paths) if any(path.is_relative_to(root) for root in roots)]
+    recorded = [(record, path) for path in results if (record := record_of(path))]
+    for record, path in recorded:
+        record.check(path)
+        record.check_sources()
+    return len(recorded)
 
 
 def record_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:

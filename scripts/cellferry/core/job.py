@@ -1,11 +1,15 @@
 """What every job does around its work."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .digests import RESULTS, check_inputs, record_outputs
 from .logs import logged
+
+COMPARED = "results are those that were written: compared in"
+RECORDED = "outputs recorded in"
 
 
 @contextmanager
@@ -18,7 +22,12 @@ def job(snakemake: Any) -> Iterator[None]:
         The object that Snakemake gives to a script.
     """
     pretrained = snakemake.config["pretrained"]
+    roots = [RESULTS, pretrained] if isinstance(pretrained, str) else [RESULTS]
     with logged(snakemake.log[0]):
-        check_inputs(snakemake.input, [RESULTS, pretrained] if isinstance(pretrained, str) else [RESULTS])
+        start = time.monotonic()
+        found = check_inputs(snakemake.input, roots)
+        print(f"{found} {COMPARED} {time.monotonic() - start:.2f} s")
         yield
+        start = time.monotonic()
         record_outputs(snakemake.output, snakemake.input)
+        print(f"{len(snakemake.output)} {RECORDED} {time.monotonic() - start:.2f} s")
