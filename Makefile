@@ -39,7 +39,7 @@ plan: .venv/.installed
 
 test: .venv/.installed
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --numprocesses 3 --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 4 --no-loadscope-reorder --durations 30 --durations-min 5
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
