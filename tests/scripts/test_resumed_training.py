@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,6 +142,39 @@ def test_killed_when_early_stopping_has_just_ended_it(trained, tmp_path, monkeyp
     train(store, tmp_path, **STOPS_EARLY)
     assert 2 < len(pd.read_csv(tmp_path / "history.csv")) < 60
     assert_same(tmp_path, undisturbed(STOPS_EARLY))
+
+
+def flip(path):
+    with zipfile.ZipFile(path) as parts:
+        largest = max(parts.infolist(), key=lambda part: part.file_size)
+        content = bytearray(path.read_bytes())
+        content[content.index(parts.read(largest)) + largest.file_size // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut_off(path):
+    os.truncate(path, path.stat().st_size - 100)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [flip, cut_off, empty])
+def test_a_damaged_state_is_told_and_not_taken_up(trained, tmp_path, monkeypatch, undisturbed, capsys, harm):
+    store = trained.folder / "store.zarr"
+    with monkeypatch.context() as patch:
+        write_states(patch)
+        let_die(patch, ("VAE", 2, 1), die)
+        with pytest.raises(DeathError):
+            train(store, tmp_path)
+    (state,) = (tmp_path / "checkpoints").glob("*/state.ckpt")
+    harm(state)
+    train(store, tmp_path)
+    said = capsys.readouterr().out
+    assert f"{state}: is damaged (" in said
+    assert "the training begins anew" in said
+    assert_same(tmp_path, undisturbed({}))
 
 
 def test_killed_before_the_model_is_saved(trained, tmp_path, monkeypatch, undisturbed):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,21 @@ class Checkpoints(Callback):
         self._last_written = -math.inf
         left = deadline - time.monotonic()
         self._time_is_short = deadline - min(SECONDS_BEFORE_THE_LIMIT, left / 2)
+
+        self._remove_damaged()
+
+    def _remove_damaged(self) -> None:
+        """A state is a zip archive with a CRC-32 of each part, which torch does not look at."""
+        if not self.state_path.exists():
+            return
+        try:
+            with zipfile.ZipFile(self.state_path) as parts:
+                damaged = parts.testzip()
+        except (zipfile.BadZipFile, EOFError) as error:
+            damaged = str(error)
+        if damaged:
+            print(f"warning: {self.state_path}: is damaged ({damaged}); the training begins anew")
+            self.state_path.unlink()
 
     def resume_from(self) -> str | None:
         """Path of the state to resume from, or None."""
