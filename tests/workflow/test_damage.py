@@ -1,5 +1,6 @@
 """Files that were damaged after the workflow wrote them, a full disk, and two runs in one folder."""
 
+import json
 import os
 import re
 import shlex
@@ -187,9 +188,10 @@ def test_a_changed_classifier_is_named_set_aside_and_made_anew(predicted, datase
     shutil.copytree(predicted, folder, copy_function=shutil.copy2)
     labels = folder / "results" / "reference" / "classifier" / "labels.json"
     text = labels.read_text()
-    first, second = re.findall(r'"(type\d)"', text)[:2]
-    exchanged = {first: second, second: first}
-    labels.write_text(re.sub("|".join(exchanged), lambda match: exchanged[match[0]], text))
+    first, second, *_ = json.loads(text)["training_cells"]
+    other = {first: second, second: first}
+    labels.write_text(re.sub(f'"({first}|{second})"', lambda name: f'"{other[name[1]]}"', text))
+    assert labels.read_text() != text
     failed = run(folder, datasets, TARGET, "--forcerun", "predict_labels")
     assert failed.returncode != 0
     assert "results/reference/classifier/labels.json: was damaged after it had been written" in failed.said

@@ -64,12 +64,18 @@ def check_inputs(paths: Iterable[str], roots: Iterable[str | Path]) -> int:
     return len(recorded)
 
 
-def record_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:
-    """Write the records of a job's outputs, as far as they are results, with the digests of its inputs."""
+def record_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> int:
+    """Write the records of a job's outputs, as far as they are results, with the digests of its inputs.
+
+    Returns
+    -------
+    Their number.
+    """
     sources = [record for path in inputs if (record := record_of(Path(path)))]
-    for path in map(Path, outputs):
-        if path.is_relative_to(RESULTS):
-            Record(path, RESULTS).write(sources)
+    results = [path for path in map(Path, outputs) if path.is_relative_to(RESULTS)]
+    for path in results:
+        Record(path, RESULTS).write(sources)
+    return len(results)
 
 
 @cache

@@ -8,9 +8,6 @@ from typing import Any
 from .digests import RESULTS, check_inputs, record_outputs
 from .logs import logged
 
-COMPARED = "results are those that were written: compared in"
-RECORDED = "outputs recorded in"
-
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:
@@ -26,8 +23,8 @@ def job(snakemake: Any) -> Iterator[None]:
     with logged(snakemake.log[0]):
         start = time.monotonic()
         found = check_inputs(snakemake.input, roots)
-        print(f"{found} {COMPARED} {time.monotonic() - start:.2f} s")
+        print(f"results read: {found}, as they were written (compared in {time.monotonic() - start:.2f} s)")
         yield
         start = time.monotonic()
-        record_outputs(snakemake.output, snakemake.input)
-        print(f"{len(snakemake.output)} {RECORDED} {time.monotonic() - start:.2f} s")
+        recorded = record_outputs(snakemake.output, snakemake.input)
+        print(f"results written: {recorded} (recorded in {time.monotonic() - start:.2f} s)")
