@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cellferry.core import digests
 from cellferry.core.atomic import set_aside_damaged
-from cellferry.core.digests import RESULTS, check_inputs, record_of, record_outputs
+from cellferry.core.digests import RESULTS, check_inputs, follow_touches, record_of, record_outputs
 from cellferry.errors import InputError
 
 COUNTS, MODEL, LABELS = "results/common/atlas.h5ad", "results/reference/model", "results/labels.csv"
@@ -187,6 +187,18 @@ def test_large_files_are_read_where_size_or_time_differ(results, monkeypatch):
     flip(COUNTS)
     os.utime(COUNTS)
     check(COUNTS)
+
+
+def test_a_touch_by_snakemake_is_followed(results, monkeypatch):
+    monkeypatch.setattr(digests, "ALWAYS_READ", 10)
+    Path("results/older.txt").write_text("by an earlier version")
+    for path in (COUNTS, LABELS):
+        os.utime(path, (0, 0))
+    follow_touches([COUNTS, MODEL, "results/older.txt", "results/missing.txt"])
+    monkeypatch.setattr(digests.Written, "of", lambda path: pytest.fail(f"{path} is read"))
+    check(COUNTS)
+    with pytest.raises(pytest.fail.Exception, match=r"labels\.csv is read"):
+        check(LABELS)
 
 
 def test_a_record_is_plain_to_read(results):

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -76,6 +77,17 @@ def record_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> int:
     for path in results:
         Record(path, RESULTS).write(sources)
     return len(results)
+
+
+def follow_touches(outputs: Iterable[str]) -> None:
+    """Take over the times of large files that Snakemake has touched since their records were written.
+
+    Of a folder it touches none.
+    """
+    for path in map(Path, outputs):
+        if path.is_relative_to(RESULTS) and path.is_file() and path.stat().st_size > ALWAYS_READ:
+            with suppress(InputError, OSError):  # the job that reads the result says what is wrong
+                Record(path, RESULTS).take_time()
 
 
 @cache
@@ -150,13 +162,19 @@ class Record:
 
     def write(self, sources: Iterable["Record"]) -> None:
         """Read the result, and write the record; `sources` are those of what it was made from."""
-        content = {
-            "files": {name: Written.of(path) for name, path in _files(self.path).items()},
-            # Seen from the folder of results, which may be moved.
-            "made_from": {os.path.relpath(source.path, self._root): source.digest for source in sources},
-        }
+        files = {name: Written.of(path) for name, path in _files(self.path).items()}
+        # Seen from the folder of results, which may be moved.
+        self._save(files, {os.path.relpath(source.path, self._root): source.digest for source in sources})
+
+    def take_time(self) -> None:
+        """Note the time that the result, a file, has now."""
+        files, made_from = self._written
+        time_ns = self.path.stat().st_mtime_ns
+        self._save({name: written._replace(time_ns=time_ns) for name, written in files.items()}, made_from)
+
+    def _save(self, files: dict[str, Written], made_from: dict[str, str]) -> None:
         with complete(self._file) as path:
-            path.write_text(json.dumps(content), encoding="utf-8")
+            path.write_text(json.dumps({"files": files, "made_from": made_from}), encoding="utf-8")
 
     def check(self, path: Path) -> None:
         """Compare the result, or what lies at `path` in it, with what was written.

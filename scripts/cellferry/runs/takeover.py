@@ -16,7 +16,7 @@ from typing import Any
 from snakemake.io import IOFile
 from snakemake.persistence.file import FilePersistence
 
-from ..core.digests import TIMESTAMP
+from ..core.digests import TIMESTAMP, follow_touches
 from ..core.run_record import mark_run, other_runs, register_run
 from ..errors import InputError
 
@@ -92,7 +92,10 @@ def supersede_other_runs(workflow: Any, name: str, made_from: str) -> None:
 
 
 def _record_only_written(persistence: Any, outputs: Iterable[str]) -> None:
-    """Let Snakemake store records only of outputs that were written since now."""
+    """Let Snakemake store records only of outputs that were written since now.
+
+    It has touched them by then.
+    """
     before = {path: _written(path) for path in outputs if Path(path).exists()}
     store = persistence.finished
 
@@ -100,6 +103,7 @@ def _record_only_written(persistence: Any, outputs: Iterable[str]) -> None:
         if not any(
             path in before and Path(path).exists() and _written(path) == before[path] for path in job.output
         ):
+            follow_touches(job.output)
             await store(job)
 
     persistence.finished = finished
