@@ -152,7 +152,13 @@ def take_model_in(
     InputError
         If the model cannot be used, or makes other latents than the `width` per cell that are given.
     """
-    taken = import_model(pretrained.model, folder, modality=modality, backbone=pretrained.backbone)
+    taken = import_model(
+        pretrained.model,
+        folder,
+        modality=modality,
+        backbone=pretrained.backbone,
+        trust=pretrained.trust,
+    )
     if modality == "cytometry":
         features = describe_markers(taken, pretrained, cofactor)
         write_transformation(features.transformation, features.values, folder)

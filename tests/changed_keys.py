@@ -117,6 +117,7 @@ CHANGES = {
         "pretrained.label": "finer",
         "pretrained.batch": "donor",
         "pretrained.key": "z",
+        "pretrained.trust": True,
     },
     "imported cytometry": {"pretrained.scaling": "scaling.csv", "pretrained.backbone": ["CD3"]},
     "earlier": {"pretrained": "another/results"},

@@ -1,5 +1,8 @@
 """The configuration: an earlier run or an imported model in place of a reference."""
 
+import os
+import pickle
+
 import pytest
 from cellferry.config.checks import check
 from cellferry.config.schema import fill_defaults
@@ -158,3 +161,36 @@ def test_cytovis_vote_takes_no_counts(imported):
         imported | {"prediction": {"heads": ["cytovi"]}, "modality": "cytometry"},
         config_files=[],
     )
+
+
+class Making:
+    """Makes a folder when it is opened as a pickle."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_code_in_a_model_of_others_is_refused_unless_it_is_trusted(imported, tmp_path):
+    (tmp_path / "model/model.pt").write_bytes(pickle.dumps({"attr_dict": Making(tmp_path / "made")}, 2))
+    said = problems(imported)
+    assert "pretrained.model: " in said
+    assert (
+        "would call posix.mkdir, which is no part of a model: a file like this runs code of whoever" in said
+    )
+    assert "set pretrained.trust: true" in said
+    imported["pretrained"]["trust"] = True
+    check(imported, config_files=[])
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("model", ["reference/model/model.pt", "mapped/validation/model/model.pt"])
+def test_code_in_a_model_of_an_earlier_run_is_refused(trained_before, tmp_path, model):
+    (tmp_path / "earlier" / model).write_bytes(pickle.dumps([Making(tmp_path / "made")]))
+    said = problems(trained_before)
+    assert f"{model} would call posix.mkdir" in said
+    assert "cellferry writes no such file: take the folder anew from where it was made" in said
+    assert "trust:" not in said
+    assert not (tmp_path / "made").exists()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..core.pickles import TRUST, code_in, what_it_runs
 from ..core.problems import Problem
 from ..cytometry.marker_names import SCALING_COLUMNS, TRANSFORMATION
 from ..runs.methods import FORMAT_VERSION
@@ -52,7 +53,18 @@ def pretrained_problems(config: dict[str, Any]) -> list[Problem]:
     if missing:
         what = f"{folder} (looked in {Path.cwd()}) has no {', '.join(missing)}"
         return [Problem("pretrained", what, "name the folder `results` of a finished run")]
-    return []
+    remedy = "cellferry writes no such file: take the folder anew from where it was made"
+    models = (Path(folder, name) for name in PRETRAINED_FILES if name.endswith(".pt"))
+    return [problem for model in models if (problem := _code_problem("pretrained", model, remedy))]
+
+
+def _code_problem(key: str, model: Path, remedy: str) -> Problem | None:
+    """A problem of a model's file that holds more than data."""
+    try:
+        called = code_in(model)
+    except OSError as error:
+        return Problem(key, f"{model} cannot be read ({error.strerror})", "ask its owner for read permission")
+    return Problem(key, f"{model} {what_it_runs(called)}", remedy) if called else None
 
 
 def _format_problem(folder: str) -> Problem | None:
@@ -80,6 +92,9 @@ def _imported_problems(imported: dict[str, Any]) -> list[Problem]:
         what = f"{model} (looked in {Path.cwd()}) has no file model.pt"
         remedy = "name the folder that scvi-tools' model.save() wrote"
         problems.append(Problem("pretrained.model", what, remedy))
+    elif isinstance(model, str) and imported.get("trust") is not True:
+        problem = _code_problem("pretrained.model", Path(model, "model.pt"), TRUST)
+        problems += [problem] if problem else []
     if not isinstance(latents, str):
         return problems
     if problem := path_problem(latents, folders=False):

@@ -52,6 +52,8 @@ class PretrainedSettings:
         In cytometry: file of the values that became 0 and 1, or None.
     backbone
         In cytometry: the markers that the encoder sees, where the model does not hold them.
+    trust
+        Whether code in the model's file may be run.
     """
 
     SECTION: ClassVar = "pretrained"
@@ -63,6 +65,7 @@ class PretrainedSettings:
     key: str | None
     scaling: str | None
     backbone: list[str] | None
+    trust: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,7 @@ class Checkpoints(Callback):
         """`epochs`, or as many as there were if the state to resume from is that of a finished training."""
         if not self.state_path.exists():
             return epochs
-        callbacks = torch.load(self.state_path, map_location="cpu", weights_only=False)["callbacks"]
+        callbacks = torch.load(self.state_path, map_location="cpu", weights_only=True)["callbacks"]
         state = callbacks[self.state_key]
         return len(state["epochs"]) if state.get("finished") else epochs
 

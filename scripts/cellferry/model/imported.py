@@ -4,7 +4,6 @@ Others register their models with other names of columns, layers and labels. Wei
 the model remembers of these names is replaced by the workflow's own.
 """
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,14 +16,15 @@ from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass
 
-from ..core.reading import readable
+from ..core.pickles import TRUST, code_in, what_it_runs
 from ..cytometry.marker_names import listed, marker_key
 from ..cytometry.transformation import all_stored
 from ..errors import InputError
 from ..features.gene_ids import strip_version
 from ..labels.vocabulary import UNKNOWN
 from .plain_arrays import encoder_of
-from .scvi_models import BATCH, LABEL, MASK, cells_for_model, known_batches, model_class
+from .saved import MODEL_FILE, as_data, saved_model
+from .scvi_models import BATCH, LABEL, MASK, cells_for_model, known_batches, load_for_query, load_model
 
 CLASSES = {"rna": ("SCVI", "SCANVI"), "cytometry": ("CYTOVI",)}
 """Models that queries can be mapped onto, by what the datasets hold."""
@@ -66,7 +66,12 @@ class ImportedModel(NamedTuple):
 
 
 def import_model(
-    folder: str, adopted: Path, *, modality: str = "rna", backbone: list[str] | None = None
+    folder: str,
+    adopted: Path,
+    *,
+    modality: str = "rna",
+    backbone: list[str] | None = None,
+    trust: bool = False,
 ) -> ImportedModel:
     """Write a model of others into the folder `adopted`, as one of the workflow's.
 
@@ -78,14 +83,31 @@ def import_model(
         What the datasets hold: `rna` or `cytometry`.
     backbone
         Of CytoVI: the markers that its encoder sees, for a model that does not tell.
+    trust
+        Whether code in its file may be run, if there is any.
 
     Raises
     ------
     InputError
-        If it is no model of a class that goes with the modality, or needs more of a cell than counts (or
-        intensities) and a batch.
+        If its file holds code and is not trusted, or is no model of a class that goes with the modality, or
+        needs more of a cell than counts (or intensities) and a batch.
     """
-    saved = _load(folder)
+    saved = _load(folder, trust=trust)
+    try:
+        imported = _renamed(saved, folder, modality, backbone)
+    except (KeyError, TypeError, AttributeError) as error:
+        name = saved["attr_dict"]["registry_"].get("model_name")
+        raise InputError(
+            f"pretrained.model: {folder} is not what scvi-tools saves of a {name} model (no {error}); "
+            "load and save it with the version in envs/model.yaml"
+        ) from error
+    adopted.mkdir()
+    torch.save(saved, adopted / MODEL_FILE)
+    return imported
+
+
+def _renamed(saved: dict[str, Any], folder: str, modality: str, backbone: list[str] | None) -> ImportedModel:
+    """Give what is saved the workflow's names, in place."""
     attributes = saved["attr_dict"]
     registry = attributes["registry_"]
     _check_class(registry.get("model_name"), folder, modality)
@@ -106,18 +128,9 @@ def import_model(
     _rename_batches(registry)
     _rename_labels(registry, folder)
     registry["setup_args"] = {**registry["setup_args"], "layer": None}
-    imported = ImportedModel(genes)
     if modality == "cytometry":
-        try:
-            imported = _import_cytovi(saved, genes, backbone, folder)
-        except KeyError as error:
-            raise InputError(
-                f"pretrained.model: {folder} is not what scvi-tools saves of a CYTOVI model (no {error}); "
-                "load and save it with the version in envs/model.yaml"
-            ) from error
-    adopted.mkdir()
-    torch.save(saved, adopted / "model.pt")
-    return imported
+        return _import_cytovi(saved, genes, backbone, folder)
+    return ImportedModel(genes)
 
 
 def _check_class(name: str | None, folder: str, modality: str) -> None:
@@ -211,23 +224,36 @@ def _inputs_of(saved: dict[str, Any], markers: pd.Index) -> tuple[int, np.ndarra
     return n_seen, markers.isin([str(marker) for marker in arguments["encoder_marker_list"]])
 
 
-def _load(folder: str) -> dict[str, Any]:
-    file = Path(folder, "model.pt")
+def _load(folder: str, *, trust: bool) -> dict[str, Any]:
+    """What is saved of the model, as data alone, without the losses of its training."""
+    file = Path(folder, MODEL_FILE)
     if not file.is_file():
         raise InputError(
             f"pretrained.model: {folder} has no file model.pt; name the folder that model.save() wrote (one "
             "of scvi-tools below 0.15 is brought up to date by its convert_legacy_save)"
         )
     wrong = f"pretrained.model: {file} is not what scvi-tools' model.save() writes"
-    try:
-        with readable(file):
-            saved = torch.load(file, map_location="cpu", weights_only=False)
-    except (RuntimeError, pickle.UnpicklingError, AttributeError, ImportError) as error:
-        raise InputError(f"{wrong} ({error}); save the model again") from error
+    if not trust and (named := code_in(file)):
+        raise InputError(f"pretrained.model: {file} {what_it_runs(named)}; {TRUST}")
+    saved = saved_model(folder, trusted=trust)
     if not isinstance(saved, dict) or not {"model_state_dict", "var_names", "attr_dict"} <= saved.keys():
         raise InputError(f"{wrong}; name the folder of a model")
-    registry = saved["attr_dict"].get("registry_", {})
-    if "setup_args" not in registry or registry.get("setup_method_name", "setup_anndata") != "setup_anndata":
+    if isinstance(saved["attr_dict"], dict):
+        saved["attr_dict"]["history_"] = {}
+    try:
+        saved = as_data(saved)
+    except TypeError as error:
+        raise InputError(
+            f"pretrained.model: {file} holds a {error}, which is no data; take it out of the model and save "
+            "it again"
+        ) from error
+    attributes = saved["attr_dict"]
+    registry = attributes.get("registry_", {}) if isinstance(attributes, dict) else {}
+    if (
+        not isinstance(registry, dict)
+        or "setup_args" not in registry
+        or registry.get("setup_method_name", "setup_anndata") != "setup_anndata"
+    ):
         raise InputError(
             f"{wrong} after setup_anndata; a model that was set up otherwise cannot be fitted to queries"
         )
@@ -295,8 +321,8 @@ def load_checked(
     new_batches = np.array([NEW_BATCH] * MADE_UP_CELLS)
     try:
         cells, new = (cells_for_model(values, genes, some, measured) for some in (batches, new_batches))
-        model = model_class(folder).load(folder, adata=cells, accelerator=accelerator, device=1)
-        fitted = model_class(folder).load_query_data(new, folder, accelerator=accelerator)
+        model = load_model(folder, cells, accelerator=accelerator)
+        fitted = load_for_query(folder, new, accelerator=accelerator)
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         raise InputError(
             f"pretrained.model: {named} cannot be loaded by scvi-tools ({error}); load and save it with the "

@@ -21,14 +21,18 @@ from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
 
 from ..config.settings import ModelSettings
-from ..errors import RetryableError
+from ..errors import InputError, RetryableError
 from ..labels.vocabulary import UNKNOWN
+from .saved import MODEL_FILE, only_data, saved_model
 
 BATCH, LABEL = "batch", "label"
 """Names of the obs columns a model is registered with."""
 
 MASK = "_nan_mask"
 """CytoVI's name of the layer that tells which values were measured."""
+
+CLASSES = {"SCVI": scvi.model.SCVI, "SCANVI": scvi.model.SCANVI, "CYTOVI": CYTOVI}
+"""Models that the workflow trains, and others may have."""
 
 # What scArches asks for: batches in the encoder, no batch norm, whose statistics a query would shift.
 FOR_SURGERY = {"encode_covariates": True, "use_layer_norm": "both", "use_batch_norm": "none"}
@@ -201,12 +205,6 @@ def cells_for_model(
     return cells if measured is None else with_mask(cells, measured)
 
 
-def model_class(folder: str) -> type[BaseModelClass]:
-    """Class of the model saved in `folder` (SCVI, SCANVI or CYTOVI)."""
-    name = scvi.model.SCVI.load_registry(folder)["model_name"]
-    return CYTOVI if name == CYTOVI.__name__ else getattr(scvi.model, name)
-
-
 def mean_batch_weights(model: BaseModelClass, reference_folder: str) -> BaseModelClass:
     """Give the batches that are new to a model the mean weights of those that its reference knows.
 
@@ -223,8 +221,7 @@ def mean_batch_weights(model: BaseModelClass, reference_folder: str) -> BaseMode
     -------
     The same model.
     """
-    file = Path(reference_folder, "model.pt")
-    known = torch.load(file, map_location="cpu", weights_only=False)["model_state_dict"]
+    known = saved_model(reference_folder)["model_state_dict"]
     weights = model.module.state_dict()
     n_known = len(known_batches(reference_folder))
     for name, weight in weights.items():
@@ -238,7 +235,47 @@ def mean_batch_weights(model: BaseModelClass, reference_folder: str) -> BaseMode
     return model
 
 
-def known_batches(folder: str) -> list[str]:
+def _registry(folder: str | Path) -> dict[str, Any]:
+    """What a saved model remembers of the cells that it was set up with."""
+    return saved_model(folder)["attr_dict"]["registry_"]
+
+
+def model_class(folder: str | Path) -> type[BaseModelClass]:
+    """Class of the model saved in `folder` (SCVI, SCANVI or CYTOVI).
+
+    Raises
+    ------
+    InputError
+        If it is of another one.
+    """
+    name = _registry(folder).get("model_name")
+    if name not in CLASSES:
+        raise InputError(
+            f"{Path(folder, MODEL_FILE)}: is a model of class {name}, and cellferry makes "
+            f"{', '.join(CLASSES)} only; make it again"
+        )
+    return CLASSES[name]
+
+
+def known_batches(folder: str | Path) -> list[str]:
     """Batches that the model saved in `folder` knows."""
-    registry = scvi.model.SCVI.load_registry(folder)
-    return [str(b) for b in registry["field_registries"]["batch"]["state_registry"]["categorical_mapping"]]
+    state = _registry(folder)["field_registries"]["batch"]["state_registry"]
+    return [str(batch) for batch in state["categorical_mapping"]]
+
+
+def load_model(folder: str | Path, cells: ad.AnnData, *, accelerator: str) -> BaseModelClass:
+    """A saved model with cells, as scvi-tools' `load` makes it, without its losses."""
+    kind = model_class(folder)
+    with only_data(Path(folder, MODEL_FILE)):
+        model = kind.load(str(folder), adata=cells, accelerator=accelerator, device=1)
+    model.history_ = {}
+    return model
+
+
+def load_for_query(folder: str | Path, cells: ad.AnnData, *, accelerator: str) -> BaseModelClass:
+    """A saved model with weights for the batches of a query, as scvi-tools' `load_query_data` makes it."""
+    kind = model_class(folder)
+    with only_data(Path(folder, MODEL_FILE)):
+        model = kind.load_query_data(cells, str(folder), accelerator=accelerator)
+    model.history_ = {}
+    return model

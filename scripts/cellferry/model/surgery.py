@@ -16,7 +16,7 @@ from ..resources.budget import Budget
 from ..resources.rules import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
 from ..sampling.sketch import sketch_values, stratified_sketch
-from .scvi_models import BATCH, cells_for_model, mean_batch_weights, model_class, train
+from .scvi_models import BATCH, cells_for_model, load_for_query, mean_batch_weights, train
 from .training_progress import TrainingProgress
 
 MONITORED = 10
@@ -109,9 +109,7 @@ def model_for_query(
         Where to compute.
     """
     print(f"new batches: {', '.join(sketch.new)}")
-    model = model_class(reference_model).load_query_data(
-        sketch.cells, str(reference_model), accelerator=accelerator
-    )
+    model = load_for_query(reference_model, sketch.cells, accelerator=accelerator)
     fit = settings.fit
     if fit and not model.module.encode_covariates:
         # Others train such models; only the decoder would learn.

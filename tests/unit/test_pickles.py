@@ -1,0 +1,81 @@
+"""Files of torch's: which code they would run is told without running it."""
+
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from cellferry.core.pickles import code_in
+
+
+class Touching:
+    """Makes a folder when it is opened as a pickle."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+class Running:
+    def __reduce__(self):
+        return os.system, ("exit 1",)
+
+
+def as_zip(path, pickled, name="model/data.pkl"):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, pickled)
+    return path
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_what_a_pickle_would_call_is_named_and_not_called(tmp_path, protocol):
+    pickled = pickle.dumps({"weights": [1.0], "more": Touching(tmp_path / "touched")}, protocol)
+    (tmp_path / "plain.pt").write_bytes(pickled)
+    for file in (tmp_path / "plain.pt", as_zip(tmp_path / "zip.pt", pickled)):
+        assert any("mkdir" in name for name in code_in(file))
+    assert not (tmp_path / "touched").exists()
+
+
+def test_names_of_data_and_tables_are_no_code(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    data = {
+        "names": np.array(["a", None], dtype=object),
+        "scalar": np.float32(1),
+        "text": np.str_("x"),
+        "none": np.zeros(0, dtype=int),
+        "losses": pandas.DataFrame({"elbo": [1.0, 2.0]}),
+        "slice": slice(3),
+        "bytes": b"\xff",
+        "set": {1},
+    }
+    assert code_in(as_zip(tmp_path / "model.pt", pickle.dumps(data, 2))) == []
+
+
+@pytest.mark.parametrize("module", ["os", "builtins", "numpy", "torch", "torch.storage", "collections"])
+def test_a_name_beside_those_of_data_is_code(tmp_path, module):
+    (tmp_path / "model.pt").write_bytes(f"c{module}\nload\n(tR.".encode())
+    assert code_in(tmp_path / "model.pt") == [f"{module}.load"]
+
+
+def test_a_second_pickle_of_a_file_and_of_an_archive_is_looked_at(tmp_path):
+    hostile = pickle.dumps(Running(), 2)
+    (tmp_path / "two.pt").write_bytes(pickle.dumps(1) + pickle.dumps(2) + hostile)
+    as_zip(tmp_path / "zip.pt", pickle.dumps(1))
+    with zipfile.ZipFile(tmp_path / "zip.pt", "a") as archive:
+        archive.writestr("other/data.pkl", hostile)
+    for name in ("two.pt", "zip.pt"):
+        assert code_in(tmp_path / name) == [f"{os.system.__module__}.system"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", b"\x80\x02", b"\x80\x02}q\x00(X"])
+def test_what_is_no_pickle_names_nothing(tmp_path, content):
+    (tmp_path / "model.pt").write_bytes(content)
+    assert code_in(tmp_path / "model.pt") == []
+
+
+def test_garbage_after_a_name_does_not_hide_it(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"cos\nsystem\n\x00\x00garbage")
+    assert code_in(tmp_path / "model.pt") == ["os.system"]
