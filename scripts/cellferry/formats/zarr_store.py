@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numcodecs.pickles
 import zarr
 from zarr.errors import UnknownCodecError
 from zarr.storage import ZipStore
@@ -30,6 +31,11 @@ BLOSC_HEADER = 16
 
 ONE_AFTER_ANOTHER = {"threading.max_workers": 1, "async.concurrency": 1}
 """As fast on a core or two, and the memory of many threads is given back late: it grew with the file."""
+
+NO_PICKLES = {"array.allow_unsafe_pickle_decode": False}
+"""Whatever the environment says: metadata can name a codec that runs code in a chunk."""
+
+numcodecs.pickles.ALLOW_UNSAFE_PICKLE_DECODE = False  # the same, for whoever asks numcodecs itself
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
@@ -70,7 +76,7 @@ def opened(path: Path, group: str = "") -> Iterator[zarr.Group]:
     """Open a group of a zarr store; what a broken one raises becomes an `InputError`."""
     try:
         found = ZipStore(path, mode="r") if path.is_file() else nullcontext(path)
-        with zarr.config.set(ONE_AFTER_ANOTHER), found as store:
+        with zarr.config.set(ONE_AFTER_ANOTHER | NO_PICKLES), found as store:
             yield zarr.open_group(store, path=group, mode="r")
     except UnknownCodecError as error:
         raise InputError(
@@ -79,6 +85,11 @@ def opened(path: Path, group: str = "") -> Iterator[zarr.Group]:
         ) from error
     # Metadata that are no JSON, chunks that cannot be unpacked or are too short.
     except (ValueError, RuntimeError) as error:
+        if "'pickle'" in str(error):
+            raise InputError(
+                f"{path}: holds pickled objects, and to read them would run code of whoever wrote it; write "
+                "it again with anndata, names and annotation as text"
+            ) from error
         raise InputError(
             f"{path}: cannot be read, the zarr store is broken or incomplete ({error}); compare its "
             "number of files with the original and copy it again"
