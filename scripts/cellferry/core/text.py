@@ -39,6 +39,16 @@ BUFFER_BYTES = 1 << 18
 SHOWN_BYTES = 20
 
 
+def printable(text: str) -> str:
+    r"""The same on one line of a terminal or a comment: what is not printable as `\n`, `\x85` or `\u2028`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode()
+        for one in text
+    )
+
+
 def first_bytes(path: Path, n: int) -> bytes:
     """The first `n` bytes of a file, unpacked if it is compressed."""
     with open_bytes(path) as file:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ...core.atomic import complete
 from ...core.problems import Problem
+from ...core.text import printable
 from ...errors import InputError
 from ...labels.columns import Choice
 from .column_choice import choose
-from .config_text import config_text, to_choose_from
+from .config_text import check_as_meant, config_text, to_choose_from
 from .discovery import Entry, datasets_of, preview
 from .problems import gene_doubts, problems_and_warnings
 
@@ -47,11 +48,12 @@ def new(
             raise InputError(f"{key}= is missing; name a file or folder, such as {key}=/data/atlas.h5ad")
     modality, entries, doubts = preview(*by_role.values())
     choose(entries, label, batch)
-    text = config_text(name, modality, entries)
-    problems, warnings = problems_and_warnings(text)
-    warnings += doubts + (gene_doubts(entries) if modality == "rna" else [])
+    text, meant = config_text(name, modality, entries)
     with complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+        check_as_meant(temporary, meant)
+        problems, warnings = problems_and_warnings(text)
+    warnings += doubts + (gene_doubts(entries) if modality == "rna" else [])
     print(summary(path, entries, problems, warnings))
     return not problems
 
@@ -77,8 +79,10 @@ def summary(path: Path, entries: list[Entry], problems: list[Problem], warnings:
             )
             for entry in unlabeled
         ]
+    lines = list(map(printable, lines))
     if problems:
-        lines += [f"Wrote {path}, which cannot be run yet:", *(f"  - {problem}" for problem in problems)]
+        each = (f"  - {printable(str(problem))}" for problem in problems)
+        lines += [f"Wrote {path}, which cannot be run yet:", *each]
         lines.append(f"When that is done:  make plan CONFIG={path}")
         return "\n".join(lines)
     run = f"snakemake --profile profiles/slurm --configfile {path}"

@@ -1,12 +1,20 @@
-"""The configuration as text, with comments that say why."""
+"""The configuration as text, with comments that say why.
+
+Columns, layers and paths may be called anything: what a file says must not become a key of the configuration.
+"""
 
 import math
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 
+from ...config.schema import load_schema
+from ...config.yaml_text import restore_text
+from ...core.text import printable
 from ...datasets.dataset import SAMPLE
+from ...errors import InputError
 from ...labels.columns import Choice, Column, could_be_batch, label_points, share_alike, share_known, singlets
 from .column_choice import is_truth
 from .discovery import Entry, kind_of_ids
@@ -20,10 +28,25 @@ MAX_SHOWN = 6
 """Other columns that a comment names."""
 
 
-def config_text(name: str, modality: str, entries: list[Entry]) -> str:
-    """The configuration, with comments."""
+class Line(NamedTuple):
+    """A key of a dataset with its value, and a comment; or a comment alone."""
+
+    key: str = ""
+    value: Any = None
+    comment: str = ""
+
+    def __str__(self) -> str:
+        """As it stands in the file, below a dataset."""
+        comment = f"# {printable(self.comment)}" if self.comment else ""
+        return f"    {'  '.join(filter(None, [self.key and f'{self.key}: {written(self.value)}', comment]))}"
+
+
+def config_text(name: str, modality: str, entries: list[Entry]) -> tuple[str, dict[str, Any]]:
+    """The configuration with comments, and what it must be when it is read."""
     references = [entry for entry in entries if entry.role == "reference"]
     known = {value for entry in references if entry.label for value in entry.label.column.values}
+    meant: dict[str, Any] = {"modality": modality} if modality == "cytometry" else {}
+    meant["datasets"] = {}
     lines = [
         f"# {name}: written by `make new`, which looked at the files. What stands behind # has no effect.",
         "# Every other key and its default: config/README.md.",
@@ -32,76 +55,109 @@ def config_text(name: str, modality: str, entries: list[Entry]) -> str:
         lines.append("modality: cytometry  # intensities of markers; rna would be counts of genes")
     lines.append("datasets:")
     for entry in entries:
-        lines += dataset_lines(entry, known, modality)
+        below = dataset_lines(entry, known, modality)
+        lines += [f"  {written(entry.name)}:", *map(str, below)]
+        meant["datasets"][entry.name] = {line.key: line.value for line in below if line.key}
     lines += ["", *_further(references, modality)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n", meant
 
 
-def dataset_lines(entry: Entry, known: set[str], modality: str) -> list[str]:
-    """A dataset's lines."""
+def check_as_meant(path: Path, meant: dict[str, Any]) -> None:
+    """Read a configuration that was written, and compare it with what was meant, value by value.
+
+    Raises
+    ------
+    InputError
+        If it is not that.
+    """
+    wrong = "not what it should say"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        restore_text(config, [str(path)], load_schema())
+    except (yaml.YAMLError, ValueError, AttributeError, KeyError) as error:
+        config, wrong = None, f"not YAML ({printable(str(error))})"
+    if config == meant:
+        return
+    found = config.get("datasets") if isinstance(config, dict) else None
+    for name, keys in meant["datasets"].items():
+        there = found.get(name) if isinstance(found, dict) else None
+        for key, value in keys.items():
+            if isinstance(there, dict) and there.get(key) != value:
+                wrong = f"{printable(repr(there.get(key)))} and not {printable(repr(value))} as {name}.{key}"
+    raise InputError(
+        f"the configuration would say {wrong} when it is read, so it was not kept; rename the file, column "
+        "or layer that is called unusually, or write the configuration by hand"
+    )
+
+
+def dataset_lines(entry: Entry, known: set[str], modality: str) -> list[Line]:
+    """A dataset's keys, with comments."""
     header, n_files = entry.dataset.header, len(entry.dataset.headers)
     what = "markers and other channels" if modality == "cytometry" else "genes"
     files = f" in {n_files} files, each a sample" if n_files > 1 else ""
     lines = [
-        f"  {entry.name}:",
-        f"    # {header.format}: {header.n_cells:,} cells x {header.n_genes:,} {what}{files}",
-        f"    role: {entry.role}",
-        f"    path: {written(entry.path)}",
+        Line(comment=f"{header.format}: {header.n_cells:,} cells x {header.n_genes:,} {what}{files}"),
+        Line("role", entry.role),
+        Line("path", entry.path),
     ]
     if entry.obs:
-        lines.append(f"    obs: {written(entry.obs['obs'])}  # lies beside it")
+        lines.append(Line("obs", entry.obs["obs"], "lies beside it"))
         if "obs_by" in entry.obs:
-            lines.append("    obs_by: order  # its lines are in the cells' order")
+            lines.append(Line("obs_by", "order", "its lines are in the cells' order"))
     lines += _label_lines(entry, known) + _batch_lines(entry)
     if modality == "rna":
         lines += _count_lines(entry) + _gene_lines(entry)
     if doublets := singlets(entry.columns):
         ((column, values),) = doublets.items()
-        lines.append(f"    # cells: {written({column: values})}  # would leave out doublets")
+        lines.append(Line(comment=f"cells: {written({column: values})}  # would leave out doublets"))
     n_chunks = chunks(entry.n_cells)
     if n_chunks != MAX_CHUNKS:
-        lines.append(f"    chunks: {n_chunks}  # pieces to work on, each a job; 25 otherwise")
+        lines.append(Line("chunks", n_chunks, "pieces to work on, each a job; 25 otherwise"))
     return lines
 
 
-def _label_lines(entry: Entry, known: set[str]) -> list[str]:
+def _label_lines(entry: Entry, known: set[str]) -> list[Line]:
     if entry.label is None:
         if entry.role == "query":
-            return ["    # label: none found; only needed to score the predictions"]
-        return [
-            f"    label: null  # FILL IN: the obs column with the labels to learn. {to_choose_from(entry)}"
-        ]
+            return [Line(comment="label: none found; only needed to score the predictions")]
+        fill_in = f"FILL IN: the obs column with the labels to learn. {to_choose_from(entry)}"
+        return [Line("label", None, fill_in)]
     column = entry.label.column
     n = f"{len(column.values)} labels, " if column.values else ""
     missing = f", {column.missing:,} cells have none" if column.missing else ""
-    line = f"label: {written(column.name)}  # {n}{entry.label.why}{missing}{_also(entry.label)}"
+    line = Line("label", column.name, f"{n}{entry.label.why}{missing}{_also(entry.label)}")
     if entry.role == "reference":
-        return [f"    {line}", *_rare(column)]
+        return [line, *_rare(column)]
     if is_truth(entry, known):
-        return [f"    {line}", "    # of a query they are the truth to score by, and not needed"]
+        return [line, Line(comment="of a query they are the truth to score by, and not needed")]
     alike = share_alike(column, known)
     hint = " (labels.rename brings spellings together)" if alike > share_known(column, known) else ""
-    return [f"    # {line}", f"    # not used: few of these are the reference's labels{hint}"]
+    return [
+        Line(comment=str(line).strip()),
+        Line(comment=f"not used: few of these are the reference's labels{hint}"),
+    ]
 
 
-def _rare(column: Column) -> list[str]:
+def _rare(column: Column) -> list[Line]:
     rare = [value for value, n in column.values.items() if n < 10]
     if not rare:
         return []
-    return [f"    # {len(rare)} of them have fewer than 10 cells and are not predicted: {_listed(rare)}"]
+    them = f"{len(rare)} of them have fewer than 10 cells and are not predicted: {_listed(rare)}"
+    return [Line(comment=them)]
 
 
-def _batch_lines(entry: Entry) -> list[str]:
+def _batch_lines(entry: Entry) -> list[Line]:
     if entry.batch is None:
         there = _columns_there(entry, lambda column: could_be_batch(column) and not label_points(column))
-        return [f"    # batch: none found, so all cells are one batch{there and '. Columns: ' + there}"]
+        none = f"batch: none found, so all cells are one batch{there and '. Columns: ' + there}"
+        return [Line(comment=none)]
     column = entry.batch.column
     n = f"{len(column.values)} values, " if column.values else ""
     why = "the files" if column.name == SAMPLE and len(entry.dataset.headers) > 1 else entry.batch.why
-    return [f"    batch: {written(column.name)}  # {n}{why}{_also(entry.batch)}"]
+    return [Line("batch", column.name, f"{n}{why}{_also(entry.batch)}")]
 
 
-def _count_lines(entry: Entry) -> list[str]:
+def _count_lines(entry: Entry) -> list[Line]:
     header = entry.dataset.header
     if header.counts is None or len(header.places) < 2:
         return []
@@ -110,10 +166,10 @@ def _count_lines(entry: Entry) -> list[str]:
         for place in header.places
         if place != header.counts
     ]
-    return [f"    counts: {written(header.counts)}  # raw counts; there are also: {_listed(others)}"]
+    return [Line("counts", header.counts, f"raw counts; there are also: {_listed(others)}")]
 
 
-def _gene_lines(entry: Entry) -> list[str]:
+def _gene_lines(entry: Entry) -> list[Line]:
     var = entry.dataset.header.var
     kinds = [f"names are {kind_of_ids(var.index.to_numpy(dtype=object))}"]
     kinds += [
@@ -121,7 +177,7 @@ def _gene_lines(entry: Entry) -> list[str]:
         for column in var
         if (values := var[column].to_numpy(dtype=object)) is not None and kind_of_ids(values) == "Ensembl ids"
     ]
-    return [f"    # gene_id: auto  # genes: {'; '.join(kinds)}"]
+    return [Line(comment=f"gene_id: auto  # genes: {'; '.join(kinds)}")]
 
 
 def _also(choice: Choice) -> str:
@@ -172,9 +228,9 @@ def _further(references: list[Entry], modality: str) -> list[str]:
 
 
 def written(value: Any) -> str:
-    """A value as it stands in a line of YAML."""
-    if isinstance(value, dict | list):
-        text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
-    else:
-        text = yaml.safe_dump(value, allow_unicode=True, width=10**6).removesuffix("...\n")
-    return text.strip()
+    """A value as it stands in a line of YAML: with escapes in quotes where it is not printable as it is."""
+    how = {"default_flow_style": True, "width": math.inf}
+    text = yaml.safe_dump(value, allow_unicode=True, **how).removesuffix("...\n").removesuffix("\n")
+    if text.isprintable():
+        return text
+    return yaml.safe_dump(value, default_style='"', **how).removesuffix("\n")
