@@ -16,6 +16,7 @@ from cellferry.config.settings import LabelSettings, PretrainedSettings, SplitSe
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.core.progress import Progress
+from cellferry.core.text import first_control
 from cellferry.cytometry.channels import channel_kind
 from cellferry.cytometry.marker_names import BACKBONE, MARKER, listed
 from cellferry.cytometry.scaling_table import told_scaling
@@ -209,7 +210,14 @@ def label_and_batch_codes(
     """Read labels and batches, block by block."""
     known: dict[str, dict[str, int]] = {"label": {}, "batch": {}}
     codes: dict[str, list[np.ndarray]] = {"label": [], "batch": []}
-    for _, annotation, _ in read_cells(table, pretrained, label_names):
+    n_cells = 0
+    for cells, annotation, _ in read_cells(table, pretrained, label_names):
+        if found := first_control(map(str, cells)):
+            raise InputError(
+                f"pretrained.latents: cell {n_cells + found.number} of {pretrained.latents} is called "
+                f"{found}; give it another name"
+            )
+        n_cells += len(cells)
         for column, code_of in known.items():
             in_block, names = pd.factorize(annotation[column])
             # One entry more than there are names: code -1 (missing) indexes the last.
@@ -217,6 +225,12 @@ def label_and_batch_codes(
                 [code_of.setdefault(name, len(code_of)) for name in names] + [-1], dtype=np.int32
             )
             codes[column].append(place[in_block])
+    for column, names in known.items():
+        if found := first_control(names):
+            raise InputError(
+                f"pretrained.{column}: {pretrained.latents} has the value {found}; give it another name"
+                f"{', or another in labels.rename' if column == 'label' else ''}"
+            )
     labels, batches = (np.concatenate([np.empty(0, np.int32), *codes[column]]) for column in known)
     return CellCodes(labels, batches, np.array(list(known["label"]), dtype=object))
 

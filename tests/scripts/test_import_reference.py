@@ -278,3 +278,22 @@ def test_an_encoder_of_another_kind_is_refused(tmp_path):
 def test_too_little_memory_is_told_at_once(foreign, tmp_path):
     with pytest.raises(RetryableError, match="mem_mb is 900"):
         take(foreign, tmp_path, mem_mb=900)
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (None, r"pretrained.latents: cell 1 of .* is called 'x\\x01', which holds a control character"),
+        ("annotation", r"pretrained.label: .* has the value 'x\\x01', which .* another in labels.rename"),
+        ("donor", r"pretrained.batch: .* has the value 'x\\x01', which"),
+    ],
+)
+def test_names_with_control_characters_are_refused(foreign, tmp_path, column, said):
+    cells = foreign.cells.copy()
+    if column:
+        cells.obs[column] = ["x\x01", *cells.obs[column][1:]]
+    else:
+        cells.obs_names = ["x\x01", *cells.obs_names[1:]]
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    with pytest.raises(InputError, match=said):
+        take(foreign, tmp_path, latents=str(tmp_path / "cells.h5ad"))

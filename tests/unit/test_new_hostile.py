@@ -143,9 +143,7 @@ def test_what_reads_back_as_something_else_is_not_kept(tmp_path, monkeypatch, ce
     monkeypatch.setattr("cellferry.commands.new.config_text.written", lambda value: f"{value} ")
     cells.obs = cells.obs.rename(columns={"cell_type": "cell type\n    path: other.h5ad"})
     cells.write_h5ad("atlas.h5ad")
-    with pytest.raises(
-        InputError, match=r"would say 'cell type' and not 'cell type.*' as atlas.label when"
-    ):
+    with pytest.raises(InputError, match=r"would say 'cell type' and not 'cell type.*' as atlas.label when"):
         new.new("kidney", "atlas.h5ad", "blood.h5ad", label="", batch="", folder=tmp_path, force=False)
     assert not list(tmp_path.glob("*kidney*"))
 

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..core.atomic import complete
+from ..core.text import UNWRITABLE, first_control
 from ..errors import InputError
 from ..labels.names import as_labels
 from .anndata_elements import ARRAY, FRAME, STRING, STRING_ARRAY, write_element, write_frame
@@ -255,6 +256,11 @@ class H5adWriter:
             raise InputError(
                 f"the obs column '{column}' holds more than {MAX_CATEGORIES} different strings: it is "
                 "neither a label nor a batch; name another column, or leave it out of keep_obs"
+            )
+        if found := first_control((str(name) for name in categories if name not in known), UNWRITABLE):
+            raise InputError(
+                f"the obs column '{column}' has the value {found}; change it in the file, or leave the "
+                "column out of keep_obs"
             )
         # One entry more than there are categories: code -1 (missing) indexes the last.
         translation = np.array([known.setdefault(str(value), len(known)) for value in categories] + [-1])

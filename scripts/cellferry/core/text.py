@@ -8,9 +8,9 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from ..errors import InputError
 
@@ -37,6 +37,37 @@ BLANKS = re.compile(r'("[^"]*")| +')
 
 BUFFER_BYTES = 1 << 18
 SHOWN_BYTES = 20
+
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+"""Control characters, other ends of lines, and what is no character."""
+
+UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+"""What not even a text of several lines in HDF5 can hold."""
+
+
+class Control(NamedTuple):
+    """A name with a control character in it, and which one it is, counted from 1."""
+
+    name: str
+    number: int
+    character: str
+
+    def __str__(self) -> str:
+        r"""As a message takes it: `'a\x00b', which holds a control character (U+0000)`."""
+        return f"'{printable(self.name[:80])}', which holds a control character (U+{ord(self.character):04X})"
+
+
+def first_control(names: Iterable[str], among: re.Pattern[str] = CONTROLS) -> Control | None:
+    """The first name with a control character in it; None if there is none."""
+    names = list(names)
+    joined = "".join(names)
+    if joined.isprintable() or not among.search(joined):
+        return None
+    for number, name in enumerate(names, start=1):
+        if found := among.search(name):
+            return Control(name, number, found[0])
+    return None
 
 
 def printable(text: str) -> str:

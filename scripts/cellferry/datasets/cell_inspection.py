@@ -18,6 +18,7 @@ from ..labels.levels import hierarchy_of_columns
 from ..labels.names import Counted, LabelNames, as_labels, count_names
 from ..labels.vocabulary import SET_SEPARATOR
 from .cell_filter import names_wanted
+from .control_characters import cell_problem, value_problem
 from .dataset import Dataset, run_bounds
 from .findings import Findings, as_problems
 from .unused_names import unused_names
@@ -49,6 +50,7 @@ def describe_cells(dataset: Dataset, label_names: LabelNames) -> Iterator[Findin
     for remark in remarks:
         print(remark)
     yield Findings(warnings=left_out)
+    yield Findings(problems=seen.control_problems(label_names))
     yield filter_findings(dataset, seen)
     n_repeated = count_repeated(seen.hashes)
     yield Findings(problems=repetition_problems(dataset, seen, n_repeated))
@@ -108,6 +110,7 @@ class CellCounts:
         self.spellings: set[str] = set()
         self.hashes: list[np.ndarray] = []
         self.are_kept: list[np.ndarray] = []
+        self._strange_cell: Problem | None = None
         self._counters = {
             key: (column, counter)
             for key, column, counter in (
@@ -125,6 +128,9 @@ class CellCounts:
     def add(self, cells: Cells) -> list[Problem]:
         """Count some cells; problems of columns whose values become too many."""
         kept = self._dataset.kept(cells)
+        if self._strange_cell is None:
+            names = cells.names if kept.all() else np.where(kept, cells.names, "")
+            self._strange_cell = cell_problem(self._dataset, names, sum(map(len, self.are_kept)))
         self.are_kept.append(kept)
         self.hashes.append(hashes(cells.names[kept]))
         for column, values in self.filtered.items():
@@ -145,6 +151,18 @@ class CellCounts:
                 )
                 problems.append(Problem(self._dataset.key(key), what, "name another column"))
         return problems
+
+    def control_problems(self, label_names: LabelNames) -> list[Problem]:
+        """Problems of control characters in names of cells, labels, levels and batches."""
+        labels = {label_names.name(spelling) for spelling in self.labels if spelling is not None}
+        above = {name for line in self.lines for name in line[1:]}
+        problems = [
+            self._strange_cell,
+            value_problem(self._dataset, "label", self.label, labels),
+            value_problem(self._dataset, "levels", ", ".join(self.above), above),
+            value_problem(self._dataset, "batch", self.batch, self.batches),
+        ]
+        return [problem for problem in problems if problem is not None]
 
 
 def filter_findings(dataset: Dataset, seen: CellCounts) -> Findings:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..core.problems import Problem
+from ..core.text import first_control
 from ..features.excel_dates import dates_among
 from ..features.gene_ids import id_kind
 from ..formats import Header
 from ..labels.names import LabelNames
 from .cell_inspection import describe_cells
 from .channel_inspection import describe_channels
+from .control_characters import feature_problems
 from .count_inspection import first_blocks, look_at_counts
 from .dataset import Dataset
 from .findings import Findings
@@ -31,7 +33,7 @@ def findings_of(dataset: Dataset, label_names: LabelNames) -> Iterator[Findings]
         If a look fails on which the next ones rely; what was yielded before holds.
     """
     yield describe_file(dataset)
-    yield Findings(problems=column_problems(dataset))
+    yield Findings(problems=[*column_problems(dataset), *feature_problems(dataset)])
     yield from describe_cells(dataset, label_names)
     yield Findings(problems=shape_problems(dataset))
     firsts, problems = first_blocks(dataset)
@@ -112,6 +114,11 @@ def column_problems(dataset: Dataset) -> list[Problem]:
             tables = "".join(f" with {path}" for path in dataset.table_paths[:1])
             what = f"{dataset.header.path}{tables} has no obs column '{column}'{suggestion}"
             problems.append(Problem(dataset.key(key), what, remedy))
+    problems += [
+        Problem(dataset.key(key), f"is {found}", "rename the column")
+        for key in ("levels", "keep_obs")
+        if (found := first_control(config[key]))
+    ]
     problems += [
         Problem(
             dataset.key("keep_obs"),

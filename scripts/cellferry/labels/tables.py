@@ -11,6 +11,7 @@ from typing import Any
 from ..core.problems import Problem
 from ..core.reading import readable
 from ..core.table_start import rows_from_header, table_start
+from ..core.text import first_control, printable
 from ..errors import InputError
 
 ONTOLOGY_ID = re.compile(r"^CL:\d{7}$")
@@ -96,6 +97,8 @@ def _read_pairs(given: dict | str, key: str) -> dict[str, str]:
         if not name or not value:
             what = f"'{name}' stands beside '{value}', and neither may be empty"
             raise InputError(Problem(key, what, "correct it"))
+        if found := first_control([value]):
+            raise InputError(Problem(key, f"what stands beside '{printable(name)}' is {found}", "correct it"))
         if by_name.setdefault(name, value) != value:
             what = f"'{name}' stands twice, beside '{by_name[name]}' and '{value}'"
             raise InputError(Problem(key, what, "leave one of them"))
