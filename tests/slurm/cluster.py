@@ -22,6 +22,9 @@ DAEMONS = ["slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sbatch"]
 GPU_RULES = ["train_reference_model", "fit_query_model"]
 GROUPS = slurm_profile()["groups"]
 
+QUIET_SECONDS = 900
+"""A run in which nothing is written for so long stands still. How long it takes is the machine's affair."""
+
 
 def missing_programs() -> list[str]:
     """What of SLURM and its helpers is not installed."""
@@ -224,15 +227,33 @@ class Run:
                 start_new_session=True,
             )
 
-    def finish(self, *arguments, seconds=900):
+    def finish(self, *arguments):
         """Run snakemake; returns its exit code and what it said."""
-        process = self.start(*arguments)
+        return self.wait(self.start(*arguments)), self.said()
+
+    def wait(self, process) -> int:
+        """Wait until snakemake ends, as long as there is progress; returns its exit code."""
         try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired:
+            self.wait_for(lambda: process.poll() is not None, "snakemake to end")
+        except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-        return code, self.said()
+        return process.returncode
+
+    def wait_for(self, condition, what: str):
+        """Wait until `condition()` is true, as long as there is progress, and return what it returns."""
+        return wait_for(condition, QUIET_SECONDS, what, progress=self.progress)
+
+    def progress(self) -> tuple[int, int]:
+        """What grows while a run goes on: bytes that it and its jobs have said, and files of environments."""
+        logs = [self.folder / "said"]
+        for name in ("logs", ".snakemake/log", ".snakemake/slurm_logs"):
+            logs += [Path(at, file) for at, _, files in os.walk(self.folder / name) for file in files]
+        said = 0
+        for log in logs:
+            with contextlib.suppress(FileNotFoundError):  # that of a job that went well is removed
+                said += log.stat().st_size
+        return said, sum(len(files) for *_, files in os.walk(self.profile.get("conda-prefix", "")))
 
     def said(self) -> str:
         return (self.folder / "said").read_text()
@@ -245,7 +266,7 @@ class Run:
         # What a script starts bears its command line until it has become another program.
         return [pid for pid in pids if parent_of(pid) not in pids]
 
-    def wait_for_job(self, rule: str, *, seconds=600, known=()) -> Job:
+    def wait_for_job(self, rule: str, *, known=()) -> Job:
         """Wait until the script of a rule's job runs, and tell the job."""
         found = []
 
@@ -257,7 +278,7 @@ class Run:
             ]
             return found and self.scripts(rule)
 
-        wait_for(runs, seconds, f"the script of {rule} to run")
+        self.wait_for(runs, f"the script of {rule} to run")
         return found[0]
 
 
@@ -274,14 +295,29 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def wait_for(condition, seconds: float, what: str):
-    """Wait until `condition()` is true, and return what it returns."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+class Standstill:
+    """True when a time went by in which `progress()` stayed the same; it is asked when that is over."""
+
+    def __init__(self, seconds: float, progress=lambda: None) -> None:
+        self._seconds, self._progress = seconds, progress
+        self._before, self._deadline = progress(), time.monotonic() + seconds
+
+    def __bool__(self) -> bool:
+        if time.monotonic() < self._deadline:
+            return False
+        before, self._before = self._before, self._progress()
+        self._deadline = time.monotonic() + self._seconds
+        return self._before == before
+
+
+def wait_for(condition, seconds: float, what: str, *, progress=lambda: None):
+    """Wait until `condition()` is true, and return what it returns; longer while `progress()` changes."""
+    standstill = Standstill(seconds, progress)
+    while not standstill:
         if value := condition():
             return value
         time.sleep(0.1)
-    raise TimeoutError(f"waited {seconds} seconds for {what}")
+    raise TimeoutError(f"waited {seconds} seconds for {what}, in which nothing else happened")
 
 
 def _is_taken(port: int) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Run, missing_programs, wait_for
+from cluster import Cluster, Run, missing_programs
 from simulate import simulate_cells
 
 MODEL = {"epochs": 20, "n_latent": 5, "n_hidden": 16, "n_layers": 1}
@@ -66,6 +66,8 @@ def memory_limits(cluster):
 def run(cluster, tmp_path):
     """A run of the workflow on simulated cells; arguments are those of `cluster.Run`."""
 
+    runs = []
+
     def make(*, config=None, cluster=cluster, **settings):
         simulate_cells(240).write_h5ad(tmp_path / "reference.h5ad")
         simulate_cells(60, seed=1).write_h5ad(tmp_path / "query.h5ad")
@@ -74,10 +76,12 @@ def run(cluster, tmp_path):
             "patients": {"role": "query", "path": "query.h5ad", "chunks": 1},
         }
         config = {"datasets": datasets, "model": MODEL, "surgery": {"epochs": 2}, **(config or {})}
-        return Run(cluster, tmp_path, config, **settings)
+        runs.append(Run(cluster, tmp_path, config, **settings))
+        return runs[-1]
 
     yield make
-    wait_for(lambda: not cluster.queue(tmp_path), 300, "the run's last job to leave the queue")
+    for made in runs[-1:]:
+        made.wait_for(lambda: not cluster.queue(tmp_path), "the run's last job to leave the queue")
 
 
 def pytest_collection_modifyitems(items):

@@ -26,7 +26,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-from cluster import Cluster, Run, heed_interrupts, wait_for
+from cluster import QUIET_SECONDS, Cluster, Run, Standstill, heed_interrupts, wait_for
 from content import hidden
 from simulate import simulate_cells
 
@@ -49,7 +49,6 @@ RULES = [
     "evaluate",
     "report",
 ]
-SECONDS_PER_RUN = 3600
 
 
 class Job:
@@ -127,7 +126,7 @@ def preempted(job, snakemake):
 
 def snakemake_interrupted(job, snakemake):
     os.kill(snakemake.pid, signal.SIGINT)
-    snakemake.wait(240)
+    job.run.wait(snakemake)
     return job.run.start()
 
 
@@ -203,8 +202,9 @@ def run_with(fault, cluster, rules):
     """One run in which the fault hits a job of each rule; returns what became of each, and what is wrong."""
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     run = make_run(cluster, folder)
-    snakemake, outcome, starts_by_hand, began = run.start(), {}, 0, time.monotonic()
-    while time.monotonic() - began < SECONDS_PER_RUN:
+    snakemake, outcome, starts_by_hand = run.start(), {}, 0
+    standstill = Standstill(QUIET_SECONDS, run.progress)
+    while not standstill:
         if snakemake.poll() is not None:
             if snakemake.returncode == 0:
                 break

@@ -29,7 +29,7 @@ def chain(cluster, launcher, tmp_path_factory):
         launcher=launcher,
         **{"slurm-keep-successful-logs": True},
     )
-    code, said = run.finish(seconds=2400)
+    code, said = run.finish()
     assert code == 0, said
     return SimpleNamespace(run=run, said=said, jobs=cluster.accounted(run), folder=folder)
 

@@ -6,14 +6,13 @@ import shutil
 import signal
 
 import anndata as ad
-from cluster import wait_for
 
 
 def test_a_cancelled_job_is_run_again(run, cluster):
     run = run()
     process = run.start("results/inspected/atlas.json")
     cluster.ask("scancel", run.wait_for_job("inspect_dataset").number)
-    assert process.wait(600) == 0, run.said()
+    assert run.wait(process) == 0, run.said()
     states = [job["State"] for job in cluster.accounted(run)]
     assert [state.split()[0] for state in states] == ["CANCELLED", "COMPLETED"]
 
@@ -50,7 +49,7 @@ def test_ctrl_c_cancels_the_jobs(run, cluster):
         with contextlib.suppress(ProcessLookupError):
             os.kill(script, signal.SIGSTOP)  # it shall not end before
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(600) != 0
+    assert run.wait(process) != 0
     assert not [job for job in cluster.queue(run.folder) if job.state != "COMPLETING"]
     code, said = run.finish("results/inspected/atlas.json")
     assert code == 0, said
@@ -77,7 +76,7 @@ def leave_a_job_behind(run):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     os.kill(script, signal.SIGCONT)
-    wait_for(lambda: not run.cluster.queue(run.folder), 300, "the job that was left to end")
+    run.wait_for(lambda: not run.cluster.queue(run.folder), "the job that was left to end")
     assert (run.folder / SPLITS).exists()
     assert run.finish("--unlock")[0] == 0
 
@@ -122,7 +121,7 @@ def test_a_job_that_is_left_and_not_seen_writes_nothing(run, tmp_path):
     chunks = sorted((run.folder / "results" / "chunks" / "atlas" / "0").glob("*.h5ad"))
     assert len(chunks) == 2
     os.kill(script, signal.SIGCONT)
-    wait_for(
-        lambda: orphan.number not in [job.number for job in run.cluster.queue()], 300, "the orphan to end"
+    run.wait_for(
+        lambda: orphan.number not in [job.number for job in run.cluster.queue()], "the orphan to end"
     )
     assert sorted((run.folder / "results" / "chunks" / "atlas" / "0").glob("*.h5ad")) == chunks

@@ -7,9 +7,9 @@ import pytest
 from running import slurm_profile
 
 
-def refused(run, *, seconds=240, target="results/inspected/atlas.json"):
+def refused(run, *, target="results/inspected/atlas.json"):
     """What a run says that must stop before it submits anything."""
-    code, said = run.finish(target, seconds=seconds)
+    code, said = run.finish(target)
     assert code == 1
     assert "has been submitted" not in said
     assert "Traceback" not in said
@@ -73,7 +73,7 @@ def test_results_on_a_full_file_system(run, tmp_path):
 def test_a_refusal_at_submission_is_told_in_slurms_words(run):
     """What no look at the partitions can foresee."""
     run = run(resources={"inspect_dataset": {"slurm_extra": "--nodelist=c9"}}, retries=0)
-    code, said = run.finish("results/inspected/atlas.json", seconds=240)
+    code, said = run.finish("results/inspected/atlas.json")
     told = said.partition("job(s) failed")[2]
     assert code == 1
     assert "SLURM did not take it (sbatch: error" in told
@@ -91,7 +91,7 @@ def test_a_refusal_at_submission_is_told_in_slurms_words(run):
 def test_a_job_of_several_rules_that_is_refused_is_told_and_not_waited_for(run, extra, words):
     group = ("split_reference", "select_genes", "subset_reference", "shuffle_reference")
     run = run(resources={rule: {"slurm_extra": extra} for rule in group}, retries=0)
-    code, said = run.finish("results/reference/store.zarr", seconds=400)
+    code, said = run.finish("results/reference/store.zarr")
     told = said.partition("job(s) failed")[2]
     assert code == 1
     assert f"\nreference_cells ({', '.join(group)}): results/reference/splits.parquet" in told
@@ -112,7 +112,7 @@ def test_a_cluster_that_does_not_know_its_memory(run, tmp_path, cluster_without_
 
     profile = slurm_profile(request_memory=False)
     run = run(cluster=cluster, **{"default-resources": profile["default-resources"]})
-    code, said = run.finish("results/inspected/atlas.json", seconds=400)
+    code, said = run.finish("results/inspected/atlas.json")
     assert code == 0, said
     (job,) = cluster.accounted(run)
     assert job["State"] == "COMPLETED"

@@ -12,7 +12,6 @@ import h5py
 import pandas as pd
 from cellferry.resources.budget import SNAKEMAKE_MB
 from cellferry.resources.memory import BLOCK_BYTES, MB, MEMORY_MODELS
-from cluster import wait_for
 from running import snakemake
 from simulate import simulate_cells
 
@@ -26,7 +25,7 @@ def killed_for_memory(run, rule, target):
     process = run.start(target)
     job = run.wait_for_job(rule)
     run.cluster.take_memory_away(job.number)
-    assert process.wait(600) == 1
+    assert run.wait(process) == 1
     said = run.said().partition("job(s) failed")[2]
     assert f"attempt 1: OUT_OF_MEMORY on {job.node}" in said
     assert f"(SLURM job {job.number}, " in said
@@ -43,7 +42,7 @@ def test_a_job_killed_for_its_memory_gets_more_and_at_the_limit_works_in_smaller
     cluster.take_memory_away(first.number)
     second = run.wait_for_job("convert_to_chunks", known=[first.number])
     cluster.take_memory_away(second.number)
-    assert process.wait(600) == 0, run.said()
+    assert run.wait(process) == 0, run.said()
     jobs = cluster.accounted(run)
     assert asked(jobs, "convert_to_chunks", "ReqMem") == ["800M", "850M", "850M"]
     log = (run.folder / "logs" / "convert_to_chunks" / "atlas_0.log").read_text()
@@ -71,7 +70,7 @@ def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
     process = run.start("results/reference/model")
     run.wait_for_job("train_reference_model")
     (script,) = run.scripts("train_reference_model")
-    wait_for(lambda: log.exists() and "epoch 1 of" in log.read_text(), 300, "the training to begin")
+    run.wait_for(lambda: log.exists() and "epoch 1 of" in log.read_text(), "the training to begin")
     # As on a slow node: the script runs for a twentieth of the time, until SLURM ends it.
     while script in run.scripts("train_reference_model"):
         said = log.read_text()
@@ -82,7 +81,7 @@ def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
             time.sleep(0.1)
     assert "time is short: writing the state in epoch" in said
 
-    assert process.wait(900) == 0, run.said()
+    assert run.wait(process) == 0, run.said()
     assert asked(cluster.accounted(run), "train_reference_model", "State") == ["TIMEOUT", "COMPLETED"]
     assert int(re.search(r"resuming after epoch (\d+)", log.read_text())[1]) > 0
     history = pd.read_csv(run.folder / "results" / "reference" / "history.csv")
