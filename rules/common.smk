@@ -5,9 +5,14 @@
 #          ADAPTS, ZERO_FILLED, TESTED, CHECKED, PROVENANCE, wildcard constraints,
 #          input functions
 
+import sys
 from math import ceil
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+
+# Any package called `scripts` in PYTHONPATH would be found before ours, which is none.
+sys.modules["scripts"] = ModuleType("scripts")
+sys.modules["scripts"].__path__ = [str(Path(workflow.current_basedir).parent / "scripts")]
 
 from scripts.cellferry.cluster.backoff import SlurmBackoff
 from scripts.cellferry.config.checks import check
@@ -27,13 +32,16 @@ from scripts.cellferry.config.settings import (
     settings_of,
 )
 from scripts.cellferry.config.yaml_text import restore_text
+from scripts.cellferry.core.disk import check_writable
 from scripts.cellferry.core.run_record import check_run_is_current
 from scripts.cellferry.cytometry.marker_names import TRANSFORMATION
 from scripts.cellferry.resources.rules import RULES
-from scripts.cellferry.runs.command_line import begin_run, exit_with_message
+from scripts.cellferry.runs.command_line import begin_run, exit_with_message, is_looking_only
+from scripts.cellferry.runs.encoding import check_encoding
 from scripts.cellferry.runs.hashes import of_settings
 from scripts.cellferry.runs.literal_paths import as_named, check_working_folder, masked
 from scripts.cellferry.runs.provenance import Provenance
+from scripts.cellferry.runs.python_path import check_python_path
 
 # What the rule demo_data makes.
 DEMO_DATA = ("resources/demo/reference.h5ad", "resources/demo/query", "resources/demo/query_obs.csv")
@@ -48,7 +56,11 @@ restore_text(config, workflow.configfiles, load_schema())
 if workflow.is_main_process:
     RUN = begin_run()
     with exit_with_message():
+        check_encoding(config)
+        check_python_path()
         check_working_folder(Path.cwd())
+        if not is_looking_only():  # Snakemake locks before it asks any hook
+            check_writable(".snakemake")
         check(config, config_files=workflow.configfiles, made_by_rules=DEMO_DATA)
 else:
     # Before Snakemake removes what the job is to write.

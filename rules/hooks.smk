@@ -12,7 +12,7 @@ from scripts.cellferry.cluster.failures import explain_failures
 from scripts.cellferry.cluster.group_jobs import complete_group_jobs, stop_after_a_mistake
 from scripts.cellferry.cluster.slurm import cancel_what_is_left
 from scripts.cellferry.core.atomic import remove_remnants, set_aside_damaged
-from scripts.cellferry.core.disk import check_temporary_folder
+from scripts.cellferry.core.disk import WRITTEN, check_temporary_folder, check_writable
 from scripts.cellferry.core.logs import PEAK
 from scripts.cellferry.core.run_record import other_runs, unregister_run
 from scripts.cellferry.runs.changes import describe_changes
@@ -83,6 +83,7 @@ onstart:
     print_changes()
     with exit_with_message():
         check_temporary_folder()
+        check_writable(*WRITTEN)
         check_clock(file for job in workflow.dag.needrun_jobs() if job.output for file in job.input)
         if not workflow.deployment_settings.deployment_method and not workflow.touch:
             check_environments()

@@ -1,5 +1,6 @@
 """Room for temporary files, and the name of the disk that is full."""
 
+import subprocess
 from collections import namedtuple
 from pathlib import Path
 
@@ -36,3 +37,69 @@ def test_the_disk_with_least_room_is_named(tmp_path, monkeypatch, here, temporar
     monkeypatch.setenv("TMPDIR", str(scratch))
     free(monkeypatch, {work: here, scratch: temporary})
     assert disk.fullest_folder() == (work if here == 0 else scratch)
+
+
+@pytest.mark.parametrize("name", disk.WRITTEN)
+def test_a_full_disk_of_one_of_the_folders_is_named(tmp_path, monkeypatch, name):
+    work, scratch = tmp_path / "work", tmp_path / "scratch"
+    folders = [work, scratch, *(work / folder for folder in disk.WRITTEN)]
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    free(monkeypatch, {**dict.fromkeys(folders, 100), work / name: 0})
+    assert disk.fullest_folder() == work / name
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """A small file system of its own; a function that takes mount's options."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+
+    def mount(options):
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "none", folder], check=False, capture_output=True
+        )
+        if made.returncode:
+            pytest.skip("mounting a small file system needs root")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", folder], check=False, capture_output=True)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_folder_in_which_nothing_can_be_written_is_told(tmp_path, monkeypatch, mounted, full):
+    folder = mounted("size=512k" if full else "size=50m,ro")
+    monkeypatch.chdir(tmp_path)
+    why = "No space left on device" if full else "Read-only file system"
+    remedy = "free some space there" if full else "give yourself the right to"
+    with pytest.raises(InputError, match=rf"{folder}: nothing can be written there \({why}\), .*; {remedy}"):
+        disk.check_writable("small")
+    with pytest.raises(InputError, match=rf"{folder}: .* the run writes its results there"):
+        disk.check_writable("small/results")  # not made yet
+    assert list(folder.iterdir()) == []
+
+
+def test_temporary_files_in_a_folder_in_which_nothing_can_be_written(monkeypatch, mounted):
+    """Python would take another folder, of which nobody knows how much room it has."""
+    folder = mounted("size=50m,ro")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    with pytest.raises(InputError, match=rf"TMPDIR: nothing can be written in {folder} \(Read-only file"):
+        disk.check_temporary_folder()
+
+
+def test_what_can_be_written_in_is_left_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "logs").mkdir()
+    disk.check_writable(*disk.WRITTEN)
+    assert [path.name for path in tmp_path.rglob("*")] == ["logs"]
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_folder(tmp_path, monkeypatch, make):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "results")
+    with pytest.raises(InputError, match=f"{tmp_path / 'results'}: is no folder, and the run writes there"):
+        disk.check_writable("results")

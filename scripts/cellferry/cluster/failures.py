@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.disk import fullest_folder
 from ..core.logs import INPUT_ERROR, NO_SPACE, RETRYABLE_ERROR, input_error_in
 from .slurm import MIN_FREE_MB, PROFILE, ask, fields
 
@@ -236,7 +237,7 @@ def _remedy(failure: Failure) -> str:
     if no_space := re.search(f"^{NO_SPACE}.*$", log + slurm_log, re.M):
         return no_space[0]
     if re.search("No space left on device|Disk quota exceeded", log + slurm_log):
-        return f"{NO_SPACE} in {Path.cwd()}: free some, then start snakemake again"
+        return f"{NO_SPACE} in {fullest_folder()}: free some, then start snakemake again"
     if last.state == "OUT_OF_MEMORY":
         return (
             f"it needs more than {last.asked_mb or 'its'} MB: raise mem_mb of {rule} in {PROFILE} "
@@ -257,7 +258,9 @@ def _remedy(failure: Failure) -> str:
     for text in (log, slurm_log):
         if errors := re.findall(ERROR, text, re.M):
             return errors[-1]
-    free_mb = shutil.disk_usage(".").free // 2**20
+    fullest = fullest_folder()
+    free_mb = shutil.disk_usage(fullest).free // 2**20
     if free_mb < MIN_FREE_MB:
-        return f"there are {free_mb} MB left on the disk: free some space, then start snakemake again"
+        left = f"there are {free_mb} MB left on the disk of {fullest}"
+        return f"{left}: free some space, then start snakemake again"
     return "its logs do not say why; start snakemake again"

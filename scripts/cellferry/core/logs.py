@@ -1,6 +1,5 @@
 """Where a script's output goes: the rule's log file."""
 
-import errno
 import json
 import os
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from ..errors import InputError, RetryableError, SupersededError
 from .atomic import complete
-from .disk import fullest_folder
+from .disk import FULL, fullest_folder
 from .progress import watched
 from .run_record import check_run_is_current
 
@@ -29,7 +28,6 @@ SUPERSEDED_EXIT_CODE = 4
 PEAK = "peak memory: "
 """How the last line of a finished script's log begins."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_SPACE = "the disk is full or a quota is used up"
 
 RUN = "CELLFERRY_RUN"

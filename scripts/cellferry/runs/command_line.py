@@ -4,6 +4,7 @@ Imported by the Snakefile alone, since it imports snakemake, which the environme
 """
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -32,6 +33,22 @@ SELECTING = (
     "--batch",
 )
 """Options of snakemake that select jobs."""
+
+LOOKING = (
+    "--dry-run",
+    "--dryrun",
+    "--summary",
+    "--detailed-summary",
+    "--list",
+    "--lint",
+    "--rulegraph",
+    "--filegraph",
+    "--dag",
+    "--d3dag",
+    "--report",
+    "--containerize",
+)
+"""Beginnings of options of snakemake with which no job runs; short ones are -n, -S, -D and -l."""
 
 
 def begin_run() -> str:
@@ -65,6 +82,12 @@ def _takes_a_value(word: str) -> bool:
 def is_snakemake_cli() -> bool:
     """Whether this process is the snakemake program and not a caller of its API."""
     return "snakemake" in Path(sys.argv[0]).parts[-2:]
+
+
+def is_looking_only() -> bool:
+    """Whether this process is a snakemake that only shows something, as a dry run, and so takes no lock."""
+    words = list(takewhile(lambda word: word != "--", sys.argv[1:]))
+    return any(word.startswith(LOOKING) or re.fullmatch(r"-[a-zA-Z]*[nSDl][a-zA-Z]*", word) for word in words)
 
 
 def _program() -> list[str]:

@@ -1,0 +1,65 @@
+"""Folders in PYTHONPATH, whose modules every Python takes before the installed ones: jobs inherit them.
+
+Imported by the Snakefile: standard library only.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import InputError
+
+PROJECT = Path(__file__).parents[3]
+
+NAMED_OTHERWISE = {"cellferry", "yaml", "sklearn", "scvi", "skmisc", "dateutil", "PIL"}
+"""This package, and modules that are not called like what is installed."""
+
+RUN_AT_THE_START = ("sitecustomize", "usercustomize")
+"""Modules that every Python runs. Clusters have some, so they are told and not refused."""
+
+MAX_SAID = 5
+
+
+def check_python_path() -> None:
+    """Check that no folder in PYTHONPATH holds modules of the names that jobs import; print what runs there.
+
+    Raises
+    ------
+    InputError
+        If one does: results would be made by other code than that which is installed.
+    """
+    imported = NAMED_OTHERWISE | sys.stdlib_module_names | _installed()
+    own = [Path(folder).resolve() for folder in (PROJECT, sys.prefix, sys.base_prefix)]
+    for folder in map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))):
+        if any(folder.resolve().is_relative_to(one) for one in own):
+            continue
+        modules = dict(_modules_in(folder))
+        for name in modules.keys() & set(RUN_AT_THE_START):
+            print(f"note: {modules[name]} runs in every job, since PYTHONPATH names its folder")
+        if found := sorted(modules.keys() & imported):
+            listed = ", ".join(found[:MAX_SAID]) + ("" if len(found) <= MAX_SAID else " and others")
+            raise InputError(
+                f"PYTHONPATH: {folder} holds modules that every job would import in the place of those that "
+                f"are installed ({listed}); unset PYTHONPATH, or take the folder out of it, and start again"
+            )
+
+
+def _installed() -> set[str]:
+    """Packages of the lock file, as modules are called."""
+    text = (PROJECT / "requirements.txt").read_text(encoding="utf-8")
+    return {name.lower().replace("-", "_") for name in re.findall(r"^([\w-]+)==", text, re.M)}
+
+
+def _modules_in(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Names and files of the modules and packages in a folder; none if it is not there."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        name, _, ending = entry.name.partition(".")
+        is_module = ending in ("py", "pyc") or ending.endswith("so")
+        if (is_module and entry.is_file()) or (entry / "__init__.py").is_file():
+            yield name, entry
