@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from cellferry.runs.command_line import command_for
+from cellferry.runs.command_line import command_for, is_looking_only
 
 PROGRAM = "/somewhere/.venv/bin/snakemake"
 
@@ -35,3 +35,21 @@ def test_the_program_is_named_as_it_can_be_started(monkeypatch, tmp_path):
     assert command_for() == "snakemake -n"
     monkeypatch.setattr(sys, "argv", ["/lib/snakemake/__main__.py", "-n"])
     assert command_for() == f"{sys.executable} -m snakemake -n"
+
+
+@pytest.mark.parametrize(
+    ("words", "only_looks"),
+    [
+        (["all", "-n"], True),
+        (["-np", "all"], True),
+        (["--dry-run"], True),
+        (["--rulegraph"], True),
+        (["--unlock"], True),
+        (["all", "--cores", "2"], False),
+        (["-j", "2", "--profile", "profiles/slurm"], False),
+        (["--cores", "2", "--", "-n"], False),
+    ],
+)
+def test_a_snakemake_that_runs_no_job(monkeypatch, words, only_looks):
+    monkeypatch.setattr(sys, "argv", ["snakemake", *words])
+    assert is_looking_only() == only_looks

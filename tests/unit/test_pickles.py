@@ -79,3 +79,11 @@ def test_what_is_no_pickle_names_nothing(tmp_path, content):
 def test_garbage_after_a_name_does_not_hide_it(tmp_path):
     (tmp_path / "model.pt").write_bytes(b"cos\nsystem\n\x00\x00garbage")
     assert code_in(tmp_path / "model.pt") == ["os.system"]
+
+
+def test_what_is_a_pickle_and_a_zip_is_looked_at_as_both(tmp_path):
+    as_zip(tmp_path / "model.pt", pickle.dumps(1))
+    archive = (tmp_path / "model.pt").read_bytes()
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(Running(), 2) + archive)
+    assert zipfile.is_zipfile(tmp_path / "model.pt")
+    assert code_in(tmp_path / "model.pt") == [f"{os.system.__module__}.system"]

@@ -49,14 +49,14 @@ def test_a_module_that_jobs_import_is_refused(foreign, tmp_path, name):
 def test_other_files_are_no_harm(foreign, capsys, name):
     foreign(name)
     check_python_path()
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["sitecustomize.py", "usercustomize.py"])
 def test_what_every_python_runs_is_told(foreign, capsys, name):
     path = foreign(name)
     check_python_path()
-    assert capsys.readouterr().out == f"note: {path} runs in every job, since PYTHONPATH names its folder\n"
+    assert capsys.readouterr().err == f"note: {path} runs in every job, since PYTHONPATH names its folder\n"
 
 
 @pytest.mark.parametrize("path", ["", "nowhere", os.pathsep, str(PROJECT / "scripts"), sys.prefix])
@@ -65,4 +65,4 @@ def test_own_folders_and_none(monkeypatch, capsys, path):
     check_python_path()
     monkeypatch.delenv("PYTHONPATH")
     check_python_path()
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")

@@ -105,9 +105,11 @@ def names_in(file: Path) -> set[str]:
 
 
 def _streams(file: Path) -> Iterator[IO[bytes]]:
-    if not zipfile.is_zipfile(file):
-        with file.open("rb") as stream:
+    with file.open("rb") as stream:
+        if stream.read(2) != b"PK":
+            stream.seek(0)
             yield stream
+    if not zipfile.is_zipfile(file):
         return
     size = file.stat().st_size
     with zipfile.ZipFile(file) as archive:

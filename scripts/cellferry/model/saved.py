@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -17,6 +16,9 @@ from ..core.reading import readable
 from ..errors import InputError
 
 MODEL_FILE = "model.pt"
+
+FORCED, FORCED_NOT = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+"""Variables of torch's: whether files are opened as data, whatever the caller asks for."""
 
 
 class Table:
@@ -66,15 +68,16 @@ def only_data(file: Path) -> Iterator[None]:
         If the file holds anything else, or is broken.
     """
     tables = [(Table, name) for name in names_in(file) if name.startswith(TABLES)]
-    with (
-        patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}),
-        torch.serialization.safe_globals([*NUMPY_AND_DICTS, *tables]),
-    ):
-        os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
-        try:
+    before = {name: os.environ.pop(name, None) for name in (FORCED, FORCED_NOT)}
+    os.environ[FORCED] = "1"
+    try:
+        with torch.serialization.safe_globals([*NUMPY_AND_DICTS, *tables]):
             yield
-        except (pickle.UnpicklingError, EOFError) as error:
-            raise InputError(f"{file} {_refusal(file, error)}") from error
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise InputError(f"{file} {_refusal(file, error)}") from error
+    finally:
+        del os.environ[FORCED]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def _refusal(file: Path, error: Exception) -> str:

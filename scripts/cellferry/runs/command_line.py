@@ -47,6 +47,8 @@ LOOKING = (
     "--d3dag",
     "--report",
     "--containerize",
+    "--unlock",
+    "--delete-",
 )
 """Beginnings of options of snakemake with which no job runs; short ones are -n, -S, -D and -l."""
 
@@ -85,7 +87,7 @@ def is_snakemake_cli() -> bool:
 
 
 def is_looking_only() -> bool:
-    """Whether this process is a snakemake that only shows something, as a dry run, and so takes no lock."""
+    """Whether this process is a snakemake that runs no job, as a dry run, and needs no room."""
     words = list(takewhile(lambda word: word != "--", sys.argv[1:]))
     return any(word.startswith(LOOKING) or re.fullmatch(r"-[a-zA-Z]*[nSDl][a-zA-Z]*", word) for word in words)
 

@@ -6,6 +6,7 @@ Imported by the Snakefile: standard library only.
 import os
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,13 +32,15 @@ def check_python_path() -> None:
         If one does: results would be made by other code than that which is installed.
     """
     imported = NAMED_OTHERWISE | sys.stdlib_module_names | _installed()
-    own = [Path(folder).resolve() for folder in (PROJECT, sys.prefix, sys.base_prefix)]
+    installed = {Path(folder).resolve() for folder in sysconfig.get_paths().values()}
     for folder in map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))):
-        if any(folder.resolve().is_relative_to(one) for one in own):
+        if folder.resolve() in installed or folder.resolve().is_relative_to(PROJECT.resolve()):
             continue
         modules = dict(_modules_in(folder))
         for name in modules.keys() & set(RUN_AT_THE_START):
-            print(f"note: {modules[name]} runs in every job, since PYTHONPATH names its folder")
+            print(
+                f"note: {modules[name]} runs in every job, since PYTHONPATH names its folder", file=sys.stderr
+            )
         if found := sorted(modules.keys() & imported):
             listed = ", ".join(found[:MAX_SAID]) + ("" if len(found) <= MAX_SAID else " and others")
             raise InputError(

@@ -126,7 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
             force=given.force not in ("", "0"),
         )
     except InputError as error:
-        print(f"make new: {error}", file=sys.stderr)
+        lines = map(printable, f"make new: {error}".split("\n"))
+        print("\n".join(lines), file=sys.stderr)
         return 1
     return 0 if ready else 1
 
