@@ -1,6 +1,8 @@
 """Room for temporary files, and the name of the disk that is full."""
 
+import os
 import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -52,9 +54,9 @@ def test_a_full_disk_of_one_of_the_folders_is_named(tmp_path, monkeypatch, name)
 
 
 @pytest.fixture
-def mounted(tmp_path):
+def mounted(tmp_path, request):
     """A small file system of its own; a function that takes mount's options."""
-    folder = tmp_path / "small"
+    folder = tmp_path / getattr(request, "param", "small")
     folder.mkdir()
 
     def mount(options):
@@ -71,7 +73,7 @@ def mounted(tmp_path):
 
 @pytest.mark.parametrize("full", [True, False])
 def test_a_folder_in_which_nothing_can_be_written_is_told(tmp_path, monkeypatch, mounted, full):
-    folder = mounted("size=512k" if full else "size=50m,ro")
+    folder = mounted("size=40k" if full else "size=50m,ro")
     monkeypatch.chdir(tmp_path)
     why = "No space left on device" if full else "Read-only file system"
     remedy = "free some space there" if full else "give yourself the right to"
@@ -103,3 +105,28 @@ def test_what_is_no_folder(tmp_path, monkeypatch, make):
     make(tmp_path / "results")
     with pytest.raises(InputError, match=f"{tmp_path / 'results'}: is no folder, and the run writes there"):
         disk.check_writable("results")
+
+
+LOGGING = """
+from cellferry.core.logs import logged
+with logged("logs/rule.log"):
+    for _ in range(1000):
+        print("x" * 100)
+"""
+
+
+@pytest.mark.parametrize("mounted", ["logs"], indirect=True)
+def test_a_log_folder_that_becomes_full_is_named_and_not_the_disk_of_the_results(tmp_path, mounted):
+    folder = mounted("size=40k")
+    ended = subprocess.run(
+        [sys.executable, "-c", LOGGING],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(disk.__file__).parents[2]), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    said = f"the disk is full or a quota is used up in {folder}: free some, then start snakemake again"
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -74,7 +74,7 @@ def refused(folder, config, *arguments, **variables):
 @pytest.mark.parametrize("name", ["results", "logs", ".snakemake"])
 @pytest.mark.parametrize(
     ("options", "said"),
-    [("size=500k", "(No space left on device)"), ("size=50m,ro", "(Read-only file system)")],
+    [("size=40k", "(No space left on device)"), ("size=50m,ro", "(Read-only file system)")],
 )
 def test_a_folder_of_the_run_in_which_nothing_can_be_written(tmp_path, config, mounted, name, options, said):
     folder = mounted(name, options)

@@ -17,8 +17,8 @@ MIN_TEMPORARY_MB = 20
 WRITTEN = ("results", "logs", ".snakemake")
 """Folders of a run, each of which may lie on a disk of its own."""
 
-PROBE_BYTES = 1 << 20
-"""What is written and removed again: less room than that is not enough for a log."""
+PROBE_BYTES = 1 << 16
+"""What is written and removed again: where there is no room for it, there is none for a log."""
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
