@@ -162,3 +162,14 @@ def test_ends_of_lines_of_windows_are_no_part_of_names(tmp_path):
 def test_missing_values_beside_gene_names(cells, tmp_path):
     cells.var["symbol"] = pd.Categorical([None, *[f"S{n}" for n in range(29)]])
     assert inspect(written(cells, tmp_path)).problems == []
+
+
+@pytest.mark.parametrize("column", [".", "/X", "/uns/cellferry"])
+def test_columns_that_hdf5_takes_for_paths(cells, tmp_path, column):
+    path = written(cells, tmp_path)
+    lines = [f"cell{n},x\n" for n in range(50)]
+    (tmp_path / "obs.csv").write_text(f"cell,{column}\n" + "".join(lines))
+    said = only_problem(inspect(path, obs=tmp_path / "obs.csv", keep_obs=[column]))
+    assert said.startswith(
+        f"datasets.blood.keep_obs: '{column}' cannot name a column in HDF5, which takes it"
+    )

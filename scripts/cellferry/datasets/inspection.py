@@ -122,6 +122,15 @@ def column_problems(dataset: Dataset) -> list[Problem]:
     problems += [
         Problem(
             dataset.key("keep_obs"),
+            f"'{column}' cannot name a column in HDF5, which takes it for a path",
+            f"rename the column in {dataset.header.path} or leave it out",
+        )
+        for column in config["keep_obs"]
+        if column in ("", ".") or column.startswith("/")
+    ]
+    problems += [
+        Problem(
+            dataset.key("keep_obs"),
             f"'{column}' is the name of a column that the workflow writes itself",
             f"rename the column in {dataset.header.path} or leave it out",
         )
