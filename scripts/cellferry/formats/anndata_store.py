@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
+from .compressed import check_compressed
 from .frame import Frame
 from .interface import Header, Options, choose_place
 from .matrix import (
@@ -66,6 +67,14 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
         obs_columns=obs.columns,
         preview=previews.get(counts, np.empty(0)),
     )
+
+
+def check(root: Group, header: Header) -> None:
+    """Raise an `InputError` if the chosen place is sparse, and its arrays do not fit each other."""
+    if header.counts is not None and header.storage != "dense":
+        check_compressed(
+            places_of(root)[header.counts], header.storage, (header.n_cells, header.n_genes), header.path
+        )
 
 
 def counts_of(

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
+from .compressed import check_compressed
 from .interface import Block, Cells, FileSignature, Header, Options, refuse_place
 from .matrix import csc_rows, csr_rows, glance, looks_like_counts
 from .orientation import probably_genes_are_rows
@@ -64,6 +65,7 @@ def header(path: Path, options: Options) -> Header:
         cells_are_rows = options.orientation == "cells"
     names = matrix.column_names if cells_are_rows else matrix.row_names
     values = matrix.glance()
+    matrix.check()
     return Header(
         path=path,
         format="bpcells",
@@ -202,6 +204,10 @@ class Matrix:
     def glance(self) -> np.ndarray:
         """Values from the beginning, the middle and the end."""
         return glance(self)
+
+    def check(self) -> None:
+        """Raise an `InputError` if its arrays do not fit each other."""
+        check_compressed(self, "csr" if self.storage_order == "row" else "csc", self.shape, self.folder)
 
     def blocks(
         self,

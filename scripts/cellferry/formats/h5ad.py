@@ -18,7 +18,9 @@ def recognizes(path: Path, signature: FileSignature) -> bool:
 def header(path: Path, options: Options) -> Header:
     """Read the header of an h5ad file; see `interface.Header`."""
     with open_hdf5(path) as file:
-        return anndata_store.header(file, path, options, "h5ad")
+        found = anndata_store.header(file, path, options, "h5ad")
+        anndata_store.check(file, found)
+        return found
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:

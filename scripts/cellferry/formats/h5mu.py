@@ -40,6 +40,7 @@ def header(path: Path, options: Options) -> Header:
         modality = _choose(path, file, options)
         group_at(file["mod"], modality)
         found = anndata_store.header(file["mod"][modality], path, options, "h5mu")
+        anndata_store.check(file["mod"][modality], found)
         others = [name for name in file["mod"] if name != modality]
         remarks = [f"modality {modality} is read, {', '.join(others)} left out"] if others else []
         obs = _obs(file, modality)

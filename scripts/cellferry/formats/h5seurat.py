@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..errors import InputError
 from .annotation import annotated_blocks, annotated_cells
+from .compressed import check_compressed
 from .hdf5 import open_hdf5
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, choose_place
 from .matrix import (
@@ -65,6 +66,8 @@ def header(path: Path, options: Options) -> Header:
                 f"{path}: {place} of assay {name} is {shape[0]} cells × {shape[1]} features, but {n_cells} "
                 f"cells and {len(features)} features are named; the file is damaged: save it again"
             )
+        if not is_array(slots[place]):
+            check_compressed(slots[place], "csr", shape, path)
         others = [other for other in file["assays"] if other != name]
         values = _values(slots[place])
         return Header(

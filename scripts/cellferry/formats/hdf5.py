@@ -10,12 +10,13 @@ import h5py
 import hdf5plugin  # noqa: F401
 
 from ..errors import InputError
+from .hdf5_parts import refuse_parts_elsewhere
 
-MISSHAPEN = (AttributeError, IndexError, RecursionError, TypeError, ValueError)
+MISSHAPEN = (AttributeError, IndexError, OverflowError, RecursionError, TypeError, ValueError)
 """What is raised where a file holds something else than its reader asks for.
 
 A group in the place of an array or the other way round, a single value, no numbers, another length, an
-attribute of another type, a link back. There are more of these than readers could ask for one by one.
+attribute of another type, a number that nothing can have, a link back. There are more of these than readers could ask for one by one.
 """
 
 
@@ -26,18 +27,23 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     Raises
     ------
     InputError
-        If what is read in it is compressed by a filter that is not installed, or something else than the
-        reader expects.
+        If what is read in it is compressed by a filter that is not installed, something else than the reader
+        expects, or not in the file.
     OSError
         If the file is broken.
     """
     try:
+        refuse_parts_elsewhere(Path(path))
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except UnicodeDecodeError:  # text in another encoding, which `readable` tells of
         raise
     except MISSHAPEN as error:
         raise InputError(misshapen(path, error)) from error
+    except RuntimeError as error:  # from h5py: what HDF5 cannot follow or take apart
+        links = "too many links" in str(error)
+        why = "a link in it leads back to itself" if links else f"it is damaged inside: {error}"
+        raise InputError(f"{path}: cannot be read, {why}; copy or export it again") from error
     except OSError as error:
         # HDF5 tells of folders without plugins then, and neither of the filter nor of what it is for.
         missing = _first_missing_filter(Path(path))

@@ -10,15 +10,14 @@ import zarr
 from scipy import sparse
 
 from ..errors import InputError
-from .inflate import read_values
+from .compressed import POINTERS_AT_ONCE, Compressed
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
 from .sorting import Entries, row_blocks
 
 type Group = h5py.Group | zarr.Group
 type Array = h5py.Dataset | zarr.Array
 
-INDPTR_WINDOW = 1 << 17
-INT32_MAX = np.iinfo(np.int32).max
+SPARSE = ("csr", "csc")
 PREVIEW_VALUES = 1 << 16
 """Values looked at in one place of a matrix to guess what it holds."""
 
@@ -109,12 +108,23 @@ def stored(element: Group | Array) -> Stored:
     # Files before 0.7 name these attributes after h5sparse.
     encoding = text_attribute(element, "encoding-type") or text_attribute(element, "h5sparse_format") or ""
     shape = attrs.get("shape", attrs.get("h5sparse_shape"))
-    if np.shape(shape) != (2,):
+    if np.shape(shape) != (2,) or not all(map(_is_number_of_things, shape)):
         raise OSError(
             f"{element.name} does not say in its attribute `shape` how many rows and columns it has"
         )
+    if encoding[:3] not in SPARSE:
+        raise OSError(f"{element.name} does not say that it is stored as CSR or CSC, but '{encoding[:80]}'")
     data = array_at(element, "data")
     return Stored(encoding[:3], (int(shape[0]), int(shape[1])), data.dtype, int(data.shape[0]))
+
+
+def _is_number_of_things(value: Any) -> bool:
+    """Whether this is a whole number from 0 on; some writers make a float of it."""
+    return (
+        isinstance(value, int | float | np.integer | np.floating)
+        and 0 <= value < np.inf
+        and value == int(value)
+    )
 
 
 def glance(element: Group | Array) -> np.ndarray:
@@ -180,20 +190,19 @@ def csr_rows(
     stop: int | None = None,
 ) -> Iterator[sparse.csr_matrix]:
     """Row blocks of a CSR matrix (or of the CSC matrix of its transpose)."""
-    n_columns = shape[1]
+    matrix = Compressed(group, shape, path)
     n_rows = shape[0] if stop is None else stop
     while start < n_rows:
-        pointers = group["indptr"][start : min(n_rows, start + INDPTR_WINDOW) + 1].astype(np.int64)
-        _check_pointers(pointers, group, path)
+        pointers = matrix.pointers(start, min(n_rows, start + POINTERS_AT_ONCE))
         cost = (pointers - pointers[0]) * BYTES_PER_VALUE + np.arange(len(pointers)) * BYTES_PER_CELL
         first = 0
         while first < len(pointers) - 1:
             last = max(first + 1, int(np.searchsorted(cost, cost[first] + max_bytes, side="right")) - 1)
             begin, end = int(pointers[first]), int(pointers[last])
-            indices = _column_indices(group, begin, end, n_columns, path)
+            indices = matrix.columns(begin, end)
             indptr = (pointers[first : last + 1] - begin).astype(indices.dtype)
-            data = read_values(group["data"], begin, end).astype(np.float32, copy=False)
-            block = sparse.csr_matrix((data, indices, indptr), shape=(last - first, n_columns))
+            data = matrix.values(begin, end).astype(np.float32, copy=False)
+            block = sparse.csr_matrix((data, indices, indptr), shape=(last - first, shape[1]))
             block.sum_duplicates()
             yield block
             first = last
@@ -226,15 +235,15 @@ def _between(batch: Entries, start: int, stop: int) -> Entries:
 
 def csc_entries(group: Group, shape: tuple[int, int], max_bytes: int, path: Path) -> Iterator[Entries]:
     """Entries of a CSC matrix, in the file's order, in batches of at most `max_bytes` (12 per entry)."""
-    pointers = group["indptr"][:].astype(np.int64)  # one per gene
-    _check_pointers(pointers, group, path)
+    matrix = Compressed(group, shape[::-1], path)
+    pointers = matrix.pointers(0, shape[1])  # one per gene
     genes = np.arange(shape[1], dtype=np.int32)
     step = max(1, max_bytes // 12)
-    for begin in range(0, int(pointers[-1]), step):
-        end = min(begin + step, int(pointers[-1]))
-        rows = _column_indices(group, begin, end, shape[0], path)
+    for begin in range(0, matrix.n_values, step):
+        end = min(begin + step, matrix.n_values)
+        rows = matrix.columns(begin, end)
         columns = np.repeat(genes, np.diff(np.clip(pointers, begin, end)))
-        yield Entries(rows, columns, read_values(group["data"], begin, end).astype(np.float32))
+        yield Entries(rows, columns, matrix.values(begin, end).astype(np.float32))
 
 
 def dense_rows(
@@ -264,22 +273,3 @@ def compressed(rows: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix(
         (flat[where].astype(np.float32), indices.astype(np.int32), indptr.astype(np.int32)), shape=rows.shape
     )
-
-
-def _check_pointers(pointers: np.ndarray, group: Group, path: Path) -> None:
-    n_values = group["data"].shape[0]
-    if np.any(np.diff(pointers) < 0) or pointers[-1] > n_values or group["indices"].shape[0] != n_values:
-        raise InputError(
-            f"{path}: the index arrays of {group.name} do not fit its {n_values} values; "
-            "the file is damaged: export it again"
-        )
-
-
-def _column_indices(group: Group, begin: int, end: int, bound: int, path: Path) -> np.ndarray:
-    indices = read_values(group["indices"], begin, end)
-    # scipy trusts its indices: one out of bounds would crash the process without a message.
-    if len(indices) and (indices.min() < 0 or indices.max() >= bound):
-        raise InputError(
-            f"{path}: {group.name}/indices points outside the matrix; the file is damaged: export it again"
-        )
-    return indices.astype(np.int32 if end - begin <= INT32_MAX else np.int64, copy=False)

@@ -7,6 +7,7 @@ import h5py
 import pandas as pd
 
 from ..errors import InputError
+from .compressed import check_compressed
 from .hdf5 import open_hdf5
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, refuse_place
 from .matrix import array_at, csr_rows, glance, group_at, looks_like_counts
@@ -43,6 +44,7 @@ def header(path: Path, options: Options) -> Header:
                 f"{path}: the matrix of {name} is {n_features} features × {n_cells} cells, but {len(var)} "
                 f"features and {n_barcodes} cells are named; the file is damaged: export it again"
             )
+        check_compressed(group, "csr", (n_cells, n_features), path)
         values = glance(group)
         return Header(
             path=path,

@@ -51,6 +51,7 @@ def header(path: Path, options: Options) -> Header:
     with opened(path, where) as root:
         found = anndata_store.header(root, path, options, "zarr")
         _check_chunks(root, found)
+        anndata_store.check(root, found)
     others = [other for other in objects if other != name]
     remarks = [f"the object {name} is read, and not {', '.join(others)}"] if others else []
     return found.replace(details={"group": where}, remarks=remarks)

@@ -77,10 +77,15 @@ def header(path: Path, options: Options) -> Header:
     table = cells or Table(None, sum(view.shape[1] for view in place.views), {}, [])
     sides = [_names_of_genes(part.genes, view) for part, view in zip(place.parts, place.views, strict=True)]
     wanted = [*_nodes_of_genes(sides, assay), *_nodes_of_cells(place, names)]
+    matrices = [piece.matrix for view in place.views for piece in view.pieces]
+    checked = [matrix for matrix in matrices if isinstance(matrix, Matrix) and matrix.pointers(tree)]
+    wanted += [node for matrix in checked for node in matrix.pointers(tree)]
     with tempfile.TemporaryDirectory() as folder, vectors(tree, wanted, Path(folder)) as opened:
         genes, of_parts = _genes(path, place, sides, opened, chosen.remarks)
         rows = _rows(path, place, names, table.n_rows, opened, chosen.remarks)
         var = _var(genes, sides[0].node, assay, opened)
+        for matrix in checked:
+            matrix.check_pointers(opened, place.name, path)
     stretches = _stretches(place, of_parts, rows)
     if table.left_out:
         chosen.remarks.append(

@@ -17,6 +17,7 @@ import numpy as np
 from ...core.reading import readable
 from ...errors import InputError
 from .. import bpcells
+from ..compressed import check_compressed
 from ..hdf5 import open_hdf5
 from ..matrix import glance
 from .matrices import Matrix, dimnames, matrix_of
@@ -227,6 +228,7 @@ class _Follow:
             folder = self._locate(slots["dir"])
             with readable(folder):
                 stored = bpcells.open_matrix(folder)
+                stored.check()
             rows, columns = stored.shape
             by = {"col": "column", "row": "row"}[stored.storage_order]
             matrix = Linked(folder, None, by, (rows, columns), stored.nonzeros, str(stored["data"].dtype))
@@ -267,6 +269,8 @@ class _Follow:
                 n_vectors, nonzeros = len(element["indptr"]) - 1, len(element["data"])
                 shape, dtype = (n_vectors,), element["data"].dtype
                 fits = n_vectors == (rows if by == "row" else columns)
+                if fits:
+                    check_compressed(element, "csr" if by == "row" else "csc", (rows, columns), file)
         if not fits:
             raise InputError(
                 f"{self._tree.path}: points to a matrix of {rows} × {columns} in {file}, and {where} there "

@@ -12,9 +12,10 @@ import numpy as np
 from scipy import sparse
 
 from ...errors import InputError
+from ..compressed import check_compressed
 from ..matrix import csc_entries, csr_rows, dense_rows
 from ..sorting import Entries, row_blocks
-from .nodes import WIDTHS, Node
+from .nodes import WIDTHS, Node, Tree
 from .vectors import Numbers, Vectors
 
 SLOTS = {
@@ -86,6 +87,17 @@ class Matrix(NamedTuple):
                 f"{path}: {where} is {rows} × {columns}, and the lengths of its arrays do not fit that "
                 f"({found}); the file is damaged: save it again"
             )
+
+    def pointers(self, tree: Tree) -> list[Node]:
+        """The vector of its pointers, unless it is dense or what is before it would have to be unpacked."""
+        node = self.arrays.get("indptr")
+        is_at_hand = node is not None and not (tree.is_packed and node.kept is None and node.size)
+        return [node] if node is not None and is_at_hand else []
+
+    def check_pointers(self, vectors: Vectors, where: str, path: Path) -> None:
+        """Raise an `InputError` if its pointers do not fit its values."""
+        storage = "csc" if self.stored_by == "column" else "csr"
+        check_compressed(Arrays(where, vectors, self.arrays), storage, self.shape, path)
 
     @contextmanager
     def opened(self, vectors: Vectors, where: str) -> Iterator["Arrays | Dense"]:
