@@ -38,7 +38,7 @@ POINTERS = {
     "one too many": lambda pointers: np.insert(pointers, 10, pointers[10]),
     "one too few": lambda pointers: pointers[:-1],
     "negative start": put(0, -1),
-    "decreasing": lambda pointers: np.concatenate([pointers[:5], pointers[5:7][::-1] + [1, 0], pointers[7:]]),
+    "decreasing": lambda pointers: put(5, pointers[4] - 1)(pointers),
     "beyond the values": put(5, 10**6),
     "negative": put(5, -4),
     "NaN": as_float(5, np.nan),
@@ -77,10 +77,13 @@ def refused(write, folder, changes, *, by_header=True):
     path = write(folder, changes)
     if path is None:
         pytest.skip("the format cannot hold that")
-    with pytest.raises(InputError) as error:
+    if by_header:
+        with pytest.raises(InputError) as error:
+            read_header(path)
+    else:
         header = read_header(path)
-        assert not by_header
-        read_all(header, folder / "scratch")
+        with pytest.raises(InputError) as error:
+            read_all(header, folder / "scratch")
     assert path.name in str(error.value)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -172,5 +175,5 @@ def test_a_part_of_the_rows_is_checked_as_all_are(tmp_path, name):
     blocks = list(formats.blocks(header, [], 10**6, tmp_path, 5, 17))
     assert np.array_equal(blocks[0].counts.toarray(), make_counts()[5:17])
     FORMATS[name](tmp_path, {"indptr": POINTERS["end early"]})
-    with pytest.raises(InputError, match=r"indptr goes from 0 to \d+ instead of from 0 to"):
+    with pytest.raises(InputError, match=r"indptr goes from 0 to \d+ instead of|idxptr promises"):
         list(formats.blocks(header, [], 10**6, tmp_path, 5, 17))

@@ -1,8 +1,8 @@
 """Compressed sparse matrices, CSR or CSC, of every format: nothing in them is believed before it is checked.
 
-Values, the position of each within its row, and pointers to where each row begins; of CSC, columns stand where
-rows are meant here. What scipy and compiled code make of arrays that do not fit each other is counts of other
-cells, or a crash without a message.
+Values, the position of each within its row, and pointers to where each row begins; in CSC, columns take the
+place of rows. What scipy and compiled code make of arrays that do not fit each other is counts of other cells,
+or a crash without a message.
 """
 
 from pathlib import Path
@@ -113,11 +113,7 @@ class Compressed:
         array = group[name]
         shape = getattr(array, "shape", None)
         if shape is None or len(shape) != 1 or array.dtype.kind not in kinds:
-            what = (
-                "a group"
-                if shape is None
-                else f"{array.dtype} of shape {' × '.join(map(str, shape)) or '()'}"
-            )
+            what = "a group" if shape is None else f"{array.dtype} of shape {shape}"
             self._refuse(f"{name} is {what}, where a list of numbers is needed")
         if isinstance(array, h5py.Dataset):
             refuse_unwritten(array, self._path)

@@ -16,7 +16,8 @@ MISSHAPEN = (AttributeError, IndexError, OverflowError, RecursionError, TypeErro
 """What is raised where a file holds something else than its reader asks for.
 
 A group in the place of an array or the other way round, a single value, no numbers, another length, an
-attribute of another type, a number that nothing can have, a link back. There are more of these than readers could ask for one by one.
+attribute of another type, a number that nothing can have, a link back. There are more of these than readers
+could ask for one by one.
 """
 
 

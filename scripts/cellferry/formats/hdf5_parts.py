@@ -1,7 +1,7 @@
 """Parts of HDF5 files that are not in them: they lie in other files, or were never written.
 
-HDF5 says of neither. It follows links to any file that the user may read, takes raw bytes of any file for
-values, and puts zeros (or what a fill value says) where a virtual dataset's source is gone or a chunk is missing.
+HDF5 tells of neither. It follows links to any file that the user may read, takes raw bytes of any file for
+values, and puts zeros where a virtual dataset's source is gone or a chunk is missing.
 """
 
 import math
@@ -27,7 +27,7 @@ def refuse_parts_elsewhere(path: Path) -> None:
 
 
 def unwritten_chunks(dataset: h5py.Dataset) -> tuple[int, int]:
-    """How many of a dataset's chunks were never written, and how many it has; it is one where it has none."""
+    """How many of a dataset's chunks were never written, and how many it has; one if it has no chunks."""
     if not dataset.size:
         return 0, 0
     layout = dataset.id.get_create_plist().get_layout()
