@@ -162,9 +162,8 @@ def test_damaged_indices(tmp_path, array, position, value):
     make_adata(sparse.csr_matrix(make_counts())).write_h5ad(tmp_path / "a.h5ad")
     with h5py.File(tmp_path / "a.h5ad", "r+") as file:
         file[f"X/{array}"][position] = value
-    header = read_header(tmp_path / "a.h5ad")
     with pytest.raises(InputError, match=r"a\.h5ad: .*damaged: export it again"):
-        read_all(header, tmp_path)
+        read_all(read_header(tmp_path / "a.h5ad"), tmp_path)
 
 
 def test_codes_beyond_the_categories(tmp_path):

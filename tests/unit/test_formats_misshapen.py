@@ -114,7 +114,7 @@ def test_every_part_may_be_something_else(tmp_path, name):
         ("a.h5", "matrix/features", "strings", "/matrix/features holds values, and should be a group"),
         ("a.h5", "matrix/data", "a group", "/matrix/data is a group, and should be an array"),
         ("a.loom", "col_attrs", "a single value", "/col_attrs holds values, and should be a group"),
-        ("a.h5seurat", "meta.data/ct/values", "a matrix", "/meta.data/ct has values of shape (3, 2)"),
+        ("a.h5seurat", "meta.data/ct/values", "a matrix", "/meta.data/ct/values has values of shape (3, 2)"),
         ("a.loom", "layers", "strings", "/layers holds values, and should be a group"),
         ("a.h5", "matrix/features/id", "strings", "holds something else than its format promises (Length"),
     ],

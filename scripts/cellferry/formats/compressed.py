@@ -1,18 +1,17 @@
 """Compressed sparse matrices, CSR or CSC, of every format: nothing in them is believed before it is checked.
 
 Values, the position of each within its row, and pointers to where each row begins; in CSC, columns take the
-place of rows. What scipy and compiled code make of arrays that do not fit each other is counts of other cells,
-or a crash without a message.
+place of rows. What scipy and compiled code make of arrays that do not fit each other is counts of other
+cells, or a crash without a message.
 """
 
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from ..errors import InputError
-from .hdf5_parts import refuse_unwritten
+from .hdf5_parts import check_written
 from .inflate import read_values
 
 POINTERS_AT_ONCE = 1 << 17
@@ -42,8 +41,10 @@ class Compressed:
     Raises
     ------
     InputError
-        If an array is no one-dimensional one of numbers, not as long as the others and the shape ask for, or
-        not wholly in the file; or if the pointers do not begin with 0 and end with the number of values.
+        If an array is no one-dimensional one of numbers, or not as long as the others and the shape ask for;
+        or if the pointers do not begin with 0 and end with the number of values.
+    OSError
+        If a part of an array was never written.
     """
 
     def __init__(self, group: Any, shape: tuple[int, int], path: Path) -> None:
@@ -113,10 +114,9 @@ class Compressed:
         array = group[name]
         shape = getattr(array, "shape", None)
         if shape is None or len(shape) != 1 or array.dtype.kind not in kinds:
-            what = "a group" if shape is None else f"{array.dtype} of shape {shape}"
-            self._refuse(f"{name} is {what}, where a list of numbers is needed")
-        if isinstance(array, h5py.Dataset):
-            refuse_unwritten(array, self._path)
+            kind = "a group" if shape is None else f"{array.dtype} of shape {shape}"
+            self._refuse(f"{self._name}/{name} is {kind}, and should be an array of numbers in a row")
+        check_written(array)
         return array
 
     def _numbers(self, array: Any, begin: int, end: int) -> np.ndarray:

@@ -9,15 +9,19 @@ categories may be numbers, or nullable strings themselves.
 import numpy as np
 
 from ..labels.names import as_labels
+from .hdf5_parts import check_written
 from .interface import as_strings
 from .matrix import Array, Group, is_array, text_attribute, texts_attribute
-from .values import STRINGS, decoded, holds_strings
+from .values import MISSING_INTEGER, STRINGS, check_levels, check_rows, decoded, holds_strings
 
 CATEGORIES = "__categories"
 """Group in a frame that holds the categories of its columns."""
 
 INDEX_NAMES = ("_index", "index")
 """Names of the index where no attribute tells."""
+
+MISSING_CODES = (-1, MISSING_INTEGER, MISSING_INTEGER - 1)
+"""Codes of missing values: pandas', and R's missing integer, which may be counted from 1."""
 
 
 class Frame:
@@ -40,6 +44,7 @@ class Frame:
         self._root = root
         self._frame = root[element]
         self._known_categories: dict[str, np.ndarray | None] = {}
+        self._checked: set[str] = set()
         self.is_compound = is_array(self._frame)
         if self.is_compound:
             self._index, *self.columns = self._frame.dtype.names
@@ -83,15 +88,32 @@ class Frame:
         Missing numbers are NaN; booleans of which some may be missing are the strings `True` and `False`.
         Strings such as `nan` or `None` that stand in the file stay what they are.
         """
+        self._check(column)
         categories = self.categories(column)
         if categories is not None:
             codes = self._codes(column, start, stop).astype(np.int64)
             if np.any(codes >= len(categories)):
                 raise OSError(f"{column} has codes beyond its {len(categories)} categories")
-            return np.append(categories, None)[np.where(codes < 0, len(categories), codes)]
+            is_missing = codes < 0
+            if is_missing.any() and not np.isin(codes[is_missing], MISSING_CODES).all():
+                raise OSError(f"{column} has codes below -1, which stands for a missing value")
+            return np.append(categories, None)[np.where(is_missing, len(categories), codes)]
         if not self.is_compound and not is_array(self._frame[column]):
             return _nullable(self._frame[column], start, stop)
         return decoded(self._stored(column, start, stop), self._dtype(column))
+
+    def _check(self, column: str) -> None:
+        """Raise an `OSError` unless a column has one value for each row; each is looked at once."""
+        if self.is_compound or column in self._checked:
+            return
+        item = self._frame[column]
+        if is_array(item):
+            check_rows(item, len(self))
+        else:
+            for part in ("codes", "values", "mask"):
+                if part in item:
+                    check_rows(item[part], len(self), kinds="iu" if part == "codes" else None)
+        self._checked.add(column)
 
     def _dtype(self, column: str) -> np.dtype:
         return self._frame.dtype[column] if self.is_compound else self._frame[column].dtype
@@ -110,7 +132,7 @@ class Frame:
         """Categories of a column, as an object array of str; None if it has none."""
         if column not in self._known_categories:
             stored = self._stored_categories(column)
-            self._known_categories[column] = None if stored is None else _names(stored)
+            self._known_categories[column] = None if stored is None else _names(stored, column)
         return self._known_categories[column]
 
     def _stored_categories(self, column: str) -> np.ndarray | None:
@@ -135,12 +157,20 @@ class Frame:
 
 def _all_values(element: Array | Group) -> np.ndarray:
     """All values of an array, or of a group of nullable ones."""
-    return np.atleast_1d(element[()] if is_array(element) else _nullable(element, 0, None))
+    if not is_array(element):
+        for part in ("values", "mask"):
+            if part in element:
+                check_rows(element[part], element["values"].shape[0])
+        return _nullable(element, 0, None)
+    check_written(element)
+    return np.atleast_1d(element[()])
 
 
-def _names(categories: np.ndarray) -> np.ndarray:
+def _names(categories: np.ndarray, column: str) -> np.ndarray:
     """Categories as str: numbers in their shortest form, as `cells.as_labels` has those of other columns."""
-    return as_strings(categories) if categories.dtype.kind in STRINGS else as_labels(categories)
+    names = as_strings(categories) if categories.dtype.kind in STRINGS else as_labels(categories)
+    check_levels(names, column)
+    return names
 
 
 def _nullable(group: Group, start: int, stop: int | None) -> np.ndarray:

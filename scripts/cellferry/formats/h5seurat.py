@@ -27,7 +27,7 @@ from .matrix import (
     text_attribute,
     texts_attribute,
 )
-from .values import decoded
+from .values import check_levels, check_rows, decoded
 
 SLOTS = ("counts", "data")
 RNA = "RNA"
@@ -160,12 +160,14 @@ class RFrame:
 
     def values(self, column: str, start: int, stop: int) -> np.ndarray:
         """Values in rows `start` to `stop`; see `interface.Cells`."""
-        item = self._columns[column]
+        item, n_rows = self._columns[column], self._names.shape[0]
         if isinstance(item, tuple):
+            check_rows(item[0], n_rows)
             values = item[0].fields(column)[start:stop]
         elif not is_array(item):
-            return _factor(item, start, stop)
+            return _factor(item, n_rows, start, stop)
         else:
+            check_rows(item, n_rows)
             values = item[start:stop]
         if values.dtype.kind in "SO":
             strings = as_strings(values)
@@ -177,12 +179,13 @@ class RFrame:
         return decoded(values)
 
 
-def _factor(group: h5py.Group, start: int, stop: int) -> np.ndarray:
+def _factor(group: h5py.Group, n_rows: int, start: int, stop: int) -> np.ndarray:
     """Levels of a factor's values, which count from 1; None where the value is R's missing integer."""
-    levels = np.append(as_strings(group["levels"][:]), None)
+    check_rows(group["values"], n_rows, kinds="iu")
+    levels = as_strings(group["levels"][:])
+    check_levels(levels, group.name)
+    levels = np.append(levels, None)
     values = group["values"][start:stop].astype(np.int64)
-    if values.ndim != 1:
-        raise OSError(f"{group.name} has values of shape {group['values'].shape}, not one for each row")
     if np.any(values >= len(levels)):
         raise OSError(f"{group.name} has values beyond its {len(levels) - 1} levels")
     return levels[np.where(values < 1, len(levels), values) - 1]

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import h5py
 from h5py import h5d, h5l, h5o
@@ -27,7 +28,7 @@ def refuse_parts_elsewhere(path: Path) -> None:
 
 
 def unwritten_chunks(dataset: h5py.Dataset) -> tuple[int, int]:
-    """How many of a dataset's chunks were never written, and how many it has; one if it has no chunks."""
+    """How many of a dataset's chunks were never written, and how many it is made of."""
     if not dataset.size:
         return 0, 0
     layout = dataset.id.get_create_plist().get_layout()
@@ -38,14 +39,13 @@ def unwritten_chunks(dataset: h5py.Dataset) -> tuple[int, int]:
     return int(is_unwritten), 1
 
 
-def refuse_unwritten(dataset: h5py.Dataset, path: Path) -> None:
-    """Raise an `InputError` if a part of a dataset was never written."""
-    n_missing, n_chunks = unwritten_chunks(dataset)
+def check_written(array: Any) -> None:
+    """Raise an `OSError` if this is a dataset of HDF5, and a part of it was never written."""
+    n_missing, n_chunks = unwritten_chunks(array) if isinstance(array, h5py.Dataset) else (0, 1)
     if n_missing:
-        raise InputError(
-            f"{path}: {dataset.name} says that it holds {' × '.join(map(str, dataset.shape))} values, and "
-            f"{n_missing} of its {n_chunks} chunks were never written; the file is incomplete: copy or export "
-            "it again"
+        raise OSError(
+            f"{array.name} says that it holds {' × '.join(map(str, array.shape))} values, and {n_missing} of "
+            f"its {n_chunks} chunks were never written"
         )
 
 

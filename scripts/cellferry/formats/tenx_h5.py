@@ -11,6 +11,7 @@ from .compressed import check_compressed
 from .hdf5 import open_hdf5
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, refuse_place
 from .matrix import array_at, csr_rows, glance, group_at, looks_like_counts
+from .values import check_rows
 
 CELLS_AT_ONCE = 1 << 17
 
@@ -39,6 +40,7 @@ def header(path: Path, options: Options) -> Header:
         var = _features(group) if is_v3 else _genes(group)
         n_features, n_cells = (int(n) for n in array_at(group, "shape")[:])
         n_barcodes, n_pointers = len(array_at(group, "barcodes")), len(array_at(group, "indptr"))
+        check_rows(group["barcodes"], n_barcodes)
         if (len(var), n_barcodes, n_pointers - 1) != (n_features, n_cells, n_cells):
             raise InputError(
                 f"{path}: the matrix of {name} is {n_features} features × {n_cells} cells, but {len(var)} "

@@ -18,6 +18,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..interface import Cells
+from ..values import check_levels
 from .nodes import HAS_NO_VALUE, WIDTHS, Node, Tree
 from .stream import Stream
 
@@ -355,10 +356,15 @@ class _Runs:
     def __init__(self, vectors: Vectors, node: Node) -> None:
         values, lengths = node.attributes["values"], node.attributes["lengths"]
         self._values = _column(vectors, values, _Held).take(np.arange(values.length))
-        self._ends = np.cumsum(vectors.numbers(lengths)[:], dtype=np.int64)
+        runs = vectors.numbers(lengths)[:]
+        if np.any(runs < 0):
+            raise OSError("a run of equal values has a negative length")
+        self._ends = np.cumsum(runs, dtype=np.int64)
 
     def take(self, rows: slice | np.ndarray) -> np.ndarray:
         numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        if len(numbers) and numbers.max() >= self._ends[-1:].sum():
+            raise OSError(f"runs of equal values end at row {self._ends[-1:].sum()}, and there are more rows")
         return self._values[np.searchsorted(self._ends, numbers, side="right")]
 
 
@@ -366,7 +372,9 @@ def _column(vectors: Vectors, node: Node, kind: type) -> "_InOrder | _Held | _Me
     if _is_runs(node):
         return _Runs(vectors, node)
     if _is_factor(node):
-        return _Named(vectors, node, vectors.array(node.attributes["levels"]), first=1)
+        levels = vectors.array(node.attributes["levels"])
+        check_levels(levels, "a factor")
+        return _Named(vectors, node, levels, first=1)
     if node.kind == "logical":
         return _Named(vectors, node, np.array(["False", "True"], dtype=object), first=0)
     return kind(vectors, node) if node.kind == "character" else _Measured(vectors, node)
