@@ -53,6 +53,9 @@ def file_columns(path: Path) -> list[str] | None:
         return None
     try:
         with h5py.File(path, "r", locking=False) as file:
+            # What lies in another file is not read, and is refused by inspect_dataset.
+            if any(isinstance(file.get(name, getlink=True), h5py.ExternalLink) for name in file):
+                return None
             if "mod" in file:
                 return None
             if "obs" not in file:
@@ -64,7 +67,7 @@ def file_columns(path: Path) -> list[str] | None:
             names = [names] if isinstance(names, str | bytes) else names
             return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
     # Said in full by inspect_dataset.
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError):
         return None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-from h5py import h5d, h5l, h5o
+from h5py import h5d, h5i, h5l, h5o, h5s
 
 from ..errors import InputError
 
@@ -49,74 +49,84 @@ def check_written(array: Any) -> None:
         )
 
 
-class _FoundError(Exception):
-    """What is wrong with a file, from within a walk through it."""
-
-
 def _problem_of(path: Path, views: frozenset[Path]) -> str | None:
     """What of a file lies elsewhere, in a sentence; `views` are the files that it is a source of."""
     stat = path.stat()
-    return _problem(path, views, (stat.st_size, stat.st_mtime_ns))
+    problem, own_views = _parts(path, (stat.st_size, stat.st_mtime_ns))
+    if problem is not None or not own_views:
+        return problem
+    with h5py.File(path, "r", locking=False) as file:
+        problems = (_problem_of_view(file[name].id, path, views) for name in own_views)
+        return next(filter(None, problems), None)
 
 
 @lru_cache(maxsize=256)
-def _problem(path: Path, views: frozenset[Path], state: tuple[int, int]) -> str | None:
-    """See `_problem_of`; `state` tells a file that was changed."""
+def _parts(path: Path, state: tuple[int, int]) -> tuple[str | None, list[bytes]]:
+    """A link or an array of a file that leads to another, in a sentence, and the names of its views.
 
-    def look_at_link(name: bytes, info: h5l.LinkInfo) -> None:
-        if info.type == h5l.TYPE_EXTERNAL:
-            target, where = file.id.links.get_val(name)
-            raise _FoundError(_elsewhere(path, name, f"a link to {_text(where)} in the file {_text(target)}"))
+    `state` tells a file that was changed.
+    """
+    datasets: list[bytes] = []
+
+    def look_at_link(name: bytes, info: h5l.LinkInfo) -> bytes | None:
+        return name if info.type == h5l.TYPE_EXTERNAL else None
 
     def look_at_object(name: bytes, info: h5o.ObjInfo) -> None:
-        if info.type != h5o.TYPE_DATASET:
-            return
-        dataset = h5d.open(file.id, name)
-        properties = dataset.get_create_plist()
-        if properties.get_layout() == h5d.VIRTUAL:
-            _check_sources(
-                dataset, f"{path}: /{_text(name)} is a view (an HDF5 virtual dataset)", path, views
-            )
-        elif properties.get_external_count():
-            where = _text(properties.get_external(0)[0])
-            raise _FoundError(_elsewhere(path, name, f"stored in the file {where}"))
+        if info.type == h5o.TYPE_DATASET:
+            datasets.append(name)
 
+    views = []
     with h5py.File(path, "r", locking=False) as file:
-        try:
-            file.id.links.visit(look_at_link, info=True)
-            h5o.visit(file.id, look_at_object, info=True)
-        except _FoundError as found:
-            return str(found)
-    return None
+        link = file.id.links.visit(look_at_link, info=True)
+        if link is not None:
+            target, where = file.id.links.get_val(link)
+            return _elsewhere(path, link, f"a link to {_text(where)} in the file {_text(target)}"), []
+        h5o.visit(file.id, look_at_object, info=True)
+        for name in datasets:
+            properties = h5d.open(file.id, name).get_create_plist()
+            if properties.get_layout() == h5d.VIRTUAL:
+                views.append(name)
+            elif properties.get_external_count():
+                where = properties.get_external(0)[0]
+                return _elsewhere(path, name, f"stored in the file {_text(where)}"), []
+    return None, views
 
 
-def _check_sources(dataset: h5d.DatasetID, called: str, path: Path, views: frozenset[Path]) -> None:
-    """Look for the sources of a virtual dataset, and whether they are as large as it takes them to be."""
+def _problem_of_view(dataset: h5d.DatasetID, path: Path, views: frozenset[Path]) -> str | None:
+    """What is wrong with the sources of a virtual dataset: one is gone, or smaller than it was."""
+    called = f"{path}: {_text(h5i.get_name(dataset))} is a view (an HDF5 virtual dataset)"
     properties = dataset.get_create_plist()
     n_values, n_mapped = math.prod(dataset.shape), 0
     for number in range(properties.get_virtual_count()):
         given, inside = properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)
-        n_mapped += properties.get_virtual_vspace(number).get_select_npoints()
+        n_taken = properties.get_virtual_vspace(number).get_select_npoints()
+        n_mapped += n_taken
         source = path if given == "." else next(filter(Path.is_file, _candidates(path, given)), None)
         if source is None or source in views:
-            raise _FoundError(
-                f"{called} of {given}, which is not there; put that file beside it, or export it again"
-            )
+            return f"{called} of {given}, which is not there; put that file beside it, or export it again"
         if source != path and (problem := _problem_of(source, views | {path})):
-            raise _FoundError(problem)
+            return problem
         with h5py.File(source, "r", locking=False) as opened:
             found = opened.get(inside)
-            shape = found.shape if isinstance(found, h5py.Dataset) else ()
-        last = properties.get_virtual_srcspace(number).get_select_bounds()[1]
-        if len(last) != len(shape) or any(at >= n for at, n in zip(last, shape, strict=True)):
-            raise _FoundError(
+            shape = found.shape if isinstance(found, h5py.Dataset) else None
+        if not _holds(shape, properties.get_virtual_srcspace(number), n_taken):
+            return (
                 f"{called} of {inside} in {given}, which is not there or smaller than it was; put the file "
                 "there that it was made of, or export it again"
             )
     if n_mapped < n_values:
-        raise _FoundError(
-            f"{called}, and only {n_mapped} of its {n_values} values are in files; export it again"
-        )
+        return f"{called}, and only {n_mapped} of its {n_values} values are in files; export it again"
+    return None
+
+
+def _holds(shape: tuple[int, ...] | None, taken: h5s.SpaceID, n_taken: int) -> bool:
+    """Whether a source of this shape (None if there is none) has the values that are taken of it."""
+    if shape is None:
+        return False
+    if taken.get_select_type() == h5s.SEL_ALL:  # whatever shape it has
+        return math.prod(shape) >= n_taken
+    last = taken.get_select_bounds()[1]
+    return len(last) == len(shape) and all(at < n for at, n in zip(last, shape, strict=True))
 
 
 def _candidates(path: Path, given: str) -> Iterator[Path]:
