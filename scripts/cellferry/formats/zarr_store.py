@@ -20,9 +20,7 @@ from .frame import Frame
 from .h5mu import NAMES_OF_RNA
 from .hdf5 import MISSHAPEN, misshapen
 from .interface import Block, Cells, FileSignature, Header, Options
-
-METADATA = {".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"}
-"""Files beside the chunks, of which a zarr group has one at least."""
+from .zarr_chunks import METADATA, Chunks, check_names, column_warnings, dense_warnings, sparse_warnings
 
 SEVERAL = ("tables", "table", "mod")
 """Groups in which SpatialData and MuData keep their AnnData objects."""
@@ -49,12 +47,14 @@ def header(path: Path, options: Options) -> Header:
     name = _choose(path, objects, options)
     where = f"{top}/{objects.get(name, '')}".strip("/")
     with opened(path, where) as root:
+        chunks = Chunks(path)
+        warnings = list(_check_frames(path, root, chunks))
         found = anndata_store.header(root, path, options, "zarr")
-        _check_chunks(root, found)
+        warnings += _check_counts(root, found, chunks)
         anndata_store.check(root, found)
     others = [other for other in objects if other != name]
     remarks = [f"the object {name} is read, and not {', '.join(others)}"] if others else []
-    return found.replace(details={"group": where}, remarks=remarks)
+    return found.replace(details={"group": where}, remarks=remarks, warnings=warnings)
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
@@ -153,26 +153,32 @@ def _choose(path: Path, objects: dict[str, str], options: Options) -> str:
     return called_rna[0]
 
 
-def _check_chunks(root: zarr.Group, header: Header) -> None:
-    """Raise an `InputError` if chunk files are missing or cut off, of which zarr would make other values."""
-    frames = (Frame(root, "obs"), anndata_store.genes_of(root, header.counts))
+def _check_frames(path: Path, root: zarr.Group, chunks: Chunks) -> Iterator[str]:
+    """Check the chunks of names and columns before they are read, and tell of those that may be missing."""
+    for parent, name in ((root, "obs"), (root, "var"), (root.get("raw"), "var")):
+        if not isinstance(parent, zarr.Group) or name not in parent:
+            continue
+        frame = Frame(parent, name)
+        check_names(chunks, frame.index)
+        for column in filter(parent[name].__contains__, frame.columns):
+            warnings = list(column_warnings(chunks, parent[name][column]))
+            if name == "obs":  # of genes only strings are read, and few are
+                yield from warnings
+        if path.is_dir():  # a zip has checksums
+            for array in _arrays(parent[name]):
+                _check_lengths(path, array)
+
+
+def _check_counts(root: zarr.Group, header: Header, chunks: Chunks) -> Iterator[str]:
+    """Check the chunks of the chosen matrix, and tell of those that may be missing."""
     element = anndata_store.places_of(root).get(header.counts)
-    # Chunks of zeros are not written, so those of a dense matrix or of codes may be missing. Names and stored
-    # values are no zeros, nor are column indices, but for a last chunk that holds a single entry.
-    max_missing = [(frame.index, 0) for frame in frames]
     if isinstance(element, zarr.Group):
-        max_missing += [(element["data"], 0), (element["indices"], 1)]
-    for array, most in max_missing:
-        n_missing = array.nchunks - array.nchunks_initialized
-        if n_missing > most:
-            raise InputError(
-                f"{header.path}: {n_missing} of the {array.nchunks} chunks of {array.name} are missing; "
-                "the store is incomplete: copy or export it again"
-            )
-    if header.path.is_file():  # a zip has checksums
-        return
-    for part in (root["obs"], root["var"], element):
-        for array in _arrays(part):
+        shape = (header.n_cells, header.n_genes)
+        yield from sparse_warnings(chunks, element, *(shape if header.storage == "csr" else shape[::-1]))
+    elif element is not None:
+        yield from dense_warnings(chunks, element)
+    if header.path.is_dir():
+        for array in _arrays(element):
             _check_lengths(header.path, array)
 
 
