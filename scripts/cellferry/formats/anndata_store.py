@@ -24,6 +24,7 @@ from .matrix import (
     layers_of,
     looks_like_counts,
     stored,
+    unwritten_warnings,
 )
 
 AUTOMATIC = ("layers/counts", "raw", "X")
@@ -66,6 +67,7 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
         var=var,
         obs_columns=obs.columns,
         preview=previews.get(counts, np.empty(0)),
+        warnings=unwritten_warnings(elements[counts]) if matrix and matrix.storage == "dense" else [],
     )
 
 

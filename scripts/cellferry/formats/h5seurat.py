@@ -15,6 +15,7 @@ from ..errors import InputError
 from .annotation import annotated_blocks, annotated_cells
 from .compressed import check_compressed
 from .hdf5 import open_hdf5
+from .hdf5_parts import check_written
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, choose_place
 from .matrix import (
     array_at,
@@ -58,7 +59,9 @@ def header(path: Path, options: Options) -> Header:
         previews = {slot: glance(_values(slots[slot])) for slot in slots}
         places = {slot: looks_like_counts(values) for slot, values in previews.items()}
         place = choose_place(path, places, options, ("counts",))
-        features = as_strings(array_at(assay, "features")[:])
+        check_written(array_at(assay, "features"))
+        check_written(array_at(file, "cell.names"))
+        features = as_strings(assay["features"][:])
         n_cells = array_at(file, "cell.names").shape[0]
         shape = _shape(slots[place], len(features))
         if shape != (n_cells, len(features)):

@@ -17,8 +17,18 @@ from ..errors import InputError
 from ..resources.memory import BLOCK_BYTES
 from .annotation import annotated_blocks, annotated_cells
 from .hdf5 import open_hdf5
+from .hdf5_parts import check_written
 from .interface import BYTES_PER_VALUE, Block, Cells, FileSignature, Header, Options, as_strings, choose_place
-from .matrix import array_at, dense_rows, glance, group_at, layers_of, looks_like_counts, texts_of
+from .matrix import (
+    array_at,
+    dense_rows,
+    glance,
+    group_at,
+    layers_of,
+    looks_like_counts,
+    texts_of,
+    unwritten_warnings,
+)
 from .sorting import Entries, row_blocks
 from .values import STRINGS, decoded, holds_strings
 
@@ -56,13 +66,14 @@ def header(path: Path, options: Options) -> Header:
                     f"{path}: {place} is no matrix of numbers, or not of the shape of the others "
                     f"({dataset.dtype}, {' × '.join(map(str, dataset.shape))}); write the file again"
                 )
+        n_genes, n_cells = file["matrix"].shape
+        genes = Attributes(path, file, "row_attrs", n_genes, GENE_NAMES)
+        obs = Attributes(path, file, "col_attrs", n_cells, CELL_NAMES)
+        names = genes.names(0, n_genes)
         previews = {place: glance(Transposed(dataset)) for place, dataset in matrices.items()}
         places = {place: looks_like_counts(values) for place, values in previews.items()}
         place = choose_place(path, places, options, AUTOMATIC)
         dataset = matrices[place]
-        n_genes, n_cells = dataset.shape
-        genes = Attributes(path, file, "row_attrs", n_genes, GENE_NAMES)
-        obs = Attributes(path, file, "col_attrs", n_cells, CELL_NAMES)
         columns = {name: genes.values(name, 0, n_genes) for name in genes.columns if genes.is_string(name)}
         return Header(
             path=path,
@@ -75,9 +86,10 @@ def header(path: Path, options: Options) -> Header:
             storage="dense" if _stripe_bytes(dataset) <= BLOCK_BYTES else "dense genes × cells",
             places=places,
             counts=place,
-            var=pd.DataFrame(columns, index=pd.Index(genes.names(0, n_genes), dtype=object)),
+            var=pd.DataFrame(columns, index=pd.Index(names, dtype=object)),
             obs_columns=obs.columns,
             preview=previews[place],
+            warnings=unwritten_warnings(dataset),
             remarks=[f"cells are called by {obs.index}, genes by {genes.index}"],
         )
 
@@ -173,6 +185,7 @@ class Attributes:
     def values(self, column: str, start: int, stop: int) -> np.ndarray:
         """Values in rows `start` to `stop`; see `interface.Cells`."""
         dataset = self._group[column]
+        check_written(dataset)
         values = decoded(dataset[start:stop], dataset.dtype)
         if dataset.dtype.kind in STRINGS and self._is_escaped:
             values[:] = [html.unescape(text) for text in values]

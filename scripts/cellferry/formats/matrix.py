@@ -1,5 +1,6 @@
 """Matrices in HDF5 files and zarr stores, sparse or dense, read as row blocks of bounded size."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from scipy import sparse
 
 from ..errors import InputError
 from .compressed import POINTERS_AT_ONCE, Compressed
+from .hdf5_parts import unwritten_chunks
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
 from .sorting import Entries, row_blocks
 
@@ -18,6 +20,7 @@ type Group = h5py.Group | zarr.Group
 type Array = h5py.Dataset | zarr.Array
 
 SPARSE = ("csr", "csc")
+MAX_COLUMNS = 10**7
 PREVIEW_VALUES = 1 << 16
 """Values looked at in one place of a matrix to guess what it holds."""
 
@@ -131,10 +134,22 @@ def glance(element: Group | Array) -> np.ndarray:
     """Values from the beginning, the middle and the end of a matrix."""
     is_dense = is_array(element)
     data = element if is_dense else array_at(element, "data")
-    n_rows = data.shape[0]
-    taken = max(1, PREVIEW_VALUES // max(1, int(np.prod(data.shape[1:])))) if is_dense else PREVIEW_VALUES
+    if not is_dense and len(data.shape) != 1:
+        raise OSError(f"{data.name} has values of shape {data.shape}, and should be numbers in a row")
+    n_rows, n_columns = data.shape[0], math.prod(data.shape[1:])
+    taken = max(1, PREVIEW_VALUES // max(1, n_columns))
     starts = sorted({0, max(0, (n_rows - taken) // 2), max(0, n_rows - taken)})
-    return np.concatenate([np.asarray(data[start : start + taken]).ravel() for start in starts])
+    rows = [slice(start, start + taken) for start in starts]
+    # However wide a damaged matrix says that it is.
+    parts = rows if n_columns <= MAX_COLUMNS else [(some, slice(0, PREVIEW_VALUES)) for some in rows]
+    return np.concatenate([np.asarray(data[part]).ravel() for part in parts])
+
+
+def unwritten_warnings(array: Array) -> list[str]:
+    """What is told of a dense matrix of which chunks were never written: they are zeros by HDF5's rule."""
+    n_missing, n_chunks = unwritten_chunks(array) if isinstance(array, h5py.Dataset) else (0, 0)
+    told = f"{n_missing} of the {n_chunks} chunks of {array.name} were never written and are read as zeros"
+    return [told] if n_missing else []
 
 
 def looks_like_counts(values: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ import pandas as pd
 from ..errors import InputError
 from .compressed import check_compressed
 from .hdf5 import open_hdf5
+from .hdf5_parts import check_written
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, refuse_place
 from .matrix import array_at, csr_rows, glance, group_at, looks_like_counts
 from .values import check_rows
@@ -90,6 +91,8 @@ def blocks(
 def _features(group: h5py.Group) -> pd.DataFrame:
     """Features of Cell Ranger 3 and later: names as the index; ids, types and genomes as columns."""
     features = group_at(group, "features")
+    for part in features.values():
+        check_written(part)
     columns = {"gene_ids": "id", "feature_types": "feature_type", "genome": "genome"}
     if "gene_id" in features:  # probes, whose gene's id is apart
         columns |= {"gene_ids": "gene_id", "probe_ids": "id"}

@@ -115,11 +115,7 @@ class Chunks:
                 f"{_by(sizes)}, and {len(stored)} are there; the store is damaged: copy or export it again"
             )
         key = array.metadata.encode_chunk_key
-        chunks = (
-            []
-            if len(stored) == n_chunks
-            else [at for at in itertools.product(*numbers) if key(at) not in stored]
-        )
+        chunks = [at for at in itertools.product(*numbers) if key(at) not in stored]
         return Missing(self._path, array, chunks, n_chunks) if chunks else None
 
     def _stored(self, array: zarr.Array) -> set[str]:

@@ -54,7 +54,7 @@ def header(path: Path, options: Options) -> Header:
         anndata_store.check(root, found)
     others = [other for other in objects if other != name]
     remarks = [f"the object {name} is read, and not {', '.join(others)}"] if others else []
-    return found.replace(details={"group": where}, remarks=remarks, warnings=warnings)
+    return found.replace(details={"group": where}, remarks=remarks, warnings=[*found.warnings, *warnings])
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
