@@ -16,7 +16,7 @@ from cellferry.core.digests import make_anew
 from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.datasets.dataset import Dataset, run_bounds
-from cellferry.datasets.raw_counts import SmallestValues, Source, check_counts, gene_totals
+from cellferry.datasets.raw_counts import LargestCount, SmallestValues, Source, check_counts, gene_totals
 from cellferry.datasets.rounding import Rounding
 from cellferry.errors import InputError
 from cellferry.formats import Block, OutOfOrderError
@@ -126,7 +126,7 @@ def write_chunks(
     scratch: str | None,
 ) -> None:
     """Write the kept cells of a share as one file per chunk, with a line in the log for each."""
-    header, smallest, n_written = dataset.header, SmallestValues(), 0
+    header, smallest, largest, n_written = dataset.header, SmallestValues(), LargestCount(), 0
     source = Source.of(header)
     with complete(chunks) as folder:
         folder.mkdir()
@@ -137,6 +137,7 @@ def write_chunks(
                 for _, piece in pieces:
                     writer.append(piece.counts, piece.names, chunk_obs(dataset, piece, label_names))
                     smallest.add(piece.counts)
+                    largest.add(piece.counts, piece.names, header.var.index)
                     totals += gene_totals(piece.counts)
                 writer.write_uns(
                     dataset=dataset.name,
@@ -156,8 +157,7 @@ def write_chunks(
                 f"{header.path}: {share.bounds[-1] - share.bounds[0]} cells fitted the filter when it was "
                 f"inspected, and now {n_written}; when it is complete, run snakemake again"
             )
-    doubt = smallest.doubt(source)
-    if doubt:
+    for doubt in filter(None, (smallest.doubt(source), largest.doubt(source))):
         print(f"warning: {doubt}")
 
 

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..formats import Block, OutOfOrderError
 from .dataset import Dataset
 from .findings import Findings, as_problems
-from .raw_counts import SmallestValues, Source, check_counts, preview_problem
+from .raw_counts import LargestCount, SmallestValues, Source, check_counts, preview_problem
 from .rounding import Rounding
 
 FIRST_SLICE_BYTES = 4 * 2**20
@@ -71,7 +71,7 @@ def look_at_counts(dataset: Dataset, firsts: dict[int, Block | None]) -> Finding
         return Findings({"values_per_cell": 0.0})
     source = Source.of(header)
     in_header = None if header.nonzeros is None else header.nonzeros / header.n_cells
-    smallest, rounding, seen = SmallestValues(), Rounding(), 0.0
+    smallest, largest, rounding, seen = SmallestValues(), LargestCount(), Rounding(), 0.0
     problems: list[Problem] = []
     if 0 not in firsts:  # the first cells' counts stand at the end of a long sort
         seen = np.count_nonzero(header.preview) / max(1, len(header.preview)) * header.n_genes
@@ -88,11 +88,11 @@ def look_at_counts(dataset: Dataset, firsts: dict[int, Block | None]) -> Finding
                     rounding.add(block.counts)
                 block.counts.eliminate_zeros()
                 smallest.add(block.counts)
+                largest.add(block.counts, block.names, header.var.index)
                 seen = seen or block.counts.nnz / len(block)
         except InputError as error:
             problems.append(Problem("", str(error)))
-    doubt = smallest.doubt(source)
-    doubts = [doubt] if doubt else []
+    doubts = [doubt for doubt in (smallest.doubt(source), largest.doubt(source)) if doubt]
     rounded = None
     if source.is_rounded:
         if 0 not in firsts:

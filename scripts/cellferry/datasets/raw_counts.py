@@ -9,6 +9,7 @@ from scipy import sparse
 
 from ..errors import InputError
 from ..formats import Header
+from ..formats.sorting import MAX_EXACT
 from .rounding import MAX_LOG_NORMALIZED, sign_of_normalization
 
 VALUES_AT_ONCE = 1 << 15
@@ -20,6 +21,12 @@ MIN_VALUES = 20
 MIN_SHARE_WITH_ONE = 0.5
 """Raw counts of all technologies tried have a 1 in more than 99 % of the cells; truncated ones in a third."""
 
+
+MAX_COUNT = MAX_EXACT
+"""A larger count would be rounded, and none is so large."""
+
+LARGE_COUNT = 10**6
+"""A count of a gene in a cell above this is a doubt."""
 
 IN_ANNDATA = " in X, raw.X or layers/counts"
 """Where they are looked for in an AnnData object."""
@@ -180,7 +187,7 @@ def _wrong(values: np.ndarray, source: Source) -> np.ndarray:
         for start in range(0, len(values), VALUES_AT_ONCE):
             some = values[start : start + VALUES_AT_ONCE]
             whole = source.is_rounded | (some == np.rint(some))
-            wrong[start : start + VALUES_AT_ONCE] = ~((some >= 0) & whole & (some < np.inf))
+            wrong[start : start + VALUES_AT_ONCE] = ~((some >= 0) & whole & (some <= MAX_COUNT))
     return wrong
 
 
@@ -188,28 +195,65 @@ def _told(values: np.ndarray, wrong: np.ndarray, source: Source) -> tuple[int, s
     """Position of the wrong value that is named, what is wrong with all, and the remedy."""
     missing = np.isnan(values)
     if source.values != "counts" or not missing.any():
-        return int(np.argmax(wrong)), _diagnosis(values), source.remedy
+        return int(np.argmax(wrong)), _diagnosis(values, source), source.remedy
     gaps = f"values are missing (NaN), {missing.sum():,} of those that were looked at"
     others = wrong & ~missing
     if others.any():
-        return int(np.argmax(others)), f"{_diagnosis(values[~missing])}; {gaps}", source.remedy
+        return int(np.argmax(others)), f"{_diagnosis(values[~missing], source)}; {gaps}", source.remedy
     return int(np.argmax(missing)), f"{gaps}, and the others are counts", source.remedy_of_gaps
 
 
 def _can_be_rounded(values: np.ndarray) -> bool:
-    return bool(np.isfinite(values).all() and values.min() >= 0)
+    return bool(np.isfinite(values).all() and values.min() >= 0 and values.max() <= MAX_COUNT)
 
 
-def _diagnosis(values: np.ndarray) -> str:
+def _diagnosis(values: np.ndarray, source: Source) -> str:
     if np.isnan(values).any():
         return "values are missing (NaN)"
     if np.isinf(values).any():
         return "values are infinite: they were divided by zero or overflowed"
     if values.min() < 0:
         return "some values are negative, as after scaling (z-scores) or background correction"
+    if values.max() > MAX_COUNT and (source.is_rounded or np.all(values == np.rint(values))):
+        return (
+            f"numbers above {MAX_COUNT:,} are no counts and could not be held exactly: a -1 that was stored "
+            "without a sign becomes one, and so does what was multiplied"
+        )
     if values.max() < MAX_LOG_NORMALIZED:
         return "the values are fractional and small, they look log-normalized"
     return "the values are fractional, they look normalized, ambient-corrected or estimated"
+
+
+class LargestCount:
+    """The largest of the counts that were looked at, and where it stands.
+
+    Attributes
+    ----------
+    value
+        The count.
+    """
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self._place = ""
+
+    def add(self, counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index) -> None:
+        """Look at a block of counts with the names of its cells and genes."""
+        if counts.nnz == 0 or counts.data.max() <= self.value:
+            return
+        position = int(np.argmax(counts.data))
+        row = int(np.searchsorted(counts.indptr, position, side="right")) - 1
+        self.value = float(counts.data[position])
+        self._place = f"cell '{names[row]}', gene '{genes[counts.indices[position]]}'"
+
+    def doubt(self, source: Source) -> str | None:
+        """A warning if it is too large for a count to be expected; None otherwise."""
+        if source.values != "counts" or self.value <= LARGE_COUNT:
+            return None
+        return (
+            f"{source.path}: {source.place} holds {self.value:,.0f} in {self._place}, and counts above "
+            f"{LARGE_COUNT:,} are hardly ever seen: look whether it is one"
+        )
 
 
 class SmallestValues:

@@ -29,7 +29,7 @@ from .matrix import (
     texts_of,
     unwritten_warnings,
 )
-from .sorting import Entries, row_blocks
+from .sorting import Entries, as_float32, row_blocks
 from .values import STRINGS, decoded, holds_strings
 
 CELL_NAMES = (
@@ -220,5 +220,5 @@ def _entries(dataset: h5py.Dataset, max_bytes: int) -> Iterator[Entries]:
             yield Entries(
                 (of_cells + cell).astype(np.int32),
                 (genes + gene).astype(np.int32),
-                tile[genes, of_cells].astype(np.float32),
+                as_float32(tile[genes, of_cells]),
             )

@@ -12,7 +12,7 @@ import pandas as pd
 from ..core.text import open_bytes, whole_lines
 from ..errors import InputError
 from .digits import parse_entries
-from .sorting import Entries
+from .sorting import Entries, as_float32
 
 FIELDS = ("integer", "real", "double", "unsigned-integer")
 """What entries may be; scipy wrote the last of unsigned counts."""
@@ -127,7 +127,7 @@ def _parse(path: Path, text: bytes, size: Size, first_line: int) -> Entries:
         or (np.isnan(values).any() and _first_wrong(text, size) is not None)
     ):
         raise _wrong_line(path, text, size, first_line)
-    return Entries((rows - 1).astype(np.int32), (columns - 1).astype(np.int32), values.astype(np.float32))
+    return Entries((rows - 1).astype(np.int32), (columns - 1).astype(np.int32), as_float32(values))
 
 
 def _first_wrong(text: bytes, size: Size) -> tuple[int, str] | None:

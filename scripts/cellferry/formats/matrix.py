@@ -14,7 +14,7 @@ from ..errors import InputError
 from .compressed import POINTERS_AT_ONCE, Compressed
 from .hdf5_parts import unwritten_chunks
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
-from .sorting import Entries, row_blocks
+from .sorting import Entries, as_float32, row_blocks
 
 type Group = h5py.Group | zarr.Group
 type Array = h5py.Dataset | zarr.Array
@@ -216,7 +216,7 @@ def csr_rows(
             begin, end = int(pointers[first]), int(pointers[last])
             indices = matrix.columns(begin, end)
             indptr = (pointers[first : last + 1] - begin).astype(indices.dtype)
-            data = matrix.values(begin, end).astype(np.float32, copy=False)
+            data = as_float32(matrix.values(begin, end))
             block = sparse.csr_matrix((data, indices, indptr), shape=(last - first, shape[1]))
             block.sum_duplicates()
             yield block
@@ -258,7 +258,7 @@ def csc_entries(group: Group, shape: tuple[int, int], max_bytes: int, path: Path
         end = min(begin + step, matrix.n_values)
         rows = matrix.columns(begin, end)
         columns = np.repeat(genes, np.diff(np.clip(pointers, begin, end)))
-        yield Entries(rows, columns, matrix.values(begin, end).astype(np.float32))
+        yield Entries(rows, columns, as_float32(matrix.values(begin, end)))
 
 
 def dense_rows(
@@ -286,5 +286,5 @@ def compressed(rows: np.ndarray) -> sparse.csr_matrix:
     indices = where - np.repeat(np.arange(n_rows) * n_columns, lengths)
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     return sparse.csr_matrix(
-        (flat[where].astype(np.float32), indices.astype(np.int32), indptr.astype(np.int32)), shape=rows.shape
+        (as_float32(flat[where]), indices.astype(np.int32), indptr.astype(np.int32)), shape=rows.shape
     )

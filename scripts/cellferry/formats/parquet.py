@@ -41,7 +41,7 @@ from .interface import (
 from .matrix import PREVIEW_VALUES, compressed, looks_like_counts
 from .not_cells import check_suspects, columns_about_genes, left_out, refuse_not_cells, suspects
 from .orientation import NAMES, genes_are_rows
-from .sorting import Entries, row_blocks
+from .sorting import Entries, as_float32, row_blocks
 
 PREVIEW_COLUMNS = 64
 NAMES_TO_JUDGE = 5000
@@ -218,7 +218,7 @@ def _parts(batch: pa.RecordBatch, n_columns: int, max_bytes: int) -> Iterator[pa
 def _dense(batch: pa.RecordBatch, columns: list[str]) -> np.ndarray:
     """Rows × columns, float32; missing values become NaN."""
     tensor = batch.select(columns).to_tensor(null_to_nan=True, row_major=True)
-    return tensor.to_numpy().astype(np.float32, copy=False)
+    return as_float32(tensor.to_numpy())
 
 
 def _entries(table: Table, header: Header, max_bytes: int) -> Iterator[Entries]:

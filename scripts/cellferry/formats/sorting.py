@@ -28,6 +28,18 @@ BYTES_PER_ENTRY = 12
 """In a bucket: row and column (int32), and the bits of a float32 value."""
 
 
+MAX_EXACT = 1 << 24
+"""Up to this float32 holds all whole numbers."""
+
+
+def as_float32(values: np.ndarray) -> np.ndarray:
+    """Values as float32, of which those above `MAX_EXACT` are not rounded down to it: they are no counts."""
+    found = values.astype(np.float32, copy=False)
+    if found is not values and len(found) and found.max() >= MAX_EXACT:
+        found[(found == MAX_EXACT) & (values > MAX_EXACT)] = MAX_EXACT + 2
+    return found
+
+
 class Entries(NamedTuple):
     """A batch of entries: row, column and value of each (equally long arrays)."""
 

@@ -14,7 +14,7 @@ from scipy import sparse
 from ...errors import InputError
 from ..compressed import check_compressed
 from ..matrix import csc_entries, csr_rows, dense_rows
-from ..sorting import Entries, row_blocks
+from ..sorting import Entries, as_float32, row_blocks
 from .nodes import WIDTHS, Node, Tree
 from .vectors import Numbers, Vectors
 
@@ -235,7 +235,7 @@ def _triplets(
                 raise InputError(
                     f"{path}: {arrays.name} points outside the matrix; the file is damaged: save it again"
                 )
-        yield Entries(cells, genes, arrays["data"][start : start + step].astype(np.float32))
+        yield Entries(cells, genes, as_float32(arrays["data"][start : start + step]))
 
 
 def _dense_entries(genes_by_cells: Any, max_bytes: int) -> Iterator[Entries]:
@@ -245,5 +245,5 @@ def _dense_entries(genes_by_cells: Any, max_bytes: int) -> Iterator[Entries]:
     for start in range(0, n_genes, step):
         values = genes_by_cells[start : start + step]
         genes, cells = np.nonzero(values)
-        found = values[genes, cells].astype(np.float32)
+        found = as_float32(values[genes, cells])
         yield Entries(cells.astype(np.int32), (genes + start).astype(np.int32), found)
