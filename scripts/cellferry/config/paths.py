@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from ..core.problems import Problem
+from ..core.text import special_kind
 
 
 def path_problem(path: str | Path, *, folders: bool = True) -> Problem | None:
@@ -38,7 +39,7 @@ def path_problem(path: str | Path, *, folders: bool = True) -> Problem | None:
         if error.errno == errno.ELOOP:
             return Problem("", f"{path} is a link that leads back to itself", "correct the path")
         return Problem("", f"{path}: {error.strerror}", "correct the path")
-    if not stat.S_ISREG(mode):
+    if special_kind(path):
         return Problem("", f"{path} is neither a file nor a folder", "correct the path")
     if not os.access(path, os.R_OK):
         return Problem("", f"{path} may not be read", "ask its owner for read permission")
@@ -52,6 +53,9 @@ def _folder_problem(path: Path) -> Problem | None:
     entries = sorted(path.iterdir())
     if not entries:
         return Problem("", f"the folder {path} is empty", "correct the path")
+    for entry in entries:
+        if entry.exists() and special_kind(entry):
+            return Problem("", f"{entry} is neither a file nor a folder", "take it out of the folder")
     unreadable = [entry for entry in entries if entry.is_file() and not os.access(entry, os.R_OK)]
     if unreadable:
         return Problem("", f"{unreadable[0]} may not be read", "ask its owner for read permission")

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-from .text import OPENERS, UNPACKING_ERRORS, open_bytes
+from .text import OPENERS, UNPACKING_ERRORS, open_bytes, refuse_special
 
 START_BYTES = 512
 """Enough for the header of a tar archive."""
@@ -92,6 +92,7 @@ def unpacked(path: Path) -> Iterator[tuple[IO[bytes], list[bytes]]]:
     The file, and the first bytes of each of its layers that were unpacked, the outermost first.
     """
     layers: list[bytes] = []
+    refuse_special(path)
     with ExitStack() as opened:
         plain = opened.enter_context(open(path, "rb"))
         magic = _packed_by(plain.read(len(XZ)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .contents import unreadable
-from .text import UNPACKING_ERRORS
+from .text import UNPACKING_ERRORS, refuse_special, special_kind
 
 # What is wrong with a file or its path. Every other number is a fault of the machine (a full disk, a file
 # server that does not answer): a retry may mend it, so it is no error of the user's.
@@ -22,6 +22,7 @@ OF_THE_FILE = {
     errno.ENOTDIR,
     errno.ENAMETOOLONG,
     errno.EINVAL,
+    errno.ELOOP,
 }
 
 
@@ -39,9 +40,14 @@ def state_of(path: Path) -> str:
 
     Of a file also a digest of its first and last bytes, where formats tell their content: a copy may keep
     size and time.
+
+    Raises
+    ------
+    InputError
+        If there is a pipe or a device among them.
     """
-    files = [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]
-    stats = [file.stat() for file in files]
+    refuse_special(path)
+    stats = [file.stat() for file in ([path] if path.is_file() else _files_below(path))]
     size, last = sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
     state = f"{len(stats)} files, {size} bytes, {last} ns"
     if not path.is_file():
@@ -64,6 +70,15 @@ def check_unchanged(path: Path, state: str) -> None:
         raise InputError(f"{path}: was changed while it was read; when it is complete, run snakemake again")
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files in a folder and the folders in it; what leads nowhere is left out."""
+    for inside in folder.rglob("*"):
+        if inside.is_file():
+            yield inside
+        elif inside.exists():
+            refuse_special(inside)
+
+
 CHECKSUM_BYTES = 1_000_000
 """Files up to this size are compared by content; Snakemake's default of --max-checksum-file-size."""
 
@@ -78,6 +93,8 @@ def signature(path: Path) -> str:
         stat = path.stat()
         if path.is_dir():
             return _signature_of_folder(path)
+        if special_kind(path) is not None:
+            return "neither a file nor a folder"
         if stat.st_size > CHECKSUM_BYTES and os.access(path, os.R_OK):
             return f"{stat.st_size} bytes of {int(stat.st_mtime)}"
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -109,6 +126,8 @@ def readable(path: Path) -> Iterator[None]:
     except (OSError, *UNPACKING_ERRORS, UnicodeDecodeError, csv.Error) as error:
         if is_retryable(error):
             raise
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            raise InputError(f"{path}: is a link that leads back to itself; correct the path") from error
         problem = unreadable(Path(path))
         if problem is not None:
             raise InputError(f"{path}: {problem}") from error

@@ -6,6 +6,7 @@ import csv
 import io
 import lzma
 import re
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -80,6 +81,34 @@ def printable(text: str) -> str:
     )
 
 
+MAX_LINE_BYTES = 1 << 27
+"""Longer lines are none: the header of a table with five million cells fits."""
+
+
+def special_kind(path: Path) -> str | None:
+    """What a path leads to that is neither a file nor a folder, such as `a named pipe`; None if it is one.
+
+    A pipe or a device may have no end, and may never begin: these are never opened.
+
+    Raises
+    ------
+    OSError
+        If there is nothing, or it may not be looked at.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def refuse_special(path: Path) -> None:
+    """Raise an `InputError` if a path is neither a file nor a folder; see `special_kind`."""
+    kind = special_kind(path)
+    if kind is not None:
+        raise InputError(f"{path}: is {kind}, neither a file nor a folder; name a file with the data")
+
+
 def first_bytes(path: Path, n: int) -> bytes:
     """The first `n` bytes of a file, unpacked if it is compressed."""
     with open_bytes(path) as file:
@@ -89,6 +118,8 @@ def first_bytes(path: Path, n: int) -> bytes:
 def open_bytes(path: Path | zipfile.Path) -> IO[bytes]:
     """Open a file, also one in a zip, for reading bytes; gzip, bzip2 and xz are found out and unpacked."""
     packed = path if isinstance(path, zipfile.Path) else Path(path)
+    if isinstance(packed, Path):
+        refuse_special(packed)
     with packed.open("rb") as file:
         start = file.read(6)
     opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
@@ -140,9 +171,10 @@ class _Utf8(io.RawIOBase):
         self._decoder = codecs.getincrementaldecoder(self._encoding)()
         self._n_bytes = 0
         self._ended = not start
+        self._since_end = 0
         text = self._decoded(start)
         self._only_returns = "\r" in text and "\n" not in text
-        self._held = memoryview(self._with_line_ends(text))
+        self._hold(self._with_line_ends(text))
 
     def readable(self) -> bool:
         return True
@@ -153,12 +185,20 @@ class _Utf8(io.RawIOBase):
             self._ended = not packed
             if self._is_plain(packed):
                 self._n_bytes += len(packed)
-                self._held = memoryview(packed)
+                self._hold(packed)
             else:
-                self._held = memoryview(self._with_line_ends(self._decoded(packed)))
+                self._hold(self._with_line_ends(self._decoded(packed)))
         n = min(len(buffer), len(self._held))
         buffer[:n], self._held = self._held[:n], self._held[n:]
         return n
+
+    def _hold(self, text: bytes) -> None:
+        """Have bytes ready, unless they belong to a line that does not end."""
+        self._held = memoryview(text)
+        last = text.rfind(b"\n")
+        self._since_end = self._since_end + len(text) if last < 0 else len(text) - last - 1
+        if self._since_end > MAX_LINE_BYTES:
+            raise endless_line(self._path)
 
     def close(self) -> None:
         self._file.close()
@@ -214,10 +254,29 @@ def _line_ends(file: IO[bytes], n_bytes: int) -> int:
     return newlines or returns
 
 
-def whole_lines(file: IO[bytes], n_bytes: int) -> Iterator[bytes]:
-    """The rest of a file in pieces of `n_bytes`, completed to whole lines; all end with an end of line."""
+def endless_line(path: Path | zipfile.Path | None) -> InputError:
+    """What is said of a line that does not end."""
+    return InputError(
+        f"{path or 'a text'}: holds a line of more than {MAX_LINE_BYTES >> 20} MB, so it is no table of text, "
+        "or damaged; copy or export it again"
+    )
+
+
+def read_line(file: IO[bytes], path: Path | zipfile.Path | None) -> bytes:
+    """The next line of a file, which must end; `path` names it in messages."""
+    line = file.readline(MAX_LINE_BYTES + 1)
+    if len(line) > MAX_LINE_BYTES:
+        raise endless_line(path)
+    return line
+
+
+def whole_lines(file: IO[bytes], n_bytes: int, path: Path | zipfile.Path | None = None) -> Iterator[bytes]:
+    """The rest of a file in pieces of `n_bytes`, completed to whole lines; all end with an end of line.
+
+    `path` names it in messages.
+    """
     while text := file.read(n_bytes):
-        text += b"" if text.endswith(b"\n") else file.readline()
+        text += b"" if text.endswith(b"\n") else read_line(file, path)
         yield text if text.endswith(b"\n") else text + b"\n"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..core.text import open_text, refuse_special
 from ..errors import InputError
 from .compressed import check_compressed
 from .interface import Block, Cells, FileSignature, Header, Options, refuse_place
@@ -25,6 +26,9 @@ CELLS_AT_ONCE = 1 << 17
 NAMES_TO_JUDGE = 5000
 
 MAGIC_BYTES = 8
+MAX_WORD_BYTES = 1000
+"""Of a file that holds a single word."""
+
 NUMBERS = {b"UINT32v1": "<u4", b"UINT64v1": "<u8", b"FLOATSv1": "<f4", b"DOUBLEv1": "<f8"}
 """Types of the numbers in a file, by its first bytes."""
 
@@ -254,6 +258,7 @@ class Numbers:
     """
 
     def __init__(self, path: Path, dtype: str) -> None:
+        refuse_special(path)
         with open(path, "rb") as file:
             start = file.read(MAGIC_BYTES)
         if NUMBERS.get(start) != dtype:
@@ -381,10 +386,11 @@ def unpack_bits(words: np.ndarray, begins: np.ndarray, out: np.ndarray) -> None:
 
 
 def _line(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip()
+    with open_text(path) as file:
+        return file.read(MAX_WORD_BYTES).decode().strip()
 
 
 def _lines(path: Path) -> Iterator[str]:
-    with open(path, encoding="utf-8", newline="\n") as file:
+    with open_text(path) as file:
         for line in file:
-            yield line.rstrip("\n")
+            yield line.decode().rstrip("\n")

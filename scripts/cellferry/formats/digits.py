@@ -17,9 +17,6 @@ PLUS, MINUS, POINT, ZERO, SMALL_E, LARGE_E = b"+-.0eE"
 MAX_DIGITS = 15
 """So many always fit into a float64; with `POWERS`, which are exact too, a single rounding remains."""
 
-FIRST_INEXACT = float((1 << 24) + 1)
-"""The first whole number that float32 does not hold; see `sorting.as_float32`."""
-
 POWERS = np.array([float(f"1e{exponent}") for exponent in range(23)])
 
 
@@ -289,6 +286,4 @@ def _number(text, at):
         if abs(exponent) >= len(POWERS):
             return 0.0, -1
         value = value * POWERS[exponent] if exponent > 0 else value / POWERS[-exponent]
-    if value == FIRST_INEXACT:  # float32 would make the largest exact count of it
-        value += 1
     return (-value if is_negative else value), at

@@ -9,6 +9,7 @@ import h5py
 # Brings the filters that others compress with (zstd, blosc, lz4, …) and registers them when it is imported.
 import hdf5plugin  # noqa: F401
 
+from ..core.text import refuse_special
 from ..errors import InputError
 from .hdf5_parts import refuse_parts_elsewhere
 
@@ -33,6 +34,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     OSError
         If the file is broken.
     """
+    refuse_special(Path(path))
     try:
         refuse_parts_elsewhere(Path(path))
         with h5py.File(path, "r", locking=False) as file:

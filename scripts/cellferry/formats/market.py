@@ -1,6 +1,7 @@
 """MatrixMarket files: their size line, and their entries in batches."""
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,26 @@ from typing import IO, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..core.text import open_bytes, whole_lines
+from ..core.text import open_bytes, read_line, whole_lines
 from ..errors import InputError
 from .digits import parse_entries
-from .sorting import Entries, as_float32
+from .sorting import MAX_EXACT, Entries, as_float32
+
+NUMBER = re.compile(rb"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.I)
+"""As pandas reads it; Python takes `1_0` for 10, and other digits than these."""
 
 FIELDS = ("integer", "real", "double", "unsigned-integer")
 """What entries may be; scipy wrote the last of unsigned counts."""
+
+MAX_SIDE = 2**31 - 1
+MAX_ENTRIES = 2**48
+"""More than a file of a petabyte holds."""
+
+ENTRY_BYTES = 6
+"""The shortest entry is `1 1 1`, with its end of line."""
+
+MOST_PACKED = 2000
+"""No packed text is so many times as large as its file: gzip packs a thousand times at the most."""
 
 
 class Size(NamedTuple):
@@ -41,7 +55,7 @@ def read_size(path: Path | zipfile.Path) -> Size:
 
 
 def _read_size(path: Path | zipfile.Path, file: IO[bytes]) -> Size:
-    banner = file.readline().decode("utf-8", "replace").lower().split()
+    banner = read_line(file, path).decode("utf-8", "replace").lower().split()
     if len(banner) < 5 or banner[0] != "%%matrixmarket":
         raise InputError(f"{path}: does not begin with a MatrixMarket header; copy or export the file again")
     _, _, layout, field, symmetry = banner[:5]
@@ -56,7 +70,7 @@ def _read_size(path: Path | zipfile.Path, file: IO[bytes]) -> Size:
     n_lines = 1
     line = b"%"
     while line.startswith(b"%") or (line and not line.strip()):
-        line = file.readline()
+        line = read_line(file, path)
         n_lines += 1
     numbers = line.split()
     if len(numbers) != 3 or not all(number.isdigit() for number in numbers):
@@ -65,6 +79,16 @@ def _read_size(path: Path | zipfile.Path, file: IO[bytes]) -> Size:
             f"'{line.decode('utf-8', 'replace').strip()[:80]}'; copy or export the file again"
         )
     rows, columns, entries = map(int, numbers)
+    if max(rows, columns) > MAX_SIDE or entries > MAX_ENTRIES:
+        raise InputError(
+            f"{path}, line {n_lines}: promises {rows} rows, {columns} columns and {entries} entries, more "
+            "than any matrix has; copy or export it again"
+        )
+    if isinstance(path, Path) and entries * ENTRY_BYTES > path.stat().st_size * MOST_PACKED:
+        raise InputError(
+            f"{path}, line {n_lines}: promises {entries} entries, too many for a file of "
+            f"{path.stat().st_size} bytes; it is incomplete: copy or export it again"
+        )
     return Size(rows, columns, entries, field, n_lines)
 
 
@@ -89,8 +113,10 @@ def entries(path: Path | zipfile.Path, size: Size, text_bytes: int) -> Iterator[
     n_read, line = 0, size.n_lines + 1
     with open_bytes(path) as file:
         _read_size(path, file)
-        for text in whole_lines(file, text_bytes):
+        for text in whole_lines(file, text_bytes, path):
             plain = parse_entries(text, size.rows, size.columns)
+            if plain is not None and plain[2].max(initial=0) >= MAX_EXACT:
+                plain = None  # it may have been rounded to that
             batch = _parse(path, text, size, line) if plain is None else Entries(*plain[:3])
             n_read += len(batch.rows)
             line += text.count(b"\n") if plain is None else plain[3]
@@ -136,13 +162,11 @@ def _first_wrong(text: bytes, size: Size) -> tuple[int, str] | None:
         parts = line.split()
         if not parts:
             continue
-        try:
-            row, column = int(parts[0]), int(parts[1])
-            float(parts[2])
-            if 1 <= row <= size.rows and 1 <= column <= size.columns:
-                continue
-        except (ValueError, IndexError):
-            pass
+        is_entry = (
+            len(parts) >= 3 and parts[0].isdigit() and parts[1].isdigit() and NUMBER.fullmatch(parts[2])
+        )
+        if is_entry and 1 <= int(parts[0]) <= size.rows and 1 <= int(parts[1]) <= size.columns:
+            continue
         return number, line.decode("utf-8", "replace").strip()[:80]
     return None
 

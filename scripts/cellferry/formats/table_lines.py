@@ -15,6 +15,7 @@ from ..core.text import open_text, split_line, whole_lines
 from ..errors import InputError
 from .digits import parse_rows
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
+from .sorting import MAX_EXACT, as_float32
 
 MISSING = ["", "NA", "NaN", "nan"]
 
@@ -60,7 +61,7 @@ def texts_of(path: Path, n_bytes: int, layout: Layout) -> Iterator[bytes]:
     with open_text(path) as file:
         for _ in range(layout.n_lines):
             file.readline()
-        for text in whole_lines(file, n_bytes):
+        for text in whole_lines(file, n_bytes, path):
             yield _laid_out(text, layout)
 
 
@@ -142,8 +143,11 @@ def parse_lines(
         at = 0
         while at < len(text):
             rows = parse_rows(text, at, layout.delimiter, n_columns, most, n_skipped)
-            at, number = rows.at, number + rows.n_lines
-            if len(rows.starts):
+            # What may have been rounded to the largest exact count is read again.
+            is_rounded = details["is_counts"] and rows.values.max(initial=0) >= MAX_EXACT
+            if not is_rounded:
+                at, number = rows.at, number + rows.n_lines
+            if len(rows.starts) and not is_rounded:
                 counts = sparse.csr_matrix(
                     (rows.values, rows.indices, rows.indptr), shape=(len(rows.starts), n_columns)
                 )
@@ -173,7 +177,7 @@ def _values(path: Path, lines: list[Line], details: dict) -> np.ndarray:
             io.BytesIO(text),
             header=None,
             sep="\t",
-            dtype=np.float32,
+            dtype=np.float64,
             skip_blank_lines=False,
             keep_default_na=False,
             na_values=MISSING,
@@ -182,7 +186,7 @@ def _values(path: Path, lines: list[Line], details: dict) -> np.ndarray:
         raise _not_a_number(path, lines, details) from None
     if len(column) != len(lines) * n_columns:  # an end of line of another kind inside a line
         raise _not_a_number(path, lines, details)
-    values = column.reshape(len(lines), n_columns)
+    values = as_float32(column).reshape(len(lines), n_columns)
     if details["is_counts"] and np.isnan(column).any():
         row, position = np.argwhere(np.isnan(values))[0]
         number, name, rest = lines[row]
