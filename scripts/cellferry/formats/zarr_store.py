@@ -86,7 +86,7 @@ def opened(path: Path, group: str = "") -> Iterator[zarr.Group]:
         ) from error
     # Metadata that are no JSON, chunks that cannot be unpacked or are too short.
     except (ValueError, RuntimeError) as error:
-        if "'pickle'" in str(error):
+        if "pickle" in str(error).lower():
             raise InputError(
                 f"{path}: holds pickled objects, and to read them would run code of whoever wrote it; write "
                 "it again with anndata, names and annotation as text"
