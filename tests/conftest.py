@@ -8,7 +8,7 @@ import pytest
 from launcher import Launcher
 from xdist.scheduler import LoadScopeScheduling
 
-LONGEST_FIRST = ["slurm", "workflow", "scripts", "unit"]
+LONGEST_FIRST = ["slurm", "workflow", "scripts", "fuzz", "unit"]
 # They start from the same login node's environment, with environments of the rules that are large.
 WITH_LAUNCHER = ("tests/slurm/test_slurm_chain.py", "tests/workflow/test_conda.py")
 

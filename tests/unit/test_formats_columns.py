@@ -89,8 +89,11 @@ def test_lengths(tmp_path, kind, column, what):
     [
         ({"obs/number/categories": lambda values: values[[0, 1, 1]]}, "has the category '2' more than once"),
         ({"obs/ct/codes": lambda codes: np.where(codes < 0, -7, codes)}, "has codes below -1"),
-        ({"obs/ct/codes": lambda codes: codes.astype(float)}, "holds float64 .*, where codes are needed"),
-        ({"obs/ct/codes": lambda codes: codes.astype(float) + np.nan}, "where codes are needed"),
+        (
+            {"obs/ct/codes": lambda codes: codes.astype(float)},
+            "float64 .*, where a list of codes is needed",
+        ),
+        ({"obs/ct/codes": lambda codes: codes.astype(float) + np.nan}, "where a list of codes is needed"),
         ({"obs/ct/codes": lambda codes: codes.astype("u1")}, "has codes beyond its 4 categories"),
     ],
 )

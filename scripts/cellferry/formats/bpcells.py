@@ -387,7 +387,7 @@ def unpack_bits(words: np.ndarray, begins: np.ndarray, out: np.ndarray) -> None:
 
 def _line(path: Path) -> str:
     with open_text(path) as file:
-        return file.read(MAX_WORD_BYTES).decode().strip()
+        return " ".join(file.read(MAX_WORD_BYTES).decode().split())
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -23,6 +23,9 @@ INDEX_NAMES = ("_index", "index")
 MISSING_CODES = (-1, MISSING_INTEGER, MISSING_INTEGER - 1)
 """Codes of missing values: pandas', and R's missing integer, which may be counted from 1."""
 
+KINDS = {"codes": "iu", "mask": "biu"}
+"""Kinds of numpy types that parts of a column have."""
+
 
 class Frame:
     """A data frame of an AnnData object on disk.
@@ -69,7 +72,10 @@ class Frame:
 
     def names(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """The index in rows `start` to `stop`, as an object array of str."""
-        return as_strings(self.values(self._index, start, stop))
+        names = self.values(self._index, start, stop)
+        if names.dtype == object and any(name is None for name in names.tolist()):
+            raise OSError(f"a name in {self.index.name} is missing")
+        return as_strings(names)
 
     def is_string(self, column: str) -> bool:
         """Whether a column holds strings or categories."""
@@ -112,7 +118,7 @@ class Frame:
         else:
             for part in ("codes", "values", "mask"):
                 if part in item:
-                    check_rows(item[part], len(self), kinds="iu" if part == "codes" else None)
+                    check_rows(item[part], len(self), kinds=KINDS.get(part))
         self._checked.add(column)
 
     def _dtype(self, column: str) -> np.dtype:
@@ -160,7 +166,7 @@ def _all_values(element: Array | Group) -> np.ndarray:
     if not is_array(element):
         for part in ("values", "mask"):
             if part in element:
-                check_rows(element[part], element["values"].shape[0])
+                check_rows(element[part], element["values"].shape[0], kinds=KINDS.get(part))
         return _nullable(element, 0, None)
     check_written(element)
     return np.atleast_1d(element[()])

@@ -15,7 +15,6 @@ from ..errors import InputError
 from .annotation import annotated_blocks, annotated_cells
 from .compressed import check_compressed
 from .hdf5 import open_hdf5
-from .hdf5_parts import check_written
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, choose_place
 from .matrix import (
     array_at,
@@ -59,10 +58,10 @@ def header(path: Path, options: Options) -> Header:
         previews = {slot: glance(_values(slots[slot])) for slot in slots}
         places = {slot: looks_like_counts(values) for slot, values in previews.items()}
         place = choose_place(path, places, options, ("counts",))
-        check_written(array_at(assay, "features"))
-        check_written(array_at(file, "cell.names"))
+        n_features, n_cells = array_at(assay, "features").shape[0], array_at(file, "cell.names").shape[0]
+        check_rows(assay["features"], n_features)
+        check_rows(file["cell.names"], n_cells)
         features = as_strings(assay["features"][:])
-        n_cells = array_at(file, "cell.names").shape[0]
         shape = _shape(slots[place], len(features))
         if shape != (n_cells, len(features)):
             raise InputError(

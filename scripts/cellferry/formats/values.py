@@ -62,7 +62,7 @@ def check_rows(array: Any, n_rows: int, kinds: str | None = None) -> None:
     if shape not in ((n_rows,), (n_rows, 1)):
         raise OSError(f"{array.name} has values of shape {shape}, not one for each of the {n_rows} rows")
     if kinds is not None and (array.dtype.kind not in kinds or len(shape) != 1):
-        raise OSError(f"{array.name} holds {array.dtype} of shape {shape}, where codes are needed")
+        raise OSError(f"{array.name} holds {array.dtype} of shape {shape}, where a list of codes is needed")
     check_written(array)
 
 

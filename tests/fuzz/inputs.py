@@ -1,0 +1,74 @@
+"""Small valid files of every format, and damaged copies of them by a seed."""
+
+import shutil
+import warnings
+
+import numpy as np
+import pandas as pd
+from damage import damage
+from sparse_files import CELLS, FORMATS, GENES, make_counts
+from tenx_files import write_mtx
+from test_formats_loom import write_loom
+from verdict import Finding, content, judge
+
+
+def _csv(folder, _):
+    table = pd.DataFrame(make_counts().astype(int), index=CELLS, columns=GENES)
+    table.to_csv(folder / "a.csv")
+    return folder / "a.csv"
+
+
+def _mtx(folder, _):
+    write_mtx(folder / "mtx", ending="")
+    return folder / "mtx"
+
+
+WRITERS = FORMATS | {
+    "loom": lambda folder, _: write_loom(folder / "a.loom"),
+    "csv": _csv,
+    "mtx": _mtx,
+}
+
+INPUTS = {
+    "h5ad CSR": 150,
+    "h5ad CSC": 50,
+    "zarr CSR": 20,
+    "zarr CSC": 10,
+    "10x h5": 400,
+    "h5Seurat": 400,
+    "rds": 500,
+    "BPCells": 500,
+    "loom": 100,
+    "csv": 400,
+    "mtx": 300,
+}
+"""How many of a format make a round."""
+
+
+def fuzz(name, numbers, folder, tell=lambda name, number: None):
+    """Judge damaged files of a format, one for each number, by which each can be made again.
+
+    Returns
+    -------
+    What was found, in sentences, and how often each verdict was given.
+    """
+    found, verdicts = [], {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = WRITERS[name](folder, {})
+        original = content(whole, folder / "scratch")
+        kept = folder / "whole"
+        shutil.copytree(whole, kept) if whole.is_dir() else shutil.copy(whole, kept)
+        for number in numbers:
+            tell(name, number)
+            shutil.rmtree(whole) if whole.is_dir() else whole.unlink()
+            shutil.copytree(kept, whole) if kept.is_dir() else shutil.copy(kept, whole)
+            rng = np.random.default_rng([number, *name.encode()])
+            what = damage(whole, rng)
+            try:
+                verdict = judge(whole, original, folder / "scratch")
+            except Finding as finding:
+                verdict = "found"
+                found.append(f"{name}, number {number} ({what}): {finding}")
+            verdicts[verdict] = verdicts.get(verdict, 0) + 1
+    return found, verdicts
