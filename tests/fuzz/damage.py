@@ -86,20 +86,6 @@ def _places(content):
 def change_text(path, rng):
     lines = path.read_bytes().split(b"\n")
     at = int(rng.integers(len(lines)))
-    tokens = [
-        b"",
-        b"-1",
-        b"1_0",
-        b"x",
-        b"1e400",
-        b"nan",
-        b"\xff",
-        b"\0",
-        b'"',
-        b"9" * 40,
-        b"2.5",
-        b"4294967295",
-    ]
     match rng.integers(4):
         case 0:
             del lines[at]

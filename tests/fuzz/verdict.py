@@ -1,12 +1,12 @@
 """What becomes of a damaged file: it is refused in one sentence that names it, or read as others read it.
 
 Content that differs from the undamaged one is held against an independent reader, where there is one: anndata
-for h5ad and zarr, scipy and h5py for 10x h5, loom, h5Seurat and mtx, Python itself for tables. In R's and BPCells'
-files a changed value is a value.
+for h5ad and zarr, scipy and h5py for 10x h5, loom, h5Seurat and mtx, Python alone for tables. In R's and
+BPCells' files a changed value is a value.
 """
 
 import signal
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import anndata as ad
 import h5py
@@ -157,8 +157,9 @@ def _mtx(folder):
 
 def _csv(path):
     lines = path.read_text(encoding="utf-8").replace("\r", "").split("\n")
-    rows = [line.split(",") for line in lines[1:] if line.strip(",")]
-    return np.array([[float(value) for value in row[1:]] for row in rows]), [row[0] for row in rows]
+    header, *rows = (line.split(",") for line in lines if line.strip(","))
+    counts = np.array([[float(value) for value in row[1:]] for row in rows])
+    return counts.reshape(len(rows), len(header) - 1), [row[0] for row in rows]
 
 
 READERS = {
@@ -170,10 +171,3 @@ READERS = {
     ".csv": _csv,
     "mtx": _mtx,
 }
-
-
-def removed(path):
-    """Remove a scratch folder's files."""
-    with suppress(FileNotFoundError):
-        for file in path.iterdir():
-            file.unlink()
