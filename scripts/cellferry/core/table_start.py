@@ -222,7 +222,9 @@ def _fit(header: list[str], rows: list[list[str]], *, is_quoted: bool) -> tuple[
         # R's header is one name shorter, mostly in quotes, and the last column may be empty.
         if empty >= width - len(header) and not (is_quoted and width == len(header) + 1):
             return header, len(header), width - len(header)
-        return (["", *header] if width == len(header) + 1 else header), width, 0
+        # A header that begins without a name has one for the rows' names already.
+        is_short = width == len(header) + 1 and header[0].strip() != ""
+        return (["", *header] if is_short else header), width, 0
     if len(header) - unnamed <= width < len(header):
         return header[:width], width, 0
     n_empty = min(unnamed, empty) if width == len(header) else 0

@@ -146,6 +146,7 @@ class Frame:
             stored = self._root.get(f"uns/{column}_categories")
             if stored is None or self._frame.dtype[column].kind not in "iu":
                 return None
+            check_written(stored)
             categories = np.atleast_1d(stored[()])
             # obs and var shared these entries: they are of the frame whose codes fit.
             fits = len(self) == 0 or self._frame.fields(column)[:].max() < len(categories)

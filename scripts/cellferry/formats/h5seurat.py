@@ -15,6 +15,7 @@ from ..errors import InputError
 from .annotation import annotated_blocks, annotated_cells
 from .compressed import check_compressed
 from .hdf5 import open_hdf5
+from .hdf5_parts import check_written
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, choose_place
 from .matrix import (
     array_at,
@@ -184,6 +185,7 @@ class RFrame:
 def _factor(group: h5py.Group, n_rows: int, start: int, stop: int) -> np.ndarray:
     """Levels of a factor's values, which count from 1; None where the value is R's missing integer."""
     check_rows(group["values"], n_rows, kinds="iu")
+    check_written(group["levels"])
     levels = as_strings(group["levels"][:])
     check_levels(levels, group.name)
     levels = np.append(levels, None)

@@ -195,6 +195,7 @@ class Attributes:
 def _version(file: h5py.File) -> str:
     """Version of the specification: in a group since version 3, an attribute of the file before; or empty."""
     in_group = file.get("attrs/LOOM_SPEC_VERSION")
+    check_written(in_group)
     value = in_group[()] if isinstance(in_group, h5py.Dataset) else file.attrs.get("LOOM_SPEC_VERSION")
     return next(iter(texts_of(value) or ()), "")
 

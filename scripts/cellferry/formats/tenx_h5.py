@@ -38,8 +38,9 @@ def header(path: Path, options: Options) -> Header:
         is_v3 = groups == ["matrix"]
         name = "matrix" if is_v3 else _choose_genome(path, groups, options)
         group = file[name]
+        check_rows(array_at(group, "shape"), 2)
         var = _features(group) if is_v3 else _genes(group)
-        n_features, n_cells = (int(n) for n in array_at(group, "shape")[:])
+        n_features, n_cells = (int(n) for n in group["shape"][:])
         n_barcodes, n_pointers = len(array_at(group, "barcodes")), len(array_at(group, "indptr"))
         check_rows(group["barcodes"], n_barcodes)
         if (len(var), n_barcodes, n_pointers - 1) != (n_features, n_cells, n_cells):
@@ -107,6 +108,8 @@ def _features(group: h5py.Group) -> pd.DataFrame:
 
 
 def _genes(group: h5py.Group) -> pd.DataFrame:
+    for name in ("genes", "gene_names"):
+        check_written(array_at(group, name))
     return pd.DataFrame(
         {"gene_ids": as_strings(array_at(group, "genes")[:])},
         index=pd.Index(as_strings(array_at(group, "gene_names")[:]), dtype=object),
