@@ -1,13 +1,18 @@
 """Small valid files of every format, and damaged copies of them by a seed."""
 
+import gzip
 import shutil
 import warnings
 
 import numpy as np
 import pandas as pd
+import r_writer as r
 from damage import damage
+from r_cells import make_seurat
+from small_fcs import make_values, write_fcs
 from sparse_files import CELLS, FORMATS, GENES, make_counts
 from tenx_files import write_mtx
+from test_formats_h5mu import make_two, write_h5mu
 from test_formats_loom import write_loom
 from verdict import Finding, content, judge
 
@@ -23,7 +28,25 @@ def _mtx(folder, _):
     return folder / "mtx"
 
 
+def _parquet(folder, _):
+    counts = make_counts().astype(int)
+    table = pd.DataFrame(counts, columns=GENES)
+    table.insert(0, "cell_id", CELLS)
+    table["batch"] = ["a", "b"] * (len(CELLS) // 2)
+    table.to_parquet(folder / "a.parquet", row_group_size=15)
+    return folder / "a.parquet"
+
+
+def _packed_rds(folder, _):
+    r.write_rds(folder / "a.rds", make_seurat(), gzip.open)
+    return folder / "a.rds"
+
+
 WRITERS = FORMATS | {
+    "h5mu": lambda folder, _: write_h5mu(folder / "a.h5mu", make_two()) or folder / "a.h5mu",
+    "Seurat, packed": _packed_rds,
+    "parquet": _parquet,
+    "FCS": lambda folder, _: write_fcs(folder / "a.fcs", make_values()) or folder / "a.fcs",
     "loom": lambda folder, _: write_loom(folder / "a.loom"),
     "csv": _csv,
     "mtx": _mtx,
@@ -39,6 +62,10 @@ INPUTS = {
     "rds": 500,
     "BPCells": 500,
     "loom": 100,
+    "h5mu": 40,
+    "Seurat, packed": 200,
+    "parquet": 150,
+    "FCS": 300,
     "csv": 400,
     "mtx": 300,
 }

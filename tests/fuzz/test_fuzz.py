@@ -8,4 +8,4 @@ from inputs import INPUTS, fuzz
 def test_damaged_files(tmp_path, name):
     found, verdicts = fuzz(name, range(INPUTS[name]), tmp_path)
     assert not found, "\n".join(found)
-    assert verdicts.keys() == {"refused", "right"}
+    assert verdicts["refused"] > INPUTS[name] / 10

@@ -1,8 +1,8 @@
 """What becomes of a damaged file: it is refused in one sentence that names it, or read as others read it.
 
 Content that differs from the undamaged one is held against an independent reader, where there is one: anndata
-for h5ad and zarr, scipy and h5py for 10x h5, loom, h5Seurat and mtx, Python alone for tables. In R's and
-BPCells' files a changed value is a value.
+for h5ad, h5mu and zarr, scipy and h5py for 10x h5, loom, h5Seurat and mtx, pandas for parquet, Python alone
+for tables. In R's, BPCells' and FCS files a changed value is a value.
 """
 
 import signal
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import anndata as ad
 import h5py
 import numpy as np
+import pandas as pd
 import scipy.io
 import zarr
 from cellferry import formats
@@ -121,6 +122,17 @@ def _h5ad(path):
         return _of_anndata(file)
 
 
+def _h5mu(path):
+    with h5py.File(path) as file:
+        return _of_anndata(file["mod/rna"])
+
+
+def _parquet(path):
+    table = pd.read_parquet(path)
+    genes = [column for column in table.columns if column not in ("cell_id", "batch")]
+    return table[genes].to_numpy(dtype=float), list(map(str, table["cell_id"]))
+
+
 def _zarr(path):
     with zarr.config.set({"threading.max_workers": 1}):
         return _of_anndata(zarr.open_group(path, mode="r"))
@@ -164,6 +176,8 @@ def _csv(path):
 
 READERS = {
     ".h5ad": _h5ad,
+    ".h5mu": _h5mu,
+    ".parquet": _parquet,
     ".zarr": _zarr,
     ".h5": _tenx,
     ".h5seurat": _h5seurat,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .contents import unreadable
-from .text import UNPACKING_ERRORS, refuse_special, special_kind
+from .text import UNPACKING_ERRORS, in_one_line, refuse_special, special_kind
 
 # What is wrong with a file or its path. Every other number is a fault of the machine (a full disk, a file
 # server that does not answer): a retry may mend it, so it is no error of the user's.
@@ -118,7 +118,9 @@ def readable(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file or folder; correct the path") from error
     except PermissionError as error:
-        raise InputError(f"{path}: may not be read ({error}); ask its owner for read permission") from error
+        raise InputError(
+            f"{path}: may not be read ({in_one_line(error)}); ask its owner for read permission"
+        ) from error
     except KeyError as error:  # from h5py: a group or dataset that the format promises
         raise InputError(
             f"{path}: lacks a part that its format promises ({error.args[0]}); export it again"
@@ -138,6 +140,7 @@ def readable(path: Path) -> Iterator[None]:
                 f"{path}: holds text that is not UTF-8 ('{around}', as Latin-1 has it); convert it to UTF-8"
             ) from error
         raise InputError(
-            f"{path}: cannot be read, it is broken, incomplete or of another format ({error}); "
-            "compare its size or checksum with the original and copy or download it again"
+            f"{path}: cannot be read, it is broken, incomplete or of another format "
+            f"({in_one_line(error)}); compare its size or checksum with the original and copy or "
+            "download it again"
         ) from error

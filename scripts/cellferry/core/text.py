@@ -304,6 +304,11 @@ def split_line(line: str, delimiter: str) -> list[str]:
     return next(csv.reader([squeeze(line) if delimiter == " " else line], delimiter=delimiter), [])
 
 
+def in_one_line(error: Exception) -> str:
+    """What an exception says, which may be several lines."""
+    return " ".join(str(error).split())
+
+
 def duration(seconds: float) -> str:
     """Seconds as hours, minutes and seconds, no more of them than matter."""
     if seconds < 60:

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..core.text import in_one_line
 from ..errors import InputError
+from .hdf5 import MISSHAPEN, misshapen
 from .interface import Cells
 
 COLUMN_BYTES = 1 << 16
@@ -33,9 +35,13 @@ def opened(path: Path) -> Iterator["Table"]:
         yield ParquetTable(path) if start.startswith(PARQUET) else ArrowTable(path)
     except pa.ArrowException as error:
         raise InputError(
-            f"{path}: cannot be read, the table is broken or incomplete ({error}); compare its size or "
-            "checksum with the original and copy or download it again"
+            f"{path}: cannot be read, the table is broken or incomplete ({in_one_line(error)}); compare its "
+            "size or checksum with the original and copy or download it again"
         ) from error
+    except UnicodeDecodeError:  # text in another encoding, which `readable` tells of
+        raise
+    except MISSHAPEN as error:
+        raise InputError(misshapen(path, error)) from error
 
 
 class Table(ABC):

@@ -9,7 +9,7 @@ import h5py
 # Brings the filters that others compress with (zstd, blosc, lz4, …) and registers them when it is imported.
 import hdf5plugin  # noqa: F401
 
-from ..core.text import refuse_special
+from ..core.text import in_one_line, refuse_special
 from ..errors import InputError
 from .hdf5_parts import refuse_parts_elsewhere
 
@@ -45,7 +45,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
         raise InputError(misshapen(path, error)) from error
     except RuntimeError as error:  # from h5py: what HDF5 cannot follow or take apart
         links = "too many links" in str(error)
-        why = "a link in it leads back to itself" if links else f"it is damaged inside: {error}"
+        why = "a link in it leads back to itself" if links else f"it is damaged inside: {in_one_line(error)}"
         raise InputError(f"{path}: cannot be read, {why}; copy or export it again") from error
     except OSError as error:
         # HDF5 tells of folders without plugins then, and neither of the filter nor of what it is for.
@@ -60,7 +60,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
 
 def misshapen(path: str | Path, error: Exception) -> str:
     """What is said of a file whose reader failed by one of `MISSHAPEN`."""
-    return f"{path}: holds something else than its format promises ({error}); export it again"
+    return f"{path}: holds something else than its format promises ({in_one_line(error)}); export it again"
 
 
 def _first_missing_filter(path: Path) -> str | None:

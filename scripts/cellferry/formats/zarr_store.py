@@ -13,6 +13,7 @@ import zarr
 from zarr.errors import UnknownCodecError
 from zarr.storage import ZipStore
 
+from ..core.text import in_one_line
 from ..errors import InputError
 from . import anndata_store
 from .annotation import annotated_blocks, annotated_cells
@@ -92,8 +93,8 @@ def opened(path: Path, group: str = "") -> Iterator[zarr.Group]:
                 "it again with anndata, names and annotation as text"
             ) from error
         raise InputError(
-            f"{path}: cannot be read, the zarr store is broken or incomplete ({error}); compare its "
-            "number of files with the original and copy it again"
+            f"{path}: cannot be read, the zarr store is broken or incomplete ({in_one_line(error)}); compare "
+            "its number of files with the original and copy it again"
         ) from error
     except MISSHAPEN as error:
         raise InputError(misshapen(path, error)) from error
