@@ -19,3 +19,7 @@ class RetryableError(InputError):
 
 class SupersededError(Exception):
     """The run that started this job was replaced by a later one. Exit code 4."""
+
+
+class DamagedPartError(OSError):
+    """A part of a file does not fit the others; whoever opened the file says which one it is."""

@@ -124,7 +124,7 @@ def _h5ad(path):
 
 def _h5mu(path):
     with h5py.File(path) as file:
-        return _of_anndata(file["mod/rna"])
+        return _of_anndata(file["mod"][sorted(file["mod"])[-1]])  # the only one, or rna after prot
 
 
 def _parquet(path):

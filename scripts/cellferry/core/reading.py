@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import DamagedPartError, InputError
 from .contents import unreadable
 from .text import UNPACKING_ERRORS, in_one_line, refuse_special, special_kind
 
@@ -125,6 +125,8 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path}: lacks a part that its format promises ({error.args[0]}); export it again"
         ) from error
+    except DamagedPartError as error:
+        raise InputError(f"{path}: {error}; the file is damaged: export it again") from error
     except (OSError, *UNPACKING_ERRORS, UnicodeDecodeError, csv.Error) as error:
         if is_retryable(error):
             raise

@@ -43,7 +43,7 @@ class Compressed:
     InputError
         If an array is no one-dimensional one of numbers, or not as long as the others and the shape ask for;
         or if the pointers do not begin with 0 and end with the number of values.
-    OSError
+    DamagedPartError
         If a part of an array was never written.
     """
 

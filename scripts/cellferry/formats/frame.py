@@ -8,6 +8,7 @@ categories may be numbers, or nullable strings themselves.
 
 import numpy as np
 
+from ..errors import DamagedPartError
 from ..labels.names import as_labels
 from .hdf5_parts import check_written
 from .interface import as_strings
@@ -74,7 +75,7 @@ class Frame:
         """The index in rows `start` to `stop`, as an object array of str."""
         names = self.values(self._index, start, stop)
         if names.dtype == object and any(name is None for name in names.tolist()):
-            raise OSError(f"a name in {self.index.name} is missing")
+            raise DamagedPartError(f"a name in {self.index.name} is missing")
         return as_strings(names)
 
     def is_string(self, column: str) -> bool:
@@ -102,14 +103,14 @@ class Frame:
                 raise OSError(f"{column} has codes beyond its {len(categories)} categories")
             is_missing = codes < 0
             if is_missing.any() and not np.isin(codes[is_missing], MISSING_CODES).all():
-                raise OSError(f"{column} has codes below -1, which stands for a missing value")
+                raise DamagedPartError(f"{column} has codes below -1, which stands for a missing value")
             return np.append(categories, None)[np.where(is_missing, len(categories), codes)]
         if not self.is_compound and not is_array(self._frame[column]):
             return _nullable(self._frame[column], start, stop)
         return decoded(self._stored(column, start, stop), self._dtype(column))
 
     def _check(self, column: str) -> None:
-        """Raise an `OSError` unless a column has one value for each row; each is looked at once."""
+        """Raise a `DamagedPartError` unless a column has one value for each row; each is looked at once."""
         if self.is_compound or column in self._checked:
             return
         item = self._frame[column]

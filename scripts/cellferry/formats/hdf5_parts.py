@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 from h5py import h5d, h5i, h5l, h5o, h5s
 
-from ..errors import InputError
+from ..errors import DamagedPartError, InputError
 
 
 def refuse_parts_elsewhere(path: Path) -> None:
@@ -40,10 +40,10 @@ def unwritten_chunks(dataset: h5py.Dataset) -> tuple[int, int]:
 
 
 def check_written(array: Any) -> None:
-    """Raise an `OSError` if this is a dataset of HDF5, and a part of it was never written."""
+    """Raise a `DamagedPartError` if this is a dataset of HDF5, and a part of it was never written."""
     n_missing, n_chunks = unwritten_chunks(array) if isinstance(array, h5py.Dataset) else (0, 1)
     if n_missing:
-        raise OSError(
+        raise DamagedPartError(
             f"{array.name} says that it holds {' × '.join(map(str, array.shape))} values, and {n_missing} of "
             f"its {n_chunks} chunks were never written"
         )

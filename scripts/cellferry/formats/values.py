@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..errors import DamagedPartError
 from .hdf5_parts import check_written
 from .interface import as_strings
 
@@ -57,23 +58,27 @@ def decoded(values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
 
 
 def check_rows(array: Any, n_rows: int, kinds: str | None = None) -> None:
-    """Raise an `OSError` unless an array holds one value (of these kinds of numpy types) for each row."""
+    """Raise a `DamagedPartError` unless an array holds one value, of these kinds, for each row."""
     shape = getattr(array, "shape", ())
     if shape not in ((n_rows,), (n_rows, 1)):
-        raise OSError(f"{array.name} has values of shape {shape}, not one for each of the {n_rows} rows")
+        raise DamagedPartError(
+            f"{array.name} has values of shape {shape}, not one for each of the {n_rows} rows"
+        )
     if kinds is not None and (array.dtype.kind not in kinds or len(shape) != 1):
-        raise OSError(f"{array.name} holds {array.dtype} of shape {shape}, where a list of codes is needed")
+        raise DamagedPartError(
+            f"{array.name} holds {array.dtype} of shape {shape}, where a list of codes is needed"
+        )
     check_written(array)
 
 
 def check_levels(levels: np.ndarray, what: str) -> None:
-    """Raise an `OSError` unless the names of categories are a list of different ones."""
+    """Raise a `DamagedPartError` unless the names of categories are a list of different ones."""
     if levels.ndim != 1:
-        raise OSError(f"{what} has categories of shape {levels.shape}, not a list of them")
+        raise DamagedPartError(f"{what} has categories of shape {levels.shape}, not a list of them")
     seen: set[str | None] = set()
     for level in levels.tolist():
         if level in seen:
-            raise OSError(f"{what} has the category '{level}' more than once")
+            raise DamagedPartError(f"{what} has the category '{level}' more than once")
         seen.add(level)
 
 
