@@ -99,12 +99,25 @@ def test_a_lost_chunk_is_refused(own, array, number):
         read_header(own)
 
 
-@pytest.mark.parametrize("array", ["obs/ct/codes", "obs/sorted/codes", "obs/_index", "obs/ct/categories"])
+@pytest.mark.parametrize(
+    "array", ["obs/ct/codes", "obs/sorted/codes", "obs/_index", "obs/ct/categories", "obs/one/categories"]
+)
 def test_all_chunks_lost(own, array):
     for chunk in chunks(own / array):
         chunk.unlink()
     with pytest.raises(InputError, match=rf"a\.zarr: .* chunks of {array}.* are missing; the store is"):
         read_header(own)
+
+
+def test_text_that_is_empty_may_be_left_out(tmp_path):
+    adata = make_adata()
+    adata.obs["text"] = pd.array([""] * N_CELLS, dtype="string")
+    with ad.settings.override(zarr_write_format=3, allow_write_nullable_strings=True):
+        adata.write_zarr(tmp_path / "a.zarr", convert_strings_to_categoricals=False)
+    assert not chunks(tmp_path / "a.zarr/obs/text/values")
+    header = read_header(tmp_path / "a.zarr")
+    assert set(read_all(header, tmp_path / "s", columns=["text"])[2]["text"]) == {""}
+    assert any("chunks of obs/text/values are missing" in warning for warning in header.warnings)
 
 
 def test_a_last_position_may_be_left_out(tmp_path):

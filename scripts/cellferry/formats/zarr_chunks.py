@@ -90,10 +90,10 @@ class Chunks:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._in_zip: dict[str, set[str]] | None = None
+        self._in_zip: list[str] | None = None
         if path.is_file():
             with zipfile.ZipFile(path) as archive:
-                self._in_zip = {"": set(archive.namelist())}
+                self._in_zip = archive.namelist()
 
     def missing(self, array: zarr.Array) -> Missing | None:
         """The missing chunks of an array; None if all are there.
@@ -125,7 +125,7 @@ class Chunks:
             files = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
         else:
             start = f"{array.path}/"
-            files = (name[len(start) :] for name in self._in_zip[""] if name.startswith(start))
+            files = (name[len(start) :] for name in self._in_zip if name.startswith(start))
         return {name for name in files if name not in METADATA and name[-1:] not in ("", "/")}
 
 
@@ -182,17 +182,18 @@ def column_warnings(chunks: Chunks, item: zarr.Array | zarr.Group) -> Iterator[s
     if isinstance(item, zarr.Array):
         yield from _value_warnings(chunks.missing(item))
         return
-    for name in item:
-        found = chunks.missing(item[name]) if isinstance(item[name], zarr.Array) else None
-        if name == "categories" and found is not None and item[name].shape != (1,):
-            found.refuse()
-        if found is None or (found.are_all and name == "mask"):
+    categories = item.get("categories")
+    if isinstance(categories, zarr.Group):  # nullable strings
+        categories = categories["values"]
+    for part in (categories, *(item.get(name) for name in ("codes", "values", "mask"))):
+        found = chunks.missing(part) if isinstance(part, zarr.Array) else None
+        if found is None or (found.are_all and part.basename == "mask"):
             continue
-        if found.are_all and name == "codes":
-            categories = item["categories"]
-            n = (categories if isinstance(categories, zarr.Array) else categories["values"]).shape[0]
-            if n > 1:
-                found.refuse(f", and cells of {n} categories do not all have the first")
+        if part is categories and (part.shape != (1,) or part.dtype.kind not in "biuf"):
+            found.refuse()  # different names, of which one number alone can be 0
+        if found.are_all and part.basename == "codes" and categories is not None:
+            if categories.shape[0] > 1:
+                found.refuse(f", and cells of {categories.shape[0]} categories do not all have the first")
             continue
         yield from _value_warnings(found)
 
@@ -205,7 +206,7 @@ def _value_warnings(found: Missing | None) -> Iterator[str]:
         length = min(end - begin for begin, end in found.ranges)
         if found.n_chunks * ((stays + 1) / (pairs + 2)) ** length < UNEXPECTED:
             found.refuse(", and so many equal values in a row are not to be expected there")
-    value = found.array.fill_value.item()
+    value = np.asarray(found.array.fill_value).item()
     yield f"{found} ({found.first}), as zarr leaves out chunks of {value!r}: cells there are read so"
 
 
