@@ -53,21 +53,21 @@ WRITERS = FORMATS | {
 }
 
 INPUTS = {
-    "h5ad CSR": 150,
-    "h5ad CSC": 50,
+    "h5ad CSR": 120,
+    "h5ad CSC": 40,
     "zarr CSR": 20,
     "zarr CSC": 10,
-    "10x h5": 400,
-    "h5Seurat": 400,
-    "rds": 500,
-    "BPCells": 500,
+    "10x h5": 300,
+    "h5Seurat": 300,
+    "rds": 400,
+    "BPCells": 400,
     "loom": 100,
-    "h5mu": 40,
+    "h5mu": 30,
     "Seurat, packed": 200,
     "parquet": 150,
     "FCS": 300,
-    "csv": 400,
-    "mtx": 300,
+    "csv": 300,
+    "mtx": 200,
 }
 """How many of a format make a round."""
 
