@@ -169,25 +169,6 @@ def test_a_zip_is_checked_as_a_folder_is(tmp_path, own):
         read_header(packed(own))
 
 
-@pytest.mark.parametrize("allowed", [False, True])
-@pytest.mark.parametrize("filters", [["pickle"], ["vlen-utf8", "pickle"]])
-def test_pickles_are_never_opened(tmp_path, monkeypatch, filters, allowed):
-    with ad.settings.override(zarr_write_format=2):
-        make_adata().write_zarr(tmp_path / "a.zarr")
-    for file in tmp_path.rglob(".zmetadata"):
-        file.unlink()
-    metadata = tmp_path / "a.zarr/obs/ct/categories/.zarray"
-    found = json.loads(metadata.read_text())
-    found["filters"] = [{"id": name} for name in filters]
-    metadata.write_text(json.dumps(found))
-    monkeypatch.setattr("numcodecs.pickles.ALLOW_UNSAFE_PICKLE_DECODE", allowed, raising=False)
-    with (
-        zarr.config.set({"array.allow_unsafe_pickle_decode": allowed}),
-        pytest.raises(InputError, match=r"a\.zarr: holds pickles, which can run any code"),
-    ):
-        read_all(read_header(tmp_path / "a.zarr"), tmp_path / "s", columns=["ct"])
-
-
 def packed(own):
     path = own.with_suffix(".zip")
     path.unlink(missing_ok=True)

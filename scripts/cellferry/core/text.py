@@ -257,8 +257,8 @@ def _line_ends(file: IO[bytes], n_bytes: int) -> int:
 def endless_line(path: Path | zipfile.Path | None) -> InputError:
     """What is said of a line that does not end."""
     return InputError(
-        f"{path or 'a text'}: holds a line of more than {MAX_LINE_BYTES >> 20} MB, so it is no table of "
-        "text, or damaged; copy or export it again"
+        f"{path or 'a text'}: holds a line of more than {MAX_LINE_BYTES >> 20} MB, so it is no table "
+        "of text, or damaged; copy or export it again"
     )
 
 
