@@ -186,6 +186,19 @@ def test_damaged_pages(tmp_path):
         list(formats.blocks(read_header(path), [], 10**6, tmp_path))
 
 
+def test_checksums_of_pages_are_compared(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = pa.Table.from_pandas(make_table(annotation=False))
+    pq.write_table(table, path, compression="none", use_dictionary=False, write_page_checksum=True)
+    content, values = path.read_bytes(), table.column(GENES[3]).to_numpy()
+    changed = values.copy()
+    changed[7] += 1
+    assert content.count(values.tobytes()) == 1
+    path.write_bytes(content.replace(values.tobytes(), changed.tobytes()))
+    with pytest.raises(InputError, match=r"a\.parquet: cannot be read.*CRC"):
+        read_all(read_header(path), tmp_path)
+
+
 def test_old_feather(tmp_path):
     (tmp_path / "a.feather").write_bytes(b"FEA1" + bytes(100))
     with pytest.raises(InputError, match=r"is a feather file of version 1; write it again"):

@@ -33,7 +33,7 @@ def opened(path: Path) -> Iterator["Table"]:
         if start.startswith(OLD_FEATHER):
             raise InputError(f"{path}: is a feather file of version 1; write it again with a recent version")
         yield ParquetTable(path) if start.startswith(PARQUET) else ArrowTable(path)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, SystemError) as error:  # the latter where a length became negative
         raise InputError(
             f"{path}: cannot be read, the table is broken or incomplete ({in_one_line(error)}); compare its "
             "size or checksum with the original and copy or download it again"
@@ -97,7 +97,7 @@ class ParquetTable(Table):
     """A parquet file with its row groups."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(path, page_checksum_verification=True)
         self.schema = self._file.schema_arrow
         metadata = self._file.metadata
         self.lengths = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
