@@ -99,14 +99,21 @@ def test_a_lost_chunk_is_refused(own, array, number):
         read_header(own)
 
 
-@pytest.mark.parametrize(
-    "array", ["obs/ct/codes", "obs/sorted/codes", "obs/_index", "obs/ct/categories", "obs/one/categories"]
-)
+@pytest.mark.parametrize("array", ["obs/ct/codes", "obs/sorted/codes", "obs/_index", "obs/ct/categories"])
 def test_all_chunks_lost(own, array):
     for chunk in chunks(own / array):
         chunk.unlink()
     with pytest.raises(InputError, match=rf"a\.zarr: .* chunks of {array}.* are missing; the store is"):
         read_header(own)
+
+
+def test_a_single_category_may_be_the_empty_text(own, tmp_path):
+    """A column that nobody filled in is stored so; a category that was lost is told."""
+    for chunk in chunks(own / "obs/one/categories"):
+        chunk.unlink()
+    header = read_header(own)
+    assert set(read_all(header, tmp_path / "s", columns=["one"])[2]["one"]) == {""}
+    assert any("chunks of obs/one/categories are missing" in warning for warning in header.warnings)
 
 
 def test_text_that_is_empty_may_be_left_out(tmp_path):

@@ -189,8 +189,8 @@ def column_warnings(chunks: Chunks, item: zarr.Array | zarr.Group) -> Iterator[s
         found = chunks.missing(part) if isinstance(part, zarr.Array) else None
         if found is None or (found.are_all and part.basename == "mask"):
             continue
-        if part is categories and (part.shape != (1,) or part.dtype.kind not in "biuf"):
-            found.refuse()  # different names, of which one number alone can be 0
+        if part is categories and part.shape != (1,):
+            found.refuse()  # they differ, and a single one alone can be 0 or the empty text
         if found.are_all and part.basename == "codes" and categories is not None:
             if categories.shape[0] > 1:
                 found.refuse(f", and cells of {categories.shape[0]} categories do not all have the first")
