@@ -183,6 +183,26 @@ def packed(own):
     return path
 
 
+def test_a_chunk_that_says_it_holds_more_texts_than_fit_into_it(own, tmp_path):
+    """Room would be made for all of them before the first is looked at."""
+    root = zarr.open_group(own, mode="r+")
+    old = root["obs/ct/categories"]
+    values, attributes = old[:], dict(old.attrs)
+    del root["obs/ct/categories"]
+    new = root.create_array(
+        "obs/ct/categories", shape=values.shape, dtype=old.dtype, chunks=values.shape, compressors=None
+    )
+    new[:] = values
+    new.attrs.update(attributes)
+    zarr.consolidate_metadata(own)
+    (chunk,) = chunks(own / "obs/ct/categories")
+    texts = bytearray(chunk.read_bytes())
+    texts[3] = 0xFF
+    chunk.write_bytes(texts)
+    with pytest.raises(InputError, match=r"a\.zarr: .*a chunk of \d+ bytes says that it holds \d{10} texts"):
+        read_all(read_header(own), tmp_path / "s", columns=["ct"])
+
+
 @pytest.mark.parametrize("array", ["obs/ct/codes", "X/data", "X/indptr", "obs/_index", "var/_index"])
 @pytest.mark.parametrize("key", ["shape", "chunks"])
 def test_huge_shapes(own, array, key):

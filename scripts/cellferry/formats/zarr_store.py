@@ -4,12 +4,16 @@ SpatialData and MuData keep several AnnData objects in one store.
 """
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numcodecs.pickles
+import numpy as np
 import zarr
+from numcodecs.compat import ensure_contiguous_ndarray
+from numcodecs.vlen import VLenBytes, VLenUTF8
 from zarr.errors import UnknownCodecError
 from zarr.storage import ZipStore
 
@@ -35,6 +39,24 @@ NO_PICKLES = {"array.allow_unsafe_pickle_decode": False}
 """Whatever the environment says: metadata can name a codec that runs code in a chunk."""
 
 numcodecs.pickles.ALLOW_UNSAFE_PICKLE_DECODE = False  # the same, for whoever asks numcodecs itself
+
+
+def _checked(decode: Callable) -> Callable:
+    """Numcodecs' way to unpack texts, for chunks that are as long as the texts that they say they hold."""
+
+    def decode_checked(self: Any, buf: Any, out: Any = None) -> np.ndarray:
+        chunk = ensure_contiguous_ndarray(buf).view(np.uint8)
+        n_texts = int.from_bytes(chunk[:4].tobytes(), "little")
+        if 4 * (n_texts + 1) > len(chunk):  # each begins with its length
+            raise ValueError(f"a chunk of {len(chunk)} bytes says that it holds {n_texts} texts")
+        return decode(self, buf, out)
+
+    return decode_checked
+
+
+# It makes room for as many as the chunk says before it looks: 32 GB for four flipped bytes.
+for codec in (VLenUTF8, VLenBytes):
+    codec.decode = _checked(codec.decode)
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
