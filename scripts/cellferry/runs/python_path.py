@@ -50,8 +50,9 @@ def check_python_path() -> None:
 
 
 def _installed() -> set[str]:
-    """Packages of the lock file, as modules are called."""
-    text = (PROJECT / "requirements.txt").read_text(encoding="utf-8")
+    """Packages of the lock file, as modules are called; none in a copy of what a run needs."""
+    lock = PROJECT / "requirements.txt"
+    text = lock.read_text(encoding="utf-8") if lock.exists() else ""
     return {name.lower().replace("-", "_") for name in re.findall(r"^([\w-]+)==", text, re.M)}
 
 
