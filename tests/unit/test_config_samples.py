@@ -6,6 +6,8 @@ import pytest
 from cellferry.config.samples import (
     CHUNKS_OF_STORES,
     JOB_BYTES,
+    MAX_FILES,
+    all_files,
     automatic_chunks,
     conversion_jobs,
     sample_files,
@@ -24,6 +26,14 @@ def folder(tmp_path, monkeypatch):
 
 def as_text(files):
     return {sample: str(path) for sample, path in files.items()}
+
+
+def test_a_folder_of_very_many_files_is_looked_after_as_a_whole(tmp_path):
+    for number in range(MAX_FILES):
+        (tmp_path / f"{number:04}").touch()
+    assert list(all_files(str(tmp_path))) == [tmp_path / f"{number:04}" for number in range(MAX_FILES)]
+    (tmp_path / "one more").touch()
+    assert list(all_files(str(tmp_path))) == [tmp_path]
 
 
 @pytest.mark.parametrize(

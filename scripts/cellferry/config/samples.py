@@ -6,6 +6,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 import glob
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from ..core.mtx_lists import files_beside
@@ -16,6 +17,9 @@ PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 
 JOB_BYTES = 512 * 1024**2
 """Bytes of a dataset's files that are worth a job of their own: some hundred thousand cells."""
+
+MAX_FILES = 1000
+"""Files in a folder that are looked after one by one."""
 
 CHUNKS_OF_STORES = 25
 """Chunks of a folder of folders, such as a zarr store: it may hold a million files, and is not measured."""
@@ -109,11 +113,13 @@ def table_files(obs: str | list[str] | None) -> list[Path]:
 def all_files(path: str | list[str] | dict[str, str]) -> Iterator[Path]:
     """The files that a dataset is made of, those in a folder and beside a matrix.mtx included.
 
-    Of a folder in a folder (a zarr store may hold a million files) the path alone.
+    Of a folder in a folder (a zarr store may hold a million files) the path alone, as of one of more files
+    than Snakemake can look after.
     """
     for file in sample_files(path).values():
         if file.is_dir():
-            yield from sorted(file.iterdir())
+            inside = list(islice(file.iterdir(), MAX_FILES + 1))
+            yield from sorted(inside) if len(inside) <= MAX_FILES else [file]
         else:
             yield file
             if ".mtx" in file.suffixes[-2:]:
