@@ -204,7 +204,7 @@ KNOWN = [
     (r"make doctor\b", says_what_it_finds, "this machine has no cluster"),
     (r"make demo\b", makes_plans, "takes minutes; the SLURM tests run the same chain"),
     (r"make (test|lint)\b", makes_plans, "this is one of its tests"),
-    (r"make (scale|benchmark-accuracy)\b", makes_plans, "takes hours"),
+    (r"make (scale|benchmark-accuracy|fuzz)\b", makes_plans, "takes hours"),
     (r"make (rulegraph|lock|clean)\b", makes_plans, "needs graphviz or the network, or would remove .venv"),
     (SNAKEMAKE + r".*--lint\b", nothing, "make lint runs it"),
     (SNAKEMAKE + r".*(-n|--dry-run|--unlock)\b", works, ""),

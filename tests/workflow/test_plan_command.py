@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from cellferry.core.digests import RECORDS
 from running import ROOT
 from simulate import simulate_cells
 
@@ -56,7 +57,7 @@ def test_the_shipped_config_fits_and_nothing_but_headers_is_read(run, profile):
     assert "DOES NOT FIT" not in said
     assert {"convert_to_chunks", "train_reference_model", "report"} <= set(lines)
     assert {path.name for path in (run.folder / "results").iterdir()} <= {
-        "inspected", "checked", "datasets.tsv", "benchmarks",
+        "inspected", "checked", "datasets.tsv", "benchmarks", RECORDS,
     }  # fmt: skip
 
 
