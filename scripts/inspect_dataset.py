@@ -4,12 +4,14 @@ from typing import Any
 
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import write_artifact
+from cellferry.config.samples import sample_files
 from cellferry.core.job import job
 from cellferry.core.problems import Problem
 from cellferry.datasets.dataset import Dataset
 from cellferry.datasets.findings import Findings
 from cellferry.datasets.inspection import findings_of
 from cellferry.errors import InputError
+from cellferry.formats.hdf5 import refuse_what_crashes
 from cellferry.labels.names import LabelNames
 from cellferry.runs.hashes import of_settings
 
@@ -42,6 +44,8 @@ def inspect_dataset(
         what = f"{LABELED[role]} needs the obs column with its labels"
         all_findings.problems.append(Problem(f"datasets.{name}.label", what, "name it"))
     try:
+        for file in sample_files(config["path"]).values():
+            refuse_what_crashes(file)
         for findings in findings_of(Dataset(name, config), label_names):
             all_findings.add(findings)
     except InputError as error:

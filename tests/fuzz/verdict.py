@@ -18,6 +18,7 @@ from cellferry import formats
 from cellferry.datasets.raw_counts import Source, check_counts
 from cellferry.errors import InputError
 from cellferry.formats import OutOfOrderError
+from cellferry.formats.hdf5 import refuse_what_crashes
 from reading import read_header
 from scipy import sparse
 
@@ -46,6 +47,7 @@ def limited(seconds=SECONDS):
 
 def content(path, scratch):
     """Counts, names of cells and genes, and annotation as strings."""
+    refuse_what_crashes(path)
     header = read_header(path)
     columns = list(header.obs_columns)
     try:

@@ -1,12 +1,15 @@
 """HDF5 files with compression filters that h5py lacks, and broken ones."""
 
+import os
+import signal
+
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
 from cellferry import formats
 from cellferry.errors import InputError
-from cellferry.formats.hdf5 import open_hdf5
+from cellferry.formats.hdf5 import open_hdf5, refuse_what_crashes
 from cellferry.formats.latents import open_latents
 from reading import read_all, read_header
 from tenx_files import make_counts as make_tenx_counts
@@ -85,6 +88,18 @@ def test_a_filter_that_is_missing_in_latents_is_named(tmp_path):
     path = compress_by_unknown(tmp_path / "plain.h5ad", tmp_path / "a.h5ad", "obsm/X_scVI")
     with pytest.raises(InputError, match="obsm/X_scVI is compressed by the HDF5 filter 32999"):
         list(open_latents(str(path), None).blocks([]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
+def test_what_hdf5_crashes_on_is_refused_and_this_process_lives(tmp_path, monkeypatch, number):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["values"] = [1, 2]
+    refuse_what_crashes(tmp_path / "a.h5")
+    (tmp_path / "a.csv").write_text("cell,gene")
+    refuse_what_crashes(tmp_path / "a.csv")
+    monkeypatch.setattr("cellferry.formats.hdf5._look_at", lambda *_: os.kill(os.getpid(), number))
+    with pytest.raises(InputError, match=rf"a\.h5: cannot be read, .*HDF5 crashes on it \({number.name}\)"):
+        refuse_what_crashes(tmp_path / "a.h5")
 
 
 def test_a_broken_file_stays_one(tmp_path):

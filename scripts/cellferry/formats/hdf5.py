@@ -1,7 +1,9 @@
 """HDF5 files of users: opened without locks, whatever compression they were written with."""
 
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
@@ -13,6 +15,8 @@ from ..core.text import in_one_line, refuse_special
 from ..errors import InputError
 from .hdf5_parts import refuse_parts_elsewhere
 
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+
 MISSHAPEN = (AttributeError, IndexError, OverflowError, RecursionError, TypeError, ValueError)
 """What is raised where a file holds something else than its reader asks for.
 
@@ -20,6 +24,39 @@ A group in the place of an array or the other way round, a single value, no numb
 attribute of another type, a number that nothing can have, a link back. There are more of these than readers
 could ask for one by one.
 """
+
+
+SMALL = 1 << 14
+"""Arrays of at most so many values are looked at before a file is read."""
+
+
+def refuse_what_crashes(path: Path) -> None:
+    """Raise an `InputError` if HDF5 itself crashes on a file's attributes or small arrays.
+
+    It believes the lengths and places that it finds in there. A process of its own looks at them first; this
+    one would end without a word.
+    """
+    if not (path.is_file() and h5py.is_hdf5(path)):
+        return
+    child = os.fork()
+    if child == 0:
+        # Whatever it finds that is no crash, the reader finds again, and says.
+        with suppress(Exception), h5py.File(path, "r", locking=False) as file:
+            file.visititems(_look_at)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in CRASHES:
+        raise InputError(
+            f"{path}: cannot be read, it is damaged inside: HDF5 crashes on it "
+            f"({signal.Signals(os.WTERMSIG(status)).name}); copy or export it again"
+        )
+
+
+def _look_at(_: str, element: h5py.Group | h5py.Dataset) -> None:
+    with suppress(Exception):
+        dict(element.attrs)
+        if isinstance(element, h5py.Dataset) and element.size and element.size <= SMALL:
+            element[()]
 
 
 @contextmanager
