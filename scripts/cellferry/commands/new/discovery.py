@@ -15,6 +15,7 @@ from ...config.schema import load_schema
 from ...datasets.dataset import Dataset
 from ...datasets.inspection import gene_id_kind
 from ...errors import InputError
+from ...formats.hdf5 import refuse_what_crashes
 from ...labels.columns import MAX_BATCHES, Choice, Column, choose_label, words_of
 from ...labels.names import LabelNames, as_labels
 from .modality import modality_of
@@ -121,6 +122,8 @@ def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Datas
         raise InputError(f"{role.upper()}: there is no file or folder {path}; correct the path")
     if not sample_files(path):
         raise InputError(f"{role.upper()}: there is nothing that fits the pattern {path}; correct it")
+    for file in sample_files(path).values():
+        refuse_what_crashes(file)
     try:
         return Dataset(name, settings(path, role, modality, **more))
     except OSError as error:
