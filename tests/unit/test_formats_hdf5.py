@@ -102,6 +102,15 @@ def test_what_hdf5_crashes_on_is_refused_and_this_process_lives(tmp_path, monkey
         refuse_what_crashes(tmp_path / "a.h5")
 
 
+def test_where_hdf5_finds_no_end_there_is_one(tmp_path, monkeypatch):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["values"] = [1, 2]
+    monkeypatch.setattr("cellferry.formats.hdf5.SECONDS_TO_LOOK", 1)
+    monkeypatch.setattr("cellferry.formats.hdf5._look_at", lambda *_: [0 for _ in iter(int, 1)])
+    with pytest.raises(InputError, match=r"a\.h5: cannot be read, .*HDF5 finds no end in it"):
+        refuse_what_crashes(tmp_path / "a.h5")
+
+
 def test_a_broken_file_stays_one(tmp_path):
     make_adata().write_h5ad(tmp_path / "a.h5ad")
     content = (tmp_path / "a.h5ad").read_bytes()

@@ -1,6 +1,7 @@
 """HDF5 files of users: opened without locks, whatever compression they were written with."""
 
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,10 @@ from ..core.text import in_one_line, refuse_special
 from ..errors import InputError
 from .hdf5_parts import refuse_parts_elsewhere
 
-CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGXCPU)
+
+SECONDS_TO_LOOK = 10
+"""Of the processor; all attributes of an ordinary file take hundredths of one."""
 
 MISSHAPEN = (AttributeError, IndexError, OverflowError, RecursionError, TypeError, ValueError)
 """What is raised where a file holds something else than its reader asks for.
@@ -31,24 +35,25 @@ SMALL = 1 << 14
 
 
 def refuse_what_crashes(path: Path) -> None:
-    """Raise an `InputError` if HDF5 itself crashes on a file's attributes or small arrays.
+    """Raise an `InputError` if HDF5 itself crashes, or finds no end, on a file's attributes or small arrays.
 
     It believes the lengths and places that it finds in there. A process of its own looks at them first; this
-    one would end without a word.
+    one would end without a word, or never.
     """
     if not (path.is_file() and h5py.is_hdf5(path)):
         return
     child = os.fork()
     if child == 0:
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_TO_LOOK, SECONDS_TO_LOOK + 1))
         # Whatever it finds that is no crash, the reader finds again, and says.
         with suppress(Exception), h5py.File(path, "r", locking=False) as file:
             file.visititems(_look_at)
         os._exit(0)
     status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in CRASHES:
+    if os.WIFSIGNALED(status) and (ended_by := signal.Signals(os.WTERMSIG(status))) in CRASHES:
+        what = "finds no end in it" if ended_by is signal.SIGXCPU else f"crashes on it ({ended_by.name})"
         raise InputError(
-            f"{path}: cannot be read, it is damaged inside: HDF5 crashes on it "
-            f"({signal.Signals(os.WTERMSIG(status)).name}); copy or export it again"
+            f"{path}: cannot be read, it is damaged inside: HDF5 {what}; copy or export it again"
         )
 
 
