@@ -59,7 +59,7 @@ lock: $(UV)
 	$(UV) pip compile --quiet --upgrade --no-header --no-annotate --group dev pyproject.toml \
 	    --output-file requirements.txt
 
-# Memory and time against cells, on simulated ones: benchmarks/scale.md. Takes an hour and 40 GB of disk.
+# Memory and time against cells, on simulated ones: benchmarks/scale.md. Takes half an hour and 15 GB of disk.
 CELLS := 50000 200000 1000000
 scale: .venv/.installed
 	$(BIN)/python benchmarks/scale.py --cells $(CELLS)
