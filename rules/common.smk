@@ -10,7 +10,7 @@ from math import ceil
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-# Any package called `scripts` in PYTHONPATH would be found before ours, which is none.
+# A package called `scripts` in PYTHONPATH would be found before this folder, which is no package.
 sys.modules["scripts"] = ModuleType("scripts")
 sys.modules["scripts"].__path__ = [str(Path(workflow.current_basedir).parent / "scripts")]
 

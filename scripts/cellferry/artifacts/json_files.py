@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ..core.atomic import complete
-from ..core.digests import RESULTS
+from ..core.digests import is_of_this_run
 from ..core.problems import Problem
 from ..errors import InputError
 
@@ -50,7 +50,7 @@ def read_artifact[Artifact](cls: type[Artifact], path: str | Path) -> Artifact:
 
 def remedy(path: Path) -> str:
     """How a result is made again, in the imperative."""
-    if path.resolve().is_relative_to(RESULTS.resolve()):
+    if is_of_this_run(path):
         return "delete it and run snakemake again"
     return "run the earlier run again with this version, or continue with the version that made it"
 

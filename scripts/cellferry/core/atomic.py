@@ -10,13 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError, SupersededError
+from .disk import is_full
 from .run_record import check_run_is_current
 
 REMNANT = re.compile(r"\.[0-9a-f]{8}\..")
 """How a temporary name begins."""
-
-FULL_BELOW = 1 << 16
-"""A disk with less room (bytes) is full: a library's last buffer may not have fitted."""
 
 DAMAGED = ".damaged."
 """How the name of a mark begins."""
@@ -54,16 +52,11 @@ def complete(path: str | Path) -> Iterator[Path]:
         raise
     except Exception as error:
         # torch and HDF5 say anything but that; it shows as long as what they wrote is there.
-        if _is_full(path.parent):
+        if is_full(path.parent):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
     finally:
         _remove(temporary)
-
-
-def _is_full(folder: Path) -> bool:
-    disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize < FULL_BELOW
 
 
 def _hidden(path: Path) -> Path:

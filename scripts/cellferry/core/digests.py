@@ -227,9 +227,14 @@ class Record:
         raise InputError(f"{file}: {what}; {make_anew(self.path)}")
 
 
+def is_of_this_run(path: Path) -> bool:
+    """Whether a path is among the results of this run, however it is written."""
+    return path.resolve().is_relative_to(RESULTS.resolve())
+
+
 def make_anew(path: Path) -> str:
     """Mark a result to be made anew by the next run; says so, or what to do where no run of ours makes it."""
-    if not path.resolve().is_relative_to(RESULTS.resolve()):
+    if not is_of_this_run(path):
         return "copy these results again from where they are whole, or run again what made them"
     mark_as_damaged(path)
     return f"{path} is set aside when this run ends, run snakemake again to make it anew"

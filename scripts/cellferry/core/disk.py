@@ -18,8 +18,10 @@ WRITTEN = ("results", "logs", ".snakemake")
 """Folders of a run, each of which may lie on a disk of its own."""
 
 PROBE_BYTES = 1 << 16
-"""What is written and removed again: where there is no room for it, there is none for a log."""
+"""What is written and removed again: where there is no room for it, there is none for a log.
 
+A disk with less room is full: the last buffer of a library that wrote may not have fitted.
+"""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors that say that a disk is full."""
@@ -88,6 +90,11 @@ def _problem_of_writing(folder: Path) -> OSError | None:
         with suppress(OSError):
             path.unlink()
     return None
+
+
+def is_full(folder: Path) -> bool:
+    """Whether a folder's disk has no room left."""
+    return shutil.disk_usage(folder).free < PROBE_BYTES
 
 
 def fullest_folder() -> Path:

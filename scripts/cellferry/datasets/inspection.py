@@ -1,7 +1,7 @@
 """A look at a dataset's files without reading their counts: their content and their problems."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -20,6 +20,14 @@ from .findings import Findings
 
 OWN_COLUMNS = ("batch", "label")
 """Columns of obs that cellferry writes itself."""
+
+UNUSABLE: dict[str, Callable[[str], bool]] = {
+    "cannot name a column in HDF5, which takes it for a path": lambda column: (
+        column in ("", ".") or column.startswith("/")
+    ),
+    "is the name of a column that the workflow writes itself": OWN_COLUMNS.__contains__,
+}
+"""Why a column cannot be carried along, and of which names that is true."""
 
 MAX_DATES_LISTED = 30
 
@@ -122,20 +130,12 @@ def column_problems(dataset: Dataset) -> list[Problem]:
     problems += [
         Problem(
             dataset.key("keep_obs"),
-            f"'{column}' cannot name a column in HDF5, which takes it for a path",
+            f"'{column}' {why}",
             f"rename the column in {dataset.header.path} or leave it out",
         )
+        for why, is_unusable in UNUSABLE.items()
         for column in config["keep_obs"]
-        if column in ("", ".") or column.startswith("/")
-    ]
-    problems += [
-        Problem(
-            dataset.key("keep_obs"),
-            f"'{column}' is the name of a column that the workflow writes itself",
-            f"rename the column in {dataset.header.path} or leave it out",
-        )
-        for column in config["keep_obs"]
-        if column in OWN_COLUMNS
+        if is_unusable(column)
     ]
     return problems
 

@@ -120,9 +120,10 @@ def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Datas
     """
     if not glob.has_magic(path) and not Path(path).exists():
         raise InputError(f"{role.upper()}: there is no file or folder {path}; correct the path")
-    if not sample_files(path):
+    files = sample_files(path)
+    if not files:
         raise InputError(f"{role.upper()}: there is nothing that fits the pattern {path}; correct it")
-    for file in sample_files(path).values():
+    for file in files.values():
         refuse_what_crashes(file)
     try:
         return Dataset(name, settings(path, role, modality, **more))
