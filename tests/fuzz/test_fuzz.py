@@ -7,6 +7,7 @@ KEPT = {
     "zarr CSC": [20261130026],  # a chunk of texts that says it holds four thousand million
     # HDF5 crashes on an attribute, and finds no end in a tree.
     "h5ad CSR": [20261131077, 20261132611],
+    "h5Seurat": [20261131744],  # the name of a group is no UTF-8
 }
 """Numbers that `make fuzz` found."""
 

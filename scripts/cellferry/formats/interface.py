@@ -157,8 +157,8 @@ class FileSignature(NamedTuple):
             return cls(b"", None, sorted(entry.name for entry in path.iterdir()))
         if h5py.is_hdf5(path):
             with open_hdf5(path) as file:
-                # A link that leads nowhere has a name and is nothing.
-                items = {name: file.get(name) for name in file}
+                # A link that leads nowhere has a name and is nothing; a name that is no UTF-8 comes as bytes.
+                items = {_text(name): file.get(name) for name in file}
                 groups = {
                     name: set(item) if isinstance(item, h5py.Group) else set() for name, item in items.items()
                 }
@@ -270,3 +270,7 @@ def choose_place(
     present = [place for place in automatic if place in places]
     # Where none looks like counts, the first one is named in the message that check_counts gives.
     return next((place for place in present if places[place]), next(iter(present or places), None))
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode(errors="replace")
