@@ -33,6 +33,11 @@ if not REFERENCE.has_counts:
     include: "rules/imported.smk"
 
 
+if not config["surgery"]["fit"]:
+
+    include: "rules/unfitted.smk"
+
+
 include: "rules/hooks.smk"
 
 

@@ -1,13 +1,11 @@
-"""Make the reference's model one for the batches of a query, once, by surgery on a sketch or as it is."""
-
-import shutil
+"""Fit the reference's model to the batches of a query, once, by surgery on a sketch."""
 
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.config.settings import SurgerySettings
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
-from cellferry.mapping.encoder import Encoder
+from cellferry.mapping.encoder import Encoder, copy_model
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 
@@ -28,8 +26,7 @@ def fit_query_model(
 
     Surgery adds weights for every batch that the reference does not have, and trains only them. It
     is done once for all chunks: a batch trained in two chunks would lie in two places. Where the
-    query has no new batch there is nothing to train, and the model is the reference's. Without
-    `surgery.fit` a new batch has the mean weights of those that the reference has.
+    query has no new batch there is nothing to train, and the model is the reference's.
 
     Parameters
     ----------
@@ -38,7 +35,7 @@ def fit_query_model(
     reference_model, model
         Folder of the reference's model, and folder to write.
     settings
-        Whether and how the model is fitted.
+        How the model is fitted.
     batch_size
         Cells per minibatch.
     seed, threads, gpu
@@ -49,36 +46,32 @@ def fit_query_model(
     with H5adReader(common) as reader:
         reference = Encoder.load(reference_model, reader.var.index)
         batches = reader.categories("batch")[np.unique(reader.codes("batch"))]
-        new = sorted(set(batches).difference(reference.batches))
-        if not new:
-            print(f"{common} has no batch that the reference model does not know: it is used as it is")
-            with complete(model) as path:
-                shutil.copytree(reference_model, path)
-            return
-        # Late: they take longer to import than a query that needs no fitting takes to map.
-        from cellferry.model.plain_arrays import encoder_of
-        from cellferry.model.scvi_models import set_up_torch
-        from cellferry.model.surgery import draw_sketch, model_for_query
+        new = set(batches).difference(reference.batches)
+        fitted = None
+        if new:
+            # Late: they take longer to import than a query that needs no fitting takes to map.
+            from cellferry.model.plain_arrays import encoder_of
+            from cellferry.model.scvi_models import set_up_torch
+            from cellferry.model.surgery import draw_sketch, model_for_query
 
-        accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
-        sketch = draw_sketch(
-            reader,
-            new,
-            sketch_cells=settings.sketch_cells,
-            seed=seed,
-            need=MEMORY_MODELS["fit_query_model"],
-            budget=budget,
-        )
-    query_model = model_for_query(
-        sketch,
-        reference_model,
-        settings,
-        batch_size=batch_size,
-        accelerator=accelerator,
-    )
+            accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
+            sketch = draw_sketch(
+                reader,
+                sketch_cells=settings.sketch_cells,
+                seed=seed,
+                need=MEMORY_MODELS["fit_query_model"],
+                budget=budget,
+            )
+            print(f"new batches: {', '.join(sorted(new))}")
+            fitted = model_for_query(
+                sketch, reference_model, settings, batch_size=batch_size, accelerator=accelerator
+            )
+    if fitted is None:
+        copy_model(reference_model, reference, batches, model)
+        return
     with complete(model) as path:
-        query_model.save(str(path))
-        encoder_of(query_model).beside(reference).save(path)
+        fitted.save(str(path))
+        encoder_of(fitted).beside(reference).save(path)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import scvi
+from batch_weights import mean_batch_weights
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.mapping.encoder import Encoder
 from cellferry.model.plain_arrays import encoder_of
-from cellferry.model.scvi_models import mean_batch_weights
 from cellferry.resources.budget import Budget
 from map_query import map_query
 from simulate import simulate_cells, write_cells

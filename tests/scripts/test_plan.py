@@ -206,6 +206,7 @@ def test_every_rule_has_a_line(config, tmp_path, capsys):
     for rule in set(MEMORY_MODELS) - {
         "demo_data",
         "estimate_missing_genes",
+        "copy_reference_model",
         "import_reference",
         *ONLY_CYTOMETRY,
     }:

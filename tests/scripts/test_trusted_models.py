@@ -20,7 +20,6 @@ from cellferry.model.scvi_models import (
     known_batches,
     load_for_query,
     load_model,
-    mean_batch_weights,
     model_class,
 )
 from cellferry.resources.budget import Budget
@@ -77,7 +76,6 @@ def test_no_code_runs_wherever_it_is(hostile, tmp_path, place):
         lambda: saved_model(folder),
         lambda: model_class(folder),
         lambda: known_batches(folder),
-        lambda: mean_batch_weights(None, str(folder)),
     ):
         with pytest.raises(InputError, match=r"model.pt would call posix.mkdir, which is no part of a model"):
             opening()

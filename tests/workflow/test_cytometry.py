@@ -168,7 +168,7 @@ def test_another_query_is_labelled_without_training(levine, tmp_path):
     planned = snakemake(tmp_path, "-n", "--cores", "2", config=config)
     assert planned.returncode == 0, planned.stdout + planned.stderr
     jobs = set(re.findall(r"^(\w+) +\d+$", planned.stdout + planned.stderr, re.M))
-    assert {"fit_query_model", "map_query", "predict_labels", "write_fcs"} <= jobs
+    assert {"copy_reference_model", "map_query", "predict_labels", "write_fcs"} <= jobs
     assert not jobs & TRAINING
     target = "results/predictions/h5ad.parquet"
     result = snakemake(tmp_path, target, "--cores", "2", config=config)

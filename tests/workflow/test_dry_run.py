@@ -39,8 +39,8 @@ def test_the_shipped_config_shows_every_rule(run, profile):
     jobs = plan(
         run, "--profile", ROOT / "profiles" / profile, "--configfile", ROOT / "config" / "config.yaml"
     )
-    # The model of that configuration has no genes that a query lacks, is not of others, and is of RNA.
-    optional = {"estimate_missing_genes", "import_reference", *ONLY_CYTOMETRY}
+    # The model of that configuration has no genes that a query lacks, is fitted, not of others, and of RNA.
+    optional = {"estimate_missing_genes", "import_reference", "copy_reference_model", *ONLY_CYTOMETRY}
     # Rules that run on request only are not predicted.
     predicted = {name for name, rule in RULES.items() if rule.memory}
     assert predicted - optional == set(jobs) - {"all", "total"}

@@ -57,7 +57,7 @@ def test_it_goes_on_to_labels_without_training(imported):
     result = snakemake(imported.folder, "--dry-run", config=imported.config)
     assert result.returncode == 0, result.stdout + result.stderr
     rules = set(re.findall(r"^(\w+) +\d+$", result.stdout + result.stderr, re.M))
-    assert {"fit_query_model", "map_query", "train_classifier", "predict_labels", "write_fcs"} <= rules
+    assert {"copy_reference_model", "map_query", "train_classifier", "predict_labels", "write_fcs"} <= rules
     assert not rules & {
         "select_markers",
         "train_reference_model",

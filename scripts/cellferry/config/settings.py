@@ -182,8 +182,6 @@ class SurgerySettings:
 
     Parameters
     ----------
-    fit
-        Whether it is fitted; if not, a new batch has the mean weights of the reference's.
     epochs
         Passes over the sketch, or `auto`.
     sketch_cells
@@ -192,7 +190,6 @@ class SurgerySettings:
 
     SECTION: ClassVar = "surgery"
 
-    fit: bool
     epochs: int | str
     sketch_cells: int
 

@@ -5,8 +5,9 @@ datasets. An encoder is one sparse product, in which only the genes that a cell 
 small dense layers.
 """
 
+import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from ..artifacts.json_files import remedy
+from ..core.atomic import complete
 from ..core.problems import Problem
 from ..core.reading import is_retryable
 from ..errors import InputError
@@ -26,8 +28,8 @@ from .layers import activate
 ENCODER = "encoder.npz"
 """File of the arrays, in the folder of a model."""
 
-MODEL = "model.pt"
-"""File of the model that scvi-tools saved there."""
+MODEL_FILES = ("model.pt", "weights.npz")
+"""Files of the model beside it: as scvi-tools saved it, or of a packed reference."""
 
 CELLS_PER_MINIBATCH = 1024
 
@@ -83,8 +85,7 @@ class Encoder:
     def beside(self, reference: "Encoder") -> "Encoder":
         """An encoder that was fitted to a query, with a second mapping by the one that it was made of.
 
-        There, batches that are new have the mean weights of those that the reference knows. Where that is
-        what they have anyway there is no second mapping.
+        Where new batches have the weights that `for_batches` gives them there is no second mapping.
 
         Raises
         ------
@@ -94,15 +95,24 @@ class Encoder:
         same = (np.array_equal(*both) for both in zip(self.weights, reference.weights, strict=True))
         if not all(same):
             raise ValueError("fitting has changed weights of the reference's encoder")
-        place = {batch: row for row, batch in enumerate(reference.batches)}
-        unfitted = []
-        for layer in reference.by_batch[0]:
-            mean = layer.mean(axis=0, dtype=np.float64).astype(np.float32)
-            rows = [layer[place[batch]] if batch in place else mean for batch in self.batches]
-            unfitted.append(np.stack(rows))
+        unfitted = reference.for_batches(self.batches).by_batch[0]
         if all(np.allclose(*both, atol=1e-6) for both in zip(unfitted, self.by_batch[0], strict=True)):
             return self
         return replace(self, by_batch=[self.by_batch[0], unfitted])
+
+    def for_batches(self, batches: list[str]) -> "Encoder":
+        """An encoder for these batches; new ones have the mean weights of those that this one knows.
+
+        Their cells are mapped as if their batch were none in particular.
+        """
+        place = {batch: row for row, batch in enumerate(self.batches)}
+
+        def rows_of(layer: np.ndarray) -> np.ndarray:
+            mean = layer.mean(axis=0, dtype=np.float64).astype(np.float32)
+            return np.stack([layer[place[batch]] if batch in place else mean for batch in batches])
+
+        by_batch = [[rows_of(layer) for layer in layers] for layers in self.by_batch]
+        return replace(self, batches=list(batches), by_batch=by_batch)
 
     def latents(self, counts: sparse.csr_matrix, codes: np.ndarray, *, threads: int = 1) -> list[np.ndarray]:
         """Posterior means of cells.
@@ -161,7 +171,7 @@ class Encoder:
             arrays |= {f"by_batch_{mapping}_{layer}": each for layer, each in enumerate(layers)}
         np.savez(
             Path(folder, ENCODER),
-            model=np.array(of_files(Path(folder, MODEL))),
+            model=np.array(of_files(_model_in(folder))),
             genes=np.array(self.genes, dtype=np.str_),
             batches=np.array(self.batches, dtype=np.str_),
             takes_log=np.array(self.takes_log),
@@ -183,8 +193,8 @@ class Encoder:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 found = dict(arrays)
-            if str(found["model"]) != of_files(Path(folder, MODEL)):
-                raise ValueError(f"it was made from another {MODEL}")
+            if str(found["model"]) != of_files(_model_in(folder)):
+                raise ValueError(f"it was made from another {_model_in(folder).name}")
             if found["genes"].tolist() != list(genes):
                 raise ValueError(f"it has {len(found['genes'])} genes, not the {len(genes)} of the counts")
             mappings = sum(name.startswith("by_batch_") and name.endswith("_0") for name in found)
@@ -205,5 +215,31 @@ class Encoder:
         except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
             if is_retryable(error):
                 raise
-            what = f"its {ENCODER} is not that of the {MODEL} beside it ({error})"
+            what = f"its {ENCODER} is not that of the {_model_in(folder).name} beside it ({error})"
             raise InputError(Problem(str(folder), what, remedy(Path(folder)))) from error
+
+
+def copy_model(folder: str | Path, encoder: Encoder, batches: Iterable[str], target: str | Path) -> None:
+    """Copy the folder of a model, with an encoder for further batches.
+
+    Parameters
+    ----------
+    folder, encoder
+        The folder, and the encoder in it.
+    batches
+        Those to be mapped; what the encoder does not know has the mean weights of what it knows.
+    target
+        Folder to write.
+    """
+    new = sorted(set(batches).difference(encoder.batches))
+    print("the model is used as it is")
+    print(f"batches with the mean weights of those that it knows: {', '.join(new) or 'none'}")
+    with complete(target) as path:
+        shutil.copytree(folder, path)
+        encoder.for_batches([*encoder.batches, *new]).save(path)
+
+
+def _model_in(folder: str | Path) -> Path:
+    """The file of the model in a folder."""
+    files = [Path(folder, name) for name in MODEL_FILES]
+    return next(filter(Path.exists, files), files[0])

@@ -205,36 +205,6 @@ def cells_for_model(
     return cells if measured is None else with_mask(cells, measured)
 
 
-def mean_batch_weights(model: BaseModelClass, reference_folder: str) -> BaseModelClass:
-    """Give the batches that are new to a model the mean weights of those that its reference knows.
-
-    In place of training: cells are mapped as if their batch were none in particular.
-
-    Parameters
-    ----------
-    model
-        What `load_query_data` made of the reference's model.
-    reference_folder
-        Folder of that.
-
-    Returns
-    -------
-    The same model.
-    """
-    known = saved_model(reference_folder)["model_state_dict"]
-    weights = model.module.state_dict()
-    n_known = len(known_batches(reference_folder))
-    for name, weight in weights.items():
-        n_new = weight.shape[-1] - known[name].shape[-1] if weight.ndim == 2 else 0
-        if n_new > 0:
-            # A model of one batch has no weights for it: neither has a new one then.
-            before = known[name][:, -n_known:].mean(dim=1) if n_known > 1 else torch.zeros(len(weight))
-            weight[:, -n_new:] = before[:, None].to(weight.device)
-    model.module.load_state_dict(weights)
-    model.is_trained_ = True
-    return model
-
-
 def _registry(folder: str | Path) -> dict[str, Any]:
     """What a saved model remembers of the cells that it was set up with."""
     return saved_model(folder)["attr_dict"]["registry_"]

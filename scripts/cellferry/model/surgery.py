@@ -1,4 +1,4 @@
-"""A reference's model for the batches of a query: fitted to them (scArches surgery), or taken as it is."""
+"""A reference's model fitted to the batches of a query: scArches surgery on a sketch of its cells."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from ..resources.budget import Budget
 from ..resources.rules import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
 from ..sampling.sketch import sketch_values, stratified_sketch
-from .scvi_models import BATCH, cells_for_model, load_for_query, mean_batch_weights, train
+from .scvi_models import BATCH, cells_for_model, load_for_query, train
 from .training_progress import TrainingProgress
 
 MONITORED = 10
@@ -35,18 +35,14 @@ class QuerySketch(NamedTuple):
         As the model takes them.
     of
         Cells of the query.
-    new
-        Batches of the query that the reference's model does not know.
     """
 
     cells: ad.AnnData
     of: int
-    new: list[str]
 
 
 def draw_sketch(
     reader: H5adReader,
-    new: list[str],
     *,
     sketch_cells: int,
     seed: int,
@@ -59,8 +55,6 @@ def draw_sketch(
     ----------
     reader
         The query's counts (or values) of the model's genes.
-    new
-        Its batches that the reference's model does not know.
     sketch_cells
         The key `surgery.sketch_cells`.
     seed, need, budget
@@ -82,7 +76,7 @@ def draw_sketch(
     batches = reader.categories("batch")[codes[rows]]
     counts = reader.rows(rows, Progress("read", len(rows), "drawn cells"))
     cells = cells_for_model(counts, reader.var.index, batches, measured)
-    return QuerySketch(cells, reader.n_cells, new)
+    return QuerySketch(cells, reader.n_cells)
 
 
 def model_for_query(
@@ -92,8 +86,8 @@ def model_for_query(
     *,
     batch_size: int,
     accelerator: str,
-) -> BaseModelClass:
-    """The model with weights for the new batches, trained, or the mean of the reference's batches.
+) -> BaseModelClass | None:
+    """The model with weights for the new batches, trained; None where that could not move their cells.
 
     Parameters
     ----------
@@ -102,22 +96,17 @@ def model_for_query(
     reference_model
         Folder of the reference's model.
     settings
-        Whether and how the model is fitted.
+        How the model is fitted.
     batch_size
         Cells per minibatch.
     accelerator
         Where to compute.
     """
-    print(f"new batches: {', '.join(sketch.new)}")
     model = load_for_query(reference_model, sketch.cells, accelerator=accelerator)
-    fit = settings.fit
-    if fit and not model.module.encode_covariates:
+    if not model.module.encode_covariates:
         # Others train such models; only the decoder would learn.
         print("the model's encoder takes no batch: fitting could not move the query, and is left out")
-        fit = False
-    if not fit:
-        print("they have the mean weights of the reference's batches (surgery.fit)")
-        return mean_batch_weights(model, reference_model)
+        return None
     size = minibatch_size(batch_size, sketch.cells.n_obs)
     epochs = fitting_epochs(settings.epochs, sketch.cells.n_obs, size)
     monitored = monitored_cells(sketch.cells.obs[BATCH].to_numpy())

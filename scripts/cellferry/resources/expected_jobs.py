@@ -220,22 +220,28 @@ def _mapping_jobs(run: Run, held_out: list[Part]) -> Iterator[Job]:
     """Fitting the model to the batches of all parts, and mapping them."""
     fitted = [*held_out, *run.mapped.values()]
     for part in fitted:
-        sketch = min(run.config["surgery"]["sketch_cells"], part.cells)
-        epochs = fitting_epochs(
-            run.config["surgery"]["epochs"], max(1, sketch), run.config["model"]["batch_size"]
-        )
-        yield Job(
-            "fit_query_model",
-            cells=sketch * epochs,
-            held_cells=part.cells,
-            sketch_values=sketch * part.common_values / max(1, part.cells),
-            more_mb=run.model_mb,
-            disk_mb=run.model_mb / 4,
-        )
+        yield _fitting_job(run, part)
     for part in [run.train, *fitted] if held_out else fitted:
         yield _chunked(
             part, "map_query", more_mb=run.encoder_mb, bytes_per_cell=8 * run.n_latent + CELL_BYTES
         )
+
+
+def _fitting_job(run: Run, part: Part) -> Job:
+    """Making the reference's model one for the batches of a part."""
+    settings = run.config["surgery"]
+    if not settings["fit"]:
+        return Job("copy_reference_model", cells=part.cells, held_cells=part.cells, disk_mb=run.model_mb / 4)
+    sketch = min(settings["sketch_cells"], part.cells)
+    epochs = fitting_epochs(settings["epochs"], max(1, sketch), run.config["model"]["batch_size"])
+    return Job(
+        "fit_query_model",
+        cells=sketch * epochs,
+        held_cells=part.cells,
+        sketch_values=sketch * part.common_values / max(1, part.cells),
+        more_mb=run.model_mb,
+        disk_mb=run.model_mb / 4,
+    )
 
 
 def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:

@@ -147,6 +147,11 @@ RULES = {
         slurm=Request(8000, 120, threads=8, gpu=True),
         memory=MemoryModel(fixed_mb=1005, cell_bytes=36, value_bytes=14, seconds=8, cells_per_s=5.7e3),
     ),
+    "copy_reference_model": Rule(
+        Request(1000, 30),
+        slurm=Request(1000, 30),
+        memory=MemoryModel(fixed_mb=155, cell_bytes=36, seconds=1, cells_per_s=3e6),
+    ),
     "map_query": Rule(
         Request(1000, 60),
         slurm=Request(1000, 60),

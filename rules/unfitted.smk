@@ -1,0 +1,28 @@
+# The reference's model as it is, in the place of one that is fitted to a query. Included without `surgery.fit`.
+#
+# Reads:  results/common/{query}.h5ad, results/reference/model/
+# Writes: results/mapped/{query}/model/   the reference's model, and its encoder for the query's batches
+
+
+ruleorder: copy_reference_model > fit_query_model
+
+
+rule copy_reference_model:
+    input:
+        common="results/common/{query}.h5ad",
+        model=REFERENCE.file("reference/model"),
+    output:
+        model=directory("results/mapped/{query}/model"),
+    log:
+        "logs/copy_reference_model/{query}.log",
+    benchmark:
+        "results/benchmarks/copy_reference_model/{query}.tsv"
+    conda:
+        "../envs/predict.yaml"
+    threads: threads_of("copy_reference_model")
+    resources:
+        **resources_of("copy_reference_model"),
+    message:
+        "Taking the reference model as it is for the batches of {wildcards.query}"
+    script:
+        "../scripts/copy_reference_model.py"
