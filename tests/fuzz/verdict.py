@@ -131,8 +131,8 @@ def _h5mu(path):
 
 def _parquet(path):
     table = pd.read_parquet(path)
-    genes = [column for column in table.columns if column not in ("cell_id", "batch")]
-    return table[genes].to_numpy(dtype=float), list(map(str, table["cell_id"]))
+    # By the type of columns: a damaged name of an annotation column is a name.
+    return table.select_dtypes("number").to_numpy(dtype=float), list(map(str, table["cell_id"]))
 
 
 def _zarr(path):
