@@ -24,7 +24,7 @@ rule demo_data:
     # A few small files: not worth a job.
     localrule: True
     conda:
-        "../envs/data.yaml"
+        "../envs/genes.yaml"
     threads: threads_of("demo_data")
     resources:
         **resources_of("demo_data"),
@@ -205,7 +205,7 @@ rule select_genes:
     benchmark:
         "results/benchmarks/select_genes/select_genes.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/genes.yaml"
     threads: threads_of("select_genes")
     resources:
         **resources_of("select_genes"),

@@ -86,7 +86,7 @@ onstart:
         check_writable(*WRITTEN)
         check_clock(file for job in workflow.dag.needrun_jobs() if job.output for file in job.input)
         if not workflow.deployment_settings.deployment_method and not workflow.touch:
-            check_environments()
+            check_environments(job.rule.conda_env for job in workflow.dag.needrun_jobs() if job.is_script)
         if workflow.executor_plugin.name == "slurm":
             check_cluster(
                 [job for job in workflow.dag.needrun_jobs() if not job.is_local],

@@ -3,6 +3,7 @@
 Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
 """
 
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,15 +14,20 @@ from ..errors import InputError
 ENVIRONMENTS = Path(__file__).parents[3] / "envs"
 
 
-def check_environments() -> None:
-    """Check that the environment snakemake runs in holds what all rules import.
+def check_environments(files: Iterable[str]) -> None:
+    """Check that the environment snakemake runs in holds what jobs import.
+
+    Parameters
+    ----------
+    files
+        Environment files of their rules.
 
     Raises
     ------
     InputError
         If packages are missing; the message says the ways to have them.
     """
-    missing = sorted(name for name in _pinned() if not _is_installed(name))
+    missing = sorted(name for name in _pinned(files) if not _is_installed(name))
     if missing:
         raise InputError(
             f"jobs would run in the environment that snakemake runs in, and it lacks {', '.join(missing)}. "
@@ -31,9 +37,9 @@ def check_environments() -> None:
         )
 
 
-def _pinned() -> set[str]:
+def _pinned(files: Iterable[str]) -> set[str]:
     names = set()
-    for path in ENVIRONMENTS.glob("*.yaml"):
+    for path in (ENVIRONMENTS / Path(file).name for file in set(files)):
         *_, last = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
         names |= {pin.partition("==")[0] for pin in last["pip"]}
     return names
