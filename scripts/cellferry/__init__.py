@@ -15,6 +15,7 @@
 | artifacts                          | files that pass between rules                                      |
 | config                             | the configuration: schema, defaults, problems                      |
 | cytometry                          | channels, panels, transformed intensities, FCS                     |
+| references                         | packed references: the file, its registry and cache                |
 | labels, cluster                    | names and hierarchies of labels; SLURM                             |
 | runs                               | provenance of results, the start of a run                          |
 | core, errors                       | atomic files, text, logs, progress; exceptions                     |

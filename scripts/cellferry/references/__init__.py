@@ -1,0 +1,1 @@
+"""Packed references: the file that one lab hands to another."""

@@ -1,0 +1,209 @@
+"""Packed references: the same bytes each time, and nothing wrong in one goes unnoticed."""
+
+import json
+import zipfile
+from dataclasses import replace
+
+import pytest
+from cellferry.errors import InputError
+from cellferry.references.archive import (
+    MANIFEST,
+    Manifest,
+    file_name,
+    is_packed,
+    read_manifest,
+    sha256_of,
+    unpack,
+    verify,
+    write_archive,
+)
+
+ABOUT = Manifest(
+    name="blood",
+    version="1.0",
+    license="CC-BY-4.0",
+    modality="rna",
+    n_genes=2,
+    namespace="symbol",
+    labels={"B cell": {"cells": 3, "batches": 1}, "T-Zelle ü": {"cells": 2, "batches": 1}},
+    n_batches=1,
+    scores={"accuracy": 0.9},
+    settings={"heads": ["linear"]},
+    made_with={"cellferry": "0.1.0"},
+    missing=[],
+    result_format=7,
+)
+CONTENTS = {
+    "genes.tsv": b"gene\nCD3E\nMS4A1\n",
+    "genes.json": b"{}",
+    "reference/model/encoder.npz": bytes(range(256)) * 20,
+    "reference/classifier/xgboost.ubj": b"",
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    written = {}
+    for name, content in CONTENTS.items():
+        written[name] = tmp_path / "made" / name
+        written[name].parent.mkdir(parents=True, exist_ok=True)
+        written[name].write_bytes(content)
+    return written
+
+
+@pytest.fixture
+def archive(files, tmp_path):
+    path = tmp_path / file_name("blood", "1.0")
+    write_archive(path, ABOUT, files)
+    return path
+
+
+def edited(archive, change, *, about=None):
+    """A copy whose members are what `change` makes of them: pairs of a name or `ZipInfo`, and content."""
+    with zipfile.ZipFile(archive) as whole:
+        members = {info.filename: whole.read(info) for info in whole.infolist()}
+    manifest = json.loads(members[MANIFEST])
+    if about is not None:
+        about(manifest)
+        members[MANIFEST] = json.dumps(manifest).encode()
+    path = archive.with_name("edited.cellferry.zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as whole:
+        for name, content in change(members):
+            whole.writestr(name, content)
+    return path
+
+
+def test_it_says_what_it_is_and_holds_what_was_packed(archive, tmp_path):
+    assert archive.name == "blood-1.0.cellferry.zip"
+    assert is_packed(str(archive))
+    manifest = unpack(archive, tmp_path / "out")
+    assert manifest == verify(archive) == read_manifest(archive)
+    assert replace(manifest, files={}) == ABOUT
+    assert manifest.full_name == "blood@1.0"
+    assert not manifest.has_held_out
+    found = {str(p.relative_to(tmp_path / "out")): p.read_bytes() for p in (tmp_path / "out").rglob("*.*")}
+    assert found == CONTENTS
+
+
+def test_the_same_files_make_the_same_bytes(archive, files, tmp_path):
+    again = tmp_path / "again.cellferry.zip"
+    write_archive(again, ABOUT, dict(reversed(files.items())))
+    assert sha256_of(again) == sha256_of(archive)
+
+
+def test_no_byte_can_change_what_is_read(archive, tmp_path):
+    """Whichever is changed: it is refused, or the archive says and holds what it did."""
+    whole, told = archive.read_bytes(), verify(archive)
+    path = tmp_path / "changed.cellferry.zip"
+    said = []
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        try:
+            assert verify(path) == told
+        except InputError as error:
+            said.append(str(error))
+    assert all(str(path) in each for each in said)
+    assert len(said) > len(whole) / 2
+
+
+def test_a_truncated_one_is_refused(archive, tmp_path):
+    whole = archive.read_bytes()
+    path = tmp_path / "short.cellferry.zip"
+    for length in range(0, len(whole), 37):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"short.cellferry.zip: is no packed reference, or was changed"):
+            verify(path)
+
+
+def link(members):
+    info = zipfile.ZipInfo("genes.tsv")
+    info.create_system, info.external_attr = 3, 0o120777 << 16
+    return [
+        (info, members["genes.tsv"]) if name == "genes.tsv" else (name, members[name]) for name in members
+    ]
+
+
+CHANGES = {
+    "a path out of it": (lambda m: [*m.items(), ("../evil.json", b"{}")], r"'../evil.json' does not belong"),
+    "an absolute path": (lambda m: [*m.items(), ("/etc/passwd", b"")], r"'/etc/passwd' does not belong"),
+    "a pickle": (
+        lambda m: [*m.items(), ("reference/model/model.pt", b"")],
+        r"'reference/model/model.pt' does not",
+    ),
+    "a hidden path": (
+        lambda m: [*m.items(), ("reference/model/../../x.npz", b"")],
+        r"does not belong into a reference",
+    ),
+    "a member that is not listed": (
+        lambda m: [*m.items(), ("held_out.npz", b"")],
+        r"held_out.npz is not listed",
+    ),
+    "a member less": (
+        lambda m: [(k, v) for k, v in m.items() if k != "genes.json"],
+        r"genes.json is missing",
+    ),
+    "a member twice": (lambda m: [*m.items(), ("genes.json", b"{}")], r"genes.json stands twice in it"),
+    "other content": (lambda m: (m | {"genes.json": b"[]"}).items(), r"genes.json is not what .* lists"),
+    "more content": (
+        lambda m: (m | {"genes.json": b"{} "}).items(),
+        r"genes.json has 3 bytes, and 2 are listed",
+    ),
+    "a link": (link, r"genes.tsv is no file"),
+    "no manifest": (lambda m: [(k, v) for k, v in m.items() if k != MANIFEST], r"it holds no reference.json"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_members_that_do_not_belong_are_refused(archive, tmp_path, change):
+    how, said = CHANGES[change]
+    with pytest.raises(InputError, match=said):
+        unpack(edited(archive, how), tmp_path / "out")
+
+
+ABOUTS = {
+    "a newer format": (
+        lambda m: m.update(format=2),
+        r"by a newer version of cellferry \(format 2; .* reads 1\)",
+    ),
+    "no format": (lambda m: m.pop("format"), r"names no format"),
+    "no name": (lambda m: m.pop("name"), r"has name: None"),
+    "a name that is a path": (lambda m: m.update(name="../x"), r"has name: '../x'"),
+    "a field too many": (lambda m: m.update(more=1), r"has more: 1"),
+    "a field of another type": (lambda m: m.update(n_genes="2"), r"has n_genes: '2'"),
+    "a field too few": (lambda m: m.pop("missing"), r"missing"),
+    "a member without a checksum": (lambda m: m["files"]["genes.tsv"].pop("sha256"), r"sha256"),
+    "another checksum": (lambda m: m["files"]["genes.tsv"].update(sha256="0"), r"genes.tsv is not what"),
+    "a member that is a number": (lambda m: m["files"].update({"genes.tsv": 3}), r"reference.json"),
+    "a list": (lambda m: m.update(files=[]), r"has files: \[\]"),
+}
+
+
+@pytest.mark.parametrize("about", ABOUTS)
+def test_what_it_says_of_itself_is_checked(archive, about):
+    how, said = ABOUTS[about]
+    with pytest.raises(InputError, match=said):
+        verify(edited(archive, lambda members: members.items(), about=how))
+
+
+def test_a_member_that_unpacks_to_more_than_it_says_is_refused(archive):
+    """Its size is wrong in the archive's own list too: no more is read than that."""
+    path = edited(archive, lambda m: (m | {"genes.json": b"0" * 50_000_000}).items())
+    size = (50_000_000).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(size, (2).to_bytes(4, "little")))
+    with pytest.raises(InputError, match=r"edited.cellferry.zip: is no packed reference, or was changed"):
+        verify(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x05\x06" + b"\0" * 18])
+def test_another_file_is_no_reference(tmp_path, content):
+    path = tmp_path / "x.cellferry.zip"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x.cellferry.zip: is no packed reference"):
+        verify(path)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    for path, said in ((tmp_path / "no.cellferry.zip", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(InputError, match=said):
+            verify(path)
