@@ -28,9 +28,14 @@ if MODALITY.has_intensities:
     include: "rules/cytometry.smk"
 
 
-if not REFERENCE.has_counts:
+if REFERENCE.is_imported:
 
     include: "rules/imported.smk"
+
+
+if REFERENCE.packed:
+
+    include: "rules/packed.smk"
 
 
 if not config["surgery"]["fit"]:

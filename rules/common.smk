@@ -69,7 +69,8 @@ else:
 fill_defaults(config)
 
 MODALITY = Modality(config["modality"])
-REFERENCE = reference_of(config)
+with exit_with_message():
+    REFERENCE = reference_of(config)
 DATASETS = list(config["datasets"])
 # Trained together; the first one's gene names win a tie.
 REFERENCES = [name for name in DATASETS if config["datasets"][name]["role"] == "reference"]
@@ -84,14 +85,14 @@ SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
 # Whether thresholds are raised for queries that are less sure than held-out cells.
 ADAPTS = config["prediction"]["shift"] == "adapt"
 # Scores of the references' test part, which has no counts to predict from where the model is imported.
-TESTED = [REFERENCE.file("evaluation/test.json")] if REFERENCE.has_counts else []
+TESTED = [REFERENCE.file("evaluation/test.json")] if REFERENCE.has_held_out else []
 # Datasets among whose common genes the model's are chosen.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
 # Queries that may lack genes of the model, and whose loss can be estimated, which takes counts of the reference.
 ZERO_FILLED = [
     name
     for name in MAPPED
-    if REFERENCE.has_counts and (name not in GENE_SOURCES or not REFERENCE.is_of_this_run)
+    if REFERENCE.has_held_out and (name not in GENE_SOURCES or not REFERENCE.is_of_this_run)
 ]
 
 
@@ -126,6 +127,11 @@ def dataset_config(wildcards):
     reading = {key: value for key, value in own.items() if key not in elsewhere}
     markers = {"modality": MODALITY.name, "markers": config["cytometry"]["markers"]}
     return reading | (markers if MODALITY.has_intensities else {})
+
+
+def gene_map():
+    """The table that translates gene ids: the user's, or that of a packed reference; none if there is neither."""
+    return masked(config["genes"]["map"]) if config["genes"]["map"] else REFERENCE.gene_names
 
 
 def chunk_folders(dataset):

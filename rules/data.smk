@@ -196,7 +196,7 @@ rule select_genes:
         # Inputs of the views: without them a merged file reads as zeroes.
         chunks=[folder for name in GENE_SOURCES for folder in chunk_folders(name)],
         splits="results/reference/splits.parquet",
-        gene_map=optional(config["genes"]["map"]),
+        gene_map=gene_map(),
     output:
         genes="results/genes.tsv",
         report="results/genes.json",
@@ -228,7 +228,7 @@ rule subset_reference:
         splits="results/reference/splits.parquet",
         genes="results/genes.tsv",
         report="results/genes.json",
-        gene_map=optional(config["genes"]["map"]),
+        gene_map=gene_map(),
         # How intensities are transformed.
         inspected=MODALITY.with_intensities(expand("results/inspected/{dataset}.json", dataset=REFERENCES)),
     output:
@@ -262,7 +262,7 @@ rule subset_common_genes:
         chunks=lambda wildcards: chunk_folders(wildcards.query),
         genes=REFERENCE.file("genes.tsv"),
         report=REFERENCE.file("genes.json"),
-        gene_map=optional(config["genes"]["map"]),
+        gene_map=gene_map(),
         inspected=MODALITY.with_intensities("results/inspected/{query}.json"),
     output:
         common="results/common/{query}.h5ad",

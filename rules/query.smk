@@ -161,6 +161,7 @@ rule gather_predictions:
         # Where its cells lie, and how many there are of each label, is what places and colors go by.
         classifier=REFERENCE.file("reference/classifier"),
         labels=REFERENCE.file("reference/labels.json"),
+        packed=REFERENCE.identity,
     output:
         parquet="results/predictions/{query}.parquet",
         csv="results/predictions/{query}.csv.gz",

@@ -91,7 +91,7 @@ rule report:
         gene_loss=expand("results/mapped/{query}/gene_loss.json", query=ZERO_FILLED),
         raised=expand("results/mapped/{query}/raised.json", query=QUERIES if ADAPTS else []),
         # Which of the model's genes they have, where no more can be said.
-        common=expand("results/common/{query}.h5ad", query=[] if REFERENCE.has_counts else MAPPED),
+        common=expand("results/common/{query}.h5ad", query=[] if REFERENCE.has_held_out else MAPPED),
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         panel=MODALITY.with_intensities("results/panel.tsv"),
         datasets="results/datasets.tsv",
@@ -100,6 +100,7 @@ rule report:
         decision=REFERENCE.file("reference/calibration.json"),
         genes=REFERENCE.file("genes.json"),
         history=REFERENCE.file("reference/history.csv"),
+        packed=REFERENCE.identity,
     output:
         report=report("results/report.html", caption="../report/page.rst", category="1 The whole report"),
         confusion=report(

@@ -26,6 +26,7 @@ from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.core.progress import Progress
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
+from cellferry.references.archive import identity_of
 from cellferry.report.label_counts import LabelCounts, count_labels
 from cellferry.report.principal_axes import N_AXES, PrincipalAxes
 from cellferry.resources.budget import Budget
@@ -41,6 +42,9 @@ PLACE_KEY = "X_cellferry_pca"
 EXPECTED_ERROR = "expected_error"
 """Key of the parquet's metadata."""
 
+REFERENCE = "reference"
+"""Key of the parquet's metadata, and of the h5ad's: name, version and SHA-256 of a packed reference."""
+
 NONE = "none"
 """What stands in the h5ad where a prediction says nothing: viewers do not know missing categories."""
 
@@ -54,6 +58,7 @@ def gather_predictions(
     common: str,
     classifier: str,
     labels: str,
+    packed: str | None = None,
     *,
     parquet: str,
     csv: str,
@@ -69,6 +74,8 @@ def gather_predictions(
         The chunks' predictions and latents, and the counts of all cells.
     classifier, labels
         Folder of the classifiers, and what split_reference says of the reference's labels, for their colors.
+    packed
+        Name, version and hash of a packed reference; None for another.
     parquet, csv, labeled
         Files to write.
     counts
@@ -83,6 +90,8 @@ def gather_predictions(
     """
     answers = count_labels(predictions)
     schema = with_expected_error(widest_schema(predictions), answers)
+    reference = {REFERENCE: identity_of(packed)} if packed else {}
+    schema = schema.with_metadata(schema.metadata | {key: json.dumps(reference[key]) for key in reference})
     with H5adReader(common) as reader:
         max_bytes = budget.block_bytes(MEMORY_MODELS["gather_predictions"], cells=reader.n_cells)
         # A block's counts three times (read, converted, written), its strings, and the compressor.
@@ -122,6 +131,7 @@ def gather_predictions(
             )
             labeled_writer.write_uns(
                 made_from=of_predictions(predictions),
+                **reference,
                 expected_error=answers.expected_error if answers.labels else np.nan,
                 versions=versions(["h5py", "xgboost", "scikit-learn"]),
             )
@@ -206,6 +216,7 @@ if __name__ == "__main__":
             snakemake.input.common,
             snakemake.input.classifier,
             snakemake.input.labels,
+            snakemake.input.packed or None,
             parquet=snakemake.output.parquet,
             csv=snakemake.output.csv,
             labeled=snakemake.output.labeled,

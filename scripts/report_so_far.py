@@ -21,6 +21,7 @@ MISSING = {
     "decision": "the calibrated classifiers",
     "genes": "the genes of the model",
     "history": "the trained model",
+    "packed": "what the packed reference says of itself",
 }
 """How to speak of what is not there, by the name of the report's input."""
 MANY = ("evaluations", "predictions", "mapped", "gene_loss", "raised", "inspected", "common")

@@ -1,4 +1,4 @@
-"""Problems of `pretrained`: an earlier run, or an imported model."""
+"""Problems of `pretrained`: an earlier run, a packed reference, or an imported model."""
 
 import json
 from dataclasses import replace
@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.pickles import TRUST, code_in, what_it_runs
-from ..core.problems import Problem
+from ..core.problems import Problem, problems_of
 from ..cytometry.marker_names import SCALING_COLUMNS, TRANSFORMATION
+from ..errors import InputError
+from ..references.archive import is_packed, verify
 from ..runs.methods import FORMAT_VERSION
 from .headers import latent_table_columns, table_columns
 from .paths import path_problem
@@ -32,12 +34,14 @@ PRETRAINED_FILES = (
 
 
 def pretrained_problems(config: dict[str, Any]) -> list[Problem]:
-    """What is wrong with the folder of an earlier run, or with a model of others."""
+    """What is wrong with the folder of an earlier run, a packed reference, or a model of others."""
     folder = config.get("pretrained")
     if isinstance(folder, dict):
         return _imported_problems(folder)
     if not isinstance(folder, str):
         return []
+    if is_packed(folder):
+        return _packed_problems(folder, config.get("modality", "rna"))
     if Path(folder).resolve() == Path("results").resolve():
         return [
             Problem(
@@ -56,6 +60,30 @@ def pretrained_problems(config: dict[str, Any]) -> list[Problem]:
     remedy = "cellferry writes no such file: take the folder anew from where it was made"
     models = (Path(folder, name) for name in PRETRAINED_FILES if name.endswith(".pt"))
     return [problem for model in models if (problem := _code_problem("pretrained", model, remedy))]
+
+
+def _packed_problems(archive: str, modality: str) -> list[Problem]:
+    """What is wrong with a packed reference; all of it is compared with its checksums."""
+    if problem := path_problem(archive, folders=False):
+        return [replace(problem, where="pretrained")]
+    try:
+        packed = verify(archive)
+    except InputError as error:
+        return [replace(problem, where=f"pretrained: {problem.where}") for problem in problems_of(error)]
+    problems = []
+    if packed.result_format != FORMAT_VERSION:
+        what = (
+            f"{archive} holds results of format {packed.result_format}, and this version reads format "
+            f"{FORMAT_VERSION}"
+        )
+        remedy = "take a version of the reference that was packed with this version of cellferry"
+        problems.append(Problem("pretrained", what, remedy))
+    if packed.modality != modality:
+        what = f"is {modality}, and {archive} is a reference of {packed.modality}"
+        problems.append(
+            Problem("modality", what, f"set modality: {packed.modality}, or name another reference")
+        )
+    return problems
 
 
 def _code_problem(key: str, model: Path, remedy: str) -> Problem | None:

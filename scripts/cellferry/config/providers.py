@@ -6,53 +6,117 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..references.archive import (
+    FEATURES,
+    GENE_NAMES,
+    GENES,
+    LATENTS,
+    MANIFEST,
+    TEST_SCORES,
+    Manifest,
+    is_packed,
+    read_manifest,
+)
 from ..runs.literal_paths import masked
+
+PACKED = "results/packed"
+"""Folder of the files of a packed reference."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The reference's model with its results: trained here, of an earlier run, or imported.
+    """The reference's model with its results: trained here, of an earlier run, packed, or imported.
 
     Parameters
     ----------
     folder
-        Folder of its results: `results`, or that of an earlier run.
+        Folder of its results: `results`, that of an earlier run, or of a packed reference's files.
     has_counts
-        Whether counts of its cells are there; an imported model comes with latents only.
+        Whether counts of its training cells are there; an imported model comes with latents only.
+    has_held_out
+        Whether counts of its held-out cells are there, and what became of them.
     is_pretrained
         Whether its model was trained before this run.
+    packed
+        What a packed reference says of itself; None for another.
     """
 
     folder: str
     has_counts: bool
+    has_held_out: bool
     is_pretrained: bool
+    packed: Manifest | None = None
 
     @property
     def is_of_this_run(self) -> bool:
         """Whether jobs of this run make its results."""
         return self.folder == "results"
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether it is a model of others, whose classifiers this run trains."""
+        return self.is_of_this_run and not self.has_counts
+
     def file(self, path: str) -> str:
         """A file or folder of its results."""
         return f"{self.folder}/{path}"
 
     def counts(self, path: str) -> str | list[str]:
-        """A file with counts of its cells, or made from them; an empty list where there are none."""
+        """A file with counts of its training cells, or made from them; an empty list where there are none."""
         return self.file(path) if self.has_counts else []
 
     def trained_before(self, path: str) -> str | list[str]:
         """A file of a model that was trained before this run; an empty list where this run trains it."""
         return self.file(path) if self.is_pretrained else []
 
+    @property
+    def identity(self) -> str | list[str]:
+        """The file with name, version and hash of a packed reference; an empty list for another."""
+        return self.file(MANIFEST) if self.packed else []
+
+    @property
+    def gene_names(self) -> str | list[str]:
+        """The table of its genes' ids and symbols, if it was packed with one; otherwise an empty list."""
+        return self.file(GENE_NAMES) if self.packed and GENE_NAMES in self.packed.files else []
+
+    @property
+    def unpacked(self) -> dict[str, str]:
+        """Files that a packed reference is unpacked to, by name; folders are not among them."""
+        files = {
+            "identity": MANIFEST,
+            "genes": GENES,
+            "report": FEATURES,
+            "labels": "reference/labels.json",
+            "decision": "reference/calibration.json",
+            "left_out": "reference/left_out.json",
+            "history": "reference/history.csv",
+            "mapped": LATENTS,
+        }
+        if self.gene_names:
+            files["gene_names"] = GENE_NAMES
+        if self.has_held_out:
+            files |= {"held_out": "common/validation.h5ad", "scores": TEST_SCORES}
+        return {name: self.file(path) for name, path in files.items()}
+
 
 def reference_of(config: dict[str, Any]) -> Reference:
-    """The reference of a configuration with its defaults."""
+    """The reference of a configuration with its defaults.
+
+    Raises
+    ------
+    InputError
+        If a packed one cannot be read.
+    """
     pretrained = config["pretrained"]
     if isinstance(pretrained, dict):
-        return Reference("results", has_counts=False, is_pretrained=True)
-    return Reference(
-        masked(Path(pretrained or "results")), has_counts=True, is_pretrained=pretrained is not None
-    )
+        return Reference("results", has_counts=False, has_held_out=False, is_pretrained=True)
+    if is_packed(pretrained):
+        packed = read_manifest(pretrained)
+        return Reference(
+            PACKED, has_counts=False, has_held_out=packed.has_held_out, is_pretrained=True, packed=packed
+        )
+    folder = masked(Path(pretrained or "results"))
+    return Reference(folder, has_counts=True, has_held_out=True, is_pretrained=pretrained is not None)
 
 
 @dataclass(frozen=True)

@@ -164,13 +164,13 @@ class Encoder:
         activate(nodes, layer_norm=self.layer_norm)
         return nodes
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, name: str = ENCODER) -> None:
         """Write the arrays into the folder of their model, with the hash of its weights."""
         arrays = {f"weights_{layer}": each for layer, each in enumerate(self.weights)}
         for mapping, layers in enumerate(self.by_batch):
             arrays |= {f"by_batch_{mapping}_{layer}": each for layer, each in enumerate(layers)}
         np.savez(
-            Path(folder, ENCODER),
+            Path(folder, name),
             model=np.array(of_files(_model_in(folder))),
             genes=np.array(self.genes, dtype=np.str_),
             batches=np.array(self.batches, dtype=np.str_),

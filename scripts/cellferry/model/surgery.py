@@ -16,6 +16,7 @@ from ..resources.budget import Budget
 from ..resources.rules import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
 from ..sampling.sketch import sketch_values, stratified_sketch
+from .packed import is_packed, unpack_model
 from .scvi_models import BATCH, cells_for_model, load_for_query, train
 from .training_progress import TrainingProgress
 
@@ -102,7 +103,7 @@ def model_for_query(
     accelerator
         Where to compute.
     """
-    model = load_for_query(reference_model, sketch.cells, accelerator=accelerator)
+    model = model_with_new_batches(reference_model, sketch.cells, accelerator=accelerator)
     if not model.module.encode_covariates:
         # Others train such models; only the decoder would learn.
         print("the model's encoder takes no batch: fitting could not move the query, and is left out")
@@ -127,6 +128,14 @@ def model_for_query(
         callbacks=[TrainingProgress(int((~monitored).sum()))],
     )
     return model
+
+
+def model_with_new_batches(folder: str, cells: ad.AnnData, *, accelerator: str) -> BaseModelClass:
+    """A reference's model with weights for the batches of cells that it does not know, not yet trained."""
+    if not is_packed(folder):
+        return load_for_query(folder, cells, accelerator=accelerator)
+    reference = unpack_model(folder)
+    return type(reference).load_query_data(cells, reference, accelerator=accelerator)
 
 
 def monitored_cells(batches: np.ndarray) -> np.ndarray:

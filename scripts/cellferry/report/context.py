@@ -26,6 +26,7 @@ from ..cytometry.transformation import Transformation
 from ..cytometry.value_detection import RAW
 from ..labels.colors import colors_of
 from ..labels.hierarchy import LabelHierarchy
+from ..references.archive import read_identity
 from ..runs.hashes import of_settings
 from ..runs.versions import versions
 from . import figures
@@ -76,6 +77,8 @@ class RunFiles:
         What check_datasets, select_genes and train_reference_model report.
     panel
         What compare_panels wrote of every channel; None but for cytometry.
+    packed
+        What a packed reference says of itself; None for another.
     """
 
     evaluations: Sequence[str]
@@ -92,12 +95,13 @@ class RunFiles:
     genes: str | None = None
     history: str | None = None
     panel: str | None = None
+    packed: str | None = None
 
     @classmethod
     def of(cls, files: Any) -> "RunFiles":
         """The files in a script's `snakemake.input`."""
         paths = {field.name: getattr(files, field.name) for field in fields(cls)}
-        return cls(**paths | {"panel": files.panel or None})
+        return cls(**paths | {"panel": files.panel or None, "packed": files.packed or None})
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,8 @@ class RunResults:
         Labels of the reference; none where they are missing.
     history
         Loss per epoch, a row each.
+    packed
+        What a packed reference says of itself; None for another.
     """
 
     scores: dict[str, Evaluation]
@@ -152,6 +158,7 @@ class RunResults:
     mapped: dict[str, list[str]]
     labels: ReferenceLabels
     history: list[dict[str, str]]
+    packed: dict[str, Any] | None
 
     @classmethod
     def read(cls, files: RunFiles, queries: list[str]) -> "RunResults":
@@ -165,6 +172,7 @@ class RunResults:
             mapped={part: by_part[part] for part in [REFERENCE, *queries] if part in by_part},
             labels=read_artifact(ReferenceLabels, files.labels) if files.labels else NO_LABELS,
             history=read_table(files.history, delimiter=",") if files.history else [],
+            packed=read_identity(files.packed) if files.packed else None,
         )
 
 
@@ -263,8 +271,9 @@ def about_run(
             for log, last_words in unfinished_logs(logs)
             if missing and log.parent.name != SO_FAR
         ],
-        "reference": " and ".join(settings.references) or pretrained_name(config),
+        "reference": " and ".join(settings.references) or pretrained_name(config, results.packed),
         "imported": isinstance(config["pretrained"], dict),
+        "packed": results.packed,
         "training": training_in_words(results.history, config),
         "costs": [cost | {"predicted": predicted[cost["rule"]]} for cost in spent],
         "unmeasured": unmeasured_rules(settings.benchmarks, logs),
@@ -307,8 +316,10 @@ def panels(panel: str, inspected: list[Inspection], cofactors: dict[str, np.ndar
     return rows
 
 
-def pretrained_name(config: dict) -> str:
-    """What the configuration calls a reference that was trained before."""
+def pretrained_name(config: dict, packed: dict | None) -> str:
+    """What a reference that was trained before calls itself, or the configuration calls it."""
+    if packed:
+        return f"{packed['name']} {packed['version']}"
     pretrained = config["pretrained"]
     return pretrained["model"] if isinstance(pretrained, dict) else str(pretrained)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..artifacts.inspection import Inspection
 from ..artifacts.labels import ReferenceLabels
 from ..config.available_heads import ON_SKETCH
+from ..references.archive import is_packed
 from .budget import Budget
 from .memory import (
     BLOCK_BYTES,
@@ -107,6 +108,8 @@ def expected_jobs(
     """
     run = Run.of(config, inspected, trained)
     trains, imports = trained is None, isinstance(config["pretrained"], dict)
+    if is_packed(config["pretrained"]):
+        yield Job("unpack_reference")
     for name in run.found:
         yield from _data_jobs(run, name)
     yield Job("check_datasets")

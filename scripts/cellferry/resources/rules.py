@@ -142,6 +142,7 @@ RULES = {
         slurm=Request(3000, 60),
         memory=MemoryModel(fixed_mb=1005, cell_bytes=40, seconds=12, cells_per_s=2e5),
     ),
+    "unpack_reference": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=250, seconds=2)),
     "fit_query_model": Rule(
         Request(4000, 120, threads=4),
         slurm=Request(8000, 120, threads=8, gpu=True),

@@ -1,0 +1,75 @@
+"""Counts of held-out cells as plain arrays, in a packed reference: `held_out.npz`."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from ..core.problems import Problem
+from ..errors import InputError
+from .h5ad_reader import H5adReader
+from .h5ad_writer import H5adWriter
+
+OBS = ("batch", "label")
+VAR = "var_"
+"""What names of the arrays that are columns of genes begin with."""
+
+
+def pack_held_out(reader: H5adReader, rows: np.ndarray, path: Path) -> None:
+    """Write some cells of a file between rules; they are named by their numbers.
+
+    Parameters
+    ----------
+    reader
+        The file.
+    rows
+        The cells, ascending.
+    path
+        Archive of arrays to write.
+    """
+    counts = reader.rows(rows)
+    arrays = {"indices": counts.indices, "indptr": counts.indptr, "data": counts.data}
+    if np.array_equal(counts.data, counts.data.astype(np.int32)):
+        arrays["data"] = counts.data.astype(np.min_scalar_type(int(counts.data.max(initial=0))))
+    for column in OBS:
+        used, codes = np.unique(reader.codes(column)[rows], return_inverse=True)
+        names = np.append(reader.categories(column), "")[used]  # code -1, without a label, is the last
+        arrays |= {column: codes.astype(np.int32), f"{column}_names": names.astype(np.str_)}
+    arrays |= {f"{VAR}{name}": values.to_numpy() for name, values in reader.var.items()}
+    genes = reader.var.index.to_numpy().astype(np.str_)
+    about = {name: np.array(str(reader.uns[name])) for name in ("dataset", "values")}
+    np.savez(path, genes=genes, **about, **arrays)
+
+
+def unpack_held_out(path: Path, target: Path) -> None:
+    """Write the file between rules that `pack_held_out` was given, with the cells that it wrote.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit each other.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = dict(arrays)
+        genes = pd.Index(found["genes"].astype(object), name="gene")
+        columns = {name.removeprefix(VAR): found[name] for name in found if name.startswith(VAR)}
+        shape = (len(found["indptr"]) - 1, len(genes))
+        parts = (found["data"].astype(np.float32), found["indices"], found["indptr"])
+        counts = sparse.csr_matrix(parts, shape=shape)
+        counts.check_format(full_check=True)
+        obs = {}
+        for column in OBS:
+            names = found[f"{column}_names"].astype(object)
+            obs[column] = np.where(names == "", None, names)[found[column]]
+        var = pd.DataFrame(columns, index=genes)
+        names = np.array([f"cell_{number}" for number in range(shape[0])], dtype=object)
+        with H5adWriter(target, var) as writer:
+            writer.append(counts, names, obs)
+            writer.write_uns(dataset=str(found["dataset"]), values=str(found["values"]))
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        what = f"is not what was packed ({error})"
+        raise InputError(
+            Problem(str(path), what, "take the reference anew from where it was made")
+        ) from error

@@ -1,0 +1,1 @@
+"""`make pack`: a trained reference as one file."""

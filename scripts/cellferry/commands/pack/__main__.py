@@ -1,0 +1,85 @@
+"""Pack a trained reference as one file: `make pack RESULTS=results NAME=blood VERSION=1 LICENSE=CC-BY-4.0`.
+
+The same results make the same bytes.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ...core.digests import check_inputs
+from ...core.text import printable
+from ...errors import InputError
+from ...references.archive import NAME, file_name, sha256_of
+from .contents import REQUIRED, pack
+
+TOLD = ("organism", "assay", "tissue", "description", "doi", "citation")
+"""What nothing in the results says of the cells."""
+
+
+def pack_reference(
+    results: Path, name: str, version: str, license_: str, output: Path, told: dict[str, str]
+) -> str:
+    """Write the archive; returns what is said of it.
+
+    Raises
+    ------
+    InputError
+        If something was not given, or the results hold no trained reference, or it was damaged.
+    """
+    for key, value in (("NAME", name), ("VERSION", version)):
+        if not NAME.fullmatch(value):
+            raise InputError(
+                f"{key}={value}: names and versions are letters, digits and '-_.+'; give one, such as "
+                f"{key}={'blood' if key == 'NAME' else '1.0'}"
+            )
+    if not license_.strip():
+        raise InputError(
+            "LICENSE= is missing: nobody may use what has no licence; give the terms under which its data "
+            "may be used, such as LICENSE=CC-BY-4.0"
+        )
+    missing = [path for path in REQUIRED if not (results / path).exists()]
+    if missing:
+        raise InputError(
+            f"RESULTS={results}: has no {', '.join(missing)}; name the folder `results` of a finished run "
+            "that trained its reference or took in a model of others"
+        )
+    path = output / file_name(name, version)
+    if path.exists():
+        raise InputError(f"{path} is there already; give another VERSION, or take it away")
+    check_inputs([str(results / each) for each in REQUIRED], [results])
+    manifest = pack(results, path, name=name, version=version, license=license_.strip(), **told)
+    not_told = [key for key in ("organism", "tissue", "citation") if not getattr(manifest, key)]
+    lines = [
+        f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB)",
+        f"  {manifest.n_genes} genes, {len(manifest.labels)} labels, {manifest.n_batches} batches, "
+        f"{manifest.license}",
+        *(f"  without {what}" for what in manifest.missing),
+        *(f"  {key.upper()}= was not given" for key in not_told),
+        f"  sha256: {sha256_of(path)}",
+        "Whoever has it labels a query with:",
+        f"  make label REFERENCE={path} QUERY=query.h5ad",
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="make pack", description=__doc__)
+    for key in ("name", "version", "license", *TOLD):
+        parser.add_argument(f"--{key}", default="")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--output", type=Path, default=Path())
+    given = parser.parse_args(arguments)
+    told = {key: " ".join(getattr(given, key).split()) for key in TOLD}
+    try:
+        print(pack_reference(given.results, given.name, given.version, given.license, given.output, told))
+    except (InputError, OSError) as error:
+        lines = map(printable, f"make pack: {error}".split("\n"))
+        print("\n".join(lines), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""What a packed reference holds, made from the results of a run."""
+
+import filecmp
+import shutil
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...artifacts.evaluation import Evaluation
+from ...artifacts.features import Features
+from ...artifacts.h5ad_reader import H5adReader
+from ...artifacts.held_out import pack_held_out
+from ...artifacts.json_files import read_artifact
+from ...artifacts.labels import ClassifierLabels, ReferenceLabels
+from ...artifacts.latents import blocks, latent_columns, read_codes, read_rows
+from ...features.gene_ids import candidate_ids
+from ...features.subset import chosen_genes
+from ...mapping.encoder import ENCODER, MODEL_FILES, Encoder
+from ...model.packed import pack_model
+from ...references.archive import (
+    CLASSIFIER,
+    FEATURES,
+    GENE_NAMES,
+    GENES,
+    HELD_OUT,
+    HELD_OUT_ENCODER,
+    LATENTS,
+    MODEL,
+    TEST_SCORES,
+    Manifest,
+    write_archive,
+)
+from ...runs.methods import FORMAT_VERSION
+from ...runs.versions import versions
+from ...sampling.sketch import random_sketch
+
+COPIED = (
+    GENES,
+    FEATURES,
+    "reference/labels.json",
+    "reference/calibration.json",
+    "reference/left_out.json",
+    "reference/history.csv",
+)
+REQUIRED = (*COPIED, MODEL, CLASSIFIER, LATENTS)
+"""What results must hold to be packed."""
+
+VALIDATION, VALIDATION_MODEL = "common/validation.h5ad", "mapped/validation/model"
+MAX_HELD_OUT = 10_000
+"""Held-out cells whose counts are packed, on which the loss by a query's missing genes is estimated."""
+
+MAX_SHOWN = 10_000
+"""Training cells whose latents are packed besides those that heads need: the report draws no more."""
+
+PACKAGES = ["anndata", "numpy", "scikit-learn", "scipy", "scvi-tools", "torch", "xgboost"]
+
+
+def pack(results: Path, path: Path, **about: str) -> Manifest:
+    """Write a reference's archive.
+
+    Parameters
+    ----------
+    results
+        Folder of the results of a run that trained the reference.
+    path
+        The archive.
+    about
+        Fields of the manifest that nothing in the results says.
+
+    Raises
+    ------
+    InputError
+        If a result is not what it should be.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in COPIED:
+            _copy(results / name, folder / name)
+        for file in _files(results / CLASSIFIER):
+            _copy(file, folder / CLASSIFIER / file.name)
+        made_with = _pack_model(results, folder)
+        _pack_latents(results, folder / LATENTS)
+        missing, scores = _pack_held_out(results, folder)
+        if not _write_gene_names(results, folder / GENE_NAMES):
+            missing.append("ids and symbols side by side: queries need genes of the same kind of ids")
+        features = read_artifact(Features, results / FEATURES)
+        labels = read_artifact(ReferenceLabels, results / "reference/labels.json")
+        classifier = read_artifact(ClassifierLabels, results / CLASSIFIER / "labels.json")
+        batches = _batches_of_labels(results)
+        manifest = Manifest(
+            **about,
+            modality="cytometry" if features.namespace == "marker" else "rna",
+            n_genes=features.n_selected,
+            namespace=features.namespace,
+            labels={
+                name: {"cells": n_cells, "batches": len(batches[name])}
+                for name, n_cells in labels.sizes.items()
+            },
+            n_batches=len(set().union(*batches.values())),
+            scores=scores,
+            settings={
+                "model": {"class": made_with["class"], **made_with["arguments"]},
+                "heads": classifier.heads,
+                "classifier": classifier.settings,
+            },
+            made_with=versions(PACKAGES),
+            missing=missing,
+            result_format=FORMAT_VERSION,
+        )
+        files = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
+        return write_archive(path, manifest, files)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files of a folder; Snakemake leaves its mark in those that it made."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _pack_model(results: Path, folder: Path) -> dict[str, Any]:
+    """Write the model without its pickle, and its encoder; returns what it is made with."""
+    target = folder / MODEL
+    target.mkdir(parents=True, exist_ok=True)
+    for file in _files(results / MODEL):
+        if file.name not in (*MODEL_FILES, ENCODER):
+            _copy(file, target / file.name)
+    made_with = pack_model(results / MODEL, target)
+    Encoder.load(results / MODEL, chosen_genes(str(results / GENES))).save(target)
+    return made_with
+
+
+def _pack_latents(results: Path, target: Path) -> None:
+    """Write the latents of some training cells, which are named by their numbers."""
+    paths = _mapped(results)
+    codes, _ = read_codes(paths, "label")
+    rows = random_sketch(codes >= 0, MAX_SHOWN, seed=0)
+    table = read_rows(paths, ["batch", "label", *latent_columns(paths)], rows)
+    names = pa.array([f"cell_{number}" for number in range(len(rows))])
+    target.parent.mkdir(parents=True)
+    pq.write_table(table.add_column(0, "cell", names), target)
+
+
+def _mapped(results: Path) -> list[Path]:
+    """Files of the training cells' latents, in order."""
+    return sorted((results / LATENTS).parent.glob("[0-9]*.parquet"), key=lambda path: int(path.stem))
+
+
+def _batches_of_labels(results: Path) -> dict[str, set[str]]:
+    """Batches of the training cells by label."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for block in blocks(_mapped(results), ["label", "batch"]):
+        pairs = pa.table(block).group_by(["label", "batch"]).aggregate([])
+        for label, batch in zip(
+            *(pairs.column(name).to_pylist() for name in ("label", "batch")), strict=True
+        ):
+            if label is not None:
+                found[label].add(batch)
+    return found
+
+
+def _pack_held_out(results: Path, folder: Path) -> tuple[list[str], dict[str, float]]:
+    """Write counts of held-out cells, and scores of others; returns what is missing, and the scores."""
+    needed = (VALIDATION, VALIDATION_MODEL, TEST_SCORES)
+    if not all((results / name).exists() for name in needed):
+        return ["counts of held-out cells: what genes are worth that a query lacks cannot be estimated"], {}
+    with H5adReader(results / VALIDATION) as reader:
+        rows = random_sketch(reader.codes("label") >= 0, MAX_HELD_OUT, seed=0)
+        pack_held_out(reader, rows, folder / HELD_OUT)
+        encoder = Encoder.load(results / VALIDATION_MODEL, reader.var.index)
+    encoder.save(folder / MODEL, HELD_OUT_ENCODER)
+    if filecmp.cmp(folder / MODEL / ENCODER, folder / MODEL / HELD_OUT_ENCODER, shallow=False):
+        (folder / MODEL / HELD_OUT_ENCODER).unlink()
+    _copy(results / TEST_SCORES, folder / TEST_SCORES)
+    found = read_artifact(Evaluation, results / TEST_SCORES)
+    return [], {
+        "cells": found.truth_in_reference,
+        "accuracy": found.forced.accuracy,
+        "macro_f1": found.forced.macro_f1,
+    }
+
+
+def _write_gene_names(results: Path, target: Path) -> bool:
+    """Write Ensembl ids and symbols of the model's genes side by side, as far as datasets hold both."""
+    features = read_artifact(Features, results / FEATURES)
+    other = {"ensembl": "symbol", "symbol": "ensembl"}.get(features.namespace)
+    known: dict[str, str] = {}
+    for name in features.datasets if other else ():
+        merged = results / f"merged/{name}.h5ad"
+        if not merged.exists():
+            continue
+        with H5adReader(merged) as reader:
+            offered = candidate_ids(reader.var, gene_id="auto", table=None)
+        ids = offered[features.namespace].get(features.datasets[name].column)
+        if ids is not None and offered[other]:
+            beside = next(iter(offered[other].values()))
+            known |= {gene: its for gene, its in zip(ids, beside, strict=True) if gene and its} | known
+    genes = [gene for gene in chosen_genes(str(results / GENES)) if gene in known]
+    if genes:
+        table = pd.DataFrame({features.namespace: genes, other: [known[gene] for gene in genes]})
+        table[["ensembl", "symbol"]].to_csv(target, sep="\t", index=False)
+    return bool(genes)
