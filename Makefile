@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: demo new doctor plan test fuzz lint lock scale benchmark-accuracy rulegraph clean
+.PHONY: demo new label pack doctor plan test fuzz lint lock scale benchmark-accuracy rulegraph clean
 
 demo: .venv/.installed
 	mkdir -p demo
@@ -18,6 +18,28 @@ demo: .venv/.installed
 new: .venv/.installed
 	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.new --name "$(NAME)" --reference "$(REFERENCE)" \
 	    --query "$(QUERY)" --label "$(LABEL)" --batch "$(BATCH)" --force "$(FORCE)"
+
+# Labels by a packed reference as it is, without torch:  make label REFERENCE=NAME-VERSION.cellferry.zip QUERY=y.h5ad
+# Its configuration and results lie in labels/NAME; NAME is the query's unless it is given.
+LABEL_BIN := $(CURDIR)/$(if $(wildcard .venv/.installed),.venv,.venv-label)/bin
+LABEL_NAME := $(or $(NAME),$(firstword $(subst ., ,$(notdir $(firstword $(QUERY))))))
+label: $(if $(wildcard .venv/.installed),.venv/.installed,.venv-label/.installed)
+	@PYTHONPATH=scripts $(LABEL_BIN)/python -W ignore -m cellferry.commands.new --name "$(LABEL_NAME)" --force 1 \
+	    --reference "$(REFERENCE)" --query "$(QUERY)" --batch "$(BATCH)" --folder "labels/$(LABEL_NAME)" --as-it-is
+	$(LABEL_BIN)/snakemake --profile profiles/local --directory "labels/$(LABEL_NAME)" \
+	    --configfile "labels/$(LABEL_NAME)/$(LABEL_NAME).yaml"
+	@echo "The labels: $(CURDIR)/labels/$(LABEL_NAME)/results/predictions"
+	@echo "The report: $(CURDIR)/labels/$(LABEL_NAME)/results/report.html"
+
+# A trained reference as one file:  make pack RESULTS=results NAME=blood VERSION=1 LICENSE=CC-BY-4.0
+# ORGANISM= ASSAY= TISSUE= DESCRIPTION= DOI= CITATION= say what nothing in the results does; OUTPUT= is a folder.
+RESULTS := results
+OUTPUT := .
+pack: .venv/.installed
+	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.pack --results "$(RESULTS)" --name "$(NAME)" \
+	    --version "$(VERSION)" --license "$(LICENSE)" --output "$(OUTPUT)" --organism "$(ORGANISM)" \
+	    --assay "$(ASSAY)" --tissue "$(TISSUE)" --description "$(DESCRIPTION)" --doi "$(DOI)" \
+	    --citation "$(CITATION)"
 
 # What of this machine or cluster would keep a run from working:  make doctor PROFILE=profiles/slurm DIRECTORY=. GPU=1
 # GPU=1 sends a small job to the GPU partition, and waits WAIT seconds for it. Needs nothing but python3.
@@ -58,6 +80,8 @@ lint: .venv/.installed
 lock: $(UV)
 	$(UV) pip compile --quiet --upgrade --no-header --no-annotate --group dev pyproject.toml \
 	    --output-file requirements.txt
+	$(UV) pip compile --quiet --no-header --no-annotate --group label --constraint requirements.txt \
+	    --no-emit-package nvidia-nccl-cu13 --output-file requirements-label.txt
 
 # Memory and time against cells, on simulated ones: benchmarks/scale.md. Takes half an hour and 15 GB of disk.
 CELLS := 50000 200000 1000000
@@ -90,8 +114,14 @@ rulegraph: .venv/.installed
 	$(UV) pip sync --quiet --compile-bytecode requirements.txt
 	touch $@
 
+# The same without torch.
+.venv-label/.installed: requirements-label.txt .python-version | $(UV)
+	test -x .venv-label/bin/python || $(UV) venv --quiet .venv-label
+	$(UV) pip sync --quiet --compile-bytecode --python .venv-label/bin/python requirements-label.txt
+	touch $@
+
 .uv/bin/uv:
 	python3 -m pip install --quiet --target .uv uv
 
 clean:
-	rm -rf .venv .uv demo
+	rm -rf .venv .venv-label .uv demo

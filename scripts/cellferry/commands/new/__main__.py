@@ -1,6 +1,7 @@
 """Look at files and write a configuration for them: `make new NAME=kidney REFERENCE=a.h5ad QUERY=b.h5ad`.
 
-What can be found out is filled in, with a comment that says why; nothing is asked or overwritten.
+What can be found out is filled in, with a comment that says why; nothing is asked or overwritten. A packed
+reference (`NAME-VERSION.cellferry.zip`) may stand in the place of a reference's files.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from ...core.text import printable
 from ...errors import InputError
 from ...labels.columns import Choice
 from .column_choice import choose
-from .config_text import check_as_meant, config_text, to_choose_from
+from .config_text import PackedReference, check_as_meant, config_text, to_choose_from
 from .discovery import Entry, datasets_of, preview
 from .problems import gene_doubts, problems_and_warnings
 
@@ -22,9 +23,19 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def new(
-    name: str, references: str, queries: str, *, label: str, batch: str, folder: Path, force: bool
+    name: str,
+    references: str,
+    queries: str,
+    *,
+    label: str,
+    batch: str,
+    folder: Path,
+    force: bool,
+    as_it_is: bool = False,
 ) -> bool:
     """Write `folder/NAME.yaml`, and say what was found and what comes next.
+
+    With `as_it_is`, the model of a packed reference is not fitted to the queries.
 
     Returns
     -------
@@ -42,13 +53,14 @@ def new(
     path = folder / f"{name}.yaml"
     if path.exists() and not force:
         raise InputError(f"{path} is there already; choose another NAME, or add FORCE=1 to write it anew")
-    by_role = {"REFERENCE": datasets_of(references), "QUERY": datasets_of(queries)}
+    packed = PackedReference.of(references, as_it_is=as_it_is)
+    by_role = {"REFERENCE": [] if packed else datasets_of(references), "QUERY": datasets_of(queries)}
     for key, paths in by_role.items():
-        if not paths:
+        if not paths and not (packed and key == "REFERENCE"):
             raise InputError(f"{key}= is missing; name a file or folder, such as {key}=/data/atlas.h5ad")
     modality, entries, doubts = preview(*by_role.values())
     choose(entries, label, batch)
-    text, meant = config_text(name, modality, entries)
+    text, meant = config_text(name, modality, entries, packed)
     with complete(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
         check_as_meant(temporary, meant)
@@ -114,6 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(f"--{key}", default="")
     parser.add_argument("--folder", type=Path, default=Path("config"))
     parser.add_argument("--force", default="", nargs="?", const="1")
+    parser.add_argument("--as-it-is", action="store_true")
     given = parser.parse_args(arguments)
     try:
         ready = new(
@@ -124,6 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
             batch=given.batch,
             folder=given.folder,
             force=given.force not in ("", "0"),
+            as_it_is=given.as_it_is,
         )
     except InputError as error:
         lines = map(printable, f"make new: {error}".split("\n"))

@@ -16,8 +16,9 @@ from ...core.text import printable
 from ...datasets.dataset import SAMPLE
 from ...errors import InputError
 from ...labels.columns import Choice, Column, could_be_batch, label_points, share_alike, share_known, singlets
+from ...references.archive import Manifest, is_packed, verify
 from .column_choice import is_truth
-from .discovery import Entry, kind_of_ids
+from .discovery import Entry, absolute, kind_of_ids
 
 CELLS_PER_CHUNK = 50_000
 MAX_CHUNKS = 25
@@ -41,10 +42,47 @@ class Line(NamedTuple):
         return f"    {'  '.join(filter(None, [self.key and f'{self.key}: {written(self.value)}', comment]))}"
 
 
-def config_text(name: str, modality: str, entries: list[Entry]) -> tuple[str, dict[str, Any]]:
+class PackedReference(NamedTuple):
+    """A packed reference in the place of a reference's files.
+
+    Attributes
+    ----------
+    path
+        The archive.
+    about
+        What it says of itself.
+    as_it_is
+        Whether its model is not fitted to the queries.
+    """
+
+    path: str
+    about: Manifest
+    as_it_is: bool
+
+    @classmethod
+    def of(cls, given: str, *, as_it_is: bool) -> "PackedReference | None":
+        """The packed reference that is named in the place of files; None if none is."""
+        path = given.strip()
+        return cls(absolute(path), verify(path), as_it_is) if is_packed(path) else None
+
+    @property
+    def lines(self) -> list[Line]:
+        """Its keys, with comments."""
+        about = self.about
+        what = f"{about.full_name}: {len(about.labels)} labels, {about.n_genes:,} genes, {about.license}"
+        lines = [Line("pretrained", self.path, what)]
+        if self.as_it_is:
+            lines.append(Line("surgery", {"fit": False}, "mapped by the model as it is, without torch"))
+        return lines
+
+
+def config_text(
+    name: str, modality: str, entries: list[Entry], packed: PackedReference | None = None
+) -> tuple[str, dict[str, Any]]:
     """The configuration with comments, and what it must be when it is read."""
     references = [entry for entry in entries if entry.role == "reference"]
     known = {value for entry in references if entry.label for value in entry.label.column.values}
+    known |= set(packed.about.labels) if packed else set()
     meant: dict[str, Any] = {"modality": modality} if modality == "cytometry" else {}
     meant["datasets"] = {}
     lines = [
@@ -53,6 +91,9 @@ def config_text(name: str, modality: str, entries: list[Entry]) -> tuple[str, di
     ]
     if modality == "cytometry":
         lines.append("modality: cytometry  # intensities of markers; rna would be counts of genes")
+    for line in packed.lines if packed else []:
+        lines.append(str(line).strip())
+        meant[line.key] = line.value
     lines.append("datasets:")
     for entry in entries:
         below = dataset_lines(entry, known, modality)
