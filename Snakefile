@@ -52,6 +52,6 @@ rule all:
         "results/report.html",
         "results/evaluation/scores.tsv",
         expand("results/predictions/{query}.{kind}", query=QUERIES, kind=["parquet", "csv.gz"]),
-        expand("results/labeled/{query}.h5ad", query=QUERIES),
+        expand("results/labeled/{query}.{kind}", query=QUERIES, kind=["h5ad", "cas.json"]),
         expand("results/fcs/{query}", query=MODALITY.with_intensities(QUERIES)),
     localrule: True

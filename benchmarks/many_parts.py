@@ -103,6 +103,7 @@ def gather(whole: Path, parts: Path) -> None:
         parquet=str(parts / "all.parquet"),
         csv=str(parts / "all.csv.gz"),
         labeled=str(parts / "labeled.h5ad"),
+        annotations=str(parts / "labeled.cas.json"),
         counts=True,
         budget=Budget(2000),
     )

@@ -8,6 +8,7 @@
 #         results/mapped/{query}/raised.json       the same with thresholds raised until its expected error is allowed
 #         results/predictions/{query}/{chunk}.parquet, results/predictions/{query}.parquet and .csv.gz
 #         results/labeled/{query}.h5ad             counts of the common genes, labels and latents
+#         results/labeled/{query}.cas.json         the labels in the Cell Annotation Schema
 
 
 rule fit_query_model:
@@ -166,6 +167,7 @@ rule gather_predictions:
         parquet="results/predictions/{query}.parquet",
         csv="results/predictions/{query}.csv.gz",
         labeled="results/labeled/{query}.h5ad",
+        annotations="results/labeled/{query}.cas.json",
     log:
         "logs/gather_predictions/{query}.log",
     benchmark:

@@ -1,4 +1,4 @@
-"""Gather a query's predictions: one table, the same as csv, and an h5ad with latents and maybe counts."""
+"""Gather a query's predictions: a table, csv, an h5ad with latents and maybe counts, and CAS JSON."""
 
 import json
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from cellferry.artifacts.aligned import check_names, check_number
+from cellferry.artifacts.cell_annotations import write_cell_annotations
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import MAX_CATEGORIES, H5adWriter
 from cellferry.artifacts.json_files import read_artifact
@@ -42,9 +43,6 @@ PLACE_KEY = "X_cellferry_pca"
 EXPECTED_ERROR = "expected_error"
 """Key of the parquet's metadata."""
 
-REFERENCE = "reference"
-"""Key of the parquet's metadata, and of the h5ad's: name, version and SHA-256 of a packed reference."""
-
 NONE = "none"
 """What stands in the h5ad where a prediction says nothing: viewers do not know missing categories."""
 
@@ -63,10 +61,11 @@ def gather_predictions(
     parquet: str,
     csv: str,
     labeled: str,
+    annotations: str,
     counts: bool,
     budget: Budget,
 ) -> None:
-    """Concatenate the chunks' predictions and write them in three formats, block by block.
+    """Concatenate the chunks' predictions and write them in four formats, block by block.
 
     Parameters
     ----------
@@ -76,8 +75,8 @@ def gather_predictions(
         Folder of the classifiers, and what split_reference says of the reference's labels, for their colors.
     packed
         Name, version and hash of a packed reference; None for another.
-    parquet, csv, labeled
-        Files to write.
+    parquet, csv, labeled, annotations
+        Files to write. `labeled` is called like the query; `annotations` is what it holds as JSON.
     counts
         Whether the labeled file holds the counts too.
     budget
@@ -135,6 +134,7 @@ def gather_predictions(
                 expected_error=answers.expected_error if answers.labels else np.nan,
                 versions=versions(["h5py", "xgboost", "scikit-learn"]),
             )
+    write_cell_annotations(parquet, labels, annotations, query=Path(labeled).stem)
 
 
 def widest_schema(predictions: list[str]) -> pa.Schema:
@@ -220,6 +220,7 @@ if __name__ == "__main__":
             parquet=snakemake.output.parquet,
             csv=snakemake.output.csv,
             labeled=snakemake.output.labeled,
+            annotations=snakemake.output.annotations,
             counts=snakemake.params.labeled == "all",
             budget=Budget.of(snakemake.resources),
         )

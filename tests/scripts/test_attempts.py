@@ -318,6 +318,7 @@ def test_gather_predictions(query, tmp_path, same, sizes):
             parquet=str(folder / "predictions.parquet"),
             csv=str(folder / "predictions.csv.gz"),
             labeled=str(folder / "labeled.h5ad"),
+            annotations=str(folder / "labeled.cas.json"),
             counts=True,
             budget=budget,
         )

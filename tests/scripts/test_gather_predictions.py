@@ -4,12 +4,14 @@ import json
 import re
 
 import anndata as ad
+import jsonschema
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from annotation_schema import BICAN
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.resources.budget import Budget
@@ -75,6 +77,7 @@ def gather(query, tmp_path, *, counts=True, **changed):
         "parquet": tmp_path / "out.parquet",
         "csv": tmp_path / "out.csv.gz",
         "labeled": tmp_path / "labeled.h5ad",
+        "annotations": tmp_path / "labeled.cas.json",
     }
     gather_predictions(
         **query | changed,
@@ -275,6 +278,19 @@ def test_too_many_prediction_sets_stand_in_the_table_alone(query, tmp_path, monk
     assert pd.read_parquet(outputs["parquet"])["prediction_set"].nunique() == 6
     assert "prediction_set" not in ad.read_h5ad(outputs["labeled"]).obs
     assert "prediction_set has more than 5 values" in capsys.readouterr().out
+
+
+def test_annotations_are_those_of_the_table_and_of_obs(query, tmp_path):
+    outputs = gather(query[0], tmp_path)
+    found = json.loads(outputs["annotations"].read_text(encoding="utf-8"))
+    jsonschema.validate(found, BICAN)
+    assert found["title"] == "labeled"
+    counts = {each["cell_label"]: each["author_annotation_fields"]["cells"] for each in found["annotations"]}
+    assert counts == pd.read_parquet(outputs["parquet"])["label"].value_counts().to_dict()
+    obs = ad.read_h5ad(outputs["labeled"]).obs
+    assert {each["name"] for each in found["labelsets"]} <= set(obs)
+    for each in found["annotations"]:
+        assert each["cell_ids"] == obs.index[obs[each["labelset"]] == each["cell_label"]].tolist()
 
 
 def test_chunks_in_the_wrong_order_are_refused(query, tmp_path):

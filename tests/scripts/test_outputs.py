@@ -84,6 +84,7 @@ def patients(tmp_path_factory):
         parquet=str(folder / "results/predictions/patients.parquet"),
         csv=str(folder / "results/predictions/patients.csv.gz"),
         labeled=str(folder / "results/labeled/patients.h5ad"),
+        annotations=str(folder / "results/labeled/patients.cas.json"),
         counts=True,
         budget=Budget(2000),
     )

@@ -13,6 +13,9 @@ MADE_FROM = "made_from"
 """Name under which results hold the hashes."""
 
 PIECE_BYTES = 1 << 20
+REFERENCE = "reference"
+"""Key of the metadata of predictions: name, version and hash of the reference as it was published."""
+
 SHOWN = 16
 """Hexadecimal digits of a hash that are kept: no two models will share them by chance."""
 
@@ -64,6 +67,13 @@ def of_predictions(paths: list[str]) -> dict[str, str]:
             f"{Path(other).parent} and run snakemake again"
         )
     return json.loads(next(iter(recorded.values())))
+
+
+def reference_of(path: str | Path) -> dict[str, str]:
+    """`name`, `version` and `sha256` of the reference of a file of predictions; empty if it names none."""
+    import pyarrow.parquet as pq
+
+    return json.loads((pq.read_schema(path).metadata or {}).get(REFERENCE.encode(), b"{}"))
 
 
 def of_settings(settings: Any) -> str:
