@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: demo new label pack doctor plan test fuzz lint lock scale benchmark-accuracy rulegraph clean
+.PHONY: demo new label pack compare doctor plan test fuzz lint lock scale benchmark-accuracy rulegraph clean
 
 demo: .venv/.installed
 	mkdir -p demo
@@ -58,6 +58,12 @@ plan: .venv/.installed
 	    --directory "$(DIRECTORY)" --configfile $(CONFIG)
 	@$(BIN)/snakemake --dry-run --profile $(PROFILE) --directory "$(DIRECTORY)" --configfile $(CONFIG) \
 	    2>/dev/null | grep "^Changed: " || true
+
+# What changed between two runs' labels of a query, and why:  make compare A=old/results B=new/results
+# QUERY= names one of several queries, OUTPUT=changes.tsv writes all pairs of labels.
+compare: .venv/.installed
+	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.compare --a "$(A)" --b "$(B)" \
+	    --query "$(QUERY)" --output "$(OUTPUT)"
 
 test: .venv/.installed
 	$(MAKE) --no-print-directory lint

@@ -32,7 +32,7 @@ from cellferry.report.label_counts import LabelCounts, count_labels
 from cellferry.report.principal_axes import N_AXES, PrincipalAxes
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
-from cellferry.runs.hashes import of_predictions
+from cellferry.runs.hashes import REFERENCE, of_predictions
 from cellferry.runs.versions import versions
 from isal import igzip
 

@@ -202,6 +202,7 @@ KNOWN = [
     (SNAKEMAKE + r"(?!.*--configfile)(.* )?plan\b", dry_run, SHIPPED),
     (r"make (plan|new)\b", works, ""),
     (r"make doctor\b", says_what_it_finds, "this machine has no cluster"),
+    (r"make compare\b", makes_plans, "needs two finished runs; tests/unit/test_compare.py writes them"),
     (r"make demo\b", makes_plans, "takes minutes; the SLURM tests run the same chain"),
     (r"make (test|lint)\b", makes_plans, "this is one of its tests"),
     (r"make (scale|benchmark-accuracy|fuzz)\b", makes_plans, "takes hours"),

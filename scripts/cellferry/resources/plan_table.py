@@ -3,7 +3,7 @@
 from math import ceil
 
 from ..artifacts.inspection import Inspection
-from ..core.text import duration
+from ..core.text import aligned, duration
 from .budget import SNAKEMAKE_MB
 from .plan import Line, Shortage
 
@@ -57,7 +57,7 @@ def as_table(lines: list[Line], *, datasets: list[Inspection], free_mb: float, n
         )
     )
     return "\n".join(
-        [*_dataset_lines(datasets), "", *_aligned([heads, *rows]), note, *_verdicts(lines, disk_mb, free_mb)]
+        [*_dataset_lines(datasets), "", *aligned([heads, *rows]), note, *_verdicts(lines, disk_mb, free_mb)]
     )
 
 
@@ -66,18 +66,6 @@ def _mark(shortages: list[Shortage]) -> str:
     if not shortages:
         return "fits"
     return "later" if all(shortage.fits_on for shortage in shortages) else TOO_LITTLE
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows of a table: the first and the last column to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if position in (0, len(cells) - 1) else cell.rjust(width)
-            for position, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in rows
-    ]
 
 
 def _dataset_lines(datasets: list[Inspection]) -> list[str]:
@@ -97,7 +85,7 @@ def _dataset_lines(datasets: list[Inspection]) -> list[str]:
                 "",
             )
         )
-    return _aligned([("dataset", "role", "cells", "genes", "labels", "batches", ""), *rows])
+    return aligned([("dataset", "role", "cells", "genes", "labels", "batches", ""), *rows])
 
 
 def _verdicts(lines: list[Line], disk_mb: float, free_mb: float) -> list[str]:
