@@ -137,9 +137,8 @@ def label_set(level: str, rank: int, algorithm: str) -> dict:
 
 def source_of(reference: dict[str, str]) -> dict[str, str]:
     """What the schema records of the reference, where the predictions name it."""
-    if not reference:
-        return {}
-    return {"source_taxonomy": f"{reference['name']} {reference['version']}"}
+    name = " ".join(reference[key] for key in ("name", "version") if reference.get(key))
+    return {"source_taxonomy": name} if name else {}
 
 
 def annotation(

@@ -21,7 +21,7 @@ METHOD_VERSIONS = {
     "calibrate_classifier": 4,
     "estimate_missing_genes": 5,
     "predict_labels": 4,
-    "gather_predictions": 2,
+    "gather_predictions": 3,
     "evaluate": 4,
     "leave_labels_out": 5,
 }
