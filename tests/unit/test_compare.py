@@ -162,6 +162,15 @@ def test_pairs_are_those_of_a_join_in_memory(tmp_path, monkeypatch, capsys, orde
         assert [donor, str(len(cells)), str(cells["changed"].sum())] in lines
 
 
+def test_parts_without_cells_are_joined_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs_module, "CELLS_PER_PART", 1)
+    a = write(tmp_path / "a", KNOWN, batches=["d1", "d1", "d2"])
+    b = write(tmp_path / "b", [cell("k3", "T"), cell("other", "B"), cell("k1", "T")])
+    said = compare(str(a), str(b))
+    assert "2 cells are in both, matched by name. Same label: 1 (50.0 %). Changed: 1." in said
+    assert re.search(r"^d2 +1 +1 +100.0 %$", said, re.M)
+
+
 def test_what_differs_is_said_and_what_does_not(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     for run, thresholds in ((a, {"T": 0.5}), (b, {"T": 0.75})):

@@ -18,7 +18,7 @@ from ...errors import InputError
 from .answers import COLUMNS, Answers, listed
 
 CELLS_PER_PART = 250_000
-"""Cells of a table, about, that are joined at once: 100 MB of both."""
+"""Cells of a table, about, that are joined at once."""
 
 BATCH = "batch"
 
