@@ -34,10 +34,9 @@ label: $(if $(wildcard .venv/.installed),.venv/.installed,.venv-label/.installed
 # A trained reference as one file:  make pack RESULTS=results NAME=blood VERSION=1 LICENSE=CC-BY-4.0
 # ORGANISM= ASSAY= TISSUE= DESCRIPTION= DOI= CITATION= say what nothing in the results does; OUTPUT= is a folder.
 RESULTS := results
-OUTPUT := .
 pack: .venv/.installed
 	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.pack --results "$(RESULTS)" --name "$(NAME)" \
-	    --version "$(VERSION)" --license "$(LICENSE)" --output "$(OUTPUT)" --organism "$(ORGANISM)" \
+	    --version "$(VERSION)" --license "$(LICENSE)" --output "$(or $(OUTPUT),.)" --organism "$(ORGANISM)" \
 	    --assay "$(ASSAY)" --tissue "$(TISSUE)" --description "$(DESCRIPTION)" --doi "$(DOI)" \
 	    --citation "$(CITATION)"
 

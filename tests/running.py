@@ -36,10 +36,15 @@ def command_line(folder, *arguments, config=None, program=(sys.executable, "-m",
     return list(map(str, command))
 
 
-def snakemake(folder, *arguments, config=None):
+def snakemake(folder, *arguments, config=None, env=None):
     """Run snakemake in `folder` and wait for it."""
     command = command_line(folder, *arguments, config=config)
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+
+def without_torch():
+    """Environment in which Python finds nothing that only training needs."""
+    return {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "workflow" / "without_torch")}
 
 
 def dying(notes, renames):

@@ -12,13 +12,15 @@ import pytest
 from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
+from cellferry.commands.pack.__main__ import main as pack
 from cellferry.config.schema import fill_defaults
 from cellferry.heads.registry import ON_COUNTS
+from cellferry.references.archive import sha256_of
 from cellferry.report.costs import costs
 from cellferry.resources.expected_jobs import expected_jobs
-from cellferry.runs.hashes import of_predictions
+from cellferry.runs.hashes import of_predictions, reference_of
 from content import hidden
-from running import snakemake
+from running import snakemake, without_torch
 from simulate import simulate_cells
 
 LABELS = ("T cell", "B/plasma, naive", "NK <CD56&>", "Γδ T")
@@ -238,6 +240,62 @@ def test_a_trained_reference_is_used_by_another_run(chain, tmp_path):
     said = result.stdout + result.stderr
     assert re.search(r"^map_query +1$", said, re.M)
     assert re.search(r"^fit_query_model +1$", said, re.M)
+
+
+@pytest.fixture(scope="module")
+def packed(chain, tmp_path_factory):
+    """The trained reference as one file."""
+    folder = tmp_path_factory.mktemp("packed")
+    asked = {"results": chain.results, "output": folder, "name": "made-up", "version": "1.2"}
+    told = {"license": "CC0-1.0", "organism": "none", "citation": "Nobody, 2026"}
+    assert pack([f"--{key}={value}" for key, value in (asked | told).items()]) == 0
+    return folder / "made-up-1.2.cellferry.zip"
+
+
+def test_a_packed_reference_gives_the_labels_of_the_run_itself(chain, packed, tmp_path):
+    """To the last digit, with the model fitted to the query's batches: it is built of its arrays."""
+    config = trained_before(chain) | {"pretrained": str(packed)}
+    result = snakemake(tmp_path, "--cores", "2", config=config)
+    assert result.returncode == 0, result.stdout + result.stderr
+    path = "predictions/labeled.parquet"
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "results" / path), pd.read_parquet(chain.results / path)
+    )
+    identity = {"name": "made-up", "version": "1.2", "sha256": sha256_of(packed)}
+    assert reference_of(tmp_path / "results" / path) == identity
+    labeled = ad.read_h5ad(tmp_path / "results" / "labeled" / "labeled.h5ad")
+    assert labeled.uns["cellferry"]["reference"] == identity
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert all(said in page for said in ("made-up 1.2", "CC0-1.0", identity["sha256"], "Nobody, 2026"))
+    assert not list((tmp_path / "results" / "packed").rglob("*.pt"))
+
+
+def test_a_packed_reference_labels_where_nothing_that_trains_is_installed(chain, packed, tmp_path):
+    config = trained_before(chain) | {"pretrained": str(packed), "surgery": {"fit": False}}
+    result = snakemake(tmp_path, "--cores", "2", config=config, env=without_torch())
+    assert result.returncode == 0, result.stdout + result.stderr
+    mapped = [
+        pd.concat(map(pd.read_parquet, sorted((results / "mapped" / "labeled").glob("*.parquet"))))
+        for results in (tmp_path / "results", chain.results)
+    ]
+    as_it_is, unfitted = (
+        table.filter(like=prefix).to_numpy()
+        for table, prefix in zip(mapped, ("latent_", "unfitted_"), strict=True)
+    )
+    np.testing.assert_array_equal(as_it_is, unfitted)
+    predictions = pd.read_parquet(tmp_path / "results" / "predictions" / "labeled.parquet")
+    assert np.mean(predictions["best_label"] == chain.labeled.obs["cell_type"].to_numpy()) > 0.9
+
+
+def test_a_changed_archive_is_refused_before_any_job(chain, packed, tmp_path):
+    whole = packed.read_bytes()
+    (tmp_path / packed.name).write_bytes(whole[: len(whole) // 2] + b"?" + whole[len(whole) // 2 + 1 :])
+    config = trained_before(chain) | {"pretrained": str(tmp_path / packed.name)}
+    result = snakemake(tmp_path, "--cores", "2", config=config)
+    said = result.stdout + result.stderr
+    assert result.returncode == 1
+    assert f"pretrained: {tmp_path / packed.name}: is no packed reference, or was changed after" in said
+    assert not (tmp_path / "results").exists()
 
 
 def test_every_rule_left_a_log_and_a_benchmark(chain):

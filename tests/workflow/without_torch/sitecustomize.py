@@ -1,0 +1,16 @@
+"""Python where nothing that trains is installed; read by every process with this folder in PYTHONPATH."""
+
+import sys
+
+LACKING = ("anndata", "annbatch", "lightning", "scanpy", "scvi", "skmisc", "torch")
+
+
+class Lacking:
+    """Finds what is not there."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in LACKING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Lacking())
