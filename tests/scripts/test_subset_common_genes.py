@@ -79,7 +79,12 @@ def test_too_few_of_the_genes(subset, tmp_path):
 
 def test_none_of_the_genes(subset):
     cells = simulate_cells()[:, [7, 8]].copy()
-    with pytest.raises(InputError, match="has 0 of the model's 3 genes"):
+    with pytest.raises(InputError, match=r"has 0 of the model's 3 genes .* is 0.0; name the right var"):
+        subset(cells, name="later")
+    cells.var_names = ["ENSMUSG00000000001", "ENSMUSG00000000002"]
+    with pytest.raises(
+        InputError, match=r"\(its genes are written as those of mouse are, and not of human\)"
+    ):
         subset(cells, name="later")
 
 

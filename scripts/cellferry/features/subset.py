@@ -15,6 +15,7 @@ from ..core.progress import Progress
 from ..errors import InputError
 from .gene_ids import candidate_ids, read_gene_table
 from .gene_selection import GeneSelection
+from .organisms import organism_of
 
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
@@ -100,9 +101,13 @@ def gene_selection(
     present = wanted.intersection(ids)
     share = len(present) / len(genes)
     if share < min_common or not present:
+        own, models = organism_of(reader.var.index), organism_of(genes)
+        others = own and models and own != models
         raise InputError(
             f"datasets.{name}: has {len(present)} of the model's {len(genes)} genes ({share:.0%}), and "
-            f"genes.min_common is {min_common}; name the right var column in datasets.{name}.gene_id, "
+            f"genes.min_common is {min_common}"
+            f"{f' (its genes are written as those of {own} are, and not of {models})' if others else ''}; "
+            f"name the right var column in datasets.{name}.gene_id, "
             f"translate its ids ({', '.join(map(str, reader.var.index[:3]))}, ...) to the model's "
             f"({', '.join(genes[:3])}, ...) with genes.map, or train on genes that both have "
             "(genes.retrain_on_common: true, and no `pretrained`)"
