@@ -38,8 +38,8 @@ def pack_held_out(reader: H5adReader, rows: np.ndarray, path: Path) -> None:
         arrays |= {column: codes.astype(np.int32), f"{column}_names": names.astype(np.str_)}
     arrays |= {f"{VAR}{name}": values.to_numpy() for name, values in reader.var.items()}
     genes = reader.var.index.to_numpy().astype(np.str_)
-    about = {name: np.array(str(reader.uns[name])) for name in ("dataset", "values")}
-    np.savez(path, genes=genes, **about, **arrays)
+    about = {"dataset": reader.uns["dataset"], "values": reader.uns.get("values", "counts")}
+    np.savez(path, genes=genes, **{name: np.array(str(each)) for name, each in about.items()}, **arrays)
 
 
 def unpack_held_out(path: Path, target: Path) -> None:
@@ -56,6 +56,8 @@ def unpack_held_out(path: Path, target: Path) -> None:
         genes = pd.Index(found["genes"].astype(object), name="gene")
         columns = {name.removeprefix(VAR): found[name] for name in found if name.startswith(VAR)}
         shape = (len(found["indptr"]) - 1, len(genes))
+        if found["indptr"][-1] != len(found["data"]) or any(len(found[column]) != shape[0] for column in OBS):
+            raise ValueError(f"it holds other values than those of {shape[0]} cells")
         parts = (found["data"].astype(np.float32), found["indices"], found["indptr"])
         counts = sparse.csr_matrix(parts, shape=shape)
         counts.check_format(full_check=True)
