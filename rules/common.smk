@@ -31,9 +31,9 @@ from scripts.cellferry.config.settings import (
     SurgerySettings,
     settings_of,
 )
-from scripts.cellferry.config.yaml_text import restore_text
 from scripts.cellferry.core.disk import check_writable
 from scripts.cellferry.core.run_record import check_run_is_current
+from scripts.cellferry.core.yaml_text import restore_text
 from scripts.cellferry.cytometry.marker_names import TRANSFORMATION
 from scripts.cellferry.resources.rules import RULES
 from scripts.cellferry.runs.command_line import begin_run, exit_with_message, is_looking_only

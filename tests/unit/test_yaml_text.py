@@ -7,7 +7,7 @@ import pytest
 import yaml
 from cellferry.config.checks import check
 from cellferry.config.schema import load_schema
-from cellferry.config.yaml_text import restore_text
+from cellferry.core.yaml_text import restore_text
 from cellferry.errors import InputError
 
 WORDS = [

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..core.problems import Problem, Problems, problems_of
+from ..core.problems import Problem, Problems, problems_of, suggestion
+from ..core.yaml_keys import duplicate_keys
 from ..errors import InputError
 from ..labels.tables import read_ontology, read_parents, read_renames
 from .headers import obs_columns, paths_of
@@ -19,8 +20,7 @@ from .paths import path_problem
 from .pretrained import pretrained_problems
 from .samples import files_that_fit
 from .schema import load_schema
-from .schema_errors import schema_problems, suggestion
-from .yaml_keys import duplicate_keys
+from .schema_errors import config_problems
 
 
 def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: Collection[str] = ()) -> None:
@@ -51,7 +51,7 @@ def find_problems(
         Paths that need not exist yet, since a rule makes them.
     """
     problems = [problem for path in config_files for problem in duplicate_keys(Path(path))]
-    problems += schema_problems(config)
+    problems += config_problems(config)
     if isinstance(config.get("datasets"), dict) and all(isinstance(name, str) for name in config["datasets"]):
         problems += _role_problems(config["datasets"], pretrained=bool(config.get("pretrained")))
         for name, dataset in config["datasets"].items():

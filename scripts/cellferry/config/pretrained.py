@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core.pickles import TRUST, code_in, what_it_runs
-from ..core.problems import Problem, problems_of
+from ..core.problems import Problem, problems_of, suggestion
 from ..cytometry.marker_names import SCALING_COLUMNS, TRANSFORMATION
 from ..errors import InputError
 from ..references.archive import is_packed, verify
 from ..runs.methods import FORMAT_VERSION
 from .headers import latent_table_columns, table_columns
 from .paths import path_problem
-from .schema_errors import suggestion
 
 PRETRAINED_FILES = (
     "genes.tsv",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # `make doctor` reads it with a login node's Python 3.8
 
+import difflib
 from dataclasses import dataclass
 
 from ..errors import InputError
@@ -63,3 +64,9 @@ def problems_of(error: InputError, where: str = "") -> list[Problem]:
     if isinstance(carried, Problems):
         return list(carried.each)
     return [carried if isinstance(carried, Problem) else Problem(where, str(error))]
+
+
+def suggestion(key: str, known: list[str]) -> str:
+    """A known key that is nearly the one given, as part of a message."""
+    close = difflib.get_close_matches(key, known, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from ...config.schema import load_schema
-from ...config.yaml_text import restore_text
 from ...core.text import printable
+from ...core.yaml_text import restore_text
 from ...datasets.dataset import SAMPLE
 from ...errors import InputError
 from ...labels.columns import Choice, Column, could_be_batch, label_points, share_alike, share_known, singlets

@@ -1,4 +1,4 @@
-"""Text of the configuration that YAML takes for something else: `no`, `ON`, `003`, `2024-01-02`.
+"""Text of a YAML file that YAML takes for something else: `no`, `ON`, `003`, `2024-01-02`.
 
 Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
 """

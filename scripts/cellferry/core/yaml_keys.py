@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from ..core.problems import Problem
+from .problems import Problem
 
 MERGE = "tag:yaml.org,2002:merge"
 """Tag of `<<`, which puts another map's keys into one."""

@@ -1,0 +1,91 @@
+"""Errors of a JSON schema, in the words of someone who edits the file."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from .problems import Problem, suggestion
+
+Place = tuple[str | int, ...]
+"""Keys and numbers that lead to a value, from the top."""
+
+
+def schema_problems(
+    values: Any,
+    schema: dict[str, Any],
+    *,
+    see: str,
+    name_of: Callable[[Place], str],
+    special: Callable[[Any], Problem | None] = lambda error: None,
+) -> list[Problem]:
+    """All that a schema has against values.
+
+    Parameters
+    ----------
+    values
+        What was read of a file.
+    schema
+        A JSON schema (2020-12).
+    see
+        The page that has all keys.
+    name_of
+        How a place is named in a message.
+    special
+        Describes an error of jsonschema's that needs words of its own; None for any other.
+    """
+    if names := list(_names_that_are_no_text(values)):
+        # A schema looks at names that are strings only.
+        return [
+            Problem(name_of(place), f"the name {name!r} is not text", "write it in quotes or rename it")
+            for place, name in names
+        ]
+    errors = sorted(Draft202012Validator(schema).iter_errors(values), key=lambda e: list(map(str, e.path)))
+    problems = []
+    for error in errors:
+        found = special(error)
+        problems += [found] if found else _describe(error, see, name_of)
+    return problems
+
+
+def _names_that_are_no_text(values: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    if isinstance(values, dict):
+        yield from ((place, name) for name in values if not isinstance(name, str))
+    below = (
+        values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    )
+    for name, value in below:
+        yield from _names_that_are_no_text(value, (*place, name))
+
+
+def _describe(error: Any, see: str, name_of: Callable[[Place], str]) -> list[Problem]:
+    place = name_of(tuple(error.absolute_path))
+    if error.validator == "additionalProperties" and error.validator_value is False:
+        known = list(error.schema["properties"])
+        return [
+            Problem(place, f"there is no key '{key}'{suggestion(key, known)}; all keys are in {see}")
+            for key in error.instance
+            if key not in known
+        ]
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return [Problem(place, f"the key '{key}' is missing", f"see {see}") for key in missing]
+    description = error.schema.get("description", "")
+    if error.validator == "type" and "string" in error.validator_value and _needs_quotes(error.instance):
+        remedy = f"write it in quotes. {description}".rstrip()
+        return [Problem(place, f"{error.instance!r} is not text", remedy)]
+    if error.validator == "oneOf":
+        choices = " or ".join(map(_choice, error.validator_value))
+        return [Problem(place, f"{error.instance!r} is not {choices}. {description}")]
+    return [Problem(place, f"{error.message}. {description}".rstrip())]
+
+
+def _choice(schema: dict[str, Any]) -> str:
+    """One of several values that a key may have."""
+    least = f" of at least {schema['minimum']}" if "minimum" in schema else ""
+    return f"{schema.get('const', schema.get('type'))}{least}"
+
+
+def _needs_quotes(value: Any) -> bool:
+    """Whether a value is what YAML makes of a word without quotes: a number, a boolean or a date."""
+    return not isinstance(value, str | dict | list | None)
