@@ -2,7 +2,7 @@
 
 | package                            | contents                                                           |
 | ---------------------------------- | ------------------------------------------------------------------ |
-| commands                           | `make new`, `make doctor` and `make compare`                       |
+| commands                           | `make new`, `make doctor`, `make pack` and others                     |
 | datasets                           | the user's files as one dataset: annotation, filters, raw counts   |
 | model                              | scvi-tools models, the only users of torch: training, surgery      |
 | calibration, evaluation            | from probabilities to a label; labels against the truth            |
@@ -14,8 +14,8 @@
 | resources                          | memory, time and GPU of each rule's job; the plan                  |
 | artifacts                          | files that pass between rules                                      |
 | config                             | the configuration: schema, defaults, problems                      |
-| cytometry                          | channels, panels, transformed intensities, FCS                     |
 | references                         | packed references: the file, its registry and cache                |
+| cytometry                          | channels, panels, transformed intensities, FCS                     |
 | labels, cluster                    | names and hierarchies of labels; SLURM                             |
 | runs                               | provenance of results, the start of a run                          |
 | core, errors                       | atomic files, text, logs, progress; exceptions                     |
