@@ -1,0 +1,219 @@
+"""Fetch the file of a reference into the cache: resumed where it was dropped, checked before it has its name.
+
+Pieces of several attempts are put together without comparing ETags. Whether they are of one file, and of the
+right one, the checksum of the registry says; where it does not fit a resumed file, that is fetched once more
+from its beginning.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+from pathlib import Path
+
+from ..core.atomic import complete
+from ..core.disk import FULL
+from ..core.logs import NO_SPACE
+from ..core.problems import Problem, problems_of
+from ..core.progress import Progress
+from ..core.text import duration
+from ..errors import InputError
+from .cache import Shelves, sha256_of
+from .connection import PassingError, Response, Session, ask, blocks
+from .registry import Reference
+
+ATTEMPTS = 6
+"""Attempts in a row that bring nothing new, before it is given up."""
+
+SECONDS_BEFORE_SECOND = 1.0
+"""Before the second attempt; twice as many before each one after it."""
+
+MAX_SECONDS_BETWEEN = 60.0
+NEW_BYTES = 1 << 20
+"""An attempt that brings so many more bytes than there were was worth it."""
+
+MB = 1_000_000
+
+
+def fetch(reference: Reference, shelves: Shelves) -> Path:
+    """Have the file of a reference on this machine, and checked.
+
+    One that is there is compared with its checksum; a cached one that is damaged is fetched again. Of two
+    processes that fetch the same, one waits.
+
+    Returns
+    -------
+    Its path.
+
+    Raises
+    ------
+    InputError
+        If it cannot be had: no connection, another file than the registry describes, no room in the cache.
+    """
+    there, cached = shelves.find(reference), shelves.cached(reference)
+    if there and there != cached:
+        shelves.check(reference, there)
+        return there
+    if there and _problem_of(reference, shelves) is None:
+        return cached
+    if reference.address is None:
+        what = f"there is no file {reference.path}, the location that {reference.registry} gives"
+        raise InputError(Problem(str(reference), what, "put it there, or correct the registry"))
+    with _writing(shelves.cache), _alone(cached.with_name(f".{cached.name}.lock")):
+        if cached.exists():
+            problem = _problem_of(reference, shelves)
+            if problem is None:  # another process has just fetched it
+                return cached
+            print(f"{problem.statement}: fetching it again")
+        part = cached.with_name(f"{cached.name}.part")
+        _Download(reference, part).run()
+        with complete(cached) as whole:
+            os.replace(part, whole)
+    return cached
+
+
+def _problem_of(reference: Reference, shelves: Shelves) -> Problem | None:
+    """What is wrong with a cached file."""
+    try:
+        shelves.check(reference, shelves.cached(reference))
+    except InputError as error:
+        return problems_of(error)[0]
+    return None
+
+
+@contextmanager
+def _writing(cache: Path) -> Iterator[None]:
+    """Make the cache, and say so where nothing can be written in it."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        what, remedy = f"nothing can be written there ({error.strerror})", "give yourself the right to"
+        if error.errno in FULL:
+            what = f"{NO_SPACE}; what was fetched is kept for the next attempt"
+            remedy = "free some space there"
+        raise InputError(f"{cache}: {what}; {remedy}, or set references.cache to another folder") from error
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a lock on a file, which stays: whoever waits for it has it open."""
+    with open(lock, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another process that fetches the same file")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            # The checksum would notice what two processes at once make of a file.
+            print(f"note: no locks in {lock.parent} ({error.strerror}); fetch nothing twice at the same time")
+        yield
+
+
+class _Download:
+    """The download of a file to a partial one.
+
+    Parameters
+    ----------
+    reference
+        Whose file; it has an address.
+    part
+        The partial file; an earlier download may have left one.
+    """
+
+    def __init__(self, reference: Reference, part: Path) -> None:
+        self._reference, self._part, self._size = reference, part, reference.size
+
+    @property
+    def _n_there(self) -> int:
+        """Bytes of the partial file."""
+        return self._part.stat().st_size if self._part.exists() else 0
+
+    def run(self) -> None:
+        """Fetch the bytes that are missing, and compare the whole with its checksum."""
+        while True:
+            if self._n_there > self._size:
+                self._part.unlink()
+            resumed = self._n_there > 0
+            self._check_room()
+            self._receive_all()
+            digest = sha256_of(self._part)
+            if digest == self._reference.sha256:
+                return
+            self._part.unlink()
+            if not resumed:
+                raise self._wrong(f"another file (SHA-256 {digest})", self._reference.sha256)
+            print("what an earlier attempt left does not fit the rest; from the beginning")
+
+    def _check_room(self) -> None:
+        folder, missing = self._part.parent, self._size - self._n_there
+        free = shutil.disk_usage(folder).free
+        if free < missing:
+            what = f"has {free / MB:,.1f} MB left, and {self._reference} needs {missing / MB:,.1f} MB"
+            remedy = "free some space there, or set references.cache to another folder"
+            raise InputError(Problem(str(folder), what, remedy))
+
+    def _receive_all(self) -> None:
+        """Try until the partial file has all its bytes, or nothing new comes."""
+        largest, failures = self._n_there, 0
+        progress = Progress("fetched", ceil(self._size / MB), "MB", already=largest // MB)
+        with Session() as session:
+            while self._n_there < self._size:
+                try:
+                    self._receive(session, progress)
+                except PassingError as error:
+                    failures = 1 if self._n_there >= largest + NEW_BYTES else failures + 1
+                    largest = max(self._n_there, largest)
+                    self._wait(error, failures)
+
+    def _wait(self, error: PassingError, failures: int) -> None:
+        """Wait before the next attempt, or give up."""
+        reference, there = self._reference, f"{self._n_there / MB:,.1f} of {self._size / MB:,.1f} MB"
+        if failures >= ATTEMPTS:
+            what = f"{reference.address}: {error}, {failures} times in a row"
+            remedy = "try again later (what came is kept), or use a mirror (docs/references.md)"
+            raise InputError(Problem(str(reference), what, remedy)) from error
+        ours = SECONDS_BEFORE_SECOND * 2 ** (failures - 1)
+        seconds = min(ours if error.seconds is None else error.seconds, MAX_SECONDS_BETWEEN)
+        print(f"{error}; {there} are there, again in {duration(seconds)}")
+        time.sleep(seconds)
+
+    def _receive(self, session: Session, progress: Progress) -> None:
+        """Add to the partial file what one answer of the server brings."""
+        with ask(session, self._reference.address, self._n_there) as response:
+            n_bytes = self._start(response)
+            with open(self._part, "ab") as file:
+                file.truncate(n_bytes)
+                for block in blocks(response):
+                    n_bytes += len(block)
+                    if n_bytes > self._size:
+                        self._part.unlink()
+                        raise self._wrong(f"more than {self._size:,} bytes", f"{self._size:,}")
+                    file.write(block)
+                    progress.reach(ceil(n_bytes / MB) if n_bytes == self._size else n_bytes // MB)
+        if n_bytes < self._size:
+            raise PassingError("the connection ended early")
+
+    def _start(self, response: Response) -> int:
+        """The byte of the file at which an answer begins; its length is compared with the registry's."""
+        start, length = 0, response.headers.get("Content-Length", "")
+        if response.status_code != 200:
+            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+            if not found or int(found[1]) != self._n_there:
+                self._part.unlink(missing_ok=True)
+                raise PassingError("the server does not send the rest of the file")
+            start, length = int(found[1]), found[2].strip("*")
+        if length and length != str(self._size):
+            self._part.unlink(missing_ok=True)
+            raise self._wrong(f"{length} bytes", f"{self._size:,}")
+        return start
+
+    def _wrong(self, found: str, expected: str) -> InputError:
+        """What is said of another file than the registry describes."""
+        what = f"{self._reference.address} has {found}, and {self._reference.registry} says {expected}"
+        remedy = "nothing of it was kept; ask whoever keeps the registry"
+        return InputError(Problem(str(self._reference), what, remedy))
