@@ -6,7 +6,8 @@ SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: demo new label pack compare doctor plan test fuzz lint lock scale benchmark-accuracy rulegraph clean
+.PHONY: demo new label pack compare doctor plan fetch references test fuzz lint lock scale benchmark-accuracy \
+    rulegraph clean
 
 demo: .venv/.installed
 	mkdir -p demo
@@ -63,6 +64,16 @@ plan: .venv/.installed
 compare: .venv/.installed
 	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.compare --a "$(A)" --b "$(B)" \
 	    --query "$(QUERY)" --output "$(OUTPUT)"
+
+# A reference that is known by name, into the cache:  make fetch REFERENCE=lung@1.0 CONFIG=config/config.yaml
+# The configuration may name registries, a cache and a mirror (docs/references.md).
+fetch: .venv/.installed
+	@PYTHONPATH=scripts $(BIN)/python -m cellferry.commands.references --fetch "$(REFERENCE)" \
+	    --config $(CONFIG) --directory "$(DIRECTORY)"
+
+# Those that are known, and whether they are here:  make references CONFIG=config/config.yaml
+references: .venv/.installed
+	@PYTHONPATH=scripts $(BIN)/python -m cellferry.commands.references --config $(CONFIG) --directory "$(DIRECTORY)"
 
 test: .venv/.installed
 	$(MAKE) --no-print-directory lint

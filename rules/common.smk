@@ -16,6 +16,7 @@ sys.modules["scripts"].__path__ = [str(Path(workflow.current_basedir).parent / "
 
 from scripts.cellferry.cluster.backoff import SlurmBackoff
 from scripts.cellferry.config.checks import check
+from scripts.cellferry.config.named_reference import locate_pretrained
 from scripts.cellferry.config.providers import Modality, reference_of
 from scripts.cellferry.config.samples import all_files, table_files
 from scripts.cellferry.config.schema import fill_defaults, load_schema
@@ -67,6 +68,8 @@ else:
     with exit_with_message():
         check_run_is_current()
 fill_defaults(config)
+with exit_with_message():
+    locate_pretrained(config)
 
 MODALITY = Modality(config["modality"])
 with exit_with_message():

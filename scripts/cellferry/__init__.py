@@ -2,7 +2,7 @@
 
 | package                            | contents                                                           |
 | ---------------------------------- | ------------------------------------------------------------------ |
-| commands                           | `make new`, `make doctor`, `make pack` and others                     |
+| commands                           | `make new`, `make doctor`, `make pack` and others                  |
 | datasets                           | the user's files as one dataset: annotation, filters, raw counts   |
 | model                              | scvi-tools models, the only users of torch: training, surgery      |
 | calibration, evaluation            | from probabilities to a label; labels against the truth            |

@@ -56,11 +56,11 @@ def test_an_entry_is_a_reference(write):
 
 
 def test_a_path_is_relative_to_the_registry(write, tmp_path):
-    (lung,) = read_registries([write(entry(location="../files/lung.zip"))])
-    assert lung.path == tmp_path / "../files/lung.zip"
+    (lung,) = read_registries([write(entry(location="../files/lung.cellferry.zip"))])
+    assert lung.path == tmp_path / "../files/lung.cellferry.zip"
     assert lung.address is None
-    (lung,) = read_registries([write(entry(location="/data/lung.zip"))])
-    assert lung.path == Path("/data/lung.zip")
+    (lung,) = read_registries([write(entry(location="/data/lung.cellferry.zip"))])
+    assert lung.path == Path("/data/lung.cellferry.zip")
 
 
 def test_versions_are_what_is_written(write):
@@ -106,6 +106,10 @@ def test_versions_are_what_is_written(write):
         ),
         ({"location": "zenodo:lung.zip"}, "location: 'zenodo:lung.zip' is not a path"),
         ({"location": "hf:me/lung/lung.zip"}, "location: 'hf:me/lung/lung.zip' is not a path"),
+        (
+            {"location": "lung.zip"},
+            "location: 'lung.zip' is a path that does not end in .cellferry.zip; see docs",
+        ),
         ({"location": "https:///x"}, "location: 'https:///x' is not a valid address"),
         ({"location": "https://me:pw@example.org/x"}, "holds a user name or password"),
     ],
@@ -160,7 +164,7 @@ def test_a_version_has_one_file(write):
 
 
 def test_of_the_same_file_in_two_registries_the_first_says_where_it_is(write):
-    one, other = write(entry(location="lung.zip"), name="a.yaml"), write(entry(), name="b.yaml")
+    one, other = write(entry(location="lung.cellferry.zip"), name="a.yaml"), write(entry(), name="b.yaml")
     (lung,) = read_registries([one, other, one])
     assert lung.registry == one
 

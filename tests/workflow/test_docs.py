@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cellferry.config.schema import load_schema
+from cellferry.references.registry import load_schema as registry_schema
 from jsonschema import Draft202012Validator
 from pages import FENCE, PAGES, RESULT, SHELLS, blocks, is_written, prose, rules_text, text_of
 from running import ROOT
@@ -36,11 +37,13 @@ def test_code_of_other_languages_has_tests_of_its_own():
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=str)
-def test_yaml_is_a_part_of_a_configuration_or_of_the_profile(page):
+def test_yaml_is_a_part_of_a_configuration_a_registry_or_the_profile(page):
     profile = (ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8")
     for code in blocks(page, "yaml"):
         found = yaml.safe_load(code)
-        if found.keys() <= SECTIONS.keys():
+        if isinstance(found.get("references"), list):  # a registry
+            assert Draft202012Validator(registry_schema()).is_valid(found), page
+        elif found.keys() <= SECTIONS.keys():
             some = {"q": {"role": "query", "path": "q.h5ad"}}
             schema = {"datasets": some} | found
             problems = [error.message for error in Draft202012Validator(SCHEMA).iter_errors(schema)]

@@ -107,6 +107,23 @@ def test_from_the_projects_own_folder_as_the_readme_says():
     assert "train_reference_model" in result.stdout + result.stderr
 
 
+def test_a_reference_that_was_not_fetched_ends_the_run_with_the_command_that_does(run):
+    (run.folder / "query.csv").write_text("x")
+    entry = {"name": "lung", "version": "1.0", "location": "zenodo:1/lung.zip", "sha256": "a" * 64, "size": 9}
+    entry |= {"license": "CC0-1.0", "description": "a lung"}
+    (run.folder / "refs.yaml").write_text(yaml.safe_dump({"references": [entry]}))
+    config = {
+        "datasets": {"patients": {"role": "query", "path": "query.csv"}},
+        "pretrained": "lung@1.0",
+        "references": {"registries": ["refs.yaml"], "cache": "cache"},
+    }
+    result = run("--dry-run", "--cores", "1", config=config)
+    assert result.returncode == 1
+    assert "the configuration has 1 problem(s)" in told(result)
+    where = f"CONFIG={run.folder}/config.yaml DIRECTORY={run.folder}"
+    assert f"run `make fetch REFERENCE=lung@1.0 {where}`" in told(result)
+
+
 def test_number_of_jobs_is_known_before_anything_runs(run):
     for name in ("reference.csv", "query.csv"):
         (run.folder / name).write_text("x")

@@ -6,7 +6,18 @@ from cellferry.config.schema import load_schema
 from running import ROOT
 
 PAGE = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
-SECTIONS = ("cytometry", "labels", "genes", "reference", "split", "surgery", "prediction", "merge", "output")
+SECTIONS = (
+    "cytometry",
+    "labels",
+    "references",
+    "genes",
+    "reference",
+    "split",
+    "surgery",
+    "prediction",
+    "merge",
+    "output",
+)
 
 
 def keys_of(schema):

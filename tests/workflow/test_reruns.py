@@ -23,6 +23,8 @@ from running import ROOT
 from simulate import simulate_cells
 
 KEYS = re.findall(r"^\| `([^`]+)`", key_table(), re.M)
+# They say where a file is, and results depend on the file.
+FINDING = ("references.registries", "references.cache", "references.mirror")
 ROW = re.compile(r"^\| (`[^|]+`) \| (`[^|]+`) \|([^|]*)\|$", re.M)
 
 
@@ -94,7 +96,7 @@ def test_nothing_is_planned_after_a_finished_run(runs, kind):
 def test_every_key_is_tried():
     tried = {re.sub(r"^datasets\.\w+\.", "datasets.NAME.", key) for keys in CHANGES.values() for key in keys}
     # Other modalities hold other files: nothing of the one can stay with the other.
-    assert set(KEYS) - {"modality"} == tried
+    assert set(KEYS) - {"modality", *FINDING} == tried
 
 
 def rows(kind):
@@ -179,6 +181,15 @@ def test_what_means_the_same_makes_nothing_again(runs):
     config["datasets"]["atlas"] = dict(reversed(config["datasets"]["atlas"].items()))
     config["labels"] = {"rename": dict(reversed(RENAMED.items()))}
     config["prediction"] = {"min_p": 0.005, "min_counts": "auto"}
+    assert jobs_to_run(run.folder, config) == set()
+
+
+def test_where_references_are_found_makes_nothing_again(runs):
+    run = runs["earlier"]
+    (run.folder / "more.yaml").write_text("references: []\n")
+    (run.folder / "mirror").mkdir()
+    values = (["more.yaml"], "cache", "mirror")
+    config = changed(run.config, dict(zip(FINDING, values, strict=True)))
     assert jobs_to_run(run.folder, config) == set()
 
 

@@ -1,1 +1,1 @@
-"""Commands beside the workflow: `make new` and `make doctor`."""
+"""Commands beside the workflow: `make new`, `make doctor`, `make fetch` and `make references`."""

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..labels.tables import read_ontology, read_parents, read_renames
 from .headers import obs_columns, paths_of
 from .modality import head_problems, modality_problems
+from .named_reference import with_located_reference
 from .paths import path_problem
 from .pretrained import pretrained_problems
 from .samples import files_that_fit
@@ -57,7 +58,8 @@ def find_problems(
         for name, dataset in config["datasets"].items():
             if isinstance(dataset, dict):
                 problems += _dataset_problems(name, dataset, set(map(Path, made_by_rules)))
-    problems += pretrained_problems(config)
+    located, not_found = with_located_reference(config, config_files)
+    problems += not_found + pretrained_problems(located)
     genes = config.get("genes")
     gene_map = genes.get("map") if isinstance(genes, dict) else None
     if isinstance(gene_map, str) and (problem := path_problem(gene_map, folders=False)):

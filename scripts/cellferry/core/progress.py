@@ -6,6 +6,7 @@ terminal, the one that holds a lock on it; when it ends, the next one that has s
 
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -75,7 +76,7 @@ class Progress:
             return
         now = self._clock()
         if now >= self._next_line:
-            print(self.line())
+            print_line(self.line())
             self._next_line = now + SECONDS_BETWEEN_LINES
         if _screen and now >= self._next_bar:
             _screen.draw(self._share, self._shortly)
@@ -91,7 +92,7 @@ class Progress:
         if self._clock() < self._first_line:
             return
         summary = f"{self._done} {self._n:,} {self._unit} in {duration(self._seconds)}, {self._rate}"
-        print(f"{summary}{self._noted}")
+        print_line(f"{summary}{self._noted}")
 
     def line(self) -> str:
         """Where the step is now, in words."""
@@ -132,6 +133,11 @@ class Progress:
     @property
     def _noted(self) -> str:
         return f"; {self._note}" if self._note else ""
+
+
+def print_line(text: str) -> None:
+    """Print a line; on a terminal, which a command has and no job, over the bar that may stand there."""
+    print(f"{text}\x1b[K" if _screen and sys.stdout.isatty() else text)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from ..core.atomic import complete
 from ..core.disk import FULL
 from ..core.logs import NO_SPACE
 from ..core.problems import Problem, problems_of
-from ..core.progress import Progress
+from ..core.progress import Progress, print_line
 from ..core.text import duration
 from ..errors import InputError
 from .cache import Shelves, sha256_of
@@ -160,7 +160,8 @@ class _Download:
     def _receive_all(self) -> None:
         """Try until the partial file has all its bytes, or nothing new comes."""
         largest, failures = self._n_there, 0
-        progress = Progress("fetched", ceil(self._size / MB), "MB", already=largest // MB)
+        total = ceil(self._size / MB)
+        progress = Progress("fetched", total, "MB", already=largest // MB, only_if_long=True)
         with Session() as session:
             while self._n_there < self._size:
                 try:
@@ -179,7 +180,7 @@ class _Download:
             raise InputError(Problem(str(reference), what, remedy)) from error
         ours = SECONDS_BEFORE_SECOND * 2 ** (failures - 1)
         seconds = min(ours if error.seconds is None else error.seconds, MAX_SECONDS_BETWEEN)
-        print(f"{error}; {there} are there, again in {duration(seconds)}")
+        print_line(f"{error}; {there} are there, again in {duration(seconds)}")
         time.sleep(seconds)
 
     def _receive(self, session: Session, progress: Progress) -> None:

@@ -164,17 +164,24 @@ def _read_registry(path: Path) -> list[Reference]:
     first: dict[str, int] = {}
     for number, reference in enumerate(references):
         place = ("references", number)
-        try:
-            address_of(reference.location)
-        except ValueError as error:
+        if what := _location_problem(reference.location):
             where = name_of((*place, "location"))
-            problems.append(Problem(where, f"'{reference.location}' {error}", f"{PAGE} has the forms"))
+            problems.append(Problem(where, f"'{reference.location}' {what}", f"see {PAGE}"))
         if (before := first.setdefault(str(reference), number)) != number:
             what = f"{reference} is entry {before + 1} already"
             problems.append(Problem(name_of(place), what, "give it another version, or remove one of them"))
     if problems:
         raise InputError(Problems(f"{path} has {len(problems)} problem(s)", tuple(problems)))
     return references
+
+
+def _location_problem(location: str) -> str | None:
+    try:
+        is_path = address_of(location) is None
+    except ValueError as error:
+        return str(error)
+    # The workflow tells a file from a folder of results by it.
+    return f"is a path that does not end in {ENDING}" if is_path and not location.endswith(ENDING) else None
 
 
 def _reference(entry: dict[str, Any], registry: Path) -> Reference:

@@ -1,0 +1,93 @@
+"""References that are known by name: list them (`make references`), or fetch one (`make fetch`).
+
+Fetching is the only part of cellferry that opens a connection; a run finds the file, and its jobs read it.
+"""
+
+import argparse
+import os
+import sys
+from contextlib import chdir
+from pathlib import Path
+
+from ..config.named_reference import known_references, read_section, shelves_of
+from ..core.progress import watched
+from ..core.text import printable
+from ..errors import InputError
+from ..references.cache import Shelves
+from ..references.fetching import MB, fetch
+from ..references.registry import SHIPPED, Reference, find
+
+COLUMNS = ("name", "version", "MB", "license", "file", "description")
+
+
+def fetch_named(name: str, known: list[Reference], shelves: Shelves) -> None:
+    """Fetch a reference, and print where its file is and how it is used.
+
+    Raises
+    ------
+    InputError
+        If it is not known, or cannot be fetched.
+    """
+    if not name:
+        raise InputError("REFERENCE= is missing; name one of those that `make references` lists")
+    reference = find(name, known)
+    about = f"{reference.description} ({reference.size / MB:,.1f} MB, {reference.license})"
+    print(f"{reference}: {printable(about)}")
+    with watched(2, f"logs/{reference}.log"):
+        path = fetch(reference, shelves)
+    print(f"{path} is there, with the right checksum. In a configuration:  pretrained: {reference}")
+
+
+def table(known: list[Reference], shelves: Shelves) -> str:
+    """A line for each reference; `file` says where it is: cache, mirror, path (of the registry), or -."""
+    rows = [COLUMNS]
+    for each in known:
+        size = f"{each.size / MB:,.1f}"
+        rows.append((each.name, each.version, size, each.license, place(each, shelves), each.description))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join(printable("  ".join(row).rstrip()) for row in padded)
+
+
+def place(reference: Reference, shelves: Shelves) -> str:
+    """Where the file of a reference is, in a word; one of another size is not that file."""
+    path = shelves.find(reference)
+    if path is None or path.stat().st_size != reference.size:
+        return "-"
+    if path == reference.path:
+        return "path"
+    return "cache" if path == shelves.cached(reference) else "mirror"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fetch", metavar="NAME@VERSION", help="without it, list all")
+    parser.add_argument("--config", type=Path, nargs="+", required=True)
+    parser.add_argument("--directory", type=Path, default=Path(), help="the folder that snakemake runs in")
+    given = parser.parse_args(arguments)
+    config_files = [Path(os.path.abspath(path)) for path in given.config]
+    try:
+        if not given.directory.is_dir():
+            raise InputError(f"DIRECTORY={given.directory}: there is no such folder; name another")
+        with chdir(given.directory):
+            section = read_section(config_files)
+            known, shelves = known_references(section), shelves_of(section)
+            if given.fetch is not None:
+                fetch_named(given.fetch, known, shelves)
+                return 0
+            print(table(known, shelves) if known else f"no reference is known: {SHIPPED} lists none")
+            mirror = f", mirror: {shelves.mirror}" if shelves.mirror else ""
+            print(f"cache: {shelves.cache.absolute()}{mirror}")
+    except InputError as error:
+        command = "make references" if given.fetch is None else "make fetch"
+        print("\n".join(map(printable, f"{command}: {error}".split("\n"))), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on where it was")

@@ -1,0 +1,179 @@
+"""A reference that the configuration gives by name, `pretrained: NAME@VERSION`: its registries, its file."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..core.problems import Problem, Problems, problems_of
+from ..core.text import in_one_line
+from ..core.yaml_keys import duplicate_keys
+from ..core.yaml_text import restore_text
+from ..errors import InputError
+from ..references.cache import Shelves, default_cache
+from ..references.registry import PROJECT, SHIPPED, Reference, find, read_registries
+from .schema import load_schema
+from .schema_errors import config_problems
+
+SECTION = "references"
+
+
+def locate_pretrained(config: dict[str, Any]) -> None:
+    """Put the path of a reference's file in the place of its name, in place; in the main process and in jobs.
+
+    The section `references` is taken out: results depend on the file, not on how it was found.
+
+    Parameters
+    ----------
+    config
+        The configuration with its defaults, as `check` has let it through.
+
+    Raises
+    ------
+    InputError
+        If the file is not there any more, or a compute node does not see it.
+    """
+    section = config.pop(SECTION)
+    if is_name(config["pretrained"]):
+        config["pretrained"] = str(_file_of(config["pretrained"], section, check=False))
+
+
+def with_located_reference(
+    config: dict[str, Any], config_files: Sequence[str | Path]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The same for the checks, which are not to end at the first problem.
+
+    The file is compared with its checksum.
+
+    Parameters
+    ----------
+    config
+        The configuration without its defaults; not changed.
+    config_files
+        The files it came from, for the command that fetches a file.
+
+    Returns
+    -------
+    The configuration with the path, or with none where it is not to be had, and the problems of the section
+    `references`, of registries and of the file.
+    """
+    section, name = config.get(SECTION, {}), config.get("pretrained")
+    without = {**config, "pretrained": None} if is_name(name) else config
+    if _section_problems(section):
+        return without, []  # they are among those of the whole configuration
+    try:
+        if is_name(name):
+            path = _file_of(name, section, config_files=config_files, check=True)
+            return {**config, "pretrained": str(path)}, []
+        if section:
+            shelves_of(section)
+            known_references(section)
+    except InputError as error:
+        return without, problems_of(error)
+    return config, []
+
+
+def is_name(pretrained: Any) -> bool:
+    """Whether a value of `pretrained` is a name with a version, and not a path."""
+    if not isinstance(pretrained, str) or "@" not in pretrained or "/" in pretrained:
+        return False
+    return not Path(pretrained).exists()
+
+
+def known_references(section: dict[str, Any]) -> list[Reference]:
+    """The references of all registries: those that the section `references` names, then the project's own.
+
+    Raises
+    ------
+    InputError
+        If a registry cannot be used.
+    """
+    return read_registries([*(Path(path).expanduser() for path in section.get("registries", [])), SHIPPED])
+
+
+def shelves_of(section: dict[str, Any]) -> Shelves:
+    """The folders with files of references that the section `references` names.
+
+    Raises
+    ------
+    InputError
+        If the mirror is not there.
+    """
+    cache, mirror = (section.get(key) and Path(section[key]).expanduser() for key in ("cache", "mirror"))
+    if mirror and not mirror.is_dir():
+        what = f"there is no folder {mirror} (looked in {Path.cwd()})"
+        raise InputError(Problem("references.mirror", what, "correct the path"))
+    return Shelves(cache or default_cache(), mirror)
+
+
+def read_section(config_files: Iterable[Path]) -> dict[str, Any]:
+    """The section `references` of configurations, of which a later one wins; for commands.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or the section is wrong; other sections may be anything.
+    """
+    section: dict[str, Any] = {}
+    for path in config_files:
+        try:
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            what = f"the configuration cannot be read ({error.strerror})"
+            raise InputError(Problem(str(path), what, "name one with CONFIG=")) from error
+        except (yaml.YAMLError, ValueError) as error:
+            raise InputError(
+                Problem(str(path), f"is not YAML ({in_one_line(error)})", "correct it")
+            ) from error
+        config = config if isinstance(config, dict) else {}
+        restore_text(config, [str(path)], load_schema())
+        problems = duplicate_keys(path) + _section_problems(config.get(SECTION, {}))
+        if problems:
+            raise InputError(Problems(f"{path} has {len(problems)} problem(s)", tuple(problems)))
+        section |= config.get(SECTION, {})
+    return section
+
+
+def _section_problems(section: Any) -> list[Problem]:
+    schema = load_schema()["properties"][SECTION]
+    return config_problems({SECTION: section}, {"properties": {SECTION: schema}})
+
+
+def _file_of(
+    name: str, section: dict[str, Any], *, config_files: Sequence[str | Path] = (), check: bool
+) -> Path:
+    """The file of a reference, which is compared with its checksum if `check`.
+
+    An `InputError` if it is not known, was not fetched or is damaged.
+    """
+    if name.endswith("@"):
+        raise InputError(Problem("pretrained", f"'{name}' has no version", "name it: NAME@VERSION"))
+    shelves, known = shelves_of(section), known_references(section)
+    try:
+        reference = find(name, known)
+    except InputError as error:
+        raise InputError(Problem("pretrained", f"there is no folder {name}, and {error}")) from error
+    path = shelves.find(reference)
+    if path is None:
+        what = f"{reference} was not fetched (looked in {shelves.whereabouts(reference)})"
+        remedy = f"correct its location in {reference.registry}"
+        if reference.address:
+            remedy = f"run `{_command_for(reference, section, config_files)}`"
+        raise InputError(Problem("pretrained", what, remedy))
+    if check:
+        shelves.check(reference, path)
+    return path
+
+
+def _command_for(reference: Reference, section: dict[str, Any], config_files: Sequence[str | Path]) -> str:
+    """The command that fetches a reference with this configuration, whose paths begin where the run does."""
+    command = f"make fetch REFERENCE={reference}"
+    if config_files:
+        command += f" CONFIG={shlex.quote(' '.join(map(str, config_files)))}"
+    return (
+        f"{command} DIRECTORY={shlex.quote(str(Path.cwd()))}"
+        if section and Path.cwd() != PROJECT
+        else command
+    )
