@@ -197,6 +197,12 @@ def test_a_name_that_yaml_takes_for_a_number(config):
     assert "datasets: the name 2023 is not text; write it in quotes" in problems(config)
 
 
+def test_an_alias_within_what_it_stands_for(config):
+    config["seeds"] = [[]]
+    config["seeds"][0].append(config["seeds"])
+    assert "there is no key 'seeds' (did you mean 'seed'?)" in problems(config)
+
+
 def test_files_a_rule_makes_need_not_exist(config):
     config["datasets"]["patients"]["path"] = "./resources/demo/query/"
     check(config, config_files=[], made_by_rules=["resources/demo/query"])

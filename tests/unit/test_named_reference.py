@@ -110,6 +110,7 @@ def test_a_file_that_was_not_fetched(config, tmp_path):
         ("lungs@1.0", "no registry has a reference 'lungs' (did you mean 'lung'?); known are: lung@1.0"),
         ("lung@1.1", "lung has no version 1.1 (did you mean '1.0'?); it has: 1.0"),
         ("lung@", "pretrained: 'lung@' has no version; name it: NAME@VERSION"),
+        ("lung@" + "1" * 5000, "lung has no version 1111"),
         ("x y@1", "pretrained: there is no folder x y@1, and no registry has a reference 'x y'"),
     ],
 )

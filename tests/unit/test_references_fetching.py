@@ -90,8 +90,9 @@ def test_a_server_that_knows_no_parts_begins_again(server, lung, shelves):
     assert fetch(lung, shelves).read_bytes() == CONTENT
 
 
-def test_a_server_that_sends_another_part_than_was_asked_for(server, lung, shelves):
-    wrong = Answer(CONTENT, headers={"Content-Range": f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}"})
+@pytest.mark.parametrize("start", ["7", "", "9" * 5000])
+def test_a_server_that_sends_another_part_than_was_asked_for(server, lung, shelves, start):
+    wrong = Answer(CONTENT, headers={"Content-Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"})
     server.tell(PATH, Answer(CONTENT, ends_after=300_000), wrong, Answer(CONTENT))
     assert fetch(lung, shelves).read_bytes() == CONTENT
     assert server.ranges[-1] is None
@@ -132,6 +133,15 @@ def test_a_busy_server_is_asked_again(server, lung, shelves, status, monkeypatch
 def test_a_server_that_stays_busy(server, lung, shelves):
     server.tell(PATH, Answer(status=503))
     assert f"the server answers 503 Service Unavailable, {ATTEMPTS} times in a row" in refused(lung, shelves)
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1", "9" * 5000, "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_a_wait_that_is_not_a_number_of_seconds_is_ours(server, lung, shelves, monkeypatch, wait):
+    waited = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    server.tell(PATH, Answer(status=503, headers={"Retry-After": wait}), Answer(CONTENT))
+    fetch(lung, shelves)
+    assert waited == [fetching.SECONDS_BEFORE_SECOND]
 
 
 def test_nobody_waits_longer_than_a_minute(server, lung, shelves, monkeypatch):

@@ -138,6 +138,10 @@ def test_all_problems_of_all_registries_are_listed(write, tmp_path):
         ("reference: []", "there is no key 'reference' (did you mean 'references'?)"),
         ("references: [", "refs.yaml: the registry is not YAML ("),
         ("references: []\n1: x", "refs.yaml: the name 1 is not text"),
+        (
+            "references: &a [*a]",
+            "refs.yaml: the registry has a YAML alias (*name); write out what it stands for",
+        ),
         ("references: [{1: x}]", "refs.yaml, entry 1: the name 1 is not text"),
         ("references: []\nreferences: []", "line 2: the key 'references' is given twice in one place"),
         ("references: [{name: a, name: b}]", "line 1: the key 'name' is given twice in one place"),

@@ -1,5 +1,6 @@
 """A reference that the configuration gives by name, `pretrained: NAME@VERSION`: its registries, its file."""
 
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -79,7 +80,7 @@ def is_name(pretrained: Any) -> bool:
     """Whether a value of `pretrained` is a name with a version, and not a path."""
     if not isinstance(pretrained, str) or "@" not in pretrained or "/" in pretrained:
         return False
-    return not Path(pretrained).exists()
+    return not os.path.exists(pretrained)
 
 
 def known_references(section: dict[str, Any]) -> list[Reference]:
@@ -90,7 +91,7 @@ def known_references(section: dict[str, Any]) -> list[Reference]:
     InputError
         If a registry cannot be used.
     """
-    return read_registries([*(Path(path).expanduser() for path in section.get("registries", [])), SHIPPED])
+    return read_registries([*map(_path, section.get("registries", [])), SHIPPED])
 
 
 def shelves_of(section: dict[str, Any]) -> Shelves:
@@ -101,7 +102,7 @@ def shelves_of(section: dict[str, Any]) -> Shelves:
     InputError
         If the mirror is not there.
     """
-    cache, mirror = (section.get(key) and Path(section[key]).expanduser() for key in ("cache", "mirror"))
+    cache, mirror = (section.get(key) and _path(section[key]) for key in ("cache", "mirror"))
     if mirror and not mirror.is_dir():
         what = f"there is no folder {mirror} (looked in {Path.cwd()})"
         raise InputError(Problem("references.mirror", what, "correct the path"))
@@ -134,6 +135,10 @@ def read_section(config_files: Iterable[Path]) -> dict[str, Any]:
             raise InputError(Problems(f"{path} has {len(problems)} problem(s)", tuple(problems)))
         section |= config.get(SECTION, {})
     return section
+
+
+def _path(given: str) -> Path:
+    return Path(os.path.expanduser(given))
 
 
 def _section_problems(section: Any) -> list[Problem]:

@@ -48,14 +48,18 @@ def schema_problems(
     return problems
 
 
-def _names_that_are_no_text(values: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    if isinstance(values, dict):
-        yield from ((place, name) for name in values if not isinstance(name, str))
-    below = (
-        values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
-    )
-    for name, value in below:
-        yield from _names_that_are_no_text(value, (*place, name))
+def _names_that_are_no_text(values: Any) -> Iterator[tuple[Place, Any]]:
+    """Names of maps at any depth; what an alias of YAML stands for is looked at once."""
+    to_do: list[tuple[Place, Any]] = [((), values)]
+    seen: set[int] = set()
+    for place, here in to_do:
+        if id(here) in seen or not isinstance(here, dict | list):
+            continue
+        seen.add(id(here))
+        if isinstance(here, dict):
+            yield from ((place, name) for name in here if not isinstance(name, str))
+        below = here.items() if isinstance(here, dict) else enumerate(here)
+        to_do += (((*place, name), value) for name, value in below)
 
 
 def _describe(error: Any, see: str, name_of: Callable[[Place], str]) -> list[Problem]:

@@ -14,10 +14,11 @@ from .registry import Reference
 def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
     """The cache where the configuration names none."""
     if named := environment.get("CELLFERRY_CACHE"):
-        return Path(named).expanduser()
-    caches = Path(environment.get("XDG_CACHE_HOME", ""))
+        return Path(os.path.expanduser(named))
+    caches = environment.get("XDG_CACHE_HOME", "")
     # The standard has relative ones ignored.
-    return (caches if caches.is_absolute() else Path.home() / ".cache") / "cellferry" / "references"
+    caches = caches if os.path.isabs(caches) else os.path.expanduser("~/.cache")
+    return Path(caches, "cellferry", "references")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Shelves:
         own = [reference.path] if reference.path else []
         # A path is where the file is or should be: a wrong one is not made up for by the cache.
         places = [*mirrored, *(own or [self.cached(reference)])]
-        return next((path for path in places if path.is_file()), None)
+        return next((path for path in places if os.path.isfile(path)), None)
 
     def whereabouts(self, reference: Reference) -> str:
         """Where a file that was not found was looked for."""

@@ -106,8 +106,8 @@ def _checked(response: Response) -> Response:
         return response
     response.close()
     if response.status_code in PASSING_STATUS:
-        wait = response.headers.get("Retry-After", "")
-        raise PassingError(f"the server answers {status}", int(wait) if wait.isdecimal() else None)
+        wait = re.fullmatch(r"[0-9]{1,9}", response.headers.get("Retry-After", ""))
+        raise PassingError(f"the server answers {status}", int(wait[0]) if wait else None)
     raise InputError(f"{response.url} answers {status}; {REMEDY}")
 
 

@@ -20,7 +20,7 @@ from ..core.disk import FULL
 from ..core.logs import NO_SPACE
 from ..core.problems import Problem, problems_of
 from ..core.progress import Progress, print_line
-from ..core.text import duration
+from ..core.text import duration, printable
 from ..errors import InputError
 from .cache import Shelves, sha256_of
 from .connection import PassingError, Response, Session, ask, blocks
@@ -180,7 +180,7 @@ class _Download:
             raise InputError(Problem(str(reference), what, remedy)) from error
         ours = SECONDS_BEFORE_SECOND * 2 ** (failures - 1)
         seconds = min(ours if error.seconds is None else error.seconds, MAX_SECONDS_BETWEEN)
-        print_line(f"{error}; {there} are there, again in {duration(seconds)}")
+        print_line(f"{printable(str(error))}; {there} are there, again in {duration(seconds)}")
         time.sleep(seconds)
 
     def _receive(self, session: Session, progress: Progress) -> None:
@@ -203,7 +203,9 @@ class _Download:
         """The byte of the file at which an answer begins; its length is compared with the registry's."""
         start, length = 0, response.headers.get("Content-Length", "")
         if response.status_code != 200:
-            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+            found = re.fullmatch(
+                r"bytes ([0-9]{1,18})-[0-9]+/([0-9]+|\*)", response.headers.get("Content-Range", "")
+            )
             if not found or int(found[1]) != self._n_there:
                 self._part.unlink(missing_ok=True)
                 raise PassingError("the server does not send the rest of the file")

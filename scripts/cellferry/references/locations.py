@@ -8,7 +8,7 @@ import ipaddress
 import re
 from urllib.parse import quote, urlsplit
 
-ZENODO = re.compile(r"zenodo:(?P<record>\d+)/(?P<file>[^/?#]+)")
+ZENODO = re.compile(r"zenodo:(?P<record>[0-9]+)/(?P<file>[^/?#]+)")
 HUGGING_FACE = re.compile(
     r"hf:(?P<kind>datasets/)?(?P<repository>[\w.-]+/[\w.-]+)/(?P<file>[^@?#]+)@(?P<revision>[^@?#]+)"
 )

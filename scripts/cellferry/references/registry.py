@@ -145,7 +145,12 @@ def _unknown(name: str, known: list[Reference]) -> str:
 def _read_registry(path: Path) -> list[Reference]:
     try:
         refuse_special(path)
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            # A few of them, one within the other, stand for more than fits in memory.
+            what = "the registry has a YAML alias (*name)"
+            raise InputError(Problem(str(path), what, "write out what it stands for"))
+        values = yaml.safe_load(text)
     except OSError as error:
         problem = Problem(str(path), f"the registry cannot be read ({error.strerror})", "correct the path")
         raise InputError(problem) from error
