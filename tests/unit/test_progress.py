@@ -123,6 +123,17 @@ def test_a_step_without_parts_tells_its_time(capsys):
     assert lines(capsys) == ["linear model", "linear model: 0.0 s"]
 
 
+COMMAND = """
+from cellferry.core import progress
+progress.SECONDS_BETWEEN_BARS = 0
+with progress.watched(2, "logs/lung@1.0.log"):
+    step = progress.Progress("fetched", 10, "MB")
+    step.add(4)
+    step.add(1)
+    progress.print_line("dropped")
+"""
+
+
 def start(folder, terminal, *, number=0, seconds=0.0, term="xterm"):
     """A script whose stderr is a terminal, as Snakemake starts it."""
     log = f"logs/map_query/patients/{number}.log"
@@ -186,3 +197,17 @@ def test_of_several_jobs_one_at_a_time_draws(tmp_path):
     owners = re.findall(r"patients/(\d) \[", text)
     changes = sum(owner != following for owner, following in itertools.pairwise(owners))
     assert changes == len(set(owners)) - 1
+
+
+def test_lines_of_a_command_wipe_its_bar_away():
+    """It has no log: lines and bar are on one terminal."""
+    reader, terminal = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS), "TERM": "xterm"}
+    subprocess.run(
+        [sys.executable, "-c", COMMAND], env=environment, stdout=terminal, stderr=terminal, check=True
+    )
+    os.close(terminal)
+    text = os.read(reader, 1 << 16).decode()
+    os.close(reader)
+    assert "\rlung@1.0 [##########..........] 50 %, " in text
+    assert "\x1b[K\rdropped\x1b[K\r\n" in text

@@ -168,8 +168,8 @@ def test_a_file_that_is_too_short_is_not_read(tmp_path):
     with pytest.raises(InputError) as raised:
         Shelves(tmp_path).check(lung, path)
     assert str(raised.value) == (
-        f"lung@1.0: {path} has 511,999 bytes, and refs.yaml says 512,000; run "
-        "`make fetch REFERENCE=lung@1.0` to fetch it again"
+        f"lung@1.0: {path} has 511,999 bytes, and refs.yaml says 512,000; copy it "
+        "again, or correct the registry"
     )
 
 

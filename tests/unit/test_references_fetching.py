@@ -90,7 +90,7 @@ def test_a_server_that_knows_no_parts_begins_again(server, lung, shelves):
     assert fetch(lung, shelves).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("start", ["7", "", "9" * 5000])
+@pytest.mark.parametrize("start", ["7", "", "9" * 5000], ids=["other", "none", "long"])
 def test_a_server_that_sends_another_part_than_was_asked_for(server, lung, shelves, start):
     wrong = Answer(CONTENT, headers={"Content-Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"})
     server.tell(PATH, Answer(CONTENT, ends_after=300_000), wrong, Answer(CONTENT))
@@ -135,7 +135,7 @@ def test_a_server_that_stays_busy(server, lung, shelves):
     assert f"the server answers 503 Service Unavailable, {ATTEMPTS} times in a row" in refused(lung, shelves)
 
 
-@pytest.mark.parametrize("wait", ["soon", "-1", "9" * 5000, "Wed, 21 Oct 2026 07:28:00 GMT"])
+@pytest.mark.parametrize("wait", ["soon", "-1", "9" * 5000, "Wed, 21 Oct 2026 07:28:00 GMT"], ids=range(4))
 def test_a_wait_that_is_not_a_number_of_seconds_is_ours(server, lung, shelves, monkeypatch, wait):
     waited = []
     monkeypatch.setattr(time, "sleep", waited.append)

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,14 @@ def _file_of(
         if reference.address:
             remedy = f"run `{_command_for(reference, section, config_files)}`"
         raise InputError(Problem("pretrained", what, remedy))
-    if check:
-        shelves.check(reference, path)
+    try:
+        if check:
+            shelves.check(reference, path)
+    except InputError as error:
+        if path != shelves.cached(reference):
+            raise
+        remedy = f"run `{_command_for(reference, section, config_files)}` to fetch it again"
+        raise InputError(replace(problems_of(error)[0], remedy=remedy)) from error
     return path
 
 

@@ -43,9 +43,8 @@ class Shelves:
     def find(self, reference: Reference) -> Path | None:
         """The file of a reference; None if it was not fetched."""
         mirrored = [self.mirror / reference.file_name] if self.mirror else []
-        own = [reference.path] if reference.path else []
         # A path is where the file is or should be: a wrong one is not made up for by the cache.
-        places = [*mirrored, *(own or [self.cached(reference)])]
+        places = [*mirrored, reference.path or self.cached(reference)]
         return next((path for path in places if os.path.isfile(path)), None)
 
     def whereabouts(self, reference: Reference) -> str:
@@ -63,8 +62,6 @@ class Shelves:
             If it is another file, or cannot be read.
         """
         remedy = "copy it again, or correct the registry"
-        if path == self.cached(reference):
-            remedy = f"run `make fetch REFERENCE={reference}` to fetch it again"
         try:
             size = path.stat().st_size
             digest = sha256_of(path) if size == reference.size else None

@@ -136,8 +136,6 @@ class _Download:
     def run(self) -> None:
         """Fetch the bytes that are missing, and compare the whole with its checksum."""
         while True:
-            if self._n_there > self._size:
-                self._part.unlink()
             resumed = self._n_there > 0
             self._check_room()
             self._receive_all()

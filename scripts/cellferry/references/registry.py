@@ -154,7 +154,11 @@ def _read_registry(path: Path) -> list[Reference]:
     except OSError as error:
         problem = Problem(str(path), f"the registry cannot be read ({error.strerror})", "correct the path")
         raise InputError(problem) from error
-    except (yaml.YAMLError, ValueError) as error:  # also text that is not UTF-8, and the 30th of February
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # also text that is not UTF-8, and the 30th of February
         what = f"the registry is not YAML ({in_one_line(error)})"
         raise InputError(Problem(str(path), what, f"{PAGE} has its form")) from error
     problems = duplicate_keys(path)
@@ -196,7 +200,7 @@ def _reference(entry: dict[str, Any], registry: Path) -> Reference:
 
 def _in_words(place: Place, values: Any) -> list[str]:
     """A place in a registry: `entry 2 (lung@1.0)` and the key."""
-    if len(place) < 2:
+    if len(place) < 2 or place[0] != "references" or not isinstance(values["references"], list):
         return list(map(str, place))
     _, number, *keys = place
     entry = values["references"][number]
