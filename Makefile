@@ -5,6 +5,8 @@
 SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
+# What trains nothing needs no torch: the environment of `make demo` where it is there, else one without.
+LIGHT := $(if $(wildcard .venv/.installed),.venv,.venv-label)
 
 .PHONY: demo new label pack compare doctor plan fetch references test fuzz lint lock scale benchmark-accuracy \
     rulegraph clean
@@ -21,16 +23,16 @@ new: .venv/.installed
 	    --query "$(QUERY)" --label "$(LABEL)" --batch "$(BATCH)" --force "$(FORCE)"
 
 # Labels by a packed reference as it is, without torch:  make label REFERENCE=NAME-VERSION.cellferry.zip QUERY=y.h5ad
-# Its configuration and results lie in labels/NAME; NAME is the query's unless it is given.
-LABEL_BIN := $(CURDIR)/$(if $(wildcard .venv/.installed),.venv,.venv-label)/bin
-LABEL_NAME := $(or $(NAME),$(firstword $(subst ., ,$(notdir $(firstword $(QUERY))))))
-label: $(if $(wildcard .venv/.installed),.venv/.installed,.venv-label/.installed)
-	@PYTHONPATH=scripts $(LABEL_BIN)/python -W ignore -m cellferry.commands.new --name "$(LABEL_NAME)" --force 1 \
-	    --reference "$(REFERENCE)" --query "$(QUERY)" --batch "$(BATCH)" --folder "labels/$(LABEL_NAME)" --as-it-is
-	$(LABEL_BIN)/snakemake --profile profiles/local --directory "labels/$(LABEL_NAME)" \
-	    --configfile "labels/$(LABEL_NAME)/$(LABEL_NAME).yaml"
-	@echo "The labels: $(CURDIR)/labels/$(LABEL_NAME)/results/predictions"
-	@echo "The report: $(CURDIR)/labels/$(LABEL_NAME)/results/report.html"
+# REFERENCE may be NAME@VERSION, see make references. Configuration and results lie in labels/NAME, which is the query's
+# name unless it is given.
+QUERY_NAME := $(or $(NAME),$(firstword $(subst ., ,$(notdir $(firstword $(QUERY))))))
+label: $(LIGHT)/.installed
+	@PYTHONPATH=scripts $(LIGHT)/bin/python -W ignore -m cellferry.commands.new --name "$(QUERY_NAME)" --force 1 \
+	    --reference "$(REFERENCE)" --query "$(QUERY)" --batch "$(BATCH)" --folder "labels/$(QUERY_NAME)" --as-it-is
+	$(LIGHT)/bin/snakemake --profile profiles/local --directory "labels/$(QUERY_NAME)" \
+	    --configfile "labels/$(QUERY_NAME)/$(QUERY_NAME).yaml"
+	@echo "The labels: $(CURDIR)/labels/$(QUERY_NAME)/results/predictions"
+	@echo "The report: $(CURDIR)/labels/$(QUERY_NAME)/results/report.html"
 
 # A trained reference as one file:  make pack RESULTS=results NAME=blood VERSION=1 LICENSE=CC-BY-4.0
 # ORGANISM= ASSAY= TISSUE= DESCRIPTION= DOI= CITATION= say what nothing in the results does; OUTPUT= is a folder.
@@ -61,19 +63,19 @@ plan: .venv/.installed
 
 # What changed between two runs' labels of a query, and why:  make compare A=old/results B=new/results
 # QUERY= names one of several queries, OUTPUT=changes.tsv writes all pairs of labels.
-compare: .venv/.installed
-	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.compare --a "$(A)" --b "$(B)" \
+compare: $(LIGHT)/.installed
+	@PYTHONPATH=scripts $(LIGHT)/bin/python -W ignore -m cellferry.commands.compare --a "$(A)" --b "$(B)" \
 	    --query "$(QUERY)" --output "$(OUTPUT)"
 
 # A reference that is known by name, into the cache:  make fetch REFERENCE=lung@1.0 CONFIG=config/config.yaml
 # The configuration may name registries, a cache and a mirror (docs/references.md).
-fetch: .venv/.installed
-	@PYTHONPATH=scripts $(BIN)/python -m cellferry.commands.references --fetch "$(REFERENCE)" \
+fetch: $(LIGHT)/.installed
+	@PYTHONPATH=scripts $(LIGHT)/bin/python -m cellferry.commands.references --fetch "$(REFERENCE)" \
 	    --config $(CONFIG) --directory "$(DIRECTORY)"
 
 # Those that are known, and whether they are here:  make references CONFIG=config/config.yaml
-references: .venv/.installed
-	@PYTHONPATH=scripts $(BIN)/python -m cellferry.commands.references --config $(CONFIG) --directory "$(DIRECTORY)"
+references: $(LIGHT)/.installed
+	@PYTHONPATH=scripts $(LIGHT)/bin/python -m cellferry.commands.references --config $(CONFIG) --directory "$(DIRECTORY)"
 
 test: .venv/.installed
 	$(MAKE) --no-print-directory lint

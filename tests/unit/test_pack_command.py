@@ -21,14 +21,14 @@ def pack(tmp_path, capsys):
     return run
 
 
-def test_nobody_may_use_what_has_no_licence(pack):
+def test_nobody_may_use_what_has_no_license(pack):
     assert "make pack: LICENSE= is missing" in pack(license=" ")
 
 
 @pytest.mark.parametrize("name", ["", "../blood", "a b", "-x"])
 def test_names_and_versions_are_plain(pack, name):
-    assert f"NAME={name}: names and versions are letters" in pack(name=name)
-    assert f"VERSION={name}: names and versions are letters" in pack(version=name)
+    assert f"NAME={name}: a name is of letters, digits, '-' and '_'" in pack(name=name)
+    assert f"VERSION={name}: a version is of letters, digits, '.', '+' and '_'" in pack(version=name)
 
 
 def test_a_folder_without_a_trained_reference(pack):

@@ -202,6 +202,7 @@ KNOWN = [
     (SNAKEMAKE + r"(?!.*--configfile)(.* )?plan\b", dry_run, SHIPPED),
     (r"make (plan|new)\b", works, ""),
     (r"make doctor\b", says_what_it_finds, "this machine has no cluster"),
+    (r"make (pack|label)\b", makes_plans, "needs a finished run; tests/workflow/test_chain.py packs one"),
     (r"make compare\b", makes_plans, "needs two finished runs; tests/unit/test_compare.py writes them"),
     (r"make fetch\b", makes_plans, "needs the network; tests/unit/test_references_command.py has a server"),
     (r"make references\b", works, ""),

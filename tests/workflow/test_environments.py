@@ -18,8 +18,8 @@ NOT_IMPORTED_BY_NAME = {
 }
 
 
-def locked():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+def locked(file="requirements.txt"):
+    lines = (ROOT / file).read_text().splitlines()
     return dict(line.split("==") for line in lines if re.match(r"^[a-z0-9]", line))
 
 
@@ -114,10 +114,18 @@ def test_direct_dependencies_are_those_imported():
     assert direct == listed | {"jsonschema", "pyyaml"}
 
 
-def test_lock_file_names_no_address():
-    assert not re.search(
-        r"https?:|--(extra-)?index|--find-links|file:", (ROOT / "requirements.txt").read_text()
-    )
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-label.txt"])
+def test_lock_files_name_no_address(lock):
+    assert not re.search(r"https?:|--(extra-)?index|--find-links|file:", (ROOT / lock).read_text())
+
+
+def test_what_labels_without_torch_is_locked_to_the_same_versions():
+    versions, of_all = locked("requirements-label.txt"), locked()
+    assert versions.items() <= of_all.items()
+    assert not {"torch", "scvi-tools", "lightning", "anndata", "scanpy"} & versions.keys()
+    for environment in ("data", "predict", "report"):
+        assert pins(f"envs/{environment}.yaml").items() <= versions.items()
+    assert {"snakemake", "snakemake-executor-plugin-slurm", "jsonschema", "requests"} <= versions.keys()
 
 
 def test_only_training_surgery_and_import_need_torch():

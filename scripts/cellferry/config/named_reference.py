@@ -84,6 +84,17 @@ def is_name(pretrained: Any) -> bool:
     return not os.path.exists(pretrained)
 
 
+def located(name: str) -> Path:
+    """The file of a reference that is given by name, compared with its checksum; for commands.
+
+    Raises
+    ------
+    InputError
+        If it is not known, was not fetched or is damaged.
+    """
+    return _file_of(name, {}, check=True)
+
+
 def known_references(section: dict[str, Any]) -> list[Reference]:
     """The references of all registries: those that the section `references` names, then the project's own.
 

@@ -45,8 +45,11 @@ MEMBERS = re.compile(
 )
 """What members may be called."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-"""What names and versions may look like."""
+PATTERNS = {
+    "name": re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*"),
+    "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+]*"),
+}
+"""How names and versions are written, in registries too. No dash in versions: names of files are unique."""
 
 BYTES_AT_ONCE = 1 << 20
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -285,8 +288,8 @@ def _built(content: dict[str, Any]) -> Manifest:
     for name, value in content.items():
         if name not in types or not isinstance(value, types[name]) or isinstance(value, bool):
             raise ValueError(f"{MANIFEST} has {name}: {value!r}")
-    for key in ("name", "version"):
-        if not NAME.fullmatch(content.get(key, "")):
+    for key, pattern in PATTERNS.items():
+        if not pattern.fullmatch(content.get(key, "")):
             raise ValueError(f"{MANIFEST} has {key}: {content.get(key)!r}")
     try:
         files = {name: Member(**member) for name, member in content.pop("files", {}).items()}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ...config.named_reference import is_name, located
 from ...config.schema import load_schema
 from ...core.text import printable
 from ...core.yaml_text import restore_text
@@ -47,30 +48,32 @@ class PackedReference(NamedTuple):
 
     Attributes
     ----------
-    path
-        The archive.
+    given
+        The archive's path, or its name and version as a registry has them.
     about
         What it says of itself.
     as_it_is
         Whether its model is not fitted to the queries.
     """
 
-    path: str
+    given: str
     about: Manifest
     as_it_is: bool
 
     @classmethod
     def of(cls, given: str, *, as_it_is: bool) -> "PackedReference | None":
         """The packed reference that is named in the place of files; None if none is."""
-        path = given.strip()
-        return cls(absolute(path), verify(path), as_it_is) if is_packed(path) else None
+        given = given.strip()
+        if is_name(given):
+            return cls(given, verify(located(given)), as_it_is)
+        return cls(absolute(given), verify(given), as_it_is) if is_packed(given) else None
 
     @property
     def lines(self) -> list[Line]:
         """Its keys, with comments."""
         about = self.about
         what = f"{about.full_name}: {len(about.labels)} labels, {about.n_genes:,} genes, {about.license}"
-        lines = [Line("pretrained", self.path, what)]
+        lines = [Line("pretrained", self.given, what)]
         if self.as_it_is:
             lines.append(Line("surgery", {"fit": False}, "mapped by the model as it is, without torch"))
         return lines

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...core.digests import check_inputs
 from ...core.text import printable
 from ...errors import InputError
-from ...references.archive import NAME, file_name, sha256_of
+from ...references.archive import PATTERNS, file_name, sha256_of
 from .contents import REQUIRED, pack
 
 TOLD = ("organism", "assay", "tissue", "description", "doi", "citation")
@@ -27,15 +27,17 @@ def pack_reference(
     InputError
         If something was not given, or the results hold no trained reference, or it was damaged.
     """
-    for key, value in (("NAME", name), ("VERSION", version)):
-        if not NAME.fullmatch(value):
+    for key, value, written, such_as in (
+        ("name", name, "letters, digits, '-' and '_'", "blood"),
+        ("version", version, "letters, digits, '.', '+' and '_'", "1.0"),
+    ):
+        if not PATTERNS[key].fullmatch(value):
             raise InputError(
-                f"{key}={value}: names and versions are letters, digits and '-_.+'; give one, such as "
-                f"{key}={'blood' if key == 'NAME' else '1.0'}"
+                f"{key.upper()}={value}: a {key} is of {written}; give one, such as {key.upper()}={such_as}"
             )
     if not license_.strip():
         raise InputError(
-            "LICENSE= is missing: nobody may use what has no licence; give the terms under which its data "
+            "LICENSE= is missing: nobody may use what has no license; give the terms under which its data "
             "may be used, such as LICENSE=CC-BY-4.0"
         )
     missing = [path for path in REQUIRED if not (results / path).exists()]
