@@ -17,6 +17,8 @@ def write_placeholders(config: dict[str, Any], folder: Path) -> None:
         for path in [*_paths(dataset["path"]), *_paths(dataset.get("obs"))]:
             _write(folder / path.replace("*", "first"), columns)
     trained = config.get("pretrained")
+    if isinstance(trained, str) and "@" in trained:
+        return  # known by name, and shipped
     if isinstance(trained, str):
         write_earlier_run(folder / trained)
     elif trained:

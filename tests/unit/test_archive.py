@@ -17,6 +17,8 @@ from cellferry.references.archive import (
     verify,
     write_archive,
 )
+from cellferry.references.registry import SHIPPED, read_registries
+from cellferry.runs.methods import FORMAT_VERSION
 
 ABOUT = Manifest(
     name="blood",
@@ -207,3 +209,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     for path, said in ((tmp_path / "no.cellferry.zip", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(InputError, match=said):
             verify(path)
+
+
+def test_the_toy_that_is_shipped_is_what_the_registry_says():
+    (toy,) = read_registries([SHIPPED])
+    path = SHIPPED.parent / toy.location
+    assert (toy.size, toy.sha256) == (path.stat().st_size, sha256_of(path))
+    manifest = verify(path)
+    assert (manifest.full_name, manifest.license) == (str(toy), toy.license)
+    assert manifest.result_format == FORMAT_VERSION, "pack it again: docs/references.md says how it was made"
+    assert manifest.has_held_out

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 import yaml
 from cellferry.commands.references import main
+from cellferry.config import named_reference
 from moody_server import CONTENT, PATH, Answer, serving
 
 
@@ -12,6 +13,8 @@ from moody_server import CONTENT, PATH, Answer, serving
 def folder(tmp_path, monkeypatch):
     """A folder with a configuration, a registry of two versions, and a server that has their file."""
     monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(named_reference, "SHIPPED", tmp_path / "shipped.yaml")
+    (tmp_path / "shipped.yaml").write_text("references: []\n")
     with serving() as server:
         server.tell(PATH, Answer(CONTENT))
         entry = {
