@@ -66,12 +66,14 @@ def new(
         check_as_meant(temporary, meant)
         problems, warnings = problems_and_warnings(text)
     warnings += doubts + (gene_doubts(entries) if modality == "rna" else [])
-    print(summary(path, entries, problems, warnings))
+    print(summary(path, entries, problems, warnings, runs_next=as_it_is))
     return not problems
 
 
-def summary(path: Path, entries: list[Entry], problems: list[Problem], warnings: list[str]) -> str:
-    """What is printed: what was found, what is wrong with it, and what to type next."""
+def summary(
+    path: Path, entries: list[Entry], problems: list[Problem], warnings: list[str], *, runs_next: bool = False
+) -> str:
+    """What is printed: what was found, what is wrong with it, and what to type unless it `runs_next`."""
     lines = []
     for entry in entries:
         header = entry.dataset.header
@@ -97,6 +99,8 @@ def summary(path: Path, entries: list[Entry], problems: list[Problem], warnings:
         lines += [f"Wrote {path}, which cannot be run yet:", *each]
         lines.append(f"When that is done:  make plan CONFIG={path}")
         return "\n".join(lines)
+    if runs_next:
+        return "\n".join([*lines, f"Wrote {path}"])
     run = f"snakemake --profile profiles/slurm --configfile {path}"
     return "\n".join(
         [
