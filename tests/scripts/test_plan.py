@@ -208,6 +208,7 @@ def test_every_rule_has_a_line(config, tmp_path, capsys):
         "estimate_missing_genes",
         "copy_reference_model",
         "import_reference",
+        "unpack_reference",
         *ONLY_CYTOMETRY,
     }:
         assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
@@ -241,6 +242,15 @@ def test_a_model_of_others_is_taken_in_and_its_classifiers_trained(config):
     assert not rules & {"split_reference", "select_genes", "train_reference_model", "estimate_missing_genes"}
     (imported,) = (job for job in found if job.rule == "import_reference")
     assert imported.held_cells == 100_000
+
+
+def test_a_packed_reference_is_unpacked_and_taken_as_it_is(config):
+    del config["datasets"]["atlas"]
+    config |= {"pretrained": "blood-1.cellferry.zip", "surgery": {"fit": False}}
+    fill_defaults(config)
+    found = [job.rule for job in expected_jobs(config, [about("blood", "query")], TRAINED)]
+    assert (found.count("unpack_reference"), found.count("copy_reference_model")) == (1, 1)
+    assert not {"fit_query_model", "train_reference_model", "import_reference"} & {*found}
 
 
 def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, capsys):

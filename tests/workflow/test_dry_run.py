@@ -40,7 +40,8 @@ def test_the_shipped_config_shows_every_rule(run, profile):
         run, "--profile", ROOT / "profiles" / profile, "--configfile", ROOT / "config" / "config.yaml"
     )
     # The model of that configuration has no genes that a query lacks, is fitted, not of others, and of RNA.
-    optional = {"estimate_missing_genes", "import_reference", "copy_reference_model", *ONLY_CYTOMETRY}
+    optional = {"estimate_missing_genes", "copy_reference_model", *ONLY_CYTOMETRY}
+    optional |= {"import_reference", "unpack_reference"}
     # Rules that run on request only are not predicted.
     predicted = {name for name, rule in RULES.items() if rule.memory}
     assert predicted - optional == set(jobs) - {"all", "total"}
@@ -60,6 +61,8 @@ def test_every_example_shows_its_plan(tmp_path, example, profile):
     trained = config.get("pretrained")
     assert ("train_reference_model" in jobs) == (trained is None)
     assert ("import_reference" in jobs) == isinstance(trained, dict)
+    assert ("unpack_reference" in jobs) == ("@" in str(trained))
+    assert ("copy_reference_model" in jobs) == (config.get("surgery", {}).get("fit") is False)
 
 
 def test_the_examples_cover_every_modality_role_and_kind_of_reference():
