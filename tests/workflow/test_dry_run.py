@@ -62,7 +62,8 @@ def test_every_example_shows_its_plan(tmp_path, example, profile):
     assert ("train_reference_model" in jobs) == (trained is None)
     assert ("import_reference" in jobs) == isinstance(trained, dict)
     assert ("unpack_reference" in jobs) == ("@" in str(trained))
-    assert ("copy_reference_model" in jobs) == (config.get("surgery", {}).get("fit") is False)
+    fits = config.get("surgery", {}).get("fit", config.get("modality") != "cytometry")
+    assert ("fit_query_model" in jobs, "copy_reference_model" in jobs) == (fits, not fits)
 
 
 def test_the_examples_cover_every_modality_role_and_kind_of_reference():
