@@ -18,7 +18,7 @@ from cellferry.heads.registry import ON_COUNTS
 from cellferry.references.archive import sha256_of
 from cellferry.report.costs import costs
 from cellferry.resources.expected_jobs import expected_jobs
-from cellferry.runs.hashes import of_predictions, reference_of
+from cellferry.runs.hashes import labeled_by, of_predictions
 from content import hidden
 from running import snakemake, without_torch
 from simulate import simulate_cells
@@ -262,7 +262,7 @@ def test_a_packed_reference_gives_the_labels_of_the_run_itself(chain, packed, tm
         pd.read_parquet(tmp_path / "results" / path), pd.read_parquet(chain.results / path)
     )
     identity = {"name": "made-up", "version": "1.2", "sha256": sha256_of(packed)}
-    assert reference_of(tmp_path / "results" / path) == identity
+    assert labeled_by(tmp_path / "results" / path) == identity
     labeled = ad.read_h5ad(tmp_path / "results" / "labeled" / "labeled.h5ad")
     assert labeled.uns["cellferry"]["reference"] == identity
     page = (tmp_path / "results" / "report.html").read_text()

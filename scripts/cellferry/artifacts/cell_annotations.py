@@ -10,7 +10,7 @@ from collections import defaultdict
 from ..core.atomic import complete
 from ..labels.hierarchy import LabelHierarchy
 from ..labels.vocabulary import LEAF_LEVEL, UNKNOWN
-from ..runs.hashes import of_predictions, of_settings, reference_of
+from ..runs.hashes import labeled_by, of_predictions, of_settings
 from ..runs.versions import versions
 from .counting import count_by
 from .json_files import read_artifact
@@ -75,7 +75,7 @@ def write_cell_annotations(predictions: str, labels: str, path: str, *, query: s
         "cellannotation_schema_version": SCHEMA_VERSION,
         "labelsets": [label_set(level, number, algorithm) for number, level in enumerate(columns)],
     }
-    transfer = {"algorithm_name": algorithm} | source_of(reference_of(predictions))
+    transfer = {"algorithm_name": algorithm} | source_of(labeled_by(predictions))
     with complete(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         # One annotation a line, and no more than one of them as text at a time.
         file.write(as_json(head)[:-1] + ', "annotations": [')

@@ -69,7 +69,7 @@ def of_predictions(paths: list[str]) -> dict[str, str]:
     return json.loads(next(iter(recorded.values())))
 
 
-def reference_of(path: str | Path) -> dict[str, str]:
+def labeled_by(path: str | Path) -> dict[str, str]:
     """`name`, `version` and `sha256` of the reference of a file of predictions; empty if it names none."""
     import pyarrow.parquet as pq
 
