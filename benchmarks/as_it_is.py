@@ -18,6 +18,9 @@ from measuring import ROOT, machine
 
 PAGE = ROOT / "benchmarks" / "as_it_is.md"
 SEED = 0
+LEFT_OUT = "results/reference/left_out.json"
+"""What a run with `pretrained` needs besides."""
+
 SCORES = ("best label", "its macro-F1", "answer", "unknown")
 
 
@@ -27,13 +30,13 @@ def label(run: Run, work: Path, data: Path, *, cores: int) -> tuple[Path, Path]:
     fitted, as_it_is = (work / run.name / how for how in ("fitted", "as_it_is"))
     queries = {name: config["datasets"][name] for name in run.pairs}
     without = {"pretrained": str(fitted / "results"), "surgery": {"fit": False}, "datasets": queries}
-    for folder, changed in ((fitted, {}), (as_it_is, without)):
+    for folder, changed, more in ((fitted, {}, [LEFT_OUT]), (as_it_is, without, [])):
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / DATA).exists():
             (folder / DATA).symlink_to(data.resolve())
         run.write_files(folder, data)
         if write_if_changed(folder / "config.yaml", config | changed) or not (folder / TARGET).exists():
-            snakemake(folder, [TARGET], folder / "config.yaml", cores)
+            snakemake(folder, [TARGET, *more], folder / "config.yaml", cores)
     return fitted, as_it_is
 
 

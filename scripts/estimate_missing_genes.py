@@ -69,7 +69,7 @@ def estimate_missing_genes(
     gene_loss
         JSON to write, a `GeneLoss`.
     own_decision
-        JSON to write: the decision for cells that have only the measured genes.
+        JSON to write: the decision for cells that have only the measured genes, at this `max_error`.
     max_loss
         Loss beyond which retraining is advised.
     max_error
@@ -97,9 +97,11 @@ def estimate_missing_genes(
         }
     with_all, with_missing = (HeldOutCells.of(codes, blocks, heads) for blocks in outputs.values())
     adapted = learned
-    if not measured.all():
+    # Thresholds of an earlier run are those that it allowed.
+    if not measured.all() or learned.held_out.max_error != max_error:
         adapted = own_rules(learned, with_missing, heads, max_error=max_error)
-    f1, labels = compare(learned, with_all, adapted, with_missing, heads.labels)
+    judged_by = learned if measured.all() else adapted
+    f1, labels = compare(learned, with_all, judged_by, with_missing, heads.labels)
     loss = f1[0] - f1[1] if len(codes) else None
     measured_loss = GeneLoss(
         genes=len(measured),

@@ -174,6 +174,20 @@ def test_nothing_is_lost_with_all_genes(reference, tmp_path):
     assert rules.made_from == learned.made_from
 
 
+@pytest.mark.parametrize("max_error", [0.005, 0.3])
+def test_a_query_with_all_genes_gets_thresholds_for_its_own_limit(reference, tmp_path, max_error):
+    found, rules = estimate(reference, tmp_path, np.ones(60, bool), max_error=max_error)
+    assert found.loss == 0
+    assert rules.held_out.max_error == max_error
+    learned = read_artifact(DecisionModel, reference.folder / "calibration.json")
+    pairs = [(rules.thresholds["label"][node], least) for node, least in learned.thresholds["label"].items()]
+    if max_error < 0.1:
+        assert all(own >= least for own, least in pairs)
+        assert any(own > least for own, least in pairs)
+    else:
+        assert all(own <= least + 1e-6 for own, least in pairs)
+
+
 def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, tmp_path, capsys):
     """Compared with validation cells whose counts of these genes were really set to 0."""
     measured = np.arange(60) % 6 == 0

@@ -19,7 +19,7 @@ METHOD_VERSIONS = {
     "map_query": 3,
     "train_classifier": 5,
     "calibrate_classifier": 4,
-    "estimate_missing_genes": 5,
+    "estimate_missing_genes": 6,
     "predict_labels": 4,
     "gather_predictions": 3,
     "evaluate": 4,
