@@ -54,8 +54,8 @@ def pack_reference(
     not_told = [key for key in ("organism", "tissue", "citation") if not getattr(manifest, key)]
     lines = [
         f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB)",
-        f"  {manifest.n_genes} genes, {len(manifest.labels)} labels, {manifest.n_batches} batches, "
-        f"{manifest.license}",
+        f"  {manifest.n_genes} {'markers' if manifest.modality == 'cytometry' else 'genes'}, "
+        f"{len(manifest.labels)} labels, {manifest.n_batches} batches, {manifest.license}",
         *(f"  without {what}" for what in manifest.missing),
         *(f"  {key.upper()}= was not given" for key in not_told),
         f"  sha256: {sha256_of(path)}",

@@ -86,15 +86,16 @@ def pack(results: Path, path: Path, **about: str) -> Manifest:
         made_with = _pack_model(results, folder)
         _pack_latents(results, folder / LATENTS)
         missing, scores = _pack_held_out(results, folder)
-        if not _write_gene_names(results, folder / GENE_NAMES):
-            missing.append("ids and symbols side by side: queries need genes of the same kind of ids")
         features = read_artifact(Features, results / FEATURES)
+        has_genes = features.namespace != "marker"
+        if has_genes and not _write_gene_names(results, folder / GENE_NAMES):
+            missing.append("ids and symbols side by side: queries need genes of the same kind of ids")
         labels = read_artifact(ReferenceLabels, results / "reference/labels.json")
         classifier = read_artifact(ClassifierLabels, results / CLASSIFIER / "labels.json")
         batches = _batches_of_labels(results)
         manifest = Manifest(
             **about,
-            modality="cytometry" if features.namespace == "marker" else "rna",
+            modality="rna" if has_genes else "cytometry",
             n_genes=features.n_selected,
             namespace=features.namespace,
             labels={
