@@ -30,13 +30,14 @@ def label(run: Run, work: Path, data: Path, *, cores: int) -> tuple[Path, Path]:
     fitted, as_it_is = (work / run.name / how for how in ("fitted", "as_it_is"))
     queries = {name: config["datasets"][name] for name in run.pairs}
     without = {"pretrained": str(fitted / "results"), "surgery": {"fit": False}, "datasets": queries}
-    for folder, changed, more in ((fitted, {}, [LEFT_OUT]), (as_it_is, without, [])):
+    for folder, keys, targets in ((fitted, {}, [TARGET, LEFT_OUT]), (as_it_is, without, [TARGET])):
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / DATA).exists():
             (folder / DATA).symlink_to(data.resolve())
         run.write_files(folder, data)
-        if write_if_changed(folder / "config.yaml", config | changed) or not (folder / TARGET).exists():
-            snakemake(folder, [TARGET, *more], folder / "config.yaml", cores)
+        changed = write_if_changed(folder / "config.yaml", config | keys)
+        if changed or not all((folder / target).exists() for target in targets):
+            snakemake(folder, targets, folder / "config.yaml", cores)
     return fitted, as_it_is
 
 
