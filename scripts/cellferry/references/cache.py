@@ -1,6 +1,5 @@
 """Where the files of references lie on this machine: a mirror, a registry's own path, the cache."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from ..core.problems import Problem
 from ..errors import InputError
+from .archive import sha256_of
 from .registry import Reference
 
 
@@ -74,9 +74,3 @@ class Shelves:
         if digest != reference.sha256:
             what = f"{path} has the SHA-256 {digest}, and {reference.registry} says {reference.sha256}"
             raise InputError(Problem(str(reference), what, remedy))
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,7 +22,8 @@ from ..core.problems import Problem, problems_of
 from ..core.progress import Progress, print_line
 from ..core.text import duration, printable
 from ..errors import InputError
-from .cache import Shelves, sha256_of
+from .archive import sha256_of
+from .cache import Shelves
 from .connection import PassingError, Response, Session, ask, blocks
 from .registry import Reference
 

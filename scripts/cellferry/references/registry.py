@@ -14,6 +14,7 @@ from ..core.text import in_one_line, refuse_special
 from ..core.yaml_keys import duplicate_keys
 from ..core.yaml_text import restore_text
 from ..errors import InputError
+from .archive import ENDING, file_name
 from .locations import address_of
 
 PROJECT = Path(__file__).parents[3]
@@ -22,9 +23,6 @@ SHIPPED = PROJECT / "config" / "references.yaml"
 
 SCHEMA_PATH = PROJECT / "config" / "schemas" / "references.schema.yaml"
 PAGE = "docs/references.md"
-ENDING = ".cellferry.zip"
-"""How the name of a packed reference's file ends."""
-
 MAX_LISTED = 10
 
 
@@ -62,7 +60,7 @@ class Reference:
     @property
     def file_name(self) -> str:
         """What its file is called in a cache or mirror. No version has a dash, so no other's is called so."""
-        return f"{self.name}-{self.version}{ENDING}"
+        return file_name(self.name, self.version)
 
     @property
     def address(self) -> str | None:
