@@ -110,12 +110,14 @@ wildcard_constraints:
 def dataset_files(wildcards):
     """Input function: the files of the wildcard's dataset, a folder as the files in it.
 
-    A folder's own time does not change when a file in it is overwritten.
+    A folder's own time does not change when a file in it is overwritten. With `follow_links` also the files that
+    an HDF5 file points to.
     """
-    path = config["datasets"][wildcards.dataset]["path"]
+    dataset = config["datasets"][wildcards.dataset]
+    path = dataset["path"]
     if isinstance(path, str) and Path(path) in map(Path, DEMO_DATA):
         return path
-    return [masked(file) for file in all_files(path)]
+    return [masked(file) for file in all_files(path, follow_links=dataset["follow_links"])]
 
 
 def dataset_tables(wildcards):

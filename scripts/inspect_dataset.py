@@ -45,7 +45,7 @@ def inspect_dataset(
         all_findings.problems.append(Problem(f"datasets.{name}.label", what, "name it"))
     try:
         for file in sample_files(config["path"]).values():
-            refuse_what_crashes(file)
+            refuse_what_crashes(file, follow_links=config["follow_links"])
         for findings in findings_of(Dataset(name, config), label_names):
             all_findings.add(findings)
     except InputError as error:

@@ -38,6 +38,7 @@ DATASET_CHANGES = {
     "keep_obs": ["donor"],
     "genome": "GRCh38",
     "compensate": True,
+    "follow_links": True,
     "orientation": "cells",
     "not_cells": ["Length"],
     "jobs": 2,

@@ -28,3 +28,7 @@ import os
 # Read by OpenMP when torch or XGBoost is loaded, so it must be set before: on a node shared with other
 # jobs, threads that spin while they wait made training several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Read by HDF5 when h5py is imported: values that a file keeps in another one of its folder are looked for
+# there, and not in the folder that a job runs in.
+os.environ["HDF5_EXTFILE_PREFIX"] = "${ORIGIN}"

@@ -187,6 +187,15 @@ def test_an_h5ad_is_known_by_its_content(config, tmp_path):
     check(config, config_files=[])
 
 
+def test_links_are_followed_by_h5py(config, monkeypatch):
+    config["datasets"]["patients"]["follow_links"] = True
+    check(config, config_files=[])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "datasets.patients.follow_links: the files that others point to are found by h5py" in problems(
+        config
+    )
+
+
 def test_a_table_with_semicolons_is_read(config, tmp_path):
     (tmp_path / "obs.csv").write_text("cell;cell_type;donor\na;T;1\n")
     check(config, config_files=[])

@@ -9,6 +9,7 @@ import sys
 from contextlib import chdir
 from types import SimpleNamespace
 
+import h5py
 import pytest
 from cellferry.core.run_record import RECORD, unregister_run
 from cellferry.resources.rules import RULES
@@ -222,6 +223,25 @@ def test_another_file_in_the_place_of_one_is_seen_though_it_is_older(copied):
     assert ("inspect_dataset", "atlas") not in to_do
     shutil.copy2(folder / "kept.h5ad", folder / "b.h5ad")
     assert jobs_to_run(folder, config) == set()
+
+
+@pytest.mark.parametrize("follow_links", [True, False])
+def test_another_file_that_a_file_points_to(copied, follow_links):
+    folder, config = copied("rna")
+    config = changed(config, {"datasets.patients.follow_links": follow_links})
+    for name, value in (("linked.h5", 1), ("other.h5", 2)):
+        with h5py.File(folder / name, "w") as file:
+            file["x"] = value
+    with h5py.File(folder / "b.h5ad", "r+") as file:
+        file["uns/x"] = h5py.ExternalLink("linked.h5", "/x")
+    for name in ("linked.h5", "other.h5", "b.h5ad"):
+        os.utime(folder / name, (1_600_000_000, 1_600_000_000))
+    finish(folder, config)
+    assert jobs_to_run(folder, config) == set()
+    shutil.copy2(folder / "other.h5", folder / "linked.h5")
+    to_do = jobs_to_run(folder, config)
+    assert (("inspect_dataset", "patients") in to_do) == follow_links
+    assert ("inspect_dataset", "atlas") not in to_do
 
 
 @pytest.mark.parametrize("is_removed", [True, False])

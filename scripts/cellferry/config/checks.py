@@ -4,6 +4,7 @@ Read by the Snakefile too, so it imports nothing that a login node with Snakemak
 """
 
 import glob
+import importlib.util
 import os
 from collections.abc import Collection
 from dataclasses import replace
@@ -150,6 +151,9 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Pat
             for key in ("obs_by", "obs_min_common")
             if dataset.get(key, properties[key]["default"]) != properties[key]["default"]
         ]
+    if dataset.get("follow_links") and importlib.util.find_spec("h5py") is None:
+        what = "the files that others point to are found by h5py, which is not installed beside snakemake"
+        problems.append(Problem(f"datasets.{name}.follow_links", what, "install it there: pip install h5py"))
     return problems or _column_problems(name, dataset)
 
 

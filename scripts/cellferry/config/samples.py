@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from ..core.hdf5_links import with_parts
 from ..core.mtx_lists import files_beside
 from ..core.text import OPENERS
 from .formats import TEXT_ENDINGS
@@ -110,23 +111,25 @@ def table_files(obs: str | list[str] | None) -> list[Path]:
     return [file for pattern in ([obs] if isinstance(obs, str) else obs or []) for file in _expanded(pattern)]
 
 
-def all_files(path: str | list[str] | dict[str, str]) -> Iterator[Path]:
+def all_files(path: str | list[str] | dict[str, str], *, follow_links: bool = False) -> Iterator[Path]:
     """The files that a dataset is made of, those in a folder and beside a matrix.mtx included.
 
-    Of a folder in a folder (a zarr store may hold a million files) the path alone, as of one of more files
-    than Snakemake can look after.
+    With `follow_links` also those that an HDF5 file points to. Of a folder in a folder (a zarr store may hold
+    a million files) the path alone, as of one of more files than Snakemake can look after.
     """
     for file in sample_files(path).values():
         if file.is_dir():
             inside = list(islice(file.iterdir(), MAX_FILES + 1))
             yield from sorted(inside) if len(inside) <= MAX_FILES else [file]
         else:
-            yield file
+            yield from with_parts(file, follow_links=True) if follow_links else [file]
             if ".mtx" in file.suffixes[-2:]:
                 yield from files_beside(file)
 
 
-def conversion_jobs(path: str | list[str] | dict[str, str], *, chunks: int) -> int:
+def conversion_jobs(
+    path: str | list[str] | dict[str, str], *, chunks: int, follow_links: bool = False
+) -> int:
     """Number of jobs that a dataset's conversion is shared among, each making some of the chunks.
 
     One for every half a gigabyte; a single one for a file that must be read from front to back.
@@ -134,15 +137,15 @@ def conversion_jobs(path: str | list[str] | dict[str, str], *, chunks: int) -> i
     files = list(sample_files(path).values())
     if len(files) == 1 and _is_read_to_the_end(files[0]):
         return 1
-    return min(chunks, _jobs_worth(all_files(path)))
+    return min(chunks, _jobs_worth(all_files(path, follow_links=follow_links)))
 
 
-def automatic_chunks(path: str | list[str] | dict[str, str]) -> int:
+def automatic_chunks(path: str | list[str] | dict[str, str], *, follow_links: bool = False) -> int:
     """Number of chunks that a dataset is mapped and predicted in: one for every half a gigabyte of its files.
 
     Known before anything is read, so that the dry run shows all jobs.
     """
-    files = list(all_files(path))
+    files = list(all_files(path, follow_links=follow_links))
     if any(file.is_dir() for file in files):
         return CHUNKS_OF_STORES
     return _jobs_worth(files)

@@ -52,10 +52,11 @@ def fill_defaults(config: dict[str, Any]) -> None:
             config[section][key] = value
     for dataset in config["datasets"].values():
         _fill(dataset, schema["$defs"]["dataset"]["properties"])
+        path, follow_links = dataset["path"], dataset["follow_links"]
         if dataset["chunks"] == "auto":
-            dataset["chunks"] = automatic_chunks(dataset["path"])
+            dataset["chunks"] = automatic_chunks(path, follow_links=follow_links)
         if dataset["jobs"] == "auto":
-            dataset["jobs"] = conversion_jobs(dataset["path"], chunks=dataset["chunks"])
+            dataset["jobs"] = conversion_jobs(path, chunks=dataset["chunks"], follow_links=follow_links)
         dataset["jobs"] = min(dataset["jobs"], dataset["chunks"])
 
 

@@ -90,8 +90,8 @@ class Dataset:
     @property
     def states(self) -> dict[str, str]:
         """What its files and tables were like before they were read, by path (`core.reading.state_of`)."""
-        files = [*self.headers, *self._tables]
-        return {str(file.path): file.state for file in files}
+        files = {str(file): state for header in self.headers for file, state in header.states.items()}
+        return files | {str(table.path): table.state for table in self._tables}
 
     @property
     def is_cytometry(self) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..config.formats import FORMATS
 from ..core.contents import SALMON, unreadable
+from ..core.hdf5_links import with_parts
 from ..core.reading import check_unchanged, readable, state_of
 from ..cytometry.channels import channels_of
 from ..cytometry.marker_names import read_markers
@@ -69,9 +70,10 @@ def header(path: str | Path, options: Options, format: str = "auto") -> Header: 
     if problem is not None:
         raise InputError(f"{path}: {problem}")
     with readable(path):
-        state = state_of(path)
+        parts = with_parts(path, follow_links=options.follow_links)
+        states = {part: state_of(part) for part in parts}
         reader = READERS[detect(path, options) if format == "auto" else format]
-        found = reader.header(path, options).replace(state=state)
+        found = reader.header(path, options).replace(states=states)
     if options.modality == "cytometry":
         channels = channels_of(found.var, read_markers(options.markers), str(path))
         return found.replace(values="intensities", var=channels)
@@ -130,7 +132,8 @@ def blocks(
             block.counts = genes_of(block.counts, header)
             n_cells += len(block)
             yield block
-        check_unchanged(header.path, header.state)
+        for part, state in header.states.items():
+            check_unchanged(part, state)
     if n_cells != stop - start:
         raise InputError(
             f"{header.path}: {n_cells} cells were found where {stop - start} should be; "
@@ -160,7 +163,7 @@ def detect(path: Path, options: Options) -> str:
     """
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; copy or download it again")
-    signature = FileSignature.of(path)
+    signature = FileSignature.of(path, options)
     for name, reader in READERS.items():
         if reader.recognizes(path, signature):
             return name

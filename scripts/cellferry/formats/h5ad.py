@@ -17,7 +17,7 @@ def recognizes(path: Path, signature: FileSignature) -> bool:
 
 def header(path: Path, options: Options) -> Header:
     """Read the header of an h5ad file; see `interface.Header`."""
-    with open_hdf5(path) as file:
+    with open_hdf5(path, options) as file:
         found = anndata_store.header(file, path, options, "h5ad")
         anndata_store.check(file, found)
         return found
@@ -25,7 +25,7 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         yield from annotated_cells(Frame(file, "obs"), header.n_cells, columns)
 
 
@@ -33,6 +33,6 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         rows = anndata_store.counts_of(file, header, max_bytes, scratch, start, stop)
         yield from annotated_blocks(rows, Frame(file, "obs"), columns, start)

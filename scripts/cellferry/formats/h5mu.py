@@ -32,7 +32,7 @@ def recognizes(path: Path, signature: FileSignature) -> bool:
 
 def header(path: Path, options: Options) -> Header:
     """Read the header of a modality; see `interface.Header`."""
-    with open_hdf5(path) as file:
+    with open_hdf5(path, options) as file:
         if "mod" not in file:
             raise InputError(
                 f"{path}: has no mod, so it is not an h5mu file; correct {options.key('format')}"
@@ -55,7 +55,7 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         obs = _obs(file, header.details["modality"])
         yield from annotated_cells(obs, header.n_cells, columns)
 
@@ -64,7 +64,7 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         modality = header.details["modality"]
         rows = anndata_store.counts_of(file["mod"][modality], header, max_bytes, scratch, start, stop)
         yield from annotated_blocks(rows, _obs(file, modality), columns, start)

@@ -46,7 +46,7 @@ def recognizes(path: Path, signature: FileSignature) -> bool:
 
 def header(path: Path, options: Options) -> Header:
     """Read the header of an h5Seurat file; see `interface.Header`."""
-    with open_hdf5(path) as file:
+    with open_hdf5(path, options) as file:
         group_at(file, "assays")
         name = _choose_assay(path, file, options)
         assay = group_at(file["assays"], name)
@@ -94,7 +94,7 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         yield from annotated_cells(_obs(file), header.n_cells, columns)
 
 
@@ -102,7 +102,7 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         slot = file["assays"][header.details["assay"]][header.counts]
         if is_array(slot):
             rows = dense_rows(slot, max_bytes, start, stop)

@@ -12,9 +12,11 @@ import h5py
 # Brings the filters that others compress with (zstd, blosc, lz4, …) and registers them when it is imported.
 import hdf5plugin  # noqa: F401
 
+from ..core.hdf5_links import with_parts
 from ..core.text import in_one_line, refuse_special
 from ..errors import InputError
 from .hdf5_parts import refuse_parts_elsewhere
+from .options import Options
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGXCPU)
 
@@ -34,12 +36,17 @@ SMALL = 1 << 14
 """Arrays of at most so many values are looked at before a file is read."""
 
 
-def refuse_what_crashes(path: Path) -> None:
+def refuse_what_crashes(path: Path, *, follow_links: bool = False) -> None:
     """Raise an `InputError` if HDF5 itself crashes, or finds no end, on a file's attributes or small arrays.
 
     It believes the lengths and places that it finds in there. A process of its own looks at them first; this
-    one would end without a word, or never.
+    one would end without a word, or never. So it does in files that are read along with it.
     """
+    for part in with_parts(path, follow_links=follow_links):
+        _refuse_if_crashes(part)
+
+
+def _refuse_if_crashes(path: Path) -> None:
     if not (path.is_file() and h5py.is_hdf5(path)):
         return
     child = os.fork()
@@ -65,8 +72,15 @@ def _look_at(_: str, element: h5py.Group | h5py.Dataset) -> None:
 
 
 @contextmanager
-def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
+def open_hdf5(path: str | Path, options: Options | None = None) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading.
+
+    Parameters
+    ----------
+    path
+        The file.
+    options
+        What the configuration says of the dataset that it is of, if it is of one.
 
     Raises
     ------
@@ -76,10 +90,14 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     OSError
         If the file is broken.
     """
-    refuse_special(Path(path))
+    path = Path(path)
+    refuse_special(path)
+    follow = options is not None and options.follow_links
+    # HDF5 looks for linked files beside a symlink first, and they are where the file is.
+    real = path.resolve() if follow and path.is_symlink() else path
     try:
-        refuse_parts_elsewhere(Path(path))
-        with h5py.File(path, "r", locking=False) as file:
+        refuse_parts_elsewhere(real, options)
+        with h5py.File(real, "r", locking=False) as file:
             yield file
     except UnicodeDecodeError:  # text in another encoding, which `readable` tells of
         raise
@@ -91,13 +109,14 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
         raise InputError(f"{path}: cannot be read, {why}; copy or export it again") from error
     except OSError as error:
         # HDF5 tells of folders without plugins then, and neither of the filter nor of what it is for.
-        missing = _first_missing_filter(Path(path))
-        if missing is None:
-            raise
-        raise InputError(
-            f"{path}: {missing}, which is not installed here; write it again where the filter is, with gzip: "
-            f"h5repack -f GZIP=4 {Path(path).name} NEW_FILE, or compression='gzip' in AnnData's write_h5ad"
-        ) from error
+        for part in with_parts(path, follow_links=follow):
+            if missing := _first_missing_filter(part):
+                raise InputError(
+                    f"{part}: {missing}, which is not installed here; write it again where the filter is, "
+                    f"with gzip: h5repack -f GZIP=4 {part.name} NEW_FILE, or compression='gzip' in AnnData's "
+                    "write_h5ad"
+                ) from error
+        raise
 
 
 def misshapen(path: str | Path, error: Exception) -> str:

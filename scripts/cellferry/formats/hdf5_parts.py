@@ -5,24 +5,27 @@ values, and puts zeros where a virtual dataset's source is gone or a chunk is mi
 """
 
 import math
-from collections.abc import Iterator
-from functools import lru_cache
+import os
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import h5py
-from h5py import h5d, h5i, h5l, h5o, h5s
+from h5py import h5d, h5f, h5i, h5o, h5s
 
+from ..core.hdf5_links import Pointer, as_text, beside, candidates, pointers
+from ..core.reading import readable
 from ..errors import DamagedPartError, InputError
+from .options import Options
 
 
-def refuse_parts_elsewhere(path: Path) -> None:
-    """Raise an `InputError` unless all of a file is in it, or in sources of virtual datasets that are there.
+def refuse_parts_elsewhere(path: Path, options: Options | None = None) -> None:
+    """Raise an `InputError` unless all of a file is in it, or where it may be.
 
-    The whole file is looked through, once as long as it does not change: a link that is not followed may be
-    the target of one that is.
+    Sources of virtual datasets may be anywhere, if they are there; what links and arrays point to in the
+    file's own folder, if `options.follow_links` says so. Without `options` there is no such key.
     """
-    problem = _problem_of(path, frozenset())
+    problem = _problem_of(path, options, frozenset(), set())
     if problem is not None:
         raise InputError(problem)
 
@@ -49,62 +52,83 @@ def check_written(array: Any) -> None:
         )
 
 
-def _problem_of(path: Path, views: frozenset[Path]) -> str | None:
-    """What of a file lies elsewhere, in a sentence; `views` are the files that it is a source of."""
-    stat = path.stat()
-    problem, own_views = _parts(path, (stat.st_size, stat.st_mtime_ns))
-    if problem is not None or not own_views:
-        return problem
+def _problem_of(path: Path, options: Options | None, views: frozenset[Path], linked: set[Path]) -> str | None:
+    """What of a file lies elsewhere, in a sentence.
+
+    `views` are the files that it is a source of, `linked` those that links led to before.
+    """
+    found = pointers(path)
+    if not found.elsewhere and not found.views:
+        return None
+    linked.add(path.resolve())
     with h5py.File(path, "r", locking=False) as file:
-        problems = (_problem_of_view(file[name].id, path, views) for name in own_views)
+        problems = chain(
+            (_problem_of_pointer(file, path, pointer, options, linked) for pointer in found.elsewhere),
+            (_problem_of_view(file[name].id, path, views) for name in found.views),
+        )
         return next(filter(None, problems), None)
 
 
-@lru_cache(maxsize=256)
-def _parts(path: Path, state: tuple[int, int]) -> tuple[str | None, list[bytes]]:
-    """A link or an array of a file that leads to another, in a sentence, and the names of its views.
+def _problem_of_pointer(
+    file: h5py.File, path: Path, pointer: Pointer, options: Options | None, linked: set[Path]
+) -> str | None:
+    """Why the content of a link or an array is not read; None if it may be, and all that it leads to."""
+    target = beside(path, pointer.target)
+    is_there = target is not None and target.is_file()
+    if options is None or not options.follow_links:
+        other_way = f", or set {options.key('follow_links')} to true" if options and is_there else ""
+        return (
+            f"{path}: {pointer}, and nothing is read from files that another file points to; "
+            f"write everything into one file{other_way}"
+        )
+    if target is None:
+        return (
+            f"{path}: {pointer}, which does not lie in the same folder; put it there and point to it by its "
+            "name alone, or write everything into one file"
+        )
+    if not is_there:
+        return f"{path}: {pointer}, which is not there; put that file beside it, or export it again"
+    if pointer.inside is None:
+        if target.stat().st_size < pointer.n_bytes:  # HDF5 reads zeros there
+            return f"{path}: {pointer}, which ends before the values do; copy or export it again"
+    elif target.resolve() not in linked:
+        with readable(target):
+            if problem := _problem_of(target, options, frozenset(), linked):
+                return problem
+    if _found_in(file, pointer) != path.resolve().parent:
+        return f"{path}: {pointer}, where HDF5 finds nothing; put the file there that it was made with"
+    return None
 
-    `state` tells a file that was changed.
+
+def _found_in(file: h5py.File, pointer: Pointer) -> Path | None:
+    """The folder in which HDF5 itself finds what a link or an array points to; None if it finds nothing.
+
+    The environment can name others that it looks in before.
     """
-    datasets: list[bytes] = []
-
-    def look_at_link(name: bytes, info: h5l.LinkInfo) -> bytes | None:
-        return name if info.type == h5l.TYPE_EXTERNAL else None
-
-    def look_at_object(name: bytes, info: h5o.ObjInfo) -> None:
-        if info.type == h5o.TYPE_DATASET:
-            datasets.append(name)
-
-    views = []
-    with h5py.File(path, "r", locking=False) as file:
-        link = file.id.links.visit(look_at_link, info=True)
-        if link is not None:
-            target, where = file.id.links.get_val(link)
-            return _elsewhere(path, link, f"a link to {_text(where)} in the file {_text(target)}"), []
-        h5o.visit(file.id, look_at_object, info=True)
-        for name in datasets:
-            properties = h5d.open(file.id, name).get_create_plist()
-            if properties.get_layout() == h5d.VIRTUAL:
-                views.append(name)
-            elif properties.get_external_count():
-                where = properties.get_external(0)[0]
-                return _elsewhere(path, name, f"stored in the file {_text(where)}"), []
-    return None, views
+    try:
+        found = h5o.open(file.id, pointer.name)
+        if pointer.inside is None:
+            name = os.path.join(os.fsdecode(found.get_access_plist().get_efile_prefix()), pointer.target)
+        else:
+            name = os.fsdecode(h5f.get_name(found))
+        return Path(name).resolve().parent
+    except (KeyError, OSError, RuntimeError):
+        return None
 
 
 def _problem_of_view(dataset: h5d.DatasetID, path: Path, views: frozenset[Path]) -> str | None:
     """What is wrong with the sources of a virtual dataset: one is gone, or smaller than it was."""
-    called = f"{path}: {_text(h5i.get_name(dataset))} is a view (an HDF5 virtual dataset)"
+    called = f"{path}: {as_text(h5i.get_name(dataset))} is a view (an HDF5 virtual dataset)"
     properties = dataset.get_create_plist()
     n_values, n_mapped = math.prod(dataset.shape), 0
     for number in range(properties.get_virtual_count()):
         given, inside = properties.get_virtual_filename(number), properties.get_virtual_dsetname(number)
         n_taken = properties.get_virtual_vspace(number).get_select_npoints()
         n_mapped += n_taken
-        source = path if given == "." else next(filter(Path.is_file, _candidates(path, given)), None)
+        source = path if given == "." else next(filter(Path.is_file, candidates(path, given)), None)
         if source is None or source in views:
             return f"{called} of {given}, which is not there; put that file beside it, or export it again"
-        if source != path and (problem := _problem_of(source, views | {path})):
+        if source != path and (problem := _problem_of(source, None, views | {path}, set())):
             return problem
         with h5py.File(source, "r", locking=False) as opened:
             found = opened.get(inside)
@@ -127,19 +151,3 @@ def _holds(shape: tuple[int, ...] | None, taken: h5s.SpaceID, n_taken: int) -> b
         return math.prod(shape) >= n_taken
     last = taken.get_select_bounds()[1]
     return len(last) == len(shape) and all(at < n for at, n in zip(last, shape, strict=True))
-
-
-def _candidates(path: Path, given: str) -> Iterator[Path]:
-    """Where HDF5 looks for a source."""
-    yield from (folder / given for folder in (path.parent, path.resolve().parent, Path()))
-
-
-def _elsewhere(path: Path, name: bytes, what: str) -> str:
-    return (
-        f"{path}: /{_text(name)} is {what}, and nothing is read from files that another file points to; "
-        "write everything into one file"
-    )
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name

@@ -14,44 +14,13 @@ from scipy import sparse
 from ..core.contents import START_BYTES, unpacked
 from ..errors import InputError
 from .hdf5 import open_hdf5
+from .options import Options
 
 BYTES_PER_VALUE = 8
 """A float32 value and its int32 column index."""
 
 BYTES_PER_CELL = 128
 """A cell's name and row pointer, so that cells without counts cannot fill the memory either."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a dataset's configuration says about reading it; the defaults are the schema's.
-
-    Attributes
-    ----------
-    dataset
-        Its name, for messages.
-    counts, counts_rounding, assay, genome, orientation, not_cells, compensate
-        The keys of these names below `datasets.NAME`.
-    modality
-        What is in the file: `rna` or `cytometry`.
-    markers
-        The key `cytometry.markers`.
-    """
-
-    dataset: str
-    counts: str = "auto"
-    counts_rounding: str = "none"
-    assay: str | None = None
-    genome: str | None = None
-    orientation: str = "auto"
-    not_cells: str | list[str] = "auto"
-    compensate: bool = False
-    modality: str = "rna"
-    markers: dict | str = field(default_factory=dict)
-
-    def key(self, name: str) -> str:
-        """Full name of one of the dataset's keys, as it stands in messages."""
-        return f"datasets.{self.dataset}.{name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +60,9 @@ class Header:
         The same, where it should be looked at.
     details
         What the format found out and needs for reading on.
-    state
-        See `core.reading.state_of`: what the file was like before its header was read.
+    states
+        See `core.reading.state_of`: what the file, and each that holds parts of it, was like before its
+        header was read.
     """
 
     path: Path
@@ -113,7 +83,7 @@ class Header:
     remarks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
-    state: str = ""
+    states: dict[Path, str] = field(default_factory=dict)
 
     @property
     def is_seekable(self) -> bool:
@@ -151,12 +121,12 @@ class FileSignature(NamedTuple):
     inside: list[str]
 
     @classmethod
-    def of(cls, path: Path) -> "FileSignature":
+    def of(cls, path: Path, options: Options) -> "FileSignature":
         """Look at a file or folder."""
         if path.is_dir():
             return cls(b"", None, sorted(entry.name for entry in path.iterdir()))
         if h5py.is_hdf5(path):
-            with open_hdf5(path) as file:
+            with open_hdf5(path, options) as file:
                 # A link that leads nowhere has a name and is nothing; a name that is no UTF-8 comes as bytes.
                 items = {_text(name): file.get(name) for name in file}
                 groups = {

@@ -57,7 +57,7 @@ def recognizes(path: Path, signature: FileSignature) -> bool:
 
 def header(path: Path, options: Options) -> Header:
     """Read the header of a loom file; see `interface.Header`."""
-    with open_hdf5(path) as file:
+    with open_hdf5(path, options) as file:
         matrices = {"matrix": array_at(file, "matrix")}
         matrices |= layers_of(group_at(file, "layers")) if "layers" in file else {}
         for place, dataset in matrices.items():
@@ -96,7 +96,7 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         obs = Attributes(header.path, file, "col_attrs", header.n_cells, CELL_NAMES)
         yield from annotated_cells(obs, header.n_cells, columns)
 
@@ -105,7 +105,7 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         dataset = file[header.counts]
         if header.in_order or _stripe_bytes(dataset) <= max_bytes:
             rows = dense_rows(Transposed(dataset), max_bytes, start, stop)

@@ -26,7 +26,7 @@ def recognizes(path: Path, signature: FileSignature) -> bool:
 def header(path: Path, options: Options) -> Header:
     """Read the header of a 10x .h5 file; see `interface.Header`."""
     refuse_place(path, options)
-    with open_hdf5(path) as file:
+    with open_hdf5(path, options) as file:
         groups = [
             name for name in file if isinstance(file.get(name), h5py.Group) and "barcodes" in file[name]
         ]
@@ -70,7 +70,7 @@ def header(path: Path, options: Options) -> Header:
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Barcodes, a hundred thousand or so at a time; the format holds no annotation."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         barcodes = file[header.details["group"]]["barcodes"]
         for start in range(0, header.n_cells, CELLS_AT_ONCE):
             yield Cells(as_strings(barcodes[start : start + CELLS_AT_ONCE]), {})
@@ -80,7 +80,7 @@ def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int, stop: int
 ) -> Iterator[Block]:
     """Counts and barcodes, in row blocks; see `formats.blocks`."""
-    with open_hdf5(header.path) as file:
+    with open_hdf5(header.path, header.options) as file:
         group = file[header.details["group"]]
         shape = (header.n_cells, header.n_genes)
         for counts in csr_rows(group, shape, max_bytes, header.path, start, stop):

@@ -8,7 +8,7 @@ FORMAT_VERSION = 7
 """Version of the result files that `pretrained` reads; to be raised when older ones cannot be read."""
 
 METHOD_VERSIONS = {
-    "inspect_dataset": 5,
+    "inspect_dataset": 6,
     "convert_to_chunks": 2,
     "split_reference": 3,
     "select_genes": 2,
