@@ -67,7 +67,7 @@ def test_a_damaged_chunk_is_told_of_by_hdf5(file, damage):
     _, packed = dataset.id.read_direct_chunk((0,))
     broken = packed[:40] if damage == "cut" else packed[:40] + bytes([packed[40] ^ 255]) + packed[41:]
     dataset.id.write_direct_chunk((0,), broken)
-    with pytest.raises(OSError, match=r"filter|inflate"):
+    with pytest.raises(OSError, match="x does not unpack to the 800 bytes"):
         read_values(dataset, 0, 50)
     np.testing.assert_array_equal(read_values(dataset, 100, 1000), dataset[100:])
 

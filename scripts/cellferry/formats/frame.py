@@ -13,6 +13,7 @@ from ..labels.names import as_labels
 from .hdf5_parts import check_written
 from .interface import as_strings
 from .matrix import Array, Group, is_array, text_attribute, texts_attribute
+from .pieces import read_part
 from .values import MISSING_INTEGER, STRINGS, check_levels, check_rows, decoded, holds_strings
 
 CATEGORIES = "__categories"
@@ -127,12 +128,12 @@ class Frame:
 
     def _stored(self, column: str, start: int, stop: int | None) -> np.ndarray:
         if self.is_compound:
-            return self._frame.fields(column)[start:stop]
-        return self._frame[column][start:stop]
+            return read_part(self._frame, slice(start, stop), column)
+        return read_part(self._frame[column], slice(start, stop))
 
     def _codes(self, column: str, start: int, stop: int | None) -> np.ndarray:
         if not self.is_compound and not is_array(self._frame[column]):
-            return self._frame[column]["codes"][start:stop]
+            return read_part(self._frame[column]["codes"], slice(start, stop))
         return self._stored(column, start, stop)
 
     def categories(self, column: str) -> np.ndarray | None:
@@ -148,9 +149,9 @@ class Frame:
             if stored is None or self._frame.dtype[column].kind not in "iu":
                 return None
             check_written(stored)
-            categories = np.atleast_1d(stored[()])
+            categories = np.atleast_1d(read_part(stored))
             # obs and var shared these entries: they are of the frame whose codes fit.
-            fits = len(self) == 0 or self._frame.fields(column)[:].max() < len(categories)
+            fits = len(self) == 0 or read_part(self._frame, field=column).max() < len(categories)
             return categories if fits else None
         item = self._frame[column]
         if not is_array(item):
@@ -171,7 +172,7 @@ def _all_values(element: Array | Group) -> np.ndarray:
                 check_rows(element[part], element["values"].shape[0], kinds=KINDS.get(part))
         return _nullable(element, 0, None)
     check_written(element)
-    return np.atleast_1d(element[()])
+    return np.atleast_1d(read_part(element))
 
 
 def _names(categories: np.ndarray, column: str) -> np.ndarray:
@@ -183,8 +184,11 @@ def _names(categories: np.ndarray, column: str) -> np.ndarray:
 
 def _nullable(group: Group, start: int, stop: int | None) -> np.ndarray:
     """Values of a group of `values` and `mask`, True where one is missing."""
-    values = group["values"][start:stop]
-    missing = group["mask"][start:stop].astype(bool) if "mask" in group else np.zeros(len(values), dtype=bool)
+    values = read_part(group["values"], slice(start, stop))
+    has_mask = "mask" in group
+    missing = (
+        read_part(group["mask"], slice(start, stop)).astype(bool) if has_mask else np.zeros(len(values), bool)
+    )
     if values.dtype.kind in "iuf":
         return np.where(missing, np.nan, values.astype(np.float64))
     return np.where(missing, None, as_strings(decoded(values)))

@@ -20,6 +20,7 @@ from .frame import Frame
 from .hdf5 import open_hdf5
 from .interface import Block, Cells, FileSignature, Header, Options
 from .matrix import group_at
+from .pieces import read_part
 from .values import check_rows
 
 NAMES_OF_RNA = ("rna", "gex")
@@ -114,7 +115,7 @@ def _obs(file: h5py.File, modality: str) -> Frame | JoinedFrame:
     if f"obsmap/{modality}" in file:
         mapped = file[f"obsmap/{modality}"]
         check_rows(mapped, len(whole))
-        positions = mapped[:].ravel()
+        positions = read_part(mapped).ravel()
         rows = np.flatnonzero(positions)
         is_in_order = np.array_equal(positions[rows], np.arange(1, len(of_modality) + 1))
     else:  # R's MuDataSeurat writes no map

@@ -28,6 +28,7 @@ from .matrix import (
     text_attribute,
     texts_attribute,
 )
+from .pieces import read_part
 from .values import check_levels, check_rows, decoded
 
 SLOTS = ("counts", "data")
@@ -62,7 +63,7 @@ def header(path: Path, options: Options) -> Header:
         n_features, n_cells = array_at(assay, "features").shape[0], array_at(file, "cell.names").shape[0]
         check_rows(assay["features"], n_features)
         check_rows(file["cell.names"], n_cells)
-        features = as_strings(assay["features"][:])
+        features = as_strings(read_part(assay["features"]))
         shape = _shape(slots[place], len(features))
         if shape != (n_cells, len(features)):
             raise InputError(
@@ -152,7 +153,7 @@ class RFrame:
 
     def names(self, start: int, stop: int) -> np.ndarray:
         """Names in rows `start` to `stop`, as an object array of str."""
-        return as_strings(self._names[start:stop])
+        return as_strings(read_part(self._names, slice(start, stop)))
 
     def is_string(self, column: str) -> bool:
         """Whether a column is a factor or holds strings."""
@@ -166,12 +167,12 @@ class RFrame:
         item, n_rows = self._columns[column], self._names.shape[0]
         if isinstance(item, tuple):
             check_rows(item[0], n_rows)
-            values = item[0].fields(column)[start:stop]
+            values = read_part(item[0], slice(start, stop), column)
         elif not is_array(item):
             return _factor(item, n_rows, start, stop)
         else:
             check_rows(item, n_rows)
-            values = item[start:stop]
+            values = read_part(item, slice(start, stop))
         if values.dtype.kind in "SO":
             strings = as_strings(values)
             strings[strings == MISSING_STRING] = None
@@ -186,10 +187,10 @@ def _factor(group: h5py.Group, n_rows: int, start: int, stop: int) -> np.ndarray
     """Levels of a factor's values, which count from 1; None where the value is R's missing integer."""
     check_rows(group["values"], n_rows, kinds="iu")
     check_written(group["levels"])
-    levels = as_strings(group["levels"][:])
+    levels = as_strings(read_part(group["levels"]))
     check_levels(levels, group.name)
     levels = np.append(levels, None)
-    values = group["values"][start:stop].astype(np.int64)
+    values = read_part(group["values"], slice(start, stop)).astype(np.int64)
     if np.any(values >= len(levels)):
         raise OSError(f"{group.name} has values beyond its {len(levels) - 1} levels")
     return levels[np.where(values < 1, len(levels), values) - 1]

@@ -17,6 +17,7 @@ from ..core.text import in_one_line, refuse_special
 from ..errors import InputError
 from .hdf5_parts import refuse_parts_elsewhere
 from .options import Options
+from .pieces import MAX_PIECE_BYTES, limited_memory
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGXCPU)
 
@@ -53,7 +54,11 @@ def _refuse_if_crashes(path: Path) -> None:
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_TO_LOOK, SECONDS_TO_LOOK + 1))
         # Whatever it finds that is no crash, the reader finds again, and says.
-        with suppress(Exception), h5py.File(path, "r", locking=False) as file:
+        with (
+            suppress(Exception),
+            limited_memory(MAX_PIECE_BYTES),
+            h5py.File(path, "r", locking=False) as file,
+        ):
             file.visititems(_look_at)
         os._exit(0)
     status = os.waitpid(child, 0)[1]

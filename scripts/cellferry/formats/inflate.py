@@ -8,6 +8,8 @@ import numpy as np
 from isal import isal_zlib
 from numcodecs.shuffle import Shuffle
 
+from .pieces import read_part
+
 MAX_CHUNK_BYTES = 1 << 23
 """Of a larger chunk a slice is left to HDF5, which holds it whole as well, but once."""
 
@@ -21,7 +23,7 @@ def read_values(array: Any, start: int, stop: int) -> np.ndarray:
     stop = min(stop, array.shape[0])
     shuffle = _shuffle_of(array) if start < stop else None
     if shuffle is None:
-        return array[start:stop]
+        return read_part(array, slice(start, stop))
     found = np.empty(stop - start, array.dtype)
     try:
         for first, values in _chunks(array, start, stop, shuffle=shuffle):
@@ -29,7 +31,7 @@ def read_values(array: Any, start: int, stop: int) -> np.ndarray:
             place = max(0, first - start)
             found[place : place + len(cut)] = cut
     except (OSError, RuntimeError, ValueError, isal_zlib.error):
-        return array[start:stop]
+        return read_part(array, slice(start, stop))
     return found
 
 

@@ -19,6 +19,7 @@ from ..labels.names import as_labels
 from .frame import Frame
 from .hdf5 import open_hdf5
 from .matrix import is_array
+from .pieces import read_part
 
 KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry")
 """Elements of obsm that are looked for where the configuration names none."""
@@ -112,7 +113,9 @@ class _StoredLatents:
             for start in range(0, len(obs), ROWS):
                 stop = start + ROWS
                 columns = {column: as_labels(obs.values(column, start, stop)) for column in wanted}
-                yield LatentBlock(obs.names(start, stop), columns, latents[start:stop].astype(np.float32))
+                yield LatentBlock(
+                    obs.names(start, stop), columns, read_part(latents, slice(start, stop)).astype(np.float32)
+                )
 
 
 class _TabularLatents:

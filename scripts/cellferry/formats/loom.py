@@ -29,6 +29,7 @@ from .matrix import (
     texts_of,
     unwritten_warnings,
 )
+from .pieces import read_part
 from .sorting import Entries, as_float32, row_blocks
 from .values import STRINGS, decoded, holds_strings
 
@@ -127,7 +128,7 @@ class Transposed:
         self.chunks = dataset.chunks and dataset.chunks[::-1]
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        return np.ascontiguousarray(self._dataset[:, rows].T)
+        return np.ascontiguousarray(read_part(self._dataset, (slice(None), rows)).T)
 
 
 class Attributes:
@@ -186,7 +187,7 @@ class Attributes:
         """Values in rows `start` to `stop`; see `interface.Cells`."""
         dataset = self._group[column]
         check_written(dataset)
-        values = decoded(dataset[start:stop], dataset.dtype)
+        values = decoded(read_part(dataset, slice(start, stop)), dataset.dtype)
         if dataset.dtype.kind in STRINGS and self._is_escaped:
             values[:] = [html.unescape(text) for text in values]
         return values
@@ -196,7 +197,7 @@ def _version(file: h5py.File) -> str:
     """Version of the specification: in a group since version 3, an attribute of the file before; or empty."""
     in_group = file.get("attrs/LOOM_SPEC_VERSION")
     check_written(in_group)
-    value = in_group[()] if isinstance(in_group, h5py.Dataset) else file.attrs.get("LOOM_SPEC_VERSION")
+    value = read_part(in_group) if isinstance(in_group, h5py.Dataset) else file.attrs.get("LOOM_SPEC_VERSION")
     return next(iter(texts_of(value) or ()), "")
 
 
@@ -216,7 +217,7 @@ def _entries(dataset: h5py.Dataset, max_bytes: int) -> Iterator[Entries]:
     height = max(1, min(height, most // width))
     for gene in range(0, n_genes, height):
         for cell in range(0, n_cells, width):
-            tile = dataset[gene : gene + height, cell : cell + width]
+            tile = read_part(dataset, (slice(gene, gene + height), slice(cell, cell + width)))
             genes, of_cells = np.nonzero(tile)
             yield Entries(
                 (of_cells + cell).astype(np.int32),

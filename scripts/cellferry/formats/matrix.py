@@ -14,6 +14,7 @@ from ..errors import InputError
 from .compressed import POINTERS_AT_ONCE, Compressed
 from .hdf5_parts import unwritten_chunks
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
+from .pieces import read_part
 from .sorting import Entries, as_float32, row_blocks
 
 type Group = h5py.Group | zarr.Group
@@ -142,7 +143,7 @@ def glance(element: Group | Array) -> np.ndarray:
     rows = [slice(start, start + taken) for start in starts]
     # However wide a damaged matrix says that it is.
     parts = rows if n_columns <= MAX_COLUMNS else [(some, slice(0, PREVIEW_VALUES)) for some in rows]
-    return np.concatenate([np.asarray(data[part]).ravel() for part in parts])
+    return np.concatenate([np.asarray(read_part(data, part)).ravel() for part in parts])
 
 
 def unwritten_warnings(array: Array) -> list[str]:
@@ -273,7 +274,7 @@ def dense_rows(
         # Whole HDF5 chunks, so that none is unpacked twice.
         step -= step % dataset.chunks[0]
     for first in range(start, stop, step):
-        yield compressed(dataset[first : min(first + step, stop)].reshape(-1, n_columns))
+        yield compressed(read_part(dataset, slice(first, min(first + step, stop))).reshape(-1, n_columns))
 
 
 def compressed(rows: np.ndarray) -> sparse.csr_matrix:

@@ -12,6 +12,7 @@ from .hdf5 import open_hdf5
 from .hdf5_parts import check_written
 from .interface import Block, Cells, FileSignature, Header, Options, as_strings, refuse_place
 from .matrix import array_at, csr_rows, glance, group_at, looks_like_counts
+from .pieces import read_part
 from .values import check_rows
 
 CELLS_AT_ONCE = 1 << 17
@@ -40,7 +41,7 @@ def header(path: Path, options: Options) -> Header:
         group = file[name]
         check_rows(array_at(group, "shape"), 2)
         var = _features(group) if is_v3 else _genes(group)
-        n_features, n_cells = (int(n) for n in group["shape"][:])
+        n_features, n_cells = (int(n) for n in read_part(group["shape"]))
         n_barcodes, n_pointers = len(array_at(group, "barcodes")), len(array_at(group, "indptr"))
         check_rows(group["barcodes"], n_barcodes)
         if (len(var), n_barcodes, n_pointers - 1) != (n_features, n_cells, n_cells):
@@ -73,7 +74,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     with open_hdf5(header.path, header.options) as file:
         barcodes = file[header.details["group"]]["barcodes"]
         for start in range(0, header.n_cells, CELLS_AT_ONCE):
-            yield Cells(as_strings(barcodes[start : start + CELLS_AT_ONCE]), {})
+            yield Cells(as_strings(read_part(barcodes, slice(start, start + CELLS_AT_ONCE))), {})
 
 
 def blocks(
@@ -85,7 +86,7 @@ def blocks(
         shape = (header.n_cells, header.n_genes)
         for counts in csr_rows(group, shape, max_bytes, header.path, start, stop):
             end = start + counts.shape[0]
-            yield Block(counts, as_strings(group["barcodes"][start:end]), {})
+            yield Block(counts, as_strings(read_part(group["barcodes"], slice(start, end))), {})
             start = end
 
 
@@ -99,11 +100,11 @@ def _features(group: h5py.Group) -> pd.DataFrame:
         columns |= {"gene_ids": "gene_id", "probe_ids": "id"}
     return pd.DataFrame(
         {
-            column: as_strings(array_at(features, key)[:])
+            column: as_strings(read_part(array_at(features, key)))
             for column, key in columns.items()
             if key in features
         },
-        index=pd.Index(as_strings(array_at(features, "name")[:]), dtype=object),
+        index=pd.Index(as_strings(read_part(array_at(features, "name"))), dtype=object),
     )
 
 
@@ -111,8 +112,8 @@ def _genes(group: h5py.Group) -> pd.DataFrame:
     for name in ("genes", "gene_names"):
         check_written(array_at(group, name))
     return pd.DataFrame(
-        {"gene_ids": as_strings(array_at(group, "genes")[:])},
-        index=pd.Index(as_strings(array_at(group, "gene_names")[:]), dtype=object),
+        {"gene_ids": as_strings(read_part(array_at(group, "genes")))},
+        index=pd.Index(as_strings(read_part(array_at(group, "gene_names"))), dtype=object),
     )
 
 

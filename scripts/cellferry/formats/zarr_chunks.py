@@ -18,6 +18,7 @@ import numpy as np
 import zarr
 
 from ..errors import InputError
+from .pieces import read_part
 
 METADATA = {".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"}
 """Files beside the chunks, of which a zarr group has one at least."""
@@ -148,7 +149,7 @@ def sparse_warnings(chunks: Chunks, group: zarr.Group, n_rows: int, n_columns: i
     if pointers is not None:
         end = max(stop for _, stop in pointers.ranges)
         are_first = pointers.chunks == [(number,) for number in range(len(pointers.chunks))]
-        follows = int(group["indptr"][end]) if are_first and end < n_rows + 1 else 0
+        follows = int(read_part(group["indptr"], end)) if are_first and end < n_rows + 1 else 0
         if not are_first or follows > n_columns or (pointers.are_all and group["data"].shape[0]):
             pointers.refuse()
         yield f"{pointers}, as zarr leaves out zeros: rows up to {end} are read as empty"
@@ -163,7 +164,7 @@ def _begin_rows(pointers: zarr.Array, begin: int, end: int) -> bool:
     """Whether each of the values `begin` to `end` is the first of its row."""
     found: set[int] = set()
     for start in range(0, pointers.shape[0], READ_AT_ONCE):
-        some = pointers[start : start + READ_AT_ONCE]
+        some = read_part(pointers, slice(start, start + READ_AT_ONCE))
         found.update(np.unique(some[(some >= begin) & (some < end)]).tolist())
     return len(found) == end - begin
 
@@ -215,7 +216,7 @@ def _equal_neighbors(found: Missing) -> tuple[int, int]:
     array, missing = found.array, found.ranges
     stays = pairs = 0
     for start in range(0, array.shape[0] - 1, READ_AT_ONCE):
-        values = array[start : start + READ_AT_ONCE + 1]
+        values = read_part(array, slice(start, start + READ_AT_ONCE + 1))
         is_there = np.ones(len(values), dtype=bool)
         for begin, end in missing:
             is_there[max(0, begin - start) : max(0, end - start)] = False
