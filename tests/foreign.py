@@ -22,6 +22,7 @@ def train_foreign(
     n_genes: int = 60,
     donors: tuple[str, ...] = ("d1", "d2", "d3", "d4"),
     epochs: int = 2,
+    minified: bool = False,
     setup: dict | None = None,
     **options,
 ) -> ad.AnnData:
@@ -35,6 +36,8 @@ def train_foreign(
         `SCVI` or `SCANVI`.
     n_cells, n_genes, donors, epochs
         Size of the cells, and how long to train.
+    minified
+        Whether its cells are saved beside it as `adata.h5ad`, without counts.
     setup, options
         What else setup_anndata and the model are given.
     """
@@ -54,8 +57,13 @@ def train_foreign(
         if kind == "SCANVI":
             model = scvi.model.SCANVI.from_scvi_model(model, "Unassigned", labels_key="annotation")
             model.train(max_epochs=1, **how)
-        cells.obsm["X_scVI"] = model.get_latent_representation()
-        model.save(str(folder / "model"))
+        if minified:
+            means, variances = model.get_latent_representation(return_dist=True)
+            cells.obsm["X_latent_qzm"], cells.obsm["X_latent_qzv"] = means, variances
+            model.minify_adata()
+            del model.adata.obsm["X_latent_qzm"], model.adata.obsm["X_latent_qzv"]
+        model.save(str(folder / "model"), save_anndata=minified)
+        cells.obsm["X_scVI"] = means if minified else model.get_latent_representation()
     cells = ad.AnnData(obs=cells.obs[["annotation", "donor"]].copy(), obsm={"X_scVI": cells.obsm["X_scVI"]})
     cells.write_h5ad(folder / "cells.h5ad")
     return cells

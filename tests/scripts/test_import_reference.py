@@ -137,6 +137,14 @@ def test_scanvis_own_classifier_is_left_out_where_labels_are_others(foreign_scan
     assert "has no vote: its labels are others; it lacks d1, d2, d3, d4" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", ["SCVI", "SCANVI"])
+def test_a_minified_model_with_the_cells_that_scvi_tools_saved_beside_it(kind, tmp_path):
+    cells = train_foreign(tmp_path, kind=kind, n_cells=200, minified=True)
+    take(SimpleNamespace(folder=tmp_path), tmp_path / "taken", latents=str(tmp_path / "model" / "adata.h5ad"))
+    found = pd.concat(parts(tmp_path / "taken").values()).set_index("cell").loc[cells.obs_names]
+    np.testing.assert_array_equal(found.filter(like="latent_").to_numpy(), cells.obsm["X_scVI"])
+
+
 def test_labels_are_renamed_and_have_levels(foreign, tmp_path):
     labels = {"rename": {"NK": "natural killer"}, "missing": ["B cell"]}
     split = {"min_cells_per_label": 3}

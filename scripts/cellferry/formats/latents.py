@@ -21,7 +21,19 @@ from .hdf5 import open_hdf5
 from .matrix import is_array
 from .pieces import read_part
 
-KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry")
+MINIFIED_KEYS = (
+    "scvi_latent_qzm",
+    "scanvi_latent_qzm",
+    "_scvi_latent_qzm",
+    "_scanvi_latent_qzm",
+    "X_latent_qzm",
+)
+"""Where scvi-tools keeps posterior means of cells without counts (its minified data).
+
+Those with an underscore in front are of older versions; the last is what `minify_adata` takes them from.
+"""
+
+KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry", *MINIFIED_KEYS)
 """Elements of obsm that are looked for where the configuration names none."""
 
 COLUMN_KEY = "latent"
