@@ -8,8 +8,8 @@ BIN := $(CURDIR)/.venv/bin
 # What trains nothing needs no torch: the environment of `make demo` where it is there, else one without.
 LIGHT := $(if $(wildcard .venv/.installed),.venv,.venv-label)
 
-.PHONY: demo new label pack compare doctor plan fetch references test fuzz lint lock scale benchmark-accuracy \
-    rulegraph clean
+.PHONY: demo new label pack import-model compare doctor plan fetch references test fuzz lint lock scale \
+    benchmark-accuracy rulegraph clean
 
 demo: .venv/.installed
 	mkdir -p demo
@@ -42,6 +42,16 @@ pack: .venv/.installed
 	    --version "$(VERSION)" --license "$(LICENSE)" --output "$(or $(OUTPUT),.)" --organism "$(ORGANISM)" \
 	    --assay "$(ASSAY)" --tissue "$(TISSUE)" --description "$(DESCRIPTION)" --doi "$(DOI)" \
 	    --citation "$(CITATION)"
+
+# A model of others with its cells' latents, packed:  make import-model MODEL=folder NAME=blood VERSION=1 LICENSE=CC-BY-4.0
+# What the folder holds is found; LATENTS= LABEL= BATCH= KEY= name what is meant, of CytoVI SCALING= and BACKBONE=,
+# markers with commas. TRUST=1 opens a model that runs code. The others are those of `make pack`.
+import-model: .venv/.installed
+	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.import_model --model "$(MODEL)" \
+	    --latents "$(LATENTS)" --label "$(LABEL)" --batch "$(BATCH)" --key "$(KEY)" --trust "$(TRUST)" \
+	    --scaling "$(SCALING)" --backbone "$(BACKBONE)" --name "$(NAME)" --version "$(VERSION)" \
+	    --license "$(LICENSE)" --output "$(or $(OUTPUT),.)" --organism "$(ORGANISM)" --assay "$(ASSAY)" \
+	    --tissue "$(TISSUE)" --description "$(DESCRIPTION)" --doi "$(DOI)" --citation "$(CITATION)"
 
 # What of this machine or cluster would keep a run from working:  make doctor PROFILE=profiles/slurm DIRECTORY=. GPU=1
 # GPU=1 sends a small job to the GPU partition, and waits WAIT seconds for it. Needs nothing but python3.

@@ -206,6 +206,11 @@ KNOWN = [
     (r"make compare\b", makes_plans, "needs two finished runs; tests/unit/test_compare.py writes them"),
     (r"make fetch\b", makes_plans, "needs the network; tests/unit/test_references_command.py has a server"),
     (r"make references\b", works, ""),
+    (
+        r"make import-model\b",
+        makes_plans,
+        "needs a model of others; tests/unit/test_import_model.py trains some",
+    ),
     (r"make demo\b", makes_plans, "takes minutes; the SLURM tests run the same chain"),
     (r"make (test|lint)\b", makes_plans, "this is one of its tests"),
     (r"make (scale|benchmark-accuracy|fuzz)\b", makes_plans, "takes hours"),

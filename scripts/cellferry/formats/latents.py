@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -95,15 +96,30 @@ def open_latents(path: str, key: str | None) -> LatentTable:
         return _ParquetLatents(path, key) if start.startswith(b"PAR1") else _TextLatents(path, key)
 
 
+def obsm_shapes(path: str | Path) -> dict[str, tuple[int, int]]:
+    """Rows and columns of the arrays in obsm of an h5ad file, by name.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    with readable(Path(path)), open_hdf5(path) as file:
+        return _arrays(file)
+
+
+def _arrays(file: h5py.File) -> dict[str, tuple[int, int]]:
+    obsm = file.get("obsm", {})
+    return {name: item.shape for name, item in obsm.items() if is_array(item) and item.ndim == 2}
+
+
 class _StoredLatents:
     """Latents in the obsm of an h5ad file."""
 
     def __init__(self, path: str, key: str | None) -> None:
         self.path = path
         with open_hdf5(path) as file:
-            arrays = [
-                name for name, item in file.get("obsm", {}).items() if is_array(item) and item.ndim == 2
-            ]
+            arrays = _arrays(file)
             wanted = [key] if key else [name for name in KEYS if name in arrays]
             if not wanted or wanted[0] not in arrays:
                 raise InputError(
@@ -111,7 +127,7 @@ class _StoredLatents:
                     f"element that holds the model's latents, of: {', '.join(arrays) or 'none'}"
                 )
             self.key = wanted[0]
-            n_cells, self.width = file["obsm"][self.key].shape
+            n_cells, self.width = arrays[self.key]
             obs = Frame(file, "obs")
             self.columns = obs.columns
             if n_cells != len(obs):

@@ -92,7 +92,7 @@ def import_model(
         If its file holds code and is not trusted, or is no model of a class that goes with the modality, or
         needs more of a cell than counts (or intensities) and a batch.
     """
-    saved = _load(folder, trust=trust)
+    saved = opened(folder, trust=trust)
     try:
         imported = _renamed(saved, folder, modality, backbone)
     except (KeyError, TypeError, AttributeError) as error:
@@ -224,8 +224,14 @@ def _inputs_of(saved: dict[str, Any], markers: pd.Index) -> tuple[int, np.ndarra
     return n_seen, markers.isin([str(marker) for marker in arguments["encoder_marker_list"]])
 
 
-def _load(folder: str, *, trust: bool) -> dict[str, Any]:
-    """What is saved of the model, as data alone, without the losses of its training."""
+def opened(folder: str, *, trust: bool) -> dict[str, Any]:
+    """What is saved of the model, as data alone, without the losses of its training.
+
+    Raises
+    ------
+    InputError
+        If it is no model of scvi-tools, or its file holds code and is not trusted.
+    """
     file = Path(folder, MODEL_FILE)
     if not file.is_file():
         raise InputError(

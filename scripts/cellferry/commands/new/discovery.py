@@ -4,6 +4,7 @@ import glob
 import re
 import shlex
 from collections import Counter
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,19 +133,35 @@ def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Datas
 
 
 def columns_of(dataset: Dataset) -> list[Column]:
-    """Annotation columns that may be labels or batches, with their values' cells.
-
-    The first cells show which columns are numbers, or names of cells; only the others are read to the end.
-    """
+    """Annotation columns that may be labels or batches, with their values' cells."""
     names = LabelNames({}, load_schema()["properties"]["labels"]["properties"]["missing"]["default"])
     dataset.load_tables(dataset.obs_columns)
-    cells = dataset.cells(dataset.obs_columns)
-    first = next(cells, None)
-    cells.close()
+    return columns_among(dataset.obs_columns, dataset.cells, names)
+
+
+def columns_among(
+    of_cells: list[str], cells: Callable[[list[str]], Generator[Any]], names: LabelNames
+) -> list[Column]:
+    """Columns that may be labels or batches, with their values' cells.
+
+    The first cells show which columns are numbers, or names of cells; only the others are read to the end.
+
+    Parameters
+    ----------
+    of_cells
+        All columns.
+    cells
+        Given columns, the cells part by part, each with `obs` as `formats.interface.Cells` has it.
+    names
+        What labels are called.
+    """
+    parts = cells(of_cells)
+    first = next(parts, None)
+    parts.close()
     if first is None:
         return []
-    counters = {name: Counter() for name in dataset.obs_columns if _has_few_values(first.obs[name])}
-    for some in dataset.cells(list(counters)):
+    counters = {name: Counter() for name in of_cells if _has_few_values(first.obs[name])}
+    for some in cells(list(counters)):
         for name in list(counters):
             counters[name].update(pd.Series(as_labels(some.obs[name])).value_counts(dropna=False).to_dict())
             if len(counters[name]) > MAX_BATCHES:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...core.digests import check_inputs
 from ...core.text import printable
 from ...errors import InputError
-from ...references.archive import PATTERNS, file_name, sha256_of
+from ...references.archive import PATTERNS, Manifest, file_name, sha256_of
 from .contents import REQUIRED, pack
 
 TOLD = ("organism", "assay", "tissue", "description", "doi", "citation")
@@ -27,6 +27,26 @@ def pack_reference(
     InputError
         If something was not given, or the results hold no trained reference, or it was damaged.
     """
+    path = archive_path(name, version, license_, output)
+    missing = [path for path in REQUIRED if not (results / path).exists()]
+    if missing:
+        raise InputError(
+            f"RESULTS={results}: has no {', '.join(missing)}; name the folder `results` of a finished run "
+            "that trained its reference or took in a model of others"
+        )
+    check_inputs([str(results / each) for each in REQUIRED], [results])
+    manifest = pack(results, path, name=name, version=version, license=license_.strip(), **told)
+    return summary(path, manifest)
+
+
+def archive_path(name: str, version: str, license_: str, output: Path) -> Path:
+    """Where the archive of a reference is written.
+
+    Raises
+    ------
+    InputError
+        If a name, version or license is none, or the archive is there already.
+    """
     for key, value, written, such_as in (
         ("name", name, "letters, digits, '-' and '_'", "blood"),
         ("version", version, "letters, digits, '.', '+' and '_'", "1.0"),
@@ -40,17 +60,14 @@ def pack_reference(
             "LICENSE= is missing: nobody may use what has no license; give the terms under which its data "
             "may be used, such as LICENSE=CC-BY-4.0"
         )
-    missing = [path for path in REQUIRED if not (results / path).exists()]
-    if missing:
-        raise InputError(
-            f"RESULTS={results}: has no {', '.join(missing)}; name the folder `results` of a finished run "
-            "that trained its reference or took in a model of others"
-        )
     path = output / file_name(name, version)
     if path.exists():
         raise InputError(f"{path} is there already; give another VERSION, or take it away")
-    check_inputs([str(results / each) for each in REQUIRED], [results])
-    manifest = pack(results, path, name=name, version=version, license=license_.strip(), **told)
+    return path
+
+
+def summary(path: Path, manifest: Manifest) -> str:
+    """What is said of an archive that was written."""
     not_told = [key for key in ("organism", "tissue", "citation") if not getattr(manifest, key)]
     lines = [
         f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB)",

@@ -18,6 +18,7 @@ from ...artifacts.held_out import pack_held_out
 from ...artifacts.json_files import read_artifact
 from ...artifacts.labels import ClassifierLabels, ReferenceLabels
 from ...artifacts.latents import blocks, latent_columns, read_codes, read_rows
+from ...config.available_heads import ON_EXPRESSION
 from ...features.gene_ids import candidate_ids
 from ...features.subset import chosen_genes
 from ...mapping.encoder import ENCODER, MODEL_FILES, Encoder
@@ -92,6 +93,7 @@ def pack(results: Path, path: Path, **about: str) -> Manifest:
             missing.append("ids and symbols side by side: queries need genes of the same kind of ids")
         labels = read_artifact(ReferenceLabels, results / "reference/labels.json")
         classifier = read_artifact(ClassifierLabels, results / CLASSIFIER / "labels.json")
+        missing += _not_learned(made_with, classifier.heads)
         batches = _batches_of_labels(results)
         manifest = Manifest(
             **about,
@@ -172,7 +174,8 @@ def _pack_held_out(results: Path, folder: Path) -> tuple[list[str], dict[str, fl
     """Write counts of held-out cells, and scores of others; returns what is missing, and the scores."""
     needed = (VALIDATION, VALIDATION_MODEL, TEST_SCORES)
     if not all((results / name).exists() for name in needed):
-        return ["counts of held-out cells: what genes are worth that a query lacks cannot be estimated"], {}
+        counts = "counts of held-out cells: what genes are worth that a query lacks cannot be estimated"
+        return [counts, "scores of cells that the model did not see"], {}
     with H5adReader(results / VALIDATION) as reader:
         rows = random_sketch(reader.codes("label") >= 0, MAX_HELD_OUT, seed=0)
         pack_held_out(reader, rows, folder / HELD_OUT)
@@ -187,6 +190,18 @@ def _pack_held_out(results: Path, folder: Path) -> tuple[list[str], dict[str, fl
         "accuracy": found.forced.accuracy,
         "macro_f1": found.forced.macro_f1,
     }
+
+
+def _not_learned(made_with: dict[str, Any], heads: list[str]) -> list[str]:
+    """What a model of others, or one with fewer classifiers, cannot do."""
+    missing = []
+    if not set(heads).intersection(ON_EXPRESSION):
+        missing.append("classifiers on expression: cells are told by the model's latents alone")
+    if made_with["class"] == "SCANVI" and "scanvi" not in heads:
+        missing.append("the vote of scANVI's own classifier")
+    if not made_with["arguments"].get("encode_covariates"):
+        missing.append("a fit to the batches of queries: the model's encoder takes no batch")
+    return missing
 
 
 def _write_gene_names(results: Path, target: Path) -> bool:

@@ -1,0 +1,98 @@
+"""Pack a model of others: `make import-model MODEL=folder NAME=blood VERSION=1 LICENSE=CC-BY-4.0`.
+
+What lies in the folder is found by itself; what is named besides is taken in its place.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ...core.pickles import TRUST
+from ...core.text import printable
+from ...errors import InputError
+from ..pack.__main__ import TOLD, archive_path, summary
+from ..pack.contents import pack
+from .found import Given, find
+from .results import configuration, make_results
+
+
+def import_model(
+    given: Given,
+    *,
+    name: str,
+    version: str,
+    license_: str,
+    output: Path,
+    told: dict[str, str],
+    more: dict[str, Any],
+) -> str:
+    """Write the archive; returns what is said of it.
+
+    Parameters
+    ----------
+    given
+        The model, and what the user named.
+    name, version, license_, output, told
+        See `commands.pack`.
+    more
+        Further keys of `pretrained`, where they are given.
+
+    Raises
+    ------
+    InputError
+        If something was not given, is not there, is ambiguous, or cannot be used.
+    """
+    if not given.model:
+        raise InputError(
+            "MODEL= is missing; name the folder of a model, such as MODEL=/data/atlas/scanvi_model"
+        )
+    path = archive_path(name, version, license_, output)
+    found = find(given)
+    print("\n".join(found.lines), flush=True)
+    config = configuration(found, {**more, "trust": given.trust})
+    with tempfile.TemporaryDirectory() as folder:
+        results = make_results(config, Path(folder))
+        manifest = pack(results, path, name=name, version=version, license=license_.strip(), **told)
+    return summary(path, manifest)
+
+
+def as_given(message: str) -> str:
+    """A message on the keys of a configuration, with what they are called here."""
+    message = message.replace(TRUST, TRUST.replace("set pretrained.trust: true", "give TRUST=1"))
+    keys = "|".join(("model", "latents", "label", "batch", "key", "scaling", "backbone", "trust"))
+    return re.sub(rf"\bpretrained\.({keys})\b", lambda match: match[1].upper(), message)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="make import-model", description=__doc__)
+    named = ("model", "latents", "label", "batch", "key")
+    for key in (*named, "trust", "scaling", "backbone", "name", "version", "license", *TOLD):
+        parser.add_argument(f"--{key}", default="")
+    parser.add_argument("--output", type=Path, default=Path())
+    args = parser.parse_args(arguments)
+    given = Given(*(getattr(args, key).strip() for key in named), trust=args.trust not in ("", "0"))
+    backbone = [marker.strip() for marker in args.backbone.split(",") if marker.strip()]
+    try:
+        said = import_model(
+            given,
+            name=args.name,
+            version=args.version,
+            license_=args.license,
+            output=args.output,
+            told={key: " ".join(getattr(args, key).split()) for key in TOLD},
+            more={"scaling": args.scaling.strip() or None, "backbone": backbone or None},
+        )
+    except (InputError, OSError) as error:
+        lines = map(printable, as_given(f"make import-model: {error}").split("\n"))
+        print("\n".join(lines), file=sys.stderr)
+        return 1
+    print(said)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The latents of a model's cells, found by their names, number and values."""
+
+import re
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from ...core.reading import readable
+from ...errors import InputError
+from ...formats.hdf5 import open_hdf5, refuse_what_crashes
+from ...formats.latents import MINIFIED_KEYS, ROWS, obsm_shapes, open_latents
+from ...model.registered import Registered
+from ..new.column_choice import AS_NAMED
+from .folders import TABLES
+
+NO_LATENTS = {"umap", "tsne", "mde", "pca", "qzv", "phate"}
+"""Words in the names of elements of obsm that are made of latents, or are no means."""
+
+MAX_DIFFERENCE = 1e-3
+"""Of latents that are the same: those that `import_reference` makes of a model may differ by so much."""
+
+
+class Latents(NamedTuple):
+    """Where latents lie, and why they were taken for the model's.
+
+    Attributes
+    ----------
+    path, key
+        File, and element of obsm; None of a table, whose columns are called `latent_0` and so on.
+    why
+        The reason, in words.
+    """
+
+    path: Path
+    key: str | None
+    why: str
+
+    def __str__(self) -> str:
+        """File and element."""
+        return f"{self.path}, obsm {self.key}" if self.key else f"{self.path}"
+
+
+def latents_in(files: list[Path], model: Registered, key: str, *, named: bool) -> list[Latents]:
+    """Latents that may be the model's, each array once; those that the model names alone, if they are there.
+
+    Parameters
+    ----------
+    files
+        h5ad files and tables.
+    model
+        What the model's file tells.
+    key
+        The element of obsm, or the beginning of columns, that the user named; may be empty.
+    named
+        Whether the user named the file.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    found = [latents for path in files for latents in _in_file(path, model, key, named=named)]
+    told = [latents for latents in found if latents.key is not None and latents.key == model.latents]
+    return found if key else told or _without_repeats(found)
+
+
+def _in_file(path: Path, model: Registered, key: str, *, named: bool) -> Iterator[Latents]:
+    if not h5py.is_hdf5(path):
+        # Beside a model there may be tables of anything.
+        with nullcontext() if named else suppress(InputError):
+            if open_latents(str(path), key or None).width == model.n_latent or named:
+                yield Latents(path, key or None, AS_NAMED if key or named else "a table with as many latents")
+        return
+    refuse_what_crashes(path)
+    for name, (_, width) in obsm_shapes(path).items():
+        if key:
+            if name == key:
+                yield Latents(path, name, AS_NAMED)
+        elif width == model.n_latent and name == model.latents:
+            yield Latents(path, name, "the model names it")
+        elif width == model.n_latent and is_called_like(name, model.kind):
+            yield Latents(path, name, f"by its name, and its {width} dimensions are the model's")
+
+
+def is_called_like(name: str, kind: str) -> bool:
+    """Whether an element of obsm has the name of latents that a model of this class made."""
+    words = set(re.findall(r"[a-z]+", name.casefold()))
+    if words & NO_LATENTS:
+        return False
+    # The name that cells have before they are minified tells no class.
+    return kind.casefold() in words or (name in MINIFIED_KEYS and not words & {"scvi", "scanvi", "cytovi"})
+
+
+def _without_repeats(found: list[Latents]) -> list[Latents]:
+    """The same without those of a file that hold the values of another in it."""
+    kept: list[Latents] = []
+    for latents in found:
+        if not any(_are_same(latents, other) for other in kept):
+            kept.append(latents)
+    return kept
+
+
+def _are_same(one: Latents, other: Latents) -> bool:
+    """Whether two elements of a file hold the same values."""
+    if one.path != other.path or one.key is None or other.key is None:
+        return False
+    with readable(one.path), open_hdf5(one.path) as file:
+        first, second = file["obsm"][one.key], file["obsm"][other.key]
+        return all(
+            np.allclose(first[start : start + ROWS], second[start : start + ROWS], atol=MAX_DIFFERENCE)
+            for start in range(0, len(first), ROWS)
+        )
+
+
+def there_instead(files: list[Path]) -> str:
+    """What files hold in the place of latents, in words, for a message."""
+    said = []
+    for path in files:
+        if path.name.endswith(TABLES):
+            continue
+        held = [f"{name} ({width})" for name, (_, width) in obsm_shapes(path).items()]
+        said.append(f"{path.name} has {f'obsm {", ".join(held)}' if held else 'nothing in obsm'}")
+    return "; ".join(said) or "no h5ad file lies beside it"

@@ -1,0 +1,101 @@
+"""Which folders hold a model, and which files its cells; what is no model of scvi-tools is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ...config.paths import path_problem
+from ...core.pickles import names_in
+from ...core.problems import Problem
+from ...errors import InputError
+from ...references.archive import is_packed
+
+MODEL_FILE = "model.pt"
+TABLES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+PICKLES = (".pkl", ".pickle", ".joblib")
+
+POPV_CELLS, POPV_ABOUT = "minified_ref_adata.h5ad", "metadata.json"
+"""Files of popV's beside its models: the cells without their counts, and how they were set up."""
+
+OF_CELLTYPIST = ("sklearn.linear_model.", "sklearn.preprocessing.")
+"""Beginnings of names in CellTypist's models: a regression, and what standardizes its genes."""
+
+
+def model_folders(given: Path) -> list[Path]:
+    """The folder itself or, in popV's way, those in it that hold a model.
+
+    Raises
+    ------
+    InputError
+        If there is no model; the message says what is there instead.
+    """
+    if (problem := path_problem(given)) is not None:
+        raise InputError(Problem(f"MODEL={given}", problem.what, problem.remedy))
+    if (given / MODEL_FILE).is_file():
+        return [given]
+    inside = sorted(path.parent for path in given.glob(f"*/{MODEL_FILE}")) if given.is_dir() else []
+    if not inside:
+        raise InputError(Problem(f"MODEL={given}", *_no_model(given)))
+    return inside
+
+
+def _no_model(given: Path) -> tuple[str, str]:
+    """What is there in the place of a model, and what to do."""
+    if is_packed(str(given)):
+        return "is a packed reference already", f"make label REFERENCE={given} QUERY=query.h5ad uses it"
+    if (given / "reference" / "model" / MODEL_FILE).is_file():
+        return "holds the results of a run of cellferry", f"make pack RESULTS={given} packs them"
+    pickles = [given] if given.is_file() else [path for path in sorted(given.iterdir()) if path.is_file()]
+    pickles = [path for path in pickles if path.name.endswith(PICKLES)]
+    for path in pickles:
+        names = names_in(path)
+        if all(any(name.startswith(begin) for name in names) for begin in OF_CELLTYPIST):
+            return (
+                f"{path.name} is a model of CellTypist, a regression on genes. A reference needs latents of "
+                "cells, among which those of a query find neighbors and distances: this version takes in no "
+                "such model, whatever TRUST is",
+                "train a reference on the cells that it was trained on (make new REFERENCE=cells.h5ad), or "
+                "label by CellTypist itself",
+            )
+    if prefixed := sorted(given.glob(f"*{MODEL_FILE}")):
+        return (
+            f"has no file {MODEL_FILE}, and has {', '.join(path.name for path in prefixed)}",
+            f"copy the model into a folder of its own as {MODEL_FILE}, with its cells beside it",
+        )
+    there = f" (it holds {', '.join(path.name for path in pickles[:3])})" if pickles else ""
+    return (
+        f"has no file {MODEL_FILE}, nor has a folder in it{there}",
+        "name the folder that scvi-tools' model.save() wrote",
+    )
+
+
+def files_of_cells(folder: Path, given: Path) -> list[Path]:
+    """Files beside a model that may hold the latents of its cells: h5ad files and tables.
+
+    Those of the folder that the user gave are among them, and those of the folder above where popV wrote it.
+    """
+    of_popv = [folder.parent] if (folder.parent / POPV_CELLS).is_file() else []
+    inside = [path for each in dict.fromkeys([folder, given, *of_popv]) for path in sorted(each.iterdir())]
+    return [path for path in inside if path.is_file() and path.name.endswith((".h5ad", *TABLES))]
+
+
+def popv_setup(folder: Path) -> dict[str, Any]:
+    """How popV's cells beside a model were set up; empty where popV says nothing.
+
+    Raises
+    ------
+    InputError
+        If its file cannot be read.
+    """
+    for each in (folder, folder.parent):
+        about = each / POPV_ABOUT
+        if (each / POPV_CELLS).is_file() and about.is_file():
+            try:
+                setup = json.loads(about.read_text(encoding="utf-8"))["setup_dict"]
+                return dict(setup)
+            except (ValueError, KeyError, TypeError) as error:
+                what = f"is not what popV writes ({error})"
+                raise InputError(
+                    Problem(str(about), what, "copy the folder again, or take the file out")
+                ) from error
+    return {}

@@ -1,0 +1,224 @@
+"""What lies in the folder of a model of others: its cells' latents, labels and batches, and why."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...config.paths import path_problem
+from ...config.schema import load_schema
+from ...core.problems import Problem
+from ...core.text import printable
+from ...errors import InputError
+from ...formats.latents import LatentTable, open_latents
+from ...labels.columns import Choice, Column, choose_batch, choose_label, label_points
+from ...labels.names import LabelNames
+from ...model.registered import Registered, registered
+from ..new.column_choice import AS_NAMED
+from ..new.discovery import columns_among
+from .cells import Latents, latents_in, there_instead
+from .folders import files_of_cells, model_folders, popv_setup
+
+POPV_LABEL = "_labels_annotation"
+"""Column of popV's with the labels of its reference; its models are given part of them."""
+
+MAX_SHOWN = 12
+
+
+class Given(NamedTuple):
+    """What the user named: paths and columns; empty where nothing was named."""
+
+    model: str
+    latents: str = ""
+    label: str = ""
+    batch: str = ""
+    key: str = ""
+    trust: bool = False
+
+
+class Found(NamedTuple):
+    """What was found.
+
+    Attributes
+    ----------
+    model, registered
+        Folder of the model, and what its file tells.
+    latents, table
+        Where the latents are, and the file as it is read.
+    label, batch
+        Columns with the labels and batches; without `batch` all cells are one.
+    unlabeled
+        What cells without a label are called, besides what `labels.missing` names.
+    lines
+        What was found and why, for the user.
+    """
+
+    model: Path
+    registered: Registered
+    latents: Latents
+    table: LatentTable
+    label: str
+    batch: str | None
+    unlabeled: list[str]
+    lines: list[str]
+
+    @property
+    def pretrained(self) -> dict[str, Any]:
+        """The section `pretrained` of a configuration that takes it in."""
+        return {
+            "model": str(self.model),
+            "latents": str(self.latents.path),
+            "key": self.latents.key,
+            "label": self.label,
+            "batch": self.batch,
+        }
+
+
+def find(given: Given) -> Found:
+    """Look for a model, the latents of its cells, their labels and their batches.
+
+    Raises
+    ------
+    InputError
+        If something is not there, or several things may be meant.
+    """
+    folder, model, latents = _model_and_latents(given)
+    table = open_latents(str(latents.path), latents.key)
+    if table.width != model.n_latent:
+        raise InputError(
+            f"LATENTS={latents}: has {table.width} latents of a cell, and the model {folder} makes "
+            f"{model.n_latent}; name those that this model made (KEY=)"
+        )
+    setup = popv_setup(folder)
+    unlabeled = [name for name in (model.unlabeled, setup.get("unknown_celltype_label")) if name]
+    columns = _columns(table, unlabeled)
+    label, why_label = _label(given, table, columns, model, setup)
+    batch, why_batch = _batch(given, table, columns, model, label)
+    lines = [
+        f"model    {folder} ({model.kind}, {model.n_genes:,} "
+        f"{'genes' if model.modality == 'rna' else 'markers'}, {model.n_latent} latents)",
+        f"latents  {latents} ({latents.why})",
+        f"label    {label} ({why_label})",
+        f"batch    {batch or 'none'} ({why_batch})",
+    ]
+    return Found(folder, model, latents, table, label, batch, unlabeled, list(map(printable, lines)))
+
+
+def _model_and_latents(given: Given) -> tuple[Path, Registered, Latents]:
+    """The one model with latents of its own."""
+    folders = model_folders(Path(given.model))
+    models = {folder: registered(str(folder), trust=given.trust) for folder in folders}
+    if given.latents and (problem := path_problem(given.latents, folders=False)):
+        raise InputError(Problem(f"LATENTS={given.latents}", problem.what, problem.remedy))
+    files = {
+        folder: [Path(given.latents)] if given.latents else files_of_cells(folder, Path(given.model))
+        for folder in folders
+    }
+    found = {
+        folder: latents_in(files[folder], model, given.key, named=bool(given.latents))
+        for folder, model in models.items()
+    }
+    found = {folder: latents for folder, latents in found.items() if latents}
+    if not found:
+        raise InputError(_nothing(given, {folder: (models[folder], files[folder]) for folder in folders}))
+    if len(found) > 1:
+        raise InputError(
+            f"MODEL={given.model}: holds several models and latents of each; name one: "
+            + _listed(f"MODEL={folder} ({models[folder].kind})" for folder in found)
+        )
+    ((folder, latents),) = found.items()
+    if len(latents) > 1:
+        raise InputError(
+            f"MODEL={given.model}: {_listed(map(str, latents))} may all be the latents of its cells; name "
+            "those that it made (LATENTS= the file, KEY= the element of obsm)"
+        )
+    return folder, models[folder], latents[0]
+
+
+def _nothing(given: Given, looked: dict[Path, tuple[Registered, list[Path]]]) -> str:
+    """What is said where no latents were found."""
+    (model, files), *_ = looked.values()
+    if given.latents or given.key:
+        where = f"LATENTS={given.latents}" if given.latents else f"KEY={given.key}"
+        return (
+            f"{where}: no latents of a {model.kind} model with {model.n_latent} dimensions are there "
+            f"({there_instead(files)}); name the file and the element of obsm (KEY=) that hold them"
+        )
+    return (
+        f"MODEL={given.model}: holds no latents of the cells that this {model.kind} model was trained on "
+        f"({there_instead(files)}). A reference needs the {model.n_latent} latents and the label of each: "
+        "among them a query's cells find neighbors, distances and calibrated probabilities. If an element of "
+        "obsm that is named here holds them, give KEY=; else write them where the cells are "
+        '(obsm["X_scVI"] = model.get_latent_representation()) and give LATENTS=cells.h5ad'
+    )
+
+
+def _columns(table: LatentTable, unlabeled: list[str]) -> list[Column]:
+    missing = load_schema()["properties"]["labels"]["properties"]["missing"]["default"]
+    return columns_among(table.columns, table.blocks, LabelNames({}, [*missing, *unlabeled]))
+
+
+def _label(
+    given: Given, table: LatentTable, columns: list[Column], model: Registered, setup: dict[str, Any]
+) -> tuple[str, str]:
+    """The column of the labels, and why."""
+    if given.label:
+        _check(table, "LABEL", given.label)
+        return given.label, AS_NAMED
+    certain = [
+        (setup.get("ref_labels_key"), "popV's metadata.json names it"),
+        (POPV_LABEL, "popV's column of its reference's labels"),
+        (model.label if model.kind == "SCANVI" else None, "the model learned from it"),
+    ]
+    for column, why in certain:
+        if column in table.columns:
+            return column, _with_values(columns, column, why)
+    choice = choose_label(columns)
+    if choice is None:
+        there = _listed(f"{column.name} ({len(column.values)} values)" for column in columns)
+        raise InputError(
+            f"LABEL= is missing: no column of the cells looks like labels; name one, of: "
+            f"{there or _listed(table.columns) or 'none; name a file with some, LATENTS='}"
+        )
+    equals = [each for each in choice.others if label_points(each) == label_points(choice.column)]
+    if equals:
+        names = _listed(column.name for column in (choice.column, *equals))
+        raise InputError(f"LABEL= is missing: several columns look like labels; name one, of: {names}")
+    return choice.column.name, _with_values(columns, choice.column.name, _of_choice(choice))
+
+
+def _batch(
+    given: Given, table: LatentTable, columns: list[Column], model: Registered, label: str
+) -> tuple[str | None, str]:
+    """The column of the batches, if there is one, and why."""
+    if given.batch:
+        _check(table, "BATCH", given.batch)
+        return given.batch, AS_NAMED
+    if model.batch in table.columns:
+        return model.batch, _with_values(columns, model.batch, "the model's batches")
+    choice = choose_batch(columns, label)
+    if choice is None:
+        lacks = f", and the cells have no column '{model.batch}'" if model.batch else ""
+        return None, f"no column looks like batches{lacks}: all cells are one, and no whole donor is held out"
+    return choice.column.name, _with_values(columns, choice.column.name, _of_choice(choice))
+
+
+def _check(table: LatentTable, key: str, column: str) -> None:
+    if column not in table.columns:
+        there = ", ".join(table.columns) or "none"
+        raise InputError(f"{key}={column}: the cells have no column '{column}'; they have: {there}")
+
+
+def _of_choice(choice: Choice) -> str:
+    others = f"; also possible: {_listed(column.name for column in choice.others)}" if choice.others else ""
+    return f"{choice.why}{others}"
+
+
+def _with_values(columns: list[Column], name: str, why: str) -> str:
+    values = next((len(column.values) for column in columns if column.name == name), None)
+    return why if values is None else f"{values} values, {why}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + more

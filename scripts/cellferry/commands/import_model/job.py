@@ -1,0 +1,137 @@
+"""One step on the way from a model of others to a reference, as the rule of its name does it.
+
+Each is a process of its own, as a rule's job is, and keeps to the memory that the rule asks for.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from ...config.settings import (
+    ClassifierSettings,
+    LabelSettings,
+    LimitSettings,
+    PretrainedSettings,
+    SplitSettings,
+    settings_of,
+)
+from ...core.logs import logged
+from ...resources.budget import Budget
+from ...resources.rules import RULES
+
+# Scripts are imported by the steps that need them: torch alone takes more than most of them have.
+
+PARTS = {"train": "reference", "validation": "validation", "test": "test"}
+"""Folder of the mapped cells of each part."""
+
+
+class Paths:
+    """Files of the results, as the rules name them."""
+
+    def __init__(self, results: Path) -> None:
+        self.genes, self.report = str(results / "genes.tsv"), str(results / "genes.json")
+        self.model, self.classifier = (str(results / f"reference/{name}") for name in ("model", "classifier"))
+        self.labels, self.history = (
+            str(results / "reference/labels.json"),
+            str(results / "reference/history.csv"),
+        )
+        self.decision = str(results / "reference/calibration.json")
+        self.left_out = str(results / "reference/left_out.json")
+        self.mapped = {part: str(results / f"mapped/{folder}/0.parquet") for part, folder in PARTS.items()}
+
+
+def _import_reference(config: dict[str, Any], paths: Paths, budget: Budget, threads: int) -> None:
+    from import_reference import WrittenFiles, import_reference
+
+    import_reference(
+        PretrainedSettings(**settings_of(PretrainedSettings, config)),
+        WrittenFiles(paths.genes, paths.report, paths.model, paths.history, paths.labels, paths.mapped),
+        split=SplitSettings(**settings_of(SplitSettings, config)),
+        labels=LabelSettings(**settings_of(LabelSettings, config)),
+        modality=config["modality"],
+        cofactor=config["cytometry"]["cofactor"],
+        seed=config["seed"],
+        budget=budget,
+        threads=threads,
+    )
+
+
+def _train_classifier(config: dict[str, Any], paths: Paths, budget: Budget, threads: int) -> None:
+    from train_classifier import TrainingFiles, train_classifier
+
+    train_classifier(
+        TrainingFiles([paths.mapped["train"]], [paths.mapped["validation"]], paths.model, None, None, None),
+        paths.labels,
+        paths.classifier,
+        settings=ClassifierSettings(**settings_of(ClassifierSettings, config)),
+        modality=config["modality"],
+        seed=config["seed"],
+        budget=budget,
+        threads=threads,
+    )
+
+
+def _calibrate_classifier(config: dict[str, Any], paths: Paths, budget: Budget, threads: int) -> None:
+    from calibrate_classifier import calibrate_classifier
+
+    calibrate_classifier(
+        [paths.mapped["validation"]],
+        [paths.mapped["train"]],
+        None,
+        paths.classifier,
+        paths.model,
+        paths.genes,
+        paths.decision,
+        max_error=config["prediction"]["max_error"],
+        seed=config["seed"],
+        budget=budget,
+        threads=threads,
+    )
+
+
+def _leave_labels_out(config: dict[str, Any], paths: Paths, budget: Budget, threads: int) -> None:
+    from leave_labels_out import leave_labels_out
+
+    leave_labels_out(
+        [paths.mapped["test"]],
+        None,
+        paths.classifier,
+        paths.decision,
+        paths.left_out,
+        limits=LimitSettings(**settings_of(LimitSettings, config)),
+        seed=config["seed"],
+        budget=budget,
+        threads=threads,
+    )
+
+
+STEPS: dict[str, Callable[[dict[str, Any], Paths, Budget, int], None]] = {
+    "import_reference": _import_reference,
+    "train_classifier": _train_classifier,
+    "calibrate_classifier": _calibrate_classifier,
+    "leave_labels_out": _leave_labels_out,
+}
+"""The rules from a model of others to all that is packed, in their order."""
+
+
+def main() -> None:
+    """Run a step, given its rule, the attempt, the configuration, the results and its log."""
+    rule, attempt, config, results, log = sys.argv[1:]
+    request = RULES[rule].local
+    threads = min(request.threads, len(os.sched_getaffinity(0)))
+    with logged(log), threadpool_limits(threads):
+        STEPS[rule](
+            json.loads(Path(config).read_text(encoding="utf-8")),
+            Paths(Path(results)),
+            Budget(request.mem_mb * int(attempt), int(attempt)),
+            threads,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The results of a run that takes in a model of others, as far as a reference is packed from them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ...config.pretrained import pretrained_problems
+from ...config.schema import fill_defaults
+from ...core.logs import INPUT_ERROR, INPUT_ERROR_EXIT_CODE, RETRYABLE_ERROR, RETRYABLE_ERROR_EXIT_CODE
+from ...core.problems import Problems
+from ...errors import InputError
+from .found import Found
+from .job import STEPS
+
+ATTEMPTS = 3
+"""As often is a step tried, each time with more memory, as where profiles have retries."""
+
+SCRIPTS = Path(__file__).parents[3]
+
+
+def configuration(found: Found, more: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a run that takes a model in, with defaults.
+
+    Parameters
+    ----------
+    found
+        The model and its cells.
+    more
+        Further keys of `pretrained`.
+
+    Raises
+    ------
+    InputError
+        If such a run would not begin.
+    """
+    config: dict[str, Any] = {
+        "modality": found.registered.modality,
+        "datasets": {},
+        "pretrained": {**found.pretrained, **more},
+    }
+    fill_defaults(config)
+    config["labels"]["missing"] += found.unlabeled
+    if problems := pretrained_problems(config):
+        raise InputError(Problems(f"the model has {len(problems)} problem(s)", tuple(problems)))
+    return config
+
+
+def make_results(config: dict[str, Any], folder: Path) -> Path:
+    """Do what the rules of a run do, from the model to the labels that were left out.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    folder
+        An empty folder, for results and logs.
+
+    Returns
+    -------
+    The folder of the results.
+
+    Raises
+    ------
+    InputError
+        If the model or its cells cannot be used, or there is too little memory.
+    """
+    results, given = folder / "results", folder / "config.json"
+    given.write_text(json.dumps(config), encoding="utf-8")
+    (results / "reference").mkdir(parents=True)
+    for rule in STEPS:
+        log = folder / f"{rule}.log"
+        print(f"{rule} ...", flush=True)
+        for attempt in range(1, ATTEMPTS + 1):
+            ended = _run(rule, attempt, given, results, log)
+            if ended.returncode != RETRYABLE_ERROR_EXIT_CODE:
+                break
+        _check(rule, ended, log)
+    return results
+
+
+def _run(rule: str, attempt: int, config: Path, results: Path, log: Path) -> subprocess.CompletedProcess:
+    module = f"{__package__}.job"
+    command = [sys.executable, "-W", "ignore", "-m", module, rule, attempt, config, results, log]
+    path = os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        list(map(str, command)),
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+
+def _check(rule: str, ended: subprocess.CompletedProcess, log: Path) -> None:
+    """Raise what a step ended with."""
+    if ended.returncode == 0:
+        return
+    if ended.returncode in (INPUT_ERROR_EXIT_CODE, RETRYABLE_ERROR_EXIT_CODE):
+        said = ended.stderr.strip()
+        for begin in (INPUT_ERROR, RETRYABLE_ERROR):
+            said = said[said.find(begin) + len(begin) :] if begin in said else said
+        raise InputError(said)
+    if ended.returncode < 0:
+        raise InputError(
+            f"{rule} was ended from outside (signal {-ended.returncode}), most likely since this machine has "
+            "no memory left; run it where there is more"
+        )
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    raise RuntimeError(f"{rule} ended with {ended.returncode}:\n{text}{ended.stderr}")

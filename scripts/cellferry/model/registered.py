@@ -1,0 +1,83 @@
+"""What a model of others was registered with: the names that its cells' columns and latents have."""
+
+from typing import Any, NamedTuple
+
+from ..errors import InputError
+from .imported import CLASSES, opened
+
+LATENT_LAYER = "z_encoder.mean_encoder.weight"
+
+
+class Registered(NamedTuple):
+    """What the file of a model tells of the cells that it was trained on.
+
+    Attributes
+    ----------
+    kind, modality
+        Its class, and what it takes: `rna` or `cytometry`.
+    n_genes, n_latent
+        Genes (or markers), and dimensions of its latent space.
+    batch, label
+        Columns of obs; None if it was given none.
+    unlabeled
+        What cells without a label are called; None where the class has no such name.
+    layer
+        Layer of the counts; None for X.
+    latents
+        Element of obsm with the means of cells that have no counts (minified); None if its cells had some.
+    """
+
+    kind: str
+    modality: str
+    n_genes: int
+    n_latent: int
+    batch: str | None
+    label: str | None
+    unlabeled: str | None
+    layer: str | None
+    latents: str | None
+
+
+def registered(folder: str, *, trust: bool) -> Registered:
+    """Read it.
+
+    Raises
+    ------
+    InputError
+        If it is no model of scvi-tools or of a class that cannot be taken in, or its file holds code and is
+        not trusted.
+    """
+    saved = opened(folder, trust=trust)
+    registry = saved["attr_dict"]["registry_"]
+    kind = registry.get("model_name")
+    modality = next((modality for modality, classes in CLASSES.items() if kind in classes), None)
+    if modality is None:
+        usable = [name for classes in CLASSES.values() for name in classes]
+        raise InputError(
+            f"pretrained.model: {folder} is a model of class {kind}, and queries can be mapped onto "
+            f"{', '.join(usable)} only; name another model"
+        )
+    try:
+        given = registry["setup_args"]
+        return Registered(
+            kind,
+            modality,
+            n_genes=len(saved["var_names"]),
+            n_latent=len(saved["model_state_dict"][LATENT_LAYER]),
+            batch=_text(given.get("batch_key")),
+            label=_text(given.get("labels_key")),
+            unlabeled=_text(given.get("unlabeled_category")),
+            layer=_text(given.get("layer")),
+            latents=_text(
+                registry["field_registries"].get("latent_qzm", {}).get("data_registry", {}).get("attr_key")
+            ),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"pretrained.model: {folder} is not what scvi-tools saves of a {kind} model (no {error}); "
+            "load and save it with the version in envs/model.yaml"
+        ) from error
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
