@@ -8,6 +8,7 @@ import pytest
 from cellferry.artifacts.evaluation import Confusion
 from cellferry.report import figures, umap
 from cellferry.report.context import training_in_words
+from cellferry.report.page import draw_confusions
 from cellferry.report.umap import map_cells
 from report_world import LABELS, World
 from scipy.spatial import cKDTree
@@ -50,6 +51,12 @@ def test_confusion_of_many_labels_keeps_every_cell():
         shown.sum(axis=1), cells[[labels.index(name) for name in truth]].sum(axis=1)
     )
     np.testing.assert_allclose(shares.sum(axis=1), 1)
+
+
+def test_where_nothing_was_scored_there_is_a_folder_all_the_same(tmp_path):
+    """It is an output of the rule: of a model of others and a query without labels, too."""
+    assert draw_confusions({}, tmp_path / "figures" / "confusion") == {}
+    assert (tmp_path / "figures" / "confusion").is_dir()
 
 
 def test_figures_say_their_numbers(tmp_path):

@@ -118,6 +118,7 @@ def draw_curves(
 
 def draw_confusions(scores: dict[str, Evaluation], folder: Path) -> dict[str, str]:
     """Draw `{folder}/{part}.svg` for each part that was scored; as they stand in the page."""
+    folder.mkdir(parents=True, exist_ok=True)  # a result of the run, also where nothing was scored
     for part, of_part in scores.items():
         if of_part.confusion.cells:
             heatmap, titles = figures.confusion_heatmap(of_part.confusion)
