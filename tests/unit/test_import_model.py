@@ -16,7 +16,6 @@ from cellferry.commands.import_model import results as results_module
 from cellferry.commands.import_model.__main__ import as_given, main
 from cellferry.commands.import_model.cells import is_called_like
 from cellferry.commands.import_model.found import Given, find
-from cellferry.commands.import_model.job import STEPS
 from cellferry.core.pickles import TRUST
 from cellferry.errors import InputError
 from cellferry.mapping.encoder import Encoder
@@ -353,9 +352,14 @@ def test_more_memory_is_tried_before_a_step_is_given_up(codes, said, tmp_path, m
         return subprocess.CompletedProcess([], code, stderr=ended)
 
     monkeypatch.setattr(results_module, "_run", run)
+    found = SimpleNamespace(latents=SimpleNamespace(counts=None))
     with pytest.raises(InputError, match=said) if said else nullcontext():
-        results_module.make_results({}, tmp_path)
+        results_module.make_results({}, found, tmp_path)
     assert next(codes, None) is None
     if not said:
         assert tried[:3] == [("import_reference", attempt) for attempt in (1, 2, 3)]
-        assert [rule for rule, _ in tried[3:]] == [*STEPS][1:]
+        assert [rule for rule, _ in tried[3:]] == [
+            "train_classifier",
+            "calibrate_classifier",
+            "leave_labels_out",
+        ]

@@ -123,7 +123,7 @@ def _renamed(saved: dict[str, Any], folder: str, modality: str, backbone: list[s
             f"pretrained.model: {folder} has a dispersion per label, which queries do not have; train it "
             "with dispersion 'gene'"
         )
-    genes = _names_of(saved, folder, modality)
+    genes = names_of(saved, folder, modality)
     saved["var_names"] = genes.to_numpy()
     _rename_batches(registry)
     _rename_labels(registry, folder)
@@ -144,8 +144,14 @@ def _check_class(name: str | None, folder: str, modality: str) -> None:
     raise InputError(wrong + "".join(f", or set modality: {other}" for other in fitting))
 
 
-def _names_of(saved: dict[str, Any], folder: str, modality: str) -> pd.Index:
-    """Names of the model's genes or markers."""
+def names_of(saved: dict[str, Any], folder: str, modality: str) -> pd.Index:
+    """Names of the model's genes or markers, in its order.
+
+    Raises
+    ------
+    InputError
+        If one stands twice.
+    """
     names = [str(name) for name in saved["var_names"]]
     genes = pd.Index(names if modality == "cytometry" else map(strip_version, names), dtype=object)
     twice = genes.duplicated()

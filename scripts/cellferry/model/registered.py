@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from .imported import CLASSES, opened
+from .imported import CLASSES, names_of, opened
 
 LATENT_LAYER = "z_encoder.mean_encoder.weight"
 
@@ -15,8 +15,8 @@ class Registered(NamedTuple):
     ----------
     kind, modality
         Its class, and what it takes: `rna` or `cytometry`.
-    n_genes, n_latent
-        Genes (or markers), and dimensions of its latent space.
+    genes, n_latent
+        Genes (or markers) in its order, and dimensions of its latent space.
     batch, label
         Columns of obs; None if it was given none.
     unlabeled
@@ -29,7 +29,7 @@ class Registered(NamedTuple):
 
     kind: str
     modality: str
-    n_genes: int
+    genes: list[str]
     n_latent: int
     batch: str | None
     label: str | None
@@ -62,7 +62,7 @@ def registered(folder: str, *, trust: bool) -> Registered:
         return Registered(
             kind,
             modality,
-            n_genes=len(saved["var_names"]),
+            genes=names_of(saved, folder, modality).to_list(),
             n_latent=len(saved["model_state_dict"][LATENT_LAYER]),
             batch=_text(given.get("batch_key")),
             label=_text(given.get("labels_key")),

@@ -54,7 +54,7 @@ def import_model(
     print("\n".join(found.lines), flush=True)
     config = configuration(found, {**more, "trust": given.trust})
     with tempfile.TemporaryDirectory() as folder:
-        results = make_results(config, Path(folder))
+        results = make_results(config, found, Path(folder))
         manifest = pack(results, path, name=name, version=version, license=license_.strip(), **told)
     return summary(path, manifest)
 

@@ -15,6 +15,7 @@ from ...formats.hdf5 import open_hdf5, refuse_what_crashes
 from ...formats.latents import MINIFIED_KEYS, ROWS, obsm_shapes, open_latents
 from ...model.registered import Registered
 from ..new.column_choice import AS_NAMED
+from .counted import place_of_counts
 from .folders import TABLES
 
 NO_LATENTS = {"umap", "tsne", "mde", "pca", "qzv", "phate"}
@@ -33,19 +34,25 @@ class Latents(NamedTuple):
         File, and element of obsm; None of a table, whose columns are called `latent_0` and so on.
     why
         The reason, in words.
+    counts
+        Where the file has counts of which the model can make the latents; None where it has latents.
     """
 
     path: Path
     key: str | None
     why: str
+    counts: str | None = None
 
     def __str__(self) -> str:
         """File and element."""
-        return f"{self.path}, obsm {self.key}" if self.key else f"{self.path}"
+        place = f"obsm {self.key}" if self.key else self.counts
+        return f"{self.path}, {place}" if place else f"{self.path}"
 
 
 def latents_in(files: list[Path], model: Registered, key: str, *, named: bool) -> list[Latents]:
     """Latents that may be the model's, each array once; those that the model names alone, if they are there.
+
+    Where there are none, counts of which the model can make them.
 
     Parameters
     ----------
@@ -64,6 +71,13 @@ def latents_in(files: list[Path], model: Registered, key: str, *, named: bool) -
         If a file cannot be read.
     """
     found = [latents for path in files for latents in _in_file(path, model, key, named=named)]
+    if not found and not key:
+        places = {path: place_of_counts(path, model) for path in files}
+        found = [
+            Latents(path, None, "the model makes them of these counts", place)
+            for path, place in places.items()
+            if place
+        ]
     told = [latents for latents in found if latents.key is not None and latents.key == model.latents]
     return found if key else told or _without_repeats(found)
 

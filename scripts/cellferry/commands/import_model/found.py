@@ -16,6 +16,7 @@ from ...model.registered import Registered, registered
 from ..new.column_choice import AS_NAMED
 from ..new.discovery import columns_among
 from .cells import Latents, latents_in, there_instead
+from .counted import CountedCells
 from .folders import files_of_cells, model_folders, popv_setup
 
 POPV_LABEL = "_labels_annotation"
@@ -42,8 +43,8 @@ class Found(NamedTuple):
     ----------
     model, registered
         Folder of the model, and what its file tells.
-    latents, table
-        Where the latents are, and the file as it is read.
+    latents
+        Where they are.
     label, batch
         Columns with the labels and batches; without `batch` all cells are one.
     unlabeled
@@ -55,7 +56,6 @@ class Found(NamedTuple):
     model: Path
     registered: Registered
     latents: Latents
-    table: LatentTable
     label: str
     batch: str | None
     unlabeled: list[str]
@@ -82,25 +82,33 @@ def find(given: Given) -> Found:
         If something is not there, or several things may be meant.
     """
     folder, model, latents = _model_and_latents(given)
-    table = open_latents(str(latents.path), latents.key)
-    if table.width != model.n_latent:
-        raise InputError(
-            f"LATENTS={latents}: has {table.width} latents of a cell, and the model {folder} makes "
-            f"{model.n_latent}; name those that this model made (KEY=)"
-        )
+    table = _table(latents, model, folder)
     setup = popv_setup(folder)
     unlabeled = [name for name in (model.unlabeled, setup.get("unknown_celltype_label")) if name]
     columns = _columns(table, unlabeled)
     label, why_label = _label(given, table, columns, model, setup)
     batch, why_batch = _batch(given, table, columns, model, label)
     lines = [
-        f"model    {folder} ({model.kind}, {model.n_genes:,} "
+        f"model    {folder} ({model.kind}, {len(model.genes):,} "
         f"{'genes' if model.modality == 'rna' else 'markers'}, {model.n_latent} latents)",
         f"latents  {latents} ({latents.why})",
         f"label    {label} ({why_label})",
         f"batch    {batch or 'none'} ({why_batch})",
     ]
-    return Found(folder, model, latents, table, label, batch, unlabeled, list(map(printable, lines)))
+    return Found(folder, model, latents, label, batch, unlabeled, list(map(printable, lines)))
+
+
+def _table(latents: Latents, model: Registered, folder: Path) -> LatentTable | CountedCells:
+    """The file as it is read."""
+    if latents.counts:
+        return CountedCells(latents.path, latents.counts)
+    table = open_latents(str(latents.path), latents.key)
+    if table.width != model.n_latent:
+        raise InputError(
+            f"LATENTS={latents}: has {table.width} latents of a cell, and the model {folder} makes "
+            f"{model.n_latent}; name those that this model made (KEY=)"
+        )
+    return table
 
 
 def _model_and_latents(given: Given) -> tuple[Path, Registered, Latents]:
@@ -152,13 +160,17 @@ def _nothing(given: Given, looked: dict[Path, tuple[Registered, list[Path]]]) ->
     )
 
 
-def _columns(table: LatentTable, unlabeled: list[str]) -> list[Column]:
+def _columns(table: LatentTable | CountedCells, unlabeled: list[str]) -> list[Column]:
     missing = load_schema()["properties"]["labels"]["properties"]["missing"]["default"]
     return columns_among(table.columns, table.blocks, LabelNames({}, [*missing, *unlabeled]))
 
 
 def _label(
-    given: Given, table: LatentTable, columns: list[Column], model: Registered, setup: dict[str, Any]
+    given: Given,
+    table: LatentTable | CountedCells,
+    columns: list[Column],
+    model: Registered,
+    setup: dict[str, Any],
 ) -> tuple[str, str]:
     """The column of the labels, and why."""
     if given.label:
@@ -187,7 +199,7 @@ def _label(
 
 
 def _batch(
-    given: Given, table: LatentTable, columns: list[Column], model: Registered, label: str
+    given: Given, table: LatentTable | CountedCells, columns: list[Column], model: Registered, label: str
 ) -> tuple[str | None, str]:
     """The column of the batches, if there is one, and why."""
     if given.batch:
@@ -202,7 +214,7 @@ def _batch(
     return choice.column.name, _with_values(columns, choice.column.name, _of_choice(choice))
 
 
-def _check(table: LatentTable, key: str, column: str) -> None:
+def _check(table: LatentTable | CountedCells, key: str, column: str) -> None:
     if column not in table.columns:
         there = ", ".join(table.columns) or "none"
         raise InputError(f"{key}={column}: the cells have no column '{column}'; they have: {there}")

@@ -1,4 +1,4 @@
-"""One step on the way from a model of others to a reference, as the rule of its name does it.
+"""One step on the way from a model of others to a reference, as a rule does it.
 
 Each is a process of its own, as a rule's job is, and keeps to the memory that the rule asks for.
 """
@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
@@ -20,8 +20,10 @@ from ...config.settings import (
     SplitSettings,
     settings_of,
 )
+from ...core.atomic import complete
 from ...core.logs import logged
 from ...resources.budget import Budget
+from ...resources.memory import MEMORY_MODELS
 from ...resources.rules import RULES
 
 # Scripts are imported by the steps that need them: torch alone takes more than most of them have.
@@ -42,7 +44,42 @@ class Paths:
         )
         self.decision = str(results / "reference/calibration.json")
         self.left_out = str(results / "reference/left_out.json")
+        self.adopted, self.made_latents = results.parent / "adopted", results.parent / "latents.parquet"
         self.mapped = {part: str(results / f"mapped/{folder}/0.parquet") for part, folder in PARTS.items()}
+
+
+def _adopt_model(config: dict[str, Any], paths: Paths, budget: Budget, threads: int) -> None:
+    from import_reference import encoder_of, set_up_torch, take_model_in
+
+    budget.require(MEMORY_MODELS["import_reference"])
+    with complete(paths.adopted) as folder:
+        _, _, adopted = take_model_in(
+            PretrainedSettings(**settings_of(PretrainedSettings, config)),
+            folder,
+            width=config["cells"]["n_latent"],
+            modality=config["modality"],
+            cofactor=config["cytometry"]["cofactor"],
+            seed=config["seed"],
+            accelerator=set_up_torch(threads=threads, seed=config["seed"], gpu=0),
+        )
+        encoder_of(adopted).save(folder)
+
+
+def _map_cells(config: dict[str, Any], paths: Paths, budget: Budget, threads: int) -> None:
+    from .counted import map_cells
+
+    cells = config["cells"]
+    map_cells(
+        Path(cells["path"]),
+        cells["place"],
+        paths.adopted,
+        paths.made_latents,
+        label=cells["label"],
+        batch=cells["batch"],
+        model_batch=cells["model_batch"],
+        budget=budget,
+        threads=threads,
+    )
 
 
 def _import_reference(config: dict[str, Any], paths: Paths, budget: Budget, threads: int) -> None:
@@ -110,22 +147,35 @@ def _leave_labels_out(config: dict[str, Any], paths: Paths, budget: Budget, thre
     )
 
 
-STEPS: dict[str, Callable[[dict[str, Any], Paths, Budget, int], None]] = {
-    "import_reference": _import_reference,
-    "train_classifier": _train_classifier,
-    "calibrate_classifier": _calibrate_classifier,
-    "leave_labels_out": _leave_labels_out,
+class Step(NamedTuple):
+    """What is done, with the memory and cores of the rule that does the same or most like it."""
+
+    do: Callable[[dict[str, Any], Paths, Budget, int], None]
+    rule: str
+
+
+STEPS = {
+    "adopt_model": Step(_adopt_model, "import_reference"),
+    "map_cells": Step(_map_cells, "convert_to_chunks"),
+    "import_reference": Step(_import_reference, "import_reference"),
+    "train_classifier": Step(_train_classifier, "train_classifier"),
+    "calibrate_classifier": Step(_calibrate_classifier, "calibrate_classifier"),
+    "leave_labels_out": Step(_leave_labels_out, "leave_labels_out"),
 }
-"""The rules from a model of others to all that is packed, in their order."""
+"""The steps from a model of others to all that is packed, in their order."""
+
+WITHOUT_LATENTS = ("adopt_model", "map_cells")
+"""Those that only cells without latents need."""
 
 
 def main() -> None:
-    """Run a step, given its rule, the attempt, the configuration, the results and its log."""
-    rule, attempt, config, results, log = sys.argv[1:]
-    request = RULES[rule].local
+    """Run a step, given its name, the attempt, the configuration, the results and its log."""
+    name, attempt, config, results, log = sys.argv[1:]
+    step = STEPS[name]
+    request = RULES[step.rule].local
     threads = min(request.threads, len(os.sched_getaffinity(0)))
     with logged(log), threadpool_limits(threads):
-        STEPS[rule](
+        step.do(
             json.loads(Path(config).read_text(encoding="utf-8")),
             Paths(Path(results)),
             Budget(request.mem_mb * int(attempt), int(attempt)),

@@ -13,7 +13,7 @@ from ...core.logs import INPUT_ERROR, INPUT_ERROR_EXIT_CODE, RETRYABLE_ERROR, RE
 from ...core.problems import Problems
 from ...errors import InputError
 from .found import Found
-from .job import STEPS
+from .job import STEPS, WITHOUT_LATENTS, Paths
 
 ATTEMPTS = 3
 """As often is a step tried, each time with more memory, as where profiles have retries."""
@@ -48,13 +48,13 @@ def configuration(found: Found, more: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def make_results(config: dict[str, Any], folder: Path) -> Path:
+def make_results(config: dict[str, Any], found: Found, folder: Path) -> Path:
     """Do what the rules of a run do, from the model to the labels that were left out.
 
     Parameters
     ----------
-    config
-        The configuration.
+    config, found
+        The configuration, and what it takes in.
     folder
         An empty folder, for results and logs.
 
@@ -68,9 +68,14 @@ def make_results(config: dict[str, Any], folder: Path) -> Path:
         If the model or its cells cannot be used, or there is too little memory.
     """
     results, given = folder / "results", folder / "config.json"
+    made = found.latents.counts is not None
+    if made:
+        config = _of_counted_cells(config, found, Paths(results))
     given.write_text(json.dumps(config), encoding="utf-8")
     (results / "reference").mkdir(parents=True)
     for rule in STEPS:
+        if rule in WITHOUT_LATENTS and not made:
+            continue
         log = folder / f"{rule}.log"
         print(f"{rule} ...", flush=True)
         for attempt in range(1, ATTEMPTS + 1):
@@ -79,6 +84,25 @@ def make_results(config: dict[str, Any], folder: Path) -> Path:
                 break
         _check(rule, ended, log)
     return results
+
+
+def _of_counted_cells(config: dict[str, Any], found: Found, paths: Paths) -> dict[str, Any]:
+    """The same configuration with the latents that the model will make, and what it makes them of."""
+    cells = {
+        "path": str(found.latents.path),
+        "place": found.latents.counts,
+        "n_latent": found.registered.n_latent,
+        "label": found.label,
+        "batch": found.batch,
+        "model_batch": found.registered.batch,
+    }
+    made = {
+        "latents": str(paths.made_latents),
+        "key": None,
+        "label": "label",
+        "batch": found.batch and "batch",
+    }
+    return config | {"pretrained": config["pretrained"] | made, "cells": cells}
 
 
 def _run(rule: str, attempt: int, config: Path, results: Path, log: Path) -> subprocess.CompletedProcess:
