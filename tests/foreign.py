@@ -45,6 +45,7 @@ def train_foreign(
     cells = simulate_cells(n_cells, n_genes=n_genes, labels=LABELS, batches=donors, shift=0.2)
     cells.layers["raw counts"] = cells.X.copy()
     cells.X = cells.X.astype(np.float32).log1p()
+    cells.var["ensembl"] = [f"ENSG{number:011}" for number in range(n_genes)]
     cells.obs = cells.obs.rename(columns={"sample": "donor", "cell_type": "annotation"})
     setup = {"layer": "raw counts", "batch_key": "donor", "labels_key": "annotation", **(setup or {})}
     options = {"n_hidden": 16, "n_latent": 4, **options}

@@ -98,6 +98,9 @@ def test_a_folder_of_scvi_hub_is_packed(scvi_hub, tmp_path, capsys):
     )
     assert "a fit to the batches" not in missing
     assert all(f"  without {what}" in said for what in manifest.missing)
+    genes = pd.read_csv(tmp_path / "out" / "gene_names.tsv", sep="\t")
+    assert list(genes.loc[7]) == ["ENSG00000000007", "GENE7"]
+    assert "ids and symbols" not in missing
     found = pd.read_parquet(tmp_path / "out" / "mapped/reference/0.parquet").filter(like="latent_").to_numpy()
     held = {tuple(row) for row in scvi_hub.cells.obsm["X_scVI"].astype(np.float32).tolist()}
     assert {tuple(row) for row in found.tolist()} <= held

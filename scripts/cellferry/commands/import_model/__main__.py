@@ -15,6 +15,7 @@ from ...core.text import printable
 from ...errors import InputError
 from ..pack.__main__ import TOLD, archive_path, summary
 from ..pack.contents import pack
+from .counted import gene_annotation
 from .found import Given, find
 from .results import configuration, make_results
 
@@ -55,7 +56,8 @@ def import_model(
     config = configuration(found, {**more, "trust": given.trust})
     with tempfile.TemporaryDirectory() as folder:
         results = make_results(config, found, Path(folder))
-        manifest = pack(results, path, name=name, version=version, license=license_.strip(), **told)
+        var = gene_annotation(found.latents.path, found.registered)
+        manifest = pack(results, path, var, name=name, version=version, license=license_.strip(), **told)
     return summary(path, manifest)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -75,6 +76,14 @@ def place_of_counts(path: Path, model: Registered) -> str | None:
     return place if set(model.genes) <= set(CountedCells(path, place).genes) else None
 
 
+def gene_annotation(path: Path, model: Registered) -> pd.DataFrame | None:
+    """Names and columns of the genes in a file, if a model's are among them."""
+    if model.modality != "rna" or not h5py.is_hdf5(path):
+        return None
+    var = header(path, Options(dataset="cells"), "h5ad").var
+    return var if set(model.genes) <= set(map(strip_version, var.index)) else None
+
+
 def map_cells(
     path: Path,
     place: str,
@@ -123,8 +132,8 @@ def map_cells(
     takes_batch = _takes_batch(encoder)
     if takes_batch and model_batch not in counted.columns:
         raise InputError(
-            f"{path}: has no column '{model_batch}', whose batches the model's encoder takes; add it, or give "
-            "LATENTS=, a file with the cells' latents"
+            f"{path}: has no column '{model_batch}', whose batches the model's encoder takes; add it, or "
+            "give LATENTS=, a file with the cells' latents"
         )
     written = [label, *([batch] if batch else [])]
     columns = list(dict.fromkeys(filter(None, [*written, model_batch if takes_batch else None])))

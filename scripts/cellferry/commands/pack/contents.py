@@ -4,6 +4,7 @@ import filecmp
 import shutil
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ MAX_SHOWN = 10_000
 PACKAGES = ["anndata", "numpy", "scikit-learn", "scipy", "scvi-tools", "torch", "xgboost"]
 
 
-def pack(results: Path, path: Path, **about: str) -> Manifest:
+def pack(results: Path, path: Path, var: pd.DataFrame | None = None, **about: str) -> Manifest:
     """Write a reference's archive.
 
     Parameters
@@ -70,6 +71,9 @@ def pack(results: Path, path: Path, **about: str) -> Manifest:
         Folder of the results of a run that trained the reference.
     path
         The archive.
+    var
+        Genes of the cells that a model of others was trained on, called as the model has them, if there is
+        more to tell of them.
     about
         Fields of the manifest that nothing in the results says.
 
@@ -89,7 +93,7 @@ def pack(results: Path, path: Path, **about: str) -> Manifest:
         missing, scores = _pack_held_out(results, folder)
         features = read_artifact(Features, results / FEATURES)
         has_genes = features.namespace != "marker"
-        if has_genes and not _write_gene_names(results, folder / GENE_NAMES):
+        if has_genes and not _write_gene_names(results, folder / GENE_NAMES, var):
             missing.append("ids and symbols side by side: queries need genes of the same kind of ids")
         labels = read_artifact(ReferenceLabels, results / "reference/labels.json")
         classifier = read_artifact(ClassifierLabels, results / CLASSIFIER / "labels.json")
@@ -204,18 +208,14 @@ def _not_learned(made_with: dict[str, Any], heads: list[str]) -> list[str]:
     return missing
 
 
-def _write_gene_names(results: Path, target: Path) -> bool:
+def _write_gene_names(results: Path, target: Path, var: pd.DataFrame | None) -> bool:
     """Write Ensembl ids and symbols of the model's genes side by side, as far as datasets hold both."""
     features = read_artifact(Features, results / FEATURES)
     other = {"ensembl": "symbol", "symbol": "ensembl"}.get(features.namespace)
     known: dict[str, str] = {}
-    for name in features.datasets if other else ():
-        merged = results / f"merged/{name}.h5ad"
-        if not merged.exists():
-            continue
-        with H5adReader(merged) as reader:
-            offered = candidate_ids(reader.var, gene_id="auto", table=None)
-        ids = offered[features.namespace].get(features.datasets[name].column)
+    for genes, column in _gene_tables(results, features, var) if other else ():
+        offered = candidate_ids(genes, gene_id="auto", table=None)
+        ids = offered[features.namespace].get(column)
         if ids is not None and offered[other]:
             beside = next(iter(offered[other].values()))
             known |= {gene: its for gene, its in zip(ids, beside, strict=True) if gene and its} | known
@@ -224,3 +224,16 @@ def _write_gene_names(results: Path, target: Path) -> bool:
         table = pd.DataFrame({features.namespace: genes, other: [known[gene] for gene in genes]})
         table[["ensembl", "symbol"]].to_csv(target, sep="\t", index=False)
     return bool(genes)
+
+
+def _gene_tables(
+    results: Path, features: Features, var: pd.DataFrame | None
+) -> Iterator[tuple[pd.DataFrame, str]]:
+    """The genes of cells and of datasets, each with the column of the ids that the model has."""
+    if var is not None:
+        yield var, "index"
+    for name, chosen in features.datasets.items():
+        merged = results / f"merged/{name}.h5ad"
+        if merged.exists():
+            with H5adReader(merged) as reader:
+                yield reader.var, chosen.column
