@@ -340,8 +340,9 @@ def test_what_a_step_refuses_is_said(plain, around, capsys):
     ("codes", "said"),
     [
         ([3, 3, 0, 0, 0, 0], None),
-        ([3, 3, 3], "^mem_mb is 9$"),
+        ([3, 3, 3], "^import_reference: mem_mb is 9, of 3 attempts the last; take the model in by a run"),
         ([0, 2], "^wrong$"),
+        ([1], "^import_reference: the disk is full or a quota is used up; free some, or name a folder"),
         ([-9], "import_reference was ended from outside .signal 9., most likely since"),
     ],
 )
@@ -351,7 +352,8 @@ def test_more_memory_is_tried_before_a_step_is_given_up(codes, said, tmp_path, m
     def run(rule, attempt, *_):
         code = next(codes)
         tried.append((rule, attempt))
-        ended = {3: "cannot go on: mem_mb is 9\n", 2: "error: wrong\n"}.get(code, "")
+        full = "the disk is full or a quota is used up in /tmp: free some, then start snakemake again"
+        ended = {1: full, 3: "cannot go on: mem_mb is 9; raise\n", 2: "error: wrong\n"}.get(code, "")
         return subprocess.CompletedProcess([], code, stderr=ended)
 
     monkeypatch.setattr(results_module, "_run", run)

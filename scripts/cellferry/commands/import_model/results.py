@@ -9,7 +9,13 @@ from typing import Any
 
 from ...config.pretrained import pretrained_problems
 from ...config.schema import fill_defaults
-from ...core.logs import INPUT_ERROR, INPUT_ERROR_EXIT_CODE, RETRYABLE_ERROR, RETRYABLE_ERROR_EXIT_CODE
+from ...core.logs import (
+    INPUT_ERROR,
+    INPUT_ERROR_EXIT_CODE,
+    NO_SPACE,
+    RETRYABLE_ERROR,
+    RETRYABLE_ERROR_EXIT_CODE,
+)
 from ...core.problems import Problems
 from ...errors import InputError
 from .found import Found
@@ -121,17 +127,23 @@ def _run(rule: str, attempt: int, config: Path, results: Path, log: Path) -> sub
 
 def _check(rule: str, ended: subprocess.CompletedProcess, log: Path) -> None:
     """Raise what a step ended with."""
+    said = ended.stderr.strip()
     if ended.returncode == 0:
         return
-    if ended.returncode in (INPUT_ERROR_EXIT_CODE, RETRYABLE_ERROR_EXIT_CODE):
-        said = ended.stderr.strip()
-        for begin in (INPUT_ERROR, RETRYABLE_ERROR):
-            said = said[said.find(begin) + len(begin) :] if begin in said else said
-        raise InputError(said)
+    if ended.returncode == INPUT_ERROR_EXIT_CODE:
+        raise InputError(said.removeprefix(INPUT_ERROR))
+    if ended.returncode == RETRYABLE_ERROR_EXIT_CODE:
+        why = said.removeprefix(RETRYABLE_ERROR).split(";")[0]
+        raise InputError(
+            f"{rule}: {why}, of {ATTEMPTS} attempts the last; take the model in by a run with `pretrained`, "
+            "whose profile can give it more, and pack that (make pack)"
+        )
     if ended.returncode < 0:
         raise InputError(
             f"{rule} was ended from outside (signal {-ended.returncode}), most likely since this machine has "
             "no memory left; run it where there is more"
         )
+    if NO_SPACE in said:
+        raise InputError(f"{rule}: {NO_SPACE}; free some, or name a folder on another disk in TMPDIR")
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    raise RuntimeError(f"{rule} ended with {ended.returncode}:\n{text}{ended.stderr}")
+    raise RuntimeError(f"{rule} ended with {ended.returncode}:\n{text}{said}")
