@@ -43,7 +43,7 @@ pack: .venv/.installed
 	    --assay "$(ASSAY)" --tissue "$(TISSUE)" --description "$(DESCRIPTION)" --doi "$(DOI)" \
 	    --citation "$(CITATION)"
 
-# A model of others with its cells' latents, packed:  make import-model MODEL=folder NAME=blood VERSION=1 LICENSE=CC-BY-4.0
+# A model of others as one file:  make import-model MODEL=folder NAME=blood VERSION=1 LICENSE=CC-BY-4.0
 # What the folder holds is found; LATENTS= LABEL= BATCH= KEY= name what is meant, of CytoVI SCALING= and BACKBONE=,
 # markers with commas. TRUST=1 opens a model that runs code. The others are those of `make pack`.
 import-model: .venv/.installed

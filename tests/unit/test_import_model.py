@@ -82,6 +82,7 @@ def refusal(capsys, **given):
     return capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_folder_of_scvi_hub_is_packed(scvi_hub, tmp_path, capsys):
     archive = packed(tmp_path, model=scvi_hub.folder, organism="Homo sapiens")
     said = capsys.readouterr().out
@@ -112,6 +113,7 @@ def test_a_folder_of_scvi_hub_is_packed(scvi_hub, tmp_path, capsys):
     assert type(unpack_model(model)).__name__ == "SCANVI"
 
 
+@pytest.mark.slow
 def test_a_cytovi_model_and_latents_that_are_named(tmp_path, capsys):
     train_foreign_cytovi(tmp_path, n_cells=200)
     given = {
@@ -272,9 +274,13 @@ def test_a_model_of_celltypist_is_told_as_such(regression, tmp_path, capsys):
 
 def test_what_is_no_model_is_told_as_what_it_is(plain, tmp_path, capsys):
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "knn.pkl").write_bytes(pickle.dumps({"a": 1}))
+    regression = {"Model": LogisticRegression(), "scaler": StandardScaler()}
+    (tmp_path / "other" / "knn.pkl").write_bytes(pickle.dumps(regression))
+    (tmp_path / "other" / "none.pkl").touch()
     said = refusal(capsys, model=tmp_path / "other")
-    assert "has no file model.pt, nor has a folder in it (it holds knn.pkl); name the folder" in said
+    assert (
+        "has no file model.pt, nor has a folder in it (it holds knn.pkl, none.pkl); name the folder" in said
+    )
     shutil.copytree(plain.folder, tmp_path / "prefixed")
     (tmp_path / "prefixed" / "model.pt").rename(tmp_path / "prefixed" / "atlas_model.pt")
     assert "has no file model.pt, and has atlas_model.pt" in refusal(capsys, model=tmp_path / "prefixed")
@@ -327,6 +333,7 @@ def test_messages_name_what_is_given_here():
     assert said == ("LABEL: has no column 'a'; name those (KEY); if you know and trust them, give TRUST=1")
 
 
+@pytest.mark.slow
 def test_what_a_step_refuses_is_said(plain, around, capsys):
     latents = plain.cells.obsm["X_scVI"].copy()
     latents[7, 2] = np.nan

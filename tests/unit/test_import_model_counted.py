@@ -98,6 +98,7 @@ def test_batches_that_the_model_does_not_know_are_refused(theirs, tmp_path):
         mapped(theirs, cells, tmp_path, model_batch="lab")
 
 
+@pytest.mark.slow
 def test_a_folder_with_counts_alone(theirs, tmp_path, monkeypatch):
     """The first steps, as they are started; the others know nothing of counts."""
     shutil.copytree(theirs.folder, tmp_path / "model")

@@ -1,6 +1,7 @@
 """Which folders hold a model, and which files its cells; what is no model of scvi-tools is refused."""
 
 import json
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ POPV_CELLS, POPV_ABOUT = "minified_ref_adata.h5ad", "metadata.json"
 
 OF_CELLTYPIST = ("sklearn.linear_model.", "sklearn.preprocessing.")
 """Beginnings of names in CellTypist's models: a regression, and what standardizes its genes."""
+
+CELLTYPIST_KEY = b"Scaler_"
+"""What the latter is called there."""
 
 
 def model_folders(given: Path) -> list[Path]:
@@ -48,8 +52,7 @@ def _no_model(given: Path) -> tuple[str, str]:
     pickles = [given] if given.is_file() else [path for path in sorted(given.iterdir()) if path.is_file()]
     pickles = [path for path in pickles if path.name.endswith(PICKLES)]
     for path in pickles:
-        names = names_in(path)
-        if all(any(name.startswith(begin) for name in names) for begin in OF_CELLTYPIST):
+        if _is_of_celltypist(path):
             return (
                 f"{path.name} is a model of CellTypist, a regression on genes. A reference needs latents of "
                 "cells, among which those of a query find neighbors and distances: this version takes in no "
@@ -67,6 +70,17 @@ def _no_model(given: Path) -> tuple[str, str]:
         f"has no file {MODEL_FILE}, nor has a folder in it{there}",
         "name the folder that scvi-tools' model.save() wrote",
     )
+
+
+def _is_of_celltypist(path: Path) -> bool:
+    """Whether a file is a pickle that CellTypist wrote; nothing in it is called."""
+    if not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(CELLTYPIST_KEY) < 0:
+            return False
+    names = names_in(path)
+    return all(any(name.startswith(begin) for name in names) for begin in OF_CELLTYPIST)
 
 
 def files_of_cells(folder: Path, given: Path) -> list[Path]:
