@@ -10,14 +10,8 @@ rule unpack_reference:
     input:
         archive=masked(config["pretrained"]),
     output:
-        **REFERENCE.unpacked,
-        **(
-            {"held_out_model": directory(REFERENCE.file("mapped/validation/model"))}
-            if REFERENCE.has_held_out
-            else {}
-        ),
-        model=directory(REFERENCE.file("reference/model")),
-        classifier=directory(REFERENCE.file("reference/classifier")),
+        **REFERENCE.unpacked_files,
+        **{name: directory(folder) for name, folder in REFERENCE.unpacked_folders.items()},
     log:
         "logs/unpack_reference/unpack_reference.log",
     benchmark:
@@ -32,6 +26,6 @@ rule unpack_reference:
     params:
         folder=REFERENCE.folder,
     message:
-        f"Unpacking the reference {config['pretrained']}"
+        f"Unpacking the reference {REFERENCE.packed.full_name}"
     script:
         "../scripts/unpack_reference.py"

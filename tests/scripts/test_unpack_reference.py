@@ -14,7 +14,7 @@ from cellferry.config.providers import PACKED, reference_of
 from cellferry.errors import InputError
 from cellferry.heads.classifier import Classifier
 from cellferry.mapping.encoder import Encoder
-from cellferry.references.archive import HELD_OUT, MODEL, identity_of, sha256_of, verify
+from cellferry.references.archive import HELD_OUT, identity_of, sha256_of, verify
 from cellferry.references.registry import PROJECT
 from unpack_reference import unpack_reference
 
@@ -24,12 +24,7 @@ TOY = PROJECT / "config/references/pbmc68k-demo-1.cellferry.zip"
 def outputs_in(folder, archive=TOY):
     """The rule's outputs, in another folder than that of a run."""
     reference = reference_of({"pretrained": str(archive)})
-    folders = {
-        "model": MODEL,
-        "classifier": "reference/classifier",
-        "held_out_model": "mapped/validation/model",
-    }
-    outputs = reference.unpacked | {name: reference.file(path) for name, path in folders.items()}
+    outputs = reference.unpacked_files | reference.unpacked_folders
     return {name: str(folder / path.removeprefix(f"{PACKED}/")) for name, path in outputs.items()}
 
 

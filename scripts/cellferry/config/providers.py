@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..references.archive import (
+    CLASSIFIER,
     FEATURES,
     GENE_NAMES,
     GENES,
     LATENTS,
     MANIFEST,
+    MODEL,
     TEST_SCORES,
     Manifest,
     is_packed,
@@ -80,8 +82,8 @@ class Reference:
         return self.file(GENE_NAMES) if self.packed and GENE_NAMES in self.packed.files else []
 
     @property
-    def unpacked(self) -> dict[str, str]:
-        """Files that a packed reference is unpacked to, by name; folders are not among them."""
+    def unpacked_files(self) -> dict[str, str]:
+        """Files that a packed reference is unpacked to, by name."""
         files = {
             "identity": MANIFEST,
             "genes": GENES,
@@ -97,6 +99,14 @@ class Reference:
         if self.has_held_out:
             files |= {"held_out": "common/validation.h5ad", "scores": TEST_SCORES}
         return {name: self.file(path) for name, path in files.items()}
+
+    @property
+    def unpacked_folders(self) -> dict[str, str]:
+        """Folders that a packed reference is unpacked to, by name."""
+        folders = {"model": MODEL, "classifier": CLASSIFIER}
+        if self.has_held_out:
+            folders["held_out_model"] = "mapped/validation/model"
+        return {name: self.file(path) for name, path in folders.items()}
 
 
 def reference_of(config: dict[str, Any]) -> Reference:
