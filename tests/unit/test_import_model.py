@@ -133,7 +133,7 @@ def test_a_cytovi_model_and_latents_that_are_named(tmp_path, capsys):
     assert type(unpack_model(tmp_path / "out/reference/model")).__name__ == "CYTOVI"
 
 
-def test_a_folder_of_popv(plain, scvi_hub, tmp_path):
+def test_a_folder_of_popv(plain, scvi_hub, tmp_path, monkeypatch):
     folder = tmp_path / "popv"
     shutil.copytree(plain.folder, folder / "scvi")
     shutil.copytree(scvi_hub.folder, folder / "scanvi", ignore=shutil.ignore_patterns("adata.h5ad"))
@@ -143,7 +143,8 @@ def test_a_folder_of_popv(plain, scvi_hub, tmp_path):
     latents = {"X_scvi": scvi_hub.cells.obsm["X_scVI"], "X_scvi_umap_popv": np.zeros((400, 2))}
     ad.AnnData(obs=obs, obsm=latents).write_h5ad(folder / "minified_ref_adata.h5ad")
     (folder / "metadata.json").write_text(json.dumps({"setup_dict": {"unknown_celltype_label": "not known"}}))
-    for model in (folder, folder / "scvi"):
+    monkeypatch.chdir(folder / "scvi")
+    for model in (folder, folder / "scvi", "."):
         found = find(Given(str(model)))
         assert (found.model, found.latents.key) == (folder / "scvi", "X_scvi")
         assert (found.label, found.batch) == ("_labels_annotation", "_batch_annotation")

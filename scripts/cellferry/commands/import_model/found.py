@@ -113,12 +113,13 @@ def _table(latents: Latents, model: Registered, folder: Path) -> LatentTable | C
 
 def _model_and_latents(given: Given) -> tuple[Path, Registered, Latents]:
     """The one model with latents of its own."""
-    folders = model_folders(Path(given.model))
+    inside = Path(given.model).absolute()  # of `.` nothing is above
+    folders = model_folders(inside)
     models = {folder: registered(str(folder), trust=given.trust) for folder in folders}
     if given.latents and (problem := path_problem(given.latents, folders=False)):
         raise InputError(Problem(f"LATENTS={given.latents}", problem.what, problem.remedy))
     files = {
-        folder: [Path(given.latents)] if given.latents else files_of_cells(folder, Path(given.model))
+        folder: [Path(given.latents)] if given.latents else files_of_cells(folder, inside)
         for folder in folders
     }
     found = {
