@@ -3,6 +3,7 @@
 import copy
 import html
 import re
+import shutil
 from types import SimpleNamespace
 
 import anndata as ad
@@ -250,6 +251,17 @@ def packed(chain, tmp_path_factory):
     told = {"license": "CC0-1.0", "organism": "none", "citation": "Nobody, 2026"}
     assert pack([f"--{key}={value}" for key, value in (asked | told).items()]) == 0
     return folder / "made-up-1.2.cellferry.zip"
+
+
+def test_damaged_results_are_not_packed(chain, packed, tmp_path, capsys):
+    results = tmp_path / "results"
+    shutil.copytree(chain.results, results, ignore=shutil.ignore_patterns("chunks", "store.zarr"))
+    scores = results / "evaluation" / "test.json"
+    scores.write_text(scores.read_text().replace("accuracy", "Accuracy", 1))
+    given = {"results": results, "output": tmp_path, "name": "x", "version": "1", "license": "CC0-1.0"}
+    assert pack([f"--{key}={value}" for key, value in given.items()]) == 1
+    assert "test.json: was damaged after it had been written" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.zip"))
 
 
 def test_a_packed_reference_gives_the_labels_of_the_run_itself(chain, packed, tmp_path):

@@ -7,7 +7,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from ...core.digests import check_inputs
 from ...core.text import printable
 from ...errors import InputError
 from ...references.archive import PATTERNS, Manifest, file_name, sha256_of
@@ -34,7 +33,6 @@ def pack_reference(
             f"RESULTS={results}: has no {', '.join(missing)}; name the folder `results` of a finished run "
             "that trained its reference or took in a model of others"
         )
-    check_inputs([str(results / each) for each in REQUIRED], [results])
     manifest = pack(results, path, name=name, version=version, license=license_.strip(), **told)
     return summary(path, manifest)
 

@@ -20,6 +20,7 @@ from ...artifacts.json_files import read_artifact
 from ...artifacts.labels import ClassifierLabels, ReferenceLabels
 from ...artifacts.latents import blocks, latent_columns, read_codes, read_rows
 from ...config.available_heads import ON_EXPRESSION
+from ...core.digests import check_inputs
 from ...features.gene_ids import candidate_ids
 from ...features.subset import chosen_genes
 from ...mapping.encoder import ENCODER, MODEL_FILES, Encoder
@@ -53,6 +54,8 @@ REQUIRED = (*COPIED, MODEL, CLASSIFIER, LATENTS)
 """What results must hold to be packed."""
 
 VALIDATION, VALIDATION_MODEL = "common/validation.h5ad", "mapped/validation/model"
+OF_HELD_OUT = (VALIDATION, VALIDATION_MODEL, TEST_SCORES)
+"""What only a reference with counts has."""
 MAX_HELD_OUT = 10_000
 """Held-out cells whose counts are packed, on which the loss by a query's missing genes is estimated."""
 
@@ -80,8 +83,10 @@ def pack(results: Path, path: Path, var: pd.DataFrame | None = None, **about: st
     Raises
     ------
     InputError
-        If a result is not what it should be.
+        If a result is not what it should be, or was damaged.
     """
+    read = [*(results / name for name in (*REQUIRED, *OF_HELD_OUT)), *_mapped(results)]
+    check_inputs([str(path) for path in read if path.exists()], [results])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name in COPIED:
@@ -176,8 +181,7 @@ def _batches_of_labels(results: Path) -> dict[str, set[str]]:
 
 def _pack_held_out(results: Path, folder: Path) -> tuple[list[str], dict[str, float]]:
     """Write counts of held-out cells, and scores of others; returns what is missing, and the scores."""
-    needed = (VALIDATION, VALIDATION_MODEL, TEST_SCORES)
-    if not all((results / name).exists() for name in needed):
+    if not all((results / name).exists() for name in OF_HELD_OUT):
         counts = "counts of held-out cells: what genes are worth that a query lacks cannot be estimated"
         return [counts, "scores of cells that the model did not see"], {}
     with H5adReader(results / VALIDATION) as reader:
