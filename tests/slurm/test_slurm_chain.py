@@ -96,6 +96,6 @@ def test_logs_are_where_the_readme_says(chain):
 
 def test_each_script_ran_in_its_rules_environment(chain, launcher):
     made = {path.name for path in (launcher.folder / "conda").iterdir() if path.is_dir()}
-    assert len(made) == 4
+    assert len(made) == 5
     said = chain.said + "".join(path.read_text() for path in (chain.folder / "logs" / "slurm").rglob("*.log"))
     assert set(re.findall(r"Activating conda environment: \S*/conda/(\w+)", said)) == made

@@ -55,7 +55,7 @@ def test_a_script_runs_in_its_rules_environment(launcher, prefixes, project, tmp
     script.write_text("import sys\nprint('ran in', sys.prefix)\n" + script.read_text())
     result = launcher.snakemake(tmp_path / "run", "demo_data", project=project)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert f"ran in {prefixes['envs/data.yaml']}\n" in result.stdout
+    assert f"ran in {prefixes['envs/genes.yaml']}\n" in result.stdout
 
 
 def test_a_script_cannot_import_what_its_environment_lacks(launcher, project, tmp_path):
@@ -71,7 +71,7 @@ def test_without_conda_a_launcher_says_what_its_environment_lacks(launcher, tmp_
     config = ROOT / "config" / "config.yaml"
     result = launcher.command(launcher.programs / "snakemake", *where, "demo_data", "--configfile", config)
     assert result.returncode == 1
-    assert "it lacks annbatch, anndata, hdf5plugin, " in result.stderr
+    assert "it lacks anndata, hdf5plugin, " in result.stderr
     assert "conda on the PATH" in result.stderr
     assert "make demo" in result.stderr
 
