@@ -1,10 +1,15 @@
 """Stand-ins for the files that a configuration names: enough for a dry run, which reads none of them."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from cellferry.config.pretrained import PRETRAINED_FILES
+from cellferry.references.archive import is_packed
+from cellferry.references.registry import PROJECT
 from example_artifacts import write_reference_labels
+
+TOY = PROJECT / "config" / "references" / "pbmc68k-demo-1.cellferry.zip"
 
 
 def write_placeholders(config: dict[str, Any], folder: Path) -> None:
@@ -19,6 +24,10 @@ def write_placeholders(config: dict[str, Any], folder: Path) -> None:
     trained = config.get("pretrained")
     if isinstance(trained, str) and "@" in trained:
         return  # known by name, and shipped
+    if is_packed(trained):
+        (folder / trained).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TOY, folder / trained)
+        return
     if isinstance(trained, str):
         write_earlier_run(folder / trained)
     elif trained:

@@ -49,6 +49,8 @@ def test_every_input_of_every_example(run, example):
     trained = config.get("pretrained")
     if isinstance(trained, dict):
         trained |= {key: moved(trained[key], folder) for key in ("model", "latents")}
+    elif trained and "@" in trained:
+        config["pretrained"] = f"{folder}/toy.cellferry.zip"
     elif trained:
         config["pretrained"] = f"{folder}/{trained.removeprefix('../')}"
     write_placeholders(config, run.folder)
