@@ -89,6 +89,8 @@ def _changes_of(job: Any, persistence: Any, config: dict[str, Any]) -> Iterator[
 def _recorded(job: Any, persistence: Any) -> dict[str, Any] | None:
     for path in job.output:
         record = persistence.metadata(path)
+        if record and record.rule != job.rule.name:
+            continue  # the key that chose another rule is among those of the report
         for param in (record.params or []) if record else []:
             if param.startswith("{'own': "):
                 with suppress(ValueError):  # a number such as nan
