@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import anndata
+import hdf5plugin  # noqa: F401  opens files between rules
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,7 +58,7 @@ def extended(tmp_path_factory):
     copy = tmp_path_factory.mktemp("extended")
     for name in ("scripts", "rules", "config", "docs", "envs", "profiles", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "pyproject.toml"):
+    for name in ("Snakefile", "pyproject.toml", "requirements.txt", "requirements-label.txt"):
         shutil.copy(ROOT / name, copy / name)
     for name, text in blocks("python"):
         assert not (copy / name).exists()
