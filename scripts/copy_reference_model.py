@@ -1,6 +1,5 @@
 """Take the reference's model as it is for the batches of a query: nothing is trained, torch is not needed."""
 
-import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.core.job import job
 from cellferry.mapping.encoder import Encoder, copy_model
@@ -18,7 +17,7 @@ def copy_reference_model(common: str, reference_model: str, model: str) -> None:
     """
     with H5adReader(common) as reader:
         encoder = Encoder.load(reference_model, reader.var.index)
-        batches = reader.categories("batch")[np.unique(reader.codes("batch"))]
+        batches = reader.used("batch")
     copy_model(reference_model, encoder, batches, model)
 
 

@@ -1,6 +1,5 @@
 """Fit the reference's model to the batches of a query, once, by surgery on a sketch."""
 
-import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.config.settings import SurgerySettings
 from cellferry.core.atomic import complete
@@ -45,7 +44,7 @@ def fit_query_model(
     """
     with H5adReader(common) as reader:
         reference = Encoder.load(reference_model, reader.var.index)
-        batches = reader.categories("batch")[np.unique(reader.codes("batch"))]
+        batches = reader.used("batch")
         new = set(batches).difference(reference.batches)
         fitted = None
         if new:

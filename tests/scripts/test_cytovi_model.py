@@ -16,14 +16,13 @@ from batch_weights import mean_batch_weights
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.json_files import write_artifact
-from cellferry.config.settings import MarkerSettings, ModelSettings, SurgerySettings
+from cellferry.config.settings import MarkerSettings, ModelSettings
 from cellferry.features.subset import GeneFiles
 from cellferry.mapping.encoder import CELLS_PER_MINIBATCH, Encoder
 from cellferry.model.scvi_models import cells_for_model, known_batches, model_class, new_cytovi, skeleton
 from cellferry.resources.budget import Budget
 from cellferry.sampling.splits import SPLITS
-from copy_reference_model import copy_reference_model
-from fit_query_model import fit_query_model
+from fitting import fit_to
 from map_query import map_query
 from scipy import sparse
 from scvi.external import CYTOVI
@@ -115,24 +114,6 @@ def make_query(folder, panel=PANEL, *, batches=("x", "y")):
     return folder / "query.h5ad"
 
 
-def fit_to(common, reference, folder, *, fit):
-    if not fit:
-        copy_reference_model(str(common), str(reference), str(folder))
-        return folder
-    fit_query_model(
-        str(common),
-        str(reference),
-        str(folder),
-        settings=settings_like(SurgerySettings, epochs=2, sketch_cells=200),
-        batch_size=128,
-        seed=0,
-        budget=Budget(4000),
-        threads=1,
-        gpu=0,
-    )
-    return folder
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A model of two panels and one of a single batch, and the folder of what each was made of."""
@@ -148,7 +129,7 @@ def trained(tmp_path_factory):
         for how, fit in (("fitted", True), ("as it is", False)):
             path = models[name].parent / how
             queries = same_query if name == "one batch" else query
-            models[f"{name}, {how}"] = fit_to(queries, models[name], path, fit=fit)
+            models[f"{name}, {how}"] = fit_to(queries, models[name], path, fit=fit, batch_size=128)
     return SimpleNamespace(folder=folder, common=common, query=query, models=models)
 
 
@@ -321,7 +302,7 @@ def test_a_query_that_lacks_markers_of_the_backbone(trained, tmp_path, fit):
     query = make_query(tmp_path, panel=PANEL[1:5])
     measured = ad.read_h5ad(query).var["measured"]
     assert list(measured.index[measured]) == list(PANEL[1:5])
-    model = fit_to(query, trained.models["two panels"], tmp_path / "model", fit=fit)
+    model = fit_to(query, trained.models["two panels"], tmp_path / "model", fit=fit, batch_size=128)
     encoder = Encoder.load(model, measured.index)
     assert set(encoder.batches) > {"patients/x", "patients/y"}
     by_mapping = encoder.latents(ad.read_h5ad(query).X, np.full(300, 4))

@@ -17,7 +17,6 @@ from cellferry.config.settings import (
     ModelSettings,
     PretrainedSettings,
     SplitSettings,
-    SurgerySettings,
 )
 from cellferry.cytometry.channels import channels_of
 from cellferry.cytometry.marker_names import read_markers
@@ -27,9 +26,8 @@ from cellferry.features.subset import GeneFiles
 from cellferry.mapping.encoder import Encoder
 from cellferry.model.scvi_models import cells_for_model, model_class
 from cellferry.resources.budget import Budget
-from copy_reference_model import copy_reference_model
 from example_artifacts import write_features, write_inspection
-from fit_query_model import fit_query_model
+from fitting import fit_to
 from foreign import LABELS, MARKERS, foreign_events, train_foreign, train_foreign_cytovi, written_to
 from import_reference import import_reference
 from map_query import map_query
@@ -164,21 +162,7 @@ def test_a_model_of_overlapping_panels_sees_what_all_batches_had(tmp_path, capsy
 
 
 def fitted(folder, common, *, fit=True):
-    target = folder / "fitted"
-    if fit:
-        fit_query_model(
-            common,
-            str(folder / "model"),
-            str(target),
-            settings=settings_like(SurgerySettings, epochs=2, sketch_cells=200),
-            batch_size=64,
-            seed=0,
-            budget=Budget(4000),
-            threads=1,
-            gpu=0,
-        )
-    else:
-        copy_reference_model(common, str(folder / "model"), str(target))
+    target = fit_to(common, folder / "model", folder / "fitted", fit=fit, batch_size=64)
     map_query(
         common,
         str(target),

@@ -10,8 +10,8 @@ import pytest
 import scvi
 import torch
 from cellferry.errors import InputError
-from cellferry.mapping.encoder import ENCODER, Encoder
-from cellferry.model.packed import ARGUMENTS, WEIGHTS, is_packed, pack_model, unpack_model
+from cellferry.mapping.encoder import ENCODER, WEIGHTS, Encoder
+from cellferry.model.packed import ARGUMENTS, is_packed_model, pack_model, unpack_model
 from cellferry.model.plain_arrays import encoder_of
 from cellferry.model.scvi_models import (
     MASK,
@@ -107,7 +107,7 @@ def test_nothing_in_it_is_a_pickle(saved):
     for path in packed.iterdir():
         with pytest.raises(ValueError, match=r".+"):
             list(pickletools.genops(path.read_bytes()))
-    assert is_packed(packed)
+    assert is_packed_model(packed)
 
 
 def test_the_encoder_is_held_against_its_weights(saved, tmp_path):

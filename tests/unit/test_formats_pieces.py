@@ -11,7 +11,6 @@ from pathlib import Path
 
 import anndata as ad
 import h5py
-import hdf5plugin
 import numcodecs
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ import zarr
 from cellferry.errors import DamagedPartError
 from cellferry.formats.pieces import limited_memory, read_part
 from sparse_files import CELLS, FORMATS, GENES, make_counts
+from test_formats_hdf5 import FILTERS
 
 ROOT = Path(__file__).parents[2]
 MAX_MB = 1300
@@ -26,15 +26,7 @@ MAX_MB = 1300
 
 BOMB_BYTES = 5 << 28
 PACKED_BYTES = 1 << 29
-PACKINGS = {
-    "lzf": {"compression": "lzf"},
-    "zstd": hdf5plugin.Zstd(),
-    "blosc": hdf5plugin.Blosc(),
-    "blosc2": hdf5plugin.Blosc2(),
-    "lz4": hdf5plugin.LZ4(),
-    "bzip2": hdf5plugin.BZip2(),
-    "bitshuffle": hdf5plugin.Bitshuffle(),
-}
+PACKINGS = {"lzf": {"compression": "lzf"}, **FILTERS}
 
 READ = """
 import sys

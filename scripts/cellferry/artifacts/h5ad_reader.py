@@ -134,6 +134,10 @@ class H5adReader:
             self._categories[column] = self._file[f"obs/{column}/categories"].asstr()[:]
         return self._categories[column]
 
+    def used(self, column: str) -> np.ndarray:
+        """Categories of an obs column that cells have, in their order; all cells have one."""
+        return self.categories(column)[np.unique(self.codes(column))]
+
     def is_categorical(self, column: str) -> bool:
         """Whether an obs column holds strings, as codes of categories."""
         return isinstance(self._file[f"obs/{column}"], h5py.Group)

@@ -23,6 +23,12 @@ ROWS_PER_GROUP = 1 << 16
 """Rows per row group of the files written here, and per block where nothing smaller is asked for."""
 
 
+def chunk_files(folder: Path) -> list[Path]:
+    """The files of a mapped part in a folder, in the order of its cells."""
+    found = (path for path in folder.glob("*.parquet") if path.stem.isdecimal())
+    return sorted(found, key=lambda path: int(path.stem))
+
+
 def latent_columns(paths: Sequence[str | Path], prefix: str = LATENT) -> list[str]:
     """Names of the latent columns, in order."""
     columns = [name for name in pq.read_schema(paths[0]).names if name.startswith(f"{prefix}_")]

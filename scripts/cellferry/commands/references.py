@@ -11,11 +11,12 @@ from pathlib import Path
 
 from ..config.named_reference import known_references, read_section, shelves_of
 from ..core.progress import watched
-from ..core.text import printable
+from ..core.text import aligned, printable
 from ..errors import InputError
 from ..references.cache import Shelves
 from ..references.fetching import MB, fetch
 from ..references.registry import SHIPPED, Reference, find
+from .ending import fail
 
 COLUMNS = ("name", "version", "MB", "license", "file", "description")
 
@@ -44,9 +45,7 @@ def table(known: list[Reference], shelves: Shelves) -> str:
     for each in known:
         size = f"{each.size / MB:,.1f}"
         rows.append((each.name, each.version, size, each.license, place(each, shelves), each.description))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = ([text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows)
-    return "\n".join(printable("  ".join(row).rstrip()) for row in padded)
+    return "\n".join(map(printable, aligned(rows, left=range(len(COLUMNS)))))
 
 
 def place(reference: Reference, shelves: Shelves) -> str:
@@ -80,9 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
             mirror = f", mirror: {shelves.mirror}" if shelves.mirror else ""
             print(f"cache: {shelves.cache.absolute()}{mirror}")
     except InputError as error:
-        command = "make references" if given.fetch is None else "make fetch"
-        print("\n".join(map(printable, f"{command}: {error}".split("\n"))), file=sys.stderr)
-        return 1
+        return fail("make references" if given.fetch is None else "make fetch", error)
     return 0
 
 

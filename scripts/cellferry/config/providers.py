@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ..references.archive import (
+    AS_THEY_ARE,
     CLASSIFIER,
-    FEATURES,
     GENE_NAMES,
-    GENES,
     LATENTS,
     MANIFEST,
     MODEL,
     TEST_SCORES,
+    VALIDATION,
+    VALIDATION_MODEL,
     Manifest,
     is_packed,
     read_manifest,
@@ -84,20 +85,11 @@ class Reference:
     @property
     def unpacked_files(self) -> dict[str, str]:
         """Files that a packed reference is unpacked to, by name."""
-        files = {
-            "identity": MANIFEST,
-            "genes": GENES,
-            "report": FEATURES,
-            "labels": "reference/labels.json",
-            "decision": "reference/calibration.json",
-            "left_out": "reference/left_out.json",
-            "history": "reference/history.csv",
-            "mapped": LATENTS,
-        }
+        files = {"identity": MANIFEST, **AS_THEY_ARE, "mapped": LATENTS}
         if self.gene_names:
             files["gene_names"] = GENE_NAMES
         if self.has_held_out:
-            files |= {"held_out": "common/validation.h5ad", "scores": TEST_SCORES}
+            files |= {"held_out": VALIDATION, "scores": TEST_SCORES}
         return {name: self.file(path) for name, path in files.items()}
 
     @property
@@ -105,7 +97,7 @@ class Reference:
         """Folders that a packed reference is unpacked to, by name."""
         folders = {"model": MODEL, "classifier": CLASSIFIER}
         if self.has_held_out:
-            folders["held_out_model"] = "mapped/validation/model"
+            folders["held_out_model"] = VALIDATION_MODEL
         return {name: self.file(path) for name, path in folders.items()}
 
 

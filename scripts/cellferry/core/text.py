@@ -328,3 +328,10 @@ def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0, -1)) -> lis
         ).rstrip()
         for cells in rows
     ]
+
+
+def first_few(names: Iterable[str], most: int) -> str:
+    """Names for a message: the first ones, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..core.contents import START_BYTES, unpacked
+from ..core.hdf5_links import as_text
 from ..errors import InputError
 from .hdf5 import open_hdf5
 from .options import Options
@@ -128,7 +129,7 @@ class FileSignature(NamedTuple):
         if h5py.is_hdf5(path):
             with open_hdf5(path, options) as file:
                 # A link that leads nowhere has a name and is nothing; a name that is no UTF-8 comes as bytes.
-                items = {_text(name): file.get(name) for name in file}
+                items = {as_text(name): file.get(name) for name in file}
                 groups = {
                     name: set(item) if isinstance(item, h5py.Group) else set() for name, item in items.items()
                 }
@@ -240,7 +241,3 @@ def choose_place(
     present = [place for place in automatic if place in places]
     # Where none looks like counts, the first one is named in the message that check_counts gives.
     return next((place for place in present if places[place]), next(iter(present or places), None))
-
-
-def _text(name: str | bytes) -> str:
-    return name if isinstance(name, str) else name.decode(errors="replace")

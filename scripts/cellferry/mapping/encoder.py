@@ -28,7 +28,8 @@ from .layers import activate
 ENCODER = "encoder.npz"
 """File of the arrays, in the folder of a model."""
 
-MODEL_FILES = ("model.pt", "weights.npz")
+WEIGHTS = "weights.npz"
+MODEL_FILES = ("model.pt", WEIGHTS)
 """Files of the model beside it: as scvi-tools saved it, or of a packed reference."""
 
 CELLS_PER_MINIBATCH = 1024

@@ -11,14 +11,15 @@ from scvi.model.base import BaseModelClass
 from ..core.problems import Problem
 from ..errors import InputError
 from ..labels.vocabulary import UNKNOWN
+from ..mapping.encoder import WEIGHTS
 from .saved import as_data, saved_model
 from .scvi_models import BATCH, CLASSES, LABEL, MASK, skeleton, with_mask
 
-WEIGHTS, ARGUMENTS = "weights.npz", "model.json"
-"""Files of a packed model: its weights by name, and what its class is made with."""
+ARGUMENTS = "model.json"
+"""File of a packed model, beside that of its weights by name: what its class is made with."""
 
 
-def is_packed(folder: str | Path) -> bool:
+def is_packed_model(folder: str | Path) -> bool:
     """Whether a folder holds a packed model."""
     return Path(folder, ARGUMENTS).is_file()
 

@@ -16,7 +16,7 @@ from ..resources.budget import Budget
 from ..resources.rules import MemoryModel
 from ..resources.schedule import fitting_epochs, minibatch_size
 from ..sampling.sketch import sketch_values, stratified_sketch
-from .packed import is_packed, unpack_model
+from .packed import is_packed_model, unpack_model
 from .scvi_models import BATCH, cells_for_model, load_for_query, train
 from .training_progress import TrainingProgress
 
@@ -132,7 +132,7 @@ def model_for_query(
 
 def model_with_new_batches(folder: str, cells: ad.AnnData, *, accelerator: str) -> BaseModelClass:
     """A reference's model with weights for the batches of cells that it does not know, not yet trained."""
-    if not is_packed(folder):
+    if not is_packed_model(folder):
         return load_for_query(folder, cells, accelerator=accelerator)
     reference = unpack_model(folder)
     return type(reference).load_query_data(cells, reference, accelerator=accelerator)

@@ -32,16 +32,26 @@ MANIFEST = "reference.json"
 MAX_MANIFEST_BYTES = 16 << 20
 
 GENES, FEATURES, GENE_NAMES = "genes.tsv", "genes.json", "gene_names.tsv"
+AS_THEY_ARE = {
+    "genes": GENES,
+    "report": FEATURES,
+    "labels": "reference/labels.json",
+    "decision": "reference/calibration.json",
+    "left_out": "reference/left_out.json",
+    "history": "reference/history.csv",
+}
+"""Results of a run that are packed unchanged, by the names that rules have for them."""
 HELD_OUT, TEST_SCORES = "held_out.npz", "evaluation/test.json"
 MODEL, CLASSIFIER = "reference/model", "reference/classifier"
 LATENTS = "mapped/reference/0.parquet"
+VALIDATION, VALIDATION_MODEL = "common/validation.h5ad", "mapped/validation/model"
+"""Results that held-out cells are packed from, and unpacked to."""
 HELD_OUT_ENCODER = "held_out_encoder.npz"
 """In the model's folder: its encoder for the batches of held-out cells, if these are others."""
 
 MEMBERS = re.compile(
-    r"genes\.tsv|genes\.json|gene_names\.tsv|held_out\.npz|evaluation/test\.json|mapped/reference/0\.parquet"
-    r"|reference/(labels|calibration|left_out)\.json|reference/history\.csv"
-    r"|reference/(model|classifier)/[a-z][a-z0-9_]*\.(npz|json|ubj|parquet)"
+    "|".join(map(re.escape, (*AS_THEY_ARE.values(), GENE_NAMES, HELD_OUT, TEST_SCORES, LATENTS)))
+    + rf"|({MODEL}|{CLASSIFIER})/[a-z][a-z0-9_]*\.(npz|json|ubj|parquet)"
 )
 """What members may be called."""
 

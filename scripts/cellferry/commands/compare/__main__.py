@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from ...artifacts.latents import read_values
-from ...core.text import printable
 from ...errors import InputError
+from ..ending import fail
 from .answers import find_answers
 from .causes import counted, vocabulary
 from .identities import identities
@@ -66,9 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         page = compare(given.a, given.b, query=given.query, output=given.output)
     except (InputError, OSError) as error:
-        lines = map(printable, f"make compare: {error}".split("\n"))
-        print("\n".join(lines), file=sys.stderr)
-        return 1
+        return fail("make compare", error)
     print(page)
     if given.output:
         print(f"\nAll pairs of labels: {given.output}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,11 +11,14 @@ import pyarrow.parquet as pq
 
 from ...artifacts.latents import blocks, count_cells
 from ...core.problems import Problem
+from ...core.text import first_few
 from ...errors import InputError
 
 COLUMNS = {name: pa.string() for name in ("cell", "label", "level", "reason", "best_label")}
 COLUMNS["probability"] = pa.float32()
 """Columns that are compared, and their types."""
+
+listed = partial(first_few, most=10)
 
 HELD_OUT = "test"
 """Name of the table of the reference's held-out cells, which stands beside those of queries."""
@@ -158,9 +161,3 @@ def tables_in(key: str, given: str) -> dict[str, Path]:
     raise InputError(
         f"{key}={given}: holds no predictions/*.parquet; finish that run, or name a folder that has them"
     )
-
-
-def listed(names: Sequence[str] | dict[str, Path]) -> str:
-    """Names, the first ten of them."""
-    names = list(names)
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

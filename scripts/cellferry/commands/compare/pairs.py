@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...artifacts.latents import blocks, count_cells, strings
+from ...artifacts.latents import blocks, chunk_files, count_cells, strings
 from ...core.problems import Problem
 from ...errors import InputError
 from .answers import COLUMNS, Answers, listed
@@ -106,8 +106,7 @@ class Pairs:
 
 def batch_files(answers: Answers) -> list[Path]:
     """Files beside a table that hold its cells in its order, each with its batch; none without them."""
-    found = (answers.results / "mapped" / answers.query).glob("*.parquet")
-    paths = sorted((path for path in found if path.stem.isdecimal()), key=lambda path: int(path.stem))
+    paths = chunk_files(answers.results / "mapped" / answers.query)
     try:
         same = count_cells(paths) == answers.n_cells
         same = same and are_same(names_of(answers), blocks(paths, ["cell"]))

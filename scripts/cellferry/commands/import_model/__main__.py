@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...core.pickles import TRUST
-from ...core.text import printable
 from ...errors import InputError
+from ..ending import fail
 from ..pack.__main__ import TOLD, archive_path, summary
 from ..pack.contents import pack
 from .counted import gene_annotation
@@ -89,9 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
             more={"scaling": args.scaling.strip() or None, "backbone": backbone or None},
         )
     except (InputError, OSError) as error:
-        lines = map(printable, as_given(f"make import-model: {error}").split("\n"))
-        print("\n".join(lines), file=sys.stderr)
-        return 1
+        return fail("make import-model", as_given(str(error)))
     print(said)
     return 0
 

@@ -9,9 +9,9 @@ from ...config.paths import path_problem
 from ...core.pickles import names_in
 from ...core.problems import Problem
 from ...errors import InputError
+from ...model.saved import MODEL_FILE
 from ...references.archive import is_packed
 
-MODEL_FILE = "model.pt"
 TABLES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 PICKLES = (".pkl", ".pickle", ".joblib")
 

@@ -1,20 +1,18 @@
 """What lies in the folder of a model of others: its cells' latents, labels and batches, and why."""
 
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...config.paths import path_problem
-from ...config.schema import load_schema
 from ...core.problems import Problem
-from ...core.text import printable
+from ...core.text import first_few, printable
 from ...errors import InputError
 from ...formats.latents import LatentTable, open_latents
 from ...labels.columns import Choice, Column, choose_batch, choose_label, label_points
-from ...labels.names import LabelNames
 from ...model.registered import Registered, registered
 from ..new.column_choice import AS_NAMED
-from ..new.discovery import columns_among
+from ..new.discovery import columns_among, default_names
 from .cells import Latents, latents_in, there_instead
 from .counted import CountedCells
 from .folders import files_of_cells, model_folders, popv_setup
@@ -22,7 +20,7 @@ from .folders import files_of_cells, model_folders, popv_setup
 POPV_LABEL = "_labels_annotation"
 """Column of popV's with the labels of its reference; its models are given part of them."""
 
-MAX_SHOWN = 12
+_listed = partial(first_few, most=12)
 
 
 class Given(NamedTuple):
@@ -162,8 +160,7 @@ def _nothing(given: Given, looked: dict[Path, tuple[Registered, list[Path]]]) ->
 
 
 def _columns(table: LatentTable | CountedCells, unlabeled: list[str]) -> list[Column]:
-    missing = load_schema()["properties"]["labels"]["properties"]["missing"]["default"]
-    return columns_among(table.columns, table.blocks, LabelNames({}, [*missing, *unlabeled]))
+    return columns_among(table.columns, table.blocks, default_names(unlabeled))
 
 
 def _label(
@@ -229,9 +226,3 @@ def _of_choice(choice: Choice) -> str:
 def _with_values(columns: list[Column], name: str, why: str) -> str:
     values = next((len(column.values) for column in columns if column.name == name), None)
     return why if values is None else f"{values} values, {why}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
-    return ", ".join(names[:MAX_SHOWN]) + more

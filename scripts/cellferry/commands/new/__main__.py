@@ -14,6 +14,7 @@ from ...core.problems import Problem
 from ...core.text import printable
 from ...errors import InputError
 from ...labels.columns import Choice
+from ..ending import fail
 from .column_choice import choose
 from .config_text import PackedReference, check_as_meant, config_text, to_choose_from
 from .discovery import Entry, datasets_of, preview
@@ -144,9 +145,7 @@ def main(arguments: list[str] | None = None) -> int:
             as_it_is=given.as_it_is,
         )
     except InputError as error:
-        lines = map(printable, f"make new: {error}".split("\n"))
-        print("\n".join(lines), file=sys.stderr)
-        return 1
+        return fail("make new", error)
     return 0 if ready else 1
 
 

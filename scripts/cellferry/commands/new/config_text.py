@@ -5,6 +5,7 @@ Columns, layers and paths may be called anything: what a file says must not beco
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import yaml
 
 from ...config.named_reference import is_name, located
 from ...config.schema import load_schema
-from ...core.text import printable
+from ...core.text import first_few, printable
 from ...core.yaml_text import restore_text
 from ...datasets.dataset import SAMPLE
 from ...errors import InputError
@@ -28,6 +29,8 @@ MANY_CELLS = 500_000
 
 MAX_SHOWN = 6
 """Other columns that a comment names."""
+
+_listed = partial(first_few, most=MAX_SHOWN)
 
 
 class Line(NamedTuple):
@@ -240,11 +243,6 @@ def to_choose_from(entry: Entry) -> str:
     if not there:
         return "It has no columns at all: name a table of cells and their labels in `obs`"
     return "Its columns: " + (_columns_there(entry, lambda column: True) or _listed(there))
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
-    return ", ".join(names[:MAX_SHOWN]) + more
 
 
 def chunks(n_cells: int) -> int:

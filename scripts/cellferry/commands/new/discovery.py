@@ -4,7 +4,7 @@ import glob
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,9 +134,14 @@ def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Datas
 
 def columns_of(dataset: Dataset) -> list[Column]:
     """Annotation columns that may be labels or batches, with their values' cells."""
-    names = LabelNames({}, load_schema()["properties"]["labels"]["properties"]["missing"]["default"])
     dataset.load_tables(dataset.obs_columns)
-    return columns_among(dataset.obs_columns, dataset.cells, names)
+    return columns_among(dataset.obs_columns, dataset.cells, default_names())
+
+
+def default_names(unlabeled: Iterable[str] = ()) -> LabelNames:
+    """Names of labels by the defaults of the section `labels`; those in `unlabeled` count as missing, too."""
+    missing = load_schema()["properties"]["labels"]["properties"]["missing"]["default"]
+    return LabelNames({}, [*missing, *unlabeled])
 
 
 def columns_among(

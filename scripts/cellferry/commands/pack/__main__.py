@@ -7,9 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from ...core.text import printable
 from ...errors import InputError
 from ...references.archive import PATTERNS, Manifest, file_name, sha256_of
+from ..ending import fail
 from .contents import REQUIRED, pack
 
 TOLD = ("organism", "assay", "tissue", "description", "doi", "citation")
@@ -92,9 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         print(pack_reference(given.results, given.name, given.version, given.license, given.output, told))
     except (InputError, OSError) as error:
-        lines = map(printable, f"make pack: {error}".split("\n"))
-        print("\n".join(lines), file=sys.stderr)
-        return 1
+        return fail("make pack", error)
     return 0
 
 

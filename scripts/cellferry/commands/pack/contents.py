@@ -18,7 +18,7 @@ from ...artifacts.h5ad_reader import H5adReader
 from ...artifacts.held_out import pack_held_out
 from ...artifacts.json_files import read_artifact
 from ...artifacts.labels import ClassifierLabels, ReferenceLabels
-from ...artifacts.latents import blocks, latent_columns, read_codes, read_rows
+from ...artifacts.latents import blocks, chunk_files, latent_columns, read_codes, read_rows
 from ...config.available_heads import ON_EXPRESSION
 from ...core.digests import check_inputs
 from ...features.gene_ids import candidate_ids
@@ -26,6 +26,7 @@ from ...features.subset import chosen_genes
 from ...mapping.encoder import ENCODER, MODEL_FILES, Encoder
 from ...model.packed import pack_model
 from ...references.archive import (
+    AS_THEY_ARE,
     CLASSIFIER,
     FEATURES,
     GENE_NAMES,
@@ -35,6 +36,8 @@ from ...references.archive import (
     LATENTS,
     MODEL,
     TEST_SCORES,
+    VALIDATION,
+    VALIDATION_MODEL,
     Manifest,
     write_archive,
 )
@@ -42,18 +45,9 @@ from ...runs.methods import FORMAT_VERSION
 from ...runs.versions import versions
 from ...sampling.sketch import random_sketch
 
-COPIED = (
-    GENES,
-    FEATURES,
-    "reference/labels.json",
-    "reference/calibration.json",
-    "reference/left_out.json",
-    "reference/history.csv",
-)
-REQUIRED = (*COPIED, MODEL, CLASSIFIER, LATENTS)
+REQUIRED = (*AS_THEY_ARE.values(), MODEL, CLASSIFIER, LATENTS)
 """What results must hold to be packed."""
 
-VALIDATION, VALIDATION_MODEL = "common/validation.h5ad", "mapped/validation/model"
 OF_HELD_OUT = (VALIDATION, VALIDATION_MODEL, TEST_SCORES)
 """What only a reference with counts has."""
 MAX_HELD_OUT = 10_000
@@ -89,7 +83,7 @@ def pack(results: Path, path: Path, var: pd.DataFrame | None = None, **about: st
     check_inputs([str(path) for path in read if path.exists()], [results])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name in COPIED:
+        for name in AS_THEY_ARE.values():
             _copy(results / name, folder / name)
         for file in _files(results / CLASSIFIER):
             _copy(file, folder / CLASSIFIER / file.name)
@@ -163,7 +157,7 @@ def _pack_latents(results: Path, target: Path) -> None:
 
 def _mapped(results: Path) -> list[Path]:
     """Files of the training cells' latents, in order."""
-    return sorted((results / LATENTS).parent.glob("[0-9]*.parquet"), key=lambda path: int(path.stem))
+    return chunk_files((results / LATENTS).parent)
 
 
 def _batches_of_labels(results: Path) -> dict[str, set[str]]:
