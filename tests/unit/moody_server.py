@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from cellferry.references.registry import Reference
+from cellferry.references.registry import RegistryEntry
 
 CONTENT = bytes(range(256)) * 2000
 """A file of half a megabyte, several blocks."""
@@ -28,7 +28,7 @@ def reference(content=CONTENT, **changes):
         "description": "a lung",
         "registry": Path("refs.yaml"),
     }
-    return Reference(**(values | changes))
+    return RegistryEntry(**(values | changes))
 
 
 class Answer:

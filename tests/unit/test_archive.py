@@ -113,7 +113,9 @@ def test_a_truncated_one_is_refused(archive, tmp_path):
     path = tmp_path / "short.cellferry.zip"
     for length in range(0, len(whole), 37):
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=r"short.cellferry.zip: is no packed reference, or was changed"):
+        with pytest.raises(
+            InputError, match=r"short.cellferry.zip: is not a packed reference, or was changed"
+        ):
             verify(path)
 
 
@@ -126,15 +128,15 @@ def link(members):
 
 
 CHANGES = {
-    "a path out of it": (lambda m: [*m.items(), ("../evil.json", b"{}")], r"'../evil.json' does not belong"),
-    "an absolute path": (lambda m: [*m.items(), ("/etc/passwd", b"")], r"'/etc/passwd' does not belong"),
+    "a path out of it": (lambda m: [*m.items(), ("../evil.json", b"{}")], r"'../evil.json' is not a file of"),
+    "an absolute path": (lambda m: [*m.items(), ("/etc/passwd", b"")], r"'/etc/passwd' is not a file of"),
     "a pickle": (
         lambda m: [*m.items(), ("reference/model/model.pt", b"")],
-        r"'reference/model/model.pt' does not",
+        r"'reference/model/model.pt' is not a file",
     ),
     "a hidden path": (
         lambda m: [*m.items(), ("reference/model/../../x.npz", b"")],
-        r"does not belong into a reference",
+        r"is not a file of a reference",
     ),
     "a member that is not listed": (
         lambda m: [*m.items(), ("held_out.npz", b"")],
@@ -144,14 +146,14 @@ CHANGES = {
         lambda m: [(k, v) for k, v in m.items() if k != "genes.json"],
         r"genes.json is missing",
     ),
-    "a member twice": (lambda m: [*m.items(), ("genes.json", b"{}")], r"genes.json stands twice in it"),
+    "a member twice": (lambda m: [*m.items(), ("genes.json", b"{}")], r"genes.json occurs twice"),
     "other content": (lambda m: (m | {"genes.json": b"[]"}).items(), r"genes.json is not what .* lists"),
     "more content": (
         lambda m: (m | {"genes.json": b"{} "}).items(),
         r"genes.json has 3 bytes, and 2 are listed",
     ),
-    "a link": (link, r"genes.tsv is no file"),
-    "no manifest": (lambda m: [(k, v) for k, v in m.items() if k != MANIFEST], r"it holds no reference.json"),
+    "a link": (link, r"genes.tsv is not a regular file"),
+    "no manifest": (lambda m: [(k, v) for k, v in m.items() if k != MANIFEST], r"reference.json is missing"),
 }
 
 
@@ -193,7 +195,7 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_refused(archive):
     path = edited(archive, lambda m: (m | {"genes.json": b"0" * 50_000_000}).items())
     size = (50_000_000).to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(size, (2).to_bytes(4, "little")))
-    with pytest.raises(InputError, match=r"edited.cellferry.zip: is no packed reference, or was changed"):
+    with pytest.raises(InputError, match=r"edited.cellferry.zip: is not a packed reference, or was changed"):
         verify(path)
 
 
@@ -201,7 +203,7 @@ def test_a_member_that_unpacks_to_more_than_it_says_is_refused(archive):
 def test_another_file_is_no_reference(tmp_path, content):
     path = tmp_path / "x.cellferry.zip"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"x.cellferry.zip: is no packed reference"):
+    with pytest.raises(InputError, match=r"x.cellferry.zip: is not a packed reference"):
         verify(path)
 
 

@@ -54,4 +54,4 @@ def test_names_that_are_not_known(new):
 def test_a_damaged_archive(new, tmp_path):
     (tmp_path / "x.cellferry.zip").write_bytes(TOY.read_bytes()[:-100])
     _, said = new("x.cellferry.zip")
-    assert "make new: x.cellferry.zip: is no packed reference" in said
+    assert "make new: x.cellferry.zip: is not a packed reference" in said

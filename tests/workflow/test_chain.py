@@ -306,7 +306,7 @@ def test_a_changed_archive_is_refused_before_any_job(chain, packed, tmp_path):
     result = snakemake(tmp_path, "--cores", "2", config=config)
     said = result.stdout + result.stderr
     assert result.returncode == 1
-    assert f"pretrained: {tmp_path / packed.name}: is no packed reference, or was changed after" in said
+    assert f"pretrained: {tmp_path / packed.name}: is not a packed reference, or was changed after" in said
     assert not (tmp_path / "results").exists()
 
 

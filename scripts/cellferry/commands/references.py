@@ -15,13 +15,13 @@ from ..core.text import aligned, printable
 from ..errors import InputError
 from ..references.cache import Shelves
 from ..references.fetching import MB, fetch
-from ..references.registry import SHIPPED, Reference, find
+from ..references.registry import SHIPPED, RegistryEntry, find
 from .ending import fail
 
 COLUMNS = ("name", "version", "MB", "license", "file", "description")
 
 
-def fetch_named(name: str, known: list[Reference], shelves: Shelves) -> None:
+def fetch_named(name: str, known: list[RegistryEntry], shelves: Shelves) -> None:
     """Fetch a reference, and print where its file is and how it is used.
 
     Raises
@@ -39,7 +39,7 @@ def fetch_named(name: str, known: list[Reference], shelves: Shelves) -> None:
     print(f"{path} is there, with the right checksum. In a configuration:  pretrained: {reference}")
 
 
-def table(known: list[Reference], shelves: Shelves) -> str:
+def table(known: list[RegistryEntry], shelves: Shelves) -> str:
     """A line for each reference; `file` says where it is: cache, mirror, path (of the registry), or -."""
     rows = [COLUMNS]
     for each in known:
@@ -48,7 +48,7 @@ def table(known: list[Reference], shelves: Shelves) -> str:
     return "\n".join(map(printable, aligned(rows, left=range(len(COLUMNS)))))
 
 
-def place(reference: Reference, shelves: Shelves) -> str:
+def place(reference: RegistryEntry, shelves: Shelves) -> str:
     """Where the file of a reference is, in a word; one of another size is not that file."""
     path = shelves.find(reference)
     if path is None or path.stat().st_size != reference.size:

@@ -15,7 +15,7 @@ from ..core.yaml_keys import duplicate_keys
 from ..core.yaml_text import restore_text
 from ..errors import InputError
 from ..references.cache import Shelves, default_cache
-from ..references.registry import PROJECT, SHIPPED, Reference, find, read_registries
+from ..references.registry import PROJECT, SHIPPED, RegistryEntry, find, read_registries
 from .schema import load_schema
 from .schema_errors import config_problems
 
@@ -95,7 +95,7 @@ def located(name: str) -> Path:
     return _file_of(name, {}, check=True)
 
 
-def known_references(section: dict[str, Any]) -> list[Reference]:
+def known_references(section: dict[str, Any]) -> list[RegistryEntry]:
     """The references of all registries: those that the section `references` names, then the project's own.
 
     Raises
@@ -190,7 +190,9 @@ def _file_of(
     return path
 
 
-def _command_for(reference: Reference, section: dict[str, Any], config_files: Sequence[str | Path]) -> str:
+def _command_for(
+    reference: RegistryEntry, section: dict[str, Any], config_files: Sequence[str | Path]
+) -> str:
     """The command that fetches a reference with this configuration, whose paths begin where the run does."""
     command = f"make fetch REFERENCE={reference}"
     if config_files:

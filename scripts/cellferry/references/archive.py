@@ -194,7 +194,7 @@ def read_manifest(path: str | Path) -> Manifest:
     Raises
     ------
     InputError
-        If it is no packed reference, or a newer version wrote it.
+        If it is not a packed reference, or a newer version wrote it.
     """
     with _opened(path) as archive:
         return _manifest(archive, Path(path))
@@ -206,8 +206,8 @@ def verify(path: str | Path) -> Manifest:
     Raises
     ------
     InputError
-        If it is no packed reference, was changed or truncated, holds a member that does not belong there, or
-        a newer version wrote it.
+        If it is not a packed reference, was changed or truncated, holds a member that does not belong
+        there, or a newer version wrote it.
     """
     with _opened(path) as archive:
         manifest = _manifest(archive, Path(path))
@@ -261,7 +261,7 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     # What a damaged archive shows as: in its checksums, its headers, or in what zlib and JSON make of them.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        what = f"is no packed reference, or was changed after it was packed ({error})"
+        what = f"is not a packed reference, or was changed after it was packed ({error})"
         raise InputError(Problem(str(path), what, remedy)) from error
     except OSError as error:
         if is_retryable(error):
@@ -274,7 +274,7 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     infos = archive.infolist()
     names = [info.filename for info in infos]
     if MANIFEST not in names:
-        what = f"is no packed reference: it holds no {MANIFEST}"
+        what = f"is not a packed reference: {MANIFEST} is missing"
         raise InputError(Problem(str(path), what, "name a file that `make pack` wrote"))
     if archive.getinfo(MANIFEST).file_size > MAX_MANIFEST_BYTES:
         raise ValueError(f"{MANIFEST} has {archive.getinfo(MANIFEST).file_size} bytes")
@@ -314,17 +314,17 @@ def _check_names(infos: Iterable[zipfile.ZipInfo], manifest: Manifest) -> None:
     for info in infos:
         name = info.filename
         if name in seen:
-            raise ValueError(f"{name} stands twice in it")
+            raise ValueError(f"{name} occurs twice")
         seen.add(name)
         if name == MANIFEST:
             continue
         if not MEMBERS.fullmatch(name):
-            raise ValueError(f"{name!r} does not belong into a reference")
+            raise ValueError(f"{name!r} is not a file of a reference")
         if name not in manifest.files:
             raise ValueError(f"{name} is not listed in {MANIFEST}")
         kind = info.external_attr >> 16 & 0o170000
         if kind not in (0, 0o100000):
-            raise ValueError(f"{name} is no file")
+            raise ValueError(f"{name} is not a regular file")
         if info.file_size != manifest.files[name].size:
             raise ValueError(f"{name} has {info.file_size} bytes, and {manifest.files[name].size} are listed")
     if absent := manifest.files.keys() - seen:

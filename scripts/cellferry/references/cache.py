@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core.problems import Problem
 from ..errors import InputError
 from .archive import sha256_of
-from .registry import Reference
+from .registry import RegistryEntry
 
 
 def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
@@ -36,24 +36,24 @@ class Shelves:
     cache: Path
     mirror: Path | None = None
 
-    def cached(self, reference: Reference) -> Path:
+    def cached(self, reference: RegistryEntry) -> Path:
         """Where the cache has a reference's file, or will have it."""
         return self.cache / reference.file_name
 
-    def find(self, reference: Reference) -> Path | None:
+    def find(self, reference: RegistryEntry) -> Path | None:
         """The file of a reference; None if it was not fetched."""
         mirrored = [self.mirror / reference.file_name] if self.mirror else []
         # A path is where the file is or should be: a wrong one is not made up for by the cache.
         places = [*mirrored, reference.path or self.cached(reference)]
         return next((path for path in places if os.path.isfile(path)), None)
 
-    def whereabouts(self, reference: Reference) -> str:
+    def whereabouts(self, reference: RegistryEntry) -> str:
         """Where a file that was not found was looked for."""
         mirror = [f"the mirror {self.mirror}"] if self.mirror else []
         place = str(reference.path) if reference.path else f"the cache {self.cache}"
         return " and ".join([*mirror, place])
 
-    def check(self, reference: Reference, path: Path) -> None:
+    def check(self, reference: RegistryEntry, path: Path) -> None:
         """Compare a file with what its registry says of it: size first, then SHA-256 (a second for a GB).
 
         Raises

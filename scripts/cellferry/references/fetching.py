@@ -25,7 +25,7 @@ from ..errors import InputError
 from .archive import sha256_of
 from .cache import Shelves
 from .connection import PassingError, Response, Session, ask, blocks
-from .registry import Reference
+from .registry import RegistryEntry
 
 ATTEMPTS = 6
 """Attempts in a row that bring nothing new, before it is given up."""
@@ -40,7 +40,7 @@ NEW_BYTES = 1 << 20
 MB = 1_000_000
 
 
-def fetch(reference: Reference, shelves: Shelves) -> Path:
+def fetch(reference: RegistryEntry, shelves: Shelves) -> Path:
     """Have the file of a reference on this machine, and checked.
 
     One that is there is compared with its checksum; a cached one that is damaged is fetched again. Of two
@@ -77,7 +77,7 @@ def fetch(reference: Reference, shelves: Shelves) -> Path:
     return cached
 
 
-def _problem_of(reference: Reference, shelves: Shelves) -> Problem | None:
+def _problem_of(reference: RegistryEntry, shelves: Shelves) -> Problem | None:
     """What is wrong with a cached file."""
     try:
         shelves.check(reference, shelves.cached(reference))
@@ -126,7 +126,7 @@ class _Download:
         The partial file; an earlier download may have left one.
     """
 
-    def __init__(self, reference: Reference, part: Path) -> None:
+    def __init__(self, reference: RegistryEntry, part: Path) -> None:
         self._reference, self._part, self._size = reference, part, reference.size
 
     @property

@@ -27,7 +27,7 @@ MAX_LISTED = 10
 
 
 @dataclass(frozen=True)
-class Reference:
+class RegistryEntry:
     """A version of a reference, as a registry has it.
 
     Parameters
@@ -79,7 +79,7 @@ def load_schema() -> dict[str, Any]:
     return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
 
 
-def read_registries(paths: Iterable[Path]) -> list[Reference]:
+def read_registries(paths: Iterable[Path]) -> list[RegistryEntry]:
     """The references of several registries, in their order; of the same one in two the first has it.
 
     Raises
@@ -88,7 +88,7 @@ def read_registries(paths: Iterable[Path]) -> list[Reference]:
         With all problems of all registries: a file that cannot be read, an entry that does not fit the
         schema, the same version with two files.
     """
-    known: dict[str, Reference] = {}
+    known: dict[str, RegistryEntry] = {}
     problems = []
     for path in dict.fromkeys(paths):
         try:
@@ -107,7 +107,7 @@ def read_registries(paths: Iterable[Path]) -> list[Reference]:
     return list(known.values())
 
 
-def find(text: str, known: list[Reference]) -> Reference:
+def find(text: str, known: list[RegistryEntry]) -> RegistryEntry:
     """The reference of a name, `NAME@VERSION`, or `NAME` where there is one version.
 
     Raises
@@ -131,7 +131,7 @@ def find(text: str, known: list[Reference]) -> Reference:
     )
 
 
-def _unknown(name: str, known: list[Reference]) -> str:
+def _unknown(name: str, known: list[RegistryEntry]) -> str:
     names = [str(each) for each in known]
     listed = ", ".join(names[:MAX_LISTED]) or "none"
     if len(names) > MAX_LISTED:
@@ -140,7 +140,7 @@ def _unknown(name: str, known: list[Reference]) -> str:
     return f"no registry has a reference '{name}'{nearly}; known are: {listed}"
 
 
-def _read_registry(path: Path) -> list[Reference]:
+def _read_registry(path: Path) -> list[RegistryEntry]:
     try:
         refuse_special(path)
         text = path.read_text(encoding="utf-8")
@@ -167,7 +167,7 @@ def _read_registry(path: Path) -> list[Reference]:
         return ", ".join([str(path), *_in_words(place, values)])
 
     problems += schema_problems(values, load_schema(), see=PAGE, name_of=name_of)
-    references = [] if problems else [_reference(entry, path) for entry in values["references"]]
+    references = [] if problems else [_built(entry, path) for entry in values["references"]]
     first: dict[str, int] = {}
     for number, reference in enumerate(references):
         place = ("references", number)
@@ -191,9 +191,9 @@ def _location_problem(location: str) -> str | None:
     return f"is a path that does not end in {ENDING}" if is_path and not location.endswith(ENDING) else None
 
 
-def _reference(entry: dict[str, Any], registry: Path) -> Reference:
+def _built(entry: dict[str, Any], registry: Path) -> RegistryEntry:
     size = int(entry["size"])  # 1e8 is a whole number to a schema
-    return Reference(**{**entry, "sha256": entry["sha256"].lower(), "size": size, "registry": registry})
+    return RegistryEntry(**{**entry, "sha256": entry["sha256"].lower(), "size": size, "registry": registry})
 
 
 def _in_words(place: Place, values: Any) -> list[str]:
