@@ -74,6 +74,8 @@ with exit_with_message():
 MODALITY = Modality(config["modality"])
 with exit_with_message():
     REFERENCE = reference_of(config)
+# Without latents there is no model to fit.
+config["surgery"]["fit"] &= REFERENCE.has_latents
 DATASETS = list(config["datasets"])
 # Trained together; the first one's gene names win a tie.
 REFERENCES = [name for name in DATASETS if config["datasets"][name]["role"] == "reference"]
@@ -198,7 +200,7 @@ def chunk_numbers(part):
     if part in MAPPED:
         return range(config["datasets"][part]["chunks"])
     if not REFERENCE.has_counts:
-        return range(1)
+        return range(1 if REFERENCE.has_latents else 0)
     if not REFERENCE.is_of_this_run:
         return range(len(list(Path(config["pretrained"], "mapped", part).glob("[0-9]*.parquet"))))
     chunks = sum(config["datasets"][name]["chunks"] for name in REFERENCES)

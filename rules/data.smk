@@ -264,6 +264,8 @@ rule subset_common_genes:
         report=REFERENCE.file("genes.json"),
         gene_map=gene_map(),
         inspected=MODALITY.with_intensities("results/inspected/{query}.json"),
+        # Its heads may take the counts of all genes.
+        classifier=REFERENCE.on_expression_alone("reference/classifier"),
     output:
         common="results/common/{query}.h5ad",
     log:

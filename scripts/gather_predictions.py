@@ -26,6 +26,7 @@ from cellferry.artifacts.latents import (
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.core.progress import Progress
+from cellferry.features.subset import TOTALS
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.references.archive import identity_of
 from cellferry.report.label_counts import LabelCounts, count_labels
@@ -121,13 +122,14 @@ def gather_predictions(
                 block = reader.counts(start, stop) if counts else None
                 labeled_writer.append(block, reader.names(start, stop), columns)
                 progress.add(len(table))
-            columns, axes = latent_columns(mapped), PrincipalAxes(Path(classifier) / REFERENCE_CELLS)
-            latents = checked(blocks(mapped, ["cell", *columns], rows=rows), reader)
-            arrays = (matrix(table, columns) for _, table in latents)
-            labeled_writer.write_obsm(
-                {LATENT_KEY: len(columns), PLACE_KEY: N_AXES},
-                ({LATENT_KEY: cells, PLACE_KEY: axes(cells)} for cells in arrays),
-            )
+            if columns := latent_columns(mapped):  # none where the reference has no latents
+                axes = PrincipalAxes(Path(classifier) / REFERENCE_CELLS)
+                latents = checked(blocks(mapped, ["cell", *columns], rows=rows), reader)
+                arrays = (matrix(table, columns) for _, table in latents)
+                labeled_writer.write_obsm(
+                    {LATENT_KEY: len(columns), PLACE_KEY: N_AXES},
+                    ({LATENT_KEY: cells, PLACE_KEY: axes(cells)} for cells in arrays),
+                )
             labeled_writer.write_uns(
                 made_from=of_predictions(predictions),
                 **reference,
@@ -154,7 +156,7 @@ def carried_columns(reader: H5adReader, schema: pa.Schema) -> dict[str, str]:
     The query's own labels are left to the predictions' `truth`; another column that is named like one
     of the predictions' gets the suffix `_input`.
     """
-    kept = [column for column in reader.obs_columns if column != "label"]
+    kept = [column for column in reader.obs_columns if column not in ("label", TOTALS)]
     return {column: f"{column}_input" if column in schema.names else column for column in kept}
 
 

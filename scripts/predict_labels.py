@@ -95,7 +95,11 @@ def predict_labels(
                 columns |= head_columns(answers, heads.labels)
                 columns["ontology"] = [heads.ontology.get(label) for label in columns["label"]]
                 columns |= {"cell": block.column("cell"), "truth": block.column("label")}
-                arrays = [pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names]
+                arrays = [
+                    # NaN is null: not known.
+                    pa.array(columns[name], from_pandas=True).cast(schema.field(name).type)
+                    for name in schema.names
+                ]
                 writer.write_table(pa.table(arrays, schema=schema))
                 reasons.update(columns["reason"].tolist())
     labeled = reasons.pop(None, 0)

@@ -58,8 +58,9 @@ def raise_for_query(
         )
         for outputs in heads.predict_rows(mapped, cells, drawn, rows=heads.rows_in(max_bytes, cells)):
             part = calibrated_probabilities(learned, outputs.by_head)
-            inside = ood_pvalues(learned.novelty, part, outputs) >= limits.min_p
-            usable = inside & ~outputs.too_few(quality)
+            # Not `>=`: where nothing is known of a cell's being inside, it is NaN.
+            outside = ood_pvalues(learned.novelty, part, outputs) < limits.min_p
+            usable = ~(outside | outputs.too_few(quality))
             if outputs.rare:
                 usable &= outputs.rare.probability <= learned.rare_threshold
             parts.append((part, usable))

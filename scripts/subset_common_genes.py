@@ -1,8 +1,13 @@
 """Write a query's counts of the chosen genes (or values of the markers), in one pass over its merged file."""
 
+from pathlib import Path
+
 import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
+from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ClassifierLabels
+from cellferry.config.available_heads import CELLTYPIST
 from cellferry.core.job import job
 from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
@@ -25,6 +30,7 @@ def subset_common_genes(
     max_cells: int | None,
     seed: int,
     budget: Budget,
+    classifier: str | None = None,
 ) -> None:
     """Write the counts of the chosen genes, genes that stand several times in the file summed.
 
@@ -48,6 +54,8 @@ def subset_common_genes(
         Seed of the draw.
     budget
         Memory of the job.
+    classifier
+        Folder of classifiers that look at expression alone; None for others.
     """
     with H5adReader(merged) as reader:
         drawn = labeled_only or max_cells is not None
@@ -74,9 +82,21 @@ def subset_common_genes(
             )
         with H5adWriter(common, var) as writer:
             append_cells(
-                reader, selection, [(writer, mask)], columns=common_obs([merged]), max_bytes=max_bytes
+                reader,
+                selection,
+                [(writer, mask)],
+                columns=common_obs([merged]),
+                totals=takes_totals(classifier),
+                max_bytes=max_bytes,
             )
             writer.write_uns(dataset=name, values=INTENSITIES if inspected else "counts")
+
+
+def takes_totals(classifier: str | None) -> bool:
+    """Whether a head takes the counts of all genes of a cell."""
+    if classifier is None:
+        return False
+    return CELLTYPIST in read_artifact(ClassifierLabels, Path(classifier) / "labels.json").heads
 
 
 def cells_to_score(reader: H5adReader, *, labeled_only: bool, max_cells: int | None, seed: int) -> np.ndarray:
@@ -106,4 +126,5 @@ if __name__ == "__main__":
             max_cells=snakemake.params.max_cells,
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
+            classifier=files.classifier or None,
         )

@@ -23,7 +23,7 @@ from cellferry.model.packed import unpack_model
 from cellferry.references.archive import unpack
 from foreign import LABELS, train_foreign, train_foreign_cytovi
 from simulate import simulate_cells
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 
@@ -253,24 +253,6 @@ def test_batches_that_the_cells_do_not_name(plain, around):
     found = find(Given(around({"X_scVI": plain.cells.obsm["X_scVI"]}, obs)))
     assert found.batch is None
     assert "and the cells have no column 'donor': all cells are one" in found.lines[-1]
-
-
-@pytest.mark.parametrize("regression", [LogisticRegression, SGDClassifier])
-def test_a_model_of_celltypist_is_told_as_such(regression, tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    values, labels = rng.normal(size=(60, 5)), np.repeat(["B", "T"], 30)
-    scaler = StandardScaler().fit(values)
-    model = {
-        "Model": regression().fit(values, labels),
-        "Scaler_": scaler,
-        "description": {"details": "made up"},
-    }
-    (tmp_path / "Immune.pkl").write_bytes(pickle.dumps(model))
-    for given in (tmp_path / "Immune.pkl", tmp_path):
-        for trust in ("", "1"):
-            said = refusal(capsys, model=given, trust=trust)
-            assert "Immune.pkl is a model of CellTypist, a regression on genes" in said
-            assert "make new REFERENCE=" in said
 
 
 def test_what_is_no_model_is_told_as_what_it_is(plain, tmp_path, capsys):

@@ -2,11 +2,12 @@
 
 import os
 import pickle
+import re
 import zipfile
 
 import numpy as np
 import pytest
-from cellferry.core.pickles import code_in
+from cellferry.core.pickles import attributes_in, code_in
 
 
 class Touching:
@@ -87,3 +88,37 @@ def test_what_is_a_pickle_and_a_zip_is_looked_at_as_both(tmp_path):
     (tmp_path / "model.pt").write_bytes(pickle.dumps(Running(), 2) + archive)
     assert zipfile.is_zipfile(tmp_path / "model.pt")
     assert code_in(tmp_path / "model.pt") == [f"{os.system.__module__}.system"]
+
+
+class Held:
+    """Stands for a class of a package that a model was made with."""
+
+    def __init__(self):
+        self.weights = np.arange(3.0)
+        self.names = np.array(["a", "b"], dtype=object)
+
+
+OF_TESTS = re.compile(r".+\.Held")
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_attributes_are_read_without_their_class(tmp_path, protocol):
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps({"model": Held(), "scalar": np.float64(2)}, protocol))
+    found = attributes_in(tmp_path / "m.pkl", OF_TESTS)
+    assert type(found["model"]).__name__ == "Held"
+    assert type(found["model"]) is not Held
+    assert found["model"].weights.tolist() == [0, 1, 2]
+    assert found["model"].names.tolist() == ["a", "b"]
+    assert found["scalar"] == 2
+
+
+def test_what_else_a_pickle_names_is_refused_and_not_called(tmp_path):
+    for number, more in enumerate((Touching(tmp_path / "touched"), Running(), [np.load], {"a": type})):
+        path = tmp_path / f"{number}.pkl"
+        path.write_bytes(pickle.dumps({"model": Held(), "more": more}))
+        with pytest.raises(ValueError, match="it names "):
+            attributes_in(path, OF_TESTS)
+    assert not (tmp_path / "touched").exists()
+    (tmp_path / "cut.pkl").write_bytes(pickle.dumps(Held())[:-5])
+    with pytest.raises(ValueError, match=r"truncated|Ran out"):
+        attributes_in(tmp_path / "cut.pkl", OF_TESTS)

@@ -117,7 +117,7 @@ class DecisionModel:
     Attributes
     ----------
     temperatures, weights
-        By head, before and in the mixture.
+        By head, before and in the mixture; none where the only head's probabilities are taken as they are.
     mixture_temperature
         Temperature of the mixture, which calibrates it.
     novelty

@@ -36,8 +36,12 @@ def latent_columns(paths: Sequence[str | Path], prefix: str = LATENT) -> list[st
 
 
 def mapping_columns(paths: Sequence[str | Path]) -> list[list[str]]:
-    """Names of the latent columns of each mapping: of one, or of the fitted and of the unfitted one."""
-    return [columns for prefix in (LATENT, UNFITTED) if (columns := latent_columns(paths, prefix))]
+    """Names of the latent columns of each mapping: of one, or of the fitted and of the unfitted one.
+
+    The one of a reference without latents has none.
+    """
+    fitted, unfitted = (latent_columns(paths, prefix) for prefix in (LATENT, UNFITTED))
+    return [fitted, unfitted] if unfitted else [fitted]
 
 
 def count_cells(paths: Sequence[str | Path]) -> int:

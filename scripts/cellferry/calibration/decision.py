@@ -22,8 +22,13 @@ from .mixture import combined, tempered
 
 
 def calibrated_probabilities(decision: DecisionModel, by_head: dict[str, np.ndarray]) -> np.ndarray:
-    """Calibrated probabilities of the leaves: cells × labels, float32."""
+    """Calibrated probabilities of the leaves: cells × labels, float32.
+
+    Without temperatures the only head's own, about which nothing was learned.
+    """
     names = list(by_head)
+    if not decision.temperatures:
+        return by_head[names[0]]
     mixture = combined(
         by_head, [decision.temperatures[name] for name in names], [decision.weights[name] for name in names]
     )

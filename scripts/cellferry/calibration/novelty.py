@@ -86,8 +86,13 @@ def ood_pvalues(novelty: Novelty, probabilities: np.ndarray, cells: Distances) -
         What held-out cells taught.
     probabilities, cells
         Calibrated probabilities of the cells (cells × labels), and their distances.
+
+    Returns
+    -------
+    One per cell; NaN for a cell without a distance, of which nothing is known.
     """
-    return p_values(novelty.evidence, evidence(novelty, probabilities, cells))
+    found = p_values(novelty.evidence, evidence(novelty, probabilities, cells))
+    return np.where(np.isnan(cells.distance), np.float32(np.nan), found)
 
 
 def evidence(novelty: Novelty, probabilities: np.ndarray, cells: Distances) -> np.ndarray:

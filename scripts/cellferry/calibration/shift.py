@@ -100,7 +100,8 @@ def covering_thresholds(
     labels = list(decision.set_thresholds)
     learned = np.array([decision.set_thresholds[label] for label in labels])
     n_cells = len(probabilities)
-    if n_cells == 0:
+    # Without held-out cells sets promise nothing that could be kept.
+    if n_cells == 0 or decision.held_out.cells == 0:
         return decision.set_thresholds
     inside = probabilities >= learned
     inside[np.arange(n_cells), probabilities.argmax(axis=1)] = True

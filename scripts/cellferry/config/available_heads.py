@@ -32,6 +32,9 @@ TREES = ("xgboost", "expression_xgboost")
 ON_EXPRESSION = (*ON_SKETCH, "expression_xgboost")
 """Heads that look at expression; the others look at the latent space. Heads of one view err together."""
 
+CELLTYPIST = "celltypist"
+"""The head of an imported model of CellTypist, which is not trained here; it comes alone."""
+
 SCANVI_MODELS_ONLY = "only a model of type scanvi has such a classifier"
 CYTOMETRY_ONLY = "cytovi and expression_xgboost take cytometry (modality)"
 COUNTS_ONLY = "expression_pca and expression_ranks take counts (modality)"

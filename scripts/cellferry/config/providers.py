@@ -73,6 +73,15 @@ class Reference:
         return self.file(path) if self.is_pretrained else []
 
     @property
+    def has_latents(self) -> bool:
+        """Whether it has a latent space; an imported regression on genes has none, and nothing to fit."""
+        return self.packed is None or LATENTS in self.packed.files
+
+    def on_expression_alone(self, path: str) -> str | list[str]:
+        """A file of a reference without latents; an empty list for another."""
+        return [] if self.has_latents else self.file(path)
+
+    @property
     def identity(self) -> str | list[str]:
         """The file with name, version and hash of a packed reference; an empty list for another."""
         return self.file(MANIFEST) if self.packed else []
@@ -85,7 +94,9 @@ class Reference:
     @property
     def unpacked_files(self) -> dict[str, str]:
         """Files that a packed reference is unpacked to, by name."""
-        files = {"identity": MANIFEST, **AS_THEY_ARE, "mapped": LATENTS}
+        files = {"identity": MANIFEST, **AS_THEY_ARE}
+        if self.has_latents:
+            files["mapped"] = LATENTS
         if self.gene_names:
             files["gene_names"] = GENE_NAMES
         if self.has_held_out:

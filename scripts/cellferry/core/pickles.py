@@ -28,6 +28,15 @@ TABLES = ("pandas.", "pyarrow.")
 """Beginnings of the names in tables. Models hold their losses in some, which nobody needs: they are not read.
 """
 
+ARRAYS = re.compile(
+    r"""
+    numpy\.(dtype|ndarray|dtypes\.\w+DType) | _codecs\.encode | collections\.OrderedDict
+    | numpy\.(_core|core)\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)
+    """,
+    re.VERBOSE,
+)
+"""Names of numbers, text and arrays in a pickle that is not torch's."""
+
 MAX_PICKLES = 5
 """Pickles one after another in a file of torch's that is no zip."""
 
@@ -48,6 +57,12 @@ class _Inert:
     __init__ = __call__ = __setitem__ = __setstate__ = append = extend = add = _nothing
 
 
+def _full_name(module: str, name: str) -> str:
+    """A name as Python 3 has it."""
+    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+    return f"{module}.{name}"
+
+
 class _Names(pickle.Unpickler):
     """Collects names, and finds none of them."""
 
@@ -56,12 +71,59 @@ class _Names(pickle.Unpickler):
         self.names: set[str] = set()
 
     def find_class(self, module: str, name: str) -> type[_Inert]:
-        module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
-        self.names.add(f"{module}.{name}")
+        self.names.add(_full_name(module, name))
         return _Inert
 
     def persistent_load(self, _: Any) -> None:  # torch's way to the numbers of a tensor
         return None
+
+
+class StandIn:
+    """An object of a pickle by its attributes alone: a class of its name, which runs nothing."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+
+class _Attributes(pickle.Unpickler):
+    """Makes arrays and plain objects, and stand-ins for those of the classes given."""
+
+    def __init__(self, file: IO[bytes], stands_in: re.Pattern[str]) -> None:
+        super().__init__(file)
+        self._stands_in = stands_in
+
+    def find_class(self, module: str, name: str) -> Any:
+        full = _full_name(module, name)
+        if self._stands_in.fullmatch(full):
+            return type(name, (StandIn,), {})
+        if not ARRAYS.fullmatch(full):
+            raise pickle.UnpicklingError(f"it names {full}")
+        # As it is called since numpy 2.
+        return super().find_class(re.sub(r"^numpy\.core\b", "numpy._core", module), name)
+
+
+def attributes_in(file: Path, stands_in: re.Pattern[str]) -> Any:
+    """The object in a pickle of arrays and plain objects; nothing of what else it names is called.
+
+    Parameters
+    ----------
+    file
+        The pickle.
+    stands_in
+        Names of classes, whose objects become objects of a `StandIn` of that name.
+
+    Raises
+    ------
+    ValueError
+        If it names anything else, or is not a pickle that can be read to its end.
+    """
+    with file.open("rb") as stream:
+        try:
+            return _Attributes(stream, stands_in).load()
+        except OSError:
+            raise
+        except Exception as error:  # whatever garbage makes of the stack
+            raise ValueError(str(error) or type(error).__name__) from error
 
 
 def code_in(file: Path) -> list[str]:

@@ -20,6 +20,9 @@ from .organisms import organism_of
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
 
+TOTALS = "counts_of_all_genes"
+"""Name of the obs column with each cell's counts of all genes of its file, where a classifier takes them."""
+
 Selection = Callable[[sparse.csr_matrix], sparse.csr_matrix]
 """Makes values of the model's genes out of values of a file's: cells × genes, CSR float32 both."""
 
@@ -124,6 +127,7 @@ def append_cells(
     *,
     columns: dict[str, np.dtype | None],
     prefix: str = "",
+    totals: bool = False,
     max_bytes: int,
 ) -> None:
     """Append a file's cells, in their order, to the files of their parts.
@@ -140,6 +144,8 @@ def append_cells(
         Columns of obs to write, and the type of those that hold numbers.
     prefix
         What is put before the cells' names.
+    totals
+        Write each cell's counts of all genes of the file too (`TOTALS`).
     max_bytes
         Size of a block.
     """
@@ -152,6 +158,8 @@ def append_cells(
             names = np.array([prefix + name for name in names], dtype=object)
         obs = {column: reader.obs(column, start, stop) for column in columns}
         obs |= {column: obs[column].astype(dtype) for column, dtype in columns.items() if dtype is not None}
+        if totals:
+            obs[TOTALS] = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
         for writer, mask in parts:
             if mask is None:
                 writer.append(chosen, names, obs)

@@ -16,11 +16,14 @@ from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.json_files import read_artifact
 from ..artifacts.labels import ClassifierLabels
 from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, mapping_columns, matrix, read_rows
+from ..config.available_heads import CELLTYPIST
 from ..core.progress import Progress
 from ..features.marker_values import holds_intensities
+from ..features.subset import MEASURED, TOTALS
 from ..labels.hierarchy import LabelHierarchy
 from ..resources.memory import CYTOVI_NEIGHBORS, MB, head_output_bytes
 from .boosted_trees import XGBoostHead
+from .celltypist import CelltypistHead, Measured
 from .cytovi import CytoviHead
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
@@ -40,7 +43,7 @@ class HeadOutputs:
         The same of the heads on latents, by each mapping.
     distance, label_distance
         Distance to the nearest reference cells (1: as far as the farthest 1 % of held-out cells), and
-        Mahalanobis' to the nearest label; of two mappings the smaller.
+        Mahalanobis' to the nearest label; of two mappings the smaller. NaN without latents.
     n_counts, n_genes
         Counts of the model's genes, and how many of these genes a cell has; infinite where that is not known,
         or nothing is counted.
@@ -102,11 +105,14 @@ class Classifier:
         self.hierarchy, self.labels = known.hierarchy, known.hierarchy.leaves
         self.head_names, self.ontology = known.heads, known.ontology
         # Heads that ask neighbors share one search, and one copy of the reference's cells.
-        others = [name for name in self.head_names if name not in ("neighbors", "cytovi")]
+        others = [name for name in self.head_names if name not in ("neighbors", "cytovi", CELLTYPIST)]
         self._heads = load_heads(folder, others, threads=threads)
-        n_searched = CYTOVI_NEIGHBORS if "cytovi" in self.head_names else 0
-        self._nearest = NeighborsHead.load(Path(folder), n_searched=n_searched)
-        self._distances = LabelDistances.load(Path(folder))
+        self._celltypist = CelltypistHead.load(Path(folder)) if CELLTYPIST in self.head_names else None
+        self._nearest = self._distances = None
+        if not self._celltypist:  # which comes alone, without latents of any cells
+            n_searched = CYTOVI_NEIGHBORS if "cytovi" in self.head_names else 0
+            self._nearest = NeighborsHead.load(Path(folder), n_searched=n_searched)
+            self._distances = LabelDistances.load(Path(folder))
         self._rare = RareLabels.load(Path(folder))
         self.rare_labels = self._rare.names if self._rare else []
         self._tree_bytes = sum(each.nbytes for each in self._heads.values() if isinstance(each, XGBoostHead))
@@ -145,27 +151,33 @@ class Classifier:
     @property
     def looks_at_latents(self) -> bool:
         """Whether any head does; the others look at expression alone."""
-        return not set(self.head_names).issubset(ON_EXPRESSION)
+        return not set(self.head_names).issubset([*ON_EXPRESSION, CELLTYPIST])
 
     @property
     def held_mb(self) -> int:
-        """Memory of the reference's cells and of searching them, and of trees."""
-        return (3 * self._nearest.latents.nbytes + self._tree_bytes) // MB
+        """Memory of the reference's cells and of searching them, of trees, and of CellTypist's arrays."""
+        cells = 3 * self._nearest.latents.nbytes if self._nearest else 0
+        return (cells + self._tree_bytes + (self._celltypist.nbytes if self._celltypist else 0)) // MB
 
     def rows_in(self, max_bytes: int, cells: H5adReader | None) -> int:
         """Cells of a block whose probabilities, neighbors, latents and values take at most `max_bytes`."""
         cell = head_output_bytes(
             n_labels=len(self.labels),
             n_heads=len(self.head_names),
-            neighbors=self._nearest.n_searched,
-            n_latent=self._nearest.latents.shape[1],
+            neighbors=self._nearest.n_searched if self._nearest else 0,
+            n_latent=self._nearest.latents.shape[1] if self._nearest else 0,
             values=cells.nonzeros / max(1, cells.n_cells) if cells else 0,
             n_rare=len(self.rare_labels),
         )
         return int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
 
     def predict_block(
-        self, latents: Sequence[np.ndarray], expression: sparse.csr_matrix | None, *, intensities: bool
+        self,
+        latents: Sequence[np.ndarray],
+        expression: sparse.csr_matrix | None,
+        *,
+        intensities: bool,
+        measured: Measured | None = None,
     ) -> HeadOutputs:
         """Outputs of the heads, and distances, for cells.
 
@@ -177,6 +189,8 @@ class Classifier:
             Their raw counts (cells × genes) or marker values; may be None where no head takes them.
         intensities
             Whether these are marker values, which say nothing of a cell's quality.
+        measured
+            What the cells were measured by, for the head that takes it.
         """
         on_expression = {name: head for name, head in self._heads.items() if name in ON_EXPRESSION}
         on_latents = {name: head for name, head in self._heads.items() if name not in ON_EXPRESSION}
@@ -187,26 +201,43 @@ class Classifier:
             by_mapping.append({name: answers[name] for name in self.head_names if name in answers})
             distances.append(distance)
         by_head = predict(on_expression, latents[0], expression) | _mean_of(by_mapping)
+        if self._celltypist:
+            by_head[CELLTYPIST] = self._celltypist.probabilities(expression, measured)
+        to_labels = [self._distances.nearest(each) for each in latents] if self._distances else distances
         counted = expression is not None and not intensities
         not_known = np.full(len(latents[0]), np.inf)
         return HeadOutputs(
             {name: by_head[name] for name in self.head_names},
             tuple(by_mapping),
             np.minimum.reduce(distances),
-            np.minimum.reduce([self._distances.nearest(each) for each in latents]),
+            np.minimum.reduce(to_labels),
             np.asarray(expression.sum(axis=1)).ravel() if counted else not_known,
             np.diff(expression.indptr) if counted else not_known,
             self._rare.likeness(expression) if self._rare else None,
         )
 
-    def _votes(self, cells: NeighborsHead, latents: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def _votes(
+        self, cells: NeighborsHead | None, latents: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Probabilities of the heads that use neighbors, and the distance to these; all by one search."""
+        if cells is None:
+            return {}, np.full(len(latents), np.nan, dtype=np.float32)
         rows, distances = cells.search(latents)
         votes, distance = cells.vote_of(rows, distances)
         by_head = {"neighbors": votes}
         if "cytovi" in self.head_names:
             by_head["cytovi"] = CytoviHead(cells).shares(rows)
         return by_head, distance
+
+    def _measured(self, cells: H5adReader, rows: slice | np.ndarray) -> Measured | None:
+        """What some cells of a part were measured by, where a head takes it."""
+        if not self._celltypist:
+            return None
+        of_rows = (rows.start, rows.stop) if isinstance(rows, slice) else (0, None)
+        totals = cells.obs(TOTALS, *of_rows)
+        return Measured(
+            totals if isinstance(rows, slice) else totals[rows], cells.var[MEASURED].to_numpy(dtype=bool)
+        )
 
     def predict_rows(
         self, mapped: list[str], common: H5adReader, drawn: np.ndarray, *, rows: int
@@ -231,12 +262,14 @@ class Classifier:
         """
         check_number(common, count_cells(mapped))
         mappings = mapping_columns(mapped)
-        table = read_rows(mapped, list(chain(*mappings)), drawn)
+        # A table without any column would have no rows.
+        table = read_rows(mapped, ["batch", *chain(*mappings)], drawn)
         intensities = holds_intensities(common)
         for start in range(0, len(drawn), rows):
             latents = [matrix(table.slice(start, rows), names) for names in mappings]
-            expression = common.rows(drawn[start : start + rows])
-            yield self.predict_block(latents, expression, intensities=intensities)
+            some = drawn[start : start + rows]
+            expression, measured = common.rows(some), self._measured(common, some)
+            yield self.predict_block(latents, expression, intensities=intensities, measured=measured)
 
     def iter_predictions(
         self, mapped: list[str], common: H5adReader | None, columns: list[str], *, first: int, rows: int
@@ -273,7 +306,9 @@ class Classifier:
                 )
             expression = common.counts(start, stop) if common else None
             latents = [matrix(block, latent_names) for latent_names in mappings]
-            yield block, self.predict_block(latents, expression, intensities=intensities)
+            measured = self._measured(common, slice(start, stop)) if common else None
+            outputs = self.predict_block(latents, expression, intensities=intensities, measured=measured)
+            yield block, outputs
             progress.add(stop - start)
             start = stop
 

@@ -227,6 +227,7 @@ def about_trust(
     rare = results.labels.rare
     left_out = read_artifact(LeftOut, files.left_out).labels if files.left_out else {}
     losses = {Path(path).parent.name: read_artifact(GeneLoss, path) for path in files.gene_loss}
+    decision = read_artifact(DecisionModel, files.decision) if files.decision else None
     rounded = {inspection.dataset: inspection.rounding for inspection in inspected if inspection.rounding}
     return {
         "scores": results.scores,
@@ -243,7 +244,7 @@ def about_trust(
             Path(path).parent.name: read_artifact(DecisionModel, path).raised for path in files.raised
         },
         "losing": {query: losing_labels(loss) for query, loss in losses.items()},
-        "decision": read_artifact(DecisionModel, files.decision) if files.decision else None,
+        "decision": decision,
         "remarks": remarks(
             label_counts,
             results.scores,
@@ -254,6 +255,7 @@ def about_trust(
             max_error=config.get("prediction", {}).get("max_error", 1.0),
             rounded=rounded,
             not_trained=heads_not_trained(config, len(results.labels.hierarchy.leaves)),
+            held_out=decision.held_out if decision else None,
         ),
     }
 

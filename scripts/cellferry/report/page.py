@@ -7,6 +7,7 @@ import jinja2
 import numpy as np
 
 from ..artifacts.evaluation import Evaluation
+from ..artifacts.latents import latent_columns
 from ..core.atomic import complete
 from ..core.text import duration
 from ..labels.colors import assign_colors
@@ -17,6 +18,7 @@ from .umap import MIN_CELLS, embed, for_page, map_cells
 FOLDER = Path(__file__).parent
 COLORED_BY = ["label", "dataset", "batch", "probability"]
 NO_MAP = f"There are fewer than {MIN_CELLS} cells: too few for a map."
+NO_LATENTS = "The reference has no latent space: there is no map."
 
 
 def write_page(
@@ -37,6 +39,7 @@ def write_page(
     context = gather(results, files, settings, missing)
     with complete(drawn) as folder:
         maps = folder / "maps"
+        context["has_latents"] = has_latents(results.mapped)
         context["map"] = draw_maps(
             results.mapped, results.predicted, context["colors"], maps, seed=settings.seed
         )
@@ -69,13 +72,15 @@ def draw_maps(
     *,
     seed: int,
 ) -> dict | None:
-    """Draw the maps into `{folder}/{colored by}.png`; what the page needs of them, None for too few."""
+    """Draw the maps into `{folder}/{colored by}.png`; what the page needs of them, None without maps."""
     shown = {part: paths for part, paths in by_part.items() if part == REFERENCE or part in predicted}
     print("drawing the maps")
-    cells = map_cells(shown, predicted, seed=seed) if shown else {"latents": np.empty((0, 1))}
+    drawn = shown and has_latents(shown)
+    cells = map_cells(shown, predicted, seed=seed) if drawn else {"latents": np.empty((0, 1))}
     if len(cells["latents"]) < MIN_CELLS:
+        why = NO_MAP if has_latents(shown) else NO_LATENTS
         for name in COLORED_BY:
-            figures.save(figures.nothing_to_draw(NO_MAP), folder / f"{name}.png")
+            figures.save(figures.nothing_to_draw(why), folder / f"{name}.png")
         return None
     embedding = embed(cells["latents"], seed)
     batch, n_cells = np.unique(cells["batch"].astype(str), return_counts=True)
@@ -92,6 +97,11 @@ def draw_maps(
         "data": for_page(cells, embedding, colors),
         "images": {name: figures.png_uri(folder / f"{name}.png") for name in COLORED_BY},
     }
+
+
+def has_latents(by_part: dict[str, list[str]]) -> bool:
+    """Whether the cells that are mapped have latents."""
+    return all(latent_columns(paths) for paths in by_part.values())
 
 
 def draw_curves(

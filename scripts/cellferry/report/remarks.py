@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from ..artifacts.decision import HeldOutAnswers
 from ..artifacts.evaluation import Baseline, Evaluation
 from ..artifacts.features import Features
 from ..artifacts.gene_loss import GeneLoss
@@ -37,6 +38,7 @@ def remarks(
     max_error: float = 1.0,
     rounded: dict[str, InspectedRounding] | None = None,
     not_trained: dict[str, int] | None = None,
+    held_out: HeldOutAnswers | None = None,
 ) -> list[str]:
     """Sentences on what lowers the trust in the answer; none where nothing does.
 
@@ -60,8 +62,11 @@ def remarks(
         By dataset whose counts were rounded: the effect on its first cells.
     not_trained
         By head that the reference has too many labels for: how many it may have.
+    held_out
+        Answers to the held-out cells that calibrate the classifiers; None where that is not done yet.
     """
     return [
+        *_on_calibration(held_out),
         *_on_rare_labels(rare, label_counts),
         *_on_labels_left_out(left_out),
         *(remark for name, scores in evaluations.items() for remark in _on_scores(name, scores)),
@@ -86,6 +91,16 @@ def heads_not_trained(config: dict, n_labels: int) -> dict[str, int]:
     heads = available_heads(heads, scanvi_model=True, cytometry=cytometry, expression=True)
     kept = affordable_heads(heads, n_labels=n_labels)
     return {head: MOST_LABELS[head] for head in heads if head not in kept}
+
+
+def _on_calibration(held_out: HeldOutAnswers | None) -> list[str]:
+    if held_out is None or held_out.cells:
+        return []
+    return [
+        "The reference has no held-out cells: probabilities are not calibrated; labels are given out from "
+        f"a probability of {1 - held_out.max_error:g} on, taken at its word. A labeled dataset with "
+        "`role: evaluate` shows how often they are right."
+    ]
 
 
 def _on_rare_labels(rare: dict[str, int], label_counts: dict[str, LabelCounts]) -> list[str]:

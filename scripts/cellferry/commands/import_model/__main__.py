@@ -16,6 +16,8 @@ from ..ending import fail
 from ..pack.__main__ import TOLD, archive_path, summary
 from ..pack.contents import pack
 from .counted import gene_annotation
+from .expression_only import About, import_celltypist
+from .folders import celltypist_file
 from .found import Given, find
 from .results import configuration, make_results
 
@@ -51,6 +53,9 @@ def import_model(
             "MODEL= is missing; name the folder of a model, such as MODEL=/data/atlas/scanvi_model"
         )
     path = archive_path(name, version, license_, output)
+    if file := celltypist_file(Path(given.model)):
+        about = About(name, version, license_.strip(), told)
+        return summary(path, import_celltypist(file, path, given, about, more))
     found = find(given)
     print("\n".join(found.lines), flush=True)
     config = configuration(found, {**more, "trust": given.trust})

@@ -8,6 +8,7 @@ from typing import Any
 from ...config.paths import path_problem
 from ...core.pickles import names_in
 from ...core.problems import Problem
+from ...core.text import first_few
 from ...errors import InputError
 from ...model.saved import MODEL_FILE
 from ...references.archive import is_packed
@@ -19,7 +20,7 @@ POPV_CELLS, POPV_ABOUT = "minified_ref_adata.h5ad", "metadata.json"
 """Files of popV's beside its models: the cells without their counts, and how they were set up."""
 
 OF_CELLTYPIST = ("sklearn.linear_model.", "sklearn.preprocessing.")
-"""Beginnings of names in CellTypist's models: a regression, and what standardizes its genes."""
+"""Beginnings of names in CellTypist's models: a regression on genes, and what standardizes these."""
 
 CELLTYPIST_KEY = b"Scaler_"
 """What the latter is called there."""
@@ -49,17 +50,7 @@ def _no_model(given: Path) -> tuple[str, str]:
         return "is a packed reference already", f"make label REFERENCE={given} QUERY=query.h5ad uses it"
     if (given / "reference" / "model" / MODEL_FILE).is_file():
         return "holds the results of a run of cellferry", f"make pack RESULTS={given} packs them"
-    pickles = [given] if given.is_file() else [path for path in sorted(given.iterdir()) if path.is_file()]
-    pickles = [path for path in pickles if path.name.endswith(PICKLES)]
-    for path in pickles:
-        if _is_of_celltypist(path):
-            return (
-                f"{path.name} is a model of CellTypist, a regression on genes. A reference needs latents of "
-                "cells, among which those of a query find neighbors and distances: this version takes in no "
-                "such model, whatever TRUST is",
-                "train a reference on the cells that it was trained on (make new REFERENCE=cells.h5ad), or "
-                "label by CellTypist itself",
-            )
+    pickles = pickles_in(given)
     if prefixed := sorted(given.glob(f"*{MODEL_FILE}")):
         return (
             f"has no file {MODEL_FILE}, and has {', '.join(path.name for path in prefixed)}",
@@ -72,7 +63,30 @@ def _no_model(given: Path) -> tuple[str, str]:
     )
 
 
-def _is_of_celltypist(path: Path) -> bool:
+def pickles_in(folder: Path) -> list[Path]:
+    """Pickles in a folder; none where there is no folder."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in inside if path.is_file() and path.name.endswith(PICKLES)]
+
+
+def celltypist_file(given: Path) -> Path | None:
+    """The pickle that the user gave, or the model of CellTypist in the folder; None for anything else.
+
+    Raises
+    ------
+    InputError
+        If there are several of these models.
+    """
+    if given.is_file():
+        return given if given.name.endswith(PICKLES) else None
+    found = [path for path in pickles_in(given) if is_of_celltypist(path)]
+    if len(found) > 1:
+        names = first_few((f"MODEL={path}" for path in found), most=12)
+        raise InputError(f"MODEL={given}: holds several models of CellTypist; name one: {names}")
+    return next(iter(found), None)
+
+
+def is_of_celltypist(path: Path) -> bool:
     """Whether a file is a pickle that CellTypist wrote; nothing in it is called."""
     if not path.stat().st_size:
         return False

@@ -1,0 +1,93 @@
+"""CellTypist's regression on genes, as it was imported; stored as npz.
+
+One regression per label against all others on z-scored log1p CP10k (Domínguez Conde et al. 2022). The counts
+per 10,000 are of all genes that a dataset has, not of the model's alone, and a gene of the model that was not
+measured is left out of the sum, as if it had the mean of the cells that the model was trained on.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit
+
+from .arrays import ArraysHead
+
+MAX_Z = 10.0
+"""Z-scores are cut there, in training and in prediction."""
+
+LEAST = -80.0
+"""A decision below has the probability of this one, the smallest with neighbors in float32."""
+
+
+class Measured(NamedTuple):
+    """What cells were measured by.
+
+    Attributes
+    ----------
+    totals
+        Counts of all genes of each cell.
+    genes
+        Which of the model's genes the dataset has (mask).
+    """
+
+    totals: np.ndarray
+    genes: np.ndarray
+
+
+class CelltypistHead(ArraysHead):
+    """CellTypist's decisions and their sigmoids.
+
+    Parameters
+    ----------
+    coefficients, intercepts
+        Labels × genes and labels (float64): of log1p CP10k less `means`.
+    means, most
+        Of each gene, on log1p CP10k: what is subtracted, and where values are cut.
+    """
+
+    file_name = "celltypist.npz"
+
+    def __init__(
+        self, coefficients: np.ndarray, intercepts: np.ndarray, means: np.ndarray, most: np.ndarray
+    ) -> None:
+        self.coefficients = coefficients
+        self.intercepts = intercepts
+        self.means = means
+        self.most = most
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays, and of the sum over the measured genes."""
+        return 2 * self.coefficients.nbytes
+
+    @classmethod
+    def of(
+        cls, coefficients: np.ndarray, intercepts: np.ndarray, mean: np.ndarray, scale: np.ndarray
+    ) -> "CelltypistHead":
+        """From a regression on z-scores (values - mean) / scale: labels × genes, labels, genes, genes."""
+        return cls(coefficients / scale, intercepts, mean, mean + MAX_Z * scale)
+
+    def decisions(self, counts: sparse.csr_matrix, measured: Measured) -> np.ndarray:
+        """CellTypist's decision scores from raw counts (cells × genes, CSR): cells × labels, float64."""
+        factors = 1e4 / np.maximum(measured.totals, 1e-6, dtype=np.float64)
+        values = np.log1p(counts.data * np.repeat(factors, np.diff(counts.indptr)))
+        # No gene without a count is cut: z-scores of 0 are never positive.
+        np.minimum(values, self.most[counts.indices], out=values)
+        cells = sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+        # A sum, not a product: a product's rounding depends on the number of threads.
+        centre = (self.coefficients * np.where(measured.genes, self.means, 0)).sum(axis=1)
+        return cells @ self.coefficients.T + (self.intercepts - centre)
+
+    def probabilities(self, counts: sparse.csr_matrix, measured: Measured) -> np.ndarray:
+        """Sigmoid of each decision (cells × labels, float32), which need not sum to 1.
+
+        The best label is that of the highest decision also where float32 has one sigmoid for several.
+        """
+        decisions = self.decisions(counts, measured)
+        found = expit(np.maximum(decisions, LEAST)).astype(np.float32)
+        cells, best = np.arange(len(found)), decisions.argmax(axis=1)
+        tied = found >= found[cells, best][:, None]
+        tied[cells, best] = False
+        found[tied] = np.nextafter(found[tied], np.float32(0))
+        return found
