@@ -17,6 +17,7 @@ sys.modules["scripts"].__path__ = [str(Path(workflow.current_basedir).parent / "
 from scripts.cellferry.cluster.backoff import SlurmBackoff
 from scripts.cellferry.config.checks import check
 from scripts.cellferry.config.named_reference import locate_pretrained
+from scripts.cellferry.config.orthologs import shipped_table
 from scripts.cellferry.config.providers import Modality, reference_of
 from scripts.cellferry.config.samples import all_files, table_files
 from scripts.cellferry.config.schema import fill_defaults, load_schema
@@ -139,6 +140,15 @@ def dataset_config(wildcards):
 def gene_map():
     """The table that translates gene ids: the user's, or that of a packed reference; none if there is neither."""
     return masked(config["genes"]["map"]) if config["genes"]["map"] else REFERENCE.gene_names
+
+
+# The table of orthologs that comes along, by its name; none where there is none, or the user names a file.
+SHIPPED_ORTHOLOGS = config["genes"]["orthologs"] if shipped_table(config["genes"]["orthologs"]) else None
+
+
+def orthologs():
+    """The user's table of orthologs; none where there is none, or where one comes along."""
+    return optional(None if SHIPPED_ORTHOLOGS else config["genes"]["orthologs"])
 
 
 def chunk_folders(dataset):

@@ -74,8 +74,10 @@ rule check_datasets:
         ontology=label_table("ontology"),
         # What was trained before knows its labels.
         trained=REFERENCE.trained_before("reference/labels.json"),
-        trained_genes=MODALITY.with_intensities(REFERENCE.trained_before("genes.tsv")),
-        trained_report=MODALITY.with_intensities(REFERENCE.trained_before("genes.json")),
+        trained_genes=REFERENCE.trained_before("genes.tsv"),
+        trained_report=REFERENCE.trained_before("genes.json"),
+        gene_map=gene_map(),
+        orthologs=orthologs(),
     output:
         table="results/datasets.tsv",
         # The files of other datasets exist, and no rule makes them: Snakemake ignores changed params of jobs behind
@@ -96,8 +98,11 @@ rule check_datasets:
         # Functions: in text as such, Snakemake looks for wildcards.
         parents=lambda wildcards: config["labels"]["parents"],
         ontology=lambda wildcards: config["labels"]["ontology"],
+        gene_ids={name: config["datasets"][name]["gene_id"] for name in DATASETS},
         gene_sources=GENE_SOURCES,
+        orthologs=SHIPPED_ORTHOLOGS,
         min_common=config["genes"]["min_common"],
+        n_variable=config["genes"]["n_variable"],
         cofactor=config["cytometry"]["cofactor"],
     message:
         f"Checking that {', '.join(DATASETS)} can be used"
@@ -197,6 +202,7 @@ rule select_genes:
         chunks=[folder for name in GENE_SOURCES for folder in chunk_folders(name)],
         splits="results/reference/splits.parquet",
         gene_map=gene_map(),
+        orthologs=orthologs(),
     output:
         genes="results/genes.tsv",
         report="results/genes.json",
@@ -213,6 +219,7 @@ rule select_genes:
         names=GENE_SOURCES,
         references=REFERENCES,
         gene_ids={name: config["datasets"][name]["gene_id"] for name in GENE_SOURCES},
+        orthologs=SHIPPED_ORTHOLOGS,
         genes=settings_of(GeneSettings, config),
         seed=config["seed"],
     message:
@@ -229,6 +236,7 @@ rule subset_reference:
         genes="results/genes.tsv",
         report="results/genes.json",
         gene_map=gene_map(),
+        orthologs=orthologs(),
         # How intensities are transformed.
         inspected=MODALITY.with_intensities(expand("results/inspected/{dataset}.json", dataset=REFERENCES)),
     output:
@@ -250,6 +258,7 @@ rule subset_reference:
     params:
         names=REFERENCES,
         gene_ids={name: config["datasets"][name]["gene_id"] for name in REFERENCES},
+        orthologs=SHIPPED_ORTHOLOGS,
     message:
         f"Subsetting the parts of {', '.join(REFERENCES)} to the common genes"
     script:
@@ -263,6 +272,7 @@ rule subset_common_genes:
         genes=REFERENCE.file("genes.tsv"),
         report=REFERENCE.file("genes.json"),
         gene_map=gene_map(),
+        orthologs=orthologs(),
         inspected=MODALITY.with_intensities("results/inspected/{query}.json"),
         # Its heads may take the counts of all genes.
         classifier=REFERENCE.on_expression_alone("reference/classifier"),
@@ -281,6 +291,7 @@ rule subset_common_genes:
         **resources_of("subset_common_genes"),
     params:
         gene_id=lambda wildcards: config["datasets"][wildcards.query]["gene_id"],
+        orthologs=SHIPPED_ORTHOLOGS,
         min_common=config["genes"]["min_common"],
         labeled_only=lambda wildcards: wildcards.query in EVALUATED,
         max_cells=lambda wildcards: (

@@ -11,7 +11,7 @@ from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ReferenceLabels
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
-from cellferry.core.problems import Problem, Problems
+from cellferry.core.problems import Problem, Problems, problems_of
 from cellferry.cytometry.marker_names import BACKBONE
 from cellferry.cytometry.panels import check_backbone, check_share, joint_panels
 from cellferry.cytometry.scaling_table import GIVEN
@@ -19,6 +19,8 @@ from cellferry.cytometry.transformation import cofactors_of
 from cellferry.cytometry.value_detection import RAW, SCALED, TRANSFORMED, check_kind
 from cellferry.datasets.unused_names import unused_names
 from cellferry.errors import InputError
+from cellferry.features.gene_check import GeneCheck, gene_problems
+from cellferry.features.orthologs import table_of_orthologs
 from cellferry.labels.hierarchy import LabelHierarchy
 from cellferry.labels.levels import joined_hierarchy
 from cellferry.labels.names import closest, folded
@@ -56,6 +58,7 @@ def check_datasets(
     gene_sources: list[str] | None = None,
     min_common: float = 0.0,
     cofactor: str | float | dict = "auto",
+    genes: GeneCheck | None = None,
 ) -> None:
     """Write one row per dataset, if all of them can be used.
 
@@ -79,6 +82,8 @@ def check_datasets(
         Of cytometry: the datasets among whose common markers the model's are chosen.
     min_common, cofactor
         The keys `genes.min_common` and `cytometry.cofactor`.
+    genes
+        Of counts: what the check of their genes depends on; None: they are not checked.
 
     Raises
     ------
@@ -99,6 +104,8 @@ def check_datasets(
     problems = problems or panel_problems(
         datasets, gene_sources or [], trained_genes, trained_report, min_common, cofactor
     )
+    if not problems and genes and not datasets[0].channels:
+        problems = problems_with_genes(datasets, genes)
     if problems:
         raise InputError(Problems(f"the datasets have {len(problems)} problem(s)", tuple(problems)))
     write_table(datasets, table)
@@ -172,6 +179,14 @@ def panel_problems(
     except InputError as error:
         return [Problem("panels", str(error))]
     return []
+
+
+def problems_with_genes(datasets: list[Inspection], check: GeneCheck) -> list[Problem]:
+    """Problems of the genes of datasets of counts."""
+    try:
+        return gene_problems(datasets, check)
+    except InputError as error:
+        return problems_of(error, "genes")
 
 
 def unused_labels(
@@ -342,4 +357,14 @@ if __name__ == "__main__":
             gene_sources=snakemake.params.gene_sources,
             min_common=snakemake.params.min_common,
             cofactor=snakemake.params.cofactor,
+            genes=GeneCheck(
+                gene_ids=snakemake.params.gene_ids,
+                sources=snakemake.params.gene_sources,
+                min_common=snakemake.params.min_common,
+                n_variable=snakemake.params.n_variable,
+                gene_map=snakemake.input.gene_map or None,
+                orthologs=table_of_orthologs(snakemake.params.orthologs, snakemake.input.orthologs or None),
+                model_genes=snakemake.input.trained_genes or None,
+                model_report=snakemake.input.trained_report or None,
+            ),
         )

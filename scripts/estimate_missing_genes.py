@@ -18,7 +18,7 @@ from cellferry.calibration.novelty import learn_novelty
 from cellferry.core.job import job
 from cellferry.evaluation.metrics import label_scores, summary
 from cellferry.features.marker_values import holds_intensities
-from cellferry.features.subset import MEASURED
+from cellferry.features.subset import HAS_ORTHOLOG, MEASURED
 from cellferry.heads.classifier import Classifier, HeadOutputs
 from cellferry.mapping.encoder import Encoder
 from cellferry.resources.budget import Budget
@@ -80,6 +80,7 @@ def estimate_missing_genes(
     with H5adReader(common) as query:
         measured = query.var[MEASURED].to_numpy(dtype=bool)
         name = str(query.uns["dataset"])
+        is_paired = query.var.get(HAS_ORTHOLOG)
     heads = Classifier(reference.classifier, threads=threads)
     learned = read_artifact(DecisionModel, reference.decision)
     with H5adReader(reference.validation) as cells:
@@ -112,6 +113,7 @@ def estimate_missing_genes(
         loss=loss,
         labels=labels,
         advice=loss is not None and loss > max_loss,
+        without_ortholog=None if is_paired is None else int((~is_paired.to_numpy(dtype=bool)).sum()),
     )
     print_loss(measured_loss, name, max_loss=max_loss)
     write_artifact(measured_loss, gene_loss)
@@ -228,6 +230,8 @@ def compare(
 def print_loss(loss: GeneLoss, name: str, *, max_loss: float) -> None:
     """Print what is found of a query, named `name`; see `estimate_missing_genes`."""
     print(f"{name} has {loss.measured} of the model's {loss.genes} genes")
+    if loss.without_ortholog is not None:
+        print(f"{loss.without_ortholog} of the others have no one-to-one ortholog in its species")
     if loss.cells:
         print(
             f"with these alone macro-F1 of {loss.cells} validation cells is "

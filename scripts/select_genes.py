@@ -13,17 +13,10 @@ from cellferry.config.settings import GeneSettings
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.core.progress import Progress
-from cellferry.errors import InputError
-from cellferry.features.gene_ids import (
-    BY_MAP,
-    GeneTable,
-    Harmonized,
-    candidate_ids,
-    harmonize,
-    read_gene_table,
-    strip_version,
-)
+from cellferry.features.common_genes import Translations, check_shares, common_shares, print_translations
+from cellferry.features.gene_ids import BY_MAP, GeneTable, Harmonized, harmonize, strip_version
 from cellferry.features.gene_selection import GeneSelection
+from cellferry.features.orthologs import table_of_orthologs
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import training_sketch
@@ -42,6 +35,7 @@ def select_genes(
     splits: str,
     gene_map: str | None,
     *,
+    orthologs: str | None = None,
     genes: str,
     report: str,
     references: list[str],
@@ -60,6 +54,8 @@ def select_genes(
         Parts of the references; genes are chosen on their training cells.
     gene_map
         Two-column table of Ensembl ids and symbols, or None.
+    orthologs
+        Table of the genes of two species in pairs, or None. The first reference keeps its genes' names.
     genes, report
         Files to write: a table with one row per chosen gene, and a JSON summary.
     references
@@ -76,13 +72,15 @@ def select_genes(
     InputError
         If too few genes are common.
     """
-    table = read_gene_table(gene_map) if gene_map else None
+    tables = Translations.read(gene_map, orthologs)
     var, gene_totals = {}, {}
     for name, path in merged.items():
         with H5adReader(path) as reader:
             var[name], gene_totals[name] = reader.var, reader.uns["gene_totals"]
-    harmonized = harmonize(offered_ids(var, gene_ids, table), reference=references[0])
-    say_what_is_translated(harmonized, table)
+    offered = {name: tables.offered(name, var[name], gene_ids[name]) for name in var}
+    harmonized = harmonize(offered, reference=references[0])
+    say_what_is_translated(harmonized, tables.table)
+    print_translations(harmonized, tables, references, gene_totals)
     shares = common_shares(harmonized, references[0])
     check_shares(shares, harmonized, settings.min_common, references[0])
 
@@ -96,7 +94,7 @@ def select_genes(
         budget=budget,
     )
     sketch = read_sketch(training, harmonized, rows)
-    keep = wanted_genes(settings.keep, harmonized, table)
+    keep = wanted_genes(settings.keep, harmonized, tables.table)
     chosen = choose(sketch, harmonized, n_variable=settings.n_variable, keep=keep)
     with complete(genes) as path:
         chosen.to_csv(path, sep="\t", index=False)
@@ -113,19 +111,6 @@ def select_genes(
     write_artifact(features, report)
 
 
-def offered_ids(
-    var: dict[str, pd.DataFrame], gene_ids: dict[str, str], table: GeneTable | None
-) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """`candidate_ids` of every dataset; an error names the dataset."""
-    offered = {}
-    for name in var:
-        try:
-            offered[name] = candidate_ids(var[name], gene_id=gene_ids[name], table=table)
-        except InputError as error:
-            raise InputError(f"datasets.{name}.{error}") from error
-    return offered
-
-
 def say_what_is_translated(harmonized: Harmonized, table: GeneTable | None) -> None:
     """Print how many genes of each dataset `genes.map` translates, where it is given."""
     if table is None:
@@ -138,26 +123,6 @@ def say_what_is_translated(harmonized: Harmonized, table: GeneTable | None) -> N
         n = sum(gene is not None for gene in ids)
         doubt = "warning: " if n < len(ids) * WELL_TRANSLATED else ""
         print(f"{doubt}genes.map: names {n} of {len(ids)} genes of {name}; the others are left out")
-
-
-def common_shares(harmonized: Harmonized, reference: str) -> dict[str, float]:
-    """Common genes as a share of each dataset's genes, or of the reference's where it has fewer."""
-    n_genes = {name: len(set(ids) - {None}) for name, ids in harmonized.ids.items()}
-    return {name: len(harmonized.common) / min(n, n_genes[reference]) for name, n in n_genes.items()}
-
-
-def check_shares(shares: dict[str, float], harmonized: Harmonized, min_common: float, reference: str) -> None:
-    """Refuse to go on with so few genes of a dataset that confidence would mean nothing."""
-    if min((share for name, share in shares.items() if name != reference), default=1) >= min_common:
-        return
-    sizes = {name: len(set(ids) - {None}) for name, ids in harmonized.ids.items()}
-    listed = ", ".join(f"{name} {share:.0%} of {sizes[name]}" for name, share in shares.items())
-    raise InputError(
-        f"only {len(harmonized.common)} genes are common to all datasets ({listed}), "
-        f"and genes.min_common is {min_common}. The dataset with the fewest genes is "
-        f"'{min(sizes, key=sizes.get)}': map it in a run of its own or leave it out, name the right var "
-        "column in datasets.NAME.gene_id, translate ids with genes.map, or lower genes.min_common"
-    )
 
 
 def read_sketch(merged: dict[str, str], harmonized: Harmonized, rows: list[np.ndarray]) -> ad.AnnData:
@@ -249,6 +214,7 @@ if __name__ == "__main__":
             dict(zip(names, snakemake.input.merged, strict=True)),
             snakemake.input.splits,
             snakemake.input.gene_map or None,
+            orthologs=table_of_orthologs(snakemake.params.orthologs, snakemake.input.orthologs or None),
             genes=snakemake.output.genes,
             report=snakemake.output.report,
             references=snakemake.params.references,

@@ -9,9 +9,11 @@ from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.config.available_heads import CELLTYPIST
 from cellferry.core.job import job
+from cellferry.features.common_genes import chosen_genes
 from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
-from cellferry.features.subset import GeneFiles, append_cells, chosen_genes, gene_selection
+from cellferry.features.orthologs import table_of_orthologs
+from cellferry.features.subset import GeneFiles, append_cells, gene_selection
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import common_obs
@@ -76,6 +78,7 @@ def subset_common_genes(
                 chosen_genes(chosen.genes),
                 chosen.report,
                 chosen.gene_map,
+                orthologs=chosen.orthologs,
                 name=name,
                 gene_id=gene_id,
                 min_common=min_common,
@@ -116,7 +119,12 @@ if __name__ == "__main__":
         files = snakemake.input
         subset_common_genes(
             files.merged,
-            GeneFiles(files.genes, files.report, files.gene_map or None),
+            GeneFiles(
+                files.genes,
+                files.report,
+                files.gene_map or None,
+                table_of_orthologs(snakemake.params.orthologs, files.orthologs or None),
+            ),
             snakemake.output.common,
             inspected=files.inspected or None,
             name=snakemake.wildcards.query,

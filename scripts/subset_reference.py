@@ -11,9 +11,11 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.job import job
 from cellferry.cytometry.marker_names import BACKBONE
+from cellferry.features.common_genes import chosen_genes
 from cellferry.features.marker_selection import marker_selection
 from cellferry.features.marker_values import INTENSITIES
-from cellferry.features.subset import MEASURED, GeneFiles, append_cells, chosen_genes, gene_selection
+from cellferry.features.orthologs import table_of_orthologs
+from cellferry.features.subset import MEASURED, GeneFiles, append_cells, gene_selection
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import cell_bounds, common_obs
@@ -74,7 +76,13 @@ def subset_reference(
                 var[BACKBONE], var[f"{MEASURED}_{name}"] = var_of[BACKBONE], var_of[MEASURED]
             else:
                 selections[name], _ = gene_selection(
-                    reader, selected, chosen.report, chosen.gene_map, name=name, gene_id=gene_ids[name]
+                    reader,
+                    selected,
+                    chosen.report,
+                    chosen.gene_map,
+                    orthologs=chosen.orthologs,
+                    name=name,
+                    gene_id=gene_ids[name],
                 )
         writers = [closing.enter_context(H5adWriter(path, var)) for path in parts.values()]
         for (name, reader), (start, stop) in zip(readers.items(), pairwise(bounds), strict=True):
@@ -97,7 +105,12 @@ if __name__ == "__main__":
         subset_reference(
             dict(zip(names, files.merged, strict=True)),
             files.splits,
-            GeneFiles(files.genes, files.report, files.gene_map or None),
+            GeneFiles(
+                files.genes,
+                files.report,
+                files.gene_map or None,
+                table_of_orthologs(snakemake.params.orthologs, files.orthologs or None),
+            ),
             dict(snakemake.output.items()),
             inspected=list(files.inspected),
             gene_ids=snakemake.params.gene_ids,

@@ -29,6 +29,9 @@ class GeneLoss:
     ----------
     genes, measured
         Number of the model's genes, and of those that the query has.
+    without_ortholog
+        Number of the model's genes without an ortholog in the query's species; None where the two are of one
+        species.
     cells
         Number of validation cells of the reference that were scored.
     macro_f1, macro_f1_without
@@ -41,7 +44,7 @@ class GeneLoss:
         Whether training on genes that the query has is advised.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     genes: int
     measured: int
@@ -51,3 +54,4 @@ class GeneLoss:
     loss: float | None
     labels: dict[str, LabelLoss]
     advice: bool
+    without_ortholog: int | None = None

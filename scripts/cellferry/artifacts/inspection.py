@@ -80,6 +80,9 @@ class Inspection:
         Kind of the genes' names: `ensembl`, `symbol`, or `other`.
     gene_id_columns
         The same by further column of the genes.
+    gene_names
+        The genes' names (`index`), and further columns that may hold ids or symbols, each as lines of a text.
+        A missing value is an empty line. Empty with cytometry.
     duplicated_genes
         Number of genes whose name an earlier gene has.
     obs_columns
@@ -118,7 +121,7 @@ class Inspection:
         Sentences on what must be mended, and on what may be wrong.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
 
     dataset: str
     role: str
@@ -136,6 +139,7 @@ class Inspection:
     places: dict[str, bool] = field(default_factory=dict)
     gene_id: str = ""
     gene_id_columns: dict[str, str] = field(default_factory=dict)
+    gene_names: dict[str, str] = field(default_factory=dict)
     duplicated_genes: int = 0
     obs_columns: list[str] = field(default_factory=list)
     named: dict[str, dict[str, bool]] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from ..labels.tables import read_ontology, read_parents, read_renames
 from .headers import obs_columns, paths_of
 from .modality import head_problems, modality_problems
 from .named_reference import with_located_reference
+from .orthologs import orthologs_problem
 from .paths import path_problem
 from .pretrained import pretrained_problems
 from .samples import files_that_fit
@@ -65,6 +66,7 @@ def find_problems(
     gene_map = genes.get("map") if isinstance(genes, dict) else None
     if isinstance(gene_map, str) and (problem := path_problem(gene_map, folders=False)):
         problems.append(replace(problem, where="genes.map"))
+    problems += filter(None, [orthologs_problem(config)])
     problems += _label_problems(config)
     problems += head_problems(config)
     return problems + modality_problems(config)

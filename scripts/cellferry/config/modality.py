@@ -13,6 +13,7 @@ ONLY_FOR = {
         ("genes", "n_variable"),
         ("genes", "keep"),
         ("genes", "map"),
+        ("genes", "orthologs"),
         ("model", "gene_likelihood"),
         ("model", "scanvi_epochs"),
         ("prediction", "min_counts"),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..core.problems import Problem
-from ..core.text import first_control
+from ..core.text import CONTROLS, first_control
 from ..features.excel_dates import dates_among
-from ..features.gene_ids import id_kind
+from ..features.gene_ids import id_columns, id_kind
 from ..formats import Header
 from ..labels.names import LabelNames
 from .cell_inspection import describe_cells
@@ -50,9 +50,11 @@ def findings_of(dataset: Dataset, label_names: LabelNames) -> Iterator[Findings]
     if dataset.is_cytometry and any(firsts.values()):
         yield describe_channels(dataset, firsts)
     warnings = [f"{dataset.header.path}: {warning}" for warning in dataset.header.warnings]
+    fields = {"in_order": dataset.in_order}
     if not dataset.is_cytometry:
         warnings += date_warnings(dataset.header)
-    yield Findings({"in_order": dataset.in_order}, warnings=warnings)
+        fields["gene_names"] = gene_names(dataset.header)
+    yield Findings(fields, warnings=warnings)
     for remark in dataset.header.remarks:
         print(remark)
 
@@ -79,6 +81,15 @@ def describe_file(dataset: Dataset) -> Findings:
         "obs_columns": dataset.obs_columns,
     }
     return Findings(fields)
+
+
+def gene_names(header: Header) -> dict[str, str]:
+    """Columns that may name genes, as `Inspection` holds them: most of their values are different."""
+    columns = {
+        name: ["" if gene is None else gene for gene in ids] for name, ids in id_columns(header.var).items()
+    }
+    # Not every control character can be written; `feature_problems` reports them.
+    return {name: "\n".join(ids) for name, ids in columns.items() if not CONTROLS.search("".join(ids))}
 
 
 def date_warnings(header: Header) -> list[str]:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,15 @@ from ..core.reading import readable
 from ..core.table_start import rows_from_header, table_start
 from ..errors import InputError
 
+if TYPE_CHECKING:
+    from .orthologs import Orthologs
+
 ENSEMBL = re.compile(r"^(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
 KINDS = ("ensembl", "symbol")
 BY_MAP = ", by genes.map"
 """Ending of the name of a column whose ids are translated."""
+BY_ORTHOLOGS = ", by genes.orthologs"
+"""Part of the name of a column whose genes are named as those of another species."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def read_gene_table(path: str | Path) -> GeneTable:
 
 
 def candidate_ids(
-    var: pd.DataFrame, *, gene_id: str, table: GeneTable | None
+    var: pd.DataFrame, *, gene_id: str, table: GeneTable | None, orthologs: "Orthologs | None" = None
 ) -> dict[str, dict[str, np.ndarray]]:
     """Ids a dataset can offer.
 
@@ -104,11 +110,45 @@ def candidate_ids(
         The column to take (`auto`: the index and every column of strings).
     table
         Translation for a dataset that holds ids of one kind only.
+    orthologs
+        Pairs of genes of two species.
 
     Returns
     -------
-    For each kind the columns of that kind, each with one id (or None) per gene. A translated
-    column is there only where the dataset has none of that kind.
+    For each kind the columns of that kind, each with one id (or None) per gene. A column that `table`
+    translates is there only where the dataset has none of that kind. Behind these stand the same columns
+    under the names of the other species, if `orthologs` has any of their genes.
+
+    Raises
+    ------
+    InputError
+        If there is no column `gene_id`.
+    """
+    candidates: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in KINDS}
+    for name, ids in id_columns(var, gene_id).items():
+        candidates[id_kind(ids)][name] = ids
+    _translate_kinds(candidates, table)
+    if orthologs is not None:
+        others: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in KINDS}
+        for columns_of_kind in candidates.values():
+            for name, ids in columns_of_kind.items():
+                for kind, translated in orthologs.translations(ids).items():
+                    others[kind][f"{name}{BY_ORTHOLOGS}"] = translated
+        _translate_kinds(others, table)
+        for kind in KINDS:
+            candidates[kind] |= others[kind]
+    return candidates
+
+
+def id_columns(var: pd.DataFrame, gene_id: str = "auto") -> dict[str, np.ndarray]:
+    """Columns of var that may hold ids, by name: one id without its version (or None) per gene.
+
+    Parameters
+    ----------
+    var
+        Genes of a dataset.
+    gene_id
+        The column to take (`auto`: the index, and every column of strings most of which are different).
 
     Raises
     ------
@@ -123,21 +163,28 @@ def candidate_ids(
         if gene_id not in columns:
             raise InputError(f"gene_id: there is no var column '{gene_id}'; there are: {', '.join(columns)}")
         columns = {gene_id: columns[gene_id]}
-    candidates: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in KINDS}
-    for name, values in columns.items():
-        ids = np.array([_clean(value) for value in values], dtype=object)
-        # A column such as `feature_biotype` says little about the gene it stands beside.
-        if name == "index" or gene_id != "auto" or len(set(ids)) > len(ids) / 2:
-            candidates[id_kind(values)][name] = ids
-    if table is not None:
-        translations = {"ensembl": ("symbol", table.to_ensembl), "symbol": ("ensembl", table.to_symbol)}
-        for kind, (other, translation) in translations.items():
-            if not candidates[kind]:
-                candidates[kind] = {
-                    f"{name}{BY_MAP}": np.array([translation.get(gene) for gene in ids], dtype=object)
-                    for name, ids in candidates[other].items()
-                }
-    return candidates
+    ids = {
+        name: np.array([_clean(value) for value in values], dtype=object) for name, values in columns.items()
+    }
+    # A column such as `feature_biotype` says little about the gene it stands beside.
+    return {
+        name: own
+        for name, own in ids.items()
+        if name == "index" or gene_id != "auto" or len(set(own)) > len(own) / 2
+    }
+
+
+def _translate_kinds(candidates: dict[str, dict[str, np.ndarray]], table: GeneTable | None) -> None:
+    """Add the columns of a kind that is missing, translated from the other kind."""
+    if table is None:
+        return
+    translations = {"ensembl": ("symbol", table.to_ensembl), "symbol": ("ensembl", table.to_symbol)}
+    for kind, (other, translation) in translations.items():
+        if not candidates[kind]:
+            candidates[kind] = {
+                f"{name}{BY_MAP}": np.array([translation.get(gene) for gene in ids], dtype=object)
+                for name, ids in candidates[other].items()
+            }
 
 
 def _clean(value: object) -> str | None:
@@ -152,7 +199,7 @@ def harmonize(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, refere
     candidates
         Per dataset, what `candidate_ids` gives.
     reference
-        Name of the reference among them.
+        Name of the reference among them. It keeps its own genes: others are named as those of its species.
 
     Raises
     ------
@@ -163,6 +210,8 @@ def harmonize(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, refere
     # Of two kinds that do equally well, the one that the reference's own genes are called by.
     for kind in sorted(KINDS, key=lambda kind: "index" not in candidates[reference][kind]):
         for reference_column, reference_ids in candidates[reference][kind].items():
+            if BY_ORTHOLOGS in reference_column:
+                continue
             ids, columns = {reference: reference_ids}, {reference: reference_column}
             common = set(reference_ids) - {None}
             for name, offered in candidates.items():
@@ -184,7 +233,7 @@ def harmonize(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, refere
         raise InputError(
             f"the datasets have no gene in common ({examples}). If some hold Ensembl ids and others symbols, "
             "name a two-column table in genes.map; if the ids stand in another var column, name it in "
-            "datasets.NAME.gene_id; otherwise check that they are of one species"
+            "datasets.NAME.gene_id; if they are of two species, name their orthologs in genes.orthologs"
         )
     return best
 

@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from ..config.orthologs import ENDING, KEY, shipped_table
+
 PREFIXES = {
     "ENSG": "human",
     "ENSMUSG": "mouse",
@@ -30,6 +32,9 @@ SPELLINGS = {
 SHARE = 0.7
 """Of the ids, that must be written so."""
 
+OR = " or "
+"""Between organisms whose symbols are written alike."""
+
 
 def organism_of(ids: Iterable[str]) -> str:
     """The organism whose genes are written as these ids or symbols are; empty where that is not clear."""
@@ -44,3 +49,37 @@ def organism_of(ids: Iterable[str]) -> str:
             found[next((each for how, each in SPELLINGS.items() if re.fullmatch(how, name)), "")] += 1
     organism, n = max(found.items(), key=lambda item: item[1], default=("", 0))
     return organism if n > SHARE * n_ids else ""
+
+
+def are_two_organisms(first: Iterable[Iterable[str]], second: Iterable[Iterable[str]]) -> bool:
+    """Whether two datasets' genes are clearly written as those of different organisms.
+
+    Parameters
+    ----------
+    first, second
+        Ids or symbols of the datasets' genes, column by column.
+    """
+    own, other = organism_among(first), organism_among(second)
+    return bool(own and other) and not set(own.split(OR)) & set(other.split(OR))
+
+
+def written_as(columns: Iterable[Iterable[str]]) -> str:
+    """How a dataset's genes are written, such as `mouse or rat symbols`, or `genes` if that is not clear."""
+    columns = list(columns)
+    organism = organism_among(columns)
+    is_ids = columns and str(next(iter(columns[0]), "")).startswith("ENS")
+    return f"{organism} {'Ensembl ids' if is_ids else 'symbols'}" if organism else "genes"
+
+
+def organism_among(columns: Iterable[Iterable[str]]) -> str:
+    """The organism of the first of the columns that shows one."""
+    return next(filter(None, (organism_of(filter(None, ids)) for ids in columns)), "")
+
+
+def orthologs_remedy(first: Iterable[Iterable[str]], second: Iterable[Iterable[str]]) -> str:
+    """The way out for datasets of two organisms, in the imperative."""
+    for own in organism_among(first).split(OR):
+        for other in organism_among(second).split(OR):
+            if table := shipped_table(f"{own}-{other}"):
+                return f"set genes: {{orthologs: {table.name.removesuffix(ENDING)}}}"
+    return f"name a table of their orthologs in {KEY}"

@@ -13,12 +13,15 @@ from ..artifacts.h5ad_writer import H5adWriter
 from ..artifacts.json_files import read_artifact
 from ..core.progress import Progress
 from ..errors import InputError
-from .gene_ids import candidate_ids, read_gene_table
+from .common_genes import Translations, best_column, orthologs_line, translated_line
+from .gene_check import model_gene_problem
+from .gene_ids import BY_ORTHOLOGS
 from .gene_selection import GeneSelection
-from .organisms import organism_of
 
 MEASURED = "measured"
 """Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
+HAS_ORTHOLOG = "has_ortholog"
+"""Name of the var column, of a dataset of another species: which of them have an ortholog there."""
 
 TOTALS = "counts_of_all_genes"
 """Name of the obs column with each cell's counts of all genes of its file, where a classifier takes them."""
@@ -37,17 +40,14 @@ class GeneFiles:
         Chosen genes and their summary, as `select_genes` or `select_markers` wrote them.
     gene_map
         Two-column table of Ensembl ids and symbols, or None.
+    orthologs
+        Table of the genes of two species in pairs, or None.
     """
 
     genes: str
     report: str
     gene_map: str | None = None
-
-
-def chosen_genes(genes: str) -> list[str]:
-    """The chosen genes, as `select_genes` wrote them."""
-    table = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
-    return table["gene"].to_list()
+    orthologs: str | None = None
 
 
 def gene_selection(
@@ -56,6 +56,7 @@ def gene_selection(
     report: str,
     gene_map: str | None,
     *,
+    orthologs: str | None = None,
     name: str,
     gene_id: str,
     min_common: float = 0.0,
@@ -72,6 +73,8 @@ def gene_selection(
         Summary, as `select_genes` wrote it.
     gene_map
         Two-column table of Ensembl ids and symbols, or None.
+    orthologs
+        Table of the genes of two species in pairs, or None.
     name
         The dataset's name.
     gene_id
@@ -81,7 +84,8 @@ def gene_selection(
 
     Returns
     -------
-    What picks the genes, and var of the file to write: the genes, and which of them were `measured`.
+    What picks the genes, and var of the file to write: the genes, which of them were `measured`, and of a
+    dataset of another species which of them have an ortholog there.
 
     Raises
     ------
@@ -89,34 +93,25 @@ def gene_selection(
         If the dataset has too few of the genes.
     """
     features = read_artifact(Features, report)
-    table = read_gene_table(gene_map) if gene_map else None
-    try:
-        offered = candidate_ids(reader.var, gene_id=gene_id, table=table)[features.namespace]
-    except InputError as error:
-        raise InputError(f"datasets.{name}.{error}") from error
-    wanted = set(genes)
+    tables = Translations.read(gene_map, orthologs)
+    offered = tables.offered(name, reader.var, gene_id)
+    problem = model_gene_problem(
+        name, offered, genes, features.namespace, len(genes), min_common, "the model", tables
+    )
+    if problem is not None:
+        raise InputError(problem)
     # A column that was chosen with this dataset has all of them; where an earlier run chose, its dataset of
     # this name may have been another one.
-    column = features.datasets[name].column if name in features.datasets else None
-    columns = sorted(offered, key=lambda some: some != column)
-    best = max(columns, key=lambda some: len(wanted.intersection(offered[some])), default=None)
-    ids = np.array([]) if best is None else offered[best]
-    present = wanted.intersection(ids)
-    share = len(present) / len(genes)
-    if share < min_common or not present:
-        own, models = organism_of(reader.var.index), organism_of(genes)
-        others = own and models and own != models
-        raise InputError(
-            f"datasets.{name}: has {len(present)} of the model's {len(genes)} genes ({share:.0%}), and "
-            f"genes.min_common is {min_common}"
-            f"{f' (its genes are written as those of {own} are, and not of {models})' if others else ''}; "
-            f"name the right var column in datasets.{name}.gene_id, "
-            f"translate its ids ({', '.join(map(str, reader.var.index[:3]))}, ...) to the model's "
-            f"({', '.join(genes[:3])}, ...) with genes.map, or train on genes that both have "
-            "(genes.retrain_on_common: true, and no `pretrained`)"
-        )
+    chosen_before = features.datasets[name].column if name in features.datasets else None
+    column, ids, present = best_column(offered[features.namespace], genes, first=chosen_before)
     print(f"{name} has {len(present)} of the {len(genes)} genes")
     var = pd.DataFrame({MEASURED: [gene in present for gene in genes]}, index=pd.Index(genes, name="gene"))
+    if tables.orthologs is not None and BY_ORTHOLOGS in (column or ""):
+        var[HAS_ORTHOLOG] = tables.orthologs.has_partner(genes)
+        print(orthologs_line(tables.orthologs))
+        print(translated_line(name, ids, reader.uns["gene_totals"]))
+        n_without = int((~var[HAS_ORTHOLOG]).sum())
+        print(f"{n_without} of the {len(genes)} genes have no one-to-one ortholog in the species of {name}")
     return GeneSelection(ids, genes), var
 
 

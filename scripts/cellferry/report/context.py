@@ -24,6 +24,7 @@ from ..artifacts.left_out import LeftOut
 from ..core.logs import COMMAND, unfinished_logs
 from ..cytometry.transformation import Transformation
 from ..cytometry.value_detection import RAW
+from ..features.gene_ids import BY_ORTHOLOGS
 from ..labels.colors import colors_of
 from ..labels.hierarchy import LabelHierarchy
 from ..references.archive import read_identity
@@ -206,6 +207,7 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         "queries": settings.queries,
         "batches": batches(results.mapped, results.predicted),
         "genes": features.as_table() if features else {},
+        "species": translated_datasets(features),
         "panels": panels(files.panel, inspected, cofactors) if files.panel else [],
         "measured": {Path(path).stem: measured_genes(path) for path in files.common},
         "datasets": read_table(files.datasets) if files.datasets else [],
@@ -324,6 +326,12 @@ def pretrained_name(config: dict, packed: dict | None) -> str:
         return f"{packed['name']} {packed['version']}"
     pretrained = config["pretrained"]
     return pretrained["model"] if isinstance(pretrained, dict) else str(pretrained)
+
+
+def translated_datasets(features: Features | None) -> list[str]:
+    """Datasets whose genes are named as those of another species."""
+    datasets = features.datasets if features else {}
+    return [name for name, own in datasets.items() if BY_ORTHOLOGS in own.column]
 
 
 def measured_genes(common: str) -> tuple[int, int]:

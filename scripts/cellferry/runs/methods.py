@@ -8,7 +8,7 @@ FORMAT_VERSION = 7
 """Version of the result files that `pretrained` reads; to be raised when older ones cannot be read."""
 
 METHOD_VERSIONS = {
-    "inspect_dataset": 6,
+    "inspect_dataset": 7,
     "convert_to_chunks": 2,
     "split_reference": 3,
     "select_genes": 2,
@@ -19,7 +19,7 @@ METHOD_VERSIONS = {
     "map_query": 3,
     "train_classifier": 5,
     "calibrate_classifier": 4,
-    "estimate_missing_genes": 6,
+    "estimate_missing_genes": 7,
     "predict_labels": 4,
     "gather_predictions": 3,
     "evaluate": 4,

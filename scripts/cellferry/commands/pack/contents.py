@@ -21,8 +21,8 @@ from ...artifacts.labels import ClassifierLabels, ReferenceLabels
 from ...artifacts.latents import blocks, chunk_files, latent_columns, read_codes, read_rows
 from ...config.available_heads import ON_EXPRESSION
 from ...core.digests import check_inputs
+from ...features.common_genes import chosen_genes
 from ...features.gene_ids import candidate_ids
-from ...features.subset import chosen_genes
 from ...mapping.encoder import ENCODER, MODEL_FILES, Encoder
 from ...model.packed import pack_model
 from ...references.archive import (
