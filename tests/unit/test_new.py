@@ -1,12 +1,14 @@
 """A configuration made from files: what is found in them, and what is said of those that will not do."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from cellferry.commands.new.__main__ import main
 from cellferry.commands.new.config_text import chunks
 from cellferry.commands.new.discovery import dataset_name, datasets_of, table_beside
 from cellferry.config.checks import check
+from cellferry.config.orthologs import FOLDER
 from cellferry.config.schema import fill_defaults
 from simulate import simulate_cells
 
@@ -161,6 +163,7 @@ def test_a_table_beside_the_counts_is_found(files):
     cells = with_ids(simulate_cells(300))
     cells.to_df().to_csv("atlas.counts.csv")
     cells.obs.to_csv("atlas.metadata.csv")
+    with_ids(simulate_cells(100, seed=1)).write_h5ad("blood.h5ad")
     assert new(reference="atlas.counts.csv") == 0
     dataset = written(files)["datasets"]["atlas"]
     assert dataset["obs"] == str(files / "atlas.metadata.csv")
@@ -176,8 +179,23 @@ def test_a_table_of_other_cells_is_not_taken(files):
 
 def test_ids_of_two_kinds_are_told(files, capsys):
     with_ids(simulate_cells(100)).write_h5ad("blood.h5ad")
+    assert new() == 1
+    said = capsys.readouterr().out
+    assert "datasets.blood: shares 0 of its 200 genes with atlas" in said
+    assert "it has human Ensembl ids (ENSG" in said
+    assert "translate its ids with genes.map" in said
+
+
+def test_a_query_of_another_species_gets_its_table_of_orthologs(files, capsys):
+    pairs = pd.read_csv(FOLDER / "human-mouse.tsv.gz", sep="\t", comment="#", nrows=200)
+    for name, column in (("atlas", "human_symbol"), ("blood", "mouse_symbol")):
+        cells = simulate_cells(100)
+        cells.var_names = list(pairs[column])
+        cells.write_h5ad(f"{name}.h5ad")
     assert new() == 0
-    assert "name a table of both in genes.map" in capsys.readouterr().out
+    assert written(files)["genes"]["orthologs"] == "human-mouse"
+    text = (files / "config" / "kidney.yaml").read_text()
+    assert "# blood has mouse or rat symbols, the reference human symbols" in text
 
 
 def test_real_pairs(test_data, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import product
 
 from ..config.orthologs import ENDING, KEY, shipped_table
 
@@ -78,8 +79,14 @@ def organism_among(columns: Iterable[Iterable[str]]) -> str:
 
 def orthologs_remedy(first: Iterable[Iterable[str]], second: Iterable[Iterable[str]]) -> str:
     """The way out for datasets of two organisms, in the imperative."""
-    for own in organism_among(first).split(OR):
-        for other in organism_among(second).split(OR):
-            if table := shipped_table(f"{own}-{other}"):
-                return f"set genes: {{orthologs: {table.name.removesuffix(ENDING)}}}"
-    return f"name a table of their orthologs in {KEY}"
+    name = orthologs_between(first, second)
+    return f"set genes: {{orthologs: {name}}}" if name else f"name a table of their orthologs in {KEY}"
+
+
+def orthologs_between(first: Iterable[Iterable[str]], second: Iterable[Iterable[str]]) -> str | None:
+    """Name of the table that comes along for two datasets; None without one, or for one species."""
+    own, other = organism_among(first), organism_among(second)
+    for pair in product(own.split(OR), other.split(OR)):
+        if table := shipped_table("-".join(pair)):
+            return table.name.removesuffix(ENDING)
+    return None

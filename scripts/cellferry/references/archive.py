@@ -216,6 +216,20 @@ def verify(path: str | Path) -> Manifest:
     return manifest
 
 
+def read_member(path: str | Path, name: str) -> bytes:
+    """Read one member of an archive, compared with its checksum.
+
+    Raises
+    ------
+    InputError
+        As `verify` does.
+    """
+    with _opened(path) as archive:
+        pieces: list[bytes] = []
+        _read(archive, name, _manifest(archive, Path(path)).files[name], pieces.append)
+    return b"".join(pieces)
+
+
 def unpack(path: str | Path, folder: Path) -> Manifest:
     """Write the members of an archive into a folder, each compared with its checksum.
 

@@ -18,7 +18,7 @@ from ..ending import fail
 from .column_choice import choose
 from .config_text import PackedReference, check_as_meant, config_text, to_choose_from
 from .discovery import Entry, datasets_of, preview
-from .problems import gene_doubts, problems_and_warnings
+from .problems import problems_and_warnings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -66,7 +66,7 @@ def new(
         temporary.write_text(text, encoding="utf-8")
         check_as_meant(temporary, meant)
         problems, warnings = problems_and_warnings(text)
-    warnings += doubts + (gene_doubts(entries) if modality == "rna" else [])
+    warnings += doubts
     print(summary(path, entries, problems, warnings, runs_next=as_it_is))
     return not problems
 

@@ -17,8 +17,10 @@ from ...core.text import first_few, printable
 from ...core.yaml_text import restore_text
 from ...datasets.dataset import SAMPLE
 from ...errors import InputError
+from ...features.gene_ids import id_columns
+from ...features.organisms import orthologs_between, written_as
 from ...labels.columns import Choice, Column, could_be_batch, label_points, share_alike, share_known, singlets
-from ...references.archive import Manifest, is_packed, verify
+from ...references.archive import GENES, Manifest, is_packed, read_member, verify
 from .column_choice import is_truth
 from .discovery import Entry, absolute, kind_of_ids
 
@@ -57,19 +59,28 @@ class PackedReference(NamedTuple):
         What it says of itself.
     as_it_is
         Whether its model is not fitted to the queries.
+    genes
+        Its genes, empty for one of cytometry.
     """
 
     given: str
     about: Manifest
     as_it_is: bool
+    genes: list[str]
 
     @classmethod
     def of(cls, given: str, *, as_it_is: bool) -> "PackedReference | None":
         """The packed reference that is named in the place of files; None if none is."""
         given = given.strip()
-        if is_name(given):
-            return cls(given, verify(located(given)), as_it_is)
-        return cls(absolute(given), verify(given), as_it_is) if is_packed(given) else None
+        if not is_name(given) and not is_packed(given):
+            return None
+        path = str(located(given)) if is_name(given) else given
+        about = verify(path)
+        genes = []
+        if about.modality == "rna":
+            lines = read_member(path, GENES).decode().splitlines()
+            genes = [line.split("\t")[0] for line in lines[1:]]
+        return cls(given if is_name(given) else absolute(given), about, as_it_is, genes)
 
     @property
     def lines(self) -> list[Line]:
@@ -97,7 +108,7 @@ def config_text(
     ]
     if modality == "cytometry":
         lines.append("modality: cytometry  # intensities of markers; rna would be counts of genes")
-    for line in packed.lines if packed else []:
+    for line in [*(packed.lines if packed else []), *species_lines(entries, packed)]:
         lines.append(str(line).strip())
         meant[line.key] = line.value
     lines.append("datasets:")
@@ -107,6 +118,22 @@ def config_text(
         meant["datasets"][entry.name] = {line.key: line.value for line in below if line.key}
     lines += ["", *_further(references, modality)]
     return "\n".join(lines) + "\n", meant
+
+
+def species_lines(entries: list[Entry], packed: PackedReference | None) -> list[Line]:
+    """The key `genes.orthologs`, where a query is of another species for which a table comes along."""
+    references = [ids_of(entry) for entry in entries if entry.role == "reference"]
+    own = [packed.genes] if packed else references[0] if references else []
+    for entry in entries:
+        if table := orthologs_between(ids_of(entry), own):
+            why = f"{entry.name} has {written_as(ids_of(entry))}, the reference {written_as(own)}"
+            return [Line("genes", {"orthologs": table}, why)]
+    return []
+
+
+def ids_of(entry: Entry) -> list[list[str]]:
+    """Names of a dataset's genes, and the other columns that may hold ids or symbols."""
+    return [list(ids) for ids in id_columns(entry.dataset.header.var).values()]
 
 
 def check_as_meant(path: Path, meant: dict[str, Any]) -> None:

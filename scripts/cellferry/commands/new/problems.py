@@ -15,8 +15,9 @@ from ...config.checks import find_problems
 from ...config.schema import fill_defaults
 from ...core.problems import Problem, problems_of
 from ...errors import InputError
+from ...features.gene_check import GeneCheck
+from ...features.orthologs import table_of_orthologs
 from ...labels.names import LabelNames
-from .discovery import Entry, kind_of_ids
 
 
 def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
@@ -48,21 +49,15 @@ def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
                     parents={},
                     gene_sources=list(config["datasets"]) if cytometry else None,
                     min_common=config["genes"]["min_common"],
+                    genes=GeneCheck(
+                        gene_ids={name: keys["gene_id"] for name, keys in config["datasets"].items()},
+                        sources=list(config["datasets"]),
+                        min_common=config["genes"]["min_common"],
+                        n_variable=config["genes"]["n_variable"],
+                        orthologs=table_of_orthologs(config["genes"]["orthologs"], None),
+                    ),
                 )
         except InputError as error:
             return problems_of(error), []
         inspections = [read_artifact(Inspection, path) for path in inspected]
     return [], [warning for inspection in inspections for warning in inspection.warnings]
-
-
-def gene_doubts(entries: list[Entry]) -> list[str]:
-    """A word where genes have Ensembl ids here and symbols there, and no dataset holds both."""
-    kinds = {}
-    for entry in entries:
-        var = entry.dataset.header.var
-        ids = [var.index.to_numpy(dtype=object), *(var[column].to_numpy(dtype=object) for column in var)]
-        kinds[entry.name] = {kind for kind in map(kind_of_ids, ids) if kind != "numbers"}
-    if set.intersection(*kinds.values()):
-        return []
-    listed = ", ".join(f"{name} has {' and '.join(sorted(some))}" for name, some in kinds.items())
-    return [f"genes are called differently ({listed}); name a table of both in genes.map"]
