@@ -52,6 +52,7 @@ SECTION_CHANGES = {
     "genes.n_variable": 100,
     "genes.keep": ["GENE1"],
     "genes.map": "names.tsv",
+    "genes.orthologs": "human-mouse",
     "genes.retrain_on_common": False,
     "genes.max_loss": 0.1,
     "genes.min_common": 0.5,

@@ -43,6 +43,20 @@ def test_no_cells_or_genes(tmp_path, rows, columns, what):
     assert f"a.h5ad: holds no {what}" in " ".join(inspect(tmp_path / "a.h5ad").problems)
 
 
+def test_names_of_genes_are_kept_as_far_as_they_may_be_ids(tmp_path):
+    adata = make_adata()
+    adata.var["feature_type"] = "Gene Expression"
+    adata.var["length"] = 1000
+    adata.var.iloc[0, 0] = None
+    adata.write_h5ad(tmp_path / "blood.h5ad")
+    names = inspect(tmp_path / "blood.h5ad").gene_names
+    assert {column: lines.split("\n") for column, lines in names.items()} == {
+        "index": list(adata.var_names),
+        "symbol": ["", *adata.var["symbol"][1:]],
+        "number": list(adata.var["number"]),
+    }
+
+
 def test_repeated_names(tmp_path):
     adata = make_adata()
     adata.obs_names = [*adata.obs_names[:-2], "cell1", "cell1"]

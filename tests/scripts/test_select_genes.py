@@ -21,7 +21,7 @@ SETTINGS = {"n_variable": 50, "sketch_cells": 1000}
 
 @pytest.fixture
 def select(tmp_path):
-    def run(reference, query, gene_map=None, gene_ids=None, **settings):
+    def run(reference, query, gene_map=None, gene_ids=None, orthologs=None, **settings):
         for name, cells in (("atlas", reference), ("patients", query)):
             write_cells(tmp_path / f"{name}.h5ad", cells, name)
         split_reference(
@@ -36,16 +36,17 @@ def select(tmp_path):
             seed=0,
             budget=Budget(1000),
         )
-        return choose(tmp_path, ["atlas", "patients"], gene_map, gene_ids, **settings)
+        return choose(tmp_path, ["atlas", "patients"], gene_map, gene_ids, orthologs=orthologs, **settings)
 
     return run
 
 
-def choose(folder, names, gene_map=None, gene_ids=None, mem_mb=2000, **settings):
+def choose(folder, names, gene_map=None, gene_ids=None, mem_mb=2000, orthologs=None, **settings):
     select_genes(
         {name: str(folder / f"{name}.h5ad") for name in names},
         str(folder / "splits.parquet"),
         gene_map,
+        orthologs=orthologs,
         genes=str(folder / "genes.tsv"),
         report=str(folder / "genes.json"),
         references=["atlas"],
@@ -144,6 +145,53 @@ def test_a_table_of_ids_that_is_not_needed(select, tmp_path, capsys):
     (tmp_path / "map.csv").write_text("ENSG00000000003,TSPAN6\n")
     select(simulate_cells(), simulate_cells(seed=1), str(tmp_path / "map.csv"))
     assert "genes.map: not needed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [("human", "mouse"), ("mouse", "human")])
+def test_a_query_of_another_species_shares_the_genes_with_one_partner(select, tmp_path, capsys, columns):
+    """Its last 20 genes have no partner, and the 20 before them two; the columns may stand either way."""
+    reference, query = simulate_cells(), simulate_cells(seed=1)
+    query.var_names = [f"Gene{number}" for number in range(200)]
+    pairs = [{"human": f"GENE{number}", "mouse": f"Gene{number}"} for number in range(180)]
+    pairs += [{"human": f"GENE{number}", "mouse": "Several"} for number in range(160, 180)]
+    rows = "".join(f"{pair[columns[0]]},{pair[columns[1]]}\n" for pair in pairs)
+    (tmp_path / "pairs.csv").write_text(rows)
+    genes, report = select(reference, query, orthologs=str(tmp_path / "pairs.csv"))
+    assert report["n_common"] == 160
+    assert set(genes["gene"]) <= {f"GENE{number}" for number in range(160)}
+    assert report["datasets"]["atlas"]["column"] == "index"
+    mice = report["datasets"]["patients"]
+    assert (mice["column"], mice["harmonized"], mice["untranslated"]) == (
+        "index, by genes.orthologs",
+        160,
+        40,
+    )
+    said = capsys.readouterr().out
+    lost = query.X[:, 160:].sum() / query.X.sum()
+    assert "has 160 one-to-one pairs; 40 pairs of genes with several partners are not used" in said
+    assert "160 of 200 genes of patients are named as their orthologs; the others have no" in said
+    assert f"and {lost:.1%} of its counts" in said
+    own = reference.X[:, 160:].sum() / reference.X.sum()
+    assert f"40 of 200 genes of atlas, with {own:.1%} of its counts, have no one-to-one ortholog" in said
+
+
+def test_the_genes_of_another_species_are_those_of_the_same_cells(select, tmp_path):
+    """Renamed genes choose what the same genes choose under the reference's names."""
+    (tmp_path / "pairs.csv").write_text("".join(f"GENE{n},Gene{n}\n" for n in range(200)))
+    expected, _ = select(simulate_cells(), simulate_cells(seed=1))
+    query = simulate_cells(seed=1)
+    query.var_names = [f"Gene{number}" for number in range(200)]
+    found, _ = select(simulate_cells(), query, orthologs=str(tmp_path / "pairs.csv"))
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_orthologs_that_are_not_needed(select, tmp_path, capsys):
+    (tmp_path / "pairs.csv").write_text("GENE1,Gene1\n")
+    _, report = select(simulate_cells(), simulate_cells(seed=1), orthologs=str(tmp_path / "pairs.csv"))
+    assert report["n_common"] == 200
+    assert "genes.orthologs: not needed, no dataset has genes of another species than atlas" in (
+        capsys.readouterr().out
+    )
 
 
 def test_loss_is_counted(select):

@@ -198,12 +198,13 @@ def test_a_query_of_another_species_gets_its_table_of_orthologs(files, capsys):
     assert "# blood has mouse or rat symbols, the reference human symbols" in text
 
 
-def test_real_pairs(test_data, tmp_path, monkeypatch):
+def test_real_pairs(test_data, tmp_path, monkeypatch, capsys):
     """The columns of labels and batches that the configurations of these pairs name."""
     monkeypatch.chdir(tmp_path)
     pbmc, cellmix = test_data / "pbmc", test_data / "cellmix"
     queries = f"{pbmc}/query_kang_ifnb.h5ad {pbmc}/query_symphony_3tech.h5ad"
-    assert new(reference=pbmc / "ref_pbmc3k.h5ad", query=queries) == 0
+    assert new(reference=pbmc / "ref_pbmc3k.h5ad", query=queries) == 1
+    assert "only 259 genes are common to all datasets" in capsys.readouterr().out
     datasets = written(tmp_path)["datasets"]
     assert {name: (one["label"], one["batch"]) for name, one in datasets.items()} == {
         "ref_pbmc3k": ("cell_type_broad", None),  # `batch` has one value only

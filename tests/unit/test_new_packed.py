@@ -1,8 +1,11 @@
 """make new and make label: a packed reference in the place of a reference's files."""
 
+import anndata as ad
+import pandas as pd
 import pytest
 import yaml
 from cellferry.commands.new.__main__ import main
+from cellferry.config.orthologs import FOLDER
 from cellferry.references.archive import verify
 from cellferry.references.registry import PROJECT
 from simulate import simulate_cells
@@ -55,3 +58,14 @@ def test_a_damaged_archive(new, tmp_path):
     (tmp_path / "x.cellferry.zip").write_bytes(TOY.read_bytes()[:-100])
     _, said = new("x.cellferry.zip")
     assert "make new: x.cellferry.zip: is not a packed reference" in said
+
+
+@pytest.mark.parametrize("kind", ["symbol", "ensembl"])
+def test_a_query_of_another_species_is_recognized_by_the_genes_of_the_archive(new, tmp_path, kind):
+    pairs = pd.read_csv(FOLDER / "human-mouse.tsv.gz", sep="\t", comment="#", nrows=200)
+    cells = ad.read_h5ad(tmp_path / "query.h5ad")
+    cells.var_names = list(pairs[f"mouse_{kind}"])
+    cells.write_h5ad(tmp_path / "query.h5ad")
+    config, _ = new("pbmc68k-demo@1", "--as-it-is")
+    assert config["genes"] == {"orthologs": "human-mouse"}
+    assert config["surgery"] == {"fit": False}

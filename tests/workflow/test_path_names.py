@@ -63,7 +63,9 @@ def test_every_input_of_every_example(run, example):
         config["cytometry"] = {"markers": f"{folder}/markers.csv"}
     else:
         (run.folder / folder / "ids.csv").write_text("from,to\nENSG1,CD3E\n")
-        config["genes"] = {**config.get("genes", {}), "map": f"{folder}/ids.csv"}
+        (run.folder / folder / "pairs.csv").write_text("CD3E,Cd3e\n")
+        tables = {"map": f"{folder}/ids.csv", "orthologs": f"{folder}/pairs.csv"}
+        config["genes"] = {**config.get("genes", {}), **tables}
     result = run("--dry-run", "--cores", "1", config=config)
     assert result.returncode == 0, told(result)
     assert "\ue07b" not in told(result)

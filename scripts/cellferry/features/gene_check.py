@@ -176,7 +176,7 @@ def shared_gene_problems(
             if not is_enough:
                 n_genes = max((len(set(ids) - {None}) for ids in _own_ids(own)), default=0)
                 what = f"shares {n_shared:,} of its {n_genes:,} genes with {first}"
-                what += f" (genes.min_common: {min_common})"
+                what += f", fewer than genes.min_common allows ({min_common})"
                 problems.append(lacking(name, what, own, first, offered[first], tables))
         return problems or [Problem("genes", str(error))]
     return []
@@ -221,9 +221,8 @@ def model_gene_problem(
     _, _, present = best_column(offered.get(namespace, {}), genes)
     if present and len(present) / n_least >= min_common:
         return None
-    n_needed = max(1, int(np.ceil(min_common * n_least)))
     what = f"has {len(present):,} of the {len(genes):,} genes of {other}"
-    what += f", and {n_needed:,} are needed (genes.min_common: {min_common})"
+    what += f", fewer than genes.min_common allows ({min_common})"
     of_model = {namespace: {"index": np.array(genes, dtype=object)}}
     return lacking(name, what, offered, other, of_model, tables)
 
