@@ -62,7 +62,9 @@ def subset_common_genes(
     with H5adReader(merged) as reader:
         drawn = labeled_only or max_cells is not None
         max_bytes = budget.block_bytes(
-            MEMORY_MODELS["subset_common_genes"], cells=reader.n_cells if drawn else 0
+            MEMORY_MODELS["subset_common_genes"],
+            cells=reader.n_cells if drawn else 0,
+            more_mb=chosen.held_mb,
         )
         max_bytes //= 2 if inspected else 1  # intensities are dense while they are transformed
         mask = None

@@ -59,7 +59,9 @@ def subset_reference(
     """
     paths = list(merged.values())
     bounds = cell_bounds(paths)
-    max_bytes = budget.block_bytes(MEMORY_MODELS["subset_reference"], cells=int(bounds[-1]))
+    max_bytes = budget.block_bytes(
+        MEMORY_MODELS["subset_reference"], cells=int(bounds[-1]), more_mb=chosen.held_mb
+    )
     max_bytes //= 2 if inspected else 1  # intensities are dense while they are transformed
     masks = [read_split(splits, part) for part in parts]
     columns = common_obs(paths)

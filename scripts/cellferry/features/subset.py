@@ -26,6 +26,9 @@ HAS_ORTHOLOG = "has_ortholog"
 TOTALS = "counts_of_all_genes"
 """Name of the obs column with each cell's counts of all genes of its file, where a classifier takes them."""
 
+ORTHOLOGS_MB = 25
+"""MB of a table of orthologs of 17,000 pairs, as it is read; measured."""
+
 Selection = Callable[[sparse.csr_matrix], sparse.csr_matrix]
 """Makes values of the model's genes out of values of a file's: cells × genes, CSR float32 both."""
 
@@ -48,6 +51,11 @@ class GeneFiles:
     report: str
     gene_map: str | None = None
     orthologs: str | None = None
+
+    @property
+    def held_mb(self) -> int:
+        """MB that the table of orthologs takes."""
+        return ORTHOLOGS_MB if self.orthologs else 0
 
 
 def gene_selection(
