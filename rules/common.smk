@@ -2,7 +2,7 @@
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: MODALITY, REFERENCE, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
-#          ADAPTS, ZERO_FILLED, TESTED, CHECKED, PROVENANCE, wildcard constraints,
+#          ADAPTS, ZERO_FILLED, TESTED, LABEL_AGREEMENT, CHECKED, PROVENANCE, wildcard constraints,
 #          input functions
 
 import sys
@@ -92,6 +92,8 @@ SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
 ADAPTS = config["prediction"]["shift"] == "adapt"
 # Scores of the references' test part, which has no counts to predict from where the model is imported.
 TESTED = [REFERENCE.file("evaluation/test.json")] if REFERENCE.has_held_out else []
+# What becomes of each of several references' cells by the others' labels; there is none of one.
+LABEL_AGREEMENT = {"label_agreement": "results/evaluation/label_agreement.tsv"} if len(REFERENCES) > 1 else {}
 # Datasets among whose common genes the model's are chosen.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
 # Queries that may lack genes of the model, and whose loss can be estimated, which takes counts of the reference.

@@ -8,6 +8,7 @@
 #         results/reference/model/             a scvi-tools model folder; anyone can load it
 #         results/reference/history.csv        loss per epoch
 #         results/reference/classifier/        XGBoost (UBJSON), linear model (npz), neighbors (parquet)
+#         results/evaluation/label_agreement.tsv   of several references, which labels of theirs agree
 
 
 rule shuffle_reference:
@@ -73,6 +74,8 @@ rule train_classifier:
         labels="results/reference/labels.json",
     output:
         classifier=directory("results/reference/classifier"),
+        # What each of several references calls the cells of the others.
+        **LABEL_AGREEMENT,
     log:
         "logs/train_classifier/train_classifier.log",
     benchmark:

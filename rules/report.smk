@@ -1,7 +1,7 @@
 # From predictions to scores and pictures.
 #
 # Reads:  results/predictions/{query}.parquet, results/common/, results/mapped/, results/genes.json,
-#         results/datasets.tsv, results/reference/history.csv, labels.json and classifier/, results/benchmarks/
+#         results/datasets.tsv, results/evaluation/label_agreement.tsv, results/reference/history.csv, labels.json and classifier/, results/benchmarks/
 # Writes: results/evaluation/{query}.json   scores of a query whose truth is known, beside a simple baseline
 #         results/reference/left_out.json   what becomes of cells of a label that the reference lacks
 #         results/evaluation/scores.tsv     the same of all that was scored: dataset, level, label, head
@@ -101,6 +101,8 @@ rule report:
         genes=REFERENCE.file("genes.json"),
         history=REFERENCE.file("reference/history.csv"),
         packed=REFERENCE.identity,
+        # What several references call each other's cells.
+        label_agreement=LABEL_AGREEMENT.get("label_agreement", []),
     output:
         report=report("results/report.html", caption="../report/page.rst", category="1 The whole report"),
         confusion=report(

@@ -47,7 +47,7 @@ EXPECTED_ERROR = "expected_error"
 NONE = "none"
 """What stands in the h5ad where a prediction says nothing: viewers do not know missing categories."""
 
-NO_LABELS = ("cell", "level", "reason", "prediction_set", "ontology")
+NO_LABELS = ("cell", "level", "reason", "prediction_set", "ontology", "nearest_reference")
 """Columns of strings that are no labels."""
 
 

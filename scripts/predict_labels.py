@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact
-from cellferry.artifacts.latents import blocks, mapping_columns
+from cellferry.artifacts.latents import blocks, mapping_columns, matrix
 from cellferry.calibration.decision import calibrated_probabilities, decide, on_latents
 from cellferry.calibration.novelty import ood_pvalues
 from cellferry.calibration.quality import quality_limits
@@ -18,6 +18,7 @@ from cellferry.config.settings import LimitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.heads.classifier import Classifier
+from cellferry.heads.reference_datasets import NearestReferences
 from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
@@ -60,7 +61,8 @@ def predict_labels(
     heads = Classifier(classifier, threads=threads)
     learned = read_artifact(DecisionModel, decision)
     quality = quality_limits(limits, learned)
-    two_mappings = heads.looks_at_latents and len(mapping_columns([mapped])) > 1
+    mappings = mapping_columns([mapped])
+    two_mappings = heads.looks_at_latents and len(mappings) > 1
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     reasons: Counter[str | None] = Counter()
     with H5adReader(common) as cells, complete(predictions) as path:
@@ -93,6 +95,9 @@ def predict_labels(
                 if two_mappings:
                     answers |= zip(MAPPINGS, on_latents(learned, outputs.by_mapping), strict=True)
                 columns |= head_columns(answers, heads.labels)
+                if heads.reference_datasets:
+                    latents = [matrix(block, names) for names in mappings]
+                    columns |= nearest_columns(heads.reference_datasets.nearest(latents))
                 columns["ontology"] = [heads.ontology.get(label) for label in columns["label"]]
                 columns |= {"cell": block.column("cell"), "truth": block.column("label")}
                 arrays = [
@@ -112,6 +117,9 @@ def prediction_schema(classifier: Classifier, *, two_mappings: bool, with_truth:
     fields = {"cell": text, "label": text, "level": text, "reason": text}
     fields |= {"best_label": text, "probability": number, "runner_up": text, "runner_up_probability": number}
     fields |= {"prediction_set": text, "ood_pvalue": number, "distance": number}
+    if classifier.reference_datasets:
+        fields |= {"nearest_reference": text, "nearest_reference_distance": number}
+        fields["next_reference_distance"] = number
     if classifier.ontology:
         fields["ontology"] = text
     if classifier.rare_labels:
@@ -134,6 +142,15 @@ def head_columns(by_head: dict[str, np.ndarray], labels: list[str]) -> dict[str,
         columns[f"{head}_label"] = names[best]
         columns[f"{head}_probability"] = probabilities[np.arange(len(best)), best]
     return columns
+
+
+def nearest_columns(nearest: NearestReferences) -> dict[str, np.ndarray]:
+    """The reference dataset that each cell lies nearest to."""
+    return {
+        "nearest_reference": nearest.names,
+        "nearest_reference_distance": nearest.distance,
+        "next_reference_distance": nearest.next_distance,
+    }
 
 
 if __name__ == "__main__":

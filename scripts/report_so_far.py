@@ -22,6 +22,7 @@ MISSING = {
     "genes": "the genes of the model",
     "history": "the trained model",
     "packed": "what the packed reference says of itself",
+    "label_agreement": "what the references call each other's cells",
 }
 """How to speak of what is not there, by the name of the report's input."""
 MANY = ("evaluations", "predictions", "mapped", "gene_loss", "raised", "inspected", "common")

@@ -1,14 +1,20 @@
 """Train the classifiers on the latents and the expression of the reference's training cells."""
 
+import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.labels import ClassifierLabels, ReferenceLabels
+from cellferry.artifacts.latents import read_codes
 from cellferry.config.settings import ClassifierSettings
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
+from cellferry.evaluation.label_agreement import LabelCall, label_calls
 from cellferry.heads.boosting import depth_for
+from cellferry.heads.cross_labels import CrossLabels, cross_label, datasets_of
+from cellferry.heads.reference_datasets import ReferenceDatasets
 from cellferry.heads.registry import HEADS
 from cellferry.heads.training import TrainedHeads, TrainingFiles, train_heads
 from cellferry.resources.budget import Budget
@@ -19,6 +25,7 @@ def train_classifier(
     files: TrainingFiles,
     reference_labels: str,
     classifier: str,
+    label_agreement: str | None = None,
     *,
     settings: ClassifierSettings,
     modality: str,
@@ -28,6 +35,8 @@ def train_classifier(
 ) -> None:
     """Train the heads on a sketch of the training cells and write them to the folder `classifier`.
 
+    With several reference datasets each is judged by the others as well.
+
     Parameters
     ----------
     files
@@ -36,6 +45,8 @@ def train_classifier(
         Labels of the reference, as `split_reference` wrote them.
     classifier
         Folder to write.
+    label_agreement
+        Table (tsv) of what each reference dataset calls the cells of the others; None of one dataset.
     settings
         How they are trained.
     modality
@@ -50,10 +61,40 @@ def train_classifier(
     """
     known = read_artifact(ReferenceLabels, reference_labels)
     trained = train_heads(files, settings, modality=modality, seed=seed, budget=budget, threads=threads)
+    if label_agreement:
+        found = cross_label(files, trained, settings, seed=seed, threads=threads)
+        write_label_agreement(found, label_agreement)
     with complete(classifier) as folder:
         folder.mkdir()
         trained.save(folder)
         write_artifact(description(trained, settings, known, seed=seed), folder / "labels.json")
+        if label_agreement:
+            save_datasets(files, trained, settings.neighbors, folder)
+
+
+def save_datasets(files: TrainingFiles, trained: TrainedHeads, n_neighbors: int, folder: Path) -> None:
+    """Write what measures the distance to each reference dataset, if there are several with enough cells."""
+    batches, names = read_codes(files.train, "batch")
+    datasets, dataset_of_batch = datasets_of(names)
+    codes = dataset_of_batch[batches[trained.cells.learned.rows]]
+    found = ReferenceDatasets.train(trained.nearest.latents, codes, datasets, n_neighbors=n_neighbors)
+    if found:
+        found.save(folder)
+
+
+def write_label_agreement(found: CrossLabels, table: str) -> None:
+    """Write the calls as a table; an empty cell is what is not known."""
+    conflicts = set()
+    with complete(table) as path, open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(LabelCall._fields)
+        for call in label_calls(found):
+            conflict = "yes" if call.conflict else "no"
+            writer.writerow(call._replace(conflict=conflict))
+            if call.conflict:
+                conflicts.add((call.dataset, call.label, call.reference))
+    for dataset, label, reference in sorted(conflicts):
+        print(f"warning: {label} of {dataset} is not the {label} of {reference}; see {table}")
 
 
 def description(
@@ -103,6 +144,7 @@ if __name__ == "__main__":
             ),
             files.labels,
             snakemake.output.classifier,
+            snakemake.output.get("label_agreement"),
             settings=ClassifierSettings(**snakemake.params.prediction),
             modality=snakemake.params.modality,
             seed=snakemake.params.seed,

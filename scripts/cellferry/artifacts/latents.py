@@ -114,6 +114,11 @@ def read_values(paths: Sequence[str | Path], column: str, missing: str | None = 
     return values - {None}
 
 
+def dataset_of(batch: str) -> str:
+    """The dataset that a batch is of: batches of a reference that is trained here are `{dataset}/{value}`."""
+    return batch.partition("/")[0]
+
+
 def codes_among(labels: Sequence[str], codes: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Codes of `names` (-1: missing) as codes of `labels` (int32), -1 for a name that is none of these."""
     place = {label: code for code, label in enumerate(labels)}

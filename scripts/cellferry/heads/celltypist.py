@@ -57,7 +57,7 @@ class CelltypistHead(ArraysHead):
         self.most = most
 
     @property
-    def nbytes(self) -> int:
+    def held_bytes(self) -> int:
         """Bytes of the arrays, and of the sum over the measured genes."""
         return 2 * self.coefficients.nbytes
 

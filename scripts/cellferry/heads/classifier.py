@@ -28,6 +28,7 @@ from .cytovi import CytoviHead
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
 from .rare_labels import RareLabels, RareLikeness
+from .reference_datasets import ReferenceDatasets
 from .registry import ON_EXPRESSION, load_heads, predict
 
 
@@ -98,6 +99,8 @@ class Classifier:
         Ontology ids of those labels that have one, coarser ones included.
     rare_labels
         Labels of too few cells to be among these that cells are compared with.
+    reference_datasets
+        Distances to each of several reference datasets; None of one.
     """
 
     def __init__(self, folder: str | Path, *, threads: int) -> None:
@@ -108,10 +111,11 @@ class Classifier:
         others = [name for name in self.head_names if name not in ("neighbors", "cytovi", CELLTYPIST)]
         self._heads = load_heads(folder, others, threads=threads)
         self._celltypist = CelltypistHead.load(Path(folder)) if CELLTYPIST in self.head_names else None
-        self._nearest = self._distances = None
+        self._nearest = self._distances = self.reference_datasets = None
         if not self._celltypist:  # which comes alone, without latents of any cells
             n_searched = CYTOVI_NEIGHBORS if "cytovi" in self.head_names else 0
             self._nearest = NeighborsHead.load(Path(folder), n_searched=n_searched)
+            self.reference_datasets = ReferenceDatasets.load(Path(folder), self._nearest.latents)
             self._distances = LabelDistances.load(Path(folder))
         self._rare = RareLabels.load(Path(folder))
         self.rare_labels = self._rare.names if self._rare else []
@@ -157,7 +161,8 @@ class Classifier:
     def held_mb(self) -> int:
         """Memory of the reference's cells and of searching them, of trees, and of CellTypist's arrays."""
         cells = 3 * self._nearest.latents.nbytes if self._nearest else 0
-        return (cells + self._tree_bytes + (self._celltypist.nbytes if self._celltypist else 0)) // MB
+        others = (each.held_bytes for each in (self.reference_datasets, self._celltypist) if each)
+        return (cells + self._tree_bytes + sum(others)) // MB
 
     def rows_in(self, max_bytes: int, cells: H5adReader | None) -> int:
         """Cells of a block whose probabilities, neighbors, latents and values take at most `max_bytes`."""

@@ -48,9 +48,13 @@ class NearestCells:
         Group of each of its cells, as `grouped` gives them.
     n_neighbors
         Cells to find, as many as the reference has at most.
+    min_searched
+        Cells to compare with in the place of 2000, where several references are searched.
     """
 
-    def __init__(self, latents: np.ndarray, groups: np.ndarray, n_neighbors: int) -> None:
+    def __init__(
+        self, latents: np.ndarray, groups: np.ndarray, n_neighbors: int, *, min_searched: int = MIN_SEARCHED
+    ) -> None:
         self._n_neighbors = n_neighbors
         self._rows = np.argsort(groups, kind="stable")
         self._starts = np.concatenate([[0], np.cumsum(np.bincount(groups))])
@@ -58,7 +62,7 @@ class NearestCells:
         # Latent by latent within a group: the loop over its cells then runs along memory.
         self._tiles = np.concatenate([tile.T.ravel() for tile in np.split(by_group, self._starts[1:-1])])
         self._centres = np.ascontiguousarray(_means(by_group, groups[self._rows]).T)
-        self._least = min(len(latents), max(MIN_SEARCHED, SEARCHED_PER_NEIGHBOR * n_neighbors))
+        self._least = min(len(latents), max(min_searched, SEARCHED_PER_NEIGHBOR * n_neighbors))
 
     def search(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the nearest reference cells, and their distances (float32), both cells × neighbors."""

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..artifacts.latents import REFERENCE_CELLS, matrix
-from .nearest import NearestCells, grouped
+from .nearest import MIN_SEARCHED, NearestCells, grouped
 
 FAR_QUANTILE = 0.99
 """Share of held-out cells that are nearer to the reference than what is called far."""
@@ -34,6 +34,8 @@ class NeighborsHead:
         Nearest cells to find, where another head asks more of them than vote here.
     far
         The relative distance that 1 % of held-out cells exceed, see `vote`.
+    min_searched
+        See `cellferry.heads.nearest.NearestCells`.
     """
 
     file_name = REFERENCE_CELLS
@@ -49,6 +51,7 @@ class NeighborsHead:
         n_labels: int,
         n_searched: int = 0,
         far: float = 1.0,
+        min_searched: int = MIN_SEARCHED,
     ) -> None:
         self.latents = latents
         self.codes = codes
@@ -58,7 +61,7 @@ class NeighborsHead:
         self.n_labels = n_labels
         self.n_searched = min(max(n_neighbors, n_searched), len(codes))
         self.far = far
-        self._nearest = NearestCells(latents, groups, self.n_searched)
+        self._nearest = NearestCells(latents, groups, self.n_searched, min_searched=min_searched)
 
     @classmethod
     def train(

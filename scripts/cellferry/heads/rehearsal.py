@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from ..artifacts.latents import codes_among, read_codes, read_latents, read_values
+from ..artifacts.latents import codes_among, dataset_of, read_codes, read_latents, read_values
 from ..resources.memory import fold_cap, rehearsal_cap
 from ..sampling.sketch import random_sketch, stratified_sketch
 from .arrays import ArraysHead
@@ -137,7 +137,7 @@ def folds(batches: list[str], sizes: np.ndarray, validated: set[str]) -> np.ndar
     validated
         Batches of the validation cells.
     """
-    datasets = [batch.partition("/")[0] for batch in batches]
+    datasets = [dataset_of(batch) for batch in batches]
     several = len(set(datasets)) > 1
     if not several and validated - set(batches):
         return None

@@ -165,7 +165,7 @@ def train_heads(
             others = opened.enter_context(H5adReader(files.validation_common))
             _check_number(others, count_cells(files.validation), files.validation)
 
-        fit = partial(_fit, heads, files, values, others, settings=settings, seed=seed, threads=threads)
+        fit = partial(fit_heads, heads, files, values, others, settings=settings, seed=seed, threads=threads)
         trained = fit(cells, files.rare)
         # The latent space of a scANVI model has seen the labels of all donors.
         if not has_scanvi(files.model):
@@ -176,7 +176,7 @@ def train_heads(
     return trained
 
 
-def _fit(
+def fit_heads(
     heads: list[str],
     files: TrainingFiles,
     values: H5adReader | None,

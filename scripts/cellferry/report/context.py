@@ -35,6 +35,7 @@ from .batch_counts import count_batches
 from .confusions import mistakes, unknown_shares
 from .costs import costs, predicted_mb, read_table, unmeasured_rules
 from .label_counts import LabelCounts, count_labels
+from .references import JudgedLabel, conflicts_in_words, side_by_side
 from .remarks import heads_not_trained, remarks
 
 MAX_LOSING_NAMED = 3
@@ -80,6 +81,8 @@ class RunFiles:
         What compare_panels wrote of every channel; None but for cytometry.
     packed
         What a packed reference says of itself; None for another.
+    label_agreement
+        What each of several references calls the cells of the others; None of one.
     """
 
     evaluations: Sequence[str]
@@ -97,12 +100,14 @@ class RunFiles:
     history: str | None = None
     panel: str | None = None
     packed: str | None = None
+    label_agreement: str | None = None
 
     @classmethod
     def of(cls, files: Any) -> "RunFiles":
         """The files in a script's `snakemake.input`."""
         paths = {field.name: getattr(files, field.name) for field in fields(cls)}
-        return cls(**paths | {"panel": files.panel or None, "packed": files.packed or None})
+        one_or_none = ("panel", "packed", "label_agreement")
+        return cls(**paths | {name: paths[name] or None for name in one_or_none})
 
 
 @dataclass(frozen=True)
@@ -201,8 +206,11 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
     if features and not settings.references:
         # An earlier run chose them, and its datasets are others, even those of the same name.
         features = Features(namespace=features.namespace, n_selected=features.n_selected)
+    predicted = {query: results.predicted[query] for query in label_counts}
+    beside = side_by_side(files.label_agreement, predicted, settings.references)
     return {
         "missing": missing,
+        **beside,
         "answers": label_counts,
         "queries": settings.queries,
         "batches": batches(results.mapped, results.predicted),
@@ -212,7 +220,7 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         "measured": {Path(path).stem: measured_genes(path) for path in files.common},
         "datasets": read_table(files.datasets) if files.datasets else [],
         "colors": colors_of(results.labels.sizes, results.labels.hierarchy),
-        **about_trust(results, files, settings.config, label_counts, features, inspected),
+        **about_trust(results, files, settings.config, label_counts, features, inspected, beside["judged"]),
         **about_run(results, settings, inspected, missing),
     }
 
@@ -224,6 +232,7 @@ def about_trust(
     label_counts: dict[str, LabelCounts],
     features: Features | None,
     inspected: list[Inspection],
+    judged: list[JudgedLabel],
 ) -> dict:
     """What the page shows of scores, of lost genes and of labels that the reference cannot give."""
     rare = results.labels.rare
@@ -258,6 +267,7 @@ def about_trust(
             rounded=rounded,
             not_trained=heads_not_trained(config, len(results.labels.hierarchy.leaves)),
             held_out=decision.held_out if decision else None,
+            conflicts=conflicts_in_words(judged),
         ),
     }
 

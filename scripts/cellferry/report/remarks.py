@@ -1,6 +1,6 @@
 """What a reader of the report should not overlook."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..artifacts.decision import HeldOutAnswers
 from ..artifacts.evaluation import Baseline, Evaluation
@@ -39,6 +39,7 @@ def remarks(
     rounded: dict[str, InspectedRounding] | None = None,
     not_trained: dict[str, int] | None = None,
     held_out: HeldOutAnswers | None = None,
+    conflicts: Sequence[str] = (),
 ) -> list[str]:
     """Sentences on what lowers the trust in the answer; none where nothing does.
 
@@ -64,9 +65,12 @@ def remarks(
         By head that the reference has too many labels for: how many it may have.
     held_out
         Answers to the held-out cells that calibrate the classifiers; None where that is not done yet.
+    conflicts
+        Sentences on labels that two references draw differently under one name.
     """
     return [
         *_on_calibration(held_out),
+        *conflicts,
         *_on_rare_labels(rare, label_counts),
         *_on_labels_left_out(left_out),
         *(remark for name, scores in evaluations.items() for remark in _on_scores(name, scores)),
