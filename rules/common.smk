@@ -19,7 +19,7 @@ from scripts.cellferry.config.checks import check
 from scripts.cellferry.config.named_reference import locate_pretrained
 from scripts.cellferry.config.orthologs import shipped_table
 from scripts.cellferry.config.providers import Modality, reference_of
-from scripts.cellferry.config.samples import all_files, table_files
+from scripts.cellferry.config.samples import all_files, sample_files, table_files
 from scripts.cellferry.config.schema import fill_defaults, load_schema
 from scripts.cellferry.config.settings import (
     ClassifierSettings,
@@ -33,6 +33,7 @@ from scripts.cellferry.config.settings import (
     SurgerySettings,
     settings_of,
 )
+from scripts.cellferry.config.spatial import coordinate_tables
 from scripts.cellferry.core.disk import check_writable
 from scripts.cellferry.core.run_record import check_run_is_current
 from scripts.cellferry.core.yaml_text import restore_text
@@ -126,8 +127,11 @@ def dataset_files(wildcards):
 
 
 def dataset_tables(wildcards):
-    """Input function: the annotation tables of the wildcard's dataset."""
-    return [masked(file) for file in table_files(config["datasets"][wildcards.dataset]["obs"])]
+    """Input function: the annotation tables of the wildcard's dataset, and those of coordinates."""
+    dataset = config["datasets"][wildcards.dataset]
+    files = sample_files(dataset["path"]).values()
+    beside = coordinate_tables(files, dataset["coordinates"], dataset["role"])
+    return [masked(file) for file in [*table_files(dataset["obs"]), *beside]]
 
 
 def dataset_config(wildcards):

@@ -74,7 +74,7 @@ def convert_to_chunks(
         bounds=run_bounds(inspection.cells_kept, config["chunks"])[first : last + 1],
         rows=(inspection.starts[first], inspection.starts[last]),
     )
-    columns = needed_columns(config)
+    columns = [*needed_columns(config), *dataset.coordinate_columns]
     dataset.load_tables(columns)
     max_bytes = budget.block_bytes(
         MEMORY_MODELS["convert_to_chunks"],
@@ -171,6 +171,7 @@ def kept_blocks(
 ) -> Iterator[Block]:
     """Blocks of a share's kept cells, checked, without explicit zeros."""
     progress, rounding = Progress("read", share.rows[1] - share.rows[0]), Rounding()
+    n_genes, n_controls = 0.0, None
     for header, block in dataset.blocks(columns, max_bytes, scratch, *share.rows):
         source = Source.of(header)
         check_counts(block.counts, block.names, dataset.header.var.index, source)
@@ -178,9 +179,16 @@ def kept_blocks(
             rounding.add(block.counts)
         block.counts.eliminate_zeros()
         kept = dataset.kept(block)
-        yield block if kept.all() else block.rows(kept)
+        block = block if kept.all() else block.rows(kept)
+        if block.controls is not None:
+            n_controls = (n_controls or 0.0) + float(block.controls.sum())
+            n_genes += float(block.counts.sum(dtype=np.float64))
+        yield block
         progress.add(len(block))
     progress.end()
+    if n_controls is not None:
+        share_of_all = n_controls / max(1.0, n_genes + n_controls)
+        print(f"control features are left out: {n_controls:.0f} counts, {share_of_all:.2%} of all")
     if rounding.cells:
         print(rounding)
         for doubt in rounding.doubts(dataset.key("counts_rounding")):
@@ -209,7 +217,8 @@ def chunk_obs(dataset: Dataset, block: Block, label_names: LabelNames) -> dict[s
     obs = {"batch": dataset.batches(block.obs, len(block))}
     if dataset.config["label"]:
         obs["label"] = label_names(block.obs[dataset.config["label"]])
-    return obs | {column: block.obs[column] for column in dataset.config["keep_obs"]}
+    carried = [*dataset.config["keep_obs"], *dataset.coordinate_columns]
+    return obs | {column: block.obs[column] for column in carried}
 
 
 if __name__ == "__main__":

@@ -48,6 +48,48 @@ class InspectedRounding:
     after: float
 
 
+@dataclass(frozen=True)
+class InspectedControls:
+    """The control features of a panel, which are left out, as far as the first cells show them.
+
+    Attributes
+    ----------
+    kinds
+        Number of them by kind, in the file that has most.
+    cells
+        Number of the first cells.
+    counts, of_genes
+        Their counts of controls, and of genes.
+    """
+
+    kinds: dict[str, int]
+    cells: int
+    counts: float
+    of_genes: float
+
+
+@dataclass(frozen=True)
+class InspectedCoordinates:
+    """The coordinates of the cells that the filter keeps.
+
+    Attributes
+    ----------
+    source
+        The place that they are read from.
+    cells
+        Cells with coordinates.
+    missing
+        Cells without.
+    repeated
+        Cells at the place of an earlier cell of the same file.
+    """
+
+    source: str
+    cells: int
+    missing: int
+    repeated: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
     """The content of a dataset's file, as far as a look shows it that does not read the counts.
@@ -111,6 +153,10 @@ class Inspection:
         Stored values per cell, by the header or as far as they are seen.
     rounding
         The effect of rounding on the first cells; None where counts are not rounded.
+    controls
+        Control features; None where there are none.
+    coordinates
+        Coordinates of the cells; None where there are none, or the dataset is a reference.
     channels
         Channels of a cytometry file; empty for counts.
     intensities
@@ -156,6 +202,8 @@ class Inspection:
     batches: dict[str, int] = field(default_factory=dict)
     values_per_cell: float = 0.0
     rounding: InspectedRounding | None = None
+    controls: InspectedControls | None = None
+    coordinates: InspectedCoordinates | None = None
     channels: list[InspectedChannel] = field(default_factory=list)
     intensities: ValueKind | None = None
     in_order: bool = True

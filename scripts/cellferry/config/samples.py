@@ -13,6 +13,7 @@ from ..core.hdf5_links import with_parts
 from ..core.mtx_lists import files_beside
 from ..core.text import OPENERS
 from .formats import TEXT_ENDINGS
+from .spatial import counts_in
 
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 
@@ -36,7 +37,8 @@ def sample_files(path: str | list[str] | dict[str, str]) -> dict[str, Path]:
     ----------
     path
         As in the configuration: a file or folder, a pattern such as `plates/*.csv.gz`, a list of those, or
-        samples' names with a file or folder each. A folder of FCS files stands for these.
+        samples' names with a file or folder each. A folder of FCS files stands for these, the folder of an
+        instrument (`spatial.counts_in`) for the counts in it.
 
     Returns
     -------
@@ -45,21 +47,22 @@ def sample_files(path: str | list[str] | dict[str, str]) -> dict[str, Path]:
     `run/a/matrix.h5` and `run/b/matrix.h5` are `a` and `b`.
     """
     if isinstance(path, dict):
-        return {sample: Path(file) for sample, file in path.items()}
+        return {sample: counts_in(Path(file)) or Path(file) for sample, file in path.items()}
     paths = [file for pattern in ([path] if isinstance(path, str) else path) for file in _expanded(pattern)]
-    if isinstance(path, str) and paths == [Path(path)]:
+    if isinstance(path, str) and paths in ([Path(path)], [counts_in(Path(path))]):
         return {"": paths[0]}
     paths = list(dict.fromkeys(paths))  # patterns may overlap
     return dict(zip(_names(paths), paths, strict=True))
 
 
 def _expanded(pattern: str) -> list[Path]:
-    """The files that a pattern, or a folder of FCS files, stands for."""
+    """The files that a pattern, a folder of FCS files or one of an instrument stands for."""
     path = Path(pattern)
     if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.suffix.lower() == ".fcs") or [path]
+        events = sorted(file for file in path.iterdir() if file.suffix.lower() == ".fcs")
+        return events or [counts_in(path) or path]
     if glob.has_magic(pattern) and not path.exists():
-        return [Path(file) for file in files_that_fit(pattern)]
+        return [counts_in(Path(file)) or Path(file) for file in files_that_fit(pattern)]
     return [path]
 
 

@@ -19,6 +19,7 @@ from ..labels.names import Counted, LabelNames, as_labels, count_names
 from ..labels.vocabulary import SET_SEPARATOR
 from .cell_filter import names_wanted
 from .control_characters import cell_problem, value_problem
+from .coordinate_inspection import PlaceCounts
 from .dataset import Dataset, run_bounds
 from .findings import Findings, as_problems
 from .unused_names import unused_names
@@ -40,12 +41,15 @@ def describe_cells(dataset: Dataset, label_names: LabelNames) -> Iterator[Findin
     config = dataset.config
     if not set(dataset.obs_columns).issuperset(config["cells"]):
         return  # the missing filter column is a problem already, and what it keeps is unknown
-    seen = CellCounts(dataset, label_names)
-    dataset.load_tables(seen.columns)
+    seen, places = CellCounts(dataset, label_names), PlaceCounts(dataset)
+    columns = list(dict.fromkeys([*seen.columns, *places.columns]))
+    dataset.load_tables(columns)
     progress = Progress("looked at the names of", dataset.header.n_cells)
-    for cells in dataset.cells(seen.columns):
+    for cells in dataset.cells(columns):
         yield Findings(problems=seen.add(cells))
+        places.add(cells, seen.are_kept[-1])
         progress.add(len(cells.names))
+    yield places.findings()
     remarks, left_out = dataset.annotation_in_words([*seen.columns, *config["keep_obs"]])
     for remark in remarks:
         print(remark)

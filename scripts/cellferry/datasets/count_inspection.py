@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts.inspection import InspectedRounding
+from ..artifacts.inspection import InspectedControls, InspectedRounding
 from ..core.problems import Problem
 from ..errors import InputError
 from ..formats import Block, OutOfOrderError
+from ..formats.controls import in_words
+from ..formats.features import CONTROLS
 from .dataset import Dataset
 from .findings import Findings, as_problems
 from .raw_counts import LargestCount, SmallestValues, Source, check_counts, preview_problem
@@ -100,5 +102,33 @@ def look_at_counts(dataset: Dataset, firsts: dict[int, Block | None]) -> Finding
         print(rounding if rounding.cells else "counts are rounded to whole numbers as they are converted")
         doubts += rounding.doubts(dataset.key("counts_rounding"))
         rounded = InspectedRounding(rounding.cells, rounding.before, rounding.after)
-    fields = {"values_per_cell": in_header or seen, "rounding": rounded}
+    fields = {
+        "values_per_cell": in_header or seen,
+        "rounding": rounded,
+        "controls": look_at_controls(dataset, firsts),
+    }
     return Findings(fields, problems=problems, warnings=doubts)
+
+
+def look_at_controls(dataset: Dataset, firsts: dict[int, Block | None]) -> InspectedControls | None:
+    """Control features of the files, and their share of the first cells' counts, see `first_blocks`."""
+    of_files = [header.details[CONTROLS].kinds for header in dataset.headers if CONTROLS in header.details]
+    if not of_files:
+        return None
+    most = max(of_files, key=lambda kinds: sum(kinds.values()))
+    seen = [block for block in firsts.values() if block is not None and block.controls is not None]
+    controls = float(sum(block.controls.sum() for block in seen))
+    found = InspectedControls(
+        most, sum(map(len, seen)), controls, float(sum(block.counts.sum(dtype=np.float64) for block in seen))
+    )
+    print(controls_in_words(found))
+    return found
+
+
+def controls_in_words(controls: InspectedControls) -> str:
+    """One sentence on control features that are left out."""
+    sentence = f"{sum(controls.kinds.values())} control features are left out ({in_words(controls.kinds)})"
+    total = controls.counts + controls.of_genes
+    if not controls.cells or not total:
+        return sentence
+    return f"{sentence}: {controls.counts / total:.2%} of the counts of the first {controls.cells:,} cells"

@@ -15,7 +15,9 @@ from ..labels.names import as_labels
 from ..resources.memory import MB
 from .cell_filter import keep
 from .concatenation import Concatenation
+from .coordinates import SECTION, Coordinates
 from .obs_table import ObsTable
+from .parquet_table import open_table
 
 SAMPLE = "sample"
 """The obs column with the names of a dataset's files."""
@@ -40,6 +42,8 @@ class Dataset:
         See `formats.interface.Header`; of all files together, and of each.
     starts
         Where the files' cells begin, counted over all, and where the last ones end.
+    coordinates
+        Where its cells lie, for those that are labeled; see `Coordinates`.
     obs_columns
         Annotation columns of the files and the tables; a table's come before a file's of the same name. With
         several files the column `sample` is among them: the file that a cell is of, unless a table says else.
@@ -66,6 +70,10 @@ class Dataset:
         from_tables = [column for table in self._tables for column in table.columns]
         from_files = [*self.header.obs_columns, *([] if self._is_one else [SAMPLE])]
         self.obs_columns = list(dict.fromkeys([*from_tables, *from_files]))
+        # A reference gets no labeled file, which they are for.
+        wanted = "none" if config.get("role") == "reference" else config.get("coordinates", "none")
+        key = options.key("coordinates")
+        self.coordinates = Coordinates(wanted, key, self.headers, self.obs_columns)
 
     def _annotation(self, options: Options, *, n_files: int) -> list[ObsTable]:
         """The annotation tables: none, one for all files, or one for each."""
@@ -76,7 +84,7 @@ class Dataset:
                 "one for each file, in the same order, or one for all"
             )
         by_order = self.config.get("obs_by") == "order"
-        return [ObsTable(path, options.key("obs"), by_order=by_order) for path in paths]
+        return [open_table(path, options.key("obs"), by_order=by_order) for path in paths]
 
     def key(self, name: str) -> str:
         """Full name of one of the dataset's configuration keys."""
@@ -91,7 +99,14 @@ class Dataset:
     def states(self) -> dict[str, str]:
         """What its files and tables were like before they were read, by path (`core.reading.state_of`)."""
         files = {str(file): state for header in self.headers for file, state in header.states.items()}
-        return files | {str(table.path): table.state for table in self._tables}
+        tables = [*self._tables, *self.coordinates.tables]
+        return files | {str(table.path): table.state for table in tables}
+
+    @property
+    def coordinate_columns(self) -> list[str]:
+        """Names by which `cells` and `blocks` yield coordinates, and the file of each cell if several."""
+        axes = self.coordinates.axes
+        return axes if self._is_one or not axes else [*axes, SECTION]
 
     @property
     def is_cytometry(self) -> bool:
@@ -110,14 +125,22 @@ class Dataset:
         what the format needs.
         """
         tables = 16 * (1 + len(columns)) * self.header.n_cells // MB if self._tables else 0
+        if self.coordinates.tables and self._has_axes(columns):
+            tables += 16 * (1 + len(self.coordinates.axes)) * self.header.n_cells // MB
         return tables + self.header.held_mb
 
     def load_tables(self, columns: list[str]) -> None:
-        """Read the columns that the annotation tables have into memory."""
+        """Read columns of annotation tables, and coordinates if these are among them, into memory."""
         names = {self.config["label"], self.config["batch"], *self.config["cells"]}
         numeric = set(self.config["keep_obs"]) - names
+        # Each cell's is another: as text they would be held once for every cell.
+        places = set(self.coordinates.columns) - {*columns, *names}
+        if self._has_axes(columns):
+            self.coordinates.load()
+        columns = self._in_dataset(columns)
         for number, table in enumerate(self._tables):
-            table.load([column for column in columns if column in table.columns], numeric=numeric)
+            in_table = [column for column in columns if column in table.columns]
+            table.load(in_table, numeric=numeric, numbers_only=places)
             header = self.headers[number] if len(self._tables) > 1 else self.header
             if table.by_order and table.n_rows != header.n_cells:
                 lacks_header = table.n_rows + 1 == header.n_cells
@@ -127,6 +150,16 @@ class Dataset:
                     "header and one line for each cell"
                     + (f": is '{table.columns[0]}' the first cell's, and no header?" if lacks_header else "")
                 )
+
+    def _has_axes(self, columns: list[str]) -> bool:
+        """Whether coordinates are among the columns."""
+        return not set(columns).isdisjoint(self.coordinates.axes)
+
+    def _in_dataset(self, columns: list[str]) -> list[str]:
+        """The same columns, and in place of coordinates those that they are read from."""
+        own = [column for column in columns if column not in self.coordinate_columns]
+        more = self.coordinates.columns if self._has_axes(columns) else []
+        return list(dict.fromkeys([*own, *more]))
 
     def cells(self, columns: list[str]) -> Iterator[Cells]:
         """Names and annotation of all cells; `load_tables` first.
@@ -195,16 +228,30 @@ class Dataset:
         for number, block in self._files.blocks(self._in_files(columns), max_bytes, scratch, start, stop):
             obs = self._annotated(number, Cells(block.names, block.obs), columns, start)
             start += len(block)
-            yield self.headers[number], Block(block.counts, self._cell_names(number, block.names), obs)
+            names = self._cell_names(number, block.names)
+            yield self.headers[number], Block(block.counts, names, obs, block.controls)
 
     def _in_files(self, columns: list[str]) -> list[str]:
         """Those of the columns that are the files' own: no table has them, and `sample` is the file."""
+        columns = self._in_dataset(columns)
         others = {column for table in self._tables for column in table.columns}
         if not self._is_one:
             others.add(SAMPLE)
-        return [column for column in columns if column in self.header.obs_columns and column not in others]
+        known = {*self.header.obs_columns, *(self.coordinates.columns if self.coordinates.is_element else ())}
+        return [column for column in columns if column in known - others]
 
     def _annotated(self, number: int, cells: Cells, columns: list[str], start: int) -> dict[str, np.ndarray]:
+        """Annotation of a file's cells, and their coordinates if these are among the columns."""
+        obs = self._annotation_of(number, cells, self._in_dataset(columns), start)
+        if not self._has_axes(columns):
+            return obs
+        placed = self.coordinates.of(number, cells.names, obs)
+        placed[SECTION] = np.full(len(cells.names), self._files.samples[number], dtype=object)
+        return {column: placed[column] if column in placed else obs[column] for column in columns}
+
+    def _annotation_of(
+        self, number: int, cells: Cells, columns: list[str], start: int
+    ) -> dict[str, np.ndarray]:
         """Annotation of a file's cells: the table's, else the file's, else the sample.
 
         `start` is where they begin, counted over all files.

@@ -14,11 +14,12 @@ from ..labels.names import LabelNames
 from .cell_inspection import describe_cells
 from .channel_inspection import describe_channels
 from .control_characters import feature_problems
+from .coordinates import AXES, SECTION
 from .count_inspection import first_blocks, look_at_counts
 from .dataset import Dataset
 from .findings import Findings
 
-OWN_COLUMNS = ("batch", "label")
+OWN_COLUMNS = ("batch", "label", *AXES, SECTION)
 """Columns of obs that cellferry writes itself."""
 
 UNUSABLE: dict[str, Callable[[str], bool]] = {
@@ -122,6 +123,8 @@ def column_problems(dataset: Dataset) -> list[Problem]:
     wanted = [(key, config[key]) for key in ("label", "batch") if config[key]]
     wanted += [(f"cells.{column}", column) for column in config["cells"]]
     wanted += [(key, column) for key in ("levels", "keep_obs") for column in config[key]]
+    if not dataset.coordinates.is_element:
+        wanted += [("coordinates", column) for column in dataset.coordinates.columns]
     problems = []
     for key, column in wanted:
         if column not in known:

@@ -12,6 +12,7 @@ from ..core.table_start import skip_to_rows, table_start
 from ..core.text import open_text
 from ..errors import InputError
 from ..formats.cell_names import hashes, repeated_hashes, repeated_names
+from ..formats.cosmx import key_order, names_in
 
 ROWS_AT_ONCE = 20_000
 MISSING = ["", "NA"]
@@ -21,7 +22,8 @@ MISSING = ["", "NA"]
 class ObsTable:
     """Annotation of cells in a csv or tsv file, gzipped or not, cell names in the first column.
 
-    A header with one name fewer than there are columns, as R writes it, is understood.
+    A header with one name fewer than there are columns, as R writes it, is understood, and the two columns
+    that name the cells of CosMx.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ class ObsTable:
     Attributes
     ----------
     columns
-        Names of the columns after the first; with `by_order` of all.
+        Names of the columns after the first; with `by_order`, and of CosMx, of all.
     state
         See `core.reading.state_of`: what the file was like before it was read.
     n_rows
@@ -51,6 +53,14 @@ class ObsTable:
         self.n_rows = 0
         self._key = key
         self.count_from_here()
+        self._hashes = np.empty(0, dtype=np.uint64)
+        self._values: dict[str, pd.Categorical | np.ndarray] = {}
+        self._numbers_only: frozenset[str] = frozenset()
+        self._open()
+
+    def _open(self) -> None:
+        """Read the header."""
+        key, by_order = self._key, self.by_order
         with readable(self.path):
             self.state = state_of(self.path)
             start = table_start(self.path, blanks="quoted" if by_order else "regular")
@@ -61,53 +71,76 @@ class ObsTable:
                 f"{self.path} ({key}): is not a regular table: the header has {len(start.names)} names and "
                 f"line {start.row_line} {start.n_fields} values; correct the header"
             )
-        # Where the first of them stands.
-        self._first = 0 if by_order and not start.is_short else 1
-        self.columns = start.names[self._first :]
+        self._start = start
+        self._set_columns(start.names, is_short=start.is_short)
+
+    def _set_columns(self, names: list[str], *, is_short: bool) -> None:
+        """Take over the names of all columns."""
+        # The two that name the cells of CosMx.
+        self._keys = None if self.by_order else key_order(names)
+        # Where the first of the columns stands.
+        self._first = 0 if self._keys or (self.by_order and not is_short) else 1
+        self.columns = names[self._first :]
         if not self.columns:
             raise InputError(
-                f"{self.path} ({key}): has one column only, '{start.names[0][:80]}', and cell names and "
+                f"{self.path} ({self._key}): has one column only, '{names[0][:80]}', and cell names and "
                 "annotation are needed: its fields must be separated by tabs, commas or semicolons (or by "
                 "blanks, labels in quotes)"
             )
-        self._start = start
-        self._hashes = np.empty(0, dtype=np.uint64)
-        self._values: dict[str, pd.Categorical | np.ndarray] = {}
 
     def count_from_here(self) -> None:
         """Begin to count the cells that are asked for and found."""
         self.n_cells = self.n_matched = 0
         self.first_cell = ""
 
-    def load(self, columns: list[str], *, numeric: set[str] | frozenset[str] = frozenset()) -> None:
+    def load(
+        self,
+        columns: list[str],
+        *,
+        numeric: set[str] | frozenset[str] = frozenset(),
+        numbers_only: set[str] | frozenset[str] = frozenset(),
+    ) -> None:
         """Read columns into memory: 8 bytes a cell for the name, and 4 (strings) or 8 (numbers) per column.
 
         Of the columns in `numeric`, those whose values all are numbers become numbers. All others stay as
-        they are written: donors `001` and `01` are two. Strings are kept as codes.
+        they are written: donors `001` and `01` are two. Strings are kept as codes. Columns in `numbers_only`
+        are never held as strings, since each of these may be another.
 
         Raises
         ------
         InputError
-            If the table is irregular, names a cell twice, or was changed since it was opened.
+            If the table is irregular, names a cell twice, or was changed since it was opened, or a column in
+            `numbers_only` holds something else.
         """
         self.n_rows = 0
+        self._numbers_only = frozenset(numbers_only)
+        numeric = {*numeric, *numbers_only}
         parts: list[np.ndarray] = []
         numbers: dict[str, list[np.ndarray]] = {column: [] for column in columns if column in numeric}
         codes: dict[str, list[np.ndarray]] = {column: [] for column in columns}
         known: dict[str, dict[str, int]] = {column: {} for column in columns}
         # Both are tried side by side; the numeric reading is given up at the first text.
-        for chunk in self._chunks():
+        for chunk in self._chunks(columns):
             if not self.by_order:
-                parts.append(hashes(chunk[0].fillna("").to_numpy(dtype=object)))
+                parts.append(hashes(self._names_in(chunk)))
             self.n_rows += len(chunk)
             for column in columns:
                 values = chunk[self.columns.index(column) + self._first]
                 if column in numbers:
                     as_numbers = pd.to_numeric(values, errors="coerce")
-                    if (as_numbers.isna() & values.notna()).any():
+                    is_text = as_numbers.isna() & values.notna()
+                    if is_text.any() and column in numbers_only:
+                        raise InputError(
+                            f"{self.path} ({self._key}): the column '{column}' holds "
+                            f"'{values[is_text].iloc[0]}', which is not a number; correct it or name another "
+                            "column"
+                        )
+                    if is_text.any():
                         del numbers[column]
                     else:
                         numbers[column].append(as_numbers.to_numpy(dtype=np.float64))
+                if column in numbers_only:
+                    continue
                 found, categories = pd.factorize(values)
                 entries = known[column]
                 table = np.array([entries.setdefault(value, len(entries)) for value in categories] + [-1])
@@ -125,7 +158,13 @@ class ObsTable:
                 self._values[column] = pd.Categorical.from_codes(every[order], list(known[column]))
             del codes[column]
 
-    def _chunks(self) -> Iterator[pd.DataFrame]:
+    def _names_in(self, chunk: pd.DataFrame) -> np.ndarray:
+        """Names of the cells in some rows."""
+        texts = [chunk[at].fillna("").to_numpy(dtype=object) for at in self._keys or (0,)]
+        return names_in(*texts) if self._keys else texts[0]
+
+    def _chunks(self, columns: list[str]) -> Iterator[pd.DataFrame]:
+        """Rows as text, columns by position, those at least that are named and those of the cells' names."""
         # All columns, though few are wanted: with `usecols` pandas says nothing of rows with too many.
         with readable(self.path), open_text(self.path) as file:
             skip_to_rows(file, self._start)
@@ -160,7 +199,7 @@ class ObsTable:
         repeated = repeated_hashes([self._hashes])
         if len(repeated) == 0:
             return
-        names = (chunk[0].fillna("").to_numpy(dtype=object) for chunk in self._chunks())
+        names = map(self._names_in, self._chunks([]))
         for name in repeated_names(names, repeated):
             raise InputError(
                 f"{self.path} ({self._key}): the cell '{name}' has more than one row; leave one row per cell"

@@ -22,7 +22,7 @@ from ..cytometry.channels import channels_of
 from ..cytometry.marker_names import read_markers
 from ..errors import InputError
 from . import zarr_store
-from .features import as_stored, genes_of, only_genes
+from .features import as_stored, control_counts, genes_of, only_genes
 from .interface import Block, Cells, FileSignature, Header, Options
 from .sorting import OutOfOrderError
 
@@ -129,6 +129,7 @@ def blocks(
         else:
             found = _between(reader.blocks(stored, columns, max_bytes, Path(scratch)), start, stop)
         for block in found:
+            block.controls = control_counts(block.counts, header)
             block.counts = genes_of(block.counts, header)
             n_cells += len(block)
             yield block

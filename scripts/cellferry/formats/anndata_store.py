@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..errors import InputError
+from ..errors import DamagedPartError, InputError
 from .compressed import check_compressed
 from .frame import Frame
 from .interface import Header, Options, choose_place
@@ -26,6 +26,13 @@ from .matrix import (
     stored,
     unwritten_warnings,
 )
+from .pieces import read_part
+
+OBSM = "obsm/"
+"""What the names of columns of an element of obsm begin with: `obsm/spatial/0` is its first column."""
+
+AXES = (2, 3)
+"""Number of columns of what may be coordinates."""
 
 AUTOMATIC = ("layers/counts", "raw", "X")
 """Where `counts: auto` signature, in this order."""
@@ -41,7 +48,7 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
     elements = places_of(root)
     previews = {place: glance(element) for place, element in elements.items()}
     places = {place: looks_like_counts(values) for place, values in previews.items()}
-    obs = Frame(root, "obs")
+    obs, obsm = Frame(root, "obs"), obsm_widths(root)
     counts = choose_place(path, places, options, AUTOMATIC)
     var = _names_and_strings(genes_of(root, counts))
     if counts is None:
@@ -66,9 +73,45 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
         counts=counts,
         var=var,
         obs_columns=obs.columns,
+        obsm=obsm,
         preview=previews.get(counts, np.empty(0)),
-        warnings=unwritten_warnings(elements[counts]) if matrix and matrix.storage == "dense" else [],
+        warnings=[
+            warning
+            for element in (
+                *([elements[counts]] if matrix and matrix.storage == "dense" else []),
+                *(root["obsm"][name] for name, width in obsm.items() if width in AXES),
+            )
+            for warning in unwritten_warnings(element)
+        ],
     )
+
+
+class CellFrame(Frame):
+    """obs, with the columns of obsm by names such as `obsm/spatial/0`."""
+
+    def __init__(self, root: Group) -> None:
+        super().__init__(root, "obs")
+
+    def values(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Values of a column of obs or obsm in rows `start` to `stop`; see `Frame.values`."""
+        if not column.startswith(OBSM) or column in self.columns:
+            return super().values(column, start, stop)
+        name, _, number = column.removeprefix(OBSM).rpartition("/")
+        element = self._root["obsm"][name]
+        if element.shape[0] != len(self):
+            raise DamagedPartError(f"obsm/{name} has {element.shape[0]} rows, and obs {len(self)}")
+        return read_part(element, slice(start, stop))[:, int(number)]
+
+
+def obsm_widths(root: Group) -> dict[str, int]:
+    """Number of columns of each array of numbers in obsm, by its name."""
+    obsm = root.get("obsm")
+    elements = {} if obsm is None or is_array(obsm) else {str(name): obsm[name] for name in obsm}
+    return {
+        name: int(element.shape[1])
+        for name, element in elements.items()
+        if is_array(element) and element.ndim == 2 and element.dtype.kind in "iuf"
+    }
 
 
 def check(root: Group, header: Header) -> None:

@@ -1,7 +1,7 @@
 """Features of a file that are genes, by the types and genomes that 10x gives them, whatever the format.
 
 Cell Ranger writes genes, antibodies, guides and peaks into one matrix. An antibody is often named like
-the gene of its protein, so that its counts would be added to the gene's.
+the gene of its protein, so that its counts would be added to the gene's. Panels hold controls (`controls`).
 """
 
 import re
@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from ..errors import InputError
+from .controls import CONTROL_TYPES, Controls, controls_of, in_words
 from .interface import Header
 
 GENE_EXPRESSION = "Gene Expression"
@@ -34,26 +35,41 @@ TYPE_COLUMNS = ("featuretypes", "featuretype", "type", "modality")
 GENES = "genes"
 """Key in `Header.details`: positions of the genes among all features, and the number of these."""
 
+CONTROLS = "controls"
+"""Key in `Header.details`: the `Controls` of a file that has any."""
+
 
 def only_genes(header: Header) -> Header:
-    """A header without the features that are not genes, or of another genome than the one that is read.
+    """A header without features that are not genes, or of another genome than the one that is read.
 
     Raises
     ------
     InputError
         If there are no genes, or the genome is not chosen or not there.
     """
-    kept = _are_genes(header) & _are_of_genome(header)
+    column = _type_column(header.var)
+    controls = controls_of(header.var.index, None if column is None else _types(header.var[column]))
+    is_control = np.isin(np.arange(len(header.var)), controls.positions)
+    kept = _are_genes(header) & _are_of_genome(header) & ~is_control
     if kept.all():
         return header
-    dropped = header.var[~kept]
-    column = _type_column(header.var)
-    listed = "" if column is None else f" ({_counted(dropped[column])})"
+    if is_control.all():
+        raise InputError(
+            f"{header.path}: all of its {len(kept)} features are controls ({in_words(controls.kinds)}); name "
+            "the file with the genes"
+        )
+    remarks, details = [], {GENES: (np.flatnonzero(kept), len(kept))}
+    if controls.kinds:  # reported with their counts
+        details[CONTROLS] = controls
+    dropped = header.var[~kept & ~is_control]
+    if len(dropped):
+        listed = "" if column is None else f" ({_counted(dropped[column])})"
+        remarks.append(f"{len(dropped)} features are left out{listed}")
     return header.replace(
         var=header.var[kept],
         n_genes=int(kept.sum()),
-        details=header.details | {GENES: (np.flatnonzero(kept), len(kept))},
-        remarks=[*header.remarks, f"{len(dropped)} features are left out{listed}"],
+        details=header.details | details,
+        remarks=[*header.remarks, *remarks],
     )
 
 
@@ -67,11 +83,17 @@ def genes_of(counts: sparse.csr_matrix, header: Header) -> sparse.csr_matrix:
     return counts[:, header.details[GENES][0]] if GENES in header.details else counts
 
 
+def control_counts(counts: sparse.csr_matrix, header: Header) -> np.ndarray | None:
+    """Counts of the controls of each cell, given those of all features; None where a file has no controls."""
+    controls: Controls | None = header.details.get(CONTROLS)
+    return None if controls is None else controls.counts(counts)
+
+
 def _type_column(var: pd.DataFrame) -> str | None:
     by_name = {re.sub("[._ ]", "", str(column)).casefold(): column for column in var.columns}
     for name in TYPE_COLUMNS:
         types = set(_types(var[by_name[name]])) if name in by_name else set()
-        is_of_10x = not types.isdisjoint(OTHER_TYPES | {GENE_EXPRESSION.casefold()})
+        is_of_10x = not types.isdisjoint(OTHER_TYPES | CONTROL_TYPES | {GENE_EXPRESSION.casefold()})
         if is_of_10x or not (types.isdisjoint(GENE_TYPES) or types.isdisjoint(OTHERS_BESIDE_GENES)):
             return by_name[name]
     return None

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from . import anndata_store
 from .annotation import annotated_blocks, annotated_cells
-from .frame import Frame
 from .hdf5 import open_hdf5
 from .interface import Block, Cells, FileSignature, Header, Options
 
@@ -26,7 +25,7 @@ def header(path: Path, options: Options) -> Header:
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
     with open_hdf5(header.path, header.options) as file:
-        yield from annotated_cells(Frame(file, "obs"), header.n_cells, columns)
+        yield from annotated_cells(anndata_store.CellFrame(file), header.n_cells, columns)
 
 
 def blocks(
@@ -35,4 +34,4 @@ def blocks(
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with open_hdf5(header.path, header.options) as file:
         rows = anndata_store.counts_of(file, header, max_bytes, scratch, start, stop)
-        yield from annotated_blocks(rows, Frame(file, "obs"), columns, start)
+        yield from annotated_blocks(rows, anndata_store.CellFrame(file), columns, start)

@@ -97,7 +97,7 @@ class JoinedFrame:
 
     def values(self, column: str, start: int, stop: int) -> np.ndarray:
         """See `Frame.values`."""
-        if column in self._own.columns:
+        if column in self._own.columns or column.startswith(anndata_store.OBSM):
             return self._own.values(column, start, stop)
         rows = self._rows[start:stop].astype(np.int64)
         first, last = (rows[0], rows[-1] + 1) if len(rows) else (0, 0)
@@ -105,7 +105,7 @@ class JoinedFrame:
 
 
 def _obs(file: h5py.File, modality: str) -> Frame | JoinedFrame:
-    of_modality = Frame(file["mod"][modality], "obs")
+    of_modality = anndata_store.CellFrame(file["mod"][modality])
     if "obs" not in file:
         return of_modality
     whole = Frame(file, "obs")

@@ -51,6 +51,8 @@ class Header:
         Names of the cells' annotation columns.
     preview
         Some values of the chosen place, from its beginning (and middle and end where they can be reached).
+    obsm
+        Number of columns of each array in obsm, by its name, where the format has any.
     values
         `counts`, or `intensities`: where the configuration says so, and in FCS files in any case.
     held_mb
@@ -79,6 +81,7 @@ class Header:
     var: pd.DataFrame
     obs_columns: list[str]
     preview: np.ndarray
+    obsm: dict[str, int] = field(default_factory=dict)
     values: str = "counts"
     held_mb: int = 0
     remarks: list[str] = field(default_factory=list)
@@ -168,11 +171,14 @@ class Block:
         Cells × genes, CSR float32, column indices sorted and unique within each row.
     names, obs
         As in `Cells`.
+    controls
+        Counts of the control features of each cell, which `counts` lacks; None where a file has none.
     """
 
     counts: sparse.csr_matrix
     names: np.ndarray
     obs: dict[str, np.ndarray]
+    controls: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.counts.shape[0]
@@ -180,7 +186,8 @@ class Block:
     def rows(self, selected: slice | np.ndarray) -> "Block":
         """The selected rows, as a block."""
         obs = {column: values[selected] for column, values in self.obs.items()}
-        return Block(self.counts[selected], self.names[selected], obs)
+        controls = None if self.controls is None else self.controls[selected]
+        return Block(self.counts[selected], self.names[selected], obs, controls)
 
 
 def as_strings(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..features.gene_ids import ENSEMBL
+from .controls import control_kind
 from .interface import Options
 
 NAMES = re.compile(r"(cell|event|barcode|row)?[ _]?(ids?|names?|index|barcodes?|cells?|events?)?$", re.I)
@@ -22,9 +23,10 @@ COMMON_GENE = re.compile(
 def genes_are_rows(path: Path, rows: Sequence[str], columns: Sequence[str], options: Options) -> bool:
     """Tell from their names whether the rows of a table are genes.
 
-    The first of these rules that holds for one side only decides: most names of a side are Ensembl
-    ids, so it is the genes; most are cell barcodes (eight or more of A, C, G, T), so it is the cells;
-    at least two names, and more than of the other side, are genes that nearly every data set has.
+    The first of these rules that holds for one side only decides: a side has controls of a panel
+    (`Blank-1`), so it is the genes; most names of a side are Ensembl ids, so it is the genes; most are cell
+    barcodes (eight or more of A, C, G, T), so it is the cells; at least two names, and more than of the
+    other side, are genes that nearly every data set has.
 
     Parameters
     ----------
@@ -53,6 +55,9 @@ def genes_are_rows(path: Path, rows: Sequence[str], columns: Sequence[str], opti
 
 def probably_genes_are_rows(rows: Sequence[str], columns: Sequence[str]) -> bool | None:
     """What the rules of `genes_are_rows` say; None if none of them decides."""
+    controls = _number(rows, control_kind), _number(columns, control_kind)
+    if (controls[0] > 0) != (controls[1] > 0):
+        return controls[0] > 0
     ensembl = _share(rows, ENSEMBL.match), _share(columns, ENSEMBL.match)
     if (ensembl[0] > 0.5) != (ensembl[1] > 0.5):
         return ensembl[0] > 0.5

@@ -21,6 +21,7 @@ from ..core.table_start import TableStart, table_start
 from ..core.text import is_text
 from ..errors import InputError
 from ..features.gene_ids import ENSEMBL
+from .cosmx import OUTSIDE, key_order, with_names
 from .digits import line_starts
 from .interface import Block, Cells, FileSignature, Header, Options, refuse_place
 from .matrix import looks_like_counts
@@ -46,6 +47,8 @@ TEXT_BYTES = 1 << 22
 DIGITS = re.compile(r"[\d\s.,'e+-]*", re.I)
 """Numbers, however they are written."""
 
+NOT_A_CELL = f"cell_ID {OUTSIDE}, which CosMx counts outside of cells,"
+
 CALLED = {"\t": "tabs", " ": "blanks", ",": "commas", ";": "semicolons"}
 
 
@@ -59,6 +62,8 @@ def header(path: Path, options: Options) -> Header:
     """Find out shape, delimiter and orientation of a table; see `interface.Header`."""
     refuse_place(path, options)
     start = _start(path, options)
+    if keys := key_order(start.names):
+        start = with_names(start, keys)
     nameless = options.modality == "cytometry" and _is_nameless(start)
     layout = Layout(
         n_lines=start.n_lines,
@@ -66,10 +71,11 @@ def header(path: Path, options: Options) -> Header:
         # Every line begins with an empty name then.
         before=start.delimiter.encode() if nameless else b"",
         after=start.delimiter.encode() * start.n_empty,
+        keys=keys,
     )
     columns = start.names if nameless else start.names[1:]
     _check_header(path, start, columns, options)
-    n_about = _n_about_genes(start, options)
+    n_about = 0 if keys else _n_about_genes(start, options)
     rows, rows_are_genes = _look_through(path, layout, columns, n_about, options)
     details = {
         "layout": layout,
@@ -108,15 +114,17 @@ def header(path: Path, options: Options) -> Header:
         var=var,
         obs_columns=[],
         preview=preview,
+        remarks=[f"{rows.n_empty} line(s) of {NOT_A_CELL} are left out"] if keys and rows.n_empty else [],
         warnings=[*start.remarks, *left_out([columns[position] for position in about], options)],
         details=details | {"sorted": not rows_are_genes},
     )
 
 
 class _Rows(NamedTuple):
-    """Rows of a table: their number and, where they are genes, their names and what stands beside these."""
+    """Rows of a table, and empty lines; where rows are genes, their names and what stands beside these."""
 
     n: int
+    n_empty: int
     names: list[str]
     fields: list[list[str]]
 
@@ -125,15 +133,16 @@ def _look_through(
     path: Path, layout: Layout, columns: list[str], n_about: int, options: Options
 ) -> tuple[_Rows, bool]:
     """One pass over the lines: the rows, and whether they are genes."""
-    n_rows = 0
+    n_rows = n_empty = 0
     names: list[str] = []
     fields: list[list[str]] = []
     rows_are_genes = None
-    if options.modality == "cytometry" and options.orientation == "auto":
+    if layout.keys or (options.modality == "cytometry" and options.orientation == "auto"):
         rows_are_genes = False
     for text in texts_of(path, PREVIEW_BYTES, layout):
         starts = line_starts(text)
         n_rows += len(starts)
+        n_empty += text.count(b"\n") - len(starts)
         if rows_are_genes is None and len(names) >= NAMES_TO_JUDGE:
             rows_are_genes = genes_are_rows(path, _judged(names, fields), columns[:NAMES_TO_JUDGE], options)
         if rows_are_genes is not False:  # the names of cells may be too many to hold
@@ -141,7 +150,7 @@ def _look_through(
             fields += fields_after_names(text, starts, layout.delimiter, n_about) if n_about else []
     if rows_are_genes is None:
         rows_are_genes = genes_are_rows(path, _judged(names, fields), columns[:NAMES_TO_JUDGE], options)
-    return _Rows(n_rows, names, fields), rows_are_genes
+    return _Rows(n_rows, n_empty, names, fields), rows_are_genes
 
 
 def _judged(names: list[str], fields: list[list[str]]) -> list[str]:

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from ..core.text import open_text, split_line, whole_lines
 from ..errors import InputError
+from .cosmx import joined
 from .digits import parse_rows
 from .interface import BYTES_PER_CELL, BYTES_PER_VALUE
 from .sorting import MAX_EXACT, as_float32
@@ -48,12 +49,15 @@ class Layout(NamedTuple):
         What is put in front of every line.
     after
         What is cut off at the end of every line.
+    keys
+        Positions of the two columns that name the cells of CosMx (`cosmx.key_order`); None elsewhere.
     """
 
     n_lines: int
     delimiter: str
     before: bytes
     after: bytes
+    keys: tuple[int, int] | None = None
 
 
 def texts_of(path: Path, n_bytes: int, layout: Layout) -> Iterator[bytes]:
@@ -71,6 +75,8 @@ def _laid_out(text: bytes, layout: Layout) -> bytes:
         text = BLANKS_AT_ENDS.sub(b"", SEVERAL_BLANKS.sub(lambda match: match[1] or b" ", text))
     if after := layout.after:
         text = text.replace(after + b"\n", b"\n").replace(after + b"\r\n", b"\r\n")
+    if layout.keys:
+        return joined(text, layout.delimiter, layout.keys)
     before, mark = layout.before, layout.delimiter.encode()
     if not before:
         # Excel adds lines of nothing but delimiters.

@@ -83,7 +83,7 @@ def header(path: Path, options: Options) -> Header:
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
     """Names and annotation of the cells, a hundred thousand or so at a time."""
     with opened(header.path, header.details["group"]) as root:
-        yield from annotated_cells(Frame(root, "obs"), header.n_cells, columns)
+        yield from annotated_cells(anndata_store.CellFrame(root), header.n_cells, columns)
 
 
 def blocks(
@@ -92,7 +92,7 @@ def blocks(
     """Counts, names and annotation, in row blocks; see `formats.blocks`."""
     with opened(header.path, header.details["group"]) as root:
         rows = anndata_store.counts_of(root, header, max_bytes, scratch, start, stop)
-        yield from annotated_blocks(rows, Frame(root, "obs"), columns, start)
+        yield from annotated_blocks(rows, anndata_store.CellFrame(root), columns, start)
 
 
 @contextmanager
@@ -190,6 +190,11 @@ def _check_frames(path: Path, root: zarr.Group, chunks: Chunks) -> Iterator[str]
         if path.is_dir():  # a zip has checksums
             for array in _arrays(parent[name]):
                 _check_lengths(path, array)
+    for name, width in anndata_store.obsm_widths(root).items():
+        if width in anndata_store.AXES:
+            yield from dense_warnings(chunks, root["obsm"][name])
+            if path.is_dir():
+                _check_lengths(path, root["obsm"][name])
 
 
 def _check_counts(root: zarr.Group, header: Header, chunks: Chunks) -> Iterator[str]:

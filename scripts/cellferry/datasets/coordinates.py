@@ -1,0 +1,211 @@
+"""Where a dataset's cells lie: the source of coordinates, and their values.
+
+A source is an element of obsm, a pair of obs columns, or the table that an instrument wrote beside counts.
+Coordinates are float64, as in squidpy: float32 holds pixels of a whole slide to some hundredths only.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..config.spatial import INSTRUMENTS, CellTable, cell_table
+from ..errors import InputError
+from ..formats import Header
+from ..formats.anndata_store import OBSM
+from .obs_table import ObsTable
+from .parquet_table import open_table
+
+AXES = ("spatial_x", "spatial_y", "spatial_z")
+"""Columns of obs between the rules; `obsm["spatial"]` of the labeled file."""
+
+SECTION = "spatial_section"
+"""Column of obs with the file that a cell is of, in a dataset of several: each has coordinates of its own."""
+
+ELEMENTS = ("spatial", "X_spatial")
+"""Elements of obsm that are looked for."""
+
+
+@dataclass(frozen=True)
+class CoordinateSource:
+    """A source of coordinates.
+
+    Attributes
+    ----------
+    name
+        Its name, for messages.
+    columns
+        Columns of the dataset with an axis each; of the tables, if there are any.
+    tables
+        By number of the file: the table beside it.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    tables: dict[int, ObsTable] = field(default_factory=dict)
+
+
+class Coordinates:
+    """The coordinates of a dataset.
+
+    Parameters
+    ----------
+    wanted
+        The key `coordinates`.
+    key
+        Its full name, for messages.
+    headers
+        Headers of the files.
+    obs_columns
+        Columns of the files and of annotation tables.
+
+    Attributes
+    ----------
+    source
+        The source; None if there is none.
+    others
+        Further sources, which are not read.
+    missing
+        Tables that should stand beside files and do not.
+
+    Raises
+    ------
+    InputError
+        If the element of obsm that the configuration names is missing, or holds no coordinates.
+    """
+
+    def __init__(
+        self, wanted: str | list[str], key: str, headers: Sequence[Header], obs_columns: list[str]
+    ) -> None:
+        self._key = key
+        self.missing: list[Path] = []
+        found: list[CoordinateSource] = []
+        if isinstance(wanted, list):
+            found.append(CoordinateSource(f"obs columns {', '.join(wanted)}", tuple(wanted)))
+        elif wanted == "auto":
+            found = list(self._automatic(headers, obs_columns))
+        elif wanted.startswith(OBSM):
+            found.append(self._element(wanted.removeprefix(OBSM), headers))
+        self.source = found[0] if found else None
+        self.others = found[1:]
+
+    def _automatic(self, headers: Sequence[Header], obs_columns: list[str]) -> Iterator[CoordinateSource]:
+        for name in ELEMENTS:
+            widths = {header.obsm.get(name) for header in headers}
+            if widths in ({2}, {3}):
+                yield _element(name, widths.pop())
+        beside = {
+            number: table for number, header in enumerate(headers) if (table := cell_table(header.path))
+        }
+        there = {number: table for number, table in beside.items() if table.paths}
+        self.missing = [
+            headers[number].path.parent / table.expected
+            for number, table in beside.items()
+            if number not in there and not obs_columns
+        ]
+        if there:
+            yield self._tables(there)
+        for instrument in INSTRUMENTS:
+            if set(instrument.columns) <= set(obs_columns):
+                yield CoordinateSource(f"obs columns {', '.join(instrument.columns)}", instrument.columns)
+
+    def _tables(self, beside: dict[int, CellTable]) -> CoordinateSource:
+        opened = {number: open_table(table.paths[0], self._key) for number, table in beside.items()}
+        columns = next(iter(beside.values())).columns
+        for table in opened.values():
+            if lacking := [column for column in columns if column not in table.columns]:
+                raise InputError(
+                    f"{table.path}: has no column '{lacking[0]}' for the coordinates of the cells; it has: "
+                    f"{', '.join(table.columns[:20])}; name the right columns of an `obs` table in "
+                    f"{self._key}, or set it to none"
+                )
+        paths = [str(table.path) for table in opened.values()]
+        return CoordinateSource(f"{paths[0]}{' and more' if len(paths) > 1 else ''}", columns, opened)
+
+    def _element(self, name: str, headers: Sequence[Header]) -> CoordinateSource:
+        for header in headers:
+            width = header.obsm.get(name)
+            if width not in (2, 3):
+                what = f"has {width} columns" if width else "is missing, or is not an array of numbers"
+                raise InputError(
+                    f"{self._key}: {OBSM}{name} of {header.path} {what}; name an element with two or three "
+                    f"columns, of: {', '.join(header.obsm) or 'none'}"
+                )
+        if len({header.obsm[name] for header in headers}) > 1:
+            raise InputError(
+                f"{self._key}: {OBSM}{name} has two columns in some files and three in others; make them the "
+                "same"
+            )
+        return _element(name, headers[0].obsm[name])
+
+    @property
+    def axes(self) -> list[str]:
+        """Names of the columns that hold them; none without a source."""
+        return list(AXES[: len(self.source.columns)]) if self.source else []
+
+    @property
+    def tables(self) -> list[ObsTable]:
+        """Tables that they are read from."""
+        return list(self.source.tables.values()) if self.source else []
+
+    @property
+    def is_element(self) -> bool:
+        """Whether they are read from obsm, and not from obs."""
+        return self.source is not None and self.source.name.startswith(OBSM)
+
+    @property
+    def columns(self) -> list[str]:
+        """The dataset's columns that they are read from."""
+        return list(self.source.columns) if self.source and not self.source.tables else []
+
+    def load(self) -> None:
+        """Read tables into memory, 24 bytes a cell."""
+        for table in self.tables:
+            table.load(list(self.source.columns), numbers_only=set(self.source.columns))
+
+    def of(self, number: int, names: np.ndarray, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Coordinates of cells by axis: float64, NaN where they are missing.
+
+        Parameters
+        ----------
+        number
+            Number of the file.
+        names
+            Names of the cells in it.
+        obs
+            The columns that `columns` names.
+
+        Raises
+        ------
+        InputError
+            If a column holds something else than numbers.
+        """
+        if self.source.tables:
+            table = self.source.tables.get(number)
+            if table is None:
+                return {axis: np.full(len(names), np.nan) for axis in self.axes}
+            obs = table.join(names, list(self.source.columns))
+        return {
+            axis: self._numbers(column, obs[column])
+            for axis, column in zip(self.axes, self.source.columns, strict=True)
+        }
+
+    def _numbers(self, column: str, values: np.ndarray) -> np.ndarray:
+        if values.dtype.kind in "iuf":
+            numbers = values.astype(np.float64)
+            return np.where(np.isfinite(numbers), numbers, np.nan)
+        numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(dtype=np.float64, copy=True)
+        is_text = np.isnan(numbers) & pd.Series(values).notna().to_numpy()
+        if values.dtype.kind == "b" or is_text.any():
+            example = values[int(np.argmax(is_text))]
+            raise InputError(
+                f"{self._key}: the column '{column}' of {self.source.name} holds '{example}', which is not a "
+                "coordinate; name columns of numbers, or set the key to none"
+            )
+        return numbers
+
+
+def _element(name: str, width: int) -> CoordinateSource:
+    return CoordinateSource(f"{OBSM}{name}", tuple(f"{OBSM}{name}/{axis}" for axis in range(width)))
