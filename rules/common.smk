@@ -1,7 +1,7 @@
 # Validates the configuration, then names what the rules share.
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
-# Defines: MODALITY, REFERENCE, DATASETS, REFERENCES, QUERIES, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
+# Defines: MODALITY, REFERENCE, DATASETS, REFERENCES, QUERIES, PLACED, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
 #          ADAPTS, ZERO_FILLED, TESTED, LABEL_AGREEMENT, CHECKED, PROVENANCE, wildcard constraints,
 #          input functions
 
@@ -82,6 +82,8 @@ DATASETS = list(config["datasets"])
 # Trained together; the first one's gene names win a tie.
 REFERENCES = [name for name in DATASETS if config["datasets"][name]["role"] == "reference"]
 QUERIES = [name for name in DATASETS if config["datasets"][name]["role"] == "query"]
+# Those whose cells may have coordinates.
+PLACED = [name for name in QUERIES if config["datasets"][name]["coordinates"] != "none"]
 # Labeled datasets that are there to be scored.
 EVALUATED = [name for name in DATASETS if config["datasets"][name]["role"] == "evaluate"]
 MAPPED = [*QUERIES, *EVALUATED]

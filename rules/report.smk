@@ -92,6 +92,8 @@ rule report:
         raised=expand("results/mapped/{query}/raised.json", query=QUERIES if ADAPTS else []),
         # Which of the model's genes they have, where no more can be said.
         common=expand("results/common/{query}.h5ad", query=[] if REFERENCE.has_held_out else MAPPED),
+        # Where their cells lie.
+        labeled=expand("results/labeled/{query}.h5ad", query=PLACED),
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         panel=MODALITY.with_intensities("results/panel.tsv"),
         datasets="results/datasets.tsv",
@@ -124,6 +126,13 @@ rule report:
             caption="../report/maps.rst",
             category="3 Maps",
             labels={"colored by": "{by}"},
+        ),
+        sections=report(
+            directory("results/figures/spatial"),
+            patterns=["{query}.png"],
+            caption="../report/spatial.rst",
+            category="3 Maps",
+            labels={"colored by": "label, over coordinates of {query}"},
         ),
         training=report(
             "results/figures/training.svg",

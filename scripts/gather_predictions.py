@@ -23,6 +23,7 @@ from cellferry.artifacts.latents import (
     read_values,
     strings,
 )
+from cellferry.artifacts.places import AXES, axes_of, read_places
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.core.progress import Progress
@@ -38,6 +39,9 @@ from cellferry.runs.versions import versions
 from isal import igzip
 
 LATENT_KEY = "X_cellferry"
+SPATIAL_KEY = "spatial"
+"""Where squidpy and scanpy look for the coordinates of cells."""
+
 PLACE_KEY = "X_cellferry_pca"
 """Two dimensions of the latents: viewers such as CELLxGENE draw the first two of what they find."""
 
@@ -130,6 +134,12 @@ def gather_predictions(
                     {LATENT_KEY: len(columns), PLACE_KEY: N_AXES},
                     ({LATENT_KEY: cells, PLACE_KEY: axes(cells)} for cells in arrays),
                 )
+            if spatial := axes_of(reader):
+                labeled_writer.write_obsm(
+                    {SPATIAL_KEY: len(spatial)},
+                    ({SPATIAL_KEY: read_places(reader, spatial, *rows)} for rows in reader.cell_ranges()),
+                    dtype=np.float64,
+                )
             labeled_writer.write_uns(
                 made_from=of_predictions(predictions),
                 **reference,
@@ -153,10 +163,10 @@ def with_expected_error(schema: pa.Schema, counts: LabelCounts) -> pa.Schema:
 def carried_columns(reader: H5adReader, schema: pa.Schema) -> dict[str, str]:
     """Obs columns of the query to carry over, and their names in the labeled file.
 
-    The query's own labels are left to the predictions' `truth`; another column that is named like one
-    of the predictions' gets the suffix `_input`.
+    The query's own labels are left to the predictions' `truth`, and coordinates go to obsm; another column
+    that is named like one of the predictions' gets the suffix `_input`.
     """
-    kept = [column for column in reader.obs_columns if column not in ("label", TOTALS)]
+    kept = [column for column in reader.obs_columns if column not in ("label", TOTALS, *AXES)]
     return {column: f"{column}_input" if column in schema.names else column for column in kept}
 
 

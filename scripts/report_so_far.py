@@ -14,6 +14,7 @@ MISSING = {
     "raised": "the thresholds of {name}",
     "inspected": "what {name} holds",
     "common": "the counts of {name}",
+    "labeled": "the labeled file of {name}",
     "panel": "the panels",
     "datasets": "the list of datasets",
     "labels": "the reference's labels and its parts",
@@ -25,7 +26,7 @@ MISSING = {
     "label_agreement": "what the references call each other's cells",
 }
 """How to speak of what is not there, by the name of the report's input."""
-MANY = ("evaluations", "predictions", "mapped", "gene_loss", "raised", "inspected", "common")
+MANY = ("evaluations", "predictions", "mapped", "gene_loss", "raised", "inspected", "common", "labeled")
 BY_FOLDER = ("mapped", "gene_loss", "raised")
 """Inputs whose files lie in a folder that has the dataset's name."""
 

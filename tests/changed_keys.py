@@ -36,6 +36,7 @@ DATASET_CHANGES = {
     "prefix": False,
     "cells": {"donor": ["a"]},
     "keep_obs": ["donor"],
+    "coordinates": ["x", "y"],
     "genome": "GRCh38",
     "compensate": True,
     "follow_links": True,

@@ -3,12 +3,14 @@
 import html
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.evaluation import Evaluation
+from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.config.schema import fill_defaults
 from cellferry.evaluation.summary import describe
@@ -183,6 +185,11 @@ class World:
     def change_scores(self, part, **changed):
         """Write others in the place of some scores of a part."""
         write_artifact(replace(self.scores(part), **changed), self.folder / f"evaluation/{part}.json")
+
+    def change_inspection(self, name, **changed):
+        """Write another inspection of a dataset, with some fields changed."""
+        (path,) = [path for path in self.inspected if Path(path).stem == name]
+        write_artifact(replace(read_artifact(Inspection, path), **changed), path)
 
     def write_decision(self):
         write_artifact(decision_of({}), self.folder / "calibration.json")

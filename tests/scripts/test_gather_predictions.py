@@ -268,6 +268,25 @@ def test_without_counts_all_else_is_the_same(query, tmp_path):
     assert lean.uns["label_colors"].tolist() == whole.uns["label_colors"].tolist()
 
 
+def test_coordinates_go_to_obsm_as_they_are(query, tmp_path):
+    inputs, counts, _ = query
+    # Too large and fine for float32; one cell has none.
+    places = np.array([[123456.0625 + row, 3.25, row] for row in range(6)])
+    places[4] = np.nan
+    obs = {
+        "batch": np.array(["a"] * 6, dtype=object),
+        "spatial_section": np.array(["s1", "s2"] * 3, dtype=object),
+    }
+    obs |= {f"spatial_{axis}": places[:, number] for number, axis in enumerate("xyz")}
+    with H5adWriter(inputs["common"], pd.DataFrame(index=["g1", "g2", "g3", "g4"])) as writer:
+        writer.append(counts, NAMES, obs)
+    adata = ad.read_h5ad(gather(inputs, tmp_path)["labeled"])
+    assert adata.obsm["spatial"].dtype == np.float64
+    assert np.array_equal(adata.obsm["spatial"], places, equal_nan=True)
+    assert adata.obs["spatial_section"].tolist() == ["s1", "s2"] * 3
+    assert not [column for column in adata.obs if column in ("spatial_x", "spatial_y", "spatial_z")]
+
+
 def test_too_many_prediction_sets_stand_in_the_table_alone(query, tmp_path, monkeypatch, capsys):
     for number, path in enumerate(query[0]["predictions"]):
         table = pq.read_table(path)

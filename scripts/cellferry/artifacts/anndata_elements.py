@@ -3,6 +3,7 @@
 Written as anndata 0.13 writes them (https://anndata.readthedocs.io/en/stable/fileformat-prose.html).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -18,6 +19,8 @@ FRAME = {"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_
 DICT = {"encoding-type": "dict", "encoding-version": "0.1.0"}
 NUMBER = {"encoding-type": "numeric-scalar", "encoding-version": "0.2.0"}
 TEXT = {"encoding-type": "string", "encoding-version": "0.2.0"}
+
+ROWS_PER_CHUNK = 8192
 
 
 def write_element(group: h5py.Group, name: str, value: Any) -> None:
@@ -78,3 +81,25 @@ def _column(element: h5py.Dataset | h5py.Group) -> np.ndarray:
     if isinstance(element, h5py.Group):
         return np.where(element["mask"][:], None, _column(element["values"]))
     return (element.asstr() if h5py.check_string_dtype(element.dtype) else element)[:]
+
+
+def write_dense(
+    group: h5py.Group,
+    widths: dict[str, int],
+    blocks: Iterator[dict[str, np.ndarray]],
+    *,
+    n_rows: int,
+    dtype: type,
+) -> None:
+    """Write dense arrays of `n_rows` rows, block by block; see `H5adWriter.write_obsm`."""
+    arrays = {}
+    for key, width in widths.items():
+        chunk = (min(max(n_rows, 1), ROWS_PER_CHUNK), width)
+        arrays[key] = group.create_dataset(key, shape=(n_rows, width), dtype=dtype, chunks=chunk)
+        arrays[key].attrs.update(ARRAY)
+    start = 0
+    for block in blocks:
+        stop = start + len(next(iter(block.values())))
+        for key, rows in block.items():
+            arrays[key][start:stop] = rows
+        start = stop

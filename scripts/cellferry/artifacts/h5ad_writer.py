@@ -20,7 +20,7 @@ from ..core.atomic import complete
 from ..core.text import UNWRITABLE, first_control
 from ..errors import InputError
 from ..labels.names import as_labels
-from .anndata_elements import ARRAY, FRAME, STRING, STRING_ARRAY, write_element, write_frame
+from .anndata_elements import ARRAY, FRAME, STRING, STRING_ARRAY, write_dense, write_element, write_frame
 from .deflated import DeflatedArray
 from .h5ad_layout import CELLS_PER_RANGE, INT32_MAX, VALUES_AT_ONCE, X_ARRAYS
 from .h5ad_reader import H5adReader
@@ -286,8 +286,10 @@ class H5adWriter:
         """Write unstructured annotation, one element per keyword, below `uns/cellferry`."""
         self._uns |= values
 
-    def write_obsm(self, widths: dict[str, int], blocks: Iterator[dict[str, np.ndarray]]) -> None:
-        """Write dense float32 arrays into obsm, block by block.
+    def write_obsm(
+        self, widths: dict[str, int], blocks: Iterator[dict[str, np.ndarray]], *, dtype: type = np.float32
+    ) -> None:
+        """Write dense arrays into obsm, block by block.
 
         Parameters
         ----------
@@ -295,20 +297,10 @@ class H5adWriter:
             Number of columns of each array, by its key.
         blocks
             All cells, in order: the next rows of every array, by its key.
+        dtype
+            Type of the values.
         """
-        arrays = {}
-        for key, width in widths.items():
-            chunk = (min(max(self.n_cells, 1), 8192), width)
-            arrays[key] = self._file["obsm"].create_dataset(
-                key, shape=(self.n_cells, width), dtype=np.float32, chunks=chunk
-            )
-            arrays[key].attrs.update(ARRAY)
-        start = 0
-        for block in blocks:
-            stop = start + len(next(iter(block.values())))
-            for key, rows in block.items():
-                arrays[key][start:stop] = rows
-            start = stop
+        write_dense(self._file["obsm"], widths, blocks, n_rows=self.n_cells, dtype=dtype)
 
     def __enter__(self) -> "H5adWriter":
         return self

@@ -67,6 +67,19 @@ class InspectedControls:
     counts: float
     of_genes: float
 
+    @property
+    def share(self) -> float | None:
+        """Share of controls among these counts; None where none were seen."""
+        total = self.counts + self.of_genes
+        return self.counts / total if total else None
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"{kind}: {n}" for kind, n in self.kinds.items())
+        sentence = f"{sum(self.kinds.values())} control features are left out ({listed})"
+        if self.share is None:
+            return sentence
+        return f"{sentence}: {self.share:.2%} of the counts of the first {self.cells:,} cells"
+
 
 @dataclass(frozen=True)
 class InspectedCoordinates:

@@ -179,6 +179,8 @@ def _column_problems(name: str, dataset: dict[str, Any]) -> list[Problem]:
     for key in ("cells", "keep_obs", "levels"):
         if isinstance(dataset.get(key), dict | list):
             wanted |= {f"{key}.{column}": column for column in dataset[key]}
+    if isinstance(dataset.get("coordinates"), list) and dataset.get("role") != "reference":
+        wanted |= {f"coordinates.{column}": column for column in dataset["coordinates"]}
     columns = obs_columns(dataset)
     if columns is None:
         return []

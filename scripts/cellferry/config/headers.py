@@ -8,6 +8,7 @@ from typing import Any
 from ..core.table_start import table_start
 from ..errors import InputError
 from .samples import sample_files, table_files
+from .spatial import key_order
 
 
 def latent_table_columns(path: Path) -> list[str] | None:
@@ -79,4 +80,5 @@ def table_columns(path: Path, *, named: bool = True) -> list[str] | None:
         return None
     if start is None:
         return []
-    return start.names if not named and not start.is_short else start.names[1:]
+    all_named = (not named and not start.is_short) or (named and key_order(start.names))
+    return start.names if all_named else start.names[1:]

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-PACKED = ("", ".gz")
+FIELD, NUMBER = "fov", "cell_id"
+"""Columns that name the cells of CosMx: the field of view, and a number in it."""
 
 
 class Instrument(NamedTuple):
@@ -74,6 +75,12 @@ class CellTable(NamedTuple):
     paths: list[Path]
     columns: tuple[str, str]
     expected: str
+
+
+def key_order(names: list[str]) -> tuple[int, int] | None:
+    """Positions of number and field of view, the first two columns of a table of CosMx; None for another."""
+    first = [name.strip().casefold() for name in names[:2]]
+    return (first.index(NUMBER), first.index(FIELD)) if sorted(first) == [NUMBER, FIELD] else None
 
 
 def counts_in(folder: Path) -> Path | None:

@@ -1,7 +1,7 @@
 """Where a dataset's cells lie: the source of coordinates, and their values.
 
 A source is an element of obsm, a pair of obs columns, or the table that an instrument wrote beside counts.
-Coordinates are float64, as in squidpy: float32 holds pixels of a whole slide to some hundredths only.
+Coordinates stay as they are, in float64.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,18 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..artifacts.places import AXES
 from ..config.spatial import INSTRUMENTS, CellTable, cell_table
 from ..errors import InputError
 from ..formats import Header
 from ..formats.anndata_store import OBSM
 from .obs_table import ObsTable
 from .parquet_table import open_table
-
-AXES = ("spatial_x", "spatial_y", "spatial_z")
-"""Columns of obs between the rules; `obsm["spatial"]` of the labeled file."""
-
-SECTION = "spatial_section"
-"""Column of obs with the file that a cell is of, in a dataset of several: each has coordinates of its own."""
 
 ELEMENTS = ("spatial", "X_spatial")
 """Elements of obsm that are looked for."""

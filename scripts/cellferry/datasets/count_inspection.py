@@ -11,7 +11,6 @@ from ..artifacts.inspection import InspectedControls, InspectedRounding
 from ..core.problems import Problem
 from ..errors import InputError
 from ..formats import Block, OutOfOrderError
-from ..formats.controls import in_words
 from ..formats.features import CONTROLS
 from .dataset import Dataset
 from .findings import Findings, as_problems
@@ -121,14 +120,5 @@ def look_at_controls(dataset: Dataset, firsts: dict[int, Block | None]) -> Inspe
     found = InspectedControls(
         most, sum(map(len, seen)), controls, float(sum(block.counts.sum(dtype=np.float64) for block in seen))
     )
-    print(controls_in_words(found))
+    print(found)
     return found
-
-
-def controls_in_words(controls: InspectedControls) -> str:
-    """One sentence on control features that are left out."""
-    sentence = f"{sum(controls.kinds.values())} control features are left out ({in_words(controls.kinds)})"
-    total = controls.counts + controls.of_genes
-    if not controls.cells or not total:
-        return sentence
-    return f"{sentence}: {controls.counts / total:.2%} of the counts of the first {controls.cells:,} cells"

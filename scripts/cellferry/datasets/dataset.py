@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..artifacts.places import SECTION
 from ..config.samples import sample_files, table_files
 from ..errors import InputError
 from ..formats import Block, Cells, Header, Options
@@ -15,7 +16,7 @@ from ..labels.names import as_labels
 from ..resources.memory import MB
 from .cell_filter import keep
 from .concatenation import Concatenation
-from .coordinates import SECTION, Coordinates
+from .coordinates import Coordinates
 from .obs_table import ObsTable
 from .parquet_table import open_table
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..artifacts.places import AXES, SECTION
 from ..core.problems import Problem
 from ..core.text import CONTROLS, first_control
 from ..features.excel_dates import dates_among
@@ -14,7 +15,6 @@ from ..labels.names import LabelNames
 from .cell_inspection import describe_cells
 from .channel_inspection import describe_channels
 from .control_characters import feature_problems
-from .coordinates import AXES, SECTION
 from .count_inspection import first_blocks, look_at_counts
 from .dataset import Dataset
 from .findings import Findings

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..config.spatial import key_order
 from ..core.reading import check_unchanged, readable, state_of
 from ..core.table_start import skip_to_rows, table_start
 from ..core.text import open_text
 from ..errors import InputError
 from ..formats.cell_names import hashes, repeated_hashes, repeated_names
-from ..formats.cosmx import key_order, names_in
+from ..formats.cosmx import names_in
 
 ROWS_AT_ONCE = 20_000
 MISSING = ["", "NA"]

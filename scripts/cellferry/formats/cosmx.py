@@ -9,15 +9,8 @@ import numpy as np
 
 from ..core.table_start import TableStart
 
-FIELD, NUMBER = "fov", "cell_id"
 OUTSIDE = "0"
 """Number of the cell that is no cell."""
-
-
-def key_order(names: list[str]) -> tuple[int, int] | None:
-    """Positions of number and field of view, the first two columns of a table of CosMx; None for another."""
-    first = [name.strip().casefold() for name in names[:2]]
-    return (first.index(NUMBER), first.index(FIELD)) if sorted(first) == [NUMBER, FIELD] else None
 
 
 def with_names(start: TableStart, order: tuple[int, int]) -> TableStart:

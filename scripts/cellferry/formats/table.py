@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..config.spatial import key_order
 from ..core.table_start import TableStart, table_start
 from ..core.text import is_text
 from ..errors import InputError
 from ..features.gene_ids import ENSEMBL
-from .cosmx import OUTSIDE, key_order, with_names
+from .cosmx import OUTSIDE, with_names
 from .digits import line_starts
 from .interface import Block, Cells, FileSignature, Header, Options, refuse_place
 from .matrix import looks_like_counts

@@ -67,6 +67,8 @@ class RunFiles:
         Results of estimate_missing_genes for queries that may lack genes: `{query}/gene_loss.json` each.
     common
         Counts of the queries where the model is of others: these have the genes that a query measured.
+    labeled
+        Labeled files of queries that may have coordinates.
     raised
         What raise_thresholds wrote for the queries, `{query}/raised.json` each, if it was asked to.
     decision
@@ -91,6 +93,7 @@ class RunFiles:
     inspected: Sequence[str]
     gene_loss: Sequence[str] = ()
     common: Sequence[str] = ()
+    labeled: Sequence[str] = ()
     raised: Sequence[str] = ()
     decision: str | None = None
     left_out: str | None = None
@@ -219,6 +222,8 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         "panels": panels(files.panel, inspected, cofactors) if files.panel else [],
         "measured": {Path(path).stem: measured_genes(path) for path in files.common},
         "datasets": read_table(files.datasets) if files.datasets else [],
+        "controls": {each.dataset: each.controls for each in inspected if each.controls},
+        "places": {each.dataset: each.coordinates for each in inspected if each.coordinates},
         "colors": colors_of(results.labels.sizes, results.labels.hierarchy),
         **about_trust(results, files, settings.config, label_counts, features, inspected, beside["judged"]),
         **about_run(results, settings, inspected, missing),

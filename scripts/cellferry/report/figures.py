@@ -25,6 +25,7 @@ from ..labels.vocabulary import UNKNOWN
 NO_COLOR = "#E4E4E4"
 MAX_IN_CONFUSION = 60
 MAX_IN_KEY = 24
+PANELS_IN_ROW = 3
 MIN_CELLS_PER_BIN = 10
 SVG = "{http://www.w3.org/2000/svg}"
 MARKERS = "osD^vP*X"
@@ -120,10 +121,7 @@ def map_by_category(embedding: np.ndarray, values: np.ndarray, colors: dict[str,
         axes.scatter(*embedding[order].T, s=size, c=drawn, linewidths=0)
         present = set(values)
         key = {name: color for name, color in colors.items() if name in present}
-        more = dict(list(key.items())[:MAX_IN_KEY])
-        if len(key) > len(more):
-            more[f"and {len(key) - len(more)} more"] = "#FFFFFF"
-        _key(axes, more)
+        _key(axes, _shortened(key))
         return figure
 
 
@@ -146,6 +144,38 @@ def map_by_probability(embedding: np.ndarray, probability: np.ndarray) -> Figure
         return figure
 
 
+def map_of_sections(panels: list[tuple[str, np.ndarray, np.ndarray]], colors: dict[str, str]) -> Figure:
+    """Labels over coordinates, a panel per tissue section; y points downwards, as in images.
+
+    Parameters
+    ----------
+    panels
+        Title, coordinates (cells × 2) and labels of each section.
+    colors
+        Color by label, in the order of the key.
+    """
+    n_columns = min(len(panels), PANELS_IN_ROW)
+    n_rows = -(-len(panels) // n_columns)
+    side = 5.0 if len(panels) == 1 else 9.0 / n_columns
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(side * n_columns, side * n_rows))
+        grid = figure.subplots(n_rows, n_columns, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.remove()
+        for axes, (title, places, labels) in zip(grid.flat, panels, strict=False):
+            order = np.random.default_rng(0).permutation(len(places))
+            drawn = np.array([colors.get(label, NO_COLOR) for label in labels[order]])
+            size = float(np.clip(side**2 * 500 / len(places), 0.3, 15))
+            axes.scatter(*places[order].T, s=size, c=drawn, linewidths=0)
+            axes.set(xticks=[], yticks=[], aspect="equal")
+            axes.invert_yaxis()
+            axes.set_title(title, fontsize=8)
+        present = {label for _, _, labels in panels for label in labels}
+        last = grid[0, n_columns - 1]
+        _key(last, _shortened({name: color for name, color in colors.items() if name in present}))
+        return figure
+
+
 def dataset_colors(names: list[str]) -> dict[str, str]:
     """Color by dataset; the first of `names` is the reference, which is grey."""
     return {names[0]: REFERENCE_COLOR} | assign_colors(names[1:])
@@ -158,6 +188,14 @@ def _map_axes(embedding: np.ndarray) -> tuple[Figure, mpl.axes.Axes, float]:
     axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
     axes.set_aspect("equal", adjustable="datalim")
     return figure, axes, float(np.clip(30_000 / max(1, len(embedding)), 3, 25))
+
+
+def _shortened(key: dict[str, str]) -> dict[str, str]:
+    """As many names as a key has room for, and how many more there are."""
+    shown = dict(list(key.items())[:MAX_IN_KEY])
+    if len(key) > len(shown):
+        shown[f"and {len(key) - len(shown)} more"] = "#FFFFFF"
+    return shown
 
 
 def _key(axes: mpl.axes.Axes, colors: dict[str, str]) -> None:

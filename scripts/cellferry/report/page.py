@@ -13,6 +13,7 @@ from ..core.text import duration
 from ..labels.colors import assign_colors
 from . import figures
 from .context import REFERENCE, RunFiles, RunResults, RunSettings, gather
+from .sections import draw_sections
 from .umap import MIN_CELLS, embed, for_page, map_cells
 
 FOLDER = Path(__file__).parent
@@ -42,6 +43,13 @@ def write_page(
         context["has_latents"] = has_latents(results.mapped)
         context["map"] = draw_maps(
             results.mapped, results.predicted, context["colors"], maps, seed=settings.seed
+        )
+        context["sections"] = draw_sections(
+            {Path(path).stem: path for path in files.labeled},
+            results.predicted,
+            context["colors"],
+            folder / "spatial",
+            seed=settings.seed,
         )
         context["figures"] = draw_curves(results.scores, results.history, folder)
         context["figures"]["confusion"] = draw_confusions(results.scores, folder / "confusion")

@@ -9,7 +9,7 @@ FORMAT_VERSION = 7
 
 METHOD_VERSIONS = {
     "inspect_dataset": 7,
-    "convert_to_chunks": 2,
+    "convert_to_chunks": 3,
     "split_reference": 3,
     "select_genes": 2,
     "import_reference": 3,
@@ -21,7 +21,7 @@ METHOD_VERSIONS = {
     "calibrate_classifier": 4,
     "estimate_missing_genes": 7,
     "predict_labels": 5,
-    "gather_predictions": 3,
+    "gather_predictions": 4,
     "evaluate": 4,
     "leave_labels_out": 5,
 }

@@ -1,0 +1,24 @@
+"""Coordinates of cells in the h5ad files that pass between rules: obs columns, one per axis, float64.
+
+float32 would hold pixels of a whole slide to some hundredths only; squidpy and scanpy take either.
+"""
+
+import numpy as np
+
+from .h5ad_reader import H5adReader
+
+AXES = ("spatial_x", "spatial_y", "spatial_z")
+"""Columns of obs; `obsm["spatial"]` of the labeled file."""
+
+SECTION = "spatial_section"
+"""Column with the file that a cell is of, in a dataset of several: each has coordinates of its own."""
+
+
+def axes_of(reader: H5adReader) -> list[str]:
+    """The axes that a file has; none where its cells have no coordinates."""
+    return [axis for axis in AXES if axis in reader.obs_columns]
+
+
+def read_places(reader: H5adReader, axes: list[str], start: int, stop: int) -> np.ndarray:
+    """Coordinates of cells `start` to `stop`: cells × axes, float64, NaN where they are missing."""
+    return np.column_stack([reader.obs(axis, start, stop) for axis in axes])
