@@ -68,6 +68,8 @@ rule estimate_missing_genes:
     input:
         common="results/common/{query}.h5ad",
         validation=REFERENCE.file("common/validation.h5ad"),
+        # What training on the query's genes would cost.
+        training=REFERENCE.counts("common/reference.h5ad"),
         model=REFERENCE.file("mapped/validation/model"),
         classifier=REFERENCE.file("reference/classifier"),
         decision=REFERENCE.file("reference/calibration.json"),

@@ -15,15 +15,24 @@ from cellferry.artifacts.latents import codes_among
 from cellferry.calibration.decision import calibrated_probabilities
 from cellferry.calibration.fit import HeldOutCells, learn_decision, with_limits
 from cellferry.calibration.novelty import learn_novelty
+from cellferry.config.available_heads import MANY_LABELS
 from cellferry.core.job import job
 from cellferry.evaluation.metrics import label_scores, summary
+from cellferry.evaluation.panel import baseline_f1
 from cellferry.features.marker_values import holds_intensities
 from cellferry.features.subset import HAS_ORTHOLOG, MEASURED
 from cellferry.heads.classifier import Classifier, HeadOutputs
 from cellferry.mapping.encoder import Encoder
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import MEMORY_MODELS, calibration_cap, calibration_mb
-from cellferry.sampling.sketch import random_sketch
+from cellferry.resources.memory import (
+    MAX_PANEL_CELLS,
+    MB,
+    MEMORY_MODELS,
+    PANEL_VALUE_BYTES,
+    calibration_cap,
+    calibration_mb,
+)
+from cellferry.sampling.sketch import random_sketch, sketch_values
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
@@ -38,12 +47,15 @@ class ReferenceFiles:
         Counts of the reference's validation cells, and the model that was fitted to their batches.
     classifier, decision
         What train_classifier and calibrate_classifier wrote.
+    training
+        Counts of the reference's training cells; None where they are not known.
     """
 
     validation: str
     model: str
     classifier: str
     decision: str
+    training: str | None = None
 
 
 def estimate_missing_genes(
@@ -87,7 +99,9 @@ def estimate_missing_genes(
         codes, drawn = draw_cells(cells, heads, seed=seed)
         held_mb = calibration_mb(len(drawn), n_labels=len(heads.labels), n_heads=len(heads.head_names))
         encoder = Encoder.load(reference.model, cells.var.index)
+        prices_panel = not measured.all() and reference.training and len(heads.labels) <= MANY_LABELS
         more_mb = heads.held_mb + 2 * held_mb + encoder.held_mb
+        more_mb += panel_mb(reference.training, cells, len(drawn)) if prices_panel else 0
         max_bytes = budget.block_bytes(
             MEMORY_MODELS["estimate_missing_genes"], cells=cells.n_cells, more_mb=more_mb
         )
@@ -96,6 +110,10 @@ def estimate_missing_genes(
             which: predict_block(cells, drawn, genes, encoder, heads, rows=rows, threads=threads)
             for which, genes in (("all", np.ones_like(measured)), ("measured", measured))
         }
+        baseline = (None, None)
+        if prices_panel:
+            truth = np.array(heads.labels, dtype=object)[codes]
+            baseline = price_panel(reference.training, cells, drawn, truth, measured, seed=seed)
     with_all, with_missing = (HeldOutCells.of(codes, blocks, heads) for blocks in outputs.values())
     adapted = learned
     # Thresholds of an earlier run are those that it allowed.
@@ -103,21 +121,54 @@ def estimate_missing_genes(
         adapted = own_rules(learned, with_missing, heads, max_error=max_error)
     judged_by = learned if measured.all() else adapted
     f1, labels = compare(learned, with_all, judged_by, with_missing, heads.labels)
-    loss = f1[0] - f1[1] if len(codes) else None
-    measured_loss = GeneLoss(
-        genes=len(measured),
-        measured=int(measured.sum()),
-        cells=len(codes),
-        macro_f1=f1[0],
-        macro_f1_without=f1[1],
-        loss=loss,
-        labels=labels,
-        advice=loss is not None and loss > max_loss,
-        without_ortholog=None if is_paired is None else int((~is_paired.to_numpy(dtype=bool)).sum()),
+    without_ortholog = None if is_paired is None else int((~is_paired.to_numpy(dtype=bool)).sum())
+    measured_loss = with_advice(
+        GeneLoss(
+            genes=len(measured),
+            measured=int(measured.sum()),
+            cells=len(codes),
+            macro_f1=f1[0],
+            macro_f1_without=f1[1],
+            loss=None,
+            labels=labels,
+            baseline_f1=baseline[0],
+            baseline_f1_retrained=baseline[1],
+            advice=False,
+            without_ortholog=without_ortholog,
+        ),
+        max_loss=max_loss,
     )
     print_loss(measured_loss, name, max_loss=max_loss)
     write_artifact(measured_loss, gene_loss)
     write_artifact(adapted, own_decision)
+
+
+def price_panel(
+    training: str, cells: H5adReader, drawn: np.ndarray, truth: np.ndarray, measured: np.ndarray, *, seed: int
+) -> tuple[float | None, float | None]:
+    """Macro-F1 of the baseline on the drawn cells: by all genes, and by the measured ones alone."""
+    with H5adReader(training) as learned:
+        by_all, by_measured = (
+            baseline_f1(learned, cells, drawn, truth, genes, seed=seed)
+            for genes in (np.ones_like(measured), measured)
+        )
+    return by_all, by_measured
+
+
+def with_advice(found: GeneLoss, *, max_loss: float) -> GeneLoss:
+    """The same with the loss, and the advice to train on the query's genes if that costs less."""
+    if not found.cells:
+        return found
+    loss, retrained = found.macro_f1 - found.macro_f1_without, found.loss_retrained
+    # Where training anew costs as much, the panel does not hold what tells labels apart.
+    return replace(found, loss=loss, advice=loss > max_loss and (retrained is None or retrained < loss))
+
+
+def panel_mb(training: str, cells: H5adReader, n_drawn: int) -> int:
+    """MB that pricing the query's genes takes, of training and held-out cells."""
+    with H5adReader(training) as learned:
+        values = sketch_values(learned, MAX_PANEL_CELLS) + sketch_values(cells, n_drawn)
+    return int(PANEL_VALUE_BYTES * values // MB)
 
 
 def draw_cells(cells: H5adReader, heads: Classifier, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -239,10 +290,20 @@ def print_loss(loss: GeneLoss, name: str, *, max_loss: float) -> None:
         )
     else:
         print("the reference has no validation cells: what the others are worth cannot be estimated")
+    if loss.loss_retrained is not None:
+        print(
+            f"the baseline's macro-F1 on them is {loss.baseline_f1:.3f} if it is trained on all genes, and "
+            f"{loss.baseline_f1_retrained:.3f} on those that {name} has"
+        )
     if loss.advice:
         print(
             f"warning: the loss is more than genes.max_loss ({max_loss}): train on genes that {name} "
             "has too (genes.retrain_on_common: true, and no `pretrained`)"
+        )
+    elif loss.loss is not None and loss.loss > max_loss:
+        print(
+            f"warning: the loss is more than genes.max_loss ({max_loss}), and training on the genes that "
+            f"{name} has would cost as much: provide coarser labels (`levels`, `labels.parents`)"
         )
 
 
@@ -251,7 +312,9 @@ if __name__ == "__main__":
         files = snakemake.input
         estimate_missing_genes(
             files.common,
-            ReferenceFiles(files.validation, files.model, files.classifier, files.decision),
+            ReferenceFiles(
+                files.validation, files.model, files.classifier, files.decision, files.training or None
+            ),
             gene_loss=snakemake.output.gene_loss,
             own_decision=snakemake.output.decision,
             max_loss=snakemake.params.max_loss,

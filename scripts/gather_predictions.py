@@ -134,12 +134,7 @@ def gather_predictions(
                     {LATENT_KEY: len(columns), PLACE_KEY: N_AXES},
                     ({LATENT_KEY: cells, PLACE_KEY: axes(cells)} for cells in arrays),
                 )
-            if spatial := axes_of(reader):
-                labeled_writer.write_obsm(
-                    {SPATIAL_KEY: len(spatial)},
-                    ({SPATIAL_KEY: read_places(reader, spatial, *rows)} for rows in reader.cell_ranges()),
-                    dtype=np.float64,
-                )
+            write_places(labeled_writer, reader)
             labeled_writer.write_uns(
                 made_from=of_predictions(predictions),
                 **reference,
@@ -168,6 +163,13 @@ def carried_columns(reader: H5adReader, schema: pa.Schema) -> dict[str, str]:
     """
     kept = [column for column in reader.obs_columns if column not in ("label", TOTALS, *AXES)]
     return {column: f"{column}_input" if column in schema.names else column for column in kept}
+
+
+def write_places(writer: H5adWriter, reader: H5adReader) -> None:
+    """Write coordinates into obsm, block by block, if the query has any."""
+    if axes := axes_of(reader):
+        blocks = ({SPATIAL_KEY: read_places(reader, axes, *rows)} for rows in reader.cell_ranges())
+        writer.write_obsm({SPATIAL_KEY: len(axes)}, blocks, dtype=np.float64)
 
 
 def label_columns(schema: pa.Schema) -> list[str]:

@@ -1,12 +1,14 @@
 """Raise the thresholds of a query's labels where its cells are less sure than held-out ones."""
 
+from dataclasses import replace
+
 import numpy as np
 from cellferry.artifacts.decision import DecisionModel
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.calibration.decision import calibrated_probabilities
 from cellferry.calibration.novelty import ood_pvalues
-from cellferry.calibration.quality import quality_limits
+from cellferry.calibration.quality import enough, limits_of_query, quality_limits
 from cellferry.calibration.shift import raise_thresholds
 from cellferry.config.settings import LimitSettings
 from cellferry.core.job import job
@@ -46,9 +48,9 @@ def raise_for_query(
     """
     heads = Classifier(classifier, threads=threads)
     learned = read_artifact(DecisionModel, decision)
-    quality = quality_limits(limits, learned)
+    none = np.zeros(0, dtype=np.float32)
     nothing = np.zeros((0, len(heads.labels)), dtype=np.float32)
-    parts: list[tuple[np.ndarray, np.ndarray]] = [(nothing, np.zeros(0, dtype=bool))]
+    parts: list[tuple[np.ndarray, ...]] = [(nothing, np.zeros(0, dtype=bool), none, none)]
     with H5adReader(common) as cells:
         cap = shift_cap(n_labels=len(heads.labels))
         drawn = random_sketch(np.ones(cells.n_cells, dtype=bool), cap, seed=seed)
@@ -59,12 +61,13 @@ def raise_for_query(
         for outputs in heads.predict_rows(mapped, cells, drawn, rows=heads.rows_in(max_bytes, cells)):
             part = calibrated_probabilities(learned, outputs.by_head)
             # Not `>=`: where nothing is known of a cell's being inside, it is NaN.
-            outside = ood_pvalues(learned.novelty, part, outputs) < limits.min_p
-            usable = ~(outside | outputs.too_few(quality))
+            inside = ~(ood_pvalues(learned.novelty, part, outputs) < limits.min_p)
             if outputs.rare:
-                usable &= outputs.rare.probability <= learned.rare_threshold
-            parts.append((part, usable))
-    probabilities, usable = (np.concatenate(each) for each in zip(*parts, strict=True))
+                inside &= outputs.rare.probability <= learned.rare_threshold
+            parts.append((part, inside, outputs.n_counts, outputs.n_genes))
+    probabilities, inside, n_counts, n_genes = (np.concatenate(each) for each in zip(*parts, strict=True))
+    learned = with_limits_of_query(learned, n_counts, n_genes)
+    usable = inside & enough(quality_limits(limits, learned), n_counts, n_genes)
     decided = raise_thresholds(learned, probabilities, usable, heads.hierarchy)
     found = decided.raised
     print(f"of a sketch of {found.cells} cells {found.labeled_before} get a label by the learned thresholds")
@@ -73,6 +76,18 @@ def raise_for_query(
     elif found.labeled:
         print(f"their expected error is {found.expected_error:.3f}, and no threshold is raised")
     write_artifact(decided, raised)
+
+
+def with_limits_of_query(learned: DecisionModel, n_counts: np.ndarray, n_genes: np.ndarray) -> DecisionModel:
+    """The decision with limits of quality that a shallow query meets, reported if they are lower."""
+    quality = limits_of_query(learned.quality, n_counts, n_genes)
+    if quality != learned.quality:
+        print(
+            f"the query is shallow: its limits of quality are {quality.min_counts:.3g} counts and "
+            f"{quality.min_genes:.3g} genes, not {learned.quality.min_counts:.3g} and "
+            f"{learned.quality.min_genes:.3g}"
+        )
+    return replace(learned, quality=quality)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ SECTION_CHANGES = {
 CHANGES = {
     "rna": {
         **SECTION_CHANGES,
-        **{f"datasets.atlas.{key}": value for key, value in DATASET_CHANGES.items()},
+        **{f"datasets.atlas.{key}": value for key, value in DATASET_CHANGES.items() if key != "coordinates"},
         **{f"datasets.patients.{key}": value for key, value in DATASET_CHANGES.items() if key != "levels"},
         "datasets.patients.role": "evaluate",
         "datasets.lung.max_cells": 10,

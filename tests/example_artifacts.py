@@ -152,6 +152,7 @@ def gene_loss_of(loss: float, **changes: Any) -> GeneLoss:
     """Loss of a query that has 547 of 4000 genes, all of it by the label B."""
     labels = {"B": LabelLoss(1.0, 0.25, 3), "T": LabelLoss(0.5, 0.5, 3)}
     fields = {"genes": 4000, "measured": 547, "cells": 6, "macro_f1": 0.964, "macro_f1_without": 0.964 - loss}
+    fields |= {"baseline_f1": 0.9, "baseline_f1_retrained": 0.89}
     return GeneLoss(**fields | {"loss": loss, "labels": labels, "advice": loss > 0.05} | changes)
 
 

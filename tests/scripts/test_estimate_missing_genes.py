@@ -12,9 +12,11 @@ from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.config.settings import ClassifierSettings, LimitSettings
 from cellferry.errors import InputError
+from cellferry.evaluation.baseline import Baseline
+from cellferry.heads.expression import log_normalized
 from cellferry.heads.training import TrainingFiles
 from cellferry.resources.budget import Budget
-from estimate_missing_genes import ReferenceFiles, estimate_missing_genes
+from estimate_missing_genes import ReferenceFiles, estimate_missing_genes, print_loss, with_advice
 from example_artifacts import write_reference_labels
 from map_query import map_query
 from mapped import stored
@@ -121,7 +123,7 @@ def write_query(path, measured, n_genes=60):
         writer.write_uns(dataset="blood")
 
 
-def estimate(reference, tmp_path, measured, *, validation=None, **changed):
+def estimate(reference, tmp_path, measured, *, validation=None, training=None, **changed):
     write_query(tmp_path / "query.h5ad", measured)
     settings = {"max_loss": 0.05, "max_error": 0.1, "seed": 0, "budget": Budget(3000), "threads": 1}
     with threadpool_limits(1):
@@ -132,6 +134,7 @@ def estimate(reference, tmp_path, measured, *, validation=None, **changed):
                 str(reference.model),
                 str(reference.folder / "classifier"),
                 str(reference.folder / "calibration.json"),
+                training and str(training),
             ),
             gene_loss=str(tmp_path / "gene_loss.json"),
             own_decision=str(tmp_path / "calibration.json"),
@@ -207,6 +210,44 @@ def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, t
     # What is given out is as right as it should be, although the classifiers have lost much.
     given = predicted["label"] != "unknown"
     assert (predicted["label"] != predicted["truth"])[given].mean() <= 0.15
+
+
+def test_training_on_the_genes_alone_is_priced_by_the_baseline(reference, trained, tmp_path, capsys):
+    """Compared with a baseline that never saw the other genes."""
+    measured = np.arange(60) % 6 == 0
+    found, _ = estimate(reference, tmp_path, measured, training=trained.folder / "common.h5ad")
+    scores = {}
+    for name, genes in (("all", np.ones(60, bool)), ("panel", measured)):
+        learned, asked = (cells[:, genes] for cells in (trained.cells, reference.validation))
+        model = Baseline(log_normalized(learned.X), learned.obs["cell_type"].to_numpy(str), seed=0)
+        predicted = model.predict(log_normalized(asked.X))
+        scores[name] = f1_score(asked.obs["cell_type"], predicted, average="macro")
+    assert found.baseline_f1 == pytest.approx(scores["all"], abs=0.02)
+    assert found.baseline_f1_retrained == pytest.approx(scores["panel"], abs=0.02)
+    assert found.loss_retrained == pytest.approx(found.baseline_f1 - found.baseline_f1_retrained)
+    assert f"{found.baseline_f1_retrained:.3f} on those that" in capsys.readouterr().out
+    without, _ = estimate(reference, tmp_path, measured)
+    assert without.loss_retrained is None
+    assert without.loss == found.loss
+
+
+@pytest.mark.parametrize(
+    ("without", "retrained", "advice", "told"),
+    [
+        (0.6, 0.89, True, "train on genes that"),
+        (0.6, None, True, "train on genes that"),
+        (0.6, 0.55, False, "would cost as much: provide coarser labels"),
+        (0.88, 0.2, False, None),
+    ],
+)
+def test_the_cheaper_way_is_advised(capsys, without, retrained, advice, told):
+    found = with_advice(GeneLoss(60, 10, 90, 0.9, without, None, {}, 0.9, retrained, False), max_loss=0.05)
+    assert found.loss == pytest.approx(0.9 - without)
+    assert found.advice is advice
+    print_loss(found, "panel", max_loss=0.05)
+    said = capsys.readouterr().out
+    assert ("warning" in said) is (told is not None)
+    assert (told or "") in said
 
 
 def test_the_limit_of_the_loss_is_the_users(reference, tmp_path):

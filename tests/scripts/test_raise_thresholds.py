@@ -2,7 +2,7 @@
 
 import pytest
 import raise_thresholds
-from cellferry.artifacts.decision import DecisionModel
+from cellferry.artifacts.decision import DecisionModel, QualityLimits
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.config.settings import LimitSettings
 from cellferry.errors import InputError
@@ -111,3 +111,15 @@ def test_counts_of_other_cells_than_were_mapped_are_told(trained, tmp_path, n_ma
     part.mapped = write_part(tmp_path / "other", BETWEEN[:n_mapped]).mapped
     with pytest.raises(RuntimeError, match=f"has 2 cells, but the chunks hold {n_mapped}"):
         raised(trained, part, tmp_path)
+
+
+def test_a_shallow_query_lowers_its_limits_of_quality(trained, tmp_path, capsys, monkeypatch):
+    """predict_labels takes them from the raised decision; numbers of the configuration count before them."""
+    monkeypatch.setattr(raise_thresholds, "limits_of_query", lambda *_: QualityLimits(1.5, 1))
+    part = write_part(tmp_path / "query", BETWEEN, spread=0.6, seed=9)
+    automatic = settings_like(LimitSettings, min_counts="auto", min_genes="auto")
+    found = raised(trained, part, tmp_path, limits=automatic)
+    assert found.quality == QualityLimits(1.5, 1)
+    assert "the query is shallow: its limits of quality are 1.5 counts and 1 genes" in capsys.readouterr().out
+    strict = settings_like(LimitSettings, min_counts=1e9, min_genes="auto")
+    assert raised(trained, part, tmp_path, limits=strict).raised.labeled == 0

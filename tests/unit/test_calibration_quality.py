@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cellferry.artifacts.decision import QualityLimits
-from cellferry.calibration.quality import learned_limits, quality_limits
+from cellferry.calibration.quality import enough, learned_limits, limits_of_query, quality_limits
 from cellferry.config.settings import LimitSettings
 from example_artifacts import decision_of
 
@@ -38,3 +38,36 @@ def test_numbers_of_the_configuration_count_before_learned_ones(counts, genes, e
     settings = LimitSettings(min_p=0.005, min_counts=counts, min_genes=genes)
     decision = decision_of({}, quality=QualityLimits(33, 7))
     assert quality_limits(settings, decision) == QualityLimits(*expected)
+
+
+def panel_cells(median, n_cells=4000, n_genes=150, seed=0):
+    """Counts and genes of cells of a panel, lognormal in depth, as Poisson draws of unequal genes."""
+    rng = np.random.default_rng(seed)
+    depth = rng.lognormal(np.log(median), 0.6, size=(n_cells, 1))
+    counts = rng.poisson(depth * rng.dirichlet(np.full(n_genes, 0.5)))
+    return counts.sum(axis=1).astype(float), (counts > 0).sum(axis=1).astype(float)
+
+
+def test_a_panel_of_20_counts_a_cell_keeps_its_cells():
+    """By the limits of a deep reference it would lose nearly all."""
+    cells = panel_cells(20)
+    learned = QualityLimits(50, 20)
+    assert enough(learned, *cells).mean() < 0.15
+    limits = limits_of_query(learned, *cells)
+    assert limits.min_counts == pytest.approx(4.4, abs=0.5)
+    assert enough(limits, *cells).mean() > 0.97
+
+
+@pytest.mark.parametrize("empty", [0.0, 0.8])
+def test_a_deep_query_keeps_the_limits_even_if_most_droplets_are_empty(empty):
+    counts, genes = panel_cells(3000, n_genes=4000)
+    n_empty = int(empty * 4000)
+    counts[:n_empty], genes[:n_empty] = 10, 9
+    assert limits_of_query(QualityLimits(50, 20), counts, genes) == QualityLimits(50, 20)
+
+
+def test_limits_are_lowered_and_never_raised():
+    assert limits_of_query(QualityLimits(3, 2), *panel_cells(200)) == QualityLimits(3, 2)
+    assert limits_of_query(QualityLimits(50, 20), np.zeros(0), np.zeros(0)) == QualityLimits(50, 20)
+    infinite = np.full(10, np.inf)
+    assert limits_of_query(QualityLimits(0, 0), infinite, infinite) == QualityLimits(0, 0)

@@ -40,8 +40,12 @@ class GeneLoss:
         Difference of the two; None without cells.
     labels
         The same by label.
+    baseline_f1, baseline_f1_retrained
+        Macro-F1 of the simple baseline on these cells, trained on all genes, and on the query's alone; None
+        without training cells, or with too many labels.
     advice
-        Whether training on genes that the query has is advised.
+        Whether training on genes that the query has is advised: the loss is too large, and by the baseline
+        that would cost less.
     """
 
     VERSION: ClassVar[int] = 2
@@ -53,5 +57,14 @@ class GeneLoss:
     macro_f1_without: float | None
     loss: float | None
     labels: dict[str, LabelLoss]
+    baseline_f1: float | None
+    baseline_f1_retrained: float | None
     advice: bool
     without_ortholog: int | None = None
+
+    @property
+    def loss_retrained(self) -> float | None:
+        """What training on the query's genes alone costs the baseline; None where that is not estimated."""
+        if self.baseline_f1 is None or self.baseline_f1_retrained is None:
+            return None
+        return self.baseline_f1 - self.baseline_f1_retrained

@@ -8,6 +8,10 @@ from ..config.settings import LimitSettings
 LOW_SHARE = 0.01
 """Share of held-out cells that may lie below a limit."""
 
+DEEP, SHARE_OF_DEEP = 0.9, 0.1
+"""Totals of cells differ tenfold between the ninth tenth and the lowest hundredth: they are lognormal, as
+in most datasets, with a deviation of .6."""
+
 MAX_MIN_COUNTS, MAX_MIN_GENES = 50.0, 20.0
 """Limits at most, however deep the reference: a shallower query is not one of empty droplets."""
 
@@ -30,6 +34,31 @@ def _low(values: np.ndarray, most: float) -> float:
     return min(most, float(np.quantile(values, LOW_SHARE, method="lower"))) if len(values) else most
 
 
+def limits_of_query(learned: QualityLimits, n_counts: np.ndarray, n_genes: np.ndarray) -> QualityLimits:
+    """Limits that a shallow query, such as a panel of 20 counts a cell, meets as deep ones do.
+
+    They are lowered to a tenth of what the query's own deepest tenth of cells has. Its depth is judged by
+    these cells, since the others may be empty droplets.
+
+    Parameters
+    ----------
+    learned
+        Limits by held-out cells of the reference.
+    n_counts, n_genes
+        Of a random sketch of the query; infinite where nothing is counted.
+    """
+    return QualityLimits(
+        min(learned.min_counts, _of_deep_cells(n_counts)), min(learned.min_genes, _of_deep_cells(n_genes))
+    )
+
+
+def _of_deep_cells(values: np.ndarray) -> float:
+    """A share of the quantile that the deepest cells exceed; infinite without cells."""
+    if len(values) == 0 or not np.isfinite(values).all():
+        return np.inf
+    return SHARE_OF_DEEP * float(np.quantile(values, DEEP, method="higher"))
+
+
 def quality_limits(settings: LimitSettings, decision: DecisionModel) -> QualityLimits:
     """The limits of the configuration; of those that are `auto`, the learned ones."""
     learned = decision.quality
@@ -37,3 +66,8 @@ def quality_limits(settings: LimitSettings, decision: DecisionModel) -> QualityL
         learned.min_counts if settings.min_counts == "auto" else settings.min_counts,
         learned.min_genes if settings.min_genes == "auto" else settings.min_genes,
     )
+
+
+def enough(limits: QualityLimits, n_counts: np.ndarray, n_genes: np.ndarray) -> np.ndarray:
+    """Which cells have counts and genes enough to be labeled (mask)."""
+    return (n_counts >= limits.min_counts) & (n_genes >= limits.min_genes)

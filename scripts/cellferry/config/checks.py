@@ -142,6 +142,9 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Pat
             Problem(where, f"names {path} twice", "remove one of them")
             for path in sorted({path for path in paths if paths.count(path) > 1})
         ]
+    if dataset.get("role") == "reference" and dataset.get("coordinates", "auto") not in ("auto", "none"):
+        what = "coordinates go to the labeled file, and a reference gets none"
+        problems.append(Problem(f"datasets.{name}.coordinates", what, "take the key out"))
     if not dataset.get("obs"):
         properties = load_schema()["$defs"]["dataset"]["properties"]
         problems += [

@@ -269,6 +269,7 @@ def about_trust(
             rare=rare,
             left_out=left_out,
             max_error=config.get("prediction", {}).get("max_error", 1.0),
+            max_loss=config.get("genes", {}).get("max_loss", 1.0),
             rounded=rounded,
             not_trained=heads_not_trained(config, len(results.labels.hierarchy.leaves)),
             held_out=decision.held_out if decision else None,

@@ -36,6 +36,7 @@ def remarks(
     rare: dict[str, int],
     left_out: dict[str, LeftOutLabel],
     max_error: float = 1.0,
+    max_loss: float = 1.0,
     rounded: dict[str, InspectedRounding] | None = None,
     not_trained: dict[str, int] | None = None,
     held_out: HeldOutAnswers | None = None,
@@ -59,6 +60,8 @@ def remarks(
         By label that was taken out of the reference: what became of its held-out cells.
     max_error
         Share of wrong labels that was allowed on held-out cells.
+    max_loss
+        Macro-F1 that missing genes may cost.
     rounded
         By dataset whose counts were rounded: the effect on its first cells.
     not_trained
@@ -78,7 +81,7 @@ def remarks(
         *_on_expected_errors(label_counts, max_error),
         *_on_mappings(label_counts),
         *_on_common_genes(label_counts, features),
-        *_on_gene_loss(gene_loss),
+        *_on_gene_loss(gene_loss, max_loss),
         *(rounding_in_words(name, first) for name, first in (rounded or {}).items()),
         *(
             f"{head} was not trained: the reference has more than {most:,} labels, for which it takes "
@@ -218,14 +221,23 @@ def _on_common_genes(queries: Iterable[str], features: Features | None) -> list[
     ]
 
 
-def _on_gene_loss(gene_loss: dict[str, GeneLoss]) -> list[str]:
-    return [
-        f"{name}: lacks {loss.genes - loss.measured:,} of the model's {loss.genes:,} genes, which "
-        f"costs {loss.loss:.3f} of the macro-F1; train on common genes "
-        "(genes.retrain_on_common: true, and no `pretrained`)."
-        for name, loss in gene_loss.items()
-        if loss.advice
-    ]
+def _on_gene_loss(gene_loss: dict[str, GeneLoss], max_loss: float) -> list[str]:
+    sentences = []
+    for name, loss in gene_loss.items():
+        if loss.loss is None or (not loss.advice and loss.loss <= max_loss):
+            continue
+        lacks = (
+            f"{name}: lacks {loss.genes - loss.measured:,} of the model's {loss.genes:,} genes, which "
+            f"costs {loss.loss:.3f} of the macro-F1"
+        )
+        retrained = loss.loss_retrained
+        price = "" if retrained is None else f" (by the baseline that would cost {max(0, retrained):.3f})"
+        if loss.advice:
+            advice = f"train on common genes{price} (genes.retrain_on_common: true, and no `pretrained`)."
+        else:
+            advice = f"training on its genes would not help{price}; provide coarser labels."
+        sentences.append(f"{lacks}; {advice}")
+    return sentences
 
 
 def rounding_in_words(name: str, first: InspectedRounding) -> str:

@@ -15,8 +15,10 @@ from .memory import (
     MAX_BASELINE_CELLS,
     MAX_LEFT_OUT,
     MAX_MAP_CELLS,
+    MAX_PANEL_CELLS,
     MB,
     MEMORY_MODELS,
+    PANEL_VALUE_BYTES,
     SORTED_BYTES,
     VALUES_PER_DATASET,
     calibration_cap,
@@ -265,7 +267,10 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             cells=validation.cells,
             values=validation.common_values,
             held_cells=validation.cells,
-            more_mb=2 * run.calibration_mb(validation) - run.classifier_mb + run.encoder_mb,
+            more_mb=2 * run.calibration_mb(validation)
+            - run.classifier_mb
+            + run.encoder_mb
+            + PANEL_VALUE_BYTES * _panel_values(run, validation) / MB,
         )
     predicted = [*([run.held_out["test"]] if trains else []), *run.mapped.values()]
     for part in predicted if run.config["prediction"]["shift"] == "adapt" else []:
@@ -302,6 +307,12 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             held_cells=test.cells,
             more_mb=2 * run.calibration_mb(test),
         )
+
+
+def _panel_values(run: Run, validation: Part) -> float:
+    """Values of the cells on which the price of a query's genes is estimated."""
+    learned = min(MAX_PANEL_CELLS, run.train.cells) / max(1, run.train.cells)
+    return learned * run.train.common_values + validation.common_values
 
 
 def _fcs_jobs(run: Run) -> Iterator[Job]:

@@ -47,6 +47,11 @@ MAX_BASELINE_TIMES_LABELS = 40_000_000
 BASELINE_BYTES = 20
 """What the baseline holds per cell and label while it learns."""
 
+MAX_PANEL_CELLS = 5_000
+"""Training cells on which the price of a panel is estimated."""
+PANEL_VALUE_BYTES = 40
+"""What is held per value of these and of held-out cells: counts, the genes alone, their logarithms."""
+
 MAX_MAP_CELLS = 10_000
 MAP_BYTES = 3_000
 """What is held per cell of the report's map."""
