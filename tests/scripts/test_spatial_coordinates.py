@@ -231,3 +231,48 @@ def test_obsm_of_another_length_is_refused(tmp_path):
         file["obsm/spatial"] = make_places()[:-3]
     with pytest.raises(InputError, match="obsm/spatial has 27 rows, and obs 30"):
         convert(path, tmp_path / "chunks")
+
+
+def test_parquet_table_as_annotation(tmp_path):
+    """Cells by name, numbers as numbers, and whole numbers as names of batches."""
+    _, places = write_xenium(tmp_path / "run")
+    table = pd.read_parquet(tmp_path / "run" / "cells.parquet")
+    table["slide"] = np.arange(N_CELLS) % 2 + 1
+    table["kept"] = [None, *["a"] * (N_CELLS - 1)]
+    # Xenium's first versions wrote names as bytes.
+    table["cell_id"] = [name.encode() for name in table["cell_id"]]
+    table["nested"] = [[1, 2]] * N_CELLS
+    table.to_parquet(tmp_path / "cells.parquet", index=False)
+    chunks = convert(
+        tmp_path / "run",
+        tmp_path / "chunks",
+        obs=tmp_path / "cells.parquet",
+        keep_obs=["cell_area", "kept"],
+        batch="slide",
+        coordinates=["x_centroid", "y_centroid"],
+    )
+    obs = pd.concat([chunk.obs for chunk in chunks])
+    assert np.array_equal(obs[AXES].to_numpy(), places)
+    assert obs["cell_area"].eq(50.5).all()
+    assert set(obs["batch"]) == {"blood/1", "blood/2"}
+    assert obs["kept"].isna().sum() == 1
+    by_name = table.assign(cell_id=[name.decode() for name in table["cell_id"]]).set_index("cell_id")
+    assert [f"blood/{slide}" for slide in by_name.loc[obs.index, "slide"]] == obs["batch"].tolist()
+
+
+def test_parquet_table_that_is_broken_or_names_a_cell_twice(tmp_path):
+    write_xenium(tmp_path / "run")
+    path = tmp_path / "run" / "cells.parquet"
+    table = pd.read_parquet(path)
+    pd.concat([table, table[:1]]).to_parquet(path, index=False)
+    assert "has more than one row; leave one row per cell" in only_problem(inspect(tmp_path / "run"))
+    path.write_bytes(b"PAR1" + b"\0" * 40)
+    assert "is a broken parquet file" in only_problem(inspect(tmp_path / "run"))
+
+
+def test_coordinates_do_not_depend_on_blocks(tmp_path, monkeypatch):
+    _, places = write_xenium(tmp_path / "run")
+    monkeypatch.setattr("cellferry.datasets.obs_table.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("cellferry.datasets.parquet_table.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("convert_to_chunks.BLOCK_BYTES", 500)
+    assert np.array_equal(places_in(convert(tmp_path / "run", tmp_path / "chunks")), places)

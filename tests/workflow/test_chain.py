@@ -44,6 +44,8 @@ def chain(tmp_path_factory):
     reference.write_h5ad(folder / "reference.h5ad")
     table = pd.DataFrame(labeled.X.toarray().astype(int), index=labeled.obs_names, columns=labeled.var_names)
     table.to_csv(folder / "labeled.csv.gz")
+    places = np.random.default_rng(4).uniform(1e5, 2e5, size=(120, 2))
+    labeled.obs[["x", "y"]] = places
     labeled.obs.to_csv(folder / "labeled_obs.csv")
     # Another order of genes, one missing, one twice under the same name.
     unlabeled = unlabeled[:, unlabeled.var_names[::-1][1:]].copy()
@@ -66,6 +68,7 @@ def chain(tmp_path_factory):
                 "label": "cell_type",
                 "batch": "sample",
                 "keep_obs": ["sample"],
+                "coordinates": ["x", "y"],
                 "orientation": "cells",
                 "chunks": 2,
             },
@@ -131,6 +134,15 @@ def test_labelled_file_opens_in_scanpy(chain):
     assert list(labeled.obs["sample"]) == list(chain.labeled.obs["sample"])
 
 
+def test_coordinates_come_through_and_are_drawn_batch_by_batch(chain):
+    labeled = ad.read_h5ad(chain.results / "labeled" / "labeled.h5ad")
+    assert np.array_equal(labeled.obsm["spatial"], chain.labeled.obs[["x", "y"]])
+    assert [path.name for path in (chain.results / "figures" / "spatial").iterdir()] == ["labeled.png"]
+    report = (chain.results / "report.html").read_text(encoding="utf-8")
+    assert "labeled in space" in report
+    assert "a panel per section" in report
+
+
 def test_genes_all_datasets_have_and_the_one_to_keep(chain):
     genes = pd.read_csv(chain.results / "genes.tsv", sep="\t")
     assert "GENE199" not in set(genes["gene"])
@@ -152,7 +164,7 @@ def test_snakemakes_own_report_has_the_figures_under_headings(chain):
     report = (chain.folder / "snakemake_report.html").read_text(encoding="utf-8")
     for category in ("1 The whole report", "2 Scores", "3 Maps", "4 Training"):
         assert f'"{category}"' in report
-    for figure in ("maps/batch.png", "maps/label.png", "confusion/test.svg", "confusion/labeled.svg"):
+    for figure in ("maps/batch.png", "maps/label.png", "confusion/test.svg", "spatial/labeled.png"):
         assert (chain.results / "figures" / figure).stat().st_size > 1000
         assert figure in report
     for caption in ("sums to 100 %", "Read neighborhoods", "right 8", "levelled off"):

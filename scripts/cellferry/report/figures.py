@@ -164,11 +164,14 @@ def map_of_sections(panels: list[tuple[str, np.ndarray, np.ndarray]], colors: di
             axes.remove()
         for axes, (title, places, labels) in zip(grid.flat, panels, strict=False):
             order = np.random.default_rng(0).permutation(len(places))
+            # Cells without a label lie below the others.
+            order = order[np.argsort(labels[order] != UNKNOWN, kind="stable")]
             drawn = np.array([colors.get(label, NO_COLOR) for label in labels[order]])
             size = float(np.clip(side**2 * 500 / len(places), 0.3, 15))
             axes.scatter(*places[order].T, s=size, c=drawn, linewidths=0)
             axes.set(xticks=[], yticks=[], aspect="equal")
             axes.invert_yaxis()
+            axes.spines[:].set_visible(False)
             axes.set_title(title, fontsize=8)
         present = {label for _, _, labels in panels for label in labels}
         last = grid[0, n_columns - 1]

@@ -20,6 +20,7 @@ METHOD_VERSIONS = {
     "train_classifier": 6,
     "calibrate_classifier": 4,
     "estimate_missing_genes": 7,
+    "raise_thresholds": 2,
     "predict_labels": 5,
     "gather_predictions": 4,
     "evaluate": 4,
