@@ -11,6 +11,7 @@ from cellferry.config.checks import check
 from cellferry.config.orthologs import FOLDER
 from cellferry.config.schema import fill_defaults
 from simulate import simulate_cells
+from spatial_files import write_xenium
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -260,3 +261,19 @@ def test_names(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("cells", "n"), [(100, 1), (120_000, 3), (2_000_000, 25), (10_000_000, 50)])
 def test_chunks_follow_from_the_cells(cells, n):
     assert chunks(cells) == n
+
+
+def test_folder_of_an_instrument_is_taken_with_its_coordinates(files):
+    write_xenium(files / "run")
+    assert new(query="run", name="xenium") == 0
+    config = written(files, "xenium")["datasets"]
+    assert config["run"]["path"] == str(files / "run")
+    assert config["run"]["coordinates"] == "auto"
+    text = (files / "config" / "xenium.yaml").read_text()
+    assert "# 10x_h5: 30 cells x 6 genes" in text
+    assert "# 7 control features of the panel are left out" in text
+    assert f"# coordinates: auto  # {files / 'run' / 'cells.parquet'}" in text
+    (files / "run" / "cells.parquet").unlink()
+    assert new(query="run", name="without") == 0
+    text = (files / "config" / "without.yaml").read_text()
+    assert f"# coordinates: none found, {files / 'run' / 'cells.parquet'} is missing" in text

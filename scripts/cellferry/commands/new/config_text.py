@@ -19,6 +19,7 @@ from ...datasets.dataset import SAMPLE
 from ...errors import InputError
 from ...features.gene_ids import id_columns
 from ...features.organisms import orthologs_between, written_as
+from ...formats.features import CONTROLS
 from ...labels.columns import Choice, Column, could_be_batch, label_points, share_alike, share_known, singlets
 from ...references.archive import GENES, Manifest, is_packed, read_member, verify
 from .column_choice import is_truth
@@ -181,6 +182,7 @@ def dataset_lines(entry: Entry, known: set[str], modality: str) -> list[Line]:
     lines += _label_lines(entry, known) + _batch_lines(entry)
     if modality == "rna":
         lines += _count_lines(entry) + _gene_lines(entry)
+    lines += _coordinate_lines(entry)
     if doublets := singlets(entry.columns):
         ((column, values),) = doublets.items()
         lines.append(Line(comment=f"cells: {written({column: values})}  # would leave out doublets"))
@@ -252,6 +254,22 @@ def _gene_lines(entry: Entry) -> list[Line]:
         if (values := var[column].to_numpy(dtype=object)) is not None and kind_of_ids(values) == "Ensembl ids"
     ]
     return [Line(comment=f"gene_id: auto  # genes: {'; '.join(kinds)}")]
+
+
+def _coordinate_lines(entry: Entry) -> list[Line]:
+    """The coordinates that were found, and the control features that are left out."""
+    controls = entry.dataset.headers[0].details.get(CONTROLS)
+    n_controls = len(controls.positions) if controls else 0
+    lines = [Line(comment=f"{n_controls} control features of the panel are left out")] if controls else []
+    coordinates = entry.dataset.coordinates
+    if coordinates.source:
+        others = "".join(f"; also: {other.name}" for other in coordinates.others)
+        lines.append(Line(comment=f"coordinates: auto  # {coordinates.source.name}{others}"))
+    if coordinates.missing:
+        lines.append(
+            Line(comment=f"coordinates: none found, {coordinates.missing[0]} is missing")
+        )
+    return lines
 
 
 def _also(choice: Choice) -> str:
