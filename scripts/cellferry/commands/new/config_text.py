@@ -266,9 +266,7 @@ def _coordinate_lines(entry: Entry) -> list[Line]:
         others = "".join(f"; also: {other.name}" for other in coordinates.others)
         lines.append(Line(comment=f"coordinates: auto  # {coordinates.source.name}{others}"))
     if coordinates.missing:
-        lines.append(
-            Line(comment=f"coordinates: none found, {coordinates.missing[0]} is missing")
-        )
+        lines.append(Line(comment=f"coordinates: none found, {coordinates.missing[0]} is missing"))
     return lines
 
 
