@@ -71,7 +71,9 @@ class CelltypistHead(ArraysHead):
     def decisions(self, counts: sparse.csr_matrix, measured: Measured) -> np.ndarray:
         """CellTypist's decision scores from raw counts (cells × genes, CSR): cells × labels, float64."""
         factors = 1e4 / np.maximum(measured.totals, 1e-6, dtype=np.float64)
-        values = np.log1p(counts.data * np.repeat(factors, np.diff(counts.indptr)))
+        values = np.repeat(factors, np.diff(counts.indptr))
+        values *= counts.data
+        np.log1p(values, out=values)
         # No gene without a count is cut: z-scores of 0 are never positive.
         np.minimum(values, self.most[counts.indices], out=values)
         cells = sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)

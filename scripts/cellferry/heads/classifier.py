@@ -234,15 +234,13 @@ class Classifier:
             by_head["cytovi"] = CytoviHead(cells).shares(rows)
         return by_head, distance
 
-    def _measured(self, cells: H5adReader, rows: slice | np.ndarray) -> Measured | None:
-        """What some cells of a part were measured by, where a head takes it."""
+    def _measured(self, cells: H5adReader, rows: np.ndarray) -> Measured | None:
+        """What the cells of a part in some rows (ascending) were measured by, where a head takes it."""
         if not self._celltypist:
             return None
-        of_rows = (rows.start, rows.stop) if isinstance(rows, slice) else (0, None)
-        totals = cells.obs(TOTALS, *of_rows)
-        return Measured(
-            totals if isinstance(rows, slice) else totals[rows], cells.var[MEASURED].to_numpy(dtype=bool)
-        )
+        first, end = (rows[0], rows[-1] + 1) if len(rows) else (0, 0)
+        totals = cells.obs(TOTALS, first, end)[rows - first]
+        return Measured(totals, cells.var[MEASURED].to_numpy(dtype=bool))
 
     def predict_rows(
         self, mapped: list[str], common: H5adReader, drawn: np.ndarray, *, rows: int
@@ -268,7 +266,7 @@ class Classifier:
         check_number(common, count_cells(mapped))
         mappings = mapping_columns(mapped)
         # A table without any column would have no rows.
-        table = read_rows(mapped, ["batch", *chain(*mappings)], drawn)
+        table = read_rows(mapped, list(chain(*mappings)) or ["batch"], drawn)
         intensities = holds_intensities(common)
         for start in range(0, len(drawn), rows):
             latents = [matrix(table.slice(start, rows), names) for names in mappings]
@@ -311,7 +309,7 @@ class Classifier:
                 )
             expression = common.counts(start, stop) if common else None
             latents = [matrix(block, latent_names) for latent_names in mappings]
-            measured = self._measured(common, slice(start, stop)) if common else None
+            measured = self._measured(common, np.arange(start, stop)) if common else None
             outputs = self.predict_block(latents, expression, intensities=intensities, measured=measured)
             yield block, outputs
             progress.add(stop - start)
