@@ -195,9 +195,9 @@ class World:
         write_artifact(decision_of({}), self.folder / "calibration.json")
         return self.folder / "calibration.json"
 
-    def write_gene_loss(self, query, loss):
+    def write_gene_loss(self, query, loss, **changes):
         self.gene_loss.append(str(self.folder / f"mapped/{query}/gene_loss.json"))
-        write_artifact(gene_loss_of(loss), self.gene_loss[-1])
+        write_artifact(gene_loss_of(loss, **changes), self.gene_loss[-1])
 
     def write_left_out(self):
         labels = {"T <CD4> & co": left_out_of(50, **{"B": 30, "γδ $T$": 10})}

@@ -115,16 +115,16 @@ def map_part(counts, model, mapped):
     map_query(str(counts), str(model), str(mapped), chunk=0, chunks=1, budget=Budget(4000), threads=1)
 
 
-def write_query(path, measured, n_genes=60):
+def write_query(path, measured, n_genes=60, **columns):
     """A query of which nothing but its genes matters."""
     cells = simulate_cells(10, n_genes=n_genes)
-    with H5adWriter(path, pd.DataFrame({"measured": measured}, index=cells.var_names)) as writer:
+    with H5adWriter(path, pd.DataFrame({"measured": measured} | columns, index=cells.var_names)) as writer:
         writer.append(cells.X, cells.obs_names.to_numpy(dtype=object), {})
         writer.write_uns(dataset="blood")
 
 
-def estimate(reference, tmp_path, measured, *, validation=None, training=None, **changed):
-    write_query(tmp_path / "query.h5ad", measured)
+def estimate(reference, tmp_path, measured, *, validation=None, training=None, columns=None, **changed):
+    write_query(tmp_path / "query.h5ad", measured, **columns or {})
     settings = {"max_loss": 0.05, "max_error": 0.1, "seed": 0, "budget": Budget(3000), "threads": 1}
     with threadpool_limits(1):
         estimate_missing_genes(
@@ -248,6 +248,19 @@ def test_the_cheaper_way_is_advised(capsys, without, retrained, advice, told):
     said = capsys.readouterr().out
     assert ("warning" in said) is (told is not None)
     assert (told or "") in said
+
+
+def test_genes_without_an_ortholog_are_priced_and_counted(reference, tmp_path, capsys):
+    """They cost what the same genes cost a query of the model's species that lacks them."""
+    measured = np.arange(60) % 6 == 0
+    expected, _ = estimate(reference, tmp_path, measured)
+    found, _ = estimate(
+        reference, tmp_path, measured, columns={"has_ortholog": measured | (np.arange(60) < 20)}
+    )
+    assert expected.without_ortholog is None
+    assert found.without_ortholog == 34
+    assert found.loss == expected.loss > 0
+    assert "34 of the others have no one-to-one ortholog in its species" in capsys.readouterr().out
 
 
 def test_the_limit_of_the_loss_is_the_users(reference, tmp_path):

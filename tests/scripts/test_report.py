@@ -102,9 +102,11 @@ def test_what_was_learned_from_held_out_cells_and_hashes(tmp_path):
 def test_genes_that_a_query_lacks(tmp_path):
     world = World(tmp_path, queries=["q1", "q2"], scored=["test"], labels=LABELS)
     world.write_gene_loss("q1", 0.2)
-    world.write_gene_loss("q2", 0.01)
+    world.write_gene_loss("q2", 0.01, without_ortholog=1234)
     page = world.draw()
-    row = page.section("Genes of the model that a query lacks").row("q1")
+    section = page.section("Genes of the model that a query lacks")
+    assert section.row("q2")[2] == "547 (1,234 have no ortholog)"
+    row = section.row("q1")
     assert row[1:7] == ["4,000", "547", "0.964", "0.764", "0.200", "B (1.000 to 0.250)"]
     (remark,) = [remark for remark in page.remarks if ": lacks" in remark]
     assert remark.startswith("q1: lacks 3,453 of the model")
