@@ -113,15 +113,9 @@ def test_labels_that_are_missing_and_a_single_label(run):
 def test_no_gene_in_common(run, reference):
     cells = simulate_cells(60, seed=1)
     cells.var_names = [f"OTHER{number}" for number in range(cells.n_vars)]
-    query = write_query(run, cells)
-    result = run(
-        "--cores", "2", config={"datasets": {"atlas": reference, "patients": {**query, "chunks": 1}}}
-    )
-    said = result.stdout + result.stderr
-    assert result.returncode != 0
-    assert "the datasets have no gene in common (atlas: GENE0" in said
-    assert "genes.map" in said
-    assert "Traceback" not in said
+    said = failed(run, {"atlas": reference, "patients": write_query(run, cells)})
+    assert f"datasets.patients: shares 0 of its {cells.n_vars} genes with atlas" in said
+    assert "translate its ids with genes.map" in said
 
 
 def test_a_column_that_does_not_exist_stops_the_dry_run(run, reference):
