@@ -135,10 +135,10 @@ def print_translations(
 
 def orthologs_line(orthologs: Orthologs) -> str:
     """Content of a table of orthologs, for the log."""
-    return (
-        f"{KEY}: {orthologs.source} has {orthologs.n_pairs:,} one-to-one pairs; {orthologs.n_excluded:,} "
-        "pairs of genes with several partners are not used"
-    )
+    line = f"{KEY}: {orthologs.source} has {orthologs.n_pairs:,} one-to-one pairs"
+    if orthologs.n_excluded:
+        line += f"; {orthologs.n_excluded:,} pairs of genes with several partners are not used"
+    return line
 
 
 def translated_line(name: str, ids: np.ndarray, totals: np.ndarray) -> str:
