@@ -10,6 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from cellferry.artifacts.aligned import check_names, check_number
 from cellferry.artifacts.cell_annotations import write_cell_annotations
+from cellferry.artifacts.h5ad_layout import AXES
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import MAX_CATEGORIES, H5adWriter
 from cellferry.artifacts.json_files import read_artifact
@@ -23,7 +24,7 @@ from cellferry.artifacts.latents import (
     read_values,
     strings,
 )
-from cellferry.artifacts.places import AXES, axes_of, read_places
+from cellferry.artifacts.places import axes_of, read_places
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.core.progress import Progress

@@ -17,3 +17,9 @@ BYTES_PER_CELL = 256
 INT32_MAX = np.iinfo(np.int32).max
 X_ARRAYS = {"data": np.dtype(np.float32), "indices": np.dtype(np.int32)}
 """Arrays of X that are as long as there are values, and what they are held as in memory."""
+
+AXES = ("spatial_x", "spatial_y", "spatial_z")
+"""Columns of obs with coordinates; `obsm["spatial"]` of the labeled file."""
+
+SECTION = "spatial_section"
+"""Column with the file that a cell is of, in a dataset of several: each has coordinates of its own."""

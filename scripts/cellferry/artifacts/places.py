@@ -5,13 +5,8 @@ float32 would hold pixels of a whole slide to some hundredths only; squidpy and 
 
 import numpy as np
 
+from .h5ad_layout import AXES
 from .h5ad_reader import H5adReader
-
-AXES = ("spatial_x", "spatial_y", "spatial_z")
-"""Columns of obs; `obsm["spatial"]` of the labeled file."""
-
-SECTION = "spatial_section"
-"""Column with the file that a cell is of, in a dataset of several: each has coordinates of its own."""
 
 
 def axes_of(reader: H5adReader) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..artifacts.places import AXES
+from ..artifacts.h5ad_layout import AXES
 from ..config.spatial import INSTRUMENTS, CellTable, cell_table
 from ..errors import InputError
 from ..formats import Header

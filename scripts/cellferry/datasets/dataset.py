@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.places import SECTION
+from ..artifacts.h5ad_layout import SECTION
 from ..config.samples import sample_files, table_files
 from ..errors import InputError
 from ..formats import Block, Cells, Header, Options

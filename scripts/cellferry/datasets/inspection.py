@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..artifacts.places import AXES, SECTION
+from ..artifacts.h5ad_layout import AXES, SECTION
 from ..core.problems import Problem
 from ..core.text import CONTROLS, first_control
 from ..features.excel_dates import dates_among

@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ..artifacts.h5ad_layout import SECTION
 from ..artifacts.latents import read_rows
-from ..artifacts.places import SECTION
 from . import figures
 
 MAX_CELLS = 40_000
