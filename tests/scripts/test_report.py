@@ -107,9 +107,20 @@ def test_genes_that_a_query_lacks(tmp_path):
     section = page.section("Genes of the model that a query lacks")
     assert section.row("q2")[2] == "547 (1,234 have no ortholog)"
     row = section.row("q1")
-    assert row[1:7] == ["4,000", "547", "0.964", "0.764", "0.200", "B (1.000 to 0.250)"]
+    assert row[1:8] == ["4,000", "547", "0.964", "0.764", "0.200", "0.010", "B (1.000 to 0.250)"]
     (remark,) = [remark for remark in page.remarks if ": lacks" in remark]
     assert remark.startswith("q1: lacks 3,453 of the model")
+    assert "train on common genes (by the baseline that would cost 0.010)" in remark
+
+
+def test_a_panel_that_training_anew_would_not_help(tmp_path):
+    world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
+    world.write_gene_loss("q1", 0.2, baseline_f1_retrained=0.65, advice=False)
+    (remark,) = [remark for remark in world.draw().remarks if ": lacks" in remark]
+    assert remark.endswith(
+        "costs 0.200 of the macro-F1; training on its genes would not help (by the baseline that would cost "
+        "0.250); provide coarser labels."
+    )
 
 
 def test_what_fitting_changes_is_shown_of_queries_that_were_mapped_twice(tmp_path):
