@@ -7,6 +7,8 @@
 #         results/mapped/{query}/calibration.json  the answer's rules with the genes that it has
 #         results/mapped/{query}/raised.json       the same with thresholds raised until its expected error is allowed
 #         results/predictions/{query}/{chunk}.parquet, results/predictions/{query}.parquet and .csv.gz
+#         results/predictions/{query}/{chunk}.npz  sums of expression by best label, of the chunk
+#         results/predictions/{query}/label_genes.tsv, shifted_genes.tsv  why its labels, and what moved
 #         results/labeled/{query}.h5ad             counts of the common genes, labels and latents
 #         results/labeled/{query}.cas.json         the labels in the Cell Annotation Schema
 
@@ -130,6 +132,8 @@ rule predict_labels:
         decision=decision_for_query,
     output:
         predictions="results/predictions/{query}/{chunk}.parquet",
+        # Of the cells' expression, by best label: genes of labels follow from them without another pass.
+        sums="results/predictions/{query}/{chunk}.npz",
     log:
         "logs/predict_labels/{query}/{chunk}.log",
     benchmark:
@@ -155,6 +159,11 @@ rule gather_predictions:
             query=wildcards.query,
             chunk=chunk_numbers(wildcards.query),
         ),
+        sums=lambda wildcards: expand(
+            "results/predictions/{query}/{chunk}.npz",
+            query=wildcards.query,
+            chunk=chunk_numbers(wildcards.query),
+        ),
         mapped=lambda wildcards: expand(
             "results/mapped/{query}/{chunk}.parquet",
             query=wildcards.query,
@@ -165,11 +174,18 @@ rule gather_predictions:
         classifier=REFERENCE.file("reference/classifier"),
         labels=REFERENCE.file("reference/labels.json"),
         packed=REFERENCE.identity,
+        # Symbols beside Ensembl ids: in var of a query's own file, or in a table.
+        names=lambda wildcards: (
+            f"results/merged/{wildcards.query}.h5ad" if wildcards.query in MAPPED else []
+        ),
+        gene_map=gene_map(),
     output:
         parquet="results/predictions/{query}.parquet",
         csv="results/predictions/{query}.csv.gz",
         labeled="results/labeled/{query}.h5ad",
         annotations="results/labeled/{query}.cas.json",
+        label_genes="results/predictions/{query}/label_genes.tsv",
+        shifted_genes="results/predictions/{query}/shifted_genes.tsv",
     log:
         "logs/gather_predictions/{query}.log",
     benchmark:

@@ -94,6 +94,8 @@ rule report:
         common=expand("results/common/{query}.h5ad", query=[] if REFERENCE.has_held_out else MAPPED),
         # Where their cells lie.
         labeled=expand("results/labeled/{query}.h5ad", query=PLACED),
+        label_genes=expand("results/predictions/{query}/label_genes.tsv", query=QUERIES),
+        shifted_genes=expand("results/predictions/{query}/shifted_genes.tsv", query=QUERIES),
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         panel=MODALITY.with_intensities("results/panel.tsv"),
         datasets="results/datasets.tsv",

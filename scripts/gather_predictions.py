@@ -28,6 +28,7 @@ from cellferry.artifacts.places import axes_of, read_places
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.core.progress import Progress
+from cellferry.evaluation.gene_tables import GeneTables
 from cellferry.features.subset import TOTALS
 from cellferry.labels.colors import REFERENCE_COLOR, colors_of
 from cellferry.references.archive import identity_of
@@ -63,6 +64,7 @@ def gather_predictions(
     classifier: str,
     labels: str,
     packed: str | None = None,
+    gene_tables: GeneTables | None = None,
     *,
     parquet: str,
     csv: str,
@@ -81,6 +83,8 @@ def gather_predictions(
         Folder of the classifiers, and what split_reference says of the reference's labels, for their colors.
     packed
         Name, version and hash of a packed reference; None for another.
+    gene_tables
+        Tables of genes to write, and what they are made from; None for none.
     parquet, csv, labeled, annotations
         Files to write. `labeled` is called like the query; `annotations` is what it holds as JSON.
     counts
@@ -142,6 +146,8 @@ def gather_predictions(
                 expected_error=answers.expected_error if answers.labels else np.nan,
                 versions=versions(["h5py", "xgboost", "scikit-learn"]),
             )
+        if gene_tables:
+            gene_tables.write(predictions, reader, classifier, budget=budget)
     write_cell_annotations(parquet, labels, annotations, query=Path(labeled).stem)
 
 
@@ -232,6 +238,13 @@ if __name__ == "__main__":
             snakemake.input.classifier,
             snakemake.input.labels,
             snakemake.input.packed or None,
+            GeneTables(
+                snakemake.input.sums,
+                snakemake.input.names or None,
+                snakemake.input.gene_map or None,
+                snakemake.output.label_genes,
+                snakemake.output.shifted_genes,
+            ),
             parquet=snakemake.output.parquet,
             csv=snakemake.output.csv,
             labeled=snakemake.output.labeled,

@@ -3,11 +3,13 @@
 import json
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.decision import DecisionModel
+from cellferry.artifacts.expression_sums import REFERENCE_SUMS, ExpressionSums
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.latents import blocks, mapping_columns, matrix
@@ -21,7 +23,7 @@ from cellferry.heads.classifier import Classifier
 from cellferry.heads.reference_datasets import NearestReferences
 from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
-from cellferry.resources.memory import MEMORY_MODELS
+from cellferry.resources.memory import MEMORY_MODELS, sums_mb
 from cellferry.runs.hashes import MADE_FROM, of_files, of_settings
 from threadpoolctl import threadpool_limits
 
@@ -32,6 +34,7 @@ def predict_labels(
     classifier: str,
     decision: str,
     predictions: str,
+    sums: str | None = None,
     *,
     chunk: int,
     chunks: int,
@@ -51,6 +54,9 @@ def predict_labels(
         What train_classifier and calibrate_classifier wrote.
     predictions
         File to write; docs/labels.md tells its columns.
+    sums
+        File to write with sums of the cells' expression by best label, cells of low quality left out; it is
+        without labels where the classifiers came without such sums of the reference.
     chunk, chunks
         Which of how many equal runs of cells of `common` the chunk is.
     limits
@@ -65,10 +71,11 @@ def predict_labels(
     two_mappings = heads.looks_at_latents and len(mappings) > 1
     has_truth = any(block.column(0).null_count < len(block) for block in blocks([mapped], ["label"]))
     reasons: Counter[str | None] = Counter()
+    summed = heads.labels if sums and (Path(classifier) / REFERENCE_SUMS).exists() else []
     with H5adReader(common) as cells, complete(predictions) as path:
-        rows = heads.rows_in(
-            budget.block_bytes(MEMORY_MODELS["predict_labels"], more_mb=heads.held_mb), cells
-        )
+        expression = ExpressionSums(summed, cells.n_genes)
+        more_mb = heads.held_mb + sums_mb(n_labels=len(summed), n_genes=cells.n_genes)
+        rows = heads.rows_in(budget.block_bytes(MEMORY_MODELS["predict_labels"], more_mb=more_mb), cells)
         schema = prediction_schema(heads, two_mappings=two_mappings, with_truth=has_truth)
         hashes = {"decision": of_files(decision), "settings": of_settings(asdict(limits))}
         made_from = learned.made_from | hashes
@@ -76,7 +83,7 @@ def predict_labels(
         first = chunk * cells.n_cells // chunks
         with pq.ParquetWriter(path, schema) as writer:
             for block, outputs in heads.iter_predictions(
-                [mapped], cells, ["cell", "label"], first=first, rows=rows
+                [mapped], cells, ["cell", "label"], first=first, rows=rows, keep_expression=bool(summed)
             ):
                 too_few = outputs.too_few(quality)
                 probabilities = calibrated_probabilities(learned, outputs.by_head)
@@ -107,6 +114,10 @@ def predict_labels(
                 ]
                 writer.write_table(pa.table(arrays, schema=schema))
                 reasons.update(columns["reason"].tolist())
+                if summed:
+                    expression.add(outputs.expression, codes_without(columns["best_label"], too_few, summed))
+    if sums:
+        expression.save(sums)
     labeled = reasons.pop(None, 0)
     print(f"{labeled + reasons.total()} cells, {labeled} of them with a label; others: {dict(reasons)}")
 
@@ -131,6 +142,14 @@ def prediction_schema(classifier: Classifier, *, two_mappings: bool, with_truth:
     if with_truth:
         fields["truth"] = text
     return pa.schema(fields)
+
+
+def codes_without(names: np.ndarray, left_out: np.ndarray, labels: list[str]) -> np.ndarray:
+    """Places of the cells' labels (`names`) among all, -1 for cells that are left out (mask)."""
+    place = {label: code for code, label in enumerate(labels)}
+    codes = np.fromiter(map(place.__getitem__, names), dtype=np.int64, count=len(names))
+    codes[left_out] = -1
+    return codes
 
 
 def head_columns(by_head: dict[str, np.ndarray], labels: list[str]) -> dict[str, np.ndarray]:
@@ -161,6 +180,7 @@ if __name__ == "__main__":
             snakemake.input.classifier,
             snakemake.input.decision,
             snakemake.output.predictions,
+            snakemake.output.sums,
             chunk=int(snakemake.wildcards.chunk),
             chunks=snakemake.params.chunks,
             limits=LimitSettings(**snakemake.params.prediction),

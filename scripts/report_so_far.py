@@ -12,6 +12,8 @@ MISSING = {
     "mapped": "{n} of {of} chunks of mapped cells of {name}",
     "gene_loss": "what {name} loses with its missing genes",
     "raised": "the thresholds of {name}",
+    "label_genes": "the genes that speak for the labels of {name}",
+    "shifted_genes": "the genes that shifted in {name}",
     "inspected": "what {name} holds",
     "common": "the counts of {name}",
     "labeled": "the labeled file of {name}",
@@ -26,9 +28,9 @@ MISSING = {
     "label_agreement": "what the references call each other's cells",
 }
 """How to speak of what is not there, by the name of the report's input."""
-MANY = ("evaluations", "predictions", "mapped", "gene_loss", "raised", "inspected", "common", "labeled")
-BY_FOLDER = ("mapped", "gene_loss", "raised")
+BY_FOLDER = ("mapped", "gene_loss", "raised", "label_genes", "shifted_genes")
 """Inputs whose files lie in a folder that has the dataset's name."""
+MANY = ("evaluations", "predictions", "inspected", "common", "labeled", *BY_FOLDER)
 
 
 def what_is_there(files: dict[str, str | list[str]]) -> tuple[dict[str, str | list[str] | None], list[str]]:

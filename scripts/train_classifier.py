@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from cellferry.artifacts.expression_sums import REFERENCE_SUMS, ExpressionSums
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.labels import ClassifierLabels, ReferenceLabels
 from cellferry.artifacts.latents import read_codes
@@ -12,13 +14,19 @@ from cellferry.config.settings import ClassifierSettings
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.evaluation.label_agreement import LabelCall, label_calls
+from cellferry.features.marker_values import holds_intensities
 from cellferry.heads.boosting import depth_for
 from cellferry.heads.cross_labels import CrossLabels, cross_label, datasets_of
+from cellferry.heads.expression import log_normalized
 from cellferry.heads.reference_datasets import ReferenceDatasets
 from cellferry.heads.registry import HEADS
 from cellferry.heads.training import TrainedHeads, TrainingFiles, train_heads
+from cellferry.heads.training_cells import TrainingCells
 from cellferry.resources.budget import Budget
 from threadpoolctl import threadpool_limits
+
+CELLS_AT_ONCE = 2048
+"""Cells whose expression is summed at once."""
 
 
 def train_classifier(
@@ -67,6 +75,8 @@ def train_classifier(
     with complete(classifier) as folder:
         folder.mkdir()
         trained.save(folder)
+        if files.common:
+            sums_of_reference(files.common, trained.cells).save(folder / REFERENCE_SUMS)
         write_artifact(description(trained, settings, known, seed=seed), folder / "labels.json")
         if label_agreement:
             save_datasets(files, trained, settings.neighbors, folder)
@@ -95,6 +105,28 @@ def write_label_agreement(found: CrossLabels, table: str) -> None:
                 conflicts.add((call.dataset, call.label, call.reference))
     for dataset, label, reference in sorted(conflicts):
         print(f"warning: {label} of {dataset} is not the {label} of {reference}; see {table}")
+
+
+def sums_of_reference(common: str, cells: TrainingCells) -> ExpressionSums:
+    """Sums of expression by label, of the cells that heads on expression learn from, read in blocks.
+
+    A query's cells are compared with them, whichever heads are trained.
+
+    Parameters
+    ----------
+    common
+        Counts or marker values of the training cells.
+    cells
+        Which of these were drawn.
+    """
+    rows, codes = (values[cells.part] for values in cells.learned)
+    with H5adReader(common) as reader:
+        sums = ExpressionSums(cells.labels, reader.n_genes)
+        for start in range(0, len(rows), CELLS_AT_ONCE):
+            some = slice(start, start + CELLS_AT_ONCE)
+            values = reader.rows(rows[some])
+            sums.add(values if holds_intensities(reader) else log_normalized(values), codes[some])
+    return sums
 
 
 def description(

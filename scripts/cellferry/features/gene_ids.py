@@ -97,6 +97,30 @@ def read_gene_table(path: str | Path) -> GeneTable:
     return GeneTable(to_symbol, to_ensembl)
 
 
+def symbols_beside(genes: list[str], var: pd.DataFrame | None, table: GeneTable | None) -> list[str]:
+    """Symbols of genes that go by Ensembl ids, from a dataset or a table; elsewhere the ids themselves.
+
+    Parameters
+    ----------
+    genes
+        Ids of the genes.
+    var
+        Genes of a dataset that may have both, or None.
+    table
+        Ensembl ids and symbols, or None; it counts before the dataset's own.
+    """
+    known: dict[str, str] = {}
+    if id_kind(genes) == "ensembl":
+        offered = candidate_ids(var, gene_id="auto", table=None) if var is not None else {}
+        if all(offered.get(kind) for kind in KINDS):
+            wanted = set(genes)
+            ids = max(offered["ensembl"].values(), key=lambda column: len(wanted.intersection(column)))
+            beside = next(iter(offered["symbol"].values()))
+            known = {gene: symbol for gene, symbol in zip(ids, beside, strict=True) if gene and symbol}
+        known |= table.to_symbol if table is not None else {}
+    return [known.get(gene, gene) for gene in genes]
+
+
 def candidate_ids(
     var: pd.DataFrame, *, gene_id: str, table: GeneTable | None, orthologs: "Orthologs | None" = None
 ) -> dict[str, dict[str, np.ndarray]]:

@@ -25,6 +25,7 @@ from ..resources.memory import CYTOVI_NEIGHBORS, MB, head_output_bytes
 from .boosted_trees import XGBoostHead
 from .celltypist import CelltypistHead, Measured
 from .cytovi import CytoviHead
+from .expression import ExpressionHead, log_normalized
 from .label_distances import LabelDistances
 from .neighbors import NeighborsHead
 from .rare_labels import RareLabels, RareLikeness
@@ -50,6 +51,9 @@ class HeadOutputs:
         or nothing is counted.
     rare
         The rare label that each cell is most like; None where none is known.
+    expression
+        What linear models take of the cells, cells × genes (CSR float32): log1p CP10k of their counts, or
+        marker values; None unless it was asked for.
     """
 
     by_head: dict[str, np.ndarray]
@@ -59,6 +63,7 @@ class HeadOutputs:
     n_counts: np.ndarray
     n_genes: np.ndarray
     rare: RareLikeness | None = None
+    expression: sparse.csr_matrix | None = None
 
     def too_few(self, limits: QualityLimits) -> np.ndarray:
         """Which cells have too few counts or genes to be labeled (mask)."""
@@ -183,6 +188,7 @@ class Classifier:
         *,
         intensities: bool,
         measured: Measured | None = None,
+        keep_expression: bool = False,
     ) -> HeadOutputs:
         """Outputs of the heads, and distances, for cells.
 
@@ -196,6 +202,8 @@ class Classifier:
             Whether these are marker values, which say nothing of a cell's quality.
         measured
             What the cells were measured by, for the head that takes it.
+        keep_expression
+            Whether the outputs hold what linear models take of the cells.
         """
         on_expression = {name: head for name, head in self._heads.items() if name in ON_EXPRESSION}
         on_latents = {name: head for name, head in self._heads.items() if name not in ON_EXPRESSION}
@@ -205,11 +213,14 @@ class Classifier:
             answers = predict(on_latents, each, None) | votes
             by_mapping.append({name: answers[name] for name in self.head_names if name in answers})
             distances.append(distance)
-        by_head = predict(on_expression, latents[0], expression) | _mean_of(by_mapping)
-        if self._celltypist:
-            by_head[CELLTYPIST] = self._celltypist.probabilities(expression, measured)
         to_labels = [self._distances.nearest(each) for each in latents] if self._distances else distances
         counted = expression is not None and not intensities
+        linear = any(isinstance(head, ExpressionHead) for head in on_expression.values())
+        # Once, for all heads that take it, and for whoever looks at the genes of a label.
+        normalized = log_normalized(expression) if counted and (linear or keep_expression) else expression
+        by_head = predict(on_expression, latents[0], expression, normalized) | _mean_of(by_mapping)
+        if self._celltypist:
+            by_head[CELLTYPIST] = self._celltypist.probabilities(expression, measured)
         not_known = np.full(len(latents[0]), np.inf)
         return HeadOutputs(
             {name: by_head[name] for name in self.head_names},
@@ -219,6 +230,7 @@ class Classifier:
             np.asarray(expression.sum(axis=1)).ravel() if counted else not_known,
             np.diff(expression.indptr) if counted else not_known,
             self._rare.likeness(expression) if self._rare else None,
+            normalized if keep_expression else None,
         )
 
     def _votes(
@@ -275,7 +287,14 @@ class Classifier:
             yield self.predict_block(latents, expression, intensities=intensities, measured=measured)
 
     def iter_predictions(
-        self, mapped: list[str], common: H5adReader | None, columns: list[str], *, first: int, rows: int
+        self,
+        mapped: list[str],
+        common: H5adReader | None,
+        columns: list[str],
+        *,
+        first: int,
+        rows: int,
+        keep_expression: bool = False,
     ) -> Iterator[tuple[pa.RecordBatch, HeadOutputs]]:
         """Mapped cells block by block: their columns, and the outputs of the heads.
 
@@ -291,6 +310,8 @@ class Classifier:
             Columns of the mapped file to pass on.
         rows
             Cells of a block at most.
+        keep_expression
+            See `predict_block`.
 
         Raises
         ------
@@ -310,7 +331,13 @@ class Classifier:
             expression = common.counts(start, stop) if common else None
             latents = [matrix(block, latent_names) for latent_names in mappings]
             measured = self._measured(common, np.arange(start, stop)) if common else None
-            outputs = self.predict_block(latents, expression, intensities=intensities, measured=measured)
+            outputs = self.predict_block(
+                latents,
+                expression,
+                intensities=intensities,
+                measured=measured,
+                keep_expression=keep_expression,
+            )
             yield block, outputs
             progress.add(stop - start)
             start = stop

@@ -108,7 +108,16 @@ class ExpressionHead(ArraysHead):
 
     def probabilities(self, values: sparse.csr_matrix) -> np.ndarray:
         """Probabilities of the labels from raw counts or marker values (cells × genes, CSR), float32."""
-        expression = log_normalized(values) if self.normalize else values
+        return self.of_expression(log_normalized(values) if self.normalize else values)
+
+    def of_expression(self, expression: sparse.csr_matrix) -> np.ndarray:
+        """The same from log1p CP10k in the place of raw counts, or from marker values."""
         if self.axes is not None:
             expression = expression @ self.axes
         return softmax_of(expression, self.coefficients, self.intercepts)
+
+    def log_odds(self, label: int, other: int) -> tuple[np.ndarray, float]:
+        """What makes the log-odds of a label against another: a weight per gene (float64), and a constant."""
+        weights = self.coefficients[label].astype(np.float64) - self.coefficients[other]
+        constant = float(self.intercepts[label]) - float(self.intercepts[other])
+        return weights if self.axes is None else self.axes @ weights, constant

@@ -69,9 +69,26 @@ def load_heads(folder: str | Path, names: list[str], *, threads: int) -> Heads:
     }
 
 
-def predict(heads: Heads, latents: np.ndarray, expression: sparse.csr_matrix | None) -> dict[str, np.ndarray]:
-    """Probabilities by head, each cells × labels; `expression` may be None where no head takes it."""
+def predict(
+    heads: Heads,
+    latents: np.ndarray,
+    expression: sparse.csr_matrix | None,
+    normalized: sparse.csr_matrix | None = None,
+) -> dict[str, np.ndarray]:
+    """Probabilities by head, each cells × labels.
+
+    Parameters
+    ----------
+    heads, latents
+        Heads by name, and latents of the cells.
+    expression
+        Their raw counts or marker values (cells × genes, CSR); may be None where no head takes them.
+    normalized
+        The same as linear models take it, log1p CP10k or marker values, if that was computed.
+    """
     return {
-        name: head.probabilities(expression if name in ON_EXPRESSION else latents)
+        name: head.of_expression(normalized)
+        if normalized is not None and isinstance(head, ExpressionHead)
+        else head.probabilities(expression if name in ON_EXPRESSION else latents)
         for name, head in heads.items()
     }

@@ -35,6 +35,7 @@ from .batch_counts import count_batches
 from .confusions import mistakes, unknown_shares
 from .costs import costs, predicted_mb, read_table, unmeasured_rules
 from .label_counts import LabelCounts, count_labels
+from .label_genes import genes_of_labels
 from .references import JudgedLabel, conflicts_in_words, side_by_side
 from .remarks import heads_not_trained, remarks
 
@@ -69,6 +70,8 @@ class RunFiles:
         Counts of the queries where the model is of others: these have the genes that a query measured.
     labeled
         Labeled files of queries that may have coordinates.
+    label_genes, shifted_genes
+        Tables of the queries' genes, `{query}/label_genes.tsv` and `{query}/shifted_genes.tsv` each.
     raised
         What raise_thresholds wrote for the queries, `{query}/raised.json` each, if it was asked to.
     decision
@@ -95,6 +98,8 @@ class RunFiles:
     common: Sequence[str] = ()
     labeled: Sequence[str] = ()
     raised: Sequence[str] = ()
+    label_genes: Sequence[str] = ()
+    shifted_genes: Sequence[str] = ()
     decision: str | None = None
     left_out: str | None = None
     labels: str | None = None
@@ -215,6 +220,7 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
         "missing": missing,
         **beside,
         "answers": label_counts,
+        "genes_of_labels": genes_of_labels(files.label_genes, files.shifted_genes),
         "queries": settings.queries,
         "batches": batches(results.mapped, results.predicted),
         "genes": features.as_table() if features else {},

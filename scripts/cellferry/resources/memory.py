@@ -71,6 +71,10 @@ COVARIANCE_VALUES = 40_000_000
 """Values, at most, of cells that give discriminants their covariance: 20,000 cells of 2,000 genes."""
 
 
+SUM_BYTES = 32
+"""What a gene of a label takes in sums of expression: of values and squares, and copied to be written."""
+
+
 def preloaded_values(batch_size: int, n_cells: int, nonzeros: float) -> float:
     """Stored values of the minibatches that training holds."""
     return min(PRELOADED_MINIBATCHES * batch_size, n_cells) * nonzeros / max(1, n_cells)
@@ -170,6 +174,11 @@ def training_mb(
         covariance = 12 * COVARIANCE_VALUES + 32 * n_genes**2 if n_genes else 0
         training += 24 * n_labels * n_genes + covariance + 16 * MAX_HELD_OUT_TIMES_LABELS
     return (training + validation) // MB + (MARKERS_READ_MB if n_markers else 0)
+
+
+def sums_mb(*, n_labels: int, n_genes: int) -> int:
+    """MB of sums of expression by label."""
+    return SUM_BYTES * n_labels * n_genes // MB
 
 
 def classifier_mb(n_cells: int, *, n_latent: int) -> int:

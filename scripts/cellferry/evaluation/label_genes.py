@@ -1,0 +1,218 @@
+"""Why a label, and what shifted: genes of a query's cells against the reference's, label by label.
+
+Both follow from sums of expression by label, and need no pass over cells. A linear model's log-odds of a
+label against another are a sum over genes; each gene's part is counted from halfway between the two labels'
+means in the reference, so that a gene that neither of them has, or both alike, adds nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+
+from ..artifacts.expression_sums import ExpressionSums
+from ..heads.expression import ExpressionHead
+
+MAX_GENES = 20
+"""Genes for a label that are listed, at most."""
+
+MAX_SHIFTED = 50
+"""Shifted genes that are listed, at most: of a label, and of most labels."""
+
+MIN_CELLS = 20
+"""Cells of a label on either side, below which no shift is told from chance."""
+
+MIN_EFFECT = 0.5
+"""Least shift that is listed, in standard deviations: Cohen's medium effect."""
+
+MAX_CHANCE = 0.05
+"""Probability that any listed gene of a label has not shifted, were cells independent."""
+
+MIN_SHARED_LABELS = 3
+"""Labels that must be compared to speak of most of them."""
+
+MOST_LABELS = "(most labels)"
+"""Stands for the labels that share a shift."""
+
+GENE_COLUMNS = (
+    "label", "cells", "runner_up", "runner_up_cells", "log_odds", "rank", "gene", "symbol", "contribution",
+    "share", "mean_query", "mean_label", "mean_runner_up",
+)  # fmt: skip
+SHIFT_COLUMNS = (
+    "label", "cells", "reference_cells", "labels", "of_labels", "rank", "gene", "symbol", "effect", "change",
+    "mean_query", "mean_reference",
+)  # fmt: skip
+
+
+class Genes(NamedTuple):
+    """Genes of the model.
+
+    Attributes
+    ----------
+    names, symbols
+        Their ids and symbols, by gene.
+    usable
+        Which of them both sides measured (mask).
+    """
+
+    names: list[str]
+    symbols: list[str]
+    usable: np.ndarray
+
+    def of(self, place: int) -> dict[str, str]:
+        """Columns of a gene."""
+        return {"gene": self.names[place], "symbol": self.symbols[place]}
+
+
+def runners_up(cells: Mapping[tuple[str, str], int]) -> dict[str, tuple[str, int]]:
+    """The commonest second label of each best one, and its cells, from cells by (best, second)."""
+    by_label: dict[str, Counter[str]] = {}
+    for (label, second), n in cells.items():
+        by_label.setdefault(label, Counter())[second] += n
+    # Of equally common ones the first by name: the order in which cells came must not count.
+    return {
+        label: min(seconds.items(), key=lambda item: (-item[1], item[0]))
+        for label, seconds in by_label.items()
+    }
+
+
+def label_gene_rows(
+    query: ExpressionSums,
+    reference: ExpressionSums,
+    head: ExpressionHead,
+    labels: list[str],
+    runners: dict[str, tuple[str, int]],
+    genes: Genes,
+) -> Iterator[dict]:
+    """Genes that speak for each label against its runner-up, the strongest first; see `GENE_COLUMNS`.
+
+    Parameters
+    ----------
+    query, reference
+        Sums of the query's cells by best label, and of the reference's by label.
+    head, labels
+        The linear model, and the labels that its rows stand for.
+    runners
+        By label its runner-up, as `runners_up` gives it.
+    genes
+        The genes. Those that are not measured count in the log-odds, and are not listed.
+    """
+    code = {label: place for place, label in enumerate(labels)}
+    known = {label: place for place, label in enumerate(reference.labels)}
+    for label, (second, n_second) in runners.items():
+        if label not in known or second not in known or label not in query.labels:
+            continue
+        place = query.labels.index(label)
+        mean, own, other = query.mean(place), reference.mean(known[label]), reference.mean(known[second])
+        weights, constant = head.log_odds(code[label], code[second])
+        parts = weights * (mean - (own + other) / 2)
+        speaking = np.where(genes.usable, np.maximum(parts, 0), 0)
+        about = {"label": label, "cells": int(query.cells[place])}
+        about |= {"runner_up": second, "runner_up_cells": n_second, "log_odds": weights @ mean + constant}
+        for rank, gene in enumerate(_largest(speaking, MAX_GENES), start=1):
+            yield (
+                about
+                | genes.of(gene)
+                | {
+                    "rank": rank,
+                    "contribution": parts[gene],
+                    "share": parts[gene] / speaking.sum(),
+                    "mean_query": mean[gene],
+                    "mean_label": own[gene],
+                    "mean_runner_up": other[gene],
+                }
+            )
+
+
+class Shift(NamedTuple):
+    """What moved between the reference's cells of a label and the query's; arrays are by gene.
+
+    Attributes
+    ----------
+    label
+        The label.
+    cells, reference_cells
+        Cells on either side.
+    mean, reference_mean
+        Mean expression on either side.
+    effect
+        Difference of the means in standard deviations of a cell, pooled (Cohen's d); 0 where nothing varies.
+    moved
+        Whether it is as large as `MIN_EFFECT`, and no chance.
+    """
+
+    label: str
+    cells: int
+    reference_cells: int
+    mean: np.ndarray
+    reference_mean: np.ndarray
+    effect: np.ndarray
+    moved: np.ndarray
+
+
+def shift(query: ExpressionSums, reference: ExpressionSums, label: str, usable: np.ndarray) -> Shift | None:
+    """What moved within a label; None for fewer than `MIN_CELLS` cells on a side."""
+    if label not in query.labels or label not in reference.labels:
+        return None
+    places = query.labels.index(label), reference.labels.index(label)
+    n_query, n_reference = int(query.cells[places[0]]), int(reference.cells[places[1]])
+    if min(n_query, n_reference) < MIN_CELLS:
+        return None
+    mean, reference_mean = query.mean(places[0]), reference.mean(places[1])
+    variance, reference_variance = query.variance(places[0]), reference.variance(places[1])
+    change = np.where(usable, mean - reference_mean, 0)
+    pooled = np.sqrt((variance + reference_variance) / 2)
+    error = np.sqrt(variance / n_query + reference_variance / n_reference)
+    # What is constant on both sides, and differs, was not measured on both as one.
+    effect = np.divide(change, pooled, out=np.zeros_like(change), where=pooled > 0)
+    limit = -ndtri(MAX_CHANCE / 2 / max(1, int(usable.sum())))
+    moved = (np.abs(effect) >= MIN_EFFECT) & (np.abs(change) > limit * error)
+    return Shift(label, n_query, n_reference, mean, reference_mean, effect, moved)
+
+
+def shifted_gene_rows(
+    query: ExpressionSums, reference: ExpressionSums, labels: list[str], genes: Genes
+) -> Iterator[dict]:
+    """Genes that moved in most labels, then those of each label that did not; see `SHIFT_COLUMNS`.
+
+    A gene moved in most labels where it did in half of those compared, and the median of its effects is large
+    enough. Fewer than `MIN_SHARED_LABELS` labels share nothing.
+    """
+    effects, moved, compared = [], [], []
+    for label in labels:
+        if found := shift(query, reference, label, genes.usable):
+            compared.append(label)
+            effects.append(found.effect.astype(np.float32))
+            moved.append(found.moved)
+    shared = np.zeros(len(genes.names), dtype=bool)
+    if len(compared) >= MIN_SHARED_LABELS:
+        median = np.median(effects, axis=0)
+        alike = (np.stack(moved) & (np.sign(effects) == np.sign(median))).sum(axis=0)
+        shared = (np.abs(median) >= MIN_EFFECT) & (2 * alike >= len(compared))
+        for rank, gene in enumerate(_largest(np.where(shared, np.abs(median), 0), MAX_SHIFTED), start=1):
+            numbers = {"labels": int(alike[gene]), "of_labels": len(compared), "effect": median[gene]}
+            yield {"label": MOST_LABELS, "rank": rank} | genes.of(gene) | numbers
+    for label in compared:
+        found = shift(query, reference, label, genes.usable)
+        about = {"label": found.label, "cells": found.cells, "reference_cells": found.reference_cells}
+        size = np.where(found.moved & ~shared, np.abs(found.effect), 0)
+        for rank, gene in enumerate(_largest(size, MAX_SHIFTED), start=1):
+            yield (
+                about
+                | genes.of(gene)
+                | {
+                    "rank": rank,
+                    "effect": found.effect[gene],
+                    "change": found.mean[gene] - found.reference_mean[gene],
+                    "mean_query": found.mean[gene],
+                    "mean_reference": found.reference_mean[gene],
+                }
+            )
+
+
+def _largest(values: np.ndarray, most: int) -> list[int]:
+    """Places of the largest values above 0, in order; of equal ones the first."""
+    order = np.argsort(-values, kind="stable")[:most]
+    return [int(place) for place in order if values[place] > 0]
