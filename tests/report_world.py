@@ -1,5 +1,6 @@
 """A small run to draw a report of, and the drawn page as a reader meets it."""
 
+import csv
 import html
 import re
 from dataclasses import replace
@@ -13,6 +14,7 @@ from cellferry.artifacts.evaluation import Evaluation
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.config.schema import fill_defaults
+from cellferry.evaluation.label_genes import GENE_COLUMNS, MOST_LABELS, SHIFT_COLUMNS
 from cellferry.evaluation.summary import describe
 from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.report.context import RunFiles, RunSettings
@@ -93,7 +95,17 @@ class World:
     """The files a report is drawn from: a reference, queries of 60 cells in two chunks each, a test part."""
 
     def __init__(
-        self, folder, *, queries, scored, labels, levels=None, cells=60, batches=None, mapped_twice=()
+        self,
+        folder,
+        *,
+        queries,
+        scored,
+        labels,
+        levels=None,
+        cells=60,
+        batches=None,
+        mapped_twice=(),
+        explained=(),
     ):
         self.folder, self.labels, self.cells = folder, labels, cells
         self.hierarchy = hierarchy_of(labels, levels, rare=[RARE])
@@ -112,6 +124,8 @@ class World:
         self.predictions = [self.write_predictions(part) for part in ("test", *queries)]
         self.evaluations = [self.write_evaluation(part) for part in scored]
         self.gene_loss = []
+        written = [self.write_genes(query) for query in explained]
+        self.label_genes, self.shifted_genes = ([paths[table] for paths in written] for table in (0, 1))
         (folder / "datasets.tsv").write_text("dataset\tcells\nref\t60\n", encoding="utf-8")
         compared = ((name, "index") for name in ("ref", *queries))
         numbers = {"genes": 2000, "common_share": 0.5}
@@ -170,6 +184,36 @@ class World:
         pd.DataFrame(table).to_parquet(path)
         return str(path)
 
+    def write_genes(self, query):
+        """Tables of a query's genes: every label against the next one, and a shift of all of them."""
+        labels = self.labels
+        speaking, shifted = [], []
+        for rank, effect in enumerate((2.5, -1.5), start=1):
+            gene = {"gene": f"<S{rank}>", "symbol": f"<S{rank}>", "rank": rank, "effect": effect}
+            shifted.append(gene | {"label": MOST_LABELS, "labels": 3, "of_labels": len(labels)})
+        for code, label in enumerate(labels):
+            about = {"label": label, "cells": 100 - code % 100, "runner_up": labels[code - 1]}
+            for rank, means in enumerate([(3, 3, 1), (0.5, 1, 3), (9, 1, 1.5)], start=1):
+                gene = {"gene": f"ENSG{rank}", "symbol": f"G{rank}", "rank": rank, "share": 0.4 / rank}
+                means = dict(zip(("mean_query", "mean_label", "mean_runner_up"), means, strict=True))
+                speaking.append(about | gene | means)
+            for rank in range(1, 11):
+                gene = {"gene": f"M{rank}", "symbol": f"M{rank}", "rank": rank, "effect": 0.7}
+                shifted.append({"label": label, "cells": 100 - code % 100} | gene)
+        paths = []
+        for name, columns, rows in (
+            ("label_genes", GENE_COLUMNS, speaking),
+            ("shifted_genes", SHIFT_COLUMNS, shifted),
+        ):
+            path = self.folder / f"predictions/{query}/{name}.tsv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, columns, delimiter="\t")
+                writer.writeheader()
+                writer.writerows(rows)
+            paths.append(str(path))
+        return paths
+
     def write_evaluation(self, part):
         heads = [*HEADS, *(MAPPINGS if part in self.mapped_twice else ())]
         scores = describe(str(self.folder / f"predictions/{part}.parquet"), self.hierarchy, heads)
@@ -212,6 +256,7 @@ class World:
             "mapped": self.mapped, "inspected": self.inspected,
             "datasets": str(self.folder / "datasets.tsv"), "genes": str(self.folder / "genes.json"),
             "history": str(self.folder / "history.csv"),
+            "label_genes": self.label_genes, "shifted_genes": self.shifted_genes,
         }  # fmt: skip
         left = {name: str(self.folder / name) for name in ("benchmarks", "logs")}
         write_page(

@@ -18,10 +18,16 @@ pytestmark = [
 ]
 MANY = [f"label number {n}" for n in range(200)]
 WORLDS = {
-    "scored": {"queries": ["q1", "q2"], "scored": ["test", "q1"], "labels": LABELS, "levels": FAMILY},
+    "scored": {
+        "queries": ["q1", "q2"],
+        "scored": ["test", "q1"],
+        "labels": LABELS,
+        "levels": FAMILY,
+        "explained": ["q1"],
+    },
     "nothing scored": {"queries": ["q1"], "scored": [], "labels": LABELS},
     "one label": {"queries": ["q1"], "scored": ["test", "q1"], "labels": LABELS[:1]},
-    "200 labels": {"queries": ["q1"], "scored": ["test"], "labels": MANY, "cells": 3000},
+    "200 labels": {"queries": ["q1"], "scored": ["test"], "labels": MANY, "cells": 3000, "explained": ["q1"]},
     "40 batches": {"queries": ["q1"], "scored": ["test"], "labels": LABELS, "cells": 400, "batches": 40},
 }
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"

@@ -192,7 +192,7 @@ def shifted_gene_rows(
         alike = (np.stack(moved) & (np.sign(effects) == np.sign(median))).sum(axis=0)
         shared = (np.abs(median) >= MIN_EFFECT) & (2 * alike >= len(compared))
         for rank, gene in enumerate(_largest(np.where(shared, np.abs(median), 0), MAX_SHIFTED), start=1):
-            numbers = {"labels": int(alike[gene]), "of_labels": len(compared), "effect": median[gene]}
+            numbers = {"labels": int(alike[gene]), "of_labels": len(compared), "effect": float(median[gene])}
             yield {"label": MOST_LABELS, "rank": rank} | genes.of(gene) | numbers
     for label in compared:
         found = shift(query, reference, label, genes.usable)
