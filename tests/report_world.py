@@ -11,10 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.evaluation import Evaluation
+from cellferry.artifacts.expression_sums import MOST_LABELS
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.config.schema import fill_defaults
-from cellferry.evaluation.label_genes import GENE_COLUMNS, MOST_LABELS, SHIFT_COLUMNS
+from cellferry.evaluation.label_genes import GENE_COLUMNS, SHIFT_COLUMNS
 from cellferry.evaluation.summary import describe
 from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.report.context import RunFiles, RunSettings

@@ -7,13 +7,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cellferry.artifacts.expression_sums import REFERENCE_SUMS, ExpressionSums
+from cellferry.artifacts.expression_sums import MIN_CELLS, MOST_LABELS, REFERENCE_SUMS, ExpressionSums
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.evaluation.gene_tables import GeneTables
-from cellferry.evaluation.label_genes import MIN_CELLS, MOST_LABELS, runners_up
+from cellferry.evaluation.label_genes import runners_up
 from cellferry.heads.expression import ExpressionHead, log_normalized
 from cellferry.heads.expression_pca import ExpressionPcaHead
 from cellferry.resources.budget import Budget

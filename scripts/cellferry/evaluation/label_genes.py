@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
-from ..artifacts.expression_sums import ExpressionSums
+from ..artifacts.expression_sums import MIN_CELLS, MOST_LABELS, ExpressionSums
 from ..heads.expression import ExpressionHead
 
 MAX_GENES = 20
@@ -20,9 +20,6 @@ MAX_GENES = 20
 
 MAX_SHIFTED = 50
 """Shifted genes that are listed, at most: of a label, and of most labels."""
-
-MIN_CELLS = 20
-"""Cells of a label on either side, below which no shift is told from chance."""
 
 MIN_EFFECT = 0.5
 """Least shift that is listed, in standard deviations: Cohen's medium effect."""
@@ -32,9 +29,6 @@ MAX_CHANCE = 0.05
 
 MIN_SHARED_LABELS = 3
 """Labels that must be compared to speak of most of them."""
-
-MOST_LABELS = "(most labels)"
-"""Stands for the labels that share a shift."""
 
 GENE_COLUMNS = (
     "label", "cells", "runner_up", "runner_up_cells", "log_odds", "rank", "gene", "symbol", "contribution",

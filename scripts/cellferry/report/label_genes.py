@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..artifacts.expression_sums import MIN_CELLS, MOST_LABELS
 from .costs import read_table
 
 MAX_GENES_SHOWN = 8
@@ -12,8 +13,6 @@ MAX_SHARED_SHOWN = 12
 """Genes that went up in most labels, and that went down, at most."""
 
 MAX_LABELS_SHOWN = 200
-MOST_LABELS = "(most labels)"
-"""Stands in the table for labels that share a shift."""
 
 
 def genes_of_labels(label_genes: Sequence[str], shifted_genes: Sequence[str]) -> dict[str, dict]:
@@ -28,7 +27,7 @@ def genes_of_labels(label_genes: Sequence[str], shifted_genes: Sequence[str]) ->
     -------
     By query: `up` and `down`, genes that moved in most labels of those compared (`of_labels`), and
     `n_shared`, how many did; `labels`, a dict per label, the one with most cells first, with `label`,
-    `cells`, `runner_up` (None where nothing speaks for it), `speaking`, `shifted` and `n_shifted`;
+    `cells`, `runner_up` (None where nothing speaks for it), `speaking`, `shifted`, `n_shifted` and `too_few`;
     `n_labels`, how many there are;
     `speaks`, whether there are genes that speak for any.
     """
@@ -53,8 +52,9 @@ def _place(row: dict[str, str]) -> dict[str, bool]:
 def _of_query(speaking: list[dict[str, str]], shifted: list[dict[str, str]]) -> dict:
     rows: dict[str, dict] = {}
     for row in (row for row in [*speaking, *shifted] if row["label"] != MOST_LABELS):
-        about = {"label": row["label"], "cells": int(row["cells"]), "runner_up": None, "n_shifted": 0}
-        rows.setdefault(row["label"], about | {"speaking": [], "shifted": []})
+        n_cells = int(row["cells"])
+        about = {"label": row["label"], "cells": n_cells, "too_few": n_cells < MIN_CELLS, "runner_up": None}
+        rows.setdefault(row["label"], about | {"speaking": [], "shifted": [], "n_shifted": 0})
     for row in speaking:
         found = rows[row["label"]]
         found["runner_up"] = row["runner_up"]
