@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from ..errors import InputError
 from .hierarchy import LabelHierarchy
+from .tables import ancestors_of
 
 MAX_SAID = 5
 
@@ -150,7 +151,7 @@ def hierarchy_of_parents(
     leaves
         Those that can be predicted, whose ancestors say how many levels there are.
     """
-    lines = {label: _line(label, parents) for label in labels}
+    lines = {label: [*ancestors_of(label, parents)[::-1], label] for label in labels}
     leaves = sorted(leaves)
     depth = max((len(lines[label]) - 1 for label in leaves), default=0)
     return LabelHierarchy(
@@ -158,11 +159,3 @@ def hierarchy_of_parents(
         {label: [line[min(place, len(line) - 1)] for place in range(depth)] for label, line in lines.items()},
         leaves,
     )
-
-
-def _line(label: str, parents: dict[str, str]) -> list[str]:
-    """A label's ancestors, the farthest first, and itself."""
-    line = [label]
-    while line[0] in parents:
-        line.insert(0, parents[line[0]])
-    return line

@@ -60,14 +60,29 @@ def read_parents(given: dict | str) -> dict[str, str]:
             what = f"'{parent}', the parent of '{label}', is what cells without a label are called"
             remedy = "give it another name or take the line out"
             raise InputError(Problem("labels.parents", what, remedy))
+    return check_circles(parents, key="labels.parents")
+
+
+def check_circles(parents: dict[str, str], *, key: str) -> dict[str, str]:
+    """The same parents; raise `InputError`, with their key, where a label is its own ancestor."""
+    for label in parents:
         chain = [label]
         while chain[-1] in parents:
             chain.append(parents[chain[-1]])
             if chain[-1] in chain[:-1]:
                 circle = " → ".join(chain[chain.index(chain[-1]) :])
                 what = f"goes round in a circle, {circle}"
-                raise InputError(Problem("labels.parents", what, "take out one of them"))
+                raise InputError(Problem(key, what, "take out one of them"))
     return parents
+
+
+def ancestors_of(label: str, parents: dict[str, str]) -> list[str]:
+    """A label's parent, its parent's parent and so on; `parents` holds no circle."""
+    above = []
+    while label in parents:
+        label = parents[label]
+        above.append(label)
+    return above
 
 
 def read_ontology(given: dict | str) -> dict[str, str]:
