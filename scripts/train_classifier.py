@@ -68,7 +68,10 @@ def train_classifier(
         See `cellferry.heads.training.train_heads`.
     """
     known = read_artifact(ReferenceLabels, reference_labels)
-    trained = train_heads(files, settings, modality=modality, seed=seed, budget=budget, threads=threads)
+    below = {label: known.hierarchy.leaves_below(label) for label in known.coarse}
+    trained = train_heads(
+        files, settings, modality=modality, seed=seed, budget=budget, threads=threads, below=below
+    )
     if label_agreement:
         found = cross_label(files, trained, settings, seed=seed, threads=threads)
         write_label_agreement(found, label_agreement)

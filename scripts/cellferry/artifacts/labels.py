@@ -57,9 +57,19 @@ class ReferenceLabels:
         return {label: found.cells for label, found in self.labels.items()}
 
     @property
+    def coarse(self) -> dict[str, int]:
+        """Number of cells by coarser label; these are in the parts, and teach the sum of labels below."""
+        return {
+            label: found.cells
+            for label, found in self.labels.items()
+            if label not in self.hierarchy.leaves and found.train + found.validation + found.test > 0
+        }
+
+    @property
     def rare(self) -> dict[str, int]:
-        """Number of cells by label, of those that cannot be predicted."""
-        return {label: n for label, n in self.sizes.items() if label not in self.hierarchy.leaves}
+        """Number of cells by label, of those that too few have to be predicted."""
+        not_rare = {*self.hierarchy.leaves, *self.coarse}
+        return {label: n for label, n in self.sizes.items() if label not in not_rare}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,12 @@ ON_SKETCH = ("expression", "expression_pca", "expression_ranks")
 TREES = ("xgboost", "expression_xgboost")
 """Heads of boosted trees."""
 
+LINEAR = ("linear", "expression", "expression_pca")
+"""Heads of multinomial regressions, or of discriminants in their place."""
+
+LEARN_SUMS = (*LINEAR, *TREES)
+"""Heads that cells with a coarser label teach the sum of the labels below it."""
+
 ON_EXPRESSION = (*ON_SKETCH, "expression_xgboost")
 """Heads that look at expression; the others look at the latent space. Heads of one view err together."""
 

@@ -10,6 +10,7 @@ from scipy import sparse
 from ..config.available_heads import MANY_LABELS
 from .arrays import ArraysHead
 from .discriminants import discriminants
+from .marginal import CoarseCells
 from .shrinkage import HeldOut, of_all_labels, shrunk_regression
 from .softmax import softmax_of
 
@@ -72,11 +73,13 @@ class ExpressionHead(ArraysHead):
         *,
         n_labels: int,
         normalize: bool,
+        coarse: CoarseCells | None = None,
     ) -> "ExpressionHead":
         """Train on raw counts or, if not to `normalize`, marker values (cells × genes, CSR), and label codes.
 
         Held-out cells, of the same kind, choose the shrinkage. A label without cells gets probability 0: of
-        many labels in many batches not all may have been drawn.
+        many labels in many batches not all may have been drawn. `coarse` are further cells, with a coarser
+        label.
         """
         expression = log_normalized(values) if normalize else values.copy()
         mean = np.asarray(expression.mean(axis=0, dtype=np.float64)).ravel()
@@ -90,16 +93,20 @@ class ExpressionHead(ArraysHead):
             # marker values nothing is sparse, and centred they take a fifth of the iterations.
             return cells if normalize else cells.toarray() - (mean * scale).astype(np.float32)
 
+        def prepared(cells: sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
+            return scaled(log_normalized(cells) if normalize else cells.copy())
+
         if held_out is not None:
-            others = log_normalized(held_out[0]) if normalize else held_out[0].copy()
-            held_out = scaled(others), held_out[1]
+            held_out = prepared(held_out[0]), held_out[1]
         if n_labels > MANY_LABELS:
             found = discriminants(scaled(expression), codes, held_out, n_labels=n_labels, reduce=True)
             axes = found.axes * scale[:, None].astype(np.float32)
             centre = 0 if normalize else found.coefficients @ (mean @ axes)
             return cls(found.coefficients, found.intercepts - centre, normalize, axes)
         fallback = REGULARIZATION if normalize else REGULARIZATION_OF_MARKERS
-        model = shrunk_regression(scaled(expression), codes, held_out, fallback=fallback)
+        if coarse is not None:
+            coarse = coarse.of(prepared(coarse.values))
+        model = shrunk_regression(scaled(expression), codes, held_out, fallback=fallback, coarse=coarse)
         coefficients, intercepts = of_all_labels(model, n_labels)
         coefficients *= scale
         if not normalize:

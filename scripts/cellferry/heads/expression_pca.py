@@ -11,6 +11,7 @@ from scipy import sparse
 from ..config.available_heads import MANY_LABELS
 from .discriminants import discriminants
 from .expression import ExpressionHead, log_normalized
+from .marginal import CoarseCells
 from .shrinkage import HeldOut, of_all_labels, shrunk_regression
 
 COMPONENTS = 50
@@ -31,9 +32,18 @@ class ExpressionPcaHead(ExpressionHead):
 
     @classmethod
     def train(
-        cls, values: sparse.csr_matrix, codes: np.ndarray, held_out: HeldOut | None = None, *, n_labels: int
+        cls,
+        values: sparse.csr_matrix,
+        codes: np.ndarray,
+        held_out: HeldOut | None = None,
+        *,
+        n_labels: int,
+        coarse: CoarseCells | None = None,
     ) -> "ExpressionPcaHead":
-        """Train on raw counts (cells × genes, CSR) and label codes; held-out cells choose the shrinkage."""
+        """Train on raw counts (cells × genes, CSR) and label codes; held-out cells choose the shrinkage.
+
+        `coarse` are further cells, with a coarser label; components are of the others.
+        """
         # Late: only training needs it, and importing it takes longer than predicting a chunk.
         from sklearn.decomposition import PCA
 
@@ -47,7 +57,10 @@ class ExpressionPcaHead(ExpressionHead):
             axes = (pca.components_.T @ found.axes).astype(np.float32)
             intercepts = found.intercepts - found.coefficients @ (pca.mean_ @ axes)
             return cls(found.coefficients, intercepts, axes=axes)
-        model = shrunk_regression(pca.transform(expression), codes, held_out, fallback=REGULARIZATION)
+        if coarse is not None:
+            coarse = coarse.of(pca.transform(log_normalized(coarse.values)))
+        components = pca.transform(expression)
+        model = shrunk_regression(components, codes, held_out, fallback=REGULARIZATION, coarse=coarse)
         coefficients, intercepts = of_all_labels(model, n_labels)
         coefficients = coefficients @ pca.components_
         return cls(coefficients.astype(np.float32), intercepts - coefficients @ pca.mean_)

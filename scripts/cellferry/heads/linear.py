@@ -8,6 +8,7 @@ import numpy as np
 from ..config.available_heads import MANY_LABELS
 from .arrays import ArraysHead
 from .discriminants import discriminants
+from .marginal import CoarseCells, expected_weights, learn_sums
 from .shrinkage import of_all_labels
 from .softmax import softmax_of
 
@@ -34,12 +35,16 @@ class LinearHead(ArraysHead):
         self.scale = scale
 
     @classmethod
-    def train(cls, latents: np.ndarray, codes: np.ndarray) -> "LinearHead":
-        """Train on all cells, labels balanced."""
+    def train(cls, latents: np.ndarray, codes: np.ndarray, coarse: CoarseCells | None = None) -> "LinearHead":
+        """Train on all cells, labels balanced; `coarse` are further ones, with a coarser label."""
         mean = latents.mean(axis=0, dtype=np.float64)
         scale = latents.std(axis=0, dtype=np.float64)
         scale[scale == 0] = 1
-        standardized = ((latents - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32)
+
+        def scaled(cells: np.ndarray) -> np.ndarray:
+            return ((cells - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32)
+
+        standardized = scaled(latents)
         n_labels = int(codes.max()) + 1
         if n_labels > MANY_LABELS:
             found = discriminants(standardized, codes, n_labels=n_labels, reduce=False)
@@ -48,6 +53,9 @@ class LinearHead(ArraysHead):
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(standardized, codes)
+        if coarse is not None:
+            weights = expected_weights(codes, n_labels, coarse.nodes, coarse.below)
+            learn_sums(model, standardized, codes, coarse.of(scaled(coarse.values)), weights)
         coefficients, intercepts = of_all_labels(model, n_labels)
         return cls(coefficients, intercepts, mean, scale)
 

@@ -30,7 +30,7 @@ from .scanvi import ScanviHead
 ON_LATENTS = {
     "linear": LinearHead,
 }
-"""Heads that learn from latents and codes alone, by `train(latents, codes)`."""
+"""Heads that learn from latents and codes alone, by `train(latents, codes, coarse)`."""
 
 HEADS = {
     "xgboost": XGBoostHead,
@@ -50,7 +50,10 @@ ON_COUNTS = {
     "expression_pca": ExpressionPcaHead.train,
     "expression_ranks": ExpressionRanksHead.train,
 }
-"""Training of the heads that learn from raw counts, by `train(counts, codes, held_out, n_labels=...)`."""
+"""Training of the heads that learn from raw counts, by `train(counts, codes, held_out, n_labels=...)`.
+
+Those of `LEARN_SUMS` take `coarse`, too: further cells, with a coarser label.
+"""
 
 Heads = dict[
     str,

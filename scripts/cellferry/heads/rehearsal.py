@@ -18,7 +18,7 @@ from ..resources.memory import fold_cap, rehearsal_cap
 from ..sampling.sketch import random_sketch, stratified_sketch
 from .arrays import ArraysHead
 from .registry import Heads, predict
-from .training_cells import Drawn, TrainingCells
+from .training_cells import Drawn, TrainingCells, split_drawn
 
 MAX_FOLDS = 5
 """Times that the heads are trained again: of more donors several are left out together."""
@@ -99,11 +99,10 @@ def rehearse(
     cap = rehearsal_cap(n_labels=len(cells.labels)) // n_folds
     parts = []
     for left_out in range(n_folds):
-        kept, labels = without(
-            cells, fold[cells.learned.rows] == left_out, validation_fold == left_out, seed=seed
-        )
+        of_fold = fold == left_out
+        kept, labels = without(cells, of_fold, validation_fold == left_out, seed=seed)
         # A label that no other donor has cannot be answered.
-        rows = random_sketch((fold == left_out) & np.isin(label, labels), cap, seed=seed)
+        rows = random_sketch(of_fold & np.isin(label, labels), cap, seed=seed)
         if len(labels) < 2 or len(rows) == 0:
             continue
         donors = ", ".join(np.array(batches)[fold_of_batch == left_out])
@@ -164,24 +163,46 @@ def without(
     cells
         All training cells.
     left_out, not_validated
-        Which of those to learn from, and of the validation cells, are left out (masks).
+        Which cells of the training part, and which of the validation cells, are left out (masks).
     seed
         Seed of the draw of cells.
     """
-    codes = cells.learned.codes
-    cap = fold_cap(n_labels=len(cells.labels))
-    kept = stratified_sketch(np.where(left_out, -1, codes), cap, seed=seed)
-    labels = np.unique(codes[kept])
-    number = np.full(len(cells.labels), -1, dtype=np.int32)
+    (rows, codes, below), n_labels = with_coarse(cells), len(cells.labels)
+    cap = fold_cap(n_labels=n_labels)
+    kept = stratified_sketch(np.where(left_out[rows], -1, codes), cap, seed=seed)
+    codes = codes[kept]
+    labels = np.unique(codes[codes < n_labels])
+    # Coarser labels follow the others.
+    number = np.full(n_labels + len(below), -1, dtype=np.int32)
     number[labels] = np.arange(len(labels))
-    part = np.flatnonzero(np.isin(kept, cells.part))
+    number[n_labels:] = len(labels) + np.arange(len(below))
+    in_part = np.flatnonzero(np.isin(rows[kept], part_rows(cells)))
+    learned, part, coarse = split_drawn(rows[kept], in_part, number[codes], below[:, labels])
     checked = np.where(not_validated, -1, number[cells.held_out.codes])
     return (
         TrainingCells(
             [cells.labels[code] for code in labels],
-            Drawn(cells.learned.rows[kept], number[codes[kept]]),
-            part if len(part) else np.arange(len(kept)),
+            learned,
+            part if len(part) else np.arange(len(learned.rows)),
             Drawn(cells.held_out.rows[checked >= 0], checked[checked >= 0]),
+            coarse,
         ),
         labels,
     )
+
+
+def with_coarse(cells: TrainingCells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and codes of all training cells, and what is below coarser labels, whose codes come last."""
+    if cells.coarse is None:
+        return *cells.learned, np.zeros((0, len(cells.labels)), dtype=bool)
+    return (
+        np.concatenate([cells.learned.rows, cells.coarse.rows]),
+        np.concatenate([cells.learned.codes, len(cells.labels) + cells.coarse.nodes]),
+        cells.coarse.below,
+    )
+
+
+def part_rows(cells: TrainingCells) -> np.ndarray:
+    """Rows of the cells that models on expression learn from."""
+    of_labels = cells.learned.rows[cells.part]
+    return of_labels if cells.coarse is None else np.append(of_labels, cells.coarse.rows[cells.coarse.part])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from .marginal import CoarseCells, learn_sums
+
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
@@ -24,7 +26,12 @@ HeldOut = tuple[Any, np.ndarray]
 
 
 def shrunk_regression(
-    values: Values, codes: np.ndarray, held_out: HeldOut | None, *, fallback: float
+    values: Values,
+    codes: np.ndarray,
+    held_out: HeldOut | None,
+    *,
+    fallback: float,
+    coarse: CoarseCells | None = None,
 ) -> "LogisticRegression":
     """Multinomial logistic regression, of the candidates the one with the least log loss of held-out cells.
 
@@ -36,10 +43,12 @@ def shrunk_regression(
         The same of held-out cells, or None.
     fallback
         C without held-out cells.
+    coarse
+        Further training cells, with a coarser label, or None.
     """
     if held_out is None:
-        return _fit(values, codes, C=fallback)
-    models = [_fit(values, codes, C=each) for each in CANDIDATES]
+        return _fit(values, codes, coarse, C=fallback)
+    models = [_fit(values, codes, coarse, C=each) for each in CANDIDATES]
     losses = [log_loss(model, *held_out) for model in models]
     best = int(np.argmin(losses))
     print(f"shrinkage C = {CANDIDATES[best]}: log loss {losses[best]:.3f} of held-out cells")
@@ -58,11 +67,14 @@ def of_all_labels(model: "LogisticRegression", n_labels: int) -> tuple[np.ndarra
     return all_coefficients, all_intercepts
 
 
-def _fit(values: Values, codes: np.ndarray, **how: float) -> "LogisticRegression":
+def _fit(values: Values, codes: np.ndarray, coarse: CoarseCells | None, **how: float) -> "LogisticRegression":
     # Late: only training needs it, and importing it takes longer than predicting a chunk.
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(max_iter=500, **how).fit(values, codes)
+    model = LogisticRegression(max_iter=500, **how).fit(values, codes)
+    if coarse is not None:
+        learn_sums(model, values, codes, coarse)
+    return model
 
 
 def log_loss(model: "LogisticRegression", values: Values, codes: np.ndarray) -> float:

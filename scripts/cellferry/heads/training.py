@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from ..artifacts.h5ad_reader import H5adReader
-from ..artifacts.latents import count_cells, latent_columns, read_codes, read_latents
-from ..config.available_heads import MOST_LABELS, TREES, affordable_heads, available_heads
+from ..artifacts.latents import codes_among, count_cells, latent_columns, read_codes, read_latents
+from ..config.available_heads import LEARN_SUMS, MOST_LABELS, TREES, affordable_heads, available_heads
 from ..config.settings import ClassifierSettings
 from ..core.progress import timed
 from ..errors import InputError
@@ -22,40 +22,16 @@ from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from .cytovi import CytoviHead
 from .expression import ExpressionHead
 from .label_distances import LabelDistances
+from .marginal import CoarseCells
 from .neighbors import NeighborsHead
 from .rare_labels import RareLabels
 from .registry import ON_COUNTS, ON_EXPRESSION, ON_LATENTS, Heads
 from .rehearsal import Rehearsal, rehearse
 from .scanvi import ScanviHead
 from .shrinkage import HeldOut
-from .training_cells import Drawn, TrainingCells, draw_training, draw_validation, only_drawn
-
-
-@dataclass(frozen=True)
-class TrainingFiles:
-    """Files of a reference that its heads are trained from.
-
-    Parameters
-    ----------
-    train, validation
-        Mapped chunks of the reference's training and validation cells.
-    model
-        Folder of the reference model; a scANVI model has a classifier of its own.
-    common
-        Expression of the training cells, in the order of `train`: counts, or marker values; None where there
-        is none, and so no head that learns from it.
-    validation_common
-        The same of the validation cells, in the order of `validation`.
-    rare
-        Counts of cells of labels that too few have; they are not among `train`.
-    """
-
-    train: list[str]
-    validation: list[str]
-    model: str
-    common: str | None = None
-    validation_common: str | None = None
-    rare: str | None = None
+from .sums import print_use, teaching_labels
+from .training_cells import Drawn, TrainingCells, draw_training, drawn_cells
+from .training_files import TrainingFiles
 
 
 @dataclass(frozen=True)
@@ -106,6 +82,7 @@ def train_heads(
     seed: int,
     budget: Budget,
     threads: int,
+    below: dict[str, list[str]] | None = None,
 ) -> TrainedHeads:
     """Train the heads on a sketch of the training cells.
 
@@ -117,6 +94,8 @@ def train_heads(
         `rna` or `cytometry`.
     seed, budget, threads
         Seed of what is random, memory and cores of the job.
+    below
+        By coarser label, the labels below it: cells with such a label teach the sum of these.
 
     Raises
     ------
@@ -126,7 +105,11 @@ def train_heads(
     RuntimeError
         If the cells of a part and those of it that were mapped are not of one number.
     """
-    codes, labels = read_codes(files.train, "label")
+    below = below or {}
+    codes, names = read_codes(files.train, "label")
+    labels = [name for name in names if name not in below]
+    coarser = teaching_labels(below, names)
+    codes = codes_among([*labels, *coarser], codes, names)
     if files.common is None:
         print("there are no counts of the reference's cells: no classifier learns from expression")
     with ExitStack() as opened:
@@ -136,7 +119,13 @@ def train_heads(
         heads = trainable(settings.heads, files.model, values, modality=modality, n_labels=len(labels))
         trees = not set(TREES).isdisjoint(heads)
         rows, part = draw_training(
-            files.train, codes, labels, max_training_cells=settings.max_training_cells, seed=seed, trees=trees
+            files.train,
+            codes,
+            labels,
+            max_training_cells=settings.max_training_cells,
+            seed=seed,
+            trees=trees,
+            n_coarse=len(coarser),
         )
         on_markers = values is not None and holds_intensities(values)
         on_markers = on_markers and not set(ON_EXPRESSION).isdisjoint(heads)
@@ -154,12 +143,13 @@ def train_heads(
                 trees=trees,
                 n_markers=values.n_genes if on_markers else 0,
                 n_genes=values.n_genes if on_sketch or on_markers else 0,
+                sums=bool(coarser),
             ),
             remedy="lower prediction.max_training_cells",
         )
-        labels, codes = only_drawn(labels, codes, rows)
-        held_out = draw_validation(files.validation, labels, seed=seed)
-        cells = TrainingCells(labels, Drawn(rows, codes[rows]), part, held_out)
+        above = {name: below[name] for name in coarser}
+        cells = drawn_cells(labels, codes, rows, part, validation=files.validation, below=above, seed=seed)
+        print_use(cells.coarse, coarser, heads, n_labels=len(cells.labels))
         others = None
         if not set(ON_EXPRESSION).isdisjoint(heads):
             others = opened.enter_context(H5adReader(files.validation_common))
@@ -254,9 +244,11 @@ def train_on_counts(
     chosen_on = Drawn(*(values[cells.selection] for values in cells.held_out))
     held_out = (validation.rows(chosen_on.rows), chosen_on.codes) if len(chosen_on.codes) else None
     trained: Heads = {}
+    sums = cells.coarse and cells.coarse.with_values(counts.rows)
     for name in (name for name in ON_COUNTS if name in heads):
+        more = {"coarse": sums} if name in LEARN_SUMS else {}
         with timed(f"{name} of {len(rows):,} cells"):
-            trained[name] = ON_COUNTS[name](learned, codes, held_out, n_labels=len(cells.labels))
+            trained[name] = ON_COUNTS[name](learned, codes, held_out, n_labels=len(cells.labels), **more)
     known = None
     if rare and "expression_ranks" in heads:
         with H5adReader(rare) as few:
@@ -305,12 +297,16 @@ def train_on_markers(
         with timed(f"linear model on the marker values of {len(codes):,} cells"):
             others = sparse.csr_matrix(checked[cells.selection]), cells.held_out.codes[cells.selection]
             held_out = others if len(checked) else None
+            sums = cells.coarse and cells.coarse.with_values(
+                lambda rows: sparse.csr_matrix(marker_values(values, rows))
+            )
             trained["expression"] = ExpressionHead.train(
-                chosen, codes, held_out, n_labels=len(cells.labels), normalize=False
+                chosen, codes, held_out, n_labels=len(cells.labels), normalize=False, coarse=sums
             )
     if "expression_xgboost" in heads:
+        sums = cells.coarse and cells.coarse.with_values(partial(marker_values, values), whole=True)
         trained["expression_xgboost"] = _grown(
-            ExpressionXGBoostHead, learned, checked, cells, settings, seed=seed, threads=threads
+            ExpressionXGBoostHead, learned, checked, cells, settings, sums, seed=seed, threads=threads
         )
     return trained
 
@@ -340,14 +336,15 @@ def train_on_latents(
     """
     latents, codes = read_latents(files.train, cells.learned.rows), cells.learned.codes
     held_out = read_latents(files.validation, cells.held_out.rows)
+    sums = cells.coarse and cells.coarse.with_values(partial(read_latents, files.train), whole=True)
     trained = dict(on_expression)
     if "xgboost" in heads:
         trained["xgboost"] = _grown(
-            XGBoostHead, latents, held_out, cells, settings, seed=seed, threads=threads
+            XGBoostHead, latents, held_out, cells, settings, sums, seed=seed, threads=threads
         )
     for name in (name for name in ON_LATENTS if name in heads):
         with timed(f"{name} on the latents of {len(codes):,} cells"):
-            trained[name] = ON_LATENTS[name].train(latents, codes)
+            trained[name] = ON_LATENTS[name].train(latents, codes, sums)
     if "scanvi" in heads:
         trained["scanvi"] = ScanviHead.load(Path(files.model)).among(cells.labels)
     n_labels = len(cells.labels)
@@ -369,6 +366,7 @@ def _grown(
     held_out: np.ndarray,
     cells: TrainingCells,
     settings: ClassifierSettings,
+    coarse: CoarseCells | None,
     *,
     seed: int,
     threads: int,
@@ -384,6 +382,7 @@ def _grown(
         learning_rate=settings.learning_rate,
         threads=threads,
         seed=seed,
+        coarse=coarse,
     )
 
 

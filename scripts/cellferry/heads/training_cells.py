@@ -15,6 +15,7 @@ from ..resources.memory import (
     training_cap,
 )
 from ..sampling.sketch import random_sketch, stratified_sketch
+from .sums import DrawnCoarse
 
 
 class Drawn(NamedTuple):
@@ -38,12 +39,15 @@ class TrainingCells:
         Which of these models on expression learn from, as positions among them.
     held_out
         Validation cells, which may stop trees early.
+    coarse
+        Further training cells, which teach the sum of labels; None without any.
     """
 
     labels: list[str]
     learned: Drawn
     part: np.ndarray
     held_out: Drawn
+    coarse: DrawnCoarse | None = None
 
     @property
     def selection(self) -> slice:
@@ -60,6 +64,7 @@ def draw_training(
     max_training_cells: int,
     seed: int,
     trees: bool = True,
+    n_coarse: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw training cells evenly over labels, and within these over batches.
 
@@ -68,13 +73,16 @@ def draw_training(
     train
         Mapped chunks of the training cells.
     codes, labels
-        Label of each training cell as a code, negative for none, and the labels that codes stand for.
+        Label of each training cell as a code, negative for none, and the labels that codes stand for. Codes
+        of coarser labels follow; their cells are drawn as those of any label.
     max_training_cells
         The key `prediction.max_training_cells`.
     seed
         Seed of the draw.
     trees
         Whether trees are trained, whose memory limits the cells.
+    n_coarse
+        Number of coarser labels.
 
     Returns
     -------
@@ -102,7 +110,74 @@ def draw_training(
     most = expression_cap(n_labels=len(labels))
     part = stratified_sketch(codes[rows], most, seed=seed, within=batches[rows])
     print(f"training on {len(rows)} of the reference's {len(codes)} training cells, {len(labels)} labels")
+    if n_coarse:
+        n_cells = int((codes[rows] >= len(labels)).sum())
+        print(f"{n_cells} of these cells have one of {n_coarse} coarser labels")
     return rows, part
+
+
+def split_drawn(
+    rows: np.ndarray, part: np.ndarray, codes: np.ndarray, below: np.ndarray
+) -> tuple[Drawn, np.ndarray, DrawnCoarse | None]:
+    """Cells with labels of the finest level and those with coarser ones, of cells that were drawn.
+
+    Parameters
+    ----------
+    rows, part
+        Rows of the cells, and positions among these of those that models on expression learn from.
+    codes
+        Label of each of the cells; those of coarser labels follow those of the labels.
+    below
+        Which labels are below each coarser one: nodes × labels. One that is above all labels, or above fewer
+        than two, teaches nothing: its cells are left out.
+
+    Returns
+    -------
+    The first, positions among them for models on expression, and the others.
+    """
+    n_labels = below.shape[1]
+    is_fine = codes < n_labels
+    n_below = below.sum(axis=1)
+    teaches = np.append((n_below > 1) & (n_below < n_labels), False)
+    # Of a label of the finest level the last entry is taken, and left out of the coarser ones.
+    is_coarse = teaches[np.where(is_fine, len(below), codes - n_labels)]
+    in_part = np.zeros(len(rows), dtype=bool)
+    in_part[part] = True
+    coarse = None
+    if is_coarse.any():
+        nodes = codes[is_coarse] - n_labels
+        coarse = DrawnCoarse(rows[is_coarse], nodes, below, np.flatnonzero(in_part[is_coarse]))
+    return Drawn(rows[is_fine], codes[is_fine]), np.flatnonzero(in_part[is_fine]), coarse
+
+
+def drawn_cells(
+    labels: list[str],
+    codes: np.ndarray,
+    rows: np.ndarray,
+    part: np.ndarray,
+    *,
+    validation: list[str],
+    below: dict[str, list[str]],
+    seed: int,
+) -> TrainingCells:
+    """Cells to train on, with validation cells of the labels that were drawn.
+
+    Parameters
+    ----------
+    labels, codes, rows, part
+        See `draw_training`.
+    validation
+        Mapped chunks of the validation cells.
+    below
+        By coarser label, in the order of their codes, the labels below it.
+    seed
+        Seed of the draw of validation cells.
+    """
+    labels, codes = only_drawn(labels, codes, rows, n_coarse=len(below))
+    held_out = draw_validation(validation, labels, seed=seed)
+    is_below = np.array([np.isin(labels, leaves) for leaves in below.values()], dtype=bool)
+    learned, part, coarse = split_drawn(rows, part, codes[rows], is_below.reshape(len(below), len(labels)))
+    return TrainingCells(labels, learned, part, held_out, coarse)
 
 
 def draw_validation(paths: list[str], labels: list[str], *, seed: int) -> Drawn:
@@ -115,13 +190,20 @@ def draw_validation(paths: list[str], labels: list[str], *, seed: int) -> Drawn:
     return Drawn(rows, codes[rows])
 
 
-def only_drawn(labels: list[str], codes: np.ndarray, rows: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Labels of which a cell was drawn, and codes that count these only: XGBoost wants none without cells."""
+def only_drawn(
+    labels: list[str], codes: np.ndarray, rows: np.ndarray, *, n_coarse: int = 0
+) -> tuple[list[str], np.ndarray]:
+    """Labels of which a cell was drawn, and codes that count these only: XGBoost wants none without cells.
+
+    Codes of `n_coarse` coarser labels follow those of the labels, before and after.
+    """
     drawn = np.unique(codes[rows])
+    drawn = drawn[drawn < len(labels)]
     if len(drawn) < len(labels):
         left_out = sorted(set(labels) - {labels[code] for code in drawn})
         print(f"warning: no training cell could be drawn for the label(s): {', '.join(left_out)}")
     # One entry more than there are labels: code -1 (no label) indexes the last.
-    place = np.full(len(labels) + 1, -1, dtype=np.int32)
+    place = np.full(len(labels) + n_coarse + 1, -1, dtype=np.int32)
     place[drawn] = np.arange(len(drawn))
+    place[len(labels) : -1] = len(drawn) + np.arange(n_coarse)
     return [labels[code] for code in drawn], place[codes]

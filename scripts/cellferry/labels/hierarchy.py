@@ -58,6 +58,14 @@ class LabelHierarchy:
         """What a label is at a level."""
         return label if level == LEAF_LEVEL else self.nodes[label][self.levels.index(level)]
 
+    def leaves_below(self, node: str) -> list[str]:
+        """Labels that can be predicted and stand below a node of any level; sorted."""
+        return [leaf for leaf in self.leaves if leaf != node and node in self.nodes[leaf]]
+
+    def is_coarse(self, label: str) -> bool:
+        """Whether a label cannot be predicted, and labels that can be stand below it."""
+        return label not in self.leaves and bool(self.leaves_below(label))
+
     def drop_label(self, label: str) -> "LabelHierarchy":
         """The hierarchy in which a label cannot be predicted."""
         return replace(self, leaves=[leaf for leaf in self.leaves if leaf != label])
