@@ -38,6 +38,8 @@ rule train_reference_model:
         store="results/reference/store.zarr",
         # How intensities are transformed: the model's folder holds it too.
         marker_report=MODALITY.with_intensities("results/genes.json"),
+        # scANVI learns from labels, and cells with a coarser one count as unlabeled.
+        labels="results/reference/labels.json" if config["model"]["type"] == "scanvi" else [],
     output:
         model=directory("results/reference/model"),
         history="results/reference/history.csv",

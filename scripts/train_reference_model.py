@@ -6,10 +6,12 @@ from dataclasses import asdict, replace
 import zarr
 from cellferry.artifacts.features import Features
 from cellferry.artifacts.json_files import read_artifact
+from cellferry.artifacts.labels import ReferenceLabels
 from cellferry.config.settings import ModelSettings
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.cytometry.transformation import write_transformation
+from cellferry.labels.vocabulary import UNKNOWN
 from cellferry.model.checkpoints import Checkpoints
 from cellferry.model.plain_arrays import encoder_of, scanvi_classifier
 from cellferry.model.reference_training import TrainingStore, untrained
@@ -32,6 +34,7 @@ def train_reference_model(
     minutes: float,
     budget: Budget,
     marker_report: str | None = None,
+    labels: str | None = None,
 ) -> None:
     """Train the reference model and save it as an ordinary scvi-tools folder.
 
@@ -54,10 +57,14 @@ def train_reference_model(
         Memory of the job.
     marker_report
         Of cytometry: what `select_markers` says of the markers.
+    labels
+        Labels of the reference, where the model learns from them: those of coarser ones are left out.
     """
     deadline = time.monotonic() + 60 * minutes
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
     attributes = dict(zarr.open_group(store, mode="r").attrs)
+    if labels:
+        attributes["labels"] = without_coarse(attributes["labels"], read_artifact(ReferenceLabels, labels))
     reference_model = untrained(attributes, settings)
     n_cells = attributes["n_cells"]
     budget.require(
@@ -100,6 +107,14 @@ def train_reference_model(
             write_transformation(features.transformation, features.values, path)
 
 
+def without_coarse(labels: list[str], known: ReferenceLabels) -> list[str]:
+    """Labels of a store, `unknown` in the place of coarser ones: their cells teach scANVI as unlabeled."""
+    coarse = known.coarse
+    for label in (label for label in labels if label in coarse):
+        print(f"scANVI: the cells with the coarser label '{label}' count as unlabeled")
+    return [UNKNOWN if label in coarse else label for label in labels]
+
+
 if __name__ == "__main__":
     with job(snakemake):
         train_reference_model(
@@ -114,4 +129,5 @@ if __name__ == "__main__":
             minutes=snakemake.resources.runtime,
             budget=Budget.of(snakemake.resources),
             marker_report=snakemake.input.marker_report or None,
+            labels=snakemake.input.labels or None,
         )

@@ -8,9 +8,14 @@ import pandas as pd
 import pytest
 import scvi
 import torch
+from cellferry.artifacts.json_files import write_artifact
+from cellferry.artifacts.labels import LabelCells, ReferenceLabels
 from cellferry.config.settings import SurgerySettings
 from cellferry.errors import InputError
+from cellferry.heads.scanvi import ScanviHead
+from cellferry.labels.levels import hierarchy_of_parents
 from cellferry.model.checkpoints import Checkpoints
+from cellferry.model.scvi_models import UNLABELED, LabeledCellsPlan
 from cellferry.resources.budget import Budget
 from cellferry.resources.schedule import minibatch_size, reference_epochs
 from fit_query_model import fit_query_model
@@ -20,7 +25,7 @@ from told import tells_progress
 from train_reference_model import train_reference_model
 
 
-def train(trained, out, *, minutes=60, mem_mb=4000, **settings):
+def train(trained, out, *, minutes=60, mem_mb=4000, labels=None, **settings):
     train_reference_model(
         str(trained.folder / "store.zarr"),
         model=str(out / "model"),
@@ -32,6 +37,7 @@ def train(trained, out, *, minutes=60, mem_mb=4000, **settings):
         gpu=0,
         minutes=minutes,
         budget=Budget(mem_mb),
+        labels=labels,
     )
     return pd.read_csv(out / "history.csv")
 
@@ -269,3 +275,26 @@ def test_too_little_memory_is_told_before_anything_is_trained(trained, tmp_path)
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower model\.batch_size"):
         train(trained, tmp_path, mem_mb=1000)
     assert not list(tmp_path.iterdir())
+
+
+def test_scanvi_takes_cells_with_a_coarser_label_for_unlabeled(trained, tmp_path, capsys):
+    """T cells are above the other two: the classifier knows these only, and learns from all cells."""
+    hierarchy = hierarchy_of_parents(
+        dict.fromkeys(["B cell", "NK"], "T cell"), ["B cell", "NK", "T cell"], ["B cell", "NK"]
+    )
+    known = ReferenceLabels(dict.fromkeys(hierarchy.nodes, LabelCells(200, 200, 0, 0)), hierarchy, {})
+    write_artifact(known, tmp_path / "labels.json")
+    labels = str(tmp_path / "labels.json")
+    train(trained, tmp_path, type="scanvi", scanvi_epochs=2, epochs=2, labels=labels)
+    assert "scANVI: the cells with the coarser label 'T cell' count as unlabeled" in capsys.readouterr().out
+    assert ScanviHead.load(tmp_path / "model").labels.tolist() == ["B cell", "NK"]
+
+
+def test_a_minibatch_teaches_by_its_labeled_cells():
+    batch = {"X": torch.arange(3), "labels": torch.tensor([[0], [UNLABELED], [1]]), "extra": None}
+    whole, labeled = LabeledCellsPlan._split_semisupervised_batch(batch)
+    assert whole is batch
+    assert labeled["X"].tolist() == [0, 2]
+    assert labeled["extra"] is None
+    batch["labels"][:] = UNLABELED
+    assert LabeledCellsPlan._split_semisupervised_batch(batch) == (batch, None)

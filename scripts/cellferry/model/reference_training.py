@@ -3,11 +3,21 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scvi.model import SCANVI
 from scvi.model.base import BaseModelClass
 
 from ..config.settings import ModelSettings
+from ..labels.vocabulary import UNKNOWN
 from .checkpoints import Checkpoints
-from .scvi_models import measured_by_batch, new_cytovi, new_model, skeleton, train
+from .scvi_models import (
+    UNLABELED,
+    LabeledCellsPlan,
+    measured_by_batch,
+    new_cytovi,
+    new_model,
+    skeleton,
+    train,
+)
 from .store import StoreDataModule
 from .training_progress import TrainingProgress
 from .training_state import TrainingState
@@ -25,7 +35,7 @@ class TrainingStore:
     path
         The store, as `shuffle_reference` wrote it.
     attributes
-        What the store's attributes hold.
+        What the store's attributes hold; its cells of the label `unknown` have none.
     batch_size
         Cells per minibatch.
     seed
@@ -59,12 +69,17 @@ class TrainingStore:
         measured = None
         if "measured" in self.attributes:
             measured = measured_by_batch(self.attributes["batches"], self.attributes["measured"])
+        label_mapping = code_mapping(model, "labels", self.attributes["labels"])
+        unlabeled = np.array(self.attributes["labels"]) == UNKNOWN
+        if isinstance(model, SCANVI) and unlabeled.any():
+            label_mapping[unlabeled] = UNLABELED
+            model._training_plan_cls = LabeledCellsPlan
         datamodule = StoreDataModule(
             self.path,
             batch_size=self.batch_size,
             monitored_share=MONITORED_SHARE,
             batch_mapping=code_mapping(model, "batch", self.attributes["batches"]),
-            label_mapping=code_mapping(model, "labels", self.attributes["labels"]),
+            label_mapping=label_mapping,
             measured=measured,
             seed=self.seed,
         )
@@ -93,7 +108,8 @@ class TrainingStore:
 def untrained(attributes: dict, settings: ModelSettings) -> BaseModelClass:
     """A new model for the cells of a store."""
     measured = attributes.get("measured")
-    cells = skeleton(attributes["genes"], attributes["batches"], attributes["labels"], measured)
+    labels = [label for label in attributes["labels"] if label != UNKNOWN]
+    cells = skeleton(attributes["genes"], attributes["batches"], labels, measured)
     if settings.type == "cytovi":
         return new_cytovi(cells, settings, attributes["backbone"])
     return new_model(cells, settings)

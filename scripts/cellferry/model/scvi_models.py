@@ -19,11 +19,15 @@ import torch
 from scipy import sparse
 from scvi.external import CYTOVI
 from scvi.model.base import BaseModelClass, UnsupervisedTrainingMixin
+from scvi.train import SemiSupervisedTrainingPlan
 
 from ..config.settings import ModelSettings
 from ..errors import InputError, RetryableError
 from ..labels.vocabulary import UNKNOWN
 from .saved import MODEL_FILE, only_data, saved_model
+
+UNLABELED = -1
+"""Code of cells without a label in minibatches of scANVI."""
 
 BATCH, LABEL = "batch", "label"
 """Names of the obs columns a model is registered with."""
@@ -167,6 +171,22 @@ def train(model: BaseModelClass, **settings: Any) -> None:
     """
     method = UnsupervisedTrainingMixin.train if isinstance(model, CYTOVI) else type(model).train
     method(model, **settings)
+
+
+class LabeledCellsPlan(SemiSupervisedTrainingPlan):
+    """scANVI's training, in which only cells with a label teach the classifier.
+
+    From a data module scvi-tools takes all cells for labeled ones.
+    """
+
+    @staticmethod
+    def _split_semisupervised_batch(batch: dict) -> tuple[dict, dict | None]:
+        """All cells of a minibatch, and those with a label; None without any."""
+        labeled = (batch["labels"] != UNLABELED).flatten()
+        if not labeled.any():
+            return batch, None
+        kept = {key: None if values is None else values[labeled] for key, values in batch.items()}
+        return batch, kept
 
 
 def scanvi_from_scvi(model: scvi.model.SCVI) -> scvi.model.SCANVI:
