@@ -113,7 +113,8 @@ def baseline_scores(
         rows = random_sketch(scored, MAX_BASELINE_CELLS, seed=seed)
         truth = [names[code] for code in codes[rows]]
         best = [best_names[code] for code in best_codes[rows]]
-        model = train_baseline(reference, seed=seed)
+        coarse = {name for name in reference.categories("label") if tree.is_coarse(name)}
+        model = train_baseline(reference, seed=seed, left_out=coarse)
         predicted = model.predict(expression_of(query, rows))
     seen = "values of the backbone's markers" if intensities else "log1p CP10k of the common genes"
     pairs = Counter(zip(truth, predicted, strict=True))

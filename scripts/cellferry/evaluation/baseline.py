@@ -1,5 +1,7 @@
 """The simple baseline that results are held against: PCA and logistic regression on expression."""
 
+from collections.abc import Collection
+
 import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
@@ -48,11 +50,17 @@ def expression_of(cells: H5adReader, rows: np.ndarray) -> sparse.csr_matrix:
     return log_normalized(cells.rows(rows))
 
 
-def train_baseline(reference: H5adReader, *, seed: int) -> Baseline:
-    """Train on a sketch of the reference, drawn evenly over labels and batches."""
+def train_baseline(reference: H5adReader, *, seed: int, left_out: Collection[str] = ()) -> Baseline:
+    """Train on a sketch of the reference, drawn evenly over labels and batches.
+
+    Cells with one of the labels `left_out` are none of it.
+    """
     batches = reference.codes("batch") if "batch" in reference.obs_columns else None
     cap = baseline_cap(n_labels=len(reference.categories("label")))
-    rows = stratified_sketch(reference.codes("label"), cap, seed=seed, within=batches)
-    labels = np.append(reference.categories("label"), None)[reference.codes("label")[rows]]
+    codes = reference.codes("label")
+    if left_out:
+        codes = np.where(np.isin(reference.categories("label"), list(left_out))[codes], -1, codes)
+    rows = stratified_sketch(codes, cap, seed=seed, within=batches)
+    names = np.append(reference.categories("label"), None)[codes[rows]]
     print(f"the baseline learns from {len(rows)} of the reference's {reference.n_cells} training cells")
-    return Baseline(expression_of(reference, rows), labels, seed=seed)
+    return Baseline(expression_of(reference, rows), names, seed=seed)
