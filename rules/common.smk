@@ -38,6 +38,7 @@ from scripts.cellferry.core.disk import check_writable
 from scripts.cellferry.core.run_record import check_run_is_current
 from scripts.cellferry.core.yaml_text import restore_text
 from scripts.cellferry.cytometry.marker_names import TRANSFORMATION
+from scripts.cellferry.labels.ontology import SHIPPED
 from scripts.cellferry.resources.rules import RULES
 from scripts.cellferry.runs.command_line import begin_run, exit_with_message, is_looking_only
 from scripts.cellferry.runs.encoding import check_encoding
@@ -168,6 +169,12 @@ def label_table(key):
     """The file of a key below `labels`; none where the configuration itself holds the names."""
     value = config["labels"][key]
     return masked(value) if isinstance(value, str) else []
+
+
+def is_a_file():
+    """The user's OBO file of `labels.is_a`; none where the shipped one is named, or none is."""
+    value = config["labels"]["is_a"]
+    return [] if value in (None, SHIPPED) else masked(value)
 
 
 def decision_model(wildcards):

@@ -72,6 +72,7 @@ rule check_datasets:
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
         parents=label_table("parents"),
         ontology=label_table("ontology"),
+        is_a=is_a_file(),
         # What was trained before knows its labels.
         trained=REFERENCE.trained_before("reference/labels.json"),
         trained_genes=REFERENCE.trained_before("genes.tsv"),
@@ -99,6 +100,7 @@ rule check_datasets:
         parents=lambda wildcards: config["labels"]["parents"],
         ontology=lambda wildcards: config["labels"]["ontology"],
         gene_ids={name: config["datasets"][name]["gene_id"] for name in DATASETS},
+        is_a=lambda wildcards: config["labels"]["is_a"],
         gene_sources=GENE_SOURCES,
         orthologs=SHIPPED_ORTHOLOGS,
         min_common=config["genes"]["min_common"],
@@ -171,6 +173,7 @@ rule split_reference:
         inspected=expand("results/inspected/{dataset}.json", dataset=REFERENCES),
         parents=label_table("parents"),
         ontology=label_table("ontology"),
+        is_a=is_a_file(),
     output:
         splits="results/reference/splits.parquet",
         labels="results/reference/labels.json",
@@ -188,6 +191,7 @@ rule split_reference:
         subsample=config["reference"]["subsample"],
         parents=lambda wildcards: config["labels"]["parents"],
         ontology=lambda wildcards: config["labels"]["ontology"],
+        is_a=lambda wildcards: config["labels"]["is_a"],
         seed=config["seed"],
     message:
         f"Holding back a validation and a test part of {', '.join(REFERENCES)}"

@@ -31,6 +31,7 @@ rule import_reference:
         rename=label_table("rename"),
         parents=label_table("parents"),
         ontology=label_table("ontology"),
+        is_a=is_a_file(),
     output:
         genes="results/genes.tsv",
         report="results/genes.json",

@@ -1,6 +1,6 @@
 """Stop before anything long begins if a dataset cannot be used, and say everything that is wrong at once."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from cellferry.features.orthologs import table_of_orthologs
 from cellferry.labels.hierarchy import LabelHierarchy
 from cellferry.labels.levels import joined_hierarchy
 from cellferry.labels.names import closest, folded
+from cellferry.labels.suggestions import parents_by_name, suggestion_lines
 from cellferry.labels.tables import read_ontology, read_parents, without_header
+from cellferry.labels.tree import depths_of, describe_depths, tree_of_labels
 
 COLUMNS = {
     "dataset": "dataset",
@@ -52,6 +54,7 @@ def check_datasets(
     parents: dict | str,
     checked: Sequence[str] = (),
     ontology: dict | str | None = None,
+    is_a: str | None = None,
     trained_labels: str | None = None,
     trained_genes: str | None = None,
     trained_report: str | None = None,
@@ -70,7 +73,7 @@ def check_datasets(
         Inspections of the datasets (JSON).
     table
         The table to write (tsv).
-    parents, ontology
+    parents, ontology, is_a
         As in the configuration's section `labels`.
     checked
         Files to write, each of a dataset's name: what that one was inspected as.
@@ -96,8 +99,8 @@ def check_datasets(
             print(f"warning: {dataset.dataset}: {warning}")
     problems = [Problem(dataset.dataset, problem) for dataset in datasets for problem in dataset.problems]
     # Each check relies on those before it.
-    problems = problems or label_problems(datasets, parents)
-    problems = problems or name_problems(datasets, parents, ontology or {})
+    problems = problems or label_problems(datasets, parents, ontology or {}, is_a)
+    problems = problems or name_problems(datasets, parents, ontology or {}, is_a)
     if not problems and trained_labels:
         trained = read_artifact(ReferenceLabels, trained_labels)
         print_questions(datasets, trained.hierarchy.coarser_labels.union(trained.labels))
@@ -130,20 +133,52 @@ def references_of(datasets: list[Inspection]) -> list[Inspection]:
     return [dataset for dataset in datasets if dataset.role == "reference"]
 
 
-def label_problems(datasets: list[Inspection], parents: dict | str) -> list[Problem]:
+def label_problems(
+    datasets: list[Inspection], parents: dict | str, ontology: dict | str, is_a: str | None
+) -> list[Problem]:
     """Problems of the references' labels; prints what should be looked at in the labels of all."""
     references = references_of(datasets)
     if not references:
         return []
     problems = []
-    nodes = set(read_parents(parents).values())
+    nodes: set[str] = set()
+    cells = cells_by_label(references)
     try:
+        tree = tree_of_labels(parents, ontology, is_a, cells)
+        nodes |= set(tree.values())
+        if is_a and tree == read_parents(parents):
+            raise InputError(
+                "labels.is_a: finds no label above another one; give the labels, and those above them, "
+                "their Cell Ontology ids in labels.ontology, or take the key out"
+            )
         check_labels(references)
         nodes |= reference_hierarchy(references).coarser_labels
     except InputError as error:
-        problems.append(Problem(references[0].dataset, str(error)))
+        problems += problems_of(error, where=references[0].dataset)
     print_questions(datasets, nodes)
+    if not problems:
+        print_tree(datasets, cells, tree)
     return problems
+
+
+def cells_by_label(references: list[Inspection]) -> Counter[str]:
+    """Cells of each label in all references."""
+    cells: Counter[str] = Counter()
+    for dataset in references:
+        cells.update(dataset.labels)
+    return cells
+
+
+def print_tree(datasets: list[Inspection], cells: Counter[str], tree: dict[str, str]) -> None:
+    """Print what becomes of labels that are also parents, and which others may stand below another."""
+    for line in describe_depths(cells, depths_of(cells, tree, min_cells=1)):
+        print(line)
+    columns = reference_hierarchy(references_of(datasets))
+    if columns.levels:  # `labels.parents` would be refused beside them
+        return
+    foreign = {label for dataset in datasets for label in dataset.labels} - cells.keys() - set(tree.values())
+    for line in suggestion_lines(parents_by_name(cells, sorted(foreign), tree), "by their names"):
+        print(line)
 
 
 def print_questions(datasets: list[Inspection], nodes: set[str]) -> None:
@@ -152,10 +187,12 @@ def print_questions(datasets: list[Inspection], nodes: set[str]) -> None:
         print(f"warning: {question}")
 
 
-def name_problems(datasets: list[Inspection], parents: dict | str, ontology: dict | str) -> list[Problem]:
+def name_problems(
+    datasets: list[Inspection], parents: dict | str, ontology: dict | str, is_a: str | None
+) -> list[Problem]:
     """Keys whose names all fit nothing; prints which names fit nothing where others do."""
     problems = []
-    for unused, warnings in (*unused_markers(datasets), *unused_labels(datasets, parents, ontology)):
+    for unused, warnings in (*unused_markers(datasets), *unused_labels(datasets, parents, ontology, is_a)):
         problems += [Problem("names", problem) for problem in unused]
         for warning in warnings:
             print(f"warning: {warning}")
@@ -190,7 +227,7 @@ def problems_with_genes(datasets: list[Inspection], check: GeneCheck) -> list[Pr
 
 
 def unused_labels(
-    datasets: list[Inspection], parents: dict | str, ontology: dict | str
+    datasets: list[Inspection], parents: dict | str, ontology: dict | str, is_a: str | None
 ) -> Iterator[tuple[list[str], list[str]]]:
     """Problems and warnings of names in the configuration's section `labels` that no label has."""
     labels = {label for dataset in datasets for label in dataset.labels}
@@ -207,6 +244,7 @@ def unused_labels(
     named = without_header({label: label in nodes for label in above}, parents)
     yield unused_names(named, key="labels.parents", what="label of a reference", known=labels_of)
     nodes |= reference_hierarchy(references).coarser_labels
+    nodes.update(tree_of_labels(parents, ontology, is_a, labels_of).values())
     named = {label: label in nodes for label in read_ontology(ontology)}
     yield unused_names(named, key="labels.ontology", what="label of a reference or parent", known=nodes)
 
@@ -351,6 +389,7 @@ if __name__ == "__main__":
             checked=snakemake.output.checked,
             parents=snakemake.params.parents,
             ontology=snakemake.params.ontology,
+            is_a=snakemake.params.is_a,
             trained_labels=snakemake.input.trained or None,
             trained_genes=snakemake.input.trained_genes or None,
             trained_report=snakemake.input.trained_report or None,

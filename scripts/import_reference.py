@@ -26,6 +26,7 @@ from cellferry.features.gene_ids import id_kind
 from cellferry.formats.latents import LatentTable, open_latents
 from cellferry.labels.names import LabelNames
 from cellferry.labels.tables import read_ontology
+from cellferry.labels.tree import tree_of_labels
 from cellferry.model.imported import ImportedModel, import_model, load_checked
 from cellferry.model.plain_arrays import encoder_of, scanvi_classifier
 from cellferry.model.scvi_models import BaseModelClass, set_up_torch
@@ -100,6 +101,7 @@ def import_reference(
     cells = label_and_batch_codes(table, pretrained, label_names)
     n_cells = len(cells.labels)
     budget.require(MEMORY_MODELS["import_reference"], cells=n_cells)
+    tree = tree_of_labels(labels.parents, labels.ontology, labels.is_a, cells.names)
     parts, counted = split_labeled(
         cells.labels,
         cells.names,
@@ -108,10 +110,9 @@ def import_reference(
         seed=seed,
         where=pretrained.latents,
         label_key="pretrained.label",
+        parents=tree,
     )
-    known = describe_labels(
-        counted, hierarchy_above(counted, {}, labels.parents), read_ontology(labels.ontology)
-    )
+    known = describe_labels(counted, hierarchy_above(counted, {}, tree), read_ontology(labels.ontology))
     with complete(written.model) as folder:
         taken, features, adopted = take_model_in(
             pretrained,

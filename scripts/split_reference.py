@@ -8,6 +8,7 @@ from cellferry.config.settings import SplitSettings
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.labels.tables import read_ontology
+from cellferry.labels.tree import tree_of_labels
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.labeled_split import describe_labels, hierarchy_above, split_labeled
@@ -25,6 +26,7 @@ def split_reference(
     subsample: int | None,
     parents: dict | str,
     ontology: dict | str,
+    is_a: str | None = None,
     seed: int,
     budget: Budget,
 ) -> None:
@@ -46,7 +48,7 @@ def split_reference(
         How cells are held out.
     subsample
         Cells to use at most, see `cellferry.sampling.labeled_split.split_labeled`.
-    parents, ontology
+    parents, ontology, is_a
         As in the configuration's section `labels`.
     seed, budget
         Seed of the split, memory of the job.
@@ -54,11 +56,12 @@ def split_reference(
     Raises
     ------
     InputError
-        If fewer than two labels remain, or `split.by` cannot be obeyed.
+        If fewer than two labels remain, `split.by` cannot be obeyed, or labels make no tree.
     """
     budget.require(MEMORY_MODELS["split_reference"], cells=int(cell_bounds(merged)[-1]))
     labels, names = joint_codes(merged, "label")
     batches, _ = joint_codes(merged, "batch")
+    tree = tree_of_labels(parents, ontology, is_a, names)
     split, table = split_labeled(
         labels,
         names,
@@ -68,9 +71,10 @@ def split_reference(
         where=", ".join(merged),
         label_key="datasets.NAME.label",
         subsample=subsample,
+        parents=tree,
     )
     datasets = [read_artifact(Inspection, path) for path in inspected]
-    hierarchy = hierarchy_above(table, {dataset.dataset: dataset.hierarchy for dataset in datasets}, parents)
+    hierarchy = hierarchy_above(table, {dataset.dataset: dataset.hierarchy for dataset in datasets}, tree)
     write_artifact(describe_labels(table, hierarchy, read_ontology(ontology)), about_labels)
     dictionary = pa.DictionaryArray.from_arrays(pa.array(split, mask=split == DROPPED), pa.array(PARTS))
     with complete(splits) as path:
@@ -88,6 +92,7 @@ if __name__ == "__main__":
             subsample=snakemake.params.subsample,
             parents=snakemake.params.parents,
             ontology=snakemake.params.ontology,
+            is_a=snakemake.params.is_a,
             seed=snakemake.params.seed,
             budget=Budget.of(snakemake.resources),
         )

@@ -50,6 +50,7 @@ SECTION_CHANGES = {
     "labels.missing": ["none of these"],
     "labels.parents": {"T cell": "lymphoid"},
     "labels.ontology": {"T cell": "CL:0000084"},
+    "labels.is_a": "shipped",
     "genes.n_variable": 100,
     "genes.keep": ["GENE1"],
     "genes.map": "names.tsv",

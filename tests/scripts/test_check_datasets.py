@@ -306,3 +306,38 @@ def test_problems_of_files_come_before_those_of_panels(tmp_path):
     ]
     with pytest.raises(InputError, match=r"1 problem\(s\):\n  - patients: broken$"):
         check_events(tmp_path, paths)
+
+
+def mixed_depths(folder):
+    labels = {"T cell": 40, "CD4 T cell": 20, "CD8 T cells": 20, "B cell": 10}
+    return [write(folder, labels=labels, warnings=[])]
+
+
+def test_what_becomes_of_coarser_labels_is_told(tmp_path, capsys):
+    parents = {"CD4 T cell": "T cell", "CD8 T cells": "T cell", "NK": "B cell"}
+    check_datasets(mixed_depths(tmp_path), str(tmp_path / "datasets.tsv"), parents=parents)
+    said = capsys.readouterr().out
+    assert "'T cell' is a coarser label: its 40 cells teach the sum of CD4 T cell, CD8 T cells" in said
+    assert "warning: 'B cell' (10 cells) is a coarser label without children in the reference" in said
+    assert "may stand below" not in said
+
+
+def test_parents_are_suggested_and_nothing_is_made_of_them(tmp_path, capsys):
+    check_datasets(mixed_depths(tmp_path), str(tmp_path / "datasets.tsv"), parents={})
+    said = capsys.readouterr().out
+    assert "note: 2 label(s) may stand below others by their names; nothing is made of that." in said
+    assert "\nCD4 T cell\tT cell\nCD8 T cells\tT cell\n" in said
+    assert "is a coarser label" not in said
+
+
+@pytest.mark.parametrize(
+    ("ontology", "message"),
+    [
+        ({}, "labels.is_a: finds no label above another one; give the labels"),
+        ({"T cell": "CL:9999999"}, "CL:9999999, the id of 'T cell', is not in the Cell Ontology"),
+    ],
+)
+def test_an_ontology_that_gives_no_tree_is_refused(tmp_path, ontology, message):
+    table = str(tmp_path / "datasets.tsv")
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_datasets(mixed_depths(tmp_path), table, parents={}, ontology=ontology, is_a="shipped")

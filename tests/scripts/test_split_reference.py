@@ -27,6 +27,7 @@ def split_files(
     subsample=None,
     parents=None,
     ontology=None,
+    is_a=None,
     seed=0,
     **settings,
 ):
@@ -41,6 +42,7 @@ def split_files(
         subsample=subsample,
         parents=parents or {},
         ontology=ontology or {},
+        is_a=is_a,
         seed=seed,
         budget=Budget(1000),
     )
@@ -228,3 +230,42 @@ def test_a_subsample_of_too_few_cells(tmp_path):
         r"\(split\.min_cells_per_label\); raise the one or lower the other",
     ):
         split(tmp_path, simulate_cells(600), subsample=100, min_cells_per_label=50)
+
+
+def mixed_depths(n_coarse):
+    """Cells of which some T cells have no finer label."""
+    cells = simulate_cells(300, labels=("CD4 T", "CD8 T", "B"))
+    labels = cells.obs["cell_type"].astype(object).to_numpy().copy()
+    labels[np.flatnonzero(labels != "B")[:n_coarse]] = "T"
+    cells.obs["cell_type"] = labels
+    return cells, labels
+
+
+@pytest.mark.parametrize("n_coarse", [4, 80])
+def test_a_coarser_label_is_split_and_not_predictable(tmp_path, capsys, n_coarse):
+    """However few its cells: they teach the labels below it."""
+    cells, labels = mixed_depths(n_coarse)
+    parts = split(tmp_path, cells, parents={"CD4 T": "T", "CD8 T": "T"})
+    assert np.isin(parts[labels == "T"], SPLITS).all()
+    assert (parts[labels == "T"] == "train").any()
+    known = described(tmp_path)
+    assert known.hierarchy.leaves == ["B", "CD4 T", "CD8 T"]
+    assert known.coarse == {"T": n_coarse}
+    assert known.rare == {}
+    assert known.hierarchy.leaves_below("T") == ["CD4 T", "CD8 T"]
+    assert known.hierarchy.kind("T") == "at a coarser level"
+    said = capsys.readouterr().out
+    assert f"'T' is a coarser label: its {n_coarse} cells teach the sum of CD4 T, CD8 T" in said
+
+
+def test_without_a_tree_it_is_a_label_like_others(tmp_path):
+    cells, _ = mixed_depths(80)
+    split(tmp_path, cells)
+    assert described(tmp_path).hierarchy.leaves == ["B", "CD4 T", "CD8 T", "T"]
+
+
+def test_the_cell_ontology_gives_the_same_tree(tmp_path):
+    cells, _ = mixed_depths(80)
+    ids = {"T": "CL:0000084", "CD4 T": "CL:0000624", "CD8 T": "CL:0000625"}
+    split(tmp_path, cells, ontology=ids, is_a="shipped")
+    assert described(tmp_path).coarse == {"T": 80}

@@ -14,7 +14,9 @@ from typing import Any
 from ..core.problems import Problem, Problems, problems_of, suggestion
 from ..core.yaml_keys import duplicate_keys
 from ..errors import InputError
+from ..labels.ontology import ontology_path
 from ..labels.tables import read_ontology, read_parents, read_renames
+from ..labels.tree import tree_of_labels
 from .headers import obs_columns, paths_of
 from .modality import head_problems, modality_problems
 from .named_reference import with_located_reference
@@ -110,6 +112,8 @@ def _label_problems(config: dict[str, Any]) -> list[Problem]:
                 read(labels[key])
             except InputError as error:
                 problems += problems_of(error, where=f"labels.{key}")
+    if not problems:
+        problems += _tree_problems(labels)
     datasets = config.get("datasets")
     for name, dataset in (datasets if isinstance(datasets, dict) else {}).items():
         levels = dataset.get("levels") if isinstance(dataset, dict) else None
@@ -118,15 +122,31 @@ def _label_problems(config: dict[str, Any]) -> list[Problem]:
         where = f"datasets.{name}.levels"
         if dataset.get("role") in ("query", "evaluate"):
             problems.append(Problem(where, "only a reference has levels", "take the key out"))
-        if labels.get("parents"):
-            what = "labels.parents gives coarser labels already"
-            problems.append(Problem(where, what, "take one of them out"))
+        for key in ("parents", "is_a"):
+            if labels.get(key):
+                what = f"labels.{key} gives coarser labels already"
+                problems.append(Problem(where, what, "take one of them out"))
         problems += [
             Problem(where, f"'{level}' is what the labels themselves are called", "name another column")
             for level in levels
             if level in ("label", dataset.get("label"))
         ]
     return problems
+
+
+def _tree_problems(labels: dict[str, Any]) -> list[Problem]:
+    """What is wrong with the tree that parents and the Cell Ontology give, without the references' labels."""
+    is_a = labels.get("is_a")
+    if not isinstance(is_a, str):
+        return []
+    path = ontology_path(is_a)
+    if problem := path_problem(path, folders=False):
+        return [replace(problem, where="labels.is_a")]
+    try:
+        tree_of_labels(labels.get("parents") or {}, labels.get("ontology") or {}, is_a, ())
+    except InputError as error:
+        return problems_of(error, where="labels.is_a")
+    return []
 
 
 def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Path]) -> list[Problem]:

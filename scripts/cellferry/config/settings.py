@@ -24,6 +24,8 @@ class LabelSettings:
         Coarser label of each label, or a file of two columns.
     ontology
         Cell Ontology id of each label or parent, or a file of two columns.
+    is_a
+        OBO file that gives labels with ids their parents, or `shipped`; None: no parents by the ontology.
     """
 
     SECTION: ClassVar = "labels"
@@ -32,6 +34,7 @@ class LabelSettings:
     missing: list[str]
     parents: dict | str
     ontology: dict | str
+    is_a: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ FORMAT_VERSION = 7
 METHOD_VERSIONS = {
     "inspect_dataset": 7,
     "convert_to_chunks": 3,
-    "split_reference": 3,
+    "split_reference": 4,
     "select_genes": 2,
-    "import_reference": 3,
+    "import_reference": 4,
     "subset_reference": 2,
     "train_reference_model": 2,
     "fit_query_model": 3,

@@ -10,7 +10,8 @@ from ..config.settings import SplitSettings
 from ..errors import InputError
 from ..labels.hierarchy import LabelHierarchy
 from ..labels.levels import hierarchy_of_parents, joined_hierarchy
-from ..labels.tables import ONTOLOGY_ID, read_parents
+from ..labels.tables import ONTOLOGY_ID
+from ..labels.tree import depths_of, describe_depths
 from .sketch import stratified_sketch
 from .splits import DROPPED, RARE, SPLITS, split_cells
 
@@ -25,6 +26,7 @@ def split_labeled(
     where: str,
     label_key: str,
     subsample: int | None = None,
+    parents: dict[str, str] | None = None,
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Split the cells whose label has enough of them, and count what is in the parts.
 
@@ -42,6 +44,9 @@ def split_labeled(
     subsample
         Cells to use at most, drawn evenly over labels and, within them, batches; None for all. The others are
         in no part, as if they had no label.
+    parents
+        Parent by label: a label with two or more below it is a coarser one, which is split as others are,
+        however few its cells, and not predictable.
 
     Returns
     -------
@@ -55,7 +60,10 @@ def split_labeled(
     """
     min_cells_per_label = settings.min_cells_per_label
     sizes = np.bincount(labels[labels >= 0], minlength=len(names))
-    rare = sizes < min_cells_per_label
+    cells_of = {name: int(size) for name, size in zip(names, sizes, strict=True) if size}
+    depths = depths_of(cells_of, parents or {}, min_cells=min_cells_per_label)
+    coarse = np.isin(names, list(depths.below))
+    rare = (sizes < min_cells_per_label) & ~coarse
     print(f"{np.count_nonzero(labels < 0)} of {len(labels)} cells have no label, and are left out")
     for name, size in zip(names[rare], sizes[rare], strict=True):
         if size:
@@ -63,16 +71,18 @@ def split_labeled(
                 f"label '{name}' is seen, but not predictable: {size} cells, split.min_cells_per_label is "
                 f"{min_cells_per_label}"
             )
-    if np.count_nonzero(~rare) < 2:
+    for line in describe_depths(cells_of, depths):
+        print(line)
+    n_predictable = np.count_nonzero(~rare & ~coarse)
+    if n_predictable < 2:
         raise InputError(
-            f"{where}: {np.count_nonzero(~rare)} label(s) of the reference have at least "
+            f"{where}: {n_predictable} label(s) of the reference have at least "
             f"{min_cells_per_label} cells, and two are needed; lower split.min_cells_per_label or name "
             f"another obs column in {label_key}"
         )
     of_rare = (labels >= 0) & rare[labels]
     labels[of_rare] = DROPPED
     n_labeled = np.count_nonzero(labels >= 0)
-    n_predictable = np.count_nonzero(~rare)
     if subsample is not None and subsample < min_cells_per_label * n_predictable:
         raise InputError(
             f"reference.subsample is {subsample}, and {n_predictable} labels can be predicted, which take "
@@ -89,7 +99,7 @@ def split_labeled(
         )
     except ValueError as error:
         raise InputError(f"split.by is '{settings.by}', but {error}; set it to 'label' or 'auto'") from error
-    table = count_parts(labels, split, names, sizes=sizes, predictable=~rare)
+    table = count_parts(labels, split, names, sizes=sizes, predictable=~rare & ~coarse)
     split[of_rare] = RARE
     return split, table
 
@@ -109,14 +119,13 @@ def count_parts(
 
 
 def hierarchy_above(
-    table: pd.DataFrame, by_dataset: dict[str, LabelHierarchy], parents: dict | str
+    table: pd.DataFrame, by_dataset: dict[str, LabelHierarchy], parents: dict[str, str]
 ) -> LabelHierarchy:
-    """Labels (index of `table`) and those above, by the references' columns or by the table of parents."""
+    """Labels (index of `table`) and those above, by the references' columns or by their parents."""
     predictable = table.index[table["predictable"]].to_list()
-    named = read_parents(parents)
-    if not named:
+    if not parents:
         return replace(joined_hierarchy(by_dataset, table.index), leaves=predictable)
-    hierarchy = hierarchy_of_parents(named, table.index, predictable)
+    hierarchy = hierarchy_of_parents(parents, table.index, predictable)
     if not hierarchy.levels:
         print("warning: labels.parents names no parent of a label that can be predicted")
     return hierarchy
