@@ -79,3 +79,15 @@ def test_without_an_answer_in_return_nothing_is_in_conflict():
     rows = told(crossed({(1, 0): [[0, 20], [20, 0]]}, learned=((0, 0), (1, 1))))
     assert rows["a", "x", "y"] == ("one way only", False)
     assert rows["b", "x", None] == ("reference labels nothing", False)
+
+
+def test_a_label_that_is_too_rare_to_be_learned_there_is_not_said_to_lack_a_counterpart():
+    """Dataset b has cells of y, and heads that know x and z alone."""
+    calls = {(1, 0): sparse.csr_matrix([[20, 0, 0], [18, 0, 2], [0, 0, 20]])}
+    calls[0, 1] = sparse.csr_matrix([[20, 0, 0], [0, 4, 0], [0, 0, 20]])
+    learned = np.array([[1, 1, 1], [1, 0, 1]], dtype=bool)
+    parts = np.full((2, 3), HELD_OUT)
+    found = CrossLabels(["a", "b"], ["x", "y", "z"], np.ones((2, 3), bool), parts, learned, calls)
+    assert told(found)["a", "y", "x"] == ("one way only", False)
+    found.present[1, 1] = False
+    assert told(found)["a", "y", "x"] == ("no counterpart", False)

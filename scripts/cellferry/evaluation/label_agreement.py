@@ -46,7 +46,8 @@ class LabelCall(NamedTuple):
         What `label` is to `called`: `same`, `narrower` (a part, or one of several), `broader`, `overlapping`
         (both have several parts); None of calls for which none of these holds. Where it is None of all calls
         of a label, the commonest has `no counterpart`, or `one way only` if no cells of `called` were
-        labeled. Without a call: `too few cells` of the label, or `reference labels nothing`.
+        labeled, or the label of the same name has too few cells to be learned there. Without a call:
+        `too few cells` of the label, or `reference labels nothing`.
     conflict
         Whether `reference` has a label of the same name that is another, by these relations.
     """
@@ -86,6 +87,7 @@ def _calls_of_pair(found: CrossLabels, dataset: int, reference: int) -> Iterator
             yield LabelCall(*row, None, None, None, why, conflict=False)
             continue
         known = bool(found.learned[reference, label] and judged_back[label])
+        namesake_is_rare = found.present[reference, label] and not found.learned[reference, label]
         conflict = known and relations[label].get(label) != SAME
         called, of_cells = _entries(there, label)
         returned = dict(zip(*(values.tolist() for values in _entries(back, label)), strict=True))
@@ -94,7 +96,7 @@ def _calls_of_pair(found: CrossLabels, dataset: int, reference: int) -> Iterator
             share_back = returned.get(other, 0.0) if judged_back[other] else None
             relation = relations[label].get(other)
             if of_cells[place] == of_cells.max() and not relations[label]:
-                relation = ONE_WAY if share_back is None else NO_COUNTERPART
+                relation = ONE_WAY if share_back is None or namesake_is_rare else NO_COUNTERPART
             yield LabelCall(
                 *row, found.labels[other], float(of_cells[place]), share_back, relation, conflict=conflict
             )
