@@ -130,6 +130,7 @@ def test_nothing_is_pickled(parts, tmp_path):
         "expression.npz",
         "expression_pca.npz",
         "expression_ranks.npz",
+        "expression_sums.npz",
         "label_distances.npz",
         "labels.json",
         "linear.npz",
@@ -274,6 +275,7 @@ def test_marker_values_are_learned_from_by_heads_of_their_own(on_markers, tmp_pa
     # The neighbors are stored once.
     assert files(tmp_path / "classifier") == [
         "expression.npz",
+        "expression_sums.npz",
         "expression_xgboost.npz",
         "expression_xgboost.ubj",
         "label_distances.npz",

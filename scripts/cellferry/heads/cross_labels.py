@@ -117,6 +117,8 @@ def cross_label(
         from_held_out[:] = True
     learned = _counted(of_training[cells.learned.rows], cells.learned.codes, shape) >= MIN_CELLS
     learned[learned.sum(axis=1) < 2] = False
+    # Not those of coarser labels, which teach the sum of others.
+    is_labeled = label_of_training >= 0
     with ExitStack() as opened:
         values, others = (
             opened.enter_context(H5adReader(path)) if path else None
@@ -148,8 +150,8 @@ def cross_label(
                     f"{name}: fewer than two labels have {MIN_CELLS} training cells, so it labels no others"
                 )
                 continue
-            own = of_training[cells.learned.rows] == number
-            own &= learned[number][cells.learned.codes]
+            own = of_training == number
+            own[is_labeled] &= learned[number][label_of_training[is_labeled]]
             kept, given = without(cells, ~own, of_validation[cells.held_out.rows] != number, seed=seed)
             print(f"heads of {name} alone: {len(kept.learned.codes):,} cells of {len(given)} labels")
             found = _calls(fit(kept).by_name, given, asked, number, shape)
