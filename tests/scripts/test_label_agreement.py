@@ -6,6 +6,7 @@ import pytest
 from cellferry.config.settings import ClassifierSettings
 from cellferry.heads.classifier import Classifier
 from cellferry.heads.reference_datasets import ReferenceDatasets
+from cellferry.heads.scanvi import ScanviHead
 from cellferry.heads.training import TrainingFiles
 from cellferry.resources.budget import Budget
 from example_artifacts import write_reference_labels
@@ -28,14 +29,16 @@ def one_thread():
 class References:
     """Reference datasets of cells of five types, each with names of its own for them."""
 
-    def __init__(self, folder, *, heads=("linear", "neighbors", "expression"), spread=0.5):
-        self.folder, self.heads, self.spread = folder, heads, spread
+    def __init__(self, folder, *, heads=("linear", "neighbors", "expression"), spread=0.5, markers=False):
+        self.folder, self.heads, self.spread, self.markers = folder, heads, spread, markers
 
-    def train(self, cells, held_out=(), **more):
-        """Train on cells, (dataset, place, label, number) each; returns the table and the classifier."""
+    def train(self, cells, held_out=(), *, model=None, **more):
+        """Train on cells, (dataset, place, label, number) each; returns the table."""
         train = self.part("train", cells, seed=1)
         validation = self.part("validation", held_out, seed=2)
         (self.folder / "model").mkdir()
+        if model:
+            model.save(self.folder / "model")
         names = sorted({label for _, _, label, _ in cells})
         table = self.folder / "evaluation" / "label_agreement.tsv"
         table.parent.mkdir()
@@ -47,7 +50,7 @@ class References:
             str(self.folder / "classifier"),
             str(table),
             settings=settings_like(ClassifierSettings, **{"heads": list(self.heads), "n_trees": 10} | more),
-            modality="rna",
+            modality="cytometry" if self.markers else "rna",
             seed=0,
             budget=Budget(4000),
             threads=1,
@@ -64,6 +67,7 @@ class References:
             labels=[label for _, _, label in rows],
             batches=tuple(f"{dataset}/{row % 2}" for row, (dataset, _, _) in enumerate(rows)) or ("a/1",),
             spread=self.spread,
+            markers=self.markers,
             seed=seed,
         )
 
@@ -140,6 +144,26 @@ def test_held_out_cells_are_labeled_where_there_are_enough(tmp_path):
     found = relations(table)
     found.pop(("blood", "pDC"))
     assert found == EXPECTED
+
+
+def test_of_a_model_that_saw_labels_held_out_cells_count_alone(tmp_path):
+    """Its classifier learned from all datasets, so it labels none of their cells here."""
+    names = sorted({*ATLAS.values(), *BLOOD.values()})
+    model = ScanviHead(
+        np.array(names), False, weight_0=np.zeros((len(names), 5)), bias_0=np.zeros(len(names))
+    )
+    held_out = [cells for cells in both(20) if cells[2] != "pDC"]
+    table = References(tmp_path, heads=("scanvi", "linear")).train(both(60), held_out, model=model)
+    assert set(table["part"]) == {"held-out"}
+    found = relations(table)
+    assert found.pop(("blood", "pDC")) == [("", "too few cells")]
+    assert found == EXPECTED
+
+
+def test_markers_of_cytometry_are_learned_from_as_well(tmp_path):
+    heads = ("linear", "cytovi", "expression", "expression_xgboost")
+    cells = [row for row in both(60) if row[2] != "pDC"]
+    assert relations(References(tmp_path, heads=heads, markers=True).train(cells)) == EXPECTED
 
 
 def test_cells_get_labels_of_the_other_dataset_alone(tmp_path):
