@@ -53,6 +53,12 @@ def test_datasets_that_share_genes_are_none_of_its_business(atlas):
     assert problems(atlas, dataset("blood", "query", HUMAN[:4])) == []
 
 
+def test_repeated_names_and_missing_ids_are_no_hindrance(atlas):
+    blood = dataset("blood", "query", [*HUMAN[:4], HUMAN[0]], ids=[*HUMAN_IDS[:4], ""])
+    assert problems(atlas, blood) == []
+    assert problems(dataset("atlas", "reference", HUMAN_IDS), blood) == []
+
+
 def test_a_query_of_another_species_is_named_with_the_remedy(atlas):
     (problem,) = problems(atlas, dataset("blood", "query", HUMAN), dataset("mice", "query", MOUSE))
     assert problem == (

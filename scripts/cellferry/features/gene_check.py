@@ -113,9 +113,7 @@ def _var_of(dataset: Inspection, gene_id: str) -> pd.DataFrame | None:
     if "index" not in names or (gene_id in dataset.gene_id_columns and gene_id not in names):
         return None
     index = pd.Index(names.pop("index"), dtype=object)
-    return pd.DataFrame(
-        {column: pd.Series(ids, dtype=str, index=index) for column, ids in names.items()}, index=index
-    )
+    return pd.DataFrame({column: pd.array(ids, dtype="str") for column, ids in names.items()}, index=index)
 
 
 def lacking(
