@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from cellferry.artifacts.evaluation import Baseline
+from cellferry.artifacts.evaluation import Baseline, Confusion
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.artifacts.labels import ClassifierLabels
@@ -17,7 +17,8 @@ from cellferry.evaluation.baseline import expression_of, train_baseline
 from cellferry.evaluation.metrics import summary
 from cellferry.evaluation.summary import describe, of_leaves
 from cellferry.features.marker_values import holds_intensities
-from cellferry.labels.hierarchy import IN_REFERENCE, LabelHierarchy
+from cellferry.labels.hierarchy import COARSER, IN_REFERENCE, LabelHierarchy
+from cellferry.labels.suggestions import parents_by_mapping, suggestion_lines
 from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import (
@@ -85,7 +86,21 @@ def evaluate(
     for key in ("labels_not_in_reference", "labels_not_predictable"):
         if labels := asdict(scores)[key]:
             print(f"{key.replace('_', ' ')}: {labels}")
+    for line in suggestion_lines(
+        mapped_parents(scores.confusion, known.hierarchy), "by what they were called"
+    ):
+        print(line)
     write_artifact(scores, evaluation)
+
+
+def mapped_parents(confusion: Confusion, tree: LabelHierarchy) -> dict[str, str]:
+    """Labels that may stand below a true label, by its cells; those below a coarser one are known."""
+    cells = {
+        (confusion.truth[row], confusion.predicted[column]): n
+        for row, column, n in confusion.cells
+        if tree.kind(confusion.truth[row]) != COARSER
+    }
+    return parents_by_mapping(cells, tree.leaves)
 
 
 def baseline_scores(

@@ -5,7 +5,7 @@ import gzip
 import pytest
 from cellferry.errors import InputError
 from cellferry.labels.ontology import SHIPPED, SHIPPED_PATH, read_obo
-from cellferry.labels.suggestions import parents_by_name, suggestion_lines
+from cellferry.labels.suggestions import parents_by_mapping, parents_by_name, suggestion_lines
 from cellferry.labels.tree import depths_of, describe_depths, tree_of_labels
 
 OBO = """format-version: 1.2
@@ -180,3 +180,11 @@ def test_parents_are_suggested_by_words_and_only_there():
     assert "labels.parents" in notice
     assert lines == ["CD4 T cells\tT cell", "naive CD4 T cell\tCD4 T cells"]
     assert suggestion_lines({}, "by their names") == []
+
+
+def test_parents_are_suggested_by_what_cells_were_called():
+    """Most T cells were called CD4 or CD8; a few errors, one label, or few cells suggest nothing."""
+    cells = {("T", "CD4"): 40, ("T", "CD8"): 30, ("T", "B"): 5, ("T", "unknown"): 20}
+    cells |= {("NK", "NK"): 90, ("NK", "CD8"): 20, ("NK", "B"): 15}
+    cells |= {("B cell", "B"): 50, ("few", "CD4"): 6, ("few", "CD8"): 6}
+    assert parents_by_mapping(cells, ["B", "CD4", "CD8", "NK"]) == {"CD4": "T", "CD8": "T"}

@@ -1,13 +1,17 @@
 """Lines for a table of parents, suggested to the user: nothing is made of them until they are accepted."""
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
 WORD = re.compile(r"[^\W_]+")
 GENERIC = {"cell"}
 """Words that stand in the names of all labels."""
 
 MAX_SUGGESTED = 50
+
+MIN_CELLS, MIN_SHARE_EACH, MIN_SHARE_TOGETHER = 20, 0.1, 0.5
+"""Cells of a label that may be a coarser one, and shares of them that were called by finer ones."""
 
 
 def parents_by_name(labels: Iterable[str], others: Iterable[str], tree: dict[str, str]) -> dict[str, str]:
@@ -29,6 +33,35 @@ def parents_by_name(labels: Iterable[str], others: Iterable[str], tree: dict[str
         if above and label not in tree:
             # The one that has most words in common; of several the first by name.
             suggested[label] = min(above, key=lambda other: (-len(words[other]), other))
+    return suggested
+
+
+def parents_by_mapping(cells: Mapping[tuple[str, str], int], leaves: Collection[str]) -> dict[str, str]:
+    """Labels whose parent may be another one, by what its cells were called.
+
+    Most cells of the other one were called by two or more labels, each of which got a tenth of them: it may
+    be a coarser label, drawn where somebody else drew finer ones.
+
+    Parameters
+    ----------
+    cells
+        Cells by truth and predicted label.
+    leaves
+        Labels that can be predicted; other predictions are no finer labels.
+    """
+    suggested = {}
+    sizes: Counter[str] = Counter()
+    for (truth, _), n in cells.items():
+        sizes[truth] += n
+    for truth in sorted(name for name, n in sizes.items() if n >= MIN_CELLS):
+        called = {
+            label: n
+            for (name, label), n in cells.items()
+            if name == truth and label in leaves and label != truth and n >= MIN_SHARE_EACH * sizes[truth]
+        }
+        if len(called) > 1 and sum(called.values()) >= MIN_SHARE_TOGETHER * sizes[truth]:
+            for label in sorted(called):
+                suggested.setdefault(label, truth)
     return suggested
 
 
