@@ -75,9 +75,9 @@ rule train_classifier:
         model="results/reference/model",
         labels="results/reference/labels.json",
     output:
+        # What each of several references calls the cells of the others.
         **LABEL_AGREEMENT,
         classifier=directory("results/reference/classifier"),
-        # What each of several references calls the cells of the others.
     log:
         "logs/train_classifier/train_classifier.log",
     benchmark:
