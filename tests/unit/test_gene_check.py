@@ -125,7 +125,7 @@ def test_queries_of_a_model_with_genes_of_its_own(atlas):
     given = {"sources": ["atlas"], "n_variable": 4, "min_common": 0.5}
     assert problems(atlas, dataset("blood", "query", HUMAN[:2]), **given) == []
     (problem,) = problems(atlas, dataset("blood", "query", [HUMAN[0], "X1", "X2"]), **given)
-    assert "datasets.blood: has 1 of the 10 genes of atlas, fewer than" in problem
+    assert "datasets.blood: has 1 of the 10 genes of atlas (10%), fewer than" in problem
     (problem,) = problems(atlas, dataset("mice", "query", MOUSE), **given)
     assert problem.endswith("set genes: {orthologs: human-mouse}")
 
@@ -136,7 +136,7 @@ def test_queries_of_a_model_that_was_trained_before(tmp_path, orthologs):
     model = {"model_genes": str(tmp_path / "genes.tsv"), "model_report": str(tmp_path / "genes.json")}
     mice = dataset("mice", "query", MOUSE)
     (problem,) = problems(mice, **model)
-    assert problem.startswith("datasets.mice: has 0 of the 6 genes of the model, fewer than")
+    assert problem.startswith("datasets.mice: has 0 of the 6 genes of the model (0%), fewer than")
     assert problem.endswith("set genes: {orthologs: human-mouse}")
     assert problems(mice, orthologs=orthologs, min_common=4 / 6, **model) == []
     assert "has 4 of the 6 genes" in problems(mice, orthologs=orthologs, min_common=0.7, **model)[0]

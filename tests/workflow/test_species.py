@@ -37,7 +37,7 @@ def test_mice_and_a_packed_human_reference(run, query):
     said = refused.stdout + refused.stderr
     assert refused.returncode != 0
     # One gene is called alike in both species.
-    assert "datasets.mice: has 1 of the 765 genes of the model, fewer than genes.min_common" in said
+    assert "datasets.mice: has 1 of the 765 genes of the model (0%), fewer than genes" in said
     assert "set genes: {orthologs: human-mouse}" in said
     assert not (run.folder / "results" / "chunks").exists()
 

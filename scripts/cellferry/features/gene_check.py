@@ -27,6 +27,10 @@ from .organisms import are_two_organisms, orthologs_remedy, written_as
 SHOWN = 3
 """Genes that a message names."""
 
+LOWER = "lower genes.min_common"
+RETRAIN = "train on genes that both have (genes.retrain_on_common: true, and no `pretrained`)"
+"""Last remedies for datasets with too few genes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GeneCheck:
@@ -117,7 +121,14 @@ def _var_of(dataset: Inspection, gene_id: str) -> pd.DataFrame | None:
 
 
 def lacking(
-    name: str, what: str, offered: Offered, other: str, of_other: Offered, tables: Translations
+    name: str,
+    what: str,
+    offered: Offered,
+    other: str,
+    of_other: Offered,
+    tables: Translations,
+    *,
+    otherwise: str,
 ) -> Problem:
     """The problem of a dataset that shares too few genes with another one, or with a model.
 
@@ -133,13 +144,15 @@ def lacking(
         The name of the other one.
     tables
         Tables in use.
+    otherwise
+        The last remedy for datasets of one species, in the imperative.
     """
     own, others = _own_ids(offered), _own_ids(of_other)
     what += f"; it has {_shown(own)}, {other} has {_shown(others)}"
     if not are_two_organisms(own, others):
         remedy = (
             f"name the right var column in datasets.{name}.gene_id, translate its ids with genes.map, "
-            "or lower genes.min_common"
+            f"or {otherwise}"
         )
     elif tables.orthologs is None:
         remedy = orthologs_remedy(own, others)
@@ -175,7 +188,7 @@ def shared_gene_problems(
                 n_genes = max((len(set(ids) - {None}) for ids in _own_ids(own)), default=0)
                 what = f"shares {n_shared:,} of its {n_genes:,} genes with {first}"
                 what += f", fewer than genes.min_common allows ({min_common})"
-                problems.append(lacking(name, what, own, first, offered[first], tables))
+                problems.append(lacking(name, what, own, first, offered[first], tables, otherwise=LOWER))
         return problems or [Problem("genes", str(error))]
     return []
 
@@ -219,10 +232,10 @@ def model_gene_problem(
     _, _, present = best_column(offered.get(namespace, {}), genes)
     if present and len(present) / n_least >= min_common:
         return None
-    what = f"has {len(present):,} of the {len(genes):,} genes of {other}"
+    what = f"has {len(present):,} of the {len(genes):,} genes of {other} ({len(present) / len(genes):.0%})"
     what += f", fewer than genes.min_common allows ({min_common})"
     of_model = {namespace: {"index": np.array(genes, dtype=object)}}
-    return lacking(name, what, offered, other, of_model, tables)
+    return lacking(name, what, offered, other, of_model, tables, otherwise=RETRAIN)
 
 
 def _own_ids(offered: Offered) -> list[np.ndarray]:
