@@ -36,7 +36,7 @@ DATASET_CHANGES = {
     "prefix": False,
     "cells": {"donor": ["a"]},
     "keep_obs": ["donor"],
-    "coordinates": ["x", "y"],
+    "coordinates": "none",
     "genome": "GRCh38",
     "compensate": True,
     "follow_links": True,
