@@ -9,11 +9,16 @@ from pathlib import Path
 
 import anndata as ad
 import h5py
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from calibrate_classifier import calibrate_classifier
+from cellferry.artifacts.expression_sums import REFERENCE_SUMS, ExpressionSums
+from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.config.settings import LimitSettings
+from cellferry.evaluation.gene_tables import GeneTables
+from cellferry.heads.expression import log_normalized
 from cellferry.labels.colors import colors_of
 from cellferry.labels.vocabulary import MAPPINGS
 from cellferry.resources.budget import Budget
@@ -27,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
 CHUNKS = 2
 PLACES = [*list(range(3)) * 20, 3, 0.5, 1.5]
+TABLES = ("label_genes", "shifted_genes")
 SIZES = {label: 10 + n for n, label in enumerate(LABELS)}
 """Cells of the reference by label."""
 
@@ -36,6 +42,23 @@ def blocks(language, *, after="", before=""):
     text = PAGE[PAGE.index(after) :] if after else PAGE
     text = text[: text.index(before)] if before else text
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def predict_chunk(folder, classifier, predictions, sums, *, chunk):
+    """Predictions of a chunk of the query, and sums of its expression."""
+    predict_labels(
+        str(folder / "query" / f"{chunk}.parquet"),
+        str(folder / "query" / "common.h5ad"),
+        classifier,
+        str(folder / "calibration.json"),
+        predictions,
+        sums,
+        chunk=chunk,
+        chunks=CHUNKS,
+        limits=LimitSettings(min_p=0.01, min_counts=10, min_genes=5),
+        budget=Budget(2000),
+        threads=1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +83,12 @@ def patients(tmp_path_factory):
             budget=Budget(2000),
             threads=1,
         )
-        predictions = [str(folder / f"predictions{chunk}.parquet") for chunk in range(CHUNKS)]
-        for chunk, mapped in enumerate(query.mapped):
-            predict_labels(
-                mapped,
-                query.common,
-                classifier,
-                rules,
-                predictions[chunk],
-                chunk=chunk,
-                chunks=CHUNKS,
-                limits=LimitSettings(min_p=0.01, min_counts=10, min_genes=5),
-                budget=Budget(2000),
-                threads=1,
-            )
+        predictions, sums = (
+            [str(folder / f"predictions{chunk}.{ending}") for chunk in range(CHUNKS)]
+            for ending in ("parquet", "npz")
+        )
+        for chunk in range(CHUNKS):
+            predict_chunk(folder, classifier, predictions[chunk], sums[chunk], chunk=chunk)
     write_reference_labels(folder / "labels.json", LABELS, sizes=SIZES)
     gather_predictions(
         predictions,
@@ -81,6 +96,12 @@ def patients(tmp_path_factory):
         query.common,
         classifier,
         str(folder / "labels.json"),
+        gene_tables=GeneTables(
+            sums,
+            None,
+            None,
+            *(str(folder / f"results/predictions/patients/{name}.tsv") for name in TABLES),
+        ),
         parquet=str(folder / "results/predictions/patients.parquet"),
         csv=str(folder / "results/predictions/patients.csv.gz"),
         labeled=str(folder / "results/labeled/patients.h5ad"),
@@ -105,6 +126,51 @@ def test_every_column_is_on_the_page(patients):
     described = set(re.findall(r"`(\w+)`", " ".join(first_cells)))
     assert general == described
     assert len(heads) == 6
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_column_of_the_tables_of_genes_is_on_the_page(patients, name):
+    section = PAGE[PAGE.index("## Genes of labels") : PAGE.index("## Huge queries")]
+    section = section[section.index(f"`{name}.tsv` has up to") :].partition("`shifted_genes.tsv` has")
+    described = re.findall(r"^\| (`.*?) \|", section[0] or section[2], re.M)
+    written = pd.read_csv(patients / f"results/predictions/patients/{name}.tsv", sep="\t")
+    assert set(written.columns) == set(re.findall(r"`(\w+)`", " ".join(described)))
+
+
+def test_genes_of_a_label_are_those_that_it_was_simulated_with(patients):
+    written = pd.read_csv(patients / "results/predictions/patients/label_genes.tsv", sep="\t")
+    assert set(written["label"]) == set(LABELS)
+    for code, label in enumerate(LABELS):
+        rows = written[written["label"] == label].head(8)
+        own = [f"GENE{gene}" for gene in range(10 * code, 10 * code + 10)]
+        raised = rows[rows["mean_query"] > rows["mean_runner_up"]]
+        assert len(raised)
+        assert set(raised["gene"]) <= set(own)
+
+
+def test_sums_are_of_the_expression_of_cells_by_best_label(patients):
+    found = pd.concat(pd.read_parquet(patients / f"predictions{chunk}.parquet") for chunk in range(CHUNKS))
+    kept = found["reason"].to_numpy() != "low quality"
+    with H5adReader(patients / "query" / "common.h5ad") as reader:
+        expression = log_normalized(reader.counts(0, reader.n_cells)).toarray()
+    sums = ExpressionSums(LABELS, expression.shape[1])
+    for chunk in range(CHUNKS):
+        sums.add_sums(ExpressionSums.load(patients / f"predictions{chunk}.npz"))
+    for code, label in enumerate(LABELS):
+        cells = expression[kept & (found["best_label"] == label).to_numpy()]
+        assert sums.cells[code] == len(cells) > 0
+        np.testing.assert_allclose(sums.mean(code), cells.mean(axis=0), atol=1e-6)
+
+
+def test_nothing_is_summed_where_the_reference_has_nothing_to_be_compared_with(patients, tmp_path):
+    """As with an imported model, or with classifiers of an earlier version; answers are the same."""
+    shutil.copytree(patients / "classifier", tmp_path / "classifier")
+    (tmp_path / "classifier" / REFERENCE_SUMS).unlink()
+    predictions, sums = tmp_path / "0.parquet", tmp_path / "0.npz"
+    predict_chunk(patients, str(tmp_path / "classifier"), str(predictions), str(sums), chunk=0)
+    assert ExpressionSums.load(sums).labels == []
+    expected = pd.read_parquet(patients / "predictions0.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(predictions), expected)
 
 
 def test_the_labelled_file_has_what_the_page_says(patients):

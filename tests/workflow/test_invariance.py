@@ -73,6 +73,15 @@ def test_labels_do_not_depend_on_the_chunks(whole):
     pd.testing.assert_frame_equal(found, expected, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("table", ["label_genes", "shifted_genes"])
+def test_genes_of_labels_do_not_depend_on_the_chunks(whole, table):
+    expected, found = (
+        (whole / f"predictions/{name}/{table}.tsv").read_bytes() for name in ("all_at_once", "in_3")
+    )
+    assert found == expected
+    assert table == "shifted_genes" or expected.count(b"\n") > 10
+
+
 def test_latents_do_not_depend_on_the_chunks(whole):
     expected, found = query(whole, "all_at_once").latents, query(whole, "in_3").latents
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
