@@ -175,6 +175,13 @@ def print_tree(datasets: list[Inspection], cells: Counter[str], tree: dict[str, 
         print(line)
     columns = reference_hierarchy(references_of(datasets))
     if columns.levels:  # `labels.parents` would be refused beside them
+        for label, n_below in ((label, len(columns.leaves_below(label))) for label in cells):
+            if n_below > 1:
+                print(
+                    f"warning: '{label}' ({cells[label]} cells) stands above {n_below} labels in the columns "
+                    "of datasets.NAME.levels and is a label beside them; if it is a coarser one of these, "
+                    "give the tree in labels.parents in their place"
+                )
         return
     foreign = {label for dataset in datasets for label in dataset.labels} - cells.keys() - set(tree.values())
     for line in suggestion_lines(parents_by_name(cells, sorted(foreign), tree), "by their names"):

@@ -341,3 +341,14 @@ def test_an_ontology_that_gives_no_tree_is_refused(tmp_path, ontology, message):
     table = str(tmp_path / "datasets.tsv")
     with pytest.raises(InputError, match=re.escape(message)):
         check_datasets(mixed_depths(tmp_path), table, parents={}, ontology=ontology, is_a="shipped")
+
+
+def test_a_label_that_is_also_a_node_of_a_level_is_named(tmp_path, capsys):
+    above = {"CD4 T": "T", "CD8 T": "T", "T": "T", "B": "B"}
+    path = write(
+        tmp_path, labels=dict.fromkeys(above, 10), hierarchy=hierarchy_of(list(above), {"lineage": above})
+    )
+    check_datasets([path], str(tmp_path / "datasets.tsv"), parents={})
+    said = capsys.readouterr().out
+    assert "warning: 'T' (10 cells) stands above 2 labels in the columns of datasets.NAME.levels" in said
+    assert said.count("stands above") == 1
