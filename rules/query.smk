@@ -174,10 +174,7 @@ rule gather_predictions:
         classifier=REFERENCE.file("reference/classifier"),
         labels=REFERENCE.file("reference/labels.json"),
         packed=REFERENCE.identity,
-        # Symbols beside Ensembl ids: in var of a query's own file, or in a table.
-        names=lambda wildcards: (
-            f"results/merged/{wildcards.query}.h5ad" if wildcards.query in MAPPED else []
-        ),
+        # Symbols beside Ensembl ids.
         gene_map=gene_map(),
     output:
         parquet="results/predictions/{query}.parquet",
@@ -197,6 +194,9 @@ rule gather_predictions:
         **resources_of("gather_predictions"),
     params:
         labeled=config["output"]["labeled"],
+        # Not an input: predictions that are there want no chunks. Its var may hold symbols, and is looked at if
+        # it is still there.
+        names="results/merged/{query}.h5ad",
     message:
         "Gathering the predictions of {wildcards.query}"
     script:

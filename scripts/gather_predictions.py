@@ -240,7 +240,7 @@ if __name__ == "__main__":
             snakemake.input.packed or None,
             GeneTables(
                 snakemake.input.sums,
-                snakemake.input.names or None,
+                snakemake.params.names,
                 snakemake.input.gene_map or None,
                 snakemake.output.label_genes,
                 snakemake.output.shifted_genes,

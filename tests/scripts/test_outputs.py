@@ -98,7 +98,7 @@ def patients(tmp_path_factory):
         str(folder / "labels.json"),
         gene_tables=GeneTables(
             sums,
-            None,
+            str(folder / "merged.h5ad"),
             None,
             *(str(folder / f"results/predictions/patients/{name}.tsv") for name in TABLES),
         ),

@@ -14,6 +14,7 @@ from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.evaluation.gene_tables import GeneTables
 from cellferry.evaluation.label_genes import runners_up
+from cellferry.features.gene_ids import GeneTable, symbols_beside
 from cellferry.heads.expression import ExpressionHead, log_normalized
 from cellferry.heads.expression_pca import ExpressionPcaHead
 from cellferry.resources.budget import Budget
@@ -94,13 +95,13 @@ def write_query(folder, counts, best, *, runner_up=None, chunks=1, low_quality=(
     return predictions, sums
 
 
-def tables(classifier, folder, counts, best, *, names=None, gene_map=None, **how):
+def tables(classifier, folder, counts, best, *, names="", gene_map=None, **how):
     """The rows of both tables."""
     folder.mkdir(parents=True, exist_ok=True)
     predictions, sums = write_query(folder, counts, best, **how)
     paths = str(folder / "label_genes.tsv"), str(folder / "shifted_genes.tsv")
     with H5adReader(folder / "common.h5ad") as cells:
-        GeneTables(sums, names, gene_map, *paths).write(
+        GeneTables(sums, names or str(folder / "merged.h5ad"), gene_map, *paths).write(
             predictions, cells, str(classifier), budget=Budget(2000)
         )
     return tuple(rows_of(path) for path in paths)
@@ -228,7 +229,8 @@ def test_cells_of_low_quality_do_not_count(classifier, tmp_path):
     assert cells == {label: best[100:].count(label) for label in LABELS}
 
 
-def test_a_gene_that_the_query_lacks_neither_speaks_nor_moved(classifier, tmp_path):
+@pytest.mark.parametrize("column", ["measured", "backbone"])
+def test_what_one_side_lacks_neither_speaks_nor_moved(classifier, tmp_path, column):
     codes = query_codes()
     counts = cells_of(codes, seed=2).toarray()
     lost = [*list(MARKERS["B"])[:2], 150]
@@ -239,7 +241,7 @@ def test_a_gene_that_the_query_lacks_neither_speaks_nor_moved(classifier, tmp_pa
         tmp_path / "query",
         sparse.csr_matrix(counts),
         [LABELS[code] for code in codes],
-        var={"measured": measured},
+        var={column: measured},
     )
     assert not {row["gene"] for row in [*speaking, *shifted]} & {f"G{gene}" for gene in lost}
 
@@ -274,7 +276,7 @@ def test_sums_of_other_cells_are_refused(classifier, tmp_path):
         H5adReader(tmp_path / "common.h5ad") as cells,
         pytest.raises(RuntimeError, match="were predicted; delete"),
     ):
-        GeneTables(sums, None, None, str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv")).write(
+        GeneTables(sums, "merged.h5ad", None, str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv")).write(
             predictions, cells, str(classifier), budget=Budget(2000)
         )
 
@@ -282,3 +284,26 @@ def test_sums_of_other_cells_are_refused(classifier, tmp_path):
 def test_of_equally_common_runners_up_the_first_by_name_counts():
     cells = {("B", "mono"): 3, ("B", "NK"): 3, ("NK", "B"): 1}
     assert runners_up(cells) == runners_up(dict(reversed(cells.items()))) == {"B": ("NK", 3), "NK": ("B", 1)}
+
+
+def test_symbols_stand_beside_ensembl_ids_where_the_file_or_a_table_has_them(tmp_path):
+    ids = [f"ENSG{number:011d}" for number in range(4)]
+    var = pd.DataFrame({"symbol": ["CD3E", "MS4A1", "LYZ", None]}, index=[f"{gene}.3" for gene in ids])
+    assert symbols_beside(ids, var, None) == ["CD3E", "MS4A1", "LYZ", ids[3]]
+    assert symbols_beside(ids, None, GeneTable({ids[3]: "NKG7"}, {})) == [*ids[:3], "NKG7"]
+    assert symbols_beside(["CD3E", "LYZ"], var, None) == ["CD3E", "LYZ"]
+    assert symbols_beside(ids, pd.DataFrame(index=ids), None) == ids
+
+
+def test_symbols_come_from_the_querys_merged_file(tmp_path, monkeypatch):
+    folder = write_classifier(tmp_path)
+    codes = query_codes()
+    ids = [f"ENSG{number:011d}" for number in range(N_GENES)]
+    with H5adWriter(tmp_path / "merged.h5ad", pd.DataFrame({"name": [f"S{n}" for n in range(N_GENES)]}, ids)):
+        pass
+    monkeypatch.setattr(H5adReader, "var", pd.DataFrame(index=ids))
+    merged = str(tmp_path / "merged.h5ad")
+    best = [LABELS[code] for code in codes]
+    speaking, _ = tables(folder, tmp_path / "query", cells_of(codes, seed=2), best, names=merged)
+    assert all(row["symbol"] == f"S{ids.index(row['gene'])}" for row in speaking)
+    assert speaking[0]["gene"].startswith("ENSG")

@@ -40,7 +40,7 @@ class GeneTables:
     sums
         The chunks' sums of expression, as predict_labels wrote them.
     names
-        The query's merged file, whose var may name symbols beside Ensembl ids, or None.
+        The query's merged file, whose var may name symbols beside Ensembl ids; it need not be there.
     gene_map
         Two-column table of Ensembl ids and symbols, or None.
     label_genes, shifted_genes
@@ -48,7 +48,7 @@ class GeneTables:
     """
 
     sums: list[str]
-    names: str | None
+    names: str
     gene_map: str | None
     label_genes: str
     shifted_genes: str
@@ -110,7 +110,7 @@ class GeneTables:
             if column in cells.var:
                 usable &= cells.var[column].to_numpy(dtype=bool)
         names, var = cells.var.index.astype(str).tolist(), None
-        if self.names:
+        if Path(self.names).exists():
             # Its genes are its own: the chunks that it is a view over may have been deleted.
             with h5py.File(self.names, "r", locking=False) as merged:
                 var = read_frame(merged["var"])

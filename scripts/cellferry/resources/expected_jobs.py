@@ -283,7 +283,8 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             more_mb=run.calibration_mb(drawn),
         )
     for part in predicted:
-        yield _chunked(run.judged(part), "predict_labels", more_mb=run.classifier_mb, bytes_per_cell=100)
+        more_mb = run.classifier_mb + run.sums_mb
+        yield _chunked(run.judged(part), "predict_labels", more_mb=more_mb, bytes_per_cell=100)
     counts = run.config["output"]["labeled"] == "all"
     for part in predicted:
         values = part.common_values if counts else 0

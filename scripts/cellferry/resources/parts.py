@@ -13,6 +13,7 @@ from .memory import (
     classifier_mb,
     head_output_bytes,
     model_mb,
+    sums_mb,
     training_cap,
 )
 
@@ -147,6 +148,12 @@ class Run:
     def classifier_mb(self) -> int:
         """MB of the trained classifiers."""
         return classifier_mb(self.training_cells, n_latent=self.n_latent)
+
+    @property
+    def sums_mb(self) -> int:
+        """MB of sums of expression by label."""
+        n_genes = min(dataset.genes for dataset in self.found.values())
+        return sums_mb(n_labels=self.n_labels, n_genes=min(self.config["genes"]["n_variable"], n_genes))
 
     def calibration_mb(self, part: Part) -> int:
         """MB of the classifiers and of what they say of a held-out part."""
