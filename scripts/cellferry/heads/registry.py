@@ -30,7 +30,10 @@ from .scanvi import ScanviHead
 ON_LATENTS = {
     "linear": LinearHead,
 }
-"""Heads that learn from latents and codes alone, by `train(latents, codes, coarse)`."""
+"""Heads that learn from latents and codes alone, by `train(latents, codes)`.
+
+Those of `LEARN_SUMS` take `coarse`, too: further cells, with a coarser label.
+"""
 
 HEADS = {
     "xgboost": XGBoostHead,

@@ -344,7 +344,8 @@ def train_on_latents(
         )
     for name in (name for name in ON_LATENTS if name in heads):
         with timed(f"{name} on the latents of {len(codes):,} cells"):
-            trained[name] = ON_LATENTS[name].train(latents, codes, sums)
+            more = {"coarse": sums} if name in LEARN_SUMS else {}
+            trained[name] = ON_LATENTS[name].train(latents, codes, **more)
     if "scanvi" in heads:
         trained["scanvi"] = ScanviHead.load(Path(files.model)).among(cells.labels)
     n_labels = len(cells.labels)
