@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from cellferry.core.job import job
-from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
+from cellferry.report.run_files import RunFiles, RunSettings
 
 if __name__ == "__main__":
     with job(snakemake):

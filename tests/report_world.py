@@ -18,8 +18,8 @@ from cellferry.config.schema import fill_defaults
 from cellferry.evaluation.label_genes import GENE_COLUMNS, SHIFT_COLUMNS
 from cellferry.evaluation.summary import describe
 from cellferry.labels.vocabulary import MAPPINGS
-from cellferry.report.context import RunFiles, RunSettings
 from cellferry.report.page import write_page
+from cellferry.report.run_files import RunFiles, RunSettings
 from example_artifacts import (
     baseline_of,
     decision_of,

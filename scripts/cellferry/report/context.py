@@ -4,10 +4,8 @@ import datetime
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -19,15 +17,12 @@ from ..artifacts.features import Features
 from ..artifacts.gene_loss import GeneLoss, LabelLoss
 from ..artifacts.inspection import Inspection
 from ..artifacts.json_files import read_artifact
-from ..artifacts.labels import ReferenceLabels
 from ..artifacts.left_out import LeftOut
 from ..core.logs import COMMAND, unfinished_logs
 from ..cytometry.transformation import Transformation
 from ..cytometry.value_detection import RAW
 from ..features.gene_ids import BY_ORTHOLOGS
 from ..labels.colors import colors_of
-from ..labels.hierarchy import LabelHierarchy
-from ..references.archive import read_identity
 from ..runs.hashes import of_settings
 from ..runs.versions import versions
 from . import figures
@@ -38,6 +33,7 @@ from .label_counts import LabelCounts, count_labels
 from .label_genes import genes_of_labels
 from .references import JudgedLabel, conflicts_in_words, side_by_side
 from .remarks import heads_not_trained, remarks
+from .run_files import RunFiles, RunResults, RunSettings
 
 MAX_LOSING_NAMED = 3
 MAX_BATCHES_SHOWN = 200
@@ -46,148 +42,6 @@ PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy",
 PACKAGES += ["scranpy", "numpy", "scipy", "pandas", "pyarrow"]
 SO_FAR = "report_so_far"
 """The rule whose own log is still being written when it looks for those that did not come to their end."""
-REFERENCE = "reference"
-"""The part that holds the cells of all references."""
-NO_LABELS = ReferenceLabels({}, LabelHierarchy(), {})
-"""Labels of a reference that an unfinished run has not counted."""
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """Files that a report is drawn from. What an unfinished run has not made is None, or not in its list.
-
-    Parameters
-    ----------
-    evaluations, predictions
-        One file per part, named `{part}.json` and `{part}.parquet`.
-    mapped
-        The chunks of all parts, in order, named `{part}/{chunk}.parquet`.
-    inspected
-        What inspect_dataset wrote, one file per dataset; costs are predicted from it.
-    gene_loss
-        Results of estimate_missing_genes for queries that may lack genes: `{query}/gene_loss.json` each.
-    common
-        Counts of the queries where the model is of others: these have the genes that a query measured.
-    labeled
-        Labeled files of queries that may have coordinates.
-    label_genes, shifted_genes
-        Tables of the queries' genes, `{query}/label_genes.tsv` and `{query}/shifted_genes.tsv` each.
-    raised
-        What raise_thresholds wrote for the queries, `{query}/raised.json` each, if it was asked to.
-    decision
-        What calibrate_classifier learned.
-    left_out
-        What became of the cells of each label when the reference was without it, if that was tried.
-    labels
-        What split_reference wrote of the reference's labels.
-    datasets, genes, history
-        What check_datasets, select_genes and train_reference_model report.
-    panel
-        What compare_panels wrote of every channel; None but for cytometry.
-    packed
-        What a packed reference says of itself; None for another.
-    label_agreement
-        What each of several references calls the cells of the others; None of one.
-    """
-
-    evaluations: Sequence[str]
-    predictions: Sequence[str]
-    mapped: Sequence[str]
-    inspected: Sequence[str]
-    gene_loss: Sequence[str] = ()
-    common: Sequence[str] = ()
-    labeled: Sequence[str] = ()
-    raised: Sequence[str] = ()
-    label_genes: Sequence[str] = ()
-    shifted_genes: Sequence[str] = ()
-    decision: str | None = None
-    left_out: str | None = None
-    labels: str | None = None
-    datasets: str | None = None
-    genes: str | None = None
-    history: str | None = None
-    panel: str | None = None
-    packed: str | None = None
-    label_agreement: str | None = None
-
-    @classmethod
-    def of(cls, files: Any) -> "RunFiles":
-        """The files in a script's `snakemake.input`."""
-        paths = {field.name: getattr(files, field.name) for field in fields(cls)}
-        one_or_none = ("panel", "packed", "label_agreement")
-        return cls(**paths | {name: paths[name] or None for name in one_or_none})
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How the run was configured, and where it left its tables and logs.
-
-    Parameters
-    ----------
-    references, queries
-        Names of the datasets; the references together are the part `reference`.
-    benchmarks, logs
-        Folders with the benchmark tables and the logs.
-    config
-        The configuration, shown at the end.
-    seed
-        Seed of the map.
-    """
-
-    references: list[str]
-    queries: list[str]
-    benchmarks: str
-    logs: str
-    config: dict
-    seed: int
-
-    @classmethod
-    def of(cls, params: Any) -> "RunSettings":
-        """The settings in a script's `snakemake.params`."""
-        return cls(**{field.name: getattr(params, field.name) for field in fields(cls)})
-
-
-@dataclass(frozen=True)
-class RunResults:
-    """What files of a run hold that words and figures share.
-
-    Attributes
-    ----------
-    scores
-        Scores by part.
-    predicted
-        File of predictions by query.
-    mapped
-        Mapped chunks by part, in the order in which the page shows the parts.
-    labels
-        Labels of the reference; none where they are missing.
-    history
-        Loss per epoch, a row each.
-    packed
-        What a packed reference says of itself; None for another.
-    """
-
-    scores: dict[str, Evaluation]
-    predicted: dict[str, str]
-    mapped: dict[str, list[str]]
-    labels: ReferenceLabels
-    history: list[dict[str, str]]
-    packed: dict[str, Any] | None
-
-    @classmethod
-    def read(cls, files: RunFiles, queries: list[str]) -> "RunResults":
-        """Read the files."""
-        by_part: dict[str, list[str]] = {}
-        for path in files.mapped:
-            by_part.setdefault(Path(path).parent.name, []).append(path)
-        return cls(
-            scores={Path(path).stem: read_artifact(Evaluation, path) for path in files.evaluations},
-            predicted={Path(path).stem: path for path in files.predictions if Path(path).stem in queries},
-            mapped={part: by_part[part] for part in [REFERENCE, *queries] if part in by_part},
-            labels=read_artifact(ReferenceLabels, files.labels) if files.labels else NO_LABELS,
-            history=read_table(files.history, delimiter=",") if files.history else [],
-            packed=read_identity(files.packed) if files.packed else None,
-        )
 
 
 def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing: Sequence[str]) -> dict:

@@ -12,7 +12,8 @@ from ..core.atomic import complete
 from ..core.text import duration
 from ..labels.colors import assign_colors
 from . import figures
-from .context import REFERENCE, RunFiles, RunResults, RunSettings, gather
+from .context import gather
+from .run_files import REFERENCE, RunFiles, RunResults, RunSettings
 from .sections import draw_sections
 from .umap import MIN_CELLS, embed, for_page, map_cells
 
