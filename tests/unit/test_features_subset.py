@@ -81,9 +81,8 @@ def test_too_few_genes_name_both_organisms_and_the_remedy(selected):
         selected(pd.DataFrame(index=["Cd3e", "Cd19", "Nkg7"]), min_common=0.3)
     assert str(raised.value) == (
         "datasets.patients: has 0 of the 3 genes of the model (0%), fewer than genes.min_common allows "
-        "(0.3); "
-        "it has mouse or rat symbols (Cd3e, Cd19, Nkg7, ...), the model has human symbols (CD3E, CD19, NKG7, "
-        "...); set genes: {orthologs: human-mouse}"
+        "(0.3); it has mouse or rat symbols (Cd3e, Cd19, Nkg7, ...), the model has human symbols (CD3E, "
+        "CD19, NKG7, ...); set genes: {orthologs: human-mouse}"
     )
 
 

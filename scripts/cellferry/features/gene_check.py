@@ -27,6 +27,9 @@ from .organisms import are_two_organisms, orthologs_remedy, written_as
 SHOWN = 3
 """Genes that a message names."""
 
+MIN_PAIRED = 0.2
+"""Share of a dataset's genes that a table of its species pairs at least; whole transcriptomes have a half."""
+
 LOWER = "lower genes.min_common"
 RETRAIN = "train on genes that both have (genes.retrain_on_common: true, and no `pretrained`)"
 """Last remedies for datasets with too few genes."""
@@ -149,17 +152,17 @@ def lacking(
     """
     own, others = _own_ids(offered), _own_ids(of_other)
     what += f"; it has {_shown(own)}, {other} has {_shown(others)}"
-    if not are_two_organisms(own, others):
-        remedy = (
-            f"name the right var column in datasets.{name}.gene_id, translate its ids with genes.map, "
-            f"or {otherwise}"
-        )
-    elif tables.orthologs is None:
+    remedy = (
+        f"name the right var column in datasets.{name}.gene_id, translate its ids with genes.map, "
+        f"or {otherwise}"
+    )
+    if are_two_organisms(own, others) and tables.orthologs is None:
         remedy = orthologs_remedy(own, others)
-    else:
-        n_found = max((tables.orthologs.n_known(ids) for ids in own), default=0)
+    elif are_two_organisms(own, others):
+        n_found, n_genes = max(((tables.orthologs.n_known(ids), len(ids)) for ids in own), default=(0, 0))
         what += f", and {tables.orthologs.source} pairs {n_found:,} genes of {name}"
-        remedy = f"name a table of these two species in {KEY}"
+        is_of_both = n_found and n_found >= MIN_PAIRED * n_genes
+        remedy = otherwise if is_of_both else f"name a table of these two species in {KEY}"
     return Problem(f"datasets.{name}", what, remedy)
 
 
