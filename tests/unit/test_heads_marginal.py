@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-import xgboost
-from cellferry.heads.boosting import balanced_weights, train_booster
+from cellferry.heads.boosting import balanced_weights
 from cellferry.heads.expression import ExpressionHead
 from cellferry.heads.expression_pca import ExpressionPcaHead
 from cellferry.heads.linear import LinearHead
 from cellferry.heads.marginal import (
-    CellWeights,
     CoarseCells,
-    boosting_objective,
     expected_weights,
     learn_sums,
 )
@@ -130,50 +127,6 @@ def test_labels_weigh_the_same_with_their_expected_cells():
     assert subtypes == pytest.approx(3 * other)
     nothing = expected_weights(codes, N_LABELS, nodes[:0], T_CELLS)
     np.testing.assert_allclose(nothing.labels, balanced_weights(codes, N_LABELS))
-
-
-def test_gradients_of_trees_are_those_of_the_log_of_the_sum():
-    margins = np.random.default_rng(0).normal(size=(3, N_LABELS))
-    weights = CellWeights(np.ones(N_LABELS, dtype=np.float32), np.array([2.0], dtype=np.float32))
-    gradient, hessian = boosting_objective(np.array([1, 3]), np.array([0]), T_CELLS, weights)(margins, None)
-
-    def loss(some):
-        right = [some[0, 1], some[1, 3], logsumexp(some[2, :3])]
-        losses = logsumexp(some, axis=1) - right
-        return losses @ [1, 1, 2]
-
-    for cell in range(3):
-        for label in range(N_LABELS):
-            step = np.zeros_like(margins)
-            step[cell, label] = 1e-5
-            slope = (loss(margins + step) - loss(margins - step)) / 2e-5
-            assert gradient[cell, label] == pytest.approx(slope, abs=1e-5)
-    assert (hessian > 0).all()
-
-
-def test_trees_learn_the_branch_and_are_read_as_xgboost_reads_them():
-    values, codes = cells(200, seed=0)
-    more, truth = shifted(800, seed=1)
-    coarse = CoarseCells(more[truth < 3], np.zeros((truth < 3).sum(), dtype=int), T_CELLS)
-    test, of_test = shifted(400, seed=2)
-    nothing = np.zeros((0, 8), dtype=np.float32), np.zeros(0, dtype=int)
-    how = {"n_labels": N_LABELS, "n_trees": 30, "max_depth": 3, "learning_rate": 0.2, "threads": 1, "seed": 0}
-    boosters = [train_booster(values, codes, nothing, **how, coarse=each) for each in (None, coarse)]
-    branch = [booster.inplace_predict(test)[of_test < 3, :3].sum(axis=1).mean() for booster in boosters]
-    assert branch[1] > branch[0]
-    again = boosters[1].predict(xgboost.DMatrix(test))
-    np.testing.assert_allclose(boosters[1].inplace_predict(test), again, atol=1e-6)
-    np.testing.assert_allclose(again.sum(axis=1), 1, atol=1e-5)
-
-
-def test_trees_of_cells_with_labels_alone_are_those_of_xgboosts_own_objective():
-    values, codes = cells(300, seed=0)
-    weights = CellWeights(np.ones(N_LABELS, dtype=np.float32), np.zeros(1, dtype=np.float32))
-    objective = boosting_objective(codes, np.zeros(0, dtype=int), T_CELLS, weights)
-    data = xgboost.QuantileDMatrix(values, codes)
-    settings = {"objective": "multi:softprob", "num_class": N_LABELS, "base_score": 0.5, "max_depth": 3}
-    own, other = (xgboost.train(settings, data, 10, obj=each) for each in (objective, None))
-    np.testing.assert_allclose(own.predict(data), other.predict(data), atol=1e-4)
 
 
 @pytest.mark.parametrize("train", [ExpressionHead.train, ExpressionPcaHead.train])

@@ -32,8 +32,12 @@ TREES = ("xgboost", "expression_xgboost")
 LINEAR = ("linear", "expression", "expression_pca")
 """Heads of multinomial regressions, or of discriminants in their place."""
 
-LEARN_SUMS = (*LINEAR, *TREES)
-"""Heads that cells with a coarser label teach the sum of the labels below it."""
+LEARN_SUMS = LINEAR
+"""Heads that cells with a coarser label teach the sum of the labels below it.
+
+Trees are grown one after the other from equal probabilities and never changed again: the first ones would
+share out such cells among labels by chance, and the others would follow them.
+"""
 
 ON_EXPRESSION = (*ON_SKETCH, "expression_xgboost")
 """Heads that look at expression; the others look at the latent space. Heads of one view err together."""

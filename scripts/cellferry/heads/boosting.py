@@ -4,7 +4,6 @@ import numpy as np
 import xgboost
 
 from ..core.progress import Progress
-from .marginal import CoarseCells, boosting_objective, expected_weights
 
 PATIENCE = 25
 """Boosting rounds without a better validation loss before training stops."""
@@ -57,23 +56,10 @@ def train_booster(
     learning_rate: float,
     threads: int,
     seed: int,
-    coarse: CoarseCells | None = None,
 ) -> xgboost.Booster:
-    """Train on all cells, labels balanced; `validation`, values and codes, may stop it early.
-
-    `coarse` are further cells, with a coarser label.
-    """
+    """Train on all cells, labels balanced; `validation`, values and codes, may stop it early."""
     weights = balanced_weights(codes, n_labels)
-    objective = None
-    if coarse is None:
-        training = xgboost.QuantileDMatrix(values, codes, weight=weights[codes], nthread=threads)
-    else:
-        expected = expected_weights(codes, n_labels, coarse.nodes, coarse.below)
-        objective = boosting_objective(codes, coarse.nodes, coarse.below, expected)
-        of_cells = np.concatenate([expected.labels[codes], expected.nodes[coarse.nodes]])
-        training = xgboost.QuantileDMatrix(
-            np.concatenate([values, coarse.values]), weight=of_cells, nthread=threads
-        )
+    training = xgboost.QuantileDMatrix(values, codes, weight=weights[codes], nthread=threads)
     settings = {
         "objective": "multi:softprob",
         "num_class": n_labels,
@@ -98,7 +84,6 @@ def train_booster(
         num_boost_round=rounds,
         evals=[(held_out, "validation")] if checked else [],
         early_stopping_rounds=PATIENCE if checked else None,
-        obj=objective,
         verbose_eval=False,
         callbacks=[_Rounds(rounds)],
     )

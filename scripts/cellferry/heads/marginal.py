@@ -78,14 +78,6 @@ def expected_weights(codes: np.ndarray, n_labels: int, nodes: np.ndarray, below:
     return CellWeights(of_labels.astype(np.float32), (shares @ of_labels).astype(np.float32))
 
 
-def restricted(probabilities: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Probabilities given that the label is one of those allowed (cells × labels, bool)."""
-    inside = np.where(allowed, probabilities, 0)
-    sums = inside.sum(axis=1, keepdims=True)
-    even = allowed / allowed.sum(axis=1, keepdims=True)
-    return np.where(sums > 0, inside / np.where(sums > 0, sums, 1), even).astype(probabilities.dtype)
-
-
 def learn_sums(
     model: "LogisticRegression",
     values: Values,
@@ -170,39 +162,3 @@ def _add_loss(
 
 def _blocks(n_rows: int) -> Iterator[slice]:
     return (slice(start, start + ROWS_AT_ONCE) for start in range(0, n_rows, ROWS_AT_ONCE))
-
-
-def boosting_objective(
-    codes: np.ndarray, nodes: np.ndarray, below: np.ndarray, weights: CellWeights
-) -> Callable[[np.ndarray, object], tuple[np.ndarray, np.ndarray]]:
-    """Gradients and hessians of `multi:softprob`, and of sums of labels, for XGBoost.
-
-    Parameters
-    ----------
-    codes
-        Label of each cell that has one of the finest; these stand first.
-    nodes, below
-        Of the others, see `CoarseCells`.
-    weights
-        Of all cells, by label.
-    """
-    n_fine, n_cells = len(codes), len(codes) + len(nodes)
-    weight = np.concatenate([weights.labels[codes], weights.nodes[nodes]])
-
-    def gradients(margins: np.ndarray, data: object) -> tuple[np.ndarray, np.ndarray]:
-        margins = margins.reshape(n_cells, -1)
-        gradient, hessian = np.empty_like(margins), np.empty_like(margins)
-        for rows in _blocks(n_cells):
-            some = margins[rows] - margins[rows].max(axis=1, keepdims=True)
-            np.exp(some, out=some)
-            some /= some.sum(axis=1, keepdims=True)
-            number = np.arange(rows.start, rows.start + len(some))
-            fine = number < n_fine
-            target = np.zeros_like(some)
-            target[np.flatnonzero(fine), codes[number[fine]]] = 1
-            target[~fine] = restricted(some[~fine], below[nodes[number[~fine] - n_fine]])
-            gradient[rows] = (some - target) * weight[number, None]
-            hessian[rows] = np.maximum(2 * some * (1 - some) * weight[number, None], 1e-16)
-        return gradient, hessian
-
-    return gradients

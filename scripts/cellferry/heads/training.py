@@ -22,7 +22,6 @@ from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from .cytovi import CytoviHead
 from .expression import ExpressionHead
 from .label_distances import LabelDistances
-from .marginal import CoarseCells
 from .neighbors import NeighborsHead
 from .rare_labels import RareLabels
 from .registry import ON_COUNTS, ON_EXPRESSION, ON_LATENTS, Heads
@@ -143,7 +142,6 @@ def train_heads(
                 trees=trees,
                 n_markers=values.n_genes if on_markers else 0,
                 n_genes=values.n_genes if on_sketch or on_markers else 0,
-                sums=bool(coarser),
             ),
             remedy="lower prediction.max_training_cells",
         )
@@ -304,9 +302,8 @@ def train_on_markers(
                 chosen, codes, held_out, n_labels=len(cells.labels), normalize=False, coarse=sums
             )
     if "expression_xgboost" in heads:
-        sums = cells.coarse and cells.coarse.with_values(partial(marker_values, values), whole=True)
         trained["expression_xgboost"] = _grown(
-            ExpressionXGBoostHead, learned, checked, cells, settings, sums, seed=seed, threads=threads
+            ExpressionXGBoostHead, learned, checked, cells, settings, seed=seed, threads=threads
         )
     return trained
 
@@ -340,7 +337,7 @@ def train_on_latents(
     trained = dict(on_expression)
     if "xgboost" in heads:
         trained["xgboost"] = _grown(
-            XGBoostHead, latents, held_out, cells, settings, sums, seed=seed, threads=threads
+            XGBoostHead, latents, held_out, cells, settings, seed=seed, threads=threads
         )
     for name in (name for name in ON_LATENTS if name in heads):
         with timed(f"{name} on the latents of {len(codes):,} cells"):
@@ -367,7 +364,6 @@ def _grown(
     held_out: np.ndarray,
     cells: TrainingCells,
     settings: ClassifierSettings,
-    coarse: CoarseCells | None,
     *,
     seed: int,
     threads: int,
@@ -383,7 +379,6 @@ def _grown(
         learning_rate=settings.learning_rate,
         threads=threads,
         seed=seed,
-        coarse=coarse,
     )
 
 

@@ -157,20 +157,18 @@ def training_mb(
     trees: bool,
     n_markers: int = 0,
     n_genes: int = 0,
-    sums: bool = False,
 ) -> int:
     """MB that training the classifiers takes.
 
     XGBoost holds margins, gradients and predictions of training and validation cells; the linear model about
     as much; latents are held raw, standardized and binned; every cell has its nearest others. Markers, where
     they are learned from, are held like latents, and read in blocks. Discriminants of very many labels hold
-    no cells × labels but those of the held-out cells; of `n_genes` genes, means and covariance. Where cells
-    teach `sums` of labels, margins and gradients of trees are held outside of XGBoost, too.
+    no cells × labels but those of the held-out cells; of `n_genes` genes, means and covariance.
     """
     training = n_cells * (16 * (n_latent + n_markers) + 40 * neighbors)
     validation = MAX_VALIDATION_CELLS * 8 * (n_latent + n_markers)
     if trees or n_labels <= MANY_LABELS:
-        training += (32 if sums else 16) * n_cells * n_labels
+        training += 16 * n_cells * n_labels
         validation += 12 * MAX_VALIDATION_CELLS * n_labels
     if n_labels > MANY_LABELS:
         covariance = 12 * COVARIANCE_VALUES + 32 * n_genes**2 if n_genes else 0
