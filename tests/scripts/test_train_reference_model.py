@@ -4,6 +4,7 @@ import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import scvi
@@ -15,7 +16,14 @@ from cellferry.errors import InputError
 from cellferry.heads.scanvi import ScanviHead
 from cellferry.labels.levels import hierarchy_of_parents
 from cellferry.model.checkpoints import Checkpoints
-from cellferry.model.scvi_models import UNLABELED, LabeledCellsPlan
+from cellferry.model.scvi_models import (
+    UNLABELED,
+    LabeledCellsPlan,
+    balance_labels,
+    new_model,
+    scanvi_from_scvi,
+    skeleton,
+)
 from cellferry.resources.budget import Budget
 from cellferry.resources.schedule import minibatch_size, reference_epochs
 from fit_query_model import fit_query_model
@@ -298,3 +306,21 @@ def test_a_minibatch_teaches_by_its_labeled_cells():
     assert labeled["extra"] is None
     batch["labels"][:] = UNLABELED
     assert LabeledCellsPlan._split_semisupervised_batch(batch) == (batch, None)
+
+
+def test_all_labels_weigh_the_same_in_the_loss_of_scanvis_classifier(trained):
+    """Three cells of a common label and one of a rare one: the loss is the mean of the two labels' losses."""
+    model = scanvi_from_scvi(new_model(skeleton(["g1", "g2"], ["b"], ["common", "rare"]), trained.settings))
+    model.module.eval()
+    cells = {"X": torch.tensor([[3.0, 0], [2, 1], [4, 0], [0, 5]]), "batch": torch.zeros(4, 1)}
+    cells |= {"labels": torch.tensor([[0], [0], [0], [1]])}
+    cells |= {"extra_categorical_covs": None, "extra_continuous_covs": None}
+    _, _, logits = model.module.classification_loss(cells)
+    of_cells = torch.nn.functional.cross_entropy(logits, cells["labels"].flatten(), reduction="none")
+    saved = model.module.state_dict().keys()
+    balance_labels(model, np.array([300, 100]))
+    loss, labels, again = model.module.classification_loss(cells)
+    assert loss.item() == pytest.approx((of_cells[:3].mean().item() + of_cells[3].item()) / 2)
+    assert torch.equal(labels, cells["labels"])
+    assert torch.equal(again, logits)
+    assert model.module.state_dict().keys() == saved

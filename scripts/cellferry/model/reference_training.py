@@ -12,6 +12,7 @@ from .checkpoints import Checkpoints
 from .scvi_models import (
     UNLABELED,
     LabeledCellsPlan,
+    balance_labels,
     measured_by_batch,
     new_cytovi,
     new_model,
@@ -83,6 +84,8 @@ class TrainingStore:
             measured=measured,
             seed=self.seed,
         )
+        if isinstance(model, SCANVI):
+            balance_labels(model, datamodule.cells_by_label(model.n_labels))
         plan = {"lr": settings.learning_rate}
         if measured is not None:
             # The prior has its full weight at the end, however few epochs there are.

@@ -189,6 +189,33 @@ class LabeledCellsPlan(SemiSupervisedTrainingPlan):
         return batch, kept
 
 
+def balance_labels(model: scvi.model.SCANVI, n_cells: np.ndarray) -> None:
+    """Let all labels weigh the same in scANVI's classification loss, whatever the number of their cells.
+
+    So do minibatches in which labels are equally likely (benchmarks/rare_labels.md), but they would be read
+    from all over the store, and show the decoder the cells of rare labels again and again.
+
+    Parameters
+    ----------
+    model
+        The model to train; its module is changed, and nothing that is saved of it.
+    n_cells
+        Number of training cells by the model's code of their label.
+    """
+    known = np.maximum(n_cells, 1)
+    weights = torch.tensor(n_cells.sum() / (len(n_cells) * known), dtype=torch.float32)
+    logits_of = model.module.classification_loss
+
+    def classification_loss(
+        cells: dict[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        _, labels, logits = logits_of(cells)
+        codes = labels.flatten().long()
+        return torch.nn.functional.cross_entropy(logits, codes, weights.to(logits.device)), labels, logits
+
+    model.module.classification_loss = classification_loss
+
+
 def scanvi_from_scvi(model: scvi.model.SCVI) -> scvi.model.SCANVI:
     """An untrained scANVI model that begins with the weights of a trained scVI model."""
     return scvi.model.SCANVI.from_scvi_model(model, unlabeled_category=UNKNOWN, labels_key=LABEL)

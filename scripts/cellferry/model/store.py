@@ -104,6 +104,11 @@ class StoreDataModule(LightningDataModule):
             "batch_size": self.batch_size,
         }
 
+    def cells_by_label(self, n_labels: int) -> np.ndarray:
+        """Number of cells by the model's code of their label; a negative code counts nowhere."""
+        codes = np.concatenate([self._label_mapping[codes["label_code"]] for codes in self._codes])
+        return np.bincount(codes[codes >= 0], minlength=n_labels)
+
     def state_dict(self) -> dict[str, Any]:
         """Where a training is in its pass over the cells: Lightning puts it into the training's state."""
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed

@@ -14,7 +14,7 @@ METHOD_VERSIONS = {
     "select_genes": 2,
     "import_reference": 4,
     "subset_reference": 2,
-    "train_reference_model": 2,
+    "train_reference_model": 3,
     "fit_query_model": 3,
     "map_query": 3,
     "train_classifier": 6,
