@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cellferry.artifacts.evaluation import Evaluation
-from cellferry.artifacts.expression_sums import MOST_LABELS
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact, write_artifact
+from cellferry.artifacts.shifted_genes import IN_MOST_LABELS
 from cellferry.config.schema import fill_defaults
 from cellferry.evaluation.label_genes import GENE_COLUMNS, SHIFT_COLUMNS
 from cellferry.evaluation.summary import describe
@@ -191,7 +191,7 @@ class World:
         speaking, shifted = [], []
         for rank, effect in enumerate((2.5, -1.5), start=1):
             gene = {"gene": f"<S{rank}>", "symbol": f"<S{rank}>", "rank": rank, "effect": effect}
-            shifted.append(gene | {"label": MOST_LABELS, "labels": 3, "of_labels": len(labels)})
+            shifted.append(gene | {"label": IN_MOST_LABELS, "labels": 3, "of_labels": len(labels)})
         for code, label in enumerate(labels):
             about = {"label": label, "cells": 100 - code % 100, "runner_up": labels[code - 1]}
             for rank, means in enumerate([(3, 3, 1), (0.5, 1, 3), (9, 1, 1.5)], start=1):

@@ -7,11 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cellferry.artifacts.expression_sums import MIN_CELLS, MOST_LABELS, REFERENCE_SUMS, ExpressionSums
+from cellferry.artifacts.expression_sums import REFERENCE_SUMS, ExpressionSums
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.artifacts.labels import ClassifierLabels
+from cellferry.artifacts.shifted_genes import IN_MOST_LABELS, MIN_CELLS
 from cellferry.evaluation.gene_tables import GeneTables
 from cellferry.evaluation.label_genes import runners_up
 from cellferry.features.gene_ids import GeneTable, symbols_beside
@@ -160,7 +161,7 @@ def test_a_planted_shift_of_all_types_is_told_apart_from_that_of_one(classifier,
     codes = query_codes(800)
     counts = cells_of(codes, shifted=True, own=True, seed=2)
     _, shifted = tables(classifier, tmp_path / "query", counts, [LABELS[code] for code in codes])
-    shared = [row for row in shifted if row["label"] == MOST_LABELS]
+    shared = [row for row in shifted if row["label"] == IN_MOST_LABELS]
     assert {row["gene"] for row in shared[:10]} == {f"G{gene}" for gene in SHIFTED}
     assert all(row["labels"] == row["of_labels"] == "4" and float(row["effect"]) > 1 for row in shared[:10])
     assert set(genes_of(shifted, "mono")[:3]) == {f"G{gene}" for gene in OWN}

@@ -16,12 +16,6 @@ from ..core.atomic import complete
 REFERENCE_SUMS = "expression_sums.npz"
 """Name of the file, among the classifiers, with sums of the cells that heads on expression learn from."""
 
-MIN_CELLS = 20
-"""Cells of a label on either side, below which no shift is told from chance."""
-
-MOST_LABELS = "(most labels)"
-"""Stands, in the table of shifted genes, for the labels that share a shift."""
-
 SCALE, SQUARE_SCALE = 1 << 20, 1 << 16
 """What values and their squares are multiplied by before they are rounded: log1p CP10k is below 10."""
 

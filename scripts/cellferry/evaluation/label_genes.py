@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
-from ..artifacts.expression_sums import MIN_CELLS, MOST_LABELS, ExpressionSums
+from ..artifacts.expression_sums import ExpressionSums
+from ..artifacts.shifted_genes import IN_MOST_LABELS, MIN_CELLS
 from ..heads.expression import ExpressionHead
 
 MAX_GENES = 20
@@ -187,7 +188,7 @@ def shifted_gene_rows(
         shared = (np.abs(median) >= MIN_EFFECT) & (2 * alike >= len(compared))
         for rank, gene in enumerate(_largest(np.where(shared, np.abs(median), 0), MAX_SHIFTED), start=1):
             numbers = {"labels": int(alike[gene]), "of_labels": len(compared), "effect": float(median[gene])}
-            yield {"label": MOST_LABELS, "rank": rank} | genes.of(gene) | numbers
+            yield {"label": IN_MOST_LABELS, "rank": rank} | genes.of(gene) | numbers
     for label in compared:
         found = shift(query, reference, label, genes.usable)
         about = {"label": found.label, "cells": found.cells, "reference_cells": found.reference_cells}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..artifacts.expression_sums import MIN_CELLS, MOST_LABELS
+from ..artifacts.shifted_genes import IN_MOST_LABELS, MIN_CELLS
 from .costs import read_table
 
 MAX_GENES_SHOWN = 8
@@ -51,7 +51,7 @@ def _place(row: dict[str, str]) -> dict[str, bool]:
 
 def _of_query(speaking: list[dict[str, str]], shifted: list[dict[str, str]]) -> dict:
     rows: dict[str, dict] = {}
-    for row in (row for row in [*speaking, *shifted] if row["label"] != MOST_LABELS):
+    for row in (row for row in [*speaking, *shifted] if row["label"] != IN_MOST_LABELS):
         n_cells = int(row["cells"])
         about = {"label": row["label"], "cells": n_cells, "too_few": n_cells < MIN_CELLS, "runner_up": None}
         rows.setdefault(row["label"], about | {"speaking": [], "shifted": [], "n_shifted": 0})
@@ -63,7 +63,7 @@ def _of_query(speaking: list[dict[str, str]], shifted: list[dict[str, str]]) -> 
     shared = []
     for row in shifted:
         gene = {"gene": row["symbol"], "effect": float(row["effect"])}
-        if row["label"] == MOST_LABELS:
+        if row["label"] == IN_MOST_LABELS:
             shared.append(gene | {"of_labels": int(row["of_labels"])})
             continue
         found = rows[row["label"]]
