@@ -84,9 +84,9 @@ def hierarchy_of(
 def reference_labels_of(
     hierarchy: LabelHierarchy, sizes: dict[str, int] | None = None, ontology: dict[str, str] | None = None
 ) -> ReferenceLabels:
-    """Labels of a reference, of 60 training cells each where `sizes` holds no other number."""
+    """Labels of a reference, of 60 cells each if `sizes` holds no other number; rare ones are in no part."""
     cells = dict.fromkeys(hierarchy.nodes, 60) | (sizes or {})
-    labels = {label: LabelCells(n, n, 0, 0) for label, n in cells.items()}
+    labels = {label: LabelCells(n, n if label in hierarchy.leaves else 0, 0, 0) for label, n in cells.items()}
     return ReferenceLabels(labels, hierarchy, ontology or {})
 
 

@@ -30,6 +30,7 @@ from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+OF_SEVERAL_REFERENCES = {"nearest_reference", "nearest_reference_distance", "next_reference_distance"}
 CHUNKS = 2
 PLACES = [*list(range(3)) * 20, 3, 0.5, 1.5]
 TABLES = ("label_genes", "shifted_genes")
@@ -124,7 +125,7 @@ def test_every_column_is_on_the_page(patients):
     table = PAGE[PAGE.index("## The columns") : PAGE.index("Where a column says nothing")]
     first_cells = re.findall(r"^\| (`.*?) \|", table, re.M)
     described = set(re.findall(r"`(\w+)`", " ".join(first_cells)))
-    assert general == described
+    assert general == described - OF_SEVERAL_REFERENCES
     assert len(heads) == 6
 
 

@@ -109,20 +109,23 @@ def test_a_mistake_is_looked_for_once_and_named_last(run, cluster):
 
 def test_a_mistake_that_a_rule_finds_in_the_job_of_several_is_looked_for_once(run, cluster):
     run = run(config={"genes": {"retrain_on_common": True}})
-    query = ad.read_h5ad(run.folder / "query.h5ad")
-    query.var_names = [f"other_{name}" for name in query.var_names]
-    query.write_h5ad(run.folder / "query.h5ad")
+    merged = [f"results/merged/{name}.h5ad" for name in ("atlas", "patients")]
+    prepared = snakemake(run.folder, *merged, "--cores", "2", config=run.config)
+    assert prepared.returncode == 0, prepared.stderr
+    # The first rule of the job does not read it.
+    with open(run.folder / merged[1], "ab") as file:
+        file.write(b"\0")
     code, said = run.finish("results/reference/store.zarr")
     assert code == 1
     told = said.partition("job(s) failed")[2]
     assert "\nselect_genes: results/genes.tsv" in told
-    assert "error: the datasets have no gene in common" in told
+    assert f"error: {merged[1]}" in told
     assert not re.search("^(split|subset|shuffle)_reference:", told, re.M)
     _, *later = re.findall(r"attempt \d: .*\(SLURM job \d+, (.*)\)", told)
     assert len(later) == 2
     for log in later:
         said = Path(log).read_text()
-        assert "Error in rule select_genes: as in an earlier attempt\nerror: the datasets have no" in said
+        assert f"Error in rule select_genes: as in an earlier attempt\nerror: {merged[1]}" in said
         # The rule before did not begin again.
         assert "Execute" not in said
 

@@ -8,7 +8,7 @@ from running import ROOT
 from simulate import simulate_cells
 
 
-def new(folder, reference, query):
+def new(folder, reference, query, *, problem=None):
     program = [
         sys.executable,
         "-W",
@@ -29,7 +29,9 @@ def new(folder, reference, query):
         text=True,
         check=False,
     )
-    assert result.returncode == 0, result.stdout + result.stderr
+    said = result.stdout + result.stderr
+    assert result.returncode == (1 if problem else 0), said
+    assert (problem or "") in said
     return folder / "mine.yaml"
 
 
@@ -49,10 +51,21 @@ def test_simulated_cells(run):
     ("reference", "query"),
     [
         ("pbmc/ref_pbmc3k.h5ad", "pbmc/muscat_example_sce.rda"),
-        ("cellmix/ref_celseq2_5cl.h5ad", "cellmix/cepo_cellbench.rda"),
         ("levine32_cytof/Levine_H1.fcs", "levine32_cytof/Levine_H2.fcs"),
         ("formats/citeseq_AML_SCUBA/AML_Seurat.rda", "formats/citeseq_AML_SCUBA/AML_h5ad.h5ad"),
     ],
 )
 def test_real_files(run, test_data, reference, query):
     dry_run(run, new(run.folder, test_data / reference, test_data / query))
+
+
+def test_ids_and_symbols_need_a_table(run, test_data):
+    """Both kinds of names are reported, and with `genes.map` the same configuration can be run."""
+    files = (test_data / "cellmix" / name for name in ("ref_celseq2_5cl.h5ad", "cepo_cellbench.rda"))
+    problem = (
+        "it has human symbols (AP000902.1, TNNI3, AL049870.3, ...), ref_celseq2_5cl has human Ensembl ids"
+    )
+    config = new(run.folder, *files, problem=problem)
+    table = test_data / "formats" / "GENCODEv44_Gene_id2name.csv"
+    config.write_text(config.read_text() + f"genes:\n  map: {table}\n")
+    dry_run(run, config)
