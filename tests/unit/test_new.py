@@ -265,7 +265,7 @@ def test_chunks_follow_from_the_cells(cells, n):
 
 def test_folder_of_an_instrument_is_taken_with_its_coordinates(files):
     write_xenium(files / "run")
-    assert new(query="run", name="xenium") == 0
+    assert new(query="run", name="xenium") == 1  # its genes are none of the reference's
     config = written(files, "xenium")["datasets"]
     assert config["run"]["path"] == str(files / "run")
     assert config["run"]["coordinates"] == "auto"
@@ -274,6 +274,6 @@ def test_folder_of_an_instrument_is_taken_with_its_coordinates(files):
     assert "# 7 control features of the panel are left out" in text
     assert f"# coordinates: auto  # {files / 'run' / 'cells.parquet'}" in text
     (files / "run" / "cells.parquet").unlink()
-    assert new(query="run", name="without") == 0
+    assert new(query="run", name="without") == 1
     text = (files / "config" / "without.yaml").read_text()
     assert f"# coordinates: none found, {files / 'run' / 'cells.parquet'} is missing" in text

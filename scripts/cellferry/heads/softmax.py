@@ -47,12 +47,13 @@ def softmax_of(
 
 
 def product(values: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Products values @ coefficients.T in float32, always of as many rows: blocks do not change rounding."""
-    n_cells = len(values)
-    padded = np.pad(values.astype(np.float32, copy=False), ((0, -n_cells % CELLS_AT_ONCE), (0, 0)))
-    factors = coefficients.astype(np.float32, copy=False).T
-    found = np.empty((len(padded), factors.shape[1]), dtype=np.float32)
-    for start in range(0, len(padded), CELLS_AT_ONCE):
+    """Products values @ coefficients.T, float32.
+
+    They are summed in float64: some processors' kernels round float32 by a cell's place in its block.
+    """
+    factors = coefficients.astype(np.float64, copy=False).T
+    found = np.empty((len(values), factors.shape[1]), dtype=np.float32)
+    for start in range(0, len(values), CELLS_AT_ONCE):
         rows = slice(start, start + CELLS_AT_ONCE)
-        np.matmul(padded[rows], factors, out=found[rows])
-    return found[:n_cells]
+        found[rows] = values[rows].astype(np.float64) @ factors
+    return found
