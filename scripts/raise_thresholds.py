@@ -8,7 +8,7 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import read_artifact, write_artifact
 from cellferry.calibration.decision import calibrated_probabilities
 from cellferry.calibration.novelty import ood_pvalues
-from cellferry.calibration.quality import enough, limits_of_query, quality_limits
+from cellferry.calibration.quality import limits_of_query, quality_limits
 from cellferry.calibration.shift import raise_thresholds
 from cellferry.config.settings import LimitSettings
 from cellferry.core.job import job
@@ -67,7 +67,7 @@ def raise_for_query(
             parts.append((part, inside, outputs.n_counts, outputs.n_genes))
     probabilities, inside, n_counts, n_genes = (np.concatenate(each) for each in zip(*parts, strict=True))
     learned = with_limits_of_query(learned, n_counts, n_genes)
-    usable = inside & enough(quality_limits(limits, learned), n_counts, n_genes)
+    usable = inside & ~quality_limits(limits, learned).exceed(n_counts, n_genes)
     decided = raise_thresholds(learned, probabilities, usable, heads.hierarchy)
     found = decided.raised
     print(f"of a sketch of {found.cells} cells {found.labeled_before} get a label by the learned thresholds")

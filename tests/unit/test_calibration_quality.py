@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cellferry.artifacts.decision import QualityLimits
-from cellferry.calibration.quality import enough, learned_limits, limits_of_query, quality_limits
+from cellferry.calibration.quality import learned_limits, limits_of_query, quality_limits
 from cellferry.config.settings import LimitSettings
 from example_artifacts import decision_of
 
@@ -52,10 +52,10 @@ def test_a_panel_of_20_counts_a_cell_keeps_its_cells():
     """By the limits of a deep reference it would lose nearly all."""
     cells = panel_cells(20)
     learned = QualityLimits(50, 20)
-    assert enough(learned, *cells).mean() < 0.15
+    assert (~learned.exceed(*cells)).mean() < 0.15
     limits = limits_of_query(learned, *cells)
     assert limits.min_counts == pytest.approx(4.4, abs=0.5)
-    assert enough(limits, *cells).mean() > 0.97
+    assert (~limits.exceed(*cells)).mean() > 0.97
 
 
 @pytest.mark.parametrize("empty", [0.0, 0.8])

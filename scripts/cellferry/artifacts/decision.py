@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Tail:
@@ -54,6 +56,10 @@ class QualityLimits:
 
     min_counts: float
     min_genes: float
+
+    def exceed(self, n_counts: np.ndarray, n_genes: np.ndarray) -> np.ndarray:
+        """Which cells have fewer counts or genes (mask)."""
+        return (n_counts < self.min_counts) | (n_genes < self.min_genes)
 
 
 @dataclass(frozen=True)

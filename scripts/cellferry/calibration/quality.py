@@ -66,8 +66,3 @@ def quality_limits(settings: LimitSettings, decision: DecisionModel) -> QualityL
         learned.min_counts if settings.min_counts == "auto" else settings.min_counts,
         learned.min_genes if settings.min_genes == "auto" else settings.min_genes,
     )
-
-
-def enough(limits: QualityLimits, n_counts: np.ndarray, n_genes: np.ndarray) -> np.ndarray:
-    """Which cells have counts and genes enough to be labeled (mask)."""
-    return (n_counts >= limits.min_counts) & (n_genes >= limits.min_genes)

@@ -10,9 +10,8 @@ import numpy as np
 
 from ..config.orthologs import ENDING, FOLDER, KEY, shipped_table
 from ..core.problems import Problem
-from ..core.reading import readable
-from ..core.table_start import rows_from_header, table_start
 from ..errors import InputError
+from ..labels.tables import rows_of_two
 from .gene_ids import ENSEMBL, KINDS
 
 HEADER_WORDS = frozenset(("gene", "genes", "symbol", "id", "name", "ensembl", "human", "mouse", "species"))
@@ -53,7 +52,8 @@ class Orthologs:
 
     def side_of(self, ids: Iterable[str | None]) -> int:
         """The species of which the table has more of these genes: 0 or 1."""
-        n_found = [len(self.pair_of[side].keys() & set(ids)) for side in (0, 1)]
+        own = set(ids)
+        n_found = [len(self.pair_of[side].keys() & own) for side in (0, 1)]
         return int(n_found[1] > n_found[0])
 
     def n_known(self, ids: Iterable[str | None]) -> int:
@@ -148,14 +148,9 @@ def one_to_one(pairs: Iterable[tuple[Gene, Gene]]) -> list[tuple[Gene, Gene]]:
 
 def _rows(path: Path) -> list[list[str]]:
     """Fields of the rows, without the header."""
-    with readable(path):
-        start = table_start(path, blanks="regular")
-        numbered = list(rows_from_header(path, start)) if start else []
-    for number, row in numbered:
-        if len(row) < 2:
-            what = f"line {number} of {path} has one column, and two are needed"
-            raise InputError(Problem(KEY, what, "give each gene of one species and its ortholog beside it"))
-    rows = [[field.strip() for field in row] for _, row in numbered]
+    remedy = "give each gene of one species and its ortholog beside it"
+    found = rows_of_two(path, KEY, blanks="regular", remedy=remedy)
+    rows = [[field.strip() for field in row] for row in found]
     if rows and any(HEADER_WORDS.intersection(re.split(r"[^a-z0-9]+", field.lower())) for field in rows[0]):
         del rows[0]
     if not rows:

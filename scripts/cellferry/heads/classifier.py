@@ -67,7 +67,7 @@ class HeadOutputs:
 
     def too_few(self, limits: QualityLimits) -> np.ndarray:
         """Which cells have too few counts or genes to be labeled (mask)."""
-        return (self.n_counts < limits.min_counts) | (self.n_genes < limits.min_genes)
+        return limits.exceed(self.n_counts, self.n_genes)
 
     def of_cells(self, kept: np.ndarray) -> "HeadOutputs":
         """The same of some cells, given as a mask."""

@@ -3,13 +3,13 @@
 Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
 """
 
-import gzip
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.problems import Problem
 from ..core.reading import readable
+from ..core.text import open_text
 from ..errors import InputError
 from .tables import ONTOLOGY_ID
 
@@ -106,6 +106,6 @@ def _stanzas(path: Path) -> Iterator[dict[str, list[str]]]:
 
 
 def _lines(path: Path) -> Iterable[str]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    with readable(path), opened(path, "rt", encoding="utf-8") as file:
-        yield from file
+    with readable(path), open_text(path) as file:
+        for line in file:
+            yield line.decode()

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.problems import Problem
 from ..core.reading import readable
-from ..core.table_start import rows_from_header, table_start
+from ..core.table_start import Blanks, rows_from_header, table_start
 from ..core.text import first_control, printable
 from ..errors import InputError
 
@@ -129,11 +129,16 @@ def without_header(named: dict[str, bool], given: dict | str) -> dict[str, bool]
 
 def table_rows(path: Path, key: str) -> list[tuple[str, str]]:
     """The first two columns of a table, its header included if it has one."""
+    return [(row[0], row[1]) for row in rows_of_two(path, key, blanks="quoted", remedy="correct it")]
+
+
+def rows_of_two(path: Path, key: str, *, blanks: Blanks, remedy: str) -> list[list[str]]:
+    """Fields of a table that must have two columns or more, its header included if it has one."""
     with readable(path):
-        start = table_start(path, blanks="quoted")
+        start = table_start(path, blanks=blanks)
         rows = list(rows_from_header(path, start)) if start else []
     for number, row in rows:
         if len(row) < 2:
             what = f"line {number} of {path} has one column, and two are needed"
-            raise InputError(Problem(key, what, "correct it"))
-    return [(row[0], row[1]) for _, row in rows]
+            raise InputError(Problem(key, what, remedy))
+    return [row for _, row in rows]
