@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import anndata as ad
+import h5py
 import numpy as np
+from anndata.io import read_elem
 
 DATA = Path("data")
 """What configurations call the folder of the real data."""
@@ -159,7 +161,8 @@ def as_quick(config: dict) -> dict:
 
 def labels_of(dataset: Dataset, data: Path) -> list[str]:
     """Labels that occur in an h5ad file."""
-    labels = ad.read_h5ad(data / dataset.path, backed="r").obs[dataset.label]
+    with h5py.File(data / dataset.path, "r", locking=False) as file:
+        labels = read_elem(file["obs"])[dataset.label]
     return sorted(labels.dropna().astype(str).unique())
 
 

@@ -1,7 +1,9 @@
 """The order and the distribution of the tests, and the fixtures that all of them share."""
 
+import gc
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,21 @@ def pytest_xdist_make_scheduler(config, log):
             return nodeid if file.endswith("test_real_data.py") else file
 
     return Together(config, log)
+
+
+@pytest.fixture(autouse=True)
+def no_open_hdf5_file():
+    """Fail a test that leaves a file of HDF5 open, as whatever opens it next without a lock would fail."""
+    yield
+    if "h5py" in sys.modules and _open_hdf5_files():
+        gc.collect()  # a traceback holds the variables of its frames
+        assert _open_hdf5_files() == []
+
+
+def _open_hdf5_files():
+    from h5py import h5f
+
+    return sorted(file.name.decode() for file in h5f.get_obj_ids(h5f.OBJ_ALL, h5f.OBJ_FILE))
 
 
 @pytest.fixture(scope="session")
