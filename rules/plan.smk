@@ -24,7 +24,7 @@ rule plan:
     resources:
         **resources_of("plan"),
     params:
-        asked=requested_resources,
+        requested=requested_resources,
         config=config,
     message:
         "Predicting memory, disk and time of every rule"

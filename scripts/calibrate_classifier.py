@@ -1,4 +1,4 @@
-"""Learn from held-out cells how to mix the classifiers, calibrate them, and when to give no label."""
+"""Mix and calibrate the classifiers on held-out cells, and set the thresholds of the decision."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -34,24 +34,24 @@ def calibrate_classifier(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write what is learned as JSON, a `DecisionModel` (`cellferry.artifacts.decision`).
+    """Write the calibration as JSON, a `DecisionModel` (`cellferry.artifacts.decision`).
 
     Parameters
     ----------
     validation
-        Mapped chunks of the validation cells; they were mapped like a query's.
+        Mapped chunks of the validation cells, which were mapped like a query's.
     train
-        Mapped chunks of the training cells; batches that these lack are held-out donors.
+        Mapped chunks of the training cells; batches missing from them are held-out donors.
     common
-        Expression of the validation cells, in the same order; None where there is none, and no head takes it.
+        Expression of the validation cells, in the same order; None if no head uses it.
     classifier
         Folder of the classifiers.
     model, genes
-        The model's folder and its genes: their hashes are written down.
+        The model's folder and its genes, recorded by their hashes.
     decision
         File to write.
     max_error
-        Share of wrong labels among those given out.
+        Accepted share of wrong labels among assigned ones.
     seed, budget, threads
         Seed of the draw of validation cells, memory and cores of the job.
     """
@@ -87,11 +87,11 @@ def calibrate_classifier(
 
 
 def held_out_donors(validation: list[str], train: list[str]) -> np.ndarray:
-    """Batch of each validation cell, as a code; -1 where training cells are of that batch too."""
+    """Batch of each validation cell, as a code; -1 if the batch has training cells."""
     codes, batches = read_codes(validation, "batch")
     known = read_values(train, "batch")
     unseen = [code if batch not in known else -1 for code, batch in enumerate(batches)]
-    # One entry more than there are batches: code -1 (null) indexes the last.
+    # One entry more than batches: code -1 (null) indexes the last.
     return np.array([*unseen, -1], dtype=np.int32)[codes]
 
 

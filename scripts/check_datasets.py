@@ -1,4 +1,4 @@
-"""Stop before anything long begins if a dataset cannot be used, and say everything that is wrong at once."""
+"""Stop before the first long job if a dataset cannot be used, and list all problems together."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ COLUMNS = {
     "labels": "n_labels",
     "batches": "n_batches",
 }
-"""Columns of the table, and the fields of an inspection that they hold."""
+"""Columns of the table, and the inspection's field in each."""
 
 
 def check_datasets(
@@ -61,9 +61,9 @@ def check_datasets(
     cofactor: str | float | dict = "auto",
     genes: GeneCheck | None = None,
 ) -> None:
-    """Write one row per dataset, if all of them can be used.
+    """Write one row per dataset if all datasets can be used.
 
-    Labels that no reference has are named in the log, with the one that they might stand for.
+    The log lists labels that no reference has, each with the most similar label of a reference.
 
     Parameters
     ----------
@@ -74,17 +74,17 @@ def check_datasets(
     parents, ontology, is_a
         As in the configuration's section `labels`.
     checked
-        Files to write, each of a dataset's name: what that one was inspected as.
+        Files to write, one named after each dataset: the hash of its inspection.
     trained_labels
-        What is known of the labels of a reference that was trained before; None where there is none.
+        Labels of a pre-trained reference; None without one.
     trained_genes, trained_report
-        Of cytometry: the markers of a model that was trained before, and what is known of them.
+        Cytometry: markers of a pre-trained model, and the report on them.
     gene_sources
-        Of cytometry: the datasets among whose common markers the model's are chosen.
+        Cytometry: datasets whose common markers are candidates for the model.
     min_common, cofactor
         The keys `genes.min_common` and `cytometry.cofactor`.
     genes
-        Of counts: what the check of their genes depends on; None: they are not checked.
+        Counts: settings of the gene check; None skips it.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def write_table(datasets: list[Inspection], table: str) -> None:
 def name_problems(
     datasets: list[Inspection], parents: dict | str, ontology: dict | str, is_a: str | None
 ) -> list[Problem]:
-    """Keys whose names all fit nothing; prints which names fit nothing where others do."""
+    """Keys none of whose names match; prints unmatched names of other keys."""
     problems = []
     for unused, warnings in (*unused_markers(datasets), *unused_labels(datasets, parents, ontology, is_a)):
         problems += [Problem("names", problem) for problem in unused]
@@ -146,7 +146,7 @@ def panel_problems(
     min_common: float,
     cofactor: str | float | dict,
 ) -> list[Problem]:
-    """Problems of the panels and values of datasets of cytometry."""
+    """Problems of panels and values of cytometry datasets."""
     if not datasets[0].channels or not (trained_genes or references_of(datasets)):
         return []
     try:
@@ -158,7 +158,7 @@ def panel_problems(
 
 
 def problems_with_genes(datasets: list[Inspection], check: GeneCheck) -> list[Problem]:
-    """Problems of the genes of datasets of counts."""
+    """Problems of genes of count datasets."""
     try:
         return gene_problems(datasets, check)
     except InputError as error:
@@ -166,7 +166,7 @@ def problems_with_genes(datasets: list[Inspection], check: GeneCheck) -> list[Pr
 
 
 def unused_markers(datasets: list[Inspection]) -> Iterator[tuple[list[str], list[str]]]:
-    """Problems and warnings of names in `cytometry.markers` that no channel has."""
+    """Problems and warnings about names in `cytometry.markers` without a channel."""
     named = merged_names(dataset.named.get("cytometry.markers", {}) for dataset in datasets)
     channels = {channel.channel for dataset in datasets for channel in dataset.channels}
     yield unused_names(named, key="cytometry.markers", what="channel of a dataset", known=channels)
@@ -179,9 +179,9 @@ def check_panels(
     min_common: float,
     cofactor: str | float | dict,
 ) -> None:
-    """Refuse datasets of cytometry that share too few markers with each other, or with a trained model.
+    """Refuse cytometry datasets that share too few markers with each other or with a trained model.
 
-    And cofactors of markers that the model to train will not have.
+    Also refused are cofactors of markers that the model will not have.
     """
     markers = {dataset.dataset: dataset.markers for dataset in datasets}
     references = [dataset.dataset for dataset in references_of(datasets)]
@@ -198,11 +198,11 @@ def check_panels(
 
 
 def check_values(datasets: list[Inspection], trained_report: str | None) -> None:
-    """Refuse datasets of which some are scaled already, and say what else of their values differs."""
+    """Refuse a mix of scaled and unscaled datasets, and warn of other differences in values."""
     seen = {f"datasets.{dataset.dataset}": dataset.intensities for dataset in datasets}
     if trained_report:
         trained = read_artifact(Features, trained_report).values or {}
-        if GIVEN in trained:  # a model of others, which cannot be changed
+        if GIVEN in trained:  # a pre-trained model, which cannot be changed
             for dataset in datasets:
                 check_kind(dataset.dataset, dataset.intensities, trained)
         for name, kind in trained.items():
@@ -212,13 +212,13 @@ def check_values(datasets: list[Inspection], trained_report: str | None) -> None
     if scaled and others:
         raise InputError(
             f"{scaled[0]}: its values are scaled to 0..1 ({seen[scaled[0]].why}), and those of "
-            f"{', '.join(others)} are not; give all as they were measured, or, if these are raw after all, "
-            "say so in datasets.NAME.transformed: false"
+            f"{', '.join(others)} are not; provide all as measured, or, if these are raw, "
+            "set datasets.NAME.transformed: false"
         )
     by_values, by_technology = defaultdict(list), defaultdict(list)
     for name, intensities in seen.items():
         by_values[intensities.values].append(name)
-        if intensities.technology:  # that of a model of others is not known
+        if intensities.technology:  # unknown for a pre-trained model
             by_technology[intensities.technology].append(name)
     if by_values[RAW] and by_values[TRANSFORMED]:
         raw, transformed = (", ".join(by_values[kind]) for kind in (RAW, TRANSFORMED))

@@ -1,4 +1,4 @@
-"""Say of every channel of every dataset what becomes of it, and which of the model's markers are missing."""
+"""List the use of every dataset's channels, and the model's markers that it lacks."""
 
 import pandas as pd
 from cellferry.artifacts.inspection import Inspection
@@ -13,9 +13,9 @@ COLUMNS = ("dataset", "channel", "marker", "kind", "use")
 def compare_panels(inspected: list[str], genes: str, panel: str) -> None:
     """Write a table with a row per channel, and per marker that a dataset lacks.
 
-    Columns: `dataset`; `channel`, the name in its file; `marker`, the name in the model (its own, where the
-    model does not have it); `kind`; `use`: `backbone` (the model sees it), `decoded` (only some references
-    have it), `not in the model`, `missing`, or `dropped`.
+    Columns: `dataset`; `channel`, the name in its file; `marker`, the name in the model (the dataset's name
+    if the model lacks it); `kind`; `use`: `backbone` (input of the model), `decoded` (measured in some
+    references only), `not in the model`, `missing`, or `dropped`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Read a user's files once, from front to back, and write their raw counts as equal chunks of cells."""
+"""Stream a user's files once and write their raw counts as equal chunks of cells."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -41,31 +41,31 @@ def convert_to_chunks(
     Parameters
     ----------
     inspected
-        JSON file as `inspect_dataset` writes it: it tells where chunks begin.
+        JSON file of `inspect_dataset`, with the bounds of the chunks.
     chunks
-        The folder to write. It appears when it is complete.
+        The folder to write. It gets its name when it is complete.
     name, config
         The dataset's name and its part of the configuration, with defaults.
     label_names
-        What its labels are called.
+        The dataset's label names.
     job
         Number of the share, of `config["jobs"]`.
     budget
         Memory of the job.
     scratch
-        Folder for what must be sorted by cell and does not fit in memory; beside the chunks if None.
+        Folder for temporary files of a sort by cell; None: beside the chunks.
 
     Raises
     ------
     InputError
-        If the file is broken, does not hold raw counts, or is not the one that was inspected.
+        If the file is damaged, has no raw counts, or changed since its inspection.
     """
     dataset = Dataset(name, config)
     inspection = read_artifact(Inspection, inspected)
     for path, state in dataset.states.items():
         if state != inspection.files.get(path):
             raise InputError(
-                f"{path}: was changed after it had been inspected; wait until it is complete: "
+                f"{path}: changed since its inspection; wait until it is complete: "
                 f"{make_anew(Path(inspected))}"
             )
     first, last = run_bounds(config["chunks"], config["jobs"])[[job, job + 1]]
@@ -79,7 +79,7 @@ def convert_to_chunks(
     max_bytes = budget.block_bytes(
         MEMORY_MODELS["convert_to_chunks"],
         more_mb=dataset.held_mb(columns),
-        # What must be sorted by way of files is dealt to fewer of them where memory is plenty.
+        # More memory means fewer temporary files to sort by.
         most=BLOCK_BYTES if dataset.in_order else SORTED_BYTES,
     )
     in_vain = True
@@ -99,9 +99,9 @@ class Share(NamedTuple):
     first
         Number of the first of them.
     bounds
-        Where they begin, and where the last ends, counted in kept cells.
+        Their first cells, and the end of the last, counted in kept cells.
     rows
-        Where the first begins and the last ends, counted in all cells.
+        Begin of the first and end of the last, counted in all cells.
     """
 
     first: int
@@ -154,8 +154,8 @@ def write_chunks(
             )
         if n_written != share.bounds[-1] - share.bounds[0]:
             raise InputError(
-                f"{header.path}: {share.bounds[-1] - share.bounds[0]} cells fitted the filter when it was "
-                f"inspected, and now {n_written}; when it is complete, run snakemake again"
+                f"{header.path}: {share.bounds[-1] - share.bounds[0]} cells passed the filter at its "
+                f"inspection, and {n_written} in this run; when it is complete, run snakemake again"
             )
     for doubt in filter(None, (smallest.doubt(source), largest.doubt(source))):
         print(f"warning: {doubt}")
@@ -188,7 +188,7 @@ def kept_blocks(
     progress.end()
     if n_controls is not None:
         share_of_all = n_controls / max(1.0, n_genes + n_controls)
-        print(f"control features are left out: {n_controls:.0f} counts, {share_of_all:.2%} of all")
+        print(f"control features left out: {n_controls:.0f} counts, {share_of_all:.2%} of all")
     if rounding.cells:
         print(rounding)
         for doubt in rounding.doubts(dataset.key("counts_rounding")):
@@ -213,7 +213,7 @@ def runs(blocks: Iterable[Block], share: Share) -> Iterator[tuple[int, Block]]:
 
 
 def chunk_obs(dataset: Dataset, block: Block, label_names: LabelNames) -> dict[str, np.ndarray]:
-    """Columns of obs as they stand in the chunks."""
+    """Columns of obs as the chunks have them."""
     obs = {"batch": dataset.batches(block.obs, len(block))}
     if dataset.config["label"]:
         obs["label"] = label_names(block.obs[dataset.config["label"]])

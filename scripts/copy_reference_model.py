@@ -1,4 +1,4 @@
-"""Take the reference's model as it is for the batches of a query: nothing is trained, torch is not needed."""
+"""Use the reference's model unchanged for a query's batches, without training or torch."""
 
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.core.job import job

@@ -1,8 +1,8 @@
 """Make the demo's two datasets from the 700 blood cells that ship inside scanpy.
 
 pbmc68k_reduced (Zheng et al. 2017) holds 765 genes, log-normalized to 10,000 counts a cell and rounded
-to three decimals, and each cell's count over all genes. So the counts come back exactly:
-expm1(value) × total / 10,000 is off a whole number by the rounding only.
+to three decimals, and each cell's count over all genes. This recovers the counts exactly:
+expm1(value) × total / 10,000 differs from a whole number by rounding only.
 """
 
 import gzip

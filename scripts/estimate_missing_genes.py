@@ -1,6 +1,6 @@
-"""Estimate the accuracy lost to a query's missing genes, and calibrate the decision anew without them.
+"""Estimate the accuracy lost to a query's missing genes, and recalibrate the decision without them.
 
-The reference's validation cells are mapped and judged with the counts of these genes set to 0.
+The reference's validation cells are mapped and classified with the counts of these genes set to 0.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ from threadpoolctl import threadpool_limits
 
 @dataclass(frozen=True)
 class ReferenceFiles:
-    """What a reference's validation cells are judged with.
+    """A reference's validation cells, model and classifiers.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class ReferenceFiles:
     classifier, decision
         What train_classifier and calibrate_classifier wrote.
     training
-        Counts of the reference's training cells; None where they are not known.
+        Counts of the reference's training cells; None if unavailable.
     """
 
     validation: str
@@ -70,24 +70,24 @@ def estimate_missing_genes(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write which share of the model's genes a query has, what the others are worth, and the decision.
+    """Write the query's share of the model's genes, the loss without the others, and the decision.
 
     Parameters
     ----------
     common
-        The query's counts; its var tells which of the model's genes were measured.
+        The query's counts; its var marks the measured genes of the model.
     reference
-        The reference's validation cells, and what judges them.
+        The reference's validation cells, model and classifiers.
     gene_loss
         JSON to write, a `GeneLoss`.
     own_decision
-        JSON to write: the decision for cells that have only the measured genes, at this `max_error`.
+        JSON to write: the decision for cells with the measured genes only, at this `max_error`.
     max_loss
-        Loss beyond which retraining is advised.
+        Loss above which retraining is advised.
     max_error
-        Share of wrong labels among those given out.
+        Accepted share of wrong labels among assigned ones.
     seed, budget, threads
-        Seed of the draw of cells, and what the job was given.
+        Seed of the draw of cells, memory and cores of the job.
     """
     with H5adReader(common) as query:
         measured = query.var[MEASURED].to_numpy(dtype=bool)
@@ -116,7 +116,7 @@ def estimate_missing_genes(
             baseline = price_panel(reference.training, cells, drawn, truth, measured, seed=seed)
     with_all, with_missing = (HeldOutCells.of(codes, blocks, heads) for blocks in outputs.values())
     adapted = learned
-    # Thresholds of an earlier run are those that it allowed.
+    # An earlier run's thresholds follow the error that it accepted.
     if not measured.all() or learned.held_out.max_error != max_error:
         adapted = own_rules(learned, with_missing, heads, max_error=max_error)
     judged_by = learned if measured.all() else adapted
@@ -146,7 +146,7 @@ def estimate_missing_genes(
 def price_panel(
     training: str, cells: H5adReader, drawn: np.ndarray, truth: np.ndarray, measured: np.ndarray, *, seed: int
 ) -> tuple[float | None, float | None]:
-    """Macro-F1 of the baseline on the drawn cells: by all genes, and by the measured ones alone."""
+    """Macro-F1 of the baseline on the drawn cells: all genes, measured genes only."""
     with H5adReader(training) as learned:
         by_all, by_measured = (
             baseline_f1(learned, cells, drawn, truth, genes, seed=seed)
@@ -156,23 +156,23 @@ def price_panel(
 
 
 def with_advice(found: GeneLoss, *, max_loss: float) -> GeneLoss:
-    """The same with the loss, and the advice to train on the query's genes if that costs less."""
+    """Add the baseline's loss, and the advice to retrain if that costs less."""
     if not found.cells:
         return found
     loss, retrained = found.macro_f1 - found.macro_f1_without, found.loss_retrained
-    # Where training anew costs as much, the panel does not hold what tells labels apart.
+    # If retraining costs as much, the panel lacks the genes that distinguish labels.
     return replace(found, loss=loss, advice=loss > max_loss and (retrained is None or retrained < loss))
 
 
 def panel_mb(training: str, cells: H5adReader, n_drawn: int) -> int:
-    """MB that pricing the query's genes takes, of training and held-out cells."""
+    """Memory (MB) of the baselines on training and held-out cells."""
     with H5adReader(training) as learned:
         values = sketch_values(learned, MAX_PANEL_CELLS) + sketch_values(cells, n_drawn)
     return int(PANEL_VALUE_BYTES * values // MB)
 
 
 def draw_cells(cells: H5adReader, heads: Classifier, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (as the classifiers' codes) and rows of validation cells to judge, drawn at random."""
+    """Labels (the classifiers' codes) and rows of validation cells drawn at random."""
     codes = codes_among(heads.labels, cells.codes("label"), cells.categories("label"))
     drawn = random_sketch(codes >= 0, calibration_cap(n_labels=len(heads.labels)), seed=seed)
     return codes[drawn], drawn
@@ -188,7 +188,7 @@ def predict_block(
     rows: int,
     threads: int,
 ) -> list[HeadOutputs]:
-    """What the classifiers say of the drawn cells, block by block, if only these genes had been measured."""
+    """Classifier outputs for the drawn cells, block by block, from these genes only."""
     kept_genes = sparse.diags_array(measured.astype(np.float32)).tocsr()
     batch_code = {batch: code for code, batch in enumerate(encoder.batches)}
     codes = np.array([batch_code.get(batch, 0) for batch in cells.categories("batch")], dtype=np.int64)
@@ -208,21 +208,21 @@ def predict_block(
 def own_rules(
     learned: DecisionModel, with_missing: HeldOutCells, heads: Classifier, *, max_error: float
 ) -> DecisionModel:
-    """The decision for cells that have only the measured genes.
+    """The decision for cells with the measured genes only.
 
     Parameters
     ----------
     learned
-        Rules of the reference, for cells that have all genes.
+        The reference's decision, for cells with all genes.
     with_missing, heads
-        Validation cells as the classifiers judge them without the missing genes, and the classifiers.
+        Classifier outputs for validation cells without the missing genes, and the classifiers.
     max_error
         Share of wrong labels among those given out.
     """
     own = learn_decision(
         with_missing,
         heads,
-        # What is known of the heads was learned from all genes; donors were counted there.
+        # The rehearsal ran on all genes, and counted donors there.
         donors=np.full(len(with_missing.codes), -1),
         prior=np.array([learned.weights[head] for head in heads.head_names]),
         max_error=max_error,
@@ -236,7 +236,7 @@ def own_rules(
 def as_strict(
     own: DecisionModel, rehearsed: DecisionModel, cells: HeldOutCells, heads: Classifier
 ) -> DecisionModel:
-    """The same, promising no more than a rehearsed decision: the cells are of donors that the heads know."""
+    """Limit the decision to a rehearsed one's accuracy: these cells are of donors seen in training."""
     softened = replace(
         own,
         temperatures={name: max(t, rehearsed.temperatures[name]) for name, t in own.temperatures.items()},
@@ -279,7 +279,7 @@ def compare(
 
 
 def print_loss(loss: GeneLoss, name: str, *, max_loss: float) -> None:
-    """Print what is found of a query, named `name`; see `estimate_missing_genes`."""
+    """Print the loss of the query `name`; see `estimate_missing_genes`."""
     print(f"{name} has {loss.measured} of the model's {loss.genes} genes")
     if loss.without_ortholog is not None:
         print(f"{loss.without_ortholog} of the others have no one-to-one ortholog in its species")
@@ -289,7 +289,7 @@ def print_loss(loss: GeneLoss, name: str, *, max_loss: float) -> None:
             f"{loss.macro_f1_without:.3f}, and {loss.macro_f1:.3f} with all"
         )
     else:
-        print("the reference has no validation cells: what the others are worth cannot be estimated")
+        print("the reference has no validation cells: the loss without the others cannot be estimated")
     if loss.loss_retrained is not None:
         print(
             f"the baseline's macro-F1 on them is {loss.baseline_f1:.3f} if it is trained on all genes, and "

@@ -1,4 +1,4 @@
-"""Score a query's predictions where its truth is known, beside a simple baseline."""
+"""Score a query's predictions against known labels, beside a simple baseline."""
 
 from collections import Counter
 from dataclasses import asdict, replace
@@ -49,8 +49,8 @@ def evaluate(
     predictions
         Parquet file of a query's predictions.
     reference, common
-        Counts or marker values of the reference's training cells and of the query's, for the baseline; there
-        is none without the reference's.
+        Counts or marker values of the reference's training cells and of the query's, for the baseline, which
+        is left out without the reference's.
     classifier
         Folder of the classifiers.
     evaluation
@@ -94,7 +94,7 @@ def evaluate(
 
 
 def mapped_parents(confusion: Confusion, tree: LabelHierarchy) -> dict[str, str]:
-    """Labels that may stand below a true label, by its cells; those below a coarser one are known."""
+    """Labels below each true label, from its cells or from the reference's hierarchy."""
     cells = {
         (confusion.truth[row], confusion.predicted[column]): n
         for row, column, n in confusion.cells
@@ -106,7 +106,7 @@ def mapped_parents(confusion: Confusion, tree: LabelHierarchy) -> dict[str, str]
 def baseline_scores(
     predictions: str, reference: H5adReader, common: str, tree: LabelHierarchy, *, budget: Budget, seed: int
 ) -> Baseline:
-    """Scores of the baseline on a sketch of the query's cells whose truth the reference knows."""
+    """Scores of the baseline on a sketch of the query's cells with labels of the reference."""
     with H5adReader(common) as query:
         values = sum(sketch_values(file, MAX_BASELINE_CELLS) for file in (reference, query))
         n_cells = reference.n_cells + query.n_cells
@@ -123,7 +123,7 @@ def baseline_scores(
                 f"{predictions} has {len(codes)} cells and {common} {query.n_cells}; delete the predictions "
                 "and run snakemake again"
             )
-        # One entry more than there are names: code -1 (no truth) indexes the last.
+        # One entry more than names: code -1 (no truth) indexes the last.
         scored = np.array([tree.kind(name) == IN_REFERENCE for name in names] + [False])[codes]
         rows = random_sketch(scored, MAX_BASELINE_CELLS, seed=seed)
         truth = [names[code] for code in codes[rows]]

@@ -24,8 +24,8 @@ def fit_query_model(
     """Write the model that maps a query.
 
     Surgery adds weights for every batch that the reference does not have, and trains only them. It
-    is done once for all chunks: a batch trained in two chunks would lie in two places. Where the
-    query has no new batch there is nothing to train, and the model is the reference's.
+    is done once for all chunks, since two trainings would place one batch twice. Without new batches
+    the model is the reference's.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def fit_query_model(
     reference_model, model
         Folder of the reference's model, and folder to write.
     settings
-        How the model is fitted.
+        Settings of surgery.
     batch_size
         Cells per minibatch.
     seed, threads, gpu
@@ -48,7 +48,7 @@ def fit_query_model(
         new = set(batches).difference(reference.batches)
         fitted = None
         if new:
-            # Late: they take longer to import than a query that needs no fitting takes to map.
+            # Imported late: this takes longer than mapping a query without new batches.
             from cellferry.model.plain_arrays import encoder_of
             from cellferry.model.scvi_models import set_up_torch
             from cellferry.model.surgery import draw_sketch, model_for_query

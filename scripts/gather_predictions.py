@@ -1,4 +1,4 @@
-"""Gather a query's predictions: a table, csv, an h5ad with latents and maybe counts, and CAS JSON."""
+"""Write a query's predictions as parquet, csv, h5ad (latents, optional counts) and CAS JSON."""
 
 import json
 from collections.abc import Iterator
@@ -42,19 +42,19 @@ from isal import igzip
 
 LATENT_KEY = "X_cellferry"
 SPATIAL_KEY = "spatial"
-"""Where squidpy and scanpy look for the coordinates of cells."""
+"""Key of cell coordinates in squidpy and scanpy."""
 
 PLACE_KEY = "X_cellferry_pca"
-"""Two dimensions of the latents: viewers such as CELLxGENE draw the first two of what they find."""
+"""Two dimensions of the latents, since viewers such as CELLxGENE draw the first two."""
 
 EXPECTED_ERROR = "expected_error"
 """Key of the parquet's metadata."""
 
 NONE = "none"
-"""What stands in the h5ad where a prediction says nothing: viewers do not know missing categories."""
+"""Category of missing values in the h5ad: viewers do not support missing categories."""
 
 NO_LABELS = ("cell", "level", "reason", "prediction_set", "ontology", "nearest_reference")
-"""Columns of strings that are no labels."""
+"""Columns of strings other than labels."""
 
 
 def gather_predictions(
@@ -80,15 +80,15 @@ def gather_predictions(
     predictions, mapped, common
         The chunks' predictions and latents, and the counts of all cells.
     classifier, labels
-        Folder of the classifiers, and what split_reference says of the reference's labels, for their colors.
+        Folder of the classifiers, and the reference's labels of split_reference, for their colors.
     packed
-        Name, version and hash of a packed reference; None for another.
+        Name, version and hash of a packed reference; None for other references.
     gene_tables
-        Tables of genes to write, and what they are made from; None for none.
+        Tables of genes to write, and their inputs; None writes no table.
     parquet, csv, labeled, annotations
-        Files to write. `labeled` is called like the query; `annotations` is what it holds as JSON.
+        Files to write. `labeled` has the query's name; `annotations` is its content as JSON.
     counts
-        Whether the labeled file holds the counts too.
+        Whether the labeled file contains the counts.
     budget
         Memory of the job.
 
@@ -103,7 +103,7 @@ def gather_predictions(
     schema = schema.with_metadata(schema.metadata | {key: json.dumps(reference[key]) for key in reference})
     with H5adReader(common) as reader:
         max_bytes = budget.block_bytes(MEMORY_MODELS["gather_predictions"], cells=reader.n_cells)
-        # A block's counts three times (read, converted, written), its strings, and the compressor.
+        # A block's counts three times (read, converted, written), strings, compressor.
         values_per_cell = max(1, reader.nonzeros // max(1, reader.n_cells)) if counts else 0
         cell = 24 * values_per_cell + 100 * len(schema) + 1000
         rows = int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
@@ -131,7 +131,7 @@ def gather_predictions(
                 block = reader.counts(start, stop) if counts else None
                 labeled_writer.append(block, reader.names(start, stop), columns)
                 progress.add(len(table))
-            if columns := latent_columns(mapped):  # none where the reference has no latents
+            if columns := latent_columns(mapped):  # empty for a reference without latents
                 axes = PrincipalAxes(Path(classifier) / REFERENCE_CELLS)
                 latents = checked(blocks(mapped, ["cell", *columns], rows=rows), reader)
                 arrays = (matrix(table, columns) for _, table in latents)
@@ -157,16 +157,16 @@ def widest_schema(predictions: list[str]) -> pa.Schema:
 
 
 def with_expected_error(schema: pa.Schema, counts: LabelCounts) -> pa.Schema:
-    """The schema with the expected error of the labels given in its metadata, all together and by label."""
+    """The schema with the expected error of assigned labels in its metadata, in total and by label."""
     expected = {"of_all": counts.expected_error, "by_label": counts.expected_errors}
     return schema.with_metadata({**(schema.metadata or {}), EXPECTED_ERROR: json.dumps(expected)})
 
 
 def carried_columns(reader: H5adReader, schema: pa.Schema) -> dict[str, str]:
-    """Obs columns of the query to carry over, and their names in the labeled file.
+    """Obs columns of the query to copy, and their names in the labeled file.
 
-    The query's own labels are left to the predictions' `truth`, and coordinates go to obsm; another column
-    that is named like one of the predictions' gets the suffix `_input`.
+    The query's own labels are in the predictions' column `truth`, and coordinates are in obsm. A column with
+    the name of a predictions' column gets the suffix `_input`.
     """
     kept = [column for column in reader.obs_columns if column not in ("label", TOTALS, *AXES)]
     return {column: f"{column}_input" if column in schema.names else column for column in kept}
@@ -185,23 +185,23 @@ def label_columns(schema: pa.Schema) -> list[str]:
 
 
 def order_labels(writer: H5adWriter, predictions: list[str], columns: list[str], labels: str) -> None:
-    """Give labels the order and the colors that they have in every file and figure of the reference."""
+    """Set the labels' order and colors, the same in every file and figure of the reference."""
     known = read_artifact(ReferenceLabels, labels)
     colors = colors_of(known.sizes, known.hierarchy)
     for column in columns:
         names = in_order(read_values(predictions, column, missing=NONE), list(colors))
-        # A truth that the reference does not know is grey.
+        # A true label that the reference lacks is gray.
         writer.order_categories(column, names, {name: colors.get(name, REFERENCE_COLOR) for name in names})
 
 
 def in_order(names: set[str], known: list[str]) -> list[str]:
-    """Names in the order of those that are known, then the others by name, `none` last."""
+    """Names in the order of `known`, then the others by name, `none` last."""
     others = sorted(names.difference(known, [NONE]))
     return [name for name in [*known, *others, NONE] if name in names]
 
 
 def prediction_blocks(paths: list[str], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
-    """The chunks' predictions, in blocks; columns that a chunk lacks are null."""
+    """The chunks' predictions, in blocks; a chunk's missing columns are null."""
     for path in paths:
         present = [name for name in schema.names if name in pq.read_schema(path).names]
         for block in blocks([path], present, rows=rows):
@@ -215,7 +215,7 @@ def prediction_blocks(paths: list[str], schema: pa.Schema, rows: int) -> Iterato
 def checked(
     tables: Iterator[pa.Table | pa.RecordBatch], reader: H5adReader
 ) -> Iterator[tuple[int, pa.Table | pa.RecordBatch]]:
-    """Pass on blocks with the row they start at, as long as they hold the cells of `reader` in its order."""
+    """Yield blocks with their first row; their cells must be those of `reader`, in its order."""
     start = 0
     for table in tables:
         check_names(reader, start, strings(table.column("cell")))
@@ -225,7 +225,7 @@ def checked(
 
 
 def values(column: pa.ChunkedArray) -> np.ndarray:
-    """A column as what `H5adWriter` takes: an object array of str (`none` where null), or numbers."""
+    """A column for `H5adWriter`: an object array of str (`none` for null), or numbers."""
     return strings(column.fill_null(NONE)) if pa.types.is_string(column.type) else column.to_numpy()
 
 

@@ -1,4 +1,4 @@
-"""Gather the scores of all that was scored into one table: dataset, level, label, head."""
+"""Write all scores to one table: dataset, level, label, head."""
 
 import csv
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from cellferry.core.atomic import complete
 from cellferry.core.job import job
 
 ALL = "(all)"
-"""Stands for all labels together."""
+"""Name of the row of all labels."""
 
 PER_LABEL = ["precision", "recall", "f1", "support"]
 OVERALL = ["accuracy", "macro_f1", "ece"]
@@ -42,7 +42,7 @@ def gather_scores(evaluations: list[str], table: str) -> None:
 
 
 def score_rows(scores: Evaluation) -> Iterator[dict]:
-    """The rows of one dataset; an empty cell is what a row has no value for."""
+    """The rows of one dataset; missing values are empty."""
     for level, at_level in scores.levels.items():
         for head, by_head in at_level.heads.items():
             overall = {name: getattr(by_head, name) for name in OVERALL}

@@ -1,4 +1,4 @@
-"""Take a model that somebody else trained, with its latents, in the place of a reference."""
+"""Import a pre-trained model and its latents as the reference."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -35,12 +35,12 @@ from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.labeled_split import describe_labels, hierarchy_above, split_labeled
 
 ONE_BATCH = "reference"
-"""Batch of all cells, where no column tells them apart."""
+"""Batch of all cells without a batch column."""
 
 
 @dataclass(frozen=True)
 class WrittenFiles:
-    """Files in the place of those that the rules of a reference write.
+    """Files that the rules of a trained reference would write.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def import_reference(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write what the rules of a reference would have written, as far as it can be had without its counts.
+    """Write the files of a trained reference that do not need its counts.
 
     Parameters
     ----------
@@ -83,9 +83,9 @@ def import_reference(
     written
         Files to write.
     split, labels
-        How cells are held out, and what labels are called.
+        Settings of the split, and label names.
     modality, cofactor
-        What the datasets hold, and the key `cytometry.cofactor`.
+        Kind of the datasets, and the key `cytometry.cofactor`.
     seed, budget, threads
         Seed of the split, memory and cores of the job.
 
@@ -147,12 +147,12 @@ def take_model_in(
 
     Returns
     -------
-    What was found in it, the summary of its genes or markers, and the model as loaded from the folder.
+    The model's contents, the summary of its genes or markers, and the model loaded from the folder.
 
     Raises
     ------
     InputError
-        If the model cannot be used, or makes other latents than the `width` per cell that are given.
+        If the model cannot be used, or its latents differ from the given `width` per cell.
     """
     taken = import_model(
         pretrained.model,
@@ -169,8 +169,8 @@ def take_model_in(
     adopted = load_checked(str(folder), taken, seed=seed, accelerator=accelerator, named=pretrained.model)
     if adopted.module.n_latent != width:
         raise InputError(
-            f"pretrained.latents: {pretrained.latents} has {width} latents of a cell, and the "
-            f"model {pretrained.model} makes {adopted.module.n_latent}; name those that this model "
+            f"pretrained.latents: {pretrained.latents} has {width} latents per cell, and the "
+            f"model {pretrained.model} makes {adopted.module.n_latent}; name the latents that this model "
             "made (pretrained.key)"
         )
     if not adopted.module.encode_covariates:
@@ -197,7 +197,7 @@ class CellCodes(NamedTuple):
     labels, batches
         One code per cell (int32), -1 for a cell without a label.
     names
-        What the codes of labels stand for.
+        Labels by code.
     """
 
     labels: np.ndarray
@@ -221,7 +221,7 @@ def label_and_batch_codes(
         n_cells += len(cells)
         for column, code_of in known.items():
             in_block, names = pd.factorize(annotation[column])
-            # One entry more than there are names: code -1 (missing) indexes the last.
+            # One entry more than names: code -1 (missing) indexes the last.
             place = np.array(
                 [code_of.setdefault(name, len(code_of)) for name in names] + [-1], dtype=np.int32
             )
@@ -257,7 +257,7 @@ def read_cells(
 def save_scanvi_classifier(
     model: BaseModelClass, labels: list[str], label_names: LabelNames, folder: Path
 ) -> None:
-    """Write the classifier of a scANVI model beside it, if it knows the labels that are to be learned."""
+    """Write a scANVI model's classifier beside it, if it has the reference's labels."""
     if type(model).__name__ != "SCANVI":
         return
     try:
@@ -268,21 +268,21 @@ def save_scanvi_classifier(
     names = [label_names.name(label) or label for label in head.labels.tolist()]
     missing = sorted(set(labels).difference(names))
     if missing or len(set(names)) < len(names):
-        print(f"scANVI's own classifier has no vote: its labels are others; it lacks {', '.join(missing)}")
+        print(f"scANVI's own classifier has no vote: it lacks the labels {', '.join(missing)}")
         return
     head.labels = np.array(names)
     head.save(folder)
 
 
 def describe_genes(taken: ImportedModel) -> Features:
-    """What select_genes would write of the model's genes."""
+    """The report of select_genes on the model's genes."""
     return Features(namespace=id_kind(taken.genes.to_numpy()), n_selected=len(taken.genes))
 
 
 def describe_markers(
     taken: ImportedModel, pretrained: PretrainedSettings, cofactor: str | float | dict
 ) -> Features:
-    """What select_markers would write of the model's markers and their transformation."""
+    """The report of select_markers on the model's markers and transformation."""
     markers = taken.genes.to_list()
     transformation, learned_from = told_scaling(
         pretrained.model, pretrained.scaling, markers, cofactor=cofactor, limits=taken.limits
@@ -291,7 +291,7 @@ def describe_markers(
     if no_markers:
         print(
             f"warning: the model has channels that are dropped from datasets ({listed(no_markers)}), and "
-            "then count as missing; cytometry.markers can say that they are markers "
+            "then count as missing; declare them as markers in cytometry.markers "
             f"({{{no_markers[0]}: {no_markers[0]}}})"
         )
     for kind, why in {(learned.values, learned.why) for learned in learned_from.values()}:
@@ -306,7 +306,7 @@ def describe_markers(
 
 
 def write_genes(taken: ImportedModel, features: Features, genes: str, report: str) -> None:
-    """Write the model's genes or markers, in its order, and what is said of them."""
+    """Write the model's genes or markers, in its order, and their report."""
     table = pd.DataFrame({"gene": taken.genes})
     if taken.backbone is None:
         table = table.assign(variable_rank=np.arange(len(table)), kept=False)
@@ -324,7 +324,7 @@ def write_parts(
     label_names: LabelNames,
     mapped: dict[str, str],
 ) -> None:
-    """Write the mapped cells of each part; `parts` holds each cell's place in `mapped`, or -1."""
+    """Write the mapped cells of each part; `parts` has each cell's place in `mapped`, or -1."""
     texts = [pa.field(name, pa.string()) for name in ("cell", "batch", "label")]
     numbers = [pa.field(f"latent_{number}", pa.float32()) for number in range(table.width)]
     schema = pa.schema([*texts, *numbers])
@@ -336,8 +336,8 @@ def write_parts(
             finite = np.isfinite(latents).all(axis=1)
             if not finite.all():
                 raise InputError(
-                    f"pretrained.latents: {pretrained.latents} has latents that are no numbers, those of "
-                    f"{names[~finite][0]} among them; take such cells out"
+                    f"pretrained.latents: {pretrained.latents} has latents that are not numbers, those of "
+                    f"{names[~finite][0]} among them; remove such cells"
                 )
             here = parts[start : start + len(names)]
             for part, writer in enumerate(writers):

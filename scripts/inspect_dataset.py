@@ -1,4 +1,4 @@
-"""Look at a user's file without reading its counts: what it holds, and all that is wrong with it."""
+"""Inspect a user's file without reading its counts, and collect all its problems."""
 
 from typing import Any
 
@@ -22,10 +22,10 @@ LABELED = {"reference": "a reference", "evaluate": "a dataset to evaluate"}
 def inspect_dataset(
     inspected: str, *, name: str, config: dict[str, Any], label_names: LabelNames, made_from: str = ""
 ) -> None:
-    """Write what a dataset's file holds, and its problems, as JSON.
+    """Write the contents of a dataset's file, and its problems, as JSON.
 
-    The user's mistakes do not end this function: they are collected under `problems`, so that all of
-    them can be told at once.
+    User errors do not end this function: they are collected in `problems`, to be reported
+    together.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def inspect_dataset(
     name, config
         The dataset's name and its part of the configuration, with defaults.
     label_names
-        What its labels are called.
+        The dataset's label names.
     made_from
-        Hash of all that the inspection depends on, to recognize it by.
+        Hash of all inputs of the inspection, its identity.
     """
     all_findings = Findings()
     role = config["role"]

@@ -1,4 +1,4 @@
-"""Ask what the reference cannot see: take out each label, and predict its held-out cells by what is left."""
+"""Leave each label out of the reference, and predict its held-out cells from the rest."""
 
 from collections import Counter
 from contextlib import nullcontext
@@ -26,7 +26,7 @@ from cellferry.sampling.sketch import stratified_sketch
 from threadpoolctl import threadpool_limits
 
 MIN_LABELS = 3
-"""Where two labels are left there is something to choose from."""
+"""A prediction needs two labels to choose from."""
 
 
 def leave_labels_out(
@@ -41,18 +41,18 @@ def leave_labels_out(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write by label what becomes of its held-out cells when it is not in the reference.
+    """Write per label the predictions of its held-out cells without it in the reference.
 
     Parameters
     ----------
     mapped, common
-        Latents, in chunks, and counts of the held-out cells; None where there are no counts.
+        Latents, in chunks, and counts of the held-out cells; None without counts.
     classifier, decision
         What train_classifier and calibrate_classifier wrote.
     left_out
         JSON to write, `LeftOut`.
     limits
-        Below them cells get no label.
+        Limits of quality; cells below them get no label.
     seed, budget, threads
         Seed of the draw of cells, memory and cores of the job.
     """
@@ -106,7 +106,7 @@ def leave_labels_out(
 
 
 def labels_to_take_out(codes: np.ndarray, *, seed: int) -> np.ndarray:
-    """Labels (codes, ascending) that have held-out cells; of more than 200, some at random."""
+    """Labels (codes, ascending) with held-out cells; more than 200 are subsampled."""
     labels = np.unique(codes[codes >= 0])
     if len(labels) <= MAX_LEFT_OUT:
         return labels
@@ -117,18 +117,18 @@ def labels_to_take_out(codes: np.ndarray, *, seed: int) -> np.ndarray:
 def outcome(
     decided: dict[str, np.ndarray], of_label: np.ndarray, above: dict[str, str], scores: dict[str, np.ndarray]
 ) -> LeftOutLabel:
-    """What became of the cells (`of_label`) of a label that was taken out.
+    """Predictions for the cells (`of_label`) of a label that was left out.
 
     Parameters
     ----------
     decided
-        The answers of all cells.
+        The decisions for all cells.
     of_label
-        Which cells are of the label.
+        Mask of the label's cells.
     above
         The label's node at each coarser level.
     scores
-        By the names of `Separation`, numbers that should be higher for the label's cells than for others.
+        By the names of `Separation`, scores that should be higher for the label's cells.
     """
     given: Counter[tuple[str, str | None]] = Counter(
         zip(decided["label"][of_label].tolist(), decided["level"][of_label].tolist(), strict=True)

@@ -1,6 +1,6 @@
-"""Map one chunk of a query into the reference's latent space: forward passes, nothing is trained.
+"""Map one chunk of a query into the reference's latent space: forward passes, no training.
 
-Where the model was fitted to the query's batches, cells are mapped by it and by the reference's as it is.
+With a model fitted to the query's batches, cells are also mapped by the reference's own model.
 """
 
 import numpy as np
@@ -37,9 +37,9 @@ def map_query(
     mapped
         Parquet file to write, one row per cell (`cellferry.artifacts.latents`); latents are posterior means.
     chunk, chunks
-        Which of how many equal runs of cells.
+        Number of the chunk, and of chunks of equal size.
     budget, threads
-        What the job was given.
+        Memory and cores of the job.
     """
     with H5adReader(common) as reader, complete(mapped) as path:
         encoder = Encoder.load(model, reader.var.index)

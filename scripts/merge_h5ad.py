@@ -1,4 +1,4 @@
-"""Put the chunks of one dataset together as one h5ad file, and prove that nothing was lost."""
+"""Merge the chunks of one dataset into one h5ad file, and verify that nothing was lost."""
 
 from pathlib import Path
 
@@ -21,16 +21,16 @@ def merge_h5ad(chunks: list[str], merged: str, *, materialize: bool, budget: Bud
     chunks
         Folders of chunk files as `convert_to_chunks` writes them, numbered from 0 throughout.
     merged
-        The file to write: a view over the chunks (an HDF5 virtual dataset), or all of it.
+        The file to write: a view over the chunks (an HDF5 virtual dataset), or a copy.
     materialize
-        Copy the counts, so that the file needs no other.
+        Copy the counts, so that the file is complete by itself.
     budget
         Memory of the job.
 
     Raises
     ------
     InputError
-        If a chunk was damaged after it had been written, or is missing.
+        If a chunk is damaged or missing.
     RuntimeError
         If cells, stored values or counts differ between the chunks and the merged file.
     """
@@ -73,9 +73,8 @@ def check_merged(merged: str, totals: dict, edges: dict[int, list], *, max_bytes
     max_bytes
         Size of the blocks that are read.
     whole
-        Hold every value against the checksums that the chunks were written with: equal values have equal
-        totals. A view has no values of its own, only places to look at; those are checked by `edges`, and the
-        values where all of them are read anyway (`subset_common_genes`).
+        Compare every value with the chunks' checksums. A view contains references to the chunks only: `edges`
+        checks these, and `subset_common_genes`, which reads all values, checks the values.
     """
     with H5adReader(merged) as reader:
         if (reader.n_cells, reader.nonzeros) != (totals["cells"], totals["nonzeros"]):
@@ -89,7 +88,7 @@ def check_merged(merged: str, totals: dict, edges: dict[int, list], *, max_bytes
                 progress.add(stop - start)
         for row, expected in edges.items():
             if cell_at(reader, row) != expected:
-                raise RuntimeError(f"{merged}: cell {row} is not that of the chunk; {REMEDY}")
+                raise RuntimeError(f"{merged}: cell {row} differs from the chunk's; {REMEDY}")
         print(
             f"{merged}: {reader.n_cells} cells, {reader.nonzeros} stored values, "
             f"{totals['gene_totals'].sum():.0f} counts, as in the chunks"

@@ -1,4 +1,4 @@
-"""Predict the labels of a chunk of mapped cells; a cell that gets none is told why."""
+"""Predict the labels of a chunk of mapped cells; a cell without a label gets a reason."""
 
 import json
 from collections import Counter
@@ -49,18 +49,18 @@ def predict_labels(
     mapped
         The chunk's latents.
     common
-        Counts of the whole part that the chunk is of.
+        Counts of the whole part that contains the chunk.
     classifier, decision
         What train_classifier and calibrate_classifier wrote.
     predictions
-        File to write; docs/labels.md tells its columns.
+        File to write; docs/outputs.md lists its columns.
     sums
-        File to write with sums of the cells' expression by best label, cells of low quality left out; it is
-        without labels where the classifiers came without such sums of the reference.
+        File to write with sums of expression by best label, without cells of low quality; it has no
+        labels if the classifiers have no such sums of the reference.
     chunk, chunks
-        Which of how many equal runs of cells of `common` the chunk is.
+        Number of the chunk, and of chunks of equal size in `common`.
     limits
-        Below them cells get no label.
+        Limits of quality; cells below them get no label.
     budget, threads
         Memory and cores of the job.
     """
@@ -108,7 +108,7 @@ def predict_labels(
                 columns["ontology"] = [heads.ontology.get(label) for label in columns["label"]]
                 columns |= {"cell": block.column("cell"), "truth": block.column("label")}
                 arrays = [
-                    # NaN is null: not known.
+                    # NaN becomes null.
                     pa.array(columns[name], from_pandas=True).cast(schema.field(name).type)
                     for name in schema.names
                 ]
@@ -145,7 +145,7 @@ def prediction_schema(classifier: Classifier, *, two_mappings: bool, with_truth:
 
 
 def codes_without(names: np.ndarray, left_out: np.ndarray, labels: list[str]) -> np.ndarray:
-    """Places of the cells' labels (`names`) among all, -1 for cells that are left out (mask)."""
+    """Codes of the cells' labels (`names`), -1 for cells that are left out (mask)."""
     place = {label: code for code, label in enumerate(labels)}
     codes = np.fromiter(map(place.__getitem__, names), dtype=np.int64, count=len(names))
     codes[left_out] = -1
@@ -153,7 +153,7 @@ def codes_without(names: np.ndarray, left_out: np.ndarray, labels: list[str]) ->
 
 
 def head_columns(by_head: dict[str, np.ndarray], labels: list[str]) -> dict[str, np.ndarray]:
-    """Each head's own answer and its probability."""
+    """Each head's label and its probability."""
     names = np.array(labels, dtype=object)
     columns = {}
     for head, probabilities in by_head.items():
@@ -164,7 +164,7 @@ def head_columns(by_head: dict[str, np.ndarray], labels: list[str]) -> dict[str,
 
 
 def nearest_columns(nearest: NearestReferences) -> dict[str, np.ndarray]:
-    """The reference dataset that each cell lies nearest to."""
+    """The nearest reference dataset of each cell."""
     return {
         "nearest_reference": nearest.names,
         "nearest_reference_distance": nearest.distance,

@@ -1,4 +1,4 @@
-"""Raise the thresholds of a query's labels where its cells are less sure than held-out ones."""
+"""Raise a query's thresholds for labels that are less certain than in held-out cells."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def raise_for_query(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write the decision for a query as JSON, a `DecisionModel` like the one that it is made from.
+    """Write the decision for a query as JSON, a `DecisionModel` like its input.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def raise_for_query(
     raised
         File to write.
     limits
-        Below them cells get no label, and do not count.
+        Limits of quality; cells below them get no label and are left out.
     seed, budget, threads
         Seed of the draw of cells, memory and cores of the job.
     """
@@ -60,7 +60,7 @@ def raise_for_query(
         )
         for outputs in heads.predict_rows(mapped, cells, drawn, rows=heads.rows_in(max_bytes, cells)):
             part = calibrated_probabilities(learned, outputs.by_head)
-            # Not `>=`: where nothing is known of a cell's being inside, it is NaN.
+            # Not `>=`: the p-value is NaN if novelty is unknown.
             inside = ~(ood_pvalues(learned.novelty, part, outputs) < limits.min_p)
             if outputs.rare:
                 inside &= outputs.rare.probability <= learned.rare_threshold
@@ -70,7 +70,7 @@ def raise_for_query(
     usable = inside & ~quality_limits(limits, learned).exceed(n_counts, n_genes)
     decided = raise_thresholds(learned, probabilities, usable, heads.hierarchy)
     found = decided.raised
-    print(f"of a sketch of {found.cells} cells {found.labeled_before} get a label by the learned thresholds")
+    print(f"{found.labeled_before} of {found.cells} sampled cells get a label by the reference's thresholds")
     if found.labeled < found.labeled_before:
         print(f"{found.labeled} by raised ones: the expected error was {found.expected_error_before:.3f}")
     elif found.labeled:
@@ -79,7 +79,7 @@ def raise_for_query(
 
 
 def with_limits_of_query(learned: DecisionModel, n_counts: np.ndarray, n_genes: np.ndarray) -> DecisionModel:
-    """The decision with limits of quality that a shallow query meets, reported if they are lower."""
+    """The decision with limits of quality for a shallow query, reported if lower."""
     quality = limits_of_query(learned.quality, n_counts, n_genes)
     if quality != learned.quality:
         print(

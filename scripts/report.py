@@ -1,4 +1,4 @@
-"""Draw the report: one self-contained page with the answer, its scores, the genes, maps and costs."""
+"""Write the report: one self-contained page with labels, scores, genes, maps and costs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Draw the report of a run that has not come to its end: what there is, and what is missing."""
+"""Write the report of an unfinished run: available results, and a list of missing ones."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ MISSING = {
     "evaluations": "the scores of {name}",
     "predictions": "the labels of {name}",
     "mapped": "{n} of {of} chunks of mapped cells of {name}",
-    "gene_loss": "what {name} loses with its missing genes",
+    "gene_loss": "the loss of {name} by its missing genes",
     "raised": "the thresholds of {name}",
-    "label_genes": "the genes that speak for the labels of {name}",
+    "label_genes": "the genes behind the labels of {name}",
     "shifted_genes": "the genes that shifted in {name}",
     "inspected": "what {name} holds",
     "common": "the counts of {name}",
@@ -20,21 +20,21 @@ MISSING = {
     "panel": "the panels",
     "datasets": "the list of datasets",
     "labels": "the reference's labels and its parts",
-    "left_out": "what becomes of labels that the reference lacks",
+    "left_out": "predictions for labels left out of the reference",
     "decision": "the calibrated classifiers",
     "genes": "the genes of the model",
     "history": "the trained model",
-    "packed": "what the packed reference says of itself",
-    "label_agreement": "what the references call each other's cells",
+    "packed": "the metadata of the packed reference",
+    "label_agreement": "the label agreement of the references",
 }
-"""How to speak of what is not there, by the name of the report's input."""
+"""Description of a missing input of the report, by its name."""
 BY_FOLDER = ("mapped", "gene_loss", "raised", "label_genes", "shifted_genes")
 """Inputs whose files lie in a folder that has the dataset's name."""
 MANY = ("evaluations", "predictions", "inspected", "common", "labeled", *BY_FOLDER)
 
 
 def what_is_there(files: dict[str, str | list[str]]) -> tuple[dict[str, str | list[str] | None], list[str]]:
-    """Divide the report's input.
+    """Split the report's inputs into present and missing ones.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def what_is_there(files: dict[str, str | list[str]]) -> tuple[dict[str, str | li
 
     Returns
     -------
-    The same with those that exist (None or an empty list where there are none), and what is missing in words.
-    Of a part that is not mapped whole no chunk is left: its cells would not be those of its predictions.
+    The present ones (None or an empty list if missing), and descriptions of the missing ones. A part with
+    missing chunks loses all of them: its cells would differ from those of its predictions.
     """
     there, missing = {}, []
     for name, paths in files.items():

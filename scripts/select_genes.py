@@ -1,4 +1,4 @@
-"""Choose the genes of the model: those that all given datasets share, and among them the variable ones."""
+"""Choose the model's genes: variable genes among those common to the given datasets."""
 
 import json
 
@@ -24,10 +24,10 @@ from cellferry.sampling.splits import read_split
 from scipy import sparse
 
 WELL_TRANSLATED = 0.9
-"""Share of a dataset's genes that `genes.map` names without a warning."""
+"""Share of a dataset's genes in `genes.map` below which a warning is printed."""
 
 MIN_CELLS_PER_BATCH = 200
-"""Below this, a batch's own mean-variance fit is noise, and variable genes are chosen over all cells."""
+"""Cells below which a batch's mean-variance fit is noise; all cells are used instead."""
 
 
 def select_genes(
@@ -44,7 +44,7 @@ def select_genes(
     seed: int,
     budget: Budget,
 ) -> None:
-    """Write the genes the model will see, and what every dataset loses.
+    """Write the model's genes, and each dataset's loss of genes.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def select_genes(
     gene_map
         Two-column table of Ensembl ids and symbols, or None.
     orthologs
-        Table of the genes of two species in pairs, or None. The first reference keeps its genes' names.
+        Table of orthologs of two species, or None. The first reference keeps its genes' names.
     genes, report
         Files to write: a table with one row per chosen gene, and a JSON summary.
     references
@@ -112,7 +112,7 @@ def select_genes(
 
 
 def say_what_is_translated(harmonized: Harmonized, table: GeneTable | None) -> None:
-    """Print how many genes of each dataset `genes.map` translates, where it is given."""
+    """Print the number of genes per dataset that `genes.map` translates."""
     if table is None:
         return
     translated = [name for name, column in harmonized.columns.items() if column.endswith(BY_MAP)]
@@ -139,7 +139,7 @@ def read_sketch(merged: dict[str, str], harmonized: Harmonized, rows: list[np.nd
 
 
 def choose(sketch: ad.AnnData, harmonized: Harmonized, *, n_variable: int, keep: set[str]) -> pd.DataFrame:
-    """The model's genes: `gene`, its `variable_rank` (0 first), and whether it is `kept` in any case."""
+    """The model's genes: `gene`, its `variable_rank` (0 first), and whether `genes.keep` has it."""
     rank = variable_rank(sketch, n_variable)
     kept = np.isin(harmonized.common, keep)
     chosen = pd.DataFrame({"gene": harmonized.common, "variable_rank": rank, "kept": kept})
@@ -178,7 +178,7 @@ def log_variance(counts: sparse.csr_matrix) -> np.ndarray:
 
 
 def wanted_genes(keep: list[str], harmonized: Harmonized, table: GeneTable | None) -> list[str]:
-    """Genes of `genes.keep` under the ids in use; those that not all datasets have are named in the log."""
+    """Genes of `genes.keep` under the ids in use; the log lists those missing in a dataset."""
     translation = {}
     if table is not None:
         translation = table.to_ensembl if harmonized.kind == "ensembl" else table.to_symbol
@@ -192,7 +192,7 @@ def wanted_genes(keep: list[str], harmonized: Harmonized, table: GeneTable | Non
 def loss(
     harmonized: Harmonized, name: str, chosen: list[str], gene_totals: np.ndarray, common_share: float
 ) -> DatasetFeatures:
-    """Numbers of a dataset's genes, and the share of its counts in the chosen ones."""
+    """Gene numbers of a dataset, and the share of its counts in the chosen genes."""
     ids = harmonized.ids[name]
     known = [gene for gene in ids if gene is not None]
     return DatasetFeatures(

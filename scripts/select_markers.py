@@ -1,4 +1,4 @@
-"""Choose the markers of the model, and learn on the reference how their values are scaled."""
+"""Choose the model's markers, and fit the scaling of their values on the reference."""
 
 import numpy as np
 import pandas as pd
@@ -33,14 +33,14 @@ def select_markers(
     seed: int,
     budget: Budget,
 ) -> None:
-    """Write the markers that the model will see, and how their values are transformed.
+    """Write the model's markers and the transformation of their values.
 
     Parameters
     ----------
     merged, inspected
-        Merged file, and what `inspect_dataset` wrote, of each dataset whose panel is compared.
+        Merged file and inspection of each dataset whose panel is compared.
     splits
-        Parts of the references; scaling is learned on their training cells.
+        Parts of the references; scaling is fitted on their training cells.
     genes
         Table to write, a row per marker: `gene`, and whether it is in the `backbone`.
     report
@@ -111,7 +111,7 @@ def learn_transformation(
     learned = ~np.isnan(sketch).all(axis=0)
     if not learned.all():
         names = [marker for marker, found in zip(panels.markers, learned, strict=True) if not found]
-        print(f"left out, since no training cell's were measured: {', '.join(names)}")
+        print(f"left out, not measured in any training cell: {', '.join(names)}")
         panels = panels._replace(markers=[marker for marker in panels.markers if marker not in names])
         cofactors = {technology: values[learned] for technology, values in cofactors.items()}
     low, high = np.nanquantile(sketch[:, learned], RANGE, axis=0)

@@ -1,4 +1,4 @@
-"""Shuffle the reference's training cells into a store that a model trains from without loading it."""
+"""Shuffle the reference's training cells into a store for training from disk."""
 
 import warnings
 
@@ -20,30 +20,29 @@ ROWS_READ_TOGETHER = 512
 """Cells read from disk in one piece: single cells would cost a seek each."""
 
 CELLS_PER_ZARR_CHUNK = 512
-"""Cells compressed together, about: where they are few, reading is mostly zarr's handling of chunks."""
+"""Approximate number of cells compressed together; with few, zarr's overhead dominates reading."""
 
 
 def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> None:
-    """Write the store: data sets of shuffled cells, one in memory at a time.
+    """Write the store: data sets of shuffled cells, with one in memory at a time.
 
-    Runs of neighboring cells are dealt out at random to the data sets, and the cells of a data set
-    are shuffled, so that any stretch of the store is a fair sample (annbatch's pre-shuffling, with data
-    sets of its own size).
+    Runs of neighboring cells are assigned to data sets at random, and each data set is shuffled, so that
+    any stretch of the store is a random sample (annbatch's pre-shuffling, with another size of data sets).
 
     Parameters
     ----------
     common
         The reference's training cells.
     store
-        Folder to write (zarr v3, read by `cellferry.model.store`). Its attributes hold the names that the
-        codes stand for.
+        Folder to write (zarr v3, read by `cellferry.model.store`). Its attributes hold the names of the
+        codes.
     seed
         Seed of the shuffle.
     budget
         Memory of the job.
     """
     rng = np.random.default_rng(seed)
-    warnings.filterwarnings("ignore", message="Consolidated metadata")  # nobody else reads the store
+    warnings.filterwarnings("ignore", message="Consolidated metadata")  # for other readers only
     with H5adReader(common) as reader:
         nonzeros_per_cell = max(1.0, reader.nonzeros / reader.n_cells)
         values = min(VALUES_PER_DATASET, reader.nonzeros)
@@ -81,10 +80,10 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
             progress.end()
             group.attrs.update(
                 {
-                    # What annbatch's DatasetCollection looks for.
+                    # Required by annbatch's DatasetCollection.
                     "encoding-type": "annbatch-preshuffled",
                     "encoding-version": "0.1.0",
-                    # A training resumes from a checkpoint only if it was made from these very cells.
+                    # A checkpoint is valid for these cells only.
                     "made_from": str(reader.uns["id"]),
                     "n_cells": reader.n_cells,
                     "nonzeros": reader.nonzeros,
@@ -97,7 +96,7 @@ def shuffle_reference(common: str, store: str, *, seed: int, budget: Budget) -> 
 
 
 def panel_attributes(reader: H5adReader) -> dict[str, list[bool] | dict[str, list[bool]]]:
-    """Of cytometry: which markers are in the `backbone`, and which each reference `measured`."""
+    """Cytometry: markers in the `backbone`, and those that each reference `measured`."""
     if BACKBONE not in reader.var:
         return {}
     start = f"{MEASURED}_"

@@ -1,4 +1,4 @@
-"""Hold back a validation and a test part of the references, which are split as one."""
+"""Split all references together into training, validation and test cells."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +30,7 @@ def split_reference(
     seed: int,
     budget: Budget,
 ) -> None:
-    """Write which part each reference cell belongs to, and what is known of the labels.
+    """Write the part of each reference cell, and a summary of the labels.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ def split_reference(
         What `inspect_dataset` wrote for each of them.
     splits
         Parquet file to write: one row per cell, file after file in their order, column `split` with
-        `train`, `validation`, `test`, `rare` for a cell of a label that too few have, or null for a cell
-        without label, or one that is not used.
+        `train`, `validation`, `test`, `rare` for a cell of a rare label, or null for a cell
+        that is unlabeled or unused.
     about_labels
         JSON file to write, see `cellferry.artifacts.labels.ReferenceLabels`.
     settings
-        How cells are held out.
+        Settings of the split.
     subsample
         Cells to use at most, see `cellferry.sampling.labeled_split.split_labeled`.
     parents, ontology, is_a
@@ -56,7 +56,7 @@ def split_reference(
     Raises
     ------
     InputError
-        If fewer than two labels remain, `split.by` cannot be obeyed, or labels make no tree.
+        If fewer than two labels remain, `split.by` cannot be followed, or labels do not form a hierarchy.
     """
     budget.require(MEMORY_MODELS["split_reference"], cells=int(cell_bounds(merged)[-1]))
     labels, names = joint_codes(merged, "label")

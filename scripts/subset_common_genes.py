@@ -1,4 +1,4 @@
-"""Write a query's counts of the chosen genes (or values of the markers), in one pass over its merged file."""
+"""Write a query's counts of the model's genes (or marker values), in one pass over its merged file."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def subset_common_genes(
     budget: Budget,
     classifier: str | None = None,
 ) -> None:
-    """Write the counts of the chosen genes, genes that stand several times in the file summed.
+    """Write the counts of the model's genes; duplicate genes of the file are summed.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def subset_common_genes(
     common
         File to write.
     inspected
-        Of cytometry: what `inspect_dataset` wrote. None: the dataset holds counts.
+        Cytometry: the inspection of `inspect_dataset`. None: the dataset holds counts.
     name, gene_id, min_common
         See `cellferry.features.subset.gene_selection`.
     labeled_only
@@ -57,7 +57,7 @@ def subset_common_genes(
     budget
         Memory of the job.
     classifier
-        Folder of classifiers that look at expression alone; None for others.
+        Folder of classifiers on expression only; None for others.
     """
     with H5adReader(merged) as reader:
         drawn = labeled_only or max_cells is not None
@@ -98,21 +98,22 @@ def subset_common_genes(
 
 
 def takes_totals(classifier: str | None) -> bool:
-    """Whether a head takes the counts of all genes of a cell."""
+    """True if a head uses the counts of all genes."""
     if classifier is None:
         return False
     return CELLTYPIST in read_artifact(ClassifierLabels, Path(classifier) / "labels.json").heads
 
 
 def cells_to_score(reader: H5adReader, *, labeled_only: bool, max_cells: int | None, seed: int) -> np.ndarray:
-    """Mask of the cells to write: every cell has the same chance, so labels and batches keep their shares."""
+    """Mask of the cells to write, drawn uniformly, so labels and batches keep their shares."""
     mask = reader.codes("label") >= 0 if labeled_only else np.ones(reader.n_cells, dtype=bool)
     n_cells = np.count_nonzero(mask)
     if max_cells is not None and n_cells > max_cells:
         rows = np.flatnonzero(mask)
         mask[:] = False
         mask[np.random.default_rng(seed).choice(rows, max_cells, replace=False, shuffle=False)] = True
-    print(f"{n_cells} of {reader.n_cells} cells can be scored, {np.count_nonzero(mask)} of them are drawn")
+    n_drawn = np.count_nonzero(mask)
+    print(f"{n_cells} of {reader.n_cells} cells have labels to score, {n_drawn} of them are drawn")
     return mask
 
 

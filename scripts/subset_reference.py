@@ -1,4 +1,4 @@
-"""Write the references' counts of the chosen genes (or values of the markers), held-out parts apart.
+"""Write the references' counts of the model's genes (or marker values), one file per part.
 
 One pass over each reference.
 """
@@ -22,7 +22,7 @@ from cellferry.sampling.references import cell_bounds, common_obs
 from cellferry.sampling.splits import read_split
 
 PART = "reference"
-"""What the references are called when they are one."""
+"""Name of several references together."""
 
 
 def subset_reference(
@@ -35,10 +35,10 @@ def subset_reference(
     gene_ids: dict[str, str],
     budget: Budget,
 ) -> None:
-    """Write the counts of the chosen genes, genes that stand several times in a file summed.
+    """Write the counts of the model's genes; duplicate genes of a file are summed.
 
-    The references are read one after the other. Where there are several, their names and `/` stand before
-    the cells' names, and of obs there is what all of them have.
+    The references are read one after the other. With several, cell names get the prefix `{reference}/`,
+    and obs has the columns that all of them have.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def subset_reference(
     parts
         File to write for each of the parts `train`, `validation`, `test` and `rare`.
     inspected
-        Of cytometry: what `inspect_dataset` wrote of each reference. Empty: they hold counts.
+        Cytometry: the inspection of each reference. Empty: they hold counts.
     gene_ids
         Per reference the var column with gene ids, or `auto`.
     budget

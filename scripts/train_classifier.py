@@ -26,7 +26,7 @@ from cellferry.resources.budget import Budget
 from threadpoolctl import threadpool_limits
 
 CELLS_AT_ONCE = 2048
-"""Cells whose expression is summed at once."""
+"""Cells whose expression is summed together."""
 
 
 def train_classifier(
@@ -43,7 +43,7 @@ def train_classifier(
 ) -> None:
     """Train the heads on a sketch of the training cells and write them to the folder `classifier`.
 
-    With several reference datasets each is judged by the others as well.
+    With several reference datasets, each one's cells are also labeled by the others.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def train_classifier(
     classifier
         Folder to write.
     label_agreement
-        Table (tsv) of what each reference dataset calls the cells of the others; None of one dataset.
+        Table (tsv) of each reference dataset's labels for the others' cells; None with one dataset.
     settings
-        How they are trained.
+        Settings of the heads.
     modality
         `rna` or `cytometry`.
     seed, budget, threads
-        Seed of what is random, memory and cores of the job.
+        Seed, memory and cores of the job.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def train_classifier(
 
 
 def save_datasets(files: TrainingFiles, trained: TrainedHeads, n_neighbors: int, folder: Path) -> None:
-    """Write what measures the distance to each reference dataset, if there are several with enough cells."""
+    """Write the distance model of each reference dataset, if several have enough cells."""
     batches, names = read_codes(files.train, "batch")
     datasets, dataset_of_batch = datasets_of(names)
     codes = dataset_of_batch[batches[trained.cells.learned.rows]]
@@ -96,7 +96,7 @@ def save_datasets(files: TrainingFiles, trained: TrainedHeads, n_neighbors: int,
 
 
 def write_label_agreement(found: CrossLabels, table: str) -> None:
-    """Write the calls as a table; an empty cell is what is not known."""
+    """Write the calls as a table; missing values are empty."""
     conflicts = set()
     with complete(table) as path, open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
@@ -111,16 +111,16 @@ def write_label_agreement(found: CrossLabels, table: str) -> None:
 
 
 def sums_of_reference(common: str, cells: TrainingCells) -> ExpressionSums:
-    """Sums of expression by label, of the cells that heads on expression learn from, read in blocks.
+    """Sums of expression by label over the training cells of heads on expression, read in blocks.
 
-    A query's cells are compared with them, whichever heads are trained.
+    A query's cells are compared with these sums, whatever heads are trained.
 
     Parameters
     ----------
     common
         Counts or marker values of the training cells.
     cells
-        Which of these were drawn.
+        The drawn rows.
     """
     rows, codes = (values[cells.part] for values in cells.learned)
     with H5adReader(common) as reader:
@@ -135,12 +135,12 @@ def sums_of_reference(common: str, cells: TrainingCells) -> ExpressionSums:
 def description(
     trained: TrainedHeads, settings: ClassifierSettings, known: ReferenceLabels, *, seed: int
 ) -> ClassifierLabels:
-    """What `cellferry.heads.classifier.Classifier` reads of the heads, and how they were trained.
+    """Metadata of the heads for `cellferry.heads.classifier.Classifier`, with their settings.
 
     Parameters
     ----------
     trained, settings, seed
-        The heads, and how they were trained.
+        The heads and their settings.
     known
         Labels of the reference.
     """

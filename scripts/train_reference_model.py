@@ -1,4 +1,4 @@
-"""Train the reference model from disk: scVI, and scANVI on top of it if asked for, or CytoVI."""
+"""Train the reference model from disk: scVI, optionally scANVI on top, or CytoVI."""
 
 import time
 from dataclasses import asdict, replace
@@ -45,20 +45,20 @@ def train_reference_model(
     model, history
         Folder and table (loss per epoch) to write.
     checkpoints
-        Folder for the state of the training. When killed, be it in its last second, it resumes from there;
-        so the folder stays until a run of the workflow has ended well.
+        Folder for the training's state. A training that was killed, even in its last second, resumes from it;
+        the folder is kept until a run of the workflow succeeds.
     settings
-        The model, and how it is trained.
+        Settings of the model and its training.
     seed, threads, gpu
         See `cellferry.model.scvi_models.set_up_torch`.
     minutes
-        Time limit of the job; a state is written shortly before it.
+        Time limit of the job; the state is saved shortly before it.
     budget
         Memory of the job.
     marker_report
-        Of cytometry: what `select_markers` says of the markers.
+        Cytometry: the report of `select_markers`.
     labels
-        Labels of the reference, where the model learns from them: those of coarser ones are left out.
+        Labels of the reference, if the model uses them; coarser labels are left out.
     """
     deadline = time.monotonic() + 60 * minutes
     accelerator = set_up_torch(threads=threads, seed=seed, gpu=gpu)
@@ -94,11 +94,11 @@ def train_reference_model(
             checkpoints=Checkpoints(checkpoints, {**made_from, "refined": True}, deadline=deadline),
         )
     with complete(history) as path:
-        # How many there were to be: where there are fewer, training was stopped early.
+        # The planned number; fewer losses mean early stopping.
         losses.assign(max_epochs=epochs).to_csv(path, index=False)
     with complete(model) as path:
         reference_model.save(str(path))
-        # Beside what scvi-tools saved: map_query and predict_labels run without torch.
+        # In addition to scvi-tools' files: map_query and predict_labels run without torch.
         encoder_of(reference_model).save(path)
         if settings.type == "scanvi":
             scanvi_classifier(reference_model).save(path)
@@ -108,10 +108,10 @@ def train_reference_model(
 
 
 def without_coarse(labels: list[str], known: ReferenceLabels) -> list[str]:
-    """Labels of a store, `unknown` in the place of coarser ones: their cells teach scANVI as unlabeled."""
+    """Labels of a store, with `unknown` for coarser ones: scANVI treats their cells as unlabeled."""
     coarse = known.coarse
     for label in (label for label in labels if label in coarse):
-        print(f"scANVI: the cells with the coarser label '{label}' count as unlabeled")
+        print(f"scANVI: cells with the coarser label '{label}' are treated as unlabeled")
     return [UNKNOWN if label in coarse else label for label in labels]
 
 

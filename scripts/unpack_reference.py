@@ -1,4 +1,4 @@
-"""Unpack a packed reference into the files that the rules of a reference would have made."""
+"""Unpack a packed reference into the files of a trained reference."""
 
 import shutil
 import tempfile
@@ -12,15 +12,15 @@ from cellferry.references.archive import HELD_OUT, HELD_OUT_ENCODER, MODEL, unpa
 
 
 def unpack_reference(archive: str, outputs: dict[str, str], *, folder: str) -> None:
-    """Write what is in an archive, each file compared with its checksum.
+    """Write an archive's files, each compared with its checksum.
 
     Parameters
     ----------
     archive
         The packed reference.
     outputs
-        By name, files and folders of the results to write. All but `identity`, `held_out` and
-        `held_out_model` have the places in `folder` that they have in the archive.
+        By name, files and folders of the results to write. Except for `identity`, `held_out` and
+        `held_out_model`, their paths in `folder` are those in the archive.
     folder
         Folder of the outputs.
     """

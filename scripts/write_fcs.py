@@ -22,16 +22,16 @@ from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 
 CODED = {"label_code": "label", "best_label_code": "best_label"}
-"""Channels that hold a label as a number, and the columns of the predictions with its name."""
+"""Channels with a label as a number, and the predictions' columns with its name."""
 
 NUMBERS = ["probability", "ood_pvalue"]
-"""Columns of the predictions that are channels as they are."""
+"""Columns of the predictions that become channels unchanged."""
 
 MAX_OPEN = 200
-"""Files that are written at once: a process may often not have more than 1024 open."""
+"""Files written at once: the usual limit of a process is 1024 open files."""
 
 NAME_BYTES = 200
-"""Most file systems take names of 255; a file that is being written has a longer one."""
+"""Most file systems allow names of 255 bytes; unfinished files have longer ones."""
 
 
 def write_fcs(
@@ -48,7 +48,7 @@ def write_fcs(
     fcs
         The folder to write.
     query
-        The query's name, which its batches' names begin with.
+        The query's name, the prefix of its batches' names.
     budget
         Memory of the job.
 
@@ -63,7 +63,7 @@ def write_fcs(
         folder.mkdir()
         write_table(folder / "labels.csv", codes)
         channels = all_channels(reader, latents, n_codes=len(codes))
-        # An event's numbers as they were read, side by side, and those of one sample; its name three times.
+        # An event's values as read, joined, and of one sample; its name three times.
         an_event = 12 * len(channels) + 400
         block = budget.block_bytes(MEMORY_MODELS["write_fcs"])
         max_bytes = block * BYTES_PER_CELL // (BYTES_PER_CELL + an_event)
@@ -94,7 +94,7 @@ def label_codes(predictions: str) -> dict[str, int]:
 
 
 def write_table(path: Path, codes: dict[str, int]) -> None:
-    """Write what the codes mean."""
+    """Write the labels of the codes."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["code", "label"])
@@ -102,10 +102,10 @@ def write_table(path: Path, codes: dict[str, int]) -> None:
 
 
 def all_channels(reader: H5adReader, latents: list[str], *, n_codes: int) -> list[Channel]:
-    """The query's own channels, and those that are added to them.
+    """The query's channels and the added ones.
 
-    A query's channel that is called like one that is added gets the suffix `_input`; among themselves
-    they are told apart by numbers.
+    A query's channel with the name of an added one gets the suffix `_input`; duplicates get
+    numbers.
     """
     added = [Channel(name, most=n_codes) for name in CODED]
     added += [Channel(name, most=1) for name in NUMBERS]
@@ -118,7 +118,7 @@ def all_channels(reader: H5adReader, latents: list[str], *, n_codes: int) -> lis
 
 
 def file_names(samples: Sequence[str]) -> list[str]:
-    """Names of files by those of samples, different ones also where case does not count."""
+    """File names by sample, unique also on case-insensitive file systems."""
     names = [re.sub(r"[^\w.+-]+", "_", sample).lstrip(".") or "_" for sample in samples]
     return each_once([name.encode()[:NAME_BYTES].decode(errors="ignore") for name in names], ignore_case=True)
 
@@ -145,7 +145,7 @@ def events(
 def coded(labels: pa.ChunkedArray, codes: dict[str, int]) -> np.ndarray:
     """A column of labels as their codes: cells × 1, float32; without a label 0."""
     encoded = labels.combine_chunks().dictionary_encode()
-    # One entry more than there are names: a null becomes -1, which indexes the last.
+    # One entry more than names: a null becomes -1, which indexes the last.
     values = np.array([codes[name] for name in encoded.dictionary.to_pylist()] + [0], dtype=np.float32)
     return values[encoded.indices.fill_null(-1).to_numpy()][:, None]
 
@@ -156,14 +156,14 @@ def write_samples(
     channels: list[Channel],
     codes: dict[str, int],
 ) -> None:
-    """Write the events of the given samples; those of others are passed over."""
+    """Write the events of the given samples and skip the others."""
     labels = {f"CELLFERRY_LABEL_{code}": label for label, code in codes.items()}
     writers: dict[int, FcsWriter] = {}
     with ExitStack() as closing:
         for batches, values in blocks:
             met = set(np.unique(batches).tolist())
             for sample in (sample for sample in samples if sample.code in met):
-                # Not before its first event: a file without any is none.
+                # Opened at its first event: an FCS file needs one.
                 if sample.code not in writers:
                     keywords = {"$FIL": sample.path.name, "$SMNO": sample.name}
                     writer = FcsWriter(sample.path, channels, keywords | labels)

@@ -247,7 +247,7 @@ def test_a_reference_of_which_nothing_is_trained_on(select, tmp_path, capsys):
         cofactor={"CD14": 7, "CD3": 3},
     )
     assert list(genes["gene"]) == list(PANEL[:6])
-    assert "left out, since no training cell's were measured: CD45RA, CD14" in capsys.readouterr().out
+    assert "left out, not measured in any training cell: CD45RA, CD14" in capsys.readouterr().out
     transformation = Transformation.from_json(report["transformation"])
     assert np.isfinite([transformation.low, transformation.high]).all()
     assert transformation.cofactors["mass"].tolist() == [3, 5, 5, 5, 5, 5]

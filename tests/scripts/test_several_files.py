@@ -277,7 +277,7 @@ def test_a_file_that_changes_between_inspection_and_conversion(plates, tmp_path,
         return Dataset(name, config)
 
     monkeypatch.setattr("convert_to_chunks.Dataset", other)
-    with pytest.raises(InputError, match=r"plate0\.h5ad: was changed after it had been inspected"):
+    with pytest.raises(InputError, match=r"plate0\.h5ad: changed since its inspection"):
         convert(str(tmp_path / "plate*.h5ad"), tmp_path / "chunks", jobs=jobs)
     assert not (tmp_path / "chunks").exists()
 

@@ -46,7 +46,7 @@ def test_xenium_cells_lie_where_the_table_has_them(tmp_path, capsys, table, name
     chunks = convert(path, tmp_path / "chunks")
     assert np.array_equal(places_in(chunks), places)
     n_controls = counts[:, len(GENES) :].sum()
-    told = f"control features are left out: {n_controls} counts, {n_controls / counts.sum():.2%} of all"
+    told = f"control features left out: {n_controls} counts, {n_controls / counts.sum():.2%} of all"
     assert told in capsys.readouterr().out
 
 

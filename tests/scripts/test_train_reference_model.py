@@ -294,7 +294,7 @@ def test_scanvi_takes_cells_with_a_coarser_label_for_unlabeled(trained, tmp_path
     write_artifact(known, tmp_path / "labels.json")
     labels = str(tmp_path / "labels.json")
     train(trained, tmp_path, type="scanvi", scanvi_epochs=2, epochs=2, labels=labels)
-    assert "scANVI: the cells with the coarser label 'T cell' count as unlabeled" in capsys.readouterr().out
+    assert "scANVI: cells with the coarser label 'T cell' are treated as unlabeled" in capsys.readouterr().out
     assert ScanviHead.load(tmp_path / "model").labels.tolist() == ["B cell", "NK"]
 
 
