@@ -317,7 +317,7 @@ def test_what_becomes_of_coarser_labels_is_told(tmp_path, capsys):
     parents = {"CD4 T cell": "T cell", "CD8 T cells": "T cell", "NK": "B cell"}
     check_datasets(mixed_depths(tmp_path), str(tmp_path / "datasets.tsv"), parents=parents)
     said = capsys.readouterr().out
-    assert "'T cell' is a coarser label: its 40 cells teach the sum of CD4 T cell, CD8 T cells" in said
+    assert "'T cell' is a coarser label: its 40 cells train the sum of CD4 T cell, CD8 T cells" in said
     assert "warning: 'B cell' (10 cells) is a coarser label without children in the reference" in said
     assert "may stand below" not in said
 

@@ -72,8 +72,8 @@ def mixed(n_fine, n_coarse, n_other):
 def test_cells_with_a_coarser_label_teach_the_heads_that_can(tmp_path, capsys):
     classifier, _, _ = train(tmp_path / "run", *mixed(20, 40, 40))
     said = capsys.readouterr().out
-    assert f"coarser label '{ABOVE}': 80 cells teach the sum of the labels below it" in said
-    assert "heads that these cells teach: linear, expression, expression_pca" in said
+    assert f"coarser label '{ABOVE}': 80 cells train the sum of the labels below it" in said
+    assert "heads trained on these cells: linear, expression, expression_pca" in said
     assert "they are left out of xgboost, neighbors, expression_ranks" in said
     known = read_artifact(ClassifierLabels, classifier / "labels.json")
     assert known.hierarchy.leaves == LABELS
@@ -133,7 +133,7 @@ def test_a_label_above_all_others_teaches_nothing_and_is_named(tmp_path, capsys)
         tmp_path / "run", [*labels, *["cell"] * 20], [*places, *[0] * 20], hierarchy=everything
     )
     assert (
-        "cells with the coarser label 'cell' teach no head: all labels are below it"
+        "cells with the coarser label 'cell' are not used for training: all labels are below it"
         in capsys.readouterr().out
     )
     assert len(pq.read_table(classifier / "neighbors.parquet")) == 80

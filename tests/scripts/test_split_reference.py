@@ -255,7 +255,7 @@ def test_a_coarser_label_is_split_and_not_predictable(tmp_path, capsys, n_coarse
     assert known.hierarchy.leaves_below("T") == ["CD4 T", "CD8 T"]
     assert known.hierarchy.kind("T") == "at a coarser level"
     said = capsys.readouterr().out
-    assert f"'T' is a coarser label: its {n_coarse} cells teach the sum of CD4 T, CD8 T" in said
+    assert f"'T' is a coarser label: its {n_coarse} cells train the sum of CD4 T, CD8 T" in said
 
 
 def test_without_a_tree_it_is_a_label_like_others(tmp_path):

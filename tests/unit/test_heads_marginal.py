@@ -1,4 +1,4 @@
-"""Cells with a coarser label: they teach the sum of the labels below it, and no label in particular."""
+"""Cells with a coarser label: they train the sum of the labels below it, and no label in particular."""
 
 import numpy as np
 import pytest

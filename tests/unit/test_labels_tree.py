@@ -153,7 +153,7 @@ def test_coarser_labels_have_two_or_more_labels_below():
     assert depths.below == {"CD4": ["Th1", "Treg"], "T": ["CD8", "Th1", "Treg"]}
     assert not depths.above_one
     said = describe_depths(cells, depths)
-    assert "'CD4' is a coarser label: its 50 cells teach the sum of Th1, Treg" in said
+    assert "'CD4' is a coarser label: its 50 cells train the sum of Th1, Treg" in said
 
 
 def test_a_label_above_a_single_one_stays_a_label():

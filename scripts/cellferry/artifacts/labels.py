@@ -58,7 +58,7 @@ class ReferenceLabels:
 
     @property
     def coarse(self) -> dict[str, int]:
-        """Number of cells by coarser label; these are in the parts, and teach the sum of labels below."""
+        """Number of cells by coarser label; these are in the parts, and train the sum of labels below."""
         return {
             label: found.cells
             for label, found in self.labels.items()

@@ -33,7 +33,7 @@ LINEAR = ("linear", "expression", "expression_pca")
 """Heads of multinomial regressions, or of discriminants in their place."""
 
 LEARN_SUMS = LINEAR
-"""Heads that cells with a coarser label teach the sum of the labels below it.
+"""Heads that cells with a coarser label train the sum of the labels below it.
 
 Trees are grown one after the other from equal probabilities and never changed again: the first ones would
 share out such cells among labels by chance, and the others would follow them.

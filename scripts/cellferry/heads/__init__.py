@@ -1,1 +1,1 @@
-"""The classifiers ("heads"): each learns from latents or expression, and gives probabilities of labels."""
+"""Classifiers ("heads") on latents or expression, which give probabilities of labels."""

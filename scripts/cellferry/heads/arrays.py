@@ -1,4 +1,4 @@
-"""Heads, and answers of heads, that are arrays and no more: stored as npz, read back by parameter."""
+"""Heads and outputs of heads that consist of arrays, stored as npz under their parameters' names."""
 
 from inspect import signature
 from pathlib import Path
@@ -13,7 +13,7 @@ class ArraysHead:
     file_name: str
 
     def save(self, folder: Path) -> None:
-        """Write the arrays as npz, but for what is None."""
+        """Write the arrays as npz; None is left out."""
         held = {name: getattr(self, name) for name in signature(type(self)).parameters}
         np.savez(folder / self.file_name, **{name: held[name] for name in held if held[name] is not None})
 

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on the latent space, or on marker values: XGBoost's, and stored as its UBJSON."""
+"""XGBoost's gradient-boosted trees on latents or marker values, stored as UBJSON."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 BOOSTER_BYTES = 5
-"""What a byte of a file of trees takes in memory as XGBoost's own trees."""
+"""Bytes in memory, as XGBoost's own trees, per byte of a file of trees."""
 
 
 class XGBoostHead:
@@ -22,9 +22,10 @@ class XGBoostHead:
     Parameters
     ----------
     forest
-        The trees as arrays; None of trees that do not fit these.
+        The trees as arrays; None if they do not fit.
     booster
-        XGBoost's own; may be None beside a forest: importing XGBoost takes longer than predicting a chunk.
+        XGBoost's booster; may be None with a forest, since importing XGBoost takes longer than predicting a
+        chunk.
     """
 
     file_name = "xgboost.ubj"
@@ -64,7 +65,7 @@ class XGBoostHead:
 
     def probabilities(self, latents: np.ndarray) -> np.ndarray:
         """Probabilities of the labels: cells × labels."""
-        if len(latents) == 0:  # XGBoost forgets the number of labels where there is no row
+        if len(latents) == 0:  # XGBoost drops the number of labels for an empty input
             return self._predict(np.zeros((1, latents.shape[1]), dtype=np.float32))[:0]
         return self._predict(latents)
 
@@ -92,9 +93,9 @@ class XGBoostHead:
 
 
 class ExpressionXGBoostHead(XGBoostHead):
-    """The same trees on marker values, which `train` takes in the place of latents.
+    """The same trees on marker values instead of latents.
 
-    Only on these: thousands of genes would take too long.
+    Marker values only: thousands of genes would take too long.
     """
 
     file_name = "expression_xgboost.ubj"

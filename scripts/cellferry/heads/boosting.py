@@ -9,28 +9,28 @@ PATIENCE = 25
 """Boosting rounds without a better validation loss before training stops."""
 
 ROUNDS_UNCHECKED = 100
-"""Boosting rounds at most where no validation cell can stop the training."""
+"""Maximum of boosting rounds without validation cells to stop the training."""
 
 CELLS_PER_LEAF = 32
 
 
 def balanced_weights(codes: np.ndarray, n_labels: int) -> np.ndarray:
-    """Weight per label under which all labels weigh the same: cells / (labels × cells of the label)."""
+    """Weight per label that gives all labels equal weight: cells / (labels × cells of the label)."""
     sizes = np.bincount(codes, minlength=n_labels)
     return (len(codes) / (n_labels * np.maximum(sizes, 1))).astype(np.float32)
 
 
 def depth_for(codes: np.ndarray, max_depth: int) -> int:
-    """Depth of trees that the cells can fill: about 32 cells of the median label per leaf, 2 at least.
+    """Depth of trees with about 32 cells of the median label per leaf, at least 2.
 
-    Deeper trees fit the reference's conditions, and miss more where a query's are others.
+    Deeper trees fit the reference's conditions more closely and generalize worse to other conditions.
     """
     cells_per_label = float(np.median(np.bincount(codes)))
     return min(max_depth, max(2, int(np.log2(max(cells_per_label, 1) / CELLS_PER_LEAF))))
 
 
 class _Rounds(xgboost.callback.TrainingCallback):
-    """Say how far the training is, with the loss on validation cells where there are some."""
+    """Print the progress of the training, with the loss on validation cells if there are some."""
 
     def __init__(self, most: int) -> None:
         self._progress = Progress("XGBoost grew", most, "rounds of trees", at_most=True)
@@ -66,7 +66,7 @@ def train_booster(
         "tree_method": "hist",
         "eta": learning_rate,
         "max_depth": depth_for(codes, max_depth),
-        # One cell's hessian is below 1/4: the usual limit of 1 would forbid any split of small labels.
+        # One cell's hessian is below 1/4: the default limit of 1 would prevent splits of small labels.
         "min_child_weight": min(1.0, len(codes) / (200 * n_labels)),
         "subsample": 0.75,
         "nthread": threads,

@@ -1,8 +1,8 @@
-"""CellTypist's regression on genes, as it was imported; stored as npz.
+"""CellTypist's imported regression on genes, stored as npz.
 
-One regression per label against all others on z-scored log1p CP10k (Domínguez Conde et al. 2022). The counts
-per 10,000 are of all genes that a dataset has, not of the model's alone, and a gene of the model that was not
-measured is left out of the sum, as if it had the mean of the cells that the model was trained on.
+One regression per label against all others on z-scored log1p CP10k (Domínguez Conde et al. 2022). Counts
+per 10,000 are over all genes of a dataset, not only the model's. A gene of the model that was not measured is
+left out of the sum, which is the same as the mean of the training cells.
 """
 
 from typing import NamedTuple
@@ -14,21 +14,21 @@ from scipy.special import expit
 from .arrays import ArraysHead
 
 MAX_Z = 10.0
-"""Z-scores are cut there, in training and in prediction."""
+"""Limit at which z-scores are clipped, in training and prediction."""
 
 LEAST = -80.0
-"""A decision below has the probability of this one, the smallest with neighbors in float32."""
+"""Lower bound of decisions: below it float32 probabilities are not distinct."""
 
 
 class Measured(NamedTuple):
-    """What cells were measured by.
+    """Total counts of cells, and their measured genes.
 
     Attributes
     ----------
     totals
-        Counts of all genes of each cell.
+        Counts per cell over all genes.
     genes
-        Which of the model's genes the dataset has (mask).
+        Mask of the model's genes that the dataset has.
     """
 
     totals: np.ndarray
@@ -43,7 +43,7 @@ class CelltypistHead(ArraysHead):
     coefficients, intercepts
         Labels × genes and labels (float64): of log1p CP10k less `means`.
     means, most
-        Of each gene, on log1p CP10k: what is subtracted, and where values are cut.
+        Per gene, on log1p CP10k: the mean to subtract, and the maximum to clip values at.
     """
 
     file_name = "celltypist.npz"
@@ -74,7 +74,7 @@ class CelltypistHead(ArraysHead):
         values = np.repeat(factors, np.diff(counts.indptr))
         values *= counts.data
         np.log1p(values, out=values)
-        # No gene without a count is cut: z-scores of 0 are never positive.
+        # Genes without counts are never clipped: their z-scores are not positive.
         np.minimum(values, self.most[counts.indices], out=values)
         cells = sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
         # A sum, not a product: a product's rounding depends on the number of threads.
@@ -84,7 +84,7 @@ class CelltypistHead(ArraysHead):
     def probabilities(self, counts: sparse.csr_matrix, measured: Measured) -> np.ndarray:
         """Sigmoid of each decision (cells × labels, float32), which need not sum to 1.
 
-        The best label is that of the highest decision also where float32 has one sigmoid for several.
+        The best label has the highest decision, also if several sigmoids are equal in float32.
         """
         decisions = self.decisions(counts, measured)
         found = expit(np.maximum(decisions, LEAST)).astype(np.float32)

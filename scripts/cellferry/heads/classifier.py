@@ -1,4 +1,4 @@
-"""The trained classifiers of a reference: what they make of mapped cells and their expression."""
+"""The trained classifiers of a reference, applied to mapped cells and their expression."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,25 +35,25 @@ from .registry import ON_EXPRESSION, load_heads, predict
 
 @dataclass(frozen=True)
 class HeadOutputs:
-    """What the classifiers say of a block of cells.
+    """Outputs of the classifiers for a block of cells.
 
     Attributes
     ----------
     by_head
-        Probabilities of each head, cells × labels; where cells are mapped in two ways, their mean.
+        Probabilities of each head, cells × labels; the mean over two mappings.
     by_mapping
         The same of the heads on latents, by each mapping.
     distance, label_distance
-        Distance to the nearest reference cells (1: as far as the farthest 1 % of held-out cells), and
-        Mahalanobis' to the nearest label; of two mappings the smaller. NaN without latents.
+        Distance to the nearest reference cells (1: the 99th percentile of held-out cells), and
+        Mahalanobis distance to the nearest label; the smaller of two mappings. NaN without latents.
     n_counts, n_genes
-        Counts of the model's genes, and how many of these genes a cell has; infinite where that is not known,
-        or nothing is counted.
+        Counts of the model's genes, and number of these genes detected; infinite if unknown, or for
+        intensities.
     rare
-        The rare label that each cell is most like; None where none is known.
+        The rare label that each cell is most similar to; None without rare labels.
     expression
-        What linear models take of the cells, cells × genes (CSR float32): log1p CP10k of their counts, or
-        marker values; None unless it was asked for.
+        Input of linear models, cells × genes (CSR float32): log1p CP10k of the counts, or marker values;
+        None unless requested.
     """
 
     by_head: dict[str, np.ndarray]
@@ -66,7 +66,7 @@ class HeadOutputs:
     expression: sparse.csr_matrix | None = None
 
     def too_few(self, limits: QualityLimits) -> np.ndarray:
-        """Which cells have too few counts or genes to be labeled (mask)."""
+        """Mask of cells with too few counts or genes for a label."""
         return limits.exceed(self.n_counts, self.n_genes)
 
     def of_cells(self, kept: np.ndarray) -> "HeadOutputs":
@@ -81,7 +81,7 @@ class HeadOutputs:
 
 
 class Without(NamedTuple):
-    """What the classifiers would say of cells without one of the labels; see `HeadOutputs`."""
+    """Outputs of the classifiers without one of the labels; see `HeadOutputs`."""
 
     hierarchy: LabelHierarchy
     by_head: dict[str, np.ndarray]
@@ -90,12 +90,12 @@ class Without(NamedTuple):
 
 
 class Classifier:
-    """What train_classifier wrote.
+    """The folder of train_classifier.
 
     Attributes
     ----------
     labels
-        The leaves, sorted; what columns of probabilities stand for.
+        The leaves, sorted, in the order of columns of probabilities.
     hierarchy
         The labels and those above them.
     head_names
@@ -103,16 +103,16 @@ class Classifier:
     ontology
         Ontology ids of those labels that have one, coarser ones included.
     rare_labels
-        Labels of too few cells to be among these that cells are compared with.
+        Labels of too few cells to be predicted, for comparison.
     reference_datasets
-        Distances to each of several reference datasets; None of one.
+        Distances to each of several reference datasets; None with one.
     """
 
     def __init__(self, folder: str | Path, *, threads: int) -> None:
         known = read_artifact(ClassifierLabels, Path(folder) / "labels.json")
         self.hierarchy, self.labels = known.hierarchy, known.hierarchy.leaves
         self.head_names, self.ontology = known.heads, known.ontology
-        # Heads that ask neighbors share one search, and one copy of the reference's cells.
+        # Heads on neighbors share one search and one copy of the reference's cells.
         others = [name for name in self.head_names if name not in ("neighbors", "cytovi", CELLTYPIST)]
         self._heads = load_heads(folder, others, threads=threads)
         self._celltypist = CelltypistHead.load(Path(folder)) if CELLTYPIST in self.head_names else None
@@ -129,18 +129,17 @@ class Classifier:
     def drop_label(
         self, code: int, by_head: dict[str, np.ndarray], latents: Sequence[np.ndarray]
     ) -> "Without":
-        """Outputs for cells if a label were not in the reference.
+        """Outputs for cells with one label left out of the reference.
 
-        A classifier's probabilities given that the label is out of the question are those of the others,
-        over their sum; the vote of neighbors and the distances are taken anew. The latent space is still
-        the one that the label's cells helped to train.
+        Probabilities of the other labels are divided by their sum; the vote of neighbors and the
+        distances are recomputed. The latent space is unchanged: the label's cells were in its training.
 
         Parameters
         ----------
         code
             The label.
         by_head, latents
-            Of the cells, as `predict_block` takes and returns them.
+            Inputs and outputs of `predict_block` for the cells.
         """
         by_remaining = {name: _given_others(values, code) for name, values in by_head.items()}
         nearest, distances = self._nearest.drop_label(code), self._distances.drop_label(code)
@@ -159,7 +158,7 @@ class Classifier:
 
     @property
     def looks_at_latents(self) -> bool:
-        """Whether any head does; the others look at expression alone."""
+        """True if any head uses latents; the others use expression only."""
         return not set(self.head_names).issubset([*ON_EXPRESSION, CELLTYPIST])
 
     @property
@@ -195,15 +194,15 @@ class Classifier:
         Parameters
         ----------
         latents
-            Of the cells, by each mapping.
+            Latents of the cells, by mapping.
         expression
-            Their raw counts (cells × genes) or marker values; may be None where no head takes them.
+            Their raw counts (cells × genes) or marker values; may be None if no head uses them.
         intensities
-            Whether these are marker values, which say nothing of a cell's quality.
+            Whether these are marker values, which do not show a cell's quality.
         measured
-            What the cells were measured by, for the head that takes it.
+            Total counts and measured genes, for the head that uses them.
         keep_expression
-            Whether the outputs hold what linear models take of the cells.
+            Whether the outputs include the input of linear models.
         """
         on_expression = {name: head for name, head in self._heads.items() if name in ON_EXPRESSION}
         on_latents = {name: head for name, head in self._heads.items() if name not in ON_EXPRESSION}
@@ -216,7 +215,7 @@ class Classifier:
         to_labels = [self._distances.nearest(each) for each in latents] if self._distances else distances
         counted = expression is not None and not intensities
         linear = any(isinstance(head, ExpressionHead) for head in on_expression.values())
-        # Once, for all heads that take it, and for whoever looks at the genes of a label.
+        # Once for all heads on it, and for the genes of labels.
         normalized = log_normalized(expression) if counted and (linear or keep_expression) else expression
         by_head = predict(on_expression, latents[0], expression, normalized) | _mean_of(by_mapping)
         if self._celltypist:
@@ -236,7 +235,7 @@ class Classifier:
     def _votes(
         self, cells: NeighborsHead | None, latents: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Probabilities of the heads that use neighbors, and the distance to these; all by one search."""
+        """Probabilities of the heads on neighbors, and the distance to these, from one search."""
         if cells is None:
             return {}, np.full(len(latents), np.nan, dtype=np.float32)
         rows, distances = cells.search(latents)
@@ -247,7 +246,7 @@ class Classifier:
         return by_head, distance
 
     def _measured(self, cells: H5adReader, rows: np.ndarray) -> Measured | None:
-        """What the cells of a part in some rows (ascending) were measured by, where a head takes it."""
+        """Total counts and measured genes of rows (ascending) of a part, if a head uses them."""
         if not self._celltypist:
             return None
         first, end = (rows[0], rows[-1] + 1) if len(rows) else (0, 0)
@@ -296,16 +295,16 @@ class Classifier:
         rows: int,
         keep_expression: bool = False,
     ) -> Iterator[tuple[pa.RecordBatch, HeadOutputs]]:
-        """Mapped cells block by block: their columns, and the outputs of the heads.
+        """Mapped cells block by block: columns and outputs of the heads.
 
-        The log tells how far that is.
+        Progress is printed to the log.
 
         Parameters
         ----------
         mapped
             Files of mapped cells, in order.
         common
-            Expression of a part; the first mapped cell is its cell number `first`. None where there is none.
+            Expression of a part; the first mapped cell is its cell number `first`. None without expression.
         columns
             Columns of the mapped file to pass on.
         rows
@@ -350,7 +349,7 @@ def _mean_of(by_mapping: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _given_others(probabilities: np.ndarray, code: int) -> np.ndarray:
-    """Probabilities of the other labels, given that it is one of them; even where all are 0."""
+    """Probabilities of the other labels, scaled to sum to 1; uniform if all are 0."""
     others = np.delete(probabilities, code, axis=1)
     sums = others.sum(axis=1, keepdims=True)
     return np.where(sums > 0, others / np.where(sums > 0, sums, 1), np.float32(1 / others.shape[1]))

@@ -1,10 +1,10 @@
-"""Reference datasets judged by each other: heads learn from one alone, and label the cells of the others.
+"""Label agreement of reference datasets: heads trained on one dataset label the cells of the others.
 
-Labels that are pooled by their names mean the same in all datasets only if the datasets draw them alike. The
-cells that are labeled were met by none of the heads that label them. Held-out cells are taken where a label
-has enough of them: the model has not met these either. Otherwise they are training cells, as in a rehearsal:
-the model has seen them without their labels. A scANVI model has seen the labels too, so there it is held-out
-cells alone.
+Labels with one name mean the same in all datasets only if the datasets define them in the same way. Heads
+never label cells of their own training. Held-out cells are used if a label has enough of them; the model was
+not trained on these either. Otherwise training cells are used, as in a rehearsal: the model was trained on
+them without their labels. A scANVI model was trained on the labels too, so only held-out cells are used with
+it.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,13 +26,13 @@ from .rehearsal import without
 from .training import TrainedHeads, TrainingFiles, fit_heads, has_scanvi
 
 MIN_CELLS = 10
-"""Cells that a label must have in a dataset to be learned from it, and to be judged."""
+"""Minimum of a label's cells in a dataset for training, and for being labeled."""
 
 MAX_CELLS = 10_000
-"""Cells of a dataset that the heads of each other one label, at most."""
+"""Maximum of cells per dataset that the heads of each other dataset label."""
 
 HELD_OUT, TRAINING = "held-out", "training"
-"""Which cells of a label are labeled."""
+"""The part of a label's cells that is labeled."""
 
 
 class Asked(NamedTuple):
@@ -43,7 +43,7 @@ class Asked(NamedTuple):
     rows, codes, datasets
         Rows in the part, ascending, and label and dataset of each as codes.
     latents, expression
-        Functions that read these of rows; the expression is None where no head takes it.
+        Functions that read latents and expression of rows; None if no head uses expression.
     """
 
     rows: np.ndarray
@@ -54,21 +54,21 @@ class Asked(NamedTuple):
 
 
 class CrossLabels(NamedTuple):
-    """What heads of each dataset call the cells of the others.
+    """Labels from each dataset's heads for the cells of the others.
 
     Attributes
     ----------
     datasets, labels
         Names of the datasets and of all labels, both sorted.
     present
-        Which labels a dataset has cells of: datasets × labels.
+        Mask of labels with cells in a dataset: datasets × labels.
     parts
-        Which cells of a label are labeled, `held-out` or `training`: datasets × labels.
+        The part of a label's cells that is labeled, `held-out` or `training`: datasets × labels.
     learned
-        Which labels the heads of a dataset can give, datasets × labels; none where it has fewer than two.
+        Mask of labels that a dataset's heads can give, datasets × labels; all false with fewer than two.
     calls
-        By the dataset of the heads and that of the cells: cells by their label (rows) and by what they are
-        called.
+        By dataset of the heads and dataset of the cells: numbers of cells by their own label (rows) and by
+        the heads' label.
     """
 
     datasets: list[str]
@@ -80,7 +80,7 @@ class CrossLabels(NamedTuple):
 
 
 def datasets_of(batches: list[str]) -> tuple[list[str], np.ndarray]:
-    """Sorted names of the datasets that batches are of, and the dataset of each batch as a code."""
+    """Sorted names of the batches' datasets, and each batch's dataset as a code."""
     names, codes = np.unique([dataset_of(batch) for batch in batches], return_inverse=True)
     return names.tolist(), codes
 
@@ -90,8 +90,8 @@ def cross_label(
 ) -> CrossLabels:
     """Train heads on each reference dataset alone, and label the cells of the others.
 
-    All heads vote that learn fast, boosted trees and what the model itself learned left out; latent space and
-    expression weigh the same.
+    All heads vote except boosted trees and the model's own classifier, which are slow to train; latents and
+    expression have equal weight.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def cross_label(
         from_held_out[:] = True
     learned = _counted(of_training[cells.learned.rows], cells.learned.codes, shape) >= MIN_CELLS
     learned[learned.sum(axis=1) < 2] = False
-    # Not those of coarser labels, which teach the sum of others.
+    # Without coarser labels, whose cells train the sum of several labels.
     is_labeled = label_of_training >= 0
     with ExitStack() as opened:
         values, others = (
@@ -146,9 +146,7 @@ def cross_label(
         calls = {}
         for number, name in enumerate(datasets):
             if not learned[number].any():
-                print(
-                    f"{name}: fewer than two labels have {MIN_CELLS} training cells, so it labels no others"
-                )
+                print(f"{name}: fewer than two labels have {MIN_CELLS} training cells: it labels no other")
                 continue
             own = of_training == number
             own[is_labeled] &= learned[number][label_of_training[is_labeled]]
@@ -161,13 +159,13 @@ def cross_label(
 
 
 def _held_out_datasets(validation: list[str], datasets: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Dataset of each validation cell (-1 where no training cell is of it) and its batch, as codes."""
+    """Dataset of each validation cell (-1 if it has no training cells) and its batch, as codes."""
     batches, names = read_codes(validation, "batch")
     return codes_among(datasets, batches, [dataset_of(name) for name in names]), batches
 
 
 def _counted(datasets: np.ndarray, labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Cells by dataset and label; those with a negative code count nowhere."""
+    """Cells by dataset and label; negative codes are left out."""
     cells = np.zeros(shape, dtype=np.int64)
     known = (datasets >= 0) & (labels >= 0)
     np.add.at(cells, (datasets[known], labels[known]), 1)
@@ -182,9 +180,9 @@ def _drawn(
     Parameters
     ----------
     labels, datasets, batches
-        Of the cells of a part, as codes; negative ones are of none.
+        Codes of the cells of a part; negative if missing.
     wanted
-        Which labels of a dataset are to be drawn: datasets × labels.
+        Mask of labels to draw from a dataset: datasets × labels.
     seed
         Seed of the draw.
     """
@@ -203,7 +201,7 @@ def _drawn(
 def _calls(
     heads: Heads, given: np.ndarray, asked: list[Asked], own: int, shape: tuple[int, int]
 ) -> dict[int, sparse.csr_matrix]:
-    """By dataset: cells by label and by what heads of the dataset `own`, which know `given`, call them."""
+    """By dataset: cells by label and by the label from heads of `own`, trained on `given`."""
     n_datasets, n_labels = shape
     none = np.empty(0, dtype=np.int64)
     answers = [(none, none, none)]

@@ -1,4 +1,4 @@
-"""CytoVI's own way to give labels: a vote of the nearest reference cells, each of one voice."""
+"""CytoVI's labels: an unweighted vote of the nearest reference cells."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from .neighbors import NeighborsHead
 class CytoviHead:
     """Shares of the labels among the 20 nearest reference cells.
 
-    What `scvi.external.CYTOVI.impute_categories_from_reference` answers if it finds the same neighbors: the
-    label that most of them have, the first of several; its uncertainty is 1 less the share. On the way it
-    holds cells × neighbors × labels in float64, 3 GB for a million cells and 20 labels; here a block's cells
-    hear one neighbor after the other.
+    The result is that of `scvi.external.CYTOVI.impute_categories_from_reference` for the same neighbors: the
+    most frequent label, the first of several; its uncertainty is 1 minus the share. That function stores
+    cells × neighbors × labels in float64, 3 GB for a million cells and 20 labels; here neighbors are added
+    one by one.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class CytoviHead:
         return self.shares(self._cells.search(latents)[0])
 
     def shares(self, neighbors: np.ndarray) -> np.ndarray:
-        """The same for cells whose nearest reference cells (rows, nearest first) are known."""
+        """The same from given nearest reference cells (rows, nearest first)."""
         neighbors = neighbors[:, :CYTOVI_NEIGHBORS]
         votes = np.zeros((len(neighbors), self._cells.n_labels), dtype=np.float32)
         cells = np.arange(len(neighbors))
@@ -42,7 +42,7 @@ class CytoviHead:
         return votes
 
     def save(self, folder: Path) -> None:
-        """Nothing: `NeighborsHead` writes the reference cells."""
+        """Write nothing: `NeighborsHead` writes the reference cells."""
 
     @classmethod
     def load(cls, folder: Path) -> "CytoviHead":

@@ -1,8 +1,8 @@
-"""Linear discriminants of very many labels (Fisher, Rao): one factorisation, whatever their number.
+"""Linear discriminants for very many labels (Fisher, Rao), from one factorization.
 
 A multinomial regression takes hundreds of passes over cells × genes × labels; with several candidates of its
-shrinkage that is half an hour at 200 labels of 2,000 genes, and grows with their number. Where all labels
-have one covariance, the same linear model follows from it and from their means. The covariance is that of
+shrinkage that is half an hour at 200 labels of 2,000 genes, and grows with their number. If all labels share
+one covariance, the same linear model follows from it and from their means. The covariance is that of
 cells around the means of their labels, shrunk as Ledoit and Wolf do. Means of few cells are noise in most
 directions, so the model is restricted to those few axes in which labels differ most.
 """
@@ -26,7 +26,7 @@ AXES_UNCHECKED = 50
 """Axes without held-out cells."""
 
 LEAST_VARIANCE = 1e-6
-"""Of a direction, as a share of the mean one: what all cells share to the last digit stays finite."""
+"""Minimum variance of a direction, as a share of the mean: constant directions stay finite."""
 
 TEMPERATURES = (0.1, 100.0)
 
@@ -72,7 +72,7 @@ def discriminants(
     whitened = solve_triangular(root, means.T, lower=True).T
     middle = np.average(whitened, axis=0, weights=sizes[known])
     whitened -= middle
-    # A mean of n cells errs by 1 / sqrt(n) in every direction: so weighted, all labels err alike.
+    # The error of a mean of n cells is 1 / sqrt(n) in every direction; weights make labels' errors equal.
     weighted = whitened * np.sqrt(sizes[known])[:, None]
     most = min(*whitened.shape)
     if reduce and most > AXES[-1]:
@@ -124,7 +124,7 @@ def _covariance(values: Values, codes: np.ndarray, means: np.ndarray) -> np.ndar
 
 
 def _likeliest(projected: np.ndarray, codes: np.ndarray, places: np.ndarray) -> tuple[int, float]:
-    """Number of axes with the least log loss of held-out cells (cells × axes), and its temperature."""
+    """Number of axes with the lowest log loss on held-out cells (cells × axes), and its temperature."""
     tried = {}
     for n_axes in sorted({min(each, places.shape[1]) for each in AXES}):
         near = places[:, :n_axes]

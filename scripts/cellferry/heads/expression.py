@@ -1,7 +1,7 @@
 """A linear model on expression, beside the classifiers on the latent space; stored as npz.
 
-A latent space can move with the conditions of a query, and all classifiers on it then err together. The
-expression of the genes themselves, or the intensity of the markers, is a second view that errs elsewhere.
+A query's conditions can shift its latents, and then all classifiers on latents make the same errors.
+Expression of genes, or intensities of markers, is a second view with other errors.
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ from .shrinkage import HeldOut, of_all_labels, shrunk_regression
 from .softmax import softmax_of
 
 REGULARIZATION = 0.01
-"""scikit-learn's C without held-out cells: thousands of genes take a strong one."""
+"""scikit-learn's C without held-out cells: thousands of genes need strong shrinkage."""
 
 REGULARIZATION_OF_MARKERS = 1.0
-"""Forty markers do not: on CyTOF's, .01, .1 and 1 label .90, .92 and .94 of another donor's cells rightly."""
+"""C for markers: on 32 CyTOF markers, .01, .1 and 1 gave .90, .92 and .94 accuracy on another donor."""
 
 MIN_DEVIATION = 1e-6
-"""Genes and markers that vary less among the training cells say nothing."""
+"""Genes and markers with less variance among training cells get no weight."""
 
 
 def log_normalized(counts: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -35,19 +35,17 @@ def log_normalized(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 class ExpressionHead(ArraysHead):
     """Multinomial logistic regression on z-scored log1p CP10k, or on z-scored marker values.
 
-    Of very many labels linear discriminants take its place.
-
-    The z-scores are by the training cells' mean and deviation, for queries too: by its own statistics a
-    query of one cell type would lose what tells its type from others.
+    Linear discriminants replace it for very many labels. Z-scores use the training cells' mean and deviation,
+    for queries too: a query's own statistics would hide the type of a query of one cell type.
 
     Parameters
     ----------
     coefficients, intercepts
         Labels × genes (float32) and labels, on log1p CP10k itself or the marker values themselves.
     normalize
-        Whether cells come as raw counts, which become log1p CP10k first; marker values are taken as they are.
+        Whether the input is raw counts, which become log1p CP10k first; marker values stay unchanged.
     axes
-        Genes × axes (float32) where coefficients are of axes of discriminants, and not of genes.
+        Genes × axes (float32) if coefficients are those of discriminant axes, not of genes.
     """
 
     file_name = "expression.npz"
@@ -77,9 +75,8 @@ class ExpressionHead(ArraysHead):
     ) -> "ExpressionHead":
         """Train on raw counts or, if not to `normalize`, marker values (cells × genes, CSR), and label codes.
 
-        Held-out cells, of the same kind, choose the shrinkage. A label without cells gets probability 0: of
-        many labels in many batches not all may have been drawn. `coarse` are further cells, with a coarser
-        label.
+        Held-out cells, of the same kind, choose the shrinkage. A label without drawn cells gets probability
+        0. `coarse` are further cells, with a coarser label.
         """
         expression = log_normalized(values) if normalize else values.copy()
         mean = np.asarray(expression.mean(axis=0, dtype=np.float64)).ravel()
@@ -89,8 +86,8 @@ class ExpressionHead(ArraysHead):
 
         def scaled(cells: sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
             cells.data *= scale.astype(np.float32)[cells.indices]
-            # Scaled but not centred, counts stay sparse; the intercept is free, and takes up the means. Of
-            # marker values nothing is sparse, and centred they take a fifth of the iterations.
+            # Scaled but not centered, counts stay sparse, and the free intercept absorbs the means. Marker
+            # values are dense, and centering reduces iterations to a fifth.
             return cells if normalize else cells.toarray() - (mean * scale).astype(np.float32)
 
         def prepared(cells: sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
@@ -118,13 +115,13 @@ class ExpressionHead(ArraysHead):
         return self.of_expression(log_normalized(values) if self.normalize else values)
 
     def of_expression(self, expression: sparse.csr_matrix) -> np.ndarray:
-        """The same from log1p CP10k in the place of raw counts, or from marker values."""
+        """The same from log1p CP10k instead of raw counts, or from marker values."""
         if self.axes is not None:
             expression = expression @ self.axes
         return softmax_of(expression, self.coefficients, self.intercepts)
 
     def log_odds(self, label: int, other: int) -> tuple[np.ndarray, float]:
-        """What makes the log-odds of a label against another: a weight per gene (float64), and a constant."""
+        """Weights per gene (float64) and constant of the log-odds of one label against another."""
         weights = self.coefficients[label].astype(np.float64) - self.coefficients[other]
         constant = float(self.intercepts[label]) - float(self.intercepts[other])
         return weights if self.axes is None else self.axes @ weights, constant

@@ -1,8 +1,8 @@
 """A linear model on principal components of expression, beside the one on z-scored genes.
 
-Z-scores give every gene the same weight, those that hardly vary too. Components are of what genes have in
-common, and the strongly expressed ones weigh more in them: where z-scores take up noise they hold, and where
-a query's strong genes are shifted they err.
+Z-scores give every gene the same weight, also those that hardly vary. Components follow shared variation,
+with more weight on strongly expressed genes: they are robust to noise in weak genes, and sensitive to shifts
+of strong genes.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from .marginal import CoarseCells
 from .shrinkage import HeldOut, of_all_labels, shrunk_regression
 
 COMPONENTS = 50
-"""As many as scanpy's `pp.pca` takes."""
+"""The default of scanpy's `pp.pca`."""
 
 REGULARIZATION = 0.1
 """scikit-learn's C without held-out cells."""
@@ -24,8 +24,8 @@ REGULARIZATION = 0.1
 class ExpressionPcaHead(ExpressionHead):
     """Multinomial logistic regression on 50 principal components of log1p CP10k.
 
-    Components are linear in the genes, and so is the model: it is held by coefficients of genes. Of very many
-    labels linear discriminants take the regression's place, and are held by axes in the genes.
+    Components are linear in the genes, so the model is stored as coefficients of genes. Linear discriminants
+    replace the regression for very many labels, and are stored as axes in the genes.
     """
 
     file_name = "expression_pca.npz"
@@ -42,7 +42,7 @@ class ExpressionPcaHead(ExpressionHead):
     ) -> "ExpressionPcaHead":
         """Train on raw counts (cells × genes, CSR) and label codes; held-out cells choose the shrinkage.
 
-        `coarse` are further cells, with a coarser label; components are of the others.
+        `coarse` are further cells, with a coarser label; they are not used for the components.
         """
         # Late: only training needs it, and importing it takes longer than predicting a chunk.
         from sklearn.decomposition import PCA

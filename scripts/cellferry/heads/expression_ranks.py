@@ -1,8 +1,8 @@
-"""Ranks of a cell's marker genes beside those of the labels' mean expression; stored as npz.
+"""Rank correlation of a cell's marker genes with the labels' mean expression; stored as npz.
 
-Whatever a laboratory does to all counts of a cell alike, its depth above all, leaves ranks as they are, where
-a linear model on values is moved. After SingleR (Aran et al. 2019), which correlates with single cells, and
-MapMyCells, which takes 30 marker genes for each pair of labels; a mean is known well from few cells.
+Effects on all counts of a cell, such as sequencing depth, do not change ranks, but do shift a linear model on
+values. After SingleR (Aran et al. 2019), which correlates with single cells, and
+MapMyCells, which takes 30 marker genes for each pair of labels; a mean needs few cells.
 """
 
 import numba
@@ -18,16 +18,16 @@ from .softmax import softmax_of
 from .temperature import likeliest_temperature
 
 MARKERS_PER_PAIR = 30
-"""Genes by which one label exceeds another most, as MapMyCells takes them."""
+"""Marker genes per pair of labels, as in MapMyCells."""
 
 NEAR_LABELS = 50
-"""Most similar labels that each label is compared with: dissimilar ones differ by the same genes anyway."""
+"""Number of most similar labels to compare each label with; dissimilar ones share marker genes."""
 
 CELLS_AT_ONCE = 256
-"""What is made of a block of them stays in the processor's cache."""
+"""Cells of a block whose intermediate results fit the processor's cache."""
 
 COUNTED = 4096
-"""Counts below it are ranked by how many there are of each, in a tenth of the time of sorting them."""
+"""Counts below this are ranked by their frequencies, in a tenth of the time of sorting."""
 
 TEMPERATURES = (1e-3, 1.0)
 """Correlations differ by hundredths."""
@@ -166,7 +166,7 @@ def _rank_cells(
             _places_of_counts(some, numbers, found)
         else:
             _places_of_values(some, found)
-        # Places count from 0; a cell's zeros stand before its values.
+        # Places count from 0; a cell's zeros come before its values.
         n_zeros = n_genes - len(some)
         middle, of_zeros = (n_genes + 1) / 2, (n_zeros + 1) / 2
         squares = 0.0

@@ -2,10 +2,10 @@
 
 The splits are the same, and probabilities differ by rounding, 6e-8 at most.
 
-XGBoost follows one cell at a time through a tree, and waits at every node for a number in memory. Here a tree
-is asked of 256 cells at once. Latents become the number of split points at or below them, one byte. Of small
-trees, every node is asked of all cells: a processor compares 16 or more of them with one instruction. Through
-larger ones the cells go level by level, side by side, so that none waits for another's memory.
+XGBoost follows one cell at a time through a tree, and waits at every node for a number in memory. Here 256
+cells go through a tree together. Latents become the number of split points at or below them, one byte. In
+small trees, every node is evaluated for all cells: a processor compares 16 or more of them with one
+instruction. In larger trees, the cells advance level by level, so that their memory accesses overlap.
 """
 
 import json
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 CELLS_AT_ONCE = 256
 
 SMALL = 256
-"""Nodes of a small tree at most: their numbers are bytes."""
+"""Maximum of nodes of a small tree: their numbers are bytes."""
 
 MAX_NODES = 1 << 15
-"""Of any tree: their numbers are two bytes."""
+"""Maximum of nodes of any tree: their numbers are two bytes."""
 
 ROUNDS_AT_ONCE = 5
-"""On the way trees are Python's objects, which take ten times as much memory."""
+"""Memory of conversion: Python objects take ten times the memory of the arrays."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Forest:
         Values of leaves, split points of inner nodes: trees × nodes of the largest (256 at least), float32.
     nodes, latents
         Number, place of the split point, left and right child of each inner node (inner nodes × 4; bytes
-        where all trees are small), and the latent that it asks.
+        where all trees are small), and the latent that it compares.
     edges
         Where the inner nodes of each tree begin and end: trees + 1.
     """
@@ -101,7 +101,7 @@ class Forest:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """What it is made of, to be stored."""
+        """Its arrays, for storage."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @property
@@ -151,7 +151,7 @@ class Forest:
 def _read(booster: "xgboost.Booster") -> Iterator[tuple[np.ndarray, ...]]:
     """The trees of a few rounds: label and number of nodes of each; then, node by node, four columns.
 
-    These are its left and right child (negative: none), the latent it asks, and its split or value.
+    These are its left and right child (negative: none), the latent it compares, and its split or value.
 
     Raises
     ------
@@ -230,7 +230,7 @@ def _follow_trees(
 ) -> None:
     """The same for trees of any size (`codes`: cells × latents), from level to level.
 
-    By tree and node: the latent that it asks, the place of its split point, and its two children.
+    By tree and node: the latent that it compares, the place of its split point, and its two children.
     """
     at = np.empty(CELLS_AT_ONCE, dtype=np.int64)
     for start in range(0, len(codes), CELLS_AT_ONCE):
@@ -241,7 +241,7 @@ def _follow_trees(
             for _ in range(depths[tree]):
                 for cell in range(CELLS_AT_ONCE):
                     node = at[cell]
-                    # No branch, which a processor would guess wrongly half of the time.
+                    # Branch-free: a processor would mispredict half of the branches.
                     at[cell] = below[2 * node + (block[cell, of_node[node]] > split[node])]
             sums, leaves = margins[label_of_tree[tree], start : start + CELLS_AT_ONCE], values[tree]
             for cell in range(CELLS_AT_ONCE):

@@ -10,7 +10,7 @@ from .arrays import ArraysHead
 from .softmax import product
 
 MEASURED = 1.5
-"""Very many labels are measured within so many times the least distance, taken by one covariance for all."""
+"""Search radius for very many labels: multiple of the smallest distance under one shared covariance."""
 
 
 class LabelDistances(ArraysHead):
@@ -19,9 +19,9 @@ class LabelDistances(ArraysHead):
     Parameters
     ----------
     means
-        Of the labels: labels × L.
+        Means of the labels: labels × L.
     roots
-        Matrices (labels × L × L) that make a label's covariance the unit matrix.
+        Whitening matrices (labels × L × L): a label's covariance becomes the unit matrix.
     """
 
     file_name = "label_distances.npz"
@@ -70,7 +70,7 @@ class LabelDistances(ArraysHead):
         return root, middle, (self.means - middle) @ root.T
 
     def _by_mean_root(self, latents: np.ndarray) -> np.ndarray:
-        """Squared distances to all labels as if these had one covariance: cells × labels, float32."""
+        """Squared distances to all labels under one shared covariance: cells × labels, float32."""
         root, middle, means = self._mean_root
         cells = (latents - middle) @ root.T
         found = product(cells, -2 * means)
@@ -89,7 +89,7 @@ def _measure_near(
 ) -> None:
     """Write to `least` each cell's distance to the nearest label, of those that are near by `near`.
 
-    Roots are lower triangles. A label that is farther by its first latents is not measured to the end.
+    Roots are lower triangles. The sum for a label stops as soon as it exceeds the smallest.
     """
     n_latents = latents.shape[1]
     centred = np.empty(n_latents, dtype=np.float64)

@@ -1,6 +1,6 @@
 """A linear model on the latent space; stored as npz.
 
-Multinomial logistic regression, and of very many labels linear discriminants.
+Multinomial logistic regression; linear discriminants for very many labels.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ class LinearHead(ArraysHead):
     coefficients, intercepts
         Labels × L and labels.
     mean, scale
-        What latents are standardized with: (latents - mean) / scale.
+        Standardization of latents: (latents - mean) / scale.
     """
 
     file_name = "linear.npz"

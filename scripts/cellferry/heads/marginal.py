@@ -1,8 +1,8 @@
-"""Training on cells whose label is a coarser one: they teach the sum of the labels below it.
+"""Training on cells with a coarser label: their likelihood is the sum over the labels below it.
 
-The likelihood of such a cell is the sum of the probabilities of those labels (a marginal likelihood), so it
-says which branch the cell is of, and nothing about where in the branch. The gradient of its log is that of a
-cell with a soft label: the head's own probabilities of the labels below, made to sum to 1.
+This marginal likelihood contains the cell's branch of the hierarchy, and nothing about its place in the
+branch. The gradient of its log is that of a cell with a soft label: the head's probabilities of the labels
+below, scaled to sum to 1.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 ROWS_AT_ONCE = 4096
-"""Cells whose logits are held together: whatever the number of cells, memory is that of one block."""
+"""Cells per block of logits, which bounds memory."""
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-4
-"""Of the gradient of the mean loss, as scikit-learn has it."""
+"""Tolerance on the gradient of the mean loss, as in scikit-learn."""
 
 Values = np.ndarray | sparse.csr_matrix
 
@@ -36,7 +36,7 @@ class CoarseCells(NamedTuple):
     nodes
         Number of each cell's label among the coarser ones.
     below
-        Which labels are below each of these: nodes × labels, bool.
+        Labels below each of these: nodes × labels, bool.
     """
 
     values: Values
@@ -49,17 +49,17 @@ class CoarseCells(NamedTuple):
 
 
 class CellWeights(NamedTuple):
-    """Weights under which all labels weigh the same, by label and by coarser label."""
+    """Weights that balance all labels, by label and by coarser label."""
 
     labels: np.ndarray
     nodes: np.ndarray
 
 
 def expected_weights(codes: np.ndarray, n_labels: int, nodes: np.ndarray, below: np.ndarray) -> CellWeights:
-    """Weights by label, with coarser cells counted where they are expected.
+    """Weights by label, with coarser cells distributed over the labels below.
 
-    A coarser label's cells are expected of the labels below it in the proportion of the cells that have these
-    labels. So a label of few cells below a coarser one of many does not weigh twice.
+    A coarser label's cells are distributed over the labels below it in proportion to the cells with these
+    labels. So a label of few cells below a coarser one of many is not weighted twice.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def learn_sums(
     values, codes
         Cells × genes of the cells with a label of the finest level, and these.
     coarse
-        The others; a coarser label of which the model has all labels, or none, teaches nothing.
+        The others; a coarser label above all or none of the model's labels is left out.
     weights
         Of the cells; None for 1.
     """

@@ -1,4 +1,4 @@
-"""Nearest cells of a reference, searched for among the cells of the groups around.
+"""Nearest cells of a reference, searched in the nearest groups of cells.
 
 Twice as fast as faiss's search of as many lists, nine times as fast as scikit-learn's of all cells, and with
 the same neighbors (benchmarks/libraries.md).
@@ -9,7 +9,7 @@ import numpy as np
 
 CELLS_PER_GROUP = 400
 MIN_SEARCHED = 2000
-"""Reference cells that every cell is compared with, at the least; a smaller reference is searched whole."""
+"""Minimum of reference cells to compare each cell with; a smaller reference is searched whole."""
 
 SEARCHED_PER_NEIGHBOR = 20
 SAMPLED_PER_GROUP = 40
@@ -17,7 +17,7 @@ MAX_GROUPS = np.iinfo(np.int16).max
 """Two bytes are sorted several times as fast as four."""
 
 CELLS_AT_ONCE = 8192
-"""Where groups differ much in size, lists of them are long."""
+"""Maximum of groups per cell, for groups of very unequal size."""
 
 ITERATIONS = 5
 
@@ -38,7 +38,7 @@ class NearestCells:
     """The nearest reference cells by Euclidean distance; exact where the reference has at most 2000.
 
     A cell is compared with the cells of the groups whose centres are nearest to it, until they are at least
-    2000 (20 per neighbor). Which ones these are depends on the cell alone, not on those beside it.
+    2000 (20 per neighbor). The choice of groups depends on the cell only, not on other cells of the block.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class NearestCells:
     n_neighbors
         Cells to find, as many as the reference has at most.
     min_searched
-        Cells to compare with in the place of 2000, where several references are searched.
+        Cells to compare with instead of 2000, for several references.
     """
 
     def __init__(

@@ -10,13 +10,13 @@ from ..artifacts.latents import REFERENCE_CELLS, matrix
 from .nearest import MIN_SEARCHED, NearestCells, grouped
 
 FAR_QUANTILE = 0.99
-"""Share of held-out cells that are nearer to the reference than what is called far."""
+"""Share of held-out cells that are nearer to the reference than `far`."""
 
 TINY = np.finfo(np.float32).tiny
 
 
 class NeighborsHead:
-    """A vote of the nearest reference cells, weighted by one over their distance.
+    """A vote of the nearest reference cells, weighted by inverse distance.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class NeighborsHead:
     n_labels
         Number of labels.
     n_searched
-        Nearest cells to find, where another head asks more of them than vote here.
+        Nearest cells to find, if another head needs more than `n_neighbors`.
     far
         The relative distance that 1 % of held-out cells exceed, see `vote`.
     min_searched
@@ -73,8 +73,8 @@ class NeighborsHead:
         n_neighbors: int,
         n_labels: int,
     ) -> "NeighborsHead":
-        """Keep all cells; learn from the validation's latents, where there are any, what is far."""
-        # A cell's own distance, 0, is among its first: one neighbor more, and it is left out.
+        """Keep all cells, and set `far` from the validation's latents if there are any."""
+        # One more neighbor, since the first one is the cell itself.
         n_others = min(n_neighbors, len(latents) - 1)
         groups = grouped(latents)
         nearest, distances = NearestCells(latents, groups, n_others + 1).search(latents)
@@ -108,8 +108,8 @@ class NeighborsHead:
         relative = self.distance_of(neighbors, distances)
         neighbors, distances = neighbors[:, : self.n_neighbors], distances[:, : self.n_neighbors]
         votes = np.zeros((len(neighbors), self.n_labels), dtype=np.float32)
-        # A twin of a reference cell must not silence the other neighbors: nothing counts as nearer than
-        # a tenth of the mean distance.
+        # A duplicate of a reference cell must not outweigh all other neighbors: distances are at least a
+        # tenth of their mean.
         mean = np.maximum(distances.mean(axis=1), TINY)
         weights = 1 / np.maximum(distances, mean[:, None] / 10)
         weights /= weights.sum(axis=1, keepdims=True)
@@ -122,8 +122,8 @@ class NeighborsHead:
         """How far cells are from the reference, by the nearest of what `search` found.
 
         Per cell (float32), the mean distance to its neighbors over the neighbors' own `spread`, so that
-        sparse and dense parts of the reference measure alike. Over `far`: at 1, a cell is as far away as the
-        farthest 1 % of held-out cells; above, its type may be a new one.
+        sparse and dense parts of the reference are comparable. Divided by `far`: 1 is the 99th percentile of
+        held-out cells; a cell above may be of a new type.
         """
         neighbors, distances = neighbors[:, : self.n_neighbors], distances[:, : self.n_neighbors]
         mean = np.maximum(distances.mean(axis=1), TINY)

@@ -1,8 +1,8 @@
-"""Labels that too few cells have to be learned: which cells are like one of them; stored as npz.
+"""Labels with too few cells for training, compared by their mean expression; stored as npz.
 
-No other head can learn from a handful of cells, but their mean tells which genes rank high. Profiles of
-rare labels stand beside those of all others, in a head of its own: its markers are also those that tell them
-apart, and the probabilities of the head that votes are not touched.
+A handful of cells is too few to train other heads, but their mean shows which genes rank high. A separate
+head has the profiles of rare and of all other labels: its markers include those that distinguish rare labels,
+and the probabilities of the voting head are unchanged.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from .shrinkage import HeldOut
 
 
 class RareLikeness(NamedTuple):
-    """The rare label that each cell is most like.
+    """The most similar rare label of each cell.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class RareLabels:
         return cls(names, ExpressionRanksHead.of_means(np.concatenate(means), known, learned, held_out))
 
     def likeness(self, values: sparse.csr_matrix) -> RareLikeness:
-        """The rare label that cells are most like, from raw counts (cells × genes, CSR)."""
+        """The most similar rare label of cells, from raw counts (cells × genes, CSR)."""
         probabilities = self.ranks.probabilities(values)[:, -len(self.names) :]
         best = probabilities.argmax(axis=1)
         names = np.array(self.names, dtype=object)

@@ -1,9 +1,9 @@
-"""The reference dataset that knows a cell best: the one to whose own cells it lies nearest.
+"""The nearest reference dataset of a cell, by the distance to the dataset's own cells.
 
 Several references that are trained together have one latent space. A cell's distance to one of them is that
 of `NeighborsHead` among the cells of this dataset alone: relative to how far these lie from each other, so
-that large and small, dense and sparse datasets measure alike. Shares of the nearest cells of all would not: a
-dataset of a hundredth of the cells has none among the nearest 15 of most cells, however well it knows them.
+that large and small, dense and sparse datasets are comparable. Shares among the nearest cells of all datasets
+are not: a dataset with a hundredth of the cells is rarely among the nearest 15, even for cells like its own.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class ReferenceDatasets:
     names
         Names of the datasets.
     codes
-        Dataset of each cell that neighbors are searched among, -1 of one with too few cells to be compared.
+        Dataset of each searched cell, -1 for a dataset with too few cells to compare.
     datasets
         By dataset, the search among its cells.
     """
@@ -57,17 +57,17 @@ class ReferenceDatasets:
     def train(
         cls, latents: np.ndarray, codes: np.ndarray, names: list[str], *, n_neighbors: int
     ) -> "ReferenceDatasets | None":
-        """From the cells that neighbors are searched among.
+        """Build it from the cells to search.
 
-        What is far is learned from these cells themselves and not from held-out ones: whole donors are held
-        out of some datasets and none of others, which would then not be measured alike.
+        `far` is set from these cells, not from held-out ones: some datasets hold out whole donors and others
+        do not, which would make their distances incomparable.
 
         Parameters
         ----------
         latents, codes
             The cells, and the dataset of each.
         names
-            Datasets that codes stand for.
+            Datasets by code.
         n_neighbors
             Nearest cells whose mean distance counts; a dataset of no more cells than these is not compared.
 

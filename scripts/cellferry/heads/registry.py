@@ -1,10 +1,10 @@
-"""The classifiers ("heads"), and what they make of a block of cells.
+"""The classifiers ("heads") by name, and their probabilities for a block of cells.
 
 Three work on the latent space (boosted trees, a linear model, a vote of neighbors), and so does what a model
 brings itself: scANVI its classifier, CytoVI its vote. Three work on counts (a linear model on z-scored genes,
 one on principal components, ranks of marker genes); on marker values of cytometry a linear model and boosted
-trees do. Each loses badly somewhere (boosted trees on
-latents under a shift of conditions, neighbors between batches), so none is trusted alone: see `combination`.
+trees do. Each one fails in some setting (boosted trees on
+latents under a shift of conditions, neighbors between batches), so they are combined: see `combination`.
 All are stored in open formats: UBJSON, npz, parquet.
 
 Shapes: latents are cells × L float32, expression (counts of genes or values of markers) is cells × genes CSR
@@ -30,7 +30,7 @@ from .scanvi import ScanviHead
 ON_LATENTS = {
     "linear": LinearHead,
 }
-"""Heads that learn from latents and codes alone, by `train(latents, codes)`.
+"""Heads trained on latents and codes only, by `train(latents, codes)`.
 
 Those of `LEARN_SUMS` take `coarse`, too: further cells, with a coarser label.
 """
@@ -46,14 +46,14 @@ HEADS = {
     "expression_ranks": ExpressionRanksHead,
     "expression_xgboost": ExpressionXGBoostHead,
 }
-"""The heads by name, in the order that their columns stand in."""
+"""The heads by name, in the order of their columns."""
 
 ON_COUNTS = {
     "expression": partial(ExpressionHead.train, normalize=True),
     "expression_pca": ExpressionPcaHead.train,
     "expression_ranks": ExpressionRanksHead.train,
 }
-"""Training of the heads that learn from raw counts, by `train(counts, codes, held_out, n_labels=...)`.
+"""Training of the heads on raw counts, by `train(counts, codes, held_out, n_labels=...)`.
 
 Those of `LEARN_SUMS` take `coarse`, too: further cells, with a coarser label.
 """

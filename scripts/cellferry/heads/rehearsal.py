@@ -1,8 +1,8 @@
-"""A rehearsal: what the heads say of cells of laboratories or donors that they did not learn from.
+"""A rehearsal: heads predict cells of donors or laboratories left out of their training.
 
-Held-out cells of donors in the training set get the right label more often than cells of other donors. So the
-heads are trained again without each reference dataset, or each donor, and predict its cells. The model has
-seen these cells without their labels, as it sees a query's cells when it is fitted to them.
+Accuracy on held-out cells of training donors is optimistic for other donors. So the heads are trained again
+without each reference dataset, or each donor, and predict its cells. The model was trained on these cells
+without their labels, as in surgery on a query's cells.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from .registry import Heads, predict
 from .training_cells import Drawn, TrainingCells, split_drawn
 
 MAX_FOLDS = 5
-"""Times that the heads are trained again: of more donors several are left out together."""
+"""Maximum of retrainings; with more donors, several are left out together."""
 
 
 @dataclass(frozen=True)
 class Rehearsal(ArraysHead):
-    """Answers to cells that the heads did not learn from, nor from any other of their donor.
+    """Predictions for cells of donors left out of the heads' training.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def rehearse(
     cells
         The cells that the heads were trained on.
     fit
-        Trains the heads on some of these.
+        Function that trains the heads on some of these.
     expression_of
-        Expression of rows of the training cells; None where no head takes it.
+        Function that reads expression of rows of the training cells; None if no head uses it.
     seed
         Seed of the draws.
 
@@ -101,12 +101,12 @@ def rehearse(
     for left_out in range(n_folds):
         of_fold = fold == left_out
         kept, labels = without(cells, of_fold, validation_fold == left_out, seed=seed)
-        # A label that no other donor has cannot be answered.
+        # A label that no other donor has cannot be predicted.
         rows = random_sketch(of_fold & np.isin(label, labels), cap, seed=seed)
         if len(labels) < 2 or len(rows) == 0:
             continue
         donors = ", ".join(np.array(batches)[fold_of_batch == left_out])
-        print(f"rehearsal without {donors}: {len(kept.learned.codes):,} cells, asked for {len(rows):,}")
+        print(f"rehearsal without {donors}: {len(kept.learned.codes):,} cells, {len(rows):,} predicted")
         answers = predict(fit(kept), read_latents(train, rows), expression_of(rows))
         full = {name: np.zeros((len(rows), len(cells.labels)), dtype=np.float32) for name in answers}
         for name, probabilities in answers.items():
@@ -124,10 +124,10 @@ def rehearse(
 
 
 def folds(batches: list[str], sizes: np.ndarray, validated: set[str]) -> np.ndarray | None:
-    """Fold of each training batch; None where there is nothing to rehearse.
+    """Fold of each training batch; None without a rehearsal.
 
-    Reference datasets are left out whole where there are several: they differ as a query does. Else batches
-    are, unless validation cells are of others, which then tell as much.
+    Several reference datasets are left out one by one, since they differ as a query does. With one, batches
+    are left out, unless validation cells are of other batches, which serve the same purpose.
 
     Parameters
     ----------
@@ -203,6 +203,6 @@ def with_coarse(cells: TrainingCells) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def part_rows(cells: TrainingCells) -> np.ndarray:
-    """Rows of the cells that models on expression learn from."""
+    """Rows of the training cells of models on expression."""
     of_labels = cells.learned.rows[cells.part]
     return of_labels if cells.coarse is None else np.append(of_labels, cells.coarse.rows[cells.coarse.part])

@@ -17,7 +17,7 @@ class ScanviHead:
     Parameters
     ----------
     labels
-        What the outputs of its last layer stand for.
+        Labels of the outputs of its last layer.
     layer_norm
         Whether nodes are normalized.
     layers
@@ -32,7 +32,7 @@ class ScanviHead:
         self.layers = layers
 
     def among(self, labels: list[str]) -> "ScanviHead":
-        """The same for these labels, in this order; one the model does not know gets probability 0."""
+        """The same for these labels, in this order; a label that the model lacks gets probability 0."""
         last = len(self.layers) // 2 - 1
         weight, bias = self.layers[f"weight_{last}"], self.layers[f"bias_{last}"]
         place = {label: row for row, label in enumerate(self.labels.tolist())}

@@ -1,7 +1,7 @@
 """Logistic regression on expression, with shrinkage chosen on held-out cells.
 
-Thousands of genes take strong shrinkage, a panel of thirty hardly any: with one fixed strength a panel lost a
-fifth of its labels.
+Thousands of genes need strong shrinkage, a panel of thirty hardly any: a fixed strength cost a panel a fifth
+of its labels.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ CANDIDATES = (0.001, 0.01, 0.1, 1.0)
 """Values of scikit-learn's C, from strong shrinkage to weak."""
 
 MIN_PROBABILITY = 1e-6
-"""A held-out cell with a lower probability of its label costs no more than this."""
+"""Lower bound of a held-out cell's probability, which limits its loss."""
 
 Values = np.ndarray | sparse.csr_matrix
 HeldOut = tuple[Any, np.ndarray]
@@ -33,7 +33,7 @@ def shrunk_regression(
     fallback: float,
     coarse: CoarseCells | None = None,
 ) -> "LogisticRegression":
-    """Multinomial logistic regression, of the candidates the one with the least log loss of held-out cells.
+    """Multinomial logistic regression with the lowest log loss on held-out cells among the candidates.
 
     Parameters
     ----------

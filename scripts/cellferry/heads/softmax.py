@@ -1,6 +1,6 @@
-"""Softmaxes of linear models; of very many labels in float32 and in the processor's cache.
+"""Softmax of linear models; for very many labels in float32 and in the processor's cache.
 
-At 5,000 labels a head's probabilities are 20 kB a cell, and every pass over them counts.
+At 5,000 labels a head's probabilities are 20 kB per cell, and every pass over them is slow.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from scipy.special import softmax
 from ..config.available_heads import MANY_LABELS
 
 VALUES_AT_ONCE = 1 << 16
-"""Values that several operations in turn find in the cache."""
+"""Values that stay in the cache over several operations."""
 
 CELLS_AT_ONCE = 256
 """Cells of one product."""

@@ -1,4 +1,4 @@
-"""The temperature that makes probabilities of a softmax as sure as they are right."""
+"""Temperature scaling: calibration of softmax probabilities."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ import numpy as np
 def likeliest_temperature(
     log_probabilities: Callable[[float], np.ndarray], codes: np.ndarray, *, bounds: tuple[float, float]
 ) -> float:
-    """The temperature under which held-out cells are most likely (Guo et al. 2017).
+    """Temperature that maximizes the likelihood of held-out cells (Guo et al. 2017).
 
-    One more cell is thought to be wrong, so that few cells without an error do not make a head certain.
+    One wrong cell is added, so that few cells without an error do not make a head certain.
 
     Parameters
     ----------

@@ -35,20 +35,20 @@ from .training_files import TrainingFiles
 
 @dataclass(frozen=True)
 class TrainedHeads:
-    """Heads, and what measures the distance to the reference's cells.
+    """Heads, and models of the distance to the reference's cells.
 
     Attributes
     ----------
     by_name
         The heads that vote.
     nearest, distances
-        Distances to the nearest reference cells and to the labels, whoever votes.
+        Distances to the nearest reference cells and to the labels, for any choice of heads.
     cells
         The cells that all were trained on.
     rare
-        What knows cells of rare labels; None where there are none, or no head looks at ranks.
+        Profiles of rare labels; None without rare labels or without the head on ranks.
     rehearsal
-        What such heads say of cells of donors that they did not learn from; None where that was not tried.
+        Predictions of such heads for cells of left-out donors; None without a rehearsal.
     """
 
     by_name: Heads
@@ -64,7 +64,7 @@ class TrainedHeads:
 
     def save(self, folder: Path) -> None:
         """Write the files of all heads, of the neighbors and of the distances."""
-        # Neighbors are kept whether they vote or not: the distance to the reference is by them.
+        # Neighbors are kept even without a vote: they give the distance to the reference.
         for part in {**self.by_name, "neighbors": self.nearest, "distances": self.distances}.values():
             part.save(folder)
         if self.rare:
@@ -94,7 +94,7 @@ def train_heads(
     seed, budget, threads
         Seed of what is random, memory and cores of the job.
     below
-        By coarser label, the labels below it: cells with such a label teach the sum of these.
+        By coarser label, the labels below it: cells with such a label train their sum.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def train_heads(
         If the training cells have fewer than two labels, the memory is too small for a useful sketch, or none
         of the heads can be trained.
     RuntimeError
-        If the cells of a part and those of it that were mapped are not of one number.
+        If a part and its mapped files differ in the number of cells.
     """
     below = below or {}
     codes, names = read_codes(files.train, "label")
@@ -110,7 +110,7 @@ def train_heads(
     coarser = teaching_labels(below, names)
     codes = codes_among([*labels, *coarser], codes, names)
     if files.common is None:
-        print("there are no counts of the reference's cells: no classifier learns from expression")
+        print("there are no counts of the reference's cells: no classifier is trained on expression")
     with ExitStack() as opened:
         values = opened.enter_context(H5adReader(files.common)) if files.common else None
         if values:
@@ -155,7 +155,7 @@ def train_heads(
 
         fit = partial(fit_heads, heads, files, values, others, settings=settings, seed=seed, threads=threads)
         trained = fit(cells, files.rare)
-        # The latent space of a scANVI model has seen the labels of all donors.
+        # A scANVI model was trained on the labels of all donors.
         if not has_scanvi(files.model):
             values_of = values.rows if others else lambda rows: None
             parts = files.train, files.validation
@@ -195,7 +195,7 @@ def has_scanvi(model: str) -> bool:
 def trainable(
     heads: list[str], model: str, values: H5adReader | None, *, modality: str, n_labels: int
 ) -> list[str]:
-    """Those of the heads that can be trained with a model, on expression and for so many labels.
+    """Heads that can be trained for this model, expression and number of labels.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def trainable(
 def train_on_counts(
     heads: list[str], counts: H5adReader, validation: H5adReader, cells: TrainingCells, rare: str | None
 ) -> tuple[Heads, RareLabels | None]:
-    """Those of the heads that look at counts, and what knows rare labels by ranks as one of them does.
+    """Heads on counts, and profiles of rare labels for the head on ranks.
 
     Parameters
     ----------
@@ -257,7 +257,7 @@ def train_on_counts(
 def _rare_labels(
     few: H5adReader, learned: HeldOut, held_out: HeldOut | None, *, n_labels: int
 ) -> RareLabels | None:
-    """What knows rare labels by their cells (`few`); None without any."""
+    """Profiles of rare labels from their cells (`few`); None without any."""
     if few.n_cells == 0:
         return None
     names, codes = np.unique(few.obs("label").astype(str), return_inverse=True)
@@ -276,7 +276,7 @@ def train_on_markers(
     seed: int,
     threads: int,
 ) -> Heads:
-    """Those of the heads that look at marker values.
+    """Heads on marker values.
 
     Parameters
     ----------
@@ -318,14 +318,14 @@ def train_on_latents(
     seed: int,
     threads: int,
 ) -> TrainedHeads:
-    """Train the heads that look at latents, and what measures distances.
+    """Train the heads on latents, and the models of distances.
 
     Parameters
     ----------
     heads
         Names of all heads to train.
     on_expression
-        The heads that look at expression, trained already.
+        The trained heads on expression.
     files
         Files of the reference.
     cells, settings, seed, threads

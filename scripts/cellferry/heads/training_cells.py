@@ -34,13 +34,13 @@ class TrainingCells:
     labels
         Labels of the training cells, sorted.
     learned
-        Training cells to learn from.
+        Drawn training cells.
     part
-        Which of these models on expression learn from, as positions among them.
+        Positions of the training cells of models on expression among these.
     held_out
         Validation cells, which may stop trees early.
     coarse
-        Further training cells, which teach the sum of labels; None without any.
+        Further training cells, which train the sum of labels; None without any.
     """
 
     labels: list[str]
@@ -73,7 +73,7 @@ def draw_training(
     train
         Mapped chunks of the training cells.
     codes, labels
-        Label of each training cell as a code, negative for none, and the labels that codes stand for. Codes
+        Label of each training cell as a code, negative without a label, and the labels by code. Codes
         of coarser labels follow; their cells are drawn as those of any label.
     max_training_cells
         The key `prediction.max_training_cells`.
@@ -86,7 +86,7 @@ def draw_training(
 
     Returns
     -------
-    Rows of the cells to learn from, ascending, and which of these a linear model on expression learns from.
+    Rows of the training cells, ascending, and positions of those for a linear model on expression.
 
     Raises
     ------
@@ -119,17 +119,17 @@ def draw_training(
 def split_drawn(
     rows: np.ndarray, part: np.ndarray, codes: np.ndarray, below: np.ndarray
 ) -> tuple[Drawn, np.ndarray, DrawnCoarse | None]:
-    """Cells with labels of the finest level and those with coarser ones, of cells that were drawn.
+    """Drawn cells with labels of the finest level, and those with coarser ones.
 
     Parameters
     ----------
     rows, part
-        Rows of the cells, and positions among these of those that models on expression learn from.
+        Rows of the cells, and positions of the training cells of models on expression.
     codes
         Label of each of the cells; those of coarser labels follow those of the labels.
     below
-        Which labels are below each coarser one: nodes × labels. One that is above all labels, or above fewer
-        than two, teaches nothing: its cells are left out.
+        Which labels are below each coarser one: nodes × labels. One above all labels, or above fewer than
+        two, is not used: its cells are left out.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def split_drawn(
     is_fine = codes < n_labels
     n_below = below.sum(axis=1)
     teaches = np.append((n_below > 1) & (n_below < n_labels), False)
-    # Of a label of the finest level the last entry is taken, and left out of the coarser ones.
+    # A label of the finest level takes the last entry, which the coarser ones leave out.
     is_coarse = teaches[np.where(is_fine, len(below), codes - n_labels)]
     in_part = np.zeros(len(rows), dtype=bool)
     in_part[part] = True
@@ -193,7 +193,7 @@ def draw_validation(paths: list[str], labels: list[str], *, seed: int) -> Drawn:
 def only_drawn(
     labels: list[str], codes: np.ndarray, rows: np.ndarray, *, n_coarse: int = 0
 ) -> tuple[list[str], np.ndarray]:
-    """Labels of which a cell was drawn, and codes that count these only: XGBoost wants none without cells.
+    """Labels with drawn cells, and codes of these only: XGBoost refuses labels without cells.
 
     Codes of `n_coarse` coarser labels follow those of the labels, before and after.
     """

@@ -14,12 +14,12 @@ class TrainingFiles:
     model
         Folder of the reference model; a scANVI model has a classifier of its own.
     common
-        Expression of the training cells, in the order of `train`: counts, or marker values; None where there
-        is none, and so no head that learns from it.
+        Expression of the training cells, in the order of `train`: counts or marker values; None without
+        expression, and then without heads on it.
     validation_common
         The same of the validation cells, in the order of `validation`.
     rare
-        Counts of cells of labels that too few have; they are not among `train`.
+        Counts of cells of rare labels; they are not in `train`.
     """
 
     train: list[str]

@@ -140,7 +140,7 @@ def describe_depths(cells: Mapping[str, int], depths: Depths) -> list[str]:
     lines = []
     for label, leaves in depths.below.items():
         named = ", ".join(leaves[:5]) + (f" and {len(leaves) - 5} more" if len(leaves) > 5 else "")
-        lines.append(f"'{label}' is a coarser label: its {cells[label]} cells teach the sum of {named}")
+        lines.append(f"'{label}' is a coarser label: its {cells[label]} cells train the sum of {named}")
     for label, leaf in depths.above_one.items():
         lines.append(
             f"warning: '{label}' ({cells[label]} cells) has one label below it, '{leaf}': both are predicted "
