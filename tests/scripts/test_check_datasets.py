@@ -97,7 +97,7 @@ def test_references_whose_levels_contradict_each_other(tmp_path):
     first, second = (hierarchy_of(["NK"], {"lineage": {"NK": node}}) for node in ("lymphoid", "innate"))
     paths = [write(tmp_path, hierarchy=first), write(tmp_path, dataset="lung", hierarchy=second)]
     with pytest.raises(
-        InputError, match="'NK' stands below 'innate' in 'lineage', and below 'lymphoid' in atlas"
+        InputError, match="'NK' is below 'innate' in 'lineage', and below 'lymphoid' in atlas"
     ):
         check_datasets(paths, str(tmp_path / "datasets.tsv"), parents={})
 
@@ -319,13 +319,13 @@ def test_what_becomes_of_coarser_labels_is_told(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "'T cell' is a coarser label: its 40 cells train the sum of CD4 T cell, CD8 T cells" in said
     assert "warning: 'B cell' (10 cells) is a coarser label without children in the reference" in said
-    assert "may stand below" not in said
+    assert "may be below" not in said
 
 
 def test_parents_are_suggested_and_nothing_is_made_of_them(tmp_path, capsys):
     check_datasets(mixed_depths(tmp_path), str(tmp_path / "datasets.tsv"), parents={})
     said = capsys.readouterr().out
-    assert "note: 2 label(s) may stand below others by their names; nothing is made of that." in said
+    assert "note: 2 label(s) may be below others by their names; this has no effect." in said
     assert "\nCD4 T cell\tT cell\nCD8 T cells\tT cell\n" in said
     assert "is a coarser label" not in said
 

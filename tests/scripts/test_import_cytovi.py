@@ -147,9 +147,9 @@ def test_what_is_written_of_markers_is_what_select_markers_writes(foreign, tmp_p
 def test_a_model_of_overlapping_panels_sees_what_all_batches_had(tmp_path, capsys):
     events = train_foreign_cytovi(tmp_path, lacking={"d1": ["CD14"], "d2": ["CD33", "CD14"]})
     seen = [marker for marker in MARKERS if marker not in ("CD14", "CD33")]
-    with pytest.raises(InputError, match=r"sees 10 of its 12 markers .* does not say which"):
+    with pytest.raises(InputError, match=r"takes 10 of its 12 markers .* does not list them"):
         take(tmp_path, tmp_path / "no", backbone=None)
-    with pytest.raises(InputError, match=r"names 9 of them: the encoder .* sees 10 of its 12"):
+    with pytest.raises(InputError, match=r"names 9 of them: the encoder .* takes 10 of its 12"):
         take(tmp_path, tmp_path / "no", backbone=seen[1:])
     with pytest.raises(InputError, match=r"names CD99, which it does not have"):
         take(tmp_path, tmp_path / "no", backbone=[*seen[1:], "CD99"])
@@ -181,7 +181,7 @@ def test_a_model_whose_encoder_takes_no_batch_is_used_as_it_is(foreign, tmp_path
     query = foreign_events(300, batches=("x", "y"), seed=5)
     common = common_of(tmp_path, query)
     found = fitted(tmp_path, common)
-    assert "encoder takes no batch: fitting could not move the query" in capsys.readouterr().out
+    assert "encoder takes no batch: fitting would not change the latents" in capsys.readouterr().out
     np.testing.assert_allclose(found, latents_of(tmp_path, common, ["d1"] * len(query)), atol=1e-5)
 
 
@@ -299,12 +299,12 @@ def test_markers_that_are_told_twice_are_refused(foreign, tmp_path):
     saved["var_names"] = np.array([*MARKERS[:-1], "cd-45"])
     (tmp_path / "twice").mkdir()
     torch.save(saved, tmp_path / "twice" / "model.pt")
-    with pytest.raises(InputError, match=r"markers that stand twice in it \(cd-45\)"):
+    with pytest.raises(InputError, match=r"markers with duplicate names \(cd-45\)"):
         take(foreign.folder, tmp_path, model=str(tmp_path / "twice"))
 
 
 def test_the_backbone_of_a_model_that_tells_it_is_not_told_again(foreign, tmp_path):
-    with pytest.raises(InputError, match=r"pretrained.backbone: the model .* says itself"):
+    with pytest.raises(InputError, match=r"pretrained.backbone: the model .* lists its encoder's markers"):
         take(foreign.folder, tmp_path, backbone=["CD3"])
 
 

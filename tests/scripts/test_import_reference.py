@@ -245,7 +245,7 @@ def changed_model(foreign, folder, change):
             ),
             "was trained with categorical_covariate_keys",
         ),
-        (lambda saved: saved.update(var_names=np.array(["GENE1"] * 60)), r"stand twice in it \(GENE1\)"),
+        (lambda saved: saved.update(var_names=np.array(["GENE1"] * 60)), r"duplicate names \(GENE1\)"),
         (lambda saved: saved.pop("attr_dict"), r"is not what scvi-tools' model.save\(\) writes"),
         (
             lambda saved: saved["model_state_dict"].pop("px_r"),

@@ -128,7 +128,7 @@ def test_levels_that_are_no_tree(tmp_path):
     lineage = {"CD4": "T cell", "CD8": "T cell"}
     path = write_levels(tmp_path, lineage=lineage, above={"CD4": "lymphoid", "CD8": "myeloid"})
     problem = only_problem(inspect(path, role="reference", label="ct", levels=["lineage", "above"]))
-    assert "'T cell' of 'lineage' stands below 'lymphoid' of 'above' in cells of 'CD4'" in problem
+    assert "'T cell' of 'lineage' is below 'lymphoid' of 'above' in cells of 'CD4'" in problem
 
 
 def test_a_level_that_does_not_exist(blood):

@@ -173,7 +173,7 @@ def test_a_damaged_state_is_told_and_not_taken_up(trained, tmp_path, monkeypatch
     train(store, tmp_path)
     said = capsys.readouterr().out
     assert f"{state}: is damaged (" in said
-    assert "the training begins anew" in said
+    assert "the training restarts" in said
     assert_same(tmp_path, undisturbed({}))
 
 

@@ -89,7 +89,7 @@ def test_problems_are_records_with_their_key_and_remedy(config):
     remedy = f"name it in {where}.obs, or take the key out"
     assert first == Problem(f"{where}.obs_by", "has no effect without a table", remedy)
     assert (second.where, second.what[:11]) == ("labels.rename", "labels.csv:")
-    assert third == Problem("labels.parents", "goes round in a circle, T → T", "take out one of them")
+    assert third == Problem("labels.parents", "contains a circle, T → T", "remove one of them")
     listed = "\n".join(f"  - {problem}" for problem in (first, second, third))
     assert problems(config) == f"the configuration has 3 problem(s):\n{listed}"
 
@@ -139,7 +139,7 @@ def test_problems_are_records_with_their_key_and_remedy(config):
         (lambda c: c["datasets"]["patients"].update(label="cell_type"), "it has: none"),
         (lambda c: c.update(labels={"rename": "no.csv"}), "labels.rename: no.csv: there is no such file"),
         (lambda c: c.update(labels={"rename": {"a": "b", "b": "c"}}), "'a' becomes 'b', and 'b' becomes 'c'"),
-        (lambda c: c.update(labels={"parents": {"T": "T"}}), "labels.parents: goes round in a circle"),
+        (lambda c: c.update(labels={"parents": {"T": "T"}}), "labels.parents: contains a circle"),
         (lambda c: c.update(labels={"ontology": {"T": "84"}}), "'84', given to 'T', is no id"),
         (lambda c: c["datasets"]["atlas"].update(levels=["lineage"]), "datasets.atlas.levels.lineage"),
         (lambda c: c["datasets"]["patients"].update(levels=["donor"]), "levels: only a reference has levels"),

@@ -85,11 +85,11 @@ def test_what_stands_above_a_node_is_known_from_other_labels():
         ({"x": {}}, "names 1 column.* datasets.blood.levels 2"),
         (
             {"compartment": COMPARTMENT, "x": {"CD4": "helper"}},
-            "datasets.lung.levels: 'CD4' stands below 'helper' in 'x', and below 'T cell' in blood",
+            "datasets.lung.levels: 'CD4' is below 'helper' in 'x', and below 'T cell' in blood",
         ),
         (
             {"x": {"Treg": "myeloid"}, "y": {"Treg": "T cell"}},
-            "'T cell' of 'lineage' stands below 'lymphoid' of 'compartment'",
+            "'T cell' of 'lineage' is below 'lymphoid' of 'compartment'",
         ),
     ],
 )

@@ -9,16 +9,16 @@ from cellferry.labels.tables import read_ontology, read_parents, read_renames
     ("read", "given", "said"),
     [
         (read_renames, {"a": "b", "b": "c"}, "'a' becomes 'b', and 'b' becomes 'c'"),
-        (read_renames, {"a": " "}, "labels.rename: 'a' stands beside ''"),
-        (read_renames, {"a": "b", "a ": "c"}, "'a' stands twice, beside 'b' and 'c'"),
-        (read_parents, {"a": "b", "b": "c", "c": "b"}, "labels.parents: goes round in a circle, b → c → b"),
+        (read_renames, {"a": " "}, "labels.rename: 'a' has the value ''"),
+        (read_renames, {"a": "b", "a ": "c"}, "duplicate name 'a', with 'b' and 'c'"),
+        (read_parents, {"a": "b", "b": "c", "c": "b"}, "labels.parents: contains a circle, b → c → b"),
         (read_parents, {"a": "a"}, "a → a"),
         (
             read_parents,
             {"a": "Unknown"},
-            "labels.parents: 'Unknown', the parent of 'a', is what cells without",
+            "labels.parents: 'Unknown', the parent of 'a', is the name of unlabeled",
         ),
-        (read_ontology, {"a": "CL:84"}, "'CL:84', given to 'a', is no id of the Cell Ontology"),
+        (read_ontology, {"a": "CL:84"}, "'CL:84', given to 'a', is not an id of the Cell Ontology"),
     ],
 )
 def test_what_is_refused(read, given, said):
@@ -29,7 +29,7 @@ def test_what_is_refused(read, given, said):
 def test_a_table_that_names_two_labels_for_a_spelling(tmp_path):
     path = tmp_path / "names.csv"
     path.write_text("Mono,CD14 Mono\nMono,CD16 Mono\n")
-    with pytest.raises(InputError, match="'Mono' stands twice, beside 'CD14 Mono' and 'CD16 Mono'"):
+    with pytest.raises(InputError, match="duplicate name 'Mono', with 'CD14 Mono' and 'CD16 Mono'"):
         read_renames(str(path))
     path.write_text("Mono\n")
     with pytest.raises(InputError, match=r"line 1 of .*names\.csv has one column, and two are needed"):

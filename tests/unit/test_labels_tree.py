@@ -87,7 +87,7 @@ def test_an_ancestor_of_an_ancestor_is_no_second_parent(obo):
 
 def test_two_parents_are_refused_until_the_table_gives_one(obo):
     ids = IDS | {"NKT": "CL:0000004", "killer": "CL:0000005"}
-    message = "'NKT' .CL:0000004. stands below '(T|killer)' and '(T|killer)' in the Cell Ontology; give 'NKT'"
+    message = "'NKT' .CL:0000004. is below '(T|killer)' and '(T|killer)' in the Cell Ontology; give 'NKT'"
     with pytest.raises(InputError, match=message):
         tree(obo, ids)
     assert tree(obo, ids, parents={"NKT": "T"})["NKT"] == "T"
@@ -111,7 +111,7 @@ def test_ids_that_give_no_tree_are_refused(obo, ids, message):
 
 
 def test_a_circle_over_table_and_ontology_is_refused(obo):
-    with pytest.raises(InputError, match=r"goes round in a circle, .*T → "):
+    with pytest.raises(InputError, match=r"contains a circle, .*T → "):
         tree(obo, IDS, parents={"lymphoid": "CD4 T"})
 
 

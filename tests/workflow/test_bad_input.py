@@ -175,8 +175,8 @@ def test_what_is_wrong_with_labels_is_said_before_anything_runs(run, reference):
     said = result.stdout + result.stderr
     assert result.returncode != 0
     assert "the configuration has 3 problem(s)" in said
-    assert "labels.rename: 'T cell' stands twice, beside 'T' and 'CD4 T'; leave one of them" in said
-    assert "labels.parents: goes round in a circle, a → b → a" in said
+    assert "labels.rename: duplicate name 'T cell', with 'T' and 'CD4 T'; keep one of them" in said
+    assert "labels.parents: contains a circle, a → b → a" in said
     assert "'reference' cannot be a dataset's name" in said
     assert "Traceback" not in said
 

@@ -1,4 +1,4 @@
-"""Labels at several levels: a leaf's probability counts for all that it is part of."""
+"""Labels at several levels: a node's probability is the sum of its leaves'."""
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
 """One color per label, the same in every figure and in every file of a reference's queries.
 
-Okabe and Ito's colors (2008), then Paul Tol's: told apart by color-blind readers as far as so many can
-be. More labels than that get lighter and darker shades of the same.
+Okabe and Ito's colors (2008), then Paul Tol's, chosen for color-blind readers. Further labels get lighter and
+darker shades of the same colors.
 """
 
 from .hierarchy import LabelHierarchy
@@ -25,7 +25,7 @@ def colors_of(sizes: dict[str, int], hierarchy: LabelHierarchy) -> dict[str, str
     ----------
     sizes
         Number of cells of each label of the reference. Those of most cells come first, the coarser ones last;
-        the queries have no say, so that colors are the same whatever is mapped.
+        queries have no influence, so that colors are the same for all of them.
     hierarchy
         The coarser labels above them.
     """

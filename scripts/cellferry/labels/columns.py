@@ -1,4 +1,4 @@
-"""Which annotation column holds the labels, and which tells batches apart: by names, then by values."""
+"""Choice of the annotation columns with labels and batches: by names, then by values."""
 
 import re
 from collections import Counter
@@ -25,13 +25,13 @@ NO_LABEL = words_of(
     "ethnicity tissue organ assay platform suspension development stage status quality qc region anatomical "
     "smoking batch donor patient sample library plate umi nfeature ncount reads primary"
 )
-"""Words in the names of columns that hold something else than labels."""
+"""Words in the names of columns without labels."""
 
 NO_BATCH = words_of(
     "age sex gender type status disease score number count counts n region ethnicity date weight bmi mean "
     "prob cell cells"
 )
-"""Words in the names of columns that describe batches and are none."""
+"""Words in the names of columns that describe batches without naming them."""
 
 LABEL_WORDS = (
     (80, words_of("label labels population populations subpopulation celllabel")),
@@ -58,7 +58,7 @@ MODIFIERS = (
     (-5, words_of("original old previous")),
     (5, words_of("finest fine final harmonised harmonized author")),
 )
-"""Points for further words, which say what kind of labels they are."""
+"""Points for further words, which describe the kind of labels."""
 
 BATCH_WORDS = (
     (100, words_of("donor donors")),
@@ -80,12 +80,12 @@ CELL_WORDS = re.compile(
     r"|platelet|HSC|Mk\b|acinar|ductal|alpha|beta|delta|ciliated|club|basal|goblet|podocyte|tubule|mast",
     re.I,
 )
-"""What stands in the names of types of cells."""
+"""Words in the names of cell types."""
 
 CELL_ONTOLOGY = re.compile(r"CL:\d{7}")
 
 SINGLETS = {"sng": ("sng", "dbl", "amb", "dou"), "singlet": ("singlet", "doublet", "negative", "ambiguous")}
-"""What cells that are one are called, by the names of all that such columns hold."""
+"""Names of singlets, by all values of a doublet column."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Column:
     values
         Cells per value.
     missing
-        Cells without one.
+        Cells without a value.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Choice:
-    """A column that was chosen, why, and what else it could be: columns, best first."""
+    """The chosen column, the reasons, and alternatives, best first."""
 
     column: Column
     why: str
@@ -140,11 +140,11 @@ def choose_label(
     Parameters
     ----------
     columns
-        A dataset's columns, without values that mean that there is no label.
+        A dataset's columns, without values for unlabeled cells.
     known
         Labels of the other datasets: columns that share them are preferred.
     like
-        The name of the column that another dataset has its labels in.
+        The name of another dataset's label column.
     """
     points = {
         column.name: label_points(column) + _shared_points(column, known, like)
@@ -155,7 +155,7 @@ def choose_label(
 
 
 def choose_batch(columns: list[Column], label: str | None) -> Choice | None:
-    """The column that most likely tells batches apart, which is not that of the labels; None if none does."""
+    """The most likely batch column other than the label column; None if no column is likely."""
     points = {
         column.name: batch_points(column)
         for column in columns
@@ -168,19 +168,19 @@ def _best(
     columns: list[Column], points: dict[str, float], least: float, reason: Callable[[Column], str]
 ) -> Choice | None:
     likely = [column for column in columns if points.get(column.name, 0) >= least]
-    # Of equals the one that stands first.
+    # The first of equal ones.
     ranked = sorted(likely, key=lambda column: -points[column.name])
     return Choice(ranked[0], reason(ranked[0]), ranked[1:]) if ranked else None
 
 
 def could_be_label(column: Column) -> bool:
-    """Whether a column has as many values as labels have, for most of the cells."""
+    """Whether a column's number of values is plausible for labels, for most of the cells."""
     enough = column.cells >= MIN_CELLS_PER_LABEL * len(column.values)
     return 2 <= len(column.values) <= MAX_LABELS and enough and column.share_missing <= 0.5
 
 
 def could_be_batch(column: Column) -> bool:
-    """Whether a column has as many values as batches are."""
+    """Whether a column's number of values is plausible for batches."""
     enough = column.cells >= MIN_CELLS_PER_BATCH * len(column.values)
     return 2 <= len(column.values) <= MAX_BATCHES and enough and column.share_missing <= 0.5
 
@@ -201,7 +201,7 @@ def label_points(column: Column) -> float:
 
 
 def name_points(words: list[str]) -> int:
-    """Points for a column's name; 0 if it says nothing."""
+    """Points for a column's name; 0 without a known word."""
     squeezed = "".join(words)
     if "celltype" in squeezed or "celltypes" in squeezed:
         return 100
@@ -212,7 +212,7 @@ def name_points(words: list[str]) -> int:
 
 
 def label_reason(column: Column) -> str:
-    """Why a column was taken for that of the labels."""
+    """Reasons for the choice of the label column."""
     by_name = name_points(column.words) >= 40
     by_values = share_like_cells(column) >= 0.5
     reasons = [
@@ -241,12 +241,12 @@ def _shared_points(column: Column, known: set[str] | None, like: str | None) -> 
 
 
 def share_known(column: Column, known: set[str]) -> float:
-    """Share of a column's cells whose label is one of those known."""
+    """Share of a column's cells with a label of `known`."""
     return sum(n for value, n in column.values.items() if value in known) / max(1, column.cells)
 
 
 def share_alike(column: Column, known: set[str]) -> float:
-    """Share of its cells whose label is known, or differs from one in case and punctuation only."""
+    """Share of its cells with a label of `known`, compared without case and punctuation."""
     alike = {folded(label) for label in known}
     return sum(n for value, n in column.values.items() if folded(value) in alike) / max(1, column.cells)
 
@@ -263,7 +263,7 @@ def batch_points(column: Column) -> float:
 
 
 def singlets(columns: list[Column]) -> dict[str, list[str]]:
-    """What the key `cells` would be to leave doublets out, where a column tells them."""
+    """Value of the key `cells` that leaves doublets out, if a column marks them."""
     for column in columns:
         for single, all_of_them in SINGLETS.items():
             names = {value.lower(): value for value in column.values}

@@ -1,6 +1,6 @@
-"""The hierarchy of labels: what stands above each, and what a truth or an answer is at each level.
+"""The hierarchy of labels: ancestors of each label, and true and predicted labels at each level.
 
-A truth may be coarser than the labels of the reference, and so may an answer.
+True and predicted labels may be coarser than the reference's labels.
 """
 
 from dataclasses import dataclass, field, replace
@@ -23,10 +23,10 @@ class LabelHierarchy:
     levels
         Names of the levels above the labels, the coarsest first.
     nodes
-        By label, its node on each of these levels; None where a dataset has no value for it.
+        By label, its node on each of these levels; None if missing.
     leaves
-        The labels that can be predicted, sorted: what columns of probabilities stand for. The others have too
-        few cells.
+        The labels that can be predicted, sorted, in the order of columns of probabilities. Other labels have
+        too few cells.
     """
 
     levels: list[str] = field(default_factory=list)
@@ -55,15 +55,15 @@ class LabelHierarchy:
         return found
 
     def node(self, label: str, level: str) -> str | None:
-        """What a label is at a level."""
+        """The node of a label at a level."""
         return label if level == LEAF_LEVEL else self.nodes[label][self.levels.index(level)]
 
     def leaves_below(self, node: str) -> list[str]:
-        """Labels that can be predicted and stand below a node of any level; sorted."""
+        """Labels below a node of any level that can be predicted, sorted."""
         return [leaf for leaf in self.leaves if leaf != node and node in self.nodes[leaf]]
 
     def is_coarse(self, label: str) -> bool:
-        """Whether a label cannot be predicted, and labels that can be stand below it."""
+        """True if a label cannot be predicted but labels below it can."""
         return label not in self.leaves and bool(self.leaves_below(label))
 
     def drop_label(self, label: str) -> "LabelHierarchy":
@@ -71,34 +71,34 @@ class LabelHierarchy:
         return replace(self, leaves=[leaf for leaf in self.leaves if leaf != label])
 
     def kind(self, truth: str) -> str:
-        """What the reference knows of a true label: one of this module's constants."""
+        """How a true label relates to the reference: one of this module's constants."""
         level = self._level_of.get(truth)
         if level is None:
-            # A coarser label of rare ones alone cannot be answered either.
+            # A coarser label above rare ones only cannot be predicted either.
             is_rare = truth in self.nodes or truth in self.coarser_labels
             return NOT_PREDICTABLE if is_rare else NOT_IN_REFERENCE
         return IN_REFERENCE if level == LEAF_LEVEL else COARSER
 
     def of_truth(self, truth: str, at: str) -> str | None:
-        """What a true label is at a level; None where it says nothing about it.
+        """The node of a true label at a level; None if the label is coarser.
 
-        A name that stands at several levels is taken for the finest.
+        A name at several levels means the finest.
         """
         return self._above.get((self._level_of.get(truth, LEAF_LEVEL), truth), {}).get(at)
 
     def of_answer(self, label: str, level: str | None, at: str) -> str:
-        """What an answer at `level` is at the level `at`: `unknown` where it was not that precise."""
+        """A prediction at `level` as a node of the level `at`: `unknown` if it is coarser."""
         return self._above.get((level or LEAF_LEVEL, label), {}).get(at, UNKNOWN)
 
     def is_right(self, truth: str, label: str, level: str | None) -> bool:
-        """Whether an answer agrees with the truth, at the coarser of their two levels."""
+        """True if a prediction agrees with the truth, at the coarser of their two levels."""
         levels = self._level_of.get(truth, LEAF_LEVEL), level or LEAF_LEVEL
         at = max(levels, key=self.names.index)
         return self.of_truth(truth, at) == self.of_answer(label, level, at)
 
     @cached_property
     def _level_of(self) -> dict[str, str]:
-        """The finest level of each name that can be answered."""
+        """The finest level of each name that can be predicted."""
         levels: dict[str, str] = {}
         for level in self.names:
             for leaf in self.leaves:
@@ -107,7 +107,7 @@ class LabelHierarchy:
 
     @cached_property
     def _above(self) -> dict[tuple[str, str], dict[str, str]]:
-        """By level and name: what the name means there and at the levels above."""
+        """By level and name: nodes of the name there and at the levels above."""
         above_of: dict[tuple[str, str], dict[str, str]] = {}
         for place, level in enumerate(self.names):
             below: dict[str, list[str]] = {}
@@ -115,7 +115,7 @@ class LabelHierarchy:
                 below.setdefault(self.node(leaf, level), []).append(leaf)
             for node, leaves in below.items():
                 above = {upper: {self.node(leaf, upper) for leaf in leaves} for upper in self.names[place:]}
-                # A level above says nothing about a node whose labels it tells apart.
+                # A level above has no single node if it separates the node's labels.
                 above_of[level, node] = {
                     upper: nodes.pop() for upper, nodes in above.items() if len(nodes) == 1
                 }

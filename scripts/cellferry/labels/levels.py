@@ -19,14 +19,14 @@ def hierarchy_of_columns(columns: list[str], cells: Counter, key: str) -> LabelH
     columns
         Their names, finest first.
     cells
-        Cells per tuple of a label and its values in the columns, None where there is none.
+        Cells per tuple of a label and its values in the columns, None if missing.
     key
         The columns' configuration key, for messages.
 
     Raises
     ------
     InputError
-        If a label has several values in a column, or a node stands below two others.
+        If a label has several values in a column, or a node is below two others.
     """
     nodes: dict[str, list[str | None]] = {
         row[0]: [None] * len(columns) for row in cells if row[0] is not None
@@ -42,7 +42,7 @@ def hierarchy_of_columns(columns: list[str], cells: Counter, key: str) -> LabelH
             more = f", and {len(several) - MAX_SAID} more labels" if len(several) > MAX_SAID else ""
             raise InputError(
                 f"{key}: a label must have one value in '{column}', and there are several for "
-                f"{described}{more}; correct the column, or tell the labels apart"
+                f"{described}{more}; correct the column, or rename the labels"
             )
         for label, values in counted.items():
             (nodes[label][-position],) = values
@@ -56,7 +56,7 @@ def _described(label: str, nodes: Counter) -> str:
 
 
 def _check_tree(hierarchy: LabelHierarchy, key: str) -> None:
-    """Refuse a node that stands below several of the next coarser level."""
+    """Refuse a node below several nodes of the next coarser level."""
     for coarse, fine in pairwise(hierarchy.levels):
         parents: dict[str, tuple[str, str]] = {}
         for label in hierarchy.nodes:
@@ -66,13 +66,13 @@ def _check_tree(hierarchy: LabelHierarchy, key: str) -> None:
             other, before = parents.setdefault(node, (parent, label))
             if other != parent:
                 raise InputError(
-                    f"{key}: '{node}' of '{fine}' stands below '{other}' of '{coarse}' in "
+                    f"{key}: '{node}' of '{fine}' is below '{other}' of '{coarse}' in "
                     f"cells of '{before}', and below '{parent}' in cells of '{label}'; it must be one of them"
                 )
 
 
 def joined_hierarchy(hierarchies: dict[str, LabelHierarchy], labels: Iterable[str]) -> LabelHierarchy:
-    """Hierarchies of several references as one, under the first one's names, with nodes for every label.
+    """Merged hierarchy of several references, with the first one's names and nodes for every label.
 
     Parameters
     ----------
@@ -84,8 +84,7 @@ def joined_hierarchy(hierarchies: dict[str, LabelHierarchy], labels: Iterable[st
     Raises
     ------
     InputError
-        If they have different numbers of levels, a label has one parent here and another there, or a node
-        stands below two others.
+        If they have different numbers of levels, a label has several parents, or a node is below two others.
     """
     given = {dataset: hierarchy for dataset, hierarchy in hierarchies.items() if hierarchy.levels}
     first = next(iter(given), None)
@@ -107,7 +106,7 @@ def joined_hierarchy(hierarchies: dict[str, LabelHierarchy], labels: Iterable[st
                 other = origin.setdefault((place, label), dataset)
                 if before != node:
                     raise InputError(
-                        f"datasets.{dataset}.levels: '{label}' stands below '{node}' in '{level}', "
+                        f"datasets.{dataset}.levels: '{label}' is below '{node}' in '{level}', "
                         f"and below '{before}' in {other}; make them the same, for example with labels.rename"
                     )
     nodes = _padded(known, labels)
@@ -119,8 +118,8 @@ def joined_hierarchy(hierarchies: dict[str, LabelHierarchy], labels: Iterable[st
 def _padded(levels: list[dict[str, str]], labels: Iterable[str]) -> dict[str, list[str]]:
     """By label, its node on every level.
 
-    Where one is missing, the node on the next finer level takes its place (on the finest, the label itself),
-    unless other labels tell what stands above that node.
+    A missing node is replaced by the node on the next finer level (on the finest, by the label itself),
+    unless other labels show the node above that one.
 
     Parameters
     ----------
@@ -149,7 +148,7 @@ def hierarchy_of_parents(
     labels
         All labels.
     leaves
-        Those that can be predicted, whose ancestors say how many levels there are.
+        Labels that can be predicted; their ancestors give the number of levels.
     """
     lines = {label: [*ancestors_of(label, parents)[::-1], label] for label in labels}
     leaves = sorted(leaves)

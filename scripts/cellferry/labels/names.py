@@ -1,4 +1,4 @@
-"""How labels are called from the moment they are read: spellings brought together, missing ones set apart."""
+"""Names of labels: merged spellings, and names for missing labels."""
 
 import difflib
 import re
@@ -23,8 +23,8 @@ class LabelNames:
     rename
         See `label_tables.read_renames`.
     missing
-        Names that count as no label, compared without case. `unknown` always does: it is the answer for
-        cells that no label fits.
+        Names for unlabeled cells, compared without case. `unknown` is always one, since it is the result
+        for cells without a fitting label.
     """
 
     def __init__(self, rename: dict | str, missing: list[str]) -> None:
@@ -32,7 +32,7 @@ class LabelNames:
         self._missing = {one_line(name).casefold() for name in missing} | {"", UNKNOWN}
 
     def name(self, spelling: str) -> str | None:
-        """The label that a spelling stands for; None if it stands for none."""
+        """The label of a spelling; None for unlabeled."""
         label = one_line(spelling)
         label = self._renames.get(label, label)
         return None if label.casefold() in self._missing else label
@@ -43,23 +43,23 @@ class LabelNames:
         return without_header({spelling: spelling in names for spelling in self._renames}, self._given)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Annotation as labels: object array of str, None where a cell has none."""
+        """Annotation as labels: object array of str, None for unlabeled cells."""
         codes, spellings = pd.factorize(as_labels(values))
-        # One entry more than there are spellings: code -1 (missing) indexes the last.
+        # One entry more than spellings: code -1 (missing) indexes the last.
         return np.array([*map(self.name, spellings), None], dtype=object)[codes]
 
 
 class Counted(NamedTuple):
-    """Cells per label, and what was done to the spellings that were found.
+    """Cells per label, and changes of the spellings in the data.
 
     Attributes
     ----------
     labels
         Cells per label.
     unlabeled
-        Cells that have none.
+        Unlabeled cells.
     missing
-        Cells per spelling that counts as no label.
+        Cells per spelling of a missing label.
     renamed
         Cells per spelling that became another label, and that label.
     """
@@ -71,7 +71,7 @@ class Counted(NamedTuple):
 
 
 def count_names(spellings: Counter, names: LabelNames) -> Counted:
-    """Cells per label, given the cells per spelling (None where there is no value)."""
+    """Cells per label, from cells per spelling (None for missing values)."""
     labels: Counter = Counter()
     missing: Counter = Counter()
     renamed = {}
@@ -87,14 +87,14 @@ def count_names(spellings: Counter, names: LabelNames) -> Counted:
 
 
 def closest(label: str, known: list[str]) -> str | None:
-    """The known label that is spelled most like a given one; None where none is much like it."""
+    """The known label with the most similar spelling; None without a similar one."""
     folded = {name.casefold(): name for name in known}
     matches = difflib.get_close_matches(label.casefold(), folded, n=1, cutoff=0.75)
     return folded[matches[0]] if matches else None
 
 
 def folded(label: str) -> str:
-    """A label without case, punctuation and blanks, to find names that differ in nothing else."""
+    """A label without case, punctuation and blanks, to compare names."""
     return NOT_LETTERS.sub("", label.casefold())
 
 
@@ -106,7 +106,7 @@ def as_labels(values: np.ndarray) -> np.ndarray:
     """
     if values.dtype.kind not in "OUS":
         codes, numbers = pd.factorize(values)
-        # One entry more than there are numbers: code -1 (missing) indexes the last.
+        # One entry more than numbers: code -1 (missing) indexes the last.
         return np.array([*map(number_name, numbers), None], dtype=object)[codes]
     missing = pd.isna(values) | (values == "")
     return np.where(missing, None, values)

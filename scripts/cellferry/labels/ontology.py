@@ -1,4 +1,4 @@
-"""The Cell Ontology: which term is a kind of which others, from an OBO file.
+"""The Cell Ontology: terms and their parents (`is_a`), from an OBO file.
 
 Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
 """
@@ -14,7 +14,7 @@ from ..errors import InputError
 from .tables import ONTOLOGY_ID
 
 SHIPPED = "shipped"
-"""Value of `labels.is_a` that stands for the subset in the project."""
+"""Value of `labels.is_a` for the subset that ships with the project."""
 
 SHIPPED_PATH = Path(__file__).parents[3] / "config" / "ontology" / "cell_ontology.obo.gz"
 
@@ -28,11 +28,11 @@ class Ontology:
     names
         Name by term, without obsolete ones.
     parents
-        By term, the terms that it is a kind of (`is_a`), as far as they are of the Cell Ontology.
+        By term, its parents (`is_a`) within the Cell Ontology.
     obsolete
-        By obsolete term, the one that replaces it; None where none does.
+        By obsolete term, its replacement; None without one.
     release
-        What the file states as its version; empty where it states none.
+        The file's version; empty without one.
     """
 
     names: dict[str, str]
@@ -41,7 +41,7 @@ class Ontology:
     release: str
 
     def ancestors(self, term: str) -> set[str]:
-        """All terms above one; itself among them where `is_a` goes round in a circle."""
+        """All ancestors of a term; the term itself is one of them in a circle of `is_a`."""
         found: set[str] = set()
         waiting = list(self.parents.get(term, []))
         while waiting:
@@ -52,7 +52,7 @@ class Ontology:
         return found
 
     def nearest(self, term: str, among: set[str]) -> list[str]:
-        """Ancestors among some terms that have no other of these between them and the term; sorted."""
+        """The nearest ancestors among some terms, sorted."""
         above = self.ancestors(term) & among - {term}
         beyond = set().union(*(self.ancestors(each) - {each} for each in above)) if above else set()
         return sorted(above - beyond)

@@ -1,4 +1,4 @@
-"""Lines for a table of parents, suggested to the user: nothing is made of them until they are accepted."""
+"""Suggested lines for a table of parents, which have no effect until the user copies them."""
 
 import re
 from collections import Counter
@@ -6,23 +6,23 @@ from collections.abc import Collection, Iterable, Mapping
 
 WORD = re.compile(r"[^\W_]+")
 GENERIC = {"cell"}
-"""Words that stand in the names of all labels."""
+"""Words in the names of many labels."""
 
 MAX_SUGGESTED = 50
 
 MIN_CELLS, MIN_SHARE_EACH, MIN_SHARE_TOGETHER = 20, 0.1, 0.5
-"""Cells of a label that may be a coarser one, and shares of them that were called by finer ones."""
+"""Minimum of a possible coarser label's cells, and of their shares with finer labels."""
 
 
 def parents_by_name(labels: Iterable[str], others: Iterable[str], tree: dict[str, str]) -> dict[str, str]:
-    """Label that may be the parent of another, by their words: `T cell` of `CD4 T cells`.
+    """Possible parents of labels, by their words: `T cell` of `CD4 T cells`.
 
     Parameters
     ----------
     labels
-        Labels of the references, which may stand below others.
+        Labels of the references, which may be below others.
     others
-        Further labels, of queries, which may stand above them.
+        Further labels, of queries, which may be above them.
     tree
         Parent by label, as given: a label that has one is left alone.
     """
@@ -31,23 +31,23 @@ def parents_by_name(labels: Iterable[str], others: Iterable[str], tree: dict[str
     for label in labels:
         above = [other for other in words if words[other] < words[label] and not words[other] <= GENERIC]
         if above and label not in tree:
-            # The one that has most words in common; of several the first by name.
+            # The one with most words in common; the first by name of several.
             suggested[label] = min(above, key=lambda other: (-len(words[other]), other))
     return suggested
 
 
 def parents_by_mapping(cells: Mapping[tuple[str, str], int], leaves: Collection[str]) -> dict[str, str]:
-    """Labels whose parent may be another one, by what its cells were called.
+    """Possible parents of labels, by the predicted labels of the parents' cells.
 
-    Most cells of the other one were called by two or more labels, each of which got a tenth of them: it may
-    be a coarser label, drawn where somebody else drew finer ones.
+    If most cells of a label were predicted as two or more labels, each for a tenth of them, it may be a
+    coarser label in another annotation.
 
     Parameters
     ----------
     cells
         Cells by truth and predicted label.
     leaves
-        Labels that can be predicted; other predictions are no finer labels.
+        Labels that can be predicted; other predictions are not finer labels.
     """
     suggested = {}
     sizes: Counter[str] = Counter()
@@ -70,11 +70,11 @@ def _words(label: str) -> frozenset[str]:
 
 
 def suggestion_lines(suggested: dict[str, str], why: str) -> list[str]:
-    """What to print: a notice, and a line of `label<TAB>parent` for each."""
+    """Lines to print: a notice, and `label<TAB>parent` for each suggestion."""
     if not suggested:
         return []
-    notice = f"note: {len(suggested)} label(s) may stand below others {why}; nothing is made of that. Copy "
-    lines = [f"{notice}the lines that are right to the table labels.parents:"]
+    notice = f"note: {len(suggested)} label(s) may be below others {why}; this has no effect. Copy "
+    lines = [f"{notice}correct lines to the table labels.parents:"]
     lines += [f"{label}\t{parent}" for label, parent in list(suggested.items())[:MAX_SUGGESTED]]
     if len(suggested) > MAX_SUGGESTED:
         lines.append(f"({len(suggested) - MAX_SUGGESTED} more)")

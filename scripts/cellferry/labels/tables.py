@@ -1,4 +1,4 @@
-"""What the configuration says about labels: their spellings, their parents, their ontology ids.
+"""The configuration's tables of labels: spellings, parents, ontology ids.
 
 Each is a mapping in the configuration, or the path of a table. Read by the Snakefile too, so it imports
 nothing that a login node with Snakemake alone lacks.
@@ -41,7 +41,7 @@ def read_renames(given: dict | str) -> dict[str, str]:
         final = renames.get(label, label)
         if final != label:
             what = f"'{spelling}' becomes '{label}', and '{label}' becomes '{final}'"
-            remedy = f"give '{spelling}' the label that it shall have in the end"
+            remedy = f"give '{spelling}' its final label"
             raise InputError(Problem("labels.rename", what, remedy))
     return renames
 
@@ -57,22 +57,22 @@ def read_parents(given: dict | str) -> dict[str, str]:
     parents = _read_pairs(given, "labels.parents")
     for label, parent in parents.items():
         if parent.casefold() == "unknown":
-            what = f"'{parent}', the parent of '{label}', is what cells without a label are called"
-            remedy = "give it another name or take the line out"
+            what = f"'{parent}', the parent of '{label}', is the name of unlabeled cells"
+            remedy = "rename it or remove the line"
             raise InputError(Problem("labels.parents", what, remedy))
     return check_circles(parents, key="labels.parents")
 
 
 def check_circles(parents: dict[str, str], *, key: str) -> dict[str, str]:
-    """The same parents; raise `InputError`, with their key, where a label is its own ancestor."""
+    """The same parents; raise `InputError`, with their key, if a label is its own ancestor."""
     for label in parents:
         chain = [label]
         while chain[-1] in parents:
             chain.append(parents[chain[-1]])
             if chain[-1] in chain[:-1]:
                 circle = " → ".join(chain[chain.index(chain[-1]) :])
-                what = f"goes round in a circle, {circle}"
-                raise InputError(Problem(key, what, "take out one of them"))
+                what = f"contains a circle, {circle}"
+                raise InputError(Problem(key, what, "remove one of them"))
     return parents
 
 
@@ -91,16 +91,14 @@ def read_ontology(given: dict | str) -> dict[str, str]:
     Raises
     ------
     InputError
-        If a label has two ids, or an id is none.
+        If a label has two ids, or an id is invalid.
     """
     ids = _read_pairs(given, "labels.ontology")
     if isinstance(given, str) and ids and not ONTOLOGY_ID.match(next(iter(ids.values()))):
         del ids[next(iter(ids))]  # the table's header
     for label, given_id in ids.items():
         if not ONTOLOGY_ID.match(given_id):
-            what = (
-                f"'{given_id}', given to '{label}', is no id of the Cell Ontology, which look like CL:0000084"
-            )
+            what = f"'{given_id}', given to '{label}', is not an id of the Cell Ontology (CL:0000084)"
             raise InputError(Problem("labels.ontology", what, "correct it"))
     return ids
 
@@ -110,13 +108,13 @@ def _read_pairs(given: dict | str, key: str) -> dict[str, str]:
     by_name: dict[str, str] = {}
     for name, value in ((one_line(name), one_line(value)) for name, value in pairs):
         if not name or not value:
-            what = f"'{name}' stands beside '{value}', and neither may be empty"
+            what = f"'{name}' has the value '{value}', and neither may be empty"
             raise InputError(Problem(key, what, "correct it"))
         if found := first_control([value]):
-            raise InputError(Problem(key, f"what stands beside '{printable(name)}' is {found}", "correct it"))
+            raise InputError(Problem(key, f"the value of '{printable(name)}' is {found}", "correct it"))
         if by_name.setdefault(name, value) != value:
-            what = f"'{name}' stands twice, beside '{by_name[name]}' and '{value}'"
-            raise InputError(Problem(key, what, "leave one of them"))
+            what = f"duplicate name '{name}', with '{by_name[name]}' and '{value}'"
+            raise InputError(Problem(key, what, "keep one of them"))
     return by_name
 
 

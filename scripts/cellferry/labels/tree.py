@@ -1,4 +1,4 @@
-"""The tree of labels: parents by a table and by the Cell Ontology, and which labels are coarser ones.
+"""Parents of labels, by a table and by the Cell Ontology, and coarser labels.
 
 Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
 """
@@ -15,20 +15,20 @@ from .tables import ONTOLOGY_ID, ancestors_of, check_circles, read_ontology, rea
 def tree_of_labels(
     parents: dict | str, ontology: dict | str, is_a: str | None, labels: Iterable[str]
 ) -> dict[str, str]:
-    """Parent by label: as the table gives it, or else the nearest one by the Cell Ontology.
+    """Parent by label: the table's, or else the nearest one in the Cell Ontology.
 
     Parameters
     ----------
     parents, ontology, is_a
         As in the configuration's section `labels`.
     labels
-        Labels of the references: those that are Cell Ontology ids need none in `ontology`.
+        Labels of the references; Cell Ontology ids among them need no entry in `ontology`.
 
     Raises
     ------
     InputError
-        If an id is not in the ontology, two labels have one id, a label stands below two others of which
-        neither stands below the other, or parents go round in a circle.
+        If an id is not in the ontology, two labels have one id, a label is below two others of which
+        neither is below the other, or parents form a circle.
     """
     given = read_parents(parents)
     if is_a is None:
@@ -43,12 +43,12 @@ def tree_of_labels(
         for name, term in ids.items():
             above = [name_of[each] for each in known.nearest(term, set(name_of))]
             if len(above) > 1 and name not in given:
-                what = f"'{name}' ({term}) stands below '{above[0]}' and '{above[1]}' in the Cell Ontology"
+                what = f"'{name}' ({term}) is below '{above[0]}' and '{above[1]}' in the Cell Ontology"
                 problems.append(Problem("labels.is_a", what, f"give '{name}' one of them in labels.parents"))
             if above:
                 tree[name] = above[0]
     if problems:
-        raise InputError(Problems("the Cell Ontology gives no tree of the labels", tuple(problems)))
+        raise InputError(Problems("the Cell Ontology gives no hierarchy of the labels", tuple(problems)))
     return check_circles(tree | given, key="labels.parents")
 
 
@@ -63,7 +63,7 @@ def _unknown_ids(ids: dict[str, str], known: Ontology) -> list[Problem]:
         if term in known.obsolete:
             successor = known.obsolete[term]
             what = f"{term}, the id of '{name}', is obsolete in {where}"
-            remedy = f"write {successor} in its place" if successor else "write another one"
+            remedy = f"write {successor} instead" if successor else "write another one"
         problems.append(Problem("labels.ontology", what, remedy))
     return problems
 
@@ -83,16 +83,16 @@ def _shared_ids(ids: dict[str, str]) -> list[Problem]:
 
 @dataclass(frozen=True)
 class Depths:
-    """Labels by their place in the tree.
+    """Labels by their place in the hierarchy.
 
     Attributes
     ----------
     below
-        By coarser label, those below it that can be predicted; two at least.
+        By coarser label, the two or more labels below it that can be predicted.
     above_one
         By label, the only label below it that can be predicted; both are predicted.
     childless
-        Labels that are parents in the tree, and have none below them that can be predicted.
+        Parents without a label below them that can be predicted.
     """
 
     below: dict[str, list[str]]
@@ -103,8 +103,8 @@ class Depths:
 def depths_of(cells: Mapping[str, int], parents: dict[str, str], *, min_cells: int) -> Depths:
     """Find the coarser labels: those above two or more labels that can be predicted.
 
-    With a single one below, its sum would be that one: every cell of the coarser label would teach it. So
-    both stay labels.
+    With a single one below, the sum would be that label, and every cell of the coarser label would train it.
+    So both stay labels.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def depths_of(cells: Mapping[str, int], parents: dict[str, str], *, min_cells: i
     parents
         Parent by label, without circles.
     min_cells
-        Cells of a label that can be predicted, at least.
+        Minimum of cells of a label that can be predicted.
     """
     above = {label: ancestors_of(label, parents) for label in cells}
     leaves_below: dict[str, list[str]] = {}
@@ -136,7 +136,7 @@ def depths_of(cells: Mapping[str, int], parents: dict[str, str], *, min_cells: i
 
 
 def describe_depths(cells: Mapping[str, int], depths: Depths) -> list[str]:
-    """Lines for a log: what becomes of each label that is also a parent."""
+    """Lines for a log: the use of each label that is also a parent."""
     lines = []
     for label, leaves in depths.below.items():
         named = ", ".join(leaves[:5]) + (f" and {len(leaves) - 5} more" if len(leaves) > 5 else "")
@@ -148,7 +148,7 @@ def describe_depths(cells: Mapping[str, int], depths: Depths) -> list[str]:
         )
     lines += [
         f"warning: '{label}' ({cells[label]} cells) is a coarser label without children in the "
-        "reference: it is predicted as it is"
+        "reference: it is predicted as a label"
         for label in depths.childless
     ]
     return lines

@@ -17,7 +17,7 @@ LEAF_LEVEL = "label"
 """Name of the finest level of labels; the levels above it have names of their own."""
 
 SET_SEPARATOR = " | "
-"""What stands between the labels of a prediction set."""
+"""Separator of the labels in a prediction set."""
 
 YAML_BOOLEANS = {"yes": True, "on": True, "no": False, "off": False}
 """How else booleans are written in a configuration."""

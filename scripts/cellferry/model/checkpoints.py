@@ -16,13 +16,13 @@ from lightning.pytorch.callbacks import Callback
 from ..core.atomic import complete
 
 SECONDS_BETWEEN_CHECKPOINTS = 15
-"""Epochs of a small reference take less than writing their state does."""
+"""Epochs of a small reference take less time than writing their state."""
 
 SECONDS_WITHIN_AN_EPOCH = 600
-"""Epochs of a large one take long: this is what a killed job has to do again at most."""
+"""Maximum of work that a killed job repeats, for the long epochs of a large reference."""
 
 SECONDS_BEFORE_THE_LIMIT = 180
-"""When time is short: until then a state is written, starting a job and loading its libraries included."""
+"""Time before the limit at which a state is written; it includes the start of the job."""
 
 
 class Checkpoints(Callback):
@@ -33,25 +33,25 @@ class Checkpoints(Callback):
     `StoreDataModule` add to it, the training that resumes there is the one that was stopped: its model is the
     same bit for bit, on the same machine.
 
-    A folder belongs to one set of inputs and settings: whatever differs in `made_from` makes its name differ,
-    so that a changed configuration never resumes from another one's state.
+    The folder's name depends on all of `made_from`, so that a changed configuration never resumes from
+    another one's state.
 
     The limit is watched by the clock. The signal that SLURM can send before it (`sbatch --signal`) does not
-    get here: SLURM sends it to the process that it started itself, a snakemake, which knows nothing of it.
+    arrive here: SLURM sends it to the snakemake process of the job, which does not forward it.
 
     Parameters
     ----------
     folder
-        Where checkpoints of all runs lie.
+        Folder of the checkpoints of all runs.
     made_from
-        Everything the training depends on, JSON-serialisable.
+        All inputs of the training, JSON-serializable.
     deadline
-        When the job will be ended, on the clock of `time.monotonic`.
+        End of the job, on the clock of `time.monotonic`.
     """
 
     def __init__(self, folder: str | Path, made_from: dict[str, Any], *, deadline: float = math.inf) -> None:
         fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
-        # Once it was last.ckpt: those lack what `TrainingState` adds, and are not taken up.
+        # Not last.ckpt, the former name: those lack the additions of `TrainingState`.
         self.state_path = Path(folder) / fingerprint / "state.ckpt"
         self._epochs: list[dict[str, float]] = []
         self._finished = False
@@ -62,7 +62,7 @@ class Checkpoints(Callback):
         self._remove_damaged()
 
     def _remove_damaged(self) -> None:
-        """A state is a zip archive with a CRC-32 of each part, which torch does not look at."""
+        """A state is a zip archive with a CRC-32 of each part, which torch does not verify."""
         if not self.state_path.exists():
             return
         try:
@@ -71,7 +71,7 @@ class Checkpoints(Callback):
         except (zipfile.BadZipFile, EOFError) as error:
             damaged = str(error)
         if damaged:
-            print(f"warning: {self.state_path}: is damaged ({damaged}); the training begins anew")
+            print(f"warning: {self.state_path}: is damaged ({damaged}); the training restarts")
             self.state_path.unlink()
 
     def resume_from(self) -> str | None:
@@ -79,7 +79,7 @@ class Checkpoints(Callback):
         return str(self.state_path) if self.state_path.exists() else None
 
     def max_epochs(self, epochs: int) -> int:
-        """`epochs`, or as many as there were if the state to resume from is that of a finished training."""
+        """`epochs`, or the number of a finished training if its state is resumed."""
         if not self.state_path.exists():
             return epochs
         callbacks = torch.load(self.state_path, map_location="cpu", weights_only=True)["callbacks"]
@@ -91,22 +91,22 @@ class Checkpoints(Callback):
         return pd.DataFrame(self._epochs, columns=["epoch", "train_loss", "validation_loss"])
 
     def state_dict(self) -> dict[str, Any]:
-        """What Lightning puts into the state for this callback."""
+        """State of this callback, for Lightning."""
         return {"epochs": self._epochs, "finished": self._finished}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the history of the epochs that a state covers."""
+        """Restore the history of the epochs that a state covers."""
         self._epochs = state_dict["epochs"]
         print(f"resuming after epoch {len(self._epochs)} from {self.state_path}")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count the time that would have to be done again."""
+        """Start the clock of unsaved work."""
         self._last_written = max(self._last_written, time.monotonic() - SECONDS_BETWEEN_CHECKPOINTS)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the state after an epoch, unless the last one is just written.
+        """Write the state after an epoch, unless one was just written.
 
-        Not when that epoch ends: early stopping and scvi-tools' losses come after the callbacks.
+        Not at the end of that epoch: early stopping and scvi-tools' losses run after the callbacks.
         """
         if self._epochs:
             self._write_if_older(SECONDS_BETWEEN_CHECKPOINTS, trainer)
@@ -119,7 +119,7 @@ class Checkpoints(Callback):
             self._write_if_older(SECONDS_WITHIN_AN_EPOCH, trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the loss."""
+        """Record the loss."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         train_loss = metrics.get("elbo_train", float("nan"))
         validation_loss = metrics.get("elbo_validation", float("nan"))
@@ -132,7 +132,7 @@ class Checkpoints(Callback):
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the state of the finished training: what comes after it may be killed too."""
+        """Write the state of the finished training: later steps may be killed too."""
         self._finished = True
         self._write(trainer)
 
@@ -147,5 +147,5 @@ class Checkpoints(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         with complete(self.state_path) as path:
-            trainer.save_checkpoint(path, weights_only=False)  # the optimiser's state too
+            trainer.save_checkpoint(path, weights_only=False)  # with the optimizer's state
         self._last_written = time.monotonic()

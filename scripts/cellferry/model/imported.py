@@ -1,7 +1,7 @@
-"""A scvi-tools model that somebody else trained, made one that the workflow's rules can read.
+"""Import of a pre-trained scvi-tools model, for the workflow's rules.
 
-Others register their models with other names of columns, layers and labels. Weights stay as they are; what
-the model remembers of these names is replaced by the workflow's own.
+Pre-trained models are registered with other names of columns, layers and labels. Weights stay unchanged;
+these names are replaced by the workflow's.
 """
 
 from collections.abc import Sequence
@@ -27,37 +27,36 @@ from .saved import MODEL_FILE, as_data, saved_model
 from .scvi_models import BATCH, LABEL, MASK, cells_for_model, known_batches, load_for_query, load_model
 
 CLASSES = {"rna": ("SCVI", "SCANVI"), "cytometry": ("CYTOVI",)}
-"""Models that queries can be mapped onto, by what the datasets hold."""
+"""Classes of models that queries can be mapped onto, by modality."""
 
 LIMITS = {"normal": (-10.0, 10.0), "beta": (1e-6, 1 - 1e-6)}
-"""Where scaled values are cut off, by CytoVI's likelihood: the beta distribution has no 0 and no 1. Others
-are cut off far out, since z-scores may be among them."""
+"""Limits of scaled values by CytoVI's likelihood: beta excludes 0 and 1, others allow z-scores."""
 
 FIRST_LAYER = "z_encoder.encoder.fc_layers.Layer 0.0.weight"
 
 NOT_IN_QUERIES = ("size_factor_key", "categorical_covariate_keys", "continuous_covariate_keys")
-"""What a model may have been trained with, and no query of the workflow's has."""
+"""Registered fields of a model that the workflow's queries do not have."""
 
 ONLY_BATCH = "(the reference)"
-"""Batch of the cells of a model that was trained without batches."""
+"""Batch of all cells for a model trained without batches."""
 
 MADE_UP_CELLS = 32
-NEW_BATCH = "(a batch that the model does not know)"
+NEW_BATCH = "(a batch that the model lacks)"
 MAX_DIFFERENCE = 1e-3
-"""Latents of made-up cells may differ by so much between scvi-tools' encoder and the workflow's own."""
+"""Tolerance between latents of simulated cells from scvi-tools' encoder and the workflow's."""
 
 
 class ImportedModel(NamedTuple):
-    """What a model of others takes.
+    """Inputs of a pre-trained model.
 
     Attributes
     ----------
     genes
         Its genes or markers, in its order.
     backbone
-        Of CytoVI: which of the markers its encoder sees.
+        CytoVI: mask of the markers that its encoder takes.
     limits
-        Of CytoVI: where scaled values are cut off.
+        CytoVI: limits of scaled values.
     """
 
     genes: pd.Index
@@ -73,24 +72,24 @@ def import_model(
     backbone: list[str] | None = None,
     trust: bool = False,
 ) -> ImportedModel:
-    """Write a model of others into the folder `adopted`, as one of the workflow's.
+    """Write a pre-trained model into the folder `adopted`, with the workflow's names.
 
     Parameters
     ----------
     folder, adopted
-        Its folder, and the one to write.
+        The model's folder, and the folder to write.
     modality
-        What the datasets hold: `rna` or `cytometry`.
+        Modality of the datasets: `rna` or `cytometry`.
     backbone
-        Of CytoVI: the markers that its encoder sees, for a model that does not tell.
+        CytoVI: the markers that its encoder takes, for a model that does not list them.
     trust
         Whether code in its file may be run, if there is any.
 
     Raises
     ------
     InputError
-        If its file holds code and is not trusted, or is no model of a class that goes with the modality, or
-        needs more of a cell than counts (or intensities) and a batch.
+        If its file contains code and is not trusted, its class does not fit the modality, or it needs more
+        than counts (or intensities) and a batch.
     """
     saved = opened(folder, trust=trust)
     try:
@@ -98,7 +97,7 @@ def import_model(
     except (KeyError, TypeError, AttributeError) as error:
         name = saved["attr_dict"]["registry_"].get("model_name")
         raise InputError(
-            f"pretrained.model: {folder} is not what scvi-tools saves of a {name} model (no {error}); "
+            f"pretrained.model: {folder} is not a {name} model as scvi-tools saves it (no {error}); "
             "load and save it with the version in envs/model.yaml"
         ) from error
     adopted.mkdir()
@@ -107,7 +106,7 @@ def import_model(
 
 
 def _renamed(saved: dict[str, Any], folder: str, modality: str, backbone: list[str] | None) -> ImportedModel:
-    """Give what is saved the workflow's names, in place."""
+    """Set the workflow's names in a saved model, in place."""
     attributes = saved["attr_dict"]
     registry = attributes["registry_"]
     _check_class(registry.get("model_name"), folder, modality)
@@ -116,7 +115,7 @@ def _renamed(saved: dict[str, Any], folder: str, modality: str, backbone: list[s
     if more:
         raise InputError(
             f"pretrained.model: {folder} was trained with {', '.join(more)}, which queries do not have; "
-            "train it with a batch key alone"
+            "train it with a batch key only"
         )
     if attributes.get("init_params_", {}).get("non_kwargs", {}).get("dispersion") == "gene-label":
         raise InputError(
@@ -137,7 +136,7 @@ def _check_class(name: str | None, folder: str, modality: str) -> None:
     if name in CLASSES[modality]:
         return
     wrong = (
-        f"pretrained.model: {folder} is a model of class {name}, and where modality is {modality} queries "
+        f"pretrained.model: {folder} is a model of class {name}, and with modality {modality} queries "
         f"can be mapped onto {' and '.join(CLASSES[modality])} only; name another model"
     )
     fitting = [other for other, classes in CLASSES.items() if name in classes]
@@ -150,7 +149,7 @@ def names_of(saved: dict[str, Any], folder: str, modality: str) -> pd.Index:
     Raises
     ------
     InputError
-        If one stands twice.
+        If one is a duplicate.
     """
     names = [str(name) for name in saved["var_names"]]
     genes = pd.Index(names if modality == "cytometry" else map(strip_version, names), dtype=object)
@@ -159,8 +158,8 @@ def names_of(saved: dict[str, Any], folder: str, modality: str) -> pd.Index:
         twice = pd.Index(map(marker_key, genes)).duplicated()
     if twice.any():
         raise InputError(
-            f"pretrained.model: {folder} has {'markers' if modality == 'cytometry' else 'genes'} that stand "
-            f"twice in it ({', '.join(genes[twice].unique()[:3])}); they need names of their own"
+            f"pretrained.model: {folder} has {'markers' if modality == 'cytometry' else 'genes'} with "
+            f"duplicate names ({', '.join(genes[twice].unique()[:3])}); give each its own name"
         )
     return genes
 
@@ -168,17 +167,17 @@ def names_of(saved: dict[str, Any], folder: str, modality: str) -> pd.Index:
 def _import_cytovi(
     saved: dict[str, Any], markers: pd.Index, backbone: list[str] | None, folder: str
 ) -> ImportedModel:
-    """Make a model of class CYTOVI one that is told which values were measured, as the workflow's own are.
+    """Add the mask of measured values to a model of class CYTOVI, as in the workflow's models.
 
-    With a mask of ones it computes what it computed before.
+    With a mask of ones its results are unchanged.
     """
     registry, parameters = (saved["attr_dict"][key] for key in ("registry_", "init_params_"))
     arguments = parameters["non_kwargs"]
     seen = _seen_markers(saved, markers, backbone, folder)
-    # Named, since the model would take those that a query has.
+    # Named, since the model would use the query's otherwise.
     arguments |= {"encode_backbone_only": None, "encoder_marker_list": markers[seen].tolist()}
     if arguments["prior_mixture"]:
-        # A model that was shown labels has a component of its prior for each. Queries have none.
+        # A model trained with labels has a component of its prior for each. Queries have no labels.
         arguments["prior_mixture_k"] = len(saved["model_state_dict"]["prior_means"])
     if "sample_id" in registry["field_registries"]:
         registry["field_registries"]["sample_id"]["state_registry"]["categorical_mapping"] = np.array([0])
@@ -189,34 +188,34 @@ def _import_cytovi(
 def _seen_markers(
     saved: dict[str, Any], markers: pd.Index, backbone: list[str] | None, folder: str
 ) -> np.ndarray:
-    """Mask of the markers that the encoder sees.
+    """Mask of the markers that the encoder takes.
 
-    Where CytoVI found out itself which markers all batches have, the file says only how many there are.
+    If CytoVI detected the markers common to all batches, the file has only their number.
     """
     n_seen, is_seen = _inputs_of(saved, markers)
     if is_seen is not None:
         if backbone is not None:
             raise InputError(
-                f"pretrained.backbone: the model {folder} says itself what its encoder sees "
-                f"({listed(markers[is_seen])}); take the key out"
+                f"pretrained.backbone: the model {folder} lists its encoder's markers "
+                f"({listed(markers[is_seen])}); remove the key"
             )
         return is_seen
-    sees = f"the encoder of {folder} sees {n_seen} of its {len(markers)} markers ({listed(markers)})"
+    sees = f"the encoder of {folder} takes {n_seen} of its {len(markers)} markers ({listed(markers)})"
     if backbone is None:
         raise InputError(
-            f"pretrained.backbone: {sees}, and the file does not say which; name those that all its "
-            "batches had"
+            f"pretrained.backbone: {sees}, and the file does not list them; name the markers "
+            "of all its batches"
         )
     keys = {marker_key(marker): marker for marker in backbone}
     named = np.array([keys.pop(marker_key(marker), None) is not None for marker in markers])
     if keys or named.sum() != n_seen:
         wrong = f"{listed(keys.values())}, which it does not have" if keys else f"{named.sum()} of them"
-        raise InputError(f"pretrained.backbone: names {wrong}: {sees}; name those that all its batches had")
+        raise InputError(f"pretrained.backbone: names {wrong}: {sees}; name the markers of all its batches")
     return named
 
 
 def _inputs_of(saved: dict[str, Any], markers: pd.Index) -> tuple[int, np.ndarray | None]:
-    """How many markers the encoder sees, and their mask, if the file tells."""
+    """Number of markers that the encoder takes, and their mask if the file has it."""
     registry, parameters = (saved["attr_dict"][key] for key in ("registry_", "init_params_"))
     arguments, more = parameters["non_kwargs"], parameters["kwargs"].get("model_kwargs", {})
     n_batches = len(registry["field_registries"]["batch"]["state_registry"]["categorical_mapping"])
@@ -231,12 +230,12 @@ def _inputs_of(saved: dict[str, Any], markers: pd.Index) -> tuple[int, np.ndarra
 
 
 def opened(folder: str, *, trust: bool) -> dict[str, Any]:
-    """What is saved of the model, as data alone, without the losses of its training.
+    """The saved model as data only, without the losses of its training.
 
     Raises
     ------
     InputError
-        If it is no model of scvi-tools, or its file holds code and is not trusted.
+        If it is not a scvi-tools model, or its file contains code and is not trusted.
     """
     file = Path(folder, MODEL_FILE)
     if not file.is_file():
@@ -244,7 +243,7 @@ def opened(folder: str, *, trust: bool) -> dict[str, Any]:
             f"pretrained.model: {folder} has no file model.pt; name the folder that model.save() wrote (one "
             "of scvi-tools below 0.15 is brought up to date by its convert_legacy_save)"
         )
-    wrong = f"pretrained.model: {file} is not what scvi-tools' model.save() writes"
+    wrong = f"pretrained.model: {file} is not a file of scvi-tools' model.save()"
     if not trust and (named := code_in(file)):
         raise InputError(f"pretrained.model: {file} {what_it_runs(named)}; {TRUST}")
     saved = saved_model(folder, trusted=trust)
@@ -256,8 +255,8 @@ def opened(folder: str, *, trust: bool) -> dict[str, Any]:
         saved = as_data(saved)
     except TypeError as error:
         raise InputError(
-            f"pretrained.model: {file} holds a {error}, which is no data; take it out of the model and save "
-            "it again"
+            f"pretrained.model: {file} contains a {error}, which is not data; remove it from the model and "
+            "save it again"
         ) from error
     attributes = saved["attr_dict"]
     registry = attributes.get("registry_", {}) if isinstance(attributes, dict) else {}
@@ -266,9 +265,7 @@ def opened(folder: str, *, trust: bool) -> dict[str, Any]:
         or "setup_args" not in registry
         or registry.get("setup_method_name", "setup_anndata") != "setup_anndata"
     ):
-        raise InputError(
-            f"{wrong} after setup_anndata; a model that was set up otherwise cannot be fitted to queries"
-        )
+        raise InputError(f"{wrong} after setup_anndata; other models cannot be fitted to queries")
     return saved
 
 
@@ -284,7 +281,7 @@ def _rename_batches(registry: dict) -> None:
 def _rename_labels(registry: dict, folder: str) -> None:
     state = registry["field_registries"]["labels"]["state_registry"]
     if registry["model_name"] != "SCANVI":
-        # Labels that scVI was shown take no part in anything, those that CytoVI was shown in its prior.
+        # scVI does not use its labels; CytoVI uses them in its prior.
         state["categorical_mapping"] = np.array([0])
         registry["setup_args"] = {**registry["setup_args"], "labels_key": None}
         return
@@ -292,8 +289,8 @@ def _rename_labels(registry: dict, folder: str) -> None:
     names = [UNKNOWN if label == unlabeled else str(label) for label in state["categorical_mapping"]]
     if names.count(UNKNOWN) > 1:
         raise InputError(
-            f"pretrained.model: {folder} has a label '{UNKNOWN}' besides the cells without a label, which it "
-            f"calls '{unlabeled}'; give that label another name and train the model again"
+            f"pretrained.model: {folder} has a label '{UNKNOWN}' besides unlabeled cells, which are "
+            f"'{unlabeled}'; rename that label and train the model again"
         )
     state["categorical_mapping"] = np.array(names, dtype=object)
     state["original_key"], state["unlabeled_category"] = LABEL, UNKNOWN
@@ -304,19 +301,19 @@ def _rename_labels(registry: dict, folder: str) -> None:
 def load_checked(
     folder: str, adopted: ImportedModel, *, seed: int, accelerator: str, named: str
 ) -> BaseModelClass:
-    """Load an adopted model, and see that queries can be mapped onto it.
+    """Load an adopted model, and check that queries can be mapped onto it.
 
-    Made-up cells are mapped by scvi-tools and by the workflow's own encoder, as they are and after the model
-    was fitted to a batch that it does not know.
+    Simulated cells are mapped by scvi-tools and by the workflow's encoder, before and after surgery on a new
+    batch.
 
     Parameters
     ----------
     folder, adopted
-        What `import_model` wrote and found.
+        Folder and result of `import_model`.
     seed, accelerator
-        Of the made-up cells; where to compute.
+        Seed of the simulated cells; device.
     named
-        What to call the model in an error.
+        Name of the model in errors.
 
     Raises
     ------
@@ -340,7 +337,7 @@ def load_checked(
             f"pretrained.model: {named} cannot be loaded by scvi-tools ({error}); load and save it with the "
             "version in envs/model.yaml"
         ) from error
-    # It is; what is new in it is random, and the same for both encoders.
+    # It is trained; new weights are random, and the same for both encoders.
     fitted.is_trained_ = True
     for which, some, of in ((model, cells, batches), (fitted, new, new_batches)):
         if not _encoders_agree(which, some, values, of):
@@ -356,9 +353,9 @@ def load_checked(
 def _encoders_agree(
     model: BaseModelClass, cells: ad.AnnData, values: sparse.csr_matrix, batches: Sequence[str]
 ) -> bool:
-    """Whether both encoders say the same of cells of these batches."""
+    """True if both encoders agree on cells of these batches."""
     if isinstance(model, CYTOVI) and model.module.log_variational:
-        return False  # values below 0 are not for it
+        return False  # it refuses values below 0
     try:
         encoder = encoder_of(model)
     except ValueError as error:

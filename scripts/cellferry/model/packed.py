@@ -1,4 +1,4 @@
-"""A scvi-tools model as arrays and JSON, in a packed reference: no pickle is written, and none is opened."""
+"""A scvi-tools model in a packed reference, as arrays and JSON without pickles."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from .saved import as_data, saved_model
 from .scvi_models import BATCH, CLASSES, LABEL, MASK, skeleton, with_mask
 
 ARGUMENTS = "model.json"
-"""File of a packed model, beside that of its weights by name: what its class is made with."""
+"""File of a packed model with the arguments of its class, beside the file of its weights."""
 
 
 def is_packed_model(folder: str | Path) -> bool:
@@ -25,21 +25,21 @@ def is_packed_model(folder: str | Path) -> bool:
 
 
 def pack_model(folder: str | Path, target: Path) -> dict[str, Any]:
-    """Write a model that scvi-tools saved as a packed one.
+    """Convert a model that scvi-tools saved to a packed one.
 
     Parameters
     ----------
     folder, target
-        The model's folder, and the one to write into.
+        The model's folder, and the folder to write into.
 
     Returns
     -------
-    What its class is made with: `class`, `arguments`, `genes`, `batches`, `labels`.
+    Arguments of its class: `class`, `arguments`, `genes`, `batches`, `labels`.
 
     Raises
     ------
     InputError
-        If there is something in it that JSON cannot hold.
+        If it has a value without a JSON form.
     """
     saved = saved_model(folder)
     attributes = saved["attr_dict"]
@@ -56,22 +56,22 @@ def pack_model(folder: str | Path, target: Path) -> dict[str, Any]:
     try:
         text = json.dumps(content, indent=1, ensure_ascii=False)
     except TypeError as error:
-        what = f"was made with what cannot be packed ({error})"
+        what = f"was made with a value that cannot be packed ({error})"
         raise InputError(Problem(str(folder), what, "make the model with plain values")) from error
     Path(target, ARGUMENTS).write_text(text + "\n", encoding="utf-8")
-    # scvi-tools puts the parameters of Pyro's models beside the tensors, which these classes have none of.
+    # scvi-tools saves parameters of Pyro models beside the tensors; these classes have no such parameters.
     tensors = {name: each for name, each in saved["model_state_dict"].items() if torch.is_tensor(each)}
     np.savez(Path(target, WEIGHTS), **{name: tensor.cpu().numpy() for name, tensor in tensors.items()})
     return content
 
 
 def unpack_model(folder: str | Path) -> BaseModelClass:
-    """The model that `pack_model` wrote, as scvi-tools would load it, on a skeleton of its cells.
+    """The model of `pack_model`, as scvi-tools would load it, on a skeleton of its cells.
 
     Raises
     ------
     InputError
-        If it cannot be made of what is there.
+        If its files are damaged.
     """
     try:
         content = json.loads(Path(folder, ARGUMENTS).read_text(encoding="utf-8"))
@@ -83,7 +83,7 @@ def unpack_model(folder: str | Path) -> BaseModelClass:
             setup |= {"labels_key": LABEL, "unlabeled_category": UNKNOWN}
         cells = skeleton(content["genes"], content["batches"], labels)
         if content["class"] == "CYTOVI":
-            # Which markers were measured says what a training learns from; this model is trained.
+            # The mask of measured markers matters in training only.
             cells, setup = with_mask(cells, np.ones(cells.shape)), {**setup, "nan_layer": MASK}
         kind.setup_anndata(cells, **setup)
         with torch.random.fork_rng(devices=[]):  # weights drawn here are replaced; later draws must not move
@@ -91,9 +91,7 @@ def unpack_model(folder: str | Path) -> BaseModelClass:
         with np.load(Path(folder, WEIGHTS), allow_pickle=False) as weights:
             model.module.load_state_dict({name: torch.from_numpy(weights[name]) for name in weights.files})
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
-        what = f"no model can be made of its {ARGUMENTS} and {WEIGHTS} ({error})"
-        raise InputError(
-            Problem(str(folder), what, "take the reference anew from where it was made")
-        ) from error
+        what = f"its {ARGUMENTS} and {WEIGHTS} do not make a model ({error})"
+        raise InputError(Problem(str(folder), what, "copy the reference again from its source")) from error
     model.is_trained_ = True
     return model

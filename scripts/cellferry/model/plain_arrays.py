@@ -16,7 +16,7 @@ def encoder_of(model: BaseModelClass) -> Encoder:
     Raises
     ------
     ValueError
-        If it has layers that an `Encoder` has not.
+        If it has layers that `Encoder` does not support.
     """
     module = model.module
     registered = model.adata_manager.get_state_registry(BATCH)["categorical_mapping"]
@@ -37,7 +37,7 @@ def encoder_of(model: BaseModelClass) -> Encoder:
             weight = _among_all(weight, np.asarray(seen, dtype=bool))
         of_batches = weight[n_inputs:]
         if len(of_batches) not in (0, len(batches)):
-            raise ValueError(f"the model's encoder takes {len(weight)} values of a cell")
+            raise ValueError(f"the model's encoder takes {len(weight)} values per cell")
         by_batch.append(np.tile(bias, (len(batches), 1)) + (of_batches if len(of_batches) else 0))
         weights.append(weight[:n_inputs])
         n_inputs = weight.shape[1]
@@ -61,7 +61,7 @@ def scanvi_classifier(model: SCANVI) -> ScanviHead:
     Raises
     ------
     ValueError
-        If it has layers that are not those of `new_model`.
+        If its layers differ from those of `new_model`.
     """
     layers, layer_norm = {}, False
     for module in model.module.classifier.modules():
@@ -86,7 +86,7 @@ def _array(values: torch.Tensor) -> np.ndarray:
 
 
 def _among_all(weight: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Weights of all inputs, from those of the `seen` ones and then the batches: others have none."""
+    """Weights of all inputs: those of the `seen` ones, then the batches; zero for other inputs."""
     n_seen = int(seen.sum())
     among_all = np.zeros((len(seen), weight.shape[1]))
     among_all[seen] = weight[:n_seen]
@@ -96,7 +96,7 @@ def _among_all(weight: np.ndarray, seen: np.ndarray) -> np.ndarray:
 def _folded(
     norm: torch.nn.BatchNorm1d, weight: np.ndarray, bias: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A batch norm, which is linear once the model is trained, taken into the layer before it."""
+    """Fold a batch norm, which is linear after training, into the layer before it."""
     mean, variance = _array(norm.running_mean), _array(norm.running_var)
     scale = _array(norm.weight) / np.sqrt(variance + norm.eps)
     return weight * scale, (bias - mean) * scale + _array(norm.bias)

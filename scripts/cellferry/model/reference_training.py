@@ -24,19 +24,19 @@ from .training_progress import TrainingProgress
 from .training_state import TrainingState
 
 MONITORED_SHARE = 0.05
-"""Share of the training cells on which the loss is watched for early stopping."""
+"""Share of the training cells whose loss decides on early stopping."""
 
 
 @dataclass(frozen=True)
 class TrainingStore:
-    """Shuffled training cells, and how models read them.
+    """Shuffled training cells, and settings for reading them.
 
     Parameters
     ----------
     path
         The store, as `shuffle_reference` wrote it.
     attributes
-        What the store's attributes hold; its cells of the label `unknown` have none.
+        The store's attributes; cells with the label `unknown` are unlabeled.
     batch_size
         Cells per minibatch.
     seed
@@ -54,16 +54,16 @@ class TrainingStore:
     def train(
         self, model: BaseModelClass, *, settings: ModelSettings, epochs: int, checkpoints: Checkpoints
     ) -> None:
-        """Train a model, registered on a skeleton, on the cells, or go on where that was stopped.
+        """Train a model, registered on a skeleton, or resume its training.
 
         Parameters
         ----------
         model
             The model; it is changed.
         settings
-            How it is trained.
+            Settings of the training.
         epochs
-            Epochs at most.
+            Maximum of epochs.
         checkpoints
             State of the training.
         """
@@ -88,9 +88,9 @@ class TrainingStore:
             balance_labels(model, datamodule.cells_by_label(model.n_labels))
         plan = {"lr": settings.learning_rate}
         if measured is not None:
-            # The prior has its full weight at the end, however few epochs there are.
+            # The prior reaches its full weight also in a short training.
             plan["n_epochs_kl_warmup"] = min(400, epochs)
-            # Where panels differ, values that are missing would tell the batches apart.
+            # With different panels, missing values would identify batches.
             plan["adversarial_classifier"] = not measured.all()
         train(
             model,

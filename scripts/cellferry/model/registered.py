@@ -1,4 +1,4 @@
-"""What a model of others was registered with: the names that its cells' columns and latents have."""
+"""Registration of a pre-trained model: names of its cells' columns and latents."""
 
 from typing import Any, NamedTuple
 
@@ -9,22 +9,22 @@ LATENT_LAYER = "z_encoder.mean_encoder.weight"
 
 
 class Registered(NamedTuple):
-    """What the file of a model tells of the cells that it was trained on.
+    """Registration of a model's training cells, from its file.
 
     Attributes
     ----------
     kind, modality
-        Its class, and what it takes: `rna` or `cytometry`.
+        Its class, and its modality: `rna` or `cytometry`.
     genes, n_latent
         Genes (or markers) in its order, and dimensions of its latent space.
     batch, label
-        Columns of obs; None if it was given none.
+        Columns of obs; None if not registered.
     unlabeled
-        What cells without a label are called; None where the class has no such name.
+        Name of unlabeled cells; None if the class has no such name.
     layer
         Layer of the counts; None for X.
     latents
-        Element of obsm with the means of cells that have no counts (minified); None if its cells had some.
+        Element of obsm with the means of cells without counts (minified); None for cells with counts.
     """
 
     kind: str
@@ -44,8 +44,8 @@ def registered(folder: str, *, trust: bool) -> Registered:
     Raises
     ------
     InputError
-        If it is no model of scvi-tools or of a class that cannot be taken in, or its file holds code and is
-        not trusted.
+        If it is not a scvi-tools model, its class is not supported, or its file contains code and is not
+        trusted.
     """
     saved = opened(folder, trust=trust)
     registry = saved["attr_dict"]["registry_"]
@@ -74,7 +74,7 @@ def registered(folder: str, *, trust: bool) -> Registered:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"pretrained.model: {folder} is not what scvi-tools saves of a {kind} model (no {error}); "
+            f"pretrained.model: {folder} is not a {kind} model as scvi-tools saves it (no {error}); "
             "load and save it with the version in envs/model.yaml"
         ) from error
 

@@ -1,4 +1,4 @@
-"""Files of saved models, opened as data: nothing that their writer put into them is run."""
+"""Files of saved models, opened as data: no code in them is run."""
 
 import os
 import pickle
@@ -18,20 +18,20 @@ from ..errors import InputError
 MODEL_FILE = "model.pt"
 
 FORCED, FORCED_NOT = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-"""Variables of torch's: whether files are opened as data, whatever the caller asks for."""
+"""Environment variables of torch that force files to be opened as data, or not."""
 
 
 class Table:
-    """Stands for a table in a file, or a part of one; holds nothing."""
+    """Placeholder of a table in a file, or of a part of it."""
 
     def __init__(self, *_: Any) -> None:
-        """Take what the table would be made of."""
+        """Accept the arguments of a table."""
 
     def __setstate__(self, _: Any) -> None:
-        """Take what it would hold."""
+        """Accept the state of a table."""
 
     def __reduce__(self) -> tuple[Any, tuple]:
-        """An empty dict, should it be saved again."""
+        """An empty dict, for saving."""
         return dict, ()
 
 
@@ -55,17 +55,17 @@ NUMPY_AND_DICTS = [
     (_empty_bytes, "builtins.bytes"),
     (Table, "builtins.slice"),
 ]
-"""What torch allows in files of data besides tensors, text and numbers."""
+"""Types allowed in files besides tensors, text and numbers."""
 
 
 @contextmanager
 def only_data(file: Path) -> Iterator[None]:
-    """Within it, torch opens a file as data only, in whosever hands: scvi-tools asks it for pickles.
+    """Context in which torch opens files as data only, although scvi-tools requests pickles.
 
     Raises
     ------
     InputError
-        If the file holds anything else, or is broken.
+        If the file contains anything else, or is damaged.
     """
     tables = [(Table, name) for name in names_in(file) if name.startswith(TABLES)]
     before = {name: os.environ.pop(name, None) for name in (FORCED, FORCED_NOT)}
@@ -81,29 +81,29 @@ def only_data(file: Path) -> Iterator[None]:
 
 
 def _refusal(file: Path, error: Exception) -> str:
-    """What is wrong with a file that could not be opened."""
+    """Problem of a file that could not be opened."""
     if isinstance(error, ImportError | AttributeError):  # it is trusted, and its code is not here
-        return f"needs what is not installed ({error}); save the model again, with data only"
+        return f"needs a package that is not installed ({error}); save the model again, with data only"
     if called := code_in(file):
         return f"{what_it_runs(called)}; cellferry writes no such file, make it again"
     first, *_ = str(error).splitlines() or ["it ends early"]
-    return f"is not what scvi-tools' model.save() writes ({first}); copy it again, or save the model again"
+    return f"is not a file of scvi-tools' model.save() ({first}); copy it again, or save the model again"
 
 
 def saved_model(folder: str | Path, *, trusted: bool = False) -> dict[str, Any]:
-    """What is saved of a model, as scvi-tools' `save` names it: `model_state_dict`, `var_names`, `attr_dict`.
+    """Content of a saved model under scvi-tools' names: `model_state_dict`, `var_names`, `attr_dict`.
 
     Parameters
     ----------
     folder
         The model's folder.
     trusted
-        Whether code in the file may be run, where it cannot be opened as data.
+        Whether code in the file may be run if it cannot be opened as data.
 
     Raises
     ------
     InputError
-        If the file is broken, or holds code and is not trusted.
+        If the file is damaged, or contains code and is not trusted.
     """
     file = Path(folder, MODEL_FILE)
     try:
@@ -117,7 +117,7 @@ def saved_model(folder: str | Path, *, trusted: bool = False) -> dict[str, Any]:
 
 
 def as_data(value: Any) -> Any:
-    """The same of dicts, lists, arrays, text and numbers alone, as `only_data` opens it.
+    """Convert to dicts, lists, arrays, text and numbers only, as `only_data` opens them.
 
     Raises
     ------

@@ -2,8 +2,8 @@
 
 scvi-tools 1.5 can train a model from a data module, but a model made that way cannot be loaded for
 surgery and needs its data module to be saved. A model that is registered on a skeleton AnnData (one cell per
-category, so that it knows all batches and labels) and only *trained* from a data module has neither
-trouble: its folder is what anyone's `load_query_data` opens.
+category, which registers all batches and labels) and only *trained* from a data module has neither
+problem: `load_query_data` opens its folder.
 """
 
 import logging
@@ -33,24 +33,24 @@ BATCH, LABEL = "batch", "label"
 """Names of the obs columns a model is registered with."""
 
 MASK = "_nan_mask"
-"""CytoVI's name of the layer that tells which values were measured."""
+"""CytoVI's name of the layer with the mask of measured values."""
 
 CLASSES = {"SCVI": scvi.model.SCVI, "SCANVI": scvi.model.SCANVI, "CYTOVI": CYTOVI}
-"""Models that the workflow trains, and others may have."""
+"""Classes of models that the workflow trains or imports."""
 
-# What scArches asks for: batches in the encoder, no batch norm, whose statistics a query would shift.
+# Required by scArches: batches in the encoder, no batch norm, whose statistics a query would shift.
 FOR_SURGERY = {"encode_covariates": True, "use_layer_norm": "both", "use_batch_norm": "none"}
 
 
 def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
-    """Fix the seed and the threads, and choose where to compute.
+    """Set seed and threads, and choose the device.
 
     Parameters
     ----------
     threads
         Cores the job was given.
     seed
-        Seed of everything random.
+        Seed of all random generators.
     gpu
         GPUs the job was given.
 
@@ -61,7 +61,7 @@ def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
     Raises
     ------
     RetryableError
-        If the job was given a GPU and torch cannot use it: the CPU would take days without a word.
+        If torch cannot use the job's GPU; the CPU would silently take days.
     """
     scvi.settings.seed = seed
     silence_expected_warnings()
@@ -70,14 +70,14 @@ def set_up_torch(*, threads: int, seed: int, gpu: int) -> str:
     if gpu and not usable:
         raise RetryableError(
             f"the job was given {gpu} GPU(s) and torch {torch.__version__} (built for CUDA "
-            f"{torch.version.cuda}) finds none it can use. Compare with the driver's CUDA version "
+            f"{torch.version.cuda}) cannot use it. Compare with the driver's CUDA version "
             "(nvidia-smi), install a torch built for it in envs/model.yaml, or set gpu to 0 for this rule"
         )
     return "gpu" if usable else "cpu"
 
 
 def silence_expected_warnings() -> None:
-    """Keep out of the log what is as it should be, so that a real warning is seen."""
+    """Silence expected warnings, so that real ones are visible."""
     for message in (
         "Category .* has fewer than 3 cells",  # a skeleton has one per category, a small block few
         "SCANVI sampler is not available with custom dataloader",  # the store is shuffled already
@@ -100,9 +100,9 @@ def skeleton(
     labels: list[str],
     measured: dict[str, list[bool]] | None = None,
 ) -> ad.AnnData:
-    """AnnData with as few cells as show every batch and every label; one count each.
+    """AnnData with the fewest cells that have every batch and label; one count each.
 
-    With `measured`, the markers that the dataset of a batch has, it is one for CytoVI.
+    With `measured`, the markers of each batch's dataset, it is for CytoVI.
     """
     n_cells = max(len(batches), len(labels))
     obs = pd.DataFrame(
@@ -117,7 +117,7 @@ def skeleton(
 
 
 def measured_by_batch(batches: list[str], measured: dict[str, list[bool]]) -> np.ndarray:
-    """Which markers were measured in each batch: batches × markers, float32.
+    """Mask of the markers measured in each batch: batches × markers, float32.
 
     A batch's name begins with its dataset's, and a dataset has one panel.
     """
@@ -126,7 +126,7 @@ def measured_by_batch(batches: list[str], measured: dict[str, list[bool]]) -> np
 
 
 def with_mask(cells: ad.AnnData, mask: np.ndarray) -> ad.AnnData:
-    """Cells as CytoVI takes them: dense, with a layer that tells which values were measured."""
+    """Cells for CytoVI: dense, with a layer with the mask of measured values."""
     cells.X = cells.X.toarray()
     cells.layers[MASK] = np.ascontiguousarray(np.broadcast_to(mask, cells.shape), dtype=np.float32)
     return cells
@@ -135,7 +135,7 @@ def with_mask(cells: ad.AnnData, mask: np.ndarray) -> ad.AnnData:
 def new_cytovi(cells: ad.AnnData, settings: ModelSettings, backbone: list[bool]) -> CYTOVI:
     """An untrained CytoVI model registered on a skeleton.
 
-    The encoder sees the markers of the backbone; all are decoded, as far as they were measured.
+    The encoder takes the backbone's markers; all measured markers are decoded.
     """
     CYTOVI.setup_anndata(cells, batch_key=BATCH, nan_layer=MASK)
     return CYTOVI(
@@ -144,7 +144,7 @@ def new_cytovi(cells: ad.AnnData, settings: ModelSettings, backbone: list[bool])
         n_layers=settings.n_layers,
         n_hidden=settings.n_hidden,
         dropout_rate=settings.dropout_rate,
-        # Named, since the model would take those that a query has when it is loaded for one.
+        # Named, since the model would use a query's markers when loaded for it.
         encoder_marker_list=cells.var_names[np.array(backbone)].tolist(),
         **FOR_SURGERY,
     )
@@ -174,9 +174,9 @@ def train(model: BaseModelClass, **settings: Any) -> None:
 
 
 class LabeledCellsPlan(SemiSupervisedTrainingPlan):
-    """scANVI's training, in which only cells with a label teach the classifier.
+    """scANVI's training with a classifier on labeled cells only.
 
-    From a data module scvi-tools takes all cells for labeled ones.
+    From a data module scvi-tools treats all cells as labeled.
     """
 
     @staticmethod
@@ -190,15 +190,15 @@ class LabeledCellsPlan(SemiSupervisedTrainingPlan):
 
 
 def balance_labels(model: scvi.model.SCANVI, n_cells: np.ndarray) -> None:
-    """Let all labels weigh the same in scANVI's classification loss, whatever the number of their cells.
+    """Balance the labels in scANVI's classification loss.
 
-    So do minibatches in which labels are equally likely (benchmarks/rare_labels.md), but they would be read
-    from all over the store, and show the decoder the cells of rare labels again and again.
+    Minibatches with equally frequent labels would do the same (benchmarks/rare_labels.md), but need random
+    access to the store, and repeat cells of rare labels in the decoder's training.
 
     Parameters
     ----------
     model
-        The model to train; its module is changed, and nothing that is saved of it.
+        The model to train; its module is changed, but not its saved state.
     n_cells
         Number of training cells by the model's code of their label.
     """
@@ -217,12 +217,12 @@ def balance_labels(model: scvi.model.SCANVI, n_cells: np.ndarray) -> None:
 
 
 def scanvi_from_scvi(model: scvi.model.SCVI) -> scvi.model.SCANVI:
-    """An untrained scANVI model that begins with the weights of a trained scVI model."""
+    """An untrained scANVI model with the weights of a trained scVI model."""
     return scvi.model.SCANVI.from_scvi_model(model, unlabeled_category=UNKNOWN, labels_key=LABEL)
 
 
 def one_count_each(n_cells: int, n_genes: int) -> sparse.csr_matrix:
-    """Cells that hold one count of the first gene; scvi-tools takes cells without any for minified data."""
+    """Cells with one count of the first gene; scvi-tools treats cells without counts as minified data."""
     ones = np.ones(n_cells, dtype=np.float32)
     cells = np.arange(n_cells)
     return sparse.csr_matrix((ones, (cells, np.zeros_like(cells))), shape=(n_cells, n_genes))
@@ -231,7 +231,7 @@ def one_count_each(n_cells: int, n_genes: int) -> sparse.csr_matrix:
 def cells_for_model(
     counts: sparse.csr_matrix, genes: pd.Index, batches: np.ndarray, measured: np.ndarray | None = None
 ) -> ad.AnnData:
-    """Cells as a trained model takes them; labels are never shown to it.
+    """Cells for a trained model, without labels.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def cells_for_model(
     batches
         Batch of each cell.
     measured
-        For CytoVI: which of the markers were measured.
+        CytoVI: mask of the measured markers.
     """
     obs = pd.DataFrame(
         {BATCH: pd.Categorical(batches), LABEL: pd.Categorical([UNKNOWN] * len(batches))},
@@ -253,7 +253,7 @@ def cells_for_model(
 
 
 def _registry(folder: str | Path) -> dict[str, Any]:
-    """What a saved model remembers of the cells that it was set up with."""
+    """Registry of a saved model."""
     return saved_model(folder)["attr_dict"]["registry_"]
 
 
@@ -263,19 +263,19 @@ def model_class(folder: str | Path) -> type[BaseModelClass]:
     Raises
     ------
     InputError
-        If it is of another one.
+        If it is of another class.
     """
     name = _registry(folder).get("model_name")
     if name not in CLASSES:
         raise InputError(
-            f"{Path(folder, MODEL_FILE)}: is a model of class {name}, and cellferry makes "
+            f"{Path(folder, MODEL_FILE)}: is a model of class {name}, and cellferry supports "
             f"{', '.join(CLASSES)} only; make it again"
         )
     return CLASSES[name]
 
 
 def known_batches(folder: str | Path) -> list[str]:
-    """Batches that the model saved in `folder` knows."""
+    """Batches of the model saved in `folder`."""
     state = _registry(folder)["field_registries"]["batch"]["state_registry"]
     return [str(batch) for batch in state["categorical_mapping"]]
 

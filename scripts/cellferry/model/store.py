@@ -17,17 +17,17 @@ from lightning import LightningDataModule
 from ..resources.memory import PRELOADED_MINIBATCHES
 
 MINIBATCHES_PER_PIECE = 4
-"""Read as one piece of a large store, which is shuffled: single ones would take half as long again."""
+"""Minibatches read as one piece of a large store: single ones take half as long again."""
 
 
 class ResumableSampler(RandomSampler):
-    """Draw minibatches in another order each pass; a later process can go on with the same ones."""
+    """Draw minibatches in another order in each pass; a later process can resume the order."""
 
     _before: dict[str, Any]
     _skipped = 0
 
     def state(self, done: int) -> dict[str, Any]:
-        """The state after `done` minibatches of a pass; 0 stands for the time between two passes."""
+        """The state after `done` minibatches of a pass; 0 between two passes."""
         return {"generator": self._before if done else self.rng.bit_generator.state, "done": done}
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -36,7 +36,7 @@ class ResumableSampler(RandomSampler):
         self._skipped = state["done"]
 
     def _sample(self, n_obs: int) -> Iterator[LoadRequest]:
-        """The minibatches of a pass, in pieces to read; what another process has done is not read again."""
+        """The minibatches of a pass, in pieces to read, without those of an earlier process."""
         self._before = self.rng.bit_generator.state
         skipped, self._skipped = self._skipped, 0
         for piece in super()._sample(n_obs):
@@ -47,7 +47,7 @@ class ResumableSampler(RandomSampler):
 
 
 class StoreDataModule(LightningDataModule):
-    """Minibatches of a shuffled store, as scvi-tools' modules take them.
+    """Minibatches of a shuffled store, for scvi-tools' modules.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ class StoreDataModule(LightningDataModule):
     batch_size
         Cells per minibatch.
     monitored_share
-        Share of the cells that are not trained on and on which the loss is watched. The store is
-        shuffled, so its first cells are as good as any.
+        Share of the cells that are left out of training to monitor the loss. The store is shuffled, so
+        its first cells are used.
     batch_mapping, label_mapping
         The model's code for each code of the store.
     measured
-        For CytoVI: which markers were measured in each of the store's batches, batches × markers.
+        CytoVI: mask of the markers measured in each of the store's batches, batches × markers.
     seed
         Seed of the order of the minibatches.
     """
@@ -105,17 +105,17 @@ class StoreDataModule(LightningDataModule):
         }
 
     def cells_by_label(self, n_labels: int) -> np.ndarray:
-        """Number of cells by the model's code of their label; a negative code counts nowhere."""
+        """Number of cells by the model's code of their label; negative codes are left out."""
         codes = np.concatenate([self._label_mapping[codes["label_code"]] for codes in self._codes])
         return np.bincount(codes[codes >= 0], minlength=n_labels)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where a training is in its pass over the cells: Lightning puts it into the training's state."""
+        """Position of a training in its pass over the cells, for Lightning's state."""
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
         return self._training_sampler.state(done % self._training_sampler.n_batches(self.n_obs))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the pass over the cells."""
+        """Restore the position in the pass over the cells."""
         self._training_sampler.resume(state_dict)
 
     def _loader(self, sampler: RandomSampler | SequentialSampler) -> Loader:
@@ -123,7 +123,7 @@ class StoreDataModule(LightningDataModule):
         return loader.add_datasets(self._counts, self._codes)
 
     def train_dataloader(self) -> Loader:
-        """Minibatches of all cells but the monitored ones, in an order of its own each epoch."""
+        """Minibatches of all cells but the monitored ones, in a new order each epoch."""
         return self._loader(self._training_sampler)
 
     def val_dataloader(self) -> Loader | list:

@@ -21,10 +21,10 @@ from .scvi_models import BATCH, cells_for_model, load_for_query, train
 from .training_progress import TrainingProgress
 
 MONITORED = 10
-"""One cell in so many of each batch is held out of the fitting, to tell when it has learned what there is."""
+"""One cell in this many of each batch is held out of the fitting, for early stopping."""
 
 PATIENCE = 10
-"""Epochs without a smaller loss on these cells after which the fitting ends."""
+"""Epochs without a smaller loss on these cells until the fitting stops."""
 
 
 class QuerySketch(NamedTuple):
@@ -33,9 +33,9 @@ class QuerySketch(NamedTuple):
     Attributes
     ----------
     cells
-        As the model takes them.
+        Cells in the model's form.
     of
-        Cells of the query.
+        Number of the query's cells.
     """
 
     cells: ad.AnnData
@@ -50,7 +50,7 @@ def draw_sketch(
     need: MemoryModel,
     budget: Budget,
 ) -> QuerySketch:
-    """Draw cells to fit a model to; of every batch one at the least: it could not be mapped otherwise.
+    """Draw cells to fit a model to, at least one per batch, which mapping requires.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def draw_sketch(
     sketch_cells
         The key `surgery.sketch_cells`.
     seed, need, budget
-        Seed of the draw; what the job needs, and its memory.
+        Seed of the draw; memory model of the job, and its memory.
     """
     codes = reader.codes("batch")
     n_cells = max(min(sketch_cells, reader.n_cells), len(np.unique(codes)))
@@ -72,7 +72,7 @@ def draw_sketch(
     rows = stratified_sketch(codes, n_cells, seed=seed)
     measured = None
     if BACKBONE in reader.var:
-        # The encoder sees the backbone; what is missing there is 0, and counts as if it were measured.
+        # The encoder takes the backbone; missing values there are 0 and are treated as measured.
         measured = (reader.var[MEASURED] | reader.var[BACKBONE]).to_numpy()
     batches = reader.categories("batch")[codes[rows]]
     counts = reader.rows(rows, Progress("read", len(rows), "drawn cells"))
@@ -88,7 +88,7 @@ def model_for_query(
     batch_size: int,
     accelerator: str,
 ) -> BaseModelClass | None:
-    """The model with weights for the new batches, trained; None where that could not move their cells.
+    """The model with trained weights for the new batches; None if they do not affect the encoder.
 
     Parameters
     ----------
@@ -97,16 +97,16 @@ def model_for_query(
     reference_model
         Folder of the reference's model.
     settings
-        How the model is fitted.
+        Settings of surgery.
     batch_size
         Cells per minibatch.
     accelerator
-        Where to compute.
+        Device.
     """
     model = model_with_new_batches(reference_model, sketch.cells, accelerator=accelerator)
     if not model.module.encode_covariates:
-        # Others train such models; only the decoder would learn.
-        print("the model's encoder takes no batch: fitting could not move the query, and is left out")
+        # Some pre-trained models are like this; only the decoder would be fitted.
+        print("the model's encoder takes no batch: fitting would not change the latents, and is skipped")
         return None
     size = minibatch_size(batch_size, sketch.cells.n_obs)
     epochs = fitting_epochs(settings.epochs, sketch.cells.n_obs, size)
@@ -122,7 +122,7 @@ def model_for_query(
         datasplitter_kwargs={"external_indexing": [np.flatnonzero(~monitored), np.flatnonzero(monitored)]},
         early_stopping=bool(monitored.any()),
         early_stopping_patience=PATIENCE,
-        # Weights of the reference must not decay while those of the query are learned (scArches).
+        # Weights of the reference must not decay while those of the query are fitted (scArches).
         plan_kwargs={"weight_decay": 0.0},
         enable_progress_bar=False,
         callbacks=[TrainingProgress(int((~monitored).sum()))],
@@ -131,7 +131,7 @@ def model_for_query(
 
 
 def model_with_new_batches(folder: str, cells: ad.AnnData, *, accelerator: str) -> BaseModelClass:
-    """A reference's model with weights for the batches of cells that it does not know, not yet trained."""
+    """A reference's model with untrained weights for new batches."""
     if not is_packed_model(folder):
         return load_for_query(folder, cells, accelerator=accelerator)
     reference = unpack_model(folder)
@@ -139,5 +139,5 @@ def model_with_new_batches(folder: str, cells: ad.AnnData, *, accelerator: str) 
 
 
 def monitored_cells(batches: np.ndarray) -> np.ndarray:
-    """Which cells of a sketch are held out of the fitting: every tenth of each batch (mask)."""
+    """Mask of a sketch's cells that are held out of the fitting: every tenth of each batch."""
     return pd.Series(batches).groupby(batches).cumcount().to_numpy() % MONITORED == MONITORED - 1

@@ -1,4 +1,4 @@
-"""How far a training is, in cells that the model has seen, with the loss of the last epoch."""
+"""Progress of a training, in cells, with the loss of the last epoch."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ..core.progress import Progress
 
 
 class TrainingProgress(Callback):
-    """Say in the log, and on a terminal, how far a training is.
+    """Print the progress of a training to the log and on a terminal.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class TrainingProgress(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: dict[str, Any], batch_idx: int
     ) -> None:
-        """Begin to count, where an earlier job may have stopped."""
+        """Start the count, after the cells of an earlier job."""
         if self._progress is None:
             self._progress = Progress(
                 "trained on",
@@ -47,7 +47,7 @@ class TrainingProgress(Callback):
         self._progress.reach(self._seen(trainer, (batch_idx + 1) * len(batch["X"])), note)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the loss."""
+        """Record the loss."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self._note = f"epoch {trainer.current_epoch + 1} of at most {trainer.max_epochs}"
         if "elbo_train" in metrics:
@@ -57,7 +57,7 @@ class TrainingProgress(Callback):
         self._progress.reach(self._seen(trainer, self._n_cells), self._note)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how long it took."""
+        """Print the duration."""
         if self._progress:
             self._progress.end()
 

@@ -1,4 +1,4 @@
-"""What Lightning's states of a training lack: with it, one that goes on is the one that was stopped."""
+"""Additions to Lightning's states, which make a resumed training equal to an uninterrupted one."""
 
 import random
 from typing import Any
@@ -9,18 +9,17 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 KEPT = "cellferry"
-"""Name under which a state holds it."""
+"""Key of the additions in a state."""
 
 
 class TrainingState(Callback):
-    """Complete the states that Lightning writes, and take them up.
+    """Complete the states that Lightning writes, and restore them.
 
-    Lightning keeps weights, optimisers, callbacks and how far the training is. Here are added: the generators
-    (what comes after a finished training draws from them too), the sums behind the losses of an epoch that is
-    under way, and the losses so far, which scvi-tools saves with its model. `StoreDataModule` adds the order
-    of the minibatches.
+    Lightning keeps weights, optimizers, callbacks and progress. Added are the random generators (also used
+    after the training), the sums behind the losses of an unfinished epoch, and the losses so far, which
+    scvi-tools saves with its model. `StoreDataModule` adds the order of the minibatches.
 
-    States are to be written when an epoch or a minibatch begins, when all that was before is settled.
+    States must be written at the begin of an epoch or minibatch, when everything before is complete.
     """
 
     def __init__(self) -> None:
@@ -30,7 +29,7 @@ class TrainingState(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Complete a state."""
-        # What has only begun is not in the state: Lightning would leave out an epoch that it finds begun.
+        # An epoch that has only begun is not in the state: Lightning would skip it.
         loops = checkpoint["loops"]["fit_loop"]
         for progress in (loops["epoch_progress"], loops["epoch_loop.batch_progress"]):
             for counts in (progress["total"], progress["current"]):
@@ -48,7 +47,7 @@ class TrainingState(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take up a state."""
+        """Restore a state."""
         kept = checkpoint[KEPT]
         _set_generators(kept["generators"])
         self._sums = kept["sums"]
@@ -57,7 +56,7 @@ class TrainingState(Callback):
                 trainer.logger.log_metrics({name: loss, unit: moment}, moment)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """After the first minibatch, of which Lightning has made the sums: add what was before it."""
+        """Add earlier sums after the first minibatch, for which Lightning has created the sums."""
         for name, metric in _metrics(trainer).items() if self._sums else ():
             for part, before in self._sums.get(name, {}).items():
                 now = getattr(metric, part)
@@ -66,12 +65,12 @@ class TrainingState(Callback):
 
 
 def _metrics(trainer: Trainer) -> dict[str, Any]:
-    """All that sums over an epoch: metrics of scvi-tools, and what Lightning keeps of each value logged."""
+    """All sums over an epoch: metrics of scvi-tools, and Lightning's values logged."""
     return {**trainer.lightning_module.train_metrics, **trainer._results}
 
 
 def _generators() -> dict[str, Any]:
-    """States of all generators, in plain types: Lightning loads no others."""
+    """States of all generators, in plain types, which Lightning requires."""
     name, key, *position = np.random.get_state()  # noqa: NPY002 scvi-tools seeds it
     return {
         "python": random.getstate(),
