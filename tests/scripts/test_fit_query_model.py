@@ -65,7 +65,7 @@ def test_weights_of_the_reference_stay(trained, fit):
 
 def test_known_batches_need_no_training(trained, fit, capsys):
     model = fit(simulate_cells(100, n_genes=60, batches=("a",), seed=3), "atlas")
-    assert "the model is used as it is" in capsys.readouterr().out
+    assert "the model is used unchanged" in capsys.readouterr().out
     assert known_batches(model) == known_batches(str(trained.folder / "model"))
     assert scvi.model.SCVI.load_registry(model)["model_name"] == "SCVI"
 

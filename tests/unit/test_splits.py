@@ -60,7 +60,7 @@ def test_rare_labels_are_in_every_part_but_never_only_held_out():
 
 def test_too_few_batches_to_hold_back():
     labels, batches = cells(2)
-    with pytest.raises(ValueError, match="takes three of them; there are 2"):
+    with pytest.raises(ValueError, match="needs three batches; there are 2"):
         split_cells(labels, batches, by="batch", **SHARES)
 
 

@@ -1,4 +1,4 @@
-"""From the heads' probabilities to what a cell is told: a label at some level, or why there is none."""
+"""From the heads' probabilities to a label at some level, or `unknown` with a reason."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from .mixture import combined, tempered
 def calibrated_probabilities(decision: DecisionModel, by_head: dict[str, np.ndarray]) -> np.ndarray:
     """Calibrated probabilities of the leaves: cells × labels, float32.
 
-    Without temperatures the only head's own, about which nothing was learned.
+    Without temperatures those of the only head, uncalibrated.
     """
     names = list(by_head)
     if not decision.temperatures:
@@ -36,7 +36,7 @@ def calibrated_probabilities(decision: DecisionModel, by_head: dict[str, np.ndar
 
 
 def on_latents(decision: DecisionModel, by_mapping: Sequence[dict[str, np.ndarray]]) -> list[np.ndarray]:
-    """What the heads on latents say by each mapping: weighted mean probabilities, cells × labels."""
+    """Weighted mean probabilities of the heads on latents, by mapping: cells × labels."""
     weights = {name: decision.weights[name] for name in by_mapping[0]}
     shares = {name: np.float32(weight / sum(weights.values())) for name, weight in weights.items()}
     return [sum(share * answers[name] for name, share in shares.items()) for answers in by_mapping]
@@ -52,7 +52,7 @@ def decide(
     min_p: float,
     rare: RareLikeness | None = None,
 ) -> dict[str, np.ndarray]:
-    """Columns of the answer.
+    """Columns of the decision.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def decide(
     ood_pvalue
         See `cellferry.calibration.novelty`.
     too_few
-        Which cells have too few counts or genes.
+        Mask of cells with too few counts or genes.
     hierarchy
         The hierarchy of the leaves.
     decision
@@ -69,14 +69,14 @@ def decide(
     min_p
         Cells with a smaller `ood_pvalue` get no label.
     rare
-        The rare label that each cell is most like. A cell that is clearly like one gets a coarser label at
-        most, which both have in common.
+        The most similar rare label of each cell. A cell that is clearly similar gets at most a coarser label,
+        an ancestor of both.
 
     Returns
     -------
     `label`, `level`, `reason`, `best_label`, `probability`, `runner_up`, `runner_up_probability`,
     `prediction_set` and, for each level above the leaves, `level_NAME` and `level_NAME_probability`; with
-    `rare`, `rare_label`, None for cells that are not clearly like one, or have too few counts.
+    `rare`, `rare_label`, None for cells that are not clearly similar, or have too few counts.
     """
     n_cells = len(probabilities)
     cells = np.arange(n_cells)
@@ -95,7 +95,7 @@ def decide(
             above = np.array([hierarchy.node(like, level) for like in rare.labels[vetoed]], dtype=object)
             passes[vetoed] &= above == names[vetoed]
         label[passes] = names[passes]
-        # A node of a single leaf leaves nothing open.
+        # A node of a single leaf is the leaf.
         whole = passes & (np.bincount(of_leaf)[best] == 1) & ~vetoed
         level_name[passes], reason[passes] = level, SUBTYPE_UNSURE
         label[whole], level_name[whole], reason[whole] = leaves[path[-1].codes][whole], LEAF_LEVEL, None
@@ -126,13 +126,13 @@ def decide(
 def prediction_sets(
     probabilities: np.ndarray, best: np.ndarray, labels: list[str], decision: DecisionModel
 ) -> np.ndarray:
-    """Labels whose probability reaches their threshold, the likeliest first; the best in any case."""
+    """Labels whose probability reaches their threshold, and always the best, sorted by probability."""
     leaves = np.array(labels, dtype=object)
     inside = probabilities >= np.array([decision.set_thresholds[label] for label in labels])
     inside[np.arange(len(best)), best] = True
     sets = leaves[best].copy()
     n_members = np.count_nonzero(inside, axis=1)
-    # Most sets of several have two: their names are put together once a pair, not once a cell.
+    # Most sets of several have two labels: names are joined once per pair, not once per cell.
     (cells,) = np.nonzero(n_members == 2)
     others = inside[cells]
     others[np.arange(len(cells)), best[cells]] = False
@@ -141,7 +141,7 @@ def prediction_sets(
     sets[cells] = np.array(names, dtype=object)[which]
     for cell in np.flatnonzero(n_members > 2):
         members = np.flatnonzero(inside[cell])
-        # A path from the top may end in a leaf that another one exceeds; the answer stands first.
+        # A path from the top may end in a leaf that another one exceeds; the decision comes first.
         order = np.lexsort([-probabilities[cell, members], members != best[cell]])
         members = members[order]
         sets[cell] = SET_SEPARATOR.join(leaves[members])

@@ -1,4 +1,4 @@
-"""What held-out cells teach: how heads are mixed and calibrated, and from where on labels are given out."""
+"""Mixture, calibration and thresholds, fitted on held-out cells."""
 
 from dataclasses import asdict, replace
 from typing import NamedTuple
@@ -19,11 +19,11 @@ from .quality import learned_limits
 from .thresholds import Held, label_thresholds, rare_threshold, set_thresholds
 
 CONFIDENCE = 0.95
-"""Of the bound on the error among held-out cells that are given a label."""
+"""Confidence of the bound on the error among held-out cells with a label."""
 
 
 class HeldOutCells(NamedTuple):
-    """Held-out cells and what the classifiers say of them.
+    """Held-out cells and the classifiers' outputs for them.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class HeldOutCells(NamedTuple):
 
     @classmethod
     def of(cls, codes: np.ndarray, outputs: list[HeadOutputs], heads: Classifier) -> "HeldOutCells":
-        """From blocks of them, of which there may be none."""
+        """Join blocks, possibly none."""
         nothing = np.zeros((0, len(heads.labels)), dtype=np.float32)
         by_head = {
             name: np.concatenate([nothing, *(block.by_head[name] for block in outputs)])
@@ -71,7 +71,7 @@ def learn_decision(
     max_error: float,
     made_from: dict[str, str],
 ) -> DecisionModel:
-    """Rules of the answer.
+    """Fit the decision model.
 
     Parameters
     ----------
@@ -80,16 +80,16 @@ def learn_decision(
     heads
         The classifiers, for their labels.
     donors
-        Donor of each cell as a code, negative where the model knows it.
+        Donor of each cell as a code, negative for donors seen in training.
     rehearsal
-        Answers to cells of donors that the heads did not learn from: where there are any, they tell how heads
-        are mixed, calibrated and limited. Distances and quality are those of the held-out cells.
+        Predictions for cells of left-out donors: if there are any, mixture, calibration and thresholds are
+        fitted on them. Distances and quality are those of the held-out cells.
     prior
-        Weights of the heads before anything is learned.
+        Prior weights of the heads.
     max_error
-        Share of wrong labels among those given out.
+        Accepted share of wrong labels among assigned ones.
     made_from
-        Hashes to write down.
+        Hashes to record.
     """
     codes, by_head = cells.codes, cells.by_head
     if rehearsal:
@@ -126,12 +126,10 @@ def learn_decision(
     )
     if cells.rare:
         beyond = int((cells.rare.probability > decision.rare_threshold).sum())
-        print(
-            f"a rare label is likely enough beyond {decision.rare_threshold:.3f}: {beyond} held-out cells are"
-        )
+        print(f"threshold of rare labels {decision.rare_threshold:.3f}: {beyond} held-out cells are above")
     rare = None if rehearsal else cells.rare
     decision = with_limits(decision, heads, codes, probabilities, rare=rare)
-    print(f"of the held-out cells: {asdict(decision.held_out)}")
+    print(f"held-out cells: {asdict(decision.held_out)}")
     return decision
 
 
@@ -143,17 +141,17 @@ def with_limits(
     *,
     rare: RareLikeness | None = None,
 ) -> DecisionModel:
-    """The decision with thresholds from held-out cells, and what these are answered.
+    """The decision with thresholds from held-out cells, and its results for them.
 
     Parameters
     ----------
     decision
-        How heads are mixed and calibrated.
+        Mixture and calibration of the heads.
     heads
         The classifiers, for their labels.
     codes, probabilities, rare
-        Labels of the cells, their calibrated probabilities (cells × labels), and the rare labels they are
-        like, if that is known.
+        Labels of the cells, their calibrated probabilities (cells × labels), and their most similar
+        rare labels, if any.
     """
     max_error = decision.held_out.max_error
     of_truth = probabilities[np.arange(len(codes)), codes]
@@ -169,10 +167,10 @@ def with_limits(
 def level_thresholds(
     probabilities: np.ndarray, codes: np.ndarray, hierarchy: LabelHierarchy, *, max_error: float
 ) -> dict[str, dict[str, float]]:
-    """Least probability per level (the coarsest first), by node.
+    """Thresholds per level (the coarsest first), by node.
 
-    A coarser label goes to cells that got no finer one. So its error is that of such cells: beside the
-    many that did get one, which are right at the coarser level almost always, it would not be seen.
+    A coarser label is assigned to cells without a finer one, so its error is that of such cells. Cells with a
+    finer label are almost always right at the coarser level, and would hide that error.
     """
     thresholds = {}
     open_cells = np.ones(len(codes), dtype=bool)
@@ -196,7 +194,7 @@ def _with_errors(
     codes: np.ndarray,
     rare: RareLikeness | None,
 ) -> HeldOutAnswers:
-    """How many held-out cells get a leaf, the error among these, and its bound (Clopper and Pearson)."""
+    """Number of held-out cells with a leaf, their error, and its bound (Clopper and Pearson)."""
     n_cells = len(codes)
     inside, enough = np.ones(n_cells), np.zeros(n_cells, dtype=bool)
     decided = decide(probabilities, inside, enough, heads.hierarchy, decision, min_p=0.0, rare=rare)

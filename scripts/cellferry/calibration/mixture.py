@@ -1,19 +1,18 @@
-"""One answer out of several heads: their tempered probabilities, weighted by how well they did.
+"""Mixture of several heads: their tempered probabilities, weighted by their performance.
 
-Temperatures and weights are learned on held-out cells. The mixture gets a temperature too, so that of cells
-with a probability of .8 four in five are right. A temperature keeps cells apart that differ in probability;
-an isotonic curve has a few steps, and a threshold has nothing to choose from among the cells of one step.
+Temperatures and weights are fitted on held-out cells. The mixture gets a temperature too, so that four in
+five cells with a probability of .8 are right. A temperature preserves the order of cells by probability; an
+isotonic curve has a few steps, and a threshold cannot separate the cells of one step.
 
-Heads of one view (latent space, expression) err together, so every head of a view has the same weight before
-anything is known. The two views of counts share evenly: the latent space holds what thousands of noisy genes
-have in common, and each shows what the other misses. Marker values are all that was measured of an event, and
-few: a latent space is a summary of the same forty numbers, and can tell nothing that they do not. So their
-view has three quarters. Half leaves the answer to the latent space wherever that is the surer one; all would
-give away its vote where batches differ.
+Heads that share a view (latents, expression) make correlated errors, so the prior weight of a view is divided
+equally among its heads. The two views of counts have equal prior weight: latents summarize thousands of noisy
+genes, and each view shows what the other misses. Marker values are complete and few: latents summarize the
+same forty numbers and add no information. So marker values have three quarters of the weight. With half,
+latents would decide wherever they are more certain; with all, their advantage between batches would be lost.
 
-Weights move from there only by held-out donors (batches that the model never saw): cells of a donor it knows
-say little about how a head does on another. Of three references of one donor, learning from such cells moved
-no weight by more than .01, and the accuracy of seven sets of cells by -.003 to 0.
+Only held-out donors (batches left out of training) change these weights: cells of training donors are a poor
+guide to performance on other donors. For three references of one donor, using such cells changed no weight by
+more than .01, and the accuracy of seven sets of cells by -.003 to 0.
 """
 
 import numpy as np
@@ -23,28 +22,28 @@ from ..heads.softmax import row_slices, soften
 from ..heads.temperature import likeliest_temperature
 
 MIN_PROBABILITY = 1e-4
-"""Heads that give probabilities of 0 (a vote) are not believed to be that sure."""
+"""Lower bound of a head's probabilities; votes may be 0."""
 
 MAX_SHARE_LEFT = 0.02
-"""What all labels have at least of a cell, together: of more than 200 labels each has less than the above."""
+"""Lower bound of the sum over labels; with more than 200 labels the bound per label is smaller."""
 
 TEMPERATURES = (0.25, 4.0)
 
 PRIOR_CELLS = 200
-"""Held-out cells that weigh as much as what was assumed before."""
+"""Number of held-out cells with the same weight as the prior."""
 
 MAX_CELLS_PER_DONOR = 100
-"""Cells of one donor are much alike: more of them weigh no more than so many."""
+"""Maximum weight of a donor in cells, since cells of one donor are similar."""
 
 SHARE_OF_EXPRESSION = 0.5
 SHARE_OF_MARKERS = 0.75
-"""Weight of the view on expression before anything is known, of counts of genes or values of markers."""
+"""Prior weight of the view on expression, for gene counts and marker values."""
 
 ITERATIONS = 200
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities (cells × labels) with their logs over a temperature: less sure above 1, surer below."""
+    """Probabilities (cells × labels) with logs divided by a temperature: less certain above 1."""
     found = np.empty(probabilities.shape, dtype=np.float32)
     for rows in row_slices(*probabilities.shape):
         _temper(probabilities[rows], temperature, found[rows])
@@ -52,7 +51,7 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def _temper(probabilities: np.ndarray, temperature: float, found: np.ndarray) -> None:
-    """Write what `tempered` returns to `found`; few cells stay in the cache from step to step."""
+    """Write the result of `tempered` to `found`; blocks of few cells stay in the cache."""
     least = min(MIN_PROBABILITY, MAX_SHARE_LEFT / max(1, probabilities.shape[1]))
     # A row of them: with a single number numpy takes three times as long.
     np.maximum(probabilities, np.full(probabilities.shape[1], least, dtype=np.float32), out=found)
@@ -62,7 +61,7 @@ def _temper(probabilities: np.ndarray, temperature: float, found: np.ndarray) ->
 
 
 def fitted_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
-    """The temperature under which held-out cells are most likely; 1 where there are none."""
+    """The temperature with the highest likelihood of held-out cells; 1 without any."""
     if len(codes) == 0:
         return 1.0
     return likeliest_temperature(
@@ -73,7 +72,7 @@ def fitted_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
 
 
 def prior_weights(names: list[str], *, intensities: bool) -> np.ndarray:
-    """Weights of heads of which nothing is known: a share per view, which its heads share evenly.
+    """Prior weights of heads: a share per view, divided equally among its heads.
 
     Parameters
     ----------
@@ -87,7 +86,7 @@ def prior_weights(names: list[str], *, intensities: bool) -> np.ndarray:
     weights = np.where(
         on_expression, share / max(1, on_expression.sum()), (1 - share) / max(1, (~on_expression).sum())
     )
-    # The only view has all.
+    # A single view has all the weight.
     return weights / weights.sum()
 
 
@@ -103,13 +102,13 @@ def learned_weights(
     codes
         The cells' labels.
     donors
-        Donor of each cell, as a code; negative where the model knows the donor. Such cells do not count.
+        Donor of each cell, as a code; negative for donors seen in training, whose cells are left out.
     prior
-        Weights before; they count as 200 cells.
+        Prior weights, equal to 200 cells.
 
     Returns
     -------
-    Weights, which sum to 1; the prior where no donor was held out.
+    Weights, which sum to 1; the prior without held-out donors.
     """
     used = np.flatnonzero(donors >= 0)
     if len(used) == 0:

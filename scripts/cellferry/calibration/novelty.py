@@ -1,14 +1,14 @@
-"""How unlike the reference a cell is, as a p-value: how rarely a held-out cell is as unlike it.
+"""Novelty of a cell as a p-value: the share of held-out cells that are as unlike the reference.
 
-Two things speak for a cell of a type that the reference lacks. It lies far from the reference's cells in the
-latent space, or the heads, half of which see its expression itself, cannot tell which label it is: a latent
-space that never saw the type may put its cells right among those of another one.
+A cell of a type missing from the reference shows in two ways. Its latents are far from the reference's cells,
+or the heads, half of which use expression, are undecided between labels: latents may place an unseen type
+among the cells of another type.
 
-Far is what two distances call far: to the nearest reference cells, relative to how far these are from each
-other (`NeighborsHead`), and Mahalanobis' distance to the nearest label. The second alone grows with any shift
-between laboratories, so the larger of their two p-values counts. Undecided is the entropy of the calibrated
-probabilities. Evidence, minus the log of a p-value, is added up (Fisher 1925). The sum's own p-value is again
-taken from held-out cells, for the two are not independent: a cell between two known labels is both.
+Distance has two measures: the distance to the nearest reference cells, relative to their distances from each
+other (`NeighborsHead`), and the Mahalanobis distance to the nearest label. The second grows with any shift
+between laboratories, so the larger of their p-values is used. Indecision is the entropy of the calibrated
+probabilities. Evidence, the negative log of a p-value, is summed (Fisher 1925). The sum's p-value comes from
+held-out cells too, since the two are not independent: a cell between two labels has both.
 """
 
 from dataclasses import replace
@@ -20,36 +20,39 @@ from scipy.special import entr
 from ..artifacts.decision import Novelty, Tail
 
 TAIL_SHARE = 0.1
-"""Share of held-out cells from which the tail beyond them is continued."""
+"""Share of held-out cells that the fitted tail starts from."""
 
 
 TORN = float(np.log(2))
-"""Entropy of a cell between two labels. One more held-out cell is thought to be one, so that few sure ones do
-not put a query outside that is a little less sure (of 51 cells of a cleaner technology, say)."""
+"""Entropy of a cell between two labels.
+
+One such cell is added to the held-out ones, so that few certain cells do not make a slightly less certain
+query novel (such as 51 cells of a cleaner technology).
+"""
 
 LEAST_P = 1e-30
-"""What is rarer is as rare as this: the log of 0 is no evidence."""
+"""Lower bound of p-values, since the log of 0 is infinite."""
 
 NO_TAIL = Tail((), 1.0, 0)
-"""Of no cells: everything is inside."""
+"""Result without held-out cells: nothing is novel."""
 
 
 def fit_tail(distances: np.ndarray, *, steps: int = 91) -> Tail:
-    """From held-out cells' distances, or what else says how far a cell is; of none everything is inside."""
+    """Fit to a measure of novelty in held-out cells; without cells nothing is novel."""
     if len(distances) == 0:
         return NO_TAIL
     quantiles = np.quantile(distances, np.linspace(0, 1 - TAIL_SHARE, steps))
     beyond = distances[distances >= quantiles[-1]] - quantiles[-1]
-    # Not narrower than a hundredth of the distance: few cells may lie close together by chance.
+    # At least a hundredth of the distance: a few cells may be close together by chance.
     scale = max(float(beyond.mean()), 0.01 * float(quantiles[-1]), 1e-12)
     return Tail(tuple(map(float, quantiles)), scale, len(beyond))
 
 
 def p_values(tail: Tail, distances: np.ndarray) -> np.ndarray:
-    """Share of held-out cells that are as far or farther, float32.
+    """Share of held-out cells that are at least as far, float32.
 
-    Beyond the nearest nine tenths the distances are taken to fall off exponentially. Of a scale that
-    few cells show, the next cell's distance is not exponential but Lomax distributed.
+    Beyond the nearest nine tenths, distances are modeled as exponential. With a scale estimated from few
+    cells, the predictive distribution is Lomax.
     """
     if not tail.quantiles:
         return np.ones(len(distances), dtype=np.float32)
@@ -78,25 +81,25 @@ def learn_novelty(probabilities: np.ndarray, cells: Distances) -> Novelty:
 
 
 def ood_pvalues(novelty: Novelty, probabilities: np.ndarray, cells: Distances) -> np.ndarray:
-    """Share of held-out cells that are as unlike the reference or more, float32.
+    """Share of held-out cells that are at least as unlike the reference, float32.
 
     Parameters
     ----------
     novelty
-        What held-out cells taught.
+        The fit to held-out cells.
     probabilities, cells
         Calibrated probabilities of the cells (cells × labels), and their distances.
 
     Returns
     -------
-    One per cell; NaN for a cell without a distance, of which nothing is known.
+    One per cell; NaN for a cell without a distance.
     """
     found = p_values(novelty.evidence, evidence(novelty, probabilities, cells))
     return np.where(np.isnan(cells.distance), np.float32(np.nan), found)
 
 
 def evidence(novelty: Novelty, probabilities: np.ndarray, cells: Distances) -> np.ndarray:
-    """Evidence, 0 or more, that cells are of a type that the reference lacks: far, and undecided."""
+    """Evidence (≥ 0) for types missing from the reference: distance plus indecision."""
     far = np.maximum(
         p_values(novelty.distance, cells.distance), p_values(novelty.label_distance, cells.label_distance)
     )

@@ -1,4 +1,4 @@
-"""Limits of quality: from how few counts or genes on a cell gets no label."""
+"""Limits of quality: minimum counts and genes of a labeled cell."""
 
 import numpy as np
 
@@ -6,23 +6,22 @@ from ..artifacts.decision import DecisionModel, QualityLimits
 from ..config.settings import LimitSettings
 
 LOW_SHARE = 0.01
-"""Share of held-out cells that may lie below a limit."""
+"""Share of held-out cells that may be below a limit."""
 
 DEEP, SHARE_OF_DEEP = 0.9, 0.1
-"""Totals of cells differ tenfold between the ninth tenth and the lowest hundredth: they are lognormal, as
-in most datasets, with a deviation of .6."""
+"""Quantile of deep cells, and its ratio to the 1st percentile: lognormal totals with a deviation of .6."""
 
 MAX_MIN_COUNTS, MAX_MIN_GENES = 50.0, 20.0
-"""Limits at most, however deep the reference: a shallower query is not one of empty droplets."""
+"""Upper bound of limits for a deep reference: a shallower query is not a set of empty droplets."""
 
 
 def learned_limits(n_counts: np.ndarray, n_genes: np.ndarray) -> QualityLimits:
-    """Limits that a panel of few genes, or a shallow technology, meets as its held-out cells do.
+    """Limits from held-out cells, which fit panels of few genes and shallow technologies.
 
     Parameters
     ----------
     n_counts, n_genes
-        Of held-out cells; infinite where nothing is counted.
+        Counts and genes of held-out cells; infinite for intensities.
     """
     if len(n_counts) and not np.isfinite(n_counts).any():
         return QualityLimits(0.0, 0.0)
@@ -30,22 +29,22 @@ def learned_limits(n_counts: np.ndarray, n_genes: np.ndarray) -> QualityLimits:
 
 
 def _low(values: np.ndarray, most: float) -> float:
-    """The value that all but one in a hundred reach, `most` at most."""
+    """The first percentile, at most `most`."""
     return min(most, float(np.quantile(values, LOW_SHARE, method="lower"))) if len(values) else most
 
 
 def limits_of_query(learned: QualityLimits, n_counts: np.ndarray, n_genes: np.ndarray) -> QualityLimits:
-    """Limits that a shallow query, such as a panel of 20 counts a cell, meets as deep ones do.
+    """Limits for a shallow query, such as a panel of 20 counts per cell.
 
-    They are lowered to a tenth of what the query's own deepest tenth of cells has. Its depth is judged by
-    these cells, since the others may be empty droplets.
+    They are lowered to a tenth of the 90th percentile of the query's cells. Its deepest cells define its
+    depth, since others may be empty droplets.
 
     Parameters
     ----------
     learned
-        Limits by held-out cells of the reference.
+        Limits from held-out cells of the reference.
     n_counts, n_genes
-        Of a random sketch of the query; infinite where nothing is counted.
+        Counts and genes of a random sketch of the query; infinite for intensities.
     """
     return QualityLimits(
         min(learned.min_counts, _of_deep_cells(n_counts)), min(learned.min_genes, _of_deep_cells(n_genes))
@@ -53,14 +52,14 @@ def limits_of_query(learned: QualityLimits, n_counts: np.ndarray, n_genes: np.nd
 
 
 def _of_deep_cells(values: np.ndarray) -> float:
-    """A share of the quantile that the deepest cells exceed; infinite without cells."""
+    """A share of the quantile of the deepest cells; infinite without cells."""
     if len(values) == 0 or not np.isfinite(values).all():
         return np.inf
     return SHARE_OF_DEEP * float(np.quantile(values, DEEP, method="higher"))
 
 
 def quality_limits(settings: LimitSettings, decision: DecisionModel) -> QualityLimits:
-    """The limits of the configuration; of those that are `auto`, the learned ones."""
+    """The limits of the configuration; for `auto`, the fitted ones."""
     learned = decision.quality
     return QualityLimits(
         learned.min_counts if settings.min_counts == "auto" else settings.min_counts,

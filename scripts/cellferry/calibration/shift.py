@@ -1,8 +1,8 @@
-"""Thresholds raised for a query whose cells are less sure than held-out ones.
+"""Raised thresholds for a query that is less certain than held-out cells.
 
-Held-out cells promise an error for cells like them. Cells of another laboratory are often less sure, and
-their own probabilities tell: the mean of 1 - probability of the labels given is the error that they expect.
-It does not see that two studies draw labels differently.
+Held-out cells estimate the error for similar cells. Cells of another laboratory are often less certain, and
+their own probabilities show it: the mean of 1 - probability over assigned labels is the expected error. It
+does not detect that two studies define labels differently.
 """
 
 from dataclasses import replace
@@ -20,18 +20,18 @@ def raise_thresholds(
 ) -> DecisionModel:
     """The decision for a query: no threshold is lower, and the expected error is at most the one allowed.
 
-    Level by level, the finest first: of the cells that would get a label there, those above one more
-    threshold, common to all labels, the least with which their expected error is low enough. 1 / max_error
-    held-out cells count beside them, so that a few cells do not decide.
+    Per level, the finest first, cells with a label there must exceed one more threshold, common to all
+    labels: the lowest with an expected error within the limit. 1 / max_error held-out cells are added, so
+    that a few cells do not decide.
 
     Parameters
     ----------
     decision
-        As held-out cells taught it.
+        The decision fitted on held-out cells.
     probabilities
-        Calibrated, of a random sketch of the query: cells × leaves.
+        Calibrated probabilities of a random sketch of the query: cells × leaves.
     usable
-        Which of these are inside the reference and of sufficient quality (mask).
+        Mask of cells within the reference and of sufficient quality.
     hierarchy
         The hierarchy of the leaves.
     """
@@ -67,20 +67,20 @@ def raise_thresholds(
 
 
 def least_probability(probability: np.ndarray, max_error: float, *, known_error: float | None) -> float:
-    """The least probability above which the expected error is at most `max_error`; 0 where it is for all.
+    """The lowest probability above which the expected error is at most `max_error`; 0 if it is for all.
 
     Parameters
     ----------
     probability
-        Of cells that would get a label.
+        Probabilities of cells that would get a label.
     max_error
-        Share of wrong labels among those given out.
+        Accepted share of wrong labels among assigned ones.
     known_error
-        That of held-out cells, 1 / max_error of which count as well; None where there were none.
+        Error of held-out cells, 1 / max_error of which are added; None without any.
     """
     candidates, cells_of = np.unique(probability, return_counts=True)
     known_error = max_error if known_error is None else min(known_error, max_error)
-    # From the surest cells down: how many there are, and how many of them are expected to be wrong.
+    # From the most certain cells down: cumulative numbers of cells, and of expected errors.
     cells = np.cumsum(cells_of[::-1])
     wrong = np.cumsum(((1.0 - candidates) * cells_of)[::-1], dtype=np.float64)
     passing = np.flatnonzero(wrong + known_error / max_error <= max_error * cells + 1)
@@ -92,15 +92,15 @@ def least_probability(probability: np.ndarray, max_error: float, *, known_error:
 def covering_thresholds(
     decision: DecisionModel, probabilities: np.ndarray, max_error: float
 ) -> dict[str, float]:
-    """Thresholds of prediction sets, lowered until these are expected to hold the truth in 1 - max_error.
+    """Thresholds of prediction sets, lowered until the expected coverage is 1 - max_error.
 
-    A set is expected to hold it with the sum of its labels' probabilities. The thresholds of all labels get
+    The expected coverage of a set is the sum of its labels' probabilities. The thresholds of all labels get
     one upper bound.
     """
     labels = list(decision.set_thresholds)
     learned = np.array([decision.set_thresholds[label] for label in labels])
     n_cells = len(probabilities)
-    # Without held-out cells sets promise nothing that could be kept.
+    # Without held-out cells sets have no coverage to keep.
     if n_cells == 0 or decision.held_out.cells == 0:
         return decision.set_thresholds
     inside = probabilities >= learned
@@ -108,7 +108,7 @@ def covering_thresholds(
     missing = (1 - max_error) * n_cells - probabilities[inside].sum(dtype=np.float64)
     if missing <= 0:
         return decision.set_thresholds
-    # Of the others the likeliest come in first, until enough are.
+    # The most probable of the other labels are added first, until the coverage is reached.
     others = np.sort(probabilities[~inside])[::-1]
     n_needed = int(np.searchsorted(np.cumsum(others, dtype=np.float64), missing))
     bound = float(others[min(n_needed, len(others) - 1)]) if len(others) else 0.0

@@ -1,4 +1,4 @@
-"""From which probability on a label is given out, so that the error stays below what the user allows."""
+"""Probability thresholds of labels that keep the error within the user's limit."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ NEVER = 2.0
 """A threshold that no probability reaches."""
 
 UNTESTED = 0.5
-"""Where all held-out cells may be given out, so is what is less sure than any of them, down to this."""
+"""Threshold if all held-out cells may be assigned: less certain cells are assigned too, down to this."""
 
 
 MIN_CELLS = 5
-"""Its likeliest held-out cells, if it has so many, judge a node however high the threshold."""
+"""Number of a node's most probable held-out cells that are used at every threshold."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """Held-out cells at one level: the node each would be given, its probability, whether it is right."""
+    """Held-out cells at one level: predicted node, probability, and whether it is right."""
 
     nodes: np.ndarray
     probability: np.ndarray
@@ -31,26 +31,26 @@ class Held:
         return Held(self.nodes[kept], self.probability[kept], self.right[kept])
 
     def of_node(self, node: int) -> "Held":
-        """Those that would be given one node."""
+        """Cells with one predicted node."""
         return self.of_cells(self.nodes == node)
 
 
 MIN_RARE = 0.8
-"""A rare label must be four times as likely as all others together: few cells are known of it."""
+"""A rare label, known from few cells, must be four times as likely as all others together."""
 
 MAX_VETOED = 0.005
-"""Share of held-out cells, all of other labels, that may be taken for one of a rare label."""
+"""Share of held-out cells, all of other labels, that may be assigned a rare label."""
 
 
 def rare_threshold(probability: np.ndarray, *, max_error: float) -> float:
-    """Probability of a rare label that a cell must exceed to be taken for one of it.
+    """Probability threshold of rare labels.
 
     Parameters
     ----------
     probability
-        That of the likeliest rare label, of held-out cells; of none where no rare label is known.
+        Probability of held-out cells' most probable rare label; empty without rare labels.
     max_error
-        Share of wrong labels among those given out; with 1 every cell gets a label.
+        Accepted share of wrong labels among assigned ones; with 1 every cell gets a label.
     """
     if max_error >= 1:
         return NEVER
@@ -60,17 +60,16 @@ def rare_threshold(probability: np.ndarray, *, max_error: float) -> float:
 
 
 def label_thresholds(held: Held, parents: np.ndarray, *, max_error: float) -> np.ndarray:
-    """Least probability at which each node is given out.
+    """Lowest probability at which each node is assigned.
 
-    A node's error above a threshold is estimated in four steps, each of which weighs s = 1 / max_error
-    cells in the next: the error that the calibrated probabilities expect, the mean of 1 - probability; the
-    held-out cells of all nodes, (wrong + s × expected) / (cells + s); those of the nodes of one parent,
-    (wrong + s × error of all) / (cells + s); and those that the node itself would be given to. So a node
-    that many held-out cells got is judged by these, one that few got by its siblings or by all nodes
-    together, and all of them by their probabilities where there are few cells at all. A node's five likeliest
-    cells count at every threshold: one that is always wrong would be given out above them otherwise. The
-    least threshold is taken whose estimate is at most `max_error`; where that is so with the held-out cells
-    of all nodes, it goes down to one half.
+    A node's error above a threshold is estimated in four steps, each of which weighs s = 1 / max_error cells
+    in the next: the error that the calibrated probabilities expect, the mean of 1 - probability; the held-out
+    cells of all nodes, (wrong + s × expected) / (cells + s); those of the nodes of one parent, (wrong + s ×
+    error of all) / (cells + s); and those predicted as the node itself. So a node with many held-out cells
+    follows these, a node with few its siblings or all nodes together, and with few cells in total all nodes
+    follow the probabilities. A node's five most probable cells are used at every threshold: a node that is
+    always wrong would be assigned above them otherwise. The lowest threshold with an estimate of at most
+    `max_error` is taken; if that holds with all held-out cells, it is lowered to one half.
 
     Parameters
     ----------
@@ -79,11 +78,11 @@ def label_thresholds(held: Held, parents: np.ndarray, *, max_error: float) -> np
     parents
         Parent of each node, as a code; at the coarsest level one for all.
     max_error
-        Share of wrong labels among those given out; 1 gives out everything.
+        Accepted share of wrong labels among assigned ones; 1 assigns every label.
 
     Returns
     -------
-    Thresholds, one per node; `NEVER` for one that is not given out. Without held-out cells
+    Thresholds, one per node; `NEVER` for a node that is never assigned. Without held-out cells
     1 - max_error.
     """
     n_nodes = len(parents)
@@ -96,7 +95,7 @@ def label_thresholds(held: Held, parents: np.ndarray, *, max_error: float) -> np
     wrong, cells, expected = above(held, candidates)
     of_all = (wrong + strength * expected / cells) / (cells + strength)
     of_parents = dict.fromkeys(parents.tolist(), of_all)
-    # The cells of an only parent are all, which have been counted.
+    # A single parent has all cells, which are counted already.
     for parent in of_parents if len(of_parents) > 1 else []:
         wrong, cells, _ = above(held.of_cells(parents[held.nodes] == parent), candidates)
         of_parents[parent] = (wrong + strength * of_all) / (cells + strength)
@@ -128,11 +127,11 @@ def above(held: Held, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 def set_thresholds(
     probability_of_truth: np.ndarray, codes: np.ndarray, hierarchy: LabelHierarchy, *, max_error: float
 ) -> np.ndarray:
-    """Least probability of each label in the prediction set, from held-out cells of the label.
+    """Threshold of each label in the prediction set, from held-out cells of the label.
 
-    Class-conditional (Mondrian) conformal prediction: the set holds the truth in 1 - max_error of the cells
-    of a label, rare ones too. A label of too few held-out cells is judged by those of its parent, at the
-    finest level that has enough, and at last by all.
+    Class-conditional (Mondrian) conformal prediction: the set contains the true label in 1 - max_error of a
+    label's cells, also for small labels. A label with too few held-out cells uses those of its nearest
+    ancestor with enough, and finally all.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The simple baseline that results are held against: PCA and logistic regression on expression."""
+"""The simple baseline for comparison: PCA and logistic regression on expression."""
 
 from collections.abc import Collection
 
@@ -22,7 +22,7 @@ class Baseline:
     Parameters
     ----------
     expression
-        Of the reference's cells, see `expression_of`: cells × genes, CSR.
+        Expression of the reference's cells, see `expression_of`: cells × genes, CSR.
     labels
         Their labels.
     seed
@@ -31,7 +31,7 @@ class Baseline:
 
     def __init__(self, expression: sparse.csr_matrix, labels: np.ndarray, *, seed: int) -> None:
         n_components = min(COMPONENTS, min(expression.shape) - 1)
-        # ARPACK centres implicitly, so the expression stays sparse.
+        # ARPACK centers implicitly, so the expression stays sparse.
         self._pca = PCA(n_components, svd_solver="arpack", random_state=seed).fit(expression)
         components = self._pca.transform(expression)
         self._model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(components, labels)
@@ -44,7 +44,7 @@ class Baseline:
 
 
 def expression_of(cells: H5adReader, rows: np.ndarray) -> sparse.csr_matrix:
-    """What the baseline sees of some rows: log1p CP10k of counts; marker values of the backbone as such."""
+    """Input of the baseline for some rows: log1p CP10k of counts, or marker values of the backbone."""
     if holds_intensities(cells):
         return sparse.csr_matrix(marker_values(cells, rows))
     return log_normalized(cells.rows(rows))
@@ -53,7 +53,7 @@ def expression_of(cells: H5adReader, rows: np.ndarray) -> sparse.csr_matrix:
 def train_baseline(reference: H5adReader, *, seed: int, left_out: Collection[str] = ()) -> Baseline:
     """Train on a sketch of the reference, drawn evenly over labels and batches.
 
-    Cells with one of the labels `left_out` are none of it.
+    Cells with a label of `left_out` are not used.
     """
     batches = reference.codes("batch") if "batch" in reference.obs_columns else None
     cap = baseline_cap(n_labels=len(reference.categories("label")))
@@ -62,5 +62,5 @@ def train_baseline(reference: H5adReader, *, seed: int, left_out: Collection[str
         codes = np.where(np.isin(reference.categories("label"), list(left_out))[codes], -1, codes)
     rows = stratified_sketch(codes, cap, seed=seed, within=batches)
     names = np.append(reference.categories("label"), None)[codes[rows]]
-    print(f"the baseline learns from {len(rows)} of the reference's {reference.n_cells} training cells")
+    print(f"the baseline is trained on {len(rows)} of the reference's {reference.n_cells} training cells")
     return Baseline(expression_of(reference, rows), names, seed=seed)

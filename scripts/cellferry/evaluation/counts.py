@@ -1,4 +1,4 @@
-"""What a query's predictions say against its truth, counted block by block."""
+"""Counts of a query's predictions against true labels, block by block."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ from ..labels.vocabulary import LEAF_LEVEL, SET_SEPARATOR
 from .metrics import Pairs, Reliability, auroc
 
 ROWS = 1 << 13
-"""Cells that are compared at once: all columns of strings of a block are held several times."""
+"""Cells per block: a block's columns of strings are in memory several times."""
 
 Answer = tuple[str | None, str, str | None, str | None]
 """Truth, label, level, reason."""
 
 LOWER_OUT_OF_REFERENCE = {"ood_pvalue": True, "distance": False, "probability": True}
-"""What tells unknown from known cells, and whether it is lower for the unknown."""
+"""Scores that separate unknown from known cells, and whether unknown ones are lower."""
 
 
 @dataclass
@@ -34,15 +34,15 @@ class Tally:
     n_cells
         All cells.
     answers
-        Cells per truth (None where there is none), answer, its level and the reason for it.
+        Cells per true label (None if missing), prediction, its level and its reason.
     pairs
-        By column of labels (`best_label`, `{head}_label`, `level_{name}`): cells per (truth, value), of the
-        cells that have a truth.
+        By column of labels (`best_label`, `{head}_label`, `level_{name}`): cells per (truth, value), for
+        cells with a true label.
     reliability
-        By the same columns, of the cells whose truth says something at the column's level.
+        By the same columns, for cells with a true label at the column's level.
     in_sets, set_sizes, n_sets
-        Of the cells whose truth is one of the reference's labels: how many have it in their prediction
-        set, how large all sets are together, how many cells these are.
+        For cells whose true label is one of the reference's: number with the label in the prediction set,
+        total size of the sets, number of cells.
     """
 
     n_cells: int = 0
@@ -80,7 +80,7 @@ def _with_truth(counted: Counter[tuple]) -> Counter[tuple]:
 def _reliability(
     predictions: str, columns: dict[str, tuple[str, str]], tree: LabelHierarchy
 ) -> dict[str, Reliability]:
-    """By column of labels; `columns` holds that of their probability, and the level they are at."""
+    """By column of labels; `columns` has the column of their probability, and their level."""
     by_column = {column: Reliability() for column in columns}
     read = ["truth", *columns, *(probability for probability, _ in columns.values())]
     progress = Progress("scored", count_cells([predictions]))
@@ -97,7 +97,7 @@ def _reliability(
 
 
 def _at_level(truth: pa.ChunkedArray, tree: LabelHierarchy, level: str) -> pa.ChunkedArray:
-    """What each cell's truth is at a level; null where it says nothing about it."""
+    """The node of each cell's true label at a level; null for coarser labels."""
     encoded = truth.combine_chunks().dictionary_encode()
     nodes = [tree.of_truth(value, level) for value in encoded.dictionary.to_pylist()]
     return pa.chunked_array([pa.array(nodes, pa.string()).take(encoded.indices)])
@@ -109,7 +109,7 @@ def _count_sets(counts: Tally, counted: Pairs, tree: LabelHierarchy) -> None:
             continue
         counts.n_sets += n
         if joined:
-            # Ends marked, so that no label is found within a longer one.
+            # With marked ends, so that no label matches within a longer one.
             marked = f"{SET_SEPARATOR}{joined}{SET_SEPARATOR}"
             counts.in_sets += n * (f"{SET_SEPARATOR}{truth}{SET_SEPARATOR}" in marked)
             counts.set_sizes += n * (joined.count(SET_SEPARATOR) + 1)
@@ -118,25 +118,25 @@ def _count_sets(counts: Tally, counted: Pairs, tree: LabelHierarchy) -> None:
 def separation(
     predictions: str, known: set[str], unknown: list[str]
 ) -> tuple[dict[str, Separation], Separation]:
-    """AUROC of the cells of labels that the reference lacks against the cells of those it knows.
+    """AUROC of cells of labels missing from the reference against cells of its labels.
 
     Parameters
     ----------
     predictions
         Parquet file of predictions.
     known
-        True labels that the reference knows.
+        True labels in the reference.
     unknown
-        True labels that it lacks.
+        True labels missing from it.
 
     Returns
     -------
-    By label of `unknown`, and of all of them together: AUROC of `ood_pvalue`, `distance` and `probability`;
-    1 where all unknown cells are farther out, or less sure, than every known one, .5 by chance. Cells
-    without a value are left out. Holds one column at a time: 4 bytes a cell, and as many to sort it.
+    By label of `unknown`, and for all together: AUROC of `ood_pvalue`, `distance` and `probability`; 1 if all
+    unknown cells are farther, or less certain, than every known one, .5 by chance. Cells without a value are
+    left out. One column is in memory at a time: 4 bytes per cell, and 4 to sort it.
     """
     codes, names = read_codes([predictions], "truth")
-    # One entry more than there are names: code -1 (no truth) indexes the last.
+    # One entry more than names: code -1 (no truth) indexes the last.
     is_known = np.array([name in known for name in names] + [False])
     by_label: dict[str, dict[str, float | None]] = {label: {} for label in unknown}
     together: dict[str, float | None] = {}
@@ -161,7 +161,7 @@ def separation(
 
 
 def _column(path: str, column: str, n_cells: int) -> np.ndarray:
-    """A column of numbers of all cells (float32), NaN where it is null."""
+    """A column of numbers of all cells (float32), NaN for null."""
     values = np.empty(n_cells, dtype=np.float32)
     start = 0
     for block in blocks([path], [column]):

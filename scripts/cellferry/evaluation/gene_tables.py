@@ -1,4 +1,4 @@
-"""The tables of a query's genes: those that speak for its labels, and those that shifted."""
+"""The tables of a query's genes: genes behind its labels, and shifted genes."""
 
 import csv
 from collections import Counter
@@ -28,7 +28,7 @@ from ..resources.memory import MEMORY_MODELS, sums_mb
 from .label_genes import GENE_COLUMNS, SHIFT_COLUMNS, Genes, label_gene_rows, runners_up, shifted_gene_rows
 
 LINEAR = {"expression": ExpressionHead, "expression_pca": ExpressionPcaHead}
-"""Linear models on expression; the first that was trained explains a label."""
+"""Linear models on expression; the first trained one explains labels."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class GeneTables:
     sums
         The chunks' sums of expression, as predict_labels wrote them.
     names
-        The query's merged file, whose var may name symbols beside Ensembl ids; it need not be there.
+        The query's merged file, whose var may have symbols beside Ensembl ids; it may be missing.
     gene_map
         Two-column table of Ensembl ids and symbols, or None.
     label_genes, shifted_genes
-        Tables to write (tsv); docs/outputs.md tells their columns.
+        Tables to write (tsv); docs/outputs.md lists their columns.
     """
 
     sums: list[str]
@@ -54,7 +54,7 @@ class GeneTables:
     shifted_genes: str
 
     def write(self, predictions: list[str], cells: H5adReader, classifier: str, *, budget: Budget) -> None:
-        """Write both tables; without rows where there is nothing to tell, and the log says why.
+        """Write both tables; the log gives the reason for an empty one.
 
         Parameters
         ----------
@@ -104,14 +104,14 @@ class GeneTables:
         return query
 
     def _genes(self, cells: H5adReader) -> Genes:
-        """The genes; a marker beyond the backbone is none that the reference's cells were summed of."""
+        """The genes; the reference's sums cover the backbone's markers only."""
         usable = np.ones(cells.n_genes, dtype=bool)
         for column in (MEASURED, BACKBONE):
             if column in cells.var:
                 usable &= cells.var[column].to_numpy(dtype=bool)
         names, var = cells.var.index.astype(str).tolist(), None
         if Path(self.names).exists():
-            # Its genes are its own: the chunks that it is a view over may have been deleted.
+            # Its genes are in the file itself: chunks behind the view may have been deleted.
             with h5py.File(self.names, "r", locking=False) as merged:
                 var = read_frame(merged["var"])
         table = read_gene_table(self.gene_map) if self.gene_map else None
@@ -119,7 +119,7 @@ class GeneTables:
 
 
 def _seconds(predictions: list[str]) -> Counter[tuple[str, str]]:
-    """Cells by best label and runner-up, but for those of low quality."""
+    """Cells by best label and runner-up, without cells of low quality."""
     keys = ["best_label", "runner_up", "reason"]
     cells: Counter[tuple[str, str]] = Counter()
     for row in count_by(blocks(predictions, keys), keys):
@@ -129,7 +129,7 @@ def _seconds(predictions: list[str]) -> Counter[tuple[str, str]]:
 
 
 def _check(query: ExpressionSums, seconds: Counter[tuple[str, str]], sums: list[str]) -> None:
-    """Compare the cells that were summed with those that were predicted."""
+    """Compare summed with predicted cells."""
     predicted: Counter[str] = Counter()
     for (label, _), n in seconds.items():
         predicted[label] += n

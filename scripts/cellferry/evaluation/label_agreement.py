@@ -1,6 +1,6 @@
-"""Which labels of several reference datasets agree, from what each dataset's heads call the others' cells.
+"""Agreement of labels between reference datasets, from each one's predictions for the others' cells.
 
-Two labels agree if each is mostly called the other, and neither is mostly what several others are called.
+Two labels agree if each is mostly predicted as the other, and neither is the prediction of several labels.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from scipy import sparse
 from ..heads.cross_labels import MIN_CELLS, CrossLabels
 
 MOSTLY = 0.5
-"""Share of a label's cells from which they are mostly called another label."""
+"""Share of a label's cells above which they are mostly predicted as another label."""
 
 PART = 0.1
-"""Share of a label's cells from which another label is a part of it."""
+"""Share of a label's cells above which another label is a part of it."""
 
 SAME, NARROWER, BROADER, OVERLAPPING = "same", "narrower", "broader", "overlapping"
 NO_COUNTERPART = "no counterpart"
@@ -25,31 +25,31 @@ LABELS_NOTHING = "reference labels nothing"
 
 
 class LabelCall(NamedTuple):
-    """A row of the table: a label of a dataset, and what another dataset calls its cells.
+    """A row of the table: a label of a dataset, and another dataset's prediction for its cells.
 
     Attributes
     ----------
     dataset, label
         The dataset, and its label.
     part, cells
-        Which of the label's cells were labeled, `held-out` or `training`, and how many.
+        Part of the label's cells that were predicted, `held-out` or `training`, and their number.
     reference
-        The dataset that labels them.
+        The dataset that predicts them.
     called
-        What it calls some of them; None where it calls none, or they are too few.
+        A predicted label; None without predictions, or with too few.
     share
-        Share of the cells that are called so.
+        Share of the cells with this prediction.
     share_back
-        Share of the cells of `called`, in `reference`, that `dataset` calls `label`; None where none were
-        labeled.
+        Share of the cells of `called`, in `reference`, that `dataset` predicts as `label`; None without
+        predictions.
     relation
-        What `label` is to `called`: `same`, `narrower` (a part, or one of several), `broader`, `overlapping`
-        (both have several parts); None of calls for which none of these holds. Where it is None of all calls
-        of a label, the commonest has `no counterpart`, or `one way only` if no cells of `called` were
-        labeled, or the label of the same name has too few cells to be learned there. Without a call:
-        `too few cells` of the label, or `reference labels nothing`.
+        Relation of `label` to `called`: `same`, `narrower` (a part, or one of several), `broader`,
+        `overlapping` (both have several parts); None if none of these holds. If no call of a
+        label has a relation, the most frequent has `no counterpart`, or `one way only` if no cells of
+        `called` were predicted, or the label of the same name has too few training cells there. Without a
+        call: `too few cells` of the label, or `reference labels nothing`.
     conflict
-        Whether `reference` has a label of the same name that is another, by these relations.
+        Whether `reference` has a label of the same name with another relation.
     """
 
     dataset: str
@@ -65,7 +65,7 @@ class LabelCall(NamedTuple):
 
 
 def label_calls(found: CrossLabels) -> Iterator[LabelCall]:
-    """The rows of all datasets, of each label the commonest call first."""
+    """The rows of all datasets, with each label's most frequent call first."""
     for number in range(len(found.datasets)):
         for reference in range(len(found.datasets)):
             if reference != number:
@@ -103,7 +103,7 @@ def _calls_of_pair(found: CrossLabels, dataset: int, reference: int) -> Iterator
 
 
 def _calls(found: CrossLabels, dataset: int, reference: int) -> sparse.csr_matrix:
-    """Cells of a dataset by label (rows) and by what a reference calls them; none if it labels nothing."""
+    """Cells of a dataset by label (rows) and by a reference's predictions; empty without predictions."""
     none = sparse.csr_matrix((len(found.labels), len(found.labels)), dtype=np.int64)
     return found.calls.get((reference, dataset), none)
 
@@ -115,15 +115,15 @@ def _entries(matrix: sparse.csr_matrix, row: int) -> tuple[np.ndarray, np.ndarra
 
 
 def shares(found: CrossLabels, dataset: int, reference: int) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Shares of the cells of a dataset's labels (rows) by what a reference calls them.
+    """Shares of the cells of a dataset's labels (rows) by a reference's predictions.
 
     Returns
     -------
     shares
-        Labels × labels; nothing of a label that is not judged.
+        Labels × labels; zero for a label that is not in `judged`.
     judged
-        Which labels have enough cells, both of those that were labeled and of those that the dataset's own
-        heads learned from: nothing could be called it in return.
+        Mask of labels with enough predicted cells, and enough training cells of the dataset's own heads,
+        which could not predict the label otherwise.
     """
     calls = _calls(found, dataset, reference)
     cells = np.asarray(calls.sum(axis=1)).ravel()
@@ -137,13 +137,13 @@ def shares(found: CrossLabels, dataset: int, reference: int) -> tuple[sparse.csr
 
 
 def label_relations(there: sparse.csr_matrix, back: sparse.csr_matrix) -> list[dict[int, str]]:
-    """By label, what it is to those labels of another dataset that are one with it, part of it, or hold it.
+    """By label, its relation to those labels of another dataset that are equal, narrower or broader.
 
     Parameters
     ----------
     there, back
-        Shares of the cells of each label (rows) by what the other dataset calls them, and the same of the
-        other dataset's labels; nothing of labels that are not judged.
+        Shares of the cells of each label (rows) by the other dataset's predictions, and the reverse; zero
+        for labels that are not judged.
     """
     is_part = (there >= MOSTLY).multiply((back >= PART).T).tocsr()
     holds = (there >= PART).multiply((back >= MOSTLY).T).tocsr()

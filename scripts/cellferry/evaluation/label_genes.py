@@ -1,8 +1,8 @@
-"""Why a label, and what shifted: genes of a query's cells against the reference's, label by label.
+"""Genes behind labels, and shifted genes: a query's cells against the reference's, label by label.
 
 Both follow from sums of expression by label, and need no pass over cells. A linear model's log-odds of a
-label against another are a sum over genes; each gene's part is counted from halfway between the two labels'
-means in the reference, so that a gene that neither of them has, or both alike, adds nothing.
+label against another are a sum over genes; each gene's part is measured from halfway between the two labels'
+means in the reference, so that a gene with equal means adds nothing.
 """
 
 from collections import Counter
@@ -17,19 +17,19 @@ from ..artifacts.shifted_genes import IN_MOST_LABELS, MIN_CELLS
 from ..heads.expression import ExpressionHead
 
 MAX_GENES = 20
-"""Genes for a label that are listed, at most."""
+"""Maximum of genes listed per label."""
 
 MAX_SHIFTED = 50
-"""Shifted genes that are listed, at most: of a label, and of most labels."""
+"""Maximum of shifted genes listed per label, and for most labels."""
 
 MIN_EFFECT = 0.5
-"""Least shift that is listed, in standard deviations: Cohen's medium effect."""
+"""Minimum shift to list, in standard deviations: Cohen's medium effect."""
 
 MAX_CHANCE = 0.05
-"""Probability that any listed gene of a label has not shifted, were cells independent."""
+"""Probability of any false positive per label, for independent cells."""
 
 MIN_SHARED_LABELS = 3
-"""Labels that must be compared to speak of most of them."""
+"""Minimum of compared labels for a statement on most of them."""
 
 GENE_COLUMNS = (
     "label", "cells", "runner_up", "runner_up_cells", "log_odds", "rank", "gene", "symbol", "contribution",
@@ -49,7 +49,7 @@ class Genes(NamedTuple):
     names, symbols
         Their ids and symbols, by gene.
     usable
-        Which of them both sides measured (mask).
+        Mask of genes measured on both sides.
     """
 
     names: list[str]
@@ -62,11 +62,11 @@ class Genes(NamedTuple):
 
 
 def runners_up(cells: Mapping[tuple[str, str], int]) -> dict[str, tuple[str, int]]:
-    """The commonest second label of each best one, and its cells, from cells by (best, second)."""
+    """The most frequent runner-up of each best label, and its cells, from cells by (best, second)."""
     by_label: dict[str, Counter[str]] = {}
     for (label, second), n in cells.items():
         by_label.setdefault(label, Counter())[second] += n
-    # Of equally common ones the first by name: the order in which cells came must not count.
+    # The first by name of equally frequent ones, so that the order of cells does not matter.
     return {
         label: min(seconds.items(), key=lambda item: (-item[1], item[0]))
         for label, seconds in by_label.items()
@@ -81,18 +81,18 @@ def label_gene_rows(
     runners: dict[str, tuple[str, int]],
     genes: Genes,
 ) -> Iterator[dict]:
-    """Genes that speak for each label against its runner-up, the strongest first; see `GENE_COLUMNS`.
+    """Genes behind each label against its runner-up, the strongest first; see `GENE_COLUMNS`.
 
     Parameters
     ----------
     query, reference
         Sums of the query's cells by best label, and of the reference's by label.
     head, labels
-        The linear model, and the labels that its rows stand for.
+        The linear model, and the labels of its rows.
     runners
         By label its runner-up, as `runners_up` gives it.
     genes
-        The genes. Those that are not measured count in the log-odds, and are not listed.
+        The genes. Unmeasured ones are part of the log-odds but not listed.
     """
     code = {label: place for place, label in enumerate(labels)}
     known = {label: place for place, label in enumerate(reference.labels)}
@@ -122,7 +122,7 @@ def label_gene_rows(
 
 
 class Shift(NamedTuple):
-    """What moved between the reference's cells of a label and the query's; arrays are by gene.
+    """Shift between the reference's cells of a label and the query's; arrays are by gene.
 
     Attributes
     ----------
@@ -133,9 +133,9 @@ class Shift(NamedTuple):
     mean, reference_mean
         Mean expression on either side.
     effect
-        Difference of the means in standard deviations of a cell, pooled (Cohen's d); 0 where nothing varies.
+        Difference of the means in standard deviations of a cell, pooled (Cohen's d); 0 without variance.
     moved
-        Whether it is as large as `MIN_EFFECT`, and no chance.
+        True if it is at least `MIN_EFFECT` and significant.
     """
 
     label: str
@@ -148,7 +148,7 @@ class Shift(NamedTuple):
 
 
 def shift(query: ExpressionSums, reference: ExpressionSums, label: str, usable: np.ndarray) -> Shift | None:
-    """What moved within a label; None for fewer than `MIN_CELLS` cells on a side."""
+    """Shift within a label; None for fewer than `MIN_CELLS` cells on a side."""
     if label not in query.labels or label not in reference.labels:
         return None
     places = query.labels.index(label), reference.labels.index(label)
@@ -160,7 +160,7 @@ def shift(query: ExpressionSums, reference: ExpressionSums, label: str, usable: 
     change = np.where(usable, mean - reference_mean, 0)
     pooled = np.sqrt((variance + reference_variance) / 2)
     error = np.sqrt(variance / n_query + reference_variance / n_reference)
-    # What is constant on both sides, and differs, was not measured on both as one.
+    # A gene that is constant on both sides, and differs, was measured differently.
     effect = np.divide(change, pooled, out=np.zeros_like(change), where=pooled > 0)
     limit = -ndtri(MAX_CHANCE / 2 / max(1, int(usable.sum())))
     moved = (np.abs(effect) >= MIN_EFFECT) & (np.abs(change) > limit * error)
@@ -170,10 +170,10 @@ def shift(query: ExpressionSums, reference: ExpressionSums, label: str, usable: 
 def shifted_gene_rows(
     query: ExpressionSums, reference: ExpressionSums, labels: list[str], genes: Genes
 ) -> Iterator[dict]:
-    """Genes that moved in most labels, then those of each label that did not; see `SHIFT_COLUMNS`.
+    """Genes that shifted in most labels, then other genes per label; see `SHIFT_COLUMNS`.
 
-    A gene moved in most labels where it did in half of those compared, and the median of its effects is large
-    enough. Fewer than `MIN_SHARED_LABELS` labels share nothing.
+    A gene shifted in most labels if it did in half of the compared ones, and its median effect is large
+    enough. This needs at least `MIN_SHARED_LABELS` labels.
     """
     effects, moved, compared = [], [], []
     for label in labels:
@@ -208,6 +208,6 @@ def shifted_gene_rows(
 
 
 def _largest(values: np.ndarray, most: int) -> list[int]:
-    """Places of the largest values above 0, in order; of equal ones the first."""
+    """Positions of the largest values above 0, in order; the first of equal ones."""
     order = np.argsort(-values, kind="stable")[:most]
     return [int(place) for place in order if values[place] > 0]

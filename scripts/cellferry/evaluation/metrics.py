@@ -1,7 +1,7 @@
-"""Scores of predicted labels, from what can be counted block by block: no list of labels is needed.
+"""Scores of predicted labels from counts, which accumulate block by block.
 
 scikit-learn gives the same numbers for counted pairs, by `sample_weight`, and takes five times as long
-(benchmarks/libraries.md); its values would be unpacked into the same records.
+(benchmarks/libraries.md); its values would need conversion to the same records.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ MIN_CONFUSED_CELLS = 3
 def label_scores(pairs: Pairs, labels: list[str]) -> dict[str, LabelScores]:
     """Precision, recall, F1 and support (cells) of each label.
 
-    A label nobody predicted has precision 0, a label without cells recall 0, as in scikit-learn with
+    A label without predictions has precision 0, a label without cells recall 0, as in scikit-learn with
     `zero_division=0`.
     """
     truth, predicted = Counter(), Counter()
@@ -42,7 +42,7 @@ def label_scores(pairs: Pairs, labels: list[str]) -> dict[str, LabelScores]:
 def summary(pairs: Pairs) -> Scores:
     """Accuracy, and the F1 averaged over the labels that occur as truth; None without cells.
 
-    A prediction outside of these labels, `unknown` among them, counts as wrong.
+    A prediction of any other label, `unknown` included, is wrong.
     """
     n_cells = pairs.total()
     if n_cells == 0:
@@ -62,7 +62,7 @@ def confusion(pairs: Pairs) -> Confusion:
 
 
 def confused_labels(pairs: Pairs) -> list[ConfusedLabels]:
-    """Pairs of labels of whose cells a tenth, and at least three, got the other label; the worst first."""
+    """Pairs of labels with a tenth, and at least three, of the cells predicted as the other; worst first."""
     truth = Counter()
     swapped: Counter[tuple[str, str]] = Counter()
     for (true_label, predicted_label), n in pairs.items():
@@ -78,7 +78,7 @@ def confused_labels(pairs: Pairs) -> list[ConfusedLabels]:
 
 
 class Reliability:
-    """How far probabilities can be taken at their word, in ten bins of equal width.
+    """Reliability of probabilities, in ten bins of equal width.
 
     A probability p is in the bin [k/10, (k+1)/10); 1 is in the last.
     """
@@ -124,7 +124,7 @@ def auroc(low: np.ndarray, high: np.ndarray) -> float | None:
     """
     if len(low) == 0 or len(high) == 0:
         return None
-    # Sums apart: of all cells' positions only one array at a time is held.
+    # Two sums, so that only one array of positions is in memory at a time.
     below = np.searchsorted(low, high, side="left").sum(dtype=np.float64)
     not_above = np.searchsorted(low, high, side="right").sum(dtype=np.float64)
     return float((below + not_above) / 2 / len(low) / len(high))

@@ -1,7 +1,7 @@
-"""The price of a panel: what the simple baseline loses if it learns from a query's genes alone.
+"""The cost of a panel: the baseline's loss when trained on a query's genes only.
 
-A panel is labeled by counting missing genes as 0, or by training anew on the genes that are left. The first
-is priced on the model itself, the second on the baseline, which is trained in seconds.
+A panel is labeled with missing genes set to 0, or after retraining on its genes. The loss of the first is
+measured on the model, that of the second on the baseline, which is trained in seconds.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from .baseline import Baseline
 from .metrics import summary
 
 MIN_GENES = 3
-"""Of fewer genes there are no components."""
+"""Minimum of genes for principal components."""
 
 
 def baseline_f1(
@@ -30,7 +30,7 @@ def baseline_f1(
     *,
     seed: int,
 ) -> float | None:
-    """Macro-F1 of the baseline on some cells, trained and asked on some genes alone; None for too few genes.
+    """Macro-F1 of the baseline on some cells, with some genes only; None for too few genes.
 
     Parameters
     ----------
@@ -57,6 +57,6 @@ def baseline_f1(
 
 
 def _expression(cells: H5adReader, rows: np.ndarray, genes: np.ndarray) -> sparse.csr_matrix:
-    """Values of the genes alone; counts are normalized by the total of these, as if no others were known."""
+    """Values of the genes only; counts are normalized by the total of these genes."""
     values = cells.rows(rows)[:, np.flatnonzero(genes)]
     return values if holds_intensities(cells) else log_normalized(values)

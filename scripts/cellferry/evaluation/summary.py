@@ -1,4 +1,4 @@
-"""The scores of a query from what was counted of it: per level, per head, of what was rejected or unseen."""
+"""The scores of a query from its counts: per level, per head, for rejected and unseen cells."""
 
 from collections import Counter, defaultdict
 from dataclasses import asdict
@@ -27,7 +27,7 @@ GROUPS = {
     NOT_PREDICTABLE: ("all_truth",),
     NOT_IN_REFERENCE: ("all_truth",),
 }
-"""By what the reference knows of a cell's truth: in which shares of rejection and error the cell counts."""
+"""By relation of a cell's true label to the reference: its shares of rejection and error."""
 
 
 def describe(predictions: str, tree: LabelHierarchy, heads: list[str]) -> Evaluation:
@@ -83,8 +83,8 @@ def describe(predictions: str, tree: LabelHierarchy, heads: list[str]) -> Evalua
 def level_scores(counted: Tally, tree: LabelHierarchy, heads: list[str]) -> dict[str, LevelScores]:
     """Scores by level, the finest first.
 
-    Beside the heads stand `answer` and `forced`. The heads give probabilities of leaf labels only, so
-    above these they have no ece; that of `answer` is the one of the probability beside it.
+    `answer` and `forced` are listed with the heads. Heads give probabilities of leaf labels only, so they
+    have no ece at other levels; that of `answer` is the ece of its probability.
     """
     answers: Counter[tuple[str, str, str | None]] = Counter()
     for (truth, label, answered_at, _), n in counted.answers.items():
@@ -119,12 +119,12 @@ def _answered_at(level: str, pairs: Pairs) -> Counter[tuple[str, str, str | None
 
 
 def of_leaves(pairs: Pairs, tree: LabelHierarchy, level: str) -> Pairs:
-    """Truth and leaf label as they are at a level."""
+    """Nodes of true and leaf labels at a level."""
     return _at_level(_answered_at(LEAF_LEVEL, pairs), tree, level)
 
 
 def _at_level(answers: Counter[tuple[str, str, str | None]], tree: LabelHierarchy, level: str) -> Pairs:
-    """Truth and answer as they are at a level, without cells whose truth says nothing about it."""
+    """Nodes of true and predicted labels at a level, without cells of coarser true labels."""
     pairs: Pairs = Counter()
     for (truth, label, answered_at), n in answers.items():
         node = tree.of_truth(truth, level)
@@ -134,10 +134,10 @@ def _at_level(answers: Counter[tuple[str, str, str | None]], tree: LabelHierarch
 
 
 def rejection(counted: Tally, tree: LabelHierarchy) -> Rejection:
-    """How many cells got an answer, why others did not or got a coarser one, and how often answers are wrong.
+    """Numbers of labeled cells, reasons for coarser labels and `unknown`, and error rates.
 
-    An answer to a cell of a label that the reference lacks is wrong. Any other is held against the truth at
-    the coarser of their levels.
+    A label for a cell whose true label is missing from the reference is wrong. Any other is compared with the
+    true label at the coarser of their levels.
     """
     reasons: Counter[str] = Counter()
     n_unknown = n_backed_off = 0
@@ -179,7 +179,7 @@ def rejection(counted: Tally, tree: LabelHierarchy) -> Rejection:
 def unseen(
     predictions: str, counted: Tally, tree: LabelHierarchy, kind: str
 ) -> tuple[dict[str, UnseenLabel], UnseenCells]:
-    """Cells by true label of a kind that cannot be answered, and all of them together."""
+    """Cells by true label that cannot be predicted, and their total."""
     cells: Counter[str] = Counter()
     accepted: dict[str, Counter[str]] = defaultdict(Counter)
     known = set()

@@ -1,8 +1,7 @@
 """Posterior means of a trained model's encoder, on the stored values of sparse counts, without torch.
 
-scvi-tools' `get_latent_representation` makes every cell dense, and importing it takes longer than most
-datasets. An encoder is one sparse product, in which only the genes that a cell has are summed, and a few
-small dense layers.
+scvi-tools' `get_latent_representation` makes every cell dense, and its import takes longer than mapping most
+datasets. An encoder is one sparse product over the cells' nonzero genes, and a few small dense layers.
 """
 
 import shutil
@@ -30,7 +29,7 @@ ENCODER = "encoder.npz"
 
 WEIGHTS = "weights.npz"
 MODEL_FILES = ("model.pt", WEIGHTS)
-"""Files of the model beside it: as scvi-tools saved it, or of a packed reference."""
+"""Files of the model beside it: scvi-tools' own, or a packed reference's."""
 
 CELLS_PER_MINIBATCH = 1024
 
@@ -47,7 +46,7 @@ class Encoder:
     genes, batches
         The model's genes and batches, in the order of its codes.
     takes_log
-        Whether the inputs are log1p of the counts, or the values as they are.
+        Whether the inputs are log1p of the counts, or the values unchanged.
     layer_norm
         Whether nodes are normalized over each hidden layer.
     weights
@@ -55,8 +54,8 @@ class Encoder:
     bias
         Of the posterior mean: latents, float32.
     by_batch
-        By mapping, and by hidden layer: what is added for a cell of a batch, batches × nodes, float32. The
-        first mapping is by the model as it was fitted to a query; a second one by the model as it is.
+        By mapping, and by hidden layer: the term of a cell's batch, batches × nodes, float32. The first
+        mapping is by the model fitted to a query; the second one by the reference's own model.
     """
 
     genes: list[str]
@@ -80,18 +79,18 @@ class Encoder:
 
     @property
     def n_mappings(self) -> int:
-        """In how many ways cells are mapped."""
+        """Number of mappings."""
         return len(self.by_batch)
 
     def beside(self, reference: "Encoder") -> "Encoder":
-        """An encoder that was fitted to a query, with a second mapping by the one that it was made of.
+        """An encoder fitted to a query, with a second mapping by the reference's encoder.
 
-        Where new batches have the weights that `for_batches` gives them there is no second mapping.
+        There is no second mapping if new batches have the weights of `for_batches`.
 
         Raises
         ------
         ValueError
-            If it was made of another one.
+            If it was fitted from another encoder.
         """
         same = (np.array_equal(*both) for both in zip(self.weights, reference.weights, strict=True))
         if not all(same):
@@ -102,9 +101,9 @@ class Encoder:
         return replace(self, by_batch=[self.by_batch[0], unfitted])
 
     def for_batches(self, batches: list[str]) -> "Encoder":
-        """An encoder for these batches; new ones have the mean weights of those that this one knows.
+        """An encoder for these batches; new ones get the mean weights of the encoder's batches.
 
-        Their cells are mapped as if their batch were none in particular.
+        Their cells are mapped with an average batch.
         """
         place = {batch: row for row, batch in enumerate(self.batches)}
 
@@ -147,8 +146,8 @@ class Encoder:
         n_cells = len(codes)
         first, *others, last = self.weights
         values = np.log1p(counts.data) if self.takes_log else counts.data
-        # Products round differently for other numbers of rows. All minibatches have the same number, the last
-        # one empty cells at its end, so that latents do not depend on how cells are cut.
+        # Rounding of products depends on the number of rows. All minibatches have the same number, with empty
+        # cells at the end of the last, so that latents do not depend on the blocks.
         summed = np.zeros((CELLS_PER_MINIBATCH, first.shape[1]), dtype=np.float32)
         summed[:n_cells] = sparse.csr_matrix((values, counts.indices, counts.indptr), counts.shape) @ first
         latents = []
@@ -188,7 +187,7 @@ class Encoder:
         Raises
         ------
         InputError
-            If the arrays are missing, damaged, or those of another model or of other genes.
+            If the arrays are missing, damaged, or of another model or other genes.
         """
         path = Path(folder, ENCODER)
         try:
@@ -212,7 +211,7 @@ class Encoder:
                     for mapping in range(mappings)
                 ],
             )
-        # A zip file's damage shows in its checksums, its headers, or in what zlib and numpy make of them.
+        # Damage of a zip file shows in its checksums or headers, or in errors of zlib and numpy.
         except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
             if is_retryable(error):
                 raise
@@ -228,13 +227,13 @@ def copy_model(folder: str | Path, encoder: Encoder, batches: Iterable[str], tar
     folder, encoder
         The folder, and the encoder in it.
     batches
-        Those to be mapped; what the encoder does not know has the mean weights of what it knows.
+        Batches to map; new ones get the mean weights of the encoder's batches.
     target
         Folder to write.
     """
     new = sorted(set(batches).difference(encoder.batches))
-    print("the model is used as it is")
-    print(f"batches with the mean weights of those that it knows: {', '.join(new) or 'none'}")
+    print("the model is used unchanged")
+    print(f"batches with the mean weights of the model's batches: {', '.join(new) or 'none'}")
     with complete(target) as path:
         shutil.copytree(folder, path)
         encoder.for_batches([*encoder.batches, *new]).save(path)

@@ -1,4 +1,4 @@
-"""What follows a product in a hidden layer of scvi-tools' networks, without torch."""
+"""Normalization and activation of scvi-tools' hidden layers, without torch."""
 
 import numpy as np
 

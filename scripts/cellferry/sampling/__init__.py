@@ -1,1 +1,1 @@
-"""Which cells are used: of several references, for training, validation and test, of a sketch."""
+"""Choice of cells: across references, for training, validation and test, and sketches."""

@@ -1,4 +1,4 @@
-"""Labels of a reference: which can be learned, into which parts their cells are split, what is above them."""
+"""Labels of a reference: predictable labels, parts of their cells, and their hierarchy."""
 
 from dataclasses import replace
 
@@ -28,25 +28,25 @@ def split_labeled(
     subsample: int | None = None,
     parents: dict[str, str] | None = None,
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Split the cells whose label has enough of them, and count what is in the parts.
+    """Split the cells of labels with enough cells, and count the parts.
 
     Parameters
     ----------
     labels, names
-        Code of each cell's label, negative where it has none (those of rare labels become so, in place), and
-        what the codes stand for.
+        Code of each cell's label, negative without a label (rare labels become negative in place), and the
+        labels by code.
     batches
         Code of each cell's batch.
     settings, seed
-        How cells are held out, see `cellferry.sampling.splits.split_cells`.
+        Settings of the split, see `cellferry.sampling.splits.split_cells`.
     where, label_key
-        What to call the cells' files, and the configuration's key of their labels, in an error.
+        Name of the cells' files, and the configuration's key of their labels, for errors.
     subsample
-        Cells to use at most, drawn evenly over labels and, within them, batches; None for all. The others are
-        in no part, as if they had no label.
+        Maximum of cells to use, drawn evenly over labels and, within them, batches; None for all. Other cells
+        are in no part, like unlabeled ones.
     parents
-        Parent by label: a label with two or more below it is a coarser one, which is split as others are,
-        however few its cells, and not predictable.
+        Parent by label: a label with two or more below it is a coarser one, which is split like others,
+        with any number of cells, and not predictable.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def split_labeled(
     Raises
     ------
     InputError
-        If fewer than two labels remain, `subsample` is too few cells for them, or `by` cannot be obeyed.
+        If fewer than two labels remain, `subsample` is too small for them, or `by` cannot be followed.
     """
     min_cells_per_label = settings.min_cells_per_label
     sizes = np.bincount(labels[labels >= 0], minlength=len(names))
@@ -107,7 +107,7 @@ def split_labeled(
 def count_parts(
     labels: np.ndarray, split: np.ndarray, names: np.ndarray, *, sizes: np.ndarray, predictable: np.ndarray
 ) -> pd.DataFrame:
-    """Cells of each label that the reference has, by part; printed, too."""
+    """Cells of each label of the reference, by part; also printed."""
     used = split != DROPPED
     parts = np.bincount(labels[used] * len(SPLITS) + split[used], minlength=len(names) * len(SPLITS))
     table = pd.DataFrame(parts.reshape(-1, len(SPLITS)), index=names, columns=list(SPLITS))
@@ -132,7 +132,7 @@ def hierarchy_above(
 
 
 def describe_labels(table: pd.DataFrame, hierarchy: LabelHierarchy, ids: dict[str, str]) -> ReferenceLabels:
-    """Labels with their cells by part (`table`), and their Cell Ontology ids: those given, or their names."""
+    """Labels with their cells by part (`table`), and their Cell Ontology ids: given ones, or their names."""
     labels = {
         label: LabelCells(**{column: int(row[column]) for column in ("cells", *SPLITS)})
         for label, row in table.iterrows()

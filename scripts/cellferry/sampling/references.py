@@ -13,7 +13,7 @@ from .sketch import stratified_sketch
 
 
 def cell_bounds(paths: Sequence[str | Path]) -> np.ndarray:
-    """Where each file's cells begin among those of all, and where the last ones end (int64)."""
+    """Position of each file's first cell among all cells, and the total (int64)."""
     sizes = []
     for path in paths:
         with H5adReader(path) as reader:
@@ -26,8 +26,8 @@ def joint_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, n
 
     Returns
     -------
-    Codes (int32, one per cell, -1 where missing), and the values they stand for in the order in which they
-    are met (object array of str).
+    Codes (int32, one per cell, -1 where missing), and the values in the order of their
+    first cells (object array of str).
     """
     bounds = cell_bounds(paths)
     codes = np.empty(bounds[-1], dtype=np.int32)
@@ -35,7 +35,7 @@ def joint_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, n
     for path, (start, stop) in zip(paths, pairwise(bounds), strict=True):
         with H5adReader(path) as reader:
             values = reader.categories(column)
-            # One entry more than there are values: code -1 (missing) indexes the last.
+            # One entry more than values: code -1 (missing) indexes the last.
             joint = np.array([known.setdefault(value, len(known)) for value in values] + [-1], np.int32)
             codes[start:stop] = joint[reader.codes(column)]
     return codes, np.array(list(known), dtype=object)
@@ -51,7 +51,7 @@ def training_sketch(
     budget: Budget,
     min_values: int = 0,
 ) -> list[np.ndarray]:
-    """Training cells to learn from what is learned once, evenly over labels and their batches.
+    """Sketch of the training cells for a fit, evenly over labels and their batches.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def training_sketch(
     sketch_cells
         Cells to draw at most.
     seed, need, budget
-        Seed of the draw; what the job needs, and its memory.
+        Seed of the draw; memory model of the job, and its memory.
     min_values
-        Values of a cell that are held, where fewer are stored.
+        Minimum of values in memory per cell.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def training_sketch(
 
 
 def max_values_per_cell(merged: list[str]) -> float:
-    """Stored values of a cell in the file that has most of them."""
+    """Largest mean of stored values per cell among the files."""
     most = 0.0
     for path in merged:
         with H5adReader(path) as reader:
@@ -94,9 +94,9 @@ def max_values_per_cell(merged: list[str]) -> float:
 
 
 def common_obs(paths: Sequence[str | Path]) -> dict[str, np.dtype | None]:
-    """Columns of obs that all files have, and what they are held as; None for strings.
+    """Columns of obs that all files have, and their types; None for strings.
 
-    A column that holds numbers in some files and strings in others is left out, with a word in the log.
+    A column with numbers in some files and strings in others is left out, with a line in the log.
     """
     of_files: list[dict[str, np.dtype | None]] = []
     for path in paths:
@@ -109,8 +109,8 @@ def common_obs(paths: Sequence[str | Path]) -> dict[str, np.dtype | None]:
         dtypes = [columns[column] for columns in of_files]
         if all(dtype is None for dtype in dtypes):
             common[column] = None
-        elif not any(dtype is None for dtype in dtypes):  # `in` takes None for float64
+        elif not any(dtype is None for dtype in dtypes):  # `in` compares None equal to float64
             common[column] = np.result_type(*dtypes)
         else:
-            print(f"obs column '{column}' is left out: it holds numbers in some references, text in others")
+            print(f"obs column '{column}' is left out: it has numbers in some references, text in others")
     return common

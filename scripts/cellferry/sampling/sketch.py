@@ -1,4 +1,4 @@
-"""Sketches: a few cells that stand for many, drawn evenly over strata such as labels and batches."""
+"""Sketches: few cells that represent many, drawn evenly over strata such as labels and batches."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from ..artifacts.h5ad_reader import H5adReader
 
 
 def sketch_values(cells: H5adReader, n_cells: int) -> float:
-    """Stored values that a sketch of so many of a file's cells is likely to hold."""
+    """Expected number of stored values in a sketch of a file's cells."""
     return min(n_cells, cells.n_cells) * cells.nonzeros / max(1, cells.n_cells)
 
 
@@ -27,8 +27,8 @@ def stratified_sketch(
     seed
         Seed of the draw.
     within
-        A second division, such as the batches within labels: what a stratum gives is drawn evenly over it in
-        turn. A label of one batch then gives as much as one of many.
+        A second division, such as batches within labels: cells of a stratum are drawn evenly over it. A label
+        of one batch then gives as many cells as one of many.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def stratified_sketch(
 
 
 def random_sketch(usable: np.ndarray, n_cells: int, *, seed: int) -> np.ndarray:
-    """Draw `n_cells` at most of the usable cells (a mask), all alike; positions, ascending (int64)."""
+    """Draw at most `n_cells` of the usable cells (a mask), uniformly; positions, ascending (int64)."""
     return stratified_sketch(np.where(usable, np.int8(0), np.int8(-1)), n_cells, seed=seed)
 
 
@@ -96,7 +96,7 @@ def combine(*codes: np.ndarray) -> np.ndarray:
         both *= int(code.max(initial=0)) + 1
         both += code
         both[(combined < 0) | (code < 0)] = -1
-        # The combinations that occur, numbered: far fewer than could.
+        # Only combinations that occur get a number.
         values = np.unique(both)
         combined = np.searchsorted(values[values >= 0], both).astype(np.int32)
         combined[both < 0] = -1

@@ -1,10 +1,10 @@
-"""Which reference cells train the model, and which are held out to stop, tune and score it."""
+"""Split of reference cells into training, validation and test."""
 
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
 PARTS = (*SPLITS, "rare")
-"""With the cells of labels that too few have to be learned: no model and no score knows them."""
+"""With the cells of rare labels, which no model and no score uses."""
 
 TRAIN, VALIDATION, TEST, RARE = range(4)
 DROPPED = -1
@@ -19,15 +19,15 @@ def split_cells(
 ) -> np.ndarray:
     """Split cells into train, validation and test.
 
-    A test on cells of a donor that the model knows flatters it, so whole batches are held out
-    where there are enough of them: for the test from three batches on, for validation from five.
-    Otherwise a share of every label is. A label never loses all its training cells: those of a label that
-    one batch alone holds stay in training where that batch is held out.
+    Scores on donors seen in training are optimistic, so whole batches are held out if there are enough:
+    for the test from three batches on, for validation from five. Otherwise a share of every label is held
+    out. A label never loses all its training cells: those of a label in a single batch stay in training
+    when that batch is held out.
 
     Parameters
     ----------
     labels, batches
-        Codes per cell; cells whose label is negative are in no part.
+        Codes per cell; cells with a negative label are in no part.
     by
         `auto`, `batch` (whole batches for both parts, as far as there are any left) or `label`.
     validation, test
@@ -47,7 +47,7 @@ def split_cells(
     used = labels >= 0
     n_batches = len(np.unique(batches[used]))
     if by == "batch" and n_batches < MIN_BATCHES_TO_HOLD_OUT_TEST:
-        raise ValueError(f"holding out whole batches takes three of them; there are {n_batches}")
+        raise ValueError(f"holding out whole batches needs three batches; there are {n_batches}")
     test_by_batch = by != "label" and n_batches >= MIN_BATCHES_TO_HOLD_OUT_TEST
     validation_by_batch = by == "batch" or (by == "auto" and n_batches >= MIN_BATCHES_TO_HOLD_OUT_VALIDATION)
     rng = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def split_cells(
         (VALIDATION, validation, validation_by_batch),
     ):
         remaining = np.flatnonzero(split == TRAIN)
-        # Shares are of all cells, whatever was taken before.
+        # Shares are of all cells, including those taken before.
         target = share * used.sum() / len(remaining)
         held = np.zeros(len(remaining), dtype=bool)
         if by_batch and len(np.unique(batches[remaining])) > 1:
@@ -72,10 +72,10 @@ def split_cells(
 def _whole_batches(
     labels: np.ndarray, batches: np.ndarray, share: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Mask of the cells of batches that make up `share` of the cells, of every label if that can be.
+    """Mask of the cells of batches with about `share` of the cells, of every label if possible.
 
-    Of many random choices the one is taken that loses no label from what stays, misses few in what
-    is held out, and comes closest to the share. Labels that even the best one would lose are left out.
+    The best of many random choices loses no label in the remaining cells, misses few in the held-out
+    ones, and is closest to the share. Labels that it would lose are left out.
     """
     batch_names, batch = np.unique(batches, return_inverse=True)
     label_names, label = np.unique(labels, return_inverse=True)
