@@ -199,7 +199,7 @@ FORTY = tuple(f"CD{number}" for number in range(1, 41))
         (("atlas", "patients"), "panels: only 3 of the references' 40 markers are in all datasets"),
         (
             ("atlas",),
-            "panels: datasets.patients: has 3 of the 40 markers that the model sees, and genes.min_",
+            "panels: datasets.patients: has 3 of the model's 40 input markers, and genes.min_",
         ),
     ],
 )
@@ -211,7 +211,7 @@ def test_three_of_forty_markers(tmp_path, sources, said):
     ]
     with pytest.raises(InputError, match=said) as raised:
         check_events(tmp_path, paths, sources=sources)
-    assert "and has CD1, CD2, CD3, Foo: if some of these are called otherwise, say so in" in str(raised.value)
+    assert "and has CD1, CD2, CD3, Foo: if some of these have other names, add them to" in str(raised.value)
     assert not (tmp_path / "datasets.tsv").exists()
     check_events(tmp_path, paths, sources=sources, min_common=0.07)
 
@@ -230,7 +230,7 @@ def test_panels_and_values_of_a_model_trained_before(tmp_path):
     trained = write_trained(tmp_path, backbone=PANEL[:8])
     check_events(tmp_path, [write_events(tmp_path, "patients", panel=("141Pr_cd3", *PANEL[1:3]))], **trained)
     few = [write_events(tmp_path, "patients", panel=(*PANEL[8:], "CD3"))]
-    with pytest.raises(InputError, match=r"datasets\.patients: has 1 of the 8 markers that the model sees"):
+    with pytest.raises(InputError, match=r"datasets\.patients: has 1 of the model's 8 input markers"):
         check_events(tmp_path, few, **trained)
     scaled = [write_events(tmp_path, "patients", values="scaled")]
     with pytest.raises(
@@ -254,7 +254,7 @@ def test_values_that_a_model_of_others_takes(tmp_path, capsys):
     query = [write_events(tmp_path, "patients")]
     check_events(tmp_path, query, **of_others(tmp_path, values="transformed", why="a table"))
     assert "technologies" not in capsys.readouterr().out
-    said = r"patients: holds raw values \(simulated\), and the model was trained on scaled ones \(no table\)"
+    said = r"patients: has raw values \(simulated\), and the model was trained on scaled ones \(no table\)"
     with pytest.raises(InputError, match=said):
         check_events(tmp_path, query, **of_others(tmp_path, values="scaled", why="no table"))
 
@@ -295,7 +295,7 @@ def test_values_that_may_not_agree_are_told(tmp_path, capsys):
 
 def test_cofactors_of_unknown_markers_are_told_before_anything_is_converted(tmp_path):
     paths = [write_events(tmp_path, "atlas", role="reference"), write_events(tmp_path, "patients")]
-    with pytest.raises(InputError, match=r"cytometry\.cofactor: names CD99, which is none of the markers"):
+    with pytest.raises(InputError, match=r"cytometry\.cofactor: names CD99, not among the markers"):
         check_events(tmp_path, paths, cofactor={"CD99": 7})
 
 

@@ -222,7 +222,7 @@ def test_values_are_taken_as_they_are_where_no_scaling_is_told(foreign, tmp_path
     scaled = ad.AnnData(foreign.events.layers["scaled"].astype(np.float32), obs=foreign.events.obs)
     scaled.var_names = foreign.events.var_names
     with pytest.raises(
-        InputError, match=r"query: holds raw values \(told\), .*without a table in pretrained.scaling"
+        InputError, match=r"query: has raw values \(told\), .*without a table in pretrained.scaling"
     ):
         common_of(tmp_path, foreign.events)
     common = common_of(tmp_path, scaled, seen=ValueKind("scaled", "mass", "told"))
@@ -234,13 +234,13 @@ def test_values_are_taken_as_they_are_where_no_scaling_is_told(foreign, tmp_path
 
 def test_scaled_values_do_not_go_with_a_scaling(foreign, tmp_path):
     take(foreign.folder, tmp_path)
-    with pytest.raises(InputError, match=r"holds scaled values \(told\), .* trained on transformed ones"):
+    with pytest.raises(InputError, match=r"has scaled values \(told\), .* trained on transformed ones"):
         common_of(tmp_path, foreign.events, seen=ValueKind("scaled", "mass", "told"))
 
 
 def test_a_query_of_too_few_markers_is_refused(foreign, tmp_path):
     take(foreign.folder, tmp_path)
-    with pytest.raises(InputError, match=r"datasets.query: has 3 of the 12 markers that the model sees"):
+    with pytest.raises(InputError, match=r"datasets.query: has 3 of the model's 12 input markers"):
         common_of(tmp_path, foreign_events(50, markers=MARKERS[:3]))
 
 
@@ -380,5 +380,5 @@ def test_a_transformation_of_another_model_is_refused(own, foreign, tmp_path):
     with pytest.raises(InputError, match=r"about another model, with other markers \(CD20, IgM\)"):
         take(foreign.folder, tmp_path, model=str(tmp_path / "model of others"), scaling=None)
     (tmp_path / "model of others" / "transformation.json").write_text("{}")
-    with pytest.raises(InputError, match="is not what this workflow writes beside a model"):
+    with pytest.raises(InputError, match="is damaged or of another program"):
         take(foreign.folder, tmp_path, model=str(tmp_path / "model of others"), scaling=None)

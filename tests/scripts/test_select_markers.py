@@ -111,7 +111,7 @@ def test_cofactors_by_technology_and_by_marker(select, tmp_path):
     found = loaded(tmp_path)
     expected = [np.quantile(values_of(atlas, m, 20 if m == "CD19" else 150), RANGE) for m in PANEL]
     np.testing.assert_allclose(np.column_stack([found.low, found.high]), expected, atol=1e-5)
-    with pytest.raises(InputError, match=r"cytometry\.cofactor: names CD99, which is none of the markers"):
+    with pytest.raises(InputError, match=r"cytometry\.cofactor: names CD99, not among the markers"):
         select({"atlas": atlas}, cofactor={"CD99": 20})
 
 
@@ -224,10 +224,10 @@ def test_a_query_with_three_of_the_markers(select, tmp_path):
         (
             "raw",
             "scaled",
-            r"datasets\.patients: holds scaled values \(simulated\), and the model was trained on raw ones",
+            r"datasets\.patients: has scaled values \(simulated\), and the model was trained on raw ones",
         ),
-        ("scaled", "raw", r"holds raw values .* on scaled ones .* correct datasets\.patients\.transformed"),
-        ("scaled", "transformed", "holds transformed values"),
+        ("scaled", "raw", r"has raw values .* on scaled ones .* correct datasets\.patients\.transformed"),
+        ("scaled", "transformed", "has transformed values"),
     ],
 )
 def test_values_of_another_kind_than_the_reference(select, tmp_path, reference, query, said):

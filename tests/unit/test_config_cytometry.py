@@ -117,7 +117,7 @@ def test_keys_of_cytometry_without_it(config, change, said):
         ),
         (
             lambda c: c.update(cytometry={"markers": {"CD8a": "CD8", "cd8-a": "CD8b"}}),
-            "cytometry.markers: 'cd8-a' stands for 'CD8b' and for 'CD8'; leave one of them",
+            "cytometry.markers: 'cd8-a' means 'CD8b' and 'CD8'; keep one of them",
         ),
         (lambda c: c.update(cytometry={"markers": ["CD8"]}), "cytometry.markers: ['CD8'] is not of type"),
         (lambda c: c.update(cytometry={"marker": {}}), "no key 'marker' (did you mean 'markers'?)"),

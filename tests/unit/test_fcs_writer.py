@@ -77,7 +77,7 @@ def test_unusual_names(tmp_path):
 
 @pytest.mark.parametrize("names", [["a", "b", "a"], ["a", "b,c"], ["a", ""], ["a", "\f"]])
 def test_names_that_the_standard_does_not_allow(tmp_path, names):
-    with pytest.raises(ValueError, match=r"a\.fcs: channels have names of their own, without commas"):
+    with pytest.raises(ValueError, match=r"a\.fcs: channels need unique names without commas"):
         FcsWriter(tmp_path / "a.fcs", [Channel(name) for name in names], {})
     assert list(tmp_path.iterdir()) == []
 

@@ -97,7 +97,7 @@ def test_rows_of_two_ensembl_ids_translate_nothing(tmp_path):
     assert table.to_symbol == {"ENSG00000000005": "TNMD"}
     assert table.to_ensembl == {"TNMD": "ENSG00000000005"}
     path.write_text("gene_id,gene_id_version,symbol\nENSG00000000003,ENSG00000000003.15,TSPAN6\n")
-    with pytest.raises(InputError, match=r"genes\.map: .* holds no Ensembl id beside a symbol"):
+    with pytest.raises(InputError, match=r"genes\.map: .* has no row with an Ensembl id and a symbol"):
         read_gene_table(path)
 
 

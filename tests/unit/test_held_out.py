@@ -51,6 +51,6 @@ def test_arrays_that_do_not_fit_are_refused(packed, tmp_path, name):
     else:
         found[name] = found[name][:-1] if name != "batch" else found[name] + 9
     np.savez(packed[0], **found)
-    with pytest.raises(InputError, match=r"held_out.npz: is not what was packed"):
+    with pytest.raises(InputError, match=r"held_out.npz: was damaged after packing"):
         unpack_held_out(packed[0], tmp_path / "again.h5ad")
     assert not (tmp_path / "again.h5ad").exists()

@@ -147,8 +147,8 @@ def test_a_table_of_markers(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"CD8a": "CD8", "cd8-a": "CD8b"}, "'cd8-a' stands for 'CD8b' and for 'CD8'; leave one of them"),
-        ({"GFP": None, "gfp": "GFP"}, "'gfp' stands for 'GFP' and for no marker; leave one of them"),
+        ({"CD8a": "CD8", "cd8-a": "CD8b"}, "'cd8-a' means 'CD8b' and 'CD8'; keep one of them"),
+        ({"GFP": None, "gfp": "GFP"}, "'gfp' means 'GFP' and no marker; keep one of them"),
     ],
 )
 def test_a_name_for_two_markers(given, said):

@@ -34,15 +34,12 @@ def test_three_of_forty_markers():
     assert "only 3 of the references' 40 markers are in all datasets (atlas 40, patients 4 markers)" in said
     assert "genes.min_common is 0.3. 'patients' lacks CD4, CD5" in said
     assert (
-        "and has CD1, CD2, CD3, Foo: if some of these are called otherwise, say so in cytometry.markers"
-        in said
+        "and has CD1, CD2, CD3, Foo: if some of these have other names, add them to cytometry.markers" in said
     )
     with pytest.raises(InputError) as raised:
         check_share("patients", ["cd1", "CD-2", "CD3", "Foo"], FORTY, 0.3)
     said = str(raised.value)
-    assert said.startswith(
-        "datasets.patients: has 3 of the 40 markers that the model sees, and genes.min_comm"
-    )
+    assert said.startswith("datasets.patients: has 3 of the model's 40 input markers, and genes.min_comm")
     assert "it lacks CD4, CD5" in said
     assert ", … and has cd1, CD-2, CD3, Foo" in said
     check_share("patients", ["cd1", "CD-2", "CD3"], FORTY, 3 / 40)

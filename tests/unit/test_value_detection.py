@@ -71,8 +71,8 @@ def test_what_the_user_says_stands_above_that(values, transformed, kind):
         (channels("CD3", "CD110"), [[-500, 4]], "", "fluorescence", "as far below 0, as of fluorescence"),
         (PANEL, [[0, 12, 200_000]], "", "fluorescence", "values are as large"),
         (PANEL, [[np.nan, 12, 200_000]], "", "fluorescence", "values are as large"),
-        (PANEL, [[0, 12, 2000]], "", "mass", "nothing speaks for fluorescence"),
-        (PANEL, [[-18, 1, 5000]], "", "mass", "nothing speaks for fluorescence"),
+        (PANEL, [[0, 12, 2000]], "", "mass", "no sign of fluorescence"),
+        (PANEL, [[-18, 1, 5000]], "", "mass", "no sign of fluorescence"),
     ],
 )
 def test_technology(var, values, machine, technology, why):

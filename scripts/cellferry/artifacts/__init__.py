@@ -1,1 +1,1 @@
-"""Files that pass between rules: h5ad with counts, parquet with latents."""
+"""Files between rules: h5ad with counts, parquet with latents, JSON."""

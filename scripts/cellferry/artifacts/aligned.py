@@ -1,4 +1,4 @@
-"""Tables of cells, walked in step with the h5ad file that holds the same cells."""
+"""Tables of cells, read together with the h5ad file of the same cells."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def iter_aligned(
     Parameters
     ----------
     paths, columns
-        Files with the cells of `reader` in its order, however they are cut into files; what to read of them.
+        Files with the cells of `reader` in its order, in any division; columns to read.
     reader
         The h5ad file.
     ranges
@@ -48,7 +48,7 @@ def iter_aligned(
 
 
 def check_names(reader: H5adReader, start: int, names: np.ndarray) -> None:
-    """Stop if the cells of `reader` from row `start` on are called otherwise than in a table."""
+    """Stop if the names of the cells of `reader` from row `start` on differ from a table's."""
     expected = reader.names(start, start + len(names))
     if len(names) != len(expected) or (names != expected).any():
         wrong = next(

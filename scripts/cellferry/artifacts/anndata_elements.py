@@ -1,4 +1,4 @@
-"""Elements of AnnData on disk, without anndata: importing it takes longer than the work of most jobs.
+"""Elements of AnnData on disk, without anndata, whose import takes longer than most jobs.
 
 Written as anndata 0.13 writes them (https://anndata.readthedocs.io/en/stable/fileformat-prose.html).
 """
@@ -72,7 +72,7 @@ def write_frame(group: h5py.Group, name: str, frame: pd.DataFrame) -> None:
 
 
 def read_frame(group: h5py.Group) -> pd.DataFrame:
-    """Read what `write_frame` wrote, or anndata, which may call the index otherwise."""
+    """Read a table of `write_frame`, or of anndata, whose index may have another name."""
     columns = {str(column): _column(group[column]) for column in group.attrs["column-order"]}
     return pd.DataFrame(columns, index=pd.Index(_column(group[group.attrs["_index"]])))
 

@@ -20,7 +20,7 @@ from .latents import blocks, count_cells
 SCHEMA_VERSION = "1.1.0"
 
 MAX_CELLS_WITH_IDS = 50_000
-"""Cells of a query, at most, whose names are listed by annotation; those of more stand in the h5ad."""
+"""Maximum of cells in a query with names listed by annotation; the h5ad has the names otherwise."""
 
 MAX_TITLE = 200
 """Characters of a title, by the schema."""
@@ -41,7 +41,7 @@ class Group:
 
 
 def write_cell_annotations(predictions: str, labels: str, path: str, *, query: str) -> None:
-    """Write what a query's cells are called as JSON in the Cell Annotation Schema.
+    """Write the labels of a query's cells as JSON in the Cell Annotation Schema.
 
     Memory and size grow with the labels, and with the cells up to `MAX_CELLS_WITH_IDS`. The same predictions
     give the same bytes.
@@ -68,10 +68,10 @@ def write_cell_annotations(predictions: str, labels: str, path: str, *, query: s
     made_from = ", ".join(f"{name} {value}" for name, value in of_predictions([predictions]).items())
     head = {
         "title": query[:MAX_TITLE],
-        # Required, and not known here: the author of the annotations fills it in.
+        # Required; the author of the annotations fills it in.
         "author_name": "",
         "description": f"Cell-type labels of {query}, transferred from an annotated reference by {algorithm}."
-        + (f" Hashes of what they were made from: {made_from}." if made_from else ""),
+        + (f" Hashes of their inputs: {made_from}." if made_from else ""),
         "cellannotation_schema_version": SCHEMA_VERSION,
         "labelsets": [label_set(level, number, algorithm) for number, level in enumerate(columns)],
     }
@@ -123,9 +123,9 @@ def add_names(groups: Groups, predictions: str, columns: list[str]) -> None:
 def label_set(level: str, rank: int, algorithm: str) -> dict:
     """The label set of a level; `automated_annotation` would need the address of a repository."""
     what = (
-        f"The answer for each cell: a label of the finest level, a coarser one, or {UNKNOWN}."
+        f"The decision for each cell: a label of the finest level, a coarser one, or {UNKNOWN}."
         if level == LEAF_LEVEL
-        else f"The best label of each cell at the level {level}, also of cells whose answer is {UNKNOWN}."
+        else f"The best label of each cell at the level {level}, also of cells with the decision {UNKNOWN}."
     )
     return {
         "name": column_of(level),
@@ -136,7 +136,7 @@ def label_set(level: str, rank: int, algorithm: str) -> dict:
 
 
 def source_of(reference: dict[str, str]) -> dict[str, str]:
-    """What the schema records of the reference, where the predictions name it."""
+    """The schema's record of the reference, if the predictions name it."""
     name = " ".join(reference[key] for key in ("name", "version") if reference.get(key))
     return {"source_taxonomy": name} if name else {}
 
@@ -144,7 +144,7 @@ def source_of(reference: dict[str, str]) -> dict[str, str]:
 def annotation(
     column: str, label: str, group: Group, known: ReferenceLabels, transfer: dict[str, str]
 ) -> dict:
-    """One annotation: what cells are called, how many they are and where the label is from."""
+    """One annotation: label, number of cells and origin of the label."""
     found = {
         "labelset": column,
         "cell_label": label,
@@ -174,8 +174,8 @@ def accession(column: str, label: str) -> str:
 def parent(label: str, levels: set[str], column: str, hierarchy: LabelHierarchy) -> tuple[str, str] | None:
     """Label set and label of the next coarser set that holds all cells of a label; None at the top.
 
-    A label that stands at several levels has the parent that its cells have in common. A coarser answer lies
-    in the set of its own level.
+    A label at several levels has the parent that its cells share. A coarser label is in the set of its own
+    level.
     """
     names = hierarchy.names
     lowest = 1 if column == LEAF_LEVEL else names.index(*levels) + 1
@@ -187,7 +187,7 @@ def parent(label: str, levels: set[str], column: str, hierarchy: LabelHierarchy)
 
 
 def rationale(group: Group) -> str:
-    """Why cells have a label, or none, in a sentence or two."""
+    """Reasons for labels and for `unknown`, in a sentence or two."""
     reasons = sorted(group.reasons.items(), key=lambda item: (-item[1], item[0]))
     told = ", ".join(f"{reason} {cells}" for reason, cells in reasons)
     mean = (

@@ -1,7 +1,7 @@
 """Cells per combination of values, counted in one pass over blocks of a table.
 
-One aggregation over all blocks takes half of the time of one per block where blocks are small, and no more
-memory (benchmarks/counting.md).
+One aggregation over all blocks takes half the time of one per small block, and no more memory
+(benchmarks/counting.md).
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,9 +19,9 @@ def count_by(
     Parameters
     ----------
     blocks
-        Record batches of one schema, one at a time: whatever the number of cells, a few are held.
+        Record batches of one schema, read one at a time; a few are in memory.
     columns
-        What to count by; a missing value is a value.
+        Columns to count by; a missing value is a value.
     sums
         Columns of numbers to add up.
 

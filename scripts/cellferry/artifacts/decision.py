@@ -1,4 +1,4 @@
-"""The decision on labels as calibrate_classifier and estimate_missing_genes learn it: `calibration.json`."""
+"""The decision on labels, fitted by calibrate_classifier and estimate_missing_genes: `calibration.json`."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,12 +8,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tail:
-    """How rarely a held-out cell is as far.
+    """Tail of the distances of held-out cells.
 
     Attributes
     ----------
     quantiles
-        Distances of held-out cells at even steps of rank, from the nearest to where the tail begins; empty
+        Distances of held-out cells at even steps of rank, from the nearest to the begin of the tail; empty
         without held-out cells.
     scale
         Mean distance beyond there of the cells that are farther.
@@ -28,14 +28,14 @@ class Tail:
 
 @dataclass(frozen=True)
 class Novelty:
-    """How unlike the reference held-out cells are; `cellferry.calibration.novelty` tells by what.
+    """Novelty of held-out cells, see `cellferry.calibration.novelty`.
 
     Attributes
     ----------
     distance, label_distance, entropy
         Tails of the distances to neighbors and to labels, and of the entropy of calibrated probabilities.
     evidence
-        Tail of what these say together.
+        Tail of their combined evidence.
     """
 
     distance: Tail
@@ -51,27 +51,27 @@ class QualityLimits:
     Attributes
     ----------
     min_counts, min_genes
-        Counts of the model's genes, and how many of these have one; 0 where nothing is counted.
+        Counts of the model's genes, and number of detected ones; 0 for intensities.
     """
 
     min_counts: float
     min_genes: float
 
     def exceed(self, n_counts: np.ndarray, n_genes: np.ndarray) -> np.ndarray:
-        """Which cells have fewer counts or genes (mask)."""
+        """Mask of cells with fewer counts or genes."""
         return (n_counts < self.min_counts) | (n_genes < self.min_genes)
 
 
 @dataclass(frozen=True)
 class HeldOutAnswers:
-    """Answers to the held-out cells that a decision was learned from.
+    """Results for the held-out cells that a decision was fitted on.
 
     Attributes
     ----------
     cells, donors
-        Number of cells, and of donors that the heads do not know.
+        Number of cells, and of donors left out of the heads' training.
     max_error
-        Share of wrong labels among those given out that was allowed.
+        Accepted share of wrong labels among assigned ones.
     accepted, wrong
         Number of cells that got a label of the finest level, and of those with a wrong one.
     error
@@ -81,7 +81,7 @@ class HeldOutAnswers:
     accuracy
         Share of right best labels; None without cells.
     rehearsed
-        Whether the cells are training cells, each judged by heads that did not learn from its donor.
+        Whether the cells are training cells, predicted by heads trained without their donor.
     """
 
     cells: int
@@ -97,14 +97,14 @@ class HeldOutAnswers:
 
 @dataclass(frozen=True)
 class RaisedThresholds:
-    """Answers to a sketch of a query by the thresholds of held-out cells, and by those raised for it.
+    """Results for a sketch of a query with the thresholds of held-out cells, and with raised ones.
 
     Attributes
     ----------
     cells
         Cells of the sketch.
     labeled, labeled_before
-        How many got a label of any level, by the raised thresholds and by those before.
+        Number with a label of any level, by the raised thresholds and by those before.
     expected_error, expected_error_before
         Mean of 1 - probability of these labels; None without any.
     """
@@ -118,30 +118,30 @@ class RaisedThresholds:
 
 @dataclass(frozen=True)
 class DecisionModel:
-    """How heads are mixed and calibrated, and when a label is given out.
+    """Mixture, calibration and thresholds.
 
     Attributes
     ----------
     temperatures, weights
-        By head, before and in the mixture; none where the only head's probabilities are taken as they are.
+        By head, before and in the mixture; empty for an uncalibrated single head.
     mixture_temperature
         Temperature of the mixture, which calibrates it.
     novelty
-        How unlike the reference a cell is.
+        Model of novelty.
     thresholds
-        Least probability per level (the coarsest first), by node.
+        Thresholds per level (the coarsest first), by node.
     set_thresholds
-        By label, its least probability in the prediction set.
+        Threshold of each label in the prediction set.
     rare_threshold
-        Probability of a rare label beyond which a cell gets no other.
+        Probability of a rare label above which a cell gets no other.
     quality
-        Limits of quality that held-out cells show, for those that the configuration leaves open.
+        Limits of quality from held-out cells, for `auto` in the configuration.
     held_out
-        Answers to the cells it was learned from.
+        Results for the cells that it was fitted on.
     made_from
         Hashes of the model, its genes and the classifiers.
     raised
-        What raising the thresholds for a query changed; None where they are those of held-out cells.
+        Effect of raised thresholds for a query; None for thresholds of held-out cells.
     """
 
     VERSION: ClassVar[int] = 3

@@ -1,11 +1,11 @@
-"""Compression of what a user takes away: gzip as any HDF5 reads it, ten times as fast as HDF5's own."""
+"""Compression of results for users: gzip that any HDF5 reads, ten times as fast as HDF5's own."""
 
 import h5py
 import numpy as np
 from isal import isal_zlib
 
 LEVEL = 2
-"""Of 0 to 3: files are 7 % larger than by zlib's level 4."""
+"""Level, of 0 to 3: files are 7 % larger than with zlib's level 4."""
 
 
 class DeflatedArray:

@@ -1,4 +1,4 @@
-"""Scores of a dataset whose truth is known, as evaluate writes them: `results/evaluation/{dataset}.json`."""
+"""Scores of a dataset with known labels, written by evaluate: `results/evaluation/{dataset}.json`."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -27,7 +27,7 @@ class HeadScores(Scores):
     Attributes
     ----------
     ece
-        Expected calibration error of the probabilities; None where there are none.
+        Expected calibration error of the probabilities; None without any.
     """
 
     ece: float | None
@@ -56,9 +56,9 @@ class LabelScores:
     Attributes
     ----------
     precision, recall, f1
-        0 where they are not defined.
+        0 if undefined.
     support
-        Number of cells whose truth it is.
+        Number of cells with this true label.
     """
 
     precision: float
@@ -87,7 +87,7 @@ class LevelScores:
     Attributes
     ----------
     cells
-        Number of cells whose truth says something about the level.
+        Number of cells with a true label at the level or below.
     heads
         Scores by head; `answer` is the workflow's answer, `forced` its best label of every cell.
     """
@@ -113,7 +113,7 @@ class Separation:
 
 @dataclass(frozen=True)
 class UnseenCells:
-    """Cells whose true label no answer can be.
+    """Cells whose true label cannot be predicted.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class UnseenCells:
     accepted
         Number of those that got a label, which is wrong.
     auroc
-        How well they are told from cells of known labels.
+        Separation from cells of known labels.
     """
 
     cells: int
@@ -148,7 +148,7 @@ class UnseenLabel(UnseenCells):
 
 @dataclass(frozen=True)
 class Risk:
-    """How many cells got an answer, and how often it is wrong; shares are None without cells.
+    """Numbers of labeled cells and error rates; shares are None without cells.
 
     Attributes
     ----------
@@ -202,7 +202,7 @@ class PredictionSets:
     cells
         Their number.
     coverage
-        Share of sets that hold the truth; None without cells.
+        Share of sets that contain the true label; None without cells.
     mean_size
         Mean number of labels in a set; None without cells.
     """
@@ -252,7 +252,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class ConfusedLabels:
-    """Two labels that are often taken for each other.
+    """Two labels that are often confused.
 
     Attributes
     ----------
@@ -297,20 +297,20 @@ class Evaluation:
     """Scores of a dataset.
 
     Accuracy, macro-F1 and calibration are over cells whose truth is one of the reference's labels; at a
-    coarser level over those whose truth says something about it.
+    coarser level over those with a true label at the level or below.
 
     Attributes
     ----------
     made_from
-        Hashes of what made the predictions.
+        Hashes of the predictions' inputs.
     n_cells, with_truth
         Number of cells, and of those with a truth.
     truth_in_reference, truth_at_a_coarser_level, truth_not_predictable, truth_not_in_reference
-        Number of cells by what the reference knows of their truth.
+        Number of cells by relation of their true label to the reference.
     truth_not_in_reference_called_unknown
-        Number of those whose truth it lacks and that are `unknown`.
+        Number of `unknown` cells whose true label is missing from the reference.
     labels_not_in_reference, labels_not_predictable
-        Cells by true label that the reference lacks, or has too few cells of.
+        Cells by true label that is missing from the reference, or rare in it.
     not_in_reference, not_predictable
         All of these together.
     forced, answered
@@ -328,7 +328,7 @@ class Evaluation:
     confused_labels
         Pairs of labels, the worst first.
     baseline
-        The simple baseline; None where the reference has no expression.
+        The simple baseline; None without the reference's expression.
     """
 
     VERSION: ClassVar[int] = 2

@@ -1,7 +1,7 @@
-"""Sums of expression by label, as predict_labels writes them of a chunk and train_classifier of a reference.
+"""Sums of expression by label, written by predict_labels per chunk and by train_classifier.
 
-They are sums of whole numbers: whatever the order of cells, the blocks and the chunks, they are the same to
-the last digit. Of a gene's mean a millionth is lost.
+They are sums of integers, exactly the same for any order of cells, blocks and chunks. The rounding error of a
+gene's mean is a millionth.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from scipy import sparse
 from ..core.atomic import complete
 
 REFERENCE_SUMS = "expression_sums.npz"
-"""Name of the file, among the classifiers, with sums of the cells that heads on expression learn from."""
+"""Name of the classifiers' file with sums over the training cells of heads on expression."""
 
 SCALE, SQUARE_SCALE = 1 << 20, 1 << 16
-"""What values and their squares are multiplied by before they are rounded: log1p CP10k is below 10."""
+"""Factor of values and squares before rounding; log1p CP10k is below 10."""
 
 LARGEST = 1024.0
-"""Values beyond it count as it: the sums of 100 million cells stay within 64 bits."""
+"""Upper limit of values, so that sums of 100 million cells fit 64 bits."""
 
 
 class ExpressionSums:
@@ -44,7 +44,7 @@ class ExpressionSums:
     def __init__(self, labels: Sequence[str], n_genes: int) -> None:
         self.labels = list(labels)
         self.cells = np.zeros(len(self.labels), dtype=np.int64)
-        # Pages of labels that no cell gets are never touched, and take no memory.
+        # Pages of labels without cells are never touched, and take no memory.
         self._sums = np.zeros((len(self.labels), n_genes), dtype=np.int64)
         self._squares = np.zeros((len(self.labels), n_genes), dtype=np.int64)
 
@@ -55,7 +55,7 @@ class ExpressionSums:
 
     def add(self, expression: sparse.csr_matrix, codes: np.ndarray) -> None:
         """Add cells (cells × genes, CSR float32); codes are places of labels, negative for no label."""
-        # Late: who reads sums alone does not pay for numba.
+        # Imported late: reading sums does not need numba.
         from .summing import add_rows
 
         codes = codes.astype(np.int64)
@@ -83,7 +83,7 @@ class ExpressionSums:
         return np.maximum(squares - self.mean(code) ** 2, 0) * n_cells / (n_cells - 1)
 
     def save(self, path: str | Path) -> None:
-        """Write what cells were summed of, as npz; the file appears when it is complete."""
+        """Write the sums as npz; the file appears when it is complete."""
         known = np.flatnonzero(self.cells)
         with complete(path) as temporary:
             np.savez_compressed(

@@ -1,4 +1,4 @@
-"""The genes or markers of the model in a few numbers, as select_genes and select_markers write them."""
+"""Summary of the model's genes or markers, written by select_genes and select_markers."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
@@ -8,7 +8,7 @@ from ..cytometry.value_kind import ValueKind
 
 @dataclass(frozen=True)
 class DatasetFeatures:
-    """Genes or markers of a dataset, and how many of them the model takes.
+    """Genes or markers of a dataset, and how many of them the model has.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class DatasetFeatures:
     counts_in_selected
         Share of the counts in the model's genes; None with markers.
     in_model
-        Markers that the model takes; None with genes.
+        Markers of the model; None with genes.
     """
 
     column: str
@@ -58,9 +58,9 @@ class Features:
     sketch_cells
         Cells that the choice was made on; None for an imported model.
     datasets
-        What each compared dataset has of them, by name; none for an imported model.
+        Features of each compared dataset, by name; empty for an imported model.
     values
-        Kind of values of each dataset that the transformation was learned with, by name; None with genes.
+        Kind of values of each dataset that the transformation was fitted on, by name; None with genes.
     transformation
         See `cellferry.cytometry.transformation.Transformation.to_json`; None with genes.
     """
@@ -76,7 +76,7 @@ class Features:
     transformation: dict[str, Any] | None = None
 
     def as_table(self) -> dict[str, Any]:
-        """Numbers that apply, by name, and below `datasets` those of each dataset; without what is None."""
+        """Numbers that apply, by name, and below `datasets` those of each dataset; without missing ones."""
         whole = {key: value for key, value in asdict(self).items() if value is not None}
         datasets = {
             name: {key: value for key, value in numbers.items() if value is not None}

@@ -64,7 +64,7 @@ class GeneLoss:
 
     @property
     def loss_retrained(self) -> float | None:
-        """What training on the query's genes alone costs the baseline; None where that is not estimated."""
+        """Loss of the baseline when trained on the query's genes only; None if not estimated."""
         if self.baseline_f1 is None or self.baseline_f1_retrained is None:
             return None
         return self.baseline_f1 - self.baseline_f1_retrained

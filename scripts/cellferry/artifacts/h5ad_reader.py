@@ -1,4 +1,4 @@
-"""Reading the h5ad files that pass between rules, in blocks of cells; checksums are compared."""
+"""Reader of h5ad files between rules, in blocks of cells, with checksums."""
 
 import os
 import zlib
@@ -34,15 +34,15 @@ class H5adReader:
     n_cells, n_genes, nonzeros
         Shape of X and its number of stored values.
     uns
-        What `H5adWriter.write_uns` left.
+        The annotation of `H5adWriter.write_uns`.
 
     Raises
     ------
     RetryableError
-        If the file cannot be read, or is a merged file with a source that is missing or is not the
-        one it was made from (HDF5 itself would silently read zeroes).
+        If the file cannot be read, or is a merged file with a missing or replaced source (HDF5 itself
+        would silently read zeros).
     InputError
-        If a source was damaged.
+        If a source is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -60,7 +60,7 @@ class H5adReader:
                 raise
             raise RetryableError(
                 f"{self.path}: not a complete h5ad file of this workflow ({error}); "
-                "delete it and run snakemake again to make it anew"
+                "delete it and run snakemake again"
             ) from error
         self._check_sources()
         self._indptr = self._x["indptr"]
@@ -73,7 +73,7 @@ class H5adReader:
 
     @property
     def sources(self) -> list[Path]:
-        """The files that a view looks at; none for another file."""
+        """The source files of a view; empty for other files."""
         return [Path(os.path.normpath(self.path.parent / source)) for source in self.uns.get("sources", [])]
 
     def _check_sources(self) -> None:
@@ -95,13 +95,13 @@ class H5adReader:
                 )
 
     def refuse(self, path: Path, why: object, whole: Path | None = None) -> NoReturn:
-        """Mark a damaged file, or `whole`, to be made anew; a view's sources all, since one job made them."""
+        """Mark a damaged file, or `whole`, for deletion; all sources of a view, since one job made them."""
         whole = whole or (path if path == self.path else path.parent)
-        # No passing one: another attempt would read the same.
+        # Not retryable: another attempt would read the same.
         raise InputError(f"{path}: was damaged after it had been written ({why}); {make_anew(whole)}")
 
     def _explain(self, why: object) -> NoReturn:
-        """Say which file is damaged, this or one that it is a view over, after a second look at each."""
+        """Raise the error of the damaged file, this one or a source, after reading each again."""
         for path in [*self.sources, self.path]:
             try:
                 _verify(path)
@@ -109,9 +109,7 @@ class H5adReader:
                 if is_retryable(error):
                     raise
                 self.refuse(path, error)
-        raise RetryableError(
-            f"{self.path}: could not be read well at first ({why}), and then could; try again"
-        )
+        raise RetryableError(f"{self.path}: failed its checksums once ({why}) and then passed; try again")
 
     def __enter__(self) -> "H5adReader":
         return self
@@ -135,7 +133,7 @@ class H5adReader:
         return self._categories[column]
 
     def used(self, column: str) -> np.ndarray:
-        """Categories of an obs column that cells have, in their order; all cells have one."""
+        """Categories of an obs column that occur, in their order."""
         return self.categories(column)[np.unique(self.codes(column))]
 
     def is_categorical(self, column: str) -> bool:
@@ -161,7 +159,7 @@ class H5adReader:
         return self._read(self._indptr, start, stop + 1)
 
     def cell_ranges(self) -> Iterator[tuple[int, int]]:
-        """Cut all rows into ranges short enough to hold their names and obs."""
+        """Split all rows into ranges whose names and obs fit in memory."""
         for start in range(0, self.n_cells, CELLS_PER_RANGE):
             yield start, min(start + CELLS_PER_RANGE, self.n_cells)
 
@@ -188,13 +186,12 @@ class H5adReader:
     def blocks(self, max_bytes: int) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
         """All cells in blocks of at most `max_bytes`: first row, end, and counts.
 
-        Every value is held against the checksums of the files that this one was put together from, the last
-        of them at the end.
+        Every value is compared with the checksums of the source files, the last of them at the end.
 
         Raises
         ------
         InputError
-            If a file was damaged after it had been written; it is named, and set aside when the run ends.
+            If a file was damaged after it was written; it is named, and set aside when the run ends.
         """
         try:
             yield from _checked(self, max_bytes)
@@ -202,7 +199,7 @@ class H5adReader:
             self._explain(error)
 
     def ranges(self, max_bytes: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-        """Cut rows `start` to `stop` into ranges that take at most `max_bytes`; one row at least.
+        """Split rows `start` to `stop` into ranges of at most `max_bytes`, and at least one row.
 
         A stored value takes 8 bytes, float32 and its int32 index; names and obs about 256 a cell, so that
         cells without counts cannot fill the memory either.
@@ -223,12 +220,12 @@ class H5adReader:
         """
         if len(rows) == 0:
             return sparse.csr_matrix((0, self.n_genes), dtype=np.float32)
-        # Rows close together are read as one range, since a seek costs more than a few rows too many; ranges
-        # are short, so that what is read beside them stays a small part of what is returned.
+        # Rows close together are read as one range, since a seek costs more than a few extra rows; ranges
+        # are short, so that extra rows remain a small part.
         max_rows = max(1, VALUES_AT_ONCE * self.n_cells // max(1, 4 * self.nonzeros))
         apart = (np.diff(rows) > 32) | (np.diff(rows // max_rows) > 0)
         runs = np.split(rows, np.flatnonzero(apart) + 1)
-        # Filled piece by piece: put together from a list, they would be held twice.
+        # Filled piece by piece: joining a list would need the memory twice.
         lengths = np.diff(self.indptr(0, self.n_cells))[rows]
         indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         arrays = [np.empty(indptr[-1], dtype) for dtype in X_ARRAYS.values()]
@@ -254,7 +251,7 @@ def _read_plain(group: h5py.Group) -> dict[str, Any]:
 
 
 class _DamagedError(Exception):
-    """Values that are not those that were written."""
+    """Values that differ from the written ones."""
 
 
 def _checked(reader: H5adReader, max_bytes: int) -> Iterator[tuple[int, int, sparse.csr_matrix]]:
@@ -281,7 +278,7 @@ def _checked(reader: H5adReader, max_bytes: int) -> Iterator[tuple[int, int, spa
 
 
 def _verify(path: Path) -> None:
-    """Read a file from front to back against its checksums; of a view, what it holds itself."""
+    """Read a file completely and compare its checksums; for a view, its own arrays only."""
     with h5py.File(path, "r", locking=False, rdcc_nbytes=0) as file:
         for array in _own_arrays(file):
             for start in range(0, len(array), VALUES_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Writing the h5ad files that pass between rules, in blocks of cells; see `h5ad_layout`."""
+"""Writer of h5ad files between rules, in blocks of cells; see `h5ad_layout`."""
 
 import hashlib
 import os
@@ -25,8 +25,8 @@ from .deflated import DeflatedArray
 from .h5ad_layout import CELLS_PER_RANGE, INT32_MAX, VALUES_AT_ONCE, X_ARRAYS
 from .h5ad_reader import H5adReader
 
-# anndata's automatic chunks of about 10k elements halve reading speed. Large ones cost more where a few cells
-# are read; files that a user takes away are read whole.
+# anndata's automatic chunks of about 10k elements halve reading speed. Large ones are slower for reading few
+# cells; results for users are read whole.
 ELEMENTS_PER_CHUNK = 1 << 15
 ELEMENTS_PER_PORTABLE_CHUNK = 1 << 17
 CELLS_PER_CHUNK = 1 << 14
@@ -41,20 +41,20 @@ BETWEEN_RULES = {
 class H5adWriter:
     """Write an AnnData h5ad file block by block; it appears under `path` only when closed without error.
 
-    Index arrays are int32 as long as that counts the stored values and int64 beyond, always both of one
-    type: scipy casts the whole index array at every selection otherwise.
+    Index arrays are int32 while that suffices for the stored values and int64 beyond, both of one type:
+    scipy casts the whole index array at every selection otherwise.
 
     Parameters
     ----------
     path
         The file to write.
     var
-        Genes: index and columns as they shall stand in the file.
+        Genes: index and columns of the file.
     portable
-        Whether it is for a user to take away: by gzip, which any HDF5 reads. Between rules by Blosc with lz4,
-        which takes as little space and a tenth of the time; whoever opens such a file imports hdf5plugin.
+        Whether it is a result for users: gzip, which any HDF5 reads. Between rules Blosc with lz4 takes the
+        same space and a tenth of the time; reading it needs hdf5plugin.
     counts
-        Whether the file has an X; `append` takes None in its place otherwise.
+        Whether the file has an X; without it `append` takes None for the counts.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class H5adWriter:
         self._uns: dict[str, Any] = {}
         self._ordered: dict[str, list[str]] = {}
         self._colors: dict[str, dict[str, str]] = {}
-        # Running checksums: of X's arrays, names and columns, however they are cut into blocks.
+        # Running checksums of X's arrays, names and columns, independent of blocks.
         self._crc: dict[str, int] = defaultdict(int)
-        # Bytes, or bits, of like significance side by side: half the size of compressed counts, in less time.
+        # Bytes, or bits, of equal significance together: half the size of compressed counts, in less time.
         self._options = {"compression": "gzip", "shuffle": True} if portable else BETWEEN_RULES
         self._elements_per_chunk = ELEMENTS_PER_PORTABLE_CHUNK if portable else ELEMENTS_PER_CHUNK
         self._deflated: dict[str, DeflatedArray] = {}
@@ -102,7 +102,7 @@ class H5adWriter:
         self._categories: dict[str, dict[str, int]] = {}
 
     def _growing(self, group: h5py.Group, name: str, dtype: Any, *, chunk: int) -> h5py.Dataset:
-        # Strings are kept beside the array, where no filter sees them.
+        # Strings are stored outside the array, where filters do not apply.
         options = {} if dtype is STRING else self._options
         return group.create_dataset(
             name, shape=(0,), maxshape=(None,), dtype=dtype, chunks=(chunk,), **options
@@ -143,8 +143,8 @@ class H5adWriter:
         source
             The file.
         copy
-            Copy its counts and names. If not, they become HDF5 virtual datasets over all sources, named
-            relative to this file, so that the folder that holds both can be moved.
+            Copy its counts and names. Otherwise they become HDF5 virtual datasets over all sources, with
+            relative paths, so that the common folder can be moved.
         """
         about = source.uns
         path = None if copy else self._relative(source.path)
@@ -178,7 +178,7 @@ class H5adWriter:
             _extend(self._file["X"][name], values)
 
     def _append_lengths(self, indptr: np.ndarray) -> None:
-        """Append cells to the index pointers, given where each one's values begin and end."""
+        """Append cells to the index pointers, given the bounds of their values."""
         offsets = indptr.astype(np.int64) - int(indptr[0])
         nonzeros = self.nonzeros + int(offsets[-1])
         if self.nonzeros <= INT32_MAX < nonzeros:
@@ -188,7 +188,7 @@ class H5adWriter:
         self.n_cells += len(indptr) - 1
 
     def _widen_indices(self) -> None:
-        """Write both index arrays again as int64: there will be more values than int32 counts."""
+        """Rewrite both index arrays as int64, before the number of values exceeds int32."""
         x = self._file["X"]
         for name in ("indptr", "indices"):
             narrow = x[name]
@@ -216,7 +216,7 @@ class H5adWriter:
             self._columns[column].attrs.update(ARRAY)
         elif column in self._categories:
             raise _mixed(column)
-        # Whole numbers in some cells may not be so in others, or be missing there.
+        # Integers in some cells may be fractions, or missing, in others.
         dtype = np.result_type(self._columns[column].dtype, values.dtype)
         if dtype != self._columns[column].dtype:
             self._append_again(column, partial(np.asarray, dtype=dtype))
@@ -262,14 +262,14 @@ class H5adWriter:
                 f"the obs column '{column}' has the value {found}; change it in the file, or leave the "
                 "column out of keep_obs"
             )
-        # One entry more than there are categories: code -1 (missing) indexes the last.
+        # One entry more than categories: code -1 (missing) indexes the last.
         translation = np.array([known.setdefault(str(value), len(known)) for value in categories] + [-1])
         codes = translation[codes].astype(np.int32)
         self._crc[column] = zlib.crc32(codes, self._crc[column])
         _extend(self._columns[column], codes)
 
     def order_categories(self, column: str, categories: list[str], colors: dict[str, str]) -> None:
-        """Say before the first cells in which order a column's categories stand, and what colors they have.
+        """Set the order and the colors of a column's categories, before the first cells.
 
         Parameters
         ----------
@@ -278,7 +278,7 @@ class H5adWriter:
         categories
             All that it will hold.
         colors
-            Color of each (`#RRGGBB`), for `uns[f"{column}_colors"]`, where scanpy looks for them.
+            Color of each (`#RRGGBB`), for scanpy's `uns[f"{column}_colors"]`.
         """
         self._ordered[column], self._colors[column] = categories, colors
 
@@ -306,7 +306,7 @@ class H5adWriter:
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        # Whatever fails on the way out must reach `complete`, or a broken file would get the final name.
+        # Errors at closing must reach `complete`, or a damaged file would get the final name.
         with self._closing:
             if raised[0] is None:
                 self._finish()
@@ -365,7 +365,7 @@ class H5adWriter:
 
 
 class Source(NamedTuple):
-    """A file that another was put together from: id, path (None: copied), size, checksums of X's arrays."""
+    """A source file of a merged file: id, path (None: copied), size, checksums of X's arrays."""
 
     id: str
     path: str | None
@@ -377,7 +377,7 @@ class Source(NamedTuple):
 
 def _mixed(column: str) -> InputError:
     return InputError(
-        f"the obs column '{column}' holds numbers in some of the dataset's files and text in others; "
+        f"the obs column '{column}' has numbers in some of the dataset's files and text in others; "
         "leave it out of keep_obs, or make it the same in all of them"
     )
 

@@ -13,7 +13,7 @@ from .h5ad_writer import H5adWriter
 
 OBS = ("batch", "label")
 VAR = "var_"
-"""What names of the arrays that are columns of genes begin with."""
+"""Prefix of the names of arrays with columns of genes."""
 
 
 def pack_held_out(reader: H5adReader, rows: np.ndarray, path: Path) -> None:
@@ -43,12 +43,12 @@ def pack_held_out(reader: H5adReader, rows: np.ndarray, path: Path) -> None:
 
 
 def unpack_held_out(path: Path, target: Path) -> None:
-    """Write the file between rules that `pack_held_out` was given, with the cells that it wrote.
+    """Write the packed cells of `pack_held_out` as a file between rules.
 
     Raises
     ------
     InputError
-        If the arrays do not fit each other.
+        If the arrays are inconsistent.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -57,7 +57,7 @@ def unpack_held_out(path: Path, target: Path) -> None:
         columns = {name.removeprefix(VAR): found[name] for name in found if name.startswith(VAR)}
         shape = (len(found["indptr"]) - 1, len(genes))
         if found["indptr"][-1] != len(found["data"]) or any(len(found[column]) != shape[0] for column in OBS):
-            raise ValueError(f"it holds other values than those of {shape[0]} cells")
+            raise ValueError(f"its values are not those of {shape[0]} cells")
         parts = (found["data"].astype(np.float32), found["indices"], found["indptr"])
         counts = sparse.csr_matrix(parts, shape=shape)
         counts.check_format(full_check=True)
@@ -71,7 +71,5 @@ def unpack_held_out(path: Path, target: Path) -> None:
             writer.append(counts, names, obs)
             writer.write_uns(dataset=str(found["dataset"]), values=str(found["values"]))
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        what = f"is not what was packed ({error})"
-        raise InputError(
-            Problem(str(path), what, "take the reference anew from where it was made")
-        ) from error
+        what = f"was damaged after packing ({error})"
+        raise InputError(Problem(str(path), what, "copy the reference again from its source")) from error

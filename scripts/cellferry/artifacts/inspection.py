@@ -50,7 +50,7 @@ class InspectedRounding:
 
 @dataclass(frozen=True)
 class InspectedControls:
-    """The control features of a panel, which are left out, as far as the first cells show them.
+    """The control features of a panel, which are left out, in the first cells.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class InspectedControls:
 
     @property
     def share(self) -> float | None:
-        """Share of controls among these counts; None where none were seen."""
+        """Share of controls among these counts; None without counts."""
         total = self.counts + self.of_genes
         return self.counts / total if total else None
 
@@ -83,7 +83,7 @@ class InspectedControls:
 
 @dataclass(frozen=True)
 class InspectedCoordinates:
-    """The coordinates of the cells that the filter keeps.
+    """The coordinates of kept cells.
 
     Attributes
     ----------
@@ -105,24 +105,24 @@ class InspectedCoordinates:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """The content of a dataset's file, as far as a look shows it that does not read the counts.
+    """The content of a dataset's file, without reading all counts.
 
-    A field keeps its default where a problem prevents a look.
+    A field keeps its default if a problem prevents its detection.
 
     Attributes
     ----------
     dataset, role, path
         The dataset's name, and these of its configuration keys.
     made_from
-        Hash of all that the inspection depends on.
+        Hash of all inputs of the inspection.
     files
-        What its files and tables were like, by path (`core.reading.state_of`).
+        State of its files and tables, by path (`core.reading.state_of`).
     format
         The file format's name in the registry.
     cells, genes
         Shape of the counts in the file: all cells, genes or channels.
     held_mb
-        MB that reading takes besides the blocks.
+        MB of memory for reading, besides the blocks.
     nonzeros
         Number of stored values; None if the header does not give it.
     dtype, storage
@@ -130,7 +130,7 @@ class Inspection:
     counts
         The place of the counts; None if the file has no matrix.
     places
-        The places where counts could be, and whether their first values look like counts.
+        Possible places of the counts, and whether their first values look like counts.
     gene_id
         Kind of the genes' names: `ensembl`, `symbol`, or `other`.
     gene_id_columns
@@ -139,17 +139,17 @@ class Inspection:
         The genes' names (`index`), and further columns that may hold ids or symbols, each as lines of a text.
         A missing value is an empty line. Empty with cytometry.
     duplicated_genes
-        Number of genes whose name an earlier gene has.
+        Number of genes with the name of an earlier gene.
     obs_columns
         Annotation columns of the file and its tables.
     named
-        By configuration key: the names that it gives, and whether the dataset has them.
+        By configuration key: its names, and whether the dataset has them.
     cells_kept
         Number of cells that the filter keeps; the labels and batches are those of kept cells.
     starts
-        Where the chunks begin, and where the last one ends, counted in all cells.
+        First cells of the chunks, and the end of the last one, counted in all cells.
     duplicated_cells
-        Number of cells whose name an earlier cell has.
+        Number of cells with the name of an earlier cell.
     label, batch
         The obs columns of these keys.
     labels, n_labels
@@ -159,17 +159,17 @@ class Inspection:
     hierarchy
         The labels and the coarser ones above them.
     batches
-        Cells by batch, the largest first, of very many batches only the first.
+        Cells by batch, the largest first, limited to the first ones.
     n_batches
         Number of batches.
     values_per_cell
-        Stored values per cell, by the header or as far as they are seen.
+        Stored values per cell, by the header or in the first cells.
     rounding
         The effect of rounding on the first cells; None where counts are not rounded.
     controls
-        Control features; None where there are none.
+        Control features; None without any.
     coordinates
-        Coordinates of the cells; None where there are none, or the dataset is a reference.
+        Coordinates of the cells; None without any, or for a reference.
     channels
         Channels of a cytometry file; empty for counts.
     intensities
@@ -177,7 +177,7 @@ class Inspection:
     in_order
         Whether the first cells' counts are available without reading all of a file.
     problems, warnings
-        Sentences on what must be mended, and on what may be wrong.
+        Sentences on errors, and on possible errors.
     """
 
     VERSION: ClassVar[int] = 4

@@ -1,7 +1,7 @@
 """Small results as JSON files: the fields of a frozen dataclass, and the version of that class.
 
 An artifact is a dataclass with a class attribute `VERSION`, which rises when its fields change. Its fields
-hold what JSON can hold, or lists, tuples (of one type), dicts and optional values of further dataclasses.
+have JSON types, or are lists, tuples (of one type), dicts and optional values of further dataclasses.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ def read_artifact[Artifact](cls: type[Artifact], path: str | Path) -> Artifact:
 
 
 def remedy(path: Path) -> str:
-    """How a result is made again, in the imperative."""
+    """Remedy for an outdated result, in the imperative."""
     if is_of_this_run(path):
         return "delete it and run snakemake again"
     return "run the earlier run again with this version, or continue with the version that made it"

@@ -1,4 +1,4 @@
-"""Labels of a reference as split_reference writes them, and of its classifiers as train_classifier does.
+"""Labels of a reference, written by split_reference, and of its classifiers, by train_classifier.
 
 `results/reference/labels.json` and `results/reference/classifier/labels.json`.
 """
@@ -67,19 +67,19 @@ class ReferenceLabels:
 
     @property
     def rare(self) -> dict[str, int]:
-        """Number of cells by label, of those that too few have to be predicted."""
+        """Number of cells by rare label."""
         not_rare = {*self.hierarchy.leaves, *self.coarse}
         return {label: n for label, n in self.sizes.items() if label not in not_rare}
 
 
 @dataclass(frozen=True)
 class ClassifierLabels:
-    """Labels that the heads of a classifier predict, and how these were trained.
+    """Labels that a classifier's heads predict, and the settings of their training.
 
     Attributes
     ----------
     hierarchy
-        The reference's, of which the leaves are the labels that the heads learned.
+        The reference's hierarchy; its leaves are the labels of the heads.
     heads
         Names of the heads, in the order of the registry.
     ontology
@@ -89,8 +89,8 @@ class ClassifierLabels:
     validation_cells
         Number of cells that may stop trees early.
     settings
-        Settings of the training by name, and what became of them: the rounds of boosting that were kept
-        (`trees_kept`, `expression_trees_kept`; 0 without the head) and the `depth` of trees.
+        Settings of the training by name, and its results: kept boosting rounds (`trees_kept`,
+        `expression_trees_kept`; 0 without the head) and the `depth` of trees.
     """
 
     VERSION: ClassVar[int] = 1

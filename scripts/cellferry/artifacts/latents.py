@@ -2,8 +2,8 @@
 
 A part (the reference, a held-out part of it, or a query) is a list of such files in the dataset's
 order. Columns: `cell`, `batch`, `label` (null where unknown) and `latent_0` … `latent_{L-1}` (float32), by
-the model that was fitted to the part's batches. Where fitting moved cells, `unfitted_0` … `unfitted_{L-1}`
-are those of the reference's model as it is.
+the model that was fitted to the part's batches. If fitting changed latents, `unfitted_0` … `unfitted_{L-1}`
+are those of the reference's own model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 REFERENCE_CELLS = "neighbors.parquet"
-"""Name of the file, among the classifiers, with latents of the reference's cells that they learned from."""
+"""Name of the classifiers' file with latents of their training cells."""
 
 LATENT, UNFITTED = "latent", "unfitted"
-"""What names of latent columns begin with: of the mapping that is shown, and of the second one."""
+"""Prefixes of latent columns: of the first mapping, and of the second one."""
 
 ROWS_PER_GROUP = 1 << 16
-"""Rows per row group of the files written here, and per block where nothing smaller is asked for."""
+"""Rows per row group of the files written here, and default rows per block."""
 
 
 def chunk_files(folder: Path) -> list[Path]:
@@ -38,7 +38,7 @@ def latent_columns(paths: Sequence[str | Path], prefix: str = LATENT) -> list[st
 def mapping_columns(paths: Sequence[str | Path]) -> list[list[str]]:
     """Names of the latent columns of each mapping: of one, or of the fitted and of the unfitted one.
 
-    The one of a reference without latents has none.
+    Without latents there are no columns.
     """
     fitted, unfitted = (latent_columns(paths, prefix) for prefix in (LATENT, UNFITTED))
     return [fitted, unfitted] if unfitted else [fitted]
@@ -54,8 +54,8 @@ def blocks(
 ) -> Iterator[pa.RecordBatch]:
     """The files' cells one after the other, in blocks of at most `rows`."""
     for path in paths:
-        # Closed file by file: there may be thousands of them.
-        # Buffered ahead, whatever was read stays in memory until the file is closed.
+        # Closed one by one: there may be thousands of files.
+        # With read-ahead, all data stays in memory until the file is closed.
         with pq.ParquetFile(path, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
 
@@ -78,8 +78,8 @@ def read_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, li
 
     Returns
     -------
-    Codes (int32, one per cell, -1 where null) and the sorted values they stand for. No more than one
-    block of strings is in memory at a time.
+    Codes (int32, one per cell, -1 where null) and the sorted values by code. At most one block of
+    strings is in memory at a time.
     """
     codes = np.empty(count_cells(paths), dtype=np.int32)
     known: dict[str, int] = {}
@@ -87,7 +87,7 @@ def read_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, li
     for block in blocks(paths, [column]):
         encoded = block.column(0).dictionary_encode()
         values = encoded.dictionary.to_pylist()
-        # One entry more than there are values: code -1 (null) indexes the last.
+        # One entry more than values: code -1 (null) indexes the last.
         translation = np.array([known.setdefault(value, len(known)) for value in values] + [-1], np.int32)
         codes[start : start + len(encoded)] = translation[encoded.indices.fill_null(-1).to_numpy()]
         start += len(encoded)
@@ -98,9 +98,9 @@ def read_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, li
 
 
 def read_values(paths: Sequence[str | Path], column: str, missing: str | None = None) -> set[str]:
-    """The values of a string column; whatever the number of cells, one block is held.
+    """The values of a string column, with one block in memory.
 
-    A file without the column holds nothing but nulls. They count as `missing`, or not at all.
+    A file without the column has nulls only. They become `missing`, or are skipped.
     """
     values: set[str | None] = set()
     for path in paths:
@@ -120,9 +120,9 @@ def dataset_of(batch: str) -> str:
 
 
 def codes_among(labels: Sequence[str], codes: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Codes of `names` (-1: missing) as codes of `labels` (int32), -1 for a name that is none of these."""
+    """Codes of `names` (-1: missing) as codes of `labels` (int32), -1 for other names."""
     place = {label: code for code, label in enumerate(labels)}
-    # One entry more than there are names: code -1 (missing) indexes the last.
+    # One entry more than names: code -1 (missing) indexes the last.
     return np.array([place.get(name, -1) for name in names] + [-1], dtype=np.int32)[codes]
 
 

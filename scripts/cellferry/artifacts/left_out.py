@@ -1,4 +1,4 @@
-"""Labels that were left out of the reference, as leave_labels_out writes them to `left_out.json`."""
+"""Labels left out of the reference, written by leave_labels_out to `left_out.json`."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from .evaluation import UnseenCells
 
 @dataclass(frozen=True)
 class LeftOutLabel(UnseenCells):
-    """Held-out cells of a label when the reference lacks it.
+    """Held-out cells of a label that is left out of the reference.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class LeftOut:
     Attributes
     ----------
     labels
-        Its held-out cells, by label; empty where there are too few labels to leave one out.
+        Held-out cells by label; empty if there are too few labels to leave one out.
     """
 
     VERSION: ClassVar[int] = 1

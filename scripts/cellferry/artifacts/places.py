@@ -1,4 +1,4 @@
-"""Coordinates of cells in the h5ad files that pass between rules: obs columns, one per axis, float64.
+"""Coordinates of cells in h5ad files between rules: obs columns, one per axis, float64.
 
 float32 would hold pixels of a whole slide to some hundredths only; squidpy and scanpy take either.
 """
@@ -10,7 +10,7 @@ from .h5ad_reader import H5adReader
 
 
 def axes_of(reader: H5adReader) -> list[str]:
-    """The axes that a file has; none where its cells have no coordinates."""
+    """The axes that a file has; empty without coordinates."""
     return [axis for axis in AXES if axis in reader.obs_columns]
 
 

@@ -1,7 +1,7 @@
-"""What the table of shifted genes and those who show it share."""
+"""Constants of the table of shifted genes and its readers."""
 
 MIN_CELLS = 20
-"""Cells of a label on either side, below which no shift is told from chance."""
+"""Minimum of a label's cells on either side for a test of shift."""
 
 IN_MOST_LABELS = "(most labels)"
-"""Stands, in the table of shifted genes, for the labels that share a shift."""
+"""Name of the row of shared shifts in the table of shifted genes."""

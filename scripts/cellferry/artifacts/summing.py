@@ -1,4 +1,4 @@
-"""The loop that sums expression by label; apart, since compiling it takes numba."""
+"""The loop that sums expression by label, in a module of its own since it imports numba."""
 
 import numba
 import numpy as np

@@ -1,4 +1,4 @@
-"""Channels of cytometry: which are markers, and what the others are."""
+"""Channels of cytometry: markers and other kinds."""
 
 import re
 from collections.abc import Iterable
@@ -52,12 +52,12 @@ KINDS = {
         re.I,
     ),
 }
-"""What a channel is that is no marker, by its name."""
+"""Kinds of channels other than markers, by their names."""
 
 TOLD_BY_DETECTOR = ("time", "scatter", "dna", "other")
-"""Kinds that a detector's name tells, whatever it was said to be stained for.
+"""Kinds that a detector's name decides, whatever the stain.
 
-Others it does not: antibodies are measured by platinum, too, and by detectors called DAPI-A.
+Other kinds are not decided by it: platinum and detectors named DAPI-A measure antibodies, too.
 """
 
 AREA, OTHER_SIZE = re.compile(r"(.*\S)[ _-]A$"), re.compile(r"(.*\S)[ _-][HW]$")
@@ -65,7 +65,7 @@ AREA, OTHER_SIZE = re.compile(r"(.*\S)[ _-]A$"), re.compile(r"(.*\S)[ _-][HW]$")
 
 
 def channel_kind(name: str, detector: str = "") -> str:
-    """`marker`, or what a channel of this name (as in the file) and this detector is instead."""
+    """`marker`, or the kind of another channel, by its name in the file and its detector."""
     for kind, pattern in KINDS.items():
         if pattern.match(name.strip()) or pattern.match(marker_name(name)):
             return kind
@@ -73,7 +73,7 @@ def channel_kind(name: str, detector: str = "") -> str:
 
 
 def named_channels(given: dict | str, files: Iterable[pd.DataFrame]) -> dict[str, bool]:
-    """Every name of `cytometry.markers`, and whether a channel is called so; files as from `channels_of`."""
+    """Every name of `cytometry.markers`, and whether a channel has it; files as from `channels_of`."""
     pairs = table_rows(Path(given), "cytometry.markers") if isinstance(given, str) else given.items()
     whole, keys = set(), set()
     for var in files:
@@ -89,27 +89,25 @@ def named_channels(given: dict | str, files: Iterable[pd.DataFrame]) -> dict[str
 
 
 def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataFrame:
-    """The channels of a file: their names, and what they are.
+    """The channels of a file: their names and kinds.
 
     Parameters
     ----------
     var
-        Names as they stand in the file as the index; a column `detector` where there is one.
+        Names in the file as the index; an optional column `detector`.
     markers
-        What the configuration calls them.
+        Their names in the configuration.
     where
         The file, for messages.
 
-    Returns
-    -------
-    The index holds markers' names without metals and detectors, and what `markers` calls them; other channels
-    keep theirs, with a number where a name is taken. Columns: `kind`, `channel` (the name in the file), and
-    `detector` where there is one.
+    Returns ------- The index has markers' names without metals and detectors, or their names in `markers`;
+    other channels keep their names, with a number for duplicates. Columns: `kind`, `channel` (the name in the
+    file), and `detector` if present.
 
     Raises
     ------
     InputError
-        If a channel has no name, two are one marker, or none is a marker.
+        If a channel has no name, two are one marker, or there are no markers.
     """
     import pandas as pd
 
@@ -122,7 +120,7 @@ def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataF
             "export the file without it"
         )
     kinds = [channel_kind(name, detector) for name, detector in zip(names, detectors, strict=True)]
-    # Where nobody wrote down the antibodies, metals are all there is to go by.
+    # In files without antibodies, metals are the only names.
     are_metals = [METAL.match(marker_name(name)) is not None for name in names]
     metals_alone = all(is_metal or kind != MARKER for is_metal, kind in zip(are_metals, kinds, strict=True))
     areas = {match[1] for detector in detectors if (match := AREA.match(detector))}
@@ -151,7 +149,7 @@ def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataF
 
 
 def _detector(name: str, detector: object) -> str:
-    """A channel's detector: what stands before `::` where the file says nothing else."""
+    """A channel's detector; by default the text before `::`."""
     detector_name = detector if isinstance(detector, str) and detector.strip() else name
     before = COMPENSATED.sub("", detector_name.partition("::")[0].strip())
     return before or detector_name
@@ -172,7 +170,7 @@ def _check_once(
             f"'{names[n]}'" + (f" ({detectors[n]})" if names[other] == names[position] else "")
             for n in (other, position)
         ]
-        # What drops the one and not the other.
+        # A name that drops one channel only.
         droppable = [
             name
             for one, rest in ((position, other), (other, position))
@@ -180,7 +178,7 @@ def _check_once(
             if not read_markers({name: None}).find(names[rest], detectors[rest])[0]
         ]
         remedy = (
-            f"tell them apart in cytometry.markers, or drop one there ('{droppable[0]}': null)"
+            f"give them different names in cytometry.markers, or drop one there ('{droppable[0]}': null)"
             if droppable
             else "rename one of them in the file, or export it without"
         )
@@ -188,7 +186,7 @@ def _check_once(
 
 
 def _unique(names: list[str], kinds: list[str]) -> list[str]:
-    """Names with numbers behind those that stand again; markers, which are once each, have none."""
+    """Names with numbers added to duplicates; markers are unique."""
     taken = {name for name, kind in zip(names, kinds, strict=True) if kind == MARKER}
     unique = []
     for name, kind in zip(names, kinds, strict=True):

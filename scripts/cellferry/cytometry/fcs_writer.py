@@ -1,8 +1,8 @@
-"""Writing FCS 3.1: list mode, float32, little endian, block by block.
+"""Writer of FCS 3.1: list mode, float32, little endian, block by block.
 
-A file begins with a header of fixed length and the keywords, and ends with the events. How many these are,
-and how high they go, is known when the last of them is written: the keywords are written then, into room that
-was left for them. The standard lets segments lie apart.
+A file begins with a header of fixed length and the keywords, and ends with the events. The number and
+range of events are available after the last one, so the keywords are written then, into reserved space. The
+standard allows gaps between segments.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ import numpy as np
 from ..core.atomic import complete
 
 DELIMITER = "\f"
-"""What stands between keywords and values: makers of instruments use it too, and names do not hold it."""
+"""Delimiter of keywords and values: instruments use it too, and names do not contain it."""
 
 HEADER_BYTES = 58
 LARGEST_OFFSET = 99_999_999
-"""The header has eight digits for a place in the file."""
+"""Largest offset of the header's eight digits."""
 
 MOST = 10**15
-"""No number among the keywords is larger: neither a place in the file nor a channel's range."""
+"""Upper bound of numbers in the keywords: offsets in the file and channel ranges."""
 
 NO_CHECKSUM = b"0" * 8
 
@@ -35,10 +35,10 @@ class Channel(NamedTuple):
     name
         Short name ($PnN): unique in the file, without a comma, not empty.
     marker
-        Long name ($PnS); left out where it is empty.
+        Long name ($PnS); left out if empty.
     most
-        Range ($PnR) of a channel that is to be shown on a linear scale from 0 to there ($PnD). None: the
-        range is that of the values, and the scale is left to whoever opens the file.
+        Range ($PnR) of a channel with a linear scale from 0 ($PnD). None: the range is that of the values,
+        and the reading program chooses the scale.
     """
 
     name: str
@@ -56,18 +56,18 @@ class FcsWriter:
     channels
         Its channels.
     keywords
-        Further keywords and their values. Those that the standard asks for are written in any case.
+        Further keywords and their values. Required keywords are always written.
 
     Raises
     ------
     ValueError
-        If the channels' names are not as the standard asks for, or if it is closed without events.
+        If the channels' names violate the standard, or the file is closed without events.
     """
 
     def __init__(self, path: str | Path, channels: Sequence[Channel], keywords: dict[str, str]) -> None:
         names = [channel.name for channel in channels]
         if len(set(names)) < len(names) or any("," in name or not name.strip() for name in names):
-            raise ValueError(f"{path}: channels have names of their own, without commas, and not {names}")
+            raise ValueError(f"{path}: channels need unique names without commas, not {names}")
         self.n_events = 0
         self._channels = list(channels)
         self._keywords = keywords
@@ -93,7 +93,7 @@ class FcsWriter:
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        # Whatever fails on the way out must reach `complete`, or a broken file would get the final name.
+        # Errors at closing must reach `complete`, or a damaged file would get the final name.
         with self._closing:
             if raised[0] is None:
                 self._finish()
@@ -102,7 +102,7 @@ class FcsWriter:
 
     def _finish(self) -> None:
         if self.n_events == 0:
-            raise ValueError("a file without events is none that programs open")
+            raise ValueError("an FCS file needs events")
         data = (self._data_start, self._file.tell() - 1)
         self._file.write(NO_CHECKSUM)
         text = text_segment(
@@ -120,15 +120,15 @@ class FcsWriter:
 
 
 def header(text_end: int, data: tuple[int, int]) -> bytes:
-    """The first bytes of a file: where its keywords and events begin and end.
+    """The first bytes of a file: bounds of keywords and events.
 
     Parameters
     ----------
     text_end
-        Place of the last byte of the keywords, which begin after the header.
+        Offset of the last byte of the keywords, which begin after the header.
     data
-        Places of the first and the last byte of the events. Where they do not fit the header, it has zeros,
-        as the standard says, and only the keywords tell them.
+        Offsets of the first and the last byte of the events. If they do not fit, the header has zeros, as the
+        standard requires, and only the keywords have them.
     """
     begin, end = data if data[1] <= LARGEST_OFFSET else (0, 0)
     return f"FCS3.1    {HEADER_BYTES:8}{text_end:8}{begin:8}{end:8}{0:8}{0:8}".encode("ascii")
@@ -165,13 +165,13 @@ def text_segment(
         if channel.most is not None:
             pairs[f"$P{n}D"] = f"Linear,0,{most}"
     words = {keyword: _escaped(str(value)) for keyword, value in (keywords | pairs).items()}
-    # The standard allows no empty values: a delimiter that stands twice is one within a value.
+    # The standard allows no empty values: a double delimiter is one within a value.
     text = "".join(f"{keyword}{DELIMITER}{word}{DELIMITER}" for keyword, word in words.items() if word)
     return f"{DELIMITER}{text}".encode()
 
 
 def _escaped(value: str) -> str:
-    # At its ends a delimiter cannot be told from the next; it counts as a blank, and is stripped.
+    # At its ends a delimiter is ambiguous; it is treated as a blank, and stripped.
     return value.strip().replace(DELIMITER, 2 * DELIMITER)
 
 

@@ -1,4 +1,4 @@
-"""Names of markers: when two of them mean the same one.
+"""Names of markers, compared without metals, detectors and case.
 
 Needs the standard library only: the Snakefile imports it on a login node.
 """
@@ -13,25 +13,25 @@ from ..errors import InputError
 from ..labels.tables import table_rows
 
 KIND = "kind"
-"""Name of the var column that tells what a channel is; `marker`, or one of `KINDS`."""
+"""Name of the var column with a channel's kind; `marker`, or one of `KINDS`."""
 
 CHANNEL = "channel"
-"""Name of the var column with a channel's name as it stands in the file."""
+"""Name of the var column with a channel's name in the file."""
 
 DETECTOR = "detector"
 """Name of the var column with the short name of a channel in FCS files ($PnN)."""
 
 MARKER = "marker"
 BACKBONE = "backbone"
-"""Name of the var column that tells which markers all references have."""
+"""Name of the var column that marks markers of all references."""
 
 TRANSFORMATION = "transformation.json"
-"""File in a model's folder that tells how intensities become what the model takes."""
+"""File in a model's folder with the transformation of intensities."""
 
 SCALING_COLUMNS = ("marker", "low", "high")
-"""Columns of a table that says which values became 0 and 1 for a model of others."""
+"""Columns of a table of the values that became 0 and 1 for a pre-trained model."""
 
-# What antibodies and stains are labeled with in mass cytometry, and what is seen of contaminations.
+# Metals of antibodies and stains in mass cytometry, and of contaminations.
 _ELEMENTS = (
     "ArAr|Rh|Pd|Ag|In|Sn|Te|Xe|Cs|Ba|La|Ce|Pr|Nd|Sm|Eu|Gd|Tb|Dy|Ho|Er|Tm|Yb|Lu|Hf|Ta|Os|Ir|Pt|Au|Pb|Bi"
 )
@@ -57,7 +57,7 @@ IGNORED = re.compile(r"[\s_.,:;/\\()\[\]-]+")
 
 
 def marker_name(name: str) -> str:
-    """A marker's name without the metal or the detector that stand before or behind it.
+    """A marker's name without the metal or detector before or after it.
 
     `139La_CD45RA`, `CD45RA(La139)Di` and `Comp-FITC-A :: CD45RA` are CD45RA.
     """
@@ -68,12 +68,12 @@ def marker_name(name: str) -> str:
 
 
 def is_named_after_metal(name: str) -> bool:
-    """Whether a metal stands in a channel's name."""
+    """Whether a channel's name contains a metal."""
     return bool(METAL.match(name) or BEFORE.match(name) or AFTER.search(name))
 
 
 def marker_key(name: str) -> str:
-    """What two names of one marker have in common: no metal, case, blanks, dashes, dots or underscores."""
+    """Key of a marker's name: without metal, case, blanks, dashes, dots and underscores."""
     return _folded(marker_name(name))
 
 
@@ -87,14 +87,14 @@ def _folded(name: str) -> str:
 
 
 class MarkerTable(NamedTuple):
-    """What `cytometry.markers` says: the marker that a name stands for; none for what is no marker.
+    """The table of `cytometry.markers`: the marker of a name; None for other channels.
 
     Attributes
     ----------
     channels
-        By the whole name of a channel, of those in which a metal or a detector stands.
+        By the whole name of a channel, for names with a metal or detector.
     markers
-        By the key of a name, of all others.
+        By the key of a name, for all others.
     """
 
     channels: dict[str, str | None]
@@ -124,8 +124,8 @@ def read_markers(given: dict | str) -> MarkerTable:
         known = table.markers if key == marker_key(str(name)) else table.channels
         given_name = None if marker is None or not str(marker).strip() else str(marker).strip()
         if known.setdefault(key, given_name) != given_name:
-            what = f"'{name}' stands for {_said(given_name)} and for {_said(known[key])}"
-            raise InputError(Problem("cytometry.markers", what, "leave one of them"))
+            what = f"'{name}' means {_said(given_name)} and {_said(known[key])}"
+            raise InputError(Problem("cytometry.markers", what, "keep one of them"))
     return table
 
 

@@ -15,7 +15,7 @@ def markers_of(var: pd.DataFrame) -> list[str]:
 
 
 def names_in_model(var: pd.DataFrame, model_markers: Iterable[str]) -> list[str | None]:
-    """What a model calls the channels of a merged file; None for those that it does not have."""
+    """Model's names of a merged file's channels; None for channels that it lacks."""
     known = {marker_key(marker): marker for marker in model_markers}
     return [
         known.get(marker_key(name)) if kind == MARKER else None
@@ -29,11 +29,11 @@ class Panels(NamedTuple):
     Attributes
     ----------
     markers
-        Markers of any reference, under the name that the first of them gives them.
+        Markers of any reference, under the name in the first of them.
     backbone
-        Those of them that every dataset has.
+        Markers that every dataset has.
     names
-        By dataset, the model's marker for each of its own; its own name where no reference has it.
+        By dataset, the model's marker for each of its markers; its own name if no reference has it.
     """
 
     markers: list[str]
@@ -49,7 +49,7 @@ def joint_panels(panels: dict[str, list[str]], references: list[str]) -> Panels:
     panels
         Names of the markers of each dataset.
     references
-        Which of the datasets are references; at least one.
+        Names of the references among the datasets; at least one.
     """
     called: dict[str, str] = {}
     for name in references:
@@ -64,7 +64,7 @@ def joint_panels(panels: dict[str, list[str]], references: list[str]) -> Panels:
 
 
 def check_backbone(panels: Panels, references: list[str], min_common: float) -> None:
-    """Refuse a backbone that is too small a part of what the references have.
+    """Refuse a backbone with too few of the references' markers.
 
     Raises
     ------
@@ -83,20 +83,20 @@ def check_backbone(panels: Panels, references: list[str], min_common: float) -> 
         f"only {len(panels.backbone)} of the references' {smallest} markers are in all datasets "
         f"({', '.join(f'{name} {len(panel)}' for name, panel in panels.names.items())} markers), and "
         f"genes.min_common is {min_common}. '{most}' lacks {listed(lacking[most])} and has "
-        f"{listed(panels.names[most])}: if some of these are called otherwise, say so in cytometry.markers; "
+        f"{listed(panels.names[most])}: if some of these have other names, add them to cytometry.markers; "
         "else leave the dataset out, or lower genes.min_common"
     )
 
 
 def check_share(name: str, markers: list[str], backbone: list[str], min_common: float) -> None:
-    """Refuse a dataset that has too few of the markers that a model sees.
+    """Refuse a dataset with too few of a model's input markers.
 
     Parameters
     ----------
     name, own
         The dataset's name, and its markers.
     backbone
-        The markers that the model sees.
+        The model's input markers.
     min_common
         Share of them that it must have.
 
@@ -111,8 +111,8 @@ def check_share(name: str, markers: list[str], backbone: list[str], min_common: 
     if n_present and n_present >= min_common * len(backbone):
         return
     raise InputError(
-        f"datasets.{name}: has {n_present} of the {len(backbone)} markers that the model sees, and "
+        f"datasets.{name}: has {n_present} of the model's {len(backbone)} input markers, and "
         f"genes.min_common is {min_common}; it lacks {listed(lacking)} and has {listed(markers)}: if some of "
-        "these are called otherwise, say so in cytometry.markers; else leave the dataset out, or train on "
+        "these have other names, add them to cytometry.markers; else leave the dataset out, or train on "
         "markers that both have"
     )

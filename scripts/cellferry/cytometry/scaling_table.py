@@ -1,4 +1,4 @@
-"""How intensities become what a model of others takes: as its folder says, or a table of the user."""
+"""Transformation of intensities for a pre-trained model, from its folder or a user's table."""
 
 import json
 from io import StringIO
@@ -19,7 +19,7 @@ from .value_kind import ValueKind
 COFACTOR = "cofactor"
 
 GIVEN = "pretrained"
-"""What stands for the datasets that a model of others was trained on."""
+"""Name of the unknown training datasets of a pre-trained model."""
 
 
 def told_scaling(
@@ -30,52 +30,52 @@ def told_scaling(
     cofactor: str | float | dict,
     limits: tuple[float, float],
 ) -> tuple[Transformation, dict[str, ValueKind]]:
-    """The transformation of a model of others.
+    """The transformation of a pre-trained model.
 
     Parameters
     ----------
     folder
-        The model's; one that this workflow trained holds its transformation.
+        The model's folder; a model that this workflow trained has its transformation there.
     table
-        The key `pretrained.scaling`: a table of marker, low and high; None: datasets hold what the
-        model takes.
+        The key `pretrained.scaling`: a table of marker, low and high; None: datasets have the
+        model's values.
     markers
         The model's, in its order.
     cofactor
-        The key `cytometry.cofactor`, for markers to which the table gives none.
+        The key `cytometry.cofactor`, for markers without a cofactor in the table.
     limits
-        Where scaled values are cut off, if the model's folder does not say it.
+        Limits of scaled values, if the model's folder does not have them.
 
     Returns
     -------
-    It, and what kind of values it was learned from, as `values` of `select_markers`.
+    The transformation, and the kind of values that it was fitted on, as `values` of `select_markers`.
 
     Raises
     ------
     InputError
-        If what is told is not whole, or not about this model.
+        If the transformation is incomplete, or not of this model.
     """
     beside = Path(folder, TRANSFORMATION)
     if beside.is_file():
         if table is not None:
             raise InputError(
-                f"pretrained.scaling: {folder} holds a {TRANSFORMATION} that says how values are scaled; "
-                "take the key out"
+                f"pretrained.scaling: {folder} contains {TRANSFORMATION} with the scaling of values; "
+                "remove the key"
             )
         return _read_transformation(beside, markers)
     if table is None:
-        kind, why = SCALED, "without a table in pretrained.scaling values are taken as they are"
+        kind, why = SCALED, "without a table in pretrained.scaling values are used unchanged"
         low, high = np.zeros(len(markers)), np.ones(len(markers))
         cofactors = cofactors_of("auto", markers)
     else:
-        kind, why = TRANSFORMED, f"{table} says what became 0 and 1"
+        kind, why = TRANSFORMED, f"{table} gives the values that became 0 and 1"
         low, high, cofactors = _read_table(table, markers, cofactor)
     transformation = Transformation(markers, cofactors, low, high, limits)
     return transformation, {GIVEN: ValueKind(kind, None, why)}
 
 
 def _read_transformation(path: Path, markers: list[str]) -> tuple[Transformation, dict[str, ValueKind]]:
-    """What `train_reference_model` wrote beside its model."""
+    """The file of `train_reference_model` beside its model."""
     with readable(path):
         text = path.read_text(encoding="utf-8")
     try:
@@ -84,13 +84,13 @@ def _read_transformation(path: Path, markers: list[str]) -> tuple[Transformation
         learned_from = {name: ValueKind(**kind) for name, kind in content["values"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"pretrained.model: {path} is not what this workflow writes beside a model ({error!r}); copy the "
+            f"pretrained.model: {path} is damaged or of another program ({error!r}); copy the "
             "model's folder again"
         ) from error
     if transformation.markers != markers:
         others = sorted(set(markers) ^ set(transformation.markers))
         raise InputError(
-            f"pretrained.model: {path} is about another model, with other markers "
+            f"pretrained.model: {path} is of another model, with other markers "
             f"({listed(others) or 'in another order'}); copy the model's folder again"
         )
     return transformation, learned_from
@@ -126,7 +126,7 @@ def _read_table(
 
 
 def _numbers(column: pd.Series) -> np.ndarray:
-    """Text as numbers, NaN where it is none."""
+    """Text as numbers, NaN for other text."""
     return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
 
 
@@ -151,7 +151,7 @@ def _rows_of(path: str, markers: list[str]) -> pd.DataFrame:
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(
-            f"pretrained.scaling: {path} is no table ({error}); correct or export it again"
+            f"pretrained.scaling: {path} is not a table ({error}); correct or export it again"
         ) from error
     lacking = [column for column in SCALING_COLUMNS if column not in table]
     if lacking:
@@ -163,7 +163,7 @@ def _rows_of(path: str, markers: list[str]) -> pd.DataFrame:
     twice = keys.duplicated()
     if twice.any():
         raise InputError(
-            f"pretrained.scaling: {path} has the marker {table['marker'][twice].iloc[0]} twice; leave one of "
+            f"pretrained.scaling: {path} has the marker {table['marker'][twice].iloc[0]} twice; keep one of "
             "them"
         )
     missing = [marker for marker in markers if marker_key(marker) not in set(keys)]

@@ -1,9 +1,9 @@
-"""Intensities of cytometry: what they are like in a file, and how they become what the model learns from.
+"""Transformation of cytometry's intensities from file values to model values.
 
-CytoVI's documentation asks for arcsinh of the values over a cofactor, and for scaling to 0..1. Both are the
-reference's here: a query is transformed with what was learned on the reference, so that a model can be used
-again. The range is not from the least to the greatest value, as in scikit-learn's MinMaxScaler, but between
-quantiles: among millions of events there is always one that would squeeze all others together.
+CytoVI's documentation recommends arcsinh of the values over a cofactor, and scaling to 0..1. Both are fitted
+on the reference and applied to queries, so that a model can be reused. The range is not from the least to the
+greatest value, as in scikit-learn's MinMaxScaler, but between quantiles: among millions of events there is
+always one that would squeeze all others together.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .value_detection import RAW
 from .value_kind import ValueKind
 
 COFACTORS = {"mass": 5.0, "fluorescence": 150.0}
-"""What the field divides by before arcsinh."""
+"""Usual cofactors: divisors before arcsinh."""
 
 RANGE = (0.001, 0.999)
 """Quantiles of the reference's values that become 0 and 1."""
 
 LIMITS = (-1.0, 2.0)
-"""Scaled values are cut off here: farther out are artefacts, which would outweigh all other events."""
+"""Limits of scaled values: artifacts beyond would outweigh all other events."""
 
 MIN_RANGE = 1e-6
-"""A marker of less has one value, and is only moved, as scikit-learn's scaler has it."""
+"""A marker with a smaller range is constant, and is only shifted, as in scikit-learn's scaler."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Transformation:
     low, high
         Transformed values that become 0 and 1.
     limits
-        Where scaled values are cut off.
+        Limits of scaled values.
     """
 
     markers: list[str]
@@ -57,18 +57,18 @@ class Transformation:
     limits: tuple[float, float] = LIMITS
 
     def of(self, seen: ValueKind, measured: np.ndarray) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
-        """What makes a dataset's values the model's.
+        """Function from a dataset's values to the model's.
 
         Parameters
         ----------
         seen
-            What the dataset holds.
+            Kind of the dataset's values.
         measured
-            Which of the markers it has; the others are 0, or what is nearest to it within the limits.
+            Mask of the markers it has; others are 0, or the nearest value within the limits.
 
         Returns
         -------
-        Function of cells × markers (CSR); gives the same with all values stored, float32.
+        Function of cells × markers (CSR) that returns all values stored, float32.
         """
         cofactors = self.cofactors[seen.technology].astype(np.float32) if seen.values == RAW else None
         low = self.low.astype(np.float32)
@@ -100,28 +100,28 @@ class Transformation:
 
     @classmethod
     def from_json(cls, content: dict) -> Transformation:
-        """Back from `to_json`."""
+        """Inverse of `to_json`."""
         cofactors = {name: np.array(values) for name, values in content["cofactors"].items()}
         low, high = np.array(content["low"]), np.array(content["high"])
         return cls(content["markers"], cofactors, low, high, tuple(content.get("limits", LIMITS)))
 
 
 def write_transformation(transformation: dict, values: dict[str, ValueKind], folder: Path) -> None:
-    """Write how values become what a model takes into its folder, which then is all that others need.
+    """Write the transformation into a model's folder, which makes it complete.
 
     Parameters
     ----------
     transformation, values
         See `cellferry.artifacts.features.Features`.
     folder
-        The model's.
+        The model's folder.
     """
     content = {**transformation, "values": {name: asdict(kind) for name, kind in values.items()}}
     (folder / TRANSFORMATION).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def all_stored(values: np.ndarray) -> sparse.csr_matrix:
-    """All values as CSR (int32 indices): hardly one is zero, so looking for those does not pay."""
+    """All values as CSR (int32 indices); few are zero, so zeros are kept."""
     n_rows, n_columns = values.shape
     indices = np.tile(np.arange(n_columns, dtype=np.int32), n_rows)
     indptr = np.arange(n_rows + 1, dtype=np.int32) * np.int32(n_columns)
@@ -134,7 +134,7 @@ def cofactors_of(given: str | float | dict, markers: list[str]) -> dict[str, np.
     Raises
     ------
     InputError
-        If it names a marker that there is not.
+        If it names an unknown marker.
     """
     by_marker = given if isinstance(given, dict) else {}
     keys = [marker_key(marker) for marker in markers]
@@ -142,7 +142,7 @@ def cofactors_of(given: str | float | dict, markers: list[str]) -> dict[str, np.
     unknown = [marker for marker in by_marker if marker_key(marker) not in keys]
     if unknown:
         raise InputError(
-            f"cytometry.cofactor: names {', '.join(unknown)}, which is none of the markers "
+            f"cytometry.cofactor: names {', '.join(unknown)}, not among the markers "
             f"({', '.join(markers)}); correct it"
         )
     everywhere = float(given) if isinstance(given, int | float) else None

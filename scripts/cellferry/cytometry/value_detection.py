@@ -26,7 +26,7 @@ def detect_values(
     transformed: str | bool,
     machine: str = "",
 ) -> ValueKind:
-    """Tell what kind of values a dataset holds.
+    """Detect the kind of a dataset's values.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def detect_values(
     var
         The channels, see `cellferry.cytometry.channels.channels_of`.
     technology, transformed
-        As the dataset's keys; `auto` where the user says nothing.
+        The dataset's keys; `auto` by default.
     machine
-        What the file says of the instrument.
+        The instrument in the file.
     """
     kind, why_kind = _kind_of(values, transformed)
     if technology == "auto":
@@ -72,34 +72,34 @@ def _technology_of(values: np.ndarray, var: pd.DataFrame, machine: str, *, raw: 
     if "scatter" in kinds:
         return "fluorescence", "there are scatter channels"
     if "dna" in kinds:
-        return "mass", "there are DNA channels, and none of scatter"
+        return "mass", "there are DNA channels, and no scatter channels"
     if raw and ((values < MIN_FLUORESCENCE).any() or (values > MAX_MASS).any()):
-        return "fluorescence", "values are as large, or as far below 0, as of fluorescence"
-    return "mass", "nothing speaks for fluorescence"
+        return "fluorescence", "values are in the range of fluorescence"
+    return "mass", "no sign of fluorescence"
 
 
 def check_kind(name: str, seen: ValueKind, learned_from: dict[str, ValueKind]) -> None:
-    """Refuse a dataset whose values are scaled already where the model's own were not, or the other way.
+    """Refuse a scaled dataset for a model of unscaled values, and the reverse.
 
     Parameters
     ----------
     name, seen
-        The dataset's name, and what it holds.
+        The dataset's name, and the kind of its values.
     learned_from
-        The same of the datasets that the transformation was learned from: `values` in genes.json.
+        The kinds of the datasets that the transformation was fitted on: `values` in genes.json.
 
     Raises
     ------
     InputError
-        If they do not fit together.
+        If they differ.
     """
     kinds = {learned.values: learned.why for learned in learned_from.values()}
     if (seen.values == SCALED) == (SCALED in kinds):
         return
     listed = ", ".join(f"{kind} ones ({why})" for kind, why in kinds.items())
     raise InputError(
-        f"datasets.{name}: holds {seen.values} values ({seen.why}), and the model was trained on {listed}; "
-        f"give both of one kind, or correct datasets.{name}.transformed"
+        f"datasets.{name}: has {seen.values} values ({seen.why}), and the model was trained on {listed}; "
+        f"provide both of one kind, or correct datasets.{name}.transformed"
     )
 
 

@@ -1,4 +1,4 @@
-"""The kind of a dataset's intensities, as a first look shows it."""
+"""The kind of a dataset's intensities, detected in its first cells."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class ValueKind:
     values
         `raw`, `transformed` (no arcsinh is needed) or `scaled` (to 0..1, besides).
     technology
-        `mass` or `fluorescence`; None of a model of others, where it is not known.
+        `mass` or `fluorescence`; None for a pre-trained model, if unknown.
     why
         The reasons, for people.
     """

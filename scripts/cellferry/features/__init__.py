@@ -1,1 +1,1 @@
-"""Genes and markers: their ids, which of them the model takes, files subset to them."""
+"""Genes and markers: ids, choice for the model, and subsets of files."""

@@ -1,4 +1,4 @@
-"""Genes that datasets share, under the names that tables of ids and of orthologs give them."""
+"""Genes common to datasets, after translation by tables of ids and orthologs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from .gene_ids import BY_ORTHOLOGS, GeneTable, Harmonized, candidate_ids, read_g
 from .orthologs import Orthologs, read_orthologs
 
 type Offered = dict[str, dict[str, np.ndarray]]
-"""What `candidate_ids` gives: by kind of ids and column, an id (or None) per gene."""
+"""Result of `candidate_ids`: by kind of ids and column, an id (or None) per gene."""
 
 
 @dataclass(frozen=True)
 class Translations:
-    """Tables that bring genes under the names of the reference.
+    """Tables that translate genes to the names of the reference.
 
     Attributes
     ----------
@@ -46,13 +46,13 @@ class Translations:
 
 
 def chosen_genes(genes: str) -> list[str]:
-    """The chosen genes, as `select_genes` wrote them."""
+    """The chosen genes of `select_genes`."""
     table = pd.read_csv(genes, sep="\t", dtype={"gene": str}, keep_default_na=False)
     return table["gene"].to_list()
 
 
 def common_shares(harmonized: Harmonized, reference: str) -> dict[str, float]:
-    """Common genes as a share of each dataset's genes, or of the reference's where it has fewer."""
+    """Common genes as a share of each dataset's genes, or of the reference's if it has fewer."""
     n_genes = {name: len(set(ids) - {None}) for name, ids in harmonized.ids.items()}
     return {name: len(harmonized.common) / min(n, n_genes[reference]) for name, n in n_genes.items()}
 
@@ -63,7 +63,7 @@ def is_too_little(shares: dict[str, float], min_common: float, reference: str) -
 
 
 def check_shares(shares: dict[str, float], harmonized: Harmonized, min_common: float, reference: str) -> None:
-    """Refuse to go on with so few genes of a dataset that confidence would mean nothing."""
+    """Refuse datasets that share too few genes for meaningful labels."""
     if not is_too_little(shares, min_common, reference):
         return
     sizes = {name: len(set(ids) - {None}) for name, ids in harmonized.ids.items()}
@@ -71,7 +71,7 @@ def check_shares(shares: dict[str, float], harmonized: Harmonized, min_common: f
     raise InputError(
         f"only {len(harmonized.common)} genes are common to all datasets ({listed}), "
         f"and genes.min_common is {min_common}. The dataset with the fewest genes is "
-        f"'{min(sizes, key=sizes.get)}': map it in a run of its own or leave it out, name the right var "
+        f"'{min(sizes, key=sizes.get)}': map it in a separate run or leave it out, name the right var "
         "column in datasets.NAME.gene_id, translate ids with genes.map, or lower genes.min_common"
     )
 
@@ -79,7 +79,7 @@ def check_shares(shares: dict[str, float], harmonized: Harmonized, min_common: f
 def best_column(
     offered: dict[str, np.ndarray], wanted: Iterable[str], first: str | None = None
 ) -> tuple[str | None, np.ndarray, set[str]]:
-    """The column with most of the wanted genes, its ids, and those that it has.
+    """The column with most of the wanted genes, its ids, and the wanted genes in it.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def print_translations(
     references: list[str],
     gene_totals: dict[str, np.ndarray],
 ) -> None:
-    """Print how many genes of each dataset `genes.orthologs` names as the reference's, and what is lost.
+    """Print the genes per dataset that `genes.orthologs` translates, and the losses.
 
     Parameters
     ----------

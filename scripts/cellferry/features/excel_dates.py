@@ -1,4 +1,4 @@
-"""Gene names that a spreadsheet took for dates or numbers: SEPT2 becomes 2-Sep, MARCH1 and MARC1 1-Mar."""
+"""Gene names that a spreadsheet converted to dates or numbers: SEPT2 to 2-Sep, MARCH1 to 1-Mar."""
 
 import re
 
@@ -18,7 +18,7 @@ SPELLINGS = {
     "DÉC": "DEC",
     "DIC": "DEC",
 }
-"""Months of other languages and lengths, for those that genes are called by."""
+"""Months in other languages and lengths, by the months in gene names."""
 
 DAY_AND_MONTH = re.compile(r"(\d{1,2})[-./ ]+([^\W\d_]{3,5})\.?([-./ ]+\d{2,4})?$")
 MONTH_AND_DAY = re.compile(r"([^\W\d_]{3,5})\.?[-./ ]+(\d{1,2})$")
@@ -34,17 +34,17 @@ CALLED_BY = {
     "OCT": ("POU-domain gene OCT{day}",),
     "NOV": ("CCN3, called NOV",),
 }
-"""Genes by month, as they are called today: MARCH and MARC, SEPT, DEC genes."""
+"""Current names of genes by month: MARCH and MARC, SEPT, DEC genes."""
 
 LAST_MARC = 2
 """There are two MARC genes, and one DEC gene."""
 
 MAX_DATES = 0.1
-"""A column with more holds dates, and no genes."""
+"""Share of dates above which a column has dates, not genes."""
 
 
 def dates_among(var: pd.DataFrame) -> dict[str, str]:
-    """Names of genes that are dates or numbers of a spreadsheet, with the genes they may have been.
+    """Gene names that are spreadsheet dates or numbers, with their possible genes.
 
     Parameters
     ----------

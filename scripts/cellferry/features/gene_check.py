@@ -1,4 +1,4 @@
-"""Whether datasets share enough genes, found from their names alone before any counts are read."""
+"""Check for enough common genes, from their names only, before any counts are read."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ SHOWN = 3
 """Genes that a message names."""
 
 MIN_PAIRED = 0.2
-"""Share of a dataset's genes that a table of its species pairs at least; whole transcriptomes have a half."""
+"""Minimum share of a dataset's genes in a table of its species; whole transcriptomes have a half."""
 
 LOWER = "lower genes.min_common"
 RETRAIN = "train on genes that both have (genes.retrain_on_common: true, and no `pretrained`)"
@@ -37,7 +37,7 @@ RETRAIN = "train on genes that both have (genes.retrain_on_common: true, and no 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneCheck:
-    """What the check of genes depends on besides the datasets.
+    """Inputs of the gene check besides the datasets.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class GeneCheck:
     gene_map, orthologs
         Paths of the tables of ids and of orthologs, or None.
     model_genes, model_report
-        Genes of a model that was trained before, and their summary; None where this run chooses them.
+        Genes of a pre-trained model, and their summary; None if this run chooses them.
     """
 
     gene_ids: dict[str, str]
@@ -66,7 +66,7 @@ class GeneCheck:
 def gene_problems(datasets: Iterable[Inspection], check: GeneCheck) -> list[Problem]:
     """Problems of datasets that share too few genes, by the rules of select_genes and subset_common_genes.
 
-    Datasets whose ids the inspection does not hold are left to these.
+    Datasets without ids in the inspection are left to these rules.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def gene_problems(datasets: Iterable[Inspection], check: GeneCheck) -> list[Prob
 
 
 def _var_of(dataset: Inspection, gene_id: str) -> pd.DataFrame | None:
-    """Genes of a dataset as it was inspected; None where their ids are not known."""
+    """Genes of a dataset from its inspection; None without ids."""
     names = {column: lines.split("\n") for column, lines in dataset.gene_names.items()}
     if "index" not in names or (gene_id in dataset.gene_id_columns and gene_id not in names):
         return None
@@ -140,9 +140,9 @@ def lacking(
     name
         The dataset.
     what
-        How few they are.
+        Number of the shared genes, in words.
     offered, of_other
-        What `candidate_ids` gives of the two.
+        Results of `candidate_ids` for the two.
     other
         The name of the other one.
     tables
@@ -175,8 +175,8 @@ def shared_gene_problems(
 ) -> list[Problem]:
     """Problems of datasets among whose common genes the model's are to be chosen.
 
-    They are those for which `select_genes` would stop: the datasets are compared together, and only if they
-    share too little, one by one with the first reference, to name those at fault.
+    `select_genes` would stop for them: the datasets are compared together and, if they share too little, one
+    by one with the first reference, to name those at fault.
     """
     together = {name: offered[name] for name in sources}
     first = references[0]
@@ -220,15 +220,15 @@ def model_gene_problem(
     Parameters
     ----------
     name, offered
-        The query, and what `candidate_ids` gives of it.
+        The query, and its result of `candidate_ids`.
     genes, namespace
-        Genes among which the model's are, and the kind of their ids.
+        Candidates of the model's genes, and the kind of their ids.
     n_least
-        Number of the model's genes, or the least that it can be.
+        Number of the model's genes, or a lower bound.
     min_common
-        Share of these that the query must have; one gene in any case.
+        Share of these that the query must have, and at least one gene.
     other
-        The name of what has these genes: a reference, or the model.
+        The owner of these genes: a reference, or the model.
     tables
         Tables in use.
     """

@@ -1,4 +1,4 @@
-"""Gene ids: which kind they are, how datasets are brought to one kind, which genes all of them share."""
+"""Gene ids: their kinds, translation to one kind, and genes common to all datasets."""
 
 import re
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ KINDS = ("ensembl", "symbol")
 BY_MAP = ", by genes.map"
 """Ending of the name of a column whose ids are translated."""
 BY_ORTHOLOGS = ", by genes.orthologs"
-"""Part of the name of a column whose genes are named as those of another species."""
+"""Part of the name of a column translated to another species."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Harmonized:
     kind
         `ensembl` or `symbol`.
     ids
-        Per dataset, one id per gene of its file, in the file's order; None where there is none.
+        Per dataset, one id per gene of its file, in the file's order; None if missing.
     columns
         Per dataset, the var column that the ids come from.
     common
@@ -60,7 +60,7 @@ def id_kind(ids: np.ndarray) -> str:
 
 
 def strip_version(gene: str) -> str:
-    """Ensembl id without its version: ENSG00000139618.19 -> ENSG00000139618; anything else as it is."""
+    """Ensembl id without its version: ENSG00000139618.19 -> ENSG00000139618; other ids unchanged."""
     match = ENSEMBL.match(gene)
     return match[1] if match else gene
 
@@ -68,8 +68,8 @@ def strip_version(gene: str) -> str:
 def read_gene_table(path: str | Path) -> GeneTable:
     """Read a two-column table of Ensembl ids and symbols, in either order, with or without a header.
 
-    Where an id stands in several rows, the first counts. A row with Ensembl ids in both columns (of another
-    release or species, or in the place of a missing symbol) translates nothing.
+    The first row of a duplicate id is used. A row with Ensembl ids in both columns (of another release or
+    species, or instead of a missing symbol) is skipped.
 
     Raises
     ------
@@ -91,14 +91,14 @@ def read_gene_table(path: str | Path) -> GeneTable:
                 to_ensembl.setdefault(values[1], values[0])
     if not to_symbol:
         raise InputError(
-            f"genes.map: {path} holds no Ensembl id beside a symbol in its first two columns; "
-            "it should have one row per gene: Ensembl id, symbol"
+            f"genes.map: {path} has no row with an Ensembl id and a symbol in its first two columns; "
+            "write one row per gene: Ensembl id, symbol"
         )
     return GeneTable(to_symbol, to_ensembl)
 
 
 def symbols_beside(genes: list[str], var: pd.DataFrame | None, table: GeneTable | None) -> list[str]:
-    """Symbols of genes that go by Ensembl ids, from a dataset or a table; elsewhere the ids themselves.
+    """Symbols of genes with Ensembl ids, from a dataset or a table; the ids without a symbol.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def symbols_beside(genes: list[str], var: pd.DataFrame | None, table: GeneTable 
     var
         Genes of a dataset that may have both, or None.
     table
-        Ensembl ids and symbols, or None; it counts before the dataset's own.
+        Ensembl ids and symbols, or None; it takes precedence over the dataset.
     """
     known: dict[str, str] = {}
     if id_kind(genes) == "ensembl":
@@ -139,9 +139,9 @@ def candidate_ids(
 
     Returns
     -------
-    For each kind the columns of that kind, each with one id (or None) per gene. A column that `table`
-    translates is there only where the dataset has none of that kind. Behind these stand the same columns
-    under the names of the other species, if `orthologs` has any of their genes.
+    For each kind the columns of that kind, each with one id (or None) per gene. Columns
+    translated by `table` are added only if the dataset has no column of that kind. The same columns in the
+    names of the other species follow, if `orthologs` has any of their genes.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def id_columns(var: pd.DataFrame, gene_id: str = "auto") -> dict[str, np.ndarray
     ids = {
         name: np.array([_clean(value) for value in values], dtype=object) for name, values in columns.items()
     }
-    # A column such as `feature_biotype` says little about the gene it stands beside.
+    # A column such as `feature_biotype` does not identify genes.
     return {
         name: own
         for name, own in ids.items()
@@ -231,7 +231,7 @@ def harmonize(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, refere
         If the datasets share no gene.
     """
     best: Harmonized | None = None
-    # Of two kinds that do equally well, the one that the reference's own genes are called by.
+    # The reference's own kind, if two kinds share as many genes.
     for kind in sorted(KINDS, key=lambda kind: "index" not in candidates[reference][kind]):
         for reference_column, reference_ids in candidates[reference][kind].items():
             if BY_ORTHOLOGS in reference_column:
@@ -256,7 +256,7 @@ def harmonize(candidates: dict[str, dict[str, dict[str, np.ndarray]]], *, refere
         )
         raise InputError(
             f"the datasets have no gene in common ({examples}). If some hold Ensembl ids and others symbols, "
-            "name a two-column table in genes.map; if the ids stand in another var column, name it in "
+            "name a two-column table in genes.map; if the ids are in another var column, name it in "
             "datasets.NAME.gene_id; if they are of two species, name their orthologs in genes.orthologs"
         )
     return best

@@ -10,7 +10,7 @@ class GeneSelection:
     Parameters
     ----------
     ids
-        One id (or None) per gene of the file. Genes that stand several times are summed.
+        One id (or None) per gene of the file. Duplicate genes are summed.
     selected
         Ids wanted, each once.
     """

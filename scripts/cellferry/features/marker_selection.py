@@ -24,7 +24,7 @@ def marker_selection(
     name: str,
     min_common: float = 0.0,
 ) -> tuple[Selection, pd.DataFrame]:
-    """What picks the model's markers from a file's intensities, and transforms them.
+    """Selection and transformation of the model's markers in a file.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def marker_selection(
     genes, report
         The model's markers and the summary, as `select_markers` wrote them.
     inspected
-        What `inspect_dataset` wrote of the dataset.
+        The dataset's inspection.
     name
         The dataset's name.
     min_common
@@ -41,8 +41,8 @@ def marker_selection(
 
     Returns
     -------
-    What picks and transforms, and var of the file to write: the markers, which of them were `measured`, and
-    which are in the `backbone`.
+    The function that selects and transforms, and var of the file to write: markers, with masks of `measured`
+    ones and of the `backbone`.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def marker_selection(
     backbone = table[BACKBONE].to_numpy(dtype=bool)
     check_share(name, markers_of(reader.var), table["gene"][backbone].to_list(), min_common)
     check_kind(name, seen, features.values)
-    print(f"{name} has {(measured & backbone).sum()} of the {backbone.sum()} markers that the model sees")
+    print(f"{name} has {(measured & backbone).sum()} of the model's {backbone.sum()} input markers")
     picks = GeneSelection(ids, table["gene"].to_list())
     transform = Transformation.from_json(features.transformation).of(seen, measured)
     var = pd.DataFrame({MEASURED: measured, BACKBONE: backbone}, index=pd.Index(table["gene"], name="gene"))

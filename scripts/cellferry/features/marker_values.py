@@ -1,4 +1,4 @@
-"""Files of marker values in the place of counts, as cytometry has them: transformed, scaled, all stored."""
+"""Files of marker values instead of counts, for cytometry: transformed, scaled, all stored."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from ..cytometry.marker_names import BACKBONE
 from ..resources.memory import BLOCK_BYTES
 
 INTENSITIES = "intensities"
-"""What such a file holds by its own words."""
+"""Mark of such a file in its annotation."""
 
 
 def holds_intensities(cells: H5adReader) -> bool:
@@ -18,11 +18,11 @@ def holds_intensities(cells: H5adReader) -> bool:
 def marker_values(cells: H5adReader, rows: np.ndarray) -> np.ndarray:
     """Values of the given rows (ascending): rows × markers, float32; beyond the backbone all are 0.
 
-    A marker that some reference lacks tells references apart and not labels. Being constant, it gets no
-    coefficient and no split from what is trained on these values.
+    A marker missing from a reference would identify references, not labels. As a constant it gets no
+    coefficient and no split in training.
     """
     values = np.zeros((len(rows), cells.n_genes), dtype=np.float32)
-    # From front to back: a cell has so few values that seeking it takes longer than reading its neighbors.
+    # In order: a cell has so few values that a seek takes longer than reading its neighbors.
     for start, stop in cells.ranges(BLOCK_BYTES):
         first, last = np.searchsorted(rows, [start, stop])
         if first < last:

@@ -1,4 +1,4 @@
-"""Which organism genes are of, by how their ids are written."""
+"""The organism of genes, by the spelling of their ids."""
 
 import re
 from collections import Counter
@@ -31,14 +31,14 @@ SPELLINGS = {
 """Organism by how symbols are spelled, as their nomenclatures have it."""
 
 SHARE = 0.7
-"""Of the ids, that must be written so."""
+"""Minimum share of ids with this spelling."""
 
 OR = " or "
-"""Between organisms whose symbols are written alike."""
+"""Separator of organisms with the same spelling of symbols."""
 
 
 def organism_of(ids: Iterable[str]) -> str:
-    """The organism whose genes are written as these ids or symbols are; empty where that is not clear."""
+    """The organism of ids or symbols, by their spelling; empty if unclear."""
     found: Counter[str] = Counter()
     n_ids = 0
     for name in map(str, ids):
@@ -53,7 +53,7 @@ def organism_of(ids: Iterable[str]) -> str:
 
 
 def are_two_organisms(first: Iterable[Iterable[str]], second: Iterable[Iterable[str]]) -> bool:
-    """Whether two datasets' genes are clearly written as those of different organisms.
+    """Whether two datasets' genes clearly have the spellings of different organisms.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def are_two_organisms(first: Iterable[Iterable[str]], second: Iterable[Iterable[
 
 
 def written_as(columns: Iterable[Iterable[str]]) -> str:
-    """How a dataset's genes are written, such as `mouse or rat symbols`, or `genes` if that is not clear."""
+    """Description of a dataset's genes, such as `mouse or rat symbols`, or `genes` if unclear."""
     columns = list(columns)
     organism = organism_among(columns)
     is_ids = columns and str(next(iter(columns[0]), "")).startswith("ENS")
@@ -78,13 +78,13 @@ def organism_among(columns: Iterable[Iterable[str]]) -> str:
 
 
 def orthologs_remedy(first: Iterable[Iterable[str]], second: Iterable[Iterable[str]]) -> str:
-    """The way out for datasets of two organisms, in the imperative."""
+    """The remedy for datasets of two organisms, in the imperative."""
     name = orthologs_between(first, second)
     return f"set genes: {{orthologs: {name}}}" if name else f"name a table of their orthologs in {KEY}"
 
 
 def orthologs_between(first: Iterable[Iterable[str]], second: Iterable[Iterable[str]]) -> str | None:
-    """Name of the table that comes along for two datasets; None without one, or for one species."""
+    """Name of the shipped table for two datasets; None without one, or for one species."""
     own, other = organism_among(first), organism_among(second)
     for pair in product(own.split(OR), other.split(OR)):
         if table := shipped_table("-".join(pair)):

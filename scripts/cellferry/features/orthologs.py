@@ -1,4 +1,4 @@
-"""Orthologs: a table that pairs the genes of two species, to name one's genes as the other's."""
+"""Orthologs: a table of gene pairs, which translates one species' genes to the other's."""
 
 import re
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from ..labels.tables import rows_of_two
 from .gene_ids import ENSEMBL, KINDS
 
 HEADER_WORDS = frozenset(("gene", "genes", "symbol", "id", "name", "ensembl", "human", "mouse", "species"))
-"""Words of which a header has one; no gene is called so."""
+"""Words of headers, which are not gene names."""
 
 TWO_OF_EACH = 4
 """Columns of a table that holds an Ensembl id and a symbol for each gene."""
@@ -33,9 +33,9 @@ class Orthologs:
     source
         Name or path of the table.
     pair_of
-        Of each species: number of the pair by Ensembl id and by symbol.
+        Per species: number of the pair by Ensembl id and by symbol.
     names
-        Of each species, by kind of ids: the gene of each pair, None where it has no name of this kind.
+        Per species and kind of ids: the gene of each pair, None without a name of this kind.
     n_excluded
         Pairs of genes that are left out, since one of the two has another partner as well.
     """
@@ -71,8 +71,7 @@ class Orthologs:
         Parameters
         ----------
         ids
-            One id or symbol (or None) per gene. They are taken for those of the species of which the table
-            has more of them.
+            One id or symbol (or None) per gene, of the species of which the table has more of them.
 
         Returns
         -------
@@ -90,7 +89,7 @@ class Orthologs:
 
 
 def table_of_orthologs(shipped: str | None, given: str | None) -> str | None:
-    """Path of the table in use: one that comes along, by its name, or the user's; None without either."""
+    """Path of the table in use: a shipped one, by its name, or the user's; None without either."""
     return str(shipped_table(shipped)) if shipped else given or None
 
 
@@ -99,7 +98,7 @@ def read_orthologs(path: str | Path) -> Orthologs:
 
     Its first two columns hold a gene of each species, as Ensembl ids (with or without versions) or symbols.
     If they hold one gene's Ensembl id and symbol, and so do the next two, the table names each gene twice.
-    The species may stand in either order. Genes that have several partners are left out, with all of these.
+    The species may be in either order. Genes with several partners are left out, with all partners.
 
     Raises
     ------
@@ -167,7 +166,7 @@ def _is_id_and_symbol(rows: list[list[str]], column: int) -> bool:
 
 
 def _gene(fields: list[str]) -> Gene:
-    """A gene from its one or two fields, in whichever order; what is empty is missing."""
+    """A gene from its one or two fields, in either order; empty fields are missing."""
     ensembl = symbol = None
     for field in fields:
         if match := ENSEMBL.match(field):
@@ -180,7 +179,7 @@ def _gene(fields: list[str]) -> Gene:
 def _check_species(path: Path, pairs: list[tuple[Gene, Gene]]) -> None:
     """Refuse a table that holds the same names twice, or Ensembl ids of one species.
 
-    Symbols do not show the species: those of most mammals are written as human ones are.
+    Symbols do not show the species: most mammals' are spelled like human ones.
     """
     species = [
         {gene[0].rstrip("0123456789") for gene in genes if gene[0]} for genes in zip(*pairs, strict=True)
@@ -196,7 +195,7 @@ def _shown(pair: tuple[Gene, Gene]) -> str:
 
 
 def _names(genes: Iterable[Gene]) -> dict[str, np.ndarray]:
-    """Genes by kind of ids; of a symbol that several have, none is named."""
+    """Genes by kind of ids, without symbols of several genes."""
     names = {}
     for number, kind in enumerate(KINDS):
         of_kind = [gene[number] for gene in genes]
@@ -206,7 +205,7 @@ def _names(genes: Iterable[Gene]) -> dict[str, np.ndarray]:
 
 
 def _numbers(genes: Iterable[Gene]) -> dict[str, int]:
-    """Number of the pair by each name that one gene alone has."""
+    """Number of the pair by each unique name."""
     return {
         name: number
         for names in _names(genes).values()

@@ -1,4 +1,4 @@
-"""A pass over a merged file that writes the chosen genes of all its cells, or of parts of them."""
+"""A pass over a merged file that writes the chosen genes of all cells, or of parts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from .gene_ids import BY_ORTHOLOGS
 from .gene_selection import GeneSelection
 
 MEASURED = "measured"
-"""Name of the var column that tells which of the model's genes a dataset has; the others count as 0."""
+"""Name of the var column that marks the model's genes in a dataset; others are 0."""
 HAS_ORTHOLOG = "has_ortholog"
-"""Name of the var column, of a dataset of another species: which of them have an ortholog there."""
+"""Name of the var column that marks genes with an ortholog, in a dataset of another species."""
 
 TOTALS = "counts_of_all_genes"
-"""Name of the obs column with each cell's counts of all genes of its file, where a classifier takes them."""
+"""Name of the obs column with each cell's counts of all genes, for classifiers that need them."""
 
 ORTHOLOGS_MB = 25
 """MB of a table of orthologs of 17,000 pairs, as it is read; measured."""
@@ -69,7 +69,7 @@ def gene_selection(
     gene_id: str,
     min_common: float = 0.0,
 ) -> tuple[GeneSelection, pd.DataFrame]:
-    """What picks the chosen genes from a file's counts; genes that stand several times in it are summed.
+    """Selection of the chosen genes in a file's counts; duplicate genes are summed.
 
     Parameters
     ----------
@@ -90,10 +90,8 @@ def gene_selection(
     min_common
         Share of the chosen genes that the dataset must have.
 
-    Returns
-    -------
-    What picks the genes, and var of the file to write: the genes, which of them were `measured`, and of a
-    dataset of another species which of them have an ortholog there.
+    Returns ------- The function that selects genes, and var of the file to write: the genes, a mask of
+    `measured` ones and, for a dataset of another species, a mask of those with an ortholog.
 
     Raises
     ------
@@ -108,8 +106,8 @@ def gene_selection(
     )
     if problem is not None:
         raise InputError(problem)
-    # A column that was chosen with this dataset has all of them; where an earlier run chose, its dataset of
-    # this name may have been another one.
+    # A column that was chosen with this dataset has all of them; in an earlier run, this name may have been
+    # another dataset.
     chosen_before = features.datasets[name].column if name in features.datasets else None
     column, ids, present = best_column(offered[features.namespace], genes, first=chosen_before)
     print(f"{name} has {len(present)} of the {len(genes)} genes")
@@ -135,20 +133,20 @@ def append_cells(
 ) -> None:
     """Append a file's cells, in their order, to the files of their parts.
 
-    All stored values are read, and held against the checksums of the chunks.
+    All stored values are read and compared with the checksums of the chunks.
 
     Parameters
     ----------
     reader, selection
-        The dataset's merged file, and what makes values of the model's genes out of its.
+        The dataset's merged file, and the function that selects the model's genes.
     parts
         Files to append to, each with the mask of its cells; None for all.
     columns
         Columns of obs to write, and the type of those that hold numbers.
     prefix
-        What is put before the cells' names.
+        Prefix of the cells' names.
     totals
-        Write each cell's counts of all genes of the file too (`TOTALS`).
+        Also write each cell's counts of all genes of the file (`TOTALS`).
     max_bytes
         Size of a block.
     """
