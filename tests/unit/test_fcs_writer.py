@@ -95,7 +95,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
 
 
 def test_a_file_without_events_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="without events"):
+    with pytest.raises(ValueError, match="needs events"):
         write_blocks(tmp_path / "a.fcs", [make_values(n_events=0)])
     assert list(tmp_path.iterdir()) == []
 

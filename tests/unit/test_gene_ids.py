@@ -83,7 +83,7 @@ def test_table_columns_may_stand_the_other_way_and_the_first_row_counts(tmp_path
 def test_a_table_without_ensembl_ids_is_refused(tmp_path):
     path = tmp_path / "map.csv"
     path.write_text("a,b\nc,d\n")
-    with pytest.raises(InputError, match=r"genes\.map: .*map\.csv holds no Ensembl id"):
+    with pytest.raises(InputError, match=r"genes\.map: .*map\.csv has no row with an Ensembl id"):
         read_gene_table(path)
 
 

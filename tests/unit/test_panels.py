@@ -43,7 +43,7 @@ def test_three_of_forty_markers():
     assert "it lacks CD4, CD5" in said
     assert ", … and has cd1, CD-2, CD3, Foo" in said
     check_share("patients", ["cd1", "CD-2", "CD3"], FORTY, 3 / 40)
-    with pytest.raises(InputError, match="has 0 of the 40 markers"):
+    with pytest.raises(InputError, match="has 0 of the model's 40 input markers"):
         check_share("patients", ["Foo"], FORTY, 0.0)
 
 
