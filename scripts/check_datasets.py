@@ -17,13 +17,7 @@ from cellferry.cytometry.panels import check_backbone, check_share, joint_panels
 from cellferry.cytometry.scaling_table import GIVEN
 from cellferry.cytometry.transformation import cofactors_of
 from cellferry.cytometry.value_detection import RAW, SCALED, TRANSFORMED, check_kind
-from cellferry.datasets.label_check import (
-    label_problems,
-    merged_names,
-    print_questions,
-    references_of,
-    unused_labels,
-)
+from cellferry.datasets.label_check import LabelCheck, merged_names, print_questions, references_of
 from cellferry.datasets.unused_names import unused_names
 from cellferry.errors import InputError
 from cellferry.features.gene_check import GeneCheck, gene_problems
@@ -97,8 +91,9 @@ def check_datasets(
             print(f"warning: {dataset.dataset}: {warning}")
     problems = [Problem(dataset.dataset, problem) for dataset in datasets for problem in dataset.problems]
     # Each check relies on those before it.
-    problems = problems or label_problems(datasets, parents, ontology or {}, is_a)
-    problems = problems or name_problems(datasets, parents, ontology or {}, is_a)
+    labels = LabelCheck(datasets, parents, ontology or {}, is_a)
+    problems = problems or labels.problems()
+    problems = problems or name_problems(datasets, labels)
     if not problems and trained_labels:
         trained = read_artifact(ReferenceLabels, trained_labels)
         print_questions(datasets, trained.hierarchy.coarser_labels.union(trained.labels))
@@ -126,12 +121,10 @@ def write_table(datasets: list[Inspection], table: str) -> None:
         )
 
 
-def name_problems(
-    datasets: list[Inspection], parents: dict | str, ontology: dict | str, is_a: str | None
-) -> list[Problem]:
+def name_problems(datasets: list[Inspection], labels: LabelCheck) -> list[Problem]:
     """Keys none of whose names match; prints unmatched names of other keys."""
     problems = []
-    for unused, warnings in (*unused_markers(datasets), *unused_labels(datasets, parents, ontology, is_a)):
+    for unused, warnings in (*unused_markers(datasets), *labels.unused()):
         problems += [Problem("names", problem) for problem in unused]
         for warning in warnings:
             print(f"warning: {warning}")

@@ -1,13 +1,16 @@
 """check_datasets: contradictions between datasets, reported together before anything is converted."""
 
 import re
+from collections import Counter
 
 import pandas as pd
 import pytest
 from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.cytometry.value_kind import ValueKind
+from cellferry.datasets import label_check
 from cellferry.errors import InputError
+from cellferry.labels import tree
 from check_datasets import check_datasets
 from example_artifacts import hierarchy_of, write_features, write_inspection, write_reference_labels
 from simulate import PANEL, describe_events, simulate_events
@@ -341,6 +344,28 @@ def test_an_ontology_that_gives_no_tree_is_refused(tmp_path, ontology, message):
     table = str(tmp_path / "datasets.tsv")
     with pytest.raises(InputError, match=re.escape(message)):
         check_datasets(mixed_depths(tmp_path), table, parents={}, ontology=ontology, is_a="shipped")
+
+
+@pytest.mark.parametrize("role", ["reference", "query"])
+def test_tables_ontology_and_columns_are_read_once(tmp_path, monkeypatch, role):
+    read = Counter()
+
+    def counted(module, name):
+        function = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: (read.update([name]), function(*given))[1])
+
+    for name in ("read_parents", "read_ontology", "joined_hierarchy"):
+        counted(label_check, name)
+    counted(tree, "read_obo")
+    paths = [write(tmp_path, labels={"T cell": 40, "CD4 T cell": 20, "B cell": 10}, role=role)]
+    ids = {"T cell": "CL:0000084", "CD4 T cell": "CL:0000624"}
+    table = str(tmp_path / "datasets.tsv")
+    check_datasets(paths, table, parents={"B cell": "lymphocyte"}, ontology=ids, is_a="shipped")
+    # Without a reference nothing is made of them.
+    expected = (
+        ["read_parents", "read_ontology", "joined_hierarchy", "read_obo"] if role == "reference" else []
+    )
+    assert read == Counter(expected)
 
 
 def test_a_label_that_is_also_a_node_of_a_level_is_named(tmp_path, capsys):

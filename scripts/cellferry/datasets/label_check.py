@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from ..artifacts.inspection import Inspection
 from ..core.problems import Problem, problems_of
@@ -23,88 +24,114 @@ def references_of(datasets: list[Inspection]) -> list[Inspection]:
     return [dataset for dataset in datasets if dataset.role == "reference"]
 
 
-def label_problems(
-    datasets: list[Inspection], parents: dict | str, ontology: dict | str, is_a: str | None
-) -> list[Problem]:
-    """Problems of the references' labels; prints what should be looked at in the labels of all."""
-    references = references_of(datasets)
-    if not references:
-        return []
-    problems = []
-    nodes: set[str] = set()
-    cells = _cells_by_label(references)
-    try:
-        tree = tree_of_labels(parents, ontology, is_a, cells)
-        nodes |= set(tree.values())
-        if is_a and tree == read_parents(parents):
-            raise InputError(
-                "labels.is_a: finds no label above another one; give the labels, and those above them, "
-                "their Cell Ontology ids in labels.ontology, or take the key out"
-            )
-        _check_labels(references)
-        nodes |= _reference_hierarchy(references).coarser_labels
-    except InputError as error:
-        problems += problems_of(error, where=references[0].dataset)
-    print_questions(datasets, nodes)
-    if not problems:
-        _print_tree(datasets, cells, tree)
-    return problems
+class LabelCheck:
+    """Labels of datasets beside the configuration's section `labels`; tables and ontology are read once.
 
+    Parameters
+    ----------
+    datasets
+        What `inspect_dataset` wrote for each dataset.
+    parents, ontology, is_a
+        As in the section `labels`.
+    """
 
-def unused_labels(
-    datasets: list[Inspection], parents: dict | str, ontology: dict | str, is_a: str | None
-) -> Iterator[tuple[list[str], list[str]]]:
-    """Problems and warnings of names in the configuration's section `labels` that no label has."""
-    labels = {label for dataset in datasets for label in dataset.labels}
-    references = references_of(datasets)
-    labels_of = {label for dataset in references for label in dataset.labels}
-    renamed = merged_names(dataset.named.get("labels.rename", {}) for dataset in datasets)
-    problems, warnings = unused_names(renamed, key="labels.rename", what="label of a dataset", known=labels)
-    if not references:  # what was trained before may have them
-        yield [], problems + warnings
-        return
-    yield problems, warnings
-    above = read_parents(parents)
-    nodes = labels_of.union(above.values())
-    named = without_header({label: label in nodes for label in above}, parents)
-    yield unused_names(named, key="labels.parents", what="label of a reference", known=labels_of)
-    nodes |= _reference_hierarchy(references).coarser_labels
-    nodes.update(tree_of_labels(parents, ontology, is_a, labels_of).values())
-    named = {label: label in nodes for label in read_ontology(ontology)}
-    yield unused_names(named, key="labels.ontology", what="label of a reference or parent", known=nodes)
+    def __init__(
+        self, datasets: list[Inspection], parents: dict | str, ontology: dict | str, is_a: str | None
+    ) -> None:
+        self._datasets, self._references = datasets, references_of(datasets)
+        self._given_parents, self._given_ontology, self._is_a = parents, ontology, is_a
+
+    @cached_property
+    def _cells(self) -> Counter[str]:
+        """Cells of each label in all references."""
+        cells: Counter[str] = Counter()
+        for dataset in self._references:
+            cells.update(dataset.labels)
+        return cells
+
+    @cached_property
+    def _parents(self) -> dict[str, str]:
+        return read_parents(self._given_parents)
+
+    @cached_property
+    def _ontology(self) -> dict[str, str]:
+        return read_ontology(self._given_ontology)
+
+    @cached_property
+    def _tree(self) -> dict[str, str]:
+        """Parent by label, by the table and the Cell Ontology."""
+        return tree_of_labels(self._parents, self._ontology, self._is_a, self._cells)
+
+    @cached_property
+    def _columns(self) -> LabelHierarchy:
+        """Hierarchy of the references' columns, after a look whether they fit together."""
+        by_dataset = {dataset.dataset: dataset.hierarchy for dataset in self._references}
+        return joined_hierarchy(by_dataset, self._cells)
+
+    def problems(self) -> list[Problem]:
+        """Problems of the references' labels; prints what should be looked at in the labels of all."""
+        if not self._references:
+            return []
+        problems = []
+        nodes: set[str] = set()
+        try:
+            nodes |= set(self._tree.values())
+            if self._is_a and self._tree == self._parents:
+                raise InputError(
+                    "labels.is_a: finds no label above another one; give the labels, and those above them, "
+                    "their Cell Ontology ids in labels.ontology, or take the key out"
+                )
+            _check_labels(self._references)
+            nodes |= self._columns.coarser_labels
+        except InputError as error:
+            problems += problems_of(error, where=self._references[0].dataset)
+        print_questions(self._datasets, nodes)
+        if not problems:
+            self._print_tree()
+        return problems
+
+    def unused(self) -> Iterator[tuple[list[str], list[str]]]:
+        """Problems and warnings of names in the section `labels` that no label has; after `problems`."""
+        labels = {label for dataset in self._datasets for label in dataset.labels}
+        renamed = merged_names(dataset.named.get("labels.rename", {}) for dataset in self._datasets)
+        problems, warnings = unused_names(
+            renamed, key="labels.rename", what="label of a dataset", known=labels
+        )
+        if not self._references:  # what was trained before may have them
+            yield [], problems + warnings
+            return
+        yield problems, warnings
+        nodes = {*self._cells, *self._parents.values()}
+        named = without_header({label: label in nodes for label in self._parents}, self._given_parents)
+        yield unused_names(named, key="labels.parents", what="label of a reference", known=self._cells)
+        nodes |= self._columns.coarser_labels.union(self._tree.values())
+        named = {label: label in nodes for label in self._ontology}
+        yield unused_names(named, key="labels.ontology", what="label of a reference or parent", known=nodes)
+
+    def _print_tree(self) -> None:
+        """Print what becomes of labels that are also parents, and which others may stand below another."""
+        cells, tree = self._cells, self._tree
+        for line in describe_depths(cells, depths_of(cells, tree, min_cells=1)):
+            print(line)
+        if self._columns.levels:  # `labels.parents` would be refused beside them
+            n_below = {label: len(self._columns.leaves_below(label)) for label in cells}
+            for label in (label for label in cells if n_below[label] > 1):
+                print(
+                    f"warning: '{label}' ({cells[label]} cells) stands above {n_below[label]} labels in the "
+                    "columns of datasets.NAME.levels and is a label beside them; if it is a coarser one of "
+                    "these, give the tree in labels.parents in their place"
+                )
+            return
+        foreign = {label for dataset in self._datasets for label in dataset.labels}
+        foreign -= cells.keys() | set(tree.values())
+        for line in suggestion_lines(parents_by_name(cells, sorted(foreign), tree), "by their names"):
+            print(line)
 
 
 def print_questions(datasets: list[Inspection], nodes: set[str]) -> None:
     """Print what should be asked about the labels, as warnings."""
     for question in _questions(datasets, nodes):
         print(f"warning: {question}")
-
-
-def _cells_by_label(references: list[Inspection]) -> Counter[str]:
-    """Cells of each label in all references."""
-    cells: Counter[str] = Counter()
-    for dataset in references:
-        cells.update(dataset.labels)
-    return cells
-
-
-def _print_tree(datasets: list[Inspection], cells: Counter[str], tree: dict[str, str]) -> None:
-    """Print what becomes of labels that are also parents, and which others may stand below another."""
-    for line in describe_depths(cells, depths_of(cells, tree, min_cells=1)):
-        print(line)
-    columns = _reference_hierarchy(references_of(datasets))
-    if columns.levels:  # `labels.parents` would be refused beside them
-        for label, n_below in ((label, len(columns.leaves_below(label))) for label in cells):
-            if n_below > 1:
-                print(
-                    f"warning: '{label}' ({cells[label]} cells) stands above {n_below} labels in the columns "
-                    "of datasets.NAME.levels and is a label beside them; if it is a coarser one of these, "
-                    "give the tree in labels.parents in their place"
-                )
-        return
-    foreign = {label for dataset in datasets for label in dataset.labels} - cells.keys() - set(tree.values())
-    for line in suggestion_lines(parents_by_name(cells, sorted(foreign), tree), "by their names"):
-        print(line)
 
 
 def _check_labels(references: list[Inspection]) -> None:
@@ -117,12 +144,6 @@ def _check_labels(references: list[Inspection]) -> None:
             f"{keys}: all labeled cells have the same label '{''.join(labels)}' in {named}, and two are "
             "needed; name another column, or correct datasets.NAME.cells"
         )
-
-
-def _reference_hierarchy(references: list[Inspection]) -> LabelHierarchy:
-    """Hierarchy of the references' columns, after a look whether they fit together."""
-    labels = [label for dataset in references for label in dataset.labels]
-    return joined_hierarchy({dataset.dataset: dataset.hierarchy for dataset in references}, labels)
 
 
 def _questions(datasets: list[Inspection], nodes: set[str]) -> list[str]:
