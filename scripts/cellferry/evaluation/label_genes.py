@@ -128,10 +128,10 @@ class Shift(NamedTuple):
     ----------
     label
         The label.
+    places
+        The label's, in the query's sums and in the reference's.
     cells, reference_cells
         Cells on either side.
-    mean, reference_mean
-        Mean expression on either side.
     effect
         Difference of the means in standard deviations of a cell, pooled (Cohen's d); 0 without variance.
     moved
@@ -139,10 +139,9 @@ class Shift(NamedTuple):
     """
 
     label: str
+    places: tuple[int, int]
     cells: int
     reference_cells: int
-    mean: np.ndarray
-    reference_mean: np.ndarray
     effect: np.ndarray
     moved: np.ndarray
 
@@ -164,7 +163,7 @@ def shift(query: ExpressionSums, reference: ExpressionSums, label: str, usable: 
     effect = np.divide(change, pooled, out=np.zeros_like(change), where=pooled > 0)
     limit = -ndtri(MAX_CHANCE / 2 / max(1, int(usable.sum())))
     moved = (np.abs(effect) >= MIN_EFFECT) & (np.abs(change) > limit * error)
-    return Shift(label, n_query, n_reference, mean, reference_mean, effect, moved)
+    return Shift(label, places, n_query, n_reference, effect, moved)
 
 
 def shifted_gene_rows(
@@ -175,23 +174,21 @@ def shifted_gene_rows(
     A gene shifted in most labels if it did in half of the compared ones, and its median effect is large
     enough. This needs at least `MIN_SHARED_LABELS` labels.
     """
-    effects, moved, compared = [], [], []
-    for label in labels:
-        if found := shift(query, reference, label, genes.usable):
-            compared.append(label)
-            effects.append(found.effect.astype(np.float32))
-            moved.append(found.moved)
+    # 9 bytes a gene and label until all labels are compared; the sums beside them take 32.
+    shifts = [found for label in labels if (found := shift(query, reference, label, genes.usable))]
     shared = np.zeros(len(genes.names), dtype=bool)
-    if len(compared) >= MIN_SHARED_LABELS:
+    if len(shifts) >= MIN_SHARED_LABELS:
+        effects = np.array([found.effect for found in shifts], dtype=np.float32)
+        moved = np.stack([found.moved for found in shifts])
         median = np.median(effects, axis=0)
-        alike = (np.stack(moved) & (np.sign(effects) == np.sign(median))).sum(axis=0)
-        shared = (np.abs(median) >= MIN_EFFECT) & (2 * alike >= len(compared))
+        alike = (moved & (np.sign(effects) == np.sign(median))).sum(axis=0)
+        shared = (np.abs(median) >= MIN_EFFECT) & (2 * alike >= len(shifts))
         for rank, gene in enumerate(_largest(np.where(shared, np.abs(median), 0), MAX_SHIFTED), start=1):
-            numbers = {"labels": int(alike[gene]), "of_labels": len(compared), "effect": float(median[gene])}
+            numbers = {"labels": int(alike[gene]), "of_labels": len(shifts), "effect": float(median[gene])}
             yield {"label": IN_MOST_LABELS, "rank": rank} | genes.of(gene) | numbers
-    for label in compared:
-        found = shift(query, reference, label, genes.usable)
+    for found in shifts:
         about = {"label": found.label, "cells": found.cells, "reference_cells": found.reference_cells}
+        mean, reference_mean = query.mean(found.places[0]), reference.mean(found.places[1])
         size = np.where(found.moved & ~shared, np.abs(found.effect), 0)
         for rank, gene in enumerate(_largest(size, MAX_SHIFTED), start=1):
             yield (
@@ -200,9 +197,9 @@ def shifted_gene_rows(
                 | {
                     "rank": rank,
                     "effect": found.effect[gene],
-                    "change": found.mean[gene] - found.reference_mean[gene],
-                    "mean_query": found.mean[gene],
-                    "mean_reference": found.reference_mean[gene],
+                    "change": mean[gene] - reference_mean[gene],
+                    "mean_query": mean[gene],
+                    "mean_reference": reference_mean[gene],
                 }
             )
 
