@@ -6,7 +6,7 @@ import pytest
 from cellferry.artifacts.json_files import write_artifact
 from cellferry.config.schema import fill_defaults
 from cellferry.resources.expected_jobs import Job, expected_jobs
-from cellferry.resources.memory import MEMORY_MODELS
+from cellferry.resources.memory import MEMORY_MODELS, sums_mb
 from cellferry.resources.plan import Asked, Shortage, plan
 from cellferry.resources.plan_table import as_table
 from example_artifacts import hierarchy_of, inspection_of, reference_labels_of
@@ -268,6 +268,31 @@ def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, c
     # The classifiers of 80,000 training cells are held.
     found = expected_jobs(config, [about("blood", "query")], TRAINED)
     assert largest(found, "predict_labels") > MEMORY_MODELS["predict_labels"].fixed_mb + 15
+
+
+def test_sums_of_genes_are_held_where_they_are_made_and_read(config):
+    config["genes"]["n_variable"] = 4000
+    rules = ("predict_labels", "gather_predictions")
+
+    def peaks(n_labels, **reference):
+        found = [about("blood", "query"), about("atlas", "reference", n_labels=n_labels, **reference)]
+        found = list(expected_jobs(config, found))
+        return [largest(found, rule) for rule in rules]
+
+    few, many = peaks(20), peaks(2000)
+    assert many[1] - few[1] == 2 * (sums_mb(n_labels=2000, n_genes=4000) - sums_mb(n_labels=20, n_genes=4000))
+    assert many[0] - few[0] >= sums_mb(n_labels=1980, n_genes=4000)
+    # A query of fewer genes has fewer to sum.
+    assert peaks(2000, genes=1000)[1] - few[1] < sums_mb(n_labels=2000, n_genes=4000)
+
+
+def test_a_model_of_others_comes_without_sums_of_genes(config):
+    del config["datasets"]["atlas"]
+    of_run, of_model = (
+        largest(expected_jobs(config, [about("blood", "query")], TRAINED), "gather_predictions")
+        for config["pretrained"] in ("results", {"model": "m", "latents": "l", "label": "type"})
+    )
+    assert of_run - of_model == 2 * sums_mb(n_labels=20, n_genes=4000)
 
 
 def test_labelled_files_without_counts_take_little_disk(config):

@@ -293,8 +293,8 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             cells=part.cells,
             held_cells=part.cells,
             values=values,
-            # Without counts its blocks are of strings alone.
-            more_mb=0 if counts else BLOCK_BYTES / MB,
+            # Sums of genes of the query and the reference; without counts its blocks are of strings alone.
+            more_mb=2 * run.sums_mb + (0 if counts else BLOCK_BYTES / MB),
             disk_mb=(part.cells * (4 * run.n_latent + 200) + 2 * values) / MB,
         )
     if trains or imports:

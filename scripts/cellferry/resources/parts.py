@@ -151,7 +151,9 @@ class Run:
 
     @property
     def sums_mb(self) -> int:
-        """MB of sums of expression by label."""
+        """MB of sums of expression by label; none beside a model that others trained, without counts."""
+        if isinstance(self.config["pretrained"], dict):
+            return 0
         n_genes = min(dataset.genes for dataset in self.found.values())
         return sums_mb(n_labels=self.n_labels, n_genes=min(self.config["genes"]["n_variable"], n_genes))
 
