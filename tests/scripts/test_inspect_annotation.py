@@ -4,6 +4,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellferry.features.subset import TOTALS
 from inspecting import N_CELLS, inspect, make_adata, only_problem
 
 
@@ -26,6 +27,13 @@ def test_columns_that_do_not_exist(blood):
 
 def test_column_that_the_workflow_writes_itself(blood):
     assert "keep_obs: 'batch' is the name of a column" in only_problem(inspect(blood, keep_obs=["batch"]))
+
+
+def test_column_that_the_workflow_writes_beside_a_model_of_celltypist(blood, tmp_path):
+    lines = "".join(f"cell{n},7\n" for n in range(50))
+    (tmp_path / "obs.csv").write_text(f"cell,{TOTALS}\n{lines}")
+    said = only_problem(inspect(blood, obs=tmp_path / "obs.csv", keep_obs=[TOTALS]))
+    assert f"keep_obs: '{TOTALS}' is the name of a column that the workflow writes itself" in said
 
 
 def test_a_column_that_the_table_lacks_is_told_with_its_table(blood, tmp_path):

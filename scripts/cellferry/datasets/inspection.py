@@ -10,6 +10,7 @@ from ..core.problems import Problem
 from ..core.text import CONTROLS, first_control
 from ..features.excel_dates import dates_among
 from ..features.gene_ids import id_columns, id_kind
+from ..features.subset import TOTALS
 from ..formats import Header
 from ..labels.names import LabelNames
 from .cell_inspection import describe_cells
@@ -19,7 +20,7 @@ from .count_inspection import first_blocks, look_at_counts
 from .dataset import Dataset
 from .findings import Findings
 
-OWN_COLUMNS = ("batch", "label", *AXES, SECTION)
+OWN_COLUMNS = ("batch", "label", *AXES, SECTION, TOTALS)
 """Columns of obs that cellferry writes itself."""
 
 UNUSABLE: dict[str, Callable[[str], bool]] = {
