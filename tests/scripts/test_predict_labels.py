@@ -354,7 +354,7 @@ def test_heads_of_marker_values_vote_alone_too(tmp_path, heads):
 
 
 def test_trees_are_counted_as_held(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(XGBoostHead, "nbytes", 2000 * 2**20)
+    monkeypatch.setattr(XGBoostHead, "held_bytes", 2000 * 2**20)
     with pytest.raises(InputError, match=r"mem_mb is 2000, and this job cannot run below \d+"):
         predict(trained, query(tmp_path, [0]))
 

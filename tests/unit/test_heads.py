@@ -6,7 +6,7 @@ from cellferry.heads.boosted_trees import ExpressionXGBoostHead, XGBoostHead
 from cellferry.heads.boosting import depth_for
 from cellferry.heads.linear import LinearHead
 from cellferry.heads.neighbors import NeighborsHead
-from cellferry.heads.registry import HEADS, ON_COUNTS, ON_EXPRESSION, load_heads, predict
+from cellferry.heads.registry import HEADS, IMPORTED, ON_COUNTS, ON_EXPRESSION, load_heads, predict
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -106,7 +106,8 @@ def test_only_the_heads_asked_for_are_read(tmp_path):
 
 
 def test_heads_on_expression_are_heads():
-    assert set(ON_EXPRESSION) < set(HEADS)
+    assert set(ON_EXPRESSION) < set(HEADS | IMPORTED)
+    assert not HEADS.keys() & IMPORTED.keys()
 
 
 def test_predictions_do_not_depend_on_how_cells_are_cut():

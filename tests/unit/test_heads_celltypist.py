@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.commands.import_model.celltypist import read_celltypist
+from cellferry.config.available_heads import CELLTYPIST
 from cellferry.heads.celltypist import CelltypistHead, Measured
+from cellferry.heads.expression import log_normalized
+from cellferry.heads.registry import load_heads, predict
 from cellferry.labels.names import LabelNames
 from regressions import celltypist_answers, celltypist_decisions, train_celltypist, write_celltypist
 from scipy import sparse
@@ -76,6 +79,17 @@ def test_each_of_its_steps_makes_a_difference(learned, tmp_path):
     assert np.abs(head.decisions(counts, of_model) - exact).max() > 0.01
     assert np.abs(head.decisions(counts, as_zero) - exact).max() > 0.01
     assert np.abs(not_cut.decisions(counts, measured)[:40] - exact[:40]).max() > 0.01
+
+
+def test_it_is_loaded_and_predicts_as_other_heads_do(learned, tmp_path):
+    model, head = head_of(write_celltypist(tmp_path / "m.pkl", train_celltypist(learned)))
+    head.save(tmp_path)
+    loaded = load_heads(tmp_path, [CELLTYPIST], threads=1)
+    counts, measured = as_measured(query(), model.genes)
+    no_latents = np.zeros((counts.shape[0], 0), dtype=np.float32)
+    for normalized in (None, log_normalized(counts)):  # which it does not take
+        found = predict(loaded, no_latents, counts, normalized, measured)
+        np.testing.assert_array_equal(found[CELLTYPIST], head.probabilities(counts, measured))
 
 
 def test_two_labels_have_one_row_in_the_file(tmp_path):

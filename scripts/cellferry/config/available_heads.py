@@ -39,11 +39,11 @@ Trees are grown one after the other from equal probabilities and never changed a
 share out such cells among labels by chance, and the others would follow them.
 """
 
-ON_EXPRESSION = (*ON_SKETCH, "expression_xgboost")
-"""Heads that look at expression; the others look at the latent space. Heads of one view err together."""
-
 CELLTYPIST = "celltypist"
 """The head of an imported model of CellTypist, which is not trained here; it comes alone."""
+
+ON_EXPRESSION = (*ON_SKETCH, "expression_xgboost", CELLTYPIST)
+"""Heads that look at expression; the others look at the latent space. Heads of one view err together."""
 
 SCANVI_MODELS_ONLY = "only a model of type scanvi has such a classifier"
 CYTOMETRY_ONLY = "cytovi and expression_xgboost take cytometry (modality)"

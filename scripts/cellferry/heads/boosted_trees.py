@@ -36,7 +36,7 @@ class XGBoostHead:
         self._predict = forest.probabilities if forest else booster.inplace_predict
 
     @property
-    def nbytes(self) -> int:
+    def held_bytes(self) -> int:
         """Bytes of the trees in memory."""
         if self.forest:
             return self.forest.nbytes

@@ -16,14 +16,12 @@ from ..artifacts.h5ad_reader import H5adReader
 from ..artifacts.json_files import read_artifact
 from ..artifacts.labels import ClassifierLabels
 from ..artifacts.latents import ROWS_PER_GROUP, blocks, count_cells, mapping_columns, matrix, read_rows
-from ..config.available_heads import CELLTYPIST
 from ..core.progress import Progress
 from ..features.marker_values import holds_intensities
 from ..features.subset import MEASURED, TOTALS
 from ..labels.hierarchy import LabelHierarchy
 from ..resources.memory import CYTOVI_NEIGHBORS, MB, head_output_bytes
-from .boosted_trees import XGBoostHead
-from .celltypist import CelltypistHead, Measured
+from .celltypist import Measured
 from .cytovi import CytoviHead
 from .expression import ExpressionHead, log_normalized
 from .label_distances import LabelDistances
@@ -113,18 +111,18 @@ class Classifier:
         self.hierarchy, self.labels = known.hierarchy, known.hierarchy.leaves
         self.head_names, self.ontology = known.heads, known.ontology
         # Heads on neighbors share one search and one copy of the reference's cells.
-        others = [name for name in self.head_names if name not in ("neighbors", "cytovi", CELLTYPIST)]
+        others = [name for name in self.head_names if name not in ("neighbors", "cytovi")]
         self._heads = load_heads(folder, others, threads=threads)
-        self._celltypist = CelltypistHead.load(Path(folder)) if CELLTYPIST in self.head_names else None
         self._nearest = self._distances = self.reference_datasets = None
-        if not self._celltypist:  # which comes alone, without latents of any cells
+        if known.training_cells:  # an imported model of expression has no cells
             n_searched = CYTOVI_NEIGHBORS if "cytovi" in self.head_names else 0
             self._nearest = NeighborsHead.load(Path(folder), n_searched=n_searched)
             self.reference_datasets = ReferenceDatasets.load(Path(folder), self._nearest.latents)
             self._distances = LabelDistances.load(Path(folder))
         self._rare = RareLabels.load(Path(folder))
         self.rare_labels = self._rare.names if self._rare else []
-        self._tree_bytes = sum(each.nbytes for each in self._heads.values() if isinstance(each, XGBoostHead))
+        holders = (*self._heads.values(), self.reference_datasets)
+        self._held_bytes = sum(getattr(each, "held_bytes", 0) for each in holders)
 
     def drop_label(
         self, code: int, by_head: dict[str, np.ndarray], latents: Sequence[np.ndarray]
@@ -159,14 +157,13 @@ class Classifier:
     @property
     def looks_at_latents(self) -> bool:
         """True if any head uses latents; the others use expression only."""
-        return not set(self.head_names).issubset([*ON_EXPRESSION, CELLTYPIST])
+        return not set(self.head_names).issubset(ON_EXPRESSION)
 
     @property
     def held_mb(self) -> int:
-        """Memory of the reference's cells and of searching them, of trees, and of CellTypist's arrays."""
+        """Memory of the reference's cells and of searching them, and of heads that state what they hold."""
         cells = 3 * self._nearest.latents.nbytes if self._nearest else 0
-        others = (each.held_bytes for each in (self.reference_datasets, self._celltypist) if each)
-        return (cells + self._tree_bytes + sum(others)) // MB
+        return (cells + self._held_bytes) // MB
 
     def rows_in(self, max_bytes: int, cells: H5adReader | None) -> int:
         """Cells of a block whose probabilities, neighbors, latents and values take at most `max_bytes`."""
@@ -217,9 +214,7 @@ class Classifier:
         linear = any(isinstance(head, ExpressionHead) for head in on_expression.values())
         # Once for all heads on it, and for the genes of labels.
         normalized = log_normalized(expression) if counted and (linear or keep_expression) else expression
-        by_head = predict(on_expression, latents[0], expression, normalized) | _mean_of(by_mapping)
-        if self._celltypist:
-            by_head[CELLTYPIST] = self._celltypist.probabilities(expression, measured)
+        by_head = predict(on_expression, latents[0], expression, normalized, measured) | _mean_of(by_mapping)
         not_known = np.full(len(latents[0]), np.inf)
         return HeadOutputs(
             {name: by_head[name] for name in self.head_names},
@@ -244,14 +239,6 @@ class Classifier:
         if "cytovi" in self.head_names:
             by_head["cytovi"] = CytoviHead(cells).shares(rows)
         return by_head, distance
-
-    def _measured(self, cells: H5adReader, rows: np.ndarray) -> Measured | None:
-        """Total counts and measured genes of rows (ascending) of a part, if a head uses them."""
-        if not self._celltypist:
-            return None
-        first, end = (rows[0], rows[-1] + 1) if len(rows) else (0, 0)
-        totals = cells.obs(TOTALS, first, end)[rows - first]
-        return Measured(totals, cells.var[MEASURED].to_numpy(dtype=bool))
 
     def predict_rows(
         self, mapped: list[str], common: H5adReader, drawn: np.ndarray, *, rows: int
@@ -282,7 +269,7 @@ class Classifier:
         for start in range(0, len(drawn), rows):
             latents = [matrix(table.slice(start, rows), names) for names in mappings]
             some = drawn[start : start + rows]
-            expression, measured = common.rows(some), self._measured(common, some)
+            expression, measured = common.rows(some), _measured(common, some)
             yield self.predict_block(latents, expression, intensities=intensities, measured=measured)
 
     def iter_predictions(
@@ -329,7 +316,7 @@ class Classifier:
                 )
             expression = common.counts(start, stop) if common else None
             latents = [matrix(block, latent_names) for latent_names in mappings]
-            measured = self._measured(common, np.arange(start, stop)) if common else None
+            measured = _measured(common, np.arange(start, stop)) if common else None
             outputs = self.predict_block(
                 latents,
                 expression,
@@ -340,6 +327,15 @@ class Classifier:
             yield block, outputs
             progress.add(stop - start)
             start = stop
+
+
+def _measured(cells: H5adReader, rows: np.ndarray) -> Measured | None:
+    """What cells in some rows (ascending) were measured by, where that was stored for a head."""
+    if TOTALS not in cells.obs_columns:
+        return None
+    first, end = (rows[0], rows[-1] + 1) if len(rows) else (0, 0)
+    totals = cells.obs(TOTALS, first, end)[rows - first]
+    return Measured(totals, cells.var[MEASURED].to_numpy(dtype=bool))
 
 
 def _mean_of(by_mapping: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from ..config.available_heads import ON_EXPRESSION
+from ..config.available_heads import CELLTYPIST, ON_EXPRESSION
 from .boosted_trees import ExpressionXGBoostHead, XGBoostHead
+from .celltypist import CelltypistHead, Measured
 from .cytovi import CytoviHead
 from .expression import ExpressionHead
 from .expression_pca import ExpressionPcaHead
@@ -48,6 +49,9 @@ HEADS = {
 }
 """The heads by name, in the order of their columns."""
 
+IMPORTED = {CELLTYPIST: CelltypistHead}
+"""Heads that are not trained here."""
+
 ON_COUNTS = {
     "expression": partial(ExpressionHead.train, normalize=True),
     "expression_pca": ExpressionPcaHead.train,
@@ -60,17 +64,24 @@ Those of `LEARN_SUMS` take `coarse`, too: further cells, with a coarser label.
 
 Heads = dict[
     str,
-    XGBoostHead | LinearHead | NeighborsHead | ScanviHead | CytoviHead | ExpressionHead | ExpressionRanksHead,
+    XGBoostHead
+    | LinearHead
+    | NeighborsHead
+    | ScanviHead
+    | CytoviHead
+    | ExpressionHead
+    | ExpressionRanksHead
+    | CelltypistHead,
 ]
 
 
 def load_heads(folder: str | Path, names: list[str], *, threads: int) -> Heads:
-    """Read heads that train_classifier stored in `folder`."""
-    folder = Path(folder)
+    """Read heads that train_classifier stored in `folder`, or an imported model is."""
+    folder, heads = Path(folder), HEADS | IMPORTED
     return {
-        name: HEADS[name].load(folder, threads=threads)
-        if issubclass(HEADS[name], XGBoostHead)
-        else HEADS[name].load(folder)
+        name: heads[name].load(folder, threads=threads)
+        if issubclass(heads[name], XGBoostHead)
+        else heads[name].load(folder)
         for name in names
     }
 
@@ -80,6 +91,7 @@ def predict(
     latents: np.ndarray,
     expression: sparse.csr_matrix | None,
     normalized: sparse.csr_matrix | None = None,
+    measured: Measured | None = None,
 ) -> dict[str, np.ndarray]:
     """Probabilities by head, each cells × labels.
 
@@ -91,10 +103,15 @@ def predict(
         Their raw counts or marker values (cells × genes, CSR); may be None where no head takes them.
     normalized
         The same as linear models take it, log1p CP10k or marker values, if that was computed.
+    measured
+        What the cells were measured by, for a model of CellTypist.
     """
-    return {
-        name: head.of_expression(normalized)
-        if normalized is not None and isinstance(head, ExpressionHead)
-        else head.probabilities(expression if name in ON_EXPRESSION else latents)
-        for name, head in heads.items()
-    }
+    found = {}
+    for name, head in heads.items():
+        if normalized is not None and isinstance(head, ExpressionHead):
+            found[name] = head.of_expression(normalized)
+        elif isinstance(head, CelltypistHead):
+            found[name] = head.probabilities(expression, measured)
+        else:
+            found[name] = head.probabilities(expression if name in ON_EXPRESSION else latents)
+    return found
