@@ -9,9 +9,10 @@ from pathlib import Path
 
 import yaml
 
+from ..core.project import PROJECT
 from ..errors import InputError
 
-ENVIRONMENTS = Path(__file__).parents[3] / "envs"
+ENVIRONMENTS = PROJECT / "envs"
 
 
 def check_environments(files: Iterable[str]) -> None:

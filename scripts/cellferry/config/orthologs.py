@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.problems import Problem, suggestion
+from ..core.project import PROJECT
 from .paths import path_problem
 
-FOLDER = Path(__file__).parents[3] / "config" / "orthologs"
+FOLDER = PROJECT / "config" / "orthologs"
 ENDING = ".tsv.gz"
 KEY = "genes.orthologs"
 

@@ -2,11 +2,11 @@
 
 import copy
 import functools
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..core.project import PROJECT
 from .available_heads import HEADS
 from .formats import FORMATS
 from .samples import automatic_chunks, conversion_jobs
@@ -23,7 +23,7 @@ AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
 }
 """What `auto` stands for, where it depends on the modality."""
 
-SCHEMA_PATH = Path(__file__).parents[3] / "config" / "schemas" / "config.schema.yaml"
+SCHEMA_PATH = PROJECT / "config" / "schemas" / "config.schema.yaml"
 README = "config/README.md"
 
 

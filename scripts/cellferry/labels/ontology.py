@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.problems import Problem
+from ..core.project import PROJECT
 from ..core.reading import readable
 from ..core.text import open_text
 from ..errors import InputError
@@ -16,7 +17,7 @@ from .tables import ONTOLOGY_ID
 SHIPPED = "shipped"
 """Value of `labels.is_a` for the subset that ships with the project."""
 
-SHIPPED_PATH = Path(__file__).parents[3] / "config" / "ontology" / "cell_ontology.obo.gz"
+SHIPPED_PATH = PROJECT / "config" / "ontology" / "cell_ontology.obo.gz"
 
 
 @dataclass(frozen=True)

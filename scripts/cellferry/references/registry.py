@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ..core.problems import Problem, Problems, problems_of, suggestion
+from ..core.project import PROJECT
 from ..core.schema_errors import Place, schema_problems
 from ..core.text import in_one_line, refuse_special
 from ..core.yaml_keys import duplicate_keys
@@ -17,7 +18,6 @@ from ..errors import InputError
 from .archive import ENDING, file_name
 from .locations import address_of
 
-PROJECT = Path(__file__).parents[3]
 SHIPPED = PROJECT / "config" / "references.yaml"
 """The registry that comes with the project."""
 

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[4]
+from ...core.project import PROJECT
+
 ANSWER_SECONDS = 60
 
 

@@ -17,6 +17,7 @@ from ...core.logs import (
     RETRYABLE_ERROR_EXIT_CODE,
 )
 from ...core.problems import Problems
+from ...core.project import PROJECT
 from ...errors import InputError
 from .found import Found
 from .job import STEPS, WITHOUT_LATENTS, Paths
@@ -24,7 +25,7 @@ from .job import STEPS, WITHOUT_LATENTS, Paths
 ATTEMPTS = 3
 """As often is a step tried, each time with more memory, as where profiles have retries."""
 
-SCRIPTS = Path(__file__).parents[3]
+SCRIPTS = PROJECT / "scripts"
 
 
 def configuration(found: Found, more: dict[str, Any]) -> dict[str, Any]:
