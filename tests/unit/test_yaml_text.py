@@ -152,3 +152,15 @@ def test_two_words_that_are_one_key_to_yaml(tmp_path):
     path.write_text("labels: {rename: {1: x, yes: y}}")
     with pytest.raises(InputError, match="the key 'yes' is given twice in one place"):
         check(yaml.safe_load(path.read_text()), config_files=[str(path)])
+
+
+def test_a_section_of_a_file(tmp_path):
+    """As a workflow holds it that passes a part of its configuration to this one."""
+    path = tmp_path / "config.yaml"
+    path.write_text("1: {mine: {datasets: {no: {label: 003}}}}\ndatasets: {a: {label: 004}}\n")
+    config = yaml.safe_load(path.read_text())[1]["mine"]
+    restore_text(config, [str(path)], load_schema(), (1, "mine"))
+    assert config == {"datasets": {"no": {"label": "003"}}}
+    nowhere = {"datasets": {"a": {"label": 4}}}
+    restore_text(nowhere, [str(path)], load_schema(), (1, "other"))
+    assert nowhere == {"datasets": {"a": {"label": 4}}}

@@ -4,7 +4,7 @@ Read by the Snakefile, so it imports nothing that a login node with Snakemake al
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ LITERALS = ("true", "false")
 """How booleans are written where text is allowed too; YAML's `yes`, `no`, `on` and `off` are text there."""
 
 
-def restore_text(config: dict[str, Any], config_files: list[str], schema: dict[str, Any]) -> None:
+def restore_text(
+    config: dict[str, Any], config_files: list[str], schema: dict[str, Any], section: Sequence[Any] = ()
+) -> None:
     """Put what is written in the place of what YAML made of it, wherever the schema asks for text, in place.
 
     Keys of maps whose names are the user's are text. Where numbers or booleans are allowed besides, they stay
@@ -32,16 +34,26 @@ def restore_text(config: dict[str, Any], config_files: list[str], schema: dict[s
         The files it came from, in their order.
     schema
         Its JSON schema.
+    section
+        Keys in the files below which it stands.
     """
     for path in config_files:
         try:
             node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         except yaml.YAMLError:  # JSON with tabs, where text has quotes anyway
             continue
+        for key in section:
+            node = _value_node(node, key)
         if isinstance(node, yaml.MappingNode):
             restored = _restored(config, node, schema, schema)
             config.clear()
             config.update(restored)
+
+
+def _value_node(node: yaml.Node | None, key: Any) -> yaml.Node | None:
+    """The node of a key in a map; None if there is none."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for name, value in pairs if _constructed(name) == key), None)
 
 
 def _restored(value: Any, node: yaml.Node, schema: dict[str, Any], root: dict[str, Any]) -> Any:
