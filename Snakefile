@@ -15,6 +15,11 @@ if "datasets" not in config:
 report: "report/workflow.rst"
 
 
+# Snakemake joins the top folder of a repository with a slash too many, where gitfile() names this file.
+if isinstance(workflow.included_stack[-1], gitfile):
+    workflow.included_stack[-1].path = f"./{workflow.included_stack[-1].path}"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/reference.smk"

@@ -2,17 +2,25 @@
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: MODALITY, REFERENCE, DATASETS, REFERENCES, QUERIES, PLACED, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
-#          ADAPTS, ZERO_FILLED, TESTED, LABEL_AGREEMENT, CHECKED, PROVENANCE, wildcard constraints,
+#          ADAPTS, ZERO_FILLED, TESTED, LABEL_AGREEMENT, CHECKED, PROVENANCE, MODIFIER, wildcard constraints,
 #          input functions
 
+import runpy
 import sys
+from copy import deepcopy
 from math import ceil
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-# A package called `scripts` in PYTHONPATH would be found before this folder, which is no package.
+# The package may lie in a git repository, of which Snakemake fetches single files, such as this one.
+find_project = runpy.run_path(workflow.source_path("../scripts/cellferry/runs/project_folder.py"))[
+    "project_folder"
+]
+# A package called `scripts` in PYTHONPATH would be found before this folder, which is no package. A workflow
+# that takes this one as a module may have a folder of that name, too.
+folders = [find_project(workflow), *map(Path, sys.path)]
 sys.modules["scripts"] = ModuleType("scripts")
-sys.modules["scripts"].__path__ = [str(Path(workflow.current_basedir).parent / "scripts")]
+sys.modules["scripts"].__path__ = [str(path / "scripts") for path in folders if (path / "scripts").is_dir()]
 
 from scripts.cellferry.cluster.backoff import SlurmBackoff
 from scripts.cellferry.config.checks import check
@@ -40,12 +48,13 @@ from scripts.cellferry.core.yaml_text import restore_text
 from scripts.cellferry.cytometry.marker_names import TRANSFORMATION
 from scripts.cellferry.labels.ontology import SHIPPED
 from scripts.cellferry.resources.rules import RULES
+from scripts.cellferry.runs.as_module import check_module, own_rules, section_of
 from scripts.cellferry.runs.command_line import begin_run, exit_with_message, is_looking_only
 from scripts.cellferry.runs.encoding import check_encoding
 from scripts.cellferry.runs.hashes import of_settings
 from scripts.cellferry.runs.literal_paths import as_named, check_working_folder, masked
 from scripts.cellferry.runs.provenance import Provenance
-from scripts.cellferry.runs.python_path import check_python_path
+from scripts.cellferry.runs.python_path import check_installed_package, check_python_path
 
 # What the rule demo_data makes.
 DEMO_DATA = ("resources/demo/reference.h5ad", "resources/demo/query", "resources/demo/query_obs.csv")
@@ -54,14 +63,28 @@ CHECKPOINTS = "results/reference/checkpoints"
 BACKOFF = SlurmBackoff()
 # One file per dataset, which its conversion waits for.
 CHECKED = "results/checked"
-PROVENANCE = Provenance(workflow, made_by_rules=("results", *DEMO_DATA), waited_for=CHECKED)
+# What Snakemake has of this workflow alone, where another one takes it as a module.
+MODIFIER = workflow.modifier
+PROVENANCE = Provenance(
+    workflow,
+    rules=lambda: own_rules(workflow, MODIFIER),
+    made_by_rules=("results", *DEMO_DATA),
+    waited_for=CHECKED,
+)
 
-restore_text(config, workflow.configfiles, load_schema())
+# Where it stands in the files; a module may have its own, or values that stand in no file.
+section = section_of(config, workflow.modifier_stack[0].globals["config"]) if MODIFIER.skip_configfile else ()
+if not MODIFIER.is_main_snakefile():
+    config = deepcopy(config)
+if section is not None:
+    restore_text(config, workflow.configfiles, load_schema(), section)
 if workflow.is_main_process:
     RUN = begin_run()
     with exit_with_message():
+        check_module(MODIFIER)
         check_encoding(config)
         check_python_path()
+        check_installed_package()
         check_working_folder(Path.cwd())
         if not is_looking_only():  # Snakemake locks before it asks any hook
             check_writable(".snakemake")
@@ -276,7 +299,7 @@ def requested_resources(wildcards):
     """Param function: what the jobs of every rule ask for, attempt by attempt."""
     attempts = range(1, workflow.execution_settings.retries + 2)
     asked = {}
-    for found in workflow.rules:
+    for found in own_rules(workflow, MODIFIER):
         amounts = [
             found.expand_resources({}, [], attempt, skip_evaluation={"tmpdir"}) for attempt in attempts
         ]

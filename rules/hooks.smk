@@ -15,6 +15,7 @@ from scripts.cellferry.core.atomic import remove_remnants, set_aside_damaged
 from scripts.cellferry.core.disk import WRITTEN, check_temporary_folder, check_writable
 from scripts.cellferry.core.logs import PEAK
 from scripts.cellferry.core.run_record import other_runs, unregister_run
+from scripts.cellferry.runs.as_module import run_handlers
 from scripts.cellferry.runs.changes import describe_changes
 from scripts.cellferry.runs.clock import check_clock
 from scripts.cellferry.runs.command_line import command_for, exit_with_message, is_snakemake_cli
@@ -22,7 +23,7 @@ from scripts.cellferry.runs.literal_paths import name_literally
 from scripts.cellferry.runs.methods import METHOD_VERSIONS
 from scripts.cellferry.runs.takeover import invalidate, invalidate_unrecorded, supersede_other_runs
 
-for each in workflow.rules:
+for each in own_rules(workflow, MODIFIER):
     name_literally(each)
     if each.output:
         PROVENANCE.record(each)
@@ -86,7 +87,9 @@ onstart:
         check_writable(*WRITTEN)
         check_clock(file for job in workflow.dag.needrun_jobs() if job.output for file in job.input)
         if not workflow.deployment_settings.deployment_method and not workflow.touch:
-            check_environments(job.rule.conda_env for job in workflow.dag.needrun_jobs() if job.is_script)
+            own = own_rules(workflow, MODIFIER)
+            scripts = [job for job in workflow.dag.needrun_jobs() if job.is_script and job.rule in own]
+            check_environments(job.rule.conda_env for job in scripts)
         if workflow.executor_plugin.name == "slurm":
             check_cluster(
                 [job for job in workflow.dag.needrun_jobs() if not job.is_local],
@@ -126,3 +129,8 @@ onerror:
     print(explain_failures(workflow.scheduler.failed, workflow.dag.jobid, log))
     report_so_far = command_for("report_so_far", instead_of=workflow.dag_settings.targets)
     print(f"A report of what there is: {report_so_far}")
+
+
+# Snakemake runs handlers of the main Snakefile only.
+if not MODIFIER.is_main_snakefile():
+    run_handlers(workflow, [onstart, onsuccess, onerror])

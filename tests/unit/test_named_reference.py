@@ -1,9 +1,11 @@
 """The configuration: a reference by name, `pretrained: NAME@VERSION`, and the section `references`."""
 
 import hashlib
+import sys
 
 import pytest
 import yaml
+from cellferry.config import named_reference
 from cellferry.config.checks import find_problems
 from cellferry.config.named_reference import locate_pretrained, with_located_reference
 from cellferry.config.schema import fill_defaults
@@ -102,6 +104,16 @@ def test_a_file_that_was_not_fetched(config, tmp_path):
     assert f"CONFIG='{path} {path}' DIRECTORY" in problems(config, str(path), str(path))
     config["references"]["mirror"] = str(tmp_path)
     assert f"(looked in the mirror {tmp_path} and the cache {tmp_path}/cache); run" in problems(config)
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_file_that_was_not_fetched_without_a_clone(config, tmp_path, monkeypatch, installed):
+    project = tmp_path / "a copy"
+    monkeypatch.setattr(named_reference, "PROJECT", project)
+    monkeypatch.setattr(named_reference, "IS_INSTALLED", installed)
+    command = f"{sys.executable} -m cellferry.commands.references --fetch lung@1.0 --directory {tmp_path}`"
+    found_by = "" if installed else f"PYTHONPATH='{project}/scripts' "
+    assert f"run `{found_by}{command}" in problems(config)
 
 
 @pytest.mark.parametrize(

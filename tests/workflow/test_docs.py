@@ -31,8 +31,8 @@ def test_python_compiles(page):
 def test_code_of_other_languages_has_tests_of_its_own():
     languages = {(language, str(page)) for page in PAGES for _, language, _ in FENCE.findall(text_of(page))}
     known = {*SHELLS, "python", "yaml", "mermaid", "text", ""}
-    # tests/scripts/test_outputs.py and tests/workflow/test_extending.py do what these pages say.
-    elsewhere = {("r", "docs/outputs.md"), ("diff", "docs/extending.md")}
+    # test_outputs.py in tests/scripts, test_extending.py and test_module.py do what these pages say.
+    elsewhere = {("r", "docs/outputs.md"), ("diff", "docs/extending.md"), ("snakemake", "docs/module.md")}
     assert {found for found in languages if found[0] not in known} <= elsewhere
 
 

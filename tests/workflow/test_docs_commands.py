@@ -217,6 +217,7 @@ KNOWN = [
     (r"make (scale|benchmark-accuracy|fuzz)\b", makes_plans, "takes hours"),
     (r"make (rulegraph|lock|clean)\b", makes_plans, "needs graphviz or the network, or would remove .venv"),
     (SNAKEMAKE + r".*--lint\b", nothing, "make lint runs it"),
+    (SNAKEMAKE + r".*--sdm conda\b", nothing, "needs conda; tests/workflow/test_module.py runs it without"),
     (SNAKEMAKE + r".*(-n|--dry-run|--unlock)\b", works, ""),
     (SNAKEMAKE + r"(.* )?plan\b", works, ""),
     (SNAKEMAKE + r".*--report\b", dry_run, "needs a finished run; tests/workflow/test_chain.py makes one"),

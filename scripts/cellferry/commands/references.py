@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fetch", metavar="NAME@VERSION", help="without it, list all")
-    parser.add_argument("--config", type=Path, nargs="+", required=True)
+    parser.add_argument("--config", type=Path, nargs="+", default=[])
     parser.add_argument("--directory", type=Path, default=Path(), help="the folder that snakemake runs in")
     given = parser.parse_args(arguments)
     config_files = [Path(os.path.abspath(path)) for path in given.config]

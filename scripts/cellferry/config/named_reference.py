@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 import yaml
 
 from ..core.problems import Problem, Problems, problems_of
+from ..core.project import IS_INSTALLED, PROJECT
 from ..core.text import in_one_line
 from ..core.yaml_keys import duplicate_keys
 from ..core.yaml_text import restore_text
 from ..errors import InputError
 from ..references.cache import Shelves, default_cache
-from ..references.registry import PROJECT, SHIPPED, RegistryEntry, find, read_registries
+from ..references.registry import SHIPPED, RegistryEntry, find, read_registries
 from .schema import load_schema
 from .schema_errors import config_problems
 
@@ -194,6 +196,8 @@ def _command_for(
     reference: RegistryEntry, section: dict[str, Any], config_files: Sequence[str | Path]
 ) -> str:
     """The command that fetches a reference with this configuration, whose paths begin where the run does."""
+    if not (PROJECT / "Makefile").exists():
+        return _command_without_make(reference, config_files)
     command = f"make fetch REFERENCE={reference}"
     if config_files:
         command += f" CONFIG={shlex.quote(' '.join(map(str, config_files)))}"
@@ -202,3 +206,12 @@ def _command_for(
         if section and Path.cwd() != PROJECT
         else command
     )
+
+
+def _command_without_make(reference: RegistryEntry, config_files: Sequence[str | Path]) -> str:
+    """The same where there is no clone: from a wheel, or for a workflow that takes this one as a module."""
+    command = [sys.executable, "-m", "cellferry.commands.references", "--fetch", str(reference)]
+    if config_files:
+        command += ["--config", *map(str, config_files)]
+    found_by = "" if IS_INSTALLED else f"PYTHONPATH={shlex.quote(str(PROJECT / 'scripts'))} "
+    return found_by + shlex.join([*command, "--directory", str(Path.cwd())])

@@ -11,7 +11,7 @@ Imported by the Snakefile: standard library only.
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,24 @@ class Provenance:
     ----------
     workflow
         Snakemake's workflow.
+    rules
+        Function without arguments that returns those of its rules that have a provenance.
     made_by_rules
         Folders and files that rules make; all others belong to the user.
     waited_for
         Folder of files that only order jobs; they do not enter the provenance.
     """
 
-    def __init__(self, workflow: Any, *, made_by_rules: tuple[str, ...], waited_for: str) -> None:
+    def __init__(
+        self,
+        workflow: Any,
+        *,
+        rules: Callable[[], Iterable[Any]],
+        made_by_rules: tuple[str, ...],
+        waited_for: str,
+    ) -> None:
         self._workflow = workflow
+        self._rules = rules
         self._made_by_rules = made_by_rules
         self._waited_for = waited_for
         self._jobs: dict[tuple, Any] = {}
@@ -70,7 +80,7 @@ class Provenance:
 
     def of_shared_files(self) -> dict[str, str]:
         """Signatures of the user's files that rules name whatever the wildcards."""
-        named = (item for rule in self._workflow.rules for item in rule.input if not callable(item))
+        named = (item for rule in self._rules() for item in rule.input if not callable(item))
         files = map(as_named, named)
         return {file: self._signature(Path(file)) for file in files if self._is_the_users(file)}
 
@@ -87,7 +97,9 @@ class Provenance:
         made_from = [
             of_settings(dependency.params[PARAM])
             for dependency, files in before.items()
-            if not all(Path(file).is_relative_to(self._waited_for) for file in files)
+            # Files that rules of another workflow make are the user's to this one.
+            if PARAM in dependency.params.keys()  # noqa: SIM118
+            and not all(Path(file).is_relative_to(self._waited_for) for file in files)
         ]
         return of_settings(sorted(made_from))
 

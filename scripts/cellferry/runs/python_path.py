@@ -3,16 +3,18 @@
 Imported by the Snakefile: standard library only.
 """
 
+import filecmp
 import os
 import re
 import sys
 import sysconfig
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
+from ..core.project import INSIDE, PACKAGE, PROJECT
 from ..errors import InputError
-
-PROJECT = Path(__file__).parents[3]
+from .versions import versions
 
 NAMED_OTHERWISE = {"cellferry", "yaml", "sklearn", "scvi", "skmisc", "dateutil", "PIL"}
 """This package, and modules that are not called like what is installed."""
@@ -47,6 +49,38 @@ def check_python_path() -> None:
                 f"PYTHONPATH: {folder} holds modules that every job would import in the place of those that "
                 f"are installed ({listed}); unset PYTHONPATH, or take the folder out of it, and start again"
             )
+
+
+def check_installed_package() -> None:
+    """Check that a cellferry that is installed beside snakemake is this one: jobs import it first.
+
+    Raises
+    ------
+    InputError
+        If it differs in any file.
+    """
+    found = find_spec(PACKAGE.name)
+    for installed in map(Path, (found and found.submodule_search_locations) or ()):
+        if installed.resolve() != PACKAGE.resolve() and not _is_this_package(installed):
+            version = versions([])["cellferry"]
+            raise InputError(
+                f"{installed} is installed beside snakemake, differs from the cellferry {version} of this "
+                f"workflow ({PROJECT}), and jobs would import it; install the same, or take it out: "
+                "pip uninstall cellferry"
+            )
+
+
+def _is_this_package(installed: Path) -> bool:
+    """Whether a package has the same files as this one; byte code aside, and what only one of them has."""
+    within = installed / INSIDE.name
+    pairs = [(file, installed / file.relative_to(PACKAGE)) for file in _files_in(PACKAGE)]
+    pairs += [(PROJECT / file.relative_to(within), file) for file in _files_in(within)]
+    both = all(here.is_file() and there.is_file() for here, there in pairs)
+    return both and all(filecmp.cmp(*pair, shallow=False) for pair in pairs)
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    return (file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 
 def _installed() -> set[str]:
