@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+from ...core.project import IS_INSTALLED
 from .cluster import check_slurm
 from .findings import Finding, lines_of
 from .folder import check_folder
@@ -56,6 +57,8 @@ def main() -> int:
     parser.add_argument("--wait", type=int, default=300, help="seconds that job may wait")
     parser.add_argument("--what-torch-sees", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if IS_INSTALLED:
+        parser.error("cellferry is installed here, and doctor examines a clone; run `make doctor` in one")
     if arguments.what_torch_sees:
         print(json.dumps(what_torch_sees()))
         return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...core.atomic import complete
 from ...core.problems import Problem
+from ...core.project import IS_INSTALLED
 from ...core.text import printable
 from ...errors import InputError
 from ...labels.columns import Choice
@@ -95,19 +96,22 @@ def summary(
             for entry in unlabeled
         ]
     lines = list(map(printable, lines))
+    look = f"snakemake --dry-run --configfile {path}" if IS_INSTALLED else f"make plan CONFIG={path}"
     if problems:
         each = (f"  - {printable(str(problem))}" for problem in problems)
         lines += [f"Wrote {path}, which cannot be run yet:", *each]
-        lines.append(f"When that is done:  make plan CONFIG={path}")
+        lines.append(f"When that is done:  {look}")
         return "\n".join(lines)
     if runs_next:
         return "\n".join([*lines, f"Wrote {path}"])
+    if IS_INSTALLED:  # for a workflow that takes cellferry as a module, wherever that is
+        return "\n".join([*lines, f"Wrote {path}. Read it, then:  {look}"])
     run = f"snakemake --profile profiles/slurm --configfile {path}"
     return "\n".join(
         [
             *lines,
             f"Wrote {path}. Read it, then:",
-            f"  make plan CONFIG={path}",
+            f"  {look}",
             "      jobs, memory, disk and time of every rule",
             f"  .venv/bin/{run} --dry-run",
             "      what would run",
