@@ -8,13 +8,22 @@ BIN := $(CURDIR)/.venv/bin
 # What trains nothing needs no torch: the environment of `make demo` where it is there, else one without.
 LIGHT := $(if $(wildcard .venv/.installed),.venv,.venv-label)
 
-.PHONY: demo new label pack import-model compare doctor plan fetch references test fuzz lint lock scale \
+.PHONY: demo docs new label pack import-model compare doctor plan fetch references test fuzz lint lock scale \
     benchmark-accuracy rulegraph clean
 
 demo: .venv/.installed
 	mkdir -p demo
 	$(BIN)/snakemake --profile profiles/local --directory demo --configfile config/config.yaml
 	@echo "The report: $(CURDIR)/demo/results/report.html"
+
+# The pages as a website, strict about links, with the report of the demo: build/docs.
+docs: .venv/.installed demo/results/report.html
+	rm -rf build/docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs/web . build/docs
+	@echo "The pages: $(CURDIR)/build/docs/index.html"
+
+demo/results/report.html:
+	$(MAKE) --no-print-directory demo
 
 # A configuration from files:  make new NAME=kidney REFERENCE=/data/atlas.h5ad QUERY="/data/a.h5ad /data/b.h5ad"
 # LABEL= and BATCH= name columns, FORCE=1 writes over config/NAME.yaml.
@@ -152,4 +161,4 @@ rulegraph: .venv/.installed
 	python3 -m pip install --quiet --target .uv uv
 
 clean:
-	rm -rf .venv .venv-label .uv demo
+	rm -rf .venv .venv-label .uv demo build

@@ -213,6 +213,7 @@ KNOWN = [
         "needs a model of others; tests/unit/test_import_model.py trains some",
     ),
     (r"make demo\b", makes_plans, "takes minutes; the SLURM tests run the same chain"),
+    (r"make docs\b", makes_plans, "runs the demo; tests/workflow/test_website.py builds the pages"),
     (r"make (test|lint)\b", makes_plans, "this is one of its tests"),
     (r"make (scale|benchmark-accuracy|fuzz)\b", makes_plans, "takes hours"),
     (r"make (rulegraph|lock|clean)\b", makes_plans, "needs graphviz or the network, or would remove .venv"),
