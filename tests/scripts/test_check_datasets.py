@@ -64,11 +64,12 @@ def test_labels_that_no_reference_has_are_asked_about(tmp_path, capsys):
     check_datasets(paths, str(tmp_path / "datasets.tsv"), parents={"B cell": "lymphocyte"})
     said = capsys.readouterr().out
     assert (
-        "blood: no reference has the label 'b  cells' (5 cells); did you mean 'B cell'? Then say so" in said
+        "blood: no reference has the label 'b  cells' (5 cells); did you mean 'B cell'? Then add it to"
+        in said
     )
     assert "no reference has the label 'erythrocyte' (1 cells)\n" in said
     assert (
-        "'cd4-t' of lung and 'CD4 T' of atlas are two labels; if they are one, say so in labels.rename"
+        "'cd4-t' of lung and 'CD4 T' of atlas are two labels; if they are the same, merge them in labels"
         in said
     )
     assert said.count("no reference has") == 3
@@ -336,7 +337,7 @@ def test_parents_are_suggested_and_nothing_is_made_of_them(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("ontology", "message"),
     [
-        ({}, "labels.is_a: finds no label above another one; give the labels"),
+        ({}, "labels.is_a: no label is above another one"),
         ({"T cell": "CL:9999999"}, "CL:9999999, the id of 'T cell', is not in the Cell Ontology"),
     ],
 )
@@ -375,5 +376,5 @@ def test_a_label_that_is_also_a_node_of_a_level_is_named(tmp_path, capsys):
     )
     check_datasets([path], str(tmp_path / "datasets.tsv"), parents={})
     said = capsys.readouterr().out
-    assert "warning: 'T' (10 cells) stands above 2 labels in the columns of datasets.NAME.levels" in said
-    assert said.count("stands above") == 1
+    assert "warning: 'T' (10 cells) is above 2 labels in the columns of datasets.NAME.levels" in said
+    assert said.count("(10 cells) is above") == 1

@@ -170,7 +170,7 @@ def test_cells_of_the_same_name(tmp_path):
     adata.write_h5ad(tmp_path / "a.h5ad")
     with pytest.raises(
         InputError,
-        match=r"a\.h5ad: 1 cell name\(s\) stand more than once, such as 'cell3'; .*datasets\.blood\.cells",
+        match=r"a\.h5ad: 1 duplicate cell name\(s\), such as 'cell3'; .*datasets\.blood\.cells",
     ):
         convert(tmp_path / "a.h5ad", tmp_path / "chunks")
     assert not (tmp_path / "chunks").exists()
@@ -204,7 +204,7 @@ def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
     write_mtx_whose_order_ends_late(tmp_path / "10x", counts)
     parts = convert(tmp_path / "10x", tmp_path / "chunks", scratch=str(tmp_path / "scratch"))
     assert np.array_equal(sparse.vstack([part.X for part in parts]).toarray(), counts.toarray())
-    assert "not sorted by cell throughout" in capsys.readouterr().out
+    assert "is not fully sorted by cell" in capsys.readouterr().out
     assert list((tmp_path / "scratch").iterdir()) == []  # used, and tidied up
 
 

@@ -140,7 +140,7 @@ REFUSED = {
     "formats/h5ad/anndata_v0.5.0.h5ad": NO_COUNTS,
     "formats/h5ad/anndata_v0.11.4.h5ad": "holds no matrix in X, raw or layers",
     "formats/seurat_sce/sce_pancreas_noninteger_counts.rda": NO_COUNTS,
-    "formats/seurat_sce/seurat_v3.1_integrated_only_nocounts.rda": "holds no raw counts; it has assay int",
+    "formats/seurat_sce/seurat_v3.1_integrated_only_nocounts.rda": "contains no raw counts; it has assay int",
     "formats/seurat_sce/seurat_v4_empty_counts_zilionis.rda": r"assay RNA \(counts is empty",
     "formats/citeseq_AML_SCUBA/AML_mudata.h5mu": NO_COUNTS,
     "formats/citeseq_AML_SCUBA/assays.h5": "HDF5 file of no known format",

@@ -216,7 +216,7 @@ def test_annotation_table(tmp_path):
     assert found.problems == []
     assert found.labels == {"B": 1, "T": 1}
     missing = only_problem(inspect(tmp_path / "a.csv", role="reference", label="ct"))
-    assert "it has none; give a table, datasets.blood.obs" in missing
+    assert "it has no columns; set datasets.blood.obs" in missing
     (tmp_path / "obs.csv").write_text("name,ct\nx1,B\nx2,T\n")
     other = only_problem(inspect(tmp_path / "a.csv", obs=tmp_path / "obs.csv", label="ct"))
     assert "names none of the 2 cells" in other
@@ -276,7 +276,7 @@ def test_the_files_own_column_sample(tmp_path, key):
     assert found.problems == []
     assert found.cells_kept == (50 if key == "cells" else 100)
     assert found.n_batches == (2 if key == "batch" else 1)
-    assert "the files' own obs column 'sample' is left out" in " ".join(found.warnings)
+    assert "the files' obs column 'sample' is left out" in " ".join(found.warnings)
 
 
 def test_no_cells_left(blood):

@@ -66,7 +66,7 @@ def test_repeated_names(tmp_path):
     assert found.duplicated_genes == 1
     assert found.duplicated_cells == 2
     problem = only_problem(found)
-    assert "a.h5ad: 2 cell name(s) stand more than once, such as 'cell1'; make them differ in the" in problem
+    assert "a.h5ad: 2 duplicate cell name(s), such as 'cell1'; make them unique in the" in problem
     assert "datasets.blood.cells" in problem
     assert "prefix" not in problem
 
@@ -138,7 +138,7 @@ def test_text_that_is_not_utf8(tmp_path):
         del file["obs/batch"]
         file["obs"].create_dataset("batch", data=np.array(["Köln".encode("latin-1")] * N_CELLS, dtype="S4"))
     problem = only_problem(inspect(tmp_path / "a.h5ad", batch="batch"))
-    assert "a.h5ad: holds text that is not UTF-8 ('Köln', as Latin-1 has it); convert it to UTF-8" in problem
+    assert "a.h5ad: contains text that is not UTF-8 ('Köln', read as Latin-1); convert it to UTF-8" in problem
 
 
 def test_only_the_header_is_read(tmp_path):
@@ -187,9 +187,9 @@ def test_dates_among_genes(tmp_path, place):
     found = inspect(tmp_path / "blood.h5ad")
     assert found.problems == []
     (warning,) = found.warnings
-    assert "2 gene(s) are called by dates" in warning
+    assert "2 gene(s) have names that a spreadsheet turned into dates" in warning
     assert "1-Mar (MARCHF1 or MTARC1), 2-Sep (SEPTIN2)" in warning
-    assert ("1-Mar stand several times and would be added up" in warning) == (place == "index")
+    assert ("1-Mar occur several times and would be added up" in warning) == (place == "index")
 
 
 def test_what_was_understood_of_a_table_is_told(tmp_path):
@@ -218,5 +218,5 @@ def test_files_with_comments_tell_it_once(tmp_path):
         (tmp_path / f"{name}.csv").write_text(f"# x\n,s1,s2\nRPL3,1,2\nRPS6,3,{len(name)}\n")
     found = inspect(tmp_path / "a.csv", files=[str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
     assert [warning.partition(": ")[2] for warning in found.warnings] == [
-        "1 line(s) of comment before the header were skipped"
+        "1 comment line(s) before the header were skipped"
     ]

@@ -78,7 +78,10 @@ def test_a_time_among_the_markers(write_fcs):
     path = write_fcs(renamed(simulate_events(300), Time="Zeit"))
     problem = only_problem(inspect_events(path))
     assert problem.startswith(f"{path}: 'Zeit' rises from event to event, as a time or a number does")
-    assert "cytometry.markers that it is none ('Zeit': null), or that it is one ('Zeit': Zeit)" in problem
+    assert (
+        "cytometry.markers to null if it is not a marker ('Zeit': null), else to its name ('Zeit': Zeit)"
+        in problem
+    )
     for markers in ({"Zeit": None}, {"Zeit": "Zeit"}, {"D0": None}):
         assert inspect_events(path, markers=markers).problems == []
     events = simulate_events(300)
@@ -103,7 +106,7 @@ def test_huge_and_negative_values(write_fcs):
     found = inspect_events(write_fcs(events, CD3=huge))
     assert found.problems == []
     (warning,) = found.warnings
-    assert "blood.fcs: there are values beyond 1e+08 (CD3); they are cut off where the reference's" in warning
+    assert "blood.fcs: there are values beyond 1e+08 (CD3); they are clipped to the reference's" in warning
     negative = inspect_events(write_fcs(events, "negative", CD3=-np.abs(huge.clip(-2e5, 2e5))))
     assert negative.problems == negative.warnings == []
     assert negative.intensities.values == "raw"
@@ -196,8 +199,8 @@ def test_labels_by_order(write_fcs, tmp_path):
     found = inspect_events(path, obs=tmp_path / "blood.csv", **config)
     assert "has no obs column 'population'; it has: T cell, Time, DNA1" in found.problems[0]
     said = found.problems[-1]
-    assert "has 299 lines after its header, and" in said
-    assert "300 cells; datasets.blood.obs_by is `order`, which takes a header and one line for each" in said
+    assert "has 299 lines after its header, but" in said
+    assert "300 cells; datasets.blood.obs_by is `order`, which needs a header and one line per" in said
     assert said.endswith("is 'T cell' the first cell's, and no header?")
 
 

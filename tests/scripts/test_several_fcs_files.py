@@ -45,7 +45,7 @@ def test_channels_are_matched_by_marker(tmp_path, capsys):
     said = capsys.readouterr().out
     assert (
         "warning: datasets.blood.path: markers that not all of its 2 files have are left out: "
-        "CD4 (in a.fcs), CD99 (in b.fcs); if some are called otherwise elsewhere, say so in" in said
+        "CD4 (in a.fcs), CD99 (in b.fcs); if one has another name in some files, add it to" in said
     )
     assert "the files have 12 to 12 channels; those that all have are used, 11" in said
 
@@ -67,7 +67,7 @@ def test_files_of_other_markers_are_refused(tmp_path):
         InputError,
         match=r"b\.fcs: has 1 markers in common with the files before it in datasets\.blood\.path; the first "
         r"has 10, such as CD3, CD19, CD56, …, and it has 4, such as CD3, X1, X2, …; if some of these are "
-        r"called otherwise, say so in cytometry\.markers; else make a dataset of its own of it",
+        r"have other names, add them to cytometry\.markers; else make it a dataset of its own",
     ):
         convert_events(tmp_path)
 
@@ -95,7 +95,7 @@ def test_one_truncated_file_among_several_is_named(tmp_path, cut):
         write_plate(tmp_path, name, PANEL, seed=seed)
     path = tmp_path / "b.fcs"
     path.write_bytes(path.read_bytes()[:-cut])
-    with pytest.raises(InputError, match=r"b\.fcs: is \d+ bytes long, and its events end at byte \d+"):
+    with pytest.raises(InputError, match=r"b\.fcs: is \d+ bytes long, but its events end at byte \d+"):
         convert_events(tmp_path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match=r"b\.fcs: its keywords cannot be read.*copy or export it again"):
@@ -138,8 +138,8 @@ def test_labels_by_order_that_do_not_fit(tmp_path):
         path.write_text("\n".join(some) + "\n")
         with pytest.raises(
             InputError,
-            match=rf"b\.csv \(datasets\.blood\.obs\): has {len(some) - 1} lines after its header, and "
-            r".*b\.fcs 150 cells; datasets\.blood\.obs_by is `order`, which takes a header and one line",
+            match=rf"b\.csv \(datasets\.blood\.obs\): has {len(some) - 1} lines after its header, but "
+            r".*b\.fcs has 150 cells; datasets\.blood\.obs_by is `order`, which needs a header and one line",
         ):
             convert_events(tmp_path, **tables)
     with pytest.raises(InputError, match=r"b\.csv .*: has 151 lines .* 300 cells; datasets\.blood\.obs_by"):

@@ -101,7 +101,7 @@ def test_several_files_whose_order_ends_late(tmp_path, monkeypatch):
 
 def test_names_can_stay_as_they_are_if_they_differ(plates, tmp_path):
     paths = [str(tmp_path / "plate0.h5ad"), str(tmp_path / "plate1.h5ad")]
-    with pytest.raises(InputError, match=r"5 cell name\(s\) stand more than once.*datasets\.blood\.prefix"):
+    with pytest.raises(InputError, match=r"5 duplicate cell name\(s\).*datasets\.blood\.prefix"):
         convert(paths, tmp_path / "chunks", prefix=False)
     plates["plate1"].obs_names = [f"other{n}" for n in range(5)]
     plates["plate1"].write_h5ad(tmp_path / "plate1.h5ad")
@@ -177,7 +177,7 @@ def test_tables_that_do_not_fit(plates, tmp_path):
     write_tables(plates, tmp_path)
     paths = [str(tmp_path / "plate0.h5ad"), str(tmp_path / "plate1.h5ad"), str(tmp_path / "plate2.h5ad")]
     with pytest.raises(
-        InputError, match=r"datasets\.blood\.obs: names 2 tables, and the dataset has 3 files"
+        InputError, match=r"datasets\.blood\.obs: names 2 tables, but the dataset has 3 files"
     ):
         convert(paths, tmp_path / "chunks", obs=str(tmp_path / "plate[01].csv"), label="label")
     (tmp_path / "plate1.csv").write_text("cell,label\nsomebody,x\n")

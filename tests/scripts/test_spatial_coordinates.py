@@ -129,7 +129,7 @@ def test_inspection_counts_missing_and_repeated_places(tmp_path):
         "repeated": 1,
     }
     assert any("2 of 30 cells have no coordinates in obsm/spatial" in warning for warning in found.warnings)
-    assert any("1 of 28 cells lie where another does" in warning for warning in found.warnings)
+    assert any("1 of 28 cells have the same place as another" in warning for warning in found.warnings)
 
 
 def test_cells_that_the_table_lacks_have_none(tmp_path):
@@ -179,7 +179,7 @@ def test_table_of_cells_that_is_missing_is_a_warning(tmp_path):
         ({"x": 1.0}, ["x", "y"], "has no obs column 'y'"),
         ({"x": 1.0, "y": "left"}, ["x", "y"], "holds 'left', which is not a coordinate"),
         ({"x": True, "y": 2.0}, ["x", "y"], "holds 'True', which is not a coordinate"),
-        ({"x": np.nan, "y": 2.0}, ["x", "y"], "holds coordinates for none of the 30 cells"),
+        ({"x": np.nan, "y": 2.0}, ["x", "y"], "contains no coordinates for any of the 30 cells"),
         ({}, "obsm/places", "obsm/places of"),
         ({}, "obsm/X_pca", "has 5 columns; name an element with two or three columns, of: X_pca"),
     ],
@@ -209,7 +209,7 @@ def test_table_of_cells_that_is_wrong(tmp_path):
     table.write_text("\n".join(["cell_id,x,y", *(line.rsplit(",", 1)[0] for line in lines[1:])]) + "\n")
     assert "has no column 'x_centroid' for the coordinates" in only_problem(inspect(tmp_path / "run"))
     table.write_text("\n".join([lines[0], *(f"other{line}" for line in lines[1:])]) + "\n")
-    assert "holds coordinates for none of the 30 cells" in only_problem(inspect(tmp_path / "run"))
+    assert "contains no coordinates for any of the 30 cells" in only_problem(inspect(tmp_path / "run"))
 
 
 def test_table_that_changes_after_the_inspection(tmp_path):
@@ -229,7 +229,7 @@ def test_obsm_of_another_length_is_refused(tmp_path):
     with h5py.File(path, "r+") as file:
         del file["obsm/spatial"]
         file["obsm/spatial"] = make_places()[:-3]
-    with pytest.raises(InputError, match="obsm/spatial has 27 rows, and obs 30"):
+    with pytest.raises(InputError, match="obsm/spatial has 27 rows, but obs has 30"):
         convert(path, tmp_path / "chunks")
 
 

@@ -77,7 +77,9 @@ def test_no_code_runs_wherever_it_is(hostile, tmp_path, place):
         lambda: model_class(folder),
         lambda: known_batches(folder),
     ):
-        with pytest.raises(InputError, match=r"model.pt would call posix.mkdir, which is no part of a model"):
+        with pytest.raises(
+            InputError, match=r"model.pt would call posix.mkdir, which is not a part of a model"
+        ):
             opening()
     assert not made.exists()
     assert not (tmp_path / "adopted").exists()
@@ -85,7 +87,7 @@ def test_no_code_runs_wherever_it_is(hostile, tmp_path, place):
 
 def test_a_trusted_model_is_opened_and_what_is_kept_of_it_is_data(foreign, hostile, tmp_path):
     folder = hostile(PLACES["an attribute"](Making(tmp_path / "made")))
-    with pytest.raises(InputError, match=r"if you know and trust them, set pretrained.trust: true"):
+    with pytest.raises(InputError, match=r"if you trust its author, set pretrained.trust: true"):
         import_model(str(folder), tmp_path / "adopted")
     given = {"model": str(folder), "latents": str(foreign / "cells.h5ad"), "label": "annotation"}
     import_reference(

@@ -178,7 +178,8 @@ def test_code_in_a_model_of_others_is_refused_unless_it_is_trusted(imported, tmp
     said = problems(imported)
     assert "pretrained.model: " in said
     assert (
-        "would call posix.mkdir, which is no part of a model: a file like this runs code of whoever" in said
+        "would call posix.mkdir, which is not a part of a model: opening such a file runs its author's code"
+        in said
     )
     assert "set pretrained.trust: true" in said
     imported["pretrained"]["trust"] = True

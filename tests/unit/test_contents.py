@@ -46,8 +46,11 @@ UNREADABLE = {
     # What a browser or a person renamed.
     "a b.h5mu": (gzip.compress(HDF5), r"packed with gzip; unpack it \(gunzip < 'a b.h5mu' > NEW_FILE\)"),
     "a.h5ad.gz.gz": (gzip.compress(gzip.compress(HDF5)), "an HDF5 file packed with gzip"),
-    "a.csv.gz": (gzip.compress(gzip.compress(TABLE)), r"packed before packed with gzip; .*gunzip a.csv.gz"),
-    "a.tsv.gz": (gzip.compress(bz2.compress(TABLE)), r"packed before packed with gzip"),
+    "a.csv.gz": (
+        gzip.compress(gzip.compress(TABLE)),
+        r"an already compressed file packed with gzip; .*gunzip a.csv.gz",
+    ),
+    "a.tsv.gz": (gzip.compress(bz2.compress(TABLE)), r"an already compressed file packed with gzip"),
     "a.fcs.gz": (gzip.compress(b"FCS3.1    " + bytes(60)), "an FCS file packed with gzip"),
     "a.parquet.gz": (gzip.compress(b"PAR1\x15\4" + bytes(60)), "a parquet file packed with gzip"),
     "a.zip.gz": (gzip.compress(zip_of("matrix.mtx")), "a zip archive packed with gzip"),
@@ -67,13 +70,13 @@ UNREADABLE = {
     "a.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(60), "an old Excel workbook"),
     "a.ods": (zip_of("mimetype", "content.xml"), "an OpenDocument file; save the sheet as csv"),
     "a.npz": (zip_of("data.npy", "indices.npy"), "an archive of NumPy arrays"),
-    "a.pkl": (pickle.dumps({"counts": [1, 2]}), "a pickle of Python's"),
-    "a.npy": (b"\x93NUMPY\1\0" + bytes(60), "an array of NumPy's"),
-    "a.qs": (b"\x0b\x0e\x0a\x0c" + bytes(60), "R's package qs; read it in R and saveRDS it"),
-    "a.mat": (b"MATLAB 5.0 MAT-file, Platform" + bytes(600), "a file of MATLAB's"),
-    "c.h5ad": (b"\n<!DOCTYPE html><html>404</html>", "a page of a web site"),
-    "d.h5ad": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
-    "quants_mat.gz": (gzip.compress(bytes(60)), "salmon's alevin; write it as mtx"),
+    "a.pkl": (pickle.dumps({"counts": [1, 2]}), "a Python pickle"),
+    "a.npy": (b"\x93NUMPY\1\0" + bytes(60), "a NumPy array"),
+    "a.qs": (b"\x0b\x0e\x0a\x0c" + bytes(60), "of the R package qs; read it in R and saveRDS it"),
+    "a.mat": (b"MATLAB 5.0 MAT-file, Platform" + bytes(600), "a MATLAB file"),
+    "c.h5ad": (b"\n<!DOCTYPE html><html>404</html>", "a web page"),
+    "d.h5ad": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+    "quants_mat.gz": (gzip.compress(bytes(60)), "salmon alevin; write it as mtx"),
 }
 
 
@@ -162,7 +165,7 @@ def test_r_objects_that_were_packed_once_more_are_read(tmp_path, opener, once_mo
 def test_a_folder_around_datasets_names_them(tmp_path):
     (tmp_path / "run" / "a").mkdir(parents=True)
     make_adata().write_h5ad(tmp_path / "run" / "a" / "adata.h5ad")
-    with pytest.raises(InputError, match=r"run: this folder is no dataset.* these: .*a/adata.h5ad"):
+    with pytest.raises(InputError, match=r"run: this folder is not a dataset.* these: .*a/adata.h5ad"):
         read_header(tmp_path / "run")
 
 

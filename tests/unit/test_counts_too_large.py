@@ -60,7 +60,7 @@ def test_every_format(tmp_path, name, value):
     said = checked(path, tmp_path / "scratch")
     assert path.name in said
     assert place(name) in said
-    assert "numbers above 16,777,216 are no counts" in said
+    assert "numbers above 16,777,216 are not counts" in said
     assert "counts_rounding" not in said
 
 
@@ -76,7 +76,7 @@ def test_mtx(tmp_path, value):
     lines = path.read_text().split("\n")
     lines[7] = f"{lines[7].rsplit(' ', 1)[0]} {value}"
     path.write_text("\n".join(lines).replace(" integer ", " real "))
-    assert "numbers above 16,777,216 are no counts" in checked(tmp_path / "a", tmp_path / "scratch")
+    assert "numbers above 16,777,216 are not counts" in checked(tmp_path / "a", tmp_path / "scratch")
     path.write_text(path.read_text().replace(value, "16777216"))
     assert checked(tmp_path / "a", tmp_path / "scratch") == ""
 
@@ -89,7 +89,7 @@ def test_tables(tmp_path, value, is_said):
     counts.iloc[3, 4] = value
     counts.to_csv(tmp_path / "a.csv")
     said = checked(tmp_path / "a.csv", tmp_path / "scratch")
-    assert ("gene 'ENSG00000000004'; numbers above 16,777,216 are no counts" in said) == is_said
+    assert ("gene 'ENSG00000000004'; numbers above 16,777,216 are not counts" in said) == is_said
 
 
 SOURCE = Source(Path("a.h5ad"), "X", None, {"X": True})
@@ -98,7 +98,7 @@ SOURCE = Source(Path("a.h5ad"), "X", None, {"X": True})
 def test_values_of_a_header():
     for value in TOO_LARGE[1:]:
         said = preview_problem(np.array([1, value], dtype=np.float64), SOURCE)
-        assert "numbers above 16,777,216 are no counts" in said
+        assert "numbers above 16,777,216 are not counts" in said
     assert preview_problem(np.array([1, 2**64 - 1], dtype=np.uint64), SOURCE)
     assert preview_problem(np.array([1, LIMIT]), SOURCE) is None
 

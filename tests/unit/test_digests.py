@@ -78,7 +78,7 @@ def test_what_differs_is_named_and_made_anew(results, harm, file, result):
         check()
     assert str(refused.value) == (
         f"{file}: was damaged after it had been written, or is of another run; {result} is set aside when "
-        "this run ends, run snakemake again to make it anew"
+        "this run ends, run snakemake again"
     )
     set_aside_damaged("results")
     assert not Path(result).exists()

@@ -76,7 +76,7 @@ def test_a_folder_in_which_nothing_can_be_written_is_told(tmp_path, monkeypatch,
     folder = mounted("size=40k" if full else "size=50m,ro")
     monkeypatch.chdir(tmp_path)
     why = "No space left on device" if full else "Read-only file system"
-    remedy = "free some space there" if full else "give yourself the right to"
+    remedy = "free some space there" if full else "get write permission"
     with pytest.raises(InputError, match=rf"{folder}: nothing can be written there \({why}\), .*; {remedy}"):
         disk.check_writable("small")
     with pytest.raises(InputError, match=rf"{folder}: .* the run writes its results there"):
@@ -103,7 +103,9 @@ def test_what_can_be_written_in_is_left_as_it_was(tmp_path, monkeypatch):
 def test_what_is_no_folder(tmp_path, monkeypatch, make):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "results")
-    with pytest.raises(InputError, match=f"{tmp_path / 'results'}: is no folder, and the run writes there"):
+    with pytest.raises(
+        InputError, match=f"{tmp_path / 'results'}: is not a folder, but the run writes there"
+    ):
         disk.check_writable("results")
 
 

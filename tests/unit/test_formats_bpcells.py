@@ -139,7 +139,7 @@ def test_more_words_than_32_bits_count(tmp_path):
     write_numbers(tmp_path / "val_data", np.zeros(0), "<u4")
     write_numbers(tmp_path / "val_idx", [2**32 - 4, 0], "<u4")
     write_numbers(tmp_path / "val_idx_offsets", [0, 1, 2], "<u8")
-    with pytest.raises(InputError, match="do not hold the 128 values"):  # no file holds 2³² words here
+    with pytest.raises(InputError, match="do not contain the 128 values"):  # no file holds 2³² words here
         Packed(tmp_path, "val", 128, has_offsets=True, has_starts=False)
     write_numbers(tmp_path / "val_idx", [0, 4], "<u4")
     write_numbers(tmp_path / "val_idx_offsets", [0, 2], "<u8")
@@ -151,7 +151,7 @@ def test_folder_above(tmp_path):
     write_folder(tmp_path / "a")
     write_folder(tmp_path / "b")
     with pytest.raises(
-        InputError, match=r"is no BPCells matrix itself, but holds .*a, .*b; name one of these"
+        InputError, match=r"is not a BPCells matrix itself, but contains .*a, .*b; name one of these"
     ):
         read_header(tmp_path)
 
@@ -166,7 +166,7 @@ def test_without_names(tmp_path):
 def test_other_versions(tmp_path):
     write_folder(tmp_path / "a")
     (tmp_path / "a" / "version").write_text("packed-fragments-v2\n")
-    with pytest.raises(InputError, match=r"a: is a BPCells folder of version 'packed-fragments-v2', and"):
+    with pytest.raises(InputError, match=r"a: is a BPCells folder of version 'packed-fragments-v2', but"):
         read_header(tmp_path / "a")
 
 

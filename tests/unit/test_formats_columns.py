@@ -91,9 +91,9 @@ def test_lengths(tmp_path, kind, column, what):
         ({"obs/ct/codes": lambda codes: np.where(codes < 0, -7, codes)}, "has codes below -1"),
         (
             {"obs/ct/codes": lambda codes: codes.astype(float)},
-            "float64 .*, where a list of codes is needed",
+            "float64 .*instead of a list of codes",
         ),
-        ({"obs/ct/codes": lambda codes: codes.astype(float) + np.nan}, "where a list of codes is needed"),
+        ({"obs/ct/codes": lambda codes: codes.astype(float) + np.nan}, "instead of a list of codes"),
         ({"obs/ct/codes": lambda codes: codes.astype("u1")}, "has codes beyond its 4 categories"),
     ],
 )

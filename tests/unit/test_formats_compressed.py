@@ -167,7 +167,7 @@ def test_storage(tmp_path, name, encoding):
     del attrs
     if path.suffix == ".zarr":
         zarr.consolidate_metadata(path)
-    with pytest.raises(InputError, match=rf"{path.name}: .*(do not fit|stored as CSR or CSC)"):
+    with pytest.raises(InputError, match=rf"{path.name}: .*(do not fit|not as CSR or CSC)"):
         read_header(path)
 
 
@@ -177,5 +177,5 @@ def test_a_part_of_the_rows_is_checked_as_all_are(tmp_path, name):
     blocks = list(formats.blocks(header, [], 10**6, tmp_path, 5, 17))
     assert np.array_equal(blocks[0].counts.toarray(), make_counts()[5:17])
     FORMATS[name](tmp_path, {"indptr": POINTERS["end early"]})
-    with pytest.raises(InputError, match=r"indptr goes from 0 to \d+ instead of|idxptr promises"):
+    with pytest.raises(InputError, match=r"indptr goes from 0 to \d+ instead of|of idxptr"):
         list(formats.blocks(header, [], 10**6, tmp_path, 5, 17))

@@ -59,8 +59,8 @@ def test_channels_are_told_apart(tmp_path):
     )
     assert list(header.var.index) == ["PE-A", "SSEA4", "Timd4", "Nd142Di", "CD64", "FSCN1"]
     assert header.obs_columns == [name for name in detectors if name not in set(header.var.index)]
-    assert header.remarks[0].startswith("channels that are no markers': FSC-A (scatter), ssc-h (scat")
-    assert header.remarks[1] == "no channel has a marker's name ($PnS), so they go by their detectors' ($PnN)"
+    assert header.remarks[0].startswith("channels that are not markers: FSC-A (scatter), ssc-h (scat")
+    assert header.remarks[1] == "no channel has a marker name ($PnS); channels are named by detector ($PnN)"
 
 
 def test_markers_names_stand_before_detectors(tmp_path):
@@ -71,8 +71,8 @@ def test_markers_names_stand_before_detectors(tmp_path):
         "marker": ["CD3", "CD19", ""],
     }
     assert header.remarks == [
-        "channels that are no markers': FSC-A (scatter), Time (time)",
-        "channels without a marker's name ($PnS) go by their detector's: APC-A",
+        "channels that are not markers: FSC-A (scatter), Time (time)",
+        "channels without a marker name ($PnS) are named by detector: APC-A",
     ]
 
 
@@ -179,7 +179,7 @@ def test_compensation(tmp_path, keyword, max_bytes):
     as_it_is = read_header(path)
     assert np.array_equal(read_all(as_it_is, tmp_path, max_bytes)[0], measured[:, MARKERS])
     assert (
-        "a spillover matrix is there and not applied (datasets.blood.compensate is false)" in as_it_is.remarks
+        "the file's spillover matrix is not applied (datasets.blood.compensate is false)" in as_it_is.remarks
     )
     header = read_header(path, compensate=True)
     assert "spillover between 3 detectors is undone" in header.remarks
@@ -193,14 +193,14 @@ def test_compensation(tmp_path, keyword, max_bytes):
     [
         (
             None,
-            r"datasets\.blood\.compensate is true, and the file holds no spillover matrix .*set the key to",
+            r"datasets\.blood\.compensate is true, but the file has no spillover matrix .*set the key to",
         ),
-        (" ", r"holds no spillover matrix"),
-        ("2,PE-A,FITC-A,1,0.2,0.1", r"SPILLOVER is no list of a number, as many detectors and their matrix"),
-        ("x", r"SPILLOVER is no list"),
+        (" ", r"has no spillover matrix"),
+        ("2,PE-A,FITC-A,1,0.2,0.1", r"SPILLOVER is not a number n, followed by n detectors and their matrix"),
+        ("x", r"SPILLOVER is not a number n"),
         ("2,PE-A,Cy5-A,1,0,0,1", r"names detectors that the file does not hold \(Cy5-A; it has .*PE-A"),
-        ("2,PE-A,FITC-A,1,1,1,1", r"no matrix of numbers that can be inverted \(Singular"),
-        ("2,PE-A,FITC-A,1,a,1,1", r"no matrix of numbers that can be inverted"),
+        ("2,PE-A,FITC-A,1,1,1,1", r"is not an invertible matrix of numbers \(Singular"),
+        ("2,PE-A,FITC-A,1,a,1,1", r"is not an invertible matrix of numbers"),
     ],
 )
 def test_compensation_that_is_not_possible(tmp_path, spill, message):
@@ -215,38 +215,38 @@ def test_compensation_that_is_not_possible(tmp_path, spill, message):
     [
         (
             {"TOT": "51"},
-            r"51 events \(\$TOT\) of 20 bytes are 1020 bytes, and do not fit .*\(bytes 4096 to 5095\)",
+            r"51 events \(\$TOT\) of 20 bytes are 1020 bytes, which do not fit .*\(bytes 4096 to 5095\)",
         ),
         ({"TOT": "0"}, r"holds no events"),
-        ({"TOT": None}, r"lacks the keyword \$TOT, which FCS files must have"),
-        ({"TOT": "many"}, r"its keyword \$TOT is 'many', which is no whole number"),
-        ({"PAR": "6"}, r"lacks the keyword \$P6N, \$P6B, \$P6E, \$P6R, which FCS files must have"),
-        ({"PAR": "0"}, r"\$PAR promises 0 channels, and 5 are named"),
-        ({"PAR": "4"}, r"\$PAR promises 4 channels, and 5 are named"),
-        ({"BYTEORD": "1,2,4"}, r"\$BYTEORD is '1,2,4', which does not say in which order the 4 bytes"),
-        ({"BYTEORD": "2,1,3"}, r"\$BYTEORD is '2,1,3', which does not say in which order the 4 bytes"),
+        ({"TOT": None}, r"lacks the keyword \$TOT, which FCS requires"),
+        ({"TOT": "many"}, r"its keyword \$TOT is 'many', which is not a whole number"),
+        ({"PAR": "6"}, r"lacks the keyword \$P6N, \$P6B, \$P6E, \$P6R, which FCS requires"),
+        ({"PAR": "0"}, r"\$PAR is 0 channels, but 5 are named"),
+        ({"PAR": "4"}, r"\$PAR is 4 channels, but 5 are named"),
+        ({"BYTEORD": "1,2,4"}, r"\$BYTEORD is '1,2,4', which is not an order of 4 bytes"),
+        ({"BYTEORD": "2,1,3"}, r"\$BYTEORD is '2,1,3', which is not an order of 4 bytes"),
         ({"BYTEORD": None}, r"lacks the keyword \$BYTEORD"),
-        ({"DATATYPE": "A"}, r"\$DATATYPE is 'A', and I, F and D are read; export it as"),
+        ({"DATATYPE": "A"}, r"\$DATATYPE is 'A', but only I, F and D are read; export it as"),
         ({"DATATYPE": None}, r"lacks the keyword \$DATATYPE"),
-        ({"DATATYPE": "D"}, r"50 events \(\$TOT\) of 40 bytes are 2000 bytes, and do not fit"),
+        ({"DATATYPE": "D"}, r"50 events \(\$TOT\) of 40 bytes are 2000 bytes, which do not fit"),
         (
             {"DATATYPE": "I", "P2B": "10"},
-            r"holds integers of '10' bits \(\$P2B\), and 8, 16, 24, … 64 are read",
+            r"contains integers of '10' bits \(\$P2B\), but only 8, 16, 24, … 64 are read",
         ),
-        ({"MODE": "C"}, r"holds histograms \(\$MODE is C\)"),
-        ({"ENDDATA": "9999999"}, r"is 5096 bytes long, and its events end at byte 9999999"),
+        ({"MODE": "C"}, r"contains histograms \(\$MODE is C\)"),
+        ({"ENDDATA": "9999999"}, r"is 5096 bytes long, but its events end at byte 9999999"),
         (
             {"BEGINDATA": "4097", "ENDDATA": "5096"},
-            r".* do not fit where they should be \(bytes 4097 to 5096 or 4096 ",
+            r".* which do not fit their place \(bytes 4097 to 5096 or 4096 ",
         ),
-        ({"BEGINDATA": "4000", "offsets": (4001, 4990)}, r".* do not fit where they should be"),
-        ({"BEGINDATA": "x"}, r"its keyword \$BEGINDATA is 'x', which is no whole number"),
-        ({"P2E": "4"}, r"its keyword \$P2E is '4', which is not 2 numbers with commas between them"),
-        ({"P2E": "four,1"}, r"its keyword \$P2E is 'four,1', which is no number"),
-        ({"P2E": "nan,1"}, r"its keyword \$P2E is 'nan,1', which is no number"),
-        ({"P2E": "4,1", "P2R": "0"}, r"channel FITC-A is logarithmic and its \$P2R is 0"),
-        ({"P2E": "4,1", "P2R": "high"}, r"its keyword \$P2R is 'high', which is no number"),
-        ({"P2G": "high"}, r"its keyword \$P2G is 'high', which is no number"),
+        ({"BEGINDATA": "4000", "offsets": (4001, 4990)}, r".* which do not fit their place"),
+        ({"BEGINDATA": "x"}, r"its keyword \$BEGINDATA is 'x', which is not a whole number"),
+        ({"P2E": "4"}, r"its keyword \$P2E is '4', which is not 2 numbers separated by commas"),
+        ({"P2E": "four,1"}, r"its keyword \$P2E is 'four,1', which is not a number"),
+        ({"P2E": "nan,1"}, r"its keyword \$P2E is 'nan,1', which is not a number"),
+        ({"P2E": "4,1", "P2R": "0"}, r"channel FITC-A is logarithmic but its \$P2R is 0"),
+        ({"P2E": "4,1", "P2R": "high"}, r"its keyword \$P2R is 'high', which is not a number"),
+        ({"P2G": "high"}, r"its keyword \$P2G is 'high', which is not a number"),
     ],
 )
 def test_headers_that_lie(tmp_path, keywords, message):
@@ -301,7 +301,7 @@ def test_other_versions_and_packed_files(tmp_path):
     path = write_fcs(tmp_path / "a.fcs", make_values())
     path.write_bytes(path.read_bytes().replace(b"FCS3.1", b"FCS1.0"))
     with pytest.raises(
-        InputError, match=r"is of version 'FCS1\.0', and FCS2\.0, FCS3\.0, FCS3\.1, FCS3\.2 are read"
+        InputError, match=r"is of version 'FCS1\.0', but only FCS2\.0, FCS3\.0, FCS3\.1, FCS3\.2 are read"
     ):
         read_header(path)
     packed = tmp_path / "b.fcs.gz"
@@ -312,7 +312,7 @@ def test_other_versions_and_packed_files(tmp_path):
 
 def test_no_marker_and_other_keys(tmp_path):
     path = write_fcs(tmp_path / "a.fcs", np.ones((3, 2)), channels=[("FSC-A", ""), ("Time", "")])
-    with pytest.raises(InputError, match=r"none of its channels \(FSC-A, Time\) is a marker's"):
+    with pytest.raises(InputError, match=r"none of its channels \(FSC-A, Time\) is a marker;"):
         read_header(path)
     with pytest.raises(InputError, match=r"datasets\.blood\.counts is 'raw', .*remove the key"):
         read_header(write_fcs(path, make_values()), counts="raw")
@@ -322,7 +322,7 @@ def test_first_of_several_datasets(tmp_path):
     path = write_fcs(tmp_path / "a.fcs", make_values(), NEXTDATA="5096")
     path.write_bytes(path.read_bytes() + path.read_bytes())
     header = read_header(path)
-    assert "there are several datasets in the file ($NEXTDATA); the first one is read" in header.remarks
+    assert "the file contains several datasets ($NEXTDATA); the first one is read" in header.remarks
     assert np.array_equal(read_all(header, tmp_path)[0], make_values()[:, MARKERS])
 
 

@@ -189,9 +189,7 @@ def test_supplemental_keywords(tmp_path, has_delimiter):
     header = read_header(path)
     # What the first segment says stands.
     assert list(header.var.index) == ["CD3", "CD19", "CD8"]
-    assert (
-        "a spillover matrix is there and not applied (datasets.blood.compensate is false)" in header.remarks
-    )
+    assert "the file's spillover matrix is not applied (datasets.blood.compensate is false)" in header.remarks
     expected = make_values()[:, MARKERS] / np.array([1, 1, 2], dtype=np.float32)
     assert np.array_equal(read_all(header, tmp_path)[0], expected)
 
@@ -200,7 +198,7 @@ def test_supplemental_keywords(tmp_path, has_delimiter):
 def test_supplemental_keywords_that_are_not_there(tmp_path, begin, end):
     path = write_fcs(tmp_path / "a.fcs", make_values(), BEGINSTEXT=begin, ENDSTEXT=end)
     header = read_header(path)
-    assert header.remarks[-1] == "there are no supplemental keywords where they should be ($BEGINSTEXT)"
+    assert header.remarks[-1] == "there are no supplemental keywords at their position ($BEGINSTEXT)"
     assert np.array_equal(read_all(header, tmp_path)[0], make_values()[:, MARKERS])
 
 
@@ -228,7 +226,7 @@ def test_headers_without_numbers(tmp_path, header):
     stored[26:34] = header.encode()
     path.write_bytes(bytes(stored))
     with pytest.raises(
-        InputError, match=rf"a\.fcs: its keywords cannot be read.*'{header.strip()}' for a place"
+        InputError, match=rf"a\.fcs: its keywords cannot be read.*'{header.strip()}' as a position"
     ):
         read_header(path)
 
@@ -256,7 +254,7 @@ def test_floats_that_are_logarithmic(tmp_path):
     """As FlowCal and flowio read them; FCS 3.1 forbids it, and flowCore leaves them as they are."""
     values = np.abs(make_values(high=250))
     header = read_header(write_fcs(tmp_path / "a.fcs", values, version="3.0", P2E="4,1", P2R="1024"))
-    assert any(remark.endswith("since $PnE says so: FITC-A") for remark in header.remarks)
+    assert any(remark.endswith("although FCS 3.1 forbids it: FITC-A") for remark in header.remarks)
     assert np.allclose(
         read_all(header, tmp_path)[0][:, 0], 10 ** (4 * values[:, 1].astype(float) / 1024), rtol=1e-5
     )
@@ -273,7 +271,7 @@ def test_types_of_channels_differ(tmp_path):
         values[:, i].astype(type_).astype(np.float32) for i, type_ in zip(MARKERS, types[1:4], strict=True)
     ]
     assert np.array_equal(read_all(header, tmp_path)[0], np.column_stack(expected))
-    with pytest.raises(InputError, match=r"\$P2DATATYPE is 'A', and I, F and D are read"):
+    with pytest.raises(InputError, match=r"\$P2DATATYPE is 'A', but only I, F and D are read"):
         read_header(write_fcs(path, values, types=types, version="3.2", **keywords, P2DATATYPE="A"))
 
 
@@ -290,7 +288,5 @@ def test_mixed_byte_order(tmp_path, order, type_):
 
 def test_mixed_byte_order_of_other_widths(tmp_path):
     path = write_fcs(tmp_path / "a.fcs", make_values(), types=["f8"] * 5, BYTEORD="3,4,1,2")
-    with pytest.raises(
-        InputError, match=r"\$BYTEORD is '3,4,1,2', which does not say in which order the 8 bytes"
-    ):
+    with pytest.raises(InputError, match=r"\$BYTEORD is '3,4,1,2', which is not an order of 8 bytes"):
         read_header(path)

@@ -142,7 +142,7 @@ except Exception as error:
     expected = {
         "cellferry": str(int(make_counts().sum())),
         "h5py": "data/a.h5ad: /X/data is stored in the file values.raw, where HDF5 finds nothing; put the "
-        "file there that it was made with",
+        "original file there",
     }
     assert done.stdout.strip() == expected[first]
 
@@ -165,9 +165,7 @@ def test_what_lies_outside_stays_refused(tmp_path, path, target, is_link):
     said = refused(path)
     assert f"/X/data is {'a link to /X/data in' if is_link else 'stored in'} the file {target}," in said
     assert "follow_links" not in said
-    assert f"the file {target}, which does not lie in the same folder; put it" in refused(
-        path, follow_links=True
-    )
+    assert f"the file {target}, which is not in the same folder; put it" in refused(path, follow_links=True)
     assert list(all_files(str(path), follow_links=True)) == [path]
 
 

@@ -272,5 +272,5 @@ def test_a_matrix_without_values_is_an_error_of_the_file(tmp_path):
     make_adata(sparse.csr_matrix(make_counts())).write_h5ad(tmp_path / "a.h5ad")
     with h5py.File(tmp_path / "a.h5ad", "r+") as file:
         del file["X/data"]
-    with pytest.raises(InputError, match=r"a\.h5ad: lacks a part that its format promises"):
+    with pytest.raises(InputError, match=r"a\.h5ad: lacks a part that its format requires"):
         read_header(tmp_path / "a.h5ad")

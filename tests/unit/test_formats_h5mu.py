@@ -100,7 +100,7 @@ def test_named_modality(tmp_path):
     header = read_header(path, assay="prot")
     assert (header.n_cells, header.n_genes) == (N_CELLS, 5)
     with pytest.raises(
-        InputError, match=r"datasets\.blood\.assay is 'RNA', and the modalities are prot, rna"
+        InputError, match=r"datasets\.blood\.assay is 'RNA', but the modalities are prot, rna"
     ):
         read_header(path, assay="RNA")
 
@@ -113,7 +113,7 @@ def test_modality_is_told_by_its_features(tmp_path):
     assert header.details["modality"] == "b"
     path = write_h5mu(tmp_path / "b.h5mu", make_two(("a", "b")))
     with pytest.raises(
-        InputError, match=r"which of the modalities a, b holds the RNA; set datasets\.blood\.assay"
+        InputError, match=r"which of the modalities a, b contains the RNA; set datasets\.blood\.assay"
     ):
         read_header(path)
 
@@ -144,7 +144,7 @@ def test_modality_that_is_cut_short(tmp_path):
     path = write_h5mu(tmp_path / "a.h5mu", make_two())
     with h5py.File(path, "r+") as file:
         del file["mod/rna/X/indices"]
-    with pytest.raises(InputError, match=r"a\.h5mu: lacks a part that its format promises"):
+    with pytest.raises(InputError, match=r"a\.h5mu: lacks a part that its format requires"):
         list(formats.blocks(read_header(path), [], 1000, tmp_path))
 
 

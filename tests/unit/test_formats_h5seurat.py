@@ -133,7 +133,7 @@ def test_rna_comes_before_the_active_assay(tmp_path):
     assert read_header(path, assay="SCT").var.index[0] == "SCT0"
     with pytest.raises(
         InputError,
-        match=r"assay is 'ADT', and the file holds RNA \(counts\), SCT \(counts\), integrated \(data\)",
+        match=r"assay is 'ADT', but the file contains RNA \(counts\), SCT \(counts\), integrated \(data\)",
     ):
         read_header(path, assay="ADT")
 
@@ -153,7 +153,7 @@ def test_empty_counts(tmp_path, empty):
 def test_active_assay_that_is_not_there(tmp_path):
     path = write_h5seurat(tmp_path / "a.h5seurat", {"ADT": {}}, active="Protein")
     with pytest.raises(
-        InputError, match=r"active assay 'Protein' is not there; it holds ADT \(no counts, no data\)"
+        InputError, match=r"active assay 'Protein' is missing; it contains ADT \(no counts, no data\)"
     ):
         read_header(path)
 
@@ -191,5 +191,5 @@ def test_missing_part(tmp_path, part):
     path = write_h5seurat(tmp_path / "a.h5seurat")
     with h5py.File(path, "r+") as file:
         del file[part]
-    with pytest.raises(InputError, match=r"a\.h5seurat: lacks a part that its format promises"):
+    with pytest.raises(InputError, match=r"a\.h5seurat: lacks a part that its format requires"):
         read_all(read_header(path), tmp_path)

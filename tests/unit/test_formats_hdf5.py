@@ -107,7 +107,7 @@ def test_where_hdf5_finds_no_end_there_is_one(tmp_path, monkeypatch):
         file["values"] = [1, 2]
     monkeypatch.setattr("cellferry.formats.hdf5.SECONDS_TO_LOOK", 1)
     monkeypatch.setattr("cellferry.formats.hdf5._look_at", lambda *_: [0 for _ in iter(int, 1)])
-    with pytest.raises(InputError, match=r"a\.h5: cannot be read, .*HDF5 finds no end in it"):
+    with pytest.raises(InputError, match=r"a\.h5: cannot be read, .*HDF5 does not end on it"):
         refuse_what_crashes(tmp_path / "a.h5")
 
 

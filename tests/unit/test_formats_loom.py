@@ -93,14 +93,14 @@ def test_annotation(tmp_path, version):
     assert np.array_equal(obs["depth"], np.arange(N_CELLS) * 0.5)
     assert list(header.var.columns) == ["Accession"]
     assert header.var.index[3] == "G3"
-    assert header.remarks == ["cells are called by CellID, genes by Gene"]
+    assert header.remarks == ["cells are named by CellID, genes by Gene"]
 
 
 def test_names_as_scanpy_writes_them(tmp_path):
     path = write_loom(tmp_path / "a.loom", cell_names="obs_names", gene_names="var_names")
     header = read_header(path)
     assert header.var.index[3] == "G3"
-    assert header.remarks == ["cells are called by obs_names, genes by var_names"]
+    assert header.remarks == ["cells are named by obs_names, genes by var_names"]
 
 
 def test_no_names(tmp_path):
@@ -142,7 +142,7 @@ def test_layers_counts_comes_first(tmp_path):
 def test_layer_of_another_shape(tmp_path):
     path = write_loom(tmp_path / "a.loom", chunks=None, layers={"x": make_counts()[:, :7]})
     with pytest.raises(
-        InputError, match=r"layers/x is no matrix of numbers, or not of the shape of the others"
+        InputError, match=r"layers/x is not a matrix of numbers, or differs in shape from the others"
     ):
         read_header(path)
 

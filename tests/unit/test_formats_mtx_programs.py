@@ -128,11 +128,11 @@ def test_the_sum_of_kbs_matrices_is_read(tmp_path):
     header = read_header(tmp_path / "counts_unfiltered")
     assert np.array_equal(read_all(header, tmp_path)[0], total)
     assert header.remarks[0].startswith(
-        "cells_x_genes.total.mtx is read, and not cells_x_genes.ambiguous.mtx"
+        "cells_x_genes.total.mtx is read, but not cells_x_genes.ambiguous.mtx"
     )
     mature = read_header(tmp_path / "counts_unfiltered" / "cells_x_genes.mature.mtx")
     assert np.array_equal(read_all(mature, tmp_path)[0], total // 2)
-    with pytest.raises(InputError, match=r"there are some in .*counts_unfiltered: name one of these"):
+    with pytest.raises(InputError, match=r"name one of the folders .*counts_unfiltered"):
         read_header(tmp_path)
 
 
@@ -164,7 +164,9 @@ def test_counts_of_transcripts(tmp_path):
 def test_a_list_that_is_missing_is_named(tmp_path, program, name, missing):
     folder = write_folder(tmp_path / "a", PROGRAMS[program][0](make_counts(), CELLS))
     (folder / name).unlink()
-    with pytest.raises(InputError, match=f"beside it there must be {missing}, gzipped or plain"):
+    with pytest.raises(
+        InputError, match=f"{missing}.* is missing beside it; copy the list there, gzipped or plain"
+    ):
         read_header(folder)
 
 

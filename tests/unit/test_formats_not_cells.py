@@ -47,7 +47,7 @@ def test_a_column_that_is_no_cell(tmp_path, name, at, max_bytes, cells):
     path = with_columns(tmp_path / "a.tsv", {name: FURTHER[name]}, at=at, cells=cells)
     header = read_header(path)
     assert header.n_cells == 40
-    assert f"{name}; if they are, set datasets.blood.not_cells to []" in header.warnings[0]
+    assert f"{name}; if they are cells, set datasets.blood.not_cells to []" in header.warnings[0]
     counts, names, _, _ = read_all(header, tmp_path, max_bytes)
     assert list(names) == cells
     assert np.array_equal(counts, make_counts())
@@ -82,17 +82,19 @@ def test_the_configuration_says_what_is_no_cell(tmp_path, cells):
     assert np.array_equal(counts, make_counts())
     assert read_header(path, not_cells=[]).n_cells == 42
     assert read_header(path, not_cells=["kb"]).n_cells == 41
-    with pytest.raises(InputError, match=r"not_cells names 'Length', and no column .*it has: kb, total, "):
+    with pytest.raises(
+        InputError, match=r"not_cells names 'Length', which is not a column .*it has: kb, total, "
+    ):
         read_header(path, not_cells=["Length"])
 
 
 def test_columns_that_may_be_cells_are_asked_for(tmp_path):
     cells = ["tumor", "normal", *[f"abc{chr(97 + n)}" for n in range(38)]]
     path = with_columns(tmp_path / "a.tsv", {"total": 3}, cells=cells)
-    with pytest.raises(InputError, match=r"cannot tell whether total are cells .*blood\.not_cells"):
+    with pytest.raises(InputError, match=r"it is unclear whether total are cells .*blood\.not_cells"):
         read_header(path)
     path = with_columns(tmp_path / "a.tsv", {"kb": 900}, cells=CELLS)
-    with pytest.raises(InputError, match=r"'kb' holds values such as 900 and 900, .*not_cells to \[kb\]"):
+    with pytest.raises(InputError, match=r"'kb' has values such as 900 and 900, .*not_cells to \[kb\]"):
         read_header(path)
     path = with_columns(tmp_path / "a.tsv", {"V1": range(100, 112)}, cells=[f"V{n}" for n in range(2, 42)])
     with pytest.raises(InputError, match=r"column 'V1' holds"):
@@ -105,5 +107,5 @@ def test_genes_called_as_such_columns_are(tmp_path):
     genes = [*GENES[:-2], "total", "Length"]
     path = write_table(tmp_path / "a.csv", genes=genes)
     assert list(read_header(path).var.index) == list(read_header(path, not_cells=[]).var.index) == genes
-    with pytest.raises(InputError, match=r"not_cells is \['Length'\], and the table's rows are the cells"):
+    with pytest.raises(InputError, match=r"not_cells is \['Length'\], but the table's rows are the cells"):
         read_header(path, not_cells=["Length"])

@@ -53,7 +53,7 @@ def test_cells_are_rows(tmp_path, monkeypatch, ending, dtype, most):
     assert (header.format, header.in_order) == ("parquet", most > 100)
     assert (header.obs_columns, header.places) == (["ct", "batch", "flag"], {"matrix": True})
     assert header.remarks == [
-        "rows are called by the column cell",
+        "rows are named by the column cell",
         "columns left out, neither numbers nor text: day",
     ]
     for max_bytes in (1500, 10**6):
@@ -85,13 +85,13 @@ def test_genes_are_rows(tmp_path, ending):
 def test_names_in_a_column(tmp_path, ending):
     table = make_table(annotation=False).reset_index()
     header = read_header(write(table, tmp_path / f"a{ending}", with_index=False))
-    assert header.remarks == ["rows are called by the column cell"]
+    assert header.remarks == ["rows are named by the column cell"]
     assert list(read_all(header, tmp_path)[1]) == CELLS
 
 
 def test_no_names(tmp_path, ending):
     table = make_table(annotation=False).reset_index(drop=True)
-    with pytest.raises(InputError, match=r"none of its columns holds strings, so its rows have no names"):
+    with pytest.raises(InputError, match=r"none of its columns contains strings, so its rows have no names"):
         read_header(write(table, tmp_path / f"a{ending}", with_index=False))
 
 
@@ -117,7 +117,7 @@ def test_columns_that_are_no_cells(tmp_path, ending):
     table["EntrezID"] = range(N_GENES)
     header = read_header(write(table, tmp_path / f"a{ending}"))
     assert header.n_cells == N_CELLS
-    assert "Length, EntrezID; if they are, set datasets.blood.not_cells" in header.warnings[0]
+    assert "Length, EntrezID; if they are cells, set datasets.blood.not_cells" in header.warnings[0]
     found, names, _, _ = read_all(header, tmp_path)
     assert np.array_equal(found, expected)
     assert list(names) == [f"s{number}" for number in range(N_CELLS)]
@@ -131,7 +131,7 @@ def test_orientation_that_cannot_be_told(tmp_path, ending):
     table = make_table(annotation=False)
     table.index, table.columns = [f"a{i}" for i in range(N_CELLS)], [f"b{i}" for i in range(N_GENES)]
     path = write(table, tmp_path / f"a{ending}")
-    with pytest.raises(InputError, match=r"cannot tell whether .* set datasets\.blood\.orientation"):
+    with pytest.raises(InputError, match=r"it is unclear whether .* set datasets\.blood\.orientation"):
         read_header(path)
     assert read_header(path, orientation="genes").n_cells == N_GENES
     assert read_header(path, orientation="cells").n_cells == N_CELLS
@@ -208,5 +208,5 @@ def test_old_feather(tmp_path):
 def test_columns_of_one_name(tmp_path):
     table = pa.table([pa.array(["a", "b"]), pa.array([1, 2]), pa.array([1, 2])], names=["n", "x", "x"])
     pyarrow.feather.write_feather(table, tmp_path / "a.feather")
-    with pytest.raises(InputError, match=r"has several columns called 'x'; make their names differ"):
+    with pytest.raises(InputError, match=r"has several columns named 'x'; make them unique"):
         read_header(tmp_path / "a.feather")

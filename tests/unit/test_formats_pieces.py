@@ -104,8 +104,8 @@ def test_huge_chunks_of_hdf5(tmp_path, kind):
     chunks = (1 << 15, 1 << 13) if kind in ("dense", "loom") else (1 << 30,)
     put(path, name, chunks, zlib.compress(b"0"), compression="gzip")
     said = said_of(path, "batch") if kind == "codes" else said_of(path)
-    assert re.match(rf"{path}: /{name} is stored in pieces \(chunks\) of [\d,]{{5,}} MB, of which each", said)
-    assert "each must be unpacked as a whole; write it again in pieces of at most 512 MB" in said
+    assert re.match(rf"{path}: /{name} is stored in pieces \(chunks\) of [\d,]{{5,}} MB, each of which", said)
+    assert "must be unpacked as a whole; write it again in pieces of at most 512 MB" in said
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_a_view_of_a_chunk_that_unpacks_to_more(tmp_path, bomb):
         layout[:100] = h5py.VirtualSource("source.h5ad", "X/data", shape=shape)[:100]
         layout[100:] = h5py.VirtualSource("source.h5ad", "X/indices", shape=shape)[100:]
         file["X"].create_virtual_dataset("data", layout)
-    assert "a piece (chunk) of /X/data does not unpack to the size that its source says" in said_of(path)
+    assert "a piece (chunk) of /X/data does not unpack to the size of its source" in said_of(path)
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
@@ -225,5 +225,5 @@ def test_huge_chunks_of_zarr(tmp_path, version):
                     array["chunks"] = [1 << 28]
             (path / file).write_text(json.dumps(metadata))
     assert said_of(path).startswith(
-        f"{path}: /X/data is stored in pieces (chunks) of 1,024 MB, of which each"
+        f"{path}: /X/data is stored in pieces (chunks) of 1,024 MB, each of which"
     )

@@ -37,7 +37,7 @@ def test_seurat(tmp_path, packed, order, version, named):
     assert obs["whole"].dtype == np.int32
     assert np.isnan(obs["number"][0])
     assert list(obs["flag"][:2]) == ["True", "False"]
-    assert header.remarks[0] == ("the object seurat is read, and not table" if named else header.remarks[-1])
+    assert header.remarks[0] == ("the object seurat is read, but not table" if named else header.remarks[-1])
 
 
 def test_several_objects(tmp_path):
@@ -50,10 +50,8 @@ def test_several_objects(tmp_path):
         read_header(path)
     counts, *_ = read_all(read_header(path, assay="two"), tmp_path)
     assert np.array_equal(counts, make_counts().toarray()[::-1])
-    assert read_header(path, assay="one/RNA").remarks[0] == "the object one is read, and not two"
-    with pytest.raises(
-        InputError, match=r"assay is 'ADT', which the Seurat object does not have; it has: RNA"
-    ):
+    assert read_header(path, assay="one/RNA").remarks[0] == "the object one is read, but not two"
+    with pytest.raises(InputError, match=r"assay is 'ADT', which is not in the Seurat object; it has: RNA"):
         read_header(path, assay="one/ADT")
 
 
@@ -87,11 +85,11 @@ def test_assays_to_choose_from(tmp_path):
     counts = r.assay(counts=r.dgc(make_counts(), GENES, CELLS), data=r.dgc(make_counts(), GENES, CELLS))
     r.write_rds(path, r.seurat({"ADT": counts, "Spatial": counts}, make_frame(), "HTO"))
     with pytest.raises(
-        InputError, match=r"several assays .* hold counts, ADT, Spatial, and none is called RNA"
+        InputError, match=r"several assays .* contain counts, ADT, Spatial, but none is named RNA"
     ):
         read_header(path)
     r.write_rds(path, r.seurat({"ADT": counts, "Spatial": counts}, make_frame(), "Spatial"))
-    assert read_header(path).remarks[0] == "the assay Spatial is read, and not ADT (datasets.blood.assay)"
+    assert read_header(path).remarks[0] == "the assay Spatial is read, but not ADT (datasets.blood.assay)"
     r.write_rds(path, r.seurat({}, make_frame(), "RNA"))
     with pytest.raises(InputError, match="has no assays; save it again with its counts"):
         read_header(path)

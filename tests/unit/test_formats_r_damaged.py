@@ -24,23 +24,21 @@ def test_broken_matrices(tmp_path):
     with pytest.raises(InputError, match="the index arrays of matrix do not fit its"):
         read_all(read_header(path), tmp_path)
     r.write_rds(path, r.dgc(make_counts(), GENES[:-1], CELLS))
-    with pytest.raises(InputError, match="has 20 rows or columns, and 19 names are given"):
+    with pytest.raises(InputError, match="has 20 rows or columns, but 19 names for them"):
         read_header(path)
     r.write_rds(path, r.dgc(make_counts(), None, CELLS))
-    with pytest.raises(InputError, match="nothing names the 20 genes"):
+    with pytest.raises(InputError, match=r"the 20 genes of .* have no names"):
         read_header(path)
     few = r.numbers(np.ones(7), dim=r.numbers(np.array([2, 4])))
     r.write_rds(path, few)
-    with pytest.raises(
-        InputError, match=r"is 2 × 4, and the lengths of its arrays do not fit that \(data 7\)"
-    ):
+    with pytest.raises(InputError, match=r"is 2 × 4, but the lengths of its arrays do not fit \(data 7\)"):
         read_header(path)
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (r.a_list({"a": r.null, "b": r.null}), "holds a list of a, b, and no Seurat object"),
+        (r.a_list({"a": r.null, "b": r.null}), "holds a list of a, b, but no Seurat object"),
         (make_frame(), r"holds a data\.frame of label, text, .*can be written as csv"),
         (
             r.a_list({"coefficients": r.null}, **{"class": r.strings(["glm", "lm"])}),
@@ -132,7 +130,7 @@ def test_bpcells_folder_that_is_missing(tmp_path):
     folder = r.s4("MatrixDir", "BPCells", dir=r.strings(["/data/run1/counts"]), **side)
     r.write_rds(tmp_path / "a.rds", folder)
     with pytest.raises(
-        InputError, match=r"not in it but in /data/run1/counts, which is not there; put 'counts'"
+        InputError, match=r"its counts are in /data/run1/counts, which is missing; put 'counts'"
     ):
         read_header(tmp_path / "a.rds")
     r.write_rds(tmp_path / "a.rds", r.s4("TransformLog1p", "BPCells", matrix=folder, **side))

@@ -55,7 +55,7 @@ def test_lists(tmp_path, what):
     header = read_header(path, assay=two)
     counts, *_ = read_all(header, tmp_path)
     assert np.array_equal(counts, make_counts().toarray()[::-1])
-    assert header.remarks[0].startswith(f"the object {two} is read, and not ")
+    assert header.remarks[0].startswith(f"the object {two} is read, but not ")
     for assay in (one, f"{one}/RNA"):
         counts, _, obs, _ = read_all(read_header(path, assay=assay), tmp_path, columns=["label"])
         assert np.array_equal(counts, make_counts().toarray())
@@ -70,7 +70,7 @@ def test_the_only_matrix_of_a_list_is_read(tmp_path):
     path = tmp_path / "a.rds"
     r.write_rds(path, r.a_list({"meta": make_frame(), "counts": make_other(), "note": r.strings(["x"])}))
     header = read_header(path)
-    assert header.remarks == ["the object counts is read, and not meta, note"]
+    assert header.remarks == ["the object counts is read, but not meta, note"]
     assert np.array_equal(read_all(header, tmp_path)[0], make_counts().toarray()[::-1])
 
 
@@ -78,10 +78,10 @@ def test_what_stands_in_no_list_is_read_first(tmp_path):
     path = tmp_path / "a.rda"
     r.write_rda(path, {"one": make_seurat(), "all": r.a_list({"two": make_other(), "three": make_other()})})
     header = read_header(path)
-    assert header.remarks[0] == "the object one is read, and not all"
+    assert header.remarks[0] == "the object one is read, but not all"
     assert np.array_equal(read_all(header, tmp_path)[0], make_counts().toarray())
     header = read_header(path, assay="all/two")
-    assert header.remarks[0] == "the object all/two is read, and not one, all/three"
+    assert header.remarks[0] == "the object all/two is read, but not one, all/three"
     assert np.array_equal(read_all(header, tmp_path)[0], make_counts().toarray()[::-1])
 
 
@@ -89,5 +89,5 @@ def test_results_are_no_lists_of_counts(tmp_path):
     path = tmp_path / "a.rds"
     fit = {"x": make_other(), "rotation": make_other()}
     r.write_rds(path, r.a_list(fit, **{"class": r.strings(["prcomp"])}))
-    with pytest.raises(InputError, match="holds an object of class prcomp, and no Seurat object"):
+    with pytest.raises(InputError, match="holds an object of class prcomp, but no Seurat object"):
         read_header(path)

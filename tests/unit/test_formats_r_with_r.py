@@ -160,7 +160,7 @@ def test_hdf5_that_was_moved_along(objects, scratch, tmp_path):
     try:
         assert_equal(tmp_path / "hdf5.rds", expected(objects, "hdf5.rds"), scratch)
         with pytest.raises(
-            InputError, match=r"not in it but in .*stored\.h5, which is not there; put 'stored\.h5'"
+            InputError, match=r"its counts are in .*stored\.h5, which is missing; put 'stored\.h5'"
         ):
             read_header(objects / "hdf5.rds")
     finally:
@@ -188,8 +188,8 @@ def test_what_is_chosen_and_told(objects, scratch):
     assert (header.counts, header.storage, header.dtype) == ("counts", "csr", "float64")
     assert header.places == {"counts": True, "data": False, "scale.data": False}
     assert header.remarks == [
-        "the assay RNA is read, and not ADT (datasets.blood.assay)",
-        "counts are taken from counts of assay RNA, and not from data, scale.data",
+        "the assay RNA is read, but not ADT (datasets.blood.assay)",
+        "counts are taken from counts of assay RNA, not from data, scale.data",
     ]
     assert list(header.var.columns) == ["symbol", "kind"]
     assert pd.isna(header.var["symbol"].iloc[0])
@@ -205,7 +205,7 @@ def test_what_is_chosen_and_told(objects, scratch):
     assert list(header.var.columns) == ["symbol"]
     assert read_header(objects / "se.rds").counts == "umi"
     assert "Spatial" in read_header(objects / "no_rna.rds").remarks[0]
-    remark = "counts are taken from data of assay RNA, and not from scale.data"
+    remark = "counts are taken from data of assay RNA, not from scale.data"
     assert read_header(objects / "in_data.rds").remarks == [remark]
 
 
@@ -222,7 +222,7 @@ def test_named_assays_and_places(objects, scratch):
         (
             "seurat.rds",
             {"assay": "SCT"},
-            r"assay is 'SCT', which the Seurat object does not have; it has: RNA, ADT",
+            r"assay is 'SCT', which is not in the Seurat object; it has: RNA, ADT",
         ),
         (
             "seurat.rds",
@@ -237,9 +237,9 @@ def test_named_assays_and_places(objects, scratch):
         (
             "dgCMatrix.rds",
             {"assay": "RNA"},
-            r"assay is 'RNA', but the file holds a matrix only \(.* dgCMatrix",
+            r"assay is 'RNA', but the file contains only a matrix \(.* dgCMatrix",
         ),
-        ("dgCMatrix.rds", {"counts": "data"}, r"counts is 'data', but the file holds a matrix only"),
+        ("dgCMatrix.rds", {"counts": "data"}, r"counts is 'data', but the file contains only a matrix"),
         ("several.rda", {}, r"holds 2 objects with counts: (first|second), an object of class dgCMatrix"),
     ):
         with pytest.raises(InputError, match=message):
@@ -248,16 +248,14 @@ def test_named_assays_and_places(objects, scratch):
 
 def test_split_layers(objects, scratch):
     header = read_header(objects / "split.rds")
-    assert "2 of 25 genes are left out, which not all of the layers have" in header.remarks[2]
+    assert "2 of 25 genes are left out, as they are not in all layers" in header.remarks[2]
     assert header.remarks[3] == "layers are read one after another: RNA/counts.odd, RNA/counts.even"
     assert list(header.var["symbol"][:2]) == ["actb", "mt-co1"]
 
 
 def test_filtered_cells_are_told(objects):
     remarks = read_header(objects / "seurat2.rds").remarks
-    assert (
-        "10 of 40 cells of raw.data are left out, which the object's annotation does not name" in remarks[-1]
-    )
+    assert "10 of 40 cells of raw.data are left out: they are not in the object's annotation" in remarks[-1]
 
 
 @pytest.mark.parametrize(
@@ -283,10 +281,10 @@ def test_filtered_cells_are_told(objects):
         (
             "symmetric.rds",
             {},
-            "counts is an object of class dsCMatrix of package Matrix, which is no matrix that",
+            "counts is an object of class dsCMatrix of package Matrix, which cannot be read as a matrix",
         ),
         ("ascii.rds", {}, "saved by R as text.*without ascii = TRUE"),
-        ("other_list.rds", {}, "holds a list of a, b, and no Seurat object, SingleCellExperiment or matrix"),
+        ("other_list.rds", {}, "holds a list of a, b, but no Seurat object, SingleCellExperiment or matrix"),
         ("other_frame.rds", {}, r"holds a data\.frame of label, text.*can be written as csv"),
         ("other_lm.rds", {}, "holds an object of class lm, and no"),
         ("other_function.rds", {}, "holds a function, and no"),

@@ -143,7 +143,7 @@ def test_an_empty_column_with_a_name_is_one_of_missing_values(tmp_path):
 def test_tables_without_a_header(tmp_path, genes_as_rows, modality):
     path = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows)
     path.write_text(path.read_text().partition("\n")[2])
-    with pytest.raises(InputError, match=r"a\.csv, line 1: holds numbers .* the table has no header; put"):
+    with pytest.raises(InputError, match=r"a\.csv, line 1: contains numbers .* the table has no header; add"):
         read_header(path, modality=modality)
 
 
@@ -230,7 +230,7 @@ def test_table_that_is_still_empty_when_its_header_is_read(tmp_path):
     header = read_header(tmp_path / "a.csv", orientation="cells")
     assert (header.n_cells, header.n_genes) == (0, 0)
     (tmp_path / "a.csv").write_text("ENSG00000000001\ns1,1\n")
-    with pytest.raises(InputError, match=r"line 2 \('s1'\): holds 1 values, and the header names 0"):
+    with pytest.raises(InputError, match=r"line 2 \('s1'\): has 1 values, but the header names 0"):
         read_all(header, tmp_path)
 
 

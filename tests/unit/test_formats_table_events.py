@@ -88,8 +88,8 @@ def test_counts_of_genes_are_read_as_before(tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("1,2,3", r"a\.csv, line 4: holds 3 values, and the header names 5 columns"),
-        ("1,2,3,4,5,6", r"a\.csv, line 4: holds 6 values, and the header names 5 columns"),
+        ("1,2,3", r"a\.csv, line 4: has 3 values, but the header names 5 columns"),
+        ("1,2,3,4,5,6", r"a\.csv, line 4: has 6 values, but the header names 5 columns"),
         ("1,2,x,4,5", r"a\.csv, line 4: 'x' in column 'HLA-DR' is not a number"),
     ],
 )

@@ -64,7 +64,7 @@ def test_line_of_another_length(tmp_path):
 
 def test_header_of_another_length(tmp_path):
     (tmp_path / "a.csv").write_text("ENSG00000000001\ns1,1,2,3\n")
-    with pytest.raises(InputError, match=r"a\.csv: the header names .* Export it so"):
+    with pytest.raises(InputError, match=r"a\.csv: the header names .* export a table with the row names"):
         read_header(tmp_path / "a.csv")
 
 

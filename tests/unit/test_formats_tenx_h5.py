@@ -42,7 +42,7 @@ def test_h5_of_two_genomes(tmp_path):
         read_header(tmp_path / "a.h5")
     header = read_header(tmp_path / "a.h5", genome="mm10")
     assert np.array_equal(read_all(header, tmp_path)[0], make_counts()[:, 1::2])
-    with pytest.raises(InputError, match=r"genome is 'hg19', and the file holds GRCh38, mm10"):
+    with pytest.raises(InputError, match=r"genome is 'hg19', but the file contains GRCh38, mm10"):
         read_header(tmp_path / "a.h5", genome="hg19")
 
 
@@ -99,5 +99,5 @@ def test_a_file_without_features_is_an_error_of_the_file(tmp_path):
     write_h5(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         del file["matrix/features"]
-    with pytest.raises(InputError, match=r"a\.h5: lacks a part that its format promises"):
+    with pytest.raises(InputError, match=r"a\.h5: lacks a part that its format requires"):
         read_header(tmp_path / "a.h5")

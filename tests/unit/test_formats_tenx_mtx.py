@@ -69,14 +69,14 @@ def test_mtx_folder_without_matrix(tmp_path):
     with pytest.raises(InputError, match=r"a: this folder holds nothing that can be read"):
         read_header(tmp_path / "a")
     write_mtx(tmp_path / "a" / "hg19")
-    with pytest.raises(InputError, match=r"there are some in .*hg19: name one of these"):
+    with pytest.raises(InputError, match=r"name one of the folders .*hg19"):
         read_header(tmp_path / "a")
 
 
 def test_mtx_without_barcodes(tmp_path):
     write_mtx(tmp_path / "a")
     (tmp_path / "a" / "barcodes.tsv.gz").unlink()
-    with pytest.raises(InputError, match=r"matrix\.mtx\.gz: beside it there must be barcodes\.tsv"):
+    with pytest.raises(InputError, match=r"matrix\.mtx\.gz: barcodes\.tsv.* is missing beside it"):
         read_header(tmp_path / "a")
 
 
@@ -131,7 +131,9 @@ def test_mtx_of_unsigned_integers(tmp_path):
 
 def test_mtx_of_a_pattern_is_refused(tmp_path):
     write_mtx(tmp_path, field="pattern")
-    with pytest.raises(InputError, match=r"'coordinate pattern general'.*a pattern says where counts are"):
+    with pytest.raises(
+        InputError, match=r"'coordinate pattern general'.*a pattern has the positions of counts"
+    ):
         read_header(tmp_path)
 
 
@@ -164,7 +166,7 @@ def test_mtx_with_a_wrong_line(tmp_path, monkeypatch, line, number):
 
 def test_mtx_with_fewer_entries_than_promised(tmp_path):
     write_mtx(tmp_path / "a", n_listed=9999)
-    with pytest.raises(InputError, match=r"matrix\.mtx\.gz: holds \d+ entries, and its header promises 9999"):
+    with pytest.raises(InputError, match=r"matrix\.mtx\.gz: contains \d+ of the 9999 entries of its header"):
         read_all(read_header(tmp_path / "a"), tmp_path)
 
 
@@ -212,7 +214,8 @@ def test_mtx_cut_off(tmp_path):
 def test_mtx_of_another_kind(tmp_path, field):
     write_mtx(tmp_path / "a", field=field)
     with pytest.raises(
-        InputError, match=rf"'coordinate {field} general' .*'coordinate integer general' is needed"
+        InputError,
+        match=rf"'coordinate {field} general' .*'coordinate integer general' \(or real\) is needed",
     ):
         read_header(tmp_path / "a")
 

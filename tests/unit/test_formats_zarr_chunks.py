@@ -199,7 +199,7 @@ def test_a_chunk_that_says_it_holds_more_texts_than_fit_into_it(own, tmp_path):
     texts = bytearray(chunk.read_bytes())
     texts[3] = 0xFF
     chunk.write_bytes(texts)
-    with pytest.raises(InputError, match=r"a\.zarr: .*a chunk of \d+ bytes says that it holds \d{10} texts"):
+    with pytest.raises(InputError, match=r"a\.zarr: .*a chunk of \d+ bytes declares \d{10} texts"):
         read_all(read_header(own), tmp_path / "s", columns=["ct"])
 
 

@@ -128,7 +128,7 @@ def test_no_obs(tmp_path):
     zarr.open_group(tmp_path / "a.zarr", mode="w").create_array("x", shape=(3,), dtype="i4")
     with pytest.raises(InputError, match=r"is a zarr store without an AnnData object \(it holds x\)"):
         read_header(tmp_path / "a.zarr")
-    with pytest.raises(InputError, match=r"has no obs, so it holds no AnnData.*datasets\.blood\.format"):
+    with pytest.raises(InputError, match=r"has no obs, so it is not an AnnData.*datasets\.blood\.format"):
         read_header(tmp_path / "a.zarr", "zarr")
 
 
@@ -213,10 +213,10 @@ def test_several_tables(tmp_path, version):
     path = write_several(tmp_path / "a.zarr", version, "tables", ["bins", "cells"])
     with pytest.raises(InputError, match=r"2 objects with cells, bins, cells; set datasets\.blood\.assay"):
         read_header(path)
-    with pytest.raises(InputError, match=r"assay is 'x', and the store holds bins, cells"):
+    with pytest.raises(InputError, match=r"assay is 'x', but the store contains bins, cells"):
         read_header(path, assay="x")
     header = read_header(path, assay="cells", counts="X")
-    assert header.remarks == ["the object cells is read, and not bins"]
+    assert header.remarks == ["the object cells is read, but not bins"]
     assert np.array_equal(read_all(header, tmp_path)[0], make_counts() + (make_counts() > 0))
 
 
@@ -234,7 +234,7 @@ def test_a_table_is_checked_as_a_store_is(tmp_path, version):
 def test_mudata(tmp_path, version):
     path = write_several(tmp_path / "a.zarr", version, "mod", ["prot", "rna"])
     header = read_header(path, counts="X")
-    assert header.remarks == ["the object rna is read, and not prot"]
+    assert header.remarks == ["the object rna is read, but not prot"]
     assert np.array_equal(read_all(header, tmp_path)[0], make_counts() + (make_counts() > 0))
 
 

@@ -118,7 +118,9 @@ class Running:
 @pytest.mark.parametrize("trust", ["", "1"])
 def test_a_model_that_would_run_code_is_refused_and_runs_none(changed, tmp_path, capsys, trust):
     model = changed(lambda model: model["description"].update(more=Running(tmp_path / "made")))
-    assert "would call _io.open, which is no part of a model" in refusal(model, tmp_path, capsys, trust=trust)
+    assert "would call _io.open, which is not a part of a model" in refusal(
+        model, tmp_path, capsys, trust=trust
+    )
     assert not (tmp_path / "made").exists()
 
 

@@ -72,7 +72,7 @@ def test_few_counts_of_which_some_are_missing_are_no_markers(new, tmp_path):
     status, said = new(with_gaps(simulate_cells(300)), simulate_cells(100, seed=1))
     assert (status, modality(tmp_path)) == (1, "rna")
     assert "atlas.h5ad: X does not hold raw counts: nan in cell 'cell0_3', gene 'GENE5'" in said
-    assert "values are missing (NaN), 2 of those that were looked at, and the others are counts" in said
+    assert "values are missing (NaN), 2 of those checked, and the others are counts" in said
     assert "write 0 where nothing was counted" in said
     assert "intensities" not in said
 

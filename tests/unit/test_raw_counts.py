@@ -49,7 +49,7 @@ def test_missing_counts_are_counted(wrong, said):
         check_counts(matrix([[0, np.nan, np.nan], [0, 0, 0], [3, 0, wrong]]), NAMES, GENES, alone)
     message = str(raised.value)
     assert said in message
-    assert "values are missing (NaN), 2 of those that were looked at" in message
+    assert "values are missing (NaN), 2 of those checked" in message
     assert ("write 0 where nothing was counted" in message) == (wrong == 2)
 
 

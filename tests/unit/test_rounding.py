@@ -101,7 +101,7 @@ def test_normalised_values_may_not(how, size):
 
 @pytest.mark.parametrize(
     ("genes", "sign"),
-    [(None, "values before log1p of every cell add up to 1e+04"), (1500, "as of logarithms")],
+    [(None, "values before log1p of every cell add up to 1e+04"), (1500, "as for logarithms")],
 )
 def test_corrected_and_then_normalized(genes, sign):
     counts, soup = simulated(SIZES[-1])
@@ -114,12 +114,12 @@ def test_few_values_are_let_pass_with_a_doubt():
     rounding.add(stored(np.array([[0, 1.4, 2.6], [0.2, 0, 0.5]])))
     assert (rounding.cells, rounding.after) == (2, 4)
     assert [doubt[:30] for doubt in rounding.doubts("key")] == [
-        "key: no value that was looked ",
+        "key: no value checked is above ",
         "key: counts of 2 cells were ro",
     ]
     rounding = Rounding()
     rounding.add(stored(np.array([[30.2, 1, 2]])))
     assert rounding.doubts("key") == []
     assert str(rounding) == (
-        "counts of 1 cells were rounded to whole numbers: their total of 33.2 is 33 now (-0.60%)"
+        "counts of 1 cells were rounded to whole numbers: their total changed from 33.2 to 33 (-0.60%)"
     )

@@ -65,7 +65,7 @@ def test_what_is_mended_outside_of_the_file_is_seen_too(run, config):
     (folder / "matrix.mtx").write_text("%%MatrixMarket matrix coordinate integer general\n1 1 1\n1 1 3\n")
     config["datasets"]["patients"]["path"] = "mtx/matrix.mtx"
     failed = start(run, config, "results/datasets.tsv")
-    assert "beside it there must be" in words(failed)
+    assert "is missing beside it" in words(failed)
     (folder / "barcodes.tsv").write_text("cell1\n")
     (folder / "genes.tsv").write_text("ENSG00000000001\tGENE0\n")
     mended = start(run, config, "results/datasets.tsv")

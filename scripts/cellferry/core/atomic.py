@@ -1,4 +1,4 @@
-"""Files: those of a user that may be broken, and our own that appear only when they are complete."""
+"""Atomic files: outputs that appear complete or not at all, and marks of damaged ones."""
 
 import errno
 import os
@@ -14,29 +14,29 @@ from .disk import is_full
 from .run_record import check_run_is_current
 
 REMNANT = re.compile(r"\.[0-9a-f]{8}\..")
-"""How a temporary name begins."""
+"""Start of a temporary name."""
 
 DAMAGED = ".damaged."
-"""How the name of a mark begins."""
+"""Start of a mark's name."""
 
 
 @contextmanager
 def complete(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; renamed on success (a file is synced before), removed on failure.
+    """Yield a temporary name beside `path`: renamed to it on success, removed on failure.
 
-    The name is unique, so that two jobs writing the same output (one that was left by a killed snakemake, and
-    its successor) cannot harm each other.
+    A file is synced before it is renamed. The name is unique, so that two jobs that write the same output
+    (one left by a killed snakemake, and its successor) do not disturb each other.
 
     Raises
     ------
     SupersededError
         If the run that started this process was replaced by a later one (`cellferry.core.run_record`).
     OSError
-        If the disk is full, whatever the library that wrote made of it.
+        If the disk is full, whichever error the writing library raised.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: several writers choose a format or a compression by it.
+    # The suffix stays last: several writers choose format or compression by it.
     temporary = _hidden(path)
     try:
         yield temporary
@@ -51,7 +51,7 @@ def complete(path: str | Path) -> Iterator[Path]:
     except (InputError, SupersededError, OSError):
         raise
     except Exception as error:
-        # torch and HDF5 say anything but that; it shows as long as what they wrote is there.
+        # torch and HDF5 raise other errors on a full disk. It is detected while their output still exists.
         if is_full(path.parent):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
@@ -64,22 +64,22 @@ def _hidden(path: Path) -> Path:
 
 
 def mark_as_damaged(path: Path) -> None:
-    """Note beside a file or folder that it is damaged; `set_aside_damaged` takes it away when no job runs.
+    """Mark a file or folder as damaged; `set_aside_damaged` renames it when no job runs.
 
     Raises
     ------
     SupersededError
-        If the run that started this process was replaced by a later one, which may have made the file again.
+        If a later run replaced the run that started this process; it may have made the file again.
     """
     check_run_is_current()
     path.with_name(f"{DAMAGED}{path.name}").touch()
 
 
 def set_aside_damaged(folder: str | Path) -> None:
-    """Give what is marked as damaged a hidden name, so that the next run makes it anew.
+    """Rename files and folders marked as damaged to hidden names, so that the next run makes them again.
 
-    Not done by the job that finds the damage: Snakemake ends at once, without a word on why, where a job
-    is to be tried again and its input is gone.
+    The job that detects the damage does not rename them: Snakemake ends at once and without a reason if the
+    input of a job to be retried is gone.
     """
     for mark in list(Path(folder).rglob(f"{DAMAGED}*")):
         damaged = mark.with_name(mark.name.removeprefix(DAMAGED))
@@ -89,17 +89,17 @@ def set_aside_damaged(folder: str | Path) -> None:
 
 
 def remove_remnants(folder: str | Path) -> None:
-    """Remove what killed jobs left under temporary names; only where no job runs that still writes."""
+    """Remove temporary files of killed jobs; call only when no job is writing."""
     for path in list(Path(folder).rglob(".*")):
         if REMNANT.match(path.name):
             _remove(path)
 
 
 def _replace_folder(new: Path, path: Path) -> None:
-    """Rename a folder to `path`, which may be taken by another, even one that comes up at this moment.
+    """Rename a folder to `path`, which may exist already or appear at the same moment.
 
-    A folder cannot be renamed over one that holds files. The former one steps aside whole: whoever reads
-    it must not meet it half removed.
+    A folder cannot be renamed over one with files. The former one is renamed as a whole, so that its readers
+    never get half of it.
     """
     former = new.with_name(f"{new.name}.former")
     while True:
@@ -115,7 +115,7 @@ def _replace_folder(new: Path, path: Path) -> None:
         else:
             return
         finally:
-            # Somebody may still read it, on a file system that then will not let it go.
+            # Some file systems keep a folder while another process reads it.
             shutil.rmtree(former, ignore_errors=True)
 
 

@@ -1,6 +1,6 @@
-"""What a file really is, by its content, where it is nothing that a reader can read as it stands.
+"""Type of a file by its content, for files that no reader can read as they are.
 
-Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile too: nothing that is missing on a login node with Snakemake alone.
 """
 
 import shlex
@@ -17,11 +17,11 @@ START_BYTES = 512
 """Enough for the header of a tar archive."""
 
 MAX_LAYERS = 3
-"""A file may be packed, and packed once more when it is deposited."""
+"""A file may be packed, and packed again when it is deposited."""
 
 GZIP, BZIP2, XZ = OPENERS
 UNPACKERS = {GZIP: ("gzip", "gunzip", ".gz"), BZIP2: ("bzip2", "bunzip2", ".bz2"), XZ: ("xz", "unxz", ".xz")}
-"""How what packed a file is called, the command that unpacks it, and the ending this asks for."""
+"""Per packer: its name, the command that unpacks, and the ending that this command requires."""
 
 OTHER_PACKERS = {
     b"\x28\xb5\x2f\xfd": ("a file packed with zstd", "unpack it: zstd -d"),
@@ -30,7 +30,7 @@ OTHER_PACKERS = {
     b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", "unpack it: 7z x"),
     b"Rar!\x1a\x07": ("a RAR archive", "unpack it: unrar x"),
 }
-"""What Python does not unpack: what it is, and the command, which a file's name follows."""
+"""Packed formats that Python does not unpack: name, and command that takes the file's name."""
 
 DATA = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
@@ -42,34 +42,34 @@ DATA = {
     b"PK\x03\x04": "a zip archive",
     b"PK\x05\x06": "an empty zip archive",
 }
-"""Formats that are read, but only unpacked, and never as a table of text."""
+"""Formats that are read, but only unpacked, and never as a text table."""
 
 R = (b"RDX2\n", b"RDX3\n", b"RDB2\n", b"RDB3\n", b"X\n\0\0\0", b"B\n\2\0\0\0", b"B\n\3\0\0\0")
-"""Files of R's save and saveRDS."""
+"""First bytes of files of R's save and saveRDS."""
 
 EXCEL = "save the sheet as csv and name that file"
 FOREIGN = {
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an old Excel workbook or another file of Office", EXCEL),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an old Excel workbook or another Office file", EXCEL),
     b"%PDF": ("a PDF", "name the file with the data"),
-    b"version https://git-lfs": ("a pointer of Git LFS", "fetch the data with `git lfs pull`"),
-    b"\x80\4\x95": ("a pickle of Python's", "load it in Python and write it as h5ad or csv"),
-    b"\x80\5\x95": ("a pickle of Python's", "load it in Python and write it as h5ad or csv"),
-    b"\x93NUMPY": ("an array of NumPy's", "load it in Python and write it as h5ad, with names"),
-    b"MATLAB 5.0 MAT-file": ("a file of MATLAB's", "load it there and write the counts as mtx"),
-    b"\x0b\x0e\x0a\x0c": ("a file of R's package qs", "read it in R and saveRDS it"),
-    b"\x0b\x0e\x0a\xc1": ("a file of R's package qs2", "read it in R and saveRDS it"),
+    b"version https://git-lfs": ("a Git LFS pointer", "fetch the data with `git lfs pull`"),
+    b"\x80\4\x95": ("a Python pickle", "load it in Python and write it as h5ad or csv"),
+    b"\x80\5\x95": ("a Python pickle", "load it in Python and write it as h5ad or csv"),
+    b"\x93NUMPY": ("a NumPy array", "load it in Python and write it as h5ad, with names"),
+    b"MATLAB 5.0 MAT-file": ("a MATLAB file", "load it there and write the counts as mtx"),
+    b"\x0b\x0e\x0a\x0c": ("a file of the R package qs", "read it in R and saveRDS it"),
+    b"\x0b\x0e\x0a\xc1": ("a file of the R package qs2", "read it in R and saveRDS it"),
     b"BAM\1": ("a BAM file", "count its reads, and name the counts"),
 }
-"""Beginnings of what is never read, what it is, and the way out."""
+"""First bytes of unsupported formats, with name and remedy."""
 
 PAGES = (b"<!doctype html", b"<html", b"<?xml")
 SALMON = "quants_mat.gz"
 
 
 def unreadable(path: Path) -> str | None:
-    """What a file is and how to make it one that is read; None unless it is known to be nothing of the kind.
+    """Type and remedy of a file that cannot be read as it is; None for all others.
 
-    Archives, files packed once more than their format is, workbooks, web pages, and other programs' files.
+    Covers archives, files packed once more than their format is, workbooks, web pages, foreign formats.
 
     Returns
     -------
@@ -79,17 +79,17 @@ def unreadable(path: Path) -> str | None:
 
 
 def not_text(path: Path) -> str | None:
-    """What a file is where a table of text is needed; None unless it is known to be none; as `unreadable`."""
+    """Type and remedy of a file that is not a text table; None for all others. See `unreadable`."""
     return _described(path, as_text=True)
 
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[tuple[IO[bytes], list[bytes]]]:
-    """Open a file for reading bytes, unpacked as often as it was packed.
+    """Open a file for reading bytes, all layers of compression removed.
 
     Yields
     ------
-    The file, and the first bytes of each of its layers that were unpacked, the outermost first.
+    The file, and the first bytes of each layer that was unpacked, outermost first.
     """
     layers: list[bytes] = []
     refuse_special(path)
@@ -121,13 +121,13 @@ def _described(path: Path, *, as_text: bool) -> str | None:
         with unpacked(path) as (file, layers):
             start = file.read(START_BYTES)
         described = _found(path, start, layers, as_text)
-    except (OSError, *UNPACKING_ERRORS):  # it is broken, and that is told where it is read
+    except (OSError, *UNPACKING_ERRORS):  # broken: reported by its reader
         return None
     return None if described is None else f"is {described[0]}; {described[1]}"
 
 
 def _found(path: Path, start: bytes, layers: list[bytes], as_text: bool) -> tuple[str, str] | None:
-    """What it is, and what to do."""
+    """Type and remedy of a file."""
     name = shlex.quote(path.name)
     if _is_tar(start):
         return "a tar archive", f"unpack it (tar -xf {name}) and name what is to be read"
@@ -138,10 +138,10 @@ def _found(path: Path, start: bytes, layers: list[bytes], as_text: bool) -> tupl
     if foreign is not None:
         return foreign
     if start.lstrip()[:20].lower().startswith(PAGES):
-        return "a page of a web site or XML", "download the data themselves"
+        return "a web page or XML", "download the data themselves"
     if path.name.endswith(SALMON):
         return (
-            "a matrix in the binary format of salmon's alevin",
+            "a matrix in the binary format of salmon alevin",
             "write it as mtx (alevin --dumpMtx, alevin-fry quant --use-mtx), or read it in R with tximport "
             "and saveRDS the counts",
         )
@@ -149,7 +149,7 @@ def _found(path: Path, start: bytes, layers: list[bytes], as_text: bool) -> tupl
     workbook = None if layers or "zip" not in (kind or "") else _workbook(path)
     if workbook is not None:
         return workbook
-    is_r = start.startswith(R)  # which packs its files itself
+    is_r = start.startswith(R)  # compressed by R itself
     if layers and (kind is not None or (len(layers) > 1 and not is_r)):
         return _packed(path, kind, layers)
     kind = "a file of R's" if is_r else kind
@@ -159,14 +159,14 @@ def _found(path: Path, start: bytes, layers: list[bytes], as_text: bool) -> tupl
 def _packed(path: Path, kind: str | None, layers: list[bytes]) -> tuple[str, str]:
     by, command, ending = UNPACKERS[layers[0]]
     name = shlex.quote(path.name)
-    # The command takes a file's name only with its own ending.
+    # The command accepts only file names with its own ending.
     unpacking = f"{command} {name}" if path.name.endswith(ending) else f"{command} < {name} > NEW_FILE"
-    what = kind or "a file that was packed before"
+    what = kind or "an already compressed file"
     return f"{what} packed with {by}", f"unpack it ({unpacking}) and name the unpacked file"
 
 
 def _is_tar(start: bytes) -> bool:
-    """Whether a tar archive begins so; its header has a checksum."""
+    """True if the bytes start a tar archive; its header has a checksum."""
     try:
         tarfile.TarInfo.frombuf(start, "utf-8", "replace")
     except tarfile.HeaderError:
@@ -175,7 +175,7 @@ def _is_tar(start: bytes) -> bool:
 
 
 def _workbook(path: Path) -> tuple[str, str] | None:
-    """What a zip archive is that other programs write as one file."""
+    """Type and remedy of a zip archive that other programs write as one file."""
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
     if "xl/workbook.xml" in names or "xl/workbook.bin" in names:

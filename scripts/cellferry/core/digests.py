@@ -1,13 +1,13 @@
-"""What a job reads is what another wrote: a digest of every result, compared before it is read.
+"""Digests of results: each job compares its inputs with the records that their jobs wrote.
 
-Beside the results lies a record of each output of a job, `results/.digests/PATH.json`: size, time and CRC-32
-of its files, and the digests of the results that it was made from. A job compares its inputs with their
-records before it begins. So a flipped bit, a missing piece, and a file of another run in the place of one
-are noticed, whatever format they have. A result without a record was written by an earlier version; it is
-read as it is.
+Each output of a job has a record, `results/.digests/PATH.json`: size, time and CRC-32 of its files, and the
+digests of the results that it was made from. A job checks its inputs against their records before it starts.
+This detects flipped bits, missing parts and files of another run, in any format. A result without a record
+comes from an earlier version and is read unchecked.
 
-A cryptographic digest took a twentieth of the time in which a million cells are gathered, and would keep
-nobody who means harm from writing another record; CRC-32 by ISA-L takes a hundredth.
+CRC-32 by ISA-L takes a hundredth of the time in which a million cells are gathered. A cryptographic digest
+took a twentieth, and would not protect against deliberate changes either, since the record could be rewritten
+too.
 
 Imported by the Snakefile, whose environment may lack ISA-L: standard library only otherwise.
 """
@@ -30,34 +30,34 @@ except ImportError:
     from zlib import crc32
 
 RECORDS = ".digests"
-"""Name of the folder of records, in that of the results."""
+"""Name of the folder of records, within the folder of results."""
 
 RESULTS = Path("results")
-"""Folder of the results that this run makes."""
+"""Folder of this run's results."""
 
 ALWAYS_READ = 64 << 20
-"""A larger file (bytes) is taken for the one that was written where size and time are the same.
+"""A larger file (bytes) with unchanged size and time is not read again.
 
-Tens of jobs read a part each of the counts of millions of cells. Those have checksums besides, which are
-compared as they are read.
+Tens of jobs each read a part of the counts of millions of cells. These have their own checksums, which are
+compared while they are read.
 """
 
 BYTES_AT_ONCE = 1 << 20
 
 TIMESTAMP = ".snakemake_timestamp"
-"""File that Snakemake puts into a folder, and gives the folder's time."""
+"""File that Snakemake writes into a folder to hold the folder's time."""
 
 
 def check_inputs(paths: Iterable[str], roots: Iterable[str | Path]) -> int:
-    """Compare results with what was written, and with what they were made from.
+    """Compare results with their records, and with the results that they were made from.
 
     Parameters
     ----------
     paths
         Inputs of a job.
     roots
-        Folders of results: those of this run, and of one that it goes on from. What lies elsewhere belongs to
-        the user, who may change it.
+        Folders of results: of this run, and of the earlier run that it continues. Files elsewhere are the
+        user's, who may change them.
 
     Returns
     -------
@@ -66,8 +66,8 @@ def check_inputs(paths: Iterable[str], roots: Iterable[str | Path]) -> int:
     Raises
     ------
     InputError
-        If one is damaged, incomplete, of another run, or made from another result than there is. The next run
-        makes it anew.
+        If an input is damaged, incomplete, from another run, or made from a different version of another
+        result. The next run makes it again.
     """
     results = [path for path in map(Path, paths) if any(path.is_relative_to(root) for root in roots)]
     recorded = [(record, path) for path in results if (record := record_of(path))]
@@ -78,11 +78,11 @@ def check_inputs(paths: Iterable[str], roots: Iterable[str | Path]) -> int:
 
 
 def record_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> int:
-    """Write the records of a job's outputs, as far as they are results, with the digests of its inputs.
+    """Write the records of a job's outputs that are results, with the digests of its inputs.
 
     Returns
     -------
-    Their number.
+    Number of records.
     """
     sources = [record for path in inputs if (record := record_of(Path(path)))]
     results = [path for path in map(Path, outputs) if path.is_relative_to(RESULTS)]
@@ -92,19 +92,19 @@ def record_outputs(outputs: Iterable[str], inputs: Iterable[str]) -> int:
 
 
 def follow_touches(outputs: Iterable[str]) -> None:
-    """Take over the times of large files that Snakemake has touched since their records were written.
+    """Update the recorded times of large files that Snakemake touched after their records were written.
 
-    Of a folder it touches none.
+    Snakemake touches no files within folders.
     """
     for path in map(Path, outputs):
         if path.is_relative_to(RESULTS) and path.is_file() and path.stat().st_size > ALWAYS_READ:
-            with suppress(InputError, OSError):  # the job that reads the result says what is wrong
+            with suppress(InputError, OSError):  # reported by the job that reads the result
                 Record(path, RESULTS).take_time()
 
 
 @cache
 def record_of(path: Path) -> "Record | None":
-    """The record of a path, or of a folder around it that was written as a whole; None if there is none."""
+    """The record of a path, or of the folder around it that was written as a whole, or None."""
     root = next((folder for folder in path.parents if (folder / RECORDS).is_dir()), None)
     if root is None:
         return None
@@ -113,7 +113,7 @@ def record_of(path: Path) -> "Record | None":
 
 
 class Written(NamedTuple):
-    """A file as it was written."""
+    """Size, time and checksum of a file when it was written."""
 
     size: int
     time_ns: int
@@ -130,7 +130,7 @@ class Written(NamedTuple):
         return cls(about.st_size, about.st_mtime_ns, checksum)
 
     def is_still(self, path: Path) -> bool:
-        """Whether a file is the one that was written."""
+        """True if a file is the one that was written."""
         about = path.stat()
         if about.st_size != self.size:
             return False
@@ -155,12 +155,12 @@ class Record:
 
     @property
     def exists(self) -> bool:
-        """Whether it was written."""
+        """True if the record was written."""
         return self._file.is_file()
 
     @cached_property
     def _written(self) -> tuple[dict[str, Written], dict[str, str]]:
-        """The files by their names (`.` for the result itself), and the digests of its sources."""
+        """The files by name (`.` for the result itself), and the digests of the result's sources."""
         try:
             content = json.loads(self._file.read_text(encoding="utf-8"))
             files = {name: Written(*written) for name, written in content["files"].items()}
@@ -170,18 +170,18 @@ class Record:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the sizes, checksums and names of its files."""
+        """SHA-256 of the sizes, checksums and names of the result's files."""
         lines = [f"{each.size} {each.crc32} {name}\n" for name, each in sorted(self._written[0].items())]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def write(self, sources: Iterable["Record"]) -> None:
-        """Read the result, and write the record; `sources` are those of what it was made from."""
+        """Read the result and write its record; `sources` are the records of its inputs."""
         files = {name: Written.of(path) for name, path in _files(self.path).items()}
-        # Seen from the folder of results, which may be moved.
+        # Relative to the folder of results, which may be moved.
         self._save(files, {os.path.relpath(source.path, self._root): source.digest for source in sources})
 
     def take_time(self) -> None:
-        """Note the time that the result, a file, has now."""
+        """Record the current time of the result, a file."""
         files, made_from = self._written
         time_ns = self.path.stat().st_mtime_ns
         self._save({name: written._replace(time_ns=time_ns) for name, written in files.items()}, made_from)
@@ -191,12 +191,12 @@ class Record:
             path.write_text(json.dumps({"files": files, "made_from": made_from}), encoding="utf-8")
 
     def check(self, path: Path) -> None:
-        """Compare the result, or what lies at `path` in it, with what was written.
+        """Compare the result, or the part of it at `path`, with its record.
 
         Raises
         ------
         InputError
-            If a file is missing, differs, or was not written with the others.
+            If a file is missing, differs, or was not written together with the others.
         """
         part = path.relative_to(self.path)
         there = {str(part / name): file for name, file in _files(path).items()}
@@ -207,16 +207,16 @@ class Record:
             if not each.is_still(there[name]):
                 self._refuse(there[name], "was damaged after it had been written, or is of another run")
         for name in there.keys() - written.keys():
-            if not Path(name).name.startswith("."):  # file systems have files of their own
+            if not Path(name).name.startswith("."):  # some file systems add hidden files
                 self._refuse(there[name], "is of another run: it was not written with the others")
 
     def check_sources(self) -> None:
-        """Compare the digests of what it was made from with those of what is there.
+        """Compare the recorded digests of the result's sources with the present ones.
 
         Raises
         ------
         InputError
-            If one is another.
+            If one differs.
         """
         for place, digest in self._written[1].items():
             source = record_of(Path(os.path.normpath(self._root / place)))
@@ -228,20 +228,20 @@ class Record:
 
 
 def is_of_this_run(path: Path) -> bool:
-    """Whether a path is among the results of this run, however it is written."""
+    """True if a path, in any spelling, is a result of this run."""
     return path.resolve().is_relative_to(RESULTS.resolve())
 
 
 def make_anew(path: Path) -> str:
-    """Mark a result to be made anew by the next run; says so, or what to do where no run of ours makes it."""
+    """Mark a result so that the next run makes it again; return a message with what happens or what to do."""
     if not is_of_this_run(path):
         return "copy these results again from where they are whole, or run again what made them"
     mark_as_damaged(path)
-    return f"{path} is set aside when this run ends, run snakemake again to make it anew"
+    return f"{path} is set aside when this run ends, run snakemake again"
 
 
 def _files(path: Path) -> dict[str, Path]:
-    """The files of a folder by their names; a file under the name `.`."""
+    """The files of a folder by name; a file has the name `.`."""
     if not path.is_dir():
         return {".": path}
     files = (file for file in path.rglob("*") if file.is_file() and file.name != TIMESTAMP)

@@ -1,4 +1,4 @@
-"""Free space on the disks that a run writes to, and whether anything can be written there.
+"""Free space and write permission on the disks of a run.
 
 Imported by the Snakefile: standard library only.
 """
@@ -15,16 +15,16 @@ from ..errors import InputError
 MIN_TEMPORARY_MB = 20
 
 WRITTEN = ("results", "logs", ".snakemake")
-"""Folders of a run, each of which may lie on a disk of its own."""
+"""Folders of a run; each may be on a disk of its own."""
 
 PROBE_BYTES = 1 << 16
-"""What is written and removed again: where there is no room for it, there is none for a log.
+"""Size of a test file: a disk without room for it has no room for a log either.
 
-A disk with less room is full: the last buffer of a library that wrote may not have fitted.
+A disk with less free space counts as full: a library's last buffer may not have fit.
 """
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Numbers of the errors that say that a disk is full."""
+"""Error numbers of a full disk."""
 
 
 def temporary_folder() -> Path:
@@ -50,26 +50,26 @@ def check_temporary_folder() -> None:
             "TMPDIR to a folder elsewhere"
         )
     if problem := _problem_of_writing(folder):
-        # Python would take another folder without a word.
+        # Python would silently use another folder.
         raise InputError(
             f"TMPDIR: nothing can be written in {folder} ({problem.strerror}); set TMPDIR to another folder"
         )
 
 
 def check_writable(*names: str) -> None:
-    """Check that something can be written in folders of the run, or where they would be made.
+    """Check that the run can write to folders, or to their parents if they do not exist.
 
     Raises
     ------
     InputError
-        If nothing can be.
+        If it cannot.
     """
     for folder in (Path.cwd() / name for name in names):
         if os.path.lexists(folder) and not folder.is_dir():
-            raise InputError(f"{folder}: is no folder, and the run writes there; move it away")
+            raise InputError(f"{folder}: is not a folder, but the run writes there; move it away")
         there = folder if folder.is_dir() else folder.parent
         if problem := _problem_of_writing(there):
-            remedy = "free some space there" if problem.errno in FULL else "give yourself the right to"
+            remedy = "free some space there" if problem.errno in FULL else "get write permission"
             raise InputError(
                 f"{there}: nothing can be written there ({problem.strerror}), and the run writes its "
                 f"{folder.name} there; {remedy}, or run snakemake in another folder (--directory)"
@@ -77,7 +77,7 @@ def check_writable(*names: str) -> None:
 
 
 def _problem_of_writing(folder: Path) -> OSError | None:
-    """What is raised when a small file is written in a folder; None if nothing is."""
+    """The error of writing a small file to a folder, or None."""
     path = folder / f".{uuid.uuid4().hex[:8]}.probe"
     try:
         with open(path, "wb") as file:
@@ -93,12 +93,12 @@ def _problem_of_writing(folder: Path) -> OSError | None:
 
 
 def is_full(folder: Path) -> bool:
-    """Whether a folder's disk has no room left."""
+    """True if a folder's disk is full."""
     return shutil.disk_usage(folder).free < PROBE_BYTES
 
 
 def fullest_folder() -> Path:
-    """Of the folders that a run writes to, temporary files included, the one with least free space."""
+    """The folder of a run, or of temporary files, with the least free space."""
     folders = [Path.cwd(), temporary_folder(), *(Path.cwd() / name for name in WRITTEN)]
     existing = [folder for folder in folders if folder.is_dir()]
     return min(existing, key=lambda folder: shutil.disk_usage(folder).free)

@@ -1,6 +1,6 @@
-"""What of an HDF5 file lies in other files: links to these, raw values in them, sources of views.
+"""Parts of an HDF5 file in other files: external links, external raw values, sources of virtual datasets.
 
-Read by the Snakefile too, so h5py is imported where it is needed.
+Imported by the Snakefile too, so h5py is imported only where it is needed.
 """
 
 import math
@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 
 class Pointer(NamedTuple):
-    """A place in a file whose content another file holds.
+    """An object of a file whose content is in another file.
 
     Attributes
     ----------
     name
-        Of the link or array.
+        Name of the link or array.
     target
-        The other file, as the file has it.
+        Path of the other file, as given in this file.
     inside
-        What of the other file a link leads to; None of an array, whose values are bytes of that file.
+        Object in the other file that a link points to; None for an array, whose values are raw bytes.
     n_bytes
-        Where in the other file an array's values end; 0 of a link.
+        End of an array's values in the other file; 0 for a link.
     """
 
     name: bytes
@@ -38,7 +38,7 @@ class Pointer(NamedTuple):
 
 
 class Pointers(NamedTuple):
-    """All places of a file whose content others hold.
+    """All objects of a file whose content is in other files.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Pointers(NamedTuple):
     views
         Names of the virtual datasets.
     sources
-        The files that these look at, as far as they are there.
+        Existing source files of the virtual datasets.
     """
 
     elsewhere: list[Pointer]
@@ -56,9 +56,9 @@ class Pointers(NamedTuple):
 
 
 def pointers(path: Path) -> Pointers:
-    """Look through an HDF5 file, once as long as it does not change.
+    """Search an HDF5 file for parts in other files; cached until the file changes.
 
-    The whole file: a link that is not followed may be the target of one that is.
+    The whole file is searched: a link that is not followed may be the target of one that is.
 
     Raises
     ------
@@ -70,10 +70,10 @@ def pointers(path: Path) -> Pointers:
 
 
 def with_parts(path: Path, *, follow_links: bool) -> Iterator[Path]:
-    """Yield a file, and all files that hold parts of it and are read; each once, and before it is opened.
+    """Yield a file and all files with parts of it, each once, before it is opened.
 
-    Sources of views in any case, and what else it points to in its folder if `follow_links` says so. A
-    broken file yields no others.
+    Sources of virtual datasets are always included, other linked files of its folder if `follow_links` is
+    true. A broken file yields only itself.
     """
     waiting, seen = [path], set()
     while waiting:
@@ -85,12 +85,12 @@ def with_parts(path: Path, *, follow_links: bool) -> Iterator[Path]:
 
 
 def beside(path: Path, target: str) -> Path | None:
-    """The file that a pointer in `path` leads to; None unless it is in the folder that `path` itself is in.
+    """The file that a pointer in `path` leads to, or None if it is outside the folder of `path`.
 
-    Symlinks count as what they lead to, both of `path` and of the target, which need not be there.
+    Symlinks are resolved, both for `path` and for the target. The target need not exist.
     """
     given, near = Path(target), (path.resolve() if path.is_symlink() else path).parent
-    folder = os.path.realpath(near)  # raises nothing of links that lead back to themselves
+    folder = os.path.realpath(near)  # raises no error for circular links
     is_near = os.path.realpath(given.parent) == folder if given.is_absolute() else given.parent == Path()
     if not given.name or not is_near:
         return None
@@ -99,24 +99,24 @@ def beside(path: Path, target: str) -> Path | None:
 
 
 def candidates(path: Path, source: str) -> Iterator[Path]:
-    """Where HDF5 looks for the source of a view."""
+    """Paths at which HDF5 searches for the source of a virtual dataset."""
     yield from (folder / source for folder in (path.parent, path.resolve().parent, Path()))
 
 
 def as_text(name: bytes | str) -> str:
-    """A name in an HDF5 file, which is UTF-8 in most."""
+    """A name in an HDF5 file as text; most are UTF-8."""
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
 def _parts(path: Path, *, follow_links: bool) -> list[Path]:
-    """The files that a file itself points to."""
+    """The files that a file points to directly."""
     import h5py
 
     if not (path.is_file() and h5py.is_hdf5(path)):
         return []
     try:
         found = pointers(path)
-    except (OSError, RuntimeError, ValueError, KeyError):  # said in full where it is read
+    except (OSError, RuntimeError, ValueError, KeyError):  # reported by the file's reader
         return []
     linked = [beside(path, pointer.target) for pointer in found.elsewhere] if follow_links else []
     return [file for file in [*linked, *found.sources] if file is not None and file.is_file()]
@@ -124,7 +124,7 @@ def _parts(path: Path, *, follow_links: bool) -> list[Path]:
 
 @lru_cache(maxsize=256)
 def _pointers(path: Path, state: tuple[int, int]) -> Pointers:
-    """See `pointers`; `state` tells a file that was changed."""
+    """See `pointers`; `state` invalidates the cache when the file changes."""
     import h5py
     from h5py import h5d, h5l, h5o
 
@@ -158,14 +158,14 @@ def _pointers(path: Path, state: tuple[int, int]) -> Pointers:
 
 
 def _sources(path: Path, properties: Any) -> Iterator[Path]:
-    """Files that a virtual dataset looks at, its own left out."""
+    """Source files of a virtual dataset, without the file itself."""
     given = {properties.get_virtual_filename(number) for number in range(properties.get_virtual_count())}
     found = (next(filter(Path.is_file, candidates(path, name)), None) for name in sorted(given - {"."}))
     yield from filter(None, found)
 
 
 def _in_raw_files(name: bytes, dataset: Any, properties: Any) -> Iterator[Pointer]:
-    """Files that hold an array's bytes, one after another."""
+    """Files with an array's raw bytes, in order."""
     left = math.prod(dataset.shape) * dataset.get_type().get_size()
     for number in range(properties.get_external_count()):
         target, offset, size = properties.get_external(number)

@@ -1,4 +1,4 @@
-"""What every job does around its work."""
+"""Steps that every job does around its own work."""
 
 import time
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from .logs import logged
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:
-    """Log what is written below, check the inputs before it, and record the outputs after it.
+    """Write the output of the body to the log; check the inputs before it and record the outputs after it.
 
     Parameters
     ----------
     snakemake
-        The object that Snakemake gives to a script.
+        The object that Snakemake passes to a script.
     """
     pretrained = snakemake.config["pretrained"]
     roots = [RESULTS, pretrained] if isinstance(pretrained, str) else [RESULTS]

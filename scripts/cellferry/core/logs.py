@@ -1,4 +1,4 @@
-"""Where a script's output goes: the rule's log file."""
+"""Output of a script: the rule's log file, exit codes, input errors."""
 
 import json
 import os
@@ -16,41 +16,41 @@ from .progress import watched
 from .run_record import check_run_is_current
 
 INPUT_ERROR = "error: "
-"""How the end of a log begins when the user's input is at fault."""
+"""Start of the last message in a log that ends with an input error."""
 
 RETRYABLE_ERROR = "cannot go on: "
-"""The same, where another attempt may find things otherwise."""
+"""The same for a `RetryableError`."""
 
 INPUT_ERROR_EXIT_CODE = 2
 RETRYABLE_ERROR_EXIT_CODE = 3
 SUPERSEDED_EXIT_CODE = 4
 
 PEAK = "peak memory: "
-"""How the last line of a finished script's log begins."""
+"""Start of the last line of a finished script's log."""
 
 NO_SPACE = "the disk is full or a quota is used up"
 
 RUN = "CELLFERRY_RUN"
-"""Environment variable: the id of a run of the workflow, the same for all its jobs."""
+"""Environment variable: the id of a run of the workflow, shared by all its jobs."""
 
 COMMAND = "CELLFERRY_COMMAND"
-"""Environment variable: the command that started the run. As a rule's param it would make results anew."""
+"""Environment variable: the command that started the run. A rule's param would trigger reruns."""
 
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Send everything written below to the log at `path`: Python's and C's output, tracebacks.
+    """Write all output of the body to the log at `path`: of Python and of C, with tracebacks.
 
-    On a terminal, what says how far a step is (`cellferry.core.progress`) draws a bar besides.
+    On a terminal, long steps also draw a progress bar (`cellferry.core.progress`).
 
-    The file descriptors themselves are redirected, since HDF5, OpenMP and XGBoost write past `sys.stderr`.
-    An `InputError` becomes the end of the log and is said on the terminal, with exit code 2. Where
-    failed jobs are started again, the next attempt of the same run ends at once and says the same. A job
-    whose run was replaced by a later one ends at once too (`cellferry.core.run_record`), with exit code 4.
+    The file descriptors themselves are redirected, since HDF5, OpenMP and XGBoost bypass `sys.stderr`. An
+    `InputError` is written to the end of the log and to the terminal, with exit code 2. If failed jobs are
+    retried, the next attempt of the same run ends at once with the same message. A job of a run that was
+    replaced by a later one also ends at once (`cellferry.core.run_record`), with exit code 4.
     """
     try:
         check_run_is_current()
-    except SupersededError as error:  # the log is another job's now
+    except SupersededError as error:  # the log belongs to another job
         print(error, file=sys.stderr)
         sys.exit(SUPERSEDED_EXIT_CODE)
     terminal = os.dup(2)
@@ -61,7 +61,7 @@ def logged(path: str) -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-        # Line by line, so that a killed job's log holds all it said.
+        # Line by line, so that a killed job's log is complete.
         sys.stdout = sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
         try:
             if said_before:
@@ -80,12 +80,12 @@ def logged(path: str) -> Iterator[None]:
             _say(f"{INPUT_ERROR}{error}", terminal)
             sys.exit(INPUT_ERROR_EXIT_CODE)
         except Exception as error:
-            # On a full disk the log cannot take what is said either.
+            # A full disk has no room for the traceback either.
             with suppress(OSError):
                 traceback.print_exc()
             if is_no_space(error):
                 _say(f"{NO_SPACE} in {fullest_folder()}: free some, then start snakemake again", terminal)
-                # At an ordinary end HDF5 tries again to write what found no space, and crashes.
+                # At a normal exit HDF5 would try again to write what did not fit, and crash.
                 os._exit(1)
             sys.exit(1)
         finally:
@@ -94,30 +94,30 @@ def logged(path: str) -> Iterator[None]:
 
 
 def peak_mb() -> int:
-    """The most memory that this process has held (resident, MB), as the kernel counts it.
+    """Peak resident memory of this process (MB), measured by the kernel.
 
-    Snakemake's own benchmark looks every 30 seconds and misses what lies between.
+    Snakemake's benchmark samples every 30 seconds and misses short peaks.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)[1]) // 1024
 
 
 def peak_in(log: str) -> int | None:
-    """The peak (MB) that a finished script's log ends with; None if it ends otherwise."""
+    """The peak (MB) in the last line of a finished script's log, or None."""
     match = re.search(rf"^{PEAK}(\d+) MB$", log.strip().rpartition("\n")[2])
     return int(match[1]) if match else None
 
 
 def is_no_space(error: BaseException) -> bool:
-    """Whether an error says that a disk is full.
+    """True if an error is due to a full disk.
 
-    HDF5 hides the number in its message, and what fails when a file is closed becomes a RuntimeError.
+    HDF5 puts the error number into its message, and an error on closing a file becomes a RuntimeError.
     """
     return getattr(error, "errno", None) in FULL or any(os.strerror(number) in str(error) for number in FULL)
 
 
 def unfinished_logs(folder: str | Path) -> list[tuple[Path, str]]:
-    """The logs of jobs that did not come to their end, and the last that each of them says."""
+    """Logs of jobs that did not finish, each with its input error or last line."""
     unfinished = []
     for path in sorted(Path(folder).rglob("*.log")):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -128,15 +128,15 @@ def unfinished_logs(folder: str | Path) -> list[tuple[Path, str]]:
 
 
 def input_error_in(log: str) -> str | None:
-    """The message of the input error that a log ends with; None if it ends with anything else."""
+    """The message of the input error that a log ends with, or None."""
     _, separator, message = f"\n{log}".rpartition(f"\n{INPUT_ERROR}")
     first, *others = message.strip().split("\n")
-    # A list of problems is indented; a traceback after somebody else's "error:" is not.
+    # A list of problems is indented; a traceback after another program's "error:" is not.
     return "\n".join([first, *others]) if separator and all(line.startswith(" ") for line in others) else None
 
 
 def mistake_of_this_run(log: str | Path) -> str | None:
-    """The input error that an earlier attempt of this run ended with, by the rule's log; None if none did."""
+    """The input error of an earlier attempt of this run, by the rule's log, or None."""
     return _Mistake(str(log)).of_this_run()
 
 
@@ -147,10 +147,10 @@ def _say(message: str, terminal: int) -> None:
 
 
 class _Mistake:
-    """The input error that an earlier attempt of this run ended with, if one did.
+    """The input error of an earlier attempt of this run, if any.
 
-    Nobody mends a file between two attempts, and to find the mistake again may take hours. It is noted beside
-    the log: Snakemake removes the log itself before each attempt.
+    A file does not change between two attempts, and detecting the error again may take hours. It is stored in
+    a file beside the log, since Snakemake removes the log before each attempt.
     """
 
     def __init__(self, log: str) -> None:

@@ -1,6 +1,6 @@
-"""The lists of cells and genes that programs write beside a MatrixMarket file, known by their names.
+"""Lists of cells and genes beside a MatrixMarket file, identified by their names.
 
-Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile too: nothing that is missing on a login node with Snakemake alone.
 """
 
 import glob
@@ -13,20 +13,20 @@ type File = Path | zipfile.Path
 
 PACKED = ("", ".gz")
 PARSE = ("count_matrix", "DGE")
-"""What Parse Biosciences' matrices are called, today and before."""
+"""Names of Parse Biosciences' matrices, new and old."""
 
 
 class Layout(NamedTuple):
-    """How a program calls the lists beside a matrix.
+    """Names of the lists that a program writes beside a matrix.
 
     Attributes
     ----------
     cells, genes
-        Names that the lists may have, without `.gz`; the first that is there counts.
+        Possible names of the lists, without `.gz`; the first that exists is used.
     gene_names
-        Name of a list of the genes' names, where `genes` holds their ids alone.
+        Name of a list of gene names, if `genes` contains only ids.
     cells_are_rows
-        Which way round the matrix is where it has as many cells as genes.
+        Orientation of a matrix with as many cells as genes.
     """
 
     cells: tuple[str, ...]
@@ -45,21 +45,20 @@ class Lists(NamedTuple):
 
 
 def stem_of(name: str) -> str:
-    """Name of a matrix file without its endings."""
+    """Name of a matrix file without its suffixes."""
     return name.removesuffix(".gz").removesuffix(".mtx")
 
 
 def prefix_of_matrix(name: str) -> str:
-    """What stands before `matrix.mtx` in a file's name, and before those of the lists beside it."""
+    """Prefix before `matrix.mtx` in a file's name, shared by the lists beside it."""
     stem = stem_of(name)
     return stem.removesuffix("matrix") if stem.endswith("matrix") else ""
 
 
 def layouts(name: str) -> list[Layout]:
-    """Names that the lists beside a matrix may have, by its own name: of 10x Genomics first.
+    """Possible names of the lists beside a matrix with the given name, those of 10x Genomics first.
 
-    Those of bustools (kb), of Parse Biosciences, of alevin and alevin-fry, and of the Single Cell Expression
-    Atlas.
+    Others: bustools (kb), Parse Biosciences, alevin and alevin-fry, Single Cell Expression Atlas.
     """
     stem, prefix = stem_of(name), prefix_of_matrix(name)
     every = [Layout((f"{prefix}barcodes.tsv",), (f"{prefix}features.tsv", f"{prefix}genes.tsv"))]
@@ -79,7 +78,7 @@ def layouts(name: str) -> list[Layout]:
 
 
 def find_lists(matrix: File) -> Lists | None:
-    """The lists beside a matrix; None if there are none that belong together."""
+    """The lists beside a matrix, or None without a complete set."""
     for layout in layouts(matrix.name):
         cells, genes = (_first(matrix, names) for names in (layout.cells, layout.genes))
         if cells is not None and genes is not None:
@@ -89,7 +88,7 @@ def find_lists(matrix: File) -> Lists | None:
 
 
 def missing_list(matrix: File) -> tuple[str, ...]:
-    """Names that the list may have that is missing: the other one is there, or neither is."""
+    """Possible names of the missing list; those of the genes if both are missing."""
     every = layouts(matrix.name)
     for layout in every:
         cells, genes = (_first(matrix, names) for names in (layout.cells, layout.genes))

@@ -1,6 +1,6 @@
-"""What a file of torch's names: a pickle calls functions by their names, and so runs the code of its writer.
+"""Names in PyTorch files: a pickle calls functions by name, and so runs its author's code.
 
-Looked at without calling any. Imported by the Snakefile: standard library only.
+Names are collected without calling anything. Imported by the Snakefile: standard library only.
 """
 
 import pickle
@@ -22,10 +22,10 @@ PLAIN = re.compile(
     """,
     re.VERBOSE,
 )
-"""Names of numbers, text, arrays and tensors, of which models of scvi-tools consist."""
+"""Names of numbers, text, arrays and tensors, the content of scvi-tools models."""
 
 TABLES = ("pandas.", "pyarrow.")
-"""Beginnings of the names in tables. Models hold their losses in some, which nobody needs: they are not read.
+"""Start of the names in tables. Models contain their losses in tables, which are not needed and not read.
 """
 
 ARRAYS = re.compile(
@@ -35,18 +35,18 @@ ARRAYS = re.compile(
     """,
     re.VERBOSE,
 )
-"""Names of numbers, text and arrays in a pickle that is not torch's."""
+"""Names of numbers, text and arrays in pickles that PyTorch did not write."""
 
 MAX_PICKLES = 5
-"""Pickles one after another in a file of torch's that is no zip."""
+"""Consecutive pickles in a PyTorch file that is not a zip."""
 
 
-TRUST = "if you know and trust them, set pretrained.trust: true"
-"""What to do about a model of others that would run code."""
+TRUST = "if you trust its author, set pretrained.trust: true"
+"""Remedy for a pre-trained model that would run code."""
 
 
 class _Inert:
-    """Stands for whatever a pickle names; takes everything, and does nothing."""
+    """Replacement for any named object of a pickle; accepts every call and does nothing."""
 
     def __new__(cls, *_: Any, **__: Any) -> "_Inert":
         return super().__new__(cls)
@@ -58,13 +58,13 @@ class _Inert:
 
 
 def _full_name(module: str, name: str) -> str:
-    """A name as Python 3 has it."""
+    """A name in Python 3's spelling."""
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     return f"{module}.{name}"
 
 
 class _Names(pickle.Unpickler):
-    """Collects names, and finds none of them."""
+    """Unpickler that collects names and imports nothing."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
@@ -74,19 +74,19 @@ class _Names(pickle.Unpickler):
         self.names.add(_full_name(module, name))
         return _Inert
 
-    def persistent_load(self, _: Any) -> None:  # torch's way to the numbers of a tensor
+    def persistent_load(self, _: Any) -> None:  # PyTorch's reference to a tensor's numbers
         return None
 
 
 class StandIn:
-    """An object of a pickle by its attributes alone: a class of its name, which runs nothing."""
+    """Attributes of a pickled object: a class of the same name, without its code."""
 
     def __init__(self, *_: Any) -> None:
         pass
 
 
 class _Attributes(pickle.Unpickler):
-    """Makes arrays and plain objects, and stand-ins for those of the classes given."""
+    """Unpickler of arrays and plain objects; objects of given classes become `StandIn`."""
 
     def __init__(self, file: IO[bytes], stands_in: re.Pattern[str]) -> None:
         super().__init__(file)
@@ -98,59 +98,59 @@ class _Attributes(pickle.Unpickler):
             return type(name, (StandIn,), {})
         if not ARRAYS.fullmatch(full):
             raise pickle.UnpicklingError(f"it names {full}")
-        # As it is called since numpy 2.
+        # Renamed in numpy 2.
         return super().find_class(re.sub(r"^numpy\.core\b", "numpy._core", module), name)
 
 
 def attributes_in(file: Path, stands_in: re.Pattern[str]) -> Any:
-    """The object in a pickle of arrays and plain objects; nothing of what else it names is called.
+    """Load a pickle of arrays and plain objects; other named objects are never called.
 
     Parameters
     ----------
     file
         The pickle.
     stands_in
-        Names of classes, whose objects become objects of a `StandIn` of that name.
+        Names of classes whose objects become a `StandIn` of the same name.
 
     Raises
     ------
     ValueError
-        If it names anything else, or is not a pickle that can be read to its end.
+        If the pickle contains any other name, or cannot be read to its end.
     """
     with file.open("rb") as stream:
         try:
             return _Attributes(stream, stands_in).load()
         except OSError:
             raise
-        except Exception as error:  # whatever garbage makes of the stack
+        except Exception as error:  # garbage can raise any error
             raise ValueError(str(error) or type(error).__name__) from error
 
 
 def code_in(file: Path) -> list[str]:
-    """Names in a file of torch's that are neither data nor tables: what is called when it is opened.
+    """Names in a PyTorch file that are neither data nor tables: functions that loading it would call.
 
-    Nothing of a file that is no pickle, or one cut off, beyond where it can be read: torch cannot, either.
+    A damaged or truncated file is read up to the damage; PyTorch cannot load more of it either.
 
     Raises
     ------
     OSError
-        If it cannot be read at all.
+        If the file cannot be read at all.
     """
     names = names_in(file)
     return sorted(name for name in names if not PLAIN.fullmatch(name) and not name.startswith(TABLES))
 
 
 def what_it_runs(code: list[str]) -> str:
-    """Part of a message on a file, about names that `code_in` found in it."""
+    """Part of a message about the names that `code_in` returned for a file."""
     shown = ", ".join(code[:3]) + (f" and {len(code) - 3} more" if len(code) > 3 else "")
     return (
-        f"would call {shown}, which is no part of a model: a file like this runs code of whoever wrote it, "
-        "with your rights, as soon as it is opened"
+        f"would call {shown}, which is not a part of a model: opening such a file runs its author's code "
+        "with your rights"
     )
 
 
 def names_in(file: Path) -> set[str]:
-    """All names in a file of torch's."""
+    """All names in a PyTorch file."""
     names: set[str] = set()
     for stream in _streams(file):
         for _ in range(MAX_PICKLES):
@@ -159,7 +159,7 @@ def names_in(file: Path) -> set[str]:
                 unpickler.load()
             except OSError:
                 raise
-            except Exception:  # whatever garbage makes of the stack
+            except Exception:  # garbage can raise any error
                 break
             finally:
                 names |= unpickler.names
@@ -176,7 +176,7 @@ def _streams(file: Path) -> Iterator[IO[bytes]]:
     size = file.stat().st_size
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
-            # Not packed by torch: what claims to be larger than the file is none of its.
+            # PyTorch does not compress: an entry larger than the file is not its own.
             if entry.filename.endswith(".pkl") and entry.file_size <= size:
                 with archive.open(entry) as stream:
                     yield stream

@@ -1,6 +1,6 @@
-"""Problems that a user can mend, as records: text is made where it is printed."""
+"""Problems that a user can correct, as records; their text is made when printed."""
 
-from __future__ import annotations  # `make doctor` reads it with a login node's Python 3.8
+from __future__ import annotations  # `make doctor` runs it with a login node's Python 3.8
 
 import difflib
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class Problem:
     Parameters
     ----------
     where
-        The key, file or rule that has it; may be empty.
+        The key, file or rule with the problem; may be empty.
     what
-        The problem, with the value that was found.
+        The problem, with the offending value.
     remedy
-        What to do about it, in the imperative; may be empty.
+        The remedy, in the imperative; may be empty.
     """
 
     where: str
@@ -40,7 +40,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Problems:
-    """Several problems under a title, as an `InputError` carries them."""
+    """Several problems under a title, the argument of an `InputError`."""
 
     title: str
     each: tuple[Problem, ...]
@@ -51,7 +51,7 @@ class Problems:
 
 
 def problems_of(error: InputError, where: str = "") -> list[Problem]:
-    """The problems that an error carries.
+    """The problems in an error.
 
     Parameters
     ----------
@@ -67,6 +67,6 @@ def problems_of(error: InputError, where: str = "") -> list[Problem]:
 
 
 def suggestion(key: str, known: list[str]) -> str:
-    """A known key that is nearly the one given, as part of a message."""
+    """Part of a message: the known key that is most similar to the given one."""
     close = difflib.get_close_matches(key, known, n=1)
     return f" (did you mean '{close[0]}'?)" if close else ""

@@ -1,7 +1,7 @@
-"""How far a long step is: a line in the log now and then, and a bar where a terminal watches.
+"""Progress of long steps: lines in the log, and a bar on a terminal.
 
-Jobs run side by side, and bars of several would overwrite each other. So one job at a time draws its bar on a
-terminal, the one that holds a lock on it; when it ends, the next one that has something to tell takes over.
+Jobs run in parallel, and several bars would overwrite each other. The one job that holds a lock on the
+terminal draws its bar. When it ends, the next job with progress to report takes the lock.
 """
 
 import fcntl
@@ -20,26 +20,26 @@ BAR_WIDTH = 20
 
 
 class Progress:
-    """Tells how far a step is, how fast it goes, and how long it will take.
+    """Reports the progress of a step: units done, rate, remaining time.
 
     The log gets a line after the first piece of work, one every half minute, and one at the end.
 
     Parameters
     ----------
     done
-        What is done to the units, such as `mapped`.
+        Past participle of the work, such as `mapped`.
     total
-        How many units there are; None if that is not known.
+        Number of units; None if unknown.
     unit
-        What is counted, in the plural.
+        Name of the units, in the plural.
     at_most
-        Whether the step may end before `total`.
+        True if the step may end before `total`.
     already
-        Units that an earlier job did.
+        Units done by an earlier job.
     only_if_long
-        Whether a step of less than half a minute is not worth a line, as there may be thousands of them.
+        True if steps shorter than half a minute print nothing, as there may be thousands.
     clock
-        Seconds on a clock that never goes back.
+        Monotonic clock in seconds.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Progress:
         self._ended = False
 
     def add(self, n: int, note: str = "") -> None:
-        """Count `n` more units; `note`, where there is one, stands at the end of lines from now on."""
+        """Count `n` more units; a `note` is appended to all further lines."""
         self.reach(self._n + n, note)
 
     def reach(self, n: int, note: str = "") -> None:
-        """The same, given how many units there are by now."""
+        """Set the number of units done so far; see `add`."""
         self._n = n
         self._note = note or self._note
         if self._n == self._total and not self._at_most:
@@ -83,7 +83,7 @@ class Progress:
             self._next_bar = now + SECONDS_BETWEEN_BARS
 
     def end(self) -> None:
-        """Say what was done in all; not needed where that is exactly `total`."""
+        """Print the summary; not needed if exactly `total` units were done."""
         if self._ended:
             return
         self._ended = True
@@ -95,7 +95,7 @@ class Progress:
         print_line(f"{summary}{self._noted}")
 
     def line(self) -> str:
-        """Where the step is now, in words."""
+        """The current progress as a line of text."""
         if self._share is None:
             return f"{self._done} {self._n:,} {self._unit}, {self._rate}{self._noted}"
         at_most = "at most " if self._at_most else ""
@@ -106,7 +106,7 @@ class Progress:
 
     @property
     def _shortly(self) -> str:
-        """The same, to stand beside a bar."""
+        """A short form, for the text beside a bar."""
         if self._share is None:
             return f"{self._n:,} {self._unit}, {self._rate}"
         return f"{100 * self._share:.0f} %, {self._left}, {self._rate}"
@@ -118,7 +118,7 @@ class Progress:
 
     @property
     def _share(self) -> float | None:
-        """None where the total is not known, or was a wrong guess."""
+        """Done share of the total; None if the total is unknown or was exceeded."""
         return self._n / self._total if self._total and self._n <= self._total else None
 
     @property
@@ -136,13 +136,13 @@ class Progress:
 
 
 def print_line(text: str) -> None:
-    """Print a line; on a terminal, which a command has and no job, over the bar that may stand there."""
+    """Print a line; on a terminal (of a command, not of a job) it overwrites the bar."""
     print(f"{text}\x1b[K" if _screen and sys.stdout.isatty() else text)
 
 
 @contextmanager
 def timed(step: str) -> Iterator[None]:
-    """Say in the log that a step begins whose parts cannot be counted, and at its end how long it took."""
+    """Print the start of a step that cannot be counted, and at its end the time it took."""
     print(step)
     began = time.monotonic()
     yield
@@ -150,24 +150,24 @@ def timed(step: str) -> Iterator[None]:
 
 
 class _Screen:
-    """The last line of a terminal, on which one job at a time draws.
+    """The last line of a terminal, where one job at a time draws.
 
     Parameters
     ----------
     terminal
         Path of its device.
     name
-        What stands before the bar.
+        Text before the bar.
     """
 
     def __init__(self, terminal: str, name: str) -> None:
-        # Opened anew: a lock belongs to what was opened, and a job's stderr is every job's.
+        # Opened again: a lock belongs to an open file, and all jobs share one stderr.
         self._device = os.open(terminal, os.O_WRONLY | os.O_NOCTTY)
         self._name = name
         self._mine = False
 
     def draw(self, share: float | None, text: str) -> None:
-        """Draw the bar, if no other job does; the cursor stays at the beginning of its line."""
+        """Draw the bar unless another job does; the cursor stays at the start of the line."""
         with suppress(OSError):  # another job's, or the terminal is gone
             if not self._mine:
                 fcntl.flock(self._device, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,7 +178,7 @@ class _Screen:
             os.write(self._device, f"\r{bar[: width - 1]}\x1b[K\r".encode())
 
     def clear(self) -> None:
-        """Wipe the bar away, and leave the terminal to others."""
+        """Remove the bar and release the terminal."""
         if self._mine:
             with suppress(OSError):
                 os.write(self._device, b"\r\x1b[K")
@@ -186,7 +186,7 @@ class _Screen:
             self._mine = False
 
     def close(self) -> None:
-        """End."""
+        """Remove the bar and close the terminal."""
         self.clear()
         os.close(self._device)
 
@@ -196,14 +196,14 @@ _screen: _Screen | None = None
 
 @contextmanager
 def watched(stderr: int, log: str) -> Iterator[None]:
-    """Draw bars while a script runs, if a terminal watches.
+    """Draw bars while a script runs, if its output is a terminal.
 
     Parameters
     ----------
     stderr
-        File descriptor of what was stderr before it went to the log.
+        File descriptor of the original stderr, before its redirection to the log.
     log
-        Path of the rule's log: what follows `logs/` in it is the job's name.
+        Path of the rule's log; the part after `logs/` is the job's name.
     """
     global _screen
     if os.isatty(stderr) and os.environ.get("TERM", "dumb") != "dumb":

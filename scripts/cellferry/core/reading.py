@@ -1,4 +1,4 @@
-"""Files of users: opened with one word on what is wrong, and their signatures."""
+"""Files of users: errors as clear messages, and file signatures."""
 
 import csv
 import errno
@@ -12,8 +12,8 @@ from ..errors import DamagedPartError, InputError
 from .contents import unreadable
 from .text import UNPACKING_ERRORS, in_one_line, refuse_special, special_kind
 
-# What is wrong with a file or its path. Every other number is a fault of the machine (a full disk, a file
-# server that does not answer): a retry may mend it, so it is no error of the user's.
+# Errors of the file or its path. All other numbers are faults of the machine (a full disk, a file server that
+# does not respond), which a retry may solve: they are not the user's error.
 OF_THE_FILE = {
     None,
     errno.ENOENT,
@@ -27,24 +27,24 @@ OF_THE_FILE = {
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Whether an error is a fault of the machine and not of the file that was being read."""
+    """True if an error is a fault of the machine and not of the file."""
     return isinstance(error, OSError) and error.errno not in OF_THE_FILE
 
 
 ENDS = 1 << 16
-"""Bytes at the begin and at the end of a file that tell one from another: headers, footers, indices."""
+"""Bytes at the start and at the end of a file that identify it: headers, footers, indices."""
 
 
 def state_of(path: Path) -> str:
-    """The state of a file or folder: its files, their bytes, when the last of them was written (ns).
+    """State of a file or folder: number of files, bytes, time of the last change (ns).
 
-    Of a file also a digest of its first and last bytes, where formats tell their content: a copy may keep
-    size and time.
+    A file's state includes a digest of its first and last bytes, which hold the index in many formats: a copy
+    may keep size and time.
 
     Raises
     ------
     InputError
-        If there is a pipe or a device among them.
+        If it is, or contains, a pipe or a device.
     """
     refuse_special(path)
     stats = [file.stat() for file in ([path] if path.is_file() else _files_below(path))]
@@ -59,19 +59,19 @@ def state_of(path: Path) -> str:
 
 
 def check_unchanged(path: Path, state: str) -> None:
-    """Compare a file that was read with what `state_of` said of it before.
+    """Check that a file still has the state that `state_of` returned before it was read.
 
     Raises
     ------
     InputError
-        If it is another now.
+        If it has changed.
     """
     if state_of(path) != state:
         raise InputError(f"{path}: was changed while it was read; when it is complete, run snakemake again")
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """All files in a folder and the folders in it; what leads nowhere is left out."""
+    """All files in a folder and its subfolders, without broken links."""
     for inside in folder.rglob("*"):
         if inside.is_file():
             yield inside
@@ -80,14 +80,14 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 CHECKSUM_BYTES = 1_000_000
-"""Files up to this size are compared by content; Snakemake's default of --max-checksum-file-size."""
+"""Files up to this size are compared by content; the default of Snakemake's --max-checksum-file-size."""
 
 
 def signature(path: Path) -> str:
     """Identity of a file: SHA-256 of a small one, size and time (seconds) of a large one.
 
-    Unlike a comparison of times, it detects a file that was replaced by an older one. A folder's is made of
-    the sizes and times of all files below it.
+    Unlike a comparison of times, it detects a file that was replaced by an older one. A folder's signature
+    covers the sizes and times of all files in it.
     """
     try:
         stat = path.stat()
@@ -112,7 +112,7 @@ def _signature_of_folder(folder: Path) -> str:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn what broken files raise into an `InputError` that names the file."""
+    """Turn the errors of broken files into an `InputError` that names the file."""
     try:
         yield
     except FileNotFoundError as error:
@@ -121,9 +121,9 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path}: may not be read ({in_one_line(error)}); ask its owner for read permission"
         ) from error
-    except KeyError as error:  # from h5py: a group or dataset that the format promises
+    except KeyError as error:  # from h5py: a required group or dataset is missing
         raise InputError(
-            f"{path}: lacks a part that its format promises ({error.args[0]}); export it again"
+            f"{path}: lacks a part that its format requires ({error.args[0]}); export it again"
         ) from error
     except DamagedPartError as error:
         raise InputError(f"{path}: {error}; the file is damaged: export it again") from error
@@ -135,11 +135,11 @@ def readable(path: Path) -> Iterator[None]:
         problem = unreadable(Path(path))
         if problem is not None:
             raise InputError(f"{path}: {problem}") from error
-        # A text that ends within a letter was cut off.
+        # Text that ends within a character was truncated.
         if isinstance(error, UnicodeDecodeError) and not error.reason.startswith("unexpected end"):
             around = error.object[max(0, error.start - 20) : error.end + 20].decode("latin-1")
             raise InputError(
-                f"{path}: holds text that is not UTF-8 ('{around}', as Latin-1 has it); convert it to UTF-8"
+                f"{path}: contains text that is not UTF-8 ('{around}', read as Latin-1); convert it to UTF-8"
             ) from error
         raise InputError(
             f"{path}: cannot be read, it is broken, incomplete or of another format "

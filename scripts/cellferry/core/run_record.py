@@ -1,9 +1,8 @@
-"""Runs of the workflow in a folder, and whether the run of a job is still the current one.
+"""Records of the runs in a folder, and the check that a job's run is still the current one.
 
-A snakemake that is killed leaves its jobs running, on this machine or on the cluster. Their results must
-not replace those of a run that has begun since. Each run therefore has a record in the folder; the next
-run on the same results removes it, and a job without a record puts nothing in place
-(`cellferry.core.atomic.complete`).
+A killed snakemake leaves its jobs running, on this machine or on the cluster. Their results must not replace
+those of a later run. Each run therefore has a record in the folder. The next run on the same results removes
+it, and a job without a record discards its output (`cellferry.core.atomic.complete`).
 
 Imported by the Snakefile: standard library only.
 """
@@ -24,23 +23,23 @@ RECORD = "CELLFERRY_RUN_RECORD"
 """Environment variable: the record of the run that started a job; unset with --no-hooks."""
 
 ATTEMPTS, SECONDS_BETWEEN_ATTEMPTS = 3, 1.0
-"""For reading a record: a network file system may show a new file late."""
+"""Attempts to read a record: a network file system may show a new file late."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of another process: one that was killed, or one that works on other results in this folder.
+    """A run of another process: killed, or working on other results in this folder.
 
     Parameters
     ----------
     record
-        Its file.
+        Its record's file.
     made_from
         Hash of its configuration, of the methods and of the user's files.
     outputs
-        Paths that it was to make.
+        Paths of its outputs.
     marked
-        Those of them that were marked as incomplete on its account.
+        Outputs that were marked as incomplete because of this run.
     """
 
     record: Path
@@ -68,7 +67,7 @@ def register_run(name: str, made_from: str, outputs: Iterable[str]) -> None:
 
 
 def mark_run(run: Run, marked: Iterable[str]) -> None:
-    """Note in the record of another run which of its outputs were marked as incomplete."""
+    """Note in the record of another run its outputs that were marked as incomplete."""
     if frozenset(marked) != run.marked:
         _write(replace(run, marked=frozenset(marked)))
 
@@ -104,7 +103,7 @@ def other_runs() -> list[Run]:
     for path in sorted(FOLDER.glob("*.json")):
         if str(path) == os.environ.get(RECORD):
             continue
-        with suppress(FileNotFoundError):  # a run that has ended at this moment
+        with suppress(FileNotFoundError):  # the run has just ended
             try:
                 run = json.loads(path.read_text(encoding="utf-8"))
                 others.append(
@@ -130,7 +129,7 @@ def check_run_is_current() -> None:
     if not record:
         return
     for attempt in range(ATTEMPTS):
-        # Opening asks the file server; a test for existence may be answered from the client's cache.
+        # Opening queries the file server; a test for existence may use the client's cache.
         with suppress(FileNotFoundError), open(record, encoding="utf-8"):
             return
         if attempt < ATTEMPTS - 1:

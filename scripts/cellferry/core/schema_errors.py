@@ -1,4 +1,4 @@
-"""Errors of a JSON schema, in the words of someone who edits the file."""
+"""JSON schema errors in terms of the file that a user edits."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from .problems import Problem, suggestion
 
 Place = tuple[str | int, ...]
-"""Keys and numbers that lead to a value, from the top."""
+"""Keys and positions that lead to a value, from the top."""
 
 
 def schema_problems(
@@ -19,23 +19,23 @@ def schema_problems(
     name_of: Callable[[Place], str],
     special: Callable[[Any], Problem | None] = lambda error: None,
 ) -> list[Problem]:
-    """All that a schema has against values.
+    """All violations of a schema.
 
     Parameters
     ----------
     values
-        What was read of a file.
+        Content of a file.
     schema
         A JSON schema (2020-12).
     see
-        The page that has all keys.
+        The page with all keys.
     name_of
-        How a place is named in a message.
+        Returns the name of a place for a message.
     special
-        Describes an error of jsonschema's that needs words of its own; None for any other.
+        Describes a jsonschema error that needs its own text; returns None for all others.
     """
-    if names := list(_names_that_are_no_text(values)):
-        # A schema looks at names that are strings only.
+    if names := list(_names_that_are_not_text(values)):
+        # A schema checks only names that are strings.
         return [
             Problem(name_of(place), f"the name {name!r} is not text", "write it in quotes or rename it")
             for place, name in names
@@ -48,8 +48,8 @@ def schema_problems(
     return problems
 
 
-def _names_that_are_no_text(values: Any) -> Iterator[tuple[Place, Any]]:
-    """Names of maps at any depth; what an alias of YAML stands for is looked at once."""
+def _names_that_are_not_text(values: Any) -> Iterator[tuple[Place, Any]]:
+    """Names of maps at any depth that are not text; the target of a YAML alias is read once."""
     to_do: list[tuple[Place, Any]] = [((), values)]
     seen: set[int] = set()
     for place, here in to_do:
@@ -91,5 +91,5 @@ def _choice(schema: dict[str, Any]) -> str:
 
 
 def _needs_quotes(value: Any) -> bool:
-    """Whether a value is what YAML makes of a word without quotes: a number, a boolean or a date."""
+    """True if a value is YAML's reading of an unquoted word: a number, a boolean or a date."""
     return not isinstance(value, str | dict | list | None)

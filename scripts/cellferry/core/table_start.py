@@ -1,6 +1,6 @@
-"""How the text of a table begins: comments, delimiter, header. Needs no library beyond Python's.
+"""Start of a text table: comments, delimiter, header. Needs only the standard library.
 
-One function for all tables of the user, so that what is understood of one is understood of all.
+All tables of users are read by this one function, so that the same rules hold for all.
 """
 
 import itertools
@@ -18,38 +18,38 @@ BYTES_LOOKED_AT = 1 << 20
 MAX_COMMENTS = 10_000
 
 SEPARATOR = re.compile(r'"?sep=(.)"?[\t,; ]*$', re.I)
-"""Excel's first line that names the delimiter."""
+"""First line that Excel uses to name the delimiter."""
 
 type Blanks = Literal["always", "regular", "quoted"]
-"""When blanks may separate columns: always, as between numbers; where all lines have as many fields; or where
-names are in quotes, as R writes them, since labels hold blanks too."""
+"""When blanks may separate columns: always, as between numbers; if all lines have the same number of fields;
+or if names are in quotes, as R writes them, since labels contain blanks too."""
 
 
 class TableStart(NamedTuple):
-    """How a table begins.
+    """Start of a table.
 
     Attributes
     ----------
     n_lines
-        Lines up to the header, that one included.
+        Lines up to and including the header.
     n_comments
-        How many of these are comments.
+        Comments among these lines.
     delimiter
-        What stands between fields.
+        Delimiter of the fields.
     names
-        The header's names, one per column of the rows: an empty one is put before them where R wrote a header
-        that is one name shorter, and empty ones at the end are dropped with columns that hold nothing.
+        Names of the header, one per column of the rows. An empty name is added in front if R wrote a header
+        that is one name shorter; empty names at the end are dropped together with empty columns.
     is_short
-        Whether the header was one name shorter than the rows.
+        True if the header was one name shorter than the rows.
     n_fields
-        Columns of the first row that hold something; None if there is no row. Where it is not the number of
-        names, the table is not regular.
+        Filled columns of the first row; None without a row. If it differs from the number of names, the table
+        is not regular.
     n_empty
-        Columns at the end of all rows looked at that have no name and hold nothing.
+        Columns at the end that have no name and are empty in all rows read.
     row_line
-        Number of the first row's line.
+        Line number of the first row.
     rows
-        Fields of the first rows, as far as there are names.
+        Fields of the first rows, limited to the named columns.
     """
 
     n_lines: int
@@ -64,40 +64,40 @@ class TableStart(NamedTuple):
 
     @property
     def is_regular(self) -> bool:
-        """Whether the header fits the first row."""
+        """True if the header fits the first row."""
         return self.n_fields in (None, len(self.names))
 
     @property
     def column_names(self) -> list[str]:
-        """Different names for all columns, those at the end that hold nothing included."""
+        """Unique names of all columns, including empty ones at the end."""
         return [*self.names, *(f"empty {number}" for number in range(self.n_empty))]
 
     @property
     def separator(self) -> str:
-        """The delimiter as pandas takes it."""
+        """The delimiter in pandas' notation."""
         return r"\s+" if self.delimiter == " " else self.delimiter
 
     @property
     def remarks(self) -> list[str]:
-        """What was understood and should be known."""
+        """Messages about the detected form of the table."""
         remarks = []
         if self.n_comments:
-            remarks.append(f"{self.n_comments} line(s) of comment before the header were skipped")
+            remarks.append(f"{self.n_comments} comment line(s) before the header were skipped")
         if self.delimiter == " ":
             remarks.append("columns are separated by blanks, as R's write.table does")
         return remarks
 
 
 def table_start(path: Path, *, blanks: Blanks) -> TableStart | None:
-    """Find out how a table begins; None if it holds no header.
+    """Detect how a table begins; None if it has no header.
 
-    Lines that begin with `#` are comments, unless such a line has as many fields as the next one, two at
-    least: then it is the header.
+    Lines that begin with `#` are comments. Exception: a line with as many fields as the next one, and at
+    least two, is the header.
 
     Raises
     ------
     InputError
-        If it is no text, or not in UTF-8.
+        If it is not text, or not UTF-8.
     """
     problem = not_text(path)
     if problem:
@@ -128,7 +128,7 @@ def table_start(path: Path, *, blanks: Blanks) -> TableStart | None:
 
 
 def header_line(lines: list[str]) -> int:
-    """Position of the first line that is neither empty nor a comment; the number of lines without one."""
+    """Position of the first line that is neither empty nor a comment, or the number of lines."""
     filled = [number for number, line in enumerate(lines) if line.strip()]
     following = [*filled[1:], None]
     for number, after in zip(filled, following, strict=False):
@@ -144,7 +144,7 @@ def skip_to_rows(file: IO[bytes], start: TableStart) -> None:
 
 
 def rows_from_header(path: Path, start: TableStart) -> Iterator[tuple[int, list[str]]]:
-    """Number and fields of each line from the header on, which may be none, unless it holds nothing."""
+    """Number and fields of each line from the header on, without empty lines."""
     with open_text(path) as file:
         lines = itertools.islice(file, start.n_lines - 1, None)
         for number, line in enumerate(lines, start=start.n_lines):
@@ -154,7 +154,7 @@ def rows_from_header(path: Path, start: TableStart) -> Iterator[tuple[int, list[
 
 
 def _first_lines(path: Path) -> list[str]:
-    """The first lines, those that may be comments and some rows after the header."""
+    """The first lines: possible comments, the header and some rows."""
     lines: list[str] = []
     n_rows = n_bytes = 0
     with open_text(path) as file:
@@ -168,7 +168,7 @@ def _first_lines(path: Path) -> list[str]:
 
 
 def _is_comment(line: str, following: str) -> bool:
-    """Whether a line is a comment, judged by the one that follows."""
+    """True if a line is a comment, given the line that follows."""
     text = line.lstrip('"')
     if not text.startswith("#"):
         return False
@@ -180,28 +180,28 @@ def _is_comment(line: str, following: str) -> bool:
         is_name = re.match(r"#[^\s#]+$", text) is not None
         return not (is_name and _n_fields(following, delimiter) < 2)
     excess = _n_fields(following, delimiter) - _n_fields(line, delimiter) if following else 0
-    if excess == 1:  # R's header, which holds names only
+    if excess == 1:  # R's header, which contains names only
         return " " in line
     prose = text.startswith("# ") and f"{delimiter} " in line and f"{delimiter} " not in following
     return prose or excess != 0
 
 
 def _n_fields(line: str, delimiter: str) -> int:
-    """Number of fields of a line that may be no line of a table."""
+    """Number of fields of a line that may not belong to a table."""
     return without_quoted(line).count(delimiter) + 1
 
 
 def _delimiter(header: str, rows: list[str], blanks: Blanks) -> str:
-    """What separates the fields: what stands most often in the header or, if nothing does, the first row.
+    """The most frequent delimiter of the header or, if it has no delimiter, of the first row.
 
-    A header of one name may stand over labels that hold commas or semicolons.
+    A header of one name may head labels that contain commas or semicolons.
     """
     first = rows[0] if rows else ""
     for line, known in ((header, DELIMITERS), (first, DELIMITERS if blanks == "always" else ("\t",))):
         if any(delimiter in without_quoted(line) for delimiter in known):
             return sniff_delimiter(line)
     widths = [_n_fields(squeeze(line), " ") for line in (header, *rows)]
-    # A header of one name in quotes is one of blanks only if its rows are.
+    # A header of one quoted name is separated by blanks only if its rows are.
     is_quoted = squeeze(header).startswith('"') and (widths[0] > 1 or first.lstrip().startswith('"'))
     is_regular = min(widths) == max(widths)
     separate = max(widths[:2]) > 1 and (
@@ -211,18 +211,18 @@ def _delimiter(header: str, rows: list[str], blanks: Blanks) -> str:
 
 
 def _fit(header: list[str], rows: list[list[str]], *, is_quoted: bool) -> tuple[list[str], int | None, int]:
-    """Names of the columns, number of columns of the first row, and number of empty ones at the end."""
+    """Names of the columns, number of columns of the first row, number of empty columns at the end."""
     if not rows:
         return header, None, 0
     width = len(rows[0])
     unnamed = _n_empty_at_end(header)
-    # Lines of another width are found when they are read.
+    # Lines of a different width are reported when they are read.
     empty = min(_n_empty_at_end(row) for row in rows if len(row) == width)
     if width > len(header):
-        # R's header is one name shorter, mostly in quotes, and the last column may be empty.
+        # R's header is one name shorter, usually quoted, and the last column may be empty.
         if empty >= width - len(header) and not (is_quoted and width == len(header) + 1):
             return header, len(header), width - len(header)
-        # A header that begins without a name has one for the rows' names already.
+        # A header that begins with an empty name already has one for the row names.
         is_short = width == len(header) + 1 and header[0].strip() != ""
         return (["", *header] if is_short else header), width, 0
     if len(header) - unnamed <= width < len(header):
@@ -232,5 +232,5 @@ def _fit(header: list[str], rows: list[list[str]], *, is_quoted: bool) -> tuple[
 
 
 def _n_empty_at_end(fields: list[str]) -> int:
-    """How many fields at the end are empty, the first field left aside."""
+    """Number of empty fields at the end, not counting the first field."""
     return sum(1 for _ in itertools.takewhile(lambda field: not field.strip(), reversed(fields[1:])))

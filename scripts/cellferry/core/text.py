@@ -1,4 +1,4 @@
-"""Compressed files, and text. Needs no library beyond Python's: the Snakefile reads headers too."""
+"""Compressed files and text. Needs only the standard library: the Snakefile reads headers too."""
 
 import bz2
 import codecs
@@ -23,13 +23,13 @@ except ImportError:  # on a login node
     from zlib import error as GzipError  # noqa: N812
 
 OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-"""How to open a compressed file, by its first bytes."""
+"""Functions that open a compressed file, by its first bytes."""
 
 PACKERS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}
-"""Programs that unpack them, by ending."""
+"""Programs that unpack compressed files, by suffix."""
 
 UNPACKING_ERRORS = (zlib.error, GzipError, lzma.LZMAError, zipfile.BadZipFile, EOFError)
-"""What is raised by compressed files that are broken or end too early, besides OSError."""
+"""Errors of broken or truncated compressed files, besides OSError."""
 
 SNIFFED = 1 << 16
 QUOTED = re.compile(r'"[^"]*"')
@@ -41,26 +41,26 @@ SHOWN_BYTES = 20
 
 
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
-"""Control characters, other ends of lines, and what is no character."""
+"""Control characters, other line ends, and code points that are not characters."""
 
 UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
-"""What not even a text of several lines in HDF5 can hold."""
+"""Code points that no text in HDF5 can contain, not even a text of several lines."""
 
 
 class Control(NamedTuple):
-    """A name with a control character in it, and which one it is, counted from 1."""
+    """A name with a control character, and its position, counted from 1."""
 
     name: str
     number: int
     character: str
 
     def __str__(self) -> str:
-        r"""As a message takes it: `'a\x00b', which holds a control character (U+0000)`."""
+        r"""Text for messages: `'a\x00b', which holds a control character (U+0000)`."""
         return f"'{printable(self.name[:80])}', which holds a control character (U+{ord(self.character):04X})"
 
 
 def first_control(names: Iterable[str], among: re.Pattern[str] = CONTROLS) -> Control | None:
-    """The first name with a control character in it; None if there is none."""
+    """The first name that contains a control character, or None."""
     names = list(names)
     joined = "".join(names)
     if joined.isprintable() or not among.search(joined):
@@ -72,7 +72,7 @@ def first_control(names: Iterable[str], among: re.Pattern[str] = CONTROLS) -> Co
 
 
 def printable(text: str) -> str:
-    r"""The same on one line of a terminal or a comment: what is not printable as `\n`, `\x85` or `\u2028`."""
+    r"""Text on one line: unprintable characters are escaped as `\n`, `\x85` or `\u2028`."""
     if text.isprintable():
         return text
     return "".join(
@@ -82,18 +82,18 @@ def printable(text: str) -> str:
 
 
 MAX_LINE_BYTES = 1 << 27
-"""Longer lines are none: the header of a table with five million cells fits."""
+"""Longest valid line: the header of a table with five million cells fits."""
 
 
 def special_kind(path: Path) -> str | None:
-    """What a path leads to that is neither a file nor a folder, such as `a named pipe`; None if it is one.
+    """Type of a path that is neither a file nor a folder, such as `a named pipe`; None for these.
 
-    A pipe or a device may have no end, and may never begin: these are never opened.
+    A pipe or a device may never begin or never end, so it is never opened.
 
     Raises
     ------
     OSError
-        If there is nothing, or it may not be looked at.
+        If the path does not exist or cannot be inspected.
     """
     mode = path.stat().st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
@@ -103,20 +103,20 @@ def special_kind(path: Path) -> str | None:
 
 
 def refuse_special(path: Path) -> None:
-    """Raise an `InputError` if a path is neither a file nor a folder; see `special_kind`."""
+    """Raise an `InputError` if a path is neither a file nor a folder (`special_kind`)."""
     kind = special_kind(path)
     if kind is not None:
         raise InputError(f"{path}: is {kind}, neither a file nor a folder; name a file with the data")
 
 
 def first_bytes(path: Path, n: int) -> bytes:
-    """The first `n` bytes of a file, unpacked if it is compressed."""
+    """The first `n` bytes of a file, uncompressed."""
     with open_bytes(path) as file:
         return file.read(n)
 
 
 def open_bytes(path: Path | zipfile.Path) -> IO[bytes]:
-    """Open a file, also one in a zip, for reading bytes; gzip, bzip2 and xz are found out and unpacked."""
+    """Open a file, also within a zip, for reading bytes; gzip, bzip2 and xz are unpacked."""
     packed = path if isinstance(path, zipfile.Path) else Path(path)
     if isinstance(packed, Path):
         refuse_special(packed)
@@ -129,7 +129,7 @@ def open_bytes(path: Path | zipfile.Path) -> IO[bytes]:
 
 
 def encoding_of(start: bytes) -> str:
-    """Encoding of a text by its first bytes: UTF-8 unless a mark or zeros between letters say otherwise."""
+    """Encoding of a text: UTF-8, unless a byte-order mark or zeros between letters indicate another."""
     if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -143,26 +143,26 @@ def encoding_of(start: bytes) -> str:
 
 
 def is_text(start: bytes) -> bool:
-    """Whether the first bytes of a file can be a text's."""
+    """True if the first bytes of a file can belong to a text."""
     return b"\0" not in start or not encoding_of(start).startswith("utf-8")
 
 
 def open_text(path: Path | zipfile.Path) -> IO[bytes]:
-    """Open a text, packed or not, for reading as UTF-8 without a byte-order mark.
+    """Open a text, compressed or not, for reading as UTF-8 without a byte-order mark.
 
-    UTF-16, which Excel calls "Unicode text", is converted, and so are lines that end with a carriage return
-    alone, as Excel writes them on a Mac.
+    Converts UTF-16 (Excel's "Unicode text"), and lines that end with a carriage return alone (Excel on old
+    Macs).
 
     Raises
     ------
     InputError
-        While it is read, if it turns out not to be UTF-8, as text in Latin-1 does at its first accent.
+        During reading, at the first byte that is not UTF-8, such as an accented letter in Latin-1.
     """
     return io.BufferedReader(_Utf8(path, open_bytes(path)), BUFFER_BYTES)
 
 
 class _Utf8(io.RawIOBase):
-    """The bytes of a text as UTF-8, whatever they are in the file."""
+    """The bytes of a text as UTF-8, from any supported encoding."""
 
     def __init__(self, path: Path | zipfile.Path, file: IO[bytes]) -> None:
         self._path, self._file = path, file
@@ -193,7 +193,7 @@ class _Utf8(io.RawIOBase):
         return n
 
     def _hold(self, text: bytes) -> None:
-        """Have bytes ready, unless they belong to a line that does not end."""
+        """Provide bytes, unless they belong to an endless line."""
         self._held = memoryview(text)
         last = text.rfind(b"\n")
         self._since_end = self._since_end + len(text) if last < 0 else len(text) - last - 1
@@ -205,8 +205,8 @@ class _Utf8(io.RawIOBase):
         super().close()
 
     def _is_plain(self, packed: bytes) -> bool:
-        """Whether bytes can be handed on as they are: nearly all can, which saves half of the time."""
-        is_within = bool(self._decoder.getstate()[0])  # a letter that began in the bytes before
+        """True if bytes need no conversion: this holds for nearly all and halves the time."""
+        is_within = bool(self._decoder.getstate()[0])  # a character that began in the previous bytes
         is_utf8 = self._encoding.startswith("utf-8")
         return is_utf8 and bool(packed) and not (self._only_returns or is_within) and packed.isascii()
 
@@ -214,7 +214,7 @@ class _Utf8(io.RawIOBase):
         try:
             text = self._decoder.decode(packed, final=not packed)
         except UnicodeDecodeError as error:
-            # The end of a file that was cut off is said by whoever opened it.
+            # Truncated files are reported by the caller that opened them.
             if not self._encoding.startswith("utf-8") or error.reason.startswith("unexpected end"):
                 raise
             raise _not_utf8(self._path, error, self._n_bytes) from error
@@ -226,13 +226,13 @@ class _Utf8(io.RawIOBase):
 
 
 def _not_utf8(path: Path | zipfile.Path, error: UnicodeDecodeError, n_bytes: int) -> InputError:
-    """The place, which is `n_bytes` and then some of the error's bytes on, and how to convert the file."""
+    """Error with the place, `n_bytes` plus the error's offset, and a command that converts the file."""
     before, after = error.object[: error.start], error.object[error.start :]
     with open_bytes(path) as file:
         line = 1 + _line_ends(file, n_bytes + error.start)
     fields = re.compile(rb'[\r\n\t,;"]')
     around = fields.split(before)[-1][-SHOWN_BYTES:] + fields.split(after)[0][:SHOWN_BYTES]
-    # Windows puts letters where Latin-1 has none.
+    # Windows-1252 has letters at codes that Latin-1 leaves unused.
     encoding, called = ("latin1", "Latin-1")
     if re.search(rb"[\x80-\x9f]", around):
         encoding, called = ("cp1252", "Windows-1252")
@@ -246,7 +246,7 @@ def _not_utf8(path: Path | zipfile.Path, error: UnicodeDecodeError, n_bytes: int
 
 
 def _line_ends(file: IO[bytes], n_bytes: int) -> int:
-    """Ends of lines in the next bytes of a file."""
+    """Number of line ends in the next bytes of a file."""
     newlines = returns = 0
     while n_bytes > 0 and (text := file.read(min(n_bytes, BUFFER_BYTES))):
         newlines, returns = newlines + text.count(b"\n"), returns + text.count(b"\r")
@@ -255,15 +255,15 @@ def _line_ends(file: IO[bytes], n_bytes: int) -> int:
 
 
 def endless_line(path: Path | zipfile.Path | None) -> InputError:
-    """What is said of a line that does not end."""
+    """Error for a line that does not end."""
     return InputError(
-        f"{path or 'a text'}: holds a line of more than {MAX_LINE_BYTES >> 20} MB, so it is no table "
-        "of text, or damaged; copy or export it again"
+        f"{path or 'a text'}: contains a line of more than {MAX_LINE_BYTES >> 20} MB, so it is damaged or "
+        "not a table of text; copy or export it again"
     )
 
 
 def read_line(file: IO[bytes], path: Path | zipfile.Path | None) -> bytes:
-    """The next line of a file, which must end; `path` names it in messages."""
+    """The next line of a file, of limited length; `path` names the file in messages."""
     line = file.readline(MAX_LINE_BYTES + 1)
     if len(line) > MAX_LINE_BYTES:
         raise endless_line(path)
@@ -271,9 +271,9 @@ def read_line(file: IO[bytes], path: Path | zipfile.Path | None) -> bytes:
 
 
 def whole_lines(file: IO[bytes], n_bytes: int, path: Path | zipfile.Path | None = None) -> Iterator[bytes]:
-    """The rest of a file in pieces of `n_bytes`, completed to whole lines; all end with an end of line.
+    """The rest of a file in pieces of about `n_bytes`, each of whole lines; the last line gets a line end.
 
-    `path` names it in messages.
+    `path` names the file in messages.
     """
     while text := file.read(n_bytes):
         text += b"" if text.endswith(b"\n") else read_line(file, path)
@@ -281,36 +281,36 @@ def whole_lines(file: IO[bytes], n_bytes: int, path: Path | zipfile.Path | None 
 
 
 def squeeze(line: str) -> str:
-    """A line whose fields are separated by blanks, with one of these at a time, and none at the ends."""
+    """A line separated by blanks, with single blanks and none at its ends."""
     return BLANKS.sub(lambda match: match[1] or " ", line).strip()
 
 
 def sniff_delimiter(line: str) -> str:
-    """The delimiter that stands most often in a line, outside quotes; a comma if none does."""
-    # The beginning will do; a quote that is cut off there does no harm.
+    """The most frequent delimiter in a line, outside quotes; a comma without any."""
+    # The beginning is enough; a quote cut off at its end does no harm.
     unquoted = without_quoted(line[:SNIFFED])
     best = max(DELIMITERS, key=unquoted.count)
     return best if best in unquoted else ","
 
 
 def without_quoted(line: str) -> str:
-    """A line without what stands in quotes."""
+    """A line without its quoted parts."""
     return QUOTED.sub("", line) if '"' in line else line
 
 
 def split_line(line: str, delimiter: str) -> list[str]:
-    """Fields of one line, quotes removed; several blanks are one delimiter."""
+    """Fields of one line, without quotes; several blanks are one delimiter."""
     line = line.rstrip("\r\n")
     return next(csv.reader([squeeze(line) if delimiter == " " else line], delimiter=delimiter), [])
 
 
 def in_one_line(error: Exception) -> str:
-    """What an exception says, which may be several lines."""
+    """Message of an exception on one line."""
     return " ".join(str(error).split())
 
 
 def duration(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds, no more of them than matter."""
+    """Seconds as a text in hours and minutes, minutes, or seconds."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
@@ -318,7 +318,7 @@ def duration(seconds: float) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0, -1)) -> list[str]:
-    """Lines of a table of text: columns at the positions `left` to the left, numbers to the right."""
+    """Lines of a text table: columns at the positions `left` left-aligned, all others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     to_left = {position % len(widths) for position in left}
     return [
@@ -331,7 +331,7 @@ def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0, -1)) -> lis
 
 
 def first_few(names: Iterable[str], most: int) -> str:
-    """Names for a message: the first ones, and how many more there are."""
+    """The first names for a message, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

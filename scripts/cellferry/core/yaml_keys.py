@@ -1,4 +1,4 @@
-"""Keys that are given twice in a YAML file, of which YAML keeps the last."""
+"""Duplicate keys in a YAML file, of which YAML keeps the last."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ import yaml
 from .problems import Problem
 
 MERGE = "tag:yaml.org,2002:merge"
-"""Tag of `<<`, which puts another map's keys into one."""
+"""Tag of `<<`, which merges another map's keys."""
 
 
 class _DuplicateKeyLoader(yaml.SafeLoader):
-    """Remembers keys that stand twice in one mapping."""
+    """Loader that collects duplicate keys of a mapping."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
@@ -31,7 +31,7 @@ class _DuplicateKeyLoader(yaml.SafeLoader):
 
 
 def duplicate_keys(path: Path) -> list[Problem]:
-    """Problems of keys that are given twice in a file."""
+    """Problems of duplicate keys in a file."""
     with open(path, encoding="utf-8") as file:
         loader = _DuplicateKeyLoader(file)
         try:

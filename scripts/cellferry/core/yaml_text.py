@@ -1,6 +1,6 @@
-"""Text of a YAML file that YAML takes for something else: `no`, `ON`, `003`, `2024-01-02`.
+"""Text in a YAML file that YAML reads as another type: `no`, `ON`, `003`, `2024-01-02`.
 
-Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: nothing that is missing on a login node with Snakemake alone.
 """
 
 import re
@@ -12,35 +12,35 @@ from typing import Any
 import yaml
 
 NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*|[0-9]*\.[0-9]*([eE][+-]?[0-9]+)?)")
-"""Numbers as people write them: not 003, 1_000, 0x1F or 12:30, which YAML takes for numbers too."""
+"""Numbers as people write them: not 003, 1_000, 0x1F or 12:30, which YAML reads as numbers too."""
 
 LITERALS = ("true", "false")
-"""How booleans are written where text is allowed too; YAML's `yes`, `no`, `on` and `off` are text there."""
+"""Spelling of booleans in values that may be text; YAML's `yes`, `no`, `on` and `off` are text there."""
 
 
 def restore_text(
     config: dict[str, Any], config_files: list[str], schema: dict[str, Any], section: Sequence[Any] = ()
 ) -> None:
-    """Put what is written in the place of what YAML made of it, wherever the schema asks for text, in place.
+    """Restore the written text of values that YAML converted, wherever the schema requires text, in place.
 
-    Keys of maps whose names are the user's are text. Where numbers or booleans are allowed besides, they stay
-    what they are if they are spelled as such. What does not come from these files is left as it is.
+    Keys of maps with names chosen by the user are text. If a number or boolean is allowed too, a value
+    spelled as one stays one. Values from other sources than these files stay unchanged.
 
     Parameters
     ----------
     config
         The configuration, as Snakemake read it.
     config_files
-        The files it came from, in their order.
+        The files that it was read from, in order.
     schema
         Its JSON schema.
     section
-        Keys in the files below which it stands.
+        Keys of the section of the files that has the configuration.
     """
     for path in config_files:
         try:
             node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        except yaml.YAMLError:  # JSON with tabs, where text has quotes anyway
+        except yaml.YAMLError:  # JSON with tabs, where text is quoted anyway
             continue
         for key in section:
             node = _value_node(node, key)
@@ -74,12 +74,12 @@ def _restored_items(
     values: dict[Any, Any], node: yaml.MappingNode, choices: list[dict[str, Any]], root: dict[str, Any]
 ) -> Iterator[tuple[Any, Any]]:
     with suppress(yaml.YAMLError):
-        yaml.constructor.SafeConstructor().flatten_mapping(node)  # what `<<` merges into it
+        yaml.constructor.SafeConstructor().flatten_mapping(node)  # merges the maps of `<<`
     known = {name: kind for choice in choices for name, kind in choice.get("properties", {}).items()}
     others = next((kind for choice in choices if (kind := choice.get("additionalProperties"))), None)
     nodes: dict[tuple[type, Any], tuple[yaml.Node, yaml.Node]] = {}
     for name, value_node in node.value:
-        # Also as they are written: an earlier file may have restored the key.
+        # Also the spelling in the file: an earlier file may have restored the key.
         for key in (_constructed(name), name.value) if isinstance(name, yaml.ScalarNode) else ():
             nodes[type(key), key] = (name, value_node)
     for key, value in values.items():
@@ -108,7 +108,7 @@ def _types(schema: dict[str, Any]) -> list[str]:
 
 
 def _constructed(node: yaml.Node) -> Any:
-    """What YAML makes of a scalar; None where it can make nothing, as of the 30th of February."""
+    """YAML's reading of a scalar; None if that fails, as for the 30th of February."""
     try:
         return yaml.constructor.SafeConstructor().construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError):
@@ -116,7 +116,7 @@ def _constructed(node: yaml.Node) -> Any:
 
 
 def _is_meant(value: Any, text: str, types: set[str]) -> bool:
-    """Whether a value is what its spelling looks like, of one of the types that are allowed besides text."""
+    """True if a value's spelling fits its type, and the schema allows this type besides text."""
     if value is None:
         return True
     if isinstance(value, bool):

@@ -1,1 +1,1 @@
-"""The user's datasets: several files as one, their annotation, which of their cells are used, raw counts."""
+"""A user's datasets: several files as one, annotation, cell filters, raw counts."""

@@ -1,4 +1,4 @@
-"""Which cells of a dataset are kept, by the values of their annotation."""
+"""Selection of a dataset's cells by the values of their annotation."""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,14 +10,14 @@ from ..labels.names import as_labels, number_name
 from ..labels.vocabulary import YAML_BOOLEANS
 
 
-def keep(obs: dict[str, np.ndarray], wanted: dict[str, list[Any]], n_cells: int) -> np.ndarray:
-    """Which cells a filter keeps: all of `wanted`'s columns must hold one of its values.
+def keep(obs: dict[str, np.ndarray], allowed: dict[str, list[Any]], n_cells: int) -> np.ndarray:
+    """Select the cells whose value in each column of `allowed` is one of its values.
 
     Parameters
     ----------
     obs
-        Annotation columns, at least those of `wanted`.
-    wanted
+        Annotation columns, at least those of `allowed`.
+    allowed
         Values by column, as in the configuration: str, numbers or booleans.
     n_cells
         Number of cells.
@@ -27,14 +27,14 @@ def keep(obs: dict[str, np.ndarray], wanted: dict[str, list[Any]], n_cells: int)
     Boolean array of length `n_cells`.
     """
     kept = np.ones(n_cells, dtype=bool)
-    for column, values in wanted.items():
+    for column, values in allowed.items():
         names = {name for value in values for name in _value_names(value)}
         kept &= pd.Series(as_labels(obs[column]), dtype=object).isin(names).to_numpy()
     return kept
 
 
 def names_wanted(values: list[Any], present: Collection[str]) -> dict[str, bool]:
-    """Every value of a filter as it is said, and whether a column with the given names holds it."""
+    """Each value of a filter as configured, and whether a column with the given names contains it."""
     return {str(value): not set(present).isdisjoint(_value_names(value)) for value in values}
 
 

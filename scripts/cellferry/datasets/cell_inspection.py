@@ -1,4 +1,4 @@
-"""A look at the annotation of a dataset's cells: labels, levels, batches and names."""
+"""Inspection of a dataset's cell annotation: labels, levels, batches and names."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -29,9 +29,9 @@ MAX_LISTED = 200
 
 
 def describe_cells(dataset: Dataset, label_names: LabelNames) -> Iterator[Findings]:
-    """Yield labels, levels, batches and repeated names of the cells that the filter keeps, and problems.
+    """Yield labels, levels, batches, repeated names and problems of the cells that the filter keeps.
 
-    Findings come as they are made, so that an error further on does not hide them.
+    Findings are yielded as they are made, so that a later error does not hide them.
 
     Raises
     ------
@@ -40,11 +40,11 @@ def describe_cells(dataset: Dataset, label_names: LabelNames) -> Iterator[Findin
     """
     config = dataset.config
     if not set(dataset.obs_columns).issuperset(config["cells"]):
-        return  # the missing filter column is a problem already, and what it keeps is unknown
+        return  # the missing filter column is already reported, and the kept cells are unknown
     seen, places = CellCounts(dataset, label_names), PlaceCounts(dataset)
     columns = list(dict.fromkeys([*seen.columns, *places.columns]))
     dataset.load_tables(columns)
-    progress = Progress("looked at the names of", dataset.header.n_cells)
+    progress = Progress("checked the names of", dataset.header.n_cells)
     for cells in dataset.cells(columns):
         yield Findings(problems=seen.add(cells))
         places.add(cells, seen.are_kept[-1])
@@ -79,24 +79,24 @@ def describe_cells(dataset: Dataset, label_names: LabelNames) -> Iterator[Findin
 
 
 class CellCounts:
-    """Counts of the values in the cells' annotation, taken block by block.
+    """Counts of the values in the cells' annotation, collected block by block.
 
     Attributes
     ----------
     label, batch, above
-        The obs columns of the keys `label`, `batch` and `levels`, where the dataset has them.
+        The obs columns of the keys `label`, `batch` and `levels`; missing columns are left out.
     columns
-        These and the filter's, each once.
+        These columns and the filter's, each once.
     labels, batches
-        Kept cells by spelling of the label, and by batch; not all of them where there are too many.
+        Kept cells per spelling of the label, and per batch; incomplete if there are too many values.
     lines
-        Kept cells by label and its coarser labels.
+        Kept cells per label and its coarser labels.
     filtered
-        Values of the filter's columns, of all cells.
+        Values of the filter's columns in all cells.
     spellings
-        Values of the columns `above`, of all cells.
+        Values of the columns `above` in all cells.
     hashes, are_kept
-        Hashes of the kept cells' names, and which cells are kept; an array per block.
+        Hashes of the kept cells' names, and masks of kept cells; one array per block each.
     """
 
     def __init__(self, dataset: Dataset, label_names: LabelNames) -> None:
@@ -130,7 +130,7 @@ class CellCounts:
         return sum(map(len, self.hashes))
 
     def add(self, cells: Cells) -> list[Problem]:
-        """Count some cells; problems of columns whose values become too many."""
+        """Count a block of cells; return problems of columns that exceed the number of values."""
         kept = self._dataset.kept(cells)
         if self._strange_cell is None:
             names = cells.names if kept.all() else np.where(kept, cells.names, "")
@@ -151,13 +151,13 @@ class CellCounts:
                 del self._counters[key]
                 what = (
                     f"the obs column '{column}' of {self._dataset.header.path} has more than "
-                    f"{MAX_CATEGORIES} different values, which is no {key}"
+                    f"{MAX_CATEGORIES} different values, too many for a {key}"
                 )
                 problems.append(Problem(self._dataset.key(key), what, "name another column"))
         return problems
 
     def control_problems(self, label_names: LabelNames) -> list[Problem]:
-        """Problems of control characters in names of cells, labels, levels and batches."""
+        """Problems of control characters in cell names, labels, levels and batches."""
         labels = {label_names.name(spelling) for spelling in self.labels if spelling is not None}
         above = {name for line in self.lines for name in line[1:]}
         problems = [
@@ -170,7 +170,7 @@ class CellCounts:
 
 
 def filter_findings(dataset: Dataset, seen: CellCounts) -> Findings:
-    """Values that the cell filter names and no cell has, together or alone."""
+    """Problems of the cell filter: values that no cell has, alone or in combination."""
     findings = Findings()
     for unused in unused_values(dataset, seen.filtered):
         findings.add(unused)
@@ -185,21 +185,21 @@ def filter_findings(dataset: Dataset, seen: CellCounts) -> Findings:
 
 
 def repetition_problems(dataset: Dataset, seen: CellCounts, n_repeated: int) -> list[Problem]:
-    """Names that several kept cells have."""
+    """Problems of duplicate names among the kept cells."""
     name = dataset.repeated_name(seen.hashes) if n_repeated else None
     if name is None:
         return []
     return [
         Problem(
             str(dataset.header.path),
-            f"{n_repeated} cell name(s) stand more than once, such as '{name}'",
+            f"{n_repeated} duplicate cell name(s), such as '{name}'",
             dataset.ways_to_differ,
         )
     ]
 
 
 def describe_labels(dataset: Dataset, seen: CellCounts, counted: Counted) -> Findings:
-    """The labels and those above them, and problems of labels and levels."""
+    """The hierarchy of labels, with problems of labels and levels."""
     if not seen.label or not seen.n_kept:
         return Findings()
     problems = label_problems(dataset, seen.label, counted, seen.n_kept)
@@ -213,7 +213,7 @@ def describe_labels(dataset: Dataset, seen: CellCounts, counted: Counted) -> Fin
 
 
 def unused_values(dataset: Dataset, found: dict[str, set[str]]) -> Iterator[Findings]:
-    """Problems and warnings of values that the cell filter names, and that its columns do not hold."""
+    """Problems and warnings of the cell filter's values that are missing in its columns."""
     for column, values in found.items():
         problems, warnings = unused_names(
             names_wanted(dataset.config["cells"][column], values),
@@ -225,20 +225,20 @@ def unused_values(dataset: Dataset, found: dict[str, set[str]]) -> Iterator[Find
 
 
 def add_names(names: set[str], values: np.ndarray) -> None:
-    """Add the different values of a column, as they are called, to names; no more than can be listed."""
+    """Add the distinct values of a column, as label names, to a set of limited size."""
     if len(names) <= MAX_CATEGORIES:
         names.update(name for name in as_labels(pd.unique(values)) if name is not None)
 
 
 def count_lines(columns: list[np.ndarray], label_names: LabelNames) -> dict[tuple, int]:
-    """Cells per tuple of values of label columns, None where there is none."""
+    """Cells per tuple of values of label columns; None for a missing value."""
     named = pd.DataFrame({number: label_names(values) for number, values in enumerate(columns)})
     counted = named.value_counts(dropna=False, sort=False)
     return {tuple(None if pd.isna(value) else value for value in line): int(n) for line, n in counted.items()}
 
 
 def described_hierarchy(dataset: Dataset, columns: list[str], lines: Counter) -> LabelHierarchy:
-    """The hierarchy in the given columns.
+    """The hierarchy of labels in the given columns.
 
     Raises
     ------
@@ -249,20 +249,20 @@ def described_hierarchy(dataset: Dataset, columns: list[str], lines: Counter) ->
     if len(lines) > MAX_CATEGORIES:
         raise InputError(
             f"{key}: {', '.join(columns)} of {dataset.header.path} have more than {MAX_CATEGORIES} "
-            "different values, and are no coarser labels; name other columns"
+            "different values, too many for coarser labels; name other columns"
         )
     return hierarchy_of_columns(columns, lines, key)
 
 
 def chunk_starts(are_kept: list[np.ndarray], n_chunks: int) -> list[int]:
-    """Where chunks begin, and where the last one ends, counted in all cells."""
+    """First cells of the chunks, and the end of the last one, as positions among all cells."""
     kept = np.flatnonzero(np.concatenate(are_kept)) if are_kept else np.empty(0, dtype=np.int64)
     end = kept[-1:] + 1 if len(kept) else np.zeros(1, dtype=np.int64)
     return np.append(kept, end)[run_bounds(len(kept), n_chunks)].tolist()
 
 
 def label_problems(dataset: Dataset, label: str, counted: Counted, n_kept: int) -> list[Problem]:
-    """What is wrong with a dataset's labels."""
+    """Problems of a dataset's labels."""
     key, path = dataset.key("label"), dataset.header.path
     if counted.unlabeled == n_kept:
         what = f"the obs column '{label}' of {path} has no value for any cell"
@@ -276,8 +276,8 @@ def label_problems(dataset: Dataset, label: str, counted: Counted, n_kept: int) 
     return [
         Problem(
             key,
-            f"the label '{name}' in '{label}' of {path} holds '{SET_SEPARATOR}', which stands between the "
-            "labels of a prediction set",
+            f"the label '{name}' in '{label}' of {path} contains '{SET_SEPARATOR}', the separator of labels "
+            "in prediction sets",
             "give it another name in labels.rename",
         )
         for name in counted.labels
@@ -286,7 +286,7 @@ def label_problems(dataset: Dataset, label: str, counted: Counted, n_kept: int) 
 
 
 def label_warnings(dataset: Dataset, label: str, counted: Counted) -> list[str]:
-    """What was done to labels as they stand in the file."""
+    """Warnings of labels that are treated as missing or renamed."""
     path = dataset.header.path
     warnings = []
     if counted.missing:
@@ -296,7 +296,5 @@ def label_warnings(dataset: Dataset, label: str, counted: Counted) -> list[str]:
         changes = ", ".join(
             f"{spelling!r} is '{name}' ({n} cells)" for spelling, (name, n) in counted.renamed.items()
         )
-        warnings.append(
-            f"{path}: in '{label}' labels are called otherwise (labels.rename, single blanks): {changes}"
-        )
+        warnings.append(f"{path}: in '{label}' labels are renamed (labels.rename, single blanks): {changes}")
     return warnings

@@ -1,4 +1,4 @@
-"""A look at a cytometry dataset's channels, and at the values of its markers."""
+"""Inspection of a cytometry dataset's channels and marker values."""
 
 import numpy as np
 
@@ -15,16 +15,16 @@ from .dataset import Dataset
 from .findings import Findings
 
 HUGE = 1e8
-"""No instrument measures more."""
+"""Larger than any value that an instrument measures."""
 
 
 def describe_channels(dataset: Dataset, firsts: dict[int, Block | None]) -> Findings:
-    """The channels, and what the markers' values are like in the first events of each file.
+    """The channels, and the kind of the markers' values in the first events of each file.
 
     Parameters
     ----------
     firsts
-        As `first_blocks` gives them; at least one file has a block.
+        Result of `first_blocks`; at least one file has a block.
     """
     var = dataset.header.var
     markers = (var[KIND] == MARKER).to_numpy()
@@ -39,8 +39,8 @@ def describe_channels(dataset: Dataset, firsts: dict[int, Block | None]) -> Find
             huge = var.index[markers][(np.abs(events) > HUGE).any(axis=0)].tolist()
         if huge:
             doubts.append(
-                f"{file.path}: there are values beyond {HUGE:g} ({listed(huge)}); they are cut off where the "
-                "reference's range ends"
+                f"{file.path}: there are values beyond {HUGE:g} ({listed(huge)}); they are clipped to the "
+                "reference's range"
             )
         looks[number] = detect_values(
             events,
@@ -64,12 +64,12 @@ def describe_channels(dataset: Dataset, firsts: dict[int, Block | None]) -> Find
 
 
 def rising_markers(dataset: Dataset, values: dict[int, np.ndarray]) -> list[Problem]:
-    """What is wrong with channels of cytometry that count as markers and rise as a time does.
+    """Problems of channels that count as markers, but rise from event to event like a time.
 
     Parameters
     ----------
     values
-        Of the first events of files, by their numbers: events × markers.
+        First events by number of the file: events × markers.
     """
     table = read_markers(dataset.config["markers"])
     markers = dataset.header.var[dataset.header.var[KIND] == MARKER]
@@ -86,15 +86,15 @@ def rising_markers(dataset: Dataset, values: dict[int, np.ndarray]) -> list[Prob
                 Problem(
                     str(dataset.headers[number].path),
                     f"'{name}' rises from event to event, as a time or a number does, and counts as a marker",
-                    f"say in cytometry.markers that it is none ('{name}': null), or that it is one "
-                    f"('{name}': {name})",
+                    f"set it in cytometry.markers to null if it is not a marker ('{name}': null), else to "
+                    f"its name ('{name}': {name})",
                 ),
             )
     return list(problems.values())
 
 
 def left_out_markers(dataset: Dataset) -> list[str]:
-    """A word about markers of cytometry that some of a dataset's files have, and not all."""
+    """Warning of markers that only some of a dataset's files have."""
     used = set(map(marker_key, markers_of(dataset.header.var)))
     files: dict[str, list[str]] = {}
     for file in dataset.headers:
@@ -110,20 +110,20 @@ def left_out_markers(dataset: Dataset) -> list[str]:
     ]
     return [
         f"{dataset.key('path')}: markers that not all of its {n} files have are left out: {listed(left_out)};"
-        " if some are called otherwise elsewhere, say so in cytometry.markers, or make datasets of the files"
+        " if one has another name in some files, add it to cytometry.markers, or make datasets of the files"
     ]
 
 
 def other_values(dataset: Dataset, looks: dict[int, ValueKind]) -> list[Problem]:
-    """What is wrong with files of cytometry, by their numbers, whose values are of different kinds."""
+    """Problem of files whose values are of another kind than those of the first file."""
     files = dataset.headers
     first, seen = next(iter(looks.items()), (0, None))
     return [
         Problem(
             str(files[number].path),
-            f"holds {look.values} values ({look.why}), and {files[first].path} {seen.values} ones "
+            f"holds {look.values} values ({look.why}), but {files[first].path} {seen.values} ones "
             f"({seen.why})",
-            "give all as they were measured, make datasets of their own of them, or say what they are in "
+            "give all files as they were measured, split them into datasets, or set "
             f"{dataset.key('transformed')}",
         )
         for number, look in looks.items()

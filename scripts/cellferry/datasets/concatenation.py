@@ -1,4 +1,4 @@
-"""Several files of one dataset, read one after another as if they were one."""
+"""Several files of one dataset, read one after another as one."""
 
 import os
 from collections import Counter
@@ -17,33 +17,33 @@ from ..features.gene_ids import ENSEMBL, strip_version
 from ..formats import Block, Cells, Header, Options, OutOfOrderError
 
 MIN_COMMON = 0.5
-"""Share of the genes (or markers) of a file and of the first one that must be common."""
+"""Smallest share of common genes (or markers) between a file and the first one."""
 
 PREVIEW_VALUES = 1 << 16
 
 
 class Concatenation:
-    """The files of a dataset in their order; one alone is the same as that file.
+    """The files of a dataset in order; a single file stays as it is.
 
-    Files whose genes (or channels) differ are read as those that all of them have, in the first one's order.
+    If files differ in their genes (or channels), the common ones are read, in the order of the first file.
 
     Parameters
     ----------
     files
-        Paths by sample.
+        Paths by name of the sample.
     options, format
         See `formats.header`.
 
     Attributes
     ----------
     header
-        Of the only file, or of all together; its path is the folder that holds them all then.
+        Header of the only file, or of all together, with their common folder as path.
     headers
-        Of each file.
+        Headers of the files.
     samples
-        Names of the files.
+        Names of the samples, one per file.
     starts
-        Where the files' cells begin, counted over all, and where the last ones end.
+        First cell of each file, and the end of the last one, counted over all files.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class Concatenation:
         for path in files.values():
             header = formats.header(path, options, format)
             if self.headers and header.var.equals(self.headers[0].var):
-                header = header.replace(var=self.headers[0].var)  # the names are held once
+                header = header.replace(var=self.headers[0].var)  # equal names are stored once
             self.headers.append(header)
         if len({header.values for header in self.headers}) > 1:
             raise InputError(
@@ -102,11 +102,11 @@ class Concatenation:
 
     @property
     def in_order(self) -> bool:
-        """Whether the first cells' counts can be had without reading all of a file."""
+        """True if the first cells' counts are available without reading a whole file."""
         return all(header.in_order for header in self.headers)
 
     def cells(self, columns: list[str]) -> Iterator[tuple[int, Cells]]:
-        """Yield the number of the file, and names and the given annotation columns of its cells."""
+        """Yield the number of the file with names and given annotation columns of its cells."""
         for number, header in enumerate(self.headers):
             for cells in formats.cells(header, columns):
                 yield number, cells
@@ -114,7 +114,7 @@ class Concatenation:
     def blocks(
         self, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
     ) -> Iterator[tuple[int, Block]]:
-        """Yield the number of the file, and blocks of its cells; see `formats.blocks`.
+        """Yield the number of the file with blocks of its cells; see `formats.blocks`.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class Concatenation:
         Raises
         ------
         OutOfOrderError
-            If a file is not sorted as it seemed to be; the next call knows that.
+            If a file is not sorted as expected; the next call takes this into account.
         """
         stop = int(self.starts[-1]) if stop is None else stop
         for number, header in enumerate(self.headers):
@@ -139,13 +139,13 @@ class Concatenation:
                         block.counts.sort_indices()
                     yield number, block
             except OutOfOrderError:
-                print(f"{header.path}: is not sorted by cell throughout; it goes by way of files on disk")
+                print(f"{header.path}: is not fully sorted by cell; it is sorted in files on disk")
                 self.headers[number] = header.replace(details=header.details | {"sorted": False})
                 raise
 
 
 def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | None]:
-    """For each file the positions of the genes that all have; None where these are all, in this order."""
+    """Positions of the common genes per file; None for a file with exactly these, in this order."""
     if all(header.var is headers[0].var for header in headers):
         return [None] * len(headers)
     with_ids = all("gene_ids" in header.var for header in headers)
@@ -155,19 +155,19 @@ def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | 
     for header, own_keys in zip(headers[1:], keys[1:], strict=True):
         common = common[common.isin(own_keys)]
         genes = _genes(header)
-        # Every cytometer has time and scatter.
+        # All cytometers have time and scatter.
         n_common = int(common.isin(own_keys[genes.positions]).sum())
         if n_common < MIN_COMMON * max(len(first.names), len(genes.names)):
             otherwise = (
-                "if some of these are called otherwise, say so in cytometry.markers; else "
+                "if some of these have other names, add them to cytometry.markers; else "
                 if KIND in header.var
                 else ""
             )
             raise InputError(
                 f"{header.path}: has {n_common} {genes.what} in common with the files before it in "
                 f"{options.key('path')}; the first has {len(first.names)}, such as {_some(first.names)}, "
-                f"and it has {len(genes.names)}, such as {_some(genes.names)}; {otherwise}make a dataset of "
-                "its own of it"
+                f"and it has {len(genes.names)}, such as {_some(genes.names)}; {otherwise}make it a dataset "
+                "of its own"
             )
     return [
         None if len(common) == len(own_keys) and common.equals(own_keys) else own_keys.get_indexer(common)
@@ -176,7 +176,7 @@ def _common_genes(headers: list[Header], options: Options) -> list[np.ndarray | 
 
 
 class _Genes(NamedTuple):
-    """What counts when files are compared: genes, or the channels that are markers."""
+    """Genes, or marker channels, for the comparison of files."""
 
     what: str
     names: list[str]
@@ -194,11 +194,11 @@ def _some(names: list[str]) -> str:
 
 
 def _gene_keys(var: pd.DataFrame, *, with_ids: bool) -> pd.MultiIndex:
-    """What a gene is known by: its Ensembl id, else its name and other id, and a number where these repeat.
+    """Keys that identify genes: the Ensembl id, else name and other id; plus a number if these repeat.
 
-    Ids count without versions, and symbols not at all where there are ids: samples may have been aligned to
-    several releases, which call some genes otherwise. Channels are known by what spellings of a marker have
-    in common, and whether they are one.
+    Versions of ids are ignored, and so are symbols of genes with ids: samples may have been aligned to
+    releases that name some genes differently. Channels are identified by the part that all spellings of a
+    marker share, and by whether they are markers.
     """
     keys = map(marker_key, var.index) if KIND in var else map(strip_version, map(str, var.index))
     names = pd.DataFrame({"name": list(keys)}, dtype=object)
@@ -211,7 +211,7 @@ def _gene_keys(var: pd.DataFrame, *, with_ids: bool) -> pd.MultiIndex:
 
 
 def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[str]:
-    """What is to be said of the files together, and of each of them."""
+    """Remarks on the files together, and on each of them."""
     sizes = [header.n_genes for header in headers]
     remarks = [f"{len(headers)} files, the samples {', '.join(samples)}"]
     if max(sizes) > n_common:
@@ -223,7 +223,7 @@ def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[s
 
 
 def _said_once(remarks: list[list[str]]) -> list[str]:
-    """Remarks on each of the files; what holds for many is said once."""
+    """Remarks on all files, each once with the number of files it applies to."""
     counted = Counter(remark for of_file in remarks for remark in set(of_file))
     return [
         remark if n == len(remarks) else f"{remark} ({n} of the files)"

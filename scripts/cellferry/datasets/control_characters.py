@@ -1,6 +1,6 @@
-"""Names with control characters: refused once, at the start, since not all that comes later can hold them.
+"""Names with control characters: refused at the start, since later steps cannot store all of them.
 
-HDF5 has no NUL, the report's XML no other one, and a line break in a barcode makes two lines of it.
+HDF5 cannot store NUL, the report's XML cannot store the others, and a line break splits a barcode in two.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,27 +13,27 @@ from .dataset import Dataset
 
 
 def feature_problems(dataset: Dataset) -> Iterator[Problem]:
-    """Problems of the names of genes or channels, and of the columns beside them."""
+    """Problems of names of genes or channels, and of the columns beside them."""
     header = dataset.header
     path, what = str(header.path), "channel" if dataset.is_cytometry else "gene"
     if found := first_control(header.var.index):
         yield Problem(path, f"{what} {found.number} is called {found}", RENAME)
     for column in header.var:
-        # Descriptions may have several lines; only what no file can hold is refused.
+        # Descriptions may have several lines; only characters that no file can store are refused.
         texts = (value if isinstance(value, str) else "" for value in header.var[column])
         if found := first_control(texts, UNWRITABLE):
             yield Problem(path, f"{what} {found.number} is called {found} in '{column}'", RENAME)
 
 
 def cell_problem(dataset: Dataset, names: np.ndarray, before: int) -> Problem | None:
-    """A problem of the names of some cells, before which there are others in the file."""
+    """Problem of the names of a block of cells; `before` counts the cells before it in the file."""
     if not (found := first_control(names)):
         return None
     return Problem(str(dataset.header.path), f"cell {before + found.number} is called {found}", RENAME)
 
 
 def value_problem(dataset: Dataset, key: str, column: str, values: Iterable[str | None]) -> Problem | None:
-    """A problem of values of an obs column, which the configuration names under a key."""
+    """Problem of the values of an obs column that the configuration names under a key."""
     if not (found := first_control(value for value in values if value is not None)):
         return None
     what = f"the obs column '{column}' of {dataset.header.path} has the value {found}"

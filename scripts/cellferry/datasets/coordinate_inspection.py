@@ -1,4 +1,4 @@
-"""A look at the coordinates of a dataset's cells: missing ones, and cells at one place."""
+"""Inspection of a dataset's coordinates: missing ones, and cells at the same place."""
 
 import numpy as np
 import pandas as pd
@@ -11,16 +11,16 @@ from .dataset import Dataset
 from .findings import Findings
 
 MANY = 0.01
-"""Share of cells at the place of another from which on a warning is due."""
+"""Share of cells at the same place as another above which a warning is printed."""
 
 
 class PlaceCounts:
-    """Counts of cells with and without coordinates, taken block by block; 8 bytes a cell.
+    """Counts of cells with and without coordinates, collected block by block; 8 bytes per cell.
 
     Attributes
     ----------
     columns
-        Columns to read: none where the dataset has no coordinates, or lacks the columns that are named.
+        Columns to read; empty if the dataset has no coordinates or lacks the named columns.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -32,7 +32,7 @@ class PlaceCounts:
         self._hashes: list[np.ndarray] = []
 
     def add(self, cells: Cells, kept: np.ndarray) -> None:
-        """Count some cells, those that are kept."""
+        """Count the kept cells of a block."""
         if not self.columns:
             return
         places = pd.DataFrame({column: cells.obs[column][kept] for column in self.columns})
@@ -42,7 +42,7 @@ class PlaceCounts:
         self._hashes.append(pd.util.hash_pandas_object(places[is_there], index=False).to_numpy())
 
     def findings(self) -> Findings:
-        """What was found, and problems and warnings of it."""
+        """Counts of cells with and without coordinates, with problems and warnings."""
         coordinates, path = self._dataset.coordinates, self._dataset.header.path
         key = self._dataset.key("coordinates")
         warnings = [
@@ -57,7 +57,7 @@ class PlaceCounts:
         found = InspectedCoordinates(source, self._n_cells, self._n_missing, repeated)
         print(f"coordinates of {self._n_cells:,} of {n_cells:,} cells are in {source}")
         if not self._n_cells:
-            what = f"{source} holds coordinates for none of the {n_cells:,} cells of {path}"
+            what = f"{source} contains no coordinates for any of the {n_cells:,} cells of {path}"
             remedy = "name the right ones, or set it to none"
             return Findings({"coordinates": found}, problems=[Problem(key, what, remedy)], warnings=warnings)
         if coordinates.others:
@@ -68,11 +68,12 @@ class PlaceCounts:
         if self._n_missing:
             warnings.append(
                 f"{path}: {self._n_missing:,} of {n_cells:,} cells have no coordinates in {source}; they "
-                "are labeled, have NaN in obsm/spatial, and are not on the map"
+                "are labeled, with NaN in obsm/spatial, and are not on the map"
             )
         if repeated > MANY * self._n_cells:
             warnings.append(
-                f"{path}: {repeated:,} of {self._n_cells:,} cells lie where another does by {source}: are "
-                f"these coordinates within fields of view? Name those of the whole section in {key}"
+                f"{path}: {repeated:,} of {self._n_cells:,} cells have the same place as another in "
+                f"{source}; if these are coordinates within fields of view, name those of the "
+                f"whole section in {key}"
             )
         return Findings({"coordinates": found}, warnings=warnings)

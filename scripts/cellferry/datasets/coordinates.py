@@ -1,7 +1,7 @@
-"""Where a dataset's cells lie: the source of coordinates, and their values.
+"""Coordinates of a dataset's cells: their source and their values.
 
-A source is an element of obsm, a pair of obs columns, or the table that an instrument wrote beside counts.
-Coordinates stay as they are, in float64.
+A source is an element of obsm, a pair of obs columns, or a table that an instrument wrote beside the counts.
+Coordinates stay unchanged, in float64.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from .obs_table import ObsTable
 from .parquet_table import open_table
 
 ELEMENTS = ("spatial", "X_spatial")
-"""Elements of obsm that are looked for."""
+"""Elements of obsm that may contain coordinates."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class CoordinateSource:
     Attributes
     ----------
     name
-        Its name, for messages.
+        Name for messages.
     columns
-        Columns of the dataset with an axis each; of the tables, if there are any.
+        One column per axis, of the dataset or of the tables.
     tables
-        By number of the file: the table beside it.
+        Table beside each file, by number of the file.
     """
 
     name: str
@@ -47,10 +47,10 @@ class Coordinates:
 
     Parameters
     ----------
-    wanted
-        The key `coordinates`.
+    setting
+        Value of the key `coordinates`.
     key
-        Its full name, for messages.
+        Full name of the key, for messages.
     headers
         Headers of the files.
     obs_columns
@@ -59,30 +59,30 @@ class Coordinates:
     Attributes
     ----------
     source
-        The source; None if there is none.
+        The source, or None.
     others
-        Further sources, which are not read.
+        Further sources, not read.
     missing
-        Tables that should stand beside files and do not.
+        Tables that are expected beside files but missing.
 
     Raises
     ------
     InputError
-        If the element of obsm that the configuration names is missing, or holds no coordinates.
+        If the element of obsm in the configuration is missing or contains no coordinates.
     """
 
     def __init__(
-        self, wanted: str | list[str], key: str, headers: Sequence[Header], obs_columns: list[str]
+        self, setting: str | list[str], key: str, headers: Sequence[Header], obs_columns: list[str]
     ) -> None:
         self._key = key
         self.missing: list[Path] = []
         found: list[CoordinateSource] = []
-        if isinstance(wanted, list):
-            found.append(CoordinateSource(f"obs columns {', '.join(wanted)}", tuple(wanted)))
-        elif wanted == "auto":
+        if isinstance(setting, list):
+            found.append(CoordinateSource(f"obs columns {', '.join(setting)}", tuple(setting)))
+        elif setting == "auto":
             found = list(self._automatic(headers, obs_columns))
-        elif wanted.startswith(OBSM):
-            found.append(self._element(wanted.removeprefix(OBSM), headers))
+        elif setting.startswith(OBSM):
+            found.append(self._element(setting.removeprefix(OBSM), headers))
         self.source = found[0] if found else None
         self.others = found[1:]
 
@@ -137,45 +137,45 @@ class Coordinates:
 
     @property
     def axes(self) -> list[str]:
-        """Names of the columns that hold them; none without a source."""
+        """Names of the axes; empty without a source."""
         return list(AXES[: len(self.source.columns)]) if self.source else []
 
     @property
     def tables(self) -> list[ObsTable]:
-        """Tables that they are read from."""
+        """Tables that contain the coordinates."""
         return list(self.source.tables.values()) if self.source else []
 
     @property
     def is_element(self) -> bool:
-        """Whether they are read from obsm, and not from obs."""
+        """True if the source is an element of obsm."""
         return self.source is not None and self.source.name.startswith(OBSM)
 
     @property
     def columns(self) -> list[str]:
-        """The dataset's columns that they are read from."""
+        """The dataset's columns that contain the coordinates."""
         return list(self.source.columns) if self.source and not self.source.tables else []
 
     def load(self) -> None:
-        """Read tables into memory, 24 bytes a cell."""
+        """Read tables into memory, 24 bytes per cell."""
         for table in self.tables:
             table.load(list(self.source.columns), numbers_only=set(self.source.columns))
 
     def of(self, number: int, names: np.ndarray, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Coordinates of cells by axis: float64, NaN where they are missing.
+        """Coordinates of cells by axis: float64, NaN if missing.
 
         Parameters
         ----------
         number
             Number of the file.
         names
-            Names of the cells in it.
+            Names of the cells in the file.
         obs
-            The columns that `columns` names.
+            The columns in `columns`.
 
         Raises
         ------
         InputError
-            If a column holds something else than numbers.
+            If a column contains anything but numbers.
         """
         if self.source.tables:
             table = self.source.tables.get(number)

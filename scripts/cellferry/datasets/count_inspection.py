@@ -1,4 +1,4 @@
-"""A look at the first cells' counts: whether they can be used, and how many values a cell has."""
+"""Inspection of the first cells' counts: validity, and values per cell."""
 
 import tempfile
 from contextlib import closing, suppress
@@ -19,17 +19,17 @@ from .rounding import Rounding
 
 FIRST_SLICE_BYTES = 4 * 2**20
 FIRST_EVENTS, MIN_EVENTS = 50_000, 100
-"""Of cytometry: events that are looked at in all files after the first together, and in each at least.
+"""For cytometry: events read from all files after the first together, and from each file at least.
 
-Fewer may have sorted values, or none but small ones, by chance.
+Fewer events may be sorted, or have only small values, by chance.
 """
 
 
 def first_blocks(dataset: Dataset) -> tuple[dict[int, Block | None], list[Problem]]:
     """The first cells by number of their file, and problems of reading them.
 
-    Of cytometry the first cells of all files, else of the first file; None where they cannot be read. There
-    are none where they cannot be had without reading all of a file; but few channels are soon sorted.
+    For cytometry the first cells of all files, else of the first file; None for unreadable ones. The dict is
+    empty if the first cells require reading a whole file; a file with few channels is sorted quickly.
     """
     header = dataset.header
     if header.counts is None or header.n_cells == 0 or header.n_genes == 0:
@@ -53,11 +53,11 @@ def first_blocks(dataset: Dataset) -> tuple[dict[int, Block | None], list[Proble
 
 
 def first_block(dataset: Dataset, start: int, stop: int | None) -> Block | None:
-    """The first block of a range of cells; None if there is none, or the file is not sorted after all."""
+    """The first block of a range of cells; None if the range is empty or the file is not sorted."""
     with tempfile.TemporaryDirectory() as scratch:
         for _ in range(2):
             blocks = dataset.blocks([], FIRST_SLICE_BYTES, Path(scratch), start, stop)
-            # Closed before the folder goes in which values may have been sorted.
+            # Closed before the folder with temporary files of sorting is removed.
             with suppress(OutOfOrderError), closing(blocks):
                 return next((block for _, block in blocks), None)
             if not dataset.is_cytometry:
@@ -66,7 +66,7 @@ def first_block(dataset: Dataset, start: int, stop: int | None) -> Block | None:
 
 
 def look_at_counts(dataset: Dataset, firsts: dict[int, Block | None]) -> Findings:
-    """Check the first cells' counts, see `first_blocks`."""
+    """Check the counts of the first cells (`first_blocks`)."""
     header = dataset.header
     if header.counts is None or header.n_cells == 0 or header.n_genes == 0:
         return Findings({"values_per_cell": 0.0})
@@ -74,7 +74,7 @@ def look_at_counts(dataset: Dataset, firsts: dict[int, Block | None]) -> Finding
     in_header = None if header.nonzeros is None else header.nonzeros / header.n_cells
     smallest, largest, rounding, seen = SmallestValues(), LargestCount(), Rounding(), 0.0
     problems: list[Problem] = []
-    if 0 not in firsts:  # the first cells' counts stand at the end of a long sort
+    if 0 not in firsts:  # the first cells' counts would require a long sort
         seen = np.count_nonzero(header.preview) / max(1, len(header.preview)) * header.n_genes
     for number, file in enumerate(dataset.headers):
         if number not in firsts:
@@ -110,7 +110,7 @@ def look_at_counts(dataset: Dataset, firsts: dict[int, Block | None]) -> Finding
 
 
 def look_at_controls(dataset: Dataset, firsts: dict[int, Block | None]) -> InspectedControls | None:
-    """Control features of the files, and their share of the first cells' counts, see `first_blocks`."""
+    """Control features of the files, and their share of the first cells' counts (`first_blocks`)."""
     of_files = [header.details[CONTROLS].kinds for header in dataset.headers if CONTROLS in header.details]
     if not of_files:
         return None

@@ -1,4 +1,4 @@
-"""One of the user's datasets: its files, its annotation, and which of its cells are used."""
+"""A user's dataset: its files, its annotation, and its cell filter."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -24,30 +24,30 @@ SAMPLE = "sample"
 """The obs column with the names of a dataset's files."""
 
 WELL_NAMED = 0.9
-"""Share of the cells that an annotation table names without a warning."""
+"""Share of the cells that an annotation table must match to avoid a warning."""
 
 
 class Dataset:
-    """A dataset as the configuration describes it; nothing is read before it is asked for.
+    """A dataset as configured; data are read only when requested.
 
     Parameters
     ----------
     name
-        Its name in the configuration.
+        Name in the configuration.
     config
-        Its part of the configuration, with defaults.
+        Section of the configuration, with defaults.
 
     Attributes
     ----------
     header, headers
-        See `formats.interface.Header`; of all files together, and of each.
+        See `formats.interface.Header`: of all files together, and of each file.
     starts
-        Where the files' cells begin, counted over all, and where the last ones end.
+        First cell of each file, and the end of the last one, counted over all files.
     coordinates
-        Where its cells lie, for those that are labeled; see `Coordinates`.
+        Coordinates of its cells, for queries only; see `Coordinates`.
     obs_columns
-        Annotation columns of the files and the tables; a table's come before a file's of the same name. With
-        several files the column `sample` is among them: the file that a cell is of, unless a table says else.
+        Annotation columns of files and tables; a table's column replaces a file's of the same name. With
+        several files there is also the column `sample`: the file of the cell, unless a table has that column.
 
     Raises
     ------
@@ -62,7 +62,7 @@ class Dataset:
         options = Options(dataset=name, **{key: value for key, value in config.items() if key in known})
         files = sample_files(config["path"])
         if not files:
-            raise InputError(f"{options.key('path')}: there is no file like {config['path']}; correct it")
+            raise InputError(f"{options.key('path')}: no file matches {config['path']}; correct it")
         self._files = Concatenation(files, options, config["format"])
         self.header, self.headers = self._files.header, self._files.headers
         self.starts = self._files.starts
@@ -71,59 +71,59 @@ class Dataset:
         from_tables = [column for table in self._tables for column in table.columns]
         from_files = [*self.header.obs_columns, *([] if self._is_one else [SAMPLE])]
         self.obs_columns = list(dict.fromkeys([*from_tables, *from_files]))
-        # A reference gets no labeled file, which they are for.
-        wanted = "none" if config.get("role") == "reference" else config.get("coordinates", "none")
+        # Coordinates are written to labeled files only, which a reference does not get.
+        setting = "none" if config.get("role") == "reference" else config.get("coordinates", "none")
         key = options.key("coordinates")
-        self.coordinates = Coordinates(wanted, key, self.headers, self.obs_columns)
+        self.coordinates = Coordinates(setting, key, self.headers, self.obs_columns)
 
     def _annotation(self, options: Options, *, n_files: int) -> list[ObsTable]:
-        """The annotation tables: none, one for all files, or one for each."""
+        """The annotation tables: none, one for all files, or one per file."""
         paths = table_files(self.config["obs"])
         if len(paths) > 1 and len(paths) != n_files:
             raise InputError(
-                f"{options.key('obs')}: names {len(paths)} tables, and the dataset has {n_files} files; name "
-                "one for each file, in the same order, or one for all"
+                f"{options.key('obs')}: names {len(paths)} tables, but the dataset has {n_files} files; name "
+                "one per file, in the same order, or one for all"
             )
         by_order = self.config.get("obs_by") == "order"
         return [open_table(path, options.key("obs"), by_order=by_order) for path in paths]
 
     def key(self, name: str) -> str:
-        """Full name of one of the dataset's configuration keys."""
+        """Full name of a configuration key of the dataset."""
         return self.header.options.key(name)
 
     @property
     def table_paths(self) -> list[Path]:
-        """The annotation tables' files."""
+        """Paths of the annotation tables."""
         return [table.path for table in self._tables]
 
     @property
     def states(self) -> dict[str, str]:
-        """What its files and tables were like before they were read, by path (`core.reading.state_of`)."""
+        """States of its files and tables before they were read, by path (`core.reading.state_of`)."""
         files = {str(file): state for header in self.headers for file, state in header.states.items()}
         tables = [*self._tables, *self.coordinates.tables]
         return files | {str(table.path): table.state for table in tables}
 
     @property
     def coordinate_columns(self) -> list[str]:
-        """Names by which `cells` and `blocks` yield coordinates, and the file of each cell if several."""
+        """Columns with coordinates in `cells` and `blocks`, and with the file of each cell if several."""
         axes = self.coordinates.axes
         return axes if self._is_one or not axes else [*axes, SECTION]
 
     @property
     def is_cytometry(self) -> bool:
-        """Whether it holds intensities of markers, as the configuration says."""
+        """True if the configuration declares intensities of markers."""
         return self.header.options.modality == "cytometry"
 
     @property
     def in_order(self) -> bool:
-        """Whether the first cells' counts can be had without reading all of a file."""
+        """True if the first cells' counts are available without reading a whole file."""
         return self._files.in_order
 
     def held_mb(self, columns: list[str]) -> int:
         """MB that are held besides the blocks.
 
-        Annotation tables with the given columns, whose names take as much again while they are sorted; and
-        what the format needs.
+        These are annotation tables with the given columns, twice the size of their names for sorting, and the
+        needs of the format.
         """
         tables = 16 * (1 + len(columns)) * self.header.n_cells // MB if self._tables else 0
         if self.coordinates.tables and self._has_axes(columns):
@@ -131,10 +131,10 @@ class Dataset:
         return tables + self.header.held_mb
 
     def load_tables(self, columns: list[str]) -> None:
-        """Read columns of annotation tables, and coordinates if these are among them, into memory."""
+        """Read columns of annotation tables, and coordinates if among them, into memory."""
         names = {self.config["label"], self.config["batch"], *self.config["cells"]}
         numeric = set(self.config["keep_obs"]) - names
-        # Each cell's is another: as text they would be held once for every cell.
+        # Coordinates differ between all cells: as text, each value would be stored.
         places = set(self.coordinates.columns) - {*columns, *names}
         if self._has_axes(columns):
             self.coordinates.load()
@@ -146,29 +146,29 @@ class Dataset:
             if table.by_order and table.n_rows != header.n_cells:
                 lacks_header = table.n_rows + 1 == header.n_cells
                 raise InputError(
-                    f"{table.path} ({self.key('obs')}): has {table.n_rows} lines after its header, and "
-                    f"{header.path} {header.n_cells} cells; {self.key('obs_by')} is `order`, which takes a "
-                    "header and one line for each cell"
+                    f"{table.path} ({self.key('obs')}): has {table.n_rows} lines after its header, but "
+                    f"{header.path} has {header.n_cells} cells; {self.key('obs_by')} is `order`, which needs "
+                    "a header and one line per cell"
                     + (f": is '{table.columns[0]}' the first cell's, and no header?" if lacks_header else "")
                 )
 
     def _has_axes(self, columns: list[str]) -> bool:
-        """Whether coordinates are among the columns."""
+        """True if coordinates are among the columns."""
         return not set(columns).isdisjoint(self.coordinates.axes)
 
     def _in_dataset(self, columns: list[str]) -> list[str]:
-        """The same columns, and in place of coordinates those that they are read from."""
+        """The given columns, with coordinates replaced by the columns that contain them."""
         own = [column for column in columns if column not in self.coordinate_columns]
         more = self.coordinates.columns if self._has_axes(columns) else []
         return list(dict.fromkeys([*own, *more]))
 
     def cells(self, columns: list[str]) -> Iterator[Cells]:
-        """Names and annotation of all cells; `load_tables` first.
+        """Yield names and annotation of all cells; call `load_tables` first.
 
         Raises
         ------
         InputError
-            At the end, if an annotation table names too few of the cells it is for.
+            At the end, if an annotation table names too few of its cells.
         """
         for table in self._tables:
             table.count_from_here()
@@ -180,13 +180,13 @@ class Dataset:
             self._check_names(table)
 
     def _joined_tables(self) -> list[ObsTable]:
-        """The annotation tables that were asked for cells by name."""
+        """The annotation tables that were joined by cell name."""
         return [table for table in self._tables if table.n_cells]
 
     def _check_names(self, table: ObsTable) -> None:
-        """Raise an `InputError` if a table names too few of the cells that it is for."""
+        """Raise an `InputError` if a table names too few of its cells."""
         where = f"{table.path} ({self.key('obs')})"
-        cells = f"{self.config['path']} (the first of them is '{table.first_cell}')"
+        cells = f"{self.config['path']} (the first is '{table.first_cell}')"
         if table.n_matched == 0:
             raise InputError(
                 f"{where}: names none of the {table.n_cells} cells of {cells}; its first column must hold "
@@ -201,12 +201,12 @@ class Dataset:
             )
 
     def annotation_in_words(self, columns: list[str]) -> tuple[list[str], list[str]]:
-        """How many cells each annotation table names, and warnings of what is left out; `cells` first."""
+        """Remarks on the cells matched by each annotation table, and warnings; call `cells` first."""
         remarks, warnings = [], []
         if SAMPLE in columns and not self._is_one and SAMPLE in self.header.obs_columns:
             warnings.append(
-                f"{self.header.path}: the files' own obs column '{SAMPLE}' is left out, since `{SAMPLE}` is "
-                "the file here; to use it, give it another name in the files"
+                f"{self.header.path}: the files' obs column '{SAMPLE}' is left out, since `{SAMPLE}` is the "
+                "file name here; to use it, rename it in the files"
             )
         for table in self._joined_tables():
             summary = f"{table.path}: names {table.n_matched} of {table.n_cells} cells"
@@ -219,7 +219,7 @@ class Dataset:
     def blocks(
         self, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
     ) -> Iterator[tuple[Header, Block]]:
-        """The file's header, and counts, names and annotation of its cells; `load_tables` first.
+        """Yield a file's header, and counts, names and annotation of its cells; call `load_tables` first.
 
         Parameters
         ----------
@@ -233,7 +233,7 @@ class Dataset:
             yield self.headers[number], Block(block.counts, names, obs, block.controls)
 
     def _in_files(self, columns: list[str]) -> list[str]:
-        """Those of the columns that are the files' own: no table has them, and `sample` is the file."""
+        """Columns to read from the files: not in tables, and not `sample` if that is the file."""
         columns = self._in_dataset(columns)
         others = {column for table in self._tables for column in table.columns}
         if not self._is_one:
@@ -242,7 +242,7 @@ class Dataset:
         return [column for column in columns if column in known - others]
 
     def _annotated(self, number: int, cells: Cells, columns: list[str], start: int) -> dict[str, np.ndarray]:
-        """Annotation of a file's cells, and their coordinates if these are among the columns."""
+        """Annotation of a file's cells, and their coordinates if among the columns."""
         obs = self._annotation_of(number, cells, self._in_dataset(columns), start)
         if not self._has_axes(columns):
             return obs
@@ -253,9 +253,9 @@ class Dataset:
     def _annotation_of(
         self, number: int, cells: Cells, columns: list[str], start: int
     ) -> dict[str, np.ndarray]:
-        """Annotation of a file's cells: the table's, else the file's, else the sample.
+        """Annotation of a file's cells: from the table, else from the file, else the sample.
 
-        `start` is where they begin, counted over all files.
+        `start` is the position of the first cell, counted over all files.
         """
         obs = dict(cells.obs)
         if self._tables:
@@ -276,21 +276,21 @@ class Dataset:
         return number if len(self._tables) > 1 else 0
 
     def _joined_by(self, number: int, names: np.ndarray) -> np.ndarray:
-        """Names by which a table knows cells: a file's own table by those in the file."""
+        """Names of cells in a table: a file's own table has the names in the file."""
         return names if len(self._tables) > 1 else self._cell_names(number, names)
 
     def _cell_names(self, number: int, names: np.ndarray) -> np.ndarray:
-        """Names of a file's cells: of several files with the sample's name in front."""
+        """Names of a file's cells, with the sample as prefix if there are several files."""
         if self._is_one or not self.config["prefix"]:
             return names
         return np.array([f"{self._files.samples[number]}_{name}" for name in names], dtype=object)
 
     def kept(self, cells: Cells) -> np.ndarray:
-        """Which of the given cells the `cells` filter keeps, as a boolean array."""
+        """Mask (boolean array) of the given cells that the `cells` filter keeps."""
         return keep(cells.obs, self.config["cells"], len(cells.names))
 
     def repeated_name(self, seen: list[np.ndarray]) -> str | None:
-        """A name that repeats among the kept cells, given the hashes of their names; None if none does."""
+        """A duplicate name among the kept cells, given the hashes of their names; None without any."""
         suspects = repeated_hashes(seen)
         if len(suspects) == 0:
             return None
@@ -300,15 +300,15 @@ class Dataset:
 
     @property
     def ways_to_differ(self) -> str:
-        """What can be done about cells of one name, for messages."""
+        """Remedy for duplicate cell names, for messages."""
         if not self._is_one and not self.config["prefix"]:
             return f"set {self.key('prefix')} to true, which puts the file's name before them"
         chosen = f", or select cells of one sample with {self.key('cells')}" if self.obs_columns else ""
         where = "file" if self._is_one else "files"
-        return f"make them differ in the {where} (of AnnData with obs_names_make_unique){chosen}"
+        return f"make them unique in the {where} (AnnData: obs_names_make_unique){chosen}"
 
     def batches(self, obs: dict[str, np.ndarray], n_cells: int) -> np.ndarray:
-        """Batch of each cell as it is called from here on: `DATASET/VALUE`."""
+        """Batch of each cell in all later steps: `DATASET/VALUE`."""
         column = self.config["batch"]
         if not column:
             return np.full(n_cells, f"{self.name}/all", dtype=object)
@@ -319,5 +319,5 @@ class Dataset:
 
 
 def run_bounds(n_cells: int, n_chunks: int) -> np.ndarray:
-    """Where to cut `n_cells` into equal runs: bounds k·n // N for k = 0 … N (int64)."""
+    """Bounds of `n_chunks` equal runs of `n_cells`: k·n // N for k = 0 … N (int64)."""
     return np.arange(n_chunks + 1, dtype=np.int64) * n_cells // n_chunks

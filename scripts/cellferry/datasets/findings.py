@@ -1,4 +1,4 @@
-"""Findings of the looks at a dataset: fields of its inspection, problems and warnings."""
+"""Findings of a dataset's inspection: fields, problems and warnings."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,16 +8,16 @@ from ..core.problems import Problem
 
 @dataclass
 class Findings:
-    """Findings of one look, or of several together.
+    """Findings of one step of the inspection, or of several together.
 
     Attributes
     ----------
     fields
         Fields of `cellferry.artifacts.inspection.Inspection`.
     named
-        The field of this name, which several looks fill.
+        The field of this name, which several steps fill.
     problems, warnings
-        Problems of the dataset, and sentences on what may be wrong with it.
+        Problems of the dataset, and warnings as sentences.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
 
     def add(self, others: "Findings") -> None:
-        """Add the findings of another look."""
+        """Add the findings of another step."""
         self.fields |= others.fields
         self.named |= others.named
         self.problems += others.problems
@@ -34,5 +34,5 @@ class Findings:
 
 
 def as_problems(texts: list[str]) -> list[Problem]:
-    """Problems from sentences."""
+    """Make problems of sentences."""
     return [Problem("", text) for text in texts]

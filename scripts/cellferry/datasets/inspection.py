@@ -1,4 +1,4 @@
-"""A look at a dataset's files without reading their counts: their content and their problems."""
+"""Inspection of a dataset's files: content and problems, with a few counts read."""
 
 import difflib
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from .dataset import Dataset
 from .findings import Findings
 
 OWN_COLUMNS = ("batch", "label", *AXES, SECTION, TOTALS)
-"""Columns of obs that cellferry writes itself."""
+"""Columns of obs that cellferry itself writes."""
 
 UNUSABLE: dict[str, Callable[[str], bool]] = {
     "cannot name a column in HDF5, which takes it for a path": lambda column: (
@@ -29,18 +29,18 @@ UNUSABLE: dict[str, Callable[[str], bool]] = {
     ),
     "is the name of a column that the workflow writes itself": OWN_COLUMNS.__contains__,
 }
-"""Why a column cannot be carried along, and of which names that is true."""
+"""Reasons why a column cannot be kept, each with a test of the column's name."""
 
 MAX_DATES_LISTED = 30
 
 
 def findings_of(dataset: Dataset, label_names: LabelNames) -> Iterator[Findings]:
-    """Yield the findings, look by look.
+    """Yield the findings, step by step.
 
     Raises
     ------
     InputError
-        If a look fails on which the next ones rely; what was yielded before holds.
+        If a step fails that later ones need; findings yielded before remain valid.
     """
     yield describe_file(dataset)
     yield Findings(problems=[*column_problems(dataset), *feature_problems(dataset)])
@@ -62,7 +62,7 @@ def findings_of(dataset: Dataset, label_names: LabelNames) -> Iterator[Findings]
 
 
 def describe_file(dataset: Dataset) -> Findings:
-    """Shape, storage, place of the counts and kinds of gene ids."""
+    """Shape, storage, place of the counts, and kinds of gene ids."""
     header = dataset.header
     columns = {column: header.var[column].to_numpy(dtype=object) for column in header.var}
     names = header.var.index.to_numpy(dtype=object)
@@ -86,16 +86,16 @@ def describe_file(dataset: Dataset) -> Findings:
 
 
 def gene_names(header: Header) -> dict[str, str]:
-    """Columns that may name genes, as `Inspection` holds them: most of their values are different."""
+    """Columns that may contain gene names (for `Inspection`): most of their values are different."""
     columns = {
         name: ["" if gene is None else gene for gene in ids] for name, ids in id_columns(header.var).items()
     }
-    # Not every control character can be written; `feature_problems` reports them.
+    # Not every control character can be stored; `feature_problems` reports them.
     return {name: "\n".join(ids) for name, ids in columns.items() if not CONTROLS.search("".join(ids))}
 
 
 def date_warnings(header: Header) -> list[str]:
-    """Names of genes that a spreadsheet turned into dates, and the genes they may have been."""
+    """Warning of gene names that a spreadsheet turned into dates, with the possible original genes."""
     dates = dates_among(header.var)
     if not dates:
         return []
@@ -103,23 +103,23 @@ def date_warnings(header: Header) -> list[str]:
     more = f" and {len(dates) - MAX_DATES_LISTED} more" if len(dates) > MAX_DATES_LISTED else ""
     names = header.var.index
     repeated = sorted({name for name in names[names.duplicated()] if name in dates})
-    summed = f"; {', '.join(repeated)} stand several times and would be added up" if repeated else ""
+    summed = f"; {', '.join(repeated)} occur several times and would be added up" if repeated else ""
     return [
-        f"{header.path}: {len(dates)} gene(s) are called by dates or numbers that a spreadsheet made of "
-        f"their names: {listed}{more}{summed}; they match no gene, so export the counts again without "
-        "opening them in a spreadsheet"
+        f"{header.path}: {len(dates)} gene(s) have names that a spreadsheet turned into dates or numbers: "
+        f"{listed}{more}{summed}; they match no gene, so export the counts again without opening them in a "
+        "spreadsheet"
     ]
 
 
 def gene_id_kind(ids: np.ndarray) -> str:
-    """`ensembl`, `symbol`, or `other` where most are numbers or missing."""
+    """`ensembl`, `symbol`, or `other` if most ids are numbers or missing."""
     if sum(value is None or not str(value).strip() or str(value).isdigit() for value in ids) * 2 >= len(ids):
         return "other"
     return id_kind(ids)
 
 
 def column_problems(dataset: Dataset) -> list[Problem]:
-    """Columns that the configuration names and the dataset lacks, or that cannot be carried along."""
+    """Problems of configured columns that the dataset lacks or that cannot be kept."""
     config, known = dataset.config, dataset.obs_columns
     wanted = [(key, config[key]) for key in ("label", "batch") if config[key]]
     wanted += [(f"cells.{column}", column) for column in config["cells"]]
@@ -132,7 +132,7 @@ def column_problems(dataset: Dataset) -> list[Problem]:
             close = difflib.get_close_matches(column, known, n=1, cutoff=0.5)
             suggestion = f" (did you mean '{close[0]}'?)" if close else ""
             remedy = (
-                f"it has: {', '.join(known)}" if known else f"it has none; give a table, {dataset.key('obs')}"
+                f"it has: {', '.join(known)}" if known else f"it has no columns; set {dataset.key('obs')}"
             )
             tables = "".join(f" with {path}" for path in dataset.table_paths[:1])
             what = f"{dataset.header.path}{tables} has no obs column '{column}'{suggestion}"
@@ -156,7 +156,7 @@ def column_problems(dataset: Dataset) -> list[Problem]:
 
 
 def shape_problems(dataset: Dataset) -> list[Problem]:
-    """Files without cells, genes or a matrix."""
+    """Problems of files without cells, genes or a matrix."""
     header = dataset.header
     path = str(header.path)
     problems = [
@@ -165,8 +165,8 @@ def shape_problems(dataset: Dataset) -> list[Problem]:
         if n == 0
     ]
     if header.values != "counts" and not dataset.is_cytometry:
-        what = f"holds {header.values}, as {header.format} files do, and not counts"
-        problems.append(Problem(path, what, "set modality: cytometry, or take the dataset out"))
+        what = f"holds {header.values}, as {header.format} files do, not counts"
+        problems.append(Problem(path, what, "set modality: cytometry, or remove the dataset"))
     if header.counts is None:
         what = "holds no matrix in X, raw or layers"
         problems.append(Problem(path, what, "export it with its raw counts"))

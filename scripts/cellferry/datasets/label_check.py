@@ -1,4 +1,4 @@
-"""What is wrong with the labels of datasets, together and beside the configuration's section `labels`."""
+"""Problems of the datasets' labels, together and with the configuration's section `labels`."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,21 +16,21 @@ from ..labels.tree import depths_of, describe_depths, tree_of_labels
 from .unused_names import unused_names
 
 MAX_ASKED = 50
-"""Foreign labels of a dataset that are said one by one."""
+"""Unknown labels of a dataset that are listed one by one."""
 
 
 def references_of(datasets: list[Inspection]) -> list[Inspection]:
-    """Those of the datasets that are references."""
+    """The datasets that are references."""
     return [dataset for dataset in datasets if dataset.role == "reference"]
 
 
 class LabelCheck:
-    """Labels of datasets beside the configuration's section `labels`; tables and ontology are read once.
+    """Check of datasets' labels against the section `labels`; tables and ontology are read once.
 
     Parameters
     ----------
     datasets
-        What `inspect_dataset` wrote for each dataset.
+        Inspection of each dataset.
     parents, ontology, is_a
         As in the section `labels`.
     """
@@ -43,7 +43,7 @@ class LabelCheck:
 
     @cached_property
     def _cells(self) -> Counter[str]:
-        """Cells of each label in all references."""
+        """Cells per label in all references."""
         cells: Counter[str] = Counter()
         for dataset in self._references:
             cells.update(dataset.labels)
@@ -64,12 +64,12 @@ class LabelCheck:
 
     @cached_property
     def _columns(self) -> LabelHierarchy:
-        """Hierarchy of the references' columns, after a look whether they fit together."""
+        """Hierarchy of the references' columns, after a check that they fit together."""
         by_dataset = {dataset.dataset: dataset.hierarchy for dataset in self._references}
         return joined_hierarchy(by_dataset, self._cells)
 
     def problems(self) -> list[Problem]:
-        """Problems of the references' labels; prints what should be looked at in the labels of all."""
+        """Problems of the references' labels; prints warnings on the labels of all datasets."""
         if not self._references:
             return []
         problems = []
@@ -78,8 +78,8 @@ class LabelCheck:
             nodes |= set(self._tree.values())
             if self._is_a and self._tree == self._parents:
                 raise InputError(
-                    "labels.is_a: finds no label above another one; give the labels, and those above them, "
-                    "their Cell Ontology ids in labels.ontology, or take the key out"
+                    "labels.is_a: no label is above another one; add Cell Ontology ids of the labels, and of "
+                    "those above them, to labels.ontology, or remove the key"
                 )
             _check_labels(self._references)
             nodes |= self._columns.coarser_labels
@@ -91,13 +91,13 @@ class LabelCheck:
         return problems
 
     def unused(self) -> Iterator[tuple[list[str], list[str]]]:
-        """Problems and warnings of names in the section `labels` that no label has; after `problems`."""
+        """Problems and warnings of names in the section `labels` that match no label; after `problems`."""
         labels = {label for dataset in self._datasets for label in dataset.labels}
         renamed = merged_names(dataset.named.get("labels.rename", {}) for dataset in self._datasets)
         problems, warnings = unused_names(
             renamed, key="labels.rename", what="label of a dataset", known=labels
         )
-        if not self._references:  # what was trained before may have them
+        if not self._references:  # an earlier trained reference may have them
             yield [], problems + warnings
             return
         yield problems, warnings
@@ -109,17 +109,17 @@ class LabelCheck:
         yield unused_names(named, key="labels.ontology", what="label of a reference or parent", known=nodes)
 
     def _print_tree(self) -> None:
-        """Print what becomes of labels that are also parents, and which others may stand below another."""
+        """Print the depths of labels that are also parents, and suggested parents for the rest."""
         cells, tree = self._cells, self._tree
         for line in describe_depths(cells, depths_of(cells, tree, min_cells=1)):
             print(line)
-        if self._columns.levels:  # `labels.parents` would be refused beside them
+        if self._columns.levels:  # `labels.parents` cannot be combined with them
             n_below = {label: len(self._columns.leaves_below(label)) for label in cells}
             for label in (label for label in cells if n_below[label] > 1):
                 print(
-                    f"warning: '{label}' ({cells[label]} cells) stands above {n_below[label]} labels in the "
-                    "columns of datasets.NAME.levels and is a label beside them; if it is a coarser one of "
-                    "these, give the tree in labels.parents in their place"
+                    f"warning: '{label}' ({cells[label]} cells) is above {n_below[label]} labels in the columns "
+                    "of datasets.NAME.levels and a label itself; if it is a coarser one of these, replace the "
+                    "columns by labels.parents\"
                 )
             return
         foreign = {label for dataset in self._datasets for label in dataset.labels}
@@ -129,32 +129,32 @@ class LabelCheck:
 
 
 def print_questions(datasets: list[Inspection], nodes: set[str]) -> None:
-    """Print what should be asked about the labels, as warnings."""
+    """Print warnings on the labels' names."""
     for question in _questions(datasets, nodes):
         print(f"warning: {question}")
 
 
 def _check_labels(references: list[Inspection]) -> None:
-    """Refuse references that have one label together."""
+    """Raise an `InputError` if the references have only one label together."""
     labels = {label for dataset in references for label in dataset.labels}
     if len(labels) < 2:
         named = ", ".join(f"'{dataset.label}' of {dataset.path}" for dataset in references)
         keys = ", ".join(f"datasets.{dataset.dataset}.label" for dataset in references)
         raise InputError(
-            f"{keys}: all labeled cells have the same label '{''.join(labels)}' in {named}, and two are "
+            f"{keys}: all labeled cells have the same label '{''.join(labels)}' in {named}, but two are "
             "needed; name another column, or correct datasets.NAME.cells"
         )
 
 
 def _questions(datasets: list[Inspection], nodes: set[str]) -> list[str]:
-    """What to ask about labels: those that no reference has, and references' that differ in spelling only.
+    """Warnings on labels that no reference has, and on references' labels that differ only in spelling.
 
     Parameters
     ----------
     datasets
-        What `inspect_dataset` wrote for each dataset.
+        Results of `inspect_dataset`, one per dataset.
     nodes
-        Coarser labels, which a query's truth may be, and labels of a reference that was trained before.
+        Coarser labels, which a query's truth may contain, and labels of an earlier trained reference.
     """
     known: dict[str, str] = {}
     spelled: dict[str, tuple[str, str]] = {}
@@ -168,7 +168,7 @@ def _questions(datasets: list[Inspection], nodes: set[str]) -> list[str]:
             if like != label:
                 asked.append(
                     f"'{label}' of {dataset.dataset} and '{like}' of {first} are two labels; if they are "
-                    "one, say so in labels.rename"
+                    "the same, merge them in labels.rename"
                 )
     names = [*known, *sorted(nodes - known.keys())]
     for dataset in datasets:
@@ -177,15 +177,15 @@ def _questions(datasets: list[Inspection], nodes: set[str]) -> list[str]:
         foreign = {label: n for label, n in dataset.labels.items() if label not in names}
         for label, n in list(foreign.items())[:MAX_ASKED]:
             like = closest(label, names)
-            hint = f"; did you mean '{like}'? Then say so in labels.rename" if like else ""
+            hint = f"; did you mean '{like}'? Then add it to labels.rename" if like else ""
             asked.append(f"{dataset.dataset}: no reference has the label '{label}' ({n} cells){hint}")
         if len(foreign) > MAX_ASKED:
-            asked.append(f"{dataset.dataset}: nor {len(foreign) - MAX_ASKED} more of its labels")
+            asked.append(f"{dataset.dataset}: no reference has {len(foreign) - MAX_ASKED} more of its labels")
     return asked
 
 
 def merged_names(named: Iterable[dict[str, bool]]) -> dict[str, bool]:
-    """Names of all datasets, and whether any of these has them."""
+    """Names of all datasets, each with whether any of them contains it."""
     merged: dict[str, bool] = {}
     for names in named:
         merged |= {name: is_found or merged.get(name, False) for name, is_found in names.items()}

@@ -1,4 +1,4 @@
-"""A table of cells' annotation beside a file that holds none, joined by cell name, or line by line."""
+"""Table of cell annotation beside a file, joined by cell name or by line."""
 
 import re
 from collections.abc import Iterator
@@ -17,35 +17,35 @@ from ..formats.cosmx import names_in
 
 ROWS_AT_ONCE = 20_000
 MISSING = ["", "NA"]
-"""What pandas and R write for a missing value."""
+"""Missing values as pandas and R write them."""
 
 
 class ObsTable:
-    """Annotation of cells in a csv or tsv file, gzipped or not, cell names in the first column.
+    """Annotation of cells in a csv or tsv file, gzipped or not, with cell names in the first column.
 
-    A header with one name fewer than there are columns, as R writes it, is understood, and the two columns
-    that name the cells of CosMx.
+    Also supported: R's header, which has one name fewer than there are columns, and CosMx's two columns of
+    cell names.
 
     Parameters
     ----------
     path
-        The table.
+        Path of the table.
     key
-        Its configuration key, for messages.
+        Configuration key of the table, for messages.
     by_order
-        Its lines are in the cells' order, so that names are not needed; the first column is one like others.
+        True if the lines are in the cells' order: names are not needed, and the first column is annotation.
 
     Attributes
     ----------
     columns
-        Names of the columns after the first; with `by_order`, and of CosMx, of all.
+        Names of the columns after the first; all columns with `by_order` and for CosMx.
     state
-        See `core.reading.state_of`: what the file was like before it was read.
+        State of the file before it was read; see `core.reading.state_of`.
     n_rows
-        Lines after the header, known when columns are loaded.
+        Lines after the header, set when columns are loaded.
     n_cells, n_matched, first_cell
-        Cells that `join` was asked for since `count_from_here`, how many of them the table names, and the
-        first one's name.
+        Cells passed to `join` since `count_from_here`, how many of them the table names, and the first one's
+        name.
     """
 
     def __init__(self, path: str | Path, key: str, *, by_order: bool = False) -> None:
@@ -76,10 +76,10 @@ class ObsTable:
         self._set_columns(start.names, is_short=start.is_short)
 
     def _set_columns(self, names: list[str], *, is_short: bool) -> None:
-        """Take over the names of all columns."""
-        # The two that name the cells of CosMx.
+        """Set the names of all columns."""
+        # CosMx names its cells in two columns.
         self._keys = None if self.by_order else key_order(names)
-        # Where the first of the columns stands.
+        # Position of the first annotation column.
         self._first = 0 if self._keys or (self.by_order and not is_short) else 1
         self.columns = names[self._first :]
         if not self.columns:
@@ -90,7 +90,7 @@ class ObsTable:
             )
 
     def count_from_here(self) -> None:
-        """Begin to count the cells that are asked for and found."""
+        """Reset the counts of cells that are passed and named."""
         self.n_cells = self.n_matched = 0
         self.first_cell = ""
 
@@ -101,17 +101,17 @@ class ObsTable:
         numeric: set[str] | frozenset[str] = frozenset(),
         numbers_only: set[str] | frozenset[str] = frozenset(),
     ) -> None:
-        """Read columns into memory: 8 bytes a cell for the name, and 4 (strings) or 8 (numbers) per column.
+        """Read columns into memory: 8 bytes per cell for the name, 4 (strings) or 8 (numbers) per value.
 
-        Of the columns in `numeric`, those whose values all are numbers become numbers. All others stay as
-        they are written: donors `001` and `01` are two. Strings are kept as codes. Columns in `numbers_only`
-        are never held as strings, since each of these may be another.
+        Columns in `numeric` become numbers if all their values are numbers. All others keep their text:
+        donors `001` and `01` are different. Strings are stored as codes. Columns in `numbers_only` are never
+        stored as strings, since all their values may differ.
 
         Raises
         ------
         InputError
-            If the table is irregular, names a cell twice, or was changed since it was opened, or a column in
-            `numbers_only` holds something else.
+            If the table is irregular, contains a cell twice, or has changed since it was opened, or if a
+            column in `numbers_only` contains anything else.
         """
         self.n_rows = 0
         self._numbers_only = frozenset(numbers_only)
@@ -120,7 +120,7 @@ class ObsTable:
         numbers: dict[str, list[np.ndarray]] = {column: [] for column in columns if column in numeric}
         codes: dict[str, list[np.ndarray]] = {column: [] for column in columns}
         known: dict[str, dict[str, int]] = {column: {} for column in columns}
-        # Both are tried side by side; the numeric reading is given up at the first text.
+        # Both readings are collected; the numeric one is dropped at the first text.
         for chunk in self._chunks(columns):
             if not self.by_order:
                 parts.append(hashes(self._names_in(chunk)))
@@ -160,13 +160,13 @@ class ObsTable:
             del codes[column]
 
     def _names_in(self, chunk: pd.DataFrame) -> np.ndarray:
-        """Names of the cells in some rows."""
+        """Names of the cells in a chunk of rows."""
         texts = [chunk[at].fillna("").to_numpy(dtype=object) for at in self._keys or (0,)]
         return names_in(*texts) if self._keys else texts[0]
 
     def _chunks(self, columns: list[str]) -> Iterator[pd.DataFrame]:
-        """Rows as text, columns by position, those at least that are named and those of the cells' names."""
-        # All columns, though few are wanted: with `usecols` pandas says nothing of rows with too many.
+        """Rows as text, columns by position: at least the given ones and those with cell names."""
+        # All columns are read: with `usecols` pandas would accept rows with too many fields.
         with readable(self.path), open_text(self.path) as file:
             skip_to_rows(file, self._start)
             try:
@@ -176,14 +176,14 @@ class ObsTable:
                     header=None,
                     names=range(len(self.columns) + self._first + self._start.n_empty),
                     index_col=False,
-                    # Where labels are all there is, an empty line is a cell without one.
+                    # In a table of labels only, an empty line is a cell without a label.
                     skip_blank_lines=not self.by_order or len(self.columns) > 1,
                     dtype=str,
                     keep_default_na=False,
                     na_values=MISSING,
                     chunksize=ROWS_AT_ONCE,
                 )
-            except pd.errors.EmptyDataError:  # a header and nothing else
+            except pd.errors.EmptyDataError:  # only a header
                 return
             except pd.errors.ParserError as error:
                 raise InputError(
@@ -192,7 +192,7 @@ class ObsTable:
                 ) from error
 
     def _in_file(self, error: pd.errors.ParserError) -> str:
-        """What pandas says of a line, which it counts from the header on."""
+        """Message of pandas with line numbers of the file; pandas counts from the header on."""
         skipped = self._start.n_lines
         return re.sub(r"(?<=in line )\d+", lambda match: str(int(match[0]) + skipped), str(error).strip())
 
@@ -207,7 +207,7 @@ class ObsTable:
             )
 
     def join(self, names: np.ndarray, columns: list[str]) -> dict[str, np.ndarray]:
-        """Annotation of the given cells: None or NaN for those the table does not name.
+        """Annotation of the given cells: None or NaN for cells that the table does not name.
 
         The columns must have been loaded.
         """
@@ -225,7 +225,7 @@ class ObsTable:
         return self._values_at(rows, found, columns)
 
     def lines(self, start: int, stop: int, columns: list[str]) -> dict[str, np.ndarray]:
-        """Annotation in the given lines, counted after the header; None or NaN where there is none."""
+        """Annotation in the given lines, counted after the header; None or NaN if missing."""
         return self._values_at(np.arange(start, stop), np.ones(stop - start, dtype=bool), columns)
 
     def _values_at(self, rows: np.ndarray, found: np.ndarray, columns: list[str]) -> dict[str, np.ndarray]:

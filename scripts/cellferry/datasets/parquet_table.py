@@ -1,4 +1,4 @@
-"""A table of cells' annotation as parquet, such as Xenium's `cells.parquet`, joined as a table of text is."""
+"""Parquet table of cell annotation, such as Xenium's `cells.parquet`, joined like a text table."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +15,14 @@ MAGIC = b"PAR1"
 
 
 def open_table(path: str | Path, key: str, *, by_order: bool = False) -> ObsTable:
-    """A table of annotation; see `ObsTable`."""
+    """Open an annotation table, parquet or text; see `ObsTable`."""
     with readable(Path(path)), open(path, "rb") as file:
         is_parquet = file.read(len(MAGIC)) == MAGIC
     return (ParquetTable if is_parquet else ObsTable)(path, key, by_order=by_order)
 
 
 class ParquetTable(ObsTable):
-    """The same as `ObsTable`, of a parquet file: the first column holds the cells' names.
+    """An `ObsTable` in a parquet file: the first column contains the cells' names.
 
     Nested columns are left out.
     """
@@ -53,7 +53,7 @@ class ParquetTable(ObsTable):
 
 
 def _values(column: pa.Array, as_numbers: bool) -> pd.Series:
-    """Values as text, None where one is missing, or numbers as they are."""
+    """Values as text, None if missing; or numbers unchanged."""
     if as_numbers and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         return column.to_pandas()
     values = map(_text, column.to_pylist())
@@ -61,7 +61,7 @@ def _values(column: pa.Array, as_numbers: bool) -> pd.Series:
 
 
 def _text(value: object) -> str | None:
-    # Names are bytes in Xenium's first versions.
+    # Xenium's first versions store names as bytes.
     if value is None or isinstance(value, str):
         return value
     return value.decode() if isinstance(value, bytes) else str(value)

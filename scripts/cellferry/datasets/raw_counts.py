@@ -1,4 +1,4 @@
-"""Raw counts: what they must be, and how to say what is wrong where they are not."""
+"""Raw counts: their checks, and messages about values that fail them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,48 +13,48 @@ from ..formats.sorting import MAX_EXACT
 from .rounding import MAX_LOG_NORMALIZED, sign_of_normalization
 
 VALUES_AT_ONCE = 1 << 15
-"""So few that what is made of them stays in the processor's cache."""
+"""Small enough for intermediate arrays to stay in the processor's cache."""
 
 MIN_VALUES = 20
 """Cells with fewer stored values may lack a 1 by chance."""
 
 MIN_SHARE_WITH_ONE = 0.5
-"""Raw counts of all technologies tried have a 1 in more than 99 % of the cells; truncated ones in a third."""
+"""Raw counts of all technologies tried have a 1 in more than 99 % of the cells, truncated ones in a third."""
 
 
 MAX_COUNT = MAX_EXACT
-"""A larger count would be rounded, and none is so large."""
+"""Larger counts would be rounded in float32, and do not occur."""
 
 LARGE_COUNT = 10**6
-"""A count of a gene in a cell above this is a doubt."""
+"""A count of a gene in a cell above this gives a warning."""
 
 IN_ANNDATA = " in X, raw.X or layers/counts"
-"""Where they are looked for in an AnnData object."""
+"""Places of counts in an AnnData object."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where counts come from, for messages.
+    """Source of counts, for messages.
 
     Attributes
     ----------
     path
         The file.
     place
-        The matrix in it, such as `layers/counts`.
+        Name of the matrix in it, such as `layers/counts`.
     key
-        The configuration key that chooses the place, such as `datasets.blood.counts`; None where a
-        format has one matrix only.
+        Configuration key that selects the matrix, such as `datasets.blood.counts`; None if the format has
+        only one.
     others
-        The file's other places, and whether their first values look like counts.
+        The file's other matrices, each with whether its first values look like counts.
     values
-        `counts`, or `intensities`: these can be any number.
+        `counts`, or `intensities`, which can be any number.
     rounding_key
-        The configuration key that has counts rounded, such as `datasets.blood.counts_rounding`.
+        Configuration key for rounding counts, such as `datasets.blood.counts_rounding`.
     is_rounded
-        Whether they will be: fractions are let pass then, and normalized values are not.
+        True if counts will be rounded: fractions are then allowed, normalized values are not.
     wanted_in
-        Where the format could have them, for the way out.
+        Places where the format may hold counts, for the remedy.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class Source:
 
     @classmethod
     def of(cls, header: Header) -> "Source":
-        """The place that was chosen when a header was read."""
+        """Source of the counts that a header selected."""
         key = header.options.key("counts") if len(header.places) > 1 else None
         return cls(
             header.path,
@@ -83,34 +83,34 @@ class Source:
 
     @property
     def wanted(self) -> str:
-        """What the place should hold."""
+        """Name of the expected values."""
         return "raw counts" if self.values == "counts" else self.values
 
     @property
     def better(self) -> list[str]:
-        """Other places whose first values look like counts."""
+        """Other matrices whose first values look like counts."""
         return [place for place, looks_right in self.others.items() if looks_right and place != self.place]
 
     @property
     def remedy(self) -> str:
-        """What the user can do if this place does not hold counts."""
+        """Remedy if this matrix does not contain counts."""
         better = self.better
         if self.key and better:
             return f"set {self.key} to {' or '.join(better)}, where the first values look like counts"
         looked = [place for place in self.others if place != self.place]
-        elsewhere = f" (no other place of the file does: {', '.join(looked)})" if looked else ""
+        elsewhere = f" (no other place of the file has them: {', '.join(looked)})" if looked else ""
         return f"{self.wanted} are needed{elsewhere}: export the file with them{self.wanted_in}"
 
     @property
     def remedy_of_gaps(self) -> str:
-        """The same where this place holds counts of which some are missing."""
+        """Remedy if this matrix contains counts with missing values."""
         if self.key and self.better:
             return self.remedy
         return "write 0 where nothing was counted, and export the file without what was not measured"
 
     @property
     def way_out(self) -> str:
-        """What else the user can do if fractional values are counts nevertheless."""
+        """Additional remedy if fractional values may be corrected counts."""
         if self.values != "counts" or self.is_rounded or not self.rounding_key or self.better:
             return ""
         return f". If they are corrected counts, as SoupX writes them, set {self.rounding_key}: nearest"
@@ -119,7 +119,7 @@ class Source:
 def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, source: Source) -> None:
     """Raise an `InputError` unless all stored values are finite, and counts non-negative integers.
 
-    Counts that will be rounded may be fractional, but not normalized.
+    Counts to be rounded may be fractional, but not normalized.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, 
     genes
         Names of the genes, one per column.
     source
-        Where the values come from.
+        Source of the values.
     """
     values = counts.data
     wrong = _wrong(values, source)
@@ -155,7 +155,7 @@ def check_counts(counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index, 
 def gene_totals(counts: sparse.csr_matrix) -> np.ndarray:
     """Sum of each gene's counts over the cells: float64, exact for integers.
 
-    Bit by bit, since `bincount` makes copies of both its arguments, twice their size.
+    Done in pieces, since `bincount` copies both its arguments at twice their size.
     """
     totals = np.zeros(counts.shape[1])
     for start in range(0, counts.nnz, VALUES_AT_ONCE):
@@ -165,7 +165,7 @@ def gene_totals(counts: sparse.csr_matrix) -> np.ndarray:
 
 
 def preview_problem(values: np.ndarray, source: Source) -> str | None:
-    """What `check_counts` would say of values whose cells and genes are unknown; None if all are counts."""
+    """Message of `check_counts` for values with unknown cells and genes; None if all are counts."""
     wrong = _wrong(values, source)
     if not wrong.any():
         return None
@@ -173,7 +173,7 @@ def preview_problem(values: np.ndarray, source: Source) -> str | None:
     return (
         f"{source.path}: {source.place} does not hold {source.wanted}: {values[position]:g} is among its "
         f"values; {diagnosis}; {remedy}"
-        # Normalized values show in whole cells only, and are refused then.
+        # Normalized values show in whole cells only, and are refused later.
         f"{source.way_out if _can_be_rounded(values) else ''}"
     )
 
@@ -192,11 +192,11 @@ def _wrong(values: np.ndarray, source: Source) -> np.ndarray:
 
 
 def _told(values: np.ndarray, wrong: np.ndarray, source: Source) -> tuple[int, str, str]:
-    """Position of the wrong value that is named, what is wrong with all, and the remedy."""
+    """Position of the reported value, diagnosis of all values, and remedy."""
     missing = np.isnan(values)
     if source.values != "counts" or not missing.any():
         return int(np.argmax(wrong)), _diagnosis(values, source), source.remedy
-    gaps = f"values are missing (NaN), {missing.sum():,} of those that were looked at"
+    gaps = f"values are missing (NaN), {missing.sum():,} of those checked"
     others = wrong & ~missing
     if others.any():
         return int(np.argmax(others)), f"{_diagnosis(values[~missing], source)}; {gaps}", source.remedy
@@ -216,8 +216,8 @@ def _diagnosis(values: np.ndarray, source: Source) -> str:
         return "some values are negative, as after scaling (z-scores) or background correction"
     if values.max() > MAX_COUNT and (source.is_rounded or np.all(values == np.rint(values))):
         return (
-            f"numbers above {MAX_COUNT:,} are no counts and could not be held exactly: a -1 that was stored "
-            "without a sign becomes one, and so does what was multiplied"
+            f"numbers above {MAX_COUNT:,} are not counts and cannot be stored exactly; they occur if a -1 is "
+            "stored without a sign, or if counts were multiplied"
         )
     if values.max() < MAX_LOG_NORMALIZED:
         return "the values are fractional and small, they look log-normalized"
@@ -225,7 +225,7 @@ def _diagnosis(values: np.ndarray, source: Source) -> str:
 
 
 class LargestCount:
-    """The largest of the counts that were looked at, and where it stands.
+    """The largest of the counts added, with its cell and gene.
 
     Attributes
     ----------
@@ -238,7 +238,7 @@ class LargestCount:
         self._place = ""
 
     def add(self, counts: sparse.csr_matrix, names: np.ndarray, genes: pd.Index) -> None:
-        """Look at a block of counts with the names of its cells and genes."""
+        """Add a block of counts with the names of its cells and genes."""
         if counts.nnz == 0 or counts.data.max() <= self.value:
             return
         position = int(np.argmax(counts.data))
@@ -247,26 +247,25 @@ class LargestCount:
         self._place = f"cell '{names[row]}', gene '{genes[counts.indices[position]]}'"
 
     def doubt(self, source: Source) -> str | None:
-        """A warning if it is too large for a count to be expected; None otherwise."""
+        """A warning if it is larger than expected of a count, or None."""
         if source.values != "counts" or self.value <= LARGE_COUNT:
             return None
         return (
-            f"{source.path}: {source.place} holds {self.value:,.0f} in {self._place}, and counts above "
-            f"{LARGE_COUNT:,} are hardly ever seen: look whether it is one"
+            f"{source.path}: {source.place} holds {self.value:,.0f} in {self._place}, but counts above "
+            f"{LARGE_COUNT:,} are very rare; check that it is a count"
         )
 
 
 class SmallestValues:
-    """Counts, block by block, in how many cells the smallest non-zero value is 1.
+    """Share of cells whose smallest non-zero value is 1, collected block by block.
 
-    Integers are not yet counts. `layers["counts"]` of some public files is
-    `trunc(expm1(log-normalized))`: non-negative integers, but made by multiplying each cell with a
-    size factor and cutting off the fraction, so that most cells have no 1 (a cell whose counts were
-    tripled begins with 3) and their ratios are wrong. Every check of single values passes there. In
-    raw counts, UMIs or reads, a cell with twenty values practically always has a 1: in 99.6 to 100 %
-    of the cells of ten public datasets, against 34 % in the truncated one. Sums of cells
-    (pseudobulk, metacells) and strict gene filters may lack a 1 as well, so this is a doubt to be
-    told, not an error.
+    Integers are not always counts. In some public files, `layers["counts"]` is
+    `trunc(expm1(log-normalized))`: non-negative integers, but each cell was multiplied with a size factor and
+    the fractions were cut off. Most cells then have no 1 (a cell with tripled counts begins with 3), and
+    ratios are wrong. All checks of single values pass. In raw counts, UMIs or reads, a cell with twenty
+    values practically always has a 1: in 99.6 to 100 % of the cells of ten public datasets, against 34 % in
+    the truncated one. Sums of cells (pseudobulk, metacells) and strict gene filters may lack a 1 as well, so
+    this is a warning and not an error.
     """
 
     def __init__(self) -> None:
@@ -274,22 +273,22 @@ class SmallestValues:
         self.with_one = 0
 
     def add(self, counts: sparse.csr_matrix) -> None:
-        """Look at a block of counts without explicit zeros."""
+        """Add a block of counts without explicit zeros."""
         lengths = np.diff(counts.indptr)
         starts = counts.indptr[:-1][lengths >= MIN_VALUES]
         if len(starts) == 0:
             return
-        # Within a long row the minimum over the stretch up to the next long row would include short
-        # rows between them, so ends are given too and every second result is taken.
+        # The minimum from one long row to the next would include short rows between them, so ends are given
+        # too and every second result is used.
         ends = counts.indptr[1:][lengths >= MIN_VALUES]
         edges = np.column_stack([starts, ends]).ravel()
-        padded = np.append(counts.data, np.float32(np.inf))  # reduceat needs its last edge inside the array
+        padded = np.append(counts.data, np.float32(np.inf))  # reduceat's last edge must be inside the array
         smallest = np.minimum.reduceat(padded, edges)[::2]
         self.looked_at += len(starts)
         self.with_one += int(np.count_nonzero(smallest == 1))
 
     def doubt(self, source: Source) -> str | None:
-        """A warning if too few cells have a 1; None otherwise."""
+        """A warning if too few cells have a 1, or None."""
         if (
             source.values != "counts"
             or self.looked_at == 0
@@ -299,7 +298,7 @@ class SmallestValues:
         share = self.with_one / self.looked_at
         return (
             f"{source.path}: {source.place} holds integers, but only {share:.0%} of the cells have a 1 as "
-            "smallest value, where raw counts have it in nearly all: they may be normalized values with "
-            f"their fractions cut off, or sums of cells; if there are raw counts elsewhere, use those "
+            "smallest value, against nearly all in raw counts: they may be normalized values with their "
+            f"fractions cut off, or sums of cells; if there are raw counts elsewhere, use those "
             f"{'(' + source.key + ')' if source.key else ''}".rstrip()
         )

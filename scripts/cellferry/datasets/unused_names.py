@@ -1,4 +1,4 @@
-"""Names in the configuration that stand for nothing in the data, so that their keys have no effect."""
+"""Names in the configuration that match nothing in the data, so that their keys have no effect."""
 
 from collections.abc import Iterable
 
@@ -10,18 +10,18 @@ MAX_SAID = 10
 def unused_names(
     named: dict[str, bool], *, key: str, what: str, known: Iterable[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """What to say of names of which some or all stand for nothing.
+    """Problems and warnings of names that match nothing.
 
     Parameters
     ----------
     named
-        The names that the configuration gives, and whether each was found.
+        The configured names, each with whether it was found.
     key
-        Their key.
+        Configuration key of the names.
     what
-        What they should fit, such as `label of a dataset`.
+        Noun for messages: the kind of thing named, such as `label of a dataset`.
     known
-        What they could have been meant for.
+        Existing names, for suggestions.
 
     Returns
     -------

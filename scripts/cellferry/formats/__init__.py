@@ -1,13 +1,13 @@
-"""Readers of the users' files: one module per format, detected by `detect`, listed in `config/formats.py`.
+"""Readers of users' files: one module per format, listed in `config/formats.py`; `detect` selects one.
 
-A reader offers four functions, whose types are in `interface`:
+A reader has four functions, with types from `interface`:
 
-- `recognizes(path, signature)` tells from a look at a file whether it is of the format;
-- `header(path, options)` tells what a file holds without reading its counts;
-- `cells(header, columns)` yields the cells' names and annotation alone;
-- `blocks(header, columns, max_bytes, scratch)` yields counts, names and annotation in row blocks.
+- `recognizes(path, signature)`: True if a file has the format, by a few of its bytes and names;
+- `header(path, options)`: the file's content, without reading its counts;
+- `cells(header, columns)`: yields names and annotation of the cells;
+- `blocks(header, columns, max_bytes, scratch)`: yields counts, names and annotation in row blocks.
 
-To add a format, write a module with these four and enter it in `config/formats.py`.
+To add a format, write a module with these four functions and add it to `config/formats.py`.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from .sorting import OutOfOrderError
 __all__ = ["Block", "Cells", "Header", "Options", "OutOfOrderError", "blocks", "cells", "detect", "header"]
 
 READERS = {name: import_module(f".{module}", __package__) for name, module in FORMATS.items()}
-"""The readers by the format's name, in the order in which they are asked."""
+"""Readers by name of the format, in the order in which they are tried."""
 
 DATASET_ENDINGS = (
     ".h5ad",
@@ -43,7 +43,7 @@ DATASET_ENDINGS = (
     ".rdata",
     ".parquet",
 )
-"""Of files that a folder may hold and that can be named instead."""
+"""Suffixes of datasets to suggest if a folder is named that contains some."""
 
 MAX_NAMED = 5
 
@@ -56,7 +56,7 @@ def header(path: str | Path, options: Options, format: str = "auto") -> Header: 
     path
         File or folder.
     options
-        What the configuration says about it.
+        Configuration of the dataset.
     format
         A name in `READERS`, or `auto`.
 
@@ -81,7 +81,7 @@ def header(path: str | Path, options: Options, format: str = "auto") -> Header: 
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Yield names and the given annotation columns of all cells, in the file's order."""
+    """Yield names and given annotation columns of all cells, in the file's order."""
     with readable(header.path):
         yield from READERS[header.format].cells(header, columns)
 
@@ -94,29 +94,29 @@ def blocks(
     start: int = 0,
     stop: int | None = None,
 ) -> Iterator[Block]:
-    """Yield cells with their counts, in the file's order, in blocks of bounded size.
+    """Yield cells with their counts, in the file's order, in blocks of limited size.
 
     Parameters
     ----------
     header
-        What `header` returned.
+        Result of `header`.
     columns
-        Annotation columns to read along.
+        Annotation columns to read.
     max_bytes
-        Size of a block at most: 8 bytes per stored value, 128 per cell, and the dense rows where the
-        file is dense. One cell at least. Reading takes up to four times as much for a moment.
+        Largest size of a block: 8 bytes per stored value, 128 per cell, and the dense rows of a dense file.
+        At least one cell. Reading takes up to four times as much for a moment.
     scratch
-        Folder for temporary files, used where cells do not come in order (12 bytes per stored value).
+        Folder for temporary files, used if cells are not in order (12 bytes per stored value).
     start, stop
-        The first cell, and the one after the last; all of them by default. What comes before is read too
-        where a file can only be read from front to back.
+        The first cell, and the one after the last; by default all. Formats that can only be read from front
+        to back also read the cells before.
 
     Raises
     ------
     InputError
-        If the file turns out to be broken, or changes while it is read.
+        If the file is broken, or changes while it is read.
     OutOfOrderError
-        If a file that began sorted by cell does not go on so: read it again with the header's
+        If a file begins sorted by cell and does not continue so: read it again with the header's
         `details["sorted"]` set to False.
     """
     stop = header.n_cells if stop is None else stop
@@ -137,13 +137,13 @@ def blocks(
             check_unchanged(part, state)
     if n_cells != stop - start:
         raise InputError(
-            f"{header.path}: {n_cells} cells were found where {stop - start} should be; "
-            "the file is damaged: export it again"
+            f"{header.path}: contains {n_cells} cells instead of {stop - start}; the file is damaged: export "
+            "it again"
         )
 
 
 def _between(blocks: Iterator[Block], start: int, stop: int) -> Iterator[Block]:
-    """Cells `start` to `stop` of blocks that begin with the first cell."""
+    """Cells `start` to `stop` of blocks that begin at the first cell."""
     position = 0
     for block in blocks:
         first, last = max(0, start - position), min(len(block), stop - position)
@@ -155,12 +155,12 @@ def _between(blocks: Iterator[Block], start: int, stop: int) -> Iterator[Block]:
 
 
 def detect(path: Path, options: Options) -> str:
-    """Name of a file's format: by its content first, by its ending second.
+    """Name of a file's format, by its content first and its suffix second.
 
     Raises
     ------
     InputError
-        If it is empty, or none of the formats that can be read.
+        If the file is empty or its format is not supported.
     """
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; copy or download it again")
@@ -176,7 +176,7 @@ def detect(path: Path, options: Options) -> str:
 
 
 def _refuse_folder_around(path: Path) -> None:
-    """Raise an `InputError` if a folder is no dataset, but has some in it or one level below."""
+    """Raise an `InputError` if a folder is not a dataset but contains some, at most one level below."""
     found = sorted({*path.glob("*"), *path.glob("*/*")}) if path.is_dir() else []
     for file in found:
         if file.name == SALMON:
@@ -185,7 +185,7 @@ def _refuse_folder_around(path: Path) -> None:
     if datasets:
         more = ", …" if len(datasets) > MAX_NAMED else ""
         raise InputError(
-            f"{path}: this folder is no dataset, but there are some in it; name one of these: "
+            f"{path}: this folder is not a dataset, but contains some; name one of these: "
             f"{', '.join(datasets[:MAX_NAMED])}{more}"
         )
 

@@ -1,6 +1,6 @@
-"""An AnnData object in a tree of groups and arrays, as HDF5 files and zarr stores hold it.
+"""AnnData object in a tree of groups and arrays, as in HDF5 files and zarr stores.
 
-CSR, CSC or dense counts in X, raw or a layer. `root` is the group that holds obs and var.
+CSR, CSC or dense counts in X, raw or a layer. `root` is the group with obs and var.
 """
 
 from collections.abc import Iterator
@@ -29,13 +29,13 @@ from .matrix import (
 from .pieces import read_part
 
 OBSM = "obsm/"
-"""What the names of columns of an element of obsm begin with: `obsm/spatial/0` is its first column."""
+"""Prefix of the names of obsm's columns: `obsm/spatial/0` is the first column of an element."""
 
 AXES = (2, 3)
-"""Number of columns of what may be coordinates."""
+"""Numbers of columns of possible coordinates."""
 
 AUTOMATIC = ("layers/counts", "raw", "X")
-"""Where `counts: auto` signature, in this order."""
+"""Places that `counts: auto` tries, in this order."""
 
 
 def header(root: Group, path: Path, options: Options, file_format: str) -> Header:
@@ -43,7 +43,7 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
     if "obs" not in root or "var" not in root:
         missing = "obs" if "obs" not in root else "var"
         raise InputError(
-            f"{path}: has no {missing}, so it holds no AnnData object; correct {options.key('format')}"
+            f"{path}: has no {missing}, so it is not an AnnData object; correct {options.key('format')}"
         )
     elements = places_of(root)
     previews = {place: glance(element) for place, element in elements.items()}
@@ -87,7 +87,7 @@ def header(root: Group, path: Path, options: Options, file_format: str) -> Heade
 
 
 class CellFrame(Frame):
-    """obs, with the columns of obsm by names such as `obsm/spatial/0`."""
+    """obs, together with the columns of obsm, named like `obsm/spatial/0`."""
 
     def __init__(self, root: Group) -> None:
         super().__init__(root, "obs")
@@ -99,12 +99,12 @@ class CellFrame(Frame):
         name, _, number = column.removeprefix(OBSM).rpartition("/")
         element = self._root["obsm"][name]
         if element.shape[0] != len(self):
-            raise DamagedPartError(f"obsm/{name} has {element.shape[0]} rows, and obs {len(self)}")
+            raise DamagedPartError(f"obsm/{name} has {element.shape[0]} rows, but obs has {len(self)}")
         return read_part(element, slice(start, stop))[:, int(number)]
 
 
 def obsm_widths(root: Group) -> dict[str, int]:
-    """Number of columns of each array of numbers in obsm, by its name."""
+    """Number of columns of each numeric array in obsm, by name."""
     obsm = root.get("obsm")
     elements = {} if obsm is None or is_array(obsm) else {str(name): obsm[name] for name in obsm}
     return {
@@ -115,7 +115,7 @@ def obsm_widths(root: Group) -> dict[str, int]:
 
 
 def check(root: Group, header: Header) -> None:
-    """Raise an `InputError` if the chosen place is sparse, and its arrays do not fit each other."""
+    """Raise an `InputError` if the selected counts are sparse and their arrays are inconsistent."""
     if header.counts is not None and header.storage != "dense":
         check_compressed(
             places_of(root)[header.counts], header.storage, (header.n_cells, header.n_genes), header.path
@@ -125,16 +125,16 @@ def check(root: Group, header: Header) -> None:
 def counts_of(
     root: Group, header: Header, max_bytes: int, scratch: Path, start: int, stop: int | None
 ) -> Iterator[sparse.csr_matrix]:
-    """Row blocks of the chosen place; see `formats.blocks`."""
+    """Row blocks of the selected counts; see `formats.blocks`."""
     return blocks_of_rows(places_of(root)[header.counts], max_bytes, scratch, header.path, start, stop)
 
 
 def places_of(root: Group) -> dict[str, Group | Array]:
-    """The matrices of an object by the names that the configuration uses."""
+    """The object's matrices, by the names used in the configuration."""
     places = {"X": root.get("X"), "raw": root.get("raw/X", root.get("raw.X"))}
     if "layers" in root:
         places |= layers_of(group_at(root, "layers"))
-    # An AnnData without X may leave a scalar in its place.
+    # In an AnnData without X a scalar may take its place.
     return {
         place: element
         for place, element in places.items()
@@ -143,7 +143,7 @@ def places_of(root: Group) -> dict[str, Group | Array]:
 
 
 def genes_of(root: Group, place: str | None) -> Frame:
-    """The data frame of the genes that go with a place."""
+    """The data frame of the genes of a matrix."""
     if place != "raw":
         return Frame(root, "var")
     return Frame(root, next(name for name in ("raw/var", "raw.var") if name in root))

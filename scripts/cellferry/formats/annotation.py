@@ -1,4 +1,4 @@
-"""Cells' names and annotation beside their counts."""
+"""Names and annotation of cells, read together with their counts."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -12,7 +12,7 @@ CELLS_AT_ONCE = 1 << 17
 
 
 class Annotation(Protocol):
-    """A data frame of the cells that is read by columns and ranges of rows.
+    """A data frame of the cells, read by columns and ranges of rows.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Annotation(Protocol):
 
 
 def annotated_cells(obs: Annotation, n_cells: int, columns: list[str]) -> Iterator[Cells]:
-    """Names and annotation of all cells, a hundred thousand or so at a time."""
+    """Yield names and annotation of all cells, about a hundred thousand at a time."""
     for start in range(0, n_cells, CELLS_AT_ONCE):
         stop = min(n_cells, start + CELLS_AT_ONCE)
         yield Cells(obs.names(start, stop), {column: obs.values(column, start, stop) for column in columns})
@@ -41,7 +41,7 @@ def annotated_cells(obs: Annotation, n_cells: int, columns: list[str]) -> Iterat
 def annotated_blocks(
     rows: Iterable[sparse.csr_matrix], obs: Annotation, columns: list[str], start: int = 0
 ) -> Iterator[Block]:
-    """Row blocks of counts, from cell `start` on, with the names and annotation of their cells."""
+    """Yield row blocks of counts, from cell `start` on, with names and annotation of their cells."""
     for counts in rows:
         stop = start + counts.shape[0]
         values = {column: obs.values(column, start, stop) for column in columns}

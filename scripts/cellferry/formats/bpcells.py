@@ -1,9 +1,9 @@
-"""BPCells' folders: one file per array of a compressed sparse matrix, bit-packed or not.
+"""BPCells folders: one file per array of a compressed sparse matrix, bit-packed or not.
 
-`version` names packing and type of the values, `storage_order` whether columns or rows lie together,
-`idxptr` where each of them begins. Genes × cells stored by column is cells × genes in CSR. A packed
-array comes in runs of 128 integers: `*_data` holds their bits, `*_idx` where each run begins. Genes'
-positions are packed as differences (`index_starts` holds the first of each run), counts less 1.
+`version` gives packing and type of the values, `storage_order` whether columns or rows are contiguous, and
+`idxptr` the start of each. Genes × cells stored by column is cells × genes in CSR. A packed array consists of
+runs of 128 integers: `*_data` contains their bits, `*_idx` the start of each run. Gene positions are packed
+as differences (`index_starts` contains the first of each run), counts as count - 1.
 """
 
 import itertools
@@ -27,7 +27,7 @@ NAMES_TO_JUDGE = 5000
 
 MAGIC_BYTES = 8
 MAX_WORD_BYTES = 1000
-"""Of a file that holds a single word."""
+"""Size limit of a file with a single word."""
 
 NUMBERS = {b"UINT32v1": "<u4", b"UINT64v1": "<u8", b"FLOATSv1": "<f4", b"DOUBLEv1": "<f8"}
 """Types of the numbers in a file, by its first bytes."""
@@ -37,11 +37,11 @@ VERSION = re.compile(r"(packed|unpacked)-(uint|float|double)-matrix-v([12])")
 
 RUN = 128
 RUNS_AT_ONCE = 1 << 13
-"""Runs unpacked at once: 4 MB, which stay in the processor's cache."""
+"""Runs unpacked at once: 4 MB, which fit into the processor's cache."""
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a folder is a BPCells matrix, or holds some."""
+    """True if a folder is a BPCells matrix or contains some."""
     return "idxptr" in signature.inside or (path.is_dir() and any(path.glob("*/idxptr")))
 
 
@@ -51,7 +51,7 @@ def header(path: Path, options: Options) -> Header:
     below = sorted(str(file.parent) for file in path.glob("*/idxptr"))
     if below and not (path / "idxptr").is_file():
         raise InputError(
-            f"{path}: is no BPCells matrix itself, but holds {', '.join(below)}; name one of these"
+            f"{path}: is not a BPCells matrix itself, but contains {', '.join(below)}; name one of these"
         )
     matrix = open_matrix(path)
     sides = [_lines(path / name) for name in ("row_names", "col_names")]
@@ -63,7 +63,7 @@ def header(path: Path, options: Options) -> Header:
             f"col_names {n_named[1]} names; write it again with the names of its genes and cells"
         )
     if options.orientation == "auto":
-        # R's packages hold genes × cells.
+        # R packages store genes × cells.
         cells_are_rows = probably_genes_are_rows(*samples) is False
     else:
         cells_are_rows = options.orientation == "cells"
@@ -89,7 +89,7 @@ def header(path: Path, options: Options) -> Header:
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names of the cells, a hundred thousand or so at a time; the format holds no annotation."""
+    """Yield names of the cells, about a hundred thousand at a time; the format has no annotation."""
     names = _lines(header.path / ("row_names" if header.details["cells_are_rows"] else "col_names"))
     while some := list(itertools.islice(names, CELLS_AT_ONCE)):
         yield Cells(np.array(some, dtype=object), {})
@@ -98,7 +98,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
-    """Counts and names of the cells, in row blocks; see `formats.blocks`."""
+    """Yield counts and names of the cells in row blocks; see `formats.blocks`."""
     cells_are_rows = header.details["cells_are_rows"]
     names = itertools.islice(
         _lines(header.path / ("row_names" if cells_are_rows else "col_names")), start, None
@@ -110,41 +110,41 @@ def blocks(
 
 
 def open_matrix(folder: Path) -> "Matrix":
-    """Open a BPCells folder and check that its files fit each other.
+    """Open a BPCells folder and check that its files are consistent.
 
     Raises
     ------
     InputError
-        If it is no such matrix, of a newer version, or damaged.
+        If it is not such a matrix, of a newer version, or damaged.
     """
     first_line = _line(folder / "version")
     version = VERSION.fullmatch(first_line)
     if version is None:
         raise InputError(
-            f"{folder}: is a BPCells folder of version '{first_line}', and (un)packed uint, float or double "
-            "matrices of version 1 or 2 can be read; write the matrix again, for example as 10x mtx"
+            f"{folder}: is a BPCells folder of version '{first_line}', but only (un)packed uint, float or "
+            "double matrices of version 1 or 2 can be read; write the matrix again, for example as 10x mtx"
         )
     return Matrix(folder, is_packed=version[1] == "packed", dtype=VALUES[version[2]], version=int(version[3]))
 
 
 class Matrix:
-    """A matrix in a BPCells folder; its arrays are read a stretch at a time.
+    """A matrix in a BPCells folder; its arrays are read in parts.
 
-    Sliced by the names `indptr`, `indices` and `data` as an h5py group that holds a sparse matrix.
+    Indexed by `indptr`, `indices` and `data`, like an h5py group with a sparse matrix.
 
     Parameters
     ----------
     folder
         The folder.
     is_packed, dtype, version
-        What its version says.
+        Fields of the folder's version.
 
     Attributes
     ----------
     shape
         Rows and columns.
     storage_order
-        `col` if the entries of a column lie together, `row` if those of a row do.
+        `col` if the entries of a column are contiguous, `row` if those of a row are.
     nonzeros
         Number of stored values.
     """
@@ -157,7 +157,7 @@ class Matrix:
         shape = Numbers(folder / "shape", "<u4")[:].tolist()
         if self.storage_order not in ("row", "col") or len(shape) != 2:
             raise InputError(
-                f"{folder}: storage_order is '{self.storage_order}' and shape {shape}, where row or col and "
+                f"{folder}: storage_order is '{self.storage_order}' and shape {shape}, but row or col and "
                 "two numbers are needed; the folder is damaged: copy or write it again"
             )
         rows, columns = shape
@@ -183,8 +183,8 @@ class Matrix:
         for name, values in (("index", indices), ("val", data)):
             if len(values) != self.nonzeros:
                 raise InputError(
-                    f"{folder}: {name} holds {len(values)} values, and idxptr promises {self.nonzeros}; the "
-                    "folder is damaged or incomplete: copy or write it again"
+                    f"{folder}: {name} holds {len(values)} values instead of the {self.nonzeros} of idxptr; "
+                    "the folder is damaged or incomplete: copy or write it again"
                 )
         self._parts = {"indptr": pointers, "indices": indices, "data": data}
 
@@ -202,15 +202,15 @@ class Matrix:
         return list(_lines(self.folder / "col_names"))
 
     def cells_lie_together(self, cells_are_rows: bool = False) -> bool:
-        """Whether the entries of a cell lie together."""
+        """True if the entries of a cell are contiguous."""
         return (self.storage_order == "row") == cells_are_rows
 
     def glance(self) -> np.ndarray:
-        """Values from the beginning, the middle and the end."""
+        """Values from the start, the middle and the end."""
         return glance(self)
 
     def check(self) -> None:
-        """Raise an `InputError` if its arrays do not fit each other."""
+        """Raise an `InputError` if the arrays are inconsistent."""
         check_compressed(self, "csr" if self.storage_order == "row" else "csc", self.shape, self.folder)
 
     def blocks(
@@ -222,23 +222,23 @@ class Matrix:
         start: int = 0,
         stop: int | None = None,
     ) -> Iterator[sparse.csr_matrix]:
-        """Cells × genes in order, as CSR float32 of at most `max_bytes` (8 per value), one cell at least.
+        """Cells × genes in order, as CSR float32 of at most `max_bytes` (8 per value), at least one cell.
 
         Parameters
         ----------
         max_bytes
             Size of a block.
         scratch
-            Folder for temporary files, 12 bytes per value, if the entries of a cell do not lie together.
+            Folder for temporary files, 12 bytes per value, used if the entries of a cell are not contiguous.
         cells_are_rows
-            Whether the rows of the matrix are the cells; the columns are otherwise.
+            True if the rows of the matrix are the cells, False if the columns are.
         start, stop
             The first cell, and the one after the last.
 
         Raises
         ------
         InputError
-            If the folder turns out to be damaged.
+            If the folder is damaged.
         """
         shape = self.shape if cells_are_rows else self.shape[::-1]
         if self.cells_lie_together(cells_are_rows):
@@ -254,7 +254,7 @@ class Numbers:
     path
         The file.
     dtype
-        The type that its first bytes must name.
+        Type expected from its first bytes.
     """
 
     def __init__(self, path: Path, dtype: str) -> None:
@@ -280,19 +280,19 @@ class Numbers:
 
 
 class Packed:
-    """A bit-packed array of unsigned integers, in the files `NAME_data`, `NAME_idx` and so on.
+    """A bit-packed array of unsigned integers, in files named `NAME_data`, `NAME_idx` and so on.
 
     Parameters
     ----------
     folder, name
-        Where it is.
+        Folder and NAME.
     n_values
         Its length.
     has_offsets
-        Whether `NAME_idx` is continued beyond 2³² by `NAME_idx_offsets`.
+        True if `NAME_idx_offsets` extends `NAME_idx` beyond 2³².
     has_starts
-        Whether differences are packed, and the first integer of each run is in `NAME_starts`; integers less 1
-        are packed otherwise.
+        True if differences are packed and `NAME_starts` contains the first integer of each run; otherwise
+        each integer is packed as its value - 1.
     """
 
     dtype = np.dtype(np.uint32)
@@ -313,8 +313,8 @@ class Packed:
         )
         if not is_whole or int(self._begins(n_runs, n_runs + 1)[0]) > len(self._words):
             raise InputError(
-                f"{folder}: the files {name}_* do not hold the {n_values} values that idxptr promises; the "
-                "folder is damaged or incomplete: copy or write it again"
+                f"{folder}: the files {name}_* do not contain the {n_values} values of idxptr; the folder is "
+                "damaged or incomplete: copy or write it again"
             )
         self.shape = (n_values,)
 
@@ -331,7 +331,7 @@ class Packed:
         return values.reshape(-1)[start - first * RUN : max(start, stop) - first * RUN]
 
     def _begins(self, first: int, last: int) -> np.ndarray:
-        """Where the runs begin in the words (int64)."""
+        """Start of each run in the words (int64)."""
         carried = np.searchsorted(self._offsets, np.arange(first, last), side="right") - 1
         return self._bounds[first:last].astype(np.int64) + (carried << 32)
 
@@ -348,23 +348,23 @@ class Packed:
         if self._starts is None:
             out += 1
             return
-        # Zigzag: 0, -1, 1, -2, … as 0, 1, 2, 3, …; arithmetic modulo 2³² takes care of the sign.
+        # Zigzag: 0, -1, 1, -2, … as 0, 1, 2, 3, …; arithmetic modulo 2³² handles the sign.
         np.bitwise_xor(out >> 1, -(out & 1), out=out)
         out[:, 0] += self._starts[first:last]
         np.cumsum(out, axis=1, out=out)
 
 
 def unpack_bits(words: np.ndarray, begins: np.ndarray, out: np.ndarray) -> None:
-    """Unpack runs of 128 integers that are interleaved four by four, as SIMD registers hold them.
+    """Unpack runs of 128 integers that are interleaved four by four, as in SIMD registers.
 
     Parameters
     ----------
     words
         The packed bits (uint32).
     begins
-        Where each run begins in them, and the last ends; a run of b bits has 4 b words.
+        Start of each run in the words, and end of the last; a run of b bits has 4 b words.
     out
-        Runs × 128 (uint32), written to.
+        Runs × 128 (uint32), overwritten.
     """
     bits_of_runs = np.diff(begins) // 4
     for bits in np.unique(bits_of_runs).tolist():

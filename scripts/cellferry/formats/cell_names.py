@@ -1,4 +1,4 @@
-"""Duplicate cell names, found by hashes of eight bytes each."""
+"""Duplicate cell names, detected by hashes of eight bytes each."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,22 +7,22 @@ import pandas as pd
 
 
 def hashes(names: np.ndarray) -> np.ndarray:
-    """Eight bytes per name (uint64), to compare the names of millions of cells within memory."""
+    """Eight bytes per name (uint64), so that the names of millions of cells fit into memory."""
     return pd.util.hash_array(np.asarray(names, dtype=object), categorize=False)
 
 
 def repeated_hashes(parts: list[np.ndarray]) -> np.ndarray:
-    """Hashes that stand more than once in the concatenated parts, sorted."""
+    """Hashes that occur more than once in the concatenated parts, sorted."""
     return np.unique(_repetitions(parts))
 
 
 def count_repeated(parts: list[np.ndarray]) -> int:
-    """How many hashes of the concatenated parts stand there already."""
+    """Number of hashes that repeat an earlier one in the concatenated parts."""
     return len(_repetitions(parts))
 
 
 def _repetitions(parts: list[np.ndarray]) -> np.ndarray:
-    """Every hash that stands in the concatenated parts already, sorted."""
+    """All repetitions of earlier hashes in the concatenated parts, sorted."""
     if not parts:
         return np.empty(0, dtype=np.uint64)
     every = np.concatenate(parts)
@@ -31,9 +31,9 @@ def _repetitions(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def repeated_names(names: Iterable[np.ndarray], suspects: np.ndarray, most: int = 1000) -> Iterator[str]:
-    """Names that really repeat, given the repeated hashes: two names may share a hash by chance.
+    """Names that really repeat, given the repeated hashes: different names may share a hash.
 
-    At most `most` suspects are looked at, so that a file of equal names does not fill the memory.
+    Checks at most `most` suspects, so that a file of equal names does not fill the memory.
     """
     suspects = suspects[:most]
     seen: set[str] = set()

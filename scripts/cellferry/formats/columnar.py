@@ -15,30 +15,30 @@ from .hdf5 import MISSHAPEN, misshapen
 from .interface import Cells
 
 COLUMN_BYTES = 1 << 16
-"""What Arrow holds per column of a parquet file while it reads, besides the values."""
+"""Memory that Arrow needs per column of a parquet file while reading, besides the values."""
 
 DESCRIPTION_BYTES = 1100
-"""What Arrow holds of each column of each group of a parquet file as long as it is open."""
+"""Memory that Arrow needs per column and group of an open parquet file."""
 
 READING_MB = 250
-"""What Arrow holds besides, at most, as measured."""
+"""Largest additional memory that Arrow was measured to need."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator["Table"]:
-    """Open a table; what Arrow raises becomes an `InputError`."""
+    """Open a table; errors of Arrow become an `InputError`."""
     try:
         with open(path, "rb") as file:
             start = file.read(len(ARROW))
         if start.startswith(OLD_FEATHER):
             raise InputError(f"{path}: is a feather file of version 1; write it again with a recent version")
         yield ParquetTable(path) if start.startswith(PARQUET) else ArrowTable(path)
-    except (pa.ArrowException, SystemError) as error:  # the latter where a length became negative
+    except (pa.ArrowException, SystemError) as error:  # SystemError: a length became negative
         raise InputError(
             f"{path}: cannot be read, the table is broken or incomplete ({in_one_line(error)}); compare its "
             "size or checksum with the original and copy or download it again"
         ) from error
-    except UnicodeDecodeError:  # text in another encoding, which `readable` tells of
+    except UnicodeDecodeError:  # text in another encoding, reported by `readable`
         raise
     except MISSHAPEN as error:
         raise InputError(misshapen(path, error)) from error
@@ -65,20 +65,20 @@ class Table(ABC):
 
     @abstractmethod
     def largest_group(self) -> int:
-        """Bytes that a group takes at most when it is read."""
+        """Largest number of bytes that reading a group takes."""
 
     @abstractmethod
     def group_bytes(self, group: int) -> dict[str, int]:
-        """Bytes that each column of a group takes when it is read."""
+        """Bytes per column that reading a group takes."""
 
     @abstractmethod
     def read_group(self, group: int, columns: list[str], n_rows: int) -> Iterator[pa.RecordBatch]:
-        """Rows of a group in order, `n_rows` at once."""
+        """Yield the rows of a group in order, `n_rows` at a time."""
 
     def read(
         self, columns: list[str], n_rows: int, start: int = 0, stop: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Rows `start` to `stop` of the given columns, at most `n_rows` at once."""
+        """Yield rows `start` to `stop` of the given columns, at most `n_rows` at a time."""
         stop = self.n_rows if stop is None else stop
         first = 0
         for group, length in enumerate(self.lengths):
@@ -87,7 +87,7 @@ class Table(ABC):
                 for batch in self.read_group(group, columns, n_rows):
                     begin, end = max(0, start - position), min(len(batch), stop - position)
                     if begin < end:
-                        # By name: Arrow takes a dot in a name for nesting and may give more than was asked.
+                        # By name: Arrow reads a dot in a name as nesting and may return more columns.
                         yield batch.slice(begin, end - begin).select(columns)
                     position += len(batch)
             first += length
@@ -153,7 +153,7 @@ class ArrowTable(Table):
 
 
 class BoundedQueue:
-    """Cells that come in batches, taken in other numbers."""
+    """Cells that arrive in batches and are taken in other numbers."""
 
     def __init__(self, batches: Iterator[Cells], columns: list[str]) -> None:
         self._batches = batches
@@ -161,7 +161,7 @@ class BoundedQueue:
         self._columns = columns
 
     def take(self, n: int) -> Cells:
-        """The next `n` cells, or those that are left."""
+        """The next `n` cells, or the remaining ones."""
         parts = [self._held]
         while sum(len(part.names) for part in parts) < n:
             parts.append(next(self._batches))
@@ -177,7 +177,7 @@ class BoundedQueue:
 
 
 def as_texts(values: pa.Array) -> np.ndarray:
-    """Strings, categories or booleans as an object array of str, None where missing."""
+    """Strings, categories or booleans as an object array of str, None if missing."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     strings = np.empty(len(values), dtype=object)
@@ -186,9 +186,9 @@ def as_texts(values: pa.Array) -> np.ndarray:
 
 
 PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
-"""The first bytes of the files."""
+"""First bytes of the files."""
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Whether a column holds numbers."""
+    """True if a column contains numbers."""
     return pa.types.is_integer(kind) or pa.types.is_floating(kind)

@@ -1,7 +1,7 @@
-"""Control features of targeted panels: they count false detections, and are not genes.
+"""Control features of targeted panels, which count false detections and are not genes.
 
-Xenium gives them types of their own; CosMx, MERSCOPE and tables made of either name them by a word and a
-number. Both are recognized in every format, since files are often written anew without the types.
+Xenium gives them types of their own. CosMx, MERSCOPE and derived tables name them by a word and a number.
+Both are detected in all formats, since converted files often lack the types.
 """
 
 import re
@@ -19,7 +19,7 @@ CONTROL_TYPES = {
     "blank codeword",
     "genomic control",
 }
-"""Types of Xenium's features besides its genes, lower case."""
+"""Types of Xenium's features other than genes, in lower case."""
 
 NAMES = {
     "negative control probe": r"negcontrolprobe_?\d+|negprb_?\d+|negative_?\d+|antisense_\w+",
@@ -43,21 +43,21 @@ class Controls(NamedTuple):
     Attributes
     ----------
     positions
-        Their positions among all stored features.
+        Positions among all stored features.
     kinds
-        Number of them by kind, such as `blank codeword`.
+        Number of controls per kind, such as `blank codeword`.
     """
 
     positions: np.ndarray
     kinds: dict[str, int]
 
     def counts(self, stored: sparse.csr_matrix) -> np.ndarray:
-        """Counts of the controls of each cell (float64), given those of all stored features."""
+        """Counts of the controls per cell (float64), given the counts of all stored features."""
         return np.asarray(stored[:, self.positions].sum(axis=1, dtype=np.float64)).ravel()
 
 
 def control_kind(name: str) -> str | None:
-    """The kind of control that a feature's name stands for; None for a gene's."""
+    """The kind of control that a feature's name indicates; None for a gene."""
     match = PATTERN.fullmatch(name)
     return match.lastgroup.replace("_", " ") if match else None
 
@@ -70,7 +70,7 @@ def controls_of(names: pd.Index, types: pd.Series | None) -> Controls:
     names
         Names of the features.
     types
-        Their types, lower case; None where a file has none.
+        Types of the features, in lower case; None if the file has no types.
     """
     kinds = [control_kind(str(name)) for name in names]
     if types is not None:
@@ -81,5 +81,5 @@ def controls_of(names: pd.Index, types: pd.Series | None) -> Controls:
 
 
 def in_words(kinds: dict[str, int]) -> str:
-    """Number of controls by kind, such as `blank codeword: 2`."""
+    """Number of controls per kind, such as `blank codeword: 2`."""
     return ", ".join(f"{kind}: {n}" for kind, n in kinds.items())

@@ -1,9 +1,9 @@
-"""Numbers in text, parsed at several hundred MB/s.
+"""Fast parsers of numbers in text, at several hundred MB/s.
 
-Counts in tables and MatrixMarket files are written plainly: digits, seldom a decimal point or an exponent.
-The parsers here read these and nothing else; where they meet anything else (quotes around numbers, missing
-values, spaces, letters, lines of another length, sixteen digits or more) they stop before the line, and the
-caller reads on with a library that knows everything, or that says what is wrong.
+Counts in tables and MatrixMarket files are simple: digits, rarely a decimal point or an exponent. The parsers
+accept only these. They stop before a line with anything else (quotes around numbers, missing values, spaces,
+letters, another length, sixteen digits or more); the caller then reads on with a complete library, which also
+reports errors.
 """
 
 from typing import NamedTuple
@@ -15,13 +15,13 @@ TAB, NEWLINE, RETURN, SPACE, QUOTE = b'\t\n\r "'
 PLUS, MINUS, POINT, ZERO, SMALL_E, LARGE_E = b"+-.0eE"
 
 MAX_DIGITS = 15
-"""So many always fit into a float64; with `POWERS`, which are exact too, a single rounding remains."""
+"""This many digits fit into a float64; `POWERS` are exact too, so that only one rounding remains."""
 
 POWERS = np.array([float(f"1e{exponent}") for exponent in range(23)])
 
 
 class Rows(NamedTuple):
-    """Lines of a table, zeros left out.
+    """Lines of a table as sparse rows.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class Rows(NamedTuple):
     indptr, indices, values
         The rows as CSR (int32, int32, float32).
     at
-        Position behind the last line that was parsed.
+        Position after the last parsed line.
     n_lines
-        Number of lines up to there, empty ones included.
+        Number of lines up to this position, including empty ones.
     """
 
     starts: np.ndarray
@@ -46,27 +46,27 @@ class Rows(NamedTuple):
 def parse_rows(
     text: bytes, at: int, delimiter: str, n_columns: int, max_rows: int, n_skipped: int = 0
 ) -> Rows:
-    """Parse lines of a table, each a name, bare or in quotes, and `n_columns` (one at least) numbers.
+    """Parse lines of a table: a name, quoted or not, and `n_columns` (at least one) numbers.
 
     Parameters
     ----------
     text
-        Whole lines, an end of line after the last; empty lines are passed over.
+        Whole lines with a line end after the last; empty lines are skipped.
     at
         Position of the first line to parse.
     delimiter, n_columns
-        What stands between the fields, and how many numbers are in a line.
+        Delimiter of the fields, and numbers per line.
     max_rows
-        After how many lines to stop.
+        Largest number of lines to parse.
     n_skipped
-        Fields of whatever kind between the name and the numbers.
+        Number of fields of any kind between the name and the numbers.
 
     Returns
     -------
-    The lines up to there, the text's end, or a line that is written unusually. That is so where there are
-    no rows and `at` is not the text's end.
+    The lines up to `max_rows`, to the end of the text, or to a line with an unusual form. The last case
+    applies if there are no rows and `at` is not the end of the text.
     """
-    # Numbers and what follows them take two bytes at least.
+    # A number and its delimiter take at least two bytes.
     max_rows = min(max_rows, (len(text) - at) // (2 * max(1, n_columns)) + 1)
     max_values = max(1, min(max_rows * n_columns, (len(text) - at) // 2 + n_columns))
     starts = np.empty(max_rows, dtype=np.int64)
@@ -84,19 +84,19 @@ def parse_rows(
 def parse_entries(
     text: bytes, n_rows: int, n_columns: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int] | None:
-    """Parse lines of a row, a column (both from 1) and a number, with spaces or tabs between them.
+    """Parse lines of a row, a column (both from 1) and a number, separated by spaces or tabs.
 
     Parameters
     ----------
     text
-        Whole lines, an end of line after the last; empty lines are passed over.
+        Whole lines with a line end after the last; empty lines are skipped.
     n_rows, n_columns
         Shape of the matrix.
 
     Returns
     -------
-    Rows and columns from 0 (int32), values (float32), and the number of lines, empty ones included; None if
-    a line is written unusually or lies outside the matrix.
+    Rows and columns from 0 (int32), values (float32), and the number of lines, including empty ones; None if
+    a line has an unusual form or is outside the matrix.
     """
     most = len(text) // 6 + 1  # the shortest entry is `1 1 1`
     rows, columns = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.int32)
@@ -107,7 +107,7 @@ def parse_entries(
 
 
 def line_starts(text: bytes) -> np.ndarray:
-    """Positions at which the lines of a text begin, empty lines left out (int64)."""
+    """Positions of the first bytes of a text's lines, without empty lines (int64)."""
     buffer = np.frombuffer(text, dtype=np.uint8)
     starts = np.append(0, np.flatnonzero(buffer == NEWLINE) + 1)
     starts = starts[starts < len(buffer)]
@@ -116,18 +116,18 @@ def line_starts(text: bytes) -> np.ndarray:
     return starts[(first != NEWLINE) & ~((first == RETURN) & (second == NEWLINE))]
 
 
-# No bounds are checked below: every text ends with an end of line, and nothing is read behind one.
+# No bounds checks below: each text ends with a line end, and nothing is read beyond it.
 
 
 @numba.njit(cache=True)
 def _byte(text, at):
-    """A byte as a signed number; the position as an unsigned one, which spares a look at its sign."""
+    """A byte as a signed number; the unsigned position saves a check of its sign."""
     return np.int64(text[np.uint64(at)])
 
 
 @numba.njit(cache=True)
 def _parse_rows(text, at, delimiter, n_columns, n_skipped, starts, indptr, indices, values):
-    """Fill the arrays; return the number of rows, and the position and number of lines behind them."""
+    """Fill the arrays; return the number of rows, the position after them and the number of lines."""
     n_rows = n_values = n_lines = 0
     while at < len(text) and n_rows < len(starts) and n_values + n_columns <= len(values):
         start = at
@@ -143,13 +143,13 @@ def _parse_rows(text, at, delimiter, n_columns, n_skipped, starts, indptr, indic
         column, n = 0, n_values
         while True:
             digit = _byte(text, at) - ZERO
-            if 0 <= digit <= 9 and _byte(text, at + 1) == delimiter:  # nearly all are so
+            if 0 <= digit <= 9 and _byte(text, at + 1) == delimiter:  # the most frequent form
                 value, at = np.float64(digit), at + 1
             else:
                 value, at = _number(text, at)
                 if at < 0:
                     return n_rows, start, n_lines
-            # Zeros are written too, and then over: a branch that is hard to predict costs more.
+            # Zeros are written and then overwritten: a branch that is hard to predict is slower.
             indices[np.uint64(n)] = column
             values[np.uint64(n)] = value
             n += value != 0
@@ -171,12 +171,12 @@ def _parse_rows(text, at, delimiter, n_columns, n_skipped, starts, indptr, indic
 
 @numba.njit(cache=True)
 def _behind_field(text, at, delimiter):
-    """The position behind a field, bare or in quotes."""
+    """The position after a field, quoted or not."""
     if _byte(text, at) != QUOTE:
         while _byte(text, at) != delimiter and _byte(text, at) != NEWLINE:
             at += 1
         return at
-    while _byte(text, at) == QUOTE:  # two of them are one in the field
+    while _byte(text, at) == QUOTE:  # two quotes are one within the field
         at += 1
         while _byte(text, at) != QUOTE and _byte(text, at) != NEWLINE:
             at += 1
@@ -186,7 +186,7 @@ def _behind_field(text, at, delimiter):
 
 @numba.njit(cache=True)
 def _parse_entries(text, max_row, max_column, rows, columns, values):
-    """Fill the arrays; return the number of entries (-1 if a line is unusual) and of lines."""
+    """Fill the arrays; return the number of entries (-1 for a line of unusual form) and of lines."""
     at = n = n_lines = 0
     while at < len(text):
         row, behind_row = _integer(text, at)
@@ -195,7 +195,7 @@ def _parse_entries(text, max_row, max_column, rows, columns, values):
             column, behind_column = _integer(text, behind_row + 1)
             if _byte(text, behind_column) == SPACE:
                 digit = _byte(text, behind_column + 1) - ZERO
-        # Nearly all are so: single spaces, a single digit.
+        # The most frequent form: single spaces, a single digit.
         if 0 <= digit <= 9 and _byte(text, behind_column + 2) == NEWLINE:
             value, at = np.float64(digit), behind_column + 2
         else:
@@ -243,7 +243,7 @@ def _skip_blanks(text, at):
 
 @numba.njit(cache=True)
 def _integer(text, at):
-    """The digits from a position on, and the position behind them; -1 if there are none or too many."""
+    """The digits from a position on (-1 if none or too many), and the position after them."""
     value, start = 0, at
     digit = _byte(text, at) - ZERO
     while 0 <= digit <= 9:
@@ -255,7 +255,7 @@ def _integer(text, at):
 
 @numba.njit(cache=True)
 def _number(text, at):
-    """The number at a position (float64), and the position behind it, -1 if it is written unusually."""
+    """The number at a position (float64), and the position after it, -1 for an unusual form."""
     is_negative = _byte(text, at) == MINUS
     at += is_negative
     mantissa, n_digits, exponent = 0, 0, 0

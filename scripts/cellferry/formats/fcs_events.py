@@ -1,7 +1,8 @@
-"""How events lie in an FCS file, and what their numbers stand for.
+"""Layout of events in an FCS file, and conversion of their numbers.
 
-Values are linear, as the standard defines them: integers without the bits that $PnR excludes, logarithmic
-channels ($PnE) raised, amplified ones divided by their gain ($PnG). Time stays in the file's own steps.
+Values are linear, as the standard defines them: bits beyond $PnR are removed from integers, logarithmic
+channels ($PnE) are converted, amplified ones are divided by their gain ($PnG). Time stays in the file's
+steps.
 """
 
 from typing import NamedTuple
@@ -17,17 +18,17 @@ DTYPES = {"I": "integer", "F": "float32", "D": "float64"}
 
 
 class Stored(NamedTuple):
-    """How the numbers of a channel lie in the file.
+    """Storage of a channel's numbers.
 
     Attributes
     ----------
     field
-        Of the structured array that holds events: the number itself, or its bytes where numpy has no type
-        for it (24 bits, bytes in mixed order).
+        Field of the structured array of events: the number, or its bytes if numpy has no such type (24 bits,
+        bytes in mixed order).
     places
-        Of bytes, least significant first, their places within a number.
+        Positions of the bytes within a number, least significant first.
     type
-        Little-endian type that such bytes become; None where the field is the number itself.
+        Little-endian type to which such bytes are converted; None if the field is the number itself.
     """
 
     field: np.dtype
@@ -36,11 +37,11 @@ class Stored(NamedTuple):
 
     @property
     def is_float(self) -> bool:
-        """Whether they are floating-point numbers."""
+        """True if the numbers are floating-point."""
         return (self.field if self.type is None else self.type).kind == "f"
 
     def values(self, events: np.ndarray) -> np.ndarray:
-        """Numbers of the events: the channel's field, or its bytes (events × bytes, uint8)."""
+        """Numbers of the events from the channel's field, or from its bytes (events × bytes, uint8)."""
         if self.type is None:
             return events
         filled = np.zeros((len(events), self.type.itemsize), dtype=np.uint8)
@@ -49,23 +50,23 @@ class Stored(NamedTuple):
 
 
 class Channel(NamedTuple):
-    """One of the numbers that are measured of each event.
+    """A channel: one of the numbers measured per event.
 
     Attributes
     ----------
     detector, marker
-        Short name ($PnN), and what it is stained for ($PnS; empty where nothing is said).
+        Short name ($PnN), and marker ($PnS; empty if missing).
     kind
-        `marker`, or what else it is, see `cellferry.cytometry.channels.KINDS`.
+        `marker`, or another of `cellferry.cytometry.channels.KINDS`.
     stored
-        How its numbers lie in the file.
+        Storage of its numbers.
     mask
-        Bits of an integer that count; None if all do.
+        Valid bits of an integer; None if all are.
     decades, at_zero, most
-        Of a logarithmic channel: the stored value 0 stands for `at_zero`, `most` for as many decades more.
-        A linear one has no decades.
+        For a logarithmic channel: the stored value 0 is `at_zero`, and `most` is this many decades more. A
+        linear channel has 0 decades.
     gain
-        What values are divided by.
+        Divisor of the values.
     """
 
     detector: str
@@ -79,7 +80,7 @@ class Channel(NamedTuple):
     gain: float
 
     def linear(self, events: np.ndarray) -> np.ndarray:
-        """Its stored values on the linear scale: float64 where there is something to calculate."""
+        """Stored values on the linear scale; float64 if they are converted."""
         values = self.stored.values(events)
         if self.mask is not None:
             values = values & values.dtype.type(self.mask)
@@ -89,23 +90,23 @@ class Channel(NamedTuple):
 
 
 def read_channels(keywords: Keywords) -> list[Channel]:
-    """The channels in their order in an event.
+    """The channels in the order of an event.
 
     Raises
     ------
     InputError
-        If the keywords do not say how they are stored, or in a way that is not read.
+        If the keywords do not describe the storage, or describe an unsupported one.
     """
     return [_channel(keywords, n) for n in range(1, keywords.whole("PAR") + 1)]
 
 
 def record_of(channels: list[Channel]) -> np.dtype:
-    """Structured type of an event: fields `0`, `1`, … for the channels."""
+    """Structured type of an event, with a field `0`, `1`, … per channel."""
     return np.dtype([(f"{i}", channel.stored.field) for i, channel in enumerate(channels)])
 
 
 def stored_as(keywords: Keywords) -> str:
-    """Type of the stored values; of all of them where channels differ ($PnDATATYPE)."""
+    """Type of the stored values; all types if channels differ ($PnDATATYPE)."""
     kinds = [_kind(keywords, n) for n in range(1, keywords.whole("PAR") + 1)]
     return " and ".join(name for kind, name in DTYPES.items() if kind in kinds)
 
@@ -115,17 +116,17 @@ def _channel(keywords: Keywords, n: int) -> Channel:
     kind = _kind(keywords, n)
     width = FLOATS.get(kind) or _width(keywords, n)
     decades, at_zero = keywords.numbers(f"P{n}E", (0, 0))
-    # The range of linear floats says nothing about their values, and may be anything.
+    # The range of linear floats is unrelated to their values, and can be anything.
     most = keywords.number(f"P{n}R") if kind == "I" or decades > 0 else 0
     if decades > 0 and most <= 0:
         raise InputError(
-            f"{keywords.path}: channel {detector} is logarithmic and its $P{n}R is {most:g}; export it again"
+            f"{keywords.path}: channel {detector} is logarithmic but its $P{n}R is {most:g}; export it again"
         )
-    # Bits above the range mean nothing; instruments leave noise there.
+    # Bits above the range are invalid; instruments leave noise there.
     mask = (1 << (int(most) - 1).bit_length()) - 1 if kind == "I" and most >= 1 else None
     if mask is not None and mask >= (1 << 8 * width) - 1:
         mask = None
-    # Time is not amplified, whatever a file says.
+    # Time is not amplified, even if a file has a gain for it.
     gain = 1 if detector.lower() == "time" else keywords.number(f"P{n}G", 1)
     return Channel(
         detector,
@@ -134,7 +135,7 @@ def _channel(keywords: Keywords, n: int) -> Channel:
         _stored(keywords, n, kind, width),
         mask,
         decades,
-        # The standard takes a 0 here for a mistake, which means 1.
+        # The standard treats a 0 here as a mistake for 1.
         at_zero or 1.0,
         most,
         gain,
@@ -142,25 +143,25 @@ def _channel(keywords: Keywords, n: int) -> Channel:
 
 
 def _kind(keywords: Keywords, n: int) -> str:
-    """I, F or D: the type of a channel's values, its own ($PnDATATYPE, since FCS 3.2) or that of all."""
+    """Type of a channel's values, I, F or D: its own ($PnDATATYPE, since FCS 3.2) or the common one."""
     own_type = f"P{n}DATATYPE"
     keyword = own_type if keywords.version == "FCS3.2" and keywords.text(own_type) else "DATATYPE"
     kind = keywords.text(keyword).upper()
     if kind not in DTYPES:
         raise InputError(
-            f"{keywords.path}: ${keyword} is '{keywords.text(keyword)}', and I, F and D are read; export it "
-            "as FCS 3.1 with floating-point data"
+            f"{keywords.path}: ${keyword} is '{keywords.text(keyword)}', but only I, F and D are read; "
+            "export it as FCS 3.1 with floating-point data"
         )
     return kind
 
 
 def _width(keywords: Keywords, n: int) -> int:
-    """Bytes of an integer."""
+    """Size of an integer in bytes."""
     width = keywords.text(f"P{n}B")
     if width not in [f"{8 * n_bytes}" for n_bytes in range(1, 9)]:
         raise InputError(
-            f"{keywords.path}: holds integers of '{width}' bits ($P{n}B), and 8, 16, 24, … 64 are read; "
-            "export it as FCS 3.1 with floating-point data"
+            f"{keywords.path}: contains integers of '{width}' bits ($P{n}B), but only 8, 16, 24, … 64 are "
+            "read; export it as FCS 3.1 with floating-point data"
         )
     return int(width) // 8
 
@@ -180,8 +181,8 @@ def _stored(keywords: Keywords, n: int, kind: str, width: int) -> Stored:
         places = [order.index(rank) for rank in ascending]
     else:
         raise InputError(
-            f"{keywords.path}: $BYTEORD is '{keywords.text('BYTEORD')}', which does not say in which order "
-            f"the {width} bytes of a number ($P{n}B) are; export it with 1,2,3,4 or 4,3,2,1"
+            f"{keywords.path}: $BYTEORD is '{keywords.text('BYTEORD')}', which is not an order of "
+            f"{width} bytes ($P{n}B); export it with 1,2,3,4 or 4,3,2,1"
         )
     type_ = f"f{width}" if kind != "I" else "u4" if width <= 4 else "u8"
     return Stored(np.dtype((np.uint8, width)), places, np.dtype(f"<{type_}"))

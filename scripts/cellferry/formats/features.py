@@ -1,7 +1,7 @@
-"""Features of a file that are genes, by the types and genomes that 10x gives them, whatever the format.
+"""Selection of the features that are genes, by the types and genomes of 10x, in any format.
 
-Cell Ranger writes genes, antibodies, guides and peaks into one matrix. An antibody is often named like
-the gene of its protein, so that its counts would be added to the gene's. Panels hold controls (`controls`).
+Cell Ranger writes genes, antibodies, guides and peaks into one matrix. An antibody often has the name of its
+protein's gene, so that its counts would be added to the gene's. Panels contain controls (`controls`).
 """
 
 import re
@@ -24,28 +24,29 @@ OTHER_TYPES = {
     "multiplexing capture",
     "peaks",
 }
-"""Types that 10x gives to other features; a column with none of all these holds something else."""
+"""Types that 10x gives to other features; a column without any of all these has another meaning."""
 
 OTHERS_BESIDE_GENES = {"adt", "hto", "protein", "protein expression", "atac"}
-"""What other programs call such features, beside genes; alone, these words may mean something else."""
+"""Names of such features in other programs, if used beside genes; alone, these words may mean something
+else."""
 
 TYPE_COLUMNS = ("featuretypes", "featuretype", "type", "modality")
-"""Columns of the types, without case, dots and underscores."""
+"""Columns of types, without case, dots and underscores."""
 
 GENES = "genes"
-"""Key in `Header.details`: positions of the genes among all features, and the number of these."""
+"""Key in `Header.details`: positions of the genes among all features, and the number of all features."""
 
 CONTROLS = "controls"
-"""Key in `Header.details`: the `Controls` of a file that has any."""
+"""Key in `Header.details`: the `Controls` of a file, if any."""
 
 
 def only_genes(header: Header) -> Header:
-    """A header without features that are not genes, or of another genome than the one that is read.
+    """Remove features from a header that are not genes or of another genome.
 
     Raises
     ------
     InputError
-        If there are no genes, or the genome is not chosen or not there.
+        If there are no genes, or the genome is not selected or missing.
     """
     column = _type_column(header.var)
     controls = controls_of(header.var.index, None if column is None else _types(header.var[column]))
@@ -74,17 +75,17 @@ def only_genes(header: Header) -> Header:
 
 
 def as_stored(header: Header) -> Header:
-    """The header with all features of the file, for its reader."""
+    """The header with all features of the file, as the reader needs it."""
     return header.replace(n_genes=header.details[GENES][1]) if GENES in header.details else header
 
 
 def genes_of(counts: sparse.csr_matrix, header: Header) -> sparse.csr_matrix:
-    """The columns of the genes; the block itself if these are all."""
+    """The columns of the genes; the block itself if all are genes."""
     return counts[:, header.details[GENES][0]] if GENES in header.details else counts
 
 
 def control_counts(counts: sparse.csr_matrix, header: Header) -> np.ndarray | None:
-    """Counts of the controls of each cell, given those of all features; None where a file has no controls."""
+    """Counts of the controls per cell, from those of all features; None if the file has no controls."""
     controls: Controls | None = header.details.get(CONTROLS)
     return None if controls is None else controls.counts(counts)
 
@@ -100,7 +101,7 @@ def _type_column(var: pd.DataFrame) -> str | None:
 
 
 def _types(values: pd.Series) -> pd.Series:
-    """Types without case and blanks around them; empty where they are missing."""
+    """Types in lower case without surrounding blanks; empty if missing."""
     return values.where(values.notna(), "").astype(str).str.strip().str.casefold()
 
 
@@ -109,7 +110,7 @@ def _are_genes(header: Header) -> np.ndarray:
     if column is None:
         return np.ones(len(header.var), dtype=bool)
     types = _types(header.var[column])
-    # Of what has no type, nothing says that it is no gene.
+    # Features without a type are kept.
     kept = types.isin(GENE_TYPES | {""}).to_numpy()
     if not types.isin(GENE_TYPES).any():
         raise InputError(
@@ -120,7 +121,7 @@ def _are_genes(header: Header) -> np.ndarray:
 
 
 def _are_of_genome(header: Header) -> np.ndarray:
-    """Features of the genome that is named, which must be where a 10x .h5 file holds genes of several."""
+    """Mask of the selected genome; a 10x .h5 file with genes of several genomes requires a selection."""
     named = header.options.genome
     everything = np.ones(len(header.var), dtype=bool)
     if "genome" not in header.var or (named is None and header.format != "10x_h5"):
@@ -128,7 +129,7 @@ def _are_of_genome(header: Header) -> np.ndarray:
     genomes = list(dict.fromkeys(header.var["genome"][_are_genes(header)]))
     if named is not None and named not in genomes:
         raise InputError(
-            f"{header.path}: {header.options.key('genome')} is '{named}', and the file holds "
+            f"{header.path}: {header.options.key('genome')} is '{named}', but the file contains "
             f"{', '.join(map(str, genomes))}; set it to one of them"
         )
     if named is None and len(genomes) > 1:

@@ -1,9 +1,9 @@
 """obs and var of AnnData objects on disk, read by columns and ranges of rows, in all on-disk versions.
 
 0.5 and 0.6: one compound dataset, categories in `uns/{column}_categories`. 0.7: a group of datasets,
-categories below `__categories`, referred to by an attribute, which SeuratDisk leaves out. 0.8 on: a group
-with an encoding per column (categorical, nullable-integer, nullable-boolean, nullable-string-array);
-categories may be numbers, or nullable strings themselves.
+categories in `__categories`, referred to by an attribute, which SeuratDisk omits. Since 0.8: a group with an
+encoding per column (categorical, nullable-integer, nullable-boolean, nullable-string-array); categories may
+be numbers or nullable strings.
 """
 
 import numpy as np
@@ -17,16 +17,16 @@ from .pieces import read_part
 from .values import MISSING_INTEGER, STRINGS, check_levels, check_rows, decoded, holds_strings
 
 CATEGORIES = "__categories"
-"""Group in a frame that holds the categories of its columns."""
+"""Group in a frame with the categories of its columns."""
 
 INDEX_NAMES = ("_index", "index")
-"""Names of the index where no attribute tells."""
+"""Names of the index in a frame without the attribute `_index`."""
 
 MISSING_CODES = (-1, MISSING_INTEGER, MISSING_INTEGER - 1)
-"""Codes of missing values: pandas', and R's missing integer, which may be counted from 1."""
+"""Codes of missing values: pandas' code, and R's missing integer, which may be shifted by 1."""
 
 KINDS = {"codes": "iu", "mask": "biu"}
-"""Kinds of numpy types that parts of a column have."""
+"""Allowed kinds of numpy types per part of a column."""
 
 
 class Frame:
@@ -35,9 +35,9 @@ class Frame:
     Parameters
     ----------
     root
-        The group that holds the object, in an open HDF5 file or zarr store.
+        The group of the object, in an open HDF5 file or zarr store.
     element
-        `obs`, `var`, or where else the frame is.
+        Path of the frame: `obs`, `var` or another.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Frame:
 
     @property
     def index(self) -> Array:
-        """The array with the index, or with its codes; the whole frame if it is one array."""
+        """The array of the index or of its codes; the whole frame if it is one array."""
         index = self._frame if self.is_compound else self._frame[self._index]
         if is_array(index):
             return index
@@ -80,7 +80,7 @@ class Frame:
         return as_strings(names)
 
     def is_string(self, column: str) -> bool:
-        """Whether a column holds strings or categories."""
+        """True if a column contains strings or categories."""
         if self.categories(column) is not None:
             return True
         if self.is_compound:
@@ -91,10 +91,10 @@ class Frame:
         return item.shape[1:] in ((), (1,)) and holds_strings(item.dtype)
 
     def values(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Values in rows `start` to `stop`: str objects (None where missing), booleans, or numbers.
+        """Values in rows `start` to `stop`: str objects (None if missing), booleans, or numbers.
 
-        Missing numbers are NaN; booleans of which some may be missing are the strings `True` and `False`.
-        Strings such as `nan` or `None` that stand in the file stay what they are.
+        Missing numbers are NaN. Booleans of a column that allows missing values are the strings `True` and
+        `False`. Strings such as `nan` or `None` in the file stay as they are.
         """
         self._check(column)
         categories = self.categories(column)
@@ -104,14 +104,14 @@ class Frame:
                 raise OSError(f"{column} has codes beyond its {len(categories)} categories")
             is_missing = codes < 0
             if is_missing.any() and not np.isin(codes[is_missing], MISSING_CODES).all():
-                raise DamagedPartError(f"{column} has codes below -1, which stands for a missing value")
+                raise DamagedPartError(f"{column} has codes below -1, the code of a missing value")
             return np.append(categories, None)[np.where(is_missing, len(categories), codes)]
         if not self.is_compound and not is_array(self._frame[column]):
             return _nullable(self._frame[column], start, stop)
         return decoded(self._stored(column, start, stop), self._dtype(column))
 
     def _check(self, column: str) -> None:
-        """Raise a `DamagedPartError` unless a column has one value for each row; each is looked at once."""
+        """Raise a `DamagedPartError` unless a column has one value per row; each is checked once."""
         if self.is_compound or column in self._checked:
             return
         item = self._frame[column]
@@ -137,7 +137,7 @@ class Frame:
         return self._stored(column, start, stop)
 
     def categories(self, column: str) -> np.ndarray | None:
-        """Categories of a column, as an object array of str; None if it has none."""
+        """Categories of a column, as an object array of str, or None."""
         if column not in self._known_categories:
             stored = self._stored_categories(column)
             self._known_categories[column] = None if stored is None else _names(stored, column)
@@ -150,7 +150,7 @@ class Frame:
                 return None
             check_written(stored)
             categories = np.atleast_1d(read_part(stored))
-            # obs and var shared these entries: they are of the frame whose codes fit.
+            # obs and var shared these entries: they belong to the frame whose codes fit.
             fits = len(self) == 0 or read_part(self._frame, field=column).max() < len(categories)
             return categories if fits else None
         item = self._frame[column]
@@ -165,7 +165,7 @@ class Frame:
 
 
 def _all_values(element: Array | Group) -> np.ndarray:
-    """All values of an array, or of a group of nullable ones."""
+    """All values of an array or of a nullable group."""
     if not is_array(element):
         for part in ("values", "mask"):
             if part in element:
@@ -176,14 +176,14 @@ def _all_values(element: Array | Group) -> np.ndarray:
 
 
 def _names(categories: np.ndarray, column: str) -> np.ndarray:
-    """Categories as str: numbers in their shortest form, as `cells.as_labels` has those of other columns."""
+    """Categories as str: numbers in their shortest form, the same as in `cells.as_labels`."""
     names = as_strings(categories) if categories.dtype.kind in STRINGS else as_labels(categories)
     check_levels(names, column)
     return names
 
 
 def _nullable(group: Group, start: int, stop: int | None) -> np.ndarray:
-    """Values of a group of `values` and `mask`, True where one is missing."""
+    """Values of a group of `values` and `mask`; the mask is True for missing ones."""
     values = read_part(group["values"], slice(start, stop))
     has_mask = "mask" in group
     missing = (

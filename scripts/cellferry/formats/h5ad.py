@@ -1,4 +1,4 @@
-"""AnnData's h5ad files, on-disk versions 0.5 to today."""
+"""AnnData's h5ad files, all on-disk versions since 0.5."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from .interface import Block, Cells, FileSignature, Header, Options
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a file is an h5ad file."""
+    """True if a file is an h5ad file."""
     return signature.groups is not None and {"obs", "var"} <= signature.groups.keys()
 
 
@@ -23,7 +23,7 @@ def header(path: Path, options: Options) -> Header:
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    """Yield names and annotation of the cells, about a hundred thousand at a time."""
     with open_hdf5(header.path, header.options) as file:
         yield from annotated_cells(anndata_store.CellFrame(file), header.n_cells, columns)
 
@@ -31,7 +31,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
-    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    """Yield counts, names and annotation in row blocks; see `formats.blocks`."""
     with open_hdf5(header.path, header.options) as file:
         rows = anndata_store.counts_of(file, header, max_bytes, scratch, start, stop)
         yield from annotated_blocks(rows, anndata_store.CellFrame(file), columns, start)

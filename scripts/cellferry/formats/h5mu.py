@@ -1,8 +1,8 @@
-"""MuData's h5mu files: one modality of them, which is an AnnData object below `mod/NAME`.
+"""MuData's h5mu files: one of their modalities, an AnnData object in `mod/NAME`.
 
-Cells and their annotation are the modality's. Columns of the whole object's obs are added where the
-modality has none of that name; `obsmap/NAME` says, for each cell of the whole, which of the modality's
-it is (from 1 on, 0 for none). Without that map, cells are matched by their names.
+Cells and their annotation are those of the modality. Columns of the whole object's obs are added if the
+modality has no column of that name. `obsmap/NAME` maps each cell of the whole object to the modality's cells
+(from 1 on, 0 for a missing cell). Without this map, cells are matched by name.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ NAMES_OF_RNA = ("rna", "gex")
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a file is an h5mu file."""
+    """True if a file is an h5mu file."""
     return signature.groups is not None and {"mod", "obs"} <= signature.groups.keys()
 
 
@@ -55,7 +55,7 @@ def header(path: Path, options: Options) -> Header:
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    """Yield names and annotation of the cells, about a hundred thousand at a time."""
     with open_hdf5(header.path, header.options) as file:
         obs = _obs(file, header.details["modality"])
         yield from annotated_cells(obs, header.n_cells, columns)
@@ -64,7 +64,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
-    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    """Yield counts, names and annotation in row blocks; see `formats.blocks`."""
     with open_hdf5(header.path, header.options) as file:
         modality = header.details["modality"]
         rows = anndata_store.counts_of(file["mod"][modality], header, max_bytes, scratch, start, stop)
@@ -72,14 +72,14 @@ def blocks(
 
 
 class JoinedFrame:
-    """A modality's obs with those columns of the whole object's obs that it lacks.
+    """A modality's obs, extended by columns of the whole object's obs that it lacks.
 
     Parameters
     ----------
     own, whole
-        Both frames.
+        Frames of the modality and of the whole object.
     rows
-        Increasing rows of the whole in which the modality's cells stand.
+        Increasing rows of the modality's cells in the whole object.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ def _obs(file: h5py.File, modality: str) -> Frame | JoinedFrame:
     whole = Frame(file, "obs")
     if not whole.columns:
         return of_modality
-    # Another order would take reading back and forth.
+    # Another order would require reading back and forth.
     if f"obsmap/{modality}" in file:
         mapped = file[f"obsmap/{modality}"]
         check_rows(mapped, len(whole))
@@ -135,12 +135,12 @@ def _hashes(frame: Frame) -> np.ndarray:
 
 
 def _choose(path: Path, file: h5py.File, options: Options) -> str:
-    """The modality that is named, or the one with the RNA."""
+    """The configured modality, or the one with RNA."""
     modalities = list(file["mod"])
     if options.assay is not None:
         if options.assay not in modalities:
             raise InputError(
-                f"{path}: {options.key('assay')} is '{options.assay}', and the modalities are "
+                f"{path}: {options.key('assay')} is '{options.assay}', but the modalities are "
                 f"{', '.join(modalities)}; set it to one of them"
             )
         return options.assay
@@ -150,7 +150,7 @@ def _choose(path: Path, file: h5py.File, options: Options) -> str:
     candidates = called_rna or [name for name in modalities if _holds_genes(file["mod"][name])]
     if len(candidates) != 1:
         raise InputError(
-            f"{path}: cannot tell which of the modalities {', '.join(modalities)} holds the RNA; set "
+            f"{path}: it is unclear which of the modalities {', '.join(modalities)} contains the RNA; set "
             f"{options.key('assay')} to one of them"
         )
     return candidates[0]

@@ -1,7 +1,7 @@
 """SeuratDisk's h5Seurat files: one slot of one assay.
 
-A sparse slot holds R's dgCMatrix of features × cells, which is cells × features in CSR. A dense one is
-written column by column, so that HDF5 calls it cells × features.
+A sparse slot is R's dgCMatrix of features × cells, which is cells × features in CSR. A dense slot is written
+column by column, so that it is cells × features in HDF5.
 """
 
 from collections.abc import Iterator
@@ -33,15 +33,15 @@ from .values import check_levels, check_rows, decoded
 
 SLOTS = ("counts", "data")
 RNA = "RNA"
-"""The assay with the raw counts, whichever is active."""
+"""The assay with the raw counts, used even if another one is active."""
 
 MISSING_LOGICAL = 2
 MISSING_STRING = "NA"
-"""How R's missing values are written; a string `NA` cannot be told from them."""
+"""R's missing values as written in the file; a string `NA` looks the same."""
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a file is an h5Seurat file."""
+    """True if a file is an h5Seurat file."""
     return signature.groups is not None and {"assays", "cell.names"} <= signature.groups.keys()
 
 
@@ -54,7 +54,7 @@ def header(path: Path, options: Options) -> Header:
         slots = _slots(assay)
         if options.counts == "auto" and "counts" not in slots:
             raise InputError(
-                f"{path}: the counts slot of assay {name} is empty; the file holds {_listed(file)}: set "
+                f"{path}: the counts slot of assay {name} is empty; the file contains {_listed(file)}: set "
                 f"{options.key('assay')} to an assay with counts, or save the object with its raw counts"
             )
         previews = {slot: glance(_values(slots[slot])) for slot in slots}
@@ -94,7 +94,7 @@ def header(path: Path, options: Options) -> Header:
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    """Yield names and annotation of the cells, about a hundred thousand at a time."""
     with open_hdf5(header.path, header.options) as file:
         yield from annotated_cells(_obs(file), header.n_cells, columns)
 
@@ -102,7 +102,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
-    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    """Yield counts, names and annotation in row blocks; see `formats.blocks`."""
     with open_hdf5(header.path, header.options) as file:
         slot = file["assays"][header.details["assay"]][header.counts]
         if is_array(slot):
@@ -113,16 +113,16 @@ def blocks(
 
 
 class RFrame:
-    """An R data frame: a group of columns, factors being groups of levels and values, or a compound dataset.
+    """An R data frame: a compound dataset, or a group of columns (factors: levels and values).
 
     Parameters
     ----------
     frame
         The group or dataset; None for a frame without columns.
     names
-        Dataset with the names of its rows, which h5Seurat keeps elsewhere.
+        Dataset of the row names, which h5Seurat stores elsewhere.
     more
-        Further columns by name, as they would stand in the group.
+        Further columns by name, in the same form as in the group.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ class RFrame:
         return as_strings(read_part(self._names, slice(start, stop)))
 
     def is_string(self, column: str) -> bool:
-        """Whether a column is a factor or holds strings."""
+        """True if a column is a factor or contains strings."""
         item = self._columns[column]
         if isinstance(item, tuple):
             return item[0].dtype[column].kind in "SO"
@@ -184,7 +184,7 @@ class RFrame:
 
 
 def _factor(group: h5py.Group, n_rows: int, start: int, stop: int) -> np.ndarray:
-    """Levels of a factor's values, which count from 1; None where the value is R's missing integer."""
+    """Levels of a factor's values, which count from 1; None for R's missing integer."""
     check_rows(group["values"], n_rows, kinds="iu")
     check_written(group["levels"])
     levels = as_strings(read_part(group["levels"]))
@@ -208,7 +208,7 @@ def _var(assay: h5py.Group, features: np.ndarray) -> pd.DataFrame:
 
 
 def _slots(assay: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:
-    """The slots of an assay that hold values."""
+    """The slots of an assay that contain values."""
     slots = {slot: assay[slot] for slot in SLOTS if slot in assay}
     return {slot: item for slot, item in slots.items() if _values(item).size}
 
@@ -218,34 +218,34 @@ def _values(slot: h5py.Group | h5py.Dataset) -> h5py.Dataset:
 
 
 def _shape(slot: h5py.Group | h5py.Dataset, n_features: int) -> tuple[int, int]:
-    """Cells and features of a slot; a sparse one may leave out the latter."""
+    """Cells and features of a slot; a sparse slot may omit the number of features."""
     if is_array(slot):
         return slot.shape
     return slot["indptr"].shape[0] - 1, int(slot.attrs.get("dims", (n_features,))[0])
 
 
 def _choose_assay(path: Path, file: h5py.File, options: Options) -> str:
-    """The assay that is named, else RNA, else the active one."""
+    """The configured assay, else RNA, else the active one."""
     assays = file["assays"]
     if options.assay is not None:
         if options.assay not in assays:
             raise InputError(
-                f"{path}: {options.key('assay')} is '{options.assay}', and the file holds {_listed(file)}; "
-                "set it to one of these assays"
+                f"{path}: {options.key('assay')} is '{options.assay}', but the file contains "
+                f"{_listed(file)}; set it to one of these assays"
             )
         return options.assay
     active = text_attribute(file, "active.assay") or ""
     chosen = RNA if RNA in assays else active
     if chosen not in assays:
         raise InputError(
-            f"{path}: holds no assay {RNA}, and its active assay '{active}' is not there; it holds "
+            f"{path}: has no assay {RNA}, and its active assay '{active}' is missing; it contains "
             f"{_listed(file)}: set {options.key('assay')} to one of these assays"
         )
     return chosen
 
 
 def _listed(file: h5py.File) -> str:
-    """The assays and their slots, for messages."""
+    """The assays with their slots, for messages."""
     assays = file["assays"]
     described = [f"{name} ({', '.join(_slots(assays[name])) or 'no counts, no data'})" for name in assays]
     return ", ".join(described) or "no assays"

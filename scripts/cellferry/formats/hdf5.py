@@ -1,4 +1,4 @@
-"""HDF5 files of users: opened without locks, whatever compression they were written with."""
+"""Users' HDF5 files: opened without locks, with all common compression filters."""
 
 import os
 import resource
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-# Brings the filters that others compress with (zstd, blosc, lz4, …) and registers them when it is imported.
+# Importing it registers compression filters of other programs (zstd, blosc, lz4, …).
 import hdf5plugin  # noqa: F401
 
 from ..core.hdf5_links import with_parts
@@ -22,26 +22,26 @@ from .pieces import MAX_PIECE_BYTES, limited_memory
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGXCPU)
 
 SECONDS_TO_LOOK = 10
-"""Of the processor; all attributes of an ordinary file take hundredths of one."""
+"""CPU time limit; reading all attributes of an ordinary file takes hundredths of a second."""
 
 MISSHAPEN = (AttributeError, IndexError, OverflowError, RecursionError, TypeError, ValueError)
-"""What is raised where a file holds something else than its reader asks for.
+"""Errors raised by a file whose content is of another kind than its reader expects.
 
-A group in the place of an array or the other way round, a single value, no numbers, another length, an
-attribute of another type, a number that nothing can have, a link back. There are more of these than readers
-could ask for one by one.
+Examples: a group instead of an array or the reverse, a scalar, text instead of numbers, another length, an
+attribute of another type, an impossible number, a circular link. Readers could not check all of these one by
+one.
 """
 
 
 SMALL = 1 << 14
-"""Arrays of at most so many values are looked at before a file is read."""
+"""Largest number of values of arrays that are tested before a file is read."""
 
 
 def refuse_what_crashes(path: Path, *, follow_links: bool = False) -> None:
-    """Raise an `InputError` if HDF5 itself crashes, or finds no end, on a file's attributes or small arrays.
+    """Raise an `InputError` if HDF5 itself crashes or hangs on a file's attributes or small arrays.
 
-    It believes the lengths and places that it finds in there. A process of its own looks at them first; this
-    one would end without a word, or never. So it does in files that are read along with it.
+    HDF5 does not check the lengths and positions in a file. A child process reads them first, since this
+    process would end without a message, or never. The same is done for linked files.
     """
     for part in with_parts(path, follow_links=follow_links):
         _refuse_if_crashes(part)
@@ -53,7 +53,7 @@ def _refuse_if_crashes(path: Path) -> None:
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_TO_LOOK, SECONDS_TO_LOOK + 1))
-        # Whatever it finds that is no crash, the reader finds again, and says.
+        # All other errors are repeated and reported by the reader.
         with (
             suppress(Exception),
             limited_memory(MAX_PIECE_BYTES),
@@ -63,7 +63,7 @@ def _refuse_if_crashes(path: Path) -> None:
         os._exit(0)
     status = os.waitpid(child, 0)[1]
     if os.WIFSIGNALED(status) and (ended_by := signal.Signals(os.WTERMSIG(status))) in CRASHES:
-        what = "finds no end in it" if ended_by is signal.SIGXCPU else f"crashes on it ({ended_by.name})"
+        what = "does not end on it" if ended_by is signal.SIGXCPU else f"crashes on it ({ended_by.name})"
         raise InputError(
             f"{path}: cannot be read, it is damaged inside: HDF5 {what}; copy or export it again"
         )
@@ -85,35 +85,35 @@ def open_hdf5(path: str | Path, options: Options | None = None) -> Iterator[h5py
     path
         The file.
     options
-        What the configuration says of the dataset that it is of, if it is of one.
+        Configuration of the dataset that the file belongs to, if any.
 
     Raises
     ------
     InputError
-        If what is read in it is compressed by a filter that is not installed, something else than the reader
-        expects, or not in the file.
+        If data are compressed by a filter that is not installed, are of another kind than the reader expects,
+        or are in another file.
     OSError
         If the file is broken.
     """
     path = Path(path)
     refuse_special(path)
     follow = options is not None and options.follow_links
-    # HDF5 looks for linked files beside a symlink first, and they are where the file is.
+    # HDF5 searches for linked files beside a symlink first, but they are beside the file itself.
     real = path.resolve() if follow and path.is_symlink() else path
     try:
         refuse_parts_elsewhere(real, options)
         with h5py.File(real, "r", locking=False) as file:
             yield file
-    except UnicodeDecodeError:  # text in another encoding, which `readable` tells of
+    except UnicodeDecodeError:  # text in another encoding, reported by `readable`
         raise
     except MISSHAPEN as error:
         raise InputError(misshapen(path, error)) from error
-    except RuntimeError as error:  # from h5py: what HDF5 cannot follow or take apart
+    except RuntimeError as error:  # from h5py: links or data that HDF5 cannot read
         links = "too many links" in str(error)
         why = "a link in it leads back to itself" if links else f"it is damaged inside: {in_one_line(error)}"
         raise InputError(f"{path}: cannot be read, {why}; copy or export it again") from error
     except OSError as error:
-        # HDF5 tells of folders without plugins then, and neither of the filter nor of what it is for.
+        # The message of HDF5 is about folders of plugins and names neither the filter nor the dataset.
         for part in with_parts(path, follow_links=follow):
             if missing := _first_missing_filter(part):
                 raise InputError(
@@ -125,12 +125,12 @@ def open_hdf5(path: str | Path, options: Options | None = None) -> Iterator[h5py
 
 
 def misshapen(path: str | Path, error: Exception) -> str:
-    """What is said of a file whose reader failed by one of `MISSHAPEN`."""
-    return f"{path}: holds something else than its format promises ({in_one_line(error)}); export it again"
+    """Message for a file whose reader failed by one of `MISSHAPEN`."""
+    return f"{path}: its content does not match its format ({in_one_line(error)}); export it again"
 
 
 def _first_missing_filter(path: Path) -> str | None:
-    """The first dataset that cannot be unpacked, and by which filter; None if all can, or nothing is read."""
+    """The first dataset with a missing filter, with the filter; None without one or for a broken file."""
 
     def find(name: str, element: h5py.Group | h5py.Dataset) -> str | None:
         if not isinstance(element, h5py.Dataset):
@@ -146,5 +146,5 @@ def _first_missing_filter(path: Path) -> str | None:
     try:
         with h5py.File(path, "r", locking=False) as file:
             return file.visititems(find)
-    except (OSError, RuntimeError, KeyError):  # it is broken, and that is what is to be told
+    except (OSError, RuntimeError, KeyError):  # broken: the original error is reported
         return None

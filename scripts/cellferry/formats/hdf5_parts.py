@@ -1,7 +1,7 @@
-"""Parts of HDF5 files that are not in them: they lie in other files, or were never written.
+"""Missing parts of HDF5 files: parts in other files, and parts that were never written.
 
-HDF5 tells of neither. It follows links to any file that the user may read, takes raw bytes of any file for
-values, and puts zeros where a virtual dataset's source is gone or a chunk is missing.
+HDF5 reports neither. It follows links to any file that the user may read, reads raw bytes of any file as
+values, and returns zeros for a missing chunk or the missing source of a virtual dataset.
 """
 
 import math
@@ -20,10 +20,10 @@ from .options import Options
 
 
 def refuse_parts_elsewhere(path: Path, options: Options | None = None) -> None:
-    """Raise an `InputError` unless all of a file is in it, or where it may be.
+    """Raise an `InputError` unless all parts of a file are in it or in allowed places.
 
-    Sources of virtual datasets may be anywhere, if they are there; what links and arrays point to in the
-    file's own folder, if `options.follow_links` says so. Without `options` there is no such key.
+    Existing sources of virtual datasets are allowed anywhere. Targets of links and external arrays are
+    allowed only in the file's own folder and with `options.follow_links`; without `options` they are refused.
     """
     problem = _problem_of(path, options, frozenset(), set())
     if problem is not None:
@@ -31,7 +31,7 @@ def refuse_parts_elsewhere(path: Path, options: Options | None = None) -> None:
 
 
 def unwritten_chunks(dataset: h5py.Dataset) -> tuple[int, int]:
-    """How many of a dataset's chunks were never written, and how many it is made of."""
+    """Number of a dataset's chunks that were never written, and number of all its chunks."""
     if not dataset.size:
         return 0, 0
     layout = dataset.id.get_create_plist().get_layout()
@@ -43,19 +43,19 @@ def unwritten_chunks(dataset: h5py.Dataset) -> tuple[int, int]:
 
 
 def check_written(array: Any) -> None:
-    """Raise a `DamagedPartError` if this is a dataset of HDF5, and a part of it was never written."""
+    """Raise a `DamagedPartError` if a part of an HDF5 dataset was never written."""
     n_missing, n_chunks = unwritten_chunks(array) if isinstance(array, h5py.Dataset) else (0, 1)
     if n_missing:
         raise DamagedPartError(
-            f"{array.name} says that it holds {' × '.join(map(str, array.shape))} values, and {n_missing} of "
-            f"its {n_chunks} chunks were never written"
+            f"{array.name} has the shape {' × '.join(map(str, array.shape))}, but {n_missing} of its "
+            f"{n_chunks} chunks were never written"
         )
 
 
 def _problem_of(path: Path, options: Options | None, views: frozenset[Path], linked: set[Path]) -> str | None:
-    """What of a file lies elsewhere, in a sentence.
+    """Message about parts of a file in other places, or None.
 
-    `views` are the files that it is a source of, `linked` those that links led to before.
+    `views` are the files that use it as a source, `linked` the files that were reached by links before.
     """
     found = pointers(path)
     if not found.elsewhere and not found.views:
@@ -72,19 +72,19 @@ def _problem_of(path: Path, options: Options | None, views: frozenset[Path], lin
 def _problem_of_pointer(
     file: h5py.File, path: Path, pointer: Pointer, options: Options | None, linked: set[Path]
 ) -> str | None:
-    """Why the content of a link or an array is not read; None if it may be, and all that it leads to."""
+    """Reason why the target of a link or external array is not read; None if it is allowed completely."""
     target = beside(path, pointer.target)
     is_there = target is not None and target.is_file()
     if options is None or not options.follow_links:
         other_way = f", or set {options.key('follow_links')} to true" if options and is_there else ""
         return (
-            f"{path}: {pointer}, and nothing is read from files that another file points to; "
-            f"write everything into one file{other_way}"
+            f"{path}: {pointer}, but parts in other files are not read; write everything into one "
+            f"file{other_way}"
         )
     if target is None:
         return (
-            f"{path}: {pointer}, which does not lie in the same folder; put it there and point to it by its "
-            "name alone, or write everything into one file"
+            f"{path}: {pointer}, which is not in the same folder; put it there and refer to it by its name "
+            "alone, or write everything into one file"
         )
     if not is_there:
         return f"{path}: {pointer}, which is not there; put that file beside it, or export it again"
@@ -96,14 +96,14 @@ def _problem_of_pointer(
             if problem := _problem_of(target, options, frozenset(), linked):
                 return problem
     if _found_in(file, pointer) != path.resolve().parent:
-        return f"{path}: {pointer}, where HDF5 finds nothing; put the file there that it was made with"
+        return f"{path}: {pointer}, where HDF5 finds nothing; put the original file there"
     return None
 
 
 def _found_in(file: h5py.File, pointer: Pointer) -> Path | None:
-    """The folder in which HDF5 itself finds what a link or an array points to; None if it finds nothing.
+    """The folder in which HDF5 itself finds the target of a link or external array, or None.
 
-    The environment can name others that it looks in before.
+    Environment variables can add folders that it searches first.
     """
     try:
         found = h5o.open(file.id, pointer.name)
@@ -117,7 +117,7 @@ def _found_in(file: h5py.File, pointer: Pointer) -> Path | None:
 
 
 def _problem_of_view(dataset: h5d.DatasetID, path: Path, views: frozenset[Path]) -> str | None:
-    """What is wrong with the sources of a virtual dataset: one is gone, or smaller than it was."""
+    """Problem of a virtual dataset's sources: one is missing, or smaller than it was."""
     called = f"{path}: {as_text(h5i.get_name(dataset))} is a view (an HDF5 virtual dataset)"
     properties = dataset.get_create_plist()
     n_values, n_mapped = math.prod(dataset.shape), 0
@@ -135,19 +135,19 @@ def _problem_of_view(dataset: h5d.DatasetID, path: Path, views: frozenset[Path])
             shape = found.shape if isinstance(found, h5py.Dataset) else None
         if not _holds(shape, properties.get_virtual_srcspace(number), n_taken):
             return (
-                f"{called} of {inside} in {given}, which is not there or smaller than it was; put the file "
-                "there that it was made of, or export it again"
+                f"{called} of {inside} in {given}, which is missing or smaller than it was; put the original "
+                "file there, or export it again"
             )
     if n_mapped < n_values:
-        return f"{called}, and only {n_mapped} of its {n_values} values are in files; export it again"
+        return f"{called}, but only {n_mapped} of its {n_values} values are in files; export it again"
     return None
 
 
 def _holds(shape: tuple[int, ...] | None, taken: h5s.SpaceID, n_taken: int) -> bool:
-    """Whether a source of this shape (None if there is none) has the values that are taken of it."""
+    """True if a source of this shape (None if missing) contains the values taken from it."""
     if shape is None:
         return False
-    if taken.get_select_type() == h5s.SEL_ALL:  # whatever shape it has
+    if taken.get_select_type() == h5s.SEL_ALL:  # valid for any shape
         return math.prod(shape) >= n_taken
     last = taken.get_select_bounds()[1]
     return len(last) == len(shape) and all(at < n for at, n in zip(last, shape, strict=True))

@@ -1,4 +1,4 @@
-"""Values of one-dimensional HDF5 datasets, their gzip unpacked by ISA-L: twice as fast as by HDF5's zlib."""
+"""Values of one-dimensional HDF5 datasets; ISA-L unpacks their gzip twice as fast as HDF5's zlib."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +11,14 @@ from numcodecs.shuffle import Shuffle
 from .pieces import read_part
 
 MAX_CHUNK_BYTES = 1 << 23
-"""Of a larger chunk a slice is left to HDF5, which holds it whole as well, but once."""
+"""Slices of larger chunks are read by HDF5, which holds a whole chunk as well, but only once."""
 
 
 def read_values(array: Any, start: int, stop: int) -> np.ndarray:
-    """`array[start:stop]` of a one-dimensional array, in whatever store it lies.
+    """`array[start:stop]` of a one-dimensional array in any store.
 
-    Whatever is unusual is left to HDF5: other filters, chunks that were never written or are damaged. So a
-    damaged file is told of in its words.
+    Unusual arrays are read by HDF5: those with other filters, and chunks that were never written or are
+    damaged. So the error for a damaged file is that of HDF5.
     """
     stop = min(stop, array.shape[0])
     shuffle = _shuffle_of(array) if start < stop else None
@@ -36,7 +36,7 @@ def read_values(array: Any, start: int, stop: int) -> np.ndarray:
 
 
 def _shuffle_of(array: Any) -> bool | None:
-    """Whether the bytes are shuffled before gzip; None where there is another packing, or none."""
+    """True if the bytes are shuffled before gzip, False if not; None for any other compression."""
     if not isinstance(array, h5py.Dataset) or array.ndim != 1 or not array.chunks:
         return None
     if array.dtype.kind not in "iuf" or array.chunks[0] * array.dtype.itemsize > MAX_CHUNK_BYTES:
@@ -50,12 +50,12 @@ def _shuffle_of(array: Any) -> bool | None:
 def _chunks(
     dataset: h5py.Dataset, start: int, stop: int, *, shuffle: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The unpacked chunks with values `start` to `stop`, each with the position of its first value."""
+    """Yield the unpacked chunks with values `start` to `stop`, each with the position of its first value."""
     (size,), dtype = dataset.chunks, dataset.dtype
     codec = Shuffle(dtype.itemsize)
     for first in range(start - start % size, stop, size):
         skipped, packed = dataset.id.read_direct_chunk((first,))
-        # No more than a chunk holds, whatever a damaged one would unpack to.
+        # Limited to the size of a chunk, even if a damaged one would unpack to more.
         unpacked = isal_zlib.decompressobj().decompress(packed, size * dtype.itemsize)
         if skipped or len(unpacked) != size * dtype.itemsize:
             raise ValueError("not a whole chunk")

@@ -1,4 +1,4 @@
-"""What every format offers: a header, cells (names and annotation), and blocks of counts."""
+"""Common types of all formats: header, cells (names and annotation), and blocks of counts."""
 
 import dataclasses
 import zipfile
@@ -21,51 +21,51 @@ BYTES_PER_VALUE = 8
 """A float32 value and its int32 column index."""
 
 BYTES_PER_CELL = 128
-"""A cell's name and row pointer, so that cells without counts cannot fill the memory either."""
+"""A cell's name and row pointer; included so that cells without counts cannot fill the memory either."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a file holds, as far as it can be told without reading its counts.
+    """Content of a file, as far as it is known without reading the counts.
 
     Attributes
     ----------
     path, format, options
-        The file, its format's name in the registry, and the options it was read with.
+        The file, the name of its format, and the options used to read it.
     n_cells, n_genes
         Shape of the counts.
     nonzeros
-        Number of stored values; None if it is unknown before the counts are read.
+        Number of stored values; None if unknown before the counts are read.
     dtype
         Type of the stored values.
     storage
-        `csr`, `csc`, `dense`, `dense genes × cells`, or `text` in tables.
+        `csr`, `csc`, `dense`, `dense genes × cells`, or `text` for tables.
     places
-        The places where counts could be (`X`, `raw`, `layers/NAME`; `matrix` in formats that have
-        one place only), and whether their first values look like counts.
+        Possible places of the counts (`X`, `raw`, `layers/NAME`; `matrix` in formats with a single one), each
+        with whether its first values look like counts.
     counts
-        The chosen place; None if the file has no matrix at all.
+        The selected place; None if the file has no matrix.
     var
-        Genes that go with the counts: names as the index, and all columns of strings.
+        Genes of the counts: names as the index, and all columns of strings.
     obs_columns
         Names of the cells' annotation columns.
     preview
-        Some values of the chosen place, from its beginning (and middle and end where they can be reached).
+        Some values of the selected place, from its start (and middle and end if accessible).
     obsm
-        Number of columns of each array in obsm, by its name, where the format has any.
+        Number of columns per array in obsm, by name, if the format has obsm.
     values
-        `counts`, or `intensities`: where the configuration says so, and in FCS files in any case.
+        `counts`, or `intensities`: if configured, and always for FCS files.
     held_mb
-        MB that reading takes besides the blocks.
+        MB that reading needs besides the blocks.
     remarks
-        What the reader chose among several things, or left out: sentences for the log.
+        Choices of the reader and parts that it left out, as sentences for the log.
     warnings
-        The same, where it should be looked at.
+        The same, for those that the user should check.
     details
-        What the format found out and needs for reading on.
+        Information that the format needs for further reading.
     states
-        See `core.reading.state_of`: what the file, and each that holds parts of it, was like before its
-        header was read.
+        States (`core.reading.state_of`) of the file and of all files with parts of it, before the header was
+        read.
     """
 
     path: Path
@@ -91,33 +91,33 @@ class Header:
 
     @property
     def is_seekable(self) -> bool:
-        """Whether reading can begin with any cell: `blocks` of the format takes `start` and `stop` then.
+        """True if reading can begin at any cell: the format's `blocks` then takes `start` and `stop`.
 
-        Formats that are read from front to back say in `details["sorted"]` whether cells come in order.
+        Formats that are read from front to back set `details["sorted"]`: True if cells are in order.
         """
         return self.storage in ("csr", "csc", "dense") and "sorted" not in self.details
 
     @property
     def in_order(self) -> bool:
-        """Whether the first cells' counts can be had without reading all."""
+        """True if the first cells' counts are available without reading everything."""
         return bool(self.details.get("sorted", self.storage in ("csr", "dense")))
 
     def replace(self, **changes: Any) -> "Header":
-        """A copy with some of the attributes changed."""
+        """A copy with some attributes replaced."""
         return dataclasses.replace(self, **changes)
 
 
 class FileSignature(NamedTuple):
-    """What a first look at a file or folder shows.
+    """First bytes of a file, and names in a file or folder.
 
     Attributes
     ----------
     start
-        The first bytes of a file, unpacked as often as it was packed.
+        The first bytes of a file, with all compression removed.
     groups
         Names in an HDF5 file, each with the names in it if it is a group; None for other files.
     inside
-        Sorted names in a folder or, on its first level, in a zip archive.
+        Sorted names in a folder or, on its top level, in a zip archive.
     """
 
     start: bytes
@@ -126,12 +126,12 @@ class FileSignature(NamedTuple):
 
     @classmethod
     def of(cls, path: Path, options: Options) -> "FileSignature":
-        """Look at a file or folder."""
+        """Read the signature of a file or folder."""
         if path.is_dir():
             return cls(b"", None, sorted(entry.name for entry in path.iterdir()))
         if h5py.is_hdf5(path):
             with open_hdf5(path, options) as file:
-                # A link that leads nowhere has a name and is nothing; a name that is no UTF-8 comes as bytes.
+                # A broken link has a name but no object; a name that is not UTF-8 is returned as bytes.
                 items = {as_text(name): file.get(name) for name in file}
                 groups = {
                     name: set(item) if isinstance(item, h5py.Group) else set() for name, item in items.items()
@@ -153,8 +153,8 @@ class Cells(NamedTuple):
     names
         Object array of str.
     obs
-        Annotation columns: object arrays of str (None where missing), numbers (NaN where missing), or
-        booleans. The type may differ from one part of a file to the next.
+        Annotation columns: object arrays of str (None if missing), numbers (NaN if missing), or booleans. The
+        type may differ between parts of a file.
     """
 
     names: np.ndarray
@@ -172,7 +172,7 @@ class Block:
     names, obs
         As in `Cells`.
     controls
-        Counts of the control features of each cell, which `counts` lacks; None where a file has none.
+        Counts of the control features per cell, which are not in `counts`; None without any.
     """
 
     counts: sparse.csr_matrix
@@ -202,18 +202,18 @@ def as_strings(values: np.ndarray) -> np.ndarray:
 
 
 def refuse_place(path: Path, options: Options) -> None:
-    """Raise an `InputError` if the configuration names a place in a format that has one matrix only."""
+    """Raise an `InputError` if the configuration names a place in a format with a single matrix."""
     if options.counts != "auto":
         raise InputError(
-            f"{path}: {options.key('counts')} is '{options.counts}', but files of this format hold one "
-            "matrix only; remove the key"
+            f"{path}: {options.key('counts')} is '{options.counts}', but files of this format contain only "
+            "one matrix; remove the key"
         )
 
 
 def choose_place(
     path: Path, places: dict[str, bool], options: Options, automatic: tuple[str, ...]
 ) -> str | None:
-    """The place that the configuration names, or the first that looks like counts.
+    """The configured place of the counts, or the first that looks like counts.
 
     Parameters
     ----------
@@ -222,18 +222,18 @@ def choose_place(
     places
         See `Header.places`.
     options
-        Its `counts` may name a layer without `layers/`.
+        Options whose `counts` may name a layer without `layers/`.
     automatic
-        Where `auto` signature, in this order.
+        Places that `auto` tries, in this order.
 
     Returns
     -------
-    None if there is no matrix at all.
+    Name of the place; None if there is no matrix.
 
     Raises
     ------
     InputError
-        If the named place is not there.
+        If the configured place is missing.
     """
     if options.counts != "auto":
         chosen = next(
@@ -241,10 +241,10 @@ def choose_place(
         )
         if chosen is None:
             raise InputError(
-                f"{path}: {options.key('counts')} is '{options.counts}', which the file does not have; "
+                f"{path}: {options.key('counts')} is '{options.counts}', which is not in the file; "
                 f"it has: {', '.join(places) or 'no matrix at all'}"
             )
         return chosen
     present = [place for place in automatic if place in places]
-    # Where none looks like counts, the first one is named in the message that check_counts gives.
+    # If none looks like counts, the message of check_counts names the first one.
     return next((place for place in present if places[place]), next(iter(present or places), None))

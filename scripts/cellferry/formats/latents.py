@@ -1,4 +1,4 @@
-"""Latents and annotation of cells as others keep them: h5ad, parquet, or a table as text, read in blocks."""
+"""Latents and annotation of cells in files of other tools: h5ad, parquet or text tables, read in blocks."""
 
 import re
 from collections.abc import Iterator
@@ -29,26 +29,26 @@ MINIFIED_KEYS = (
     "_scanvi_latent_qzm",
     "X_latent_qzm",
 )
-"""Where scvi-tools keeps posterior means of cells without counts (its minified data).
+"""Elements of obsm with scvi-tools' posterior means of cells without counts (its minified data).
 
-Those with an underscore in front are of older versions; the last is what `minify_adata` takes them from.
+Those with a leading underscore are from older versions; `minify_adata` reads them from the last.
 """
 
 KEYS = ("X_scVI", "X_scvi", "X_scANVI", "X_CytoVI", "X_cellferry", *MINIFIED_KEYS)
-"""Elements of obsm that are looked for where the configuration names none."""
+"""Elements of obsm that are tried without a configured one."""
 
 COLUMN_KEY = "latent"
-"""The same of a table, whose columns are called `latent_0` and so on."""
+"""The same for tables: columns named `latent_0` and so on."""
 
 ROWS = 1 << 14
-"""Cells of a block."""
+"""Cells per block."""
 
 TEXT_BYTES = 4 << 20
-"""What is read at once of a table as text."""
+"""Bytes of a text table read at once."""
 
 
 class LatentBlock(NamedTuple):
-    """Some cells: names, columns of obs (str objects, None where missing), and cells × latents float32."""
+    """Some cells: names, obs columns (str objects, None if missing), and cells × latents float32."""
 
     names: np.ndarray
     obs: dict[str, np.ndarray]
@@ -56,12 +56,12 @@ class LatentBlock(NamedTuple):
 
 
 class LatentTable(Protocol):
-    """A file of latents.
+    """A file with latents.
 
     Attributes
     ----------
     columns
-        Columns of its annotation.
+        Names of the annotation columns.
     width
         Dimensions of the latent space.
     """
@@ -70,24 +70,24 @@ class LatentTable(Protocol):
     width: int
 
     def blocks(self, wanted: list[str]) -> Iterator[LatentBlock]:
-        """All cells, in order, with these columns of annotation."""
+        """Yield all cells in order, with the given annotation columns."""
 
 
 def open_latents(path: str, key: str | None) -> LatentTable:
-    """The file's latents, by what the file is.
+    """Open the latents of a file; its content determines the reader.
 
     Parameters
     ----------
     path
-        An h5ad file with the latents in obsm; a parquet, csv or tsv file with a row per cell and the latents
-        in columns `KEY_0`, `KEY_1`, and so on.
+        An h5ad file with the latents in obsm; or a parquet, csv or tsv file with one row per cell and the
+        latents in columns `KEY_0`, `KEY_1`, and so on.
     key
-        Name of the element of obsm, or what the columns begin with; None takes what is there.
+        Name of the element of obsm, or prefix of the columns; None tries the usual names.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or holds no such latents.
+        If the file cannot be read or has no such latents.
     """
     with readable(Path(path)):
         start = first_bytes(Path(path), 8)
@@ -97,7 +97,7 @@ def open_latents(path: str, key: str | None) -> LatentTable:
 
 
 def obsm_shapes(path: str | Path) -> dict[str, tuple[int, int]]:
-    """Rows and columns of the arrays in obsm of an h5ad file, by name.
+    """Rows and columns of the arrays in an h5ad file's obsm, by name.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def _arrays(file: h5py.File) -> dict[str, tuple[int, int]]:
 
 
 class _StoredLatents:
-    """Latents in the obsm of an h5ad file."""
+    """Latents in obsm of an h5ad file."""
 
     def __init__(self, path: str, key: str | None) -> None:
         self.path = path
@@ -124,7 +124,7 @@ class _StoredLatents:
             if not wanted or wanted[0] not in arrays:
                 raise InputError(
                     f"pretrained.key: {path} has no obsm {' or '.join([key] if key else KEYS)}; name the "
-                    f"element that holds the model's latents, of: {', '.join(arrays) or 'none'}"
+                    f"element with the model's latents, one of: {', '.join(arrays) or 'none'}"
                 )
             self.key = wanted[0]
             n_cells, self.width = arrays[self.key]
@@ -132,7 +132,7 @@ class _StoredLatents:
             self.columns = obs.columns
             if n_cells != len(obs):
                 raise InputError(
-                    f"{path}: obsm {self.key} has {n_cells} rows, and obs {len(obs)}; export the file again"
+                    f"{path}: obsm {self.key} has {n_cells} rows, but obs has {len(obs)}; export it again"
                 )
 
     def blocks(self, wanted: list[str]) -> Iterator[LatentBlock]:
@@ -147,7 +147,7 @@ class _StoredLatents:
 
 
 class _TabularLatents:
-    """What parquet and text have in common: a column of names, and one of each latent."""
+    """Common part of parquet and text tables: a column of names, and a column per latent."""
 
     def __init__(self, path: str, key: str | None, index: str, names: list[str]) -> None:
         self.path, self._index = path, index
@@ -157,8 +157,8 @@ class _TabularLatents:
         first = min(numbered, default=0)
         if not numbered or first > 1 or max(numbered) - first + 1 != len(numbered):
             raise InputError(
-                f"pretrained.key: {path} has no columns {key}_0, {key}_1 and so on; name what the columns "
-                "with the model's latents begin with"
+                f"pretrained.key: {path} has no columns {key}_0, {key}_1 and so on; set the prefix of the "
+                "columns with the model's latents"
             )
         self._latents = [numbered[number] for number in sorted(numbered)]
         self.width = len(self._latents)
@@ -177,11 +177,11 @@ class _ParquetLatents(_TabularLatents):
 
     def __init__(self, path: str, key: str | None) -> None:
         schema = pq.read_schema(path)
-        # What pandas wrote as the index, if it was more than numbers.
+        # The index that pandas wrote, unless it was a range of numbers.
         index = (schema.pandas_metadata or {}).get("index_columns", [])
         name = next((name for name in ["cell", *index] if name in schema.names), None)
         if name is None:
-            raise InputError(f"{path}: has no column 'cell' with the cells' names, and no index; add one")
+            raise InputError(f"{path}: has no column 'cell' with the cells' names and no index; add one")
         super().__init__(path, key, name, schema.names)
 
     def blocks(self, wanted: list[str]) -> Iterator[LatentBlock]:
@@ -192,13 +192,13 @@ class _ParquetLatents(_TabularLatents):
 
 
 class _TextLatents(_TabularLatents):
-    """Latents in the columns of a table as text, whose first column names the cells."""
+    """Latents in the columns of a text table with cell names in its first column."""
 
     def __init__(self, path: str, key: str | None) -> None:
         start = table_start(Path(path), blanks="always")
         if start is None or not start.is_regular:
             raise InputError(
-                f"{path}: is not a table of as many values a row as its header names; export it again"
+                f"{path}: is not a regular table: rows and header differ in length; export it again"
             )
         self._start = start
         self._parsing = pa_csv.ParseOptions(delimiter=start.delimiter)
@@ -225,7 +225,7 @@ class _TextLatents(_TabularLatents):
 
 
 def _values(column: pa.Array) -> np.ndarray:
-    """A column as objects where it is text (also in categories), as numbers otherwise."""
+    """A column as objects if it is text (or categories of text), else as numbers."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

@@ -1,8 +1,8 @@
 """Loom files, specification 2 and 3: dense matrices of genes × cells with attributes of both.
 
-The main matrix and the layers come in HDF5 chunks that reach over many cells. Where all chunks over the
-same cells fit in a block, blocks are cut there and the cells come in order; chunks wider than that (and
-matrices without chunks) go through files on disk, so that each is unpacked once.
+The main matrix and the layers are stored in HDF5 chunks that each span many cells. If all chunks of the same
+cells fit into a block, blocks follow the chunks and cells are read in order. Wider chunks, and matrices
+without chunks, are sorted in files on disk, so that each chunk is unpacked once.
 """
 
 import html
@@ -45,14 +45,14 @@ CELL_NAMES = (
     "_index",
 )
 GENE_NAMES = ("Gene", "var_names", "gene_names", "GeneName", "gene", "Name", "Accession", "_index")
-"""Attributes that hold the names, by what loompy, scanpy and R's packages call them; the first one counts."""
+"""Attributes with names, as loompy, scanpy and R packages write them; the first match is used."""
 
 AUTOMATIC = ("layers/counts", "matrix")
-"""Where `counts: auto` signature, in this order."""
+"""Places that `counts: auto` tries, in this order."""
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a file is a loom file."""
+    """True if a file is a loom file."""
     return signature.groups is not None and {"matrix", "row_attrs", "col_attrs"} <= signature.groups.keys()
 
 
@@ -64,7 +64,7 @@ def header(path: Path, options: Options) -> Header:
         for place, dataset in matrices.items():
             if dataset.shape != file["matrix"].shape or dataset.ndim != 2 or dataset.dtype.kind not in "biuf":
                 raise InputError(
-                    f"{path}: {place} is no matrix of numbers, or not of the shape of the others "
+                    f"{path}: {place} is not a matrix of numbers, or differs in shape from the others "
                     f"({dataset.dtype}, {' × '.join(map(str, dataset.shape))}); write the file again"
                 )
         n_genes, n_cells = file["matrix"].shape
@@ -91,12 +91,12 @@ def header(path: Path, options: Options) -> Header:
             obs_columns=obs.columns,
             preview=previews[place],
             warnings=unwritten_warnings(dataset),
-            remarks=[f"cells are called by {obs.index}, genes by {genes.index}"],
+            remarks=[f"cells are named by {obs.index}, genes by {genes.index}"],
         )
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    """Yield names and annotation of the cells, about a hundred thousand at a time."""
     with open_hdf5(header.path, header.options) as file:
         obs = Attributes(header.path, file, "col_attrs", header.n_cells, CELL_NAMES)
         yield from annotated_cells(obs, header.n_cells, columns)
@@ -105,7 +105,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
-    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    """Yield counts, names and annotation in row blocks; see `formats.blocks`."""
     with open_hdf5(header.path, header.options) as file:
         dataset = file[header.counts]
         if header.in_order or _stripe_bytes(dataset) <= max_bytes:
@@ -132,30 +132,30 @@ class Transposed:
 
 
 class Attributes:
-    """The attributes of one side of a loom file, of which one is the names.
+    """The attributes of genes or cells in a loom file; one of them contains the names.
 
     Parameters
     ----------
     path, file
-        The file, for messages, and open.
+        Path of the file, for messages, and the open file.
     side
         `row_attrs` or `col_attrs`.
     length
         Number of genes or cells.
     names
-        What the attribute with the names may be called.
+        Possible names of the attribute with the names.
 
     Attributes
     ----------
     index
         The attribute with the names.
     columns
-        The other attributes that hold one number or string each.
+        The other attributes with one number or string per gene or cell.
 
     Raises
     ------
     InputError
-        If no attribute holds names.
+        If no attribute contains names.
     """
 
     def __init__(self, path: Path, file: h5py.File, side: str, length: int, names: tuple[str, ...]) -> None:
@@ -168,11 +168,11 @@ class Attributes:
         self.index = next((name for name in names if name in usable), "")
         if not self.index:
             raise InputError(
-                f"{path}: none of its {side} is {' or '.join(names)}, of {length} values each (it has "
-                f"{', '.join(self._group) or 'none'}); name the attribute so, or write the file again"
+                f"{path}: {side} has no attribute {' or '.join(names)} of {length} values (it has "
+                f"{', '.join(self._group) or 'none'}); rename the attribute, or write the file again"
             )
         self.columns = [name for name in usable if name != self.index]
-        # Version 2 wrote what is not ASCII as XML does.
+        # Version 2 escaped characters outside of ASCII as in XML.
         self._is_escaped = not _version(file).startswith("3")
 
     def names(self, start: int, stop: int) -> np.ndarray:
@@ -180,7 +180,7 @@ class Attributes:
         return as_strings(self.values(self.index, start, stop))
 
     def is_string(self, column: str) -> bool:
-        """Whether a column holds strings or categories."""
+        """True if a column contains strings or categories."""
         return holds_strings(self._group[column].dtype)
 
     def values(self, column: str, start: int, stop: int) -> np.ndarray:
@@ -194,7 +194,7 @@ class Attributes:
 
 
 def _version(file: h5py.File) -> str:
-    """Version of the specification: in a group since version 3, an attribute of the file before; or empty."""
+    """Version of the specification: in a group since version 3, an attribute before; empty if missing."""
     in_group = file.get("attrs/LOOM_SPEC_VERSION")
     check_written(in_group)
     value = read_part(in_group) if isinstance(in_group, h5py.Dataset) else file.attrs.get("LOOM_SPEC_VERSION")
@@ -202,17 +202,17 @@ def _version(file: h5py.File) -> str:
 
 
 def _stripe_bytes(dataset: h5py.Dataset) -> int:
-    """What the chunks over the same cells take, with the counts read from them."""
+    """Bytes of all chunks of the same cells, together with the counts read from them."""
     n_genes, n_cells = dataset.shape
     width = dataset.chunks[1] if dataset.chunks else n_cells
     return n_genes * min(width, n_cells) * (dataset.dtype.itemsize + BYTES_PER_VALUE)
 
 
 def _entries(dataset: h5py.Dataset, max_bytes: int) -> Iterator[Entries]:
-    """Entries of a genes × cells dataset, in tiles of whole chunks where these fit in `max_bytes`."""
+    """Yield entries of a genes × cells dataset, in tiles of whole chunks if these fit into `max_bytes`."""
     n_genes, n_cells = dataset.shape
     height, width = dataset.chunks or (1, n_cells)
-    most = max(1, max_bytes // 32)  # a value, its mask, and its position if it is no zero
+    most = max(1, max_bytes // 32)  # a value, its mask, and its position if it is not zero
     width = min(n_cells, max(width, most // height // width * width), most)
     height = max(1, min(height, most // width))
     for gene in range(0, n_genes, height):

@@ -1,4 +1,4 @@
-"""MatrixMarket files: their size line, and their entries in batches."""
+"""MatrixMarket files: size line, and entries in batches."""
 
 import io
 import re
@@ -16,20 +16,20 @@ from .digits import parse_entries
 from .sorting import MAX_EXACT, Entries, as_float32
 
 NUMBER = re.compile(rb"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.I)
-"""As pandas reads it; Python takes `1_0` for 10, and other digits than these."""
+"""Numbers as pandas reads them; Python would also accept `1_0` and digits of other scripts."""
 
 FIELDS = ("integer", "real", "double", "unsigned-integer")
-"""What entries may be; scipy wrote the last of unsigned counts."""
+"""Allowed types of entries; scipy wrote the last one for unsigned counts."""
 
 MAX_SIDE = 2**31 - 1
 MAX_ENTRIES = 2**48
-"""More than a file of a petabyte holds."""
+"""More entries than fit into a file of a petabyte."""
 
 ENTRY_BYTES = 6
-"""The shortest entry is `1 1 1`, with its end of line."""
+"""Size of the shortest entry, `1 1 1`, with its line end."""
 
 MOST_PACKED = 2000
-"""No packed text is so many times as large as its file: gzip packs a thousand times at the most."""
+"""Upper limit of a text's size relative to its compressed file: gzip compresses at most a thousandfold."""
 
 
 class Size(NamedTuple):
@@ -60,12 +60,10 @@ def _read_size(path: Path | zipfile.Path, file: IO[bytes]) -> Size:
         raise InputError(f"{path}: does not begin with a MatrixMarket header; copy or export the file again")
     _, _, layout, field, symmetry = banner[:5]
     if layout != "coordinate" or field not in FIELDS or symmetry != "general":
-        why = (
-            "; a pattern says where counts are not zero, and not what they are" if field == "pattern" else ""
-        )
+        why = "; a pattern has the positions of counts without their values" if field == "pattern" else ""
         raise InputError(
-            f"{path}: is a '{layout} {field} {symmetry}' MatrixMarket file, and 'coordinate integer general' "
-            f"is needed (or real){why}; export the counts so"
+            f"{path}: is a '{layout} {field} {symmetry}' MatrixMarket file, but 'coordinate integer general' "
+            f"(or real) is needed{why}; export the counts in this form"
         )
     n_lines = 1
     line = b"%"
@@ -75,25 +73,25 @@ def _read_size(path: Path | zipfile.Path, file: IO[bytes]) -> Size:
     numbers = line.split()
     if len(numbers) != 3 or not all(number.isdigit() for number in numbers):
         raise InputError(
-            f"{path}, line {n_lines}: must hold the numbers of rows, columns and entries, and holds "
+            f"{path}, line {n_lines}: must contain the numbers of rows, columns and entries, but contains "
             f"'{line.decode('utf-8', 'replace').strip()[:80]}'; copy or export the file again"
         )
     rows, columns, entries = map(int, numbers)
     if max(rows, columns) > MAX_SIDE or entries > MAX_ENTRIES:
         raise InputError(
-            f"{path}, line {n_lines}: promises {rows} rows, {columns} columns and {entries} entries, more "
+            f"{path}, line {n_lines}: declares {rows} rows, {columns} columns and {entries} entries, more "
             "than any matrix has; copy or export it again"
         )
     if isinstance(path, Path) and entries * ENTRY_BYTES > path.stat().st_size * MOST_PACKED:
         raise InputError(
-            f"{path}, line {n_lines}: promises {entries} entries, too many for a file of "
+            f"{path}, line {n_lines}: declares {entries} entries, too many for a file of "
             f"{path.stat().st_size} bytes; it is incomplete: copy or export it again"
         )
     return Size(rows, columns, entries, field, n_lines)
 
 
 def entries(path: Path | zipfile.Path, size: Size, text_bytes: int) -> Iterator[Entries]:
-    """Yield the entries in the file's order, positions counted from 0.
+    """Yield the entries in the file's order, with positions from 0.
 
     Parameters
     ----------
@@ -107,8 +105,7 @@ def entries(path: Path | zipfile.Path, size: Size, text_bytes: int) -> Iterator[
     Raises
     ------
     InputError
-        If a line is not an entry, lies outside the matrix, or there are fewer or more lines than the
-        header says.
+        If a line is not an entry or is outside the matrix, or if the number of lines differs from the header.
     """
     n_read, line = 0, size.n_lines + 1
     with open_bytes(path) as file:
@@ -116,20 +113,20 @@ def entries(path: Path | zipfile.Path, size: Size, text_bytes: int) -> Iterator[
         for text in whole_lines(file, text_bytes, path):
             plain = parse_entries(text, size.rows, size.columns)
             if plain is not None and plain[2].max(initial=0) >= MAX_EXACT:
-                plain = None  # it may have been rounded to that
+                plain = None  # it may have been rounded to this value
             batch = _parse(path, text, size, line) if plain is None else Entries(*plain[:3])
             n_read += len(batch.rows)
             line += text.count(b"\n") if plain is None else plain[3]
             if n_read > size.entries:
                 raise InputError(
-                    f"{path}: holds more than the {size.entries} entries that its header promises; it is "
-                    "damaged, or changed while it was read: copy or export it again"
+                    f"{path}: contains more than the {size.entries} entries of its header; it is damaged, or "
+                    "changed while it was read: copy or export it again"
                 )
             yield batch
     if n_read != size.entries:
         raise InputError(
-            f"{path}: holds {n_read} entries, and its header promises {size.entries}; "
-            "the file is incomplete: copy or export it again"
+            f"{path}: contains {n_read} of the {size.entries} entries of its header; the file is incomplete: "
+            "copy or export it again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Matrices in HDF5 files and zarr stores, sparse or dense, read as row blocks of bounded size."""
+"""Sparse and dense matrices in HDF5 files and zarr stores, read as row blocks of limited size."""
 
 import math
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ type Array = h5py.Dataset | zarr.Array
 SPARSE = ("csr", "csc")
 MAX_COLUMNS = 10**7
 PREVIEW_VALUES = 1 << 16
-"""Values looked at in one place of a matrix to guess what it holds."""
+"""Values read at one place of a matrix to detect what it contains."""
 
 
 class Stored(NamedTuple):
-    """A matrix as it lies in the file."""
+    """Storage of a matrix in the file."""
 
     storage: str
     shape: tuple[int, int]
@@ -36,48 +36,48 @@ class Stored(NamedTuple):
 
 
 def is_array(element: Any) -> bool:
-    """Whether this is an array (a dense matrix, a column) and not a group of arrays."""
+    """True if this is an array (a dense matrix, a column) and not a group of arrays."""
     return hasattr(element, "dtype")
 
 
 def array_at(group: Group, name: str) -> Array:
-    """An array that a format promises.
+    """An array that a format requires.
 
     Raises
     ------
     OSError
-        If there is something else: a group, a single value.
+        If it is something else: a group or a scalar.
     """
     element = group[name]
     if not is_array(element):
-        raise OSError(f"{element.name} is a group, and should be an array")
+        raise OSError(f"{element.name} is a group instead of an array")
     if not element.shape:
-        raise OSError(f"{element.name} is a single value or empty, and should be an array")
+        raise OSError(f"{element.name} is a single value or empty instead of an array")
     return element
 
 
 def group_at(group: Group, name: str) -> Group:
-    """A group that a format promises.
+    """A group that a format requires.
 
     Raises
     ------
     OSError
-        If an array or a single value is there.
+        If it is an array or a scalar.
     """
     element = group[name]
     if is_array(element):
-        raise OSError(f"{element.name} holds values, and should be a group")
+        raise OSError(f"{element.name} is an array instead of a group")
     return element
 
 
 def text_attribute(element: Group | Array, name: str) -> str | None:
-    """An attribute that holds one string, of whatever type and shape its writer gave it."""
+    """An attribute with one string, of any type and shape."""
     texts = texts_attribute(element, name)
     return texts[0] if texts else None
 
 
 def texts_attribute(element: Group | Array, name: str) -> list[str] | None:
-    """An attribute that holds strings: of variable or fixed length, or as bytes; None if it is missing."""
+    """An attribute with strings: of variable or fixed length, or bytes; None if missing."""
     return texts_of(element.attrs.get(name))
 
 
@@ -90,12 +90,12 @@ def texts_of(value: Any) -> list[str] | None:
 
 
 def is_matrix(element: Group | Array) -> bool:
-    """Whether this is an array or a group with the arrays of a sparse matrix, not a group of matrices."""
+    """True if this is an array or the arrays of a sparse matrix, False for a group of matrices."""
     return is_array(element) or not {"data", "indices", "indptr"}.isdisjoint(element)
 
 
 def layers_of(group: Group, name: str = "layers") -> dict[str, Group | Array]:
-    """Matrices in a group by their places; one whose name holds a slash lies in a group of its own."""
+    """Matrices in a group by place; a name with a slash is a matrix in a subgroup."""
     layers = {}
     for key in group:
         element, place = group[key], f"{name}/{key}"
@@ -113,17 +113,15 @@ def stored(element: Group | Array) -> Stored:
     encoding = text_attribute(element, "encoding-type") or text_attribute(element, "h5sparse_format") or ""
     shape = attrs.get("shape", attrs.get("h5sparse_shape"))
     if np.shape(shape) != (2,) or not all(map(_is_number_of_things, shape)):
-        raise OSError(
-            f"{element.name} does not say in its attribute `shape` how many rows and columns it has"
-        )
+        raise OSError(f"{element.name} has no valid attribute `shape`, which gives its rows and columns")
     if encoding[:3] not in SPARSE:
-        raise OSError(f"{element.name} does not say that it is stored as CSR or CSC, but '{encoding[:80]}'")
+        raise OSError(f"{element.name} is stored as '{encoding[:80]}', not as CSR or CSC")
     data = array_at(element, "data")
     return Stored(encoding[:3], (int(shape[0]), int(shape[1])), data.dtype, int(data.shape[0]))
 
 
 def _is_number_of_things(value: Any) -> bool:
-    """Whether this is a whole number from 0 on; some writers make a float of it."""
+    """True if this is a whole number of at least 0; some writers store it as a float."""
     return (
         isinstance(value, int | float | np.integer | np.floating)
         and 0 <= value < np.inf
@@ -132,29 +130,29 @@ def _is_number_of_things(value: Any) -> bool:
 
 
 def glance(element: Group | Array) -> np.ndarray:
-    """Values from the beginning, the middle and the end of a matrix."""
+    """Values from the start, the middle and the end of a matrix."""
     is_dense = is_array(element)
     data = element if is_dense else array_at(element, "data")
     if not is_dense and len(data.shape) != 1:
-        raise OSError(f"{data.name} has values of shape {data.shape}, and should be numbers in a row")
+        raise OSError(f"{data.name} has values of shape {data.shape}, not one-dimensional ones")
     n_rows, n_columns = data.shape[0], math.prod(data.shape[1:])
     taken = max(1, PREVIEW_VALUES // max(1, n_columns))
     starts = sorted({0, max(0, (n_rows - taken) // 2), max(0, n_rows - taken)})
     rows = [slice(start, start + taken) for start in starts]
-    # However wide a damaged matrix says that it is.
+    # Limited for damaged matrices with a huge width.
     parts = rows if n_columns <= MAX_COLUMNS else [(some, slice(0, PREVIEW_VALUES)) for some in rows]
     return np.concatenate([np.asarray(read_part(data, part)).ravel() for part in parts])
 
 
 def unwritten_warnings(array: Array) -> list[str]:
-    """What is told of a dense matrix of which chunks were never written: they are zeros by HDF5's rule."""
+    """Warnings of chunks of a dense matrix that were never written: HDF5 reads them as zeros."""
     n_missing, n_chunks = unwritten_chunks(array) if isinstance(array, h5py.Dataset) else (0, 0)
     told = f"{n_missing} of the {n_chunks} chunks of {array.name} were never written and are read as zeros"
     return [told] if n_missing else []
 
 
 def looks_like_counts(values: np.ndarray) -> bool:
-    """Whether values could be counts: non-negative integers, at least one of them."""
+    """True if values can be counts: non-negative integers, and at least one."""
     if len(values) == 0 or values.dtype.kind not in "biuf":
         return False
     return bool(np.all(np.isfinite(values)) and np.all(values >= 0) and np.all(values == np.rint(values)))
@@ -168,7 +166,7 @@ def blocks_of_rows(
     start: int = 0,
     stop: int | None = None,
 ) -> Iterator[sparse.csr_matrix]:
-    """Rows of a matrix in order, as CSR float32 of at most `max_bytes` (8 per value), one row at least.
+    """Rows of a matrix in order, as CSR float32 of at most `max_bytes` (8 per value), at least one row.
 
     Parameters
     ----------
@@ -177,11 +175,11 @@ def blocks_of_rows(
     max_bytes
         Size of a block.
     scratch
-        Folder for temporary files, of which a CSC matrix needs 12 bytes per stored value.
+        Folder for temporary files; a CSC matrix needs 12 bytes per stored value.
     path
         The file, for messages.
     start, stop
-        The first row, and the one after the last; of a CSC matrix all values are read whatever they are.
+        The first row, and the one after the last; for a CSC matrix all values are read anyway.
     """
     found = stored(element)
     if found.dtype.kind not in "biuf":
@@ -205,7 +203,7 @@ def csr_rows(
     start: int = 0,
     stop: int | None = None,
 ) -> Iterator[sparse.csr_matrix]:
-    """Row blocks of a CSR matrix (or of the CSC matrix of its transpose)."""
+    """Yield row blocks of a CSR matrix (or of the CSC matrix of its transpose)."""
     matrix = Compressed(group, shape, path)
     n_rows = shape[0] if stop is None else stop
     while start < n_rows:
@@ -234,7 +232,7 @@ def csc_rows(
     start: int = 0,
     stop: int | None = None,
 ) -> Iterator[sparse.csr_matrix]:
-    """Row blocks of a CSC matrix: the rows from `start` to `stop` are sorted by way of files."""
+    """Yield row blocks of a CSC matrix: rows `start` to `stop` are sorted in files."""
     stop = shape[0] if stop is None else stop
     entries = csc_entries(group, shape, max_bytes, path)
     nonzeros = group["data"].shape[0]
@@ -250,7 +248,7 @@ def _between(batch: Entries, start: int, stop: int) -> Entries:
 
 
 def csc_entries(group: Group, shape: tuple[int, int], max_bytes: int, path: Path) -> Iterator[Entries]:
-    """Entries of a CSC matrix, in the file's order, in batches of at most `max_bytes` (12 per entry)."""
+    """Yield entries of a CSC matrix in the file's order, in batches of at most `max_bytes` (12 per entry)."""
     matrix = Compressed(group, shape[::-1], path)
     pointers = matrix.pointers(0, shape[1])  # one per gene
     genes = np.arange(shape[1], dtype=np.int32)
@@ -265,7 +263,7 @@ def csc_entries(group: Group, shape: tuple[int, int], max_bytes: int, path: Path
 def dense_rows(
     dataset: Array, max_bytes: int, start: int = 0, stop: int | None = None
 ) -> Iterator[sparse.csr_matrix]:
-    """Row blocks of a dense matrix; the dense rows count towards `max_bytes` too."""
+    """Yield row blocks of a dense matrix; `max_bytes` includes the dense rows."""
     n_rows, n_columns = dataset.shape if dataset.ndim == 2 else (dataset.shape[0], 1)
     stop = n_rows if stop is None else stop
     per_row = max(1, n_columns) * (dataset.dtype.itemsize + BYTES_PER_VALUE) + BYTES_PER_CELL
@@ -278,7 +276,7 @@ def dense_rows(
 
 
 def compressed(rows: np.ndarray) -> sparse.csr_matrix:
-    """Dense rows as CSR float32; four times as fast as scipy, which makes coordinates first."""
+    """Dense rows as CSR float32; four times as fast as scipy, which converts to coordinates first."""
     n_rows, n_columns = rows.shape
     flat = rows.reshape(-1)
     stored = flat != 0

@@ -1,4 +1,4 @@
-"""Columns of a genes × cells table that hold something about the genes, and would become cells."""
+"""Columns of a genes × cells table that are annotation of genes, and must not become cells."""
 
 import re
 from collections.abc import Sequence
@@ -25,36 +25,35 @@ WORDS = words_of("""
     stdev std total totals sum rowsum rowsums rowmeans rowtotal genetotal totalreads totalumis umis reads
     highlyvariable highlyvariablerank
 """)
-"""What columns about genes are called, lower case, without anything but letters."""
+"""Names of columns with annotation of genes, in lower case, letters only."""
 
 NUMBERED = re.compile(r"\d|[ACGTN]{8,}")
-"""Names of cells have a number or are barcodes."""
+"""Names of cells contain a number or are barcodes."""
 
 MAX_NUMBERED = 0.9
 FAR = 10
-"""So many times the largest median of the other columns is no count of a cell."""
+"""A column of annotation has a median this many times above the largest of the other columns."""
 
 FIRST_FAR = 100
-"""The same of a first column that is called as cells are."""
+"""The same for a first column that is named like a cell."""
 
 MIN_ROWS = 10
-"""Fewer genes tell nothing about the values."""
+"""With fewer genes the values are not checked."""
 
 
 def columns_about_genes(path: Path, columns: Sequence[str], options: Options) -> list[int]:
-    """Positions of the columns that are no cells, by their names, or as the configuration says.
+    """Positions of the columns that are not cells, by their names or by the configuration.
 
     Raises
     ------
     InputError
-        If a column may be a cell for all that its name tells, or the configuration names one that is not
-        there.
+        If a column's name leaves open whether it is a cell, or the configuration names a missing column.
     """
     key, named = options.key("not_cells"), options.not_cells
     if named != "auto":
         if missing := [name for name in named if name not in columns]:
             raise InputError(
-                f"{path}: {key} names '{missing[0]}', and no column of the table is called so; it has: "
+                f"{path}: {key} names '{missing[0]}', which is not a column of the table; it has: "
                 f"{', '.join([*columns[:10], *(['…'] if len(columns) > 10 else [])])}"
             )
         return [position for position, name in enumerate(columns) if name in named]
@@ -62,40 +61,40 @@ def columns_about_genes(path: Path, columns: Sequence[str], options: Options) ->
     if positions and not _are_numbered([name for name in columns if not _is_word(name)]):
         listed = ", ".join(columns[position] for position in positions)
         raise InputError(
-            f"{path}: cannot tell whether {listed} are cells or tell about the genes; set {key} to "
-            "those that are no cells, or to [] if all are"
+            f"{path}: it is unclear whether {listed} are cells or annotation of the genes; set {key} to "
+            "those that are not cells, or to [] if all are"
         )
     return positions
 
 
 def refuse_not_cells(path: Path, options: Options) -> None:
-    """Raise an `InputError` if the configuration names columns that are no cells, and rows are the cells."""
+    """Raise an `InputError` if the configuration names columns that are not cells, but rows are the cells."""
     if options.not_cells not in ("auto", []):
         raise InputError(
-            f"{path}: {options.key('not_cells')} is {options.not_cells}, and the table's rows are the cells; "
+            f"{path}: {options.key('not_cells')} is {options.not_cells}, but the table's rows are the cells; "
             f"remove the key, or set {options.key('orientation')} to genes if rows are genes"
         )
 
 
 def is_about_genes(name: str, options: Options) -> bool:
-    """Whether a column is called so, or is named in the configuration."""
+    """True if a column has such a name, or is named in the configuration."""
     return _is_word(name) if options.not_cells == "auto" else name in options.not_cells
 
 
 def left_out(columns: Sequence[str], options: Options) -> list[str]:
-    """The warning of columns that are no cells; none if there are none, or the configuration names them."""
+    """Warning of columns that are left out; empty without any, or if the configuration names them."""
     if options.not_cells != "auto" or not columns:
         return []
     return [
-        f"column(s) left out that tell about genes and are no cells: {', '.join(columns)}; if they are, set "
+        f"column(s) left out as annotation of genes: {', '.join(columns)}; if they are cells, set "
         f"{options.key('not_cells')} to []"
     ]
 
 
 def suspects(columns: Sequence[str]) -> dict[int, int]:
-    """Columns that are called otherwise than nearly all others, and the first one.
+    """The first column, and columns whose names differ in kind from nearly all others.
 
-    By position: how many times larger than the others' their values must be for a doubt.
+    By position: factor by which their values must exceed those of the others to be suspicious.
     """
     others = [position for position, name in enumerate(columns) if not NUMBERED.search(name)]
     first = {0: FIRST_FAR} if columns else {}
@@ -106,21 +105,21 @@ def suspects(columns: Sequence[str]) -> dict[int, int]:
 def check_suspects(
     path: Path, names: dict[str, int], values: np.ndarray, others: np.ndarray, options: Options
 ) -> None:
-    """Refuse columns whose values are far larger than those of all others.
+    """Raise an `InputError` for suspects with values far above those of all other columns.
 
     Parameters
     ----------
     path
         The table, for messages.
     names, values
-        The suspects and how many times larger is far; their values, genes × suspects.
+        The suspects, each with its factor; their values, genes × suspects.
     others
         Values of other columns: genes × columns.
 
     Raises
     ------
     InputError
-        If one has no zero and a median far above all other columns'.
+        If one has no zeros and a median far above those of all other columns.
     """
     if options.not_cells != "auto" or len(values) < MIN_ROWS or others.shape[1] == 0:
         return
@@ -128,9 +127,9 @@ def check_suspects(
     for (name, far), column in zip(names.items(), values.T, strict=True):
         if (column > 0).all() and np.median(column) > far * most:
             raise InputError(
-                f"{path}: the column '{name}' holds values such as {column[0]:g} and {column[1]:g}, far "
-                f"above those of the others (medians of at most {most:g}): is it a cell, or does it tell "
-                f"about the genes? Set {options.key('not_cells')} to [{name}], or to [] if all are cells"
+                f"{path}: the column '{name}' has values such as {column[0]:g} and {column[1]:g}, far above "
+                f"those of the others (medians of at most {most:g}); if it is annotation of the genes, set "
+                f"{options.key('not_cells')} to [{name}], or to [] if all are cells"
             )
 
 

@@ -1,20 +1,20 @@
-"""What the configuration says about reading a dataset."""
+"""Configuration of reading a dataset."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a dataset's configuration says about reading it; the defaults are the schema's.
+    """Configuration of reading a dataset; the defaults are those of the schema.
 
     Attributes
     ----------
     dataset
-        Its name, for messages.
+        Name of the dataset, for messages.
     counts, counts_rounding, assay, genome, orientation, not_cells, compensate, follow_links
-        The keys of these names below `datasets.NAME`.
+        The keys of these names in `datasets.NAME`.
     modality
-        What is in the file: `rna` or `cytometry`.
+        Content of the file: `rna` or `cytometry`.
     markers
         The key `cytometry.markers`.
     """
@@ -32,5 +32,5 @@ class Options:
     markers: dict | str = field(default_factory=dict)
 
     def key(self, name: str) -> str:
-        """Full name of one of the dataset's keys, as it stands in messages."""
+        """Full name of one of the dataset's keys, for messages."""
         return f"datasets.{self.dataset}.{name}"

@@ -1,4 +1,4 @@
-"""Which side of a table of counts names the genes."""
+"""Detection of the side of a count table that names the genes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,32 +10,32 @@ from .controls import control_kind
 from .interface import Options
 
 NAMES = re.compile(r"(cell|event|barcode|row)?[ _]?(ids?|names?|index|barcodes?|cells?|events?)?$", re.I)
-"""What a column of names of cells is called; one with another name holds a channel."""
+"""Names of a column of cell names; a first column with another name is a channel."""
 
 BARCODE = re.compile(r"^(.*[_:.#-])?[ACGT]{8,}([_:.-].*)?$")
 
-# Genes nearly every human or mouse data set has: ribosomal, mitochondrial, household genes.
+# Genes in nearly every human or mouse dataset: ribosomal, mitochondrial, housekeeping genes.
 COMMON_GENE = re.compile(
     r"^(RP[LS]\d+[AXLY]?\d*|MT-(ND|CO|ATP|CYB)\w*|ACTB|GAPDH|B2M|MALAT1|EEF1A1|TMSB4X|CD\d+[A-Z]?\d?)$", re.I
 )
 
 
 def genes_are_rows(path: Path, rows: Sequence[str], columns: Sequence[str], options: Options) -> bool:
-    """Tell from their names whether the rows of a table are genes.
+    """True if the rows of a table are genes, according to their names.
 
-    The first of these rules that holds for one side only decides: a side has controls of a panel
-    (`Blank-1`), so it is the genes; most names of a side are Ensembl ids, so it is the genes; most are cell
-    barcodes (eight or more of A, C, G, T), so it is the cells; at least two names, and more than of the
-    other side, are genes that nearly every data set has.
+    The first rule that holds for exactly one side decides: it contains controls of a panel (`Blank-1`), so it
+    is the genes; most of its names are Ensembl ids, so it is the genes; most are cell barcodes (eight or more
+    of A, C, G, T), so it is the cells; at least two of its names, and more than of the other side, are genes
+    that nearly every dataset has, so it is the genes.
 
     Parameters
     ----------
     path
         The table, for messages.
     rows, columns
-        Names of both sides, or of the beginning of each.
+        Names of both sides, or the first ones of each.
     options
-        Its `orientation` decides if it is not `auto`.
+        An `orientation` other than `auto` decides.
 
     Raises
     ------
@@ -48,13 +48,13 @@ def genes_are_rows(path: Path, rows: Sequence[str], columns: Sequence[str], opti
     if decided is not None:
         return decided
     raise InputError(
-        f"{path}: cannot tell whether its rows ({_some(rows)}) or its columns ({_some(columns)}) are the "
-        f"genes; set {options.key('orientation')} to what the rows are, `cells` or `genes`"
+        f"{path}: it is unclear whether its rows ({_some(rows)}) or its columns ({_some(columns)}) are the "
+        f"genes; set {options.key('orientation')} to the kind of the rows, `cells` or `genes`"
     )
 
 
 def probably_genes_are_rows(rows: Sequence[str], columns: Sequence[str]) -> bool | None:
-    """What the rules of `genes_are_rows` say; None if none of them decides."""
+    """Result of the rules of `genes_are_rows`; None if none decides."""
     controls = _number(rows, control_kind), _number(columns, control_kind)
     if (controls[0] > 0) != (controls[1] > 0):
         return controls[0] > 0

@@ -1,8 +1,8 @@
 """Parquet and feather (Arrow) tables, cells × genes or genes × cells: a column of names, and numbers.
 
-These files hold groups of rows, and in each group column after column. Where the rows are cells and the
-groups are small, a group is read at once and the cells come in order. Otherwise as many columns are read
-at once as fit in memory, and their values sorted by cell by way of files on disk.
+The files contain groups of rows, and each group is stored column by column. If rows are cells and groups are
+small, a group is read at once and cells are in order. Otherwise as many columns are read at once as fit into
+memory, and their values are sorted by cell in files on disk.
 """
 
 from collections import Counter
@@ -48,7 +48,7 @@ NAMES_TO_JUDGE = 5000
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a file is a parquet or feather table."""
+    """True if a file is a parquet or feather table."""
     return signature.start.startswith((PARQUET, ARROW, OLD_FEATHER))
 
 
@@ -59,7 +59,7 @@ def header(path: Path, options: Options) -> Header:
         schema = table.schema
         repeated = [name for name, n in Counter(schema.names).items() if n > 1]
         if repeated:
-            raise InputError(f"{path}: has several columns called '{repeated[0]}'; make their names differ")
+            raise InputError(f"{path}: has several columns named '{repeated[0]}'; make them unique")
         stored = _stored_index(schema)
         numbers = [field.name for field in schema if is_number(field.type) and field.name not in stored]
         texts = [field.name for field in schema if _is_text(field.type)]
@@ -70,7 +70,7 @@ def header(path: Path, options: Options) -> Header:
         first_names = [] if some is None else as_texts(some.column(0)).tolist()
         rows_are_genes = genes_are_rows(path, first_names, numbers[:NAMES_TO_JUDGE], options)
         annotation = [name for name in texts if name != index]
-        remarks = [f"rows are called by the column {index}"]
+        remarks = [f"rows are named by the column {index}"]
         if others:
             remarks.append(f"columns left out, neither numbers nor text: {', '.join(others)}")
         about: list[str] = []
@@ -106,7 +106,7 @@ def header(path: Path, options: Options) -> Header:
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    """Yield names and annotation of the cells, about a hundred thousand at a time."""
     details = header.details
     if details["rows_are_genes"]:
         yield Cells(np.array(details["numbers"], dtype=object), {})
@@ -119,7 +119,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
-    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    """Yield counts, names and annotation in row blocks; see `formats.blocks`."""
     numbers = header.details["numbers"]
     with opened(header.path) as table:
         if header.in_order:
@@ -151,15 +151,15 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _stored_index(schema: pa.Schema) -> list[str]:
-    """The columns that pandas says are its index."""
+    """The columns that pandas' metadata name as its index."""
     stored = (schema.pandas_metadata or {}).get("index_columns", [])
     return [name for name in stored if isinstance(name, str) and name in schema.names]
 
 
 def _names_column(path: Path, schema: pa.Schema, texts: list[str]) -> str:
-    """The column with the names: pandas' index, or the first of strings.
+    """The column of names: pandas' index, or the first column of strings.
 
-    Names may be integers, in pandas' index or in a first column that is called as names are.
+    Names may be integers in pandas' index, or in a first column with a usual name.
     """
     can_be = [name for name in schema.names if name in texts or pa.types.is_integer(schema.field(name).type)]
     if indices := [name for name in _stored_index(schema) if name in can_be]:
@@ -171,14 +171,14 @@ def _names_column(path: Path, schema: pa.Schema, texts: list[str]) -> str:
         return first
     if not strings:
         raise InputError(
-            f"{path}: none of its columns holds strings, so its rows have no names; write it again with them "
-            "(in pandas: with a named index)"
+            f"{path}: none of its columns contains strings, so its rows have no names; write it again with "
+            "them (in pandas: with a named index)"
         )
     return strings[0]
 
 
 def _about_genes(path: Path, table: Table, numbers: list[str], options: Options) -> list[str]:
-    """Columns of numbers that are no cells, where rows are genes."""
+    """Numeric columns that are not cells, in a table whose rows are genes."""
     about_genes = [numbers[position] for position in columns_about_genes(path, numbers, options)]
     rest = [name for name in numbers if name not in about_genes]
     doubtful = {rest[position]: far for position, far in suspects(rest).items()}
@@ -203,13 +203,13 @@ def _frame(table: Table, index: str, columns: list[str]) -> pd.DataFrame:
 
 
 def _rows_read(table: Table, columns: list[str], max_bytes: int) -> int:
-    """Rows that are read at once: each time costs as much per column as dozens of values."""
+    """Rows to read at once: each read costs as much per column as dozens of values."""
     width = sum(table.schema.field(name).type.bit_width // 8 for name in columns)
     return max(1, max_bytes // max(1, width))
 
 
 def _parts(batch: pa.RecordBatch, n_columns: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Rows of a batch that fit in `max_bytes`, dense and, if no value is zero, sparse."""
+    """Yield slices of a batch that fit into `max_bytes`, both dense and, without any zeros, sparse."""
     step = max(1, max_bytes // (n_columns * 2 * BYTES_PER_VALUE + BYTES_PER_CELL))
     for start in range(0, len(batch), step):
         yield batch.slice(start, step)
@@ -222,7 +222,7 @@ def _dense(batch: pa.RecordBatch, columns: list[str]) -> np.ndarray:
 
 
 def _entries(table: Table, header: Header, max_bytes: int) -> Iterator[Entries]:
-    """Entries (cells, genes, values), as many columns and rows at once as fit in `max_bytes`."""
+    """Yield entries (cells, genes, values) of as many columns and rows at once as fit into `max_bytes`."""
     numbers = header.details["numbers"]
     first_row = 0
     for group, length in enumerate(table.lengths):

@@ -1,7 +1,7 @@
-"""Parts of arrays in HDF5 files and zarr stores, read in memory that is known before.
+"""Parts of arrays in HDF5 files and zarr stores, read with limited memory.
 
-Both unpack whole pieces (chunks) of an array, as large as these turn out to be: a file of a megabyte can hold
-a piece of gigabytes, whatever size its array says that pieces have.
+Both unpack whole pieces (chunks) of an array, whatever their size: a file of a megabyte can contain a piece
+of gigabytes, even if the array declares another size of pieces.
 """
 
 import math
@@ -20,40 +20,40 @@ from ..errors import DamagedPartError, InputError
 from ..resources.memory import MB
 
 MAX_PIECE_BYTES = 512 * MB
-"""Of a piece that must be unpacked as a whole."""
+"""Largest piece that is unpacked as a whole."""
 
 SOURCE_PIECE_BYTES = 256 * MB
-"""Of a piece of a view's source, as far as memory is planned for it."""
+"""Largest piece of a virtual dataset's source that memory is planned for."""
 
 SLACK_BYTES = 256 * MB
-"""What reading may take besides the values and the pieces that these are in."""
+"""Memory for reading, besides the values and their pieces."""
 
 TEXT_BYTES = 768 * MB
-"""The same for text, whose length is not known before it is unpacked."""
+"""The same for text, whose length is unknown before it is unpacked."""
 
 BYTES_PER_TEXT = 128
 
 STATISTICS = Path("/proc/self/statm")
 
 UNPACKING_FAILED = "filter returned failure"
-"""What HDF5 says of a piece that a filter cannot unpack, or finds no memory for."""
+"""HDF5's message for a piece that a filter cannot unpack, or has no memory for."""
 
 
 def read_part(array: Any, selected: Any = (), field: str | None = None) -> Any:
-    """`array[selected]`, of an array in HDF5 or zarr or what stands for one; of one field of a compound one.
+    """`array[selected]` of an array in HDF5, zarr or an equivalent; or of a field of a compound array.
 
     Raises
     ------
     InputError
         If the array is stored in pieces of more than `MAX_PIECE_BYTES`.
     DamagedPartError
-        If a piece unpacks to far more than the array says.
+        If a piece unpacks to far more than its declared size.
     """
     piece = piece_bytes(array)
     if piece > MAX_PIECE_BYTES:
         raise InputError(
-            f"{_file_of(array)}: {array.name} is stored in pieces (chunks) of {piece / MB:,.0f} MB, of which "
-            f"each must be unpacked as a whole; write it again in pieces of at most "
+            f"{_file_of(array)}: {array.name} is stored in pieces (chunks) of {piece / MB:,.0f} MB, each of "
+            "which must be unpacked as a whole; write it again in pieces of at most "
             f"{MAX_PIECE_BYTES / MB:.0f} MB"
         )
     values = array if field is None else array.fields(field)
@@ -66,12 +66,12 @@ def read_part(array: Any, selected: Any = (), field: str | None = None) -> Any:
         if isinstance(error, OSError) and UNPACKING_FAILED not in str(error):
             raise
         size = f"{piece / MB:,.0f} MB" if piece > MB else f"{piece:,} bytes"
-        size = f"{size} that it should hold" if array.chunks else "size that its source says"
+        size = f"{size} that it should hold" if array.chunks else "size of its source"
         raise DamagedPartError(f"a piece (chunk) of {array.name} does not unpack to the {size}") from error
 
 
 def piece_bytes(array: Any) -> int:
-    """Bytes of a piece of an array that is unpacked as a whole; 0 where any part of it can be read alone."""
+    """Bytes of an array's piece that is unpacked as a whole; 0 if any part can be read alone."""
     if isinstance(array, h5py.Dataset):
         if array.is_virtual:
             return SOURCE_PIECE_BYTES
@@ -83,12 +83,12 @@ def piece_bytes(array: Any) -> int:
 
 @contextmanager
 def limited_memory(more_bytes: int) -> Iterator[None]:
-    """Let the process take so many bytes more than it has, and no further: the allocation fails then."""
+    """Limit further memory of the process to `more_bytes`; allocations beyond it fail."""
     if not STATISTICS.exists():
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    # Pages of data and stack, as Linux counts them for this limit.
+    # Pages of data and stack, which Linux limits here.
     has = int(STATISTICS.read_text().split()[5]) * mmap.PAGESIZE
     limits = [limit for limit in (soft, hard, has + more_bytes) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
@@ -99,7 +99,7 @@ def limited_memory(more_bytes: int) -> Iterator[None]:
 
 
 def _allowed_bytes(array: Any, selected: Any, piece: int) -> int:
-    """What reading a part of an array may take: the values twice, and the pieces that are held at a time."""
+    """Allowed memory for reading a part of an array: twice the values, and the pieces held at a time."""
     parts = selected if isinstance(selected, tuple) else (selected,)
     lengths = list(array.shape)
     for axis, part in enumerate(parts):
@@ -111,7 +111,7 @@ def _allowed_bytes(array: Any, selected: Any, piece: int) -> int:
 
 
 def _file_of(array: h5py.Dataset | zarr.Array) -> Any:
-    """The file or store that an array is in."""
+    """The file or store of an array."""
     if isinstance(array, h5py.Dataset):
         return array.file.filename
     store = array.store_path.store

@@ -1,9 +1,9 @@
-"""Entries of a matrix in any order, turned into row blocks through bucket files on disk.
+"""Sort entries of a matrix into row blocks, through bucket files on disk.
 
-Each bucket holds the entries of a run of rows, 12 bytes each. First all entries are dealt to the
-buckets, then bucket after bucket is read, sorted by row and handed on. A bucket that turns out too
-large is dealt again, to smaller ones. Memory is set by `max_bytes`, whatever the size of the matrix;
-the disk must hold each entry once (briefly twice for a bucket that is dealt again).
+Each bucket contains the entries of a range of rows, 12 bytes each. First all entries are distributed to the
+buckets. Then bucket after bucket is read, sorted by row and yielded. A bucket that is too large is
+distributed again, to smaller ones. `max_bytes` sets the memory, independent of the matrix's size; the disk
+must hold each entry once (and for a moment twice, if its bucket is distributed again).
 """
 
 import uuid
@@ -19,21 +19,21 @@ from ..core.progress import Progress
 
 BYTES_PER_VALUE = 8
 BYTES_PER_ROW = 128
-"""What a row costs besides its values: its name and annotation, which the caller adds."""
+"""Memory per row besides its values: name and annotation, which the caller adds."""
 
 MAX_BUCKETS = 256
-"""More open files would meet the limits of some systems; larger matrices are dealt twice."""
+"""More open files would exceed the limits of some systems; larger matrices are distributed twice."""
 
 BYTES_PER_ENTRY = 12
-"""In a bucket: row and column (int32), and the bits of a float32 value."""
+"""Size in a bucket: row and column (int32), and the bits of a float32 value."""
 
 
 MAX_EXACT = 1 << 24
-"""Up to this float32 holds all whole numbers."""
+"""Float32 represents all whole numbers up to this one."""
 
 
 def as_float32(values: np.ndarray) -> np.ndarray:
-    """Values as float32, of which those above `MAX_EXACT` are not rounded down to it: they are no counts."""
+    """Values as float32; those above `MAX_EXACT`, which are not counts, are never rounded down to it."""
     found = values.astype(np.float32, copy=False)
     if found is not values and len(found) and found.max() >= MAX_EXACT:
         found[(found == MAX_EXACT) & (values > MAX_EXACT)] = MAX_EXACT + 2
@@ -41,7 +41,7 @@ def as_float32(values: np.ndarray) -> np.ndarray:
 
 
 class Entries(NamedTuple):
-    """A batch of entries: row, column and value of each (equally long arrays)."""
+    """A batch of entries: their rows, columns and values (arrays of equal length)."""
 
     rows: np.ndarray
     columns: np.ndarray
@@ -49,13 +49,13 @@ class Entries(NamedTuple):
 
 
 class OutOfOrderError(Exception):
-    """Entries that began sorted by row do not go on so."""
+    """Entries that began sorted by row do not continue so."""
 
 
 def sorted_row_blocks(
     batches: Iterable[Entries], shape: tuple[int, int], max_bytes: int
 ) -> Iterator[sparse.csr_matrix]:
-    """Yield the rows of a matrix in order, given its entries sorted by row; nothing goes to disk.
+    """Yield the rows of a matrix in order, from entries sorted by row; uses no disk.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def sorted_row_blocks(
     Raises
     ------
     OutOfOrderError
-        If an entry's row is smaller than that of the entry before; rows may have been yielded by then.
+        If an entry's row is smaller than that of the entry before; some rows may have been yielded already.
     """
     start = 0  # the first row that has not been yielded
     held = Entries(*(np.empty(0, dtype=dtype) for dtype in (np.int32, np.int32, np.float32)))
@@ -77,7 +77,7 @@ def sorted_row_blocks(
             continue
         if held.rows[0] < start or np.any(np.diff(held.rows) < 0):
             raise OutOfOrderError
-        # The last row may go on in the next batch.
+        # The last row may continue in the next batch.
         stop = int(held.rows[-1])
         yield from _cut(held, start, stop, shape[1], max_bytes)
         start, begun = stop, np.searchsorted(held.rows, stop)
@@ -88,7 +88,7 @@ def sorted_row_blocks(
 def _cut(
     entries: Entries, start: int, stop: int, n_columns: int, max_bytes: int
 ) -> Iterator[sparse.csr_matrix]:
-    """Rows `start` to `stop` of sorted entries, in blocks of at most `max_bytes`."""
+    """Yield rows `start` to `stop` of sorted entries, in blocks of at most `max_bytes`."""
     pointers = np.searchsorted(entries.rows, np.arange(start, stop + 1))
     cost = pointers * BYTES_PER_VALUE + np.arange(len(pointers)) * BYTES_PER_ROW
     first = 0
@@ -117,7 +117,7 @@ def row_blocks(
     *,
     nonzeros: int | None,
 ) -> Iterator[sparse.csr_matrix]:
-    """Yield the rows of a matrix in order, given its entries in any order.
+    """Yield the rows of a matrix in order, from entries in any order.
 
     Parameters
     ----------
@@ -126,16 +126,16 @@ def row_blocks(
     shape
         Rows and columns.
     max_bytes
-        Size of a yielded block (8 bytes per value, 128 per row); one row at least. Sorting takes
-        up to four times as much.
+        Size of a yielded block (8 bytes per value, 128 per row); at least one row. Sorting takes up to four
+        times as much.
     scratch
-        Folder on disk for the bucket files; they are removed on the way, also after an error.
+        Folder on disk for the bucket files, which are removed during reading and after an error.
     nonzeros
-        Expected number of entries; it sets the number of buckets. A guess will do.
+        Expected number of entries, which sets the number of buckets; a rough estimate is enough.
 
     Yields
     ------
-    CSR float32 matrices that hold all rows of `shape` together; columns sorted and unique per row.
+    CSR float32 matrices of all rows of `shape` together; columns sorted and unique per row.
     """
     folder = Path(scratch) / f"buckets_{uuid.uuid4().hex[:8]}"
     folder.mkdir(parents=True)
@@ -150,7 +150,7 @@ def row_blocks(
 
 
 def _counted(batches: Iterable[Entries], expected: int | None) -> Iterator[Entries]:
-    """Pass batches on, and say how far reading them is; a dataset may be of thousands of files."""
+    """Pass batches through and report the progress; a dataset may consist of thousands of files."""
     progress = Progress("sorted by cell", expected, "values", at_most=True, only_if_long=True)
     for batch in batches:
         yield batch
@@ -161,8 +161,8 @@ def _counted(batches: Iterable[Entries], expected: int | None) -> Iterator[Entri
 def _deal(
     batches: Iterable[Entries], start: int, stop: int, size: int, max_bytes: int, folder: Path
 ) -> list[tuple[int, int, Path]]:
-    """Deal entries of rows `start` to `stop` to bucket files; return the buckets' row ranges and paths."""
-    # A quarter more than would do if all rows were alike.
+    """Distribute entries of rows `start` to `stop` to bucket files; return row ranges and paths."""
+    # A quarter more than enough for rows of equal size.
     n_buckets = int(np.clip(-(-5 * size // (4 * max_bytes)), 1, MAX_BUCKETS))
     step = max(1, -(-(stop - start) // n_buckets))
     bounds = [(first, min(first + step, stop)) for first in range(start, stop, step)]
@@ -176,7 +176,7 @@ def _deal(
             for path, end in zip(paths, ends, strict=True):
                 if end > begin:
                     with open(path, "ab") as file:
-                        file.write(entries[begin:end].data)  # unlike tofile, says that a disk is full
+                        file.write(entries[begin:end].data)  # unlike tofile, raises an error on a full disk
                 begin = end
     return [(*bound, path) for bound, path in zip(bounds, paths, strict=True)]
 
@@ -211,7 +211,7 @@ def _entries(path: Path, max_bytes: int) -> Iterator[Entries]:
 
 
 def _as_int32(rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> Iterator[np.ndarray]:
-    """Entries as the functions below want them, values as their bits."""
+    """Entries in the types of the functions below, values as their bits."""
     yield np.ascontiguousarray(rows, dtype=np.int32)
     yield np.ascontiguousarray(columns, dtype=np.int32)
     yield np.ascontiguousarray(values, dtype=np.float32).view(np.int32)
@@ -227,7 +227,7 @@ def _sort_by_bucket(
     step: int,
     n_buckets: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Entries (n × 3) in the order of their buckets, otherwise as they were, and where each bucket ends."""
+    """Entries (n × 3) sorted by bucket, stable within a bucket, and the end of each bucket."""
     places = np.zeros(n_buckets, dtype=np.int64)
     for entry in range(len(rows)):
         if not start <= rows[entry] < stop:
@@ -247,8 +247,8 @@ def _sort_by_bucket(
 
 @numba.njit(cache=True)
 def _sort_by_row(entries: np.ndarray, start: int, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row pointers, columns and values of entries (n × 3), which keep their order within a row."""
-    # Shifted by one row: as its entries are put in, the pointer to a row's first becomes that to its end.
+    """Row pointers, columns and values of entries (n × 3), stable within a row."""
+    # Shifted by one row: as its entries are added, the pointer to a row's start becomes that to its end.
     indptr = np.zeros(n_rows + 2, dtype=np.int32)
     for entry in range(len(entries)):
         indptr[entries[entry, 0] - start + 2] += 1

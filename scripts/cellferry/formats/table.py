@@ -1,10 +1,10 @@
-"""Tables of counts as text: csv, tsv, gzipped or plain, cells × genes or genes × cells.
+"""Text tables of counts: csv or tsv, gzipped or plain, cells × genes or genes × cells.
 
-The first column holds the rows' names. The header names the columns, with or without a name for the
-first one (R writes none). A table says nowhere how long it is, so its header takes a pass over the lines.
+The first column contains the rows' names. The header names the columns, with or without a name for the first
+one (R writes none). The number of rows is not stored, so reading the header takes a pass over the lines.
 
-Tables of cytometry mostly have no names of events: where their first column holds numbers under a channel's
-name, it is read as a channel, and events are called by their number.
+Tables of cytometry usually have no event names: if their first column contains numbers under a channel's
+name, it is read as a channel, and events are named by number.
 """
 
 import itertools
@@ -43,10 +43,10 @@ PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 NAMES_TO_JUDGE = 5000
 PREVIEW_BYTES = 1 << 20
 TEXT_BYTES = 1 << 22
-"""Text read at once, at most: more does not fit into the processor's cache."""
+"""Largest text read at once: more does not fit into the processor's cache."""
 
 DIGITS = re.compile(r"[\d\s.,'e+-]*", re.I)
-"""Numbers, however they are written."""
+"""Numbers in any notation."""
 
 NOT_A_CELL = f"cell_ID {OUTSIDE}, which CosMx counts outside of cells,"
 
@@ -54,13 +54,13 @@ CALLED = {"\t": "tabs", " ": "blanks", ",": "commas", ";": "semicolons"}
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a file is text and calls itself a table."""
+    """True if a file is text and has a table's suffix."""
     endings = [ending.lower() for ending in path.suffixes if ending.lower() not in PACKED_ENDINGS]
     return bool(endings) and endings[-1] in ENDINGS and is_text(signature.start)
 
 
 def header(path: Path, options: Options) -> Header:
-    """Find out shape, delimiter and orientation of a table; see `interface.Header`."""
+    """Detect shape, delimiter and orientation of a table; see `interface.Header`."""
     refuse_place(path, options)
     start = _start(path, options)
     if keys := key_order(start.names):
@@ -69,7 +69,7 @@ def header(path: Path, options: Options) -> Header:
     layout = Layout(
         n_lines=start.n_lines,
         delimiter=start.delimiter,
-        # Every line begins with an empty name then.
+        # Each line then gets an empty name in front.
         before=start.delimiter.encode() if nameless else b"",
         after=start.delimiter.encode() * start.n_empty,
         keys=keys,
@@ -122,7 +122,7 @@ def header(path: Path, options: Options) -> Header:
 
 
 class _Rows(NamedTuple):
-    """Rows of a table, and empty lines; where rows are genes, their names and what stands beside these."""
+    """Rows of a table and its empty lines; if rows are genes, also their names and annotation."""
 
     n: int
     n_empty: int
@@ -133,7 +133,7 @@ class _Rows(NamedTuple):
 def _look_through(
     path: Path, layout: Layout, columns: list[str], n_about: int, options: Options
 ) -> tuple[_Rows, bool]:
-    """One pass over the lines: the rows, and whether they are genes."""
+    """One pass over the lines: the rows, and True if they are genes."""
     n_rows = n_empty = 0
     names: list[str] = []
     fields: list[list[str]] = []
@@ -146,7 +146,7 @@ def _look_through(
         n_empty += text.count(b"\n") - len(starts)
         if rows_are_genes is None and len(names) >= NAMES_TO_JUDGE:
             rows_are_genes = genes_are_rows(path, _judged(names, fields), columns[:NAMES_TO_JUDGE], options)
-        if rows_are_genes is not False:  # the names of cells may be too many to hold
+        if rows_are_genes is not False:  # cell names may be too many for memory
             names += names_of(text, starts, layout.delimiter)
             fields += fields_after_names(text, starts, layout.delimiter, n_about) if n_about else []
     if rows_are_genes is None:
@@ -155,18 +155,18 @@ def _look_through(
 
 
 def _judged(names: list[str], fields: list[list[str]]) -> list[str]:
-    """Names of rows; where these are numbers, as pandas puts them, the text that stands beside them."""
+    """Names of rows; or their first text annotation, if the names are numbers as pandas writes them."""
     is_numbered = fields and all(map(str.isdigit, names))
     return next((list(text) for text in zip(*fields, strict=True)), names) if is_numbered else names
 
 
 def _start(path: Path, options: Options) -> TableStart:
-    """How the table begins.
+    """Start of the table.
 
     Raises
     ------
     InputError
-        If it is empty, or its header does not fit its rows.
+        If the table is empty, or its header does not fit its rows.
     """
     start = table_start(path, blanks="always")
     if start is None:
@@ -178,16 +178,16 @@ def _start(path: Path, options: Options) -> TableStart:
         )
     if not start.is_regular:
         raise InputError(
-            f"{path}: the header names {len(start.names) - 1} columns and line {start.row_line} holds "
+            f"{path}: the header names {len(start.names) - 1} columns, but line {start.row_line} has "
             f"{start.n_fields - 1} values after its name (fields are separated by "
-            f"{CALLED.get(start.delimiter, start.delimiter)}); is it a table with the names of its rows in "
-            "the first column? Export it so"
+            f"{CALLED.get(start.delimiter, start.delimiter)}); export a table with the row names in the "
+            "first column"
         )
     return start
 
 
 def _check_header(path: Path, start: TableStart, columns: list[str], options: Options) -> None:
-    """Refuse a table whose first line is one of numbers; cells that are called by their number differ."""
+    """Raise an `InputError` if the first line contains values; numbers as cell names are unique."""
     if start.is_short or not columns or not all(map(NUMBER.fullmatch, columns)):
         return
     first = start.names[0]
@@ -195,13 +195,13 @@ def _check_header(path: Path, start: TableStart, columns: list[str], options: Op
     if options.modality == "cytometry" or len(set(columns)) < len(columns) or is_name:
         shown = ", ".join([*start.names[:4], *(["…"] if len(start.names) > 4 else [])])
         raise InputError(
-            f"{path}, line {start.n_lines}: holds numbers ({shown}) where the names of the columns should "
-            "be: the table has no header; put a line with a name for each column in front"
+            f"{path}, line {start.n_lines}: contains numbers ({shown}) instead of column names: the table "
+            "has no header; add a first line with a name per column"
         )
 
 
 def _n_about_genes(start: TableStart, options: Options) -> int:
-    """How many columns after the names tell about the genes: by what they are called, or all of text."""
+    """Number of columns after the names that annotate genes, by their names or because they are text."""
     about = (
         is_about_genes(name, options) or _holds_text(start, number)
         for number, name in enumerate(start.names[1:])
@@ -211,13 +211,13 @@ def _n_about_genes(start: TableStart, options: Options) -> int:
 
 
 def _holds_text(start: TableStart, number: int) -> bool:
-    """Whether a column after the names holds text, and no number, in all rows looked at."""
+    """True if a column after the names contains text, and no numbers, in all rows checked."""
     values = [row[number + 1] for row in start.rows if len(row) > number + 1]
     return bool(values) and not any(value in MISSING or DIGITS.fullmatch(value) for value in values)
 
 
 def _without_columns(columns: list[str], about: list[int], n_skipped: int) -> dict:
-    """What is parsed, and which of it is kept, where some columns are no cells."""
+    """Columns to parse, and those of them to keep, if some columns are not cells."""
     parsed = columns[n_skipped:]
     dropped = {position - n_skipped for position in about if position >= n_skipped}
     kept = np.array([position for position in range(len(parsed)) if position not in dropped])
@@ -231,7 +231,7 @@ def _kept_columns(details: dict) -> list[str]:
 
 
 def _check_values(path: Path, preview: np.ndarray, details: dict, options: Options) -> None:
-    """Refuse columns that hold something else than counts of a cell, as far as can be seen."""
+    """Raise an `InputError` for columns whose first values do not look like counts of a cell."""
     columns = _kept_columns(details)
     doubtful = suspects(columns)
     others = np.delete(preview, list(doubtful), axis=1)
@@ -241,7 +241,7 @@ def _check_values(path: Path, preview: np.ndarray, details: dict, options: Optio
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names of the cells; the format holds no annotation."""
+    """Yield names of the cells; the format has no annotation."""
     if header.details["rows_are_genes"]:
         yield Cells(np.array(_kept_columns(header.details), dtype=object), {})
         return
@@ -253,7 +253,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 
 
 def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
-    """Counts and names of the cells, in row blocks; see `formats.blocks`."""
+    """Yield counts and names of the cells in row blocks; see `formats.blocks`."""
     if not header.details["rows_are_genes"]:
         start = 0
         for names, counts in _rows(header, max_bytes):
@@ -272,7 +272,7 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) ->
 
 
 def _entries(header: Header, max_bytes: int) -> Iterator[Entries]:
-    """Entries (cells, genes, values) of a table whose rows are genes."""
+    """Yield entries (cells, genes, values) of a table whose rows are genes."""
     start = 0
     for names, counts in _rows(header, max_bytes):
         stop = start + len(names)
@@ -282,17 +282,17 @@ def _entries(header: Header, max_bytes: int) -> Iterator[Entries]:
 
 
 def _rows(header: Header, max_bytes: int) -> Iterator[tuple[list[str], sparse.csr_matrix]]:
-    """Names and values of a table's rows, in batches of at most `max_bytes`.
+    """Yield names and values of a table's rows, in batches of at most `max_bytes`.
 
     Raises
     ------
     InputError
-        If there are more or fewer of them than there were when the header was read.
+        If their number differs from that found when the header was read.
     """
     details = header.details
     expected = header.n_genes if details["rows_are_genes"] else header.n_cells
     n_rows = 0
-    # Text becomes four times its size at most, where every value is one digit and none is zero.
+    # Text becomes at most four times its size, if all values are single digits other than zero.
     texts = texts_of(header.path, min(max(1, max_bytes // 4), TEXT_BYTES), details["layout"])
     for names, counts in parse_lines(header.path, texts, details, max_bytes):
         n_rows += len(names)
@@ -305,27 +305,27 @@ def _rows(header: Header, max_bytes: int) -> Iterator[tuple[list[str], sparse.cs
 
 def _changed(path: Path, count: str) -> InputError:
     return InputError(
-        f"{path}: holds {count} rows that were counted before: it changed while it was read; start again "
+        f"{path}: contains {count} rows that were counted before: it changed while it was read; start again "
         "when it is complete"
     )
 
 
 def _is_nameless(start: TableStart) -> bool:
-    """Whether the first column of a table of cytometry is a channel: numbers, and not called names."""
+    """True if the first column of a cytometry table is a channel: numbers under another name than names'."""
     if start.is_short or not start.rows or NAMES.match(start.names[0].strip()):
         return False
     return NUMBER.fullmatch(start.rows[0][0]) is not None
 
 
 def _called(header: Header, names: list[str], start: int) -> np.ndarray:
-    """Names of cells, where they have none the number of each, the first being `start` + 1."""
+    """Names of cells; without names their numbers, beginning at `start` + 1."""
     if header.details["layout"].before:
         names = [f"event{number}" for number in range(start + 1, start + len(names) + 1)]
     return np.array(names, dtype=object)
 
 
 def _preview(path: Path, text: bytes, details: dict) -> np.ndarray:
-    """Values of the first lines: rows × columns that are kept."""
+    """Values of the first lines: rows × kept columns."""
     parsed = [counts.toarray() for _, counts in parse_lines(path, [text], details, 16 * len(text))]
     values = np.concatenate(parsed) if parsed else np.empty((0, len(details["columns"])), dtype=np.float32)
     return values if details["kept"] is None else values[:, details["kept"]]

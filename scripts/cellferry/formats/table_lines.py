@@ -1,4 +1,4 @@
-"""Lines of tables of counts as text: laid out evenly, split, and parsed to sparse rows."""
+"""Lines of text tables of counts: cleaned, split, and parsed to sparse rows."""
 
 import io
 import itertools
@@ -21,7 +21,7 @@ from .sorting import MAX_EXACT, as_float32
 MISSING = ["", "NA", "NaN", "nan"]
 
 NOT_EMPTY = re.compile(rb"^(?=[^\r\n])", re.M)
-"""Where a line begins that is not empty."""
+"""Start of a line that is not empty."""
 
 SEVERAL_BLANKS = re.compile(rb'("[^"\n]*")| +')
 BLANKS_AT_ENDS = re.compile(rb"^ | (?=\r?$)", re.M)
@@ -33,24 +33,24 @@ WITH_COMMAS = re.compile(r"\s*-?\d+([,'’\s]\d+)+(\.\d+)?\s*")
 """Numbers with decimal commas or separators of thousands."""
 
 Line = tuple[int, str, bytes]
-"""Number of a line, the name it begins with, and the rest of it."""
+"""Number of a line, its name, and its remaining fields."""
 
 
 class Layout(NamedTuple):
-    """How the lines of a table are read.
+    """Layout of a table's lines.
 
     Attributes
     ----------
     n_lines
-        Lines up to the header, that one included.
+        Lines up to and including the header.
     delimiter
-        What stands between fields.
+        Delimiter of the fields.
     before
-        What is put in front of every line.
+        Text to add in front of each line.
     after
-        What is cut off at the end of every line.
+        Text to remove at the end of each line.
     keys
-        Positions of the two columns that name the cells of CosMx (`cosmx.key_order`); None elsewhere.
+        Positions of CosMx's two columns of cell names (`cosmx.key_order`); None for other tables.
     """
 
     n_lines: int
@@ -61,7 +61,7 @@ class Layout(NamedTuple):
 
 
 def texts_of(path: Path, n_bytes: int, layout: Layout) -> Iterator[bytes]:
-    """The lines after the header, as many at once as `n_bytes` hold, and as `layout` says."""
+    """Yield the lines after the header, in pieces of about `n_bytes`, cleaned by `layout`."""
     with open_text(path) as file:
         for _ in range(layout.n_lines):
             file.readline()
@@ -70,7 +70,7 @@ def texts_of(path: Path, n_bytes: int, layout: Layout) -> Iterator[bytes]:
 
 
 def _laid_out(text: bytes, layout: Layout) -> bytes:
-    """Lines with single blanks as delimiters, without empty columns at the end, after `before`."""
+    """Lines with single blanks as delimiters, without empty columns at the end, with `before` in front."""
     if layout.delimiter == " ":
         text = BLANKS_AT_ENDS.sub(b"", SEVERAL_BLANKS.sub(lambda match: match[1] or b" ", text))
     if after := layout.after:
@@ -79,7 +79,7 @@ def _laid_out(text: bytes, layout: Layout) -> bytes:
         return joined(text, layout.delimiter, layout.keys)
     before, mark = layout.before, layout.delimiter.encode()
     if not before:
-        # Excel adds lines of nothing but delimiters.
+        # Excel adds lines that contain only delimiters.
         is_padded = text.startswith(mark) or b"\n" + mark in text
         return re.sub(rb"^%b+(?=\r?$)" % re.escape(mark), b"", text, flags=re.M) if is_padded else text
     if text.startswith((b"\n", b"\r")) or b"\n\n" in text or b"\n\r" in text:
@@ -89,11 +89,11 @@ def _laid_out(text: bytes, layout: Layout) -> bytes:
 
 
 def names_of(text: bytes, starts: np.ndarray, delimiter: str) -> list[str]:
-    """The names that the lines at the given positions begin with."""
+    """The names at the start of the lines at the given positions."""
     mark, names = delimiter.encode(), []
     ends = [*starts[1:].tolist(), len(text)]
     for start, end in zip(starts.tolist(), ends, strict=False):
-        is_quoted = text.startswith(b'"', start)  # the name may hold the delimiter
+        is_quoted = text.startswith(b'"', start)  # the name may contain the delimiter
         stop = text.find(b'"' if is_quoted else mark, start + is_quoted, end)
         name = text[start + is_quoted : stop] if stop >= 0 else text[start:end].rstrip(b"\r\n")
         if is_quoted and text.startswith(b'"', stop + 1):
@@ -113,13 +113,13 @@ def fields_after_names(text: bytes, starts: np.ndarray, delimiter: str, n: int) 
             found.append(split_line(line.decode(), delimiter)[1 : n + 1])
         else:
             found.append([field.decode() for field in fields[1:]])
-        if len(found[-1]) < n:  # a line that is too short, which is said when it is read
+        if len(found[-1]) < n:  # a line that is too short; reported when its values are read
             found[-1] += [""] * (n - len(found[-1]))
     return found
 
 
 def _split(text: bytes, first_number: int, delimiter: str, n_skipped: int = 0) -> Iterator[Line]:
-    """The lines of a text, empty ones left out, without the fields that are skipped."""
+    """Yield the lines of a text, without empty ones and without skipped fields."""
     mark = delimiter.encode()
     for number, line in enumerate(text.split(b"\n"), start=first_number):
         if line in (b"", b"\r"):
@@ -131,7 +131,7 @@ def _split(text: bytes, first_number: int, delimiter: str, n_skipped: int = 0) -
 
 
 def _first_field(line: bytes, mark: bytes) -> tuple[bytes, bytes]:
-    """A field, without its quotes, and what follows."""
+    """The first field, without its quotes, and the rest of the line."""
     if match := QUOTED_FIELD.match(line):
         return match[1].replace(b'""', b'"'), line[match.end() :].removeprefix(mark)
     field, _, rest = line.partition(mark)
@@ -141,7 +141,7 @@ def _first_field(line: bytes, mark: bytes) -> tuple[bytes, bytes]:
 def parse_lines(
     path: Path, texts: Iterable[bytes], details: dict, max_bytes: int
 ) -> Iterator[tuple[list[str], sparse.csr_matrix]]:
-    """Names and values of the lines of texts, which begin with the line after the header."""
+    """Yield names and values of lines; the first one follows the header."""
     layout, n_columns, n_skipped = details["layout"], len(details["columns"]), details["n_skipped"]
     most = max(1, max_bytes // (n_columns * BYTES_PER_VALUE + BYTES_PER_CELL))
     number = layout.n_lines + 1
@@ -149,7 +149,7 @@ def parse_lines(
         at = 0
         while at < len(text):
             rows = parse_rows(text, at, layout.delimiter, n_columns, most, n_skipped)
-            # What may have been rounded to the largest exact count is read again.
+            # Values that may have been rounded to the largest exact count are read again.
             is_rounded = details["is_counts"] and rows.values.max(initial=0) >= MAX_EXACT
             if not is_rounded:
                 at, number = rows.at, number + rows.n_lines
@@ -158,25 +158,25 @@ def parse_lines(
                     (rows.values, rows.indices, rows.indptr), shape=(len(rows.starts), n_columns)
                 )
                 yield names_of(text[:at], rows.starts, layout.delimiter), counts
-            elif at < len(text):  # Where one line is unusual the next ones mostly are, too.
+            elif at < len(text):  # the lines after an unusual one are usually unusual too
                 lines = _split(text[at:], number, layout.delimiter, n_skipped)
-                # What is parsed by pandas is dense for a moment.
+                # pandas parses to a dense array.
                 while some := list(itertools.islice(lines, max(1, 2 * most // 3))):
                     yield [name for _, name, _ in some], sparse.csr_matrix(_values(path, some, details))
                 at, number = len(text), number + text.count(b"\n", at)
 
 
 def _values(path: Path, lines: list[Line], details: dict) -> np.ndarray:
-    """Let pandas parse lines to a float32 array of rows × columns.
+    """Parse lines by pandas to a float32 array of rows × columns.
 
-    Values that are missing are told by their place among counts, and become NaN elsewhere.
+    A missing value is an error with its position in a table of counts, and NaN elsewhere.
     """
     mark, n_columns = details["layout"].delimiter.encode(), len(details["columns"])
     for line in lines:
         if line[2].count(mark) + 1 != n_columns:
             raise _of_another_length(path, line, details)
-    # One value a line: pandas parses one long column far faster than many short ones.
-    # The end of line after the last keeps a missing last value.
+    # One value per line: pandas parses one long column far faster than many short ones.
+    # The last line end keeps a missing last value.
     text = b"\n".join(rest for _, _, rest in lines).replace(mark, b"\n") + b"\n"
     try:
         column = pd.read_csv(
@@ -190,7 +190,7 @@ def _values(path: Path, lines: list[Line], details: dict) -> np.ndarray:
         )[0].to_numpy()
     except (ValueError, OverflowError):
         raise _not_a_number(path, lines, details) from None
-    if len(column) != len(lines) * n_columns:  # an end of line of another kind inside a line
+    if len(column) != len(lines) * n_columns:  # another kind of line end inside a line
         raise _not_a_number(path, lines, details)
     values = as_float32(column).reshape(len(lines), n_columns)
     if details["is_counts"] and np.isnan(column).any():
@@ -211,7 +211,7 @@ def _of_another_length(path: Path, line: Line, details: dict) -> InputError:
         return _not_a_number(path, [line], details)
     called = f" ('{name}')" if name else ""
     return InputError(
-        f"{path}, line {number}{called}: holds {rest.count(delimiter.encode()) + 1 + n_skipped} values, and "
+        f"{path}, line {number}{called}: has {rest.count(delimiter.encode()) + 1 + n_skipped} values, but "
         f"the header names {len(columns) + n_skipped} columns; correct the line or export the table again"
     )
 
@@ -225,12 +225,12 @@ def _not_a_number(path: Path, lines: list[Line], details: dict) -> InputError:
             value = f"{path}, line {number}: '{text[:80]}' in {_place(name, column)}"
             if WITH_COMMAS.fullmatch(text):
                 return InputError(
-                    f"{value} is not a number; write decimal points instead of commas, and no separators of "
-                    "thousands"
+                    f"{value} is not a number; write decimal points instead of commas, and no thousands "
+                    "separators"
                 )
             return InputError(
-                f"{value} is not a number; a table of counts holds names in its first column and header only "
-                "(annotation goes to a table of its own, key obs)"
+                f"{value} is not a number; a table of counts contains text only in its header and first "
+                "column (move annotation to a table of its own, key obs)"
             )
     return InputError(f"{path}: cannot be read as a table of numbers; export it again")
 

@@ -1,4 +1,4 @@
-"""10x Genomics' .h5 files: Cell Ranger 3 and later (one group `matrix`), and earlier (a group per genome)."""
+"""10x Genomics' .h5 files, since Cell Ranger 3 (one group `matrix`) and before (a group per genome)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ CELLS_AT_ONCE = 1 << 17
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a file is one of 10x Genomics' .h5 files."""
+    """True if a file is a .h5 file of 10x Genomics."""
     # Cell Ranger 3 and later have one group `matrix`; earlier ones a group per genome.
     return any("barcodes" in group for group in (signature.groups or {}).values())
 
@@ -33,7 +33,7 @@ def header(path: Path, options: Options) -> Header:
         ]
         if not groups:
             raise InputError(
-                f"{path}: is not a 10x .h5 file, no group in it holds barcodes; "
+                f"{path}: is not a 10x .h5 file: none of its groups contains barcodes; "
                 f"correct {options.key('format')}"
             )
         is_v3 = groups == ["matrix"]
@@ -70,7 +70,7 @@ def header(path: Path, options: Options) -> Header:
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Barcodes, a hundred thousand or so at a time; the format holds no annotation."""
+    """Yield barcodes, about a hundred thousand at a time; the format has no annotation."""
     with open_hdf5(header.path, header.options) as file:
         barcodes = file[header.details["group"]]["barcodes"]
         for start in range(0, header.n_cells, CELLS_AT_ONCE):
@@ -80,7 +80,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int, stop: int
 ) -> Iterator[Block]:
-    """Counts and barcodes, in row blocks; see `formats.blocks`."""
+    """Yield counts and barcodes in row blocks; see `formats.blocks`."""
     with open_hdf5(header.path, header.options) as file:
         group = file[header.details["group"]]
         shape = (header.n_cells, header.n_genes)
@@ -91,12 +91,12 @@ def blocks(
 
 
 def _features(group: h5py.Group) -> pd.DataFrame:
-    """Features of Cell Ranger 3 and later: names as the index; ids, types and genomes as columns."""
+    """Features since Cell Ranger 3: names as the index; ids, types and genomes as columns."""
     features = group_at(group, "features")
     for part in features.values():
         check_written(part)
     columns = {"gene_ids": "id", "feature_types": "feature_type", "genome": "genome"}
-    if "gene_id" in features:  # probes, whose gene's id is apart
+    if "gene_id" in features:  # probes, with a separate gene id
         columns |= {"gene_ids": "gene_id", "probe_ids": "id"}
     return pd.DataFrame(
         {
@@ -124,6 +124,6 @@ def _choose_genome(path: Path, groups: list[str], options: Options) -> str:
         return groups[0]
     setting = f"is '{options.genome}'" if options.genome else "is not set"
     raise InputError(
-        f"{path}: {options.key('genome')} {setting}, and the file holds {', '.join(groups)}; "
+        f"{path}: {options.key('genome')} {setting}, but the file contains {', '.join(groups)}; "
         "set it to one of them"
     )

@@ -1,9 +1,9 @@
 """10x Genomics' folders of matrix.mtx, barcodes.tsv and features.tsv (or genes.tsv), gzipped or plain.
 
-Those of kb, Parse Biosciences, alevin and alevin-fry too, which call the lists otherwise (`mtx_lists`).
-Such a folder may be in a zip archive, anywhere, and is read as it is unpacked; nothing goes to disk.
-Prefixed names such as `sample1_matrix.mtx.gz` are understood too. Entries may be in any order: sorted
-by cell, as Cell Ranger writes them, they are streamed; otherwise they go through files on disk.
+Also folders of kb, Parse Biosciences, alevin and alevin-fry, whose lists have other names (`mtx_lists`). A
+folder may be in a zip archive, at any place; it is read without unpacking to disk. Names with a prefix such
+as `sample1_matrix.mtx.gz` are supported. Entries sorted by cell, as Cell Ranger writes them, are streamed; in
+another order they are sorted in files on disk.
 """
 
 import csv
@@ -27,15 +27,15 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 """First bytes of an archive, and of an empty one."""
 
 ENCRYPTED = 1
-"""Flag of a file in an archive."""
+"""Flag of an encrypted file in an archive."""
 
 TOTAL = "cells_x_genes.total.mtx"
-"""What kb adds up of the other matrices that it writes, and has in its h5ad file."""
+"""Sum of kb's other matrices, which is also in its h5ad file."""
 
 OF_KB = "cells_x_genes."
 ALEVIN = "quants_mat"
 CELL = "bc_wells"
-"""Column of Parse Biosciences' cells."""
+"""Column of the cells' names in Parse Biosciences' tables."""
 
 CELLS_AT_ONCE = 1 << 17
 LINES_LOOKED_AT = 100
@@ -43,7 +43,7 @@ PREVIEW_BYTES = 1 << 20
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether this is a MatrixMarket file, a folder with one (or with such a folder), or any zip archive."""
+    """True for a MatrixMarket file, a folder with one (also in a subfolder), or any zip archive."""
     in_folder = path.is_dir() and (any(path.glob("*.mtx*")) or any(path.glob("*/*.mtx*")))
     return in_folder or signature.start.startswith((b"%%MatrixMarket", *ZIP))
 
@@ -77,7 +77,7 @@ def header(path: Path, options: Options) -> Header:
         (first.rows, first.columns) if details["cells_are_rows"] else (first.columns, first.rows)
     )
     is_all = len(first.rows) == size.entries
-    # One gene's entries in the order of the cells do not tell how the file goes on.
+    # Entries of one gene only, in the order of the cells, do not show the order of the rest.
     details["sorted"] = bool(np.all(np.diff(cells_of) >= 0) and (is_all or np.ptp(genes_of) > 0))
     return Header(
         path=path,
@@ -93,20 +93,20 @@ def header(path: Path, options: Options) -> Header:
         var=var,
         obs_columns=[],
         preview=first.values,
-        remarks=[f"{matrix.name} is read, and not {', '.join(others)}"] if others else [],
+        remarks=[f"{matrix.name} is read, but not {', '.join(others)}"] if others else [],
         details=details,
     )
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Barcodes, a hundred thousand or so at a time; the format holds no annotation."""
+    """Yield barcodes, about a hundred thousand at a time; the format has no annotation."""
     names = _barcodes(header)
     while some := list(itertools.islice(names, CELLS_AT_ONCE)):
         yield Cells(np.array(some, dtype=object), {})
 
 
 def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
-    """Counts and barcodes, in row blocks; see `formats.blocks`."""
+    """Yield counts and barcodes in row blocks; see `formats.blocks`."""
     details = header.details
     shape = (header.n_cells, header.n_genes)
     # Parsing text takes about eight times its size.
@@ -123,7 +123,7 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) ->
 
 
 def _find_matrix(path: File) -> tuple[File, list[str]]:
-    """The matrix file, and the names of those beside it that it was preferred to."""
+    """The matrix file, and the names of matrices beside it that are not read."""
     if isinstance(path, Path) and path.is_file():
         with open(path, "rb") as file:
             is_zip = file.read(4) in ZIP
@@ -140,24 +140,24 @@ def _find_matrix(path: File) -> tuple[File, list[str]]:
         return found[TOTAL], [name for name in found if name != TOTAL]
     if found:
         raise InputError(
-            f"{path}: holds several matrices, {', '.join(sorted(found))}; "
-            "name one of the files instead of the folder"
+            f"{path}: contains several matrices, {', '.join(sorted(found))}; name one of the files instead "
+            "of the folder"
         )
     below = sorted({str(file.parent) for file in path.glob("*/*.mtx*")})
-    hint = f"; there are some in {', '.join(below)}: name one of these" if below else "; correct the path"
-    raise InputError(f"{path}: holds no matrix.mtx or matrix.mtx.gz{hint}")
+    hint = f"; name one of the folders {', '.join(below)}" if below else "; correct the path"
+    raise InputError(f"{path}: contains no matrix.mtx or matrix.mtx.gz{hint}")
 
 
 def _matrix_in_zip(path: Path) -> zipfile.Path:
     archive = zipfile.ZipFile(path)
-    # What macOS packs along are no files of the user's.
+    # macOS adds files of its own to archives.
     files = [file for file in archive.infolist() if not file.is_dir() and "__MACOSX" not in file.filename]
     matrices = [file for file in files if file.filename.endswith((".mtx", ".mtx.gz"))]
     if len(matrices) != 1:
         inside = ", ".join(file.filename for file in (matrices or files)[:5]) or "nothing"
         raise InputError(
-            f"{path}: is a zip archive, in which there must be one matrix.mtx or matrix.mtx.gz, with "
-            f"barcodes and features beside it, and it holds {inside}; unpack it and name what is to be read"
+            f"{path}: is a zip archive, which must contain one matrix.mtx or matrix.mtx.gz with barcodes and "
+            f"features beside it, but contains {inside}; unpack it and name the file or folder to read"
         )
     if matrices[0].flag_bits & ENCRYPTED:
         raise InputError(f"{path}: is a zip archive with a password; unpack it and name the folder")
@@ -174,13 +174,13 @@ def _find_lists(matrix: File) -> Lists:
             "or with --genecounts (bustools)"
         )
     raise InputError(
-        f"{matrix}: beside it there must be {' or '.join(missing_list(matrix))}, gzipped or plain; "
-        "copy it there"
+        f"{matrix}: {' or '.join(missing_list(matrix))} is missing beside it; copy the list there, gzipped "
+        "or plain"
     )
 
 
 def _refuse_parts_of_genes(matrix: File, genes: list[str], size: Size) -> None:
-    """Raise an `InputError` if a gene's counts stand in three columns: alevin-fry's spliced and unspliced."""
+    """Raise an `InputError` for alevin-fry's three columns per gene: spliced, unspliced, ambiguous."""
     n = len(genes) // 3
     parts = [genes[n : 2 * n], genes[2 * n :]]
     marked = [[f"{gene}{mark}" for gene in genes[:n]] for mark in ("-U", "-A")]
@@ -197,7 +197,7 @@ def _refuse_parts_of_genes(matrix: File, genes: list[str], size: Size) -> None:
 
 
 def _lines(path: File) -> Iterator[str]:
-    """Lines of a list that are not empty."""
+    """Yield the lines of a list, without empty ones."""
     with open_text(path) as file:
         for line in file:
             text = line.decode().rstrip("\r\n")
@@ -217,14 +217,14 @@ def _read_features(lists: Lists) -> list[list[str]]:
         names = [line.decode().strip() for line in file]
     if len(names) != len(rows):
         raise InputError(
-            f"{lists.gene_names}: has {len(names)} lines, and {lists.genes.name} names {len(rows)} genes; "
+            f"{lists.gene_names}: has {len(names)} lines, but {lists.genes.name} names {len(rows)} genes; "
             "these files do not belong together: export or copy them again"
         )
     return [[row[0], name or row[0]] for row, name in zip(rows, names, strict=True)]
 
 
 def _is_table(path: File) -> bool:
-    """Whether a list is a table with a header, as Parse Biosciences writes it."""
+    """True if a list is a table with a header, as Parse Biosciences writes it."""
     return path.name.removesuffix(".gz").endswith(".csv")
 
 
@@ -243,12 +243,12 @@ def _read_table_of_genes(path: File) -> list[list[str]]:
 
 
 def _count_cells(path: File) -> int:
-    """How many names `_cell_names` yields; the lines of a list are not split for that."""
+    """Number of names that `_cell_names` yields, without splitting the lines of a list."""
     return sum(1 for _ in (_cell_names(path) if _is_table(path) else _lines(path)))
 
 
 def _cell_names(path: File) -> Iterator[str]:
-    """Names of all cells; a header that a table has is left out, one that a list may have is not."""
+    """Yield names of all cells; a table's header is left out, a possible header of a list is not."""
     if not _is_table(path):
         yield from (row[0] for row in _rows(path))
         return
@@ -259,19 +259,19 @@ def _cell_names(path: File) -> Iterator[str]:
 
 
 def _rows(path: File) -> Iterator[list[str]]:
-    """Fields of the lines of a list, without the row numbers that R and pandas put in front."""
+    """Yield the fields of a list's lines, without row numbers as R and pandas write them."""
     lines = _lines(path)
     first = list(itertools.islice(lines, LINES_LOOKED_AT))
     delimiter = _delimiter(first)
     is_numbered = _are_numbered([_fields(line, delimiter) for line in first])
     for line in itertools.chain(first, lines):
         fields = _fields(line, delimiter)
-        # R's header has no name for them.
+        # R's header has no name for the row numbers.
         yield fields[1:] if is_numbered and len(fields) > 1 else fields
 
 
 def _delimiter(lines: list[str]) -> str:
-    """A tab by rule; a comma, or blanks between quotes, where all lines have them and none has a tab."""
+    """A tab; or a comma or quoted blanks, if all lines have them and no line has a tab."""
     if any("\t" in line for line in lines):
         return "\t"
     if all('" "' in line for line in lines[1:]) and lines[1:]:
@@ -281,7 +281,7 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _are_numbered(rows: list[list[str]]) -> bool:
-    """Whether the first fields count the rows, from 0 or 1, with or without a header; others stand beside."""
+    """True if the first fields number the rows, from 0 or 1, with or without a header."""
     for body in (rows, rows[1:]):
         firsts = [row[0] for row in body if len(row) > 1]
         if len(firsts) == len(body) > 1 and firsts in (
@@ -293,13 +293,13 @@ def _are_numbered(rows: list[list[str]]) -> bool:
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
-    """Fields of a line, without the quotes that R writes."""
+    """Fields of a line, without R's quotes."""
     fields = split_line(line, delimiter) if '"' in line or delimiter != "\t" else line.split("\t")
     return [field.strip() for field in fields]
 
 
 def _named(rows: list[list[str]]) -> pd.DataFrame:
-    """Features: ids and names in the first two columns, types in the third, or names alone."""
+    """Features: ids and names in the first two columns, types in the third; or names alone."""
     if min(map(len, rows), default=0) < 2:
         return pd.DataFrame(index=pd.Index([row[0] for row in rows], dtype=object))
     columns = {"gene_ids": [row[0] for row in rows]}
@@ -314,7 +314,7 @@ def _barcodes(header: Header) -> Iterator[str]:
 
 
 def _headers(n_features: int, n_barcodes: int, size: Size) -> tuple[int, int] | None:
-    """Lines of a header in the lists of features and barcodes (0 or 1) with which they fit the matrix."""
+    """Header lines (0 or 1) in the lists of features and barcodes that make them fit the matrix."""
     for headers in ((0, 0), (1, 0), (0, 1), (1, 1)):
         named = (n_features - headers[0], n_barcodes - headers[1])
         if named in ((size.rows, size.columns), (size.columns, size.rows)):

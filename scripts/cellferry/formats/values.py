@@ -1,7 +1,7 @@
-"""Values of annotation columns as files of several writers store them: one decoding for all HDF5 formats.
+"""Decoding of annotation columns in HDF5, for files of all writers.
 
-h5py writes booleans as an enum of FALSE and TRUE, R's packages add NA to it and write factors as other
-enums. R's missing integer is the smallest of 32 bits.
+h5py writes booleans as an enum of FALSE and TRUE. R packages add NA to it, and write factors as other enums.
+R's missing integer is the smallest 32-bit integer.
 """
 
 from typing import Any
@@ -14,33 +14,33 @@ from .hdf5_parts import check_written
 from .interface import as_strings
 
 STRINGS = "SOTU"
-"""Kinds of numpy types that hold strings: bytes, objects, variable and fixed length."""
+"""Kinds of numpy types of strings: bytes, objects, variable and fixed length."""
 
 MISSING_INTEGER = np.iinfo(np.int32).min
-"""R's NA among integers."""
+"""R's NA for integers."""
 
 LOGICAL_LEVELS = {"FALSE": "False", "TRUE": "True", "NA": None}
-"""R's logical values, as Python spells them."""
+"""R's logical values in Python's spelling."""
 
 
 def decoded(values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
-    """Stored values as `interface.Cells` holds them.
+    """Convert stored values to those of `interface.Cells`.
 
     Parameters
     ----------
     values
-        Of one column, n or n × 1.
+        Values of one column, n or n × 1.
     dtype
-        Type of the stored column, if the values have lost its levels.
+        Type of the stored column, needed if the values have lost their levels.
 
     Returns
     -------
-    Object array of str (None where missing), booleans, or numbers (NaN where missing).
+    Object array of str (None if missing), booleans, or numbers (NaN if missing).
 
     Raises
     ------
     OSError
-        If the values are neither strings nor numbers, or several for each row.
+        If the values are neither strings nor numbers, or if there are several per row.
     """
     dtype = values.dtype if dtype is None else dtype
     if values.ndim == 2 and values.shape[1] == 1:
@@ -58,7 +58,7 @@ def decoded(values: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
 
 
 def check_rows(array: Any, n_rows: int, kinds: str | None = None) -> None:
-    """Raise a `DamagedPartError` unless an array holds one value, of these kinds, for each row."""
+    """Raise a `DamagedPartError` unless an array has one value of the given kinds per row."""
     shape = getattr(array, "shape", ())
     if shape not in ((n_rows,), (n_rows, 1)):
         raise DamagedPartError(
@@ -66,15 +66,15 @@ def check_rows(array: Any, n_rows: int, kinds: str | None = None) -> None:
         )
     if kinds is not None and (array.dtype.kind not in kinds or len(shape) != 1):
         raise DamagedPartError(
-            f"{array.name} holds {array.dtype} of shape {shape}, where a list of codes is needed"
+            f"{array.name} holds {array.dtype} of shape {shape} instead of a list of codes"
         )
     check_written(array)
 
 
 def check_levels(levels: np.ndarray, what: str) -> None:
-    """Raise a `DamagedPartError` unless the names of categories are a list of different ones."""
+    """Raise a `DamagedPartError` unless the names of categories are a list without duplicates."""
     if levels.ndim != 1:
-        raise DamagedPartError(f"{what} has categories of shape {levels.shape}, not a list of them")
+        raise DamagedPartError(f"{what} has categories of shape {levels.shape}, not a list of categories")
     seen: set[str | None] = set()
     for level in levels.tolist():
         if level in seen:
@@ -83,7 +83,7 @@ def check_levels(levels: np.ndarray, what: str) -> None:
 
 
 def levels_of(dtype: np.dtype) -> dict[int, str | None] | None:
-    """Names of an enum's values; None for other types. Numpy's booleans are none."""
+    """Names of an enum's values; None for other types, including numpy's booleans."""
     levels = h5py.check_enum_dtype(dtype)
     if levels is None:
         return None
@@ -92,5 +92,5 @@ def levels_of(dtype: np.dtype) -> dict[int, str | None] | None:
 
 
 def holds_strings(dtype: np.dtype) -> bool:
-    """Whether a stored column holds strings or a factor."""
+    """True if a stored column contains strings or a factor."""
     return dtype.kind in STRINGS or levels_of(dtype) is not None

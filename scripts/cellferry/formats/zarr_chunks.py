@@ -1,10 +1,11 @@
-"""Chunks of a zarr store that are missing: left out by the writer, or lost.
+"""Missing chunks of a zarr store: omitted by the writer, or lost.
 
-zarr leaves out a chunk that holds nothing but the fill value, which anndata has at 0, and reads one that is
-not there as such. So a column with one category has no chunk at all, and a lost one reads as zeros. What
-cannot be zeros is refused: names, stored values, positions that would repeat within a row, pointers that do
-not begin with zeros. So are codes and other values of cells where a whole chunk of one value is not to be
-expected, by how often a cell has the value of the one before. The rest is read, and told of.
+zarr omits a chunk that contains only the fill value (0 in anndata), and reads a missing chunk as this value.
+So a column with one category has no chunks at all, and a lost chunk reads as zeros. A missing chunk is an
+error if its values cannot be zeros: names, stored values, positions that would repeat within a row, pointers
+that do not begin with zeros. It is also an error for codes and other values of cells if a whole chunk of one
+value is unlikely, given how often neighboring cells have equal values. Other missing chunks are read, with a
+warning.
 """
 
 import itertools
@@ -21,14 +22,14 @@ from ..errors import InputError
 from .pieces import read_part
 
 METADATA = {".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json"}
-"""Files beside the chunks, of which a zarr group has one at least."""
+"""Files beside the chunks; a zarr group has at least one of them."""
 
 MAX_CHUNKS = 10**7
 MAX_CHUNK_BYTES = 1 << 31
-"""Blosc makes no larger ones."""
+"""Largest chunk of Blosc."""
 
 UNEXPECTED = 0.01
-"""Fewer chunks of a single value than that are not to be expected in a column."""
+"""Expected number of single-value chunks in a column below which one is considered lost."""
 
 READ_AT_ONCE = 1 << 17
 
@@ -43,7 +44,7 @@ class Missing(NamedTuple):
     array
         The array.
     chunks
-        Their positions in the grid of chunks.
+        Positions in the grid of chunks.
     n_chunks
         Number of all chunks.
     """
@@ -55,18 +56,18 @@ class Missing(NamedTuple):
 
     @property
     def are_all(self) -> bool:
-        """Whether not one chunk is there."""
+        """True if all chunks are missing."""
         return len(self.chunks) == self.n_chunks
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
-        """Where the missing chunks of an array of one dimension begin and end."""
+        """Start and end of each missing chunk of a one-dimensional array."""
         size, length = _sizes(self.array)[0], self.array.shape[0]
         return [(number * size, min(length, (number + 1) * size)) for (number, *_) in self.chunks]
 
     @property
     def first(self) -> str:
-        """Name of the first of them."""
+        """Name of the first missing chunk."""
         return f"{self.array.path}/{self.array.metadata.encode_chunk_key(self.chunks[0])}"
 
     def __str__(self) -> str:
@@ -81,7 +82,7 @@ class Missing(NamedTuple):
 
 
 class Chunks:
-    """Which chunks of a store are there.
+    """Existing chunks of a store.
 
     Parameters
     ----------
@@ -97,12 +98,12 @@ class Chunks:
                 self._in_zip = archive.namelist()
 
     def missing(self, array: zarr.Array) -> Missing | None:
-        """The missing chunks of an array; None if all are there.
+        """The missing chunks of an array; None if all exist.
 
         Raises
         ------
         InputError
-            If the array would have more chunks, or larger ones, than any has.
+            If the array has an impossible number or size of chunks.
         """
         sizes = _sizes(array)
         numbers = [range(-(-n // size)) for n, size in zip(array.shape, sizes, strict=True)]
@@ -112,8 +113,8 @@ class Chunks:
         too_large = chunk_bytes > MAX_CHUNK_BYTES and chunk_bytes > array.size * array.dtype.itemsize
         if too_large or (n_chunks > MAX_CHUNKS and n_chunks > len(stored)):
             raise InputError(
-                f"{self._path}: {array.path} says that it holds {_by(array.shape)} values in chunks of "
-                f"{_by(sizes)}, and {len(stored)} are there; the store is damaged: copy or export it again"
+                f"{self._path}: {array.path} declares {_by(array.shape)} values in chunks of {_by(sizes)}, "
+                f"but {len(stored)} are there; the store is damaged: copy or export it again"
             )
         key = array.metadata.encode_chunk_key
         chunks = [at for at in itertools.product(*numbers) if key(at) not in stored]
@@ -131,18 +132,18 @@ class Chunks:
 
 
 def check_names(chunks: Chunks, *arrays: zarr.Array) -> None:
-    """Raise an `InputError` if a chunk of names is missing, or of anything else that has no zeros."""
+    """Raise an `InputError` if a chunk is missing of names or other arrays without zeros."""
     for array in arrays:
         if found := chunks.missing(array):
             found.refuse()
 
 
 def sparse_warnings(chunks: Chunks, group: zarr.Group, n_rows: int, n_columns: int) -> Iterator[str]:
-    """Check the chunks of a compressed matrix; `n_rows` of them lie together.
+    """Check the chunks of a compressed matrix with `n_rows` contiguous rows.
 
     Yields
     ------
-    What is told of those that may have been left out.
+    Warnings of missing chunks that may have been omitted.
     """
     check_names(chunks, group["data"])
     pointers, indices = (chunks.missing(group[name]) for name in ("indptr", "indices"))
@@ -156,12 +157,12 @@ def sparse_warnings(chunks: Chunks, group: zarr.Group, n_rows: int, n_columns: i
     if indices is not None:
         if not all(_begin_rows(group["indptr"], *bounds) for bounds in indices.ranges):
             indices.refuse()
-        told = f"{indices} ({indices.first}), as zarr leaves out zeros"
-        yield f"{told}: values there are read as those of the first row or column"
+        omitted = f"{indices} ({indices.first}), as zarr leaves out zeros"
+        yield f"{omitted}: values there are read as those of the first row or column"
 
 
 def _begin_rows(pointers: zarr.Array, begin: int, end: int) -> bool:
-    """Whether each of the values `begin` to `end` is the first of its row."""
+    """True if each of the values `begin` to `end` is the first of its row."""
     found: set[int] = set()
     for start in range(0, pointers.shape[0], READ_AT_ONCE):
         some = read_part(pointers, slice(start, start + READ_AT_ONCE))
@@ -170,7 +171,7 @@ def _begin_rows(pointers: zarr.Array, begin: int, end: int) -> bool:
 
 
 def dense_warnings(chunks: Chunks, array: zarr.Array) -> Iterator[str]:
-    """What is told of missing chunks of a dense matrix, which are zeros by zarr's rule."""
+    """Warning of missing chunks of a dense matrix, which zarr reads as zeros."""
     if found := chunks.missing(array):
         yield (
             f"{found} and are read as zeros, which zarr leaves out; compare the number of the store's files "
@@ -191,10 +192,10 @@ def column_warnings(chunks: Chunks, item: zarr.Array | zarr.Group) -> Iterator[s
         if found is None or (found.are_all and part.basename == "mask"):
             continue
         if part is categories and part.shape != (1,):
-            found.refuse()  # they differ, and a single one alone can be 0 or the empty text
+            found.refuse()  # categories differ; only a single one can be 0 or the empty text
         if found.are_all and part.basename == "codes" and categories is not None:
             if categories.shape[0] > 1:
-                found.refuse(f", and cells of {categories.shape[0]} categories do not all have the first")
+                found.refuse(f", and cells of {categories.shape[0]} categories cannot all have the first")
             continue
         yield from _value_warnings(found)
 
@@ -206,13 +207,13 @@ def _value_warnings(found: Missing | None) -> Iterator[str]:
         stays, pairs = _equal_neighbors(found)
         length = min(end - begin for begin, end in found.ranges)
         if found.n_chunks * ((stays + 1) / (pairs + 2)) ** length < UNEXPECTED:
-            found.refuse(", and so many equal values in a row are not to be expected there")
+            found.refuse(", and so many equal values in a row are unlikely there")
     value = np.asarray(found.array.fill_value).item()
-    yield f"{found} ({found.first}), as zarr leaves out chunks of {value!r}: cells there are read so"
+    yield f"{found} ({found.first}), as zarr leaves out chunks of {value!r}: cells there get this value"
 
 
 def _equal_neighbors(found: Missing) -> tuple[int, int]:
-    """Of the neighbors in chunks that are there: how many have the same value, and how many there are."""
+    """Number of neighbors with equal values in existing chunks, and number of all neighbors there."""
     array, missing = found.array, found.ranges
     stays = pairs = 0
     for start in range(0, array.shape[0] - 1, READ_AT_ONCE):
@@ -231,5 +232,5 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 def _sizes(array: zarr.Array) -> tuple[int, ...]:
-    """Shape of what is one file: a chunk, or a shard of several."""
+    """Shape of the content of a file: a chunk, or a shard of several chunks."""
     return array.shards or array.chunks

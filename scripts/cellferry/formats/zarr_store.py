@@ -1,6 +1,6 @@
-"""AnnData's zarr stores, format 2 and 3: folders with a file per chunk, or one of these in a zip.
+"""AnnData's zarr stores, format 2 and 3: folders with a file per chunk, or such a folder in a zip.
 
-SpatialData and MuData keep several AnnData objects in one store.
+SpatialData and MuData store several AnnData objects in one store.
 """
 
 import zipfile
@@ -28,39 +28,39 @@ from .interface import Block, Cells, FileSignature, Header, Options
 from .zarr_chunks import METADATA, Chunks, check_names, column_warnings, dense_warnings, sparse_warnings
 
 SEVERAL = ("tables", "table", "mod")
-"""Groups in which SpatialData and MuData keep their AnnData objects."""
+"""Groups of the AnnData objects in SpatialData and MuData."""
 
 BLOSC_HEADER = 16
 
 ONE_AFTER_ANOTHER = {"threading.max_workers": 1, "async.concurrency": 1}
-"""As fast on a core or two, and the memory of many threads is given back late: it grew with the file."""
+"""As fast on one or two cores; the memory of many threads is released late and grew with the file."""
 
 NO_PICKLES = {"array.allow_unsafe_pickle_decode": False}
-"""Whatever the environment says: metadata can name a codec that runs code in a chunk."""
+"""Set in any environment: metadata can name a codec that runs code in a chunk."""
 
-numcodecs.pickles.ALLOW_UNSAFE_PICKLE_DECODE = False  # the same, for whoever asks numcodecs itself
+numcodecs.pickles.ALLOW_UNSAFE_PICKLE_DECODE = False  # the same for direct use of numcodecs
 
 
 def _checked(decode: Callable) -> Callable:
-    """Numcodecs' way to unpack texts, for chunks that are as long as the texts that they say they hold."""
+    """Wrap numcodecs' decoding of texts by a check that a chunk is long enough for its texts."""
 
     def decode_checked(self: Any, buf: Any, out: Any = None) -> np.ndarray:
         chunk = ensure_contiguous_ndarray(buf).view(np.uint8)
         n_texts = int.from_bytes(chunk[:4].tobytes(), "little")
-        if 4 * (n_texts + 1) > len(chunk):  # each begins with its length
-            raise ValueError(f"a chunk of {len(chunk)} bytes says that it holds {n_texts} texts")
+        if 4 * (n_texts + 1) > len(chunk):  # each text begins with its length
+            raise ValueError(f"a chunk of {len(chunk)} bytes declares {n_texts} texts")
         return decode(self, buf, out)
 
     return decode_checked
 
 
-# It makes room for as many as the chunk says before it looks: 32 GB for four flipped bytes.
+# Without the check it allocates memory for the declared number: 32 GB for four flipped bytes.
 for codec in (VLenUTF8, VLenBytes):
     codec.decode = _checked(codec.decode)
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a folder or zip archive is a zarr store with an AnnData object, as a whole or among others."""
+    """True if a folder or zip archive is a zarr store with one or several AnnData objects."""
     return bool(signature.inside) and bool(_objects(path)[1])
 
 
@@ -76,12 +76,12 @@ def header(path: Path, options: Options) -> Header:
         warnings += _check_counts(root, found, chunks)
         anndata_store.check(root, found)
     others = [other for other in objects if other != name]
-    remarks = [f"the object {name} is read, and not {', '.join(others)}"] if others else []
+    remarks = [f"the object {name} is read, but not {', '.join(others)}"] if others else []
     return found.replace(details={"group": where}, remarks=remarks, warnings=[*found.warnings, *warnings])
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    """Yield names and annotation of the cells, about a hundred thousand at a time."""
     with opened(header.path, header.details["group"]) as root:
         yield from annotated_cells(anndata_store.CellFrame(root), header.n_cells, columns)
 
@@ -89,7 +89,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 def blocks(
     header: Header, columns: list[str], max_bytes: int, scratch: Path, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
-    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    """Yield counts, names and annotation in row blocks; see `formats.blocks`."""
     with opened(header.path, header.details["group"]) as root:
         rows = anndata_store.counts_of(root, header, max_bytes, scratch, start, stop)
         yield from annotated_blocks(rows, anndata_store.CellFrame(root), columns, start)
@@ -97,7 +97,7 @@ def blocks(
 
 @contextmanager
 def opened(path: Path, group: str = "") -> Iterator[zarr.Group]:
-    """Open a group of a zarr store; what a broken one raises becomes an `InputError`."""
+    """Open a group of a zarr store; errors of a broken store become an `InputError`."""
     try:
         found = ZipStore(path, mode="r") if path.is_file() else nullcontext(path)
         with zarr.config.set(ONE_AFTER_ANOTHER | NO_PICKLES), found as store:
@@ -107,12 +107,12 @@ def opened(path: Path, group: str = "") -> Iterator[zarr.Group]:
             f"{path}: is compressed by a codec that is not installed here ({error}); write it again where "
             "the codec is, with zarr's own compression"
         ) from error
-    # Metadata that are no JSON, chunks that cannot be unpacked or are too short.
+    # Metadata that are not JSON; chunks that cannot be unpacked or are too short.
     except (ValueError, RuntimeError) as error:
         if "pickle" in str(error).lower():
             raise InputError(
-                f"{path}: holds pickled objects, and to read them would run code of whoever wrote it; write "
-                "it again with anndata, names and annotation as text"
+                f"{path}: contains pickled objects, and reading them would run code of its author; write it "
+                "again with anndata, names and annotation as text"
             ) from error
         raise InputError(
             f"{path}: cannot be read, the zarr store is broken or incomplete ({in_one_line(error)}); compare "
@@ -123,10 +123,10 @@ def opened(path: Path, group: str = "") -> Iterator[zarr.Group]:
 
 
 def _objects(path: Path) -> tuple[str, dict[str, str]]:
-    """Where a store begins in a zip archive, and the groups of its AnnData objects by their names.
+    """Folder of a store in a zip archive, and the groups of its AnnData objects by name.
 
-    A store of a single object has it at its top, by the name ""; one of SpatialData has them in `tables` (in
-    `table` before 2024), one of MuData in `mod`.
+    A store of a single object has it at its top, with the name "". SpatialData has them in `tables` (in
+    `table` before 2024), MuData in `mod`.
     """
     top = "" if path.is_dir() else _top_of_zip(path)
     root = path if path.is_dir() else zipfile.Path(path, f"{top}/" if top else "")
@@ -143,7 +143,7 @@ def _objects(path: Path) -> tuple[str, dict[str, str]]:
 
 
 def _top_of_zip(path: Path) -> str:
-    """The folder that all of an archive is in; "" if there is none."""
+    """The folder that contains all of an archive, or an empty text."""
     with zipfile.ZipFile(path) as archive:
         tops = {name.split("/")[0] for name in archive.namelist() if not name.startswith("__MACOSX")}
     top = next(iter(tops)) if len(tops) == 1 else ""
@@ -157,27 +157,27 @@ def _is_object(folder: Path | zipfile.Path) -> bool:
 
 
 def _choose(path: Path, objects: dict[str, str], options: Options) -> str:
-    """Name of the object that is read."""
+    """Name of the object to read."""
     if len(objects) < 2 and (options.assay is None or not any(objects)):
         return next(iter(objects), "")
     if options.assay is not None:
         if options.assay not in objects:
             raise InputError(
-                f"{path}: {options.key('assay')} is '{options.assay}', and the store holds "
+                f"{path}: {options.key('assay')} is '{options.assay}', but the store contains "
                 f"{', '.join(objects)}; set it to one of them"
             )
         return options.assay
     called_rna = [name for name in objects if name.lower() in NAMES_OF_RNA]
     if len(called_rna) != 1:
         raise InputError(
-            f"{path}: holds {len(objects)} objects with cells, {', '.join(objects)}; set "
+            f"{path}: contains {len(objects)} objects with cells, {', '.join(objects)}; set "
             f"{options.key('assay')} to one of them"
         )
     return called_rna[0]
 
 
 def _check_frames(path: Path, root: zarr.Group, chunks: Chunks) -> Iterator[str]:
-    """Check the chunks of names and columns before they are read, and tell of those that may be missing."""
+    """Check the chunks of names and columns before they are read; yield warnings of missing ones."""
     for parent, name in ((root, "obs"), (root, "var"), (root.get("raw"), "var")):
         if not isinstance(parent, zarr.Group) or name not in parent:
             continue
@@ -185,9 +185,9 @@ def _check_frames(path: Path, root: zarr.Group, chunks: Chunks) -> Iterator[str]
         check_names(chunks, frame.index)
         for column in filter(parent[name].__contains__, frame.columns):
             warnings = list(column_warnings(chunks, parent[name][column]))
-            if name == "obs":  # of genes only strings are read, and few are
+            if name == "obs":  # of the genes only few columns, the strings, are read
                 yield from warnings
-        if path.is_dir():  # a zip has checksums
+        if path.is_dir():  # a zip archive has checksums
             for array in _arrays(parent[name]):
                 _check_lengths(path, array)
     for name, width in anndata_store.obsm_widths(root).items():
@@ -198,7 +198,7 @@ def _check_frames(path: Path, root: zarr.Group, chunks: Chunks) -> Iterator[str]
 
 
 def _check_counts(root: zarr.Group, header: Header, chunks: Chunks) -> Iterator[str]:
-    """Check the chunks of the chosen matrix, and tell of those that may be missing."""
+    """Check the chunks of the selected matrix; yield warnings of missing ones."""
     element = anndata_store.places_of(root).get(header.counts)
     if isinstance(element, zarr.Group):
         shape = (header.n_cells, header.n_genes)
@@ -219,7 +219,7 @@ def _arrays(element: zarr.Group | zarr.Array | None) -> Iterator[zarr.Array]:
 
 
 def _check_lengths(path: Path, array: zarr.Array) -> None:
-    """Raise an `InputError` if a chunk is shorter than Blosc says, which reads beyond its end otherwise."""
+    """Raise an `InputError` if a chunk is shorter than its Blosc header; Blosc would read beyond its end."""
     if array.shards is not None or not any("Blosc" in type(codec).__name__ for codec in array.compressors):
         return
     for file in (path / array.path).rglob("*"):
@@ -229,6 +229,6 @@ def _check_lengths(path: Path, array: zarr.Array) -> None:
             start = chunk.read(BLOSC_HEADER)
         if len(start) < BLOSC_HEADER or int.from_bytes(start[12:16], "little") != file.stat().st_size:
             raise InputError(
-                f"{file}: is not as long as its beginning says; the store is incomplete: "
-                "copy or export it again"
+                f"{file}: does not have the length that its first bytes give; the store is incomplete: copy "
+                "or export it again"
             )

@@ -1,9 +1,8 @@
 """R objects without R: Seurat objects, SingleCellExperiments and matrices in .rds, .rda and .RData files.
 
-R writes genes × cells by column, so the counts of a cell lie together and cells come in order. In a
-compressed file they can only be reached through all that is before them: `header` walks through the file
-once, `cells` and `blocks` walk through it again and copy what they need to a temporary file (12 bytes per
-stored value).
+R writes genes × cells by column, so that the counts of a cell are contiguous and cells are in order. A
+compressed file can only be read from its start: `header` walks through it once; `cells` and `blocks` walk
+through it again and copy the data that they need to a temporary file (12 bytes per stored value).
 """
 
 import itertools
@@ -37,16 +36,16 @@ MAX_LISTED = 10
 
 
 class Stretch(NamedTuple):
-    """A stored matrix in its place among the genes and cells of the dataset.
+    """A stored matrix and its position among the genes and cells of the dataset.
 
     Attributes
     ----------
     matrix, where, cells_are_rows
-        The matrix, its name for messages, and which way round it is.
+        The matrix, its name for messages, and its orientation.
     genes
-        Which of its genes are read, in the order of the dataset's; None if these are all.
+        Positions of the dataset's genes in the matrix, in the dataset's order; None if the genes are equal.
     rows
-        For each of its cells the row of the table of cells, -1 if it is left out; None if they are equal.
+        Row in the table of cells for each of its cells, -1 if it is left out; None if the cells are equal.
     """
 
     matrix: Matrix | Linked
@@ -62,12 +61,12 @@ class Stretch(NamedTuple):
 
 
 def recognizes(path: Path, signature: FileSignature) -> bool:
-    """Whether a file begins as R's saveRDS and save let it, be it as text."""
+    """True if a file begins like one of R's saveRDS or save, including text files."""
     return signature.start.startswith((*STARTS, *ASCII_STARTS))
 
 
 def header(path: Path, options: Options) -> Header:
-    """Walk through a file and choose the counts; see `interface.Header`."""
+    """Walk through a file and select the counts; see `interface.Header`."""
     tree = read_tree(path)
     chosen = choose(tree, options)
     place, assay, cells = chosen.place, chosen.assay, chosen.experiment and chosen.experiment.cells
@@ -105,7 +104,7 @@ def header(path: Path, options: Options) -> Header:
         n_genes=len(genes),
         nonzeros=None if None in nonzeros else sum(nonzeros),
         dtype=stretches[0].matrix.dtype,
-        # One part that must be sorted decides.
+        # If one part must be sorted, all are.
         storage=next((kind for kind in kinds if kind in ("csc", "triplets")), kinds[0]),
         places=chosen.places,
         counts=place.name,
@@ -124,7 +123,7 @@ def header(path: Path, options: Options) -> Header:
 
 
 def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
-    """Names and annotation of the cells, a hundred thousand or so at a time."""
+    """Yield names and annotation of the cells, about a hundred thousand at a time."""
     tree, stretches = header.details["tree"], header.details["stretches"]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -138,7 +137,7 @@ def cells(header: Header, columns: list[str]) -> Iterator[Cells]:
 
 
 def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) -> Iterator[Block]:
-    """Counts, names and annotation, in row blocks; see `formats.blocks`."""
+    """Yield counts, names and annotation in row blocks; see `formats.blocks`."""
     tree, stretches = header.details["tree"], header.details["stretches"]
     nodes = [node for stretch in stretches for node in stretch.matrix.nodes]
     with vectors(tree, [*nodes, *_annotation_nodes(header, columns)], scratch) as opened:
@@ -157,9 +156,9 @@ def blocks(header: Header, columns: list[str], max_bytes: int, scratch: Path) ->
 def _counts(
     stretch: Stretch, opened: Vectors, header: Header, max_bytes: int, scratch: Path
 ) -> Iterator[sparse.csr_matrix]:
-    """Blocks of a stored matrix, with the genes of the dataset."""
+    """Yield blocks of a stored matrix, with the genes of the dataset."""
     matrix, turned = stretch.matrix, stretch.cells_are_rows
-    # Larger blocks are of use only where cells must be sorted.
+    # Larger blocks are useful only if cells must be sorted.
     most = (
         max_bytes if storage(matrix.stored_by, turned) in ("csc", "triplets") else min(max_bytes, BLOCK_BYTES)
     )
@@ -191,13 +190,13 @@ def _annotation(header: Header, columns: list[str], opened: Vectors) -> Annotati
 
 
 def _must_be_copied(stretches: list[Stretch], tree: Tree) -> bool:
-    """Whether counts must be copied out of a compressed file."""
+    """True if counts must be copied out of a compressed file."""
     nodes = [node for stretch in stretches for node in stretch.matrix.nodes]
     return tree.is_packed and any(node.kept is None and node.size for node in nodes)
 
 
 def _orient(place: Place, tree: Tree, options: Options) -> None:
-    """Turn a matrix that stands alone and whose rows are cells; R's packages have genes × cells."""
+    """Transpose a standalone matrix whose rows are cells; R packages store genes × cells."""
     view = place.views[0]
     if options.orientation == "auto":
         names = [view.row_names, view.column_names]
@@ -212,7 +211,7 @@ def _orient(place: Place, tree: Tree, options: Options) -> None:
 
 
 def _names_of_cells(place: Place, cells: Table | None) -> Node | None:
-    """The names that the dataset's cells have: of the table of cells, or else of the matrices."""
+    """Names of the dataset's cells: from the table of cells, else from the matrices."""
     if cells is not None and cells.names is not None:
         return cells.names
     if place.parts[0].cells.node is not None:
@@ -241,7 +240,7 @@ def _nodes_of_cells(place: Place, names: Node | None) -> list[Node]:
 
 
 def _are_the_same(part_names: Names, n: int, names: Node | None) -> bool:
-    """Whether a matrix' cells are those of the table, in its order."""
+    """True if a matrix has the cells of the table, in the same order."""
     node = part_names.node
     if node is None or names is None or node is names:
         return node is None or node.length == n
@@ -249,7 +248,7 @@ def _are_the_same(part_names: Names, n: int, names: Node | None) -> bool:
 
 
 def _chosen_names(path: Path, where: str, names: Names, n: int, opened: Vectors) -> Iterator[str]:
-    """The names of a matrix' rows or columns, one after another."""
+    """Yield the names of a matrix's rows or columns."""
     found = opened.strings(names.node)
     n_found = names.node.length
     if n_found != n and names.chosen_by is not None:
@@ -258,8 +257,8 @@ def _chosen_names(path: Path, where: str, names: Names, n: int, opened: Vectors)
         found, n_found = itertools.compress(found, is_chosen), np.count_nonzero(is_chosen)
     if n_found != n:
         raise InputError(
-            f"{path}: {where} has {n} rows or columns, and {n_found} names are given for them; the object is "
-            "damaged: save it again"
+            f"{path}: {where} has {n} rows or columns, but {n_found} names for them; the object is damaged: "
+            "save it again"
         )
     return found
 
@@ -267,13 +266,13 @@ def _chosen_names(path: Path, where: str, names: Names, n: int, opened: Vectors)
 def _genes(
     path: Path, place: Place, sides: list[Names], opened: Vectors, remarks: list[str]
 ) -> tuple[list[str], list[np.ndarray | None]]:
-    """Genes that all parts have, and where they are in each of these (None: they are all and in order)."""
+    """Genes common to all parts, and their positions in each part (None: all, in order)."""
     found = []
     for part, side, view in zip(place.parts, sides, place.views, strict=True):
         if side.node is None:
             raise InputError(
-                f"{path}: nothing names the {view.shape[0]} genes of {part.where}; give the object its row "
-                "names and save it again"
+                f"{path}: the {view.shape[0]} genes of {part.where} have no names; add row names to the "
+                "object and save it again"
             )
         found.append(list(_chosen_names(path, part.where, side, view.shape[0], opened)))
     every = list(dict.fromkeys(itertools.chain(*found)))
@@ -283,7 +282,7 @@ def _genes(
     genes = [gene for gene in every if gene in in_all]
     if len(genes) < len(every):
         remarks.append(
-            f"{len(every) - len(genes)} of {len(every)} genes are left out, which not all of the layers have "
+            f"{len(every) - len(genes)} of {len(every)} genes are left out, as they are not in all layers "
             f"({_some([part.where for part in place.parts])})"
         )
     lookups = [{gene: number for number, gene in reversed(list(enumerate(names)))} for names in found]
@@ -293,7 +292,7 @@ def _genes(
 def _rows(
     path: Path, place: Place, names: Node | None, n_rows: int, opened: Vectors, remarks: list[str]
 ) -> list[np.ndarray | None]:
-    """For each part, the rows of its cells in the table of cells (-1: not there; None: all, in its order)."""
+    """Rows of each part's cells in the table of cells (-1: missing; None: all, in order)."""
     rows: list[np.ndarray | None] = []
     known = None
     for part, view in zip(place.parts, place.views, strict=True):
@@ -302,8 +301,8 @@ def _rows(
         if _are_the_same(part_names, n, names):
             if n != n_rows and n_rows:
                 raise InputError(
-                    f"{path}: {part.where} has {n} cells, and {n_rows} are annotated; the object is damaged: "
-                    "save it again"
+                    f"{path}: {part.where} has {n} cells, but {n_rows} annotated ones; the object is "
+                    "damaged: save it again"
                 )
             rows.append(None)
             continue
@@ -313,13 +312,13 @@ def _rows(
     n_cells = sum(view.shape[1] for view in place.views)
     if n_unknown == n_cells > 0:
         raise InputError(
-            f"{path}: none of the {n_cells} cells of {place.name} is among those that are annotated; the "
-            "object is damaged: save it again"
+            f"{path}: none of the {n_cells} cells of {place.name} is annotated; the object is damaged: save "
+            "it again"
         )
     if n_unknown:
         remarks.append(
-            f"{n_unknown} of {n_cells} cells of {place.name} are left out, which the object's annotation "
-            "does not name: they were filtered out"
+            f"{n_unknown} of {n_cells} cells of {place.name} are left out: they are not in the object's "
+            "annotation (filtered out)"
         )
     if len(rows) > 1:
         remarks.append(f"layers are read one after another: {_some([part.where for part in place.parts])}")
@@ -327,7 +326,7 @@ def _rows(
 
 
 class _Lookup:
-    """Rows of a table by the names of its cells, of which 16 bytes each are held."""
+    """Rows of a table by the names of its cells; holds 16 bytes per cell."""
 
     def __init__(self, opened: Vectors, names: Node) -> None:
         known = _hashes(opened.strings(names))
@@ -335,7 +334,7 @@ class _Lookup:
         self._sorted = known[self._order]
 
     def rows(self, wanted: np.ndarray) -> np.ndarray:
-        """Row of each hash of a name; -1 where it is not there."""
+        """Row of each hash of a name; -1 if it is missing."""
         at = np.searchsorted(self._sorted, wanted)
         at[at == len(self._sorted)] = 0
         return np.where(self._sorted[at] == wanted, self._order[at], -1) if len(self._sorted) else at - 1
@@ -349,7 +348,7 @@ def _hashes(names: Iterator[str]) -> np.ndarray:
 
 
 def _var(genes: list[str], names: Node | None, assay: Assay | None, opened: Vectors) -> pd.DataFrame:
-    """Names of the genes, and the columns of strings of their table."""
+    """Names of the genes, with the string columns of their table."""
     index = pd.Index(genes, dtype=object)
     table = assay.var if assay is not None else None
     if table is None:
@@ -385,7 +384,7 @@ def _stretch(
     gene_positions, cell_positions = piece.positions
     n_genes, n_cells = piece.shape
     if gene_positions is not None:
-        # Of each of the view's genes, where it is stored.
+        # Stored position of each of the view's genes.
         stored = np.empty(gene_positions.max() + 1, dtype=np.int64)
         stored[gene_positions[gene_positions >= 0]] = np.flatnonzero(gene_positions >= 0)
         genes = stored if genes is None else stored[genes]

@@ -1,4 +1,4 @@
-"""Which of an R file's matrices is meant: the object, its assay, and the place with the counts."""
+"""Selection in an R file: the object, its assay, and the place with the counts."""
 
 import tempfile
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ from .objects import Assay, Experiment, Part, describe, experiment_of, items
 from .vectors import Vectors, vectors
 
 RAW = ("counts", "raw.data")
-"""Where raw counts belong."""
+"""Usual places of raw counts."""
 
 MAX_LISTED = 10
 MAX_LISTS = 3
-"""Lists within one another that are looked into."""
+"""Depth of nested lists that are searched."""
 
 SCALED = "scale.data"
 RNA = "RNA"
@@ -29,20 +29,20 @@ RNA = "RNA"
 
 @dataclass
 class Place:
-    """A place that can hold counts, after a look at it.
+    """A possible place of the counts, with a preview.
 
     Attributes
     ----------
     name
-        As the configuration has it.
+        Name in the configuration.
     parts
-        The matrices that stand side by side in it.
+        The matrices that are side by side in it.
     views
-        What each of these is; none if that cannot be told.
+        Their views; empty if one cannot be read.
     problem
-        Why it cannot.
+        Reason why one cannot be read.
     preview
-        Some of its values.
+        Some of the values.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Place:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has neither genes nor cells: a slot that was never filled or was emptied."""
+        """True if it has no genes or cells: a slot that was never filled or was emptied."""
         return self.problem is None and not any(all(view.shape) for view in self.views)
 
     @property
     def looks_right(self) -> bool:
-        """Whether its first values look like counts."""
+        """True if its first values look like counts."""
         return looks_like_counts(self.preview)
 
     def __str__(self) -> str:
@@ -72,18 +72,18 @@ class Place:
 
 @dataclass
 class Chosen:
-    """What is to be read.
+    """Selected object, assay and place.
 
     Attributes
     ----------
     place
-        The place; it has views.
+        The selected place; it has views.
     places
-        All that are not empty, and whether their first values look like counts.
+        All places that are not empty, each with whether its first values look like counts.
     assay, experiment
-        What it is in; None for a matrix that stands alone.
+        Assay and object of the place; None for a standalone matrix.
     remarks
-        What was chosen among several, and why.
+        Remarks on the selection among several candidates.
     """
 
     place: Place
@@ -94,21 +94,21 @@ class Chosen:
 
 
 def choose(tree: Tree, options: Options) -> Chosen:
-    """Choose the object, its assay and the place of the counts.
+    """Select the object, its assay and the place of the counts.
 
     Raises
     ------
     InputError
-        If there are none, or several that nothing tells apart; the message says what was found.
+        If there are no candidates, or several equivalent ones; the message lists them.
     """
     name, node, wanted = _object(tree, options)
     remarks = []
-    # Of objects in lists, not the lists that they are in.
+    # Objects within lists, without the lists themselves.
     every = tree.objects if name in tree.objects else _objects(tree)
     others = [other for other in every if other and not f"{name}/".startswith(f"{other}/")]
     if others:
         more = ", …" if len(others) > MAX_LISTED else ""
-        remarks.append(f"the object {name} is read, and not {', '.join(others[:MAX_LISTED])}{more}")
+        remarks.append(f"the object {name} is read, but not {', '.join(others[:MAX_LISTED])}{more}")
     experiment = experiment_of(node)
     if experiment is None:
         return _matrix(tree, name or "matrix", node, options, wanted, remarks)
@@ -118,14 +118,14 @@ def choose(tree: Tree, options: Options) -> Chosen:
 
 
 def _object(tree: Tree, options: Options) -> tuple[str, Node, str | None]:
-    """The object, and what is left of the key `assay` to say within it."""
+    """The object, and the remaining part of the key `assay` that selects within it."""
     every, wanted = _objects(tree), options.assay
     usable = {name: node for name, node in every.items() if _is_usable(node)}
     if not usable:
         described = {name: describe(node) for name, node in tree.objects.items()}
         listed = ", ".join(f"{name}, {what}" if name else what for name, what in described.items())
         raise InputError(
-            f"{tree.path}: holds {listed or 'nothing'}, and no Seurat object, SingleCellExperiment or matrix "
+            f"{tree.path}: holds {listed or 'nothing'}, but no Seurat object, SingleCellExperiment or matrix "
             f"of numbers; save one of these with saveRDS"
             f"{' (a table of counts can be written as csv)' if 'data.frame' in listed else ''}"
         )
@@ -133,7 +133,7 @@ def _object(tree: Tree, options: Options) -> tuple[str, Node, str | None]:
     if named:
         name = max(named, key=len)
         return name, usable[name], wanted[len(name) + 1 :] or None
-    # What stands in a list is looked for only where nothing stands outside.
+    # Objects in lists are used only if there are no others.
     outside = {name: node for name, node in usable.items() if name in tree.objects}
     usable = outside or usable
     if len(usable) > 1:
@@ -150,9 +150,9 @@ def _object(tree: Tree, options: Options) -> tuple[str, Node, str | None]:
 
 
 def _objects(tree: Tree) -> dict[str, Node]:
-    """The objects of a file, and those in its lists by LIST/NAME, or LIST/NUMBER where they have no name.
+    """The objects of a file, and those in its lists by LIST/NAME, or LIST/NUMBER if unnamed.
 
-    The list that saveRDS wrote has no name itself.
+    A list written by saveRDS has no name itself.
     """
     objects: dict[str, Node] = {}
 
@@ -178,7 +178,7 @@ def _matrix(
     for key, value in (("assay", wanted), ("counts", None if options.counts == "auto" else options.counts)):
         if value is not None:
             raise InputError(
-                f"{tree.path}: {options.key(key)} is '{value}', but the file holds a matrix only "
+                f"{tree.path}: {options.key(key)} is '{value}', but the file contains only a matrix "
                 f"({describe(node)}); remove the key"
             )
     place = preview_place(tree, "matrix", [Part(name, node)])
@@ -186,7 +186,7 @@ def _matrix(
         raise InputError(place.problem)
     if place.views[0].lacks_names:
         raise InputError(
-            f"{tree.path}: {describe(node)} selects from a matrix with names, which it does not hold itself; "
+            f"{tree.path}: {describe(node)} selects from a matrix with names, but does not contain them; "
             "turn it into a dgCMatrix or matrix in R and save it again"
         )
     return Chosen(place, {"matrix": place.looks_right}, None, None, remarks)
@@ -199,8 +199,8 @@ def _assay(
     if wanted is not None:
         if wanted not in assays:
             raise InputError(
-                f"{tree.path}: {options.key('assay')} is '{wanted}', which the {experiment.what} does not "
-                f"have; it has: {', '.join(name for name in assays if name) or f'no named {kind}'}"
+                f"{tree.path}: {options.key('assay')} is '{wanted}', which is not in the {experiment.what}; "
+                f"it has: {', '.join(name for name in assays if name) or f'no named {kind}'}"
             )
         return assays[wanted]
     if kind == "experiment" or len(assays) == 1:
@@ -210,18 +210,18 @@ def _assay(
     others = [name for name in assays if name != chosen.name]
     if others:
         remarks.append(
-            f"the {kind} {chosen.name or 'with the cells themselves'} is read, and not "
+            f"the {kind} {chosen.name or 'with the cells themselves'} is read, but not "
             f"{', '.join(others)} ({options.key('assay')})"
         )
     if chosen.is_derived:
         remarks.append(
-            f"the assay {chosen.name} holds what was computed from raw counts, which the file does not have"
+            f"the assay {chosen.name} contains values computed from raw counts, which are not in the file"
         )
     return chosen
 
 
 def _with_rna(tree: Tree, experiment: Experiment, options: Options) -> Assay:
-    """The assay called RNA; without one, that in use if it has raw counts, or else the only one that has."""
+    """The assay RNA; else the active one if it has raw counts; else the only one with raw counts."""
     assays = experiment.assays
     if not assays:
         raise InputError(f"{tree.path}: the {experiment.what} has no assays; save it again with its counts")
@@ -230,10 +230,10 @@ def _with_rna(tree: Tree, experiment: Experiment, options: Options) -> Assay:
     with_counts = [name for name, assay in assays.items() if _has_raw(tree, assay)]
     if len(with_counts) > 1 and experiment.active not in with_counts:
         raise InputError(
-            f"{tree.path}: several assays of the {experiment.what} hold counts, {', '.join(with_counts)}, "
-            f"and none is called {RNA} or in use; set {options.key('assay')} to one of them"
+            f"{tree.path}: several assays of the {experiment.what} contain counts, {', '.join(with_counts)}, "
+            f"but none is named {RNA} or active; set {options.key('assay')} to one of them"
         )
-    if not with_counts:  # what is wrong is told when its places are looked at
+    if not with_counts:  # reported when its places are checked
         return assays.get(experiment.active) or next(iter(assays.values()))
     return assays[experiment.active if experiment.active in with_counts else with_counts[0]]
 
@@ -268,17 +268,17 @@ def _place(
         if same is not None:
             raise InputError(
                 f"{tree.path}: {raw.name} of {_named(experiment, assay)} holds the same values as "
-                f"{same.name}, which are no counts; save the object with its raw counts, or name another file"
+                f"{same.name}, which are not counts; save it with its raw counts, or name another file"
             )
     likely = [place for place in (raw, *others) if place is not None and place.looks_right]
     chosen = likely[0] if likely else raw
     if chosen is None:
         raise InputError(
-            f"{tree.path}: holds no raw counts; {_found(tree, experiment, assay)}; save the object with its "
-            "raw counts, or name another file"
+            f"{tree.path}: contains no raw counts; {_found(tree, experiment, assay)}; save the object with "
+            "its raw counts, or name another file"
         )
     rest = [name for name in places if name != chosen.name]
-    instead = f", and not from {', '.join(rest)}" if rest else ""
+    instead = f", not from {', '.join(rest)}" if rest else ""
     remarks.append(f"counts are taken from {chosen.name} of {_named(experiment, assay)}{instead}")
     return chosen, places
 
@@ -288,15 +288,15 @@ def _looks(tree: Tree, assay: Assay) -> Iterator[Place]:
 
 
 def preview_place(tree: Tree, name: str, parts: list[Part]) -> Place:
-    """Find out what a place's matrices are, and look at some of their values."""
+    """Determine the matrices of a place, and preview some of their values."""
     place = Place(name, parts)
     try:
         for part in parts:
             view = view_of(part.matrix, tree, lambda node: read_whole(tree, node))
             if view is None:
                 raise InputError(
-                    f"{tree.path}: {part.where} is {describe(part.matrix)}, which is no matrix that can be "
-                    "read; turn it into a dgCMatrix or matrix in R and save it again"
+                    f"{tree.path}: {part.where} is {describe(part.matrix)}, which cannot be read as a "
+                    "matrix; turn it into a dgCMatrix or matrix in R and save it again"
                 )
             for piece in view.pieces:
                 piece.matrix.check(tree.path, part.where)
@@ -326,7 +326,7 @@ def _named(experiment: Experiment, assay: Assay) -> str:
 
 
 def _found(tree: Tree, experiment: Experiment, assay: Assay) -> str:
-    """All assays with all their places, the given one first."""
+    """All assays with all their places, the given assay first."""
     every = [assay, *(other for other in experiment.assays.values() if other is not assay)]
     places = ["; ".join(map(str, _looks(tree, each))) or "nothing in it" for each in every]
     listed = [f"{_named(experiment, each)} ({what})" for each, what in zip(every, places, strict=True)]

@@ -1,8 +1,8 @@
-"""Matrices that an R object only points to, and what it makes of them without computing.
+"""Matrices that an R object refers to in other files, and wrappers around them.
 
-A Seurat object can hold BPCells' folders, a SingleCellExperiment DelayedArray's views of HDF5 files. Both
-wrap such a matrix in further ones that rename, turn, select and bind: these are followed. What computes (a
-logarithm, a sum) is not.
+A Seurat object can refer to BPCells folders, a SingleCellExperiment to HDF5 files (DelayedArray). Both wrap
+such a matrix in objects that rename, transpose, select and bind; these are supported. Wrappers that compute
+(a logarithm, a sum) are not.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,14 +28,14 @@ ReadIntegers = Callable[[Node], np.ndarray]
 
 
 class Linked(NamedTuple):
-    """A matrix in another file; its attributes and methods are those of `Matrix`.
+    """A matrix in another file, with the attributes and methods of `Matrix`.
 
     Attributes
     ----------
     file
-        BPCells' folder, or an HDF5 file.
+        BPCells folder, or HDF5 file.
     name
-        Of the group or dataset in an HDF5 file; None for a folder.
+        Name of the group or dataset in an HDF5 file; None for a folder.
     """
 
     file: Path
@@ -50,7 +50,7 @@ class Linked(NamedTuple):
 
     @contextmanager
     def opened(self, vectors: Vectors, where: str) -> Iterator[Any]:
-        """Its arrays, or itself if it is dense."""
+        """Yield its arrays, or the dataset if it is dense."""
         with readable(self.file):
             if self.name is None:
                 yield bpcells.open_matrix(self.file)
@@ -59,27 +59,27 @@ class Linked(NamedTuple):
                 yield file[self.name]
 
     def glance(self, vectors: Vectors) -> np.ndarray:
-        """Some of its values: from its beginning, middle and end."""
+        """Some of its values: from its start, middle and end."""
         with self.opened(vectors, "") as element:
             return glance(element)
 
     def check(self, path: Path, where: str) -> None:
-        """Nothing to do: it was looked at when it was found."""
+        """Do nothing: the matrix was checked when it was opened first."""
 
 
 @dataclass
 class Piece:
-    """A stored matrix in its place in the matrix that R shows.
+    """A stored matrix and its position in the matrix that R shows.
 
     Attributes
     ----------
     matrix
-        The stored one.
+        The stored matrix.
     is_turned
-        Whether R shows its rows as columns.
+        True if R shows its rows as columns.
     positions
-        For each of its rows and columns, in the order in which R shows them, which one of R's matrix it is;
-        -1 if it is left out. None if they are all there and in order.
+        Position in R's matrix of each of its rows and columns, in R's orientation; -1 if left out. None if
+        all are present and in order.
     """
 
     matrix: Matrix | Linked
@@ -88,7 +88,7 @@ class Piece:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the stored matrix, turned if it is."""
+        """Shape of the stored matrix in R's orientation."""
         return self.matrix.shape[::-1] if self.is_turned else self.matrix.shape
 
 
@@ -101,11 +101,11 @@ class View:
     shape
         Rows and columns.
     pieces
-        What it consists of; where there are several, they stand side by side.
+        Its stored matrices, side by side.
     row_names, column_names
-        None where it has none.
+        Names, or None.
     lacks_names
-        Whether R would take its names from those of what it selects from.
+        True if R would take its names from the matrix that it selects from.
     """
 
     shape: tuple[int, int]
@@ -116,21 +116,21 @@ class View:
 
 
 def view_of(node: Node, tree: Tree, read: ReadIntegers) -> View | None:
-    """The matrix that a value is or points to; None if it is none.
+    """The matrix that a value is or refers to, or None.
 
     Parameters
     ----------
     node
         The value.
     tree
-        Its file: files that it points to are looked for beside it.
+        Its file; linked files are searched beside it.
     read
         Reads a vector of integers.
 
     Raises
     ------
     InputError
-        If what it points to is not there, or is computed with.
+        If the linked matrix is missing, or is wrapped in a computation.
     """
     matrix = matrix_of(node)
     if matrix is not None:
@@ -141,7 +141,7 @@ def view_of(node: Node, tree: Tree, read: ReadIntegers) -> View | None:
 
 
 class _Follow:
-    """Follows the wrappers around a matrix, from the outside in."""
+    """Resolves the wrappers around a matrix, from the outside in."""
 
     def __init__(self, tree: Tree, read: ReadIntegers) -> None:
         self._tree = tree
@@ -175,9 +175,7 @@ class _Follow:
         if name == "DelayedSubset":
             return self._selected(inner, *slots["index"].items)
         if not (name.startswith("Delayed") and name not in ("DelayedMatrix", "DelayedArray")):
-            return (
-                inner  # the outermost object, of whatever package: DelayedMatrix, HDF5Matrix, TENxMatrix, …
-            )
+            return inner  # the outermost object, of any package: DelayedMatrix, HDF5Matrix, TENxMatrix, …
         return self._refuse(name)
 
     def _inner(self, node: Node) -> View:
@@ -212,7 +210,7 @@ class _Follow:
         for piece in inner.pieces:
             rows, columns = (_through(*both) for both in zip(piece.positions, sides, strict=True))
             pieces.append(Piece(piece.matrix, piece.is_turned, (rows, columns)))
-        # Names of what was selected from are no longer those of the view.
+        # After a selection, the original names no longer apply.
         names = [
             name if side is None else None
             for name, side in zip((inner.row_names, inner.column_names), sides, strict=True)
@@ -234,8 +232,8 @@ class _Follow:
             matrix = Linked(folder, None, by, (rows, columns), stored.nonzeros, str(stored["data"].dtype))
             if sorted(shown) != sorted(stored.shape):
                 raise InputError(
-                    f"{self._tree.path}: points to a matrix of {shown[0]} × {shown[1]} in {folder}, which is "
-                    f"{rows} × {columns}; put the folder there that the object was made with"
+                    f"{self._tree.path}: points to a matrix of {shown[0]} × {shown[1]} in {folder}, but that "
+                    f"is {rows} × {columns}; put the original folder there"
                 )
             is_square = rows == columns
             piece = Piece(matrix, is_turned != (by == "row") if is_square else shown != [rows, columns])
@@ -273,23 +271,22 @@ class _Follow:
                     check_compressed(element, "csr" if by == "row" else "csc", (rows, columns), file)
         if not fits:
             raise InputError(
-                f"{self._tree.path}: points to a matrix of {rows} × {columns} in {file}, and {where} there "
-                f"has another shape ({' × '.join(map(str, shape))}); put the file there that the object was "
-                "made with"
+                f"{self._tree.path}: points to a matrix of {rows} × {columns} in {file}, but {where} there "
+                f"has another shape ({' × '.join(map(str, shape))}); put the original file there"
             )
         matrix = Linked(file, where, by, (rows, columns), nonzeros, str(dtype))
         return View((rows, columns), [Piece(matrix)], None, None)
 
     def _locate(self, node: Node) -> Path:
-        """Find a file that was moved along with the object: by the end of its path, the longest that fits."""
+        """Find a file that was moved along with the object, by the longest matching end of its path."""
         stored = "".join(node.strings[:1])
         parts = Path(stored.replace("\\", "/")).parts
         beside = [self._tree.path.parent.joinpath(*parts[start:]) for start in range(1, len(parts))]
-        for candidate in (self._tree.path.parent / stored, *beside):  # an absolute path stays itself
+        for candidate in (self._tree.path.parent / stored, *beside):  # an absolute path is used as is
             if candidate.exists():
                 return candidate
         raise InputError(
-            f"{self._tree.path}: its counts are not in it but in {stored}, which is not there; put "
+            f"{self._tree.path}: its counts are in {stored}, which is missing; put "
             f"'{parts[-1] if parts else stored}' beside the file"
         )
 
@@ -301,14 +298,14 @@ def _renamed(inner: View, names: Node | None) -> View:
 
 
 def _through(old: np.ndarray | None, new: np.ndarray | None) -> np.ndarray | None:
-    """Positions after one selection, followed by those of the selected after another."""
+    """Positions after two selections, one after the other."""
     if old is None or new is None:
         return old if new is None else new
     return np.where(old < 0, -1, new[old])
 
 
 def turn(inner: View) -> View:
-    """A view of one piece with its rows as columns."""
+    """Transpose a view of one piece."""
     pieces = [Piece(piece.matrix, not piece.is_turned, piece.positions[::-1]) for piece in inner.pieces]
     return View(inner.shape[::-1], pieces, inner.column_names, inner.row_names, inner.lacks_names)
 

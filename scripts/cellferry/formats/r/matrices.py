@@ -1,6 +1,6 @@
-"""Matrices in an R object: Matrix' sparse ones, by column, by row or as triplets, and dense ones.
+"""Matrices in an R object: sparse ones of package Matrix (by column, by row, as triplets) and dense ones.
 
-R's are genes × cells and stored by column, so that the counts of a cell lie together.
+R's matrices are genes × cells and stored by column, so that the counts of a cell are contiguous.
 """
 
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ SLOTS = {
     "triplets": {"rows": "i", "columns": "j", "data": "x"},
     "dense": {"data": "x"},
 }
-"""The arrays of a matrix, and the slots of package Matrix' classes with them, by what lies together."""
+"""Arrays of a matrix and their slots in classes of package Matrix, by storage order."""
 
 
 class Matrix(NamedTuple):
-    """A matrix of numbers as it stands in R.
+    """A matrix of numbers in an R object.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Matrix(NamedTuple):
     shape
         Rows and columns.
     row_names, column_names
-        None where it has none.
+        Names, or None.
     arrays
-        By the names that scipy has for them, `rows` and `columns` for triplets.
+        Arrays by scipy's names, with `rows` and `columns` for triplets.
     """
 
     stored_by: str
@@ -50,7 +50,7 @@ class Matrix(NamedTuple):
 
     @property
     def nodes(self) -> list[Node]:
-        """The vectors that its blocks are read from."""
+        """The vectors from which its blocks are read."""
         return list(self.arrays.values())
 
     @property
@@ -64,14 +64,14 @@ class Matrix(NamedTuple):
         return {"logical": "bool", "integer": "int32"}.get(self.arrays["data"].kind, "float64")
 
     def glance(self, vectors: Vectors) -> np.ndarray:
-        """Some of its values: from its beginning, middle and end, or all if they are few."""
+        """Some of its values: from its start, middle and end, or all if they are few."""
         data = self.arrays["data"]
         if data.preview is None:
             return vectors.values(data)[:] if data.kept is not None or data.sequence else np.empty(0)
         return data.preview
 
     def check(self, path: Path, where: str) -> None:
-        """Raise an `InputError` if its arrays do not have the lengths that its shape asks for."""
+        """Raise an `InputError` if the lengths of its arrays do not fit its shape."""
         rows, columns = self.shape
         lengths = {name: node.length for name, node in self.arrays.items()}
         n = lengths["data"]
@@ -84,12 +84,12 @@ class Matrix(NamedTuple):
         if lengths != expected:
             found = ", ".join(f"{name} {n}" for name, n in lengths.items())
             raise InputError(
-                f"{path}: {where} is {rows} × {columns}, and the lengths of its arrays do not fit that "
-                f"({found}); the file is damaged: save it again"
+                f"{path}: {where} is {rows} × {columns}, but the lengths of its arrays do not fit ({found}); "
+                "the file is damaged: save it again"
             )
 
     def pointers(self, tree: Tree) -> list[Node]:
-        """The vector of its pointers, unless it is dense or what is before it would have to be unpacked."""
+        """The vector of its pointers, unless it is dense or reading it requires unpacking."""
         node = self.arrays.get("indptr")
         is_at_hand = node is not None and not (tree.is_packed and node.kept is None and node.size)
         return [node] if node is not None and is_at_hand else []
@@ -101,13 +101,13 @@ class Matrix(NamedTuple):
 
     @contextmanager
     def opened(self, vectors: Vectors, where: str) -> Iterator["Arrays | Dense"]:
-        """Its arrays, or itself if it is dense; `where` names it in messages."""
+        """Yield its arrays, or a `Dense` matrix; `where` names it in messages."""
         arrays = Arrays(where, vectors, self.arrays)
         yield Dense(arrays["data"], self.shape[::-1]) if self.stored_by == "dense" else arrays
 
 
 class Arrays(dict):
-    """The arrays of a sparse matrix by their names, as an h5py group has them."""
+    """The arrays of a sparse matrix by name, like an h5py group."""
 
     def __init__(self, name: str, vectors: Vectors, nodes: dict[str, Node]) -> None:
         super().__init__({key: vectors.numbers(node) for key, node in nodes.items()})
@@ -116,7 +116,7 @@ class Arrays(dict):
 
 
 class Dense:
-    """A vector that holds a matrix row by row, as an h5py dataset has it."""
+    """A vector with a matrix row by row, like an h5py dataset."""
 
     ndim = 2
     chunks = None
@@ -133,14 +133,14 @@ class Dense:
 
 
 def storage(stored_by: str, cells_are_rows: bool) -> str:
-    """How cells × genes are stored: `csr`, `csc`, `triplets`, or `dense` if a cell's values lie together.
+    """Storage of cells × genes: `csr`, `csc`, `triplets`, or `dense` if a cell's values are contiguous.
 
     Parameters
     ----------
     stored_by
         As in `Matrix`.
     cells_are_rows
-        Whether the rows of the matrix are the cells; the columns are otherwise.
+        True if the rows of the matrix are the cells, False if the columns are.
     """
     if stored_by == "triplets":
         return "triplets"
@@ -159,23 +159,23 @@ def cell_blocks(
     *,
     cells_are_rows: bool,
 ) -> Iterator[sparse.csr_matrix]:
-    """Cells × genes in order, as CSR float32 of at most `max_bytes` (8 per value), one cell at least.
+    """Yield cells × genes in order, as CSR float32 of at most `max_bytes` (8 per value), at least one cell.
 
     Parameters
     ----------
     opened
-        The arrays `indptr`, `indices` and `data` or `rows`, `columns` and `data` of a sparse matrix; a dense
-        one as an array of columns × rows.
+        The arrays `indptr`, `indices` and `data`, or `rows`, `columns` and `data`, of a sparse matrix; a
+        dense one as an array of columns × rows.
     stored_by, shape
         As in `Matrix`.
     max_bytes
         Size of a block.
     scratch
-        Folder for temporary files, 12 bytes per value, if the values of a cell do not lie together.
+        Folder for temporary files, 12 bytes per value, used if the values of a cell are not contiguous.
     path
         The file, for messages.
     cells_are_rows
-        Whether the rows of the matrix are the cells; the columns are otherwise.
+        True if the rows of the matrix are the cells, False if the columns are.
     """
     by_cells = shape if cells_are_rows else shape[::-1]
     kind = storage(stored_by, cells_are_rows)
@@ -194,9 +194,9 @@ def cell_blocks(
 
 
 def matrix_of(node: Node) -> Matrix | None:
-    """The matrix that a value is; None if it is none, or of a form that is not read.
+    """The matrix in a value, or None for other values and unsupported matrices.
 
-    Not read are patterns without values, and forms that leave values out (symmetric, triangular).
+    Unsupported are patterns without values, and forms that omit values (symmetric, triangular).
     """
     slots = node.attributes
     if node.kind in WIDTHS and "dim" in slots:
@@ -215,7 +215,7 @@ def matrix_of(node: Node) -> Matrix | None:
 
 
 def dimnames(node: Node | None) -> tuple[Node | None, Node | None]:
-    """Names of rows and columns, None where there are none."""
+    """Names of rows and columns, each None if missing."""
     sides = node.items if node is not None else []
     if len(sides) != 2:
         return None, None
@@ -239,7 +239,7 @@ def _triplets(
 
 
 def _dense_entries(genes_by_cells: Any, max_bytes: int) -> Iterator[Entries]:
-    """Entries of a dense matrix that is stored gene by gene."""
+    """Yield entries of a dense matrix that is stored gene by gene."""
     n_genes, n_cells = genes_by_cells.shape
     step = max(1, max_bytes // (20 * max(1, n_cells)))
     for start in range(0, n_genes, step):

@@ -7,48 +7,48 @@ from pathlib import Path
 import numpy as np
 
 MAX_ITEMS = 1 << 16
-"""A longer list, or a tree with more nodes, is no table and no set of matrices."""
+"""Longest list, and largest tree, that is kept; tables and sets of matrices are smaller."""
 
 WIDTHS = {"logical": "i4", "integer": "i4", "double": "f8"}
-"""Types of numbers that are read, and how they are stored."""
+"""Supported types of numbers, and their storage."""
 
 FIELDS = "fields"
-"""Of an environment or pairlist nothing is kept but `DATA`."""
+"""Value of `keep` for an environment or pairlist of which only `DATA` is kept."""
 
 DATA = ("data", ".->data")
-"""The field of a reference object with its value, itself or, if it is checked, behind a function."""
+"""Field with the value of a reference object: the value itself or, for a checked field, in a function."""
 
 HAS_NO_VALUE = -1
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A value of R's, as far as it was kept.
+    """A value in R, as far as it was kept.
 
     Attributes
     ----------
     kind
-        R's name of its type: `logical`, `integer`, `double`, `character`, `list`, `S4`, `NULL`, …
+        R's name of the type: `logical`, `integer`, `double`, `character`, `list`, `S4`, `NULL`, …
     attributes
-        By name; among them the slots of an S4 object, and `data` of an environment.
+        Attributes by name, including the slots of an S4 object, and `data` of an environment.
     items, tags
-        Of a list or pairlist, and the names of a pairlist's; none if it was too long to be kept.
+        Items of a list or pairlist, and names of a pairlist's items; empty if the list is too long.
     length
-        Of a vector or list.
+        Length of a vector or list.
     offset, size
-        Where the bytes of a vector's values begin in the unpacked stream, and how many there are.
+        Position of a vector's values in the unpacked stream, and their number of bytes.
     kept
         These bytes, if they are few.
     preview
-        Some numbers of a long vector of numbers, from its beginning, middle and end.
+        Some numbers of a long numeric vector, from its start, middle and end.
     digest
-        Of the bytes of a vector of strings: two of the same digest are equal.
+        Digest of the bytes of a vector of strings: vectors with the same digest are equal.
     text
         Name of a symbol.
     sequence
-        First value and step, if a vector of numbers is stored as such.
+        First value and step, if a numeric vector is stored as a sequence.
     strings_of
-        The numbers that a vector of strings is stored as.
+        The numbers as which a vector of strings is stored.
     order
         `>` or `<`: byte order of the stream.
     """
@@ -70,12 +70,12 @@ class Node:
 
     @property
     def is_null(self) -> bool:
-        """Whether it is R's NULL, for which an empty slot of an S4 object has a symbol."""
+        """True if it is R's NULL, which is a symbol in an empty slot of an S4 object."""
         return self.kind == "NULL" or (self.kind == "symbol" and self.text == "\1NULL\1")
 
     @property
     def numbers(self) -> np.ndarray:
-        """Values of a short vector of numbers; none if it is something else."""
+        """Values of a short numeric vector; empty for any other value."""
         if self.sequence is not None and self.length <= MAX_ITEMS:
             return self.sequence[0] + self.sequence[1] * np.arange(self.length)
         if self.kind not in WIDTHS or self.kept is None:
@@ -84,7 +84,7 @@ class Node:
 
     @property
     def strings(self) -> list[str]:
-        """A short vector of strings; none if it is something else."""
+        """Values of a short vector of strings; empty for any other value."""
         strings, at = [], 0
         while self.kind == "character" and self.kept is not None and at < len(self.kept):
             n = max(0, struct.unpack_from(f"{self.order}i", self.kept, at + 4)[0])
@@ -94,18 +94,18 @@ class Node:
 
     @property
     def classes(self) -> list[str]:
-        """Names of its class, and of those that this extends if it is no S4 object."""
+        """Name of its class, and of the extended classes unless it is an S4 object."""
         found = self.attributes.get("class")
         return [] if found is None else found.strings
 
     @property
     def package(self) -> str:
-        """Where its class is from."""
+        """Package of its class."""
         found = self.attributes.get("class", self).attributes.get("package")
         return "".join([] if found is None else found.strings[:1])
 
     def slot(self, *names: str) -> "Node | None":
-        """The slot (or attribute) that a chain of names leads to; None if there is none or it is NULL."""
+        """The slot (or attribute) that a chain of names leads to; None if missing or NULL."""
         node = self
         for name in names:
             inner = node.attributes.get(name)
@@ -115,7 +115,7 @@ class Node:
         return node
 
     def named(self) -> dict[str, "Node"]:
-        """Items of a list by their names, or by their numbers where they have none."""
+        """Items of a list by name, or by number if unnamed."""
         names = self.attributes["names"].strings if "names" in self.attributes else []
         names += [""] * (len(self.items) - len(names))
         return {
@@ -133,11 +133,11 @@ class Tree:
     path
         The file.
     objects
-        By name; the one object of a file by `saveRDS` has the name "".
+        Objects by name; the single object in a file of `saveRDS` has the name "".
     encoding
-        Of strings that are not marked as UTF-8 or Latin-1.
+        Encoding of strings that are not marked as UTF-8 or Latin-1.
     is_packed
-        Whether the file is compressed, so that `Node.offset` is no position in it.
+        True if the file is compressed, so that `Node.offset` is not a position in it.
     """
 
     path: Path

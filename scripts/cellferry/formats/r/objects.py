@@ -1,12 +1,14 @@
-"""What R's objects of single cells hold: assays with matrices, annotation of cells and genes.
+"""Single-cell objects of R: assays with matrices, annotation of cells and genes.
 
-Known by their slots, not by their class, since packages derive classes of their own from these:
+Objects are detected by their slots and not by their class, since packages derive their own classes:
 
-- Seurat 3 to 5: `assays`, each with `counts` and `data` (Assay) or with `layers` and the names of their
-  cells and genes (Assay5); `meta.data`.
+- Seurat 3 to 5: `assays`, each with `counts` and `data` (Assay), or with `layers` and the names of their
+cells and
+  genes (Assay5); `meta.data`.
 - Seurat 2: `raw.data`, `data`, `meta.data`; further assays in `assay`.
 - SummarizedExperiment and SingleCellExperiment: `assays`, `colData`, names in `rowRanges` or `NAMES`;
-  alternative experiments in `int_colData`.
+alternative
+  experiments in `int_colData`.
 """
 
 from dataclasses import dataclass, field
@@ -18,10 +20,10 @@ from .vectors import is_column, is_text
 
 SEURAT_SLOTS = ("raw.data", "counts", "data", "scale.data")
 LISTS = {"list", "DGEList"}
-"""Classes of lists that hold counts; others stand for what was computed."""
+"""Classes of lists with counts; other classes contain computed results."""
 
 SPLIT_LAYERS = ("counts", "data", "scale.data")
-"""Layers that can be split, by a suffix after a dot."""
+"""Layers that can be split, with a suffix after a dot."""
 
 
 class Names(NamedTuple):
@@ -30,10 +32,10 @@ class Names(NamedTuple):
     Attributes
     ----------
     node
-        A vector of strings; None if the matrix has them, or nothing has.
+        A vector of strings; None if the names are in the matrix or missing.
     chosen_by
-        A matrix of logical values with a row per name, and which of its columns says what names are meant:
-        needed only where the matrix has fewer.
+        A logical matrix with a row per name, and its column that selects names; used only if the matrix has
+        fewer rows or columns than there are names.
     """
 
     node: Node | None
@@ -41,7 +43,7 @@ class Names(NamedTuple):
 
     @property
     def nodes(self) -> list[Node]:
-        """The vectors that they are read from."""
+        """The vectors from which they are read."""
         return [node for node in (self.node, self.chosen_by and self.chosen_by[0]) if node]
 
 
@@ -51,9 +53,9 @@ class Part(NamedTuple):
     Attributes
     ----------
     where
-        Its name, for messages.
+        Name for messages.
     matrix
-        What should be a matrix.
+        Value that should be a matrix.
     genes, cells
         Names of its rows and columns.
     """
@@ -65,18 +67,18 @@ class Part(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table of annotation.
+    """An annotation table.
 
     Attributes
     ----------
     names
-        Of its rows; None if they have none.
+        Names of its rows, or None.
     n_rows
-        Their number.
+        Number of rows.
     columns
-        Those that can be carried along.
+        Supported columns.
     left_out
-        Names of the others.
+        Names of the other columns.
     """
 
     names: Node | None
@@ -87,22 +89,22 @@ class Table(NamedTuple):
 
 @dataclass
 class Assay:
-    """An assay of Seurat's, or an experiment of a SingleCellExperiment.
+    """An assay of a Seurat object, or an experiment of a SingleCellExperiment.
 
     Attributes
     ----------
     name
-        Its name; "" if the object has no others and no name for it.
+        Name; "" if the object has a single unnamed assay.
     places
-        The matrices that can hold counts, by name; the parts of a place stand side by side.
+        Matrices that can contain counts, by name; the parts of a place are side by side.
     parts
         Single parts of such places, by name.
     genes
-        Names that the table of genes goes by, if that has none itself.
+        Row names for a table of genes without names.
     var
         The table of genes.
     is_derived
-        Whether counts in it have been corrected or integrated.
+        True if its counts have been corrected or integrated.
     """
 
     name: str
@@ -115,18 +117,18 @@ class Assay:
 
 @dataclass
 class Experiment:
-    """An object of single cells.
+    """A single-cell object.
 
     Attributes
     ----------
     what
-        What it is called in messages.
+        Noun for messages.
     assays
-        By name.
+        Assays by name.
     active
-        Name of the assay in use.
+        Name of the active assay.
     cells
-        The table of cells; None if it has none.
+        The table of cells, or None.
     """
 
     what: str
@@ -136,12 +138,12 @@ class Experiment:
 
     @property
     def kind_of_assay(self) -> str:
-        """What its assays are called in messages."""
+        """Noun for its assays in messages."""
         return "experiment" if self.what.endswith("Experiment") else "assay"
 
 
 def experiment_of(node: Node) -> Experiment | None:
-    """The single cells that an object holds; None if it is of another kind."""
+    """The single-cell object in a value, or None."""
     slots = node.attributes
     if node.kind != "S4":
         return None
@@ -156,9 +158,9 @@ def experiment_of(node: Node) -> Experiment | None:
 
 
 def items(node: Node) -> dict[str, Node]:
-    """What a list holds, R's own or Bioconductor's, by name; by number where a name is missing or repeats.
+    """Items of a list of R or Bioconductor by name; by number if a name is missing or repeated.
 
-    Tables and models are lists too, but lists of columns and of results.
+    Empty for tables and models, which are lists of columns and of results.
     """
     listed = node.slot("listData") or node
     is_table = {"row.names", "rownames"} & node.attributes.keys()
@@ -174,7 +176,7 @@ def items(node: Node) -> dict[str, Node]:
 
 
 def describe(node: Node) -> str:
-    """What a value is, for messages."""
+    """Description of a value for messages."""
     names = [name for name in node.named() if not name.isdigit()]
     inside = f" of {', '.join(names[:5])}{', …' if len(names) > 5 else ''}" if names else ""
     classes = node.classes
@@ -214,7 +216,7 @@ def _seurat_2(node: Node) -> Experiment:
 
 
 def _cells_of_seurat(node: Node, identity: str) -> Table:
-    """meta.data, and the identities of the cells, which need not stand there."""
+    """meta.data, together with the identities of the cells, which may be stored elsewhere."""
     cells = _data_frame(node.attributes["meta.data"])
     found = node.slot(identity)
     if found is not None and identity not in cells.columns and is_column(found, cells.n_rows):
@@ -264,7 +266,7 @@ def _assay_5(name: str, node: Node, *, is_derived: bool) -> Assay:
 
 
 def _names_of_layer(logical: Node | None, layer: str | None) -> Names:
-    """Names in a LogMap: its rows, and a column for each layer that says which of them it has."""
+    """Names in a LogMap, a logical matrix: its rows, selected by the column of the layer."""
     if logical is None:
         return Names(None)
     names, layers = dimnames(logical.attributes.get("dimnames"))
@@ -301,7 +303,7 @@ def _experiment(name: str, node: Node) -> Assay:
     ):
         genes = genes or node.slot(*path)
     table = node.slot("rowRanges", "elementMetadata") or node.slot("elementMetadata")
-    # A list as such, in a slot of its own, or in a reference object's environment before 2019.
+    # The list itself, a slot, or (before 2019) a field in a reference object's environment.
     listed = None
     for path in (("data", "listData"), (".xData", "data", "listData"), ("listData",)):
         listed = listed or node.slot("assays", *path)
@@ -316,7 +318,7 @@ def _experiment(name: str, node: Node) -> Assay:
 
 
 def _data_frame(node: Node) -> Table:
-    """A data.frame of R's, or a DFrame of Bioconductor's."""
+    """A data.frame of R, or a DFrame of Bioconductor."""
     if "listData" in node.attributes:
         rows, names = node.slot("nrows"), node.slot("rownames")
         n_rows = int(rows.numbers[0]) if rows is not None and len(rows.numbers) else 0
@@ -324,7 +326,7 @@ def _data_frame(node: Node) -> Table:
     else:
         names = node.attributes.get("row.names", Node("NULL"))
         numbers = names.numbers
-        # c(NA, -n) stands for the numbers up to n.
+        # c(NA, -n) encodes the numbers up to n.
         is_number_of_rows = names.kind == "integer" and names.length == 2 and numbers[0] < 0
         n_rows = abs(int(numbers[1])) if is_number_of_rows else names.length
         columns = node.named()
@@ -334,5 +336,5 @@ def _data_frame(node: Node) -> Table:
 
 
 def text_columns(table: Table) -> dict[str, Node]:
-    """The columns of a table that hold strings."""
+    """The columns of a table that contain strings."""
     return {name: column for name, column in table.columns.items() if is_text(column)}

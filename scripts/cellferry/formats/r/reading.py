@@ -1,4 +1,4 @@
-"""Reading a file of R's saveRDS or save: the tree of its objects."""
+"""Reader of files of R's saveRDS and save: the tree of their objects."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from .walk import Walk
 
 
 def read_tree(path: Path) -> Tree:
-    """Walk through a file of `saveRDS` or `save` once.
+    """Walk once through a file of `saveRDS` or `save`.
 
-    Memory is bounded by the constants above, about 200 MB at the most and a few MB as a rule.
+    Memory is limited by the constants above: at most about 200 MB, usually a few MB.
 
     Raises
     ------
     InputError
-        If it is no such file, written as text, or broken.
+        If it is not such a file, is written as text, or is broken.
     EOFError
         If it ends too early.
     """
@@ -24,7 +24,7 @@ def read_tree(path: Path) -> Tree:
         start = stream.peek(6)
         if start.startswith(ASCII_STARTS):
             raise InputError(
-                f"{path}: was saved by R as text, and only R reads that; save it again without ascii = TRUE"
+                f"{path}: was saved by R as text, which only R reads; save it again without ascii = TRUE"
             )
         is_saved = start[:5] in MAGIC
         if not start.startswith(STARTS):

@@ -1,10 +1,10 @@
-"""What R's `saveRDS` and `save` write, walked from front to back without R.
+"""Stream of R's `saveRDS` and `save`, read from front to back without R.
 
-R serializes an object as one stream without lengths of its parts: to know where a matrix begins, everything
-before it must be walked over. `read_tree` does that once and keeps a light tree: lists, attributes (the
-slots of S4 objects among them) and short vectors; of long vectors only where in the unpacked stream their
-bytes lie, and a few of their numbers. What no matrix can be in (functions, byte code, environments,
-pointers) is walked over without being kept. `vectors` reads the long vectors of the tree.
+R serializes an object as one stream without lengths of its parts: to find a matrix, everything before it must
+be walked over. `read_tree` does so once and keeps a small tree: lists, attributes (including slots of S4
+objects) and short vectors; for long vectors only the position of their bytes in the unpacked stream, and a
+few numbers. Values that cannot contain a matrix (functions, byte code, environments, pointers) are skipped.
+`vectors` reads the long vectors of the tree.
 
 The layout is that of R's src/main/serialize.c, versions 2 and 3, big-endian (XDR) and little-endian.
 """
@@ -19,7 +19,7 @@ from ...core.contents import unpacked
 from ...errors import InputError
 
 MAGIC = {b"RDX2\n", b"RDX3\n", b"RDB2\n", b"RDB3\n"}
-"""How a file of `save` begins; one of `saveRDS` begins with the stream itself."""
+"""First bytes of a file of `save`; a file of `saveRDS` begins with the stream itself."""
 
 STARTS = (
     *(b"X\n" + version.to_bytes(4, "big") for version in (2, 3)),
@@ -29,7 +29,7 @@ STARTS = (
 ASCII_STARTS = (b"A\n2\n", b"A\n3\n", b"RDA2\n", b"RDA3\n")
 CHUNK = 1 << 18
 
-# Types of R's values, and what stands in the stream in place of one.
+# Types of R's values, and codes that replace a value in the stream.
 SYMBOL, PAIRLIST, CLOSURE, ENVIRONMENT, PROMISE, LANGUAGE, SPECIAL, BUILTIN, STRING = range(1, 10)
 CHARACTER, DOTS, LIST, EXPRESSION, BYTECODE, POINTER, WEAK_REFERENCE, RAW, S4 = 16, 17, *range(19, 26)
 REFERENCE, PERSISTENT, PACKAGE, NAMESPACE, ALTREP = 255, 247, 248, 249, 238
@@ -47,7 +47,7 @@ NOTHING = {
     241: "environment",
 }
 Steps = Generator["Steps", Any, Any]
-"""A part of the walk: yields the walk of a value inside it, and is sent what that returned."""
+"""A part of the walk: yields the walk of a value within it, and receives the result of that walk."""
 
 
 class Stream:
@@ -62,7 +62,7 @@ class Stream:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._closing = ExitStack()
-        # GEO packs every file once more.
+        # GEO compresses every file once more.
         self._file, layers = self._closing.enter_context(unpacked(path))
         self.is_packed = bool(layers)
         self._size = path.stat().st_size
@@ -81,11 +81,11 @@ class Stream:
 
     @property
     def position(self) -> int:
-        """Number of the next byte."""
+        """Position of the next byte."""
         return self._before + self.at
 
     def begin(self) -> str:
-        """Read how the stream is written, and return the encoding of its strings."""
+        """Read the start of the stream, and return the encoding of its strings."""
         self._set_order(">" if self.read(2) == b"X\n" else "<")
         version = self.integer()
         self.skip(8)  # the versions of R that wrote it, and that can read it
@@ -101,7 +101,7 @@ class Stream:
         self.header_of_string = struct.Struct(f"{order}ii")
 
     def fill(self, n: int) -> None:
-        """Have at least `n` bytes in the buffer."""
+        """Ensure that at least `n` bytes are in the buffer."""
         if len(self.buffer) - self.at >= n:
             return
         parts = [self.buffer[self.at :]]
@@ -115,7 +115,7 @@ class Stream:
         self.buffer = b"".join(parts)
 
     def peek(self, n: int) -> bytes:
-        """The next `n` bytes, or fewer at the end, without going on."""
+        """The next `n` bytes, or fewer at the end, without advancing."""
         if not self.buffer:
             self.buffer = self._file.read(CHUNK)
         return self.buffer[self.at : self.at + n]
@@ -142,7 +142,7 @@ class Stream:
         """Read `n` bytes."""
         if n < 0:
             self.refuse(f"{n} bytes")
-        # In pieces, since a broken file can promise any number of them.
+        # In pieces, since a broken file can declare any number of them.
         pieces = []
         while n > 0:
             some = min(n, CHUNK)
@@ -153,7 +153,7 @@ class Stream:
         return b"".join(pieces)
 
     def skip(self, n: int) -> None:
-        """Go `n` bytes forward."""
+        """Advance by `n` bytes."""
         held = len(self.buffer) - self.at
         if n <= held:
             self.at += n
@@ -173,7 +173,7 @@ class Stream:
             missing -= read
 
     def skip_rest(self) -> None:
-        """Go to the end."""
+        """Advance to the end."""
         if self.is_packed:
             while self._file.read(CHUNK):
                 pass
@@ -189,9 +189,9 @@ class Stream:
             n -= len(some)
 
     def refuse(self, content: str) -> None:
-        """Raise an `InputError` about what cannot stand here."""
+        """Raise an `InputError` about unexpected content."""
         raise InputError(
-            f"{self.path}: is broken, or written by an R that is not known yet: {content} at byte "
+            f"{self.path}: is broken, or written by an unsupported version of R: {content} at byte "
             f"{self.position} of its unpacked content; copy or download it again, or save it again "
             "with saveRDS"
         )

@@ -1,7 +1,7 @@
-"""Vectors of R's, long ones too: numbers by stretches, strings one after another, columns of tables.
+"""Vectors of R of any length: numbers by slices, strings one after another, columns of tables.
 
-What `stream.read_tree` did not keep lies somewhere in the file. In a compressed file it cannot be reached
-but by unpacking all that is before it, so what is wanted is copied to a temporary file first, in one pass.
+Vectors that `stream.read_tree` did not keep are read from the file. In a compressed file, reading requires
+unpacking everything before them, so the needed vectors are first copied to a temporary file in one pass.
 """
 
 import io
@@ -23,12 +23,12 @@ from .nodes import HAS_NO_VALUE, WIDTHS, Node, Tree
 from .stream import Stream
 
 NO_INTEGER = np.iinfo(np.int32).min
-"""R's NA among integers and logical values."""
+"""R's NA for integers and logical values."""
 
 READ_AT_ONCE = 1 << 20
 LATIN_1, UTF_8 = 1 << 14, 1 << 15
 NA = b"\xff"
-"""A missing string among bytes in UTF-8, where it cannot occur."""
+"""Mark of a missing string among UTF-8 strings, in which this byte cannot occur."""
 
 DIGITS = 15
 """Significant digits of a number that R writes as a string."""
@@ -42,9 +42,9 @@ class Vectors:
     tree
         The file.
     file
-        Where the bytes of long vectors are, at `places` by their offsets, or at these themselves.
+        File with the bytes of long vectors, at `places` by offset, or at the offsets themselves.
     places
-        None if `file` is the R file itself, uncompressed.
+        Positions by offset; None if `file` is the R file itself, uncompressed.
     """
 
     def __init__(self, tree: Tree, file: Path | None, places: dict[int, int] | None) -> None:
@@ -53,28 +53,28 @@ class Vectors:
         self._places = places
 
     def numbers(self, node: Node) -> "Numbers":
-        """A vector of numbers, as integers where it holds these: NA is the least of them."""
+        """A numeric vector in its stored type; NA is the smallest integer."""
         return Numbers(self, node)
 
     def values(self, node: Node) -> "Numbers":
-        """A vector of numbers, NA as NaN: stretches with NA become float64."""
+        """A numeric vector with NA as NaN: slices with NA become float64."""
         return Numbers(self, node, with_missing=True)
 
     def open(self, node: Node) -> IO[bytes]:
-        """Open a file at the first of a vector's bytes."""
+        """Open a file at the first byte of a vector."""
         if node.kept is not None:
             return io.BytesIO(node.kept)
         if self._file is None or (self._places is not None and node.offset not in self._places):
             raise InputError(
-                f"{self._tree.path}: a {node.kind} vector of length {node.length} stands where only a short "
-                "one can be read; save the object again with its current version"
+                f"{self._tree.path}: a {node.kind} vector of length {node.length} is in a place where only a "
+                "short one can be read; save the object again with its current version"
             )
         file = open(self._file, "rb")  # noqa: SIM115 (for the caller to close)
         file.seek(node.offset if self._places is None else self._places[node.offset])
         return file
 
     def strings(self, node: Node) -> Iterator[str | None]:
-        """The strings of a vector one after another, None for NA."""
+        """Yield the strings of a vector, None for NA."""
         if node.strings_of is not None:
             yield from _as_strings(self.numbers(node.strings_of))
             return
@@ -104,11 +104,11 @@ class Vectors:
         except (
             UnicodeDecodeError,
             LookupError,
-        ):  # R does not check what it marks, nor name what Python knows
+        ):  # R does not check the marked encoding, and Python may not support its name
             return string.decode("latin-1")
 
     def array(self, node: Node) -> np.ndarray:
-        """All strings of a vector: object array."""
+        """All strings of a vector, as an object array."""
         strings = np.empty(node.length, dtype=object)
         strings[:] = list(self.strings(node))
         return strings
@@ -123,9 +123,9 @@ def vectors(tree: Tree, nodes: Iterable[Node], folder: Path) -> Iterator[Vectors
     tree
         The file.
     nodes
-        The vectors that are wanted. Those of a compressed file are copied, unless they were kept.
+        The needed vectors. Those of a compressed file are copied, unless they were kept.
     folder
-        Where the copy lies as long as the context lasts.
+        Folder of the copy, which lasts as long as the context.
     """
     missing = {node.offset: node for node in _stored(nodes) if node.kept is None}
     if not missing:
@@ -147,7 +147,7 @@ def vectors(tree: Tree, nodes: Iterable[Node], folder: Path) -> Iterator[Vectors
 
 
 def _stored(nodes: Iterable[Node]) -> Iterator[Node]:
-    """The vectors that hold the values of the given ones and of what belongs to them."""
+    """Yield the stored vectors with the values of the given nodes, including levels and runs."""
     for node in nodes:
         if node.kind == "S4":  # runs of equal values
             yield from _stored(node.attributes.values())
@@ -160,12 +160,12 @@ def _stored(nodes: Iterable[Node]) -> Iterator[Node]:
 
 
 class Numbers:
-    """A vector of numbers, read by slices; no more of it is held.
+    """A numeric vector that is read by slices and never held as a whole.
 
     Attributes
     ----------
     shape, dtype
-        As of an array.
+        As for an array.
     """
 
     def __init__(self, vectors: Vectors, node: Node, *, with_missing: bool = False) -> None:
@@ -206,7 +206,7 @@ def _as_strings(numbers: Numbers) -> Iterator[str | None]:
 
 
 def _number_string(number: float) -> str | None:
-    """A number as R's as.character writes it: no more digits than needed, an exponent if that is shorter."""
+    """A number as R's as.character writes it: shortest digits, with an exponent if that is shorter."""
     if math.isnan(number):
         return None
     if math.isinf(number):
@@ -227,11 +227,11 @@ class Annotation:
     vectors
         Access to the nodes that follow.
     names
-        Names of the cells; they are called by their numbers if None.
+        Names of the cells; their numbers if None.
     columns
-        Columns by name, of those that `is_column` accepts.
+        Columns by name; each must pass `is_column`.
     in_order
-        Whether the cells will be asked for one after another. Otherwise names and columns are held.
+        True if cells are taken one after another; otherwise names and columns are held in memory.
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class Annotation:
         self._columns = {column: _column(vectors, node, kind) for column, node in columns.items()}
 
     def take(self, rows: slice | np.ndarray) -> Cells:
-        """Cells of the given rows; a slice that follows the one before if they were to come in order."""
+        """Cells of the given rows; with `in_order`, a slice that follows the previous one."""
         if self._names is None:
             numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
             names = (numbers + 1).astype(str).astype(object)
@@ -252,7 +252,7 @@ class Annotation:
 
 
 def is_column(node: Node, n_cells: int) -> bool:
-    """Whether a value is a table's column that can be carried along: strings, a factor, or numbers."""
+    """True if a value is a supported column of a table: strings, a factor, or numbers."""
     if "dim" in node.attributes or _is_integer64(node):
         return False
     if _is_runs(node):
@@ -262,7 +262,7 @@ def is_column(node: Node, n_cells: int) -> bool:
 
 
 def is_text(node: Node) -> bool:
-    """Whether a column holds strings."""
+    """True if a column contains strings."""
     if _is_runs(node):
         return is_text(node.attributes["values"])
     return node.kind == "character" or _is_factor(node)
@@ -273,17 +273,17 @@ def _is_factor(node: Node) -> bool:
 
 
 def _is_integer64(node: Node) -> bool:
-    """Whether doubles are really the bits of 64-bit integers, as the package bit64 has them."""
+    """True if doubles are the bits of 64-bit integers, as in package bit64."""
     return "integer64" in node.classes
 
 
 def _is_runs(node: Node) -> bool:
-    """Whether a value is Bioconductor's Rle, values with the lengths of their runs."""
+    """True if a value is Bioconductor's Rle: values with the lengths of their runs."""
     return node.kind == "S4" and {"values", "lengths"} <= node.attributes.keys()
 
 
 class _InOrder:
-    """Strings asked for one after another; nothing is held."""
+    """Strings that are taken one after another; none are held."""
 
     def __init__(self, vectors: Vectors, node: Node) -> None:
         self._strings = vectors.strings(node)
@@ -296,7 +296,7 @@ class _InOrder:
 
 
 class _Held:
-    """Strings asked for in any order: held as their bytes, and 8 bytes more each."""
+    """Strings that are taken in any order; held as bytes, with 8 bytes more per string."""
 
     def __init__(self, vectors: Vectors, node: Node) -> None:
         self._bytes = bytearray()
@@ -314,7 +314,7 @@ class _Held:
 
 
 class _Measured:
-    """Numbers; integers become floats throughout if one of them is missing."""
+    """Numbers; integers become floats in all rows if one of them is missing."""
 
     def __init__(self, vectors: Vectors, node: Node) -> None:
         self._values = vectors.values(node)
@@ -332,7 +332,7 @@ class _Measured:
 
 
 class _Named:
-    """Codes with a name each: factors (from 1 on), and logical values."""
+    """Codes with names: factors (from 1 on), and logical values."""
 
     def __init__(self, vectors: Vectors, node: Node, names: np.ndarray, first: int) -> None:
         self._codes = vectors.numbers(node)
@@ -364,7 +364,7 @@ class _Runs:
     def take(self, rows: slice | np.ndarray) -> np.ndarray:
         numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         if len(numbers) and numbers.max() >= self._ends[-1:].sum():
-            raise OSError(f"runs of equal values end at row {self._ends[-1:].sum()}, and there are more rows")
+            raise OSError(f"runs of equal values end at row {self._ends[-1:].sum()}, but there are more rows")
         return self._values[np.searchsorted(self._ends, numbers, side="right")]
 
 

@@ -1,4 +1,4 @@
-"""A walk over the stream of a stored R object, which keeps what is small and the places of what is large."""
+"""Walk over the stream of an R object; keeps small values, and the positions of large ones."""
 
 import hashlib
 from typing import Any
@@ -44,11 +44,11 @@ SHORT_BYTES = 1 << 10
 """Vectors up to this size are always kept."""
 
 KEPT_BYTES = 64 << 20
-"""Longer ones, up to `KEPT_AT_ONCE` each, as long as they take no more than this together."""
+"""Limit of all longer vectors together that are kept, each of up to `KEPT_AT_ONCE`."""
 
 KEPT_AT_ONCE = 8 << 20
 PREVIEW_ITEMS = 1 << 12
-"""Numbers kept of the beginning, the middle and the end of a long vector."""
+"""Numbers kept from the start, the middle and the end of a long vector."""
 
 MAX_PREVIEW_BYTES = 64 << 20
 MAX_NODES = 1 << 18
@@ -58,22 +58,22 @@ NOT_WALKED_FOR = frozenset(
         *("calc.params", "cluster.tree", "commands", "dr", "graphs", "images", "imputed", "kmeans", "misc"),
         *("neighbors", "reductions", "snn", "spatial", "tools"),  # Seurat
         "metadata",  # SummarizedExperiment
-        *("factors", "srcref"),  # what Matrix and R add to values
+        *("factors", "srcref"),  # added to values by Matrix and R
     ]
 )
-"""Attributes of which nothing is kept."""
+"""Attributes that are never kept."""
 
 
 class Walk:
     """The walk through a stream.
 
-    Its parts are generators that yield one another and are run here, one inside the other: values nest
-    deeper than Python's own stack allows.
+    Its parts are generators that yield other parts and are run by a loop, since values can nest deeper than
+    Python's own stack allows.
 
     Parameters
     ----------
     stream
-        After its beginning.
+        The stream, after its start.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -83,7 +83,7 @@ class Walk:
         self._kept_bytes = self._preview_bytes = self._nodes = 0
 
     def run(self, first: Steps) -> Any:
-        """Run a part of the walk with all parts inside it, and return what it returns."""
+        """Run a part of the walk with all parts within it, and return its result."""
         stack, result = [first], None
         while stack:
             try:
@@ -99,21 +99,21 @@ class Walk:
         return result
 
     def bindings(self) -> Steps:
-        """The named objects of a file by `save`."""
+        """Walk over the named objects in a file of `save`."""
         flags = self._stream.integer()
         if flags & 0xFF not in (PAIRLIST, 254):
             self._stream.refuse(f"type {flags & 0xFF} in place of the list of objects")
         return (yield from self._pairs(True, flags, frozenset()))
 
     def value(self, keep: bool | str, flags: int | None = None) -> Steps:
-        """Any value; returns its node.
+        """Walk over any value; returns its node.
 
         Parameters
         ----------
         keep
-            Whether it is kept: True, False, or `FIELDS`.
+            True to keep the value, False to skip it, or `FIELDS`.
         flags
-            Its first integer, if it has been read.
+            First integer of the value, if already read.
         """
         stream = self._stream
         flags = stream.integer() if flags is None else flags
@@ -178,12 +178,12 @@ class Walk:
         return self._referred[number - 1]
 
     def _refer(self, node: Node) -> Node:
-        """Enter a value in the table that references count by."""
+        """Add a value to the table that references index."""
         self._referred.append(node)
         return node
 
     def _pairs(self, keep: bool | str, flags: int, skipped: frozenset[str] = NOT_WALKED_FOR) -> Steps:
-        """A pairlist, call, function or promise: chains of the same cells."""
+        """Walk over a pairlist, call, function or promise, which are chains of the same cells."""
         stream = self._stream
         node = Node(PAIRS.get(flags & 0xFF, "NULL"))
         keep = keep if flags & 0xFF == PAIRLIST else False
@@ -198,7 +198,7 @@ class Walk:
                 node.tags.append(tag)
                 node.items.append(item)
             flags = stream.integer()
-        if flags & 0xFF != 254:  # the last one is not NULL in a dotted pair
+        if flags & 0xFF != 254:  # in a dotted pair the last value is not NULL
             item = yield self.value(keep, flags)
             if keep is True:
                 node.tags.append("")
@@ -207,8 +207,8 @@ class Walk:
 
     def _environment(self, keep: bool | str) -> Steps:
         node = self._refer(Node("environment"))
-        self._stream.integer()  # whether it is locked
-        yield self.value(False)  # the environment around it
+        self._stream.integer()  # 1 if it is locked
+        yield self.value(False)  # the enclosing environment
         frame = yield self.value(FIELDS if keep else False)
         table = yield self.value(FIELDS if keep else False)
         yield self.value(False)
@@ -221,7 +221,7 @@ class Walk:
         return node
 
     def _altrep(self, keep: bool | str) -> Steps:
-        """A vector in one of R's other forms: a class, its state, and attributes."""
+        """Walk over a vector in an alternative form of R: a class, its state, and attributes."""
         about = yield self.value(True)
         state = yield self.value(keep)
         pairs = yield self.value(keep)
@@ -238,10 +238,10 @@ class Walk:
         elif name == "deferred_string":
             node = Node("character", length=inner.length, strings_of=inner)
         elif name.startswith("mmap_"):
-            # It lies in another file, which nothing is known of.
+            # Stored in another file, which is not read.
             node = Node(f"vector in another file ({name})")
         else:
-            # A wrapper around a vector, or a package's class that saves its vectors as ordinary ones.
+            # A wrapper around a vector, or a package's class that saves its vectors in the ordinary form.
             node = inner
         node.attributes |= dict(zip(pairs.tags, pairs.items, strict=True))
         return node
@@ -285,7 +285,7 @@ class Walk:
         stream.skip(end - stream.position)
 
     def _forget_columns(self, node: Node) -> None:
-        """Drop the previews of a table's columns: nobody asks for it, and columns can be many."""
+        """Drop the previews of a table's columns, which are not used and can be many."""
         columns = node.attributes.get("listData") if node.kind == "S4" else node
         if columns is not None and ("rownames" in node.attributes or "row.names" in node.attributes):
             for column in columns.items:
@@ -294,7 +294,7 @@ class Walk:
                     column.preview = None
 
     def _string(self, flags: int | None = None) -> bytes:
-        """A single string, as names of symbols are."""
+        """Read a single string, such as the name of a symbol."""
         flags = self._stream.integer() if flags is None else flags
         if flags & 0xFF != STRING:
             self._stream.refuse(f"type {flags & 0xFF} in place of a string")
@@ -302,13 +302,13 @@ class Walk:
         return b"" if n == HAS_NO_VALUE else self._stream.read(n)
 
     def _names(self) -> None:
-        """The strings that name a package, namespace or persistent object."""
+        """Read the strings that name a package, namespace or persistent object."""
         self._stream.integer()
         for _ in range(self._stream.integer()):
             self._string()
 
     def _strings(self, keep: bool) -> Node:
-        """A vector of strings: type, length and bytes of each, 10 million of them as often as not."""
+        """Walk over a vector of strings, often 10 million: type, length and bytes of each."""
         stream = self._stream
         n = missing = stream.length()
         node = Node("character", length=n, offset=stream.position, order=stream.order)
@@ -338,11 +338,11 @@ class Walk:
                 kept.append(walked)
                 if size > KEPT_AT_ONCE:
                     kept = None
-            if missing and at <= end:  # a string that goes beyond the buffer
+            if missing and at <= end:  # a string that extends beyond the buffer
                 if length <= CHUNK:
                     stream.fill(8 + length)
                     continue
-                # No name and no label: not worth the memory.
+                # Too long for a name or label: not kept.
                 digest.update(str(stream.position).encode())
                 kept = None
                 size += 8 + length
@@ -356,7 +356,7 @@ class Walk:
         return node
 
     def _keep_once(self, digest: bytes | None, content: bytes) -> bytes | None:
-        """The bytes of strings, held once where vectors are equal, as the names of matrices are."""
+        """The bytes of strings, held once for equal vectors such as the names of matrices."""
         if digest in self._kept:
             return self._kept[digest]
         if len(content) > SHORT_BYTES:
@@ -377,7 +377,7 @@ class Walk:
                 yield self._constant(kind)
 
     def _constant(self, kind: int) -> Steps:
-        """A constant of byte code: calls among them have a form of their own."""
+        """Walk over a constant of byte code; calls have a form of their own."""
         stream = self._stream
         with_attributes = (LANGUAGE_WITH_ATTRIBUTES, PAIRLIST_WITH_ATTRIBUTES)
         while True:
