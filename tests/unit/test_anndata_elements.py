@@ -1,4 +1,4 @@
-"""anndata_elements: anndata reads them as what they were, and they are written as it writes them."""
+"""anndata_elements: anndata reads them back unchanged, and they are written as by anndata."""
 
 import anndata as ad
 import h5py
@@ -33,7 +33,7 @@ LOOSELY = {"check_dtype": False, "check_index_type": False, "check_column_type":
 
 
 def attributes(group):
-    """Of a group and all below it, with the type and shape of every array."""
+    """Attributes of a group and all elements in it, with type and shape of every array."""
     found = {"": dict(group.attrs)}
 
     def add(name, element):
@@ -74,7 +74,7 @@ def test_what_has_no_place_in_a_file_is_refused(tmp_path, value):
 
 
 def test_a_table_of_anndata_whose_index_has_a_name(tmp_path):
-    """As files of earlier versions have it."""
+    """As in files of earlier versions."""
     frame = FRAME[["rank"]].rename_axis("gene")
     with h5py.File(tmp_path / "x.h5", "w") as file:
         ad.io.write_elem(file, "var", frame)

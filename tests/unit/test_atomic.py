@@ -1,4 +1,4 @@
-"""Files and folders that appear when they are complete, whoever writes them and whatever fails."""
+"""Files and folders that appear only when complete, with any writer and after any failure."""
 
 import threading
 
@@ -39,7 +39,7 @@ def test_what_fails_leaves_the_former_and_nothing_else(tmp_path, write):
 
 
 def test_writers_of_the_same_folder_do_not_harm_each_other(tmp_path):
-    """An orphan on the cluster and its successor: whoever comes last wins, with a whole folder."""
+    """An orphan on the cluster and its successor: the last one wins, with a complete folder."""
     out, failures = tmp_path / "chunks", []
     start = threading.Barrier(4)
 

@@ -50,7 +50,7 @@ CELLS = [
 
 @pytest.fixture
 def written(tmp_path):
-    """Function that writes cells and returns the predictions and what is in the JSON."""
+    """Function that writes cells and returns the predictions and the content of the JSON."""
     labels = write_reference_labels(tmp_path / "labels.json", LEAVES, LEVELS, ontology={"CD4": "CL:0000624"})
 
     def write(cells=CELLS, **more):
@@ -78,7 +78,7 @@ def test_it_is_valid_and_publishable_with_what_the_author_adds(written):
 def test_label_sets_are_obs_columns_by_rank(written):
     _, found = written()
     assert [(each["name"], each["rank"]) for each in found["labelsets"]] == [("label", 0), ("level_broad", 1)]
-    # Without the address of a repository there is no automated_annotation, and none is made up.
+    # Without the address of a repository there is no automated_annotation.
     assert "http" not in json.dumps(found)
 
 
@@ -125,7 +125,7 @@ def test_ontology_ids_reasons_and_probabilities(written):
     assert labels["CD4"]["cell_ontology_term_id"] == "CL:0000624"
     assert [label for label, each in labels.items() if "cell_ontology_term_id" in each] == ["CD4"]
     assert labels["CD4"]["author_annotation_fields"]["mean_probability"] == pytest.approx(0.8)
-    # A coarser answer has the probability of its own level.
+    # A coarser label has the probability of its own level.
     assert labels["T"]["author_annotation_fields"]["mean_probability"] == pytest.approx(0.75)
     unknown = labels["unknown"]
     assert "ambiguous 1, low quality 1" in unknown["rationale"]
@@ -167,7 +167,7 @@ def test_memory_does_not_grow_with_the_cells(written, tmp_path):
     path, labels = str(tmp_path / "big.parquet"), str(tmp_path / "labels.json")
 
     def peak(n_cells):
-        """MB that Python and Arrow hold at most."""
+        """Peak memory of Python and Arrow (MB)."""
         many = few.take(np.random.default_rng(0).integers(0, len(few), n_cells))
         many = many.set_column(0, "cell", pa.array(np.arange(n_cells)).cast(pa.string()))
         pq.write_table(many, path, row_group_size=ROWS_PER_GROUP)
@@ -181,6 +181,6 @@ def test_memory_does_not_grow_with_the_cells(written, tmp_path):
         pa.set_memory_pool(usual)
         return (python + pool.max_memory()) / 1e6
 
-    # A few blocks are held, all of these cells would be 60 MB more.
+    # Only a few blocks are held; all of these cells would be 60 MB more.
     assert peak(3_000_000) < peak(1_000_000) + 10
     assert (tmp_path / "big.cas.json").stat().st_size < 10_000

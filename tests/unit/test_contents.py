@@ -1,4 +1,4 @@
-"""Files in no format that is read: named for what they are, with the remedy."""
+"""Files of unsupported formats: the message names the format and the remedy."""
 
 import bz2
 import gzip
@@ -43,7 +43,7 @@ UNREADABLE = {
     "a.h5ad.gz": (gzip.compress(HDF5), r"an HDF5 file packed with gzip; unpack it \(gunzip a.h5ad.gz\)"),
     "a.h5.bz2": (bz2.compress(HDF5), r"an HDF5 file packed with bzip2; unpack it \(bunzip2 a.h5.bz2\)"),
     "a.loom.xz": (lzma.compress(HDF5), r"an HDF5 file packed with xz; unpack it \(unxz a.loom.xz\)"),
-    # What a browser or a person renamed.
+    # Renamed by a browser or a person.
     "a b.h5mu": (gzip.compress(HDF5), r"packed with gzip; unpack it \(gunzip < 'a b.h5mu' > NEW_FILE\)"),
     "a.h5ad.gz.gz": (gzip.compress(gzip.compress(HDF5)), "an HDF5 file packed with gzip"),
     "a.csv.gz": (
@@ -58,7 +58,7 @@ UNREADABLE = {
     "a.tar.gz": (tar_of("s/a.h5ad", mode="w:gz"), r"a tar archive; unpack it .tar -xf a.tar.gz"),
     "a.tgz": (tar_of("a", mode="w:gz"), r"a tar archive; unpack it .tar -xf a.tgz"),
     "a.tar.bz2": (tar_of("a", mode="w:bz2"), "a tar archive"),
-    # GEO's RAW.tar under a table's name.
+    # GEO's RAW.tar with the suffix of a table.
     "a.csv": (tar_of("GSM1.csv.gz"), "a tar archive"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c" + bytes(60), "a 7-Zip archive; unpack it: 7z x a.7z"),
     "a.rar": (b"Rar!\x1a\x07\1\0" + bytes(60), "a RAR archive; unpack it: unrar x a.rar"),

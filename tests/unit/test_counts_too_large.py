@@ -1,4 +1,4 @@
-"""Numbers that are too large for counts: refused with their place, in every format, or told."""
+"""Numbers that are too large for counts: refused with their place, or a warning, in every format."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ TOO_LARGE = [LIMIT + 1, LIMIT + 2, 2**32 - 1, 2**64 - 1, 1e30]
 
 
 def checked(path, scratch):
-    """What `check_counts` says of a file; the empty string if nothing."""
+    """Message of `check_counts` for a file, or an empty string."""
     header = read_header(path)
     try:
         for block in formats.blocks(header, [], 10**6, scratch):
@@ -44,7 +44,7 @@ def with_value(value, dtype):
 
 
 def place(name):
-    """Cell and gene of the value that is changed."""
+    """Cell and gene of the changed value."""
     storage = sparse.csc_matrix if name.endswith("CSC") else sparse.csr_matrix
     matrix = storage(make_counts())
     matrix.data[:] = np.arange(1, matrix.nnz + 1)

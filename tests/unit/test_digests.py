@@ -1,4 +1,4 @@
-"""Records of results: whatever differs from what was written is noticed, by name, and nothing else is."""
+"""Records of results: every difference from the written files is reported by name, and nothing else."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def results(tmp_path, monkeypatch):
 
 
 def make(folder, content):
-    """Write the results of a run, whose files hold `content`, as its jobs do."""
+    """Write the results of a run like its jobs, with files of this content."""
     before = Path.cwd()
     os.chdir(folder.parent)
     for path, sources in ((COUNTS, []), (f"{MODEL}/weights/a.bin", [COUNTS]), (LABELS, [MODEL, COUNTS])):
@@ -116,7 +116,7 @@ def test_a_folder_that_became_a_file(results):
 
 @pytest.mark.parametrize("path", [COUNTS, MODEL, LABELS])
 def test_a_result_of_another_run_in_its_place(results, tmp_path, path):
-    """Of the same shape and size."""
+    """It has the same shape and size."""
     (tmp_path / "other").mkdir()
     make(tmp_path / "other" / "results", "of that run")
     shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
@@ -127,7 +127,7 @@ def test_a_result_of_another_run_in_its_place(results, tmp_path, path):
 
 
 def test_a_result_of_another_run_with_its_record(results, tmp_path):
-    """It was made from other counts than there are."""
+    """It was made from other counts than those present."""
     (tmp_path / "other").mkdir()
     make(tmp_path / "other" / "results", "of that run")
     shutil.copytree(Path("other", MODEL), MODEL, dirs_exist_ok=True)

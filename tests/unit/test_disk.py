@@ -85,7 +85,7 @@ def test_a_folder_in_which_nothing_can_be_written_is_told(tmp_path, monkeypatch,
 
 
 def test_temporary_files_in_a_folder_in_which_nothing_can_be_written(monkeypatch, mounted):
-    """Python would take another folder, of which nobody knows how much room it has."""
+    """Python would use another folder with unknown free space."""
     folder = mounted("size=50m,ro")
     monkeypatch.setenv("TMPDIR", str(folder))
     with pytest.raises(InputError, match=rf"TMPDIR: nothing can be written in {folder} \(Read-only file"):

@@ -1,4 +1,4 @@
-"""Dates that a spreadsheet made of gene symbols, and the genes they stand for."""
+"""Dates that a spreadsheet made of gene symbols, and the original genes."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""FCS files that flowio and the reader of the project read as they were written."""
+"""FCS files that flowio and the project's reader read back unchanged."""
 
 import re
 
@@ -23,7 +23,7 @@ def write(path, values, channels=CHANNELS, *, at_once=50, **keywords):
 
 
 def as_flowio_reads(path):
-    """Every number as it stands in the file."""
+    """All numbers as stored in the file."""
     flow = flowio.FlowData(path)
     return flow, np.reshape(flow.events, (-1, flow.channel_count)).astype(np.float32)
 
@@ -131,7 +131,7 @@ def test_all_keywords_that_the_standard_asks_for():
 
 
 def test_a_large_file_is_read_by_flowio(tmp_path):
-    """A hole in the file stands for most of its events."""
+    """A hole in the file replaces most of its events."""
     n_events = 25_000_000
     segment = text_segment([Channel("a")], {}, n_events=n_events, ranges=[1], data=(1_000, 100_000_999))
     path = tmp_path / "large.fcs"

@@ -1,4 +1,4 @@
-"""The genes of a model, picked from a dataset in a run that did not choose them."""
+"""Selection of a model's genes from a dataset in a run that did not select them."""
 
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ GENES = ["CD3E", "CD19", "NKG7"]
 
 @pytest.fixture
 def selected(tmp_path):
-    """Select among the genes of a dataset whose name an earlier run gave to one with a column of symbols."""
+    """Select genes in a dataset named like a dataset of an earlier run, which had a column of symbols."""
     write_features(tmp_path / "genes.json", ("patients", "symbol"))
 
     def run(var, gene_id="auto", **more):
@@ -40,7 +40,7 @@ def test_of_columns_that_have_as_many_genes_the_one_that_was_chosen_is_taken(sel
 
 
 def test_another_dataset_of_the_same_name_may_have_its_genes_in_another_column(selected):
-    """A column of that name is there, of the user's own numbers for the genes."""
+    """A column of that name exists, with the user's own numbers of the genes."""
     own = pd.DataFrame({"symbol": ["gene1", "gene2", "gene3"]}, index=["NKG7", "CD3E", "MS4A1"])
     selection, var = selected(own)
     assert var.index[var[MEASURED]].to_list() == ["CD3E", "NKG7"]

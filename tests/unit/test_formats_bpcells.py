@@ -1,4 +1,4 @@
-"""BPCells folders, written here bit by bit as their documentation lays them out."""
+"""BPCells folders, written here bit by bit according to their documentation."""
 
 import anndata as ad
 import numpy as np
@@ -29,7 +29,7 @@ def write_numbers(path, values, dtype):
 
 
 def pack(values):
-    """Words and where each run begins; integer i of a run is in lane i % 4, bit i // 4 * bits of it."""
+    """Words and the start of each run; integer i of a run is in lane i % 4, bit i // 4 * bits of it."""
     words, begins = [], [0]
     for start in range(0, len(values), 128):
         run = [int(value) for value in values[start : start + 128]]
@@ -104,7 +104,7 @@ def test_all_variants(tmp_path, packed, kind, order, version):
 @pytest.mark.parametrize("order", ["col", "row"])
 def test_cells_are_rows(tmp_path, order):
     write_folder(tmp_path / "a", order=order, cells_are_rows=True)
-    header = read_header(tmp_path / "a")  # the barcodes tell
+    header = read_header(tmp_path / "a")  # decided by the barcodes
     assert header.in_order == (order == "row")
     counts, names, _, _ = read_all(header, tmp_path)
     assert np.array_equal(counts, make_counts())
@@ -133,7 +133,7 @@ def test_values_of_every_width(tmp_path, monkeypatch):
 
 
 def test_more_words_than_32_bits_count(tmp_path):
-    """The position of a run is held modulo 2³²; the files of this test stand for the end of larger ones."""
+    """Positions of runs are stored modulo 2³²; the files of this test are the end of larger ones."""
     from cellferry.formats.bpcells import Packed
 
     write_numbers(tmp_path / "val_data", np.zeros(0), "<u4")
@@ -182,7 +182,7 @@ def test_truncated_files(tmp_path, packed, kind):
     folder = write_folder(tmp_path / "a", packed=packed, kind=kind)
     for path in sorted(folder.iterdir()):
         whole = path.read_bytes()
-        # The end of idx_offsets alone says nothing that is needed below 2³² words.
+        # Below 2³² words only the end of idx_offsets is wrong, which is not needed there.
         path.write_bytes(whole[: len(whole) // 3 if path.name.endswith("offsets") else len(whole) * 2 // 3])
         with pytest.raises(InputError, match=r"(copy|write|download)"):
             read_all(read_header(folder), tmp_path)

@@ -1,4 +1,4 @@
-"""Columns of the wrong length, shape or kind are refused in every format that has any."""
+"""Columns of the wrong length, shape or kind are refused in all formats that have columns."""
 
 import anndata as ad
 import h5py
@@ -32,7 +32,7 @@ PARTS = {
 
 
 def replace(group, name, change):
-    """Put a changed array in the place of one, in HDF5 or zarr."""
+    """Replace an array by a changed one, in HDF5 or zarr."""
     old = group[name]
     attributes, values = dict(old.attrs), change(old[()])
     del group[name]
@@ -107,7 +107,7 @@ def test_repeated_names_of_categories(tmp_path):
 
 
 def test_old_categories(tmp_path):
-    """Categories below `__categories`, as before version 0.8."""
+    """Categories in `__categories`, as before version 0.8."""
     make_adata().write_h5ad(tmp_path / "a.h5ad")
     with h5py.File(tmp_path / "a.h5ad", "r+") as file:
         codes, names = file["obs/ct/codes"][:], file["obs/ct/categories"][:]

@@ -1,4 +1,4 @@
-"""Compressed matrices whose arrays do not fit each other are refused in every format, and by the header."""
+"""Compressed matrices with inconsistent arrays are refused in every format, already by the header."""
 
 import h5py
 import numpy as np

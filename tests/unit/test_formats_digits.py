@@ -1,4 +1,4 @@
-"""Numbers and lines parsed from bytes as Python reads them, or left to the slow way."""
+"""Numbers and lines parsed from bytes like in Python, or left to the slow parser."""
 
 import io
 import random
@@ -26,7 +26,7 @@ UNUSUAL += [
 
 
 def parse(text, n_columns, delimiter=",", max_rows=10**6):
-    """Rows as lists of names and values, and what was left unread."""
+    """Rows as lists of names and values, and the unread rest."""
     rows = parse_rows(text, 0, delimiter, n_columns, max_rows)
     dense = np.zeros((len(rows.starts), n_columns), dtype=np.float32)
     of_row = np.repeat(np.arange(len(rows.starts)), np.diff(rows.indptr))
@@ -60,7 +60,7 @@ def test_what_is_not_plain_is_left_to_others(text, column):
     names, _, left = parse(b"c1,1,2,3\n" + unusual + b"c3,1,2,3\n", 3)
     assert (names, left) == (["c1"], unusual + b"c3,1,2,3\n")
     assert parse(unusual, 3)[2] == unusual
-    if text.strip() == text and text:  # spaces may stand between an entry's numbers
+    if text.strip() == text and text:  # spaces between an entry's numbers are allowed
         assert parse_entries(f"1 1 1\n1 1 {text}\n".encode(), 9, 9) is None
         assert parse_entries(f"{text} 1 1\n".encode(), 9, 9) is None or text.isdigit()
 

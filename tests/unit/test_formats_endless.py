@@ -1,4 +1,4 @@
-"""Inputs without an end, or that promise far more than they hold: refused by name, in little memory."""
+"""Endless inputs, and inputs that declare far more than they contain: refused by name, in little memory."""
 
 import bz2
 import gzip
@@ -98,7 +98,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def refused_in_mb(path):
-    """What is said of a file, and the MB that this took."""
+    """Message for a refused file, and the MB that reading took."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LIMITED, str(path)],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,

@@ -1,4 +1,4 @@
-"""FCS files: layouts, channels, compensation, headers that lie; values as flowio reads them."""
+"""FCS files: layouts, channels, compensation, wrong headers; values as flowio reads them."""
 
 import gzip
 
@@ -77,7 +77,7 @@ def test_markers_names_stand_before_detectors(tmp_path):
 
 
 def test_all_channels_are_read_for_cytometry(tmp_path):
-    """Labels go back to files with all of them; those that are no markers can be obs columns besides."""
+    """Labeled files contain all channels; those that are not markers can be obs columns too."""
     values = make_values()
     channels = [("FSC-A", ""), ("FITC-A", "CD3"), ("FITC-H", "CD3"), ("APC-A", "GFP"), ("Time", "")]
     path = write_fcs(tmp_path / "a.fcs", values, channels=channels)
@@ -134,7 +134,7 @@ def test_logarithmic_and_amplified_channels(tmp_path, ranges):
     path = write_fcs(tmp_path / "a.fcs", values, types=["u2"] * 5, version="3.0", **keywords | ranges)
     found, _, obs, _ = read_all(read_header(path), tmp_path, 10**6, ["Time", "FSC-A"])
     assert np.array_equal(found, as_flowio_reads(path))
-    # Time has neither a gain, whatever the file says, nor seconds.
+    # Time has neither a gain, even if the file gives one, nor seconds.
     masked = values & (1023 if ranges else 65535)
     assert np.array_equal(obs["Time"], masked[:, 4])
     assert np.array_equal(obs["FSC-A"], masked[:, 0] / 4)
@@ -332,7 +332,7 @@ def test_real_file_as_flowio_reads_it(test_data, tmp_path):
     header = read_header(path)
     found, _, obs, _ = read_all(header, tmp_path, 10**6, ["Time", "SSC-W"])
     labels = {n - 1: channel["pnn"] for n, channel in flow.channels.items()}
-    # AmCyan-A tells living from dead cells ($PnS is l/d).
+    # AmCyan-A is a viability stain ($PnS is l/d).
     markers = [i for i in range(18) if not labels[i].startswith(("FSC", "SSC", "Time", "AmCyan"))]
     assert np.array_equal(found, as_flowio_reads(path, markers))
     assert list(header.var["detector"]) == [labels[i] for i in markers]

@@ -1,4 +1,4 @@
-"""The text segment of FCS files: keywords, values, delimiters, and the offsets of other segments."""
+"""Text segments of FCS files: keywords, values, delimiters, and the offsets of other segments."""
 
 from string import ascii_letters, digits
 
@@ -57,7 +57,7 @@ def test_plain_generated_files_are_read_as_flowio_reads_them(tmp_path, seed):
         ("/A/1/B/2/  ", {"A": "1", "B": "2"}),
         ("/A/1/B/2//", {"A": "1", "B": "2"}),
         ("/A/1/B/2/\x00\x10", {"A": "1", "B": "2"}),
-        # Escaped within a value, at its end, and twice.
+        # Escaped within a value, at its end, and two times.
         ("/A/x//y/B/2/", {"A": "x/y", "B": "2"}),
         ("/A/x///B/2/", {"A": "x/", "B": "2"}),
         ("/A/x////y/B/2/", {"A": "x//y", "B": "2"}),
@@ -71,7 +71,7 @@ def test_plain_generated_files_are_read_as_flowio_reads_them(tmp_path, seed):
         # Both in one segment.
         ("/A//B/x//y/C//D/4/", {"A": "", "B": "x/y", "C": "", "D": "4"}),
         ("/A//B/x///C//D/4/", {"A": "", "B": "x/", "C": "", "D": "4"}),
-        # An empty value does not replace another, nor what is no keyword of the standard one that is.
+        # An empty value does not replace another, nor does a keyword without `$` replace a standard one.
         ("/$A/1/$A//", {"A": "1"}),
         ("/$A/1/A/2/", {"A": "1"}),
         ("/A/2/$A//", {"A": "2"}),
@@ -122,7 +122,7 @@ def test_files_with_that_delimiter(tmp_path, is_doubled, first):
     "delimiter", sorted(set(map(chr, range(1, 127))) - set(f"{ascii_letters}{digits},-"))
 )
 def test_any_delimiter(tmp_path, delimiter):
-    """Those of the standard, 1 to 126, but what stands in the keywords."""
+    """All delimiters of the standard, 1 to 126, except characters of the keywords."""
     path = write_fcs(tmp_path / "a.fcs", make_values())
     stored = path.read_bytes()
     path.write_bytes(stored[:256] + stored[256:4096].replace(b"/", delimiter.encode()) + stored[4096:])
@@ -134,7 +134,7 @@ def test_any_delimiter(tmp_path, delimiter):
 @pytest.mark.parametrize("keyword", ["P2S", "P5S", "COMMENT", "P1G", "CYT", "SYS", "TIMESTEP", "BEGINSTEXT"])
 @pytest.mark.parametrize("version", ["2.0", "3.0", "3.1", "3.2"])
 def test_an_empty_value_takes_no_keyword_in(tmp_path, keyword, version):
-    """Whatever follows it: keywords are written in the order in which they are put in."""
+    """With any following keyword: keywords are written in the order in which they are added."""
     values = np.random.default_rng(0).integers(0, 1024, size=(50, 5))
     scales = {"P2E": "4,1", "P2R": "1024", "P2G": "1"}
     expected = 10 ** (4 * values[:, 1] / 1024)
@@ -167,7 +167,7 @@ def test_a_value_with_an_escaped_delimiter_beside_an_empty_one(tmp_path):
 
 
 def test_delimiters_in_values_that_are_not_doubled(tmp_path):
-    """What of the keywords is lost is told, whether the standard requires it or not."""
+    """Lost keywords are reported, required or not."""
     path = write_fcs(tmp_path / "a.fcs", make_values(), SRC="a/b", P2G="2", OP="c/d")
     with pytest.raises(
         InputError, match=r"a\.fcs: its keyword B has the value \$P2G, which is a keyword; a value"
@@ -187,7 +187,7 @@ def test_supplemental_keywords(tmp_path, has_delimiter):
     )
     path.write_bytes(path.read_bytes() + segment)
     header = read_header(path)
-    # What the first segment says stands.
+    # Values of the first segment have precedence.
     assert list(header.var.index) == ["CD3", "CD19", "CD8"]
     assert "the file's spillover matrix is not applied (datasets.blood.compensate is false)" in header.remarks
     expected = make_values()[:, MARKERS] / np.array([1, 1, 2], dtype=np.float32)
@@ -233,7 +233,7 @@ def test_headers_without_numbers(tmp_path, header):
 
 @pytest.mark.parametrize("nextdata", ["5096", "100000", "0", ""])
 def test_no_other_dataset(tmp_path, nextdata):
-    """Some software writes the file's end as the place of the next one."""
+    """Some software writes the end of the file as the position of the next dataset."""
     header = read_header(write_fcs(tmp_path / "a.fcs", make_values(), NEXTDATA=nextdata))
     assert not any("datasets" in remark for remark in header.remarks)
 
@@ -251,7 +251,7 @@ def test_keywords_without_their_sign_and_in_any_case(tmp_path):
 
 
 def test_floats_that_are_logarithmic(tmp_path):
-    """As FlowCal and flowio read them; FCS 3.1 forbids it, and flowCore leaves them as they are."""
+    """Read as in FlowCal and flowio; FCS 3.1 forbids it, and flowCore leaves them unchanged."""
     values = np.abs(make_values(high=250))
     header = read_header(write_fcs(tmp_path / "a.fcs", values, version="3.0", P2E="4,1", P2R="1024"))
     assert any(remark.endswith("although FCS 3.1 forbids it: FITC-A") for remark in header.remarks)

@@ -1,4 +1,4 @@
-"""Features that are not genes are left out, whatever the format."""
+"""Features that are not genes are left out, in any format."""
 
 import anndata as ad
 import h5py
@@ -107,7 +107,7 @@ def test_only_genes_are_read(tmp_path, write):
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("kinds", [["protein_coding", "lncRNA"], ["1", "X"], ["Gene Expression"], [""]])
 def test_other_columns_of_that_name_leave_nothing_out(tmp_path, write, kinds):
-    """Biotypes and chromosomes stand in third columns of features.tsv, too."""
+    """Third columns of features.tsv may also contain biotypes and chromosomes."""
     header = read_header(write(tmp_path, np.resize(kinds, len(TYPES))))
     assert np.array_equal(read_all(header, tmp_path / "scratch")[0], COUNTS)
 

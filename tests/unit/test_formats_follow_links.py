@@ -1,4 +1,4 @@
-"""Parts in other files that are read where `follow_links` says so: of the same folder, and nothing else."""
+"""Parts in other files that are read with `follow_links`: only those in the same folder."""
 
 import os
 import shutil
@@ -31,14 +31,14 @@ def path(tmp_path):
 
 
 def point(path, name, target, inside=None):
-    """Let a link take the place of an element."""
+    """Replace an element by a link."""
     with h5py.File(path, "r+") as file:
         del file[name]
         file[name] = h5py.ExternalLink(str(target), inside or f"/{name}")
 
 
 def link(path, *names, other="other.h5ad"):
-    """Let links to a copy of the file take the place of elements; returns the copy."""
+    """Replace elements by links to a copy of the file; returns the copy."""
     shutil.copy(path, path.parent / other)
     for name in names:
         point(path, name, other)
@@ -46,7 +46,7 @@ def link(path, *names, other="other.h5ad"):
 
 
 def store(path, name, target, raw, *, offset=0, missing=0):
-    """Let an array's values lie in a file of their own, which HDF5 is told of as `target`."""
+    """Move an array's values to a file of their own, with the external path `target`."""
     with h5py.File(path, "r+") as file:
         values, attributes = file[name][()], dict(file[name].attrs)
         raw.write_bytes((bytes(offset) + values.tobytes())[: offset + values.nbytes - missing])
@@ -116,7 +116,7 @@ def test_values_in_a_file_of_the_folder(tmp_path, path, offset):
 
 @pytest.mark.parametrize("first", ["cellferry", "h5py"])
 def test_values_in_a_file_that_is_given_by_its_name(tmp_path, path, first):
-    """HDF5 itself looks for it where the job runs, unless it is told before it is loaded."""
+    """HDF5 itself searches the job's working folder, unless set otherwise before it is loaded."""
     store(path, "X/data", "values.raw", path.parent / "values.raw")
     (tmp_path / "values.raw").write_bytes(bytes(10**4))
     script = f"""
@@ -221,7 +221,7 @@ def test_links_that_lead_back(tmp_path, path):
 
 
 def test_views_of_links(tmp_path, path):
-    """A view of what is linked to the view has no values, and HDF5 would look for them until it crashes."""
+    """A view of a link back to the view has no values; HDF5 would recurse until it crashes."""
     moved(path, "X/data", path.parent / "source.h5")
     with h5py.File(path, "r+") as file:
         values = file["X/data"][()]
@@ -239,7 +239,7 @@ def test_a_symlink_to_a_file_with_links(tmp_path, path):
     (tmp_path / "a.h5ad").symlink_to("data/a.h5ad")
     shutil.copy(
         tmp_path / "a.h5ad", tmp_path / "other.h5ad"
-    )  # what HDF5 would open first, and it points back
+    )  # HDF5 would open this first, and it points back
     header = is_read(tmp_path / "a.h5ad", tmp_path)
     assert list(header.states) == [tmp_path / "a.h5ad", path.parent / "other.h5ad"]
 

@@ -1,4 +1,4 @@
-"""Data frames as anndata and other writers have stored them, read as anndata or R read them."""
+"""Data frames in the storage of anndata and other writers, compared with anndata or R."""
 
 import h5py
 import numpy as np
@@ -16,7 +16,7 @@ WORDS = ["B cell", "T cell", "nan", "NA", "β-Zelle", "1", "1.0", " "]
 
 
 def random_columns(seed):
-    """Columns of every kind with their values (None where missing) in a frame of 0 to 12 rows."""
+    """Columns of every kind with their values (None if missing) in a frame of 0 to 12 rows."""
     rng = np.random.default_rng(seed)
     n = int(rng.choice([0, 1, 2, 7, 12]))
     is_missing = rng.random(n) < rng.choice([0, 0.4])
@@ -43,7 +43,7 @@ def random_columns(seed):
 
 
 def as_pandas(n, columns):
-    """The columns as a user of pandas has them."""
+    """The columns as a pandas DataFrame."""
     types = {
         "strings or NA": "string",
         "integers or NA": "Int64",
@@ -215,19 +215,19 @@ WRITERS = [
 
 
 def shown(value):
-    """A value for a comparison, whatever its type."""
+    """A value of any type in a form for comparison."""
     if pd.isna(value):
         return None
     return float(value) if isinstance(value, float | int | np.number) and value is not True else value
 
 
 def label(value):
-    """A category as it is called: a number in its shortest form."""
+    """Name of a category: a number in its shortest form."""
     return None if value is None else str(int(value) if type(value) is float and value % 1 == 0 else value)
 
 
 def check(frame, columns, *, named=("logicals or NA",)):
-    """Compare columns of a frame; logicals in `named` are strings, since some of them may be missing."""
+    """Compare columns of a frame; logicals in `named` are strings, since they allow missing values."""
     for name, values in columns.items():
         is_text = "strings" in name or "factor" in name
         expected = [label(value) for value in values] if "factor" in name or name in named else values
@@ -270,6 +270,6 @@ def test_anndata_reads_the_same(tmp_path, write, seed):
         columns = {
             name: [None if pd.isna(value) else value for value in theirs[name].astype(object)]
             for name in names
-            if write is not write_0_6 or "factor" not in name  # it leaves codes there
+            if write is not write_0_6 or "factor" not in name  # version 0.6 leaves codes there
         }
         check(Frame(root, "obs"), columns)

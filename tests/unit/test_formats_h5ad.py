@@ -111,7 +111,7 @@ def test_places_of_counts(tmp_path):
 
 
 def test_layers_whose_names_hold_slashes(tmp_path):
-    """HDF5 makes groups of them."""
+    """HDF5 stores them as nested groups."""
     path = tmp_path / "a.h5ad"
     make_adata(np.log1p(make_counts())).write_h5ad(path)
     with h5py.File(path, "a") as file:

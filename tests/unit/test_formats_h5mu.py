@@ -1,4 +1,4 @@
-"""h5mu files: the modality that is read, its columns and those of the whole."""
+"""h5mu files: the selected modality, its columns and those of the whole object."""
 
 import anndata as ad
 import h5py
@@ -26,7 +26,7 @@ def make_modality(cells, n_features, seed, types=None):
 
 
 def write_h5mu(path, modalities, *, order=None, with_map=True):
-    """MuData as its package writes it; the whole has the cells of all modalities, in sorted order."""
+    """Write MuData like its package; the whole object has the cells of all modalities, sorted."""
     cells = sorted({cell for modality in modalities.values() for cell in modality.obs_names})
     cells = cells if order is None else [cells[i] for i in order]
     obs = pd.DataFrame(
@@ -88,7 +88,7 @@ def test_columns_of_the_whole_in_another_order(tmp_path, with_map):
 
 
 def test_columns_of_the_whole_without_a_map(tmp_path):
-    """As R's MuDataSeurat writes it: the cells' names are what tells."""
+    """As R's MuDataSeurat writes it: cells are matched by name."""
     header = read_header(write_h5mu(tmp_path / "a.h5mu", make_two(), with_map=False))
     assert header.obs_columns == ["depth", "both", "donor", "number"]
     _, names, obs, _ = read_all(header, tmp_path, 500, header.obs_columns)

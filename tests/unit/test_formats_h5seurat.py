@@ -1,4 +1,4 @@
-"""h5Seurat files, written here as SeuratDisk's specification lays them out."""
+"""h5Seurat files, written here according to SeuratDisk's specification."""
 
 import h5py
 import numpy as np
@@ -18,7 +18,7 @@ def make_counts():
 
 
 def write_matrix(group, name, counts):
-    """A dgCMatrix of features × cells, or a dense matrix, of which R turns the dimensions round."""
+    """A dgCMatrix of features × cells, or a dense matrix with dimensions reversed by R."""
     if not sparse.issparse(counts):
         group[name] = counts
         return

@@ -28,12 +28,12 @@ ZSTD, UNKNOWN = (32015).to_bytes(2, "little"), (32999).to_bytes(2, "little")
 
 
 def compress(source, path, chosen, only=""):
-    """Copy a file with the datasets whose names begin with `only` compressed by a filter."""
+    """Copy a file, and compress datasets with names that begin with `only` by a filter."""
 
     def copy(name, item):
         if not isinstance(item, h5py.Dataset) or not item.shape or not name.startswith(only):
             return
-        if item.dtype.kind == "O":  # Blosc's plugin dies of strings
+        if item.dtype.kind == "O":  # Blosc's plugin crashes on strings
             return
         values = item[:]
         attributes, dtype = dict(item.attrs), item.dtype

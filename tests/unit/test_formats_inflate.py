@@ -1,4 +1,4 @@
-"""Values whose gzip is unpacked past HDF5: the same as HDF5 reads, and its words where it cannot."""
+"""Values whose gzip is unpacked without HDF5: the same as HDF5 reads, and its errors for damaged ones."""
 
 import h5py
 import numpy as np
@@ -73,7 +73,7 @@ def test_a_damaged_chunk_is_told_of_by_hdf5(file, damage):
 
 
 def test_a_chunk_that_unpacks_to_more_than_it_holds(file):
-    """HDF5 takes what it needs of it; no more is unpacked here than a chunk holds."""
+    """HDF5 reads only the size of the chunk, and no more is unpacked here."""
     dataset = file.create_dataset("x", shape=(SIZE,), dtype="i4", **PACKED)
     bomb = isal_zlib.compress(bytes(10**8))
     dataset.id.write_direct_chunk((0,), bomb)

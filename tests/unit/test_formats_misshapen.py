@@ -1,4 +1,4 @@
-"""HDF5 files that hold something else than their format promises: read all the same, or refused by name."""
+"""HDF5 files with content that does not match their format: read all the same, or refused by name."""
 
 import shutil
 
@@ -52,7 +52,7 @@ WRITERS = {
 
 
 def refusal(path, scratch):
-    """What is said of a file that cannot be read as a whole; the empty string if it can."""
+    """Message for a file that cannot be read completely, or an empty string."""
     try:
         header = read_header(path)
         for columns in ([], *([column] for column in header.obs_columns)):
@@ -64,8 +64,8 @@ def refusal(path, scratch):
 
 
 def check(path, scratch, what):
-    """Its readers may fail with one sentence only, which names the file."""
-    print(what)  # which pytest shows where another exception comes through
+    """Check that the readers fail only with one sentence that names the file."""
+    print(what)  # shown by pytest if another exception is raised
     said = refusal(path, scratch)
     assert not said or path.name in said
     assert "\n" not in said

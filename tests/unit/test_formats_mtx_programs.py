@@ -24,7 +24,7 @@ def make_counts(n_cells=N_CELLS):
 
 
 def write(path, content):
-    """Write lines or a matrix, gzipped if the name says so."""
+    """Write lines or a matrix, gzipped if the name ends with .gz."""
     if isinstance(content, list):
         data = "".join(f"{line}\n" for line in content).encode()
         path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
@@ -98,7 +98,7 @@ def write_folder(folder, files, ending=""):
     return folder
 
 
-@pytest.mark.parametrize("n_cells", [N_CELLS, N_GENES])  # a square matrix does not tell which way round it is
+@pytest.mark.parametrize("n_cells", [N_CELLS, N_GENES])  # a square matrix can have either orientation
 @pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_folder(tmp_path, program, ending, n_cells):

@@ -1,4 +1,4 @@
-"""Columns of a table of counts that are not cells: lengths, descriptions and other facts about genes."""
+"""Columns of a table of counts that are not cells: lengths, descriptions and other annotation of genes."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from text_tables import CELLS, FEATURECOUNTS, GENES, make_counts, write_table
 
 
 def with_columns(path, columns, *, at=0, cells=CELLS, sep="\t"):
-    """A genes × cells table with further columns, at a position after the names."""
+    """A genes × cells table with additional columns, at a position after the names."""
     frame = pd.DataFrame(make_counts().T, index=GENES, columns=cells)
     for name, values in columns.items():
         frame.insert(at, name, values)
@@ -103,7 +103,7 @@ def test_columns_that_may_be_cells_are_asked_for(tmp_path):
 
 
 def test_genes_called_as_such_columns_are(tmp_path):
-    """Where rows are cells, columns are genes, and what else is there is no concern."""
+    """If rows are cells, columns are genes and are not checked."""
     genes = [*GENES[:-2], "total", "Length"]
     path = write_table(tmp_path / "a.csv", genes=genes)
     assert list(read_header(path).var.index) == list(read_header(path, not_cells=[]).var.index) == genes

@@ -1,4 +1,4 @@
-"""Files whose parts lie in other files, or nowhere: refused by name, before anything is read."""
+"""Files with parts in other files, or with missing parts: refused by name, before anything is read."""
 
 import h5py
 import numpy as np
@@ -17,7 +17,7 @@ def path(tmp_path):
 
 
 def instead(path, name, make):
-    """Let `make(group, name, values)` put something in the place of an array."""
+    """Replace an array by the result of `make(group, name, values)`."""
     with h5py.File(path, "r+") as file:
         group, _, last = name.rpartition("/")
         group = file[group or "/"]

@@ -1,4 +1,4 @@
-"""Pieces (chunks) of arrays that are huge, or unpack to far more than they should."""
+"""Pieces (chunks) of arrays that are huge, or unpack to far more than their size."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from test_formats_hdf5 import FILTERS
 
 ROOT = Path(__file__).parents[2]
 MAX_MB = 1300
-"""What inspect_dataset is given, and 300 MB."""
+"""Memory of inspect_dataset, and 300 MB."""
 
 BOMB_BYTES = 5 << 28
 PACKED_BYTES = 1 << 29
@@ -44,7 +44,7 @@ print(int(status["VmHWM"].split()[0]) // 1024)  # of this process alone, unlike 
 
 
 def said_of(path, *columns):
-    """What is said of a file that is read in a process of its own, which takes no more than it may."""
+    """Message for a file that is read in a separate process with limited memory."""
     command = [sys.executable, "-W", "ignore", "-c", READ, str(path), str(path.parent / "s"), *columns]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     said, mb = done.stdout.strip().rsplit("\n", 1)
@@ -53,7 +53,7 @@ def said_of(path, *columns):
 
 
 def zeros(n_bytes=BOMB_BYTES):
-    """So many zeros, packed by zlib."""
+    """This many zeros, compressed by zlib."""
     packer, some = zlib.compressobj(9), bytes(1 << 24)
     return b"".join([*(packer.compress(some) for _ in range(n_bytes >> 24)), packer.flush()])
 
@@ -85,7 +85,7 @@ HDF5 = {
 
 
 def put(path, name, chunks, raw, **options):
-    """Let an array be one chunk that was packed already."""
+    """Replace an array by one chunk that is already compressed."""
     with h5py.File(path, "r+") as file:
         shape, dtype, attributes = file[name].shape, file[name].dtype, dict(file[name].attrs)
         del file[name]
@@ -110,7 +110,7 @@ def test_huge_chunks_of_hdf5(tmp_path, kind):
 
 @pytest.fixture(scope="module")
 def bomb():
-    """More than a gigabyte of zeros, packed."""
+    """More than a gigabyte of zeros, compressed."""
     return zeros()
 
 
@@ -122,7 +122,7 @@ def test_chunks_of_hdf5_that_unpack_to_more(tmp_path, kind, bomb):
         chunks = file[name].shape
     put(path, name, chunks, bomb, compression="gzip")
     said = said_of(path, "batch") if kind == "codes" else said_of(path)
-    if kind == "10x h5":  # of what is unpacked here, no more is than a chunk holds
+    if kind == "10x h5":  # its chunks are unpacked here, up to their size
         assert said == "was read"
         return
     assert said.startswith(f"{path}: a piece (chunk) of /{name} does not unpack to the ")
@@ -176,7 +176,7 @@ def write_store(folder, version):
 
 
 def rewrite(path, name, compressor):
-    """Write an array anew, as one chunk by a compressor; returns the chunk's file."""
+    """Write an array again as one chunk with a compressor; returns the chunk's file."""
     root = zarr.open_group(path, mode="r+", use_consolidated=False)
     values, attributes = root[name][:], dict(root[name].attrs)
     del root[name]

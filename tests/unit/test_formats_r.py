@@ -1,4 +1,4 @@
-"""Objects of R: those of tests/r_writer.py and real ones (R itself is in test_formats_r_with_r.py)."""
+"""R objects: those of tests/r_writer.py and real ones (R itself is in test_formats_r_with_r.py)."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""Files of R that are damaged, hold something else or refer to other files: refused with a reason."""
+"""R files that are damaged, have other content or refer to other files: refused with a reason."""
 
 import gzip
 
@@ -72,7 +72,7 @@ def test_truncated(tmp_path, packed):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_damaged(tmp_path):
-    """Whatever is in a file, it is read or refused: nothing else is raised, and nothing hangs."""
+    """Any content is read or refused: no other error is raised, and nothing hangs."""
     path = tmp_path / "a.rds"
     r.write_rds(path, make_seurat())
     whole = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Lists of objects of R: each object has a path, and the choice among several is the user's."""
+"""Lists of R objects: each object has a path, and the user chooses among several."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""The walk through an object of R: memory that does not grow with the object, and long vectors."""
+"""The walk through an R object: memory that does not grow with the object, and long vectors."""
 
 import gzip
 import itertools
@@ -18,7 +18,7 @@ from reading import read_header
 
 
 def write_large(path, n_cells, per_cell=300, n_genes=2000):
-    """A Seurat object whose counts and data have `per_cell` values a cell, and which holds scale.data."""
+    """A Seurat object with scale.data, whose counts and data have `per_cell` values per cell."""
     pointers = np.arange(n_cells + 1) * per_cell
     genes = [f"Gene{i}" for i in range(n_genes)]
     n = n_cells * per_cell
@@ -86,7 +86,7 @@ def test_memory_does_not_grow_with_the_object(tmp_path):
     few, many = found.values()
     assert (few["n"], many["n"]) == (2_000, 16_000)
     assert many["left"] == 0
-    # 115 MB of matrices more: names and the columns' numbers may be held, no more.
+    # With 115 MB more of matrices, only names and the columns' numbers may need more memory.
     assert many["peak"] - few["peak"] < 15
 
 
@@ -99,7 +99,7 @@ def test_reading_ends_where_it_is_given_up(tmp_path):
 
 
 def test_long_vectors_have_a_length_of_their_own(tmp_path):
-    """A vector of 2³¹ values or more: what it promises is not there, which is said and nothing else."""
+    """A vector of 2³¹ values or more: its missing values are reported, and nothing else."""
     head = b"X\n" + struct.pack(">6i", 2, 0x040202, 0x020300, 14, -1, 1) + struct.pack(">i", 5)
     (tmp_path / "a.rds").write_bytes(head + bytes(1000))
     with pytest.raises(InputError, match="it ends in the middle of an object"):

@@ -1,4 +1,4 @@
-"""R objects against R itself: tests/r_objects.R saves them, and their content in a plain form beside them."""
+"""R objects compared with R: tests/r_objects.R saves them, and their content in a plain form beside them."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ from cellferry.formats.r import stream, walk
 from reading import read_all, read_header
 from scipy import sparse
 
-pytestmark = pytest.mark.slow  # R takes its time to load its packages
+pytestmark = pytest.mark.slow  # loading R packages takes long
 
 SCRIPT = Path(__file__).parents[1] / "r_objects.R"
 PACKAGES = "Matrix, SeuratObject and SingleCellExperiment"
@@ -38,7 +38,7 @@ def objects(tmp_path_factory):
 
 
 def write_small(folder):
-    """Files that R's objects can point to."""
+    """Files that R objects can refer to."""
     counts = np.random.default_rng(0).poisson(0.7, size=(30, 12)).astype(np.float32)
     cells, genes = [f"cell{i}" for i in range(30)], [f"gene{i}" for i in range(12)]
     obs, var = pd.DataFrame(index=cells), pd.DataFrame(index=genes)
@@ -77,7 +77,7 @@ def assert_equal(path, oracle, scratch, max_bytes=2000, **options):
     counts, names, obs, _ = read_all(header, scratch, max_bytes, header.obs_columns)
     expected_counts, cells, genes, expected_obs = oracle
     assert header.format == "r"
-    with np.errstate(invalid="ignore"):  # R's NA is a NaN of its own
+    with np.errstate(invalid="ignore"):  # R's NA is a special NaN
         assert np.array_equal(counts, expected_counts.astype(np.float32), equal_nan=True)
     assert list(names) == cells
     assert list(header.var.index) == genes

@@ -1,4 +1,4 @@
-"""Entries of a matrix in any order, sorted into blocks of rows through temporary files."""
+"""Entries of a matrix in any order, sorted into row blocks through temporary files."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_row_blocks_in_any_order(tmp_path, max_bytes, nonzeros):
 
 def test_row_blocks_deals_uneven_rows_again(tmp_path):
     dense = np.zeros((64, 50), dtype=np.float32)
-    dense[3] = 1  # all entries in neighboring rows, so that equal runs of rows are far from equal
+    dense[3] = 1  # all entries in neighboring rows, so that equal ranges of rows differ in size
     dense[4] = 2
     dense[5] = 3
     matrix = sparse.coo_matrix(dense)

@@ -1,4 +1,4 @@
-"""Tables of counts as text: orientation, numbers, missing values, names of cells and genes."""
+"""Text tables of counts: orientation, numbers, missing values, names of cells and genes."""
 
 import numpy as np
 import pandas as pd

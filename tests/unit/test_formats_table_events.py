@@ -1,4 +1,4 @@
-"""Tables of cytometry as text, most of which have no names of events."""
+"""Text tables of cytometry, most of which have no event names."""
 
 import gzip
 
@@ -80,7 +80,7 @@ def test_names_under_a_name_that_is_none_and_names_that_r_wrote(tmp_path):
 
 
 def test_counts_of_genes_are_read_as_before(tmp_path):
-    """A first column of numbers holds names where the modality is not cytometry."""
+    """A first column of numbers contains names unless the modality is cytometry."""
     path = write_events(tmp_path / "a.csv", make_events(3), header="RPL1,RPL2,RPL3,RPL4,RPL5")
     assert read_header(path, orientation="cells").n_genes == 4
 

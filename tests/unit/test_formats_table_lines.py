@@ -1,4 +1,4 @@
-"""Lines of a table of counts: quotes, delimiters, comments, encodings and ends of lines."""
+"""Lines of a table of counts: quotes, delimiters, comments, encodings and line ends."""
 
 import gzip
 
@@ -175,7 +175,7 @@ def test_quotes_in_names(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "utf-32"])
 @pytest.mark.parametrize("ending", [".txt", ".txt.gz"])
 def test_other_encodings(tmp_path, genes_as_rows, encoding, ending):
-    """Excel's "Unicode text" is UTF-16 with a mark; R's fileEncoding writes none."""
+    """Excel's "Unicode text" is UTF-16 with a byte-order mark; R's fileEncoding writes no mark."""
     cells = [f"zelle_ä{number}" for number in range(40)]
     text = write_table(tmp_path / "a.csv", genes_as_rows=genes_as_rows, cells=cells).read_text()
     packed = text.replace(",", "\t").replace("\n", "\r\n").encode(encoding)

@@ -1,4 +1,4 @@
-"""Cell Ranger's HDF5 files, and real files of both its formats as scanpy reads them."""
+"""Cell Ranger's HDF5 files, and real files of both its formats compared with scanpy."""
 
 import h5py
 import numpy as np

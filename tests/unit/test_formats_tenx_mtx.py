@@ -1,4 +1,4 @@
-"""Folders of mtx files as Cell Ranger writes them: orders, names, lists, and what is broken."""
+"""Folders of mtx files in Cell Ranger's form: orders, names, lists, and broken files."""
 
 import numpy as np
 import pytest

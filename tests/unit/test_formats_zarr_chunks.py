@@ -1,4 +1,4 @@
-"""Chunks that are missing in a zarr store: left out as zeros, or lost."""
+"""Missing chunks of a zarr store: omitted zeros, or lost."""
 
 import json
 import shutil
@@ -108,7 +108,7 @@ def test_all_chunks_lost(own, array):
 
 
 def test_a_single_category_may_be_the_empty_text(own, tmp_path):
-    """A column that nobody filled in is stored so; a category that was lost is told."""
+    """Columns that were never filled in are stored this way; a lost category is reported."""
     for chunk in chunks(own / "obs/one/categories"):
         chunk.unlink()
     header = read_header(own)
@@ -128,7 +128,7 @@ def test_text_that_is_empty_may_be_left_out(tmp_path):
 
 
 def test_a_last_position_may_be_left_out(tmp_path):
-    """The last chunk holds one position, which is the first gene's: zarr leaves it out."""
+    """The last chunk contains one position, that of the first gene: zarr omits it."""
     counts = COUNTS[:12].copy()
     counts[-1] = 0
     n = int(np.count_nonzero(counts))
@@ -184,7 +184,7 @@ def packed(own):
 
 
 def test_a_chunk_that_says_it_holds_more_texts_than_fit_into_it(own, tmp_path):
-    """Room would be made for all of them before the first is looked at."""
+    """zarr would allocate memory for all of them before reading the first."""
     root = zarr.open_group(own, mode="r+")
     old = root["obs/ct/categories"]
     values, attributes = old[:], dict(old.attrs)

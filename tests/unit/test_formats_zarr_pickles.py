@@ -19,7 +19,7 @@ ALLOWED = {"ZARR_ARRAY__ALLOW_UNSAFE_PICKLE_DECODE": "True", "NUMCODECS_ALLOW_UN
 
 
 class Making:
-    """Makes a folder when it is opened as a pickle."""
+    """Makes a folder when it is unpickled."""
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -80,7 +80,7 @@ read_all(read_header(path), path.parent, columns=["label"])
 
 
 def test_the_environment_would_have_allowed_it(pickled):
-    """Without cellferry, the same chunk is opened: what is tested above is no refusal of zarr's own."""
+    """Without cellferry, the same chunk is opened: the tests above do not rely on a refusal by zarr."""
     array = next(
         path for path in Path(pickled).rglob("*") if path.is_file() and b"mkdir" in path.read_bytes()
     )
@@ -91,5 +91,5 @@ def test_the_environment_would_have_allowed_it(pickled):
         capture_output=True,
         text=True,
     )
-    of_objects = "No Zarr data type found" in found.stderr  # zarr has no arrays of objects any more
+    of_objects = "No Zarr data type found" in found.stderr  # zarr no longer supports arrays of objects
     assert (pickled.parent / "made").exists() != of_objects

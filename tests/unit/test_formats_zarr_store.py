@@ -1,4 +1,4 @@
-"""Zarr stores as anndata, MuData and SpatialData write them, zipped, sharded or damaged."""
+"""Zarr stores of anndata, MuData and SpatialData: zipped, sharded or damaged."""
 
 import shutil
 import zipfile
@@ -171,7 +171,7 @@ def test_broken_metadata(own):
 
 
 def write_several(path, version, parent, names):
-    """A store as SpatialData and MuData write it: groups of AnnData objects, beside others."""
+    """A store like those of SpatialData and MuData: groups of AnnData objects, beside others."""
     with ad.settings.override(zarr_write_format=version, allow_write_nullable_strings=True):
         root = zarr.open_group(path, mode="w", zarr_format=version)
         root.attrs["spatialdata_attrs"] = {"version": "0.2"}

@@ -1,4 +1,4 @@
-"""Whatever library finds the disk full, it is recognized: that is said, and not a stack of the library's."""
+"""A full disk is detected with any library: the message names it, without the library's traceback."""
 
 import json
 import subprocess
@@ -17,12 +17,12 @@ from cellferry.core.logs import is_no_space
 from isal import igzip
 from matplotlib.figure import Figure
 
-VALUES = np.random.default_rng(0).random(2_000_000)  # 16 MB, whatever packs them
+VALUES = np.random.default_rng(0).random(2_000_000)  # 16 MB with any compression
 
 
 @pytest.fixture
 def full_disk(tmp_path):
-    """A file system that holds a megabyte."""
+    """A file system of one megabyte."""
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", tmp_path], check=False).returncode:
         pytest.skip("mounting a small file system needs root")
     yield tmp_path

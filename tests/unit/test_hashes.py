@@ -1,4 +1,4 @@
-"""Hashes: the same for the same bytes, whatever the time and place of writing."""
+"""Hashes: the same for the same bytes, at any time and place of writing."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def test_a_file(tmp_path):
 
 
 def write_model(path, weights, about):
-    """A file as torch saves it: one record for each array of weights, and one for all else."""
+    """A file as torch saves it: one record per array of weights, and one for everything else."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("model/data.pkl", about)
         for number, values in enumerate(weights):

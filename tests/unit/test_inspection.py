@@ -1,4 +1,4 @@
-"""inspection: what a dataset was inspected as, and which inspections found problems."""
+"""inspection: results of inspections, and those with problems."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""json_files: artifacts are read as they were written, and files of another version are refused."""
+"""json_files: artifacts are read back unchanged, and files of another version are refused."""
 
 import json
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Logs of jobs: a mistake as the last line with its exit code, tracebacks, and the peak of memory."""
+"""Logs of jobs: input error as the last line with its exit code, tracebacks, and peak memory."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def run(folder, body, **variables):
-    """A script that does `body` under `logged`, in a process of its own as rules run it."""
+    """A script that does `body` under `logged`, in a separate process like a rule."""
     code = (
         "from cellferry.errors import RetryableError, InputError\n"
         "from cellferry.core.logs import logged\n"

@@ -1,4 +1,4 @@
-"""Annotation tables: columns joined to cells by name or by order, and those that are refused."""
+"""Annotation tables: columns joined to cells by name or by order, and refused tables."""
 
 import gzip
 
@@ -70,7 +70,7 @@ def by_order(path, columns, numeric=frozenset()):
 
 def test_obs_table_by_order(tmp_path, monkeypatch):
     monkeypatch.setattr("cellferry.datasets.obs_table.ROWS_AT_ONCE", 2)
-    (tmp_path / "obs.csv").write_text(OBS + "s1,T,2,\n")  # a name twice does not matter
+    (tmp_path / "obs.csv").write_text(OBS + "s1,T,2,\n")  # a duplicate name is allowed
     table = by_order(tmp_path / "obs.csv", ["cell", "ct", "age"], {"age"})
     assert table.columns == ["cell", "ct", "age", "mixed"]
     assert table.n_rows == 4

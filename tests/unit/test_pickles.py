@@ -1,4 +1,4 @@
-"""Files of torch's: which code they would run is told without running it."""
+"""PyTorch files: the code that they would run is listed without running it."""
 
 import os
 import pickle
@@ -11,7 +11,7 @@ from cellferry.core.pickles import attributes_in, code_in
 
 
 class Touching:
-    """Makes a folder when it is opened as a pickle."""
+    """Makes a folder when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -91,7 +91,7 @@ def test_what_is_a_pickle_and_a_zip_is_looked_at_as_both(tmp_path):
 
 
 class Held:
-    """Stands for a class of a package that a model was made with."""
+    """Replaces a class of the package that made a model."""
 
     def __init__(self):
         self.weights = np.arange(3.0)

@@ -1,4 +1,4 @@
-"""Problems: one line of text from where, what and remedy, and the problems that an error carries."""
+"""Problems: one line of text from where, what and remedy, and the problems in an error."""
 
 import pytest
 from cellferry.core.problems import Problem, Problems, problems_of

@@ -1,4 +1,4 @@
-"""Progress: a few lines in a log, whatever the number of steps, and a bar where a terminal watches."""
+"""Progress: a few lines in a log for any number of steps, and a bar on a terminal."""
 
 import itertools
 import os
@@ -147,7 +147,7 @@ def start(folder, terminal, *, number=0, seconds=0.0, term="xterm"):
 
 
 def shown(folder, **how):
-    """What a script puts on its terminal."""
+    """The output of a script on its terminal."""
     reader, terminal = pty.openpty()
     script = start(folder, terminal, **how)
     script.wait()
@@ -176,7 +176,7 @@ def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(tmp_path):
 
 
 def test_a_bar_is_no_wider_than_the_terminal(tmp_path):
-    # That of a new pseudo-terminal is 0: taken for 80.
+    # The width of a new pseudo-terminal is 0; 80 is used.
     bars = re.findall(r"\r([^\r\x1b]+)\x1b\[K", shown(tmp_path))
     assert bars
     assert max(map(len, bars)) <= 79
@@ -200,7 +200,7 @@ def test_of_several_jobs_one_at_a_time_draws(tmp_path):
 
 
 def test_lines_of_a_command_wipe_its_bar_away():
-    """It has no log: lines and bar are on one terminal."""
+    """A command has no log: lines and bar are on one terminal."""
     reader, terminal = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS), "TERM": "xterm"}
     subprocess.run(

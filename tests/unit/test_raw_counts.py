@@ -1,4 +1,4 @@
-"""Raw counts: accepted, or refused with the values that are wrong and a remedy."""
+"""Raw counts: accepted, or refused with the wrong values and a remedy."""
 
 import re
 from dataclasses import replace
@@ -74,7 +74,7 @@ def test_corrected_counts_are_told_of_rounding():
     with pytest.raises(InputError, match=way_out):
         check_counts(corrected, NAMES, GENES, source)
     assert re.search(way_out, preview_problem(corrected.data, source))
-    # Counts elsewhere are better, and what is more than fractional is not rounded.
+    # Counts elsewhere are better; values that are wrong in another way than fractional are not rounded.
     better = replace(source, others={"X": False, "raw": True})
     assert "SoupX" not in preview_problem(corrected.data, better)
     for wrong in (-1, np.nan, np.inf):

@@ -15,7 +15,7 @@ SIZES = [(12, 20, 60), (60, 300, 500), (200, 3000, 3000)]
 
 
 def subtracted(counts, soup):
-    """A tenth of each cell's counts taken away in proportion to the soup, as SoupX does."""
+    """A tenth of each cell's counts subtracted in proportion to the soup, as in SoupX."""
     left = counts.copy()
     for cell in left:
         missing = cell.sum() / 10
@@ -28,7 +28,7 @@ def subtracted(counts, soup):
 
 
 def estimated(counts, rng):
-    """Some reads shared between two or three genes, as aligners do."""
+    """Some reads shared between two or three genes, as by aligners."""
     shared = counts.copy()
     some = rng.random(counts.shape) < 0.2
     shared[some] *= rng.choice([1 / 2, 1 / 3, 2 / 3], some.sum())

@@ -1,4 +1,4 @@
-"""Records of runs: a job whose run has no record any more puts nothing in place."""
+"""Records of runs: a job of a run without a record discards its output."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(RECORD, "")  # taken back at the end, whatever it is then
+    monkeypatch.setenv(RECORD, "")  # restored at the end, with any value
     monkeypatch.setattr(run_record, "SECONDS_BETWEEN_ATTEMPTS", 0.0)
     return tmp_path
 

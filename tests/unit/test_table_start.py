@@ -78,7 +78,7 @@ def test_comments_and_encodings(tmp_path, read, comment, encoding, end):
 @pytest.mark.parametrize("delimiter", ["\t", ",", ";", " ", "  "])
 @pytest.mark.parametrize("is_short", [True, False])
 def test_delimiters(tmp_path, read, comment, delimiter, is_short):
-    """As R's write.table and write.csv write them, with and without a name for the names."""
+    """As in R's write.table and write.csv, with and without a name for the row names."""
     lines = [["label", "donor"] if is_short else ["cell", "label", "donor"]]
     lines += [["a", "T cell", "1"], ["b", "zelle ä", "2"], ["c", "NA", "3"]]
     text = "".join(delimiter.join(f'"{field}"' for field in line) + "\n" for line in lines)

@@ -18,7 +18,7 @@ LONG_AGO = 1_700_000_000.0
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(RECORD, "")  # taken back at the end, whatever it is then
+    monkeypatch.setenv(RECORD, "")  # restored at the end, with any value
     return tmp_path
 
 
@@ -32,7 +32,7 @@ def incomplete(*paths):
 
 
 class Persistence:
-    """What `supersede_other_runs` asks Snakemake's records."""
+    """Replacement for Snakemake's records, as `supersede_other_runs` uses them."""
 
     def __init__(self, recorded=(), *, inputs=(), outputs=()):
         self.recorded, self.incomplete = dict.fromkeys(recorded, LONG_AGO), set()

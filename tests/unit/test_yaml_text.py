@@ -1,4 +1,4 @@
-"""Text that users write without quotes is restored as they wrote it."""
+"""Text without quotes keeps the form in which users wrote it."""
 
 import datetime
 import json
@@ -29,7 +29,7 @@ WORDS = [
 
 
 def restored(tmp_path, *texts):
-    """The configuration of several files, as Snakemake merges them."""
+    """The configuration from several files, merged like in Snakemake."""
     config, paths = {}, []
     for number, text in enumerate(texts):
         paths.append(tmp_path / f"{number}.yaml")
@@ -125,7 +125,7 @@ def test_maps_that_are_merged_into_others(tmp_path):
 
 def test_a_later_file_and_the_command_line_count(tmp_path):
     config = restored(tmp_path, "labels: {rename: {no: on, ON: x}}", "labels: {rename: {no: off}}")
-    assert config == {"labels": {"rename": {"no": "off"}}}  # a section of the second file is all of it
+    assert config == {"labels": {"rename": {"no": "off"}}}  # the section comes from the second file only
     config = {"labels": {"rename": {"x": "y"}}}
     (tmp_path / "a.yaml").write_text("labels: {rename: {x: no}}")
     restore_text(config, [str(tmp_path / "a.yaml")], load_schema())
@@ -134,7 +134,7 @@ def test_a_later_file_and_the_command_line_count(tmp_path):
 
 @pytest.mark.parametrize("value", [True, datetime.date(2024, 1, 2)])
 def test_what_cannot_be_restored_is_refused(value):
-    """As from the command line."""
+    """For example from the command line."""
     datasets = {"a": {"role": "query", "path": "a", "label": value}}
     for config, place in (
         ({"datasets": datasets}, "datasets.a.label"),
