@@ -68,13 +68,13 @@ def test_a_batch(cells, tmp_path, strange):
 def test_a_barcode(cells, tmp_path, strange):
     cells.obs_names = [f"cell{strange}{n}" if n == 6 else f"cell{n}" for n in range(50)]
     said = only_problem(inspect(written(cells, tmp_path)))
-    assert f"blood.h5ad: cell 7 is called 'cell{strange.encode('unicode_escape').decode()}6'" in said
+    assert f"blood.h5ad: cell 7 is named 'cell{strange.encode('unicode_escape').decode()}6'" in said
 
 
 @pytest.mark.parametrize("strange", STRANGE)
 def test_a_gene(cells, tmp_path, strange):
     cells.var_names = [f"G{strange}{n}" if n == 2 else f"G{n}" for n in range(30)]
-    assert "blood.h5ad: gene 3 is called 'G" in only_problem(inspect(written(cells, tmp_path)))
+    assert "blood.h5ad: gene 3 is named 'G" in only_problem(inspect(written(cells, tmp_path)))
 
 
 def test_a_description_of_genes_may_have_several_lines(cells, tmp_path):
@@ -95,7 +95,7 @@ def test_nul_in_an_mtx_folder(tmp_path, place):
         (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n")
     said = " ".join(inspect(folder).problems)
     assert "which holds a control character (U+0000)" in said
-    assert ("gene 2 is called 'S" if place == "features" else r"cell 2 is called 'b\x00'") in said
+    assert ("gene 2 is named 'S" if place == "features" else r"cell 2 is named 'b\x00'") in said
 
 
 def test_nul_in_a_table_of_labels(cells, tmp_path):
@@ -145,7 +145,7 @@ def test_cells_that_are_filtered_out_may_be_called_anything(cells, tmp_path):
     cells.obs["qc"] = ["bad" if n == 6 else "ok" for n in range(50)]
     path = written(cells, tmp_path)
     assert inspect(path, cells={"qc": ["ok"]}).problems == []
-    assert "cell 7 is called" in only_problem(inspect(path, cells={"qc": ["ok", "bad"]}))
+    assert "cell 7 is named" in only_problem(inspect(path, cells={"qc": ["ok", "bad"]}))
 
 
 def test_ends_of_lines_of_windows_are_no_part_of_names(tmp_path):

@@ -47,7 +47,7 @@ def test_channels_are_matched_by_marker(tmp_path, capsys):
         "warning: datasets.blood.path: markers that not all of its 2 files have are left out: "
         "CD4 (in a.fcs), CD99 (in b.fcs); if one has another name in some files, add it to" in said
     )
-    assert "the files have 12 to 12 channels; those that all have are used, 11" in said
+    assert "the files have 12 to 12 channels; the 11 common ones are used" in said
 
 
 def test_a_marker_that_is_called_otherwise_in_one_file(tmp_path, capsys):

@@ -117,7 +117,7 @@ def test_genes_that_all_files_have_are_used(plates, tmp_path, capsys):
     assert list(chunks[0].var_names) == list(make_adata().var_names[5:30])
     assert np.array_equal(counts(chunks), make_adata().X.toarray()[:, 5:30])
     assert all(chunk.X.has_sorted_indices for chunk in chunks)
-    assert "the files have 25 to 40 genes; those that all have are used, 25" in capsys.readouterr().out
+    assert "the files have 25 to 40 genes; the 25 common ones are used" in capsys.readouterr().out
 
 
 def test_genes_of_one_name_are_told_apart_by_their_order(plates, tmp_path):

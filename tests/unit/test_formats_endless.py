@@ -161,7 +161,7 @@ def test_a_header_that_promises_too_much(tmp_path, size, ending):
     if ending:
         path.with_suffix(".mtx.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
-    with pytest.raises(InputError, match=r"matrix\.mtx.*, line 3: promises .*; .*copy or export it again"):
+    with pytest.raises(InputError, match=r"matrix\.mtx.*, line 3: declares .*; .*copy or export it again"):
         read_header(tmp_path / "a")
 
 

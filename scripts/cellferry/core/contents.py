@@ -130,7 +130,7 @@ def _found(path: Path, start: bytes, layers: list[bytes], as_text: bool) -> tupl
     """Type and remedy of a file."""
     name = shlex.quote(path.name)
     if _is_tar(start):
-        return "a tar archive", f"unpack it (tar -xf {name}) and name what is to be read"
+        return "a tar archive", f"unpack it (tar -xf {name}) and name the file to read"
     for magic, (what, command) in OTHER_PACKERS.items():
         if start.startswith(magic):
             return what, f"{command} {name}"

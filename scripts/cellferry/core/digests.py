@@ -221,7 +221,7 @@ class Record:
         for place, digest in self._written[1].items():
             source = record_of(Path(os.path.normpath(self._root / place)))
             if source and source.digest != digest:
-                self._refuse(self.path, f"was made from another {source.path} than there is")
+                self._refuse(self.path, f"was made from another version of {source.path}")
 
     def _refuse(self, file: Path, what: str) -> NoReturn:
         raise InputError(f"{file}: {what}; {make_anew(self.path)}")
@@ -235,7 +235,7 @@ def is_of_this_run(path: Path) -> bool:
 def make_anew(path: Path) -> str:
     """Mark a result so that the next run makes it again; return a message with what happens or what to do."""
     if not is_of_this_run(path):
-        return "copy these results again from where they are whole, or run again what made them"
+        return "copy these results again from an intact source, or repeat the run that made them"
     mark_as_damaged(path)
     return f"{path} is set aside when this run ends, run snakemake again"
 

@@ -123,7 +123,7 @@ def unfinished_logs(folder: str | Path) -> list[tuple[Path, str]]:
         text = path.read_text(encoding="utf-8", errors="replace")
         if peak_in(text) is None:
             last = input_error_in(text) or text.strip().rpartition("\n")[2]
-            unfinished.append((path, last or "nothing: it was ended from outside, or has only begun"))
+            unfinished.append((path, last or "no output: it was killed, or has just begun"))
     return unfinished
 
 

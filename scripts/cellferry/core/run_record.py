@@ -112,7 +112,7 @@ def other_runs() -> list[Run]:
             except (ValueError, LookupError, TypeError) as error:
                 raise InputError(
                     f"{path.absolute()}: the record of an earlier run is damaged ({error}); delete it, and "
-                    "what jobs of that run may have written since"
+                    "all results that jobs of that run wrote since"
                 ) from error
     return others
 

@@ -217,7 +217,7 @@ def _remarks(samples: list[str], headers: list[Header], n_common: int) -> list[s
     if max(sizes) > n_common:
         what = "channels" if KIND in headers[0].var else "genes"
         remarks.append(
-            f"the files have {min(sizes)} to {max(sizes)} {what}; those that all have are used, {n_common}"
+            f"the files have {min(sizes)} to {max(sizes)} {what}; the {n_common} common ones are used"
         )
     return remarks + _said_once([header.remarks for header in headers])
 

@@ -17,19 +17,19 @@ def feature_problems(dataset: Dataset) -> Iterator[Problem]:
     header = dataset.header
     path, what = str(header.path), "channel" if dataset.is_cytometry else "gene"
     if found := first_control(header.var.index):
-        yield Problem(path, f"{what} {found.number} is called {found}", RENAME)
+        yield Problem(path, f"{what} {found.number} is named {found}", RENAME)
     for column in header.var:
         # Descriptions may have several lines; only characters that no file can store are refused.
         texts = (value if isinstance(value, str) else "" for value in header.var[column])
         if found := first_control(texts, UNWRITABLE):
-            yield Problem(path, f"{what} {found.number} is called {found} in '{column}'", RENAME)
+            yield Problem(path, f"{what} {found.number} is named {found} in '{column}'", RENAME)
 
 
 def cell_problem(dataset: Dataset, names: np.ndarray, before: int) -> Problem | None:
     """Problem of the names of a block of cells; `before` counts the cells before it in the file."""
     if not (found := first_control(names)):
         return None
-    return Problem(str(dataset.header.path), f"cell {before + found.number} is called {found}", RENAME)
+    return Problem(str(dataset.header.path), f"cell {before + found.number} is named {found}", RENAME)
 
 
 def value_problem(dataset: Dataset, key: str, column: str, values: Iterable[str | None]) -> Problem | None:

@@ -106,7 +106,7 @@ class Source:
         """Remedy if this matrix contains counts with missing values."""
         if self.key and self.better:
             return self.remedy
-        return "write 0 where nothing was counted, and export the file without what was not measured"
+        return "write 0 where nothing was counted, and leave out cells or genes that were not measured"
 
     @property
     def way_out(self) -> str:
