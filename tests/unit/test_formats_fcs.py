@@ -198,7 +198,7 @@ def test_compensation(tmp_path, keyword, max_bytes):
         (" ", r"has no spillover matrix"),
         ("2,PE-A,FITC-A,1,0.2,0.1", r"SPILLOVER is not a number n, followed by n detectors and their matrix"),
         ("x", r"SPILLOVER is not a number n"),
-        ("2,PE-A,Cy5-A,1,0,0,1", r"names detectors that the file does not hold \(Cy5-A; it has .*PE-A"),
+        ("2,PE-A,Cy5-A,1,0,0,1", r"names detectors that the file does not have \(Cy5-A; it has .*PE-A"),
         ("2,PE-A,FITC-A,1,1,1,1", r"is not an invertible matrix of numbers \(Singular"),
         ("2,PE-A,FITC-A,1,a,1,1", r"is not an invertible matrix of numbers"),
     ],

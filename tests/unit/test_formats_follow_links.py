@@ -201,7 +201,7 @@ def test_linked_files_are_looked_through_too(tmp_path, path):
     is_read(path, tmp_path)
     shutil.copy(second, tmp_path)
     point(second, "obs", "../third.h5ad")
-    assert f"{second}: /obs is a link to /obs in the file ../third.h5ad, which does" in refused(
+    assert f"{second}: /obs is a link to /obs in the file ../third.h5ad, which is not in" in refused(
         path, follow_links=True
     )
     assert f"{path}: /X is a link" in refused(path)

@@ -144,7 +144,7 @@ def test_empty_counts(tmp_path, empty):
     path = write_h5seurat(tmp_path / "a.h5seurat", {"integrated": slots}, active="integrated")
     with pytest.raises(
         InputError,
-        match=r"a\.h5seurat: the counts slot of assay integrated is empty; .* holds integrated \(data\)",
+        match=r"a\.h5seurat: the counts slot of assay integrated is empty; .* contains integrated \(data\)",
     ):
         read_header(path)
     assert read_header(path, counts="data").places == {"data": False}

@@ -172,7 +172,7 @@ def test_a_list_that_is_missing_is_named(tmp_path, program, name, missing):
 
 def test_names_that_are_not_of_the_genes(tmp_path):
     files = kb(make_counts(), CELLS) | {"cells_x_genes.genes.names.txt": NAMES[:-3]}
-    with pytest.raises(InputError, match=r"names\.txt: has 27 lines, and cells_x_genes\.genes\.txt names 30"):
+    with pytest.raises(InputError, match=r"names\.txt: has 27 lines, but cells_x_genes\.genes\.txt names 30"):
         read_header(write_folder(tmp_path / "a", files))
 
 

@@ -97,7 +97,7 @@ def test_columns_that_may_be_cells_are_asked_for(tmp_path):
     with pytest.raises(InputError, match=r"'kb' has values such as 900 and 900, .*not_cells to \[kb\]"):
         read_header(path)
     path = with_columns(tmp_path / "a.tsv", {"V1": range(100, 112)}, cells=[f"V{n}" for n in range(2, 42)])
-    with pytest.raises(InputError, match=r"column 'V1' holds"):
+    with pytest.raises(InputError, match=r"column 'V1' has"):
         read_header(path)
     assert read_header(with_columns(tmp_path / "a.tsv", {"bulk": 5}, cells=CELLS)).n_cells == 41
 

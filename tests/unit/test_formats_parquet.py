@@ -123,7 +123,7 @@ def test_columns_that_are_no_cells(tmp_path, ending):
     assert list(names) == [f"s{number}" for number in range(N_CELLS)]
     assert read_header(tmp_path / f"a{ending}", not_cells=[]).n_cells == N_CELLS + 2
     table = table.rename(columns={"Length": "kb"})
-    with pytest.raises(InputError, match=r"the column 'kb' holds .* Set datasets\.blood\.not_cells"):
+    with pytest.raises(InputError, match=r"the column 'kb' has .* set datasets\.blood\.not_cells"):
         read_header(write(table, tmp_path / f"b{ending}"))
 
 

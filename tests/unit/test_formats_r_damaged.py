@@ -42,11 +42,11 @@ def test_broken_matrices(tmp_path):
         (make_frame(), r"holds a data\.frame of label, text, .*can be written as csv"),
         (
             r.a_list({"coefficients": r.null}, **{"class": r.strings(["glm", "lm"])}),
-            "of class glm / lm, and no",
+            "of class glm / lm, but no",
         ),
-        (r.s4("Giotto", "Giotto", expression=r.null), "an object of class Giotto of package Giotto, and no"),
-        (r.null, "holds NULL, and no"),
-        (r.strings(["a"]), "holds a character, and no"),
+        (r.s4("Giotto", "Giotto", expression=r.null), "an object of class Giotto of package Giotto, but no"),
+        (r.null, "holds NULL, but no"),
+        (r.strings(["a"]), "holds a character, but no"),
         (
             make_seurat(counts=r.s4("dsCMatrix", "Matrix", uplo=r.null)),
             "counts is an object of class dsCMatrix of",

@@ -60,7 +60,7 @@ def test_lists(tmp_path, what):
         counts, _, obs, _ = read_all(read_header(path, assay=assay), tmp_path, columns=["label"])
         assert np.array_equal(counts, make_counts().toarray())
         assert obs["label"][1] == "β"
-    with pytest.raises(InputError, match=r"assay is 'ADT', which the Seurat object does not have"):
+    with pytest.raises(InputError, match=r"assay is 'ADT', which is not in the Seurat object"):
         read_header(path, assay=f"{one}/ADT")
     with pytest.raises(InputError, match=r"assay is 'none', but it holds 2 objects with counts: "):
         read_header(path, assay="none")

@@ -46,7 +46,7 @@ def test_orientation_is_told_from_names(tmp_path, genes_as_rows, genes, cells):
 
 def test_orientation_that_cannot_be_told(tmp_path):
     path = write_table(tmp_path / "a.csv", genes=[f"X{i}" for i in range(12)])
-    with pytest.raises(InputError, match=r"a\.csv: cannot tell .*set datasets\.blood\.orientation"):
+    with pytest.raises(InputError, match=r"a\.csv: it is unclear .*set datasets\.blood\.orientation"):
         read_header(path)
     assert read_header(path, orientation="cells").n_cells == 40
     assert read_header(path, orientation="genes").n_cells == 12
@@ -219,7 +219,7 @@ def test_table_that_changes_while_it_is_read(tmp_path, genes_as_rows, lines):
     path.write_text("\n".join(text[:lines] if lines < 0 else [*text, text[-1]]) + "\n")
     found = "more than the" if lines > 0 else r"\d+ rows instead of the"
     with pytest.raises(
-        InputError, match=rf"a\.csv: holds {found} \d+ rows .*changed while it was read; start"
+        InputError, match=rf"a\.csv: contains {found} \d+ rows .*changed while it was read; start"
     ):
         read_all(header, tmp_path)
     assert not list(tmp_path.glob("buckets_*"))

@@ -57,7 +57,7 @@ def test_line_of_another_length(tmp_path):
     path = write_table(tmp_path / "a.csv")
     path.write_text(path.read_text() + "s99,1,2\n")
     with pytest.raises(
-        InputError, match=r"a\.csv, line 42 \('s99'\): holds 2 values, .*12 columns; correct the line"
+        InputError, match=r"a\.csv, line 42 \('s99'\): has 2 values, .*12 columns; correct the line"
     ):
         read_all(read_header(path), tmp_path)
 

@@ -91,7 +91,9 @@ def test_real_files_as_scanpy_reads_them(test_data, tmp_path, path, genome):
 
 
 def test_real_file_of_two_genomes(test_data):
-    with pytest.raises(InputError, match=r"genome is not set, but the file contains another_genome, hg19_chr21"):
+    with pytest.raises(
+        InputError, match=r"genome is not set, but the file contains another_genome, hg19_chr21"
+    ):
         read_header(test_data / "formats/10x/1.2.0/multiple_genomes.h5")
 
 

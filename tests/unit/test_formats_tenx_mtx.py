@@ -175,7 +175,7 @@ def test_mtx_with_more_entries_than_promised(tmp_path, max_bytes):
     write_mtx(tmp_path / "a", n_listed=99)
     with pytest.raises(
         InputError,
-        match=r"matrix\.mtx\.gz: holds more than the 99 entries .*or changed while it was read: copy",
+        match=r"matrix\.mtx\.gz: contains more than the 99 entries .*or changed while it was read: copy",
     ):
         read_all(read_header(tmp_path / "a"), tmp_path, max_bytes)
 
@@ -185,7 +185,7 @@ def test_mtx_that_grows_while_it_is_read(tmp_path):
     header = read_header(tmp_path / "a")
     with open(tmp_path / "a" / "matrix.mtx", "a") as file:
         file.write(f"1 {N_CELLS} 1\n")
-    with pytest.raises(InputError, match=r"matrix\.mtx: holds more than .*changed while it was read"):
+    with pytest.raises(InputError, match=r"matrix\.mtx: contains more than .*changed while it was read"):
         read_all(header, tmp_path)
 
 

@@ -31,7 +31,7 @@ def test_zip_of_several_matrices(tmp_path):
     write_mtx(tmp_path / "a", prefix="s2_")
     path = pack(tmp_path / "a", tmp_path / "a.zip")
     with pytest.raises(
-        InputError, match=r"one matrix\.mtx .*holds s1_matrix\.mtx\.gz, s2_matrix\.mtx\.gz; unpack"
+        InputError, match=r"one matrix\.mtx .*contains s1_matrix\.mtx\.gz, s2_matrix\.mtx\.gz; unpack"
     ):
         read_header(path)
 
@@ -41,7 +41,7 @@ def test_zip_without_a_matrix(tmp_path):
     (tmp_path / "a" / "matrix.mtx").unlink()
     path = pack(tmp_path / "a", tmp_path / "a.zip")
     with pytest.raises(
-        InputError, match=r"a\.zip: is a zip archive, .*holds barcodes\.tsv, features\.tsv; unpack"
+        InputError, match=r"a\.zip: is a zip archive, .*contains barcodes\.tsv, features\.tsv; unpack"
     ):
         read_header(path)
 
@@ -70,5 +70,5 @@ def test_broken_zip(tmp_path, ending):
 
 
 def test_real_zip_without_content(test_data):
-    with pytest.raises(InputError, match=r"is a zip archive, .*it holds nothing; unpack it"):
+    with pytest.raises(InputError, match=r"is a zip archive, .*but contains nothing; unpack it"):
         read_header(test_data / "formats/10x/test_10X_invalid.zip")

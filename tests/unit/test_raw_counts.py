@@ -63,7 +63,7 @@ def test_remedy_where_nothing_else_looks_right():
     with pytest.raises(InputError, match="raw counts are needed: export the file with them"):
         check_counts(matrix([[0.5, 0, 0]]), NAMES, GENES, alone)
     others = Source(Path("a.h5ad"), "X", "datasets.a.counts", {"X": False, "raw": False})
-    with pytest.raises(InputError, match=r"no other place of the file does: raw"):
+    with pytest.raises(InputError, match=r"no other place of the file has them: raw"):
         check_counts(matrix([[0.5, 0, 0]]), NAMES, GENES, others)
 
 

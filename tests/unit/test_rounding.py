@@ -114,7 +114,7 @@ def test_few_values_are_let_pass_with_a_doubt():
     rounding.add(stored(np.array([[0, 1.4, 2.6], [0.2, 0, 0.5]])))
     assert (rounding.cells, rounding.after) == (2, 4)
     assert [doubt[:30] for doubt in rounding.doubts("key")] == [
-        "key: no value checked is above ",
+        "key: no value checked is above",
         "key: counts of 2 cells were ro",
     ]
     rounding = Rounding()
