@@ -35,7 +35,7 @@ def test_calibration_error_stands_beside_the_curve_and_in_the_table(tmp_path, mo
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     page, forced = world.draw(), world.scores("test").forced
     assert drawn == {"test": forced.ece}
-    row = page.section("The classifiers one by one").row("test")
+    row = page.section("Scores per classifier").row("test")
     assert row[1] == f"{forced.accuracy:.3f} / {forced.macro_f1:.3f} / {forced.ece:.3f}"
 
 
@@ -95,7 +95,7 @@ def test_how_training_went():
 def test_history_without_a_single_loss(tmp_path):
     world = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS)
     (tmp_path / "history.csv").write_text("epoch,train_loss,validation_loss\n")
-    assert "The model left no training history" in world.draw().text
+    assert "The model has no training history" in world.draw().text
 
 
 def test_umap_keeps_types_apart_and_is_the_same_again():
@@ -134,4 +134,4 @@ def test_map_cells_keep_labels_and_latents_together(tmp_path, monkeypatch):
 
 def test_nothing_was_scored(tmp_path):
     page = World(tmp_path, queries=["q1"], scored=[], labels=LABELS).draw()
-    assert "No cells of a known truth were scored." in page.text
+    assert "No cells with a known truth were scored." in page.text

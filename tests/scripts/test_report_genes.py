@@ -1,10 +1,10 @@
-"""The report's genes: which speak for a label, which moved, and a word where there are none."""
+"""Supporting and shifted genes in the report, and the message without any."""
 
 import html
 
 from report_world import LABELS, World
 
-HEADING = "Why these labels, and what moved"
+HEADING = "Supporting and shifted genes"
 
 
 def test_a_label_has_its_genes_its_runner_up_and_what_moved(tmp_path):
@@ -43,7 +43,7 @@ def test_without_genes_there_is_a_word(tmp_path):
             header = file.readline()
         with open(path, "w", encoding="utf-8") as file:
             file.write(header)
-    assert "No genes are shown: the classifiers hold no expression" in world.draw().section("q1").text
+    assert "No genes: the classifiers have no expression" in world.draw().section("q1").text
 
 
 def test_without_a_linear_model_what_moved_is_still_there(tmp_path):

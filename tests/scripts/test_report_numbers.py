@@ -153,7 +153,7 @@ def test_memory_used_is_what_the_kernel_saw_where_the_log_tells(tmp_path):
 
 def test_costs_stand_beside_what_was_predicted(tmp_path):
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
-    asked, predicted, used, *shares = page.section("Cost").row("map_query")[-5:]
+    asked, predicted, used, *shares = page.section("Time and memory").row("map_query")[-5:]
     assert shares == ["–", "–"]  # neither the share of the memory asked for nor that of the cores is known
     assert (asked, used) == ("–", "512 MB")
     assert 150 < int(predicted.removesuffix(" MB").replace(",", "")) < 3000
@@ -177,14 +177,14 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
     )
     for expected in (
         "only 50.0% of the cells",
-        "9 are clearly like one",
+        "9 cells resemble one of these labels",
         "simple baseline",
         FOREIGN,
         "40.0% of the cells",
         "only 20.0%",
         "off by 0.30",
         "90.0% of the reference's own held-out cells are unknown",
-        "a and b are hardly told apart; 25.0%",
+        "a and b are often confused; 25.0%",
         "mast (1,234)",
         "1 of 3 labels",
         "without seen as B, 80.0% of its cells were accepted, most as B",
@@ -239,8 +239,8 @@ def test_remarks_on_rounded_counts():
     rounded = {"q1": InspectedRounding(1200, 2000.4, 1900.0), "q2": InspectedRounding(0, 0.0, 0.0)}
     found = remarks({}, {}, None, gene_loss={}, rare={}, left_out={}, rounded=rounded)
     assert "q1: its counts were fractional, and are rounded to whole numbers (counts_rounding)" in found[0]
-    assert "of its first 1,200 cells the total of 2,000.4 became 1,900 (-5.02%)" in found[0]
-    assert "the log of convert_to_chunks says how much" in found[1]
+    assert "the total of its first 1,200 cells changed from 2,000.4 to 1,900 (-5.02%)" in found[0]
+    assert "see the log of convert_to_chunks" in found[1]
 
 
 def test_numbers_are_readable():

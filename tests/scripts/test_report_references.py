@@ -53,15 +53,15 @@ def test_each_label_is_told_once_and_conflicts_stand_first(table):
 
 def test_the_page_shows_what_agrees_and_warns_of_conflicts(table, tmp_path):
     page = world(tmp_path / "run", references=("atlas", "blood", "lung")).draw(label_agreement=table)
-    section = page.section("The references side by side")
+    section = page.section("Agreement of the references")
     assert section.rows[1] == ["atlas", "blood", "2", "2", "1", "1"]
     assert section.rows[2] == ["blood", "atlas", "4", "3", "1", "1"]
     assert "narrower than T" in section.text
     assert "no counterpart" in section.text
     assert "lung has no training cell of a label that can be predicted" in section.text
     expected = (
-        "<NK>: atlas and blood draw this label differently, and their cells were learned as one. blood calls "
-        "those of atlas B 95%; atlas calls those of blood B 100%."
+        "<NK>: atlas and blood use this label for different cells, which were trained on as one label. blood "
+        "calls those of atlas B 95%; atlas calls those of blood B 100%."
     )
     assert page.remarks[0].startswith(expected)
 
@@ -72,7 +72,7 @@ def test_very_many_conflicts_are_counted(tmp_path):
     ]
     said = conflicts_in_words(judged_labels(write_calls(tmp_path / "calls.tsv", calls)))
     assert len(said) == MAX_CONFLICTS_NAMED + 1
-    assert said[-1] == "5 more labels are drawn differently by two references."
+    assert said[-1] == "5 more labels are used for different cells by two references."
 
 
 def test_the_nearest_reference_is_counted_by_answer(tmp_path):
@@ -81,7 +81,7 @@ def test_the_nearest_reference_is_counted_by_answer(tmp_path):
     table = pd.read_parquet(path)
     table["nearest_reference"] = np.where(np.arange(len(table)) % 3 == 0, "blood", "atlas")
     table.to_parquet(path)
-    section = made.draw().section("The references side by side")
+    section = made.draw().section("Agreement of the references")
     assert section.row("(all)") == ["(all)", "60", "66.7%", "33.3%"]
     unknown = table[table["label"] == "unknown"]["nearest_reference"]
     assert section.row("unknown")[1:3] == ["10", f"{(unknown == 'atlas').mean():.1%}"]
@@ -89,4 +89,4 @@ def test_the_nearest_reference_is_counted_by_answer(tmp_path):
 
 def test_of_one_reference_nothing_is_said(tmp_path):
     page = world(tmp_path).draw()
-    assert "side by side" not in page.source
+    assert "Agreement of the references" not in page.source

@@ -48,8 +48,8 @@ def test_a_query_without_an_answer_is_named_and_not_left_out(world):
     page = draw(world, {"predictions": world.predictions[:2]}, ["the labels of q2"])
     assert "This report is not complete" in page
     assert "<li>the labels of q2</li>" in page
-    assert re.search(r"<h3>q2</h3><p><strong>There is no answer yet", page)
-    assert "Of 60 cells" in page  # the other query's
+    assert re.search(r"<h3>q2</h3><p><strong>No labels yet", page)
+    assert "of 60 cells" in page  # the other query's
     said = html.escape("<the disk> is full")
     assert f"q2/1.log</code>: {said}" in page
     assert "q2/0.log" not in page
@@ -60,8 +60,8 @@ def test_there_is_a_page_when_there_is_hardly_anything(world):
     nothing = {name: [] if name in MANY else None for name in MISSING if name not in ("inspected",)}
     page = draw(world, nothing, ["everything"])
     for said in (
-        "There is no answer yet",
-        "No cells of a known truth",
+        "No labels yet",
+        "No cells with a known truth",
         "Not made yet, or too few",
         "Not trained yet",
     ):

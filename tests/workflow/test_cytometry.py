@@ -194,7 +194,7 @@ def test_the_report_tells_of_panels(levine):
     page = (levine.results / "report.html").read_text(encoding="utf-8")
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     assert "Viability (viability)" in text
-    assert "What fitting the model to a query changes" not in text
+    assert "Effect of fitting the model to a query" not in text
     assert "raw" in text
     panel = pd.read_csv(levine.results / "panel.tsv", sep="\t")
     assert (panel["use"] == "backbone").groupby(panel["dataset"]).sum().to_dict() == {

@@ -104,8 +104,8 @@ def test_a_name_for_two_types_is_found(several):
     }
     assert (same["label"] == same["called"]).all()
     report = (several.results / "report.html").read_text(encoding="utf-8")
-    assert "monocyte: atlas and blood draw this label differently" in report
-    assert "The references side by side" in report
+    assert "monocyte: atlas and blood use this label for different cells" in report
+    assert "Agreement of the references" in report
 
 
 def test_each_type_of_one_reference_alone_is_nearest_to_it(several):

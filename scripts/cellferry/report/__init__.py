@@ -1,1 +1,1 @@
-"""The report: its page, its figures, its maps, and what is counted for it."""
+"""The report: page, figures, maps and counts."""

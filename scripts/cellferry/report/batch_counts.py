@@ -1,4 +1,4 @@
-"""What became of each batch of a query, counted from its predictions."""
+"""Predictions per batch of a query."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from ..labels.vocabulary import OUT_OF_REFERENCE, UNKNOWN
 
 
 def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
-    """Cells per batch of a query, and what they are called; the largest batch first.
+    """Count cells and labels per batch of a query, the largest batch first.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def count_batches(mapped: Sequence[str], predictions: str) -> list[dict]:
 
 
 def _answers(mapped: Sequence[str], predictions: str) -> Iterator[pa.RecordBatch]:
-    """Answers and the batches of their cells, block by block."""
+    """Iterate over blocks of answers with the batches of their cells."""
     with pq.ParquetFile(predictions, pre_buffer=False) as file:
         rows = _Rows(file)
         for block in blocks(mapped, ["batch"]):

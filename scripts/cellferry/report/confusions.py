@@ -17,7 +17,7 @@ def cells_of_truth(confusion: Confusion) -> Counter[str]:
 
 
 def unknown_shares(confusion: Confusion) -> dict[str, float]:
-    """Share of each true label's cells that are `unknown`, where there are any."""
+    """Share of `unknown` cells by true label; labels without such cells are left out."""
     cells = cells_of_truth(confusion)
     return {
         confusion.truth[row]: n / cells[confusion.truth[row]]
@@ -27,7 +27,7 @@ def unknown_shares(confusion: Confusion) -> dict[str, float]:
 
 
 def mistakes(confusion: Confusion) -> list[dict]:
-    """The commonest wrong answers: truth, answer, cells, and their share of the truth's cells."""
+    """The most frequent wrong answers: truth, answer, cells, share of the true label's cells."""
     cells = cells_of_truth(confusion)
     counted = [
         {"truth": truth, "answer": answer, "cells": n, "share": n / cells[truth]}

@@ -1,4 +1,4 @@
-"""What the report's page shows, gathered from the files of a run."""
+"""Content of the report's page, gathered from the files of a run."""
 
 import datetime
 import os
@@ -41,18 +41,18 @@ MAX_LABELS_SHOWN = 200
 PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
 PACKAGES += ["scranpy", "numpy", "scipy", "pandas", "pyarrow"]
 SO_FAR = "report_so_far"
-"""The rule whose own log is still being written when it looks for those that did not come to their end."""
+"""The rule whose own log is incomplete while it lists unfinished logs."""
 
 
 def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing: Sequence[str]) -> dict:
-    """Everything that the page's template takes but figures, by its names there.
+    """Variables of the page's template, except figures.
 
     Parameters
     ----------
-    found, files, settings
-        What the files of the run hold, their paths, and how it was configured.
+    results, files, settings
+        Contents of the run's files, their paths, and its configuration.
     missing
-        What there is not yet, in words; a finished run misses nothing.
+        Names of missing results; empty for a finished run.
     """
     label_counts = {
         query: count_labels([results.predicted[query]])
@@ -66,7 +66,7 @@ def gather(results: RunResults, files: RunFiles, settings: RunSettings, missing:
     )
     cofactors = transformation.cofactors if transformation else {}
     if features and not settings.references:
-        # An earlier run chose them, and its datasets are others, even those of the same name.
+        # Features are from an earlier run: its datasets differ, even those of the same name.
         features = Features(namespace=features.namespace, n_selected=features.n_selected)
     predicted = {query: results.predicted[query] for query in label_counts}
     beside = side_by_side(files.label_agreement, predicted, settings.references)
@@ -99,7 +99,7 @@ def about_trust(
     inspected: list[Inspection],
     judged: list[JudgedLabel],
 ) -> dict:
-    """What the page shows of scores, of lost genes and of labels that the reference cannot give."""
+    """Variables on scores, missing genes and labels that cannot be predicted."""
     rare = results.labels.rare
     left_out = read_artifact(LeftOut, files.left_out).labels if files.left_out else {}
     losses = {Path(path).parent.name: read_artifact(GeneLoss, path) for path in files.gene_loss}
@@ -107,7 +107,7 @@ def about_trust(
     rounded = {inspection.dataset: inspection.rounding for inspection in inspected if inspection.rounding}
     return {
         "scores": results.scores,
-        # A query that was mapped twice has those of each mapping too.
+        # A query that was mapped twice also has the heads of each mapping.
         "head_names": list(dict.fromkeys(chain(*(scores.heads for scores in results.scores.values())))),
         "unseen": unseen_labels(results.scores),
         "mistakes": {part: mistakes(scores.confusion) for part, scores in results.scores.items()},
@@ -141,7 +141,7 @@ def about_trust(
 def about_run(
     results: RunResults, settings: RunSettings, inspected: list[Inspection], missing: Sequence[str]
 ) -> dict:
-    """What the page shows of the configuration, of training, and of what the jobs took."""
+    """Variables on configuration, training, and time and memory of the jobs."""
     config, logs = settings.config, settings.logs
     spent = costs(settings.benchmarks, logs)
     predicted = predicted_mb(spent, inspected, config, results.labels if config.get("pretrained") else None)
@@ -174,7 +174,7 @@ def losing_labels(loss: GeneLoss) -> list[tuple[str, LabelLoss]]:
 
 
 def panels(panel: str, inspected: list[Inspection], cofactors: dict[str, np.ndarray]) -> list[dict]:
-    """Of each dataset of cytometry its kind of values, their cofactors, and its channels by use."""
+    """Kind of values, cofactors and channels by use, per cytometry dataset."""
     uses: dict[str, dict[str, list[str]]] = {}
     for row in read_table(panel):
         by_use = uses.setdefault(row["dataset"], {})
@@ -197,7 +197,7 @@ def panels(panel: str, inspected: list[Inspection], cofactors: dict[str, np.ndar
 
 
 def pretrained_name(config: dict, packed: dict | None) -> str:
-    """What a reference that was trained before calls itself, or the configuration calls it."""
+    """Name of a pre-trained reference: of its packed file, else of the configuration."""
     if packed:
         return f"{packed['name']} {packed['version']}"
     pretrained = config["pretrained"]
@@ -205,23 +205,23 @@ def pretrained_name(config: dict, packed: dict | None) -> str:
 
 
 def translated_datasets(features: Features | None) -> list[str]:
-    """Datasets whose genes are named as those of another species."""
+    """Datasets whose genes were translated to orthologs of another species."""
     datasets = features.datasets if features else {}
     return [name for name, own in datasets.items() if BY_ORTHOLOGS in own.column]
 
 
 def measured_genes(common: str) -> tuple[int, int]:
-    """How many of the model's genes a query has, and how many the model has."""
+    """Number of the model's genes that a query has, and number of all genes of the model."""
     with h5py.File(common, "r", locking=False) as file:
         measured = file["var/measured"][:]
     return int(measured.sum()), len(measured)
 
 
 def unseen_labels(scores: dict[str, Evaluation]) -> list[dict]:
-    """The true labels that no cell can get, dataset by dataset, with what became of their cells.
+    """True labels that cannot be predicted, per dataset, with the fate of their cells.
 
-    Several of a kind are followed by a row of all of them together. Keys: `dataset`, `label`, `why`, `cells`
-    and `accepted_as`, see `cellferry.artifacts.evaluation.UnseenLabel`.
+    Several labels of the same kind are followed by a row for all of them. Keys: `dataset`, `label`, `why`,
+    `cells` and `accepted_as`, see `cellferry.artifacts.evaluation.UnseenLabel`.
     """
     rows = []
     for part, of_part in scores.items():
@@ -240,7 +240,7 @@ def unseen_labels(scores: dict[str, Evaluation]) -> list[dict]:
 
 
 def batches(by_part: dict[str, list[str]], predicted: dict[str, str]) -> dict[str, dict]:
-    """By query: `n` batches, and the `shown` ones: of very many, those with most unknown cells."""
+    """By query: number of batches `n`, and rows `shown`; of many, those with most unknown cells."""
     tables = {}
     for query, path in predicted.items():
         rows = count_batches(by_part.get(query, []), path)
@@ -254,7 +254,7 @@ def batches(by_part: dict[str, list[str]], predicted: dict[str, str]) -> dict[st
 
 
 def training_in_words(history: list[dict[str, str]], config: dict) -> dict | None:
-    """How training went: `epochs` of at most `max_epochs`, the `best` one by `loss`; None if unknown."""
+    """Summary of the training history; None without one."""
     losses = figures.losses_of(history)
     if not losses:
         return None

@@ -1,4 +1,4 @@
-"""What the jobs cost, from the tables that Snakemake's `benchmark` directive leaves, and from the logs."""
+"""Time and memory of jobs, from Snakemake's benchmark tables and the logs."""
 
 import ast
 import csv
@@ -13,22 +13,22 @@ UNLIMITED_MB = 10**6
 
 
 def costs(folder: str | Path, logs: str | Path) -> list[dict]:
-    """Cost per rule, the longest first.
+    """Time and memory per rule, the longest first.
 
     Parameters
     ----------
     folder
-        Where the tables are: `{folder}/{rule}/**/*.tsv`, a header and one row per repetition.
+        Folder of the tables: `{folder}/{rule}/**/*.tsv`, a header and one row per repetition.
     logs
-        Where the logs are, of the same names. Snakemake looks at a job's memory every 30 seconds; a log
-        ends with the peak that the kernel saw.
+        Folder of the logs, with the same names. Snakemake samples a job's memory every 30 seconds; a log
+        ends with the kernel's peak.
 
     Returns
     -------
     One dict per rule: `rule`, `jobs`, `seconds` (wall time, all jobs), `longest` (seconds of the longest
-    job), `used` (memory in MB, the largest of all jobs; None where nothing was measured) `mem_mb`
-    (asked for; None unless Snakemake ran with `--benchmark-extended`) and `cpu` (share of the granted cores'
-    time that was used; None likewise).
+    job), `used` (memory in MB, the largest of all jobs; None if nothing was measured), `mem_mb`
+    (requested; None unless Snakemake ran with `--benchmark-extended`) and `cpu` (used share of the granted
+    cores' time; None likewise).
     """
     by_rule: dict[str, list[dict]] = {}
     for path in sorted(Path(folder).rglob("*.tsv")):
@@ -62,18 +62,18 @@ def costs(folder: str | Path, logs: str | Path) -> list[dict]:
 def predicted_mb(
     costs: list[dict], inspected: list[Inspection], config: dict, trained: ReferenceLabels | None
 ) -> dict[str, float | None]:
-    """Memory (MB) that was predicted for the largest job of each rule; None where none was.
+    """Memory (MB) predicted for the largest job of each rule; None without a prediction.
 
     Parameters
     ----------
     costs
-        What `costs` returned.
+        Result of `costs`.
     inspected
         Inspections of all datasets.
     config
         The configuration.
     trained
-        Labels of a reference that was trained before; None where the run trains one.
+        Labels of a pre-trained reference; None if the run trains one.
     """
     jobs = list(expected_jobs(config, inspected, trained))
     largest = {}
@@ -85,7 +85,7 @@ def predicted_mb(
 
 
 def unmeasured_rules(benchmarks: str, logs: str) -> list[str]:
-    """Rules that left logs and no table of what they took."""
+    """Rules with logs but without a benchmark table."""
     ran = {path.name for path in Path(logs).glob("*") if any(path.rglob("*.log"))}
     return sorted(
         ran - {path.name for path in Path(benchmarks).glob("*") if any(path.rglob("*.tsv"))} - {"report"}
@@ -93,13 +93,13 @@ def unmeasured_rules(benchmarks: str, logs: str) -> list[str]:
 
 
 def read_table(path: str | Path, *, delimiter: str = "\t") -> list[dict[str, str]]:
-    """Rows of a table by column, separated by tabs if nothing else is said; empty where the file is."""
+    """Read the rows of a table by column; an empty file has no rows."""
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter=delimiter))
 
 
 def _number(text: str | None) -> float | None:
-    """A number of a table; None for `NA`, `-` and what else stands where nothing was measured."""
+    """A number of a table; None for `NA`, `-` and other missing values."""
     try:
         return float(text)
     except (TypeError, ValueError):
@@ -107,7 +107,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _asked(resources: str | None) -> float | None:
-    """`mem_mb` of what Snakemake writes as a Python dict."""
+    """`mem_mb` in the Python dict that Snakemake writes."""
     try:
         return _number(ast.literal_eval(resources or "{}").get("mem_mb"))
     except (ValueError, SyntaxError, AttributeError):

@@ -1,7 +1,7 @@
 """The report's figures: drawn once, for the page, for `snakemake --report`, and for print.
 
-What can be counted (confusion, calibration, losses) is SVG, and says its numbers where the mouse rests; maps
-of thousands of cells are PNG, so that a page stays small whatever the number of cells.
+Confusion, calibration and losses are SVG with numbers as tooltips. Maps of thousands of cells are PNG, which
+keeps the page small for any number of cells.
 """
 
 import base64
@@ -41,18 +41,18 @@ STYLE = {
 
 
 def save(figure: Figure, path: str | Path, titles: dict[str, list[str]] | None = None) -> None:
-    """Write a figure, and the folder it goes into; its kind is that of the file's name, SVG or PNG.
+    """Write a figure as SVG or PNG, by the file's suffix, and create its folder.
 
     Parameters
     ----------
     figure, path
-        What to write, and where.
+        The figure and its file.
     titles
-        In an SVG: what is said of the shapes of a collection (in their order), by the collection's gid.
+        Tooltips of an SVG: one per shape of a collection (in their order), by the collection's gid.
     """
     kind = Path(path).suffix.removeprefix(".")
     buffer = io.BytesIO()
-    # Names of what an SVG refers to must differ from those of other figures in the page.
+    # Ids in an SVG must differ from those of other figures in the page.
     with mpl.rc_context(STYLE | {"svg.hashsalt": Path(path).name}):
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight", metadata=metadata)
@@ -62,12 +62,12 @@ def save(figure: Figure, path: str | Path, titles: dict[str, list[str]] | None =
 
 
 def with_titles(svg: bytes, titles: dict[str, list[str]]) -> bytes:
-    """An SVG whose shapes say what they are where the mouse rests; see `save`."""
+    """Add tooltips to the shapes of an SVG; see `save`."""
     ElementTree.register_namespace("", SVG.strip("{}"))
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ElementTree.fromstring(svg)
     root.remove(root.find(f"{SVG}metadata"))
-    # A page holds several figures, whose groups have the same names; only definitions are referred to.
+    # Groups of several figures in a page have the same ids; only definitions are referenced.
     for group in root.iter(f"{SVG}g"):
         lines_of_title = titles.get(group.attrib.pop("id", ""), [])
         shapes = [
@@ -83,7 +83,7 @@ def with_titles(svg: bytes, titles: dict[str, list[str]]) -> bytes:
 
 
 def for_page(path: str | Path) -> str:
-    """An SVG file as it stands inside a page: no prolog, as wide as there is room."""
+    """An SVG file as a page embeds it: without prolog and fixed height."""
     svg = re.search(r"<svg\b.*</svg>", Path(path).read_text(encoding="utf-8"), re.S)[0]
     return re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1)
 
@@ -94,7 +94,7 @@ def png_uri(path: str | Path) -> str:
 
 
 def nothing_to_draw(why: str) -> Figure:
-    """A figure that says why there is none."""
+    """A placeholder figure with the reason for its absence."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2, 1))
         figure.text(0.5, 0.5, why, ha="center", va="center", color="#5b6675")
@@ -109,7 +109,7 @@ def map_by_category(embedding: np.ndarray, values: np.ndarray, colors: dict[str,
     embedding
         Cells × 2.
     values
-        The category of each cell, None where it has none.
+        The category of each cell, None if missing.
     colors
         Color by category, in the order of the key.
     """
@@ -194,7 +194,7 @@ def _map_axes(embedding: np.ndarray) -> tuple[Figure, mpl.axes.Axes, float]:
 
 
 def _shortened(key: dict[str, str]) -> dict[str, str]:
-    """As many names as a key has room for, and how many more there are."""
+    """The first names of a key, and the number of the others."""
     shown = dict(list(key.items())[:MAX_IN_KEY])
     if len(key) > len(shown):
         shown[f"and {len(key) - len(shown)} more"] = "#FFFFFF"
@@ -216,10 +216,10 @@ def short(name: str, most: int = 28) -> str:
 
 
 def confusion_shares(confusion: Confusion) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
-    """What a confusion matrix shows: labels of its rows (truth) and columns (answer), cells, shares of a row.
+    """Content of the heatmap: labels of rows (truth) and columns (answer), cells, shares of a row.
 
-    At most the 60 largest true labels. Where there are more answers than that, those that are not among the
-    rows share the column `others`.
+    At most the 60 largest true labels. If there are more than 60 answers, those that are not among the rows
+    share the column `others`.
     """
     rows, columns, counts = np.array(confusion.cells, dtype=np.int64).reshape(-1, 3).T
     sizes = np.bincount(rows, weights=counts, minlength=len(confusion.truth))
@@ -237,7 +237,7 @@ def confusion_shares(confusion: Confusion) -> tuple[list[str], list[str], np.nda
 
 
 def confusion_heatmap(confusion: Confusion) -> tuple[Figure, dict[str, list[str]]]:
-    """Shares of each true label's cells (rows) by answer (columns), with their titles."""
+    """Heatmap of answers (columns) as shares of each true label's cells (rows), with tooltips."""
     truth, predicted, cells, share = confusion_shares(confusion)
     filled = np.argwhere(cells > 0)
     few = len(truth) <= 30
@@ -289,9 +289,9 @@ def training_curve(losses: dict[str, tuple[list[float], list[float]]]) -> tuple[
 def reliability_curve(
     by_dataset: dict[str, list[ReliabilityBin]], errors: dict[str, float | None]
 ) -> tuple[Figure, dict[str, list[str]]]:
-    """Share of right labels against the probability given, per dataset; the diagonal is what is meant.
+    """Share of right labels by probability, per dataset; the diagonal is perfect calibration.
 
-    The key gives each dataset's expected calibration error, where it has one.
+    The key contains each dataset's expected calibration error, if it has one.
     """
     titles = {}
     with mpl.rc_context(STYLE):
@@ -309,23 +309,23 @@ def reliability_curve(
                 + ("" if errors[name] is None else f" (ECE {errors[name]:.3f})"),
             }
             axes.plot(x, y, marker=MARKERS[position % len(MARKERS)], markersize=4, linewidth=1.2, **style)
-            # Unseen, and large enough for a mouse to meet.
+            # Invisible, and large enough for the mouse.
             axes.scatter(x, y, s=120, alpha=0, gid=f"bins {name}")
             titles[f"bins {name}"] = [_bin_in_words(name, entry) for entry in filled]
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="probability given", ylabel="share of right labels")
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="probability", ylabel="share of right labels")
         axes.legend(frameon=False, fontsize=8)
     return figure, titles
 
 
 def _bin_in_words(name: str, entry: ReliabilityBin) -> str:
     return (
-        f"{name}: {entry.cells:,} cells were given a probability of {entry.mean_probability:.2f} on "
-        f"average, and {entry.accuracy:.1%} of them are right"
+        f"{name}: {entry.cells:,} cells with a mean probability of {entry.mean_probability:.2f}; "
+        f"{entry.accuracy:.1%} of them are right"
     )
 
 
 def losses_of(rows: Iterable[dict[str, str]]) -> dict[str, tuple[list[float], list[float]]]:
-    """Epochs (from 1 on) and losses by name, from a training's history; without what is not finite."""
+    """Epochs (from 1 on) and finite losses by name, from a training history."""
     rows = list(rows)
     losses = {}
     for column, name in {"train_loss": "training", "validation_loss": "validation"}.items():

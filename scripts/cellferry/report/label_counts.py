@@ -1,4 +1,4 @@
-"""What the answer is: cells per label, counted from a query's predictions."""
+"""Cells per label, counted from a query's predictions."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from ..artifacts.latents import blocks, count_cells
 from ..labels.vocabulary import LEAF_LEVEL, MAPPINGS, UNKNOWN
 
 MIN_CELLS_OF_LABEL = 20
-"""The mean of fewer probabilities says little of a label."""
+"""Smallest number of cells for a reliable mean probability of a label."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class LabelCounts:
     reasons
         Cells by the reason why they are unknown, or have a label of a coarser level; the largest first.
     same_by_mappings
-        Share of cells to which heads on latents give the same label by both mappings; None of one mapping.
+        Share of cells to which heads on latents give the same label in both mappings; None for a single
+        mapping.
     rare
-        Cells by the rare label that they are clearly like; the largest first.
+        Cells by the rare label that they resemble, the largest first.
     """
 
     n_cells: int
@@ -49,14 +50,14 @@ class LabelCounts:
 
     @property
     def expected_error(self) -> float | None:
-        """Share of the given labels that are wrong if their probabilities are right; None without labels."""
+        """Expected share of wrong labels, by their probabilities; None without labels."""
         labeled = sum(entry["cells"] for entry in self.labels)
         wrong = sum(entry["cells"] * (1 - entry["probability"]) for entry in self.labels)
         return wrong / labeled if labeled else None
 
     @property
     def expected_errors(self) -> dict[str, float]:
-        """The same of each label that was given to 20 cells or more."""
+        """Expected error of each label that was given to 20 cells or more."""
         return {
             entry["label"]: 1 - entry["probability"]
             for entry in self.labels
@@ -65,7 +66,7 @@ class LabelCounts:
 
 
 def count_labels(predictions: list[str]) -> LabelCounts:
-    """Count the answers in parquet files of predictions."""
+    """Count answers in parquet files of predictions."""
     cells: Counter[tuple[str, str]] = Counter()
     sums: Counter[tuple[str, str]] = Counter()
     reasons: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Genes of a query's labels, from the tables that gather_predictions wrote."""
+"""Supporting and shifted genes per label of a query, from the tables of gather_predictions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,16 +7,16 @@ from ..artifacts.shifted_genes import IN_MOST_LABELS, MIN_CELLS
 from .costs import read_table
 
 MAX_GENES_SHOWN = 8
-"""Genes of a label that the page shows, of each table."""
+"""Maximum number of genes per label and table on the page."""
 
 MAX_SHARED_SHOWN = 12
-"""Genes that went up in most labels, and that went down, at most."""
+"""Maximum number of genes shifted in most labels, per direction."""
 
 MAX_LABELS_SHOWN = 200
 
 
 def genes_of_labels(label_genes: Sequence[str], shifted_genes: Sequence[str]) -> dict[str, dict]:
-    """By query, what the page shows of its genes.
+    """Genes that the page shows, by query.
 
     Parameters
     ----------
@@ -25,11 +25,10 @@ def genes_of_labels(label_genes: Sequence[str], shifted_genes: Sequence[str]) ->
 
     Returns
     -------
-    By query: `up` and `down`, genes that moved in most labels of those compared (`of_labels`), and
-    `n_shared`, how many did; `labels`, a dict per label, the one with most cells first, with `label`,
-    `cells`, `runner_up` (None where nothing speaks for it), `speaking`, `shifted`, `n_shifted` and `too_few`;
-    `n_labels`, how many there are;
-    `speaks`, whether there are genes that speak for any.
+    By query: `up` and `down`, genes that shifted in most of the compared labels (`of_labels`), and their
+    number `n_shared`; `labels`, a dict per label, the one with most cells first, with `label`, `cells`,
+    `runner_up` (None without supporting genes), `speaking` (supporting genes), `shifted`, `n_shifted` and
+    `too_few`; `n_labels`, the number of labels; `speaks`, true if any label has supporting genes.
     """
     shifts = {Path(path).parent.name: read_table(path) for path in shifted_genes}
     return {
@@ -39,10 +38,10 @@ def genes_of_labels(label_genes: Sequence[str], shifted_genes: Sequence[str]) ->
 
 
 def _place(row: dict[str, str]) -> dict[str, bool]:
-    """The query's mean beside those of the two labels in the reference.
+    """Position of the query's mean relative to those of both labels in the reference.
 
-    Whether the cells have less than halfway between them (`lacks`), and whether they lie beyond both by more
-    than these differ (`beyond`): such a gene says more of the query than of the label.
+    `lacks`: the mean is below their midpoint. `beyond`: the mean is outside their range by more than their
+    difference; such a gene reflects the query more than the label.
     """
     mean = float(row["mean_query"])
     low, high = sorted((float(row["mean_label"]), float(row["mean_runner_up"])))

@@ -1,5 +1,5 @@
-// What the report's page can do beyond being read: tables sort and filter, the map zooms and says what a cell is.
-// Without it (printed, or scripts switched off) everything is still there, as tables and pictures.
+// Interactive parts of the report: tables sort and filter, the map zooms and shows a cell's label.
+// Without scripts, and in print, the same content is there as tables and pictures.
 "use strict";
 
 const MIN_ROWS_TO_FILTER = 12;
@@ -16,7 +16,7 @@ for (const table of document.querySelectorAll("table.data")) {
   if (body.rows.length >= MIN_ROWS_TO_FILTER) addFilter(table);
 }
 
-// The head cell that stands directly above each column, where heads span rows and columns.
+// The head cell directly above each column; heads can span rows and columns.
 function columnHeads(head) {
   const above = [...head.rows].map(() => []);
   [...head.rows].forEach((row, y) => {
@@ -39,7 +39,7 @@ function makeSortable(table, cell, column) {
   button.append(...cell.childNodes);
   cell.append(button);
   button.addEventListener("click", () => {
-    // Numbers are first looked for at their largest, names at their first.
+    // The first click sorts numbers in descending and names in ascending order.
     const numeric = cell.classList.contains("number");
     const before = cell.getAttribute("aria-sort");
     const descending = before ? before === "ascending" : numeric;
@@ -51,7 +51,7 @@ function makeSortable(table, cell, column) {
   });
 }
 
-// A number where there is one ("1,234", "56.7%", "12 MB", or data-value), null where nothing was measured, or the text.
+// The cell's number ("1,234", "56.7%", "12 MB", or data-value), null if nothing was measured, or the text.
 function valueOf(cell) {
   const text = (cell?.dataset.value ?? cell?.textContent ?? "").trim();
   if (text === "" || text === "–") return null;
@@ -59,7 +59,7 @@ function valueOf(cell) {
   return Number.isNaN(number) ? text : number;
 }
 
-// What was not measured comes last, whichever way.
+// Missing values are last in both orders.
 function compare(a, b, descending) {
   if (a === null || b === null) return (a === null) - (b === null);
   const order =
@@ -74,19 +74,19 @@ function addFilter(table) {
   input.type = "search";
   input.placeholder = "filter rows";
   input.setAttribute("aria-label", "Show only rows that contain");
-  const said = document.createElement("span");
-  said.setAttribute("role", "status");
-  box.append(input, said);
+  const status = document.createElement("span");
+  status.setAttribute("role", "status");
+  box.append(input, status);
   (table.closest(".scroll") ?? table).before(box);
   input.addEventListener("input", () => {
     const wanted = input.value.trim().toLowerCase();
     const rows = [...table.tBodies[0].rows];
     for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
-    said.textContent = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
+    status.textContent = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
   });
 }
 
-// A printed page shows what is folded on the screen.
+// Print opens all folded parts.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((folded) => (folded.open = true)));
 
 // ---- The map ----
@@ -109,9 +109,9 @@ function drawMap(data) {
   const codes = Object.fromEntries(Object.entries(data.by).map(([name, by]) => [name, shorts(by.codes)]));
   const width = Math.max(...x) || 1, height = Math.max(...y) || 1;
   const context = canvas.getContext("2d");
-  let zoom = 1, left = 0, top = 0; // of the map, in its own steps
+  let zoom = 1, left = 0, top = 0; // position of the view, in steps of the map
   let scale = 1; // pixels of the screen per step
-  const chosen = new Set(); // names of the key that are seen alone
+  const chosen = new Set(); // selected names of the legend
   let waiting = false;
 
   element("map").classList.add("on");
@@ -146,7 +146,7 @@ function drawMap(data) {
     }
     context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
     const radius = Math.min(6, Math.max(1.3, Math.sqrt(20000 / data.n) * 0.8) * Math.sqrt(zoom));
-    // What is not chosen lies below what is.
+    // Selected cells are drawn above the others.
     for (const seen of chosen.size ? [false, true] : [true]) {
       for (let cell = 0; cell < data.n; cell++) {
         const isSeen = !chosen.size || chosen.has(codes[by]?.[cell]);
@@ -159,7 +159,7 @@ function drawMap(data) {
         context.fill();
       }
     }
-    // For whoever looks whether a map was drawn.
+    // Lets a test detect that the map was drawn.
     canvas.dataset.drawn = `${by} ${data.n}`;
   }
 

@@ -1,4 +1,4 @@
-"""The report's page: its figures are drawn here, its words stand in page.html.j2 and page.js."""
+"""The report's page: figures and template variables; its text is in page.html.j2 and page.js."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +19,8 @@ from .umap import MIN_CELLS, embed, for_page, map_cells
 
 FOLDER = Path(__file__).parent
 COLORED_BY = ["label", "dataset", "batch", "probability"]
-NO_MAP = f"There are fewer than {MIN_CELLS} cells: too few for a map."
-NO_LATENTS = "The reference has no latent space: there is no map."
+NO_MAP = f"No map: fewer than {MIN_CELLS} cells."
+NO_LATENTS = "No map: the reference has no latent space."
 
 
 def write_page(
@@ -31,11 +31,11 @@ def write_page(
     Parameters
     ----------
     files, settings
-        Files of the run, and how it was configured.
+        Files of the run, and its configuration.
     page, drawn
         The file to write, and the folder for the figures.
     missing
-        What there is not yet, in words; a finished run misses nothing.
+        Names of missing results; empty for a finished run.
     """
     results = RunResults.read(files, settings.queries)
     context = gather(results, files, settings, missing)
@@ -81,7 +81,7 @@ def draw_maps(
     *,
     seed: int,
 ) -> dict | None:
-    """Draw the maps into `{folder}/{colored by}.png`; what the page needs of them, None without maps."""
+    """Draw the maps into `{folder}/{colored by}.png`; return the page's part, None without maps."""
     shown = {part: paths for part, paths in by_part.items() if part == REFERENCE or part in predicted}
     print("drawing the maps")
     drawn = shown and has_latents(shown)
@@ -109,15 +109,15 @@ def draw_maps(
 
 
 def has_latents(by_part: dict[str, list[str]]) -> bool:
-    """Whether the cells that are mapped have latents."""
+    """True if the mapped cells have latents."""
     return all(latent_columns(paths) for paths in by_part.values())
 
 
 def draw_curves(
     scores: dict[str, Evaluation], history: list[dict[str, str]], folder: Path
 ) -> dict[str, str | None]:
-    """Draw `reliability.svg` and `training.svg`; as they stand in the page, None where there is nothing."""
-    reliability, titles = figures.nothing_to_draw("No cells of a known truth were scored."), {}
+    """Draw `reliability.svg` and `training.svg`; return them for the page, None if empty."""
+    reliability, titles = figures.nothing_to_draw("No cells with a known truth were scored."), {}
     if scores:
         reliability, titles = figures.reliability_curve(
             {part: of_part.confidence for part, of_part in scores.items()},
@@ -125,7 +125,7 @@ def draw_curves(
         )
     figures.save(reliability, folder / "reliability.svg", titles)
     losses = figures.losses_of(history)
-    training, titles = figures.nothing_to_draw("The model left no training history."), {}
+    training, titles = figures.nothing_to_draw("The model has no training history."), {}
     if losses:
         training, titles = figures.training_curve(losses)
     figures.save(training, folder / "training.svg", titles)
@@ -136,13 +136,13 @@ def draw_curves(
 
 
 def draw_confusions(scores: dict[str, Evaluation], folder: Path) -> dict[str, str]:
-    """Draw `{folder}/{part}.svg` for each part that was scored; as they stand in the page."""
-    folder.mkdir(parents=True, exist_ok=True)  # a result of the run, also where nothing was scored
+    """Draw `{folder}/{part}.svg` for each scored part; return them for the page."""
+    folder.mkdir(parents=True, exist_ok=True)  # a result of the run, even if nothing was scored
     for part, of_part in scores.items():
         if of_part.confusion.cells:
             heatmap, titles = figures.confusion_heatmap(of_part.confusion)
         else:
-            heatmap, titles = figures.nothing_to_draw("No cell of a known truth."), {}
+            heatmap, titles = figures.nothing_to_draw("No cell with a known truth."), {}
         figures.save(heatmap, folder / f"{part}.svg", titles)
     return {part: figures.for_page(folder / f"{part}.svg") for part in scores}
 

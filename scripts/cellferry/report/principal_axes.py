@@ -1,4 +1,4 @@
-"""Latents in two dimensions, to look at: the same axes for all queries of a reference."""
+"""Two principal axes of the latent space, the same for all queries of a reference."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ ROWS = 1 << 12
 
 
 class PrincipalAxes:
-    """The two directions in which the reference's cells lie farthest apart.
+    """The two directions of largest variance of the reference's cells.
 
     Parameters
     ----------
     reference
-        Parquet file of the reference's cells that the classifiers learned from, which were drawn evenly over
-        labels; it is read in blocks.
+        Parquet file of the reference's cells that trained the classifiers, sampled evenly over labels; it
+        is read in blocks.
     """
 
     def __init__(self, reference: str | Path) -> None:
@@ -35,12 +35,12 @@ class PrincipalAxes:
         # Ascending by the variance along them.
         _, directions = np.linalg.eigh(products / n - np.outer(self._mean, self._mean))
         axes = directions[:, ::-1][:, :N_AXES]
-        # An axis has two directions, of which eigh may give either.
+        # The sign of an axis from eigh is arbitrary.
         largest = np.abs(axes).argmax(axis=0)
         self._axes = axes * np.sign(axes[largest, np.arange(axes.shape[1])])
 
     def __call__(self, latents: np.ndarray) -> np.ndarray:
-        """Places on the axes: cells × 2, float32; the second is 0 where there is only one latent."""
+        """Coordinates on the axes: cells × 2, float32; with a single latent the second is 0."""
         places = np.zeros((len(latents), N_AXES), dtype=np.float32)
         places[:, : self._axes.shape[1]] = (latents - self._mean) @ self._axes
         return places

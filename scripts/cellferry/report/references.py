@@ -1,4 +1,4 @@
-"""Several references side by side: which of their labels agree, and which one a cell lies nearest to."""
+"""Agreement of labels between several references, and the nearest reference of each cell."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ IN_WORDS = {
     "broader": "broader than {}",
     "overlapping": "overlaps with {}",
 }
-"""Relations of a label to others, in the order in which they are told."""
+"""Relations of a label to others, in the order of a sentence."""
 
 MAX_CONFLICTS_NAMED = 10
 MAX_JUDGED_SHOWN = 500
@@ -31,21 +31,21 @@ MAX_JUDGED_SHOWN = 500
 
 @dataclass(frozen=True)
 class JudgedLabel:
-    """A label of a dataset as another dataset sees it.
+    """A label of a dataset, compared with the labels of another reference.
 
     Attributes
     ----------
     dataset, label, reference
         The dataset, its label, and the dataset that labels its cells.
     part, cells
-        Which of its cells were labeled, `held-out` or `training`, and how many.
+        The labeled cells, `held-out` or `training`, and their number.
     calls
-        What at least a tenth of them are called, with their shares, the commonest first.
+        Labels given to at least a tenth of these cells, with their shares, the most frequent first.
     relation
-        What the label is to those of `reference`, in words.
+        Relation of the label to those of `reference`, in words.
     agrees, judged, conflict
-        Whether it is the same as one label there, whether that can be said, and whether a label of the same
-        name there is another.
+        True if it is the same as one label there, if it could be compared, and if a label of the same name
+        there covers other cells.
     """
 
     dataset: str
@@ -66,7 +66,7 @@ class JudgedLabel:
 
 
 def judged_labels(table: str | Path) -> list[JudgedLabel]:
-    """Read the table that train_classifier writes, one row per label and reference; conflicts stand first."""
+    """Read train_classifier's table: one entry per label and reference, conflicts first."""
     rows = read_table(table)
     found = [
         _judged(key, list(of_label))
@@ -76,14 +76,16 @@ def judged_labels(table: str | Path) -> list[JudgedLabel]:
 
 
 def _judged(key: tuple[str, str, str], rows: list[dict[str, str]]) -> JudgedLabel:
-    """One label from its rows, of which each holds a call."""
+    """One label from its rows; each row holds a call."""
     dataset, label, reference = key
     calls = {row["called"]: float(row["share"]) for row in rows if row["called"]}
     by_relation: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row["relation"]:
             by_relation[row["relation"]].append(row["called"])
-    said = [IN_WORDS[name].format(", ".join(by_relation[name])) for name in IN_WORDS if name in by_relation]
+    relations = [
+        IN_WORDS[name].format(", ".join(by_relation[name])) for name in IN_WORDS if name in by_relation
+    ]
     return JudgedLabel(
         dataset,
         label,
@@ -91,7 +93,7 @@ def _judged(key: tuple[str, str, str], rows: list[dict[str, str]]) -> JudgedLabe
         rows[0]["part"],
         int(rows[0]["cells"]),
         {name: share for name, share in calls.items() if share >= MIN_SHARE},
-        " and ".join(said) or next(iter(by_relation)),
+        " and ".join(relations) or next(iter(by_relation)),
         agrees=SAME in by_relation,
         judged=not set(UNJUDGED) & set(by_relation),
         conflict=rows[0]["conflict"] == "yes",
@@ -99,7 +101,7 @@ def _judged(key: tuple[str, str, str], rows: list[dict[str, str]]) -> JudgedLabe
 
 
 def agreement(judged: Sequence[JudgedLabel]) -> list[dict]:
-    """By dataset and the reference that labels it: how many labels are judged, agree, and are in conflict."""
+    """Numbers of compared, agreeing and conflicting labels, by dataset and labeling reference."""
     pairs: dict[tuple[str, str], list[JudgedLabel]] = defaultdict(list)
     for row in judged:
         pairs[row.dataset, row.reference].append(row)
@@ -117,7 +119,7 @@ def agreement(judged: Sequence[JudgedLabel]) -> list[dict]:
 
 
 def conflicts_in_words(judged: Sequence[JudgedLabel]) -> list[str]:
-    """A sentence for each name that two references give to different cells, with the calls of both."""
+    """One sentence per label that two references give to different cells, with the calls of both."""
     by_name: dict[tuple[str, frozenset[str]], list[JudgedLabel]] = defaultdict(list)
     for row in judged:
         if row.conflict:
@@ -128,16 +130,18 @@ def conflicts_in_words(judged: Sequence[JudgedLabel]) -> list[str]:
             f"{row.reference} calls those of {row.dataset} {row.calls_in_words}" for row in rows
         )
         sentences.append(
-            f"{label}: {' and '.join(sorted(datasets))} draw this label differently, and their cells were "
-            f"learned as one. {calls}. Name them apart in the label column of one."
+            f"{label}: {' and '.join(sorted(datasets))} use this label for different cells, which were "
+            f"trained on as one label. {calls}. Rename the label in the label column of one of them."
         )
     more = len(sentences) - MAX_CONFLICTS_NAMED
     named = sentences[:MAX_CONFLICTS_NAMED]
-    return [*named, f"{more} more labels are drawn differently by two references."] if more > 0 else named
+    return (
+        [*named, f"{more} more labels are used for different cells by two references."] if more > 0 else named
+    )
 
 
 def nearest_references(predictions: str) -> dict | None:
-    """Cells of a query by answer and nearest reference; None where the predictions do not name it.
+    """Cells of a query by answer and nearest reference; None if the predictions lack the column.
 
     Returns
     -------
@@ -155,12 +159,12 @@ def nearest_references(predictions: str) -> dict | None:
 
 
 def side_by_side(table: str | None, predicted: dict[str, str], references: Sequence[str]) -> dict:
-    """What the page's template takes of several references; empty lists and dicts of a single one.
+    """Template variables on several references; empty lists and dicts for a single one.
 
     Parameters
     ----------
     table
-        What train_classifier wrote of the labels that agree.
+        Table of agreeing labels that train_classifier wrote.
     predicted
         Predictions by query.
     references

@@ -1,4 +1,4 @@
-"""What a reader of the report should not overlook."""
+"""Remarks on the report's results that users must read first."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,17 +14,17 @@ from .label_counts import LabelCounts
 LOW_ACCURACY = 0.8
 MUCH_UNKNOWN = 0.2
 TEST = "test"
-"""The part of the reference that was held out to be scored."""
+"""The held-out part of the reference that is scored."""
 MUCH_MISCALIBRATED = 0.1
 CELLS_TO_JUDGE_CALIBRATION = 200
-"""With fewer, chance alone gives bins a gap of that size."""
+"""With fewer cells, bins have a gap of that size by chance."""
 MUCH_ACCEPTED = 0.5
 MAX_CONFUSED_NAMED = 3
 FEW_COMMON_GENES = 0.5
 BASELINE_MARGIN = 0.02
 MUCH_MOVED = 0.1
 ROUNDED = 1.05
-"""Thresholds are raised by a sketch, with held-out cells beside it: they keep the limit to a few percent."""
+"""Tolerance: thresholds raised from a sketch keep the limit to within a few percent."""
 
 
 def remarks(
@@ -42,7 +42,7 @@ def remarks(
     held_out: HeldOutAnswers | None = None,
     conflicts: Sequence[str] = (),
 ) -> list[str]:
-    """Sentences on what lowers the trust in the answer; none where nothing does.
+    """Sentences on problems of the results; empty without any.
 
     Parameters
     ----------
@@ -51,25 +51,25 @@ def remarks(
     evaluations
         Scores by part.
     features
-        The genes of the model; None where they are not chosen yet.
+        The genes of the model; None if they are not selected yet.
     gene_loss
-        By query that may lack genes of the model, the accuracy this costs.
+        Accuracy lost to missing genes, by query that may lack genes of the model.
     rare
-        Cells by label of the reference's labels that have too few to be learned.
+        Cells by label, for labels with too few cells to be trained on.
     left_out
-        By label that was taken out of the reference: what became of its held-out cells.
+        Results for the held-out cells of each label that was left out of the reference.
     max_error
-        Share of wrong labels that was allowed on held-out cells.
+        Accepted share of wrong labels on held-out cells.
     max_loss
-        Macro-F1 that missing genes may cost.
+        Accepted loss of macro-F1 due to missing genes.
     rounded
-        By dataset whose counts were rounded: the effect on its first cells.
+        Effect of rounding on the first cells, by dataset whose counts were rounded.
     not_trained
-        By head that the reference has too many labels for: how many it may have.
+        Maximum number of labels, by head that was not trained because the reference has more.
     held_out
-        Answers to the held-out cells that calibrate the classifiers; None where that is not done yet.
+        Answers to the held-out cells that calibrate the classifiers; None before calibration.
     conflicts
-        Sentences on labels that two references draw differently under one name.
+        Sentences on labels that two references use for different cells.
     """
     return [
         *_on_calibration(held_out),
@@ -84,15 +84,15 @@ def remarks(
         *_on_gene_loss(gene_loss, max_loss),
         *(rounding_in_words(name, first) for name, first in (rounded or {}).items()),
         *(
-            f"{head} was not trained: the reference has more than {most:,} labels, for which it takes "
-            "too long. The other classifiers gave the answer."
+            f"{head} was not trained: the reference has more than {most:,} labels, which takes too long. "
+            "The labels are those of the other classifiers."
             for head, most in (not_trained or {}).items()
         ),
     ]
 
 
 def heads_not_trained(config: dict, n_labels: int) -> dict[str, int]:
-    """By head that so many labels leave out: how many it may have."""
+    """Maximum number of labels, by head that is left out because there are more."""
     heads = config.get("prediction", {}).get("heads", [])
     cytometry = config.get("modality") == "cytometry"
     heads = available_heads(heads, scanvi_model=True, cytometry=cytometry, expression=True)
@@ -104,9 +104,9 @@ def _on_calibration(held_out: HeldOutAnswers | None) -> list[str]:
     if held_out is None or held_out.cells:
         return []
     return [
-        "The reference has no held-out cells: probabilities are not calibrated; labels are given out from "
-        f"a probability of {1 - held_out.max_error:g} on, taken at its word. A labeled dataset with "
-        "`role: evaluate` shows how often they are right."
+        "The reference has no held-out cells: probabilities are not calibrated, and a cell gets its label "
+        f"if its probability is at least {1 - held_out.max_error:g}. Add a labeled dataset with "
+        "`role: evaluate` to measure the error."
     ]
 
 
@@ -116,9 +116,9 @@ def _on_rare_labels(rare: dict[str, int], label_counts: dict[str, LabelCounts]) 
     listed = ", ".join(f"{label} ({cells:,})" for label, cells in rare.items())
     named = sum(sum(counted.rare.values()) for counted in label_counts.values())
     return [
-        f"The reference has {len(rare)} label(s) of too few cells to be learned: {listed}. No cell can "
-        "get them; such cells should be unknown, or get a label of a coarser level."
-        + (f" {named:,} are clearly like one, which the column rare_label names." if named else "")
+        f"The reference has {len(rare)} label(s) with too few cells to be predicted: {listed}. "
+        "Such cells should be unknown, or get a label of a coarser level."
+        + (f" {named:,} cells resemble one of these labels (column rare_label)." if named else "")
     ]
 
 
@@ -130,13 +130,14 @@ def _on_labels_left_out(left_out: dict[str, LeftOutLabel]) -> list[str]:
     worst = max(mistaken, key=shares.get)
     taken_for = max(left_out[worst].accepted_as, key=left_out[worst].accepted_as.get)
     return [
-        f"{len(mistaken)} of {len(left_out)} labels would be taken for others if the reference lacked "
-        f"them: without {worst}, {shares[worst]:.1%} of its cells were accepted, most as {taken_for}."
+        f"{len(mistaken)} of {len(left_out)} labels are mistaken for other labels if they are missing from "
+        f"the reference: without {worst}, {shares[worst]:.1%} of its cells were accepted, most as "
+        f"{taken_for}."
     ]
 
 
 def _on_scores(name: str, scores: Evaluation) -> list[str]:
-    """Remarks on a part that was scored; none where no truth is known."""
+    """Remarks on a scored part; empty if no truth is known."""
     accuracy = scores.forced.accuracy
     if accuracy is None:
         return []
@@ -146,25 +147,23 @@ def _on_scores(name: str, scores: Evaluation) -> list[str]:
     rejected = scores.answered.rejected_share
     if name == TEST and rejected is not None and rejected > MUCH_UNKNOWN:
         sentences.append(
-            f"{name}: {rejected:.1%} of the reference's own held-out cells are unknown; the model may "
-            "have been trained too briefly (model.epochs), or its donors differ too much."
+            f"{name}: {rejected:.1%} of the reference's own held-out cells are unknown; the model may need "
+            "longer training (model.epochs), or the donors differ too much."
         )
     sentences += _on_baseline(name, scores.baseline)
     ece = scores.forced.ece
     if ece > MUCH_MISCALIBRATED and scores.truth_in_reference >= CELLS_TO_JUDGE_CALIBRATION:
-        sentences.append(
-            f"{name}: a probability is off by {ece:.2f} on average; do not take it at its word there."
-        )
+        sentences.append(f"{name}: probabilities are off by {ece:.2f} on average; do not rely on them there.")
     sentences += [
-        f"{name}: {pair.labels[0]} and {pair.labels[1]} are hardly told apart; {pair.share:.1%} "
-        "of their cells got the other one's label."
+        f"{name}: {pair.labels[0]} and {pair.labels[1]} are often confused; {pair.share:.1%} "
+        "of their cells got the other label."
         for pair in scores.confused_labels[:MAX_CONFUSED_NAMED]
     ]
     if scores.truth_not_in_reference:
         sentences.append(
-            f"{name}: {scores.truth_not_in_reference:,} cells have a label that the reference lacks "
-            f"({', '.join(scores.labels_not_in_reference)}); "
-            f"{scores.truth_not_in_reference_called_unknown:,} of them were called unknown."
+            f"{name}: {scores.truth_not_in_reference:,} cells have a label that is missing from the "
+            f"reference ({', '.join(scores.labels_not_in_reference)}); "
+            f"{scores.truth_not_in_reference_called_unknown:,} of them are unknown."
         )
     return sentences
 
@@ -176,26 +175,26 @@ def _on_baseline(name: str, baseline: Baseline | None) -> list[str]:
     if simple is None or cellferry is None or cellferry >= simple - BASELINE_MARGIN:
         return []
     return [
-        f"{name}: the simple baseline is right more often ({simple:.1%} against {cellferry:.1%}); "
-        "the reference model may have been trained too briefly or on too few cells."
+        f"{name}: the simple baseline is more accurate ({simple:.1%} against {cellferry:.1%}); "
+        "the reference model may need longer training or more cells."
     ]
 
 
 def _on_unknown_cells(label_counts: dict[str, LabelCounts]) -> list[str]:
     return [
-        f"{name}: {counts.n_unknown / counts.n_cells:.1%} of the cells are unknown; the reference "
-        "may lack their types, or the query differs much from it."
+        f"{name}: {counts.n_unknown / counts.n_cells:.1%} of the cells are unknown; their types may be "
+        "missing from the reference, or the query differs strongly from it."
         for name, counts in label_counts.items()
         if counts.n_cells and counts.n_unknown / counts.n_cells > MUCH_UNKNOWN
     ]
 
 
 def _on_expected_errors(label_counts: dict[str, LabelCounts], max_error: float) -> list[str]:
-    """Queries whose labels are less sure than `max_error` asks of held-out cells."""
+    """Remarks on queries whose expected error exceeds `max_error`."""
     return [
-        f"{name}: {counts.expected_error:.1%} of its labels are expected to be wrong, by their "
-        f"probabilities; prediction.max_error ({max_error:g}) is kept on the reference's held-out cells, and "
-        "this query is harder. `prediction.shift: adapt` gives fewer and surer labels."
+        f"{name}: {counts.expected_error:.1%} of its labels are expected to be wrong; prediction.max_error "
+        f"({max_error:g}) holds for the reference's held-out cells, and this query is harder. "
+        "`prediction.shift: adapt` gives fewer and more reliable labels."
         for name, counts in label_counts.items()
         if counts.expected_error is not None and counts.expected_error > ROUNDED * max_error
     ]
@@ -204,15 +203,15 @@ def _on_expected_errors(label_counts: dict[str, LabelCounts], max_error: float) 
 def _on_mappings(label_counts: dict[str, LabelCounts]) -> list[str]:
     return [
         f"{name}: fitting the model to its batches changes the label of {1 - counts.same_by_mappings:.1%} of "
-        "the cells, as far as the heads on the latent space say; the query differs from the reference, and "
-        "its labels are less sure."
+        "the cells (by the heads on the latent space); the query differs from the reference, and its labels "
+        "are less reliable."
         for name, counts in label_counts.items()
         if counts.same_by_mappings is not None and 1 - counts.same_by_mappings > MUCH_MOVED
     ]
 
 
 def _on_common_genes(queries: Iterable[str], features: Features | None) -> list[str]:
-    # The reference's share says little: a small panel shares few of its genes, and may suffice.
+    # Not for the reference: it shares few genes with a small panel, which can suffice.
     datasets = features.datasets if features else {}
     return [
         f"{name}: only {datasets[name].common_share:.1%} of its genes are common to all datasets."
@@ -227,15 +226,15 @@ def _on_gene_loss(gene_loss: dict[str, GeneLoss], max_loss: float) -> list[str]:
         if loss.loss is None or (not loss.advice and loss.loss <= max_loss):
             continue
         lacks = (
-            f"{name}: lacks {loss.genes - loss.measured:,} of the model's {loss.genes:,} genes, which "
-            f"costs {loss.loss:.3f} of the macro-F1"
+            f"{name}: lacks {loss.genes - loss.measured:,} of the model's {loss.genes:,} genes; estimated "
+            f"loss of macro-F1: {loss.loss:.3f}"
         )
         retrained = loss.loss_retrained
-        price = "" if retrained is None else f" (by the baseline that would cost {max(0, retrained):.3f})"
+        price = "" if retrained is None else f" (loss of the retrained baseline: {max(0, retrained):.3f})"
         if loss.advice:
-            advice = f"train on common genes{price} (genes.retrain_on_common: true, and no `pretrained`)."
+            advice = f"train on common genes{price}: set genes.retrain_on_common: true, without `pretrained`."
         else:
-            advice = f"training on its genes would not help{price}; provide coarser labels."
+            advice = f"training on its genes does not help{price}; provide coarser labels."
         sentences.append(f"{lacks}; {advice}")
     return sentences
 
@@ -244,9 +243,9 @@ def rounding_in_words(name: str, first: InspectedRounding) -> str:
     """One sentence on a dataset whose counts were rounded (`counts_rounding`)."""
     sentence = f"{name}: its counts were fractional, and are rounded to whole numbers (counts_rounding)"
     if not first.cells:
-        return f"{sentence}; the log of convert_to_chunks says how much that changed."
+        return f"{sentence}; see the log of convert_to_chunks for the change."
     change = first.after / first.before - 1 if first.before else 0
     return (
-        f"{sentence}; of its first {first.cells:,} cells the total of {first.before:,.1f} became "
+        f"{sentence}; the total of its first {first.cells:,} cells changed from {first.before:,.1f} to "
         f"{first.after:,.0f} ({change:+.2%})."
     )

@@ -1,4 +1,4 @@
-"""The files of a run that its report is drawn from, and what they hold."""
+"""The files of a run that its report shows, and their contents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -20,7 +20,7 @@ NO_LABELS = ReferenceLabels({}, LabelHierarchy(), {})
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Files that a report is drawn from. What an unfinished run has not made is None, or not in its list.
+    """Input files of a report. Files that an unfinished run lacks are None, or left out of their list.
 
     Parameters
     ----------
@@ -29,31 +29,31 @@ class RunFiles:
     mapped
         The chunks of all parts, in order, named `{part}/{chunk}.parquet`.
     inspected
-        What inspect_dataset wrote, one file per dataset; costs are predicted from it.
+        Results of inspect_dataset, one file per dataset; memory is predicted from them.
     gene_loss
         Results of estimate_missing_genes for queries that may lack genes: `{query}/gene_loss.json` each.
     common
-        Counts of the queries where the model is of others: these have the genes that a query measured.
+        Counts of the queries if the model was imported: their var column `measured` marks a query's genes.
     labeled
         Labeled files of queries that may have coordinates.
     label_genes, shifted_genes
         Tables of the queries' genes, `{query}/label_genes.tsv` and `{query}/shifted_genes.tsv` each.
     raised
-        What raise_thresholds wrote for the queries, `{query}/raised.json` each, if it was asked to.
+        Results of raise_thresholds for the queries, `{query}/raised.json` each, if configured.
     decision
-        What calibrate_classifier learned.
+        Result of calibrate_classifier.
     left_out
-        What became of the cells of each label when the reference was without it, if that was tried.
+        Results of leave_labels_out, if configured.
     labels
-        What split_reference wrote of the reference's labels.
+        The reference's labels, as split_reference wrote them.
     datasets, genes, history
-        What check_datasets, select_genes and train_reference_model report.
+        Reports of check_datasets, select_genes and train_reference_model.
     panel
-        What compare_panels wrote of every channel; None but for cytometry.
+        Table of channels from compare_panels; cytometry only, else None.
     packed
-        What a packed reference says of itself; None for another.
+        Description of a packed reference; None for others.
     label_agreement
-        What each of several references calls the cells of the others; None of one.
+        Labels that each of several references gives to the cells of the others; None for a single one.
     """
 
     evaluations: Sequence[str]
@@ -86,7 +86,7 @@ class RunFiles:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How the run was configured, and where it left its tables and logs.
+    """Configuration of the run, and folders of its tables and logs.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class RunResults:
-    """What files of a run hold that words and figures share.
+    """Contents of a run's files that text and figures share.
 
     Attributes
     ----------
@@ -126,11 +126,11 @@ class RunResults:
     mapped
         Mapped chunks by part, in the order in which the page shows the parts.
     labels
-        Labels of the reference; none where they are missing.
+        Labels of the reference; empty if they are missing.
     history
         Loss per epoch, a row each.
     packed
-        What a packed reference says of itself; None for another.
+        Description of a packed reference; None for others.
     """
 
     scores: dict[str, Evaluation]

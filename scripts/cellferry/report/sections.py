@@ -1,6 +1,6 @@
 """Labels over the coordinates of spatial data: a map per query, with a panel for each tissue section.
 
-Files of a dataset have coordinates of their own, so each file is a section; in a single file each batch is.
+Each file of a dataset has its own coordinates and is a section; in a single file, each batch is one.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from ..artifacts.latents import read_rows
 from . import figures
 
 MAX_CELLS = 40_000
-"""Cells of a query's map at most; more would lie on one another."""
+"""Maximum number of cells in a query's map; more would overlap."""
 MAX_SECTIONS = 12
 CELLS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
 class Section:
-    """Cells of a tissue section, of a large one as many as can be shown.
+    """Cells of a tissue section; a sample of a large one.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Section:
     cells
         Number of its cells with coordinates.
     places
-        Coordinates of those that are drawn: cells × 2, float64, the second one downwards.
+        Coordinates of the drawn cells: cells × 2, float64, the second one downwards.
     labels
         Their labels.
     """
@@ -44,7 +44,7 @@ class Section:
 def draw_sections(
     labeled: dict[str, str], predicted: dict[str, str], colors: dict[str, str], folder: Path, *, seed: int
 ) -> dict[str, dict]:
-    """Draw `{folder}/{query}.png` for each query with coordinates; what the page needs of them.
+    """Draw `{folder}/{query}.png` for each query with coordinates; return the page's part.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def draw_sections(
     folder
         Folder of the figures.
     seed
-        Seed of the drawing.
+        Seed of the sampling.
     """
-    folder.mkdir(parents=True, exist_ok=True)  # a result of the run, also where no query has coordinates
+    folder.mkdir(parents=True, exist_ok=True)  # a result of the run, even if no query has coordinates
     drawn = {}
     for query in labeled.keys() & predicted.keys():
         sections, n_sections = sections_of(labeled[query], predicted[query], query, seed=seed)
@@ -76,7 +76,7 @@ def draw_sections(
 
 
 def sections_of(labeled: str, predicted: str, query: str, *, seed: int) -> tuple[list[Section], int]:
-    """The largest sections of a query, by name, and the number of all; none without coordinates.
+    """The largest sections of a query, by name, and the number of all; empty without coordinates.
 
     Memory grows by 6 bytes a cell.
     """
