@@ -210,7 +210,7 @@ def test_counts_of_fewer_cells_are_refused(trained, tmp_path):
 
 
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
-    with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
+    with pytest.raises(InputError, match=r"mem_mb=300 is too low: this job cannot run below \d+"):
         calibrate(trained, tmp_path, held_out(tmp_path, [0, 1, 2]), budget=Budget(300))
 
 

@@ -209,7 +209,7 @@ def test_matrix_whose_order_ends_late(tmp_path, monkeypatch, capsys):
 
 
 def test_too_little_memory(blood, tmp_path):
-    with pytest.raises(InputError, match="mem_mb is 300, and this job cannot run below"):
+    with pytest.raises(InputError, match="mem_mb=300 is too low: this job cannot run below"):
         convert(blood, tmp_path / "chunks", budget=Budget(300))
 
 
@@ -217,7 +217,7 @@ def test_what_a_format_needs_besides_is_asked_of_the_memory(tmp_path):
     adata = make_adata()
     adata.var_names = [f"RPL{n}" for n in range(N_GENES)]
     adata.to_df().astype(int).to_parquet(tmp_path / "blood.parquet")
-    with pytest.raises(InputError, match="mem_mb is 700, and this job cannot run below"):
+    with pytest.raises(InputError, match="mem_mb=700 is too low: this job cannot run below"):
         convert(tmp_path / "blood.parquet", tmp_path / "chunks", budget=Budget(700))
     parts = convert(tmp_path / "blood.parquet", tmp_path / "chunks", budget=Budget(1000))
     assert np.array_equal(sparse.vstack([part.X for part in parts]).toarray(), adata.X.toarray())

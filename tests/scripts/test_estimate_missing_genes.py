@@ -294,7 +294,7 @@ def test_memory_and_blocks_change_nothing(reference, tmp_path, monkeypatch):
 
 
 def test_too_little_memory_is_told_at_once(reference, tmp_path):
-    with pytest.raises(InputError, match=r"mem_mb is 500, and this job cannot run below \d+"):
+    with pytest.raises(InputError, match=r"mem_mb=500 is too low: this job cannot run below \d+"):
         estimate(reference, tmp_path, np.ones(60, bool), budget=Budget(500))
     assert not (tmp_path / "calibration.json").exists()
 

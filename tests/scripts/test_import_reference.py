@@ -284,7 +284,7 @@ def test_an_encoder_of_another_kind_is_refused(tmp_path):
 
 
 def test_too_little_memory_is_told_at_once(foreign, tmp_path):
-    with pytest.raises(RetryableError, match="mem_mb is 900"):
+    with pytest.raises(RetryableError, match="mem_mb=900"):
         take(foreign, tmp_path, mem_mb=900)
 
 

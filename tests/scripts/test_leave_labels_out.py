@@ -196,7 +196,7 @@ def test_outcomes_are_counted():
 
 
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
-    with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
+    with pytest.raises(InputError, match=r"mem_mb=300 is too low: this job cannot run below \d+"):
         leave_out(trained, held_out(tmp_path, [0, 1, 2]), mem_mb=300)
 
 

@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_marked():
     assert line.shortages == [Shortage("mem_mb", [4000, 8000], needed, fits_on=None)]
     (line,) = plan([Job("merge_h5ad")], {"merge_h5ad": Asked(mem_mb=[300, 600], runtime=[60, 120])})
     (shortage,) = line.shortages
-    assert (shortage.resource, shortage.asked, shortage.fits_on) == ("mem_mb", [300, 600], 2)
+    assert (shortage.resource, shortage.requested, shortage.fits_on) == ("mem_mb", [300, 600], 2)
     (line,) = plan([Job("merge_h5ad")], {"merge_h5ad": ENOUGH})
     assert not line.shortages
 
@@ -174,8 +174,8 @@ def test_what_does_not_fit_stands_at_the_end_with_a_remedy():
     assert re.search(r"^split_reference .* TOO LITTLE$", said, re.M)
     assert re.search(r"^merge_h5ad .* later$", said, re.M)
     table, _, wrong = said.partition("DOES NOT FIT (2):")
-    assert "merge_h5ad: mem_mb: 300 is too little, attempt 2 will do." in table
-    assert f"split_reference: mem_mb is 8000 at most, and {needed} is needed." in wrong
+    assert "merge_h5ad: mem_mb=300 is too low, attempt 2 has enough." in table
+    assert f"split_reference: mem_mb is at most 8000, but {needed} is needed." in wrong
     assert f"set mem_mb of split_reference (and max_mem_mb) to {needed} or more" in wrong
     assert "map_query: runtime is 120 at most" in wrong
     assert "Raise datasets.NAME.chunks" in wrong

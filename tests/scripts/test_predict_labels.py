@@ -282,7 +282,7 @@ def test_counts_of_fewer_cells_than_were_mapped_are_refused(trained, tmp_path):
 
 
 def test_too_little_memory_is_told_at_once(trained, tmp_path):
-    with pytest.raises(InputError, match=r"mem_mb is 300, and this job cannot run below \d+"):
+    with pytest.raises(InputError, match=r"mem_mb=300 is too low: this job cannot run below \d+"):
         predict(trained, query(tmp_path, [0]), budget=Budget(300))
 
 
@@ -355,7 +355,7 @@ def test_heads_of_marker_values_vote_alone_too(tmp_path, heads):
 
 def test_trees_are_counted_as_held(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(XGBoostHead, "held_bytes", 2000 * 2**20)
-    with pytest.raises(InputError, match=r"mem_mb is 2000, and this job cannot run below \d+"):
+    with pytest.raises(InputError, match=r"mem_mb=2000 is too low: this job cannot run below \d+"):
         predict(trained, query(tmp_path, [0]))
 
 

@@ -47,7 +47,7 @@ def test_a_profile_that_fits_and_one_that_does_not(cluster, tmp_path):
     assert "ok accounting sacct answers" in said
     assert "ok cpu 2 nodes, up to 64000 MB and 16 CPUs, 2 days, no GPU" in said
     assert "ok gpu 1 node, up to 64000 MB and 16 CPUs, 2 days, fake:2" in said
-    assert re.search(r"ok profile account default; what all \d+ rules ask for fits the partitions", said)
+    assert re.search(r"ok profile account default; the requests of all \d+ rules fit the cluster", said)
     assert (code, "FAILS profile" in said) == (0, False)
 
     code, said = doctor(
@@ -55,7 +55,7 @@ def test_a_profile_that_fits_and_one_that_does_not(cluster, tmp_path):
     )
     assert code == 1
     assert "there is no partition 'main'; this cluster has cpu, gpu, urgent -> Set cpu_partition" in said
-    assert "asks for h100:1, and partition gpu has fake:2 -> Set gpu_partition, gpu_kind" in said
+    assert "requests h100:1, but partition gpu has fake:2 -> Set gpu_partition, gpu_kind" in said
     assert re.search("there is no account 'nobody' for you; you have .*default.* -> Set account", said)
 
 
@@ -63,7 +63,7 @@ def test_a_job_on_the_gpu_partition_says_what_it_finds_there(cluster, tmp_path):
     code, said = doctor(cluster, tmp_path, "--gpu", gpu_kind="fake")
     # The cluster's GPUs are none.
     assert "FAILS GPU job no NVIDIA driver answers on" in said
-    assert re.search(rf"ok GPU job {tmp_path} is seen on \w+g1", said)
+    assert re.search(rf"ok GPU job {tmp_path} is visible on \w+g1", said)
     assert code == 1
 
 
@@ -74,12 +74,12 @@ def test_a_job_that_waits_for_too_long_is_cancelled(cluster, tmp_path):
         code, said = doctor(cluster, tmp_path, "--gpu", "--wait", "4")
     finally:
         cluster.ask("scancel", job)
-    assert "note GPU job waited 4 s and has not begun" in said
+    assert "note GPU job not started after 4 s" in said
     assert code == 0
     assert not re.search("cellferry_doctor", cluster.ask("squeue", "--noheader", "--format=%j|%T"))
 
 
 def test_a_job_that_slurm_does_not_take(cluster, tmp_path):
     code, said = doctor(cluster, tmp_path, "--gpu", gpu_partition="main")
-    assert re.search("FAILS GPU job SLURM did not take it: .*[Ii]nvalid partition", said)
+    assert re.search("FAILS GPU job SLURM refused it: .*[Ii]nvalid partition", said)
     assert code == 1

@@ -30,17 +30,22 @@ def test_all_that_is_too_large_or_missing_is_told_at_once(run):
     said = refused(run(resources=changes, **{"set-threads": {"train_classifier": 99}}), target="all")
     assert "the cluster cannot run this (8 problem(s))" in said
     assert "inspect_dataset: there is no partition 'main'; this cluster has cpu, gpu, urgent." in said
-    assert "convert_to_chunks: asks for 120000 MB on attempt 3, and the largest node of partition cpu" in said
+    assert "convert_to_chunks: requests 120000 MB on attempt 3, but the largest node of partition cpu" in said
     assert "Set max_mem_mb at the top of profiles/slurm/config.yaml to 64000 or less" in said
-    assert "merge_h5ad: asks for 9000 minutes, and partition cpu allows 2880" in said
+    assert "merge_h5ad: requests 9000 minutes, but partition cpu allows 2880" in said
     assert "there is no account 'nobody' for you; you have default" in said
-    assert "fit_query_model: asks for gpu:1, and partition cpu has no GPU" in said
+    assert "fit_query_model: requests gpu:1, but partition cpu has no GPU" in said
     # Rules that share a job.
     together = "reference_cells (split_reference, select_genes, subset_reference, shuffle_reference)"
-    assert f"{together}: asks for 3010 minutes together, and partition cpu allows 2880. Set max_min" in said
-    assert "classifier (train_classifier, calibrate_classifier): asks for 99 CPUs" in said
-    assert "answers (gather_predictions, evaluate): its rules share a job and ask for different" in said
-    assert "(slurm_partition: cpu, gpu). Give them the same, or remove those that differ from groups" in said
+    assert f"{together}: requests 3010 minutes together, but partition cpu allows 2880. Set max_min" in said
+    assert "classifier (train_classifier, calibrate_classifier): requests 99 CPUs" in said
+    assert (
+        "answers (gather_predictions, evaluate): its rules share a job but differ in their requests" in said
+    )
+    assert (
+        "(slurm_partition: cpu, gpu). Give them the same values, or remove differing rules from groups"
+        in said
+    )
 
 
 def test_no_sbatch_on_the_path(run, tmp_path):
@@ -76,16 +81,16 @@ def test_a_refusal_at_submission_is_told_in_slurms_words(run):
     code, said = run.finish("results/inspected/atlas.json")
     told = said.partition("job(s) failed")[2]
     assert code == 1
-    assert "SLURM did not take it (sbatch: error" in told
+    assert "SLURM refused it (sbatch: error" in told
     assert "Invalid node name specified" in told
 
 
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ("--nodelist=c9", ["SLURM did not take it (sbatch: error", "Invalid node name specified"]),
+        ("--nodelist=c9", ["SLURM refused it (sbatch: error", "Invalid node name specified"]),
         # The plugin itself stops at what it takes for a mistake, and asks the job for its rule to say so.
-        ("--account=default", ["SLURM did not take it ("]),
+        ("--account=default", ["SLURM refused it ("]),
     ],
 )
 def test_a_job_of_several_rules_that_is_refused_is_told_and_not_waited_for(run, extra, words):
@@ -103,7 +108,7 @@ def test_a_cluster_that_does_not_know_its_memory(run, tmp_path, cluster_without_
     """As refused by SLURM, so told before; then SLURM is not asked, and the script keeps to its mem_mb."""
     cluster = cluster_without_memory
     said = refused(run(cluster=cluster))
-    assert "inspect_dataset: asks for memory, and SLURM does not know how much" in said
+    assert "inspect_dataset: requests memory, but the nodes of" in said
     assert "Set request_memory at the top of profiles/slurm/config.yaml to false" in said
     submitted = ["sbatch", "--account=default", "--mem=1000", "--output=/dev/null", "--wrap=true"]
     with pytest.raises(subprocess.CalledProcessError) as refusal:

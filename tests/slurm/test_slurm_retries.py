@@ -134,7 +134,7 @@ def test_a_rule_killed_for_its_memory_is_named_and_those_before_it_are_kept(run,
     run = run(retries=0)
     told = killed_for_memory(run, "subset_reference", "results/reference/store.zarr")
     assert "\nsubset_reference: results/common/reference.h5ad" in told
-    assert "  in one job with split_reference, select_genes, shuffle_reference" in told
+    assert "  in the same job: split_reference, select_genes, shuffle_reference" in told
 
     code, said = run.finish("results/reference/store.zarr")
     assert code == 0, said

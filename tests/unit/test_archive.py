@@ -170,7 +170,7 @@ ABOUTS = {
         lambda m: m.update(format=2),
         r"by a newer version of cellferry \(format 2; .* reads 1\)",
     ),
-    "no format": (lambda m: m.pop("format"), r"names no format"),
+    "no format": (lambda m: m.pop("format"), r"has no format"),
     "no name": (lambda m: m.pop("name"), r"has name: None"),
     "a name that is a path": (lambda m: m.update(name="../x"), r"has name: '../x'"),
     "a field too many": (lambda m: m.update(more=1), r"has more: 1"),

@@ -42,11 +42,11 @@ def test_an_attempt_never_gets_less_than_a_job_can_run_with():
 
 
 def test_too_little_memory_is_told_with_the_least_that_would_do():
-    with pytest.raises(InputError, match="mem_mb is 300, and this job cannot run below 614"):
+    with pytest.raises(InputError, match="mem_mb=300 is too low: this job cannot run below 614"):
         block(300)
     held = MemoryModel(fixed_mb=300, value_bytes=10)
-    with pytest.raises(InputError, match=r"cannot run below 650; .*\(set-resources\), or ask for less$"):
-        Budget(300).require(held, values=10 * MB, remedy="ask for less")
+    with pytest.raises(InputError, match=r"cannot run below 650; .*\(set-resources\), or request less$"):
+        Budget(300).require(held, values=10 * MB, remedy="request less")
     Budget(650).require(held, values=10 * MB)
 
 

@@ -33,8 +33,8 @@ def test_files_of_now_and_of_a_moment_ahead_pass():
 @pytest.mark.parametrize("path", ["results/genes.tsv", "my cells.h5ad"])
 def test_the_command_that_is_said_mends_the_times(path):
     set_ahead(path, 90)
-    with pytest.raises(InputError, match=r"was written (89|90) minutes from now: the clock") as error:
+    with pytest.raises(InputError, match=r"has a time (89|90) minutes in the future: the clock") as error:
         check_clock(["results/merged/a.h5ad", path])
-    command = re.search(r"one time: (find .*)$", str(error.value))[1]
+    command = re.search(r"files' times: (find .*)$", str(error.value))[1]
     subprocess.run(command, shell=True, check=True)
     check_clock(["results/merged/a.h5ad", path])

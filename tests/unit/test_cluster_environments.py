@@ -21,7 +21,7 @@ def test_an_environment_that_holds_everything_is_fine():
 
 def test_what_is_missing_is_told_with_both_ways_out(without):
     without("xgboost", "scvi-tools")
-    with pytest.raises(InputError, match=r"it lacks scvi-tools, xgboost\. .*conda on the PATH.*make demo"):
+    with pytest.raises(InputError, match=r"which lacks scvi-tools, xgboost\. .*make demo.*conda on the PATH"):
         environments.check_environments(FILES)
 
 

@@ -189,7 +189,7 @@ def test_what_differs_is_said_and_what_does_not(tmp_path):
     assert "90 of 100" in said
     assert "of held-out cells, median 0.500" in said
     assert "of held-out cells, median 0.750" in said
-    same = next(line for line in said.splitlines() if line.startswith("the same in both"))
+    same = next(line for line in said.splitlines() if line.startswith("same in both"))
     assert "model's weights" in same
     assert "hash of the reference" in same
     assert "classifiers," not in same

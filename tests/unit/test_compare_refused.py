@@ -29,7 +29,7 @@ def test_missing_arguments_and_files(runs, tmp_path):
     refused("A= is missing; name a folder or a table", "", b)
     refused("B=nowhere: does not exist", a, "nowhere")
     (tmp_path / "empty").mkdir()
-    refused(r"B=.*empty: holds no predictions/\*.parquet; finish that run", a, tmp_path / "empty")
+    refused(r"B=.*empty: contains no predictions/\*.parquet; finish that run", a, tmp_path / "empty")
     refused("OUTPUT=x.csv: does not end in .tsv", a, b, output="x.csv")
 
 
@@ -53,15 +53,15 @@ def test_queries_are_chosen_by_name(runs, tmp_path):
     assert "test.parquet" in compare(str(a), str(b), query="test")
     for run in "ab":
         write(tmp_path / run, KNOWN, query="lung")
-    refused("A and B hold predictions of kidney, lung; name one, QUERY=kidney", a, b)
+    refused("A and B contain predictions of kidney, lung; name one, such as QUERY=kidney", a, b)
     assert "lung.parquet" in compare(str(a), str(b), query="lung")
-    refused("A=.*: holds no predictions of blood but of kidney, lung, test", a, b, query="blood")
+    refused("A=.*: contains predictions of kidney, lung, test, not of blood", a, b, query="blood")
 
 
 def test_another_query(tmp_path):
     a = write(tmp_path / "a", KNOWN)
     b = write(tmp_path / "b", [cell("other", "T")], query="lung")
-    refused("A holds predictions of kidney, B of lung, and none of the same query; name two files", a, b)
+    refused("A contains predictions of kidney, B of lung: no common query; name two files", a, b)
     one, other = a / "predictions/kidney.parquet", b / "predictions/lung.parquet"
     refused("have no cell in common: 'k1', 'k2', 'k3' are in A, 'other' in B", one, other)
     # Called otherwise, but with the same cells.
@@ -100,7 +100,7 @@ def test_no_cells(tmp_path):
     schema = pq.read_schema(write(tmp_path / "a", KNOWN) / "predictions/kidney.parquet")
     path = tmp_path / "none.parquet"
     pq.write_table(schema.empty_table(), path)
-    refused("none.parquet: holds no cells", path, path)
+    refused("none.parquet: contains no cells", path, path)
 
 
 @pytest.mark.parametrize("shuffled", [True, False])
@@ -141,7 +141,7 @@ def test_no_room_for_the_parts_of_a_join(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pairs_module, "cut", full)
-    refused(r"cannot hold the parts that are joined \(.*No space left.*; set TMPDIR to a folder", a, b)
+    refused(r"temporary files cannot be written \(.*No space left.*; set TMPDIR to a folder", a, b)
 
 
 def test_an_output_that_cannot_be_written(runs, tmp_path, capsys):

@@ -86,7 +86,7 @@ def test_problems_are_records_with_their_key_and_remedy(config):
     config["labels"] = {"rename": "labels.csv", "parents": {"T": "T"}}
     first, second, third = find_problems(config, config_files=[])
     where = "datasets.patients"
-    remedy = f"name it in {where}.obs, or take the key out"
+    remedy = f"name it in {where}.obs, or remove the key"
     assert first == Problem(f"{where}.obs_by", "has no effect without a table", remedy)
     assert (second.where, second.what[:11]) == ("labels.rename", "labels.csv:")
     assert third == Problem("labels.parents", "contains a circle, T → T", "remove one of them")
@@ -116,17 +116,17 @@ def test_problems_are_records_with_their_key_and_remedy(config):
         (lambda c: c["datasets"].update({"a b": c["datasets"].pop("patients")}), "'a b' cannot be"),
         (lambda c: c["datasets"].update({"test": c["datasets"].pop("patients")}), "'test' cannot be"),
         (lambda c: c["datasets"].update(reference=c["datasets"].pop("atlas")), "'reference' cannot be"),
-        (lambda c: c.update(prediction={"heads": ["scanvi"]}), "prediction.heads: [scanvi] leaves nothing"),
+        (lambda c: c.update(prediction={"heads": ["scanvi"]}), "prediction.heads: [scanvi] leaves no head"),
         (
             lambda c: c.update(prediction={"heads": ["cytovi", "expression_xgboost"]}),
-            "[cytovi, expression_xgboost] leaves nothing to predict with, since cytovi and "
-            "expression_xgboost take cytometry (modality); name another head too",
+            "[cytovi, expression_xgboost] leaves no head to predict with: cytovi and "
+            "expression_xgboost need the modality cytometry; add another head",
         ),
         (
             lambda c: c.update(
                 modality="cytometry", model={"type": "scanvi"}, prediction={"heads": ["scanvi"]}
             ),
-            "prediction.heads: [scanvi] leaves nothing",
+            "prediction.heads: [scanvi] leaves no head",
         ),
         (lambda c: c.update(modality="atac"), "modality: 'atac' is not one of"),
         (lambda c: c.update(prediction={"heads": []}), "prediction.heads: [] should be non-empty"),
@@ -143,13 +143,16 @@ def test_problems_are_records_with_their_key_and_remedy(config):
         (lambda c: c.update(labels={"ontology": {"T": "84"}}), "'84', given to 'T', is no id"),
         (lambda c: c["datasets"]["atlas"].update(levels=["lineage"]), "datasets.atlas.levels.lineage"),
         (lambda c: c["datasets"]["patients"].update(levels=["donor"]), "levels: only a reference has levels"),
-        (lambda c: c["datasets"]["atlas"].update(levels=["cell_type"]), "'cell_type' is what the labels"),
+        (
+            lambda c: c["datasets"]["atlas"].update(levels=["cell_type"]),
+            "'cell_type' is the name of the labels",
+        ),
         (
             lambda c: (
                 c.update(labels={"parents": {"T": "lymphoid"}})
                 or c["datasets"]["atlas"].update(levels=["donor"])
             ),
-            "datasets.atlas.levels: labels.parents gives coarser labels already",
+            "datasets.atlas.levels: labels.parents already gives coarser labels",
         ),
         (lambda c: c.pop("datasets"), "the key 'datasets' is missing"),
         (lambda c: c.update(datasets="atlas"), "datasets: 'atlas' is not of type 'object'"),
@@ -191,9 +194,7 @@ def test_links_are_followed_by_h5py(config, monkeypatch):
     config["datasets"]["patients"]["follow_links"] = True
     check(config, config_files=[])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "datasets.patients.follow_links: the files that others point to are found by h5py" in problems(
-        config
-    )
+    assert "datasets.patients.follow_links: external links need h5py" in problems(config)
 
 
 def test_a_table_with_semicolons_is_read(config, tmp_path):

@@ -39,8 +39,7 @@ def test_keys_that_have_no_effect_with_cytometry(config, key):
     )
     config |= {"modality": "cytometry", section: yaml.safe_load(f"{{{key}}}")}
     assert problems(config).endswith(
-        f"  - {section}.{name}: has no effect where modality is cytometry; take the key out, or set "
-        "modality: rna"
+        f"  - {section}.{name}: has no effect for modality cytometry; remove the key, or set modality: rna"
     )
 
 
@@ -49,20 +48,20 @@ def test_keys_that_have_no_effect_with_cytometry(config, key):
     [
         (
             lambda c: c.update(cytometry={"cofactor": 5}),
-            "cytometry.cofactor: has no effect where modality is rna",
+            "cytometry.cofactor: has no effect for modality rna",
         ),
         (
             lambda c: c.update(cytometry={"markers": {}}),
-            "cytometry.markers: has no effect where modality is rna",
+            "cytometry.markers: has no effect for modality rna",
         ),
         (
             lambda c: c["datasets"]["patients"].update(technology="mass"),
-            "datasets.patients.technology: has no effect where modality is rna; take the key out, or set "
+            "datasets.patients.technology: has no effect for modality rna; remove the key, or set "
             "modality: cytometry",
         ),
         (
             lambda c: c.update(model={"type": "cytovi"}),
-            "model.type: cytovi does not learn from what datasets of",
+            "model.type: cytovi cannot be trained on datasets of",
         ),
     ],
 )
@@ -76,16 +75,16 @@ def test_keys_of_cytometry_without_it(config, change, said):
     [
         (
             lambda c: c.update(model={"type": "scvi"}),
-            "model.type: scvi does not learn from what datasets of modality",
+            "model.type: scvi cannot be trained on datasets of modality",
         ),
-        (lambda c: c.update(model={"type": "scanvi"}), "model.type: scanvi does not learn from what"),
+        (lambda c: c.update(model={"type": "scanvi"}), "model.type: scanvi cannot be trained on"),
         (
             lambda c: c["datasets"]["atlas"].update(gene_id="index"),
-            "datasets.atlas.gene_id: has no effect where",
+            "datasets.atlas.gene_id: has no effect for",
         ),
         (
             lambda c: c["datasets"]["atlas"].update(counts_rounding="nearest"),
-            "datasets.atlas.counts_rounding: has no effect where",
+            "datasets.atlas.counts_rounding: has no effect for",
         ),
         (
             lambda c: c["datasets"]["atlas"].update(technology="flow"),

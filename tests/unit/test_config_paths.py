@@ -64,7 +64,7 @@ def test_a_folder_where_a_file_is_needed():
 
 def test_what_may_not_be_read(monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("matrix.mtx"))
-    assert str(path_problem("mtx")) == "mtx/matrix.mtx may not be read; ask its owner for read permission"
+    assert str(path_problem("mtx")) == "mtx/matrix.mtx is not readable; get read permission from its owner"
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert str(path_problem("cells.h5ad")) == "cells.h5ad may not be read; ask its owner for read permission"
-    assert str(path_problem("mtx")).startswith("the folder mtx may not be read; ask its owner")
+    assert str(path_problem("cells.h5ad")) == "cells.h5ad is not readable; get read permission from its owner"
+    assert str(path_problem("mtx")).startswith("the folder mtx is not readable; get permission from")

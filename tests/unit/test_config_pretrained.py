@@ -38,10 +38,13 @@ def test_what_is_missing_of_an_earlier_run_is_listed(trained_before, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format": 99}', "holds results of format 99, and this version reads format 7; run it again with"),
+        (
+            '{"format": 99}',
+            "contains results of format 99, but this version reads format 7; run it again with",
+        ),
         (
             '{"format": 2, "labels": {"B": {"cells": 9, "predictable": true}}, "levels": []}',
-            "holds results of format 2, and this version reads format 7; run it again with this version, or",
+            "contains results of format 2, but this version reads format 7; run it again with this",
         ),
         ('{"labels"', "labels.json cannot be read ("),
     ],
@@ -54,15 +57,13 @@ def test_an_earlier_run_of_another_format_or_cut_off(trained_before, tmp_path, t
 def test_files_of_an_older_format_are_not_missed(trained_before, tmp_path):
     (tmp_path / "earlier/reference/labels.json").write_text("{}")
     (tmp_path / "earlier/reference/calibration.json").unlink()
-    assert "holds results of format 1, and" in problems(trained_before)
+    assert "contains results of format 1, but" in problems(trained_before)
     assert "calibration.json" not in problems(trained_before)
 
 
 def test_a_reference_beside_an_earlier_runs(trained_before, config):
     trained_before["datasets"]["atlas"] = config["datasets"]["patients"] | {"role": "reference", "label": "x"}
-    assert "datasets.atlas.role: a run with `pretrained` has its reference already" in problems(
-        trained_before
-    )
+    assert "datasets.atlas.role: `pretrained` already gives the reference" in problems(trained_before)
 
 
 def test_its_own_results_are_no_earlier_runs(trained_before, tmp_path, monkeypatch):
@@ -141,7 +142,7 @@ def test_a_model_that_says_how_it_is_scaled_is_not_told(imported_cytovi, tmp_pat
 
 def test_only_intensities_are_scaled(imported_cytovi):
     said = problems(imported_cytovi | {"modality": "rna"})
-    assert "pretrained.scaling: has no effect where modality is rna" in said
+    assert "pretrained.scaling: has no effect for modality rna" in said
 
 
 def test_what_a_model_of_others_needs(imported):
@@ -153,7 +154,7 @@ def test_what_a_model_of_others_needs(imported):
 def test_expression_alone_takes_counts(imported, heads):
     for modality in ("rna", "cytometry"):
         said = problems(imported | {"prediction": {"heads": heads}, "modality": modality})
-        assert f"[{', '.join(heads)}] leaves nothing to predict with, since a model of others" in said
+        assert f"[{', '.join(heads)}] leaves no head to predict with: a pre-trained model" in said
 
 
 def test_cytovis_vote_takes_no_counts(imported):
@@ -192,6 +193,6 @@ def test_code_in_a_model_of_an_earlier_run_is_refused(trained_before, tmp_path, 
     (tmp_path / "earlier" / model).write_bytes(pickle.dumps([Making(tmp_path / "made")]))
     said = problems(trained_before)
     assert f"{model} would call posix.mkdir" in said
-    assert "cellferry writes no such file: take the folder anew from where it was made" in said
+    assert "cellferry does not write such a file: get the folder again from its source" in said
     assert "trust:" not in said
     assert not (tmp_path / "made").exists()

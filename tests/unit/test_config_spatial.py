@@ -100,7 +100,7 @@ def test_column_that_the_table_lacks_and_coordinates_of_a_reference(tmp_path):
     assert "'fov'" not in told
     config = small_config(tmp_path)
     config["datasets"]["atlas"]["coordinates"] = ["cell_type", "donor"]
-    assert "coordinates go to the labeled file, and a reference gets none" in problems(config)
+    assert "coordinates are written to labeled files, which a reference does not have" in problems(config)
 
 
 def test_pattern_names_counts_themselves(tmp_path):

@@ -58,7 +58,7 @@ def test_it_runs_where_nothing_is_installed(tmp_path):
     done = run([sys.executable, "-S"], "--directory", str(tmp_path))
     assert done.stderr == ""
     assert "could not be looked at" not in done.stdout
-    assert "the workflow's own will be 3.12" in done.stdout
+    assert "the workflow installs its own 3.12" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
 
 

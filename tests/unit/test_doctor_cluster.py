@@ -20,7 +20,7 @@ def test_a_cluster_that_the_profile_fits(cluster, tmp_path):
     assert {finding.status for finding in findings} == {"ok"}
     said = {finding.subject.strip(): finding.text for finding in findings}
     assert said["gpu"] == "1 node, up to 64000 MB and 16 CPUs, 1440 minutes, a100:4"
-    assert re.search(r"what all \d+ rules ask for fits", said["profile"])
+    assert re.search(r"the requests of all \d+ rules fit", said["profile"])
 
 
 @pytest.mark.parametrize("command", ["sinfo", "squeue", "sbatch"])
@@ -41,7 +41,7 @@ def test_no_accounting_is_a_note(cluster, tmp_path):
 def test_a_cluster_without_partitions(cluster):
     cluster("sinfo", "true")
     findings = check_slurm(PROFILE)
-    assert ("FAILS", "sinfo lists none") in {(finding.status, finding.text) for finding in findings}
+    assert ("FAILS", "sinfo lists no partition") in {(finding.status, finding.text) for finding in findings}
 
 
 @pytest.mark.parametrize("with_yte", [True, False])
@@ -53,9 +53,9 @@ def test_a_cluster_without_partitions(cluster):
             "there is no partition 'main'; this cluster has cpu, gpu",
             "Set cpu_part",
         ),
-        ({"gpu_kind": "h100"}, "asks for h100:1, and partition gpu has a100:4", "Set gpu_partition"),
+        ({"gpu_kind": "h100"}, "requests h100:1, but partition gpu has a100:4", "Set gpu_partition"),
         ({"gpu_kind": "a100-sxm4"}, "takes letters, digits", "Set gpu_kind"),
-        ({"gpus": 8}, "asks for gpu:8", "Set gpu_partition"),
+        ({"gpus": 8}, "requests gpu:8", "Set gpu_partition"),
         ({"account": "lab"}, "there is no account 'lab' for you; you have default", "Set account"),
     ],
 )
@@ -73,7 +73,7 @@ def test_values_that_the_cluster_does_not_have(
 def test_what_rules_ask_for_on_the_last_attempt(cluster, tmp_path):
     # train_reference_model: 720 minutes, three times.
     finding = failing(check_slurm(profile_with(tmp_path, max_mem_mb=64000)))
-    assert "train_reference_model: asks for 2160 minutes on attempt 3, and partition gpu allows 1440" in (
+    assert "train_reference_model: requests 2160 minutes on attempt 3, but partition gpu allows 1440" in (
         finding.text
     )
     assert finding.remedy.startswith("Set max_minutes")

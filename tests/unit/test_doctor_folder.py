@@ -19,7 +19,7 @@ def test_a_folder_that_works_is_left_as_it_was(programs, tmp_path):
 
 def test_a_folder_that_is_made_later(programs, tmp_path):
     first = checks.check_folder(tmp_path / "run")[0]
-    assert first.text == f"{tmp_path} (run is made there): writes, syncs and renames"
+    assert first.text == f"{tmp_path} (run will be created there): writes, syncs and renames"
 
 
 def test_a_file_in_place_of_the_folder(tmp_path):
@@ -53,8 +53,8 @@ NO_LOCKS = "raise OSError(37, 'No locks available')"
     ("flock", "hdf5", "status", "said"),
     [
         (NO_LOCKS, NO_LOCKS, "FAILS", "HDF5 files cannot be opened here (OSError: [Errno 37] No locks avail"),
-        (NO_LOCKS, "", "note", "HDF5 files open nevertheless"),
-        (NO_LOCKS, "import sys; sys.exit('no h5py')", "note", "HDF5 files may not open"),
+        (NO_LOCKS, "", "note", "HDF5 files open anyway"),
+        (NO_LOCKS, "import sys; sys.exit('no h5py')", "note", "HDF5 files may fail to open"),
         ("", "import time; time.sleep(60)", "FAILS", "no answer in 0.5 s"),
         ("", "", "ok", "flock, fcntl and HDF5's work"),
     ],

@@ -36,13 +36,13 @@ def node(monkeypatch, programs, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "status", "said"),
     [
-        ({}, "ok", "driver 535.161.08 for CUDA 12.2; torch 2.10.0 built for CUDA 12.8 sees it"),
+        ({}, "ok", "driver 535.161.08 for CUDA 12.2; torch 2.10.0 built for CUDA 12.8 detects it"),
         ({"built": "13.0", "sees": False}, "FAILS", "for CUDA 12.2, and torch is built for CUDA 13.0"),
-        ({"built": None, "sees": False}, "FAILS", "it is a build for CPUs"),
-        ({"sees": False}, "FAILS", "sees no GPU it can use"),
+        ({"built": None, "sees": False}, "FAILS", "is a build for CPUs"),
+        ({"sees": False}, "FAILS", "detects no usable GPU"),
         ({"cuda": ""}, "FAILS", "no NVIDIA driver answers on this machine"),
         ({"torch": "broken"}, "FAILS", "torch cannot be imported: ImportError: libcudart.so.12"),
-        ({"torch": ""}, "note", "torch is not in this Python, and is built for CUDA 12.8"),
+        ({"torch": ""}, "note", "torch (built for CUDA 12.8) is not installed in this Python"),
         ({"torch": "", "cuda": "11.4"}, "FAILS", "for CUDA 11.4, and torch is built for CUDA 12.8"),
     ],
 )
@@ -82,7 +82,7 @@ def test_a_gpu_job_says_what_its_node_has(cluster, node, tmp_path):
     seen, visible = gpu.check_gpu_node(profile, folder, 60)
     assert (seen.status, visible.status) == ("ok", "ok")
     assert "NVIDIA A100-SXM4-80GB on g7, driver 535.161.08" in seen.text
-    assert visible.text == f"{folder} is seen on g7"
+    assert visible.text == f"{folder} is visible on g7"
     asked = (tmp_path / "asked").read_text().split()
     assert {"--gpus=a100:1", "--partition=gpu", "--account=lab", "--time=5"} <= set(asked)
     assert os.listdir(folder) == []
@@ -91,20 +91,20 @@ def test_a_gpu_job_says_what_its_node_has(cluster, node, tmp_path):
 def test_a_gpu_job_that_is_refused(cluster, tmp_path):
     cluster("sbatch", "echo 'sbatch: error: invalid account'; exit 1")
     finding = failing(gpu.check_gpu_node(PROFILE, tmp_path, 60))
-    assert finding.text == "SLURM did not take it: sbatch: error: invalid account"
+    assert finding.text == "SLURM refused it: sbatch: error: invalid account"
 
 
 def test_a_gpu_job_whose_node_does_not_see_the_folder(cluster, no_waiting, tmp_path):
     cluster("sbatch", "echo 42")
     finding = failing(gpu.check_gpu_node(PROFILE, tmp_path, 60))
-    assert finding.text == f"began, and nothing came back: its node does not see {tmp_path}"
+    assert finding.text == f"started, but returned no output: {tmp_path} is not visible on its node"
 
 
 def test_a_gpu_job_whose_node_does_not_see_the_project(monkeypatch, cluster, no_waiting, tmp_path):
     cluster("sbatch", SBATCH % (tmp_path / "asked"))
     monkeypatch.setattr(gpu.sys, "executable", "/no/such/python")
     finding = failing(gpu.check_gpu_node(PROFILE, tmp_path, 60))
-    assert finding.text.startswith("began on g7, and did not get to the end: ")
+    assert finding.text.startswith("started on g7, but did not finish: ")
     assert "/no/such/python" in finding.text
 
 
@@ -114,7 +114,7 @@ def test_a_gpu_job_that_does_not_begin_is_cancelled(cluster, tmp_path):
     cluster("scancel", f"echo $1 > {tmp_path / 'cancelled'}")
     (finding,) = gpu.check_gpu_node(PROFILE, tmp_path, 1)
     assert finding.status == "note"
-    assert finding.text == "waited 1 s and has not begun (Priority): cancelled"
+    assert finding.text == "not started after 1 s (Priority): cancelled"
     assert (tmp_path / "cancelled").read_text() == "42\n"
 
 
@@ -122,7 +122,7 @@ def test_a_gpu_job_is_not_sent_in_vain(programs, tmp_path):
     assert "no sbatch" in worst(gpu.check_gpu_node(PROFILE, tmp_path, 1)).text
     programs("sbatch", "exit 1")
     assert "gpus: 0" in worst(gpu.check_gpu_node(profile_with(tmp_path, gpus=0), tmp_path, 1)).text
-    assert "mend the profile" in worst(gpu.check_gpu_node(tmp_path / "none", tmp_path, 1)).text
+    assert "correct the profile" in worst(gpu.check_gpu_node(tmp_path / "none", tmp_path, 1)).text
     assert "mkdir" in worst(gpu.check_gpu_node(PROFILE, tmp_path / "none", 1)).remedy
 
 

@@ -39,7 +39,7 @@ def test_limits_of_a_control_group(monkeypatch, programs, tmp_path, own, files):
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 64)
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: set(range(8)))
     cores, memory = machine.check_machine(PROJECT / "profiles" / "local")
-    assert cores.text == "1 of the machine's 64 may be used here"
+    assert cores.text == "1 of the machine's 64 are usable here"
     assert memory.status == "note"
     assert memory.text.startswith("1000 MB of the machine's")
     assert "--resources mem_mb=900" in memory.remedy

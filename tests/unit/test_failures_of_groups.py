@@ -90,11 +90,11 @@ def test_the_rule_that_failed_is_named_with_all_attempts(told, tmp_path):
     write(tmp_path, "logs/shuffle_reference/shuffle_reference.log", "error: something else\n")
     said = told(f"{SPLIT}Error in rule select_genes:\n    message: None\n", numbers=(7, 8))
     assert said.splitlines()[1:] == [
-        "1 job(s) failed; what is finished is kept.",
+        "1 job(s) failed; finished results are kept.",
         "",
         "select_genes: results/select_genes",
         "  log: logs/select_genes/select_genes.log",
-        "  in one job with split_reference, shuffle_reference",
+        "  in the same job: split_reference, shuffle_reference",
         f"  attempt 1: FAILED on ?, ? of ? (SLURM job 7, {SLURM_LOG.format(number=7)})",
         f"  attempt 2: FAILED on ?, ? of ? (SLURM job 8, {SLURM_LOG.format(number=8)})",
         "  error: the datasets have no gene in common",
@@ -110,7 +110,7 @@ def test_the_rule_that_failed_is_named_with_all_attempts(told, tmp_path):
             "allows more), remove select_genes from groups there, or cut",
         ),
         ("CANCELLED AT 2026 DUE TO NODE FAILURE", "--slurm-exclude-failed-nodes"),
-        ("CANCELLED AT 2026", "somebody or something else ended it"),
+        ("CANCELLED AT 2026", "it was ended from outside"),
     ],
 )
 def test_what_was_ended_from_outside_is_the_first_that_had_not_finished(told, said_by_slurm, remedy):
@@ -132,16 +132,16 @@ def test_a_rule_killed_for_its_memory(told):
 def test_a_job_that_began_with_no_rule_is_told_as_a_whole(told, slurm_log):
     said = told(slurm_log)
     assert "\nreference_cells (split_reference, select_genes, shuffle_reference): results/split_ref" in said
-    assert "in one job with" not in said
+    assert "in the same job:" not in said
 
 
 def test_a_group_that_was_refused(told):
     said = told("", numbers=(), refused=REFUSED)
     assert "\nreference_cells (split_reference, select_genes, shuffle_reference): results/" in said
-    assert "SLURM did not take it (sbatch: error: Invalid qos specification): set qos under" in said
+    assert "SLURM refused it (sbatch: error: Invalid qos specification): set qos under" in said
 
 
 def test_a_group_of_one_is_told_as_its_rule(told):
     said = told("", numbers=(), refused=REFUSED, rules=["select_genes"])
     assert "\nselect_genes: results/select_genes\n" in said
-    assert "SLURM did not take it" in said
+    assert "SLURM refused it" in said

@@ -101,7 +101,7 @@ def test_what_is_told_comes_before_what_the_model_says(content, tmp_path):
 def test_a_pickle_is_taken_in_only_where_it_is_trusted(content, tmp_path, capsys):
     model = write_celltypist(tmp_path / "m.pkl", content)
     said = refusal(model, tmp_path, capsys, trust="")
-    assert f"MODEL={model}: is a pickle, as CellTypist's models are" in said
+    assert f"MODEL={model}: is a pickle, like all CellTypist models" in said
     assert "give TRUST=1" in said
 
 
@@ -128,18 +128,18 @@ def test_other_pickles_are_refused(content, tmp_path, capsys):
     for number, other in enumerate(([1, 2], {"Model": LogisticRegression(), "scaler": StandardScaler()})):
         path = tmp_path / f"{number}.pkl"
         path.write_bytes(pickle.dumps(other))
-        assert "is not a model that CellTypist trains with scikit-learn (it names " in refusal(
+        assert "is not a CellTypist model trained with scikit-learn (it names " in refusal(
             path, tmp_path, capsys
         )
     cut = tmp_path / "cut.pkl"
     cut.write_bytes(pickle.dumps(content)[:-200])
     assert "(it names no class)" in refusal(cut, tmp_path, capsys)
     cut.write_bytes(pickle.dumps(content | {"Scaler_": content["Scaler_"], "more": bytes(1 << 20)})[:-9])
-    assert "cut.pkl: is not a model of CellTypist's: " in refusal(cut, tmp_path, capsys)
+    assert "cut.pkl: is not a CellTypist model: " in refusal(cut, tmp_path, capsys)
     named = [*range(5), "Scaler_", LogisticRegression(), StandardScaler()]
     path = tmp_path / "list.pkl"
     path.write_bytes(pickle.dumps(named))
-    assert "it is no dictionary of Model, Scaler_" in refusal(path, tmp_path, capsys)
+    assert "it is not a dictionary of Model, Scaler_" in refusal(path, tmp_path, capsys)
 
 
 def set_in(part, **values):
@@ -168,20 +168,26 @@ def label_instead(name):
         ),
         (lambda model: model.update(Model=LogisticRegression()), "it has no features"),
         (lambda model: vars(model["Model"]).pop("coef_"), "it has no coef_"),
-        (set_in("Model", coef_=np.ones((3, 59))), r"its coefficients are (3, 59), and it has 60 genes"),
+        (
+            set_in("Model", coef_=np.ones((3, 59))),
+            r"its coefficients have the shape (3, 59), but it has 60 genes",
+        ),
         (
             set_in("Model", coef_=np.ones((2, 60)), intercept_=np.zeros(2)),
             "3 labels, and 2 rows of coefficients",
         ),
-        (set_in("Model", coef_=np.full((3, 60), np.nan)), "its coefficients hold what is not a number"),
-        (set_in("Model", features=np.array(["CD3E"] * 60)), "its gene CD3E stands in it more than once"),
-        (set_in("Scaler_", scale_=np.zeros(60)), "its scale_ holds numbers that are not above 0"),
+        (
+            set_in("Model", coef_=np.full((3, 60), np.nan)),
+            "its coefficients contain missing or infinite values",
+        ),
+        (set_in("Model", features=np.array(["CD3E"] * 60)), "duplicate gene CD3E"),
+        (set_in("Scaler_", scale_=np.zeros(60)), "its scale_ contains numbers that are not above 0"),
         (set_in("Scaler_", mean_=np.zeros(3)), "its mean_ is not one number for each of 60 genes"),
         (set_in("Scaler_", mean_=None), "it has no mean_"),
-        (label_instead("Unassigned"), "its label 'Unassigned' stands for no label here; take it out by"),
-        (label_instead("Heterogeneous"), "its label 'Heterogeneous' stands for no label here"),
-        (label_instead("unknown"), "its label 'unknown' stands for no label here"),
-        (label_instead("B cell "), "two of its labels have one name"),
+        (label_instead("Unassigned"), "its label 'Unassigned' means a missing label here; remove it with"),
+        (label_instead("Heterogeneous"), "its label 'Heterogeneous' means a missing label here"),
+        (label_instead("unknown"), "its label 'unknown' means a missing label here"),
+        (label_instead("B cell "), "it has duplicate labels"),
     ],
 )
 def test_models_that_cannot_be_used(changed, tmp_path, capsys, change, expected):
@@ -192,7 +198,7 @@ def test_several_models_in_a_folder_are_refused_with_their_names(content, tmp_pa
     for name in ("a.pkl", "b.pkl"):
         write_celltypist(tmp_path / name, content)
     said = refusal(tmp_path, tmp_path, capsys)
-    assert f"holds several models of CellTypist; name one: MODEL={tmp_path / 'a.pkl'}, MODEL=" in said
+    assert f"contains several CellTypist models; name one: MODEL={tmp_path / 'a.pkl'}, MODEL=" in said
 
 
 def test_keys_of_models_with_latents_are_refused(content, tmp_path, capsys):

@@ -87,7 +87,7 @@ def test_a_folder_of_scvi_hub_is_packed(scvi_hub, tmp_path, capsys):
     archive = packed(tmp_path, model=scvi_hub.folder, organism="Homo sapiens")
     said = capsys.readouterr().out
     assert "obsm scanvi_latent_qzm (the model names it)" in said
-    assert "label    annotation (3 values, the model learned from it)" in said
+    assert "label    annotation (3 values, the model was trained with it)" in said
     assert "batch    donor (4 values, the model's batches)" in said
     manifest = unpack(archive, tmp_path / "out")
     assert set(manifest.labels) == set(LABELS)
@@ -123,8 +123,8 @@ def test_a_cytovi_model_and_latents_that_are_named(tmp_path, capsys):
     }
     archive = packed(tmp_path, **given, label="annotation", batch="donor")
     said = capsys.readouterr().out
-    assert "cells.h5ad, obsm X_CytoVI (by its name, and its 4 dimensions are the model's)" in said
-    assert "label    annotation (as you said)" in said
+    assert "cells.h5ad, obsm X_CytoVI (by its name and its 4 dimensions)" in said
+    assert "label    annotation (as given)" in said
     manifest = unpack(archive, tmp_path / "out")
     assert manifest.modality == "cytometry"
     missing = " ".join(manifest.missing)
@@ -181,14 +181,17 @@ def test_latents_that_may_be_either_are_refused(plain, around, capsys):
     model = around({"X_scVI": latents, "X_scvi": latents + 1})
     said = refusal(capsys, model=model)
     assert "obsm X_scVI" in said
-    assert "obsm X_scvi may all be the latents of its cells; name those that it made" in said
+    assert "several candidates for the latents of its cells: " in said
+    assert "obsm X_scvi; name the right one" in said
     assert find(Given(model, key="X_scvi")).latents.key == "X_scvi"
 
 
 def test_files_that_may_be_either_are_refused(plain, around):
     latents = plain.cells.obsm["X_scVI"]
     around({"X_scVI": latents}, name="one.h5ad")
-    with pytest.raises(InputError, match=r"one.h5ad, obsm X_scVI, .*two.h5ad, obsm X_scVI may all be"):
+    with pytest.raises(
+        InputError, match=r"several candidates .*one.h5ad, obsm X_scVI, .*two.h5ad, obsm X_scVI; name"
+    ):
         find(Given(around({"X_scVI": latents}, name="two.h5ad")))
 
 
@@ -203,11 +206,8 @@ def test_a_table_beside_the_model(plain, around):
 
 def test_a_model_without_latents_is_refused_and_told_what_it_needs(plain, around, capsys):
     said = refusal(capsys, model=plain.folder)
-    assert (
-        "holds no latents of the cells that this SCVI model was trained on (no h5ad file lies beside it)"
-        in said
-    )
-    assert "needs the 4 latents and the label of each" in said
+    assert "no latents of the training cells of this SCVI model (there is no h5ad file beside it)" in said
+    assert "needs 4 latents and a label per cell" in said
     assert "give LATENTS=cells.h5ad" in said
     model = around({"X_pca": np.zeros((200, 4)), "X_umap": np.zeros((200, 2))})
     assert "adata.h5ad has obsm X_pca (4), X_umap (2)" in refusal(capsys, model=model)
@@ -216,10 +216,14 @@ def test_a_model_without_latents_is_refused_and_told_what_it_needs(plain, around
 def test_latents_of_another_model_are_refused(plain, around, capsys):
     model = around({"X_scVI": np.zeros((200, 3)), "other": np.zeros((200, 4))})
     assert "adata.h5ad has obsm X_scVI (3), other (4)" in refusal(capsys, model=model)
-    assert "has 3 latents of a cell, and the model" in refusal(capsys, model=model, key="X_scVI")
-    assert "KEY=X_more: no latents of a SCVI model with 4" in refusal(capsys, model=model, key="X_more")
+    assert "has 3 latents per cell, but the model" in refusal(capsys, model=model, key="X_scVI")
+    assert "KEY=X_more: contains no latents of a SCVI model with 4" in refusal(
+        capsys, model=model, key="X_more"
+    )
     latents = f"{model}/adata.h5ad"
-    assert f"LATENTS={latents}: no latents of a SCVI" in refusal(capsys, model=model, latents=latents)
+    assert f"LATENTS={latents}: contains no latents of a SCVI" in refusal(
+        capsys, model=model, latents=latents
+    )
     assert "there is no file nowhere.h5ad" in refusal(capsys, model=model, latents="nowhere.h5ad")
 
 
@@ -230,7 +234,7 @@ def test_labels_that_may_be_either_are_refused(plain, around):
     )
     model = around(latents, obs)
     with pytest.raises(
-        InputError, match="several columns look like labels; name one, of: cell_type, celltype"
+        InputError, match="several columns look like labels; name one of: cell_type, celltype"
     ):
         find(Given(model))
     assert find(Given(model, label="celltype")).label == "celltype"
@@ -262,17 +266,18 @@ def test_what_is_no_model_is_told_as_what_it_is(plain, tmp_path, capsys):
     (tmp_path / "other" / "none.pkl").touch()
     said = refusal(capsys, model=tmp_path / "other")
     assert (
-        "has no file model.pt, nor has a folder in it (it holds knn.pkl, none.pkl); name the folder" in said
+        "neither it nor a subfolder has a file model.pt (it contains knn.pkl, none.pkl); name the folder"
+        in said
     )
     shutil.copytree(plain.folder, tmp_path / "prefixed")
     (tmp_path / "prefixed" / "model.pt").rename(tmp_path / "prefixed" / "atlas_model.pt")
-    assert "has no file model.pt, and has atlas_model.pt" in refusal(capsys, model=tmp_path / "prefixed")
+    assert "has no file model.pt, but atlas_model.pt" in refusal(capsys, model=tmp_path / "prefixed")
     shutil.copytree(plain.folder, tmp_path / "results" / "reference" / "model")
-    assert f"make pack RESULTS={tmp_path / 'results'} packs them" in refusal(
+    assert f"pack them: make pack RESULTS={tmp_path / 'results'}" in refusal(
         capsys, model=tmp_path / "results"
     )
     (tmp_path / "a-1.cellferry.zip").touch()
-    assert "is a packed reference already" in refusal(capsys, model=tmp_path / "a-1.cellferry.zip")
+    assert "is already a packed reference" in refusal(capsys, model=tmp_path / "a-1.cellferry.zip")
     assert "there is no file or folder" in refusal(capsys, model=tmp_path / "nowhere")
     assert "MODEL= is missing" in refusal(capsys)
     assert "LICENSE= is missing" in refusal(capsys, model=plain.folder, license="")
@@ -330,10 +335,10 @@ def test_what_a_step_refuses_is_said(plain, around, capsys):
     ("codes", "said"),
     [
         ([3, 3, 0, 0, 0, 0], None),
-        ([3, 3, 3], "^import_reference: mem_mb is 9, of 3 attempts the last; take the model in by a run"),
+        ([3, 3, 3], "^import_reference: mem_mb=9 is too low .last of 3 attempts.; use the model in a run"),
         ([0, 2], "^wrong$"),
-        ([1], "^import_reference: the disk is full or a quota is used up; free some, or name a folder"),
-        ([-9], "import_reference was ended from outside .signal 9., most likely since"),
+        ([1], "^import_reference: the disk is full or a quota is used up; free some space, or set TMPDIR"),
+        ([-9], "import_reference was killed .signal 9., most likely because"),
     ],
 )
 def test_more_memory_is_tried_before_a_step_is_given_up(codes, said, tmp_path, monkeypatch):
@@ -343,7 +348,7 @@ def test_more_memory_is_tried_before_a_step_is_given_up(codes, said, tmp_path, m
         code = next(codes)
         tried.append((rule, attempt))
         full = "the disk is full or a quota is used up in /tmp: free some, then start snakemake again"
-        ended = {1: full, 3: "cannot go on: mem_mb is 9; raise\n", 2: "error: wrong\n"}.get(code, "")
+        ended = {1: full, 3: "cannot go on: mem_mb=9 is too low; raise\n", 2: "error: wrong\n"}.get(code, "")
         return subprocess.CompletedProcess([], code, stderr=ended)
 
     monkeypatch.setattr(results_module, "_run", run)

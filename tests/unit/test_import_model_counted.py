@@ -76,9 +76,9 @@ def test_the_batches_that_are_held_out_may_be_others_than_the_models(theirs, tmp
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        (5, -1, "raw counts, which the model was trained on by its name, holds negative or missing values"),
-        (5, np.nan, "holds negative or missing values"),
-        (slice(None), 0, "raw counts holds zeros alone; give LATENTS="),
+        (5, -1, "raw counts, by its name the model's training data, has negative or missing values"),
+        (5, np.nan, "has negative or missing values"),
+        (slice(None), 0, "raw counts contains only zeros; give LATENTS="),
     ],
 )
 def test_values_that_the_model_cannot_have_seen_are_refused(theirs, tmp_path, place, value, said):
@@ -92,9 +92,9 @@ def test_values_that_the_model_cannot_have_seen_are_refused(theirs, tmp_path, pl
 def test_batches_that_the_model_does_not_know_are_refused(theirs, tmp_path):
     cells = theirs.cells.copy()
     cells.obs["donor"] = [*cells.obs["donor"][:7], "d9", *cells.obs["donor"][8:]]
-    with pytest.raises(InputError, match="cell0_7 has 'd9' in the column 'donor', which is no batch of the"):
+    with pytest.raises(InputError, match="cell0_7 has 'd9' in the column 'donor', which is not a batch"):
         mapped(theirs, cells, tmp_path)
-    with pytest.raises(InputError, match="has no column 'lab', whose batches the model's encoder takes"):
+    with pytest.raises(InputError, match="has no column 'lab', the batches for the model's encoder"):
         mapped(theirs, cells, tmp_path, model_batch="lab")
 
 
@@ -106,7 +106,7 @@ def test_a_folder_with_counts_alone(theirs, tmp_path, monkeypatch):
     found = find(Given(str(tmp_path / "model")))
     assert found.latents.counts == PLACE
     assert (found.label, found.batch) == ("annotation", "donor")
-    assert f"adata.h5ad, {PLACE} (the model makes them of these counts)" in found.lines[1]
+    assert f"adata.h5ad, {PLACE} (computed by the model from these counts)" in found.lines[1]
     monkeypatch.setattr(results_module, "STEPS", {name: STEPS[name] for name in WITHOUT_LATENTS})
     (tmp_path / "made").mkdir()
     results_module.make_results(results_module.configuration(found, {}), found, tmp_path / "made")
@@ -125,5 +125,7 @@ def test_cells_that_the_model_cannot_map_are_no_cells_for_it(theirs, tmp_path, l
         cells.uns["_scvi_adata_minify_type"] = "latent_posterior_parameters"
     shutil.copytree(theirs.folder, tmp_path / "model")
     cells.write_h5ad(tmp_path / "model" / "adata.h5ad")
-    with pytest.raises(InputError, match=r"holds no latents of the cells .*adata.h5ad has nothing in obsm"):
+    with pytest.raises(
+        InputError, match=r"no latents of the training cells .*adata.h5ad has nothing in obsm"
+    ):
         find(Given(str(tmp_path / "model")))

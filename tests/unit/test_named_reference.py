@@ -119,9 +119,9 @@ def test_a_file_that_was_not_fetched_without_a_clone(config, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("lungs@1.0", "no registry has a reference 'lungs' (did you mean 'lung'?); known are: lung@1.0"),
+        ("lungs@1.0", "no registry has a reference 'lungs' (did you mean 'lung'?); available: lung@1.0"),
         ("lung@1.1", "lung has no version 1.1 (did you mean '1.0'?); it has: 1.0"),
-        ("lung@", "pretrained: 'lung@' has no version; name it: NAME@VERSION"),
+        ("lung@", "pretrained: 'lung@' has no version; give NAME@VERSION"),
         pytest.param("lung@" + "1" * 5000, "lung has no version 1111", id="long"),
         ("x y@1", "pretrained: there is no folder x y@1, and no registry has a reference 'x y'"),
     ],

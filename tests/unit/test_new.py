@@ -68,7 +68,7 @@ def test_nothing_is_overwritten_unless_asked_to(files, capsys):
     path.write_text("mine")
     assert new() == 1
     assert path.read_text() == "mine"
-    assert "is there already; choose another NAME, or add FORCE=1" in capsys.readouterr().err
+    assert "exists; choose another NAME, or add FORCE=1" in capsys.readouterr().err
     assert new(force=1) == 0
     assert written(files)["datasets"]["atlas"]["label"] == "cell_type"
 
@@ -101,12 +101,12 @@ def test_no_column_of_labels_is_told_with_those_that_there_are(files, capsys):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"reference": "nothing.h5ad"}, "there is no file or folder"),
-        ({"query": "nothing*.h5ad"}, "there is nothing that fits the pattern"),
+        ({"reference": "nothing.h5ad"}, "nothing.h5ad does not exist"),
+        ({"query": "nothing*.h5ad"}, "no file matches the pattern"),
         ({"reference": ""}, "REFERENCE= is missing"),
         ({"query": ""}, "QUERY= is missing"),
-        ({"name": ""}, "NAME=: names are"),
-        ({"name": "../x"}, "NAME=../x: names are"),
+        ({"name": ""}, "NAME=: names contain"),
+        ({"name": "../x"}, "NAME=../x: names contain"),
         ({"reference": "text.txt"}, "text.txt"),
         ({"reference": "broken.h5ad"}, "broken.h5ad"),
         ({"label": "celltyp"}, "LABEL=celltyp: "),
@@ -138,7 +138,7 @@ def test_labels_of_a_query_that_the_reference_lacks_are_no_truth(files):
     simulate_cells(100, labels=("hepatocyte", "Kupffer cell")).write_h5ad("blood.h5ad")
     assert new() == 0
     assert written(files)["datasets"]["blood"]["label"] is None
-    assert "few of these are the reference's labels" in (files / "config" / "kidney.yaml").read_text()
+    assert "few of these labels are in the reference" in (files / "config" / "kidney.yaml").read_text()
 
 
 def test_several_references_and_queries(files):

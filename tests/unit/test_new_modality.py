@@ -112,7 +112,7 @@ def test_panels_are_cytometry(new, tmp_path, names, share_of_zeros):
 @pytest.mark.parametrize(
     ("names", "share_of_zeros", "why"),
     [
-        ([f"GENE{number}" for number in range(150)], 0.0, "more than 100 markers are not stained at once"),
+        ([f"GENE{number}" for number in range(150)], 0.0, "a single staining has at most 100 markers"),
         ([f"GENE{number}" for number in range(60)], 0.8, "most values are zeros"),
     ],
 )
@@ -120,7 +120,7 @@ def test_what_is_taken_for_genes_in_doubt_is_told(new, tmp_path, names, share_of
     cells = stained(names, share_of_zeros=share_of_zeros)
     status, said = new(cells, cells)
     assert (status, modality(tmp_path)) == (1, "rna")
-    assert f"features are taken for genes ({why}); if they are markers of cytometry, write" in said
+    assert f"features are treated as genes ({why}); for markers of cytometry, write" in said
 
 
 def test_few_genes_beside_a_file_of_genes_are_genes(new, tmp_path):
@@ -134,5 +134,5 @@ def test_few_genes_beside_a_file_of_genes_are_genes(new, tmp_path):
 def test_files_of_two_kinds_are_told_apart_with_a_word_why(new):
     status, said = new(simulate_cells(300), stained(PANEL))
     assert status == 1
-    assert "blood.h5ad holds intensities of markers (most names are those of antibodies), and " in said
-    assert "atlas.h5ad holds values of genes (there are counts in it); give files of one kind" in said
+    assert "blood.h5ad contains intensities of markers (most features have names of antibodies), and " in said
+    assert "atlas.h5ad values of genes (it contains counts); give files of one kind" in said

@@ -27,8 +27,8 @@ def test_nobody_may_use_what_has_no_license(pack):
 
 @pytest.mark.parametrize("name", ["", "../blood", "a b", "-x"])
 def test_names_and_versions_are_plain(pack, name):
-    assert f"NAME={name}: a name is of letters, digits, '-' and '_'" in pack(name=name)
-    assert f"VERSION={name}: a version is of letters, digits, '.', '+' and '_'" in pack(version=name)
+    assert f"NAME={name}: a name consists of letters, digits, '-' and '_'" in pack(name=name)
+    assert f"VERSION={name}: a version consists of letters, digits, '.', '+' and '_'" in pack(version=name)
 
 
 def test_a_folder_without_a_trained_reference(pack):
@@ -41,5 +41,5 @@ def test_nothing_is_overwritten(pack, tmp_path):
     for name in REQUIRED:
         (tmp_path / "results" / name).mkdir(parents=True)
     (tmp_path / "blood-1.cellferry.zip").write_text("mine")
-    assert "blood-1.cellferry.zip is there already; give another VERSION" in pack()
+    assert "blood-1.cellferry.zip exists; give another VERSION" in pack()
     assert (tmp_path / "blood-1.cellferry.zip").read_text() == "mine"

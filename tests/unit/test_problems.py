@@ -9,7 +9,7 @@ from cellferry.errors import InputError
     ("problem", "text"),
     [
         (Problem("genes.map", "is empty", "correct it"), "genes.map: is empty; correct it"),
-        (Problem("report", "asks for 9 CPUs", "Lower it"), "report: asks for 9 CPUs. Lower it"),
+        (Problem("report", "requests 9 CPUs", "Lower it"), "report: requests 9 CPUs. Lower it"),
         (Problem("", "there is no file x", "correct the path"), "there is no file x; correct the path"),
         (Problem("datasets", "'x' is not text"), "datasets: 'x' is not text"),
     ],

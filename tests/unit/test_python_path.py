@@ -56,7 +56,7 @@ def test_other_files_are_no_harm(foreign, capsys, name):
 def test_what_every_python_runs_is_told(foreign, capsys, name):
     path = foreign(name)
     check_python_path()
-    assert capsys.readouterr().err == f"note: {path} runs in every job, since PYTHONPATH names its folder\n"
+    assert capsys.readouterr().err == f"note: {path} runs in every job, because its folder is in PYTHONPATH\n"
 
 
 @pytest.mark.parametrize("path", ["", "nowhere", os.pathsep, str(PROJECT / "scripts"), sys.prefix])

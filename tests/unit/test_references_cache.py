@@ -86,7 +86,7 @@ def test_a_folder_without_locks(lung, tmp_path, monkeypatch, capsys):
 
 def test_a_disk_without_room_for_it(server, lung, small_disk):
     with pytest.raises(
-        InputError, match=r"has 0\.3 MB left, and lung@1\.0 needs 0\.5 MB; free some space there"
+        InputError, match=r"has 0\.3 MB left, but lung@1\.0 needs 0\.5 MB; free some space there"
     ):
         fetch(lung, Shelves(small_disk))
     assert server.asked == []
@@ -99,7 +99,7 @@ def test_a_disk_that_is_full_before_its_free_space_says_so(lung, small_disk, mon
     with pytest.raises(InputError) as raised:
         fetch(lung, Shelves(small_disk))
     assert str(raised.value) == (
-        f"{small_disk}: the disk is full or a quota is used up; what was fetched is kept for the next "
+        f"{small_disk}: the disk is full or a quota is used up; the fetched part is kept for the next "
         "attempt; free some space there, or set references.cache to another folder"
     )
     assert not (small_disk / "lung-1.0.cellferry.zip").exists()
@@ -152,9 +152,7 @@ def test_a_reference_that_lies_at_a_path(tmp_path):
     (tmp_path / "files").mkdir()
     here = reference(location="files/lung.zip", registry=tmp_path / "refs.yaml")
     shelves = Shelves(tmp_path / "cache")
-    with pytest.raises(
-        InputError, match=r"there is no file .*files/lung\.zip, the location that .*refs\.yaml gives"
-    ):
+    with pytest.raises(InputError, match=r"there is no file .*files/lung\.zip, its location in .*refs\.yaml"):
         fetch(here, shelves)
     (tmp_path / "files" / "lung.zip").write_bytes(CONTENT)
     assert fetch(here, shelves) == tmp_path / "files" / "lung.zip"
@@ -168,7 +166,7 @@ def test_a_file_that_is_too_short_is_not_read(tmp_path):
     with pytest.raises(InputError) as raised:
         Shelves(tmp_path).check(lung, path)
     assert str(raised.value) == (
-        f"lung@1.0: {path} has 511,999 bytes, and refs.yaml says 512,000; copy it "
+        f"lung@1.0: {path} has 511,999 bytes, but refs.yaml lists 512,000; copy it "
         "again, or correct the registry"
     )
 

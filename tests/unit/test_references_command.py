@@ -44,7 +44,7 @@ def test_a_reference_is_fetched_and_listed(folder, capsys):
     assert (folder / "cache" / "lung-1.0.cellferry.zip").read_bytes() == CONTENT
     said = capsys.readouterr().out
     assert "lung@1.0: Healthy lung (0.5 MB, CC-BY-4.0)\n" in said
-    assert "is there, with the right checksum. In a configuration:  pretrained: lung@1.0\n" in said
+    assert ": fetched, checksum correct. In a configuration:  pretrained: lung@1.0\n" in said
     assert command(folder) == 0
     assert capsys.readouterr().out.splitlines() == [
         "name   version  MB    license    file   description",
@@ -85,10 +85,10 @@ def test_files_elsewhere_are_listed(folder, capsys):
     [
         ("", "REFERENCE= is missing; name one of those that `make references` lists"),
         ("lung", "lung has the versions 1.0, 1.1; name one: lung@1.1"),
-        ("long@1.0", "no registry has a reference 'long' (did you mean 'lung'?); known are: lung@1.0"),
+        ("long@1.0", "no registry has a reference 'long' (did you mean 'lung'?); available: lung@1.0"),
         (
             "heart",
-            "heart@1.0: there is no file heart.cellferry.zip, the location that refs.yaml gives; put it",
+            "heart@1.0: there is no file heart.cellferry.zip, its location in refs.yaml; put it",
         ),
     ],
 )
@@ -102,7 +102,7 @@ def test_what_cannot_be_fetched(folder, capsys, name, said):
     [
         ("references: {registry: x}", "references: there is no key 'registry' (did you mean 'registries'?)"),
         ("references: 5", "references: 5 is not of type 'object'"),
-        ("references: [", "is not YAML ("),
+        ("references: [", "is not valid YAML ("),
         ("seed: 1\nseed: 2", "the key 'seed' is given twice"),
         ("references: {registries: [other.yaml]}", "other.yaml: the registry cannot be read"),
         ("references: {mirror: nowhere}", "references.mirror: there is no folder nowhere"),

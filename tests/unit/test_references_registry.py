@@ -102,7 +102,7 @@ def test_versions_are_what_is_written(write):
         ),
         (
             {"location": "http://example.org/x"},
-            "is not encrypted: https is needed, and http is for this machine",
+            "is not encrypted: use https; http is for this machine",
         ),
         ({"location": "zenodo:lung.zip"}, "location: 'zenodo:lung.zip' is not a path"),
         ({"location": "hf:me/lung/lung.zip"}, "location: 'hf:me/lung/lung.zip' is not a path"),
@@ -111,7 +111,7 @@ def test_versions_are_what_is_written(write):
             "location: 'lung.zip' is a path that does not end in .cellferry.zip; see docs",
         ),
         ({"location": "https:///x"}, "location: 'https:///x' is not a valid address"),
-        ({"location": "https://me:pw@example.org/x"}, "holds a user name or password"),
+        ({"location": "https://me:pw@example.org/x"}, "contains a user name or password"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(write, changes, said):
@@ -136,15 +136,15 @@ def test_all_problems_of_all_registries_are_listed(write, tmp_path):
         ("references:", "refs.yaml, references: None is not of type 'array'"),
         ("references: [lung]", "refs.yaml, entry 1: 'lung' is not of type 'object'"),
         ("reference: []", "there is no key 'reference' (did you mean 'references'?)"),
-        ("references: [", "refs.yaml: the registry is not YAML ("),
+        ("references: [", "refs.yaml: the registry is not valid YAML ("),
         ("references: []\n1: x", "refs.yaml: the name 1 is not text"),
         (
             "references: &a [*a]",
-            "refs.yaml: the registry has a YAML alias (*name); write out what it stands for",
+            "refs.yaml: the registry has a YAML alias (*name); write out its value",
         ),
         ("references: {a: {1: x}}", "refs.yaml, references, a: the name 1 is not text"),
         ("other: [{a: {1: x}}]", "refs.yaml, other, 0, a: the name 1 is not text"),
-        pytest.param("[" * 5000, "refs.yaml: the registry is not YAML (", id="deep"),
+        pytest.param("[" * 5000, "refs.yaml: the registry is not valid YAML (", id="deep"),
         ("references: [{1: x}]", "refs.yaml, entry 1: the name 1 is not text"),
         ("references: []\nreferences: []", "line 2: the key 'references' is given twice in one place"),
         ("references: [{name: a, name: b}]", "line 1: the key 'name' is given twice in one place"),
@@ -157,7 +157,7 @@ def test_a_file_that_is_no_registry(write, text, said):
 def test_a_registry_of_other_letters_or_of_none(tmp_path):
     path = tmp_path / "refs.yaml"
     path.write_bytes("references: [] # é".encode("latin1"))
-    assert "refs.yaml: the registry is not YAML ('utf-8' codec" in problems(path)
+    assert "refs.yaml: the registry is not valid YAML ('utf-8' codec" in problems(path)
     assert f"{tmp_path}: the registry cannot be read (Is a directory)" in problems(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert "is a named pipe" in problems(tmp_path / "pipe")
@@ -165,7 +165,7 @@ def test_a_registry_of_other_letters_or_of_none(tmp_path):
 
 def test_a_version_has_one_file(write):
     said = problems(write(entry(), entry(name="heart"), entry(sha256="cd" * 32)))
-    assert "refs.yaml, entry 3 (lung@1.0): lung@1.0 is entry 1 already; give it another version" in said
+    assert "refs.yaml, entry 3 (lung@1.0): lung@1.0 is already entry 1; change its version" in said
     one, other = write(entry(), name="a.yaml"), write(entry(sha256="cd" * 32), name="b.yaml")
     assert f"{other}, lung@1.0: {one} has another file (sha256) for lung@1.0" in problems(one, other)
 
@@ -205,10 +205,10 @@ def test_a_reference_is_found_by_its_name(known):
         ("lung@1.2", "lung has no version 1.2 (did you mean '1.1'?); it has: 1.0, 1.1"),
         (
             "lungs@1.0",
-            "no registry has a reference 'lungs' (did you mean 'lung'?); known are: lung@1.0, lung@1.1, "
+            "no registry has a reference 'lungs' (did you mean 'lung'?); available: lung@1.0, lung@1.1, "
             "heart@1.0",
         ),
-        ("", "no registry has a reference ''; known are: lung@1.0, lung@1.1, heart@1.0"),
+        ("", "no registry has a reference ''; available: lung@1.0, lung@1.1, heart@1.0"),
     ],
 )
 def test_a_name_that_is_not_known(known, name, said):
@@ -221,7 +221,7 @@ def test_of_many_references_some_are_listed(write):
     known = read_registries([write(*(entry(name=f"organ{number}") for number in range(30)))])
     with pytest.raises(InputError, match=r"organ9@1\.0 and 20 more \(make references\)"):
         find("x", known)
-    with pytest.raises(InputError, match="known are: none"):
+    with pytest.raises(InputError, match="available: none"):
         find("x", [])
 
 

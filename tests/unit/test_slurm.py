@@ -58,15 +58,15 @@ def test_what_a_node_has_is_granted(changes):
     ("changes", "said"),
     [
         ({"partition": "main"}, "there is no partition 'main'; this cluster has cpu, gpu"),
-        ({"mem_mb": 200_000}, "asks for 200000 MB, and the largest node of partition cpu has 128000"),
-        ({"mem_mb": 200_000, "attempt": 3}, "asks for 200000 MB on attempt 3"),
-        ({"cpus": 65}, "asks for 65 CPUs"),
+        ({"mem_mb": 200_000}, "requests 200000 MB, but the largest node of partition cpu has 128000"),
+        ({"mem_mb": 200_000, "attempt": 3}, "requests 200000 MB on attempt 3"),
+        ({"cpus": 65}, "requests 65 CPUs"),
         ({"mem_mb": 128_000, "cpus": 64}, "no single node of partition cpu has all three"),
-        ({"minutes": 9000}, "asks for 9000 minutes, and partition cpu allows 2880"),
-        ({"gpus": 1}, "asks for gpu:1, and partition cpu has no GPU"),
+        ({"minutes": 9000}, "requests 9000 minutes, but partition cpu allows 2880"),
+        ({"gpus": 1}, "requests gpu:1, but partition cpu has no GPU"),
         (
             {"partition": "gpu", "gpus": 1, "gpu_kind": "h100"},
-            "asks for h100:1, and partition gpu has a100:2",
+            "requests h100:1, but partition gpu has a100:2",
         ),
         # The large node has no GPU, and the one with a GPU less memory.
         (
@@ -88,7 +88,7 @@ def test_a_cluster_that_does_not_know_its_memory(partition):
     requests = [request(partition=partition), request(partition=partition, rule="report", mem_mb=2000)]
     (problem,) = request_problems(requests, nodes)
     assert problem.where == "map_query, report"
-    assert problem.what.startswith("asks for memory, and SLURM does not know how much")
+    assert problem.what.startswith("requests memory, but the nodes of ")
     assert problem.remedy.startswith("Set request_memory at the top of profiles/slurm/config.yaml to false")
     assert "max_mem_mb" not in str(problem)
     assert request_problems([request(partition=partition, mem_mb=0)], nodes) == []
@@ -136,7 +136,7 @@ def test_a_group_asks_for_the_sum_of_its_minutes_and_for_the_most_of_the_rest():
     asked = Request.of_group("cells", [[split], [genes], [markers]])
     (problem,) = request_problems([asked], NODES)
     assert problem.where == "cells (split, genes, markers)"
-    assert problem.what == "asks for 2930 minutes together, and partition cpu allows 2880"
+    assert problem.what == "requests 2930 minutes together, but partition cpu allows 2880"
     assert "remove these rules from groups there" in problem.remedy
     assert Request.of_group("cells", [[genes]]) == genes
 
@@ -148,8 +148,8 @@ def test_rules_of_a_group_that_ask_for_different_things_are_told():
     )
     (problem,) = request_problems([Request.of_group("cells", [[split], [train]])], NODES)
     assert problem.where == "cells (split, train)"
-    assert problem.what.endswith("ask for different things (slurm_partition: cpu, gpu)")
-    assert problem.remedy.endswith("remove those that differ from groups in profiles/slurm/config.yaml")
+    assert problem.what.endswith("differ in their requests (slurm_partition: cpu, gpu)")
+    assert problem.remedy.endswith("remove differing rules from groups in profiles/slurm/config.yaml")
 
 
 def test_words_of_a_job_are_those_that_slurm_is_told():

@@ -102,7 +102,7 @@ def test_names_in_other_scripts_under_any_locale(tmp_path, config, variables):
 
 def test_a_locale_that_has_no_letters_for_names(tmp_path, config):
     said = refused(tmp_path, config, **IN_ASCII)
-    assert said.startswith("error: the locale of this shell writes names in ascii, which has no letters for")
+    assert said.startswith("error: the encoding of this shell's locale, ascii, lacks letters of")
     assert "start again with PYTHONUTF8=1 or LANG=C.UTF-8 before snakemake" in said
 
 
@@ -134,5 +134,5 @@ def test_a_file_dated_in_the_future(tmp_path, config):
     os.utime(tmp_path / "細胞/reference.h5ad", (2**32, 2**32))
     said = refused(tmp_path, config)
     assert said.startswith("error: 細胞/reference.h5ad was written ")
-    assert "minutes from now: the clock of this machine" in said
+    assert "minutes in the future: the clock of this machine" in said
     assert "-exec touch -d" in said

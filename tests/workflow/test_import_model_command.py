@@ -98,9 +98,9 @@ def test_a_model_of_celltypist_labels_as_celltypist_does(tmp_path):
     for said in (
         "no neighbors, no distances",
         "probabilities are not calibrated",
-        "The reference has no latent space: there is no map.",
-        "The others count as the mean of the cells that the model was trained on.",
-        "nothing was learned on held-out cells",
+        "No map: the reference has no latent space.",
+        "Missing ones count as the mean of the model's training cells.",
+        "nothing was fitted on held-out cells",
     ):
         assert said in page, said
     assert "Probabilities are calibrated on held-out cells" not in page

@@ -119,12 +119,15 @@ def unreadable_folder(folder):
     (folder / "queries").mkdir()
     shutil.copy(folder / "query.h5ad", folder / "queries")
     (folder / "queries").chmod(0)
-    return "queries", "the folder queries may not be read; ask its owner for permission to read and enter it"
+    return "queries", "the folder queries is not readable; get permission from its owner to read and enter it"
 
 
 def folder_not_to_be_entered(folder):
     unreadable_folder(folder)
-    return "queries/query.h5ad", "queries/query.h5ad is in a folder that may not be entered; ask its owner"
+    return (
+        "queries/query.h5ad",
+        "queries/query.h5ad is in a folder without access; get permission from its owner",
+    )
 
 
 def one_of_several(folder):

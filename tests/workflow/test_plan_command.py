@@ -82,7 +82,7 @@ def test_a_rule_that_does_not_fit_is_marked(run, datasets):
     said, lines = plan(run, *arguments, profile="local", config={"datasets": datasets})
     assert lines["map_query"].endswith("TOO LITTLE")
     assert said.count("TOO LITTLE") == 1
-    assert re.search(r"DOES NOT FIT \(1\):\n  map_query: mem_mb is 400 at most, and \d+ is needed\.", said)
+    assert re.search(r"DOES NOT FIT \(1\):\n  map_query: mem_mb is at most 400, but \d+ is needed\.", said)
 
 
 def test_a_mistake_in_the_input_is_told_instead(run, datasets):

@@ -1,4 +1,4 @@
-"""Waiting for a SLURM controller that does not answer."""
+"""Wait for a SLURM controller that does not answer."""
 
 from __future__ import annotations  # `make doctor` reads it with a login node's Python 3.8
 
@@ -9,10 +9,10 @@ from .slurm import ask
 
 
 class SlurmBackoff:
-    """Waits while SLURM is out of order.
+    """Wait while SLURM is unavailable.
 
-    A job whose submission met a controller or an accounting database that was down counts as failed, and is
-    submitted again at once: without patience, an outage of a minute ends a run.
+    If the controller or the accounting database is down, a submission fails and is repeated at once: without
+    waiting, an outage of a minute ends a run.
     """
 
     LONGEST_SECONDS = 600
@@ -23,9 +23,9 @@ class SlurmBackoff:
         self._holds_until = -math.inf
 
     def wait_until_slurm_answers(self) -> None:
-        """Return when SLURM answers, which then holds for ten seconds, or after ten minutes.
+        """Return when SLURM answers (valid for ten seconds), or after ten minutes.
 
-        Who has waited in vain does not wait again for as long.
+        After ten minutes without an answer, calls return at once for the next ten minutes.
         """
         deadline = time.monotonic() + self.LONGEST_SECONDS
         while time.monotonic() > self._holds_until:
@@ -40,5 +40,5 @@ class SlurmBackoff:
     def _answers(self) -> bool:
         accounting = ask("sacctmgr", "--noheader", "show", "cluster") is not None
         self._had_accounting |= accounting
-        # A site may have none.
+        # Accounting is optional.
         return ask("sinfo", "--noheader") is not None and (accounting or not self._had_accounting)

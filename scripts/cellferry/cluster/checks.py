@@ -1,4 +1,4 @@
-"""Requests of all rules against what the cluster has."""
+"""Comparison of all rules' requests with the cluster's resources."""
 
 from __future__ import annotations  # `make doctor` reads it with a login node's Python 3.8
 
@@ -28,16 +28,16 @@ from .slurm import (
 def check_cluster(
     jobs: Iterable[Any], *, group_of: Callable[[Any], Any], attempts: int, first_look_seconds: int
 ) -> None:
-    """Check, before anything is submitted, that SLURM can run what the jobs will ask for.
+    """Check before submission that SLURM can fulfill the jobs' requests.
 
     Parameters
     ----------
     jobs
-        Snakemake's jobs that are to be submitted.
+        Snakemake's jobs to submit.
     group_of
-        A job's group, whose jobs are submitted as one; None where it has none.
+        A job's group, whose jobs are submitted as one; None for a job without a group.
     attempts
-        How often a job may be started; the first and the last attempt are checked.
+        Number of attempts per job; the first and the last are checked.
     first_look_seconds
         The plugin's `init_seconds_before_status_checks`.
 
@@ -76,16 +76,16 @@ def _request_of(job: Any, attempt: int) -> Request:
 def request_problems(
     requests: Iterable[Request], nodes: list[Node], *, max_rules: int | None = None
 ) -> list[Problem]:
-    """Reasons for SLURM to refuse requests, or to let them wait for ever.
+    """Requests that SLURM would refuse or never start.
 
     Parameters
     ----------
     requests
-        What the rules' jobs ask for.
+        Requests of the rules' jobs.
     nodes
         The nodes of the cluster.
     max_rules
-        Rules that `where` names at most; of more it names the first two, and counts the others.
+        Maximum number of rules in `where`; of more, the first two and the number of the others.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def request_problems(
     rules = defaultdict(list)
     refused = set()
     for request in sorted(requests, key=lambda request: (request.attempt, request.rule)):
-        # What is refused on the first attempt is refused on the last, too.
+        # A request refused on the first attempt is also refused on the last.
         problems = [] if request.rule in refused else _problems(request, partitions)
         for problem in problems:
             rules[problem].append(request.rule)
@@ -116,10 +116,10 @@ def _named(rules: list[str], max_rules: int | None) -> str:
 
 def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[Problem]:
     if request.differing:
-        what = f"its rules share a job and ask for different things ({'; '.join(request.differing)})"
-        remedy = f"Give them the same, or remove those that differ from groups in {PROFILE}"
+        what = f"its rules share a job but differ in their requests ({'; '.join(request.differing)})"
+        remedy = f"Give them the same values, or remove differing rules from groups in {PROFILE}"
         return [Problem("", what, remedy)]
-    # SLURM takes a list and chooses; no partition at all is its default one, which need not be ours to know.
+    # SLURM chooses from a list; without a partition it uses its default, which is not checked.
     wanted = [name for name in request.partition.split(",") if name]
     missing = [name for name in wanted if name not in partitions]
     if missing:
@@ -129,19 +129,16 @@ def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[Probl
     place = f"partition {request.partition}" if wanted else "the cluster"
     if request.gpu_kind and not re.fullmatch(r"[A-Za-z0-9_.]+", request.gpu_kind):
         what = (
-            f"asks for GPUs of kind '{request.gpu_kind}', and the SLURM plugin takes letters, digits, _ and "
+            f"requests GPUs of kind '{request.gpu_kind}', but the SLURM plugin takes letters, digits, _ and "
             ". only"
         )
-        remedy = (
-            f'Set gpu_kind at the top of {PROFILE} to "" and choose them by `constraint:` or by their '
-            "partition"
-        )
+        remedy = f'Set gpu_kind at the top of {PROFILE} to "" and choose GPUs by `constraint:` or partition'
         return [Problem("", what, remedy)]
     with_gpu = [node for node in nodes if node.has_gpus(request)]
     if not with_gpu:
         kinds = {f"{kind or 'gpu'}:{count}" for node in nodes for kind, count in node.gpus.items()}
         what = (
-            f"asks for {request.gpu_kind or 'gpu'}:{request.gpus}, and {place} has "
+            f"requests {request.gpu_kind or 'gpu'}:{request.gpus}, but {place} has "
             f"{', '.join(sorted(kinds)) or 'no GPU'}"
         )
         remedy = f"Set gpu_partition, gpu_kind and gpus (0: on CPUs) at the top of {PROFILE}"
@@ -150,38 +147,38 @@ def _problems(request: Request, partitions: dict[str, list[Node]]) -> list[Probl
 
 
 def _shortages(request: Request, with_gpu: list[Node], place: str) -> list[Problem]:
-    """Memory, CPUs and time that no node with the GPUs of a request has, or no node has together."""
+    """Memory, CPUs and time that no node with the requested GPUs has, alone or together."""
     which = "" if request.attempt == 1 else f" on attempt {request.attempt}"
     problems = []
     max_mem_mb = max(node.mem_mb for node in with_gpu)
     if request.mem_mb > max_mem_mb <= UNKNOWN_MEM_MB:
         what = (
-            f"asks for memory, and SLURM does not know how much the nodes of {place} have (sinfo says "
+            f"requests memory, but the nodes of {place} have no memory size in SLURM (sinfo prints "
             f"{max_mem_mb} MB: RealMemory is not configured)"
         )
         remedy = (
-            f"Set request_memory at the top of {PROFILE} to false: jobs keep to their mem_mb without asking "
-            "SLURM for it. Or ask your site's admins for RealMemory (AWS ParallelCluster: "
+            f"Set request_memory at the top of {PROFILE} to false: jobs keep to their mem_mb without a "
+            "request. Or have your site configure RealMemory (AWS ParallelCluster: "
             "EnableMemoryBasedScheduling)"
         )
         problems.append(Problem("", what, remedy))
     elif request.mem_mb > max_mem_mb:
-        what = f"asks for {request.mem_mb} MB{which}, and the largest node of {place} has {max_mem_mb}"
+        what = f"requests {request.mem_mb} MB{which}, but the largest node of {place} has {max_mem_mb}"
         remedy = (
             f"Set max_mem_mb at the top of {PROFILE} to {max_mem_mb} or less: jobs work in smaller blocks"
         )
         problems.append(Problem("", what, remedy))
     max_cpus = max(node.cpus for node in with_gpu)
     if request.cpus > max_cpus:
-        what = f"asks for {request.cpus} CPUs, and the largest node of {place} has {max_cpus}"
+        what = f"requests {request.cpus} CPUs, but the largest node of {place} has {max_cpus}"
         problems.append(Problem("", what, f"Lower it under set-threads in {PROFILE}"))
     max_minutes = max(node.minutes for node in with_gpu)
     if request.minutes > max_minutes:
         together = " together" if request.in_group else ""
-        what = f"asks for {request.minutes} minutes{together}{which}, and {place} allows {max_minutes:.0f}"
+        what = f"requests {request.minutes} minutes{together}{which}, but {place} allows {max_minutes:.0f}"
         remedy = f"Set max_minutes at the top of {PROFILE} to {max_minutes:.0f} or less"
         if request.in_group:
-            remedy += "; where it is, remove these rules from groups there: each is a job of its own then"
+            remedy += "; if it already is, remove these rules from groups there, so that each is its own job"
         problems.append(Problem("", what, remedy))
     together = [
         node
@@ -190,7 +187,7 @@ def _shortages(request: Request, with_gpu: list[Node], place: str) -> list[Probl
     ]
     if not problems and not together:
         what = (
-            f"asks for {request.mem_mb} MB, {request.cpus} CPUs and {request.minutes} minutes{which}, and no "
+            f"requests {request.mem_mb} MB, {request.cpus} CPUs and {request.minutes} minutes{which}, but no "
             f"single node of {place} has all three"
         )
         remedy = f"In {PROFILE}, lower max_mem_mb, max_minutes or the rule's number under set-threads"
@@ -201,7 +198,7 @@ def _shortages(request: Request, with_gpu: list[Node], place: str) -> list[Probl
 
 
 def account_problems(wanted: Iterable[str], known: set[str]) -> list[Problem]:
-    """Accounts that jobs would be charged to and that the user does not have; nothing if none is known."""
+    """Accounts of jobs that the user does not have; empty without accounting."""
     named = {name for names in wanted for name in re.split(r"[,\s]+", names) if name}
     return [
         Problem(
@@ -215,17 +212,15 @@ def account_problems(wanted: Iterable[str], known: set[str]) -> list[Problem]:
 
 
 def memory_of_jobs_problems(scontrol_config: str, first_look_seconds: int) -> list[Problem]:
-    """A controller that may forget a finished job before snakemake has asked for it, and would wait for ever.
+    """A controller that may drop finished jobs before snakemake queries them, which would wait forever.
 
-    The plugin asks every 180 seconds at the longest. Where MinJobAge is below three times its first interval
-    it asks the accounting instead, which does not forget.
+    The plugin queries at least every 180 seconds. If MinJobAge is below three times its first interval, it
+    queries the accounting, which keeps all jobs.
     """
     match = re.search(r"^MinJobAge\s*=\s*(\d+)", scontrol_config, re.M)
     if not match or not 3 * first_look_seconds <= int(match[1]) < MAX_PREVIEW_SECONDS:
         return []
-    what = (
-        f"SLURM forgets finished jobs after {match[1]} s (MinJobAge), perhaps before snakemake asks for them"
-    )
+    what = f"SLURM drops finished jobs after {match[1]} s (MinJobAge), possibly before snakemake queries them"
     remedy = f"Set slurm-init-seconds-before-status-checks in {PROFILE} to {MAX_PREVIEW_SECONDS // 3}"
     return [Problem("", what, remedy)]
 
@@ -239,14 +234,14 @@ def _disk_problems(folder: Path) -> list[Problem]:
 
 
 def _orphan_problems(folder: Path) -> list[Problem]:
-    """Jobs that an earlier run in this folder has left behind: they would write what new ones write, too."""
+    """Jobs left by an earlier run in this folder, which would write the same files as new ones."""
     orphans = jobs_in_queue(folder)
     if orphans is None:
-        what = "squeue does not answer, so that jobs of an earlier run would be missed"
-        return [Problem("", what, "start again when it does")]
+        what = "squeue does not answer: jobs of an earlier run cannot be detected"
+        return [Problem("", what, "start again when it answers")]
     if not orphans:
         return []
     listed = ", ".join(f"{job} ({comment})" for job, comment in orphans.items())
     what = f"{len(orphans)} job(s) of an earlier run in {folder} are still in the queue: {listed}"
-    remedy = f"Wait until they are done, which keeps their work, or cancel them: scancel {' '.join(orphans)}"
+    remedy = f"Wait until they have finished (results are kept), or cancel them: scancel {' '.join(orphans)}"
     return [Problem("", what, remedy)]

@@ -1,6 +1,6 @@
-"""Whether the rules' packages are there when no conda makes an environment for each rule.
+"""Check for the rules' packages if conda makes no environment per rule.
 
-Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library only.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ ENVIRONMENTS = PROJECT / "envs"
 
 
 def check_environments(files: Iterable[str]) -> None:
-    """Check that the environment snakemake runs in holds what jobs import.
+    """Check that snakemake's environment contains the packages that jobs import.
 
     Parameters
     ----------
@@ -26,15 +26,14 @@ def check_environments(files: Iterable[str]) -> None:
     Raises
     ------
     InputError
-        If packages are missing; the message says the ways to have them.
+        If packages are missing; the message lists the ways to get them.
     """
     missing = sorted(name for name in _pinned(files) if not _is_installed(name))
     if missing:
         raise InputError(
-            f"jobs would run in the environment that snakemake runs in, and it lacks {', '.join(missing)}. "
-            "Either put conda on the PATH and give --software-deployment-method conda (profiles/slurm does "
-            "so then), which makes an environment for each rule; or start snakemake from the environment "
-            "that `make demo` makes, which holds everything: .venv/bin/snakemake"
+            f"jobs would run in snakemake's own environment, which lacks {', '.join(missing)}. Start "
+            ".venv/bin/snakemake (`make demo` installs all packages there), or put conda on the PATH and give "
+            "--software-deployment-method conda (as profiles/slurm does), for an environment per rule"
         )
 
 

@@ -1,6 +1,6 @@
-"""Why jobs failed, and what to change: said at the end of a run, where it is read.
+"""Causes of failed jobs and remedies, printed at the end of a run.
 
-Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library only.
 """
 
 import re
@@ -14,7 +14,7 @@ from ..core.disk import fullest_folder
 from ..core.logs import INPUT_ERROR, NO_SPACE, RETRYABLE_ERROR, input_error_in
 from .slurm import MIN_FREE_MB, PROFILE, ask, fields
 
-# What SLURM itself writes into a job's output, for sites whose accounting is off or down.
+# SLURM's own lines in a job's output, for sites without accounting.
 SAID_BY_SLURM = {
     "OUT_OF_MEMORY": "oom-kill|oom_kill|Exceeded job memory limit",
     "TIMEOUT": "DUE TO TIME LIMIT",
@@ -23,12 +23,12 @@ SAID_BY_SLURM = {
     "CANCELLED": "CANCELLED AT",
 }
 REFUSALS = {
-    "policy|MaxSubmit|MaxJobs": f"you may have fewer jobs or less at a time: lower jobs in {PROFILE}",
+    "policy|MaxSubmit|MaxJobs": f"the limit on simultaneous jobs is lower: lower jobs in {PROFILE}",
     "invalid qos": f"set qos under default-resources in {PROFILE} (sacctmgr show qos format=name)",
     "invalid account": f"set account at the top of {PROFILE} (sacctmgr show associations user=$USER)",
     "invalid partition": f"set cpu_partition and gpu_partition at the top of {PROFILE} (sinfo -s)",
     "time limit": f"lower max_minutes at the top of {PROFILE} (sinfo -o '%P %l')",
-    "memory": f"lower max_mem_mb at the top of {PROFILE} (sinfo -o '%P %m'); where that says 1, set "
+    "memory": f"lower max_mem_mb at the top of {PROFILE} (sinfo -o '%P %m'); if it prints 1, set "
     "request_memory there to false",
     "processor|CPU count": f"lower the rule's number under set-threads in {PROFILE} (sinfo -o '%P %c')",
     "gres|node config": f"lower gpus, max_mem_mb or set-threads in {PROFILE} (sinfo -o '%P %m %c %G')",
@@ -37,7 +37,7 @@ REFUSALS = {
 
 
 REFUSED = r"message: (?:SLURM sbatch failed.*?'|Job submission failed[^:]*:)(.*?)(?:'\.$|'\.\n|For further|$)"
-# The last line of a traceback, or of a job that was given too little; not what Snakemake makes of it.
+# The last line of a traceback, or of a job with too little memory; not Snakemake's own errors.
 ERROR = (
     r"^(?!RuleException|CalledProcessError|WorkflowError)"
     rf"(?:\w[\w.]*(?:Error|Exception)\b|{RETRYABLE_ERROR}).*$"
@@ -60,7 +60,7 @@ class Attempt:
 
 @dataclass
 class Failure:
-    """A job of the workflow that failed in all its attempts; `beside` are other rules of its SLURM job."""
+    """A job that failed in all attempts; `beside` are the other rules of its SLURM job."""
 
     rule: str
     outputs: str
@@ -71,12 +71,12 @@ class Failure:
 
 
 def explain_failures(jobs: Iterable[Any], jobid: Callable[[Any], int], snakemake_logs: list[str]) -> str:
-    """What became of the jobs that failed in a run: what SLURM knows of each attempt, and what to change.
+    """Describe a run's failed jobs: SLURM's state of each attempt, and a remedy.
 
     Parameters
     ----------
     jobs
-        Snakemake's jobs that failed for good.
+        Snakemake's jobs that failed in all attempts.
     jobid
         A job's number in the log.
     snakemake_logs
@@ -92,17 +92,17 @@ def explain_failures(jobs: Iterable[Any], jobid: Callable[[Any], int], snakemake
     accounted = accounting(ask("sacct", *SACCT, f"--jobs={','.join(ids)}") or "" if ids else "")
     for failure in failures:
         failure.attempts = [_with_state(attempt, accounted) for attempt in failure.attempts]
-    # A user's mistakes come last, where the eye falls.
+    # Users' mistakes are printed last, where they are noticed.
     explained = sorted(
         (input_error_in(_read(failure.log)) is not None, _tell(failure)) for failure in failures
     )
     return "\n".join(
-        [f"\n{len(failures)} job(s) failed; what is finished is kept.", *(text for _, text in explained)]
+        [f"\n{len(failures)} job(s) failed; finished results are kept.", *(text for _, text in explained)]
     )
 
 
 def _failures_of(job: Any, refusal: str, attempts: list[Attempt]) -> list[Failure]:
-    """A job that failed; of a group's the rules that failed, or the group where none had begun."""
+    """Failures of a job; of a group, those of its rules, or of the group if no rule had started."""
     if not job.is_group():
         return [_failure(job, refusal, attempts)]
     members = list(job)
@@ -128,9 +128,9 @@ def _failure(job: Any, refusal: str, attempts: list[Attempt], beside: str = "") 
 
 
 def _failed_rules(slurm_log: str, rules: list[str]) -> list[str]:
-    """Rules of a group that failed, by what the snakemake in its job said; none where it said nothing.
+    """Failed rules of a group, by its job's snakemake log; empty without messages.
 
-    Where it was ended from outside, it is the first rule that had not finished.
+    If the job was killed, the first unfinished rule.
     """
     if failed := re.findall(r"^Error in rule (\w+):", slurm_log, re.M):
         return failed
@@ -140,11 +140,11 @@ def _failed_rules(slurm_log: str, rules: list[str]) -> list[str]:
 
 
 def read_attempts(log: str, job: str) -> tuple[str, list[Attempt]]:
-    """Why a job could not be submitted the last time, if so, and its SLURM jobs, by a main process's log."""
+    """Last refusal of a job's submission, if any, and its SLURM jobs, from the main log."""
     submitted = rf"^Job {job} has been submitted with SLURM jobid (\d+) \(log: (.*)\)\.$"
     refusal, attempts = "", []
     for part in re.split(r"^Error in (?:rule|group) \w+:\n", f"\n{log}", flags=re.M):
-        # What sbatch said fills the lines before the job's number.
+        # sbatch's output is in the lines before the job's number.
         message, _, number = part.partition("\n    jobid: ")
         if re.match(rf"{job}\b", number) and (match := re.search(REFUSED, message, re.S)):
             refusal = match[1].strip()
@@ -163,10 +163,10 @@ SACCT = [
 
 
 def accounting(text: str) -> dict[str, Attempt]:
-    """What `sacct` knows, per SLURM job; its steps are looked at too.
+    """Attempts by SLURM job from `sacct`, with its steps.
 
-    The job that snakemake sends is a snakemake itself, which starts the rule in a step of its own. When the
-    step is killed for its memory, the job around it has merely failed: only the step says OUT_OF_MEMORY.
+    A submitted job is a snakemake process that starts the rule in a separate step. If the step is killed for
+    its memory, the job's state is FAILED, and only the step's is OUT_OF_MEMORY.
     """
     jobs: dict[str, Attempt] = {}
     for name, state, node, ran, limit, used, asked in fields(text, 7):
@@ -214,7 +214,7 @@ def _read(path: str) -> str:
 def _tell(failure: Failure) -> str:
     lines = ["", f"{failure.rule}: {failure.outputs}", f"  log: {failure.log}"]
     if failure.beside:
-        lines.append(f"  in one job with {failure.beside}")
+        lines.append(f"  in the same job: {failure.beside}")
     for number, attempt in enumerate(failure.attempts, start=1):
         memory = f", {attempt.used_mb} of {attempt.asked_mb} MB" if attempt.asked_mb else ""
         lines.append(
@@ -231,36 +231,36 @@ def _remedy(failure: Failure) -> str:
         return INPUT_ERROR + mistake
     if failure.refusal:
         remedies = (way for words, way in REFUSALS.items() if re.search(words, failure.refusal, re.I))
-        return f"SLURM did not take it ({failure.refusal}): {next(remedies, 'see `man sbatch`')}"
+        return f"SLURM refused it ({failure.refusal}): {next(remedies, 'see `man sbatch`')}"
     last = failure.attempts[-1] if failure.attempts else Attempt("", "")
     slurm_log = _read(last.slurm_log)
     if no_space := re.search(f"^{NO_SPACE}.*$", log + slurm_log, re.M):
         return no_space[0]
     if re.search("No space left on device|Disk quota exceeded", log + slurm_log):
-        return f"{NO_SPACE} in {fullest_folder()}: free some, then start snakemake again"
+        return f"{NO_SPACE} in {fullest_folder()}: free some space, then start snakemake again"
     if last.state == "OUT_OF_MEMORY":
         return (
-            f"it needs more than {last.asked_mb or 'its'} MB: raise mem_mb of {rule} in {PROFILE} "
+            f"it needs more than its {last.asked_mb or 'requested'} MB: raise mem_mb of {rule} in {PROFILE} "
             "(and max_mem_mb, if a node has more)"
         )
     if last.state == "TIMEOUT":
-        more = "; it resumes where it was" if rule == "train_reference_model" else ""
+        more = "; it resumes from its last state" if rule == "train_reference_model" else ""
         alone = f", remove {rule} from groups there" if failure.beside else ""
         return (
             f"it needs longer than {last.limit}: raise runtime of {rule} in {PROFILE} (and max_minutes, "
-            f"if the partition allows more){alone}, or cut the dataset into more `chunks`{more}"
+            f"if the partition allows more){alone}, or use more `chunks`{more}"
         )
     if last.state == "NODE_FAIL":
         return f"its node failed: start snakemake again with --slurm-exclude-failed-nodes {last.node}"
     if last.state in ("CANCELLED", "PREEMPTED", "REVOKED", "DEADLINE"):
-        return f"somebody or something else ended it ({last.state}): start snakemake again"
-    # The rule's own words; where it did not come to say any, those of what started it.
+        return f"it was ended from outside ({last.state}): start snakemake again"
+    # The rule's own error, or that of the process that started it.
     for text in (log, slurm_log):
         if errors := re.findall(ERROR, text, re.M):
             return errors[-1]
     fullest = fullest_folder()
     free_mb = shutil.disk_usage(fullest).free // 2**20
     if free_mb < MIN_FREE_MB:
-        left = f"there are {free_mb} MB left on the disk of {fullest}"
+        left = f"the disk of {fullest} has {free_mb} MB left"
         return f"{left}: free some space, then start snakemake again"
-    return "its logs do not say why; start snakemake again"
+    return "its logs contain no reason; start snakemake again"

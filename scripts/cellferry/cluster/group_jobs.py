@@ -1,6 +1,6 @@
-"""Jobs of several rules (`groups` in the profile): what Snakemake and the SLURM plugin leave out for them.
+"""Additions to Snakemake and the SLURM plugin for jobs of several rules (`groups` in the profile).
 
-Imported by the Snakefile alone, since it imports snakemake, which the environments of the rules lack.
+Imported by the Snakefile only: it imports snakemake, which the rules' environments lack.
 """
 
 import sys
@@ -17,10 +17,10 @@ from ..core.logs import INPUT_ERROR, mistake_of_this_run
 
 
 def complete_group_jobs() -> None:
-    """Let the main process's log hold why a group's job could not be submitted, and the run go on.
+    """Log the reason if a group's job cannot be submitted, and continue the run.
 
-    Snakemake drops that message, and the plugin asks the job for its rule to print it: a group has none, and
-    the run would wait for ever.
+    Snakemake drops that message. The plugin prints it with the job's rule, which a group does not have: the
+    run would wait forever.
     """
     log_error = GroupJob.log_error
 
@@ -34,10 +34,10 @@ def complete_group_jobs() -> None:
 
 
 def stop_after_a_mistake(workflow: Any) -> None:
-    """End a group's job whose earlier attempt in this run ended with a user's mistake.
+    """End a group's job if an earlier attempt in this run ended with a user's mistake.
 
-    Otherwise the rules before the one that found it would do their work again for nothing. A job of one rule
-    ends by itself (`cellferry.core.logs.logged`).
+    Otherwise the rules before the failing one would be repeated in vain. A job of one rule ends by itself
+    (`cellferry.core.logs.logged`).
     """
     targets = _target_jobs(sys.argv)
     for target in targets if len(targets) > 1 else []:
@@ -48,7 +48,7 @@ def stop_after_a_mistake(workflow: Any) -> None:
 
 
 def _target_jobs(command: list[str]) -> list[Any]:
-    """The jobs that a snakemake in a SLURM job is to run; Snakemake itself looks at them after the rules."""
+    """Target jobs of the snakemake in a SLURM job; Snakemake parses them only after the rules."""
     option = "--target-jobs"
     after = command[command.index(option) + 1 :] if option in command else []
     return parse_target_jobs_cli_args(list(takewhile(lambda word: not word.startswith("--"), after)))

@@ -1,4 +1,4 @@
-"""What a job requests, and what a node has."""
+"""Requests of jobs, and resources of nodes."""
 
 from __future__ import annotations  # `make doctor` reads it with a login node's Python 3.8
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 NOT_TOLD = ("tmpdir", "mem", "disk")
-"""Resources in words that Snakemake makes itself."""
+"""Text resources that Snakemake adds itself."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a job asks SLURM for in one of its attempts.
+    """SLURM request of a job in one attempt.
 
     Attributes
     ----------
     rule
-        The rule that it runs; of a group its name, and its rules in brackets.
+        The job's rule; for a group, its name with its rules in brackets.
     texts
-        Its resources that are words: account, partition and what else a profile has.
+        Text resources: account, partition and others of the profile.
     differing
-        Of a group, those for which its rules have different words; SLURM gives a job one.
+        For a group, text resources that differ between its rules; a SLURM job can have one value.
     in_group
-        Whether several rules share the job.
+        True if several rules share the job.
     """
 
     rule: str
@@ -43,7 +43,7 @@ class Request:
 
     @classmethod
     def of(cls, job: Any, attempt: int) -> Request:
-        """The request of a Snakemake job, as the SLURM plugin will phrase it."""
+        """The request of a Snakemake job, as the SLURM plugin submits it."""
         resources = job.rule.expand_resources(
             job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"}
         )
@@ -63,14 +63,14 @@ class Request:
 
     @classmethod
     def of_group(cls, group: str, levels: Sequence[Sequence[Request]]) -> Request:
-        """What a job of several rules asks for: as Snakemake adds up the requests of its rules.
+        """Request of a job of several rules, combined as Snakemake does.
 
         Parameters
         ----------
         group
-            Its name in the profile.
+            Name in the profile.
         levels
-            Requests of its rules; those of one level run side by side, one level after the other.
+            Requests of its rules; rules of one level run in parallel, one level after the other.
         """
         members = [request for level in levels for request in level]
         if len(members) == 1:
@@ -106,7 +106,7 @@ class Request:
 
 
 def texts_of(resources: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """A job's resources that are words, by name."""
+    """Text resources of a job, by name."""
     return tuple(
         (name, str(value))
         for name, value in sorted(resources.items())
@@ -115,9 +115,9 @@ def texts_of(resources: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def memory_request(resources: Mapping[str, Any]) -> int:
-    """MB that the SLURM plugin asks for; 0 where a profile leaves that out (`request_memory: false`)."""
+    """MB that the SLURM plugin requests; 0 with `request_memory: false`."""
     per_cpu = resources.get("mem_mb_per_cpu")
-    # The plugin takes it before mem_mb, and "0" for an amount: --mem-per-cpu 0, which to SLURM is no request.
+    # The plugin prefers it to mem_mb, and submits --mem-per-cpu 0 for "0", which SLURM ignores.
     if per_cpu:
         return int(per_cpu) * int(resources.get("_cores", 1))
     return int(resources.get("mem_mb", 0))
@@ -125,7 +125,7 @@ def memory_request(resources: Mapping[str, Any]) -> int:
 
 @dataclass(frozen=True)
 class Node:
-    """What one node of a partition has: `gpus` by kind; `minutes` is the partition's time limit."""
+    """Resources of a node in a partition: `gpus` by kind; `minutes` is the time limit."""
 
     partition: str
     mem_mb: int
@@ -134,7 +134,7 @@ class Node:
     minutes: float
 
     def has_gpus(self, request: Request) -> bool:
-        """Whether it has the GPUs of a request."""
+        """True if the node has the requested GPUs."""
         if not request.gpus:
             return True
         kinds = [request.gpu_kind] if request.gpu_kind else list(self.gpus)
@@ -142,7 +142,7 @@ class Node:
 
 
 def parse_gpus(gres: str) -> dict[str, int]:
-    """GPUs by kind in generic resources as SLURM writes them: `gpu:a100:4(S:0-1),gpu:2`; "" is no kind."""
+    """Parse GPUs by kind from SLURM's generic resources: `gpu:a100:4(S:0-1),gpu:2`; "" without a kind."""
     gpus: dict[str, int] = defaultdict(int)
     for entry in re.sub(r"\([^)]*\)", "", gres).split(","):
         name, *rest = entry.strip().split(":")
@@ -153,7 +153,7 @@ def parse_gpus(gres: str) -> dict[str, int]:
 
 
 def parse_minutes(limit: str) -> float:
-    """Minutes of a time as SLURM writes it: `2-00:00:00`, `30:00`, `infinite`."""
+    """Parse SLURM's time format into minutes: `2-00:00:00`, `30:00`, `infinite`."""
     if not re.fullmatch(r"(\d+-)?[\d:]+", limit):
         return float("inf")
     days, _, clock = limit.rpartition("-")

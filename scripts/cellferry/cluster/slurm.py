@@ -1,6 +1,6 @@
-"""What SLURM can give, checked before jobs are sent to it, and what it has to say about those that failed.
+"""Queries of SLURM: nodes, accounts and jobs.
 
-Read by the Snakefile, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library only.
 """
 
 from __future__ import annotations  # `make doctor` reads it with a login node's Python 3.8
@@ -15,8 +15,8 @@ from ..errors import InputError
 from .request import Node, parse_gpus, parse_minutes
 
 MIN_FREE_MB = 500
-UNKNOWN_MEM_MB = 1  # what SLURM says of a node whose RealMemory is not configured
-MAX_PREVIEW_SECONDS = 195  # the plugin asks every 180 seconds at the longest
+UNKNOWN_MEM_MB = 1  # SLURM's value for a node without RealMemory
+MAX_PREVIEW_SECONDS = 195  # the plugin queries at least every 180 seconds
 PROFILE = "profiles/slurm/config.yaml"
 
 
@@ -24,12 +24,12 @@ PROFILE = "profiles/slurm/config.yaml"
 
 
 def nodes_of_cluster() -> list[Node]:
-    """Every node of every partition; raises `InputError` if SLURM does not answer."""
-    # All: partitions that are hidden may be used nevertheless.
+    """All nodes of all partitions; `InputError` if SLURM does not answer."""
+    # --all: hidden partitions can be used as well.
     answer = ask("sinfo", "--all", "--noheader", "--Node", "--format=%R|%m|%c|%G|%l")
     if answer is None:
         raise InputError(
-            "SLURM does not answer (sinfo failed); look at `scontrol ping`, and start again when it does"
+            "SLURM does not answer (sinfo failed); check `scontrol ping`, and start again when it answers"
         )
     nodes = []
     for partition, mem_mb, cpus, gres, limit in fields(answer, 5):
@@ -39,7 +39,7 @@ def nodes_of_cluster() -> list[Node]:
 
 
 def accounts_of_user() -> set[str]:
-    """Accounts of the user, in small letters; none where a site has no accounting."""
+    """Accounts of the user, in lower case; empty without accounting."""
     user = getpass.getuser()
     answer = ask(
         "sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={user}", "format=account"
@@ -48,7 +48,7 @@ def accounts_of_user() -> set[str]:
 
 
 def jobs_in_queue(folder: Path) -> dict[str, str] | None:
-    """SLURM ids and descriptions of the jobs of runs in a folder; None if squeue does not answer."""
+    """Ids and descriptions of SLURM jobs of runs in a folder; None if squeue fails."""
     answer = ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%Z|%k")
     if answer is None:
         return None
@@ -62,10 +62,9 @@ def jobs_in_queue(folder: Path) -> dict[str, str] | None:
 
 
 def cancel_what_is_left(folder: Path) -> str:
-    """Cancel the jobs of a run that has ended, and say so.
+    """Cancel the jobs of an ended run; return a message.
 
-    On Ctrl-C, Snakemake cancels the jobs it knows of; it knows of none while it asks for their states, which
-    takes seconds.
+    On Ctrl-C, Snakemake cancels its jobs, except while it queries their states, which takes seconds.
     """
     left = jobs_in_queue(folder)
     if not left or ask("scancel", *left) is None:
@@ -74,13 +73,13 @@ def cancel_what_is_left(folder: Path) -> str:
 
 
 def fields(answer: str, n: int) -> list[list[str]]:
-    """Lines of `n` fields; what a site or an older SLURM prints between them is left out."""
+    """Split lines into `n` fields; other lines of a site or an older SLURM are left out."""
     lines = [line.strip().split("|", n - 1) for line in answer.splitlines()]
     return [line for line in lines if len(line) == n]
 
 
 def ask(*command: str) -> str | None:
-    """What a SLURM command prints; None if there is no such command or it fails."""
+    """Output of a SLURM command; None if it is missing or fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError):

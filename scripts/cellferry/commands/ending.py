@@ -1,4 +1,4 @@
-"""The end of a command that cannot do what it was asked to."""
+"""Error exit of the commands."""
 
 import sys
 
@@ -6,6 +6,6 @@ from ..core.text import printable
 
 
 def fail(command: str, error: Exception | str) -> int:
-    """Print what is wrong, after the command's name; returns the exit status."""
+    """Print an error after the command's name; return the exit status."""
     print("\n".join(map(printable, f"{command}: {error}".split("\n"))), file=sys.stderr)
     return 1

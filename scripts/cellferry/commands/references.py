@@ -1,6 +1,6 @@
-"""References that are known by name: list them (`make references`), or fetch one (`make fetch`).
+"""References of registries: list them (`make references`), or fetch one (`make fetch`).
 
-Fetching is the only part of cellferry that opens a connection; a run finds the file, and its jobs read it.
+Only fetching opens a network connection; a run and its jobs read the fetched file.
 """
 
 import argparse
@@ -22,12 +22,12 @@ COLUMNS = ("name", "version", "MB", "license", "file", "description")
 
 
 def fetch_named(name: str, known: list[RegistryEntry], shelves: Shelves) -> None:
-    """Fetch a reference, and print where its file is and how it is used.
+    """Fetch a reference, and print its path and its use.
 
     Raises
     ------
     InputError
-        If it is not known, or cannot be fetched.
+        If no registry lists it, or it cannot be fetched.
     """
     if not name:
         raise InputError("REFERENCE= is missing; name one of those that `make references` lists")
@@ -36,11 +36,11 @@ def fetch_named(name: str, known: list[RegistryEntry], shelves: Shelves) -> None
     print(f"{reference}: {printable(about)}")
     with watched(2, f"logs/{reference}.log"):
         path = fetch(reference, shelves)
-    print(f"{path} is there, with the right checksum. In a configuration:  pretrained: {reference}")
+    print(f"{path}: fetched, checksum correct. In a configuration:  pretrained: {reference}")
 
 
 def table(known: list[RegistryEntry], shelves: Shelves) -> str:
-    """A line for each reference; `file` says where it is: cache, mirror, path (of the registry), or -."""
+    """One line per reference; `file` is its place: cache, mirror, path (of the registry), or -."""
     rows = [COLUMNS]
     for each in known:
         size = f"{each.size / MB:,.1f}"
@@ -49,7 +49,7 @@ def table(known: list[RegistryEntry], shelves: Shelves) -> str:
 
 
 def place(reference: RegistryEntry, shelves: Shelves) -> str:
-    """Where the file of a reference is, in a word; one of another size is not that file."""
+    """Place of a reference's file in one word; a file of another size does not count."""
     path = shelves.find(reference)
     if path is None or path.stat().st_size != reference.size:
         return "-"
@@ -68,14 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
     config_files = [Path(os.path.abspath(path)) for path in given.config]
     try:
         if not given.directory.is_dir():
-            raise InputError(f"DIRECTORY={given.directory}: there is no such folder; name another")
+            raise InputError(f"DIRECTORY={given.directory}: no such folder; name another")
         with chdir(given.directory):
             section = read_section(config_files)
             known, shelves = known_references(section), shelves_of(section)
             if given.fetch is not None:
                 fetch_named(given.fetch, known, shelves)
                 return 0
-            print(table(known, shelves) if known else f"no reference is known: {SHIPPED} lists none")
+            print(table(known, shelves) if known else f"no references: {SHIPPED} is empty")
             mirror = f", mirror: {shelves.mirror}" if shelves.mirror else ""
             print(f"cache: {shelves.cache.absolute()}{mirror}")
     except InputError as error:
@@ -87,4 +87,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on where it was")
+        sys.exit("stopped; the same command resumes the download")

@@ -1,4 +1,4 @@
-"""The configuration: its schema, its defaults, its problems, and the files it names.
+"""The configuration: schema, defaults, problems, and the files that it lists.
 
-Needs the standard library, yaml and jsonschema only: the Snakefile imports it on a login node.
+Standard library, yaml and jsonschema only: the Snakefile imports it on a login node.
 """

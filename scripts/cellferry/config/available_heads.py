@@ -11,44 +11,44 @@ HEADS = (
     "expression_ranks",
     "expression_xgboost",
 )
-"""All heads, in the order that their columns stand in."""
+"""All heads, in the order of their columns."""
 
 MANY_LABELS = 200
-"""Above so many labels, linear discriminants take the place of multinomial regressions."""
+"""Above so many labels, linear discriminants replace multinomial regressions."""
 
 MOST_LABELS = {"xgboost": MANY_LABELS, "expression_xgboost": MANY_LABELS, "expression_ranks": 2000}
-"""Heads whose cost grows so fast with the labels that above these numbers others have to do.
+"""Heads that are left out above these numbers of labels, because their cost grows too fast.
 
-Trees are one per label and round, hundreds of rounds: at 200 labels a cell is sent through tens of thousands.
-Ranks are compared with each label gene by gene.
+There is one tree per label and round, with hundreds of rounds: at 200 labels a cell passes tens of thousands.
+Ranks are compared with each label, gene by gene.
 """
 
 ON_SKETCH = ("expression", "expression_pca", "expression_ranks")
-"""Heads that learn from the expression of a sketch of the cells."""
+"""Heads trained on the expression of a sketch of the cells."""
 
 TREES = ("xgboost", "expression_xgboost")
 """Heads of boosted trees."""
 
 LINEAR = ("linear", "expression", "expression_pca")
-"""Heads of multinomial regressions, or of discriminants in their place."""
+"""Heads of multinomial regressions, or of discriminants instead."""
 
 LEARN_SUMS = LINEAR
-"""Heads that cells with a coarser label train the sum of the labels below it.
+"""Heads that use cells with a coarser label to train the sum of the labels below it.
 
-Trees are grown one after the other from equal probabilities and never changed again: the first ones would
-share out such cells among labels by chance, and the others would follow them.
+Trees are grown one after the other from equal probabilities and stay fixed: the first ones would distribute
+such cells among labels by chance, and later ones would follow.
 """
 
 CELLTYPIST = "celltypist"
-"""The head of an imported model of CellTypist, which is not trained here; it comes alone."""
+"""The head of an imported CellTypist model, which is not trained here and is the only head."""
 
 ON_EXPRESSION = (*ON_SKETCH, "expression_xgboost", CELLTYPIST)
-"""Heads that look at expression; the others look at the latent space. Heads of one view err together."""
+"""Heads on expression; the others use the latent space. Heads of one view make correlated errors."""
 
 SCANVI_MODELS_ONLY = "only a model of type scanvi has such a classifier"
-CYTOMETRY_ONLY = "cytovi and expression_xgboost take cytometry (modality)"
-COUNTS_ONLY = "expression_pca and expression_ranks take counts (modality)"
-WITHOUT_EXPRESSION = "a model of others comes without the counts that heads on expression learn from"
+CYTOMETRY_ONLY = "cytovi and expression_xgboost need the modality cytometry"
+COUNTS_ONLY = "expression_pca and expression_ranks need counts (modality rna)"
+WITHOUT_EXPRESSION = "a pre-trained model has no counts to train heads on expression"
 
 
 def unavailable_heads(*, scanvi_model: bool, cytometry: bool, expression: bool) -> dict[str, str]:
@@ -57,11 +57,11 @@ def unavailable_heads(*, scanvi_model: bool, cytometry: bool, expression: bool) 
     Parameters
     ----------
     scanvi_model
-        Whether the model has scANVI's classifier.
+        True if the model has scANVI's classifier.
     cytometry
-        Whether the modality is cytometry.
+        True if the modality is cytometry.
     expression
-        Whether there is expression of the reference's cells: counts, or marker values.
+        True if there are counts or marker values of the reference's cells.
     """
     reasons = {}
     if cytometry or not scanvi_model:
@@ -76,15 +76,15 @@ def unavailable_heads(*, scanvi_model: bool, cytometry: bool, expression: bool) 
 
 
 def available_heads(heads: list[str], *, scanvi_model: bool, cytometry: bool, expression: bool) -> list[str]:
-    """Those of the heads that can be trained, in their order; see `unavailable_heads`."""
+    """The heads that can be trained, in order; see `unavailable_heads`."""
     unavailable = unavailable_heads(scanvi_model=scanvi_model, cytometry=cytometry, expression=expression)
     return [head for head in heads if head not in unavailable]
 
 
 def affordable_heads(heads: list[str], *, n_labels: int) -> list[str]:
-    """Those of the heads that so many labels allow (`MOST_LABELS`), in their order.
+    """The heads that so many labels allow (`MOST_LABELS`), in order.
 
-    One that is the only head of its view stays: whoever names it alone gets it.
+    The only head of a view is kept.
     """
     kept = {head for head in heads if n_labels <= MOST_LABELS.get(head, n_labels)}
     views = {head in ON_EXPRESSION for head in kept}

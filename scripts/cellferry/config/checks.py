@@ -1,6 +1,6 @@
-"""The configuration: its schema, its defaults and its problems.
+"""Checks of the configuration.
 
-Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library, yaml and jsonschema only.
 """
 
 import glob
@@ -29,7 +29,7 @@ from .schema_errors import config_problems
 
 
 def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: Collection[str] = ()) -> None:
-    """Check a configuration before anything runs; parameters as in `find_problems`.
+    """Check a configuration before the first job; parameters as in `find_problems`.
 
     Raises
     ------
@@ -44,16 +44,16 @@ def check(config: dict[str, Any], *, config_files: list[str], made_by_rules: Col
 def find_problems(
     config: dict[str, Any], *, config_files: list[str], made_by_rules: Collection[str] = ()
 ) -> list[Problem]:
-    """All problems of a configuration.
+    """Find all problems of a configuration.
 
     Parameters
     ----------
     config
         The configuration as given, without defaults.
     config_files
-        The files it came from, to find keys given twice, of which YAML silently keeps the last.
+        Its files, to find duplicate keys, of which YAML silently keeps the last.
     made_by_rules
-        Paths that need not exist yet, since a rule makes them.
+        Paths that need not exist yet, because a rule makes them.
     """
     problems = [problem for path in config_files for problem in duplicate_keys(Path(path))]
     problems += config_problems(config)
@@ -84,12 +84,12 @@ def _role_problems(datasets: dict[str, Any], *, pretrained: bool) -> list[Proble
         problems.append(
             Problem(
                 f"datasets.{by_role['reference'][0]}.role",
-                "a run with `pretrained` has its reference already",
-                "remove the dataset, or the key `pretrained` to train a model anew",
+                "`pretrained` already gives the reference of this run",
+                "remove the dataset, or remove `pretrained` to train a new model",
             )
         )
     if not pretrained and not by_role["reference"]:
-        what = "at least one dataset needs `role: reference`, or name an earlier run in `pretrained`"
+        what = "at least one dataset needs `role: reference`, unless `pretrained` is set"
         problems.append(Problem("datasets", what))
     if not by_role["query"] and not by_role["evaluate"]:
         problems.append(Problem("datasets", "at least one dataset needs `role: query` or `role: evaluate`"))
@@ -102,7 +102,7 @@ def _role_problems(datasets: dict[str, Any], *, pretrained: bool) -> list[Proble
 
 
 def _label_problems(config: dict[str, Any]) -> list[Problem]:
-    """What is wrong with the section `labels`, its tables, and the columns of levels."""
+    """Problems of the section `labels`, its tables, and the columns of levels."""
     section = config.get("labels")
     labels = section if isinstance(section, dict) else {}
     problems = []
@@ -121,13 +121,13 @@ def _label_problems(config: dict[str, Any]) -> list[Problem]:
             continue
         where = f"datasets.{name}.levels"
         if dataset.get("role") in ("query", "evaluate"):
-            problems.append(Problem(where, "only a reference has levels", "take the key out"))
+            problems.append(Problem(where, "only a reference has levels", "remove the key"))
         for key in ("parents", "is_a"):
             if labels.get(key):
-                what = f"labels.{key} gives coarser labels already"
-                problems.append(Problem(where, what, "take one of them out"))
+                what = f"labels.{key} already gives coarser labels"
+                problems.append(Problem(where, what, "remove one of them"))
         problems += [
-            Problem(where, f"'{level}' is what the labels themselves are called", "name another column")
+            Problem(where, f"'{level}' is the name of the labels themselves", "name another column")
             for level in levels
             if level in ("label", dataset.get("label"))
         ]
@@ -135,7 +135,7 @@ def _label_problems(config: dict[str, Any]) -> list[Problem]:
 
 
 def _tree_problems(labels: dict[str, Any]) -> list[Problem]:
-    """What is wrong with the tree that parents and the Cell Ontology give, without the references' labels."""
+    """Problems of the hierarchy from parents and the Cell Ontology, without the references' labels."""
     is_a = labels.get("is_a")
     if not isinstance(is_a, str):
         return []
@@ -159,44 +159,44 @@ def _dataset_problems(name: str, dataset: dict[str, Any], made_by_rules: set[Pat
                 problem = _pattern_problem(path, folders=key == "path")
                 problems += [replace(problem, where=where)] if problem else []
         problems += [
-            Problem(where, f"names {path} twice", "remove one of them")
+            Problem(where, f"duplicate path {path}", "remove one of them")
             for path in sorted({path for path in paths if paths.count(path) > 1})
         ]
     if dataset.get("role") == "reference" and dataset.get("coordinates", "auto") not in ("auto", "none"):
-        what = "coordinates go to the labeled file, and a reference gets none"
-        problems.append(Problem(f"datasets.{name}.coordinates", what, "take the key out"))
+        what = "coordinates are written to labeled files, which a reference does not have"
+        problems.append(Problem(f"datasets.{name}.coordinates", what, "remove the key"))
     if not dataset.get("obs"):
         properties = load_schema()["$defs"]["dataset"]["properties"]
         problems += [
             Problem(
                 f"datasets.{name}.{key}",
                 "has no effect without a table",
-                f"name it in datasets.{name}.obs, or take the key out",
+                f"name it in datasets.{name}.obs, or remove the key",
             )
             for key in ("obs_by", "obs_min_common")
             if dataset.get(key, properties[key]["default"]) != properties[key]["default"]
         ]
     if dataset.get("follow_links") and importlib.util.find_spec("h5py") is None:
-        what = "the files that others point to are found by h5py, which is not installed beside snakemake"
+        what = "external links need h5py, which is not installed in snakemake's environment"
         problems.append(Problem(f"datasets.{name}.follow_links", what, "install it there: pip install h5py"))
     return problems or _column_problems(name, dataset)
 
 
 def _pattern_problem(pattern: str, *, folders: bool) -> Problem | None:
-    """The first problem of a path, or of the paths that match a pattern."""
+    """The first problem of a path, or of the files that match a pattern."""
     files = files_that_fit(pattern) if glob.has_magic(pattern) else []
     if glob.has_magic(pattern) and not files and not os.path.lexists(pattern):
-        what = f"there is nothing that fits the pattern {pattern} (looked in {Path.cwd()})"
+        what = f"no file matches the pattern {pattern} (looked in {Path.cwd()})"
         return Problem("", what, "correct it")
     problems = (path_problem(path, folders=folders) for path in files or [pattern])
     return next(filter(None, problems), None)
 
 
 def _column_problems(name: str, dataset: dict[str, Any]) -> list[Problem]:
-    """Columns that the configuration names and the dataset lacks.
+    """Columns of the configuration that the dataset lacks.
 
-    Only where the header can be read without the data environment: an h5ad when h5py is installed,
-    an annotation table always. What is left out here is found by the rule inspect_dataset.
+    Only for headers that can be read without the data environment: an h5ad if h5py is installed, an
+    annotation table always. The rule inspect_dataset checks all others.
     """
     wanted = {key: dataset.get(key) for key in ("label", "batch")}
     for key in ("cells", "keep_obs", "levels"):

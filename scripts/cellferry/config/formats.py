@@ -1,6 +1,6 @@
-"""The formats of datasets: the name of each in the configuration, and the module that reads it.
+"""Formats of datasets: names in the configuration, and modules that read them.
 
-A new one is a module of `cellferry.formats` and a line here.
+A new format needs a module in `cellferry.formats` and a line here.
 """
 
 FORMATS = {
@@ -16,10 +16,10 @@ FORMATS = {
     "fcs": "fcs",
     "r": "r",
     "parquet": "parquet",
-    # By its ending alone, therefore last.
+    # Recognized only by the ending, therefore last.
     "csv": "table",
 }
-"""Module by format; the first one that recognizes a file has it."""
+"""Modules by format; the first that recognizes a file reads it."""
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".tab", ".mtx")
-"""Endings of files that can only be read from front to back, and are converted by one job."""
+"""Endings of files that are read from start to end, and converted by one job."""

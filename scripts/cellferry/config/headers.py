@@ -1,4 +1,4 @@
-"""Columns of the datasets' files, as far as their headers show them."""
+"""Columns of the datasets' files, from their headers."""
 
 import csv
 import zlib
@@ -12,21 +12,21 @@ from .spatial import key_order
 
 
 def latent_table_columns(path: Path) -> list[str] | None:
-    """Columns of a file of latents; None if they cannot be told here."""
-    if path.suffix == ".parquet":  # takes more than a login node has
+    """Columns of a file of latents; None if they cannot be read here."""
+    if path.suffix == ".parquet":  # needs a package that login nodes lack
         return None
     is_text = path.name.removesuffix(".gz").endswith((".csv", ".tsv"))
     return table_columns(path) if is_text else file_columns(path)
 
 
 def paths_of(given: Any) -> list[str]:
-    """Paths and patterns of a key that takes one, several, or several with names."""
+    """Paths and patterns of a key: one, a list, or a mapping of names."""
     several = list(given.values()) if isinstance(given, dict) else given
     return [path for path in (several if isinstance(several, list) else [several]) if isinstance(path, str)]
 
 
 def obs_columns(dataset: dict[str, Any]) -> list[str] | None:
-    """Names of a dataset's obs columns, its annotation table's included; None if they cannot be told here."""
+    """A dataset's obs columns, with those of its annotation table; None if they cannot be read here."""
     if not paths_of(dataset.get("path")):
         return None
     files = sample_files(dataset["path"])
@@ -41,7 +41,7 @@ def obs_columns(dataset: dict[str, Any]) -> list[str] | None:
 
 
 def file_columns(path: Path) -> list[str] | None:
-    """Names of the obs columns of a file; None where its header does not show them."""
+    """Names of a file's obs columns; None if its header does not show them."""
     if path.is_dir():
         return [] if list(path.glob("*matrix.mtx*")) else None
     if not path.is_file():
@@ -50,30 +50,30 @@ def file_columns(path: Path) -> list[str] | None:
         return []
     try:
         import h5py
-    except ImportError:  # the launcher environment of a login node may lack it
+    except ImportError:  # a login node's environment may lack it
         return None
     try:
         with h5py.File(path, "r", locking=False) as file:
-            # What lies in another file is not read, and is refused by inspect_dataset.
+            # External links are not read here; inspect_dataset refuses them.
             if any(isinstance(file.get(name, getlink=True), h5py.ExternalLink) for name in file):
                 return None
             if "mod" in file:
                 return None
             if "obs" not in file:
-                # Beside the groups there may be single values, and links that lead nowhere.
+                # There can be single values and dangling links beside the groups.
                 groups = [group for group in map(file.get, file) if isinstance(group, h5py.Group)]
                 return [] if any("barcodes" in group for group in groups) else None
             obs = file["obs"]
             names = obs.dtype.names if isinstance(obs, h5py.Dataset) else obs.attrs["column-order"]
             names = [names] if isinstance(names, str | bytes) else names
             return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-    # Said in full by inspect_dataset.
+    # Reported by inspect_dataset.
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError):
         return None
 
 
 def table_columns(path: Path, *, named: bool = True) -> list[str] | None:
-    """Names of the columns of a table of text; None where its header cannot be read."""
+    """Names of a text table's columns; None if its header cannot be read."""
     try:
         start = table_start(path, blanks="regular" if named else "quoted")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, InputError):

@@ -26,7 +26,7 @@ ONLY_FOR = {
         ("pretrained", "backbone"),
     ),
 }
-"""Keys that mean nothing with another modality."""
+"""Keys without effect for another modality."""
 
 DATASET_ONLY_FOR = {"rna": ("gene_id", "counts_rounding"), "cytometry": ("technology", "transformed")}
 
@@ -48,17 +48,17 @@ def head_problems(config: dict[str, Any]) -> list[Problem]:
     return [
         Problem(
             "prediction.heads",
-            f"[{', '.join(named)}] leaves nothing to predict with, since {reasons}",
-            "name another head too",
+            f"[{', '.join(named)}] leaves no head to predict with: {reasons}",
+            "add another head",
         )
     ]
 
 
 def modality_problems(config: dict[str, Any]) -> list[Problem]:
-    """Keys that have no effect with the modality, models that do not fit it, and a wrong table of markers."""
+    """Keys without effect for the modality, unsuitable models, and a wrong table of markers."""
     modality = config.get("modality", "rna")
     if not isinstance(modality, str) or modality not in AUTOMATIC:
-        return []  # said by the schema
+        return []  # reported by the schema
     (other,) = AUTOMATIC.keys() - {modality}
     given = [
         f"{section}.{key}"
@@ -75,16 +75,16 @@ def modality_problems(config: dict[str, Any]) -> list[Problem]:
     problems = [
         Problem(
             key,
-            f"has no effect where modality is {modality}",
-            f"take the key out, or set modality: {other}",
+            f"has no effect for modality {modality}",
+            f"remove the key, or set modality: {other}",
         )
         for key in given
     ]
     model = config.get("model")
     kind = model.get("type", "auto") if isinstance(model, dict) else "auto"
     if (kind == "cytovi") != (modality == "cytometry") and kind in ("cytovi", "scvi", "scanvi"):
-        what = f"{kind} does not learn from what datasets of modality {modality} hold"
-        problems.append(Problem("model.type", what, f"take the key out, or set modality: {other}"))
+        what = f"{kind} cannot be trained on datasets of modality {modality}"
+        problems.append(Problem("model.type", what, f"remove the key, or set modality: {other}"))
     markers = config["cytometry"].get("markers") if isinstance(config.get("cytometry"), dict) else None
     if isinstance(markers, dict | str):
         try:

@@ -1,4 +1,4 @@
-"""A reference that the configuration gives by name, `pretrained: NAME@VERSION`: its registries, its file."""
+"""References given by name, `pretrained: NAME@VERSION`: registries and files."""
 
 import os
 import shlex
@@ -25,19 +25,19 @@ SECTION = "references"
 
 
 def locate_pretrained(config: dict[str, Any]) -> None:
-    """Put the path of a reference's file in the place of its name, in place; in the main process and in jobs.
+    """Replace a reference's name by the path of its file, in place; in the main process and in jobs.
 
-    The section `references` is taken out: results depend on the file, not on how it was found.
+    The section `references` is removed: results depend on the file, not on its place.
 
     Parameters
     ----------
     config
-        The configuration with its defaults, as `check` has let it through.
+        The configuration with defaults, after `check`.
 
     Raises
     ------
     InputError
-        If the file is not there any more, or a compute node does not see it.
+        If the file is missing, or not visible on a compute node.
     """
     section = config.pop(SECTION)
     if is_name(config["pretrained"]):
@@ -47,26 +47,26 @@ def locate_pretrained(config: dict[str, Any]) -> None:
 def with_located_reference(
     config: dict[str, Any], config_files: Sequence[str | Path]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """The same for the checks, which are not to end at the first problem.
+    """The same for the checks, which report all problems.
 
     The file is compared with its checksum.
 
     Parameters
     ----------
     config
-        The configuration without its defaults; not changed.
+        The configuration without defaults; not changed.
     config_files
-        The files it came from, for the command that fetches a file.
+        Its files, for the command that fetches a file.
 
     Returns
     -------
-    The configuration with the path, or with none where it is not to be had, and the problems of the section
-    `references`, of registries and of the file.
+    The configuration with the path, or without one if the file is not available, and the problems of the
+    section `references`, of registries and of the file.
     """
     section, name = config.get(SECTION, {}), config.get("pretrained")
     without = {**config, "pretrained": None} if is_name(name) else config
     if _section_problems(section):
-        return without, []  # they are among those of the whole configuration
+        return without, []  # reported with the whole configuration
     try:
         if is_name(name):
             path = _file_of(name, section, config_files=config_files, check=True)
@@ -80,25 +80,25 @@ def with_located_reference(
 
 
 def is_name(pretrained: Any) -> bool:
-    """Whether a value of `pretrained` is a name with a version, and not a path."""
+    """True if a value of `pretrained` is a name with a version, not a path."""
     if not isinstance(pretrained, str) or "@" not in pretrained or "/" in pretrained:
         return False
     return not os.path.exists(pretrained)
 
 
 def located(name: str) -> Path:
-    """The file of a reference that is given by name, compared with its checksum; for commands.
+    """The checked file of a reference given by name; for commands.
 
     Raises
     ------
     InputError
-        If it is not known, was not fetched or is damaged.
+        If no registry lists it, or it was not fetched or is damaged.
     """
     return _file_of(name, {}, check=True)
 
 
 def known_references(section: dict[str, Any]) -> list[RegistryEntry]:
-    """The references of all registries: those that the section `references` names, then the project's own.
+    """The references of all registries: those of the section `references`, then the project's own.
 
     Raises
     ------
@@ -109,12 +109,12 @@ def known_references(section: dict[str, Any]) -> list[RegistryEntry]:
 
 
 def shelves_of(section: dict[str, Any]) -> Shelves:
-    """The folders with files of references that the section `references` names.
+    """The folders with files of references, by the section `references`.
 
     Raises
     ------
     InputError
-        If the mirror is not there.
+        If the mirror is missing.
     """
     cache, mirror = (section.get(key) and _path(section[key]) for key in ("cache", "mirror"))
     if mirror and not mirror.is_dir():
@@ -124,12 +124,12 @@ def shelves_of(section: dict[str, Any]) -> Shelves:
 
 
 def read_section(config_files: Iterable[Path]) -> dict[str, Any]:
-    """The section `references` of configurations, of which a later one wins; for commands.
+    """The section `references` of configurations, the last one first; for commands.
 
     Raises
     ------
     InputError
-        If a file cannot be read, or the section is wrong; other sections may be anything.
+        If a file cannot be read, or the section is wrong; other sections are not checked.
     """
     section: dict[str, Any] = {}
     for path in config_files:
@@ -140,7 +140,7 @@ def read_section(config_files: Iterable[Path]) -> dict[str, Any]:
             raise InputError(Problem(str(path), what, "name one with CONFIG=")) from error
         except (yaml.YAMLError, ValueError) as error:
             raise InputError(
-                Problem(str(path), f"is not YAML ({in_one_line(error)})", "correct it")
+                Problem(str(path), f"is not valid YAML ({in_one_line(error)})", "correct it")
             ) from error
         config = config if isinstance(config, dict) else {}
         restore_text(config, [str(path)], load_schema())
@@ -163,12 +163,12 @@ def _section_problems(section: Any) -> list[Problem]:
 def _file_of(
     name: str, section: dict[str, Any], *, config_files: Sequence[str | Path] = (), check: bool
 ) -> Path:
-    """The file of a reference, which is compared with its checksum if `check`.
+    """The file of a reference, with its checksum compared if `check`.
 
-    An `InputError` if it is not known, was not fetched or is damaged.
+    `InputError` if no registry lists it, or it was not fetched or is damaged.
     """
     if name.endswith("@"):
-        raise InputError(Problem("pretrained", f"'{name}' has no version", "name it: NAME@VERSION"))
+        raise InputError(Problem("pretrained", f"'{name}' has no version", "give NAME@VERSION"))
     shelves, known = shelves_of(section), known_references(section)
     try:
         reference = find(name, known)
@@ -195,7 +195,7 @@ def _file_of(
 def _command_for(
     reference: RegistryEntry, section: dict[str, Any], config_files: Sequence[str | Path]
 ) -> str:
-    """The command that fetches a reference with this configuration, whose paths begin where the run does."""
+    """The command that fetches a reference with this configuration, with paths relative to the run."""
     if not (PROJECT / "Makefile").exists():
         return _command_without_make(reference, config_files)
     command = f"make fetch REFERENCE={reference}"

@@ -1,4 +1,4 @@
-"""The key `genes.orthologs`: a table of pairs of species that comes along, by its name, or one of the user.
+"""The key `genes.orthologs`: the name of a shipped table, or the path of the user's.
 
 Imported by the Snakefile: standard library only.
 """
@@ -16,12 +16,12 @@ KEY = "genes.orthologs"
 
 
 def shipped_names() -> list[str]:
-    """Names of the tables that come along, such as `human-mouse`."""
+    """Names of the shipped tables, such as `human-mouse`."""
     return sorted(path.name.removesuffix(ENDING) for path in FOLDER.glob(f"*{ENDING}"))
 
 
 def shipped_table(name: str | None) -> Path | None:
-    """The table of this name, whose two species may stand in either order; None for another value."""
+    """The table of this name, with its two species in either order; None for other values."""
     for known in shipped_names():
         if name in (known, "-".join(reversed(known.split("-")))):
             return FOLDER / f"{known}{ENDING}"
@@ -29,7 +29,7 @@ def shipped_table(name: str | None) -> Path | None:
 
 
 def orthologs_problem(config: dict[str, Any]) -> Problem | None:
-    """A table that neither comes along nor can be read; its content is checked by check_datasets."""
+    """The problem of a table that is neither shipped nor readable; check_datasets checks its content."""
     genes = config.get("genes")
     given = genes.get("orthologs") if isinstance(genes, dict) else None
     if not isinstance(given, str) or shipped_table(given):

@@ -29,11 +29,11 @@ PRETRAINED_FILES = (
     "reference/left_out.json",
     "reference/history.csv",
 )
-"""What a run needs of the results of an earlier one, in which the reference was trained."""
+"""Required results of an earlier run that trained the reference."""
 
 
 def pretrained_problems(config: dict[str, Any]) -> list[Problem]:
-    """What is wrong with the folder of an earlier run, a packed reference, or a model of others."""
+    """Problems of an earlier run's folder, a packed reference, or a pre-trained model."""
     folder = config.get("pretrained")
     if isinstance(folder, dict):
         return _imported_problems(folder)
@@ -46,8 +46,7 @@ def pretrained_problems(config: dict[str, Any]) -> list[Problem]:
             Problem(
                 "pretrained",
                 f"{folder} is where this run writes its own results",
-                "run snakemake in another folder, or leave the key out and keep the reference among the "
-                "datasets",
+                "run snakemake in another folder, or remove the key and keep the reference in `datasets`",
             )
         ]
     if (problem := _format_problem(folder)) is not None:
@@ -56,13 +55,13 @@ def pretrained_problems(config: dict[str, Any]) -> list[Problem]:
     if missing:
         what = f"{folder} (looked in {Path.cwd()}) has no {', '.join(missing)}"
         return [Problem("pretrained", what, "name the folder `results` of a finished run")]
-    remedy = "cellferry writes no such file: take the folder anew from where it was made"
+    remedy = "cellferry does not write such a file: get the folder again from its source"
     models = (Path(folder, name) for name in PRETRAINED_FILES if name.endswith(".pt"))
     return [problem for model in models if (problem := _code_problem("pretrained", model, remedy))]
 
 
 def _packed_problems(archive: str, modality: str) -> list[Problem]:
-    """What is wrong with a packed reference; all of it is compared with its checksums."""
+    """Problems of a packed reference, including its checksums."""
     if problem := path_problem(archive, folders=False):
         return [replace(problem, where="pretrained")]
     try:
@@ -72,13 +71,13 @@ def _packed_problems(archive: str, modality: str) -> list[Problem]:
     problems = []
     if packed.result_format != FORMAT_VERSION:
         what = (
-            f"{archive} holds results of format {packed.result_format}, and this version reads format "
+            f"{archive} contains results of format {packed.result_format}, but this version reads format "
             f"{FORMAT_VERSION}"
         )
-        remedy = "take a version of the reference that was packed with this version of cellferry"
+        remedy = "use a version of the reference packed with this version of cellferry"
         problems.append(Problem("pretrained", what, remedy))
     if packed.modality != modality:
-        what = f"is {modality}, and {archive} is a reference of {packed.modality}"
+        what = f"is {modality}, but {archive} is a reference of {packed.modality}"
         problems.append(
             Problem("modality", what, f"set modality: {packed.modality}, or name another reference")
         )
@@ -86,16 +85,18 @@ def _packed_problems(archive: str, modality: str) -> list[Problem]:
 
 
 def _code_problem(key: str, model: Path, remedy: str) -> Problem | None:
-    """A problem of a model's file that holds more than data."""
+    """The problem of a model's file that contains code."""
     try:
         called = code_in(model)
     except OSError as error:
-        return Problem(key, f"{model} cannot be read ({error.strerror})", "ask its owner for read permission")
+        return Problem(
+            key, f"{model} cannot be read ({error.strerror})", "get read permission from its owner"
+        )
     return Problem(key, f"{model} {what_it_runs(called)}", remedy) if called else None
 
 
 def _format_problem(folder: str) -> Problem | None:
-    """A problem of results that another version wrote, whose files may have other names."""
+    """The problem of results from another version, whose files can have other names."""
     labels = Path(folder, "reference", "labels.json")
     if not labels.exists():
         return None
@@ -105,14 +106,14 @@ def _format_problem(folder: str) -> Problem | None:
         return Problem("pretrained", f"{labels} cannot be read ({error})", "copy the folder again")
     if version == FORMAT_VERSION:
         return None
-    what = f"{folder} holds results of format {version}, and this version reads format {FORMAT_VERSION}"
+    what = f"{folder} contains results of format {version}, but this version reads format {FORMAT_VERSION}"
     return Problem(
         "pretrained", what, "run it again with this version, or continue with the version that made it"
     )
 
 
 def _imported_problems(imported: dict[str, Any]) -> list[Problem]:
-    """What is wrong with a model of others: what is not there, and columns that the latents lack."""
+    """Problems of a pre-trained model: missing files, and columns that the latents lack."""
     model, latents = imported.get("model"), imported.get("latents")
     problems = _scaling_problems(imported)
     if isinstance(model, str) and not Path(model, "model.pt").is_file():
@@ -139,13 +140,13 @@ def _imported_problems(imported: dict[str, Any]) -> list[Problem]:
 
 
 def _scaling_problems(imported: dict[str, Any]) -> list[Problem]:
-    """What is wrong with the table that says how a model's values were scaled."""
+    """Problems of the table of a model's scaling."""
     model, scaling = imported.get("model"), imported.get("scaling")
     if not isinstance(scaling, str):
         return []
     if isinstance(model, str) and Path(model, TRANSFORMATION).exists():
-        what = f"{model} holds a {TRANSFORMATION} that says how values are scaled"
-        return [Problem("pretrained.scaling", what, "take the key out")]
+        what = f"{model} already contains the scaling of values ({TRANSFORMATION})"
+        return [Problem("pretrained.scaling", what, "remove the key")]
     if problem := path_problem(scaling, folders=False):
         return [replace(problem, where="pretrained.scaling")]
     columns = table_columns(Path(scaling), named=False)

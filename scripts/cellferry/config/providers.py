@@ -1,4 +1,4 @@
-"""Where rules find a reference and what a modality adds: one object each, in place of flags in the rules."""
+"""A reference and a modality as objects, in place of flags in the rules."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from ..references.archive import (
 from ..runs.literal_paths import masked
 
 PACKED = "results/packed"
-"""Folder of the files of a packed reference."""
+"""Folder of a packed reference's files."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The reference's model with its results: trained here, of an earlier run, packed, or imported.
+    """The reference's model and results: trained here, from an earlier run, packed, or imported.
 
     Parameters
     ----------
     folder
-        Folder of its results: `results`, that of an earlier run, or of a packed reference's files.
+        Folder of its results: `results`, an earlier run's, or that of a packed reference's files.
     has_counts
-        Whether counts of its training cells are there; an imported model comes with latents only.
+        True if counts of its training cells are available; an imported model has latents only.
     has_held_out
-        Whether counts of its held-out cells are there, and what became of them.
+        True if counts of its held-out cells and their scores are available.
     is_pretrained
-        Whether its model was trained before this run.
+        True if its model was trained before this run.
     packed
-        What a packed reference says of itself; None for another.
+        Description of a packed reference; None for others.
     """
 
     folder: str
@@ -52,12 +52,12 @@ class Reference:
 
     @property
     def is_of_this_run(self) -> bool:
-        """Whether jobs of this run make its results."""
+        """True if jobs of this run make its results."""
         return self.folder == "results"
 
     @property
     def is_imported(self) -> bool:
-        """Whether it is a model of others, whose classifiers this run trains."""
+        """True for a pre-trained model whose classifiers this run trains."""
         return self.is_of_this_run and not self.has_counts
 
     def file(self, path: str) -> str:
@@ -65,35 +65,35 @@ class Reference:
         return f"{self.folder}/{path}"
 
     def counts(self, path: str) -> str | list[str]:
-        """A file with counts of its training cells, or made from them; an empty list where there are none."""
+        """A file with counts of its training cells, or made from them; an empty list without counts."""
         return self.file(path) if self.has_counts else []
 
     def trained_before(self, path: str) -> str | list[str]:
-        """A file of a model that was trained before this run; an empty list where this run trains it."""
+        """A file of a pre-trained model; an empty list if this run trains the model."""
         return self.file(path) if self.is_pretrained else []
 
     @property
     def has_latents(self) -> bool:
-        """Whether it has a latent space; an imported regression on genes has none, and nothing to fit."""
+        """True if it has a latent space; an imported regression on genes does not."""
         return self.packed is None or LATENTS in self.packed.files
 
     def on_expression_alone(self, path: str) -> str | list[str]:
-        """A file of a reference without latents; an empty list for another."""
+        """A file of a reference without latents; an empty list for others."""
         return [] if self.has_latents else self.file(path)
 
     @property
     def identity(self) -> str | list[str]:
-        """The file with name, version and hash of a packed reference; an empty list for another."""
+        """The file with name, version and hash of a packed reference; an empty list for others."""
         return self.file(MANIFEST) if self.packed else []
 
     @property
     def gene_names(self) -> str | list[str]:
-        """The table of its genes' ids and symbols, if it was packed with one; otherwise an empty list."""
+        """The table of genes' ids and symbols of a packed reference; an empty list without one."""
         return self.file(GENE_NAMES) if self.packed and GENE_NAMES in self.packed.files else []
 
     @property
     def unpacked_files(self) -> dict[str, str]:
-        """Files that a packed reference is unpacked to, by name."""
+        """Unpacked files of a packed reference, by name."""
         files = {"identity": MANIFEST, **AS_THEY_ARE}
         if self.has_latents:
             files["mapped"] = LATENTS
@@ -105,7 +105,7 @@ class Reference:
 
     @property
     def unpacked_folders(self) -> dict[str, str]:
-        """Folders that a packed reference is unpacked to, by name."""
+        """Unpacked folders of a packed reference, by name."""
         folders = {"model": MODEL, "classifier": CLASSIFIER}
         if self.has_held_out:
             folders["held_out_model"] = VALIDATION_MODEL
@@ -113,12 +113,12 @@ class Reference:
 
 
 def reference_of(config: dict[str, Any]) -> Reference:
-    """The reference of a configuration with its defaults.
+    """The reference of a configuration with defaults.
 
     Raises
     ------
     InputError
-        If a packed one cannot be read.
+        If a packed reference cannot be read.
     """
     pretrained = config["pretrained"]
     if isinstance(pretrained, dict):
@@ -134,7 +134,7 @@ def reference_of(config: dict[str, Any]) -> Reference:
 
 @dataclass(frozen=True)
 class Modality:
-    """What the datasets hold.
+    """The modality of the datasets.
 
     Parameters
     ----------
@@ -146,9 +146,9 @@ class Modality:
 
     @property
     def has_intensities(self) -> bool:
-        """Whether values are intensities of markers, not counts of genes."""
+        """True for intensities of markers, False for counts of genes."""
         return self.name == "cytometry"
 
     def with_intensities(self, files: Any) -> Any:
-        """Files that only intensities need; an empty list with counts."""
+        """Files needed for intensities only; an empty list for counts."""
         return files if self.has_intensities else []

@@ -1,6 +1,6 @@
-"""The files that a dataset is made of: one, or several, each with the cells of a sample.
+"""The files of a dataset: one, or several with a sample each.
 
-Read by the Snakefile too, so it imports nothing that a login node with Snakemake alone lacks.
+Imported by the Snakefile: standard library only.
 """
 
 import glob
@@ -18,16 +18,16 @@ from .spatial import counts_in
 PACKED_ENDINGS = (".gz", ".bz2", ".xz")
 
 JOB_BYTES = 512 * 1024**2
-"""Bytes of a dataset's files that are worth a job of their own: some hundred thousand cells."""
+"""Bytes of a dataset's files per job: some hundred thousand cells."""
 
 MAX_FILES = 1000
-"""Files in a folder that are looked after one by one."""
+"""Maximum number of files in a folder that are listed individually."""
 
 CHUNKS_OF_STORES = 25
-"""Chunks of a folder of folders, such as a zarr store: it may hold a million files, and is not measured."""
+"""Chunks of a nested folder, such as a zarr store, whose up to a million files are not measured."""
 
 READ_TO_THE_END = (*OPENERS, b"%%Matrix", b"RDX", b"RDB", b"X\n", b"B\n", b"PK\x03\x04")
-"""Beginnings of files that can only be read from front to back: compressed and R's files, text, archives."""
+"""First bytes of files that are read from start to end: compressed files, R files, text, archives."""
 
 
 def sample_files(path: str | list[str] | dict[str, str]) -> dict[str, Path]:
@@ -36,15 +36,15 @@ def sample_files(path: str | list[str] | dict[str, str]) -> dict[str, Path]:
     Parameters
     ----------
     path
-        As in the configuration: a file or folder, a pattern such as `plates/*.csv.gz`, a list of those, or
-        samples' names with a file or folder each. A folder of FCS files stands for these, the folder of an
-        instrument (`spatial.counts_in`) for the counts in it.
+        As in the configuration: a file or folder, a pattern such as `plates/*.csv.gz`, a list of these, or a
+        mapping of sample names to files or folders. A folder of FCS files means these files, an instrument's
+        folder (`spatial.counts_in`) the counts in it.
 
     Returns
     -------
-    Paths by sample, a pattern's files in alphabetical order; a file that is not one of several is ``""``.
-    Where names are not given, they are what differs between the paths, without endings:
-    `run/a/matrix.h5` and `run/b/matrix.h5` are `a` and `b`.
+    Paths by sample, a pattern's files in alphabetical order; a single file has the name ``""``. Without given
+    names, samples are named by the differing parts of paths, without endings: `run/a/matrix.h5` and
+    `run/b/matrix.h5` are `a` and `b`.
     """
     if isinstance(path, dict):
         return {sample: counts_in(Path(file)) or Path(file) for sample, file in path.items()}
@@ -56,7 +56,7 @@ def sample_files(path: str | list[str] | dict[str, str]) -> dict[str, Path]:
 
 
 def _expanded(pattern: str) -> list[Path]:
-    """The files that a pattern, a folder of FCS files or one of an instrument stands for."""
+    """The files of a pattern, a folder of FCS files or an instrument's folder."""
     path = Path(pattern)
     if path.is_dir():
         events = sorted(file for file in path.iterdir() if file.suffix.lower() == ".fcs")
@@ -67,9 +67,9 @@ def _expanded(pattern: str) -> list[Path]:
 
 
 def files_that_fit(pattern: str) -> list[str]:
-    """Paths that a pattern stands for, in alphabetical order.
+    """Paths that match a pattern, in alphabetical order.
 
-    Where nothing fits, folders that are there under the very name are no patterns: `plates[1]/*.csv`.
+    Without a match, existing folders with such a name are not patterns: `plates[1]/*.csv`.
     """
     files = glob.glob(pattern, recursive=True)
     if not files:
@@ -82,7 +82,7 @@ def files_that_fit(pattern: str) -> list[str]:
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """What differs between paths: without endings, with them where they tell files apart, or all of it."""
+    """Differing parts of paths: without endings if unique, else with endings, else whole paths."""
     for last_part in (_stem, lambda path: path.name):
         names = _differences([(*path.parts[:-1], last_part(path)) for path in paths])
         if len(set(names)) == len(names):
@@ -91,7 +91,7 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def _differences(parts: list[tuple[str, ...]]) -> list[str]:
-    """Paths without the parts that all begin or end with; of a single one the last part."""
+    """Paths without their common first and last parts; the last part of a single path."""
     if len(parts) == 1:
         return [parts[0][-1]]
     while len({some[0] for some in parts}) == 1 and min(map(len, parts)) > 1:
@@ -102,7 +102,7 @@ def _differences(parts: list[tuple[str, ...]]) -> list[str]:
 
 
 def _stem(path: Path) -> str:
-    """A file's name without what tells its format."""
+    """A file's name without the endings of its format."""
     if path.is_dir():
         return path.name
     name = Path(path.name.removesuffix(path.suffix) if path.suffix in PACKED_ENDINGS else path.name)
@@ -110,15 +110,15 @@ def _stem(path: Path) -> str:
 
 
 def table_files(obs: str | list[str] | None) -> list[Path]:
-    """Annotation tables: none, one, or one for each file of the dataset, which patterns can name too."""
+    """Annotation tables: none, one, or one per file of the dataset, also by patterns."""
     return [file for pattern in ([obs] if isinstance(obs, str) else obs or []) for file in _expanded(pattern)]
 
 
 def all_files(path: str | list[str] | dict[str, str], *, follow_links: bool = False) -> Iterator[Path]:
-    """The files that a dataset is made of, those in a folder and beside a matrix.mtx included.
+    """All files of a dataset, including those in a folder and beside a matrix.mtx.
 
-    With `follow_links` also those that an HDF5 file points to. Of a folder in a folder (a zarr store may hold
-    a million files) the path alone, as of one of more files than Snakemake can look after.
+    With `follow_links` also targets of an HDF5 file's links. For a nested folder (a zarr store can have a
+    million files), or one with too many files for Snakemake, only the path.
     """
     for file in sample_files(path).values():
         if file.is_dir():
@@ -133,9 +133,9 @@ def all_files(path: str | list[str] | dict[str, str], *, follow_links: bool = Fa
 def conversion_jobs(
     path: str | list[str] | dict[str, str], *, chunks: int, follow_links: bool = False
 ) -> int:
-    """Number of jobs that a dataset's conversion is shared among, each making some of the chunks.
+    """Number of conversion jobs of a dataset, each of which makes some of the chunks.
 
-    One for every half a gigabyte; a single one for a file that must be read from front to back.
+    One per half a gigabyte; a single one for a file that is read from start to end.
     """
     files = list(sample_files(path).values())
     if len(files) == 1 and _is_read_to_the_end(files[0]):
@@ -144,9 +144,9 @@ def conversion_jobs(
 
 
 def automatic_chunks(path: str | list[str] | dict[str, str], *, follow_links: bool = False) -> int:
-    """Number of chunks that a dataset is mapped and predicted in: one for every half a gigabyte of its files.
+    """Number of chunks for mapping and prediction: one per half a gigabyte of a dataset's files.
 
-    Known before anything is read, so that the dry run shows all jobs.
+    It is computed without reading the files, so that the dry run shows all jobs.
     """
     files = list(all_files(path, follow_links=follow_links))
     if any(file.is_dir() for file in files):

@@ -1,4 +1,4 @@
-"""The schema of the configuration, and its defaults."""
+"""Schema and defaults of the configuration."""
 
 import copy
 import functools
@@ -21,7 +21,7 @@ AUTOMATIC: dict[str, dict[tuple[str, str], Any]] = {
     # CytoVI's latent space depends on the number of markers.
     "cytometry": {("model", "type"): "cytovi", ("model", "n_layers"): 1, ("surgery", "fit"): False},
 }
-"""What `auto` stands for, where it depends on the modality."""
+"""Values of `auto` that depend on the modality."""
 
 SCHEMA_PATH = PROJECT / "config" / "schemas" / "config.schema.yaml"
 README = "config/README.md"
@@ -29,7 +29,7 @@ README = "config/README.md"
 
 @functools.cache
 def load_schema() -> dict[str, Any]:
-    """The JSON schema (2020-12) of the configuration; not to be changed, since all callers share it.
+    """The JSON schema (2020-12) of the configuration; callers share it and must not change it.
 
     Names of formats and heads are those of `FORMATS` and `HEADS`.
     """
@@ -41,9 +41,9 @@ def load_schema() -> dict[str, Any]:
 
 
 def fill_defaults(config: dict[str, Any]) -> None:
-    """Add the schema's default for every key that `config` does not set, in place, and order keys as it does.
+    """Add the schema's defaults for missing keys, and sort keys by the schema, in place.
 
-    Numbers of chunks and of conversion jobs that are left open follow from the files.
+    Automatic numbers of chunks and conversion jobs are computed from the files.
     """
     schema = load_schema()
     _fill(config, schema["properties"])
@@ -67,16 +67,16 @@ def _fill(values: dict[str, Any], properties: dict[str, Any]) -> None:
             values.setdefault(key, copy.deepcopy(schema["default"]))
         if key not in values:
             continue
-        # Popped, so that the keys get the schema's order.
+        # Removed and added again, so that keys get the schema's order.
         values[key] = _as_declared(values.pop(key), schema)
         if "properties" in schema and isinstance(values[key], dict):
             _fill(values[key], schema["properties"])
 
 
 def _as_declared(value: Any, schema: dict[str, Any]) -> Any:
-    """A value in one of the forms that mean the same, so that a run does not repeat jobs for another of them.
+    """A value in its normal form, so that equivalent forms do not repeat jobs.
 
-    Numbers are floats or whole, as the schema has it, and maps of plain values are sorted.
+    Numbers are floats or integers by the schema, and maps of plain values are sorted.
     """
     choices = [schema, *schema.get("oneOf", [])]
     types: set[str] = set()

@@ -1,4 +1,4 @@
-"""What the schema has against a configuration, in the words of someone who edits config.yaml."""
+"""Schema errors of a configuration, in words for users."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from .schema import README, load_schema
 
 
 def config_problems(config: dict[str, Any], schema: dict[str, Any] | None = None) -> list[Problem]:
-    """All that the schema, or another in its place, has against a configuration."""
+    """All errors of a configuration by its schema, or by another one."""
     return schema_problems(config, schema or load_schema(), see=README, name_of=_place, special=_dataset_name)
 
 
@@ -17,11 +17,11 @@ def _place(place: Place) -> str:
 
 
 def _dataset_name(error: Any) -> Problem | None:
-    """The problem of a dataset whose name cannot be one; None for any other error."""
+    """The problem of a dataset's invalid name; None for any other error."""
     if list(error.schema_path)[-3:-1] != ["datasets", "propertyNames"]:
         return None
     what = (
-        f"'{error.instance}' cannot be a dataset's name; names are letters, digits, '-' and '_', and "
-        "'reference', 'validation' and 'test' are taken by parts of the references"
+        f"'{error.instance}' cannot be a dataset's name; names contain letters, digits, '-' and '_', and "
+        "'reference', 'validation' and 'test' are reserved"
     )
     return Problem("datasets", what, "rename it")

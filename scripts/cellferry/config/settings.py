@@ -1,7 +1,7 @@
-"""Settings of the rules: keys of a section of the configuration that a rule depends on, with their types.
+"""Settings of the rules: configuration keys that a rule depends on, with their types.
 
-A job is repeated if one of its settings has another value, so a class holds only keys that its rules use.
-Defaults and limits are in the schema alone.
+A job is repeated if one of its settings changes, so a class has only keys that its rules use. Defaults and
+limits are in the schema only.
 
 Imported by the Snakefile: standard library only.
 """
@@ -12,20 +12,20 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSettings:
-    """Names of labels, and what is above them.
+    """Names of labels, and their hierarchy.
 
     Parameters
     ----------
     rename
-        Label of each spelling, or a file of two columns.
+        Label by spelling, or a file of two columns.
     missing
-        Labels that count as no label.
+        Names of missing labels.
     parents
-        Coarser label of each label, or a file of two columns.
+        Coarser label by label, or a file of two columns.
     ontology
-        Cell Ontology id of each label or parent, or a file of two columns.
+        Cell Ontology id by label or parent, or a file of two columns.
     is_a
-        OBO file that gives labels with ids their parents, or `shipped`; None: no parents by the ontology.
+        OBO file with the parents of labels with ids, or `shipped`; None: no parents from the ontology.
     """
 
     SECTION: ClassVar = "labels"
@@ -39,24 +39,24 @@ class LabelSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainedSettings:
-    """A pre-trained model, and the latents and labels of the cells that it was trained on.
+    """A pre-trained model, and latents and labels of its training cells.
 
     Parameters
     ----------
     model
         Folder of the scvi-tools model.
     latents
-        File of the cells: h5ad, or a table with a row per cell.
+        File of the cells: h5ad, or a table with one row per cell.
     label, batch
-        Columns with the cells' labels and batches; without `batch` all are one.
+        Columns with the cells' labels and batches; without `batch`, all cells are one batch.
     key
-        Name of the latents in obsm, or the beginning of their columns' names; None: a usual one.
+        Name of the latents in obsm, or prefix of their columns; None: a usual name.
     scaling
-        In cytometry: file of the values that became 0 and 1, or None.
+        Cytometry: file of the values that were scaled to 0 and 1, or None.
     backbone
-        In cytometry: the markers that the encoder sees, where the model does not hold them.
+        Cytometry: markers of the encoder, if the model does not contain them.
     trust
-        Whether code in the model's file may be run.
+        True if code in the model's file may be run.
     """
 
     SECTION: ClassVar = "pretrained"
@@ -73,18 +73,18 @@ class PretrainedSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneSettings:
-    """How the genes of the model are chosen.
+    """Selection of the model's genes.
 
     Parameters
     ----------
     n_variable
         Number of variable genes.
     keep
-        Ids or symbols of genes that are kept whether variable or not.
+        Ids or symbols of genes that are always kept.
     min_common
         Smallest share (0 to 1) of each query's genes that all datasets must have.
     sketch_cells
-        Cells of the references on which variable genes are chosen.
+        Cells of the references used to select variable genes.
     """
 
     SECTION: ClassVar = "genes"
@@ -97,14 +97,14 @@ class GeneSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MarkerSettings:
-    """How the markers of the model are chosen, and their scaling is learned.
+    """Selection and scaling of the model's markers.
 
     Parameters
     ----------
     min_common
         Smallest share (0 to 1) of each query's markers that all datasets must have.
     sketch_cells
-        Cells of the references on which scaling is learned.
+        Cells of the references used to fit the scaling.
     """
 
     SECTION: ClassVar = "genes"
@@ -115,7 +115,7 @@ class MarkerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSettings:
-    """Which reference cells are held out.
+    """Held-out reference cells.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class SplitSettings:
     validation, test
         Share (above 0, at most 0.4) of the cells in each part.
     min_cells_per_label
-        Labels with fewer cells are seen, and not predicted.
+        Labels with fewer cells train the model, but are not predicted.
     """
 
     SECTION: ClassVar = "split"
@@ -144,21 +144,21 @@ class ModelSettings:
     type
         `scvi`, `scanvi` or `cytovi`.
     n_latent
-        Dimensions of the latent space; `auto` in cytometry alone.
+        Dimensions of the latent space; `auto` in cytometry only.
     n_layers, n_hidden
         Hidden layers of encoder and decoder, and nodes in each.
     dropout_rate
-        Share (0 to 1) of nodes that are dropped in training.
+        Share (0 to 1) of nodes dropped in training.
     gene_likelihood
         Distribution of the counts: `nb`, `zinb` or `poisson`.
     epochs
-        Passes over the reference at most, or `auto`.
+        Maximum number of passes over the reference, or `auto`.
     batch_size
         Cells per minibatch.
     learning_rate
         Step size of the optimizer.
     early_stopping, patience
-        Whether training stops when the loss has not improved, and after how many epochs.
+        Stop training if the loss does not improve, and after how many epochs.
     scanvi_epochs
         Epochs of the scANVI refinement, or `auto`.
     """
@@ -181,7 +181,7 @@ class ModelSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SurgerySettings:
-    """How the reference's model is fitted to the batches of a query.
+    """Fit of the reference's model to the batches of a query.
 
     Parameters
     ----------
@@ -199,18 +199,18 @@ class SurgerySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierSettings:
-    """How the classifiers are trained.
+    """Training of the classifiers.
 
     Parameters
     ----------
     heads
         Names of the classifiers.
     max_training_cells
-        Reference cells to train on at most.
+        Maximum number of training cells.
     neighbors
         Neighbors that vote on a cell's label.
     n_trees, max_depth
-        Boosting rounds of XGBoost at most, and the depth of its trees at most.
+        Maximum number of XGBoost's boosting rounds, and maximum depth of its trees.
     learning_rate
         XGBoost's step size (eta).
     """
@@ -232,9 +232,9 @@ class LimitSettings:
     Parameters
     ----------
     min_p
-        Share (0 to 1) of held-out cells that are as unlike the reference.
+        Share (0 to 1) of held-out cells at least as unlike the reference.
     min_counts, min_genes
-        Counts of the model's genes, and how many of these have one; `auto` as held-out cells show.
+        Counts in the model's genes, and number of these genes with counts; `auto`: by held-out cells.
     """
 
     SECTION: ClassVar = "prediction"
@@ -245,14 +245,14 @@ class LimitSettings:
 
 
 def settings_of(kind: type, config: dict[str, Any]) -> dict[str, Any]:
-    """Values of a class's keys, as a rule's param, which is called like their section.
+    """Values of a class's keys, for a rule's param with the section's name.
 
     Parameters
     ----------
     kind
         A class of this module.
     config
-        The configuration, with defaults.
+        The configuration with defaults.
 
     Raises
     ------

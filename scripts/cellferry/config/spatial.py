@@ -1,7 +1,6 @@
-"""Outputs of instruments that image cells: the counts in a folder, and the table of coordinates beside them.
+"""Outputs of imaging instruments: counts in a folder, and a table of coordinates beside them.
 
-Known by their names alone. Read by the Snakefile too, so it imports nothing that a login node with Snakemake
-alone lacks.
+They are recognized by file names. Imported by the Snakefile: standard library only.
 """
 
 import re
@@ -10,22 +9,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 FIELD, NUMBER = "fov", "cell_id"
-"""Columns that name the cells of CosMx: the field of view, and a number in it."""
+"""Columns that identify CosMx cells: field of view, and number within it."""
 
 
 class Instrument(NamedTuple):
-    """How an instrument names its files.
+    """File names of an instrument.
 
     Attributes
     ----------
     name
         Its name.
     counts
-        Pattern of the name of a file with counts: what stands before and after the part that is its own.
+        Pattern of the name of a file with counts: text before and after its own part.
     tables
-        Names of the table of cells, the first that is there counts; `{before}` and `{after}` are the same.
+        Names of the table of cells, the first existing one is used; `{before}` and `{after}` are the same.
     columns
-        Columns of that table with the coordinates.
+        Columns of the table with the coordinates.
     """
 
     name: str
@@ -64,11 +63,11 @@ class CellTable(NamedTuple):
     instrument
         Name of the instrument that wrote both.
     paths
-        The tables that there are, the one to read first; none where it is missing.
+        Existing tables, the one to read first; empty if it is missing.
     columns
-        Its columns with the coordinates.
+        Columns of the table with the coordinates.
     expected
-        Name that it should have.
+        Expected name of the table.
     """
 
     instrument: str
@@ -78,13 +77,13 @@ class CellTable(NamedTuple):
 
 
 def key_order(names: list[str]) -> tuple[int, int] | None:
-    """Positions of number and field of view, the first two columns of a table of CosMx; None for another."""
+    """Positions of number and field of view in a CosMx table's first two columns; None for others."""
     first = [name.strip().casefold() for name in names[:2]]
     return (first.index(NUMBER), first.index(FIELD)) if sorted(first) == [NUMBER, FIELD] else None
 
 
 def counts_in(folder: Path) -> Path | None:
-    """The file of counts in an instrument's folder; None in another, or where there are several."""
+    """The file of counts in an instrument's folder; None for other folders, or several files."""
     if not folder.is_dir():
         return None
     files = sorted(file for file in folder.iterdir() if file.is_file())
@@ -96,7 +95,7 @@ def counts_in(folder: Path) -> Path | None:
 
 
 def cell_table(counts: Path) -> CellTable | None:
-    """The table of cells beside counts; None beside a file that is not called as an instrument calls it."""
+    """The table of cells beside counts; None for a file without an instrument's name."""
     for instrument in INSTRUMENTS:
         if match := instrument.counts.fullmatch(counts.name):
             names = [name.format(**match.groupdict()) for name in instrument.tables]
@@ -107,7 +106,7 @@ def cell_table(counts: Path) -> CellTable | None:
 
 
 def coordinate_tables(files: Iterable[Path], coordinates: str | list[str], role: str) -> list[Path]:
-    """Tables of coordinates that reading a dataset's files takes, by its configuration keys."""
+    """Tables of coordinates for a dataset's files, by its configuration keys."""
     if coordinates != "auto" or role == "reference":
         return []
     tables = (cell_table(file) for file in files)

@@ -1,4 +1,4 @@
-"""Packed references, each a trained reference in one file: which are known, where they are, how to get them.
+"""Packed references (trained references in one file): registries, cache and download.
 
-The Snakefile imports it on a login node: the standard library, yaml and jsonschema only, but for `fetching`.
+The Snakefile imports it on a login node: standard library, yaml and jsonschema only, except in `fetching`.
 """

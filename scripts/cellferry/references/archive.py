@@ -1,8 +1,8 @@
-"""A packed reference: one file that holds all that labels a query, with a checksum of each of its members.
+"""A packed reference: one file with everything to label a query, and a checksum of each member.
 
-`NAME-VERSION.cellferry.zip` is an ordinary zip archive. Its first member, `reference.json`, says what the
-reference is and lists the others with sizes and SHA-256; they have the places that they have among the
-results of a run. None of them is a pickle.
+`NAME-VERSION.cellferry.zip` is an ordinary zip archive. Its first member, `reference.json`, describes the
+reference and lists the others with sizes and SHA-256; their paths are those in the results of a run. No
+member is a pickle.
 
 Imported by the Snakefile: standard library only.
 """
@@ -26,7 +26,7 @@ from ..errors import InputError
 ENDING = ".cellferry.zip"
 
 FORMAT = 1
-"""Version of the archive; to be raised when older versions of the workflow cannot read it."""
+"""Version of the archive; raise it if older versions of the workflow cannot read it."""
 
 MANIFEST = "reference.json"
 MAX_MANIFEST_BYTES = 16 << 20
@@ -40,30 +40,30 @@ AS_THEY_ARE = {
     "left_out": "reference/left_out.json",
     "history": "reference/history.csv",
 }
-"""Results of a run that are packed unchanged, by the names that rules have for them."""
+"""Results of a run that are packed unchanged, by their names in rules."""
 HELD_OUT, TEST_SCORES = "held_out.npz", "evaluation/test.json"
 MODEL, CLASSIFIER = "reference/model", "reference/classifier"
 LATENTS = "mapped/reference/0.parquet"
 VALIDATION, VALIDATION_MODEL = "common/validation.h5ad", "mapped/validation/model"
-"""Results that held-out cells are packed from, and unpacked to."""
+"""Results from which held-out cells are packed, and to which they are unpacked."""
 HELD_OUT_ENCODER = "held_out_encoder.npz"
-"""In the model's folder: its encoder for the batches of held-out cells, if these are others."""
+"""In the model's folder: its encoder for other batches of held-out cells, if any."""
 
 MEMBERS = re.compile(
     "|".join(map(re.escape, (*AS_THEY_ARE.values(), GENE_NAMES, HELD_OUT, TEST_SCORES, LATENTS)))
     + rf"|({MODEL}|{CLASSIFIER})/[a-z][a-z0-9_]*\.(npz|json|ubj|parquet)"
 )
-"""What members may be called."""
+"""Allowed names of members."""
 
 PATTERNS = {
     "name": re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*"),
     "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+]*"),
 }
-"""How names and versions are written, in registries too. No dash in versions: names of files are unique."""
+"""Patterns of names and versions, also in registries; no dash in versions, for unique file names."""
 
 BYTES_AT_ONCE = 1 << 20
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""Time of all members: the same files make the same archive."""
+"""Time of all members: equal files give equal archives."""
 
 
 class Member(NamedTuple):
@@ -75,32 +75,32 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a packed reference says of itself: `reference.json`.
+    """Description of a packed reference: `reference.json`.
 
     Attributes
     ----------
     name, version, license
-        What it is called, and the terms under which it may be used.
+        Name, version and terms of use.
     modality, organism, assay, tissue, description, doi, citation
-        Of its cells; empty where they were not given.
+        Descriptions of its cells; empty if not given.
     n_genes, namespace
-        Genes (or markers) of the model, and which kind of ids they have: see `Features`.
+        Number of the model's genes (or markers), and their kind of ids: see `Features`.
     labels
-        By label that can be predicted: `cells` of the reference, and `batches` (donors) that they are of.
+        By predictable label: `cells` of the reference, and their `batches` (donors).
     n_batches
         Batches of the training cells.
     scores
-        Of its held-out cells: `cells`, `accuracy`, `macro_f1`; none where there are none.
+        `cells`, `accuracy` and `macro_f1` of its held-out cells; empty without them.
     settings
         Settings of the model and of its classifiers, by name.
     made_with
         Versions of cellferry and of the packages that made it.
     missing
-        What it lacks, in words: an imported model has no counts.
+        Missing parts, in words: an imported model has no counts.
     result_format
         Version of the files in it, see `cellferry.runs.methods.FORMAT_VERSION`.
     files
-        All members but this one.
+        All other members.
     """
 
     name: str
@@ -126,22 +126,22 @@ class Manifest:
 
     @property
     def has_held_out(self) -> bool:
-        """Whether counts of held-out cells are in it, and what became of others."""
+        """True if it contains counts of held-out cells, and scores of further held-out cells."""
         return HELD_OUT in self.files and TEST_SCORES in self.files
 
     @property
     def full_name(self) -> str:
-        """Name and version, as a configuration gives them."""
+        """Name and version in the form of a configuration."""
         return f"{self.name}@{self.version}"
 
 
 def file_name(name: str, version: str) -> str:
-    """What the archive of a reference is called."""
+    """File name of a reference's archive."""
     return f"{name}-{version}{ENDING}"
 
 
 def is_packed(path: object) -> bool:
-    """Whether a value of the configuration names an archive."""
+    """True if a value of the configuration is the path of an archive."""
     return isinstance(path, str) and path.endswith(ENDING)
 
 
@@ -152,14 +152,14 @@ def sha256_of(path: str | Path) -> str:
 
 
 def write_archive(path: str | Path, manifest: Manifest, files: dict[str, Path]) -> Manifest:
-    """Write an archive; it appears when it is complete. The same files make the same bytes.
+    """Write an archive, which appears when it is complete; equal files give equal bytes.
 
     Parameters
     ----------
     path
         The archive.
     manifest
-        What it says of itself; `files` are added.
+        The description; `files` are added.
     files
         The file of each member.
 
@@ -189,7 +189,7 @@ def _info(name: str) -> zipfile.ZipInfo:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Read what an archive says of itself; nothing else of it is looked at.
+    """Read the manifest of an archive, and nothing else.
 
     Raises
     ------
@@ -201,13 +201,13 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def verify(path: str | Path) -> Manifest:
-    """Compare all members of an archive with what its manifest says of them.
+    """Compare all members of an archive with its manifest.
 
     Raises
     ------
     InputError
-        If it is not a packed reference, was changed or truncated, holds a member that does not belong
-        there, or a newer version wrote it.
+        If it is not a packed reference, was changed or truncated, contains a foreign member, or a newer
+        version wrote it.
     """
     with _opened(path) as archive:
         manifest = _manifest(archive, Path(path))
@@ -217,7 +217,7 @@ def verify(path: str | Path) -> Manifest:
 
 
 def read_member(path: str | Path, name: str) -> bytes:
-    """Read one member of an archive, compared with its checksum.
+    """Read one member of an archive and check its checksum.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def read_member(path: str | Path, name: str) -> bytes:
 
 
 def unpack(path: str | Path, folder: Path) -> Manifest:
-    """Write the members of an archive into a folder, each compared with its checksum.
+    """Write the members of an archive into a folder, and check their checksums.
 
     Raises
     ------
@@ -249,31 +249,31 @@ def unpack(path: str | Path, folder: Path) -> Manifest:
 
 
 def write_identity(path: str | Path, manifest: Manifest, archive: str | Path) -> None:
-    """Write what an archive says of itself, its members by name alone, and its own SHA-256."""
+    """Write an archive's manifest with names of members, and the SHA-256 of the archive."""
     about = asdict(manifest) | {"files": sorted(manifest.files), "sha256": sha256_of(archive)}
     with complete(path) as temporary:
         temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_identity(path: str | Path) -> dict[str, Any]:
-    """What `write_identity` wrote."""
+    """Read a file that `write_identity` wrote."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def identity_of(path: str | Path) -> dict[str, str]:
-    """Name, version and SHA-256 in what `write_identity` wrote: by these labels say where they come from."""
+    """Name, version and SHA-256 from `write_identity`, which are recorded with the labels."""
     about = read_identity(path)
     return {key: about[key] for key in ("name", "version", "sha256")}
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
-    """An archive; what is wrong with it becomes an `InputError` that names it."""
+    """Open an archive; its errors become an `InputError` with its path."""
     remedy = "copy or fetch it again"
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    # What a damaged archive shows as: in its checksums, its headers, or in what zlib and JSON make of them.
+    # Errors of a damaged archive: checksums, headers, zlib or JSON.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         what = f"is not a packed reference, or was changed after it was packed ({error})"
         raise InputError(Problem(str(path), what, remedy)) from error
@@ -284,7 +284,7 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
-    """What an archive says of itself; its list of members is that of the archive."""
+    """The manifest of an archive, checked against its members."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
     if MANIFEST not in names:
@@ -294,12 +294,12 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
         raise ValueError(f"{MANIFEST} has {archive.getinfo(MANIFEST).file_size} bytes")
     content = json.loads(archive.read(MANIFEST))
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
-        raise ValueError(f"{MANIFEST} names no format")
+        raise ValueError(f"{MANIFEST} has no format")
     version = content.pop("format")
     if version > FORMAT:
         what = f"was packed by a newer version of cellferry (format {version}; this one reads {FORMAT})"
         raise InputError(
-            Problem(str(path), what, "update cellferry, or take an older version of the reference")
+            Problem(str(path), what, "update cellferry, or use an older version of the reference")
         )
     manifest = _built(content)
     _check_names(infos, manifest)
@@ -307,7 +307,7 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
 
 
 def _built(content: dict[str, Any]) -> Manifest:
-    """A manifest from JSON, each field of its type."""
+    """Build a manifest from JSON with checked types."""
     types = {each.name: get_origin(each.type) or each.type for each in fields(Manifest)}
     for name, value in content.items():
         if name not in types or not isinstance(value, types[name]) or isinstance(value, bool):
@@ -323,7 +323,7 @@ def _built(content: dict[str, Any]) -> Manifest:
 
 
 def _check_names(infos: Iterable[zipfile.ZipInfo], manifest: Manifest) -> None:
-    """Refuse members that stand twice, are not listed, do not belong in a reference, or are no files."""
+    """Refuse members that are duplicate, not listed, foreign, or not regular files."""
     seen = set()
     for info in infos:
         name = info.filename
@@ -340,13 +340,13 @@ def _check_names(infos: Iterable[zipfile.ZipInfo], manifest: Manifest) -> None:
         if kind not in (0, 0o100000):
             raise ValueError(f"{name} is not a regular file")
         if info.file_size != manifest.files[name].size:
-            raise ValueError(f"{name} has {info.file_size} bytes, and {manifest.files[name].size} are listed")
+            raise ValueError(f"{name} has {info.file_size} bytes instead of {manifest.files[name].size}")
     if absent := manifest.files.keys() - seen:
         raise ValueError(f"{sorted(absent)[0]} is missing")
 
 
 def _read(archive: zipfile.ZipFile, name: str, member: Member, take: Callable[[bytes], Any]) -> None:
-    """Give the content of a member to `take`, piece by piece, and compare it with what is listed."""
+    """Pass a member to `take` piece by piece, and compare size and checksum with the manifest."""
     digest, size = hashlib.sha256(), 0
     with archive.open(name) as source:
         while piece := source.read(BYTES_AT_ONCE):
@@ -356,4 +356,4 @@ def _read(archive: zipfile.ZipFile, name: str, member: Member, take: Callable[[b
             digest.update(piece)
             take(piece)
     if size != member.size or digest.hexdigest() != member.sha256:
-        raise ValueError(f"{name} is not what {MANIFEST} lists")
+        raise ValueError(f"{name} differs from its checksum in {MANIFEST}")

@@ -1,9 +1,8 @@
-"""Ask a server for a file: redirects, errors that pass and errors that stay.
+"""Requests to a server for a file, with redirects, temporary and permanent errors.
 
-`requests` does it, which snakemake brings to every login node. Python's own library looks for certificates
-at a path that is compiled into it, and for a Python that was built elsewhere, as uv's are, that is not where
-every cluster has them; requests brings its own. Redirects are followed here, one at a time, since requests
-would go on from https to http.
+Snakemake installs `requests` on every login node. Python's own library searches certificates at a compiled-in
+path, which fails on some clusters for a Python built elsewhere, such as uv's; requests ships certificates.
+Redirects are followed here, one at a time, because requests would follow them from https to http.
 """
 
 import re
@@ -22,20 +21,20 @@ SECONDS_WITHOUT_ANSWER = 60
 BLOCK_BYTES = 1 << 16
 MAX_REDIRECTS = 10
 PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
-"""Answers of servers that are busy or being mended."""
+"""Status codes of servers that are busy or under maintenance."""
 
 REMEDY = "correct the location in the registry, or use a mirror (docs/references.md)"
 
 
 class PassingError(Exception):
-    """Another attempt may bring the file.
+    """A temporary error: another attempt can succeed.
 
     Parameters
     ----------
     what
-        What kept this one from it.
+        The problem.
     seconds
-        How long the server asks to wait; None where it does not.
+        Waiting time that the server requests; None without one.
     """
 
     def __init__(self, what: str, seconds: float | None = None) -> None:
@@ -44,26 +43,26 @@ class PassingError(Exception):
 
 
 class Session(requests.Session):
-    """Connections that leave redirects to `ask`: requests would read all that comes with one into memory."""
+    """Connections that leave redirects to `ask`: requests would read their bodies into memory."""
 
     def get_redirect_target(self, resp: Response) -> None:
         """None for every answer."""
 
 
 def ask(session: Session, address: str, first_byte: int) -> Response:
-    """Ask for a file from a byte on, wherever its address leads to.
+    """Request a file from a byte on, following redirects.
 
     Returns
     -------
-    An answer with the status 200 (the whole file), 206 (a part) or 416 (there is no such part), whose body is
-    still to be read, by `blocks`.
+    A response with status 200 (the whole file), 206 (a part) or 416 (no such part), whose body is read by
+    `blocks`.
 
     Raises
     ------
     PassingError
-        If there is no connection, or the server is busy.
+        Without a connection, or if the server is busy.
     InputError
-        If the address leads somewhere that is not safe, in a circle, or to nothing.
+        If the address leads to an unsafe address, in a circle, or to a missing file.
     """
     headers = {"Accept-Encoding": "identity", "User-Agent": "cellferry"}
     if first_byte:
@@ -84,13 +83,13 @@ def ask(session: Session, address: str, first_byte: int) -> Response:
         if urlsplit(here).scheme == "https" and urlsplit(target).scheme == "http":
             problem = "is not encrypted"
         if problem:
-            raise InputError(f"{here} leads to {target}, which {problem}; {REMEDY}")
+            raise InputError(f"{here} redirects to {target}, which {problem}; {REMEDY}")
         here = target
-    raise InputError(f"{address} leads on to another address more than {MAX_REDIRECTS} times; {REMEDY}")
+    raise InputError(f"{address} has more than {MAX_REDIRECTS} redirects; {REMEDY}")
 
 
 def blocks(response: Response) -> Iterator[bytes]:
-    """The body of an answer; raises a `PassingError` where the connection is dropped."""
+    """The body of a response in blocks; `PassingError` if the connection is dropped."""
     body = response.iter_content(BLOCK_BYTES)
     while True:
         with _explained(response.url):
@@ -113,14 +112,14 @@ def _checked(response: Response) -> Response:
 
 @contextmanager
 def _explained(address: str) -> Iterator[None]:
-    """Turn what requests raises, mostly long and all of it an OSError, into errors of ours."""
+    """Turn errors of requests (all OSErrors, mostly long) into ours."""
     try:
         yield
     except requests.exceptions.SSLError as error:
         what = f"no safe connection to {address} ({_innermost(error)})"
         if "CERTIFICATE_VERIFY_FAILED" not in str(error):
             raise PassingError(what) from error
-        remedy = "if your network has certificates of its own, name their file in REQUESTS_CA_BUNDLE"
+        remedy = "if your network has its own certificates, set REQUESTS_CA_BUNDLE to their file"
         raise InputError(f"{what}; {remedy}") from error
     except requests.exceptions.Timeout as error:
         raise PassingError(f"no answer in {SECONDS_WITHOUT_ANSWER} s") from error
@@ -128,12 +127,12 @@ def _explained(address: str) -> Iterator[None]:
         raise PassingError("the connection was dropped") from error
     except requests.exceptions.ConnectionError as error:
         raise PassingError(f"no connection ({_innermost(error)})") from error
-    except OSError as error:  # others of requests, and a REQUESTS_CA_BUNDLE that is not there
+    except OSError as error:  # others of requests, and a missing REQUESTS_CA_BUNDLE
         raise InputError(f"{address} cannot be fetched ({in_one_line(error)})") from error
 
 
 def _innermost(error: requests.RequestException) -> str:
-    """The end of a message that goes through all layers of the network, without its number."""
+    """The innermost message of a nested network error, without its number."""
     layer = error.args[-1] if error.args else ""
     while isinstance(layer, Exception) and not isinstance(layer, OSError):  # urllib3's
         layer = getattr(layer, "reason", None) or (layer.args[-1] if layer.args else "")

@@ -1,8 +1,7 @@
-"""Fetch the file of a reference into the cache: resumed where it was dropped, checked before it has its name.
+"""Fetch a reference's file into the cache: resumed after interruptions, checked before it is renamed.
 
-Pieces of several attempts are put together without comparing ETags. Whether they are of one file, and of the
-right one, the checksum of the registry says; where it does not fit a resumed file, that is fetched once more
-from its beginning.
+Pieces of several attempts are joined without comparing ETags: the registry's checksum shows whether they are
+from the right file. If a resumed file does not match, it is fetched again from the start.
 """
 
 import fcntl
@@ -28,23 +27,23 @@ from .connection import PassingError, Response, Session, ask, blocks
 from .registry import RegistryEntry
 
 ATTEMPTS = 6
-"""Attempts in a row that bring nothing new, before it is given up."""
+"""Consecutive attempts without progress before giving up."""
 
 SECONDS_BEFORE_SECOND = 1.0
-"""Before the second attempt; twice as many before each one after it."""
+"""Waiting time before the second attempt; it doubles before each later one."""
 
 MAX_SECONDS_BETWEEN = 60.0
 NEW_BYTES = 1 << 20
-"""An attempt that brings so many more bytes than there were was worth it."""
+"""Bytes that count as progress of an attempt."""
 
 MB = 1_000_000
 
 
 def fetch(reference: RegistryEntry, shelves: Shelves) -> Path:
-    """Have the file of a reference on this machine, and checked.
+    """Fetch and check the file of a reference.
 
-    One that is there is compared with its checksum; a cached one that is damaged is fetched again. Of two
-    processes that fetch the same, one waits.
+    An existing file is checked; a damaged one in the cache is fetched again. If two processes fetch the same
+    file, one waits.
 
     Returns
     -------
@@ -53,7 +52,7 @@ def fetch(reference: RegistryEntry, shelves: Shelves) -> Path:
     Raises
     ------
     InputError
-        If it cannot be had: no connection, another file than the registry describes, no room in the cache.
+        Without a connection, for a file other than the registry describes, or without space in the cache.
     """
     there, cached = shelves.find(reference), shelves.cached(reference)
     if there and there != cached:
@@ -62,7 +61,7 @@ def fetch(reference: RegistryEntry, shelves: Shelves) -> Path:
     if there and _problem_of(reference, shelves) is None:
         return cached
     if reference.address is None:
-        what = f"there is no file {reference.path}, the location that {reference.registry} gives"
+        what = f"there is no file {reference.path}, its location in {reference.registry}"
         raise InputError(Problem(str(reference), what, "put it there, or correct the registry"))
     with _writing(shelves.cache), _alone(cached.with_name(f".{cached.name}.lock")):
         if cached.exists():
@@ -78,7 +77,7 @@ def fetch(reference: RegistryEntry, shelves: Shelves) -> Path:
 
 
 def _problem_of(reference: RegistryEntry, shelves: Shelves) -> Problem | None:
-    """What is wrong with a cached file."""
+    """The problem of a cached file, if any."""
     try:
         shelves.check(reference, shelves.cached(reference))
     except InputError as error:
@@ -88,21 +87,21 @@ def _problem_of(reference: RegistryEntry, shelves: Shelves) -> Problem | None:
 
 @contextmanager
 def _writing(cache: Path) -> Iterator[None]:
-    """Make the cache, and say so where nothing can be written in it."""
+    """Create the cache; `InputError` if it cannot be written."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        what, remedy = f"nothing can be written there ({error.strerror})", "give yourself the right to"
+        what, remedy = f"nothing can be written there ({error.strerror})", "give yourself write permission"
         if error.errno in FULL:
-            what = f"{NO_SPACE}; what was fetched is kept for the next attempt"
+            what = f"{NO_SPACE}; the fetched part is kept for the next attempt"
             remedy = "free some space there"
         raise InputError(f"{cache}: {what}; {remedy}, or set references.cache to another folder") from error
 
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Hold a lock on a file, which stays: whoever waits for it has it open."""
+    """Hold a lock on a file; the file stays, since waiting processes have it open."""
     with open(lock, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,8 +109,8 @@ def _alone(lock: Path) -> Iterator[None]:
             print("waiting for another process that fetches the same file")
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
-            # The checksum would notice what two processes at once make of a file.
-            print(f"note: no locks in {lock.parent} ({error.strerror}); fetch nothing twice at the same time")
+            # The checksum would detect a file written by two processes.
+            print(f"note: no locks in {lock.parent} ({error.strerror}); do not fetch a file twice at once")
         yield
 
 
@@ -121,9 +120,9 @@ class _Download:
     Parameters
     ----------
     reference
-        Whose file; it has an address.
+        The reference; it has an address.
     part
-        The partial file; an earlier download may have left one.
+        The partial file, possibly from an earlier download.
     """
 
     def __init__(self, reference: RegistryEntry, part: Path) -> None:
@@ -131,11 +130,11 @@ class _Download:
 
     @property
     def _n_there(self) -> int:
-        """Bytes of the partial file."""
+        """Size of the partial file in bytes."""
         return self._part.stat().st_size if self._part.exists() else 0
 
     def run(self) -> None:
-        """Fetch the bytes that are missing, and compare the whole with its checksum."""
+        """Fetch the missing bytes, and check the whole file."""
         while True:
             resumed = self._n_there > 0
             self._check_room()
@@ -146,18 +145,18 @@ class _Download:
             self._part.unlink()
             if not resumed:
                 raise self._wrong(f"another file (SHA-256 {digest})", self._reference.sha256)
-            print("what an earlier attempt left does not fit the rest; from the beginning")
+            print("the part from an earlier attempt does not match the rest; fetching from the start")
 
     def _check_room(self) -> None:
         folder, missing = self._part.parent, self._size - self._n_there
         free = shutil.disk_usage(folder).free
         if free < missing:
-            what = f"has {free / MB:,.1f} MB left, and {self._reference} needs {missing / MB:,.1f} MB"
+            what = f"has {free / MB:,.1f} MB left, but {self._reference} needs {missing / MB:,.1f} MB"
             remedy = "free some space there, or set references.cache to another folder"
             raise InputError(Problem(str(folder), what, remedy))
 
     def _receive_all(self) -> None:
-        """Try until the partial file has all its bytes, or nothing new comes."""
+        """Repeat attempts until the partial file is complete, or there is no progress."""
         largest, failures = self._n_there, 0
         total = ceil(self._size / MB)
         progress = Progress("fetched", total, "MB", already=largest // MB, only_if_long=True)
@@ -171,19 +170,19 @@ class _Download:
                     self._wait(error, failures)
 
     def _wait(self, error: PassingError, failures: int) -> None:
-        """Wait before the next attempt, or give up."""
+        """Wait before the next attempt, or stop."""
         reference, there = self._reference, f"{self._n_there / MB:,.1f} of {self._size / MB:,.1f} MB"
         if failures >= ATTEMPTS:
             what = f"{reference.address}: {error}, {failures} times in a row"
-            remedy = "try again later (what came is kept), or use a mirror (docs/references.md)"
+            remedy = "try again later (the fetched part is kept), or use a mirror (docs/references.md)"
             raise InputError(Problem(str(reference), what, remedy)) from error
         ours = SECONDS_BEFORE_SECOND * 2 ** (failures - 1)
         seconds = min(ours if error.seconds is None else error.seconds, MAX_SECONDS_BETWEEN)
-        print_line(f"{printable(str(error))}; {there} are there, again in {duration(seconds)}")
+        print_line(f"{printable(str(error))}; {there} fetched, next attempt in {duration(seconds)}")
         time.sleep(seconds)
 
     def _receive(self, session: Session, progress: Progress) -> None:
-        """Add to the partial file what one answer of the server brings."""
+        """Append the body of one response to the partial file."""
         with ask(session, self._reference.address, self._n_there) as response:
             n_bytes = self._start(response)
             with open(self._part, "ab") as file:
@@ -199,7 +198,7 @@ class _Download:
             raise PassingError("the connection ended early")
 
     def _start(self, response: Response) -> int:
-        """The byte of the file at which an answer begins; its length is compared with the registry's."""
+        """The first byte of a response; its length is compared with the registry's."""
         start, length = 0, response.headers.get("Content-Length", "")
         if response.status_code != 200:
             found = re.fullmatch(
@@ -215,7 +214,7 @@ class _Download:
         return start
 
     def _wrong(self, found: str, expected: str) -> InputError:
-        """What is said of another file than the registry describes."""
-        what = f"{self._reference.address} has {found}, and {self._reference.registry} says {expected}"
-        remedy = "nothing of it was kept; ask whoever keeps the registry"
+        """The error for a file other than the registry describes."""
+        what = f"{self._reference.address} has {found}, but {self._reference.registry} lists {expected}"
+        remedy = "nothing was kept; contact the maintainer of the registry"
         return InputError(Problem(str(self._reference), what, remedy))

@@ -1,7 +1,6 @@
-"""Where a reference's file is: a path, or an address in the web.
+"""Location of a reference's file: a path or a web address.
 
-Zenodo and Hugging Face have lasting addresses for a file of a record or of a revision, so nothing is asked of
-their programming interfaces.
+Zenodo and Hugging Face have permanent addresses for a file of a record or revision; their APIs are not used.
 """
 
 import ipaddress
@@ -22,7 +21,7 @@ def address_of(location: str) -> str | None:
     Raises
     ------
     ValueError
-        If it is neither, with what is wrong about it.
+        If it is neither; the message contains the problem.
     """
     if found := ZENODO.fullmatch(location):
         return f"https://zenodo.org/records/{found['record']}/files/{quote(found['file'])}?download=1"
@@ -39,10 +38,10 @@ def address_of(location: str) -> str | None:
 
 
 def address_problem(address: str) -> str | None:
-    """What keeps an address from being connected to; None if nothing does.
+    """The problem of an address, if any.
 
-    Plain http is for this machine alone, where a tunnel may end: elsewhere others can read what goes over it,
-    and change it, which the checksum would notice only when all has come.
+    Plain http is allowed for this machine only, the end of a possible tunnel: elsewhere others can read and
+    change the data, which the checksum detects only at the end.
     """
     try:
         parts = urlsplit(address)
@@ -52,9 +51,9 @@ def address_problem(address: str) -> str | None:
     if not host or parts.scheme not in ("https", "http"):
         return "is not a valid address"
     if parts.username is not None or parts.password is not None:
-        return "holds a user name or password, which would end up in logs"
+        return "contains a user name or password, which would be written to logs"
     if parts.scheme == "http" and not _is_this_machine(host):
-        return "is not encrypted: https is needed, and http is for this machine (localhost) only"
+        return "is not encrypted: use https; http is for this machine (localhost) only"
     return None
 
 

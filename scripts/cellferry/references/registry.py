@@ -1,4 +1,4 @@
-"""Registries: files that give for each version of a reference where it is, its checksum, size and license."""
+"""Registries: files with location, checksum, size and license of references' versions."""
 
 import functools
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from .archive import ENDING, file_name
 from .locations import address_of
 
 SHIPPED = PROJECT / "config" / "references.yaml"
-"""The registry that comes with the project."""
+"""The project's own registry."""
 
 SCHEMA_PATH = PROJECT / "config" / "schemas" / "references.schema.yaml"
 PAGE = "docs/references.md"
@@ -28,20 +28,20 @@ MAX_LISTED = 10
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """A version of a reference, as a registry has it.
+    """A registry's entry of one version of a reference.
 
     Parameters
     ----------
     name, version
-        What it is called; together they stand for one file.
+        Name and version, which together identify one file.
     location
-        Where the file is, as the registry says.
+        Location of the file.
     sha256, size
         Checksum (64 hexadecimal digits, lower case) and size (bytes) of the file.
     license, description
-        A line each.
+        One line each.
     registry
-        The file that has the entry.
+        The registry's file.
     """
 
     name: str
@@ -54,39 +54,39 @@ class RegistryEntry:
     registry: Path
 
     def __str__(self) -> str:
-        """The name that people give: `NAME@VERSION`."""
+        """The name in configurations: `NAME@VERSION`."""
         return f"{self.name}@{self.version}"
 
     @property
     def file_name(self) -> str:
-        """What its file is called in a cache or mirror. No version has a dash, so no other's is called so."""
+        """Name of its file in a cache or mirror; unique, since versions have no dash."""
         return file_name(self.name, self.version)
 
     @property
     def address(self) -> str | None:
-        """The address to fetch it from; None if its location is a path."""
+        """Its web address; None if its location is a path."""
         return address_of(self.location)
 
     @property
     def path(self) -> Path | None:
-        """The path of its file where its location is one."""
+        """The path of its file, if its location is a path."""
         return None if self.address else self.registry.parent / self.location
 
 
 @functools.cache
 def load_schema() -> dict[str, Any]:
-    """The JSON schema (2020-12) of a registry; not to be changed, since all callers share it."""
+    """The JSON schema (2020-12) of a registry; callers share it and must not change it."""
     return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
 
 
 def read_registries(paths: Iterable[Path]) -> list[RegistryEntry]:
-    """The references of several registries, in their order; of the same one in two the first has it.
+    """The references of several registries, in order; of duplicates, the first.
 
     Raises
     ------
     InputError
-        With all problems of all registries: a file that cannot be read, an entry that does not fit the
-        schema, the same version with two files.
+        For all problems of all registries: an unreadable file, an entry that does not fit the schema, a
+        version with two files.
     """
     known: dict[str, RegistryEntry] = {}
     problems = []
@@ -100,7 +100,7 @@ def read_registries(paths: Iterable[Path]) -> list[RegistryEntry]:
             other = known.setdefault(str(reference), reference)
             if other.sha256 != reference.sha256:
                 what = f"{other.registry} has another file (sha256) for {reference}"
-                remedy = "give one of them another version"
+                remedy = "change the version of one of them"
                 problems.append(Problem(f"{path}, {reference}", what, remedy))
     if problems:
         raise InputError(Problems(f"registries have {len(problems)} problem(s)", tuple(problems)))
@@ -108,12 +108,12 @@ def read_registries(paths: Iterable[Path]) -> list[RegistryEntry]:
 
 
 def find(text: str, known: list[RegistryEntry]) -> RegistryEntry:
-    """The reference of a name, `NAME@VERSION`, or `NAME` where there is one version.
+    """The reference of `NAME@VERSION`, or of `NAME` with a single version.
 
     Raises
     ------
     InputError
-        If it is not known, with those that are.
+        If no registry lists it; the message lists the available ones.
     """
     name, _, version = text.partition("@")
     versions = {each.version: each for each in known if each.name == name}
@@ -137,7 +137,7 @@ def _unknown(name: str, known: list[RegistryEntry]) -> str:
     if len(names) > MAX_LISTED:
         listed += f" and {len(names) - MAX_LISTED} more (make references)"
     nearly = suggestion(name, list(dict.fromkeys(each.name for each in known)))
-    return f"no registry has a reference '{name}'{nearly}; known are: {listed}"
+    return f"no registry has a reference '{name}'{nearly}; available: {listed}"
 
 
 def _read_registry(path: Path) -> list[RegistryEntry]:
@@ -145,9 +145,9 @@ def _read_registry(path: Path) -> list[RegistryEntry]:
         refuse_special(path)
         text = path.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            # A few of them, one within the other, stand for more than fits in memory.
+            # A few nested aliases can expand beyond the memory.
             what = "the registry has a YAML alias (*name)"
-            raise InputError(Problem(str(path), what, "write out what it stands for"))
+            raise InputError(Problem(str(path), what, "write out its value"))
         values = yaml.safe_load(text)
     except OSError as error:
         problem = Problem(str(path), f"the registry cannot be read ({error.strerror})", "correct the path")
@@ -157,8 +157,8 @@ def _read_registry(path: Path) -> list[RegistryEntry]:
         ValueError,
         RecursionError,
     ) as error:  # also text that is not UTF-8, and the 30th of February
-        what = f"the registry is not YAML ({in_one_line(error)})"
-        raise InputError(Problem(str(path), what, f"{PAGE} has its form")) from error
+        what = f"the registry is not valid YAML ({in_one_line(error)})"
+        raise InputError(Problem(str(path), what, f"see {PAGE} for its format")) from error
     problems = duplicate_keys(path)
     if isinstance(values, dict):
         restore_text(values, [str(path)], load_schema())
@@ -175,8 +175,8 @@ def _read_registry(path: Path) -> list[RegistryEntry]:
             where = name_of((*place, "location"))
             problems.append(Problem(where, f"'{reference.location}' {what}", f"see {PAGE}"))
         if (before := first.setdefault(str(reference), number)) != number:
-            what = f"{reference} is entry {before + 1} already"
-            problems.append(Problem(name_of(place), what, "give it another version, or remove one of them"))
+            what = f"{reference} is already entry {before + 1}"
+            problems.append(Problem(name_of(place), what, "change its version, or remove one of them"))
     if problems:
         raise InputError(Problems(f"{path} has {len(problems)} problem(s)", tuple(problems)))
     return references
@@ -187,7 +187,7 @@ def _location_problem(location: str) -> str | None:
         is_path = address_of(location) is None
     except ValueError as error:
         return str(error)
-    # The workflow tells a file from a folder of results by it.
+    # The ending distinguishes a file from a folder of results.
     return f"is a path that does not end in {ENDING}" if is_path and not location.endswith(ENDING) else None
 
 

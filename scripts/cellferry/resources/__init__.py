@@ -1,1 +1,1 @@
-"""Memory and time: what the job of each rule needs, and what a run takes."""
+"""Memory and time of each rule's jobs and of a run."""

@@ -1,4 +1,4 @@
-"""Memory is an input: a job's `mem_mb`, and what of it a script may fill with buffers."""
+"""A job's memory budget: `mem_mb`, and the part of it for buffers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ SNAKEMAKE_MB = 250
 """Resident memory of the snakemake processes that SLURM counts as part of the same job."""
 
 MIN_BUFFER_MB = 64
-"""Below this, blocks get so small that a job would not end in reasonable time."""
+"""Smallest buffer for which a job ends in reasonable time."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,11 @@ class Budget:
     Parameters
     ----------
     mem_mb
-        What the job was given, in MB (`resources.mem_mb`).
+        The job's memory in MB (`resources.mem_mb`).
     attempt
-        How often the job has been started, itself included. An earlier attempt may have been killed
-        although it kept to its budget, so what was not foreseen gets the larger share now: the
-        n-th attempt fills an n-th. While `mem_mb` rises with the attempts its blocks stay as they were, and
-        where a site's limit keeps it from rising they get smaller.
+        Number of the attempt, from 1. An earlier attempt may have been killed although it kept to its
+        budget, so the n-th attempt uses an n-th for buffers and leaves more for unpredicted memory. If
+        `mem_mb` rises with the attempts, blocks keep their size; if a site's limit prevents it, they shrink.
     """
 
     mem_mb: int
@@ -40,37 +39,37 @@ class Budget:
     def require(
         self, need: MemoryModel, *, cells: int = 0, values: float = 0, more_mb: int = 0, remedy: str = ""
     ) -> None:
-        """Stop at once a job that its memory does not hold.
+        """Stop a job with too little memory at once.
 
         Parameters
         ----------
         need
-            What the rule needs.
+            Memory model of the rule.
         cells, values
             Cells the job works on, and stored values of the sketch it holds.
         more_mb
-            What else is held, such as an annotation table or a classifier.
+            Further memory, such as an annotation table or a classifier.
         remedy
-            What else than more memory would help.
+            Another remedy than more memory.
 
         Raises
         ------
         RetryableError
-            If `mem_mb` is too small for the script to run at all; the message says the least it needs.
+            If `mem_mb` is too small for the script; the message contains the minimum.
         """
         self._check(need.held_mb(cells=cells, values=values) + more_mb, min_mb=0, remedy=remedy)
 
     def block_bytes(
         self, need: MemoryModel, *, cells: int = 0, more_mb: int = 0, most: int = BLOCK_BYTES
     ) -> int:
-        """Bytes of a block, which is held `need.blocks` times; stops as `require` does.
+        """Bytes of a block, which is held `need.blocks` times; fails like `require`.
 
         Parameters
         ----------
         need, cells, more_mb
             See `require`.
         most
-            Size that is enough, however much memory there is.
+            Largest useful size.
         """
         held_mb = need.held_mb(cells=cells) + more_mb
         self._check(held_mb, min_mb=MIN_BUFFER_MB)
@@ -79,7 +78,7 @@ class Budget:
         return block
 
     def predicted_block_bytes(self, need: MemoryModel, *, held_mb: int, most: int = BLOCK_BYTES) -> int:
-        """What `block_bytes` gives a job that holds so much; of one that cannot run, the least block."""
+        """`block_bytes` of a job with so much held memory; the smallest block if it cannot run."""
         buffer_mb = (self.mem_mb - SNAKEMAKE_MB - held_mb) // self.attempt
         return min(most, max(MIN_BUFFER_MB, buffer_mb) * MB // need.blocks)
 
@@ -87,7 +86,7 @@ class Budget:
         least = SNAKEMAKE_MB + held_mb + min_mb
         if self.mem_mb < least:
             raise RetryableError(
-                f"mem_mb is {self.mem_mb}, and this job cannot run below {least}; "
-                f"raise mem_mb for this rule in the profile (set-resources){remedy and f', or {remedy}'}"
+                f"mem_mb={self.mem_mb} is too low: this job cannot run below {least}; "
+                f"raise mem_mb of this rule in the profile (set-resources){remedy and f', or {remedy}'}"
             )
-        print(f"mem_mb is {self.mem_mb}, of which {held_mb} are held throughout, {SNAKEMAKE_MB} by snakemake")
+        print(f"mem_mb is {self.mem_mb}: {held_mb} MB held throughout, {SNAKEMAKE_MB} MB by snakemake")

@@ -1,4 +1,4 @@
-"""The jobs that a run consists of: how many cells and values each of them handles."""
+"""The jobs of a run, with the numbers of cells and values of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,33 +35,33 @@ CELL_BYTES = 60
 """A cell's name and codes on disk."""
 
 PACKED_BYTES = {"rna": 3, "cytometry": 5}
-"""A stored value on disk, packed, at most: counts take 1.9 to 2.3 bytes, intensities hardly shrink."""
+"""Upper limit of a packed value on disk: counts take 1.9 to 2.3 bytes, intensities hardly shrink."""
 
 UNSORTED_BYTES = 12
-"""A stored value in the files by which a matrix is sorted."""
+"""A stored value in the temporary files for sorting a matrix."""
 
 ADDED_CHANNELS = 4
-"""Channels of an FCS file that are made of a cell's predictions: two labels, a probability and a p-value."""
+"""FCS channels of predictions: two labels, a probability and a p-value."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job, or several alike.
+    """One job, or several equal ones.
 
     Attributes
     ----------
     rule
         Its rule.
     jobs
-        How many there are of it.
+        Number of these jobs.
     cells, values
-        Cells and stored values that each of them works through.
+        Cells and stored values that each processes.
     held_cells, sketch_values, more_mb
-        What each holds, see `cellferry.resources.budget.Budget.require`.
+        Memory that each holds, see `cellferry.resources.budget.Budget.require`.
     disk_mb
-        What all of them write together.
+        Disk space of all of them together.
     most_block
-        Bytes of a block that are enough.
+        Largest useful block in bytes.
     """
 
     rule: str
@@ -75,7 +75,7 @@ class Job:
     most_block: int = BLOCK_BYTES
 
     def peak_mb(self, mem_mb: int, attempt: int = 1) -> int:
-        """Memory at most, given so much; of a job that cannot run in it, what it needs.
+        """Peak memory with so much `mem_mb`; the minimum if the job cannot run with it.
 
         The script alone, without the snakemake processes around it.
         """
@@ -88,7 +88,7 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """Time that each of them takes on one core of the machine that was measured."""
+        """Time of each job on one core of the measured machine."""
         need = MEMORY_MODELS[self.rule]
         return need.seconds + self.cells / need.cells_per_s + self.values / need.values_per_s
 
@@ -105,8 +105,7 @@ def expected_jobs(
     inspected
         Inspections of all datasets.
     trained
-        Labels of the reference where an earlier run trained it, or it is imported; None where this run trains
-        it.
+        Labels of a reference from an earlier run or an import; None if this run trains it.
     """
     run = Run.of(config, inspected, trained)
     trains, imports = trained is None, isinstance(config["pretrained"], dict)
@@ -144,7 +143,7 @@ def expected_jobs(
 
 
 def _reference_data_jobs(run: Run) -> Iterator[Job]:
-    """Splitting the references, choosing genes on them, and writing their counts."""
+    """Jobs that split the references, select genes and write counts."""
     everything = joined([run.whole[name] for name in run.found if run.found[name].role == "reference"])
     used = joined([run.train, *run.held_out.values()])
     yield Job(
@@ -169,7 +168,7 @@ def _reference_data_jobs(run: Run) -> Iterator[Job]:
 
 
 def _training_jobs(run: Run) -> Iterator[Job]:
-    """From the training cells to a model."""
+    """Jobs from the training cells to a model."""
     train = run.train
     yield Job(
         "shuffle_reference",
@@ -191,7 +190,7 @@ def _training_jobs(run: Run) -> Iterator[Job]:
 
 
 def _classifier_job(run: Run) -> Job:
-    """Training the classifiers."""
+    """The job that trains the classifiers."""
     train, settings = run.train, run.config["prediction"]
     n_cells = run.training_cells
     forests = len({"xgboost", "expression_xgboost"} & {*run.heads})
@@ -222,7 +221,7 @@ def _classifier_job(run: Run) -> Job:
 
 
 def _mapping_jobs(run: Run, held_out: list[Part]) -> Iterator[Job]:
-    """Fitting the model to the batches of all parts, and mapping them."""
+    """Jobs that fit the model to the batches of all parts, and map them."""
     fitted = [*held_out, *run.mapped.values()]
     for part in fitted:
         yield _fitting_job(run, part)
@@ -233,7 +232,7 @@ def _mapping_jobs(run: Run, held_out: list[Part]) -> Iterator[Job]:
 
 
 def _fitting_job(run: Run, part: Part) -> Job:
-    """Making the reference's model one for the batches of a part."""
+    """The job that fits the reference's model to a part's batches."""
     settings = run.config["surgery"]
     if not settings["fit"]:
         return Job("copy_reference_model", cells=part.cells, held_cells=part.cells, disk_mb=run.model_mb / 4)
@@ -250,7 +249,7 @@ def _fitting_job(run: Run, part: Part) -> Job:
 
 
 def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
-    """Calibrating the classifiers, and predicting with them."""
+    """Jobs that calibrate the classifiers and predict."""
     validation, test = (run.judged(run.held_out[name]) for name in ("validation", "test"))
     if trains or imports:
         yield Job(
@@ -293,14 +292,14 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
             cells=part.cells,
             held_cells=part.cells,
             values=values,
-            # Sums of genes of the query and the reference; without counts its blocks are of strings alone.
+            # Sums of genes of the query and the reference; without counts, blocks contain only strings.
             more_mb=2 * run.sums_mb + (0 if counts else BLOCK_BYTES / MB),
             disk_mb=(part.cells * (4 * run.n_latent + 200) + 2 * values) / MB,
         )
     if trains or imports:
         yield Job(
             "leave_labels_out",
-            # Measured at 20 labels, each of which is left out once.
+            # Measured at 20 labels, each left out once.
             cells=min(calibration_cap(n_labels=run.n_labels), test.cells)
             * min(run.n_labels, MAX_LEFT_OUT)
             / 20,
@@ -311,13 +310,13 @@ def _prediction_jobs(run: Run, *, trains: bool, imports: bool) -> Iterator[Job]:
 
 
 def _panel_values(run: Run, validation: Part) -> float:
-    """Values of the cells on which the price of a query's genes is estimated."""
+    """Values of the cells used to estimate the loss by a query's missing genes."""
     learned = min(MAX_PANEL_CELLS, run.train.cells) / max(1, run.train.cells)
     return learned * run.train.common_values + validation.common_values
 
 
 def _fcs_jobs(run: Run) -> Iterator[Job]:
-    """Writing the queries' samples as FCS files, all channels and latents as float32."""
+    """Jobs that write the queries' samples as FCS files, all channels and latents as float32."""
     for name in run.mapped:
         part, inspection = run.whole[name], run.found[name]
         if inspection.role == "query":
@@ -327,7 +326,7 @@ def _fcs_jobs(run: Run) -> Iterator[Job]:
 
 
 def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
-    """Scores and the report."""
+    """Jobs for scores and the report."""
     scored = [part for name, part in run.mapped.items() if run.found[name].label]
     for part in [*([run.held_out["test"]] if trains else []), *scored]:
         cells = [min(MAX_BASELINE_CELLS, some.cells) for some in (run.train, part)]
@@ -349,7 +348,7 @@ def _scoring_jobs(run: Run, *, trains: bool) -> Iterator[Job]:
 
 
 def _data_jobs(run: Run, name: str) -> Iterator[Job]:
-    """From a dataset's files to a merged file."""
+    """Jobs from a dataset's files to a merged file."""
     part, dataset, modality = run.whole[name], run.found[name], run.config["modality"]
     jobs, copied = run.config["datasets"][name]["jobs"], run.config["merge"]["materialize"]
     in_file = dataset.cells
@@ -360,7 +359,7 @@ def _data_jobs(run: Run, name: str) -> Iterator[Job]:
         "convert_to_chunks",
         jobs=jobs,
         cells=in_file / jobs,
-        # Each job reads all of a file that is not in the order of its cells.
+        # Each job reads the whole of a file that is not in the cells' order.
         values=values / jobs if dataset.in_order else values,
         more_mb=dataset.held_mb,
         disk_mb=_h5ad_mb(part.cells, part.values, modality) + sorting_mb,

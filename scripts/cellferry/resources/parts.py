@@ -1,4 +1,4 @@
-"""Parts of a run: datasets and held-out cells, with how many cells and values each has."""
+"""Parts of a run: datasets and held-out cells, with numbers of cells and values."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -21,12 +21,12 @@ VALUE_BYTES = 8
 """A stored value in memory: float32, and its gene as int32."""
 
 MAX_LATENT = 20
-"""Dimensions of CytoVI's latent space at most, where they are left to it."""
+"""Maximum dimensions of CytoVI's latent space by default."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Cells that are worked on as one: a dataset, or a held-out part of the reference."""
+    """A set of cells: a dataset, or a held-out part of the reference."""
 
     name: str
     chunks: int
@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Run:
-    """What the jobs of a run follow from.
+    """Properties of a run that determine its jobs.
 
     Attributes
     ----------
@@ -48,12 +48,12 @@ class Run:
     whole
         The datasets.
     mapped
-        Those that are mapped, with the cells that are.
+        Mapped datasets, with their mapped cells.
     train, held_out
-        The references' training cells, and their held-out parts; parts of no cells where the reference was
-        trained by an earlier run.
+        The references' training cells, and their held-out parts; without cells if an earlier run trained the
+        reference.
     n_labels, heads
-        Labels, and classifiers.
+        Number of labels, and classifiers.
     """
 
     config: dict
@@ -105,43 +105,43 @@ class Run:
 
     @property
     def n_latent(self) -> int:
-        """Dimensions of the latent space, at most where they depend on the markers."""
+        """Dimensions of the latent space; their maximum if they depend on the markers."""
         configured = self.config["model"]["n_latent"]
         return MAX_LATENT if configured == "auto" else configured
 
     @property
     def model_mb(self) -> int:
-        """MB of the model while it is trained."""
+        """MB of the model during training."""
         n_genes = min(dataset.genes for dataset in self.found.values())
         return model_mb(min(self.config["genes"]["n_variable"], n_genes), self.config["model"]["n_hidden"])
 
     @property
     def encoder_mb(self) -> float:
-        """MB of the encoder's weights: half of the model's, without their gradients and moments."""
+        """MB of the encoder's weights: half of the model's, without gradients and moments."""
         return self.model_mb / 8
 
     @property
     def neighbors(self) -> int:
-        """Reference cells that are looked for around a cell."""
+        """Number of reference neighbors of a cell."""
         return max(self.config["prediction"]["neighbors"], CYTOVI_NEIGHBORS if "cytovi" in self.heads else 0)
 
     @property
     def n_markers(self) -> int:
-        """Markers that classifiers learn from; 0 where these are genes."""
+        """Number of markers used by classifiers; 0 for genes."""
         if self.config["modality"] != "cytometry" or not {"expression", "expression_xgboost"} & {*self.heads}:
             return 0
         return min(dataset.genes for dataset in self.found.values())
 
     @property
     def training_cells(self) -> int:
-        """Cells that the classifiers learn from."""
+        """Number of the classifiers' training cells."""
         most = self.config["prediction"]["max_training_cells"]
         cap = training_cap(n_labels=self.n_labels, max_training_cells=most, trees=self.grows_trees)
         return min(cap, self.train.cells)
 
     @property
     def grows_trees(self) -> bool:
-        """Whether a head of boosted trees is trained."""
+        """True if a head of boosted trees is trained."""
         return not set(TREES).isdisjoint(self.heads)
 
     @property
@@ -158,12 +158,12 @@ class Run:
         return sums_mb(n_labels=self.n_labels, n_genes=min(self.config["genes"]["n_variable"], n_genes))
 
     def calibration_mb(self, part: Part) -> int:
-        """MB of the classifiers and of what they say of a held-out part."""
+        """MB of the classifiers and their probabilities for a held-out part."""
         n_cells = min(calibration_cap(n_labels=self.n_labels), part.cells)
         return self.classifier_mb + calibration_mb(n_cells, n_labels=self.n_labels, n_heads=len(self.heads))
 
     def judged(self, part: Part) -> Part:
-        """A part with as many values as judging its cells takes the memory of."""
+        """A part whose number of values corresponds to the memory of predicting its cells."""
         return _judged(
             part,
             n_labels=self.n_labels,
@@ -177,20 +177,20 @@ def _whole(dataset: Inspection, config: dict, n_selected: int) -> Part:
     keys = config["datasets"][dataset.dataset]
     cells = dataset.cells_kept
     values = cells * dataset.values_per_cell
-    # Variable genes hold about twice their share of the stored values.
+    # Variable genes have about twice their share of the stored values.
     common = values * min(1.0, 2 * n_selected / max(1, dataset.genes))
     return Part(dataset.dataset, keys["chunks"], cells, int(values), int(common))
 
 
 def _labeled(part: Part, dataset: Inspection, config: dict) -> Part:
-    """The cells of a dataset to evaluate that are scored."""
+    """The scored cells of a dataset to evaluate."""
     labeled = part.cells - dataset.unlabeled_cells
     most = config["datasets"][part.name]["max_cells"]
     return share_of(part, part.name, min(labeled, labeled if most is None else most) / max(1, part.cells))
 
 
 def joined(parts: list[Part]) -> Part:
-    """Make one part of several: the references together."""
+    """Join several parts: the references together."""
     chunks, cells, values, common = (
         sum(getattr(part, name) for part in parts) for name in ("chunks", "cells", "values", "common_values")
     )
@@ -198,7 +198,7 @@ def joined(parts: list[Part]) -> Part:
 
 
 def _judged(part: Part, *, n_labels: int, n_heads: int, n_latent: int, neighbors: int) -> Part:
-    """A part whose values are as many as fill what its cells take while the heads look at them."""
+    """A part whose number of values corresponds to the heads' memory per cell."""
     a_cell = head_output_bytes(
         n_labels=n_labels,
         n_heads=n_heads,
@@ -210,7 +210,7 @@ def _judged(part: Part, *, n_labels: int, n_heads: int, n_latent: int, neighbors
 
 
 def share_of(part: Part, name: str, share: float) -> Part:
-    """Take a share of a part's cells, by which a held-out part has fewer chunks too."""
+    """Take a share of a part's cells, with fewer chunks accordingly."""
     return Part(
         name,
         ceil(part.chunks * share) if name in ("validation", "test") else part.chunks,

@@ -1,6 +1,6 @@
-"""What a run will take: for every rule its jobs, and their predicted memory, disk and time.
+"""Plan of a run: jobs per rule, with predicted memory, disk space and time.
 
-From what `inspect_dataset` found in the files' headers and from the configuration; nothing is read.
+Based on the configuration and on headers read by `inspect_dataset`; no data are read.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from .expected_jobs import Job
 
 @dataclass(frozen=True)
 class Asked:
-    """What the jobs of a rule ask for, attempt by attempt: MB and minutes."""
+    """Requests of a rule's jobs per attempt: MB and minutes."""
 
     mem_mb: list[int]
     runtime: list[int]
@@ -21,22 +21,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Shortage:
-    """A resource of which the first attempt of a rule's jobs asks for too little.
+    """A resource with too small a request in the first attempt of a rule's jobs.
 
     Attributes
     ----------
     resource
         `mem_mb` or `runtime`.
-    asked
-        Amounts of all attempts, in MB or minutes.
+    requested
+        Requests of all attempts, in MB or minutes.
     needed
-        Amount that the last attempt needs, in MB or minutes.
+        Need of the last attempt, in MB or minutes.
     fits_on
-        First attempt with enough, counted from 1; None if no attempt has.
+        First sufficient attempt, counted from 1; None without one.
     """
 
     resource: str
-    asked: list[int]
+    requested: list[int]
     needed: int
     fits_on: int | None
 
@@ -48,15 +48,15 @@ class Line:
     Attributes
     ----------
     rule, jobs
-        Its name and the number of its jobs.
+        Name and number of jobs.
     mem_mb
-        What its jobs ask for on the first attempt.
+        Request of its jobs on the first attempt.
     peak_mb, disk_mb
-        Memory of its largest job, without the snakemake processes beside it; what all of them write.
+        Memory of its largest job, without the snakemake processes; disk space of all its jobs.
     longest, seconds
         Time of its longest job and of all, on one core.
     shortages
-        Resources of which the profile asks for too little on the first attempt; none if all fits.
+        Resources with too small a request on the first attempt; empty if all fits.
     """
 
     rule: str
@@ -100,7 +100,7 @@ def _line(rule: str, jobs: list[Job], asked: Asked) -> Line:
 
 
 def _shortage(resource: str, needed: list[float], asked: list[int]) -> Shortage | None:
-    """Compare what each attempt needs and asks for; None if the first has enough."""
+    """Compare need and request of each attempt; None if the first is sufficient."""
     fits = [amount >= least for least, amount in zip(needed, asked, strict=True)]
     if fits[0]:
         return None

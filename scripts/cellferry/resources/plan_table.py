@@ -1,4 +1,4 @@
-"""The plan as a table of text, with a remedy for each job that does not fit."""
+"""The plan as a text table, with a remedy per rule that does not fit."""
 
 from math import ceil
 
@@ -8,14 +8,14 @@ from .budget import SNAKEMAKE_MB
 from .plan import Line, Shortage
 
 TOO_LITTLE = "TOO LITTLE"
-"""The mark of what does not fit, in the table."""
+"""The table's mark for a rule that does not fit."""
 
 BY_CHUNKS = ("map_query", "predict_labels")
-"""Rules whose jobs become shorter with more chunks."""
+"""Rules with shorter jobs if there are more chunks."""
 
 
 def as_table(lines: list[Line], *, datasets: list[Inspection], free_mb: float, note: str) -> str:
-    """The plan as text, at most 100 columns wide: the datasets, the rules, and last what does not fit.
+    """The plan as text of at most 100 columns: datasets, rules, and rules that do not fit.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ def as_table(lines: list[Line], *, datasets: list[Inspection], free_mb: float, n
     datasets
         Their inspections.
     free_mb
-        Room for results.
+        Free disk space for results.
     note
-        What the columns are, to stand below them.
+        Explanation of the columns, printed below the table.
     """
     heads = ("rule", "jobs", "memory", "predicted", "disk", "longest", "all jobs", "")
     rows = [
@@ -62,14 +62,14 @@ def as_table(lines: list[Line], *, datasets: list[Inspection], free_mb: float, n
 
 
 def _mark(shortages: list[Shortage]) -> str:
-    """What does not fit in a word, for the table."""
+    """The table's mark for a rule's shortages."""
     if not shortages:
         return "fits"
     return "later" if all(shortage.fits_on for shortage in shortages) else TOO_LITTLE
 
 
 def _dataset_lines(datasets: list[Inspection]) -> list[str]:
-    """What the datasets are, one per line."""
+    """One line per dataset."""
     rows = []
     for inspection in datasets:
         kept, whole = inspection.cells_kept, inspection.cells
@@ -89,35 +89,36 @@ def _dataset_lines(datasets: list[Inspection]) -> list[str]:
 
 
 def _verdicts(lines: list[Line], disk_mb: float, free_mb: float) -> list[str]:
-    """What does not fit, and what fits on a later attempt only, each with what to do."""
+    """Rules that do not fit, or only on a later attempt, with remedies."""
     short = [(line.rule, shortage) for line in lines for shortage in line.shortages]
     later = [
-        f"  {rule}: {shortage.resource}: {shortage.asked[0]} is too little, "
-        f"attempt {shortage.fits_on} will do."
+        f"  {rule}: {shortage.resource}={shortage.requested[0]} is too low, "
+        f"attempt {shortage.fits_on} has enough."
         for rule, shortage in short
         if shortage.fits_on
     ]
     wrong = [
-        f"  {rule}: {shortage.resource} is {max(shortage.asked)} at most, and {shortage.needed} is needed.\n"
+        f"  {rule}: {shortage.resource} is at most {max(shortage.requested)}, "
+        f"but {shortage.needed} is needed.\n"
         f"      {_remedy(rule, shortage)}"
         for rule, shortage in short
         if not shortage.fits_on
     ]
     if disk_mb >= free_mb:
         wrong.append(
-            f"  disk: the results take {size(disk_mb)}, and {size(free_mb)} are free here.\n"
+            f"  disk: the results take {size(disk_mb)}, but {size(free_mb)} are free here.\n"
             "      Free some space, or work in a folder elsewhere (snakemake --directory)."
         )
     verdicts = []
     if later:
-        verdicts += ["", "Fits on a later attempt, which costs the time of those before:", *later]
+        verdicts += ["", "Fits only on a later attempt, after failed ones:", *later]
     if wrong:
         return [*verdicts, "", f"DOES NOT FIT ({len(wrong)}):", *wrong]
     return [*verdicts, "", f"Everything fits; {size(free_mb)} of disk are free here."]
 
 
 def _remedy(rule: str, shortage: Shortage) -> str:
-    """What to do about a rule that does not fit."""
+    """The remedy for a rule that does not fit."""
     if shortage.resource == "mem_mb":
         return f"In the profile, set mem_mb of {rule} (and max_mem_mb) to {shortage.needed} or more."
     if rule in BY_CHUNKS:
@@ -125,10 +126,10 @@ def _remedy(rule: str, shortage: Shortage) -> str:
     if rule == "convert_to_chunks":
         return "Raise datasets.NAME.jobs, so that more jobs share the file."
     if rule == "train_reference_model":
-        return "Use a GPU, or set reference.subsample; started again, it goes on where it stopped."
+        return "Use a GPU, or set reference.subsample; a restarted training resumes."
     return f"In the profile, set runtime of {rule} (and max_minutes) to {shortage.needed} or more."
 
 
 def size(mb: float) -> str:
-    """Megabytes in words."""
+    """Megabytes as text."""
     return f"{mb / 1024:,.1f} GB" if mb >= 1024 else f"{ceil(mb)} MB"

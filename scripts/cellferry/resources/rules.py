@@ -1,6 +1,6 @@
-"""The rules: what the job of each requests, and the memory and time it takes.
+"""The rules: request, memory and time of each rule's job.
 
-A new rule has a row here; the rules, the plan, `make doctor` and docs/memory.md follow it.
+A new rule needs a row here; rules, plan, `make doctor` and docs/memory.md use it.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ MB = 1024**2
 
 @dataclass(frozen=True)
 class Request:
-    """What a job asks for on its first attempt.
+    """Request of a job on its first attempt.
 
     Attributes
     ----------
     mem_mb
-        Memory in MB; the n-th attempt asks for n times as much.
+        Memory in MB; the n-th attempt requests n times as much.
     runtime
-        Time in minutes; the n-th attempt asks for n times as much.
+        Time in minutes; the n-th attempt requests n times as much.
     threads
         Cores.
     gpu
-        Whether it computes on a GPU where the cluster has one.
+        True if it uses a GPU if the cluster has one.
     """
 
     mem_mb: int
@@ -38,15 +38,15 @@ class MemoryModel:
     Attributes
     ----------
     fixed_mb
-        Interpreter, libraries, tables of genes: whatever the data and the budget.
+        Interpreter, libraries, tables of genes; independent of data and budget.
     cell_bytes
-        Bytes per cell that the job works on: codes, hashes of names.
+        Bytes per processed cell: codes, hashes of names.
     blocks
-        How many times as much as a block of counts is held while it is worked on.
+        Memory during processing of a block, as a multiple of the block of counts.
     value_bytes
-        Bytes per stored value of a sketch, which is held whole.
+        Bytes per stored value of a sketch, which is in memory as a whole.
     seconds, cells_per_s, values_per_s
-        Time: to start, and what is worked through per second on one core.
+        Start-up time, and throughput per second on one core.
     """
 
     fixed_mb: int
@@ -58,24 +58,24 @@ class MemoryModel:
     values_per_s: float = inf
 
     def held_mb(self, *, cells: int = 0, values: float = 0) -> int:
-        """All but the blocks, in MB: of a job on so many cells, with a sketch of so many stored values."""
+        """MB without blocks, for so many cells and a sketch of so many stored values."""
         return self.fixed_mb + int(self.cell_bytes * cells + self.value_bytes * values) // MB
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What the job of a rule asks for, on one machine and on a cluster.
+    """Requests of a rule's job, on one machine and on a cluster.
 
     Attributes
     ----------
     local
-        Request that the rule itself makes, and a run on one machine keeps.
+        Request in the rule itself, used on one machine.
     slurm
-        Request that profiles/slurm ships; None of a rule that runs where snakemake does. It is larger where
-        CUDA's libraries take memory of the host, where a node has more cores, and where a shared file system
-        may be slow: SLURM ends jobs that take longer than they asked for, and Snakemake alone does not.
+        Request in profiles/slurm; None for a local rule. It is larger because CUDA's libraries take host
+        memory, nodes have more cores, and a shared file system can be slow: unlike Snakemake alone, SLURM
+        ends jobs after their requested time.
     memory
-        Model of the memory and time of its job; None of a rule that the plan does not predict.
+        Model of the job's memory and time; None for a rule that the plan does not predict.
     """
 
     local: Request
@@ -216,4 +216,4 @@ RULES = {
     "report_so_far": Rule(Request(2000, 60)),
     "plan": Rule(Request(1000, 10)),
 }
-"""The rules by name; a test holds profiles/slurm against them."""
+"""The rules by name; a test compares profiles/slurm with them."""

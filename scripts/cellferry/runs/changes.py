@@ -1,4 +1,4 @@
-"""One line on what changed since results were made, what is made again, and what is kept.
+"""One line on changes since the last results, repeated jobs, and kept stages.
 
 Imported by the Snakefile: standard library only.
 """
@@ -24,7 +24,7 @@ FOLLOWS_FROM_OTHERS = ("names", "references", "gene_sources", "queries", "chunks
 """Params that differ only together with a dataset or key that is listed already."""
 
 OWN, CONFIGURATION, CAME_OR_WENT = range(3)
-"""Kinds of changes: of what a job depends on, of what the report shows, of files that came or went."""
+"""Kinds of changes: in a job's dependencies, in the report's configuration, in the set of files."""
 
 OTHERWISE = "no key and no file of yours, but a result, its record or an environment"
 
@@ -33,7 +33,7 @@ MAX_VALUE_LENGTH = 40
 
 
 def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str | None:
-    """Describe the changes, the jobs that they repeat and the stages that are kept; None if none is repeated.
+    """Describe changes, repeated jobs and kept stages; None if no job is repeated.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str 
     made = {job.rule.name for job in again if any(map(persistence.metadata, job.output))}
     if not distinct and not made:
         return None
-    # Jobs name most changes, the report (it holds the configuration) the others. Files that came or went are
-    # listed only if nothing else is.
+    # Most changes come from jobs, the others from the report (it contains the configuration). Added and
+    # removed files are listed only without other changes.
     first_kind = min((kind for kind, _ in distinct), default=None)
     changes = [text for kind, text in distinct if kind == first_kind]
     shown = changes[:MAX_CHANGES] or [OTHERWISE]
@@ -75,7 +75,7 @@ def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str 
 
 
 def _changes_of(job: Any, persistence: Any, config: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    """Differences between a job and the provenance of its outputs: the kind of each, and its text."""
+    """Differences between a job and the provenance of its outputs: kind and text of each."""
     before, now = _recorded(job, persistence), job.params[PARAM]["own"]
     for path, old, new in _differences(before, now) if before else ():
         came_or_went = old is None or new is None
@@ -96,7 +96,7 @@ def _recorded(job: Any, persistence: Any) -> dict[str, Any] | None:
     for path in job.output:
         record = persistence.metadata(path)
         if record and record.rule != job.rule.name:
-            continue  # the key that chose another rule is among those of the report
+            continue  # the report lists the key that selected another rule
         for param in (record.params or []) if record else []:
             if param.startswith("{'own': "):
                 with suppress(ValueError):  # a number such as nan
@@ -116,7 +116,7 @@ def _differences(
 
 
 def _key(path: tuple[str, ...], value: Any, job: Any, config: dict[str, Any]) -> str:
-    """The key of the configuration that a path in a job's params stands for."""
+    """Configuration key of a path in a job's params."""
     first, *rest = path
     if path[:2] == ("dataset", "markers"):
         return ".".join(["cytometry", *rest])

@@ -1,4 +1,4 @@
-"""A comparison of the machine's clock with the times of files, which decide what is made again.
+"""Comparison of the machine's clock with the times of files, which decide on repeated jobs.
 
 Imported by the Snakefile: standard library only.
 """
@@ -12,16 +12,16 @@ from pathlib import Path
 from ..errors import InputError
 
 TOLERATED_SECONDS = 60
-"""Clocks of machines that share a file system differ by less."""
+"""Largest usual difference of clocks of machines that share a file system."""
 
 
 def check_clock(paths: Iterable[str]) -> None:
-    """Check that no file is dated in the future; results made from it would look older than it.
+    """Check that no file has a future date: results made from it would look older.
 
     Raises
     ------
     InputError
-        If one is; the message contains the command that repairs the times.
+        If a file has; the message contains the command that corrects the times.
     """
     now = time.time()
     times = {}
@@ -34,7 +34,7 @@ def check_clock(paths: Iterable[str]) -> None:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
         where = "results resources" if newest.startswith(("results/", "resources/")) else shlex.quote(newest)
         raise InputError(
-            f"{newest} was written {minutes} minutes from now: the clock of this machine ({stamp}) is "
-            "behind, or that of another was ahead. Set the clock right and start again; if it is right, give "
-            f"such files one time: find -L {where} -newermt '{stamp}' -exec touch -d '{stamp}' {{}} +"
+            f"{newest} has a time {minutes} minutes in the future: the clock of this machine ({stamp}) is "
+            "slow, or another one was fast. Correct this clock and start again; if it is correct, reset the "
+            f"files' times: find -L {where} -newermt '{stamp}' -exec touch -d '{stamp}' {{}} +"
         )

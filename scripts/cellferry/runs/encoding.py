@@ -1,4 +1,4 @@
-"""Names in other scripts where the shell's locale knows none: Python takes UTF-8 under LANG=C, not under all.
+"""Names with letters that the shell's locale lacks; Python uses UTF-8 under LANG=C only.
 
 Imported by the Snakefile: standard library only.
 """
@@ -11,14 +11,14 @@ from ..errors import InputError
 
 
 def check_encoding(config: dict[str, Any]) -> None:
-    """Have jobs take UTF-8 whatever the locale, and check that this process can name the user's files.
+    """Make jobs use UTF-8 in any locale, and check that this process can encode the user's paths.
 
     Raises
     ------
     InputError
-        If the configuration holds names that the locale has no letters for.
+        If the locale cannot encode names in the configuration.
     """
-    # Labels may be anything, and what is printed about them must not end a run.
+    # Labels can be any text; printing them must not end a run.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     encoding = sys.getfilesystemencoding()
@@ -30,7 +30,6 @@ def check_encoding(config: dict[str, Any]) -> None:
     except UnicodeEncodeError as error:
         around = error.object[max(0, error.start - 20) : error.end + 20]
         raise InputError(
-            f"the locale of this shell writes names in {encoding}, which has no letters for the "
-            f"configuration's (... {around} ...); start again with PYTHONUTF8=1 or LANG=C.UTF-8 before "
-            "snakemake"
+            f"the encoding of this shell's locale, {encoding}, lacks letters of names in the configuration "
+            f"(... {around} ...); start again with PYTHONUTF8=1 or LANG=C.UTF-8 before snakemake"
         ) from None

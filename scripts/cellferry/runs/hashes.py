@@ -1,4 +1,4 @@
-"""What a result was made from, as hashes: two results with the same ones come from the same model."""
+"""Hashes of a result's inputs: results with equal hashes are from the same model."""
 
 import hashlib
 import json
@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Any
 
 MADE_FROM = "made_from"
-"""Name under which results hold the hashes."""
+"""Name of the hashes in results."""
 
 PIECE_BYTES = 1 << 20
 REFERENCE = "reference"
-"""Key of the metadata of predictions: name, version and hash of the reference as it was published."""
+"""Key in the metadata of predictions: name, version and hash of the published reference."""
 
 SHOWN = 16
-"""Hexadecimal digits of a hash that are kept: no two models will share them by chance."""
+"""Stored hexadecimal digits of a hash, enough to exclude collisions."""
 
 
 def of_files(path: str | Path) -> str:
     """SHA-256 of a file, or of all files in a folder with their names.
 
-    Of a model as torch saves it only the weights count: scvi-tools writes the time of the run beside them.
+    Only the weights of a torch model count: scvi-tools saves the time of the run with them.
     """
     path = Path(path)
     digest = hashlib.sha256()
-    # Snakemake leaves its mark in folders it made.
+    # Without Snakemake's hidden marks in its folders.
     files = [path] if path.is_file() else sorted(f for f in path.rglob("[!.]*") if f.is_file())
     for file in files:
         digest.update(file.name.encode() + b"\0")
@@ -37,7 +37,7 @@ def of_files(path: str | Path) -> str:
 
 
 def _pieces(file: Path) -> Iterator[bytes]:
-    """A file's content, or the weights in a file of torch, which is a zip archive."""
+    """Content of a file, or the weights in a torch file, which is a zip archive."""
     with ExitStack() as closing:
         opened = [closing.enter_context(open(file, "rb"))]
         if file.suffix == ".pt" and zipfile.is_zipfile(file):
@@ -50,14 +50,14 @@ def _pieces(file: Path) -> Iterator[bytes]:
 
 
 def of_predictions(paths: list[str]) -> dict[str, str]:
-    """What all of these files of predictions were made from; empty if they do not say.
+    """Hashes of the inputs of all these prediction files; empty if they contain none.
 
     Raises
     ------
     RuntimeError
-        If they were not made from the same.
+        If their inputs differ.
     """
-    import pyarrow.parquet as pq  # the Snakefile takes hashes of settings where there is none
+    import pyarrow.parquet as pq  # the Snakefile hashes settings without pyarrow
 
     recorded = {path: (pq.read_schema(path).metadata or {}).get(MADE_FROM.encode(), b"{}") for path in paths}
     if len(set(recorded.values())) > 1:
@@ -70,7 +70,7 @@ def of_predictions(paths: list[str]) -> dict[str, str]:
 
 
 def labeled_by(path: str | Path) -> dict[str, str]:
-    """`name`, `version` and `sha256` of the reference of a file of predictions; empty if it names none."""
+    """`name`, `version` and `sha256` of a prediction file's reference; empty if not recorded."""
     import pyarrow.parquet as pq
 
     return json.loads((pq.read_schema(path).metadata or {}).get(REFERENCE.encode(), b"{}"))
@@ -82,7 +82,7 @@ def of_settings(settings: Any) -> str:
 
 
 def _with_text_keys(value: Any) -> Any:
-    """The same with text as keys of dicts: labels may be numbers, which cannot be sorted among text."""
+    """Convert keys of dicts to text: labels can be numbers, which cannot be sorted with text."""
     if isinstance(value, dict):
         return {str(key): _with_text_keys(item) for key, item in value.items()}
     return [_with_text_keys(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,8 +1,8 @@
-"""Paths of users' files where Snakemake sees patterns: `{x}` is a wildcard, and `<x>` a path variable.
+"""Users' paths that Snakemake would read as patterns: `{x}` (wildcard) and `<x>` (path variable).
 
-Snakemake has no way to escape them. Rules name users' files with other characters in their place (`masked`),
-and Snakemake gets the names themselves when it has put wildcards in (`name_literally`). All else that looks
-at the inputs of a rule, and not at those of a job, takes them `as_named`.
+Snakemake cannot escape them. Rules use paths with substitute characters (`masked`), and Snakemake gets the
+real names after filling in wildcards (`name_literally`). Other code that reads a rule's inputs, not a job's,
+converts them back (`as_named`).
 
 Imported by the Snakefile: standard library only.
 """
@@ -15,39 +15,39 @@ from typing import Any
 from ..errors import InputError
 
 SPECIAL = "{}<>"
-# For private use in Unicode: no keyboard has them.
+# Private use in Unicode: not used in paths.
 _STAND_INS = "\ue07b\ue07d\ue03c\ue03e"
 _MASKED = str.maketrans(SPECIAL, _STAND_INS)
 _NAMED = str.maketrans(_STAND_INS, SPECIAL)
 
 
 def masked(path: str | Path) -> str:
-    """A user's path as rules may name it: without what Snakemake takes for its own."""
+    """A user's path for rules, without Snakemake's special characters."""
     return str(path).translate(_MASKED)
 
 
 def as_named(path: str | Path) -> str:
-    """A path as the user has named it, masked or not."""
+    """The user's original path, from a masked one or not."""
     return str(path).translate(_NAMED)
 
 
 def check_working_folder(folder: Path) -> None:
-    """Stop where Snakemake cannot work: it finds its locks by a pattern that begins with the folder.
+    """Refuse a working folder that Snakemake would read as a pattern when it searches its locks.
 
     Raises
     ------
     InputError
-        If the folder's path would be taken for a pattern.
+        If the folder's path contains a pattern.
     """
     if re.search(r"\{\s*[.\w]+\s*[,}]", str(folder)):
         raise InputError(
-            f"the working folder is {folder}, and Snakemake takes what is in braces for a wildcard; run it "
-            "in a folder without braces in its path (snakemake --directory). Inputs may have them"
+            f"the working folder is {folder}, and Snakemake reads text in braces as a wildcard; run it in a "
+            "folder without braces in its path (snakemake --directory). Paths of inputs can have braces"
         )
 
 
 def name_literally(rule: Any) -> None:
-    """Have Snakemake give a rule's jobs their inputs by the names that users gave them; when all are set."""
+    """Give a rule's jobs their inputs under the original names; call after all inputs are set."""
     if getattr(rule, "input_modifier", None) is None:  # it has no inputs
         return
     rule.pathvars = _NoPathVariables()
@@ -57,12 +57,12 @@ def name_literally(rule: Any) -> None:
             continue
         files = [str(item)] if isinstance(item, str) else list(map(str, item))
         if files != list(map(as_named, files)):
-            # It modifies what functions return after it has put wildcards in, and everything else before.
+            # Snakemake modifies results of functions after filling in wildcards, other paths before.
             setattr(rule.input, name, _function_of(files[0] if isinstance(item, str) else files))
 
 
 def _function_of(files: str | list[str]) -> Callable[[Any], str | list[str]]:
-    """An input function for files that are the same whatever the wildcards."""
+    """An input function for files that do not depend on wildcards."""
 
     def given(wildcards: Any) -> str | list[str]:
         return files
@@ -71,7 +71,7 @@ def _function_of(files: str | list[str]) -> Callable[[Any], str | list[str]]:
 
 
 class _NameRestorer:
-    """What Snakemake calls a path modifier, made for modules whose files lie elsewhere."""
+    """A path modifier of Snakemake, which it has for modules with files elsewhere."""
 
     def __init__(self, modifier: Any) -> None:
         self._modifier = modifier
@@ -82,7 +82,7 @@ class _NameRestorer:
 
 
 class _NoPathVariables:
-    """What Snakemake calls path variables: rules here have none."""
+    """Snakemake's path variables, without any: rules here do not use them."""
 
     def apply(self, path: str) -> str:
         return path

@@ -1,11 +1,11 @@
-"""Method versions of the rules; results of another version are made again.
+"""Method versions of the rules; results of other versions are repeated.
 
-Raise the number of a rule in the commit that changes its results for the same inputs and settings, and
-add a row to docs/upgrading.md. Rules after it need no new number.
+Raise a rule's number in the commit that changes its results for the same inputs and settings, and add a row
+to docs/upgrading.md. Later rules need no new number.
 """
 
 FORMAT_VERSION = 7
-"""Version of the result files that `pretrained` reads; to be raised when older ones cannot be read."""
+"""Version of the result files that `pretrained` reads; raise it if older ones cannot be read."""
 
 METHOD_VERSIONS = {
     "inspect_dataset": 7,
@@ -26,4 +26,4 @@ METHOD_VERSIONS = {
     "evaluate": 4,
     "leave_labels_out": 5,
 }
-"""Versions that were raised; a rule that is not listed has its first method, version 1."""
+"""Raised versions; other rules have version 1."""

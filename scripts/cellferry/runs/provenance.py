@@ -1,10 +1,13 @@
-"""Provenance: everything a result was made from, stored with it by Snakemake and compared in every run.
+"""Provenance: all inputs of a result, stored by Snakemake and compared in every run.
 
-Snakemake alone misses some changes. It compares the values of params without their names, so that two
-keys can swap values unnoticed. It compares files by time, so that an older file can replace another. It
-stores the params of a failed job as those of its results, so that the jobs behind it look up to date.
-Every rule therefore gets a param with its method version, signatures of the user's files, its params by
-name, and a hash of the same of all jobs before it.
+Snakemake alone misses some changes:
+
+- It compares the values of params without their names, so swapped values of two keys are missed.
+- It compares files by time, so an older file that replaces another is missed.
+- It stores the params of a failed job as those of its results, so later jobs look up to date.
+
+Every rule therefore gets a param with its method version, signatures of the user's files, its params by name,
+and a hash of the provenance of all earlier jobs.
 
 Imported by the Snakefile: standard library only.
 """
@@ -21,7 +24,7 @@ from .literal_paths import as_named
 from .methods import METHOD_VERSIONS
 
 PARAM = "provenance"
-"""Name of the param, a dict of `own` and `earlier`."""
+"""Name of the param: a dict of `own` and `earlier`."""
 
 
 class Provenance:
@@ -36,7 +39,7 @@ class Provenance:
     made_by_rules
         Folders and files that rules make; all others belong to the user.
     waited_for
-        Folder of files that only order jobs; they do not enter the provenance.
+        Folder of files that only order jobs; they are not part of the provenance.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Provenance:
         rule.set_params(**{PARAM: provenance})
 
     def own(self, rule: Any, wildcards: Any) -> dict[str, Any]:
-        """The part of a job's provenance that other jobs have no share in."""
+        """The part of a job's provenance without other jobs."""
 
         def value(item: Any) -> Any:
             return item(wildcards) if callable(item) else item
@@ -79,7 +82,7 @@ class Provenance:
         }
 
     def of_shared_files(self) -> dict[str, str]:
-        """Signatures of the user's files that rules name whatever the wildcards."""
+        """Signatures of the user's files that do not depend on wildcards."""
         named = (item for rule in self._rules() for item in rule.input if not callable(item))
         files = map(as_named, named)
         return {file: self._signature(Path(file)) for file in files if self._is_the_users(file)}
@@ -90,7 +93,7 @@ class Provenance:
     def _earlier(self, rule: Any, wildcards: Any) -> str:
         """Hash of the provenance of all jobs that make a job's inputs.
 
-        A job on a cluster plans itself alone, and its hash differs; only the main process stores one.
+        A job on a cluster plans only itself and gets another hash; only the main process stores hashes.
         """
         job = self._job(rule.name, wildcards)
         before = {} if job is None else self._workflow.dag.dependencies[job]
@@ -115,7 +118,7 @@ def _key(rule_name: str, wildcards: Any) -> tuple:
 
 
 def _is_compared(name: str, item: Any | Callable) -> bool:
-    """Whether a param is compared; those made from inputs or outputs differ only where these do."""
+    """True if a param is compared; params made from inputs or outputs need no comparison."""
     if name == PARAM:
         return False
     return not callable(item) or list(inspect.signature(item).parameters) == ["wildcards"]

@@ -1,4 +1,4 @@
-"""Folders in PYTHONPATH, whose modules every Python takes before the installed ones: jobs inherit them.
+"""Folders in PYTHONPATH: jobs inherit them, and their modules replace installed ones.
 
 Imported by the Snakefile: standard library only.
 """
@@ -17,21 +17,21 @@ from ..errors import InputError
 from .versions import versions
 
 NAMED_OTHERWISE = {"cellferry", "yaml", "sklearn", "scvi", "skmisc", "dateutil", "PIL"}
-"""This package, and modules that are not called like what is installed."""
+"""This package, and modules with other names than their packages."""
 
 RUN_AT_THE_START = ("sitecustomize", "usercustomize")
-"""Modules that every Python runs. Clusters have some, so they are told and not refused."""
+"""Modules that every Python runs. Some clusters have them, so they are reported, not refused."""
 
 MAX_SAID = 5
 
 
 def check_python_path() -> None:
-    """Check that no folder in PYTHONPATH holds modules of the names that jobs import; print what runs there.
+    """Refuse PYTHONPATH folders with modules that jobs import; report modules that always run.
 
     Raises
     ------
     InputError
-        If one does: results would be made by other code than that which is installed.
+        If there is one: results would come from other code than the installed one.
     """
     imported = NAMED_OTHERWISE | sys.stdlib_module_names | _installed()
     installed = {Path(folder).resolve() for folder in sysconfig.get_paths().values()}
@@ -41,13 +41,14 @@ def check_python_path() -> None:
         modules = dict(_modules_in(folder))
         for name in modules.keys() & set(RUN_AT_THE_START):
             print(
-                f"note: {modules[name]} runs in every job, since PYTHONPATH names its folder", file=sys.stderr
+                f"note: {modules[name]} runs in every job, because its folder is in PYTHONPATH",
+                file=sys.stderr,
             )
         if found := sorted(modules.keys() & imported):
             listed = ", ".join(found[:MAX_SAID]) + ("" if len(found) <= MAX_SAID else " and others")
             raise InputError(
-                f"PYTHONPATH: {folder} holds modules that every job would import in the place of those that "
-                f"are installed ({listed}); unset PYTHONPATH, or take the folder out of it, and start again"
+                f"PYTHONPATH: {folder} contains modules that jobs would import instead of the installed ones "
+                f"({listed}); unset PYTHONPATH, or remove the folder from it, and start again"
             )
 
 
@@ -84,14 +85,14 @@ def _files_in(folder: Path) -> Iterator[Path]:
 
 
 def _installed() -> set[str]:
-    """Packages of the lock file, as modules are called; none in a copy of what a run needs."""
+    """Module names of the lock file's packages; empty without a lock file."""
     lock = PROJECT / "requirements.txt"
     text = lock.read_text(encoding="utf-8") if lock.exists() else ""
     return {name.lower().replace("-", "_") for name in re.findall(r"^([\w-]+)==", text, re.M)}
 
 
 def _modules_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Names and files of the modules and packages in a folder; none if it is not there."""
+    """Names and files of modules and packages in a folder; empty if it is missing."""
     try:
         entries = sorted(folder.iterdir())
     except OSError:

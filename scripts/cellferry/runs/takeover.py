@@ -1,11 +1,11 @@
-"""The start of a run, beside the records of earlier runs and the results that their jobs left.
+"""Start of a run: earlier runs' records, and results that their jobs left.
 
-Snakemake stores what a result was made from when it learns that the job has ended. A snakemake that was
-killed never learns it: what its jobs finish on a cluster has no record, or that of an earlier result. And it
-stores the same of jobs that failed before they wrote anything. So a record holds only for what was written
-since the run began, and only with the time that it names.
+Snakemake stores a result's provenance after its job has ended. If snakemake is killed, results that its jobs
+finish later on a cluster have no record, or that of an earlier result. Snakemake also stores provenance for
+jobs that failed before writing. So a record is valid only for files written since the start of its run, and
+only with the recorded time.
 
-Imported by the Snakefile alone, since it imports snakemake, which the environments of the rules lack.
+Imported by the Snakefile only: it imports snakemake, which the rules' environments lack.
 """
 
 from collections.abc import Iterable
@@ -22,10 +22,10 @@ from ..errors import InputError
 
 
 def invalidate_unrecorded(made_from: str) -> None:
-    """Mark results as incomplete that another run left without a record and made from something else.
+    """Mark unrecorded results of another run with other inputs as incomplete.
 
-    To be called before the DAG is built. The marks follow the configuration: they are taken back when it is
-    that of the other run again, so that a dry run does no harm.
+    Call before the DAG is built. The marks follow the configuration: with that of the other run they are
+    removed, so a dry run does no harm.
     """
     runs = [run for run in other_runs() if run.made_from != made_from or run.marked]
     if not runs:
@@ -44,27 +44,27 @@ def invalidate_unrecorded(made_from: str) -> None:
 
 
 def invalidate(outputs: list[str]) -> None:
-    """Mark results as incomplete that must be made again; to be called before the DAG is built."""
+    """Mark results as incomplete, so that they are repeated; call before the DAG is built."""
     if outputs:
         _mark_incomplete(outputs, FilePersistence())
 
 
 def supersede_other_runs(workflow: Any, name: str, made_from: str) -> None:
-    """Register a run to which Snakemake has granted its locks, and end all runs that would write its files.
+    """Register a run that has Snakemake's locks, and end all runs that would write its files.
 
-    What these left is adopted if it was made from the same.
+    Their results are adopted if their inputs are the same.
 
     Parameters
     ----------
     workflow
         Snakemake's workflow, with its DAG.
     name, made_from
-        Of the new run, see `Run`.
+        Name and inputs of the new run, see `Run`.
 
     Raises
     ------
     InputError
-        If another run has finished something after the DAG was built, which counts on what was there before.
+        If another run's job finished after the DAG was built.
     """
     persistence, dag = workflow.persistence, workflow.dag
     outputs = set(map(str, persistence.all_outputfiles()))
@@ -92,9 +92,9 @@ def supersede_other_runs(workflow: Any, name: str, made_from: str) -> None:
 
 
 def _record_only_written(persistence: Any, outputs: Iterable[str]) -> None:
-    """Let Snakemake store records only of outputs that were written since now.
+    """Let Snakemake store records only of outputs written from now on.
 
-    It has touched them by then.
+    By then, Snakemake has touched them.
     """
     before = {path: _written(path) for path in outputs if Path(path).exists()}
     store = persistence.finished
@@ -110,7 +110,7 @@ def _record_only_written(persistence: Any, outputs: Iterable[str]) -> None:
 
 
 def _unrecorded(outputs: Iterable[str], persistence: Any) -> list[str]:
-    """Outputs that exist without a record of Snakemake's, or with that of another time."""
+    """Existing outputs without a record of Snakemake, or with that of another time."""
 
     def is_recorded(path: str) -> bool:
         record = persistence.metadata(IOFile(path))
@@ -120,7 +120,7 @@ def _unrecorded(outputs: Iterable[str], persistence: Any) -> list[str]:
 
 
 def _written(path: str) -> float:
-    """The time of an output, as Snakemake takes it."""
+    """The time of an output, as Snakemake reads it."""
     stamp = Path(path, TIMESTAMP)
     return (stamp if stamp.exists() else Path(path)).stat().st_mtime
 

@@ -1,1 +1,1 @@
-"""`make compare`: two tables of labels for the same cells, what changed and why."""
+"""`make compare`: changes between two tables of labels for the same cells."""

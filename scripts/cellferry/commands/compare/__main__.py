@@ -1,4 +1,4 @@
-"""Compare the labels of a query by two runs: `make compare A=old/results B=new/results`."""
+"""Compare two runs' labels of a query: `make compare A=old/results B=new/results`."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from .page import as_page, write_table
 from .pairs import BATCH, Pairs
 
 MAX_BATCHES = 20
-"""Batches that are told apart."""
+"""Maximum number of batches that are counted separately."""
 
 
 def compare(a: str, b: str, *, query: str = "", output: str = "") -> str:
@@ -24,11 +24,11 @@ def compare(a: str, b: str, *, query: str = "", output: str = "") -> str:
     Parameters
     ----------
     a, b
-        Each a parquet file of predictions, or a folder of results.
+        Parquet files of predictions, or folders of results.
     query
-        Which query, where folders hold several.
+        Name of the query, if folders contain several.
     output
-        File to write all pairs of labels to, tab-separated; none if empty.
+        Tab-separated file for all pairs of labels; not written if empty.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def compare(a: str, b: str, *, query: str = "", output: str = "") -> str:
     Raises
     ------
     InputError
-        If the tables cannot be found, read or compared, or the output is not called `.tsv`.
+        If the tables cannot be found, read or compared, or the output does not end in `.tsv`.
     OSError
         If the output cannot be written.
     """
@@ -46,7 +46,7 @@ def compare(a: str, b: str, *, query: str = "", output: str = "") -> str:
     answers = find_answers(a, b, query)
     for each in answers:
         if not each.n_cells:
-            raise InputError(f"{each.path}: holds no cells; name a table of a query that has some")
+            raise InputError(f"{each.path}: contains no cells; name a table with cells")
     origins = identities(answers[0]), identities(answers[1])
     vocabularies = vocabulary(answers[0]), vocabulary(answers[1])
     pairs = Pairs(*answers)

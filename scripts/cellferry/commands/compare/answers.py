@@ -1,4 +1,4 @@
-"""The two tables of predictions that are compared: where they are, and their cells in blocks."""
+"""The two compared tables of predictions: their paths, and their cells in blocks."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ from ...errors import InputError
 
 COLUMNS = {name: pa.string() for name in ("cell", "label", "level", "reason", "best_label")}
 COLUMNS["probability"] = pa.float32()
-"""Columns that are compared, and their types."""
+"""Compared columns, and their types."""
 
 listed = partial(first_few, most=10)
 
 HELD_OUT = "test"
-"""Name of the table of the reference's held-out cells, which stands beside those of queries."""
+"""Name of the table of the reference's held-out cells, in the same folder as those of queries."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Answers:
 
     @property
     def results(self) -> Path:
-        """The folder of results, if the table lies in one."""
+        """The folder of results, if the table is in one."""
         return self.path.parent.parent
 
     @cached_property
@@ -56,7 +56,7 @@ class Answers:
         Raises
         ------
         InputError
-            If it cannot be read, or lacks a column that is compared.
+            If it cannot be read, or lacks a compared column.
         """
         with readable(self.path):
             schema = pq.read_schema(self.path)
@@ -74,7 +74,7 @@ class Answers:
             return count_cells([self.path])
 
     def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The cells in blocks; columns that are compared have their types whatever the file's.
+        """The cells in blocks; compared columns are converted to their types.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class Answers:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn what pyarrow raises for a file that is damaged or no table into an `InputError`."""
+    """Turn pyarrow's errors for damaged or unsuitable files into an `InputError`."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -113,40 +113,42 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def find_answers(a: str, b: str, query: str = "") -> tuple[Answers, Answers]:
-    """The tables that two paths name: parquet files, or folders of results of which they are.
+    """Find the tables of two paths: parquet files, or folders of results.
 
     Raises
     ------
     InputError
-        If there are none, or several queries to choose from.
+        If there is no table, or a choice between several queries.
     """
     tables = {"A": tables_in("A", a), "B": tables_in("B", b)}
     if query:
         for key, found in tables.items():
             if query not in found:
                 raise InputError(
-                    f"{key}={(a, b)[key == 'B']}: holds no predictions of {query} but of {listed(found)}; "
+                    f"{key}={(a, b)[key == 'B']}: contains predictions of {listed(found)}, not of {query}; "
                     "name another query or folder"
                 )
         return Answers("A", tables["A"][query]), Answers("B", tables["B"][query])
     files = [len(found) == 1 for found in tables.values()]
     if all(files) and Path(a).is_file() and Path(b).is_file():
-        # A dataset may be called otherwise in another configuration: its cells tell.
+        # A dataset can have another name in another configuration: cells are matched by name.
         return Answers("A", *tables["A"].values()), Answers("B", *tables["B"].values())
     shared = sorted(tables["A"].keys() & tables["B"].keys())
     queries = [name for name in shared if name != HELD_OUT] or shared
     if not queries:
         raise InputError(
-            f"A holds predictions of {listed(tables['A'])}, B of {listed(tables['B'])}, and none of the same "
-            "query; name two files, such as A=old/results/predictions/kidney.parquet"
+            f"A contains predictions of {listed(tables['A'])}, B of {listed(tables['B'])}: no common query; "
+            "name two files, such as A=old/results/predictions/kidney.parquet"
         )
     if len(queries) > 1:
-        raise InputError(f"A and B hold predictions of {listed(queries)}; name one, QUERY={queries[0]}")
+        raise InputError(
+            f"A and B contain predictions of {listed(queries)}; name one, such as QUERY={queries[0]}"
+        )
     return Answers("A", tables["A"][queries[0]]), Answers("B", tables["B"][queries[0]])
 
 
 def tables_in(key: str, given: str) -> dict[str, Path]:
-    """Tables by query of a file, a folder `results`, the folder of a run, or a folder of tables."""
+    """Tables by query, of a file, a folder `results`, a run's folder or a folder of tables."""
     if not given:
         raise InputError(f"{key}= is missing; name a folder or a table, such as {key}=old/results")
     path = Path(given)
@@ -159,5 +161,5 @@ def tables_in(key: str, given: str) -> dict[str, Path]:
         if found:
             return found
     raise InputError(
-        f"{key}={given}: holds no predictions/*.parquet; finish that run, or name a folder that has them"
+        f"{key}={given}: contains no predictions/*.parquet; finish that run, or name a folder that has them"
     )

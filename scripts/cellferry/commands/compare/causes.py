@@ -1,4 +1,4 @@
-"""Why a cell has another label: the most likely cause by the columns of both tables, cell by cell."""
+"""The most likely cause of each changed label, from the columns of both tables."""
 
 from collections.abc import Iterator
 
@@ -17,27 +17,27 @@ from .pairs import BATCH
 
 SAME = "same"
 ONLY_IN_A, ONLY_IN_B = "label only in A", "label only in B"
-QUALITY, OUTSIDE, RARE = "quality limits", "outside the reference", "rare label"
+QUALITY, OUTSIDE, RARE = "quality limits", "out of reference", "rare label"
 OTHER_ANSWER, PROBABILITY, THRESHOLD = "other best label", "probability", "threshold"
 
 MEANING = {
     ONLY_IN_A: "B's reference has no label of that name: renamed, split, merged or left out",
     ONLY_IN_B: "A's reference has no label of that name: renamed, split, merged or new",
-    QUALITY: "unknown in one of the two for too few counts or genes (prediction.min_counts, min_genes)",
-    OUTSIDE: "unknown in one of the two for its ood_pvalue (prediction.min_p)",
-    RARE: "without its label in one of the two, since it is clearly like a rare one",
-    OTHER_ANSWER: "the classifiers have another best label",
-    PROBABILITY: "the best label is the same, its probability crossed the threshold",
-    THRESHOLD: "best label and probability are the same, the threshold differs",
+    QUALITY: "unknown in one of the two: too few counts or genes (prediction.min_counts, min_genes)",
+    OUTSIDE: "unknown in one of the two: low ood_pvalue (prediction.min_p)",
+    RARE: "no label in one of the two, because it resembles a rare label",
+    OTHER_ANSWER: "another best label",
+    PROBABILITY: "same best label, its probability crossed the threshold",
+    THRESHOLD: "same best label and probability, another threshold",
 }
-"""Causes in the order in which they are looked for, and what each means."""
+"""Causes with their meanings; the first that fits is reported."""
 
 SAME_PROBABILITY = 1e-4
-"""Difference up to which probabilities are the same: other machines round in other ways."""
+"""Largest difference of equal probabilities: machines round differently."""
 
 
 def vocabulary(answers: Answers) -> set[str]:
-    """Labels that could be given, of all levels: the reference's if it is there, and the table's."""
+    """Possible labels of all levels: those of the reference, if available, and of the table."""
     seen = {UNKNOWN}
     columns = ["label", "best_label", "runner_up", *levels_of(answers)]
     with readable(answers.path):
@@ -45,7 +45,7 @@ def vocabulary(answers: Answers) -> set[str]:
             seen |= read_values([answers.path], column)
     try:
         known = read_artifact(ReferenceLabels, answers.results / "reference" / "labels.json").hierarchy
-    except (InputError, OSError):  # the reference of another run, or a table that was copied elsewhere
+    except (InputError, OSError):  # of another run, or a copied table
         return seen
     return seen.union(known.leaves, known.coarser_labels)
 
@@ -64,11 +64,11 @@ def counted(
     Parameters
     ----------
     blocks
-        Of `cellferry.commands.compare.pairs.Pairs`.
+        Blocks of `cellferry.commands.compare.pairs.Pairs`.
     vocabularies
         Labels that could be given in A, and in B.
     by_batch
-        Whether to count by `batch` too.
+        Count also by `batch`.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def counted(
 
 
 def causes(block: pa.RecordBatch, in_a: pa.Array, in_b: pa.Array) -> np.ndarray:
-    """The cause of each cell's change, or `same`: an object array of str.
+    """Cause of each cell's change, or `same`: an object array of str.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def causes(block: pa.RecordBatch, in_a: pa.Array, in_b: pa.Array) -> np.ndarray:
     """
 
     def either(reason: str) -> np.ndarray:
-        # A changed cell is unknown in one of the two at most.
+        # A changed cell is unknown in at most one of the two.
         return equal(block, "a_reason", reason) | equal(block, "b_reason", reason)
 
     best_known = is_in(block, "a_best_label", in_b) & is_in(block, "b_best_label", in_a)
@@ -119,10 +119,10 @@ def causes(block: pa.RecordBatch, in_a: pa.Array, in_b: pa.Array) -> np.ndarray:
 
 
 def equal(block: pa.RecordBatch, column: str, value: str) -> np.ndarray:
-    """Where a column has a value; False where it has none."""
+    """True for rows in which a column has a value; False for missing values."""
     return np.asarray(pc.equal(block.column(column), value).fill_null(False))
 
 
 def is_in(block: pa.RecordBatch, column: str, values: pa.Array) -> np.ndarray:
-    """Where a column has one of some values."""
+    """True for rows in which a column has one of several values."""
     return np.asarray(pc.is_in(block.column(column), value_set=values))

@@ -1,4 +1,4 @@
-"""What two tables of predictions were made from and by, field by field."""
+"""Origin of two tables of predictions, field by field."""
 
 import json
 from statistics import median
@@ -24,11 +24,11 @@ MADE_FROM_PARTS = {
     "decision": "calibration and thresholds",
     "settings": "limits of probability and quality",
 }
-"""Names of the hashes, in the order of the chain, and what each is of."""
+"""Names of the hashes in the order of the chain, and their objects."""
 
 
 def identities(answers: Answers) -> dict[str, str]:
-    """What is known of a table's origin, by field, as text; `not recorded` where nothing is."""
+    """A table's origin as text by field; `not recorded` for missing fields."""
     reference, made_from = metadata(answers, REFERENCE), metadata(answers, MADE_FROM)
     decision = decision_of(answers, made_from.get("decision"))
     names = answers.schema.names
@@ -42,7 +42,9 @@ def identities(answers: Answers) -> dict[str, str]:
         **{what: str(made_from.get(part, "")) for part, what in MADE_FROM_PARTS.items()},
         "classifiers by name": ", ".join(heads),
         "genes measured": genes_of(answers),
-        "mapping": "by the fitted model and as it is" if f"{MAPPINGS[0]}_label" in names else "by one model",
+        "mapping": "by the fitted and the unfitted model"
+        if f"{MAPPINGS[0]}_label" in names
+        else "by one model",
         "thresholds": thresholds_of(decision),
         "expected error": share(metadata(answers, "expected_error").get("of_all")),
     }
@@ -50,12 +52,12 @@ def identities(answers: Answers) -> dict[str, str]:
 
 
 def metadata(answers: Answers, key: str) -> dict[str, Any]:
-    """JSON in the metadata of a table; empty if there is none.
+    """JSON in the metadata of a table; empty if missing.
 
     Raises
     ------
     InputError
-        If it is no JSON object.
+        If it is not a JSON object.
     """
     text = (answers.schema.metadata or {}).get(key.encode(), b"{}")
     try:
@@ -83,20 +85,20 @@ def version_of(answers: Answers) -> str:
 
 
 def decision_of(answers: Answers, recorded: str | None) -> DecisionModel | None:
-    """The decision that a table was made with, of the files beside it; None if none of them has its hash."""
+    """The decision of a table, from files beside it; None without a matching hash."""
     mapped = answers.results / "mapped" / answers.query
     places = (mapped / "raised.json", mapped / "calibration.json")
     for path in (*places, answers.results / "reference" / "calibration.json"):
         if path.is_file() and of_files(path) == recorded:
             try:
                 return read_artifact(DecisionModel, path)
-            except InputError:  # of another version of the workflow
+            except InputError:  # from another version of the workflow
                 return None
     return None
 
 
 def thresholds_of(decision: DecisionModel | None) -> str:
-    """Thresholds in words: whether they were raised for the query, and the finest labels' median."""
+    """Thresholds in words: raised or not, and the median of the finest labels."""
     if decision is None:
         return ""
     finest = decision.thresholds[LEAF_LEVEL].values()
@@ -105,7 +107,7 @@ def thresholds_of(decision: DecisionModel | None) -> str:
 
 
 def genes_of(answers: Answers) -> str:
-    """How many of the model's genes the query has, where it may lack some."""
+    """Number of the model's genes that the query has, if it may lack some."""
     try:
         found = read_artifact(GeneLoss, answers.results / "mapped" / answers.query / "gene_loss.json")
     except (InputError, OSError):

@@ -1,4 +1,4 @@
-"""What is printed of two tables, and the table that is written."""
+"""The printed comparison of two tables, and the written table."""
 
 import csv
 from collections import Counter
@@ -14,28 +14,28 @@ from .identities import UNRECORDED, share
 from .pairs import BATCH, Pairs
 
 MAX_PAIRS = 20
-"""Pairs of labels that are printed; the file has all of them."""
+"""Maximum number of printed pairs of labels; the file has all."""
 
 MAX_LABELS = 20
-"""Labels of one table only that are printed."""
+"""Maximum number of printed labels that only one table has."""
 
 MAX_TEXT = 40
-"""Characters of a label that are printed."""
+"""Maximum number of printed characters of a label."""
 
 
 def as_page(
     pairs: Pairs, rows: list[dict], origins: tuple[dict, dict], vocabularies: tuple[set[str], set[str]]
 ) -> str:
-    """The comparison as text: what differs between the tables, how many labels changed, why and which.
+    """The comparison as text: differences of the tables, changed labels and their causes.
 
     Parameters
     ----------
     pairs
         The tables, after all cells were read.
     rows
-        Of `cellferry.commands.compare.causes.counted`.
+        Rows of `cellferry.commands.compare.causes.counted`.
     origins
-        Of `cellferry.commands.compare.identities.identities`, of A and of B.
+        Fields of `cellferry.commands.compare.identities.identities`, for A and B.
     vocabularies
         Labels that could be given in A, and in B.
     """
@@ -55,15 +55,15 @@ def as_page(
 
 
 def differences(a: dict[str, str], b: dict[str, str]) -> list[list[str]]:
-    """Fields of the origin that differ as a table, and the names of those that do not."""
+    """A table of origin fields that differ, and the names of equal fields."""
     same = [field for field in a if a[field] == b[field] != UNRECORDED]
     rows = [(field, shown(a[field]), shown(b[field])) for field in a if a[field] != b[field]]
-    table = aligned([("what differs", "A", "B"), *rows], left=(0, 1, 2)) if rows else []
-    return [table, [f"the same in both: {', '.join(same)}"] if same else []]
+    table = aligned([("difference", "A", "B"), *rows], left=(0, 1, 2)) if rows else []
+    return [table, [f"same in both: {', '.join(same)}"] if same else []]
 
 
 def summary(pairs: Pairs, rows: list[dict]) -> list[str]:
-    """How many cells have the same label, and how many of the others went to `unknown` or came from it."""
+    """Numbers of cells with the same label, and of changes to and from `unknown`."""
     same = sum(row["cells"] for row in rows if row["cause"] == SAME)
     both = sum(row["cells"] for row in rows)
     became = sum(row["cells"] for row in rows if row["a_label"] != UNKNOWN == row["b_label"])
@@ -80,7 +80,7 @@ def summary(pairs: Pairs, rows: list[dict]) -> list[str]:
 
 
 def causes_table(changed: list[dict]) -> list[str]:
-    """Changed cells by cause, the largest first, with what each cause means."""
+    """Changed cells by cause, the largest first, with the meaning of each cause."""
     cells = total(changed, "cause")
     everything = cells.total()
     rows = [(cause, f"{n:,}", share(n / everything), MEANING[cause]) for cause, n in cells.most_common()]
@@ -101,7 +101,7 @@ def pairs_table(changed: list[dict]) -> list[str]:
 
 
 def one_sided(answers: Answers, side: str, rows: list[dict], here: set[str], there: set[str]) -> list[str]:
-    """Labels that only one of the tables could give, with what their cells are called in the other."""
+    """Labels that only one table could give, with their cells' labels in the other."""
     cells, other = Counter(), {}
     for row in rows:
         cells[row[side]] += row["cells"]
@@ -117,7 +117,7 @@ def one_sided(answers: Answers, side: str, rows: list[dict], here: set[str], the
         found.append((f"  {shown(label)}", f"{cells[label]:,}", ", ".join(across)))
     more = [f"  and {len(labels) - MAX_LABELS:,} more"] if len(labels) > MAX_LABELS else []
     there_name = "B" if answers.key == "A" else "A"
-    head = (f"only in {answers.key}", "cells", f"called in {there_name}")
+    head = (f"only in {answers.key}", "cells", f"label in {there_name}")
     return aligned([head, *found]) + more if found else []
 
 
@@ -143,7 +143,7 @@ def write_table(rows: list[dict], path: Path) -> None:
 
 
 def total(rows: Iterable[dict], *keys: str) -> Counter:
-    """Cells by one value, or by a tuple of several; equal numbers in the order of the values."""
+    """Count cells by one value or a tuple of values; ties are sorted by value."""
     cells: Counter = Counter()
     for row in rows:
         cells[row[keys[0]] if len(keys) == 1 else tuple(row[key] for key in keys)] += row["cells"]
@@ -151,6 +151,6 @@ def total(rows: Iterable[dict], *keys: str) -> Counter:
 
 
 def shown(text: str) -> str:
-    """A text as a table takes it: on one line, and not too long."""
+    """A text for a table: on one line, and shortened."""
     text = printable(text)
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"

@@ -1,4 +1,4 @@
-"""The cells of two tables side by side, in bounded memory: by their order, or else joined by name."""
+"""Pair the cells of two tables in bounded memory: by order, or else by name."""
 
 import tempfile
 from collections.abc import Iterator
@@ -18,25 +18,25 @@ from ...errors import InputError
 from .answers import COLUMNS, Answers, listed
 
 CELLS_PER_PART = 250_000
-"""Cells of a table, about, that are joined at once."""
+"""Approximate number of cells that are joined at once."""
 
 BATCH = "batch"
 
 
 @dataclass
 class Pairs:
-    """Cells of two tables side by side.
+    """Paired cells of two tables.
 
     Attributes
     ----------
     a, b
         The tables.
     mapped
-        Files with the batches of the cells of A, in its order; none where they are not there.
+        Files with the batches of A's cells, in its order; empty if missing.
     only
-        By `A` and `B`, the number of cells that the other does not hold; known once all blocks were read.
+        Number of cells that the other table lacks, by `A` and `B`; set after all blocks were read.
     same_order
-        Whether both hold the same cells in the same order.
+        True if both contain the same cells in the same order.
     """
 
     a: Answers
@@ -49,12 +49,12 @@ class Pairs:
         self.mapped = batch_files(self.a)
 
     def blocks(self) -> Iterator[pa.RecordBatch]:
-        """Cells of both: columns `a_label`, `b_label` and so on, and `batch` where it is known.
+        """Cells of both: columns `a_label`, `b_label` and so on, and `batch` if available.
 
         Raises
         ------
         InputError
-            If a name stands twice in a table, or the tables have no cell in common.
+            If a table has duplicate names, or the tables have no cell in common.
         """
         check_distinct(self.a)
         if self.same_order:
@@ -64,7 +64,7 @@ class Pairs:
         try:
             yield from self._joined()
         except OSError as error:
-            what = f"cannot hold the parts that are joined ({' '.join(str(error).split())})"
+            what = f"temporary files cannot be written ({' '.join(str(error).split())})"
             remedy = "set TMPDIR to a folder with room for both tables"
             raise InputError(Problem(tempfile.gettempdir(), what, remedy)) from error
         if self.only == {"A": self.a.n_cells, "B": self.b.n_cells}:
@@ -79,7 +79,7 @@ class Pairs:
             yield pa.RecordBatch.from_pydict(columns)
 
     def _joined(self) -> Iterator[pa.RecordBatch]:
-        """Both tables are cut by a hash of the names into parts on disk, which are joined one by one."""
+        """Split both tables into parts on disk by a hash of the names, and join them part by part."""
         n_parts = max(self.a.n_cells, self.b.n_cells) // CELLS_PER_PART + 1
         with tempfile.TemporaryDirectory() as folder:
             for key, source in (("A", self._read_a()), ("B", self.b.read(list(COLUMNS)))):
@@ -105,13 +105,13 @@ class Pairs:
 
 
 def batch_files(answers: Answers) -> list[Path]:
-    """Files beside a table that hold its cells in its order, each with its batch; none without them."""
+    """Files with the batches of a table's cells, in its order; empty if missing."""
     paths = chunk_files(answers.results / "mapped" / answers.query)
     try:
         same = count_cells(paths) == answers.n_cells
         same = same and are_same(names_of(answers), blocks(paths, ["cell"]))
         return paths if same and all(BATCH in pq.read_schema(path).names for path in paths) else []
-    except (pa.ArrowException, OSError, KeyError):  # batches are no more than an addition
+    except (pa.ArrowException, OSError, KeyError):  # batches are optional
         return []
 
 
@@ -121,7 +121,7 @@ def names_of(answers: Answers) -> Iterator[pa.RecordBatch]:
 
 
 def lockstep(*sources: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, ...]]:
-    """Blocks of several sources, cut to the same rows; they end with the first that ends."""
+    """Blocks of several sources, cut to the same rows, up to the end of the shortest."""
     rest = [next(source, None) for source in sources]
     while all(each is not None for each in rest):
         rows = min(map(len, rest))
@@ -134,12 +134,12 @@ def lockstep(*sources: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatc
 
 
 def are_same(left: Iterator[pa.RecordBatch], right: Iterator[pa.RecordBatch]) -> bool:
-    """Whether names are the same in the same order, as far as the shorter source goes."""
+    """True if names are equal in order, up to the end of the shorter source."""
     return all(a.column(0).equals(b.column(0)) for a, b in lockstep(left, right))
 
 
 def prefixed(block: pa.RecordBatch | pa.Table, prefix: str) -> dict[str, pa.Array]:
-    """The compared columns with a prefix, and `batch` without."""
+    """The compared columns with a prefix, and `batch` without one."""
     columns = {f"{prefix}{name}": block.column(name) for name in COLUMNS if name != "cell"}
     return columns | ({BATCH: block.column(BATCH)} if BATCH in block.schema.names else {})
 
@@ -150,7 +150,7 @@ def hashes_of(names: pa.Array) -> np.ndarray:
 
 
 def check_distinct(answers: Answers) -> None:
-    """Raise an `InputError` if a name stands twice in a table; 8 bytes a cell are held."""
+    """Raise an `InputError` for duplicate names in a table; needs 8 bytes per cell."""
     hashes, start = np.empty(answers.n_cells, dtype=np.uint64), 0
     for block in names_of(answers):
         hashes[start : start + len(block)] = hashes_of(block.column(0))
@@ -159,7 +159,7 @@ def check_distinct(answers: Answers) -> None:
     repeated = hashes[1:][hashes[1:] == hashes[:-1]]
     if not len(repeated):
         return
-    seen: set[str] = set()  # different names may share a hash
+    seen: set[str] = set()  # different names can have the same hash
     for block in names_of(answers):
         names = block.column(0)
         for name in names.filter(pa.array(np.isin(hashes_of(names), repeated))).to_pylist():
@@ -170,14 +170,14 @@ def check_distinct(answers: Answers) -> None:
 
 
 def first_names(answers: Answers) -> str:
-    """The first three names of a table, as a message takes them."""
+    """The first three names of a table, for a message."""
     return listed(
         [repr(name) for block in islice(names_of(answers), 1) for name in block.column(0)[:3].to_pylist()]
     )
 
 
 def cut(source: Iterator[pa.RecordBatch], folder: Path, key: str, n_parts: int) -> None:
-    """Write cells to as many files in a folder, each cell to that which the hash of its name gives."""
+    """Write cells to `n_parts` files in a folder, by the hash of their names."""
     with ExitStack() as closing:
         writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
         for block in source:
@@ -190,7 +190,7 @@ def cut(source: Iterator[pa.RecordBatch], folder: Path, key: str, n_parts: int) 
 
 
 def read_part(folder: Path, key: str, part: int) -> pa.Table:
-    """The cells of a part; none if no cell fell into it."""
+    """The cells of a part; empty without a file."""
     path = folder / f"{key}{part}"
     if not path.exists():
         return pa.schema(COLUMNS).empty_table()

@@ -1,1 +1,1 @@
-"""`make doctor`: whether this machine can run the workflow, each module with the checks of one part of it."""
+"""`make doctor`: checks of this machine, one module per area."""

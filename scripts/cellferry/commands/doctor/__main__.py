@@ -1,7 +1,7 @@
-"""Whether this machine can run the workflow, told before the first run: `make doctor`.
+"""Check before the first run that this machine can run the workflow: `make doctor`.
 
-Runs before anything is installed, on a login node's old Python: it is written for Python 3.6 and imports
-nothing but the standard library at the top. What needs more is left out there, with a note.
+It runs before anything is installed, with a login node's old Python: it is written for Python 3.6, and its
+top-level imports are from the standard library. Checks that need more are skipped there, with a note.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from .system import PROJECT
 
 
 def examine(profile: Path, folder: Path, gpu: bool, wait_seconds: int) -> int:
-    """Make all checks and print what they find; returns how many have failed."""
+    """Run all checks and print their findings; return the number of failed ones."""
     checks = [
         ("Python", check_python, ()),
         (".venv", check_environment, ()),
@@ -38,8 +38,8 @@ def examine(profile: Path, folder: Path, gpu: bool, wait_seconds: int) -> int:
     for subject, check, arguments in checks:
         try:
             findings = check(*arguments)
-        except Exception as error:  # machines are strange; one check must not keep the others from being made
-            text = f"could not be looked at ({type(error).__name__}: {error})"
+        except Exception as error:  # one failing check must not stop the others
+            text = f"check failed ({type(error).__name__}: {error})"
             findings = [Finding("note", subject, text)]
         for finding in findings:
             count[finding.status] += 1
@@ -54,12 +54,12 @@ def main() -> int:
     parser.add_argument("--profile", type=Path, default=PROJECT / "profiles" / "slurm")
     parser.add_argument("--directory", type=Path, default=Path())
     parser.add_argument("--gpu", action="store_true", help="send a small job to the GPU partition")
-    parser.add_argument("--wait", type=int, default=300, help="seconds that job may wait")
-    parser.add_argument("--what-torch-sees", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--wait", type=int, default=300, help="seconds that this job may wait")
+    parser.add_argument("--report-torch", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if IS_INSTALLED:
         parser.error("cellferry is installed here, and doctor examines a clone; run `make doctor` in one")
-    if arguments.what_torch_sees:
+    if arguments.report_torch:
         print(json.dumps(what_torch_sees()))
         return 0
     folder = Path(os.path.abspath(str(arguments.directory)))

@@ -1,4 +1,4 @@
-"""Checks of the cluster: SLURM's commands, its partitions, and the profile that is made for them."""
+"""Checks of the cluster: SLURM's commands, its partitions, and the profile."""
 
 import platform
 import shutil
@@ -14,42 +14,42 @@ try:
 except SyntaxError:  # a Python before 3.7; `make demo` brings a new one
     slurm = None
 
-MAX_PARTITIONS = 6  # that are listed
-MIN_JOB_MB = 500  # less than any rule asks for
+MAX_PARTITIONS = 6  # printed at most
+MIN_JOB_MB = 500  # less than any rule requests
 ONE_OF = {"select_genes", "select_markers"}  # a run has one of them
 
 
 def check_slurm(profile: Path) -> list:
-    """Whether SLURM's commands answer, what its partitions have, and what of the profile they lack."""
+    """Check SLURM's commands and partitions, and whether the profile's requests fit them."""
     values, problems = profile_values(profile)
     if shutil.which("sbatch") is None:
         text = "no sbatch here: the workflow runs on this machine (profiles/local)"
-        remedy = "for a cluster: log in to its login node, or load its module"
+        remedy = "to use a cluster: log in to its login node, or load its module"
         return [Finding("note", "SLURM", text, remedy), *problems]
     if slurm is None:
-        text = f"there; Python {platform.python_version()} is too old to ask it"
+        text = f"installed; Python {platform.python_version()} is too old to query it"
         return [Finding("note", "SLURM", text, "make demo, then make doctor again"), *problems]
     questions = [["sbatch", "--version"], ["sinfo", "--noheader"], ["squeue", "--noheader"]]
     silent = [question[0] for question in questions if slurm.ask(*question) is None]
     if silent:
-        # Its programs may be installed without a cluster behind them.
+        # SLURM's programs can be installed without a cluster.
         status = "FAILS" if uses_slurm(profile) else "note"
         text = f"no answer from {', '.join(silent)}"
-        remedy = "look at `scontrol ping`; to run on this machine: make doctor PROFILE=profiles/local"
+        remedy = "check `scontrol ping`; to run on this machine: make doctor PROFILE=profiles/local"
         return [Finding(status, "SLURM", text, remedy if status == "FAILS" else ""), *problems]
     version = first_match(r"([\d.]+)", slurm.ask("sbatch", "--version")) or "of unknown version"
     findings = [Finding("ok", "SLURM", f"{version}; sbatch, sinfo and squeue answer")]
     if slurm.ask("sacct", "--noheader", "--allocations", "--format=JobID") is None:
-        text = "sacct has no answer: all works, but less is said of failed jobs"
+        text = "sacct does not answer: runs work, but reports of failed jobs have less detail"
         findings.append(Finding("note", "accounting", text))
     else:
         findings.append(Finding("ok", "accounting", "sacct answers"))
     try:
         nodes = slurm.nodes_of_cluster()
     except slurm.InputError as error:
-        return [*findings, Finding("FAILS", "partitions", str(error), "ask your site"), *problems]
+        return [*findings, Finding("FAILS", "partitions", str(error), "contact your site"), *problems]
     if not problems and not uses_slurm(profile):
-        problems = [Finding("ok", "profile", f"{profile} runs on this machine, and sends nothing to SLURM")]
+        problems = [Finding("ok", "profile", f"{profile} runs on this machine, without SLURM")]
     return [*findings, *_partitions(nodes, values), *problems, *_profile(profile, values, nodes)]
 
 
@@ -58,7 +58,7 @@ def _partitions(nodes: list, values: dict) -> list:
     for node in nodes:
         partitions.setdefault(node.partition, []).append(node)
     if not partitions:
-        return [Finding("FAILS", "partitions", "sinfo lists none", "ask your site")]
+        return [Finding("FAILS", "partitions", "sinfo lists no partition", "contact your site")]
     ours = [values.get("cpu_partition"), values.get("gpu_partition")]
     names = sorted(partitions, key=lambda name: (name not in ours, name))
     findings = []
@@ -85,10 +85,10 @@ def _profile(profile: Path, values: dict, nodes: list) -> list:
         return []
     try:
         requests = _requests_of_rules(profile, values)
-        compared = f"what all {len(_entries(profile).get('set-resources') or {})} rules ask for"
+        compared = f"the requests of all {len(_entries(profile).get('set-resources') or {})} rules"
     except ImportError:  # yte comes with snakemake
         requests = _requests_of_values(values)
-        compared = "partitions and GPUs (with snakemake there: what every rule asks for)"
+        compared = "partitions and GPUs (rules are checked only with snakemake installed)"
     problems = checks.request_problems(requests, nodes, max_rules=3)
     accounts = slurm.accounts_of_user()
     problems += checks.account_problems({values.get("account", "")}, accounts)
@@ -99,31 +99,31 @@ def _profile(profile: Path, values: dict, nodes: list) -> list:
     findings = [Finding("FAILS", "profile", problem.statement, problem.remedy) for problem in problems]
     if not findings:
         account = values.get("account") or "none"
-        known = "" if accounts else " (SLURM lists none of yours)"
-        text = f"account {account}{known}; {compared} fits the partitions"
+        known = "" if accounts else " (SLURM lists no account for you)"
+        text = f"account {account}{known}; {compared} fit the cluster"
         findings.append(Finding("ok", "profile", text))
         findings += _largest(values, nodes)
     return findings
 
 
 def _largest(values: dict, nodes: list) -> list:
-    """Memory at the profile's top that does not fit the cluster's, where nothing is refused for it yet."""
+    """Memory settings of the profile that do not match the cluster's nodes."""
     names = values.get("cpu_partition", "").split(",")
     ours = [node for node in nodes if node.partition in names] or nodes
     most = max(node.mem_mb for node in ours)
     if most <= slurm.UNKNOWN_MEM_MB:
         return []
     if not requests_memory(values):
-        text = "request_memory is false, and SLURM knows its nodes' memory: a job may get all of a node's"
+        text = "request_memory is false, but SLURM limits memory: a job may get all memory of a node"
         return [Finding("note", "profile", text, "Set request_memory to true")]
     if int(values.get("max_mem_mb") or 0) <= most:
         return []
-    text = f"max_mem_mb is {values['max_mem_mb']}, and the largest node has {most} (no rule asks for more)"
+    text = f"max_mem_mb is {values['max_mem_mb']}, and the largest node has {most} (no rule requests more)"
     return [Finding("note", "profile", text, f"Set max_mem_mb to {most} or less")]
 
 
 def _requests_of_rules(profile: Path, values: dict) -> list:
-    """What the jobs of the profile ask for, on their first and their last attempt: of every rule or group."""
+    """Requests of every rule or group in the profile, on the first and the last attempt."""
     entries = _entries(profile)
     defaults, threads = entries.get("default-resources") or {}, entries.get("set-threads") or {}
     groups = entries.get("groups") or {}
@@ -161,7 +161,7 @@ def _entries(profile: Path) -> dict:
 
 
 def _requests_of_values(values: dict) -> list:
-    """The least that jobs ask for, with what is filled in: partitions and GPUs, little memory, no time."""
+    """Smallest requests by the profile's values: partitions and GPUs, little memory, no time."""
     gpus = int(values.get("gpus") or 0)
     kinds = [("jobs on CPUs", values.get("cpu_partition", ""), 0, "")]
     if gpus:
@@ -183,12 +183,12 @@ def _requests_of_values(values: dict) -> list:
 
 
 def _evaluated(amount: object, attempt: int) -> object:
-    """A resource as Snakemake understands it: a Python expression where it is one."""
+    """A resource as Snakemake evaluates it: a Python expression, or text."""
     if not isinstance(amount, str):
         return amount
     try:
         return eval(amount, {"__builtins__": {}, "min": min, "max": max}, {"attempt": attempt})
-    except Exception:  # an expression may raise anything; Snakemake takes it for text, too
+    except Exception:  # an expression can raise anything; Snakemake also treats it as text
         return amount
 
 

@@ -1,4 +1,4 @@
-"""What a check has found, and how it is printed."""
+"""The finding of a check, and its printed form."""
 
 import textwrap
 from typing import NamedTuple
@@ -7,7 +7,7 @@ WIDTH = 100
 
 
 class Finding(NamedTuple):
-    """What a check has found: `status` is ok, note or FAILS; `remedy` is the one thing to do about it."""
+    """The finding of a check: `status` is ok, note or FAILS; `remedy` is the action."""
 
     status: str
     subject: str
@@ -16,7 +16,7 @@ class Finding(NamedTuple):
 
 
 def lines_of(finding: Finding) -> list:
-    """A finding in lines of at most 100 columns; the remedy stands on a line of its own."""
+    """Format a finding in lines of at most 100 columns, the remedy on its own line."""
     indent = " " * 22
     head = f"{finding.status:<6} {finding.subject:<14} "
     if len(head) > len(indent):

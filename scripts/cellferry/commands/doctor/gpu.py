@@ -18,16 +18,16 @@ GPU_JOB_MB, GPU_JOB_MINUTES = 4000, 5
 
 
 def check_gpu_here(profile: Path) -> list:
-    """On a machine with a driver: whether it is new enough for torch, and torch sees it."""
+    """Check that the driver is new enough for torch, and that torch detects the GPU."""
     if shutil.which("nvidia-smi") is None:
         if on_cluster(profile):
-            return [Finding("ok", "GPU", "none on this node; `make doctor GPU=1` tries one of the cluster's")]
-        return [Finding("note", "GPU", "none: training computes on the CPU, and takes longer")]
+            return [Finding("ok", "GPU", "none on this node; `make doctor GPU=1` tests one of the cluster's")]
+        return [Finding("note", "GPU", "none: training runs on the CPU and takes longer")]
     return _judged({"node": "this machine", **what_torch_sees()}, "GPU")
 
 
 def what_torch_sees() -> dict:
-    """Driver and CUDA of this node, and what torch makes of them; run by the GPU job, too."""
+    """Driver, CUDA and torch on this node; also run by the GPU job."""
     code, output = run_command("nvidia-smi")
     seen = {
         "driver": "" if code else first_match(r"Driver Version: *([\d.]+)", output),
@@ -38,7 +38,7 @@ def what_torch_sees() -> dict:
     if not code and output.strip():
         seen["name"] = output.splitlines()[0].strip()
     program = "import torch; print('torch', torch.__version__, torch.version.cuda, torch.cuda.is_available())"
-    # From a network file system, the first time, importing takes minutes.
+    # The first import from a network file system takes minutes.
     output = run_command(sys.executable, "-c", program, seconds=4 * ANSWER_SECONDS)[1]
     match = re.search(r"^torch (\S+) (\S+) (\S+)$", output, re.M)
     seen["torch"], seen["built"], sees = match.groups() if match else ("", "", "")
@@ -48,44 +48,46 @@ def what_torch_sees() -> dict:
 
 
 def _judged(seen: dict, subject: str) -> list:
-    """What follows from `what_torch_sees`; wheels for CUDA 13 see no GPU under a driver for CUDA 12."""
+    """Findings from `what_torch_sees`; wheels for CUDA 13 do not work with a driver for CUDA 12."""
     place = seen["node"]
     if not seen["driver"]:
         text = f"no NVIDIA driver answers on {place} (nvidia-smi)"
-        remedy = "ask your site, or name another gpu_partition in the profile (gpus: 0 computes on CPUs)"
+        remedy = "contact your site, or set another gpu_partition in the profile (gpus: 0 trains on CPUs)"
         return [Finding("FAILS", subject, text, remedy)]
     built = seen["built"] or first_match(r"^nvidia-cuda-runtime\S*==(\d+\.\d+)", PROJECT / "requirements.txt")
     driver = f"{seen['name'] or 'GPU'} on {place}, driver {seen['driver']} for CUDA {seen['cuda'] or '?'}"
     torch = f"torch {seen['torch']} built for CUDA {built}" if seen["torch"] else ""
     if seen["sees"]:
-        return [Finding("ok", subject, f"{driver}; {torch} sees it")]
+        return [Finding("ok", subject, f"{driver}; {torch} detects it")]
     if seen["fault"]:
         text = f"{driver}; torch cannot be imported: {seen['fault']}"
         return [Finding("FAILS", subject, text, "rm -f .venv/.installed && make demo")]
     if seen["torch"] and built == "None":
         remedy = "rm -f .venv/.installed && make demo"
-        return [Finding("FAILS", subject, f"{driver}; {torch}: it is a build for CPUs", remedy)]
+        return [Finding("FAILS", subject, f"{driver}; {torch} is a build for CPUs", remedy)]
     if seen["cuda"] and built and numbers_of(seen["cuda"])[:1] < numbers_of(built)[:1]:
         text = f"{driver}, and torch is built for CUDA {built}"
         return [Finding("FAILS", subject, text, "use nodes with a newer driver, or gpus: 0 in the profile")]
     if seen["torch"]:
-        text = f"{driver}; {torch} sees no GPU it can use"
-        return [Finding("FAILS", subject, text, "compare nvidia-smi there with torch; ask your site")]
-    text = f"{driver}; torch is not in this Python, and is built for CUDA {built}"
-    return [Finding("note", subject, text, "make demo, then again: whether torch sees it")]
+        text = f"{driver}; {torch} detects no usable GPU"
+        return [
+            Finding("FAILS", subject, text, "compare nvidia-smi on that node with torch; contact your site")
+        ]
+    text = f"{driver}; torch (built for CUDA {built}) is not installed in this Python"
+    return [Finding("note", subject, text, "make demo, then make doctor again to test torch")]
 
 
 def check_gpu_node(profile: Path, folder: Path, wait_seconds: int) -> list:
-    """Send a small job to the GPU partition, which says what it finds there."""
+    """Send a small job to the GPU partition, which reports driver and torch."""
     if shutil.which("sbatch") is None:
         return [Finding("note", "GPU job", "not sent: no sbatch here")]
     values, problems = profile_values(profile)
     if problems:
-        return [Finding("note", "GPU job", "not sent: mend the profile first")]
+        return [Finding("note", "GPU job", "not sent: correct the profile first")]
     if not int(values.get("gpus") or 0):
-        return [Finding("note", "GPU job", "not sent: the profile asks for no GPU (gpus: 0)")]
+        return [Finding("note", "GPU job", "not sent: the profile requests no GPU (gpus: 0)")]
     if not folder.is_dir():
-        text = f"not sent: {folder} is not there, and its answer comes back there"
+        text = f"not sent: {folder}, the folder for its output, does not exist"
         return [Finding("note", "GPU job", text, f"mkdir -p {folder}")]
     try:
         trial = Path(tempfile.mkdtemp(prefix=".cellferry_doctor_", dir=str(folder)))
@@ -105,7 +107,7 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
         "#!/bin/sh\n"
         'echo "${SLURMD_NODENAME:-$(hostname)}"\n'
         f"PYTHONPATH={scripts}${{PYTHONPATH:+:$PYTHONPATH}}; export PYTHONPATH\n"
-        f"exec {python} -m cellferry.commands.doctor --what-torch-sees\n"
+        f"exec {python} -m cellferry.commands.doctor --report-torch\n"
     )
     kind = values.get("gpu_kind")
     command = [
@@ -127,12 +129,12 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
     code, output = run_command(*command, str(script))
     match = re.search(r"^(\d+)(;.*)?$", output, re.M)
     if code or not match:
-        # A site's sbatch may say more than an error.
+        # A site's sbatch can print more than the error.
         lines = (
             [line for line in output.splitlines() if "error" in line] or output.splitlines() or ["nothing"]
         )
-        text = f"SLURM did not take it: {lines[-1].strip()}"
-        return [Finding("FAILS", "GPU job", text, "mend account, gpu_partition, gpu_kind in the profile")]
+        text = f"SLURM refused it: {lines[-1].strip()}"
+        return [Finding("FAILS", "GPU job", text, "correct account, gpu_partition, gpu_kind in the profile")]
     job = match.group(1)
     print(f"       (job {job} waits for a GPU; at most {wait_seconds} s)", flush=True)
     ended, unknown, state, reason = False, 0, "", ""
@@ -143,17 +145,17 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
             seen = _answered(text_of(answer))
             if seen:
                 ended = True
-                text = f"{trial.parent} is seen on {seen['node']}"
+                text = f"{trial.parent} is visible on {seen['node']}"
                 return [*_judged(seen, "GPU job"), Finding("ok", "GPU job", text)]
             code, output = run_command("squeue", "--noheader", f"--jobs={job}", "--format=%T|%r")
             now, _, why = output.strip().partition("|")
             if not code and now in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
                 if now != "PENDING" and state in ("", "PENDING"):
-                    deadline = time.monotonic() + 60 * (GPU_JOB_MINUTES + 1)  # it has a limit of its own
+                    deadline = time.monotonic() + 60 * (GPU_JOB_MINUTES + 1)  # the job has its own limit
                 state, reason, unknown = now, why, 0
             else:
                 unknown += 1
-            if unknown > 10:  # it has left the queue, and a file may appear late
+            if unknown > 10:  # it left the queue; its file can appear late
                 ended = True
                 break
             time.sleep(2)
@@ -161,19 +163,19 @@ def _tried_on_gpu(values: dict, trial: Path, wait_seconds: int) -> list:
         if not ended:
             run_command("scancel", job)
     if not ended and state == "PENDING":
-        text = f"waited {wait_seconds} s and has not begun ({reason}): cancelled"
+        text = f"not started after {wait_seconds} s ({reason}): cancelled"
         return [Finding("note", "GPU job", text, "wait longer: make doctor GPU=1 WAIT=3600")]
     lines = text_of(answer).split("\n")
     if lines != [""]:
         last = [line for line in lines if line.strip()][-1].strip()
-        text = f"began on {lines[0]}, and did not get to the end: {last}"
-        return [Finding("FAILS", "GPU job", text, "see to it that compute nodes see this project and .venv")]
-    text = f"began, and nothing came back: its node does not see {trial.parent}"
-    return [Finding("FAILS", "GPU job", text, "work in a folder that all nodes see: DIRECTORY=...")]
+        text = f"started on {lines[0]}, but did not finish: {last}"
+        return [Finding("FAILS", "GPU job", text, "make this project and .venv readable on compute nodes")]
+    text = f"started, but returned no output: {trial.parent} is not visible on its node"
+    return [Finding("FAILS", "GPU job", text, "use a folder that is visible on all nodes: DIRECTORY=...")]
 
 
 def _answered(text: str) -> dict:
-    """What the GPU job has written; nothing before it is complete."""
+    """Output of the GPU job; empty until it is complete."""
     lines = text.split("\n")
     for line in lines:
         if line.startswith("{") and line.endswith("}"):

@@ -1,4 +1,4 @@
-"""Checks of what is installed: Python, .venv, Snakemake and conda."""
+"""Checks of installed software: Python, .venv, Snakemake and conda."""
 
 import platform
 import re
@@ -18,7 +18,7 @@ from .system import (
 
 
 def check_python() -> list:
-    """The Python that this runs in; the workflow's own is made by `make demo`."""
+    """Check the running Python; `make demo` installs the workflow's own."""
     here = platform.python_version()
     wanted = first_match(r'requires-python = ">=([\d.]+)', PROJECT / "pyproject.toml")
     if in_own_environment():
@@ -28,30 +28,30 @@ def check_python() -> list:
             Finding(
                 "FAILS",
                 "Python",
-                f"{here} in .venv, and the workflow is made for {wanted}",
+                f"{here} in .venv, but the workflow needs {wanted}",
                 "rm -rf .venv && make demo",
             )
         ]
     if sys.version_info < (3, 8):  # noqa: UP036
-        text = f"{here}, too old to look at everything; the workflow's own will be {wanted}"
+        text = f"{here}, too old for all checks; the workflow installs its own {wanted}"
         return [Finding("note", "Python", text, "make demo, then make doctor again")]
-    return [Finding("ok", "Python", f"{here} runs this; the workflow's own will be {wanted}")]
+    return [Finding("ok", "Python", f"{here} runs this check; the workflow installs its own {wanted}")]
 
 
 def check_environment() -> list:
-    """Whether .venv is there, and holds what requirements.txt lists."""
+    """Check that .venv exists and contains the packages of requirements.txt."""
     python = PROJECT / ".venv" / "bin" / "python"
     if not python.exists():
         if (PROJECT / ".venv").exists():
-            text = "its Python is gone (moved, or made on another machine)"
+            text = "its Python is missing (the folder was moved, or made on another machine)"
             return [Finding("FAILS", ".venv", text, "rm -rf .venv && make demo")]
         another_way = any(map(shutil.which, ("uv", "conda", str(PROJECT / ".uv" / "bin" / "uv"))))
         if not another_way and run_command(sys.executable, "-m", "pip", "--version")[0]:
-            text = "not there, and python3 has no pip to make it with"
+            text = "missing, and python3 has no pip to create it"
             return [Finding("FAILS", ".venv", text, "load a newer Python (module avail python)")]
-        return [Finding("note", ".venv", "not there yet", "make demo (or conda: docs/slurm.md)")]
+        return [Finding("note", ".venv", "not installed yet", "make demo (or conda: docs/slurm.md)")]
     if not in_own_environment():
-        return [Finding("note", ".venv", "there; this is another Python", "make doctor")]
+        return [Finding("note", ".venv", "exists, but another Python is running", "make doctor")]
     pins = re.findall(r"^([\w.-]+)==([^\s;]+)", text_of(PROJECT / "requirements.txt"), re.M)
     wrong = [f"{name} {version}" for name, version in pins if installed_version(name) != version]
     if wrong:
@@ -62,7 +62,7 @@ def check_environment() -> list:
 
 
 def check_snakemake() -> list:
-    """Whether Snakemake and its SLURM plugin are there, in the versions that the workflow needs."""
+    """Check the versions of Snakemake and its SLURM plugin."""
     least = first_match(r'min_version\("([\d.]+)"\)', PROJECT / "Snakefile")
     pinned = r'"snakemake-executor-plugin-slurm==([\d.]+)'
     plugin = first_match(pinned, PROJECT / "pyproject.toml").rstrip(".")
@@ -73,34 +73,34 @@ def check_snakemake() -> list:
     there = installed_version("snakemake") or run_command("snakemake", "--version")[1].strip()
     if not re.match(r"\d", there):
         status = "FAILS" if in_own_environment() else "note"
-        return [Finding(status, "snakemake", f"not there yet; {least} or later is needed", remedy)]
+        return [Finding(status, "snakemake", f"not installed yet; {least} or later is needed", remedy)]
     if numbers_of(there) < numbers_of(least):
-        return [Finding("FAILS", "snakemake", f"{there}, and the workflow needs {least} or later", remedy)]
+        return [Finding("FAILS", "snakemake", f"{there}, but the workflow needs {least} or later", remedy)]
     findings = [Finding("ok", "snakemake", there)]
     there = installed_version("snakemake-executor-plugin-slurm")
     if there and numbers_of(there)[:2] == numbers_of(plugin)[:2]:
         return [*findings, Finding("ok", "SLURM plugin", there)]
-    # On a machine without SLURM nothing uses it.
+    # Not needed on a machine without SLURM.
     status = "FAILS" if shutil.which("sbatch") else "note"
-    text = f"{there or 'not there'}; the workflow is tested with {plugin}"
+    text = f"{there or 'not installed'}; the workflow is tested with {plugin}"
     return [*findings, Finding(status, "SLURM plugin", text, remedy)]
 
 
 def check_conda() -> list:
-    """Whether there is a conda that Snakemake can use, and what follows."""
+    """Check for a conda that Snakemake can use."""
     if shutil.which("conda"):
         code, output = run_command("conda", "--version")
         there = first_match(r"(\d[\d.]+)", output)
         if code or not there:
-            text = "on the PATH and does not answer"
-            return [Finding("FAILS", "conda", text, "mend it, or take it off the PATH")]
+            text = "on the PATH, but does not answer"
+            return [Finding("FAILS", "conda", text, "repair it, or remove it from the PATH")]
         if numbers_of(there) < (24, 7, 1):
-            text = f"{there}; snakemake takes 24.7.1 or later"
+            text = f"{there}; snakemake needs 24.7.1 or later"
             return [Finding("FAILS", "conda", text, "conda install -n base 'conda>=24.7.1'")]
-        text = f"{there}: the SLURM profile makes an environment for each step (envs/), from the internet"
+        text = f"{there}: the SLURM profile creates an environment per step (envs/), with internet access"
         return [Finding("ok", "conda", text)]
     others = [name for name in ("mamba", "micromamba") if shutil.which(name)]
     if others:
         text = f"{others[0]} only, which snakemake does not use: jobs run in .venv"
         return [Finding("note", "conda", text)]
-    return [Finding("note", "conda", "none: all jobs run in .venv, which holds everything")]
+    return [Finding("note", "conda", "none: all jobs run in .venv, which has all packages")]

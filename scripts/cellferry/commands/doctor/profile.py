@@ -9,14 +9,14 @@ from .system import first_match, text_of
 
 
 def profile_values(profile: Path) -> tuple:
-    """What is filled in at the top of a SLURM profile, and what is wrong with it.
+    """Values at the top of a SLURM profile, and their problems.
 
     Returns
     -------
     values
-        By name; empty if the profile has no such block.
+        Values by name; empty if the profile has no such block.
     findings
-        Problems of the file and its values.
+        Problems with the file and its values.
     """
     path = profile if profile.is_file() else profile / "config.yaml"
     remedy = "PROFILE=profiles/slurm"
@@ -24,7 +24,7 @@ def profile_values(profile: Path) -> tuple:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         return {}, [Finding("FAILS", "profile", f"{path}: {error.strerror}", remedy)]
-    # PyYAML need not be there yet.
+    # PyYAML may not be installed yet.
     block = first_match(r"^__variables__:.*\n((?:[ \t]+.*\n|\s*\n|#.*\n)+)", text)
     values = {}
     for name, quoted, plain in re.findall(
@@ -32,16 +32,16 @@ def profile_values(profile: Path) -> tuple:
     ):
         values[name] = quoted[1:-1] if quoted else plain
     if not values and uses_slurm(profile):
-        return {}, [Finding("note", "profile", f"{path} has no values at its top to compare", remedy)]
+        return {}, [Finding("note", "profile", f"{path} has no values at its top to check", remedy)]
     findings = []
     for name in ("gpus", "max_mem_mb", "max_minutes"):
         if name in values and not values[name].isdigit():
             text = f"{name} is '{values[name]}', not a whole number"
-            findings.append(Finding("FAILS", "profile", text, f"mend it at the top of {path}"))
+            findings.append(Finding("FAILS", "profile", text, f"correct it at the top of {path}"))
     asked = values.get("request_memory", "true")
     if asked.lower() not in ("true", "false"):
         text = f"request_memory is '{asked}', not true or false"
-        findings.append(Finding("FAILS", "profile", text, f"mend it at the top of {path}"))
+        findings.append(Finding("FAILS", "profile", text, f"correct it at the top of {path}"))
     return ({}, findings) if findings else (values, [])
 
 
@@ -51,15 +51,15 @@ def profile_text(profile: Path) -> str:
 
 
 def uses_slurm(profile: Path) -> bool:
-    """Whether a profile sends jobs to SLURM."""
+    """True if a profile sends jobs to SLURM."""
     return bool(first_match(r"^(executor): *slurm", profile_text(profile)))
 
 
 def on_cluster(profile: Path) -> bool:
-    """Whether jobs would be sent to SLURM from here."""
+    """True if the profile sends jobs to SLURM and sbatch is available."""
     return uses_slurm(profile) and shutil.which("sbatch") is not None
 
 
 def requests_memory(values: dict) -> bool:
-    """Whether jobs ask SLURM for their memory."""
+    """True if jobs request memory from SLURM."""
     return values.get("request_memory", "true").lower() != "false"

@@ -1,4 +1,4 @@
-"""Commands, packages and files of this machine, each with an answer where there is none."""
+"""Commands, packages and files of this machine, with a default for missing ones."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ ANSWER_SECONDS = 60
 
 
 def run_command(*command: str, seconds: float = 0) -> tuple:
-    """Exit code of a command, and what it prints, errors included; it may be missing or hang."""
+    """Exit code and output of a command, errors included; it can be missing or hang."""
     try:
         done = subprocess.run(  # not capture_output: Python 3.6
             command,
@@ -29,12 +29,12 @@ def run_command(*command: str, seconds: float = 0) -> tuple:
 
 
 def in_own_environment() -> bool:
-    """Whether this Python is that of the project's .venv."""
+    """True if this Python is that of the project's .venv."""
     return Path(sys.prefix).resolve() == (PROJECT / ".venv").resolve()
 
 
 def installed_version(package: str) -> str:
-    """Version of an installed package; "" if it is not there."""
+    """Version of an installed package; "" if it is not installed."""
     try:
         from importlib.metadata import PackageNotFoundError, version
     except ImportError:  # Python before 3.8
@@ -46,12 +46,12 @@ def installed_version(package: str) -> str:
 
 
 def numbers_of(version: str) -> tuple:
-    """The numbers of a version, to compare it with another one."""
+    """The numbers of a version, for comparison."""
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def first_match(pattern: str, text: object) -> str:
-    """First group of a pattern in a text or a file; "" if it is not there."""
+    """First group of a pattern in a text or a file; "" without a match."""
     match = re.search(pattern, text_of(text) if isinstance(text, Path) else text or "", re.M)
     return match.group(1) if match else ""
 

@@ -1,1 +1,1 @@
-"""`make import-model`: a model of others, with its cells' latents, as a packed reference."""
+"""`make import-model`: pack a pre-trained model and its cells' latents as a reference."""

@@ -1,6 +1,6 @@
-"""Pack a model of others: `make import-model MODEL=folder NAME=blood VERSION=1 LICENSE=CC-BY-4.0`.
+"""Pack a pre-trained model: `make import-model MODEL=folder NAME=blood VERSION=1 LICENSE=CC-BY-4.0`.
 
-What lies in the folder is found by itself; what is named besides is taken in its place.
+Files and columns in the folder are detected; given ones replace them.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any
 from ...core.pickles import TRUST
 from ...errors import InputError
 from ..ending import fail
-from ..pack.__main__ import TOLD, archive_path, summary
+from ..pack.__main__ import DETAILS, archive_path, summary
 from ..pack.contents import pack
 from .counted import gene_annotation
 from .expression_only import About, import_celltypist
@@ -29,24 +29,24 @@ def import_model(
     version: str,
     license_: str,
     output: Path,
-    told: dict[str, str],
+    details: dict[str, str],
     more: dict[str, Any],
 ) -> str:
-    """Write the archive; returns what is said of it.
+    """Write the archive; return the printed summary.
 
     Parameters
     ----------
     given
-        The model, and what the user named.
-    name, version, license_, output, told
+        The model, and the paths and columns that the user gave.
+    name, version, license_, output, details
         See `commands.pack`.
     more
-        Further keys of `pretrained`, where they are given.
+        Further keys of `pretrained`, if given.
 
     Raises
     ------
     InputError
-        If something was not given, is not there, is ambiguous, or cannot be used.
+        If something is missing, ambiguous, or cannot be used.
     """
     if not given.model:
         raise InputError(
@@ -54,7 +54,7 @@ def import_model(
         )
     path = archive_path(name, version, license_, output)
     if file := celltypist_file(Path(given.model)):
-        about = About(name, version, license_.strip(), told)
+        about = About(name, version, license_.strip(), details)
         return summary(path, import_celltypist(file, path, given, about, more))
     found = find(given)
     print("\n".join(found.lines), flush=True)
@@ -62,12 +62,12 @@ def import_model(
     with tempfile.TemporaryDirectory() as folder:
         results = make_results(config, found, Path(folder))
         var = gene_annotation(found.latents.path, found.registered)
-        manifest = pack(results, path, var, name=name, version=version, license=license_.strip(), **told)
+        manifest = pack(results, path, var, name=name, version=version, license=license_.strip(), **details)
     return summary(path, manifest)
 
 
 def as_given(message: str) -> str:
-    """A message on the keys of a configuration, with what they are called here."""
+    """A message on configuration keys, with the names of this command's arguments."""
     message = message.replace(TRUST, TRUST.replace("set pretrained.trust: true", "give TRUST=1"))
     keys = "|".join(("model", "latents", "label", "batch", "key", "scaling", "backbone", "trust"))
     return re.sub(rf"\bpretrained\.({keys})\b", lambda match: match[1].upper(), message)
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="make import-model", description=__doc__)
     named = ("model", "latents", "label", "batch", "key")
-    for key in (*named, "trust", "scaling", "backbone", "name", "version", "license", *TOLD):
+    for key in (*named, "trust", "scaling", "backbone", "name", "version", "license", *DETAILS):
         parser.add_argument(f"--{key}", default="")
     parser.add_argument("--output", type=Path, default=Path())
     args = parser.parse_args(arguments)
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
             version=args.version,
             license_=args.license,
             output=args.output,
-            told={key: " ".join(getattr(args, key).split()) for key in TOLD},
+            details={key: " ".join(getattr(args, key).split()) for key in DETAILS},
             more={"scaling": args.scaling.strip() or None, "backbone": backbone or None},
         )
     except (InputError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The latents of a model's cells, found by their names, number and values."""
+"""Detection of a model's latents by name, number and values."""
 
 import re
 from collections.abc import Iterator
@@ -19,23 +19,23 @@ from .counted import place_of_counts
 from .folders import TABLES
 
 NO_LATENTS = {"umap", "tsne", "mde", "pca", "qzv", "phate"}
-"""Words in the names of elements of obsm that are made of latents, or are no means."""
+"""Words in names of obsm elements that are computed from latents, or are not means."""
 
 MAX_DIFFERENCE = 1e-3
-"""Of latents that are the same: those that `import_reference` makes of a model may differ by so much."""
+"""Largest difference of equal latents, the tolerance of `import_reference`."""
 
 
 class Latents(NamedTuple):
-    """Where latents lie, and why they were taken for the model's.
+    """Location of latents, and the reason for choosing them.
 
     Attributes
     ----------
     path, key
-        File, and element of obsm; None of a table, whose columns are called `latent_0` and so on.
+        File, and element of obsm; None for a table with columns `latent_0` and so on.
     why
         The reason, in words.
     counts
-        Where the file has counts of which the model can make the latents; None where it has latents.
+        Place of counts from which the model can compute the latents; None if the file has latents.
     """
 
     path: Path
@@ -50,20 +50,20 @@ class Latents(NamedTuple):
 
 
 def latents_in(files: list[Path], model: Registered, key: str, *, named: bool) -> list[Latents]:
-    """Latents that may be the model's, each array once; those that the model names alone, if they are there.
+    """Candidates for the model's latents, each array once; only those that the model names, if any.
 
-    Where there are none, counts of which the model can make them.
+    Without latents: counts from which the model can compute them.
 
     Parameters
     ----------
     files
         h5ad files and tables.
     model
-        What the model's file tells.
+        Content of the model's file.
     key
-        The element of obsm, or the beginning of columns, that the user named; may be empty.
+        The element of obsm, or the prefix of columns, that the user gave; can be empty.
     named
-        Whether the user named the file.
+        True if the user gave the file.
 
     Raises
     ------
@@ -74,20 +74,24 @@ def latents_in(files: list[Path], model: Registered, key: str, *, named: bool) -
     if not found and not key:
         places = {path: place_of_counts(path, model) for path in files}
         found = [
-            Latents(path, None, "the model makes them of these counts", place)
+            Latents(path, None, "computed by the model from these counts", place)
             for path, place in places.items()
             if place
         ]
-    told = [latents for latents in found if latents.key is not None and latents.key == model.latents]
-    return found if key else told or _without_repeats(found)
+    named_by_model = [
+        latents for latents in found if latents.key is not None and latents.key == model.latents
+    ]
+    return found if key else named_by_model or _without_repeats(found)
 
 
 def _in_file(path: Path, model: Registered, key: str, *, named: bool) -> Iterator[Latents]:
     if not h5py.is_hdf5(path):
-        # Beside a model there may be tables of anything.
+        # Tables beside a model can contain anything.
         with nullcontext() if named else suppress(InputError):
             if open_latents(str(path), key or None).width == model.n_latent or named:
-                yield Latents(path, key or None, AS_NAMED if key or named else "a table with as many latents")
+                yield Latents(
+                    path, key or None, AS_NAMED if key or named else "a table with the same number of latents"
+                )
         return
     refuse_what_crashes(path)
     for name, (_, width) in obsm_shapes(path).items():
@@ -97,20 +101,20 @@ def _in_file(path: Path, model: Registered, key: str, *, named: bool) -> Iterato
         elif width == model.n_latent and name == model.latents:
             yield Latents(path, name, "the model names it")
         elif width == model.n_latent and is_called_like(name, model.kind):
-            yield Latents(path, name, f"by its name, and its {width} dimensions are the model's")
+            yield Latents(path, name, f"by its name and its {width} dimensions")
 
 
 def is_called_like(name: str, kind: str) -> bool:
-    """Whether an element of obsm has the name of latents that a model of this class made."""
+    """True if the name of an obsm element fits latents of this class of model."""
     words = set(re.findall(r"[a-z]+", name.casefold()))
     if words & NO_LATENTS:
         return False
-    # The name that cells have before they are minified tells no class.
+    # Names of minified cells' latents do not contain the class.
     return kind.casefold() in words or (name in MINIFIED_KEYS and not words & {"scvi", "scanvi", "cytovi"})
 
 
 def _without_repeats(found: list[Latents]) -> list[Latents]:
-    """The same without those of a file that hold the values of another in it."""
+    """Drop elements of a file that duplicate the values of another one."""
     kept: list[Latents] = []
     for latents in found:
         if not any(_are_same(latents, other) for other in kept):
@@ -119,7 +123,7 @@ def _without_repeats(found: list[Latents]) -> list[Latents]:
 
 
 def _are_same(one: Latents, other: Latents) -> bool:
-    """Whether two elements of a file hold the same values."""
+    """True if two elements of a file have the same values."""
     if one.path != other.path or one.key is None or other.key is None:
         return False
     with readable(one.path), open_hdf5(one.path) as file:
@@ -131,11 +135,11 @@ def _are_same(one: Latents, other: Latents) -> bool:
 
 
 def there_instead(files: list[Path]) -> str:
-    """What files hold in the place of latents, in words, for a message."""
+    """Contents of files without latents, for a message."""
     said = []
     for path in files:
         if path.name.endswith(TABLES):
             continue
         held = [f"{name} ({width})" for name, (_, width) in obsm_shapes(path).items()]
         said.append(f"{path.name} has {f'obsm {", ".join(held)}' if held else 'nothing in obsm'}")
-    return "; ".join(said) or "no h5ad file lies beside it"
+    return "; ".join(said) or "there is no h5ad file beside it"

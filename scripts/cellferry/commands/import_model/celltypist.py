@@ -1,4 +1,4 @@
-"""A model of CellTypist, read from its pickle: a regression on genes, and what standardizes these."""
+"""A CellTypist model, read from its pickle: a regression on genes, and a scaler."""
 
 import re
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from ...labels.names import LabelNames, as_labels
 from .folders import is_of_celltypist
 
 STANDS_IN = re.compile(r"(sklearn|_loss|numpy\.random)\..+")
-"""Names of scikit-learn's classes, of its compiled losses (without its name), and of random generators."""
+"""Classes of scikit-learn, its compiled losses (without its name), and random generators."""
 
 CLASSIFIERS = ("LogisticRegression", "SGDClassifier")
 SCALER = "StandardScaler"
-"""Classes of scikit-learn's that CellTypist trains."""
+"""Scikit-learn classes that CellTypist trains."""
 
-TAKE_ANEW = "take the model anew from where it was made"
+TAKE_ANEW = "get the model again from its source"
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Regression:
     Attributes
     ----------
     labels, genes
-        What rows and columns of the coefficients stand for; labels are sorted.
+        Names of the coefficients' rows and columns; labels are sorted.
     coefficients, intercepts
         Labels × genes, and labels (float64).
     mean, scale
-        Of each gene, for its z-score.
+        Mean and scale of each gene, for its z-score.
     kind
         Class of the classifier, and the version of scikit-learn that trained it.
     description
-        What the model says of itself, by name: `date`, `details`, `url`, `source`, `version`.
+        The model's description by name: `date`, `details`, `url`, `source`, `version`.
     """
 
     labels: list[str]
@@ -54,70 +54,72 @@ class Regression:
 
 
 def read_celltypist(path: Path, names: LabelNames, *, trust: bool) -> Regression:
-    """Read a model of CellTypist; no class that its pickle names is looked for.
+    """Read a CellTypist model without importing any class of its pickle.
 
     Parameters
     ----------
     path
         The pickle.
     names
-        Which labels stand for none.
+        Names of missing labels.
     trust
-        Whether the user trusts its writer.
+        True if the user set TRUST=1.
 
     Raises
     ------
     InputError
-        If it is something else, would run code, is not trusted, or cannot be used.
+        If it is not a CellTypist model, would run code, is not trusted, or cannot be used.
     """
     where = f"MODEL={path}"
     named = names_in(path)
     if not is_of_celltypist(path):
         shown = f"it names {first_few(sorted(named), 3)}" if named else "it names no class"
-        what = f"is not a model that CellTypist trains with scikit-learn ({shown})"
-        raise InputError(Problem(where, what, "name one, or a folder that scvi-tools' model.save() wrote"))
+        what = f"is not a CellTypist model trained with scikit-learn ({shown})"
+        raise InputError(Problem(where, what, "name one, or a folder written by scvi-tools' model.save()"))
     if code := sorted(name for name in named if not (STANDS_IN.fullmatch(name) or ARRAYS.fullmatch(name))):
         raise InputError(Problem(where, what_it_runs(code), TAKE_ANEW))
     if not trust:
-        what = "is a pickle, as CellTypist's models are: such a file can run code of whoever wrote it"
-        raise InputError(Problem(where, what, "if you know and trust them, give TRUST=1"))
+        what = "is a pickle, like all CellTypist models: such a file can run code"
+        raise InputError(Problem(where, what, "give TRUST=1 if you trust its source"))
     try:
         content = attributes_in(path, STANDS_IN)
         return _regression(content, names)
     except ValueError as error:
-        raise InputError(Problem(where, f"is not a model of CellTypist's: {error}", TAKE_ANEW)) from error
+        raise InputError(Problem(where, f"is not a CellTypist model: {error}", TAKE_ANEW)) from error
 
 
 def _regression(content: Any, names: LabelNames) -> Regression:
-    """A model of what is in its pickle; ValueError with what is wrong."""
+    """Build a model from the content of its pickle; ValueError with the problem."""
     if not isinstance(content, dict) or not {"Model", "Scaler_"} <= content.keys():
-        raise ValueError("it is no dictionary of Model, Scaler_ and description")
+        raise ValueError("it is not a dictionary of Model, Scaler_ and description")
     model, scaler = content["Model"], content["Scaler_"]
     for found, known in ((model, CLASSIFIERS), (scaler, (SCALER,))):
         if type(found).__name__ not in known:
-            raise ValueError(f"it holds a {type(found).__name__} in the place of {' or '.join(known)}")
+            raise ValueError(f"it contains a {type(found).__name__} instead of {' or '.join(known)}")
     genes = [strip_version(str(gene)) for gene in _array(model, "features", str)]
     coefficients = _array(model, "coef_", np.float64)
     if coefficients.ndim != 2 or coefficients.shape[1] != len(genes) or not genes:
-        raise ValueError(f"its coefficients are {coefficients.shape}, and it has {len(genes)} genes")
+        raise ValueError(
+            f"its coefficients have the shape {coefficients.shape}, but it has {len(genes)} genes"
+        )
     if len(set(genes)) < len(genes):
         repeated = next(gene for place, gene in enumerate(genes) if gene in genes[:place])
-        raise ValueError(f"its gene {repeated} stands in it more than once")
+        raise ValueError(f"duplicate gene {repeated}")
     intercepts = np.broadcast_to(_array(model, "intercept_", np.float64), len(coefficients))
     scale = _of_genes(scaler, "scale_", len(genes))
     centred = getattr(scaler, "with_mean", True)
     mean = _of_genes(scaler, "mean_", len(genes)) if centred else np.zeros_like(scale)
     if not (scale > 0).all():
-        raise ValueError("its scale_ holds numbers that are not above 0")
+        raise ValueError("its scale_ contains numbers that are not above 0")
     labels = _labels(_array(model, "classes_", None), names)
     if len(labels) == 2 and len(coefficients) == 1:
-        # scikit-learn keeps the second label's decision, of which the first one's is the negative.
+        # scikit-learn stores the second label's decision; the first one's is its negative.
         coefficients = np.concatenate([-coefficients, coefficients])
         intercepts = np.concatenate([-intercepts, intercepts])
     if len(labels) != len(coefficients) or len(labels) < 2:
-        raise ValueError(f"it has {len(labels)} labels, and {len(coefficients)} rows of coefficients")
+        raise ValueError(f"it has {len(labels)} labels, but {len(coefficients)} rows of coefficients")
     if not (np.isfinite(coefficients).all() and np.isfinite(intercepts).all()):
-        raise ValueError("its coefficients hold what is not a number")
+        raise ValueError("its coefficients contain missing or infinite values")
     order = sorted(range(len(labels)), key=labels.__getitem__)
     description = content.get("description")
     return Regression(
@@ -137,7 +139,7 @@ def _regression(content: Any, names: LabelNames) -> Regression:
 
 
 def _array(held: Any, name: str, dtype: Any) -> np.ndarray:
-    """An attribute as an array; ValueError where it is not one."""
+    """An attribute as an array; ValueError if it is missing or unsuitable."""
     value = getattr(held, name, None)
     if value is None:
         raise ValueError(f"it has no {name}")
@@ -155,15 +157,15 @@ def _of_genes(scaler: Any, name: str, n_genes: int) -> np.ndarray:
 
 
 def _labels(classes: np.ndarray, names: LabelNames) -> list[str]:
-    """Names of the classes; ValueError where one stands for no label, or two for the same."""
+    """Names of the classes; ValueError for a missing label or duplicates."""
     spelled = [str(label) for label in as_labels(classes.ravel())]
     labels = [names.name(label) for label in spelled]
     if None in labels:
         without = spelled[labels.index(None)]
         raise ValueError(
-            f"its label '{without}' stands for no label here; take it out by CellTypist's "
+            f"its label '{without}' means a missing label here; remove it with CellTypist's "
             f"model.subset(exclude_cell_types=['{without}']) and model.write()"
         )
     if len(set(labels)) < len(labels):
-        raise ValueError("two of its labels have one name")
+        raise ValueError("it has duplicate labels")
     return labels

@@ -1,4 +1,4 @@
-"""Cells that lie beside a model with their counts and without latents: the model makes them."""
+"""Cells beside a model with counts but without latents, which the model computes."""
 
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from ...resources.memory import MEMORY_MODELS
 
 MINIFIED = "uns/_scvi_adata_minify_type"
 WITHOUT_COUNTS = "latent_posterior_parameters"
-"""Where scvi-tools tells that cells are minified, and of those that have no counts then."""
+"""Value of scvi-tools' mark on minified cells that have no counts."""
 
 
 class CountedCells:
@@ -59,7 +59,7 @@ class CountedCells:
 
 
 def place_of_counts(path: Path, model: Registered) -> str | None:
-    """Where a file holds counts of all genes of a model, as `counts` names it; None if it does nowhere.
+    """Place of counts of all genes of a model, as a value of `counts`; None without one.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def place_of_counts(path: Path, model: Registered) -> str | None:
 
 
 def gene_annotation(path: Path, model: Registered) -> pd.DataFrame | None:
-    """Names and columns of the genes in a file, if a model's are among them."""
+    """Names and columns of a file's genes, if it has all genes of a model."""
     if model.modality != "rna" or not h5py.is_hdf5(path):
         return None
     var = header(path, Options(dataset="cells"), "h5ad").var
@@ -96,25 +96,25 @@ def map_cells(
     budget: Budget,
     threads: int,
 ) -> None:
-    """Write the latents that a model makes of cells, with `label` and `batch`, as a parquet file.
+    """Compute a model's latents of cells, and write them with `label` and `batch` as parquet.
 
     Parameters
     ----------
     path, place
-        h5ad file, and where in it the counts are.
+        h5ad file, and the place of the counts in it.
     model
         Folder of the model, as `import_reference` writes it.
     target
         File to write.
     label, batch, model_batch
-        Columns of obs; the last holds the batches that the model knows, if it was given a column of them.
+        Columns of obs; the last has the model's batches, if the model has a batch column.
     budget, threads
         Memory and cores of the job.
 
     Raises
     ------
     InputError
-        If there are no counts, or values that no model was trained on, or batches that it does not know.
+        If counts are missing, values are unsuitable, or batches are not those of the model.
     """
     counted = CountedCells(path, place)
     with np.load(Path(model, ENCODER), allow_pickle=False) as arrays:
@@ -132,8 +132,8 @@ def map_cells(
     takes_batch = _takes_batch(encoder)
     if takes_batch and model_batch not in counted.columns:
         raise InputError(
-            f"{path}: has no column '{model_batch}', whose batches the model's encoder takes; add it, or "
-            "give LATENTS=, a file with the cells' latents"
+            f"{path}: has no column '{model_batch}', the batches for the model's encoder; add it, or give "
+            "LATENTS=, a file with the cells' latents"
         )
     written = [label, *([batch] if batch else [])]
     columns = list(dict.fromkeys(filter(None, [*written, model_batch if takes_batch else None])))
@@ -154,7 +154,7 @@ def map_cells(
             progress.add(len(block))
         if empty:
             raise InputError(
-                f"{path}: {place} holds zeros alone; give LATENTS=, a file with the cells' latents"
+                f"{path}: {place} contains only zeros; give LATENTS=, a file with the cells' latents"
             )
 
 
@@ -162,13 +162,13 @@ def _check_values(block: Block, path: Path, place: str) -> None:
     values = block.counts.data
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise InputError(
-            f"{path}: {place}, which the model was trained on by its name, holds negative or missing values; "
+            f"{path}: {place}, by its name the model's training data, has negative or missing values; "
             "give LATENTS=, a file with the cells' latents"
         )
 
 
 def _takes_batch(encoder: Encoder) -> bool:
-    """Whether a cell's batch makes a difference."""
+    """True if the encoder depends on a cell's batch."""
     return any((layer != layer[0]).any() for layers in encoder.by_batch for layer in layers)
 
 
@@ -181,6 +181,6 @@ def _codes(block: Block, column: str, known: list[str], path: Path) -> np.ndarra
         first = int(np.argmin(codes))
         raise InputError(
             f"{path}: the cell {block.names[first]} has '{of_cells[first]}' in the column '{column}', which "
-            "is no batch of the model; give LATENTS=, a file with the cells' latents"
+            "is not a batch of the model; give LATENTS=, a file with the cells' latents"
         )
     return codes

@@ -1,4 +1,4 @@
-"""A packed reference without latents, of a model of CellTypist: labels come from expression alone."""
+"""A packed reference of a CellTypist model: labels from expression, without latents."""
 
 import tempfile
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from .celltypist import Regression, read_celltypist
 from .found import Given
 
 NO_LABELS = ["Unassigned", "Heterogeneous"]
-"""Answers of CellTypist's that are no labels: a model may have learned them from an earlier prediction."""
+"""CellTypist's answers for missing labels, which a model can have as labels by mistake."""
 
 
 @dataclass(frozen=True)
@@ -45,31 +45,31 @@ class About:
     name: str
     version: str
     license: str
-    told: dict[str, str]
+    details: dict[str, str]
 
 
 def import_celltypist(file: Path, path: Path, given: Given, about: About, more: dict[str, Any]) -> Manifest:
-    """Pack a model of CellTypist.
+    """Pack a CellTypist model.
 
     Parameters
     ----------
     file, path
         The model's pickle, and the archive to write.
     given, about
-        What the user named and said.
+        Paths, name and description that the user gave.
     more
-        Further keys, which say how other models are taken in.
+        Further keys, which apply to other models only.
 
     Raises
     ------
     InputError
-        If the model cannot be used, or something was named that it does not have.
+        If the model cannot be used, or a given key does not apply to it.
     """
     named = {key: getattr(given, key) for key in ("latents", "label", "batch", "key")} | more
     if needless := [f"{key.upper()}=" for key, value in named.items() if value]:
         raise InputError(
-            f"{', '.join(needless)}: {file} is a model of CellTypist, a regression on genes without cells or "
-            "latents; leave it out"
+            f"{', '.join(needless)}: not used for {file}, a CellTypist model (a regression on genes, without "
+            "cells or latents); leave it out"
         )
     config: dict[str, Any] = {"modality": "rna", "datasets": {}}
     fill_defaults(config)
@@ -85,10 +85,10 @@ def import_celltypist(file: Path, path: Path, given: Given, about: About, more: 
 
 
 def _lines(file: Path, model: Regression) -> list[str]:
-    """What was found, for the user."""
+    """Detected values, for the user."""
     organism = organism_of(model.genes)
     written = f", written as those of {organism}" if organism else ""
-    told = [
+    details = [
         f"{name}: {model.description[name]}"
         for name in ("details", "source", "version", "date")
         if model.description.get(name)
@@ -97,13 +97,13 @@ def _lines(file: Path, model: Regression) -> list[str]:
         f"model    {file} (CellTypist, {model.kind})",
         f"genes    {len(model.genes):,} ({id_kind(np.array(model.genes))}s{written})",
         f"labels   {len(model.labels):,}",
-        f"about    {'; '.join(told) or 'nothing'}",
-        "latents  none: CellTypist's models are regressions on genes",
+        f"about    {'; '.join(details) or 'nothing'}",
+        "latents  none: CellTypist models are regressions on genes",
     ]
 
 
 def _write_members(model: Regression, folder: Path, *, max_error: float) -> None:
-    """Write the members of the archive, in their places."""
+    """Write the members of the archive."""
     for inside in (MODEL, CLASSIFIER):
         (folder / inside).mkdir(parents=True)
     places = {name: folder / place for name, place in AS_THEY_ARE.items()}
@@ -129,7 +129,7 @@ def _write_members(model: Regression, folder: Path, *, max_error: float) -> None
 
 
 def without_latents(genes: list[str]) -> Encoder:
-    """An encoder that makes no latents of the counts of genes."""
+    """An encoder without latents for counts of genes."""
     nothing = np.zeros((0, 0), dtype=np.float32)
     return Encoder(
         genes=genes,
@@ -145,10 +145,10 @@ def without_latents(genes: list[str]) -> Encoder:
 def not_calibrated(
     hierarchy: LabelHierarchy, made_from: dict[str, str], *, max_error: float
 ) -> DecisionModel:
-    """The decision by a model's own probabilities, taken at their word.
+    """A decision by the model's own probabilities, without calibration.
 
-    Labels are given out as by any reference without held-out cells. A prediction set holds what CellTypist's
-    mode `prob match` gives, and promises no coverage.
+    Labels are given as for any reference without held-out cells. A prediction set contains the labels of
+    CellTypist's mode `prob match`, without guaranteed coverage.
     """
     leaves, nobody = hierarchy.leaves, np.zeros(0)
     no_cells = np.zeros((0, len(leaves)), dtype=np.float32)
@@ -168,12 +168,12 @@ def not_calibrated(
 
 def _manifest(model: Regression, about: About, *, max_error: float) -> Manifest:
     its_own = {"description": model.description.get("details"), "citation": model.description.get("source")}
-    told = {key: value or its_own.get(key) or "" for key, value in about.told.items()}
+    details = {key: value or its_own.get(key) or "" for key, value in about.details.items()}
     return Manifest(
         name=about.name,
         version=about.version,
         license=about.license,
-        **told,
+        **details,
         modality="rna",
         n_genes=len(model.genes),
         namespace=id_kind(np.array(model.genes)),
@@ -187,12 +187,12 @@ def _manifest(model: Regression, about: About, *, max_error: float) -> Manifest:
         },
         made_with=versions(["numpy"]),
         missing=[
-            "latents: no neighbors, no distances, no map, and nothing that shows cells unlike the reference",
-            "held-out cells: probabilities are CellTypist's own, not calibrated; labels are given out from "
-            f"{1 - max_error:g} on, and best_label is there for every cell",
-            "counts of held-out cells: what genes are worth that a query lacks cannot be estimated",
-            "scores of cells that the model did not see, and numbers of cells of each label",
-            "ids and symbols side by side: queries need genes of the same kind of ids",
+            "latents: no neighbors, no distances, no map, and no detection of cells unlike the reference",
+            "held-out cells: probabilities are CellTypist's own, not calibrated; a cell gets its label from "
+            f"a probability of {1 - max_error:g} on, and best_label is there for every cell",
+            "counts of held-out cells: the accuracy lost to missing genes cannot be estimated",
+            "scores of held-out cells, and numbers of cells per label",
+            "ids with symbols: queries need genes of the same kind of ids",
         ],
         result_format=FORMAT_VERSION,
     )

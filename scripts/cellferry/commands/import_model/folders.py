@@ -1,4 +1,4 @@
-"""Which folders hold a model, and which files its cells; what is no model of scvi-tools is refused."""
+"""Folders with a model, and files with its cells."""
 
 import json
 import mmap
@@ -17,22 +17,22 @@ TABLES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 PICKLES = (".pkl", ".pickle", ".joblib")
 
 POPV_CELLS, POPV_ABOUT = "minified_ref_adata.h5ad", "metadata.json"
-"""Files of popV's beside its models: the cells without their counts, and how they were set up."""
+"""popV's files beside its models: cells without counts, and their setup."""
 
 OF_CELLTYPIST = ("sklearn.linear_model.", "sklearn.preprocessing.")
-"""Beginnings of names in CellTypist's models: a regression on genes, and what standardizes these."""
+"""Prefixes of classes in CellTypist's models: a regression on genes, and a scaler."""
 
 CELLTYPIST_KEY = b"Scaler_"
-"""What the latter is called there."""
+"""Key of the scaler in a CellTypist model."""
 
 
 def model_folders(given: Path) -> list[Path]:
-    """The folder itself or, in popV's way, those in it that hold a model.
+    """The folder itself or, as popV writes them, its subfolders with a model.
 
     Raises
     ------
     InputError
-        If there is no model; the message says what is there instead.
+        If there is no model; the message describes the contents instead.
     """
     if (problem := path_problem(given)) is not None:
         raise InputError(Problem(f"MODEL={given}", problem.what, problem.remedy))
@@ -45,49 +45,49 @@ def model_folders(given: Path) -> list[Path]:
 
 
 def _no_model(given: Path) -> tuple[str, str]:
-    """What is there in the place of a model, and what to do."""
+    """Problem and remedy for a folder without a model."""
     if is_packed(str(given)):
-        return "is a packed reference already", f"make label REFERENCE={given} QUERY=query.h5ad uses it"
+        return "is already a packed reference", f"use it: make label REFERENCE={given} QUERY=query.h5ad"
     if (given / "reference" / "model" / MODEL_FILE).is_file():
-        return "holds the results of a run of cellferry", f"make pack RESULTS={given} packs them"
+        return "contains the results of a cellferry run", f"pack them: make pack RESULTS={given}"
     pickles = pickles_in(given)
     if prefixed := sorted(given.glob(f"*{MODEL_FILE}")):
         return (
-            f"has no file {MODEL_FILE}, and has {', '.join(path.name for path in prefixed)}",
-            f"copy the model into a folder of its own as {MODEL_FILE}, with its cells beside it",
+            f"has no file {MODEL_FILE}, but {', '.join(path.name for path in prefixed)}",
+            f"copy the model into its own folder as {MODEL_FILE}, with its cells beside it",
         )
-    there = f" (it holds {', '.join(path.name for path in pickles[:3])})" if pickles else ""
+    there = f" (it contains {', '.join(path.name for path in pickles[:3])})" if pickles else ""
     return (
-        f"has no file {MODEL_FILE}, nor has a folder in it{there}",
+        f"neither it nor a subfolder has a file {MODEL_FILE}{there}",
         "name the folder that scvi-tools' model.save() wrote",
     )
 
 
 def pickles_in(folder: Path) -> list[Path]:
-    """Pickles in a folder; none where there is no folder."""
+    """Pickles in a folder; empty if the folder is missing."""
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in inside if path.is_file() and path.name.endswith(PICKLES)]
 
 
 def celltypist_file(given: Path) -> Path | None:
-    """The pickle that the user gave, or the model of CellTypist in the folder; None for anything else.
+    """The given pickle, or the CellTypist model in the folder; None for anything else.
 
     Raises
     ------
     InputError
-        If there are several of these models.
+        If there are several CellTypist models.
     """
     if given.is_file():
         return given if given.name.endswith(PICKLES) else None
     found = [path for path in pickles_in(given) if is_of_celltypist(path)]
     if len(found) > 1:
         names = first_few((f"MODEL={path}" for path in found), most=12)
-        raise InputError(f"MODEL={given}: holds several models of CellTypist; name one: {names}")
+        raise InputError(f"MODEL={given}: contains several CellTypist models; name one: {names}")
     return next(iter(found), None)
 
 
 def is_of_celltypist(path: Path) -> bool:
-    """Whether a file is a pickle that CellTypist wrote; nothing in it is called."""
+    """True if a file is a CellTypist pickle; no code in it is run."""
     if not path.stat().st_size:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -98,9 +98,9 @@ def is_of_celltypist(path: Path) -> bool:
 
 
 def files_of_cells(folder: Path, given: Path) -> list[Path]:
-    """Files beside a model that may hold the latents of its cells: h5ad files and tables.
+    """h5ad files and tables beside a model, which can contain the latents of its cells.
 
-    Those of the folder that the user gave are among them, and those of the folder above where popV wrote it.
+    Includes files of the given folder and, for popV, of the parent folder.
     """
     of_popv = [folder.parent] if (folder.parent / POPV_CELLS).is_file() else []
     inside = [path for each in dict.fromkeys([folder, given, *of_popv]) for path in sorted(each.iterdir())]
@@ -108,7 +108,7 @@ def files_of_cells(folder: Path, given: Path) -> list[Path]:
 
 
 def popv_setup(folder: Path) -> dict[str, Any]:
-    """How popV's cells beside a model were set up; empty where popV says nothing.
+    """Setup of popV's cells beside a model; empty without popV's metadata.
 
     Raises
     ------
@@ -122,8 +122,8 @@ def popv_setup(folder: Path) -> dict[str, Any]:
                 setup = json.loads(about.read_text(encoding="utf-8"))["setup_dict"]
                 return dict(setup)
             except (ValueError, KeyError, TypeError) as error:
-                what = f"is not what popV writes ({error})"
+                what = f"is not a metadata file of popV ({error})"
                 raise InputError(
-                    Problem(str(about), what, "copy the folder again, or take the file out")
+                    Problem(str(about), what, "copy the folder again, or remove the file")
                 ) from error
     return {}

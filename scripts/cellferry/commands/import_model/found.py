@@ -1,4 +1,4 @@
-"""What lies in the folder of a model of others: its cells' latents, labels and batches, and why."""
+"""Detected latents, labels and batches of a pre-trained model's cells, with reasons."""
 
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,13 @@ from .counted import CountedCells
 from .folders import files_of_cells, model_folders, popv_setup
 
 POPV_LABEL = "_labels_annotation"
-"""Column of popV's with the labels of its reference; its models are given part of them."""
+"""popV's column with the labels of its reference; its models use part of them."""
 
 _listed = partial(first_few, most=12)
 
 
 class Given(NamedTuple):
-    """What the user named: paths and columns; empty where nothing was named."""
+    """Paths and columns that the user gave; empty by default."""
 
     model: str
     latents: str = ""
@@ -35,20 +35,20 @@ class Given(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found.
+    """The detected model and its cells.
 
     Attributes
     ----------
     model, registered
-        Folder of the model, and what its file tells.
+        Folder of the model, and the content of its file.
     latents
-        Where they are.
+        Location of the latents.
     label, batch
-        Columns with the labels and batches; without `batch` all cells are one.
+        Columns with the labels and batches; without `batch`, all cells are one batch.
     unlabeled
-        What cells without a label are called, besides what `labels.missing` names.
+        Names of missing labels, in addition to `labels.missing`.
     lines
-        What was found and why, for the user.
+        Detected values with reasons, for the user.
     """
 
     model: Path
@@ -61,7 +61,7 @@ class Found(NamedTuple):
 
     @property
     def pretrained(self) -> dict[str, Any]:
-        """The section `pretrained` of a configuration that takes it in."""
+        """The section `pretrained` of a configuration for this model."""
         return {
             "model": str(self.model),
             "latents": str(self.latents.path),
@@ -72,12 +72,12 @@ class Found(NamedTuple):
 
 
 def find(given: Given) -> Found:
-    """Look for a model, the latents of its cells, their labels and their batches.
+    """Find a model, and the latents, labels and batches of its cells.
 
     Raises
     ------
     InputError
-        If something is not there, or several things may be meant.
+        If something is missing or ambiguous.
     """
     folder, model, latents = _model_and_latents(given)
     table = _table(latents, model, folder)
@@ -97,21 +97,21 @@ def find(given: Given) -> Found:
 
 
 def _table(latents: Latents, model: Registered, folder: Path) -> LatentTable | CountedCells:
-    """The file as it is read."""
+    """Open the file of latents or counts."""
     if latents.counts:
         return CountedCells(latents.path, latents.counts)
     table = open_latents(str(latents.path), latents.key)
     if table.width != model.n_latent:
         raise InputError(
-            f"LATENTS={latents}: has {table.width} latents of a cell, and the model {folder} makes "
-            f"{model.n_latent}; name those that this model made (KEY=)"
+            f"LATENTS={latents}: has {table.width} latents per cell, but the model {folder} has "
+            f"{model.n_latent}; name the latents of this model (KEY=)"
         )
     return table
 
 
 def _model_and_latents(given: Given) -> tuple[Path, Registered, Latents]:
-    """The one model with latents of its own."""
-    inside = Path(given.model).absolute()  # of `.` nothing is above
+    """The only model with latents."""
+    inside = Path(given.model).absolute()  # `.` has no parent
     folders = model_folders(inside)
     models = {folder: registered(str(folder), trust=given.trust) for folder in folders}
     if given.latents and (problem := path_problem(given.latents, folders=False)):
@@ -129,32 +129,32 @@ def _model_and_latents(given: Given) -> tuple[Path, Registered, Latents]:
         raise InputError(_nothing(given, {folder: (models[folder], files[folder]) for folder in folders}))
     if len(found) > 1:
         raise InputError(
-            f"MODEL={given.model}: holds several models and latents of each; name one: "
+            f"MODEL={given.model}: contains several models with latents; name one: "
             + _listed(f"MODEL={folder} ({models[folder].kind})" for folder in found)
         )
     ((folder, latents),) = found.items()
     if len(latents) > 1:
         raise InputError(
-            f"MODEL={given.model}: {_listed(map(str, latents))} may all be the latents of its cells; name "
-            "those that it made (LATENTS= the file, KEY= the element of obsm)"
+            f"MODEL={given.model}: several candidates for the latents of its cells: "
+            f"{_listed(map(str, latents))}; "
+            "name the right one (LATENTS= the file, KEY= the element of obsm)"
         )
     return folder, models[folder], latents[0]
 
 
 def _nothing(given: Given, looked: dict[Path, tuple[Registered, list[Path]]]) -> str:
-    """What is said where no latents were found."""
+    """The message if no latents were found."""
     (model, files), *_ = looked.values()
     if given.latents or given.key:
         where = f"LATENTS={given.latents}" if given.latents else f"KEY={given.key}"
         return (
-            f"{where}: no latents of a {model.kind} model with {model.n_latent} dimensions are there "
-            f"({there_instead(files)}); name the file and the element of obsm (KEY=) that hold them"
+            f"{where}: contains no latents of a {model.kind} model with {model.n_latent} dimensions "
+            f"({there_instead(files)}); name the file and the element of obsm (KEY=) that contain them"
         )
     return (
-        f"MODEL={given.model}: holds no latents of the cells that this {model.kind} model was trained on "
-        f"({there_instead(files)}). A reference needs the {model.n_latent} latents and the label of each: "
-        "among them a query's cells find neighbors, distances and calibrated probabilities. If an element of "
-        "obsm that is named here holds them, give KEY=; else write them where the cells are "
+        f"MODEL={given.model}: no latents of the training cells of this {model.kind} model "
+        f"({there_instead(files)}). A reference needs {model.n_latent} latents and a label per cell.\n"
+        "If a listed element of obsm contains the latents, give KEY=; else write them to the cells' file "
         '(obsm["X_scVI"] = model.get_latent_representation()) and give LATENTS=cells.h5ad'
     )
 
@@ -170,14 +170,14 @@ def _label(
     model: Registered,
     setup: dict[str, Any],
 ) -> tuple[str, str]:
-    """The column of the labels, and why."""
+    """The column of the labels, and the reason."""
     if given.label:
         _check(table, "LABEL", given.label)
         return given.label, AS_NAMED
     certain = [
         (setup.get("ref_labels_key"), "popV's metadata.json names it"),
         (POPV_LABEL, "popV's column of its reference's labels"),
-        (model.label if model.kind == "SCANVI" else None, "the model learned from it"),
+        (model.label if model.kind == "SCANVI" else None, "the model was trained with it"),
     ]
     for column, why in certain:
         if column in table.columns:
@@ -186,20 +186,20 @@ def _label(
     if choice is None:
         there = _listed(f"{column.name} ({len(column.values)} values)" for column in columns)
         raise InputError(
-            f"LABEL= is missing: no column of the cells looks like labels; name one, of: "
-            f"{there or _listed(table.columns) or 'none; name a file with some, LATENTS='}"
+            f"LABEL= is missing: no column of the cells looks like labels; name one of: "
+            f"{there or _listed(table.columns) or 'no columns; name a file with columns (LATENTS=)'}"
         )
     equals = [each for each in choice.others if label_points(each) == label_points(choice.column)]
     if equals:
         names = _listed(column.name for column in (choice.column, *equals))
-        raise InputError(f"LABEL= is missing: several columns look like labels; name one, of: {names}")
+        raise InputError(f"LABEL= is missing: several columns look like labels; name one of: {names}")
     return choice.column.name, _with_values(columns, choice.column.name, _of_choice(choice))
 
 
 def _batch(
     given: Given, table: LatentTable | CountedCells, columns: list[Column], model: Registered, label: str
 ) -> tuple[str | None, str]:
-    """The column of the batches, if there is one, and why."""
+    """The column of the batches, if there is one, and the reason."""
     if given.batch:
         _check(table, "BATCH", given.batch)
         return given.batch, AS_NAMED
@@ -208,7 +208,10 @@ def _batch(
     choice = choose_batch(columns, label)
     if choice is None:
         lacks = f", and the cells have no column '{model.batch}'" if model.batch else ""
-        return None, f"no column looks like batches{lacks}: all cells are one, and no whole donor is held out"
+        return (
+            None,
+            f"no column looks like batches{lacks}: all cells are one batch, no whole donor is held out",
+        )
     return choice.column.name, _with_values(columns, choice.column.name, _of_choice(choice))
 
 

@@ -1,6 +1,6 @@
-"""One step on the way from a model of others to a reference, as a rule does it.
+"""One step of importing a pre-trained model, as a rule runs it.
 
-Each is a process of its own, as a rule's job is, and keeps to the memory that the rule asks for.
+Each step is a separate process, like a rule's job, and keeps to the rule's memory.
 """
 
 import json
@@ -26,7 +26,7 @@ from ...resources.budget import Budget
 from ...resources.memory import MEMORY_MODELS
 from ...resources.rules import RULES
 
-# Scripts are imported by the steps that need them: torch alone takes more than most of them have.
+# Steps import scripts when needed: torch alone takes more memory than most steps have.
 
 PARTS = {"train": "reference", "validation": "validation", "test": "test"}
 """Folder of the mapped cells of each part."""
@@ -148,7 +148,7 @@ def _leave_labels_out(config: dict[str, Any], paths: Paths, budget: Budget, thre
 
 
 class Step(NamedTuple):
-    """What is done, with the memory and cores of the rule that does the same or most like it."""
+    """A step, with the memory and cores of the same or the most similar rule."""
 
     do: Callable[[dict[str, Any], Paths, Budget, int], None]
     rule: str
@@ -162,14 +162,14 @@ STEPS = {
     "calibrate_classifier": Step(_calibrate_classifier, "calibrate_classifier"),
     "leave_labels_out": Step(_leave_labels_out, "leave_labels_out"),
 }
-"""The steps from a model of others to all that is packed, in their order."""
+"""The steps from a pre-trained model to the packed files, in order."""
 
 WITHOUT_LATENTS = ("adopt_model", "map_cells")
-"""Those that only cells without latents need."""
+"""Steps for cells without latents only."""
 
 
 def main() -> None:
-    """Run a step, given its name, the attempt, the configuration, the results and its log."""
+    """Run a step; arguments are its name, attempt, configuration, results and log."""
     name, attempt, config, results, log = sys.argv[1:]
     step = STEPS[name]
     request = RULES[step.rule].local

@@ -1,4 +1,4 @@
-"""The results of a run that takes in a model of others, as far as a reference is packed from them."""
+"""Results of a run with a pre-trained model, as needed for a packed reference."""
 
 import json
 import os
@@ -23,13 +23,13 @@ from .found import Found
 from .job import STEPS, WITHOUT_LATENTS, Paths
 
 ATTEMPTS = 3
-"""As often is a step tried, each time with more memory, as where profiles have retries."""
+"""Attempts per step, each with more memory, like the retries of profiles."""
 
 SCRIPTS = PROJECT / "scripts"
 
 
 def configuration(found: Found, more: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a run that takes a model in, with defaults.
+    """The configuration of a run with a pre-trained model, with defaults.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def configuration(found: Found, more: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If such a run would not begin.
+        If such a run would not start.
     """
     config: dict[str, Any] = {
         "modality": found.registered.modality,
@@ -56,14 +56,14 @@ def configuration(found: Found, more: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_results(config: dict[str, Any], found: Found, folder: Path) -> Path:
-    """Do what the rules of a run do, from the model to the labels that were left out.
+    """Run the steps of a run's rules, from the model to the left-out labels.
 
     Parameters
     ----------
     config, found
-        The configuration, and what it takes in.
+        The configuration, and the model with its cells.
     folder
-        An empty folder, for results and logs.
+        An empty folder for results and logs.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def make_results(config: dict[str, Any], found: Found, folder: Path) -> Path:
 
 
 def _of_counted_cells(config: dict[str, Any], found: Found, paths: Paths) -> dict[str, Any]:
-    """The same configuration with the latents that the model will make, and what it makes them of."""
+    """The configuration with the latents that the model will compute, and their counts."""
     cells = {
         "path": str(found.latents.path),
         "place": found.latents.counts,
@@ -127,7 +127,7 @@ def _run(rule: str, attempt: int, config: Path, results: Path, log: Path) -> sub
 
 
 def _check(rule: str, ended: subprocess.CompletedProcess, log: Path) -> None:
-    """Raise what a step ended with."""
+    """Raise the error of a failed step."""
     said = ended.stderr.strip()
     if ended.returncode == 0:
         return
@@ -136,15 +136,15 @@ def _check(rule: str, ended: subprocess.CompletedProcess, log: Path) -> None:
     if ended.returncode == RETRYABLE_ERROR_EXIT_CODE:
         why = said.removeprefix(RETRYABLE_ERROR).split(";")[0]
         raise InputError(
-            f"{rule}: {why}, of {ATTEMPTS} attempts the last; take the model in by a run with `pretrained`, "
-            "whose profile can give it more, and pack that (make pack)"
+            f"{rule}: {why} (last of {ATTEMPTS} attempts); use the model in a run with `pretrained`, whose "
+            "profile can request more memory, and pack its results (make pack)"
         )
     if ended.returncode < 0:
         raise InputError(
-            f"{rule} was ended from outside (signal {-ended.returncode}), most likely since this machine has "
-            "no memory left; run it where there is more"
+            f"{rule} was killed (signal {-ended.returncode}), most likely because this machine is out of "
+            "memory; run it on a machine with more"
         )
     if NO_SPACE in said:
-        raise InputError(f"{rule}: {NO_SPACE}; free some, or name a folder on another disk in TMPDIR")
+        raise InputError(f"{rule}: {NO_SPACE}; free some space, or set TMPDIR to a folder on another disk")
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     raise RuntimeError(f"{rule} ended with {ended.returncode}:\n{text}{said}")

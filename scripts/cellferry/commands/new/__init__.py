@@ -1,1 +1,1 @@
-"""`make new`: a configuration written from the files that it names."""
+"""`make new`: write a configuration for given files."""

@@ -1,7 +1,7 @@
-"""Look at files and write a configuration for them: `make new NAME=kidney REFERENCE=a.h5ad QUERY=b.h5ad`.
+"""Write a configuration for given files: `make new NAME=kidney REFERENCE=a.h5ad QUERY=b.h5ad`.
 
-What can be found out is filled in, with a comment that says why; nothing is asked or overwritten. A packed
-reference (`NAME-VERSION.cellferry.zip`) may stand in the place of a reference's files.
+Detected values are filled in, with their reasons as comments; existing files are not overwritten. REFERENCE
+can be a packed reference (`NAME-VERSION.cellferry.zip`).
 """
 
 import argparse
@@ -35,26 +35,26 @@ def new(
     force: bool,
     as_it_is: bool = False,
 ) -> bool:
-    """Write `folder/NAME.yaml`, and say what was found and what comes next.
+    """Write `folder/NAME.yaml`, and print detected values and next commands.
 
     With `as_it_is`, the model of a packed reference is not fitted to the queries.
 
     Returns
     -------
-    Whether it can be run as it is.
+    True if it can be run without changes.
 
     Raises
     ------
     InputError
-        If nothing can be written.
+        If the configuration cannot be written.
     """
     if not NAME.fullmatch(name):
         raise InputError(
-            f"NAME={name}: names are letters, digits, '-', '_' and '.'; give one, such as NAME=kidney"
+            f"NAME={name}: names contain letters, digits, '-', '_' and '.'; give one, such as NAME=kidney"
         )
     path = folder / f"{name}.yaml"
     if path.exists() and not force:
-        raise InputError(f"{path} is there already; choose another NAME, or add FORCE=1 to write it anew")
+        raise InputError(f"{path} exists; choose another NAME, or add FORCE=1 to overwrite it")
     packed = PackedReference.of(references, as_it_is=as_it_is)
     by_role = {"REFERENCE": [] if packed else datasets_of(references), "QUERY": datasets_of(queries)}
     for key, paths in by_role.items():
@@ -75,7 +75,7 @@ def new(
 def summary(
     path: Path, entries: list[Entry], problems: list[Problem], warnings: list[str], *, runs_next: bool = False
 ) -> str:
-    """What is printed: what was found, what is wrong with it, and what to type unless it `runs_next`."""
+    """The printed summary: detected values, problems, and next commands unless it `runs_next`."""
     lines = []
     for entry in entries:
         header = entry.dataset.header
@@ -83,14 +83,14 @@ def summary(
             f"{entry.role} {entry.name}: {header.format}, {header.n_cells:,} cells x {header.n_genes:,}"
         )
         lines += [f"  label  {_said(entry.label)}", f"  batch  {_said(entry.batch)}"]
-    lines += [f"look at: {warning}" for warning in warnings]
+    lines += [f"check: {warning}" for warning in warnings]
     unlabeled = [entry for entry in entries if entry.role == "reference" and entry.label is None]
     if unlabeled:
         problems = [
             Problem(
                 "",
                 f"{entry.path} has no column that looks like labels",
-                f"write one into the line `label:` of {entry.name}, or give LABEL=COLUMN. "
+                f"fill in a column at `label:` of {entry.name}, or give LABEL=COLUMN. "
                 f"{to_choose_from(entry)}",
             )
             for entry in unlabeled
@@ -100,7 +100,7 @@ def summary(
     if problems:
         each = (f"  - {printable(str(problem))}" for problem in problems)
         lines += [f"Wrote {path}, which cannot be run yet:", *each]
-        lines.append(f"When that is done:  {look}")
+        lines.append(f"After that:  {look}")
         return "\n".join(lines)
     if runs_next:
         return "\n".join([*lines, f"Wrote {path}"])
@@ -114,9 +114,9 @@ def summary(
             f"  {look}",
             "      jobs, memory, disk and time of every rule",
             f"  .venv/bin/{run} --dry-run",
-            "      what would run",
+            "      lists the jobs",
             f"  .venv/bin/{run}",
-            "      the run, on SLURM; on this machine with --profile profiles/local",
+            "      runs on SLURM; on this machine with --profile profiles/local",
         ]
     )
 

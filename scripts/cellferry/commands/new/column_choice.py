@@ -1,4 +1,4 @@
-"""The columns chosen for labels and batches."""
+"""Choice of columns for labels and batches."""
 
 from collections import Counter
 
@@ -6,17 +6,17 @@ from ...errors import InputError
 from ...labels.columns import Choice, Column, choose_batch, choose_label, label_points, share_known
 from .discovery import Entry
 
-AS_NAMED = "as you said"
-"""The reason for a column that the user names."""
+AS_NAMED = "as given"
+"""The reason for a column that the user gives."""
 
 
 def choose(entries: list[Entry], label: str, batch: str) -> None:
-    """Choose the columns of all datasets; those that the user names are taken where they are.
+    """Choose the columns of all datasets; columns that the user gives are used where they exist.
 
     Raises
     ------
     InputError
-        If a reference lacks the column that the user names.
+        If a reference lacks the column that the user gives.
     """
     references = [entry for entry in entries if entry.role == "reference"]
     queries = [entry for entry in entries if entry.role == "query"]
@@ -56,7 +56,7 @@ def _named(entry: Entry, name: str) -> Choice | None:
 
 
 def is_truth(entry: Entry, known: set[str]) -> bool:
-    """Whether a query's labels can be compared with what the reference's say: half of its cells at least."""
+    """True if at least half of a query's cells have labels of the reference."""
     return entry.label is not None and (
         entry.label.why == AS_NAMED or share_known(entry.label.column, known) >= 0.5
     )

@@ -1,6 +1,6 @@
-"""The configuration as text, with comments that say why.
+"""The configuration as text, with comments that give reasons.
 
-Columns, layers and paths may be called anything: what a file says must not become a key of the configuration.
+Columns, layers and paths can have any name: text from a file must not become a key of the configuration.
 """
 
 import math
@@ -28,10 +28,10 @@ from .discovery import Entry, absolute, kind_of_ids
 CELLS_PER_CHUNK = 50_000
 MAX_CHUNKS = 25
 MANY_CELLS = 500_000
-"""Reference cells that take a day to train on without a GPU."""
+"""Reference cells with a training time of a day without a GPU."""
 
 MAX_SHOWN = 6
-"""Other columns that a comment names."""
+"""Maximum number of other columns in a comment."""
 
 _listed = partial(first_few, most=MAX_SHOWN)
 
@@ -44,24 +44,24 @@ class Line(NamedTuple):
     comment: str = ""
 
     def __str__(self) -> str:
-        """As it stands in the file, below a dataset."""
+        """The line in the file, indented below a dataset."""
         comment = f"# {printable(self.comment)}" if self.comment else ""
         return f"    {'  '.join(filter(None, [self.key and f'{self.key}: {written(self.value)}', comment]))}"
 
 
 class PackedReference(NamedTuple):
-    """A packed reference in the place of a reference's files.
+    """A packed reference in place of a reference's files.
 
     Attributes
     ----------
     given
-        The archive's path, or its name and version as a registry has them.
+        The archive's path, or its name and version in a registry.
     about
-        What it says of itself.
+        Its description (manifest).
     as_it_is
-        Whether its model is not fitted to the queries.
+        True if its model is not fitted to the queries.
     genes
-        Its genes, empty for one of cytometry.
+        Its genes; empty for cytometry.
     """
 
     given: str
@@ -71,7 +71,7 @@ class PackedReference(NamedTuple):
 
     @classmethod
     def of(cls, given: str, *, as_it_is: bool) -> "PackedReference | None":
-        """The packed reference that is named in the place of files; None if none is."""
+        """The packed reference given in place of files; None for files."""
         given = given.strip()
         if not is_name(given) and not is_packed(given):
             return None
@@ -90,25 +90,25 @@ class PackedReference(NamedTuple):
         what = f"{about.full_name}: {len(about.labels)} labels, {about.n_genes:,} genes, {about.license}"
         lines = [Line("pretrained", self.given, what)]
         if self.as_it_is:
-            lines.append(Line("surgery", {"fit": False}, "mapped by the model as it is, without torch"))
+            lines.append(Line("surgery", {"fit": False}, "maps with the model as it is, without torch"))
         return lines
 
 
 def config_text(
     name: str, modality: str, entries: list[Entry], packed: PackedReference | None = None
 ) -> tuple[str, dict[str, Any]]:
-    """The configuration with comments, and what it must be when it is read."""
+    """The configuration with comments, and its expected values."""
     references = [entry for entry in entries if entry.role == "reference"]
     known = {value for entry in references if entry.label for value in entry.label.column.values}
     known |= set(packed.about.labels) if packed else set()
     meant: dict[str, Any] = {"modality": modality} if modality == "cytometry" else {}
     meant["datasets"] = {}
     lines = [
-        f"# {name}: written by `make new`, which looked at the files. What stands behind # has no effect.",
-        "# Every other key and its default: config/README.md.",
+        f"# {name}: written by `make new`, from the files. Text after # has no effect.",
+        "# All other keys and their defaults: config/README.md.",
     ]
     if modality == "cytometry":
-        lines.append("modality: cytometry  # intensities of markers; rna would be counts of genes")
+        lines.append("modality: cytometry  # intensities of markers; rna: counts of genes")
     for line in [*(packed.lines if packed else []), *species_lines(entries, packed)]:
         lines.append(str(line).strip())
         meant[line.key] = line.value
@@ -122,7 +122,7 @@ def config_text(
 
 
 def species_lines(entries: list[Entry], packed: PackedReference | None) -> list[Line]:
-    """The key `genes.orthologs`, where a query is of another species for which a table comes along."""
+    """The key `genes.orthologs`, if a query is of another species with an included table."""
     references = [ids_of(entry) for entry in entries if entry.role == "reference"]
     own = [packed.genes] if packed else references[0] if references else []
     for entry in entries:
@@ -133,24 +133,24 @@ def species_lines(entries: list[Entry], packed: PackedReference | None) -> list[
 
 
 def ids_of(entry: Entry) -> list[list[str]]:
-    """Names of a dataset's genes, and the other columns that may hold ids or symbols."""
+    """Names of a dataset's genes, and other columns with ids or symbols."""
     return [list(ids) for ids in id_columns(entry.dataset.header.var).values()]
 
 
 def check_as_meant(path: Path, meant: dict[str, Any]) -> None:
-    """Read a configuration that was written, and compare it with what was meant, value by value.
+    """Read a written configuration and compare it with the expected values.
 
     Raises
     ------
     InputError
-        If it is not that.
+        If they differ.
     """
-    wrong = "not what it should say"
+    wrong = "other values"
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         restore_text(config, [str(path)], load_schema())
     except (yaml.YAMLError, ValueError, AttributeError, KeyError) as error:
-        config, wrong = None, f"not YAML ({printable(str(error))})"
+        config, wrong = None, f"invalid YAML ({printable(str(error))})"
     if config == meant:
         return
     found = config.get("datasets") if isinstance(config, dict) else None
@@ -158,10 +158,12 @@ def check_as_meant(path: Path, meant: dict[str, Any]) -> None:
         there = found.get(name) if isinstance(found, dict) else None
         for key, value in keys.items():
             if isinstance(there, dict) and there.get(key) != value:
-                wrong = f"{printable(repr(there.get(key)))} and not {printable(repr(value))} as {name}.{key}"
+                wrong = (
+                    f"{printable(repr(there.get(key)))} instead of {printable(repr(value))} as {name}.{key}"
+                )
     raise InputError(
-        f"the configuration would say {wrong} when it is read, so it was not kept; rename the file, column "
-        "or layer that is called unusually, or write the configuration by hand"
+        f"the configuration would contain {wrong} and was not kept; rename the file, column or layer with "
+        "the unusual name, or write the configuration by hand"
     )
 
 
@@ -176,41 +178,41 @@ def dataset_lines(entry: Entry, known: set[str], modality: str) -> list[Line]:
         Line("path", entry.path),
     ]
     if entry.obs:
-        lines.append(Line("obs", entry.obs["obs"], "lies beside it"))
+        lines.append(Line("obs", entry.obs["obs"], "a table beside the file"))
         if "obs_by" in entry.obs:
-            lines.append(Line("obs_by", "order", "its lines are in the cells' order"))
+            lines.append(Line("obs_by", "order", "its lines are in the order of the cells"))
     lines += _label_lines(entry, known) + _batch_lines(entry)
     if modality == "rna":
         lines += _count_lines(entry) + _gene_lines(entry)
     lines += _coordinate_lines(entry)
     if doublets := singlets(entry.columns):
         ((column, values),) = doublets.items()
-        lines.append(Line(comment=f"cells: {written({column: values})}  # would leave out doublets"))
+        lines.append(Line(comment=f"cells: {written({column: values})}  # to leave out doublets"))
     n_chunks = chunks(entry.n_cells)
     if n_chunks != MAX_CHUNKS:
-        lines.append(Line("chunks", n_chunks, "pieces to work on, each a job; 25 otherwise"))
+        lines.append(Line("chunks", n_chunks, "number of chunks, one job each; default 25"))
     return lines
 
 
 def _label_lines(entry: Entry, known: set[str]) -> list[Line]:
     if entry.label is None:
         if entry.role == "query":
-            return [Line(comment="label: none found; only needed to score the predictions")]
-        fill_in = f"FILL IN: the obs column with the labels to learn. {to_choose_from(entry)}"
+            return [Line(comment="label: none found; needed only to score the predictions")]
+        fill_in = f"FILL IN: the obs column with the labels. {to_choose_from(entry)}"
         return [Line("label", None, fill_in)]
     column = entry.label.column
     n = f"{len(column.values)} labels, " if column.values else ""
-    missing = f", {column.missing:,} cells have none" if column.missing else ""
+    missing = f", {column.missing:,} cells without a label" if column.missing else ""
     line = Line("label", column.name, f"{n}{entry.label.why}{missing}{_also(entry.label)}")
     if entry.role == "reference":
         return [line, *_rare(column)]
     if is_truth(entry, known):
-        return [line, Line(comment="of a query they are the truth to score by, and not needed")]
+        return [line, Line(comment="true labels, optional: predictions are scored with them")]
     alike = share_alike(column, known)
-    hint = " (labels.rename brings spellings together)" if alike > share_known(column, known) else ""
+    hint = " (labels.rename unifies spellings)" if alike > share_known(column, known) else ""
     return [
         Line(comment=str(line).strip()),
-        Line(comment=f"not used: few of these are the reference's labels{hint}"),
+        Line(comment=f"not used: few of these labels are in the reference{hint}"),
     ]
 
 
@@ -238,18 +240,18 @@ def _count_lines(entry: Entry) -> list[Line]:
     if header.counts is None or len(header.places) < 2:
         return []
     others = [
-        f"{place} ({'counts' if header.places[place] else 'no counts'})"
+        f"{place} ({'counts' if header.places[place] else 'not counts'})"
         for place in header.places
         if place != header.counts
     ]
-    return [Line("counts", header.counts, f"raw counts; there are also: {_listed(others)}")]
+    return [Line("counts", header.counts, f"raw counts; other matrices: {_listed(others)}")]
 
 
 def _gene_lines(entry: Entry) -> list[Line]:
     var = entry.dataset.header.var
     kinds = [f"names are {kind_of_ids(var.index.to_numpy(dtype=object))}"]
     kinds += [
-        f"'{column}' holds {kind_of_ids(values)}"
+        f"'{column}' contains {kind_of_ids(values)}"
         for column in var
         if (values := var[column].to_numpy(dtype=object)) is not None and kind_of_ids(values) == "Ensembl ids"
     ]
@@ -257,7 +259,7 @@ def _gene_lines(entry: Entry) -> list[Line]:
 
 
 def _coordinate_lines(entry: Entry) -> list[Line]:
-    """The coordinates that were found, and the control features that are left out."""
+    """Comments on detected coordinates and omitted control features."""
     controls = entry.dataset.headers[0].details.get(CONTROLS)
     n_controls = len(controls.positions) if controls else 0
     lines = [Line(comment=f"{n_controls} control features of the panel are left out")] if controls else []
@@ -276,20 +278,20 @@ def _also(choice: Choice) -> str:
 
 
 def _columns_there(entry: Entry, of: Callable[[Column], bool]) -> str:
-    """Columns, with how many values they have."""
+    """Columns with their numbers of values."""
     return _listed([f"{column.name} ({len(column.values)} values)" for column in entry.columns if of(column)])
 
 
 def to_choose_from(entry: Entry) -> str:
-    """The columns of a reference of which none looks like labels; all where no one has few values."""
+    """Columns of a reference without a label column; all if each has many values."""
     there = entry.dataset.obs_columns
     if not there:
-        return "It has no columns at all: name a table of cells and their labels in `obs`"
+        return "It has no columns: name a table of cells and their labels in `obs`"
     return "Its columns: " + (_columns_there(entry, lambda column: True) or _listed(there))
 
 
 def chunks(n_cells: int) -> int:
-    """Pieces that a dataset is worked on in: 25 from a million cells on, more beyond five million."""
+    """Number of chunks of a dataset: 25 from a million cells on, more beyond five million."""
     if n_cells > 5_000_000:
         return min(10_000, math.ceil(n_cells / 200_000))
     return max(1, min(MAX_CHUNKS, math.ceil(n_cells / CELLS_PER_CHUNK)))
@@ -300,20 +302,20 @@ def _further(references: list[Entry], modality: str) -> list[str]:
     further = {}
     if modality == "rna":
         further["genes: {n_variable: 4000, retrain_on_common: true}"] = "false: train once for all queries"
-        further["model: {type: scvi}"] = "or scanvi, which learns from labels, too"
+        further["model: {type: scvi}"] = "or scanvi, which is also trained on labels"
     else:
         further["genes: {retrain_on_common: false}"] = "train once for all queries"
         further["cytometry: {markers: {}, cofactor: auto}"] = "names; arcsinh(value / cofactor)"
     further["labels: {rename: {}, parents: {}}"] = "other spellings; coarser labels above these"
     if n_cells > MANY_CELLS:
-        further[f"reference: {{subsample: {MANY_CELLS}}}"] = "train on fewer cells, drawn evenly"
-    further["prediction: {max_error: 0.05}"] = "share of wrong labels that you allow"
+        further[f"reference: {{subsample: {MANY_CELLS}}}"] = "train on fewer cells, sampled evenly"
+    further["prediction: {max_error: 0.05}"] = "accepted share of wrong labels"
     lines = [f"# {key:<50}  # {what}" for key, what in further.items()]
-    return ["# What is often set besides:", *lines]
+    return ["# Often set as well:", *lines]
 
 
 def written(value: Any) -> str:
-    """A value as it stands in a line of YAML: with escapes in quotes where it is not printable as it is."""
+    """A value as YAML on one line; unprintable characters are escaped in quotes."""
     how = {"default_flow_style": True, "width": math.inf}
     text = yaml.safe_dump(value, allow_unicode=True, **how).removesuffix("...\n").removesuffix("\n")
     if text.isprintable():

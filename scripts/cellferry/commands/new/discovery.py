@@ -1,4 +1,4 @@
-"""Datasets found: the content of their files, and the annotation tables beside them."""
+"""Detected datasets: contents of their files, and annotation tables beside them."""
 
 import glob
 import re
@@ -33,20 +33,20 @@ DATA_WORDS = words_of("count counts matrix expr expression raw filtered umi dens
 
 @dataclass
 class Entry:
-    """A dataset of the configuration to be written.
+    """A dataset of the new configuration.
 
     Attributes
     ----------
     name, role, path
-        For the configuration.
+        Name, role and path in the configuration.
     dataset
         Its header.
     columns
-        Its annotation columns that have few enough values.
+        Annotation columns with few enough values for labels or batches.
     obs
-        What the keys `obs` and `obs_by` are: nothing where the file holds its annotation.
+        Values of the keys `obs` and `obs_by`; empty if the file contains its annotation.
     label, batch
-        The columns chosen, or named by the user; None if there is none.
+        The columns that were chosen or given by the user; None without one.
     notes
         Comments by key.
     """
@@ -63,14 +63,14 @@ class Entry:
 
     @property
     def n_cells(self) -> int:
-        """Cells in its files."""
+        """Number of cells in its files."""
         return self.dataset.header.n_cells
 
 
 def datasets_of(given: str) -> list[str]:
-    """The datasets that REFERENCE or QUERY names: paths and patterns with blanks between them.
+    """Split REFERENCE or QUERY into paths and patterns, separated by blanks.
 
-    A path with blanks in it stands in quotes, or alone.
+    A path with blanks is in quotes, or alone.
     """
     if not given.strip():
         return []
@@ -83,7 +83,7 @@ def datasets_of(given: str) -> list[str]:
 
 
 def dataset_name(path: str, taken: set[str], role: str) -> str:
-    """A name for the dataset at a path, as the configuration takes it, that no other one has."""
+    """A valid and unique name for the dataset at a path."""
     stem = Path(path).name if not glob.has_magic(path) else re.sub(r"[*?\[\]]+", "", Path(path).name)
     stem = ENDINGS.sub("", stem)
     if stem.lower() in ("filtered_feature_bc_matrix", "raw_feature_bc_matrix", "matrix", "outs", ""):
@@ -100,19 +100,19 @@ def dataset_name(path: str, taken: set[str], role: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """A path that means the same in whichever folder snakemake runs."""
+    """An absolute path, independent of snakemake's working folder."""
     return str(Path(path).expanduser().absolute())
 
 
 def settings(path: str | list[str], role: str, modality: str, **more: Any) -> dict[str, Any]:
-    """A dataset's part of the configuration, with defaults."""
+    """A dataset's section of the configuration, with defaults."""
     properties = load_schema()["$defs"]["dataset"]["properties"]
     defaults = {key: value["default"] for key, value in properties.items() if "default" in value}
     return {**defaults, "role": role, "path": path, "modality": modality, "markers": {}, **more}
 
 
 def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Dataset:
-    """A dataset, its header read.
+    """Open a dataset and read its header.
 
     Raises
     ------
@@ -120,10 +120,10 @@ def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Datas
         If it cannot be read.
     """
     if not glob.has_magic(path) and not Path(path).exists():
-        raise InputError(f"{role.upper()}: there is no file or folder {path}; correct the path")
+        raise InputError(f"{role.upper()}: {path} does not exist; correct the path")
     files = sample_files(path)
     if not files:
-        raise InputError(f"{role.upper()}: there is nothing that fits the pattern {path}; correct it")
+        raise InputError(f"{role.upper()}: no file matches the pattern {path}; correct it")
     for file in files.values():
         refuse_what_crashes(file)
     try:
@@ -133,13 +133,13 @@ def opened(name: str, path: str, role: str, modality: str, **more: Any) -> Datas
 
 
 def columns_of(dataset: Dataset) -> list[Column]:
-    """Annotation columns that may be labels or batches, with their values' cells."""
+    """Candidate columns for labels or batches, with cells per value."""
     dataset.load_tables(dataset.obs_columns)
     return columns_among(dataset.obs_columns, dataset.cells, default_names())
 
 
 def default_names(unlabeled: Iterable[str] = ()) -> LabelNames:
-    """Names of labels by the defaults of the section `labels`; those in `unlabeled` count as missing, too."""
+    """Label names by the defaults of the section `labels`; `unlabeled` names also count as missing."""
     missing = load_schema()["properties"]["labels"]["properties"]["missing"]["default"]
     return LabelNames({}, [*missing, *unlabeled])
 
@@ -147,18 +147,18 @@ def default_names(unlabeled: Iterable[str] = ()) -> LabelNames:
 def columns_among(
     of_cells: list[str], cells: Callable[[list[str]], Generator[Any]], names: LabelNames
 ) -> list[Column]:
-    """Columns that may be labels or batches, with their values' cells.
+    """Candidate columns for labels or batches, with cells per value.
 
-    The first cells show which columns are numbers, or names of cells; only the others are read to the end.
+    The first cells show which columns are numbers or names of cells; only the others are read completely.
 
     Parameters
     ----------
     of_cells
         All columns.
     cells
-        Given columns, the cells part by part, each with `obs` as `formats.interface.Cells` has it.
+        Function of columns that returns the cells in parts, each with `obs` as in `formats.interface.Cells`.
     names
-        What labels are called.
+        Names of labels.
     """
     parts = cells(of_cells)
     first = next(parts, None)
@@ -191,9 +191,9 @@ def _has_few_values(values: Any) -> bool:
 
 
 def table_beside(path: str) -> list[str]:
-    """An annotation table for each file of a dataset, by its name: `a.metadata.csv` for `a.counts.csv`.
+    """The annotation table of each file of a dataset, by name: `a.metadata.csv` for `a.counts.csv`.
 
-    Nothing if any file has none, or several.
+    Empty if any file has no table, or several.
     """
     tables = []
     for file in sample_files(path).values():
@@ -219,17 +219,17 @@ def _is_table_of(stem: str, name: str) -> bool:
 
 
 def kind_of_ids(ids: Any) -> str:
-    """Gene ids in words: Ensembl ids, symbols or numbers."""
+    """Kind of gene ids in words: Ensembl ids, symbols or numbers."""
     return {"ensembl": "Ensembl ids", "symbol": "symbols", "other": "numbers"}[gene_id_kind(ids)]
 
 
 def preview(references: list[str], queries: list[str]) -> tuple[str, list[Entry], list[str]]:
-    """What the datasets hold: the modality, one `Entry` for each, and what should be looked at.
+    """Inspect the datasets: modality, one `Entry` each, and notes for the user.
 
     Raises
     ------
     InputError
-        If one cannot be read, or some are of cytometry and some are not.
+        If one cannot be read, or only some are cytometry.
     """
     named: dict[str, tuple[str, str]] = {}
     for role, paths in (("reference", references), ("query", queries)):
@@ -245,7 +245,7 @@ def preview(references: list[str], queries: list[str]) -> tuple[str, list[Entry]
 
 
 def _counts_elsewhere(dataset: Dataset, modality: str) -> dict[str, str]:
-    """The key `counts`, where only a place that `auto` does not know holds counts."""
+    """The key `counts`, if counts are only in a place that `auto` does not check."""
     places = dataset.header.places
     if modality == "cytometry" or places.get(dataset.header.counts, True):
         return {}
@@ -253,7 +253,7 @@ def _counts_elsewhere(dataset: Dataset, modality: str) -> dict[str, str]:
 
 
 def _with_table(entry: Entry, modality: str) -> Entry:
-    """The same with the annotation table that lies beside its file, where the file itself has no labels."""
+    """Add the annotation table beside the file if the file has no labels."""
     if choose_label(entry.columns):
         return entry
     tables = table_beside(entry.path)

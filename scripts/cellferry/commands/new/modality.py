@@ -1,7 +1,7 @@
 """The modality of files without a configuration: counts of genes, or intensities of markers.
 
-Marker names are gene names, too (CD4, CD19), panels of genes can be as small as panels of markers, and both
-have zeros. So several things are looked at, from the clearest on; see `kind_of`.
+Marker names are also gene names (CD4, CD19), gene panels can be as small as marker panels, and both have
+zeros. So several criteria are checked, the clearest first; see `kind_of`.
 """
 
 import re
@@ -21,35 +21,35 @@ from ...errors import InputError
 from ...formats import Block
 
 MAX_MARKERS = 500
-"""No panel has more, not even one that was put together from many stainings."""
+"""More markers than any panel has, even one combined from many stainings."""
 
 MAX_STAINED = 100
-"""Nor has one that was measured at once; panels of genes begin at about as many."""
+"""More markers than any single staining has; gene panels start at about this size."""
 
 FIRST_CELLS = 1_000
 OF_AN_INSTRUMENT = ("time", "scatter", "dna")
-"""Kinds of channels that a cytometer has besides markers."""
+"""Kinds of channels of a cytometer other than markers."""
 
 ANTIBODY = re.compile(
     r"(anti[ _-]?)?(CD\d+|HLA[ _-]?(D[PQR]|ABC)\b|Ig[ADEGKLM]|TCR|p-?(ERK|S6|AKT|STAT|p38|CREB|PLC)|Ki-67)"
 )
-"""How markers are called. Some genes are, too, but never half of them."""
+"""Names of markers. Some genes match as well, but never half of them."""
 
 MOST = 0.5
-"""Share of names that must be so, or of values that are zeros."""
+"""Share of names that must match, or of values that are zeros."""
 
 
 class Kind(NamedTuple):
-    """What a dataset holds, and why that is thought.
+    """Modality of a dataset, and the reason.
 
     Attributes
     ----------
     is_cytometry
-        Whether it holds intensities.
+        True for intensities.
     why
-        Part of a message, such as `its channels are named after metals`.
+        The reason as part of a message, such as `its channels are named after metals`.
     is_sure
-        Whether something says so, and not only nothing against it.
+        True with positive evidence; False if it is only not excluded.
     """
 
     is_cytometry: bool
@@ -58,12 +58,12 @@ class Kind(NamedTuple):
 
 
 def modality_of(datasets: dict[str, Dataset]) -> tuple[str, list[str]]:
-    """The modality of all datasets together, and what should be looked at.
+    """The common modality of all datasets, and notes for the user.
 
     Raises
     ------
     InputError
-        If some are of cytometry and some are not.
+        If only some are cytometry.
     """
     kinds = {name: kind_of(dataset) for name, dataset in datasets.items()}
     genes = {
@@ -80,12 +80,12 @@ def modality_of(datasets: dict[str, Dataset]) -> tuple[str, list[str]]:
     if len(one) == 2:
         markers, rna = one[True], one[False]
         raise InputError(
-            f"{datasets[markers].header.path} holds intensities of markers ({kinds[markers].why}), and "
-            f"{datasets[rna].header.path} holds values of genes ({kinds[rna].why}); give files of one kind"
+            f"{datasets[markers].header.path} contains intensities of markers ({kinds[markers].why}), and "
+            f"{datasets[rna].header.path} values of genes ({kinds[rna].why}); give files of one kind"
         )
     doubts = [
-        f"{datasets[name].header.path}: its values are no counts, but its {datasets[name].header.n_genes} "
-        f"features are taken for genes ({kind.why}); if they are markers of cytometry, write "
+        f"{datasets[name].header.path}: its values are not counts, but its {datasets[name].header.n_genes} "
+        f"features are treated as genes ({kind.why}); for markers of cytometry, write "
         "`modality: cytometry` above `datasets:`"
         for name, kind in kinds.items()
         if not kind.is_cytometry and not kind.is_sure
@@ -94,39 +94,39 @@ def modality_of(datasets: dict[str, Dataset]) -> tuple[str, list[str]]:
 
 
 def kind_of(dataset: Dataset) -> Kind:
-    """Tell genes from markers; the first of these that holds decides.
+    """Distinguish genes from markers; the first criterion that holds decides.
 
-    1. The format holds intensities only: cytometry.
-    2. Some matrix of the file holds counts, features have Ensembl ids, or there are more of them than any
-       panel of markers has: RNA.
-    3. Channels are named as an instrument's are, or most features as antibodies: cytometry.
-    4. Equal values stand in many features of a cell, or cells add up to the same, as after normalization of
-       counts; or all values are counts, and some are missing: RNA.
-    5. There are more features than are stained at once, or most values are zeros: RNA, with a word of it.
-    6. Cytometry otherwise.
+    1. The format contains intensities only: cytometry.
+    2. A matrix of the file contains counts, features have Ensembl ids, or there are more features than any
+       marker panel has: RNA.
+    3. Channels have names of an instrument, or most features those of antibodies: cytometry.
+    4. Many features of a cell have equal values, or cells have equal totals, as in normalized counts; or all
+       values are counts and some are missing: RNA.
+    5. There are more features than a single staining has, or most values are zeros: RNA, with a note.
+    6. Otherwise: cytometry.
     """
     header = dataset.header
     if header.values == "intensities":
-        return Kind(True, f"as all files of {header.format}")
+        return Kind(True, f"like all files of {header.format}")
     if any(header.places.values()):
-        return Kind(False, "there are counts in it")
+        return Kind(False, "it contains counts")
     if header.n_genes > MAX_MARKERS:
-        return Kind(False, f"{header.n_genes:,} are more than there are markers")
+        return Kind(False, f"{header.n_genes:,} features are more than a marker panel has")
     if "ensembl" in [gene_id_kind(ids.to_numpy(dtype=object)) for ids in _names(header.var)]:
-        return Kind(False, "they have Ensembl ids")
+        return Kind(False, "features have Ensembl ids")
     features = [str(name) for name in header.var.index]
     if any(is_named_after_metal(name) or channel_kind(name) in OF_AN_INSTRUMENT for name in features):
-        return Kind(True, "channels are named as an instrument's are")
+        return Kind(True, "channels have names of an instrument")
     if _share(features, lambda name: ANTIBODY.match(marker_name(name)) is not None) >= MOST:
-        return Kind(True, "most names are those of antibodies")
+        return Kind(True, "most features have names of antibodies")
     block = first_block(dataset, 0, min(header.n_cells, FIRST_CELLS)) if header.counts else None
     if block is not None and (sign := _sign_of_counts(block)):
         return Kind(False, sign)
     if header.n_genes > MAX_STAINED:
-        return Kind(False, f"more than {MAX_STAINED} markers are not stained at once", is_sure=False)
+        return Kind(False, f"a single staining has at most {MAX_STAINED} markers", is_sure=False)
     if block is not None and block.counts.nnz < MOST * np.prod(block.counts.shape):
         return Kind(False, "most values are zeros", is_sure=False)
-    return Kind(True, f"{header.n_genes} features whose values are no counts", is_sure=False)
+    return Kind(True, f"{header.n_genes} features, whose values are not counts", is_sure=False)
 
 
 def _names(var: pd.DataFrame) -> list[pd.Index | pd.Series]:
@@ -134,7 +134,7 @@ def _names(var: pd.DataFrame) -> list[pd.Index | pd.Series]:
 
 
 def _sign_of_counts(block: Block) -> str | None:
-    """What shows that values were made from counts, or are counts of which some are missing."""
+    """Evidence that values were computed from counts, or are counts with missing values."""
     counts = block.counts.copy()
     missing = ~np.isfinite(counts.data)
     counts.data[missing] = 0

@@ -1,4 +1,4 @@
-"""Problems and warnings that the workflow reports of a configuration before its first long job."""
+"""Problems and warnings of a configuration that the workflow reports before its first long job."""
 
 import io
 import tempfile
@@ -21,7 +21,7 @@ from ...labels.names import LabelNames
 
 
 def problems_and_warnings(text: str) -> tuple[list[Problem], list[str]]:
-    """Problems and warnings of a configuration, given as text, with those of its datasets."""
+    """Problems and warnings of a configuration (text) and its datasets."""
     config = yaml.safe_load(text)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "config.yaml")

@@ -1,1 +1,1 @@
-"""`make pack`: a trained reference as one file."""
+"""`make pack`: pack a trained reference as one file."""

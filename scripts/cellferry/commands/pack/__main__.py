@@ -1,6 +1,6 @@
 """Pack a trained reference as one file: `make pack RESULTS=results NAME=blood VERSION=1 LICENSE=CC-BY-4.0`.
 
-The same results make the same bytes.
+The same results give the same bytes.
 """
 
 import argparse
@@ -12,38 +12,38 @@ from ...references.archive import PATTERNS, Manifest, file_name, sha256_of
 from ..ending import fail
 from .contents import REQUIRED, pack
 
-TOLD = ("organism", "assay", "tissue", "description", "doi", "citation")
-"""What nothing in the results says of the cells."""
+DETAILS = ("organism", "assay", "tissue", "description", "doi", "citation")
+"""Descriptions of the cells that the results do not contain."""
 
 
 def pack_reference(
-    results: Path, name: str, version: str, license_: str, output: Path, told: dict[str, str]
+    results: Path, name: str, version: str, license_: str, output: Path, details: dict[str, str]
 ) -> str:
-    """Write the archive; returns what is said of it.
+    """Write the archive; return the printed summary.
 
     Raises
     ------
     InputError
-        If something was not given, or the results hold no trained reference, or it was damaged.
+        If an argument is missing, or the results contain no trained reference or are damaged.
     """
     path = archive_path(name, version, license_, output)
     missing = [path for path in REQUIRED if not (results / path).exists()]
     if missing:
         raise InputError(
             f"RESULTS={results}: has no {', '.join(missing)}; name the folder `results` of a finished run "
-            "that trained its reference or took in a model of others"
+            "that trained its reference or used a pre-trained model"
         )
-    manifest = pack(results, path, name=name, version=version, license=license_.strip(), **told)
+    manifest = pack(results, path, name=name, version=version, license=license_.strip(), **details)
     return summary(path, manifest)
 
 
 def archive_path(name: str, version: str, license_: str, output: Path) -> Path:
-    """Where the archive of a reference is written.
+    """Path of a reference's new archive.
 
     Raises
     ------
     InputError
-        If a name, version or license is none, or the archive is there already.
+        If name, version or license are missing or invalid, or the archive exists.
     """
     for key, value, written, such_as in (
         ("name", name, "letters, digits, '-' and '_'", "blood"),
@@ -51,21 +51,22 @@ def archive_path(name: str, version: str, license_: str, output: Path) -> Path:
     ):
         if not PATTERNS[key].fullmatch(value):
             raise InputError(
-                f"{key.upper()}={value}: a {key} is of {written}; give one, such as {key.upper()}={such_as}"
+                f"{key.upper()}={value}: a {key} consists of {written}; give one, such as "
+                f"{key.upper()}={such_as}"
             )
     if not license_.strip():
         raise InputError(
-            "LICENSE= is missing: nobody may use what has no license; give the terms under which its data "
-            "may be used, such as LICENSE=CC-BY-4.0"
+            "LICENSE= is missing: data without a license may not be used; give the terms of use of its data, "
+            "such as LICENSE=CC-BY-4.0"
         )
     path = output / file_name(name, version)
     if path.exists():
-        raise InputError(f"{path} is there already; give another VERSION, or take it away")
+        raise InputError(f"{path} exists; give another VERSION, or delete it")
     return path
 
 
 def summary(path: Path, manifest: Manifest) -> str:
-    """What is said of an archive that was written."""
+    """The printed summary of a written archive."""
     not_told = [key for key in ("organism", "tissue", "citation") if not getattr(manifest, key)]
     lines = [
         f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB)",
@@ -74,7 +75,7 @@ def summary(path: Path, manifest: Manifest) -> str:
         *(f"  without {what}" for what in manifest.missing),
         *(f"  {key.upper()}= was not given" for key in not_told),
         f"  sha256: {sha256_of(path)}",
-        "Whoever has it labels a query with:",
+        "To label a query with it:",
         f"  make label REFERENCE={path} QUERY=query.h5ad",
     ]
     return "\n".join(lines)
@@ -83,14 +84,14 @@ def summary(path: Path, manifest: Manifest) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="make pack", description=__doc__)
-    for key in ("name", "version", "license", *TOLD):
+    for key in ("name", "version", "license", *DETAILS):
         parser.add_argument(f"--{key}", default="")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--output", type=Path, default=Path())
     given = parser.parse_args(arguments)
-    told = {key: " ".join(getattr(given, key).split()) for key in TOLD}
+    details = {key: " ".join(getattr(given, key).split()) for key in DETAILS}
     try:
-        print(pack_reference(given.results, given.name, given.version, given.license, given.output, told))
+        print(pack_reference(given.results, given.name, given.version, given.license, given.output, details))
     except (InputError, OSError) as error:
         return fail("make pack", error)
     return 0

@@ -1,4 +1,4 @@
-"""What a packed reference holds, made from the results of a run."""
+"""Contents of a packed reference, made from the results of a run."""
 
 import filecmp
 import shutil
@@ -46,15 +46,15 @@ from ...runs.versions import versions
 from ...sampling.sketch import random_sketch
 
 REQUIRED = (*AS_THEY_ARE.values(), MODEL, CLASSIFIER, LATENTS)
-"""What results must hold to be packed."""
+"""Results that are required for packing."""
 
 OF_HELD_OUT = (VALIDATION, VALIDATION_MODEL, TEST_SCORES)
-"""What only a reference with counts has."""
+"""Results of references with counts only."""
 MAX_HELD_OUT = 10_000
-"""Held-out cells whose counts are packed, on which the loss by a query's missing genes is estimated."""
+"""Packed held-out cells with counts, to estimate the loss by missing genes."""
 
 MAX_SHOWN = 10_000
-"""Training cells whose latents are packed besides those that heads need: the report draws no more."""
+"""Packed training cells with latents for the report's maps, in addition to those of heads."""
 
 PACKAGES = ["anndata", "numpy", "scikit-learn", "scipy", "scvi-tools", "torch", "xgboost"]
 
@@ -69,15 +69,15 @@ def pack(results: Path, path: Path, var: pd.DataFrame | None = None, **about: st
     path
         The archive.
     var
-        Genes of the cells that a model of others was trained on, called as the model has them, if there is
-        more to tell of them.
+        Genes of a pre-trained model's training cells, named as in the model, if there is more information
+        on them.
     about
-        Fields of the manifest that nothing in the results says.
+        Fields of the manifest that the results do not contain.
 
     Raises
     ------
     InputError
-        If a result is not what it should be, or was damaged.
+        If a result is unsuitable or damaged.
     """
     read = [*(results / name for name in (*REQUIRED, *OF_HELD_OUT)), *_mapped(results)]
     check_inputs([str(path) for path in read if path.exists()], [results])
@@ -93,7 +93,7 @@ def pack(results: Path, path: Path, var: pd.DataFrame | None = None, **about: st
         features = read_artifact(Features, results / FEATURES)
         has_genes = features.namespace != "marker"
         if has_genes and not _write_gene_names(results, folder / GENE_NAMES, var):
-            missing.append("ids and symbols side by side: queries need genes of the same kind of ids")
+            missing.append("ids with symbols: queries need genes of the same kind of ids")
         labels = read_artifact(ReferenceLabels, results / "reference/labels.json")
         classifier = read_artifact(ClassifierLabels, results / CLASSIFIER / "labels.json")
         missing += _not_learned(made_with, classifier.heads)
@@ -123,7 +123,7 @@ def pack(results: Path, path: Path, var: pd.DataFrame | None = None, **about: st
 
 
 def _files(folder: Path) -> list[Path]:
-    """Files of a folder; Snakemake leaves its mark in those that it made."""
+    """Files of a folder, without Snakemake's hidden marks."""
     return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
 
 
@@ -133,7 +133,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _pack_model(results: Path, folder: Path) -> dict[str, Any]:
-    """Write the model without its pickle, and its encoder; returns what it is made with."""
+    """Write the model without its pickle, and its encoder; return the model's settings."""
     target = folder / MODEL
     target.mkdir(parents=True, exist_ok=True)
     for file in _files(results / MODEL):
@@ -145,7 +145,7 @@ def _pack_model(results: Path, folder: Path) -> dict[str, Any]:
 
 
 def _pack_latents(results: Path, target: Path) -> None:
-    """Write the latents of some training cells, which are named by their numbers."""
+    """Write latents of some training cells, named by number."""
     paths = _mapped(results)
     codes, _ = read_codes(paths, "label")
     rows = random_sketch(codes >= 0, MAX_SHOWN, seed=0)
@@ -174,10 +174,10 @@ def _batches_of_labels(results: Path) -> dict[str, set[str]]:
 
 
 def _pack_held_out(results: Path, folder: Path) -> tuple[list[str], dict[str, float]]:
-    """Write counts of held-out cells, and scores of others; returns what is missing, and the scores."""
+    """Write counts of held-out cells, and scores; return missing parts, and the scores."""
     if not all((results / name).exists() for name in OF_HELD_OUT):
-        counts = "counts of held-out cells: what genes are worth that a query lacks cannot be estimated"
-        return [counts, "scores of cells that the model did not see"], {}
+        counts = "counts of held-out cells: the accuracy lost to missing genes cannot be estimated"
+        return [counts, "scores of held-out cells"], {}
     with H5adReader(results / VALIDATION) as reader:
         rows = random_sketch(reader.codes("label") >= 0, MAX_HELD_OUT, seed=0)
         pack_held_out(reader, rows, folder / HELD_OUT)
@@ -195,19 +195,19 @@ def _pack_held_out(results: Path, folder: Path) -> tuple[list[str], dict[str, fl
 
 
 def _not_learned(made_with: dict[str, Any], heads: list[str]) -> list[str]:
-    """What a model of others, or one with fewer classifiers, cannot do."""
+    """Features that an imported model, or one with fewer classifiers, lacks."""
     missing = []
     if not set(heads).intersection(ON_EXPRESSION):
-        missing.append("classifiers on expression: cells are told by the model's latents alone")
+        missing.append("classifiers on expression: labels rest on the model's latents alone")
     if made_with["class"] == "SCANVI" and "scanvi" not in heads:
         missing.append("the vote of scANVI's own classifier")
     if not made_with["arguments"].get("encode_covariates"):
-        missing.append("a fit to the batches of queries: the model's encoder takes no batch")
+        missing.append("a fit to the batches of queries: the model's encoder does not use batches")
     return missing
 
 
 def _write_gene_names(results: Path, target: Path, var: pd.DataFrame | None) -> bool:
-    """Write Ensembl ids and symbols of the model's genes side by side, as far as datasets hold both."""
+    """Write a table of Ensembl ids and symbols of the model's genes, if datasets have both."""
     features = read_artifact(Features, results / FEATURES)
     other = {"ensembl": "symbol", "symbol": "ensembl"}.get(features.namespace)
     known: dict[str, str] = {}
@@ -227,7 +227,7 @@ def _write_gene_names(results: Path, target: Path, var: pd.DataFrame | None) -> 
 def _gene_tables(
     results: Path, features: Features, var: pd.DataFrame | None
 ) -> Iterator[tuple[pd.DataFrame, str]]:
-    """The genes of cells and of datasets, each with the column of the ids that the model has."""
+    """Genes of cells and datasets, each with the column of the model's ids."""
     if var is not None:
         yield var, "index"
     for name, chosen in features.datasets.items():
