@@ -1,4 +1,4 @@
-"""A small run to draw a report of, and the drawn page as a reader meets it."""
+"""A small run for a report, and the parsed page."""
 
 import csv
 import html
@@ -54,7 +54,7 @@ class Page:
 
     @property
     def text(self):
-        """Words without tags, a single space between two."""
+        """Text without tags, with single spaces."""
         return _words(self.source)
 
     @property
@@ -64,12 +64,12 @@ class Page:
 
     @property
     def remarks(self):
-        """Warnings before the labels are used."""
+        """Remarks at the top of the section on accuracy."""
         listed = self.source.partition('<div class="remarks" id="remarks">')[2].partition("</div>")[0]
         return [_words(remark) for remark in re.findall(r"<li>(.*?)</li>", listed, re.S)]
 
     def section(self, heading):
-        """What stands between a heading and the next one."""
+        """The part between a heading and the next one."""
         for name in re.finditer(r"<h[23][^>]*>(.*?)</h[23]>", self.source, re.S):
             if _words(name[1]) == heading:
                 return Page(re.split(r"<h[23]", self.source[name.end() :])[0])
@@ -93,7 +93,7 @@ def _words(source):
 
 
 class World:
-    """The files a report is drawn from: a reference, queries of 60 cells in two chunks each, a test part."""
+    """Input files of a report: a reference, queries of 60 cells in two chunks each, a test part."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class World:
         return paths
 
     def write_predictions(self, part):
-        """Random answers: a sixth unknown, another sixth of a coarser level where there is one."""
+        """Random answers: a sixth unknown, another sixth of a coarser level if there is one."""
         path = self.folder / f"predictions/{part}.parquet"
         path.parent.mkdir(exist_ok=True)
         best = self.rng.choice(self.labels, self.cells).astype(object)
@@ -186,7 +186,7 @@ class World:
         return str(path)
 
     def write_genes(self, query):
-        """Tables of a query's genes: every label against the next one, and a shift of all of them."""
+        """Tables of a query's genes: every label against the next one, and a shared shift."""
         labels = self.labels
         speaking, shifted = [], []
         for rank, effect in enumerate((2.5, -1.5), start=1):
@@ -224,11 +224,11 @@ class World:
         return str(path)
 
     def scores(self, part):
-        """Scores of a part, as they were written."""
+        """Written scores of a part."""
         return read_artifact(Evaluation, self.folder / f"evaluation/{part}.json")
 
     def change_scores(self, part, **changed):
-        """Write others in the place of some scores of a part."""
+        """Replace some scores of a part."""
         write_artifact(replace(self.scores(part), **changed), self.folder / f"evaluation/{part}.json")
 
     def change_inspection(self, name, **changed):
@@ -249,7 +249,7 @@ class World:
         return write_left_out(self.folder / "evaluation/left_out.json", labels)
 
     def draw(self, *, missing=(), **changed):
-        """Draw the page; files that are given take the place of the run's own."""
+        """Draw the page; given files replace the run's own."""
         files = {
             "evaluations": self.evaluations, "gene_loss": self.gene_loss,
             "decision": str(self.write_decision()),

@@ -1,4 +1,4 @@
-"""A job that is run again, with more memory or a smaller share of it, writes what it would have written."""
+"""A repeated job with more memory or smaller blocks writes the same results."""
 
 import cellferry.resources.budget
 import numpy as np
@@ -34,7 +34,7 @@ BUDGETS = [Budget(2000), Budget(4000, 2), Budget(2000, 3), Budget(8000)]
 
 @pytest.fixture
 def sizes(monkeypatch):
-    """Sizes of the blocks so far; kB for MB, so that small files are cut into many."""
+    """Sizes of the blocks so far; kB for MB, so that small files are split into many."""
     monkeypatch.setattr(cellferry.resources.budget, "MB", 1024)
     found, block_bytes = [], Budget.block_bytes
 
@@ -272,7 +272,7 @@ def predict_chunk(query, path, budget, *, chunk):
 
 
 def tables_agree(tmp_path, write):
-    """What `same` checks, for numbers from products of matrices, whose last bits depend on their size."""
+    """Check like `same`, for matrix products, whose last bits depend on the block size."""
     tables = []
     for number, budget in enumerate(BUDGETS):
         write(tmp_path / f"{number}.parquet", budget)

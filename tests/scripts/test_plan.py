@@ -1,4 +1,4 @@
-"""plan: jobs of every rule, what they take, and what does not fit what is asked for."""
+"""plan: jobs of every rule, their needs, and requests that are too small."""
 
 import re
 
@@ -16,7 +16,7 @@ ONLY_CYTOMETRY = ("select_markers", "compare_panels", "write_fcs")
 TRAINED = reference_labels_of(
     hierarchy_of([f"label {n:02}" for n in range(20)]), {f"label {n:02}": 5000 for n in range(20)}
 )
-"""Labels of a reference of an earlier run."""
+"""Labels of an earlier run's reference."""
 ENOUGH = Asked(mem_mb=[4000, 8000], runtime=[60, 120])
 
 
@@ -265,7 +265,7 @@ def test_nothing_is_trained_where_an_earlier_run_has_done_it(config, tmp_path, c
         assert re.search(rf"^{rule} +\d+ ", said, re.M), rule
     for rule in ("split_reference", "select_genes", "train_reference_model", "train_classifier", "calibrate"):
         assert rule not in said
-    # The classifiers of 80,000 training cells are held.
+    # The classifiers of 80,000 training cells are in memory.
     found = expected_jobs(config, [about("blood", "query")], TRAINED)
     assert largest(found, "predict_labels") > MEMORY_MODELS["predict_labels"].fixed_mb + 15
 

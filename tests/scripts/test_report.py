@@ -1,4 +1,4 @@
-"""The report's page: what a reader finds in which section of it."""
+"""The report's page: contents of its sections."""
 
 import html
 import re
@@ -17,7 +17,7 @@ from report_world import FAMILY, FOREIGN, LABELS, RARE, REASONS, World
 def test_page_is_self_contained_and_escaped(tmp_path):
     page = World(tmp_path, queries=["q1", "q2"], scored=["test", "q1"], labels=LABELS).draw()
     text = re.sub(r'"data:image/[^"]+"', '"picture"', page.source)
-    # Names of XML and what an SVG says of them are no addresses that are fetched.
+    # Names of XML namespaces are not fetched addresses.
     text = re.sub(r'xmlns(:xlink)?="[^"]*"', "", text)
     assert "://" not in text
     assert re.search(r"<script[^>]* src|<link|@import|url\((?!#)", text) is None
@@ -154,7 +154,7 @@ def test_many_labels(tmp_path):
     labels = [f"label number {n}" for n in range(200)]
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=labels, cells=3000).draw()
     assert "smaller labels" in page.source
-    assert "The 60 largest of 202 labels" in page.text  # the rare one and the foreign one are rows, too
+    assert "The 60 largest of 202 labels" in page.text  # with the rare and the foreign one
     assert len(page.source) < 10 * 1024**2
 
 

@@ -54,7 +54,7 @@ def test_confusion_of_many_labels_keeps_every_cell():
 
 
 def test_where_nothing_was_scored_there_is_a_folder_all_the_same(tmp_path):
-    """It is an output of the rule: of a model of others and a query without labels, too."""
+    """It is an output of the rule, also for a pre-trained model and a query without labels."""
     assert draw_confusions({}, tmp_path / "figures" / "confusion") == {}
     assert (tmp_path / "figures" / "confusion").is_dir()
 
@@ -88,7 +88,7 @@ def test_how_training_went():
     said = training_in_words(rows, config)
     assert (said["epochs"], said["max_epochs"], said["best"], said["loss"]) == (3, 400, 2, 7)
     assert training_in_words([], config) is None
-    del rows[-1]["max_epochs"]  # of an earlier version
+    del rows[-1]["max_epochs"]  # from an earlier version
     assert training_in_words(rows, config)["max_epochs"] is None
 
 

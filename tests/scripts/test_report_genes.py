@@ -14,7 +14,7 @@ def test_a_label_has_its_genes_its_runner_up_and_what_moved(tmp_path):
     assert rows[1][1:] == [
         "99",
         LABELS[0],
-        # Low where the runner-up is high, and beyond both of them.
+        # A low mean supports G2; G3 lies beyond both labels.
         "G1 40 %, less G2 20 %, G3* 13 %",
         ", ".join(f"M{rank} +0.7" for rank in range(1, 9)) + " and 2 more",
     ]

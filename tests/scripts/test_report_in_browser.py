@@ -1,4 +1,4 @@
-"""The report as a reader meets it: in headless Chromium, with a mouse, a keyboard and a printer."""
+"""The report in headless Chromium, with mouse, keyboard and printer."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ WORLDS = {
     "40 batches": {"queries": ["q1"], "scored": ["test"], "labels": LABELS, "cells": 400, "batches": 40},
 }
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
-"""Left there to be looked at, where the folder exists."""
+"""Folder for screenshots, used if it exists."""
 
 
 @pytest.fixture(scope="module", params=WORLDS, ids=lambda name: name.replace(" ", "_"))
@@ -46,7 +46,7 @@ def world(request, tmp_path_factory):
 
 @contextmanager
 def opened(file, *, width):
-    """The page in a window of its own; what went wrong in it fails the test."""
+    """The page in its own window; errors in it fail the test."""
     wrong = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -62,7 +62,7 @@ def opened(file, *, width):
 
 
 def drawn(page):
-    """What the map shows, as it says itself, once it is drawn."""
+    """The map's own description of its content, after drawing."""
     page.wait_for_function("document.getElementById('map-canvas').dataset.drawn")
     return page.get_attribute("#map-canvas", "data-drawn")
 
@@ -156,7 +156,7 @@ def test_heads_that_span_columns_sort_the_column_below(file):
     with opened(file, width=1280) as page:
         table = page.locator("table.data", has_text="forced").filter(has_text="baseline").first
         buttons = [button.inner_text() for button in table.get_by_role("button").all()]
-        assert "forced" not in buttons  # it stands above several
+        assert "forced" not in buttons  # it is above several columns
         assert buttons.count("accuracy") == 0  # one row: nothing to sort
         labels = page.locator("details table.data", has_text="F1 of").first
         labels.evaluate("table => table.closest('details').open = true")

@@ -1,4 +1,4 @@
-"""What the report counts: cells by label and batch, costs by rule; and what it remarks on."""
+"""Counts of the report (cells by label and batch, time and memory by rule), and its remarks."""
 
 from dataclasses import replace
 
@@ -154,7 +154,7 @@ def test_memory_used_is_what_the_kernel_saw_where_the_log_tells(tmp_path):
 def test_costs_stand_beside_what_was_predicted(tmp_path):
     page = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).draw()
     asked, predicted, used, *shares = page.section("Time and memory").row("map_query")[-5:]
-    assert shares == ["–", "–"]  # neither the share of the memory asked for nor that of the cores is known
+    assert shares == ["–", "–"]  # shares of requested memory and cores were not measured
     assert (asked, used) == ("–", "512 MB")
     assert 150 < int(predicted.removesuffix(" MB").replace(",", "")) < 3000
 

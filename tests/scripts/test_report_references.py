@@ -1,4 +1,4 @@
-"""The report's section on several references: labels that agree, names in conflict, the nearest reference."""
+"""The report's section on several references: agreeing and conflicting labels, nearest reference."""
 
 import csv
 
@@ -46,7 +46,7 @@ def test_each_label_is_told_once_and_conflicts_stand_first(table):
     assert len(judged) == len(by_label) == 6
     assert by_label["atlas", "T"].relation == "broader than CD4, CD8"
     assert by_label["atlas", "T"].calls_in_words == "CD4 60%, CD8 40%"
-    # Mistakes of a twentieth of the cells are left to the table.
+    # Mistakes of a twentieth of the cells are only in the table.
     assert by_label["atlas", "<NK>"].calls == {"B": 0.95}
     assert by_label["blood", "rare"].relation == "too few cells"
 

@@ -1,4 +1,4 @@
-"""report_so_far: a page of the results that exist, with the missing ones by name."""
+"""report_so_far: a page of existing results, with a list of missing ones."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""A web server on this machine that answers as it is told to: whole, in parts, wrong, late or not at all."""
+"""A local web server with configurable answers: whole, in parts, wrong, late or none."""
 
 import hashlib
 import http.server
@@ -32,22 +32,22 @@ def reference(content=CONTENT, **changes):
 
 
 class Answer:
-    """What the server does with a request.
+    """The server's answer to a request.
 
     Parameters
     ----------
     content
         The whole file.
     status
-        Sent in the place of the file, if it is not 200.
+        Sent in place of the file, if it is not 200.
     headers
-        Sent besides, or in the place of others.
+        Additional headers, or replacements.
     ends_after
-        Bytes of this answer after which the connection is closed.
+        Bytes of the answer after which the connection is closed.
     ranges
-        Whether a part of the file is sent where it is asked for.
+        True if requests for a part of the file are answered with it.
     length
-        Content-Length in the place of the right one; None: none is sent.
+        Content-Length in place of the right one; None: the header is omitted.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Answer:
 
 
 class Server:
-    """A server and what was asked of it."""
+    """A server and its received requests."""
 
     def __init__(self, address):
         self.address = address
@@ -82,7 +82,7 @@ class Server:
         self.asked = []
 
     def tell(self, path, *answers):
-        """Answer requests for a path in these ways, one after the other; the last is for all that follow."""
+        """Answer requests for a path in these ways, one after the other; the last for all further ones."""
         self.answers[path] = list(answers)
 
     @property
@@ -93,7 +93,7 @@ class Server:
 
 @contextmanager
 def serving(certificate=None, key=None):
-    """A running server; it speaks https if it is given files of a certificate and of its key."""
+    """A running server; https with files of a certificate and its key."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -111,7 +111,7 @@ def serving(certificate=None, key=None):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate, key)
             running.socket = context.wrap_socket(running.socket, server_side=True)
-        running.handle_error = lambda *_: None  # of connections that the other side refuses
+        running.handle_error = lambda *_: None  # errors of connections that the client refuses
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server

@@ -1,4 +1,4 @@
-"""Packed references: the same bytes each time, and nothing wrong in one goes unnoticed."""
+"""Packed references: the same bytes each time, and any damage is detected."""
 
 import json
 import zipfile
@@ -61,7 +61,7 @@ def archive(files, tmp_path):
 
 
 def edited(archive, change, *, about=None):
-    """A copy whose members are what `change` makes of them: pairs of a name or `ZipInfo`, and content."""
+    """A copy with members changed by `change`: pairs of a name or `ZipInfo`, and content."""
     with zipfile.ZipFile(archive) as whole:
         members = {info.filename: whole.read(info) for info in whole.infolist()}
     manifest = json.loads(members[MANIFEST])
@@ -94,7 +94,7 @@ def test_the_same_files_make_the_same_bytes(archive, files, tmp_path):
 
 
 def test_no_byte_can_change_what_is_read(archive, tmp_path):
-    """Whichever is changed: it is refused, or the archive says and holds what it did."""
+    """Any changed byte is refused, or leaves manifest and contents as they were."""
     whole, told = archive.read_bytes(), verify(archive)
     path = tmp_path / "changed.cellferry.zip"
     said = []
@@ -191,7 +191,7 @@ def test_what_it_says_of_itself_is_checked(archive, about):
 
 
 def test_a_member_that_unpacks_to_more_than_it_says_is_refused(archive):
-    """Its size is wrong in the archive's own list too: no more is read than that."""
+    """The size in the archive's own list is also wrong: no more bytes are read."""
     path = edited(archive, lambda m: (m | {"genes.json": b"0" * 50_000_000}).items())
     size = (50_000_000).to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(size, (2).to_bytes(4, "little")))

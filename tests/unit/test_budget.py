@@ -29,7 +29,7 @@ def test_blocks_are_not_larger_than_is_good():
 def test_blocks_stay_as_they_were_while_memory_rises_with_the_attempts():
     first, second = block(2000), block(4000, attempt=2)
     assert first <= second <= 1.2 * first
-    # What was not foreseen has more than twice the room.
+    # Unpredicted memory has more than twice the space.
     assert 4000 * MB - 4 * second > 2 * (2000 * MB - 4 * first)
 
 

@@ -1,4 +1,4 @@
-"""Files with a time in the future, which would make everything made from them look old: refused."""
+"""Files with a time in the future are refused: results made from them would look old."""
 
 import os
 import re

@@ -14,7 +14,7 @@ PROGRAM = "/somewhere/.venv/bin/snakemake"
         (["--profile", "p", "--", "all"], {"all"}, f"{PROGRAM} report_so_far --profile p"),
         (["-k", "results/x", "--cores", "2"], {"results/x"}, f"{PROGRAM} report_so_far -k --cores 2"),
         (["--cores", "2", "--config", "seed=3"], set(), f"{PROGRAM} report_so_far --cores 2 --config seed=3"),
-        # Of no use to the report, and a cause to make others.
+        # Options that the report does not use, and that would run other jobs.
         (["--forcerun", "a", "b", "-n"], {"a", "b"}, f"{PROGRAM} report_so_far -n"),
         (["x", "-U", "x", "-p"], {"x"}, f"{PROGRAM} report_so_far -p"),
         (["x", "--directory", "x"], {"x"}, f"{PROGRAM} report_so_far --directory x"),

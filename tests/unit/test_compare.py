@@ -1,4 +1,4 @@
-"""Two tables of labels side by side: what is counted, and which cause is given for a change."""
+"""Comparison of two tables of labels: counts, and causes of changes."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def cell(name, label, *, level="label", reason=None, best=None, p=0.9):
 
 
 KNOWN = [cell("k1", "T"), cell("k2", "B"), cell("k3", "NK")]
-"""Cells by which all three labels are known to both tables."""
+"""Cells with all three labels, for both tables."""
 
 
 def rows_of(path):
@@ -64,7 +64,7 @@ def rows_of(path):
 
 
 def changes(tmp_path, a, b, **more):
-    """Rows of the written table by both labels, without those that are the same."""
+    """Rows of the written table by both labels, without unchanged ones."""
     output = tmp_path / "changes.tsv"
     compare(str(write(tmp_path / "a", a)), str(write(tmp_path / "b", b)), output=str(output), **more)
     rows = rows_of(output)

@@ -1,4 +1,4 @@
-"""What `make compare` refuses, each with the way out, and its memory."""
+"""Input that `make compare` refuses, with remedies, and its memory."""
 
 import tracemalloc
 
@@ -48,7 +48,7 @@ def test_queries_are_chosen_by_name(runs, tmp_path):
     a, b = runs
     for run in "ab":
         write(tmp_path / run, KNOWN, query="test")
-    # The reference's held-out cells are not asked for unless they are named.
+    # The reference's held-out cells are compared only if they are named.
     assert "kidney.parquet" in compare(str(a), str(b))
     assert "test.parquet" in compare(str(a), str(b), query="test")
     for run in "ab":
@@ -64,7 +64,7 @@ def test_another_query(tmp_path):
     refused("A contains predictions of kidney, B of lung: no common query; name two files", a, b)
     one, other = a / "predictions/kidney.parquet", b / "predictions/lung.parquet"
     refused("have no cell in common: 'k1', 'k2', 'k3' are in A, 'other' in B", one, other)
-    # Called otherwise, but with the same cells.
+    # Another name, but the same cells.
     write(tmp_path / "b", KNOWN, query="lung")
     assert "3 cells are in both" in compare(str(one), str(other))
 
@@ -166,7 +166,7 @@ def test_memory_grows_by_few_bytes_a_cell(tmp_path, monkeypatch, shuffled):
     few = pq.read_table(write(tmp_path / "few", KNOWN) / "predictions/kidney.parquet")
 
     def peak(n_cells):
-        """Bytes that Python and Arrow hold at most."""
+        """Peak bytes of Python and Arrow."""
         draw = np.random.default_rng(0)
         paths = []
         for key in "ab":
@@ -186,5 +186,5 @@ def test_memory_grows_by_few_bytes_a_cell(tmp_path, monkeypatch, shuffled):
         pa.set_memory_pool(usual)
         return python + pool.max_memory()
 
-    # The hashes of one table's names are held, eight bytes a cell and as many while they are sorted.
+    # Hashes of one table's names: eight bytes per cell, and as many during sorting.
     assert peak(400_000) - peak(200_000) < 200_000 * 30

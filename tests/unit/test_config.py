@@ -1,4 +1,4 @@
-"""The configuration: defaults, all problems at once in plain words, docs that agree with the schema."""
+"""The configuration: defaults, all problems together, docs that agree with the schema."""
 
 import copy
 import subprocess
@@ -48,7 +48,7 @@ def test_every_key_that_is_not_required_has_a_valid_default():
 def test_minimal_config_is_enough(config):
     check(config, config_files=[])
     fill_defaults(config)
-    assert config["datasets"]["patients"]["chunks"] == 1  # of a file that is not there
+    assert config["datasets"]["patients"]["chunks"] == 1  # of a missing file
     assert config["genes"]["n_variable"] == 4000
     assert config["model"]["n_latent"] == 30
     assert config["model"]["batch_size"] == 512

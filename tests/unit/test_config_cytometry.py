@@ -1,4 +1,4 @@
-"""The configuration: keys of cytometry, and keys that have no effect with one modality."""
+"""The configuration: keys of cytometry, and keys without effect for one modality."""
 
 import pytest
 import yaml

@@ -41,7 +41,7 @@ def pipe(folder):
     ("make", "said"),
     [
         (lambda folder: None, "there is no file or folder bad (looked in "),
-        (link, "bad is a link to elsewhere, which is not there; correct the path"),
+        (link, "bad is a link to elsewhere, which does not exist; correct the path"),
         (circle, "bad is a link that leads back to itself; correct the path"),
         (empty, "the folder bad is empty; correct the path"),
         (pipe, "bad is neither a file nor a folder; correct the path"),

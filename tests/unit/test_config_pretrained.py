@@ -74,7 +74,7 @@ def test_its_own_results_are_no_earlier_runs(trained_before, tmp_path, monkeypat
 
 @pytest.fixture
 def imported(config, tmp_path):
-    """A configuration with a model of others in place of a reference."""
+    """A configuration with a pre-trained model in place of a reference."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model/model.pt").touch()
     (tmp_path / "cells.csv").write_text("cell,cell_type,donor,latent_0\na,B,d,1\n")
@@ -108,7 +108,7 @@ def test_a_mistake_in_a_model_of_others_is_named(imported, change, said):
 
 @pytest.fixture
 def imported_cytovi(imported, tmp_path):
-    """A configuration with a CytoVI model of others, and how its values were scaled."""
+    """A configuration with a pre-trained CytoVI model, and its scaling."""
     (tmp_path / "scaling.csv").write_text("marker,low,high\nCD3,0.1,5\n")
     imported["pretrained"]["scaling"] = str(tmp_path / "scaling.csv")
     return imported | {"modality": "cytometry"}
@@ -137,7 +137,7 @@ def test_a_mistake_in_the_scaling_of_a_model_is_named(imported_cytovi, tmp_path,
 
 def test_a_model_that_says_how_it_is_scaled_is_not_told(imported_cytovi, tmp_path):
     (tmp_path / "model/transformation.json").touch()
-    assert "holds a transformation.json that says how values are scaled" in problems(imported_cytovi)
+    assert "already contains the scaling of values (transformation.json)" in problems(imported_cytovi)
 
 
 def test_only_intensities_are_scaled(imported_cytovi):

@@ -1,4 +1,4 @@
-"""Files of a dataset: the samples they are named after, and their distribution over jobs."""
+"""Files of a dataset: names of samples, and distribution over jobs."""
 
 from pathlib import Path
 

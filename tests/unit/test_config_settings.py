@@ -26,7 +26,7 @@ TYPES = {
 
 
 def types_in_schema(section, key):
-    """Types of a key's values in a run, where what `auto` stands for is filled in."""
+    """Types of a key's values in a run, with `auto` replaced."""
     schema = load_schema()["properties"][section]["properties"][key]
     found = set()
     for choice in (schema, *schema.get("oneOf", [])):

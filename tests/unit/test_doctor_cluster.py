@@ -1,4 +1,4 @@
-"""`make doctor`: what SLURM answers, and what of a profile the cluster does not have."""
+"""`make doctor`: SLURM's answers, and a profile's requests that the cluster lacks."""
 
 import re
 import sys

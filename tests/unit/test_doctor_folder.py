@@ -1,4 +1,4 @@
-"""`make doctor`: writing, locks, space and earlier jobs where the results will lie."""
+"""`make doctor`: writing, locks, space and earlier jobs in the folder for results."""
 
 import errno
 import os
@@ -56,7 +56,7 @@ NO_LOCKS = "raise OSError(37, 'No locks available')"
         (NO_LOCKS, "", "note", "HDF5 files open anyway"),
         (NO_LOCKS, "import sys; sys.exit('no h5py')", "note", "HDF5 files may fail to open"),
         ("", "import time; time.sleep(60)", "FAILS", "no answer in 0.5 s"),
-        ("", "", "ok", "flock, fcntl and HDF5's work"),
+        ("", "", "ok", "flock, fcntl and HDF5 locks work"),
     ],
 )
 def test_locks(monkeypatch, tmp_path, flock, hdf5, status, said):

@@ -1,4 +1,4 @@
-"""`make doctor`: Python, .venv, Snakemake and conda, as they are and as they are needed."""
+"""`make doctor`: Python, .venv, Snakemake and conda, installed and required versions."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from machines import failing, worst
 
 @pytest.fixture
 def project(monkeypatch, tmp_path):
-    """A project of its own, with what the checks read."""
+    """A separate project with the files that the checks read."""
     folder = tmp_path / "project"
     folder.mkdir()
     for name in ("pyproject.toml", "Snakefile", "requirements.txt"):
@@ -30,7 +30,7 @@ def test_a_python_that_is_not_the_workflows(monkeypatch):
 def test_environment_not_made_yet(programs, project):
     programs("uv", "true")
     finding = worst(installed.check_environment())
-    assert (finding.status, finding.text) == ("note", "not there yet")
+    assert (finding.status, finding.text) == ("note", "not installed yet")
     assert "make demo" in finding.remedy
 
 
@@ -59,9 +59,9 @@ def test_environment_that_lacks_packages(monkeypatch, project):
 @pytest.mark.parametrize(
     ("snakemake", "plugin", "said"),
     [
-        ("9.26.0", "2.8.0", "9.26.0, and the workflow needs 9.27 or later"),
-        ("", "2.8.0", "not there yet; 9.27 or later"),
-        ("9.27.1", "", "not there; the workflow is tested with 2.8"),
+        ("9.26.0", "2.8.0", "9.26.0, but the workflow needs 9.27 or later"),
+        ("", "2.8.0", "not installed yet; 9.27 or later"),
+        ("9.27.1", "", "not installed; the workflow is tested with 2.8"),
         ("10.1.0", "2.7.3", "2.7.3; the workflow is tested with 2.8"),
     ],
 )
@@ -77,7 +77,7 @@ def test_snakemake_of_a_conda_environment(monkeypatch, programs):
     programs("snakemake", "echo 9.30.2")
     finding, plugin = installed.check_snakemake()
     assert (finding.status, finding.text) == ("ok", "9.30.2")
-    assert plugin.status == "note"  # without SLURM nothing uses it
+    assert plugin.status == "note"  # not needed without SLURM
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from machines import PROFILE, failing, profile_with
 
 def test_values_are_read_without_yaml(tmp_path):
     values, problems = profile_values(PROFILE)
-    # The rest of the file is yte's.
+    # yte evaluates the rest of the file.
     head = (PROFILE / "config.yaml").read_text().partition("__definitions__")[0]
     assert values == yaml.load(head, yaml.BaseLoader)["__variables__"]
     assert problems == []

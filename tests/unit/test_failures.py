@@ -69,7 +69,7 @@ REPORT = SimpleNamespace(
 
 
 def told(folder, monkeypatch, text, *jobs, sacct=None):
-    """What is said of jobs that failed for good; `text` is the main process's log."""
+    """The message on jobs that failed in all attempts; `text` is the main process's log."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(failures, "ask", lambda *command: sacct)
     (folder / "snakemake.log").write_text(text)

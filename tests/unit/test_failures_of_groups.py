@@ -1,4 +1,4 @@
-"""Explanations of failed jobs of several rules: the rule that failed is named, and the others are not."""
+"""Explanations of failed jobs of several rules: they name the failed rule only."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ RULES = ("split_reference", "select_genes", "shuffle_reference")
 SLURM_LOG = "logs/slurm/group_reference_cells_select_genes/{number}.log"
 JOB = "24c9b3f1-20d7-5dc7-9597-7bcf7f342f35"
 SUBMITTED = f"Job {JOB} has been submitted with SLURM jobid {{number}} (log: {SLURM_LOG})."
-# What Snakemake says of the rules of a group, whichever failed.
+# Snakemake's lines on the rules of a group, independent of the failed one.
 FAILED = f"""\
 Error in group reference_cells:
     message: SLURM-job '{{number}}' failed, SLURM status is: 'FAILED'. For further error details see the logs.
@@ -40,7 +40,7 @@ SPLIT = f"{BEGUN}Finished jobid: 1 (Rule: split_reference)\n1 of 3 steps (33%) d
 
 
 class Group(list):
-    """A job of Snakemake's that runs several rules."""
+    """A Snakemake job of several rules."""
 
     groupid = "reference_cells"
 
@@ -67,7 +67,7 @@ def write(folder, path, text):
 
 @pytest.fixture
 def told(tmp_path, monkeypatch):
-    """What is said of a group whose last attempt wrote a text into SLURM's log."""
+    """The message on a group whose last attempt wrote a text into SLURM's log."""
 
     def tell(slurm_log, *, numbers=(7,), refused="", rules=RULES, sacct=None):
         monkeypatch.chdir(tmp_path)
@@ -86,7 +86,7 @@ def told(tmp_path, monkeypatch):
 def test_the_rule_that_failed_is_named_with_all_attempts(told, tmp_path):
     write(tmp_path, "logs/select_genes/select_genes.log", "error: the datasets have no gene in common\n")
     write(tmp_path, "logs/split_reference/split_reference.log", "peak memory: 151 MB\n")
-    # Of an earlier run.
+    # From an earlier run.
     write(tmp_path, "logs/shuffle_reference/shuffle_reference.log", "error: something else\n")
     said = told(f"{SPLIT}Error in rule select_genes:\n    message: None\n", numbers=(7, 8))
     assert said.splitlines()[1:] == [

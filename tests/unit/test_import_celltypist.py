@@ -1,4 +1,4 @@
-"""make import-model with a model of CellTypist: packed without latents, and what is refused."""
+"""make import-model with a CellTypist model: packed without latents; refused models."""
 
 import pickle
 
@@ -160,11 +160,11 @@ def label_instead(name):
     [
         (
             lambda model: model.update(Model=RidgeClassifier()),
-            "holds a RidgeClassifier in the place of Logistic",
+            "contains a RidgeClassifier instead of Logistic",
         ),
         (
             lambda model: model.update(Scaler_=MinMaxScaler()),
-            "holds a MinMaxScaler in the place of StandardScaler",
+            "contains a MinMaxScaler instead of StandardScaler",
         ),
         (lambda model: model.update(Model=LogisticRegression()), "it has no features"),
         (lambda model: vars(model["Model"]).pop("coef_"), "it has no coef_"),
@@ -174,7 +174,7 @@ def label_instead(name):
         ),
         (
             set_in("Model", coef_=np.ones((2, 60)), intercept_=np.zeros(2)),
-            "3 labels, and 2 rows of coefficients",
+            "3 labels, but 2 rows of coefficients",
         ),
         (
             set_in("Model", coef_=np.full((3, 60), np.nan)),
@@ -205,7 +205,7 @@ def test_keys_of_models_with_latents_are_refused(content, tmp_path, capsys):
     model = write_celltypist(tmp_path / "m.pkl", content)
     said = refusal(model, tmp_path, capsys, label="cell_type", backbone="CD3")
     assert "LABEL=, BACKBONE=: " in said
-    assert "without cells or latents; leave it out" in said
+    assert "without cells or latents); leave it out" in said
 
 
 def test_numbers_as_labels_and_versions_of_ids(tmp_path):

@@ -1,4 +1,4 @@
-"""make import-model: what lies in a model's folder is found, and packed as a run would take it in."""
+"""make import-model: a model's folder is detected and packed as by a run."""
 
 import json
 import pickle
@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 
 @pytest.fixture(scope="module")
 def scvi_hub(tmp_path_factory):
-    """A folder as scvi-hub has it: a scANVI model with batches in its encoder, and its cells, minified."""
+    """A folder as in scvi-hub: a scANVI model with batches in its encoder, and its minified cells."""
     folder = tmp_path_factory.mktemp("hub")
     cells = train_foreign(
         folder,
@@ -45,7 +45,7 @@ def scvi_hub(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """An scVI model alone, as `save` writes it, and beside its folder its cells with latents."""
+    """An scVI model as `save` writes it, with its cells and latents beside the folder."""
     folder = tmp_path_factory.mktemp("plain")
     cells = train_foreign(folder, n_cells=200)
     return SimpleNamespace(folder=folder / "model", cells=cells, latents=folder / "cells.h5ad")
@@ -68,7 +68,7 @@ def around(plain, tmp_path):
 
 
 def packed(tmp_path, **given):
-    """Run the command; gives the archive."""
+    """Run the command; return the archive."""
     given = {"name": "made", "version": "1", "license": "CC0-1.0", "output": str(tmp_path), **given}
     arguments = [argument for key, value in given.items() for argument in (f"--{key}", str(value))]
     assert main(arguments) == 0
@@ -76,7 +76,7 @@ def packed(tmp_path, **given):
 
 
 def refusal(capsys, **given):
-    """What the command says of a model that it does not take in."""
+    """The command's message on a refused model."""
     given = {"name": "made", "version": "1", "license": "CC0-1.0", **given}
     assert main([argument for key, value in given.items() for argument in (f"--{key}", str(value))]) == 1
     return capsys.readouterr().err
@@ -128,7 +128,7 @@ def test_a_cytovi_model_and_latents_that_are_named(tmp_path, capsys):
     manifest = unpack(archive, tmp_path / "out")
     assert manifest.modality == "cytometry"
     missing = " ".join(manifest.missing)
-    assert "a fit to the batches of queries: the model's encoder takes no batch" in missing
+    assert "a fit to the batches of queries: the model's encoder does not use batches" in missing
     assert (tmp_path / "out/reference/model/transformation.json").exists()
     assert type(unpack_model(tmp_path / "out/reference/model")).__name__ == "CYTOVI"
 

@@ -1,4 +1,4 @@
-"""make import-model: cells that lie beside a model with counts and without latents."""
+"""make import-model: cells beside a model with counts but without latents."""
 
 import shutil
 from types import SimpleNamespace
@@ -23,14 +23,14 @@ PLACE = "layers/raw counts"
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory):
-    """A model with batches in its encoder, the same taken in, its cells, and their latents."""
+    """A model with batches in its encoder, its imported form, its cells, and their latents."""
     folder = tmp_path_factory.mktemp("theirs")
     latents = train_foreign(folder, n_cells=200, encode_covariates=True).obsm["X_scVI"]
     cells = simulate_cells(200, n_genes=60, labels=LABELS, batches=("d1", "d2", "d3", "d4"), shift=0.2)
     cells.obs = cells.obs.rename(columns={"sample": "donor", "cell_type": "annotation"})
     cells.layers["raw counts"] = cells.X.copy()
     cells.X = cells.X.log1p()
-    # As a file may have them: more genes, in another order.
+    # As in real files: more genes, in another order.
     more = ad.AnnData(np.ones((200, 2)), obs=cells.obs[[]], var=pd.DataFrame(index=["more", "still more"]))
     more.layers["raw counts"] = more.X.copy()
     cells = ad.concat([more, cells[:, ::-1]], axis=1, merge="first")
@@ -100,7 +100,7 @@ def test_batches_that_the_model_does_not_know_are_refused(theirs, tmp_path):
 
 @pytest.mark.slow
 def test_a_folder_with_counts_alone(theirs, tmp_path, monkeypatch):
-    """The first steps, as they are started; the others know nothing of counts."""
+    """The first steps, as they are started; the others do not use counts."""
     shutil.copytree(theirs.folder, tmp_path / "model")
     theirs.cells.write_h5ad(tmp_path / "model" / "adata.h5ad")
     found = find(Given(str(tmp_path / "model")))

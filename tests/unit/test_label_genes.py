@@ -1,4 +1,4 @@
-"""Genes of labels: planted markers speak for their types, and planted shifts are found, and no others."""
+"""Genes of labels: planted markers support their types; planted shifts are found, and no others."""
 
 import csv
 
@@ -28,11 +28,11 @@ MARKERS = {label: range(10 * code, 10 * code + 5) for code, label in enumerate(L
 SHIFTED = range(150, 160)
 """Genes that go up in every type of a shifted query."""
 OWN = range(170, 173)
-"""Genes that go down in monocytes alone."""
+"""Genes that go down in monocytes only."""
 
 
 def cells_of(codes, *, shifted=False, own=False, seed=0):
-    """Counts of cells: five marker genes per type, all other genes alike, those of a shift on request."""
+    """Counts of cells: five marker genes per type, the others equal, with an optional shift."""
     rng = np.random.default_rng(seed)
     rates = np.full((len(codes), N_GENES), 1.0)
     for cell, code in enumerate(codes):
@@ -130,7 +130,7 @@ def test_planted_markers_speak_for_their_type_against_the_runner_up(tmp_path, he
     for code, label in enumerate(LABELS):
         rows = [row for row in speaking if row["label"] == label]
         second = LABELS[(code + 1) % 4]
-        # Ten genes differ between the two: the markers that the label has, and those that it lacks.
+        # Ten genes differ between the two: markers of the label, and of the other one.
         planted = {f"G{gene}" for pair in (label, second) for gene in MARKERS[pair]}
         planted |= {f"G{gene}" for gene in OWN} if "mono" in (label, second) else set()
         assert {row["gene"] for row in rows[:10]} <= planted
@@ -217,7 +217,7 @@ def test_a_label_of_one_cell_speaks_and_is_not_compared(classifier, tmp_path):
     speaking, shifted = tables(classifier, tmp_path / "query", counts, [LABELS[code] for code in codes])
     assert {row["label"] for row in speaking} == {"B", "mono", "T, CD4"}
     assert genes_of(speaking, "B")[0] in {f"G{gene}" for gene in (*MARKERS["B"], *MARKERS["NK"])}
-    # One label is compared: it shares its shift with no other.
+    # Only one label is compared, so no shift is shared.
     assert {row["label"] for row in shifted} == {"T, CD4"}
     assert set(genes_of(shifted, "T, CD4")) >= {f"G{gene}" for gene in SHIFTED}
 

@@ -17,7 +17,7 @@ FILE = "lung-1.0.cellferry.zip"
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
-    """A configuration that names a reference of its registry; nothing was fetched."""
+    """A configuration with a reference of its registry; nothing was fetched."""
     monkeypatch.chdir(tmp_path)
     config = small_config(tmp_path)
     del config["datasets"]["atlas"]
@@ -46,14 +46,14 @@ def put(folder, content=b"packed", name=FILE):
 
 
 def located(config):
-    """What `pretrained` becomes in a job."""
+    """Value of `pretrained` in a job."""
     fill_defaults(config)
     locate_pretrained(config)
     return config["pretrained"]
 
 
 def found(config):
-    """What the checks of the main process make of `pretrained`."""
+    """Value of `pretrained` after the checks of the main process."""
     with_path, wrong = with_located_reference(config, [])
     assert wrong == []
     return with_path["pretrained"]
@@ -64,7 +64,7 @@ def test_a_cached_file_takes_the_place_of_the_name(config, tmp_path):
     assert found(config) == path
     assert config["pretrained"] == "lung@1.0"
     assert located(config) == path
-    # What was found where does not change a result.
+    # The place of a file does not change results.
     assert "references" not in config
 
 
@@ -135,7 +135,7 @@ def test_a_folder_with_such_a_name_is_a_folder(config, tmp_path):
     assert "lung@1.0 (looked in " in problems(config)
     assert "has no genes.tsv" in problems(config)
     assert located(config) == "lung@1.0"
-    # Paths with folders always are.
+    # Paths with folders are always paths.
     config = config | {"pretrained": "some/lung@1.0", "references": {}}
     assert located(config) == "some/lung@1.0"
 
@@ -145,9 +145,9 @@ def test_a_damaged_file_is_found_before_the_first_job(config, tmp_path, content)
     path = put(tmp_path / "cache", content)
     said = problems(config)
     assert f"lung@1.0: {path} has " in said
-    assert "and refs.yaml says " in said
+    assert "but refs.yaml lists " in said
     assert f"run `make fetch REFERENCE=lung@1.0 DIRECTORY={tmp_path}` to fetch it again" in said
-    # Jobs do not read the file for it.
+    # Jobs do not read the file to check it.
     assert located(config) == path
 
 

@@ -1,4 +1,4 @@
-"""A configuration made from files: what is found in them, and what is said of those that will not do."""
+"""A configuration made from files: detected values, and messages on unsuitable files."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def new(*, reference="atlas.h5ad", query="blood.h5ad", name="kidney", **more):
 
 
 def written(folder, name="kidney"):
-    """The configuration as the workflow takes it, once it has been checked."""
+    """The configuration as the workflow uses it, after its checks."""
     path = folder / "config" / f"{name}.yaml"
     config = yaml.safe_load(path.read_text())
     check(config, config_files=[str(path)])
@@ -200,7 +200,7 @@ def test_a_query_of_another_species_gets_its_table_of_orthologs(files, capsys):
 
 
 def test_real_pairs(test_data, tmp_path, monkeypatch, capsys):
-    """The columns of labels and batches that the configurations of these pairs name."""
+    """Columns of labels and batches in the configurations of these pairs."""
     monkeypatch.chdir(tmp_path)
     pbmc, cellmix = test_data / "pbmc", test_data / "cellmix"
     queries = f"{pbmc}/query_kang_ifnb.h5ad {pbmc}/query_symphony_3tech.h5ad"
@@ -265,7 +265,7 @@ def test_chunks_follow_from_the_cells(cells, n):
 
 def test_folder_of_an_instrument_is_taken_with_its_coordinates(files):
     write_xenium(files / "run")
-    assert new(query="run", name="xenium") == 1  # its genes are none of the reference's
+    assert new(query="run", name="xenium") == 1  # it shares no genes with the reference
     config = written(files, "xenium")["datasets"]
     assert config["run"]["path"] == str(files / "run")
     assert config["run"]["coordinates"] == "auto"

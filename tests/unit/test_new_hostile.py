@@ -1,4 +1,4 @@
-"""`make new` with columns, layers and paths that are called like parts of a configuration."""
+"""`make new` with columns, layers and paths named like parts of a configuration."""
 
 import os
 
@@ -85,7 +85,7 @@ def test_a_column_called_so_changes_nothing_else(tmp_path, monkeypatch, cells, n
     assert set(config["datasets"]) == {"atlas", "blood"}
     assert config["datasets"]["atlas"]["path"] == str(tmp_path / "atlas.h5ad")
     assert set(config["datasets"]["atlas"]) <= {"role", "path", "label", "batch", "chunks"}
-    # Named, it is taken as it is.
+    # A given column is used as it is.
     named = {"label": "", "batch": "", given: name}
     new.new("named", "atlas.h5ad", "blood.h5ad", **named, folder=tmp_path, force=False)
     config = yaml.safe_load((tmp_path / "named.yaml").read_text(encoding="utf-8"))
@@ -136,7 +136,7 @@ def test_datasets_called_like_numbers_stay_apart(tmp_path, monkeypatch, cells):
 
 
 def test_what_reads_back_as_something_else_is_not_kept(tmp_path, monkeypatch, cells):
-    """Should quoting ever fail."""
+    """If quoting fails."""
     monkeypatch.chdir(tmp_path)
     cells.write_h5ad("atlas.h5ad")
     simulate_cells(40, seed=1).write_h5ad("blood.h5ad")

@@ -1,4 +1,4 @@
-"""Whether files that nobody has said anything of hold counts of genes or intensities of markers."""
+"""Detection of counts of genes or intensities of markers in files without a configuration."""
 
 import anndata as ad
 import numpy as np
@@ -33,7 +33,7 @@ def stained(names, n_cells=300, *, share_of_zeros=0.0):
 
 
 def with_gaps(cells):
-    """The same as a dense matrix, two of its counts missing."""
+    """The same as a dense matrix, with two missing counts."""
     values = cells.X.toarray()
     values[3, 5] = values[4, 6] = np.nan
     cells.X = values
@@ -42,7 +42,7 @@ def with_gaps(cells):
 
 @pytest.fixture
 def new(tmp_path, monkeypatch, capsys):
-    """Function that runs `make new` for two objects; returns the exit status and what is said."""
+    """Function that runs `make new` for two objects and returns exit status and output."""
     monkeypatch.chdir(tmp_path)
 
     def run(reference, query):

@@ -1,4 +1,4 @@
-"""make new and make label: a packed reference in the place of a reference's files."""
+"""make new and make label: a packed reference in place of a reference's files."""
 
 import anndata as ad
 import pandas as pd

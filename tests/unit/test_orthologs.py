@@ -1,4 +1,4 @@
-"""Tables of orthologs: one-to-one pairs alone, in either order, by ids and symbols; bad ones are refused."""
+"""Tables of orthologs: one-to-one pairs only, in either order, by ids and symbols; bad ones are refused."""
 
 import gzip
 import re
@@ -59,7 +59,7 @@ def test_a_first_row_whose_genes_look_like_words_is_no_header(tmp_path):
 
 
 def test_genes_with_several_partners_are_out_and_counted(tmp_path):
-    """GZMB has two partners, so neither is used; nor is a partner of two; the same pair twice is one pair."""
+    """Genes with two partners are not used; a duplicate pair is one pair."""
     rows = [
         *[("GZMB", "Gzmb"), ("GZMB", "Gzmc"), ("HLA-A", "H2-K1"), ("HLA-B", "H2-K1")],
         *[("CD3E", "Cd3e"), ("CD3E", "Cd3e"), ("GNLY", "")],
@@ -144,7 +144,7 @@ def test_datasets_of_the_references_species_keep_their_names(pairs):
 
 
 def test_the_reference_is_never_renamed(pairs):
-    """A query that lacks nothing in the other species must not pull the reference over to it."""
+    """A query with all genes of the other species must not change the species of the reference."""
     candidates = {"atlas": offered([*HUMAN, "GNLY"], pairs), "mice": offered(MOUSE, pairs)}
     assert harmonize(candidates, reference="atlas").columns["atlas"] == "index"
 
@@ -153,7 +153,7 @@ def test_the_reference_is_never_renamed(pairs):
     ("reference", "query"), [(HUMAN_IDS, MOUSE), (HUMAN, MOUSE_IDS), (HUMAN_IDS, MOUSE_IDS)]
 )
 def test_together_with_a_table_of_ids(tmp_path, pairs, reference, query):
-    """The table of orthologs holds symbols, and genes.map the ids of both species."""
+    """The table of orthologs has symbols, and genes.map the ids of both species."""
     ids = zip([*HUMAN_IDS, *MOUSE_IDS], [*HUMAN, *MOUSE], strict=True)
     (tmp_path / "map.csv").write_text("".join(f"{ensembl},{symbol}\n" for ensembl, symbol in ids))
     table = read_gene_table(tmp_path / "map.csv")
@@ -185,7 +185,7 @@ def test_the_key_is_checked_before_anything_runs(given, said):
 
 
 def test_the_table_that_comes_along():
-    """One-to-one in ids and in symbols, of the right species, with what every atlas of blood needs."""
+    """One-to-one in ids and symbols, of the right species, with the main genes of blood cells."""
     table = read_orthologs(FOLDER / "human-mouse.tsv.gz")
     assert table.source == "human-mouse"
     assert table.n_excluded == 0
@@ -196,7 +196,7 @@ def test_the_table_that_comes_along():
             assert max(Counter(gene for gene in names[kind] if gene is not None).values()) == 1
     known = {"Cd3e": "CD3E", "Ms4a1": "MS4A1", "Ptprc": "PTPRC", "mt-Co1": "MT-CO1", "H2-Ea": "HLA-DRA"}
     assert named(table, list(known)) == list(known.values())
-    # Families that grew in one of the two species have no one-to-one pairs.
+    # Gene families that expanded in one species have no one-to-one pairs.
     assert not table.has_partner(["CD3E", "MS4A1", "GZMB", "CD8B", "FCGR3A", "GNLY"])[2:].any()
 
 

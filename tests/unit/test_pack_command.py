@@ -1,4 +1,4 @@
-"""make pack: what it asks for, and what it refuses to pack."""
+"""make pack: required arguments, and results that it refuses."""
 
 import pytest
 from cellferry.commands.pack.__main__ import main

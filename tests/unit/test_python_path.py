@@ -1,4 +1,4 @@
-"""Modules that PYTHONPATH puts in the place of those that are installed."""
+"""Modules in PYTHONPATH that replace installed ones."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from cellferry.runs.python_path import PROJECT, check_python_path
 
 @pytest.fixture
 def foreign(tmp_path, monkeypatch):
-    """A function that makes a file in a folder that PYTHONPATH names."""
+    """A function that makes a file in a folder of PYTHONPATH."""
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{PROJECT / 'scripts'}")
 
     def make(name):
@@ -38,7 +38,7 @@ def foreign(tmp_path, monkeypatch):
 def test_a_module_that_jobs_import_is_refused(foreign, tmp_path, name):
     foreign(name)
     module = name.partition("/")[0].partition(".")[0]
-    with pytest.raises(InputError, match=rf"^PYTHONPATH: {tmp_path} holds modules .* \({module}\); unset"):
+    with pytest.raises(InputError, match=rf"^PYTHONPATH: {tmp_path} contains modules .* \({module}\); unset"):
         check_python_path()
 
 

@@ -39,7 +39,7 @@ def lung(server):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system that holds a quarter of a megabyte; the function mounts it anew with other options."""
+    """A file system of a quarter of a megabyte; the function mounts it again with other options."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", tmp_path]
     if subprocess.run(mount, check=False).returncode:
         pytest.skip("mounting a small file system needs root")
@@ -48,7 +48,7 @@ def small_disk(tmp_path):
 
 
 def test_two_processes_that_fetch_the_same_file(server, tmp_path):
-    """The second waits for the first, and asks for nothing."""
+    """The second waits for the first, and requests nothing."""
     begun, go_on = threading.Event(), threading.Event()
 
     class Slow(Answer):
@@ -93,7 +93,7 @@ def test_a_disk_without_room_for_it(server, lung, small_disk):
 
 
 def test_a_disk_that_is_full_before_its_free_space_says_so(lung, small_disk, monkeypatch):
-    """As where a quota is used up."""
+    """As with an exhausted quota."""
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(fetching.shutil, "disk_usage", lambda folder: usage(1 << 30))
     with pytest.raises(InputError) as raised:
@@ -113,8 +113,9 @@ def test_a_cache_that_may_only_be_read(server, lung, small_disk):
     assert fetch(small, Shelves(small_disk)) == there
     with pytest.raises(InputError) as raised:
         fetch(lung, Shelves(small_disk))
-    assert "nothing can be written there (Read-only file system); give yourself the right to, or set" in str(
-        raised.value
+    assert (
+        "nothing can be written there (Read-only file system); give yourself write permission, or set"
+        in str(raised.value)
     )
 
 

@@ -1,4 +1,4 @@
-"""`make fetch` and `make references`: what they print, and which configuration they read."""
+"""`make fetch` and `make references`: their output, and the configuration that they read."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ from moody_server import CONTENT, PATH, Answer, serving
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with a configuration, a registry of two versions, and a server that has their file."""
+    """A folder with a configuration, a registry of two versions, and a server with their file."""
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(named_reference, "SHIPPED", tmp_path / "shipped.yaml")
     (tmp_path / "shipped.yaml").write_text("references: []\n")
@@ -123,7 +123,7 @@ def test_a_configuration_that_is_not_there(folder, capsys):
         in (capsys.readouterr().err)
     )
     assert main(["--config", str(folder / "config.yaml"), "--directory", str(folder / "nowhere")]) == 1
-    assert "there is no such folder; name another" in capsys.readouterr().err
+    assert "no such folder; name another" in capsys.readouterr().err
 
 
 def test_a_configuration_of_text_that_is_empty_or_says_nothing_of_references(folder, capsys):

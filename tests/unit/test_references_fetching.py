@@ -1,4 +1,4 @@
-"""Files of references are fetched whole and checked, whatever the server does; and only those."""
+"""Files of references are fetched whole and checked for any behavior of the server; no others are."""
 
 import hashlib
 import shutil
@@ -41,7 +41,7 @@ def part_of(shelves):
 
 
 def refused(lung, shelves):
-    """The message of a fetch that fails; nothing has the final name then."""
+    """The message of a failed fetch, after which no file has the final name."""
     with pytest.raises(InputError) as raised:
         fetch(lung, shelves)
     assert not shelves.cached(lung).exists()
@@ -199,7 +199,7 @@ def test_wrong_bytes_are_removed_and_said(server, lung, shelves):
 def test_another_length_is_refused_before_anything_is_read(server, lung, shelves, length):
     server.tell(PATH, Answer(CONTENT, length=length))
     said = refused(lung, shelves)
-    # A length that is not a number is one of another file, too.
+    # A length that is not a number also means another file.
     assert f"has {length} bytes, but refs.yaml lists {len(CONTENT):,}" in said
     assert not part_of(shelves).exists()
 
@@ -300,7 +300,7 @@ def test_redirects_to_where_nothing_is_asked(server, lung, shelves, target, said
 
 @pytest.fixture
 def safe_server(tmp_path):
-    """A server that speaks https, and the file of its certificate, which nobody has signed."""
+    """An https server, and the file of its self-signed certificate."""
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     made += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     if shutil.which("openssl") is None:

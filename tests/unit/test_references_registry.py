@@ -1,4 +1,4 @@
-"""Registries of references: their form, their mistakes, and how a reference is found by its name."""
+"""Registries of references: format, mistakes, and references by name."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Requests to SLURM: what its nodes can give, outages, and problems with their remedies."""
+"""Requests to SLURM: resources of nodes, outages, and problems with remedies."""
 
 import re
 from types import SimpleNamespace
@@ -68,7 +68,7 @@ def test_what_a_node_has_is_granted(changes):
             {"partition": "gpu", "gpus": 1, "gpu_kind": "h100"},
             "requests h100:1, but partition gpu has a100:2",
         ),
-        # The large node has no GPU, and the one with a GPU less memory.
+        # The large node has no GPU, and the node with a GPU has less memory.
         (
             {"partition": "gpu,cpu", "gpus": 1, "mem_mb": 100_000},
             "node of partition gpu,cpu has 64000",
@@ -92,7 +92,7 @@ def test_a_cluster_that_does_not_know_its_memory(partition):
     assert problem.remedy.startswith("Set request_memory at the top of profiles/slurm/config.yaml to false")
     assert "max_mem_mb" not in str(problem)
     assert request_problems([request(partition=partition, mem_mb=0)], nodes) == []
-    # Where one node's memory is known, jobs can be sent there.
+    # Jobs can run on a node whose memory SLURM lists.
     assert request_problems([request()], [*nodes, Node("cpu", 8000, 4, {}, 2880)]) == []
 
 
@@ -159,7 +159,7 @@ def test_words_of_a_job_are_those_that_slurm_is_told():
 
 def test_accounts():
     assert account_problems({"lab", "Lab", "lab,lab"}, {"lab"}) == []
-    assert account_problems({"lab"}, set()) == []  # a site without accounting has none
+    assert account_problems({"lab"}, set()) == []  # a site without accounting
     (problem,) = account_problems({"default"}, {"lab", "other"})
     assert problem.what == "there is no account 'default' for you; you have lab, other"
     assert problem.remedy == "Set account at the top of profiles/slurm/config.yaml"
@@ -252,7 +252,7 @@ def test_what_is_too_much_at_first_is_not_told_again_for_the_last_attempt():
 
 @pytest.fixture
 def patience(monkeypatch):
-    """A `SlurmBackoff` whose clock moves when it sleeps; `down` holds the commands that do not answer."""
+    """A `SlurmBackoff` with a clock that sleeping advances; commands in `down` do not answer."""
     patience, clock = backoff.SlurmBackoff(), [1000.0]
     patience.down, patience.asked = set(), []
     patience.slept = lambda: clock[0] - 1000
@@ -276,7 +276,7 @@ def patience(monkeypatch):
 def test_an_outage_is_waited_out(patience, command):
     patience.wait_until_slurm_answers()
     assert patience.slept() == 0
-    backoff.time.sleep(20)  # an answer holds for a while
+    backoff.time.sleep(20)  # an answer is valid for a while
     patience.down.add(command)
     patience.wait_until_slurm_answers()
     assert patience.slept() == 60

@@ -1,4 +1,4 @@
-"""Outputs of an earlier run: adopted, made again, or left alone."""
+"""Outputs of an earlier run: adopted, repeated, or not touched."""
 
 import asyncio
 import os
@@ -125,7 +125,7 @@ def test_what_was_made_from_something_else_is_distrusted_as_long_as_that_holds()
 
 
 def test_only_what_was_written_since_the_start_is_recorded(folder):
-    """A job that was refused or cancelled leaves an old result, which Snakemake would record as a new one."""
+    """A refused or cancelled job leaves an old result, which Snakemake would record as new."""
     write("kept", "replaced")
     (folder / "folder").mkdir()
     write("folder/.snakemake_timestamp")

@@ -173,7 +173,7 @@ def test_snakemakes_own_report_has_the_figures_under_headings(chain):
 
 def test_the_command_to_make_it_again_stands_in_the_report(chain):
     report = (chain.results / "report.html").read_text(encoding="utf-8")
-    said = html.unescape(re.search(r"To make it again.*?<pre>(.*?)</pre>", report, re.S)[1])
+    said = html.unescape(re.search(r"To repeat the run.*?<pre>(.*?)</pre>", report, re.S)[1])
     assert re.match(r"\S+ -m snakemake --snakefile ", said)
     assert said.endswith(f"--cores 2 --configfile {chain.folder / 'config.yaml'}")
 

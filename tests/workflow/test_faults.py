@@ -120,7 +120,7 @@ def test_a_module_of_ours_in_pythonpath(tmp_path, config):
     (tmp_path / "foreign/cellferry").mkdir(parents=True)
     (tmp_path / "foreign/cellferry/__init__.py").write_text("raise RuntimeError('foreign')")
     said = refused(tmp_path, config, PYTHONPATH=str(tmp_path / "foreign"))
-    assert said.startswith(f"error: PYTHONPATH: {tmp_path / 'foreign'} holds modules")
+    assert said.startswith(f"error: PYTHONPATH: {tmp_path / 'foreign'} contains modules")
 
 
 def test_a_package_called_scripts_in_pythonpath(tmp_path, config):

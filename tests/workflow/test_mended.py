@@ -106,7 +106,7 @@ def test_a_file_whose_permissions_are_mended(run, config, ordinary):
         .strip()
         .endswith(
             "error: the configuration has 1 problem(s):\n"
-            "  - datasets.patients.path: query.h5ad may not be read; ask its owner for read permission"
+            "  - datasets.patients.path: query.h5ad is not readable; get read permission from its owner"
         )
     )
     query.chmod(0o644)
@@ -134,12 +134,12 @@ def one_of_several(folder):
     unreadable_folder(folder)
     (folder / "queries").chmod(0o755)
     (folder / "queries" / "query.h5ad").chmod(0)
-    return "queries", "queries/query.h5ad may not be read; ask its owner for read permission"
+    return "queries", "queries/query.h5ad is not readable; get read permission from its owner"
 
 
 def dangling_link(folder):
     (folder / "link.h5ad").symlink_to("elsewhere.h5ad")
-    return "link.h5ad", "link.h5ad is a link to elsewhere.h5ad, which is not there; correct the path"
+    return "link.h5ad", "link.h5ad is a link to elsewhere.h5ad, which does not exist; correct the path"
 
 
 def empty_folder(folder):

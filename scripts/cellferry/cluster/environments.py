@@ -32,8 +32,8 @@ def check_environments(files: Iterable[str]) -> None:
     if missing:
         raise InputError(
             f"jobs would run in snakemake's own environment, which lacks {', '.join(missing)}. Start "
-            ".venv/bin/snakemake (`make demo` installs all packages there), or put conda on the PATH and give "
-            "--software-deployment-method conda (as profiles/slurm does), for an environment per rule"
+            ".venv/bin/snakemake (`make demo` installs all packages there), or put conda on the PATH and "
+            "give --software-deployment-method conda (as profiles/slurm does), for an environment per rule"
         )
 
 
