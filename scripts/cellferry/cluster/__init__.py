@@ -1,4 +1,4 @@
 """SLURM: checks of requests before submission, states of failed jobs, packages of the rules.
 
-Standard library only: the Snakefile imports it on a login node.
+Standard library and yaml only: the Snakefile imports it on a login node.
 """

@@ -1,6 +1,6 @@
 """Check for the rules' packages if conda makes no environment per rule.
 
-Imported by the Snakefile: standard library only.
+Imported by the Snakefile: standard library and yaml only.
 """
 
 from collections.abc import Iterable

@@ -124,7 +124,7 @@ def shelves_of(section: dict[str, Any]) -> Shelves:
 
 
 def read_section(config_files: Iterable[Path]) -> dict[str, Any]:
-    """The section `references` of configurations, the last one first; for commands.
+    """The section `references` of several configurations, later ones take precedence; for commands.
 
     Raises
     ------

@@ -17,7 +17,7 @@ REFERENCE = "reference"
 """Key in the metadata of predictions: name, version and hash of the published reference."""
 
 SHOWN = 16
-"""Stored hexadecimal digits of a hash, enough to exclude collisions."""
+"""Stored hexadecimal digits of a hash, enough to avoid collisions."""
 
 
 def of_files(path: str | Path) -> str:

@@ -114,7 +114,7 @@ def _largest(values: dict, nodes: list) -> list:
     if most <= slurm.UNKNOWN_MEM_MB:
         return []
     if not requests_memory(values):
-        text = "request_memory is false, but SLURM limits memory: a job may get all memory of a node"
+        text = "request_memory is false, but the nodes have a memory size: a job may get all of a node's"
         return [Finding("note", "profile", text, "Set request_memory to true")]
     if int(values.get("max_mem_mb") or 0) <= most:
         return []
