@@ -81,11 +81,11 @@ def phrases() -> list[Phrase]:
 
 
 def replaced_words(page: str) -> Iterator[Phrase]:
-    """Words of the glossary's table of replaced words: `| word | instead of |`."""
+    """Words of the glossary's table of replaced words: `| word | "one", "another" |`."""
     _, _, section = page.partition("## One word per thing")
     for row in re.findall(r"^\| (.+?) \| (.+?) \|$", section.partition("\n## ")[0], re.MULTILINE)[1:]:
         word, replaced = row
-        for one in replaced.split(", "):
+        for one in replaced.replace('"', "").split(", "):
             yield Phrase.of("e", rf"\b{re.escape(one).replace(r'\ ', ' ')}\b", f"{word} (docs/glossary.md)")
 
 

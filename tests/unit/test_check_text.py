@@ -59,7 +59,7 @@ def test_lines_are_those_of_the_file(tmp_path):
 
 
 def test_words_that_the_glossary_replaces():
-    table = "| word | instead of |\n|---|---|\n| model | foreign model, net |\n"
+    table = '| word | instead of |\n|---|---|\n| model | "foreign model", "net" |\n'
     page = f"## One word per thing\n\n{table}\n## Other\n| a | b |\n"
     assert [(phrase.pattern.pattern, phrase.instead) for phrase in replaced_words(page)] == [
         (r"\bforeign\s+model\b", "model (docs/glossary.md)"),
