@@ -5,7 +5,7 @@ from typing import Any
 
 from cellferry.config.schema import load_schema
 
-HEADER = "| key | default | what it is |\n|---|---|---|\n"
+HEADER = "| key | default | description |\n|---|---|---|\n"
 
 
 def key_table() -> str:

@@ -3,8 +3,7 @@
 from cellferry.resources.memory import BLOCK_BYTES, MB, MEMORY_MODELS
 
 HEADER = (
-    "| rule | held whatever the data, MB | bytes a cell | blocks of 32 MB at once "
-    "| bytes a value of a sketch |\n"
+    "| rule | fixed, MB | bytes per cell | blocks of 32 MB at once | bytes per value of a sketch |\n"
     "|---|---|---|---|---|\n"
 )
 
