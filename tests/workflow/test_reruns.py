@@ -103,7 +103,7 @@ def test_every_key_is_tried():
 def rows(kind):
     """A table of docs/rerunning.md by key: rules that run first, stages that are kept."""
     text = (ROOT / "docs" / "rerunning.md").read_text(encoding="utf-8")
-    default, _, own_genes = text.partition("\n## Queries and a model with genes of its own\n")
+    default, _, own_genes = text.partition("\n## Models that do not depend on queries\n")
     return {
         key: (set(re.findall("`([^`]+)`", rules)), set(re.findall(r"\w+", kept)))
         for keys, rules, kept in ROW.findall(own_genes if kind == "own genes" else default)
