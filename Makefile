@@ -1,11 +1,10 @@
-# Two commands do all the set-up they need: `make demo` and `make test`.
-# They need python3 with pip (any version), make and git. Python 3.12 is found or fetched by uv, and
-# uv itself comes from the Python package index where it is not installed.
+# `make demo` and `make test` do their own set-up. They need python3 with pip (any version), make and git.
+# uv finds or fetches Python 3.12; if uv is missing, it is installed from the Python package index.
 
 SHELL := /bin/bash
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 BIN := $(CURDIR)/.venv/bin
-# What trains nothing needs no torch: the environment of `make demo` where it is there, else one without.
+# For commands without training: the environment of `make demo` if it exists, else one without torch.
 LIGHT := $(if $(wildcard .venv/.installed),.venv,.venv-label)
 
 .PHONY: demo docs new label pack import-model compare doctor plan fetch references test fuzz lint lock scale \
@@ -26,14 +25,14 @@ demo/results/report.html:
 	$(MAKE) --no-print-directory demo
 
 # A configuration from files:  make new NAME=kidney REFERENCE=/data/atlas.h5ad QUERY="/data/a.h5ad /data/b.h5ad"
-# LABEL= and BATCH= name columns, FORCE=1 writes over config/NAME.yaml.
+# LABEL= and BATCH= name columns, FORCE=1 overwrites config/NAME.yaml.
 new: .venv/.installed
 	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.new --name "$(NAME)" --reference "$(REFERENCE)" \
 	    --query "$(QUERY)" --label "$(LABEL)" --batch "$(BATCH)" --force "$(FORCE)"
 
-# Labels by a packed reference as it is, without torch:  make label REFERENCE=NAME-VERSION.cellferry.zip QUERY=y.h5ad
-# REFERENCE may be NAME@VERSION, see make references. Configuration and results lie in labels/NAME, which is the query's
-# name unless it is given.
+# Labels by a packed reference without fitting, without torch:  make label REFERENCE=NAME-VERSION.cellferry.zip QUERY=y.h5ad
+# REFERENCE may be NAME@VERSION, see make references. Configuration and results are in labels/NAME; NAME is by default
+# the query's name.
 QUERY_NAME := $(or $(NAME),$(firstword $(subst ., ,$(notdir $(firstword $(QUERY))))))
 label: $(LIGHT)/.installed
 	@PYTHONPATH=scripts $(LIGHT)/bin/python -W ignore -m cellferry.commands.new --name "$(QUERY_NAME)" --force 1 \
@@ -44,7 +43,7 @@ label: $(LIGHT)/.installed
 	@echo "The report: $(CURDIR)/labels/$(QUERY_NAME)/results/report.html"
 
 # A trained reference as one file:  make pack RESULTS=results NAME=blood VERSION=1 LICENSE=CC-BY-4.0
-# ORGANISM= ASSAY= TISSUE= DESCRIPTION= DOI= CITATION= say what nothing in the results does; OUTPUT= is a folder.
+# ORGANISM= ASSAY= TISSUE= DESCRIPTION= DOI= CITATION= describe the reference; OUTPUT= is a folder.
 RESULTS := results
 pack: .venv/.installed
 	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.pack --results "$(RESULTS)" --name "$(NAME)" \
@@ -52,9 +51,9 @@ pack: .venv/.installed
 	    --assay "$(ASSAY)" --tissue "$(TISSUE)" --description "$(DESCRIPTION)" --doi "$(DOI)" \
 	    --citation "$(CITATION)"
 
-# A model of others as one file:  make import-model MODEL=folder NAME=blood VERSION=1 LICENSE=CC-BY-4.0
-# What the folder holds is found; LATENTS= LABEL= BATCH= KEY= name what is meant, of CytoVI SCALING= and BACKBONE=,
-# markers with commas. TRUST=1 opens a model that runs code. The others are those of `make pack`.
+# A pre-trained model as one file:  make import-model MODEL=folder NAME=blood VERSION=1 LICENSE=CC-BY-4.0
+# The folder's content is detected; LATENTS= LABEL= BATCH= KEY= choose among several, for CytoVI also SCALING= and
+# BACKBONE= (markers with commas). TRUST=1 opens a model that runs code. Other variables as for `make pack`.
 import-model: .venv/.installed
 	@PYTHONPATH=scripts $(BIN)/python -W ignore -m cellferry.commands.import_model --model "$(MODEL)" \
 	    --latents "$(LATENTS)" --label "$(LABEL)" --batch "$(BATCH)" --key "$(KEY)" --trust "$(TRUST)" \
@@ -62,8 +61,8 @@ import-model: .venv/.installed
 	    --license "$(LICENSE)" --output "$(or $(OUTPUT),.)" --organism "$(ORGANISM)" --assay "$(ASSAY)" \
 	    --tissue "$(TISSUE)" --description "$(DESCRIPTION)" --doi "$(DOI)" --citation "$(CITATION)"
 
-# What of this machine or cluster would keep a run from working:  make doctor PROFILE=profiles/slurm DIRECTORY=. GPU=1
-# GPU=1 sends a small job to the GPU partition, and waits WAIT seconds for it. Needs nothing but python3.
+# Problems of this machine or cluster that would stop a run:  make doctor PROFILE=profiles/slurm DIRECTORY=. GPU=1
+# GPU=1 sends a small job to the GPU partition, and waits WAIT seconds for it. Needs only python3.
 DIRECTORY := .
 WAIT := 300
 doctor:
@@ -71,7 +70,7 @@ doctor:
 	PYTHONPATH=scripts $$python -m cellferry.commands.doctor --profile "$(PROFILE)" \
 	    --directory "$(DIRECTORY)" --wait $(WAIT) $(if $(filter-out 0,$(GPU)),--gpu)
 
-# What a run would take:  make plan CONFIG=config/config.yaml PROFILE=profiles/slurm
+# Memory, disk and time of a run:  make plan CONFIG=config/config.yaml PROFILE=profiles/slurm
 CONFIG := config/config.yaml
 PROFILE := profiles/slurm
 plan: .venv/.installed
@@ -80,19 +79,19 @@ plan: .venv/.installed
 	@$(BIN)/snakemake --dry-run --profile $(PROFILE) --directory "$(DIRECTORY)" --configfile $(CONFIG) \
 	    2>/dev/null | grep "^Changed: " || true
 
-# What changed between two runs' labels of a query, and why:  make compare A=old/results B=new/results
+# Changes between two runs' labels of a query, with causes:  make compare A=old/results B=new/results
 # QUERY= names one of several queries, OUTPUT=changes.tsv writes all pairs of labels.
 compare: $(LIGHT)/.installed
 	@PYTHONPATH=scripts $(LIGHT)/bin/python -W ignore -m cellferry.commands.compare --a "$(A)" --b "$(B)" \
 	    --query "$(QUERY)" --output "$(OUTPUT)"
 
-# A reference that is known by name, into the cache:  make fetch REFERENCE=lung@1.0 CONFIG=config/config.yaml
+# Download a reference of a registry into the cache:  make fetch REFERENCE=lung@1.0 CONFIG=config/config.yaml
 # The configuration may name registries, a cache and a mirror (docs/references.md).
 fetch: $(LIGHT)/.installed
 	@PYTHONPATH=scripts $(LIGHT)/bin/python -m cellferry.commands.references --fetch "$(REFERENCE)" \
 	    --config $(CONFIG) --directory "$(DIRECTORY)"
 
-# Those that are known, and whether they are here:  make references CONFIG=config/config.yaml
+# References in the registries, and which are on this machine:  make references CONFIG=config/config.yaml
 references: $(LIGHT)/.installed
 	@PYTHONPATH=scripts $(LIGHT)/bin/python -m cellferry.commands.references --config $(CONFIG) --directory "$(DIRECTORY)"
 
@@ -100,8 +99,8 @@ test: .venv/.installed
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest --numprocesses 4 --no-loadscope-reorder --durations 30 --durations-min 5
 
-# Damaged files, on and on from new seeds: each must be refused by name or read rightly. Prints the number of each
-# finding, by which it is made again.
+# Damaged files from ever new seeds: each must be refused by name or read correctly. Prints the number of each
+# finding, which reproduces it.
 MINUTES := 60
 fuzz: .venv/.installed
 	$(BIN)/python -W ignore tests/fuzz/run.py --minutes $(MINUTES)
@@ -113,21 +112,21 @@ lint: .venv/.installed
 	$(BIN)/snakemake --lint
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache --no-logo
 
-# Direct dependencies stand in pyproject.toml; this writes down the versions of everything.
+# Lock the versions of all packages; direct dependencies are in pyproject.toml.
 lock: $(UV)
 	$(UV) pip compile --quiet --upgrade --no-header --no-annotate --group dev pyproject.toml \
 	    --output-file requirements.txt
 	$(UV) pip compile --quiet --no-header --no-annotate --group label --constraint requirements.txt \
 	    --no-emit-package nvidia-nccl-cu13 --output-file requirements-label.txt
 
-# Memory and time against cells, on simulated ones: benchmarks/scale.md. Takes half an hour and 15 GB of disk.
+# Memory and time by number of simulated cells: benchmarks/scale.md. Takes half an hour and 15 GB of disk.
 CELLS := 50000 200000 1000000
 scale: .venv/.installed
 	$(BIN)/python benchmarks/scale.py --cells $(CELLS)
 
-# Labels of real queries beside those of other tools: benchmarks/accuracy.md. A run takes minutes, and there are
-# fifteen for each seed and ten more for the first; those that are finished in WORK are not repeated.
-# QUICK=1: few cells and epochs, to see that it works; its tables stay in WORK. RUNS="..." chooses runs.
+# Accuracy on real queries beside other tools: benchmarks/accuracy.md. A run takes minutes; each seed has fifteen, the
+# first ten more. Finished runs in WORK are not repeated.
+# QUICK=1: few cells and epochs, as a test; its tables stay in WORK. RUNS="..." chooses runs.
 DATA ?= $(CELLFERRY_TEST_DATA)
 WORK ?= accuracy_work
 SEEDS ?= 0 1 2
@@ -136,7 +135,7 @@ benchmark-accuracy: .venv/.installed | $(UV)
 	$(BIN)/python benchmarks/accuracy.py --data "$(DATA)" --work "$(WORK)" --seeds $(SEEDS) \
 	    $(if $(RUNS),--runs $(RUNS)) $(if $(filter-out 0,$(QUICK)),--quick)
 
-# The rules and what they wait for, without edges that follow from others: docs/rulegraph.svg. Needs graphviz.
+# Rules and their dependencies, without redundant edges: docs/rulegraph.svg. Needs graphviz.
 rulegraph: .venv/.installed
 	@command -v dot tred >/dev/null || { echo "error: dot and tred are missing; install graphviz" >&2; exit 1; }
 	@set -o pipefail; folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
@@ -145,7 +144,7 @@ rulegraph: .venv/.installed
 	    | dot -Granksep=0.2 -Nheight=0.3 -Nmargin=0.08,0.03 -Tsvg > "$$folder/rulegraph.svg" && \
 	    cp "$$folder/rulegraph.svg" docs/rulegraph.svg
 
-# Byte code is compiled once here, not at the start of every job.
+# Compile byte code once, not at the start of every job.
 .venv/.installed: requirements.txt .python-version | $(UV)
 	test -x .venv/bin/python || $(UV) venv --quiet
 	$(UV) pip sync --quiet --compile-bytecode requirements.txt

@@ -1,17 +1,17 @@
-"""cellferry: carry cell-type labels from a labeled single-cell reference to queries of any size."""
+"""cellferry: transfer cell-type labels from an annotated single-cell reference to queries of any size."""
 
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 
-# A config named on the command line replaces the shipped one, it is not mixed with it.
+# A config on the command line replaces the shipped one; the two are not merged.
 if "datasets" not in config:
 
     configfile: "config/config.yaml"
 
 
-# What `snakemake --report` opens with.
+# First page of `snakemake --report`.
 report: "report/workflow.rst"
 
 

@@ -1,4 +1,4 @@
-# Validates the configuration, then names what the rules share.
+# Validate the configuration, then define the names that rules share.
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: MODALITY, REFERENCE, DATASETS, REFERENCES, QUERIES, PLACED, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
@@ -12,12 +12,12 @@ from math import ceil
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-# The package may lie in a git repository, of which Snakemake fetches single files, such as this one.
+# The package may be in a git repository, from which Snakemake fetches single files such as this one.
 find_project = runpy.run_path(workflow.source_path("../scripts/cellferry/runs/project_folder.py"))[
     "project_folder"
 ]
-# A package called `scripts` in PYTHONPATH would be found before this folder, which is no package. A workflow
-# that takes this one as a module may have a folder of that name, too.
+# A package called `scripts` in PYTHONPATH would precede this folder, which is not a package. A workflow with
+# this one as a module may have a folder of that name, too.
 folders = [find_project(workflow), *map(Path, sys.path)]
 sys.modules["scripts"] = ModuleType("scripts")
 sys.modules["scripts"].__path__ = [str(path / "scripts") for path in folders if (path / "scripts").is_dir()]
@@ -56,14 +56,14 @@ from scripts.cellferry.runs.literal_paths import as_named, check_working_folder,
 from scripts.cellferry.runs.provenance import Provenance
 from scripts.cellferry.runs.python_path import check_installed_package, check_python_path
 
-# What the rule demo_data makes.
+# Outputs of the rule demo_data.
 DEMO_DATA = ("resources/demo/reference.h5ad", "resources/demo/query", "resources/demo/query_obs.csv")
-# State of a training that was interrupted.
+# State of an interrupted training.
 CHECKPOINTS = "results/reference/checkpoints"
 BACKOFF = SlurmBackoff()
-# One file per dataset, which its conversion waits for.
+# One file per dataset; its conversion waits for it.
 CHECKED = "results/checked"
-# What Snakemake has of this workflow alone, where another one takes it as a module.
+# Snakemake's state of this workflow only, if it is a module of another one.
 MODIFIER = workflow.modifier
 PROVENANCE = Provenance(
     workflow,
@@ -72,7 +72,7 @@ PROVENANCE = Provenance(
     waited_for=CHECKED,
 )
 
-# Where it stands in the files; a module may have its own, or values that stand in no file.
+# Its section of the files; a module may have its own section, or values from elsewhere.
 section = section_of(config, workflow.modifier_stack[0].globals["config"]) if MODIFIER.skip_configfile else ()
 if not MODIFIER.is_main_snakefile():
     config = deepcopy(config)
@@ -86,11 +86,11 @@ if workflow.is_main_process:
         check_python_path()
         check_installed_package()
         check_working_folder(Path.cwd())
-        if not is_looking_only():  # Snakemake locks before it asks any hook
+        if not is_looking_only():  # Snakemake locks before it runs any hook
             check_writable(".snakemake")
         check(config, config_files=workflow.configfiles, made_by_rules=DEMO_DATA)
 else:
-    # Before Snakemake removes what the job is to write.
+    # Before Snakemake removes the job's old outputs.
     with exit_with_message():
         check_run_is_current()
 fill_defaults(config)
@@ -103,27 +103,27 @@ with exit_with_message():
 # Without latents there is no model to fit.
 config["surgery"]["fit"] &= REFERENCE.has_latents
 DATASETS = list(config["datasets"])
-# Trained together; the first one's gene names win a tie.
+# Trained together; on a tie, the first one's gene names are used.
 REFERENCES = [name for name in DATASETS if config["datasets"][name]["role"] == "reference"]
 QUERIES = [name for name in DATASETS if config["datasets"][name]["role"] == "query"]
-# Those whose cells may have coordinates.
+# Queries whose cells may have coordinates.
 PLACED = [name for name in QUERIES if config["datasets"][name]["coordinates"] != "none"]
-# Labeled datasets that are there to be scored.
+# Labeled datasets for scoring only.
 EVALUATED = [name for name in DATASETS if config["datasets"][name]["role"] == "evaluate"]
 MAPPED = [*QUERIES, *EVALUATED]
-# Parts of the references that their model never meets: mapped and predicted like any query.
+# Parts of the references outside of training: mapped and predicted like any query.
 HELD_OUT = ["validation", "test"]
-# Queries whose truth is known.
+# Queries with known labels.
 SCORED = [name for name in MAPPED if config["datasets"][name]["label"]]
-# Whether thresholds are raised for queries that are less sure than held-out cells.
+# True if thresholds are raised for queries with lower probabilities than held-out cells.
 ADAPTS = config["prediction"]["shift"] == "adapt"
-# Scores of the references' test part, which has no counts to predict from where the model is imported.
+# Scores of the references' test part; with an imported model it has no counts to predict from.
 TESTED = [REFERENCE.file("evaluation/test.json")] if REFERENCE.has_held_out else []
-# What becomes of each of several references' cells by the others' labels; there is none of one.
+# Agreement of the labels of several references; empty for one.
 LABEL_AGREEMENT = {"label_agreement": "results/evaluation/label_agreement.tsv"} if len(REFERENCES) > 1 else {}
-# Datasets among whose common genes the model's are chosen.
+# Datasets whose common genes are candidates for the model.
 GENE_SOURCES = [*REFERENCES, *MAPPED] if config["genes"]["retrain_on_common"] else REFERENCES
-# Queries that may lack genes of the model, and whose loss can be estimated, which takes counts of the reference.
+# Queries that may lack genes of the model; estimating the loss takes counts of the reference.
 ZERO_FILLED = [
     name
     for name in MAPPED
@@ -140,10 +140,10 @@ wildcard_constraints:
 
 
 def dataset_files(wildcards):
-    """Input function: the files of the wildcard's dataset, a folder as the files in it.
+    """Input function: the files of the wildcard's dataset, and those in its folders.
 
-    A folder's own time does not change when a file in it is overwritten. With `follow_links` also the files that
-    an HDF5 file points to.
+    A folder's own time does not change when a file in it is overwritten. With `follow_links`, targets of HDF5
+    links are included.
     """
     dataset = config["datasets"][wildcards.dataset]
     path = dataset["path"]
@@ -153,7 +153,7 @@ def dataset_files(wildcards):
 
 
 def dataset_tables(wildcards):
-    """Input function: the annotation tables of the wildcard's dataset, and those of coordinates."""
+    """Input function: tables of annotation and coordinates of the wildcard's dataset."""
     dataset = config["datasets"][wildcards.dataset]
     files = sample_files(dataset["path"]).values()
     beside = coordinate_tables(files, dataset["coordinates"], dataset["role"])
@@ -161,7 +161,7 @@ def dataset_tables(wildcards):
 
 
 def dataset_config(wildcards):
-    """Param function: what reading the wildcard's dataset depends on."""
+    """Param function: settings for reading the wildcard's dataset."""
     own = config["datasets"][wildcards.dataset]
     elsewhere = ("gene_id", "jobs", "max_cells", "technology", "transformed")
     reading = {key: value for key, value in own.items() if key not in elsewhere}
@@ -170,38 +170,38 @@ def dataset_config(wildcards):
 
 
 def gene_map():
-    """The table that translates gene ids: the user's, or that of a packed reference; none if there is neither."""
+    """The table of gene ids: the user's, or that of a packed reference."""
     return masked(config["genes"]["map"]) if config["genes"]["map"] else REFERENCE.gene_names
 
 
-# The table of orthologs that comes along, by its name; none where there is none, or the user names a file.
+# Name of a shipped table of orthologs; None without one, or if the user names a file.
 SHIPPED_ORTHOLOGS = config["genes"]["orthologs"] if shipped_table(config["genes"]["orthologs"]) else None
 
 
 def orthologs():
-    """The user's table of orthologs; none where there is none, or where one comes along."""
+    """The user's table of orthologs; [] without one, or for a shipped one."""
     return optional(None if SHIPPED_ORTHOLOGS else config["genes"]["orthologs"])
 
 
 def chunk_folders(dataset):
-    """Folders of a dataset's chunks, one of each job that makes some."""
+    """Folders of a dataset's chunks, one per job."""
     return [f"results/chunks/{dataset}/{job}" for job in range(config["datasets"][dataset]["jobs"])]
 
 
 def label_table(key):
-    """The file of a key below `labels`; none where the configuration itself holds the names."""
+    """The file of a key below `labels`; [] if the configuration contains the names."""
     value = config["labels"][key]
     return masked(value) if isinstance(value, str) else []
 
 
 def is_a_file():
-    """The user's OBO file of `labels.is_a`; none where the shipped one is named, or none is."""
+    """The user's OBO file of `labels.is_a`; [] for the shipped one, or without one."""
     value = config["labels"]["is_a"]
     return [] if value in (None, SHIPPED) else masked(value)
 
 
 def decision_model(wildcards):
-    """Input function: the answer's rules for the wildcard's query."""
+    """Input function: the decision model for the wildcard's query."""
     own = wildcards.query in ZERO_FILLED
     return (
         f"results/mapped/{wildcards.query}/calibration.json"
@@ -211,23 +211,23 @@ def decision_model(wildcards):
 
 
 def decision_for_query(wildcards):
-    """Input function: the same, with thresholds raised for the query where `prediction.shift` says so."""
+    """Input function: the same, with raised thresholds if `prediction.shift` is `adapt`."""
     return f"results/mapped/{wildcards.query}/raised.json" if ADAPTS else decision_model(wildcards)
 
 
 def marker_table(wildcards):
-    """Input function: the file of `cytometry.markers`; none where the configuration itself holds them."""
+    """Input function: the file of `cytometry.markers`; [] if the configuration contains them."""
     markers = config["cytometry"]["markers"]
     return masked(markers) if isinstance(markers, str) else []
 
 
 def optional(path):
-    """A path as rules take it: none is an empty list."""
+    """A path as an input of a rule; [] for None."""
     return [] if path is None else masked(path)
 
 
 def plain_paths(named):
-    """A rule's named files as strings and lists of them: Snakemake's own cannot be given as a param."""
+    """A rule's named files as strings and lists: Snakemake's types cannot be params."""
     return {
         name: as_named(files) if isinstance(files, str) else list(map(as_named, files))
         for name, files in named.items()
@@ -235,15 +235,15 @@ def plain_paths(named):
 
 
 def transformation_beside(model):
-    """The file in a model's folder that says how intensities are transformed, if there is one."""
+    """The file with the transformation of intensities in a model's folder, or []."""
     path = Path(model, TRANSFORMATION)
     return masked(path) if path.exists() else []
 
 
 def chunk_numbers(part):
-    """Numbers of the chunks that a part is mapped in.
+    """Numbers of the chunks of a mapped part.
 
-    The part `reference` has as many as all references; a held-out part has its share of those.
+    The part `reference` has as many as all references together; a held-out part has its share of those.
     """
     if part in MAPPED:
         return range(config["datasets"][part]["chunks"])
@@ -256,15 +256,15 @@ def chunk_numbers(part):
 
 
 def mapped_chunks(part):
-    """Files of a part's latents, in order: of the reference's parts where its results are."""
+    """Files of a part's latents, in order; the reference's parts in its results folder."""
     folder = "results" if part in MAPPED else REFERENCE.folder
     return [f"{folder}/mapped/{part}/{chunk}.parquet" for chunk in chunk_numbers(part)]
 
 
 def attempt_number(wildcards, attempt):
-    """Resource function: which attempt this is; scripts size their buffers by it.
+    """Resource function: number of the attempt; scripts size their buffers by it.
 
-    One after the first begins when SLURM answers.
+    Attempts after the first begin when SLURM answers.
     """
     if attempt > 1 and workflow.is_main_process and workflow.executor_plugin.name == "slurm":
         BACKOFF.wait_until_slurm_answers()
@@ -272,7 +272,7 @@ def attempt_number(wildcards, attempt):
 
 
 def scale_by_attempt(base):
-    """Resource function: `base`, and that much more with every attempt."""
+    """Resource function: `base` times the number of the attempt."""
 
     def amount(wildcards, attempt):
         return base * attempt
@@ -281,12 +281,12 @@ def scale_by_attempt(base):
 
 
 def threads_of(rule):
-    """Cores that a rule asks for where the profile does not set them."""
+    """Cores that a rule requests if the profile does not set them."""
     return RULES[rule].local.threads
 
 
 def resources_of(rule):
-    """Resources that a rule asks for where the profile does not set them."""
+    """Resources that a rule requests if the profile does not set them."""
     request = RULES[rule].local
     return {
         "mem_mb": scale_by_attempt(request.mem_mb),
@@ -296,25 +296,25 @@ def resources_of(rule):
 
 
 def requested_resources(wildcards):
-    """Param function: what the jobs of every rule ask for, attempt by attempt."""
+    """Param function: requests of every rule's jobs, per attempt."""
     attempts = range(1, workflow.execution_settings.retries + 2)
-    asked = {}
+    requests = {}
     for found in own_rules(workflow, MODIFIER):
         amounts = [
             found.expand_resources({}, [], attempt, skip_evaluation={"tmpdir"}) for attempt in attempts
         ]
-        asked[found.name] = {
+        requests[found.name] = {
             name: [int(resources.get(name, 0)) for resources in amounts] for name in ("mem_mb", "runtime")
         }
-    return asked
+    return requests
 
 
 def inspected_from(dataset):
-    """Hash of the files, keys and method version that a dataset would be inspected with now."""
+    """Hash of a dataset's present files, keys and method version of inspection."""
     return of_settings(PROVENANCE.own(rules.inspect_dataset.rule, SimpleNamespace(dataset=dataset)))
 
 
 def is_checked(dataset):
-    """Whether a dataset was checked in its present state."""
+    """True if a dataset was checked in its present state."""
     checked = Path(CHECKED, dataset)
     return checked.exists() and checked.read_text(encoding="utf-8") == inspected_from(dataset)

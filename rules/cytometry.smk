@@ -1,9 +1,9 @@
-# What cytometry has and counts have not. Included where `modality` is cytometry.
+# Rules for cytometry only. Included if `modality` is cytometry.
 #
 # Reads:  results/merged/{dataset}.h5ad, results/inspected/{dataset}.json, predictions and mapped cells of queries
-# Writes: results/genes.tsv, genes.json   the markers of the model, and how their values are transformed
-#         results/panel.tsv               every channel of every dataset, and what becomes of it
-#         results/fcs/{query}/            a file per sample, with channels of labels and latents to gate on
+# Writes: results/genes.tsv, genes.json   markers of the model, and the transformation of their values
+#         results/panel.tsv               every channel of every dataset, and its use
+#         results/fcs/{query}/            a file per sample, with channels of labels and latents for gating
 
 
 # It makes the same files for markers.
@@ -13,7 +13,7 @@ ruleorder: select_markers > select_genes
 rule select_markers:
     input:
         merged=expand("results/merged/{dataset}.h5ad", dataset=GENE_SOURCES),
-        # Inputs of the views: without them a merged file reads as zeroes.
+        # Sources of the views: without them a merged file reads as zeros.
         chunks=[folder for name in GENE_SOURCES for folder in chunk_folders(name)],
         inspected=expand("results/inspected/{dataset}.json", dataset=GENE_SOURCES),
         splits="results/reference/splits.parquet",
@@ -36,7 +36,7 @@ rule select_markers:
         genes=settings_of(MarkerSettings, config),
         seed=config["seed"],
     message:
-        f"Choosing the markers that {', '.join(GENE_SOURCES)} share, and learning how they are scaled"
+        f"Selecting the common markers of {', '.join(GENE_SOURCES)} and their scaling"
     script:
         "../scripts/select_markers.py"
 
@@ -51,7 +51,7 @@ rule compare_panels:
         "logs/compare_panels/compare_panels.log",
     benchmark:
         "results/benchmarks/compare_panels/compare_panels.tsv"
-    # A table of channels: not worth a job.
+    # A table of channels: too small for a job.
     localrule: True
     conda:
         "../envs/data.yaml"
@@ -67,7 +67,7 @@ rule compare_panels:
 rule write_fcs:
     input:
         merged="results/merged/{query}.h5ad",
-        # Inputs of the view: without them a merged file reads as zeroes.
+        # Sources of the view: without them a merged file reads as zeros.
         chunks=lambda wildcards: chunk_folders(wildcards.query),
         predictions="results/predictions/{query}.parquet",
         mapped=lambda wildcards: expand(

@@ -1,14 +1,14 @@
-# From the users' files to counts of the genes that all datasets share.
+# From the users' files to counts of the common genes.
 #
-# Reads:  the files the configuration names
-# Writes: results/inspected/{dataset}.json   what is in the file; nothing but its header is read
-#         results/datasets.tsv               the same as one table; made only if every dataset can be used
+# Reads:  the files in the configuration
+# Writes: results/inspected/{dataset}.json   the file's content; reads only its header
+#         results/datasets.tsv               the same as one table; made only if all datasets pass the checks
 #         results/checked/{dataset}          hash of the state in which a dataset passed the checks
-#         results/chunks/{dataset}/{job}/{chunk}.h5ad   raw counts, CSR float32, and the obs columns that are needed
+#         results/chunks/{dataset}/{job}/{chunk}.h5ad   raw counts, CSR float32, and the needed obs columns
 #         results/merged/{dataset}.h5ad      one file per dataset, a view over its chunks
 #         results/reference/splits.parquet   train, validation, test or rare, per reference cell
-#         results/reference/labels.json      its labels: their cells, whether they can be predicted, their levels
-#         results/genes.tsv, genes.json      the genes the model sees, and what each dataset lost
+#         results/reference/labels.json      its labels: numbers of cells, training status, levels
+#         results/genes.tsv, genes.json      the model's genes, and each dataset's lost genes
 #         results/common/{part}.h5ad         the counts of those genes; the references' parts (reference, validation, test, rare) together
 
 
@@ -21,7 +21,7 @@ rule demo_data:
         "logs/demo_data/demo_data.log",
     benchmark:
         "results/benchmarks/demo_data/demo_data.tsv"
-    # A few small files: not worth a job.
+    # A few small files: too small for a job.
     localrule: True
     conda:
         "../envs/genes.yaml"
@@ -73,7 +73,7 @@ rule check_datasets:
         parents=label_table("parents"),
         ontology=label_table("ontology"),
         is_a=is_a_file(),
-        # What was trained before knows its labels.
+        # Labels and genes of an earlier run.
         trained=REFERENCE.trained_before("reference/labels.json"),
         trained_genes=REFERENCE.trained_before("genes.tsv"),
         trained_report=REFERENCE.trained_before("genes.json"),
@@ -81,14 +81,14 @@ rule check_datasets:
         orthologs=orthologs(),
     output:
         table="results/datasets.tsv",
-        # The files of other datasets exist, and no rule makes them: Snakemake ignores changed params of jobs behind
-        # a job that must run, so this job must not stand before conversions that it does not concern.
+        # Files of checked datasets exist, and are not outputs: Snakemake ignores changed params of jobs behind a job
+        # that must run, so this job must not precede the conversions of checked datasets.
         checked=expand("results/checked/{dataset}", dataset=UNCHECKED),
     log:
         "logs/check_datasets/check_datasets.log",
     benchmark:
         "results/benchmarks/check_datasets/check_datasets.tsv"
-    # A table of a few lines: not worth a job.
+    # A table of a few lines: too small for a job.
     localrule: True
     conda:
         "../envs/data.yaml"
@@ -96,7 +96,7 @@ rule check_datasets:
     resources:
         **resources_of("check_datasets"),
     params:
-        # Functions: in text as such, Snakemake looks for wildcards.
+        # Functions: Snakemake searches plain text for wildcards.
         parents=lambda wildcards: config["labels"]["parents"],
         ontology=lambda wildcards: config["labels"]["ontology"],
         gene_ids={name: config["datasets"][name]["gene_id"] for name in DATASETS},
@@ -107,7 +107,7 @@ rule check_datasets:
         n_variable=config["genes"]["n_variable"],
         cofactor=config["cytometry"]["cofactor"],
     message:
-        f"Checking that {', '.join(DATASETS)} can be used"
+        f"Checking {', '.join(DATASETS)}"
     script:
         "../scripts/check_datasets.py"
 
@@ -122,7 +122,7 @@ rule convert_to_chunks:
         # Made by check_datasets if this dataset was not checked in its present state.
         checked="results/checked/{dataset}",
     output:
-        # A folder: a job reads its share of the files once, from front to back, and fills several chunks.
+        # A folder: a job reads its share of the files once, from front to back, and writes several chunks.
         chunks=directory("results/chunks/{dataset}/{job}"),
     log:
         "logs/convert_to_chunks/{dataset}_{job}.log",
@@ -194,7 +194,7 @@ rule split_reference:
         is_a=lambda wildcards: config["labels"]["is_a"],
         seed=config["seed"],
     message:
-        f"Holding back a validation and a test part of {', '.join(REFERENCES)}"
+        f"Drawing a validation and a test part of {', '.join(REFERENCES)}"
     script:
         "../scripts/split_reference.py"
 
@@ -202,7 +202,7 @@ rule split_reference:
 rule select_genes:
     input:
         merged=expand("results/merged/{dataset}.h5ad", dataset=GENE_SOURCES),
-        # Inputs of the views: without them a merged file reads as zeroes.
+        # Sources of the views: without them a merged file reads as zeros.
         chunks=[folder for name in GENE_SOURCES for folder in chunk_folders(name)],
         splits="results/reference/splits.parquet",
         gene_map=gene_map(),
@@ -227,7 +227,7 @@ rule select_genes:
         genes=settings_of(GeneSettings, config),
         seed=config["seed"],
     message:
-        f"Choosing variable genes among those that {', '.join(GENE_SOURCES)} share"
+        f"Selecting variable genes among the common genes of {', '.join(GENE_SOURCES)}"
     script:
         "../scripts/select_genes.py"
 
@@ -241,14 +241,14 @@ rule subset_reference:
         report="results/genes.json",
         gene_map=gene_map(),
         orthologs=orthologs(),
-        # How intensities are transformed.
+        # Transformation of intensities.
         inspected=MODALITY.with_intensities(expand("results/inspected/{dataset}.json", dataset=REFERENCES)),
     output:
-        # The cells that the model trains on.
+        # Training cells of the model.
         train="results/common/reference.h5ad",
         validation="results/common/validation.h5ad",
         test="results/common/test.h5ad",
-        # Those of labels that too few cells have; there may be none.
+        # Cells of rare labels; may be empty.
         rare="results/common/rare.h5ad",
     log:
         "logs/subset_reference/subset_reference.log",
@@ -278,7 +278,7 @@ rule subset_common_genes:
         gene_map=gene_map(),
         orthologs=orthologs(),
         inspected=MODALITY.with_intensities("results/inspected/{query}.json"),
-        # Its heads may take the counts of all genes.
+        # Its heads may need the counts of all genes.
         classifier=REFERENCE.on_expression_alone("reference/classifier"),
     output:
         common="results/common/{query}.h5ad",

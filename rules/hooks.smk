@@ -1,4 +1,4 @@
-# Checks before the first job and messages at the end of a run. Included last.
+# Checks before the first job, and messages at the end of a run. Included last.
 
 import atexit
 import shutil
@@ -35,7 +35,7 @@ if workflow.is_main_process:
     )
     with exit_with_message():
         invalidate_unrecorded(MADE_FROM)
-    # What was wrong may have been mended.
+    # Problems may have been mended.
     invalidate(with_problems(f"results/inspected/{dataset}.json" for dataset in DATASETS))
     complete_group_jobs()
 else:
@@ -43,13 +43,13 @@ else:
 
 
 def scores_in_words(query, evaluation):
-    """One line on how well a query's labels fit the truth."""
+    """One line of scores of a query's labels against the truth."""
 
     def number(score):
         return "-" if score is None else f"{score:.3f}"
 
     forced = evaluation.forced
-    # None where the reference has no counts to train it on.
+    # None if the reference has no counts to train it on.
     baseline = evaluation.baseline or Scores(None, None)
     return (
         f"{query}: accuracy {number(forced.accuracy)}, macro-F1 {number(forced.macro_f1)} "
@@ -59,18 +59,18 @@ def scores_in_words(query, evaluation):
 
 
 def remove_what_killed_jobs_left():
-    """To be called when no job of this run runs any more; others in this folder may, and then nothing is removed."""
+    """Remove temporary files, unless another run uses this folder; call it when no job of this run runs."""
     if workflow.execution_settings.lock and not other_runs():
         for folder in ("results", "resources/demo"):
             remove_remnants(folder)
 
 
 def print_changes():
-    """Print what changed and what is made again; after a dry run's table, where users look."""
+    """Print the change and the jobs that it repeats; after the table of a dry run."""
     try:
         changes = describe_changes(workflow.dag, workflow.persistence, config)
-    except Exception as error:  # no reason to keep a run from its work
-        changes = f"What changed cannot be told ({error!r})."
+    except Exception as error:  # not a reason to stop a run
+        changes = f"Changes since the last run cannot be determined ({error!r})."
     if changes:
         print(changes)
 
@@ -104,12 +104,12 @@ onstart:
 onsuccess:
     unregister_run()
     remove_what_killed_jobs_left()
-    # A run may have asked for less than the model, whose training is to be resumed by another.
+    # Without a model, another run resumes the training.
     if Path("results/reference/model").exists():
         shutil.rmtree(CHECKPOINTS, ignore_errors=True)
     if "plan" in {job.rule.name for job in workflow.dag.jobs}:
         print(Path("logs/plan/plan.log").read_text().rpartition(f"\n{PEAK}")[0])
-    # A run may have asked for less than everything.
+    # A run may not include all targets.
     scored = {job.output.evaluation for job in workflow.dag.jobs if job.rule.name == "evaluate"}
     for query in ["test", *SCORED]:
         if (path := f"results/evaluation/{query}.json") in scored:
@@ -117,12 +117,12 @@ onsuccess:
 
 
 onerror:
-    # Otherwise Snakemake warns of incomplete files, which do not exist here.
+    # Otherwise Snakemake warns of incomplete files, which this workflow cannot have.
     workflow.execution_settings.keep_incomplete = False
     if workflow.executor_plugin.name == "slurm":
         print(cancel_what_is_left(Path.cwd()))
     elif workflow.executor_plugin.name == "local":
-        # HDF5 may crash on a full disk, which must not stay full of what was half written.
+        # HDF5 may crash on a full disk: free it of half-written files.
         remove_what_killed_jobs_left()
     unregister_run()
     set_aside_damaged("results")

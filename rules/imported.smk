@@ -1,19 +1,19 @@
-# From a model of others, and its latents, to what the rules of a reference would have made. Included where the
-# key `pretrained` holds such a model.
+# From a pre-trained model and its latents to the files of a reference. Included if the key `pretrained` is such
+# a model.
 #
-# Reads:  the files that `pretrained` names
+# Reads:  the files in `pretrained`
 # Writes: results/genes.tsv, genes.json         the model's genes
-#         results/reference/model/              the model, under the names of columns that the workflow uses;
-#                                               of cytometry also transformation.json, how its input is scaled
+#         results/reference/model/              the model, with the workflow's names of columns; for cytometry
+#                                               also transformation.json, the scaling of its input
 #         results/reference/labels.json, history.csv (empty)
 #         results/mapped/{reference,validation,test}/0.parquet   the latents of its cells
 
 
-# As a message takes it: Snakemake formats messages.
+# Escaped, since Snakemake formats messages.
 MODEL_IN_MESSAGE = config["pretrained"]["model"].replace("{", "{{").replace("}", "}}")
 
 
-# These make the same files from a reference's counts.
+# The other rules make the same files from a reference's counts.
 ruleorder: import_reference > select_genes > split_reference > train_reference_model > map_query
 
 
@@ -58,6 +58,6 @@ rule import_reference:
         modality=config["modality"],
         cofactor=config["cytometry"]["cofactor"],
     message:
-        f"Taking in the model of others in {MODEL_IN_MESSAGE} in the place of a reference"
+        f"Importing the pre-trained model in {MODEL_IN_MESSAGE} as the reference"
     script:
         "../scripts/import_reference.py"

@@ -1,9 +1,8 @@
-# From a packed reference to what the rules of a reference would have made. Included where the key `pretrained`
-# names one.
+# From a packed reference to the files of a reference. Included if the key `pretrained` names one.
 #
 # Reads:  NAME-VERSION.cellferry.zip
-# Writes: results/packed/                  the files that it holds, in their places
-#         results/packed/reference.json    what it says of itself, and the SHA-256 of the archive
+# Writes: results/packed/                  its files, in their places
+#         results/packed/reference.json    its description, and the SHA-256 of the archive
 
 
 rule unpack_reference:
@@ -16,7 +15,7 @@ rule unpack_reference:
         "logs/unpack_reference/unpack_reference.log",
     benchmark:
         "results/benchmarks/unpack_reference/unpack_reference.tsv"
-    # Copies a file: not worth a job.
+    # Copies a file: too small for a job.
     localrule: True
     conda:
         "../envs/predict.yaml"

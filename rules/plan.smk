@@ -1,17 +1,17 @@
-# What a run will take, before it begins:  make plan, which is
+# Predict memory, disk and time of a run:  make plan, which is
 #     snakemake plan --forcerun plan --profile profiles/slurm --executor local --cores 1
-# Forced, since it counts as done where it was made before.
+# Forced, since an earlier plan is not made again.
 #
-# Reads:  results/inspected/, what the profile asks for
-# Writes: logs/plan/plan.log, which is printed at the end
+# Reads:  results/inspected/, requests of the profile
+# Writes: logs/plan/plan.log, printed at the end
 
 
 rule plan:
     input:
         inspected=expand("results/inspected/{dataset}.json", dataset=DATASETS),
-        # Not made where a dataset cannot be used.
+        # Not made if a dataset cannot be used.
         checked="results/datasets.tsv",
-        # What was trained before is not trained again.
+        # An earlier run's reference is not trained again.
         trained=REFERENCE.trained_before("reference/labels.json"),
     log:
         "logs/plan/plan.log",

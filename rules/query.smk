@@ -3,12 +3,12 @@
 # Reads:  results/common/{query}.h5ad, results/reference/model/, results/reference/classifier/
 # Writes: results/mapped/{query}/model/            the reference model, fitted to the query's batches
 #         results/mapped/{part}/{chunk}.parquet    latents, one row per cell
-#         results/mapped/{query}/gene_loss.json    what the model's genes are worth that a query lacks
-#         results/mapped/{query}/calibration.json  the answer's rules with the genes that it has
-#         results/mapped/{query}/raised.json       the same with thresholds raised until its expected error is allowed
+#         results/mapped/{query}/gene_loss.json    accuracy lost to the model's genes that a query lacks
+#         results/mapped/{query}/calibration.json  the decision model for the genes that it has
+#         results/mapped/{query}/raised.json       the same with thresholds raised to its allowed error
 #         results/predictions/{query}/{chunk}.parquet, results/predictions/{query}.parquet and .csv.gz
-#         results/predictions/{query}/{chunk}.npz  sums of expression by best label, of the chunk
-#         results/predictions/{query}/label_genes.tsv, shifted_genes.tsv  why its labels, and what moved
+#         results/predictions/{query}/{chunk}.npz  the chunk's sums of expression by best label
+#         results/predictions/{query}/label_genes.tsv, shifted_genes.tsv  genes that contribute to labels, and shifted genes
 #         results/labeled/{query}.h5ad             counts of the common genes, labels and latents
 #         results/labeled/{query}.cas.json         the labels in the Cell Annotation Schema
 
@@ -41,7 +41,7 @@ rule fit_query_model:
 rule map_query:
     input:
         common="results/common/{part}.h5ad",
-        # The reference's training cells need no fitting: they are mapped by the model as it is.
+        # The reference's training cells need no fitting.
         model=lambda wildcards: (
             "results/reference/model"
             if wildcards.part == "reference"
@@ -70,7 +70,7 @@ rule estimate_missing_genes:
     input:
         common="results/common/{query}.h5ad",
         validation=REFERENCE.file("common/validation.h5ad"),
-        # What training on the query's genes would cost.
+        # For the accuracy of training on the query's genes alone.
         training=REFERENCE.counts("common/reference.h5ad"),
         model=REFERENCE.file("mapped/validation/model"),
         classifier=REFERENCE.file("reference/classifier"),
@@ -102,7 +102,7 @@ rule raise_thresholds:
         mapped=lambda wildcards: mapped_chunks(wildcards.query),
         common="results/common/{query}.h5ad",
         classifier=REFERENCE.file("reference/classifier"),
-        # What a probability is worth depends on the genes that the query has.
+        # Calibration depends on the genes that the query has.
         decision=decision_model,
     output:
         raised="results/mapped/{query}/raised.json",
@@ -119,7 +119,7 @@ rule raise_thresholds:
         prediction=settings_of(LimitSettings, config),
         seed=config["seed"],
     message:
-        "Raising the thresholds of labels where {wildcards.query} asks for it"
+        "Adapting the thresholds of labels to {wildcards.query}"
     script:
         "../scripts/raise_thresholds.py"
 
@@ -132,7 +132,7 @@ rule predict_labels:
         decision=decision_for_query,
     output:
         predictions="results/predictions/{query}/{chunk}.parquet",
-        # Of the cells' expression, by best label: genes of labels follow from them without another pass.
+        # Sums of expression by best label, for genes of labels without another pass.
         sums="results/predictions/{query}/{chunk}.npz",
     log:
         "logs/predict_labels/{query}/{chunk}.log",
@@ -170,7 +170,7 @@ rule gather_predictions:
             chunk=chunk_numbers(wildcards.query),
         ),
         common="results/common/{query}.h5ad",
-        # Where its cells lie, and how many there are of each label, is what places and colors go by.
+        # Coordinates and numbers of cells per label, for places and colors.
         classifier=REFERENCE.file("reference/classifier"),
         labels=REFERENCE.file("reference/labels.json"),
         packed=REFERENCE.identity,
@@ -194,8 +194,8 @@ rule gather_predictions:
         **resources_of("gather_predictions"),
     params:
         labeled=config["output"]["labeled"],
-        # Not an input: predictions that are there want no chunks. Its var may hold symbols, and is looked at if
-        # it is still there.
+        # Not an input: finished predictions do not need chunks. Its var may contain symbols, and is read if it
+        # still exists.
         names="results/merged/{query}.h5ad",
     message:
         "Gathering the predictions of {wildcards.query}"

@@ -2,13 +2,13 @@
 #
 # Reads:  results/common/reference.h5ad        its training cells
 #         results/common/validation.h5ad       its validation cells
-#         results/common/rare.h5ad             its cells of labels that too few have
+#         results/common/rare.h5ad             its cells of rare labels
 #         results/mapped/{part}/{chunk}.parquet  latents of its training and validation cells
 # Writes: results/reference/store.zarr         the training cells shuffled, for training from disk
-#         results/reference/model/             a scvi-tools model folder; anyone can load it
+#         results/reference/model/             a scvi-tools model folder
 #         results/reference/history.csv        loss per epoch
 #         results/reference/classifier/        XGBoost (UBJSON), linear model (npz), neighbors (parquet)
-#         results/evaluation/label_agreement.tsv   of several references, which labels of theirs agree
+#         results/evaluation/label_agreement.tsv   agreement of the labels of several references
 
 
 rule shuffle_reference:
@@ -36,9 +36,9 @@ rule shuffle_reference:
 rule train_reference_model:
     input:
         store="results/reference/store.zarr",
-        # How intensities are transformed: the model's folder holds it too.
+        # Transformation of intensities; copied into the model's folder.
         marker_report=MODALITY.with_intensities("results/genes.json"),
-        # scANVI learns from labels, and cells with a coarser one count as unlabeled.
+        # scANVI is trained on labels; cells with a coarser one are unlabeled for it.
         labels="results/reference/labels.json" if config["model"]["type"] == "scanvi" else [],
     output:
         model=directory("results/reference/model"),
@@ -68,14 +68,14 @@ rule train_classifier:
         train=mapped_chunks("reference"),
         validation=mapped_chunks("validation"),
         common=REFERENCE.counts("common/reference.h5ad"),
-        # For models on expression: their shrinkage is chosen, and boosted trees are stopped, on validation cells.
+        # For heads on expression: validation cells choose the shrinkage and stop boosted trees.
         validation_common=REFERENCE.counts("common/validation.h5ad"),
-        # Of labels that too few cells have: their mean profiles tell cells like them from those of other labels.
+        # Cells of rare labels: their mean profiles separate such cells from other labels.
         rare=REFERENCE.counts("common/rare.h5ad"),
         model="results/reference/model",
         labels="results/reference/labels.json",
     output:
-        # What each of several references calls the cells of the others.
+        # Labels of each reference's cells by the other references.
         **LABEL_AGREEMENT,
         classifier=directory("results/reference/classifier"),
     log:

@@ -2,12 +2,12 @@
 #
 # Reads:  results/predictions/{query}.parquet, results/common/, results/mapped/, results/genes.json,
 #         results/datasets.tsv, results/evaluation/label_agreement.tsv, results/reference/history.csv, labels.json and classifier/, results/benchmarks/
-# Writes: results/evaluation/{query}.json   scores of a query whose truth is known, beside a simple baseline
-#         results/reference/left_out.json   what becomes of cells of a label that the reference lacks
-#         results/evaluation/scores.tsv     the same of all that was scored: dataset, level, label, head
+# Writes: results/evaluation/{query}.json   scores of a query with known labels, beside a simple baseline
+#         results/reference/left_out.json   predictions for cells of a label that the reference lacks
+#         results/evaluation/scores.tsv     all scores by dataset, level, label, head
 #         results/report.html               one self-contained page
-#         results/figures/                  its figures, for `snakemake --report` too
-#         results/report_so_far.html        the page of a run that has not come to its end
+#         results/figures/                  its figures, also for `snakemake --report`
+#         results/report_so_far.html        the page of an unfinished run
 
 
 rule evaluate:
@@ -56,7 +56,7 @@ rule leave_labels_out:
         prediction=settings_of(LimitSettings, config),
         seed=config["seed"],
     message:
-        "Taking out each label of the reference"
+        "Leaving out each label of the reference"
     script:
         "../scripts/leave_labels_out.py"
 
@@ -70,7 +70,7 @@ rule gather_scores:
         "logs/gather_scores/gather_scores.log",
     benchmark:
         "results/benchmarks/gather_scores/gather_scores.tsv"
-    # A table of scores: not worth a job.
+    # A table of scores: too small for a job.
     localrule: True
     conda:
         "../envs/predict.yaml"
@@ -90,9 +90,9 @@ rule report:
         mapped=[path for part in ("reference", *QUERIES) for path in mapped_chunks(part)],
         gene_loss=expand("results/mapped/{query}/gene_loss.json", query=ZERO_FILLED),
         raised=expand("results/mapped/{query}/raised.json", query=QUERIES if ADAPTS else []),
-        # Which of the model's genes they have, where no more can be said.
+        # Genes shared with the model, if the loss cannot be estimated.
         common=expand("results/common/{query}.h5ad", query=[] if REFERENCE.has_held_out else MAPPED),
-        # Where their cells lie.
+        # Coordinates of their cells.
         labeled=expand("results/labeled/{query}.h5ad", query=PLACED),
         label_genes=expand("results/predictions/{query}/label_genes.tsv", query=QUERIES),
         shifted_genes=expand("results/predictions/{query}/shifted_genes.tsv", query=QUERIES),
@@ -105,7 +105,7 @@ rule report:
         genes=REFERENCE.file("genes.json"),
         history=REFERENCE.file("reference/history.csv"),
         packed=REFERENCE.identity,
-        # What several references call each other's cells.
+        # Label agreement of several references.
         label_agreement=LABEL_AGREEMENT.get("label_agreement", []),
     output:
         report=report("results/report.html", caption="../report/page.rst", category="1 The whole report"),
@@ -164,7 +164,7 @@ rule report:
         "../scripts/report.py"
 
 
-# For a run that failed, and is not to be waited for: what there is, and what is missing.
+# A report of an unfinished run: finished and missing results.
 rule report_so_far:
     log:
         "logs/report_so_far/report_so_far.log",
@@ -177,7 +177,7 @@ rule report_so_far:
     resources:
         **resources_of("report_so_far"),
     params:
-        # No input: what is not there would be made.
+        # No input: missing files would be made.
         files=plain_paths(rules.report.input),
         page="results/report_so_far.html",
         drawn="results/figures_so_far",
@@ -188,6 +188,6 @@ rule report_so_far:
         config=config,
         seed=config["seed"],
     message:
-        "Drawing what there is so far"
+        "Drawing the report of finished results"
     script:
         "../scripts/report_so_far.py"

@@ -1,4 +1,4 @@
-# The reference's model as it is, in the place of one that is fitted to a query. Included without `surgery.fit`.
+# The reference's model instead of one fitted to a query. Included without `surgery.fit`.
 #
 # Reads:  results/common/{query}.h5ad, results/reference/model/
 # Writes: results/mapped/{query}/model/   the reference's model, and its encoder for the query's batches
@@ -23,6 +23,6 @@ rule copy_reference_model:
     resources:
         **resources_of("copy_reference_model"),
     message:
-        "Taking the reference model as it is for the batches of {wildcards.query}"
+        "Copying the reference model without fitting to the batches of {wildcards.query}"
     script:
         "../scripts/copy_reference_model.py"
