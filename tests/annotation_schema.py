@@ -1,7 +1,7 @@
-"""What the Cell Annotation Schema 1.1.0 demands of a file, its core with the BICAN and the CAP extension.
+"""Requirements of the Cell Annotation Schema 1.1.0: its core with the BICAN and the CAP extension.
 
 Written from its definitions (https://github.com/cellannotation/cell-annotation-schema): names, types, limits
-and what is required. The schema's own files are not here, since its repository has no license file
+and required fields. The schema's own files are not here, since its repository has no license file
 and its package names two licenses.
 """
 
@@ -83,7 +83,7 @@ HEAD = dict.fromkeys(
 )
 REQUIRED = ["author_name", "title", "annotations", "labelsets"]
 PUBLISHED = [f"cellannotation_{name}" for name in ("schema_version", "timestamp", "version", "url")]
-"""What CAP requires besides: the author has it when the annotations are published."""
+"""Further fields that CAP requires; authors have them at publication."""
 
 
 def _schema(annotation: dict[str, Any], *, required: list[str], closed: bool) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _schema(annotation: dict[str, Any], *, required: list[str], closed: bool) ->
         "required": required,
         "properties": HEAD
         | {
-            # The length stands in the description of the field.
+            # The field's description gives the length.
             "title": {"type": "string", "maxLength": 200},
             "labelsets": {"type": "array", "items": LABEL_SET},
             "annotations": {

@@ -5,9 +5,9 @@ from cellferry.model.scvi_models import known_batches
 
 
 def mean_batch_weights(model, folder):
-    """What `load_query_data` made of the model in a folder, new batches with the mean weights of its own.
+    """A model after `load_query_data`, new batches with the mean weights of its batches.
 
-    A model of one batch has no weights for it: neither has a new one then.
+    A model of one batch has no weights for it, and neither has a new batch.
     """
     known = saved_model(folder)["model_state_dict"]
     weights, n_known = model.module.state_dict(), len(known_batches(folder))

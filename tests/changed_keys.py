@@ -1,4 +1,4 @@
-"""Configurations of every kind, and another value of every key, with which they are still valid."""
+"""Configurations of every kind, and another valid value of every key."""
 
 import copy
 
@@ -19,7 +19,7 @@ CONFIGS = {
     },
     "earlier": {"datasets": QUERIES, "pretrained": "earlier/results"},
 }
-# Another value of every key, with which the configuration is still one.
+# Another valid value of every key.
 DATASET_CHANGES = {
     "path": "d.h5ad",
     "format": "h5ad",
@@ -130,7 +130,7 @@ CONFIGS["imported cytometry"] = {**CONFIGS["imported"], "modality": "cytometry"}
 
 
 def changed(config, changes):
-    """A configuration with other values of some keys."""
+    """A configuration with changed keys."""
     config = copy.deepcopy(config)
     for key, value in changes.items():
         place = config

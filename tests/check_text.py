@@ -47,7 +47,7 @@ OPENING = re.compile(
     r"|\|[ \t]*[*_]*",
     re.MULTILINE,
 )
-"""What a sentence, an item, a title or a table's cell opens after."""
+"""Text before the opening of a sentence, an item, a title or a table cell."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Phrase:
 
     @classmethod
     def of(cls, rule: str, pattern: str, instead: str) -> "Phrase":
-        """A phrase as a table has it; a space stands for any white space."""
+        """A phrase of a table; a space matches any white space."""
         return cls(rule, re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE), instead)
 
 

@@ -1,4 +1,4 @@
-"""Datasets as jobs of the workflow convert them: inspected, checked, and cut into chunks."""
+"""Datasets as the workflow converts them: inspected, checked, and cut into chunks."""
 
 import anndata as ad
 import numpy as np
@@ -26,7 +26,7 @@ def make_adata():
         },
         index=[f"cell{i}" for i in range(N_CELLS)],
     )
-    names = [f"G{i}" for i in range(N_GENES - 1)] + ["G0"]  # one name twice
+    names = [f"G{i}" for i in range(N_GENES - 1)] + ["G0"]  # a duplicate name
     return ad.AnnData(sparse.csr_matrix(counts), obs=obs, var=pd.DataFrame({"id": names}, index=names))
 
 

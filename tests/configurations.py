@@ -1,4 +1,4 @@
-"""A small configuration and the files it names, and the problems of a wrong one."""
+"""A small configuration with its files, and the problems of a wrong one."""
 
 import pytest
 from cellferry.config.checks import check
@@ -6,7 +6,7 @@ from cellferry.errors import InputError
 
 
 def small_config(folder):
-    """A reference with an annotation table, and a query, whose files are made in a folder."""
+    """A reference with an annotation table, and a query, with files in a folder."""
     for name in ("reference.csv", "query.csv"):
         (folder / name).write_text("cell,gene\n")
     obs = folder / "obs.csv"
@@ -25,7 +25,7 @@ def small_config(folder):
 
 
 def problems(config, *files):
-    """The message about a configuration that is refused."""
+    """The message about a refused configuration."""
     with pytest.raises(InputError) as raised:
         check(config, config_files=list(files))
     return str(raised.value)

@@ -1,4 +1,4 @@
-"""The order and the distribution of the tests, and the fixtures that all of them share."""
+"""Order and distribution of the tests, and their shared fixtures."""
 
 import gc
 import os
@@ -11,7 +11,7 @@ from launcher import Launcher
 from xdist.scheduler import LoadScopeScheduling
 
 LONGEST_FIRST = ["slurm", "workflow", "scripts", "fuzz", "unit"]
-# They start from the same login node's environment, with environments of the rules that are large.
+# They share a login node's environment and large environments of the rules.
 WITH_LAUNCHER = ("tests/slurm/test_slurm_chain.py", "tests/workflow/test_conda.py")
 
 
@@ -20,9 +20,9 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST_FIRST.index(item.path.parent.name))
 
 
-@pytest.hookimpl(optionalhook=True)  # there is none without pytest-xdist
+@pytest.hookimpl(optionalhook=True)  # missing without pytest-xdist
 def pytest_xdist_make_scheduler(config, log):
-    """Share the tests out over processes; a file stays together, as do its fixtures."""
+    """Distribute the tests over processes, file by file, to share fixtures."""
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid):
@@ -37,10 +37,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.fixture(autouse=True)
 def no_open_hdf5_file():
-    """Fail a test that leaves a file of HDF5 open, as whatever opens it next without a lock would fail."""
+    """Fail a test that leaves an HDF5 file open, since opening it again without a lock fails."""
     yield
     if "h5py" in sys.modules and _open_hdf5_files():
-        gc.collect()  # a traceback holds the variables of its frames
+        gc.collect()  # a traceback keeps the variables of its frames
         assert _open_hdf5_files() == []
 
 
@@ -52,7 +52,7 @@ def _open_hdf5_files():
 
 @pytest.fixture(scope="session")
 def test_data():
-    """Folder of real files, which are no part of the project."""
+    """Folder of real files, which the project does not include."""
     folder = os.environ.get("CELLFERRY_TEST_DATA")
     if not folder:
         pytest.skip("CELLFERRY_TEST_DATA does not name a folder with the real test files")

@@ -1,4 +1,4 @@
-"""What files hold, in a form to compare: two files may differ in how they were written and hold the same."""
+"""Content of files in a comparable form: files with equal content may differ in their bytes."""
 
 import gzip
 import hashlib
@@ -11,7 +11,7 @@ from cellferry.core.digests import RECORDS, TIMESTAMP
 
 
 def content(path):
-    """A file's content: arrays of HDF5, a table of parquet, bytes without gzip's time of all others."""
+    """A file's content: arrays of HDF5, a table of parquet, otherwise bytes without gzip's time."""
     if path.suffix == ".h5ad":
         with h5py.File(path, "r") as file:
             found = {}
@@ -19,13 +19,13 @@ def content(path):
             return found
     if path.suffix == ".parquet":
         return pd.read_parquet(path).to_csv()
-    if path.parent.name == "inspected":  # when files were written is not their content
+    if path.parent.name == "inspected":  # times of writing are not content
         return {**json.loads(path.read_text()), "files": None}
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def contents(folder):
-    """Content by name of all files in a folder, but for marks and records, which hold times."""
+    """Content by name of all files in a folder, without marks and records, which contain times."""
     files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
         name: content(path)
@@ -35,7 +35,7 @@ def contents(folder):
 
 
 def hidden(folder):
-    """What else lies among the results than what users see and the records of it: remnants."""
+    """Remnants among the results: neither results nor their records."""
     return [path for path in folder.rglob(".*") if path.name not in (TIMESTAMP, RECORDS)]
 
 

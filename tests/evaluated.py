@@ -1,4 +1,4 @@
-"""Cells whose labels show in their genes, predictions of them, and the script that scores these."""
+"""Cells with marker genes per label, their predictions, and the script that scores these."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ HEADS = ["xgboost", "linear", "neighbors"]
 
 
 def write_common(path, labels, rng):
-    """Cells whose label shows in the genes: each label has ten of its own."""
+    """Cells of labels with ten marker genes each."""
     codes = pd.factorize(labels, sort=True)[0]
     rates = np.full((len(labels), 40), 0.5)
     for row, code in enumerate(codes):
@@ -31,12 +31,12 @@ RARE, COARSE, FOREIGN = "Treg", "lymphocyte", "HSC"
 
 
 def write_labels(folder, levels=None):
-    """What is known of the reference's labels: three, and one with too few cells."""
+    """The reference's labels: three, and a rare one."""
     write_classifier_labels(folder / "classifier", hierarchy_of(KNOWN, levels, rare=[RARE]), HEADS)
 
 
 def as_predictions(frame):
-    """Columns that a table of labels and probabilities lacks for one of predictions, as for a sure answer."""
+    """Columns that predictions have besides labels and probabilities, as for a certain label."""
     columns = {"level": np.where(frame["label"] == "unknown", None, "label")}
     columns["reason"] = np.where(frame["label"] == "unknown", "ambiguous", None)
     columns["prediction_set"] = frame["best_label"]

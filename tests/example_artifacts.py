@@ -1,4 +1,4 @@
-"""Plausible artifacts, changed where a test needs it: the only place in tests that writes their fields."""
+"""Plausible artifacts with changes for a test; no other module of the tests writes their fields."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +60,7 @@ def write_inspection(folder: Path, dataset: str, role: str = "query", **changes:
 
 
 def features_of(*columns: tuple[str, str], numbers: dict[str, Any] | None = None, **changes: Any) -> Features:
-    """Genes that were chosen among datasets, each with the var column of its ids; `numbers` are of each."""
+    """Genes selected among datasets, each with the var column of its ids; `numbers` are per dataset."""
     fields = {"namespace": "symbol", "n_common": 10, "n_selected": 5, "sketch_cells": 90} | changes
     own = {"genes": 10, "harmonized": 10, "duplicates_summed": 0, "untranslated": 0, "common": 10}
     own |= {"common_share": 1.0, "counts_in_selected": 0.9} | (numbers or {})
@@ -68,7 +68,7 @@ def features_of(*columns: tuple[str, str], numbers: dict[str, Any] | None = None
 
 
 def write_features(path: Path, *columns: tuple[str, str], **changes: Any) -> None:
-    """Write what `features_of` makes."""
+    """Write the result of `features_of`."""
     write_artifact(features_of(*columns, **changes), path)
 
 
@@ -84,7 +84,7 @@ def hierarchy_of(
 def reference_labels_of(
     hierarchy: LabelHierarchy, sizes: dict[str, int] | None = None, ontology: dict[str, str] | None = None
 ) -> ReferenceLabels:
-    """Labels of a reference, of 60 cells each if `sizes` holds no other number; rare ones are in no part."""
+    """Labels of a reference, of 60 cells each unless in `sizes`; rare ones are in no part."""
     cells = dict.fromkeys(hierarchy.nodes, 60) | (sizes or {})
     labels = {label: LabelCells(n, n if label in hierarchy.leaves else 0, 0, 0) for label, n in cells.items()}
     return ReferenceLabels(labels, hierarchy, ontology or {})
@@ -116,7 +116,7 @@ def baseline_of(
 def evaluation_of(
     *, accuracy: float = 0.9, labels: dict[str, LabelScores] | None = None, **changes: Any
 ) -> Evaluation:
-    """Scores of 20 cells of known labels, all of which got an answer; all heads have the same `accuracy`."""
+    """Scores of 20 cells of known labels, all with a label; all heads have the same `accuracy`."""
     scores = HeadScores(accuracy, 0.5, 0.125)
     by_head = LevelHeadScores(accuracy, 0.5, 0.125, labels or {"T": LabelScores(0.9, 0.9, 0.9, 20)})
     none = UnseenCells(0, 0, Separation(None, None, None))
@@ -149,7 +149,7 @@ def evaluation_of(
 
 
 def gene_loss_of(loss: float, **changes: Any) -> GeneLoss:
-    """Loss of a query that has 547 of 4000 genes, all of it by the label B."""
+    """Loss of a query that has 547 of 4000 genes, only in the label B."""
     labels = {"B": LabelLoss(1.0, 0.25, 3), "T": LabelLoss(0.5, 0.5, 3)}
     fields = {"genes": 4000, "measured": 547, "cells": 6, "macro_f1": 0.964, "macro_f1_without": 0.964 - loss}
     fields |= {"baseline_f1": 0.9, "baseline_f1_retrained": 0.89}
@@ -157,7 +157,7 @@ def gene_loss_of(loss: float, **changes: Any) -> GeneLoss:
 
 
 def left_out_of(cells: int, **accepted_as: int) -> LeftOutLabel:
-    """Cells of a label that the reference lacks, and the labels that they got."""
+    """Cells of a label that the reference lacks, with their predictions."""
     separation = Separation(0.9712, 0.5, None)
     return LeftOutLabel(cells, sum(accepted_as.values()), separation, accepted_as, 0)
 

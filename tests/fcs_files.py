@@ -1,6 +1,6 @@
-"""FCS files of every kind that instruments write, drawn at random, and what is in them.
+"""Random FCS files of every kind that instruments write, with their content.
 
-Written from the standard, byte by byte, with nothing of the package: the reader is held against it.
+Written from the standard, byte by byte, without the package: the reader is compared with it.
 """
 
 import struct
@@ -14,7 +14,7 @@ MIXED_ORDERS = ((3, 4, 1, 2), (2, 1, 4, 3), (1, 3, 2, 4))
 
 
 class FcsFile(NamedTuple):
-    """A file's bytes, and what a reader must find: names, and linear values (events × channels)."""
+    """A file's bytes, and its expected names and linear values (events × channels)."""
 
     stored: bytes
     detectors: list[str]
@@ -33,13 +33,13 @@ class Drawn(NamedTuple):
 
 
 def random_fcs(seed: int, *, is_plain: bool = False, n_events: int = 7) -> FcsFile:
-    """One file; a plain one keeps to what all libraries read."""
+    """One file; a plain one is readable by all libraries."""
     rng = np.random.default_rng(seed)
     version = str(rng.choice(["2.0", "3.0", "3.1"] if is_plain else ["2.0", "3.0", "3.1", "3.2"]))
     delimiter = str(rng.choice(list(PLAIN_DELIMITERS if is_plain else DELIMITERS)))
     n = int(rng.integers(1, 6))
     order = draw_order(rng, is_plain)
-    # The orders of four bytes say nothing about eight.
+    # Orders of four bytes do not define those of eight.
     kinds = ["I", "F"] if order in MIXED_ORDERS else ["I", "F", "D"]
     kind = str(rng.choice(kinds))
     channels = [draw_channel(rng, kinds if version == "3.2" else [kind], order, is_plain) for _ in range(n)]
@@ -143,7 +143,7 @@ def text_of(rng, delimiter, pairs, is_plain, doubles_dollar):
 
 
 def laid_out(rng, version, delimiter, required, optional, data, is_plain):
-    """The whole file: header, keywords and events, and what it says of their places."""
+    """The whole file: header with places, keywords and events."""
     if is_plain or delimiter == "$":
         optional = [(keyword, value) for keyword, value in optional if value and 2 * delimiter not in value]
     place = "header" if version == "2.0" else str(rng.choice(["both", "keywords", "blank header"]))

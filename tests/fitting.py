@@ -8,7 +8,7 @@ from simulate import settings_like
 
 
 def fit_to(common, reference, folder, *, fit, batch_size):
-    """Fit the model in a folder to the batches of a file for two epochs, or take it as it is."""
+    """Fit the model in a folder to a file's batches for two epochs, or copy it."""
     if not fit:
         copy_reference_model(str(common), str(reference), str(folder))
         return folder

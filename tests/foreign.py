@@ -1,4 +1,4 @@
-"""Models that somebody else trained: other names of columns, a layer, scvi-tools' own defaults."""
+"""Pre-trained models: other names of columns, a layer, scvi-tools' own defaults."""
 
 import warnings
 from pathlib import Path
@@ -35,9 +35,9 @@ def train_foreign(
     kind
         `SCVI` or `SCANVI`.
     n_cells, n_genes, donors, epochs
-        Size of the cells, and how long to train.
+        Numbers of cells, genes, donors and epochs.
     minified
-        Whether its cells are saved beside it as `adata.h5ad`, without counts.
+        True to save its cells beside it as `adata.h5ad`, without counts.
     setup, options
         What else setup_anndata and the model are given.
     """
@@ -96,7 +96,7 @@ def train_foreign_cytovi(
     setup: dict | None = None,
     **options,
 ) -> ad.AnnData:
-    """Train a CytoVI model as its documentation does, into `folder/model`; latents go into `cells.h5ad`.
+    """Train a CytoVI model as in its documentation into `folder/model`, with latents in `cells.h5ad`.
 
     The transformed values that became 0 and 1 are written as `scaling.csv`.
 
@@ -105,7 +105,7 @@ def train_foreign_cytovi(
     folder
         Where to write.
     n_cells, epochs
-        Number of events, and how long to train.
+        Numbers of events and epochs.
     lacking
         Markers that a donor lacks.
     setup, options
@@ -113,7 +113,7 @@ def train_foreign_cytovi(
 
     Returns
     -------
-    The events, with the layers that CytoVI's functions make.
+    The events, with the layers of CytoVI's functions.
     """
     scvi.settings.seed = 0
     events = foreign_events(n_cells)

@@ -23,7 +23,7 @@ def _rows(schema: dict[str, Any], prefix: str, leave_out: frozenset[str] | set[s
     for key, value in schema["properties"].items():
         if key in leave_out:
             continue
-        # A section is no key itself, unless it can be a plain value too.
+        # A section is not a key itself, unless it can be a plain value, too.
         if "properties" not in value or value["type"] != "object":
             required = key in schema.get("required", [])
             default = "required" if required else f"`{json.dumps(value['default'])}`"

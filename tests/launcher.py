@@ -1,7 +1,7 @@
-"""An environment as a user has it on a login node, and in it a conda (tests/stand_in).
+"""A user's environment on a login node, with a conda (tests/stand_in).
 
-Snakemake appends its own environment's packages to those of a script. Started from the environment that
-the tests run in, which holds everything, no script would miss a package that its own environment lacks.
+Snakemake appends its own environment's packages to those of a script. The environment of the tests contains
+everything, and would hide packages that the environment of a script lacks.
 """
 
 import os
@@ -24,7 +24,7 @@ def make_launcher(folder: Path) -> Path:
 def launcher_variables(programs: Path) -> dict[str, str]:
     """Environment variables of a shell in which the launcher is active and nothing else of Python or conda.
 
-    Byte code is written: the first import of scvi-tools takes 30 seconds, and every job imports anew.
+    Byte code is written: the first import of scvi-tools takes 30 seconds, and every job imports it.
     """
     dropped = ("CONDA", "PYTHON", "VIRTUAL_ENV")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}

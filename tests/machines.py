@@ -1,4 +1,4 @@
-"""Profiles and answers of a cluster that `make doctor` meets in tests, and its findings about them."""
+"""Profiles and cluster answers for tests of `make doctor`, and its findings."""
 
 from cellferry.commands.doctor.system import PROJECT
 

@@ -26,7 +26,7 @@ LEVELS = {"lineage": dict(zip(LABELS, ["B", "T/NK", "T/NK"], strict=True))}
 N_LATENT = 5
 N_GENES = 40
 TELLTALE = 30
-"""A marker that tells every label by itself, and is not of the backbone."""
+"""A marker outside of the backbone that alone distinguishes all labels."""
 
 
 def latents_at(places: list[float | int], *, spread: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -41,7 +41,7 @@ def latents_at(places: list[float | int], *, spread: float = 0.0, seed: int = 0)
 
 
 def counts_at(places: list[float | int], *, depth: float = 1.0, seed: int = 0) -> sparse.csr_matrix:
-    """Counts of 40 genes; a place is a label's number, or between two, where both have their genes."""
+    """Counts of 40 genes; a place is a label's number, or between two, with the genes of both."""
     rates = np.full((len(places), N_GENES), 0.3)
     for cell, place in enumerate(places):
         for label in {int(np.floor(place)), int(np.ceil(place))}:
@@ -50,7 +50,7 @@ def counts_at(places: list[float | int], *, depth: float = 1.0, seed: int = 0) -
 
 
 def values_at(places: list[float | int], *, spread: float = 0.1, seed: int = 0) -> sparse.csr_matrix:
-    """Values of 40 markers, all stored, of which each label has ten of its own; `TELLTALE` is exact."""
+    """Values of 40 markers, all stored, ten per label; `TELLTALE` is exact."""
     levels = np.full((len(places), N_GENES), 0.2)
     for cell, place in enumerate(places):
         for label in {int(np.floor(place)), int(np.ceil(place))}:
@@ -61,7 +61,7 @@ def values_at(places: list[float | int], *, spread: float = 0.1, seed: int = 0) 
 
 
 def stored(values: np.ndarray) -> sparse.csr_matrix:
-    """An array as CSR (float32) that stores every value, zeros too."""
+    """An array as CSR (float32) that stores every value, including zeros."""
     n_cells, n_markers = values.shape
     indices = np.tile(np.arange(n_markers, dtype=np.int32), n_cells)
     indptr = n_markers * np.arange(n_cells + 1, dtype=np.int32)
@@ -77,7 +77,7 @@ def write_mapped(
     first: int = 0,
     unfitted: np.ndarray | None = None,
 ) -> str:
-    """A file of mapped cells, as map_query writes it; `unfitted` are latents of the second mapping."""
+    """A file of mapped cells, as map_query writes it; `unfitted` are latents without fitting."""
     n_cells = len(latents)
     columns = {
         "cell": pa.array([f"cell{first + row}" for row in range(n_cells)], pa.string()),
@@ -95,7 +95,7 @@ def write_mapped(
 def write_expression(
     path: Path, expression: sparse.csr_matrix, *, markers: bool, labels: list[str] | None = None
 ) -> str:
-    """Counts or marker values of a part, as the subset rules write them; of the obs `labels` at most."""
+    """Counts or marker values of a part, as the subset rules write them; obs has at most `labels`."""
     names = np.array([f"cell{row}" for row in range(expression.shape[0])], dtype=object)
     var = pd.DataFrame(index=[f"GENE{number}" for number in range(N_GENES)])
     if markers:
@@ -127,19 +127,19 @@ def write_part(
     folder
         Where to write.
     places
-        Where each cell lies: the number of its label in `LABELS`, or a number between two.
+        Place of each cell: the number of its label in `LABELS`, or a number between two.
     labels
-        What the cells are called; by their places if it is not given.
+        Labels of the cells; by default from their places.
     batches
         The cells' batches, in turn.
     chunks
-        Into how many files to cut the mapped cells.
+        Number of files of mapped cells.
     spread, depth, seed
         Deviation of the latents, depth of the counts, seed of both.
     markers
-        Whether there are marker values, and no counts.
+        True for marker values instead of counts.
     unfitted
-        Where the cells lie by a second mapping; None of one that is mapped once.
+        Places of the cells without fitting; None for a part that is mapped once.
     """
     n_cells = len(places)
     if labels is None:
@@ -176,7 +176,7 @@ def train_heads(
 ) -> SimpleNamespace:
     """Train classifiers on simulated cells into the folder `classifier`.
 
-    Beside it stands what later rules read: `train`, `model`, `genes.tsv`.
+    Files for later rules are beside it: `train`, `model`, `genes.tsv`.
 
     Parameters
     ----------
@@ -185,17 +185,17 @@ def train_heads(
     heads
         As in the configuration.
     levels, ontology
-        What is known of the labels: levels above them, ids of labels and nodes.
+        Levels above the labels, ids of labels and nodes.
     model
         The classifier of a scANVI model.
     counts
-        Whether there are counts of the cells.
+        True if the cells have counts.
     markers
-        Whether there are marker values instead.
+        True if they have marker values instead.
     rare
-        Place by name of labels of which the reference has four cells; their file is empty by default.
+        Place by name of rare labels with four cells; their file is empty by default.
     """
-    # Of one donor: of several each would be left out once.
+    # One donor: with several, each would be left out once.
     train = write_part(folder / "train", places, markers=markers, **{"batches": ("a",)} | how)
     (folder / "model").mkdir()
     if model:

@@ -1,4 +1,4 @@
-"""The table of docs/memory.md: what the jobs of each rule hold. Made with: python tests/needs_table.py."""
+"""Print the table of docs/memory.md, memory per rule: python tests/needs_table.py."""
 
 from cellferry.resources.memory import BLOCK_BYTES, MB, MEMORY_MODELS
 

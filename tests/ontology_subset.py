@@ -1,4 +1,4 @@
-"""Make the shipped subset of the Cell Ontology: ids, names and `is_a` of its own terms, as OBO.
+"""Make the shipped subset of the Cell Ontology: ids, names and `is_a` of its terms, as OBO.
 
     python tests/ontology_subset.py SOURCE RELEASE config/ontology/cell_ontology.obo.gz
 

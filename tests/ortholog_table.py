@@ -1,4 +1,4 @@
-"""A table of orthologs to ship, from an export of Ensembl BioMart; config/orthologs/README.md says of which.
+"""Make the shipped table of orthologs from an export of Ensembl BioMart (config/orthologs/README.md).
 
 python tests/ortholog_table.py EXPORT config/orthologs/human-mouse.tsv.gz "COMMENT" ["COMMENT" ...]
 """
@@ -20,7 +20,7 @@ def table_text(orthologs: Orthologs, species: list[str], comments: list[str]) ->
 
 
 def write_table(export: str, path: Path, comments: list[str]) -> Orthologs:
-    """Write the one-to-one pairs of an export; the same export makes the same bytes."""
+    """Write the one-to-one pairs of an export; the same export gives the same bytes."""
     orthologs = read_orthologs(export)
     species = path.name.split(".")[0].split("-")
     content = table_text(orthologs, species, comments).encode()

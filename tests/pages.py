@@ -1,4 +1,4 @@
-"""The project's pages, their code and their text, and the files of a run that they may name."""
+"""The project's pages, their code and text, and the files of a run that they may name."""
 
 import fnmatch
 import functools
@@ -18,7 +18,7 @@ SHELLS = ("bash", "sh", "console", "shell")
 
 
 def text_of(page):
-    """A page, without the changelog's list of names that are no longer in use."""
+    """A page, without the changelog's list of old names."""
     return (ROOT / page).read_text(encoding="utf-8").partition("\n### Renamed\n")[0]
 
 
@@ -43,7 +43,7 @@ def rules_text():
 
 @functools.cache
 def written():
-    """Paths that rules write, folder by folder, with * for what is different from job to job."""
+    """Paths that rules write, folder by folder, with * for wildcards."""
     texts = rules_text()
     texts += "".join(path.read_text(encoding="utf-8") for path in (ROOT / "profiles").rglob("*.yaml"))
     found = re.findall(r"(?:results|logs)/[\w{}./*-]*[\w}*]", texts)
@@ -55,14 +55,14 @@ def starred(path):
 
 
 def is_written(path):
-    """Whether a path is what a rule writes, a folder above it, or something in a folder that is written."""
+    """True if a rule writes a path, its folder, or something below it."""
     parts = starred(path)
     return parts[:2] == ["results", RECORDS] or any(fits(parts, known) for known in written())
 
 
 def fits(parts, known):
     length = min(len(parts), len(known))
-    # Files have endings, and folders have none, but for stores and patterns.
+    # Files have endings; folders do not, except stores and patterns.
     between = parts[length - 1] if len(parts) < len(known) else known[length - 1]
     if len(parts) != len(known) and re.search(r"\.\w+$", between) and not between.endswith(".zarr"):
         return False

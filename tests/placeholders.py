@@ -1,4 +1,4 @@
-"""Stand-ins for the files that a configuration names: enough for a dry run, which reads none of them."""
+"""Stand-ins for the files of a configuration, for a dry run, which does not read them."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ TOY = PROJECT / "config" / "references" / "pbmc68k-demo-1.cellferry.zip"
 
 
 def write_placeholders(config: dict[str, Any], folder: Path) -> None:
-    """Write what a configuration names below `folder`, where there is nothing yet.
+    """Write the missing files of a configuration below `folder`.
 
     A pattern gets one file. Tables have the columns that the configuration names: only those are read.
     """
@@ -23,7 +23,7 @@ def write_placeholders(config: dict[str, Any], folder: Path) -> None:
             _write(folder / path.replace("*", "first"), columns)
     trained = config.get("pretrained")
     if isinstance(trained, str) and "@" in trained:
-        return  # known by name, and shipped
+        return  # shipped, with a name
     if is_packed(trained):
         (folder / trained).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(TOY, folder / trained)
@@ -36,7 +36,7 @@ def write_placeholders(config: dict[str, Any], folder: Path) -> None:
 
 
 def write_earlier_run(results: Path) -> None:
-    """Write what is needed of the results of an earlier run, in name only."""
+    """Write empty files in the place of an earlier run's results."""
     for name in PRETRAINED_FILES:
         path = results / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def write_earlier_run(results: Path) -> None:
 
 
 def _paths(given: Any) -> list[str]:
-    """Paths and patterns of a key that takes none, one, several, or several with names."""
+    """Paths and patterns of a key: none, one, several, or several with names."""
     if given is None:
         return []
     several = list(given.values()) if isinstance(given, dict) else given

@@ -1,6 +1,6 @@
-"""A writer of R's serialization: as much of it as matrices and the objects around them need.
+"""A writer of R's serialization, for matrices and the objects around them.
 
-Values are functions that write themselves, so that an object of any size goes to disk as it is made.
+Values are functions that write themselves, so that an object of any size is written while it is made.
 """
 
 import struct
@@ -76,7 +76,7 @@ def null(writer):
 
 
 def numbers(values: np.ndarray | Iterable[np.ndarray], n: int | None = None, **attributes: Value) -> Value:
-    """A vector of numbers: an array, or `n` in all of a number of arrays."""
+    """A vector of numbers: an array, or several arrays of `n` numbers in all."""
     parts = [np.asarray(values)] if n is None else values
 
     def write(writer):

@@ -11,7 +11,7 @@ def read_header(path, file_format="auto", **options):
 
 
 def read_all(header, scratch, max_bytes=10**6, columns=()):
-    """All of a file: dense counts, names, obs, and the blocks' sizes in bytes."""
+    """Content of a file: dense counts, names, obs, and the blocks' sizes in bytes."""
     blocks = list(formats.blocks(header, list(columns), max_bytes, scratch))
     assert all(block.counts.dtype == np.float32 for block in blocks)
     assert all(block.counts.has_canonical_format for block in blocks)

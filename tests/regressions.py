@@ -1,4 +1,4 @@
-"""Models as CellTypist trains and writes them, and its formula for what it makes of cells."""
+"""Models as CellTypist trains and writes them, and its formula of predictions."""
 
 import pickle
 
@@ -32,7 +32,7 @@ def write_celltypist(path, model):
 
 
 def celltypist_decisions(model, cells):
-    """Decision scores of cells, by the genes that they have of the model's: cells × classes."""
+    """Decision scores by the model's genes that the cells have: cells × classes."""
     classifier, scaler = model["Model"], model["Scaler_"]
     here = np.isin(cells.var_names, classifier.features)
     place = {gene: column for column, gene in enumerate(classifier.features)}

@@ -232,7 +232,7 @@ class World:
         write_artifact(replace(self.scores(part), **changed), self.folder / f"evaluation/{part}.json")
 
     def change_inspection(self, name, **changed):
-        """Write another inspection of a dataset, with some fields changed."""
+        """Rewrite an inspection of a dataset with some fields changed."""
         (path,) = [path for path in self.inspected if Path(path).stem == name]
         write_artifact(replace(read_artifact(Inspection, path), **changed), path)
 

@@ -1,4 +1,4 @@
-"""The workflow as a user starts it, in a folder of its own."""
+"""The workflow as a user starts it, in a separate folder."""
 
 import json
 import os
@@ -43,14 +43,14 @@ def snakemake(folder, *arguments, config=None, env=None):
 
 
 def without_torch():
-    """Environment in which Python finds nothing that only training needs."""
+    """Environment in which Python finds no package for training."""
     return {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "workflow" / "without_torch")}
 
 
 def dying(notes, renames):
-    """Environment in which scripts die before they rename an output, the first time that they come there.
+    """Environment in which scripts are killed once before they rename an output.
 
-    `renames` says which scripts, and before which of their renames; `notes` is the folder for a note of each.
+    `renames` are the scripts and which of their renames; `notes` is a folder for a note per kill.
     """
     notes.mkdir()
     for script in (ROOT / "scripts").glob("*.py"):

@@ -29,9 +29,9 @@ def simulate_cells(
     shift: float = 0.0,
     seed: int = 0,
 ) -> ad.AnnData:
-    """Counts of cells whose label is plain to see.
+    """Counts of cells with well-separated labels.
 
-    Every label has its own 10 % of the genes, ten times as high as elsewhere; every batch scales
+    Every label has 10 % of the genes ten times as high as elsewhere; every batch scales
     genes at random by up to `shift` (log scale). `obs` holds `cell_type` and `sample`.
     """
     structure = np.random.default_rng(1234)  # the same biology, whatever the seed
@@ -68,12 +68,12 @@ def simulate_events(
     cofactor: float = 5.0,
     seed: int = 0,
 ) -> ad.AnnData:
-    """Intensities of cytometry as they stand in a merged file, with labels that are plain to see.
+    """Intensities of cytometry as in a merged file, with well-separated labels.
 
-    Events are normally distributed after arcsinh(value / `cofactor`): around 4 where a label has a marker,
-    around 0 elsewhere, so that values are lognormal there and often negative here. Every batch shifts markers
-    by up to `shift`. What a marker is like depends on its name and not on the panel. Time stands before the
-    markers, DNA1 behind them.
+    Events are normally distributed after arcsinh(value / `cofactor`): around 4 for a label's markers (values
+    are lognormal), around 0 for others (values are often negative). Every batch shifts markers by up to
+    `shift`. A marker's values depend on its name, not on the panel. Time is before the markers, DNA1 behind
+    them.
     """
     rng = np.random.default_rng(seed)
     label = np.arange(n_events) % len(labels)
@@ -101,7 +101,7 @@ def simulate_events(
 def describe_events(
     events: ad.AnnData, dataset: str, *, role: str = "query", **intensities: str
 ) -> Inspection:
-    """What `inspect_dataset` finds in simulated events."""
+    """Inspection of simulated events, as `inspect_dataset` makes it."""
     channels = [InspectedChannel(name, row[KIND], row[CHANNEL]) for name, row in events.var.iterrows()]
     kind = {"values": "raw", "technology": "mass", "why": "simulated"} | intensities
     return inspection_of(dataset, role, channels=channels, intensities=ValueKind(**kind))
@@ -157,14 +157,14 @@ DATASET_DEFAULTS = {
 
 
 def settings_like[Settings](kind: type[Settings], **given) -> Settings:
-    """Settings of a class of cellferry.config.settings, every key that is not given at its default."""
+    """Settings of a class of cellferry.config.settings; keys have their defaults unless given."""
     config = {"datasets": {}, kind.SECTION: dict(given)}
     fill_defaults(config)
     return kind(**settings_of(kind, config) | given)
 
 
 def label_names(**given) -> LabelNames:
-    """What labels are called, with every key of `labels` that is not given at its default."""
+    """Settings of labels; keys of `labels` have their defaults unless given."""
     settings = settings_like(LabelSettings, **given)
     return LabelNames(settings.rename, settings.missing)
 
@@ -172,9 +172,9 @@ def label_names(**given) -> LabelNames:
 def simulate_probabilities(
     n_cells: int, *, n_labels: int, spread: float = 2.0, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (cells × labels, float32) that are right, and labels drawn by them (codes).
+    """Calibrated probabilities (cells × labels, float32), and labels drawn by them (codes).
 
-    `spread` is the deviation of the logits: the larger, the surer.
+    `spread` is the deviation of the logits: larger ones give higher probabilities.
     """
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, spread, (n_cells, n_labels))

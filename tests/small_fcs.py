@@ -14,7 +14,7 @@ def make_values(seed=0, high=1000):
 def write_fcs(
     path, values, *, types=None, version="3.1", order="1,2,3,4", channels=CHANNELS, offsets=None, **keywords
 ):
-    """Write one file; `types` are numpy's without byte order, `keywords` are put in (left out where None)."""
+    """Write one file; `types` are numpy's without byte order, `keywords` are added (None: left out)."""
     n = values.shape[1]
     types = types or ["f4"] * n
     letter = "<" if order.startswith("1") else ">"

@@ -1,4 +1,4 @@
-"""Small files of every format that holds compressed matrices, with whatever arrays are asked for."""
+"""Small files of every format with compressed matrices, with any arrays."""
 
 import shutil
 
@@ -111,7 +111,7 @@ def _bpcells(folder, changes):
     if any(values.ndim != 1 for values in arrays.values()) or any(
         arrays[part].dtype.kind != "i" for part in ("indptr", "indices")
     ):
-        return None  # its files hold lists of integers
+        return None  # its files contain lists of integers
     names = {"idxptr": ("indptr", "<u8"), "index": ("indices", "<u4"), "val": ("data", "<f8")}
     for name, (part, dtype) in names.items():
         if arrays[part].dtype.kind not in "if":
@@ -138,4 +138,4 @@ FORMATS = {
     "rds": _rds,
     "BPCells": _bpcells,
 }
-"""Functions that write a file of a format; of a folder and changes of its arrays. None where it cannot be."""
+"""Functions of a folder and changes of arrays that write a file of a format; None if impossible."""

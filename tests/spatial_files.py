@@ -57,7 +57,7 @@ def write_xenium(folder, *, table="cells.parquet", typed=True, genes=GENES, n_pl
         }.items():
             described[key] = np.array(values, dtype="S")
     if table:
-        # In another order than the cells of the matrix.
+        # Another order than that of the matrix.
         placed = np.random.default_rng(2).permutation(N_CELLS)[:n_placed]
         frame = pd.DataFrame(
             {

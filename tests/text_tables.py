@@ -18,7 +18,7 @@ def write_table(path, *, genes_as_rows=False, header="pandas", genes=GENES, cell
     frame = pd.DataFrame(make_counts(), index=cells, columns=genes)
     frame = frame.T if genes_as_rows else frame
     text = frame.to_csv(sep="\t" if ".tsv" in path.name else ",", quoting=quoting, lineterminator=end)
-    if header == "R":  # no name above the rows' names
+    if header == "R":  # the column of row names has no name
         first, rest = text.split(end, 1)
         text = (
             first.lstrip('"').lstrip(",\t") + end + rest

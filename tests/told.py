@@ -1,10 +1,10 @@
-"""What a log must tell of a long step."""
+"""Progress of a long step in a log."""
 
 import re
 
 
 def tells_progress(log: str, done: str) -> bool:
-    """Whether a log tells how far a step is, how fast it goes and what is left, and the same at the end."""
+    """True if a log has a step's progress, speed and remaining time, and a line at its end."""
     on_the_way = (
         rf"^{done} [\d,]+ of (at most )?[\d,]+ [\w ]+ \(\d+\.\d %\), "
         r"[\d,.]+ [\w ]+/s, (at most )?\d[\w. ]* left"

@@ -1,4 +1,4 @@
-"""Ways to damage a file: by its structure, and by its bytes. All that is chosen comes from a generator."""
+"""Ways to damage a file: by its structure, and by its bytes. A generator makes all choices."""
 
 import json
 
@@ -11,7 +11,7 @@ STRANGE = [np.nan, np.inf, -np.inf, 0.5, 1e30, -3.5]
 
 
 def damage(path, rng):
-    """Damage a file or folder in one way; returns it in words."""
+    """Damage a file or folder in one way; returns a description."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
         file = files[rng.integers(len(files))]
@@ -49,7 +49,7 @@ def cut(path, rng):
 
 
 def overwrite(path, rng):
-    """Put a number of 4 or 8 bytes, of either order, somewhere."""
+    """Overwrite 4 or 8 bytes with a number, in either byte order."""
     content = bytearray(path.read_bytes())
     size, order = int(rng.choice([4, 8])), str(rng.choice(["little", "big"]))
     if len(content) < size:
@@ -200,7 +200,7 @@ def change_attribute(path, rng):
 
 
 def replace_part(path, rng):
-    """Put something else in the place of a group or array."""
+    """Replace a group or array by another object."""
     with h5py.File(path, "r+") as file:
         names = _elements(file, h5py.Group | h5py.Dataset)
         name = names[rng.integers(len(names))]

@@ -69,15 +69,15 @@ INPUTS = {
     "csv": 300,
     "mtx": 200,
 }
-"""How many of a format make a round."""
+"""Number of files of a format per round."""
 
 
 def fuzz(name, numbers, folder, tell=lambda name, number: None):
-    """Judge damaged files of a format, one for each number, by which each can be made again.
+    """Judge damaged files of a format, one per number, which reproduces it.
 
     Returns
     -------
-    What was found, in sentences, and how often each verdict was given.
+    Findings as sentences, and counts of each verdict.
     """
     found, verdicts = [], {}
     with warnings.catch_warnings():

@@ -1,7 +1,7 @@
-"""Damage files for as long as is wanted: `make fuzz MINUTES=60`. Prints the number of each finding.
+"""Damage files for some time: `make fuzz MINUTES=60`. Prints the number of each finding.
 
-Numbers go on from a seed, the time by default. Files are read in processes of their own, since a damaged one
-may end HDF5 itself: what a process was at when it died or did not end is a finding too. One file again:
+Numbers count from a seed, the time by default. Files are read in separate processes, since a damaged one may
+crash HDF5: the file of a process that crashed or did not end is a finding, too. One file again:
 `python tests/fuzz/run.py --format FORMAT --number NUMBER`.
 """
 
@@ -17,11 +17,11 @@ sys.path[:0] = [str(TESTS / "fuzz"), str(TESTS / "unit"), str(TESTS), str(TESTS.
 
 ROUND = 100
 SECONDS = 600
-"""For a round of files, each of which has 20 s."""
+"""Time limit of a round of files, each of which has 20 s."""
 
 
 def judge_some(name, first, n, told):
-    """Judge some files in this process; print what is found. `told` is where each number is written first."""
+    """Judge some files in this process, and print findings; each number is first written to `told`."""
     from inputs import fuzz
 
     def tell(_, number):
@@ -33,7 +33,7 @@ def judge_some(name, first, n, told):
 
 
 def run(name, first, n, told):
-    """Judge some files in a process of their own; returns what was found."""
+    """Judge some files in a separate process; returns findings."""
     command = [
         sys.executable,
         __file__,

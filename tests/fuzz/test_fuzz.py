@@ -1,13 +1,13 @@
-"""Damaged files by a fixed seed: each is refused by name, or read as an independent reader reads it."""
+"""Damaged files by fixed seeds: each is refused by name, or read as by an independent reader."""
 
 import pytest
 from inputs import INPUTS, fuzz
 
 KEPT = {
-    "zarr CSC": [20261130026],  # a chunk of texts that says it holds four thousand million
+    "zarr CSC": [20261130026],  # a chunk of texts with a stated number of four thousand million
     # HDF5 crashes on an attribute, and finds no end in a tree.
     "h5ad CSR": [20261131077, 20261132611],
-    "h5Seurat": [20261131744],  # the name of a group is no UTF-8
+    "h5Seurat": [20261131744],  # the name of a group is not UTF-8
 }
 """Numbers that `make fuzz` found."""
 

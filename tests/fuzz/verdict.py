@@ -1,8 +1,8 @@
-"""What becomes of a damaged file: it is refused in one sentence that names it, or read as others read it.
+"""Verdict on a damaged file: refused in one sentence that names it, or read as by an independent reader.
 
-Content that differs from the undamaged one is held against an independent reader, where there is one: anndata
-for h5ad, h5mu and zarr, scipy and h5py for 10x h5, loom, h5Seurat and mtx, pandas for parquet, Python alone
-for tables. In R's, BPCells' and FCS files a changed value is a value.
+Content that differs from the undamaged one is compared with an independent reader if possible: anndata for
+h5ad, h5mu and zarr, scipy and h5py for 10x h5, loom, h5Seurat and mtx, pandas for parquet, Python alone for
+tables. In R's, BPCells' and FCS files a changed value is a value.
 """
 
 import signal
@@ -26,7 +26,7 @@ SECONDS = 20
 
 
 class Finding(Exception):  # noqa: N818
-    """A file that is neither refused nor read rightly."""
+    """A file that is neither refused nor read correctly."""
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def content(path, scratch):
 
 
 def judge(path, original, scratch):
-    """`refused` or `right`, of a damaged file whose undamaged content is given.
+    """`refused` or `right`, for a damaged file with its undamaged content.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def judge(path, original, scratch):
     except Exception as error:
         raise Finding(f"was read, and another reader refuses it: {type(error).__name__}: {error}") from error
     if path.name == "mtx" and found[0].shape[1] < counts.shape[1]:
-        return "right"  # features that are no genes any more
+        return "right"  # features that are not genes any more
     if found[0].shape != counts.shape or not np.array_equal(found[0], counts.astype(np.float32)):
         raise Finding("holds other counts for another reader")
     if names is not None and found[1] != names:

@@ -1,4 +1,4 @@
-"""A throw-away SLURM on this machine, what can happen to one, and runs of the workflow on it."""
+"""A throw-away SLURM on this machine, its faults, and runs of the workflow on it."""
 
 import contextlib
 import os
@@ -23,18 +23,18 @@ GPU_RULES = ["train_reference_model", "fit_query_model"]
 GROUPS = slurm_profile()["groups"]
 
 QUIET_SECONDS = 900
-"""A run in which nothing is written for so long stands still. How long it takes is the machine's affair."""
+"""A run without any output for so long has stopped; a slow machine may take longer in all."""
 
 
 def missing_programs() -> list[str]:
-    """What of SLURM and its helpers is not installed."""
+    """Missing programs of SLURM and its helpers."""
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     return [program for program in DAEMONS if shutil.which(program, path=path) is None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as squeue or sacct shows it; `rules` are those that it runs: one, or several of a group."""
+    """A job as squeue or sacct shows it; `rules` is one rule, or several of a group."""
 
     number: str
     state: str
@@ -43,7 +43,7 @@ class Job:
 
 
 class Cluster:
-    """A running cluster; `variables` are those of a shell on its login node."""
+    """A running cluster; `variables` are the environment of its login node."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,8 +52,8 @@ class Cluster:
 
     @classmethod
     def start(cls, **variables: str) -> "Cluster":
-        """Start one, in a folder of its own and beside any other that runs; `variables` are its script's."""
-        folder = Path(tempfile.mkdtemp(prefix="cf-"))  # short: it holds unix sockets
+        """Start one in a new folder, beside running ones; `variables` are those of the script."""
+        folder = Path(tempfile.mkdtemp(prefix="cf-"))  # short: it contains unix sockets
         port = next(
             port for port in range(26800, 28800, 20) if not any(map(_is_taken, range(port, port + 20)))
         )
@@ -77,14 +77,14 @@ class Cluster:
         self.folder.with_suffix(".log").unlink()
 
     def ask(self, *command: object) -> str:
-        """What one of SLURM's commands prints."""
+        """Output of a SLURM command."""
         result = subprocess.run(
             list(map(str, command)), env=self.variables, capture_output=True, text=True, check=True
         )
         return result.stdout
 
     def queue(self, folder: Path | None = None) -> list[Job]:
-        """Jobs that wait or run, all of them or those of the run in a folder."""
+        """Waiting and running jobs, all or those of the run in a folder."""
         lines = self.ask("squeue", "--noheader", "--format=%i|%T|%k|%N|%Z").splitlines()
         return [
             Job(number, state, rules_of(comment), node)
@@ -93,7 +93,7 @@ class Cluster:
         ]
 
     def accounted(self, run: "Run") -> list[dict[str, str]]:
-        """What sacct says of the jobs of a run, one row per job, in the order of their submission."""
+        """Jobs of a run by sacct, in the order of submission."""
         columns = [
             "JobID",
             "State",
@@ -126,13 +126,13 @@ class Cluster:
         states = {"idle", "mixed", "allocated"}
         wait_for(lambda: set(self.ask(*nodes).split()) <= states, seconds, "all nodes to be ready")
 
-    # ---- What can happen ---------------------------------------------------------------------------------
+    # ---- Faults ------------------------------------------------------------------------------------------
 
     def take_memory_away(self, number: str) -> None:
-        """Lower the limit of a job's running step to a little more than it uses: its next need kills it."""
+        """Lower the limit of a job's running step to little above its use: the next allocation kills it."""
         (step,) = Path("/sys/fs/cgroup/memory").glob(f"slurm_*/uid_*/job_{number}/step_[0-9]*")
         used = int((step / "memory.usage_in_bytes").read_text())
-        for attempt in range(20):  # the kernel refuses a limit below what is used at that moment
+        for attempt in range(20):  # the kernel refuses a limit below the present use
             try:
                 (step / "memory.limit_in_bytes").write_text(str(used + (attempt + 1) * 2**20))
                 return
@@ -176,11 +176,11 @@ class Run:
     Parameters
     ----------
     cluster, folder, config
-        Where it runs, and what on.
+        Cluster, folder and configuration of the run.
     resources
-        Changes of the profile's set-resources: per rule, what to add or replace.
+        Changes of the profile's set-resources, per rule.
     launcher
-        Environment to start snakemake from, with a conda; the tests' own without one if None.
+        Environment with a conda to start snakemake from; None: that of the tests, without conda.
     profile
         Changes of the profile's other entries.
     """
@@ -197,10 +197,10 @@ class Run:
                 "PATH": f"{cluster.programs}:{launcher.variables['PATH']}",
             }
             entries |= {"software-deployment-method": "conda", "conda-prefix": str(launcher.folder / "conda")}
-        # Status is asked for at 1, 12 and 33 seconds, and so on.
+        # Status is queried at 1, 12 and 33 seconds, and so on.
         entries["slurm-init-seconds-before-status-checks"] = 1
         for rule in GPU_RULES:
-            # The cluster's GPUs are none, and a script that is told of one (gpu) insists on using it.
+            # The cluster's GPUs are fake, and a script with the resource gpu requires a real one.
             entries["set-resources"][rule]["gres"] = f"gpu:{entries['set-resources'][rule].pop('gpu')}"
         for rule, changes in (resources or {}).items():
             entries["set-resources"].setdefault(rule, {}).update(changes)
@@ -215,7 +215,7 @@ class Run:
         return command_line(self.folder, *arguments, *profile, config=self.config, program=self.program)
 
     def start(self, *arguments):
-        """Start snakemake and do not wait; what it says goes to the file `said`."""
+        """Start snakemake without waiting; its output is written to the file `said`."""
         if threading.current_thread() is threading.main_thread():
             heed_interrupts()
         with open(self.folder / "said", "a") as said:
@@ -228,7 +228,7 @@ class Run:
             )
 
     def finish(self, *arguments):
-        """Run snakemake; returns its exit code and what it said."""
+        """Run snakemake; returns its exit code and output."""
         return self.wait(self.start(*arguments)), self.said()
 
     def wait(self, process) -> int:
@@ -241,17 +241,17 @@ class Run:
         return process.returncode
 
     def wait_for(self, condition, what: str):
-        """Wait until `condition()` is true, as long as there is progress, and return what it returns."""
+        """Wait until `condition()` is true, as long as there is progress; returns its value."""
         return wait_for(condition, QUIET_SECONDS, what, progress=self.progress)
 
     def progress(self) -> tuple[int, int]:
-        """What grows while a run goes on: bytes that it and its jobs have said, and files of environments."""
+        """Measure of progress: bytes of all logs, and files of environments."""
         logs = [self.folder / "said"]
         for name in ("logs", ".snakemake/log", ".snakemake/slurm_logs"):
             logs += [Path(at, file) for at, _, files in os.walk(self.folder / name) for file in files]
         said = 0
         for log in logs:
-            with contextlib.suppress(FileNotFoundError):  # that of a job that went well is removed
+            with contextlib.suppress(FileNotFoundError):  # logs of successful jobs are removed
                 said += log.stat().st_size
         return said, sum(len(files) for *_, files in os.walk(self.profile.get("conda-prefix", "")))
 
@@ -259,15 +259,15 @@ class Run:
         return (self.folder / "said").read_text()
 
     def scripts(self, rule: str) -> list[int]:
-        """Processes of a rule's scripts, as opposed to the snakemakes around them."""
+        """Processes of a rule's scripts, without the snakemakes around them."""
         pattern = rf"^\S*python[0-9.]* {self.folder}/.snakemake/scripts/tmp[^/]*\.{rule}\.py"
         found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
         pids = [int(pid) for pid in found.stdout.split()]
-        # What a script starts bears its command line until it has become another program.
+        # A script's child has its command line until it becomes another program.
         return [pid for pid in pids if parent_of(pid) not in pids]
 
     def wait_for_job(self, rule: str, *, known=()) -> Job:
-        """Wait until the script of a rule's job runs, and tell the job."""
+        """Wait until the script of a rule's job runs, and return the job."""
         found = []
 
         def runs():
@@ -283,7 +283,7 @@ class Run:
 
 
 def parent_of(pid: int) -> int | None:
-    """The process that started a process; None where that has ended by now."""
+    """Parent of a process; None if that has ended."""
     with contextlib.suppress(OSError):
         state = Path(f"/proc/{pid}/stat").read_text()
         return int(state.rpartition(")")[2].split()[1])
@@ -291,12 +291,12 @@ def parent_of(pid: int) -> int | None:
 
 
 def heed_interrupts() -> None:
-    """Let what this process starts heed Ctrl-C: a shell lets what it starts in the background ignore it."""
+    """Let children obey Ctrl-C: a shell makes background processes ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Standstill:
-    """True when a time went by in which `progress()` stayed the same; it is asked when that is over."""
+    """True if `progress()` stayed the same for some time; called after that time."""
 
     def __init__(self, seconds: float, progress=lambda: None) -> None:
         self._seconds, self._progress = seconds, progress
@@ -311,7 +311,7 @@ class Standstill:
 
 
 def wait_for(condition, seconds: float, what: str, *, progress=lambda: None):
-    """Wait until `condition()` is true, and return what it returns; longer while `progress()` changes."""
+    """Wait until `condition()` is true, longer while `progress()` changes; returns its value."""
     standstill = Standstill(seconds, progress)
     while not standstill:
         if value := condition():
@@ -326,7 +326,7 @@ def _is_taken(port: int) -> bool:
 
 
 def rules_of(comment: str) -> tuple[str, ...]:
-    """Rules of a job with that comment; of a group it holds `rule_`, the group's name and its rules."""
+    """Rules of a job by its comment; that of a group is `rule_`, the group's name and its rules."""
     name = re.sub(r"_wildcards_.*", "", comment).removeprefix("rule_")
     for group in set(GROUPS.values()):
         if name.startswith(f"{group}_"):

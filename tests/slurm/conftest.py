@@ -1,4 +1,4 @@
-"""Tests on a real SLURM, which they start; where Debian's packages for it are missing they are skipped."""
+"""Tests on a real SLURM, which they start; skipped without Debian's packages for it."""
 
 import fcntl
 import json
@@ -15,12 +15,12 @@ MODEL = {"epochs": 20, "n_latent": 5, "n_hidden": 16, "n_layers": 1}
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """The one cluster of all test processes: the first that needs it starts it, the last one stops it."""
+    """The cluster of all test processes: the first that needs it starts it, the last one stops it."""
     missing = missing_programs()
     if missing:
         pytest.skip(f"no SLURM here: {', '.join(missing)} missing (.ci/run installs Debian's packages)")
     base = tmp_path_factory.getbasetemp()
-    # The processes of pytest-xdist have folders of their own in one that they share.
+    # Processes of pytest-xdist have separate folders in a shared one.
     note = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cluster.json"
     with _shared(note) as state:
         if not state.get("users"):
@@ -44,7 +44,7 @@ def cluster_without_memory(cluster):
 
 @contextmanager
 def _shared(path):
-    """What a file holds, to be changed by one process at a time."""
+    """Content of a file, locked for changes by one process."""
     with open(path, "a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)

@@ -1,11 +1,11 @@
-"""Faults on a real SLURM, one under a job of every rule, in a loop that counts what survives.
+"""Faults on a real SLURM under a job of every rule, with counts of survived ones.
 
     PYTHONPATH=scripts:tests .venv/bin/python tests/slurm/faults.py [--faults cancelled,preempted] [--times 3]
 
-prints the table of docs/slurm.md. It starts the cluster of the SLURM tests, runs the whole workflow once per
-fault, and freezes the first script of each rule while the fault is made, so that it hits a job at work. A
-fault is survived if the run then finishes by itself (or, where snakemake itself was ended, when it is started
-again), with the right labels, nothing half-written, no job in the queue and no finished job run twice.
+Prints the table of docs/slurm.md. It starts the cluster of the SLURM tests, runs the whole workflow once per
+fault, and freezes the first script of each rule while the fault is made, so that it hits a working job. A
+fault is survived if the run then finishes by itself (or, if snakemake itself was ended, when it is started
+again), with the right labels, no half-written file, no job in the queue and no finished job run twice.
 """
 
 import argparse
@@ -67,7 +67,7 @@ class Job:
         wait_for(lambda: not Path(f"/proc/{self.pid}").exists(), seconds, f"the job of {self.rule} to end")
 
 
-# ---- The faults: each returns the snakemake that goes on, where that is another one ----------------------
+# ---- Faults: each returns the snakemake that continues, if it is another one -----------------------------
 
 
 def out_of_memory(job, snakemake):
@@ -105,8 +105,8 @@ def controller_restarted(job, snakemake):
     job.go_on()
     time.sleep(20)
     job.cluster.start_daemon("slurmctld")
-    # SLURM 22.05 loses count of the GPUs of jobs that ran while its controller was restarted, and lets the
-    # next ones wait for ever; this is how an administrator makes it count anew.
+    # SLURM 22.05 miscounts the GPUs of jobs that ran while its controller was restarted, and lets the
+    # next ones wait forever; with this command an administrator makes it count again.
     time.sleep(5)
     job.cluster.ask("scontrol", "reconfigure")
 
@@ -154,7 +154,7 @@ def two_writers(job, snakemake):
     )
     job.go_on()
     job.wait_until_ended()
-    # Of a group's job that goes on, the next rules would be hit in its place.
+    # In a group's job that continues, the next rules would be hit instead.
     with contextlib.suppress(subprocess.CalledProcessError):  # it has ended
         job.cluster.ask("scancel", job.number)
     return again
@@ -173,15 +173,15 @@ FAULTS = {
     controller_restarted: "slurmctld down",
     accounting_down: "slurmdbd down",
 }
-# These hit a whole node or all of them; of the others, several runs go side by side.
+# Faults of whole nodes; runs with other faults are started side by side.
 ALONE = [node_failure, node_drained, preempted, controller_restarted, accounting_down]
 
 
-# ---- The loop --------------------------------------------------------------------------------------------
+# ---- Loop ------------------------------------------------------------------------------------------------
 
 
 def make_run(cluster, folder):
-    """The workflow on simulated cells whose labels are plain to see."""
+    """The workflow on simulated cells with well-separated labels."""
     simulate_cells(240, batches=("a", "b")).write_h5ad(folder / "reference.h5ad")
     simulate_cells(60, seed=1).write_h5ad(folder / "query.h5ad")
     atlas = {"role": "reference", "path": "reference.h5ad", "label": "cell_type", "batch": "sample"}
@@ -193,13 +193,13 @@ def make_run(cluster, folder):
         "surgery": {"epochs": 5},
         "prediction": {"n_trees": 20},
     }
-    # Few threads: a job that is frozen keeps its cores from those that go on. Rules of a group are hit one by
+    # Few threads: a frozen job keeps its cores from other jobs. Rules of a group are hit one by
     # one in attempts of the same job, which must not run out.
     return Run(cluster, folder, config, retries=5, **{"set-threads": {"train_classifier": 2}})
 
 
 def run_with(fault, cluster, rules):
-    """One run in which the fault hits a job of each rule; returns what became of each, and what is wrong."""
+    """One run in which the fault hits a job of each rule; returns results and problems."""
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     run = make_run(cluster, folder)
     snakemake, outcome, starts_by_hand = run.start(), {}, 0
@@ -231,10 +231,10 @@ def run_with(fault, cluster, rules):
 
 
 def wrong(run, fault):
-    """What is wrong with a run that has finished."""
+    """Problems of a finished run."""
     results, problems = run.folder / "results", []
     wait_for(lambda: not run.cluster.queue(run.folder), 60, "the queue to be empty")
-    # The marks of runs (.runs) go when one ends with hooks, which that of two writers does not.
+    # The hooks at the end of a run remove its marks (.runs); the run of two writers has no hooks.
     kept = {".runs"} if fault is two_writers else set()
     remnants = [path for path in hidden(results) if path.name not in kept]
     problems += [f"left behind: {path}" for path in remnants]
@@ -254,7 +254,7 @@ def wrong(run, fault):
 
 
 def table(counts):
-    """Markdown: rules × faults, how often survived of how often tried."""
+    """Markdown: rules × faults, survived/tried."""
     lines = ["| rule | " + " | ".join(FAULTS.values()) + " |", "|---" * (len(FAULTS) + 1) + "|"]
 
     def cell(outcomes):

@@ -20,7 +20,7 @@ def chain(cluster, launcher, tmp_path_factory):
     """A finished run of the demo, started from a login node's environment with a conda on the PATH."""
     folder = tmp_path_factory.mktemp("chain")
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    # Fewer epochs than the demo trains: what is asked here is whether it arrives.
+    # Fewer epochs than the demo: only the end of the run is tested.
     config["model"] = {"epochs": 100}
     run = Run(
         cluster,
@@ -41,7 +41,7 @@ def test_the_labels_are_right(chain):
 
 
 def test_the_labels_are_those_of_before(chain):
-    """A rebuilt inside gives the demo's cells the same labels; processors differ in the last digits."""
+    """The demo's labels do not change between versions; processors differ in the last digits."""
     before = pd.read_csv(Path(__file__).with_name("demo_labels.csv"), index_col="cell")
     now = pd.read_csv(chain.folder / "results" / "predictions" / "pbmc_query.csv.gz", index_col="cell")
     assert now.index.equals(before.index)
@@ -66,7 +66,7 @@ def test_jobs_ask_for_what_the_profile_says(chain):
     profile = chain.run.profile
 
     def amounts(job, name):
-        """What the rules of a job ask for, each, on the first attempt."""
+        """Request of each rule of a job on the first attempt."""
         resources = [profile["set-resources"][rule][name] for rule in job["rules"]]
         return [int(re.match(r"min\((\d+) \* attempt", amount)[1]) for amount in resources]
 

@@ -1,4 +1,4 @@
-"""`make doctor` on a cluster: what of the profile it lacks, and a job that looks at a GPU node."""
+"""`make doctor` on a cluster: what the profile lacks, and a job that checks a GPU node."""
 
 import os
 import re
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def doctor(cluster, folder, *arguments, **values):
-    """Exit status and words of the doctor, with values filled in at the top of the shipped profile."""
+    """Exit status and output of the doctor, with values set at the top of the shipped profile."""
     text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text()
     for name, value in {"max_mem_mb": 60000, **values}.items():
         text, found = re.subn(rf"^  {name}: .*$", f"  {name}: {value}", text, flags=re.M)
@@ -61,7 +61,7 @@ def test_a_profile_that_fits_and_one_that_does_not(cluster, tmp_path):
 
 def test_a_job_on_the_gpu_partition_says_what_it_finds_there(cluster, tmp_path):
     code, said = doctor(cluster, tmp_path, "--gpu", gpu_kind="fake")
-    # The cluster's GPUs are none.
+    # The cluster's GPUs are fake.
     assert "FAILS GPU job no NVIDIA driver answers on" in said
     assert re.search(rf"ok GPU job {tmp_path} is visible on \w+g1", said)
     assert code == 1

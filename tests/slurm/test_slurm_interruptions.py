@@ -1,4 +1,4 @@
-"""A run that is interrupted, and started again, leaves no job behind and nothing half-written."""
+"""An interrupted and restarted run leaves no job and no half-written file."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ def test_after_kill_9_the_jobs_left_behind_are_told_and_the_next_run_finishes(ru
     run = run()
     process = run.start("results/merged/atlas.h5ad")
     orphan = run.wait_for_job("convert_to_chunks")
-    os.kill(run.scripts("convert_to_chunks")[0], signal.SIGSTOP)  # it shall not end before its successor
+    os.kill(run.scripts("convert_to_chunks")[0], signal.SIGSTOP)  # it must not end before its successor
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -47,7 +47,7 @@ def test_ctrl_c_cancels_the_jobs(run, cluster):
     run.wait_for_job("inspect_dataset")
     for script in run.scripts("inspect_dataset"):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(script, signal.SIGSTOP)  # it shall not end before
+            os.kill(script, signal.SIGSTOP)  # it must not end before
     os.kill(process.pid, signal.SIGINT)
     assert run.wait(process) != 0
     assert not [job for job in cluster.queue(run.folder) if job.state != "COMPLETING"]
@@ -56,7 +56,7 @@ def test_ctrl_c_cancels_the_jobs(run, cluster):
 
 
 def hide_orphans(run, folder):
-    """Put a squeue on the PATH that shows nothing to who asks for the folders of jobs."""
+    """Put a squeue on the PATH that lists no jobs when their folders are queried."""
     folder.mkdir()
     squeue = shutil.which("squeue", path=run.variables["PATH"])
     (folder / "squeue").write_text(f'#!/bin/sh\ncase "$*" in *%Z*) exit 0;; esac\nexec {squeue} "$@"\n')
@@ -68,7 +68,7 @@ SPLITS = "results/reference/splits.parquet"
 
 
 def leave_a_job_behind(run):
-    """Kill snakemake while the script of split_reference works, and let that come to its end unseen."""
+    """Kill snakemake while the script of split_reference works, and let the script finish unseen."""
     process = run.start(SPLITS)
     run.wait_for_job("split_reference")
     (script,) = run.scripts("split_reference")
@@ -85,7 +85,7 @@ def test_what_a_job_finished_unseen_is_kept_and_a_later_change_is_noticed(run):
     run = run()
     leave_a_job_behind(run)
     made = (run.folder / SPLITS).stat().st_mtime_ns
-    code, said = run.finish("results/genes.tsv")  # there is more to be made, from it
+    code, said = run.finish("results/genes.tsv")  # a result to be made from it
     assert code == 0, said
     assert (run.folder / SPLITS).stat().st_mtime_ns == made
     run.config["split"] = {"test": 0.3}
@@ -105,7 +105,7 @@ def test_what_a_job_finished_unseen_is_made_again_under_another_configuration(ru
 
 
 def test_a_job_that_is_left_and_not_seen_writes_nothing(run, tmp_path):
-    """Where the look into the queue misses it, the next run begins beside it."""
+    """If the query of the queue misses it, the next run begins beside it."""
     run = run()
     hide_orphans(run, tmp_path / "programs")
     process = run.start("results/chunks/atlas/0")

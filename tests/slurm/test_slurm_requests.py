@@ -1,4 +1,4 @@
-"""What a cluster cannot give is told before anything is submitted, with the remedy."""
+"""Requests that a cluster cannot fulfill are reported before submission, with the remedy."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from running import slurm_profile
 
 
 def refused(run, *, target="results/inspected/atlas.json"):
-    """What a run says that must stop before it submits anything."""
+    """Output of a run that must stop before it submits a job."""
     code, said = run.finish(target)
     assert code == 1
     assert "has been submitted" not in said
@@ -76,7 +76,7 @@ def test_results_on_a_full_file_system(run, tmp_path):
 
 
 def test_a_refusal_at_submission_is_told_in_slurms_words(run):
-    """What no look at the partitions can foresee."""
+    """A refusal that the limits of the partitions do not show."""
     run = run(resources={"inspect_dataset": {"slurm_extra": "--nodelist=c9"}}, retries=0)
     code, said = run.finish("results/inspected/atlas.json")
     told = said.partition("job(s) failed")[2]
@@ -89,7 +89,7 @@ def test_a_refusal_at_submission_is_told_in_slurms_words(run):
     ("extra", "words"),
     [
         ("--nodelist=c9", ["SLURM refused it (sbatch: error", "Invalid node name specified"]),
-        # The plugin itself stops at what it takes for a mistake, and asks the job for its rule to say so.
+        # The plugin itself stops at an error, and needs the job's rule for its message.
         ("--account=default", ["SLURM refused it ("]),
     ],
 )
@@ -105,7 +105,7 @@ def test_a_job_of_several_rules_that_is_refused_is_told_and_not_waited_for(run, 
 
 
 def test_a_cluster_that_does_not_know_its_memory(run, tmp_path, cluster_without_memory):
-    """As refused by SLURM, so told before; then SLURM is not asked, and the script keeps to its mem_mb."""
+    """SLURM's refusal is predicted; without a request the script obeys its mem_mb."""
     cluster = cluster_without_memory
     said = refused(run(cluster=cluster))
     assert "inspect_dataset: requests memory, but the nodes of" in said
@@ -122,6 +122,6 @@ def test_a_cluster_that_does_not_know_its_memory(run, tmp_path, cluster_without_
     (job,) = cluster.accounted(run)
     assert job["State"] == "COMPLETED"
     assert "mem=" not in job["AllocTRES"]
-    # What the script was given, as the job itself wrote it down.
+    # The script's resources, as the job wrote them.
     benchmark = (tmp_path / "results/benchmarks/inspect_dataset/atlas.tsv").read_text()
     assert "'mem_mb': 1000" in benchmark

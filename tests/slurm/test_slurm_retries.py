@@ -1,4 +1,4 @@
-"""Jobs that are run again on a real SLURM, after they really exceeded what they were given."""
+"""Jobs that are run again on a real SLURM after they exceeded their limits."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ def asked(jobs, rule, column):
 
 
 def killed_for_memory(run, rule, target):
-    """What a run without retries says at its end, after a job of a rule was killed for its memory."""
+    """Summary of a run without retries, after a job was killed for its memory."""
     process = run.start(target)
     job = run.wait_for_job(rule)
     run.cluster.take_memory_away(job.number)
@@ -90,7 +90,7 @@ def test_training_at_its_time_limit_writes_its_state_and_resumes(run, cluster):
 
 def test_a_mistake_is_looked_for_once_and_named_last(run, cluster):
     run = run()
-    # Too many to be seen by the look at the beginning.
+    # Too many for the check at the beginning.
     simulate_cells(8000, seed=1).write_h5ad(run.folder / "query.h5ad")
     with h5py.File(run.folder / "query.h5ad", "r+") as file:
         file["X/data"][-1] = 0.5

@@ -1,4 +1,4 @@
-"""Runs of the workflow as a user starts them, each in a folder of its own."""
+"""Runs of the workflow as a user starts them, each in a separate folder."""
 
 import subprocess
 
@@ -8,7 +8,7 @@ from running import command_line, snakemake
 
 @pytest.fixture
 def run(tmp_path):
-    """`snakemake` in a fresh folder; `run.start` does not wait for it."""
+    """`snakemake` in a new folder; `run.start` does not wait for it."""
 
     def run_here(*arguments, config=None):
         return snakemake(tmp_path, *arguments, config=config)

@@ -1,4 +1,4 @@
-"""A user's mistakes: one clear error each, all of them at once, before any expensive job starts."""
+"""A user's mistakes: one clear error each, all together, before any expensive job starts."""
 
 import os
 import signal
@@ -126,7 +126,7 @@ def test_a_column_that_does_not_exist_stops_the_dry_run(run, reference):
 
 
 def test_a_file_that_is_wrong_in_its_middle_leaves_nothing_that_looks_finished(run, reference):
-    """The look at the beginning finds nothing; the conversion must, and leave no chunk behind."""
+    """Inspection misses it; the conversion must find it, and leave no chunk behind."""
     cells = simulate_cells(8000, seed=1)
     query = write_query(run, cells)
     with h5py.File(run.folder / "query.h5ad", "r+") as file:
@@ -142,7 +142,7 @@ def test_a_file_that_is_wrong_in_its_middle_leaves_nothing_that_looks_finished(r
 
 
 def test_a_killed_conversion_is_made_anew(run, reference):
-    """Killed without warning in the middle of writing: the next run finds nothing and begins again."""
+    """Killed without warning while writing: the next run finds no chunk and begins again."""
     simulate_cells(60_000, n_genes=300, seed=1).write_h5ad(run.folder / "query.h5ad")
     query = {"role": "query", "path": "query.h5ad", "chunks": 2}
     datasets = {"atlas": reference, "patients": query}

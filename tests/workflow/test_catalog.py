@@ -1,4 +1,4 @@
-"""The entry for the Snakemake workflow catalog is true, and the repository has the layout it requires."""
+"""The entry in the Snakemake workflow catalog is right, and so is the repository's layout."""
 
 import re
 import tomllib
@@ -43,7 +43,7 @@ def test_the_layout_is_the_catalogs():
     assert "snakemake" in readme
     assert "workflow" in readme
     assert (ROOT / "config" / "README.md").is_file()
-    # The catalog looks for the Snakefile in workflow/ as soon as there is such a folder.
+    # The catalog searches workflow/ for the Snakefile if such a folder exists.
     assert (ROOT / "Snakefile").is_file()
     assert not (ROOT / "workflow").exists()
 

@@ -1,4 +1,4 @@
-"""The whole chain on simulated cells whose labels are known, started as a user starts it."""
+"""The whole chain on simulated cells with known labels, as a user starts it."""
 
 import copy
 import html
@@ -31,8 +31,8 @@ LABELS = ("T cell", "B/plasma, naive", "NK <CD56&>", "Γδ T")
 def chain(tmp_path_factory):
     """A finished run: a reference of four donors (h5ad) and three queries.
 
-    One is labeled (csv.gz), one of ten cells without labels (h5ad), and one of a type that the reference
-    lacks alone.
+    One is labeled (csv.gz), one has ten cells without labels (h5ad), and one has only cells of a type that
+    the reference lacks.
     """
     folder = tmp_path_factory.mktemp("chain")
     donors = ("d1", "d2", "d3", "d4")
@@ -47,7 +47,7 @@ def chain(tmp_path_factory):
     places = np.random.default_rng(4).uniform(1e5, 2e5, size=(120, 2))
     labeled.obs[["x", "y"]] = places
     labeled.obs.to_csv(folder / "labeled_obs.csv")
-    # Another order of genes, one missing, one twice under the same name.
+    # Another order of genes, one missing, one duplicate name.
     unlabeled = unlabeled[:, unlabeled.var_names[::-1][1:]].copy()
     unlabeled.obs = unlabeled.obs[["sample"]]
     unlabeled.write_h5ad(folder / "unlabeled.h5ad")
@@ -111,7 +111,7 @@ def test_held_out_cells_never_meet_the_model(chain):
     assert not parts["reference"] & parts["validation"]
     assert not parts["reference"] & parts["test"]
     assert sum(map(len, parts.values())) == 480
-    # Four donors: one whole donor is the test.
+    # Four donors: the test part is one whole donor.
     assert ad.read_h5ad(chain.results / "common" / "test.h5ad").obs["batch"].unique().size == 1
 
 
@@ -208,7 +208,7 @@ def test_the_rules_of_the_answer_are_told(chain):
     assert set(rules.thresholds["label"]) == set(LABELS)
     assert set(rules.weights) == {"xgboost", "linear", "neighbors", *ON_COUNTS}
     held_out = rules.held_out
-    # Few donors: each was left out once, and the training cells were asked for.
+    # Few donors: each was left out once, and training cells were predicted.
     assert held_out.rehearsed
     assert 0 < held_out.cells <= ad.read_h5ad(chain.results / "common" / "reference.h5ad").n_obs
     assert held_out.error <= held_out.max_error == 0.05
@@ -223,7 +223,7 @@ def test_every_cell_is_told_why_it_has_no_label(chain):
 
 
 def trained_before(chain, **datasets):
-    """Configuration of a run with the results of the chain in place of a reference."""
+    """Configuration of a run with the results of the chain as its reference."""
     rest = {key: value for key, value in chain.config.items() if key != "datasets"}
     named = {name: copy.deepcopy(chain.config["datasets"][name]) for name in ("labeled", *datasets)}
     for dataset in named.values():
@@ -232,7 +232,7 @@ def trained_before(chain, **datasets):
 
 
 def test_a_trained_reference_is_used_by_another_run(chain, tmp_path):
-    """Nothing is trained again, and the same cells get the same labels; another query is mapped alone."""
+    """No training is repeated, the same cells get the same labels, and another query is mapped alone."""
     result = snakemake(tmp_path, "--cores", "2", config=trained_before(chain))
     said = result.stdout + result.stderr
     assert result.returncode == 0, said
@@ -277,7 +277,7 @@ def test_damaged_results_are_not_packed(chain, packed, tmp_path, capsys):
 
 
 def test_a_packed_reference_gives_the_labels_of_the_run_itself(chain, packed, tmp_path):
-    """To the last digit, with the model fitted to the query's batches: it is built of its arrays."""
+    """To the last digit, with the model fitted to the query's batches: it is built from its arrays."""
     config = trained_before(chain) | {"pretrained": str(packed)}
     result = snakemake(tmp_path, "--cores", "2", config=config)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""docs/comparison.md and docs/choosing_a_model.md have the numbers of the benchmarks' tables, as they are."""
+"""docs/comparison.md and docs/choosing_a_model.md have the numbers of the benchmarks' tables."""
 
 import re
 

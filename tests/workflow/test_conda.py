@@ -1,6 +1,6 @@
-"""Every script in the environment of its rule and nothing else, as Snakemake makes it with a conda.
+"""Every script runs in the environment of its rule alone, as Snakemake makes it with a conda.
 
-The conda is a stand-in (tests/stand_in); how Snakemake calls it and activates what it made is real.
+The conda is a stand-in (tests/stand_in); Snakemake's calls and its activation of environments are real.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from test_environments import ENVIRONMENTS
 
 @pytest.fixture(scope="module")
 def prefixes(launcher):
-    """Where Snakemake made the environment of each file in envs/."""
+    """Folder of Snakemake's environment for each file in envs/."""
     made = launcher.snakemake(launcher.folder, "--conda-create-envs-only")
     assert made.returncode == 0, made.stdout + made.stderr
     listed = launcher.snakemake(launcher.folder, "--list-conda-envs")
@@ -24,7 +24,7 @@ def prefixes(launcher):
 
 @pytest.fixture
 def project(tmp_path):
-    """What of the project a run needs, as a copy that may be changed."""
+    """A copy of the files of the project that a run needs."""
     copy = tmp_path / "project"
     for folder in ("config", "rules", "scripts", "envs"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""Every rule's script is killed, and snakemake itself: finished work is kept, and the end is the same."""
+"""Every rule's script and snakemake are killed: finished jobs are kept, and results are the same."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from simulate import simulate_cells
 
 SCRIPT = re.compile(r"/\.snakemake/scripts/tmp\w+\.(\w+)\.py")
 TARGETS = ("all", "resources/demo/reference.h5ad")
-# `plan` writes nothing but its log, and a whole run has no `report_so_far`. Others are killed in
+# `plan` writes only its log, and a whole run has no `report_so_far`. Other rules are killed in
 # test_imported.py and test_cytometry.py.
 RULES = {path.stem for path in (ROOT / "scripts").glob("*.py")}
 RULES -= {"plan", "report_so_far", "import_reference", "unpack_reference", "copy_reference_model"}
@@ -29,7 +29,7 @@ SECONDS = 1800
 
 
 def write_datasets(folder):
-    """Small datasets whose labels are plain to see, and their configuration."""
+    """Small datasets with well-separated labels, and their configuration."""
     simulate_cells(240, batches=("a", "b")).write_h5ad(folder / "reference.h5ad")
     simulate_cells(60, seed=1).write_h5ad(folder / "query.h5ad")
     atlas = {"role": "reference", "path": "reference.h5ad", "label": "cell_type", "batch": "sample"}
@@ -46,7 +46,7 @@ def write_datasets(folder):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A run in which nothing happens, to compare with."""
+    """A run without kills, to compare with."""
     folder = tmp_path_factory.mktemp("undisturbed")
     result = snakemake(folder, *TARGETS, "--cores", "2", config=write_datasets(folder))
     assert result.returncode == 0, result.stdout + result.stderr
@@ -55,9 +55,9 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def disturbed(tmp_path_factory, undisturbed):
-    """The same run; of each rule one script dies at a random moment and one at each of its renames.
+    """The same run; per rule one script is killed at a random moment and one at each rename.
 
-    Snakemake dies three times, with all that it started.
+    Snakemake is killed three times, with all its children.
     """
     folder = tmp_path_factory.mktemp("disturbed")
     config = write_datasets(folder)
@@ -88,7 +88,7 @@ def disturbed(tmp_path_factory, undisturbed):
 
 
 class Run:
-    """Snakemake in a folder, in a session of its own; its scripts die as `dying/sitecustomize.py` says."""
+    """Snakemake in a folder, in a new session; `dying/sitecustomize.py` kills its scripts."""
 
     def __init__(self, folder, config) -> None:
         self.deaths = folder / "deaths"
@@ -121,7 +121,7 @@ class Killer:
         self._seen = {}
 
     def age(self, rule):
-        """Seconds since the rule's first script was seen."""
+        """Seconds since the rule's first script began."""
         return time.monotonic() - self._seen[rule][0] if rule in self._seen else -1
 
     def look(self, due):
@@ -141,7 +141,7 @@ class Killer:
 
 
 def seconds_by_rule(results):
-    """How long the jobs of each rule take."""
+    """Duration of the jobs of each rule."""
     return {
         folder.name: max(pd.read_csv(path, sep="\t")["s"].iloc[0] for path in folder.rglob("*.tsv"))
         for folder in (results / "benchmarks").iterdir()
@@ -149,13 +149,13 @@ def seconds_by_rule(results):
 
 
 def finished(folder):
-    """How many jobs of each rule have finished, in all runs of snakemake in a folder."""
+    """Number of finished jobs of each rule, in all runs of snakemake in a folder."""
     logs = "".join(path.read_text() for path in (folder / ".snakemake" / "log").glob("*.log"))
     return Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", logs, re.M))
 
 
 def test_every_script_has_died(disturbed):
-    """In its last moment, when its output is complete and has not its final name."""
+    """In its last moment: the output is complete and lacks its final name."""
     assert disturbed.deaths == RULES
     assert disturbed.killed, "none was killed at a random moment"
     assert not disturbed.snakemake_lived

@@ -1,4 +1,4 @@
-"""Cytometry as a user starts it: gated events to labels, a model that is used again, labels to gate on."""
+"""Cytometry as a user starts it: gated events to labels, an earlier model, labels for gating."""
 
 import json
 import re
@@ -28,7 +28,7 @@ TRAINING |= {"train_reference_model", "train_classifier", "calibrate_classifier"
 
 @pytest.fixture(scope="module")
 def levine(tmp_path_factory, test_data):
-    """The example configuration, as it stands, on the data that it names."""
+    """The unchanged example configuration, on its data."""
     folder = tmp_path_factory.mktemp("levine")
     (folder / LEVINE).symlink_to(test_data / LEVINE)
     result = snakemake(folder, "--cores", "2", "--configfile", EXAMPLE)
@@ -39,9 +39,9 @@ def levine(tmp_path_factory, test_data):
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    """Two references of different panels, and a query that lacks a marker and spells others otherwise.
+    """Two references of different panels, and a query that lacks a marker and spells others differently.
 
-    What cytometry has more than counts dies before each of its renames.
+    Rules of cytometry alone are killed before each of their renames.
     """
     folder = tmp_path_factory.mktemp("simulated")
     write_samples(folder / "first", simulate_events(300, batches=("a", "b")))
@@ -73,7 +73,7 @@ def simulated(tmp_path_factory):
 
 
 def other_ways_in():
-    """The example's configuration with the same query from other files."""
+    """The example's configuration, with the same query from other files."""
     config = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     both = {"role": "query", "label": "population", "cells": {"sample": ["H2"]}, "chunks": 1}
     config["datasets"] |= {
@@ -115,7 +115,7 @@ def test_a_subsample_is_trained_on(simulated):
 
 
 def test_scripts_that_died_were_started_again(simulated):
-    """Before each of their renames, when the output is complete and has not its final name."""
+    """Before each of their renames: the output is complete and lacks its final name."""
     notes = [path.name for path in (simulated.folder / "deaths").iterdir()]
     assert {f"{script}.1" for script in CYTOMETRY_ONLY} <= set(notes)
     assert simulated.said.count("Trying to restart job") >= len(CYTOMETRY_ONLY)
@@ -124,7 +124,7 @@ def test_scripts_that_died_were_started_again(simulated):
 
 
 def test_labels_are_those_of_the_model_as_it_is(simulated):
-    """Events are not fitted by default, and so they are mapped once."""
+    """By default events are mapped once, without fitting."""
     columns = pq.read_schema(simulated.results / "mapped" / "cohort" / "0.parquet").names
     assert [name for name in columns if name.startswith("unfitted_")] == []
     predictions = pd.read_parquet(simulated.results / "predictions" / "cohort.parquet")
@@ -174,7 +174,7 @@ def test_another_query_is_labelled_without_training(levine, tmp_path):
     result = snakemake(tmp_path, target, "--cores", "2", config=config)
     assert result.returncode == 0, result.stdout + result.stderr
     found = pd.read_parquet(tmp_path / target)
-    # The same events in the same order: fitted alike, labeled alike.
+    # The same events in the same order get the same fit and labels.
     assert list(found["label"]) == list(levine.predictions["label"])
 
 

@@ -1,4 +1,4 @@
-"""Files that were damaged after the workflow wrote them, a full disk, and two runs in one folder."""
+"""Results damaged after they were written, a full disk, and two runs in one folder."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def datasets(tmp_path_factory):
 
 
 def run(folder, config, *arguments):
-    """A run of the workflow, and how many jobs of each rule finished in it."""
+    """A run of the workflow, and its number of finished jobs per rule."""
     result = snakemake(folder, *arguments, "--cores", "2", config=config)
     said = result.stdout + result.stderr
     jobs = Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", said, re.M))
@@ -49,7 +49,7 @@ def run(folder, config, *arguments):
 
 @pytest.fixture(scope="module")
 def counts(tmp_path_factory, datasets):
-    """A run that has come to the common genes' counts."""
+    """A run up to the common genes' counts."""
     folder = tmp_path_factory.mktemp("counts")
     first = run(folder, datasets, COMMON)
     assert first.returncode == 0, first.said
@@ -58,7 +58,7 @@ def counts(tmp_path_factory, datasets):
 
 @pytest.fixture
 def copied(counts, tmp_path):
-    """The same run in a folder of its own."""
+    """The same run in a separate folder."""
     shutil.copytree(counts, tmp_path / "run", copy_function=shutil.copy2)
     return tmp_path / "run"
 
@@ -84,7 +84,7 @@ def zero(path):
 
 
 def half_zero(path):
-    """What a file system may leave of a file after the power has gone."""
+    """Remains of a file after a power cut."""
     with open(path, "r+b") as file:
         size = path.stat().st_size
         file.seek(size // 2)
@@ -142,7 +142,7 @@ TARGET = "results/predictions/patients.parquet"
 
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory, datasets, counts):
-    """A run that has come to the predictions."""
+    """A run up to the predictions."""
     folder = tmp_path_factory.mktemp("predicted") / "run"
     shutil.copytree(counts, folder, copy_function=shutil.copy2)
     first = run(folder, datasets, TARGET)
@@ -151,7 +151,7 @@ def predicted(tmp_path_factory, datasets, counts):
 
 
 def test_each_bit_of_what_jobs_read_counts(predicted, tmp_path, monkeypatch):
-    """No file of a result can differ without being named."""
+    """Every changed file of a result is named."""
     shutil.copytree(predicted / "results", tmp_path / "results", copy_function=shutil.copy2)
     monkeypatch.chdir(tmp_path)
     records = Path("results", RECORDS)
@@ -208,7 +208,7 @@ def test_after_damage_the_predictions_are_the_same(predicted, datasets, tmp_path
     assert failed.returncode != 0
     pd.testing.assert_frame_equal(pd.read_parquet(folder / TARGET), expected)
     assert contents(folder / "results" / "mapped") == mapped
-    # Predictions that are there want no chunks.
+    # Finished predictions do not need chunks.
     (folder / TARGET).unlink()
     again = run(folder, datasets, TARGET)
     assert again.returncode == 0, again.said
@@ -237,7 +237,7 @@ def assert_same_results(folder, other):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder on a file system of its own; `grow` makes it large."""
+    """A folder on a separate file system; `grow` enlarges it."""
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", tmp_path], check=False).returncode:
         pytest.skip("mounting a small file system needs root")
 
@@ -249,7 +249,7 @@ def small_disk(tmp_path):
 
 
 def space_left(folder, megabytes):
-    """Size (kB) of a file system that has so much left."""
+    """Size (kB) of a file system with that much free space."""
     disk = os.statvfs(folder)
     return f"{(disk.f_blocks - disk.f_bfree) * disk.f_frsize // 1024 + 1024 * megabytes}k"
 

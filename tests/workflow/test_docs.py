@@ -1,4 +1,4 @@
-"""The pages: code compiles, links lead somewhere, and the keys, rules and files they name exist."""
+"""The pages: code compiles, links work, and keys, rules and files on them exist."""
 
 import ast
 import re
@@ -31,7 +31,7 @@ def test_python_compiles(page):
 def test_code_of_other_languages_has_tests_of_its_own():
     languages = {(language, str(page)) for page in PAGES for _, language, _ in FENCE.findall(text_of(page))}
     known = {*SHELLS, "python", "yaml", "mermaid", "text", ""}
-    # test_outputs.py in tests/scripts, test_extending.py and test_module.py do what these pages say.
+    # test_outputs.py in tests/scripts, test_extending.py and test_module.py follow these pages.
     elsewhere = {("r", "docs/outputs.md"), ("diff", "docs/extending.md"), ("snakemake", "docs/module.md")}
     assert {found for found in languages if found[0] not in known} <= elsewhere
 
@@ -68,7 +68,7 @@ def test_the_drawn_chain_has_rules_only():
 
 
 def anchors(page):
-    """Names of a page's headings, as links give them."""
+    """Anchors of a page's headings."""
     found = set()
     for heading in re.findall(r"^#+ +(.*?) *$", prose(page), re.M):
         plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
@@ -89,7 +89,7 @@ def test_links_and_images_lead_somewhere(page):
 
 
 def leads_somewhere(page, link):
-    """Whether a link is one to the web, or its file exists and has the heading."""
+    """True for a link to the web, or if its file and heading exist."""
     if re.match(r"(https?|mailto):", link):
         return True
     path, _, anchor = link.partition("#")
@@ -115,7 +115,7 @@ def test_keys_exist(page):
 
 
 def is_key(section, key):
-    """Whether what looks like a key of the configuration is one, or a file or something else."""
+    """True for a key of the configuration, a file, or other text."""
     if section not in SECTIONS or key in FILE_ENDINGS:
         return True
     if section == "datasets":
@@ -134,7 +134,7 @@ def test_a_key_that_is_not_there_is_told():
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_files_of_a_run_are_what_rules_write(page):
-    # What a page adds to the project is not there yet.
+    # Files that a page adds to the project are missing.
     text = re.sub(r"^```diff\n.*?^```$", "", text_of(page), flags=re.M | re.S)
     unknown = [path for path in RESULT.findall(text) if not is_written(path)]
     assert not unknown

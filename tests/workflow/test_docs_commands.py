@@ -1,7 +1,7 @@
-"""The commands of the pages, each run as it stands or checked in another way.
+"""The commands of the pages, each run unchanged or checked in another way.
 
-Every command of a page is run as it stands, in a copy of the project, or stands in `KNOWN` with the reason
-why it is not and with what of it is checked instead. A command that is not known fails.
+Every command of a page is run unchanged, in a copy of the project, or is in `KNOWN` with the reason and
+another check. Other commands fail.
 """
 
 import functools
@@ -39,7 +39,7 @@ def simple_commands(line: str) -> Iterator[str]:
 
 
 def commands_of(page) -> list[str]:
-    """Commands of a page's blocks of shell; in a `console` those behind a $."""
+    """Commands of a page's shell blocks; in a `console` those behind a $."""
     found = []
     for language in SHELLS:
         for code in blocks(page, language):
@@ -56,7 +56,7 @@ def mentioned_in(page) -> list[str]:
 
 
 class Copy:
-    """A copy of the project, with its programs, in which commands are run."""
+    """A copy of the project, with its programs, for running commands."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,14 +74,14 @@ class Copy:
         for entry in Path(sys.prefix).iterdir():
             if entry.name != ".installed":
                 (environment / entry.name).symlink_to(entry)
-        # make installs nothing where these are there.
+        # make installs nothing if these exist.
         (environment / ".installed").touch()
         (folder / ".uv" / "bin").mkdir(parents=True)
         (folder / ".uv" / "bin" / "uv").touch()
         self.run = functools.cache(self._run)
 
     def _run(self, command: str) -> subprocess.CompletedProcess:
-        """Run a command once; what is in /data on the pages is in the copy's folder here."""
+        """Run a command once; /data of the pages is the copy's folder here."""
         command = re.sub(r"(?<![\w.])/data/", f"{self.folder}/data/", command)
         self._provide(command)
         path = f"{self.folder / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -95,7 +95,7 @@ class Copy:
         )
 
     def _provide(self, command: str) -> None:
-        """Make what a reader has when giving the command: datasets, and a configuration."""
+        """Make the files that a reader has: datasets, and a configuration."""
         for path in map(Path, re.findall(rf"{self.folder}/data/[\w./-]+\.h5ad", command)):
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def copy(tmp_path_factory):
 
 
 def works(copy, command):
-    """It is run as it stands."""
+    """Run unchanged."""
     if re.search(r"(CONFIG=|--configfile )config/examples/", command):
         return makes_plans(copy, command) if command.startswith("make") else dry_run(copy, command)
     result = copy.run(command)
@@ -135,7 +135,7 @@ def works(copy, command):
 
 
 def says_what_it_finds(copy, command):
-    """It is run, and may find something wrong with this machine, but nothing wrong with itself."""
+    """Run; it may report problems of this machine, but must not fail itself."""
     result = copy.run(command)
     said = result.stdout + result.stderr
     assert result.returncode in (0, 2), said
@@ -145,7 +145,7 @@ def says_what_it_finds(copy, command):
 
 
 def dry_run(copy, command):
-    """snakemake is run with -n."""
+    """Run with snakemake's -n."""
     command = re.sub(r" --report( [\w./-]+\.(html|zip))?", "", command)
     dry = command if re.search(r" (-n|--dry-run)\b", command) else f"{command} -n"
     if not re.search(r" (--profile|--cores|-c|-j) ?", dry):
@@ -155,7 +155,7 @@ def dry_run(copy, command):
 
 
 def makes_plans(copy, command):
-    """make is run with -n: the target exists, and so do the scripts and profiles that it would run."""
+    """Run with make's -n: the target, its scripts and profiles exist."""
     result = copy.run(command.replace("make ", "make -n ", 1))
     said = result.stdout.replace("\\\n", " ")
     assert result.returncode == 0, f"{command}\n{said}{result.stderr}"
@@ -168,7 +168,7 @@ def makes_plans(copy, command):
 
 
 def names_files(copy, command):
-    """The project's files that it names exist."""
+    """The project's files in it exist."""
     named = re.findall(r"(?<![\w/.])(?:benchmarks|tests|config|profiles|envs|docs|scripts)/[\w./-]+", command)
     named += re.findall(r"(?<![\w/.])environment\.yaml", command)
     assert named, command
@@ -176,28 +176,28 @@ def names_files(copy, command):
 
 
 def names_the_environment(copy, command):
-    """The environment is called as its file says."""
+    """The environment has the name in its file."""
     name = yaml.safe_load((ROOT / "environment.yaml").read_text(encoding="utf-8"))["name"]
     assert command.split()[2] == name
 
 
 def wraps_a_command(copy, command):
-    """The command that is sent is checked as any other."""
+    """The submitted command is checked like any other."""
     check(copy, re.search(r"--wrap +[\"'](.*)[\"']", command)[1])
 
 
 def names_results(copy, command):
-    """The results that it names are what rules write."""
+    """Rules write the results in it."""
     assert all(is_written(path) for path in RESULT.findall(command)), command
 
 
 def nothing(copy, command):
-    """A program of the system's or the reader's own."""
+    """A program of the system or of the reader."""
 
 
 SNAKEMAKE = r"(?:\w+=\S+ )*(?:\S*/)?snakemake "
 SHIPPED = "tests/workflow/test_plan_command.py runs it on the shipped configuration"
-# The first that fits counts: what a command looks like, how it is checked, and why it is not simply run.
+# The first match is used: pattern of a command, its check, and the reason why it is not run.
 KNOWN = [
     (r"make plan( CONFIG=config/config\.yaml| PROFILE=\S+)*$", makes_plans, SHIPPED),
     (SNAKEMAKE + r"(?!.*--configfile)(.* )?plan\b", dry_run, SHIPPED),
@@ -238,7 +238,7 @@ KNOWN = [
 
 
 def check(copy, command):
-    """Check one command in the way that is known for it."""
+    """Check one command as in `KNOWN`."""
     how = next((how for pattern, how, _ in KNOWN if re.match(pattern, command)), None)
     assert how, f"`{command}` is new: say in KNOWN how it is checked"
     how(copy, command)

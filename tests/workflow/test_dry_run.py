@@ -1,4 +1,4 @@
-"""Every shipped configuration and profile: the whole plan is visible before anything runs."""
+"""Every shipped configuration and profile: the whole plan is complete before the first job."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ def plan(run, *arguments, **kwargs):
 
 
 def plan_of(result):
-    """Jobs by rule, as a dry run's table has them."""
+    """Jobs by rule, from a dry run's table."""
     return dict(re.findall(r"^(\w+) +(\d+)$", told(result), re.M))
 
 
@@ -39,7 +39,7 @@ def test_the_shipped_config_shows_every_rule(run, profile):
     jobs = plan(
         run, "--profile", ROOT / "profiles" / profile, "--configfile", ROOT / "config" / "config.yaml"
     )
-    # The model of that configuration has no genes that a query lacks, is fitted, not of others, and of RNA.
+    # In that configuration queries have all genes; the model is fitted, trained here, and of RNA.
     optional = {"estimate_missing_genes", "copy_reference_model", *ONLY_CYTOMETRY}
     optional |= {"import_reference", "unpack_reference"}
     # Rules that run on request only are not predicted.
@@ -86,8 +86,8 @@ def test_messages_name_the_dataset_and_the_piece_that_a_job_works_on(run):
         "Predicting labels for chunk 0 of pbmc_query, one of 1",
         "Training the reference model on pbmc_reference",
     } <= messages
-    # No two jobs say the same.
-    assert len(messages) == int(plan_of(result)["total"]) - 1  # `all` says nothing
+    # Messages of jobs are unique.
+    assert len(messages) == int(plan_of(result)["total"]) - 1  # `all` has no message
 
 
 def test_messages_name_every_wildcard():
@@ -137,7 +137,7 @@ def test_number_of_jobs_is_known_before_anything_runs(run):
     }
     (run.folder / "obs.csv").write_text("cell,cell_type\na,b\n")
     jobs = plan(run, "--cores", "1", config={"datasets": datasets})
-    # one of the reference, which is small, and of each held-out tenth; 40 of the query
+    # one for the reference, which is small, and for each held-out tenth; 40 for the query
     assert int(jobs["map_query"]) == 1 + 1 + 1 + 40
     assert int(jobs["convert_to_chunks"]) == 2
 
@@ -153,7 +153,7 @@ def test_several_references_are_one_part(run):
         "lung": {**reference, "path": "lung.csv", "chunks": 10},
     }
     jobs = plan(run, "--cores", "1", config={"datasets": datasets})
-    # 35 of the references together, 4 of each held-out tenth, 2 of the query
+    # 35 for the references together, 4 for each held-out tenth, 2 for the query
     assert int(jobs["map_query"]) == 35 + 4 + 4 + 2
     assert (jobs["split_reference"], jobs["subset_reference"], jobs["merge_h5ad"]) == ("1", "1", "3")
 
@@ -197,7 +197,7 @@ def test_a_hundred_datasets_are_planned_without_an_explosion(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 0, told(result)
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", told(result), re.M))
-    # 25 of every dataset, 3 of each held-out tenth of the reference
+    # 25 for every dataset, 3 for each held-out tenth of the reference
     assert int(jobs["map_query"]) == 100 * 25 + 3 + 3
     assert int(jobs["predict_labels"]) == 99 * 25 + 3
     assert int(jobs["convert_to_chunks"]) == 100
@@ -261,7 +261,7 @@ def test_every_rule_has_a_request_and_those_that_are_jobs_one_for_slurm():
 
 
 def among(rule):
-    """How many rules of one run share a SLURM job with a rule, itself among them."""
+    """Number of a run's rules that share a SLURM job with a rule, itself included."""
     groups = slurm_profile()["groups"]
     others = [name for name in groups if groups[name] == groups.get(rule) and name not in ONLY_CYTOMETRY]
     return max(1, len(others))
@@ -276,7 +276,7 @@ def test_slurm_profile_requests_what_the_table_of_rules_holds():
         threads = profile["set-threads"].get(rule, RULES[rule].local.threads)
         asked[rule] = Request(int(mem_mb[1]), int(runtime[1]), threads, gpu=bool(resources.get("gpu")))
     assert asked == ON_SLURM
-    # Of every rule it says whether it computes on a GPU.
+    # Every rule states whether it computes on a GPU.
     assert all("gpu" in resources for resources in profile["set-resources"].values())
     assert set(profile["set-threads"]) <= set(ON_SLURM)
 

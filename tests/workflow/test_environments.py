@@ -1,4 +1,4 @@
-"""The environments hold what the scripts import, at the locked versions."""
+"""The environments contain the scripts' imports, at the locked versions."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ SCRIPTS = ROOT / "scripts"
 RULE = re.compile(r'conda:\s+"\.\./(envs/\w+\.yaml)".*?script:\s+"\.\./scripts/(\w+)\.py"', re.DOTALL)
 
 NOT_IMPORTED_BY_NAME = {
-    "scikit-misc",  # scanpy's seurat_v3 flavour imports it when called
+    "scikit-misc",  # scanpy's seurat_v3 flavor imports it when called
 }
 
 

@@ -19,9 +19,9 @@ EXAMPLE = ROOT / "config" / "examples" / "several_references.yaml"
 LABELS = ("T cell", "B cell", "NK", "monocyte")
 TYPES = (*LABELS, "mast cell")
 LACKING = {"atlas": ("mast cell",), "blood": ("monocyte",), "lung": TYPES[3:], "patients": ()}
-"""Types that datasets lack; those that one reference alone has are both called `monocyte`."""
+"""Types that datasets lack; both types of only one reference are called `monocyte`."""
 SPELLED = {"T cell": "T cells", "NK": "nk cell"}
-# What the example leaves at defaults that are meant for large data.
+# Defaults of the example that are meant for large data.
 SMALLER = {
     "datasets": {name: {"chunks": 1} for name in ("atlas", "blood", "lung", "patients")},
     "model": {"epochs": 40, "n_hidden": 32},
@@ -32,9 +32,9 @@ SMALLER = {
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory):
-    """A finished run of the example, on simulated cells with the columns and spellings that it names.
+    """A finished run of the example, on simulated cells with its columns and spellings.
 
-    The references share three types; each has another besides, for which both have the same name.
+    The references share three types; each has one more, with the same name in both.
     """
     folder = tmp_path_factory.mktemp("several")
     donors = ("d1", "d2", "d3")
@@ -67,7 +67,7 @@ def several(tmp_path_factory):
 
 
 def renamed_columns(name):
-    """The simulated columns' names as the example has them."""
+    """The example's names of the simulated columns."""
     dataset = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["datasets"][name]
     return {"sample": dataset["batch"], "cell_type": dataset.get("label", "")}
 
@@ -113,7 +113,7 @@ def test_each_type_of_one_reference_alone_is_nearest_to_it(several):
     types = several.types.reindex(found.index)
     for name, of_type in (("atlas", "monocyte"), ("blood", "mast cell")):
         of = found[types == of_type]
-        # Both get one label, and the nearest reference tells which of the two they are.
+        # Both get one label, and the nearest reference distinguishes them.
         assert (of["best_label"] == "monocyte").mean() >= 0.9
         assert (of["nearest_reference"] == name).mean() >= 0.9
     labeled = ad.read_h5ad(several.results / "labeled" / "patients.h5ad", backed="r")
@@ -122,7 +122,7 @@ def test_each_type_of_one_reference_alone_is_nearest_to_it(several):
 
 
 def test_a_run_of_its_results_names_the_nearest_reference_too(several, tmp_path):
-    """The classifiers' folder has what it takes, and a packed reference holds that folder."""
+    """The classifiers' folder is complete, and a packed reference contains it."""
     names = {path.name for path in (several.results / "reference" / "classifier").iterdir()}
     assert "reference_datasets.npz" in names
     archive = tmp_path / "several-1.cellferry.zip"

@@ -1,4 +1,4 @@
-"""The steps of docs/extending.md, done to a copy of the project, work there."""
+"""The steps of docs/extending.md work in a copy of the project."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def blocks(language):
 
 
 def edited(text, diff):
-    """A text after the change that a block shows: its lines without + must stand in it, once."""
+    """A text after the change of a block: its lines without + must be in it once."""
     lines = diff.splitlines(keepends=True)
     before = "".join(line[1:] for line in lines if line[0] in " -")
     after = "".join(line[1:] for line in lines if line[0] in " +")
@@ -54,7 +54,7 @@ def edited(text, diff):
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    """A copy of the project with what the page adds."""
+    """A copy of the project with the page's additions."""
     copy = tmp_path_factory.mktemp("extended")
     for name in ("scripts", "rules", "config", "docs", "envs", "profiles", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -70,7 +70,7 @@ def extended(tmp_path_factory):
 
 
 def write_json_lines(path, counts):
-    """Cells as the page's format holds them."""
+    """Cells in the page's format."""
     lines = [json.dumps({"genes": GENES})]
     for number, row in enumerate(counts):
         held = {GENES[gene]: int(row[gene]) for gene in np.flatnonzero(row)[::-1]}
@@ -112,7 +112,7 @@ def test_a_new_head_is_trained_and_asked(extended, tmp_path):
 
 
 def predictions(folder):
-    """Predictions of a query that an earlier run made."""
+    """Predictions of an earlier run's query."""
     path = folder / "results" / "predictions" / "mine.parquet"
     path.parent.mkdir(parents=True)
     pq.write_table(pa.table({"label": ["B", "A", "unknown", "B"]}), path)

@@ -1,4 +1,4 @@
-"""Faults of a run's surroundings: one clear error at the start, in place of a stack."""
+"""Faults of a run's surroundings: one clear error at the start, without a traceback."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def run(folder, config, *arguments, **variables):
 
 
 def refused(folder, config, *arguments, **variables):
-    """The only error that a run ends with."""
+    """The only error of a run."""
     code, said = run(folder, config, *arguments, **variables)
     assert code != 0
     assert "Traceback" not in said

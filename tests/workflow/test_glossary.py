@@ -33,7 +33,7 @@ def test_it_has_every_key():
     keys = {*keys_of(schema), *schema["$defs"]["dataset"]["properties"]} - {"datasets", *SECTIONS}
     named = set(re.findall(r"`(\w+)`", PAGE.partition("## Keys of the configuration")[2]))
     assert keys - named == set()
-    # Terms of libraries stand in the second column only.
+    # Terms of libraries are in the second column only.
     first = set(
         re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| ([^|]+) \|", PAGE.partition("## Keys")[2], re.M)))
     )

@@ -1,4 +1,4 @@
-"""make import-model: the file labels a query as a run does that takes the model in itself."""
+"""make import-model: the file labels a query as a run that imports the model itself."""
 
 import json
 
@@ -14,7 +14,7 @@ from simulate import simulate_cells
 
 
 def test_a_packed_model_gives_the_labels_of_a_run_that_takes_it_in(tmp_path):
-    """To the last digit, and where nothing that trains is installed."""
+    """To the last digit, and without packages for training."""
     donors = ("d1", "d2", "d3", "d4", "d5")
     options = {"encode_covariates": True, "n_hidden": 32, "epochs": 60}
     train_foreign(tmp_path, kind="SCANVI", n_cells=600, n_genes=100, donors=donors, minified=True, **options)
@@ -53,13 +53,13 @@ def test_a_packed_model_gives_the_labels_of_a_run_that_takes_it_in(tmp_path):
 
 
 def test_a_model_of_celltypist_labels_as_celltypist_does(tmp_path):
-    """By its own formula on all genes, and where nothing that trains is installed."""
+    """By its own formula on all genes, and without packages for training."""
     learned = simulate_cells(200, n_genes=120, labels=LABELS)[:, :100].copy()
     content = train_celltypist(learned)
     write_celltypist(tmp_path / "m.pkl", content)
     given = {"model": tmp_path / "m.pkl", "name": "genes", "version": "1", "license": "CC0-1.0", "trust": "1"}
     assert import_model([f"--{key}={value}" for key, value in {**given, "output": tmp_path}.items()]) == 0
-    # Cells of a type that the model lacks, without some of its genes and with others.
+    # Cells of a type that the model lacks, without some of its genes and with other genes.
     query = simulate_cells(90, n_genes=120, labels=(*LABELS, "new"), batches=("x", "y"), shift=0.5, seed=1)
     query = query[:, 15:].copy()
     query.write_h5ad(tmp_path / "query.h5ad")
@@ -81,7 +81,7 @@ def test_a_model_of_celltypist_labels_as_celltypist_does(tmp_path):
     assert 0 < sure.sum() < len(sure)
     assert found["label"].tolist() == np.where(sure, best, "unknown").tolist()
     assert found[["ood_pvalue", "distance"]].isna().all(axis=None)
-    # CellTypist's mode `prob match`, and the best label where that finds none.
+    # CellTypist's mode `prob match`, and the best label if that has no match.
     classes = content["Model"].classes_
     for members, best_label, row in zip(found["prediction_set"], best, probabilities, strict=True):
         assert set(members.split(" | ")) == {*classes[row > 0.5], best_label}

@@ -1,4 +1,4 @@
-"""A model that others trained, in the place of a reference: from it to labels, as a user starts it."""
+"""A pre-trained model as the reference: from it to labels, as a user starts it."""
 
 import re
 import subprocess
@@ -57,7 +57,7 @@ def imported(tmp_path_factory):
 
 
 def deaths_at_renames(folder, rule, renames, config):
-    """Run a rule that dies before it renames some of its outputs, and is started again; gives the log."""
+    """Run a rule that is killed before it renames some outputs, and started again; returns the log."""
     environment = dying(folder / "deaths", {rule: renames})
     command = command_line(folder, rule, "--cores", "2", "--retries", "3", config=config)
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -66,7 +66,7 @@ def deaths_at_renames(folder, rule, renames, config):
 
 
 def test_import_reference_is_made_again_after_it_died(imported):
-    """All its outputs are there in the end; the labels of the other tests come from them."""
+    """All its outputs exist at the end; the other tests use them."""
     assert imported.deaths.count("Trying to restart job") == 2
 
 

@@ -1,4 +1,4 @@
-"""A CytoVI model of others in the place of a reference: the workflow's results for it and a query."""
+"""A pre-trained CytoVI model as the reference: the workflow's results for it and a query."""
 
 import re
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ SPELLED = {"CD45RA": "cd45_ra", "HLA-DR": "HLADR"}
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory):
-    """Values of a query that lacks a marker, and spells others otherwise, as the model takes them."""
+    """Values of a query that lacks a marker and spells others differently, as input of the model."""
     folder = tmp_path_factory.mktemp("imported_cytovi")
     train_foreign_cytovi(folder, n_cells=200)
     events = foreign_events(90, batches=("x", "y"), seed=1)

@@ -1,4 +1,4 @@
-"""The number of chunks of a dataset changes no result; on real cells."""
+"""Results do not depend on the number of chunks; on real cells."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ from simulate import settings_like
 
 pytestmark = pytest.mark.slow
 
-# In front of the reference's name and behind it: batches are sorted by name.
+# Before and after the reference's name: batches are sorted by name.
 CHUNKS = {"all_at_once": 1, "in_3": 3}
 MANY_CHUNKS = 25
 # Here they were equal to the last bit; another processor may sum the rows of a product in another order.
@@ -24,7 +24,7 @@ TOLERANCE = 1e-6
 
 
 def config(test_data, *, reference_chunks, queries):
-    """Cell lines by CEL-seq2, and the same Drop-seq cells as several queries; trained for long enough."""
+    """Cell lines by CEL-seq2, and the same Drop-seq cells as several queries; trained to convergence."""
     cells = {"cells": {"demuxlet_cls": ["SNG"]}, "label": "cell_line_demuxlet"}
     reference = {"role": "reference", "path": str(test_data / "cellmix" / "ref_celseq2_5cl.h5ad")}
     query = {"role": "query", "path": str(test_data / "cellmix" / "query_dropseq.h5ad")}
@@ -88,7 +88,7 @@ def test_latents_do_not_depend_on_the_chunks(whole):
 
 
 def test_many_small_chunks(whole, tmp_path):
-    """By the scripts' functions: the jobs would take most of their time to start."""
+    """By the scripts' functions: jobs would spend most time on starting."""
     expected = query(whole, "all_at_once")
     latents, predictions = [], []
     for chunk in range(MANY_CHUNKS):
@@ -124,7 +124,7 @@ def test_many_small_chunks(whole, tmp_path):
 
 
 def test_surgery_depends_on_the_cells_alone(whole):
-    """Not on the dataset's name, which its batches bear."""
+    """Not on the dataset's name, which is in its batches' names."""
     expected, found = query(whole, "all_at_once").model, query(whole, "in_3").model
     assert list(found) == list(expected)
     tensors = [weights for weights in expected if isinstance(expected[weights], torch.Tensor)]

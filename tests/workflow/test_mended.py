@@ -1,4 +1,4 @@
-"""Inputs mended after a failed run, however old the file, and paths that cannot be read."""
+"""Inputs mended after a failed run, even by older files, and unreadable paths."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_a_truncated_file_that_is_replaced_by_an_older_whole_one(run, config):
     assert "patients: query.h5ad: cannot be read" in words(failed)
     found = json.loads((run.folder / "results" / "inspected" / "patients.json").read_text())
     assert "cannot be read" in found["problems"][0]
-    # Only what had a problem is looked at again.
+    # Only datasets with a problem are inspected again.
     for _ in range(2):
         planned = words(start(run, config, TARGET, "-n"))
         assert "Inspecting patients" in planned
@@ -59,7 +59,7 @@ def test_a_truncated_file_that_is_replaced_by_an_older_whole_one(run, config):
 
 
 def test_what_is_mended_outside_of_the_file_is_seen_too(run, config):
-    """The file is the same; what it needed beside it was not there."""
+    """The file is the same; a file beside it was missing."""
     folder = run.folder / "mtx"
     folder.mkdir()
     (folder / "matrix.mtx").write_text("%%MatrixMarket matrix coordinate integer general\n1 1 1\n1 1 3\n")

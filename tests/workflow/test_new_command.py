@@ -1,4 +1,4 @@
-"""`make new`: what it writes passes the dry run and the plan as it stands."""
+"""`make new`: its configuration passes the dry run and the plan unchanged."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A job that outlives the snakemake that started it puts nothing in the place of a later run's results."""
+"""A job that outlives its snakemake does not replace a later run's results."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def test_an_orphaned_training_overwrites_nothing(run, config):
     wait_until(lambda: log.exists() and "epoch 1 of" in log.read_text(), "the training to begin")
     (orphan,) = scripts(run.folder, "train_reference_model")
     os.kill(orphan, signal.SIGSTOP)
-    os.kill(process.pid, signal.SIGKILL)  # it alone, not what it started
+    os.kill(process.pid, signal.SIGKILL)  # it alone, without its children
     process.wait()
 
     config["model"] |= {"n_latent": 7, "epochs": 5}
@@ -73,7 +73,7 @@ def test_an_orphaned_training_overwrites_nothing(run, config):
 
 
 def test_a_run_of_other_results_in_the_same_folder_goes_on(run, config):
-    """Snakemake lets two runs work in one folder if neither makes what the other needs."""
+    """Snakemake allows two runs in one folder if neither makes the other's inputs."""
     inspected = run.folder / "results" / "inspected" / "atlas.json"
     process = run.start(str(inspected.relative_to(run.folder)), "--cores", "1", config=config)
     (job,) = wait_until(lambda: scripts(run.folder, "inspect_dataset"), "the first run's job to begin")

@@ -1,4 +1,4 @@
-"""Users' files and folders may have any name, whatever Snakemake, the shell or a pattern takes it for."""
+"""Users' files and folders may have any name, even one special to Snakemake, the shell or patterns."""
 
 import os
 import re
@@ -108,7 +108,7 @@ def test_datasets_of_any_name_are_converted_and_watched(run):
     config = {"datasets": {"atlas": atlas, **datasets}}
     assert run("--dry-run", "results/datasets.tsv", config=config).returncode == 0
 
-    # One for all: jobs take seconds each.
+    # One run for all: jobs take seconds each.
     labels = {key: f"{NAMES[0]}/{key}.csv" for key in ("rename", "parents")}
     (run.folder / labels["rename"]).write_text("from,to\nNK,NK cell\n")
     (run.folder / labels["parents"]).write_text("label,parent\nNK cell,lymphocyte\n")

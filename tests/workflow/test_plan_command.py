@@ -1,4 +1,4 @@
-"""`plan`: jobs, memory, disk and time of every rule, and what does not fit, before anything is submitted."""
+"""`plan`: jobs, memory, disk and time of every rule, and mismatches, before submission."""
 
 import re
 
@@ -10,12 +10,12 @@ from simulate import simulate_cells
 # Snakemake reads profiles/default besides each of them.
 PROFILES = [path.name for path in (ROOT / "profiles").iterdir() if path.name != "default"]
 CONFIGS = sorted((ROOT / "tests" / "configs").glob("*.yaml"))
-# Made before the plan can be.
+# Made before the plan.
 BEFORE = {"demo_data", "all", "total"}
 
 
 def plan(run, *arguments, profile="slurm", **kwargs):
-    """What `make plan` prints, and its lines by rule."""
+    """Output of `make plan`, and its lines by rule."""
     where = [
         "plan",
         "--forcerun",

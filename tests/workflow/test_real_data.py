@@ -1,4 +1,4 @@
-"""Real pairs of datasets: genes brought together in all of them, labels as good as they should be in one."""
+"""Real pairs of datasets: genes matched in all, accuracy as expected in one."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_genes_are_brought_together(name, kind, common, tmp_path, test_data):
 
 
 def test_the_answer_is_right(tmp_path, test_data):
-    """Best labels, and given ones; how many cells are unknown differs between processors, with one seed.
+    """Best labels and decided labels; with one seed, numbers of unknown cells differ between processors.
 
     Cell lines by two technologies are in test_invariance.py.
     """

@@ -1,4 +1,4 @@
-"""Several references, a dataset to evaluate, and labels that each of them spells in its own way."""
+"""Several references, a dataset to evaluate, and labels with different spellings."""
 
 import json
 import re
@@ -104,7 +104,7 @@ def test_genes_of_the_references_alone_stay_whatever_queries_are_added(run):
 
 
 def planned(run, target, config):
-    """Jobs by rule of a dry run; none where there is nothing to do."""
+    """Jobs by rule of a dry run; empty if no job is needed."""
     result = run(target, "--dry-run", config=config)
     assert result.returncode == 0, result.stdout + result.stderr
     found = re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.M)

@@ -1,4 +1,4 @@
-"""Changes of the configuration and what they make again, by key and in pairs; held against the docs."""
+"""Changes of keys, alone and in pairs, and the jobs that they repeat, compared with the docs."""
 
 import itertools
 import os
@@ -24,14 +24,14 @@ from running import ROOT
 from simulate import simulate_cells
 
 KEYS = re.findall(r"^\| `([^`]+)`", key_table(), re.M)
-# They say where a file is, and results depend on the file.
+# They locate a file, and results depend on the file.
 FINDING = ("references.registries", "references.cache", "references.mirror")
 ROW = re.compile(r"^\| (`[^|]+`) \| (`[^|]+`) \|([^|]*)\|$", re.M)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """What runs of each kind left, in name only."""
+    """Empty files in the place of the results of runs of each kind."""
     folder = tmp_path_factory.mktemp("runs")
     cells = simulate_cells(60)
     for column in ("finer", "lineage", "donor"):
@@ -52,7 +52,7 @@ def runs(tmp_path_factory):
             (own / name / "model.pt").touch()
         for earlier in ("earlier", "another"):
             write_earlier_run(own / earlier / "results")
-        # Its genes are others.
+        # It has other genes.
         (own / "another" / "results" / "genes.tsv").write_text("other")
         for path in own.rglob("*"):
             os.utime(path, (1_600_000_000, 1_600_000_000))
@@ -63,7 +63,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture
 def copied(runs, tmp_path):
-    """Copies what a run of a kind left, which a test may change."""
+    """A copy of the files of a run of a kind, which a test may change."""
 
     def copy_of(kind):
         folder = tmp_path / kind
@@ -96,7 +96,7 @@ def test_nothing_is_planned_after_a_finished_run(runs, kind):
 
 def test_every_key_is_tried():
     tried = {re.sub(r"^datasets\.\w+\.", "datasets.NAME.", key) for keys in CHANGES.values() for key in keys}
-    # Other modalities hold other files: nothing of the one can stay with the other.
+    # Modalities have different files: no result of one is kept for the other.
     assert set(KEYS) - {"modality", *FINDING} == tried
 
 
@@ -124,7 +124,7 @@ def test_the_table_of_the_docs_says_what_a_change_makes_again(runs, kind, key):
 
 
 def pairs(kind):
-    """Each section with each other, and each key with those that the checks of all datasets depend on."""
+    """Each section with each other, and each key with keys of the checks of all datasets."""
     keys = CHANGES[kind]
     by_section = {}
     for key in keys:
@@ -248,7 +248,7 @@ def test_another_file_that_a_file_points_to(copied, follow_links):
 def test_after_a_failed_job_what_comes_after_it_is_made_again(copied, monkeypatch, is_removed):
     """Snakemake records a failed job's params as those of its results.
 
-    It removes these, but not where it could not submit the job.
+    It removes these, except if it could not submit the job.
     """
     folder, config = copied("own genes")
     config = changed(config, {"surgery.epochs": 5})
@@ -278,7 +278,7 @@ def test_what_is_made_again_without_a_change_is_said(copied):
 
 
 def test_every_file_of_the_users_tells_a_run_from_others(copied):
-    """What a killed run left is kept only if it was made from the same."""
+    """Results of a killed run are kept only if they were made from the same inputs."""
     folder, config = copied("rna")
     (folder / "parents.tsv").write_text("T cell\tlymphoid\n")
     config = changed(config, {"labels.parents": "parents.tsv", "genes.map": "names.tsv"})
@@ -320,7 +320,7 @@ def test_a_clone_makes_nothing_again(runs, tmp_path):
     run = runs["rna"]
     clone = tmp_path / "clone"
     for part in ("rules", "scripts", "envs", "config", "profiles", "report"):
-        # Unlike copy2, with the time of now.
+        # Unlike copy2, with the present time.
         shutil.copytree(ROOT / part, clone / part, copy_function=shutil.copy)
     shutil.copy(ROOT / "Snakefile", clone)
     shutil.copytree(run.folder, tmp_path / "run", copy_function=shutil.copy2)
@@ -351,5 +351,5 @@ def test_the_page_on_upgrading_has_every_version_of_a_method():
     for release, raised in reversed(re.findall(r"^\| (\d+\.\d+\.\d+) \| ([^|]*) \|", text, re.M)):
         assert re.search(rf"^## \[{re.escape(release)}\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
         versions |= {rule: int(version) for rule, version in re.findall(r"`(\w+)`: (\d+)", raised)}
-    # Older rows tell of rules that are gone.
+    # Older rows name removed rules.
     assert {rule: version for rule, version in versions.items() if rule in RULES} == METHOD_VERSIONS

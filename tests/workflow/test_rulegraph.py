@@ -1,4 +1,4 @@
-"""docs/rulegraph.svg, which `make rulegraph` draws, shows the rules and their order as they are today."""
+"""docs/rulegraph.svg, drawn by `make rulegraph`, shows the present rules and their order."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def closure(nodes, edges):
-    """All pairs of names of which the second waits for the first, directly or not."""
+    """All pairs of names in which the second depends on the first, directly or not."""
     after = {name: set() for name in nodes.values()}
     for first, second in edges:
         after[nodes[first]].add(nodes[second])
@@ -47,4 +47,4 @@ def test_the_picture_has_todays_rules(drawn, today):
 
 def test_the_picture_has_todays_order(drawn, today):
     assert closure(*drawn) == closure(*today), "run make rulegraph"
-    assert len(drawn[1]) < len(today[1])  # edges that follow from others are left out
+    assert len(drawn[1]) < len(today[1])  # redundant edges are left out

@@ -1,4 +1,4 @@
-"""docs/slurm.md names the rules that were tried on a cluster with faults, and those that run locally."""
+"""docs/slurm.md names the rules tested with faults on a cluster, and those that run locally."""
 
 import re
 
@@ -6,7 +6,7 @@ from running import ROOT
 
 PAGE = (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")
 ONLY_ON_REQUEST = {"plan", "report_so_far"}
-"""Nothing depends on them."""
+"""No rule depends on them."""
 
 
 def rules():

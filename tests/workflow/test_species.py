@@ -1,4 +1,4 @@
-"""Mouse cells and a packed human reference: refused before conversion, or named as its orthologs."""
+"""Mouse cells and a packed human reference: refused before conversion, or mapped to orthologs."""
 
 import anndata as ad
 import numpy as np
@@ -36,7 +36,7 @@ def test_mice_and_a_packed_human_reference(run, query):
     refused = run(target, "--cores", "1", config=config)
     said = refused.stdout + refused.stderr
     assert refused.returncode != 0
-    # One gene is called alike in both species.
+    # One gene has the same name in both species.
     assert "datasets.mice: has 1 of the 765 genes of the model (0%), fewer than genes" in said
     assert "set genes: {orthologs: human-mouse}" in said
     assert not (run.folder / "results" / "chunks").exists()

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes messages as the program prints them."""
+"""docs/troubleshooting.md quotes the program's messages."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 HOLE = "\0"
 MIN_LETTERS = 8
-"""A quoted message says more than that besides its holes."""
+"""A quoted message has more letters than that outside of its holes."""
 
 
 def templates(path):
@@ -29,7 +29,7 @@ def templates(path):
 
 
 def template(node):
-    """A string with a hole for each value that is put into it; a hole alone for what is not a string."""
+    """A string with a hole for each inserted value; a hole alone for other nodes."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
@@ -40,7 +40,7 @@ def template(node):
 
 
 def problem_templates(tree):
-    """Messages that `Problem` makes of its place, its words and its remedy, which may stand in variables."""
+    """Messages that `Problem` makes of its place, words and remedy, which may be variables."""
     values = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
     values.sort(key=lambda node: node.lineno)
     for call in ast.walk(tree):
@@ -66,7 +66,7 @@ def quoted():
 
 
 def is_said(message, text):
-    """Whether the parts of a message stand in a text in this order, with something else between them."""
+    """True if a text contains the parts of a message in this order."""
     pattern = ".*".join(re.escape(part.strip()) for part in message.split("…"))
     return re.search(pattern, text, re.S) is not None
 

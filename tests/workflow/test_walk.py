@@ -1,4 +1,4 @@
-"""The way of a column that docs/how_it_works.md describes: its modules exist and import each other so."""
+"""The way of a column in docs/how_it_works.md: its modules exist, with the described imports."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ STEPS = re.findall(r"^\d+\. (.*)$", WALK, re.M)
 
 
 def modules_of(step):
-    """Files that a step names, scripts as they are and modules below the package."""
+    """Files in a step: scripts by their path, modules below the package."""
     named = re.findall(r"`((?:scripts/|[a-z]+/)[a-z0-9_/]*\.py)`", step)
     return [ROOT / (path if path.startswith("scripts/") else f"scripts/cellferry/{path}") for path in named]
 

@@ -1,4 +1,4 @@
-"""Python where nothing that trains is installed; read by every process with this folder in PYTHONPATH."""
+"""Python without packages for training; read by every process with this folder in PYTHONPATH."""
 
 import sys
 
@@ -6,7 +6,7 @@ LACKING = ("anndata", "annbatch", "lightning", "scanpy", "scvi", "skmisc", "torc
 
 
 class Lacking:
-    """Finds what is not there."""
+    """Finder of missing packages."""
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in LACKING:
