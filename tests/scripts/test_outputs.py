@@ -122,7 +122,7 @@ def test_every_column_is_on_the_page(patients):
         head = next((head for head in heads if name in (f"{head}_label", f"{head}_probability")), None)
         name = name.replace(f"{head}_", "HEAD_", 1) if head else name
         general.add(re.sub(r"^level_lineage", "level_NAME", name))
-    table = PAGE[PAGE.index("## The columns") : PAGE.index("Where a column says nothing")]
+    table = PAGE[PAGE.index("## Columns") : PAGE.index("**Missing values**")]
     first_cells = re.findall(r"^\| (`.*?) \|", table, re.M)
     described = set(re.findall(r"`(\w+)`", " ".join(first_cells)))
     assert general == described - OF_SEVERAL_REFERENCES

@@ -42,7 +42,7 @@ def test_it_has_every_key():
 
 def test_it_has_every_column_of_the_predictions():
     outputs = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
-    table = outputs.partition("## The columns")[2].partition("## ")[0]
+    table = outputs.partition("## Columns")[2].partition("## ")[0]
     columns = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[^|]+) \|", table, re.M))))
     assert columns
     assert columns - set(re.findall(r"`(\w+)`", PAGE)) == set()
