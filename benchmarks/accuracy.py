@@ -1,14 +1,14 @@
-"""Labels of real queries beside those of other tools: writes benchmarks/accuracy.tsv and accuracy.md.
+"""Accuracy on real queries beside other tools; writes benchmarks/accuracy.tsv and accuracy.md.
 
     make benchmark-accuracy DATA=/data WORK=/some/scratch SEEDS="0 1 2"
     python benchmarks/accuracy.py --work /some/scratch --runs kang_ctrl_to_stim --seeds 0
     python benchmarks/accuracy.py --work /some/scratch --quick
     python benchmarks/accuracy.py --only tables
 
-Each pair of a labeled reference and queries with known labels (accuracy_pairs.py) goes through the whole
-workflow, with each seed (accuracy_runs.py), and through other tools (accuracy_others.py); with seed 0 there
-are more difficult variations of pairs, and every label of a query is a query of its own. What is finished in
-the work folder is not repeated; measured pairs and seeds take the place of their older rows in the table.
+Each pair of an annotated reference and queries with known labels (accuracy_pairs.py) goes through the whole
+workflow, with each seed (accuracy_runs.py), and through other tools (accuracy_others.py). Seed 0 adds more
+difficult variations of pairs, and a query for every label of a query. Finished runs in the work folder are
+not repeated; measured pairs and seeds replace their older rows in the table.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from accuracy_runs import RunError, make_run, run_folder, try_other_limits
 
 PACKAGES = ("scvi-tools", "torch", "xgboost", "scikit-learn")
 QUICK = "quick"
-"""Folder of quick runs and their tables, in the work folder: they never meet those that count."""
+"""Folder of quick runs and their tables in the work folder, apart from the real ones."""
 
 
 def main() -> None:
-    """Run what is missing, gather the scores, write the tables and pictures."""
+    """Make missing runs, gather the scores, write tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("CELLFERRY_TEST_DATA"), help="the real data")
     parser.add_argument("--work", type=Path, help="folder for the runs")
@@ -72,9 +72,9 @@ def main() -> None:
 
 
 def runs_with_seeds(names: list[str] | None, seeds: list[int], *, quick: bool) -> list[tuple[Run, int]]:
-    """What to run: those named, or all; without names a quick benchmark is of the plain pairs.
+    """The named runs, or all; without names a quick benchmark has the plain pairs only.
 
-    A quick benchmark has the first of the seeds only.
+    A quick benchmark has the first seed only.
     """
     chosen = [run for run in RUNS if (run.name in names if names else run.of == PAIR or not quick)]
     if quick:
@@ -83,7 +83,7 @@ def runs_with_seeds(names: list[str] | None, seeds: list[int], *, quick: bool) -
 
 
 def make(runs: list[tuple[Run, int]], options: argparse.Namespace) -> list[tuple[Run, int]]:
-    """Make the runs that are missing, label their cells in all other ways; return those without failure."""
+    """Make missing runs, label their cells by other tools; return the successful runs."""
     tools = options.work.resolve()
     work = tools / QUICK if options.quick else tools
     finished = []
@@ -106,7 +106,7 @@ def collected(runs: list[tuple[Run, int]], work: Path) -> list[dict]:
 
 
 def machine(cores: int) -> str:
-    """What the table was measured on, and with which versions."""
+    """The machine and the versions of the measurement."""
     versions = [f"{package} {version(package)}" for package in PACKAGES]
     pinned = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
     versions += [line.replace("==", " ") for line in pinned if line.startswith("celltypist")]

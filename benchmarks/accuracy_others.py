@@ -1,4 +1,4 @@
-"""Other ways to label the cells of a run, which learn from the same training cells and genes."""
+"""Other methods that label the cells of a run, with its training cells and genes."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 HERE = ROOT / "benchmarks"
 REQUIREMENTS = HERE / "celltypist.txt"
 IN_CELLTYPIST, IN_MEMORY = "celltypist", "in_memory"
-"""Folders of what was answered, a table for each query."""
+"""Folders of the predicted labels, a table per query."""
 
 CELLTYPIST, CELLTYPIST_VOTE = "CellTypist", "CellTypist, majority voting"
 RANKS, NEIGHBORS = "ranks after SingleR", "scVI and neighbors"
@@ -28,19 +28,19 @@ OTHERS = {
     RANKS: (IN_MEMORY, "ranks"),
     NEIGHBORS: (IN_MEMORY, "neighbors"),
 }
-"""Folder and column of each one's labels."""
+"""Folder and column of each method's labels."""
 
 N_NEIGHBORS = 15
 QUANTILE, NEAR = 0.8, 0.05
-"""SingleR's: what of a label's correlations counts; labels so close to the best are compared once more."""
+"""SingleR's: quantile of a label's correlations; labels this near the best are compared again."""
 CELLS_OF_A_LABEL = 500
 CELLS_AT_ONCE = 500
 
 
 def label_by_others(run: Run, seed: int, work: Path, tools: Path) -> None:
-    """Label a run's held-out test and its mixed queries in all ways, unless it is done.
+    """Label a run's held-out test and mixed queries by all methods, unless finished.
 
-    `tools` is the folder of CellTypist's environment.
+    `tools` is the folder with CellTypist's environment.
     """
     folder = run_folder(work, run, seed)
     common = [folder / "results" / "common" / f"{part}.h5ad" for part in ("reference", *scored_parts(run))]
@@ -52,16 +52,16 @@ def label_by_others(run: Run, seed: int, work: Path, tools: Path) -> None:
 
 
 def celltypist_python(work: Path) -> Path:
-    """Python of the environment that CellTypist is in; made where it is missing, or of other versions."""
+    """Python of CellTypist's environment, made if missing or of other versions."""
     folder = work / "celltypist"
     python, made_from = folder / "bin" / "python", folder / REQUIREMENTS.name
-    wanted = REQUIREMENTS.read_text(encoding="utf-8")
-    if not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
+    required = REQUIREMENTS.read_text(encoding="utf-8")
+    if not made_from.exists() or made_from.read_text(encoding="utf-8") != required:
         uv = shutil.which("uv") or ROOT / ".uv" / "bin" / "uv"
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
         install = [uv, "pip", "install", "--quiet", "--python", python, "--requirements", REQUIREMENTS]
         subprocess.run(install, check=True)
-        made_from.write_text(wanted, encoding="utf-8")
+        made_from.write_text(required, encoding="utf-8")
     return python
 
 
@@ -73,12 +73,12 @@ def run_celltypist(folder: Path, files: list[Path], python: Path) -> None:
     with open(folder / "celltypist.log", "w", encoding="utf-8") as log:
         finished = subprocess.run(command, stdout=log, stderr=log, check=False)
     if finished.returncode:
-        raise RunError(f"CellTypist failed on {folder}; celltypist.log there says why")
+        raise RunError(f"CellTypist failed on {folder}; see celltypist.log there")
     scratch.rename(folder / IN_CELLTYPIST)
 
 
 def emptied(done: Path) -> Path:
-    """An empty folder beside one that it will become; what was made before is removed."""
+    """An empty folder to be renamed to `done`; older ones are removed."""
     scratch = done.with_name(f"{done.name}.unfinished")
     for old in (scratch, done):
         shutil.rmtree(old, ignore_errors=True)
@@ -87,7 +87,7 @@ def emptied(done: Path) -> Path:
 
 
 def label_in_memory(folder: Path, parts: list[str], seed: int) -> None:
-    """Label cells by ranks of their expression, and by neighbors in the latent space of the run."""
+    """Label cells by ranks of expression, and by neighbors in the latent space."""
     scratch = emptied(folder / IN_MEMORY)
     _, labels, expression = expression_in(folder, "reference")
     ranks = LabelRanks(expression, labels, seed=seed)
@@ -129,20 +129,20 @@ def latents_of(mapped: pd.DataFrame) -> np.ndarray:
 
 
 class LabelRanks:
-    """The labels of the cells whose expression is ranked alike, after SingleR (Aran et al. 2019).
+    """Labels of the cells with the most similar ranks, after SingleR (Aran et al. 2019).
 
-    Spearman's correlation with every cell of a label (500 at most) on genes by which labels differ two by
-    two; a label's score is the quantile .8 of these. Labels within .05 of the best are compared anew, on
-    the genes by which they differ.
+    Spearman's correlation with every cell of a label (500 at most) on genes that differ between pairs of
+    labels; a label's score is the quantile .8 of these. Labels within .05 of the best are compared again, on
+    the genes that differ between them.
 
     Parameters
     ----------
     expression
-        Of the reference's cells: cells × genes.
+        Expression of the reference's cells: cells × genes.
     labels
         Their labels.
     seed
-        Seed of the cells that are drawn.
+        Seed of the drawn cells.
     """
 
     def __init__(self, expression: np.ndarray, labels: np.ndarray, *, seed: int) -> None:
@@ -164,10 +164,10 @@ class LabelRanks:
 
     def _best(self, expression: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         genes = marker_genes(self._means[candidates])
-        asked = centred_ranks(expression[:, genes])
+        ranks = centred_ranks(expression[:, genes])
         scores = np.empty((len(expression), len(candidates)))
         for column, code in enumerate(candidates):
-            correlations = asked @ centred_ranks(self._cells[code][:, genes]).T
+            correlations = ranks @ centred_ranks(self._cells[code][:, genes]).T
             scores[:, column] = np.quantile(correlations, QUANTILE, axis=1)
         best = candidates[scores.argmax(axis=1)]
         near, which = np.unique(
@@ -181,9 +181,9 @@ class LabelRanks:
 
 
 def marker_genes(means: np.ndarray) -> np.ndarray:
-    """Genes by which a label's mean exceeds another's most, of all pairs: from labels × genes.
+    """Genes with the largest differences of means, of all pairs of labels (labels × genes).
 
-    As many of each pair as SingleR takes: 333 between two labels, fewer the more labels there are.
+    The number per pair is SingleR's: 333 for two labels, fewer for more labels.
     """
     n_labels = len(means)
     if n_labels == 1:

@@ -43,56 +43,59 @@ PAGE = TABLE.with_suffix(".md")
 DOCS = ROOT / "docs" / "accuracy.md"
 BEGIN, END = "<!-- made by benchmarks/accuracy.py -->\n", "<!-- end of what benchmarks/accuracy.py made -->\n"
 KEPT_ALONE = 0.8
-"""What a query of one label should have right, where the mixed query has it."""
+"""Share of a label that should be right in its own query too."""
 
-INTRODUCTION = """# Labels beside those of other tools
+INTRODUCTION = """# Accuracy beside other tools
 
-Real pairs of a labeled reference and a query whose labels are known; seeds: {seeds}; all settings are the
-defaults. A value with a spread is the mean of the seeds, with the least and the most; one without is of
-one seed, or the same in all. Accuracy and macro-F1 are over cells whose label the reference
-has (in ten cells or more). *Best label* takes every cell's best label, *answer* counts `unknown` as wrong.
-All numbers are in [{table}]({table}).
+Real pairs of an annotated reference and a query with known labels; seeds: {seeds}; default settings. A
+value with a spread is the mean of the seeds, with the lowest and the highest; one without is of one seed,
+or the same in all. Accuracy and macro-F1 are over cells whose label the reference has (in ten cells or
+more). *Best label* is every cell's best label, *answer* counts `unknown` as wrong. All numbers are in
+[{table}]({table}).
 
-The workflow and all others that are not quoted learn from the same training cells (a fifth or more
-of a reference is held out) and the same genes. What is marked *quoted* was measured once, by hand, with one
-seed, on the same files: trained on all of the reference, with 2,000 variable genes.
-
-"""
-OTHER_METHODS = """*Ranks after SingleR*: Spearman's correlation with single cells, written anew. *scVI and
-neighbors*: the 15 nearest training cells in the latent space of the run, CytoVI's of cytometry. *Majority
-voting*: CellTypist's, within clusters of the query. Zeisel's and the tumor's are random halves of one
-dataset; the others differ by laboratory, technology, condition, animal or patient.
+All methods are trained on the same cells (a fifth or more of a reference is held out) and the same genes,
+except *quoted* ones. These were measured once, by hand, with one seed, on the same files: trained on all
+of the reference, with 2,000 variable genes.
 
 """
-QUICK = """**A quick run: few cells, few epochs. It shows that everything works; its numbers say nothing.**
+OTHER_METHODS = """- *Ranks after SingleR*: Spearman's correlation with single cells, implemented here.
+- *scVI and neighbors*: the 15 nearest training cells in the latent space of the run (CytoVI's for
+  cytometry).
+- *Majority voting*: CellTypist's, within clusters of the query.
+
+Zeisel's and the tumor's pairs are random halves of one dataset; the others differ by laboratory,
+technology, condition, animal or patient.
+
+"""
+QUICK = """**A quick run: few cells, few epochs. It shows that everything works; its numbers mean nothing.**
 
 """
 MAIN = """## Pairs
 
-*Gap* is what the best label lacks to the best of the others, below zero where it is ahead. Gaps under .02 are
-within what another seed gives.
+*Gap*: difference of the best of the others and the best label, below zero if the best label is ahead.
+Gaps under .02 are within the differences between seeds.
 
 """
-EVERYBODY = """## Everybody on every pair
+EVERYBODY = """## All methods on all pairs
 
-Accuracy. *Worst gap*: the most that a row lacks, on any of its pairs, to the best of that pair's column.
-
-"""
-EVERYBODY_F1 = """Macro-F1, likewise; of what is quoted it is not known.
+Accuracy. *Worst gap*: the largest gap of a row to the best of a pair's column, over its pairs.
 
 """
-LIMITS = """## What is promised, and what is observed
+EVERYBODY_F1 = """Macro-F1, likewise; unknown for quoted methods.
 
-With each `prediction.max_error`: the share of cells that get a label, the share of these labels that is
-wrong, and the share that the run expects to be wrong (`expected_error`). The first two are over cells whose
-label the reference has. Means of the seeds. The limit is promised for cells like the held-out ones.
+"""
+LIMITS = """## Allowed and observed errors
+
+For each `prediction.max_error`: the share of cells that get a label, the share of these labels that is
+wrong, and the share that the run expects to be wrong (`expected_error`). The first two are over cells
+whose label the reference has. Means of the seeds. The limit holds for cells like the held-out ones.
 
 """
 CASES = """## Hard cases
 
-With seed {seed}: a query of 20 cells; a reference of two labels, whose query has others besides; a query
-without 60 % of its genes, where the model is trained on what is left, and where missing genes count as zero.
-*The same, all* counts labels given to cells that the reference has no label for.
+With seed {seed}: a query of 20 cells; a reference of two labels and a query with more; a query without
+60 % of its genes, with the model trained on the rest, and with missing genes as zeros. *The same, all*
+includes labels of cells without a label in the reference.
 
 """
 RARE_LABELS = """## Labels with too few reference cells
@@ -102,37 +105,37 @@ Labels of fewer than ten reference cells are not predicted: their cells should b
 """
 BY_HEAD = """## Each classifier alone
 
-Macro-F1. Rows of held-out cells are of the part of the reference that its model never met.
+Macro-F1. Rows of held-out cells are of the part of the reference that its model was not trained on.
 
 """
 CALIBRATION = """## Calibration
 
-Expected calibration error (Guo et al. 2017, ten bins of equal width): how far probabilities are from the
-shares that are right. The best label's probability is calibrated on held-out cells of the reference; those
-of single classifiers are not.
+Expected calibration error (Guo et al. 2017, ten bins of equal width): difference of probabilities and the
+shares that are right. The best label's probability is calibrated on held-out cells of the reference;
+those of single classifiers are not.
 
 """
-REJECTION = """## What is answered, and how often it is wrong
+REJECTION = """## Answers and their errors
 
-`prediction.max_error` is .05, on cells like the held-out ones of the reference: the rows of these are the
-fair comparison, and a query from another laboratory is not promised as much. Reasons are shares of all cells.
-*All*: a label given to a cell that the reference has no label for counts as wrong.
+`prediction.max_error` is .05 for cells like the held-out ones of the reference: judge it by their rows,
+since a query from another laboratory can exceed it. Reasons are shares of all cells. *All*: a label given
+to a cell without a label in the reference is wrong.
 
 """
 UNSEEN_LABELS = """## Labels that the reference lacks
 
-AUROC of telling their cells from those of labels it has: 1 where all of them look farther out, .5 by chance.
-Where a pair is called *without* a label, this one was taken out of its reference.
+AUROC of their cells against those of the reference's labels: 1 if all of them are farther out, .5 by
+chance. The name of a pair gives the label taken out of its reference after *without*.
 
 """
 ONE_LABEL = """## Queries of a single cell type
 
 With seed {seed}, every label of a query with {least} cells or more is a query of its own beside the mixed
-one: the same cells, mapped and predicted without the others. Shares of the label's cells that are right, or
-`unknown`.
+one: the same cells, mapped and predicted without the others. Shares of the label's cells that are right,
+or `unknown`.
 
 """
-FOOTER = """## How
+FOOTER = """## Method
 
 {machine}.
 
@@ -164,7 +167,7 @@ def write_quick_page(path: Path) -> None:
 def page(table: pd.DataFrame, machine: str, *, name: str = TABLE.name, choice: str | None = None) -> str:
     """All of benchmarks/accuracy.md; tables without rows are left out.
 
-    `name` is that of the table's file, `choice` what is added to the command instead of the seeds.
+    `name` is the table's file, `choice` the end of the command in place of the seeds.
     """
     seeds = " ".join(str(seed) for seed in sorted(table["seed"].unique()))
     heads = [BEST_LABEL, *HEADS.values()]
@@ -188,12 +191,12 @@ def page(table: pd.DataFrame, machine: str, *, name: str = TABLE.name, choice: s
 
 
 def excerpt(table: pd.DataFrame) -> str:
-    """What docs/accuracy.md shows of it."""
+    """The part of docs/accuracy.md that is made from the table."""
     return f"{main_table(table)}{in_short(table)}"
 
 
 def in_short(table: pd.DataFrame) -> str:
-    """What the tables come to, one sentence each."""
+    """The main results of the tables, one sentence each."""
     gap = gaps(everybody(table))
     if gap.columns.empty:
         return ""
@@ -208,16 +211,14 @@ def in_short(table: pd.DataFrame) -> str:
     if others:
         name = min(others, key=lambda name: others[name][0])
         size, where = others[name]
-        lines.append(
-            f"The smallest worst gap of another tool, on the pairs it has: {short(size)} ({name}; {where})."
-        )
+        lines.append(f"Smallest worst gap of another tool, on its pairs: {short(size)} ({name}; {where}).")
     alone = means(table, ALONE, BEST_LABEL, ["right, mixed", "right, alone"])
     right = alone[alone["right, mixed"] >= KEPT_ALONE]
     lost = right[right["right, alone"] < KEPT_ALONE]
     if len(right):
         lines.append(
-            f"Of {len(right)} labels of which a mixed query has {short(KEPT_ALONE)} or more right, "
-            f"{len(right) - len(lost)} have as many right in a query of their own"
+            f"Labels with {short(KEPT_ALONE)} or more of their cells right in a mixed query: {len(right)}; "
+            f"of these with as many right in their own query: {len(right) - len(lost)}"
             + (f"; not: {listed(lost)}." if len(lost) else ".")
         )
     errors = means(table, HELD_OUT, ANSWER, ["error among accepted"]).iloc[:, 0]
@@ -234,7 +235,7 @@ def in_short(table: pd.DataFrame) -> str:
 
 
 def kept_promises(table: pd.DataFrame) -> list[str]:
-    """On how many queries no more is wrong than each `max_error` says; a line, or none."""
+    """Numbers of queries within each `max_error`, as one line, or no line."""
     found = means(table, LIMIT, ANSWER, ["error among accepted"]).iloc[:, 0].dropna()
     mixed = found[[pair in everybody(table).columns for pair in found.index.get_level_values("pair")]]
     counts = [
@@ -245,7 +246,7 @@ def kept_promises(table: pd.DataFrame) -> list[str]:
 
 
 def listed(labels: pd.DataFrame) -> str:
-    """Labels with what their own query has right."""
+    """Labels, each with the share right in its own query."""
     return ", ".join(
         f"{label} of {pair} ({short(row['right, alone'])})" for (pair, label), row in labels.iterrows()
     )

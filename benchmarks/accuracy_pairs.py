@@ -1,6 +1,6 @@
-"""The pairs of the accuracy benchmark: labeled references, and queries whose labels are known.
+"""The pairs of the accuracy benchmark: labeled references, and queries with known labels.
 
-One table of all; a configuration of the workflow is made of each row, with default settings.
+Each row of the table becomes a configuration of the workflow with default settings.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,17 +13,17 @@ import numpy as np
 from anndata.io import read_elem
 
 DATA = Path("data")
-"""What configurations call the folder of the real data."""
+"""Folder of the real data in configurations."""
 
 PAIR, WITHOUT_LABEL, CASE = "pair", "without a label", "case"
-"""A pair as it is; one whose reference lacks a label of the query; another case that is hard."""
+"""A plain pair; one whose reference lacks a label of the query; another hard case."""
 
 DEFAULT_MAX_ERROR = 0.05
 OTHER_MAX_ERRORS = (0.01, 0.1)
-"""Values of `prediction.max_error` that are tried beside the default, on pairs as they are."""
+"""Further values of `prediction.max_error` for plain pairs."""
 
 FIRST_SEED = 0
-"""The one seed of what is made with one seed only: variations of pairs, queries of one label."""
+"""The seed of variations of pairs and of queries of one label."""
 
 QUICK_QUERY = 200
 QUICK_SETTINGS = {
@@ -32,12 +32,12 @@ QUICK_SETTINGS = {
     "surgery": {"epochs": 2},
     "prediction": {"n_trees": 40},
 }
-"""What makes a run quick: it shows that everything works, and measures nothing."""
+"""Settings of a quick run, which shows that everything works and measures nothing."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Cells of a file: their name in the configuration, and its keys, without `role`."""
+    """A dataset of a configuration: its name and its keys, without `role`."""
 
     name: str
     path: str
@@ -52,7 +52,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the workflow: a reference and its queries, by what the pairs are called.
+    """A run of the workflow: a reference and its queries.
 
     Attributes
     ----------
@@ -63,15 +63,15 @@ class Run:
     settings
         Further keys of the configuration.
     of
-        `PAIR`, or what kind of variation of a pair it is; variations are made with the first seed only.
+        `PAIR`, or a kind of variation of a pair; variations are made with the first seed only.
     one_by_one
-        Whether every label of a query is a query of its own too, with the first seed.
+        True if every label of a query is also a query of its own, with the first seed.
     without
-        Label whose cells are taken out of the reference.
+        Label taken out of the reference.
     genes
         Share of the queries' genes that is kept, drawn at random.
     quick
-        Whether it runs on few cells, for few epochs, without queries of one label.
+        True for few cells, few epochs and no queries of one label.
     """
 
     name: str
@@ -86,27 +86,27 @@ class Run:
 
     @property
     def pairs(self) -> dict[str, str]:
-        """What the pairs are called, by the query's name in the configuration."""
+        """Names of the pairs, by the query's name in the configuration."""
         return {query.name: pair for pair, query in self.queries.items()}
 
     @property
     def called(self) -> str:
-        """What the reference is called."""
+        """Name of the reference."""
         return next(iter(self.queries)).partition(" → ")[0]
 
     @property
     def other_max_errors(self) -> tuple[float, ...]:
-        """Values of `max_error` to try beside the default; quickly one of them."""
+        """Further values of `max_error`; one for a quick run."""
         if self.of != PAIR:
             return ()
         return OTHER_MAX_ERRORS[-1:] if self.quick else OTHER_MAX_ERRORS
 
     def is_made_with(self, seed: int) -> bool:
-        """Whether there is a run with a seed: of variations with the first one only."""
+        """True if a seed has a run; variations have the first seed only."""
         return self.of == PAIR or seed == FIRST_SEED
 
     def has_queries_of_one_label(self, seed: int) -> bool:
-        """Whether they are made: they are many and take most of a run's time, hence with one seed only."""
+        """True for the first seed only: these queries take most of a run's time."""
         return self.of == PAIR and self.one_by_one and not self.quick and seed == FIRST_SEED
 
     def config(self, seed: int, data: Path) -> dict:
@@ -117,12 +117,12 @@ class Run:
         seed
             Seed of everything drawn at random.
         data
-            Folder of the real data, from which the labels of a reference are read that lacks one.
+            Folder of the real data, for the labels of a reference without one of them.
 
         Raises
         ------
         ValueError
-            If a label that is to be taken out does not occur.
+            If the reference has no cell of the label to take out.
         """
         reference = {"role": "reference", **self.reference.config}
         if self.without:
@@ -138,7 +138,7 @@ class Run:
         return as_quick(config) if self.quick else config
 
     def write_files(self, folder: Path, data: Path) -> None:
-        """Write what the configuration names and the data do not hold: queries of fewer genes."""
+        """Write files that the data lack: queries of fewer genes."""
         for query in self.queries.values():
             path = folder / file_of_fewer_genes(query)
             if self.genes < 1 and not path.exists():
@@ -146,9 +146,9 @@ class Run:
 
 
 def as_quick(config: dict) -> dict:
-    """A configuration that runs in minutes: a thin reference, thin queries, few epochs and trees.
+    """A configuration that runs in minutes: few cells, epochs and trees.
 
-    `role: evaluate` is what draws some of a query's cells.
+    `role: evaluate` draws some of a query's cells.
     """
     datasets = {
         name: own
@@ -160,19 +160,19 @@ def as_quick(config: dict) -> dict:
 
 
 def labels_of(dataset: Dataset, data: Path) -> list[str]:
-    """Labels that occur in an h5ad file."""
+    """Labels in an h5ad file."""
     with h5py.File(data / dataset.path, "r", locking=False) as file:
         labels = read_elem(file["obs"])[dataset.label]
     return sorted(labels.dropna().astype(str).unique())
 
 
 def file_of_fewer_genes(query: Dataset) -> str:
-    """Name of the file of a query that lacks genes, in the folder of the run."""
+    """File of a query with fewer genes, in the folder of the run."""
     return f"{query.name}_of_fewer_genes.h5ad"
 
 
 def write_fewer_genes(source: Path, target: Path, *, share: float) -> None:
-    """Write cells whose counts are in X with a share of their genes, drawn at random with a fixed seed."""
+    """Write a file with a random share of its genes; counts are in X."""
     cells = ad.read_h5ad(source)
     rng = np.random.default_rng(FIRST_SEED)
     kept = np.sort(rng.choice(cells.n_vars, round(share * cells.n_vars), replace=False))
@@ -180,7 +180,7 @@ def write_fewer_genes(source: Path, target: Path, *, share: float) -> None:
 
 
 def at(name: str, path: str, label: str, **keys: object) -> Dataset:
-    """A dataset, its further keys as they stand in a configuration."""
+    """A dataset with further keys of a configuration."""
     return Dataset(name, path, label, keys)
 
 
@@ -218,7 +218,7 @@ CYTOF = [
     at(f"cytof_{name}", f"levine32_cytof/{file}_dense.h5ad", "population", batch="sample")
     for name, file in {"h1": "ref_H1", "h2": "query_H2"}.items()
 ]
-# On a display scale, neither raw nor arcsinh: values are only scaled.
+# Values are on a display scale, neither raw nor arcsinh, and only scaled.
 FLOW = [
     at(
         f"flow_{part}",
@@ -259,7 +259,7 @@ RUNS = [
         "zeisel_subclass",
         "Zeisel, subclasses",
         ZEISEL_FINE,
-        # Cells of several classes are called so.
+        # Cells of several classes have this label.
         settings={"labels": {"missing": ["(none)"]}},
         one_by_one=False,
     ),
@@ -276,7 +276,7 @@ RUNS = [
     pair(
         "pbmc3k_to_20_cells",
         "PBMC 3k → 20 cells of Symphony",
-        # The role draws cells; all else is as of a query.
+        # The role draws cells; all else is that of a query.
         [PBMC3K, with_keys(SYMPHONY, role="evaluate", max_cells=20)],
         of=CASE,
     ),

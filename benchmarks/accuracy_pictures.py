@@ -1,4 +1,4 @@
-"""Pictures of one pair for the docs: how far probabilities can be believed, and which labels are confused."""
+"""Pictures of one pair for the docs: calibration of probabilities, and confused labels."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ CONFUSION = ROOT / "docs" / "confusion.png"
 
 
 def draw(folder: Path, run: Run) -> None:
-    """Draw the run in `folder`: its first query, and for reliability its held-out test too."""
+    """Draw the first query of the run in `folder`, and its held-out test's reliability."""
     query, pair = next(iter(run.pairs.items()))
     scores = {f"{run.called}, held out": evaluation(folder, TEST), pair: evaluation(folder, query)}
     bins = {name: found.confidence for name, found in scores.items()}

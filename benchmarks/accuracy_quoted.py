@@ -1,7 +1,7 @@
-"""What others reach on the pairs of the accuracy benchmark.
+"""Accuracy of other tools on the pairs of the accuracy benchmark.
 
 Measured once, by hand, with one seed, on the same files: trained on all cells of the reference (the workflow
-holds a part of them back), 2,000 variable genes of the shared ones. Accuracy over cells whose label the
+holds out a part of them), 2,000 variable genes of the shared ones. Accuracy over cells whose label the
 reference has.
 """
 
@@ -49,4 +49,4 @@ AUROC_OF_B_CELLS = {
     "distance of neighbors on scVI": 0.98,
     "the same over the local density": 0.996,
 }
-"""Telling B cells, taken out of PBMC 3k, from the other cells of Symphony."""
+"""AUROC of B cells, taken out of PBMC 3k, against the other cells of Symphony."""

@@ -1,4 +1,4 @@
-"""Runs of the accuracy benchmark: its pairs through the workflow, and with other limits of error."""
+"""Runs of the accuracy benchmark: its pairs, also with other limits of error."""
 
 import re
 import shutil
@@ -13,17 +13,17 @@ from measuring import ROOT
 
 TARGET = "results/evaluation/scores.tsv"
 TEST = "test"
-"""The part of a reference that its model never meets: scored like a query."""
+"""The held-out part of a reference, scored like a query."""
 MIN_CELLS_ALONE = 20
-"""Cells of a label that make a query of their own."""
+"""Least cells of a label for its own query."""
 
 
 class RunError(RuntimeError):
-    """A run, or another tool on its cells, has failed; the log that is named says why."""
+    """A run, or another tool on its cells, has failed; the message names the log."""
 
 
 def run_folder(work: Path, run: Run, seed: int) -> Path:
-    """Where a run is made."""
+    """Folder of a run."""
     return work / run.name / f"seed_{seed}"
 
 
@@ -38,20 +38,20 @@ def predictions_of(folder: Path, part: str) -> Path:
 
 
 def make_run(run: Run, seed: int, data: Path, work: Path, *, cores: int, again: list[str] | None) -> None:
-    """Run one configuration with one seed, unless it is there already.
+    """Run one configuration with one seed, unless it is finished.
 
     Parameters
     ----------
     run, seed
-        What to run.
+        The run and its seed.
     data
-        Folder of the real data; configurations call it `data`.
+        Folder of the real data, `data` in configurations.
     work
         Folder of the runs.
     cores
         Cores of the workflow.
     again
-        None leaves a finished run alone. Otherwise snakemake looks at it again, and these rules are run.
+        None keeps a finished run. Otherwise snakemake checks it again and reruns these rules.
     """
     folder = run_folder(work, run, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,9 +73,9 @@ def make_run(run: Run, seed: int, data: Path, work: Path, *, cores: int, again: 
 
 
 def try_other_limits(run: Run, seed: int, work: Path, *, cores: int) -> None:
-    """Predict with other values of `max_error`, from the calibration on, in a copy of a finished run.
+    """Predict with other values of `max_error` in a copy of a finished run.
 
-    Of the copy are kept the predictions of the test and of the mixed queries, below `limits/{max_error}`.
+    Predictions of the test and of the mixed queries are kept below `limits/{max_error}`.
     """
     folder = run_folder(work, run, seed)
     made_from = [predictions_of(folder, part) for part in scored_parts(run)]
@@ -100,17 +100,17 @@ def try_other_limits(run: Run, seed: int, work: Path, *, cores: int) -> None:
 
 
 def limit_folder(folder: Path, max_error: float) -> Path:
-    """Where predictions of a run with another `max_error` are."""
+    """Folder of a run's predictions with another `max_error`."""
     return folder / "limits" / f"{max_error:.2f}"
 
 
 def is_newer(done: Path, made_from: Iterable[Path]) -> bool:
-    """Whether something was made after all that it was made from."""
+    """True if a file is newer than all files that it was made from."""
     return done.exists() and done.stat().st_mtime > max(path.stat().st_mtime for path in made_from)
 
 
 def with_queries_of_one_label(config: dict, cells: dict[str, dict[str, int]]) -> dict:
-    """A configuration with one more query for every label of a query: the cells of that label alone.
+    """A configuration with a further query for every label of a query.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def with_queries_of_one_label(config: dict, cells: dict[str, dict[str, int]]) ->
 def queries_of_one_label(cells: dict[str, dict[str, int]]) -> dict[tuple[str, str], str]:
     """Names of the queries of one label, by query and label.
 
-    Made of labels of enough cells, in queries that have several labels at all.
+    Labels need enough cells, and their query several labels.
     """
     return {
         (query, label): f"{query}_only_{re.sub('[^A-Za-z0-9]+', '-', label)}"
@@ -141,7 +141,7 @@ def queries_of_one_label(cells: dict[str, dict[str, int]]) -> dict[tuple[str, st
 
 
 def write_if_changed(path: Path, config: dict) -> bool:
-    """Write a configuration; whether the file is another one now."""
+    """Write a configuration; True if the file changed."""
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
@@ -150,12 +150,12 @@ def write_if_changed(path: Path, config: dict) -> bool:
 
 
 def snakemake(folder: Path, targets: list, config: Path, cores: int) -> None:
-    """Run the workflow in a folder; what it prints goes to snakemake.log there."""
+    """Run the workflow in a folder, with its output in snakemake.log there."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
-    # The folder is this run's alone; the lock that a killed run left would stop the next.
+    # Only this run uses the folder; the lock of a killed run would stop the next.
     command += ["--profile", ROOT / "profiles" / "local", "--nolock"]
     command += [*targets, "--cores", cores, "--configfile", config]
     with open(folder / "snakemake.log", "w", encoding="utf-8") as log:
         done = subprocess.run([str(word) for word in command], stdout=log, stderr=log, check=False)
     if done.returncode:
-        raise RunError(f"the run in {folder} failed; its snakemake.log says why")
+        raise RunError(f"the run in {folder} failed; see its snakemake.log")

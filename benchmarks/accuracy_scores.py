@@ -30,10 +30,10 @@ from measuring import ROOT
 
 TABLE = ROOT / "benchmarks" / "accuracy.tsv"
 COLUMNS = ["pair", "kind", "label", "seed", "method", "measure", "value"]
-"""A pair is `reference → query`; `label` is the one a row is of, or of limits of error the limit."""
+"""A pair is `reference → query`; `label` is the row's label, or its limit of error."""
 
 MIXED, HELD_OUT, ALONE, UNSEEN = "mixed", "held out", "alone", "unseen"
-"""Kinds of rows: a query; the reference's held-out test; a query of one label; cells the reference lacks."""
+"""Kinds of rows: a query; the reference's held-out test; a query of one label; labels the reference lacks."""
 RARE, LIMIT, CASE = "rare", "limit", "case"
 """Cells whose label has too few reference cells; answers with a `max_error`; a query of a hard case."""
 
@@ -54,7 +54,7 @@ HEADS = {
 }
 REASONS = ["ambiguous", "out of reference", "low quality", "rare label", "subtype unsure"]
 SEPARATORS = ["ood_pvalue", "distance", "probability"]
-"""What tells cells that the reference lacks from others."""
+"""Measures that separate cells of labels that the reference lacks."""
 
 
 def collect(work: Path, run: Run, seed: int) -> list[dict]:
@@ -78,7 +78,7 @@ def collect(work: Path, run: Run, seed: int) -> list[dict]:
 
 
 def held_out_name(run: Run) -> str:
-    """What the held-out test of a run's reference is called; its genes are those of the queries."""
+    """Name of the held-out test of a run's reference, with the queries that choose its genes."""
     return f"{run.called} → its held-out test, for {' and '.join(run.pairs)}"
 
 
@@ -96,7 +96,7 @@ def scores_of(folder: Path, part: str, pair: str, kind: str) -> Iterator[dict]:
         "labels in a set": found.prediction_sets.mean_size,
         "expected error": expected_error(predictions_of(folder, part)),
     }
-    # Shares of all cells: a reason says nothing about the truth.
+    # Shares of all cells: a reason is independent of the truth.
     of_answer |= {reason: rejected.reasons.get(reason, 0) / found.n_cells for reason in REASONS}
     by_method = {BEST_LABEL: found.forced, ANSWER: found.answered}
     by_method |= {HEADS[head]: scores for head, scores in found.heads.items()}
@@ -112,7 +112,7 @@ def scores_of(folder: Path, part: str, pair: str, kind: str) -> Iterator[dict]:
 
 
 def scores_of_unseen(folder: Path, query: str, pair: str) -> Iterator[dict]:
-    """What becomes of cells of labels that the reference lacks, and how well they are told from others."""
+    """Predictions of cells of labels that the reference lacks, and their AUROC."""
     for label, fate in evaluation(folder, query).labels_not_in_reference.items():
         rows = [(ANSWER, "cells", fate.cells), (ANSWER, "unknown", fate.unknown / fate.cells)]
         rows += [(ANSWER, f"auroc of {name}", getattr(fate.auroc, name)) for name in SEPARATORS]
@@ -121,7 +121,7 @@ def scores_of_unseen(folder: Path, query: str, pair: str) -> Iterator[dict]:
 
 
 def fates_of_rare_labels(folder: Path, query: str, pair: str) -> Iterator[dict]:
-    """What becomes of cells whose label has too few reference cells to be predicted."""
+    """Predictions of cells whose label has too few reference cells."""
     reference = read_artifact(ReferenceLabels, folder / "results" / "reference" / "labels.json").labels
     for label, fate in evaluation(folder, query).labels_not_predictable.items():
         rows = [(ANSWER, "cells", fate.cells), (ANSWER, "unknown", fate.unknown / fate.cells)]
@@ -130,7 +130,7 @@ def fates_of_rare_labels(folder: Path, query: str, pair: str) -> Iterator[dict]:
 
 
 def scores_by_limit(folder: Path, part: str, pair: str, others: tuple[float, ...]) -> Iterator[dict]:
-    """What was given with every `max_error`, how much of it is wrong, and how much is expected to be."""
+    """Shares labeled with every `max_error`, with observed and expected errors."""
     known = classifier_labels(folder).hierarchy.leaves
     for limit in sorted((DEFAULT_MAX_ERROR, *others)):
         default = limit == DEFAULT_MAX_ERROR
@@ -141,9 +141,9 @@ def scores_by_limit(folder: Path, part: str, pair: str, others: tuple[float, ...
 
 
 def given_and_wrong(answers: pd.DataFrame, known: list[str]) -> tuple[float | None, float | None]:
-    """Share of cells that got a label, and of these the share of wrong ones; None without cells.
+    """Share of cells that got a label, and the share of wrong ones among these; None without cells.
 
-    Of cells whose `truth` is among the labels that the reference has; there are no coarser labels.
+    Counted are cells whose `truth` is among the reference's labels; there are no coarser labels.
     """
     cells = answers[answers["truth"].isin(known)]
     given = cells[cells["label"] != UNKNOWN]
@@ -152,12 +152,12 @@ def given_and_wrong(answers: pd.DataFrame, known: list[str]) -> tuple[float | No
 
 
 def expected_error(predictions: Path) -> float | None:
-    """The share of wrong labels that a file of predictions states; None where there is no label."""
+    """The expected error in a file of predictions; None without labels."""
     return json.loads(pq.read_schema(predictions).metadata[b"expected_error"])["of_all"]
 
 
 def scores_of_one_label(folder: Path, run: Run) -> Iterator[dict]:
-    """Shares of a label's cells that are right, or unknown: in a query of their own, and in the mixed one."""
+    """Shares of a label's cells that are right or unknown, in their own query and the mixed one."""
     inspected = {query: folder / "results" / "inspected" / f"{query}.json" for query in run.pairs}
     cells = {query: read_artifact(Inspection, path).labels for query, path in inspected.items()}
     for (query, label), name in queries_of_one_label(cells).items():
@@ -179,7 +179,7 @@ def as_rows(pair: str, kind: str, label: str, found: list[tuple[str, str, float 
 
 
 def evaluation(folder: Path, query: str) -> Evaluation:
-    """What `evaluate` wrote of a query."""
+    """Results of `evaluate` for a query."""
     return read_artifact(Evaluation, folder / "results" / "evaluation" / f"{query}.json")
 
 
@@ -196,16 +196,16 @@ def classifier_labels(folder: Path) -> ClassifierLabels:
 
 
 def answers_of(folder: Path, query: str, method: str) -> pd.DataFrame:
-    """Another method's labels of cells that have a truth, and what the reference knows of it."""
+    """Another method's labels of cells with a truth, and the kind of that truth."""
     made, column = OTHERS[method]
     path = folder / made / f"{query}.tsv"
-    told = pd.read_csv(path, sep="\t", keep_default_na=False, dtype={"cell": str, column: str})
+    answers = pd.read_csv(path, sep="\t", keep_default_na=False, dtype={"cell": str, column: str})
     known = pd.read_parquet(predictions_of(folder, query), columns=["cell", "truth"])
-    if told["cell"].to_list() != known["cell"].to_list():
+    if answers["cell"].to_list() != known["cell"].to_list():
         raise RuntimeError(f"{folder}: {method} labeled other cells of {query} than the workflow did")
     hierarchy = classifier_labels(folder).hierarchy
-    told = told.assign(answer=told[column], truth=known["truth"]).dropna(subset="truth")
-    return told.assign(kind=[hierarchy.kind(truth) for truth in told["truth"]])
+    answers = answers.assign(answer=answers[column], truth=known["truth"]).dropna(subset="truth")
+    return answers.assign(kind=[hierarchy.kind(truth) for truth in answers["truth"]])
 
 
 def other_scores(folder: Path, part: str, method: str) -> Scores:
@@ -216,7 +216,7 @@ def other_scores(folder: Path, part: str, method: str) -> Scores:
 
 
 def celltypist_auroc(folder: Path, query: str, label: str) -> float | None:
-    """How well its highest probability tells the cells of an unseen label from those of known ones."""
+    """AUROC of CellTypist's highest probability, unseen label against known ones."""
     table = answers_of(folder, query, CELLTYPIST)
     doubt = 1 - table["probability"].to_numpy()
     return auroc(np.sort(doubt[table["kind"] == IN_REFERENCE]), doubt[(table["truth"] == label).to_numpy()])
@@ -225,7 +225,7 @@ def celltypist_auroc(folder: Path, query: str, label: str) -> float | None:
 def save(rows: list[dict], machine: str, path: Path = TABLE) -> None:
     """Put rows into a table in place of those of the same pairs and seeds.
 
-    The first line of the table says what it was measured on.
+    The first line of the table names the machine.
     """
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["value"] = table["value"].astype(float).round(4)
@@ -246,7 +246,7 @@ def save(rows: list[dict], machine: str, path: Path = TABLE) -> None:
 
 
 def read(path: Path = TABLE) -> tuple[pd.DataFrame, str]:
-    """A table, and the machine it was measured on."""
+    """A table, and the machine that measured it."""
     with open(path, encoding="utf-8") as file:
         machine = file.readline().removeprefix("# ").rstrip("\n")
         table = pd.read_csv(file, sep="\t", dtype={"label": str}, keep_default_na=False)

@@ -26,9 +26,9 @@ MEASURED_OTHERS = [BASELINE, *OTHERS]
 
 
 def everybody(table: pd.DataFrame, measure: str = "accuracy") -> pd.DataFrame:
-    """One measure of everything listed (rows) on every pair (columns), mean of the seeds; NaN where unknown.
+    """One measure of all methods (rows) on all pairs (columns), mean of the seeds; NaN if unknown.
 
-    What is quoted is known by its accuracy alone.
+    Quoted methods have an accuracy only.
     """
     measured = table.query("kind == @MIXED and measure == @measure")
     found = measured.pivot_table("value", "method", "pair")
@@ -41,7 +41,7 @@ def everybody(table: pd.DataFrame, measure: str = "accuracy") -> pd.DataFrame:
 
 
 def gaps(scores: pd.DataFrame) -> pd.DataFrame:
-    """What every row lacks to the best of each column."""
+    """Difference of each column's best and every row."""
     return scores.max() - scores
 
 
@@ -58,7 +58,7 @@ def means(table: pd.DataFrame, kind: str, method: str, measures: list[str]) -> p
 
 
 def main_table(table: pd.DataFrame) -> str:
-    """One row per pair: own scores, others beside them, and the gaps."""
+    """One row per pair: scores of cellferry and of other tools, and the gaps."""
     accuracy, macro_f1 = (everybody(table, measure) for measure in ("accuracy", "macro_f1"))
     others = accuracy.drop(index=OWN, errors="ignore")
     others_f1 = macro_f1.drop(index=OWN, errors="ignore")
@@ -76,7 +76,7 @@ def main_table(table: pd.DataFrame) -> str:
 
 
 def everybody_table(table: pd.DataFrame, measure: str) -> str:
-    """One measure of everything listed on every pair, and the worst gap of each."""
+    """One measure of all methods on all pairs, and the worst gap of each."""
     scores = everybody(table, measure)
     if scores.columns.empty:
         return ""
@@ -100,7 +100,7 @@ def by_method_table(table: pd.DataFrame, measure: str, methods: list[str]) -> st
 
 
 def rejection_table(table: pd.DataFrame) -> str:
-    """What was answered, why the rest was not, how often answers are wrong, and prediction sets."""
+    """Shares answered, reasons for the rest, errors of the answers, and prediction sets."""
     measures = ["unknown", *REASONS, "error among accepted", "error among accepted, unseen labels too"]
     measures += ["coverage", "labels in a set"]
     lines = [
@@ -112,7 +112,7 @@ def rejection_table(table: pd.DataFrame) -> str:
 
 
 def limit_table(table: pd.DataFrame) -> str:
-    """Shares given with each `max_error`, what is wrong of it, and what was expected to be; seeds' means."""
+    """Shares labeled with each `max_error`, observed and expected errors; means of the seeds."""
     measures = ["given", "error among accepted", "expected error"]
     found = means(table, LIMIT, ANSWER, measures)
     limits = sorted(found.index.get_level_values("label").unique())
@@ -143,7 +143,7 @@ def case_table(table: pd.DataFrame) -> str:
 
 
 def rare_table(table: pd.DataFrame) -> str:
-    """What becomes of cells whose label has too few reference cells."""
+    """Predictions of cells whose label has too few reference cells."""
     lines = []
     for pair, label in table.query("kind == @RARE")[["pair", "label"]].drop_duplicates().to_numpy():
         of = {"kind": RARE, "label": label}
@@ -153,7 +153,7 @@ def rare_table(table: pd.DataFrame) -> str:
 
 
 def unseen_table(table: pd.DataFrame) -> str:
-    """What becomes of labels that the reference lacks; what others reach for B cells below it."""
+    """Predictions of labels that the reference lacks, and quoted results for B cells."""
     lines = []
     for pair, label in table.query("kind == @UNSEEN")[["pair", "label"]].drop_duplicates().to_numpy():
         of = {"kind": UNSEEN, "label": label}
@@ -173,7 +173,7 @@ def unseen_table(table: pd.DataFrame) -> str:
 
 
 def one_label_table(table: pd.DataFrame) -> str:
-    """Cells of one label in the mixed query, and in a query of their own."""
+    """Cells of one label in the mixed query and in their own."""
     columns = [(BEST_LABEL, "right"), (ANSWER, "right"), (ANSWER, "unknown")]
     lines = []
     for pair, label in table.query("kind == @ALONE")[["pair", "label"]].drop_duplicates().to_numpy():
@@ -204,7 +204,7 @@ def values_of(
 def spread(
     table: pd.DataFrame, pair: str, method: str, measure: str, *, kind: str = MIXED, label: str = ""
 ) -> str:
-    """Mean of the seeds, and their least and most where these differ: `.871 (.868–.874)`."""
+    """Mean of the seeds, with lowest and highest if these differ: `.871 (.868–.874)`."""
     values = values_of(table, pair, method, measure, kind=kind, label=label)
     if not len(values):
         return "–"
@@ -225,7 +225,7 @@ def number(table: pd.DataFrame, pair: str, method: str, measure: str, *, kind: s
 
 
 def short(value: float) -> str:
-    """A share with three decimals and no leading zero; a minus where it is below zero."""
+    """A share with three decimals and no leading zero; a minus if negative."""
     if np.isnan(value):
         return "–"
     text = f"{abs(value):.3f}".removeprefix("0")
@@ -233,7 +233,7 @@ def short(value: float) -> str:
 
 
 def markdown(heads: list[str], lines: list[list[str]]) -> str:
-    """A table, and an empty line; nothing without lines."""
+    """A table and an empty line; an empty text without lines."""
     if not lines:
         return ""
     rows = [heads, ["---"] * len(heads), *lines]

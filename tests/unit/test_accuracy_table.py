@@ -332,20 +332,20 @@ def test_page_of_a_run_has_every_table(saved):
 def test_sections_without_rows_are_left_out(saved):
     table, machine = accuracy_scores.read(saved)
     text = page(table[table["kind"].isin([MIXED, HELD_OUT, UNSEEN, ALONE])], machine)
-    assert "## What is promised" not in text
+    assert "## Allowed and observed errors" not in text
     assert text.count("\n## ") == 8
 
 
 def test_tables_of_pairs_are_left_out_where_there_are_only_hard_cases(saved):
     table, machine = accuracy_scores.read(saved)
     text = page(table[table["kind"] == CASE], machine)
-    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## Hard cases", "## How"]
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## Hard cases", "## Method"]
 
 
 def test_pages_of_quick_runs_are_marked_and_stand_beside_their_table(saved):
     write_quick_page(saved)
     text = saved.with_suffix(".md").read_text(encoding="utf-8")
-    assert text.startswith("# Labels beside those of other tools\n\n**A quick run")
+    assert text.startswith("# Accuracy beside other tools\n\n**A quick run")
     assert "[accuracy_quick.tsv](accuracy_quick.tsv)" in text
     assert "WORK=/scratch QUICK=1\n" in text
 

@@ -6,7 +6,7 @@ import pytest
 from running import ROOT
 
 PAGE = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
-MEASURED, _, FEATURES = PAGE.partition("\n## What each does\n")
+MEASURED, _, FEATURES = PAGE.partition("\n## Features\n")
 TABLES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.md"))
 
 
