@@ -1,9 +1,9 @@
-"""Queries mapped by the reference's model as it is, beside fitted to them; writes benchmarks/as_it_is.md.
+"""Queries mapped with and without fitting; writes benchmarks/as_it_is.md.
 
     python benchmarks/as_it_is.py --data /data --work /some/scratch    # an hour or two
 
-Each pair of accuracy.py is run with default settings. What that run trained labels its queries once more,
-without `surgery.fit`, as `make label` does with a packed reference. What is finished in WORK is not repeated.
+Each pair of accuracy.py is run with default settings. The trained reference then labels its queries again
+without `surgery.fit`, as `make label` does with a packed reference. Finished runs in WORK are not repeated.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from measuring import ROOT, machine
 PAGE = ROOT / "benchmarks" / "as_it_is.md"
 SEED = 0
 LEFT_OUT = "results/reference/left_out.json"
-"""What a run with `pretrained` needs besides."""
+"""Further keys of a run with `pretrained`."""
 
 SCORES = ("best label", "its macro-F1", "answer", "unknown")
 
 
 def label(run: Run, work: Path, data: Path, *, cores: int) -> tuple[Path, Path]:
-    """Run a pair, and label its queries by the same model as it is; returns both folders."""
+    """Run a pair, and label its queries by the unfitted model too; return both folders."""
     config = run.config(SEED, data)
     fitted, as_it_is = (work / run.name / how for how in ("fitted", "as_it_is"))
     queries = {name: config["datasets"][name] for name in run.pairs}
@@ -42,7 +42,7 @@ def label(run: Run, work: Path, data: Path, *, cores: int) -> tuple[Path, Path]:
 
 
 def scores_of(folder: Path, query: str) -> list[float]:
-    """Accuracy and macro-F1 of the best label, accuracy of the answer, and the share of unknown cells."""
+    """Accuracy and macro-F1 of the best label, accuracy of the answer, share of unknown cells."""
     found = json.loads((folder / f"results/evaluation/{query}.json").read_text(encoding="utf-8"))
     best, answered = found["forced"], found["answered"]
     return [best["accuracy"], best["macro_f1"], answered["accuracy"], answered["rejected_share"]]
@@ -57,15 +57,15 @@ def row(name: str, fitted: list[float], as_it_is: list[float]) -> str:
     )
 
 
-TEXT = """# As it is, or fitted
+TEXT = """# Fitted and unfitted models
 
-Queries mapped by a reference's model as it is (`surgery.fit: false`, what `make label` does), beside fitted
-to their batches (both mappings vote then). The classifiers are the same. Pairs of `accuracy.py`, seed {seed}.
-Made with `python benchmarks/as_it_is.py`. {machine}
+Queries mapped by a reference's model as it is (`surgery.fit: false`, as in `make label`), and by the model
+fitted to their batches (both mappings vote then). The classifiers are the same. Pairs of `accuracy.py`,
+seed {seed}. Made with `python benchmarks/as_it_is.py`. {machine}
 
 {table}
 
-As it is, the best label is right in more cells (by over .005) on {better} of {pairs} pairs and in fewer on
+Unfitted, the best label is right in more cells (by over .005) on {better} of {pairs} pairs and in fewer on
 {worse}; the largest gain is {gain:.3f}, the largest loss {loss:.3f}.
 """
 

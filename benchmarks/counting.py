@@ -1,8 +1,9 @@
-"""Cells per combination of labels, counted in one pass over a table of predictions: time and memory by way.
+"""Time and memory of counting cells per combination of labels in one pass.
 
     python benchmarks/counting.py    # all: simulate, measure, write counting.md
 
-Each way is a process of its own on one core. All ways give the same counts.
+The input is a table of predictions. Each way is a separate process on one core. All ways give the same
+counts.
 """
 
 import argparse
@@ -28,13 +29,13 @@ SIZES = (1_000_000, 3_000_000, 10_000_000)
 LABELS, RUNS = 20, 3
 COLUMNS = ["truth", "label", "level", "reason", "best_label"]
 LIMIT_MB = 4096
-"""Resident memory at which a way is ended."""
+"""Resident memory at which a way is killed."""
 
 Counts = Counter[tuple[str | None, ...]]
 
 
 def write_predictions(path: Path, n_cells: int) -> None:
-    """Columns of predictions: one cell in ten has another answer than its truth, one in twenty none."""
+    """Columns of predictions: a tenth of the cells are wrong, a twentieth unknown."""
     from cellferry.artifacts.latents import ROWS_PER_GROUP
 
     rng = np.random.default_rng(0)
@@ -53,7 +54,7 @@ def write_predictions(path: Path, n_cells: int) -> None:
 
 
 def blocks_of(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
-    """As the workflow reads them."""
+    """Blocks of the table, read as in the workflow."""
     from cellferry.artifacts.latents import blocks
 
     return blocks([path], COLUMNS, rows=rows)
@@ -75,7 +76,7 @@ def dict_by_block(path: Path, rows: int) -> Counts:
 
 
 def table_by_block(path: Path, rows: int) -> Counts:
-    """Group each block, and group the small tables of counts in their turn."""
+    """Group each block, then group the small tables of counts."""
     found = None
     for block in blocks_of(path, rows):
         counted = pa.table(block).group_by(COLUMNS, use_threads=False).aggregate([([], "count_all")])
@@ -88,7 +89,7 @@ def table_by_block(path: Path, rows: int) -> Counts:
 
 
 def one_stream(path: Path, rows: int) -> Counts:
-    """As the workflow counts: one aggregation by acero, over the same blocks."""
+    """One aggregation by acero over the same blocks, as in the workflow."""
     from cellferry.artifacts.counting import count_by
 
     found = count_by(blocks_of(path, rows), COLUMNS)
@@ -96,7 +97,7 @@ def one_stream(path: Path, rows: int) -> Counts:
 
 
 def scan(path: Path, rows: int) -> Counts:
-    """One aggregation by acero, which reads the file itself."""
+    """One aggregation by acero that reads the file itself."""
     columns = {column: pyarrow.dataset.field(column) for column in COLUMNS}
     options = acero.ScanNodeOptions(pyarrow.dataset.dataset(path), columns=columns, batch_size=rows)
     counts = acero.AggregateNodeOptions([([], "hash_count_all", None, "cells")], keys=COLUMNS)
@@ -123,7 +124,7 @@ WAYS = {
 
 
 def one_way(way: str, path: Path, answer: Path) -> None:
-    """Be the process that is measured."""
+    """Run as the measured process."""
     count, rows = WAYS[way]
     count(path.with_name("few.parquet"), rows)
     found = {}
@@ -133,7 +134,7 @@ def one_way(way: str, path: Path, answer: Path) -> None:
 
 
 def measure(folder: Path, n_cells: int) -> list[dict]:
-    """All ways on a table of so many cells, each the best of three runs."""
+    """All ways on a table, each the best of three runs."""
     path, answer = folder / "predictions.parquet", folder / "answer"
     write_predictions(path, n_cells)
     rows, answers = [], set()
@@ -148,15 +149,15 @@ def measure(folder: Path, n_cells: int) -> list[dict]:
 
 
 def page(table: pd.DataFrame) -> str:
-    """The table for people: a line per way."""
+    """The table, one line per way."""
     sizes = sorted(table["cells"].unique())
     lines = [
         "# Counting cells",
         "",
         f"{machine()}, pyarrow {pa.__version__}. `python benchmarks/counting.py`. Cells per combination of "
         f"{len(COLUMNS)} columns of predictions with {LABELS} labels, from a parquet file. Seconds are the "
-        f"processor's, of the best of {RUNS} runs. Peaks are of the whole process; the libraries and a first "
-        f"small file had taken {table['start_mb'].max():.0f} MB. All ways give the same counts.",
+        f"processor's, best of {RUNS} runs. Peaks are of the whole process; the libraries and a first "
+        f"small file take {table['start_mb'].max():.0f} MB. All ways give the same counts.",
         "",
         "| way, cells in a block | " + " | ".join(f"{cells:,} cells, s | peak, MB" for cells in sizes) + " |",
         "|---" * (1 + 2 * len(sizes)) + "|",
@@ -170,7 +171,7 @@ def page(table: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Measure, or be one way that is measured."""
+    """Measure, or run one way as the measured process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="cells")
     parser.add_argument("--way", nargs=3, help=argparse.SUPPRESS)

@@ -3,7 +3,7 @@
     python benchmarks/cytometry.py --events 200000 2000000 --work /scratch/cytometry
 
 For each number of events: a query of 20 FCS files of 40 markers, and a reference of 4 with a tenth as many
-events, run through the workflow as a user would run it, on one core.
+events, run through the workflow on one core.
 """
 
 import argparse
@@ -38,10 +38,10 @@ INTRODUCTION = """# Cytometry: memory and time against events
 
 Generated events ([cytometry.py](cytometry.py): {markers} markers, {types} types, each file with a shift of
 its own) in FCS files: a query of {query} files, in 25 chunks, and a reference of {atlas} with a tenth as many
-events. The workflow runs as a user runs it (`profiles/local`), one job at a time and kept on one core;
+events. The workflow runs with `profiles/local`, one job at a time, on one core;
 settings other than the defaults: {settings}.
-Seconds are of all jobs of a rule, the start of Python and its libraries included; MiB the largest of its
-jobs, as the kernel counts it; *asked* is `mem_mb`.
+Seconds are the sum of a rule's jobs, with the start of Python and its libraries; MiB is its largest job,
+as counted by the kernel; *requested* is `mem_mb`.
 
 Command: `python benchmarks/cytometry.py --events {events}`. Machine: {machine}.
 
@@ -49,9 +49,9 @@ Command: `python benchmarks/cytometry.py --events {events}`. Machine: {machine}.
 
 
 def make_files(folder: Path, name: str, n_events: int, seed: int) -> None:
-    """FCS files of a dataset, and a table of labels for each, written block by block."""
+    """Write FCS files of a dataset with tables of labels, block by block."""
     biology, rng = np.random.default_rng(2025), np.random.default_rng(seed)
-    # On the scale of arcsinh: each type has every marker or not, more or less brightly.
+    # On the arcsinh scale: each type is positive or negative for a marker, with varying brightness.
     means = np.where(
         biology.random((N_TYPES, N_MARKERS)) < 0.3, biology.uniform(2, 5, (N_TYPES, N_MARKERS)), 0.2
     )
@@ -79,7 +79,7 @@ def make_files(folder: Path, name: str, n_events: int, seed: int) -> None:
 
 
 def make_data(folder: Path, n_events: int) -> None:
-    """The files, and the configuration."""
+    """Write the files and the configuration."""
     datasets = {}
     for seed, (name, role) in enumerate({"atlas": "reference", "query": "query"}.items()):
         make_files(folder, name, n_events // (REFERENCE_SHARE if name == "atlas" else 1), seed)
@@ -90,7 +90,7 @@ def make_data(folder: Path, n_events: int) -> None:
 
 
 def measure(work: Path, n_events: int) -> list[dict]:
-    """Rows of the rules of one run."""
+    """Rows of one run, by rule."""
     folder = work / str(n_events)
     if not (folder / "config.yaml").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,10 +100,10 @@ def measure(work: Path, n_events: int) -> list[dict]:
 
 
 def as_table(rows: dict[int, list[dict]]) -> str:
-    """Rules by runs: seconds and events a second of the largest, peaks of all."""
+    """Rules × runs: seconds and events per second of the largest run, peaks of all."""
     numbers = list(rows)
     largest = numbers[-1]
-    head = ["rule", "of", "jobs", "events", "s", "events/s", *(f"MiB at {n:,}" for n in numbers), "asked"]
+    head = ["rule", "of", "jobs", "events", "s", "events/s", *(f"MiB at {n:,}" for n in numbers), "requested"]
     lines = [head, ["---"] * len(head)]
     for row in rows[largest]:
         peaks = [
@@ -119,7 +119,7 @@ def as_table(rows: dict[int, list[dict]]) -> str:
 
 
 def main() -> None:
-    """Measure what is asked for, and write the page."""
+    """Measure the requested numbers of events, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, nargs="+", default=[200_000, 2_000_000])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and results")

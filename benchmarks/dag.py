@@ -1,4 +1,4 @@
-"""Time the plan of configurations of many datasets, and the part of it that every job on a cluster repeats.
+"""Time of planning many datasets, and of the part that every cluster job repeats.
 
     python benchmarks/dag.py
 
@@ -19,7 +19,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 COLUMNS = ["datasets", "chunks", "jobs", "sbatch calls", "dry run, slurm profile, s", "dry run, s"]
 COLUMNS += ["one job's start-up, s", "one job's start-up, MB"]
-# What the slurm executor starts a job with, as far as it decides what is planned.
+# Options of the slurm executor's jobs that affect the plan.
 ONE_JOB = ["--target-jobs", "map_query:part=query1,chunk=0", "--allowed-rules", "map_query", "--force"]
 ONE_JOB += ["--mode", "remote", "--nolock", "--ignore-incomplete", "--max-inventory-time", "0"]
 
@@ -33,21 +33,21 @@ def make_config(folder: Path, datasets: int, chunks: int) -> None:
         (folder / f"{name}.csv").write_text("x")
     (folder / "obs.csv").write_text("cell,cell_type\na,b\n")
     (folder / "config.yaml").write_text(yaml.safe_dump({"datasets": config}))
-    # One job is planned as if those before it were done.
+    # One job is planned with all earlier jobs finished.
     (folder / "results" / "common").mkdir(parents=True)
     (folder / "results" / "common" / "query1.h5ad").touch()
     (folder / "results" / "mapped" / "query1" / "model").mkdir(parents=True)
 
 
 def plan(folder: Path, *arguments: str) -> tuple[str, float, float]:
-    """What a dry run in `folder` prints, its seconds, and its MB at most."""
+    """Output of a dry run in `folder`, its seconds, and its peak MB."""
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "all"]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), *arguments]
     command += ["--configfile", str(folder / "config.yaml")]
     with tempfile.TemporaryFile("w+") as output:
         start = time.monotonic()
         child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        # Tells the memory of this child alone.
+        # The memory of this child alone.
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.monotonic() - start
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -60,17 +60,17 @@ def plan(folder: Path, *arguments: str) -> tuple[str, float, float]:
 
 
 def planned_jobs(printed: str) -> dict[str, int]:
-    """Number of jobs of each rule, and in `total`, in what a dry run prints."""
+    """Number of jobs of each rule, and in `total`, from the output of a dry run."""
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", printed, re.M)}
 
 
 def saved_calls(printed: str) -> int:
-    """How many sbatch calls the groups of the profile save, by what a dry run prints of them."""
+    """Number of sbatch calls saved by the profile's groups, from the output of a dry run."""
     return len(re.findall(r"^ +Job \d+: ", printed, re.M)) - len(re.findall(" Group job ", printed))
 
 
 def row(datasets: int, chunks: int, repeats: int) -> str:
-    """One row of the table; the fastest of several runs, which other work disturbed least."""
+    """One row of the table: the fastest of several runs, least disturbed by other work."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_config(folder, datasets, chunks)
@@ -82,7 +82,7 @@ def row(datasets: int, chunks: int, repeats: int) -> str:
     assert planned_jobs(job[0][0]) == {"map_query": 1, "total": 1}
     seconds = [min(run[1] for run in runs) for runs in (on_slurm, plain, job)]
     megabytes = max(run[2] for run in job)
-    # These rules run where snakemake does.
+    # Local rules: they run in snakemake's own process.
     local = sum(jobs[rule] for rule in ("all", "check_datasets", "gather_scores"))
     return (
         f"| {datasets} | {chunks} | {jobs['total']} | {jobs['total'] - local - saved_calls(on_slurm[0][0])} "

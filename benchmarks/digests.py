@@ -1,4 +1,4 @@
-"""Time what it takes to record results and to compare them, beside what the jobs take that do it.
+"""Time of recording and comparing results, beside the time of the jobs.
 
     python benchmarks/scale.py --only chain --keep --cells 1000000 --folder /scratch/scale
     python benchmarks/digests.py --run /scratch/scale/1000000
@@ -23,19 +23,19 @@ from measuring import ROOT, machine
 PAGE = ROOT / "benchmarks" / "digests.md"
 INTRODUCTION = """# Recording and comparing results
 
-What every job does before and after its work ([trust.md](../docs/trust.md)), in the run of
-[scale.md](scale.md) with {cells:,} query cells: seconds of the processor in which the inputs of a
-rule's jobs are compared with their records and its outputs are recorded, beside those of the jobs.
+Every job compares its inputs with their records and records its outputs
+([trust.md](../docs/trust.md)). CPU seconds of both beside those of the jobs, in the run of
+[scale.md](scale.md) with {cells:,} query cells.
 
 Command: `python benchmarks/digests.py --run FOLDER`. Machine: {machine}.
 
-| rule | jobs, CPU s | of it compared and recorded | share |
+| rule | jobs, CPU s | comparing and recording, CPU s | share |
 | --- | ---: | ---: | ---: |
 """
 
 
 def jobs_of(folder: Path) -> dict[str, list[tuple[list[str], list[str]]]]:
-    """Of each rule, the inputs and the outputs of its jobs, as Snakemake remembers them."""
+    """Inputs and outputs of the jobs of each rule, from Snakemake's metadata."""
     inputs, outputs = {}, defaultdict(list)
     metadata = folder / ".snakemake" / "metadata"
     for path in filter(Path.is_file, metadata.rglob("*")):
@@ -52,7 +52,7 @@ def jobs_of(folder: Path) -> dict[str, list[tuple[list[str], list[str]]]]:
 
 
 def seconds_by_rule(folder: Path) -> dict[str, float]:
-    """Seconds of the processor of all jobs of a rule."""
+    """CPU seconds of all jobs of a rule."""
     seconds = defaultdict(float)
     for line in (folder / "jobs.jsonl").read_text(encoding="utf-8").splitlines():
         job = json.loads(line)
@@ -61,7 +61,7 @@ def seconds_by_rule(folder: Path) -> dict[str, float]:
 
 
 def spent(jobs: list[tuple[list[str], list[str]]]) -> float:
-    """Seconds of the processor for a rule's jobs."""
+    """CPU seconds of comparing and recording for a rule's jobs."""
     start = time.process_time()
     for inputs, outputs in jobs:
         digests.record_of.cache_clear()

@@ -1,11 +1,11 @@
-"""Every format that can be read, in three sizes, beside the tool that is usually taken for it.
+"""Reading speed of every format, in three sizes, beside the usual tool.
 
     python benchmarks/formats.py                    # all: generate, measure, write formats.tsv and formats.md
     python benchmarks/formats.py --only csv 10x_h5  # some formats, into the same table
 
-The same simulated cells are written in each format. Each reading is a process of its own on one core:
-cellferry streams over all blocks of counts, as a conversion does without its writing; the other tool reads
-the file into a CSR matrix of cells × genes. Files are in the page cache for both.
+The same simulated cells are written in each format. Each reading is a separate process on one core: cellferry
+streams all blocks of counts, like a conversion without writing; the other tool reads the file into a CSR
+matrix of cells × genes. Files are in the page cache for both.
 """
 
 import argparse
@@ -34,14 +34,14 @@ HEADS = (
     "cellferry, s",
     "MB/s",
     "peak, MB",
-    "beside it",
+    "other tool",
     "s",
     "MB/s",
     "peak, MB",
 )
 HEADS += ("times as fast", "of its memory")
 MEM_MB = 2000
-"""What cellferry gets: the `mem_mb` of convert_to_chunks."""
+"""The `mem_mb` of convert_to_chunks."""
 
 
 READ_RDS = "library(Matrix); object <- readRDS(commandArgs(TRUE)[1])"
@@ -49,7 +49,7 @@ READ_RDS = "library(Matrix); object <- readRDS(commandArgs(TRUE)[1])"
 
 @dataclass(frozen=True)
 class Kind:
-    """A format: how it is written, and how others read it (None: by R)."""
+    """A format: its writer, and the reader of another tool (None: R)."""
 
     name: str
     write: Callable[[Path, Path], Path]
@@ -58,7 +58,7 @@ class Kind:
 
 
 def cells_of(source: Path):
-    """The simulated cells, in memory, with gene ids that tell genes from cells."""
+    """The simulated cells, in memory, with gene ids that differ from cell names."""
     import anndata as ad
 
     cells = ad.read_h5ad(source)
@@ -93,7 +93,7 @@ def write_csc_h5ad(source: Path, folder: Path) -> Path:
 
 
 def write_10x_h5(source: Path, folder: Path) -> Path:
-    """As Cell Ranger 3 and later write it: gzip, int32."""
+    """Like Cell Ranger 3 and later: gzip, int32."""
     import h5py
 
     cells = cells_of(source)
@@ -115,7 +115,7 @@ def write_10x_h5(source: Path, folder: Path) -> Path:
 
 
 def write_10x_mtx(source: Path, folder: Path) -> Path:
-    """As Cell Ranger 3 and later write it, gzipped, cell by cell."""
+    """Like Cell Ranger 3 and later: gzipped, cell by cell."""
     cells = cells_of(source)
     path = folder / "mtx"
     path.mkdir()
@@ -154,7 +154,7 @@ def write_csv_genes(source: Path, folder: Path) -> Path:
 
 
 def write_zarr(source: Path, folder: Path) -> Path:
-    """As anndata writes it."""
+    """Like anndata."""
     path = folder / "cells.zarr"
     cells_of(source).write_zarr(path)
     return path
@@ -170,7 +170,7 @@ def write_h5mu(source: Path, folder: Path) -> Path:
 
 
 def write_loom(source: Path, folder: Path) -> Path:
-    """As loompy writes it: genes × cells, gzip, HDF5 chunks of 64 × 64."""
+    """Like loompy: genes × cells, gzip, HDF5 chunks of 64 × 64."""
     import h5py
 
     cells = cells_of(source)
@@ -233,7 +233,7 @@ def write_seurat(source: Path, folder: Path) -> Path:
 
 
 def write_fcs(source: Path, folder: Path) -> Path:
-    """Float32, as many events as there are cells times 20."""
+    """Float32, 20 events per cell."""
     from flowio import create_fcs
 
     n_events = 20 * cells_of(source).n_obs
@@ -274,7 +274,7 @@ def read_csv(path: Path) -> object:
 
 
 def read_csv_genes(path: Path) -> object:
-    """With pandas, and turned."""
+    """With pandas, transposed."""
     from scipy import sparse
 
     return sparse.csr_matrix(pd.read_csv(path, index_col=0).to_numpy(np.float32).T)
@@ -295,7 +295,7 @@ def read_h5mu(path: Path) -> object:
 
 
 def read_loom(path: Path) -> object:
-    """Whole, as loompy and anndata do it."""
+    """As a whole, like loompy and anndata."""
     import h5py
     from scipy import sparse
 
@@ -347,7 +347,7 @@ KINDS = [
 
 
 def read_with_cellferry(path: Path) -> int:
-    """All blocks, as `convert_to_chunks` reads them; the number of stored values."""
+    """Read all blocks, as in `convert_to_chunks`; return the number of stored values."""
     from cellferry.config.schema import fill_defaults
     from cellferry.datasets.dataset import Dataset
     from cellferry.resources.budget import Budget
@@ -365,7 +365,7 @@ def read_with_cellferry(path: Path) -> int:
 
 
 def measure(kind: Kind, cells: int, source: Path, folder: Path, *, runs: int) -> list[dict]:
-    """Write a file, read it both ways, remove it."""
+    """Write a file, read it in both ways, and remove it."""
     folder.mkdir()
     path = kind.write(source, folder)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
@@ -384,7 +384,7 @@ def measure(kind: Kind, cells: int, source: Path, folder: Path, *, runs: int) ->
 
 
 def save(rows: list[dict]) -> None:
-    """Put rows into the table in place of those of the same format and size; write the page."""
+    """Put rows into the table, replacing those of the same format and size; write the page."""
     columns = ["format", "cells", "file_mb", "way", "seconds", "cpu_seconds", "peak_mb", "outcome"]
     table = pd.DataFrame(rows, columns=columns)
     if TABLE.exists():
@@ -404,14 +404,14 @@ def save(rows: list[dict]) -> None:
 
 
 def page(table: pd.DataFrame) -> str:
-    """The table for people: both ways in one line."""
+    """The table, both ways in one line."""
     lines = [
         "# Reading files",
         "",
-        f"{machine()}. `python benchmarks/formats.py`. {GENES:,} genes (FCS: {MARKERS} markers, 20 events a "
-        "cell), a tenth of "
-        f"them in each cell. cellferry had {MEM_MB:,} MB. Seconds are the processor's, of the best of one "
-        "to three runs; MB/s are of the file as it lies on the disk.",
+        f"{machine()}. `python benchmarks/formats.py`. {GENES:,} genes (FCS: {MARKERS} markers, 20 events "
+        "per cell), a tenth of "
+        f"them in each cell. Memory of cellferry: {MEM_MB:,} MB. Seconds are CPU seconds, the best of one "
+        "to three runs; MB/s refer to the size of the file on disk.",
         "",
         "| " + " | ".join(HEADS) + " |",
         "|---" * len(HEADS) + "|",
@@ -445,9 +445,9 @@ def page(table: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Measure, or be one way that is measured."""
+    """Measure, or run one way as the measured process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", help="formats whose names begin so")
+    parser.add_argument("--only", nargs="+", help="formats by the start of their names")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="cells")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--way", nargs=3, help=argparse.SUPPRESS)

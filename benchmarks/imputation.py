@@ -1,10 +1,10 @@
-"""CytoVI's imputation of labels, in blocks and by scvi-tools itself: memory and time against query cells.
+"""Memory and time of CytoVI's imputation of labels, in blocks and by scvi-tools.
 
     python benchmarks/imputation.py    # all: simulate, measure, write imputation.tsv and imputation.md
 
-Each way is a process of its own on one core, with the query's latents on disk at its start and an answer
-(label and uncertainty) for every cell there at its end. The start of Python and the compilation of both
-searches are left out of the times; the memory of the libraries is told apart.
+Each way is a separate process on one core that reads the query's latents from disk and writes a label and its
+uncertainty for every cell. Times are without the start of Python and the compilation of both searches; the
+memory of the libraries is given separately.
 """
 
 import argparse
@@ -25,13 +25,13 @@ SIZES = (10_000, 50_000, 200_000, 1_000_000)
 REFERENCE_CELLS, LATENTS, LABELS = 20_000, 15, 20
 WAYS = {"cellferry": "in blocks", "scvi-tools": "scvi-tools"}
 LIMIT_MB = 4096
-"""Resident memory at which a way is ended."""
+"""Resident memory at which a way is killed."""
 
 COLUMNS = ["cells", "way", "seconds", "cpu_seconds", "start_mb", "peak_mb", "same_label", "outcome"]
 
 
 def simulate(n_cells: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Latents of cells of labels that overlap, and the labels' codes."""
+    """Latents of cells of overlapping labels, and the labels' codes."""
     centres = np.random.default_rng(0).normal(0, 1, (LABELS, LATENTS))
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, LABELS, n_cells)
@@ -39,7 +39,7 @@ def simulate(n_cells: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_reference(folder: Path) -> None:
-    """As `train_classifier` writes the cells that vote, and as CytoVI takes them."""
+    """The voting cells, as written by `train_classifier` and as CytoVI's input."""
     import anndata as ad
     from cellferry.heads.neighbors import NeighborsHead
 
@@ -51,7 +51,7 @@ def write_reference(folder: Path) -> None:
 
 
 def write_query(folder: Path, n_cells: int) -> None:
-    """As `map_query` writes it, and as CytoVI takes it."""
+    """The query, as written by `map_query` and as CytoVI's input."""
     import anndata as ad
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -65,12 +65,12 @@ def write_query(folder: Path, n_cells: int) -> None:
 
 
 def label_names() -> list[str]:
-    """Sorted, as codes count them."""
+    """Names of the labels, in the order of their codes."""
     return [f"label {number:02}" for number in range(LABELS)]
 
 
 def impute_in_blocks(folder: Path, query: Path, answer: Path) -> None:
-    """With cellferry's head, as `predict_labels` runs it."""
+    """Impute with cellferry's head, as in `predict_labels`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from cellferry.artifacts.latents import ROWS_PER_GROUP, blocks, latent_columns, matrix
@@ -91,7 +91,7 @@ def impute_in_blocks(folder: Path, query: Path, answer: Path) -> None:
 
 
 def impute_whole(folder: Path, query: Path, answer: Path) -> None:
-    """With scvi-tools; of a model it takes nothing but the query."""
+    """Impute with scvi-tools, which only needs the query from a model."""
     import anndata as ad
     from scvi.external import CYTOVI
 
@@ -104,14 +104,14 @@ def impute_whole(folder: Path, query: Path, answer: Path) -> None:
 
 
 def one_way(way: str, folder: Path) -> None:
-    """Be the process that is measured."""
+    """Run as the measured process."""
     impute = {"cellferry": impute_in_blocks, "scvi-tools": impute_whole}[way]
     impute(folder, folder / "few" / "query.parquet", folder / "few.parquet")
     measured_inside(lambda: impute(folder, folder / "query.parquet", folder / f"{way}.parquet"))
 
 
 def measure(folder: Path, n_cells: int) -> list[dict]:
-    """Both ways on as many query cells, and how many of the labels they share."""
+    """Both ways on some query cells, and the share of equal labels."""
     write_query(folder, n_cells)
     rows = []
     for way in WAYS:
@@ -125,7 +125,7 @@ def measure(folder: Path, n_cells: int) -> list[dict]:
 
 
 def page(table: pd.DataFrame) -> str:
-    """The table for people: both ways in one line."""
+    """The table, both ways in one line."""
     heads = ("query cells", "in blocks, s", "peak, MB", "scvi-tools, s", "peak, MB", "same label")
     started = " and ".join(
         f"{rows['start_mb'].min():.0f} MB ({WAYS[way]})" for way, rows in table.groupby("way", sort=False)
@@ -134,11 +134,11 @@ def page(table: pd.DataFrame) -> str:
         "# CytoVI's imputation of labels",
         "",
         f"{machine()}. `python benchmarks/imputation.py`. {REFERENCE_CELLS:,} reference cells of {LABELS} "
-        f"labels that overlap, {LATENTS} latents. In blocks: the head `cytovi`. scvi-tools: "
-        "`CYTOVI.impute_categories_from_reference` of the same latents, ended where it held "
-        f"{LIMIT_MB:,} MB. Seconds are the processor's. Peaks are of the whole process; before, libraries "
-        f"and a first small query had taken {started}. Where both find the same neighbors their answer is "
-        "the same (`tests/unit/test_heads_cytovi.py`); both searches miss a few.",
+        f"overlapping labels, {LATENTS} latents. In blocks: the head `cytovi`. scvi-tools: "
+        "`CYTOVI.impute_categories_from_reference` of the same latents, killed at "
+        f"{LIMIT_MB:,} MB. Seconds are CPU seconds. Peaks are of the whole process; libraries "
+        f"and a first small query take {started}. The labels are the same if both searches return the same "
+        "neighbors (`tests/unit/test_heads_cytovi.py`); both miss a few.",
         "",
         "| " + " | ".join(heads) + " |",
         "|---" * len(heads) + "|",
@@ -155,7 +155,7 @@ def page(table: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Measure, or be one way that is measured."""
+    """Measure, or run one way as the measured process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="query cells")
     parser.add_argument("--way", nargs=2, help=argparse.SUPPRESS)

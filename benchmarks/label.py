@@ -1,9 +1,9 @@
-"""Labels by a packed reference as it is, against cells; writes benchmarks/label.md.
+"""Time and memory of labeling by a packed reference; writes benchmarks/label.md.
 
     python benchmarks/label.py --results RUN/results --query query.h5ad --work /some/scratch
 
 The reference of a finished run is packed. Cells are drawn from the query with replacement, and labeled on one
-core as `make label` does: by the workflow, with `surgery.fit: false`.
+core by the workflow with `surgery.fit: false`, as in `make label`.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from measuring import ROOT, machine, on_one_core
 PAGE = ROOT / "benchmarks" / "label.md"
 TEXT = """# Labels by a packed reference
 
-A reference of {reference} cells, {genes} genes and {labels} labels, packed in {megabytes:.1f} MB; cells drawn
-with replacement from a query of {values:.0f} values a cell. Each row is one run, from the files to labels and
-report, without torch and without fitting. Made with `python benchmarks/label.py`. {machine}
+A reference of {reference} cells, {genes} genes and {labels} labels, packed in {megabytes:.1f} MB; cells
+drawn with replacement from a query of {values:.0f} values per cell. Each row is one run, from the files to
+labels and report, without torch and without fitting. Made with `python benchmarks/label.py`. {machine}
 
 | cells | whole run, s | largest job, MB | longest job, s |
 |---|---|---|---|
@@ -35,7 +35,7 @@ report, without torch and without fitting. Made with `python benchmarks/label.py
 
 
 def label(cells: int, query: ad.AnnData, archive: Path, folder: Path) -> str:
-    """Label so many cells; returns a row of the table."""
+    """Label some cells, and return a row of the table."""
     folder.mkdir()
     drawn = query[np.random.default_rng(0).integers(0, query.n_obs, cells)].copy()
     drawn.obs_names = [f"cell_{number}" for number in range(cells)]

@@ -1,9 +1,9 @@
-"""Hand-written parts beside the libraries that do the same: seconds, equality, and what the import costs.
+"""Hand-written parts beside equivalent libraries: seconds, equality, time of imports.
 
     python benchmarks/libraries.py    # writes libraries.md
 
 One process on one core; ways take turns, the best of three runs counts. faiss (faiss-cpu) and
-pynndescent are left out where they are not installed; the project does not ask for them.
+pynndescent are not requirements of the project, and left out if they are not installed.
 """
 
 import importlib.util
@@ -33,20 +33,20 @@ LABELS, LATENTS, NEIGHBORS = 20, 30, 15
 REFERENCE, QUERY = 20_000, 10_000
 ROUNDS = 100
 DEPTHS = (6, 9)
-"""Of small references, and of those with ten thousand cells a label."""
+"""Depths for small references, and for ten thousand cells per label."""
 IMPORTS = ("numpy", "scipy.special", "sklearn.metrics", "numba", "xgboost", "faiss", "pynndescent")
 
 Row = tuple[str, str, float, str]
-"""Part, way, seconds, and how its results compare with the first way's."""
+"""Part, way, seconds, and its results beside the first way's."""
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package can be imported."""
+    """True if a package can be imported."""
     return importlib.util.find_spec(package) is not None
 
 
 def seconds(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Seconds of the best of the runs of each way, which take turns."""
+    """Seconds of each way's best run; ways take turns."""
     best = dict.fromkeys(ways, np.inf)
     for _ in range(RUNS):
         for name, work in ways.items():
@@ -57,7 +57,7 @@ def seconds(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def simulated_latents(n_cells: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Latents of cells around a centre per label (cells × latents, float32), and the labels' codes."""
+    """Latents of cells around a center per label (cells × latents, float32), and label codes."""
     centres = np.random.default_rng(0).normal(size=(LABELS, LATENTS)) * 2
     codes = rng.integers(0, LABELS, n_cells)
     return (centres[codes] + rng.normal(size=(n_cells, LATENTS))).astype(np.float32), codes
@@ -109,7 +109,7 @@ def trees(depth: int) -> Iterator[Row]:
     compared = "the same bits" if same else f"differ by {largest:.0e} at most"
     part = f"{ROUNDS} rounds of {LABELS} labels, depth {depth}, {QUERY:,} cells"
     yield part, "`heads/forest.py`", took["ours"], ""
-    yield "", "reading its trees, once a job", took["made"], ""
+    yield "", "reading its trees, once per job", took["made"], ""
     yield "", "`Booster.inplace_predict`", took["inplace_predict"], compared
 
 
@@ -130,7 +130,7 @@ def neighbors() -> Iterator[Row]:
         flat = faiss.IndexFlatL2(LATENTS)
         flat.add(reference)
         lists = len(np.unique(groups))
-        centres = faiss.IndexFlatL2(LATENTS)  # held by no one else
+        centres = faiss.IndexFlatL2(LATENTS)  # must stay referenced
         inverted = faiss.IndexIVFFlat(centres, LATENTS, lists)
         inverted.train(reference)
         inverted.add(reference)
@@ -155,7 +155,7 @@ def neighbors() -> Iterator[Row]:
 
 
 def exponentials() -> Iterator[Row]:
-    """Probabilities from logits; the workflow takes scipy's."""
+    """Probabilities from logits; the workflow uses scipy's."""
     logits = (np.random.default_rng(6).normal(size=(65_536, LABELS)) * 5).astype(np.float32)
 
     def by_hand() -> np.ndarray:
@@ -171,7 +171,7 @@ def exponentials() -> Iterator[Row]:
 
 
 def import_seconds(package: str) -> float:
-    """Seconds that a new Python takes for an import, without its own start; the best of the runs."""
+    """Seconds of an import in a new Python, without its start; best of the runs."""
     program = f"import time; t = time.perf_counter(); import {package}; print(time.perf_counter() - t)"
     runs = [
         float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
@@ -189,7 +189,7 @@ def page(rows: list[Row], imports: dict[str, float]) -> str:
     for part, way, took, compared in rows:
         own = took if part else own
         text += f"| {part} | {way} | {took:.4g} | {took / own:.2f} | {compared} |\n"
-    text += "\nWhat an import takes in a new process, numpy's included:\n\n| package | seconds |\n|---|---|\n"
+    text += "\nTime of an import in a new process, with numpy's:\n\n| package | seconds |\n|---|---|\n"
     return text + "".join(f"| `{package}` | {took:.2f} |\n" for package, took in imports.items())
 
 

@@ -1,11 +1,11 @@
 """Very many labels: time, memory and accuracy of the classifiers; writes benchmarks/many_labels.md.
 
     python benchmarks/many_labels.py --data /data              # all, two hours
-    python benchmarks/many_labels.py --labels 300 --ways many  # a part; the others' rows stay
+    python benchmarks/many_labels.py --labels 300 --ways many  # a part; other rows stay
 
-Real cells of 48 labels (where there is --data) and simulated ones of 300 to 5,000 (`many_labels_cells.py`).
-No model is trained: latents are 30 principal components. Each step is a process of its own on one core, with
-the memory of the local profile.
+Real cells of 48 labels (with --data) and simulated ones of 300 to 5,000 (`many_labels_cells.py`). No model is
+trained: latents are 30 principal components. Each step is a separate process on one core, with the memory of
+the local profile.
 """
 
 import argparse
@@ -49,7 +49,7 @@ COLUMNS += ["heads", "accuracy", "given", "error", "by_head"]
 
 
 def write_cells(folder: Path, name: str, cells: Cells, labels: list[str]) -> None:
-    """As map_query and the subset rules write a part."""
+    """Write a part like map_query and the subset rules."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from cellferry.artifacts.h5ad_writer import H5adWriter
@@ -75,7 +75,7 @@ def write_cells(folder: Path, name: str, cells: Cells, labels: list[str]) -> Non
 
 
 def write_all(folder: Path, n_labels: int, data: str | None) -> None:
-    """Training, validation and query cells, the labels and what else the steps read."""
+    """Write training, validation and query cells, the labels and other inputs of the steps."""
     from cellferry.artifacts.json_files import write_artifact
     from cellferry.artifacts.labels import LabelCells, ReferenceLabels
     from cellferry.labels.hierarchy import LabelHierarchy
@@ -87,7 +87,7 @@ def write_all(folder: Path, n_labels: int, data: str | None) -> None:
         tissue = Tissue(n_labels)
         labels = tissue.labels
         nodes = [[f"lineage {node:02}"] for node in coarse_nodes(n_labels)]
-        # Another query batch effect than the reference's: a laboratory of its own.
+        # The query has another batch effect than the reference, that of another laboratory.
         parts = {
             "train": tissue.draw(TRAINING_CELLS[n_labels], seed=1),
             "validation": tissue.draw(VALIDATION_CELLS[n_labels], seed=2),
@@ -104,7 +104,7 @@ def write_all(folder: Path, n_labels: int, data: str | None) -> None:
 
 
 def real_cells(data: Path) -> tuple[list[str], dict[str, Cells]]:
-    """Zeisel's subclasses: half of the cells are the query, a tenth of the others is held out."""
+    """Zeisel's subclasses: half of the cells are the query, a tenth of the rest is held out."""
     import scanpy as sc
     from scipy import sparse
     from views import MIN_CELLS, PAIRS, read, split
@@ -133,7 +133,7 @@ def real_cells(data: Path) -> tuple[list[str], dict[str, Cells]]:
 
 
 def pretend(way: str) -> None:
-    """Train and ask heads as if there were few labels, or very many."""
+    """Train and apply heads with the methods for few labels, or for very many."""
     from cellferry.config import available_heads
     from cellferry.heads import shrinkage
 
@@ -149,7 +149,7 @@ def pretend(way: str) -> None:
 
 
 def one_step(step: str, way: str, folder: Path) -> None:
-    """Be the process that is measured."""
+    """Run as the measured process."""
     import calibrate_classifier
     import evaluate as evaluation
     import leave_labels_out
@@ -254,7 +254,7 @@ def one_step(step: str, way: str, folder: Path) -> None:
 
 
 def scores(predictions: Path) -> dict:
-    """Shares of right best labels, of labels given and of wrong ones among these, and each head's."""
+    """Shares of right best labels, of assigned labels, of wrong ones among these, and per head."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(predictions).to_pandas()
@@ -272,7 +272,7 @@ def scores(predictions: Path) -> dict:
 
 
 def measure(n_labels: int, way: str, folder: Path) -> list[dict]:
-    """The three steps of one way."""
+    """The steps of one way."""
     import pyarrow.parquet as pq
 
     (folder / way).mkdir()
@@ -328,29 +328,29 @@ def page(table: pd.DataFrame) -> str:
     return f"""# Very many labels
 
 {machine()}, {libraries}. `python benchmarks/many_labels.py --data DATA`, one thread; other work ran on the
-machine, so seconds are those of the processor.
+machine, so seconds are CPU seconds.
 
-Above {MANY_LABELS} labels the classifiers are others
+Above {MANY_LABELS} labels the classifiers change
 ([docs/how_it_works.md](../docs/how_it_works.md#very-many-labels)): linear discriminants in place of
-logistic regressions, no boosted trees, above 2,000 labels no ranks. Both ways stand beside each other where
-the usual one can be had. *Quicker*: with two of the four strengths of shrinkage
+logistic regressions, no boosted trees, above 2,000 labels no ranks. The table compares both ways if the
+usual one is feasible. *Quicker*: with two of the four strengths of shrinkage
 ({" and ".join(map(str, QUICK_CANDIDATES))}) and {QUICK_TREES["n_trees"]} rounds of trees at a step of
 {QUICK_TREES["learning_rate"]}; all would take several times as long.
 
 {REAL} labels are Zeisel's subclasses (half of the cells are the query); the others are simulated
-(`many_labels_cells.py`): a tree of labels, {N_GENES:,} genes, some 400 of which a cell expresses, and a
-query whose batches scale their genes in ways of their own. No model is trained: latents are {N_LATENT}
-principal components. The simulation is kind to linear models, and its accuracy is no promise; it shows what
-labels cost, and whether a way breaks.
+(`many_labels_cells.py`): a hierarchy of labels, {N_GENES:,} genes, some 400 of which a cell expresses, and a
+query whose batches scale genes differently. No model is trained: latents are {N_LATENT}
+principal components. The simulation favors linear models, so its accuracy does not transfer to real data; it
+shows the cost of labels, and whether a way fails.
 
 {text}
 
-*Training* (with the rehearsal), *calibration* and so on: seconds of the processor, and the most memory (MB)
-in brackets; the local profile gives train_classifier {RULES["train_classifier"].local.mem_mb:,} MB
+*Training* (with the rehearsal), *calibration* and so on: CPU seconds, and peak memory (MB) in
+brackets; the local profile gives train_classifier {RULES["train_classifier"].local.mem_mb:,} MB
 and the others {RULES["predict_labels"].local.mem_mb:,}. At most 200 labels are left out. *Predicted*
-counts reading the classifiers in, a second or two.
-*Accuracy*: share of the query's cells whose best label is right. *Given*: share that get a label, not a
-coarser one or `unknown`; *error*: share of wrong ones among these, of which 5 % are allowed.
+includes reading the classifiers, a second or two.
+*Accuracy*: share of the query's cells whose best label is right. *Given*: share with a label, not a
+coarser one or `unknown`; *error*: share of wrong ones among these; 5 % are allowed.
 """
 
 
@@ -386,7 +386,7 @@ def main() -> None:
 
 
 def save(n_labels: int, way: str, rows: list[dict]) -> None:
-    """Put rows into the table, in place of those of the same labels and way."""
+    """Put rows into the table, replacing those of the same labels and way."""
     table = pd.DataFrame(rows, columns=COLUMNS)
     if TABLE.exists():
         old = pd.read_csv(TABLE, sep="\t")

@@ -1,8 +1,9 @@
-"""Simulated cells of very many labels: counts of a tree of labels, and latents that stand for a model's.
+"""Simulated cells of very many labels: counts of a hierarchy of labels, and latents.
 
-Labels are leaves of a tree of four levels. Half of what tells labels apart is in 60 programs that all genes
-take part in; the other half is in marker genes of each node of the tree, so that siblings differ by the few
-genes of their own nodes. Labels have very different numbers of cells, and batches scale every gene.
+Labels are leaves of a hierarchy of four levels. Half of the difference between labels is in 60 programs of
+all genes; the other half is in marker genes of each node, so that siblings differ by the few genes of their
+own nodes. Latents replace those of a model. Labels have very different numbers of cells, and batches scale
+every gene.
 """
 
 import sys
@@ -24,7 +25,7 @@ LEVELS = (1.0, 0.7, 0.5, 0.4)
 MARKERS_PER_NODE = 12
 MARKER_FOLD = 5.0
 DEPTH = 1000
-"""Counts of a cell, about, of some 400 genes."""
+"""Approximate counts of a cell, of some 400 genes."""
 
 BATCHES = 4
 BATCH_DEVIATION = 0.15
@@ -42,14 +43,14 @@ class Cells:
 
 
 class Tissue:
-    """A tree of labels, with the mean expression of each.
+    """A hierarchy of labels, with the mean expression of each.
 
     Parameters
     ----------
     n_labels
-        Leaves of the tree.
+        Leaves of the hierarchy.
     seed
-        Of the tree.
+        Seed of the hierarchy.
     """
 
     def __init__(self, n_labels: int, seed: int = 0) -> None:
@@ -76,13 +77,13 @@ class Tissue:
 
     @property
     def labels(self) -> list[str]:
-        """Names of the labels, sorted as codes count them."""
+        """Names of the labels, in the order of their codes."""
         return [f"label {number:05}" for number in range(self.n_labels)]
 
     def draw(self, n_cells: int, *, seed: int, elsewhere: bool = False) -> Cells:
-        """Cells of all labels, `LEAST_CELLS` of each at least where there are so many.
+        """Cells of all labels, at least `LEAST_CELLS` of each if there are so many.
 
-        Those of `elsewhere` are of batches that scale their genes in ways of their own.
+        Batches of `elsewhere` scale genes differently.
         """
         rng = np.random.default_rng([seed, 7])
         scales = batch_scales(rng) if elsewhere else self.batch_scales
@@ -106,25 +107,25 @@ class Tissue:
 
 
 class Components:
-    """Principal components of log1p of counts per 10,000, of at most 20,000 of the cells."""
+    """Principal components of log1p of counts per 10,000, fitted to at most 20,000 cells."""
 
     def __init__(self, counts: sparse.csr_matrix) -> None:
         drawn = np.sort(np.random.default_rng(0).permutation(counts.shape[0])[:20_000])
         self._pca = PCA(N_LATENT, svd_solver="arpack", random_state=0).fit(log_normalized(counts[drawn]))
 
     def of(self, counts: sparse.csr_matrix) -> np.ndarray:
-        """Of these cells: cells × 30, float32."""
+        """Latents of cells: cells × 30, float32."""
         axes = self._pca.components_.T
         return (log_normalized(counts) @ axes - self._pca.mean_ @ axes).astype(np.float32)
 
 
 def batch_scales(rng: np.random.Generator) -> np.ndarray:
-    """What batches scale their genes by: batches × genes."""
+    """Scale of each gene in each batch: batches × genes."""
     return np.exp(rng.normal(0, BATCH_DEVIATION, (BATCHES, N_GENES))).astype(np.float32)
 
 
 def coarse_nodes(n_labels: int) -> np.ndarray:
-    """Node of each label on the coarsest level of the tree."""
+    """Node of each label on the coarsest level."""
     return np.arange(n_labels) // branching(n_labels) ** (len(LEVELS) - 1)
 
 

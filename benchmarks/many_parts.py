@@ -1,8 +1,8 @@
-"""Time the jobs that see all chunks of a dataset, merge_h5ad and gather_predictions, against their number.
+"""Time of merge_h5ad and gather_predictions against the number of chunks.
 
     python benchmarks/many_parts.py --work /scratch/many_parts
 
-The cells are few, so that what counts is the files. Writes benchmarks/many_parts.md.
+Both read all chunks of a dataset. Few cells, so that files dominate. Writes benchmarks/many_parts.md.
 """
 
 import argparse
@@ -33,12 +33,12 @@ SETTINGS = {
 }
 PAGE = ROOT / "benchmarks" / "many_parts.md"
 PARTED = ("mapped", "predictions")
-"""Folders of results with a file for each chunk."""
+"""Folders of results with a file per chunk."""
 
 INTRODUCTION = """# Many chunks
 
-What the two jobs that see all chunks of a dataset take against the number of chunks: {cells:,} cells of
-{genes} genes, so that files count and not cells. Seconds of the processor, the start of Python included.
+Time and memory of the two jobs that read all chunks of a dataset, against the number of chunks: {cells:,}
+cells of {genes} genes, so that files dominate, not cells. CPU seconds, with the start of Python.
 
 Command: `python benchmarks/many_parts.py --work FOLDER`. Machine: {machine}.
 
@@ -48,7 +48,7 @@ Command: `python benchmarks/many_parts.py --work FOLDER`. Machine: {machine}.
 
 
 def make_data(folder: Path, chunks: int) -> None:
-    """The query, the reference and the configuration."""
+    """Write the query, the reference and the configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     datasets = {}
     for role, n_cells in CELLS.items():
@@ -72,7 +72,7 @@ def merged(folder: Path) -> tuple[float, float]:
 
 
 def gathered(whole: Path, parts: Path, number: int) -> tuple[float, float]:
-    """Seconds and MiB of gathering the predictions of a finished run, cut into so many parts."""
+    """Seconds and MiB of gathering a finished run's predictions in parts."""
     shutil.rmtree(parts, ignore_errors=True)
     for name in PARTED:
         (parts / name).mkdir(parents=True)
@@ -88,7 +88,7 @@ def gathered(whole: Path, parts: Path, number: int) -> tuple[float, float]:
 
 
 def gather(whole: Path, parts: Path) -> None:
-    """What gather_predictions does, on parts."""
+    """Run gather_predictions on parts."""
     results = whole / "results"
     predictions, mapped = (
         sorted(map(str, (parts / name).glob("*.parquet")), key=lambda path: int(re.findall(r"\d+", path)[-1]))

@@ -1,4 +1,4 @@
-"""What `scale.py` and its parts share: child processes on one core, measured; the table of measurements."""
+"""Shared parts of the benchmarks: measured processes on one core, and the table of measurements."""
 
 import json
 import os
@@ -36,8 +36,8 @@ COLUMNS = {
     "peak_mb": "largest resident memory of a job (MiB)",
     "read_mb": "MB through reads, cached or not, all jobs",
     "written_mb": "MB through writes, all jobs",
-    "mem_mb": "memory asked for, one job",
-    "outcome": "ok, or what happened; for the machine, its description",
+    "mem_mb": "memory requested, one job",
+    "outcome": "ok, or the failure; for the machine, its description",
 }
 PEAK_POLL_SECONDS = 0.02
 MIB = 1024**2
@@ -51,7 +51,7 @@ def read_rows() -> pd.DataFrame:
 
 
 def save_rows(ladder: int, sections: Sequence[str], rows: list[dict]) -> None:
-    """Put rows into the table at once, in place of those that the same sections had for as many cells."""
+    """Put rows into the table, replacing those of the same sections and number of cells."""
     old = read_rows()
     kept = old[~((old["ladder"] == ladder) & old["section"].isin(sections))]
     new = pd.DataFrame([{"ladder": ladder, **row} for row in rows], columns=list(COLUMNS))
@@ -84,29 +84,29 @@ def machine() -> str:
 
 
 def available_mb() -> int:
-    """Memory that can be had without swapping (MiB)."""
+    """Memory available without swapping (MiB)."""
     return _status_mb(Path("/proc/meminfo"), "MemAvailable:") or 0
 
 
 def on_one_core() -> None:
-    """Keep this process and its children on one core; let the kernel end them first if memory is short."""
+    """Keep this process and its children on one core; the kernel kills them first if memory is short."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def run_measured(command: Sequence[str | Path], *, limit_mb: int, output: Path | None = None) -> dict:
-    """Run a command on one core and measure it; a row's measurements, `outcome` included.
+    """Run a command on one core; return its measurements, with `outcome`.
 
     Parameters
     ----------
     command
-        The command. Where it ends with a line of JSON, as `measured_inside` prints it, this takes the place
-        of what is measured from outside: it leaves out the start of Python.
+        The command. A last line of JSON, as printed by `measured_inside`, replaces the measurements from
+        outside: it leaves out the start of Python.
     limit_mb
-        Resident memory at which the process is ended; the outcome is then `out of memory`.
+        Resident memory at which the process is killed; the outcome is then `out of memory`.
     output
-        File that the command's output goes to.
+        File for the command's output.
     """
     with tempfile.TemporaryFile("w+b") as printed, tempfile.TemporaryFile("w+b") as errors:
         with open(output, "wb") if output else nullcontext(printed) as target:
@@ -138,8 +138,8 @@ def run_measured(command: Sequence[str | Path], *, limit_mb: int, output: Path |
 
 
 def measured_inside(work: Callable[[], None]) -> None:
-    """Do the work, and print what it took as the last line: what `run_measured` reads."""
-    # By its path: some systems have a sitecustomize of their own.
+    """Do the work, and print its measurements as the last line, for `run_measured`."""
+    # By its path: some systems have their own sitecustomize.
     usage = runpy.run_path(str(HOOK / "sitecustomize.py"))["usage"]
     start_mb = _status_mb(Path("/proc/self/status"), "VmRSS:")
     before, start = usage(), time.monotonic()
@@ -151,10 +151,10 @@ def measured_inside(work: Callable[[], None]) -> None:
 
 
 class _Watch(threading.Thread):
-    """Follows the most memory a process has held, and ends the process above a limit.
+    """Peak memory of a process, which is killed above a limit.
 
-    Not `ru_maxrss`: there the kernel counts the parent's memory before `exec` too. Not a limit of the address
-    space: torch maps far more than it uses.
+    `ru_maxrss` is not used: it includes the parent's memory before `exec`. The address space is not limited:
+    torch maps far more than it uses.
     """
 
     def __init__(self, pid: int, limit_mb: int) -> None:
@@ -165,7 +165,7 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         status = Path(f"/proc/{self._pid}/status")
-        # None once the process is gone: a process that has ended holds no memory.
+        # None after the process has ended: it holds no memory.
         while (peak := _status_mb(status, "VmHWM:")) is not None:
             self.peak_mb = max(self.peak_mb, peak)
             if peak > self._limit_mb:

@@ -1,4 +1,4 @@
-"""Time what a notebook does with data that fits into memory, beside the workflow on the same files.
+"""Time of a notebook in memory, beside the workflow on the same files.
 
     python benchmarks/notebook.py --cells 50000 200000 --work /scratch/notebook
 
@@ -26,14 +26,14 @@ PAGE = ROOT / "benchmarks" / "notebook.md"
 N_GENES = scale.SETTINGS["genes"]["n_variable"]
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.1
 TRAINING_CELLS = 20_000
-"""Cells that the heads on expression learn from, as in the workflow."""
+"""Training cells of the heads on expression, as in the workflow."""
 
-INTRODUCTION = """# Beside a notebook
+INTRODUCTION = """# Workflow and notebook
 
-The files of [scale.md](scale.md) in memory, from start to end, as a notebook does it
-([notebook.py](notebook.py): anndata, scanpy, scvi-tools, XGBoost and scikit-learn; as many genes, epochs and
-trees, the same kinds of classifiers, the same files written; no calibration, no report), beside the workflow
-(`profiles/local`). Both on one core.
+A notebook's analysis of the files of [scale.md](scale.md) in memory ([notebook.py](notebook.py): anndata,
+scanpy, scvi-tools, XGBoost and scikit-learn; equal numbers of genes, epochs and trees, the same kinds of
+classifiers and output files; no calibration, no report), beside the workflow (`profiles/local`). Both on one
+core.
 
 Command: `python benchmarks/notebook.py --cells {cells} --work FOLDER`. Machine: {machine}.
 
@@ -43,7 +43,7 @@ Command: `python benchmarks/notebook.py --cells {cells} --work FOLDER`. Machine:
 
 
 def make_data(folder: Path, cells: int) -> None:
-    """The files of scale.py, and its configuration with the default number of chunks."""
+    """Write the files of scale.py, and its configuration with default chunks."""
     scale.make_data(folder, cells)
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     for dataset in config["datasets"].values():
@@ -53,14 +53,14 @@ def make_data(folder: Path, cells: int) -> None:
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Say how long a step took, where it does not matter to what is measured."""
+    """Print the time of a step on standard error."""
     start = time.monotonic()
     yield
     print(f"{what}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
 
 
 def notebook(folder: Path) -> None:
-    """All steps, one after the other."""
+    """Run all steps, one after the other."""
     import anndata as ad
     import pandas as pd
     import scanpy as sc
@@ -140,7 +140,7 @@ def notebook(folder: Path) -> None:
 
 
 def classify(train, query, latents: dict, codes: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The six kinds of classifiers that the workflow has by default, as libraries have them."""
+    """Train the workflow's six default kinds of classifiers, by libraries."""
     import scanpy as sc
     import xgboost
     from accuracy_others import centred_ranks

@@ -1,9 +1,9 @@
-"""Cells of a type that the reference lacks, told from the others: writes benchmarks/novelty.md.
+"""Detection of cells of a type that the reference lacks; writes benchmarks/novelty.md.
 
     python benchmarks/novelty.py --data /data    # six pairs, ten minutes on one core
 
-A type is taken out of each reference before anything is learned: variable genes, scVI's model, the heads. The
-latent space of leave_labels_out has seen the type's cells.
+A type is taken out of each reference before variable genes, scVI's model and the heads are fitted. The latent
+space of leave_labels_out, in contrast, was trained on the type's cells.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SETS = [
     "Pancreatic tumor",
 ]
 MIN_MISSING = 20
-"""Cells that the query must have of a label to take it out."""
+"""Least query cells of a label that can be taken out."""
 
 EPOCHS, FITTED_EPOCHS = 120, 20
 MIN_P = 0.005
@@ -53,7 +53,7 @@ OLD, ENTROPY, CORRELATION, NEW = "distances", "entropy", "correlation", "`ood_pv
 
 
 def middle_label(reference: ad.AnnData, query: ad.AnnData) -> str:
-    """The label in the middle by its cells in the query: a rule, so that nobody chooses."""
+    """The label of median size in the query: a rule instead of a choice."""
     sizes = reference.obs["label"].value_counts()
     asked = query.obs["label"].value_counts()
     enough = [
@@ -63,7 +63,7 @@ def middle_label(reference: ad.AnnData, query: ad.AnnData) -> str:
 
 
 def latents(counts: sparse.csr_matrix, learned: np.ndarray, asked: sparse.csr_matrix, seed: int) -> list:
-    """Latents of both sides' cells; the query's are means of the fitted model's and of the model's own."""
+    """Latents of both sides; the query's are means of the fitted and the unfitted model's."""
     scvi.settings.seed = seed
     reference, query = (
         ad.AnnData(values, {"batch": [name] * values.shape[0]})
@@ -86,11 +86,11 @@ def latents(counts: sparse.csr_matrix, learned: np.ndarray, asked: sparse.csr_ma
 
 
 def judged(reference: ad.AnnData, query: ad.AnnData, missing: str, seed: int) -> SimpleNamespace:
-    """What held-out cells and the query's cells look like to a reference that lacks a label.
+    """Outputs for held-out cells and the query's cells from a reference without a label.
 
     Returns
     -------
-    `labels` (what is left), `truth` of the query, and of both sides, first the held-out cells: `by_head`,
+    `labels` (the remaining ones), `truth` of the query, and for both sides, held-out cells first: `by_head`,
     `distance`, `label_distance`, `correlation` (the best with a label), `n_counts`, `n_genes`; `codes`.
     """
     sizes = reference.obs["label"].value_counts()
@@ -119,7 +119,7 @@ def judged(reference: ad.AnnData, query: ad.AnnData, missing: str, seed: int) ->
 
 
 def separation(cells: SimpleNamespace, missing: str) -> dict:
-    """AUROC of each score; shares of unknown, of known and of rightly labeled cells with a small p-value."""
+    """AUROC of each score; shares of unknown, known and correctly labeled cells with a small p-value."""
     held_out, query = cells.sides
     names = list(held_out.by_head)
     hierarchy = LabelHierarchy([], {}, cells.labels)
@@ -175,17 +175,17 @@ def page(scores: dict[str, dict], seed: int) -> str:
 
 {machine()}. `python benchmarks/novelty.py`, seed {seed}.
 
-A type is taken out of the reference before genes are chosen and anything is trained: of those with
-{MIN_MISSING} cells in the query the middle one by size. scVI of {EPOCHS} epochs; the default heads, without
+A type is taken out of the reference before genes are chosen and models are trained: the one of median size
+among those with {MIN_MISSING} cells in the query. scVI of {EPOCHS} epochs; the default heads, without
 XGBoost.
 
 AUROC of the type's cells in the query against its cells of known labels: *distances*, the larger p-value
 of the two distances in the latent space; *entropy* of the calibrated probabilities; *correlation*, minus
-the best rank correlation with a label; *`ood_pvalue`*, which joins distances and entropy.
+the best rank correlation with a label; *`ood_pvalue`*, which combines distances and entropy.
 
 Then, by distances alone and by `ood_pvalue`, the shares with a p-value below {MIN_P}: of the type's cells,
-of those of known labels, and of those that would get their right label otherwise. Of cells like the
-held-out ones {MIN_P} have such a p-value; more have it in another laboratory or condition.
+of those of known labels, and of those that would otherwise get their right label. The expected share is
+{MIN_P} for cells like the held-out ones, and larger in another laboratory or condition.
 
 {table}
 {not_measured}"""

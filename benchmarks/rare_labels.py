@@ -1,10 +1,10 @@
-"""Classifiers trained on labels as frequent as they are, and balanced: writes benchmarks/rare_labels.md.
+"""Classifiers trained on natural and on balanced labels; writes benchmarks/rare_labels.md.
 
     python benchmarks/rare_labels.py --data /data    # an hour on a core
 
-References, genes and parts are those of views.py, three splits each. A label is rare here if at most 30
-cells of it are learned from. scVI is trained with the workflow's settings, scANVI on top of it: once with
-scvi-tools' loss, once with one in which all labels weigh the same. Queries are mapped as they are.
+References, genes and parts are those of views.py, three splits each. A label is rare here if it has at most
+30 training cells. scVI is trained with the workflow's settings, scANVI on top of it: once with scvi-tools'
+loss, once with a loss that weights all labels the same. Queries are mapped without fitting.
 """
 
 import argparse
@@ -48,10 +48,10 @@ from cellferry.resources.schedule import minibatch_size, reference_epochs, refin
 
 PAGE = ROOT / "benchmarks" / "rare_labels.md"
 MAX_RARE = 30
-"""Cells to learn from that a rare label has at most."""
+"""Most training cells of a rare label."""
 
 MIN_RARE = 3
-"""Rare labels that a pair has at least: fewer show nothing."""
+"""Least rare labels of a pair: fewer show nothing."""
 
 NATURAL, BALANCED = "as frequent as they are", "balanced"
 BATCH = "one"
@@ -86,7 +86,7 @@ class InMemory(LightningDataModule):
 
 
 def minibatch(counts: sparse.csr_matrix, codes: np.ndarray, rows: list[int]) -> dict[str, Any]:
-    """Cells as scvi-tools' modules take them."""
+    """Cells as input of scvi-tools' modules."""
     return {
         "X": torch.from_numpy(counts[rows].toarray()),
         "batch": torch.zeros(len(rows), 1, dtype=torch.int64),
@@ -97,7 +97,7 @@ def minibatch(counts: sparse.csr_matrix, codes: np.ndarray, rows: list[int]) -> 
 
 
 def trained(counts: sparse.csr_matrix, codes: np.ndarray, labels: list[str], seed: int) -> dict[str, Any]:
-    """A scVI model of the cells, and from it scANVI models by how their labels weigh."""
+    """A scVI model of the cells, and scANVI models made from it, by weights of labels."""
     config = {"datasets": {}}
     fill_defaults(config)
     settings = ModelSettings(**config["model"])
@@ -135,7 +135,7 @@ def trained(counts: sparse.csr_matrix, codes: np.ndarray, labels: list[str], see
 
 @contextmanager
 def weighted(how: str) -> Iterator[None]:
-    """Whether the classifiers weigh labels evenly, whatever they do otherwise."""
+    """Make the classifiers weight labels evenly, or not."""
     kept = shrinkage._fit, boosting.balanced_weights
     weight = "balanced" if how == BALANCED else None
 
@@ -152,7 +152,7 @@ def weighted(how: str) -> Iterator[None]:
 
 
 def measure(reference: ad.AnnData, query: ad.AnnData, seed: int) -> dict[tuple[str, str], Scores] | None:
-    """Scores of each classifier by how its labels weigh; None of a pair with too few rare labels."""
+    """Scores of each classifier by weights of labels; None for too few rare labels."""
     sizes = reference.obs["label"].value_counts()
     labels = sorted(sizes.index[sizes >= MIN_CELLS])
     reference = reference[reference.obs["label"].isin(labels).to_numpy()]
@@ -210,7 +210,7 @@ def mapped(model: Any, counts: sparse.csr_matrix) -> np.ndarray:
 
 
 def regression_on(latents: np.ndarray, codes: np.ndarray, how: str) -> Callable[[np.ndarray], np.ndarray]:
-    """The linear head's regression with labels that weigh so."""
+    """The linear head's regression with these weights of labels."""
     mean, scale = latents.mean(axis=0), latents.std(axis=0)
     model = LogisticRegression(class_weight="balanced" if how == BALANCED else None, max_iter=1000)
     model.fit((latents - mean) / scale, codes)
@@ -233,8 +233,8 @@ def page(scores: dict[str, list[dict[tuple[str, str], Scores]]], splits: list[in
 
 {machine()}. `python benchmarks/rare_labels.py`, splits {", ".join(map(str, splits))}.
 
-Labels {NATURAL} → {BALANCED}, by the weights of cells (ranks have none). Means of the splits. *Rare*: a
-label of which at most {MAX_RARE} cells are learned from. Queries are mapped as they are.
+Labels {NATURAL} → {BALANCED}, by weights of cells (ranks have no weights). Means of the splits. *Rare*: a
+label with at most {MAX_RARE} training cells. Queries are mapped without fitting.
 
 {table}
 """

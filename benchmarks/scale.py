@@ -1,12 +1,11 @@
-"""Measure memory and time of the whole chain on simulated cells, and write benchmarks/scale.tsv and scale.md.
+"""Memory and time of the chain on simulated cells; writes benchmarks/scale.tsv and scale.md.
 
     python benchmarks/scale.py --cells 50000 200000 1000000
     python benchmarks/scale.py --only speeds --cells 50000
     python benchmarks/scale.py --only picture
 
 For each number of query cells: a query and a reference with a fifth as many cells are made, the workflow runs
-as a user would run it, on one core, and the same files are merged and subset in other ways, side by side.
-What is measured already is not measured again.
+on one core, and the same files are merged and subset in other ways. Finished measurements are not repeated.
 """
 
 import argparse
@@ -62,9 +61,9 @@ CHAIN_BYTES_PER_CELL = 14_000
 FILES_BYTES_PER_CELL = 24_000
 FREE_TO_STAY = 2 * 10**9
 
-# The reference's name as a dataset: `reference` is the part that the model trains on.
+# The reference's name as a dataset: `reference` is the training part.
 NAMES = {"query": "query", "reference": "atlas"}
-# What rules that are not named after a dataset or part work on; others work on the training cells.
+# Inputs of rules not named after a dataset or part; the rest work on the training cells.
 WORKS_ON = {
     "check_datasets": ("query", "reference"),
     "select_genes": ("query", "reference"),
@@ -77,7 +76,7 @@ WORKS_ON = {
 
 
 def make_data(folder: Path, cells: int) -> None:
-    """Simulate the query and the reference side by side, and write the configuration."""
+    """Simulate query and reference in parallel, and write the configuration."""
     datasets = {}
     running = []
     for name, n_cells in (("query", cells), ("reference", cells // REFERENCE_SHARE)):
@@ -96,7 +95,7 @@ def make_data(folder: Path, cells: int) -> None:
 
 
 def run_workflow(folder: Path, *targets: str) -> tuple[float, float]:
-    """Run the workflow in `folder` on one core; wall and CPU seconds of all of it."""
+    """Run the workflow in `folder` on one core; its wall and CPU seconds."""
     command = [sys.executable, "-m", "snakemake", "--profile", ROOT / "profiles" / "local", "--cores", 1]
     command += ["--snakefile", ROOT / "Snakefile", "--directory", folder]
     command += ["--configfile", folder / "config.yaml", "--", *targets]
@@ -119,7 +118,7 @@ def run_workflow(folder: Path, *targets: str) -> tuple[float, float]:
 
 
 def numbers_of_cells(folder: Path) -> dict[str, int]:
-    """Cells of the datasets and of the parts that the workflow cut."""
+    """Cells of the datasets and of their parts."""
     results = folder / "results"
     files = {name: results / "merged" / f"{NAMES[name]}.h5ad" for name in NAMES}
     files |= {name: results / "common" / f"{name}.h5ad" for name in ("validation", "test")}
@@ -132,13 +131,13 @@ def numbers_of_cells(folder: Path) -> dict[str, int]:
 
 
 def part_of(table: Path) -> str:
-    """The part that a job worked on, by the name of its benchmark table below the rule's folder."""
+    """The part that a job worked on, from the name of its benchmark table."""
     part = re.sub(r"_\d+$", "", Path(table.parts[0]).stem)  # jobs that share a dataset have a number
     return {"atlas": "reference", "reference": "train"}.get(part, part)
 
 
 def job_rows(folder: Path) -> list[dict]:
-    """A row per rule and dataset: what its jobs took, by their benchmark tables, logs and own notes."""
+    """A row per rule and dataset, from its jobs' benchmark tables, logs and notes."""
     cells = numbers_of_cells(folder)
     benchmarks = folder / "results" / "benchmarks"
     with open(folder / "jobs.jsonl", encoding="utf-8") as lines:
@@ -178,7 +177,7 @@ def summed(rule: str, of: str, jobs: list[dict], cells: dict[str, int]) -> dict:
 
 
 def measure_chain(folder: Path, cells: int) -> list[dict]:
-    """Rows of the whole chain; of the run as a whole only where it was not interrupted before."""
+    """Rows of the chain; of the whole run only if it was not interrupted."""
     resumed = (folder / "jobs.jsonl").exists()
     seconds, cpu = run_workflow(folder)
     rows = job_rows(folder)
@@ -201,15 +200,15 @@ def measure_speeds(folder: Path) -> list[dict]:
 
 
 def check_disk(folder: Path, needed: int) -> None:
-    """Say what a run needs of the disk, and stop where it is not free."""
+    """Print the disk space that a run needs, and stop if it is not free."""
     free = shutil.disk_usage(folder).free
     print(f"needs {needed / 1e9:.1f} GB on disk, {free / 1e9:.1f} GB are free", flush=True)
     if free < needed + FREE_TO_STAY:
-        raise SystemExit(f"too little: {FREE_TO_STAY / 1e9:.0f} GB shall stay free; give another --folder")
+        raise SystemExit(f"too little: {FREE_TO_STAY / 1e9:.0f} GB must stay free; name another --folder")
 
 
 def measure(cells: int, folder: Path, *, sections: list[str]) -> None:
-    """Measure some of `chain`, `files` and `speeds` for one number of query cells; keep each at once."""
+    """Measure `chain`, `files` or `speeds` for one number of query cells; save each at once."""
     print(f"{cells} query cells: {', '.join(sections)}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     per_cell = CHAIN_BYTES_PER_CELL + ("files" in sections) * FILES_BYTES_PER_CELL
@@ -242,7 +241,7 @@ if __name__ == "__main__":
     parser.add_argument("--most-side-by-side", type=int, default=200_000, help="skip it for more query cells")
     parser.add_argument("--folder", type=Path, default=Path("scale_work"), help="for the data, removed later")
     parser.add_argument("--keep", action="store_true", help="keep the data")
-    parser.add_argument("--again", action="store_true", help="measure what is measured already")
+    parser.add_argument("--again", action="store_true", help="repeat finished measurements")
     options = parser.parse_args()
     for cells in options.cells:
         wanted = [options.only] if options.only else ["chain", "files", "speeds"]

@@ -16,10 +16,10 @@ FAR = 10_000_000
 REFERENCE_SHARE = 5
 CHUNKED = ("map_query", "predict_labels")
 DATA_RULES = ("convert_to_chunks", "merge_h5ad", "select_genes", "subset_common_genes", "subset_reference")
-# Parts of the speeds that are compared.
+# Names of the compared parts.
 BARE = "training: bare torch loop on preloaded minibatches"
 EPOCH = "training: the workflow's epoch, 5 % more cells watched"
-# In the picture: way, its name there, its color and marker.
+# In the picture: way, its name, color and marker.
 OTHERS = [
     ("anndata: read all chunks, concat, write", "anndata.concat in memory, query alone", "#c44e52", "s"),
     (
@@ -35,52 +35,52 @@ INTRODUCTION = """# Memory and time against cells
 
 Simulated counts ([simulated_counts.py](simulated_counts.py): 20,000 genes of which a cell expresses a
 tenth, 20 labels, 5 batches in each dataset): a query in {query} chunks, and a reference with a fifth as
-many cells in {reference}. The workflow runs as a user runs it (`profiles/local`), one job at a time and
-kept on one core; settings other than the defaults: {settings}. All numbers are in [scale.tsv](scale.tsv).
+many cells in {reference}. The workflow runs with `profiles/local`, one job at a time, on one core; settings
+other than the defaults: {settings}. All numbers are in [scale.tsv](scale.tsv).
 
 """
 MEMORY = """## Peak memory of the jobs
 
-MiB, the largest of a rule's jobs, as the kernel counts it (resident; the last line of each log). *Asked* is
+MiB of a rule's largest job, as counted by the kernel (resident; the last line of each log). *Requested* is
 `mem_mb`. The slopes are bytes per cell that one job works on (of a query, of a reference, or both), from
-the first to the last number of cells and over the last step. Where a job holds a sketch of the cells, it
-grows until the sketch is full; `train_reference_model` until its loader has met all parts of the store, and
-not from there on (epochs over 950,000 cells were tried). `inspect_dataset` and `select_genes` with 1,000,000
-cells were measured again after they had been made smaller (331 and 1,251 before).
+the first to the last number of cells and over the last step. Jobs with a sketch of the cells grow until the
+sketch is full, and `train_reference_model` until its loader has read all parts of the store, but not
+further (epochs over 950,000 cells were tested). `inspect_dataset` and `select_genes` with 1,000,000 cells
+were measured again after a reduction (331 and 1,251 before).
 
 """
 PREDICTED = """## Predicted and used
 
-What `make plan` predicts for the largest job of each rule, MiB, over what it used. It knows the numbers of
-cells, genes, labels and stored values, as `inspect_dataset` finds them in a file's header. Last, what it
-predicts for ten million query cells and a reference of two million.
+MiB predicted by `make plan` for the largest job of each rule, over MiB used. The inputs of the prediction
+are the numbers of cells, genes, labels and stored values, as `inspect_dataset` reads them from a file's
+header. The last column is the prediction for ten million query cells and a reference of two million.
 
 """
 TIME = """## Time on one core
 
-Seconds are of all jobs of a rule, the start of Python and its libraries included. *cells/s* and what stands
-right of it are of the run with {last:,} query cells. CPU: user and system seconds over wall seconds. Read,
-written: what went through system calls, from the page cache or not, some 40 MB of Python's own for each job
-included. Hours for {far:,} query cells are linear along the last step.
+Seconds are the sum of a rule's jobs, with the start of Python and its libraries. *cells/s* and the columns to
+its right are of the run with {last:,} query cells. CPU: user and system seconds over wall seconds. Read,
+written: data of system calls, cached or not, with some 40 MB of Python's own per job. Hours for {far:,} query
+cells are extrapolated linearly from the last step.
 
 """
 FILES = """## The same files in other ways
 
-Each way in a process of its own, on the same core and files, which were read once just before. Seconds do
-not count the start of Python. *× cat* compares with `cat chunks/*.h5ad > copy`, which reads and writes
+Each way is a separate process on the same core and files, which were read once immediately before. Seconds
+are without the start of Python. *× cat* is the ratio to `cat chunks/*.h5ad > copy`, which reads and writes
 every byte of the chunks once.
 
 """
-SPEEDS = """## Cells a second on one core
+SPEEDS = """## Cells per second on one core
 
-Parts of training, mapping and prediction; what starts once (models loaded, trainers set up) is left out.
-Where wall and CPU seconds differ, the part waited: for the disk, or for other work on the machine.
+Parts of training, mapping and prediction, without one-time starts (loading models, setting up trainers). If
+wall and CPU seconds differ, the part waited for the disk or for other work on the machine.
 
 """
 
 
 def write_tables(chunks: dict[str, int], settings: dict[str, dict]) -> None:
-    """Write benchmarks/scale.md; `chunks` and `settings` are those the workflow was run with."""
+    """Write benchmarks/scale.md; `chunks` and `settings` are those of the workflow's run."""
     rows = read_rows()
     if rows.empty:
         return
@@ -118,7 +118,7 @@ def _predicted(rows: pd.DataFrame, chunks: dict[str, int], settings: dict[str, d
 def _as_inspected(
     cells: int, chunks: dict[str, int], settings: dict[str, dict]
 ) -> tuple[dict, list[Inspection]]:
-    """Configuration of a run with so many query cells, and what `inspect_dataset` finds in its files."""
+    """Configuration of a run, and the results of `inspect_dataset` for its files."""
     sizes = {"query": cells, "reference": cells // REFERENCE_SHARE}
     datasets = {name: {"role": name, "path": "x", "label": "x", "chunks": chunks[name]} for name in sizes}
     config = {"datasets": datasets, **copy.deepcopy(settings)}
@@ -132,7 +132,7 @@ def _as_inspected(
 
 
 def _wrapped(text: str) -> str:
-    """Paragraphs in lines of like length."""
+    """Paragraphs, wrapped."""
     fill = partial(textwrap.fill, width=108, break_long_words=False, break_on_hyphens=False)
     return "\n\n".join(fill(paragraph) for paragraph in text.strip().split("\n\n")) + "\n\n"
 
@@ -150,7 +150,7 @@ def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _number(value: float | None, form: str = ",.0f") -> str:
-    """A number, or a dash where there is none."""
+    """A number, or a dash if it is missing."""
     return "–" if value is None or pd.isna(value) else format(value, form)
 
 
@@ -159,7 +159,7 @@ def _seconds(value: float) -> str:
 
 
 def _groups(rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Rule, dataset and measurements by number of query cells, in the order of the chain's first run."""
+    """Measurements by rule, dataset and number of query cells, in the order of the first run."""
     chain = rows.query("section == 'chain' and name != 'whole run'")
     order = {"inspect_dataset": 0, "check_datasets": 1, "convert_to_chunks": 2, "merge_h5ad": 3}
     order |= {"split_reference": 4, "select_genes": 5, "subset_reference": 6, "subset_common_genes": 7}
@@ -173,7 +173,7 @@ def _groups(rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 
 def _slope(group: pd.DataFrame, value: str, by: str, first: int, last: int = -1) -> float | None:
-    """Change of a value per cell between two of the runs; None where there is one run only."""
+    """Change of a value per cell between two runs; None for a single run."""
     if len(group) < 2:
         return None
     cells = float(group[by].iloc[last] - group[by].iloc[first])
@@ -181,7 +181,7 @@ def _slope(group: pd.DataFrame, value: str, by: str, first: int, last: int = -1)
 
 
 def _far(group: pd.DataFrame, value: str, by: str) -> float | None:
-    """The value at `FAR` query cells, linear along the last step; never less than what was measured last."""
+    """The value at `FAR` query cells, extrapolated from the last step; at least the last value."""
     slope = _slope(group, value, by, -2)
     if slope is None:
         return None
@@ -193,7 +193,7 @@ def _memory(rows: pd.DataFrame) -> str:
     ladders = sorted(rows.query("section == 'chain'")["ladder"].unique())
     header = [
         "rule, dataset",
-        "asked",
+        "requested",
         *(f"{n:,}" for n in ladders),
         "bytes per cell",
         "last step",
@@ -243,7 +243,7 @@ def _time(rows: pd.DataFrame) -> str:
     blank = ["", "", _number(last["cpu_seconds"] / last["seconds"], ".2f"), "", "", "", ""]
     lines.append(["the whole run, with snakemake", _number(last["jobs"]), *seconds, *blank])
     gigabytes = f"{last['written_mb'] / 1e3:,.1f} GB"
-    on_disk = f"With {whole.index[-1]:,} query cells the folder held {gigabytes} at the end.\n\n"
+    on_disk = f"With {whole.index[-1]:,} query cells the folder has {gigabytes} at the end.\n\n"
     return text + _markdown(header, lines) + on_disk
 
 

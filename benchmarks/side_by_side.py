@@ -1,9 +1,9 @@
-"""The same files merged, subset and used in several ways, each in a process of its own; called by `scale.py`.
+"""Several ways to merge, subset and use the same files; called by `scale.py`.
 
     python benchmarks/side_by_side.py WAY FOLDER    # one way, in the work folder of a finished run
 
-Imports stand in the functions, so that no way holds a library that it does not need; they are done before the
-clock starts.
+Each way is a separate process. Imports are in the functions, so that no way holds an unneeded library, and
+run before the clock starts.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import yaml
 from measuring import available_mb, measured_inside, run_measured
 
 MEM_MB = 2000
-"""What the ways of cellferry get: the `mem_mb` of the rules."""
+"""The `mem_mb` of the rules, for the ways of cellferry."""
 SHARE_OF_MEMORY = 0.85
 MANY_CHUNKS = 100
 
@@ -41,12 +41,12 @@ def numbered(folder: Path) -> list[Path]:
 
 
 def chunk_files(folder: Path) -> list[Path]:
-    """Chunks of the query, as the workflow made them."""
+    """Chunks of the query, made by the workflow."""
     return numbered(folder / "results" / "chunks" / "query" / "0")
 
 
 def convert(folder: Path) -> None:
-    """The user's file once more, in a hundred chunks."""
+    """The user's file again, in a hundred chunks."""
     from cellferry.config.schema import fill_defaults
     from cellferry.labels.names import LabelNames
     from cellferry.resources.budget import Budget
@@ -72,7 +72,7 @@ def convert(folder: Path) -> None:
 
 
 def view(paths: list[Path], merged: Path) -> None:
-    """The view over chunks, without the comparison that follows in the workflow."""
+    """The view over chunks, without the workflow's comparison."""
     from cellferry.artifacts.h5ad_reader import H5adReader
     from cellferry.artifacts.h5ad_writer import H5adWriter
 
@@ -83,7 +83,7 @@ def view(paths: list[Path], merged: Path) -> None:
 
 
 def merge(folder: Path, *, materialize: bool) -> None:
-    """The rule `merge_h5ad`: the merged file, compared with the chunks; a copy is read again for that."""
+    """The rule `merge_h5ad`: the merged file, compared with the chunks; a copy is read again."""
     from cellferry.resources.budget import Budget
     from merge_h5ad import merge_h5ad
 
@@ -96,21 +96,21 @@ def merge(folder: Path, *, materialize: bool) -> None:
 
 
 def concat_on_disk(folder: Path) -> None:
-    """The way of anndata to merge files without reading them as a whole."""
+    """Merge on disk by anndata, without reading whole files."""
     from anndata.experimental import concat_on_disk
 
     concat_on_disk(chunk_files(folder), folder / "side" / "out.h5ad")
 
 
 def concat_in_memory(folder: Path) -> None:
-    """What notebooks do: read all, concatenate, write."""
+    """Read all, concatenate and write, as in a notebook."""
     import anndata as ad
 
     ad.concat([ad.read_h5ad(path) for path in chunk_files(folder)]).write_h5ad(folder / "side" / "out.h5ad")
 
 
 def chosen_genes(folder: Path) -> list[str]:
-    """Genes that the workflow chose."""
+    """Genes chosen by the workflow."""
     import pandas as pd
 
     return pd.read_csv(folder / "results" / "genes.tsv", sep="\t", dtype={"gene": str})["gene"].to_list()
@@ -218,7 +218,7 @@ def compare(folder: Path, cells: int) -> list[dict]:
 
 
 def make_warm(paths: list[Path]) -> None:
-    """Read files once, so that every way finds them in the page cache, and no earlier writes waiting."""
+    """Read files into the page cache, and flush earlier writes."""
     os.sync()
     for path in paths:
         with open(path, "rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""Counts of simulated cells in any number, written block by block: what `scale.py` measures on.
+"""Counts of any number of simulated cells, written block by block for `scale.py`.
 
 Counts are negative binomial with a dispersion of 1 (geometric), which can be drawn gene by gene from a
 single uniform number: x > k where u < (mean / (1 + mean))^(k + 1). A cell expresses a tenth of its genes.
@@ -28,8 +28,8 @@ def simulate_counts(
 ) -> None:
     """Write an h5ad file with counts in X (CSR float32, lzf), and `cell_type` and `sample` in obs.
 
-    Files of different seeds hold different cells of the same types. Batches stand one after the other, as in
-    files that were put together from samples, and each scales its genes at random.
+    Files of different seeds hold different cells of the same types. Batches follow each other, as in files
+    concatenated from samples, and each scales its genes at random.
     """
     biology = np.random.default_rng(2024)
     base = biology.lognormal(0, 2, n_genes)
@@ -55,7 +55,7 @@ def simulate_counts(
 
 
 def _scaled(means: np.ndarray, expressed_share: float) -> np.ndarray:
-    """Means, one row per type, scaled so that each type expresses that share of its genes."""
+    """Means, one row per type, scaled so that each type expresses the given share of genes."""
     low, high = np.zeros(len(means)), np.full(len(means), 1e3)
     for _ in range(60):
         middle = (low + high) / 2
@@ -66,7 +66,7 @@ def _scaled(means: np.ndarray, expressed_share: float) -> np.ndarray:
 
 
 def _draw(means: np.ndarray, rng: np.random.Generator) -> sparse.csr_matrix:
-    """Counts of cells (cells × genes) with these means, each cell of a depth of its own."""
+    """Counts of cells (cells × genes) with these means and random depths."""
     odds = rng.random(means.shape, dtype=np.float32)
     odds /= 1 - odds
     means *= rng.lognormal(0, 0.3, (len(means), 1)).astype(np.float32)

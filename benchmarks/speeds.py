@@ -1,8 +1,8 @@
-"""How many cells a second the parts of training, mapping and prediction handle on one core.
+"""Cells per second of the parts of training, mapping and prediction on one core.
 
     python benchmarks/speeds.py FOLDER    # in the work folder of a run; `scale.py --only speeds` makes one
 
-What starts only once (models loaded, trainers set up) is left out: a part is timed on few and on many cells,
+One-time starts (loading models, setting up trainers) are left out: a part is timed on few and on many cells,
 and the difference counts.
 """
 
@@ -44,19 +44,19 @@ from predict_labels import predict_labels
 
 MIN_SECONDS = 5
 MAX_PRELOADED = 100
-"""Minibatches the bare loop holds in memory; it goes over them again as often as needed."""
+"""Minibatches that the bare loop holds in memory and repeats as often as needed."""
 FEW, MANY = 1, 20
-"""Shares of a query: one in `MANY` chunks stands for few cells, `FEW` for all of them."""
+"""Numbers of chunks of a query: `MANY` for few cells per chunk, `FEW` for all cells."""
 MAP_MB, PREDICT_MB = 3000, 3000
 
 
 def now() -> np.ndarray:
-    """Seconds of the wall's clock and CPU seconds of this process; other work falsifies only the first."""
+    """Wall and CPU seconds of this process; other work affects only the first."""
     return np.array([time.monotonic(), time.process_time()])
 
 
 def seconds_of(work: Callable[[], object]) -> np.ndarray:
-    """Wall and CPU seconds of some work, whose prints are not shown."""
+    """Wall and CPU seconds of some work, with its output hidden."""
     start = now()
     with contextlib.redirect_stdout(io.StringIO()):
         work()
@@ -73,7 +73,7 @@ def until_long_enough(work: Callable[[], int]) -> tuple[int, np.ndarray]:
 
 
 class Training:
-    """The reference's store, a model and what is timed of their training."""
+    """The reference's store, a model and the timed parts of their training."""
 
     def __init__(self, folder: Path, settings: ModelSettings) -> None:
         self.store = str(folder / "results" / "reference" / "store.zarr")
@@ -93,16 +93,16 @@ class Training:
         )
 
     def minibatches(self) -> Iterator[dict]:
-        """An epoch's minibatches as the module takes them."""
+        """An epoch's minibatches as input of the module."""
         for batch in self.datamodule.train_dataloader():
             yield self.datamodule.on_before_batch_transfer(batch, 0)
 
     def load(self) -> int:
-        """Load an epoch's minibatches; how many cells that were."""
+        """Load an epoch's minibatches; return their number of cells."""
         return sum(len(batch["X"]) for batch in self.minibatches())
 
     def epochs(self, number: int) -> np.ndarray:
-        """Seconds of a training as the workflow does it."""
+        """Seconds of the workflow's training."""
         with tempfile.TemporaryDirectory() as checkpoints:
             return seconds_of(
                 lambda: TrainingStore(self.store, self.attributes, self.batch_size, 0, "cpu").train(
@@ -114,7 +114,7 @@ class Training:
             )
 
     def bare_loop(self) -> Callable[[], int]:
-        """The same module, optimiser and minibatches with nothing around: a pass over preloaded ones."""
+        """The bare module and optimizer: a pass over preloaded minibatches."""
         batches = list(islice(self.minibatches(), MAX_PRELOADED))
         plan = scvi.train.TrainingPlan(self.model.module, lr=self.settings.learning_rate)
         optimizer = plan.configure_optimizers()["optimizer"]
@@ -131,7 +131,7 @@ class Training:
         return work
 
     def bare_encoder(self) -> Callable[[], int]:
-        """Forward passes over preloaded minibatches with nothing around."""
+        """Bare forward passes over preloaded minibatches."""
         batches = list(islice(self.minibatches(), MAX_PRELOADED))
 
         def work() -> int:
@@ -213,7 +213,7 @@ def query_speeds(folder: Path, limits: LimitSettings) -> Iterator[tuple[str, int
 
 
 def measure(folder: Path) -> list[dict]:
-    """Rows of all parts; `of` says how many cells a minibatch of the training holds."""
+    """Rows of all parts; `of` is the number of cells of a training minibatch."""
     set_up_torch(threads=1, seed=0, gpu=0)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     fill_defaults(config)

@@ -1,9 +1,9 @@
-"""What the start of each rule's script costs, before its first cell; writes benchmarks/starts.md.
+"""Time and memory of the start of each rule's script; writes benchmarks/starts.md.
 
     python benchmarks/starts.py --against REVISION    # with the same of an earlier revision, minutes
 
-A script is imported in a process of its own: Python, the libraries it imports and the package. Scripts that
-import a library late, where there is something to do for it, are counted without it; a line says so.
+A script is imported in a separate process: Python, the libraries it imports and the package. Libraries that a
+script imports only when it uses them are not counted, but listed.
 """
 
 import argparse
@@ -18,14 +18,14 @@ PAGE = ROOT / "benchmarks" / "starts.md"
 REPEATS = 3
 LIMIT_MB = 4000
 LATE = {
-    "fit_query_model": "torch and scvi-tools, where the query has a new batch",
+    "fit_query_model": "torch and scvi-tools, if the query has a new batch",
     "train_classifier": "scikit-learn",
 }
-"""Libraries that are imported when they are needed."""
+"""Libraries that are imported on use."""
 
 
 def starts(folder: Path) -> dict[str, tuple[float, int]]:
-    """Seconds of the processor and peak memory (MB) by script, the least of some starts each."""
+    """CPU seconds and peak memory (MB) by script, the lowest of some starts."""
     found = {}
     for script in sorted((folder / "scripts").glob("*.py")):
         name = script.stem
@@ -39,7 +39,7 @@ def starts(folder: Path) -> dict[str, tuple[float, int]]:
 
 
 def page(now: dict, before: dict, revision: str | None) -> str:
-    """The page: a line for each script, the slowest first, and the earlier revision's beside it."""
+    """The page: a line per script, the slowest first, beside the earlier revision's."""
     head = ["script", "CPU s", "MB"] + (["CPU s before", "MB before"] if before else [])
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for name in sorted(now, key=lambda name: -now[name][0]):
@@ -55,15 +55,15 @@ def page(now: dict, before: dict, revision: str | None) -> str:
         sums += f", before {sum(each[0] for each in before.values()):.0f} s (revision {revision})"
     return f"""# Starts
 
-{machine()}. `python benchmarks/starts.py{f" --against {revision}" if revision else ""}`; seconds of the
-processor, the least of {REPEATS} starts.
+{machine()}. `python benchmarks/starts.py{f" --against {revision}" if revision else ""}`; CPU
+seconds, the lowest of {REPEATS} starts.
 
-What a job costs before its first cell: Python, the libraries that its script imports, and the package.
-Snakemake's own start comes to it, on a cluster twice. {sums}.
+Cost of a job before its first cell: Python, the libraries that its script imports, and the package.
+Snakemake's own start is added, on a cluster twice. {sums}.
 
 {table}
 
-Imported later, where there is something to do for them:
+Imported later, on use:
 
 {late}"""
 

@@ -2,9 +2,9 @@
 
     python benchmarks/ten_million.py panel events --work /scratch/ten_million
 
-`panel`: counts of 300 genes as spatial methods give them, more stored values than 32 bits count; a
+`panel`: counts of 300 genes, as in spatial data, with more stored values than 32 bits can count; a
 reference of 500,000 cells. `events`: 100 FCS files of 40 markers; a reference of 4 files and a twentieth as
-many events. A run that was interrupted goes on where it was. Takes hours, and 40 GB of disk.
+many events. An interrupted run is resumed. Takes hours, and 40 GB of disk.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SETTINGS = {
 MODALITIES = {"panel": "rna", "events": "cytometry"}
 ABOUT = {
     "panel": """{cells:,} cells in one h5ad file, by [simulated_counts.py](simulated_counts.py): {genes}
-genes, of which a cell has three quarters; a reference of {reference:,} cells.""",
+genes, three quarters of them in each cell; a reference of {reference:,} cells.""",
     "events": """{cells:,} events, by [cytometry.py](cytometry.py): {markers} markers in {files} FCS files; a
 reference of {reference:,} events.""",
 }
@@ -42,18 +42,17 @@ PAGE = ROOT / "benchmarks" / "ten_million.md"
 
 INTRODUCTION = """# Ten million cells
 
-Generated cells, on {machine}.
-The workflow runs as a user runs it (`profiles/local`), one job at a time and kept on one core; settings other
-than the defaults: {settings}.
-*CPU s* are the processor's seconds of all jobs of a rule, the start of Python and its libraries included;
-*peak* the largest resident memory of its jobs in MiB, as the kernel counts it; *asked* is `mem_mb`.
+Generated cells, on {machine}. The workflow runs with `profiles/local`, one job at a time, on one core;
+settings other than the defaults: {settings}. *CPU s* are CPU seconds of all jobs of a rule, with the start
+of Python and its libraries; *peak* is the largest resident memory of its jobs in MiB, as counted by the
+kernel; *requested* is `mem_mb`.
 
 Command: `python benchmarks/ten_million.py {runs} --work FOLDER`.
 """
 
 
 def make_panel(folder: Path) -> dict:
-    """The query and the reference as h5ad files; returns their configuration."""
+    """Write query and reference as h5ad files; return their configuration."""
     datasets = {}
     for role, n_cells in {"reference": CELLS // REFERENCE_SHARE, "query": CELLS}.items():
         name = scale.NAMES[role]
@@ -66,7 +65,7 @@ def make_panel(folder: Path) -> dict:
 
 
 def make_events(folder: Path) -> dict:
-    """The same as FCS files with tables of labels."""
+    """Write query and reference as FCS files with tables of labels; return their configuration."""
     cytometry.FILES |= FILES
     datasets = {}
     for seed, (name, role) in enumerate({"atlas": "reference", "query": "query"}.items()):
@@ -83,7 +82,7 @@ MAKE = {"panel": make_panel, "events": make_events}
 
 
 def measure(run: str, folder: Path) -> dict:
-    """Rows of the rules of a run, and what it left on the disk."""
+    """Rows of a run's rules, and the sizes of its files."""
     folder.mkdir(parents=True, exist_ok=True)
     datasets = MAKE[run](folder)
     (folder / "config.yaml").write_text(
@@ -105,9 +104,9 @@ def as_table(lines: list[list]) -> str:
 
 
 def section(run: str, found: dict) -> str:
-    """What a run took."""
+    """The measurements of a run."""
     rows = sorted(found["rows"], key=lambda row: -row["cpu_seconds"])
-    lines = [["rule", "of", "jobs", "cells", "CPU s", "cells/CPU s", "peak", "asked"]]
+    lines = [["rule", "of", "jobs", "cells", "CPU s", "cells/CPU s", "peak", "requested"]]
     for row in rows:
         speed = row["cells"] / row["cpu_seconds"]
         lines.append([f"`{row['name']}`", row["of"], row["jobs"], f"{row['cells']:,}"])
@@ -128,13 +127,13 @@ def section(run: str, found: dict) -> str:
     return (
         f"\n## {run.capitalize()}\n\n{about}\n\n{found['values']:,} stored values in the query. "
         "All jobs together take "
-        f"{hours:.2f} hours of one core; the largest beside training is `{largest['name']}` with "
+        f"{hours:.2f} hours of one core; the largest job after training is `{largest['name']}` with "
         f"{largest['peak_mb']:,.0f} MiB.\n\n{as_table(lines)}\n{as_table(disk)}"
     )
 
 
 def main() -> None:
-    """Measure what is asked for, and write the page of all that was measured."""
+    """Measure the named runs, and write the page of all measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "runs", nargs="*", choices=[*MAKE, []], help="panel, events or both; neither: the page"

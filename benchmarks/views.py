@@ -1,10 +1,10 @@
-"""The heads on counts alone, and mixed, on real pairs: writes benchmarks/views.md.
+"""The heads on counts alone, and mixed, on real pairs; writes benchmarks/views.md.
 
     python benchmarks/views.py --data /data    # all pairs, minutes
 
-No model is trained: what latents add is in benchmarks/accuracy.md. Four fifths of each reference are learned
-from, a tenth is held out and chooses shrinkage and temperatures, as train_classifier and calibrate_classifier
-do it; genes are the 2,000 most variable ones that both sides have.
+No model is trained; benchmarks/accuracy.md has the contribution of latents. Heads are trained on four
+fifths of each reference; a held-out tenth chooses shrinkage and temperatures, as in train_classifier and
+calibrate_classifier. Genes are the 2,000 most variable ones that both sides have.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from cellferry.heads.registry import ON_COUNTS
 PAGE = ROOT / "benchmarks" / "views.md"
 N_GENES = 2000
 MIN_CELLS = 10
-"""Labels with fewer cells are neither learned nor scored."""
+"""Labels with fewer cells are neither trained nor scored."""
 
 FIXED = "C = .01"
-"""The linear model on z-scored genes as it was the only head on counts, with shrinkage that nothing chose."""
+"""The linear model on z-scored genes with fixed shrinkage, once the only head on counts."""
 
 MIXED = "mixed"
 NOT_LABELS = {"nan", "None", "(none)", "unassigned"}
@@ -46,7 +46,7 @@ PAIRS = {
 
 
 def read(dataset: Dataset, data: Path) -> ad.AnnData:
-    """Counts and labels (obs column `label`) of a dataset; counts are in a layer of this name, raw, or X."""
+    """Counts and labels (obs column `label`) of a dataset; counts from this layer, raw, or X."""
     whole = ad.read_h5ad(data / dataset.path)
     source = whole if whole.raw is None else whole.raw.to_adata()
     cells = ad.AnnData(sparse.csr_matrix(whole.layers.get("counts", source.X)).astype(np.float32))
@@ -88,7 +88,7 @@ def measure(reference: ad.AnnData, query: ad.AnnData, seed: int) -> dict[str, tu
 def on_chosen_genes(
     reference: ad.AnnData, query: ad.AnnData, learned: np.ndarray
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Counts of both sides, of the genes that vary most among the cells to learn from (mask)."""
+    """Counts of both sides, of the genes most variable among the training cells (mask)."""
     asked = set(query.var_names)
     genes = [gene for gene in reference.var_names if gene in asked]
     reference, query = reference[:, genes], query[:, genes]
@@ -101,7 +101,7 @@ def on_chosen_genes(
 
 
 def split(codes: np.ndarray, seed: int) -> np.ndarray:
-    """0 for cells to learn from, 1 for a tenth of each label to choose by, 2 for another that is not used."""
+    """0 for training cells, 1 for a held-out tenth of each label, 2 for an unused tenth."""
     rng = np.random.default_rng(seed)
     part = np.zeros(len(codes), dtype=int)
     for code in np.unique(codes):
@@ -139,9 +139,9 @@ def page(scores: dict[str, dict[str, tuple[float, float]]], seed: int) -> str:
 {machine()}. `python benchmarks/views.py`, seed {seed}.
 
 Accuracy / macro-F1 over labels of {MIN_CELLS} cells or more on both sides, without a model: the heads on
-counts alone, and the mean of their tempered probabilities. *{FIXED}*: `expression` with shrinkage that
-held-out cells do not choose, once the only head on counts. *Worst gap*: the most that a column lacks on a
-pair, in accuracy, to the best column of that pair. Zeisel's and the tumor's are random halves of one
+counts alone, and the mean of their tempered probabilities. *{FIXED}*: `expression` with fixed shrinkage
+instead of one chosen by held-out cells, once the only head on counts. *Worst gap*: the largest difference in
+accuracy between a column and the best column of a pair. Zeisel's and the tumor's are random halves of one
 dataset; the others differ by laboratory, technology, condition or animal.
 
 {table}
@@ -149,7 +149,7 @@ dataset; the others differ by laboratory, technology, condition or animal.
 
 
 def three(value: float) -> str:
-    """Three decimals without the zero before them."""
+    """Three decimals without the leading zero."""
     return f"{value:.3f}".removeprefix("0") if value < 1 else f"{value:.3f}"
 
 

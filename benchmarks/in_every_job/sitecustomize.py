@@ -1,8 +1,8 @@
-"""Python runs this at its start where this folder is on PYTHONPATH: `scale.py` puts it there.
+"""Measure every job: Python runs this at its start, since `scale.py` puts this folder on PYTHONPATH.
 
-At the end of a workflow's script a line of JSON goes to the file that CELLFERRY_MEASURED names. Snakemake's
-own benchmark looks at a job every 30 seconds: it knows neither the CPU seconds of a short job nor what came
-from the page cache.
+At the end of a workflow's script a line of JSON is appended to the file named by CELLFERRY_MEASURED.
+Snakemake's own benchmark samples a job every 30 seconds: it lacks CPU seconds of short jobs and reads from
+the page cache.
 """
 
 import atexit
@@ -13,7 +13,7 @@ import sys
 
 
 def usage() -> dict[str, float]:
-    """CPU seconds that this process used so far, and MB that it read and wrote, cached or not."""
+    """CPU seconds of this process, and MB that it read and wrote, cached or not."""
     with open("/proc/self/io", encoding="ascii") as file:
         io = dict(line.split(": ") for line in file.read().splitlines())
     own = resource.getrusage(resource.RUSAGE_SELF)
@@ -25,7 +25,7 @@ def usage() -> dict[str, float]:
 
 
 def note(path: str) -> None:
-    """Append what the job used, under the name of its log, if this process is a script of the workflow."""
+    """Append the job's usage, with the name of its log, if this process is a script of the workflow."""
     job = getattr(sys.modules["__main__"], "snakemake", None)
     if hasattr(job, "rule"):
         with open(path, "a", encoding="utf-8") as file:
