@@ -117,9 +117,9 @@ class LabelCheck:
             n_below = {label: len(self._columns.leaves_below(label)) for label in cells}
             for label in (label for label in cells if n_below[label] > 1):
                 print(
-                    f"warning: '{label}' ({cells[label]} cells) is above {n_below[label]} labels in the columns "
-                    "of datasets.NAME.levels and a label itself; if it is a coarser one of these, replace the "
-                    "columns by labels.parents\"
+                    f"warning: '{label}' ({cells[label]} cells) is above {n_below[label]} labels in the "
+                    "columns of datasets.NAME.levels and a label itself; if it is a coarser one of these, "
+                    "replace the columns by labels.parents"
                 )
             return
         foreign = {label for dataset in self._datasets for label in dataset.labels}
