@@ -135,7 +135,7 @@ INTENSITIES = {
 
 NO_COUNTS = "does not hold raw counts"
 REFUSED = {
-    "formats/10x/1.2.0/multiple_genomes.h5": "genome is not set, but the file contains another_genome, hg19",
+    "formats/10x/1.2.0/multiple_genomes.h5": "genome is not set, but the file contains another_genome, hg1",
     "formats/10x/test_10X_invalid.zip": "zip",
     "formats/h5ad/anndata_v0.5.0.h5ad": NO_COUNTS,
     "formats/h5ad/anndata_v0.11.4.h5ad": "holds no matrix in X, raw or layers",

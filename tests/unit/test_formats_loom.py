@@ -106,7 +106,7 @@ def test_names_as_scanpy_writes_them(tmp_path):
 def test_no_names(tmp_path):
     path = write_loom(tmp_path / "a.loom", cell_names="hello")
     with pytest.raises(
-        InputError, match=r"a\.loom: none of its col_attrs is CellID or .*it has .*hello.*name the"
+        InputError, match=r"a\.loom: col_attrs has no attribute CellID or .*it has .*hello.*rename the"
     ):
         read_header(path)
 
