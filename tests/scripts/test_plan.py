@@ -155,7 +155,7 @@ def said_of(lines, *, free_mb=10**6, found=()):
 def test_the_table_says_when_the_disk_is_too_small():
     lines = plan([Job("merge_h5ad", disk_mb=5000)], {"merge_h5ad": ENOUGH})
     said = said_of(lines, free_mb=1024)
-    assert "DOES NOT FIT (1):\n  disk: the results take 4.9 GB, and 1.0 GB are free here." in said
+    assert "DOES NOT FIT (1):\n  disk: the results take 4.9 GB, but 1.0 GB are free here." in said
     assert "snakemake --directory" in said
     assert "DOES NOT" not in said_of(lines)
     assert "Everything fits; 976.6 GB of disk are free here." in said_of(lines)
@@ -177,7 +177,7 @@ def test_what_does_not_fit_stands_at_the_end_with_a_remedy():
     assert "merge_h5ad: mem_mb=300 is too low, attempt 2 has enough." in table
     assert f"split_reference: mem_mb is at most 8000, but {needed} is needed." in wrong
     assert f"set mem_mb of split_reference (and max_mem_mb) to {needed} or more" in wrong
-    assert "map_query: runtime is 120 at most" in wrong
+    assert "map_query: runtime is at most 120" in wrong
     assert "Raise datasets.NAME.chunks" in wrong
 
 

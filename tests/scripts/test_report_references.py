@@ -58,7 +58,7 @@ def test_the_page_shows_what_agrees_and_warns_of_conflicts(table, tmp_path):
     assert section.rows[2] == ["blood", "atlas", "4", "3", "1", "1"]
     assert "narrower than T" in section.text
     assert "no counterpart" in section.text
-    assert "lung has no training cell of a label that can be predicted" in section.text
+    assert "lung has no training cell with a label that can be predicted" in section.text
     expected = (
         "<NK>: atlas and blood use this label for different cells, which were trained on as one label. blood "
         "calls those of atlas B 95%; atlas calls those of blood B 100%."

@@ -85,7 +85,7 @@ def test_a_changed_archive_leaves_nothing(tmp_path):
     (tmp_path / "out").mkdir()
     outputs = outputs_in(tmp_path / "out", changed)
     with pytest.raises(
-        InputError, match=r"x.cellferry.zip: .* \(genes.tsv is not what reference.json lists\)"
+        InputError, match=r"x.cellferry.zip: .* \(genes.tsv differs from its checksum in reference.json\)"
     ):
         unpack_reference(str(changed), outputs, folder=str(tmp_path / "out"))
     assert list((tmp_path / "out").iterdir()) == []

@@ -114,7 +114,9 @@ def test_what_slurm_knows_and_what_to_change(tmp_path, monkeypatch):
     said = told(tmp_path, monkeypatch, attempts(700015, 700012), CONVERT, sacct=SACCT)
     assert "1 job(s) failed" in said
     assert "attempt 2: OUT_OF_MEMORY on c1, 00:00:12 of 08:00:00, 7990 of 8000 MB (SLURM job 700012" in said
-    assert "needs more than 8000 MB: raise mem_mb of convert_to_chunks in profiles/slurm/config.yaml" in said
+    assert (
+        "needs more than its 8000 MB: raise mem_mb of convert_to_chunks in profiles/slurm/config.yaml" in said
+    )
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_the_rule_that_failed_is_named_with_all_attempts(told, tmp_path):
         (
             "CANCELLED AT 2026 DUE TO TIME LIMIT",
             "raise runtime of select_genes in profiles/slurm/config.yaml (and max_minutes, if the partition "
-            "allows more), remove select_genes from groups there, or cut",
+            "allows more), remove select_genes from groups there, or use",
         ),
         ("CANCELLED AT 2026 DUE TO NODE FAILURE", "--slurm-exclude-failed-nodes"),
         ("CANCELLED AT 2026", "it was ended from outside"),
@@ -125,7 +125,9 @@ def test_a_rule_killed_for_its_memory(told):
     sacct = "7|FAILED|c1|00:00:12|05:30:00||2000M\n7.1|OUT_OF_MEMORY|c1|00:00:10||1990.12M|\n"
     said = told(f"{SPLIT}srun: error: Out Of Memory\nError in rule select_genes:\n", sacct=sacct)
     assert "attempt 1: OUT_OF_MEMORY on c1, 00:00:12 of 05:30:00, 1990 of 2000 MB" in said
-    assert "it needs more than 2000 MB: raise mem_mb of select_genes in profiles/slurm/config.yaml" in said
+    assert (
+        "it needs more than its 2000 MB: raise mem_mb of select_genes in profiles/slurm/config.yaml" in said
+    )
 
 
 @pytest.mark.parametrize("slurm_log", ["", "slurmstepd: error: *** JOB 7 ON c1 CANCELLED AT 2026 ***\n"])
