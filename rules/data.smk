@@ -107,7 +107,7 @@ rule check_datasets:
         n_variable=config["genes"]["n_variable"],
         cofactor=config["cytometry"]["cofactor"],
     message:
-        f"Checking {', '.join(DATASETS)}"
+        f"Checking that {', '.join(DATASETS)} can be used"
     script:
         "../scripts/check_datasets.py"
 
