@@ -2,8 +2,8 @@
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: MODALITY, REFERENCE, DATASETS, REFERENCES, QUERIES, PLACED, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
-#          ADAPTS, ZERO_FILLED, TESTED, LABEL_AGREEMENT, CHECKED, PROVENANCE, MODIFIER, wildcard constraints,
-#          input functions
+#          IMAGE, ADAPTS, ZERO_FILLED, TESTED, LABEL_AGREEMENT, CHECKED, PROVENANCE, MODIFIER, wildcard
+#          constraints, input functions
 
 import runpy
 import sys
@@ -24,6 +24,7 @@ sys.modules["scripts"].__path__ = [str(path / "scripts") for path in folders if 
 
 from scripts.cellferry.cluster.backoff import SlurmBackoff
 from scripts.cellferry.config.checks import check
+from scripts.cellferry.config.container import image_of, show_folders
 from scripts.cellferry.config.named_reference import locate_pretrained
 from scripts.cellferry.config.orthologs import shipped_table
 from scripts.cellferry.config.providers import Modality, reference_of
@@ -96,6 +97,19 @@ else:
 fill_defaults(config)
 with exit_with_message():
     locate_pretrained(config)
+
+with exit_with_message():
+    IMAGE = image_of(
+        config["container"],
+        {method.name.lower() for method in workflow.deployment_settings.deployment_method},
+    )
+if workflow.is_main_process and config["container"] and not IMAGE:
+    print("note: `container` has no effect without --software-deployment-method apptainer", file=sys.stderr)
+
+
+# The image of all rules; None without containers.
+container: IMAGE
+
 
 MODALITY = Modality(config["modality"])
 with exit_with_message():

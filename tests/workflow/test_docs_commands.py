@@ -181,6 +181,13 @@ def names_the_environment(copy, command):
     assert command.split()[2] == name
 
 
+def builds_an_image(copy, command):
+    """The recipe is there, and has the stage that is named."""
+    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    stage = re.search(r"--target (\S+)", command)
+    assert not stage or re.search(rf"^FROM \S+ AS {stage[1]}$", recipe, re.M), command
+
+
 def wraps_a_command(copy, command):
     """The submitted command is checked like any other."""
     check(copy, re.search(r"--wrap +[\"'](.*)[\"']", command)[1])
@@ -223,6 +230,8 @@ KNOWN = [
     (SNAKEMAKE + r"(.* )?plan\b", works, ""),
     (SNAKEMAKE + r".*--report\b", dry_run, "needs a finished run; tests/workflow/test_chain.py makes one"),
     (SNAKEMAKE + r".*--(profile|cores|configfile)\b", dry_run, "takes as long as a run"),
+    (r"docker build\b", builds_an_image, "needs a daemon; tests/workflow/test_containers.py reads the file"),
+    (r"(docker save|apptainer build) ", nothing, "needs docker and Apptainer"),
     (r"conda env create\b", names_files, "needs the network; tests/workflow/test_conda.py has a stand-in"),
     (r"conda activate\b", names_the_environment, "needs conda"),
     (r"sbatch .*--wrap\b", wraps_a_command, "needs a cluster; tests/slurm has one"),

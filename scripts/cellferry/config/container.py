@@ -1,0 +1,166 @@
+"""The image that jobs run in with `--software-deployment-method apptainer`, and which folders they see in it.
+
+Apptainer and Singularity take options from environment variables, which the processes of scripts inherit.
+Imported by the Snakefile: standard library only.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .samples import all_files
+
+ADDRESSES = ("docker://", "oras://", "library://")
+"""Beginnings of addresses that images are pulled from."""
+
+FORMATS = (b"#!/usr/bin/env run-singularity", b"hsqs")
+"""Beginnings of images: SIF, SquashFS."""
+
+OF_IMAGE = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "sbin", "sys", "usr")
+"""Folders that an image has of its own: files in them are shown without the folder around them."""
+
+SHOWN = "CELLFERRY_SHOWN"
+"""Environment variable: the folders shown. A job's node may lack some of those that it inherits."""
+
+NVIDIA = Path("/dev/nvidiactl")
+"""There where a job has an NVIDIA driver."""
+
+
+def image_of(container: str | None, methods: Collection[str]) -> str | None:
+    """The image of all rules, or none where jobs run without.
+
+    Parameters
+    ----------
+    container
+        As in the configuration: path of an image, or an address.
+    methods
+        Snakemake's software deployment methods, such as ``{"apptainer"}``.
+
+    Raises
+    ------
+    InputError
+        If jobs are to run in an image and there is none that can be run.
+    """
+    if "apptainer" not in methods:
+        return None
+    if "conda" in methods:
+        raise InputError(
+            "software-deployment-method: with conda and apptainer together, conda would run inside the "
+            "image, which has no conda; give apptainer alone"
+        )
+    if container is None:
+        raise InputError(
+            "container: software-deployment-method is apptainer, and no image is named; build one and set "
+            "the key (docs/slurm.md), or take apptainer out"
+        )
+    if any(character.isspace() for character in container):
+        raise InputError(f"container: {container!r} has a blank in its name; rename the image")
+    if "://" in container:
+        if not any(container.startswith(address) and container != address for address in ADDRESSES):
+            raise InputError(
+                f"container: {container} is not an address that images are pulled from "
+                f"({', '.join(ADDRESSES)}); correct it, or name a file"
+            )
+        return container
+    return _local_image(container)
+
+
+def _local_image(container: str) -> str:
+    path = Path(container).absolute()
+    if not path.exists():
+        raise InputError(f"container: {path} is missing; build it (docs/slurm.md), or name another image")
+    if path.is_dir():
+        is_image = (path / "bin" / "sh").exists()
+    else:
+        with open(path, "rb") as file:
+            is_image = file.read(max(map(len, FORMATS))).startswith(FORMATS)
+    if not is_image:
+        raise InputError(
+            f"container: {path} is not an image of Apptainer; name what `apptainer build` wrote "
+            "(docs/slurm.md)"
+        )
+    return container
+
+
+def show_folders(config: dict[str, Any], others: Iterable[str | Path] = ()) -> None:
+    """Have containers that this process and its children start show a run's folders, and a GPU.
+
+    Parameters
+    ----------
+    config
+        The configuration: folders around its files are shown, and those that links in their place lead to.
+    others
+        Further folders; those that are not there are left out.
+
+    Raises
+    ------
+    InputError
+        If the name of a folder has a comma or colon, with which none can be shown.
+    """
+    prefix = "APPTAINER" if shutil.which("apptainer") else "SINGULARITY"
+    inherited = os.environ.get(SHOWN, "").split(",")
+    given = [entry for entry in os.environ.get(f"{prefix}_BIND", "").split(",") if entry not in inherited]
+    here = [Path(os.path.expandvars(folder)) for folder in [tempfile.gettempdir(), Path.cwd(), *others]]
+    here = [folder.absolute() for folder in here if folder.is_dir()]
+    folders = folders_to_show(config, [*here, *map(Path.resolve, here)])
+    if bad := next((folder for folder in folders if {",", ":"} & set(folder)), None):
+        raise InputError(
+            f"{bad} has a comma or colon in its name, and Apptainer cannot bind such a folder; rename it"
+        )
+    os.environ[SHOWN] = ",".join(folders)
+    os.environ[f"{prefix}_BIND"] = ",".join(dict.fromkeys([*given, *folders]))
+    if NVIDIA.exists():
+        os.environ[f"{prefix}_NV"] = "1"
+
+
+def folders_to_show(config: dict[str, Any], others: Iterable[Path] = ()) -> list[str]:
+    """Folders of the configuration's files and others, none of which lies in another."""
+    folders = {*others}
+    for path in _files_of(config):
+        folders.update(_on_the_way(path))
+    return [str(folder) for folder in sorted(folders) if not folders & set(folder.parents)]
+
+
+def _files_of(config: dict[str, Any]) -> Iterator[Path]:
+    """Files and folders that the configuration names; of what is not there the nearest folder above it."""
+    # The image itself is not looked into.
+    named = [Path(text) for text in _texts({**config, "container": None})]
+    for dataset in config["datasets"].values():
+        named += all_files(dataset["path"], follow_links=dataset["follow_links"])
+    for path in named:
+        yield next((folder for folder in [path, *path.parents] if os.path.lexists(folder)), Path())
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+
+
+def _on_the_way(path: Path) -> Iterator[Path]:
+    """The folder around a file, and around each file that links lead to; of a folder the folder itself."""
+    path, seen = Path(os.path.abspath(path)), set()
+    while path not in seen:
+        seen.add(path)
+        folder = path if path.is_dir() else path.parent
+        shown = [each for each in {folder, folder.resolve()} if not _is_of_image(each)]
+        yield from shown
+        if not shown and path.is_file():
+            yield path
+        if path.is_symlink():
+            path = Path(os.path.normpath(path.parent.resolve() / os.readlink(path)))
+
+
+def _is_of_image(folder: Path) -> bool:
+    """Whether showing a folder would hide what the image has in its place."""
+    parts = folder.parts
+    return len(parts) < 2 or (parts[1] in OF_IMAGE and len(parts) < 4)
