@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import snakemake.deployment.conda
+import snakemake.deployment.singularity
 import snakemake.exceptions
 from cellferry.core.problems import Problem
 
@@ -53,7 +54,7 @@ def problem_templates(tree):
 
 @pytest.fixture(scope="module")
 def said():
-    of_snakemake = (snakemake.exceptions, snakemake.deployment.conda)
+    of_snakemake = (snakemake.exceptions, snakemake.deployment.conda, snakemake.deployment.singularity)
     modules = [*(ROOT / "scripts").rglob("*.py"), *(Path(module.__file__) for module in of_snakemake)]
     return [text for path in modules for text in templates(path)]
 
