@@ -4,6 +4,10 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
+# Snakemake joins the top folder of a repository with a slash too many, where gitfile() names this file.
+if isinstance(workflow.included_stack[-1], gitfile):
+    workflow.included_stack[-1].path = f"./{workflow.included_stack[-1].path}"
+
 
 # A config on the command line replaces the shipped one; the two are not merged.
 if "datasets" not in config:
@@ -13,11 +17,6 @@ if "datasets" not in config:
 
 # First page of `snakemake --report`.
 report: "report/workflow.rst"
-
-
-# Snakemake joins the top folder of a repository with a slash too many, where gitfile() names this file.
-if isinstance(workflow.included_stack[-1], gitfile):
-    workflow.included_stack[-1].path = f"./{workflow.included_stack[-1].path}"
 
 
 include: "rules/common.smk"

@@ -108,11 +108,11 @@ def test_the_demo_runs_through_a_module_of_git(of_git, tmp_path):
     code, said = snakemake(tmp_path, "all", "count")
     assert code == 0, said
     assert "Nothing to be done" in said
-    config["datasets"]["pbmc_query"]["chunks"] = 2
+    config["prediction"]["max_error"] = 0.2
     (tmp_path / "config" / "config.yaml").write_text(yaml.safe_dump(config))
     code, said = snakemake(tmp_path, "all", "count", "--dry-run")
     assert code == 0, said
-    assert "Changed: datasets.pbmc_query.chunks (1 → 2). Made again: convert_to_chunks" in said
+    assert "Changed: prediction.max_error (0.1 → 0.2). Made again: calibrate_classifier" in said
 
 
 def test_a_release_of_github(repository, tmp_path):
