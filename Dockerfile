@@ -1,11 +1,11 @@
-# The packages of all rules, at the locked versions, as an image for jobs (docs/slurm.md). The code is not in it: jobs run
-# the scripts of the clone that snakemake is started from.
+# Image for jobs with the packages of all rules, at the locked versions (docs/slurm.md). It has no code: jobs run the
+# scripts of the clone that snakemake starts from.
 #
-#   docker build --tag cellferry:0.1.0 .                    everything: 9 GB, most of it torch and CUDA's libraries
-#   docker build --target label --tag cellferry:0.1.0 .     what labels by a packed reference as it is: 1.5 GB
+#   docker build --tag cellferry:0.1.0 .                    complete: 9 GB, mostly torch and CUDA's libraries
+#   docker build --target label --tag cellferry:0.1.0 .     for labels by a packed reference, without torch: 1.5 GB
 
 FROM python:3.12-slim-bookworm AS base
-# The image is read-only where it runs, so byte code is compiled here.
+# The image is read-only at run time, so byte code is compiled here.
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /opt/cellferry
 
@@ -15,5 +15,5 @@ RUN uv pip install --system --no-cache --compile-bytecode --no-deps --requiremen
 
 FROM base AS all
 COPY pyproject.toml requirements.txt ./
-# Without the developers' tools, which the lock file has too.
+# Without the development tools of the lock file.
 RUN uv pip install --system --no-cache --compile-bytecode --constraint requirements.txt --requirements pyproject.toml

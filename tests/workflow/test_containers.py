@@ -23,7 +23,7 @@ def test_the_base_is_the_projects_python_of_one_release():
     first, *stages = re.findall(r"^FROM (\S+) AS (\w+)$", RECIPE, re.M)
     version = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
     assert re.fullmatch(rf"python:{re.escape(version)}(\.\d+)?-slim-[a-z]+", first[0])
-    # Everything is the last stage, which a build without --target makes.
+    # The complete image is the last stage, the default of a build.
     assert stages == [(first[1], "label"), (first[1], "all")]
     assert len(re.findall(r"^FROM ", RECIPE, re.M)) == 1 + len(stages)
 
@@ -36,7 +36,7 @@ def test_every_version_is_that_of_a_lock_file():
     for install, (stage, lock) in zip(packages, locks.items(), strict=True):
         assert f" {lock}" in install, stage
         assert install.startswith("uv pip install --system --no-cache --compile-bytecode ")
-    # What is not locked for it would come at any version.
+    # Unlocked packages would be installed at any version.
     assert "--no-deps" in packages[0]
     assert packages[1].endswith(" --requirements pyproject.toml")
     assert not re.search(r"index|https?:|latest", RECIPE)
@@ -56,7 +56,7 @@ def test_what_is_copied_is_sent_and_nothing_else():
 
 @pytest.fixture
 def run(tmp_path):
-    """A folder to run in, and beside it data, one file of them a link to elsewhere, an image and a secret."""
+    """A folder to run in, beside data with one link to another folder, an image and a secret."""
     for folder in ("run", "data", "archive", "temporary", "others"):
         (tmp_path / folder).mkdir()
     simulate_cells(60).write_h5ad(tmp_path / "archive" / "a.h5ad")

@@ -1,4 +1,4 @@
-"""The image that jobs run in with `--software-deployment-method apptainer`, and which folders they see in it.
+"""The image of the jobs with `--software-deployment-method apptainer`, and the folders bound into it.
 
 Apptainer and Singularity take options from environment variables, which the processes of scripts inherit.
 Imported by the Snakefile: standard library only.
@@ -15,23 +15,23 @@ from ..errors import InputError
 from .samples import all_files
 
 ADDRESSES = ("docker://", "oras://", "library://")
-"""Beginnings of addresses that images are pulled from."""
+"""Prefixes of addresses of images."""
 
 FORMATS = (b"#!/usr/bin/env run-singularity", b"hsqs")
-"""Beginnings of images: SIF, SquashFS."""
+"""First bytes of image files: SIF, SquashFS."""
 
 OF_IMAGE = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "sbin", "sys", "usr")
-"""Folders that an image has of its own: files in them are shown without the folder around them."""
+"""Folders of the image itself: only single files in them are bound, not the folders."""
 
 SHOWN = "CELLFERRY_SHOWN"
-"""Environment variable: the folders shown. A job's node may lack some of those that it inherits."""
+"""Environment variable with the bound folders. A job's node may lack some of the inherited ones."""
 
 NVIDIA = Path("/dev/nvidiactl")
-"""There where a job has an NVIDIA driver."""
+"""Exists if a job has an NVIDIA driver."""
 
 
 def image_of(container: str | None, methods: Collection[str]) -> str | None:
-    """The image of all rules, or none where jobs run without.
+    """The image of all rules; None without containers.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def image_of(container: str | None, methods: Collection[str]) -> str | None:
     Raises
     ------
     InputError
-        If jobs are to run in an image and there is none that can be run.
+        If jobs should run in an image, but `container` is not a usable one.
     """
     if "apptainer" not in methods:
         return None
@@ -54,15 +54,15 @@ def image_of(container: str | None, methods: Collection[str]) -> str | None:
         )
     if container is None:
         raise InputError(
-            "container: software-deployment-method is apptainer, and no image is named; build one and set "
-            "the key (docs/slurm.md), or take apptainer out"
+            "container: software-deployment-method is apptainer, but no image is named; build one and set "
+            "the key (docs/slurm.md), or remove apptainer"
         )
     if any(character.isspace() for character in container):
         raise InputError(f"container: {container!r} has a blank in its name; rename the image")
     if "://" in container:
         if not any(container.startswith(address) and container != address for address in ADDRESSES):
             raise InputError(
-                f"container: {container} is not an address that images are pulled from "
+                f"container: {container} is not an address of an image "
                 f"({', '.join(ADDRESSES)}); correct it, or name a file"
             )
         return container
@@ -80,26 +80,26 @@ def _local_image(container: str) -> str:
             is_image = file.read(max(map(len, FORMATS))).startswith(FORMATS)
     if not is_image:
         raise InputError(
-            f"container: {path} is not an image of Apptainer; name what `apptainer build` wrote "
+            f"container: {path} is not an image of Apptainer; name the file of `apptainer build` "
             "(docs/slurm.md)"
         )
     return container
 
 
 def show_folders(config: dict[str, Any], others: Iterable[str | Path] = ()) -> None:
-    """Have containers that this process and its children start show a run's folders, and a GPU.
+    """Bind a run's folders, and a GPU, into containers of this process and its children.
 
     Parameters
     ----------
     config
-        The configuration: folders around its files are shown, and those that links in their place lead to.
+        The configuration: folders of its files are bound, and those of the targets of links.
     others
-        Further folders; those that are not there are left out.
+        Further folders; missing ones are left out.
 
     Raises
     ------
     InputError
-        If the name of a folder has a comma or colon, with which none can be shown.
+        If the name of a folder has a comma or colon, which Apptainer cannot bind.
     """
     prefix = "APPTAINER" if shutil.which("apptainer") else "SINGULARITY"
     inherited = os.environ.get(SHOWN, "").split(",")
@@ -118,7 +118,7 @@ def show_folders(config: dict[str, Any], others: Iterable[str | Path] = ()) -> N
 
 
 def folders_to_show(config: dict[str, Any], others: Iterable[Path] = ()) -> list[str]:
-    """Folders of the configuration's files and others, none of which lies in another."""
+    """Folders of the configuration's files and others, without nested ones."""
     folders = {*others}
     for path in _files_of(config):
         folders.update(_on_the_way(path))
@@ -126,8 +126,8 @@ def folders_to_show(config: dict[str, Any], others: Iterable[Path] = ()) -> list
 
 
 def _files_of(config: dict[str, Any]) -> Iterator[Path]:
-    """Files and folders that the configuration names; of what is not there the nearest folder above it."""
-    # The image itself is not looked into.
+    """Files and folders in the configuration; for missing ones the nearest existing parent."""
+    # The image itself is not bound.
     named = [Path(text) for text in _texts({**config, "container": None})]
     for dataset in config["datasets"].values():
         named += all_files(dataset["path"], follow_links=dataset["follow_links"])
@@ -147,7 +147,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _on_the_way(path: Path) -> Iterator[Path]:
-    """The folder around a file, and around each file that links lead to; of a folder the folder itself."""
+    """The folder of a file, and of each target of links; a folder itself."""
     path, seen = Path(os.path.abspath(path)), set()
     while path not in seen:
         seen.add(path)
@@ -161,6 +161,6 @@ def _on_the_way(path: Path) -> Iterator[Path]:
 
 
 def _is_of_image(folder: Path) -> bool:
-    """Whether showing a folder would hide what the image has in its place."""
+    """True if binding a folder would hide one of the image."""
     parts = folder.parts
     return len(parts) < 2 or (parts[1] in OF_IMAGE and len(parts) < 4)
