@@ -154,7 +154,7 @@ def test_every_rule_has_the_image(run):
 @pytest.mark.parametrize(
     ("arguments", "config", "told"),
     [
-        (APPTAINER, {}, "error: container: software-deployment-method is apptainer, and no image is named"),
+        (APPTAINER, {}, "error: container: software-deployment-method is apptainer, but no image is named"),
         ((*APPTAINER, "conda"), {"container": "../cellferry.sif"}, "give apptainer alone"),
         ((), {"container": []}, "container"),
     ],
