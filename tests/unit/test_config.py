@@ -140,7 +140,7 @@ def test_problems_are_records_with_their_key_and_remedy(config):
         (lambda c: c.update(labels={"rename": "no.csv"}), "labels.rename: no.csv: there is no such file"),
         (lambda c: c.update(labels={"rename": {"a": "b", "b": "c"}}), "'a' becomes 'b', and 'b' becomes 'c'"),
         (lambda c: c.update(labels={"parents": {"T": "T"}}), "labels.parents: contains a circle"),
-        (lambda c: c.update(labels={"ontology": {"T": "84"}}), "'84', given to 'T', is no id"),
+        (lambda c: c.update(labels={"ontology": {"T": "84"}}), "'84', given to 'T', is not an id"),
         (lambda c: c["datasets"]["atlas"].update(levels=["lineage"]), "datasets.atlas.levels.lineage"),
         (lambda c: c["datasets"]["patients"].update(levels=["donor"]), "levels: only a reference has levels"),
         (
