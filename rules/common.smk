@@ -103,7 +103,8 @@ with exit_with_message():
         config["container"],
         {method.name.lower() for method in workflow.deployment_settings.deployment_method},
     )
-if workflow.is_main_process and config["container"] and not IMAGE:
+# Without effect it is nothing that the report is made from.
+if not IMAGE and config.pop("container") and workflow.is_main_process:
     print("note: `container` has no effect without --software-deployment-method apptainer", file=sys.stderr)
 
 

@@ -196,6 +196,11 @@ def test_where_references_are_found_makes_nothing_again(runs):
     assert jobs_to_run(run.folder, config) == set()
 
 
+def test_an_image_that_jobs_do_not_run_in_makes_nothing_again(runs):
+    run = runs["rna"]
+    assert jobs_to_run(run.folder, changed(run.config, {DEPLOYED: "cellferry.sif"})) == set()
+
+
 def test_all_of_a_version_of_a_method_is_made_again(runs, monkeypatch):
     run = runs["rna"]
     # The Snakefile imports the package under another name than the tests do.
