@@ -164,10 +164,10 @@ class LabelRanks:
 
     def _best(self, expression: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         genes = marker_genes(self._means[candidates])
-        ranks = centred_ranks(expression[:, genes])
+        ranks = centered_ranks(expression[:, genes])
         scores = np.empty((len(expression), len(candidates)))
         for column, code in enumerate(candidates):
-            correlations = ranks @ centred_ranks(self._cells[code][:, genes]).T
+            correlations = ranks @ centered_ranks(self._cells[code][:, genes]).T
             scores[:, column] = np.quantile(correlations, QUANTILE, axis=1)
         best = candidates[scores.argmax(axis=1)]
         near, which = np.unique(
@@ -198,7 +198,7 @@ def marker_genes(means: np.ndarray) -> np.ndarray:
     return np.flatnonzero(chosen)
 
 
-def centred_ranks(values: np.ndarray) -> np.ndarray:
+def centered_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks within each row, of mean 0 and length 1, so that products are correlations; 0 in a flat row."""
     ranks = rankdata(values, axis=1) - (values.shape[1] + 1) / 2
     length = np.linalg.norm(ranks, axis=1, keepdims=True)

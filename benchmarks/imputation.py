@@ -32,10 +32,10 @@ COLUMNS = ["cells", "way", "seconds", "cpu_seconds", "start_mb", "peak_mb", "sam
 
 def simulate(n_cells: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Latents of cells of overlapping labels, and the labels' codes."""
-    centres = np.random.default_rng(0).normal(0, 1, (LABELS, LATENTS))
+    centers = np.random.default_rng(0).normal(0, 1, (LABELS, LATENTS))
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, LABELS, n_cells)
-    return (centres[codes] + rng.normal(0, 0.8, (n_cells, LATENTS))).astype(np.float32), codes
+    return (centers[codes] + rng.normal(0, 0.8, (n_cells, LATENTS))).astype(np.float32), codes
 
 
 def write_reference(folder: Path) -> None:

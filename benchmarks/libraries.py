@@ -58,9 +58,9 @@ def seconds(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 def simulated_latents(n_cells: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Latents of cells around a center per label (cells × latents, float32), and label codes."""
-    centres = np.random.default_rng(0).normal(size=(LABELS, LATENTS)) * 2
+    centers = np.random.default_rng(0).normal(size=(LABELS, LATENTS)) * 2
     codes = rng.integers(0, LABELS, n_cells)
-    return (centres[codes] + rng.normal(size=(n_cells, LATENTS))).astype(np.float32), codes
+    return (centers[codes] + rng.normal(size=(n_cells, LATENTS))).astype(np.float32), codes
 
 
 def scores() -> Iterator[Row]:
@@ -130,8 +130,8 @@ def neighbors() -> Iterator[Row]:
         flat = faiss.IndexFlatL2(LATENTS)
         flat.add(reference)
         lists = len(np.unique(groups))
-        centres = faiss.IndexFlatL2(LATENTS)  # must stay referenced
-        inverted = faiss.IndexIVFFlat(centres, LATENTS, lists)
+        centers = faiss.IndexFlatL2(LATENTS)  # must stay referenced
+        inverted = faiss.IndexIVFFlat(centers, LATENTS, lists)
         inverted.train(reference)
         inverted.add(reference)
         inverted.nprobe = 5

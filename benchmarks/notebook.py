@@ -143,7 +143,7 @@ def classify(train, query, latents: dict, codes: dict, rng: np.random.Generator)
     """Train the workflow's six default kinds of classifiers, by libraries."""
     import scanpy as sc
     import xgboost
-    from accuracy_others import centred_ranks
+    from accuracy_others import centered_ranks
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
@@ -194,9 +194,9 @@ def classify(train, query, latents: dict, codes: dict, rng: np.random.Generator)
             ]
         )
         chosen = np.flatnonzero(means.std(axis=0) >= np.sort(means.std(axis=0))[-600])
-        profiles = centred_ranks(means[:, chosen])
+        profiles = centered_ranks(means[:, chosen])
         found = [
-            centred_ranks(asked.X[start : start + 5_000, chosen].toarray()) @ profiles.T
+            centered_ranks(asked.X[start : start + 5_000, chosen].toarray()) @ profiles.T
             for start in range(0, asked.n_obs, 5_000)
         ]
         logits = np.concatenate(found) / 0.05

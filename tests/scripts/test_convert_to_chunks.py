@@ -54,7 +54,7 @@ def test_corrected_counts_are_rounded_if_wanted(tmp_path, capsys, storage):
     assert first is None or first[0] == N_CELLS
 
 
-def test_normalised_values_are_not_rounded(tmp_path):
+def test_normalized_values_are_not_rounded(tmp_path):
     """In storage whose cells are seen at once, and where they are sorted first."""
     adata = make_adata()
     counts = adata.X.toarray()

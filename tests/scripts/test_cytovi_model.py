@@ -225,8 +225,8 @@ def test_labels_lie_apart(trained):
     expected = model.get_latent_representation(cells)
     assert (np.abs(latents - expected) <= 1e-5 * expected.std(axis=0)).all()
     labels = mapped["label"].to_numpy()
-    centres = {label: latents[labels == label].mean(axis=0) for label in set(labels)}
-    nearest = [min(centres, key=lambda label: np.sum((row - centres[label]) ** 2)) for row in latents]
+    centers = {label: latents[labels == label].mean(axis=0) for label in set(labels)}
+    nearest = [min(centers, key=lambda label: np.sum((row - centers[label]) ** 2)) for row in latents]
     assert np.mean(labels == nearest) > 0.8
 
 

@@ -253,7 +253,7 @@ def test_predictions_of_other_cells_are_refused(scored):
         run(folder, predictions="short.parquet")
 
 
-def test_log_normalised_is_scanpys():
+def test_log_normalized_is_scanpys():
     sc = pytest.importorskip("scanpy")
     counts = sparse.csr_matrix(np.array([[1, 0, 3], [0, 0, 0], [2, 2, 0]], dtype=np.float32))
     adata = sc.AnnData(counts.copy())

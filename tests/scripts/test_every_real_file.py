@@ -234,7 +234,7 @@ def test_intensities_are_what_flowio_finds(test_data, tmp_path, path):
     assert np.array_equal(together(chunks).toarray()[:, markers], expected)
 
 
-def test_the_same_normalised_values_by_all_five_ways(test_data, tmp_path):
+def test_the_same_normalized_values_by_all_five_ways(test_data, tmp_path):
     """MuData holds these cells without counts."""
     from cellferry.datasets.dataset import Dataset
 

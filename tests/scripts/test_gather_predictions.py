@@ -153,7 +153,7 @@ def test_csv_says_the_same(query, tmp_path):
     np.testing.assert_allclose(written["probability"], expected["probability"], rtol=1e-6)
 
 
-def test_labelled_file_is_plain_anndata(query, tmp_path):
+def test_labeled_file_is_plain_anndata(query, tmp_path):
     inputs, counts, latents = query
     adata = ad.read_h5ad(gather(inputs, tmp_path)["labeled"])
     assert (counts != adata.X).nnz == 0
@@ -179,7 +179,7 @@ def colors_in(adata, column):
     return dict(zip(adata.obs[column].cat.categories, adata.uns[f"{column}_colors"], strict=True))
 
 
-def test_labels_stand_in_the_order_of_the_references_and_have_its_colours(query, tmp_path):
+def test_labels_stand_in_the_order_of_the_references_and_have_its_colors(query, tmp_path):
     adata = ad.read_h5ad(gather(query[0], tmp_path)["labeled"])
     colors = colors_of(SIZES, hierarchy_of(list(SIZES)))
     assert adata.obs["label"].cat.categories.tolist() == ["T, CD4", "γ", "unknown", 'B "x"']

@@ -174,7 +174,7 @@ def test_nothing_is_summed_where_the_reference_has_nothing_to_be_compared_with(p
     pd.testing.assert_frame_equal(pd.read_parquet(predictions), expected)
 
 
-def test_the_labelled_file_has_what_the_page_says(patients):
+def test_the_labeled_file_has_what_the_page_says(patients):
     adata = ad.read_h5ad(patients / "results/labeled/patients.h5ad")
     for key in (*adata.obsm, "label_colors", "cellferry"):
         assert f"`{key}`" in PAGE

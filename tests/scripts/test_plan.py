@@ -295,7 +295,7 @@ def test_a_model_of_others_comes_without_sums_of_genes(config):
     assert of_run - of_model == 2 * sums_mb(n_labels=20, n_genes=4000)
 
 
-def test_labelled_files_without_counts_take_little_disk(config):
+def test_labeled_files_without_counts_take_little_disk(config):
     disks = {}
     for config["output"]["labeled"] in ("all", "obs"):
         found = [job for job in jobs(config) if job.rule == "gather_predictions"]

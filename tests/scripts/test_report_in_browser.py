@@ -191,7 +191,7 @@ def test_the_map_says_what_a_cell_is_and_shows_what_is_asked(file):
         before = colors_on_map(page)
         page.locator("#map-key button").nth(1).click()
         alone = colors_on_map(page)
-        assert alone.get("181,181,181", 0) < before["181,181,181"] / 2  # the reference's grey
+        assert alone.get("181,181,181", 0) < before["181,181,181"] / 2  # the reference's gray
         page.locator("#map-key button").nth(1).click()
         assert colors_on_map(page) == before
         # Somewhere near the middle is a cell.

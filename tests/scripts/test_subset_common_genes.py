@@ -100,7 +100,7 @@ def test_small_blocks_and_genes_in_another_order(subset, monkeypatch):
     assert list(common.obs_names) == list(cells.obs_names)
 
 
-def test_of_a_dataset_to_evaluate_only_labelled_cells_stay_and_labels_keep_their_shares(subset):
+def test_of_a_dataset_to_evaluate_only_labeled_cells_stay_and_labels_keep_their_shares(subset):
     cells = simulate_cells(2000)
     labels = np.array(["T cell"] * 1000 + ["B cell"] * 500 + [None] * 500, dtype=object)
     cells.obs["cell_type"] = labels

@@ -149,7 +149,7 @@ def test_each_head_can_be_switched_off(parts, tmp_path, off):
     wanted = [name for name in HEADS if name != off]
     description = run(tmp_path, parts, heads=wanted)
     assert description.heads == [name for name in wanted if name not in NOT_HERE]
-    # Neighbors and labels' centres tell what is outside, whoever votes.
+    # Neighbors and labels' centers tell what is outside, whoever votes.
     assert {"neighbors.parquet", "label_distances.npz"} <= set(files(tmp_path / "classifier"))
     assert (tmp_path / "classifier" / HEADS[off].file_name).exists() == (off == "neighbors")
     assert (description.settings["trees_kept"] == 0) == (off == "xgboost")

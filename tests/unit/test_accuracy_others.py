@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from accuracy_others import (
     LabelRanks,
-    centred_ranks,
+    centered_ranks,
     label_in_memory,
     latents_of,
     mapped_chunks,
@@ -18,12 +18,12 @@ from scipy.stats import spearmanr
 from simulate import write_cells
 
 
-def test_products_of_centred_ranks_are_spearmans_correlations():
+def test_products_of_centered_ranks_are_spearmans_correlations():
     rng = np.random.default_rng(0)
     values = rng.poisson(1, (3, 40)).astype(float)
-    ranks = centred_ranks(values)
+    ranks = centered_ranks(values)
     np.testing.assert_allclose(ranks @ ranks.T, spearmanr(values.T).statistic, atol=1e-12)
-    assert not centred_ranks(np.ones((1, 5))).any()
+    assert not centered_ranks(np.ones((1, 5))).any()
 
 
 def test_markers_are_genes_by_which_a_label_exceeds_another():

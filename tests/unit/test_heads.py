@@ -25,8 +25,8 @@ def blobs(sizes, *, seed=0, spread=0.5):
     """Latents in Gaussian blobs around corners 4 apart, and the blob of each cell."""
     rng = np.random.default_rng(seed)
     codes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    centres = 4 * np.eye(max(5, len(sizes)))[: len(sizes), :5]
-    return (centres[codes] + rng.normal(0, spread, (len(codes), 5))).astype(np.float32), codes
+    centers = 4 * np.eye(max(5, len(sizes)))[: len(sizes), :5]
+    return (centers[codes] + rng.normal(0, spread, (len(codes), 5))).astype(np.float32), codes
 
 
 def counts_of(codes, *, seed=0):
@@ -186,11 +186,11 @@ def test_distance_tells_a_new_blob_from_known_ones(checked):
 
 def test_distance_is_relative_to_the_density_around():
     rng = np.random.default_rng(0)
-    centres = np.array([[0, 0, 0], [50, 0, 0]])
+    centers = np.array([[0, 0, 0], [50, 0, 0]])
     codes = np.repeat([0, 1], 200)
     scale = np.where(codes == 0, 1.0, 10.0)[:, None]
     latents, held_out = (
-        (centres[codes] + scale * rng.normal(size=(400, 3))).astype(np.float32) for _ in range(2)
+        (centers[codes] + scale * rng.normal(size=(400, 3))).astype(np.float32) for _ in range(2)
     )
     head = NeighborsHead.train(latents, codes, held_out, n_neighbors=15, n_labels=2)
     _, distance = head.vote(held_out)

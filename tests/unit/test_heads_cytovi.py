@@ -18,10 +18,10 @@ from sklearn.neighbors import NearestNeighbors
 
 def cells_of(n_cells, *, seed, n_labels=7):
     """Latents of labels that overlap, and the labels' codes."""
-    centres = np.random.default_rng(0).normal(0, 1, (n_labels, 6))
+    centers = np.random.default_rng(0).normal(0, 1, (n_labels, 6))
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, n_labels, n_cells)
-    return (centres[codes] + rng.normal(0, 1.2, (n_cells, 6))).astype(np.float32), codes
+    return (centers[codes] + rng.normal(0, 1.2, (n_cells, 6))).astype(np.float32), codes
 
 
 def exact_neighbors(reference, query, n_neighbors, metric="euclidean"):

@@ -88,7 +88,7 @@ def test_cells_without_counts_and_no_cells():
     assert np.isfinite(trained.probabilities(both)).all()
 
 
-def test_log_normalised_is_scanpys():
+def test_log_normalized_is_scanpys():
     cells = simulate_cells(40)
     expected = sc.pp.log1p(sc.pp.normalize_total(cells, target_sum=1e4, copy=True), copy=True).X
     np.testing.assert_allclose(log_normalized(cells.X).toarray(), expected.toarray(), rtol=1e-5)
@@ -96,10 +96,10 @@ def test_log_normalised_is_scanpys():
 
 def marker_values(n_cells, *, n_labels=3, seed=0):
     """Values of twelve markers, one of which never varies, and label codes."""
-    centres = np.random.default_rng(0).normal(0.4, 0.15, (n_labels, 12))
+    centers = np.random.default_rng(0).normal(0.4, 0.15, (n_labels, 12))
     rng = np.random.default_rng(seed)
     codes = np.arange(n_cells) % n_labels
-    values = centres[codes] + rng.normal(0, 0.2, (n_cells, 12))
+    values = centers[codes] + rng.normal(0, 0.2, (n_cells, 12))
     values[:, 4] = 0
     return sparse.csr_matrix(values.astype(np.float32)), codes
 

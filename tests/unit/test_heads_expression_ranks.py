@@ -6,7 +6,7 @@ from cellferry.heads.expression import log_normalized
 from cellferry.heads.expression_ranks import (
     MARKERS_PER_PAIR,
     ExpressionRanksHead,
-    centred_ranks,
+    centered_ranks,
     fitted_temperature,
     marker_genes,
 )
@@ -33,12 +33,12 @@ def test_ranks_are_scipys_however_many_are_equal(density):
     values = rng.integers(1, 5, (40, 30)) * (rng.random((40, 30)) < density)
     values[3], values[5] = 0, 2  # nothing was counted; all are equal
     ranks = rankdata(values, axis=1)
-    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    centered = ranks - ranks.mean(axis=1, keepdims=True)
     profile = rng.normal(size=30)
     profile -= profile.mean()
-    found, lengths = centred_ranks(sparse.csr_matrix(values.astype(np.float32)))
-    np.testing.assert_allclose(found @ profile, centred @ profile, atol=1e-9)
-    np.testing.assert_allclose(lengths, np.linalg.norm(centred, axis=1), atol=1e-9)
+    found, lengths = centered_ranks(sparse.csr_matrix(values.astype(np.float32)))
+    np.testing.assert_allclose(found @ profile, centered @ profile, atol=1e-9)
+    np.testing.assert_allclose(lengths, np.linalg.norm(centered, axis=1), atol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1, 1500, 0.37, -1])
@@ -47,7 +47,7 @@ def test_ranks_are_the_same_whether_counts_are_counted_or_sorted(scale):
     rng = np.random.default_rng(0)
     values = np.sort(rng.integers(1, 7, (20, 50)) * (rng.random((20, 50)) < 0.5), axis=1).astype(np.float32)
     (found, lengths), (scaled, lengths_scaled) = (
-        centred_ranks(sparse.csr_matrix(some)) for some in (values, values * np.float32(scale))
+        centered_ranks(sparse.csr_matrix(some)) for some in (values, values * np.float32(scale))
     )
     of_zeros = (np.count_nonzero(values == 0, axis=1) + 1) / 2
     expected = rankdata(values if scale > 0 else np.where(values, 7 - values, 0), axis=1) - of_zeros[:, None]
@@ -60,7 +60,7 @@ def test_ranks_are_the_same_whether_counts_are_counted_or_sorted(scale):
 def test_stored_zeros_are_zeros():
     stored = sparse.csr_matrix((np.array([0, 2, 1], np.float32), ([0, 0, 0], [1, 2, 4])), shape=(1, 6))
     plain = sparse.csr_matrix(stored.toarray())
-    for found, expected in zip(centred_ranks(stored), centred_ranks(plain), strict=True):
+    for found, expected in zip(centered_ranks(stored), centered_ranks(plain), strict=True):
         np.testing.assert_array_equal(
             found.toarray() if sparse.issparse(found) else found,
             expected.toarray() if sparse.issparse(expected) else expected,

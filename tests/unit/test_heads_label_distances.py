@@ -7,14 +7,14 @@ from scipy.spatial.distance import mahalanobis
 
 
 def blobs(sizes, *, seed=0, n_latent=4):
-    """Latents (float32) around a centre of each label, wider in some directions; and the labels."""
+    """Latents (float32) around a center of each label, wider in some directions; and the labels."""
     rng = np.random.default_rng(seed)
     codes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     structure = np.random.default_rng(99)
-    centres = 5 * structure.normal(size=(len(sizes), n_latent))
+    centers = 5 * structure.normal(size=(len(sizes), n_latent))
     shapes = structure.normal(size=(len(sizes), n_latent, n_latent))
     noise = np.einsum("nl,nlm->nm", rng.normal(size=(len(codes), n_latent)), shapes[codes])
-    return (centres[codes] + noise).astype(np.float32), codes
+    return (centers[codes] + noise).astype(np.float32), codes
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from sklearn.neighbors import NearestNeighbors
 def types_of_cells(n_cells, *, seed, n_types=10, n_latent=30):
     """Latents of cells of several types, each with four directions of its own, and noise in all."""
     shared, rng = np.random.default_rng(0), np.random.default_rng(seed)
-    centres = shared.normal(0, 1, (n_types, n_latent))
+    centers = shared.normal(0, 1, (n_types, n_latent))
     directions = shared.normal(0, 0.5, (n_types, 4, n_latent))
     codes = rng.integers(0, n_types, n_cells)
     programs = np.einsum("np,npl->nl", rng.normal(0, 1, (n_cells, 4)), directions[codes])
-    return (centres[codes] + programs + rng.normal(0, 0.3, (n_cells, n_latent))).astype(np.float32)
+    return (centers[codes] + programs + rng.normal(0, 0.3, (n_cells, n_latent))).astype(np.float32)
 
 
 def searched(reference, latents, n_neighbors):

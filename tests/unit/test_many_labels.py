@@ -83,8 +83,8 @@ def test_the_numbers_of_cells_stay_as_they_were_below_the_limit():
 def test_discriminants_are_those_of_means_and_a_shared_covariance():
     rng = np.random.default_rng(0)
     codes = np.arange(600) % 4
-    centres, mixing = rng.normal(0, 2, (4, 6)), rng.normal(0, 1, (6, 6))
-    values = (centres[codes] + rng.normal(0, 1, (600, 6)) @ mixing).astype(np.float32)
+    centers, mixing = rng.normal(0, 2, (4, 6)), rng.normal(0, 1, (6, 6))
+    values = (centers[codes] + rng.normal(0, 1, (600, 6)) @ mixing).astype(np.float32)
     found = discriminants.discriminants(values, codes, n_labels=4, reduce=False)
     logits = values @ found.axes @ found.coefficients.T + found.intercepts
     means = np.stack([values[codes == code].mean(axis=0) for code in range(4)])
@@ -98,12 +98,12 @@ def test_labels_that_differ_in_few_directions_get_few_axes(monkeypatch):
     """Of 80 columns two tell 40 labels apart; means of three cells are noise in all others."""
     monkeypatch.setattr(discriminants, "AXES", (2, 10, 39))
     rng = np.random.default_rng(1)
-    centres = np.zeros((40, 80))
-    centres[:, :2] = rng.normal(0, 6, (40, 2))
+    centers = np.zeros((40, 80))
+    centers[:, :2] = rng.normal(0, 6, (40, 2))
 
     def drawn(each):
         codes = np.repeat(np.arange(40), each)
-        return (centres[codes] + rng.normal(0, 1, (len(codes), 80))).astype(np.float32), codes
+        return (centers[codes] + rng.normal(0, 1, (len(codes), 80))).astype(np.float32), codes
 
     found = discriminants.discriminants(*drawn(3), drawn(10), n_labels=40, reduce=True)
     assert found.axes.shape == (80, 2)
@@ -122,9 +122,9 @@ def test_labels_of_two_cells_do_not_choose_the_axes(monkeypatch):
     monkeypatch.setattr(discriminants, "AXES_UNCHECKED", 2)
     rng = np.random.default_rng(2)
     codes = np.repeat(np.arange(60), [100] * 30 + [2] * 30)
-    centres = np.zeros((60, 80))
-    centres[:, :2] = rng.normal(0, 1, (60, 2))
-    values = (centres[codes] + rng.normal(0, 1, (len(codes), 80))).astype(np.float32)
+    centers = np.zeros((60, 80))
+    centers[:, :2] = rng.normal(0, 1, (60, 2))
+    values = (centers[codes] + rng.normal(0, 1, (len(codes), 80))).astype(np.float32)
     axes = discriminants.discriminants(values, codes, n_labels=60, reduce=True).axes
     assert (np.linalg.norm(axes[:2], axis=0) > 0.9 * np.linalg.norm(axes, axis=0)).all()
 
@@ -207,8 +207,8 @@ def test_labels_of_too_few_held_out_cells_are_judged_by_all_together():
 def test_distances_to_the_nearest_of_many_labels(monkeypatch):
     rng = np.random.default_rng(0)
     codes = np.arange(3000) % 60
-    centres = rng.normal(0, 3, (60, 5))
-    latents = (centres[codes] + rng.normal(0, 1, (3000, 5))).astype(np.float32)
+    centers = rng.normal(0, 3, (60, 5))
+    latents = (centers[codes] + rng.normal(0, 1, (3000, 5))).astype(np.float32)
     distances = LabelDistances.train(latents, codes, n_labels=60)
     asked = np.concatenate([latents[:200], 10 + latents[:20]])
     expected = distances.nearest(asked)

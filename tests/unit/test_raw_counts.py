@@ -87,7 +87,7 @@ def test_glance_of_counts():
     assert preview_problem(np.array([1, 2]), SOURCE) is None
 
 
-def test_truncated_normalised_values_raise_a_doubt():
+def test_truncated_normalized_values_raise_a_doubt():
     rng = np.random.default_rng(0)
     counts = rng.poisson(0.5, size=(200, 300))
     raw = SmallestValues()

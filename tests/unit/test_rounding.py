@@ -87,7 +87,7 @@ def test_corrected_counts_may_be_rounded(how, size):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("how", NORMALIZED)
-def test_normalised_values_may_not(how, size):
+def test_normalized_values_may_not(how, size):
     counts, _ = simulated(size)
     values = NORMALIZED[how](scaled(counts), np.median(counts.sum(1)))
     source = Source(Path("a.h5ad"), "X", None, {"X": False}, "counts", "datasets.a.counts_rounding", True)

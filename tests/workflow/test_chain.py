@@ -91,7 +91,7 @@ def test_labels_are_right(chain):
     assert np.mean(predictions["best_label"] == chain.labeled.obs["cell_type"].to_numpy()) > 0.9
 
 
-def test_ten_cells_are_labelled_too(chain):
+def test_ten_cells_are_labeled_too(chain):
     predictions = pd.read_parquet(chain.results / "predictions" / "unlabeled.parquet")
     truth = [LABELS[number % len(LABELS)] for number in range(10)]
     assert (predictions["best_label"] == truth).sum() >= 9
@@ -123,7 +123,7 @@ def test_csv_holds_what_the_parquet_holds(chain):
     np.testing.assert_allclose(csv["probability"], parquet["probability"], atol=1e-5)
 
 
-def test_labelled_file_opens_in_scanpy(chain):
+def test_labeled_file_opens_in_scanpy(chain):
     labeled = ad.read_h5ad(chain.results / "labeled" / "labeled.h5ad")
     assert list(labeled.obs_names) == list(chain.labeled.obs_names)
     assert labeled.obsm["X_cellferry"].shape == (120, 8)

@@ -156,7 +156,7 @@ def test_values_are_the_same_whichever_way_in(levine):
         assert list(found.obs["label"].astype(str)) == list(expected.obs["label"].astype(str))
 
 
-def test_another_query_is_labelled_without_training(levine, tmp_path):
+def test_another_query_is_labeled_without_training(levine, tmp_path):
     (tmp_path / LEVINE).symlink_to(levine.folder / LEVINE)
     config = other_ways_in()
     config = {

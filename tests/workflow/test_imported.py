@@ -115,7 +115,7 @@ def test_the_plan_lists_what_was_run(imported):
     assert planned - {"all"} == run - {"plan"}
 
 
-def test_no_labelled_dataset_is_needed(imported):
+def test_no_labeled_dataset_is_needed(imported):
     datasets = {"query": imported.config["datasets"]["query"]}
     result = snakemake(imported.folder, "--dry-run", config={**imported.config, "datasets": datasets})
     said = result.stdout + result.stderr

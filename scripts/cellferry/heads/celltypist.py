@@ -78,8 +78,8 @@ class CelltypistHead(ArraysHead):
         np.minimum(values, self.most[counts.indices], out=values)
         cells = sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
         # A sum, not a product: a product's rounding depends on the number of threads.
-        centre = (self.coefficients * np.where(measured.genes, self.means, 0)).sum(axis=1)
-        return cells @ self.coefficients.T + (self.intercepts - centre)
+        center = (self.coefficients * np.where(measured.genes, self.means, 0)).sum(axis=1)
+        return cells @ self.coefficients.T + (self.intercepts - center)
 
     def probabilities(self, counts: sparse.csr_matrix, measured: Measured) -> np.ndarray:
         """Sigmoid of each decision (cells × labels, float32), which need not sum to 1.

@@ -98,8 +98,8 @@ class ExpressionHead(ArraysHead):
         if n_labels > MANY_LABELS:
             found = discriminants(scaled(expression), codes, held_out, n_labels=n_labels, reduce=True)
             axes = found.axes * scale[:, None].astype(np.float32)
-            centre = 0 if normalize else found.coefficients @ (mean @ axes)
-            return cls(found.coefficients, found.intercepts - centre, normalize, axes)
+            center = 0 if normalize else found.coefficients @ (mean @ axes)
+            return cls(found.coefficients, found.intercepts - center, normalize, axes)
         fallback = REGULARIZATION if normalize else REGULARIZATION_OF_MARKERS
         if coarse is not None:
             coarse = coarse.of(prepared(coarse.values))

@@ -41,7 +41,7 @@ class ExpressionRanksHead(ArraysHead):
     genes
         Columns of the marker genes.
     profiles
-        Ranks of these genes in each label's mean of log1p CP10k, centred and of length 1: labels × markers.
+        Ranks of these genes in each label's mean of log1p CP10k, centered and of length 1: labels × markers.
     offsets
         Of the labels' logits: 0, and minus infinity for a label without cells.
     temperature
@@ -103,7 +103,7 @@ class ExpressionRanksHead(ArraysHead):
         return np.concatenate([self._block_correlations(block) for block in blocks])
 
     def _block_correlations(self, values: sparse.csr_matrix) -> np.ndarray:
-        ranks, lengths = centred_ranks(values)
+        ranks, lengths = centered_ranks(values)
         return (ranks @ self.profiles.T) / np.maximum(lengths, 1e-12)[:, None]
 
     def probabilities(self, values: sparse.csr_matrix) -> np.ndarray:
@@ -111,7 +111,7 @@ class ExpressionRanksHead(ArraysHead):
         if len(self.offsets) <= MANY_LABELS:
             logits = self.correlations(values) / self.temperature + self.offsets
             return softmax(logits, axis=1).astype(np.float32)
-        ranks, lengths = centred_ranks(values[:, self.genes])
+        ranks, lengths = centered_ranks(values[:, self.genes])
         unit = ranks.astype(np.float32).toarray()
         unit /= (self.temperature * np.maximum(lengths, 1e-12)).astype(np.float32)[:, None]
         return softmax_of(unit, self.profiles, self.offsets)
@@ -140,11 +140,11 @@ def marker_genes(means: np.ndarray) -> np.ndarray:
     return np.flatnonzero(kept) if kept.any() else np.arange(n_genes)
 
 
-def centred_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Ranks of each cell's genes, less the rank of its zeros, and the length of the centred ranks.
+def centered_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Ranks of each cell's genes, less the rank of its zeros, and the length of the centered ranks.
 
     Genes of equal counts share their mean rank, as in `scipy.stats.rankdata`. Less the zeros' rank, ranks are
-    as sparse as counts; with a profile that sums to 0 their product is that of the centred ranks.
+    as sparse as counts; with a profile that sums to 0 their product is that of the centered ranks.
     """
     values = values.copy()
     values.eliminate_zeros()
@@ -157,7 +157,7 @@ def centred_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndar
 def _rank_cells(
     values: np.ndarray, starts: np.ndarray, n_genes: int, ranks: np.ndarray, lengths: np.ndarray
 ) -> None:
-    """Write the ranks of cells whose values begin at `starts`, and their lengths; see `centred_ranks`."""
+    """Write the ranks of cells whose values begin at `starts`, and their lengths; see `centered_ranks`."""
     numbers = np.zeros(COUNTED, dtype=np.int64)
     for cell in range(len(lengths)):
         some = values[starts[cell] : starts[cell + 1]]

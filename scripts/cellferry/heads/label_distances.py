@@ -41,8 +41,8 @@ class LabelDistances(ArraysHead):
         pooled = np.zeros((n_latent, n_latent))
         of_labels = []
         for code in range(n_labels):
-            centred = latents[codes == code] - means[code]
-            of_labels.append((centred.T @ centred, len(centred)))
+            centered = latents[codes == code] - means[code]
+            of_labels.append((centered.T @ centered, len(centered)))
             pooled += of_labels[-1][0]
         pooled /= max(1, len(codes) - n_labels)
         pooled += np.eye(n_latent) * max(1e-6 * np.trace(pooled) / n_latent, 1e-12)
@@ -92,7 +92,7 @@ def _measure_near(
     Roots are lower triangles. The sum for a label stops as soon as it exceeds the smallest.
     """
     n_latents = latents.shape[1]
-    centred = np.empty(n_latents, dtype=np.float64)
+    centered = np.empty(n_latents, dtype=np.float64)
     for cell in range(len(latents)):
         # Rounding may leave less than 0.
         bound = MEASURED * MEASURED * max(near[cell].min(), 1e-3)
@@ -102,10 +102,10 @@ def _measure_near(
                 continue
             squared = 0.0
             for row in range(n_latents):
-                centred[row] = latents[cell, row] - means[label, row]
+                centered[row] = latents[cell, row] - means[label, row]
                 whitened = 0.0
                 for column in range(row + 1):
-                    whitened += roots[label, row, column] * centred[column]
+                    whitened += roots[label, row, column] * centered[column]
                 squared += whitened * whitened
                 if squared >= best:
                     break

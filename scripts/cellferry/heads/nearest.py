@@ -28,16 +28,16 @@ def grouped(latents: np.ndarray, *, seed: int = 0) -> np.ndarray:
     n_groups = np.clip(len(latents) // CELLS_PER_GROUP, 1, MAX_GROUPS)
     drawn = np.random.default_rng(seed).permutation(len(latents))[: SAMPLED_PER_GROUP * n_groups]
     sample = latents[drawn]
-    centres = sample[:n_groups]
+    centers = sample[:n_groups]
     for _ in range(ITERATIONS):
-        centres = _means(sample, _closest(sample, np.ascontiguousarray(centres.T)))
-    return _numbered(_closest(latents, np.ascontiguousarray(centres.T)))
+        centers = _means(sample, _closest(sample, np.ascontiguousarray(centers.T)))
+    return _numbered(_closest(latents, np.ascontiguousarray(centers.T)))
 
 
 class NearestCells:
     """The nearest reference cells by Euclidean distance; exact where the reference has at most 2000.
 
-    A cell is compared with the cells of the groups whose centres are nearest to it, until they are at least
+    A cell is compared with the cells of the groups whose centers are nearest to it, until they are at least
     2000 (20 per neighbor). The choice of groups depends on the cell only, not on other cells of the block.
 
     Parameters
@@ -61,7 +61,7 @@ class NearestCells:
         by_group = _padded(latents[self._rows])
         # Latent by latent within a group: the loop over its cells then runs along memory.
         self._tiles = np.concatenate([tile.T.ravel() for tile in np.split(by_group, self._starts[1:-1])])
-        self._centres = np.ascontiguousarray(_means(by_group, groups[self._rows]).T)
+        self._centers = np.ascontiguousarray(_means(by_group, groups[self._rows]).T)
         self._least = min(len(latents), max(min_searched, SEARCHED_PER_NEIGHBOR * n_neighbors))
 
     def search(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +71,7 @@ class NearestCells:
         squared = np.full(nearest.shape, np.inf, dtype=np.float32)
         for start in range(0, len(cells), CELLS_AT_ONCE):
             here = slice(start, start + CELLS_AT_ONCE)
-            searched = _closest_groups(cells[here], self._centres, np.diff(self._starts), self._least)
+            searched = _closest_groups(cells[here], self._centers, np.diff(self._starts), self._least)
             # Group by group, each of which then stays in the cache for all of its cells.
             order = np.argsort(searched.ravel(), kind="stable")
             _search(cells[here], order, searched, self._tiles, self._starts, nearest[here], squared[here])
@@ -125,9 +125,9 @@ def _keep_smallest(values: np.ndarray, first: int, best: np.ndarray, rows: np.nd
 
 
 @numba.njit(cache=True, fastmath={"contract"})
-def _closest(cells: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Position of the closest centre (`centres`: L × centres) to each cell."""
-    tile, squared = centres.ravel(), np.empty(centres.shape[1], dtype=np.float32)
+def _closest(cells: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Position of the closest center (`centers`: L × centers) to each cell."""
+    tile, squared = centers.ravel(), np.empty(centers.shape[1], dtype=np.float32)
     closest = np.empty(len(cells), dtype=np.int64)
     for cell in range(len(cells)):
         _squared_distances(cells[cell], tile, squared)
@@ -136,11 +136,11 @@ def _closest(cells: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True, fastmath={"contract"})
-def _closest_groups(cells: np.ndarray, centres: np.ndarray, sizes: np.ndarray, least: int) -> np.ndarray:
+def _closest_groups(cells: np.ndarray, centers: np.ndarray, sizes: np.ndarray, least: int) -> np.ndarray:
     """Closest groups of each cell, as many as hold `least` cells, then -1: cells × most groups."""
     most = np.searchsorted(np.cumsum(np.sort(sizes)), least) + 1
     groups = np.full((len(cells), most), -1, dtype=np.int16)
-    tile, squared = centres.ravel(), np.empty(len(sizes), dtype=np.float32)
+    tile, squared = centers.ravel(), np.empty(len(sizes), dtype=np.float32)
     best, rows = np.empty(most, dtype=np.float32), np.empty(most, dtype=np.int32)
     for cell in range(len(cells)):
         _squared_distances(cells[cell], tile, squared)

@@ -126,7 +126,7 @@ def map_by_category(embedding: np.ndarray, values: np.ndarray, colors: dict[str,
 
 
 def map_by_probability(embedding: np.ndarray, probability: np.ndarray) -> Figure:
-    """Map of the latent space colored by the answer's probability; reference cells (NaN) are grey."""
+    """Map of the latent space colored by the answer's probability; reference cells (NaN) are gray."""
     with mpl.rc_context(STYLE):
         figure, axes, size = _map_axes(embedding)
         of_query = ~np.isnan(probability)
@@ -180,7 +180,7 @@ def map_of_sections(panels: list[tuple[str, np.ndarray, np.ndarray]], colors: di
 
 
 def dataset_colors(names: list[str]) -> dict[str, str]:
-    """Color by dataset; the first of `names` is the reference, which is grey."""
+    """Color by dataset; the first of `names` is the reference, which is gray."""
     return {names[0]: REFERENCE_COLOR} | assign_colors(names[1:])
 
 

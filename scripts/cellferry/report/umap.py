@@ -70,14 +70,14 @@ def embed(latents: np.ndarray, seed: int) -> np.ndarray:
     The layout starts from two principal axes; the usual spectral start is random for a disconnected graph.
     scran's UMAP needs no compiler: .5 s for 300 cells instead of 12 s, 9 s for 10,000 instead of 50 s.
     """
-    centred = latents.astype(np.float64) - latents.mean(axis=0, dtype=np.float64)
-    axes, lengths, _ = np.linalg.svd(centred, full_matrices=False)
+    centered = latents.astype(np.float64) - latents.mean(axis=0, dtype=np.float64)
+    axes, lengths, _ = np.linalg.svd(centered, full_matrices=False)
     places = np.zeros((len(latents), 2))
     places[:, : len(lengths)] = (axes * lengths)[:, :2]
     places *= SPREAD / max(float(np.abs(places).max()), 1e-9)
     neighbors = min(NEIGHBORS, len(latents) - 1)
     return run_umap(
-        centred.T,
+        centered.T,
         num_neighbors=neighbors,
         initialize_method="none",
         initial_coordinates=places,

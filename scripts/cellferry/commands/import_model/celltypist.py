@@ -107,8 +107,8 @@ def _regression(content: Any, names: LabelNames) -> Regression:
         raise ValueError(f"duplicate gene {repeated}")
     intercepts = np.broadcast_to(_array(model, "intercept_", np.float64), len(coefficients))
     scale = _of_genes(scaler, "scale_", len(genes))
-    centred = getattr(scaler, "with_mean", True)
-    mean = _of_genes(scaler, "mean_", len(genes)) if centred else np.zeros_like(scale)
+    centered = getattr(scaler, "with_mean", True)
+    mean = _of_genes(scaler, "mean_", len(genes)) if centered else np.zeros_like(scale)
     if not (scale > 0).all():
         raise ValueError("its scale_ contains numbers that are not above 0")
     labels = _labels(_array(model, "classes_", None), names)
